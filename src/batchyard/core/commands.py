@@ -1,0 +1,210 @@
+"""Every input of the machine: one Struct per API write, per question to memory, and per thing that engines report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.core.records import Abilities, Dependency, EnvironmentOrder, Instance
+
+
+class Command(Struct, frozen=True):
+    """Something the machine handles. Requests have been checked for shape; the machine checks them against its world."""
+
+
+# -- API writes ---------------------------------------------------------------------------------------------------------
+
+
+class CreateComputeEnvironment(Command, frozen=True):
+    name: str
+    uuid: str
+    type: str
+    state: str
+    engine: str
+    document: dict[str, Any]
+    tags: dict[str, str] = {}
+
+
+class UpdateComputeEnvironment(Command, frozen=True):
+    """`document` holds the members to change, merged one level deep into computeResources."""
+
+    name: str
+    state: str = ""
+    document: dict[str, Any] = {}
+
+
+class DeleteComputeEnvironment(Command, frozen=True):
+    name: str
+
+
+class CreateJobQueue(Command, frozen=True):
+    name: str
+    state: str
+    priority: int
+    environments: tuple[EnvironmentOrder, ...]
+    document: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+
+
+class UpdateJobQueue(Command, frozen=True):
+    """Members that are None stay as they are."""
+
+    name: str
+    state: str = ""
+    priority: int | None = None
+    environments: tuple[EnvironmentOrder, ...] | None = None
+    document: dict[str, Any] = {}
+
+
+class DeleteJobQueue(Command, frozen=True):
+    name: str
+
+
+class RegisterJobDefinition(Command, frozen=True):
+    name: str
+    document: dict[str, Any]
+    tags: dict[str, str] = {}
+
+
+class DeregisterJobDefinition(Command, frozen=True):
+    name: str
+    revision: int
+
+
+class SubmitJob(Command, frozen=True):
+    """`finished`: final statuses, from the store, of dependencies the machine may no longer hold.
+    `overrides`, `retry_strategy`, `timeout`: the request's documents; None where the definition's holds."""
+
+    job_id: str
+    name: str
+    queue: str
+    definition: str
+    revision: int | None = None  # None: the highest ACTIVE one
+    principal: str = ""
+    idempotency_key: str = ""
+    array_size: int = 0
+    depends_on: tuple[Dependency, ...] = ()
+    finished: dict[str, str] = {}
+    overrides: dict[str, Any] = {}
+    parameters: dict[str, str] = {}
+    retry_strategy: dict[str, Any] | None = None
+    timeout: dict[str, Any] | None = None
+    tags: dict[str, str] = {}
+    propagate_tags: bool | None = None
+    share_identifier: str = ""
+    scheduling_priority: int | None = None
+    working_directory: str = ""
+    unsupported: tuple[str, ...] = ()  # members of the request that nothing here can honour yet
+
+
+class CancelJob(Command, frozen=True):
+    job_id: str
+    reason: str
+
+
+class TerminateJob(Command, frozen=True):
+    job_id: str
+    reason: str
+
+
+class TagResource(Command, frozen=True):
+    """`kind`: compute-environment, job-queue, job-definition, job. `name`: what follows it in the ARN.
+    `stored`: a finished job's tags as the store had them (the machine remembers recent changes itself)."""
+
+    kind: str
+    name: str
+    tags: dict[str, str]
+    stored_key: int = 0
+    stored: dict[str, str] | None = None
+
+
+class UntagResource(Command, frozen=True):
+    kind: str
+    name: str
+    tag_keys: tuple[str, ...]
+    stored_key: int = 0
+    stored: dict[str, str] | None = None
+
+
+# -- From the composition root ------------------------------------------------------------------------------------------
+
+
+class SetHost(Command, frozen=True):
+    """This machine's capacity, as detected or declared, and the engines that can be used on it."""
+
+    instance: Instance
+    abilities: dict[str, Abilities]
+
+
+class TerminateAllRunning(Command, frozen=True):
+    """`batchyard down --kill`: terminates every STARTING or RUNNING job; waiting jobs stay."""
+
+    reason: str
+
+
+# -- Questions to memory (read-only) ------------------------------------------------------------------------------------
+
+
+class AskCapacity(Command, frozen=True):
+    """Answered with a CapacityAnswer."""
+
+
+class CapacityAnswer(Struct, frozen=True):
+    total_milli_vcpus: int
+    total_memory_mib: int
+    total_gpus: int
+    free_milli_vcpus: int
+    free_memory_mib: int
+    free_gpus: int
+    jobs_running: int  # STARTING or RUNNING attempts
+    jobs_waiting: int  # unfinished jobs, children counted singly, that have no attempt
+
+
+# -- Reports of engines: facts, never decisions; times are the engine's -------------------------------------------------
+
+
+class ContainerExit(Struct, frozen=True):
+    """How one container of a task ended. `exit_code` is 128+n after signal n; None when it is unknown."""
+
+    name: str = "default"
+    exit_code: int | None = None
+    signal: int = 0
+    out_of_memory: bool = False
+    peak_memory_mib: int = 0
+    cpu_ms: int = 0
+    reason: str = ""
+
+
+class Report(Command, frozen=True):
+    """`attempt_id` is the attempt's task id."""
+
+    attempt_id: str
+
+
+class Started(Report, frozen=True):
+    at_ms: int
+
+
+class NotStarted(Report, frozen=True):
+    """It never ran. `reason`: `CannotStartContainerError: ...`; exit code 127 where a program could not be started."""
+
+    at_ms: int
+    reason: str
+    exit_code: int | None = None
+
+
+class Exited(Report, frozen=True):
+    """It ran and ended. `started_at_ms` is given too: after a crash of the server this may be the first report."""
+
+    started_at_ms: int
+    stopped_at_ms: int
+    containers: tuple[ContainerExit, ...]
+
+
+class Lost(Report, frozen=True):
+    """It may have run, its outcome is unknown, and nothing of it lives any more."""
+
+    at_ms: int
+    reason: str
+    started_at_ms: int = 0

@@ -1,0 +1,112 @@
+"""ARNs, name:revision, job ids and task ids: parse and format (AWS Batch behaviour 1.3)."""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec import Struct
+
+ATTEMPT_BITS = 4  # up to 10 attempts (RetryStrategy.attempts) fit into 4 bits
+KEY_HEX = 16
+
+
+class Account(Struct, frozen=True):
+    """Whose records these are: the parts that all ARNs share."""
+
+    account_id: str
+    region: str
+    partition: str = "aws"
+
+    def arn(self, service: str, resource: str) -> str:
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
+
+    def environment_arn(self, name: str) -> str:
+        return self.arn("batch", f"compute-environment/{name}")
+
+    def queue_arn(self, name: str) -> str:
+        return self.arn("batch", f"job-queue/{name}")
+
+    def definition_arn(self, name: str, revision: int) -> str:
+        return self.arn("batch", f"job-definition/{name}:{revision}")
+
+    def job_arn(self, job_id: str) -> str:
+        return self.arn("batch", f"job/{job_id}")
+
+    def cluster_arn(self, cluster: str) -> str:
+        return self.arn("ecs", f"cluster/{cluster}")
+
+    def task_arn(self, cluster: str, task_id: str) -> str:
+        return self.arn("ecs", f"task/{cluster}/{task_id}")
+
+    def container_instance_arn(self, cluster: str, instance_id: str) -> str:
+        return self.arn("ecs", f"container-instance/{cluster}/{container_instance_id(instance_id)}")
+
+
+class JobId(Struct, frozen=True):
+    """A job id taken apart: `uuid`, `uuid:index` or `uuid#node`."""
+
+    uuid: str
+    index: int | None = None
+    node: int | None = None
+
+
+def resource_name(text: str, kind: str) -> str:
+    """The name in `text`, which is a name or an ARN `arn:...:<kind>/<name>`. Text that is neither comes back as it is."""
+    if text.startswith("arn:"):
+        head, _, name = text.partition(f":{kind}/")
+        if name and head.count(":") == 4:
+            return name
+    return text
+
+
+def parse_job_id(text: str) -> JobId:
+    """Takes a job id or a job ARN. Never fails: an unreadable suffix stays part of the uuid, which then is unknown."""
+    text = resource_name(text, "job")
+    for separator in (":", "#"):
+        uuid, found, suffix = text.partition(separator)
+        if found and suffix.isascii() and suffix.isdigit() and str(int(suffix[:10])) == suffix:
+            return JobId(uuid, index=int(suffix)) if separator == ":" else JobId(uuid, node=int(suffix))
+    return JobId(text)
+
+
+def child_id(parent_id: str, index: int) -> str:
+    return f"{parent_id}:{index}"
+
+
+def split_definition(text: str) -> tuple[str, int | None]:
+    """`name`, `name:rev` or an ARN of either -> (name, revision or None)."""
+    name, found, revision = resource_name(text, "job-definition").rpartition(":")
+    if found and revision.isascii() and revision.isdigit() and len(revision) <= 9:
+        return name, int(revision)
+    return resource_name(text, "job-definition"), None
+
+
+def task_id(key: int, number: int, job_id: str) -> str:
+    """The 32 hex digits that name one attempt everywhere: ECS task, log stream, container, journal.
+
+    Reversible (`parse_task_id`), so that no table of names is needed; the second half ties it to this job's uuid, so that
+    ids of different data directories never meet."""
+    assert 0 < number < 1 << ATTEMPT_BITS, f"attempt {number} of job {job_id} does not fit a task id"
+    digest = hashlib.blake2b(f"{job_id}/{key}/{number}".encode(), digest_size=8).hexdigest()
+    return f"{key << ATTEMPT_BITS | number:0{KEY_HEX}x}{digest}"
+
+
+def parse_task_id(text: str) -> tuple[int, int] | None:
+    """(job key, attempt number) of a task id, or None when it is not one. The caller checks that `task_id` gives it back."""
+    if len(text) != 2 * KEY_HEX or any(c not in "0123456789abcdef" for c in text):
+        return None
+    packed = int(text[:KEY_HEX], 16)
+    return packed >> ATTEMPT_BITS, packed & ((1 << ATTEMPT_BITS) - 1)
+
+
+def log_stream(prefix: str, task: str, container: str = "default") -> str:
+    return f"{prefix}/{container}/{task}"
+
+
+def container_instance_id(instance_id: str) -> str:
+    """32 hex digits for an instance, as ECS names container instances."""
+    return hashlib.blake2b(instance_id.encode(), digest_size=16).hexdigest()
+
+
+def cluster_name(environment: str, uuid: str) -> str:
+    return f"AWSBatch-{environment}-{uuid}"

@@ -1,0 +1,285 @@
+"""The records the machine decides about and the store keeps. Frozen: a change is a new record.
+
+AWS documents (what a caller sent, as AWS names it) are kept whole as plain dicts in `document` members, so that no field
+is copied by hand and dropped; the members beside them are those the core decides by.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.core.resources import Resources
+
+# Half-open [start, stop) index ranges, ascending and disjoint.
+Ranges = tuple[tuple[int, int], ...]
+
+
+class Status(StrEnum):
+    """A job's seven states (Batch API model, JobStatus)."""
+
+    SUBMITTED = "SUBMITTED"
+    PENDING = "PENDING"
+    RUNNABLE = "RUNNABLE"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (Status.SUCCEEDED, Status.FAILED)
+
+
+class State(StrEnum):
+    """Whether an environment or queue takes work (CEState, JQState)."""
+
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+
+
+class Health(StrEnum):
+    """`status` of an environment or queue (CEStatus, JQStatus)."""
+
+    CREATING = "CREATING"
+    UPDATING = "UPDATING"
+    DELETING = "DELETING"
+    DELETED = "DELETED"
+    VALID = "VALID"
+    INVALID = "INVALID"
+
+
+class Environment(Struct, frozen=True):
+    """A compute environment. `document` holds the remaining members of CreateComputeEnvironment as sent and updated:
+    computeResources, serviceRole, unmanagedvCpus, eksConfiguration, updatePolicy, context, ecsSettings..."""
+
+    name: str
+    uuid: str
+    type: str  # MANAGED or UNMANAGED
+    state: State
+    status: Health
+    status_reason: str
+    engine: str  # the engine that runs its attempts: process, docker, fake
+    document: dict[str, Any]
+    tags: dict[str, str]
+    created_at_ms: int
+
+
+class EnvironmentOrder(Struct, frozen=True):
+    order: int
+    environment: str  # name
+
+
+class Queue(Struct, frozen=True):
+    """A job queue. `document`: schedulingPolicyArn, jobStateTimeLimitActions, jobQueueType, serviceEnvironmentOrder."""
+
+    name: str
+    state: State
+    status: Health
+    status_reason: str
+    priority: int
+    environments: tuple[EnvironmentOrder, ...]  # ascending order
+    document: dict[str, Any]
+    tags: dict[str, str]
+    created_at_ms: int
+
+
+class Definition(Struct, frozen=True):
+    """One revision of a job definition. `document`: the RegisterJobDefinition request as sent, without name and tags."""
+
+    name: str
+    revision: int
+    status: str  # ACTIVE or INACTIVE
+    document: dict[str, Any]
+    tags: dict[str, str]
+    created_at_ms: int
+    deregistered_at_ms: int = 0
+
+
+class Dependency(Struct, frozen=True, omit_defaults=True):
+    """One entry of dependsOn. `job_id` may be a child's (`uuid:3`); empty for a bare SEQUENTIAL."""
+
+    job_id: str = ""
+    type: str = ""  # "", SEQUENTIAL or N_TO_N, as sent
+
+
+class ExitRule(Struct, frozen=True, omit_defaults=True):
+    """One entry of evaluateOnExit. Patterns are empty when not given."""
+
+    action: str  # RETRY or EXIT
+    on_exit_code: str = ""
+    on_reason: str = ""
+    on_status_reason: str = ""
+
+
+class RetryStrategy(Struct, frozen=True, omit_defaults=True):
+    attempts: int = 1
+    rules: tuple[ExitRule, ...] = ()
+
+
+class Ulimit(Struct, frozen=True):
+    name: str
+    soft: int
+    hard: int
+
+
+class Mount(Struct, frozen=True):
+    """A bind mount. `source` is empty for a fresh directory chosen by the engine."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+class TaskSpec(Struct, frozen=True, omit_defaults=True):
+    """What an engine is told to run: the same for every child and attempt of one submission.
+
+    `container` is the merged ContainerProperties document for what only some engines look at (linuxParameters,
+    privileged, ...). Environment values of secrets are never here."""
+
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    resources: Resources
+    image: str = ""
+    user: str = ""
+    ulimits: tuple[Ulimit, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    working_directory: str = ""  # empty: a scratch directory of the attempt
+    container: dict[str, Any] = {}
+
+
+class Abilities(Struct, frozen=True):
+    """What an engine can do, as data, so that the core can refuse a job by name that no environment can run."""
+
+    images: bool = False  # runs the image (else it is recorded, not used)
+    needs_command: bool = True
+    any_mount: bool = False  # else only binds whose source equals their target
+    privileged: bool = False
+    tmpfs: bool = False
+    read_only_root: bool = False
+    container_devices: bool = False
+    swap: bool = False
+    shared_memory_size: bool = False
+
+
+class JobSpec(Struct, frozen=True, omit_defaults=True):
+    """What never changes about one submission, stored once and shared by all children of an array.
+
+    `key` orders submissions. A child's key is `key + 1 + index`, so an array of N takes the keys up to `key + N`."""
+
+    key: int
+    job_id: str
+    name: str
+    queue: str
+    definition: str  # name:revision
+    task: TaskSpec
+    container: dict[str, Any]  # ContainerDetail as DescribeJobs echoes it: definition merged with overrides
+    created_at_ms: int
+    engines: tuple[str, ...] = ()  # the engines its queue's environments had when it was submitted
+    array_size: int = 0  # 0: not an array
+    depends_on: tuple[Dependency, ...] = ()
+    retry: RetryStrategy = RetryStrategy()
+    timeout_seconds: int = 0  # 0: none
+    parameters: dict[str, str] = {}
+    platform_capabilities: tuple[str, ...] = ()
+    propagate_tags: bool = False
+    tags: dict[str, str] = {}
+    log_group: str = "/aws/batch/job"
+    log_prefix: str = ""  # first element of the stream name: awslogs-stream-prefix, else the definition's name
+    principal: str = ""
+    idempotency_key: str = ""
+
+    @property
+    def sequential(self) -> bool:
+        """Child i waits for child i-1 (dependsOn {type: SEQUENTIAL} without a jobId on an array)."""
+        return self.array_size > 0 and any(d.type == "SEQUENTIAL" and not d.job_id for d in self.depends_on)
+
+
+class Attempt(Struct, frozen=True, omit_defaults=True):
+    """One run of a job, from its placement on. Its task id derives from the job's key and `number` (names.task_id)."""
+
+    number: int  # from 1
+    environment: str
+    engine: str
+    instance_id: str
+    device_ids: tuple[int, ...] = ()
+    started_at_ms: int = 0  # 0: has not been RUNNING
+    stopped_at_ms: int = 0
+    exit_code: int | None = None
+    reason: str = ""  # container.reason
+    status_reason: str = ""
+    stopping: str = ""  # why a stop was asked: "", terminate, timeout
+
+
+class ArrayState(Struct, frozen=True, omit_defaults=True):
+    """What a parent says about its children. A child is virtual (no row) while it is in `unstarted` or `never_started`."""
+
+    size: int
+    unstarted: Ranges = ()  # not begun, no row
+    succeeded: Ranges = ()
+    failed: Ranges = ()  # includes never_started
+    never_started: Ranges = ()  # ended FAILED without a row: cancelled or failed together
+    never_started_reason: str = ""
+    never_started_at_ms: int = 0
+    released_at_ms: int = 0  # 0: still waits for its dependencies
+    row_counts: dict[str, int] = {}  # unfinished children that have a row, by status
+    waiting_reason: str = ""  # statusReason of the virtual RUNNABLE children
+    updated_at_ms: int = 0
+
+
+class Job(Struct, frozen=True, omit_defaults=True):
+    """What changes about a job, an array's parent or an array's child: one row, keyed as in JobSpec."""
+
+    key: int
+    status: Status
+    created_at_ms: int
+    status_reason: str = ""
+    started_at_ms: int = 0
+    stopped_at_ms: int = 0
+    attempt: Attempt | None = None  # the placed one, while STARTING or RUNNING
+    past: tuple[Attempt, ...] = ()  # finished ones, oldest first
+    is_cancelled: bool = False
+    is_terminated: bool = False
+    end_reason: str = ""  # the caller's text of cancel or terminate
+    array: ArrayState | None = None  # parents only
+
+
+class Instance(Struct, frozen=True):
+    """A machine that offers capacity. `gpu_ids` are the device ids it has."""
+
+    instance_id: str
+    resources: Resources
+    gpu_ids: tuple[int, ...] = ()
+
+
+class Changes(Struct):
+    """Everything one batch of commands changed: written in one transaction. `None` means deleted."""
+
+    environments: dict[str, Environment | None] = {}
+    queues: dict[str, Queue | None] = {}
+    definitions: dict[tuple[str, int], Definition | None] = {}
+    specs: list[JobSpec] = []
+    jobs: dict[int, Job] = {}
+    job_tags: dict[int, dict[str, str]] = {}  # by key of the top-level job
+    next_key: int = 0
+    revisions: dict[str, int] = {}  # highest revision ever given, by definition name
+
+    def is_empty(self) -> bool:
+        return not (self.environments or self.queues or self.definitions or self.specs or self.jobs or self.job_tags)
+
+
+class Snapshot(Struct):
+    """What a machine starts from: everything unfinished, and what may still be asked of the finished."""
+
+    environments: list[Environment] = []
+    queues: list[Queue] = []
+    definitions: list[Definition] = []
+    revisions: dict[str, int] = {}
+    specs: list[JobSpec] = []  # of all unfinished top-level jobs (parents of unfinished arrays included)
+    jobs: list[Job] = []  # unfinished rows: single jobs, parents, children
+    finished: dict[str, str] = {}  # job id -> final status, of dependencies named by `specs` that are finished
+    idempotency: dict[str, tuple[str, int]] = {}  # key -> (job id, created_at_ms), of the last hour
+    next_key: int = 1
+    last_time_ms: int = 0

@@ -1,0 +1,14 @@
+"""How the core says no: an AWS error code and a sentence."""
+
+from __future__ import annotations
+
+CLIENT_EXCEPTION = "ClientException"
+
+
+class Refused(Exception):  # noqa: N818  (a refusal is an answer, not a fault of ours)
+    """A command that changed nothing. `code` is an AWS error code, `message` says what was wrong and what would be right."""
+
+    def __init__(self, message: str, code: str = CLIENT_EXCEPTION) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code

@@ -1,0 +1,38 @@
+"""Integer resource vectors: what a task asks, what an instance has, what is free."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+MILLI_PER_VCPU = 1000
+
+
+class Resources(Struct, frozen=True, order=True):
+    """An amount of vCPU (thousandths), memory (MiB) and whole GPUs. Integers only, so that sums are exact."""
+
+    milli_vcpus: int = 0
+    memory_mib: int = 0
+    gpus: int = 0
+
+    def fits(self, free: Resources) -> bool:
+        """True when this amount can be taken from `free`."""
+        return self.milli_vcpus <= free.milli_vcpus and self.memory_mib <= free.memory_mib and self.gpus <= free.gpus
+
+    def plus(self, other: Resources) -> Resources:
+        return Resources(
+            self.milli_vcpus + other.milli_vcpus, self.memory_mib + other.memory_mib, self.gpus + other.gpus
+        )
+
+    def minus(self, other: Resources) -> Resources:
+        return Resources(
+            self.milli_vcpus - other.milli_vcpus, self.memory_mib - other.memory_mib, self.gpus - other.gpus
+        )
+
+    def is_negative(self) -> bool:
+        return self.milli_vcpus < 0 or self.memory_mib < 0 or self.gpus < 0
+
+
+def format_vcpus(milli_vcpus: int) -> str:
+    """`2000` -> `2`, `250` -> `0.25`: the way AWS writes a vCPU number."""
+    whole, rest = divmod(milli_vcpus, MILLI_PER_VCPU)
+    return str(whole) if rest == 0 else f"{milli_vcpus / MILLI_PER_VCPU:g}"

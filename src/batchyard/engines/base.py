@@ -1,0 +1,84 @@
+"""The seam: what the loop asks of an engine, and what every engine promises.
+
+**Promises**, held by one conformance suite for every engine:
+- `launch` is idempotent by attempt id: an id that was launched, runs, has ended or was acknowledged is not run again;
+  its last report is given again instead.
+- Every launched attempt gets exactly one final report (NotStarted, Exited or Lost), given again after each reconnection
+  until it is acknowledged; Started comes before Exited. Reports are facts as seen, never decisions.
+- No method blocks or raises for the world's sake: what goes wrong comes back as a report.
+- A command carrying an epoch below the highest one seen is refused.
+
+**Log layout.** Every container has one append-only log file, `log_path(logs_directory, attempt_id)`; there is no file while
+nothing was written. A line of it is `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8 with invalid bytes
+replaced; a line of output longer than LOG_LINE_BYTES is cut into several; a last line without LF is written with one when
+the attempt ends. `CUT_MARK` stands alone in the text of a line where output was dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from batchyard.core.commands import Report
+from batchyard.core.records import Abilities, TaskSpec
+
+LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
+CUT_MARK = "[batchyard: output beyond the size limit was dropped here]"
+
+ReportSink = Callable[[Sequence[Report]], None]
+
+
+class Launch(Struct, frozen=True):
+    """One task to run. `environment` is complete but for the engine's own base (PATH, HOME, LANG, TZ) and wins over it."""
+
+    attempt_id: str
+    spec_key: int  # equal keys mean the same `task`: sent once per message
+    task: TaskSpec
+    environment: tuple[tuple[str, str], ...]  # this attempt's own: wins over task.environment
+    device_ids: tuple[int, ...] = ()
+    job_id: str = ""
+
+
+class Recovery(Struct, frozen=True):
+    """A live attempt that the store knows and the engine must account for after a restart of the server.
+
+    `may_launch`: it was STARTING and no stop was asked, so an engine whose journal is intact and silent about it runs it.
+    Otherwise silence means: NotStarted with reason `RECOVERED_SILENT` when `known_started` is False and the journal is
+    intact, else Lost."""
+
+    launch: Launch
+    may_launch: bool
+    known_started: bool
+
+
+RECOVERED_SILENT = "The attempt was stopped before it was started."
+
+
+class Engine(Protocol):
+    """One way to run attempts. Called from the event loop's thread; reports are delivered on it too."""
+
+    name: str
+    abilities: Abilities
+
+    async def start(self, epoch: int, report: ReportSink) -> None:
+        """Connects. Returns when commands can be given (they are queued while a connection is down)."""
+
+    def launch(self, tasks: Sequence[Launch]) -> None: ...
+
+    def stop(self, attempt_id: str, grace_seconds: float) -> None:
+        """SIGTERM to the whole task, SIGKILL after the grace. Of an unknown or ended attempt: nothing happens."""
+
+    def acknowledge(self, attempt_ids: Sequence[str]) -> None: ...
+
+    def recover(self, attempts: Sequence[Recovery]) -> None:
+        """Once after `start`, with every live attempt that names this engine."""
+
+    async def close(self, *, kill: bool) -> None:
+        """Lets go; attempts run on. With `kill` the engine's own processes (supervisor) leave too, once nothing runs."""
+
+
+def log_path(logs_directory: Path, attempt_id: str) -> Path:
+    return logs_directory / attempt_id[-2:] / f"{attempt_id}.log"
