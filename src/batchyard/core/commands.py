@@ -10,10 +10,10 @@ from batchyard.core.records import Abilities, Dependency, EnvironmentOrder, Inst
 
 
 class Command(Struct, frozen=True):
-    """Something the machine handles. Requests have been checked for shape; the machine checks them against its world."""
+    """Something the machine handles. A request was checked for shape; the machine checks it against its world."""
 
 
-# -- API writes ---------------------------------------------------------------------------------------------------------
+# -- API writes --
 
 
 class CreateComputeEnvironment(Command, frozen=True):
@@ -98,6 +98,13 @@ class SubmitJob(Command, frozen=True):
     unsupported: tuple[str, ...] = ()  # members of the request that nothing here can honour yet
 
 
+class SubmittedJob(Struct, frozen=True):
+    """SubmitJob's answer. A retry with the same idempotency key gets the first answer again."""
+
+    job_id: str
+    name: str
+
+
 class CancelJob(Command, frozen=True):
     job_id: str
     reason: str
@@ -127,7 +134,7 @@ class UntagResource(Command, frozen=True):
     stored: dict[str, str] | None = None
 
 
-# -- From the composition root ------------------------------------------------------------------------------------------
+# -- From the composition root --
 
 
 class SetHost(Command, frozen=True):
@@ -143,7 +150,7 @@ class TerminateAllRunning(Command, frozen=True):
     reason: str
 
 
-# -- Questions to memory (read-only) ------------------------------------------------------------------------------------
+# -- Questions to memory (read-only) --
 
 
 class AskCapacity(Command, frozen=True):
@@ -161,7 +168,7 @@ class CapacityAnswer(Struct, frozen=True):
     jobs_waiting: int  # unfinished jobs, children counted singly, that have no attempt
 
 
-# -- Reports of engines: facts, never decisions; times are the engine's -------------------------------------------------
+# -- Reports of engines: facts, never decisions; times are the engine's --
 
 
 class ContainerExit(Struct, frozen=True):

@@ -51,7 +51,7 @@ class JobId(Struct, frozen=True):
 
 
 def resource_name(text: str, kind: str) -> str:
-    """The name in `text`, which is a name or an ARN `arn:...:<kind>/<name>`. Text that is neither comes back as it is."""
+    """The name in `text`, which is a name or an ARN `arn:...:<kind>/<name>`. Other text comes back as it is."""
     if text.startswith("arn:"):
         head, _, name = text.partition(f":{kind}/")
         if name and head.count(":") == 4:
@@ -84,15 +84,15 @@ def split_definition(text: str) -> tuple[str, int | None]:
 def task_id(key: int, number: int, job_id: str) -> str:
     """The 32 hex digits that name one attempt everywhere: ECS task, log stream, container, journal.
 
-    Reversible (`parse_task_id`), so that no table of names is needed; the second half ties it to this job's uuid, so that
-    ids of different data directories never meet."""
+    Reversible (`parse_task_id`), so that no table of names is needed; the second half ties it to this job's uuid, so
+    that ids of different data directories never meet."""
     assert 0 < number < 1 << ATTEMPT_BITS, f"attempt {number} of job {job_id} does not fit a task id"
     digest = hashlib.blake2b(f"{job_id}/{key}/{number}".encode(), digest_size=8).hexdigest()
     return f"{key << ATTEMPT_BITS | number:0{KEY_HEX}x}{digest}"
 
 
 def parse_task_id(text: str) -> tuple[int, int] | None:
-    """(job key, attempt number) of a task id, or None when it is not one. The caller checks that `task_id` gives it back."""
+    """(job key, attempt number) of a task id, or None when it is not one. The caller checks that `task_id` agrees."""
     if len(text) != 2 * KEY_HEX or any(c not in "0123456789abcdef" for c in text):
         return None
     packed = int(text[:KEY_HEX], 16)

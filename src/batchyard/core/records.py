@@ -1,7 +1,7 @@
 """The records the machine decides about and the store keeps. Frozen: a change is a new record.
 
-AWS documents (what a caller sent, as AWS names it) are kept whole as plain dicts in `document` members, so that no field
-is copied by hand and dropped; the members beside them are those the core decides by.
+AWS documents (what a caller sent, as AWS names it) are kept whole as plain dicts in `document` members, so that no
+field is copied by hand and dropped; the members beside them are those the core decides by.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Queue(Struct, frozen=True):
 
 
 class Definition(Struct, frozen=True):
-    """One revision of a job definition. `document`: the RegisterJobDefinition request as sent, without name and tags."""
+    """One revision of a job definition. `document`: the RegisterJobDefinition request, without name and tags."""
 
     name: str
     revision: int
@@ -214,7 +214,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
 
 
 class ArrayState(Struct, frozen=True, omit_defaults=True):
-    """What a parent says about its children. A child is virtual (no row) while it is in `unstarted` or `never_started`."""
+    """What a parent says about its children. One is virtual (no row) while in `unstarted` or `never_started`."""
 
     size: int
     unstarted: Ranges = ()  # not begun, no row

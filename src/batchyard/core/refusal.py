@@ -6,7 +6,7 @@ CLIENT_EXCEPTION = "ClientException"
 
 
 class Refused(Exception):  # noqa: N818  (a refusal is an answer, not a fault of ours)
-    """A command that changed nothing. `code` is an AWS error code, `message` says what was wrong and what would be right."""
+    """A command that changed nothing. `code`: AWS's error code; `message`: what was wrong and what would be right."""
 
     def __init__(self, message: str, code: str = CLIENT_EXCEPTION) -> None:
         super().__init__(message)

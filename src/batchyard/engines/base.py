@@ -8,10 +8,10 @@
 - No method blocks or raises for the world's sake: what goes wrong comes back as a report.
 - A command carrying an epoch below the highest one seen is refused.
 
-**Log layout.** Every container has one append-only log file, `log_path(logs_directory, attempt_id)`; there is no file while
-nothing was written. A line of it is `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8 with invalid bytes
-replaced; a line of output longer than LOG_LINE_BYTES is cut into several; a last line without LF is written with one when
-the attempt ends. `CUT_MARK` stands alone in the text of a line where output was dropped.
+**Log layout.** Every container has one append-only log file, `log_path(logs_directory, attempt_id)`; there is no file
+while nothing was written. A line of it is `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8 with invalid bytes
+replaced; a line of output longer than LOG_LINE_BYTES is cut into several; a last line without LF is written with one
+when the attempt ends. `CUT_MARK` stands alone in the text of a line where output was dropped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ReportSink = Callable[[Sequence[Report]], None]
 
 
 class Launch(Struct, frozen=True):
-    """One task to run. `environment` is complete but for the engine's own base (PATH, HOME, LANG, TZ) and wins over it."""
+    """One task to run. The engine's own base (PATH, HOME, LANG, TZ) lies below `task.environment`."""
 
     attempt_id: str
     spec_key: int  # equal keys mean the same `task`: sent once per message
@@ -45,7 +45,7 @@ class Launch(Struct, frozen=True):
 class Recovery(Struct, frozen=True):
     """A live attempt that the store knows and the engine must account for after a restart of the server.
 
-    `may_launch`: it was STARTING and no stop was asked, so an engine whose journal is intact and silent about it runs it.
+    `may_launch`: it was STARTING and no stop was asked: an engine whose journal is intact and silent about it runs it.
     Otherwise silence means: NotStarted with reason `RECOVERED_SILENT` when `known_started` is False and the journal is
     intact, else Lost."""
 
@@ -77,7 +77,7 @@ class Engine(Protocol):
         """Once after `start`, with every live attempt that names this engine."""
 
     async def close(self, *, kill: bool) -> None:
-        """Lets go; attempts run on. With `kill` the engine's own processes (supervisor) leave too, once nothing runs."""
+        """Lets go; attempts run on. With `kill` the engine's own processes leave too, once nothing runs."""
 
 
 def log_path(logs_directory: Path, attempt_id: str) -> Path:
