@@ -1,0 +1,190 @@
+"""Read and check documents member by member against a shape.
+
+`read` is the authority on what a caller may send and words the refusals; `bodies` is its fast twin.
+`check` holds our own results to the output shape.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from typing import Any, Literal
+
+from batchyard.wire.model import INTEGER_RANGES, Shape
+
+# A refusal quotes at most this much of a caller's own text.
+QUOTED_KEY_LENGTH = 64
+QUOTED_INTEGER_BOUND = 10**30
+# Deeper than any document of AWS Batch (about 10), far below Python's own limit on recursion.
+DEPTH_LIMIT = 100
+
+Fault = Literal["syntax", "missing", "type"]
+
+WANTED = {
+    "structure": "an object",
+    "list": "a list",
+    "map": "an object",
+    "string": "a string",
+    "boolean": "a boolean",
+    "integer": "an integer",
+    "long": "an integer",
+    "float": "a number",
+    "double": "a number",
+    "blob": "a base64 string",
+    "timestamp": "a number of seconds since 1970",
+}
+
+
+class DocumentError(Exception):
+    """A document is not what its shape says: which member (AWS member path, "" for the whole), and the sentence."""
+
+    def __init__(self, fault: Fault, path: str, message: str) -> None:
+        super().__init__(fault, path, message)
+        self.fault = fault
+        self.path = path
+        self.message = message
+
+
+def read(shape: Shape, value: Any, path: str = "") -> Any:
+    """`value` (decoded JSON) without nulls and unknown members; raises DocumentError at the first fault."""
+    return _read(shape, value, path, 0)
+
+
+def _read(shape: Shape, value: Any, path: str, depth: int) -> Any:
+    if depth > DEPTH_LIMIT:
+        raise DocumentError("type", path, f"The request is nested deeper than {DEPTH_LIMIT} levels.")
+    if shape.type == "structure":
+        if not isinstance(value, dict):
+            raise _mismatch(shape, value, path)
+        result = {}
+        for member in shape.members.values():
+            if member.location != "body":
+                continue
+            inner_path = f"{path}.{member.name}" if path else member.name
+            inner = value.get(member.wire_name)
+            if inner is not None:
+                result[member.name] = _read(member.shape, inner, inner_path, depth + 1)
+            elif member.required:
+                raise missing(inner_path)
+        return result
+    if shape.type == "list":
+        assert shape.element is not None
+        if not isinstance(value, list):
+            raise _mismatch(shape, value, path)
+        return [_read(shape.element, inner, f"{path}[{i}]", depth + 1) for i, inner in enumerate(value)]
+    if shape.type == "map":
+        assert shape.element is not None
+        if not isinstance(value, dict):
+            raise _mismatch(shape, value, path)
+        return {key: _read(shape.element, inner, f"{path}[{_quoted(key)}]", depth + 1) for key, inner in value.items()}
+    return _read_scalar(shape, value, path)
+
+
+def _read_scalar(shape: Shape, value: Any, path: str) -> Any:
+    if not _fits(shape, value):
+        raise _mismatch(shape, value, path)
+    if shape.type == "blob":
+        try:
+            return binascii.a2b_base64(value, strict_mode=True)
+        except ValueError:
+            raise DocumentError("type", path, f"{path} must be {WANTED['blob']}, got another string.") from None
+    if shape.type in ("float", "double", "timestamp") and isinstance(value, int):
+        return float(value)
+    return value
+
+
+def _fits(shape: Shape, value: Any) -> bool:
+    if shape.type in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[shape.type]
+        return type(value) is int and low <= value <= high
+    if shape.type in ("float", "double"):
+        return type(value) in (int, float)
+    if shape.type == "timestamp":
+        return type(value) is str if shape.timestamp_format == "iso8601" else type(value) in (int, float)
+    if shape.type == "boolean":
+        return type(value) is bool
+    return type(value) is str
+
+
+def read_text(shape: Shape, text: str, path: str) -> Any:
+    """A scalar that travels as text (path, query string, header); raises DocumentError."""
+    if shape.type in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[shape.type]
+        # 20 characters hold every 64-bit integer; int() of a longer text would only cost time.
+        if re.fullmatch(r"[+-]?[0-9]{1,20}", text, re.ASCII) and low <= int(text) <= high:
+            return int(text)
+        raise DocumentError("type", path, f"{path} must be {wanted(shape)}, got other text.")
+    if shape.type == "boolean":
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise DocumentError("type", path, f"{path} must be true or false, got other text.")
+    assert shape.type == "string", f"{path}: a {shape.type} outside the body is not implemented"
+    return text
+
+
+def missing(path: str) -> DocumentError:
+    return DocumentError("missing", path, f"{path} is required.")
+
+
+def wanted(shape: Shape) -> str:
+    """What a value of this shape is called in a refusal."""
+    if shape.type in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[shape.type]
+        return f"an integer between {low} and {high}"
+    return WANTED[shape.type]
+
+
+def _mismatch(shape: Shape, value: Any, path: str) -> DocumentError:
+    subject = path or "The request body"
+    if type(value) is int and shape.type in INTEGER_RANGES:
+        got = str(value) if abs(value) < QUOTED_INTEGER_BOUND else "a larger one"
+        return DocumentError("type", path, f"{subject} must be {wanted(shape)}, got {got}.")
+    if shape.type == "timestamp" and shape.timestamp_format == "iso8601":
+        return DocumentError("type", path, f"{subject} must be an ISO 8601 time, got {_kind(value)}.")
+    return DocumentError("type", path, f"{subject} must be {WANTED[shape.type]}, got {_kind(value)}.")
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    kinds = {
+        bool: "a boolean",
+        int: "an integer",
+        float: "a number",
+        str: "a string",
+        list: "a list",
+        dict: "an object",
+    }
+    return kinds[type(value)]
+
+
+def _quoted(key: str) -> str:
+    return json.dumps(key if len(key) <= QUOTED_KEY_LENGTH else key[:QUOTED_KEY_LENGTH] + "...")
+
+
+def check(shape: Shape, value: Any, path: str) -> None:
+    """AssertionError naming the member where a result of ours is not what `shape` says; required members may be absent.
+
+    Absent required members pass since AWS leaves some out itself (`startedAt` of a job that never ran).
+    """
+    if shape.type == "structure":
+        assert isinstance(value, dict), f"{path} must be a dict for {shape.name}, is {value!r}"
+        for key, inner in value.items():
+            assert key in shape.members, f"{path}.{key} is not a member of {shape.name}"
+            check(shape.members[key].shape, inner, f"{path}.{key}")
+    elif shape.type == "list":
+        assert isinstance(value, list | tuple), f"{path} must be a list for {shape.name}, is {value!r}"
+        assert shape.element is not None
+        for i, inner in enumerate(value):
+            check(shape.element, inner, f"{path}[{i}]")
+    elif shape.type == "map":
+        assert isinstance(value, dict), f"{path} must be a dict for {shape.name}, is {value!r}"
+        assert shape.element is not None
+        for key, inner in value.items():
+            assert isinstance(key, str), f"{path} has a key that is no string: {key!r}"
+            check(shape.element, inner, f"{path}[{key!r}]")
+    elif shape.type == "blob":
+        assert isinstance(value, bytes), f"{path} must be bytes for {shape.name}, is {value!r}"
+    else:
+        assert _fits(shape, value), f"{path} must be {wanted(shape)} for {shape.name}, is {value!r}"

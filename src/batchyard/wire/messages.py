@@ -1,0 +1,47 @@
+"""What goes in and out of the wire: requests, responses, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+# AWS Batch's largest documents are 30 KiB; tag maps and node overrides stay well below this. A larger body
+# is a mistake or an attack, and reading it would only cost memory.
+BODY_LIMIT_BYTES = 1024 * 1024
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One HTTP request, as received.
+
+    raw_path: the path before any percent-decoding, without the query string (`b"/v1/tags/arn%3Aaws..."`).
+    query: the raw query string without its `?`.
+    headers: by lower-case name; repeated headers joined by `,`.
+    """
+
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Response(msgspec.Struct, frozen=True):
+    """One HTTP response; header names are lower-case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class WireError(Exception):
+    """A refusal that the caller sees: AWS's error code, a sentence, an HTTP status (400: the caller's fault)."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(code, message, status)
+        self.code = code
+        self.message = message
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.status}): {self.message}"

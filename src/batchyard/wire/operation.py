@@ -1,0 +1,86 @@
+"""One operation of one service, ready to parse requests and answer them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.wire.bodies import BodyReader
+from batchyard.wire.documents import DocumentError, check
+from batchyard.wire.locations import LocationReader
+from batchyard.wire.messages import BODY_LIMIT_BYTES, Request, Response, WireError
+from batchyard.wire.model import OperationModel, ServiceModel
+from batchyard.wire.protocols import WireProtocol
+
+
+class Operation:
+    """An operation compiled from its model.
+
+    service, name: for example `batch`, `SubmitJob`. model: its shapes, with their constraints.
+    body_limit_bytes: larger bodies are refused. check_results: hold every result to the output shape (tests).
+    """
+
+    def __init__(
+        self,
+        service: ServiceModel,
+        model: OperationModel,
+        protocol: WireProtocol,
+        *,
+        body_limit_bytes: int = BODY_LIMIT_BYTES,
+        check_results: bool = False,
+    ) -> None:
+        self.service = service.name
+        self.name = model.name
+        self.model = model
+        self.protocol = protocol
+        self._body_limit_bytes = body_limit_bytes
+        self._check_results = check_results
+        self._body = BodyReader(model.input) if model.input else None
+        locations = LocationReader(model.input, model.request_uri) if model.input else None
+        self._locations = locations if locations and locations.members else None
+
+    def __repr__(self) -> str:
+        return f"<Operation {self.service}.{self.name}>"
+
+    def parse(self, request: Request) -> dict[str, Any]:
+        """The request's members: AWS names, types as the model says, required ones present, no nulls, none unknown.
+
+        Values: str, bool, int (within 32 or 64 bits), float, bytes (blobs), list, dict. Raises WireError, and
+        nothing else, whatever the bytes. The Content-Type is not looked at, and an empty body is `{}`.
+        """
+        if len(request.body) > self._body_limit_bytes:
+            raise WireError(
+                "RequestEntityTooLargeException",
+                f"The request body must be at most {self._body_limit_bytes} bytes, got {len(request.body)}.",
+                413,
+            )
+        if self._body is None:
+            return {}
+        try:
+            document = self._body.read(request.body)
+            if self._locations is not None:
+                document.update(self._locations.read(request))
+        except DocumentError as fault:
+            raise self.protocol.refusal(fault) from None
+        return document
+
+    def serialise(self, result: dict[str, Any]) -> bytes:
+        """The body of a result (AWS member names); with check_results, held to the output shape first (see `check`)."""
+        if self._check_results:
+            self.check(result)
+        return self.protocol.encode(result)
+
+    def check(self, result: dict[str, Any]) -> None:
+        """AssertionError naming the member of `result` that the output shape does not have or has otherwise."""
+        if self.model.output is None:
+            assert not result, f"{self.name} has no output, got {result!r}"
+        else:
+            check(self.model.output, result, self.name)
+
+    def respond(self, result: dict[str, Any], request_id: str) -> Response:
+        """The response of a success."""
+        headers = (("content-type", self.protocol.content_type), ("x-amzn-requestid", request_id))
+        return Response(self.model.status, headers, self.serialise(result))
+
+    def refuse(self, error: WireError, request_id: str) -> Response:
+        """The response of a refusal."""
+        return self.protocol.error_response(error, request_id)

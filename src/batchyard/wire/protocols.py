@@ -1,0 +1,97 @@
+"""How each AWS protocol words requests, results and errors.
+
+A protocol is chosen once per service. `rest-json` and `json` (1.0, 1.1) are here; a form-encoded `query`
+protocol is one more class with these four members and one more line in `protocol_of`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+from uuid import uuid4
+
+import msgspec
+
+from batchyard.wire.documents import DocumentError
+from batchyard.wire.messages import Response, WireError
+from batchyard.wire.model import ServiceModel
+
+_encoder = msgspec.json.Encoder()
+
+
+class WireProtocol(Protocol):
+    """What Operation and Router need of a protocol."""
+
+    content_type: str
+
+    def refusal(self, fault: DocumentError) -> WireError:
+        """The error a caller gets for a document that is not what the model says."""
+
+    def encode(self, result: dict[str, Any]) -> bytes:
+        """The body of a result."""
+
+    def error_response(self, error: WireError, request_id: str) -> Response:
+        """The response of a refusal, in the form that SDKs parse."""
+
+
+class RestJson:
+    """`rest-json`: the operation is in method and path, the error code in the header `x-amzn-ErrorType`."""
+
+    content_type = "application/json"
+
+    def __init__(self, refusal_code: str) -> None:
+        self._refusal_code = refusal_code
+
+    def refusal(self, fault: DocumentError) -> WireError:
+        return WireError(self._refusal_code, fault.message)
+
+    def encode(self, result: dict[str, Any]) -> bytes:
+        return _encoder.encode(result)
+
+    def error_response(self, error: WireError, request_id: str) -> Response:
+        headers = (
+            ("content-type", self.content_type),
+            ("x-amzn-requestid", request_id),
+            ("x-amzn-errortype", error.code),
+        )
+        # `__type` repeats the header for those who read bodies only; the real service's front end does so too.
+        return Response(error.status, headers, _encoder.encode({"message": error.message, "__type": error.code}))
+
+
+class AwsJson:
+    """`json` 1.0 and 1.1: the operation is in `X-Amz-Target`, the error code in the body's `__type`."""
+
+    def __init__(self, json_version: str, refusal_code: str) -> None:
+        self.content_type = f"application/x-amz-json-{json_version}"
+        self._refusal_code = refusal_code
+
+    def refusal(self, fault: DocumentError) -> WireError:
+        if fault.fault == "missing":
+            # The real services' text for every absent required member.
+            text = (
+                f"1 validation error detected: Value null at '{fault.path}' failed to satisfy constraint: "
+                "Member must not be null"
+            )
+            return WireError(self._refusal_code, text)
+        return WireError("SerializationException", fault.message)
+
+    def encode(self, result: dict[str, Any]) -> bytes:
+        return _encoder.encode(result)
+
+    def error_response(self, error: WireError, request_id: str) -> Response:
+        headers = (("content-type", self.content_type), ("x-amzn-requestid", request_id))
+        return Response(error.status, headers, _encoder.encode({"__type": error.code, "message": error.message}))
+
+
+def protocol_of(service: ServiceModel) -> WireProtocol:
+    """The protocol of a service, with the code its model has for bad input."""
+    declared = ("ClientException", "InvalidParameterException", "ValidationException")
+    refusal_code = next((code for code in declared if code in service.shapes), "ValidationException")
+    if service.protocol == "rest-json":
+        return RestJson(refusal_code)
+    assert service.protocol == "json", f"{service.name}: protocol {service.protocol} is not implemented"
+    return AwsJson(service.json_version, refusal_code)
+
+
+def new_request_id() -> str:
+    """A request id as AWS makes them: a lower-case UUID."""
+    return str(uuid4())
