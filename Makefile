@@ -1,0 +1,44 @@
+# Batchyard's commands. `make` alone lists them.
+#   PYTHON=...  the interpreter to set up with (default: the newest of python3.13, 3.12, 3.11, python3 that will do)
+#   ARGS=...    more arguments for what a target runs: make test ARGS="tests/core -x"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench up lock clean
+
+SHELL := /bin/sh
+VENV := .venv
+RUN := $(VENV)/bin/python
+PYTHON ?=
+ARGS ?=
+export PYTHON
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	    printf '%-14s %s\n' "$$name" "$$text"; done
+
+setup: ## make .venv with everything needed (does nothing when up to date)
+	@scripts/setup.sh
+
+demo: setup ## watch a real pipeline run, from nothing to its result
+	@$(RUN) demo/run.py $(ARGS)
+
+test: setup ## run every test
+	@$(RUN) -m pytest -rs $(ARGS)
+
+lint: setup ## check style, format and types
+	@$(RUN) -m ruff check
+	@$(RUN) -m ruff format --check
+	@$(RUN) -m mypy --strict
+
+bench: setup ## measure 10,000 jobs against this machine's floor
+	@$(RUN) -m bench.run $(ARGS)
+
+up: setup ## run the service in the foreground
+	@exec $(VENV)/bin/batchyard up $(ARGS)
+
+lock: ## resolve requirements/*.in anew into requirements/*.txt
+	@scripts/lock.sh $(ARGS)
+
+clean: ## remove .venv, caches and everything built
+	rm -rf $(VENV) .setup.lock build dist bench/build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .demo
+	find src tests bench demo scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
