@@ -1,0 +1,198 @@
+"""Where things lie: the data directory, the runtime directory for sockets, and `server.json`, by which a running server
+is found. All of it is the owner's alone (0700 and 0600)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+PRIVATE_DIRECTORY = 0o700
+PRIVATE_FILE = 0o600
+# A socket's path has 107 usable bytes; the longest name an engine puts into the runtime directory is given this room.
+SOCKET_PATH_BYTES = 107
+SOCKET_NAME_BYTES = 32
+# A directory with one of these is a data directory or a runtime directory of ours.
+OWN_NAMES = frozenset({"operator-key.json", "keys.json", "batchyard.db"})
+HASH_HEX = 12  # tells data directories of one user apart; short, since paths of sockets are
+
+
+class PlaceError(Exception):
+    """A directory or file that cannot be used. The text is a sentence that says which, why, and what would help."""
+
+
+class ServerFile(Struct, frozen=True):
+    """`server.json`: the server that serves a data directory. `started` tells its process from a later one with the same
+    pid: the host's boot id and the process's start in clock ticks since boot."""
+
+    address: str  # http://127.0.0.1:8470
+    pid: int
+    version: str
+    data_dir: str
+    started: str
+
+
+class Places(Struct, frozen=True):
+    """The paths of one data directory."""
+
+    data_dir: Path
+    work_dir: Path
+    runtime_dir: Path
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    @property
+    def state_dir(self) -> Path:
+        """What engines keep: the supervisor's journal."""
+        return self.data_dir / "engine"
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "batchyard.db"
+
+    @property
+    def keys_file(self) -> Path:
+        return self.data_dir / "keys.json"
+
+    @property
+    def operator_key_file(self) -> Path:
+        return self.data_dir / "operator-key.json"
+
+    @property
+    def secret_file(self) -> Path:
+        return self.data_dir / "secret"
+
+    @property
+    def server_file(self) -> Path:
+        return self.data_dir / "server.json"
+
+
+def places_of(data_dir: Path, work_dir: Path, variables: Mapping[str, str]) -> Places:
+    return Places(data_dir, work_dir, runtime_directory(data_dir, variables))
+
+
+def runtime_directory(data_dir: Path, variables: Mapping[str, str]) -> Path:
+    """A short path of this user and data directory: the same for every process that serves or looks for it."""
+    digest = hashlib.blake2b(os.fsencode(os.path.realpath(data_dir))).hexdigest()[:HASH_HEX]
+    root = variables.get("XDG_RUNTIME_DIR", "")
+    if root.startswith("/") and os.path.isdir(root) and os.access(root, os.W_OK):
+        chosen = Path(root) / "batchyard" / digest
+        if len(os.fsencode(chosen)) + 1 + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES:
+            return chosen
+    return Path("/tmp") / f"batchyard-{os.getuid()}" / digest
+
+
+def prepare(places: Places) -> None:
+    """Makes the directories. Raises PlaceError where one cannot be made, or belongs to somebody else."""
+    make_private(places.data_dir)
+    for path in (places.logs_dir, places.state_dir):
+        make_private(path)
+    make_private(places.runtime_dir.parent)
+    make_private(places.runtime_dir)
+    _make(places.work_dir)
+    if not os.access(places.work_dir, os.W_OK | os.X_OK):
+        raise PlaceError(f"The work directory {places.work_dir} is not writable: choose another one with --work-dir.")
+
+
+def make_private(path: Path) -> None:
+    """Makes `path` a directory of our own, closed to others. Raises PlaceError."""
+    _make(path)
+    # The link and what it points to: in /tmp somebody else may have put a link in our way.
+    for found in (os.lstat(path), os.stat(path)):
+        if found.st_uid != os.geteuid():
+            raise PlaceError(
+                f"The directory {path} belongs to the user {found.st_uid}, and this is {os.geteuid()}: "
+                "choose another one with --data-dir, or run as its owner."
+            )
+    if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+        _close_to_others(path)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise PlaceError(f"The directory {path} is not writable: choose another one with --data-dir.")
+
+
+def _close_to_others(path: Path) -> None:
+    """A directory that holds other things (a home, /tmp) is never closed: that would break what is not ours."""
+    names = os.listdir(path)
+    if names and not OWN_NAMES & set(names):
+        raise PlaceError(
+            f"The directory {path} is open to other users and holds other files: "
+            "choose a new or empty directory with --data-dir."
+        )
+    os.chmod(path, PRIVATE_DIRECTORY)
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlaceError(f"The directory {path} cannot be made: {error.strerror}.") from error
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replaces the file in one step: a reader sees the old or the new content, and a crash leaves one of them."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def process_start(pid: int) -> str:
+    """The boot id and the start time of a process, or "" when there is none. A zombie counts as gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    if fields[0] in (b"Z", b"X"):
+        return ""
+    return f"{boot}/{int(fields[19])}"
+
+
+def write_server_file(places: Places, address: str, version: str) -> None:
+    pid = os.getpid()
+    content = ServerFile(address, pid, version, str(places.data_dir), process_start(pid))
+    write_private(places.server_file, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+
+
+def remove_server_file(places: Places) -> None:
+    places.server_file.unlink(missing_ok=True)
+
+
+def read_server_file(path: Path) -> ServerFile | None:
+    """What it says, or None when it is not there. Raises PlaceError when it cannot be understood."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ServerFile)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PlaceError(f"{path} cannot be read: {error.strerror}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PlaceError(f"{path} is damaged ({error}): remove it when no server runs on this directory.") from error
+
+
+def is_running(server: ServerFile) -> bool:
+    """Whether the process that wrote the file lives (and not another one that got its pid)."""
+    return bool(server.started) and process_start(server.pid) == server.started
