@@ -96,7 +96,7 @@ class LogFile:
         lines: list[Line] = []
         used_bytes = 0
         stop = begin
-        for line in self.lines(begin):
+        for line in self.lines(begin, min(BLOCK_BYTES, max(SHORT_BYTES, limit_bytes))):
             if start_ms is not None and line.at_ms < start_ms:
                 continue
             used_bytes += line.event_bytes
@@ -163,14 +163,14 @@ class LogFile:
 
     # -- lines --
 
-    def lines(self, start: int) -> Iterator[Line]:
-        """Every whole line from the line start `start` on."""
+    def lines(self, start: int, block_bytes: int = 0) -> Iterator[Line]:
+        """Every whole line from the line start `start` on, read in blocks of `block_bytes` (0: BLOCK_BYTES)."""
         rest = b""
         position = start  # of rest's first byte
         last_ms = 0
         while position + len(rest) < self.end:
             at = position + len(rest)
-            block = self._read(min(BLOCK_BYTES, self.end - at), at)
+            block = self._read(min(block_bytes or BLOCK_BYTES, self.end - at), at)
             if not block:
                 return  # the file was cut short meanwhile: its job was removed
             *whole, tail = (rest + block).split(b"\n") if b"\n" in block else [rest + block]

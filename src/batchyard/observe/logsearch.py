@@ -1,0 +1,105 @@
+"""Searches many log files at once, in the order of time: what FilterLogEvents does.
+
+A page ends at its bounds of events, of bytes given and of bytes looked through, so that a search for a rare term
+answers in bounded time with a cursor to go on from, as AWS's own does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heapreplace
+from pathlib import Path
+from typing import NamedTuple
+
+from batchyard.observe.logfile import BLOCK_BYTES, PAGE_BYTES, PAGE_EVENTS, Line, LogFile
+from batchyard.observe.logpattern import Matches
+
+SCAN_BYTES = 32 * 1024 * 1024  # looked through for one page: a fraction of a second
+BUFFER_BYTES = 16 * 1024 * 1024  # read ahead over all streams of a search
+
+
+class Stream(NamedTuple):
+    name: str
+    path: Path
+
+
+class Cursor(NamedTuple):
+    """The place after the last line looked at: its time, its stream's name, and where it ended in its file."""
+
+    at_ms: int
+    name: str
+    stop: int
+
+
+class Found(NamedTuple):
+    name: str
+    line: Line
+
+
+class SearchPage(NamedTuple):
+    """`cursor` is None when everything was searched."""
+
+    events: list[Found]
+    cursor: Cursor | None
+
+
+def search(
+    streams: Sequence[Stream],
+    matches: Matches,
+    *,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    after: Cursor | None = None,
+    limit: int = PAGE_EVENTS,
+    scan_bytes: int = SCAN_BYTES,
+) -> SearchPage:
+    """The next matching lines of all streams by time (then by stream name) in [start_ms, end_ms), `after` a cursor."""
+    ahead_bytes = min(BLOCK_BYTES, BUFFER_BYTES // max(1, len(streams)))
+    heads: list[tuple[int, str, int, Line, Iterator[Line]]] = []
+    for stream in streams:
+        lines = _lines(stream, start_ms, end_ms, after, ahead_bytes)
+        line = next(lines, None)
+        if line is not None:
+            heads.append((line.at_ms, stream.name, line.start, line, lines))
+    heapify(heads)
+    events: list[Found] = []
+    given_bytes = scanned_bytes = 0
+    cursor = after
+    while heads:
+        _, name, _, line, lines = heads[0]
+        if matches(line.text):
+            given_bytes += line.event_bytes
+            if events and given_bytes > PAGE_BYTES:
+                return SearchPage(events, cursor)
+            events.append(Found(name, line))
+        scanned_bytes += line.event_bytes
+        cursor = Cursor(line.at_ms, name, line.stop)
+        following = next(lines, None)
+        if following is None:
+            heappop(heads)
+        else:
+            heapreplace(heads, (following.at_ms, name, following.start, following, lines))
+        if heads and (len(events) >= limit or scanned_bytes >= scan_bytes):
+            return SearchPage(events, cursor)
+    return SearchPage(events, None)
+
+
+def _lines(
+    stream: Stream, start_ms: int | None, end_ms: int | None, after: Cursor | None, ahead_bytes: int
+) -> Iterator[Line]:
+    """The stream's lines behind the cursor. The file is open only while it is read: a search may span more streams
+    than a process may hold files open."""
+    offset = 0
+    if after is not None:
+        if stream.name == after.name:
+            offset = after.stop
+        else:
+            # Lines of one time come by stream name: those of the streams before the cursor's are already given.
+            low_ms = after.at_ms if stream.name > after.name else after.at_ms + 1
+            start_ms = low_ms if start_ms is None else max(start_ms, low_ms)
+    while True:
+        with LogFile(stream.path) as log:
+            page = log.forward(offset, start_ms=start_ms, end_ms=end_ms, limit_bytes=ahead_bytes)
+        yield from page.lines
+        if not page.lines:
+            return
+        offset = page.stop
