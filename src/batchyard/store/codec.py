@@ -1,0 +1,173 @@
+"""Records to text and back: the only place that knows how records lie in rows. Needs no database.
+
+JSON with sorted keys: equal records give equal text, so that a digest over rows is a digest over state.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.core import names
+from batchyard.core.records import Changes, Definition, Environment, Job, JobSpec, Queue
+
+# (name, body)
+DocumentRow = tuple[str, str]
+# (name, revision, status, body)
+DefinitionRow = tuple[str, int, str, str]
+# In the order of tables.job_specs.
+SpecRow = tuple[
+    int, int, str, str, str, str, str, str | None, str, str, str | None, int, str, str
+]  # key, last_key, job_id, name, name_lower, queue, definition, share, group, head, idempotency, created, tags, body
+# (key, queue or None, status, created_at_ms, started_at_ms, stopped_at_ms, body)
+JobRow = tuple[int, str | None, str, int, int, int, str]
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_environment = msgspec.json.Decoder(Environment).decode
+_queue = msgspec.json.Decoder(Queue).decode
+_definition = msgspec.json.Decoder(Definition).decode
+_spec = msgspec.json.Decoder(JobSpec).decode
+_job = msgspec.json.Decoder(Job).decode
+_tags = msgspec.json.Decoder(dict[str, str]).decode
+
+NO_TAGS = "{}"
+
+
+class Rows(Struct):
+    """The rows of one transaction. `deleted_*` are primary keys."""
+
+    environments: list[DocumentRow] = []
+    deleted_environments: list[tuple[str]] = []
+    queues: list[DocumentRow] = []
+    deleted_queues: list[tuple[str]] = []
+    definitions: list[DefinitionRow] = []
+    deleted_definitions: list[tuple[str, int]] = []
+    revisions: list[tuple[str, int]] = []
+    specs: list[SpecRow] = []
+    jobs: list[JobRow] = []
+    job_tags: list[tuple[str, int]] = []  # (tags, key)
+    log_groups: list[tuple[str, int]] = []  # (name, created_at_ms) of groups that `specs` use
+    next_key: int = 0
+
+
+def encode(record: Struct) -> str:
+    """The `body` of a record."""
+    return _encode(record).decode()
+
+
+def encode_tags(tags: dict[str, str]) -> str:
+    return _encode(tags).decode() if tags else NO_TAGS
+
+
+def decode_tags(text: str) -> dict[str, str]:
+    return {} if text == NO_TAGS else _tags(text)
+
+
+def decode_environment(body: str) -> Environment:
+    return _environment(body)
+
+
+def decode_queue(body: str) -> Queue:
+    return _queue(body)
+
+
+def decode_definition(body: str) -> Definition:
+    return _definition(body)
+
+
+def decode_job(body: str) -> Job:
+    return _job(body)
+
+
+def decode_spec(body: str, tags: str) -> JobSpec:
+    """`tags`: the text beside the body, which alone knows what TagResource changed."""
+    spec = _spec(body)
+    return spec if tags == NO_TAGS else replace(spec, tags=_tags(tags))
+
+
+def spec_row(spec: JobSpec) -> SpecRow:
+    return (
+        spec.key,
+        spec.key + spec.array_size,
+        spec.job_id,
+        spec.name,
+        spec.name.lower(),
+        spec.queue,
+        spec.definition,
+        None,
+        spec.log_group,
+        names.log_stream(spec.log_prefix, ""),
+        spec.idempotency_key or None,
+        spec.created_at_ms,
+        encode_tags(spec.tags),
+        encode(replace(spec, tags={}) if spec.tags else spec),
+    )
+
+
+def job_row(job: Job, queue: str | None) -> JobRow:
+    """`queue`: of a top-level job's first row; later rows need not name it again, since it never changes."""
+    return (
+        job.key,
+        queue,
+        job.status.value,
+        job.created_at_ms,
+        latest_start_ms(job),
+        job.stopped_at_ms,
+        _encode(job).decode(),
+    )
+
+
+def latest_start_ms(job: Job) -> int:
+    """When the latest attempt that ran began to; 0 when none did. The job's own time may be gone while it waits for a retry."""
+    if job.attempt is not None and job.attempt.started_at_ms:
+        return job.attempt.started_at_ms
+    return max((attempt.started_at_ms for attempt in job.past), default=0)
+
+
+def encode_changes(changes: Changes) -> Rows:
+    """Every spec must come together with its job's first row: only then is it known which rows are top-level."""
+    queues = {spec.key: spec.queue for spec in changes.specs}
+    for key in queues:
+        assert key in changes.jobs, f"spec {key} comes without its job's row: no query would ever find the job"
+    rows = Rows(next_key=changes.next_key, revisions=sorted(changes.revisions.items()))
+    for name, environment in changes.environments.items():
+        if environment is None:
+            rows.deleted_environments.append((name,))
+        else:
+            rows.environments.append((name, encode(environment)))
+    for name, queue in changes.queues.items():
+        if queue is None:
+            rows.deleted_queues.append((name,))
+        else:
+            rows.queues.append((name, encode(queue)))
+    for identity, definition in changes.definitions.items():
+        if definition is None:
+            rows.deleted_definitions.append(identity)
+        else:
+            rows.definitions.append((*identity, definition.status, encode(definition)))
+    rows.specs = [spec_row(spec) for spec in changes.specs]
+    rows.jobs = [job_row(job, queues.get(key)) for key, job in changes.jobs.items()]
+    rows.job_tags = [(encode_tags(tags), key) for key, tags in changes.job_tags.items()]
+    groups: dict[str, int] = {}
+    for spec in changes.specs:
+        groups.setdefault(spec.log_group, spec.created_at_ms)
+    rows.log_groups = list(groups.items())
+    return rows
+
+
+def decode_changes(rows: Rows) -> Changes:
+    """The changes that `encode_changes` made these rows of."""
+    changes = Changes(next_key=rows.next_key, revisions=dict(rows.revisions))
+    changes.environments.update((name, decode_environment(body)) for name, body in rows.environments)
+    changes.environments.update((name, None) for (name,) in rows.deleted_environments)
+    changes.queues.update((name, decode_queue(body)) for name, body in rows.queues)
+    changes.queues.update((name, None) for (name,) in rows.deleted_queues)
+    for name, revision, _, body in rows.definitions:
+        changes.definitions[name, revision] = decode_definition(body)
+    for identity in rows.deleted_definitions:
+        changes.definitions[identity] = None
+    changes.specs = [decode_spec(row[-1], row[-2]) for row in rows.specs]
+    changes.jobs = {row[0]: decode_job(row[-1]) for row in rows.jobs}
+    changes.job_tags = {key: decode_tags(tags) for tags, key in rows.job_tags}
+    return changes
