@@ -1,0 +1,168 @@
+"""Who may import whom: the arrows between the rooms, and what keeps the core pure."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "batchyard"
+# fmt: off
+ROOMS = {
+    "core", "wire", "api", "store", "engines", "observe", "workflows", "loop", "server", "cli", "console",
+    "simulator", "vendor", "__main__", "version",
+}
+# fmt: on
+
+# room -> what of ours it may import besides itself and the version. A more precise line (`workflows.api`) replaces
+# its room's. A name allows everything below it: `store.queries` allows store/queries.py, and not the rest of store/.
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "core": (),
+    "wire": (),
+    "version": (),
+    "vendor": (),
+    "store": ("core",),
+    "engines": ("core",),
+    "loop": ("core", "store.writer", "engines.base"),
+    "api": ("core", "wire", "store.queries"),
+    "observe": ("core", "wire", "store.queries"),
+    "workflows": ("core",),
+    "workflows.api": ("core", "wire", "store.queries"),
+    "console": ("store.queries", "api.render"),
+    "simulator": ("core", "loop", "store.codec", "engines.fake"),
+    "cli": ("wire",),
+    "server": tuple(ROOMS - {"__main__"}),
+    "__main__": ("cli", "server"),
+}
+# fmt: off
+CORE_LIBRARY = {
+    "__future__", "abc", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "heapq",
+    "itertools", "math", "msgspec", "operator", "re", "types", "typing",
+}
+# The core's only ways out that need no import. `hash` of a string differs from process to process.
+IMPURE_CALLS = {
+    "open", "print", "input", "eval", "exec", "compile", "__import__", "globals", "breakpoint", "hash", "id",
+}
+# fmt: on
+# Libraries that belong to one room. The server asks for versions only.
+OWNED_LIBRARIES = {
+    "sqlite3": ("store", "server"),
+    "sqlalchemy": ("store", "server"),
+    "psycopg": ("store", "server"),
+    "boto3": (),
+    "botocore": (),
+    "moto": (),
+}
+
+
+def imported_names(tree: ast.AST, module: str, is_package: bool) -> list[tuple[int, str]]:
+    """(line, full dotted name) of everything `module` imports, at any depth, relative imports resolved."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = module.split(".")[: len(module.split(".")) - node.level + is_package] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
+            found += [(node.lineno, f"{base}.{alias.name}") for alias in node.names]
+    return found
+
+
+def below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def violations(source: str, module: str, is_package: bool = False) -> list[str]:
+    """What `source`, as the module of that full dotted name (`batchyard.core.machine`), may not do."""
+    tree = ast.parse(source)
+    inner = module.removeprefix("batchyard").removeprefix(".")
+    room = inner.split(".")[0]
+    if room not in ROOMS | {""}:
+        return [f"{module}: {room} is no room of the design"]
+    rule = max((key for key in MAY_IMPORT if below(inner, key)), key=len, default="")
+    allowed = ("version", room, *MAY_IMPORT.get(rule, ()))
+    found = []
+    for line, name in imported_names(tree, module, is_package):
+        top = name.split(".")[0]
+        target = name.removeprefix("batchyard").removeprefix(".")
+        if top == "batchyard":
+            if not any(below(target, arrow) for arrow in allowed):
+                found.append(f"{module}:{line}: {rule or 'the package'} may not import {target or 'the whole package'}")
+        elif room == "core" and top not in CORE_LIBRARY:
+            found.append(f"{module}:{line}: the core is pure and may not import {top}")
+        elif room not in OWNED_LIBRARIES.get(top, (room,)):
+            found.append(f"{module}:{line}: {top} is not for {room}")
+    for node in ast.walk(tree) if room == "core" else ():
+        # Methods named like a built-in are fine, and so is hash() where Python asks for it.
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS:
+            found.append(f"{module}:{node.lineno}: the core is pure and may not call {node.func.id}()")
+    return found
+
+
+def test_every_module_keeps_to_its_arrows() -> None:
+    paths = sorted(path for path in SOURCE.rglob("*.py") if "vendor" not in path.relative_to(SOURCE).parts)
+    assert len(paths) > 5
+    found = []
+    for path in paths:
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        found += violations(path.read_text(), ".".join(parts[:-1] if is_package else parts), is_package)
+    assert not found, "\n".join(found)
+
+
+REFUSED = [
+    ("core.machine", "from batchyard.store import writer"),
+    ("core.machine", "from batchyard import wire"),
+    ("core.machine", "import batchyard.wire.sigv4"),
+    ("core.machine", "from ..loop import inbox"),
+    ("core.machine", "def f():\n    import time"),
+    ("core.machine", "from os import path"),
+    ("core.machine", "import asyncio"),
+    ("core.machine", "import random, enum"),
+    ("core.machine", "text = open('x').read()"),
+    ("core.machine", "print(1)"),
+    ("wire.router", "from batchyard.core import records"),
+    ("store.writer", "from batchyard.engines import base"),
+    ("engines.process", "from batchyard.store import queries"),
+    ("loop.loop", "from batchyard.store import queries"),
+    ("loop.loop", "from batchyard.engines.process import Engine"),
+    ("loop.loop", "from batchyard.observe import logs"),
+    ("api.jobs", "from batchyard.store.writer import Writer"),
+    ("api.jobs", "from batchyard.store import *"),
+    ("api.jobs", "import sqlalchemy as sa"),
+    ("observe.logs", "from batchyard.api import render"),
+    ("workflows.machine", "from batchyard.wire import model"),
+    ("console.pages", "from batchyard.api import jobs"),
+    ("simulator.world", "from batchyard.engines import process"),
+    ("simulator.world", "from batchyard.store.writer import Writer"),
+    ("cli.jobs", "from batchyard.server import config"),
+    ("cli.jobs", "import boto3"),
+    ("server.app", "import batchyard.__main__"),
+    ("__main__", "from batchyard.core import machine"),
+    ("core", "from ..wire import model"),
+    ("", "from batchyard.server import app"),
+    ("helpers.text", "import re"),
+]
+ACCEPTED = [
+    ("core.machine", "from batchyard.core import records\nfrom . import names\nfrom collections.abc import Iterable"),
+    ("core.machine", "import msgspec\nimport enum\n\ndef f(file):\n    file.open()"),
+    ("store.writer", "from batchyard.core.records import Job\nimport sqlalchemy as sa"),
+    ("loop.loop", "from batchyard.engines.base import Engine\nfrom batchyard.store.writer import Writer"),
+    ("api.jobs", "from batchyard.store import queries\nfrom ..wire.errors import refused"),
+    ("workflows.api", "from batchyard.wire import model"),
+    ("console.pages", "from batchyard.api.render import job"),
+    ("simulator.world", "from batchyard.engines.fake import Fake"),
+    ("cli.jobs", "from batchyard.wire.sigv4 import sign\nfrom batchyard.version import VERSION"),
+    ("server.app", "from batchyard.engines.process import Engine\nfrom batchyard import cli"),
+    ("__main__", "def main():\n    from batchyard.cli.app import app"),
+    ("", "from batchyard.version import VERSION"),
+]
+
+
+@pytest.mark.parametrize(("module", "source"), REFUSED)
+def test_a_forbidden_import_is_found(module: str, source: str) -> None:
+    assert violations(source, f"batchyard.{module}".rstrip("."), is_package=module in ("core", ""))
+
+
+@pytest.mark.parametrize(("module", "source"), ACCEPTED)
+def test_an_allowed_import_is_accepted(module: str, source: str) -> None:
+    assert violations(source, f"batchyard.{module}".rstrip("."), is_package=module in ("core", "")) == []
