@@ -1,0 +1,314 @@
+"""The house style that no linter knows. Each rule is a function over text, tried first on a text that breaks it."""
+
+import ast
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+MOST_FUNCTION_LINES = 60  # what is longer has parts that deserve a name
+MOST_FILE_LINES = 600  # what is longer is more than one thing
+BANNED_MODULES = {"utils", "util", "common", "helpers", "helper", "manager", "managers", "misc", "base_utils"}
+
+# Generated from AWS's models or copied with their licence: not written here, so not styled here.
+DATA_FOLDERS = ("src/batchyard/vendor/",)
+UNTRACKED_FOLDERS = {".git", ".venv", "build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+
+# Files of the core besides lifecycle.py that may pass status=, since what they change is no job.
+STATUS_OF_OTHER_THINGS = {
+    "environments.py": "an environment's status is its health: VALID, INVALID, DELETED",
+    "queues.py": "a queue's status is its health",
+    "definitions.py": "a definition is ACTIVE or INACTIVE",
+}
+# And those that may make a job record with any status.
+STATUS_SAID_BY_ANOTHER_RECORD = {
+    "arrays.py": "a child without a row has the status that its parent's ranges say",
+}
+
+# Spelled in pieces, so that this file does not trip over itself.
+UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX")) + r")\b")
+MACHINE_PATHS = re.compile(
+    r"(?<![\w.~$}-])/(root/|home/[a-z]|Users/[a-zA-Z]|wor[k]/(main|shared|plan)|opt/(pypi|wheels))"
+)
+INDEX_HOSTS = re.compile(
+    r"pypi\.[o]rg|python[h]osted|artifac[t]ory|^\s*(-i|--index-url|--extra-index-url|--find-links|--trusted-host)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+SECRETS = re.compile(
+    r"\b(AKIA|ASIA)(?!\w*EXAMPLE)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE[ ]KEY|\bgh[pousr]_\w{36}|\bxox[bp]-\d"
+    r"|secret_access_key\W{1,4}(?![A-Za-z0-9/+]*EXAMPLE)[A-Za-z0-9/+]{40}\b",
+)
+
+
+def repository_files() -> list[str]:
+    """Paths below ROOT of every file that is, or is about to be, part of the repository."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listing.returncode == 0 and listing.stdout:
+        return sorted(name for name in set(listing.stdout.split("\0")) if name and (ROOT / name).is_file())
+    found = []  # an unpacked archive, or a checkout that git refuses to read for its owner
+    for folder, below, names in os.walk(ROOT):
+        below[:] = [name for name in below if name not in UNTRACKED_FOLDERS and not name.endswith(".egg-info")]
+        found += [str((Path(folder) / name).relative_to(ROOT)) for name in names]
+    return sorted(found)
+
+
+FILES = [name for name in repository_files() if not name.startswith(DATA_FOLDERS)]
+PYTHON_FILES = [name for name in FILES if name.endswith(".py")]
+
+
+def text_of(name: str) -> str:
+    try:
+        return (ROOT / name).read_text()
+    except UnicodeDecodeError:
+        return ""  # an image or another binary file
+
+
+# --- the rules: (path, text) -> complaints ---
+
+Rule = Callable[[str, str], list[str]]
+
+
+def too_long(path: str, text: str) -> list[str]:
+    found = []
+    if text.count("\n") > MOST_FILE_LINES:
+        found.append(f"{path}: {text.count(chr(10))} lines, at most {MOST_FILE_LINES}")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > MOST_FUNCTION_LINES:
+                found.append(f"{path}:{node.lineno}: {node.name} has {lines} lines, at most {MOST_FUNCTION_LINES}")
+    return found
+
+
+def vaguely_named(path: str, text: str) -> list[str]:
+    names = {*Path(path).parts[:-1], Path(path).stem}
+    return [f"{path}: a module is named after what it is, not {name}" for name in sorted(names & BANNED_MODULES)]
+
+
+def proves_nothing(path: str, text: str) -> list[str]:
+    if not Path(path).name.startswith("test_"):
+        return []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Assert) or (
+            isinstance(node, ast.Attribute) and node.attr in ("raises", "warns", "fail")
+        ):
+            return []
+    return [f"{path}: a test file without a single assert or raises"]
+
+
+def hopes_by_sleeping(path: str, text: str) -> list[str]:
+    """Only calls count: a job under test may well be a program that sleeps."""
+    if not path.startswith("tests/") or path == "tests/waiting.py":
+        return []
+    return [
+        f"{path}:{node.lineno}: wait for what is to happen (tests.waiting.until) instead of sleeping"
+        for node in ast.walk(ast.parse(text))
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.sleep", "sleep"))
+        or (isinstance(node, ast.ImportFrom) and node.module == "time" and any(n.name == "sleep" for n in node.names))
+    ]
+
+
+def swallows(path: str, text: str) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ExceptHandler):
+            caught = (
+                {ast.unparse(name) for name in ast.walk(node.type) if isinstance(name, ast.Name)}
+                if node.type
+                else set()
+            )
+            idle = all(
+                isinstance(line, ast.Pass | ast.Continue)
+                or (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+                for line in node.body
+            )
+            if node.type is None:
+                found.append(f"{path}:{node.lineno}: a bare except takes KeyboardInterrupt too; name the exception")
+            elif idle and caught & {"Exception", "BaseException"}:
+                found.append(f"{path}:{node.lineno}: every exception is swallowed here")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
+            named = {ast.unparse(argument) for argument in node.args}
+            found += [f"{path}:{node.lineno}: every exception is swallowed here"] * bool(
+                named & {"Exception", "BaseException"}
+            )
+    return found
+
+
+def moves_a_job(path: str, text: str) -> list[str]:
+    """A job's status is assigned in core/lifecycle.py alone. A new job begins SUBMITTED."""
+    name = Path(path).name
+    if not path.startswith("src/batchyard/core/") or name == "lifecycle.py":
+        return []
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).split(".")[-1]
+            given = [keyword.value for keyword in node.keywords if keyword.arg == "status"]
+            if called == "Job":
+                given += node.args[1:2]  # status is the second member of the record
+                begins = all(ast.unparse(value) == "Status.SUBMITTED" for value in given)
+                if not begins and name not in STATUS_SAID_BY_ANOTHER_RECORD:
+                    found.append(f"{path}:{node.lineno}: a job begins SUBMITTED and is moved by lifecycle.move")
+            elif called in ("replace", "force_setattr") and name not in STATUS_OF_OTHER_THINGS:
+                named = any(isinstance(value, ast.Constant) and value.value == "status" for value in node.args)
+                found += [f"{path}:{node.lineno}: only core/lifecycle.py assigns a job's status"] * bool(given or named)
+        elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(target, ast.Attribute) and target.attr == "status" for target in targets):
+                found.append(f"{path}:{node.lineno}: only core/lifecycle.py assigns a job's status")
+    return found
+
+
+def matches(pattern: re.Pattern[str], complaint: str, path: str, text: str) -> list[str]:
+    return [
+        f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {complaint}: {match.group(0).strip()}"
+        for match in pattern.finditer(text)
+    ]
+
+
+def unfinished(path: str, text: str) -> list[str]:
+    return matches(UNFINISHED, "finish it, or say in the docs that it is not built", path, text)
+
+
+def tied_to_a_machine(path: str, text: str) -> list[str]:
+    return matches(MACHINE_PATHS, "a path of one machine", path, text)
+
+
+def tied_to_an_index(path: str, text: str) -> list[str]:
+    return matches(INDEX_HOSTS, "the user's own pip configuration says where packages come from", path, text)
+
+
+def secret(path: str, text: str) -> list[str]:
+    return matches(SECRETS, "looks like a secret", path, text)
+
+
+CODE_RULES = [too_long, vaguely_named, proves_nothing, hopes_by_sleeping, swallows, moves_a_job]
+TEXT_RULES = [unfinished, tied_to_a_machine, tied_to_an_index, secret]
+
+
+# --- the tree keeps them ---
+
+
+@pytest.mark.parametrize("rule", CODE_RULES)
+def test_code_is_tidy(rule: Rule) -> None:
+    assert len(PYTHON_FILES) > 10
+    found = [complaint for name in PYTHON_FILES for complaint in rule(name, text_of(name))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("rule", TEXT_RULES)
+def test_every_file_is_tidy(rule: Rule) -> None:
+    assert len(FILES) > 20
+    found = [complaint for name in FILES for complaint in rule(name, text_of(name))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", [*STATUS_OF_OTHER_THINGS, *STATUS_SAID_BY_ANOTHER_RECORD])
+def test_every_exception_to_the_status_rule_is_still_needed(name: str) -> None:
+    path = ROOT / "src/batchyard/core" / name
+    assert not path.exists() or "status" in path.read_text(), f"{name} no longer needs its exception"
+
+
+# --- the requirement files and pyproject.toml say the same ---
+
+
+def requirement_lines(name: str) -> list[str]:
+    lines = (line.split("#")[0].strip() for line in text_of(f"requirements/{name}").splitlines())
+    return [line for line in lines if line and not line.startswith("-")]
+
+
+def test_base_requirements_are_those_of_the_package() -> None:
+    project = tomllib.loads(text_of("pyproject.toml"))
+    assert sorted(requirement_lines("base.in")) == sorted(project["project"]["dependencies"])
+    assert requirement_lines("build.in") == project["build-system"]["requires"]
+
+
+@pytest.mark.parametrize("name", ["build", "base", "dev"])
+def test_the_lock_pins_and_hashes_everything_asked_for(name: str) -> None:
+    blocks = text_of(f"requirements/{name}.txt").replace("\\\n", " ").splitlines()
+    pins = [line for line in blocks if line and not line.lstrip().startswith("#")]
+    assert all(re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line) for line in pins), pins
+    pinned = {line.split("==")[0].lower() for line in pins}
+    wanted = {re.split(r"[<>=!~;\[ ]", line)[0].lower() for line in requirement_lines(f"{name}.in")}
+    assert wanted <= pinned
+
+
+def test_dev_locks_the_versions_that_base_locks() -> None:
+    pins = [
+        set(re.findall(r"^([\w.-]+==[^\s;]+)", text_of(f"requirements/{n}.txt"), re.MULTILINE)) for n in ("base", "dev")
+    ]
+    assert pins[0] <= pins[1]
+
+
+# --- the rules bite ---
+
+CORE = "src/batchyard/core/machine.py"
+BREAKING = [
+    (too_long, CORE, "def f():\n" + "    x = 1\n" * 60),
+    (too_long, CORE, "class C:\n    async def f():\n" + "        x = 1\n" * 60),
+    (too_long, "tests/test_x.py", "x = 1\n" * 601),
+    (vaguely_named, "src/batchyard/api/utils.py", ""),
+    (vaguely_named, "src/batchyard/helpers/text.py", ""),
+    (proves_nothing, "tests/core/test_x.py", "def test_x():\n    print(1)\n"),
+    (hopes_by_sleeping, "tests/core/test_x.py", "import time\ntime.sleep(1)\n"),
+    (hopes_by_sleeping, "tests/core/test_x.py", "from time import sleep\n"),
+    (swallows, CORE, "try:\n    f()\nexcept:\n    raise\n"),
+    (swallows, CORE, "try:\n    f()\nexcept Exception:\n    pass\n"),
+    (swallows, CORE, "try:\n    f()\nexcept (ValueError, BaseException) as e:\n    ...\n"),
+    (swallows, CORE, "with contextlib.suppress(Exception):\n    f()\n"),
+    (moves_a_job, CORE, "job = replace(job, status=Status.FAILED)"),
+    (moves_a_job, CORE, "job = msgspec.structs.replace(job, status=target)"),
+    (moves_a_job, CORE, "msgspec.structs.force_setattr(job, 'status', target)"),
+    (moves_a_job, CORE, "job.status = Status.FAILED"),
+    (moves_a_job, CORE, "job = Job(key=1, status=Status.RUNNING)"),
+    (moves_a_job, CORE, "job = records.Job(1, status, now_ms)"),
+    (moves_a_job, "src/batchyard/core/queues.py", "job = Job(key=1, status=Status.RUNNING)"),
+    (unfinished, "docs/x.md", "a\nTO" + "DO: b"),
+    (tied_to_a_machine, "README.md", "see /ro" + "ot/batchyard"),
+    (tied_to_a_machine, "README.md", "cd /ho" + "me/someone/x"),
+    (tied_to_an_index, "requirements/x.txt", "--index" + "-url x"),
+    (tied_to_an_index, "docs/x.md", "from https://py" + "pi.org/simple"),
+    (secret, "tests/x.py", "key = 'AKIA" + "ABCDEFGHIJKLMNOP'"),
+    (secret, "x.pem", "-----BEGIN RSA PRIVATE" + " KEY-----"),
+    (secret, "x.ini", "aws_secret_access_key" + " = " + "a1B2" * 10),
+]
+KEEPING = [
+    (too_long, CORE, "def f():\n" + "    x = 1\n" * 59),
+    (vaguely_named, "src/batchyard/core/names.py", ""),
+    (proves_nothing, "tests/test_x.py", "with pytest.raises(ValueError):\n    f()\n"),
+    (hopes_by_sleeping, "tests/test_x.py", "program = 'import time; time.sleep(9)'"),
+    (swallows, CORE, "try:\n    f()\nexcept KeyError:\n    pass\n"),
+    (swallows, CORE, "try:\n    f()\nexcept Exception:\n    count()\n    raise\n"),
+    (
+        moves_a_job,
+        CORE,
+        "job = Job(key=1, status=Status.SUBMITTED, created_at_ms=2)\nif job.status == 1: replace(job, key=2)",
+    ),
+    (moves_a_job, "src/batchyard/core/lifecycle.py", "job = replace(job, status=target)"),
+    (moves_a_job, "src/batchyard/core/queues.py", "queue = replace(queue, status=Health.VALID)"),
+    (moves_a_job, "src/batchyard/api/jobs.py", "f.status = 1"),
+    (tied_to_a_machine, "docs/x.md", "$HOME/work ~/home/x https://example.com/home/x /home"),
+    (secret, "docs/x.md", "AKIAIOSFODNN7" + "EXAMPLE"),
+    (secret, "docs/x.md", "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"),
+]
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), BREAKING)
+def test_a_breach_is_found(rule: Rule, path: str, text: str) -> None:
+    assert len(rule(path, text)) >= 1
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), KEEPING)
+def test_what_keeps_the_rule_is_left_alone(rule: Rule, path: str, text: str) -> None:
+    assert rule(path, text) == []
