@@ -28,7 +28,7 @@ class PlaceError(Exception):
 
 
 class ServerFile(Struct, frozen=True):
-    """`server.json`: the server that serves a data directory. `started` tells its process from a later one with the same
+    """`server.json`: the server that serves a data directory. `started` tells its process from a later one of that
     pid: the host's boot id and the process's start in clock ticks since boot."""
 
     address: str  # http://127.0.0.1:8470

@@ -1,0 +1,161 @@
+"""Who may call. While no keys are configured: programs of the same user on this machine, who need only look like AWS
+clients. With keys: whoever signs with one of them, from anywhere.
+
+What keeps others out without keys: the port is bound to loopback; a well-formed SigV4 header is needed, which no
+browser page can send unasked; a foreign `Host` or `Origin` (a page that reached us through a name which it made point to
+127.0.0.1) is refused; and so are connections of other users of this machine, by the uid the kernel knows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from batchyard.server.keys import Key, KeyFile
+from batchyard.server.peers import PeerUser, is_loopback
+from batchyard.server.places import PlaceError
+from batchyard.wire.messages import Request, WireError
+from batchyard.wire.sigv4 import Authorization, parse_authorization, verify
+
+FORBIDDEN = 403
+ROOT_UID = 0
+QUOTED_LENGTH = 100  # a refusal quotes at most this much of a caller's header
+
+
+class AccessError(Exception):
+    """A way of listening that is refused at start; a sentence."""
+
+
+class Client(Struct, frozen=True):
+    """The other end of a connection: its address and, on loopback, who holds it."""
+
+    host: str
+    user: PeerUser
+
+
+class Rules(Struct, frozen=True):
+    """How the service was told to listen."""
+
+    host: str  # as given: a name or an address
+    bound_to_loopback: bool
+    allow_other_users: bool = False
+    insecure: bool = False
+
+
+class Access:
+    """Decides for each request. Reads the keys file again when it changes."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        keys: KeyFile,
+        operator: Key,
+        now_ms: Callable[[], int],
+        own_uid: int | None = None,
+    ) -> None:
+        self._rules = rules
+        self._keys = keys
+        self._operator = operator
+        self._now_ms = now_ms
+        self._own_uid = os.geteuid() if own_uid is None else own_uid
+
+    def check(self, request: Request, client: Client) -> str:
+        """The caller's access key id. `request` must hold the whole body. Raises WireError 403."""
+        try:
+            keys = self._keys.current()
+        except PlaceError as error:
+            raise WireError(
+                "AccessDeniedException", f"Nobody may call while keys cannot be read. {error}", 403
+            ) from error
+        if keys:
+            authorization = parse_authorization(request.headers)
+            key = keys.get(authorization.access_key) or self._operators(authorization)
+            if key is None:
+                raise WireError(
+                    "UnrecognizedClientException",
+                    "The security token included in the request is invalid: there is no key "
+                    f"{authorization.access_key[:QUOTED_LENGTH]!r} here (see batchyard keys list).",
+                    FORBIDDEN,
+                )
+            verify(request, authorization, key.secret_access_key, self._now_ms())
+            return key.access_key_id
+        self._check_place(request, client)
+        authorization = parse_authorization(request.headers)
+        operator = self._operators(authorization)
+        if operator is not None:
+            verify(request, authorization, operator.secret_access_key, self._now_ms())
+        elif not self._rules.bound_to_loopback and not self._rules.insecure:
+            # The last key was removed while we listen to the network: that must not open the door.
+            raise denied(
+                "No keys are configured, and this service listens beyond its machine: add one (batchyard keys add)."
+            )
+        return authorization.access_key
+
+    def _operators(self, authorization: Authorization) -> Key | None:
+        return self._operator if authorization.access_key == self._operator.access_key_id else None
+
+    def _check_place(self, request: Request, client: Client) -> None:
+        """The rules for calls without keys, but for the signature's form."""
+        if self._rules.bound_to_loopback:
+            self._check_host(request.headers.get("host"))
+            self._check_user(client)
+        self._check_origin(request)
+
+    def _check_host(self, host: str | None) -> None:
+        if host is None:  # HTTP/1.0; browsers, who are meant here, always send one
+            return
+        if not self._is_ours(_hostname(f"//{host}")):
+            raise denied(f"The Host header {host[:QUOTED_LENGTH]!r} is not this machine: use localhost or 127.0.0.1.")
+
+    def _check_origin(self, request: Request) -> None:
+        origin = request.headers.get("origin")
+        if origin is None:
+            return
+        host = request.headers.get("host", "")
+        if origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
+            raise denied(f"Pages of another origin ({origin[:QUOTED_LENGTH]!r}) may not call this service.")
+
+    def _check_user(self, client: Client) -> None:
+        if self._rules.allow_other_users:
+            return
+        uid = client.user.uid
+        if uid is None:
+            raise denied(
+                f"Who calls cannot be told ({client.user.reason}); --allow-other-users serves every local user."
+            )
+        if uid not in (ROOT_UID, self._own_uid):
+            raise denied(
+                f"This service belongs to the user {self._own_uid} and serves no others (you are {uid}): "
+                "start it with --allow-other-users, or use access keys (batchyard keys add)."
+            )
+
+    def _is_ours(self, hostname: str) -> bool:
+        return (
+            hostname == "localhost"
+            or hostname.endswith(".localhost")  # resolvers keep these on loopback (RFC 6761)
+            or hostname == self._rules.host.lower()
+            or is_loopback(hostname)
+        )
+
+
+def check_listening(rules: Rules, keys: KeyFile) -> None:
+    """Raises AccessError where the service would be open to the network; PlaceError when the keys cannot be read."""
+    if not rules.bound_to_loopback and not rules.insecure and not keys.current():
+        raise AccessError(
+            f"Listening on {rules.host} would let anybody who reaches it run programs here: add a key first "
+            "(batchyard keys add NAME), or say --insecure."
+        )
+
+
+def denied(message: str) -> WireError:
+    return WireError("AccessDeniedException", message, FORBIDDEN)
+
+
+def _hostname(netloc: str) -> str:
+    try:
+        return urlsplit(netloc).hostname or ""
+    except ValueError:  # an unbalanced bracket
+        return ""

@@ -1,0 +1,192 @@
+"""The ASGI application: one dispatcher for every protocol on the port.
+
+A request is read whole, told apart by path and X-Amz-Target, checked for who calls, parsed, answered by the function of
+its operation, and written. What the caller did wrong is a 4xx with AWS's code; anything unexpected is our fault: logged
+with its story, and a 500 ServerException with the request id to find it by.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from batchyard.core.refusal import Refused
+from batchyard.server.access import Access, Client
+from batchyard.server.peers import PeerUser
+from batchyard.wire.messages import Request, Response, WireError
+from batchyard.wire.operation import Operation
+from batchyard.wire.router import Router
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+INVOCATION_HEADER = "amz-sdk-invocation-id"
+PEER = "batchyard.peer"  # where the protocol leaves the connection's user in the scope's state
+MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are somebody's mistake and would be kept for an hour
+# Codes whose status is not 400.
+STATUS_OF_CODE = {"TooManyRequestsException": 429, "ServerException": 500, "AccessDeniedException": 403}
+UNKNOWN_PEER = PeerUser(None, "the connection was not looked at")
+
+logger = logging.getLogger("batchyard.server")
+
+
+class Caller(Struct, frozen=True):
+    """Who asks, as functions of operations may want to know."""
+
+    principal: str  # access key id
+    request_id: str
+    invocation_id: str = ""  # constant over an SDK's retries of one call; "" when none was sent
+
+
+Document = dict[str, Any]
+Handler = Callable[[Document, Caller], Awaitable[Document]]
+# Answers a path below /v4/ (without it); None: there is no such thing.
+Metadata = Callable[[str, str], Awaitable[Document | None]]
+
+
+class Disconnected(Exception):  # noqa: N818  (nobody's error)
+    """The caller went away before the request was whole."""
+
+
+class App:
+    """ASGI 3. `handlers`: by service and operation. `health`: the body of /health. `metadata`: the ECS task metadata
+    of a token and the path after it. `busy`: the exceptions that mean 429."""
+
+    def __init__(
+        self,
+        router: Router,
+        handlers: Mapping[tuple[str, str], Handler],
+        access: Access,
+        health: Callable[[], Document],
+        metadata: Metadata,
+        body_limit_bytes: int,
+        busy: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._router = router
+        self._handlers = handlers
+        self._access = access
+        self._health = health
+        self._metadata = metadata
+        self._body_limit_bytes = body_limit_bytes
+        self._busy = busy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            assert scope["type"] != "lifespan", "the server is to run with lifespan off"
+            return
+        request_id = str(uuid.uuid4())
+        try:
+            response = await self._answer(scope, receive, request_id)
+        except Disconnected:
+            return
+        except Exception:
+            logger.exception("Request %s (%s %s) failed", request_id, scope["method"], scope["path"])
+            error = WireError("ServerException", f"An internal error occurred; it is logged as {request_id}.", 500)
+            response = self._router.refuse(error, {}, request_id)
+        headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
+        headers.append((b"content-length", b"%d" % len(response.body)))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+        raw_path: bytes = scope["raw_path"]
+        method: str = scope["method"]
+        if raw_path == b"/health":
+            return self._health_response(method, request_id)
+        if raw_path.startswith(b"/v4/"):
+            return await self._metadata_response(method, raw_path, request_id)
+        headers = _headers(scope["headers"])
+        try:
+            operation = self._router.match(method, raw_path, headers)
+        except WireError as error:
+            return self._router.refuse(error, headers, request_id)
+        try:
+            body = await self._body(headers, receive)
+            request = Request(method, raw_path, scope["query_string"], headers, body)
+            principal = self._access.check(request, _client(scope))
+            caller = Caller(principal, request_id, headers.get(INVOCATION_HEADER, "")[:MAX_INVOCATION_ID])
+            return await self._perform(operation, request, caller)
+        except WireError as error:
+            return operation.refuse(error, request_id)
+        except Refused as error:
+            status = STATUS_OF_CODE.get(error.code, 400)
+            return operation.refuse(WireError(error.code, error.message, status), request_id)
+        except self._busy:
+            return operation.refuse(WireError("TooManyRequestsException", "Too Many Requests", 429), request_id)
+
+    async def _perform(self, operation: Operation, request: Request, caller: Caller) -> Response:
+        document = operation.parse(request)
+        handler = self._handlers.get((operation.service, operation.name))
+        if handler is None:
+            raise WireError("ClientException", f"{operation.name} is not built yet in this version of Batchyard.")
+        return operation.respond(await handler(document, caller), caller.request_id)
+
+    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        """The whole body. One that is too large is not read to its end, nor held."""
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length) > self._body_limit_bytes:
+            raise self._too_large(length)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._body_limit_bytes:
+                raise self._too_large(f"more than {self._body_limit_bytes}")
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _too_large(self, got: str) -> WireError:
+        return WireError(
+            "RequestEntityTooLargeException",
+            f"The request body must be at most {self._body_limit_bytes} bytes, got {got[:20]}.",
+            413,
+        )
+
+    def _health_response(self, method: str, request_id: str) -> Response:
+        if method not in ("GET", "HEAD"):
+            return _json(405, {"message": "/health takes GET."}, request_id)
+        return _json(200, self._health(), request_id)
+
+    async def _metadata_response(self, method: str, raw_path: bytes, request_id: str) -> Response:
+        """ECS task metadata version 4: whoever knows an attempt's token may read."""
+        if method not in ("GET", "HEAD"):
+            return _json(405, {"message": "The task metadata endpoint takes GET."}, request_id)
+        token, _, rest = raw_path[len("/v4/") :].decode("ascii", "replace").partition("/")
+        document = await self._metadata(token, rest)
+        if document is None:
+            return _json(
+                404, {"message": "There is no such task metadata: the token or the path is wrong."}, request_id
+            )
+        return _json(200, document, request_id)
+
+
+def _json(status: int, document: Document, request_id: str) -> Response:
+    headers = (("content-type", "application/json"), ("x-amzn-requestid", request_id))
+    return Response(status, headers, msgspec.json.encode(document))
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By lower-case name; repeated headers joined by commas, as HTTP says they may be."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        text = value.decode("latin-1")
+        key = name.decode("latin-1")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return headers
+
+
+def _client(scope: Scope) -> Client:
+    peer = scope.get("client")
+    user = scope.get("state", {}).get(PEER, UNKNOWN_PEER)
+    return Client(peer[0] if peer else "", user)
