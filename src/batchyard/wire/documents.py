@@ -40,7 +40,7 @@ class DocumentError(Exception):
     """A document is not what its shape says: which member (AWS member path, "" for the whole), and the sentence."""
 
     def __init__(self, fault: Fault, path: str, message: str) -> None:
-        super().__init__(fault, path, message)
+        super().__init__(message)
         self.fault = fault
         self.path = path
         self.message = message
