@@ -1,0 +1,147 @@
+"""A small client of our own endpoint: signs, keeps its connection, and says in one sentence what went wrong."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import time
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+from batchyard.cli.endpoint import Endpoint
+from batchyard.version import VERSION
+
+LOGS_TARGET = "Logs_20140328"
+LOGS_OPERATIONS = frozenset({"DescribeLogGroups", "DescribeLogStreams", "GetLogEvents", "FilterLogEvents"})
+YARD_OPERATIONS = frozenset({"GetService", "RunJob", "Shutdown"})
+TIMEOUT_SECONDS = 60.0  # no answer takes that long: beyond it, saying so is better than waiting
+UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
+WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
+SHOWN_CHARACTERS = 200  # of an answer that is not ours
+
+
+class ClientError(Exception):
+    """Something to tell the user, as one sentence."""
+
+
+class UnreachableError(ClientError):
+    """No answer came."""
+
+
+class ServiceError(ClientError):
+    """The service said no: AWS's error code and its sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{message} ({code})" if message else code)
+        self.code = code
+        self.message = message
+
+
+class Client:
+    """Calls operations of one endpoint, one at a time."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.url = endpoint.url
+        self._region = endpoint.region
+        self._credentials = list(endpoint.credentials)
+        parts = urlsplit(endpoint.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ClientError(f"{endpoint.url} is not a URL of a service: it should look like http://127.0.0.1:8470")
+        try:
+            port = parts.port
+        except ValueError:
+            raise ClientError(f"{endpoint.url} is not a URL of a service: its port is not a number.") from None
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.hostname, port, timeout=TIMEOUT_SECONDS)
+        self._base_path = parts.path
+
+    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """The operation's response. Raises ServiceError with the service's refusal, UnreachableError without an answer."""
+        service, path, headers = self._route(operation)
+        # Constant over the tries of one call, so that a job is not submitted twice (AWS SDKs send the same header).
+        headers["amz-sdk-invocation-id"] = str(uuid.uuid4())
+        body = json.dumps(request).encode()
+        while True:
+            status, code, content = self._exchange(service, path, headers, body)
+            if code in UNKNOWN_KEY_CODES and len(self._credentials) > 1:
+                del self._credentials[0]
+                continue
+            return self._parse(status, code, content)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _route(self, operation: str) -> tuple[str, str, dict[str, str]]:
+        if operation in LOGS_OPERATIONS:
+            target = f"{LOGS_TARGET}.{operation}"
+            return "logs", "/", {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
+        kind = "/yard/v1" if operation in YARD_OPERATIONS else "/v1"
+        service = "yard" if operation in YARD_OPERATIONS else "batch"
+        return service, f"{kind}/{operation.lower()}", {"Content-Type": "application/json"}
+
+    def _exchange(self, service: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
+        """(status, error code or "", body). A kept connection that the service closed meanwhile is opened again."""
+        from batchyard.wire.sigv4 import sign  # here, since the command line must start fast
+
+        kept = self._connection.sock is not None
+        url = f"{self.url}{path}"
+        signer = self._credentials[0]
+        signed = sign(
+            "POST",
+            url,
+            {**headers, "User-Agent": f"batchyard/{VERSION}"},
+            body,
+            access_key=signer.access_key,
+            secret_key=signer.secret_key,
+            session_token=signer.session_token,
+            region=self._region,
+            service=service,
+            now_ms=time.time_ns() // 1_000_000,
+        )
+        try:
+            self._connection.request("POST", f"{self._base_path}{path}", body, signed)
+            response = self._connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if kept and not isinstance(error, TimeoutError):
+                return self._exchange(service, path, headers, body)
+            raise UnreachableError(self._unreachable(error)) from error
+        except BaseException:  # Ctrl-C amid an answer: what is left of it must not be read as the next one
+            self.close()
+            raise
+        code = response.headers.get("x-amzn-errortype", "").partition(":")[0]
+        if response.status >= 300 and not code:
+            code = _code_of(content)
+        return response.status, code, content
+
+    def _unreachable(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError):
+            return f"Batchyard at {self.url} did not answer within {TIMEOUT_SECONDS:.0f} s."
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return f"Cannot reach Batchyard at {self.url}: {reason}. Start it with: batchyard up"
+
+    def _parse(self, status: int, code: str, content: bytes) -> dict[str, Any]:
+        try:
+            document = json.loads(content) if content.strip() else {}
+        except ValueError:
+            document = None
+        if not isinstance(document, dict) or (status >= 300 and not code):
+            shown = content[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
+            raise ClientError(f"{self.url} does not answer as Batchyard does (HTTP {status}): {shown or 'no content'}")
+        if status >= 300:
+            message = str(document.get("message") or document.get("Message") or "")
+            wrapped = WRAPPED.match(message)
+            raise ServiceError(code, wrapped["text"] if wrapped else message)
+        return document
+
+
+def _code_of(content: bytes) -> str:
+    """The code of a JSON 1.1 error: `__type`, without its namespace."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return ""
+    return str(document.get("__type") or "").rpartition("#")[2] if isinstance(document, dict) else ""

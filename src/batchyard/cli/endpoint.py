@@ -1,0 +1,112 @@
+"""Where the service is, and what to sign with: flags, environment, and what a server leaves in its data directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+DEFAULT_URL = "http://127.0.0.1:8470"
+DEFAULT_REGION = "us-east-1"
+URL_VARIABLES = ("BATCHYARD_URL", "AWS_ENDPOINT_URL_BATCH", "AWS_ENDPOINT_URL")
+
+
+class Credentials(NamedTuple):
+    access_key: str
+    secret_key: str
+    session_token: str | None = None
+
+
+# Where no keys are configured the service wants a well-formed signature of anybody.
+PLACEHOLDER = Credentials("batchyard", "batchyard")
+
+
+class Endpoint(NamedTuple):
+    """`credentials`: what to sign with, best first. The client takes the next where the service does not know a key."""
+
+    url: str
+    region: str
+    credentials: tuple[Credentials, ...]
+
+
+def find_endpoint(url: str | None, variables: Mapping[str, str]) -> Endpoint:
+    """The service to talk to: `url`, else BATCHYARD_URL, AWS_ENDPOINT_URL_BATCH, AWS_ENDPOINT_URL, else the address
+    that a server wrote to the data directory, else the default port of this machine."""
+    data_directory = find_data_directory(variables)
+    chosen = url or next((variables[name] for name in URL_VARIABLES if variables.get(name)), None)
+    chosen = chosen or _served_address(data_directory) or DEFAULT_URL
+    region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+    found = (
+        _credentials_of_environment(variables),
+        _credentials_of_profile(variables),
+        _operator_key(data_directory),
+    )
+    return Endpoint(chosen.rstrip("/"), region, tuple(one for one in found if one) or (PLACEHOLDER,))
+
+
+def find_data_directory(variables: Mapping[str, str]) -> Path:
+    """BATCHYARD_DATA_DIR, else $XDG_DATA_HOME/batchyard, as the server does."""
+    named = variables.get("BATCHYARD_DATA_DIR")
+    if named:
+        return Path(named).expanduser()
+    root = variables.get("XDG_DATA_HOME", "")
+    if root.startswith("/"):  # the XDG specification: a relative path there is to be ignored
+        return Path(root) / "batchyard"
+    return Path(variables.get("HOME") or Path.home()) / ".local" / "share" / "batchyard"
+
+
+def _served_address(data_directory: Path) -> str | None:
+    document = _read_json(data_directory / "server.json")
+    address = document.get("address")
+    return address if isinstance(address, str) else None
+
+
+def _operator_key(data_directory: Path) -> Credentials | None:
+    """The key that the owner of the data directory always has."""
+    keys = _read_json(data_directory / "operator-key.json").get("keys")
+    key = keys[0] if isinstance(keys, list) and keys and isinstance(keys[0], dict) else {}
+    access_key, secret_key = key.get("accessKeyId"), key.get("secretAccessKey")
+    if isinstance(access_key, str) and isinstance(secret_key, str):
+        return Credentials(access_key, secret_key)
+    return None
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    """The object in `path`; empty where there is none that this user may read: there is a next place to look."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _credentials_of_environment(variables: Mapping[str, str]) -> Credentials | None:
+    access_key, secret_key = variables.get("AWS_ACCESS_KEY_ID"), variables.get("AWS_SECRET_ACCESS_KEY")
+    if access_key and secret_key:
+        return Credentials(access_key, secret_key, variables.get("AWS_SESSION_TOKEN") or None)
+    return None
+
+
+def _credentials_of_profile(variables: Mapping[str, str]) -> Credentials | None:
+    """The profile's static keys in the shared credentials file, AWS_PROFILE's or the default's."""
+    named = variables.get("AWS_SHARED_CREDENTIALS_FILE")
+    home = Path(variables.get("HOME") or Path.home())
+    path = Path(named).expanduser() if named else home / ".aws" / "credentials"
+    if not path.is_file():
+        return None
+    import configparser  # only where there is such a file: the command starts faster without it
+
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(path, encoding="utf-8")
+    except (OSError, ValueError, configparser.Error):
+        return None
+    profile = variables.get("AWS_PROFILE") or variables.get("AWS_DEFAULT_PROFILE") or "default"
+    if not parser.has_section(profile):
+        return None
+    access_key = parser.get(profile, "aws_access_key_id", fallback="")
+    secret_key = parser.get(profile, "aws_secret_access_key", fallback="")
+    if not access_key or not secret_key:
+        return None
+    return Credentials(access_key, secret_key, parser.get(profile, "aws_session_token", fallback="") or None)

@@ -1,0 +1,120 @@
+"""Which jobs there are: over all queues and states, and by the short ids that people type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from batchyard.cli.client import Client, ClientError
+from batchyard.cli.present import SHORT_ID, name_of
+
+UNFINISHED = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
+FINISHED = ("SUCCEEDED", "FAILED")
+FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}([:#]\d+)?")
+SHORT = re.compile(r"([0-9a-f-]+)([:#]\d+)?")
+DESCRIBE_IDS = 100  # DescribeJobs takes no more in one call
+SHOWN_MATCHES = 5  # of an ambiguous id
+
+Document = dict[str, Any]
+
+
+def queue_names(client: Client) -> list[str]:
+    return [queue["jobQueueName"] for queue in _pages(client, "DescribeJobQueues", {}, "jobQueues")]
+
+
+def list_jobs(client: Client, queues: Sequence[str], statuses: Sequence[str], limit: int) -> list[Document]:
+    """Summaries, newest first, at most `limit` (0: all); each with its `jobQueue`, which ListJobs leaves out."""
+    found: list[Document] = []
+    for queue in queues:
+        if not statuses:
+            # A filter is the one way to all states at once, and it comes newest first (Batch API, ListJobsRequest).
+            filters = [{"name": "AFTER_CREATED_AT", "values": ["0"]}]
+            found += _take(client, {"jobQueue": queue, "filters": filters}, queue, limit)
+        for status in statuses:
+            found += _take(client, {"jobQueue": queue, "jobStatus": status}, queue, limit)
+    # A job that changes its state meanwhile may be seen twice: the later look counts.
+    latest = {job["jobId"]: job for job in found}
+    jobs = sorted(latest.values(), key=lambda job: (-int(job["createdAt"]), job["jobId"]))
+    jobs = jobs[:limit] if limit else jobs
+    _add_progress(client, jobs)
+    return jobs
+
+
+def list_children(client: Client, parent_id: str, status: str) -> Iterator[Document]:
+    return _pages(client, "ListJobs", {"arrayJobId": parent_id, "jobStatus": status}, "jobSummaryList")
+
+
+def describe(client: Client, job_ids: Sequence[str]) -> list[Document]:
+    """Details of those of the jobs that exist."""
+    details: list[Document] = []
+    for start in range(0, len(job_ids), DESCRIBE_IDS):
+        details += client.call("DescribeJobs", {"jobs": list(job_ids[start : start + DESCRIBE_IDS])})["jobs"]
+    return details
+
+
+def describe_one(client: Client, job_id: str) -> Document:
+    details = describe(client, [job_id])
+    if not details:
+        raise ClientError(f"There is no job {job_id}: `batchyard jobs --all` lists those there are.")
+    return details[0]
+
+
+def resolve(client: Client, text: str) -> str:
+    """The job id meant by an id, an ARN, or at least the first 8 characters of an id (`3f2b8c1e`, `3f2b8c1e:7`)."""
+    text = name_of(text.strip())
+    if FULL_ID.fullmatch(text):
+        return text
+    parts = SHORT.fullmatch(text)
+    if parts is None or len(parts[1]) < SHORT_ID:
+        raise ClientError(f"{text!r} is not a job id: give the whole id, or at least its first {SHORT_ID} characters.")
+    matches = sorted(
+        {
+            job["jobId"]
+            for queue in queue_names(client)
+            for status in (*UNFINISHED, *FINISHED)
+            for job in _pages(client, "ListJobs", {"jobQueue": queue, "jobStatus": status}, "jobSummaryList")
+            if job["jobId"].startswith(parts[1])
+        }
+    )
+    if not matches:
+        raise ClientError(f"No job's id begins with {parts[1]}: `batchyard jobs --all` lists those there are.")
+    if len(matches) > 1:
+        shown = ", ".join(matches[:SHOWN_MATCHES]) + (", ..." if len(matches) > SHOWN_MATCHES else "")
+        raise ClientError(f"{len(matches)} jobs' ids begin with {parts[1]}: {shown}. Give more of it.")
+    return f"{matches[0]}{parts[2] or ''}"
+
+
+def short_ids(job_ids: Sequence[str]) -> dict[str, str]:
+    """Each id's shortest beginning, of 8 characters or more, that no other of them has."""
+    length = SHORT_ID
+    while len({job_id[:length] for job_id in job_ids}) < len(set(job_ids)):
+        length += 1
+    return {job_id: job_id[:length] for job_id in job_ids}
+
+
+def _take(client: Client, request: Document, queue: str, limit: int) -> list[Document]:
+    jobs: list[Document] = []
+    for job in _pages(client, "ListJobs", request, "jobSummaryList"):
+        jobs.append({**job, "jobQueue": queue})
+        if limit and len(jobs) >= limit:
+            break
+    return jobs
+
+
+def _add_progress(client: Client, jobs: list[Document]) -> None:
+    """Counts of children where the summaries do not have them."""
+    parents = {job["jobId"]: job for job in jobs if "size" in (job.get("arrayProperties") or {})}
+    missing = [job_id for job_id, job in parents.items() if "statusSummary" not in job["arrayProperties"]]
+    for detail in describe(client, missing):
+        parents[detail["jobId"]]["arrayProperties"] = detail["arrayProperties"]
+
+
+def _pages(client: Client, operation: str, request: Document, member: str) -> Iterator[Document]:
+    while True:
+        response = client.call(operation, request)
+        yield from response[member]
+        token = response.get("nextToken")
+        if not token:
+            return
+        request = {**request, "nextToken": token}

@@ -1,0 +1,159 @@
+"""How things look on a terminal: ages, tables, colours, the status line. Everything here is text from plain values."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TextIO
+
+SHORT_ID = 8  # characters: the first part of a UUID
+COLOURS = {"SUCCEEDED": "32", "FAILED": "31", "RUNNING": "36", "STARTING": "36", "RUNNABLE": "33", "PENDING": "33"}
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+REASON_MIN_WIDTH = 20  # below this a cut reason tells nothing: let the terminal wrap it
+
+
+def prepare_streams() -> None:
+    """Output never fails for a character that the terminal's encoding does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def colours_wanted(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def coloured(text: str, status: str, *, wanted: bool) -> str:
+    colour = COLOURS.get(status)
+    return f"\x1b[{colour}m{text}\x1b[0m" if wanted and colour else text
+
+
+def one_line(text: str) -> str:
+    """Text of others without control characters: it can neither break a table nor command the terminal."""
+    return UNPRINTABLE.sub(" ", text)
+
+
+def duration(milliseconds: int) -> str:
+    """`0.4s`, `42s`, `3m12s`, `5h03m`, `2d04h`."""
+    seconds = max(0, milliseconds) / 1000
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def clock(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def name_of(arn: str) -> str:
+    """What follows the first `/` of an ARN; other text as it is."""
+    return arn.partition("/")[2] if arn.startswith("arn:") else arn
+
+
+def command_line(command: Sequence[str]) -> str:
+    return one_line(shlex.join(command))
+
+
+def run_time(job: dict[str, Any], now: int) -> str:
+    """How long it ran, or has been running; empty when it never started."""
+    started = job.get("startedAt")
+    if not started:
+        return ""
+    return duration((job.get("stoppedAt") or now) - started)
+
+
+def progress(array: dict[str, Any]) -> str:
+    """`37/50 done, 2 failed, 4 running` of an arrayProperties document."""
+    counts = array.get("statusSummary") or {}
+    failed = counts.get("FAILED", 0)
+    running = counts.get("RUNNING", 0) + counts.get("STARTING", 0)
+    parts = [f"{counts.get('SUCCEEDED', 0) + failed}/{array.get('size', 0)} done"]
+    if failed:
+        parts.append(f"{failed} failed")
+    if running:
+        parts.append(f"{running} running")
+    return ", ".join(parts)
+
+
+def exit_code_of(container: dict[str, Any] | None) -> str:
+    code = (container or {}).get("exitCode")
+    return "" if code is None else str(code)
+
+
+def reason_of(job: dict[str, Any]) -> str:
+    """statusReason and container.reason, joined as clients do."""
+    reason = job.get("statusReason") or ""
+    detail = (job.get("container") or {}).get("reason") or ""
+    return one_line(" - ".join(part for part in (reason, detail) if part))
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_column: int | None = None) -> str:
+    """Aligned columns. On a terminal the last one is cut to its width, and the status column has colours."""
+    terminal = sys.stdout.isatty()
+    wanted = colours_wanted(sys.stdout)
+    widths = [max(len(row[n]) for row in [headings, *rows]) for n in range(len(headings) - 1)]
+    left = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths)
+    lines = []
+    for row in [headings, *rows]:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        if status_column is not None and row is not headings:
+            cells[status_column] = coloured(cells[status_column], row[status_column], wanted=wanted)
+        last = row[-1]
+        if terminal and left >= REASON_MIN_WIDTH and len(last) > left:
+            last = last[: left - 3] + "..."
+        lines.append("  ".join([*cells, last]).rstrip())
+    return "\n".join(lines)
+
+
+class StatusLine:
+    """One line on standard error about what is being waited for. On a terminal it is rewritten in place and goes away
+    before other output; elsewhere each new text is a line."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = silent
+        self._terminal = sys.stderr.isatty()
+        self._shown = ""
+        self._last = ""
+
+    def show(self, text: str) -> None:
+        text = one_line(text)
+        if self._silent or text == (self._shown if self._terminal else self._last):
+            return
+        self._last = text
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[K{text[:width]}")
+            sys.stderr.flush()
+            self._shown = text
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = ""
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self.clear()
+        if not self._silent:
+            print(one_line(text), file=sys.stderr, flush=True)
