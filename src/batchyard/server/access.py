@@ -2,8 +2,8 @@
 clients. With keys: whoever signs with one of them, from anywhere.
 
 What keeps others out without keys: the port is bound to loopback; a well-formed SigV4 header is needed, which no
-browser page can send unasked; a foreign `Host` or `Origin` (a page that reached us through a name which it made point to
-127.0.0.1) is refused; and so are connections of other users of this machine, by the uid the kernel knows.
+browser page can send unasked; a foreign `Host` or `Origin` (a page that reached us through a name which it made
+point to 127.0.0.1) is refused; and so are connections of other users of this machine, by the uid the kernel knows.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
+from batchyard.api.context import Call
 from batchyard.core.refusal import Refused
 from batchyard.server.access import Access, Client
 from batchyard.server.peers import PeerUser
@@ -36,16 +36,8 @@ UNKNOWN_PEER = PeerUser(None, "the connection was not looked at")
 logger = logging.getLogger("batchyard.server")
 
 
-class Caller(Struct, frozen=True):
-    """Who asks, as functions of operations may want to know."""
-
-    principal: str  # access key id
-    request_id: str
-    invocation_id: str = ""  # constant over an SDK's retries of one call; "" when none was sent
-
-
 Document = dict[str, Any]
-Handler = Callable[[Document, Caller], Awaitable[Document]]
+Handler = Callable[[Call, Document], Awaitable[Document]]
 # Answers a path below /v4/ (without it); None: there is no such thing.
 Metadata = Callable[[str, str], Awaitable[Document | None]]
 
@@ -110,8 +102,9 @@ class App:
             body = await self._body(headers, receive)
             request = Request(method, raw_path, scope["query_string"], headers, body)
             principal = self._access.check(request, _client(scope))
-            caller = Caller(principal, request_id, headers.get(INVOCATION_HEADER, "")[:MAX_INVOCATION_ID])
-            return await self._perform(operation, request, caller)
+            call = Call(operation.name, principal, headers.get(INVOCATION_HEADER, "")[:MAX_INVOCATION_ID], len(body))
+            result = await self._perform(operation, request, call)
+            return operation.respond(result, request_id)
         except WireError as error:
             return operation.refuse(error, request_id)
         except Refused as error:
@@ -120,12 +113,12 @@ class App:
         except self._busy:
             return operation.refuse(WireError("TooManyRequestsException", "Too Many Requests", 429), request_id)
 
-    async def _perform(self, operation: Operation, request: Request, caller: Caller) -> Response:
+    async def _perform(self, operation: Operation, request: Request, call: Call) -> Document:
         document = operation.parse(request)
         handler = self._handlers.get((operation.service, operation.name))
         if handler is None:
             raise WireError("ClientException", f"{operation.name} is not built yet in this version of Batchyard.")
-        return operation.respond(await handler(document, caller), caller.request_id)
+        return await handler(call, document)
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """The whole body. One that is too large is not read to its end, nor held."""

@@ -32,6 +32,7 @@ REQUEST = struct.Struct("=BBBxI")  # family, protocol, extensions, states
 SOCKET_ID = struct.Struct("!HH16s16s")  # ports and addresses are in network order; then interface and cookie, native
 SOCKET_ID_END = struct.Struct("=III")
 ANSWER = struct.Struct("=BBBB48sIIIII")  # family, state, timer, retransmits, id, expires, queues, uid, inode
+MAPPED = b"\0" * 10 + b"\xff\xff"  # before the four bytes of an IPv4 address
 ANSWER_BYTES = 4096
 PROC_LINE_FIELDS = 10  # up to and including the inode
 
@@ -104,8 +105,10 @@ class PeerLookup:
                 return PeerUser(None, "the connection is closed already")
             raise OSError(code, os.strerror(code))
         _, state, _, _, found_id, _, _, _, uid, inode = ANSWER.unpack_from(answer, HEADER.size)
-        # The kernel falls back to a listening socket on that port: it must be the very connection.
-        if found_id[: SOCKET_ID.size] != socket_id:
+        # The kernel falls back to a listening socket on that port: it must be the very connection. A client that speaks
+        # IPv4 through an IPv6 socket (Java does) is shown with mapped addresses.
+        mapped = SOCKET_ID.pack(peer[1], local[1], *(MAPPED + half[:4] for half in (peer_bytes, local_bytes)))
+        if found_id[: SOCKET_ID.size] not in (socket_id, mapped):
             return PeerUser(None, "the connection is closed already")
         return _judge(state, uid, inode)
 
@@ -148,6 +151,6 @@ def _proc_address(host: str, port: int, *, v6: bool) -> str:
     address = ipaddress.ip_address(host.partition("%")[0])
     packed = address.packed
     if address.version == 4 and v6:
-        packed = b"\0" * 10 + b"\xff\xff" + packed
+        packed = MAPPED + packed
     words = struct.iter_unpack("<I" if sys.byteorder == "little" else ">I", packed)
     return "".join(f"{word:08X}" for (word,) in words) + f":{port:04X}"

@@ -1,0 +1,124 @@
+"""The HTTP server: uvicorn on our event loop, stopped by us, with the user of each connection looked up at accept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from batchyard.server.app import PEER
+from batchyard.server.peers import PeerLookup, is_loopback
+
+BACKLOG = 2048  # connections the kernel holds while we are busy: more than clients of one machine open at once
+# Requests in flight get this long to end: the whole stop must take less than 5 s.
+SHUTDOWN_GRACE_SECONDS = 2
+TICK_SECONDS = 1.0  # uvicorn refreshes its Date header then; its own ten a second keep an idle processor awake
+KEEP_ALIVE_SECONDS = (
+    75  # longer than clients keep their side: the client closes first, so no request meets a closing end
+)
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; a sentence."""
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket bound to the first address of `host`. Raises ListenError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ListenError(
+            f"The host {host!r} has no address: use --host with a name or address of this machine."
+        ) from error
+    # A name like localhost may have both; most clients try IPv4 when told 127.0.0.1 and we print the one taken.
+    family, kind, protocol, _, address = sorted(found, key=lambda entry: entry[0] != socket.AF_INET)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        hint = "choose another one with --port, or --port 0 for a free one"
+        if isinstance(error, PermissionError):
+            hint = "ports below 1024 need rights that this process lacks; choose another one with --port"
+        raise ListenError(f"Cannot listen on {url_of(host, port)}: {error.strerror}; {hint}.") from error
+    listener.setblocking(False)
+    return listener
+
+
+def url_of(host: str, port: int) -> str:
+    """`http://127.0.0.1:8470`; an address for clients: the wildcard is reached by loopback."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}"
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
+
+
+def bound_to_loopback(listener: socket.socket) -> bool:
+    return is_loopback(listener.getsockname()[0])
+
+
+def protocol_with(lookup: PeerLookup) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol, which leaves the user of each connection in the state of its requests' scopes."""
+
+    class PeerProtocol(HttpToolsProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)  # type: ignore[arg-type]
+            peer, local = self.client, self.server
+            if peer is not None and local is not None and local[1] is not None:
+                self.app_state = {**self.app_state, PEER: lookup.user(peer, (local[0], local[1]))}
+
+    return PeerProtocol
+
+
+class HttpServer(uvicorn.Server):
+    """Leaves signals to us, and ends when `end` is called."""
+
+    def __init__(self, app: Callable[..., Any], lookup: PeerLookup) -> None:
+        config = uvicorn.Config(
+            app,
+            http=protocol_with(lookup),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # a header must not change who we think is calling
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_GRACE_SECONDS,
+        )
+        super().__init__(config)
+        self._ended = asyncio.Event()
+        self.serving = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.serving.set()
+
+    async def main_loop(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 10  # it counts tenths of a second
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), TICK_SECONDS)
+
+    def end(self, *, force: bool = False) -> None:
+        """Stop accepting; requests in flight get their answers, unless forced."""
+        self.should_exit = True
+        self.force_exit = self.force_exit or force
+        self._ended.set()
