@@ -34,3 +34,11 @@ class StopTask(Effect, frozen=True):
 
 class AcknowledgeTask(Effect, frozen=True):
     """The attempt's outcome is committed: the engine may forget it, and never launches the id again."""
+
+
+class RecoverTask(Effect, frozen=True):
+    """After a restart of the server: account for an attempt that was placed (engines.base.Recovery has the meaning)."""
+
+    launch: LaunchTask
+    may_launch: bool
+    known_started: bool

@@ -1,4 +1,4 @@
-"""The one table of job states, and the only line in the product that assigns a job's status (AWS Batch behaviour 7.1)."""
+"""The one table of job states, and the only line that assigns a job's status (AWS Batch behaviour 7.1)."""
 
 from __future__ import annotations
 
@@ -54,3 +54,13 @@ def move(job: Job, cause: Cause, **changes: Any) -> Job:
     target = TABLE.get((job.status, cause))
     assert target is not None, f"job {job.key} is {job.status}: no way on because {cause.value}"
     return replace(job, status=target, **changes)
+
+
+def submitted(key: int, now_ms: int) -> Job:
+    """A job as SubmitJob makes it."""
+    return Job(key, Status.SUBMITTED, now_ms)
+
+
+def child_row(key: int, status: Status, created_at_ms: int) -> Job:
+    """The row of an array's child that so far was only in its parent's ranges, where it had `status`."""
+    return Job(key, status, created_at_ms)

@@ -60,7 +60,7 @@ class RangeSet:
 
     def remove(self, index: int) -> None:
         at = bisect_right(self._starts, index) - 1
-        assert at >= 0 and index < self._stops[at], f"{index} is not in the set"
+        assert index in self, f"{index} is not in the set"
         start, stop = self._starts[at], self._stops[at]
         if stop - start == 1:
             del self._starts[at], self._stops[at]

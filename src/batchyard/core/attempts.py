@@ -1,0 +1,136 @@
+"""What engines report about attempts, and what follows: run, retry or end (AWS Batch behaviour 7.5, 7.10-7.13)."""
+
+from __future__ import annotations
+
+import heapq
+
+from msgspec.structs import replace
+
+from batchyard.core import commands, endings, names, retry, scheduling
+from batchyard.core.effects import AcknowledgeTask, StopTask
+from batchyard.core.lifecycle import Cause
+from batchyard.core.records import Attempt, Job, Status
+from batchyard.core.world import World
+
+EXITED = "Essential container in task exited"
+NOT_STARTED = "Task failed to start"
+TIMED_OUT = "Job attempt duration exceeded timeout"
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+TERMINATE, TIMEOUT = "terminate", "timeout"
+REASON_CHARACTERS = 255  # container.reason (Batch API model, ContainerDetail)
+
+
+def host_lost(instance_id: str) -> str:
+    return f"Host EC2 (instance {instance_id}) terminated."
+
+
+def report(world: World, engine: str, fact: commands.Report, now_ms: int) -> None:
+    """Takes a fact about an attempt. Facts about an attempt that is not the current one are only acknowledged: the
+    engine repeats its last word until it hears that it was written down."""
+    job = _current(world, fact.attempt_id)
+    if isinstance(fact, commands.Started):
+        if job is not None and job.status is Status.STARTING:
+            _started(world, job, fact.at_ms, now_ms)
+        return
+    if job is not None:
+        _ended(world, job, fact, now_ms)
+    world.effects.append(AcknowledgeTask(engine, fact.attempt_id))
+
+
+def _current(world: World, attempt_id: str) -> Job | None:
+    parsed = names.parse_task_id(attempt_id)
+    if parsed is None:
+        return None
+    key, number = parsed
+    job = world.jobs.get(key)
+    if job is None or job.attempt is None or job.attempt.number != number:
+        return None
+    return job if names.task_id(key, number, world.job_id(key)) == attempt_id else None
+
+
+def _within(job: Job, at_ms: int, now_ms: int) -> int:
+    """An engine's time, kept between the job's birth and now: clocks of hosts differ."""
+    return min(max(at_ms, job.created_at_ms), now_ms)
+
+
+def _started(world: World, job: Job, at_ms: int, now_ms: int) -> Job:
+    assert job.attempt is not None, f"job {job.key} started without an attempt"
+    at_ms = _within(job, at_ms, now_ms)
+    attempt = replace(job.attempt, started_at_ms=at_ms)
+    job = world.move(job, Cause.STARTED, attempt=attempt, started_at_ms=at_ms)
+    timeout_seconds = world.spec_of(job.key).timeout_seconds
+    if timeout_seconds and not attempt.stopping:
+        world.add_deadline(at_ms + timeout_seconds * 1000, job.key, attempt.number)
+    return job
+
+
+def _ended(world: World, job: Job, fact: commands.Report, now_ms: int) -> None:
+    attempt = job.attempt
+    assert attempt is not None, f"job {job.key} ended without an attempt"
+    succeeded = False
+    if isinstance(fact, commands.Exited):
+        if job.status is Status.STARTING:
+            job = _started(world, job, fact.started_at_ms, now_ms)
+            assert job.attempt is not None, f"job {job.key} lost its attempt"
+            attempt = job.attempt
+        main = fact.containers[0]
+        reason = OUT_OF_MEMORY if main.out_of_memory else main.reason
+        attempt = replace(attempt, exit_code=main.exit_code, reason=reason[:REASON_CHARACTERS], status_reason=EXITED)
+        stopped_at_ms, succeeded = fact.stopped_at_ms, main.exit_code == 0
+    elif isinstance(fact, commands.NotStarted):
+        attempt = replace(
+            attempt, exit_code=fact.exit_code, reason=fact.reason[:REASON_CHARACTERS], status_reason=NOT_STARTED
+        )
+        stopped_at_ms = fact.at_ms
+    else:
+        assert isinstance(fact, commands.Lost), f"unknown report {fact!r}"
+        attempt = replace(attempt, status_reason=host_lost(attempt.instance_id))
+        stopped_at_ms = fact.at_ms
+    stopped_at_ms = max(_within(job, stopped_at_ms, now_ms), attempt.started_at_ms)
+    _decide(world, job, replace(attempt, stopped_at_ms=stopped_at_ms), succeeded, now_ms)
+
+
+def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: int) -> None:
+    """Cancelled, terminated and timed-out jobs are never retried."""
+    changes: dict[str, object] = {"attempt": None, "past": (*job.past, attempt)}
+    ending = {**changes, "stopped_at_ms": attempt.stopped_at_ms}
+    if job.is_terminated:
+        endings.end(world, job, Cause.FAILED, now_ms, status_reason=job.end_reason, **ending)
+    elif attempt.stopping == TIMEOUT:
+        endings.end(world, job, Cause.FAILED, now_ms, status_reason=TIMED_OUT, **ending)
+    elif succeeded:
+        endings.end(world, job, Cause.SUCCEEDED, now_ms, status_reason=attempt.status_reason, **ending)
+    elif not job.is_cancelled and retry.should_retry(world.spec_of(job.key).retry, attempt):
+        retried = world.move(job, Cause.RETRIED, status_reason="", **changes)
+        scheduling.enqueue(world, retried.key)
+    else:
+        endings.end(world, job, Cause.FAILED, now_ms, status_reason=attempt.status_reason, **ending)
+
+
+def stop(world: World, job: Job, why: str) -> Job:
+    """Asks for a placed attempt's end, once."""
+    attempt = job.attempt
+    assert attempt is not None, f"job {job.key} has nothing to stop"
+    if attempt.stopping:
+        return job
+    job = replace(job, attempt=replace(attempt, stopping=why))
+    world.put(job)
+    world.effects.append(stop_of(world, job))
+    return job
+
+
+def stop_of(world: World, job: Job) -> StopTask:
+    attempt = job.attempt
+    assert attempt is not None, f"job {job.key} has nothing to stop"
+    task_id = names.task_id(job.key, attempt.number, world.job_id(job.key))
+    return StopTask(attempt.engine, task_id, world.limits.stop_grace_seconds)
+
+
+def expire(world: World, now_ms: int) -> None:
+    """Stops the attempts whose time is up. The clock of an attempt starts when it is RUNNING."""
+    while world.deadlines and world.deadlines[0][0] <= now_ms:
+        _, key, number = heapq.heappop(world.deadlines)
+        job = world.jobs.get(key)
+        if job is None or job.attempt is None or job.attempt.number != number or job.status is not Status.RUNNING:
+            continue
+        stop(world, job, TIMEOUT)

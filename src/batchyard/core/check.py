@@ -1,0 +1,77 @@
+"""Every invariant of the machine, by name. For tests, the simulator, and a server in doubt."""
+
+from __future__ import annotations
+
+from batchyard.core.records import Job, Status
+from batchyard.core.resources import Resources
+from batchyard.core.world import World
+
+PLACED = (Status.STARTING, Status.RUNNING)
+
+
+def assert_consistent(world: World) -> None:
+    """Raises AssertionError naming the first invariant that does not hold."""
+    for key, job in world.jobs.items():
+        _check_job(world, key, job)
+    _check_arrays(world)
+    _check_capacity(world)
+    _check_waiting(world)
+
+
+def _check_job(world: World, key: int, job: Job) -> None:
+    assert job.key == key, f"job {job.key} is kept under {key}"
+    assert not job.status.is_final, f"the finished job {key} is kept as unfinished"
+    is_parent = key in world.books
+    assert (job.attempt is not None) == (job.status in PLACED), f"job {key} is {job.status} and has {job.attempt}"
+    assert not (is_parent and job.attempt), f"the array {key} has an attempt of its own"
+    if job.attempt is not None:
+        assert job.attempt.number == len(job.past) + 1, f"job {key} skipped an attempt"
+        assert job.attempt.number <= world.spec_of(key).retry.attempts, f"job {key} has too many attempts"
+        assert bool(job.attempt.started_at_ms) == (job.status is Status.RUNNING), f"job {key}: start time and state"
+    if job.status is Status.RUNNABLE:
+        queue = world.spec_of(key).queue
+        waits = key in world.runnable_in(queue), key in world.stuck.get(queue, {})
+        assert sum(waits) == 1, f"the RUNNABLE job {key} is in line {waits}"
+
+
+def _check_arrays(world: World) -> None:
+    for key, book in world.books.items():
+        rows = world.rows_of(key)
+        counts: dict[str, int] = {}
+        for row in rows:
+            status = world.jobs[row].status
+            counts[status] = counts.get(status, 0) + 1
+        assert counts == book.row_counts, f"array {key} counts {book.row_counts}, its rows are {counts}"
+        total = len(book.unstarted) + len(book.succeeded) + len(book.failed) + len(rows)
+        assert total == book.size, f"array {key} of {book.size} has {total} children"
+        assert (key in world.specs) == (not book.is_finished()), f"array {key} is done and open, or neither"
+        for index in book.never_started:
+            assert index in book.failed, f"child {key}:{index} never started and did not fail"
+
+
+def _check_capacity(world: World) -> None:
+    for name, room in world.rooms.items():
+        total = world.instances[name].resources
+        assert room.free == total.minus(world.held(name)), f"instance {name}: free {room.free} is not what is left"
+        used: list[int] = []
+        for job in world.jobs.values():
+            if job.attempt is not None and job.attempt.instance_id == name:
+                used.extend(job.attempt.device_ids)
+        assert len(used) == len(set(used)), f"instance {name}: a device is given twice, {sorted(used)}"
+        assert not set(used) & set(room.gpu_ids), f"instance {name}: a device is free and in use"
+
+
+def never_over_committed(world: World) -> bool:
+    """Holds as long as no instance was made smaller under running jobs."""
+    return all(Resources().fits(room.free) for room in world.rooms.values())
+
+
+def _check_waiting(world: World) -> None:
+    counted: dict[int, int] = {}
+    for waited, waiters in world.dependents.items():
+        assert waited not in world.finished, f"jobs wait for {waited}, which is finished"
+        for key in waiters:
+            counted[key] = counted.get(key, 0) + 1
+    for key, number in world.unmet.items():
+        assert key in world.jobs, f"{key} waits and is unknown"
+        assert counted.get(key) == number, f"{key} waits for {number} jobs, {counted.get(key)} know of it"

@@ -1,0 +1,120 @@
+"""The machine: commands in, changed records and effects out. Holds the state and dispatches; every decision is made in
+a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from batchyard.core import (
+    attempts,
+    commands,
+    names,
+    registry,
+    restoring,
+    scheduling,
+    stopping,
+    submission,
+)
+from batchyard.core.effects import Effect
+from batchyard.core.records import Changes, Snapshot
+from batchyard.core.world import Limits, World
+
+
+class Machine:
+    """`handle` commands, `schedule` once per batch, then `take` what changed: commit it, then act on the effects.
+
+    Times are milliseconds since the epoch and never go back between calls."""
+
+    def __init__(self, account: names.Account, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
+        self.world = World(account, limits)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Before the first command: the state as the store kept it."""
+        restoring.restore(self.world, snapshot)
+
+    def recover(self) -> list[Effect]:
+        """What to ask the engines after a restart, about every placed attempt."""
+        return restoring.recover(self.world)
+
+    def handle(self, command: commands.Command, now_ms: int) -> Any:
+        """Carries out one command. Raises Refused, having changed nothing. Returns the command's answer."""
+        handler = _HANDLERS.get(type(command))
+        assert handler is not None, f"no handler for {type(command).__name__}"
+        return handler(self.world, command, now_ms)
+
+    def report(self, engine: str, fact: commands.Report, now_ms: int) -> None:
+        """Takes what an engine reports."""
+        attempts.report(self.world, engine, fact, now_ms)
+
+    def schedule(self, now_ms: int) -> None:
+        """Once per batch: what time brought, then who starts."""
+        attempts.expire(self.world, now_ms)
+        scheduling.run_pass(self.world)
+        registry.sweep_deleted_queues(self.world)
+        self.world.settle(now_ms)
+
+    def next_deadline(self) -> int | None:
+        """When `schedule` must run next even if nothing happens."""
+        return self.world.deadlines[0][0] if self.world.deadlines else None
+
+    def take(self) -> tuple[Changes, list[Effect]]:
+        """What the batch changed, and what to do about it once that is committed."""
+        changes, effects = self.world.changes, self.world.effects
+        self.world.changes, self.world.effects = Changes(), []
+        return changes, effects
+
+
+Handler = Callable[[World, Any, int], Any]
+
+
+def _set_host(world: World, command: commands.SetHost, now_ms: int) -> None:
+    world.abilities = dict(command.abilities)
+    world.set_instance(command.instance)
+    scheduling.reassess(world)
+
+
+def _ask_capacity(world: World, command: commands.AskCapacity, now_ms: int) -> commands.CapacityAnswer:
+    total = [i.resources for i in world.instances.values()]
+    free = [r.free for r in world.rooms.values()]
+    running = sum(1 for job in world.jobs.values() if job.attempt is not None)
+    unstarted = sum(len(world.books[key].unstarted) for key in world.specs if key in world.books)
+    rows = sum(1 for key in world.jobs if key not in world.books)
+    return commands.CapacityAnswer(
+        total_milli_vcpus=sum(r.milli_vcpus for r in total),
+        total_memory_mib=sum(r.memory_mib for r in total),
+        total_gpus=sum(r.gpus for r in total),
+        free_milli_vcpus=sum(r.milli_vcpus for r in free),
+        free_memory_mib=sum(r.memory_mib for r in free),
+        free_gpus=sum(r.gpus for r in free),
+        jobs_running=running,
+        jobs_waiting=rows - running + unstarted,
+    )
+
+
+def _cancel(world: World, command: commands.CancelJob, now_ms: int) -> None:
+    stopping.withdraw(world, command.job_id, command.reason, terminate=False, now_ms=now_ms)
+
+
+def _terminate(world: World, command: commands.TerminateJob, now_ms: int) -> None:
+    stopping.withdraw(world, command.job_id, command.reason, terminate=True, now_ms=now_ms)
+
+
+_HANDLERS: dict[type[commands.Command], Handler] = {
+    commands.SubmitJob: submission.submit,
+    commands.CancelJob: _cancel,
+    commands.TerminateJob: _terminate,
+    commands.TerminateAllRunning: lambda world, c, now: stopping.terminate_running(world, c.reason, now),
+    commands.CreateComputeEnvironment: registry.create_environment,
+    commands.UpdateComputeEnvironment: lambda world, c, now: registry.update_environment(world, c),
+    commands.DeleteComputeEnvironment: lambda world, c, now: registry.delete_environment(world, c),
+    commands.CreateJobQueue: registry.create_queue,
+    commands.UpdateJobQueue: lambda world, c, now: registry.update_queue(world, c),
+    commands.DeleteJobQueue: registry.delete_queue,
+    commands.RegisterJobDefinition: registry.register_definition,
+    commands.DeregisterJobDefinition: registry.deregister_definition,
+    commands.TagResource: registry.tag,
+    commands.UntagResource: registry.untag,
+    commands.SetHost: _set_host,
+    commands.AskCapacity: _ask_capacity,
+}

@@ -1,0 +1,258 @@
+"""Compute environments, job queues, job definitions and tags against the world (AWS Batch behaviour 2.1-2.3, 2.8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from batchyard.core import commands, names, scheduling, stopping
+from batchyard.core.records import Definition, Environment, EnvironmentOrder, Health, Queue, State
+from batchyard.core.refusal import Refused
+from batchyard.core.world import World
+
+ENVIRONMENT_HEALTHY = "ComputeEnvironment Healthy"
+QUEUE_HEALTHY = "JobQueue Healthy"
+NO_CAPACITY_YET = (
+    "ComputeEnvironment Healthy - MANAGED compute environments offer no capacity in this version: jobs wait until an "
+    "UNMANAGED one is attached to their queue."
+)
+EXISTS = "Object already exists"
+TAGS_AT_MOST = 50  # Batch API model, TagrisTagsMap
+
+# -- compute environments --
+
+
+def create_environment(world: World, command: commands.CreateComputeEnvironment, now_ms: int) -> Environment:
+    """Settles in its own commit: VALID at once, so that scripts create and attach in one breath."""
+    if command.name in world.environments:
+        raise Refused(EXISTS)
+    managed = command.type != scheduling.UNMANAGED
+    environment = Environment(
+        name=command.name,
+        uuid=command.uuid,
+        type=command.type,
+        state=State(command.state),
+        status=Health.VALID,
+        status_reason=NO_CAPACITY_YET if managed else ENVIRONMENT_HEALTHY,
+        engine=command.engine,
+        document=command.document,
+        tags=command.tags,
+        created_at_ms=now_ms,
+    )
+    _put_environment(world, environment)
+    return environment
+
+
+def update_environment(world: World, command: commands.UpdateComputeEnvironment) -> Environment:
+    environment = _environment(world, command.name)
+    document = dict(environment.document)
+    for member, value in command.document.items():
+        both = isinstance(value, dict) and isinstance(document.get(member), dict)
+        document[member] = {**document[member], **value} if both else value
+    state = State(command.state) if command.state else environment.state
+    environment = replace(environment, state=state, document=document)
+    _put_environment(world, environment)
+    scheduling.reassess(world)
+    return environment
+
+
+def delete_environment(world: World, command: commands.DeleteComputeEnvironment) -> None:
+    environment = _environment(world, command.name)
+    if environment.state is not State.DISABLED:
+        raise Refused(f"Cannot delete, compute environment {command.name} must be DISABLED first.")
+    if any(o.environment == command.name for queue in world.queues.values() for o in queue.environments):
+        raise Refused("Cannot delete, found existing JobQueue relationship")
+    del world.environments[command.name]
+    world.changes.environments[command.name] = None
+
+
+def _environment(world: World, name: str) -> Environment:
+    environment = world.environments.get(name)
+    if environment is None:
+        raise Refused(f"ComputeEnvironment {name} does not exist.")
+    return environment
+
+
+def _put_environment(world: World, environment: Environment) -> None:
+    world.environments[environment.name] = environment
+    world.changes.environments[environment.name] = environment
+
+
+# -- job queues --
+
+
+def create_queue(world: World, command: commands.CreateJobQueue, now_ms: int) -> Queue:
+    if command.name in world.queues:
+        raise Refused(EXISTS)
+    _check_order(world, command.environments)
+    _check_policy(command.document)
+    queue = Queue(
+        name=command.name,
+        state=State(command.state),
+        status=Health.VALID,
+        status_reason=QUEUE_HEALTHY,
+        priority=command.priority,
+        environments=tuple(sorted(command.environments, key=lambda o: o.order)),
+        document=command.document,
+        tags=command.tags,
+        created_at_ms=now_ms,
+    )
+    _put_queue(world, queue)
+    return queue
+
+
+def update_queue(world: World, command: commands.UpdateJobQueue) -> Queue:
+    queue = _queue(world, command.name)
+    if queue.status is Health.DELETING:
+        raise Refused(f"JobQueue {command.name} is being deleted.")
+    order = queue.environments if command.environments is None else command.environments
+    if command.environments is not None:
+        _check_order(world, command.environments)
+    _check_policy(command.document)
+    queue = replace(
+        queue,
+        state=State(command.state) if command.state else queue.state,
+        priority=queue.priority if command.priority is None else command.priority,
+        environments=tuple(sorted(order, key=lambda o: o.order)),
+        document={**queue.document, **command.document},
+    )
+    _put_queue(world, queue)
+    scheduling.reassess(world)
+    return queue
+
+
+def delete_queue(world: World, command: commands.DeleteJobQueue, now_ms: int) -> None:
+    """The queue is gone when its last job is: running ones get their grace."""
+    queue = _queue(world, command.name)
+    if queue.state is not State.DISABLED:
+        raise Refused(f"Cannot delete, job queue {command.name} must be DISABLED first.")
+    _put_queue(world, replace(queue, status=Health.DELETING))
+    stopping.delete_queue_jobs(world, command.name, now_ms)
+
+
+def sweep_deleted_queues(world: World) -> None:
+    """Removes the queues being deleted whose last job has ended."""
+    leaving = [name for name, queue in world.queues.items() if queue.status is Health.DELETING]
+    for name in leaving:
+        if not any(spec.queue == name for spec in world.specs.values()):
+            del world.queues[name]
+            world.runnable.pop(name, None)
+            world.stuck.pop(name, None)
+            world.changes.queues[name] = None
+
+
+def _queue(world: World, name: str) -> Queue:
+    queue = world.queues.get(name)
+    if queue is None:
+        raise Refused(f"JobQueue {name} does not exist.")
+    return queue
+
+
+def _put_queue(world: World, queue: Queue) -> None:
+    world.queues[queue.name] = queue
+    world.changes.queues[queue.name] = queue
+
+
+def _check_order(world: World, order: tuple[EnvironmentOrder, ...]) -> None:
+    kinds = set()
+    for entry in order:
+        environment = world.environments.get(entry.environment)
+        if environment is None or environment.status is not Health.VALID:
+            raise Refused(
+                "Compute Environments must be created and valid before attaching them to a job queue "
+                f"({entry.environment} is not)."
+            )
+        kind = environment.document.get("computeResources", {}).get("type", "EC2")
+        kinds.add("Fargate" if kind.startswith("FARGATE") else "EC2")
+    if len(kinds) > 1:
+        raise Refused("Fargate and EC2 compute environments can not be mixed.")
+
+
+def _check_policy(document: dict[str, Any]) -> None:
+    policy = document.get("schedulingPolicyArn")
+    if policy:
+        raise Refused(f"SchedulingPolicy {policy} not found. Scheduling policies are not built yet.")
+
+
+# -- job definitions --
+
+
+def register_definition(world: World, command: commands.RegisterJobDefinition, now_ms: int) -> Definition:
+    """Each registration is a new revision; numbers are never given twice, even after deregistration."""
+    revision = world.revisions.get(command.name, 0) + 1
+    definition = Definition(command.name, revision, "ACTIVE", command.document, command.tags, now_ms)
+    world.revisions[command.name] = world.changes.revisions[command.name] = revision
+    world.definitions[command.name, revision] = world.changes.definitions[command.name, revision] = definition
+    return definition
+
+
+def deregister_definition(world: World, command: commands.DeregisterJobDefinition, now_ms: int) -> None:
+    definition = world.definitions.get((command.name, command.revision))
+    if definition is None:
+        raise Refused(f"JobDefinition {command.name}:{command.revision} does not exist.")
+    if definition.status == "ACTIVE":
+        definition = replace(definition, status="INACTIVE", deregistered_at_ms=now_ms)
+        world.definitions[command.name, command.revision] = definition
+        world.changes.definitions[command.name, command.revision] = definition
+
+
+# -- tags --
+
+
+def tag(world: World, command: commands.TagResource, now_ms: int) -> None:
+    """Merges; keys not named stay."""
+    merged = {**_tags(world, command), **command.tags}
+    if len(merged) > TAGS_AT_MOST:
+        raise Refused(f"A resource can have at most {TAGS_AT_MOST} tags; with these it would have {len(merged)}.")
+    _set_tags(world, command, merged, now_ms)
+
+
+def untag(world: World, command: commands.UntagResource, now_ms: int) -> None:
+    """Keys that are not there are ignored."""
+    left = {key: value for key, value in _tags(world, command).items() if key not in command.tag_keys}
+    _set_tags(world, command, left, now_ms)
+
+
+TagCommand = commands.TagResource | commands.UntagResource
+
+
+def _tags(world: World, command: TagCommand) -> dict[str, str]:
+    if command.kind == "compute-environment":
+        return _environment(world, command.name).tags
+    if command.kind == "job-queue":
+        return _queue(world, command.name).tags
+    if command.kind == "job-definition":
+        return _revision(world, command.name).tags
+    key = world.ids.get(command.name, command.stored_key)
+    if key in world.job_tags:
+        return world.job_tags[key]
+    if key in world.specs:
+        return world.specs[key].tags
+    if command.stored is None:
+        raise Refused(f"The job {command.name} does not exist.")
+    return command.stored
+
+
+def _set_tags(world: World, command: TagCommand, tags: dict[str, str], now_ms: int) -> None:
+    if command.kind == "compute-environment":
+        _put_environment(world, replace(_environment(world, command.name), tags=tags))
+    elif command.kind == "job-queue":
+        _put_queue(world, replace(_queue(world, command.name), tags=tags))
+    elif command.kind == "job-definition":
+        definition = replace(_revision(world, command.name), tags=tags)
+        at = definition.name, definition.revision
+        world.definitions[at] = world.changes.definitions[at] = definition
+    else:
+        key = world.ids.get(command.name, command.stored_key)
+        world.job_tags[key] = world.changes.job_tags[key] = tags
+        if key not in world.specs:  # remembered as long as a request may still carry older tags from the store
+            world.finished_order.append((now_ms + world.limits.finished_kept_ms, key, ""))
+
+
+def _revision(world: World, name: str) -> Definition:
+    short, revision = names.split_definition(name)
+    definition = world.definitions.get((short, revision or 0))
+    if definition is None:
+        raise Refused(f"JobDefinition {name} does not exist.")
+    return definition

@@ -1,0 +1,90 @@
+"""From what the store kept back to a running machine."""
+
+from __future__ import annotations
+
+from batchyard.core import attempts, names, scheduling, submission
+from batchyard.core.arrays import ArrayBook
+from batchyard.core.effects import Effect
+from batchyard.core.records import JobSpec, Snapshot, Status
+from batchyard.core.world import World
+
+
+def restore(world: World, snapshot: Snapshot) -> None:
+    """Rebuilds every index from the records. Instances come later (SetHost); until then nothing can be placed."""
+    world.environments = {e.name: e for e in snapshot.environments}
+    world.queues = {q.name: q for q in snapshot.queues}
+    world.definitions = {(d.name, d.revision): d for d in snapshot.definitions}
+    world.revisions = dict(snapshot.revisions)
+    world.next_key = snapshot.next_key
+    for spec in snapshot.specs:
+        world.specs[spec.key] = spec
+        world.ids[spec.job_id] = spec.key
+    for job in sorted(snapshot.jobs, key=lambda j: j.key):
+        world.jobs[job.key] = job
+        if job.array is not None:
+            world.books[job.key] = ArrayBook(job.array)
+    _find_parents(world)
+    for token, (job_id, created_at_ms) in sorted(snapshot.idempotency.items(), key=lambda item: item[1][1]):
+        world.idempotency[token] = job_id
+        world.idempotency_order.append((created_at_ms + world.limits.idempotency_kept_ms, token))
+    for spec in snapshot.specs:
+        _restore_waiting(world, spec, snapshot.finished)
+    for key, job in world.jobs.items():
+        seconds = world.spec_of(key).timeout_seconds
+        if job.status is Status.RUNNING and job.attempt is not None and seconds and not job.attempt.stopping:
+            world.add_deadline(job.attempt.started_at_ms + seconds * 1000, key, job.attempt.number)
+
+
+def _find_parents(world: World) -> None:
+    """A row that is no submission of its own is a child: its parent is the last submission before it."""
+    parent = 0
+    for key in sorted({*world.specs, *world.jobs}):
+        if key in world.specs:
+            parent = key
+            continue
+        spec = world.specs[parent]
+        assert key <= parent + spec.array_size, f"row {key} belongs to no unfinished submission"
+        world.parents[key] = parent
+
+
+def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> None:
+    """Puts a submission back where it waited: for dependencies, or for its turn."""
+    job, book = world.jobs[spec.key], world.books.get(spec.key)
+    waits = job.status in (Status.SUBMITTED, Status.PENDING) if book is None else not book.released_at_ms
+    if waits:
+        submission.wait_for(world, spec.key, _unfinished(world, spec, finished))
+    elif book is None:
+        if job.status is Status.RUNNABLE:
+            scheduling.enqueue(world, spec.key)
+    else:
+        for key in world.rows_of(spec.key):
+            if world.jobs[key].status is Status.RUNNABLE:
+                scheduling.enqueue(world, key)
+        if book.unstarted:
+            scheduling.enqueue(world, spec.key)
+
+
+def _unfinished(world: World, spec: JobSpec, finished: dict[str, str]) -> list[int]:
+    keys: list[int] = []
+    for dependency in spec.depends_on:
+        if not dependency.job_id:
+            continue
+        wanted = names.parse_job_id(dependency.job_id)
+        key = world.ids.get(wanted.uuid)
+        status = finished.get(dependency.job_id) if key is None else world.status_at(key, wanted.index)
+        assert key is not None or status is not None, (
+            f"job {spec.job_id} waits for {dependency.job_id}, which the store does not know"
+        )
+        if key is not None and (status is None or not Status(status).is_final):
+            keys.append(key if wanted.index is None else key + 1 + wanted.index)
+    unfinished = list(dict.fromkeys(keys))
+    assert unfinished, f"job {spec.job_id} waits although nothing it depends on is unfinished"
+    return unfinished
+
+
+def recover(world: World) -> list[Effect]:
+    """Every placed attempt, in the order of their jobs; then the stops that were asked for before."""
+    placed = [job for _, job in sorted(world.jobs.items()) if job.attempt is not None]
+    effects: list[Effect] = [scheduling.recovery_of(world, job) for job in placed]
+    effects.extend(attempts.stop_of(world, job) for job in placed if job.attempt is not None and job.attempt.stopping)
+    return effects

@@ -1,0 +1,216 @@
+"""SubmitJob against the world, in AWS's order of checks (AWS Batch behaviour 7.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.core import endings, lifecycle, names, retry, scheduling, taskspec
+from batchyard.core.commands import SubmitJob, SubmittedJob
+from batchyard.core.records import Abilities, Definition, Dependency, JobSpec, Queue, State, Status, TaskSpec
+from batchyard.core.refusal import Refused
+from batchyard.core.world import World
+
+ON_FIFO = (  # the missing space is AWS's
+    "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share scheduling "
+    "policy."
+)
+
+
+class _Waits(Struct):
+    """What dependsOn means now: the keys still waited for, and whether one failed already."""
+
+    keys: list[int]
+    failed: bool = False
+
+
+def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
+    """Makes one job, or gives the answer of the same submission that was made before. A refusal changes nothing."""
+    known = world.idempotency.get(command.idempotency_key) if command.idempotency_key else None
+    if known is not None:
+        return SubmittedJob(known, command.name)
+    queue = _queue(world, command.queue)
+    definition = _definition(world, command)
+    _check_built(command, definition)
+    _check_share(command)
+    if command.array_size > world.limits.max_array_size:
+        raise Refused(
+            f"Array size must be between 2 and {world.limits.max_array_size}, got {command.array_size}. "
+            "The limit is the setting max_array_size."
+        )
+    container = taskspec.merge_container(definition.document.get("containerProperties", {}), command.overrides)
+    unbuilt = taskspec.unbuilt(container)
+    if unbuilt:
+        raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
+    parameters = {**definition.document.get("parameters", {}), **command.parameters}
+    task = taskspec.build_task(container, parameters, command.working_directory)
+    engines = _engines(world, queue, definition, task)
+    waits = _dependencies(world, command)
+    spec = _spec(world, command, definition, task, container, parameters, engines, now_ms)
+    _accept(world, spec, waits, now_ms)
+    if command.idempotency_key:
+        remember(world, spec, now_ms)
+    return SubmittedJob(spec.job_id, spec.name)
+
+
+def remember(world: World, spec: JobSpec, now_ms: int) -> None:
+    world.idempotency[spec.idempotency_key] = spec.job_id
+    world.idempotency_order.append((now_ms + world.limits.idempotency_kept_ms, spec.idempotency_key))
+
+
+def _queue(world: World, name: str) -> Queue:
+    queue = world.queues.get(name)
+    if queue is None:
+        raise Refused(f"JobQueue {name} not found.")
+    if queue.state is not State.ENABLED:
+        raise Refused(f"JobQueue {name} is {queue.state.value}; it must be ENABLED to take jobs.")
+    return queue
+
+
+def _definition(world: World, command: SubmitJob) -> Definition:
+    name, revision = command.definition, command.revision
+    if revision is None:
+        for number in range(world.revisions.get(name, 0), 0, -1):
+            found = world.definitions.get((name, number))
+            if found is not None and found.status == "ACTIVE":
+                return found
+    else:
+        found = world.definitions.get((name, revision))
+        if found is not None and found.status == "ACTIVE":
+            return found
+        name = f"{name}:{revision}"
+    raise Refused(f"JobDefinition name {name} does not exist or is not in ACTIVE status")
+
+
+def _check_built(command: SubmitJob, definition: Definition) -> None:
+    """What may be registered but can't be run yet is refused by name, never ignored."""
+    for member in ("nodeProperties", "eksProperties", "ecsProperties", "consumableResourceProperties"):
+        if definition.document.get(member):
+            raise Refused(f"Job definition {definition.name} has {member}, which this service can't run yet.")
+    if command.unsupported:
+        raise Refused(f"This service can't do {', '.join(command.unsupported)} yet; submit the job without it.")
+    for dependency in command.depends_on:
+        if dependency.type == "N_TO_N":
+            raise Refused("dependsOn of type N_TO_N is not built yet; depend on the whole array by its jobId alone.")
+        if not dependency.job_id and not (dependency.type == "SEQUENTIAL" and command.array_size):
+            raise Refused("A dependency without jobId must be of type SEQUENTIAL, on an array job.")
+
+
+def _check_share(command: SubmitJob) -> None:
+    if command.share_identifier or command.scheduling_priority is not None:
+        raise Refused(ON_FIFO)
+
+
+def _engines(world: World, queue: Queue, definition: Definition, task: TaskSpec) -> tuple[str, ...]:
+    """The engines of the queue's environments that can do what the task asks; none: refused with the first reason."""
+    environments = scheduling.environments_of(world, queue.name)
+    for capability in definition.document.get("platformCapabilities", ()):
+        if not any(_platform(e.document) == capability for e in environments):
+            raise Refused(
+                f"Job Queue is attached to Compute Environment that can not run Jobs with capability {capability}"
+            )
+    able: list[str] = []
+    refusals: list[str] = []
+    for engine in dict.fromkeys(e.engine for e in environments):
+        reason = taskspec.cannot_run(task, engine, world.abilities.get(engine, Abilities(images=True)))
+        if reason:
+            refusals.append(reason)
+        else:
+            able.append(engine)
+    if not able and refusals:
+        raise Refused(f"No compute environment of job queue {queue.name} can run this job: {refusals[0]}")
+    return tuple(able)
+
+
+def _platform(document: dict[str, Any]) -> str:
+    kind = document.get("computeResources", {}).get("type", "EC2")
+    return "FARGATE" if kind.startswith("FARGATE") else "EC2"
+
+
+def _dependencies(world: World, command: SubmitJob) -> _Waits:
+    waits = _Waits([])
+    for dependency in command.depends_on:
+        if not dependency.job_id:
+            continue
+        wanted = names.parse_job_id(dependency.job_id)
+        key = world.ids.get(wanted.uuid)
+        if key is None:
+            status = command.finished.get(dependency.job_id)
+        else:
+            book = world.books.get(key)
+            if wanted.node is not None or (wanted.index is not None and (book is None or wanted.index >= book.size)):
+                raise _unknown(dependency)
+            status = world.status_at(key, wanted.index)
+        if key is None and status is None:
+            raise _unknown(dependency)
+        if status == Status.FAILED:
+            waits.failed = True
+        elif status != Status.SUCCEEDED:
+            assert key is not None, f"the unfinished dependency {dependency.job_id} is not in memory"
+            waits.keys.append(key if wanted.index is None else key + 1 + wanted.index)
+    waits.keys = list(dict.fromkeys(waits.keys))
+    return waits
+
+
+def _unknown(dependency: Dependency) -> Refused:
+    return Refused(
+        f"The dependency {dependency.job_id} does not exist; dependsOn needs the id of a job of this service."
+    )
+
+
+def _spec(
+    world: World,
+    command: SubmitJob,
+    definition: Definition,
+    task: TaskSpec,
+    container: dict[str, Any],
+    parameters: dict[str, str],
+    engines: tuple[str, ...],
+    now_ms: int,
+) -> JobSpec:
+    document = definition.document
+    timeout = command.timeout or document.get("timeout") or {}
+    log = taskspec.log_place(container, definition.name)
+    propagate = document.get("propagateTags", False) if command.propagate_tags is None else command.propagate_tags
+    return JobSpec(
+        key=world.next_key,
+        job_id=command.job_id,
+        name=command.name,
+        queue=command.queue,
+        definition=f"{definition.name}:{definition.revision}",
+        task=task,
+        container=container,
+        created_at_ms=now_ms,
+        engines=engines,
+        array_size=command.array_size,
+        depends_on=command.depends_on,
+        retry=retry.parse_strategy(command.retry_strategy or document.get("retryStrategy")),
+        timeout_seconds=timeout.get("attemptDurationSeconds", 0),
+        parameters=parameters,
+        platform_capabilities=tuple(document.get("platformCapabilities", ())),
+        propagate_tags=propagate,
+        tags=command.tags,
+        log_group=log.group,
+        log_prefix=log.prefix,
+        principal=command.principal,
+        idempotency_key=command.idempotency_key,
+    )
+
+
+def _accept(world: World, spec: JobSpec, waits: _Waits, now_ms: int) -> None:
+    job = lifecycle.submitted(spec.key, now_ms)
+    world.add(spec, job)
+    if not waits.keys and not waits.failed:
+        endings.release(world, spec.key, now_ms)
+        return
+    world.move(job, lifecycle.Cause.WAITS)
+    wait_for(world, spec.key, waits.keys)
+    if waits.failed:
+        endings.fail_dependent(world, spec.key, now_ms)
+
+
+def wait_for(world: World, key: int, keys: list[int]) -> None:
+    world.unmet[key] = len(keys)
+    for other in keys:
+        world.dependents.setdefault(other, []).append(key)

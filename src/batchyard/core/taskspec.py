@@ -1,0 +1,176 @@
+"""What an engine is told to run: definition + overrides + Ref:: parameters (AWS Batch behaviour 6.3-6.8, 7.2).
+
+All functions take AWS documents that were checked for shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.core.records import Abilities, Mount, TaskSpec, Ulimit
+from batchyard.core.refusal import Refused
+from batchyard.core.resources import MILLI_PER_VCPU, Resources
+
+Document = dict[str, Any]
+
+DEFAULT_LOG_GROUP = "/aws/batch/job"
+LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
+KEPT_LOG_DRIVERS = ("awslogs", "json-file")  # those whose output is kept by this service
+_REFERENCE = re.compile(r"Ref::([A-Za-z0-9_-]+)")
+
+
+class LogPlace(Struct, frozen=True):
+    group: str
+    prefix: str
+
+
+def merge_container(properties: Document, overrides: Document) -> Document:
+    """ContainerProperties with containerOverrides on top: environment per name, command replaced, resourceRequirements
+    per type. The deprecated vcpus and memory replace only their like, as AWS does it."""
+    merged = dict(properties)
+    if "command" in overrides:
+        merged["command"] = overrides["command"]
+    if "environment" in overrides:
+        merged["environment"] = _merge_by(properties.get("environment", []), overrides["environment"], "name")
+    if "resourceRequirements" in overrides:
+        merged["resourceRequirements"] = _merge_by(
+            properties.get("resourceRequirements", []), overrides["resourceRequirements"], "type"
+        )
+    given = {entry["type"] for entry in merged.get("resourceRequirements", [])}
+    for old, kind in (("vcpus", "VCPU"), ("memory", "MEMORY")):
+        if old in overrides and old in properties and kind not in given:
+            merged[old] = overrides[old]
+        elif kind in given:
+            merged.pop(old, None)
+    return merged
+
+
+def _merge_by(base: list[Document], extra: list[Document], member: str) -> list[Document]:
+    merged = {entry.get(member, ""): entry for entry in base}
+    merged.update({entry.get(member, ""): entry for entry in extra})
+    return list(merged.values())
+
+
+def substitute(command: list[str], parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """The command with each `Ref::name` replaced. A reference without a value refuses the job."""
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in parameters:
+            raise Refused(f"Unable to substitute value. No parameter found for reference {name}")
+        return parameters[name]
+
+    return tuple(_REFERENCE.sub(value_of, word) if "Ref::" in word else word for word in command)
+
+
+def resources_of(container: Document) -> Resources:
+    """The resources a merged container asks for; 1 vCPU is 1000 milli-vCPU, memory in MiB."""
+    values = {entry["type"]: entry["value"] for entry in container.get("resourceRequirements", [])}
+    milli_vcpus = _milli(values["VCPU"]) if "VCPU" in values else int(container.get("vcpus", 0)) * MILLI_PER_VCPU
+    memory_mib = _whole(values["MEMORY"], "MEMORY") if "MEMORY" in values else int(container.get("memory", 0))
+    gpus = _whole(values["GPU"], "GPU") if "GPU" in values else 0
+    if milli_vcpus < 1:
+        raise Refused(f"vCPU must be at least 1, got {values.get('VCPU', container.get('vcpus', 0))}.")
+    if memory_mib < 1:
+        raise Refused(f"Memory must be at least 4 Mib, got {memory_mib} Mib.")
+    return Resources(milli_vcpus, memory_mib, gpus)
+
+
+def _milli(text: str) -> int:
+    try:
+        return round(float(text) * MILLI_PER_VCPU)
+    except (ValueError, OverflowError):
+        raise _not_numeric(text, "VCPU") from None
+
+
+def _whole(text: str, kind: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise _not_numeric(text, kind) from None
+
+
+def _not_numeric(text: str, kind: str) -> Refused:
+    return Refused(f"Value {text} for type {kind} in resourceRequirement is not valid. Please provide a numeric value.")
+
+
+def build_task(container: Document, parameters: Mapping[str, str], working_directory: str = "") -> TaskSpec:
+    """The task of a merged container document."""
+    volumes = {volume.get("name", ""): volume for volume in container.get("volumes", [])}
+    mounts = []
+    for point in container.get("mountPoints", []):
+        name = point.get("sourceVolume", "")
+        if name not in volumes:
+            raise Refused(f"mountPoints names the volume '{name}', which is not among the volumes of the definition.")
+        source = volumes[name].get("host", {}).get("sourcePath", "")
+        mounts.append(Mount(source, point.get("containerPath", ""), point.get("readOnly", False)))
+    return TaskSpec(
+        command=substitute(container.get("command", []), parameters),
+        environment=tuple((e["name"], e.get("value", "")) for e in container.get("environment", [])),
+        resources=resources_of(container),
+        image=container.get("image", ""),
+        user=container.get("user", ""),
+        ulimits=tuple(Ulimit(u["name"], u["softLimit"], u["hardLimit"]) for u in container.get("ulimits", [])),
+        mounts=tuple(mounts),
+        working_directory=working_directory,
+        container=container,
+    )
+
+
+def log_place(container: Document, definition_name: str) -> LogPlace:
+    """Where AWS users look for the log (user guide: using_awslogs)."""
+    options = container.get("logConfiguration", {}).get("options", {})
+    return LogPlace(
+        options.get("awslogs-group") or DEFAULT_LOG_GROUP,
+        options.get("awslogs-stream-prefix") or definition_name[:LOG_PREFIX_CHARACTERS],
+    )
+
+
+def unbuilt(container: Document) -> str:
+    """What the document asks for that nothing here can do yet, in words; empty when there is nothing."""
+    if container.get("secrets"):
+        return "secrets"
+    logging = container.get("logConfiguration", {})
+    if logging.get("secretOptions"):
+        return "logConfiguration.secretOptions"
+    driver = logging.get("logDriver", "awslogs")
+    if driver not in KEPT_LOG_DRIVERS:
+        return f"the log driver {driver} (what is kept here: {', '.join(KEPT_LOG_DRIVERS)})"
+    if container.get("enableExecuteCommand"):
+        return "enableExecuteCommand"
+    for volume in container.get("volumes", []):
+        for kind in ("efsVolumeConfiguration", "s3filesVolumeConfiguration"):
+            if kind in volume:
+                return f"the volume '{volume.get('name', '')}' ({kind})"
+    return ""
+
+
+def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
+    """Why an engine of these abilities can't run the task, as a sentence; empty when it can."""
+    linux = task.container.get("linuxParameters", {})
+    wants = (
+        (task.container.get("privileged"), abilities.privileged, "privileged"),
+        (task.container.get("readonlyRootFilesystem"), abilities.read_only_root, "readonlyRootFilesystem"),
+        (linux.get("tmpfs"), abilities.tmpfs, "linuxParameters.tmpfs"),
+        (linux.get("devices"), abilities.container_devices, "linuxParameters.devices"),
+        ("maxSwap" in linux or "swappiness" in linux, abilities.swap, "linuxParameters.maxSwap and swappiness"),
+        (linux.get("sharedMemorySize"), abilities.shared_memory_size, "linuxParameters.sharedMemorySize"),
+    )
+    for asked, able, name in wants:
+        if asked and not able:
+            return f"the {engine} engine can't do {name}: remove it, or use a queue whose environment runs containers."
+    if abilities.needs_command and not task.command:
+        return (
+            f"the {engine} engine needs a command, and neither the job definition nor containerOverrides gives one "
+            "(the image is recorded there, not used)."
+        )
+    for mount in task.mounts:
+        if not abilities.any_mount and (mount.source != mount.target or mount.read_only):
+            return (
+                f"the {engine} engine has no mounts: '{mount.source}' can be seen at the same path only, for reading "
+                f"and writing, and the job wants it at '{mount.target}'{' read-only' if mount.read_only else ''}."
+            )
+    return ""

@@ -1,0 +1,227 @@
+"""The machine's state: records and indexes over them, and the one way to change a job. Decides nothing."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.core import lifecycle, names
+from batchyard.core.arrays import ArrayBook
+from batchyard.core.effects import Effect
+from batchyard.core.placement import Room
+from batchyard.core.records import (
+    Abilities,
+    Changes,
+    Definition,
+    Environment,
+    Instance,
+    Job,
+    JobSpec,
+    Queue,
+    Status,
+)
+from batchyard.core.resources import Resources
+from batchyard.core.runnable import RunnableJobs
+
+
+class Limits(Struct, frozen=True):
+    """AWS's limits, and how long memory is kept; settings may raise them."""
+
+    max_array_size: int = 10_000
+    stop_grace_seconds: float = 30.0  # SIGTERM to SIGKILL (AWS Batch behaviour 7.8)
+    finished_kept_ms: int = 15 * 60 * 1000  # longer than any request may wait between its look-up and its turn
+    idempotency_kept_ms: int = 60 * 60 * 1000  # an SDK's retries end long before
+
+
+class World:
+    """Plain state. `put` is the only way a job's row changes; it keeps counts, capacity and indexes in step."""
+
+    def __init__(self, account: names.Account, limits: Limits) -> None:
+        self.account = account
+        self.limits = limits
+        self.environments: dict[str, Environment] = {}
+        self.queues: dict[str, Queue] = {}
+        self.definitions: dict[tuple[str, int], Definition] = {}
+        self.revisions: dict[str, int] = {}
+        self.specs: dict[int, JobSpec] = {}  # unfinished top-level jobs
+        self.jobs: dict[int, Job] = {}  # unfinished rows; a parent's `array` member is stale, its book is not
+        self.books: dict[int, ArrayBook] = {}  # unfinished and recently finished arrays
+        self.parents: dict[int, int] = {}  # key of a child's row -> key of its parent
+        self.ids: dict[str, int] = {}  # uuid -> key, unfinished and recently finished
+        self.finished: dict[int, Status] = {}  # recently finished top-level jobs
+        self.finished_order: deque[tuple[int, int, str]] = deque()  # (when to forget, key, uuid)
+        self.dependents: dict[int, list[int]] = {}  # key waited for -> keys that wait
+        self.unmet: dict[int, int] = {}  # key that waits -> number of unfinished dependencies
+        self.runnable: dict[str, RunnableJobs] = {}  # by queue
+        self.stuck: dict[str, dict[int, str]] = {}  # by queue: keys that nothing there can run, and why
+        self.instances: dict[str, Instance] = {}
+        self.rooms: dict[str, Room] = {}
+        self.abilities: dict[str, Abilities] = {}
+        self.idempotency: dict[str, str] = {}  # idempotency key -> job id
+        self.idempotency_order: deque[tuple[int, str]] = deque()
+        self.job_tags: dict[int, dict[str, str]] = {}  # tags of jobs, where they differ from the spec's
+        self.deadlines: list[tuple[int, int, int]] = []  # (when, key, attempt): attempts that may time out
+        self.next_key = 1
+        self.changes = Changes()
+        self.effects: list[Effect] = []
+        self.touched_books: set[int] = set()
+
+    # -- reading --
+
+    def spec_of(self, key: int) -> JobSpec:
+        """The submission a row belongs to: its own, or its parent's."""
+        return self.specs[self.parents.get(key, key)]
+
+    def index_of(self, key: int) -> int | None:
+        parent = self.parents.get(key)
+        return None if parent is None else key - parent - 1
+
+    def job_id(self, key: int) -> str:
+        spec, index = self.spec_of(key), self.index_of(key)
+        return spec.job_id if index is None else names.child_id(spec.job_id, index)
+
+    def status_at(self, key: int, index: int | None) -> Status | None:
+        """The status of a known top-level job, or of a child: None while a child has no row and is not final."""
+        if index is not None:
+            final = self.books[key].final_status(index)
+            if final is not None:
+                return final
+            row = self.jobs.get(key + 1 + index)
+            return None if row is None else row.status
+        if key in self.finished:
+            return self.finished[key]
+        return self.jobs[key].status
+
+    def rows_of(self, parent_key: int) -> list[int]:
+        """The keys of an array's unfinished children that have a row, ascending."""
+        return sorted(key for key, parent in self.parents.items() if parent == parent_key)
+
+    # -- changing jobs --
+
+    def add(self, spec: JobSpec, job: Job) -> None:
+        """A new submission. Its changes reach the store with the batch."""
+        assert spec.key == job.key == self.next_key, f"key {spec.key} is not the next, {self.next_key}"
+        self.next_key += 1 + spec.array_size
+        self.specs[spec.key] = spec
+        self.ids[spec.job_id] = spec.key
+        if spec.array_size:
+            self.books[spec.key] = ArrayBook.of_size(spec.array_size)
+            self.touched_books.add(spec.key)
+        self.jobs[job.key] = job
+        self.changes.specs.append(spec)
+        self.changes.jobs[job.key] = job
+        self.changes.next_key = self.next_key
+
+    def add_child_row(self, parent_key: int, index: int, job: Job) -> None:
+        """A virtual child becomes a row, for good."""
+        book = self.books[parent_key]
+        book.unstarted.remove(index)
+        self.parents[job.key] = parent_key
+        self.jobs[job.key] = job
+        book.count_row(None, job.status)
+        self.touch(parent_key)
+        self.changes.jobs[job.key] = job
+
+    def put(self, job: Job) -> None:
+        """The next version of an unfinished row. A finished row leaves memory; its status stays known for a while."""
+        before = self.jobs[job.key]
+        assert not before.status.is_final, f"job {job.key} is final and changes"
+        parent_key = self.parents.get(job.key)
+        if parent_key is not None:
+            book = self.books[parent_key]
+            book.count_row(before.status, job.status)
+            if job.status.is_final:
+                index = job.key - parent_key - 1
+                (book.succeeded if job.status is Status.SUCCEEDED else book.failed).add(index)
+            self.touch(parent_key)
+        self._move_room(before, job)
+        self.changes.jobs[job.key] = job
+        if job.status.is_final:
+            del self.jobs[job.key]
+            self.parents.pop(job.key, None)
+        else:
+            self.jobs[job.key] = job
+
+    def finish(self, job: Job, now_ms: int) -> None:
+        """A top-level job's final version: as `put`, and its status is remembered for those who asked already."""
+        book = self.books.get(job.key)
+        if book is not None:
+            book.updated_at_ms = now_ms
+            job = replace(job, array=book.freeze())
+        self.put(job)
+        spec = self.specs.pop(job.key)
+        self.finished[job.key] = job.status
+        self.finished_order.append((now_ms + self.limits.finished_kept_ms, job.key, spec.job_id))
+
+    def touch(self, parent_key: int) -> None:
+        self.touched_books.add(parent_key)
+
+    def _move_room(self, before: Job, after: Job) -> None:
+        """Takes and gives back capacity as attempts come and go."""
+        held, holds = before.attempt, after.attempt
+        if held is not None and (holds is None or holds.number != held.number):
+            room = self.rooms.get(held.instance_id)
+            if room is not None:
+                room.free = room.free.plus(self.spec_of(before.key).task.resources)
+                room.gpu_ids = sorted({*room.gpu_ids, *held.device_ids} & {*self.instances[held.instance_id].gpu_ids})
+        if holds is not None and (held is None or holds.number != held.number):
+            self._take_room(after.key, after)
+
+    def _take_room(self, key: int, job: Job) -> None:
+        assert job.attempt is not None
+        room = self.rooms.get(job.attempt.instance_id)
+        if room is not None:
+            room.free = room.free.minus(self.spec_of(key).task.resources)
+            room.gpu_ids = [d for d in room.gpu_ids if d not in job.attempt.device_ids]
+
+    def set_instance(self, instance: Instance) -> None:
+        """Adds an instance, or gives one new capacity: what placed attempts hold is taken from it."""
+        self.instances[instance.instance_id] = instance
+        self.rooms[instance.instance_id] = Room(instance.resources, sorted(instance.gpu_ids))
+        for key, job in self.jobs.items():
+            if job.attempt is not None and job.attempt.instance_id == instance.instance_id:
+                self._take_room(key, job)
+
+    # -- batch ends --
+
+    def settle(self, now_ms: int) -> None:
+        """Writes the touched arrays' books into their parents' records; forgets what nobody may ask for any more."""
+        for key in sorted(self.touched_books):
+            parent = self.jobs.get(key)
+            if parent is not None:
+                book = self.books[key]
+                book.updated_at_ms = now_ms
+                self.changes.jobs[key] = self.jobs[key] = replace(parent, array=book.freeze())
+        self.touched_books.clear()
+        while self.finished_order and self.finished_order[0][0] <= now_ms:
+            _, key, uuid = self.finished_order.popleft()
+            self.finished.pop(key, None)
+            self.books.pop(key, None)
+            self.job_tags.pop(key, None)
+            self.ids.pop(uuid, None)
+        while self.idempotency_order and self.idempotency_order[0][0] <= now_ms:
+            self.idempotency.pop(self.idempotency_order.popleft()[1], None)
+
+    def add_deadline(self, when_ms: int, key: int, number: int) -> None:
+        heapq.heappush(self.deadlines, (when_ms, key, number))
+
+    def runnable_in(self, queue: str) -> RunnableJobs:
+        return self.runnable.setdefault(queue, RunnableJobs())
+
+    def move(self, job: Job, cause: lifecycle.Cause, **changes: object) -> Job:
+        """`lifecycle.move` and `put` in one, for a move that does not end the job."""
+        moved = lifecycle.move(job, cause, **changes)
+        assert not moved.status.is_final, f"job {job.key} ends outside endings"
+        self.put(moved)
+        return moved
+
+    def held(self, instance_id: str) -> Resources:
+        """What placed attempts hold of an instance, counted anew."""
+        total = Resources()
+        for key, job in self.jobs.items():
+            if job.attempt is not None and job.attempt.instance_id == instance_id:
+                total = total.plus(self.spec_of(key).task.resources)
+        return total
