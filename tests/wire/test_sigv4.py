@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import string
 from typing import Any
@@ -229,7 +230,6 @@ def test_garbage_headers_are_refused(authorization: str, date: str) -> None:
 def test_garbage_dates_are_refused_or_read(date: str) -> None:
     headers = dict(good_request().headers)
     del headers["x-amz-date"]
-    try:
-        parse_authorization({**headers, "date": date})
-    except WireError as error:
-        assert error.code == "IncompleteSignatureException"  # noqa: PT017
+    with contextlib.suppress(WireError):
+        authorization = parse_authorization({**headers, "date": date})
+        assert format_timestamp(authorization.signed_at_ms) == authorization.timestamp

@@ -74,18 +74,18 @@ def _encoded(raw: bytes) -> str:
 
 
 @lru_cache(maxsize=SIGNING_KEY_CACHE_SIZE)
-def signing_key(secret_key: str, date: str, region: str, service: str) -> bytes:
-    """The key of one day, region and service."""
+def _keyed(secret_key: str, date: str, region: str, service: str) -> hmac.HMAC:
+    """An HMAC with the key of one day, region and service; copied for use, which costs half of a new one."""
     key = ("AWS4" + secret_key).encode()
     for part in (date, region, service, TERMINATOR):
         key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    return hmac.new(key, digestmod="sha256")
 
 
 def signature(secret_key: str, timestamp: str, region: str, service: str, canonical: bytes) -> str:
     """The signature in hex. timestamp: `YYYYMMDDTHHMMSSZ`."""
     date = timestamp[:8]
-    to_sign = (
-        f"{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/{TERMINATOR}\n{hashlib.sha256(canonical).hexdigest()}"
-    )
-    return hmac.digest(signing_key(secret_key, date, region, service), to_sign.encode(), "sha256").hex()
+    digest = hashlib.sha256(canonical).hexdigest()
+    keyed = _keyed(secret_key, date, region, service).copy()
+    keyed.update(f"{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/{TERMINATOR}\n{digest}".encode())
+    return keyed.hexdigest()

@@ -135,10 +135,11 @@ def verify(
     for name in headers:
         if name.startswith("x-amz-") and name not in signed:
             raise _invalid(f"{name[:QUOTED_LENGTH]!r} must be a 'SignedHeader' in the AWS Authorization.")
-    values = [headers[name] for name in signed if name in headers]
-    if len(values) != len(signed):
+    try:
+        values = [headers[name] for name in signed]
+    except KeyError:
         absent = next(name for name in signed if name not in headers)
-        raise _invalid(f"{absent[:QUOTED_LENGTH]!r} is a 'SignedHeader' that the request does not have.")
+        raise _invalid(f"{absent[:QUOTED_LENGTH]!r} is a 'SignedHeader' that the request does not have.") from None
     canonical = canonical_request(request.method, request.raw_path, request.query, signed, values, request.body)
     expected = signature(secret_key, authorization.timestamp, authorization.region, authorization.service, canonical)
     if not hmac.compare_digest(expected, authorization.signature):
