@@ -1,0 +1,36 @@
+"""The one clock of decisions: milliseconds since the epoch that never go back."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+REANCHOR_EVERY_MS = 10_000  # how often a wall clock that was set forward is followed
+
+
+class Clock(Protocol):
+    def now_ms(self) -> int: ...
+
+
+class SteadyClock:
+    """The wall clock at start, carried on by CLOCK_BOOTTIME (which counts through suspend); follows the wall clock
+    forward, never back, and never goes below `floor_ms`, the last time the store knows."""
+
+    def __init__(self, floor_ms: int = 0) -> None:
+        self._anchor(max(time.time_ns() // 1_000_000, floor_ms))
+
+    def _anchor(self, now_ms: int) -> None:
+        self._base_ms = now_ms
+        self._boot_ms = self._boottime_ms()
+
+    @staticmethod
+    def _boottime_ms() -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+    def now_ms(self) -> int:
+        elapsed = self._boottime_ms() - self._boot_ms
+        now_ms = self._base_ms + elapsed
+        if elapsed >= REANCHOR_EVERY_MS:
+            now_ms = max(now_ms, time.time_ns() // 1_000_000)
+            self._anchor(now_ms)
+        return now_ms

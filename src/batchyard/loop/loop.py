@@ -1,0 +1,183 @@
+"""The one loop: drain the inbox, let the machine handle each command, schedule once, commit everything in one
+transaction, and only then answer callers and act on the world.
+
+It touches the world only through what it is handed (writer, engines, clock), so that a simulator can run the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future as CommitFuture
+from typing import Any, Protocol
+
+from batchyard.core.commands import Command, Report
+from batchyard.core.effects import AcknowledgeTask, Effect, LaunchTask, RecoverTask, StopTask
+from batchyard.core.machine import Machine
+from batchyard.core.records import Changes
+from batchyard.core.refusal import Refused
+from batchyard.engines.base import Engine, Launch, Recovery, ReportSink
+from batchyard.loop.clock import Clock
+
+INBOX_COMMANDS = 10_000  # callers beyond this get TooManyRequestsException rather than an ever longer wait
+BATCH_COMMANDS = 2_000  # in one transaction: keeps a commit under about 0.1 s
+
+
+class Busy(Exception):  # noqa: N818  (an answer, not a fault)
+    """The inbox is full. Callers get 429 TooManyRequestsException, which every SDK retries."""
+
+
+class Stopped(Exception):  # noqa: N818  (an answer, not a fault)
+    """The loop has ended: nothing was done."""
+
+
+class ChangeWriter(Protocol):
+    """What the loop needs of the store: everything in one durable transaction, or a future that fails."""
+
+    def commit(self, changes: Changes, now_ms: int) -> CommitFuture[None]: ...
+
+
+Dress = Callable[[LaunchTask], Launch]
+
+
+class Loop:
+    """Hosts the machine. `ask` from any coroutine of its event loop; `run` once."""
+
+    def __init__(
+        self, machine: Machine, writer: ChangeWriter, engines: dict[str, Engine], clock: Clock, dress: Dress
+    ) -> None:
+        self._machine = machine
+        self._writer = writer
+        self._engines = engines
+        self._clock = clock
+        self._dress = dress
+        self._commands: deque[tuple[Command, asyncio.Future[Any]]] = deque()
+        self._reports: deque[tuple[str, Report]] = deque()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._ended = False
+        self.batches = 0  # transactions so far, for measurements
+
+    # -- the inbox --
+
+    async def ask(self, command: Command) -> Any:
+        """The machine's answer, given after the commit that holds it. Raises Refused, Busy or Stopped."""
+        if self._ended:
+            raise Stopped
+        if len(self._commands) >= INBOX_COMMANDS:
+            raise Busy
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._commands.append((command, answer))
+        self._wake.set()
+        return await answer
+
+    def sink(self, engine: str) -> ReportSink:
+        """Where an engine delivers its reports. They are never refused."""
+
+        def deliver(facts: Sequence[Report]) -> None:
+            self._reports.extend((engine, fact) for fact in facts)
+            self._wake.set()
+
+        return deliver
+
+    # -- running --
+
+    async def start(self, epoch: int) -> None:
+        """Starts the engines and asks them about every attempt that was placed before."""
+        for name, engine in self._engines.items():
+            await engine.start(epoch, self.sink(name))
+        self._act(self._machine.recover())
+
+    async def run(self) -> None:
+        """Until `stop`. A failed commit ends it: memory is never ahead of a disk it serves from."""
+        try:
+            while True:
+                await self._wait()
+                if self._stopping and not self._commands:
+                    return
+                await self._batch()
+        finally:
+            self._ended = True
+            for _, answer in self._commands:
+                if not answer.done():
+                    answer.set_exception(Stopped())
+            self._commands.clear()
+
+    def stop(self) -> None:
+        """Ends `run` after the commands that were accepted. Jobs run on; engines keep what they report meanwhile."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _wait(self) -> None:
+        if self._commands or self._reports or self._stopping:
+            self._wake.clear()
+            return
+        deadline_ms = self._machine.next_deadline()
+        if deadline_ms is None:
+            await self._wake.wait()
+        else:
+            seconds = max(0.0, (deadline_ms - self._clock.now_ms()) / 1000)
+            handle = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+            await self._wake.wait()
+            handle.cancel()
+        self._wake.clear()
+
+    async def _batch(self) -> None:
+        now_ms = self._clock.now_ms()
+        answers: list[tuple[asyncio.Future[Any], Any]] = []
+        for _ in range(min(len(self._reports), BATCH_COMMANDS)):
+            engine, fact = self._reports.popleft()
+            self._machine.report(engine, fact, now_ms)
+        for _ in range(min(len(self._commands), BATCH_COMMANDS)):
+            command, answer = self._commands.popleft()
+            try:
+                answers.append((answer, self._machine.handle(command, now_ms)))
+            except Refused as refusal:
+                answers.append((answer, refusal))
+        self._machine.schedule(now_ms)
+        changes, effects = self._machine.take()
+        if not changes.is_empty():
+            self.batches += 1
+            try:
+                await asyncio.wrap_future(self._writer.commit(changes, now_ms))
+            except BaseException:
+                for answer, _ in answers:
+                    answer.cancel()
+                raise
+        for answer, result in answers:
+            if answer.done():
+                continue  # its caller is gone; the command was carried out all the same
+            if isinstance(result, Refused):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
+        self._act(effects)
+
+    def _act(self, effects: Sequence[Effect]) -> None:
+        """Acknowledgements first, then launches, then stops, so that a stop finds what it stops."""
+        launches: dict[str, list[Launch]] = {}
+        recoveries: dict[str, list[Recovery]] = {}
+        acknowledged: dict[str, list[str]] = {}
+        stops: list[StopTask] = []
+        for effect in effects:
+            if isinstance(effect, LaunchTask):
+                launches.setdefault(effect.engine, []).append(self._dress(effect))
+            elif isinstance(effect, AcknowledgeTask):
+                acknowledged.setdefault(effect.engine, []).append(effect.attempt_id)
+            elif isinstance(effect, RecoverTask):
+                recovery = Recovery(self._dress(effect.launch), effect.may_launch, effect.known_started)
+                recoveries.setdefault(effect.engine, []).append(recovery)
+            else:
+                assert isinstance(effect, StopTask), f"unknown effect {effect!r}"
+                stops.append(effect)
+        for name, attempts in acknowledged.items():
+            self._engines[name].acknowledge(attempts)
+        for name, recovered in recoveries.items():
+            if name in self._engines:  # else its attempts wait: placement says that the engine is gone
+                self._engines[name].recover(recovered)
+        for name, tasks in launches.items():
+            self._engines[name].launch(tasks)
+        for stop in stops:
+            if stop.engine in self._engines:
+                self._engines[stop.engine].stop(stop.attempt_id, stop.grace_seconds)
