@@ -205,7 +205,7 @@ TABLE: tuple[Setting, ...] = (
         "min_free_mib",
         Kind.INTEGER,
         "SubmitJob is refused while the data directory's disk has less free space, in MiB.",
-        64,
+        128,
         maximum=MAX_MIB,
     ),
     Setting(
@@ -243,7 +243,7 @@ class Settings(Struct, frozen=True):
     min_timeout_seconds: int = 60
     scratch_keep_days: float = 7.0
     supervisor_idle_seconds: float = 60.0
-    min_free_mib: int = 64
+    min_free_mib: int = 128
     max_request_kib: int = 1024
 
 

@@ -1,0 +1,111 @@
+"""`batchyard down`: stops the server of a data directory, found by its server.json, and nothing else."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import select
+import signal
+import time
+from urllib.parse import urlsplit
+
+import msgspec
+
+from batchyard.server.keys import Key, read_keys
+from batchyard.server.places import Places, ServerFile, is_running, read_server_file
+from batchyard.server.terminal import Failure
+from batchyard.wire.sigv4 import sign
+
+STOP_SECONDS = 15.0  # a server ends within 5 s of SIGTERM; a busy machine gets more
+REQUEST_SECONDS = 30.0  # the answer to Shutdown waits for a commit of every running job's end
+# After the jobs' own grace: reports, their commits, the supervisor's end and the server's.
+KILL_MARGIN_SECONDS = 30.0
+SHUTDOWN_PATH = "/yard/v1/shutdown"
+
+
+def running_server(places: Places) -> tuple[ServerFile, int]:
+    """The server and a pidfd of it. Raises Failure when none runs."""
+    server = read_server_file(places.server_file)
+    if server is not None:
+        try:
+            handle = os.pidfd_open(server.pid)
+        except ProcessLookupError:
+            pass
+        else:
+            # Looked at after opening: from now on the handle can mean no other process.
+            if is_running(server):
+                return server, handle
+            os.close(handle)
+    raise Failure(f"No server runs on {places.data_dir}.")
+
+
+def stop(places: Places) -> str:
+    """SIGTERM; returns what to say. Jobs run on."""
+    server, handle = running_server(places)
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if not _ended(handle, STOP_SECONDS):
+            raise Failure(f"The server (process {server.pid}) did not end within {STOP_SECONDS:.0f} s of SIGTERM.")
+    except PermissionError as error:
+        raise Failure(f"The server (process {server.pid}) belongs to another user.") from error
+    finally:
+        os.close(handle)
+    return f"Stopped the server at {server.address}."
+
+
+def kill(places: Places, grace_seconds: float) -> str:
+    """Terminates the running jobs, then server and supervisor end; returns what to say."""
+    keys = read_keys(places.operator_key_file)
+    if not keys:
+        raise Failure(f"There is no operator key in {places.data_dir}; stop the server without --kill.")
+    server, handle = running_server(places)
+    try:
+        answer = _ask_shutdown(server, keys[0])
+        patience = grace_seconds + KILL_MARGIN_SECONDS
+        if not _ended(handle, patience):
+            raise Failure(
+                f"The server (process {server.pid}) did not end within {patience:.0f} s; its jobs may still run."
+            )
+    finally:
+        os.close(handle)
+    return f"Stopped the server at {server.address}, its supervisor and {count(answer.get('jobsTerminated', 0))}."
+
+
+def count(jobs: int) -> str:
+    return "1 running job" if jobs == 1 else f"{jobs} running jobs"
+
+
+def _ask_shutdown(server: ServerFile, key: Key) -> dict[str, int]:
+    body = b'{"kill":true}'
+    headers = sign(
+        "POST",
+        server.address + SHUTDOWN_PATH,
+        {"Content-Type": "application/json"},
+        body,
+        access_key=key.access_key_id,
+        secret_key=key.secret_access_key,
+        session_token=None,
+        region="us-east-1",  # requests signed for any region are served
+        service="yard",
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    parts = urlsplit(server.address)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=REQUEST_SECONDS)
+    try:
+        connection.request("POST", SHUTDOWN_PATH, body, headers)
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise Failure(f"The server at {server.address} does not answer ({error}); stop it without --kill.") from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise Failure(f"The server refused to stop: {content[:500].decode('utf-8', 'replace')}")
+    return msgspec.json.decode(content, type=dict[str, int])
+
+
+def _ended(handle: int, timeout_seconds: float) -> bool:
+    """Whether the process of the pidfd ends in time."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(timeout_seconds * 1000))

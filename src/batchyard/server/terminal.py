@@ -1,0 +1,40 @@
+"""Talking to the person at the terminal: sentences, no tracebacks, and a reader that may leave."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2  # a flag, variable or file that the caller has to change
+EXIT_COMMIT_FAILED = 3  # the store did not take what had to be durable
+EXIT_DISK_FULL = 4
+EXIT_FORCED = 130  # what shells show for Ctrl-C
+
+
+class Failure(Exception):  # noqa: N818  (it is said, not raised to a programmer)
+    """Ends the command: one readable sentence, and an exit code."""
+
+    def __init__(self, sentence: str, code: int = EXIT_FAILED) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.code = code
+
+
+def say(text: str = "") -> None:
+    """A line for the reader, at once. A reader who went away (`up | head`) stops neither server nor command."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Python would try to write what is left at exit, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(sentence: str) -> None:
+    print(f"batchyard: {sentence}", file=sys.stderr, flush=True)
+
+
+def leave(failure: Failure) -> NoReturn:
+    complain(failure.sentence)
+    sys.exit(failure.code)
