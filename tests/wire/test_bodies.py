@@ -272,3 +272,11 @@ def test_blobs_timestamps_and_members_named_otherwise_on_the_wire() -> None:
         (b'{"day":5}', "day must be an ISO 8601 time, got an integer."),
     ]:
         assert outcome(reader.read, body) == (None, message)
+
+
+def test_an_idempotency_token_is_never_demanded_since_only_sdks_fill_it() -> None:
+    members = {"token": {"shape": "S", "idempotencyToken": True}, "name": {"shape": "S"}}
+    model = service_of({"In": {"type": "structure", "members": members, "required": ["token", "name"]}})
+    reader = BodyReader(model.shapes["In"])
+    assert reader.read(b'{"name":"a"}') == {"name": "a"}
+    assert outcome(reader.read, b'{"token":"t"}') == (None, "name is required.")
