@@ -119,7 +119,7 @@ def job_row(job: Job, queue: str | None) -> JobRow:
 
 
 def latest_start_ms(job: Job) -> int:
-    """When the latest attempt that ran began to; 0 when none did. The job's own time may be gone while it waits for a retry."""
+    """When the latest attempt that ran began to; 0 when none did. The job's own time may be gone before a retry."""
     if job.attempt is not None and job.attempt.started_at_ms:
         return job.attempt.started_at_ms
     return max((attempt.started_at_ms for attempt in job.past), default=0)

@@ -1,7 +1,7 @@
 """The tables, once, for every database: what the queries are built from, and what the migrations must add up to.
 
-Three kinds of rows. Documents (environments, queues, definitions): few, small, whole in `body`. `job_specs`: one wide row
-per submission, never changed but for its tags. `jobs`: narrow rows that change, one per single job, array parent and
+Three kinds of rows. Documents (environments, queues, definitions): few, small, whole in `body`. `job_specs`: one wide
+row per submission, never changed but for its tags. `jobs`: narrow rows that change, one per single job, array parent and
 begun child; a child's key is its parent's key + 1 + index, so that the children of an array are a range of keys.
 
 Every index serves a query named beside it; each costs about a microsecond of every write to its table.
@@ -16,7 +16,7 @@ KEY = BigInteger().with_variant(Integer(), "sqlite")
 # Ranges over text (prefix searches, paging by name) must compare bytes, whatever locale the database was made with.
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
-# A condition that names no parameter: an index over part of a table is used only where its condition is seen in the query.
+# Without parameters: an index over part of a table is used only by a query that shows the same condition.
 UNFINISHED = "status NOT IN ('SUCCEEDED', 'FAILED')"
 
 # Sorts after every text that starts with what stands before it, in bytes of UTF-8.

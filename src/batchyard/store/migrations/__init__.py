@@ -1,6 +1,6 @@
 """Numbered steps from an empty database to today's schema. A step that was released never changes.
 
-Steps are SQL that both databases take, with two words that differ: `$KEY` (the type of a row's integer key) and `$TEXT`.
+Steps are SQL that both databases take, but for two words: `$KEY` (the type of a row's integer key) and `$TEXT`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def current_version(connection: Connection) -> int:
 
 
 def migrate(connection: Connection, version: int) -> int:
-    """Run every step after `version` in the caller's transaction; returns the version reached, which the caller records."""
+    """Run every step after `version` in the caller's transaction; returns the version reached, for the caller to record."""
     for number, sql in steps().items():
         if number > version:
             for statement in statements(sql, connection.dialect.name):

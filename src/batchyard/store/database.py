@@ -1,0 +1,93 @@
+"""Connections: the one place that knows which database this is. Today SQLite, one file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Dialect, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.sql.dml import Insert
+
+# Only a person with a database tool can hold SQLite's write lock beside the one writer, and only for a moment.
+BUSY_SECONDS = 10.0
+
+# Page caches. The writer touches the newest rows and the top of each index; readers are several and mostly share the
+# operating system's cache. Small, because an idle server has 80 MiB for everything.
+WRITER_CACHE_KIB = 8192
+READER_CACHE_KIB = 2048
+
+# Pages (4 KiB) of log before SQLite copies them into the database, in a commit of the writer. Four times the default:
+# a page that changes in every commit (an array's parent) is then copied a quarter as often.
+CHECKPOINT_PAGES = 4000
+
+# Readers at work at once; more threads wait for one. The API answers from a small thread pool.
+READER_CONNECTIONS = 8
+
+
+def write_engine(path: Path) -> Engine:
+    """For the one connection that writes. Transactions are the caller's: it says BEGIN and COMMIT."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # a commit that returned survives a loss of power
+        connection.execute(f"PRAGMA cache_size=-{WRITER_CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        return connection
+
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def read_engine(path: Path) -> Engine:
+    """For queries. Everything read through one connection of it, up to its release, is one snapshot."""
+
+    def connect() -> sqlite3.Connection:
+        address = f"file:{quote(str(path.absolute()))}?mode=ro"
+        connection = sqlite3.connect(
+            address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
+        return connection
+
+    engine = create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=READER_CONNECTIONS, max_overflow=0
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # The sqlite3 module would start no transaction for SELECT, and two queries would see two states.
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def begin_statement(dialect: Dialect) -> str:
+    # IMMEDIATE takes SQLite's write lock at once, so that a transaction cannot fail half-way for want of it.
+    return "BEGIN IMMEDIATE" if dialect.name == "sqlite" else "BEGIN"
+
+
+def upsert(table: Table, changing: tuple[str, ...], dialect: Dialect) -> Insert:
+    """INSERT of whole rows; where the primary key is there already, the `changing` columns take the new values
+    (none: the row stays as it is)."""
+    insert: Callable[[Table], Any] = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    statement = insert(table)
+    key = list(table.primary_key.columns)
+    if not changing:
+        result: Insert = statement.on_conflict_do_nothing(index_elements=key)
+    else:
+        result = statement.on_conflict_do_update(
+            index_elements=key, set_={name: statement.excluded[name] for name in changing}
+        )
+    return result
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the database said that no space is left."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(error, "sqlstate", None) == "53100"  # PostgreSQL: disk_full

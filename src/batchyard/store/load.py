@@ -1,0 +1,82 @@
+"""What a machine starts from: everything unfinished, and what may still be asked of the finished.
+
+The cost follows the unfinished work; finished jobs are found by nobody here, however many lie in the database.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, bindparam, select, text
+
+from batchyard.core.records import Definition, Environment, Job, JobSpec, Queue, Snapshot
+from batchyard.store import codec
+from batchyard.store.job_views import finished_statuses
+from batchyard.store.tables import UNFINISHED, definitions, environments, job_specs, jobs, meta, queues, revisions
+
+IDEMPOTENCY_MS = 3_600_000  # a retried submission is recognised for an hour
+
+_UNFINISHED = text(f"jobs.{UNFINISHED}")
+_SPECS = (
+    select(job_specs.c.body, job_specs.c.tags)
+    .select_from(jobs.join(job_specs, job_specs.c.key == jobs.c.key))
+    .where(_UNFINISHED, jobs.c.queue.is_not(None))
+    .order_by(jobs.c.key)
+)
+_JOBS = select(jobs.c.key, jobs.c.queue, jobs.c.body).where(_UNFINISHED).order_by(jobs.c.key)
+_IDEMPOTENCY = (
+    select(job_specs.c.idempotency_key, job_specs.c.job_id, job_specs.c.created_at_ms)
+    .where(job_specs.c.idempotency_key.is_not(None), job_specs.c.created_at_ms > bindparam("since"))
+    .order_by(job_specs.c.created_at_ms, job_specs.c.key)
+)
+
+
+def load(connection: Connection, now_ms: int) -> Snapshot:
+    """`now_ms` says which submissions are less than an hour old."""
+    row = connection.execute(select(meta.c.next_key, meta.c.last_time_ms)).one()
+    specs = [codec.decode_spec(body, tags) for body, tags in connection.execute(_SPECS)]
+    wanted = sorted({entry.job_id for spec in specs for entry in spec.depends_on if entry.job_id})
+    return Snapshot(
+        environments=_environments(connection),
+        queues=_queues(connection),
+        definitions=_definitions(connection),
+        revisions={row.name: row.revision for row in connection.execute(select(revisions).order_by(revisions.c.name))},
+        specs=specs,
+        jobs=_unfinished(connection, specs),
+        finished=finished_statuses(connection, wanted),
+        idempotency={
+            key: (job_id, at)
+            for key, job_id, at in connection.execute(_IDEMPOTENCY, {"since": now_ms - IDEMPOTENCY_MS})
+        },
+        next_key=row.next_key,
+        last_time_ms=row.last_time_ms,
+    )
+
+
+def _unfinished(connection: Connection, specs: list[JobSpec]) -> list[Job]:
+    """The unfinished rows, by key; of children those whose parent is unfinished."""
+    found: list[Job] = []
+    last_key = 0  # of the unfinished submission passed last: rows and specs ascend together
+    arrays = iter(specs)
+    for key, queue, body in connection.execute(_JOBS):
+        if queue is not None:
+            spec = next(arrays)
+            assert spec.key == key, f"the unfinished job {key} has no spec"
+            last_key = key + spec.array_size
+        elif key > last_key:
+            continue
+        found.append(codec.decode_job(body))
+    return found
+
+
+def _environments(connection: Connection) -> list[Environment]:
+    rows = connection.execute(select(environments.c.body).order_by(environments.c.name))
+    return [codec.decode_environment(body) for (body,) in rows]
+
+
+def _queues(connection: Connection) -> list[Queue]:
+    rows = connection.execute(select(queues.c.body).order_by(queues.c.name))
+    return [codec.decode_queue(body) for (body,) in rows]
+
+
+def _definitions(connection: Connection) -> list[Definition]:
+    rows = connection.execute(select(definitions.c.body).order_by(definitions.c.name, definitions.c.revision))
+    return [codec.decode_definition(body) for (body,) in rows]

@@ -1,0 +1,165 @@
+"""Every question that the outside may ask the store. Read-only connections of its own; each call sees one state.
+
+Pages are lists with the cursor of the next page, an opaque text, None on the last. Functions that take a cursor raise
+ValueError, with a sentence for the caller, when it cannot be read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import bindparam, func, select, tuple_
+
+from batchyard.core.records import Definition, Environment, Queue, Status
+from batchyard.store import codec, database, job_views, listing, log_queries
+from batchyard.store.cursors import decode_cursor, encode_cursor
+from batchyard.store.job_views import AttemptView, JobTags, JobView
+from batchyard.store.log_queries import LogGroup, LogStream
+from batchyard.store.tables import definitions, environments, jobs, queues
+
+__all__ = ["AttemptView", "JobTags", "JobView", "LogGroup", "LogStream", "Reader"]
+
+
+_DEFINITIONS = (
+    select(definitions.c.name, definitions.c.revision, definitions.c.body)
+    .where(tuple_(definitions.c.name, definitions.c.revision) > tuple_(bindparam("at_name"), bindparam("at_revision")))
+    .order_by(definitions.c.name, definitions.c.revision)
+    .limit(bindparam("limit"))
+)
+_COUNTS = (
+    select(jobs.c.status, func.count().label("number"))
+    .where(jobs.c.queue == bindparam("queue"))
+    .group_by(jobs.c.status)
+)
+
+
+class Reader:
+    """`path`: the database file that a Writer has opened before. May be used from several threads at once."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._engine = database.read_engine(Path(path))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # -- Jobs ---------------------------------------------------------------------------------------------------------
+
+    def jobs(self, ids: Sequence[str]) -> list[JobView]:
+        """The jobs and children with these ids or ARNs, each once, in the order asked; unknown ones are left out."""
+        with self._engine.connect() as connection:
+            return job_views.find_jobs(connection, ids)
+
+    def list_jobs(
+        self,
+        queue: str,
+        status: Status | None = None,
+        filter_name: str | None = None,
+        filter_values: Sequence[str] = (),
+        limit: int = 100,
+        after: str | None = None,
+    ) -> tuple[list[JobView], str | None]:
+        """A queue's top-level jobs; see listing.list_jobs."""
+        with self._engine.connect() as connection:
+            return listing.list_jobs(connection, queue, status, filter_name, filter_values, limit, after)
+
+    def list_children(
+        self, parent: JobView, status: Status | None = None, limit: int = 100, after: str | None = None
+    ) -> tuple[list[JobView], str | None]:
+        """An array's children by index; none for a job that is not an array."""
+        with self._engine.connect() as connection:
+            return listing.list_children(connection, parent, status, limit, after)
+
+    def finished_statuses(self, ids: Sequence[str]) -> dict[str, str]:
+        """The final status of those of these jobs and children that have one, by the id as given."""
+        with self._engine.connect() as connection:
+            return job_views.finished_statuses(connection, ids)
+
+    def tags(self, ids: Sequence[str]) -> dict[str, JobTags]:
+        """The tags and keys of top-level jobs, by job id; unknown ones are left out."""
+        with self._engine.connect() as connection:
+            return job_views.find_tags(connection, ids)
+
+    def counts(self, queue: str) -> dict[str, int]:
+        """The number of a queue's top-level jobs by status; statuses without any are left out."""
+        with self._engine.connect() as connection:
+            return {row.status: row.number for row in connection.execute(_COUNTS, {"queue": queue})}
+
+    # -- Logs ---------------------------------------------------------------------------------------------------------
+
+    def attempt(self, task_id: str) -> AttemptView | None:
+        """The job and attempt that a task id names; None when no job of ours ever could have had it."""
+        with self._engine.connect() as connection:
+            return job_views.find_attempt(connection, task_id)
+
+    def log_groups(
+        self, prefix: str = "", limit: int = 50, after: str | None = None
+    ) -> tuple[list[LogGroup], str | None]:
+        """By name. A group is there from the first submission that names it."""
+        with self._engine.connect() as connection:
+            return log_queries.list_groups(connection, prefix, limit, after)
+
+    def log_streams(
+        self,
+        group: str,
+        stream_prefix: str = "",
+        limit: int = 50,
+        after: str | None = None,
+        *,
+        descending: bool = False,
+        by_time: bool = False,
+    ) -> tuple[list[LogStream], str | None]:
+        """A group's streams: the attempts that ran; see log_queries.list_streams."""
+        with self._engine.connect() as connection:
+            return log_queries.list_streams(connection, group, stream_prefix, limit, after, descending, by_time)
+
+    # -- Environments, queues, definitions ----------------------------------------------------------------------------
+
+    def environments(
+        self, wanted: Sequence[str] | None = None, limit: int = 100, after: str | None = None
+    ) -> tuple[list[Environment], str | None]:
+        """By name; `wanted`: only those names (None: all)."""
+        return self._documents(environments, codec.decode_environment, wanted, limit, after)
+
+    def queues(
+        self, wanted: Sequence[str] | None = None, limit: int = 100, after: str | None = None
+    ) -> tuple[list[Queue], str | None]:
+        """By name; `wanted`: only those names (None: all)."""
+        return self._documents(queues, codec.decode_queue, wanted, limit, after)
+
+    def definitions(
+        self,
+        wanted: Sequence[tuple[str, int]] | None = None,
+        name: str | None = None,
+        status: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> tuple[list[Definition], str | None]:
+        """By name and revision; `wanted`: only those (name, revision); `name`, `status`: only those that have them."""
+        statement = _DEFINITIONS
+        if wanted is not None:
+            statement = statement.where(tuple_(definitions.c.name, definitions.c.revision).in_(list(wanted)))
+        if name is not None:
+            statement = statement.where(definitions.c.name == name)
+        if status is not None:
+            statement = statement.where(definitions.c.status == status)
+        at_name, at_revision = decode_cursor(after, "definitions", str, int) if after else ("", 0)
+        where = {"at_name": at_name, "at_revision": at_revision, "limit": limit + 1}
+        with self._engine.connect() as connection:
+            rows = connection.execute(statement, where).all()
+        cursor = encode_cursor("definitions", *rows[limit - 1][:2]) if len(rows) > limit else None
+        return [codec.decode_definition(row.body) for row in rows[:limit]], cursor
+
+    def _documents(
+        self, table: Any, decode: Any, wanted: Sequence[str] | None, limit: int, after: str | None
+    ) -> tuple[list[Any], str | None]:
+        at = decode_cursor(after, table.name, str)[0] if after else ""
+        statement = select(table.c.name, table.c.body).where(table.c.name > at).order_by(table.c.name).limit(limit + 1)
+        if wanted is not None:
+            statement = statement.where(table.c.name.in_(list(wanted)))
+        with self._engine.connect() as connection:
+            rows = connection.execute(statement).all()
+        cursor = encode_cursor(table.name, rows[limit - 1][0]) if len(rows) > limit else None
+        return [decode(body) for _, body in rows[:limit]], cursor

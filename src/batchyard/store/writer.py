@@ -1,0 +1,256 @@
+"""The only writer: one thread that owns one connection. A commit is one transaction, durable when its future is done.
+
+A commit that fails ends the writer: what the process holds in memory may then be ahead of the disk, so that it must end
+and start again from what is durable.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Engine, bindparam, delete, select, update
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.sql.dml import UpdateBase
+
+from batchyard.core.records import Changes, Snapshot
+from batchyard.store import database, tables
+from batchyard.store.codec import Rows, encode_changes
+from batchyard.store.errors import CommitFailed, DiskFull, StoreError, StoreFenced, StoreMismatch
+from batchyard.store.load import load
+from batchyard.store.lock import DirectoryLock
+from batchyard.store.migrations import current_version, migrate, steps
+
+# Below this SubmitJob is refused. It leaves room for what must still be written for the work already accepted: the ends
+# of running attempts, the supervisor's journal, the write-ahead log (16 MiB between checkpoints) and the jobs' logs.
+SUBMIT_FREE_BYTES = 128 * 1024 * 1024
+
+_Task = tuple[Changes, int, "Future[None]"]
+
+
+class Writer:
+    """`path`: the database file; made, with its directory, when it is not there."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.epoch = 0
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._failure: CommitFailed | None = None
+        self._lock = DirectoryLock(self.path)
+        self._engine: Engine | None = None
+        self._connection: Connection | None = None
+        self._thread: Thread | None = None
+        self._next_key = 1
+        self._last_time_ms = 0
+
+    def open(self, account_id: str, region: str) -> int:
+        """Take the database for this process and return its new epoch, which is durable.
+
+        Raises StoreLocked when another server has it, StoreMismatch when it belongs to another account or region or a
+        newer version wrote it, StoreError when it cannot be read."""
+        assert self._thread is None, "this writer is open"
+        self._lock.acquire()
+        try:
+            _create_private(self.path)
+            self._engine = database.write_engine(self.path)
+            self._connection = self._engine.connect()
+            self._claim(self._connection, account_id, region)
+            self._statements = _Statements(self._engine.dialect)
+        except DatabaseError as error:
+            self._release()
+            raise StoreError(f"The database {self.path} cannot be opened: {error.orig}.") from error
+        except BaseException:
+            self._release()
+            raise
+        self._thread = Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+        return self.epoch
+
+    def load(self, now_ms: int) -> Snapshot:
+        """What a machine starts from. To be called between `open` and the first commit."""
+        assert self._engine is not None, "this writer is not open"
+        with self._engine.connect() as connection:
+            return load(connection, now_ms)
+
+    def commit(self, changes: Changes, now_ms: int) -> Future[None]:
+        """Write all of `changes` in one transaction; the future is done when it is durable. Commits keep their order.
+
+        `changes` must not be changed afterwards. The future raises DiskFull, StoreFenced or another CommitFailed; so
+        does every later one."""
+        assert self._thread is not None, "this writer is not open"
+        future: Future[None] = Future()
+        self._tasks.put((changes, now_ms, future))
+        return future
+
+    def free_bytes(self) -> int:
+        """Space left for this process where the database lies. Compare with SUBMIT_FREE_BYTES."""
+        status = os.statvfs(self.path.parent)
+        return status.f_bavail * status.f_frsize
+
+    def close(self) -> None:
+        """Finish the commits already asked for, and give the database back."""
+        if self._thread is not None:
+            self._tasks.put(None)
+            self._thread.join()
+            self._thread = None
+        self._release()
+
+    def _release(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+        self._lock.release()
+
+    def _claim(self, connection: Connection, account_id: str, region: str) -> None:
+        connection.exec_driver_sql(database.begin_statement(connection.dialect))
+        version = current_version(connection)
+        newest = max(steps())
+        if version > newest:
+            raise StoreMismatch(
+                f"The database {self.path} has schema version {version}; this Batchyard knows up to {newest}. "
+                "Start it with the newer version that wrote it, or choose another data directory."
+            )
+        reached = migrate(connection, version)
+        if version == 0:
+            first = {"id": 1, "schema_version": reached, "epoch": 0, "last_time_ms": 0, "next_key": 1}
+            connection.execute(tables.meta.insert().values(**first, account_id=account_id, region=region))
+        row = connection.execute(select(tables.meta)).one()
+        if (row.account_id, row.region) != (account_id, region):
+            raise StoreMismatch(
+                f"The database {self.path} belongs to account {row.account_id} in {row.region}, not to account "
+                f"{account_id} in {region}. Start with that account and region, or choose another data directory."
+            )
+        connection.execute(update(tables.meta).values(epoch=row.epoch + 1, schema_version=reached))
+        connection.exec_driver_sql("COMMIT")
+        self.epoch = row.epoch + 1
+        self._next_key = row.next_key
+        self._last_time_ms = row.last_time_ms
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            changes, now_ms, future = task
+            if self._failure is not None:
+                future.set_exception(CommitFailed(f"An earlier commit failed: {self._failure}"))
+                continue
+            try:
+                self._write(encode_changes(changes), now_ms)
+            except BaseException as error:  # noqa: BLE001 - whoever awaits the future gets it
+                self._failure = self._explain(error)
+                self._failure.__cause__ = error
+                future.set_exception(self._failure)
+            else:
+                future.set_result(None)
+
+    def _explain(self, error: BaseException) -> CommitFailed:
+        if isinstance(error, CommitFailed):
+            return error
+        if database.is_disk_full(error):
+            return DiskFull(f"No space is left for the database {self.path}; everything committed before is safe.")
+        return CommitFailed(f"A commit to the database {self.path} failed: {type(error).__name__}: {error}")
+
+    def _write(self, rows: Rows, now_ms: int) -> None:
+        assert self._connection is not None
+        cursor = self._connection.connection.cursor()
+        next_key = max(self._next_key, rows.next_key)  # 0: no key was given out
+        last_time_ms = max(self._last_time_ms, now_ms)
+        try:
+            cursor.execute(self._statements.begin)
+            self._fence(cursor, next_key, last_time_ms)
+            self._statements.write(cursor, rows)
+            cursor.execute("COMMIT")
+        except BaseException as error:
+            try:
+                cursor.execute("ROLLBACK")
+            except self._connection.dialect.loaded_dbapi.Error as second:
+                error.add_note(f"Nor could it be rolled back: {second}")  # closing the connection will
+            raise
+        finally:
+            cursor.close()
+        self._next_key = next_key
+        self._last_time_ms = last_time_ms
+
+    def _fence(self, cursor: Any, next_key: int, last_time_ms: int) -> None:
+        cursor.execute(self._statements.fence, (next_key, last_time_ms, self.epoch))
+        if cursor.rowcount != 1:
+            raise StoreFenced(
+                f"Another server has taken the database {self.path}; this one (epoch {self.epoch}) must not write."
+            )
+
+
+class _Statements:
+    """The statements of a commit, compiled once: with rows by the dozen, building them costs more than running them."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.begin = database.begin_statement(dialect)
+        meta = tables.meta
+        self.fence = self._compile(
+            update(meta)
+            .values(next_key=bindparam("key"), last_time_ms=bindparam("time"))
+            .where(meta.c.epoch == bindparam("mine")),
+            ("key", "time", "mine"),
+        )
+        body = ("body",)
+        # In this order within a transaction; each with the field of Rows that it takes.
+        self._steps: tuple[tuple[str, str], ...] = (
+            ("environments", self._upsert(tables.environments, body)),
+            ("deleted_environments", self._delete(tables.environments)),
+            ("queues", self._upsert(tables.queues, body)),
+            ("deleted_queues", self._delete(tables.queues)),
+            ("definitions", self._upsert(tables.definitions, ("status", "body"))),
+            ("deleted_definitions", self._delete(tables.definitions)),
+            ("revisions", self._upsert(tables.revisions, ("revision",))),
+            ("log_groups", self._upsert(tables.log_groups, ())),
+            ("specs", self._compile(tables.job_specs.insert(), tables.job_specs.columns.keys())),
+            # Not `queue` and `created_at_ms`, which never change: an update does not know the queue.
+            ("jobs", self._upsert(tables.jobs, ("status", "started_at_ms", "stopped_at_ms", "body"))),
+            ("job_tags", self._tags()),
+        )
+
+    def write(self, cursor: Any, rows: Rows) -> None:
+        for field, sql in self._steps:
+            values = getattr(rows, field)
+            if values:
+                cursor.executemany(sql, values)
+
+    def _upsert(self, table: Any, changing: tuple[str, ...]) -> str:
+        return self._compile(database.upsert(table, changing, self._dialect), table.columns.keys())
+
+    def _delete(self, table: Any) -> str:
+        keys = [column.name for column in table.primary_key.columns]
+        condition = [table.c[name] == bindparam(name) for name in keys]
+        return self._compile(delete(table).where(*condition), keys)
+
+    def _tags(self) -> str:
+        specs = tables.job_specs
+        statement = update(specs).values(tags=bindparam("new")).where(specs.c.key == bindparam("which"))
+        return self._compile(statement, ("new", "which"))
+
+    def _compile(self, statement: UpdateBase, expected: Sequence[str]) -> str:
+        """The statement's text; its parameters must come in the order of the rows that will be given to it."""
+        compiled = statement.compile(dialect=self._dialect)
+        order = compiled.positiontup
+        assert order == list(expected), f"{compiled} takes {order}, the rows are {expected}"
+        return str(compiled)
+
+
+def _create_private(path: Path) -> None:
+    """Make the file readable by its owner alone; SQLite gives its companions the same mode."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    except FileExistsError:
+        return
+    os.close(descriptor)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
