@@ -1,0 +1,158 @@
+"""Checks of a request's shape that several operations share: names, enums, tags, list limits, numbers.
+
+What needs the world (does it exist, may it change) is the core's to check.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from batchyard.core.refusal import Refused
+from batchyard.wire.model import Shape
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+JOB_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,127}")
+SHARE_IDENTIFIER = re.compile(r"[a-zA-Z0-9_-]{1,255}")
+
+# API: TagrisTagsMap, TagKey, TagValue.
+MAX_TAGS = 50
+MAX_TAG_KEY_LENGTH = 128
+MAX_TAG_VALUE_LENGTH = 256
+RESERVED_TAG_PREFIX = "aws:"
+
+MAX_DESCRIBE_NAMES = 100  # names or ids in one Describe call (API: DescribeJobsRequest and its likes)
+QUOTED_LENGTH = 128  # a refusal quotes no more of the caller's own text
+KIB = 1024
+
+# These have texts of their own where they are used.
+ENUMS_WORDED_ELSEWHERE = frozenset(
+    {"PlatformCapability", "RetryAction", "DeviceCgroupPermission", "JobStateTimeLimitActionsAction"}
+)
+
+Check = Callable[[Any, str], None]
+
+
+def require(condition: object, message: str) -> None:
+    """Refuses the request with `message` unless `condition` holds."""
+    if not condition:
+        raise Refused(message)
+
+
+def quoted(text: object) -> str:
+    """`text` for a refusal, cut to a readable length."""
+    whole = str(text)
+    return whole if len(whole) <= QUOTED_LENGTH else whole[:QUOTED_LENGTH] + "..."
+
+
+def check_name(name: str, subject: str) -> None:
+    """`subject` as AWS spells it in the refusal: Compute Environment, Job Queue, Job definition."""
+    require(NAME.fullmatch(name), f"{subject} name should match a valid pattern.")
+
+
+def check_tags(tags: dict[str, str]) -> None:
+    """Number, lengths and reserved prefix (user guide: using-tags)."""
+    if len(tags) > MAX_TAGS:
+        raise Refused(f"tags: Member must have length less than or equal to {MAX_TAGS}, got {len(tags)}.")
+    for key, value in tags.items():
+        check_tag_key(key)
+        if len(value) > MAX_TAG_VALUE_LENGTH:
+            raise Refused(
+                f"The value of tag {key} must have at most {MAX_TAG_VALUE_LENGTH} characters, got {len(value)}."
+            )
+        if key.lower().startswith(RESERVED_TAG_PREFIX):
+            raise Refused(f"Tag key {key} must not start with {RESERVED_TAG_PREFIX}: this prefix is reserved.")
+
+
+def check_tag_key(key: str) -> None:
+    if not 1 <= len(key) <= MAX_TAG_KEY_LENGTH:
+        raise Refused(f"Tag key {quoted(key)!r} must have 1 to {MAX_TAG_KEY_LENGTH} characters, got {len(key)}.")
+
+
+def check_describe_count(names: Sequence[str], member: str) -> None:
+    count = len(names)
+    require(count <= MAX_DESCRIBE_NAMES, f"{member} must hold at most {MAX_DESCRIBE_NAMES} entries, got {count}.")
+
+
+def check_between(value: int | None, low: int, high: int, member: str) -> None:
+    """An integer that may be absent."""
+    if value is not None and not low <= value <= high:
+        raise Refused(f"{member} must be between {low} and {high}, got {value}.")
+
+
+def check_size(size_bytes: int, max_kib: int, subject: str) -> None:
+    """`subject`: Job, Job definition."""
+    if size_bytes > max_kib * KIB:
+        raise Refused(f"{subject} size must be less than {max_kib} KiB, got {-(-size_bytes // KIB)} KiB")
+
+
+def has_duplicates(values: Iterable[object]) -> bool:
+    seen = list(values)
+    return len(set(seen)) != len(seen)
+
+
+def enum_check(shape: Shape | None) -> Check | None:
+    """A function that refuses values outside the model's enums anywhere in a document of `shape`; None: it has none.
+
+    Compiled once per operation, so that a request pays only for the members that have an enum."""
+    if shape is None:
+        return None
+    return _enum_check(shape, frozenset())
+
+
+def _enum_check(shape: Shape, outer: frozenset[str]) -> Check | None:
+    if shape.name in outer:  # a shape inside itself: no document of Batch nests an enum that way
+        return None
+    outer = outer | {shape.name}
+    if shape.type == "string":
+        return _enum_leaf(shape) if shape.enum and shape.name not in ENUMS_WORDED_ELSEWHERE else None
+    if shape.type == "structure":
+        inner = {
+            member.name: check
+            for member in shape.members.values()
+            if (check := _enum_check(member.shape, outer)) is not None
+        }
+        return _enum_structure(inner) if inner else None
+    if shape.type in ("list", "map"):
+        assert shape.element is not None, f"shape {shape.name} has no element"
+        element = _enum_check(shape.element, outer)
+        if element is not None:
+            return _enum_list(element) if shape.type == "list" else _enum_map(element)
+    return None
+
+
+def _enum_leaf(shape: Shape) -> Check:
+    allowed = frozenset(shape.enum)
+    choices = ", ".join(shape.enum)
+
+    def check(value: Any, path: str) -> None:
+        if value not in allowed:
+            raise Refused(f"{path} must be one of [{choices}], got {quoted(value)}.")
+
+    return check
+
+
+def _enum_structure(inner: dict[str, Check]) -> Check:
+    def check(value: Any, path: str) -> None:
+        for name, check_member in inner.items():
+            if name in value:
+                check_member(value[name], f"{path}.{name}" if path else name)
+
+    return check
+
+
+def _enum_list(element: Check) -> Check:
+    def check(value: Any, path: str) -> None:
+        for index, entry in enumerate(value):
+            element(entry, f"{path}[{index}]")
+
+    return check
+
+
+def _enum_map(element: Check) -> Check:
+    def check(value: Any, path: str) -> None:
+        for key, entry in value.items():
+            element(entry, f"{path}[{quoted(key)}]")
+
+    return check

@@ -1,0 +1,63 @@
+"""What an operation works with: the account, the loop to ask, the store to read, the limits; and who calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from msgspec import Struct
+
+from batchyard.core.commands import Command
+from batchyard.core.names import Account
+from batchyard.store.queries import Reader
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+
+class Settings(Struct, frozen=True):
+    """Limits a deployment may raise; the defaults are AWS's (user guide: service_limits)."""
+
+    engine: str = "process"  # runs the attempts of environments that callers create
+    max_array_size: int = 10_000
+    min_timeout_seconds: int = 60
+    max_job_kib: int = 30  # of one SubmitJob request
+    max_definition_kib: int = 24  # of one RegisterJobDefinition request
+
+
+@dataclass(frozen=True)
+class Context:
+    """The service's side of every request.
+
+    `ask` hands a command to the loop and returns the machine's answer after its commit; it raises Refused."""
+
+    account: Account
+    ask: Callable[[Command], Awaitable[Any]]
+    reader: Reader
+    new_uuid: Callable[[], str]
+    logs_directory: Path
+    settings: Settings = field(default_factory=Settings)
+    readers: Executor | None = None  # where queries run; None: in the event loop's own thread
+    registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition
+
+    async def read(
+        self, query: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Answer:
+        """The answer of one of the reader's queries."""
+        if self.readers is None:
+            return query(*args, **kwargs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.readers, lambda: query(*args, **kwargs))
+
+
+class Call(Struct, frozen=True):
+    """The caller's side of one request."""
+
+    operation: str
+    principal: str = ""
+    invocation_id: str = ""  # amz-sdk-invocation-id: constant over an SDK's retries of one call
+    size_bytes: int = 0  # of the request's body

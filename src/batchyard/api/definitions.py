@@ -1,0 +1,86 @@
+"""RegisterJobDefinition, DeregisterJobDefinition, DescribeJobDefinitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from batchyard.api import render
+from batchyard.api.checks import check_describe_count, check_name, check_size, check_tags, quoted, require
+from batchyard.api.context import Call, Context
+from batchyard.api.definition_rules import check_definition
+from batchyard.api.paging import page_size, read_page
+from batchyard.core import commands
+from batchyard.core.names import resource_name, split_definition
+from batchyard.core.records import Definition
+from batchyard.core.refusal import Refused
+
+Document = dict[str, Any]
+
+KIND = "job-definition"
+
+
+async def register_job_definition(context: Context, call: Call, request: Document) -> Document:
+    name = request["jobDefinitionName"]
+    check_name(name, "Job definition")
+    check_size(call.size_bytes, context.settings.max_definition_kib, "Job definition")
+    tags = request.get("tags", {})
+    check_tags(tags)
+    document = {member: value for member, value in request.items() if member not in ("jobDefinitionName", "tags")}
+    check_definition(document, context.settings.min_timeout_seconds)
+    definition = await context.ask(
+        commands.RegisterJobDefinition(name=name, document=_without_empty_variables(document), tags=tags)
+    )
+    assert isinstance(definition, Definition), f"the machine answered RegisterJobDefinition with {definition!r}"
+    return {
+        "jobDefinitionName": name,
+        "jobDefinitionArn": context.account.definition_arn(name, definition.revision),
+        "revision": definition.revision,
+    }
+
+
+def _without_empty_variables(document: Document) -> Document:
+    """AWS does not keep a definition's environment variables whose value is empty (AWS Batch behaviour 6.4)."""
+    container = document.get("containerProperties", {})
+    if "environment" not in container:
+        return document
+    kept = [entry for entry in container["environment"] if entry.get("value")]
+    return document | {"containerProperties": container | {"environment": kept}}
+
+
+async def deregister_job_definition(context: Context, call: Call, request: Document) -> Document:
+    name, revision = split_definition(request["jobDefinition"])
+    if revision is None:
+        raise Refused(
+            f"jobDefinition must be name:revision or the ARN of a revision, got {quoted(request['jobDefinition'])}."
+        )
+    await context.ask(commands.DeregisterJobDefinition(name, revision))
+    return {}
+
+
+async def describe_job_definitions(context: Context, call: Call, request: Document) -> Document:
+    """By a list of revisions, or by name and status. Unknown ones, and names without a revision in the list, are left
+    out."""
+    asked = request.get("jobDefinitions")
+    if asked:
+        others = [member for member in ("jobDefinitionName", "status") if request.get(member)]
+        require(not others, f"jobDefinitions can not be used together with {' and '.join(others)}.")
+        check_describe_count(asked, "jobDefinitions")
+        revisions = [(name, number) for name, number in map(split_definition, asked) if number is not None]
+        found, _ = await context.read(context.reader.definitions, revisions)
+        return {"jobDefinitions": _details(context, found)}
+    named = resource_name(request.get("jobDefinitionName", ""), KIND)
+    query = partial(
+        context.reader.definitions,
+        name=named or None,
+        status=request.get("status") or None,
+        limit=page_size(request),
+        after=request.get("nextToken"),
+    )
+    page, token = await read_page(context, query)
+    return {"jobDefinitions": _details(context, page), **token}
+
+
+def _details(context: Context, definitions: Sequence[Definition]) -> list[Document]:
+    return [render.definition_detail(definition, context.account) for definition in definitions]

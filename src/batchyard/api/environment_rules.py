@@ -1,0 +1,247 @@
+"""What compute environments and their computeResources must be (AWS Batch behaviour 2.1, 3.3-3.5)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from batchyard.api.checks import check_between, has_duplicates, require
+from batchyard.core.names import Account
+from batchyard.core.refusal import Refused
+
+Document = dict[str, Any]
+
+FARGATE_TYPES = frozenset({"FARGATE", "FARGATE_SPOT"})
+MANAGED_INSTANCES = "ECS_MANAGED_INSTANCES"
+FARGATE_FORBIDDEN = (
+    "minvCpus",
+    "desiredvCpus",
+    "instanceTypes",
+    "instanceRole",
+    "allocationStrategy",
+    "bidPercentage",
+    "spotIamFleetRole",
+    "launchTemplate",
+    "imageId",
+    "ec2Configuration",
+    "ec2KeyPair",
+    "placementGroup",
+    "tags",
+    "scalingPolicy",
+)
+MAX_FARGATE_SUBNETS = 16
+MAX_FARGATE_SECURITY_GROUPS = 5
+
+BEST_FIT = "BEST_FIT"
+SPOT_ONLY_STRATEGIES = frozenset(
+    {"SPOT_CAPACITY_OPTIMIZED", "SPOT_PRICE_CAPACITY_OPTIMIZED", "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED"}
+)
+EC2_ONLY_STRATEGIES = frozenset({"BEST_FIT_PROGRESSIVE_ORDERED"})
+ORDERED_STRATEGIES = frozenset({"BEST_FIT_PROGRESSIVE_ORDERED", "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED"})
+BUNDLES = frozenset({"optimal", "default_x86_64", "default_arm64"})
+ARM_BUNDLE = "default_arm64"
+# Families of Arm processors have a g right after their generation: m6g, c7gd, t4g, im4gn. a1 came before that rule.
+ARM_FAMILY = re.compile(r"a1|[a-z]+[0-9]+g[a-z]*")
+
+SCALE_DOWN_MINUTES = (20, 10080)  # API: ComputeScalingPolicy; 0 unsets
+UPDATE_MINUTES = (1, 7200)  # API: UpdatePolicy
+EC2_CONFIGURATIONS = (1, 2)  # API: ComputeResource.ec2Configuration
+IMAGE_TYPE = re.compile(r"(ECS|EKS)_[A-Z0-9_]+")
+MAX_TEMPLATE_OVERRIDES = 10  # API: LaunchTemplateSpecification
+TEMPLATE_VERSION = re.compile(r"|[0-9]+|\$Default|\$Latest")
+
+EKS_CLUSTER = re.compile(r"arn:[^:]+:eks:([^:]+):[0-9]{12}:cluster/.+")
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+MAX_NAMESPACE_LENGTH = 63  # a DNS label
+
+SERVICE_LINKED_ROLE = "AWSServiceRoleForBatch"
+
+
+def check_new_environment(document: Document, account: Account) -> None:
+    """CreateComputeEnvironment, but for name and tags."""
+    require(document.get("state", "ENABLED") == "ENABLED", "Compute Environment must be created in ENABLED state.")
+    if document["type"] == "UNMANAGED":
+        _check_unmanaged(document)
+    else:
+        require("unmanagedvCpus" not in document, "unmanagedvCpus is not applicable for managed Compute Environments")
+        require("computeResources" in document, "computeResources is required for MANAGED Compute Environments.")
+        is_eks = "eksConfiguration" in document
+        _check_resources(document["computeResources"], is_eks)
+        if is_eks:
+            _check_eks(document["eksConfiguration"], account)
+
+
+def check_changed_environment(document: Document) -> None:
+    """UpdateComputeEnvironment: what can be said without the environment as it is."""
+    policy = document.get("updatePolicy", {})
+    check_between(policy.get("jobExecutionTimeoutMinutes"), *UPDATE_MINUTES, "updatePolicy.jobExecutionTimeoutMinutes")
+    resources = document.get("computeResources", {})
+    _check_capacity(resources)
+    _check_shared(resources)
+    if resources.get("instanceTypes"):
+        _check_instance_types(resources)
+
+
+def _check_unmanaged(document: Document) -> None:
+    role = document.get("serviceRole", "")
+    require(role, "ServiceRole is required.")
+    require(
+        not role.endswith(SERVICE_LINKED_ROLE),
+        "Service Linked Role cannot be used with UNMANAGED Compute Environment",
+    )
+    require(
+        "computeResources" not in document, "computeResources is not applicable for UNMANAGED Compute Environments."
+    )
+    require(
+        "eksConfiguration" not in document, "eksConfiguration is not applicable for UNMANAGED Compute Environments."
+    )
+    vcpus = document.get("unmanagedvCpus")
+    require(vcpus is None or vcpus >= 0, f"unmanagedvCpus should be greater than or equal to 0, got {vcpus}.")
+
+
+def _check_resources(resources: Document, is_eks: bool) -> None:
+    kind = resources["type"]
+    require(resources["maxvCpus"] >= 0, f"maxvCpus should be greater than or equal to 0, got {resources['maxvCpus']}.")
+    if kind == MANAGED_INSTANCES:
+        require("managedInstancesProvider" in resources, f"managedInstancesProvider is required for {kind}.")
+        require(not is_eks, "Supported compute types for EKS compute environments are [EC2, SPOT]")
+        return
+    require("managedInstancesProvider" not in resources, f"managedInstancesProvider is not applicable for {kind}.")
+    if kind in FARGATE_TYPES:
+        require(not is_eks, "Supported compute types for EKS compute environments are [EC2, SPOT]")
+        _check_fargate(resources)
+        return
+    require("minvCpus" in resources, "Resource minvCpus is required.")
+    _check_capacity(resources)
+    require(resources.get("instanceTypes"), "Resource instanceTypes are required.")
+    require(resources.get("instanceRole"), "Instance role is required.")
+    require(resources.get("subnets"), "Resource subnets are required.")
+    # A launch template may carry the security groups; it is not ours to open.
+    require(resources.get("securityGroupIds") or resources.get("launchTemplate"), "Security group ids are required.")
+    _check_strategy(resources, is_eks)
+    _check_instance_types(resources)
+    _check_shared(resources)
+
+
+def _check_fargate(resources: Document) -> None:
+    for member in FARGATE_FORBIDDEN:
+        # Clients that fill every member send empty lists and texts.
+        absent = resources.get(member) in (None, "", [], {})
+        require(absent, f"{member} is not applicable for Fargate.")
+    require(resources.get("subnets"), "Resource subnets are required.")
+    require(
+        len(resources["subnets"]) <= MAX_FARGATE_SUBNETS,
+        f"Fargate supports a maximum of {MAX_FARGATE_SUBNETS} subnets.",
+    )
+    require(resources.get("securityGroupIds"), "Security group ids are required.")
+    require(
+        len(resources["securityGroupIds"]) <= MAX_FARGATE_SECURITY_GROUPS,
+        f"Fargate supports a maximum of {MAX_FARGATE_SECURITY_GROUPS} security groups.",
+    )
+
+
+def _check_capacity(resources: Document) -> None:
+    least, most, desired = (resources.get(name) for name in ("minvCpus", "maxvCpus", "desiredvCpus"))
+    require(least is None or least >= 0, "minvCpus should be greater than or equal to 0.")
+    if least is not None and most is not None:
+        require(most >= least, "maxvCpus should be greater than or equal to minvCpus.")
+    if desired is not None:
+        fits = (least is None or desired >= least) and (most is None or desired <= most)
+        require(fits and desired >= 0, "desiredvCpus should be between minvCpus and maxvCpus.")
+
+
+def _check_strategy(resources: Document, is_eks: bool) -> None:
+    kind, strategy = resources["type"], resources.get("allocationStrategy", "")
+    require(strategy or not is_eks, "allocationStrategy is required for EKS Compute Environments.")
+    if kind == "SPOT":
+        require(strategy not in EC2_ONLY_STRATEGIES, f"{strategy} can only be used with compute resources of type EC2.")
+        require(
+            resources.get("spotIamFleetRole") or strategy not in ("", BEST_FIT) or is_eks,
+            "compute resource spotIamFleetRole is required.",
+        )
+        return
+    require(strategy not in SPOT_ONLY_STRATEGIES, f"{strategy} can only be used with compute resources of type SPOT.")
+    require("bidPercentage" not in resources, "bidPercentage can only be used with compute resources of type SPOT.")
+
+
+def _check_instance_types(resources: Document) -> None:
+    types, strategy = resources["instanceTypes"], resources.get("allocationStrategy", "")
+    if strategy in ORDERED_STRATEGIES and BUNDLES.intersection(types):
+        raise Refused(
+            "Instance type bundles (e.g. optimal, default_x86_64) are not allowed for "
+            f"{strategy} allocation strategy. Specify instance families or types directly."
+        )
+    arms = [_is_arm(name) for name in types]
+    require(all(arms) or not any(arms), "arm-based instance type cannot be used with other instance types")
+
+
+def _is_arm(instance_type: str) -> bool:
+    family = instance_type.partition(".")[0]
+    return instance_type == ARM_BUNDLE or ARM_FAMILY.fullmatch(family) is not None
+
+
+def _check_shared(resources: Document) -> None:
+    """Members that creation and update have in common."""
+    bid = resources.get("bidPercentage")
+    require(bid is None or 0 <= bid <= 100, "Bid percentage must be between 0 to 100.")
+    delay = resources.get("scalingPolicy", {}).get("minScaleDownDelayMinutes")
+    if delay != 0:
+        check_between(delay, *SCALE_DOWN_MINUTES, "scalingPolicy.minScaleDownDelayMinutes")
+    configurations = resources.get("ec2Configuration", [])
+    if configurations:
+        check_between(len(configurations), *EC2_CONFIGURATIONS, "The number of ec2Configuration entries")
+    for configuration in configurations:
+        require(
+            IMAGE_TYPE.fullmatch(configuration["imageType"]),
+            "Invalid imageType in ComputeResources.ec2Configuration",
+        )
+    if resources.get("launchTemplate"):
+        _check_launch_template(resources["launchTemplate"])
+
+
+def _check_launch_template(template: Document) -> None:
+    overrides = template.get("overrides", [])
+    has_id, has_name = bool(template.get("launchTemplateId")), bool(template.get("launchTemplateName"))
+    require(
+        has_id or has_name or overrides,
+        "One of LaunchTemplateId and LaunchTemplateName or LaunchTemplate.overrides should be provided",
+    )
+    require(
+        len(overrides) <= MAX_TEMPLATE_OVERRIDES,
+        f"LaunchTemplate.overrides size cannot be greater than {MAX_TEMPLATE_OVERRIDES}",
+    )
+    for entry in [template, *overrides]:
+        require(
+            not (entry.get("launchTemplateId") and entry.get("launchTemplateName")),
+            "LaunchTemplate should have either LaunchTemplateId or LaunchTemplateName",
+        )
+        require(
+            TEMPLATE_VERSION.fullmatch(entry.get("version", "")),
+            "LaunchTemplateVersion must be either empty or a number or $Default or $Latest",
+        )
+    for entry in overrides:
+        require(entry.get("targetInstanceTypes"), "LaunchTemplate.overrides.targetInstanceTypes[] is required")
+    targets = [name for entry in overrides for name in entry["targetInstanceTypes"]]
+    require(not has_duplicates(targets), "LaunchTemplate.overrides.targetInstanceTypes[] must not repeat a type.")
+    require(
+        not BUNDLES.intersection(targets),
+        "LaunchTemplate.overrides.targetInstanceTypes[] must name families or types, not bundles.",
+    )
+
+
+def _check_eks(configuration: Document, account: Account) -> None:
+    cluster = EKS_CLUSTER.fullmatch(configuration["eksClusterArn"])
+    if cluster is None:
+        raise Refused("eksClusterArn must be an EKS cluster ARN.")
+    require(
+        cluster.group(1) == account.region,
+        "eksClusterArn must be in the same AWS region as the compute environment",
+    )
+    namespace = configuration["kubernetesNamespace"]
+    require(namespace != "default", "kubernetesNamespace cannot be the default Kubernetes namespace")
+    require(not namespace.startswith("kube-"), "kubernetesNamespace cannot be a reserved Kubernetes system namespace")
+    require(
+        len(namespace) <= MAX_NAMESPACE_LENGTH,
+        f"kubernetesNamespace must less than or equal to {MAX_NAMESPACE_LENGTH} characters",
+    )
+    require(NAMESPACE.fullmatch(namespace), "kubernetesNamespace must be a valid Kubernetes namespace.")

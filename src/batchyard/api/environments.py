@@ -1,0 +1,73 @@
+"""CreateComputeEnvironment, UpdateComputeEnvironment, DeleteComputeEnvironment, DescribeComputeEnvironments."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from batchyard.api import render
+from batchyard.api.checks import check_describe_count, check_name, check_tags
+from batchyard.api.context import Call, Context
+from batchyard.api.environment_rules import check_changed_environment, check_new_environment
+from batchyard.api.paging import page_size, read_page
+from batchyard.core import commands
+from batchyard.core.names import resource_name
+
+Document = dict[str, Any]
+
+KIND = "compute-environment"
+
+
+async def create_compute_environment(context: Context, call: Call, request: Document) -> Document:
+    name = request["computeEnvironmentName"]
+    check_name(name, "Compute Environment")
+    tags = request.get("tags", {})
+    check_tags(tags)
+    check_new_environment(request, context.account)
+    kept = {"computeEnvironmentName", "type", "state", "tags"}
+    await context.ask(
+        commands.CreateComputeEnvironment(
+            name=name,
+            uuid=context.new_uuid(),
+            type=request["type"],
+            state=request.get("state", "ENABLED"),
+            engine=context.settings.engine,
+            document={member: value for member, value in request.items() if member not in kept},
+            tags=tags,
+        )
+    )
+    return _named(context, name)
+
+
+async def update_compute_environment(context: Context, call: Call, request: Document) -> Document:
+    name = resource_name(request["computeEnvironment"], KIND)
+    check_changed_environment(request)
+    kept = {"computeEnvironment", "state"}
+    await context.ask(
+        commands.UpdateComputeEnvironment(
+            name=name,
+            state=request.get("state", ""),
+            document={member: value for member, value in request.items() if member not in kept},
+        )
+    )
+    return _named(context, name)
+
+
+async def delete_compute_environment(context: Context, call: Call, request: Document) -> Document:
+    await context.ask(commands.DeleteComputeEnvironment(resource_name(request["computeEnvironment"], KIND)))
+    return {}
+
+
+async def describe_compute_environments(context: Context, call: Call, request: Document) -> Document:
+    """Unknown names are left out."""
+    asked = request.get("computeEnvironments")
+    check_describe_count(asked or [], "computeEnvironments")
+    names = [resource_name(text, KIND) for text in asked] if asked else None
+    query = partial(context.reader.environments, names, page_size(request), request.get("nextToken"))
+    found, token = await read_page(context, query)
+    details = [render.environment_detail(environment, context.account) for environment in found]
+    return {"computeEnvironments": details} | token
+
+
+def _named(context: Context, name: str) -> Document:
+    return {"computeEnvironmentName": name, "computeEnvironmentArn": context.account.environment_arn(name)}

@@ -1,0 +1,189 @@
+"""SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob and their bulk forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from batchyard.api import render
+from batchyard.api.checks import JOB_NAME, SHARE_IDENTIFIER, check_size, check_tags, has_duplicates, quoted, require
+from batchyard.api.container_rules import check_environment, check_requirements
+from batchyard.api.context import Call, Context
+from batchyard.api.definition_rules import check_priority, check_retry, check_timeout
+from batchyard.core import commands
+from batchyard.core.names import resource_name, split_definition
+from batchyard.core.records import Dependency
+from batchyard.core.refusal import Refused
+
+Document = dict[str, Any]
+
+MAX_DESCRIBED_JOBS = 100  # API: DescribeJobsRequest
+MAX_BULK_JOBS = 50  # API: CancelJobsRequest, TerminateJobsRequest
+MAX_REASON_LENGTH = 1024  # API: CancelJobRequest
+MAX_DEPENDENCIES = 20  # user guide: service_limits
+MIN_ARRAY_SIZE = 2  # user guide: array_jobs
+
+# Members of SubmitJob that change what would run, and that nothing here can honour yet: the core refuses them by name.
+UNSUPPORTED = (
+    "nodeOverrides",
+    "eksPropertiesOverride",
+    "ecsPropertiesOverride",
+    "consumableResourcePropertiesOverride",
+)
+
+
+async def submit_job(context: Context, call: Call, request: Document) -> Document:
+    submitted = await context.ask(await submission(context, call, request))
+    assert isinstance(submitted, commands.SubmittedJob), f"the machine answered SubmitJob with {submitted!r}"
+    return {
+        "jobArn": context.account.job_arn(submitted.job_id),
+        "jobName": submitted.name,
+        "jobId": submitted.job_id,
+    }
+
+
+async def submission(context: Context, call: Call, request: Document) -> commands.SubmitJob:
+    """The command of a SubmitJob request."""
+    settings = context.settings
+    require(JOB_NAME.fullmatch(request["jobName"]), "Job name should match valid pattern")
+    check_size(call.size_bytes, settings.max_job_kib, "Job")
+    array_size = request.get("arrayProperties", {}).get("size")  # arrayProperties {} means no array, as clients send it
+    if array_size is not None and not MIN_ARRAY_SIZE <= array_size <= settings.max_array_size:
+        raise Refused(
+            f"arrayProperties.size must be between {MIN_ARRAY_SIZE} and {settings.max_array_size}, got {array_size}."
+        )
+    depends_on = _dependencies(request.get("dependsOn", []))
+    overrides = request.get("containerOverrides", {})
+    _check_overrides(overrides)
+    check_retry(request.get("retryStrategy"))
+    check_timeout(request.get("timeout"), settings.min_timeout_seconds)
+    tags = request.get("tags", {})
+    check_tags(tags)
+    _check_share(request)
+    definition, revision = split_definition(request["jobDefinition"])
+    named = sorted({dependency.job_id for dependency in depends_on if dependency.job_id})
+    return commands.SubmitJob(
+        job_id=context.new_uuid(),
+        name=request["jobName"],
+        queue=resource_name(request["jobQueue"], "job-queue"),
+        definition=definition,
+        revision=revision,
+        principal=call.principal,
+        idempotency_key=_idempotency_key(call),
+        array_size=array_size or 0,
+        depends_on=depends_on,
+        finished=await context.read(context.reader.finished_statuses, named) if named else {},
+        overrides=overrides,
+        parameters=request.get("parameters", {}),
+        retry_strategy=request.get("retryStrategy"),
+        timeout=request.get("timeout"),
+        tags=tags,
+        propagate_tags=request.get("propagateTags"),
+        share_identifier=request.get("shareIdentifier", ""),
+        scheduling_priority=request.get("schedulingPriorityOverride"),
+        unsupported=_unsupported(request),
+    )
+
+
+def _idempotency_key(call: Call) -> str:
+    """An SDK repeats its invocation id when it retries: the same key makes the same job. No id, no key."""
+    return f"submitjob:{call.principal}:{call.invocation_id}" if call.invocation_id else ""
+
+
+def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:
+    require(len(entries) <= MAX_DEPENDENCIES, f"Job cannot have more than {MAX_DEPENDENCIES} dependencies")
+    dependencies = []
+    for entry in entries:
+        job_id, kind = resource_name(entry.get("jobId", ""), "job"), entry.get("type", "")
+        require(
+            job_id or kind == "SEQUENTIAL",
+            "dependsOn entries need a jobId; only one of type SEQUENTIAL, on an array job, may go without.",
+        )
+        dependencies.append(Dependency(job_id, kind))
+    return tuple(dependencies)
+
+
+def _check_overrides(overrides: Document) -> None:
+    require(all(overrides.get("command", [])), "Command field cannot have empty strings")
+    check_environment(overrides.get("environment", []))
+    check_requirements(overrides.get("resourceRequirements", []))
+    for member in ("vcpus", "memory"):
+        value = overrides.get(member)
+        require(value is None or value >= 1, f"containerOverrides.{member} must be at least 1, got {value}.")
+
+
+def _check_share(request: Document) -> None:
+    share = request.get("shareIdentifier")
+    require(share is None or SHARE_IDENTIFIER.fullmatch(share), "ShareIdentifier name should match a valid pattern.")
+    check_priority(request.get("schedulingPriorityOverride"))
+
+
+def _unsupported(request: Document) -> tuple[str, ...]:
+    found = [member for member in UNSUPPORTED if request.get(member)]
+    if any(entry.get("type") == "N_TO_N" for entry in request.get("dependsOn", [])):
+        found.append("dependsOn of type N_TO_N")
+    if request.get("containerOverrides", {}).get("instanceType"):
+        found.append("containerOverrides.instanceType")
+    return tuple(found)
+
+
+async def describe_jobs(context: Context, call: Call, request: Document) -> Document:
+    """Ids, ARNs and children's ids; unknown ones are left out."""
+    asked = request["jobs"]
+    # Both blanks are AWS's.
+    require(len(asked) <= MAX_DESCRIBED_JOBS, f"Maximum number of jobs supported is  {MAX_DESCRIBED_JOBS}")
+    views = await context.read(context.reader.jobs, asked)
+    return {"jobs": [render.job_detail(view, context.account) for view in views]}
+
+
+async def cancel_job(context: Context, call: Call, request: Document) -> Document:
+    await context.ask(_stop(commands.CancelJob, request))
+    return {}
+
+
+async def terminate_job(context: Context, call: Call, request: Document) -> Document:
+    await context.ask(_stop(commands.TerminateJob, request))
+    return {}
+
+
+async def cancel_jobs(context: Context, call: Call, request: Document) -> Document:
+    return await _stop_each(context, commands.CancelJob, request)
+
+
+async def terminate_jobs(context: Context, call: Call, request: Document) -> Document:
+    return await _stop_each(context, commands.TerminateJob, request)
+
+
+Stop = Callable[[str, str], commands.Command]
+
+
+def _stop(command: Stop, request: Document) -> commands.Command:
+    require(request["jobId"], "'jobId' is a required field (cannot be an empty string)")
+    _check_reason(request["reason"])
+    return command(resource_name(request["jobId"], "job"), request["reason"])
+
+
+async def _stop_each(context: Context, command: Stop, request: Document) -> Document:
+    """One by one: what one job is refused does not hold up the others. Unknown ids count as done, as on AWS."""
+    asked = request["jobs"]
+    require(asked, "'jobs' is a required field (cannot be an empty list)")
+    require(len(asked) <= MAX_BULK_JOBS, f"jobs must hold at most {MAX_BULK_JOBS} job ids, got {len(asked)}.")
+    require(not has_duplicates(asked), "jobs must not name a job twice.")
+    _check_reason(request["reason"])
+    successful, errors = [], []
+    for job in asked:
+        try:
+            await context.ask(_stop(command, {"jobId": job, "reason": request["reason"]}))
+        except Refused as refusal:
+            errors.append({"job": job, "code": refusal.code, "message": refusal.message})
+        else:
+            successful.append(job)
+    return {"successful": successful, "errors": errors}
+
+
+def _check_reason(reason: str) -> None:
+    require(reason, "'reason' is a required field (cannot be an empty string)")
+    require(
+        len(reason) <= MAX_REASON_LENGTH,
+        f"reason must have at most {MAX_REASON_LENGTH} characters, got {len(reason)}: {quoted(reason)}",
+    )

@@ -1,0 +1,62 @@
+"""Every operation that is built: (service, operation) -> its function. The dispatcher answers for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import lru_cache, partial
+from typing import Any
+
+from batchyard.api import definitions, environments, job_lists, jobs, queues, tags, yard
+from batchyard.api.checks import Check, enum_check
+from batchyard.api.context import Call, Context
+from batchyard.wire.model import load_service_model
+
+Document = dict[str, Any]
+Handler = Callable[[Context, Call, Document], Awaitable[Document]]
+BoundHandler = Callable[[Call, Document], Awaitable[Document]]
+
+OPERATIONS: dict[tuple[str, str], Handler] = {
+    ("batch", "CreateComputeEnvironment"): environments.create_compute_environment,
+    ("batch", "UpdateComputeEnvironment"): environments.update_compute_environment,
+    ("batch", "DeleteComputeEnvironment"): environments.delete_compute_environment,
+    ("batch", "DescribeComputeEnvironments"): environments.describe_compute_environments,
+    ("batch", "CreateJobQueue"): queues.create_job_queue,
+    ("batch", "UpdateJobQueue"): queues.update_job_queue,
+    ("batch", "DeleteJobQueue"): queues.delete_job_queue,
+    ("batch", "DescribeJobQueues"): queues.describe_job_queues,
+    ("batch", "RegisterJobDefinition"): definitions.register_job_definition,
+    ("batch", "DeregisterJobDefinition"): definitions.deregister_job_definition,
+    ("batch", "DescribeJobDefinitions"): definitions.describe_job_definitions,
+    ("batch", "SubmitJob"): jobs.submit_job,
+    ("batch", "DescribeJobs"): jobs.describe_jobs,
+    ("batch", "ListJobs"): job_lists.list_jobs,
+    ("batch", "CancelJob"): jobs.cancel_job,
+    ("batch", "TerminateJob"): jobs.terminate_job,
+    ("batch", "CancelJobs"): jobs.cancel_jobs,
+    ("batch", "TerminateJobs"): jobs.terminate_jobs,
+    ("batch", "TagResource"): tags.tag_resource,
+    ("batch", "UntagResource"): tags.untag_resource,
+    ("batch", "ListTagsForResource"): tags.list_tags_for_resource,
+    ("yard", "RunJob"): yard.run_job,
+}
+
+
+def bind(context: Context) -> dict[tuple[str, str], BoundHandler]:
+    """The operations of one service, ready to be called."""
+    return {key: partial(perform, context, *key) for key in OPERATIONS}
+
+
+async def perform(context: Context, service: str, operation: str, call: Call, request: Document) -> Document:
+    """One request. Values outside the model's enums are refused before the operation sees them."""
+    check = _enum_checks(service).get(operation)
+    if check is not None:
+        check(request, "")
+    return await OPERATIONS[service, operation](context, call, request)
+
+
+@lru_cache
+def _enum_checks(service: str) -> dict[str, Check]:
+    """By operation; made once, when the first request comes."""
+    operations = load_service_model(service).operations
+    checks = {name: enum_check(operations[name].input) for key, name in OPERATIONS if key == service}
+    return {name: check for name, check in checks.items() if check is not None}

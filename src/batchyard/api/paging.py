@@ -1,0 +1,33 @@
+"""maxResults and nextToken (AWS Batch behaviour 1.6). Tokens are the store's, and name the last row shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from batchyard.api.checks import require
+from batchyard.api.context import Context
+from batchyard.core.refusal import Refused
+
+MAX_PAGE = 100  # Describe* and filtered lists (API: each request shape)
+
+Row = TypeVar("Row")
+Page = tuple[Sequence[Row], str | None]
+
+
+def page_size(request: dict[str, Any], maximum: int = MAX_PAGE) -> int:
+    """Entries on one page. More than the maximum means the maximum: a page may always be shorter than asked."""
+    asked = request.get("maxResults")
+    if asked is None:
+        return maximum
+    require(asked >= 1, f"maxResults must be between 1 and {maximum}, got {asked}.")
+    return min(int(asked), maximum)
+
+
+async def read_page(context: Context, query: Callable[[], Page[Row]]) -> tuple[Sequence[Row], dict[str, str]]:
+    """The rows of a page, and the answer's nextToken member: nothing on the last page. A wrong token is refused."""
+    try:
+        rows, token = await context.read(query)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    return rows, {"nextToken": token} if token else {}

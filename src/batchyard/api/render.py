@@ -1,0 +1,255 @@
+"""Stored records as Describe and List shapes: the only place that knows them (AWS Batch behaviour 3.1, 4.1, 6, 7).
+
+List members are present and empty where there is nothing, scalars are absent: as AWS answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+from batchyard.core import arrays, names
+from batchyard.core.names import Account
+from batchyard.core.records import (
+    Attempt,
+    Definition,
+    Dependency,
+    Environment,
+    Job,
+    JobSpec,
+    Queue,
+    RetryStrategy,
+    Status,
+)
+from batchyard.store.queries import JobView
+
+Document = dict[str, Any]
+
+# What describes of a container hold even when nobody gave it (AWS Batch behaviour 6.4).
+CONTAINER_LISTS = ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")
+SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
+INSTANCE_TYPES = ("EC2", "SPOT")  # computeResources.type of environments that have instances
+LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
+CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
+
+
+def cluster_name(account: Account, environment: str) -> str:
+    """The ECS cluster that an environment's name stands for.
+
+    AWS ends it in a uuid of its own; here it derives from account, region and name, so that an attempt, which knows its
+    environment's name only, and the environment itself agree without a look-up."""
+    text = f"{account.account_id}/{account.region}/{environment}"
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return names.cluster_name(environment, str(uuid.UUID(bytes=digest, version=5)))
+
+
+# -- environments and queues -------------------------------------------------------------------------------------------
+
+
+def environment_detail(environment: Environment, account: Account) -> Document:
+    """ComputeEnvironmentDetail."""
+    is_eks = "eksConfiguration" in environment.document
+    detail: Document = {
+        "computeEnvironmentName": environment.name,
+        "computeEnvironmentArn": account.environment_arn(environment.name),
+        "tags": environment.tags,
+        "type": environment.type,
+        "state": environment.state.value,
+        "status": environment.status.value,
+        "statusReason": environment.status_reason,
+        "containerOrchestrationType": "EKS" if is_eks else "ECS",
+        "uuid": environment.uuid,
+    }
+    if not is_eks:
+        detail["ecsClusterArn"] = account.cluster_arn(cluster_name(account, environment.name))
+    if environment.type == "MANAGED":
+        linked = f"arn:{account.partition}:iam::{account.account_id}:{SERVICE_LINKED_ROLE}"
+        detail["serviceRole"] = linked
+    detail |= {member: value for member, value in environment.document.items() if value != ""}
+    resources = detail.get("computeResources")
+    if resources and resources.get("type") in INSTANCE_TYPES:
+        detail["computeResources"] = {"desiredvCpus": resources.get("minvCpus", 0)} | resources
+    return detail
+
+
+def queue_detail(queue: Queue, account: Account) -> Document:
+    """JobQueueDetail; environments as ARNs, which Terraform compares."""
+    return {
+        "jobQueueName": queue.name,
+        "jobQueueArn": account.queue_arn(queue.name),
+        "state": queue.state.value,
+        "status": queue.status.value,
+        "statusReason": queue.status_reason,
+        "priority": queue.priority,
+        "computeEnvironmentOrder": [
+            {"order": entry.order, "computeEnvironment": account.environment_arn(entry.environment)}
+            for entry in queue.environments
+        ],
+        "jobStateTimeLimitActions": [],
+        "tags": queue.tags,
+    } | queue.document
+
+
+# -- definitions -------------------------------------------------------------------------------------------------------
+
+
+def definition_detail(definition: Definition, account: Account) -> Document:
+    """JobDefinition: the request as sent, with the defaults that AWS echoes."""
+    document = definition.document
+    detail = {
+        "jobDefinitionName": definition.name,
+        "jobDefinitionArn": account.definition_arn(definition.name, definition.revision),
+        "revision": definition.revision,
+        "status": definition.status,
+        "parameters": {},
+        "tags": definition.tags,
+        "containerOrchestrationType": "EKS" if "eksProperties" in document else "ECS",
+    } | document
+    if "containerProperties" in document:
+        detail["containerProperties"] = _with_lists(document["containerProperties"])
+    if "retryStrategy" in document:
+        detail["retryStrategy"] = {"evaluateOnExit": []} | document["retryStrategy"]
+    return detail
+
+
+def _with_lists(container: Document) -> Document:
+    return {member: [] for member in CONTAINER_LISTS} | container
+
+
+# -- jobs --------------------------------------------------------------------------------------------------------------
+
+
+def job_detail(view: JobView, account: Account) -> Document:
+    """JobDetail. An array's parent has neither attempts nor a timeout, a child no tags."""
+    spec, job = view.spec, view.job
+    detail = _job_head(view, account) | {
+        "jobQueue": account.queue_arn(spec.queue),
+        "attempts": [_attempt_detail(view, attempt, account) for attempt in job.past],
+        "retryStrategy": _retry_strategy(spec.retry),
+        "dependsOn": [_dependency(dependency) for dependency in spec.depends_on],
+        "parameters": spec.parameters,
+        "container": _container_detail(view, account),
+        "tags": {} if view.index is not None else view.tags,
+        "propagateTags": spec.propagate_tags,
+        "platformCapabilities": list(spec.platform_capabilities),
+        "eksAttempts": [],
+        "isCancelled": job.is_cancelled,
+        "isTerminated": job.is_terminated,
+    }
+    if spec.timeout_seconds and job.array is None:
+        detail["timeout"] = {"attemptDurationSeconds": spec.timeout_seconds}
+    return detail
+
+
+def job_summary(view: JobView, account: Account) -> Document:
+    """JobSummary."""
+    job = view.job
+    summary = _job_head(view, account)
+    latest = _latest_attempt(job)
+    if latest is not None and (outcome := _outcome(latest)):
+        summary["container"] = outcome
+    if job.is_cancelled:
+        summary["isCancelled"] = True
+    if job.is_terminated:
+        summary["isTerminated"] = True
+    return summary
+
+
+def _job_head(view: JobView, account: Account) -> Document:
+    """What detail and summary have in common."""
+    spec, job = view.spec, view.job
+    name, _, revision = spec.definition.rpartition(":")
+    head: Document = {
+        "jobArn": account.job_arn(view.job_id),
+        "jobId": view.job_id,
+        "jobName": spec.name,
+        "jobDefinition": account.definition_arn(name, int(revision)),
+        "status": job.status.value,
+        "createdAt": job.created_at_ms,
+    }
+    if job.status_reason:
+        head["statusReason"] = job.status_reason
+    if job.started_at_ms:
+        head["startedAt"] = job.started_at_ms
+    if job.stopped_at_ms:
+        head["stoppedAt"] = job.stopped_at_ms
+    if view.index is not None:
+        head["arrayProperties"] = {"index": view.index}
+    elif job.array is not None:
+        counts = arrays.status_summary(spec, job)
+        head["arrayProperties"] = {
+            "size": job.array.size,
+            "statusSummary": {status.value: counts[status] for status in Status},
+            "statusSummaryLastUpdatedAt": job.array.updated_at_ms or job.created_at_ms,
+        }
+    return head
+
+
+def _latest_attempt(job: Job) -> Attempt | None:
+    """The attempt whose facts the job shows: the placed one; of a final job the last. A job that waits shows none."""
+    if job.attempt is not None:
+        return job.attempt
+    return job.past[-1] if job.past and job.status.is_final else None
+
+
+def _container_detail(view: JobView, account: Account) -> Document:
+    container = _with_lists(view.spec.container) | {"networkInterfaces": []}
+    latest = _latest_attempt(view.job)
+    return container if latest is None else container | _run_facts(view, latest, account)
+
+
+def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Document:
+    detail: Document = {"container": _run_facts(view, attempt, account) | {"networkInterfaces": []}}
+    if attempt.started_at_ms:
+        detail["startedAt"] = attempt.started_at_ms
+    if attempt.stopped_at_ms:
+        detail["stoppedAt"] = attempt.stopped_at_ms
+    if attempt.status_reason:
+        detail["statusReason"] = attempt.status_reason
+    return detail
+
+
+def _run_facts(view: JobView, attempt: Attempt, account: Account) -> Document:
+    """Where an attempt runs (from STARTING), its log stream (from RUNNING), how it ended."""
+    cluster = cluster_name(account, attempt.environment)
+    task_id = names.task_id(view.job.key, attempt.number, view.job_id)
+    facts: Document = {
+        "containerInstanceArn": account.container_instance_arn(cluster, attempt.instance_id),
+        "taskArn": account.task_arn(cluster, task_id),
+    } | _outcome(attempt)
+    if attempt.started_at_ms:
+        facts["logStreamName"] = names.log_stream(log_prefix(view.spec), task_id)
+    return facts
+
+
+def _outcome(attempt: Attempt) -> Document:
+    outcome: Document = {}
+    if attempt.exit_code is not None:
+        outcome["exitCode"] = attempt.exit_code
+    if attempt.reason:
+        outcome["reason"] = attempt.reason[:CONTAINER_REASON_CHARACTERS]
+    return outcome
+
+
+def log_prefix(spec: JobSpec) -> str:
+    """The first element of the names of a job's log streams."""
+    return spec.log_prefix or spec.definition.rpartition(":")[0][:LOG_PREFIX_CHARACTERS]
+
+
+def _retry_strategy(strategy: RetryStrategy) -> Document:
+    members = {"onStatusReason": "on_status_reason", "onReason": "on_reason", "onExitCode": "on_exit_code"}
+    rules = []
+    for rule in strategy.rules:
+        conditions = {member: getattr(rule, field) for member, field in members.items() if getattr(rule, field)}
+        rules.append(conditions | {"action": rule.action})
+    return {"attempts": strategy.attempts, "evaluateOnExit": rules}
+
+
+def _dependency(dependency: Dependency) -> Document:
+    document = {}
+    if dependency.job_id:
+        document["jobId"] = dependency.job_id
+    if dependency.type:
+        document["type"] = dependency.type
+    return document
