@@ -22,9 +22,7 @@ UNTRACKED_FOLDERS = {".git", ".venv", "build", "dist", "__pycache__", ".mypy_cac
 
 # Files of the core besides lifecycle.py that may pass status=, since what they change is no job.
 STATUS_OF_OTHER_THINGS = {
-    "environments.py": "an environment's status is its health: VALID, INVALID, DELETED",
-    "queues.py": "a queue's status is its health",
-    "definitions.py": "a definition is ACTIVE or INACTIVE",
+    "registry.py": "environments and queues (status is their health) and definitions (ACTIVE or INACTIVE)",
 }
 # And those that may make a job record with any status.
 STATUS_SAID_BY_ANOTHER_RECORD = {
@@ -273,7 +271,7 @@ BREAKING = [
     (moves_a_job, CORE, "job.status = Status.FAILED"),
     (moves_a_job, CORE, "job = Job(key=1, status=Status.RUNNING)"),
     (moves_a_job, CORE, "job = records.Job(1, status, now_ms)"),
-    (moves_a_job, "src/batchyard/core/queues.py", "job = Job(key=1, status=Status.RUNNING)"),
+    (moves_a_job, "src/batchyard/core/registry.py", "job = Job(key=1, status=Status.RUNNING)"),
     (unfinished, "docs/x.md", "a\nTO" + "DO: b"),
     (tied_to_a_machine, "README.md", "see /ro" + "ot/batchyard"),
     (tied_to_a_machine, "README.md", "cd /ho" + "me/someone/x"),
@@ -296,7 +294,7 @@ KEEPING = [
         "job = Job(key=1, status=Status.SUBMITTED, created_at_ms=2)\nif job.status == 1: replace(job, key=2)",
     ),
     (moves_a_job, "src/batchyard/core/lifecycle.py", "job = replace(job, status=target)"),
-    (moves_a_job, "src/batchyard/core/queues.py", "queue = replace(queue, status=Health.VALID)"),
+    (moves_a_job, "src/batchyard/core/registry.py", "queue = replace(queue, status=Health.VALID)"),
     (moves_a_job, "src/batchyard/api/jobs.py", "f.status = 1"),
     (tied_to_a_machine, "docs/x.md", "$HOME/work ~/home/x https://example.com/home/x /home"),
     (secret, "docs/x.md", "AKIAIOSFODNN7" + "EXAMPLE"),

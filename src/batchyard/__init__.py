@@ -1,5 +1,6 @@
 """Batchyard: AWS Batch on your own machines."""
 
-from batchyard.version import VERSION as __version__
+from batchyard.version import VERSION
 
+__version__ = VERSION
 __all__ = ["__version__"]

@@ -9,7 +9,7 @@
 - A command carrying an epoch below the highest one seen is refused.
 
 **Log layout.** Every container has one append-only log file, `log_path(logs_directory, attempt_id)`; there is no file
-while nothing was written. A line of it is `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8 with invalid bytes
+while nothing was written. A line of it is `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8, invalid bytes
 replaced; a line of output longer than LOG_LINE_BYTES is cut into several; a last line without LF is written with one
 when the attempt ends. `CUT_MARK` stands alone in the text of a line where output was dropped.
 """
