@@ -1,0 +1,126 @@
+"""The machine under random histories: submissions, arrays, dependencies, retries, stops, exits, losses and crashes.
+Every invariant holds after each step; in the end every job ends; no attempt is launched twice."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from batchyard.core import commands as c
+from batchyard.core.arrays import status_summary
+from batchyard.core.records import Dependency, EnvironmentOrder, Status
+from tests.core.driver import Driver
+
+MAX_JOBS = 12
+
+
+class Histories(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.yard = Driver(vcpus=3, gpus=1)
+        self.yard.do(c.CreateJobQueue("urgent", "ENABLED", 10, (EnvironmentOrder(1, "local"),)))
+        self.yard.define(
+            "gpu",
+            container={
+                "resourceRequirements": [
+                    {"type": "VCPU", "value": "2"},
+                    {"type": "MEMORY", "value": "64"},
+                    {"type": "GPU", "value": "1"},
+                ]
+            },
+        )
+        self.yard.define()
+        self.jobs: list[tuple[str, int]] = []  # (id, array size)
+
+    def any_id(self, pick: int) -> str:
+        job_id, size = self.jobs[pick % len(self.jobs)]
+        return f"{job_id}:{pick % size}" if size and pick % 3 == 0 else job_id
+
+    @precondition(lambda self: len(self.jobs) < MAX_JOBS)
+    @rule(
+        size=st.sampled_from([0, 0, 2, 5]),
+        sequential=st.booleans(),
+        attempts=st.integers(1, 3),
+        gpu=st.booleans(),
+        urgent=st.booleans(),
+        timeout=st.booleans(),
+        picks=st.lists(st.integers(0, 1000), max_size=3),
+    )
+    def submit(
+        self, size: int, sequential: bool, attempts: int, gpu: bool, urgent: bool, timeout: bool, picks: list[int]
+    ) -> None:
+        depends_on = [Dependency(self.any_id(p)) for p in picks] if self.jobs else []
+        if size and sequential:
+            depends_on.append(Dependency(type="SEQUENTIAL"))
+        job = self.yard.submit(
+            "gpu" if gpu else "work",
+            queue="urgent" if urgent else "default",
+            array_size=size,
+            depends_on=depends_on,
+            retry_strategy={"attempts": attempts},
+            timeout={"attemptDurationSeconds": 60} if timeout else None,
+        )
+        self.jobs.append((job, size))
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=st.integers(0, 1000), terminate=st.booleans())
+    def withdraw(self, pick: int, terminate: bool) -> None:
+        self.yard.do((c.TerminateJob if terminate else c.CancelJob)(self.any_id(pick), "withdrawn"))
+
+    @precondition(lambda self: self.yard.launched)
+    @rule(pick=st.integers(0, 1000), fate=st.sampled_from(["start", "ok", "ok", "fail", "lost", "unable"]))
+    def engine(self, pick: int, fate: str) -> None:
+        placed = self.yard.placed()
+        job = placed[pick % len(placed)]
+        if fate == "start":
+            if self.yard.attempt_of(job) not in self.yard.running:
+                self.yard.started(job)
+        elif fate == "lost":
+            self.yard.lost(job)
+        elif fate == "unable" and self.yard.attempt_of(job) not in self.yard.running:
+            self.yard.not_started(job)
+        else:
+            self.yard.exited(job, 0 if fate == "ok" else 1)
+
+    @rule(seconds=st.sampled_from([1, 61, 3600]))
+    def time_passes(self, seconds: int) -> None:
+        self.yard.tick(seconds * 1000)
+
+    @rule()
+    def crash(self) -> None:
+        self.yard.crash()
+
+    @rule(state=st.sampled_from(["ENABLED", "DISABLED"]))
+    def switch(self, state: str) -> None:
+        self.yard.do(c.UpdateComputeEnvironment("local", state=state))
+
+    @invariant()
+    def parents_add_up(self) -> None:
+        for job_id, size in self.jobs:
+            if not size:
+                continue
+            spec = next(s for s in self.yard.kept.specs.values() if s.job_id == job_id)
+            counted = dict.fromkeys(Status, 0)
+            for index in range(size):
+                counted[self.yard.status(f"{job_id}:{index}")] += 1
+            assert counted == status_summary(spec, self.yard.job(job_id))
+
+    def teardown(self) -> None:
+        """Liveness: with capacity and without faults every job ends."""
+        self.yard.do(c.UpdateComputeEnvironment("local", state="ENABLED"))
+        for _ in range(10_000):
+            placed = self.yard.placed()
+            if not placed:
+                break
+            self.yard.exited(placed[0])
+        unfinished = [j for j, _ in self.jobs if not self.yard.status(j).is_final]
+        assert not unfinished, f"these never end: {unfinished}"
+        assert not self.yard.machine.world.unmet
+        assert not self.yard.machine.world.parents
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(
+    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
