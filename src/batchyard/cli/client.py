@@ -7,6 +7,7 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ YARD_OPERATIONS = frozenset({"GetService", "RunJob", "Shutdown"})
 TIMEOUT_SECONDS = 60.0  # no answer takes that long: beyond it, saying so is better than waiting
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
+RETRY_PAUSE_SECONDS = 0.5
 SHOWN_CHARACTERS = 200  # of an answer that is not ours
 
 
@@ -44,6 +46,8 @@ class Client:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.url = endpoint.url
+        self.patience_seconds = 0.0
+        self.on_wait: Callable[[str], object] = lambda text: None  # told what is waited for
         self._region = endpoint.region
         self._credentials = list(endpoint.credentials)
         parts = urlsplit(endpoint.url)
@@ -58,13 +62,22 @@ class Client:
         self._base_path = parts.path
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """The operation's response. Raises ServiceError with the service's refusal, UnreachableError without an answer."""
+        """The operation's response. Raises ServiceError with the service's refusal, UnreachableError where none came:
+        at once, or after `patience_seconds` of trying again."""
         service, path, headers = self._route(operation)
         # Constant over the tries of one call, so that a job is not submitted twice (AWS SDKs send the same header).
         headers["amz-sdk-invocation-id"] = str(uuid.uuid4())
         body = json.dumps(request).encode()
+        deadline = time.monotonic() + self.patience_seconds
         while True:
-            status, code, content = self._exchange(service, path, headers, body)
+            try:
+                status, code, content = self._exchange(service, path, headers, body)
+            except UnreachableError as error:
+                if time.monotonic() >= deadline:
+                    raise
+                self.on_wait(f"{error} Trying again.")
+                time.sleep(RETRY_PAUSE_SECONDS)
+                continue
             if code in UNKNOWN_KEY_CODES and len(self._credentials) > 1:
                 del self._credentials[0]
                 continue

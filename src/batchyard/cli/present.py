@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -123,6 +124,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_colu
     return "\n".join(lines)
 
 
+def print_json(document: object, *, line: bool = False) -> None:
+    """`line`: one line, written at once, for those who follow."""
+    print(json.dumps(document, indent=None if line else 2, ensure_ascii=False), flush=line)
+
+
 class StatusLine:
     """One line on standard error about what is being waited for. On a terminal it is rewritten in place and goes away
     before other output; elsewhere each new text is a line."""
@@ -145,6 +151,11 @@ class StatusLine:
             self._shown = text
         else:
             print(text, file=sys.stderr, flush=True)
+
+    def progress(self, text: str) -> None:
+        """Like `show`, of numbers that change all the time: on terminals only."""
+        if self._terminal:
+            self.show(text)
 
     def clear(self) -> None:
         if self._shown:

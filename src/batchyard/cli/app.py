@@ -1,0 +1,222 @@
+"""The commands for people: run, jobs, logs, describe, cancel, terminate.
+
+Everything that only a command's work needs is imported inside it: `batchyard --help` and shell scripts start fast.
+Exit codes: the job's own for `run`, else 0; 1 when something cannot be done, 2 for wrong usage, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+
+import typer
+
+if TYPE_CHECKING:
+    from batchyard.cli.client import Client
+
+Parameters = ParamSpec("Parameters")
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+DEFAULT_ROWS = 100  # newest jobs shown: more do not fit a terminal
+
+app = typer.Typer(
+    help="AWS Batch on your own machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="The service. Default: BATCHYARD_URL, AWS_ENDPOINT_URL_BATCH, AWS_ENDPOINT_URL, else this machine's.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with AWS's member names.")]
+JobRef = Annotated[str, typer.Argument(metavar="JOB", help="A job id, or its first 8 characters or more.")]
+
+
+def reports_errors(command: Callable[Parameters, int | None]) -> Callable[Parameters, None]:
+    """What goes wrong is one sentence and exit code 1; what the command returns is the exit code."""
+
+    @functools.wraps(command)
+    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        from batchyard.cli.client import ClientError
+        from batchyard.cli.present import prepare_streams
+
+        prepare_streams()
+        try:
+            code = command(*args, **kwargs)
+            sys.stdout.flush()
+        except ClientError as error:
+            sys.stdout.flush()
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Who read our output has left (`| head`). Python flushes once more at its end: let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        raise typer.Exit(code or 0)
+
+    return guarded
+
+
+def connect(url: str | None) -> Client:
+    from batchyard.cli.client import Client
+    from batchyard.cli.endpoint import find_endpoint
+
+    return Client(find_endpoint(url, os.environ))
+
+
+@app.command(
+    "run",
+    short_help="Run a command as a job, follow its output, and exit with its exit code.",
+    context_settings={"allow_interspersed_args": False},
+)
+@reports_errors
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- CMD...", help="The command and its arguments.")],
+    vcpus: Annotated[int | None, typer.Option("--vcpus", min=1, help="vCPUs; 1 unless told.")] = None,
+    memory: Annotated[int | None, typer.Option("--memory", min=4, metavar="MIB", help="MiB; 512 unless told.")] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs.")] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", metavar="NAME=VALUE", help="A variable for the job; NAME alone takes its value here."),
+    ] = None,
+    array: Annotated[int | None, typer.Option("--array", min=2, metavar="N", help="Run N children.")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", help="The job queue; `default` unless told.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The job's name.")] = None,
+    attempts: Annotated[int | None, typer.Option("--attempts", min=1, max=10, help="Tries at most.")] = None,
+    timeout: Annotated[
+        int | None, typer.Option("--timeout", min=1, metavar="SECONDS", help="Stop an attempt after this long.")
+    ] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> int:
+    """Run a command as a job in this directory, follow its output, and exit with its exit code.
+
+    Ctrl-C asks whether to terminate the job; a second Ctrl-C leaves it running."""
+    from batchyard.cli.running import run_job
+
+    request: dict[str, Any] = {
+        "command": command,
+        "workingDirectory": os.getcwd(),
+        "jobName": name,
+        "jobQueue": queue,
+        "vcpus": vcpus,
+        "memory": memory,
+        "gpus": gpus,
+        "environment": _environment(env or []) or None,
+        "arraySize": array,
+        "attempts": attempts,
+        "timeoutSeconds": timeout,
+    }
+    request = {member: value for member, value in request.items() if value is not None}
+    return run_job(connect(url), request, as_json=as_json)
+
+
+@app.command("jobs", short_help="List jobs.")
+@reports_errors
+def jobs(
+    queue: Annotated[str | None, typer.Option("--queue", help="Only of this queue.")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="Only in this state, RUNNABLE for one.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Finished ones too.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show again and again, until Ctrl-C.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="The newest N; 0 for all.")] = DEFAULT_ROWS,
+    url: Url = None,
+    as_json: Json = False,
+) -> int:
+    """List jobs, newest first: the unfinished ones, or all with --all. An array is one line."""
+    from batchyard.cli.listing import FINISHED, UNFINISHED
+    from batchyard.cli.tables import Selection, show_jobs, watch_jobs
+
+    wanted = status.upper() if status else None
+    if wanted and wanted not in (*UNFINISHED, *FINISHED):
+        raise typer.BadParameter(f"must be one of {', '.join((*UNFINISHED, *FINISHED))}.", param_hint="--status")
+    statuses = (wanted,) if wanted else () if every else UNFINISHED
+    selection = Selection(queue, statuses, limit)
+    if watch:
+        return watch_jobs(connect(url), selection, as_json=as_json)
+    return show_jobs(connect(url), selection, as_json=as_json)
+
+
+@app.command("logs", short_help="Print the output of a job.")
+@reports_errors
+def logs(
+    job: JobRef,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="Of this attempt; else the last one.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> int:
+    """Print the output of a job; of an array, that of its children."""
+    from batchyard.cli.listing import resolve
+    from batchyard.cli.running import print_logs
+
+    client = connect(url)
+    return print_logs(client, resolve(client, job), follows=follow, attempt=attempt, as_json=as_json)
+
+
+@app.command("describe", short_help="Show everything about a job.")
+@reports_errors
+def describe(job: JobRef, url: Url = None, as_json: Json = False) -> None:
+    """Show everything about a job: its state and why, times, attempts, command, resources, log."""
+    from batchyard.cli.listing import describe_one, resolve
+    from batchyard.cli.present import print_json
+    from batchyard.cli.sheet import sheet
+
+    client = connect(url)
+    detail = describe_one(client, resolve(client, job))
+    if as_json:
+        print_json(detail)
+    else:
+        print(sheet(detail))
+
+
+@app.command("cancel", short_help="Cancel a job that waits.")
+@reports_errors
+def cancel(
+    job: JobRef,
+    reason: Annotated[str, typer.Option("--reason", help="Shown as the job's statusReason.")] = "Cancelled by the user",
+    url: Url = None,
+    as_json: Json = False,
+) -> int:
+    """Cancel a job that waits (SUBMITTED, PENDING or RUNNABLE)."""
+    from batchyard.cli.running import stop_job
+
+    return stop_job(connect(url), "CancelJob", job, reason, as_json=as_json)
+
+
+@app.command("terminate", short_help="Stop a job, running or not.")
+@reports_errors
+def terminate(
+    job: JobRef,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Shown as the job's statusReason.")
+    ] = "Terminated by the user",
+    url: Url = None,
+    as_json: Json = False,
+) -> int:
+    """Stop a job: SIGTERM, and SIGKILL for what is left 30 seconds later; cancel it where it waits."""
+    from batchyard.cli.running import stop_job
+
+    return stop_job(connect(url), "TerminateJob", job, reason, as_json=as_json)
+
+
+def _environment(pairs: list[str]) -> list[dict[str, str]]:
+    variables: dict[str, str] = {}
+    for pair in pairs:
+        name, given, value = pair.partition("=")
+        if not name or (not given and name not in os.environ):
+            wrong = f"{name} has no value here" if name else "a variable needs a name"
+            raise typer.BadParameter(f"{pair!r}: {wrong}; write NAME=VALUE.", param_hint="--env")
+        variables[name] = value if given else os.environ[name]
+    return [{"name": name, "value": value} for name, value in variables.items()]

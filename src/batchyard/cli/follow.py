@@ -1,0 +1,218 @@
+"""Reads the logs of jobs as they grow: over the attempts of one job, over the children of an array."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from batchyard.cli.client import Client, ServiceError
+from batchyard.cli.listing import DESCRIBE_IDS, FINISHED, Document, describe, describe_one, list_children
+from batchyard.cli.present import StatusLine, progress, reason_of
+
+DEFAULT_GROUP = "/aws/batch/job"
+FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
+LIVE_CHILDREN = 64  # children read while they run; the output of others comes when they end
+FIRST_PAUSE_SECONDS = 0.05  # short jobs are over within a few of these
+LONGEST_PAUSE_SECONDS = 1.0
+NOTICE_AFTER_SECONDS = 0.5  # a job that starts at once needs no word about waiting
+NO_EXIT_CODE = 1  # what a failed job without an exit code counts as
+
+
+class Event(NamedTuple):
+    """One line of output: of which job, of which log stream; `document` as AWS gives it."""
+
+    job_id: str
+    stream: str
+    document: Document
+
+
+Write = Callable[[Event], None]
+
+
+def is_final(job: Document) -> bool:
+    return job["status"] in FINISHED
+
+
+def is_array(job: Document) -> bool:
+    return "size" in (job.get("arrayProperties") or {})
+
+
+def log_group(detail: Document) -> str:
+    configuration = (detail.get("container") or {}).get("logConfiguration") or {}
+    return str((configuration.get("options") or {}).get("awslogs-group") or DEFAULT_GROUP)
+
+
+def streams(detail: Document) -> list[str]:
+    """The log stream of each attempt, oldest first, "" where an attempt has none; the live attempt's is the last."""
+    names = [str((attempt.get("container") or {}).get("logStreamName") or "") for attempt in detail.get("attempts", [])]
+    current = (detail.get("container") or {}).get("logStreamName")
+    if current and current not in names:
+        names.append(str(current))
+    return names
+
+
+def exit_code(detail: Document) -> int:
+    """The job's exit code; never 0 for a job that failed."""
+    if detail["status"] == "SUCCEEDED":
+        return 0
+    return (detail.get("container") or {}).get("exitCode") or NO_EXIT_CODE
+
+
+class JobTail:
+    """The log of one job, attempt after attempt. `advance` gives what is new; once the job is final, all of it.
+    With `last_attempt` it is done when that one has ended."""
+
+    def __init__(self, client: Client, job_id: str, first_attempt: int = 1, last_attempt: int | None = None) -> None:
+        self.highest_exit_code = 0
+        self._client = client
+        self._job_id = job_id
+        self._position = first_attempt - 1
+        self._last_attempt = last_attempt
+        self._token: str | None = None
+
+    def advance(self, detail: Document) -> Iterator[Event]:
+        """`detail` was read before: what the attempts it calls finished have written is all in their streams."""
+        if is_final(detail):
+            self.highest_exit_code = exit_code(detail)
+        finished = len(detail.get("attempts", []))
+        for position, name in list(enumerate(streams(detail)))[self._position : self._last_attempt]:
+            if name:
+                yield from self._drain(log_group(detail), name)
+            if position < finished:
+                self._position, self._token = position + 1, None
+
+    def is_done(self, detail: Document) -> bool:
+        return is_final(detail) or (
+            self._last_attempt is not None and len(detail.get("attempts", [])) >= self._last_attempt
+        )
+
+    def _drain(self, group: str, name: str) -> Iterator[Event]:
+        while True:
+            request: dict[str, Any] = {"logGroupName": group, "logStreamName": name, "startFromHead": True}
+            if self._token:
+                request["nextToken"] = self._token
+            try:
+                page = self._client.call("GetLogEvents", request)
+            except ServiceError as error:
+                if error.code != "ResourceNotFoundException":
+                    raise
+                return  # its attempt ended before it ran: there is no stream
+            for document in page["events"]:
+                yield Event(self._job_id, name, document)
+            token = page["nextForwardToken"]
+            if token == self._token:
+                return
+            self._token = token
+
+
+class ArrayTail:
+    """The logs of an array's children: some while they run, each one's whole log by the time the array is final."""
+
+    def __init__(self, client: Client, parent_id: str) -> None:
+        self.highest_exit_code = 0
+        self._client = client
+        self._parent_id = parent_id
+        self._live: dict[str, JobTail] = {}
+        self._closed: set[str] = set()
+
+    def advance(self, detail: Document) -> Iterator[Event]:
+        counts = detail["arrayProperties"].get("statusSummary") or {}
+        if not is_final(detail):
+            running = [
+                child["jobId"]
+                for child in islice(list_children(self._client, self._parent_id, "RUNNING"), LIVE_CHILDREN)
+            ]
+            for child in describe(self._client, running):
+                if child["jobId"] not in self._closed and not is_final(child):
+                    tail = self._live.setdefault(child["jobId"], JobTail(self._client, child["jobId"]))
+                    yield from tail.advance(child)
+        if is_final(detail) or sum(counts.get(status, 0) for status in FINISHED) > len(self._closed):
+            yield from self._finish()
+
+    def is_done(self, detail: Document) -> bool:
+        return is_final(detail)
+
+    def _finish(self) -> Iterator[Event]:
+        ended: list[str] = []
+        for status in FINISHED:
+            for child in list_children(self._client, self._parent_id, status):
+                if child["jobId"] not in self._closed:
+                    ended.append(child["jobId"])
+                    self.highest_exit_code = max(self.highest_exit_code, exit_code(child))
+        ended.sort(key=lambda job_id: int(job_id.rpartition(":")[2]))
+        for start in range(0, len(ended), DESCRIBE_IDS):
+            details = describe(self._client, ended[start : start + DESCRIBE_IDS])
+            for child in details:
+                tail = self._live.pop(child["jobId"], None)
+                if tail is not None:
+                    yield from tail.advance(child)
+                    self._closed.add(child["jobId"])
+            yield from self._whole([child for child in details if child["jobId"] not in self._closed])
+            self._closed.update(child["jobId"] for child in details)
+
+    def _whole(self, children: Sequence[Document]) -> Iterator[Event]:
+        """The logs of children that ended unwatched, many streams with each call."""
+        owners = {name: child["jobId"] for child in children for name in streams(child) if name}
+        groups = {name: log_group(child) for child in children for name in streams(child) if name}
+        names = list(owners)
+        for start in range(0, len(names), FILTER_STREAMS):
+            chunk = names[start : start + FILTER_STREAMS]
+            request: dict[str, Any] = {"logGroupName": groups[chunk[0]], "logStreamNames": chunk}
+            while True:
+                page = self._client.call("FilterLogEvents", request)
+                for document in page["events"]:
+                    name = document["logStreamName"]
+                    yield Event(owners[name], name, document)
+                if not page.get("nextToken"):
+                    break
+                request["nextToken"] = page["nextToken"]
+
+
+Tail = JobTail | ArrayTail
+
+
+def follow(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLine) -> Document:
+    """Writes the log until the tail is done and all of it is written; returns the job's last detail."""
+    begun = time.monotonic()
+    pause_seconds = FIRST_PAUSE_SECONDS
+    attempts = 0
+    while True:
+        detail = describe_one(client, job_id)
+        wrote = False
+        for event in tail.advance(detail):
+            if not wrote:
+                line.clear()
+            write(event)
+            wrote = True
+        sys.stdout.flush()
+        if tail.is_done(detail):
+            line.clear()
+            return detail
+        if len(detail.get("attempts", [])) > attempts:
+            attempts = len(detail["attempts"])
+            line.note(f"Attempt {attempts} {_outcome(detail['attempts'][-1])}; the job is tried again.")
+        if time.monotonic() - begun > NOTICE_AFTER_SECONDS:
+            _tell(detail, line)
+        pause_seconds = FIRST_PAUSE_SECONDS if wrote else min(pause_seconds * 1.5, LONGEST_PAUSE_SECONDS)
+        time.sleep(pause_seconds)
+
+
+def _tell(detail: Document, line: StatusLine) -> None:
+    """What the job waits for, or how far an array is."""
+    counts = (detail.get("arrayProperties") or {}).get("statusSummary") or {}
+    started = any(counts.get(status) for status in ("STARTING", "RUNNING", *FINISHED))
+    if is_array(detail) and started:
+        line.progress(progress(detail["arrayProperties"]))
+    elif detail["status"] not in ("STARTING", "RUNNING"):
+        reason = reason_of(detail)
+        line.show(f"Waiting: {detail['status']}" + (f" ({reason})" if reason else ""))
+    else:
+        line.clear()
+
+
+def _outcome(attempt: Document) -> str:
+    code = (attempt.get("container") or {}).get("exitCode")
+    return f"ended with exit code {code}" if code is not None else f"ended: {reason_of(attempt) or 'no exit code'}"

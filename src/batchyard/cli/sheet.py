@@ -1,0 +1,130 @@
+"""`batchyard describe`: everything about one job, to be read by people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from batchyard.cli.follow import is_array, is_final, log_group, streams
+from batchyard.cli.present import (
+    clock,
+    coloured,
+    colours_wanted,
+    command_line,
+    duration,
+    exit_code_of,
+    name_of,
+    now_ms,
+    one_line,
+    progress,
+    reason_of,
+    run_time,
+    table,
+)
+
+LABEL_WIDTH = 12
+Document = dict[str, Any]
+
+
+def sheet(detail: Document) -> str:
+    """The text, of a JobDetail."""
+    now = now_ms()
+    lines = [*_lines(_head(detail)), *_lines(_times(detail, now)), *_lines(_work(detail)), *_lines(_rules(detail))]
+    attempts = detail.get("attempts") or []
+    if attempts:
+        rows = [_attempt_row(number, attempt, now) for number, attempt in enumerate(attempts, start=1)]
+        lines += ["", "Attempts", *_indented(table(("#", "STARTED", "RAN", "EXIT", "REASON"), rows))]
+    lines += _lines(_log(detail))
+    return "\n".join(lines)
+
+
+def _lines(pairs: Iterator[tuple[str, str]]) -> list[str]:
+    return [f"{label:<{LABEL_WIDTH}}{value}".rstrip() for label, value in pairs]
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" for line in text.splitlines()]
+
+
+def _head(detail: Document) -> Iterator[tuple[str, str]]:
+    yield "Job", f"{detail['jobName']}  {detail['jobId']}"
+    status = coloured(detail["status"], detail["status"], wanted=colours_wanted(sys.stdout))
+    reason = reason_of(detail)
+    code = exit_code_of(detail.get("container"))
+    yield "Status", status + (f", exit code {code}" if code else "") + (f": {reason}" if reason else "")
+    if is_array(detail):
+        yield "Children", progress(detail["arrayProperties"])
+    yield "Queue", name_of(detail["jobQueue"])
+    yield "Definition", name_of(detail["jobDefinition"])
+
+
+def _times(detail: Document, now: int) -> Iterator[tuple[str, str]]:
+    created, started, stopped = (detail.get(member) or 0 for member in ("createdAt", "startedAt", "stoppedAt"))
+    yield "Created", f"{clock(created)}  ({duration(now - created)} ago)"
+    if started:
+        yield "Started", f"{clock(started)}  (after {duration(started - created)})"
+    if stopped:
+        yield "Stopped", clock(stopped) + (f"  (ran {run_time(detail, now)})" if started else "")
+    elif started:
+        yield "Runs for", run_time(detail, now)
+
+
+def _work(detail: Document) -> Iterator[tuple[str, str]]:
+    container = detail.get("container") or {}
+    if container.get("command"):
+        yield "Command", command_line(container["command"])
+    if container.get("image"):
+        yield "Image", one_line(container["image"])
+    resources = _resources(container)
+    if resources:
+        yield "Resources", resources
+    for number, pair in enumerate(container.get("environment") or []):
+        label = "" if number else "Environment"
+        yield label, one_line(f"{pair.get('name', '')}={pair.get('value', '')}")
+
+
+def _resources(container: Document) -> str:
+    asked = {entry["type"]: entry["value"] for entry in container.get("resourceRequirements") or []}
+    vcpus = asked.get("VCPU") or container.get("vcpus")
+    memory = asked.get("MEMORY") or container.get("memory")
+    parts = [
+        f"{vcpus} vCPU" if vcpus else "",
+        f"{memory} MiB" if memory else "",
+        f"{asked['GPU']} GPU" if "GPU" in asked else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _rules(detail: Document) -> Iterator[tuple[str, str]]:
+    for number, other in enumerate(detail.get("dependsOn") or []):
+        yield "" if number else "Depends on", " ".join(part for part in (other.get("jobId"), other.get("type")) if part)
+    attempts = (detail.get("retryStrategy") or {}).get("attempts") or 1
+    if attempts > 1:
+        yield "Retries", f"up to {attempts} attempts"
+    seconds = (detail.get("timeout") or {}).get("attemptDurationSeconds")
+    if seconds:
+        yield "Timeout", f"{duration(seconds * 1000)} for each attempt"
+    for number, (key, value) in enumerate(sorted((detail.get("tags") or {}).items())):
+        yield "" if number else "Tags", one_line(f"{key}={value}")
+
+
+def _attempt_row(number: int, attempt: Document, now: int) -> tuple[str, ...]:
+    started = attempt.get("startedAt")
+    return (
+        str(number),
+        clock(started) if started else "never",
+        run_time(attempt, now),
+        exit_code_of(attempt.get("container")),
+        reason_of(attempt),
+    )
+
+
+def _log(detail: Document) -> Iterator[tuple[str, str]]:
+    names = [name for name in streams(detail) if name]
+    if names:
+        yield "", ""
+        yield "Log group", log_group(detail)
+        yield "Log stream", names[-1]
+    if names or is_array(detail):
+        yield "Read it", f"batchyard logs {detail['jobId']}" + ("" if is_final(detail) else " --follow")

@@ -1,0 +1,103 @@
+"""`batchyard jobs`: the table of jobs, once or again and again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, NamedTuple
+
+from batchyard.cli.client import Client
+from batchyard.cli.follow import is_array
+from batchyard.cli.listing import UNFINISHED, list_jobs, queue_names, short_ids
+from batchyard.cli.present import (
+    clock,
+    duration,
+    exit_code_of,
+    name_of,
+    now_ms,
+    one_line,
+    print_json,
+    progress,
+    reason_of,
+    run_time,
+    table,
+)
+
+HEADINGS = ("ID", "NAME", "QUEUE", "STATUS", "AGE", "RAN", "EXIT", "REASON")
+STATUS_COLUMN = 3
+WATCH_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0  # a watch outlives a restart of the service
+NAME_CHARACTERS = 32  # longer names would push the reasons off the terminal
+HOME_AND_CLEAR = "\x1b[H\x1b[J"
+
+
+class Selection(NamedTuple):
+    """Which jobs: of a queue (None: all), in these states (none: all), the newest `limit` (0: all)."""
+
+    queue: str | None
+    statuses: tuple[str, ...]
+    limit: int
+
+
+def find(client: Client, selection: Selection) -> list[dict[str, Any]]:
+    queues = [selection.queue] if selection.queue else queue_names(client)
+    return list_jobs(client, queues, selection.statuses, selection.limit)
+
+
+def show_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
+    jobs = find(client, selection)
+    if as_json:
+        print_json(jobs)
+        return 0
+    if jobs:
+        print(jobs_table(jobs))
+    if not jobs:
+        hint = " Finished ones: batchyard jobs --all" if selection.statuses == UNFINISHED else ""
+        print(f"No {'unfinished ' if selection.statuses == UNFINISHED else ''}jobs.{hint}", file=sys.stderr)
+    elif selection.limit and len(jobs) >= selection.limit:
+        print(f"The newest {selection.limit}; more with --limit.", file=sys.stderr)
+    return 0
+
+
+def watch_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
+    """Until Ctrl-C, which is the way to end it and no failure. JSON: a line for each job that is new or has changed."""
+    client.patience_seconds = PATIENCE_SECONDS
+    seen: dict[str, dict[str, Any]] = {}
+    terminal = sys.stdout.isatty()
+    try:
+        while True:
+            jobs = find(client, selection)
+            if as_json:
+                for job in jobs:
+                    if seen.get(job["jobId"]) != job:
+                        print_json(job, line=True)
+                seen = {job["jobId"]: job for job in jobs}
+            else:
+                text = f"{clock(now_ms())}  {len(jobs)} jobs  {client.url}\n\n{jobs_table(jobs)}"
+                print((HOME_AND_CLEAR if terminal else "") + text + ("" if terminal else "\n"), flush=True)
+            time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return 0
+
+
+def jobs_table(jobs: list[dict[str, Any]]) -> str:
+    now = now_ms()
+    short = short_ids([job["jobId"] for job in jobs])
+    return table(HEADINGS, [_row(job, short[job["jobId"]], now) for job in jobs], status_column=STATUS_COLUMN)
+
+
+def _row(job: dict[str, Any], short_id: str, now: int) -> tuple[str, ...]:
+    name = job["jobName"]
+    reason = reason_of(job)
+    if is_array(job):
+        reason = progress(job["arrayProperties"]) + (f": {reason}" if reason else "")
+    return (
+        short_id,
+        one_line(name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 3] + "..."),
+        name_of(job["jobQueue"]),
+        job["status"],
+        duration(now - job["createdAt"]),
+        run_time(job, now),
+        exit_code_of(job.get("container")),
+        reason,
+    )
