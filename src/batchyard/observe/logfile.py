@@ -14,6 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from batchyard.engines.base import log_path
+
+__all__ = ["Line", "LogFile", "Page", "log_path"]
+
 # GetLogEvents' own bounds: 1 MB of a page, counted as UTF-8 text plus 26 bytes for each event, and 10,000 events.
 PAGE_BYTES = 1024 * 1024
 PAGE_EVENTS = 10_000
