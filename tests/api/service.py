@@ -1,0 +1,200 @@
+"""The Batch operations on a real machine and a real store, called by boto3 without a network."""
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+
+from batchyard.api import operations
+from batchyard.api.context import Call, Context, Settings
+from batchyard.core import commands
+from batchyard.core.effects import LaunchTask
+from batchyard.core.machine import Machine
+from batchyard.core.names import Account
+from batchyard.core.records import Abilities, Instance
+from batchyard.core.refusal import Refused
+from batchyard.core.resources import Resources
+from batchyard.store.queries import Reader
+from batchyard.store.writer import Writer
+from batchyard.wire.messages import Request, WireError
+from batchyard.wire.model import load_service_model
+from batchyard.wire.router import Router
+
+ACCOUNT = Account("123456789012", "us-east-1")
+ENGINE = "process"
+START_MS = 1_700_000_000_000
+ROLE = "arn:aws:iam::123456789012:role/BatchServiceRole"
+
+ROUTER = Router([load_service_model("batch"), load_service_model("yard")], check_results=True)
+
+
+class _Body:
+    """What botocore reads of a response."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, **_: object) -> Any:
+        yield self._body
+
+
+@cache
+def _client() -> Any:
+    """Made once: botocore reads the whole of its models for each."""
+    session = boto3.Session("AKIDEXAMPLE", "secret", region_name=ACCOUNT.region)
+    config = Config(retries={"total_max_attempts": 1})
+    return session.client("batch", endpoint_url="http://127.0.0.1:1", config=config)
+
+
+class Service:
+    """Time stands still but for `tick` and `end`; the test plays the engine."""
+
+    def __init__(self, directory: Path, settings: Settings | None = None) -> None:
+        self.now_ms = START_MS
+        self.machine = Machine(ACCOUNT)
+        self.writer = Writer(directory / "yard.db")
+        self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
+        self.reader = Reader(directory / "yard.db")
+        self.asked: list[commands.Command] = []
+        self.launched: dict[str, LaunchTask] = {}  # by job id, the latest
+        numbers = itertools.count(1)
+        self.context = Context(
+            account=ACCOUNT,
+            ask=self._ask,
+            reader=self.reader,
+            new_uuid=lambda: str(uuid.UUID(int=next(numbers), version=4)),
+            logs_directory=directory,
+            settings=settings or Settings(),
+        )
+        self.handlers = operations.bind(self.context)
+        host = Instance("i-0123456789abcdef0", Resources(4000, 4096, 2), (0, 1))
+        self.do(commands.SetHost(host, {ENGINE: Abilities()}))
+
+    def close(self) -> None:
+        self.reader.close()
+        self.writer.close()
+
+    # -- calling --
+
+    @property
+    def batch(self) -> Any:
+        """A boto3 client of this service."""
+        client = _client()
+        client.meta.events.unregister("before-send.batch.*", unique_id="service")
+        client.meta.events.register("before-send.batch.*", self._answer, unique_id="service")
+        return client
+
+    def _answer(self, request: Any, **_: object) -> AWSResponse:
+        parts = urlsplit(request.url)
+        headers = {
+            name.lower(): value if isinstance(value, str) else value.decode() for name, value in request.headers.items()
+        }
+        body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
+        wired = Request(request.method, parts.path.encode(), parts.query.encode(), headers, body)
+        operation = ROUTER.match(wired.method, wired.raw_path, headers)
+        call = Call(operation.name, "tester", headers.get("amz-sdk-invocation-id", ""), len(body))
+        try:
+            document = operation.parse(wired)
+            result = asyncio.run(self.handlers[operation.service, operation.name](call, document))
+            response = operation.respond(result, "request-1")
+        except Refused as refusal:
+            response = operation.refuse(WireError(refusal.code, refusal.message), "request-1")
+        return AWSResponse(request.url, response.status, dict(response.headers), _Body(response.body))
+
+    def call(self, name: str, request: dict[str, Any], size_bytes: int = 0, invocation_id: str = "") -> dict[str, Any]:
+        """An operation called with a document as the wire gives it: beyond what boto3 would let through."""
+        service = "yard" if ("yard", name) in operations.OPERATIONS else "batch"
+        call = Call(name, "tester", invocation_id, size_bytes)
+        result = asyncio.run(self.handlers[service, name](call, request))
+        ROUTER.operations[service, name].check(result)
+        return result
+
+    async def _ask(self, command: commands.Command) -> Any:
+        self.asked.append(command)
+        return self.do(command)
+
+    # -- the machine --
+
+    def do(self, command: commands.Command) -> Any:
+        """One batch of one command, committed before its answer is given."""
+        try:
+            return self.machine.handle(command, self.now_ms)
+        finally:
+            self._finish_batch()
+
+    def report(self, fact: commands.Report) -> None:
+        self.machine.report(ENGINE, fact, self.now_ms)
+        self._finish_batch()
+
+    def _finish_batch(self) -> None:
+        self.machine.schedule(self.now_ms)
+        changes, effects = self.machine.take()
+        self.writer.commit(changes, self.now_ms).result()
+        self.launched |= {effect.job_id: effect for effect in effects if isinstance(effect, LaunchTask)}
+
+    def tick(self, milliseconds: int) -> None:
+        self.now_ms += milliseconds
+        self._finish_batch()
+
+    # -- the engine's part --
+
+    def start(self, job_id: str) -> None:
+        self.report(commands.Started(self.launched[job_id].attempt_id, self.now_ms))
+
+    def end(self, job_id: str, exit_code: int = 0, reason: str = "", ran_ms: int = 1000) -> None:
+        """The job's task ran and ended."""
+        self.tick(ran_ms)
+        exit_of = commands.ContainerExit(exit_code=exit_code, reason=reason)
+        attempt = self.launched[job_id].attempt_id
+        self.report(commands.Exited(attempt, self.now_ms - ran_ms, self.now_ms, (exit_of,)))
+
+    def fail_to_start(self, job_id: str, reason: str) -> None:
+        self.report(commands.NotStarted(self.launched[job_id].attempt_id, self.now_ms, reason, 127))
+
+    # -- what most tests need --
+
+    def make_queue(self, name: str = "default", environment: str = "local") -> None:
+        self.call(
+            "CreateComputeEnvironment",
+            {"computeEnvironmentName": environment, "type": "UNMANAGED", "serviceRole": ROLE},
+        )
+        order = [{"order": 1, "computeEnvironment": environment}]
+        self.call("CreateJobQueue", {"jobQueueName": name, "priority": 1, "computeEnvironmentOrder": order})
+
+    def register(self, name: str = "sleeper", **members: Any) -> str:
+        """Returns name:revision."""
+        request = {"jobDefinitionName": name, "type": "container", "containerProperties": container()} | members
+        answer = self.call("RegisterJobDefinition", request)
+        return f"{answer['jobDefinitionName']}:{answer['revision']}"
+
+    def submit(self, definition: str = "sleeper", name: str = "nap", **members: Any) -> str:
+        request = {"jobName": name, "jobQueue": "default", "jobDefinition": definition} | members
+        return str(self.call("SubmitJob", request)["jobId"])
+
+    def detail(self, job_id: str) -> dict[str, Any]:
+        """The job as boto3 gives it."""
+        (found,) = self.batch.describe_jobs(jobs=[job_id])["jobs"]
+        return dict(found)
+
+
+def container(**members: Any) -> dict[str, Any]:
+    """A containerProperties document that any check accepts."""
+    resources = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+    return {"image": "busybox", "command": ["sleep", "60"], "resourceRequirements": resources} | members
+
+
+def refusal_of(action: Callable[[], object]) -> str:
+    """The text `action` is refused with."""
+    try:
+        action()
+    except Refused as refusal:
+        return refusal.message
+    raise AssertionError("it was not refused")
