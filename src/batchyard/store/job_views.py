@@ -22,7 +22,7 @@ IN_LIST = 1000  # values of one IN (...); SQLite takes 32,766, and a longer stat
 
 class JobView(Struct, frozen=True):
     """A job with what is known of it. For an array's child `spec` is its parent's and `job` may be synthesised;
-    `tags` are the top-level job's own (children have none)."""
+    `tags` are the top-level job's own (children have none). In listings `spec.task` and `spec.container` are empty."""
 
     spec: JobSpec
     job: Job
@@ -69,9 +69,15 @@ def top_view(body: str, tags: str, job: str) -> JobView:
     return JobView(spec, codec.decode_job(job), spec.tags)
 
 
+def listed_view(body: str, tags: str, job: str) -> JobView:
+    """For pages of many: its spec comes without `task` and `container`."""
+    spec = codec.decode_listed_spec(body, tags)
+    return JobView(spec, codec.decode_job(job), spec.tags)
+
+
 def views_by_key(connection: Connection, keys: Iterable[int]) -> list[JobView]:
-    """Top-level jobs, ascending."""
-    return [top_view(*row[2:]) for part in _parts(keys) for row in connection.execute(_BY_KEY, {"keys": part})]
+    """Top-level jobs as listed, ascending."""
+    return [listed_view(*row[2:]) for part in _parts(keys) for row in connection.execute(_BY_KEY, {"keys": part})]
 
 
 def child_view(parent: JobView, index: int, row: str | None) -> JobView | None:

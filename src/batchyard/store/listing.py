@@ -14,7 +14,7 @@ from batchyard.core import names
 from batchyard.core.arrays import virtual_ranges
 from batchyard.core.records import Ranges, Status
 from batchyard.store.cursors import LARGEST_INTEGER, Part, decode_cursor, encode_cursor
-from batchyard.store.job_views import TOP_LEVEL, JobView, child_view, top_view, views_by_key
+from batchyard.store.job_views import TOP_LEVEL, JobView, child_view, listed_view, views_by_key
 from batchyard.store.tables import TEXT_END, job_specs, jobs
 
 Page = tuple[list[JobView], str | None]
@@ -138,7 +138,7 @@ def _indexes(ranges: Ranges, start: int) -> Iterator[int]:
 
 
 def _views(connection: Connection, statement: Select[Any], where: dict[str, Part]) -> list[JobView]:
-    return [top_view(*row[2:]) for row in connection.execute(statement, where)]
+    return [listed_view(*row[2:]) for row in connection.execute(statement, where)]
 
 
 def _page(views: list[JobView], limit: int, kind: str, *position: str) -> Page:

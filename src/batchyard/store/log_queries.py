@@ -12,13 +12,13 @@ from itertools import islice
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, func, select, tuple_
+from sqlalchemy import Connection, bindparam, func, select, text, tuple_
 
 from batchyard.core import names
 from batchyard.core.records import Attempt, Job
 from batchyard.store import codec
 from batchyard.store.cursors import LARGEST_INTEGER, Part, decode_cursor, encode_cursor
-from batchyard.store.tables import TEXT_END, job_specs, jobs, log_groups
+from batchyard.store.tables import STARTED, TEXT_END, job_specs, jobs, log_groups
 
 LARGEST_KEY = (1 << 4 * names.KEY_HEX - names.ATTEMPT_BITS) - 1  # that a task id can hold
 LARGEST_NUMBER = (1 << names.ATTEMPT_BITS) - 1
@@ -98,11 +98,12 @@ _GROUPS = (
     .order_by(log_groups.c.name)
     .limit(bindparam("limit"))
 )
+_GROUP = select(log_groups.c.name).where(log_groups.c.name == bindparam("name"))
 _COLUMNS = select(_spec.stream_head, _spec.key, _spec.job_id, _job.body).limit(bindparam("limit"))
 _IN_GROUP = (
     _COLUMNS.select_from(job_specs.join(jobs, _job.key.between(_spec.key, _spec.last_key)))
     .where(_spec.log_group == bindparam("group"))
-    .where(_job.started_at_ms > 0)
+    .where(text(f"jobs.{STARTED}"))
 )
 _specs_again = job_specs.alias("again")
 
@@ -130,7 +131,7 @@ _BY_NAME = {
 _STARTED = (
     _COLUMNS.add_columns(_job.started_at_ms)
     .select_from(jobs.join(job_specs, _spec.key == _spec_of(_job.key).correlate(jobs)))
-    .where(_spec.log_group == bindparam("group"), _job.started_at_ms > 0)
+    .where(_spec.log_group == bindparam("group"), text(f"jobs.{STARTED}"))
 )
 _time_and_key = tuple_(_job.started_at_ms, _job.key)
 _position = tuple_(bindparam("at_ms"), bindparam("at_key"))
@@ -157,6 +158,8 @@ def list_streams(
     together. Raises ValueError for an unreadable cursor, and for a prefix with `by_time`."""
     if by_time and prefix:
         raise ValueError("Cannot order by LastEventTime with a logStreamNamePrefix.")
+    if connection.execute(_GROUP, {"name": group}).one_or_none() is None:
+        return [], None  # else the order by time would look for it among all the jobs of other groups
     first: type = int if by_time else str
     kind = ("time" if by_time else "name") + ("-down" if descending else "-up")
     position = tuple(decode_cursor(after, kind, first, int, int)) if after else None

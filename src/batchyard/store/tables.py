@@ -1,8 +1,8 @@
 """The tables, once, for every database: what the queries are built from, and what the migrations must add up to.
 
 Three kinds of rows. Documents (environments, queues, definitions): few, small, whole in `body`. `job_specs`: one wide
-row per submission, never changed but for its tags. `jobs`: narrow rows that change, one per single job, array parent and
-begun child; a child's key is its parent's key + 1 + index, so that the children of an array are a range of keys.
+row per submission, never changed but for its tags. `jobs`: narrow rows that change, one per single job, array parent
+and begun child; a child's key is its parent's key + 1 + index, so that the children of an array are a range of keys.
 
 Every index serves a query named beside it; each costs about a microsecond of every write to its table.
 """
@@ -17,7 +17,8 @@ KEY = BigInteger().with_variant(Integer(), "sqlite")
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 # Without parameters: an index over part of a table is used only by a query that shows the same condition.
-UNFINISHED = "status NOT IN ('SUCCEEDED', 'FAILED')"
+UNFINISHED = "status IN ('SUBMITTED', 'PENDING', 'RUNNABLE', 'STARTING', 'RUNNING')"
+STARTED = "started_at_ms > 0"
 
 # Sorts after every text that starts with what stands before it, in bytes of UTF-8.
 TEXT_END = "\U0010ffff"
@@ -129,7 +130,7 @@ jobs = Table(
         "jobs_by_start",
         "started_at_ms",
         "key",
-        sqlite_where=text("started_at_ms > 0"),
-        postgresql_where=text("started_at_ms > 0"),
+        sqlite_where=text(STARTED),
+        postgresql_where=text(STARTED),
     ),
 )

@@ -178,7 +178,7 @@ class Writer:
         self._last_time_ms = last_time_ms
 
     def _fence(self, cursor: Any, next_key: int, last_time_ms: int) -> None:
-        cursor.execute(self._statements.fence, (next_key, last_time_ms, self.epoch))
+        cursor.execute(self._statements.fence, (last_time_ms, next_key, self.epoch))
         if cursor.rowcount != 1:
             raise StoreFenced(
                 f"Another server has taken the database {self.path}; this one (epoch {self.epoch}) must not write."
@@ -196,7 +196,7 @@ class _Statements:
             update(meta)
             .values(next_key=bindparam("key"), last_time_ms=bindparam("time"))
             .where(meta.c.epoch == bindparam("mine")),
-            ("key", "time", "mine"),
+            ("time", "key", "mine"),
         )
         body = ("body",)
         # In this order within a transaction; each with the field of Rows that it takes.

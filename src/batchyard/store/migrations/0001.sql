@@ -81,5 +81,5 @@ CREATE TABLE jobs (
 );
 
 CREATE INDEX jobs_by_queue ON jobs (queue, status, key) WHERE queue IS NOT NULL;
-CREATE INDEX jobs_unfinished ON jobs (status, key) WHERE status NOT IN ('SUCCEEDED', 'FAILED');
+CREATE INDEX jobs_unfinished ON jobs (status, key) WHERE status IN ('SUBMITTED', 'PENDING', 'RUNNABLE', 'STARTING', 'RUNNING');
 CREATE INDEX jobs_by_start ON jobs (started_at_ms, key) WHERE started_at_ms > 0;

@@ -44,7 +44,7 @@ def current_version(connection: Connection) -> int:
 
 
 def migrate(connection: Connection, version: int) -> int:
-    """Run every step after `version` in the caller's transaction; returns the version reached, for the caller to record."""
+    """Run every step after `version` in the caller's transaction; returns the version reached, to be recorded."""
     for number, sql in steps().items():
         if number > version:
             for statement in statements(sql, connection.dialect.name):
