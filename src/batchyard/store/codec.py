@@ -5,9 +5,11 @@ JSON with sorted keys: equal records give equal text, so that a digest over rows
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict, fields, replace
+from msgspec.structs import FieldInfo, asdict, fields, replace
 
 from batchyard.core import names
 from batchyard.core.records import Changes, Definition, Environment, Job, JobSpec, Queue, TaskSpec
@@ -34,16 +36,22 @@ _tags = msgspec.json.Decoder(dict[str, str]).decode
 
 NO_TAGS = "{}"
 
+
+def _as_declared(field: FieldInfo) -> Any:
+    """The same default for a field of another Struct."""
+    if field.default is not msgspec.NODEFAULT:
+        return msgspec.field(default=field.default)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return msgspec.field()
+
+
 # Listings show many jobs and nothing of what they run, which makes up most of a spec's text and of its decoding.
 _LEFT_OUT_OF_LISTINGS = ("task", "container")
 _NO_TASK = TaskSpec((), (), Resources())
 _ListedSpec = msgspec.defstruct(
     "_ListedSpec",
-    [
-        (one.name, one.type, msgspec.field(default=one.default, default_factory=one.default_factory))
-        for one in fields(JobSpec)
-        if one.name not in _LEFT_OUT_OF_LISTINGS
-    ],
+    [(one.name, one.type, _as_declared(one)) for one in fields(JobSpec) if one.name not in _LEFT_OUT_OF_LISTINGS],
     kw_only=True,
 )
 _listed_spec = msgspec.json.Decoder(_ListedSpec).decode
