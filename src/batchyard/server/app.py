@@ -7,6 +7,7 @@ with its story, and a 500 ServerException with the request id to find it by.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -31,6 +32,7 @@ PEER = "batchyard.peer"  # where the protocol leaves the connection's user in th
 MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are somebody's mistake and would be kept for an hour
 # Codes whose status is not 400.
 STATUS_OF_CODE = {"TooManyRequestsException": 429, "ServerException": 500, "AccessDeniedException": 403}
+STOPPING = "The service is stopping; what this request asked may not have been done. Try again."
 UNKNOWN_PEER = PeerUser(None, "the connection was not looked at")
 
 logger = logging.getLogger("batchyard.server")
@@ -48,7 +50,7 @@ class Disconnected(Exception):  # noqa: N818  (nobody's error)
 
 class App:
     """ASGI 3. `handlers`: by service and operation. `health`: the body of /health. `metadata`: the ECS task metadata
-    of a token and the path after it. `busy`: the exceptions that mean 429."""
+    of a token and the path after it. `busy`: the exceptions that mean 429; `stopped`: those that mean 503."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class App:
         metadata: Metadata,
         body_limit_bytes: int,
         busy: tuple[type[Exception], ...] = (),
+        stopped: tuple[type[Exception], ...] = (),
     ) -> None:
         self._router = router
         self._handlers = handlers
@@ -67,6 +70,10 @@ class App:
         self._metadata = metadata
         self._body_limit_bytes = body_limit_bytes
         self._busy = busy
+        self._stopped: tuple[type[BaseException], ...] = (
+            *stopped,
+            asyncio.CancelledError,
+        )  # a failed commit cancels the answers of its batch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -112,6 +119,11 @@ class App:
             return operation.refuse(WireError(error.code, error.message, status), request_id)
         except self._busy:
             return operation.refuse(WireError("TooManyRequestsException", "Too Many Requests", 429), request_id)
+        except self._stopped:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # it is this request's own task that must end
+            return operation.refuse(WireError("ServiceUnavailableException", STOPPING, 503), request_id)
 
     async def _perform(self, operation: Operation, request: Request, call: Call) -> Document:
         document = operation.parse(request)

@@ -1,0 +1,44 @@
+"""The command `batchyard`: the commands of a client of the service, and those that are the server's own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from batchyard.cli.app import app as client
+from batchyard.server.commands import app as server
+from batchyard.version import VERSION
+
+app = typer.Typer(
+    help="AWS Batch on your own machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(server)
+app.add_typer(client)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batchyard {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """AWS Batch on your own machines."""
+
+
+def main() -> None:
+    app(prog_name="batchyard")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""The commands that are the server's own: up, down, keys, doctor. What is heavy is imported inside them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from batchyard.server.config import TABLE, Kind, Setting, SettingError, Settings, load
+from batchyard.server.places import PlaceError, Places, make_private, places_of
+from batchyard.server.terminal import EXIT_USAGE, Failure, leave, say
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+keys_app = typer.Typer(no_args_is_help=True, help="Who else may call: access keys.")
+app.add_typer(keys_app, name="keys")
+
+CONFIG_HELP = "The configuration file (BATCHYARD_CONFIG; default $XDG_CONFIG_HOME/batchyard/config.toml)."
+
+DataDir = Annotated[str | None, typer.Option("--data-dir", metavar="PATH", help="The service's data directory.")]
+Config = Annotated[str | None, typer.Option("--config", metavar="PATH", help=CONFIG_HELP)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def settings_of(flags: dict[str, Any], config: str | None) -> Settings:
+    """The settings in force; a wrong one ends the command with a sentence and exit code 2."""
+    try:
+        return load(flags, os.environ, Path(config) if config else None)
+    except SettingError as error:
+        leave(Failure(str(error), EXIT_USAGE))
+
+
+def _places(settings: Settings) -> Places:
+    return places_of(settings.data_dir, settings.work_dir, os.environ)
+
+
+def _guarded(action: Callable[[], None]) -> None:
+    """Runs a command's work; what a person has to change is said in one sentence."""
+    try:
+        action()
+    except Failure as failure:
+        leave(failure)
+    except PlaceError as error:
+        leave(Failure(str(error)))
+
+
+def _option(setting: Setting) -> Any:
+    """The flag of a setting. Values come as texts, so that each layer is checked by the same code."""
+    default = setting.default_help or _shown(setting.default)
+    text = f"{setting.help} ({setting.variable}" + (f"; default {default})" if default else ")")
+    if setting.kind is Kind.SWITCH:
+        name = setting.flag.removeprefix("--")
+        return Annotated[bool | None, typer.Option(f"--{name}/--no-{name}", help=text, show_default=False)]
+    metavar = "NAME=VALUE" if setting.kind is Kind.ASSIGNMENTS else setting.kind.value.upper()
+    option = typer.Option(setting.flag, metavar="|".join(setting.choices) or metavar, help=text, show_default=False)
+    kind: Any = list[str] | None if setting.kind is Kind.ASSIGNMENTS else str | None
+    return Annotated[kind, option]
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool) or default == ():
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command (which takes `config` and the flags by setting name) one option for every line of the table."""
+    parameters = {setting.name: _option(setting) for setting in TABLE} | {"config": Config}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in parameters.items()]
+    )
+    command.__annotations__ = dict(parameters)
+    return command
+
+
+@app.command()
+@with_settings
+def up(config: str | None, **flags: Any) -> None:
+    """Start the service here, in the foreground. Ctrl-C ends it; jobs run on."""
+    settings = settings_of(flags, config)
+
+    def action() -> None:
+        from batchyard.server.startup import serve
+
+        serve(settings, _places(settings))
+
+    _guarded(action)
+
+
+@app.command()
+def down(
+    kill: Annotated[bool, typer.Option("--kill", help="Also terminate the running jobs and their supervisor.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Stop the service. Jobs run on, unless --kill."""
+    settings = settings_of({"data_dir": data_dir}, config)
+
+    def action() -> None:
+        from batchyard.server import stop
+
+        places = _places(settings)
+        say(stop.kill(places, settings.stop_grace_seconds) if kill else stop.stop(places))
+
+    _guarded(action)
+
+
+@keys_app.command("add")
+def keys_add(
+    name: Annotated[str, typer.Argument(help="What to call the key.")] = "",
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an access key and show it, with its secret, this once. From the first key on every request is verified."""
+    places = _places(settings_of({"data_dir": data_dir}, config))
+
+    def action() -> None:
+        from batchyard.server.keys import KeysError, add_key
+
+        make_private(places.data_dir)
+        try:
+            key = add_key(places.keys_file, name)
+        except KeysError as error:
+            raise Failure(str(error)) from error
+        if as_json:
+            _print_json({"accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key, "name": key.name})
+            return
+        say(f"AWS_ACCESS_KEY_ID={key.access_key_id}")
+        say(f"AWS_SECRET_ACCESS_KEY={key.secret_access_key}")
+
+    _guarded(action)
+
+
+@keys_app.command("list")
+def keys_list(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the access keys, without their secrets."""
+    places = _places(settings_of({"data_dir": data_dir}, config))
+
+    def action() -> None:
+        from datetime import UTC, datetime
+
+        from batchyard.server.keys import read_keys
+
+        keys = read_keys(places.keys_file)
+        if as_json:
+            shown = [{"accessKeyId": k.access_key_id, "name": k.name, "createdAt": k.created_at_ms} for k in keys]
+            _print_json(shown)
+            return
+        if not keys:
+            say("No keys: programs of this user on this machine may call, with any credentials.")
+        for key in keys:
+            made = datetime.fromtimestamp(key.created_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+            say(f"{key.access_key_id}  {made}  {key.name}".rstrip())
+
+    _guarded(action)
+
+
+@keys_app.command("rm")
+def keys_rm(
+    key: Annotated[str, typer.Argument(help="The access key id, or the name.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Remove an access key. A running service refuses it from now on."""
+    places = _places(settings_of({"data_dir": data_dir}, config))
+
+    def action() -> None:
+        from batchyard.server.keys import KeysError, remove_key
+
+        try:
+            removed = remove_key(places.keys_file, key)
+        except KeysError as error:
+            raise Failure(str(error)) from error
+        say(f"Removed {removed.access_key_id}" + (f" ({removed.name})." if removed.name else "."))
+
+    _guarded(action)
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Say what this machine lacks for running jobs, and how to get it. Exit code 1 when something is missing."""
+    settings = settings_of({"data_dir": data_dir}, config)
+
+    def action() -> None:
+        import msgspec
+
+        from batchyard.server.doctor import findings
+
+        found = findings(settings, _places(settings))
+        if as_json:
+            _print_json([msgspec.to_builtins(finding) for finding in found])
+        else:
+            width = max(len(finding.check) for finding in found)
+            for finding in found:
+                say(f"{'ok  ' if finding.ok else 'MISS'}  {finding.check:<{width}}  {finding.detail}")
+                if finding.remedy:
+                    say(f"{'':>{width + 8}}{finding.remedy}")
+        if not all(finding.ok for finding in found):
+            raise SystemExit(1)
+
+    _guarded(action)
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    say(json.dumps(value, indent=2))

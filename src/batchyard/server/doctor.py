@@ -1,0 +1,160 @@
+"""What this machine lacks for running jobs well, and how to get it: `batchyard doctor`, and findings of GetService."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchyard.core.resources import format_vcpus
+from batchyard.server import host
+from batchyard.server.config import Settings
+from batchyard.server.places import PlaceError, Places, is_running, read_server_file
+from batchyard.version import VERSION
+
+# Descriptors the supervisor holds for one attempt (pidfd, log file, pipe) times attempts that run at once on a large
+# machine, and some for connections.
+ENOUGH_FILES = 4096
+# The wall clock of a machine that lost its time starts in 1970 or 2000; signatures and times of jobs would be nonsense.
+PLAUSIBLE_TIME_SECONDS = 1_735_689_600  # 2025
+DOCKER_SOCKET = Path("/var/run/docker.sock")
+DOCKER_TIMEOUT_SECONDS = 1.0  # a healthy daemon answers in milliseconds
+OLDEST_KERNEL = (5, 3)  # pidfd_open, by which the supervisor waits for processes
+PACKAGES = ("msgspec", "uvicorn", "uvloop", "httptools", "SQLAlchemy", "typer")
+
+
+class Finding(Struct, frozen=True):
+    """One thing looked at. `remedy` is empty where nothing is to be done."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def findings(settings: Settings, places: Places) -> list[Finding]:
+    """Looks at this machine; changes nothing."""
+    return [
+        _versions(),
+        _process_engine(),
+        docker(docker_socket()),
+        _capacity(settings),
+        _files(),
+        _cgroups(),
+        *_data_directory(settings, places),
+        _clock(),
+        _server(places),
+    ]
+
+
+def _versions() -> Finding:
+    parts = [f"Batchyard {VERSION}", f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
+    missing = []
+    for package in PACKAGES:
+        try:
+            parts.append(f"{package} {version_of(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    remedy = f"pip install {' '.join(missing)}" if missing else ""
+    return Finding("versions", not missing, ", ".join(parts), remedy)
+
+
+def _process_engine() -> Finding:
+    numbers = platform.release().split("-")[0].split(".")
+    kernel = tuple(int(part) for part in numbers[:2] if part.isdigit())
+    if platform.system() != "Linux" or kernel < OLDEST_KERNEL:
+        wanted = ".".join(map(str, OLDEST_KERNEL))
+        detail = f"{platform.system()} {platform.release()}"
+        return Finding("process engine", False, detail, f"The process engine needs Linux {wanted} or newer.")
+    return Finding("process engine", True, f"ready, on {platform.system()} {platform.release()}")
+
+
+def docker_socket() -> Path:
+    """DOCKER_HOST, where it names a unix socket, else Docker's own place."""
+    named = os.environ.get("DOCKER_HOST", "")
+    return Path(named.removeprefix("unix://")) if named.startswith("unix://") else DOCKER_SOCKET
+
+
+def docker(path: Path) -> Finding:
+    """Whether Docker answers. This version runs no containers, so that its absence is no fault."""
+    if not path.exists():
+        return Finding("docker", True, f"no socket at {path}; not needed: this version runs jobs as processes")
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(DOCKER_TIMEOUT_SECONDS)
+            client.connect(str(path))
+            client.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            answer = client.recv(64)
+    except OSError as error:
+        return Finding("docker", True, f"the socket {path} does not answer ({error.strerror or error}); not needed yet")
+    state = "answers" if b" 200 " in answer else "answers strangely"
+    return Finding("docker", True, f"the socket {path} {state}; this version runs jobs as processes")
+
+
+def _capacity(settings: Settings) -> Finding:
+    found = host.detect(settings)
+    amounts = found.resources
+    detail = f"{format_vcpus(amounts.milli_vcpus)} vCPUs, {amounts.memory_mib} MiB, {amounts.gpus} GPUs for jobs"
+    return Finding("capacity", True, f"{detail} ({', '.join(found.notes)})" if found.notes else detail)
+
+
+def _files() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = f"{soft} now, {hard} at most" if hard != resource.RLIM_INFINITY else f"{soft} now, no upper limit"
+    fine = soft >= ENOUGH_FILES
+    remedy = "" if fine else f"Run `ulimit -n {ENOUGH_FILES}` before `batchyard up`, or raise it in limits.conf."
+    return Finding("open files", fine, most, remedy)
+
+
+def _cgroups() -> Finding:
+    base = Path("/sys/fs/cgroup")
+    if (base / "cgroup.controllers").exists():
+        kind = "version 2"
+    elif (base / "memory").is_dir():
+        kind = "version 1" + (" with a unified hierarchy beside it" if (base / "unified").is_dir() else "")
+    else:
+        return Finding("cgroups", True, "none; memory limits of jobs are held by watching them")
+    writable = "writable" if os.access(base, os.W_OK) else "read-only"
+    return Finding("cgroups", True, f"{kind}, {writable}; memory limits of jobs are held by watching them")
+
+
+def _data_directory(settings: Settings, places: Places) -> Iterator[Finding]:
+    path = places.data_dir
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    state = str(path) if existing == path else f"{path} (made at the first start)"
+    remedy = "" if writable else f"Make {existing} writable, or choose another one with --data-dir."
+    yield Finding("data directory", writable, state, remedy)
+    free_mib = shutil.disk_usage(existing).free // host.MIB
+    enough = free_mib >= settings.min_free_mib
+    remedy = "" if enough else f"Free some: below {settings.min_free_mib} MiB (--min-free-mib) SubmitJob is refused."
+    yield Finding("disk", enough, f"{free_mib} MiB free", remedy)
+
+
+def _clock() -> Finding:
+    now = time.time()
+    fine = now >= PLAUSIBLE_TIME_SECONDS
+    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    return Finding(
+        "clock", fine, text, "" if fine else "Set this machine's clock: signatures and times of jobs depend on it."
+    )
+
+
+def _server(places: Places) -> Finding:
+    try:
+        server = read_server_file(places.server_file)
+    except PlaceError as error:
+        return Finding("server", False, str(error), f"Remove {places.server_file}.")
+    if server is None or not is_running(server):
+        return Finding("server", True, "not running; `batchyard up` starts it")
+    return Finding("server", True, f"version {server.version} at {server.address}, process {server.pid}")

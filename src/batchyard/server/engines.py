@@ -1,0 +1,48 @@
+"""Which engines there are, which of them runs `local`, and why."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchyard.engines.base import Engine
+from batchyard.engines.process import ProcessEngine
+from batchyard.server.config import Settings
+from batchyard.server.host import MIB
+from batchyard.server.places import Places
+from batchyard.server.terminal import EXIT_USAGE, Failure
+
+PROCESS = "process"
+SECONDS_PER_DAY = 24 * 3600
+
+
+class Choice(Struct, frozen=True):
+    """The engine of the environment `local`, and the reason to show."""
+
+    name: str
+    reason: str
+
+
+def choose(settings: Settings) -> Choice:
+    """Raises Failure for an engine that this version does not have."""
+    if settings.engine == "docker":
+        raise Failure(
+            "This version has no Docker engine yet: use --engine process (or auto), which runs jobs as processes.",
+            EXIT_USAGE,
+        )
+    if settings.engine == PROCESS:
+        return Choice(PROCESS, "as told")
+    return Choice(PROCESS, "auto: the Docker engine is not in this version")
+
+
+def make_engines(settings: Settings, places: Places) -> dict[str, Engine]:
+    """All engines of this version, by name; not started."""
+    engine = ProcessEngine(
+        runtime_dir=places.runtime_dir,
+        state_dir=places.state_dir,
+        logs_dir=places.logs_dir,
+        work_dir=places.work_dir,
+        log_limit_bytes=settings.log_limit_mib * MIB,
+        scratch_keep_seconds=settings.scratch_keep_days * SECONDS_PER_DAY,
+        idle_seconds=settings.supervisor_idle_seconds,
+    )
+    return {engine.name: engine}

@@ -1,0 +1,82 @@
+"""All operations of all rooms in one table, connected to the parts of a running service."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.api.context import Context
+from batchyard.api.context import Settings as ApiSettings
+from batchyard.api.metadata import metadata
+from batchyard.api.operations import bind
+from batchyard.core.commands import Command
+from batchyard.core.names import Account
+from batchyard.server.app import Document, Handler
+from batchyard.server.config import Settings
+from batchyard.server.operations import ServiceOperations
+from batchyard.server.places import Places
+from batchyard.server.space import FreeSpace, guarded
+from batchyard.server.tokens import Tokens
+from batchyard.store.queries import Reader
+
+INSTANCE_HEX = 17  # as EC2's instance ids have
+
+
+class Connected(Struct, frozen=True):
+    """The parts that operations use. `context` is theirs; `end(kill)` begins the end of the service."""
+
+    settings: Settings
+    places: Places
+    address: str
+    context: Context
+    tokens: Tokens
+    free_bytes: Callable[[], int]
+    now_ms: Callable[[], int]
+    health: Callable[[], Document]
+    end: Callable[[bool], None]
+
+    def operations(self) -> dict[tuple[str, str], Handler]:
+        """By service and operation; what is missing is not built."""
+        service = ServiceOperations(self.settings, self.places, self.address, self.context.ask, self.health, self.end)
+        space = FreeSpace(self.free_bytes, self.settings.min_free_mib, self.now_ms)
+        return {
+            **guarded(bind(self.context), space),
+            ("yard", "GetService"): service.get_service,
+            ("yard", "Shutdown"): service.shutdown,
+        }
+
+    async def metadata(self, token: str, rest: str) -> Document | None:
+        """ECS task metadata of the attempt that the token was made for; `rest` is the path after it."""
+        attempt_id = self.tokens.attempt_id(token)
+        return None if attempt_id is None else await metadata(self.context, attempt_id, f"/{rest}")
+
+
+def context_of(
+    settings: Settings,
+    places: Places,
+    account: Account,
+    ask: Callable[[Command], Awaitable[Any]],
+    reader: Reader,
+    threads: Executor,
+    engine: str,
+) -> Context:
+    """What the functions of operations work with. `engine` runs environments that callers create."""
+    return Context(
+        account=account,
+        ask=ask,
+        reader=reader,
+        new_uuid=lambda: str(uuid.uuid4()),
+        logs_directory=places.logs_dir,
+        settings=ApiSettings(engine=engine, min_timeout_seconds=settings.min_timeout_seconds),
+        readers=threads,
+    )
+
+
+def instance_id(secret: bytes) -> str:
+    """This machine as an EC2 instance id: the same for a data directory at each start."""
+    return "i-" + hashlib.blake2b(secret, person=b"instance id").hexdigest()[:INSTANCE_HEX]

@@ -1,0 +1,49 @@
+"""What `batchyard up` says: where it is, what it offers, and how to point clients at it."""
+
+from __future__ import annotations
+
+from batchyard.core.resources import format_vcpus
+from batchyard.server.access import Rules
+from batchyard.server.config import DOCUMENTATION, Settings
+from batchyard.server.engines import Choice
+from batchyard.server.host import Detected
+from batchyard.server.places import Places
+from batchyard.server.stop import count
+from batchyard.server.terminal import say
+from batchyard.version import VERSION
+
+
+def starting(settings: Settings, places: Places, choice: Choice, found: Detected) -> None:
+    amounts = found.resources
+    say(f"Batchyard {VERSION}")
+    say(f"  Data       {places.data_dir}")
+    say(f"  Engine     {choice.name} ({choice.reason})")
+    offered = f"{format_vcpus(amounts.milli_vcpus)} vCPUs, {amounts.memory_mib} MiB, {amounts.gpus} GPUs"
+    say(f"  Capacity   {offered}")
+
+
+def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> None:
+    """Once requests are answered."""
+    say(f"  Address    {address}")
+    if not rules.bound_to_loopback and not has_keys:
+        say("  WARNING    --insecure: whoever reaches this address may run programs here.")
+    say()
+    say("Point AWS clients here, with the queue `default`:")
+    say(f"  export AWS_ENDPOINT_URL_BATCH={address} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={address}")
+    if has_keys:
+        say(f"  export AWS_REGION={settings.region}   # and credentials: a key of `batchyard keys add`")
+    else:
+        credentials = "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any"
+        say(f"  export AWS_REGION={settings.region} {credentials}")
+    say(f"  boto3.client('batch', endpoint_url='{address}')")
+    say(f"Documentation: {DOCUMENTATION}. Ctrl-C ends the service; jobs run on.")
+
+
+def ended(jobs_running: int, killed: bool) -> None:
+    if killed:
+        say("Stopped, with the running jobs.")
+    elif jobs_running:
+        verb = "runs" if jobs_running == 1 else "run"
+        say(f"Stopped. {count(jobs_running)} {verb} on; `batchyard up` takes care of them again.")
+    else:
+        say("Stopped. No job was running.")

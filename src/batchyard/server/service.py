@@ -1,0 +1,247 @@
+"""A running server: every part is made and connected here, started in order, and ended in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.core.commands import AskCapacity, CapacityAnswer, CreateComputeEnvironment, CreateJobQueue, SetHost
+from batchyard.core.machine import Machine
+from batchyard.core.names import Account
+from batchyard.core.records import EnvironmentOrder, Instance, Snapshot
+from batchyard.core.world import Limits
+from batchyard.engines.base import Engine
+from batchyard.loop import Busy, Loop, SteadyClock, Stopped
+from batchyard.server import handlers, host, lines
+from batchyard.server.access import Access, Rules
+from batchyard.server.app import App, Document
+from batchyard.server.config import Settings
+from batchyard.server.dress import Dress
+from batchyard.server.engines import Choice
+from batchyard.server.http import HttpServer
+from batchyard.server.keys import Key, KeyFile
+from batchyard.server.peers import PeerLookup
+from batchyard.server.places import Places, remove_server_file, write_server_file
+from batchyard.server.terminal import EXIT_FORCED, complain, say
+from batchyard.server.tokens import Tokens
+from batchyard.store.queries import Reader
+from batchyard.store.writer import Writer
+from batchyard.version import VERSION
+from batchyard.wire.model import load_service_model
+from batchyard.wire.router import Router
+
+SERVICES = ("batch", "logs", "yard")
+# Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
+READER_THREADS = 4
+LOCAL = "local"
+DEFAULT_QUEUE = "default"
+ROLE = "active"  # this server writes the store; a standby is another role
+STORE = "sqlite"
+END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SECONDS = 4.5  # a stop must take less than 5 s: what is not done then needs nothing that is not durable already
+LOOK_SECONDS = 0.05  # how often the end of killed jobs is looked for: only during `down --kill`
+KILL_PATIENCE_SECONDS = 20.0  # beyond the jobs' own grace: their reports and commits
+
+
+class Parts(Struct, frozen=True):
+    """What was opened before the event loop runs."""
+
+    settings: Settings
+    places: Places
+    rules: Rules
+    keys: KeyFile
+    operator: Key
+    secret: bytes
+    writer: Writer
+    listener: socket.socket
+    address: str
+    engines: dict[str, Engine]
+    choice: Choice
+
+
+class Service:
+    """One running server. `run` once, in the main thread."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._ending = asyncio.Event()
+        self._kill = False
+        snapshot, clock = self._load()
+        settings = parts.settings
+        self._is_new = snapshot.last_time_ms == 0  # nothing was ever committed
+        self._account = Account(settings.account_id, settings.region)
+        machine = Machine(self._account, Limits(stop_grace_seconds=settings.stop_grace_seconds))
+        machine.restore(snapshot)
+        self._tokens = Tokens(parts.secret)
+        dress = Dress(parts.address, settings.region, settings.job_env, self._tokens.token)
+        self._loop = Loop(machine, parts.writer, parts.engines, clock, dress)
+
+    def _load(self) -> tuple[Snapshot, SteadyClock]:
+        snapshot = self._parts.writer.load(wall_clock_ms())
+        return snapshot, SteadyClock(snapshot.last_time_ms)
+
+    async def run(self) -> None:
+        """Until a signal or Shutdown. Raises what ended the loop: a failed commit."""
+        self._handle_signals()
+        await self._loop.start(self._parts.writer.epoch)
+        running = asyncio.create_task(self._loop.run())
+        reader = Reader(self._parts.writer.path)
+        threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+        lookup = PeerLookup()
+        try:
+            await _while(running, self._begin())
+            server = HttpServer(self._app(reader, threads), lookup)
+            await self._serve(server, running)
+        finally:
+            self._loop.stop()
+            try:
+                await running
+            finally:
+                for engine in self._parts.engines.values():
+                    await engine.close(kill=self._kill and running.exception() is None)
+                threads.shutdown()
+                reader.close()
+                lookup.close()
+
+    def end(self, kill: bool) -> None:
+        """Begins the end of the service. With `kill` the jobs, which were told to end, are waited for."""
+        self._kill = kill
+        self._ending.set()
+
+    # -- start --
+
+    async def _begin(self) -> None:
+        """What the machine must know before the first request. On the very first start all of it is one commit."""
+        settings, choice = self._parts.settings, self._parts.choice
+        found = host.detect(settings)
+        instance = Instance(handlers.instance_id(self._parts.secret), found.resources, found.gpu_ids)
+        abilities = {name: engine.abilities for name, engine in self._parts.engines.items()}
+        commands: list[Any] = [SetHost(instance, abilities)]
+        if self._is_new:
+            environment = CreateComputeEnvironment(
+                LOCAL, str(uuid.uuid4()), "UNMANAGED", "ENABLED", choice.name, document={}
+            )
+            queue = CreateJobQueue(DEFAULT_QUEUE, "ENABLED", 1, (EnvironmentOrder(1, LOCAL),))
+            commands += [environment, queue]
+        await asyncio.gather(*(self._loop.ask(command) for command in commands))
+        lines.starting(self._parts.settings, self._parts.places, choice, found)
+
+    def _app(self, reader: Reader, threads: ThreadPoolExecutor) -> App:
+        parts, settings = self._parts, self._parts.settings
+        limit_bytes = settings.max_request_kib * 1024
+        router = Router((load_service_model(name) for name in SERVICES), body_limit_bytes=limit_bytes)
+        connected = handlers.Connected(
+            settings=settings,
+            places=parts.places,
+            address=parts.address,
+            context=handlers.context_of(
+                settings, parts.places, self._account, self._loop.ask, reader, threads, parts.choice.name
+            ),
+            tokens=self._tokens,
+            free_bytes=parts.writer.free_bytes,
+            now_ms=wall_clock_ms,
+            health=self._health,
+            end=self.end,
+        )
+        return App(
+            router,
+            connected.operations(),
+            Access(parts.rules, parts.keys, parts.operator, wall_clock_ms),
+            self._health,
+            connected.metadata,
+            limit_bytes,
+            busy=(Busy,),
+            stopped=(Stopped,),
+        )
+
+    def _health(self) -> Document:
+        engines = [
+            {"name": name, "available": True, "reason": self._parts.choice.reason} for name in self._parts.engines
+        ]
+        return {"version": VERSION, "role": ROLE, "engines": engines, "store": STORE}
+
+    # -- serving --
+
+    async def _serve(self, server: HttpServer, running: asyncio.Task[None]) -> None:
+        serving = asyncio.create_task(server.serve([self._parts.listener]))
+        ready = asyncio.create_task(server.serving.wait())
+        ending = asyncio.create_task(self._ending.wait())
+        await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            write_server_file(self._parts.places, self._parts.address, VERSION)
+            lines.serving(self._parts.address, self._parts.settings, self._parts.rules, has_keys=self._has_keys())
+            await asyncio.wait({serving, running, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if self._kill:
+            await _while(running, self._wait_for_jobs())
+        _start_deadline()
+        remove_server_file(self._parts.places)
+        if not running.done():
+            capacity: CapacityAnswer = await self._loop.ask(AskCapacity())
+            lines.ended(capacity.jobs_running, killed=self._kill)
+        server.end()
+        for task in (ready, ending):
+            task.cancel()
+        await serving
+
+    async def _wait_for_jobs(self) -> None:
+        deadline = time.monotonic() + self._parts.settings.stop_grace_seconds + KILL_PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            capacity: CapacityAnswer = await self._loop.ask(AskCapacity())
+            if capacity.jobs_running == 0:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+        complain("Some jobs have not ended; they run on.")
+
+    def _has_keys(self) -> bool:
+        return bool(self._parts.keys.current())
+
+    # -- signals --
+
+    def _handle_signals(self) -> None:
+        events = asyncio.get_running_loop()
+        for number in END_SIGNALS:
+            # nohup ignores SIGHUP for its command, and a shell SIGINT for those in the background: that stays.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                events.add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        if not self._ending.is_set():
+            self._ending.set()
+            return
+        say("Ended at once, as asked again.")
+        remove_server_file(self._parts.places)
+        os._exit(EXIT_FORCED)
+
+
+async def _while(running: asyncio.Task[None], work: Any) -> None:
+    """Does `work`, unless the loop fails meanwhile: then that is raised, and not what it did to the work."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait({task, running}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        task.cancel()
+        await asyncio.wait({task})
+        running.result()
+    await task
+
+
+def _start_deadline() -> None:
+    def too_late() -> None:
+        complain(f"Not everything ended within {STOP_SECONDS} s; nothing that was answered is lost.")
+        os._exit(EXIT_FORCED)
+
+    timer = threading.Timer(STOP_SECONDS, too_late)
+    timer.daemon = True
+    timer.start()
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000

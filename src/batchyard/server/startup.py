@@ -1,0 +1,70 @@
+"""From settings to a running service and its exit code: what can go wrong on the way is one sentence each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import ExitStack
+
+import uvloop
+
+from batchyard.server.access import AccessError, Rules, check_listening
+from batchyard.server.config import Settings
+from batchyard.server.engines import choose, make_engines
+from batchyard.server.http import ListenError, bound_to_loopback, listening_socket, url_of
+from batchyard.server.keys import KeyFile, operator_key
+from batchyard.server.places import PlaceError, Places, prepare
+from batchyard.server.service import Parts, Service
+from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_DISK_FULL, EXIT_USAGE, Failure
+from batchyard.server.tokens import secret_of
+from batchyard.store.errors import CommitFailed, DiskFull, StoreError
+from batchyard.store.writer import Writer
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def serve(settings: Settings, places: Places) -> None:
+    """Runs the service until it is told to end. Raises Failure, with its exit code."""
+    _configure_logging()
+    try:
+        with ExitStack() as stack:
+            parts = _open(settings, places, stack)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_run(parts))
+    except DiskFull as error:
+        raise Failure(f"{error} Free some space and start the service again.", EXIT_DISK_FULL) from error
+    except CommitFailed as error:
+        raise Failure(f"{error} Nothing that was answered is lost; start it again.", EXIT_COMMIT_FAILED) from error
+    except AccessError as error:
+        raise Failure(str(error), EXIT_USAGE) from error
+    except (PlaceError, ListenError, StoreError) as error:
+        raise Failure(str(error)) from error
+
+
+async def _run(parts: Parts) -> None:
+    await Service(parts).run()
+
+
+def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
+    """Everything that can be refused, in the order in which a person would want to hear of it."""
+    choice = choose(settings)
+    prepare(places)
+    keys = KeyFile(places.keys_file)
+    operator, secret = operator_key(places.operator_key_file), secret_of(places.secret_file)
+    writer = Writer(places.database)
+    writer.open(settings.account_id, settings.region)  # before the port: a second server is told what it is
+    stack.callback(writer.close)
+    listener = stack.enter_context(listening_socket(settings.host, settings.port))
+    rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
+    check_listening(rules, keys)
+    address = url_of(settings.host, listener.getsockname()[1])
+    engines = make_engines(settings, places)
+    return Parts(settings, places, rules, keys, operator, secret, writer, listener, address, engines, choice)
+
+
+def _configure_logging() -> None:
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)  # on standard error
+    # Bad requests are the caller's business: they are answered, not logged.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    # Its asyncio notes (slow callbacks, unclosed transports) are for developers.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
