@@ -145,7 +145,7 @@ class SetHost(Command, frozen=True):
 
 
 class TerminateAllRunning(Command, frozen=True):
-    """`batchyard down --kill`: terminates every STARTING or RUNNING job; waiting jobs stay."""
+    """`batchyard down --kill`: terminates every STARTING or RUNNING job; waiting jobs stay and none starts any more."""
 
     reason: str
 

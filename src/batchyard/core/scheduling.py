@@ -107,6 +107,8 @@ def candidates(world: World, queue: str) -> Iterator[Candidate]:
 
 def run_pass(world: World) -> None:
     """Starts whatever fits now."""
+    if world.is_draining:
+        return
     order = sorted(world.queues.values(), key=lambda q: (-q.priority, q.name))
     visits = [(offers_of(world, q.name), candidates(world, q.name)) for q in order if world.runnable_in(q.name)]
     if not visits:

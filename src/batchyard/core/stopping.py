@@ -91,7 +91,9 @@ def delete_queue_jobs(world: World, queue: str, now_ms: int) -> None:
 
 
 def terminate_running(world: World, reason: str, now_ms: int) -> int:
-    """Terminates every placed attempt; returns how many. Waiting jobs stay."""
+    """Terminates every placed attempt; returns how many. Waiting jobs stay, and none starts until the next restart: the
+    room that becomes free is not theirs, since the service is about to end."""
+    world.is_draining = True
     placed = sorted(key for key, job in world.jobs.items() if job.attempt is not None)
     for key in placed:
         _withdraw_row(world, world.jobs[key], reason, True, now_ms)

@@ -60,6 +60,7 @@ class World:
         self.instances: dict[str, Instance] = {}
         self.rooms: dict[str, Room] = {}
         self.abilities: dict[str, Abilities] = {}
+        self.is_draining = False  # nothing starts any more: the service ends, with its jobs
         self.idempotency: dict[str, str] = {}  # idempotency key -> job id
         self.idempotency_order: deque[tuple[int, str]] = deque()
         self.job_tags: dict[int, dict[str, str]] = {}  # tags of jobs, where they differ from the spec's
