@@ -120,7 +120,8 @@ def run(
         "timeoutSeconds": timeout,
     }
     request = {member: value for member, value in request.items() if value is not None}
-    return run_job(connect(url), request, as_json=as_json)
+    with connect(url) as client:
+        return run_job(client, request, as_json=as_json)
 
 
 @app.command("jobs", short_help="List jobs.")
@@ -143,9 +144,8 @@ def jobs(
         raise typer.BadParameter(f"must be one of {', '.join((*UNFINISHED, *FINISHED))}.", param_hint="--status")
     statuses = (wanted,) if wanted else () if every else UNFINISHED
     selection = Selection(queue, statuses, limit)
-    if watch:
-        return watch_jobs(connect(url), selection, as_json=as_json)
-    return show_jobs(connect(url), selection, as_json=as_json)
+    with connect(url) as client:
+        return (watch_jobs if watch else show_jobs)(client, selection, as_json=as_json)
 
 
 @app.command("logs", short_help="Print the output of a job.")
@@ -161,8 +161,8 @@ def logs(
     from batchyard.cli.listing import resolve
     from batchyard.cli.running import print_logs
 
-    client = connect(url)
-    return print_logs(client, resolve(client, job), follows=follow, attempt=attempt, as_json=as_json)
+    with connect(url) as client:
+        return print_logs(client, resolve(client, job), follows=follow, attempt=attempt, as_json=as_json)
 
 
 @app.command("describe", short_help="Show everything about a job.")
@@ -173,8 +173,8 @@ def describe(job: JobRef, url: Url = None, as_json: Json = False) -> None:
     from batchyard.cli.present import print_json
     from batchyard.cli.sheet import sheet
 
-    client = connect(url)
-    detail = describe_one(client, resolve(client, job))
+    with connect(url) as client:
+        detail = describe_one(client, resolve(client, job))
     if as_json:
         print_json(detail)
     else:
@@ -192,7 +192,8 @@ def cancel(
     """Cancel a job that waits (SUBMITTED, PENDING or RUNNABLE)."""
     from batchyard.cli.running import stop_job
 
-    return stop_job(connect(url), "CancelJob", job, reason, as_json=as_json)
+    with connect(url) as client:
+        return stop_job(client, "CancelJob", job, reason, as_json=as_json)
 
 
 @app.command("terminate", short_help="Stop a job, running or not.")
@@ -208,7 +209,8 @@ def terminate(
     """Stop a job: SIGTERM, and SIGKILL for what is left 30 seconds later; cancel it where it waits."""
     from batchyard.cli.running import stop_job
 
-    return stop_job(connect(url), "TerminateJob", job, reason, as_json=as_json)
+    with connect(url) as client:
+        return stop_job(client, "TerminateJob", job, reason, as_json=as_json)
 
 
 def _environment(pairs: list[str]) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from batchyard.cli.endpoint import Endpoint
@@ -42,7 +42,7 @@ class ServiceError(ClientError):
 
 
 class Client:
-    """Calls operations of one endpoint, one at a time."""
+    """Calls operations of one endpoint, one at a time. A context manager, which closes the connection."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.url = endpoint.url
@@ -82,6 +82,12 @@ class Client:
                 del self._credentials[0]
                 continue
             return self._parse(status, code, content)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._connection.close()
