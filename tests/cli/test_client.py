@@ -52,7 +52,7 @@ def test_an_unknown_key_gives_way_to_the_next(stub: Stub, monkeypatch: pytest.Mo
     assert client.call("DescribeJobQueues", {})["jobQueues"]
     client.close()
     alone = client_of(stub, Credentials("AKIA", "x"))
-    with pytest.raises(ServiceError, match="The security token is invalid. .UnrecognizedClientException."):
+    with pytest.raises(ServiceError, match=r"The security token is invalid\. \(UnrecognizedClientException\)"):
         alone.call("DescribeJobQueues", {})
     alone.close()
 
