@@ -164,13 +164,25 @@ class Driver:
         job_id = f"00000000-0000-4000-8000-{next(self.ids):012d}"
         depends_on = tuple(members.pop("depends_on", ()))
         finished = {}
+        arrays = {}
         for dependency in depends_on:
             if dependency.job_id and dependency.job_id.split(":")[0] in {s.job_id for s in self.kept.specs.values()}:
                 job = self.kept.job(dependency.job_id)
                 if job.status.is_final:
                     finished[dependency.job_id] = str(job.status)
+                    if job.array is not None:
+                        arrays[dependency.job_id] = c.FinishedArray(job.array.size, job.array.failed)
         queue = members.pop("queue", "default")
-        command = c.SubmitJob(job_id, "name", queue, definition, depends_on=depends_on, finished=finished, **members)
+        command = c.SubmitJob(
+            job_id,
+            "name",
+            queue,
+            definition,
+            depends_on=depends_on,
+            finished=finished,
+            finished_arrays=arrays,
+            **members,
+        )
         return str(self.do(command).job_id)
 
     # -- the engine's part --

@@ -46,11 +46,24 @@ class Histories(RuleBasedStateMachine):
         urgent=st.booleans(),
         timeout=st.booleans(),
         picks=st.lists(st.integers(0, 1000), max_size=3),
+        pairs=st.integers(0, 2),
+        after_any=st.sampled_from([False, False, False, True]),
     )
     def submit(
-        self, size: int, sequential: bool, attempts: int, gpu: bool, urgent: bool, timeout: bool, picks: list[int]
+        self,
+        size: int,
+        sequential: bool,
+        attempts: int,
+        gpu: bool,
+        urgent: bool,
+        timeout: bool,
+        picks: list[int],
+        pairs: int,
+        after_any: bool,
     ) -> None:
         depends_on = [Dependency(self.any_id(p)) for p in picks] if self.jobs else []
+        alike = [job for job, other in self.jobs if size and other == size]
+        depends_on.extend(Dependency(job, "N_TO_N") for job in alike[-pairs:] if pairs)
         if size and sequential:
             depends_on.append(Dependency(type="SEQUENTIAL"))
         job = self.yard.submit(
@@ -60,6 +73,7 @@ class Histories(RuleBasedStateMachine):
             depends_on=depends_on,
             retry_strategy={"attempts": attempts},
             timeout={"attemptDurationSeconds": 60} if timeout else None,
+            tags={"batchyard:after-any": "true"} if after_any else {},
         )
         self.jobs.append((job, size))
 

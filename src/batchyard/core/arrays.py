@@ -5,8 +5,10 @@ A child is virtual (only in its parent's ranges) until it is placed or touched a
 
 from __future__ import annotations
 
-from batchyard.core.ranges import RangeSet, contains, count
-from batchyard.core.records import ArrayState, Job, JobSpec, Ranges, Status
+from bisect import bisect_right
+
+from batchyard.core.ranges import RangeSet, contains, count, subtract
+from batchyard.core.records import ArrayState, EndedTogether, Job, JobSpec, Ranges, Status
 
 
 def child_key(parent_key: int, index: int) -> int:
@@ -17,47 +19,59 @@ def _active(row_counts: dict[str, int]) -> int:
     return sum(number for status, number in row_counts.items() if status != Status.PENDING)
 
 
-def next_in_line(spec: JobSpec, state: ArrayState) -> int | None:
+def next_in_line(state: ArrayState) -> int | None:
     """The only virtual child that may run now, of a SEQUENTIAL array; None while another child is active."""
     if _active(state.row_counts) or not state.unstarted:
         return None
-    return state.unstarted[0][0]
+    first = state.unstarted[0][0]
+    return None if contains(state.held, first) else first
 
 
-def waiting_status(spec: JobSpec, parent: Job, index: int) -> Status:
+def waiting_status(spec: JobSpec, state: ArrayState, index: int) -> Status:
     """The status of child `index`, which is in `unstarted`. Children start their life in PENDING."""
-    state = parent.array
-    assert state is not None, f"job {parent.key} is no array"
-    if not state.released_at_ms:
+    if not state.released_at_ms or contains(state.held, index):
         return Status.PENDING
-    if spec.sequential and next_in_line(spec, state) != index:
+    if spec.sequential and next_in_line(state) != index:
         return Status.PENDING
     return Status.RUNNABLE
 
 
+def _state_of(parent: Job) -> ArrayState:
+    assert parent.array is not None, f"job {parent.key} is no array"
+    return parent.array
+
+
+def ended_together(state: ArrayState, index: int) -> EndedTogether | None:
+    at = bisect_right(state.never_started, index, key=lambda group: group.start) - 1
+    if at >= 0 and index < state.never_started[at].stop:
+        return state.never_started[at]
+    return None
+
+
 def virtual_child(spec: JobSpec, parent: Job, index: int) -> Job | None:
     """The child as a job record, or None when it has a row of its own (or does not exist)."""
-    state = parent.array
-    assert state is not None, f"job {parent.key} is no array"
+    state = _state_of(parent)
     key = child_key(parent.key, index)
-    if contains(state.never_started, index):
+    group = ended_together(state, index)
+    if group is not None:
         return Job(
             key,
             Status.FAILED,
             parent.created_at_ms,
-            status_reason=state.never_started_reason,
-            stopped_at_ms=state.never_started_at_ms,
+            status_reason=group.reason,
+            stopped_at_ms=group.at_ms,
             is_cancelled=parent.is_cancelled,
             is_terminated=parent.is_terminated,
         )
     if not contains(state.unstarted, index):
         return None
-    status = waiting_status(spec, parent, index)
+    status = waiting_status(spec, state, index)
+    reason = state.waiting_reason if status is Status.RUNNABLE else ""
     return Job(
         key,
         status,
         parent.created_at_ms,
-        status_reason=state.waiting_reason if status is Status.RUNNABLE else "",
+        status_reason=reason,
         is_cancelled=parent.is_cancelled,
         is_terminated=parent.is_terminated,
     )
@@ -65,35 +79,27 @@ def virtual_child(spec: JobSpec, parent: Job, index: int) -> Job | None:
 
 def virtual_ranges(spec: JobSpec, parent: Job, status: Status) -> Ranges:
     """The index ranges of the virtual children that are in `status`."""
-    state = parent.array
-    assert state is not None, f"job {parent.key} is no array"
+    state = _state_of(parent)
     if status is Status.FAILED:
-        return state.never_started
-    if status is Status.PENDING:
-        if not state.released_at_ms:
-            return state.unstarted
-        return _all_but_next(spec, state) if spec.sequential else ()
-    if status is Status.RUNNABLE and state.released_at_ms:
-        if not spec.sequential:
-            return state.unstarted
-        first = next_in_line(spec, state)
+        return tuple((group.start, group.stop) for group in state.never_started)
+    if status not in (Status.PENDING, Status.RUNNABLE):
+        return ()
+    runnable = _runnable_ranges(spec, state)
+    return runnable if status is Status.RUNNABLE else subtract(state.unstarted, runnable)
+
+
+def _runnable_ranges(spec: JobSpec, state: ArrayState) -> Ranges:
+    if not state.released_at_ms:
+        return ()
+    if spec.sequential:
+        first = next_in_line(state)
         return () if first is None else ((first, first + 1),)
-    return ()
-
-
-def _all_but_next(spec: JobSpec, state: ArrayState) -> Ranges:
-    first = next_in_line(spec, state)
-    if first is None:
-        return state.unstarted
-    start, stop = state.unstarted[0]
-    head = ((start + 1, stop),) if start + 1 < stop else ()
-    return head + state.unstarted[1:]
+    return subtract(state.unstarted, state.held) if state.held else state.unstarted
 
 
 def status_summary(spec: JobSpec, parent: Job) -> dict[Status, int]:
     """arrayProperties.statusSummary: the number of children in each of the seven states; they sum to the size."""
-    state = parent.array
-    assert state is not None, f"job {parent.key} is no array"
+    state = _state_of(parent)
     counts = dict.fromkeys(Status, 0)
     for status in (Status.PENDING, Status.RUNNABLE):
         counts[status] += count(virtual_ranges(spec, parent, status))
@@ -110,9 +116,8 @@ class ArrayBook:
 
     __slots__ = (
         "failed",
+        "held",
         "never_started",
-        "never_started_at_ms",
-        "never_started_reason",
         "released_at_ms",
         "row_counts",
         "size",
@@ -125,11 +130,10 @@ class ArrayBook:
     def __init__(self, state: ArrayState) -> None:
         self.size = state.size
         self.unstarted = RangeSet(state.unstarted)
+        self.held = RangeSet(state.held)
         self.succeeded = RangeSet(state.succeeded)
         self.failed = RangeSet(state.failed)
-        self.never_started = RangeSet(state.never_started)
-        self.never_started_reason = state.never_started_reason
-        self.never_started_at_ms = state.never_started_at_ms
+        self.never_started = list(state.never_started)
         self.released_at_ms = state.released_at_ms
         self.row_counts: dict[str, int] = dict(state.row_counts)
         self.waiting_reason = state.waiting_reason
@@ -143,11 +147,10 @@ class ArrayBook:
         return ArrayState(
             size=self.size,
             unstarted=self.unstarted.freeze(),
+            held=self.held.freeze(),
             succeeded=self.succeeded.freeze(),
             failed=self.failed.freeze(),
-            never_started=self.never_started.freeze(),
-            never_started_reason=self.never_started_reason,
-            never_started_at_ms=self.never_started_at_ms,
+            never_started=tuple(self.never_started),
             released_at_ms=self.released_at_ms,
             row_counts=dict(self.row_counts),
             waiting_reason=self.waiting_reason,
@@ -178,14 +181,24 @@ class ArrayBook:
             return Status.SUCCEEDED
         return Status.FAILED if index in self.failed else None
 
-    def fail_unstarted(self, reason: str, now_ms: int) -> list[tuple[int, int]]:
-        """Ends all children that have no row; returns their ranges."""
-        ended = list(self.unstarted.freeze())
-        if not ended:
-            return ended
-        self.failed.update(ended)
-        self.never_started.update(ended)
-        self.unstarted.clear()
-        self.never_started_reason = reason
-        self.never_started_at_ms = now_ms
-        return ended
+    def ready(self) -> Ranges:
+        """The virtual children that do not wait for a counterpart."""
+        unstarted = self.unstarted.freeze()
+        return subtract(unstarted, self.held.freeze()) if self.held else unstarted
+
+    def begin(self, index: int) -> None:
+        """A virtual child gets a row."""
+        self.unstarted.remove(index)
+        if index in self.held:
+            self.held.remove(index)
+
+    def fail_together(self, ranges: Ranges, reason: str, now_ms: int) -> None:
+        """Ends virtual children as failed."""
+        if not ranges:
+            return
+        self.failed.update(ranges)
+        self.unstarted.remove_all(ranges)
+        if self.held:
+            self.held = RangeSet(subtract(self.held.freeze(), ranges))
+        self.never_started.extend(EndedTogether(start, stop, reason, now_ms) for start, stop in ranges)
+        self.never_started.sort(key=lambda group: group.start)

@@ -45,8 +45,10 @@ def _check_arrays(world: World) -> None:
         total = len(book.unstarted) + len(book.succeeded) + len(book.failed) + len(rows)
         assert total == book.size, f"array {key} of {book.size} has {total} children"
         assert (key in world.specs) == (not book.is_finished()), f"array {key} is done and open, or neither"
-        for index in book.never_started:
-            assert index in book.failed, f"child {key}:{index} never started and did not fail"
+        for group in book.never_started:
+            assert group.start in book.failed, f"child {key}:{group.start} never started and did not fail"
+        for index in book.held:
+            assert index in book.unstarted, f"child {key}:{index} is held and has begun"
 
 
 def _check_capacity(world: World) -> None:

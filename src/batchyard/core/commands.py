@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core.records import Abilities, Dependency, EnvironmentOrder, Instance
+from batchyard.core.records import Abilities, Dependency, EnvironmentOrder, Instance, Ranges
 
 
 class Command(Struct, frozen=True):
@@ -72,8 +72,16 @@ class DeregisterJobDefinition(Command, frozen=True):
     revision: int
 
 
+class FinishedArray(Struct, frozen=True):
+    """An array the machine may no longer hold, for those who follow it N_TO_N."""
+
+    size: int
+    failed: Ranges = ()
+
+
 class SubmitJob(Command, frozen=True):
-    """`finished`: final statuses, from the store, of dependencies the machine may no longer hold.
+    """`finished`: final statuses, from the store, of dependencies the machine may no longer hold; `finished_arrays`:
+    those of them that are arrays, and which of their children failed.
     `overrides`, `retry_strategy`, `timeout`: the request's documents; None where the definition's holds."""
 
     job_id: str
@@ -86,6 +94,7 @@ class SubmitJob(Command, frozen=True):
     array_size: int = 0
     depends_on: tuple[Dependency, ...] = ()
     finished: dict[str, str] = {}
+    finished_arrays: dict[str, FinishedArray] = {}
     overrides: dict[str, Any] = {}
     parameters: dict[str, str] = {}
     retry_strategy: dict[str, Any] | None = None

@@ -6,65 +6,116 @@ from __future__ import annotations
 
 from collections import deque
 
+from msgspec import Struct
+
 from batchyard.core import lifecycle, scheduling
+from batchyard.core.arrays import child_key
 from batchyard.core.lifecycle import Cause
-from batchyard.core.records import Job, Status
+from batchyard.core.ranges import within
+from batchyard.core.records import Job, Ranges, Status
 from batchyard.core.world import World
 
 DEPENDENCY_FAILED = "Dependent Job failed"
 CHILD_FAILED = "Array Child Job failed"
 
 
+class Outcome(Struct, frozen=True):
+    """Job `key` ended, or its children [start, stop) when `stop` is given."""
+
+    key: int
+    succeeded: bool
+    start: int = 0
+    stop: int = 0
+
+
+Outcomes = deque[Outcome]
+
+
 def end(world: World, job: Job, cause: Cause, now_ms: int, **changes: object) -> None:
     """Ends an unfinished row, then everything that follows from it."""
-    outcomes: deque[tuple[int, bool]] = deque()
-    _end_one(world, job, cause, now_ms, outcomes, changes)
+    outcomes: Outcomes = deque()
+    _end_row(world, job, cause, now_ms, outcomes, changes)
     _follow(world, outcomes, now_ms)
 
 
-def end_unstarted(world: World, parent_key: int, reason: str, now_ms: int) -> None:
-    """Ends all children of an array that have no row, as failed; and the array, if they were the last."""
-    outcomes: deque[tuple[int, bool]] = deque()
-    _end_unstarted(world, parent_key, reason, now_ms, outcomes)
+def withdraw_unstarted(world: World, parent_key: int, now_ms: int) -> None:
+    """A released array was cancelled or terminated: its children that wait for nothing but capacity end."""
+    outcomes: Outcomes = deque()
+    book, parent = world.books[parent_key], world.jobs[parent_key]
+    scheduling.dequeue(world, parent_key)
+    if not (world.specs[parent_key].sequential and book.active_rows()):
+        _fail_together(world, parent_key, book.ready(), parent.end_reason, now_ms, outcomes)
+    _finish_parent(world, parent_key, now_ms, outcomes)
     _follow(world, outcomes, now_ms)
 
 
 def release(world: World, key: int, now_ms: int) -> None:
     """The last dependency of a job was met, or it had none."""
-    outcomes: deque[tuple[int, bool]] = deque()
+    outcomes: Outcomes = deque()
     _release(world, key, now_ms, outcomes)
     _follow(world, outcomes, now_ms)
 
 
 def fail_dependent(world: World, key: int, now_ms: int) -> None:
     """A dependency of a waiting job failed."""
-    outcomes: deque[tuple[int, bool]] = deque()
+    outcomes: Outcomes = deque()
     _fail_dependent(world, key, now_ms, outcomes)
     _follow(world, outcomes, now_ms)
 
 
-def _follow(world: World, outcomes: deque[tuple[int, bool]], now_ms: int) -> None:
+def fail_counterparts(world: World, key: int, ranges: Ranges, now_ms: int) -> None:
+    """Children of an array whose counterparts (N_TO_N) have failed."""
+    outcomes: Outcomes = deque()
+    for start, stop in ranges:
+        _counterparts_ended(world, key, start, stop, False, now_ms, outcomes)
+    _follow(world, outcomes, now_ms)
+
+
+# -- the work list --
+
+
+def _follow(world: World, outcomes: Outcomes, now_ms: int) -> None:
     while outcomes:
-        key, succeeded = outcomes.popleft()
-        for waiting in world.dependents.pop(key, ()):
-            if waiting not in world.unmet:
-                continue  # it ended already, by another dependency or by its caller
-            if not succeeded:
-                _fail_dependent(world, waiting, now_ms, outcomes)
-                continue
-            world.unmet[waiting] -= 1
-            if not world.unmet[waiting]:
-                del world.unmet[waiting]
-                _release(world, waiting, now_ms, outcomes)
+        outcome = outcomes.popleft()
+        if not outcome.stop:
+            _tell_dependents(world, outcome.key, outcome.succeeded, now_ms, outcomes)
+            continue
+        for key in _awaited_children(world, outcome):
+            _tell_dependents(world, key, outcome.succeeded, now_ms, outcomes)
+        for follower in world.followers.get(outcome.key, ()):
+            if follower in world.jobs:
+                _counterparts_ended(world, follower, outcome.start, outcome.stop, outcome.succeeded, now_ms, outcomes)
 
 
-def _release(world: World, key: int, now_ms: int, outcomes: deque[tuple[int, bool]]) -> None:
+def _awaited_children(world: World, outcome: Outcome) -> list[int]:
+    """The keys of the ended children that somebody depends on one by one."""
+    first, last = child_key(outcome.key, outcome.start), child_key(outcome.key, outcome.stop)
+    if last - first == 1:
+        return [first] if first in world.dependents else []
+    return sorted(key for key in world.dependents if first <= key < last)
+
+
+def _tell_dependents(world: World, key: int, succeeded: bool, now_ms: int, outcomes: Outcomes) -> None:
+    world.followers.pop(key, None)
+    for waiting in world.dependents.pop(key, ()):
+        if waiting not in world.unmet:
+            continue  # it ended already, by another dependency or by its caller
+        if not succeeded and not world.specs[waiting].after_any:
+            _fail_dependent(world, waiting, now_ms, outcomes)
+            continue
+        world.unmet[waiting] -= 1
+        if not world.unmet[waiting]:
+            del world.unmet[waiting]
+            _release(world, waiting, now_ms, outcomes)
+
+
+def _release(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
     job = world.jobs[key]
     book = world.books.get(key)
     withdrawn = job.is_cancelled or job.is_terminated
     if book is None:
         if withdrawn:
-            _end_one(world, job, Cause.WITHDRAWN, now_ms, outcomes, {"status_reason": job.end_reason})
+            _end_row(world, job, Cause.WITHDRAWN, now_ms, outcomes, {"status_reason": job.end_reason})
             return
         world.move(job, Cause.READY)
         scheduling.enqueue(world, key)
@@ -74,96 +125,114 @@ def _release(world: World, key: int, now_ms: int, outcomes: deque[tuple[int, boo
     if job.status is Status.SUBMITTED:
         world.move(job, Cause.SPAWNED)
     if withdrawn:
-        _end_unstarted(world, key, job.end_reason, now_ms, outcomes)
+        _fail_together(world, key, book.ready(), job.end_reason, now_ms, outcomes)
+        _finish_parent(world, key, now_ms, outcomes)
         return
-    for row_key in _pending_rows(world, key)[: 1 if world.specs[key].sequential else None]:
-        if not world.specs[key].sequential or row_key == key + 1:
+    for row_key in _pending_rows(world, key, 0, book.size):
+        if _is_due(world, key, row_key - key - 1):
             _withdraw_pending(world, row_key, now_ms, outcomes)
-    if key in world.jobs and book.unstarted:
+    if key in world.jobs and book.ready():
         scheduling.enqueue(world, key)
 
 
-def _pending_rows(world: World, parent_key: int) -> list[int]:
-    """Children that were withdrawn alone while they waited: the only PENDING ones that have a row."""
-    if not world.books[parent_key].row_counts.get(Status.PENDING):
-        return []
-    return [key for key in world.rows_of(parent_key) if world.jobs[key].status is Status.PENDING]
-
-
-def _withdraw_pending(world: World, key: int, now_ms: int, outcomes: deque[tuple[int, bool]]) -> None:
-    job = world.jobs.get(key)
-    if job is not None:
-        _end_one(world, job, Cause.WITHDRAWN, now_ms, outcomes, {"status_reason": job.end_reason})
-
-
-def _fail_dependent(world: World, key: int, now_ms: int, outcomes: deque[tuple[int, bool]]) -> None:
+def _fail_dependent(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
+    """One dependency of all that is left of the job failed."""
     world.unmet.pop(key, None)
     job = world.jobs[key]
     reason = job.end_reason if job.is_cancelled or job.is_terminated else DEPENDENCY_FAILED
     if key in world.books:
-        _end_unstarted(world, key, reason, now_ms, outcomes)
+        _fail_rest(world, key, reason, now_ms, outcomes)
     else:
-        _end_one(world, job, Cause.DEPENDENCY_FAILED, now_ms, outcomes, {"status_reason": reason})
+        _end_row(world, job, Cause.DEPENDENCY_FAILED, now_ms, outcomes, {"status_reason": reason})
 
 
-def _end_one(
-    world: World,
-    job: Job,
-    cause: Cause,
-    now_ms: int,
-    outcomes: deque[tuple[int, bool]],
-    changes: dict[str, object],
-) -> None:
+# -- rows and children --
+
+
+def _end_row(world: World, job: Job, cause: Cause, now_ms: int, outcomes: Outcomes, changes: dict[str, object]) -> None:
     parent_key = world.parents.get(job.key)
     scheduling.dequeue(world, job.key)
     ended = lifecycle.move(job, cause, **{"stopped_at_ms": now_ms, **changes})
     assert ended.status.is_final, f"job {job.key} does not end because {cause.value}"
+    succeeded = ended.status is Status.SUCCEEDED
     if parent_key is None:
         world.unmet.pop(job.key, None)
         world.finish(ended, now_ms)
-    else:
-        world.put(ended)
-    outcomes.append((job.key, ended.status is Status.SUCCEEDED))
-    if parent_key is not None:
-        _after_child(world, parent_key, ended, now_ms, outcomes)
-
-
-def _after_child(world: World, parent_key: int, child: Job, now_ms: int, outcomes: deque[tuple[int, bool]]) -> None:
-    """A child with a row ended: the next of a SEQUENTIAL array has its turn, or the rest fail with it."""
-    book, parent = world.books[parent_key], world.jobs[parent_key]
-    if world.specs[parent_key].sequential and not book.is_finished():
-        if parent.is_cancelled or parent.is_terminated:
-            _end_unstarted(world, parent_key, parent.end_reason, now_ms, outcomes)
-        elif child.status is Status.FAILED:
-            _end_unstarted(world, parent_key, DEPENDENCY_FAILED, now_ms, outcomes)
-        elif child.key + 1 in world.jobs and world.parents.get(child.key + 1) == parent_key:
-            _withdraw_pending(world, child.key + 1, now_ms, outcomes)
-        else:
-            scheduling.enqueue(world, parent_key)
+        outcomes.append(Outcome(job.key, succeeded))
         return
-    _finish_parent(world, parent_key, now_ms, outcomes)
+    world.put(ended)
+    index = job.key - parent_key - 1
+    outcomes.append(Outcome(parent_key, succeeded, index, index + 1))
+    _after_child(world, parent_key, ended, now_ms, outcomes)
 
 
-def _end_unstarted(world: World, parent_key: int, reason: str, now_ms: int, outcomes: deque[tuple[int, bool]]) -> None:
+def _after_child(world: World, parent_key: int, child: Job, now_ms: int, outcomes: Outcomes) -> None:
+    """A child with a row ended: the next of a SEQUENTIAL array has its turn, or the rest fail with it."""
+    book, parent, spec = world.books[parent_key], world.jobs.get(parent_key), world.specs.get(parent_key)
+    if parent is None or spec is None:
+        return  # the array ended with it
+    if not spec.sequential or book.is_finished() or not book.released_at_ms:
+        _finish_parent(world, parent_key, now_ms, outcomes)
+    elif parent.is_cancelled or parent.is_terminated:
+        _fail_rest(world, parent_key, parent.end_reason, now_ms, outcomes)
+    elif child.status is Status.FAILED and not spec.after_any:
+        _fail_rest(world, parent_key, DEPENDENCY_FAILED, now_ms, outcomes)
+    elif child.key + 1 in world.jobs and world.parents.get(child.key + 1) == parent_key:
+        if _is_due(world, parent_key, child.key - parent_key):
+            _withdraw_pending(world, child.key + 1, now_ms, outcomes)
+    else:
+        scheduling.enqueue(world, parent_key)
+
+
+def _is_due(world: World, parent_key: int, index: int) -> bool:
+    """Whether a PENDING child that was withdrawn alone has nothing left to wait for."""
+    book = world.books[parent_key]
+    if not book.released_at_ms or not _counterparts_succeeded(world, parent_key, index):
+        return False
+    before = book.final_status(index - 1) if index else Status.SUCCEEDED
+    return not world.specs[parent_key].sequential or before is not None
+
+
+def _pending_rows(world: World, parent_key: int, start: int, stop: int) -> list[int]:
+    """Children that were withdrawn alone while they waited: the only PENDING ones that have a row."""
+    if not world.books[parent_key].row_counts.get(Status.PENDING):
+        return []
+    return [
+        key
+        for key in world.rows_of(parent_key)
+        if start <= key - parent_key - 1 < stop and world.jobs[key].status is Status.PENDING
+    ]
+
+
+def _withdraw_pending(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
+    job = world.jobs.get(key)
+    if job is not None:
+        _end_row(world, job, Cause.WITHDRAWN, now_ms, outcomes, {"status_reason": job.end_reason})
+
+
+def _fail_rest(world: World, parent_key: int, reason: str, now_ms: int, outcomes: Outcomes) -> None:
+    """Ends all children that have not begun, as failed; and the array, if they were the last."""
     book = world.books[parent_key]
     scheduling.dequeue(world, parent_key)
-    ended = book.fail_unstarted(reason, now_ms)
-    world.touch(parent_key)
-    for row_key in _pending_rows(world, parent_key):
+    _fail_together(world, parent_key, book.unstarted.freeze(), reason, now_ms, outcomes)
+    for row_key in _pending_rows(world, parent_key, 0, book.size):
         _withdraw_pending(world, row_key, now_ms, outcomes)
-    if world.dependents:
-        first, last = parent_key + 1, parent_key + book.size
-        waited = sorted(k for k in world.dependents if first <= k <= last)
-        outcomes.extend((k, False) for k in waited if any(a <= k - parent_key - 1 < b for a, b in ended))
     _finish_parent(world, parent_key, now_ms, outcomes)
 
 
-def _finish_parent(world: World, parent_key: int, now_ms: int, outcomes: deque[tuple[int, bool]]) -> None:
+def _fail_together(world: World, parent_key: int, ranges: Ranges, reason: str, now_ms: int, outcomes: Outcomes) -> None:
+    world.books[parent_key].fail_together(ranges, reason, now_ms)
+    world.touch(parent_key)
+    outcomes.extend(Outcome(parent_key, False, start, stop) for start, stop in ranges)
+
+
+def _finish_parent(world: World, parent_key: int, now_ms: int, outcomes: Outcomes) -> None:
     book, parent = world.books[parent_key], world.jobs.get(parent_key)
     if parent is None or not book.is_finished():
-        return  # a child ended on the way finished it
+        return
     scheduling.dequeue(world, parent_key)
     world.unmet.pop(parent_key, None)
+    world.sources.pop(parent_key, None)
     if parent.status is Status.SUBMITTED:
         parent = world.move(parent, Cause.WAITS)
     if not book.failed:
@@ -172,4 +241,45 @@ def _finish_parent(world: World, parent_key: int, now_ms: int, outcomes: deque[t
         withdrawn = parent.is_cancelled or parent.is_terminated
         cause, reason = Cause.CHILDREN_FAILED, parent.end_reason if withdrawn else CHILD_FAILED
     world.finish(lifecycle.move(parent, cause, status_reason=reason, stopped_at_ms=now_ms), now_ms)
-    outcomes.append((parent_key, cause is Cause.CHILDREN_SUCCEEDED))
+    outcomes.append(Outcome(parent_key, cause is Cause.CHILDREN_SUCCEEDED))
+
+
+# -- N_TO_N --
+
+
+def _counterparts_succeeded(world: World, key: int, index: int) -> bool:
+    """Whether child `index` waits for none of its counterparts. An array that is no longer known ended long ago, and
+    its children's outcome was applied when it did."""
+    wanted = (Status.SUCCEEDED, Status.FAILED) if world.specs[key].after_any else (Status.SUCCEEDED,)
+    return all(
+        source not in world.books or world.books[source].final_status(index) in wanted
+        for source in world.sources.get(key, ())
+    )
+
+
+def _counterparts_ended(
+    world: World, key: int, start: int, stop: int, succeeded: bool, now_ms: int, outcomes: Outcomes
+) -> None:
+    """Children [start, stop) of an array that array `key` follows N_TO_N have ended."""
+    book, job = world.books[key], world.jobs[key]
+    held = within(book.held.freeze(), start, stop)
+    pending = _pending_rows(world, key, start, stop)
+    withdrawn = job.is_cancelled or job.is_terminated
+    if not succeeded and not world.specs[key].after_any:
+        _fail_together(world, key, held, job.end_reason if withdrawn else DEPENDENCY_FAILED, now_ms, outcomes)
+        for row_key in pending:
+            _withdraw_pending(world, row_key, now_ms, outcomes)
+        _finish_parent(world, key, now_ms, outcomes)
+        return
+    for index in (i for a, b in held for i in range(a, b)):
+        if _counterparts_succeeded(world, key, index):
+            book.held.remove(index)
+            world.touch(key)
+            if withdrawn and book.released_at_ms:
+                _fail_together(world, key, ((index, index + 1),), job.end_reason, now_ms, outcomes)
+    for row_key in pending:
+        if _is_due(world, key, row_key - key - 1):
+            _withdraw_pending(world, row_key, now_ms, outcomes)
+    _finish_parent(world, key, now_ms, outcomes)
+    if key in world.jobs and book.released_at_ms and book.ready() and not withdrawn:
+        scheduling.enqueue(world, key)

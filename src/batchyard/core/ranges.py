@@ -74,6 +74,11 @@ class RangeSet:
             self._stops.insert(at + 1, stop)
         self._size -= 1
 
+    def remove_all(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Takes out whole ranges, all of whose members are in the set."""
+        left = subtract(self.freeze(), tuple(ranges))
+        self.__init__(left)  # type: ignore[misc]
+
     def update(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Adds whole ranges, none of whose members may be in the set."""
         merged = sorted([*zip(self._starts, self._stops, strict=True), *ranges])
@@ -90,6 +95,40 @@ class RangeSet:
         self._starts.clear()
         self._stops.clear()
         self._size = 0
+
+
+def subtract(ranges: Ranges, other: Ranges) -> Ranges:
+    """What is in `ranges` and not in `other`."""
+    left: list[tuple[int, int]] = []
+    at = 0
+    for start, stop in ranges:
+        while at < len(other) and other[at][1] <= start:
+            at += 1
+        cut = at
+        while start < stop and cut < len(other) and other[cut][0] < stop:
+            if start < other[cut][0]:
+                left.append((start, other[cut][0]))
+            start = max(start, other[cut][1])
+            cut += 1
+        if start < stop:
+            left.append((start, stop))
+    return tuple(left)
+
+
+def union(ranges: Ranges, other: Ranges) -> Ranges:
+    """What is in either."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted((*ranges, *other)):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((start, stop))
+    return tuple(joined)
+
+
+def within(ranges: Ranges, start: int, stop: int) -> Ranges:
+    """The part of `ranges` inside [start, stop)."""
+    return tuple((max(a, start), min(b, stop)) for a, b in ranges if a < stop and start < b)
 
 
 def count(ranges: Ranges) -> int:

@@ -13,6 +13,9 @@ from msgspec import Struct
 
 from batchyard.core.resources import Resources
 
+# A job tagged so runs after its dependencies ended in any way (AWS has no such mode; users ask for it).
+AFTER_ANY_TAG = "batchyard:after-any"
+
 # Half-open [start, stop) index ranges, ascending and disjoint.
 Ranges = tuple[tuple[int, int], ...]
 
@@ -192,6 +195,11 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     idempotency_key: str = ""
 
     @property
+    def after_any(self) -> bool:
+        """Its dependencies only have to end, not to succeed: ours, asked for by a tag, which every client can send."""
+        return self.tags.get(AFTER_ANY_TAG) == "true"
+
+    @property
     def sequential(self) -> bool:
         """Child i waits for child i-1 (dependsOn {type: SEQUENTIAL} without a jobId on an array)."""
         return self.array_size > 0 and any(d.type == "SEQUENTIAL" and not d.job_id for d in self.depends_on)
@@ -213,16 +221,24 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     stopping: str = ""  # why a stop was asked: "", terminate, timeout
 
 
+class EndedTogether(Struct, frozen=True, array_like=True):
+    """Children [start, stop) that ended FAILED without ever having a row."""
+
+    start: int
+    stop: int
+    reason: str
+    at_ms: int
+
+
 class ArrayState(Struct, frozen=True, omit_defaults=True):
     """What a parent says about its children. One is virtual (no row) while in `unstarted` or `never_started`."""
 
     size: int
     unstarted: Ranges = ()  # not begun, no row
+    held: Ranges = ()  # those of `unstarted` that still wait for their counterpart (N_TO_N)
     succeeded: Ranges = ()
     failed: Ranges = ()  # includes never_started
-    never_started: Ranges = ()  # ended FAILED without a row: cancelled or failed together
-    never_started_reason: str = ""
-    never_started_at_ms: int = 0
+    never_started: tuple[EndedTogether, ...] = ()  # ascending
     released_at_ms: int = 0  # 0: still waits for its dependencies
     row_counts: dict[str, int] = {}  # unfinished children that have a row, by status
     waiting_reason: str = ""  # statusReason of the virtual RUNNABLE children

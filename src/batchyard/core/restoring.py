@@ -50,6 +50,7 @@ def _find_parents(world: World) -> None:
 def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> None:
     """Puts a submission back where it waited: for dependencies, or for its turn."""
     job, book = world.jobs[spec.key], world.books.get(spec.key)
+    submission.follow(world, spec.key, _followed(world, spec))
     waits = job.status in (Status.SUBMITTED, Status.PENDING) if book is None else not book.released_at_ms
     if waits:
         submission.wait_for(world, spec.key, _unfinished(world, spec, finished))
@@ -60,14 +61,20 @@ def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> N
         for key in world.rows_of(spec.key):
             if world.jobs[key].status is Status.RUNNABLE:
                 scheduling.enqueue(world, key)
-        if book.unstarted:
+        if book.ready() and not (job.is_cancelled or job.is_terminated):
             scheduling.enqueue(world, spec.key)
+
+
+def _followed(world: World, spec: JobSpec) -> list[int]:
+    """The unfinished arrays it follows N_TO_N; what finished ones meant for it is in its ranges already."""
+    wanted = [names.parse_job_id(d.job_id).uuid for d in spec.depends_on if d.type == "N_TO_N"]
+    return [world.ids[uuid] for uuid in wanted if uuid in world.ids]
 
 
 def _unfinished(world: World, spec: JobSpec, finished: dict[str, str]) -> list[int]:
     keys: list[int] = []
     for dependency in spec.depends_on:
-        if not dependency.job_id:
+        if not dependency.job_id or dependency.type == "N_TO_N":
             continue
         wanted = names.parse_job_id(dependency.job_id)
         key = world.ids.get(wanted.uuid)

@@ -98,11 +98,12 @@ def candidates(world: World, queue: str) -> Iterator[Candidate]:
             yield Candidate(key, None, spec.task.resources, spec.engines)
         elif spec.sequential:
             first = book.unstarted.first()
-            if first is not None and not book.active_rows():
+            if first is not None and first not in book.held and not book.active_rows():
                 yield Candidate(key, first, spec.task.resources, spec.engines)
         else:
-            for index in book.unstarted:
-                yield Candidate(key, index, spec.task.resources, spec.engines)
+            for start, stop in book.ready():
+                for index in range(start, stop):
+                    yield Candidate(key, index, spec.task.resources, spec.engines)
 
 
 def run_pass(world: World) -> None:
@@ -129,7 +130,7 @@ def _apply(world: World, assignment: Assignment) -> None:
         book = world.books[key]
         job = lifecycle.child_row(key + 1 + index, Status.RUNNABLE, world.jobs[key].created_at_ms)
         world.add_child_row(key, index, job)
-        if spec.sequential or not book.unstarted:
+        if spec.sequential or len(book.unstarted) == len(book.held):
             dequeue(world, key)
     attempt = Attempt(
         number=len(job.past) + 1,

@@ -57,9 +57,9 @@ def _row_of_child(world: World, parent_key: int, index: int) -> Job:
     key = child_key(parent_key, index)
     if key not in world.jobs:
         parent, spec, book = world.jobs[parent_key], world.specs[parent_key], world.books[parent_key]
-        status = waiting_status(spec, replace(parent, array=book.freeze()), index)
+        status = waiting_status(spec, book.freeze(), index)
         world.add_child_row(parent_key, index, lifecycle.child_row(key, status, parent.created_at_ms))
-        if not book.unstarted:
+        if not book.ready():
             scheduling.dequeue(world, parent_key)
     return world.jobs[key]
 
@@ -72,10 +72,8 @@ def _withdraw_array(world: World, key: int, reason: str, terminate: bool, now_ms
         row = world.jobs.get(row_key)
         if row is not None:
             _withdraw_row(world, row, reason, terminate, now_ms)
-    if key in world.jobs and book.released_at_ms and book.unstarted:
-        if world.specs[key].sequential and book.active_rows():
-            return  # the children behind the active one are PENDING: they end when it does
-        endings.end_unstarted(world, key, reason, now_ms)
+    if key in world.jobs and book.released_at_ms:
+        endings.withdraw_unstarted(world, key, now_ms)  # those that are PENDING end when what they wait for does
 
 
 def delete_queue_jobs(world: World, queue: str, now_ms: int) -> None:

@@ -8,7 +8,19 @@ from msgspec import Struct
 
 from batchyard.core import endings, lifecycle, names, retry, scheduling, taskspec
 from batchyard.core.commands import SubmitJob, SubmittedJob
-from batchyard.core.records import Abilities, Definition, Dependency, JobSpec, Queue, State, Status, TaskSpec
+from batchyard.core.ranges import RangeSet, subtract, union
+from batchyard.core.records import (
+    AFTER_ANY_TAG,
+    Abilities,
+    Definition,
+    Dependency,
+    JobSpec,
+    Queue,
+    Ranges,
+    State,
+    Status,
+    TaskSpec,
+)
 from batchyard.core.refusal import Refused
 from batchyard.core.world import World
 
@@ -19,10 +31,14 @@ ON_FIFO = (  # the missing space is AWS's
 
 
 class _Waits(Struct):
-    """What dependsOn means now: the keys still waited for, and whether one failed already."""
+    """What dependsOn means now: the keys still waited for, whether one failed already; for N_TO_N the arrays followed,
+    and the children whose counterpart is unfinished or failed."""
 
     keys: list[int]
     failed: bool = False
+    sources: list[int] = []
+    held: Ranges = ()
+    failed_counterparts: Ranges = ()
 
 
 def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
@@ -92,8 +108,9 @@ def _check_built(command: SubmitJob, definition: Definition) -> None:
         raise Refused(f"This service can't do {', '.join(command.unsupported)} yet; submit the job without it.")
     for dependency in command.depends_on:
         if dependency.type == "N_TO_N":
-            raise Refused("dependsOn of type N_TO_N is not built yet; depend on the whole array by its jobId alone.")
-        if not dependency.job_id and not (dependency.type == "SEQUENTIAL" and command.array_size):
+            if not command.array_size or not dependency.job_id:
+                raise Refused("A dependency of type N_TO_N needs an array job and the jobId of an array of its size.")
+        elif not dependency.job_id and not (dependency.type == "SEQUENTIAL" and command.array_size):
             raise Refused("A dependency without jobId must be of type SEQUENTIAL, on an array job.")
 
 
@@ -130,8 +147,12 @@ def _platform(document: dict[str, Any]) -> str:
 
 def _dependencies(world: World, command: SubmitJob) -> _Waits:
     waits = _Waits([])
+    after_any = command.tags.get(AFTER_ANY_TAG) == "true"
     for dependency in command.depends_on:
         if not dependency.job_id:
+            continue
+        if dependency.type == "N_TO_N":
+            _follow_array(world, command, dependency, waits)
             continue
         wanted = names.parse_job_id(dependency.job_id)
         key = world.ids.get(wanted.uuid)
@@ -145,12 +166,39 @@ def _dependencies(world: World, command: SubmitJob) -> _Waits:
         if key is None and status is None:
             raise _unknown(dependency)
         if status == Status.FAILED:
-            waits.failed = True
+            waits.failed = waits.failed or not after_any
         elif status != Status.SUCCEEDED:
             assert key is not None, f"the unfinished dependency {dependency.job_id} is not in memory"
             waits.keys.append(key if wanted.index is None else key + 1 + wanted.index)
     waits.keys = list(dict.fromkeys(waits.keys))
     return waits
+
+
+def _follow_array(world: World, command: SubmitJob, dependency: Dependency, waits: _Waits) -> None:
+    """Child i waits for child i of the named array, which must be of the same size."""
+    wanted = names.parse_job_id(dependency.job_id)
+    key = world.ids.get(wanted.uuid)
+    book = None if key is None else world.books.get(key)
+    done = command.finished_arrays.get(dependency.job_id)
+    if key is None and done is None and dependency.job_id not in command.finished:
+        raise _unknown(dependency)
+    size = book.size if book is not None else done.size if done is not None else 0
+    if wanted.index is not None or size != command.array_size:
+        have = f"an array of {size}" if size else "no array"
+        raise Refused(
+            f"A dependency of type N_TO_N needs an array of the same size, {command.array_size}; "
+            f"{dependency.job_id} is {have}."
+        )
+    if key is not None and book is not None:
+        failed, succeeded = book.failed.freeze(), book.succeeded.freeze()
+        if key not in world.finished:
+            waits.sources.append(key)
+            open_ranges = subtract(subtract(((0, size),), failed), succeeded)
+            waits.held = union(waits.held, open_ranges)
+    else:
+        assert done is not None, f"{dependency.job_id} is neither in memory nor finished"
+        failed = done.failed
+    waits.failed_counterparts = union(waits.failed_counterparts, failed)
 
 
 def _unknown(dependency: Dependency) -> Refused:
@@ -201,16 +249,30 @@ def _spec(
 def _accept(world: World, spec: JobSpec, waits: _Waits, now_ms: int) -> None:
     job = lifecycle.submitted(spec.key, now_ms)
     world.add(spec, job)
-    if not waits.keys and not waits.failed:
+    follow(world, spec.key, waits.sources)
+    failed = () if spec.after_any else waits.failed_counterparts
+    if spec.array_size:
+        world.books[spec.key].held = RangeSet(union(waits.held, failed))
+    if waits.keys or waits.failed:
+        world.move(job, lifecycle.Cause.WAITS)
+        wait_for(world, spec.key, waits.keys)
+        if waits.failed:
+            endings.fail_dependent(world, spec.key, now_ms)
+    else:
         endings.release(world, spec.key, now_ms)
-        return
-    world.move(job, lifecycle.Cause.WAITS)
-    wait_for(world, spec.key, waits.keys)
-    if waits.failed:
-        endings.fail_dependent(world, spec.key, now_ms)
+    if failed and spec.key in world.jobs:
+        endings.fail_counterparts(world, spec.key, failed, now_ms)
 
 
 def wait_for(world: World, key: int, keys: list[int]) -> None:
     world.unmet[key] = len(keys)
     for other in keys:
         world.dependents.setdefault(other, []).append(key)
+
+
+def follow(world: World, key: int, sources: list[int]) -> None:
+    """N_TO_N: array `key` hears of every child of `sources` that ends."""
+    if sources:
+        world.sources[key] = tuple(dict.fromkeys(sources))
+    for source in dict.fromkeys(sources):
+        world.followers.setdefault(source, []).append(key)

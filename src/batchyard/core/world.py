@@ -55,6 +55,8 @@ class World:
         self.finished_order: deque[tuple[int, int, str]] = deque()  # (when to forget, key, uuid)
         self.dependents: dict[int, list[int]] = {}  # key waited for -> keys that wait
         self.unmet: dict[int, int] = {}  # key that waits -> number of unfinished dependencies
+        self.followers: dict[int, list[int]] = {}  # array -> arrays that follow it N_TO_N
+        self.sources: dict[int, tuple[int, ...]] = {}  # array -> the arrays it follows
         self.runnable: dict[str, RunnableJobs] = {}  # by queue
         self.stuck: dict[str, dict[int, str]] = {}  # by queue: keys that nothing there can run, and why
         self.instances: dict[str, Instance] = {}
@@ -119,7 +121,7 @@ class World:
     def add_child_row(self, parent_key: int, index: int, job: Job) -> None:
         """A virtual child becomes a row, for good."""
         book = self.books[parent_key]
-        book.unstarted.remove(index)
+        book.begin(index)
         self.parents[job.key] = parent_key
         self.jobs[job.key] = job
         book.count_row(None, job.status)
