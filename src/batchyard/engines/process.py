@@ -1,0 +1,481 @@
+"""The process engine: attempts are processes of this host, run by a supervisor that outlives the server.
+
+This side listens; the supervisor connects (see `supervisor/link.py`). All that the engine knows of an attempt until its
+acknowledgement is kept here too, so that a new connection, to the same supervisor or to one that took over, begins with
+a recovery of everything that is alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
+from batchyard.core.records import Abilities, TaskSpec
+from batchyard.engines.base import Launch, Recovery, ReportSink
+from batchyard.engines.supervisor import protocol
+from batchyard.engines.supervisor.link import SERVER_LINK
+from batchyard.engines.supervisor.protocol import (
+    PROTOCOL_VERSION,
+    Commands,
+    FrameBuffer,
+    LaunchItem,
+    RecoverItem,
+    Refused,
+    Reports,
+    ServerHello,
+    StopItem,
+    SupervisorHello,
+    Task,
+)
+
+BASE_VARIABLES = ("PATH", "HOME", "LANG", "TZ")
+SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with the ending NUL
+CONNECT_SECONDS = 15.0  # a cold Python start on a busy machine, several times over
+FIRST_TRY_SECONDS = 0.3  # a supervisor that lives connects within this (link.LONGEST_PAUSE_SECONDS)
+RESTART_PAUSE_SECONDS = 1.0  # between tries to start a supervisor that doesn't come up
+LEAVE_SECONDS = 5.0  # for a supervisor with nothing to do to be gone
+WATCH_PAUSE_SECONDS = 0.02
+SUPERVISOR_LOG_BYTES = 1024 * 1024  # its own messages; begun anew above this
+
+
+class StaleEpochError(RuntimeError):
+    """The supervisor serves a server that started later than this one, which must end."""
+
+
+class ProcessSettings(NamedTuple):
+    """What the supervisor is started with; None: its own default."""
+
+    log_limit_bytes: int | None = None
+    idle_seconds: float | None = None
+    keep_failed_seconds: float | None = None
+
+
+class ProcessEngine:
+    """Implements `batchyard.engines.base.Engine`. `runtime_dir` must be short: a socket's path has 107 bytes."""
+
+    name = "process"
+    abilities = Abilities()  # no images, a command needed, only binds of a path at itself
+
+    def __init__(
+        self,
+        runtime_dir: Path,
+        state_dir: Path,
+        logs_dir: Path,
+        work_dir: Path,
+        settings: ProcessSettings | None = None,
+    ) -> None:
+        self._directories = {"runtime": runtime_dir, "state": state_dir, "logs": logs_dir, "work": work_dir}
+        self._state_dir = state_dir
+        self._socket_path = runtime_dir / "server.sock"
+        self._settings = settings or ProcessSettings()
+        self._epoch = 0
+        self._report: ReportSink | None = None
+        self._server: asyncio.Server | None = None
+        self._connection: _Connection | None = None
+        self._hello: SupervisorHello | None = None
+        self._refused: Refused | None = None
+        self._live: dict[str, _Live] = {}
+        self._pending = _Pending()
+        self._flush_is_due = False
+        self._was_connected = False
+        self._tasks: dict[int, tuple[TaskSpec, Task]] = {}
+        self._changed = asyncio.Event()
+        self._left: int | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._child = 0  # the supervisor, where we started it ourselves and have not reaped it
+        self._supervisor_pid: int | None = None
+
+    @property
+    def supervisor_pid(self) -> int | None:
+        """The pid of the supervisor that answered last."""
+        return self._supervisor_pid
+
+    # -- The seam --------------------------------------------------------------------------------------------
+
+    async def start(self, epoch: int, report: ReportSink) -> None:
+        """StaleEpochError: a later server has the supervisor. OSError, TimeoutError: why it can't be reached."""
+        self._epoch = epoch
+        self._report = report
+        for directory in self._directories.values():
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._directories["work"].chmod(0o711)  # a task that runs as another user must get into its own directory
+        await self._listen()
+        self._watcher = asyncio.create_task(self._watch(), name="supervisor watch")
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                while self._hello is None and self._refused is None:
+                    self._changed.clear()
+                    if self._watcher.done():
+                        break
+                    await self._changed.wait()
+        except TimeoutError:
+            await self.close(kill=False)
+            raise TimeoutError(
+                f"no supervisor answered within {CONNECT_SECONDS:g} s; its last words: {self._last_words()}"
+            ) from None
+        if self._refused is not None:
+            refused = self._refused
+            await self.close(kill=False)
+            raise _refusal(refused, epoch)
+        if self._watcher.done():
+            self._watcher.result()
+
+    def launch(self, tasks: Sequence[Launch]) -> None:
+        for launch in tasks:
+            known = self._live.get(launch.attempt_id)
+            if known is None:
+                self._live[launch.attempt_id] = _Live(launch)
+            self._pending.launch.append(launch)
+        self._flush_soon()
+
+    def stop(self, attempt_id: str, grace_seconds: float) -> None:
+        known = self._live.get(attempt_id)
+        if known is not None:
+            known.grace_seconds = grace_seconds
+        self._pending.stop.append(StopItem(attempt_id, grace_seconds))
+        self._flush_soon()
+
+    def acknowledge(self, attempt_ids: Sequence[str]) -> None:
+        for attempt_id in attempt_ids:
+            self._live.pop(attempt_id, None)
+        self._pending.acknowledge += attempt_ids
+        self._flush_soon()
+
+    def recover(self, attempts: Sequence[Recovery]) -> None:
+        for recovery in attempts:
+            live = self._live.setdefault(recovery.launch.attempt_id, _Live(recovery.launch))
+            live.may_launch = recovery.may_launch
+            live.known_started = live.known_started or recovery.known_started
+        self._pending.recover = (self._pending.recover or []) + [recovery.launch.attempt_id for recovery in attempts]
+        self._flush_soon()
+
+    async def close(self, *, kill: bool) -> None:
+        if kill and self._connection is not None:
+            await self._dismiss()
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+        if self._connection is not None:
+            self._flush()
+            self._connection.close()
+        if self._server is not None:
+            self._server.close()
+            self._withdraw()
+        self._reap()
+
+    # -- Sending ---------------------------------------------------------------------------------------------
+
+    def _flush_soon(self) -> None:
+        """Everything that one turn of the loop asks for travels in one message."""
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        pending = self._pending
+        if self._connection is None or self._hello is None or pending.is_empty():
+            return  # a new connection begins with a recovery of everything
+        self._pending = _Pending()
+        specs: dict[int, Task] = {}
+        recover: tuple[RecoverItem, ...] | None = None
+        if pending.recover is not None:
+            recover = tuple(
+                RecoverItem(
+                    self._item(live.launch, specs), live.may_launch and not live.known_started, live.known_started
+                )
+                for attempt_id in pending.recover
+                if (live := self._live.get(attempt_id)) is not None
+            )
+        self._connection.send(
+            Commands(
+                specs=specs,
+                recover=recover,
+                launch=tuple(self._item(launch, specs) for launch in pending.launch),
+                stop=tuple(pending.stop),
+                acknowledge=tuple(pending.acknowledge),
+            )
+        )
+
+    def _item(self, launch: Launch, specs: dict[int, Task]) -> LaunchItem:
+        key = launch.spec_key
+        if key not in specs:
+            cached = self._tasks.get(key)
+            if cached is None or cached[0] is not launch.task:
+                if len(self._tasks) >= TASKS_CACHED:
+                    self._tasks.clear()
+                cached = self._tasks[key] = (launch.task, task_of(launch.task))
+            specs[key] = cached[1]
+        return LaunchItem(launch.attempt_id, key, launch.environment, launch.device_ids)
+
+    # -- Receiving -------------------------------------------------------------------------------------------
+
+    def _connected(self, connection: _Connection) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = connection
+        self._hello = None
+        environment = tuple((name, os.environ[name]) for name in BASE_VARIABLES if name in os.environ)
+        connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment))
+
+    def _disconnected(self, connection: _Connection) -> None:
+        if connection is self._connection:
+            self._connection = None
+            self._hello = None
+            self._changed.set()
+
+    def _received(self, connection: _Connection, message: protocol.ToServer) -> None:
+        if connection is not self._connection:
+            return  # its last words, after another one connected
+        if isinstance(message, Reports):
+            self._deliver(message)
+        elif isinstance(message, SupervisorHello):
+            self._welcome(message)
+        elif isinstance(message, Refused):
+            self._refused = message
+            self._changed.set()
+        else:
+            self._left = message.remaining
+            self._changed.set()
+
+    def _welcome(self, hello: SupervisorHello) -> None:
+        self._hello = hello
+        self._supervisor_pid = hello.pid
+        self._resend()
+        self._changed.set()
+
+    def _resend(self) -> None:
+        """What was sent before may be lost with the connection or its supervisor: ask about everything that lives. What
+        was never sent needs no proof that it never ran."""
+        pending = self._pending
+        unsent = {launch.attempt_id for launch in pending.launch}
+        sent = [attempt_id for attempt_id in self._live if attempt_id not in unsent]
+        if sent or self._was_connected:
+            pending.recover = [*sent]
+        told = {stop.attempt_id for stop in pending.stop}
+        pending.stop += [
+            StopItem(attempt_id, live.grace_seconds)
+            for attempt_id, live in self._live.items()
+            if live.grace_seconds is not None and attempt_id not in told
+        ]
+        self._was_connected = True
+        self._flush()
+
+    def _deliver(self, message: Reports) -> None:
+        reports: list[Report] = []
+        for item in message.items:
+            live = self._live.get(item.attempt_id)
+            if live is not None:
+                live.known_started = live.known_started or isinstance(item, protocol.StartedItem)
+            reports.append(report_of(item))
+        assert self._report is not None, "reports came before start"
+        self._report(reports)
+
+    # -- The supervisor's life -------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        path = str(self._socket_path)
+        if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+            raise OSError(
+                f"the socket path {path} has {len(os.fsencode(path))} bytes and the system allows {SOCKET_PATH_BYTES}; "
+                "choose a shorter runtime directory"
+            )
+        self._socket_path.unlink(missing_ok=True)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: _Connection(self), path)
+        self._socket_path.chmod(0o600)
+        link = self._state_dir / SERVER_LINK
+        temporary = link.with_name(f"{link.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(self._socket_path.absolute())
+        temporary.rename(link)
+
+    def _withdraw(self) -> None:
+        link = self._state_dir / SERVER_LINK
+        if link.is_symlink() and link.readlink() == self._socket_path.absolute():
+            link.unlink()
+        self._socket_path.unlink(missing_ok=True)
+
+    async def _watch(self) -> None:
+        """Starts a supervisor whenever none answers and none holds the lock."""
+        loop = asyncio.get_running_loop()
+        patience = FIRST_TRY_SECONDS if self._lock_is_held() else 0.0
+        alone_since = loop.time()
+        while True:
+            self._reap()
+            if self._hello is not None:
+                alone_since = loop.time()
+                patience = 0.0
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            if self._refused is not None:
+                return
+            if loop.time() - alone_since >= patience and not self._child and not self._lock_is_held():
+                self._start_supervisor()
+                alone_since, patience = loop.time(), RESTART_PAUSE_SECONDS
+            await asyncio.sleep(WATCH_PAUSE_SECONDS)
+
+    def _lock_is_held(self) -> bool:
+        fd = os.open(self._state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def _start_supervisor(self) -> None:
+        arguments = [sys.executable, "-P", "-m", "batchyard.engines.supervisor"]
+        for name, directory in self._directories.items():
+            arguments += [f"--{name}-dir", str(directory.absolute())]
+        for name, value in self._settings._asdict().items():
+            if value is not None:
+                arguments += [f"--{name.replace('_', '-')}", str(value)]
+        environment = {name: os.environ[name] for name in (*BASE_VARIABLES, "PYTHONPATH") if name in os.environ}
+        log = self._state_dir / "supervisor.log"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        if log.exists() and log.stat().st_size > SUPERVISOR_LOG_BYTES:
+            flags |= os.O_TRUNC
+        self._child = os.posix_spawn(
+            sys.executable,
+            arguments,
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM],
+        )
+
+    def _reap(self) -> None:
+        if self._child and os.waitpid(self._child, os.WNOHANG)[0]:
+            self._child = 0
+
+    async def _dismiss(self) -> None:
+        """Asks the supervisor to leave; waits for it when nothing keeps it."""
+        assert self._connection is not None, "nobody to dismiss"
+        if self._watcher is not None:
+            self._watcher.cancel()  # nobody is to be started in its place
+            await asyncio.wait([self._watcher])
+        self._flush()
+        self._connection.send(Commands(leave=True))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LEAVE_SECONDS
+        while loop.time() < deadline and not self._left:
+            self._reap()
+            if self._connection is None and not self._child and not self._lock_is_held():
+                return
+            await asyncio.sleep(WATCH_PAUSE_SECONDS)
+
+    def _last_words(self) -> str:
+        log = self._state_dir / "supervisor.log"
+        return log.read_text(errors="replace")[-2000:].strip() if log.exists() else "none"
+
+
+TASKS_CACHED = 1024  # converted specs, by key; a spec is a few hundred bytes
+
+
+class _Live:
+    """An attempt from its launch or recovery to its acknowledgement."""
+
+    __slots__ = ("grace_seconds", "known_started", "launch", "may_launch")
+
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        self.may_launch = True
+        self.known_started = False
+        self.grace_seconds: float | None = None  # a stop was asked
+
+
+class _Pending:
+    """What the next message will carry."""
+
+    def __init__(self) -> None:
+        self.recover: list[str] | None = None
+        self.launch: list[Launch] = []
+        self.stop: list[StopItem] = []
+        self.acknowledge: list[str] = []
+
+    def is_empty(self) -> bool:
+        return self.recover is None and not (self.launch or self.stop or self.acknowledge)
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, engine: ProcessEngine) -> None:
+        self._engine = engine
+        self._incoming = FrameBuffer()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport), "a unix socket has a stream transport"
+        self._transport = transport
+        self._engine._connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        for payload in self._incoming.feed(data):
+            self._engine._received(self, protocol.to_server_decoder.decode(payload))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._engine._disconnected(self)
+
+    def send(self, message: protocol.ToSupervisor) -> None:
+        if self._transport is not None:
+            self._transport.write(protocol.frame(message))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def task_of(task: TaskSpec) -> Task:
+    return Task(
+        command=task.command,
+        environment=task.environment,
+        memory_mib=task.resources.memory_mib,
+        user=task.user,
+        ulimits=tuple((ulimit.name, ulimit.soft, ulimit.hard) for ulimit in task.ulimits),
+        mounts=tuple((mount.source, mount.target) for mount in task.mounts),
+        working_directory=task.working_directory,
+    )
+
+
+def report_of(item: protocol.ReportItem) -> Report:
+    if isinstance(item, protocol.StartedItem):
+        return Started(item.attempt_id, item.at_ms)
+    if isinstance(item, protocol.NotStartedItem):
+        return NotStarted(item.attempt_id, item.at_ms, item.reason, item.exit_code)
+    if isinstance(item, protocol.LostItem):
+        return Lost(item.attempt_id, item.at_ms, item.reason, item.started_at_ms)
+    container = ContainerExit(
+        exit_code=item.exit_code,
+        signal=item.signal,
+        out_of_memory=item.out_of_memory,
+        peak_memory_mib=item.peak_memory_mib,
+        cpu_ms=item.cpu_ms,
+        reason=item.reason,
+    )
+    return Exited(item.attempt_id, item.started_at_ms, item.stopped_at_ms, (container,))
+
+
+def _refusal(refused: Refused, epoch: int) -> RuntimeError:
+    if refused.protocol != PROTOCOL_VERSION:
+        return RuntimeError(
+            f"the supervisor that runs speaks protocol {refused.protocol} and this server {PROTOCOL_VERSION}; "
+            "end its jobs or wait for them, then start again"
+        )
+    return StaleEpochError(
+        f"the supervisor serves a server of epoch {refused.epoch}, this one has {epoch}: it is out of date and must end"
+    )

@@ -1,0 +1,86 @@
+"""`python -m batchyard.engines.supervisor`: started by the server, in a session of its own."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+from batchyard.engines.supervisor.attempts import Settings
+from batchyard.engines.supervisor.logs import DEFAULT_LIMIT_BYTES
+from batchyard.engines.supervisor.rounds import Supervisor
+
+LOCK_SECONDS = 5.0  # a predecessor that is leaving, or a program it was just starting, may hold the lock a moment
+LOCK_PAUSE_SECONDS = 0.02
+IDLE_SECONDS = 60.0
+KEEP_FAILED_SECONDS = 7 * 24 * 3600.0
+EXIT_LOCKED = 3
+_PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
+
+
+def _settings(arguments: list[str]) -> Settings:
+    parser = argparse.ArgumentParser(prog="python -m batchyard.engines.supervisor", description=__doc__)
+    for name in ("runtime", "state", "logs", "work"):
+        parser.add_argument(f"--{name}-dir", type=Path, required=True)
+    parser.add_argument("--log-limit-bytes", type=int, default=DEFAULT_LIMIT_BYTES)
+    parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
+    parser.add_argument("--keep-failed-seconds", type=float, default=KEEP_FAILED_SECONDS)
+    return Settings(**vars(parser.parse_args(arguments)))
+
+
+def _lock(path: Path) -> int | None:
+    """The lock of the data directory, with our pid in it. None: another supervisor has it.
+
+    The lock belongs to the opening that a vforked child shares until its program runs: a successor can't look for
+    survivors while one is just being born."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(LOCK_PAUSE_SECONDS)
+            continue
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        return fd
+
+
+def _become_a_clean_parent() -> tuple[int, int]:
+    """Nothing inherited from the server reaches a task: files, signals, limits. Returns the limit of open files that we
+    were given, which is the tasks' too."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN and number != signal.SIGPIPE:
+            signal.signal(number, signal.SIG_DFL)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two or three files for each task
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+    return soft, hard
+
+
+def main(arguments: list[str]) -> int:
+    settings = _settings(arguments)
+    for directory in settings[:4]:
+        directory.mkdir(parents=True, exist_ok=True)
+    default_nofile = _become_a_clean_parent()
+    if _lock(settings.state_dir / "lock") is None:
+        print(f"another supervisor serves {settings.state_dir}", flush=True)
+        return EXIT_LOCKED
+    Supervisor(settings, default_nofile).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""What a new supervisor makes of an earlier one's attempts: found and watched, or lost once proven dead."""
+
+from __future__ import annotations
+
+import os
+
+from batchyard.engines.base import log_path
+from batchyard.engines.supervisor import processes
+from batchyard.engines.supervisor.attempts import Attempt, Book, Settings
+from batchyard.engines.supervisor.census import Census
+from batchyard.engines.supervisor.ending import Endings
+from batchyard.engines.supervisor.journal import Entry, IntentItem, Replay
+from batchyard.engines.supervisor.logs import LogFile, Output
+from batchyard.engines.supervisor.outputs import Outputs
+from batchyard.engines.supervisor.protocol import LostItem, StartedItem
+
+HOST_RESTARTED = "The host restarted while the attempt ran."
+
+
+class Adoption:
+    def __init__(self, settings: Settings, book: Book, endings: Endings, outputs: Outputs) -> None:
+        self._settings = settings
+        self._book = book
+        self._endings = endings
+        self._outputs = outputs
+
+    def take_over(self, replay: Replay, now: float, now_ms: int) -> None:
+        """Everything that the journal says goes into the book; survivors are watched from here on."""
+        book = self._book
+        book.epoch, book.intact = replay.epoch, replay.intact
+        book.outcomes, book.acknowledged = replay.outcomes, replay.acknowledged
+        here = [entry for entry in replay.live.values() if entry.boot_id == book.boot_id]
+        census = Census((), everywhere=True) if here else None
+        for entry in replay.live.values():
+            if census is None or entry.boot_id != book.boot_id:
+                self._outputs.close(self._attempt(entry.intent), now_ms)
+                started_at_ms = entry.spawned.at_ms if entry.spawned else 0
+                book.end(LostItem(entry.intent.attempt_id, now_ms, HOST_RESTARTED, started_at_ms))
+            else:
+                self._take(entry, census, now, now_ms)
+
+    def take_stray(self, intent: IntentItem, census: Census, now: float, now_ms: int) -> bool:
+        """Adopts what carries the attempt's marker although the journal does not know it. False: nothing does."""
+        if not census.carrying(intent.attempt_id):
+            return False
+        entry = Entry(intent, self._book.boot_id)
+        self._take(entry, census, now, now_ms)
+        return True
+
+    def _attempt(self, intent: IntentItem) -> Attempt:
+        log = LogFile(log_path(self._settings.logs_dir, intent.attempt_id), self._settings.log_limit_bytes)
+        log.resume()
+        return Attempt(intent, Output(intent.fifo, log))
+
+    def _take(self, entry: Entry, census: Census, now: float, now_ms: int) -> None:
+        attempt = self._attempt(entry.intent)
+        if entry.spawned is not None:
+            attempt.pid, attempt.start_ticks = entry.spawned.pid, entry.spawned.start_ticks
+            attempt.started_at_ms = entry.spawned.at_ms
+        else:  # it died between the start and its record
+            self._identify(attempt, census, now_ms)
+        attempt.output.reopen(attempt.pid)
+        if attempt.output.fd >= 0:
+            self._outputs.add(attempt, now)
+        if not self._watch(attempt):
+            self._endings.end_lost(attempt, now, now_ms)
+            return
+        self._book.running[attempt.attempt_id] = attempt
+        self._book.reports.append(StartedItem(attempt.attempt_id, attempt.started_at_ms))
+        if entry.kill_at_seconds is not None:
+            attempt.kill_at_seconds = entry.kill_at_seconds
+            self._endings.stopping[attempt.attempt_id] = attempt
+
+    def _identify(self, attempt: Attempt, census: Census, now_ms: int) -> None:
+        carrying = census.carrying(attempt.attempt_id)
+        leaders = [pid for pid in carrying if (row := census.row(pid)) is not None and row.sid == pid]
+        for pid in (leaders or carrying)[:1]:
+            attempt.pid, attempt.start_ticks = pid, processes.start_ticks(pid)
+            attempt.started_at_ms = now_ms
+
+    def _watch(self, attempt: Attempt) -> bool:
+        """False: its main process is no more."""
+        if not attempt.pid:
+            return False
+        try:
+            attempt.pidfd = os.pidfd_open(attempt.pid)
+        except ProcessLookupError:
+            return False
+        # Compared after the opening: now the number can't change hands unseen.
+        if not attempt.start_ticks or processes.start_ticks(attempt.pid) != attempt.start_ticks:
+            os.close(attempt.pidfd)
+            attempt.pidfd = -1
+            return False
+        self._endings.adopt(attempt)
+        return True

@@ -1,0 +1,201 @@
+"""From a queued launch to a running program: checks, environment, scratch directory, FIFO, start."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import NamedTuple
+
+from batchyard.engines.base import log_path
+from batchyard.engines.supervisor.attempts import Attempt, Queued, Settings
+from batchyard.engines.supervisor.journal import IntentItem
+from batchyard.engines.supervisor.logs import LogFile, Output
+from batchyard.engines.supervisor.processes import MARKER, start_ticks
+from batchyard.engines.supervisor.protocol import NotStartedItem
+from batchyard.engines.supervisor.spawning import (
+    RLIMITS,
+    CannotStart,
+    ExecFailed,
+    Identity,
+    Spawner,
+    apply_limits,
+    identity_of,
+    programs_of,
+)
+
+CANNOT_START_EXIT_CODE = 127  # what a shell says of a program that it can't find
+# A search path for a server that was started without one; as the C library's own default.
+DEFAULT_PATH = "/bin:/usr/bin"
+_EXPLANATIONS = {
+    errno.EACCES: "it is not an executable file that this user may run; check its mode (chmod +x) and its directories",
+    errno.ENOEXEC: "it is no program of this machine; a script must begin with a line such as #!/bin/sh",
+    errno.E2BIG: "its arguments and environment are too long for the system; pass less, or pass it in a file",
+    errno.ENOTDIR: "a part of its path is not a directory; correct the path",
+}
+
+
+class Prepared(NamedTuple):
+    """A launch that passed every check that can be made before it is on record."""
+
+    queued: Queued
+    intent: IntentItem
+    arguments: list[bytes]
+    programs: list[bytes]
+    environment: list[bytes]
+    directory: str
+    identity: Identity | None
+
+
+def prepare(queued: Queued, settings: Settings, base: dict[str, str]) -> Prepared:
+    """CannotStart: the sentence to report."""
+    item, task = queued
+    if not task.command:
+        raise CannotStart("it has no command, and a process has no image to take one from; give a command")
+    for name, _, _ in task.ulimits:
+        if name not in RLIMITS:
+            raise CannotStart(f"ulimit '{name}' is unknown; use one of {', '.join(sorted(RLIMITS))}")
+    identity = identity_of(task.user) if task.user else None
+    scratch = not task.working_directory
+    directory = task.working_directory or str(settings.work_dir / item.attempt_id)
+    if not scratch and not os.path.isdir(directory):
+        raise CannotStart(f"working directory {directory} does not exist on this host; create it or name another")
+    _make_mounts(task.mounts)
+    variables = environment_of(queued, base, identity)
+    try:
+        return Prepared(
+            queued=queued,
+            intent=IntentItem(
+                item.attempt_id, str(settings.runtime_dir / f"{item.attempt_id}.out"), scratch, task.memory_mib
+            ),
+            arguments=[os.fsencode(argument) for argument in task.command],
+            programs=programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)),
+            environment=[os.fsencode(f"{name}={value}") for name, value in variables.items()],
+            directory=directory,
+            identity=identity,
+        )
+    except UnicodeEncodeError as error:
+        raise CannotStart(f"its command or environment holds text that is no valid Unicode ({error})") from None
+
+
+def _make_mounts(mounts: tuple[tuple[str, str], ...]) -> None:
+    for source, target in mounts:
+        if source != target:
+            raise CannotStart(
+                f"a process sees the host's own files: it can't have {source or 'a new volume'} at {target}; "
+                "mount a path at itself or use an environment with containers"
+            )
+        try:
+            if not os.path.lexists(source):  # a container engine makes a missing source, too
+                os.makedirs(source)
+        except OSError as error:
+            raise CannotStart(f"volume {source} can't be made: {error.strerror}; create it on this host") from None
+
+
+def environment_of(queued: Queued, base: dict[str, str], identity: Identity | None) -> dict[str, str]:
+    """The base, then the task's, then the attempt's, then what no job may change."""
+    item, task = queued
+    variables = dict(base)
+    if identity is not None:
+        variables["HOME"] = identity.home
+    variables.update(task.environment)
+    variables.update(item.environment)
+    devices = visible_devices(item.device_ids, variables.get("CUDA_VISIBLE_DEVICES"))
+    variables["CUDA_VISIBLE_DEVICES"] = devices
+    variables["NVIDIA_VISIBLE_DEVICES"] = devices
+    variables[MARKER] = item.attempt_id
+    return variables
+
+
+def visible_devices(assigned: tuple[int, ...], wanted: str | None) -> str:
+    """A job's own CUDA_VISIBLE_DEVICES counts from 0 within the devices it was assigned, as in a container. As in CUDA,
+    the first entry that names none of them ends the list."""
+    if wanted is None:
+        return ",".join(map(str, assigned))
+    chosen: list[str] = []
+    for entry in wanted.split(","):
+        index = entry.strip()
+        if not index.isascii() or not index.isdigit() or int(index) >= len(assigned):
+            break
+        chosen.append(str(assigned[int(index)]))
+    return ",".join(chosen)
+
+
+class Launcher:
+    """Starts what was prepared and put on record."""
+
+    def __init__(self, settings: Settings, default_nofile: tuple[int, int]) -> None:
+        self._settings = settings
+        self._spawner = Spawner()
+        self._default_nofile = default_nofile
+
+    def start(self, prepared: Prepared, now_ms: int) -> Attempt:
+        """CannotStart: the sentence to report; nothing is left behind."""
+        intent = prepared.intent
+        log = LogFile(log_path(self._settings.logs_dir, intent.attempt_id), self._settings.log_limit_bytes)
+        attempt = Attempt(intent, Output(intent.fifo, log))
+        try:
+            self._start(attempt, prepared, now_ms)
+        except CannotStart:
+            attempt.output.close(now_ms)
+            if intent.scratch and os.path.isdir(prepared.directory):
+                os.rmdir(prepared.directory)
+            raise
+        return attempt
+
+    def _start(self, attempt: Attempt, prepared: Prepared, now_ms: int) -> None:
+        identity = prepared.identity
+        owner = (identity.uid, identity.gid) if identity else None
+        try:
+            if attempt.intent.scratch:
+                _make_scratch(prepared.directory, owner)
+            task_end = attempt.output.create(owner)
+        except OSError as error:
+            raise CannotStart(f"the host can't prepare it: {error}; see to its disks and limits") from error
+        try:
+            attempt.pid = self._spawner.start(
+                prepared.arguments,
+                prepared.programs,
+                prepared.directory,
+                prepared.environment,
+                task_end,
+                identity,
+            )
+        except (ExecFailed, OSError, ValueError) as error:
+            raise CannotStart(_explain(prepared, error)) from error
+        finally:
+            os.close(task_end)
+        for note in apply_limits(attempt.pid, prepared.queued.task.ulimits, self._default_nofile):
+            attempt.output.log.note(note, now_ms)
+        attempt.start_ticks = start_ticks(attempt.pid)
+        attempt.started_at_ms = now_ms
+
+
+def _make_scratch(directory: str, owner: tuple[int, int] | None) -> None:
+    try:
+        os.mkdir(directory, 0o700)
+    except FileNotFoundError:
+        os.makedirs(directory, 0o700)  # somebody removed the whole work directory
+    except FileExistsError:
+        if not os.path.isdir(directory):
+            raise
+    if owner is not None:
+        os.chown(directory, *owner)
+
+
+def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> str:
+    program = prepared.queued.task.command[0]
+    if isinstance(error, ExecFailed) and error.at_directory:
+        return f"working directory {prepared.directory} can't be entered: {error}; check its mode"
+    if isinstance(error, ValueError):
+        return f"its command or environment can't be passed to a program: {error}; remove that character"
+    if isinstance(error, ExecFailed) and error.errno == errno.ENOENT:
+        if "/" in program:
+            return f"program {program} does not exist on this host, or the interpreter it names; install it"
+        path = os.pathsep.join(os.path.dirname(os.fsdecode(place)) for place in prepared.programs)
+        return f"program '{program}' is not in PATH ({path}); install it or give its full path"
+    why = _EXPLANATIONS.get(error.errno or 0)
+    return f"program {program}: {error}" + (f"; {why}" if why else "")
+
+
+def not_started(attempt_id: str, reason: CannotStart, now_ms: int) -> NotStartedItem:
+    return NotStartedItem(attempt_id, now_ms, f"CannotStartContainerError: {reason}", CANNOT_START_EXIT_CODE)

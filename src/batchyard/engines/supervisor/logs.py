@@ -1,0 +1,266 @@
+"""A task's output: read from its FIFO, written as the log file that `batchyard.engines.base` describes.
+
+Everything read is in the file at once, an unfinished line too, so that the supervisor's death loses nothing. Readers
+ignore a last line without LF.
+
+**Size limit.** The first half of the limit goes to the log file itself (the head). Then two segments take turns beside
+it, the older one dropped when the newer is full, so that the newest quarter to half of the limit survives (the tail).
+At the end the tail is appended to the head, behind a mark when something was dropped.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import shutil
+from pathlib import Path
+
+from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES
+
+DEFAULT_LIMIT_BYTES = 64 * 1024 * 1024  # per container; thousands of chatty jobs must not fill a disk in a day
+READ_BYTES = 64 * 1024  # the capacity of a pipe
+BURST_BYTES = 256 * 1024  # what one task may have read in one turn
+_CHARACTER_BYTES = 4  # the longest in UTF-8
+_COPY_BYTES = 1024 * 1024
+
+
+class LogFile:
+    """One container's log. Nothing exists on disk before the first byte."""
+
+    def __init__(self, path: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+        self._path = path
+        self._head_limit = limit_bytes // 2
+        self._segment_limit = limit_bytes // 4
+        self._fd = -1
+        self._size = 0
+        self._head_end = 0  # 0: still in the head
+        self._segment = 0
+        self._in_line = False
+        self._line_bytes = 0
+        self._pending = b""  # the beginning of a character
+        self._is_failing = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
+
+    def resume(self) -> None:
+        """Goes on with what an earlier supervisor wrote."""
+        segments = self._segments()
+        path = segments[-1] if segments else self._path
+        if segments:
+            self._head_end, self._segment = _segment_numbers(segments[-1])
+        if not path.exists():
+            return
+        self._open(path)
+        if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
+            self._in_line = True
+            start = max(0, self._size - LOG_LINE_BYTES)
+            self._line_bytes = len(os.pread(self._fd, LOG_LINE_BYTES, start).rpartition(b"\n")[2])
+
+    def write(self, data: bytes, now_ms: int) -> None:
+        """Takes output as read. A disk that can't take it loses it, marked in the file as soon as there is room."""
+        try:
+            if self._is_failing:
+                self._recover(now_ms)
+            self._write_text(self._decoded(data, final=False), now_ms)
+        except OSError:
+            self._is_failing = True
+
+    def finish(self, now_ms: int) -> None:
+        """Ends the last line, joins head and tail. The file is complete."""
+        if self._fd < 0 and not self._pending:
+            return
+        try:
+            if self._is_failing:
+                self._recover(now_ms)
+            self._write_text(self._decoded(b"", final=True), now_ms)
+            if self._in_line:
+                self._put(b"\n")
+            if self._head_end:
+                self._join(now_ms)
+        except OSError:
+            self._is_failing = True  # the disk is full: what is there stays as it is
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def note(self, text: str, now_ms: int) -> None:
+        """A line of our own between the task's."""
+        self.write(f"{text}\n".encode(), now_ms)
+
+    def _decoded(self, data: bytes, *, final: bool) -> bytes:
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
+        if data.isascii():
+            return data
+        text, consumed = codecs.utf_8_decode(data, "replace", final)
+        self._pending = data[consumed:]
+        return text.encode()
+
+    def _write_text(self, text: bytes, now_ms: int) -> None:
+        """Cuts what would exceed one line's limit, never inside a character."""
+        prefix = b"%d\t" % now_ms
+        while text:
+            room = LOG_LINE_BYTES - self._line_bytes
+            if room < _CHARACTER_BYTES and self._in_line:
+                self._put(b"\n")
+                self._in_line, self._line_bytes = False, 0
+                text = text[1:] if text.startswith(b"\n") else text
+                continue
+            end = min(room, len(text))
+            while end < len(text) and text[end] & 0xC0 == 0x80:  # a continuation byte
+                end -= 1
+            self._write_piece(text[:end], prefix)
+            text = text[end:]
+
+    def _write_piece(self, piece: bytes, prefix: bytes) -> None:
+        """`piece` exceeds no limit, whatever its lines are."""
+        body = piece if self._in_line else prefix + piece
+        last = piece.rfind(b"\n")
+        if last < 0:
+            self._line_bytes += len(piece)
+        else:
+            self._line_bytes = len(piece) - last - 1
+            body = body.replace(b"\n", b"\n" + prefix)
+            if self._line_bytes == 0:
+                body = body[: -len(prefix)]
+        self._in_line = last < 0 or self._line_bytes > 0
+        self._put(body)
+
+    def _put(self, body: bytes) -> None:
+        if self._fd < 0:
+            self._open(self._path)
+        limit = self._segment_limit if self._head_end else self._head_limit
+        if self._size + len(body) >= limit:
+            cut = body.rfind(b"\n") + 1
+            if cut:
+                self._append(body[:cut])
+                self._next_segment()
+                body = body[cut:]
+        if body:
+            self._append(body)
+
+    def _append(self, body: bytes) -> None:
+        view = memoryview(body)
+        while view:
+            written = os.write(self._fd, view)
+            self._size += written
+            view = view[written:]
+
+    def _open(self, path: Path) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        try:
+            fd = os.open(path, flags, 0o640)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path, flags, 0o640)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+        self._size = os.fstat(fd).st_size
+
+    def _segment_path(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.tail.{self._head_end}.{number}")
+
+    def _segments(self) -> list[Path]:
+        return sorted(self._path.parent.glob(f"{self._path.name}.tail.*"), key=_segment_numbers)
+
+    def _next_segment(self) -> None:
+        if not self._head_end:
+            self._head_end = self._size
+        else:
+            self._segment += 1
+        self._open(self._segment_path(self._segment))
+        if self._segment >= 2:
+            self._segment_path(self._segment - 2).unlink(missing_ok=True)
+
+    def _recover(self, now_ms: int) -> None:
+        """After failed writes: says that something is missing, if the disk takes it."""
+        if self._fd < 0:
+            self._open(self._path)
+        torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
+        mark = b"%d\t%s\n" % (now_ms, CUT_MARK.encode())
+        self._append(b"\n" + mark if torn else mark)
+        self._is_failing, self._in_line, self._line_bytes = False, False, 0
+
+    def _join(self, now_ms: int) -> None:
+        """Appends the tail to the head. Begins by cutting to the head's end: a death in the middle is made good."""
+        segments = self._segments()
+        with self._path.open("r+b") as head:
+            head.truncate(self._head_end)
+            head.seek(0, os.SEEK_END)
+            if segments and _segment_numbers(segments[0])[1] > 0:
+                head.write(b"%d\t%s\n" % (now_ms, CUT_MARK.encode()))
+            for segment in segments:
+                with segment.open("rb") as source:
+                    shutil.copyfileobj(source, head, _COPY_BYTES)
+        for segment in segments:
+            segment.unlink()
+
+
+def _segment_numbers(path: Path) -> tuple[int, int]:
+    head_end, number = path.name.rsplit(".", 2)[1:]
+    return int(head_end), int(number)
+
+
+class Output:
+    """The FIFO that a task writes into. Task and supervisor both hold it open for reading and writing, so that neither
+    the task sees a closed pipe when the supervisor dies, nor loses what it wrote before the next one reads."""
+
+    def __init__(self, fifo: str, log: LogFile) -> None:
+        self.fifo = fifo
+        self.log = log
+        self.fd = -1
+
+    def create(self, owner: tuple[int, int] | None) -> int:
+        """Makes the FIFO and opens both ends; returns the task's, which the caller closes after the start."""
+        os.mkfifo(self.fifo, 0o600)
+        if owner is not None:
+            os.chown(self.fifo, *owner)  # a script that opens /dev/stderr needs the right to
+        self.fd = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
+        # A second opening: "non-blocking" belongs to the opening, and the task's own must block when it floods.
+        return os.open(self.fifo, os.O_RDWR)
+
+    def reopen(self, pid: int) -> None:
+        """Finds the FIFO again after an earlier supervisor's death: by its name, else through the task's own files."""
+        for path in (self.fifo, f"/proc/{pid}/fd/1", f"/proc/{pid}/fd/2"):
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+            except OSError:
+                continue
+            if os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)") == self.fifo:
+                self.fd = fd
+                return
+            os.close(fd)
+
+    def read(self, now_ms: int, limit_bytes: int) -> int:
+        """Moves what is there into the log, at most about `limit_bytes`; returns how many bytes."""
+        total = 0
+        while total < limit_bytes:
+            try:
+                data = os.read(self.fd, READ_BYTES)
+            except BlockingIOError:
+                break
+            self.log.write(data, now_ms)
+            total += len(data)
+            if len(data) < READ_BYTES:
+                break
+        return total
+
+    def drain(self, now_ms: int) -> None:
+        """Everything: for when nobody writes any more."""
+        if self.fd >= 0:
+            while self.read(now_ms, BURST_BYTES):
+                pass
+
+    def close(self, now_ms: int) -> None:
+        self.log.finish(now_ms)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        try:
+            os.unlink(self.fifo)
+        except FileNotFoundError:
+            return  # a cleaner of temporary files was here

@@ -1,0 +1,165 @@
+"""What /proc and the kernel say about processes: who lives, whose children they are, what they use, how they ended."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from typing import NamedTuple
+
+MARKER = "BATCHYARD_ATTEMPT"
+_MARKER_BYTES = MARKER.encode() + b"="
+PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_STAT_BYTES = 1024  # one line of 52 numbers and a name of at most 64 bytes
+_ENVIRON_BYTES = 4 * 1024 * 1024  # above Linux's usual limit of arguments and environment together
+# PIDFD_GET_INFO (Linux 6.13) with PIDFD_INFO_EXIT (6.15): include/uapi/linux/pidfd.h
+_PIDFD_INFO = struct.Struct("<QQ11Ii")
+_PIDFD_GET_INFO = (3 << 30) | (_PIDFD_INFO.size << 16) | (0xFF << 8) | 11
+_PIDFD_INFO_EXIT = 1 << 3
+_EXIT_CODE_FIELD = 52 - 3  # in /proc/<pid>/stat, counted from the state behind the name
+
+
+class Row(NamedTuple):
+    """One process, from /proc/<pid>/stat. `state` is a letter; Z and X are dead."""
+
+    ppid: int
+    pgid: int
+    sid: int
+    state: str
+    start_ticks: int
+    rss_kib: int
+    cpu_ticks: int
+
+    @property
+    def is_dead(self) -> bool:
+        return self.state in "ZX"
+
+
+def read_row(pid: int) -> Row | None:
+    """None: no such process."""
+    fields = _stat_fields(pid)
+    if fields is None:
+        return None
+    return Row(
+        ppid=int(fields[1]),
+        pgid=int(fields[2]),
+        sid=int(fields[3]),
+        state=fields[0].decode(),
+        start_ticks=int(fields[19]),
+        rss_kib=int(fields[21]) * PAGE_KIB,
+        cpu_ticks=sum(map(int, fields[11:15])),
+    )
+
+
+def _stat_fields(pid: int) -> list[bytes] | None:
+    data = _read(f"/proc/{pid}/stat", _STAT_BYTES)
+    # The name may hold blanks and brackets: count from behind its last bracket.
+    return data[data.rindex(b")") + 2 :].split() if data else None
+
+
+def start_ticks(pid: int) -> int:
+    """When it started, in clock ticks since boot; 0 when there is no such process."""
+    fields = _stat_fields(pid)
+    return int(fields[19]) if fields else 0
+
+
+def table() -> dict[int, Row]:
+    """Every process of this pid namespace."""
+    rows: dict[int, Row] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            row = read_row(int(name))
+            if row is not None:
+                rows[int(name)] = row
+    return rows
+
+
+def marker(pid: int) -> str:
+    """The attempt that a process carries in its environment; empty when none, or when we may not look."""
+    data = _read(f"/proc/{pid}/environ", _ENVIRON_BYTES)
+    at = 0 if data.startswith(_MARKER_BYTES) else data.find(b"\0" + _MARKER_BYTES) + 1
+    if not data or (at == 0 and not data.startswith(_MARKER_BYTES)):
+        return ""
+    end = data.find(b"\0", at)
+    return data[at + len(_MARKER_BYTES) : end if end >= 0 else None].decode(errors="replace")
+
+
+def pss_kib(pid: int) -> int:
+    """Memory with shared pages divided among their users; 0 when it is gone or we may not look."""
+    for line in _read(f"/proc/{pid}/smaps_rollup", 4096).splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def own_peak_kib() -> int:
+    for line in _read("/proc/self/status", 8192).splitlines():
+        if line.startswith(b"VmHWM:"):
+            return int(line.split()[1])
+    return 0
+
+
+def boot_id() -> str:
+    return _read("/proc/sys/kernel/random/boot_id", 64).decode().strip()
+
+
+class LastPid:
+    """The pid most recently given to any process: the bound of a search for a task's descendants."""
+
+    def __init__(self) -> None:
+        self._fd = os.open("/proc/loadavg", os.O_RDONLY)
+
+    def read(self) -> int:
+        return int(os.pread(self._fd, 128, 0).split()[4])
+
+
+def exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def foreign_exit_status(pidfd: int, pid: int, ticks: int) -> int | None:
+    """The wait status of an ended process that is not our child; None where this kernel does not tell.
+
+    A reaped one is asked through its pidfd (Linux 6.15), an unreaped one in /proc."""
+    buffer = bytearray(_PIDFD_INFO.size)
+    struct.pack_into("<Q", buffer, 0, _PIDFD_INFO_EXIT)
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, buffer)
+    except OSError:  # an older kernel, or gone before this pidfd was opened
+        return _zombie_exit_status(pid, ticks)
+    mask, *_, status = _PIDFD_INFO.unpack(buffer)
+    return int(status) if mask & _PIDFD_INFO_EXIT else _zombie_exit_status(pid, ticks)
+
+
+def _zombie_exit_status(pid: int, ticks: int) -> int | None:
+    fields = _stat_fields(pid)
+    if fields is None or fields[0] != b"Z" or int(fields[19]) != ticks or not os.access(f"/proc/{pid}/fd", os.R_OK):
+        return None
+    return int(fields[_EXIT_CODE_FIELD])
+
+
+def _read(path: str, limit_bytes: int) -> bytes:
+    """The file's bytes; empty when the process is gone or we may not look."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        data = os.read(fd, limit_bytes)
+        if len(data) >= 4096:  # /proc hands out long files page by page
+            parts = [data]
+            while len(parts[-1]) and sum(map(len, parts)) < limit_bytes:
+                parts.append(os.read(fd, limit_bytes))
+            data = b"".join(parts)
+    except OSError:
+        data = b""
+    finally:
+        os.close(fd)
+    return data

@@ -1,0 +1,305 @@
+"""The supervisor's one loop. Each round, in this order:
+
+ 1. drain what the server says, and what tasks print
+ 2. intents of the next launches, made durable with one fsync
+ 3. start them
+ 4. collect the ended; kill what they left
+ 5. write pids and outcomes to the journal
+ 6. report
+
+An outcome is thus in the journal before the server hears of it, and a launch before it can have any effect.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import time
+import uuid
+from collections.abc import Iterable
+
+from batchyard.engines.base import RECOVERED_SILENT
+from batchyard.engines.supervisor import journal as records
+from batchyard.engines.supervisor import processes
+from batchyard.engines.supervisor.adoption import Adoption
+from batchyard.engines.supervisor.attempts import Attempt, Book, Queued, Settings, spawned_item
+from batchyard.engines.supervisor.census import Census
+from batchyard.engines.supervisor.ending import Endings
+from batchyard.engines.supervisor.journal import COMPACT_ABOVE_BYTES, IntentItem, Journal
+from batchyard.engines.supervisor.launching import Launcher, Prepared, not_started, prepare
+from batchyard.engines.supervisor.link import ServerLink
+from batchyard.engines.supervisor.outputs import Outputs
+from batchyard.engines.supervisor.protocol import (
+    PROTOCOL_VERSION,
+    Commands,
+    LaunchItem,
+    Leaving,
+    LostItem,
+    NotStartedItem,
+    RecoverItem,
+    Reports,
+    ServerHello,
+    StartedItem,
+    SupervisorHello,
+    Task,
+)
+from batchyard.engines.supervisor.scratch import Scratch
+from batchyard.engines.supervisor.spawning import CannotStart
+
+STARTS_PER_ROUND = 32  # about 10 ms of starting: exits, outputs and stops wait no longer than that
+DISK_FULL_PAUSE_SECONDS = 1.0  # between tries to put launches on record
+SWEEP_SECONDS = 3600.0
+NO_TRACE = "The attempt had started, and the supervisor's journal does not know it."
+DAMAGED = "The supervisor's journal is damaged, so that nobody can tell whether the attempt ran."
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Supervisor:
+    def __init__(self, settings: Settings, default_nofile: tuple[int, int]) -> None:
+        self._settings = settings
+        self._instance = uuid.uuid4().hex
+        self._epoll = select.epoll()
+        self._book = Book(Journal(settings.state_dir / "journal"))
+        self._book.boot_id = processes.boot_id()
+        self._outputs = Outputs(self._epoll)
+        self._scratch = Scratch(settings.work_dir, settings.keep_failed_seconds)
+        self._endings = Endings(self._book, self._outputs, self._scratch, self._epoll)
+        self._adoption = Adoption(settings, self._book, self._endings, self._outputs)
+        self._launcher = Launcher(settings, default_nofile)
+        self._link = ServerLink(settings.state_dir, self._epoll, lambda: self._book.epoch, self._accept)
+        self._base: dict[str, str] = {}
+        self._wakeup = _wake_on_signals(self._epoll)
+        self._is_told_to_go = False  # by a signal: at once, the attempts live on
+        self._is_leaving = False  # by the server: when nothing lives
+        self._alone_since = _now()
+        self._launch_not_before = 0.0
+        self._next_sweep = 0.0
+        signal.signal(signal.SIGTERM, self._on_terminate)
+
+    def run(self) -> None:
+        replay = self._book.journal.load()
+        self._adoption.take_over(replay, _now(), _now_ms())
+        self._book.compact()
+        while not self._is_done():
+            self._round(self._epoll.poll(self._timeout()))
+        self._book.journal_ended()
+        self._book.journal.close()
+        self._link.close()
+
+    def _round(self, events: list[tuple[int, int]]) -> None:
+        now, now_ms = _now(), _now_ms()
+        self._link.seek(now)
+        self._outputs.tick(now)
+        has_exits = self._drain(events, now, now_ms)
+        self._launch_round(now)
+        if has_exits:
+            self._endings.reap(_now(), _now_ms())
+        self._endings.kill_due(now)
+        self._endings.look(now, now_ms)
+        self._endings.sample(now)
+        self._endings.give_up_unreaped(now, now_ms)
+        self._journal_round()
+        self._report_round()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_SECONDS
+            self._scratch.sweep({*self._book.running, *self._book.ending})
+
+    # -- What comes in ---------------------------------------------------------------------------------------
+
+    def _drain(self, events: list[tuple[int, int]], now: float, now_ms: int) -> bool:
+        """True: children may have ended."""
+        has_exits = False
+        for fd, _ in events:
+            if fd == self._wakeup:
+                os.read(fd, 4096)
+                has_exits = True
+            elif self._link.owns(fd):
+                for commands in self._link.handle(fd):
+                    self._obey(commands, now, now_ms)
+            elif fd in self._endings.by_pidfd:
+                self._endings.reap_adopted(fd, now, now_ms)
+            else:
+                self._outputs.read(fd, now, now_ms)
+        if self._link.is_connected:
+            self._alone_since = now
+        return has_exits
+
+    def _accept(self, hello: ServerHello) -> None:
+        self._is_leaving = False
+        self._base = dict(hello.environment)
+        self._book.raise_epoch(hello.epoch)
+        self._link.send(SupervisorHello(PROTOCOL_VERSION, self._instance, os.getpid(), self._book.boot_id))
+        self._book.repeat_all()
+
+    def _obey(self, commands: Commands, now: float, now_ms: int) -> None:
+        specs = commands.specs
+        if commands.recover is not None:
+            self._recover(commands.recover, specs, now, now_ms)
+        for item in commands.launch:
+            self._enqueue(item, specs)
+        self._stop(commands, now, now_ms)
+        if commands.acknowledge:
+            self._book.acknowledge(commands.acknowledge)
+        if commands.leave:
+            self._is_leaving = True
+            book = self._book
+            self._link.send(Leaving(len(book.queued) + len(book.running) + len(book.ending)))
+
+    def _enqueue(self, item: LaunchItem, specs: dict[int, Task]) -> None:
+        if not self._book.repeat(item.attempt_id):
+            self._book.queued[item.attempt_id] = Queued(item, specs[item.spec_key])
+
+    def _recover(self, items: Iterable[RecoverItem], specs: dict[int, Task], now: float, now_ms: int) -> None:
+        book = self._book
+        silent = [item for item in items if not book.repeat(item.launch.attempt_id)]
+        census = Census(self._endings.by_pid, everywhere=True) if silent else None
+        for item in silent:
+            attempt_id = item.launch.attempt_id
+            task = specs[item.launch.spec_key]
+            fifo = str(self._settings.runtime_dir / f"{attempt_id}.out")
+            intent = IntentItem(attempt_id, fifo, not task.working_directory, task.memory_mib)
+            if census is not None and self._adoption.take_stray(intent, census, now, now_ms):
+                attempt = book.live(attempt_id)
+                assert attempt is not None, f"adopted attempt {attempt_id} is not in the book"
+                self._record_stray(attempt)
+            elif not book.intact:
+                book.end(LostItem(attempt_id, now_ms, DAMAGED, 0))
+            elif item.may_launch and not item.known_started:
+                self._enqueue(item.launch, specs)
+            elif item.known_started:
+                book.end(LostItem(attempt_id, now_ms, NO_TRACE, 0))
+            else:
+                book.end(NotStartedItem(attempt_id, now_ms, RECOVERED_SILENT))
+        if not book.intact:
+            book.intact = True
+            book.journal_ended()
+            book.journal.append(records.Accounted(now_ms))
+
+    def _record_stray(self, attempt: Attempt) -> None:
+        self._book.journal.append(records.Intents((attempt.intent,)))
+        self._book.journal.append(records.Spawned((spawned_item(attempt),)))
+
+    def _stop(self, commands: Commands, now: float, now_ms: int) -> None:
+        stops: list[tuple[Attempt, float]] = []
+        for stop in commands.stop:
+            if self._book.queued.pop(stop.attempt_id, None) is not None:
+                self._book.end(NotStartedItem(stop.attempt_id, now_ms, RECOVERED_SILENT))
+            elif stop.attempt_id in self._book.running:
+                stops.append((self._book.running[stop.attempt_id], stop.grace_seconds))
+        if stops:
+            self._endings.stop(stops, now)
+
+    # -- Launching -------------------------------------------------------------------------------------------
+
+    def _launch_round(self, now: float) -> None:
+        book = self._book
+        if not book.queued or now < self._launch_not_before:
+            return
+        prepared: list[Prepared] = []
+        for queued in [*book.queued.values()][:STARTS_PER_ROUND]:
+            try:
+                prepared.append(prepare(queued, self._settings, self._base))
+            except CannotStart as reason:
+                del book.queued[queued.item.attempt_id]
+                book.end(not_started(queued.item.attempt_id, reason, _now_ms()))
+        if not prepared or not self._write_intents(prepared, now):
+            return
+        started: list[Attempt] = []
+        for launch in prepared:
+            del book.queued[launch.intent.attempt_id]
+            now_ms = _now_ms()
+            try:
+                attempt = self._launcher.start(launch, now_ms)
+            except CannotStart as reason:
+                book.end(not_started(launch.intent.attempt_id, reason, now_ms))
+                continue
+            book.running[attempt.attempt_id] = attempt
+            self._endings.add(attempt)
+            self._outputs.add(attempt, now)
+            book.reports.append(StartedItem(attempt.attempt_id, now_ms))
+            started.append(attempt)
+        if started:
+            book.journal.append(records.Spawned(tuple(map(spawned_item, started))))
+
+    def _write_intents(self, prepared: list[Prepared], now: float) -> bool:
+        """Durable when True. False: the disk is full, and the launches wait for room."""
+        journal = self._book.journal
+        journal.append(records.Intents(tuple(launch.intent for launch in prepared)))
+        try:
+            journal.write()
+        except OSError as error:
+            if error.errno not in _DISK_FULL:
+                raise
+            journal.forget_last()
+            self._launch_not_before = now + DISK_FULL_PAUSE_SECONDS
+            return False
+        journal.sync()
+        return True
+
+    # -- What goes out ---------------------------------------------------------------------------------------
+
+    def _journal_round(self) -> None:
+        journal = self._book.journal
+        self._book.journal_ended()
+        try:
+            if journal.size_bytes > COMPACT_ABOVE_BYTES:
+                self._book.compact()
+            journal.write()
+        except OSError as error:
+            if error.errno not in _DISK_FULL:
+                raise  # what is not written stays in the buffer, and is tried again in the next round
+
+    def _report_round(self) -> None:
+        if self._book.reports:
+            self._link.send(Reports(tuple(self._book.reports)))
+            self._book.reports.clear()
+
+    # -- Time ------------------------------------------------------------------------------------------------
+
+    def _timeout(self) -> float:
+        """Seconds until something is due."""
+        now = _now()
+        due = min(self._link.next_try, self._outputs.next_due(), self._endings.next_look, self._endings.next_kill())
+        if self._book.queued:
+            due = min(due, self._launch_not_before)
+        if self._book.has_work:
+            due = min(due, self._endings.next_sample)
+        due = min(due, self._next_sweep)
+        return max(0.0, due - now)
+
+    def _is_done(self) -> bool:
+        if self._is_told_to_go:
+            return True
+        if self._book.has_work:
+            return False
+        if self._is_leaving:
+            return True
+        is_alone = not self._link.is_connected and _now() - self._alone_since >= self._settings.idle_seconds
+        return is_alone and not self._book.outcomes
+
+    def _on_terminate(self, _number: int, _frame: object) -> None:
+        self._is_told_to_go = True
+
+
+def _now() -> float:
+    """Seconds; goes on while the host sleeps, and is the same for the next supervisor."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _wake_on_signals(epoll: select.epoll) -> int:
+    """Ended children and requests to leave wake the loop through a pipe. The handlers do nothing themselves: signals
+    that are handled, not ignored, are at their defaults again in the programs we start."""
+    receiving, sending = os.pipe()
+    os.set_blocking(receiving, False)
+    os.set_blocking(sending, False)
+    signal.set_wakeup_fd(sending, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    epoll.register(receiving, select.EPOLLIN)
+    return receiving
