@@ -155,11 +155,12 @@ class Reader:
     def _documents(
         self, table: Any, decode: Any, wanted: Sequence[str] | None, limit: int, after: str | None
     ) -> tuple[list[Any], str | None]:
-        at = decode_cursor(after, table.name, str)[0] if after else ""
+        kind = str(table.name)  # a plain text: SQLAlchemy's own kind of name cannot be encoded
+        at = decode_cursor(after, kind, str)[0] if after else ""
         statement = select(table.c.name, table.c.body).where(table.c.name > at).order_by(table.c.name).limit(limit + 1)
         if wanted is not None:
             statement = statement.where(table.c.name.in_(list(wanted)))
         with self._engine.connect() as connection:
             rows = connection.execute(statement).all()
-        cursor = encode_cursor(table.name, rows[limit - 1][0]) if len(rows) > limit else None
+        cursor = encode_cursor(kind, rows[limit - 1][0]) if len(rows) > limit else None
         return [decode(body) for _, body in rows[:limit]], cursor
