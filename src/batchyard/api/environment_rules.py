@@ -80,6 +80,9 @@ def check_changed_environment(document: Document) -> None:
     _check_shared(resources)
     if resources.get("instanceTypes"):
         _check_instance_types(resources)
+    template = resources.get("launchTemplate", {})
+    if any(template.values()):  # empty texts remove it
+        _check_launch_template(template)
 
 
 def _check_unmanaged(document: Document) -> None:
@@ -121,6 +124,8 @@ def _check_resources(resources: Document, is_eks: bool) -> None:
     _check_strategy(resources, is_eks)
     _check_instance_types(resources)
     _check_shared(resources)
+    if "launchTemplate" in resources:
+        _check_launch_template(resources["launchTemplate"])
 
 
 def _check_fargate(resources: Document) -> None:
@@ -195,8 +200,6 @@ def _check_shared(resources: Document) -> None:
             IMAGE_TYPE.fullmatch(configuration["imageType"]),
             "Invalid imageType in ComputeResources.ec2Configuration",
         )
-    if resources.get("launchTemplate"):
-        _check_launch_template(resources["launchTemplate"])
 
 
 def _check_launch_template(template: Document) -> None:

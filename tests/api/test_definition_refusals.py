@@ -1,0 +1,227 @@
+"""What RegisterJobDefinition refuses, each with its exact text (AWS Batch behaviour 6)."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.service import Service, container, refusal_of
+
+VCPU = {"type": "VCPU", "value": "1"}
+MEMORY = {"type": "MEMORY", "value": "512"}
+FARGATE_BODY = container(
+    executionRoleArn="arn:aws:iam::123456789012:role/execution",
+    resourceRequirements=[{"type": "VCPU", "value": "0.25"}, MEMORY],
+)
+NODE = {"targetNodes": "0:", "container": container()}
+
+
+def single(**members: Any) -> dict[str, Any]:
+    return {"containerProperties": container(**members)}
+
+
+def requirements(*entries: dict[str, str]) -> dict[str, Any]:
+    return single(resourceRequirements=list(entries))
+
+
+def fargate(**members: Any) -> dict[str, Any]:
+    return {"platformCapabilities": ["FARGATE"], "containerProperties": FARGATE_BODY | members}
+
+
+def retry(*rules: dict[str, str], **members: Any) -> dict[str, Any]:
+    return single() | {"retryStrategy": {"attempts": 2, "evaluateOnExit": list(rules)} | members}
+
+
+def nodes(*ranges: dict[str, Any], count: int = 4, main: int = 0) -> dict[str, Any]:
+    return {
+        "type": "multinode",
+        "nodeProperties": {"numNodes": count, "mainNode": main, "nodeRangeProperties": list(ranges) or [NODE]},
+    }
+
+
+def linux(**members: Any) -> dict[str, Any]:
+    return single(linuxParameters=members)
+
+
+def efs(**members: Any) -> dict[str, Any]:
+    return single(volumes=[{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"} | members}])
+
+
+# fmt: off
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"jobDefinitionName": "no spaces", **single()}, "Job definition name should match a valid pattern."),
+    ({"jobDefinitionName": "x" * 129, **single()}, "Job definition name should match a valid pattern."),
+    ({"type": "Container", **single()}, "type must be one of [container, multinode], got Container."),
+    # bodies
+    ({}, "ECS ContainerProperties, ecsProperties, or eksProperties is required when using type container."),
+    ({"type": "multinode"}, "Node properties of multinode job is required."),
+    (single() | {"ecsProperties": {"taskProperties": []}}, "Cannot use both ECS containerProperties and ecsProperties"),
+    (single() | {"eksProperties": {}}, "Cannot use both ECS containerProperties and eksProperties"),
+    ({"ecsProperties": {"taskProperties": []}, "eksProperties": {}}, "Cannot use both ecsProperties and eksProperties"),
+    (nodes() | {"eksProperties": {}}, "Cannot use both nodeProperties and eksProperties"),
+    # platform
+    (single() | {"platformCapabilities": ["EC2", "FARGATE"]}, "Exactly 1 capability must be provided."),
+    (single() | {"platformCapabilities": ["LAMBDA"]},
+     "Capability LAMBDA is not valid. Valid capabilities: [FARGATE, EC2, MANAGED_INSTANCES]"),
+    (single() | {"platformCapabilities": ["MANAGED_INSTANCES"]},
+     "Cannot use ECS containerProperties for MANAGED_INSTANCES"),
+    (nodes() | {"platformCapabilities": ["FARGATE"]}, "Fargate does not support MNP jobs"),
+    (nodes() | {"platformCapabilities": ["MANAGED_INSTANCES"]}, "MANAGED_INSTANCES does not support MNP jobs"),
+    # resources
+    (single(image=""), "ECS Container Image must be provided."),
+    (single(image="a b"), "image must have 1 to 255 characters of letters, digits and -_:./#@, got 'a b'."),
+    (requirements(MEMORY), "vCPU is required."),
+    (requirements(VCPU), "Memory is required."),
+    (requirements(VCPU, VCPU, MEMORY), "Cannot provide duplicates in resourceRequirements."),
+    (requirements({"type": "VCPU", "value": "0"}, MEMORY), "vCPU must be at least 1, got 0."),
+    (requirements({"type": "VCPU", "value": "0.5"}, MEMORY), "vCPU must be at least 1, got 0.5."),
+    (requirements({"type": "VCPU", "value": "1.5"}, MEMORY), "vCPU must be a whole number, got 1.5."),
+    (requirements({"type": "VCPU", "value": "-1"}, MEMORY), "vCPU must be at least 1, got -1."),
+    (requirements(VCPU, {"type": "MEMORY", "value": "3"}), "Memory must be at least 4 Mib, got 3 Mib."),
+    (requirements(VCPU, MEMORY, {"type": "GPU", "value": "two"}),
+     "Value two for type GPU in resourceRequirement is not valid. Please provide a numeric value."),
+    (requirements({"type": "VCPU", "value": "nan"}, MEMORY),
+     "Value nan for type VCPU in resourceRequirement is not valid. Please provide a numeric value."),
+    (requirements({"type": "VCPU", "value": "1" * 400}, MEMORY),
+     f"Value {'1' * 128}... for type VCPU in resourceRequirement is not valid. Please provide a numeric value."),
+    (requirements(VCPU, MEMORY, {"type": "GPU", "value": "0"}), "GPU must be at least 1, got 0."),
+    (requirements({"type": "CPU", "value": "1"}),
+     "containerProperties.resourceRequirements[0].type must be one of [GPU, VCPU, MEMORY], got CPU."),
+    (single(vcpus=1, memory=512),
+     "Cannot use both ECS containerProperties vcpus/memory and resourceRequirement VCPU/MEMORY."),
+    ({"containerProperties": {"image": "busybox", "vcpus": 0, "memory": 4}}, "vCPU must be at least 1, got 0."),
+    ({"containerProperties": {"image": "busybox", "vcpus": 1, "memory": 3}},
+     "Memory must be at least 4 Mib, got 3 Mib."),
+    # environment, user, secrets, logs
+    (single(environment=[{"value": "x"}]), "Environment variable name is required."),
+    (single(environment=[{"name": "AWS_BATCH_JOB_ID", "value": "x"}]),
+     ("Environment variable name AWS_BATCH_JOB_ID must not start with AWS_BATCH: this prefix is reserved for the "
+     "variables that the service sets.")),
+    (single(user="Root!"), "User 'Root!' does not match regex"),
+    (single(secrets=[{"name": "A", "valueFrom": "arn"}]),
+     "executionRoleArn cannot be empty when using secrets or secretOptions"),
+    (single(logConfiguration={"logDriver": "awslogs", "options": {"awslogs-stream": "x"}}),
+     "Log driver awslogs disallows options: awslogs-stream"),
+    (single(logConfiguration={"logDriver": "paper"}),
+     ("containerProperties.logConfiguration.logDriver must be one of [json-file, syslog, journald, gelf, fluentd, "
+     "awslogs, splunk, awsfirelens], got paper.")),
+    # volumes, ulimits, linuxParameters
+    (single(volumes=[{"name": "v", "host": {}, "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]),
+     "When the volume parameter is specified, only one volume configuration type should be used."),
+    (single(volumes=[{"name": "a b"}]),
+     "Volume name 'a b' must have 1 to 255 letters, digits, hyphens and underscores."),
+    (efs(fileSystemId="x"), "EFS configuration fileSystemId is not valid: x."),
+    (efs(authorizationConfig={"iam": "ENABLED"}), "EFS IAM authorization requires TransitEncryption to be enabled."),
+    (efs(authorizationConfig={"accessPointId": "p"}),
+     "EFS IAM access point requires TransitEncryption to be enabled."),
+    (single(volumes=[{"name": "v", "s3filesVolumeConfiguration": {"fileSystemArn": "arn"}}]),
+     "A jobRoleArn/taskRoleArn is required when using s3filesVolumeConfiguration."),
+    (single(ulimits=[{"name": "nofile", "softLimit": 2, "hardLimit": 1}]),
+     "Ulimit nofile: softLimit 2 must not be greater than hardLimit 1."),
+    (linux(devices=[{"hostPath": "/dev/fuse", "permissions": ["EXECUTE"]}]),
+     "Invalid permission: EXECUTE for device /dev/fuse"),
+    (linux(tmpfs=[{"containerPath": "/t", "size": 0}]),
+     "Size of a tmpfs is invalid. The size is required and must be a positive integer."),
+    (linux(maxSwap=-1, swappiness=1), "Invalid swap memory size: -1, must be non-negative."),
+    (linux(maxSwap=1, swappiness=101), "Invalid swappiness: 101, must be between 0 and 100."),
+    # what only one platform has
+    (single(networkConfiguration={"assignPublicIp": "ENABLED"}), "networkConfiguration not applicable for EC2."),
+    (single(fargatePlatformConfiguration={}), "fargatePlatformConfiguration not applicable for EC2."),
+    (single(runtimePlatform={}), "runtimePlatform is not applicable for EC2."),
+    (fargate(executionRoleArn=""), "executionRoleArn is required for Fargate jobs."),
+    (fargate(resourceRequirements=[VCPU, MEMORY]), "Fargate resource requirements (1 vCPU, 512 MiB) not valid."),
+    (fargate(resourceRequirements=[VCPU, {"type": "MEMORY", "value": "2048"}, {"type": "GPU", "value": "1"}]),
+     "GPU is not applicable for Fargate."),
+    (fargate(privileged=True), "Fargate requires that the ‘privileged’ setting be ‘false’ at the container level."),  # noqa: RUF001
+    (fargate(linuxParameters={"tmpfs": []}), "linuxParameter.tmpfs is not allowed for Fargate."),
+    (fargate(logConfiguration={"logDriver": "syslog"}), "Log driver for Fargate is not valid: syslog"),
+    (fargate(volumes=[{"name": "v", "host": {"sourcePath": "/x"}}]),
+     "host.sourcePath should not be set for volumes in Fargate."),
+    (fargate(ephemeralStorage={"sizeInGiB": 20}),
+     "Ephemeral storage for Fargate tasks can be only between range 21 GiB to 200 GiB"),
+    (fargate(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE", "cpuArchitecture": "ARM64"}),
+     "Windows supported only by X86_64 cpuArchitecture"),
+    (fargate(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}),
+     "vCPU must be at least 1 for Windows Job definition, got 0.25."),
+    # retry, timeout, priority
+    (single() | {"retryStrategy": {}}, "RetryAttempts must be provided with retry strategy."),
+    (retry(attempts=11), "RetryAttempts must be between 1 and 10, got 11."),
+    (retry(attempts=0), "RetryAttempts must be between 1 and 10, got 0."),
+    (retry(*[{"onReason": "*", "action": "EXIT"}] * 6), "evaluateOnExit must hold at most 5 entries, got 6."),
+    (retry({"action": "EXIT"}),
+     "EvaluateOnExit should contain at least one of onExitCode, onReason or onStatusReason"),
+    (retry({"onReason": "x" * 513, "action": "EXIT"}), "Evaluate on exit condition cannot exceed 512 characters."),
+    (retry({"onReason": "a*b", "action": "EXIT"}), "Evaluate on exit condition contains restricted characters."),
+    (retry({"onStatusReason": "Host EC2 (x", "action": "EXIT"}),
+     "Evaluate on exit condition contains restricted characters."),
+    (retry({"onExitCode": "-1", "action": "EXIT"}), "Evaluate on exit condition contains restricted characters."),
+    (retry({"onReason": "*", "action": "STOP"}), "EvaluateOnExit action must be RETRY or EXIT, got STOP."),
+    (single() | {"timeout": {"attemptDurationSeconds": 59}},
+     "timeout.attemptDurationSeconds must be at least 60 seconds, got 59."),
+    (single() | {"schedulingPriority": 10000}, "Scheduling priority must be between 0 and 9999."),
+    (single() | {"tags": {"aws:mine": "x"}}, "Tag key aws:mine must not start with aws:: this prefix is reserved."),
+    # other bodies
+    ({"ecsProperties": {"taskProperties": []}}, "ecsProperties.taskProperties must hold exactly 1 task, got 0."),
+    ({"ecsProperties": {"taskProperties": [{"containers": []}]}}, "Number of containers must be between 1 and 10"),
+    ({"ecsProperties": {"taskProperties": [{"containers": [{"image": "a", "name": "x"}] * 2}]}},
+     "Container names must be unique"),
+    ({"ecsProperties": {"taskProperties": [{"containers": [{"image": "a", "essential": False}]}]}},
+     "At least one container must be set as essential"),
+    ({"eksProperties": {"podProperties": {}}}, "Containers must be provided for Batch on EKS jobs."),
+    (nodes(count=0), "Number of nodes must be between 1 and 1000."),
+    (nodes(main=4), "Main node index is out of range, must be less than numNodes."),
+    (nodes(*[NODE] * 6), "Maximum allowed size of node range properties is 5"),
+    (nodes(NODE | {"targetNodes": "0-3"}), "targetNodes should contain only digits."),
+    (nodes(NODE | {"targetNodes": "0:4"}),
+     "Node range error 0:4. Node range should be smaller than number of nodes"),
+    (nodes(NODE | {"targetNodes": "1:"}), "Node Range Properties target nodes have missing ranges"),
+    (nodes({"targetNodes": ":"}), "Must specify container for node range :"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("members", "message"), REFUSALS, ids=[message[:60] for _, message in REFUSALS])
+def test_a_definition_is_refused_with_its_text(members: dict[str, Any], message: str, shared: Service) -> None:
+    request = {"jobDefinitionName": "refused", "type": "container"} | members
+    before = len(shared.asked)
+    assert refusal_of(lambda: shared.call("RegisterJobDefinition", request)) == message
+    assert len(shared.asked) == before, "a refused request reached the machine"
+
+
+ACCEPTED: list[dict[str, Any]] = [
+    fargate(),
+    fargate(runtimePlatform={"cpuArchitecture": "ARM64"}, ephemeralStorage={"sizeInGiB": 21}),
+    fargate(networkConfiguration={"assignPublicIp": "ENABLED"}),
+    retry({"onStatusReason": "Host EC2*", "action": "retry"}, {"onReason": "*", "action": "exit"}),
+    retry({"onExitCode": "1", "action": "FAILED"}),
+    requirements(VCPU, MEMORY, {"type": "GPU", "value": "2"}),
+    single(ulimits=[{"name": "nofile", "softLimit": 1024, "hardLimit": -1}]),
+    linux(maxSwap=0, sharedMemorySize=64, tmpfs=[{"containerPath": "/t", "size": 1}]),
+    single(image="registry.example:5000/group/tool@sha256:0123abcd"),
+    {"ecsProperties": {"taskProperties": [{"containers": [{"image": "a"}]}]}},
+    {"eksProperties": {"podProperties": {"containers": [{"image": "a"}]}}},
+    nodes(),
+    nodes({"targetNodes": "0", "container": container()}, {"targetNodes": "1:", "container": container()}),
+    single() | {"timeout": {}, "schedulingPriority": 0, "platformCapabilities": []},
+    # GPUs beside the old members, as tutorials write it
+    {
+        "containerProperties": {
+            "image": "a",
+            "vcpus": 8,
+            "memory": 61440,
+            "resourceRequirements": [{"type": "GPU", "value": "1"}],
+        }
+    },
+]
+
+
+@pytest.mark.parametrize("members", ACCEPTED, ids=str)
+def test_a_definition_is_accepted(members: dict[str, Any], shared: Service) -> None:
+    answer = shared.call("RegisterJobDefinition", {"jobDefinitionName": "accepted", "type": "container"} | members)
+    assert answer["jobDefinitionArn"].endswith(f":job-definition/accepted:{answer['revision']}")
+
+
+def test_a_definition_that_is_too_large_is_refused_with_its_size(shared: Service) -> None:
+    request = {"jobDefinitionName": "large", "type": "container", **single()}
+    shared.call("RegisterJobDefinition", request, size_bytes=24 * 1024)
+    message = refusal_of(lambda: shared.call("RegisterJobDefinition", request, size_bytes=24 * 1024 + 1))
+    assert message == "Job definition size must be less than 24 KiB, got 25 KiB"
