@@ -1,0 +1,90 @@
+"""What goes into rows comes back equal, and equal records give equal text."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchyard.core.records import Changes, Definition, Environment, Job, JobSpec, Queue, Status
+from batchyard.store import codec
+from tests.store.samples import anything, finished_job, make_job, make_spec, numbers, ran, submit, texts
+
+
+@given(anything(Environment))
+def test_environments_come_back(environment: Environment) -> None:
+    assert codec.decode_environment(codec.encode(environment)) == environment
+
+
+@given(anything(Queue))
+def test_queues_come_back(queue: Queue) -> None:
+    assert codec.decode_queue(codec.encode(queue)) == queue
+
+
+@given(anything(Definition))
+def test_definitions_come_back(definition: Definition) -> None:
+    assert codec.decode_definition(codec.encode(definition)) == definition
+
+
+@given(anything(Job))
+def test_jobs_come_back(job: Job) -> None:
+    assert codec.decode_job(codec.encode(job)) == job
+
+
+@given(anything(JobSpec))
+def test_specs_come_back_with_their_tags_beside_them(spec: JobSpec) -> None:
+    row = codec.spec_row(spec)
+    assert codec.decode_spec(row[-1], row[-2]) == spec
+    if spec.tags:
+        assert codec.decode_spec(row[-1], '{"new":"tag"}').tags == {"new": "tag"}
+
+
+@given(anything(JobSpec))
+def test_a_listed_spec_lacks_only_what_it_runs(spec: JobSpec) -> None:
+    row = codec.spec_row(spec)
+    listed = codec.decode_listed_spec(row[-1], row[-2])
+    differing = {name for name in JobSpec.__struct_fields__ if getattr(listed, name) != getattr(spec, name)}
+    assert differing <= {"task", "container"}
+    assert listed.task.command == ()
+    assert listed.container == {}
+
+
+@st.composite
+def any_changes(draw: st.DrawFn) -> Changes:
+    specs = draw(st.lists(anything(JobSpec), max_size=2, unique_by=lambda spec: spec.key))
+    jobs = draw(st.lists(anything(Job), max_size=3, unique_by=lambda job: job.key))
+    return Changes(
+        environments=draw(st.dictionaries(texts, st.none() | anything(Environment), max_size=2)),
+        queues=draw(st.dictionaries(texts, st.none() | anything(Queue), max_size=2)),
+        definitions=draw(st.dictionaries(st.tuples(texts, numbers), st.none() | anything(Definition), max_size=2)),
+        specs=specs,
+        jobs={job.key: job for job in jobs} | {spec.key: make_job(spec.key) for spec in specs},
+        job_tags=draw(st.dictionaries(numbers, st.dictionaries(texts, texts, max_size=2), max_size=2)),
+        next_key=draw(numbers),
+        revisions=draw(st.dictionaries(texts, numbers, max_size=2)),
+    )
+
+
+@settings(max_examples=60)
+@given(any_changes())
+def test_changes_come_back(changes: Changes) -> None:
+    assert codec.decode_changes(codec.encode_changes(changes)) == changes
+
+
+def test_equal_records_give_equal_text() -> None:
+    one = make_spec(1, parameters={"a": "1", "b": "2"})
+    other = make_spec(1, parameters={"b": "2", "a": "1"})
+    assert codec.encode(one) == codec.encode(other)
+
+
+def test_a_spec_without_its_job_is_refused() -> None:
+    changes = submit(make_spec(1))
+    del changes.jobs[1]
+    with pytest.raises(AssertionError, match="spec 1 comes without its job's row"):
+        codec.encode_changes(changes)
+
+
+def test_the_start_of_the_latest_attempt_outlives_the_jobs_own_time() -> None:
+    waiting = make_job(1, Status.RUNNABLE, past=(ran(1, 100), ran(2, 200), ran(3, 0)))
+    assert codec.latest_start_ms(waiting) == 200
+    assert codec.latest_start_ms(make_job(1, Status.RUNNING, attempt=ran(2, 300), past=(ran(1, 100),))) == 300
+    assert codec.latest_start_ms(make_job(1, Status.FAILED, past=(ran(1, 0),))) == 0
+    assert codec.job_row(finished_job(1), "queue")[4] > 0
