@@ -1,7 +1,7 @@
 """CloudWatch Logs as clients read it: groups, streams, events, tokens, filters."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from batchyard.wire.router import Router
 from tests.api.service import START_MS, Service, container
 
 Document = dict[str, Any]
-Handler = Callable[[Context, Call, Document], Awaitable[Document]]
+Handler = Callable[[Context, Call, Document], Coroutine[Any, Any, Document]]
 GROUP = "/aws/batch/job"
 ROUTER = Router([load_service_model("logs")], check_results=True)
 

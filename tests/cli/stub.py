@@ -85,7 +85,8 @@ class Stub:
 
     def _RunJob(self, request: Document) -> Document:  # noqa: N802  (named as the operation is)
         size = request.get("arraySize")
-        self.add(self.next_id, **({"arrayProperties": {"size": size, "statusSummary": {}}} if size else {}))
+        array: Document = {"arrayProperties": {"size": size, "statusSummary": {}}} if size else {}
+        self.add(self.next_id, "RUNNABLE", **array)
         return {"jobId": self.next_id, "jobArn": f"arn:job/{self.next_id}", "jobName": request.get("jobName", "run")}
 
     def _DescribeJobQueues(self, request: Document) -> Document:  # noqa: N802

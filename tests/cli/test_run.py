@@ -17,11 +17,16 @@ from tests.waiting import until
 
 def test_output_and_exit_code_are_the_jobs(invoke: Invoke, stub: Stub) -> None:
     job = stub.next_id
+
+    def end() -> None:
+        stub.logs["s1"].append("last")
+        stub.end(job, 3)
+
     stub.steps = [
         lambda: None,
         lambda: stub.run(job, "s1", "one", "two"),
         lambda: stub.logs["s1"].extend(["three", "four", "five"]),
-        lambda: (stub.logs["s1"].append("last"), stub.end(job, 3)),
+        end,
     ]
     result = invoke("run", "--", "train", "--fast")
     assert result.stdout == "one\ntwo\nthree\nfour\nfive\nlast\n"
