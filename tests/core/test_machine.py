@@ -412,6 +412,16 @@ def test_a_child_withdrawn_before_its_turn_ends_a_sequential_array_there() -> No
     assert yard.status(array) is S.FAILED
 
 
+def test_a_child_withdrawn_alone_in_a_waiting_array_that_is_withdrawn_too() -> None:
+    yard = Driver()
+    first = yard.submit()
+    array = yard.submit(array_size=2, depends_on=after(first))
+    yard.do(c.CancelJob(array, "all"))
+    yard.do(c.CancelJob(f"{array}:0", "this one"))
+    yard.exited(first)
+    assert yard.status(array) is S.FAILED
+
+
 def test_unknown_and_finished_jobs_take_cancel_and_terminate_without_effect() -> None:
     yard = Driver()
     job = yard.submit()

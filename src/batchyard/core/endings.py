@@ -126,12 +126,11 @@ def _release(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
         world.move(job, Cause.SPAWNED)
     if withdrawn:
         _fail_together(world, key, book.ready(), job.end_reason, now_ms, outcomes)
-        _finish_parent(world, key, now_ms, outcomes)
-        return
     for row_key in _pending_rows(world, key, 0, book.size):
         if _is_due(world, key, row_key - key - 1):
             _withdraw_pending(world, row_key, now_ms, outcomes)
-    if key in world.jobs and book.ready():
+    _finish_parent(world, key, now_ms, outcomes)
+    if key in world.jobs and book.ready() and not withdrawn:
         scheduling.enqueue(world, key)
 
 
