@@ -8,12 +8,12 @@ from batchyard.store.writer import Writer
 from tests.store.samples import ACCOUNT, REGION
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "batchyard.db"
 
 
-@pytest.fixture()
+@pytest.fixture
 def writer(path: Path) -> Iterator[Writer]:
     writer = Writer(path)
     writer.open(ACCOUNT, REGION)
@@ -21,7 +21,7 @@ def writer(path: Path) -> Iterator[Writer]:
     writer.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def reader(writer: Writer, path: Path) -> Iterator[Reader]:
     reader = Reader(path)
     yield reader

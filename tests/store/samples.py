@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
@@ -28,10 +29,9 @@ def job_id(key: int) -> str:
 
 
 def make_spec(key: int, **members: Any) -> JobSpec:
-    given = {"name": f"job-{key}", "queue": "default", "definition": "work:1", "log_prefix": "work"}
-    return JobSpec(
-        key, job_id(key), task=TASK, container=CONTAINER, created_at_ms=NOW_MS + key, **{**given, **members}
-    )
+    given: dict[str, Any] = {"name": f"job-{key}", "queue": "default", "definition": "work:1", "log_prefix": "work"}
+    given |= {"task": TASK, "container": CONTAINER, "created_at_ms": NOW_MS + key}
+    return JobSpec(key, job_id(key), **{**given, **members})
 
 
 def make_job(key: int, status: Status = Status.RUNNABLE, **members: Any) -> Job:
@@ -56,7 +56,10 @@ def submit(*specs: JobSpec, status: Status = Status.RUNNABLE) -> Changes:
     return changes
 
 
-# -- Any record ---------------------------------------------------------------------------------------------------------
+# -- Any record --------------------------------------------------------------------------------------------------------
+
+# A loaded machine is slow, and slowness is no failure.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)  # half of a surrogate pair is no text
 numbers = st.integers(-(2**63), 2**63 - 1)

@@ -6,29 +6,34 @@ from hypothesis import strategies as st
 
 from batchyard.core.records import Changes, Definition, Environment, Job, JobSpec, Queue, Status
 from batchyard.store import codec
-from tests.store.samples import anything, finished_job, make_job, make_spec, numbers, ran, submit, texts
+from tests.store.samples import anything, finished_job, make_job, make_spec, numbers, patient, ran, submit, texts
 
 
+@patient
 @given(anything(Environment))
 def test_environments_come_back(environment: Environment) -> None:
     assert codec.decode_environment(codec.encode(environment)) == environment
 
 
+@patient
 @given(anything(Queue))
 def test_queues_come_back(queue: Queue) -> None:
     assert codec.decode_queue(codec.encode(queue)) == queue
 
 
+@patient
 @given(anything(Definition))
 def test_definitions_come_back(definition: Definition) -> None:
     assert codec.decode_definition(codec.encode(definition)) == definition
 
 
+@patient
 @given(anything(Job))
 def test_jobs_come_back(job: Job) -> None:
     assert codec.decode_job(codec.encode(job)) == job
 
 
+@patient
 @given(anything(JobSpec))
 def test_specs_come_back_with_their_tags_beside_them(spec: JobSpec) -> None:
     row = codec.spec_row(spec)
@@ -37,6 +42,7 @@ def test_specs_come_back_with_their_tags_beside_them(spec: JobSpec) -> None:
         assert codec.decode_spec(row[-1], '{"new":"tag"}').tags == {"new": "tag"}
 
 
+@patient
 @given(anything(JobSpec))
 def test_a_listed_spec_lacks_only_what_it_runs(spec: JobSpec) -> None:
     row = codec.spec_row(spec)
@@ -49,21 +55,21 @@ def test_a_listed_spec_lacks_only_what_it_runs(spec: JobSpec) -> None:
 
 @st.composite
 def any_changes(draw: st.DrawFn) -> Changes:
-    specs = draw(st.lists(anything(JobSpec), max_size=2, unique_by=lambda spec: spec.key))
-    jobs = draw(st.lists(anything(Job), max_size=3, unique_by=lambda job: job.key))
+    specs = draw(st.lists(anything(JobSpec), max_size=1, unique_by=lambda spec: spec.key))
+    jobs = draw(st.lists(anything(Job), max_size=1, unique_by=lambda job: job.key))
     return Changes(
-        environments=draw(st.dictionaries(texts, st.none() | anything(Environment), max_size=2)),
-        queues=draw(st.dictionaries(texts, st.none() | anything(Queue), max_size=2)),
-        definitions=draw(st.dictionaries(st.tuples(texts, numbers), st.none() | anything(Definition), max_size=2)),
+        environments=draw(st.dictionaries(texts, st.none() | anything(Environment), max_size=1)),
+        queues=draw(st.dictionaries(texts, st.none() | anything(Queue), max_size=1)),
+        definitions=draw(st.dictionaries(st.tuples(texts, numbers), st.none() | anything(Definition), max_size=1)),
         specs=specs,
         jobs={job.key: job for job in jobs} | {spec.key: make_job(spec.key) for spec in specs},
-        job_tags=draw(st.dictionaries(numbers, st.dictionaries(texts, texts, max_size=2), max_size=2)),
+        job_tags=draw(st.dictionaries(numbers, st.dictionaries(texts, texts, max_size=1), max_size=1)),
         next_key=draw(numbers),
-        revisions=draw(st.dictionaries(texts, numbers, max_size=2)),
+        revisions=draw(st.dictionaries(texts, numbers, max_size=1)),
     )
 
 
-@settings(max_examples=60)
+@settings(patient, max_examples=40)
 @given(any_changes())
 def test_changes_come_back(changes: Changes) -> None:
     assert codec.decode_changes(codec.encode_changes(changes)) == changes

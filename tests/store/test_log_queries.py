@@ -1,0 +1,126 @@
+"""Log groups and streams come from the jobs: one stream to each attempt that ran, in the orders of CloudWatch Logs."""
+
+import itertools
+
+import pytest
+
+from batchyard.core import names
+from batchyard.core.records import Changes, Status
+from batchyard.store.queries import LogStream, Reader
+from batchyard.store.writer import Writer
+from tests.store.samples import NOW_MS, finished_job, job_id, make_job, make_spec, ran, submit
+from tests.store.test_queries import array_of_four, commit
+
+GROUP = "/aws/batch/job"
+PREFIXES = ("a", "a-b", "a/default/0", "a.b", "work", "ab")
+
+
+def fill(writer: Writer) -> list[str]:
+    """Jobs of several prefixes with none to three attempts, an array, and another group; the streams by name."""
+    changes = submit(
+        *(make_spec(100 + n, log_prefix=PREFIXES[n % len(PREFIXES)]) for n in range(24)),
+        make_spec(300, log_group="/other"),
+    )
+    changes.jobs[300] = finished_job(300)
+    expected = []
+    for n in range(24):
+        key, count = 100 + n, n % 4
+        past = tuple(ran(number, NOW_MS + 1000 - 10 * n + number) for number in range(1, count + 1))
+        never = ran(count + 1, 0)
+        changes.jobs[key] = make_job(key, Status.FAILED, past=(*past, never))
+        prefix = PREFIXES[n % len(PREFIXES)]
+        expected += [names.log_stream(prefix, names.task_id(key, one.number, job_id(key))) for one in past]
+    commit(writer, array_of_four(), changes)
+    first, second = f"{job_id(10)}:0", f"{job_id(10)}:1"
+    expected += [names.log_stream("work", names.task_id(11, 1, first))]
+    expected += [names.log_stream("work", names.task_id(12, number, second)) for number in (1, 2)]
+    return sorted(expected)
+
+
+def pages(reader: Reader, limit: int, prefix: str = "", **order: bool) -> list[LogStream]:
+    found: list[LogStream] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = reader.log_streams(GROUP, prefix, limit, cursor, **order)
+        found += page
+        if cursor is None:
+            return found
+        assert len(page) == limit
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 100])
+@pytest.mark.parametrize("descending", [False, True])
+def test_streams_by_name(writer: Writer, reader: Reader, limit: int, descending: bool) -> None:
+    expected = fill(writer)
+    found = [stream.name for stream in pages(reader, limit, descending=descending)]
+    if descending:
+        expected = expected[::-1]
+    # A prefix that itself reads like a whole stream name sorts beside its look-alike, not within its streams.
+    plain = [name for name in expected if not name.startswith("a/default/0/")]
+    assert [name for name in found if not name.startswith("a/default/0/")] == plain
+    assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize("prefix", ["", "a", "a-", "a/", "a/default", "a/default/", "work/default/0", "b", "zzz"])
+def test_streams_by_prefix(writer: Writer, reader: Reader, prefix: str) -> None:
+    expected = [name for name in fill(writer) if name.startswith(prefix)]
+    for limit, descending in itertools.product((1, 3, 100), (False, True)):
+        found = [stream.name for stream in pages(reader, limit, prefix, descending=descending)]
+        assert sorted(found) == expected, (limit, descending)
+
+
+def test_any_part_of_a_stream_name_finds_it(writer: Writer, reader: Reader) -> None:
+    for name in fill(writer):
+        head = len(name) - 32
+        for length in (head, head + 3, head + 13, head + 15, head + 16, head + 20, len(name)):
+            found = [stream.name for stream in pages(reader, 2, name[:length])]
+            assert name in found
+            assert all(one.startswith(name[:length]) for one in found)
+    assert pages(reader, 2, "work/default/xyz") == []
+
+
+def test_a_stream_knows_its_job_and_attempt(writer: Writer, reader: Reader) -> None:
+    fill(writer)
+    task = names.task_id(12, 2, f"{job_id(10)}:1")
+    (stream,) = pages(reader, 5, f"work/default/{task}")
+    assert stream == LogStream(f"work/default/{task}", task, f"{job_id(10)}:1", 12, ran(2))
+    view = reader.attempt(stream.task_id)
+    assert view is not None
+    assert view.attempt == stream.attempt
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_streams_by_time(writer: Writer, reader: Reader, limit: int) -> None:
+    expected = fill(writer)
+    up = pages(reader, limit, by_time=True)
+    down = pages(reader, limit, by_time=True, descending=True)
+    assert sorted(stream.name for stream in up) == expected
+    assert [stream.name for stream in down] == [stream.name for stream in up][::-1]
+    latest = {stream.key: max(one.attempt.started_at_ms for one in up if one.key == stream.key) for stream in up}
+    assert [latest[stream.key] for stream in up] == sorted(latest[stream.key] for stream in up)
+
+
+def test_a_prefix_with_the_order_by_time_is_refused(reader: Reader) -> None:
+    with pytest.raises(ValueError, match="Cannot order by LastEventTime with a logStreamNamePrefix"):
+        reader.log_streams(GROUP, "a", by_time=True)
+
+
+def test_a_job_that_waits_for_a_retry_keeps_its_stream(writer: Writer, reader: Reader) -> None:
+    commit(writer, submit(make_spec(1)), Changes(jobs={1: make_job(1, Status.RUNNABLE, past=(ran(),))}))
+    assert [stream.job_id for stream in pages(reader, 5)] == [job_id(1)]
+
+
+def test_groups(writer: Writer, reader: Reader) -> None:
+    for key, group in enumerate(["/b", "/a/2", "/a/1", "/b", "/a/3"], 1):
+        commit(writer, submit(make_spec(key, log_group=group)))
+    page, cursor = reader.log_groups(limit=3)
+    rest, last = reader.log_groups(limit=3, after=cursor)
+    assert [(one.name, one.created_at_ms - NOW_MS) for one in page + rest] == [
+        ("/a/1", 3),
+        ("/a/2", 2),
+        ("/a/3", 5),
+        ("/b", 1),
+    ]
+    assert last is None
+    assert [one.name for one in reader.log_groups("/a")[0]] == ["/a/1", "/a/2", "/a/3"]
+    assert reader.log_streams("/unknown") == ([], None)
