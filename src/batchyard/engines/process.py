@@ -14,11 +14,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.records import Abilities, TaskSpec
-from batchyard.engines.base import Launch, Recovery, ReportSink
+from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
 from batchyard.engines.supervisor import protocol
 from batchyard.engines.supervisor.link import SERVER_LINK
 from batchyard.engines.supervisor.protocol import (
@@ -43,10 +43,6 @@ RESTART_PAUSE_SECONDS = 1.0  # between tries to start a supervisor that doesn't 
 LEAVE_SECONDS = 5.0  # for a supervisor with nothing to do to be gone
 WATCH_PAUSE_SECONDS = 0.02
 SUPERVISOR_LOG_BYTES = 1024 * 1024  # its own messages; begun anew above this
-
-
-class StaleEpochError(RuntimeError):
-    """The supervisor serves a server that started later than this one, which must end."""
 
 
 class ProcessSettings(NamedTuple):
@@ -85,6 +81,7 @@ class ProcessEngine:
         self._pending = _Pending()
         self._flush_is_due = False
         self._was_connected = False
+        self._places: dict[Path, int] = {}  # our socket and the link to it, with their inodes
         self._tasks: dict[int, tuple[TaskSpec, Task]] = {}
         self._changed = asyncio.Event()
         self._left: int | None = None
@@ -296,12 +293,13 @@ class ProcessEngine:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(self._socket_path.absolute())
         temporary.rename(link)
+        self._places = {path: _inode(path) for path in (self._socket_path, link)}
 
     def _withdraw(self) -> None:
-        link = self._state_dir / SERVER_LINK
-        if link.is_symlink() and link.readlink() == self._socket_path.absolute():
-            link.unlink()
-        self._socket_path.unlink(missing_ok=True)
+        """Removes the ways to us, unless a later server has put its own there."""
+        for path, inode in self._places.items():
+            if _inode(path) == inode:
+                path.unlink()
 
     async def _watch(self) -> None:
         """Starts a supervisor whenever none answers and none holds the lock."""
@@ -419,8 +417,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "a unix socket has a stream transport"
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
         self._engine._connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -438,6 +435,14 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+
+def _inode(path: Path) -> int:
+    """0: there is nothing."""
+    try:
+        return path.lstat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def task_of(task: TaskSpec) -> Task:
