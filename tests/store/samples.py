@@ -86,7 +86,7 @@ def anything(kind: Any) -> st.SearchStrategy[Any]:
     if origin is dict:
         return st.dictionaries(anything(arguments[0]), anything(arguments[1]), max_size=3)
     if origin in (types.UnionType, typing.Union):
-        return st.one_of(map(anything, arguments))
+        return st.one_of([anything(one) for one in arguments])
     if isinstance(kind, type) and issubclass(kind, Enum):
         return st.sampled_from(kind)
     assert issubclass(kind, msgspec.Struct), f"no strategy for {kind}"

@@ -29,6 +29,10 @@ def keys(listing: Listing, limit: int, between: Callable[[], None] = lambda: Non
         between()
 
 
+def by_status(reader: Reader, status: Status | None) -> Listing:
+    return lambda limit, after: reader.list_jobs("default", status, limit=limit, after=after)
+
+
 def filtered(reader: Reader, name: str, *values: str) -> Listing:
     return lambda limit, after: reader.list_jobs("default", Status.RUNNING, name, values, limit, after)
 
@@ -38,9 +42,7 @@ def test_by_status_oldest_first_while_jobs_are_added(writer: Writer, reader: Rea
     commit(writer, Changes(jobs={3: finished_job(3)}), submit(make_spec(50, queue="other")))
     new = iter(range(100, 200))
 
-    def listing(limit: int, after: str | None) -> tuple[list[JobView], str | None]:
-        return reader.list_jobs("default", Status.RUNNABLE, limit=limit, after=after)
-
+    listing = by_status(reader, Status.RUNNABLE)
     assert keys(listing, 100) == [1, 2, 4, 5, 6, 7], "children are not listed, nor other queues or statuses"
     seen = keys(listing, 2, lambda: commit(writer, submit(make_spec(next(new)))))
     assert seen[:6] == [1, 2, 4, 5, 6, 7]
@@ -50,9 +52,7 @@ def test_by_status_oldest_first_while_jobs_are_added(writer: Writer, reader: Rea
 def test_every_status(writer: Writer, reader: Reader) -> None:
     commit(writer, submit(*(make_spec(key) for key in range(1, 8))), Changes(jobs={3: finished_job(3)}))
     for limit in (1, 3, 7):
-        assert keys(lambda n, after: reader.list_jobs("default", None, limit=n, after=after), limit) == list(
-            range(1, 8)
-        )
+        assert keys(by_status(reader, None), limit) == list(range(1, 8))
 
 
 def test_listed_jobs_come_without_what_they_run(writer: Writer, reader: Reader) -> None:
@@ -198,7 +198,7 @@ def test_statuses_divide_a_queue(tmp_path_factory: pytest.TempPathFactory, statu
     commit(writer, changes)
     reader = Reader(path)
     for status in Status:
-        listed = keys(lambda n, after, status=status: reader.list_jobs("default", status, limit=n, after=after), limit)
+        listed = keys(by_status(reader, status), limit)
         assert listed == [key for key, one in enumerate(statuses, 1) if one is status]
     assert reader.counts("default") == {one.value: statuses.count(one) for one in statuses}
     reader.close()
