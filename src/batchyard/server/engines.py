@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchyard.engines.base import Engine
-from batchyard.engines.process import ProcessEngine
+from batchyard.engines.process import ProcessEngine, ProcessSettings
 from batchyard.server.config import Settings
 from batchyard.server.host import MIB
 from batchyard.server.places import Places
@@ -37,12 +37,14 @@ def choose(settings: Settings) -> Choice:
 def make_engines(settings: Settings, places: Places) -> dict[str, Engine]:
     """All engines of this version, by name; not started."""
     engine = ProcessEngine(
-        runtime_dir=places.runtime_dir,
-        state_dir=places.state_dir,
-        logs_dir=places.logs_dir,
-        work_dir=places.work_dir,
-        log_limit_bytes=settings.log_limit_mib * MIB,
-        scratch_keep_seconds=settings.scratch_keep_days * SECONDS_PER_DAY,
-        idle_seconds=settings.supervisor_idle_seconds,
+        places.runtime_dir,
+        places.state_dir,
+        places.logs_dir,
+        places.work_dir,
+        ProcessSettings(
+            log_limit_bytes=settings.log_limit_mib * MIB,
+            idle_seconds=settings.supervisor_idle_seconds,
+            keep_failed_seconds=settings.scratch_keep_days * SECONDS_PER_DAY,
+        ),
     )
     return {engine.name: engine}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 from collections.abc import Callable, Iterator
@@ -22,6 +23,13 @@ TICK_SECONDS = 1.0  # uvicorn refreshes its Date header then; its own ten a seco
 KEEP_ALIVE_SECONDS = (
     75  # longer than clients keep their side: the client closes first, so no request meets a closing end
 )
+
+
+HINTS = {
+    errno.EADDRINUSE: "choose another one with --port, or --port 0 for a free one",
+    errno.EACCES: "ports below 1024 need rights that this process lacks; choose another one with --port",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address; choose another one with --host",
+}
 
 
 class ListenError(Exception):
@@ -45,9 +53,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        hint = "choose another one with --port, or --port 0 for a free one"
-        if isinstance(error, PermissionError):
-            hint = "ports below 1024 need rights that this process lacks; choose another one with --port"
+        hint = HINTS.get(error.errno or 0, "choose another one with --host or --port")
         raise ListenError(f"Cannot listen on {url_of(host, port)}: {error.strerror}; {hint}.") from error
     listener.setblocking(False)
     return listener

@@ -20,6 +20,7 @@ from batchyard.core.names import Account
 from batchyard.core.records import EnvironmentOrder, Instance, Snapshot
 from batchyard.core.world import Limits
 from batchyard.engines.base import Engine
+from batchyard.engines.process import StaleEpochError
 from batchyard.loop import Busy, Loop, SteadyClock, Stopped
 from batchyard.server import handlers, host, lines
 from batchyard.server.access import Access, Rules
@@ -31,7 +32,7 @@ from batchyard.server.http import HttpServer
 from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
-from batchyard.server.terminal import EXIT_FORCED, complain, say
+from batchyard.server.terminal import EXIT_FORCED, Failure, complain, say
 from batchyard.server.tokens import Tokens
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
@@ -48,6 +49,7 @@ ROLE = "active"  # this server writes the store; a standby is another role
 STORE = "sqlite"
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_SECONDS = 4.5  # a stop must take less than 5 s: what is not done then needs nothing that is not durable already
+SUPERVISOR_LEAVES_SECONDS = 10.0  # what the supervisor gets on top with --kill
 LOOK_SECONDS = 0.05  # how often the end of killed jobs is looked for: only during `down --kill`
 KILL_PATIENCE_SECONDS = 20.0  # beyond the jobs' own grace: their reports and commits
 
@@ -92,7 +94,7 @@ class Service:
     async def run(self) -> None:
         """Until a signal or Shutdown. Raises what ended the loop: a failed commit."""
         self._handle_signals()
-        await self._loop.start(self._parts.writer.epoch)
+        await self._start_engines()
         running = asyncio.create_task(self._loop.run())
         reader = Reader(self._parts.writer.path)
         threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
@@ -118,6 +120,12 @@ class Service:
         self._ending.set()
 
     # -- start --
+
+    async def _start_engines(self) -> None:
+        try:
+            await self._loop.start(self._parts.writer.epoch)
+        except (StaleEpochError, OSError) as error:  # TimeoutError is an OSError
+            raise Failure(f"The process engine cannot be started: {error}. `batchyard doctor` may say more.") from error
 
     async def _begin(self) -> None:
         """What the machine must know before the first request. On the very first start all of it is one commit."""
@@ -182,7 +190,7 @@ class Service:
             await asyncio.wait({serving, running, ending}, return_when=asyncio.FIRST_COMPLETED)
         if self._kill:
             await _while(running, self._wait_for_jobs())
-        _start_deadline()
+        _start_deadline(STOP_SECONDS + (SUPERVISOR_LEAVES_SECONDS if self._kill else 0.0))
         remove_server_file(self._parts.places)
         if not running.done():
             capacity: CapacityAnswer = await self._loop.ask(AskCapacity())
@@ -233,12 +241,12 @@ async def _while(running: asyncio.Task[None], work: Any) -> None:
     await task
 
 
-def _start_deadline() -> None:
+def _start_deadline(seconds: float) -> None:
     def too_late() -> None:
-        complain(f"Not everything ended within {STOP_SECONDS} s; nothing that was answered is lost.")
+        complain(f"Not everything ended within {seconds:g} s; nothing that was answered is lost.")
         os._exit(EXIT_FORCED)
 
-    timer = threading.Timer(STOP_SECONDS, too_late)
+    timer = threading.Timer(seconds, too_late)
     timer.daemon = True
     timer.start()
 

@@ -1,0 +1,231 @@
+"""The dispatcher, with made-up operations: what goes in comes to its function, and every failure has its answer."""
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchyard.api.context import Call
+from batchyard.core.refusal import Refused
+from batchyard.server.access import Access, Rules
+from batchyard.server.app import PEER, App, Handler
+from batchyard.server.keys import Key, KeyFile
+from batchyard.server.peers import PeerUser
+from batchyard.wire.messages import WireError
+from batchyard.wire.model import load_service_model
+from batchyard.wire.router import Router
+from batchyard.wire.sigv4 import sign
+
+NOW_MS = 1_790_000_000_000
+LIMIT_BYTES = 64 * 1024
+ROUTER = Router([load_service_model("batch"), load_service_model("logs")], body_limit_bytes=LIMIT_BYTES)
+
+
+class TooMuch(Exception):  # noqa: N818
+    pass
+
+
+class Gone(Exception):  # noqa: N818
+    pass
+
+
+class Answer:
+    def __init__(self, messages: list[Any]) -> None:
+        start, body = messages
+        self.status: int = start["status"]
+        self.headers = {name.decode(): value.decode() for name, value in start["headers"]}
+        self.body: bytes = body["body"]
+        assert self.headers["content-length"] == str(len(self.body))
+        assert len(self.headers["x-amzn-requestid"]) == 36
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        return self.headers.get("x-amzn-errortype", "")
+
+
+def app(tmp_path: Path, handlers: dict[tuple[str, str], Handler]) -> App:
+    async def metadata(token: str, rest: str) -> dict[str, Any] | None:
+        return {"token": token, "rest": rest} if token == "good" else None
+
+    access = Access(
+        Rules("127.0.0.1", bound_to_loopback=True), KeyFile(tmp_path / "keys.json"), Key("OP", "s"), lambda: NOW_MS, 7
+    )
+    return App(ROUTER, handlers, access, lambda: {"role": "active"}, metadata, LIMIT_BYTES, (TooMuch,), (Gone,))
+
+
+def send(
+    app: App,
+    path: str,
+    body: bytes | list[bytes] = b"{}",
+    method: str = "POST",
+    headers: dict[str, str] | None = None,
+    uid: int = 7,
+) -> Answer:
+    chunks = body if isinstance(body, list) else [body]
+    whole = b"".join(chunks)
+    made = sign(
+        method,
+        f"http://localhost{path}",
+        {},
+        whole,
+        access_key="any",
+        secret_key="any",
+        session_token=None,
+        region="us-east-1",
+        service="batch",
+        now_ms=NOW_MS,
+    )
+    sent = {name.lower(): value for name, value in made.items()} | (headers or {})
+    raw_path, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": raw_path,
+        "raw_path": raw_path.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
+        "client": ("127.0.0.1", 5),
+        "state": {PEER: PeerUser(uid)},
+    }
+    pending = [{"type": "http.request", "body": c, "more_body": i < len(chunks) - 1} for i, c in enumerate(chunks)]
+    messages: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return pending.pop(0)
+
+    async def take(message: Any) -> None:
+        messages.append(message)
+
+    asyncio.run(app(scope, receive, take))
+    return Answer(messages)
+
+
+def failing(error: BaseException) -> dict[tuple[str, str], Handler]:
+    async def fail(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        raise error
+
+    return {("batch", "CancelJob"): fail}
+
+
+CANCEL = b'{"jobId":"x","reason":"y"}'
+
+
+def test_a_request_reaches_its_function_and_the_answer_its_caller(tmp_path: Path) -> None:
+    seen: list[tuple[Call, dict[str, Any]]] = []
+
+    async def describe(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        seen.append((call, request))
+        return {"jobs": []}
+
+    body = [b'{"jobs":["a"],', b'"other":1}']
+    answer = send(
+        app(tmp_path, {("batch", "DescribeJobs"): describe}),
+        "/v1/describejobs",
+        body,
+        headers={"amz-sdk-invocation-id": "i" * 200},
+    )
+    assert (answer.status, answer.json) == (200, {"jobs": []})
+    assert seen == [(Call("DescribeJobs", "any", "i" * 128, 24), {"jobs": ["a"]})]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "text"),
+    [
+        (Refused("no such job"), 400, "ClientException", "no such job"),
+        (Refused("gone", "ResourceNotFoundException"), 400, "ResourceNotFoundException", "gone"),
+        (Refused("disk", "ServerException"), 500, "ServerException", "disk"),
+        (WireError("AccessDeniedException", "no", 403), 403, "AccessDeniedException", "no"),
+        (TooMuch(), 429, "TooManyRequestsException", "Too Many Requests"),
+        (Gone(), 503, "ServiceUnavailableException", "Try again"),
+        (asyncio.CancelledError(), 503, "ServiceUnavailableException", "Try again"),
+    ],
+)
+def test_refusals(tmp_path: Path, error: BaseException, status: int, code: str, text: str) -> None:
+    answer = send(app(tmp_path, failing(error)), "/v1/canceljob", CANCEL)
+    assert (answer.status, answer.code) == (status, code)
+    assert text in answer.json["message"]
+
+
+def test_a_fault_of_ours_is_logged_with_its_story_and_the_request_id(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        answer = send(app(tmp_path, failing(AssertionError("job 7 is final and changes"))), "/v1/canceljob", CANCEL)
+    assert (answer.status, answer.code) == (500, "ServerException")
+    assert "final" not in answer.body.decode()
+    assert "job 7 is final and changes" in caplog.text
+    assert answer.headers["x-amzn-requestid"] in caplog.text
+    assert answer.headers["x-amzn-requestid"] in answer.json["message"]
+
+
+def test_what_is_not_built_says_so(tmp_path: Path) -> None:
+    body = b'{"name":"p"}'
+    answer = send(app(tmp_path, {}), "/v1/createschedulingpolicy", body)
+    assert (answer.status, answer.code) == (400, "ClientException")
+    assert answer.json["message"].startswith("CreateSchedulingPolicy is not built yet")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status", "code"),
+    [
+        ("/v1/canceljob", b"{", {}, 400, "ClientException"),
+        ("/v1/canceljob", b"{}", {}, 400, "ClientException"),
+        ("/v1/canceljob", CANCEL, {"authorization": ""}, 403, "MissingAuthenticationTokenException"),
+        ("/v1/canceljob", CANCEL, {"host": "evil.example"}, 403, "AccessDeniedException"),
+        ("/v1/canceljob", b" " * (LIMIT_BYTES + 1), {}, 413, "RequestEntityTooLargeException"),
+        ("/v1/canceljob", [b" " * LIMIT_BYTES, b" "], {}, 413, "RequestEntityTooLargeException"),
+        ("/v1/canceljob", CANCEL, {"content-length": "9" * 30}, 413, "RequestEntityTooLargeException"),
+        ("/v1/nonsense", b"{}", {}, 404, "UnknownOperationException"),
+        ("/", b"{}", {"x-amz-target": "Logs_20140328.Nonsense"}, 404, ""),
+    ],
+)
+def test_bad_requests_are_the_callers(
+    tmp_path: Path, path: str, body: bytes | list[bytes], headers: dict[str, str], status: int, code: str
+) -> None:
+    answer = send(app(tmp_path, {}), path, body, headers=headers)
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.json["message"]
+
+
+def test_another_user_gets_in_nowhere_but_health(tmp_path: Path) -> None:
+    made = app(tmp_path, {})
+    assert send(made, "/v1/canceljob", CANCEL, uid=8).status == 403
+    assert send(made, "/health", b"", "GET", uid=8).json == {"role": "active"}
+
+
+def test_health_and_metadata_need_no_signature(tmp_path: Path) -> None:
+    made = app(tmp_path, {})
+    bare = {"authorization": "", "host": "batchyard.example"}
+
+    def get(path: str, method: str = "GET") -> Answer:
+        return send(made, path, b"", method, bare)
+
+    assert get("/health").status == 200
+    assert get("/health", "POST").status == 405
+    assert get("/v4/good").json == {"token": "good", "rest": ""}
+    assert get("/v4/good/task").json == {"token": "good", "rest": "task"}
+    assert get("/v4/bad/task").status == 404
+    assert get("/v4/").status == 404
+    assert get("/v4/good", "DELETE").status == 405
+    assert get("/healthy").status == 404
+
+
+def test_a_caller_who_left_is_not_answered(tmp_path: Path) -> None:
+    messages: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def take(message: Any) -> None:
+        messages.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/canceljob", "raw_path": b"/v1/canceljob", "headers": []}
+    asyncio.run(app(tmp_path, {})(scope, receive, take))
+    assert messages == []

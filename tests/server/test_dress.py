@@ -1,0 +1,59 @@
+"""What jobs find in their environment, and the tokens of their metadata endpoint."""
+
+from pathlib import Path
+
+import pytest
+
+from batchyard.core.effects import LaunchTask
+from batchyard.core.records import TaskSpec
+from batchyard.core.resources import Resources
+from batchyard.server.dress import Dress
+from batchyard.server.places import PlaceError
+from batchyard.server.tokens import Tokens, secret_of
+
+ATTEMPT = "0" * 31 + "1"
+
+
+def effect(task: TaskSpec, spec_key: int = 1, *own: tuple[str, str]) -> LaunchTask:
+    return LaunchTask("process", ATTEMPT, spec_key, task, own, (0,), "job", "/group", "stream")
+
+
+def test_who_wins() -> None:
+    task = TaskSpec(("true",), (("B", "definition"), ("AWS_REGION", "definition")), Resources(1000, 64))
+    dress = Dress("http://127.0.0.1:1", "us-east-1", (("A", "settings"), ("B", "settings")), lambda a: "tok-" + a)
+    launch = dress(effect(task, 1, ("AWS_BATCH_JOB_ID", "job")))
+    assert dict(launch.task.environment) == {
+        "AWS_REGION": "definition",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_BATCH": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": "http://127.0.0.1:1",
+        "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
+        "A": "settings",
+        "B": "definition",
+    }
+    assert dict(launch.environment) == {
+        "AWS_BATCH_JOB_ID": "job",
+        "ECS_CONTAINER_METADATA_URI_V4": f"http://127.0.0.1:1/v4/tok-{ATTEMPT}",
+    }
+    assert (launch.attempt_id, launch.spec_key, launch.device_ids, launch.job_id) == (ATTEMPT, 1, (0,), "job")
+    assert dress(effect(task)).task is launch.task
+    other = TaskSpec(("false",), (), Resources(1000, 64))
+    assert dress(effect(other)).task.command == ("false",)
+
+
+def test_tokens_prove_their_attempt(tmp_path: Path) -> None:
+    secret = secret_of(tmp_path / "secret")
+    assert secret_of(tmp_path / "secret") == secret
+    tokens = Tokens(secret)
+    token = tokens.token(ATTEMPT)
+    assert tokens.attempt_id(token) == ATTEMPT
+    other = "0" * 31 + "2"
+    for wrong in ("", ATTEMPT, f"{ATTEMPT}-", token[:-1], token + "0", other + token[32:], f"{ATTEMPT}-ü", "-" + token):
+        assert tokens.attempt_id(wrong) is None
+    assert Tokens(b"other").attempt_id(token) is None
+
+
+def test_a_damaged_secret_is_said(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("zz")
+    with pytest.raises(PlaceError, match="is damaged"):
+        secret_of(tmp_path / "secret")
