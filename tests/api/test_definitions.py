@@ -106,7 +106,7 @@ def registrar(tmp_path_factory: pytest.TempPathFactory) -> Any:
     made.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(properties=CONTAINERS)
 def test_every_field_of_a_container_survives_from_register_to_describe(
     properties: dict[str, Any], registrar: Service
