@@ -56,10 +56,10 @@ def main() -> int:
                 raise
             _say_goodbye(screen, service, batchyard)
     except DemoError as error:
-        screen.line(f"\nThe demo failed: {error}", "bold red")
+        screen.section(f"The demo failed: {error}")
         return 1
     except KeyboardInterrupt:
-        screen.line("\nInterrupted; everything that the demo started has been stopped.")
+        screen.section("Interrupted; everything that the demo started has been stopped.")
         return INTERRUPTED
     return 0
 
@@ -120,15 +120,16 @@ def _show_result(screen: Screen, pipeline: Pipeline, jobs: Jobs, log: Path, targ
 
     screen.section("Timings")
     children = pipeline.children()
-    for step in (INGEST, AGGREGATE):
-        screen.line(f"{step.job_name:<18} {_ran_ms([jobs[step]]) / 1000:5.2f} s")
     together = sum(_ran_ms([child]) for child in children) / 1000
-    screen.line(
-        f"{TRANSFORM.job_name:<18} {_ran_ms(children) / 1000:5.2f} s  for {PARTS} jobs of {together:.2f} s together"
-    )
     whole = (jobs[AGGREGATE]["stoppedAt"] - jobs[INGEST]["createdAt"]) / 1000
-    screen.line(f"{'all of it':<18} {whole:5.2f} s  from the first submission to the last exit code")
-    screen.line(f"{'one process':<18} {seconds:5.2f} s  for the same count, without jobs")
+    for name, taken, meaning in (
+        (INGEST.job_name, _ran_ms([jobs[INGEST]]) / 1000, "one job"),
+        (TRANSFORM.job_name, _ran_ms(children) / 1000, f"{PARTS} jobs, together {together:.2f} s"),
+        (AGGREGATE.job_name, _ran_ms([jobs[AGGREGATE]]) / 1000, "one job"),
+        ("all of it", whole, "from the first submission to the last exit code"),
+        ("one process", seconds, "the same count, without jobs"),
+    ):
+        screen.line(f"{name:<18} {taken:5.2f} s  {meaning}")
 
 
 def _check(table: Table, expected: Table) -> None:
@@ -147,9 +148,9 @@ def _ran_ms(jobs: list[dict[str, Any]]) -> int:
 
 def _say_goodbye(screen: Screen, service: Service, batchyard: Path) -> None:
     stopped = service.stop()
-    pids = ", ".join(map(str, sorted(stopped)))
+    names = " and ".join(f"{role} {pid}" for pid, role in sorted(stopped.items()))
     screen.section("Stopped")
-    screen.line(f"No process is left of those that the service had at the end: {pids}.")
+    screen.line(f"No process is left: {names} have ended, and so has every job.")
     screen.section("Where to look next")
     command, data = _shown(batchyard), _shown(service.data_dir)
     screen.command(f"{command} up --data-dir {data}", "Start the service again, on the jobs you just saw:")
@@ -159,8 +160,8 @@ def _say_goodbye(screen: Screen, service: Service, batchyard: Path) -> None:
     endpoint = "--endpoint-url http://127.0.0.1:8470"
     screen.command(f"{keys} {aws} batch describe-job-queues {endpoint}", "Or ask with the AWS CLI:")
     screen.command(f"{command} run -- echo hello", "Run something of your own:")
-    screen.command("docs/quickstart.md", "And read on:")
-    screen.line("")
+    screen.command(_shown(ROOT / "docs" / "quickstart.md"), "And read on:")
+    screen.end()
 
 
 def _only_one(folder: Path) -> Any:

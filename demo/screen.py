@@ -36,7 +36,10 @@ class Screen:
 
     def section(self, text: str) -> None:
         self._console.print()
-        self._console.print(Text(text, style="bold"))
+        self._console.print(Text(text, style="bold"), soft_wrap=True)
+
+    def end(self) -> None:
+        self._console.print()
 
     def fact(self, name: str, text: str) -> None:
         self._console.print(Text.assemble(MARGIN, (f"{name:<9}", "dim"), text), soft_wrap=True)

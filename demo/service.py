@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,6 @@ STOP_SECONDS = 60.0  # `down --kill` gives jobs their 30 s between SIGTERM and S
 GONE_SECONDS = 10.0
 PAUSE_SECONDS = 0.05
 TAIL_LINES = 25
-MARKER = "BATCHYARD_DEMO_MARKER"
 
 
 class DemoError(Exception):
@@ -36,19 +34,17 @@ class Service:
         self.address = ""
         self._batchyard = batchyard
         self._folder = folder
-        self._mark = str(uuid.uuid4())
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns once it serves. Raises DemoError."""
-        environment = self._environment() | {MARKER: self._mark}
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 [self._batchyard, "up", "--port", "0", "--data-dir", self.data_dir],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=self._environment(),
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops the service in good order
             )
         if not _until(lambda: self._process_ended() or self._serves(), START_SECONDS):
@@ -57,18 +53,21 @@ class Service:
             raise DemoError(f"The service ended at its start, with exit code {self._process.returncode}.")
 
     def processes(self) -> dict[int, str]:
-        """Every process of this service by pid: the server, its supervisor (they carry the demo's marker in their
-        environment) and the jobs (they carry the service's address in theirs)."""
-        marks = [f"{MARKER}={self._mark}".encode()]
-        if self.address:
-            marks.append(f"AWS_ENDPOINT_URL_BATCH={self.address}".encode())
+        """Every process of this service: pid -> "server", "supervisor" or "job". Server and supervisor carry their
+        directories among their arguments, jobs the service's address in their environment."""
+        arguments = {os.fsencode(self.data_dir): "server", os.fsencode(self.data_dir / "engine"): "supervisor"}
+        address = f"AWS_ENDPOINT_URL_BATCH={self.address}".encode()
         found = {}
         for entry in os.listdir("/proc"):
-            if entry.isdigit() and int(entry) != os.getpid():
-                with suppress(OSError):  # it ended meanwhile, or is another user's
-                    if not set(marks).isdisjoint(Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")):
-                        command = Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ")
-                        found[int(entry)] = command.decode("utf-8", "replace").strip()
+            if not entry.isdigit() or int(entry) == os.getpid():
+                continue
+            with suppress(OSError):  # it ended meanwhile, or is another user's
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+                roles = [role for word, role in arguments.items() if word in words]
+                if roles and any(b"batchyard" in word for word in words):
+                    found[int(entry)] = roles[0]
+                elif self.address and address in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
+                    found[int(entry)] = "job"
         return found
 
     def stop(self) -> dict[int, str]:
@@ -95,7 +94,7 @@ class Service:
             self._process.kill()
         self._process.wait()
         if left:
-            shown = "; ".join(f"{pid} ({command[:60]})" for pid, command in left.items())
+            shown = ", ".join(f"{role} {pid}" for pid, role in left.items())
             raise DemoError(f"These processes had to be killed: {shown}.")
         return before
 
