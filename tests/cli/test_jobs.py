@@ -209,8 +209,9 @@ def test_cancel_and_terminate(invoke: Invoke, stub: Stub) -> None:
 @pytest.mark.parametrize(
     ("milliseconds", "text"),
     [
-        (-5, "0.0s"),
-        (420, "0.4s"),
+        (-5, "0ms"),
+        (420, "420ms"),
+        (4_230, "4.2s"),
         (9_999, "10.0s"),
         (59_999, "59s"),
         (192_000, "3m12s"),

@@ -72,10 +72,10 @@ class Client:
         while True:
             try:
                 status, code, content = self._exchange(service, path, headers, body)
-            except UnreachableError as error:
+            except UnreachableError:
                 if time.monotonic() >= deadline:
                     raise
-                self.on_wait(f"{error} Trying again.")
+                self.on_wait(f"No answer from Batchyard at {self.url}. Trying again.")
                 time.sleep(RETRY_PAUSE_SECONDS)
                 continue
             if code in UNKNOWN_KEY_CODES and len(self._credentials) > 1:

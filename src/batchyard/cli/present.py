@@ -42,8 +42,10 @@ def one_line(text: str) -> str:
 
 
 def duration(milliseconds: int) -> str:
-    """`0.4s`, `42s`, `3m12s`, `5h03m`, `2d04h`."""
-    seconds = max(0, milliseconds) / 1000
+    """`35ms`, `4.2s`, `42s`, `3m12s`, `5h03m`, `2d04h`."""
+    if milliseconds < 1000:
+        return f"{max(0, milliseconds)}ms"
+    seconds = milliseconds / 1000
     if seconds < 10:
         return f"{seconds:.1f}s"
     whole = int(seconds)

@@ -1,0 +1,51 @@
+"""The commands for people against the service itself, with programs that really run."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from batchyard.cli.app import app
+from tests.server.running import Server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("service"), "--vcpus", "4", "--memory", "4096") as started:
+        yield started
+
+
+def invoke(server: Server, *arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"BATCHYARD_DATA_DIR": str(server.data_dir)})
+
+
+def test_a_program_runs_here_and_its_exit_code_comes_back(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = 'echo "$GREETING from $PWD"; echo to stderr >&2; exit 7'
+    result = invoke(server, "run", "--env", "GREETING=hello", "--name", "greet", "--", "sh", "-c", script)
+    assert result.stdout == f"hello from {tmp_path}\nto stderr\n"
+    assert result.exit_code == 7
+    (job,) = (job for job in json.loads(invoke(server, "jobs", "--all", "--json").stdout) if job["jobName"] == "greet")
+    assert (job["status"], job["container"]["exitCode"]) == ("FAILED", 7)
+    short = job["jobId"][:8]
+    assert invoke(server, "logs", short).stdout == result.stdout
+    assert "FAILED, exit code 7: Essential container in task exited" in invoke(server, "describe", short).stdout
+
+
+def test_an_array_runs_all_its_children(server: Server) -> None:
+    script = "echo part $AWS_BATCH_JOB_ARRAY_INDEX; exit $((AWS_BATCH_JOB_ARRAY_INDEX % 3))"
+    result = invoke(server, "run", "--array", "9", "--", "sh", "-c", script)
+    assert sorted(result.stdout.splitlines()) == [f"[{index}] part {index}" for index in range(9)]
+    assert result.exit_code == 2
+    assert "9/9 done, 6 failed" in invoke(server, "jobs", "--all").stdout
+
+
+def test_what_has_ended_cannot_be_stopped(server: Server) -> None:
+    submitted = json.loads(invoke(server, "run", "--json", "--", "true").stdout.splitlines()[0])
+    job_id = submitted["jobId"]
+    assert invoke(server, "cancel", job_id[:13]).stdout == f"Job {job_id} has ended already: SUCCEEDED.\n"
+    assert "No job's id begins with 00000000" in invoke(server, "terminate", "00000000").stderr
