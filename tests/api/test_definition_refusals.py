@@ -96,6 +96,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (single(environment=[{"name": "AWS_BATCH_JOB_ID", "value": "x"}]),
      ("Environment variable name AWS_BATCH_JOB_ID must not start with AWS_BATCH: this prefix is reserved for the "
      "variables that the service sets.")),
+    (single(command=["\0"]), "containerProperties.command[0] must not hold a NUL character."),
     (single(user="Root!"), "User 'Root!' does not match regex"),
     (single(secrets=[{"name": "A", "valueFrom": "arn"}]),
      "executionRoleArn cannot be empty when using secrets or secretOptions"),

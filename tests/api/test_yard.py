@@ -84,6 +84,7 @@ def test_jobs_are_named_after_their_program(program: str, name: str) -> None:
         ({"command": []}, "command must name a program."),
         ({"command": [""]}, "command must name a program."),
         ({"command": ["a"], "workingDirectory": "x"}, "workingDirectory must be an absolute path, got 'x'."),
+        ({"command": ["a", "\0"]}, "command[1] must not hold a NUL character."),
         ({"command": ["a"], "vcpus": 0}, "vcpus must be between 1 and 2147483647, got 0."),
         ({"command": ["a"], "jobName": "a b"}, "Job name should match valid pattern"),
         ({"command": ["a"], "jobQueue": "nobody"}, "JobQueue nobody not found."),

@@ -87,6 +87,19 @@ def check_size(size_bytes: int, max_kib: int, subject: str) -> None:
         raise Refused(f"{subject} size must be less than {max_kib} KiB, got {-(-size_bytes // KIB)} KiB")
 
 
+def check_no_nul(value: Any, path: str) -> None:
+    """A NUL ends a text for the operating system: no program, path or variable can hold one."""
+    if isinstance(value, str):
+        require("\0" not in value, f"{path} must not hold a NUL character.")
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            check_no_nul(name, f"A name in {path}")
+            check_no_nul(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            check_no_nul(inner, f"{path}[{index}]")
+
+
 def has_duplicates(values: Iterable[object]) -> bool:
     seen = list(values)
     return len(set(seen)) != len(seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from batchyard.api.checks import check_between, has_duplicates, quoted, require
+from batchyard.api.checks import check_between, check_no_nul, has_duplicates, quoted, require
 from batchyard.api.container_rules import check_container
 from batchyard.core.refusal import Refused
 
@@ -31,6 +31,8 @@ CONTAINERS = (1, 10)  # API: EcsTaskProperties, EksPodProperties
 
 def check_definition(document: Document, min_timeout_seconds: int) -> None:
     """The whole request, without its name and tags."""
+    for member, value in document.items():
+        check_no_nul(value, member)
     platform = _check_platform(document)
     if document["type"] == "multinode":
         _check_multinode(document, platform)

@@ -6,7 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from batchyard.api import render
-from batchyard.api.checks import JOB_NAME, SHARE_IDENTIFIER, check_size, check_tags, has_duplicates, quoted, require
+from batchyard.api.checks import (
+    JOB_NAME,
+    SHARE_IDENTIFIER,
+    check_no_nul,
+    check_size,
+    check_tags,
+    has_duplicates,
+    quoted,
+    require,
+)
 from batchyard.api.container_rules import check_environment, check_requirements
 from batchyard.api.context import Call, Context
 from batchyard.api.definition_rules import check_priority, check_retry, check_timeout
@@ -55,6 +64,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
     depends_on = _dependencies(request.get("dependsOn", []))
     overrides = request.get("containerOverrides", {})
     _check_overrides(overrides)
+    check_no_nul(request.get("parameters", {}), "parameters")
     check_retry(request.get("retryStrategy"))
     check_timeout(request.get("timeout"), settings.min_timeout_seconds)
     tags = request.get("tags", {})
@@ -104,6 +114,7 @@ def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:
 
 
 def _check_overrides(overrides: Document) -> None:
+    check_no_nul(overrides, "containerOverrides")
     require(all(overrides.get("command", [])), "Command field cannot have empty strings")
     check_environment(overrides.get("environment", []))
     check_requirements(overrides.get("resourceRequirements", []))

@@ -66,11 +66,16 @@ def environment_detail(environment: Environment, account: Account) -> Document:
     if environment.type == "MANAGED":
         linked = f"arn:{account.partition}:iam::{account.account_id}:{SERVICE_LINKED_ROLE}"
         detail["serviceRole"] = linked
-    detail |= {member: value for member, value in environment.document.items() if value != ""}
+    detail |= _given(environment.document)
     resources = detail.get("computeResources")
     if resources and resources.get("type") in INSTANCE_TYPES:
         detail["computeResources"] = {"desiredvCpus": resources.get("minvCpus", 0)} | resources
     return detail
+
+
+def _given(document: Document) -> Document:
+    """Without the empty texts, which mean that there is none."""
+    return {member: value for member, value in document.items() if value != ""}
 
 
 def queue_detail(queue: Queue, account: Account) -> Document:
@@ -88,7 +93,7 @@ def queue_detail(queue: Queue, account: Account) -> Document:
         ],
         "jobStateTimeLimitActions": [],
         "tags": queue.tags,
-    } | queue.document
+    } | _given(queue.document)
 
 
 # -- definitions -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchyard.api.checks import check_between, require
+from batchyard.api.checks import check_between, check_no_nul, require
 from batchyard.api.context import Call, Context
 from batchyard.api.jobs import submission
 from batchyard.core import commands
@@ -34,9 +34,11 @@ async def run_job(context: Context, call: Call, request: Document) -> Document:
     """Submits `command` to run in `workingDirectory` on this machine. Answers as SubmitJob does."""
     command = request["command"]
     require(command and command[0], "command must name a program.")
+    check_no_nul(command, "command")
     directory = request.get("workingDirectory", "")
+    check_no_nul(directory, "workingDirectory")
     require(
-        not directory or (directory.startswith("/") and "\0" not in directory),
+        not directory or directory.startswith("/"),
         f"workingDirectory must be an absolute path, got {directory!r}.",
     )
     submit = await submission(context, call, _submit_request(request))
