@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from msgspec import Struct
 
 ATTEMPT_BITS = 4  # up to 10 attempts (RetryStrategy.attempts) fit into 4 bits
 KEY_HEX = 16
+_TASK_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Account(Struct, frozen=True):
@@ -93,7 +95,7 @@ def task_id(key: int, number: int, job_id: str) -> str:
 
 def parse_task_id(text: str) -> tuple[int, int] | None:
     """(job key, attempt number) of a task id, or None when it is not one. The caller checks that `task_id` agrees."""
-    if len(text) != 2 * KEY_HEX or any(c not in "0123456789abcdef" for c in text):
+    if _TASK_ID.fullmatch(text) is None:
         return None
     packed = int(text[:KEY_HEX], 16)
     return packed >> ATTEMPT_BITS, packed & ((1 << ATTEMPT_BITS) - 1)

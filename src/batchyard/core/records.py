@@ -33,7 +33,7 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self in (Status.SUCCEEDED, Status.FAILED)
+        return self is Status.SUCCEEDED or self is Status.FAILED
 
 
 class State(StrEnum):
@@ -183,6 +183,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     engines: tuple[str, ...] = ()  # the engines its queue's environments had when it was submitted
     array_size: int = 0  # 0: not an array
     depends_on: tuple[Dependency, ...] = ()
+    after_any: bool = False  # its dependencies only have to end, not to succeed (AFTER_ANY_TAG at submission)
     retry: RetryStrategy = RetryStrategy()
     timeout_seconds: int = 0  # 0: none
     parameters: dict[str, str] = {}
@@ -193,11 +194,6 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     log_prefix: str = ""  # first element of the stream name: awslogs-stream-prefix, else the definition's name
     principal: str = ""
     idempotency_key: str = ""
-
-    @property
-    def after_any(self) -> bool:
-        """Its dependencies only have to end, not to succeed: ours, asked for by a tag, which every client can send."""
-        return self.tags.get(AFTER_ANY_TAG) == "true"
 
     @property
     def sequential(self) -> bool:

@@ -147,7 +147,7 @@ def _platform(document: dict[str, Any]) -> str:
 
 def _dependencies(world: World, command: SubmitJob) -> _Waits:
     waits = _Waits([])
-    after_any = command.tags.get(AFTER_ANY_TAG) == "true"
+    after_any = _wants_after_any(command)
     for dependency in command.depends_on:
         if not dependency.job_id:
             continue
@@ -172,6 +172,10 @@ def _dependencies(world: World, command: SubmitJob) -> _Waits:
             waits.keys.append(key if wanted.index is None else key + 1 + wanted.index)
     waits.keys = list(dict.fromkeys(waits.keys))
     return waits
+
+
+def _wants_after_any(command: SubmitJob) -> bool:
+    return command.tags.get(AFTER_ANY_TAG) == "true"
 
 
 def _follow_array(world: World, command: SubmitJob, dependency: Dependency, waits: _Waits) -> None:
@@ -233,6 +237,7 @@ def _spec(
         engines=engines,
         array_size=command.array_size,
         depends_on=command.depends_on,
+        after_any=_wants_after_any(command),
         retry=retry.parse_strategy(command.retry_strategy or document.get("retryStrategy")),
         timeout_seconds=timeout.get("attemptDurationSeconds", 0),
         parameters=parameters,
