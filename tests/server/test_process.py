@@ -6,15 +6,15 @@ import random
 import resource
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from typer.testing import CliRunner
 
-from batchyard.server.terminal import EXIT_COMMIT_FAILED
+from batchyard.__main__ import app
+from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_FORCED
 from batchyard.version import VERSION
 from tests.server.running import Server, command
 from tests.waiting import until
@@ -73,20 +73,22 @@ def test_foreign_hosts_and_unsigned_requests_are_refused(server: Server) -> None
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_other_users_of_this_machine_are_refused(server: Server) -> None:
-    program = f"""
-import http.client
-connection = http.client.HTTPConnection({urlsplit(server.address).hostname!r}, {urlsplit(server.address).port})
-for method, path in (("POST", "/v1/describejobqueues"), ("GET", "/health")):
-    connection.request(method, path, b"{{}}", {{"Authorization": "AWS4-HMAC-SHA256 Credential=a"}})
-    response = connection.getresponse()
-    print(response.status, response.read().decode())
-"""
-    shown = subprocess.run(
-        [sys.executable, "-c", program], user=NOBODY, group=NOBODY, capture_output=True, text=True, check=True, cwd="/"
-    ).stdout.splitlines()
-    assert shown[0].startswith("403 ")
-    assert f"(you are {NOBODY})" in shown[0]
-    assert shown[1].startswith("200 ")
+    reading, writing = os.pipe()
+    child = os.fork()  # not another program: this interpreter may lie where the other user cannot read
+    if child == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        replies = [server.signed("DescribeJobQueues"), server.request("GET", "/health")]
+        os.write(writing, json.dumps([[reply.status, reply.body.decode()] for reply in replies]).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answers:
+        refused, health = json.load(answers)
+    assert os.waitpid(child, 0)[1] == 0
+    assert refused[0] == 403
+    assert f"(you are {NOBODY})" in refused[1]
+    assert health[0] == 200
 
 
 def raw(server: Server, content: bytes) -> bytes:
@@ -180,10 +182,24 @@ def test_a_second_server_is_told_about_the_first(server: Server) -> None:
     ],
 )
 def test_what_cannot_be_is_one_sentence(tmp_path: Path, flags: tuple[str, ...], code: int, sentence: str) -> None:
-    done = command(tmp_path, "up", "--port", "0", *flags)
-    assert (done.returncode, done.stdout) == (code, "")
+    arguments = ["up", "--data-dir", str(tmp_path / "data"), "--port", "0", *flags]
+    done = CliRunner().invoke(app, arguments, env={"HOME": str(tmp_path)})
+    assert (done.exit_code, done.stdout) == (code, "")
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_two_interrupts_end_it_at_once(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        parts = urlsplit(server.address)
+        with socket.create_connection((parts.hostname, parts.port)) as slow:
+            # A request that is not whole keeps the server waiting for a while.
+            slow.sendall(b"POST /v1/listjobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+            server.call("DescribeJobQueues")
+            server.process.send_signal(signal.SIGINT)
+            until(lambda: "Stopped." in server.said(), 10)
+            assert server.signal(signal.SIGINT) == EXIT_FORCED
+        assert "Ended at once" in server.said()
 
 
 def test_the_version_and_the_doctor(tmp_path: Path) -> None:
@@ -244,8 +260,9 @@ def test_a_reader_who_leaves_does_not_stop_it(tmp_path: Path) -> None:
 
 def test_a_failed_commit_ends_it_with_its_own_code(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
-        # From here on no file may grow: the next commit cannot be written.
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1, 1))
+        # From here on no file may grow beyond this: the next commit cannot be written.
+        size = (server.data_dir / "batchyard.db-wal").stat().st_size
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, size))
         refused = server.signed("UpdateJobQueue", {"jobQueue": "default", "priority": 5})
         assert refused.status == 503
         assert server.process.wait(10) == EXIT_COMMIT_FAILED

@@ -19,8 +19,7 @@ from batchyard.core.machine import Machine
 from batchyard.core.names import Account
 from batchyard.core.records import EnvironmentOrder, Instance, Snapshot
 from batchyard.core.world import Limits
-from batchyard.engines.base import Engine
-from batchyard.engines.process import StaleEpochError
+from batchyard.engines.base import Engine, StaleEpochError
 from batchyard.loop import Busy, Loop, SteadyClock, Stopped
 from batchyard.server import handlers, host, lines
 from batchyard.server.access import Access, Rules
@@ -32,7 +31,7 @@ from batchyard.server.http import HttpServer
 from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
-from batchyard.server.terminal import EXIT_FORCED, Failure, complain, say
+from batchyard.server.terminal import EXIT_FORCED, Failure, complain
 from batchyard.server.tokens import Tokens
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
@@ -77,6 +76,7 @@ class Service:
         self._parts = parts
         self._ending = asyncio.Event()
         self._kill = False
+        self._interrupts = 0  # Ctrl-C so far
         snapshot, clock = self._load()
         settings = parts.settings
         self._is_new = snapshot.last_time_ms == 0  # nothing was ever committed
@@ -94,22 +94,35 @@ class Service:
     async def run(self) -> None:
         """Until a signal or Shutdown. Raises what ended the loop: a failed commit."""
         self._handle_signals()
-        await self._start_engines()
+        starting = asyncio.create_task(self._start_engines())
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await self._run_loop()
+        finally:
+            _start_deadline(STOP_SECONDS + (SUPERVISOR_LEAVES_SECONDS if self._kill else 0.0))
+            await _cancel(starting, ending)
+            for engine in self._parts.engines.values():
+                await engine.close(kill=self._kill)
+
+    async def _run_loop(self) -> None:
         running = asyncio.create_task(self._loop.run())
         reader = Reader(self._parts.writer.path)
         threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
         lookup = PeerLookup()
         try:
             await _while(running, self._begin())
-            server = HttpServer(self._app(reader, threads), lookup)
-            await self._serve(server, running)
+            await self._serve(HttpServer(self._app(reader, threads), lookup), running)
         finally:
             self._loop.stop()
             try:
                 await running
+            except BaseException:
+                self._kill = False  # jobs whose ends cannot be committed need their supervisor
+                raise
             finally:
-                for engine in self._parts.engines.values():
-                    await engine.close(kill=self._kill and running.exception() is None)
                 threads.shutdown()
                 reader.close()
                 lookup.close()
@@ -190,15 +203,13 @@ class Service:
             await asyncio.wait({serving, running, ending}, return_when=asyncio.FIRST_COMPLETED)
         if self._kill:
             await _while(running, self._wait_for_jobs())
-        _start_deadline(STOP_SECONDS + (SUPERVISOR_LEAVES_SECONDS if self._kill else 0.0))
         remove_server_file(self._parts.places)
         if not running.done():
             capacity: CapacityAnswer = await self._loop.ask(AskCapacity())
             lines.ended(capacity.jobs_running, killed=self._kill)
         server.end()
-        for task in (ready, ending):
-            task.cancel()
         await serving
+        await _cancel(ready, ending)
 
     async def _wait_for_jobs(self) -> None:
         deadline = time.monotonic() + self._parts.settings.stop_grace_seconds + KILL_PATIENCE_SECONDS
@@ -219,15 +230,17 @@ class Service:
         for number in END_SIGNALS:
             # nohup ignores SIGHUP for its command, and a shell SIGINT for those in the background: that stays.
             if signal.getsignal(number) is not signal.SIG_IGN:
-                events.add_signal_handler(number, self._signalled)
+                events.add_signal_handler(number, self._signalled, number)
 
-    def _signalled(self) -> None:
-        if not self._ending.is_set():
-            self._ending.set()
-            return
-        say("Ended at once, as asked again.")
-        remove_server_file(self._parts.places)
-        os._exit(EXIT_FORCED)
+    def _signalled(self, number: signal.Signals) -> None:
+        self._ending.set()
+        if number is signal.SIGINT:
+            self._interrupts += 1
+        # Only a second Ctrl-C means impatience: a SIGTERM beside one comes from scripts that stop what they started.
+        if self._interrupts > 1:
+            complain("Ended at once, as asked again; nothing that was answered is lost.")
+            remove_server_file(self._parts.places)
+            os._exit(EXIT_FORCED)
 
 
 async def _while(running: asyncio.Task[None], work: Any) -> None:
@@ -239,6 +252,12 @@ async def _while(running: asyncio.Task[None], work: Any) -> None:
         await asyncio.wait({task})
         running.result()
     await task
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 def _start_deadline(seconds: float) -> None:
