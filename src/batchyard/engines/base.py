@@ -57,6 +57,10 @@ class Recovery(Struct, frozen=True):
 RECOVERED_SILENT = "The attempt was stopped before it was started."
 
 
+class StaleEpochError(RuntimeError):
+    """The engine serves a server that started later than this one, which must end."""
+
+
 class Engine(Protocol):
     """One way to run attempts. Called from the event loop's thread; reports are delivered on it too."""
 
@@ -64,7 +68,9 @@ class Engine(Protocol):
     abilities: Abilities
 
     async def start(self, epoch: int, report: ReportSink) -> None:
-        """Connects. Returns when commands can be given (they are queued while a connection is down)."""
+        """Connects. Returns when commands can be given (they are queued while a connection is down).
+
+        StaleEpochError: a later server was here. OSError, TimeoutError: why the engine can't be reached."""
 
     def launch(self, tasks: Sequence[Launch]) -> None: ...
 

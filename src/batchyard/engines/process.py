@@ -73,6 +73,7 @@ class ProcessEngine:
         self._settings = settings or ProcessSettings()
         self._epoch = 0
         self._report: ReportSink | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
         self._connection: _Connection | None = None
         self._hello: SupervisorHello | None = None
@@ -98,6 +99,7 @@ class ProcessEngine:
 
     async def start(self, epoch: int, report: ReportSink) -> None:
         """StaleEpochError: a later server has the supervisor. OSError, TimeoutError: why it can't be reached."""
+        self._loop = asyncio.get_running_loop()
         self._epoch = epoch
         self._report = report
         for directory in self._directories.values():
@@ -172,8 +174,9 @@ class ProcessEngine:
     def _flush_soon(self) -> None:
         """Everything that one turn of the loop asks for travels in one message."""
         if not self._flush_is_due:
+            assert self._loop is not None, "a command before start"
             self._flush_is_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_is_due = False

@@ -1,0 +1,264 @@
+"""An engine in memory, under virtual time: for the simulator and for tests.
+
+`FakeHost` is the world that outlives a server: it runs what it is told, as `plan` says, and moves only when `advance`
+is called. `FakeEngine` is one server's connection to it. Nothing here waits, draws lots or reads a clock: faults are
+the plan's and the courier's decisions, which may come from a seed.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
+from batchyard.core.records import Abilities
+from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, ReportSink, StaleEpochError, log_path
+from batchyard.engines.supervisor.logs import LogFile
+
+SIGKILL_EXIT_CODE = 137
+SIGTERM_EXIT_CODE = 143
+SIGKILL_NUMBER = 9
+SIGTERM_NUMBER = 15
+LOST = "The host lost the attempt."
+DAMAGED = "The journal is damaged, so that nobody can tell whether the attempt ran."
+
+
+class Behaviour(Struct, frozen=True):
+    """What one attempt does. Milliseconds count from its launch (`starts_after_ms`) or its start (the others)."""
+
+    runs_ms: int | None = 0  # None: until it is stopped
+    exit: ContainerExit = ContainerExit(exit_code=0)
+    starts_after_ms: int = 0
+    refusal: str = ""  # reason of NotStarted
+    refusal_exit_code: int | None = None
+    lost_after_ms: int | None = None
+    stop_takes_ms: int | None = 0  # from SIGTERM to its end; None: it ignores SIGTERM
+    stop_exit_code: int = SIGTERM_EXIT_CODE
+    output: tuple[tuple[int, str], ...] = ()  # when, what
+
+
+Plan = Callable[[Launch], Behaviour]
+# After how many milliseconds a report arrives: once for each number. (): never, until it is repeated.
+Courier = Callable[[Report], Sequence[int]]
+
+
+def punctual(_report: Report) -> Sequence[int]:
+    return (0,)
+
+
+class _Attempt:
+    def __init__(self, launch: Launch, behaviour: Behaviour) -> None:
+        self.launch = launch
+        self.behaviour = behaviour
+        self.is_started = False
+        self.started_at_ms = 0
+        self.is_stopping = False
+        self.final: Report | None = None
+        self.log: LogFile | None = None
+
+
+class FakeHost:
+    """Runs attempts under virtual time, and remembers them across servers as a supervisor does."""
+
+    def __init__(self, plan: Plan, courier: Courier = punctual, logs_directory: Path | None = None) -> None:
+        self._plan = plan
+        self._courier = courier
+        self._logs_directory = logs_directory
+        self._attempts: dict[str, _Attempt] = {}
+        self._acknowledged: set[str] = set()
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._is_intact = True
+        self.now_ms = 0
+        self.epoch = 0
+        self.refused_commands = 0
+        self.runs: dict[str, int] = {}  # attempt id -> how often it was really started
+        self.sink: ReportSink | None = None
+
+    # -- Time and faults -------------------------------------------------------------------------------------
+
+    def next_event_ms(self) -> int | None:
+        return self._events[0][0] if self._events else None
+
+    def advance(self, now_ms: int) -> None:
+        """Moves the clock, and does on the way, in order, everything that falls due."""
+        assert now_ms >= self.now_ms, f"time went back from {self.now_ms} to {now_ms}"
+        while self._events and self._events[0][0] <= now_ms:
+            at_ms, _, action = heapq.heappop(self._events)
+            self.now_ms = at_ms
+            action()
+        self.now_ms = now_ms
+
+    def lose(self, attempt_id: str) -> None:
+        """The attempt dies with its outcome; nothing happens to one that does not live."""
+        attempt = self._attempts.get(attempt_id)
+        if attempt is not None and attempt.final is None:
+            self._end(attempt, Lost(attempt_id, self.now_ms, LOST, attempt.started_at_ms))
+
+    def damage(self) -> None:
+        """From now on silence about an attempt proves nothing, until a server has accounted for all its attempts."""
+        self._is_intact = False
+
+    def alive(self) -> list[str]:
+        return [attempt_id for attempt_id, attempt in self._attempts.items() if attempt.final is None]
+
+    # -- Commands --------------------------------------------------------------------------------------------
+
+    def connect(self, epoch: int, sink: ReportSink) -> None:
+        if epoch < self.epoch:
+            raise StaleEpochError(f"the host serves a server of epoch {self.epoch}, this one has {epoch}")
+        self.epoch = epoch
+        self.sink = sink
+        for attempt in self._attempts.values():
+            self._repeat(attempt)
+
+    def accepts(self, epoch: int) -> bool:
+        if epoch < self.epoch:
+            self.refused_commands += 1
+            return False
+        return True
+
+    def launch(self, launch: Launch) -> None:
+        known = self._attempts.get(launch.attempt_id)
+        if known is not None:
+            self._repeat(known, even_acknowledged=True)
+            return
+        attempt = _Attempt(launch, self._plan(launch))
+        self._attempts[launch.attempt_id] = attempt
+        self._at(attempt.behaviour.starts_after_ms, lambda: self._start(attempt))
+
+    def stop(self, attempt_id: str, grace_seconds: float) -> None:
+        attempt = self._attempts.get(attempt_id)
+        if attempt is None or attempt.final is not None:
+            return
+        if not attempt.is_started:
+            self._end(attempt, NotStarted(attempt_id, self.now_ms, RECOVERED_SILENT))
+            return
+        takes_ms = attempt.behaviour.stop_takes_ms
+        if takes_ms is not None and not attempt.is_stopping and grace_seconds > 0:
+            code = attempt.behaviour.stop_exit_code
+            number = SIGTERM_NUMBER if code == SIGTERM_EXIT_CODE else 0
+            self._at(takes_ms, lambda: self._exit(attempt, ContainerExit(exit_code=code, signal=number)))
+        attempt.is_stopping = True
+        killed = ContainerExit(exit_code=SIGKILL_EXIT_CODE, signal=SIGKILL_NUMBER)
+        self._at(int(grace_seconds * 1000), lambda: self._exit(attempt, killed))
+
+    def acknowledge(self, attempt_id: str) -> None:
+        attempt = self._attempts.get(attempt_id)
+        if attempt is not None and attempt.final is not None:
+            self._acknowledged.add(attempt_id)
+
+    def recover(self, attempts: Sequence[Recovery]) -> None:
+        for recovery in attempts:
+            attempt_id = recovery.launch.attempt_id
+            if attempt_id in self._attempts:
+                self._repeat(self._attempts[attempt_id], even_acknowledged=True)
+            elif recovery.may_launch and self._is_intact:
+                self.launch(recovery.launch)
+            else:
+                attempt = _Attempt(recovery.launch, Behaviour())
+                self._attempts[attempt_id] = attempt
+                if self._is_intact and not recovery.known_started:
+                    self._end(attempt, NotStarted(attempt_id, self.now_ms, RECOVERED_SILENT))
+                else:
+                    self._end(attempt, Lost(attempt_id, self.now_ms, LOST if self._is_intact else DAMAGED))
+        self._is_intact = True
+
+    # -- What happens ----------------------------------------------------------------------------------------
+
+    def _at(self, after_ms: int, action: Callable[[], None]) -> None:
+        self._sequence += 1
+        heapq.heappush(self._events, (self.now_ms + after_ms, self._sequence, action))
+
+    def _start(self, attempt: _Attempt) -> None:
+        if attempt.final is not None:
+            return
+        behaviour, attempt_id = attempt.behaviour, attempt.launch.attempt_id
+        if behaviour.refusal:
+            self._end(attempt, NotStarted(attempt_id, self.now_ms, behaviour.refusal, behaviour.refusal_exit_code))
+            return
+        self.runs[attempt_id] = self.runs.get(attempt_id, 0) + 1
+        attempt.is_started = True
+        attempt.started_at_ms = self.now_ms
+        if self._logs_directory is not None:
+            attempt.log = LogFile(log_path(self._logs_directory, attempt_id))
+        self._send(Started(attempt_id, self.now_ms))
+        for after_ms, text in behaviour.output:
+            self._at(after_ms, lambda text=text: self._print(attempt, text))  # type: ignore[misc]
+        if behaviour.lost_after_ms is not None:
+            self._at(behaviour.lost_after_ms, lambda: self.lose(attempt_id))
+        if behaviour.runs_ms is not None:
+            self._at(behaviour.runs_ms, lambda: self._exit(attempt, behaviour.exit))
+
+    def _print(self, attempt: _Attempt, text: str) -> None:
+        if attempt.final is None and attempt.log is not None:
+            attempt.log.write(text.encode(), self.now_ms)
+
+    def _exit(self, attempt: _Attempt, container: ContainerExit) -> None:
+        if attempt.final is None:
+            attempt_id = attempt.launch.attempt_id
+            self._end(attempt, Exited(attempt_id, attempt.started_at_ms, self.now_ms, (container,)))
+
+    def _end(self, attempt: _Attempt, final: Report) -> None:
+        if attempt.log is not None:
+            attempt.log.finish(self.now_ms)
+        attempt.final = final
+        self._send(final)
+
+    def _repeat(self, attempt: _Attempt, *, even_acknowledged: bool = False) -> None:
+        attempt_id = attempt.launch.attempt_id
+        if attempt.final is not None:
+            if even_acknowledged or attempt_id not in self._acknowledged:
+                self._send(attempt.final)
+        elif attempt.is_started:
+            self._send(Started(attempt_id, attempt.started_at_ms))
+
+    def _send(self, report: Report) -> None:
+        """Reports arrive from `advance` only, never while a command is being given."""
+        for after_ms in self._courier(report):
+            self._at(after_ms, lambda: self._deliver(report))
+
+    def _deliver(self, report: Report) -> None:
+        if self.sink is not None:
+            self.sink([report])
+
+
+class FakeEngine:
+    """Implements `batchyard.engines.base.Engine` for one server; `host.advance` makes things happen."""
+
+    def __init__(self, host: FakeHost, name: str = "fake", abilities: Abilities | None = None) -> None:
+        self.name = name
+        self.abilities = abilities or Abilities(images=True, needs_command=False, any_mount=True)
+        self.host = host
+        self._epoch = 0
+        self._report: ReportSink | None = None
+
+    async def start(self, epoch: int, report: ReportSink) -> None:
+        self._epoch = epoch
+        self._report = report
+        self.host.connect(epoch, report)
+
+    def launch(self, tasks: Sequence[Launch]) -> None:
+        if self.host.accepts(self._epoch):
+            for launch in tasks:
+                self.host.launch(launch)
+
+    def stop(self, attempt_id: str, grace_seconds: float) -> None:
+        if self.host.accepts(self._epoch):
+            self.host.stop(attempt_id, grace_seconds)
+
+    def acknowledge(self, attempt_ids: Sequence[str]) -> None:
+        if self.host.accepts(self._epoch):
+            for attempt_id in attempt_ids:
+                self.host.acknowledge(attempt_id)
+
+    def recover(self, attempts: Sequence[Recovery]) -> None:
+        if self.host.accepts(self._epoch):
+            self.host.recover(attempts)
+
+    async def close(self, *, kill: bool) -> None:
+        if self.host.sink is self._report:
+            self.host.sink = None  # attempts run on; their reports wait for the next server

@@ -1,0 +1,305 @@
+"""What every engine promises (`batchyard.engines.base`), as one suite over a small harness per engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Protocol
+
+import pytest
+
+from batchyard.core.commands import Exited, Lost, NotStarted, Report, Started
+from batchyard.core.records import TaskSpec
+from batchyard.engines.base import RECOVERED_SILENT, Engine, Launch, Recovery, StaleEpochError
+
+_numbers = count(1)
+FINAL = (Exited, NotStarted, Lost)
+
+
+class Harness(Protocol):
+    """One world with one engine connected to it. `reports` has what came since the last connection, oldest first."""
+
+    reports: list[Report]
+    engine: Engine
+
+    def connect(self, epoch: int) -> Engine:
+        """A server starts, beside the one before, which is as good as dead."""
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Lets the world go on until the condition holds; fails after a while."""
+
+    def settle(self) -> None:
+        """Lets the world go on until everything that was asked has been dealt with."""
+
+    def exits(self, code: int) -> TaskSpec: ...
+
+    def sleeps(self) -> TaskSpec: ...
+
+    def ends_on_term(self, code: int) -> TaskSpec:
+        """Handles SIGTERM and ends with this code."""
+
+    def ignores_term(self) -> TaskSpec: ...
+
+    def missing(self) -> TaskSpec:
+        """Its program does not exist."""
+
+    def prints(self) -> TaskSpec:
+        """`one` and `three` on standard output, `two` on standard error between them, the last without a newline."""
+
+    def runs(self, attempt_id: str) -> int:
+        """How often it was really started, from a source that is not the engine."""
+
+    def log(self, attempt_id: str) -> list[tuple[int, str]]: ...
+
+    def forget_or_damage(self) -> None:
+        """Damages the engine's own records; nothing runs."""
+
+
+def launch_of(task: TaskSpec, attempt_id: str = "", environment: Sequence[tuple[str, str]] = ()) -> Launch:
+    number = next(_numbers)
+    return Launch(attempt_id or f"{number:032x}", number, task, tuple(environment))
+
+
+def final_of(harness: Harness, attempt_id: str) -> Report | None:
+    found = [r for r in harness.reports if r.attempt_id == attempt_id and isinstance(r, FINAL)]
+    return found[-1] if found else None
+
+
+def is_started(harness: Harness, attempt_id: str) -> bool:
+    return any(isinstance(r, Started) and r.attempt_id == attempt_id for r in harness.reports)
+
+
+def run_to_end(harness: Harness, task: TaskSpec) -> Report:
+    launch = launch_of(task)
+    harness.engine.launch([launch])
+    return wait_for_end(harness, launch.attempt_id)
+
+
+def wait_for_end(harness: Harness, attempt_id: str) -> Report:
+    harness.until(lambda: final_of(harness, attempt_id))
+    final = final_of(harness, attempt_id)
+    assert final is not None
+    return final
+
+
+def wait_for_run(harness: Harness, attempt_id: str) -> None:
+    harness.until(lambda: is_started(harness, attempt_id) and harness.runs(attempt_id) == 1)
+
+
+class Conformance:
+    """Inherit, and give a `harness` fixture."""
+
+    # -- Outcomes --------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("code", [0, 1, 42])
+    def test_an_exit_code_is_reported_as_it_is(self, harness: Harness, code: int) -> None:
+        final = run_to_end(harness, harness.exits(code))
+        assert isinstance(final, Exited)
+        assert [c.exit_code for c in final.containers] == [code]
+        assert final.started_at_ms <= final.stopped_at_ms
+
+    def test_started_comes_before_the_end_and_the_end_comes_once(self, harness: Harness) -> None:
+        final = run_to_end(harness, harness.exits(0))
+        harness.settle()
+        assert [type(r) for r in harness.reports] == [Started, Exited]
+        assert isinstance(final, Exited)
+        assert harness.reports[0] == Started(final.attempt_id, final.started_at_ms)
+
+    def test_a_missing_program_is_not_started_with_127(self, harness: Harness) -> None:
+        final = run_to_end(harness, harness.missing())
+        assert isinstance(final, NotStarted)
+        assert final.exit_code == 127
+        assert final.reason.startswith("CannotStartContainerError: ")
+        assert not is_started(harness, final.attempt_id)
+
+    # -- Launching twice -------------------------------------------------------------------------------------
+
+    def test_a_launch_given_twice_at_once_runs_once(self, harness: Harness) -> None:
+        launch = launch_of(harness.exits(3))
+        harness.engine.launch([launch, launch])
+        harness.engine.launch([launch])
+        wait_for_end(harness, launch.attempt_id)
+        harness.settle()
+        assert harness.runs(launch.attempt_id) == 1
+
+    def test_a_launch_of_what_runs_reports_started_again(self, harness: Harness) -> None:
+        launch = launch_of(harness.sleeps())
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.engine.launch([launch])
+        harness.until(lambda: len([r for r in harness.reports if isinstance(r, Started)]) == 2)
+        assert harness.reports[0] == harness.reports[1]
+        assert harness.runs(launch.attempt_id) == 1
+
+    def test_a_launch_of_what_ended_reports_its_end_again(self, harness: Harness) -> None:
+        launch = launch_of(harness.exits(3))
+        harness.engine.launch([launch])
+        first = wait_for_end(harness, launch.attempt_id)
+        harness.reports.clear()
+        harness.engine.launch([launch])
+        assert wait_for_end(harness, launch.attempt_id) == first
+        assert harness.runs(launch.attempt_id) == 1
+
+    def test_an_acknowledged_attempt_is_never_launched_again(self, harness: Harness) -> None:
+        launch = launch_of(harness.exits(3))
+        harness.engine.launch([launch])
+        first = wait_for_end(harness, launch.attempt_id)
+        harness.engine.acknowledge([launch.attempt_id])
+        harness.settle()
+        harness.reports.clear()
+        harness.engine.launch([launch])
+        assert wait_for_end(harness, launch.attempt_id) == first
+        assert harness.runs(launch.attempt_id) == 1
+
+    # -- Stopping --------------------------------------------------------------------------------------------
+
+    def test_a_task_that_handles_sigterm_keeps_its_exit_code(self, harness: Harness) -> None:
+        launch = launch_of(harness.ends_on_term(5))
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.engine.stop(launch.attempt_id, 30)
+        final = wait_for_end(harness, launch.attempt_id)
+        assert isinstance(final, Exited)
+        assert (final.containers[0].exit_code, final.containers[0].signal) == (5, 0)
+
+    def test_sigterm_ends_a_task_without_a_handler_with_143(self, harness: Harness) -> None:
+        launch = launch_of(harness.sleeps())
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.engine.stop(launch.attempt_id, 30)
+        final = wait_for_end(harness, launch.attempt_id)
+        assert isinstance(final, Exited)
+        assert (final.containers[0].exit_code, final.containers[0].signal) == (143, 15)
+
+    def test_a_task_that_ignores_sigterm_is_killed_after_the_grace(self, harness: Harness) -> None:
+        launch = launch_of(harness.ignores_term())
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.engine.stop(launch.attempt_id, 0.3)
+        final = wait_for_end(harness, launch.attempt_id)
+        assert isinstance(final, Exited)
+        assert (final.containers[0].exit_code, final.containers[0].signal) == (137, 9)
+
+    def test_a_later_stop_can_shorten_the_grace(self, harness: Harness) -> None:
+        launch = launch_of(harness.ignores_term())
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.engine.stop(launch.attempt_id, 3600)
+        harness.engine.stop(launch.attempt_id, 0)
+        final = wait_for_end(harness, launch.attempt_id)
+        assert isinstance(final, Exited)
+        assert final.containers[0].exit_code == 137
+
+    def test_a_stop_that_overtakes_the_start_prevents_it(self, harness: Harness) -> None:
+        launch = launch_of(harness.exits(0))
+        harness.engine.launch([launch])
+        harness.engine.stop(launch.attempt_id, 30)
+        final = wait_for_end(harness, launch.attempt_id)
+        assert isinstance(final, NotStarted)
+        assert final.exit_code is None
+        assert harness.runs(launch.attempt_id) == 0
+
+    def test_a_stop_of_the_unknown_or_ended_does_nothing(self, harness: Harness) -> None:
+        final = run_to_end(harness, harness.exits(0))
+        harness.engine.stop("f" * 32, 0)
+        harness.engine.stop(final.attempt_id, 0)
+        harness.settle()
+        assert len(harness.reports) == 2
+
+    # -- Logs ------------------------------------------------------------------------------------------------
+
+    def test_lines_land_in_order_with_their_times(self, harness: Harness) -> None:
+        final = run_to_end(harness, harness.prints())
+        assert isinstance(final, Exited)
+        lines = harness.log(final.attempt_id)
+        assert [text for _, text in lines] == ["one", "two", "three"]
+        assert all(final.started_at_ms <= at_ms <= final.stopped_at_ms + 1000 for at_ms, _ in lines)
+
+    # -- Servers come and go ---------------------------------------------------------------------------------
+
+    def test_a_new_server_hears_of_what_runs_and_of_its_end(self, harness: Harness) -> None:
+        launch = launch_of(harness.ends_on_term(7))
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.connect(2)
+        harness.engine.recover([Recovery(launch, may_launch=False, known_started=True)])
+        harness.until(lambda: is_started(harness, launch.attempt_id))
+        harness.engine.stop(launch.attempt_id, 30)
+        final = wait_for_end(harness, launch.attempt_id)
+        assert isinstance(final, Exited)
+        assert final.containers[0].exit_code == 7
+        assert harness.runs(launch.attempt_id) == 1
+
+    def test_an_unacknowledged_end_is_repeated_to_every_server(self, harness: Harness) -> None:
+        first = run_to_end(harness, harness.exits(9))
+        for epoch in (2, 3):
+            harness.connect(epoch)
+            assert wait_for_end(harness, first.attempt_id) == first
+
+    def test_an_acknowledged_end_is_not_repeated(self, harness: Harness) -> None:
+        first = run_to_end(harness, harness.exits(9))
+        harness.engine.acknowledge([first.attempt_id])
+        harness.settle()
+        harness.connect(2)
+        harness.engine.recover([])
+        harness.settle()
+        assert harness.reports == []
+
+    def test_a_recovery_launches_what_was_never_heard_of(self, harness: Harness) -> None:
+        launch = launch_of(harness.exits(4))
+        harness.engine.recover([Recovery(launch, may_launch=True, known_started=False)])
+        final = wait_for_end(harness, launch.attempt_id)
+        assert isinstance(final, Exited)
+        assert harness.runs(launch.attempt_id) == 1
+
+    def test_a_recovery_that_may_not_launch_reports_not_started(self, harness: Harness) -> None:
+        launch = launch_of(harness.exits(4))
+        harness.engine.recover([Recovery(launch, may_launch=False, known_started=False)])
+        final = wait_for_end(harness, launch.attempt_id)
+        assert isinstance(final, NotStarted)
+        assert final.reason == RECOVERED_SILENT
+        harness.engine.launch([launch])
+        harness.settle()
+        assert harness.runs(launch.attempt_id) == 0
+
+    def test_a_recovery_of_a_started_one_that_nobody_knows_is_lost(self, harness: Harness) -> None:
+        launch = launch_of(harness.exits(4))
+        harness.engine.recover([Recovery(launch, may_launch=False, known_started=True)])
+        assert isinstance(wait_for_end(harness, launch.attempt_id), Lost)
+        assert harness.runs(launch.attempt_id) == 0
+
+    def test_a_recovery_of_the_known_gives_its_last_report(self, harness: Harness) -> None:
+        ended = run_to_end(harness, harness.exits(2))
+        running = launch_of(harness.sleeps())
+        harness.engine.launch([running])
+        wait_for_run(harness, running.attempt_id)
+        harness.connect(2)
+        again = launch_of(harness.exits(2), ended.attempt_id)
+        harness.reports.clear()
+        harness.engine.recover(
+            [
+                Recovery(again, may_launch=True, known_started=False),
+                Recovery(running, may_launch=True, known_started=False),
+            ]
+        )
+        assert wait_for_end(harness, ended.attempt_id) == ended
+        harness.until(lambda: is_started(harness, running.attempt_id))
+        assert (harness.runs(ended.attempt_id), harness.runs(running.attempt_id)) == (1, 1)
+
+    def test_damaged_records_make_the_silent_lost_never_launched(self, harness: Harness) -> None:
+        harness.forget_or_damage()
+        launch = launch_of(harness.exits(4))
+        harness.engine.recover([Recovery(launch, may_launch=True, known_started=False)])
+        assert isinstance(wait_for_end(harness, launch.attempt_id), Lost)
+        harness.settle()
+        assert harness.runs(launch.attempt_id) == 0
+        assert isinstance(run_to_end(harness, harness.exits(0)), Exited), "new attempts are not in doubt"
+
+    def test_a_lower_epoch_is_refused(self, harness: Harness) -> None:
+        harness.connect(5)
+        served = harness.engine
+        with pytest.raises(StaleEpochError):
+            harness.connect(4)
+        harness.engine = served
+        final = run_to_end(harness, harness.exits(0))
+        assert isinstance(final, Exited)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines.process_harness import ProcessHarness
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[ProcessHarness]:
+    """A process engine with a supervisor of its own."""
+    harness = ProcessHarness(tmp_path)
+    yield harness
+    harness.close()

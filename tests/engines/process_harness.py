@@ -1,0 +1,183 @@
+"""A real process engine with its real supervisor, in a directory of its own; everything is ended afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from batchyard.core.commands import Report
+from batchyard.core.records import TaskSpec
+from batchyard.core.resources import Resources
+from batchyard.engines.base import log_path
+from batchyard.engines.process import ProcessEngine, ProcessSettings
+from batchyard.engines.supervisor.journal import Replay, replay
+from batchyard.engines.supervisor.processes import start_ticks
+from tests.waiting import until
+
+DEADLINE_SECONDS = 20.0
+POLL_SECONDS = 0.002
+
+
+class ProcessHarness:
+    """`root`: any directory; sockets lie in a short one beside it."""
+
+    def __init__(self, root: Path, settings: ProcessSettings | None = None) -> None:
+        self.root = root
+        self.runtime_dir = Path(tempfile.mkdtemp(prefix="by-"))
+        self.state_dir = root / "supervisor"
+        self.logs_dir = root / "logs"
+        self.work_dir = root / "work"
+        self.trace_dir = root / "trace"
+        self.trace_dir.mkdir(parents=True)
+        self.settings = settings
+        self.loop = asyncio.new_event_loop()
+        self.engines: list[ProcessEngine] = []
+        self.reports: list[Report] = []
+        self.engine: ProcessEngine = self.connect(1)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        self.loop.run_until_complete(work)
+
+    def connect(self, epoch: int) -> ProcessEngine:
+        engine = ProcessEngine(self.runtime_dir, self.state_dir, self.logs_dir, self.work_dir, self.settings)
+        reports: list[Report] = []
+        self.engines.append(engine)
+        self.run(engine.start(epoch, reports.extend))
+        self.engine, self.reports = engine, reports
+        return engine
+
+    def until(self, condition: Callable[[], object]) -> None:
+        async def wait() -> None:
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while not condition():
+                assert time.monotonic() < deadline, f"never came true; seen: {self.reports}; {self.supervisor_log()}"
+                await asyncio.sleep(POLL_SECONDS)
+
+        self.run(wait())
+
+    def settle(self) -> None:
+        """A task behind everything that was asked: when it has ended, the rest has been dealt with too."""
+        from tests.engines.conformance import final_of, launch_of
+
+        launch = launch_of(TaskSpec(command=("true",), environment=(), resources=Resources()))
+        self.engine.launch([launch])
+        self.until(lambda: final_of(self, launch.attempt_id))
+        self.engine.acknowledge([launch.attempt_id])
+        self.reports[:] = [report for report in self.reports if report.attempt_id != launch.attempt_id]
+
+    # -- Tasks -----------------------------------------------------------------------------------------------
+
+    def shell(self, script: str, *, memory_mib: int = 0, **members: Any) -> TaskSpec:
+        return self.program("/bin/sh", "-c", script, memory_mib=memory_mib, **members)
+
+    def program(self, *command: str, memory_mib: int = 0, **members: Any) -> TaskSpec:
+        members.setdefault("environment", ())
+        return TaskSpec(command=command, resources=Resources(1000, memory_mib), **members)
+
+    def traced(self, before: str, after: str) -> TaskSpec:
+        """`before`, a line in the attempt's trace, `after`."""
+        trace = shlex.quote(str(self.trace_dir))
+        return self.shell(f'{before} echo $$ >> {trace}/"$BATCHYARD_ATTEMPT"; {after}')
+
+    def exits(self, code: int) -> TaskSpec:
+        return self.traced("", f"exit {code}")
+
+    def sleeps(self) -> TaskSpec:
+        return self.traced("", "exec sleep 1000")
+
+    def ends_on_term(self, code: int) -> TaskSpec:
+        return self.traced(f'trap "exit {code}" TERM;', "while :; do sleep 0.02; done")
+
+    def ignores_term(self) -> TaskSpec:
+        return self.traced('trap "" TERM;', "while :; do sleep 0.05; done")
+
+    def missing(self) -> TaskSpec:
+        return self.program("no-such-program-anywhere")
+
+    def prints(self) -> TaskSpec:
+        return self.traced("", "echo one; echo two >&2; printf three")
+
+    def runs(self, attempt_id: str) -> int:
+        return len(self.pids(attempt_id))
+
+    def pids(self, attempt_id: str) -> list[int]:
+        trace = self.trace_dir / attempt_id
+        return [int(line) for line in trace.read_text().split()] if trace.exists() else []
+
+    def log(self, attempt_id: str) -> list[tuple[int, str]]:
+        text = log_path(self.logs_dir, attempt_id).read_text()
+        assert text.endswith("\n")
+        return [(int(at), words) for at, words in (line.split("\t", 1) for line in text[:-1].split("\n"))]
+
+    def words(self, attempt_id: str) -> list[str]:
+        return [words for _, words in self.log(attempt_id)]
+
+    # -- The supervisor --------------------------------------------------------------------------------------
+
+    def supervisor_log(self) -> str:
+        return (self.state_dir / "supervisor.log").read_text(errors="replace")
+
+    def journal(self) -> Replay:
+        return replay((self.state_dir / "journal").read_bytes())[0]
+
+    def kill_supervisor(self) -> None:
+        """kill -9; returns when it is gone."""
+        pid = self.engine.supervisor_pid
+        assert pid is not None
+        ticks = start_ticks(pid)
+        os.kill(pid, signal.SIGKILL)
+        self.until(lambda: start_ticks(pid) != ticks or _is_zombie(pid))
+
+    def end_everything(self) -> None:
+        """No engine answers any more; supervisor and tasks are as they are."""
+        for engine in self.engines:
+            self.run(engine.close(kill=False))
+
+    def stop_supervisor(self) -> None:
+        """Nobody starts another: for changing its files."""
+        self.end_everything()
+        self.kill_supervisor()
+
+    def forget_or_damage(self) -> None:
+        self.stop_supervisor()
+        path = self.state_dir / "journal"
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+        self.connect(2)
+
+    def close(self) -> None:
+        self.end_everything()
+        pid = self.engine.supervisor_pid
+        ticks = start_ticks(pid) if pid else 0
+        if pid and ticks:
+            os.kill(pid, signal.SIGKILL)
+        for trace in self.trace_dir.iterdir():
+            for task in self.pids(trace.name):
+                if b"BATCHYARD_ATTEMPT=" + trace.name.encode() in _environment(task):
+                    os.killpg(task, signal.SIGKILL)
+        if pid and ticks:
+            until(lambda: start_ticks(pid) != ticks or _is_zombie(pid))
+        self.run(self.loop.shutdown_asyncgens())
+        self.loop.close()
+        shutil.rmtree(self.runtime_dir)
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def _is_zombie(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX"

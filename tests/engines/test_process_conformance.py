@@ -1,0 +1,22 @@
+"""The process engine keeps every promise of the seam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines.conformance import Conformance
+from tests.engines.process_harness import ProcessHarness
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Iterator[ProcessHarness]:
+    harness = ProcessHarness(tmp_path)
+    yield harness
+    harness.close()
+
+
+class TestProcess(Conformance):
+    pass
