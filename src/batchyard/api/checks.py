@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from batchyard.core.refusal import Refused
 from batchyard.wire.model import Shape
 
@@ -25,6 +27,7 @@ RESERVED_TAG_PREFIX = "aws:"
 MAX_DESCRIBE_NAMES = 100  # names or ids in one Describe call (API: DescribeJobsRequest and its likes)
 QUOTED_LENGTH = 128  # a refusal quotes no more of the caller's own text
 KIB = 1024
+NUL_IN_JSON = b"\\u0000"
 
 # These have texts of their own where they are used.
 ENUMS_WORDED_ELSEWHERE = frozenset(
@@ -89,15 +92,20 @@ def check_size(size_bytes: int, max_kib: int, subject: str) -> None:
 
 def check_no_nul(value: Any, path: str) -> None:
     """A NUL ends a text for the operating system: no program, path or variable can hold one."""
+    if NUL_IN_JSON in msgspec.json.encode(value):  # a look at all of it at once; the walk is for who must be told
+        _find_nul(value, path)
+
+
+def _find_nul(value: Any, path: str) -> None:
     if isinstance(value, str):
         require("\0" not in value, f"{path} must not hold a NUL character.")
     elif isinstance(value, dict):
         for name, inner in value.items():
-            check_no_nul(name, f"A name in {path}")
-            check_no_nul(inner, f"{path}.{name}")
+            _find_nul(name, f"A name in {path}")
+            _find_nul(inner, f"{path}.{name}")
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            check_no_nul(inner, f"{path}[{index}]")
+            _find_nul(inner, f"{path}[{index}]")
 
 
 def has_duplicates(values: Iterable[object]) -> bool:
