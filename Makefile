@@ -3,7 +3,7 @@
 #   ARGS=...    more arguments for what a target runs: make test ARGS="tests/core -x"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench up lock clean
+.PHONY: help setup demo test lint bench docs up lock clean
 
 SHELL := /bin/sh
 VENV := .venv
@@ -32,6 +32,9 @@ lint: setup ## check style, format and types
 
 bench: setup ## measure 10,000 jobs against this machine's floor
 	@$(RUN) -m bench.run $(ARGS)
+
+docs: setup ## generate docs/reference from the code
+	@$(RUN) -m batchyard.server.reference
 
 up: setup ## run the service in the foreground
 	@exec $(VENV)/bin/batchyard up $(ARGS)
