@@ -52,7 +52,7 @@ def main() -> int:
                 _show(screen, service, folder, arguments.lines)
             except BaseException:
                 # Whatever happened, Ctrl-C too: nothing may be left running. What went wrong is told further up.
-                service.stop()
+                _stop(service)
                 raise
             _say_goodbye(screen, service, batchyard)
     except DemoError as error:
@@ -147,7 +147,7 @@ def _ran_ms(jobs: list[dict[str, Any]]) -> int:
 
 
 def _say_goodbye(screen: Screen, service: Service, batchyard: Path) -> None:
-    stopped = service.stop()
+    stopped = _stop(service)
     names = " and ".join(f"{role} {pid}" for pid, role in sorted(stopped.items()))
     screen.section("Stopped")
     screen.line(f"No process is left: {names} have ended, and so has every job.")
@@ -162,6 +162,13 @@ def _say_goodbye(screen: Screen, service: Service, batchyard: Path) -> None:
     screen.command(f"{command} run -- echo hello", "Run something of your own:")
     screen.command(_shown(ROOT / "docs" / "quickstart.md"), "And read on:")
     screen.end()
+
+
+def _stop(service: Service) -> dict[int, str]:
+    """Stops it, whatever the keyboard says: a second Ctrl-C would leave it running."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    return service.stop()
 
 
 def _only_one(folder: Path) -> Any:
