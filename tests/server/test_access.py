@@ -70,6 +70,16 @@ def test_other_users_of_this_machine(tmp_path: Path, uid: int | None, others: bo
     assert code(access(tmp_path, rules), signed(), Client("127.0.0.1", PeerUser(uid))) == expected
 
 
+def test_users_of_running_jobs_may_call_while_they_run(tmp_path: Path) -> None:
+    uids = {1001}
+    keys = KeyFile(tmp_path / "keys.json")
+    rules = Access(LOCAL, keys, OPERATOR, lambda: NOW_MS, OWN_UID, job_uids=lambda: uids)
+    client = Client("127.0.0.1", PeerUser(1001))
+    assert code(rules, signed(), client) == ""
+    uids.clear()
+    assert code(rules, signed(), client) == "AccessDeniedException"
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [

@@ -91,6 +91,34 @@ def test_other_users_of_this_machine_are_refused(server: Server) -> None:
     assert health[0] == 200
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run jobs as another user")
+def test_a_job_that_runs_as_another_user_may_call(server: Server) -> None:
+    def status_for_nobody() -> int:
+        child = os.fork()
+        if child == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            os._exit(0 if server.signed("DescribeJobQueues").status == 200 else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    container = {
+        "image": "host",
+        "command": ["sleep", "600"],
+        "user": str(NOBODY),
+        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
+    }
+    register = {"jobDefinitionName": "nobody", "type": "container", "containerProperties": container}
+    definition = server.call("RegisterJobDefinition", register)["jobDefinitionArn"]
+    submit = {"jobName": "nobody", "jobQueue": "default", "jobDefinition": definition}
+    job_id = server.call("SubmitJob", submit)["jobId"]
+    until(lambda: server.status(job_id) == "RUNNING", 20)
+    until(lambda: status_for_nobody() == 0, 10, "its user may call")
+    server.call("TerminateJob", {"jobId": job_id, "reason": "enough"})
+    until(lambda: server.status(job_id) == "FAILED", 20)
+    until(lambda: status_for_nobody() == 1, 10, "its user may call no more")
+
+
 def raw(server: Server, content: bytes) -> bytes:
     """The status line of the answer to raw bytes; empty when the server only closed."""
     parts = urlsplit(server.address)

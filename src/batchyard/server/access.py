@@ -9,7 +9,7 @@ point to 127.0.0.1) is refused; and so are connections of other users of this ma
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -46,7 +46,8 @@ class Rules(Struct, frozen=True):
 
 
 class Access:
-    """Decides for each request. Reads the keys file again when it changes."""
+    """Decides for each request. Reads the keys file again when it changes. `job_uids`: the users as whom jobs run now;
+    they may call too, as their jobs do."""
 
     def __init__(
         self,
@@ -55,11 +56,13 @@ class Access:
         operator: Key,
         now_ms: Callable[[], int],
         own_uid: int | None = None,
+        job_uids: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._rules = rules
         self._keys = keys
         self._operator = operator
         self._now_ms = now_ms
+        self._job_uids = job_uids
         self._own_uid = os.geteuid() if own_uid is None else own_uid
 
     def check(self, request: Request, client: Client) -> str:
@@ -126,7 +129,7 @@ class Access:
             raise denied(
                 f"Who calls cannot be told ({client.user.reason}); --allow-other-users serves every local user."
             )
-        if uid not in (ROOT_UID, self._own_uid):
+        if uid not in (ROOT_UID, self._own_uid) and uid not in self._job_uids():
             raise denied(
                 f"This service belongs to the user {self._own_uid} and serves no others (you are {uid}): "
                 "start it with --allow-other-users, or use access keys (batchyard keys add)."

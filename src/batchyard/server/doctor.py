@@ -111,8 +111,8 @@ def _capacity(settings: Settings) -> Finding:
 def _files() -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = f"{soft} now, {hard} at most" if hard != resource.RLIM_INFINITY else f"{soft} now, no upper limit"
-    fine = soft >= ENOUGH_FILES
-    remedy = "" if fine else f"Run `ulimit -n {ENOUGH_FILES}` before `batchyard up`, or raise it in limits.conf."
+    fine = hard == resource.RLIM_INFINITY or hard >= ENOUGH_FILES  # the supervisor raises its own as far as it may
+    remedy = "" if fine else f"Raise the hard limit of open files to {ENOUGH_FILES} or more, in limits.conf."
     return Finding("open files", fine, most, remedy)
 
 

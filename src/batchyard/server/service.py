@@ -28,6 +28,7 @@ from batchyard.server.config import Settings
 from batchyard.server.dress import Dress
 from batchyard.server.engines import Choice
 from batchyard.server.http import HttpServer
+from batchyard.server.jobusers import JobUsers
 from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
@@ -83,6 +84,7 @@ class Service:
         self._account = Account(settings.account_id, settings.region)
         machine = Machine(self._account, Limits(stop_grace_seconds=settings.stop_grace_seconds))
         machine.restore(snapshot)
+        self._job_users = JobUsers(machine, wall_clock_ms)
         self._tokens = Tokens(parts.secret)
         dress = Dress(parts.address, settings.region, settings.job_env, self._tokens.token)
         self._loop = Loop(machine, parts.writer, parts.engines, clock, dress)
@@ -176,7 +178,7 @@ class Service:
         return App(
             router,
             connected.operations(),
-            Access(parts.rules, parts.keys, parts.operator, wall_clock_ms),
+            Access(parts.rules, parts.keys, parts.operator, wall_clock_ms, job_uids=self._job_users.uids),
             self._health,
             connected.metadata,
             limit_bytes,
