@@ -166,6 +166,12 @@ class AskCapacity(Command, frozen=True):
     """Answered with a CapacityAnswer."""
 
 
+class AskExplain(Command, frozen=True):
+    """Why one job waits; answered with an explaining.Explanation, or None when it is not in memory (it ended)."""
+
+    job_id: str
+
+
 class CapacityAnswer(Struct, frozen=True):
     total_milli_vcpus: int
     total_memory_mib: int

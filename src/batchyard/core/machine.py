@@ -9,6 +9,7 @@ from typing import Any
 from batchyard.core import (
     attempts,
     commands,
+    explaining,
     names,
     registry,
     restoring,
@@ -117,4 +118,5 @@ _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.UntagResource: registry.untag,
     commands.SetHost: _set_host,
     commands.AskCapacity: _ask_capacity,
+    commands.AskExplain: lambda world, c, now: explaining.explain(world, c.job_id),
 }

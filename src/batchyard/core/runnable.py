@@ -27,8 +27,13 @@ class RunnableJobs:
     def __contains__(self, key: int) -> bool:
         return key in self._ranks
 
-    def keys(self) -> list[int]:
+    def waiting_keys(self) -> list[int]:
         return sorted(self._ranks)
+
+    def before(self, key: int) -> list[int]:
+        """The keys whose turn is before this one's; all of them for a key that is not in line."""
+        mine = (self._ranks[key], key) if key in self._ranks else None
+        return [k for k, rank in self._ranks.items() if mine is None or (rank, k) < mine]
 
     def push(self, key: int, rank: int = FRESH) -> None:
         if self._ranks.get(key) == rank:

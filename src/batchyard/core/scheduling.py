@@ -24,7 +24,8 @@ def enqueue(world: World, key: int) -> None:
     the reason why nothing there can ever run it."""
     spec = world.spec_of(key)
     world.stuck.get(spec.queue, {}).pop(key, None)
-    reason = _never_starts(world, spec)
+    stuck = never_starts(world, spec)
+    reason = stuck.status_reason if stuck is not None else ""
     if reason:
         world.stuck.setdefault(spec.queue, {})[key] = reason
         world.runnable_in(spec.queue).discard(key)
@@ -43,7 +44,7 @@ def dequeue(world: World, key: int) -> None:
 def reassess(world: World) -> None:
     """Environments, queues or the host changed: everybody who waits for capacity is looked at again."""
     for queue in sorted({*world.runnable, *world.stuck}):
-        keys = [*world.runnable_in(queue).keys(), *world.stuck.get(queue, {})]
+        keys = [*world.runnable_in(queue).waiting_keys(), *world.stuck.get(queue, {})]
         for key in sorted(keys):
             enqueue(world, key)
 
@@ -61,7 +62,8 @@ def _explain(world: World, key: int, reason: str) -> None:
         world.put(replace(job, status_reason=reason))
 
 
-def _never_starts(world: World, spec: JobSpec) -> str:
+def never_starts(world: World, spec: JobSpec) -> waiting.Stuck | None:
+    """Why nothing that runs now will ever make room for the job."""
     places = [
         waiting.Place(environment, instances_of(world, environment), environment.engine in world.abilities)
         for environment in environments_of(world, spec.queue)

@@ -1,8 +1,11 @@
-"""Why a job is not running: AWS's code where one exists, the numbers, the remedy (AWS Batch behaviour 4.7)."""
+"""The ways to wait, and the words for each: AWS's code where one exists, the numbers, the remedy (AWS Batch behaviour
+4.7). Built from the same values that placement uses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
+from typing import assert_never
 
 from msgspec import Struct
 
@@ -17,6 +20,61 @@ ALL_INVALID = "ACTION_REQUIRED - CE(s) associated with the job queue are invalid
 NO_CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested."
 
 
+class Wait(StrEnum):
+    """Why an unfinished job is not running. `remedy` has a case for each: a new way without one fails type-checking."""
+
+    DEPENDENCIES = "DEPENDENCIES"  # jobs named in dependsOn have not ended
+    COUNTERPART = "COUNTERPART"  # N_TO_N: the child of the same index of another array has not succeeded
+    PREDECESSOR = "PREDECESSOR"  # SEQUENTIAL: the child before it has not succeeded
+    CHILDREN = "CHILDREN"  # an array ends when its children have
+    ENVIRONMENTS_INVALID = "ENVIRONMENTS_INVALID"
+    ENVIRONMENTS_DISABLED = "ENVIRONMENTS_DISABLED"
+    ENGINE_GONE = "ENGINE_GONE"
+    NO_INSTANCES = "NO_INSTANCES"  # its environments offer no capacity
+    TOO_LARGE = "TOO_LARGE"  # larger than every instance
+    NO_ROOM = "NO_ROOM"  # its turn has come, what it needs is in use
+    BEHIND = "BEHIND"  # jobs before it in the queue, or in a queue of higher priority, wait too
+    ENDING_SERVICE = "ENDING_SERVICE"  # the service was told to end: nothing starts any more
+    STARTING = "STARTING"  # placed; its task is not up yet
+
+
+NEVER_STARTS = (
+    Wait.ENVIRONMENTS_INVALID,
+    Wait.ENVIRONMENTS_DISABLED,
+    Wait.ENGINE_GONE,
+    Wait.NO_INSTANCES,
+    Wait.TOO_LARGE,
+)
+
+
+def remedy(wait: Wait) -> str:
+    """What to change, as a sentence."""
+    match wait:
+        case Wait.DEPENDENCIES | Wait.COUNTERPART | Wait.PREDECESSOR:
+            return "It starts when those have succeeded; if they should not matter, cancel it and submit it without."
+        case Wait.CHILDREN:
+            return "Ask about one of its children: its id is the array's id, a colon and the index."
+        case Wait.ENVIRONMENTS_INVALID:
+            return "Attach a VALID compute environment to the job queue."
+        case Wait.ENVIRONMENTS_DISABLED:
+            return "Enable one with UpdateComputeEnvironment."
+        case Wait.ENGINE_GONE:
+            return "`batchyard doctor` says what is missing."
+        case Wait.NO_INSTANCES:
+            return "Attach an UNMANAGED one, such as local, to the job queue."
+        case Wait.TOO_LARGE:
+            return "Ask for less, or start the service with more declared."
+        case Wait.NO_ROOM:
+            return "Wait for the jobs that hold it, terminate one, or declare more with --vcpus, --memory or --gpus."
+        case Wait.BEHIND:
+            return "Wait for its turn, or use a queue of higher priority."
+        case Wait.ENDING_SERVICE:
+            return "Start the service again: it goes on with what waits."
+        case Wait.STARTING:
+            return "Nothing: it is being started."
+    assert_never(wait)
+
+
 class Place(Struct, frozen=True):
     """An environment of the job's queue as the scheduler sees it. `engine_ready`: its engine can be used now."""
 
@@ -25,51 +83,86 @@ class Place(Struct, frozen=True):
     engine_ready: bool
 
 
-def never_starts(asked: Resources, engines: Sequence[str], queue: str, places: Sequence[Place]) -> str:
-    """Why nothing that runs now will ever make room for the job: a statusReason with numbers and a remedy. Empty when
-    one of the environments could run it once enough is free."""
+class Stuck(Struct, frozen=True):
+    """Why nothing that runs now will ever make room for a job. `text` is the job's statusReason, without the remedy."""
+
+    wait: Wait
+    text: str
+
+    @property
+    def status_reason(self) -> str:
+        return f"{self.text} {remedy(self.wait)}"
+
+
+def never_starts(asked: Resources, engines: Sequence[str], queue: str, places: Sequence[Place]) -> Stuck | None:
+    """None when one of the environments could run the job once enough is free."""
     valid = [p for p in places if p.environment.status is Health.VALID]
     if not valid:
-        return f"{ALL_INVALID} Attach a VALID compute environment to the job queue {queue}."
+        return Stuck(Wait.ENVIRONMENTS_INVALID, f"{ALL_INVALID} The job queue {queue} has no VALID one.")
     enabled = [p for p in valid if p.environment.state is State.ENABLED]
     if not enabled:
-        names = ", ".join(p.environment.name for p in valid)
-        return (
-            f"ACTION_REQUIRED - All compute environments of the job queue {queue} are DISABLED ({names}). "
-            "Enable one with UpdateComputeEnvironment."
-        )
+        text = f"ACTION_REQUIRED - All compute environments of the job queue {queue} are DISABLED ({_names(valid)})."
+        return Stuck(Wait.ENVIRONMENTS_DISABLED, text)
     ready = [p for p in enabled if p.engine_ready and p.environment.engine in engines]
     if not ready:
         wanted = ", ".join(sorted({p.environment.engine for p in enabled}))
-        return (
+        text = (
             f"ACTION_REQUIRED - The engine of the compute environments ({wanted}) cannot be used now; the job was "
-            f"submitted for {', '.join(engines)}. `batchyard doctor` says what is missing."
+            f"submitted for {', '.join(engines) or 'none'}."
         )
+        return Stuck(Wait.ENGINE_GONE, text)
     offering = [p for p in ready if p.instances]
     if not offering:
-        names = ", ".join(p.environment.name for p in ready)
-        return (
-            f"{NO_CAPACITY} MANAGED compute environments offer no capacity in this version ({names}). "
-            "Attach an UNMANAGED one, such as local, to the job queue."
-        )
+        text = f"{NO_CAPACITY} MANAGED compute environments offer none in this version ({_names(ready)})."
+        return Stuck(Wait.NO_INSTANCES, text)
     instances = [instance for p in offering for instance in p.instances]
     if any(asked.fits(instance.resources) for instance in instances):
-        return ""
-    return f"{TOO_LARGE} {_numbers(asked, instances)}"
+        return None
+    return Stuck(Wait.TOO_LARGE, f"{TOO_LARGE} {_too_large(asked, instances)}")
 
 
-def _numbers(asked: Resources, instances: Sequence[Instance]) -> str:
+def _names(places: Sequence[Place]) -> str:
+    return ", ".join(p.environment.name for p in places)
+
+
+def largest(instances: Sequence[Instance]) -> Resources:
+    """The most of each kind that any instance has."""
+    return Resources(
+        max((i.resources.milli_vcpus for i in instances), default=0),
+        max((i.resources.memory_mib for i in instances), default=0),
+        max((i.resources.gpus for i in instances), default=0),
+    )
+
+
+def _too_large(asked: Resources, instances: Sequence[Instance]) -> str:
+    most = largest(instances)
     wants: list[str] = []
-    most_vcpus = max(i.resources.milli_vcpus for i in instances)
-    most_memory = max(i.resources.memory_mib for i in instances)
-    most_gpus = max(i.resources.gpus for i in instances)
-    if asked.milli_vcpus > most_vcpus:
-        wants.append(
-            f"{format_vcpus(asked.milli_vcpus)} vCPUs asked, {format_vcpus(most_vcpus)} at most there (--vcpus)"
-        )
-    if asked.memory_mib > most_memory:
-        wants.append(f"{asked.memory_mib} MiB asked, {most_memory} MiB at most there (--memory)")
-    if asked.gpus > most_gpus:
-        wants.append(f"{asked.gpus} GPUs asked, {most_gpus} at most there (--gpus)")
-    detail = "; ".join(wants) if wants else "no single instance has all of it at once"
-    return f"{detail}. Ask for less, or start the service with more declared."
+    if asked.milli_vcpus > most.milli_vcpus:
+        vcpus = format_vcpus(asked.milli_vcpus), format_vcpus(most.milli_vcpus)
+        wants.append(f"{vcpus[0]} vCPUs asked, {vcpus[1]} at most there (--vcpus)")
+    if asked.memory_mib > most.memory_mib:
+        wants.append(f"{asked.memory_mib} MiB asked, {most.memory_mib} MiB at most there (--memory)")
+    if asked.gpus > most.gpus:
+        wants.append(f"{asked.gpus} GPUs asked, {most.gpus} at most there (--gpus)")
+    return ("; ".join(wants) or "No single instance has all of it at once") + "."
+
+
+def no_room(asked: Resources, free: Sequence[Resources], holders: int) -> str:
+    """The head of a queue: what it lacks on the instance that is nearest to having it."""
+    nearest = min(free, key=lambda f: _lack(asked, f), default=Resources())
+    lacks: list[str] = []
+    if asked.milli_vcpus > nearest.milli_vcpus:
+        lacks.append(f"{format_vcpus(asked.milli_vcpus)} vCPUs asked, {format_vcpus(nearest.milli_vcpus)} free")
+    if asked.memory_mib > nearest.memory_mib:
+        lacks.append(f"{asked.memory_mib} MiB asked, {nearest.memory_mib} MiB free")
+    if asked.gpus > nearest.gpus:
+        lacks.append(f"{asked.gpus} GPUs asked, {nearest.gpus} free")
+    return f"It is next, and waits for room: {'; '.join(lacks)}. {holders} jobs hold the rest."
+
+
+def _lack(asked: Resources, free: Resources) -> tuple[int, int, int]:
+    return (
+        max(0, asked.gpus - free.gpus),
+        max(0, asked.milli_vcpus - free.milli_vcpus),
+        max(0, asked.memory_mib - free.memory_mib),
+    )

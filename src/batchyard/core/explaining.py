@@ -1,0 +1,221 @@
+"""`explain JOB`: why one unfinished job is not running, with numbers. Reads the world, changes nothing."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchyard.core import names, scheduling, waiting
+from batchyard.core.arrays import child_key
+from batchyard.core.records import Job, JobSpec, Status
+from batchyard.core.resources import Resources
+from batchyard.core.waiting import Wait
+from batchyard.core.world import World
+
+LISTED_AT_MOST = 20  # dependencies and holders named in one answer; the counts are whole
+
+
+class DependencyState(Struct, frozen=True):
+    """`status` is empty for one that is no longer known: it ended long ago."""
+
+    job_id: str
+    status: str
+
+
+class Holder(Struct, frozen=True):
+    """A placed attempt and what it holds."""
+
+    job_id: str
+    resources: Resources
+
+
+class Explanation(Struct, frozen=True, omit_defaults=True):
+    """Why a job waits. `wait` is empty when it runs or has ended; then `text` says that."""
+
+    job_id: str
+    status: str
+    text: str
+    wait: str = ""
+    remedy: str = ""
+    status_reason: str = ""
+    asked: Resources | None = None
+    largest: Resources | None = None  # of each kind, on any instance its queue can use
+    free: tuple[Resources, ...] = ()  # on each of those instances
+    holders: tuple[Holder, ...] = ()  # the largest first
+    holders_count: int = 0
+    ahead: int = 0  # jobs and children before it in its queue
+    ahead_elsewhere: int = 0  # in queues of higher priority
+    dependencies: tuple[DependencyState, ...] = ()
+    dependencies_count: int = 0  # those that have not ended
+
+
+def explain(world: World, job_id: str) -> Explanation | None:
+    """None for a job that is not in memory: unknown, or ended."""
+    wanted = names.parse_job_id(job_id)
+    key = world.ids.get(wanted.uuid)
+    if key is None or key not in world.specs or wanted.node is not None:
+        return None
+    spec, book = world.specs[key], world.books.get(key)
+    if wanted.index is None:
+        job = world.jobs[key]
+        if book is not None and (book.released_at_ms or key not in world.unmet):
+            return _parent(spec, job, len(book.succeeded) + len(book.failed), book.size)
+        return _explain_row(world, spec, job, spec.job_id, key, None)
+    if book is None or wanted.index >= book.size or book.final_status(wanted.index) is not None:
+        return None
+    row = world.jobs.get(child_key(key, wanted.index))
+    child = names.child_id(spec.job_id, wanted.index)
+    return _explain_row(world, spec, row, child, key, wanted.index)
+
+
+def _parent(spec: JobSpec, job: Job, ended: int, size: int) -> Explanation:
+    text = f"It is an array: {ended} of its {size} children have ended, and it ends with the last."
+    return Explanation(spec.job_id, job.status, text, Wait.CHILDREN, waiting.remedy(Wait.CHILDREN))
+
+
+def _explain_row(world: World, spec: JobSpec, row: Job | None, job_id: str, key: int, index: int | None) -> Explanation:
+    """`row` is None for a child that has none; `key` is the submission's."""
+    if row is not None and row.status is Status.RUNNING:
+        return Explanation(job_id, row.status, "It runs.")
+    if row is not None and row.status is Status.STARTING:
+        assert row.attempt is not None, f"job {job_id} starts without an attempt"
+        text = f"It has its place in {row.attempt.environment} and is being started."
+        return Explanation(job_id, row.status, text, Wait.STARTING, waiting.remedy(Wait.STARTING))
+    if key in world.unmet:
+        return _dependencies(world, spec, job_id)
+    status = row.status if row is not None else Status.PENDING
+    if index is not None and (row is None or row.status is Status.PENDING):
+        held = _held_child(world, spec, key, index, job_id)
+        if held is not None:
+            return held
+        status = Status.RUNNABLE
+    place_key = row.key if row is not None and index is not None else key
+    return _capacity(world, spec, job_id, place_key, index if row is None else None, status)
+
+
+def _dependencies(world: World, spec: JobSpec, job_id: str) -> Explanation:
+    states = [DependencyState(d.job_id, _status_of(world, d.job_id)) for d in spec.depends_on if d.job_id]
+    unfinished = [s for s in states if s.status not in ("", Status.SUCCEEDED, Status.FAILED)]
+    shown = ", ".join(f"{s.job_id} ({s.status})" for s in unfinished[:3])
+    more = f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
+    return Explanation(
+        job_id,
+        Status.PENDING,
+        f"It waits for {len(unfinished)} of the {len(states)} jobs it depends on: {shown}{more}.",
+        Wait.DEPENDENCIES,
+        waiting.remedy(Wait.DEPENDENCIES),
+        dependencies=tuple(unfinished[:LISTED_AT_MOST]),
+        dependencies_count=len(unfinished),
+    )
+
+
+def _status_of(world: World, job_id: str) -> str:
+    """The state of a dependency; a child without a row counts as PENDING."""
+    wanted = names.parse_job_id(job_id)
+    key = world.ids.get(wanted.uuid)
+    if key is None:
+        return ""
+    status = world.status_at(key, wanted.index)
+    return Status.PENDING if status is None else status
+
+
+def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) -> Explanation | None:
+    """What an array's child waits for beside capacity, once its array is released."""
+    book = world.books[key]
+    done = (Status.SUCCEEDED, Status.FAILED)
+    open_counterparts = [
+        DependencyState(child, _status_of(world, child))
+        for source in world.sources.get(key, ())
+        if source in world.specs and world.books[source].final_status(index) not in done
+        for child in [names.child_id(world.specs[source].job_id, index)]
+    ]
+    if open_counterparts:
+        shown = ", ".join(f"{s.job_id} ({s.status})" for s in open_counterparts)
+        return Explanation(
+            job_id,
+            Status.PENDING,
+            f"It waits for its counterpart (N_TO_N): {shown}.",
+            Wait.COUNTERPART,
+            waiting.remedy(Wait.COUNTERPART),
+            dependencies=tuple(open_counterparts[:LISTED_AT_MOST]),
+            dependencies_count=len(open_counterparts),
+        )
+    if spec.sequential and index and book.final_status(index - 1) is None:
+        before = names.child_id(spec.job_id, index - 1)
+        state = DependencyState(before, _status_of(world, before))
+        ended = len(book.succeeded) + len(book.failed)
+        return Explanation(
+            job_id,
+            Status.PENDING,
+            f"It waits for the child before it, {before} ({state.status}): {ended} of {book.size} have ended.",
+            Wait.PREDECESSOR,
+            waiting.remedy(Wait.PREDECESSOR),
+            dependencies=(state,),
+            dependencies_count=index - ended,
+        )
+    return None
+
+
+def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | None, status: Status) -> Explanation:
+    stuck = scheduling.never_starts(world, spec)
+    asked = spec.task.resources
+    usable = [i for e in scheduling.environments_of(world, spec.queue) for i in scheduling.instances_of(world, e)]
+    instances = list({i.instance_id: i for i in usable}.values())
+    free = tuple(world.rooms[i.instance_id].free for i in instances)
+    holders = _holders(world, {i.instance_id for i in instances})
+    ahead, elsewhere = _ahead(world, spec, key, index)
+    if stuck is not None:
+        wait, text = stuck.wait, stuck.text
+    elif world.is_draining:
+        wait, text = Wait.ENDING_SERVICE, "The service was told to end its jobs, and starts no more."
+    elif ahead or (elsewhere and any(asked.fits(f) for f in free)):
+        wait = Wait.BEHIND
+        text = f"{ahead} jobs are before it in the queue {spec.queue}, and {elsewhere} in queues of higher priority."
+    else:
+        wait, text = Wait.NO_ROOM, waiting.no_room(asked, free, len(holders))
+    return Explanation(
+        job_id,
+        status,
+        text,
+        wait,
+        waiting.remedy(wait),
+        status_reason=stuck.status_reason if stuck is not None else "",
+        asked=asked,
+        largest=waiting.largest(instances),
+        free=free,
+        holders=tuple(holders[:LISTED_AT_MOST]),
+        holders_count=len(holders),
+        ahead=ahead,
+        ahead_elsewhere=elsewhere,
+    )
+
+
+def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
+    held = [
+        Holder(world.job_id(key), world.spec_of(key).task.resources)
+        for key, job in sorted(world.jobs.items())
+        if job.attempt is not None and job.attempt.instance_id in instance_ids
+    ]
+    return sorted(held, key=lambda h: h.resources, reverse=True)
+
+
+def _ahead(world: World, spec: JobSpec, key: int, index: int | None) -> tuple[int, int]:
+    """Jobs before it: in its own queue, and in queues of higher priority that share an environment with it."""
+    line = world.runnable_in(spec.queue)
+    before = sum(_weight(world, other) for other in line.before(key))
+    if index is not None and not spec.sequential:
+        before += sum(min(stop, index) - start for start, stop in world.books[key].ready() if start < index)
+    mine = {e.name for e in scheduling.environments_of(world, spec.queue)}
+    elsewhere = 0
+    for queue in world.queues.values():
+        shares = any(e.name in mine for e in scheduling.environments_of(world, queue.name))
+        if shares and queue.name != spec.queue and queue.priority > world.queues[spec.queue].priority:
+            elsewhere += sum(_weight(world, other) for other in world.runnable_in(queue.name).waiting_keys())
+    return before, elsewhere
+
+
+def _weight(world: World, key: int) -> int:
+    """How many could start: the children of an array, one of a SEQUENTIAL one."""
+    book = world.books.get(key)
+    if book is None or world.specs[key].sequential:
+        return 1
+    return sum(stop - start for start, stop in book.ready())

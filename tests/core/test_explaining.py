@@ -1,0 +1,216 @@
+"""Every way to wait is reached, and its numbers are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from batchyard.core import commands as c
+from batchyard.core.explaining import Explanation
+from batchyard.core.records import Dependency, EnvironmentOrder, Instance
+from batchyard.core.resources import Resources
+from batchyard.core.waiting import NEVER_STARTS, Wait, remedy
+from tests.core.driver import ENGINE, HOST, Driver
+
+
+def explain(yard: Driver, job_id: str) -> Explanation:
+    answer = yard.do(c.AskExplain(job_id))
+    assert isinstance(answer, Explanation), f"{job_id} is not explained"
+    return answer
+
+
+def wants(vcpus: int, memory: int = 64, gpus: int = 0) -> dict[str, object]:
+    amounts = [("VCPU", vcpus), ("MEMORY", memory), *([("GPU", gpus)] if gpus else [])]
+    return {"resourceRequirements": [{"type": kind, "value": str(value)} for kind, value in amounts]}
+
+
+def dependencies() -> Explanation:
+    yard = Driver()
+    first, second, done = yard.submit(), yard.submit(), yard.submit()
+    waiting = yard.submit(depends_on=[Dependency(i) for i in (first, second, done)])
+    yard.started(first)
+    yard.exited(done)
+    answer = explain(yard, waiting)
+    assert [(d.job_id, d.status) for d in answer.dependencies] == [(first, "RUNNING"), (second, "STARTING")]
+    assert answer.dependencies_count == 2
+    assert "2 of the 3 jobs" in answer.text
+    return answer
+
+
+def counterpart() -> Explanation:
+    yard = Driver(vcpus=1)
+    first = yard.submit(array_size=3)
+    second = yard.submit(array_size=3, depends_on=[Dependency(first, "N_TO_N")])
+    answer = explain(yard, f"{second}:2")
+    assert [(d.job_id, d.status) for d in answer.dependencies] == [(f"{first}:2", "PENDING")]
+    return answer
+
+
+def predecessor() -> Explanation:
+    yard = Driver()
+    array = yard.submit(array_size=9, depends_on=[Dependency(type="SEQUENTIAL")])
+    yard.exited(f"{array}:0")
+    answer = explain(yard, f"{array}:4")
+    assert answer.dependencies[0].job_id == f"{array}:3"
+    assert answer.dependencies_count == 3
+    assert "1 of 9 have ended" in answer.text
+    return answer
+
+
+def children() -> Explanation:
+    yard = Driver()
+    array = yard.submit(array_size=5)
+    yard.exited(f"{array}:1")
+    answer = explain(yard, array)
+    assert "1 of its 5 children have ended" in answer.text
+    return answer
+
+
+def environments_invalid() -> Explanation:
+    yard = Driver(vcpus=1)
+    yard.submit()
+    job = yard.submit()
+    del yard.machine.world.environments["local"]  # AWS makes an environment INVALID; nothing here does yet
+    yard.set_host()
+    answer = explain(yard, job)
+    assert answer.status_reason.startswith("ACTION_REQUIRED - CE(s) associated with the job queue are invalid.")
+    return answer
+
+
+def environments_disabled() -> Explanation:
+    yard = Driver()
+    yard.do(c.UpdateComputeEnvironment("local", state="DISABLED"))
+    job = yard.submit()
+    answer = explain(yard, job)
+    assert answer.status_reason == yard.job(job).status_reason
+    assert "DISABLED (local)" in answer.text
+    return answer
+
+
+def engine_gone() -> Explanation:
+    yard = Driver(vcpus=1)
+    yard.submit()
+    job = yard.submit()
+    yard.do(c.SetHost(yard.host, {}))
+    answer = explain(yard, job)
+    assert f"({ENGINE}) cannot be used now" in answer.text
+    assert yard.job(job).status_reason == answer.status_reason
+    return answer
+
+
+def no_instances() -> Explanation:
+    yard = Driver()
+    document = {"computeResources": {"type": "EC2"}}
+    yard.do(c.CreateComputeEnvironment("fleet", "u2", "MANAGED", "ENABLED", ENGINE, document))
+    yard.do(c.CreateJobQueue("q", "ENABLED", 1, (EnvironmentOrder(1, "fleet"),)))
+    answer = explain(yard, yard.submit(queue="q"))
+    assert "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY" in answer.status_reason
+    assert "(fleet)" in answer.text
+    return answer
+
+
+def too_large() -> Explanation:
+    yard = Driver(vcpus=4, memory_mib=4096, gpus=1)
+    yard.define("huge", container=wants(64, 9000, 2))
+    answer = explain(yard, yard.submit("huge"))
+    assert "64 vCPUs asked, 4 at most there" in answer.text
+    assert "9000 MiB asked, 4096 MiB at most there" in answer.text
+    assert "2 GPUs asked, 1 at most there" in answer.text
+    assert (answer.asked, answer.largest) == (Resources(64_000, 9000, 2), Resources(4000, 4096, 1))
+    return answer
+
+
+def no_room() -> Explanation:
+    yard = Driver(vcpus=4, memory_mib=4096)
+    yard.define("three", container=wants(3, 1000))
+    yard.define("two", container=wants(2, 500))
+    holder = yard.submit("three")
+    answer = explain(yard, yard.submit("two"))
+    assert "2 vCPUs asked, 1 free" in answer.text
+    assert answer.free == (Resources(1000, 3096, 0),)
+    assert [(h.job_id, h.resources) for h in answer.holders] == [(holder, Resources(3000, 1000, 0))]
+    assert (answer.ahead, answer.ahead_elsewhere) == (0, 0)
+    return answer
+
+
+def behind() -> Explanation:
+    yard = Driver(vcpus=1)
+    yard.do(c.CreateJobQueue("urgent", "ENABLED", 10, (EnvironmentOrder(1, "local"),)))
+    yard.submit()
+    yard.submit(array_size=7)
+    yard.submit()
+    mine = yard.submit(array_size=5)
+    yard.submit(queue="urgent", array_size=2)
+    answer = explain(yard, f"{mine}:3")
+    assert (answer.ahead, answer.ahead_elsewhere) == (7 + 1 + 3, 2)
+    assert "11 jobs are before it in the queue default, and 2 in queues of higher priority" in answer.text
+    return answer
+
+
+def ending_service() -> Explanation:
+    yard = Driver(vcpus=1)
+    yard.submit()
+    job = yard.submit()
+    yard.do(c.TerminateAllRunning("the service ends"))
+    return explain(yard, job)
+
+
+def starting() -> Explanation:
+    yard = Driver()
+    answer = explain(yard, yard.submit())
+    assert "place in local" in answer.text
+    return answer
+
+
+WAYS: dict[Wait, Callable[[], Explanation]] = {
+    Wait.DEPENDENCIES: dependencies,
+    Wait.COUNTERPART: counterpart,
+    Wait.PREDECESSOR: predecessor,
+    Wait.CHILDREN: children,
+    Wait.ENVIRONMENTS_INVALID: environments_invalid,
+    Wait.ENVIRONMENTS_DISABLED: environments_disabled,
+    Wait.ENGINE_GONE: engine_gone,
+    Wait.NO_INSTANCES: no_instances,
+    Wait.TOO_LARGE: too_large,
+    Wait.NO_ROOM: no_room,
+    Wait.BEHIND: behind,
+    Wait.ENDING_SERVICE: ending_service,
+    Wait.STARTING: starting,
+}
+
+
+@pytest.mark.parametrize("wait", list(Wait))
+def test_each_way_to_wait_is_explained_with_its_numbers(wait: Wait) -> None:
+    answer = WAYS[wait]()
+    assert answer.wait == wait
+    assert answer.remedy == remedy(wait)
+    assert bool(answer.status_reason) == (wait in NEVER_STARTS)
+
+
+def test_running_and_ended_jobs() -> None:
+    yard = Driver()
+    job = yard.submit()
+    yard.started(job)
+    assert explain(yard, job).text == "It runs."
+    yard.exited(job)
+    assert yard.do(c.AskExplain(job)) is None
+    assert yard.do(c.AskExplain("no-such-job")) is None
+
+
+def test_a_child_that_waits_with_its_array_names_what_the_array_waits_for() -> None:
+    yard = Driver()
+    first = yard.submit()
+    array = yard.submit(array_size=3, depends_on=[Dependency(first)])
+    assert explain(yard, f"{array}:1").wait == Wait.DEPENDENCIES
+    assert explain(yard, array).wait == Wait.DEPENDENCIES
+
+
+def test_a_host_that_grows_frees_those_that_were_too_large() -> None:
+    yard = Driver(vcpus=1)
+    yard.define("two", container=wants(2))
+    job = yard.submit("two")
+    assert explain(yard, job).wait == Wait.TOO_LARGE
+    yard.do(c.SetHost(Instance(HOST, Resources(2000, 4096, 0)), yard.machine.world.abilities))
+    assert yard.job(job).status_reason == ""
+    assert explain(yard, job).wait == Wait.STARTING
