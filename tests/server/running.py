@@ -64,7 +64,9 @@ class Server:
         return self
 
     def start(self) -> None:
-        arguments = ("up", "--data-dir", str(self.data_dir), "--port", "0", *self._flags)
+        # A server that a test kills leaves its supervisor alone: not for long.
+        idle = ("--supervisor-idle-seconds", "5")
+        arguments = ("up", "--data-dir", str(self.data_dir), "--port", "0", *idle, *self._flags)
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 [*BATCHYARD, *arguments],

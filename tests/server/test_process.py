@@ -14,7 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from batchyard.__main__ import app
-from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_FORCED
+from batchyard.server import startup
+from batchyard.server.places import runtime_directory
+from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_DISK_FULL, EXIT_FORCED
+from batchyard.store.errors import CommitFailed, DiskFull
 from batchyard.version import VERSION
 from tests.server.running import Server, command
 from tests.waiting import until
@@ -217,6 +220,23 @@ def test_what_cannot_be_is_one_sentence(tmp_path: Path, flags: tuple[str, ...], 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(DiskFull("No space is left."), EXIT_DISK_FULL), (CommitFailed("It failed."), EXIT_COMMIT_FAILED)],
+)
+def test_a_store_that_fails_has_exit_codes_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    async def fail(parts: object) -> None:
+        raise error
+
+    monkeypatch.setattr(startup, "_run", fail)
+    arguments = ["up", "--data-dir", str(tmp_path / "data"), "--port", "0"]
+    done = CliRunner().invoke(app, arguments, env={"HOME": str(tmp_path)})
+    assert done.exit_code == code
+    assert done.stderr.startswith(f"batchyard: {error} ")
+
+
 def test_two_interrupts_end_it_at_once(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         parts = urlsplit(server.address)
@@ -239,14 +259,17 @@ def test_the_version_and_the_doctor(tmp_path: Path) -> None:
 
 
 def test_a_life(tmp_path: Path) -> None:
-    """Started, asked, stopped by signal, started again on what it kept, stopped by command."""
-    server = Server(tmp_path, "--host", "::1")
+    """Started deep down, asked, stopped by signal, started again on what it kept, stopped by command."""
+    deep = tmp_path.joinpath(*["d" * 60] * 4)
+    deep.mkdir(parents=True)
+    server = Server(deep, "--host", "::1")
     with server:
         assert "http://[::1]:" in server.address
         server.call("UpdateJobQueue", {"jobQueue": "default", "priority": 77})
         assert server.signal(signal.SIGINT) == 0
         assert "Stopped. No job was running." in server.said()
         assert not (server.data_dir / "server.json").exists()
+        assert not runtime_directory(server.data_dir, {}).exists()
         server.start()
         queues = server.call("DescribeJobQueues")["jobQueues"]
         assert [(queue["jobQueueName"], queue["priority"]) for queue in queues] == [("default", 77)]

@@ -3,6 +3,7 @@ is found. All of it is the owner's alone (0700 and 0600)."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -100,6 +101,15 @@ def prepare(places: Places) -> None:
     _make(places.work_dir)
     if not os.access(places.work_dir, os.W_OK | os.X_OK):
         raise PlaceError(f"The work directory {places.work_dir} is not writable: choose another one with --work-dir.")
+
+
+def tidy_up(places: Places) -> None:
+    """At the end of a server: the runtime directory goes, unless attempts that run on have their pipes there."""
+    try:
+        places.runtime_dir.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+            raise
 
 
 def make_private(path: Path) -> None:

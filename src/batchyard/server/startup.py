@@ -13,7 +13,7 @@ from batchyard.server.config import Settings
 from batchyard.server.engines import choose, make_engines
 from batchyard.server.http import ListenError, bound_to_loopback, listening_socket, url_of
 from batchyard.server.keys import KeyFile, operator_key
-from batchyard.server.places import PlaceError, Places, prepare
+from batchyard.server.places import PlaceError, Places, prepare, tidy_up
 from batchyard.server.service import Parts, Service
 from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_DISK_FULL, EXIT_USAGE, Failure
 from batchyard.server.tokens import secret_of
@@ -54,6 +54,7 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     writer = Writer(places.database)
     writer.open(settings.account_id, settings.region)  # before the port: a second server is told what it is
     stack.callback(writer.close)
+    stack.callback(tidy_up, places)  # while the lock is held: no other server can be using it
     listener = stack.enter_context(listening_socket(settings.host, settings.port))
     rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
     check_listening(rules, keys)
