@@ -1,0 +1,108 @@
+"""The examples of README and quickstart are run as they stand there, but for the port."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.server.running import Server
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[1]
+ADDRESS = "http://127.0.0.1:8470"
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXAMPLE_SECONDS = 120.0
+JOB_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("docs"), "--vcpus", "4", "--memory", "4096") as running:
+        yield running
+
+
+def blocks(page: str, kind: str, containing: str) -> str:
+    """The one example of a page that holds the text."""
+    found = [text for language, text in BLOCK.findall((ROOT / page).read_text()) if language == kind]
+    chosen = [text for text in found if containing in text]
+    assert len(chosen) == 1, f"{page} has {len(chosen)} {kind} examples with {containing}"
+    return chosen[0]
+
+
+def run(server: Server, program: list[str], text: str) -> str:
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(server.directory),
+        "AWS_PAGER": "",
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "BATCHYARD_URL": server.address,
+    }
+    done = subprocess.run(
+        [*program, "-c", text.replace(ADDRESS, server.address)],
+        env=environment,
+        cwd=server.directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=EXAMPLE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+SHELL = ["bash", "-eu"]  # stop at the first line that fails
+
+
+def jobs_named(server: Server, name: str) -> list[dict[str, Any]]:
+    session = boto3.Session("any", "any", region_name="us-east-1")
+    batch = session.client("batch", endpoint_url=server.address, config=Config(proxies={}))
+    filters = [{"name": "JOB_NAME", "values": [name]}]
+    summaries: list[dict[str, Any]] = batch.list_jobs(jobQueue="default", filters=filters)["jobSummaryList"]
+    return summaries
+
+
+def succeed(server: Server, name: str) -> None:
+    until(
+        lambda: jobs_named(server, name) and all(job["status"] == "SUCCEEDED" for job in jobs_named(server, name)),
+        JOB_SECONDS,
+        lambda: f"the success of {name}: {jobs_named(server, name)}",
+    )
+
+
+def test_the_readme_with_the_aws_cli_and_then_boto3(server: Server) -> None:
+    said = run(server, SHELL, blocks("README.md", "sh", "submit-job"))
+    assert '"jobName": "hello"' in said
+    succeed(server, "hello")
+    run(server, [sys.executable], blocks("README.md", "python", "submit_job"))
+    succeed(server, "many")
+    assert jobs_named(server, "many")[0]["arrayProperties"]["size"] == 50
+
+
+def test_the_quickstart_with_the_aws_cli(server: Server) -> None:
+    run(server, SHELL, blocks("docs/quickstart.md", "sh", "submit-job"))
+    succeed(server, "greet")
+
+
+def test_the_quickstart_with_the_command_line(server: Server) -> None:
+    assert run(server, SHELL, blocks("docs/quickstart.md", "sh", "print(6 * 7)")).strip() == "42"
+    said = run(server, SHELL, blocks("docs/quickstart.md", "sh", "--array 10"))
+    assert sorted(said.splitlines()) == sorted(f"[{index}] I am child {index}" for index in range(10))
+
+
+def test_the_quickstart_pipeline(server: Server) -> None:
+    text = blocks("docs/quickstart.md", "python", "def register").replace("/tmp/words", f"{server.directory}/words")
+    job_id = run(server, [sys.executable], text).split()[0]
+    succeed(server, "total")
+    said = run(server, SHELL, f"batchyard logs {job_id}")
+    words = len(Path("/etc/passwd").read_text().split())
+    assert said.strip() == f"{words} words"
