@@ -23,8 +23,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "store": ("core",),
     "engines": ("core",),
     "loop": ("core", "store.writer", "engines.base"),
-    "api": ("core", "wire", "store.queries"),
-    "observe": ("core", "wire", "store.queries"),
+    "api": ("core", "wire", "store.queries", "observe"),
+    "observe": ("core", "wire", "store.queries", "engines.base"),  # the log layout belongs to the seam
     "workflows": ("core",),
     "workflows.api": ("core", "wire", "store.queries"),
     "console": ("store.queries", "api.render"),

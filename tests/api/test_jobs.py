@@ -75,7 +75,6 @@ def test_a_submission_is_refused_with_its_text(members: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("members", "name"),
     [
-        (depends({"jobId": UNKNOWN, "type": "N_TO_N"}), "dependsOn of type N_TO_N"),
         ({"nodeOverrides": {"numNodes": 2}}, "nodeOverrides"),
         ({"eksPropertiesOverride": {"podProperties": {}}}, "eksPropertiesOverride"),
         ({"ecsPropertiesOverride": {"taskProperties": []}}, "ecsPropertiesOverride"),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -49,3 +50,26 @@ def test_what_has_ended_cannot_be_stopped(server: Server) -> None:
     job_id = submitted["jobId"]
     assert invoke(server, "cancel", job_id[:13]).stdout == f"Job {job_id} has ended already: SUCCEEDED.\n"
     assert "No job's id begins with 00000000" in invoke(server, "terminate", "00000000").stderr
+
+
+def test_a_job_that_can_not_run_says_why_with_numbers(server: Server) -> None:
+    client = boto3.client(
+        "batch",
+        endpoint_url=server.address,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+    client.register_job_definition(
+        jobDefinitionName="huge",
+        type="container",
+        containerProperties={"image": "any", "command": ["true"], "vcpus": 64, "memory": 64},
+    )
+    job_id = client.submit_job(jobName="huge", jobQueue="default", jobDefinition="huge")["jobId"]
+    text = invoke(server, "explain", job_id[:8]).stdout
+    assert "64 vCPUs asked, 4 at most there (--vcpus)" in text
+    assert "Do          Ask for less, or start the service with more declared." in text
+    answer = json.loads(invoke(server, "explain", "--json", job_id).stdout)
+    assert (answer["wait"], answer["asked"]["vcpus"], answer["largest"]["vcpus"]) == ("TOO_LARGE", 64, 4)
+    invoke(server, "cancel", job_id)
+    assert "It has ended: Cancelled by the user." in invoke(server, "explain", job_id).stdout

@@ -31,7 +31,12 @@ def test_every_operation_of_batch_is_routed() -> None:
         "FilterLogEvents",
         "GetLogEvents",
     ]
-    assert [name for service, name in OPERATIONS if service == "yard"] == ["GetService", "RunJob", "Shutdown"]
+    assert [name for service, name in OPERATIONS if service == "yard"] == [
+        "ExplainJob",
+        "GetService",
+        "RunJob",
+        "Shutdown",
+    ]
 
 
 @pytest.mark.parametrize("key", OPERATIONS, ids=".".join)

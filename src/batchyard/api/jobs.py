@@ -83,6 +83,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         array_size=array_size or 0,
         depends_on=depends_on,
         finished=await context.read(context.reader.finished_statuses, named) if named else {},
+        finished_arrays=await _finished_arrays(context, depends_on),
         overrides=overrides,
         parameters=request.get("parameters", {}),
         retry_strategy=request.get("retryStrategy"),
@@ -93,6 +94,17 @@ async def submission(context: Context, call: Call, request: Document) -> command
         scheduling_priority=request.get("schedulingPriorityOverride"),
         unsupported=_unsupported(request),
     )
+
+
+async def _finished_arrays(context: Context, depends_on: tuple[Dependency, ...]) -> dict[str, commands.FinishedArray]:
+    """Of the arrays followed N_TO_N those that have ended, which the machine may have forgotten."""
+    wanted = sorted({dependency.job_id for dependency in depends_on if dependency.type == "N_TO_N"})
+    views = await context.read(context.reader.jobs, wanted) if wanted else []
+    return {
+        view.job_id: commands.FinishedArray(view.job.array.size, view.job.array.failed)
+        for view in views
+        if view.job.array is not None and view.job.status.is_final
+    }
 
 
 def _idempotency_key(call: Call) -> str:
@@ -131,8 +143,6 @@ def _check_share(request: Document) -> None:
 
 def _unsupported(request: Document) -> tuple[str, ...]:
     found = [member for member in UNSUPPORTED if request.get(member)]
-    if any(entry.get("type") == "N_TO_N" for entry in request.get("dependsOn", [])):
-        found.append("dependsOn of type N_TO_N")
     if request.get("containerOverrides", {}).get("instanceType"):
         found.append("containerOverrides.instanceType")
     return tuple(found)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from batchyard.api import definitions, environments, job_lists, jobs, logs, queues, tags, yard
+from batchyard.api import definitions, environments, explain, job_lists, jobs, logs, queues, tags, yard
 from batchyard.api.checks import Check, enum_check
 from batchyard.api.context import Call, Context
 from batchyard.wire.model import load_service_model
@@ -41,6 +41,7 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
     ("logs", "DescribeLogStreams"): logs.describe_log_streams,
     ("logs", "GetLogEvents"): logs.get_log_events,
     ("logs", "FilterLogEvents"): logs.filter_log_events,
+    ("yard", "ExplainJob"): explain.explain_job,
     ("yard", "RunJob"): yard.run_job,
 }
 

@@ -1,4 +1,4 @@
-"""The commands for people: run, jobs, logs, describe, cancel, terminate.
+"""The commands for people: run, jobs, logs, describe, explain, cancel, terminate.
 
 Everything that only a command's work needs is imported inside it: `batchyard --help` and shell scripts start fast.
 Exit codes: the job's own for `run`, else 0; 1 when something cannot be done, 2 for wrong usage, 130 after Ctrl-C.
@@ -179,6 +179,22 @@ def describe(job: JobRef, url: Url = None, as_json: Json = False) -> None:
         print_json(detail)
     else:
         print(sheet(detail))
+
+
+@app.command("explain", short_help="Say why a job is not running.")
+@reports_errors
+def explain(job: JobRef, url: Url = None, as_json: Json = False) -> None:
+    """Say why a job is not running: what it waits for, with numbers, and what to change."""
+    from batchyard.cli.explanation import explanation
+    from batchyard.cli.listing import resolve
+    from batchyard.cli.present import print_json
+
+    with connect(url) as client:
+        answer = client.call("ExplainJob", {"jobId": resolve(client, job)})
+    if as_json:
+        print_json(answer)
+    else:
+        print(explanation(answer))
 
 
 @app.command("cancel", short_help="Cancel a job that waits.")

@@ -16,7 +16,7 @@ from batchyard.version import VERSION
 
 LOGS_TARGET = "Logs_20140328"
 LOGS_OPERATIONS = frozenset({"DescribeLogGroups", "DescribeLogStreams", "GetLogEvents", "FilterLogEvents"})
-YARD_OPERATIONS = frozenset({"GetService", "RunJob", "Shutdown"})
+YARD_OPERATIONS = frozenset({"ExplainJob", "GetService", "RunJob", "Shutdown"})
 TIMEOUT_SECONDS = 60.0  # no answer takes that long: beyond it, saying so is better than waiting
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)

@@ -1,0 +1,50 @@
+"""`batchyard explain`: why a job is not running, to be read by people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+LABEL_WIDTH = 12
+ROWS_AT_MOST = 10  # of dependencies and holders: the counts are whole
+Document = dict[str, Any]
+
+
+def explanation(answer: Document) -> str:
+    """The text, of an ExplainJob answer."""
+    return "\n".join(f"{label:<{LABEL_WIDTH}}{value}".rstrip() for label, value in _pairs(answer))
+
+
+def _pairs(answer: Document) -> Iterator[tuple[str, str]]:
+    yield "Job", answer["jobId"]
+    yield "Status", answer["status"]
+    yield "Why", answer["text"]
+    if answer.get("remedy"):
+        yield "Do", answer["remedy"]
+    if "asked" in answer:
+        yield "Asked", _amounts(answer["asked"])
+        yield "Largest", _amounts(answer["largest"])
+        for number, free in enumerate(answer.get("free", [])):
+            yield "" if number else "Free", _amounts(free)
+        yield "Ahead", _ahead(answer)
+    yield from _listed("Waits for", answer.get("dependencies", []), answer.get("dependenciesCount", 0), "status")
+    holders = [{"jobId": h["jobId"], "holds": _amounts(h["resources"])} for h in answer.get("holders", [])]
+    yield from _listed("Held by", holders, answer.get("holdersCount", 0), "holds")
+
+
+def _listed(label: str, rows: list[Document], count: int, member: str) -> Iterator[tuple[str, str]]:
+    shown = rows[:ROWS_AT_MOST]
+    for number, row in enumerate(shown):
+        yield "" if number else label, f"{row['jobId']}  {row[member]}"
+    if count > len(shown) > 0:
+        yield "", f"and {count - len(shown)} more"
+
+
+def _ahead(answer: Document) -> str:
+    ahead, elsewhere = answer["jobsAhead"], answer["jobsAheadElsewhere"]
+    return f"{ahead} jobs" + (f", and {elsewhere} in queues of higher priority" if elsewhere else "")
+
+
+def _amounts(amounts: Document) -> str:
+    text = f"{amounts['vcpus']:g} vCPUs, {amounts['memory']} MiB"
+    return f"{text}, {amounts['gpus']} GPUs" if amounts["gpus"] else text

@@ -1,0 +1,46 @@
+"""ExplainJob: the whole answer, as its model has it; and what has left memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchyard.core.refusal import Refused
+from tests.api.service import Service
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    service = Service(tmp_path)
+    service.make_queue()
+    service.register()
+    yield service
+    service.close()
+
+
+def test_a_job_behind_others_is_told_what_is_ahead_and_who_holds_what(service: Service) -> None:
+    holder = service.submit(containerOverrides={"resourceRequirements": [{"type": "VCPU", "value": "4"}]})
+    service.submit(arrayProperties={"size": 3})
+    last = service.submit()
+    answer = service.call("ExplainJob", {"jobId": f"arn:aws:batch:us-east-1:123456789012:job/{last}"})
+    assert (answer["wait"], answer["jobsAhead"], answer["jobsAheadElsewhere"]) == ("BEHIND", 3, 0)
+    assert [(h["jobId"], h["resources"]["vcpus"]) for h in answer["holders"]] == [(holder, 4.0)]
+    assert answer["free"][0]["vcpus"] == 0
+
+
+def test_a_job_that_has_ended_and_one_that_never_was(service: Service) -> None:
+    job = service.submit()
+    service.end(job)
+    assert service.call("ExplainJob", {"jobId": job})["text"].startswith("It has ended: Essential container")
+    with pytest.raises(Refused, match="does not exist"):
+        service.call("ExplainJob", {"jobId": "no-such-job"})
+
+
+def test_n_to_n_is_served_long_after_the_array_ended(service: Service) -> None:
+    first = service.submit(arrayProperties={"size": 2})
+    service.end(f"{first}:0")
+    service.end(f"{first}:1", 1)
+    service.tick(2 * 3_600_000)
+    second = service.submit(arrayProperties={"size": 2}, dependsOn=[{"jobId": first, "type": "N_TO_N"}])
+    states = service.batch.describe_jobs(jobs=[f"{second}:0", f"{second}:1"])["jobs"]
+    assert {job["jobId"]: job["status"] for job in states} == {f"{second}:0": "STARTING", f"{second}:1": "FAILED"}
