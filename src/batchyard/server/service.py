@@ -139,7 +139,12 @@ class Service:
     async def _start_engines(self) -> None:
         try:
             await self._loop.start(self._parts.writer.epoch)
-        except (StaleEpochError, OSError) as error:  # TimeoutError is an OSError
+        except StaleEpochError as error:
+            raise Failure(
+                f"The process engine cannot be started: {error}. If this data directory was removed and made anew, the "
+                "supervisor of the old one leaves within a minute of its last job: start again then."
+            ) from error
+        except OSError as error:  # TimeoutError is one
             raise Failure(f"The process engine cannot be started: {error}. `batchyard doctor` may say more.") from error
 
     async def _begin(self) -> None:
