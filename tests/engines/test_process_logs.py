@@ -59,7 +59,7 @@ def test_a_very_long_line_is_cut_into_several(process: ProcessHarness) -> None:
 
 
 def test_a_flood_is_slowed_and_neither_lost_nor_in_the_way(process: ProcessHarness) -> None:
-    """A task that writes without end does not keep another's end from being seen, and is itself held back by its pipe."""
+    """A task that writes without end keeps no other's end from being seen; its pipe holds it back."""
     flood = launch_of(process.shell("yes flood"))
     process.engine.launch([flood])
     path = log_path(process.logs_dir, flood.attempt_id)

@@ -85,11 +85,12 @@ def test_the_program_is_searched_in_the_tasks_own_path(process: ProcessHarness) 
 
 
 def test_signals_files_and_session_are_a_fresh_programs(process: ProcessHarness) -> None:
-    script = "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; ls /proc/self/fd; cat; readlink /proc/self/fd/0; umask"
+    script = "grep -E '^Sig(Blk|Ign)' /proc/self/status; ls /proc/self/fd; cat; readlink /proc/self/fd/0; umask"
     words = output_of(process, process.shell(script))
-    masks = {line.split()[0]: int(line.split()[1], 16) for line in words if line.startswith("Sig")}
-    assert masks == {"SigBlk:": 0, "SigIgn:": 0, "SigCgt:": 0}
-    assert words[3:] == ["0", "1", "2", "3", "/dev/null", "0022"]  # 3: ls's own
+    standard = (1 << 31) - 1  # signals 1 to 31; the C library hides its own two above
+    masks = {line.split()[0]: int(line.split()[1], 16) & standard for line in words if line.startswith("Sig")}
+    assert masks == {"SigBlk:": 0, "SigIgn:": 0}
+    assert words[2:] == ["0", "1", "2", "3", "/dev/null", "0022"]  # 3: ls's own
 
 
 def test_a_closed_pipe_ends_its_writer_quietly(process: ProcessHarness) -> None:

@@ -87,6 +87,7 @@ class ProcessEngine:
         self._changed = asyncio.Event()
         self._left: int | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._start_not_before = 0.0
         self._child = 0  # the supervisor, where we started it ourselves and have not reaped it
         self._supervisor_pid: int | None = None
 
@@ -248,6 +249,7 @@ class ProcessEngine:
     def _welcome(self, hello: SupervisorHello) -> None:
         self._hello = hello
         self._supervisor_pid = hello.pid
+        self._start_not_before = 0.0  # it came up: if it dies, the next one is started at once
         self._resend()
         self._changed.set()
 
@@ -307,21 +309,18 @@ class ProcessEngine:
     async def _watch(self) -> None:
         """Starts a supervisor whenever none answers and none holds the lock."""
         loop = asyncio.get_running_loop()
-        patience = FIRST_TRY_SECONDS if self._lock_is_held() else 0.0
-        alone_since = loop.time()
+        self._start_not_before = loop.time() + (FIRST_TRY_SECONDS if self._lock_is_held() else 0.0)
         while True:
             self._reap()
             if self._hello is not None:
-                alone_since = loop.time()
-                patience = 0.0
                 self._changed.clear()
                 await self._changed.wait()
                 continue
             if self._refused is not None:
                 return
-            if loop.time() - alone_since >= patience and not self._child and not self._lock_is_held():
+            if loop.time() >= self._start_not_before and not self._child and not self._lock_is_held():
                 self._start_supervisor()
-                alone_since, patience = loop.time(), RESTART_PAUSE_SECONDS
+                self._start_not_before = loop.time() + RESTART_PAUSE_SECONDS
             await asyncio.sleep(WATCH_PAUSE_SECONDS)
 
     def _lock_is_held(self) -> bool:

@@ -17,8 +17,8 @@ from batchyard.engines.supervisor.spawning import (
     CannotStart,
     ExecFailed,
     Identity,
+    Program,
     Spawner,
-    apply_limits,
     identity_of,
     programs_of,
 )
@@ -39,11 +39,7 @@ class Prepared(NamedTuple):
 
     queued: Queued
     intent: IntentItem
-    arguments: list[bytes]
-    programs: list[bytes]
-    environment: list[bytes]
-    directory: str
-    identity: Identity | None
+    program: Program
 
 
 def prepare(queued: Queued, settings: Settings, base: dict[str, str]) -> Prepared:
@@ -67,11 +63,14 @@ def prepare(queued: Queued, settings: Settings, base: dict[str, str]) -> Prepare
             intent=IntentItem(
                 item.attempt_id, str(settings.runtime_dir / f"{item.attempt_id}.out"), scratch, task.memory_mib
             ),
-            arguments=[os.fsencode(argument) for argument in task.command],
-            programs=programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)),
-            environment=[os.fsencode(f"{name}={value}") for name, value in variables.items()],
-            directory=directory,
-            identity=identity,
+            program=Program(
+                arguments=[os.fsencode(argument) for argument in task.command],
+                places=programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)),
+                directory=directory,
+                environment=[os.fsencode(f"{name}={value}") for name, value in variables.items()],
+                identity=identity,
+                ulimits=task.ulimits,
+            ),
         )
     except UnicodeEncodeError as error:
         raise CannotStart(f"its command or environment holds text that is no valid Unicode ({error})") from None
@@ -125,8 +124,7 @@ class Launcher:
 
     def __init__(self, settings: Settings, default_nofile: tuple[int, int]) -> None:
         self._settings = settings
-        self._spawner = Spawner()
-        self._default_nofile = default_nofile
+        self._spawner = Spawner(default_nofile)
 
     def start(self, prepared: Prepared, now_ms: int) -> Attempt:
         """CannotStart: the sentence to report; nothing is left behind."""
@@ -137,35 +135,26 @@ class Launcher:
             self._start(attempt, prepared, now_ms)
         except CannotStart:
             attempt.output.close(now_ms)
-            if intent.scratch and os.path.isdir(prepared.directory):
-                os.rmdir(prepared.directory)
+            if intent.scratch and os.path.isdir(prepared.program.directory):
+                os.rmdir(prepared.program.directory)
             raise
         return attempt
 
     def _start(self, attempt: Attempt, prepared: Prepared, now_ms: int) -> None:
-        identity = prepared.identity
+        identity = prepared.program.identity
         owner = (identity.uid, identity.gid) if identity else None
         try:
             if attempt.intent.scratch:
-                _make_scratch(prepared.directory, owner)
+                _make_scratch(prepared.program.directory, owner)
             task_end = attempt.output.create(owner)
         except OSError as error:
             raise CannotStart(f"the host can't prepare it: {error}; see to its disks and limits") from error
         try:
-            attempt.pid = self._spawner.start(
-                prepared.arguments,
-                prepared.programs,
-                prepared.directory,
-                prepared.environment,
-                task_end,
-                identity,
-            )
+            attempt.pid = self._spawner.start(prepared.program, task_end)
         except (ExecFailed, OSError, ValueError) as error:
             raise CannotStart(_explain(prepared, error)) from error
         finally:
             os.close(task_end)
-        for note in apply_limits(attempt.pid, prepared.queued.task.ulimits, self._default_nofile):
-            attempt.output.log.note(note, now_ms)
         attempt.start_ticks = start_ticks(attempt.pid)
         attempt.started_at_ms = now_ms
 
@@ -185,13 +174,13 @@ def _make_scratch(directory: str, owner: tuple[int, int] | None) -> None:
 def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> str:
     program = prepared.queued.task.command[0]
     if isinstance(error, ExecFailed) and error.at_directory:
-        return f"working directory {prepared.directory} can't be entered: {error}; check its mode"
+        return f"working directory {prepared.program.directory} can't be entered: {error}; check its mode"
     if isinstance(error, ValueError):
         return f"its command or environment can't be passed to a program: {error}; remove that character"
     if isinstance(error, ExecFailed) and error.errno == errno.ENOENT:
         if "/" in program:
             return f"program {program} does not exist on this host, or the interpreter it names; install it"
-        path = os.pathsep.join(os.path.dirname(os.fsdecode(place)) for place in prepared.programs)
+        path = os.pathsep.join(os.path.dirname(os.fsdecode(place)) for place in prepared.program.places)
         return f"program '{program}' is not in PATH ({path}); install it or give its full path"
     why = _EXPLANATIONS.get(error.errno or 0)
     return f"program {program}: {error}" + (f"; {why}" if why else "")

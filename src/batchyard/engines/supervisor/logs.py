@@ -85,10 +85,6 @@ class LogFile:
             os.close(self._fd)
             self._fd = -1
 
-    def note(self, text: str, now_ms: int) -> None:
-        """A line of our own between the task's."""
-        self.write(f"{text}\n".encode(), now_ms)
-
     def _decoded(self, data: bytes, *, final: bool) -> bytes:
         if self._pending:
             data = self._pending + data
@@ -207,7 +203,9 @@ def _segment_numbers(path: Path) -> tuple[int, int]:
 
 class Output:
     """The FIFO that a task writes into. Task and supervisor both hold it open for reading and writing, so that neither
-    the task sees a closed pipe when the supervisor dies, nor loses what it wrote before the next one reads."""
+    the task sees a closed pipe when the supervisor dies, nor loses what it wrote before the next one reads.
+
+    The limit of it: what a task wrote that ended while no supervisor lived is gone with it (one pipe's capacity)."""
 
     def __init__(self, fifo: str, log: LogFile) -> None:
         self.fifo = fifo

@@ -1,8 +1,8 @@
 """Starting a program the cheap way: vfork-like, in a session of its own, exactly one system call sequence a start.
 
 Uses what `subprocess` itself uses, without its per-start pipe: after a vfork the parent sleeps until the program runs
-or has failed, so that one non-blocking pipe for all starts says which. Only a start as another user is a plain fork
-(Python's fork_exec uses no vfork then)."""
+or has failed, so that one non-blocking pipe for all starts says which. Only a start as another user or with limits of
+its own is a plain fork."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import grp
 import os
 import pwd
 import resource
+from collections.abc import Callable
 from typing import NamedTuple
 
 UMASK = 0o022
@@ -56,49 +57,60 @@ class ExecFailed(Exception):  # noqa: N818
         self.at_directory = at_directory
 
 
+class Program(NamedTuple):
+    """What to start: the first of `places` that is a program."""
+
+    arguments: list[bytes]
+    places: list[bytes]
+    directory: str
+    environment: list[bytes]
+    identity: Identity | None
+    ulimits: tuple[tuple[str, int, int], ...]
+
+
 class Spawner:
-    def __init__(self) -> None:
+    """`default_nofile`: the limit of open files that tasks get unless told, since the supervisor raised its own."""
+
+    def __init__(self, default_nofile: tuple[int, int]) -> None:
+        self._default_nofile = default_nofile
+        self._own_nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._null = os.open(os.devnull, os.O_RDWR)
         self._error_read, self._error_write = os.pipe()
         os.set_blocking(self._error_read, False)
 
-    def start(
-        self,
-        arguments: list[bytes],
-        programs: list[bytes],
-        directory: str,
-        environment: list[bytes],
-        output: int,
-        identity: Identity | None,
-    ) -> int:
-        """The pid of the running program, the first of `programs` that there is. ExecFailed: none runs."""
-        if identity is not None:
-            return self._start_as(arguments, programs, directory, environment, output, identity)
-        pid = self._fork_exec(
-            arguments, programs, directory, environment, output, (self._error_read, self._error_write), identity
-        )
+    def start(self, program: Program, output: int) -> int:
+        """The pid of the running program. ExecFailed: it does not run."""
+        if program.identity is not None or program.ulimits:
+            return self._start_by_fork(program, output)
+        # Limits are inherited at the fork: setting them afterwards would race with the program.
+        differs = self._own_nofile != self._default_nofile
+        if differs:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._default_nofile[0], self._own_nofile[1]))
+        try:
+            pid = self._fork_exec(program, output, (self._error_read, self._error_write), None)
+        finally:
+            if differs:
+                resource.setrlimit(resource.RLIMIT_NOFILE, self._own_nofile)
         try:
             story = os.read(self._error_read, 4096)
         except BlockingIOError:
             return pid
         raise _failure(pid, story)
 
-    def _start_as(
-        self,
-        arguments: list[bytes],
-        programs: list[bytes],
-        directory: str,
-        environment: list[bytes],
-        output: int,
-        identity: Identity,
-    ) -> int:
-        # A plain fork lets us run on before the program does: wait for the pipe's end, which comes with exec.
+    def _start_by_fork(self, program: Program, output: int) -> int:
+        """Another user, or limits: rare, and worth a plain fork, because only the child itself can take on both between
+        fork and exec. We run on before the program does; the end of a pipe of its own, at exec, says how it went."""
+
+        def take_limits() -> None:
+            for name, soft, hard in (("nofile", *self._default_nofile), *program.ulimits):
+                note = set_limit(name, soft, hard)
+                if note:
+                    os.write(2, f"{note}\n".encode())  # the task's own output by now
+
         error_read, error_write = os.pipe()
         try:
             try:
-                pid = self._fork_exec(
-                    arguments, programs, directory, environment, output, (error_read, error_write), identity
-                )
+                pid = self._fork_exec(program, output, (error_read, error_write), take_limits)
             finally:
                 os.close(error_write)
             story = os.read(error_read, 4096)
@@ -109,23 +121,17 @@ class Spawner:
         return pid
 
     def _fork_exec(
-        self,
-        arguments: list[bytes],
-        programs: list[bytes],
-        directory: str,
-        environment: list[bytes],
-        output: int,
-        errors: tuple[int, int],
-        identity: Identity | None,
+        self, program: Program, output: int, errors: tuple[int, int], before_exec: Callable[[], None] | None
     ) -> int:
+        identity = program.identity
         # Our own files are all close-on-exec, so that nothing need be closed by number.
         return _posixsubprocess.fork_exec(
-            arguments, programs, False, (), directory, environment,
+            program.arguments, program.places, False, (), program.directory, program.environment,
             self._null, -1, -1, output, -1, output, *errors,
             True, True, -1,  # default signals, a new session, no process group
             identity.gid if identity else None, list(identity.groups) if identity else None,
             identity.uid if identity else None,
-            UMASK, None, True,  # type: ignore[arg-type]  # typeshed forgets that None is "no preexec_fn"
+            UMASK, before_exec, True,  # type: ignore[arg-type]  # typeshed forgets that None is "no preexec_fn"
         )  # fmt: skip
 
 
@@ -172,31 +178,20 @@ def identity_of(user: str) -> Identity | None:
     return Identity(uid, gid, groups, home)
 
 
-def apply_limits(pid: int, ulimits: tuple[tuple[str, int, int], ...], default_nofile: tuple[int, int]) -> list[str]:
-    """Sets a fresh program's limits, before it has got further than loading. Returns what could not be had, in words.
-
-    `default_nofile`: the limit of open files that tasks get unless told, since the supervisor raised its own."""
-    notes: list[str] = []
-    for name, soft, hard in (("nofile", *default_nofile), *ulimits):
-        number = RLIMITS[name]
-        soft, hard = (resource.RLIM_INFINITY if value < 0 else value for value in (soft, hard))
-        try:
-            resource.prlimit(pid, number, (soft, hard))
-        except (PermissionError, ValueError):
-            notes.append(_apply_lowered(pid, name, soft, hard))
-    return notes
-
-
-def _apply_lowered(pid: int, name: str, soft: int, hard: int) -> str:
+def set_limit(name: str, soft: int, hard: int) -> str:
+    """Sets a limit of this process; what the host does not allow is lowered, and said in words."""
     number = RLIMITS[name]
-    ceiling = resource.getrlimit(number)[1]  # which the program inherited
-    allowed = _lower(hard, ceiling)
-    asked = f"[batchyard: ulimit {name} {soft}:{hard}"
+    soft, hard = (resource.RLIM_INFINITY if value < 0 else value for value in (soft, hard))
     try:
-        resource.prlimit(pid, number, (_lower(soft, allowed), allowed))
-    except PermissionError:  # another user's program, and this host denies CAP_SYS_RESOURCE
-        return f"{asked} can't be set for another user's program on this host]"
-    return f"{asked} is above this host's hard limit; {_lower(soft, allowed)}:{allowed} is used]"
+        resource.setrlimit(number, (soft, hard))
+        return ""
+    except ValueError:  # above the hard limit, without the right to raise it
+        allowed = _lower(hard, resource.getrlimit(number)[1])
+        resource.setrlimit(number, (_lower(soft, allowed), allowed))
+    return (
+        f"[batchyard: ulimit {name} {soft}:{hard} is above this host's hard limit; "
+        f"{_lower(soft, allowed)}:{allowed} is used]"
+    )
 
 
 def _lower(left: int, right: int) -> int:
