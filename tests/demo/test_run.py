@@ -74,3 +74,27 @@ def test_wrong_arguments_are_explained(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "--lines must be from 50" in done.stderr
+
+
+def test_a_failing_step_fails_the_demo_with_its_story(tmp_path: Path) -> None:
+    folder, steps = tmp_path / "demo", tmp_path / "steps"
+    steps.mkdir()
+    (steps / "ingest.py").write_text("import sys\nprint('no input today')\nsys.exit(7)\n")
+    program = f"import sys, pathlib, demo.pipeline, demo.run; demo.pipeline.STEPS = pathlib.Path({str(steps)!r})"
+    arguments = ["--lines", LINES, "--dir", str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; sys.exit(demo.run.main())", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEMO_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"aggregate-results +FAILED", done.stdout)
+    assert re.search(
+        r"The demo failed: ingest-raw-data \([0-9a-f-]{36}\) failed: .*exit code 7\.\nno input today", done.stdout
+    )
+    assert "The end of the service's log" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert processes_naming(str(folder)) == []
