@@ -67,7 +67,8 @@ def fail_counterparts(world: World, key: int, ranges: Ranges, now_ms: int) -> No
     """Children of an array whose counterparts (N_TO_N) have failed."""
     outcomes: Outcomes = deque()
     for start, stop in ranges:
-        _counterparts_ended(world, key, start, stop, False, now_ms, outcomes)
+        if key in world.jobs:  # the first range may have ended it all
+            _counterparts_ended(world, key, start, stop, False, now_ms, outcomes)
     _follow(world, outcomes, now_ms)
 
 
@@ -175,7 +176,7 @@ def _after_child(world: World, parent_key: int, child: Job, now_ms: int, outcome
     elif parent.is_cancelled or parent.is_terminated:
         _fail_rest(world, parent_key, parent.end_reason, now_ms, outcomes)
     elif child.status is Status.FAILED and not spec.after_any:
-        _fail_rest(world, parent_key, DEPENDENCY_FAILED, now_ms, outcomes)
+        _fail_rest(world, parent_key, DEPENDENCY_FAILED, now_ms, outcomes, child.key - parent_key)
     elif child.key + 1 in world.jobs and world.parents.get(child.key + 1) == parent_key:
         if _is_due(world, parent_key, child.key - parent_key):
             _withdraw_pending(world, child.key + 1, now_ms, outcomes)
@@ -209,12 +210,14 @@ def _withdraw_pending(world: World, key: int, now_ms: int, outcomes: Outcomes) -
         _end_row(world, job, Cause.WITHDRAWN, now_ms, outcomes, {"status_reason": job.end_reason})
 
 
-def _fail_rest(world: World, parent_key: int, reason: str, now_ms: int, outcomes: Outcomes) -> None:
-    """Ends all children that have not begun, as failed; and the array, if they were the last."""
+def _fail_rest(world: World, parent_key: int, reason: str, now_ms: int, outcomes: Outcomes, start: int = 0) -> None:
+    """Ends all children from `start` on that have not begun, as failed; and the array, if they were the last."""
     book = world.books[parent_key]
-    scheduling.dequeue(world, parent_key)
-    _fail_together(world, parent_key, book.unstarted.freeze(), reason, now_ms, outcomes)
-    for row_key in _pending_rows(world, parent_key, 0, book.size):
+    ranges = within(book.unstarted.freeze(), start, book.size)
+    _fail_together(world, parent_key, ranges, reason, now_ms, outcomes)
+    if not book.unstarted:
+        scheduling.dequeue(world, parent_key)
+    for row_key in _pending_rows(world, parent_key, start, book.size):
         _withdraw_pending(world, row_key, now_ms, outcomes)
     _finish_parent(world, parent_key, now_ms, outcomes)
 
@@ -265,6 +268,9 @@ def _counterparts_ended(
     pending = _pending_rows(world, key, start, stop)
     withdrawn = job.is_cancelled or job.is_terminated
     if not succeeded and not world.specs[key].after_any:
+        if held and world.specs[key].sequential:  # those behind the first that fails fail with it
+            held = within(book.unstarted.freeze(), held[0][0], book.size)
+            pending = _pending_rows(world, key, held[0][0], book.size)
         _fail_together(world, key, held, job.end_reason if withdrawn else DEPENDENCY_FAILED, now_ms, outcomes)
         for row_key in pending:
             _withdraw_pending(world, row_key, now_ms, outcomes)
