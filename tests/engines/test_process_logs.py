@@ -19,7 +19,17 @@ from tests.engines.process_harness import ProcessHarness
 def test_a_silent_task_has_no_log_file(process: ProcessHarness) -> None:
     final = run_to_end(process, process.exits(0))
     assert not log_path(process.logs_dir, final.attempt_id).exists()
-    assert list(process.runtime_dir.glob("*.out")) == []
+
+
+def test_the_runtime_directory_does_not_fill_up(process: ProcessHarness) -> None:
+    """A FIFO is used again, but not by a task of another owner or after one that left something behind."""
+    for _ in range(5):
+        run_to_end(process, process.exits(0))
+    run_to_end(process, process.shell("setsid sleep 1000 &"))
+    run_to_end(process, process.missing())
+    assert len(list(process.runtime_dir.glob("output-*"))) <= 2
+    process.run(process.engine.close(kill=True))
+    assert list(process.runtime_dir.iterdir()) == []
 
 
 def test_lines_are_there_while_the_task_runs_with_the_time_they_were_read(process: ProcessHarness) -> None:

@@ -9,8 +9,9 @@ from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.attempts import Attempt, Book, Settings
 from batchyard.engines.supervisor.census import Census
 from batchyard.engines.supervisor.ending import Endings
+from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import Entry, IntentItem, Replay
-from batchyard.engines.supervisor.logs import LogFile, Output
+from batchyard.engines.supervisor.logs import LogFile
 from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.protocol import LostItem, StartedItem
 
@@ -33,7 +34,9 @@ class Adoption:
         census = Census((), everywhere=True) if here else None
         for entry in replay.live.values():
             if census is None or entry.boot_id != book.boot_id:
-                self._outputs.close(self._attempt(entry.intent), now_ms)
+                attempt = self._attempt(entry.intent)
+                attempt.output.reopen(0)  # to end its log; of its processes nothing is left
+                self._outputs.close(attempt, now_ms)
                 started_at_ms = entry.spawned.at_ms if entry.spawned else 0
                 book.end(LostItem(entry.intent.attempt_id, now_ms, HOST_RESTARTED, started_at_ms))
             else:
@@ -48,9 +51,9 @@ class Adoption:
         return True
 
     def _attempt(self, intent: IntentItem) -> Attempt:
-        log = LogFile(log_path(self._settings.logs_dir, intent.attempt_id), self._settings.log_limit_bytes)
-        log.resume()
-        return Attempt(intent, Output(intent.fifo, log))
+        path = log_path(self._settings.logs_dir, intent.attempt_id)
+        output = Output(intent.fifo, lambda: LogFile(path, self._settings.log_limit_bytes))
+        return Attempt(intent, output)
 
     def _take(self, entry: Entry, census: Census, now: float, now_ms: int) -> None:
         attempt = self._attempt(entry.intent)

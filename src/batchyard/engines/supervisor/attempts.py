@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchyard.engines.supervisor import journal as records
+from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import IntentItem, Journal
-from batchyard.engines.supervisor.logs import Output
 from batchyard.engines.supervisor.protocol import FinalItem, LaunchItem, ReportItem, StartedItem, Task
 
 # Outcomes kept after their acknowledgement, to answer a launch that was sent again. The store never launches a finished
@@ -80,6 +80,9 @@ class Book:
     def has_work(self) -> bool:
         return bool(self.queued or self.running or self.ending)
 
+    def all_live(self) -> list[Attempt]:
+        return [*self.running.values(), *self.ending.values()]
+
     def live(self, attempt_id: str) -> Attempt | None:
         return self.running.get(attempt_id) or self.ending.get(attempt_id)
 
@@ -135,7 +138,7 @@ class Book:
             entries.append(records.Acknowledged(tuple(self.acknowledged)))
         if self.outcomes:
             entries.append(records.Ended(tuple(self.outcomes.values())))
-        live = [*self.running.values(), *self.ending.values()]
+        live = self.all_live()
         if live:
             entries.append(records.Intents(tuple(attempt.intent for attempt in live)))
             entries.append(records.Spawned(tuple(map(spawned_item, live))))

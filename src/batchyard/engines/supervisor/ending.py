@@ -61,14 +61,9 @@ class Endings:
         self._epoll.register(attempt.pidfd, select.EPOLLIN)
 
     def census(self) -> Census:
-        # A task adopted from an earlier supervisor has left orphans to whoever reaps for the host.
-        return Census(self.by_pid, everywhere=any(a.pidfd >= 0 for a in self._all()) or bool(self._orphaned()))
-
-    def _all(self) -> list[Attempt]:
-        return [*self._book.running.values(), *self._book.ending.values()]
-
-    def _orphaned(self) -> list[Attempt]:
-        return [a for a in self._book.ending.values() if a.status is None]
+        # What an earlier supervisor's tasks leave behind goes to whoever reaps for the host: everybody is asked.
+        inherited = any(attempt.pidfd >= 0 or not attempt.pid for attempt in self._book.all_live())
+        return Census(self.by_pid, everywhere=inherited or any(a.status is None for a in self._book.ending.values()))
 
     # -- Stopping --------------------------------------------------------------------------------------------
 
@@ -194,6 +189,7 @@ class Endings:
             if attempt.pidfd < 0 and not self._may_have_left(attempt, last):
                 self._finish(attempt, now_ms)
             else:
+                attempt.output.is_shared = True  # perhaps with what it left behind
                 self._book.ending[attempt.attempt_id] = attempt
                 self.next_look = now
                 self._pause = FIRST_PAUSE_SECONDS

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from batchyard.engines.base import log_path
 from batchyard.engines.supervisor.attempts import Attempt, Queued, Settings
+from batchyard.engines.supervisor.fifos import Fifos, Output
 from batchyard.engines.supervisor.journal import IntentItem
-from batchyard.engines.supervisor.logs import LogFile, Output
+from batchyard.engines.supervisor.logs import LogFile
 from batchyard.engines.supervisor.processes import MARKER, start_ticks
-from batchyard.engines.supervisor.protocol import NotStartedItem
+from batchyard.engines.supervisor.protocol import NotStartedItem, Task
+from batchyard.engines.supervisor.scratch import Scratch
 from batchyard.engines.supervisor.spawning import (
     RLIMITS,
     CannotStart,
@@ -39,41 +41,8 @@ class Prepared(NamedTuple):
 
     queued: Queued
     intent: IntentItem
+    output: Output
     program: Program
-
-
-def prepare(queued: Queued, settings: Settings, base: dict[str, str]) -> Prepared:
-    """CannotStart: the sentence to report."""
-    item, task = queued
-    if not task.command:
-        raise CannotStart("it has no command, and a process has no image to take one from; give a command")
-    for name, _, _ in task.ulimits:
-        if name not in RLIMITS:
-            raise CannotStart(f"ulimit '{name}' is unknown; use one of {', '.join(sorted(RLIMITS))}")
-    identity = identity_of(task.user) if task.user else None
-    scratch = not task.working_directory
-    directory = task.working_directory or str(settings.work_dir / item.attempt_id)
-    if not scratch and not os.path.isdir(directory):
-        raise CannotStart(f"working directory {directory} does not exist on this host; create it or name another")
-    _make_mounts(task.mounts)
-    variables = environment_of(queued, base, identity)
-    try:
-        return Prepared(
-            queued=queued,
-            intent=IntentItem(
-                item.attempt_id, str(settings.runtime_dir / f"{item.attempt_id}.out"), scratch, task.memory_mib
-            ),
-            program=Program(
-                arguments=[os.fsencode(argument) for argument in task.command],
-                places=programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)),
-                directory=directory,
-                environment=[os.fsencode(f"{name}={value}") for name, value in variables.items()],
-                identity=identity,
-                ulimits=task.ulimits,
-            ),
-        )
-    except UnicodeEncodeError as error:
-        raise CannotStart(f"its command or environment holds text that is no valid Unicode ({error})") from None
 
 
 def _make_mounts(mounts: tuple[tuple[str, str], ...]) -> None:
@@ -120,33 +89,49 @@ def visible_devices(assigned: tuple[int, ...], wanted: str | None) -> str:
 
 
 class Launcher:
-    """Starts what was prepared and put on record."""
+    """Prepares launches, and starts what was put on record."""
 
-    def __init__(self, settings: Settings, default_nofile: tuple[int, int]) -> None:
+    def __init__(self, settings: Settings, fifos: Fifos, scratch: Scratch, default_nofile: tuple[int, int]) -> None:
         self._settings = settings
+        self._fifos = fifos
+        self._scratch = scratch
         self._spawner = Spawner(default_nofile)
+
+    def prepare(self, queued: Queued, base: dict[str, str]) -> Prepared:
+        """CannotStart: the sentence to report."""
+        item, task = queued
+        identity = _check(task)
+        program = _program(queued, base, identity, task.working_directory or self._scratch.path(item.attempt_id))
+        try:
+            output = self._fifos.take(_owner(identity), lambda: self._open_log(item.attempt_id))
+        except OSError as error:
+            raise CannotStart(f"the host can't take its output: {error}; see to its disks and limits") from error
+        intent = IntentItem(item.attempt_id, output.fifo, not task.working_directory, task.memory_mib)
+        return Prepared(queued, intent, output, program)
+
+    def release(self, prepared: Prepared) -> None:
+        """It will not be started, or not now."""
+        self._fifos.give_back(prepared.output)
 
     def start(self, prepared: Prepared, now_ms: int) -> Attempt:
         """CannotStart: the sentence to report; nothing is left behind."""
-        intent = prepared.intent
-        log = LogFile(log_path(self._settings.logs_dir, intent.attempt_id), self._settings.log_limit_bytes)
-        attempt = Attempt(intent, Output(intent.fifo, log))
+        attempt = Attempt(prepared.intent, prepared.output)
         try:
-            self._start(attempt, prepared, now_ms)
+            self._start(attempt, prepared)
         except CannotStart:
-            attempt.output.close(now_ms)
-            if intent.scratch and os.path.isdir(prepared.program.directory):
-                os.rmdir(prepared.program.directory)
+            self.release(prepared)
+            if attempt.intent.scratch:
+                self._scratch.discard(attempt.attempt_id)
             raise
+        attempt.start_ticks = start_ticks(attempt.pid)
+        attempt.started_at_ms = now_ms
         return attempt
 
-    def _start(self, attempt: Attempt, prepared: Prepared, now_ms: int) -> None:
-        identity = prepared.program.identity
-        owner = (identity.uid, identity.gid) if identity else None
+    def _start(self, attempt: Attempt, prepared: Prepared) -> None:
         try:
             if attempt.intent.scratch:
-                _make_scratch(prepared.program.directory, owner)
-            task_end = attempt.output.create(owner)
+                self._scratch.make(attempt.attempt_id, _owner(prepared.program.identity))
+            task_end = attempt.output.open_task_end()
         except OSError as error:
             raise CannotStart(f"the host can't prepare it: {error}; see to its disks and limits") from error
         try:
@@ -155,20 +140,44 @@ class Launcher:
             raise CannotStart(_explain(prepared, error)) from error
         finally:
             os.close(task_end)
-        attempt.start_ticks = start_ticks(attempt.pid)
-        attempt.started_at_ms = now_ms
+
+    def _open_log(self, attempt_id: str) -> LogFile:
+        return LogFile(log_path(self._settings.logs_dir, attempt_id), self._settings.log_limit_bytes)
 
 
-def _make_scratch(directory: str, owner: tuple[int, int] | None) -> None:
+def _owner(identity: Identity | None) -> tuple[int, int] | None:
+    return (identity.uid, identity.gid) if identity else None
+
+
+def _check(task: Task) -> Identity | None:
+    """Whom it runs as. CannotStart: what this host can't give it."""
+    if not task.command:
+        raise CannotStart("it has no command, and a process has no image to take one from; give a command")
+    for name, _, _ in task.ulimits:
+        if name not in RLIMITS:
+            raise CannotStart(f"ulimit '{name}' is unknown; use one of {', '.join(sorted(RLIMITS))}")
+    if task.working_directory and not os.path.isdir(task.working_directory):
+        raise CannotStart(
+            f"working directory {task.working_directory} does not exist on this host; create it or name another"
+        )
+    _make_mounts(task.mounts)
+    return identity_of(task.user) if task.user else None
+
+
+def _program(queued: Queued, base: dict[str, str], identity: Identity | None, directory: str) -> Program:
+    task = queued.task
+    variables = environment_of(queued, base, identity)
     try:
-        os.mkdir(directory, 0o700)
-    except FileNotFoundError:
-        os.makedirs(directory, 0o700)  # somebody removed the whole work directory
-    except FileExistsError:
-        if not os.path.isdir(directory):
-            raise
-    if owner is not None:
-        os.chown(directory, *owner)
+        return Program(
+            arguments=[argument.encode(errors="surrogateescape") for argument in task.command],
+            places=programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)),
+            directory=directory,
+            environment=[f"{name}={value}".encode(errors="surrogateescape") for name, value in variables.items()],
+            identity=identity,
+            ulimits=task.ulimits,
+        )
+    except UnicodeEncodeError as error:
+        raise CannotStart(f"its command or environment holds text that is no valid Unicode ({error})") from None
 
 
 def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> str:

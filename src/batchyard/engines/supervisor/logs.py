@@ -1,4 +1,4 @@
-"""A task's output: read from its FIFO, written as the log file that `batchyard.engines.base` describes.
+"""Log files: what was read of a task's output, in the layout that `batchyard.engines.base` describes.
 
 Everything read is in the file at once, an unfinished line too, so that the supervisor's death loses nothing. Readers
 ignore a last line without LF.
@@ -18,8 +18,6 @@ from pathlib import Path
 from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES
 
 DEFAULT_LIMIT_BYTES = 64 * 1024 * 1024  # per container; thousands of chatty jobs must not fill a disk in a day
-READ_BYTES = 64 * 1024  # the capacity of a pipe
-BURST_BYTES = 256 * 1024  # what one task may have read in one turn
 _CHARACTER_BYTES = 4  # the longest in UTF-8
 _COPY_BYTES = 1024 * 1024
 
@@ -199,66 +197,3 @@ class LogFile:
 def _segment_numbers(path: Path) -> tuple[int, int]:
     head_end, number = path.name.rsplit(".", 2)[1:]
     return int(head_end), int(number)
-
-
-class Output:
-    """The FIFO that a task writes into. Task and supervisor both hold it open for reading and writing, so that neither
-    the task sees a closed pipe when the supervisor dies, nor loses what it wrote before the next one reads.
-
-    The limit of it: what a task wrote that ended while no supervisor lived is gone with it (one pipe's capacity)."""
-
-    def __init__(self, fifo: str, log: LogFile) -> None:
-        self.fifo = fifo
-        self.log = log
-        self.fd = -1
-
-    def create(self, owner: tuple[int, int] | None) -> int:
-        """Makes the FIFO and opens both ends; returns the task's, which the caller closes after the start."""
-        os.mkfifo(self.fifo, 0o600)
-        if owner is not None:
-            os.chown(self.fifo, *owner)  # a script that opens /dev/stderr needs the right to
-        self.fd = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
-        # A second opening: "non-blocking" belongs to the opening, and the task's own must block when it floods.
-        return os.open(self.fifo, os.O_RDWR)
-
-    def reopen(self, pid: int) -> None:
-        """Finds the FIFO again after an earlier supervisor's death: by its name, else through the task's own files."""
-        for path in (self.fifo, f"/proc/{pid}/fd/1", f"/proc/{pid}/fd/2"):
-            try:
-                fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-            except OSError:
-                continue
-            if os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)") == self.fifo:
-                self.fd = fd
-                return
-            os.close(fd)
-
-    def read(self, now_ms: int, limit_bytes: int) -> int:
-        """Moves what is there into the log, at most about `limit_bytes`; returns how many bytes."""
-        total = 0
-        while total < limit_bytes:
-            try:
-                data = os.read(self.fd, READ_BYTES)
-            except BlockingIOError:
-                break
-            self.log.write(data, now_ms)
-            total += len(data)
-            if len(data) < READ_BYTES:
-                break
-        return total
-
-    def drain(self, now_ms: int) -> None:
-        """Everything: for when nobody writes any more."""
-        if self.fd >= 0:
-            while self.read(now_ms, BURST_BYTES):
-                pass
-
-    def close(self, now_ms: int) -> None:
-        self.log.finish(now_ms)
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-        try:
-            os.unlink(self.fifo)
-        except FileNotFoundError:
-            return  # a cleaner of temporary files was here

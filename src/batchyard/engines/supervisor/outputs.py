@@ -6,7 +6,7 @@ import select
 from collections import deque
 
 from batchyard.engines.supervisor.attempts import Attempt
-from batchyard.engines.supervisor.logs import BURST_BYTES
+from batchyard.engines.supervisor.fifos import BURST_BYTES, Fifos
 
 # An output is watched from this age on: most short tasks end before it, and are read once at their end.
 YOUNG_SECONDS = 0.01
@@ -15,8 +15,9 @@ PAUSE_SECONDS = 0.01
 
 
 class Outputs:
-    def __init__(self, epoll: select.epoll) -> None:
+    def __init__(self, epoll: select.epoll, fifos: Fifos) -> None:
         self._epoll = epoll
+        self._fifos = fifos
         self._by_fd: dict[int, Attempt] = {}
         self._young: deque[tuple[float, Attempt]] = deque()
         self._paused: deque[tuple[float, Attempt]] = deque()
@@ -33,7 +34,7 @@ class Outputs:
     def tick(self, now: float) -> None:
         while self._young and self._young[0][0] <= now:
             _, attempt = self._young.popleft()
-            if attempt.output.fd >= 0:
+            if attempt.output.fd >= 0:  # else it has ended
                 self._epoll.register(attempt.output.fd, select.EPOLLIN)
                 self._by_fd[attempt.output.fd] = attempt
                 attempt.is_registered = True
@@ -60,5 +61,5 @@ class Outputs:
             self._epoll.unregister(output.fd)
             del self._by_fd[output.fd]
             attempt.is_registered = False
-        output.drain(now_ms)
-        output.close(now_ms)
+        output.finish(now_ms)
+        self._fifos.give_back(output)

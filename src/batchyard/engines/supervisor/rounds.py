@@ -20,6 +20,8 @@ import time
 import uuid
 from collections.abc import Iterable
 
+import msgspec
+
 from batchyard.engines.base import RECOVERED_SILENT
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
@@ -27,8 +29,9 @@ from batchyard.engines.supervisor.adoption import Adoption
 from batchyard.engines.supervisor.attempts import Attempt, Book, Queued, Settings, spawned_item
 from batchyard.engines.supervisor.census import Census
 from batchyard.engines.supervisor.ending import Endings
+from batchyard.engines.supervisor.fifos import Fifos
 from batchyard.engines.supervisor.journal import COMPACT_ABOVE_BYTES, IntentItem, Journal
-from batchyard.engines.supervisor.launching import Launcher, Prepared, not_started, prepare
+from batchyard.engines.supervisor.launching import Launcher, Prepared, not_started
 from batchyard.engines.supervisor.link import ServerLink
 from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.protocol import (
@@ -63,11 +66,12 @@ class Supervisor:
         self._epoll = select.epoll()
         self._book = Book(Journal(settings.state_dir / "journal"))
         self._book.boot_id = processes.boot_id()
-        self._outputs = Outputs(self._epoll)
+        self._fifos = Fifos(settings.runtime_dir, self._instance)
+        self._outputs = Outputs(self._epoll, self._fifos)
         self._scratch = Scratch(settings.work_dir, settings.keep_failed_seconds)
         self._endings = Endings(self._book, self._outputs, self._scratch, self._epoll)
         self._adoption = Adoption(settings, self._book, self._endings, self._outputs)
-        self._launcher = Launcher(settings, default_nofile)
+        self._launcher = Launcher(settings, self._fifos, self._scratch, default_nofile)
         self._link = ServerLink(settings.state_dir, self._epoll, lambda: self._book.epoch, self._accept)
         self._base: dict[str, str] = {}
         self._wakeup = _wake_on_signals(self._epoll)
@@ -82,11 +86,14 @@ class Supervisor:
         replay = self._book.journal.load()
         self._adoption.take_over(replay, _now(), _now_ms())
         self._book.compact()
+        self._fifos.sweep({attempt.output.fifo for attempt in self._book.all_live()})
         while not self._is_done():
             self._round(self._epoll.poll(self._timeout()))
         self._book.journal_ended()
         self._book.journal.close()
         self._link.close()
+        self._fifos.close()
+        self._scratch.tick(everything=True)
 
     def _round(self, events: list[tuple[int, int]]) -> None:
         now, now_ms = _now(), _now_ms()
@@ -102,6 +109,7 @@ class Supervisor:
         self._endings.give_up_unreaped(now, now_ms)
         self._journal_round()
         self._report_round()
+        self._scratch.tick()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._scratch.sweep({*self._book.running, *self._book.ending})
@@ -158,8 +166,7 @@ class Supervisor:
         for item in silent:
             attempt_id = item.launch.attempt_id
             task = specs[item.launch.spec_key]
-            fifo = str(self._settings.runtime_dir / f"{attempt_id}.out")
-            intent = IntentItem(attempt_id, fifo, not task.working_directory, task.memory_mib)
+            intent = IntentItem(attempt_id, "", not task.working_directory, task.memory_mib)
             if census is not None and self._adoption.take_stray(intent, census, now, now_ms):
                 attempt = book.live(attempt_id)
                 assert attempt is not None, f"adopted attempt {attempt_id} is not in the book"
@@ -178,6 +185,7 @@ class Supervisor:
             book.journal.append(records.Accounted(now_ms))
 
     def _record_stray(self, attempt: Attempt) -> None:
+        attempt.intent = msgspec.structs.replace(attempt.intent, fifo=attempt.output.fifo)
         self._book.journal.append(records.Intents((attempt.intent,)))
         self._book.journal.append(records.Spawned((spawned_item(attempt),)))
 
@@ -200,7 +208,7 @@ class Supervisor:
         prepared: list[Prepared] = []
         for queued in [*book.queued.values()][:STARTS_PER_ROUND]:
             try:
-                prepared.append(prepare(queued, self._settings, self._base))
+                prepared.append(self._launcher.prepare(queued, self._base))
             except CannotStart as reason:
                 del book.queued[queued.item.attempt_id]
                 book.end(not_started(queued.item.attempt_id, reason, _now_ms()))
@@ -233,6 +241,8 @@ class Supervisor:
             if error.errno not in _DISK_FULL:
                 raise
             journal.forget_last()
+            for launch in prepared:
+                self._launcher.release(launch)
             self._launch_not_before = now + DISK_FULL_PAUSE_SECONDS
             return False
         journal.sync()
@@ -267,7 +277,7 @@ class Supervisor:
         if self._book.has_work:
             due = min(due, self._endings.next_sample)
         due = min(due, self._next_sweep)
-        return max(0.0, due - now)
+        return max(0.0, min(due - now, self._scratch.next_due_seconds()))
 
     def _is_done(self) -> bool:
         if self._is_told_to_go:

@@ -7,28 +7,79 @@ import queue
 import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Container
 from pathlib import Path
 
+FREE_SECONDS = 0.1  # a server that has more to run has sent it by then
+FREE_KEPT = 64
+_MODE = 0o700
 _DISCARDED = ".discarded-"
 
 
 class Scratch:
+    """Directories that are empty again are renamed for the next task: a file system makes and removes a directory at
+    ten times the cost of a rename."""
+
     def __init__(self, work_dir: Path, keep_failed_seconds: float) -> None:
         self._work_dir = work_dir
         self._keep_failed_seconds = keep_failed_seconds
+        self._as_made = (stat.S_IFDIR | _MODE, os.geteuid(), os.getegid())
+        self._free: deque[tuple[float, str]] = deque()  # when it became free, path
         self._discarded: queue.SimpleQueue[Path] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def discard(self, attempt_id: str) -> None:
-        """Most are empty and go at once; the content of others is removed beside the loop."""
-        path = self._work_dir / attempt_id
+    def path(self, attempt_id: str) -> str:
+        return f"{self._work_dir}/{attempt_id}"
+
+    def make(self, attempt_id: str, owner: tuple[int, int] | None) -> None:
+        """OSError: why there can be none."""
+        path = self.path(attempt_id)
+        if owner is None and self._free:
+            _, free = self._free.pop()
+            try:
+                os.rename(free, path)
+                return
+            except FileNotFoundError:
+                self._free.clear()  # somebody tidied up here: make a new one
         try:
-            os.rmdir(path)
+            os.mkdir(path, _MODE)
+        except FileNotFoundError:
+            os.makedirs(path, _MODE)  # somebody removed the whole work directory
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise
+        if owner is not None:
+            os.chown(path, *owner)
+
+    def discard(self, attempt_id: str) -> None:
+        """Most are empty; the content of others is removed beside the loop."""
+        path = self.path(attempt_id)
+        try:
+            status = os.lstat(path)
+            is_as_made = (status.st_mode, status.st_uid, status.st_gid) == self._as_made
+            if is_as_made and len(self._free) < FREE_KEPT and not os.listdir(path):
+                self._free.append((time.monotonic(), path))
+            else:
+                os.rmdir(path)
         except FileNotFoundError:
             return  # the task removed it itself
         except OSError:  # not empty; or no directory any more, or another file system is mounted on it
-            self._discard_later(path)
+            self._discard_later(Path(path))
+
+    def next_due_seconds(self) -> float:
+        """From now, until `tick` has something to do."""
+        return max(0.0, self._free[0][0] + FREE_SECONDS - time.monotonic()) if self._free else float("inf")
+
+    def tick(self, *, everything: bool = False) -> None:
+        """Removes the directories that no next task came for."""
+        latest = time.monotonic() - FREE_SECONDS
+        while self._free and (everything or self._free[0][0] <= latest):
+            _, path = self._free.popleft()
+            try:
+                os.rmdir(path)
+            except OSError as error:
+                print(f"scratch directory {path} stays: {error}", flush=True)
 
     def keep(self, attempt_id: str) -> None:
         """Its time of rest begins now."""

@@ -1,0 +1,139 @@
+"""The FIFOs that tasks write into, and what is read from them.
+
+Task and supervisor both hold a FIFO open for reading and writing, so that neither the task sees a closed pipe when the
+supervisor dies, nor loses what it wrote before the next one reads. The limit of it: what a task wrote that ended while
+no supervisor lived is gone with it (one pipe's capacity).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Container
+from pathlib import Path
+
+from batchyard.engines.supervisor.logs import LogFile
+
+READ_BYTES = 64 * 1024  # the capacity of a pipe
+BURST_BYTES = 256 * 1024  # what one task may have read in one turn
+FREE_KEPT = 64  # more than are in flight on most hosts; each holds one file open
+_MODE = 0o600
+_PREFIX = "output-"
+
+
+class Output:
+    """One task's FIFO and log. The log comes into being with the first byte."""
+
+    def __init__(self, fifo: str, open_log: Callable[[], LogFile]) -> None:
+        self.fifo = fifo
+        self.fd = -1
+        self.is_shared = False  # given to another owner, or left to processes that may still hold it
+        self._open_log = open_log
+        self._log: LogFile | None = None
+
+    def open_task_end(self) -> int:
+        """The task's end, which the caller closes after the start. An opening of its own: "non-blocking" belongs to the
+        opening, ours must not block, and the task's must when it floods."""
+        return os.open(self.fifo, os.O_RDWR)
+
+    def reopen(self, pid: int) -> None:
+        """Finds the FIFO again after an earlier supervisor's death: by its name, else through the task's own files."""
+        self.is_shared = True
+        self._log = self._open_log()
+        self._log.resume()
+        for path in (self.fifo, f"/proc/{pid}/fd/1", f"/proc/{pid}/fd/2"):
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+            except OSError:
+                continue
+            name = os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)")
+            if name == self.fifo or (not self.fifo and os.path.basename(name).startswith(_PREFIX)):
+                self.fd, self.fifo = fd, name
+                return
+            os.close(fd)
+
+    def read(self, now_ms: int, limit_bytes: int) -> int:
+        """Moves what is there into the log, at most about `limit_bytes`; returns how many bytes."""
+        total = 0
+        while total < limit_bytes:
+            try:
+                data = os.read(self.fd, READ_BYTES)
+            except BlockingIOError:
+                break
+            if self._log is None:
+                self._log = self._open_log()
+            self._log.write(data, now_ms)
+            total += len(data)
+            if len(data) < READ_BYTES:
+                break
+        return total
+
+    def finish(self, now_ms: int) -> None:
+        """Reads the rest and ends the log: for when nobody writes any more."""
+        if self.fd >= 0:
+            while self.read(now_ms, BURST_BYTES):
+                pass
+        if self._log is not None:
+            self._log.finish(now_ms)
+
+
+class Fifos:
+    """Makes FIFOs, and uses them again: making one costs a file system more than all else that a short task needs."""
+
+    def __init__(self, directory: Path, instance: str) -> None:
+        self._directory = str(directory)
+        self._prefix = f"{directory}/{_PREFIX}{instance[:8]}-"
+        self._made = 0
+        self._free: list[tuple[str, int]] = []
+
+    def take(self, owner: tuple[int, int] | None, open_log: Callable[[], LogFile]) -> Output:
+        """OSError: the host has no room for another."""
+        if owner is None and self._free:
+            name, fd = self._free.pop()
+            output = Output(name, open_log)
+            output.fd = fd
+            return output
+        self._made += 1
+        output = Output(f"{self._prefix}{self._made}", open_log)
+        os.mkfifo(output.fifo, _MODE)
+        if owner is not None:
+            output.is_shared = True
+            os.chown(output.fifo, *owner)  # a script that opens /dev/stderr needs the right to
+        output.fd = os.open(output.fifo, os.O_RDWR | os.O_NONBLOCK)
+        return output
+
+    def give_back(self, output: Output) -> None:
+        """For use by another task, unless somebody may still hold it or has changed it."""
+        if output.fd < 0:
+            _remove(output.fifo)
+        elif output.is_shared or len(self._free) >= FREE_KEPT or not _is_as_made(output.fd):
+            os.close(output.fd)
+            _remove(output.fifo)
+        else:
+            self._free.append((output.fifo, output.fd))
+        output.fd = -1
+
+    def sweep(self, used: Container[str]) -> None:
+        """Removes what an earlier supervisor left."""
+        for entry in os.scandir(self._directory):
+            if entry.name.startswith(_PREFIX) and entry.path not in used:
+                _remove(entry.path)
+
+    def close(self) -> None:
+        while self._free:
+            name, fd = self._free.pop()
+            os.close(fd)
+            _remove(name)
+
+
+def _is_as_made(fd: int) -> bool:
+    status = os.fstat(fd)
+    return status.st_mode == stat.S_IFIFO | _MODE and status.st_nlink == 1
+
+
+def _remove(path: str) -> None:
+    if path:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return  # a cleaner of temporary files was here
