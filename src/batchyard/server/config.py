@@ -187,6 +187,22 @@ TABLE: tuple[Setting, ...] = (
         maximum=MAX_SECONDS,
     ),
     Setting(
+        "max_array_size",
+        Kind.INTEGER,
+        "The largest array job; AWS's limit is 10000. Tried with 1000000.",
+        10_000,
+        minimum=2,
+        maximum=10_000_000,
+    ),
+    Setting(
+        "max_job_kib",
+        Kind.INTEGER,
+        "The largest SubmitJob request in KiB; AWS's limit is 30.",
+        30,
+        minimum=1,
+        maximum=1024,
+    ),
+    Setting(
         "scratch_keep_days",
         Kind.NUMBER,
         "How long the scratch directory of a failed attempt is kept.",
@@ -241,6 +257,8 @@ class Settings(Struct, frozen=True):
     allow_other_users: bool = False
     insecure: bool = False
     min_timeout_seconds: int = 60
+    max_array_size: int = 10_000
+    max_job_kib: int = 30
     scratch_keep_days: float = 7.0
     supervisor_idle_seconds: float = 60.0
     min_free_mib: int = 128

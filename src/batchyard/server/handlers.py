@@ -72,7 +72,12 @@ def context_of(
         reader=reader,
         new_uuid=lambda: str(uuid.uuid4()),
         logs_directory=places.logs_dir,
-        settings=ApiSettings(engine=engine, min_timeout_seconds=settings.min_timeout_seconds),
+        settings=ApiSettings(
+            engine=engine,
+            min_timeout_seconds=settings.min_timeout_seconds,
+            max_array_size=settings.max_array_size,
+            max_job_kib=settings.max_job_kib,
+        ),
         readers=threads,
     )
 
