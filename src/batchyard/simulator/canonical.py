@@ -1,0 +1,96 @@
+"""A machine's state in one form: what was restored from the store must equal what lives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from batchyard.core.records import Job, Status
+from batchyard.core.world import World
+
+
+def canonical(world: World) -> dict[str, Any]:
+    """Everything that decides what happens next. Left out: what is only remembered for late requests (recently
+    finished jobs), and entries that are looked past (a dependant that ended, a deadline of an attempt that is over)."""
+    return {
+        "environments": world.environments,
+        "queues": world.queues,
+        "definitions": world.definitions,
+        "revisions": world.revisions,
+        "next key": world.next_key,
+        "specs": {key: replace(spec, tags={}) for key, spec in world.specs.items()},
+        "jobs": {key: _job(world, key, job) for key, job in world.jobs.items()},
+        "ids": {uuid: key for uuid, key in world.ids.items() if key in world.specs},
+        "parents": world.parents,
+        "unmet": world.unmet,
+        "dependents": _dependents(world),
+        "followers": _followers(world),
+        "sources": _sources(world),
+        "lines": {name: _line(world, name) for name in world.queues},
+        "rooms": {name: (room.free, tuple(room.gpu_ids)) for name, room in world.rooms.items()},
+        "deadlines": _deadlines(world),
+    }
+
+
+def differences(live: World, restored: World) -> list[str]:
+    """What is not the same, in words; empty when both would go on alike."""
+    mine, theirs = canonical(live), canonical(restored)
+    found = []
+    for name, value in mine.items():
+        other = theirs[name]
+        if value == other:
+            continue
+        if isinstance(value, dict):
+            keys = [key for key in {**value, **other} if value.get(key) != other.get(key)]
+            found += [f"{name} {key!r}: lives {value.get(key)!r}, restored {other.get(key)!r}" for key in keys]
+        else:
+            found.append(f"{name}: lives {value!r}, restored {other!r}")
+    return found
+
+
+def _job(world: World, key: int, job: Job) -> Job:
+    book = world.books.get(key)
+    return job if book is None else replace(job, array=book.freeze())
+
+
+def _dependents(world: World) -> dict[int, list[int]]:
+    waited = {key: sorted(w for w in waiters if w in world.unmet) for key, waiters in world.dependents.items()}
+    return {key: waiters for key, waiters in waited.items() if waiters}
+
+
+def _followers(world: World) -> dict[int, list[int]]:
+    kept = {key: sorted(f for f in followers if f in world.jobs) for key, followers in world.followers.items()}
+    return {key: followers for key, followers in kept.items() if followers}
+
+
+def _sources(world: World) -> dict[int, list[int]]:
+    kept = {key: sorted(s for s in sources if s in world.specs) for key, sources in world.sources.items()}
+    return {key: sources for key, sources in kept.items() if sources}
+
+
+def _line(world: World, queue: str) -> dict[str, Any]:
+    """A SEQUENTIAL array with an active child is passed over wherever it stands."""
+    stuck = world.stuck.get(queue, {})
+    line = list(world.runnable_in(queue).in_order())
+    return {
+        "in line": [key for key in line if not _is_passed_over(world, key)],
+        "set aside": {key: reason for key, reason in stuck.items() if not _is_passed_over(world, key)},
+    }
+
+
+def _is_passed_over(world: World, key: int) -> bool:
+    book = world.books.get(key)
+    return book is not None and world.specs[key].sequential and book.active_rows() > 0
+
+
+def _deadlines(world: World) -> list[tuple[int, int, int]]:
+    kept = []
+    for when_ms, key, number in world.deadlines:
+        job = world.jobs.get(key)
+        attempt = None if job is None else job.attempt
+        if job is None or attempt is None or attempt.number != number or attempt.stopping:
+            continue
+        if job.status is Status.RUNNING:
+            kept.append((when_ms, key, number))
+    return sorted(kept)

@@ -1,0 +1,199 @@
+"""The store's place: exactly the rows that `store.codec` wrote, made durable a whole transaction at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+
+import msgspec
+
+from batchyard.core import names
+from batchyard.core.ranges import contains
+from batchyard.core.records import Changes, Job, JobSpec, Snapshot, Status
+from batchyard.simulator.agenda import Agenda
+from batchyard.store import codec
+from batchyard.store.codec import Rows
+
+_rows_text = msgspec.json.Encoder().encode
+
+
+class CommitLostError(Exception):
+    """A commit that did not become durable, or of which nobody can tell. The server that asked for it must end."""
+
+
+class Disk:
+    """What store/writer.py writes and store/load.py reads, without a database. Holds texts, never records."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.next_key = 1
+        self.last_time_ms = 0
+        self.environments: dict[str, str] = {}
+        self.queues: dict[str, str] = {}
+        self.definitions: dict[tuple[str, int], str] = {}
+        self.revisions: dict[str, int] = {}
+        self.specs: dict[int, tuple[str, str]] = {}  # key -> (tags, body)
+        self.jobs: dict[int, tuple[bool, str, str]] = {}  # key -> (is top-level, status, body)
+        self.keys: dict[str, int] = {}  # job id -> key
+        self.tokens: dict[str, tuple[str, int]] = {}  # idempotency key -> (job id, created_at_ms)
+
+    def claim(self) -> int:
+        """A server opens the store: its epoch, above all before."""
+        self.epoch += 1
+        return self.epoch
+
+    def check_fence(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            raise CommitLostError(f"epoch {epoch} writes after epoch {self.epoch} has opened the store")
+
+    def apply(self, rows: Rows, now_ms: int) -> None:
+        """One transaction, in the order of store.writer's statements."""
+        self.environments.update(rows.environments)
+        for (name,) in rows.deleted_environments:
+            self.environments.pop(name, None)
+        self.queues.update(rows.queues)
+        for (name,) in rows.deleted_queues:
+            self.queues.pop(name, None)
+        for name, revision, _, body in rows.definitions:
+            self.definitions[name, revision] = body
+        for identity in rows.deleted_definitions:
+            self.definitions.pop(identity, None)
+        self.revisions.update(rows.revisions)
+        for spec in rows.specs:
+            key, job_id, token, created_at_ms, tags, body = spec[0], spec[2], spec[10], spec[11], spec[12], spec[13]
+            self.specs[key] = tags, body
+            self.keys[job_id] = key
+            if token is not None:
+                self.tokens[token] = job_id, created_at_ms
+        for job_key, queue, status, *_, body in rows.jobs:
+            before = self.jobs.get(job_key)
+            self.jobs[job_key] = (before[0] if before else queue is not None), status, body
+        for tags, key in rows.job_tags:
+            self.specs[key] = tags, self.specs[key][1]
+        self.next_key = max(self.next_key, rows.next_key)
+        self.last_time_ms = max(self.last_time_ms, now_ms)
+
+    # -- reading --
+
+    def snapshot(self, now_ms: int, idempotency_kept_ms: int) -> Snapshot:
+        """As store.load.load."""
+        unfinished = {key: row for key, row in sorted(self.jobs.items()) if not Status(row[1]).is_final}
+        specs = [self.spec(key) for key, row in unfinished.items() if row[0]]
+        wanted = sorted({entry.job_id for spec in specs for entry in spec.depends_on if entry.job_id})
+        jobs, last_key = [], 0
+        arrays = {spec.key: spec.key + spec.array_size for spec in specs}
+        for key, (is_top, _, body) in unfinished.items():
+            if is_top:
+                last_key = arrays[key]
+            elif key > last_key:
+                continue
+            jobs.append(codec.decode_job(body))
+        tokens = sorted((at, self.keys[job_id], token, job_id) for token, (job_id, at) in self.tokens.items())
+        return Snapshot(
+            environments=[codec.decode_environment(body) for _, body in sorted(self.environments.items())],
+            queues=[codec.decode_queue(body) for _, body in sorted(self.queues.items())],
+            definitions=[codec.decode_definition(body) for _, body in sorted(self.definitions.items())],
+            revisions=dict(sorted(self.revisions.items())),
+            specs=specs,
+            jobs=jobs,
+            finished=self.finished_statuses(wanted),
+            idempotency={
+                token: (job_id, at) for at, _, token, job_id in tokens if at > now_ms - idempotency_kept_ms
+            },
+            next_key=self.next_key,
+            last_time_ms=self.last_time_ms,
+        )
+
+    def spec(self, key: int) -> JobSpec:
+        tags, body = self.specs[key]
+        return codec.decode_spec(body, tags)
+
+    def job(self, key: int) -> Job:
+        return codec.decode_job(self.jobs[key][2])
+
+    def finished_statuses(self, ids: Iterable[str]) -> dict[str, str]:
+        """As store.job_views.finished_statuses."""
+        final: dict[str, str] = {}
+        for text in ids:
+            wanted = names.parse_job_id(text)
+            key = self.keys.get(wanted.uuid)
+            if key is None:
+                continue
+            status = self.jobs[key][1]
+            if wanted.index is not None:
+                array = self.job(key).array
+                if array is None:
+                    continue
+                succeeded, failed = contains(array.succeeded, wanted.index), contains(array.failed, wanted.index)
+                status = Status.SUCCEEDED if succeeded else Status.FAILED if failed else Status.PENDING
+            if Status(status).is_final:
+                final[text] = str(status)
+        return final
+
+
+# What a commit meets: how long until it is durable, how long until the server hears of it, and what goes wrong:
+# "" nothing, "lost" nothing is written, "unknown" it is written and reported as failed.
+Fate = tuple[int, int, str]
+BeforeDurable = Callable[[Rows, int, int], None]  # (rows, now_ms, epoch)
+Done = Callable[[], None]
+
+
+class DiskWriter:
+    """One server's way to the disk: implements loop.ChangeWriter. Encodes when it writes, as store.writer's thread
+    does, so that records changed after `commit` would show."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        epoch: int,
+        agenda: Agenda,
+        fate: Callable[[], Fate],
+        before_durable: BeforeDurable,
+        after_durable: Done,
+    ) -> None:
+        self._disk = disk
+        self._epoch = epoch
+        self._agenda = agenda
+        self._fate = fate
+        self._before_durable = before_durable
+        self._after_durable = after_durable
+        self.is_cut = False  # its process is dead
+
+    def commit(self, changes: Changes, now_ms: int) -> Future[None]:
+        future: Future[None] = Future()
+        durable_ms, heard_ms, fault = self._fate()
+
+        def write() -> None:
+            if self.is_cut:
+                return
+            error = self._write(changes, now_ms, fault)
+            self._agenda.after(heard_ms, lambda: self._hear(future, error))
+
+        self._agenda.after(durable_ms, write)
+        return future
+
+    def _write(self, changes: Changes, now_ms: int, fault: str) -> CommitLostError | None:
+        rows = codec.encode_changes(changes)
+        try:
+            self._disk.check_fence(self._epoch)
+        except CommitLostError as error:
+            return error
+        if fault == "lost":
+            return CommitLostError("no space is left")
+        self._before_durable(rows, now_ms, self._epoch)
+        self._disk.apply(rows, now_ms)
+        self._after_durable()
+        return CommitLostError("the disk does not say whether it wrote") if fault else None
+
+    def _hear(self, future: Future[None], error: CommitLostError | None) -> None:
+        if self.is_cut:
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+def rows_text(rows: Rows) -> bytes:
+    """A transaction as bytes, for a digest."""
+    return _rows_text(rows)

@@ -1,0 +1,149 @@
+"""A workload drawn from a seed."""
+
+from __future__ import annotations
+
+import random
+
+from msgspec.structs import replace
+
+from batchyard.core import commands as c
+from batchyard.simulator import workload as w
+from batchyard.simulator.lots import lot
+
+MOST_OPERATIONS = 24
+LARGE_EVERY = 25  # one seed in so many submits arrays of hundreds
+LARGE_ARRAYS = (120, 300)
+SMALL_ARRAYS = (0, 0, 0, 0, 2, 2, 3, 3, 5, 8)
+HORIZONS_MS = (50, 1000, 4000, 12_000)  # the shorter, the more happens within one commit
+RULES: tuple[tuple[dict[str, str], ...], ...] = (
+    (),
+    (),
+    ({"action": "RETRY", "onExitCode": "1"}, {"action": "EXIT", "onReason": "*"}),
+    ({"action": "RETRY", "onStatusReason": "Host EC2*"}, {"action": "EXIT", "onExitCode": "*"}),
+    ({"action": "EXIT", "onExitCode": "42"},),
+)
+
+
+def draw(seed: int) -> w.Workload:
+    """The same seed gives the same workload, on every machine."""
+    dice = lot(seed, "setup")
+    setup = _setup(dice)
+    horizon_ms = dice.choice(HORIZONS_MS)
+    troubles = dice.choice((0.0, 0.1, 0.25, 0.5))
+    operations: list[w.Operation] = []
+    submitted: list[w.Submit] = []
+    times_ms = sorted(dice.randrange(horizon_ms) for _ in range(dice.randint(4, MOST_OPERATIONS)))
+    for number, at_ms in enumerate(times_ms):
+        own = lot(seed, "operation", number)
+        if own.random() < troubles:
+            operations.append(_trouble(own, at_ms, setup))
+        elif submitted and own.random() < 0.3:
+            operations.append(_request(own, at_ms, setup, submitted))
+        else:
+            submit = _submit(own, at_ms, number, setup, submitted, seed % LARGE_EVERY == 0)
+            submitted.append(submit)
+            operations.append(submit)
+    return w.Workload(setup, tuple(operations))
+
+
+def _setup(dice: random.Random) -> w.Setup:
+    instances = [
+        w.instance(number, dice.choice((1, 2, 4, 8)), dice.choice((256, 1024, 8192)), dice.choice((0, 0, 1, 3)))
+        for number in range(dice.choice((1, 1, 1, 2, 3)))
+    ]
+    smaller = [replace(i, resources=replace(i.resources, milli_vcpus=1000)) for i in instances]
+    bare = [w.instance(n, 2, i.resources.memory_mib, 0) for n, i in enumerate(instances)]
+    engines = dice.choice((("fake",), ("fake", "other")))
+    environments = dict(zip(("local", "far"), engines, strict=False))
+    everywhere = tuple(environments)
+    return w.Setup(
+        engines=engines,
+        environments=environments,
+        queues={"default": (1, ("local",)), "urgent": (10, everywhere), "idle": (0, everywhere[::-1])},
+        definitions=w.DEFINITIONS,
+        hosts=(tuple(instances), tuple(smaller), tuple(bare), tuple(instances[:1])),
+        noise=dice.choice((0.0, 0.0, 0.1, 0.4)),
+        commit_ms=dice.choice(((0,), (0, 1, 3), (5, 20, 100))),
+        latency_ms=dice.choice(((0,), (0, 1, 10), (5, 50, 300))),
+    )
+
+
+def _submit(
+    own: random.Random, at_ms: int, number: int, setup: w.Setup, before: list[w.Submit], is_large: bool
+) -> w.Submit:
+    size = own.choice(LARGE_ARRAYS) if is_large and own.random() < 0.3 else own.choice(SMALL_ARRAYS)
+    edges: list[w.Edge] = []
+    if before and own.random() < 0.55:
+        for other in own.sample(before, min(len(before), own.choice((1, 1, 2, 3)))):
+            pairs = size and size == other.array_size and own.random() < 0.7
+            child = own.randrange(other.array_size) if other.array_size and own.random() < 0.3 else None
+            edges.append(w.Edge(other.number, None, "N_TO_N") if pairs else w.Edge(other.number, child))
+    if size and own.random() < 0.25:
+        edges.append(w.Edge(-1, None, "SEQUENTIAL"))
+    alike = [o for o in before if size and o.array_size == size]
+    if alike and own.random() < 0.4 and not any(e.number == alike[-1].number for e in edges):
+        edges.append(w.Edge(alike[-1].number, None, "N_TO_N"))
+    return w.Submit(
+        at_ms=at_ms,
+        number=number,
+        queue=own.choice(tuple(setup.queues)),
+        definition=own.choice(("half", "half", "one", "one", "one", "two", "gpu", "gpus", "huge")),
+        array_size=size,
+        depends_on=tuple(edges),
+        attempts=own.choice((1, 1, 2, 3, 10)),
+        rules=own.choice(RULES),
+        timeout_seconds=own.choice((0, 0, 1, 2)),
+        after_any=own.random() < 0.2,
+        keyed=own.random() < 0.8,
+        look_up_ms=own.choice((0, 0, 0, 5, 2000)),
+        impatient_ms=own.choice((0, 0, 0, 1, 60)),
+    )
+
+
+def _request(own: random.Random, at_ms: int, setup: w.Setup, before: list[w.Submit]) -> w.Operation:
+    if own.random() < 0.7:
+        target = own.choice(before)
+        child = own.randrange(target.array_size) if target.array_size and own.random() < 0.5 else None
+        return w.Withdraw(at_ms, target.number, child, terminate=own.random() < 0.5)
+    if own.random() < 0.1:
+        return w.TagJob(at_ms, own.choice(before).number, {"note": str(own.randrange(10))})
+    return w.Ask(at_ms, _change(own, setup))
+
+
+def _change(own: random.Random, setup: w.Setup) -> c.Command:
+    queue, environment = own.choice(tuple(setup.queues)), own.choice(tuple(setup.environments))
+    state = own.choice(("ENABLED", "DISABLED"))
+    everywhere = tuple(setup.environments)
+    changes: tuple[c.Command, ...] = (
+        c.UpdateComputeEnvironment(environment, state),
+        c.UpdateComputeEnvironment(environment, "ENABLED"),
+        c.UpdateJobQueue(queue, state, own.choice((None, 0, 100))),
+        c.UpdateJobQueue(queue, "ENABLED", None, w.order(own.choice((everywhere, everywhere[:1], everywhere[::-1])))),
+        c.UpdateJobQueue("idle", "DISABLED"),
+        c.DeleteJobQueue("idle"),
+        c.CreateJobQueue("idle", "ENABLED", 0, w.order(everywhere)),
+        c.RegisterJobDefinition("one", own.choice((w.DEFINITIONS["one"], w.DEFINITIONS["two"]))),
+        c.DeregisterJobDefinition("one", own.choice((1, 2))),
+        c.TagResource("job-queue", queue, {"note": str(own.randrange(10))}),
+        c.AskCapacity(),
+    )
+    return own.choice(changes)
+
+
+def _trouble(own: random.Random, at_ms: int, setup: w.Setup) -> w.Operation:
+    engine = own.choice(setup.engines)
+    kind = own.random()
+    if kind < 0.55:
+        host = own.randrange(len(setup.hosts)) if own.random() < 0.3 else None
+        return w.Crash(at_ms, own.choice((0, 1, 2, own.randrange(40))), host, own.choice((0, 10, 3000)))
+    if kind < 0.63:
+        return w.Takeover(at_ms)
+    if kind < 0.70:
+        return w.Restart(at_ms, kill=own.random() < 0.4)
+    if kind < 0.78:
+        return w.FailCommit(at_ms, unknown=own.random() < 0.5)
+    if kind < 0.86:
+        return w.Lose(at_ms, engine, own.choice(("", own.choice(setup.hosts[0]).instance_id)))
+    if kind < 0.93:
+        return w.Reconnect(at_ms, engine)
+    return w.Reboot(at_ms, is_damaged=own.random() < 0.5)

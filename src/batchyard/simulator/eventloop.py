@@ -1,0 +1,84 @@
+"""An asyncio event loop under virtual time. Its steps stand in the agenda with everything else that happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import math
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from batchyard.simulator.agenda import Agenda
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """One server's event loop: no threads, no sockets, no sleeping. `after_step` is called between any two steps of
+    its tasks, which is where a process can die as far as asyncio code can tell."""
+
+    def __init__(self, agenda: Agenda, after_step: Callable[[], None]) -> None:
+        super().__init__()
+        self._agenda = agenda
+        self._after_step = after_step
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.is_dead = False
+        self.steps = 0
+        self.complaint: dict[str, Any] | None = None  # what a callback raised, or a task that nobody looked at
+
+    def time(self) -> float:
+        return self._agenda.now_ms / 1000
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        if not self.is_dead:
+            self._agenda.after(0, partial(self._step, handle))
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        return self.call_soon(callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        if not self.is_dead:
+            self._agenda.at(math.ceil(round(when * 1000, 3)), partial(self._step, handle))
+        return handle
+
+    def create_task(
+        self, coro: Any, *, name: str | None = None, context: contextvars.Context | None = None
+    ) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = super().create_task(coro, name=name, context=context)
+        self._tasks.append(task)
+        return task
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if not self.is_dead and self.complaint is None:
+            self.complaint = context
+
+    def _step(self, handle: asyncio.Handle) -> None:
+        if self.is_dead or handle.cancelled():
+            return
+        asyncio._set_running_loop(self)
+        try:
+            handle._run()
+        finally:
+            asyncio._set_running_loop(None)
+        self.steps += 1
+        self._after_step()
+
+    def die(self) -> None:
+        """Drops every task where it stands: nothing of them acts on the world any more."""
+        self.is_dead = True
+        for task in self._tasks:
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                coroutine = task.get_coro()
+                assert isinstance(coroutine, Coroutine)
+                coroutine.close()
+        self._tasks.clear()
+        self.close()

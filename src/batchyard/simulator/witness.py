@@ -1,0 +1,280 @@
+"""Judges what became durable, and what the world was told, by rules of its own: it reads rows, not the machine."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+
+from batchyard.core import names
+from batchyard.core.arrays import status_summary, virtual_child
+from batchyard.core.commands import Exited, NotStarted
+from batchyard.core.ranges import contains, subtract
+from batchyard.core.records import Attempt, Dependency, Job, JobSpec, Status
+from batchyard.core.resources import Resources
+from batchyard.engines.base import Launch
+from batchyard.simulator.disk import Disk
+from batchyard.simulator.ledger import Ledger, ViolationError
+from batchyard.store import codec
+from batchyard.store.codec import Rows
+
+PLACED = (Status.STARTING, Status.RUNNING)
+
+
+class Witness:
+    """Remembers the durable rows, decoded from their text, and every id that a client was given."""
+
+    def __init__(self, disk: Disk, ledger: Ledger) -> None:
+        self.disk = disk
+        self.ledger = ledger
+        self.specs: dict[int, JobSpec] = {}
+        self.jobs: dict[int, Job] = {}
+        self.promised: dict[str, str] = {}  # job id -> the idempotency key it was submitted with
+        self.allowance: dict[str, Resources] = {}  # by instance: what may be held at most, since the last start
+        self._tops: list[int] = []  # keys of top-level jobs, ascending
+
+    # -- reading --
+
+    def top_of(self, key: int) -> int:
+        return self._tops[bisect_right(self._tops, key) - 1]
+
+    def spec_of(self, key: int) -> JobSpec:
+        return self.specs[self.top_of(key)]
+
+    def job_id(self, key: int) -> str:
+        top = self.top_of(key)
+        return self.specs[top].job_id if top == key else names.child_id(self.specs[top].job_id, key - top - 1)
+
+    def find(self, job_id: str) -> Job | None:
+        """A job or child as a client would be shown it."""
+        wanted = names.parse_job_id(job_id)
+        top = self.disk.keys.get(wanted.uuid)
+        if top is None or wanted.index is None:
+            return None if top is None else self.jobs[top]
+        row = self.jobs.get(top + 1 + wanted.index)
+        return row if row is not None else virtual_child(self.specs[top], self.jobs[top], wanted.index)
+
+    # -- a server starts --
+
+    def server_started(self, capacity: Mapping[str, Resources]) -> None:
+        """Every id ever given is there. An instance that became smaller may stay over-committed by what it holds."""
+        for job_id in self.promised:
+            self.check_kept(job_id)
+        self.allowance = dict(capacity)
+        held: dict[str, Resources] = {}
+        for key, job in self.jobs.items():
+            if job.attempt is not None:
+                name = job.attempt.instance_id
+                held[name] = held.get(name, Resources()).plus(self.spec_of(key).task.resources)
+        for name, total in held.items():
+            most = self.allowance.get(name, Resources())
+            self.allowance[name] = Resources(
+                max(most.milli_vcpus, total.milli_vcpus),
+                max(most.memory_mib, total.memory_mib),
+                max(most.gpus, total.gpus),
+            )
+
+    # -- a client is answered --
+
+    def check_submitted(self, job_id: str, token: str) -> None:
+        """Answered with an id = committed; the same idempotency key means the same job."""
+        self.check_kept(job_id)
+        if token:
+            kept = self.disk.tokens.get(token)
+            if kept is None or kept[0] != job_id:
+                raise ViolationError(f"{job_id} was answered for {token}, the store has {kept}")
+        self.promised[job_id] = token
+
+    def check_refused(self, token: str, why: str) -> None:
+        if token and token in self.disk.tokens:
+            raise ViolationError(f"{token} is refused ({why}), and its job {self.disk.tokens[token][0]} is accepted")
+
+    def check_withdrawn(self, job_id: str) -> None:
+        job = self.find(job_id)
+        if job is None or not (job.status.is_final or job.is_cancelled or job.is_terminated):
+            raise ViolationError(f"the withdrawal of {job_id} was answered, the store has {job}")
+
+    def check_kept(self, job_id: str) -> None:
+        key = self.disk.keys.get(job_id)
+        if key is None or self.disk.spec(key).job_id != job_id or key not in self.disk.jobs:
+            raise ViolationError(f"the accepted job {job_id} has disappeared from the store")
+
+    # -- a transaction becomes durable --
+
+    def before_durable(self, rows: Rows) -> None:
+        for row in rows.specs:
+            spec = codec.decode_spec(row[-1], row[-2])
+            self._check_new(spec)
+            self.specs[spec.key] = spec
+            self._tops.append(spec.key)
+        self._tops.sort()
+        decoded = {row[0]: codec.decode_job(row[-1]) for row in rows.jobs}
+        for key in sorted(decoded):  # parents come before their children
+            self._check_change(key, self.jobs.get(key), decoded[key], decoded)
+        self.jobs.update(decoded)
+
+    def _check_new(self, spec: JobSpec) -> None:
+        if spec.key in self.specs or spec.job_id in self.disk.keys:
+            raise ViolationError(f"job {spec.job_id} takes the key {spec.key}, which was given before")
+        if self._tops and spec.key <= self._tops[-1] + self.specs[self._tops[-1]].array_size:
+            raise ViolationError(f"job {spec.job_id} takes the key {spec.key} of a child")
+        if spec.idempotency_key and spec.idempotency_key in self.disk.tokens:
+            raise ViolationError(f"{spec.idempotency_key} makes a second job, {spec.job_id}")
+
+    def _check_change(self, key: int, old: Job | None, new: Job, batch: dict[int, Job]) -> None:
+        if old is not None and old.status.is_final and old != new:
+            raise ViolationError(f"the finished job {self.job_id(key)} changes from {old} to {new}")
+        if new.array is not None:
+            self._check_ranges(key, old, new)
+        known = () if old is None else old.past
+        if new.past[: len(known)] != known:
+            raise ViolationError(f"{self.job_id(key)} forgets an attempt: {known} became {new.past}")
+        for attempt in new.past[len(known) :]:
+            self._check_ended(key, new, attempt)
+        self._check_placed(key, old, new, batch)
+        if new.status.is_final and new.array is None:
+            self._check_outcome(key, new)
+
+    def _check_ranges(self, key: int, old: Job | None, new: Job) -> None:
+        if old is None or old.array is None or new.array is None:
+            return
+        lost = subtract(old.array.succeeded, new.array.succeeded), subtract(old.array.failed, new.array.failed)
+        if lost != ((), ()):
+            raise ViolationError(f"finished children of {self.job_id(key)} are not finished any more: {lost}")
+
+    def _check_ended(self, key: int, job: Job, attempt: Attempt) -> None:
+        """An attempt is over when the world says so, and as the world says."""
+        task_id = names.task_id(key, attempt.number, self.job_id(key))
+        if task_id in self.ledger.alive:
+            raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over and still runs")
+        final = self.ledger.finals.get(task_id)
+        if final is None:
+            raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over; no engine said so")
+        seen = None
+        if isinstance(final, Exited):
+            seen = final.containers[0].exit_code
+        elif isinstance(final, NotStarted):
+            seen = final.exit_code
+        if attempt.exit_code != seen or (isinstance(final, NotStarted) and attempt.started_at_ms):
+            raise ViolationError(f"{self.job_id(key)} says {attempt}, the engine said {final}")
+
+    def _check_placed(self, key: int, old: Job | None, new: Job, batch: dict[int, Job]) -> None:
+        """What was cancelled, terminated or out of time is not placed again; nor a child of such an array."""
+        if new.attempt is None:
+            return
+        if old is not None and old.attempt is not None and old.attempt.number == new.attempt.number:
+            return
+        if new.is_cancelled or new.is_terminated:
+            raise ViolationError(f"{self.job_id(key)} was withdrawn and is placed: {new}")
+        if any(past.stopping for past in new.past):
+            raise ViolationError(f"{self.job_id(key)} was stopped and is placed again: {new}")
+        top = self.top_of(key)
+        parent = batch.get(top, self.jobs.get(top))
+        if top != key and parent is not None and (parent.is_cancelled or parent.is_terminated):
+            raise ViolationError(f"{self.job_id(key)} is placed, and its array was withdrawn")
+        if new.attempt.number > self.spec_of(key).retry.attempts:
+            raise ViolationError(f"{self.job_id(key)} gets attempt {new.attempt.number}, more than it asked for")
+
+    def _check_outcome(self, key: int, job: Job) -> None:
+        """SUCCEEDED means exit code 0 in the world; FAILED needs a cause."""
+        spec, job_id = self.spec_of(key), self.job_id(key)
+        if not job.past:
+            if job.status is Status.SUCCEEDED:
+                raise ViolationError(f"{job_id} succeeded without an attempt")
+            return
+        last = job.past[-1]
+        withdrawn = job.is_cancelled or job.is_terminated
+        well = last.exit_code == 0 and bool(last.started_at_ms)
+        if job.status is Status.SUCCEEDED and (not well or job.is_terminated or last.stopping):
+            raise ViolationError(f"{job_id} succeeded after {last}")
+        if job.status is Status.FAILED and well and not (job.is_terminated or last.stopping):
+            raise ViolationError(f"{job_id} failed after {last}")
+        gave_up = job.status is Status.FAILED and not withdrawn and not last.stopping and not spec.retry.rules
+        if gave_up and last.number < spec.retry.attempts:
+            raise ViolationError(f"{job_id} failed after attempt {last.number} of {spec.retry.attempts}")
+
+    # -- an engine is told to run something --
+
+    def check_launch(self, launch: Launch) -> str:
+        """Launched means committed before; there is room; its dependencies are done. Returns its instance."""
+        parsed = names.parse_task_id(launch.attempt_id)
+        if parsed is None:
+            raise ViolationError(f"{launch.attempt_id} is no task id")
+        key, number = parsed
+        job = self.jobs.get(key)
+        if job is None or job.attempt is None or job.attempt.number != number:
+            raise ViolationError(f"{launch.job_id} is launched as attempt {number}; the store has {job}")
+        if launch.job_id != self.job_id(key) or launch.task != self.spec_of(key).task:
+            raise ViolationError(f"{launch.job_id} is launched with another job's task")
+        instance_id, asked = job.attempt.instance_id, launch.task.resources
+        held = self.ledger.held(instance_id).plus(asked)
+        if not held.fits(self.allowance.get(instance_id, Resources())):
+            raise ViolationError(f"instance {instance_id} would hold {held}, {self.allowance.get(instance_id)} at most")
+        if len(launch.device_ids) != asked.gpus:
+            raise ViolationError(f"{launch.job_id} asks for {asked.gpus} devices and gets {launch.device_ids}")
+        shared = {*launch.device_ids} & {*self.ledger.devices(instance_id)}
+        if shared:
+            raise ViolationError(f"{launch.job_id} gets the devices {sorted(shared)} that others use")
+        self._check_dependencies(key, launch.job_id)
+        return instance_id
+
+    def check_acknowledged(self, attempt_id: str) -> None:
+        """An engine may forget an outcome only when it is written down."""
+        parsed = names.parse_task_id(attempt_id)
+        job = None if parsed is None else self.jobs.get(parsed[0])
+        if parsed is not None and job is not None and job.attempt is not None and job.attempt.number == parsed[1]:
+            raise ViolationError(f"the outcome of {attempt_id} is acknowledged; the store still has {job}")
+
+    def _check_dependencies(self, key: int, job_id: str) -> None:
+        spec, top = self.spec_of(key), self.top_of(key)
+        index = None if top == key else key - top - 1
+        wanted = [_counterpart(entry, index) for entry in spec.depends_on if entry.job_id]
+        if spec.sequential and index:
+            wanted.append(names.child_id(spec.job_id, index - 1))
+        for other in wanted:
+            found = self.find(other)
+            good = found is not None and (found.status.is_final if spec.after_any else found.status == "SUCCEEDED")
+            if not good:
+                raise ViolationError(f"{job_id} is launched and depends on {other}, which is {found}")
+
+    # -- the end --
+
+    def unfinished(self) -> list[Job]:
+        return [job for _, job in sorted(self.jobs.items()) if not job.status.is_final]
+
+    def check_end(self) -> None:
+        """Everything ended: in the store, in the world; every outcome is acknowledged; parents add up."""
+        left = [f"{self.job_id(job.key)}: {job}" for job in self.unfinished()]
+        if left:
+            raise ViolationError("these never end: " + "; ".join(left))
+        if self.ledger.alive:
+            raise ViolationError(f"these still run and nobody knows: {sorted(self.ledger.alive)}")
+        owed = sorted(set(self.ledger.finals) - self.ledger.acknowledged)
+        if owed:
+            raise ViolationError(f"these outcomes were never acknowledged: {owed}")
+        for job_id in self.promised:
+            self.check_kept(job_id)
+        for top in self._tops:
+            self._check_sum(top)
+
+    def _check_sum(self, top: int) -> None:
+        spec, parent = self.specs[top], self.jobs[top]
+        if not spec.array_size:
+            return
+        counts = dict.fromkeys(Status, 0)
+        for index in range(spec.array_size):
+            child = self.find(names.child_id(spec.job_id, index))
+            if child is None:
+                raise ViolationError(f"child {index} of {spec.job_id} is neither a row nor virtual")
+            counts[child.status] += 1
+            in_range = contains(parent.array.succeeded if parent.array else (), index)
+            if in_range != (child.status is Status.SUCCEEDED):
+                raise ViolationError(f"child {index} of {spec.job_id} is {child.status}, its parent disagrees")
+        if counts != status_summary(spec, parent):
+            raise ViolationError(f"array {spec.job_id} counts {status_summary(spec, parent)}, its children are {counts}")
+
+
+def _counterpart(entry: Dependency, index: int | None) -> str:
+    if entry.type == "N_TO_N":
+        assert index is not None, "only arrays depend N_TO_N"
+        return names.child_id(entry.job_id, index)
+    return entry.job_id
