@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "batchyard"
 # fmt: off
 ROOMS = {
     "core", "wire", "api", "store", "engines", "observe", "workflows", "loop", "server", "cli", "console",
-    "simulator", "vendor", "__main__", "version",
+    "simulator", "vendor", "__main__", "version", "failpoints",
 }
 # fmt: on
 
@@ -20,9 +20,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "wire": (),
     "version": (),
     "vendor": (),
+    "failpoints": (),
     "store": ("core",),
-    "engines": ("core",),
-    "loop": ("core", "store.writer", "engines.base"),
+    "engines": ("core", "failpoints"),
+    "loop": ("core", "store.writer", "engines.base", "failpoints"),
     "api": ("core", "wire", "store.queries", "observe"),
     "observe": ("core", "wire", "store.queries", "engines.base"),  # the log layout belongs to the seam
     "workflows": ("core",),

@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future as CommitFuture
 from typing import Any, Protocol
 
+from batchyard import failpoints
 from batchyard.core.commands import Command, Report
 from batchyard.core.effects import AcknowledgeTask, Effect, LaunchTask, RecoverTask, StopTask
 from batchyard.core.machine import Machine
 from batchyard.core.records import Changes
 from batchyard.core.refusal import Refused
 from batchyard.engines.base import Engine, Launch, Recovery, ReportSink
+from batchyard.loop import transitions
 from batchyard.loop.clock import Clock
 
 INBOX_COMMANDS = 10_000  # callers beyond this get TooManyRequestsException rather than an ever longer wait
@@ -129,6 +131,8 @@ class Loop:
         for _ in range(min(len(self._reports), BATCH_COMMANDS)):
             engine, fact = self._reports.popleft()
             self._machine.report(engine, fact, now_ms)
+            if failpoints.armed:
+                failpoints.reach("after-report-before-commit", transitions.of_changes(self._machine.world.changes))
         for _ in range(min(len(self._commands), BATCH_COMMANDS)):
             command, answer = self._commands.popleft()
             try:
@@ -137,6 +141,8 @@ class Loop:
                 answers.append((answer, refusal))
         self._machine.schedule(now_ms)
         changes, effects = self._machine.take()
+        if failpoints.armed:
+            failpoints.reach("before-commit", transitions.of_changes(changes))
         if not changes.is_empty():
             self.batches += 1
             try:
@@ -145,6 +151,8 @@ class Loop:
                 for answer, _ in answers:
                     answer.cancel()
                 raise
+        if failpoints.armed:
+            failpoints.reach("after-commit-before-answer", transitions.of_changes(changes))
         for answer, result in answers:
             if answer.done():
                 continue  # its caller is gone; the command was carried out all the same
@@ -156,6 +164,8 @@ class Loop:
 
     def _act(self, effects: Sequence[Effect]) -> None:
         """Acknowledgements first, then launches, then stops, so that a stop finds what it stops."""
+        if failpoints.armed:
+            failpoints.reach("before-launch", transitions.of_launches(effects))
         launches: dict[str, list[Launch]] = {}
         recoveries: dict[str, list[Recovery]] = {}
         acknowledged: dict[str, list[str]] = {}

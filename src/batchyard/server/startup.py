@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import ExitStack
 
 import uvloop
 
+from batchyard import failpoints
 from batchyard.server.access import AccessError, Rules, check_listening
 from batchyard.server.config import Settings
 from batchyard.server.engines import choose, make_engines
@@ -25,6 +27,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 def serve(settings: Settings, places: Places) -> None:
     """Runs the service until it is told to end. Raises Failure, with its exit code."""
+    failpoints.arm(os.environ)
     _configure_logging()
     try:
         with ExitStack() as stack:
