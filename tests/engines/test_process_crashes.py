@@ -46,6 +46,18 @@ def test_a_server_that_vanished_is_replaced_and_ends_are_kept(process: ProcessHa
     assert (process.runs(short.attempt_id), process.runs(long.attempt_id)) == (1, 1)
 
 
+def test_a_server_that_was_replaced_is_told_and_not_obeyed(
+    process: ProcessHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    stale = process.engine
+    process.connect(2)
+    process.until(lambda: "it is out of date and must end" in caplog.text)
+    launch = launch_of(process.exits(0))
+    stale.launch([launch])
+    process.settle()
+    assert process.runs(launch.attempt_id) == 0
+
+
 def test_tasks_survive_the_supervisors_death_and_are_never_run_again(process: ProcessHarness) -> None:
     launches = [launch_of(process.ends_on_term(3)) for _ in range(5)]
     process.engine.launch(launches)

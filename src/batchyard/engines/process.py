@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import signal
 import sys
@@ -43,6 +44,9 @@ RESTART_PAUSE_SECONDS = 1.0  # between tries to start a supervisor that doesn't 
 LEAVE_SECONDS = 5.0  # for a supervisor with nothing to do to be gone
 WATCH_PAUSE_SECONDS = 0.02
 SUPERVISOR_LOG_BYTES = 1024 * 1024  # its own messages; begun anew above this
+
+
+_log = logging.getLogger(__name__)
 
 
 class ProcessSettings(NamedTuple):
@@ -242,6 +246,7 @@ class ProcessEngine:
         elif isinstance(message, Refused):
             self._refused = message
             self._changed.set()
+            _log.error("%s", _refusal(message, self._epoch))  # the store's fence ends this server at its next commit
         else:
             self._left = message.remaining
             self._changed.set()

@@ -257,16 +257,17 @@ def outcome(attempt: Attempt, lost_reason: str) -> ExitedItem | LostItem:
     if attempt.status is None:
         return LostItem(attempt.attempt_id, attempt.stopped_at_ms, lost_reason, attempt.started_at_ms)
     code = os.waitstatus_to_exitcode(attempt.status)
+    out_of_memory = attempt.out_of_memory and code != 0  # it may have ended well before the kill arrived
     return ExitedItem(
         attempt_id=attempt.attempt_id,
         started_at_ms=attempt.started_at_ms,
         stopped_at_ms=attempt.stopped_at_ms,
         exit_code=code if code >= 0 else 128 - code,
         signal=max(0, -code),
-        out_of_memory=attempt.out_of_memory,
+        out_of_memory=out_of_memory,
         peak_memory_mib=-(-attempt.peak_kib // _KIB_PER_MIB),
         cpu_ms=attempt.cpu_ms,
-        reason=OUT_OF_MEMORY if attempt.out_of_memory else "",
+        reason=OUT_OF_MEMORY if out_of_memory else "",
     )
 
 

@@ -6,6 +6,7 @@ link: when another server has put its own there, we hear its hello, and serve th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -169,6 +170,8 @@ class ServerLink:
         if connection is self._candidate:
             previous, self._current, self._candidate = self._current, connection, None
             if previous is not None:
+                with contextlib.suppress(ConnectionError):  # most likely it is dead
+                    previous.send(Refused(PROTOCOL_VERSION, hello.epoch))
                 self._drop(previous)
         self._pause = FIRST_PAUSE_SECONDS
         self._accepted(hello)

@@ -23,14 +23,16 @@ class Scratch:
 
     def __init__(self, work_dir: Path, keep_failed_seconds: float) -> None:
         self._work_dir = work_dir
+        self._prefix = f"{work_dir}/"
         self._keep_failed_seconds = keep_failed_seconds
-        self._as_made = (stat.S_IFDIR | _MODE, os.geteuid(), os.getegid())
+        # A directory's own time of change tells that nothing was ever put into it: cheaper than looking inside.
+        self._as_made = (stat.S_IFDIR | _MODE, os.geteuid(), os.getegid(), 0)
         self._free: deque[tuple[float, str]] = deque()  # when it became free, path
         self._discarded: queue.SimpleQueue[Path] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def path(self, attempt_id: str) -> str:
-        return f"{self._work_dir}/{attempt_id}"
+        return self._prefix + attempt_id
 
     def make(self, attempt_id: str, owner: tuple[int, int] | None) -> None:
         """OSError: why there can be none."""
@@ -51,14 +53,16 @@ class Scratch:
                 raise
         if owner is not None:
             os.chown(path, *owner)
+        else:
+            os.utime(path, (0, 0))
 
     def discard(self, attempt_id: str) -> None:
         """Most are empty; the content of others is removed beside the loop."""
         path = self.path(attempt_id)
         try:
             status = os.lstat(path)
-            is_as_made = (status.st_mode, status.st_uid, status.st_gid) == self._as_made
-            if is_as_made and len(self._free) < FREE_KEPT and not os.listdir(path):
+            found = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns)
+            if found == self._as_made and len(self._free) < FREE_KEPT:
                 self._free.append((time.monotonic(), path))
             else:
                 os.rmdir(path)
