@@ -598,3 +598,17 @@ def test_a_restart_in_the_middle_of_everything() -> None:
     yard.crash()
     yard.exited(last)
     assert yard.status(last) is S.SUCCEEDED
+
+
+@pytest.mark.parametrize("size", [0, 3])
+def test_overrides_too_long_for_ecs_are_accepted_and_fail_late(size: int) -> None:
+    yard = Driver()
+    first = yard.submit()
+    long = {"environment": [{"name": "A", "value": "x" * 9000}]}
+    job = yard.submit(array_size=size, overrides=long, depends_on=after(first))
+    assert yard.status(job) is S.PENDING
+    yard.exited(first)
+    assert yard.status(job) is S.FAILED
+    child = f"{job}:1" if size else job
+    assert yard.job(child).status_reason == "Container Overrides length must be at most 8192"
+    assert yard.job(child).past == ()

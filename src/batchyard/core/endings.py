@@ -114,6 +114,9 @@ def _release(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
     job = world.jobs[key]
     book = world.books.get(key)
     withdrawn = job.is_cancelled or job.is_terminated
+    if world.specs[key].late_refusal and not withdrawn:
+        _refuse_late(world, key, now_ms, outcomes)
+        return
     if book is None:
         if withdrawn:
             _end_row(world, job, Cause.WITHDRAWN, now_ms, outcomes, {"status_reason": job.end_reason})
@@ -133,6 +136,14 @@ def _release(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
     _finish_parent(world, key, now_ms, outcomes)
     if key in world.jobs and book.ready() and not withdrawn:
         scheduling.enqueue(world, key)
+
+
+def _refuse_late(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
+    reason = world.specs[key].late_refusal
+    if key in world.books:
+        _fail_rest(world, key, reason, now_ms, outcomes)
+    else:
+        _end_row(world, world.jobs[key], Cause.WITHDRAWN, now_ms, outcomes, {"status_reason": reason})
 
 
 def _fail_dependent(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:

@@ -186,6 +186,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     after_any: bool = False  # its dependencies only have to end, not to succeed (AFTER_ANY_TAG at submission)
     retry: RetryStrategy = RetryStrategy()
     timeout_seconds: int = 0  # 0: none
+    late_refusal: str = ""  # statusReason of a job that is accepted and fails when its turn comes
     parameters: dict[str, str] = {}
     platform_capabilities: tuple[str, ...] = ()
     propagate_tags: bool = False

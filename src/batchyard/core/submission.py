@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from batchyard.core import endings, lifecycle, names, retry, scheduling, taskspec
@@ -240,6 +241,7 @@ def _spec(
         after_any=_wants_after_any(command),
         retry=retry.parse_strategy(command.retry_strategy or document.get("retryStrategy")),
         timeout_seconds=timeout.get("attemptDurationSeconds", 0),
+        late_refusal=_late_refusal(world, command),
         parameters=parameters,
         platform_capabilities=tuple(document.get("platformCapabilities", ())),
         propagate_tags=propagate,
@@ -249,6 +251,14 @@ def _spec(
         principal=command.principal,
         idempotency_key=command.idempotency_key,
     )
+
+
+def _late_refusal(world: World, command: SubmitJob) -> str:
+    """AWS accepts overrides that ECS then refuses: the job fails instead of starting."""
+    limit = world.limits.max_overrides_characters
+    if not command.overrides or len(msgspec.json.encode(command.overrides)) <= limit:
+        return ""
+    return f"Container Overrides length must be at most {limit}"
 
 
 def _accept(world: World, spec: JobSpec, waits: _Waits, now_ms: int) -> None:

@@ -31,6 +31,7 @@ class Limits(Struct, frozen=True):
     """AWS's limits, and how long memory is kept; settings may raise them."""
 
     max_array_size: int = 10_000
+    max_overrides_characters: int = 8192  # of ECS RunTask: longer ones fail after they were accepted (behaviour 7.2)
     stop_grace_seconds: float = 30.0  # SIGTERM to SIGKILL (AWS Batch behaviour 7.8)
     finished_kept_ms: int = 15 * 60 * 1000  # longer than any request may wait between its look-up and its turn
     idempotency_kept_ms: int = 60 * 60 * 1000  # an SDK's retries end long before

@@ -203,6 +203,14 @@ TABLE: tuple[Setting, ...] = (
         maximum=1024,
     ),
     Setting(
+        "max_overrides_characters",
+        Kind.INTEGER,
+        "Longer containerOverrides are accepted and fail when the job's turn comes, as on AWS.",
+        8192,
+        minimum=1,
+        maximum=1_048_576,
+    ),
+    Setting(
         "scratch_keep_days",
         Kind.NUMBER,
         "How long the scratch directory of a failed attempt is kept.",
@@ -259,6 +267,7 @@ class Settings(Struct, frozen=True):
     min_timeout_seconds: int = 60
     max_array_size: int = 10_000
     max_job_kib: int = 30
+    max_overrides_characters: int = 8192
     scratch_keep_days: float = 7.0
     supervisor_idle_seconds: float = 60.0
     min_free_mib: int = 128

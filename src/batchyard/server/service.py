@@ -82,7 +82,11 @@ class Service:
         settings = parts.settings
         self._is_new = snapshot.last_time_ms == 0  # nothing was ever committed
         self._account = Account(settings.account_id, settings.region)
-        limits = Limits(stop_grace_seconds=settings.stop_grace_seconds, max_array_size=settings.max_array_size)
+        limits = Limits(
+            stop_grace_seconds=settings.stop_grace_seconds,
+            max_array_size=settings.max_array_size,
+            max_overrides_characters=settings.max_overrides_characters,
+        )
         machine = Machine(self._account, limits)
         machine.restore(snapshot)
         self._job_users = JobUsers(machine, wall_clock_ms)
