@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from batchyard import failpoints
 from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.records import Abilities, TaskSpec
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
@@ -345,7 +346,8 @@ class ProcessEngine:
         for name, value in self._settings._asdict().items():
             if value is not None:
                 arguments += [f"--{name.replace('_', '-')}", str(value)]
-        environment = {name: os.environ[name] for name in (*BASE_VARIABLES, "PYTHONPATH") if name in os.environ}
+        passed_on = (*BASE_VARIABLES, "PYTHONPATH", failpoints.VARIABLE, failpoints.HITS_VARIABLE)
+        environment = {name: os.environ[name] for name in passed_on if name in os.environ}
         log = self._state_dir / "supervisor.log"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         if log.exists() and log.stat().st_size > SUPERVISOR_LOG_BYTES:

@@ -25,6 +25,7 @@ MIN_MEMORY_MIB = 4  # the least memory a job may ask (Batch API model, ResourceR
 MIN_REQUEST_KIB = 32  # SubmitJob takes 30 KiB (AWS Batch quotas): a smaller limit would refuse what AWS accepts
 MAX_REQUEST_KIB = 64 * 1024  # a request is held in memory whole
 MAX_SECONDS = 366 * 24 * 3600  # a year: longer waits are typing mistakes
+MAX_DAYS = 36_500  # a century: likewise
 MAX_MIB = 1 << 30  # a pebibyte: likewise
 
 VARIABLE_PREFIX = "BATCHYARD_"
@@ -233,6 +234,19 @@ TABLE: tuple[Setting, ...] = (
         maximum=MAX_MIB,
     ),
     Setting(
+        "check_on_start",
+        Kind.SWITCH,
+        "Check every invariant of what was loaded before serving; a broken one ends the start with its name.",
+        False,
+    ),
+    Setting(
+        "finished_days",
+        Kind.NUMBER,
+        "How long finished jobs and their logs are kept; 0 keeps them for ever.",
+        0.0,
+        maximum=MAX_DAYS,
+    ),
+    Setting(
         "max_request_kib",
         Kind.INTEGER,
         "The largest request body that is read, in KiB.",
@@ -271,6 +285,8 @@ class Settings(Struct, frozen=True):
     scratch_keep_days: float = 7.0
     supervisor_idle_seconds: float = 60.0
     min_free_mib: int = 128
+    check_on_start: bool = False
+    finished_days: float = 0.0
     max_request_kib: int = 1024
 
 

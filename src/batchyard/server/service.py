@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.core.check import assert_consistent
 from batchyard.core.commands import AskCapacity, CapacityAnswer, CreateComputeEnvironment, CreateJobQueue, SetHost
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
@@ -89,6 +90,7 @@ class Service:
         )
         machine = Machine(self._account, limits)
         machine.restore(snapshot)
+        self._machine = machine
         self._job_users = JobUsers(machine, wall_clock_ms)
         self._tokens = Tokens(parts.secret)
         dress = Dress(parts.address, settings.region, settings.job_env, self._tokens.token)
@@ -166,6 +168,8 @@ class Service:
             queue = CreateJobQueue(DEFAULT_QUEUE, "ENABLED", 1, (EnvironmentOrder(1, LOCAL),))
             commands += [environment, queue]
         await asyncio.gather(*(self._loop.ask(command) for command in commands))
+        if settings.check_on_start:
+            assert_consistent(self._machine.world)
         lines.starting(self._parts.settings, self._parts.places, choice, found)
 
     def _app(self, reader: Reader, threads: ThreadPoolExecutor) -> App:

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from batchyard import failpoints
 from batchyard.engines.supervisor.attempts import Settings
 from batchyard.engines.supervisor.logs import DEFAULT_LIMIT_BYTES
 from batchyard.engines.supervisor.rounds import Supervisor
@@ -72,6 +73,7 @@ def _become_a_clean_parent() -> tuple[int, int]:
 
 def main(arguments: list[str]) -> int:
     settings = _settings(arguments)
+    failpoints.arm(os.environ)
     for directory in settings[:4]:
         directory.mkdir(parents=True, exist_ok=True)
     default_nofile = _become_a_clean_parent()

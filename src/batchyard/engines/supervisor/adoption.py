@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from batchyard import failpoints
 from batchyard.engines.base import log_path
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.attempts import Attempt, Book, Settings
@@ -41,6 +42,8 @@ class Adoption:
                 book.end(LostItem(entry.intent.attempt_id, now_ms, HOST_RESTARTED, started_at_ms))
             else:
                 self._take(entry, census, now, now_ms)
+            if failpoints.armed:
+                failpoints.reach("during-adoption", ["STARTING" if entry.spawned is None else "RUNNING"])
 
     def take_stray(self, intent: IntentItem, census: Census, now: float, now_ms: int) -> bool:
         """Adopts what carries the attempt's marker although the journal does not know it. False: nothing does."""

@@ -8,7 +8,15 @@ from typing import NamedTuple
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import IntentItem, Journal
-from batchyard.engines.supervisor.protocol import FinalItem, LaunchItem, ReportItem, StartedItem, Task
+from batchyard.engines.supervisor.protocol import (
+    ExitedItem,
+    FinalItem,
+    LaunchItem,
+    LostItem,
+    ReportItem,
+    StartedItem,
+    Task,
+)
 
 # Outcomes kept after their acknowledgement, to answer a launch that was sent again. The store never launches a finished
 # attempt; only messages that crossed an acknowledgement can name one, and those are few and recent.
@@ -107,6 +115,14 @@ class Book:
         self._ended.append(final)
         self.reports.append(final)
 
+    def ends_seen(self) -> list[str]:
+        """The ends that are not on record yet, in words for a fail point."""
+        return [f"{_end_of(final)}, not on record" for final in self._ended]
+
+    def ends_on_record(self) -> list[str]:
+        """The ends that are about to be reported, in words for a fail point."""
+        return [_end_of(item) for item in self.reports if not isinstance(item, StartedItem)]
+
     def acknowledge(self, attempt_ids: tuple[str, ...]) -> None:
         known = tuple(attempt_id for attempt_id in attempt_ids if attempt_id in self.outcomes)
         for attempt_id in known:
@@ -148,6 +164,12 @@ class Book:
             if attempt.kill_at_seconds is not None
         ]
         self.journal.rewrite(entries)
+
+
+def _end_of(final: FinalItem) -> str:
+    if isinstance(final, ExitedItem):
+        return "exit 0" if final.exit_code == 0 else "exit not 0"
+    return "lost" if isinstance(final, LostItem) else "not started"
 
 
 def spawned_item(attempt: Attempt) -> records.SpawnedItem:

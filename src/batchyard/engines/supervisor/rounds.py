@@ -22,6 +22,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from batchyard import failpoints
+from batchyard.core import names
 from batchyard.engines.base import RECOVERED_SILENT
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
@@ -107,7 +109,11 @@ class Supervisor:
         self._endings.look(now, now_ms)
         self._endings.sample(now)
         self._endings.give_up_unreaped(now, now_ms)
+        if failpoints.armed:
+            failpoints.reach("after-exit-before-report", self._book.ends_seen())
         self._journal_round()
+        if failpoints.armed:
+            failpoints.reach("after-exit-before-report", self._book.ends_on_record())
         self._report_round()
         self._scratch.tick()
         if now >= self._next_sweep:
@@ -229,6 +235,8 @@ class Supervisor:
             book.reports.append(StartedItem(attempt.attempt_id, now_ms))
             started.append(attempt)
         if started:
+            if failpoints.armed:
+                failpoints.reach("after-spawn-before-journal", [_start_of(attempt) for attempt in started])
             book.journal.append(records.Spawned(tuple(map(spawned_item, started))))
 
     def _write_intents(self, prepared: list[Prepared], now: float) -> bool:
@@ -291,6 +299,11 @@ class Supervisor:
 
     def _on_terminate(self, _number: int, _frame: object) -> None:
         self._is_told_to_go = True
+
+
+def _start_of(attempt: Attempt) -> str:
+    parsed = names.parse_task_id(attempt.attempt_id)
+    return "STARTING again" if parsed is not None and parsed[1] > 1 else "STARTING"
 
 
 def _now() -> float:
