@@ -10,11 +10,17 @@ import pytest
 
 from batchyard.core.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import Recovery, log_path
+from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor import journal as records
-from batchyard.engines.supervisor.processes import start_ticks
+from batchyard.engines.supervisor.processes import read_row, start_ticks
 from tests.engines.conformance import final_of, is_started, launch_of, run_to_end, wait_for_end, wait_for_run
 from tests.engines.process_harness import ProcessHarness
 from tests.waiting import until
+
+
+def is_alive(pid: int) -> bool:
+    row = read_row(pid)
+    return row is not None and not row.is_dead
 
 
 def wait_for_trace(process: ProcessHarness, attempt_id: str) -> int:
@@ -287,21 +293,17 @@ def test_a_damaged_journal_stays_damaged_until_a_server_has_accounted(process: P
     assert isinstance(wait_for_end(process, silent.attempt_id), Lost)
 
 
-def test_a_full_journal_is_compacted_and_forgets_nothing(
-    process: ProcessHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    book_journal = records.Journal(process.root / "journal")
-    opened = records.Opened("boot", records.FORMAT)
-    book_journal.rewrite([opened])
-    book_journal.append(records.Intents((records.IntentItem("a", "f", True, 0), records.IntentItem("b", "f", True, 0))))
-    book_journal.sync()
-    book_journal.rewrite([opened, records.Intents((records.IntentItem("b", "f", True, 0),))])
-    book_journal.append(records.Spawned((records.SpawnedItem("b", 1, 2, 3),)))
-    book_journal.close()
-    state = records.Journal(process.root / "journal").load()
-    assert list(state.live) == ["b"]
-    assert state.live["b"].spawned == records.SpawnedItem("b", 1, 2, 3)
-    assert state.intact
+def test_a_supervisor_without_work_and_server_leaves_by_itself(tmp_path: Path) -> None:
+    process = ProcessHarness(tmp_path, ProcessSettings(idle_seconds=0.3))
+    try:
+        final = run_to_end(process, process.exits(0))
+        process.engine.acknowledge([final.attempt_id])
+        pid = process.engine.supervisor_pid
+        assert pid is not None
+        process.end_everything()
+        until(lambda: not is_alive(pid))
+    finally:
+        process.close()
 
 
 def test_a_supervisor_without_anything_to_do_leaves_when_told(process: ProcessHarness) -> None:
@@ -321,7 +323,7 @@ def test_a_supervisor_told_to_leave_stays_while_a_task_lives(process: ProcessHar
     process.run(process.engine.close(kill=True))
     assert start_ticks(pid)
     os.kill(task, signal.SIGTERM)
-    until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    until(lambda: not is_alive(pid))
     process.connect(2)
     assert isinstance(wait_for_end(process, launch.attempt_id), Exited)
 

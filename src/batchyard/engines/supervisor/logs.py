@@ -126,13 +126,14 @@ class LogFile:
     def _put(self, body: bytes) -> None:
         if self._fd < 0:
             self._open(self._path)
-        limit = self._segment_limit if self._head_end else self._head_limit
-        if self._size + len(body) >= limit:
-            cut = body.rfind(b"\n") + 1
-            if cut:
-                self._append(body[:cut])
-                self._next_segment()
-                body = body[cut:]
+        while self._size + len(body) >= (limit := self._segment_limit if self._head_end else self._head_limit):
+            # Files end with whole lines: the last that fits, else the one that is begun.
+            cut = body.rfind(b"\n", 0, max(0, limit - self._size)) + 1 or body.find(b"\n") + 1
+            if not cut:
+                break
+            self._append(body[:cut])
+            self._next_segment()
+            body = body[cut:]
         if body:
             self._append(body)
 
