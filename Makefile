@@ -3,13 +3,14 @@
 #   ARGS=...    more arguments for what a target runs: make test ARGS="tests/core -x"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs up lock clean
+.PHONY: help setup demo test kill lint bench docs up lock clean
 
 SHELL := /bin/sh
 VENV := .venv
 RUN := $(VENV)/bin/python
 PYTHON ?=
 ARGS ?=
+KILLS ?= 300
 export PYTHON
 
 help: ## list the commands
@@ -24,6 +25,9 @@ demo: setup ## watch a real pipeline run, from nothing to its result
 
 test: setup ## run every test
 	@$(RUN) -m pytest -rs $(ARGS)
+
+kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit
+	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py $(ARGS)
 
 lint: setup ## check style, format and types
 	@$(RUN) -m ruff check

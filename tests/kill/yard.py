@@ -1,0 +1,228 @@
+"""A service to be killed: on a fixed port, so that clients find the next server where the last one was."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from batchyard.core.check import assert_consistent
+from batchyard.core.commands import SetHost
+from batchyard.core.machine import Machine
+from batchyard.core.names import Account
+from batchyard.core.records import Abilities, Instance
+from batchyard.core.resources import Resources
+from batchyard.engines.supervisor.processes import start_ticks
+from batchyard.store import database
+from batchyard.store.load import load
+from batchyard.wire.sigv4 import sign
+from tests.kill.traces import SCRIPT
+from tests.server.running import BATCHYARD, START_SECONDS, command, environment
+from tests.waiting import until
+
+VCPUS = 8
+DEFINITION = "traced"
+
+
+class RefusedError(AssertionError):
+    """The service answered, and said no."""
+
+
+class Yard:
+    """`start`, `kill` and `start` again; as a context manager, nothing is left running at its end."""
+
+    def __init__(self, directory: Path, *flags: str) -> None:
+        self.directory = directory
+        self.data_dir = directory / "data"
+        self.traces = directory / "traces"
+        self.traces.mkdir()
+        self.port = _free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.variables: dict[str, str] = {}  # for the next server
+        self._flags = flags
+        self.process: subprocess.Popen[bytes]
+
+    def __enter__(self) -> Yard:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            done = command(self.directory, "down", "--kill", "--data-dir", str(self.data_dir))
+            if done.returncode != 0:
+                self.process.kill()
+        self.process.wait(START_SECONDS)
+
+    # -- Life and death --
+
+    def launch(self) -> None:
+        """Starts a server, and does not wait for it."""
+        arguments = ("up", "--data-dir", str(self.data_dir), "--port", str(self.port), "--check-on-start")
+        sizes = ("--vcpus", str(VCPUS), "--memory", "8192", "--supervisor-idle-seconds", "5", "--min-free-mib", "1")
+        with (self.directory / "output").open("ab") as output:
+            self.process = subprocess.Popen(
+                [*BATCHYARD, *arguments, *sizes, *self._flags],
+                env=environment(self.directory) | self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    def start(self) -> None:
+        self.launch()
+        self.wait_until_served()
+
+    def wait_until_served(self) -> None:
+        until(self.serves, START_SECONDS, lambda: f"the server to serve; it said: {self.said()[-3000:]}")
+
+    def serves(self) -> bool:
+        assert self.process.poll() is None, f"the server ended ({self.process.returncode}): {self.said()[-3000:]}"
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
+            connection.request("GET", "/health")
+            status = connection.getresponse().status
+            connection.close()
+        except OSError:
+            return False
+        return status == 200
+
+    def kill(self) -> None:
+        """kill -9 of the server."""
+        self.process.kill()
+        self.process.wait(START_SECONDS)
+
+    def wait_for_death(self) -> None:
+        """Of a server that is to die of itself."""
+        assert self.process.wait(START_SECONDS) == -signal.SIGKILL, self.said()[-3000:]
+
+    def supervisor_pid(self) -> int:
+        """0: there is none."""
+        try:
+            pid = int((self.data_dir / "engine" / "lock").read_text() or 0)
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+        return pid if str(self.data_dir).encode() in words else 0
+
+    def kill_supervisor(self) -> bool:
+        """kill -9; returns when it is gone. False: there was none."""
+        pid = self.supervisor_pid()
+        if not pid:
+            return False
+        ticks = start_ticks(pid)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        until(lambda: start_ticks(pid) != ticks or _is_dead(pid), 10, "the supervisor's end")
+        return True
+
+    def said(self) -> str:
+        return (self.directory / "output").read_text()
+
+    # -- Calls --
+
+    def try_call(self, operation: str, document: object, invocation: str = "", timeout: float = 30.0) -> Any:
+        """The result; None when no answer came, or one that asks to try again. Raises RefusedError."""
+        path = "/v1/" + operation.lower()
+        body = json.dumps(document).encode()
+        headers = {"Content-Type": "application/json"}
+        if invocation:
+            headers["amz-sdk-invocation-id"] = invocation
+        signed = sign(
+            "POST", self.address + path, headers, body, access_key="any", secret_key="any", session_token=None,
+            region="us-east-1", service="batch", now_ms=time.time_ns() // 1_000_000,
+        )  # fmt: skip
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request("POST", path, body, signed)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        if response.status == 200:
+            return json.loads(content)
+        if response.status >= 500:
+            return None
+        raise RefusedError(f"{operation}: {response.status} {content.decode()}")
+
+    def call(self, operation: str, document: object, seconds: float = 60.0) -> Any:
+        """As an SDK does: tried again under the same invocation id until it is answered."""
+        invocation = str(uuid.uuid4())
+        return until(lambda: self.try_call(operation, document, invocation), seconds, f"an answer to {operation}")
+
+    def register(self) -> None:
+        container = {
+            "image": "host",
+            "command": ["/bin/sh", "-c", SCRIPT],
+            "environment": [{"name": "TRACES", "value": str(self.traces)}],
+            "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
+        }
+        document = {"jobDefinitionName": DEFINITION, "type": "container", "containerProperties": container}
+        self.call("RegisterJobDefinition", document)
+
+    def submission(self, name: str, plan: str = "0", nap: str = "0", size: int = 0, after: str = "") -> dict[str, Any]:
+        """A SubmitJob request. `plan`: the exit code of each attempt."""
+        variables = {"PLAN": plan, "NAP": nap, "AFTER": after}
+        document: dict[str, Any] = {
+            "jobName": name,
+            "jobQueue": "default",
+            "jobDefinition": DEFINITION,
+            "containerOverrides": {"environment": [{"name": key, "value": text} for key, text in variables.items()]},
+            "retryStrategy": {"attempts": len(plan.split())},
+        }
+        if size:
+            document["arrayProperties"] = {"size": size}
+        if after:
+            document["dependsOn"] = [{"jobId": after}]
+        return document
+
+    def describe(self, ids: list[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(ids), 100):
+            found += self.call("DescribeJobs", {"jobs": ids[start : start + 100]})["jobs"]
+        return found
+
+    def status(self, job_id: str) -> str:
+        return str(self.describe([job_id])[0]["status"])
+
+    # -- The store --
+
+    def check_store(self) -> None:
+        """A machine made of what the disk says holds every invariant."""
+        engine = database.read_engine(self.data_dir / "batchyard.db")
+        try:
+            with engine.connect() as connection:
+                snapshot = load(connection, time.time_ns() // 1_000_000)
+        finally:
+            engine.dispose()
+        machine = Machine(Account("123456789012", "us-east-1"))
+        machine.restore(snapshot)
+        named = [job.attempt.instance_id for job in snapshot.jobs if job.attempt is not None]
+        instance = Instance(named[0] if named else "i-0", Resources(VCPUS * 1000, 8192, 0))
+        machine.handle(SetHost(instance, {"process": Abilities()}), snapshot.last_time_ms)
+        assert_consistent(machine.world)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_dead(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
