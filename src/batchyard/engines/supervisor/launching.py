@@ -11,7 +11,7 @@ from batchyard.engines.supervisor.attempts import Attempt, Queued, Settings
 from batchyard.engines.supervisor.fifos import Fifos, Output
 from batchyard.engines.supervisor.journal import IntentItem
 from batchyard.engines.supervisor.logs import LogFile
-from batchyard.engines.supervisor.processes import MARKER, start_ticks
+from batchyard.engines.supervisor.processes import MARKER, boot_ticks, start_ticks
 from batchyard.engines.supervisor.protocol import NotStartedItem, Task
 from batchyard.engines.supervisor.scratch import Scratch
 from batchyard.engines.supervisor.spawning import (
@@ -116,6 +116,7 @@ class Launcher:
     def start(self, prepared: Prepared, now_ms: int) -> Attempt:
         """CannotStart: the sentence to report; nothing is left behind."""
         attempt = Attempt(prepared.intent, prepared.output)
+        before = boot_ticks()
         try:
             self._start(attempt, prepared)
         except CannotStart:
@@ -123,7 +124,8 @@ class Launcher:
             if attempt.intent.scratch:
                 self._scratch.discard(attempt.attempt_id)
             raise
-        attempt.start_ticks = start_ticks(attempt.pid)
+        # It started between two looks at the clock that dates processes: only when a tick fell in between /proc is asked.
+        attempt.start_ticks = before if boot_ticks() == before else start_ticks(attempt.pid)
         attempt.started_at_ms = now_ms
         return attempt
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from typing import NamedTuple
 
 MARKER = "BATCHYARD_ATTEMPT"
 _MARKER_BYTES = MARKER.encode() + b"="
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_TICK_NS = 1_000_000_000 // TICKS_PER_SECOND
 _STAT_BYTES = 1024  # one line of 52 numbers and a name of at most 64 bytes
 _ENVIRON_BYTES = 4 * 1024 * 1024  # above Linux's usual limit of arguments and environment together
 # PIDFD_GET_INFO (Linux 6.13) with PIDFD_INFO_EXIT (6.15): include/uapi/linux/pidfd.h
@@ -62,6 +64,11 @@ def start_ticks(pid: int) -> int:
     """When it started, in clock ticks since boot; 0 when there is no such process."""
     fields = _stat_fields(pid)
     return int(fields[19]) if fields else 0
+
+
+def boot_ticks() -> int:
+    """Now, on the clock and in the unit of `start_ticks`."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // _TICK_NS
 
 
 def table() -> dict[int, Row]:
