@@ -124,7 +124,7 @@ class Launcher:
             if attempt.intent.scratch:
                 self._scratch.discard(attempt.attempt_id)
             raise
-        # It started between two looks at the clock that dates processes: only when a tick fell in between /proc is asked.
+        # It started between two looks at the clock that dates processes: /proc is asked only when a tick fell between.
         attempt.start_ticks = before if boot_ticks() == before else start_ticks(attempt.pid)
         attempt.started_at_ms = now_ms
         return attempt
