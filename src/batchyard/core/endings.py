@@ -44,7 +44,8 @@ def withdraw_unstarted(world: World, parent_key: int, now_ms: int) -> None:
     book, parent = world.books[parent_key], world.jobs[parent_key]
     scheduling.dequeue(world, parent_key)
     if not (world.specs[parent_key].sequential and book.active_rows()):
-        _fail_together(world, parent_key, book.ready(), parent.end_reason, now_ms, outcomes)
+        _fail_virtual(world, parent_key, book.ready(), parent.end_reason, now_ms, outcomes)
+        _end_due_rows(world, parent_key, 0, book.size, now_ms, outcomes)
     _finish_parent(world, parent_key, now_ms, outcomes)
     _follow(world, outcomes, now_ms)
 
@@ -129,10 +130,8 @@ def _release(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
     if job.status is Status.SUBMITTED:
         world.move(job, Cause.SPAWNED)
     if withdrawn:
-        _fail_together(world, key, book.ready(), job.end_reason, now_ms, outcomes)
-    for row_key in _pending_rows(world, key, 0, book.size):
-        if _is_due(world, key, row_key - key - 1):
-            _withdraw_pending(world, row_key, now_ms, outcomes)
+        _fail_virtual(world, key, book.ready(), job.end_reason, now_ms, outcomes)
+    _end_due_rows(world, key, 0, book.size, now_ms, outcomes)
     _finish_parent(world, key, now_ms, outcomes)
     if key in world.jobs and book.ready() and not withdrawn:
         scheduling.enqueue(world, key)
@@ -162,6 +161,14 @@ def _fail_dependent(world: World, key: int, now_ms: int, outcomes: Outcomes) -> 
 
 def _end_row(world: World, job: Job, cause: Cause, now_ms: int, outcomes: Outcomes, changes: dict[str, object]) -> None:
     parent_key = world.parents.get(job.key)
+    ended = _close(world, job, cause, now_ms, outcomes, changes)
+    if parent_key is not None:
+        _after_child(world, parent_key, ended, now_ms, outcomes)
+
+
+def _close(world: World, job: Job, cause: Cause, now_ms: int, outcomes: Outcomes, changes: dict[str, object]) -> Job:
+    """Ends one row. Of a child: what follows for its array is the caller's."""
+    parent_key = world.parents.get(job.key)
     scheduling.dequeue(world, job.key)
     ended = lifecycle.move(job, cause, **{"stopped_at_ms": now_ms, **changes})
     assert ended.status.is_final, f"job {job.key} does not end because {cause.value}"
@@ -170,29 +177,30 @@ def _end_row(world: World, job: Job, cause: Cause, now_ms: int, outcomes: Outcom
         world.unmet.pop(job.key, None)
         world.finish(ended, now_ms)
         outcomes.append(Outcome(job.key, succeeded))
-        return
-    world.put(ended)
-    index = job.key - parent_key - 1
-    outcomes.append(Outcome(parent_key, succeeded, index, index + 1))
-    _after_child(world, parent_key, ended, now_ms, outcomes)
+    else:
+        world.put(ended)
+        index = job.key - parent_key - 1
+        outcomes.append(Outcome(parent_key, succeeded, index, index + 1))
+    return ended
 
 
 def _after_child(world: World, parent_key: int, child: Job, now_ms: int, outcomes: Outcomes) -> None:
-    """A child with a row ended: the next of a SEQUENTIAL array has its turn, or the rest fail with it."""
+    """A child with a row ended: the next of a SEQUENTIAL array has its turn, or those after it fail with it."""
     book, parent, spec = world.books[parent_key], world.jobs.get(parent_key), world.specs.get(parent_key)
     if parent is None or spec is None:
         return  # the array ended with it
-    if not spec.sequential or book.is_finished() or not book.released_at_ms:
-        _finish_parent(world, parent_key, now_ms, outcomes)
-    elif parent.is_cancelled or parent.is_terminated:
-        _fail_rest(world, parent_key, parent.end_reason, now_ms, outcomes)
-    elif child.status is Status.FAILED and not spec.after_any:
-        _fail_rest(world, parent_key, DEPENDENCY_FAILED, now_ms, outcomes, child.key - parent_key)
-    elif child.key + 1 in world.jobs and world.parents.get(child.key + 1) == parent_key:
-        if _is_due(world, parent_key, child.key - parent_key):
-            _withdraw_pending(world, child.key + 1, now_ms, outcomes)
-    else:
-        scheduling.enqueue(world, parent_key)
+    if spec.sequential:
+        index = child.key - parent_key - 1
+        withdrawn = parent.is_cancelled or parent.is_terminated
+        if withdrawn and book.released_at_ms:
+            _fail_after(world, parent_key, index, parent.end_reason, now_ms, outcomes)
+        elif child.status is Status.FAILED and not spec.after_any:
+            _fail_after(world, parent_key, index, DEPENDENCY_FAILED, now_ms, outcomes)
+        else:
+            _end_due_rows(world, parent_key, 0, book.size, now_ms, outcomes)
+            if book.released_at_ms and book.ready():
+                scheduling.enqueue(world, parent_key)
+    _finish_parent(world, parent_key, now_ms, outcomes)
 
 
 def _is_due(world: World, parent_key: int, index: int) -> bool:
@@ -216,21 +224,47 @@ def _pending_rows(world: World, parent_key: int, start: int, stop: int) -> list[
 
 
 def _withdraw_pending(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
-    job = world.jobs.get(key)
-    if job is not None:
-        _end_row(world, job, Cause.WITHDRAWN, now_ms, outcomes, {"status_reason": job.end_reason})
+    job = world.jobs[key]
+    _close(world, job, Cause.WITHDRAWN, now_ms, outcomes, {"status_reason": job.end_reason})
 
 
-def _fail_rest(world: World, parent_key: int, reason: str, now_ms: int, outcomes: Outcomes, start: int = 0) -> None:
-    """Ends all children from `start` on that have not begun, as failed; and the array, if they were the last."""
-    book = world.books[parent_key]
-    ranges = within(book.unstarted.freeze(), start, book.size)
-    _fail_together(world, parent_key, ranges, reason, now_ms, outcomes)
-    if not book.unstarted:
-        scheduling.dequeue(world, parent_key)
-    for row_key in _pending_rows(world, parent_key, start, book.size):
+def _end_due_rows(world: World, parent_key: int, start: int, stop: int, now_ms: int, outcomes: Outcomes) -> None:
+    """Ends those children [start, stop) that were withdrawn alone and wait for nothing any more. Ascending, since in a
+    SEQUENTIAL array one's end is what the next waited for."""
+    spec = world.specs[parent_key]
+    for row_key in _pending_rows(world, parent_key, start, stop):
+        index = row_key - parent_key - 1
+        if not _is_due(world, parent_key, index):
+            continue
         _withdraw_pending(world, row_key, now_ms, outcomes)
+        if spec.sequential and not spec.after_any:
+            _fail_after(world, parent_key, index, DEPENDENCY_FAILED, now_ms, outcomes)
+            return
+
+
+def _fail_rest(world: World, parent_key: int, reason: str, now_ms: int, outcomes: Outcomes) -> None:
+    """Ends all children that have not begun, as failed; and the array, if they were the last."""
+    scheduling.dequeue(world, parent_key)
+    _fail_after(world, parent_key, -1, reason, now_ms, outcomes)
     _finish_parent(world, parent_key, now_ms, outcomes)
+
+
+def _fail_after(world: World, parent_key: int, index: int, reason: str, now_ms: int, outcomes: Outcomes) -> None:
+    """Ends the children behind `index` that have not begun, as failed."""
+    book = world.books[parent_key]
+    _fail_together(world, parent_key, within(book.unstarted.freeze(), index + 1, book.size), reason, now_ms, outcomes)
+    for row_key in _pending_rows(world, parent_key, index + 1, book.size):
+        _withdraw_pending(world, row_key, now_ms, outcomes)
+    if not book.ready():
+        scheduling.dequeue(world, parent_key)
+
+
+def _fail_virtual(world: World, parent_key: int, ranges: Ranges, reason: str, now_ms: int, outcomes: Outcomes) -> None:
+    """Ends virtual children as failed; in a SEQUENTIAL array those behind the first of them fail with it."""
+    _fail_together(world, parent_key, ranges, reason, now_ms, outcomes)
+    spec, parent = world.specs[parent_key], world.jobs[parent_key]
+    if ranges and spec.sequential and (not spec.after_any or parent.is_cancelled or parent.is_terminated):
+        _fail_after(world, parent_key, ranges[0][0], reason, now_ms, outcomes)
 
 
 def _fail_together(world: World, parent_key: int, ranges: Ranges, reason: str, now_ms: int, outcomes: Outcomes) -> None:
@@ -274,28 +308,28 @@ def _counterparts_ended(
     world: World, key: int, start: int, stop: int, succeeded: bool, now_ms: int, outcomes: Outcomes
 ) -> None:
     """Children [start, stop) of an array that array `key` follows N_TO_N have ended."""
-    book, job = world.books[key], world.jobs[key]
+    book, job, spec = world.books[key], world.jobs[key], world.specs[key]
     held = within(book.held.freeze(), start, stop)
-    pending = _pending_rows(world, key, start, stop)
     withdrawn = job.is_cancelled or job.is_terminated
-    if not succeeded and not world.specs[key].after_any:
-        if held and world.specs[key].sequential:  # those behind the first that fails fail with it
-            held = within(book.unstarted.freeze(), held[0][0], book.size)
-            pending = _pending_rows(world, key, held[0][0], book.size)
-        _fail_together(world, key, held, job.end_reason if withdrawn else DEPENDENCY_FAILED, now_ms, outcomes)
+    if not succeeded and not spec.after_any:
+        reason = job.end_reason if withdrawn else DEPENDENCY_FAILED
+        pending = _pending_rows(world, key, start, stop)
         for row_key in pending:
             _withdraw_pending(world, row_key, now_ms, outcomes)
+        _fail_together(world, key, held, reason, now_ms, outcomes)
+        failed = [first for first, _ in held] + [row_key - key - 1 for row_key in pending]
+        if spec.sequential and failed:
+            _fail_after(world, key, min(failed), reason, now_ms, outcomes)
         _finish_parent(world, key, now_ms, outcomes)
         return
     for index in (i for a, b in held for i in range(a, b)):
-        if _counterparts_succeeded(world, key, index):
+        if index in book.held and _counterparts_succeeded(world, key, index):
             book.held.remove(index)
             world.touch(key)
             if withdrawn and book.released_at_ms:
-                _fail_together(world, key, ((index, index + 1),), job.end_reason, now_ms, outcomes)
-    for row_key in pending:
-        if _is_due(world, key, row_key - key - 1):
-            _withdraw_pending(world, row_key, now_ms, outcomes)
+                _fail_virtual(world, key, ((index, index + 1),), job.end_reason, now_ms, outcomes)
+    first, last = (0, book.size) if spec.sequential else (start, stop)
+    _end_due_rows(world, key, first, last, now_ms, outcomes)
     _finish_parent(world, key, now_ms, outcomes)
     if key in world.jobs and book.released_at_ms and book.ready() and not withdrawn:
         scheduling.enqueue(world, key)
