@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
 from batchyard.core.commands import Exited, Lost, NotStarted
-from batchyard.engines.base import Recovery, log_path
+from batchyard.engines.base import Recovery, StaleEpochError, log_path
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor.processes import read_row, start_ticks
@@ -52,16 +53,35 @@ def test_a_server_that_vanished_is_replaced_and_ends_are_kept(process: ProcessHa
     assert (process.runs(short.attempt_id), process.runs(long.attempt_id)) == (1, 1)
 
 
-def test_a_server_that_was_replaced_is_told_and_not_obeyed(
-    process: ProcessHarness, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_server_that_was_replaced_is_told_and_not_obeyed(process: ProcessHarness) -> None:
     stale = process.engine
     process.connect(2)
-    process.until(lambda: "it is out of date and must end" in caplog.text)
+    with pytest.raises(StaleEpochError, match="it is out of date and must end"):
+        process.run(stale.failed())
     launch = launch_of(process.exits(0))
     stale.launch([launch])
     process.settle()
     assert process.runs(launch.attempt_id) == 0
+
+
+def test_a_removed_state_directory_gets_a_supervisor_of_its_own(process: ProcessHarness) -> None:
+    """The old one serves nobody from the new directory, and leaves when its task has ended."""
+    gate = process.root / "gate"
+    launch = launch_of(process.traced("", f"until [ -e {gate} ]; do sleep 0.02; done"))
+    process.connect(7)
+    process.engine.launch([launch])
+    task = wait_for_trace(process, launch.attempt_id)
+    first = process.engine.supervisor_pid
+    assert first is not None
+    process.end_everything()
+    shutil.rmtree(process.state_dir)
+    process.connect(1)
+    assert process.engine.supervisor_pid != first
+    assert isinstance(run_to_end(process, process.exits(0)), Exited)
+    assert start_ticks(task), "what runs is seen to its end"
+    gate.touch()
+    until(lambda: (row := read_row(first)) is None or row.is_dead, describe="the end of the old supervisor")
+    assert isinstance(run_to_end(process, process.exits(0)), Exited)
 
 
 def test_tasks_survive_the_supervisors_death_and_are_never_run_again(process: ProcessHarness) -> None:

@@ -72,6 +72,10 @@ class Engine(Protocol):
 
         StaleEpochError: a later server was here. OSError, TimeoutError: why the engine can't be reached."""
 
+    async def failed(self) -> None:
+        """Raises when the engine can never serve this server again: StaleEpochError, RuntimeError with the story, or
+        what went wrong. Returns once it was closed."""
+
     def launch(self, tasks: Sequence[Launch]) -> None: ...
 
     def stop(self, attempt_id: str, grace_seconds: float) -> None:

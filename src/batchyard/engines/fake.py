@@ -7,6 +7,7 @@ the plan's and the courier's decisions, which may come from a seed.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -240,6 +241,9 @@ class FakeEngine:
         self._epoch = epoch
         self._report = report
         self.host.connect(epoch, report)
+
+    async def failed(self) -> None:
+        await asyncio.Event().wait()  # its world has no such end: a later server's epoch silences it
 
     def launch(self, tasks: Sequence[Launch]) -> None:
         if self.host.accepts(self._epoch):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import logging
 import os
 import signal
 import sys
@@ -45,9 +44,6 @@ RESTART_PAUSE_SECONDS = 1.0  # between tries to start a supervisor that doesn't 
 LEAVE_SECONDS = 5.0  # for a supervisor with nothing to do to be gone
 WATCH_PAUSE_SECONDS = 0.02
 SUPERVISOR_LOG_BYTES = 1024 * 1024  # its own messages; begun anew above this
-
-
-_log = logging.getLogger(__name__)
 
 
 class ProcessSettings(NamedTuple):
@@ -130,6 +126,14 @@ class ProcessEngine:
             await self.close(kill=False)
             raise _refusal(refused, epoch)
         if self._watcher.done():
+            self._watcher.result()
+
+    async def failed(self) -> None:
+        assert self._watcher is not None, "this engine was not started"
+        await asyncio.wait([self._watcher])
+        if self._refused is not None:
+            raise _refusal(self._refused, self._epoch)
+        if not self._watcher.cancelled():
             self._watcher.result()
 
     def launch(self, tasks: Sequence[Launch]) -> None:
@@ -247,7 +251,6 @@ class ProcessEngine:
         elif isinstance(message, Refused):
             self._refused = message
             self._changed.set()
-            _log.error("%s", _refusal(message, self._epoch))  # the store's fence ends this server at its next commit
         else:
             self._left = message.remaining
             self._changed.set()

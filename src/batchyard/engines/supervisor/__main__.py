@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from batchyard import failpoints
-from batchyard.engines.supervisor.attempts import Settings
+from batchyard.engines.supervisor.attempts import LOCK, Settings
 from batchyard.engines.supervisor.logs import DEFAULT_LIMIT_BYTES
 from batchyard.engines.supervisor.rounds import Supervisor
 
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     for directory in settings[:4]:
         directory.mkdir(parents=True, exist_ok=True)
     default_nofile = _become_a_clean_parent()
-    if _lock(settings.state_dir / "lock") is None:
+    if _lock(settings.state_dir / LOCK) is None:
         print(f"another supervisor serves {settings.state_dir}", flush=True)
         return EXIT_LOCKED
     Supervisor(settings, default_nofile).run()

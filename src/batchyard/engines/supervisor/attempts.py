@@ -23,6 +23,9 @@ from batchyard.engines.supervisor.protocol import (
 ACKNOWLEDGED_KEPT = 4096
 
 
+LOCK = "lock"  # in the state directory: held by the supervisor that serves it, with its pid in it
+
+
 class Settings(NamedTuple):
     """Directories and limits of one supervisor."""
 

@@ -70,11 +70,14 @@ class ServerLink:
         epoll: select.epoll,
         lowest_epoch: Callable[[], int],
         accepted: Callable[[ServerHello], None],
+        is_ours: Callable[[], bool],
     ) -> None:
+        """`is_ours`: whether the directory is still the one whose lock we hold; nobody is served from another."""
         self._path = state_dir / SERVER_LINK
         self._epoll = epoll
         self._lowest_epoch = lowest_epoch
         self._accepted = accepted
+        self._is_ours = is_ours
         self._current: Connection | None = None
         self._candidate: Connection | None = None
         self._refused: _Identity | None = None
@@ -88,6 +91,10 @@ class ServerLink:
     def seek(self, now: float) -> None:
         """Tries to connect when it is time to."""
         if now < self.next_try:
+            return
+        if not self._is_ours():
+            self.close()
+            self.next_try = float("inf")
             return
         if self._current is None and self._candidate is None:
             self._connect()

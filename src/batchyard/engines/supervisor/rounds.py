@@ -19,6 +19,7 @@ import signal
 import time
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
@@ -28,7 +29,7 @@ from batchyard.engines.base import RECOVERED_SILENT
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.adoption import Adoption
-from batchyard.engines.supervisor.attempts import Attempt, Book, Queued, Settings, spawned_item
+from batchyard.engines.supervisor.attempts import LOCK, Attempt, Book, Queued, Settings, spawned_item
 from batchyard.engines.supervisor.census import Census
 from batchyard.engines.supervisor.ending import Endings
 from batchyard.engines.supervisor.fifos import Fifos
@@ -74,7 +75,11 @@ class Supervisor:
         self._endings = Endings(self._book, self._outputs, self._scratch, self._epoll)
         self._adoption = Adoption(settings, self._book, self._endings, self._outputs)
         self._launcher = Launcher(settings, self._fifos, self._scratch, default_nofile)
-        self._link = ServerLink(settings.state_dir, self._epoll, lambda: self._book.epoch, self._accept)
+        self._lock = _identity(settings.state_dir / LOCK)
+        self._is_orphan = False  # the data directory was removed: its successor is not our business
+        self._link = ServerLink(
+            settings.state_dir, self._epoll, lambda: self._book.epoch, self._accept, self._still_has_its_place
+        )
         self._base: dict[str, str] = {}
         self._wakeup = _wake_on_signals(self._epoll)
         self._is_told_to_go = False  # by a signal: at once, the attempts live on
@@ -116,7 +121,7 @@ class Supervisor:
             failpoints.reach("after-exit-before-report", self._book.ends_on_record())
         self._report_round()
         self._scratch.tick()
-        if now >= self._next_sweep:
+        if now >= self._next_sweep and not self._is_orphan:
             self._next_sweep = now + SWEEP_SECONDS
             self._scratch.sweep({*self._book.running, *self._book.ending})
 
@@ -139,6 +144,14 @@ class Supervisor:
         if self._link.is_connected:
             self._alone_since = now
         return has_exits
+
+    def _still_has_its_place(self) -> bool:
+        """False once another data directory lies where ours was, or none: what runs is seen to its end, no more."""
+        if not self._is_orphan and _identity(self._settings.state_dir / LOCK) != self._lock:
+            print("the lock of this supervisor was removed: it leaves when its tasks have ended", flush=True)
+            self._is_orphan = True
+            self._book.queued.clear()
+        return not self._is_orphan
 
     def _accept(self, hello: ServerHello) -> None:
         self._is_leaving = False
@@ -262,7 +275,7 @@ class Supervisor:
         journal = self._book.journal
         self._book.journal_ended()
         try:
-            if journal.size_bytes > COMPACT_ABOVE_BYTES:
+            if journal.size_bytes > COMPACT_ABOVE_BYTES and not self._is_orphan:
                 self._book.compact()
             journal.write()
         except OSError as error:
@@ -284,7 +297,8 @@ class Supervisor:
             due = min(due, self._launch_not_before)
         if self._book.has_work:
             due = min(due, self._endings.next_sample)
-        due = min(due, self._next_sweep)
+        if not self._is_orphan:
+            due = min(due, self._next_sweep)
         return max(0.0, min(due - now, self._scratch.next_due_seconds()))
 
     def _is_done(self) -> bool:
@@ -292,13 +306,22 @@ class Supervisor:
             return True
         if self._book.has_work:
             return False
-        if self._is_leaving:
+        if self._is_leaving or self._is_orphan:
             return True
         is_alone = not self._link.is_connected and _now() - self._alone_since >= self._settings.idle_seconds
         return is_alone and not self._book.outcomes
 
     def _on_terminate(self, _number: int, _frame: object) -> None:
         self._is_told_to_go = True
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Zeros: there is nothing."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_dev, status.st_ino
 
 
 def _start_of(attempt: Attempt) -> str:
