@@ -72,6 +72,7 @@ class Service:
             reader=self.reader,
             new_uuid=lambda: str(uuid.UUID(int=next(numbers), version=4)),
             logs_directory=directory,
+            host_vcpus=4,
             settings=settings or Settings(),
         )
         self.handlers = operations.bind(self.context)

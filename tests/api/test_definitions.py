@@ -131,7 +131,7 @@ def test_every_other_member_survives_too(service: Service) -> None:
             "mainNode": 1,
             "nodeRangeProperties": [{"targetNodes": ":", "container": container(), "instanceTypes": ["c5.large"]}],
         },
-        "retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onExitCode": "1", "action": "EXIT"}]},
+        "retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onExitCode": "1", "action": "exit"}]},
         "propagateTags": True,
         "timeout": {"attemptDurationSeconds": 60},
         "platformCapabilities": ["EC2"],
@@ -141,6 +141,16 @@ def test_every_other_member_survives_too(service: Service) -> None:
     service.batch.register_job_definition(jobDefinitionName="whole", **sent)
     (found,) = service.batch.describe_job_definitions(jobDefinitions=["whole:1"])["jobDefinitions"]
     assert {member: found[member] for member in sent} == sent
+
+
+@pytest.mark.parametrize("action", ["RETRY", "Retry", "retry"])
+def test_actions_are_taken_in_any_case_and_answered_in_lower_case(service: Service, action: str) -> None:
+    strategy = {"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": action}]}
+    definition = service.register("retried", retryStrategy=strategy)
+    (found,) = service.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
+    assert found["retryStrategy"] == {"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": "retry"}]}
+    job = service.detail(service.submit(definition))
+    assert job["retryStrategy"] == found["retryStrategy"]
 
 
 def test_variables_with_empty_values_are_not_kept(service: Service) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from batchyard.core import commands
 from tests.api.service import ROLE, Service, refusal_of
 
 EC2 = {
@@ -188,6 +189,7 @@ ACCEPTED_ENVIRONMENTS: list[dict[str, Any]] = [
     fargate(tags={}, instanceTypes=[]),
     eks(),
     unmanaged(unmanagedvCpus=8),
+    managed({"bidPercentage": 60}),
 ]
 
 
@@ -200,6 +202,16 @@ def test_an_environment_is_accepted_and_all_of_it_comes_back(number: int, shared
     assert found["status"] == "VALID"
     for member, value in sent.items():
         assert found[member] == (found[member] | value if isinstance(value, dict) else value)
+
+
+def test_only_the_environment_made_by_the_service_has_resources_without_being_managed(service: Service) -> None:
+    service.do(commands.CreateComputeEnvironment("built-in", "u", "UNMANAGED", "ENABLED", "process", document={}))
+    found = service.batch.describe_compute_environments()["computeEnvironments"]
+    resources = {each["computeEnvironmentName"]: each.get("computeResources") for each in found}
+    assert resources["local"] is None  # a caller's
+    built_in = resources["built-in"]
+    assert built_in["type"] == "EC2"
+    assert built_in["minvCpus"] == built_in["maxvCpus"] == built_in["desiredvCpus"] == 4
 
 
 def test_an_environment_is_changed_by_name_and_by_arn_and_deleted(service: Service) -> None:

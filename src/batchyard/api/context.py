@@ -40,6 +40,7 @@ class Context:
     reader: Reader
     new_uuid: Callable[[], str]
     logs_directory: Path
+    host_vcpus: int = 0  # what this machine offers
     settings: Settings = field(default_factory=Settings)
     readers: Executor | None = None  # where queries run; None: in the event loop's own thread
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition

@@ -114,10 +114,11 @@ def _check_resources(resources: Document, is_eks: bool) -> None:
         require(not is_eks, "Supported compute types for EKS compute environments are [EC2, SPOT]")
         _check_fargate(resources)
         return
+    # In this order: clients read which member is missed first.
+    require(resources.get("instanceRole"), "Instance role is required.")
     require("minvCpus" in resources, "Resource minvCpus is required.")
     _check_capacity(resources)
     require(resources.get("instanceTypes"), "Resource instanceTypes are required.")
-    require(resources.get("instanceRole"), "Instance role is required.")
     require(resources.get("subnets"), "Resource subnets are required.")
     # A launch template may carry the security groups; it is not ours to open.
     require(resources.get("securityGroupIds") or resources.get("launchTemplate"), "Security group ids are required.")
@@ -166,7 +167,7 @@ def _check_strategy(resources: Document, is_eks: bool) -> None:
         )
         return
     require(strategy not in SPOT_ONLY_STRATEGIES, f"{strategy} can only be used with compute resources of type SPOT.")
-    require("bidPercentage" not in resources, "bidPercentage can only be used with compute resources of type SPOT.")
+    # bidPercentage is meaningless here, and AWS keeps it without a word.
 
 
 def _check_instance_types(resources: Document) -> None:

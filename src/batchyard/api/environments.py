@@ -65,7 +65,7 @@ async def describe_compute_environments(context: Context, call: Call, request: D
     names = [resource_name(text, KIND) for text in asked] if asked else None
     query = partial(context.reader.environments, names, page_size(request), request.get("nextToken"))
     found, token = await read_page(context, query)
-    details = [render.environment_detail(environment, context.account) for environment in found]
+    details = [render.environment_detail(environment, context.account, context.host_vcpus) for environment in found]
     return {"computeEnvironments": details} | token
 
 

@@ -47,8 +47,8 @@ def cluster_name(account: Account, environment: str) -> str:
 # -- environments and queues -------------------------------------------------------------------------------------------
 
 
-def environment_detail(environment: Environment, account: Account) -> Document:
-    """ComputeEnvironmentDetail."""
+def environment_detail(environment: Environment, account: Account, host_vcpus: int) -> Document:
+    """ComputeEnvironmentDetail. `host_vcpus`: what this machine offers."""
     is_eks = "eksConfiguration" in environment.document
     detail: Document = {
         "computeEnvironmentName": environment.name,
@@ -66,11 +66,22 @@ def environment_detail(environment: Environment, account: Account) -> Document:
     if environment.type == "MANAGED":
         linked = f"arn:{account.partition}:iam::{account.account_id}:{SERVICE_LINKED_ROLE}"
         detail["serviceRole"] = linked
+    elif "serviceRole" not in environment.document:
+        detail["computeResources"] = _built_in_resources(host_vcpus)
     detail |= _given(environment.document)
     resources = detail.get("computeResources")
     if resources and resources.get("type") in INSTANCE_TYPES:
         detail["computeResources"] = {"desiredvCpus": resources.get("minvCpus", 0)} | resources
     return detail
+
+
+def _built_in_resources(vcpus: int) -> Document:
+    """What the environment that the service made itself has beyond UNMANAGED ones of callers, which need a serviceRole.
+
+    AWS's UNMANAGED environments have no computeResources; but Metaflow and Snakemake read their type without asking, to
+    tell EC2 from Fargate, and must find it where everybody starts."""
+    amounts = {"minvCpus": vcpus, "maxvCpus": vcpus, "desiredvCpus": vcpus}
+    return {"type": "EC2", **amounts, "instanceTypes": [], "subnets": [], "securityGroupIds": []}
 
 
 def _given(document: Document) -> Document:
@@ -114,7 +125,9 @@ def definition_detail(definition: Definition, account: Account) -> Document:
     if "containerProperties" in document:
         detail["containerProperties"] = _with_lists(document["containerProperties"])
     if "retryStrategy" in document:
-        detail["retryStrategy"] = {"evaluateOnExit": []} | document["retryStrategy"]
+        strategy = document["retryStrategy"]
+        rules = [rule | {"action": rule["action"].lower()} for rule in strategy.get("evaluateOnExit", [])]
+        detail["retryStrategy"] = strategy | {"evaluateOnExit": rules}
     return detail
 
 
@@ -243,11 +256,12 @@ def log_prefix(spec: JobSpec) -> str:
 
 
 def _retry_strategy(strategy: RetryStrategy) -> Document:
+    """Of a job. Actions are taken in any case, and answered in lower case: Terraform compares them."""
     members = {"onStatusReason": "on_status_reason", "onReason": "on_reason", "onExitCode": "on_exit_code"}
     rules = []
     for rule in strategy.rules:
         conditions = {member: getattr(rule, field) for member, field in members.items() if getattr(rule, field)}
-        rules.append(conditions | {"action": rule.action})
+        rules.append(conditions | {"action": rule.action.lower()})
     return {"attempts": strategy.attempts, "evaluateOnExit": rules}
 
 

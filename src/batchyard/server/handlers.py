@@ -64,14 +64,17 @@ def context_of(
     reader: Reader,
     threads: Executor,
     engine: str,
+    host_vcpus: int,
 ) -> Context:
-    """What the functions of operations work with. `engine` runs environments that callers create."""
+    """What the functions of operations work with. `engine` runs environments that callers create; `host_vcpus` are what
+    this machine offers."""
     return Context(
         account=account,
         ask=ask,
         reader=reader,
         new_uuid=lambda: str(uuid.uuid4()),
         logs_directory=places.logs_dir,
+        host_vcpus=host_vcpus,
         settings=ApiSettings(
             engine=engine,
             min_timeout_seconds=settings.min_timeout_seconds,

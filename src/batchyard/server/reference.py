@@ -70,6 +70,7 @@ def built_operations() -> set[tuple[str, str]]:
         cast(Reader, None),
         cast(ThreadPoolExecutor, None),
         "process",
+        0,
     )
     connected = handlers.Connected(
         settings=settings,

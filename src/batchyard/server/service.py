@@ -19,6 +19,7 @@ from batchyard.core.commands import AskCapacity, CapacityAnswer, CreateComputeEn
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
 from batchyard.core.records import EnvironmentOrder, Instance, Snapshot
+from batchyard.core.resources import MILLI_PER_VCPU
 from batchyard.core.world import Limits
 from batchyard.engines.base import Engine, StaleEpochError
 from batchyard.loop import Busy, Loop, SteadyClock, Stopped
@@ -82,6 +83,7 @@ class Service:
         snapshot, clock = self._load()
         settings = parts.settings
         self._is_new = snapshot.last_time_ms == 0  # nothing was ever committed
+        self._host = host.detect(settings)
         self._account = Account(settings.account_id, settings.region)
         limits = Limits(
             stop_grace_seconds=settings.stop_grace_seconds,
@@ -156,8 +158,7 @@ class Service:
 
     async def _begin(self) -> None:
         """What the machine must know before the first request. On the very first start all of it is one commit."""
-        settings, choice = self._parts.settings, self._parts.choice
-        found = host.detect(settings)
+        settings, choice, found = self._parts.settings, self._parts.choice, self._host
         instance = Instance(handlers.instance_id(self._parts.secret), found.resources, found.gpu_ids)
         abilities = {name: engine.abilities for name, engine in self._parts.engines.items()}
         commands: list[Any] = [SetHost(instance, abilities)]
@@ -181,7 +182,14 @@ class Service:
             places=parts.places,
             address=parts.address,
             context=handlers.context_of(
-                settings, parts.places, self._account, self._loop.ask, reader, threads, parts.choice.name
+                settings,
+                parts.places,
+                self._account,
+                self._loop.ask,
+                reader,
+                threads,
+                parts.choice.name,
+                self._host.resources.milli_vcpus // MILLI_PER_VCPU,
             ),
             tokens=self._tokens,
             free_bytes=parts.writer.free_bytes,
