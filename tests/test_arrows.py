@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "workflows": ("core",),
     "workflows.api": ("core", "wire", "store.queries"),
     "console": ("store.queries", "api.render"),
-    "simulator": ("core", "loop", "store.codec", "engines.fake"),
+    "simulator": ("core", "loop", "store.codec", "engines.base", "engines.fake"),
     "cli": ("wire",),
     "server": tuple(ROOMS - {"__main__"}),
     "__main__": ("cli", "server"),

@@ -50,8 +50,12 @@ def differences(live: World, restored: World) -> list[str]:
 
 
 def _job(world: World, key: int, job: Job) -> Job:
+    """An array's reason to wait counts while one of its children could be placed."""
     book = world.books.get(key)
-    return job if book is None else replace(job, array=book.freeze())
+    if book is None:
+        return job
+    array = book.freeze()
+    return replace(job, array=replace(array, waiting_reason="") if _is_passed_over(world, key) else array)
 
 
 def _dependents(world: World) -> dict[int, list[int]]:
@@ -70,7 +74,6 @@ def _sources(world: World) -> dict[int, list[int]]:
 
 
 def _line(world: World, queue: str) -> dict[str, Any]:
-    """A SEQUENTIAL array with an active child is passed over wherever it stands."""
     stuck = world.stuck.get(queue, {})
     line = list(world.runnable_in(queue).in_order())
     return {
@@ -80,8 +83,14 @@ def _line(world: World, queue: str) -> dict[str, Any]:
 
 
 def _is_passed_over(world: World, key: int) -> bool:
+    """Whether an array has no child to place now, wherever it stands: the next of a SEQUENTIAL one has not its turn."""
     book = world.books.get(key)
-    return book is not None and world.specs[key].sequential and book.active_rows() > 0
+    if book is None:
+        return False
+    if world.specs[key].sequential:
+        first = book.unstarted.first()
+        return first is None or first in book.held or book.active_rows() > 0
+    return not book.ready()
 
 
 def _deadlines(world: World) -> list[tuple[int, int, int]]:

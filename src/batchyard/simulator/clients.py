@@ -1,4 +1,4 @@
-"""Those who ask: they submit, withdraw and change things, ask again when no answer came, and check what they are told."""
+"""Those who ask: they submit, withdraw and change things, ask again when no answer came, and check what they hear."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class _Wish(Struct):
     submit: w.Submit
     since_ms: int
     tries: int = 0
+    in_flight: int = 0
     is_done: bool = False
 
 
@@ -58,6 +59,7 @@ class Clients:
             self._agenda.after(ASK_AGAIN_MS, lambda: self._try(wish))
             return
         wish.tries += 1
+        wish.in_flight += 1
         tries = wish.tries
         server.request(
             lambda: self._command(wish.submit, tries),
@@ -112,6 +114,7 @@ class Clients:
 
     def _heard(self, wish: _Wish, answer: Any) -> None:
         submit, token = wish.submit, self._token(wish.submit)
+        wish.in_flight -= 1
         if isinstance(answer, NoAnswerError):
             if submit.keyed:
                 self._agenda.after(ASK_AGAIN_MS, lambda: self._try(wish))
@@ -120,7 +123,8 @@ class Clients:
             return
         wish.is_done = True
         if isinstance(answer, Refused):
-            self._witness.check_refused(token, str(answer))
+            if not wish.in_flight:  # else the other request may have found the world otherwise
+                self._witness.check_refused(token, str(answer))
             return
         assert isinstance(answer, c.SubmittedJob), f"SubmitJob was answered with {answer!r}"
         self._note(f"job {submit.number} is answered: {answer.job_id}")

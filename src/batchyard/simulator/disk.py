@@ -97,9 +97,7 @@ class Disk:
             specs=specs,
             jobs=jobs,
             finished=self.finished_statuses(wanted),
-            idempotency={
-                token: (job_id, at) for at, _, token, job_id in tokens if at > now_ms - idempotency_kept_ms
-            },
+            idempotency={token: (job_id, at) for at, _, token, job_id in tokens if at > now_ms - idempotency_kept_ms},
             next_key=self.next_key,
             last_time_ms=self.last_time_ms,
         )

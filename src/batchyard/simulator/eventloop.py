@@ -7,9 +7,11 @@ import contextvars
 import math
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from batchyard.simulator.agenda import Agenda
+
+_Ts = TypeVarTuple("_Ts")
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -29,7 +31,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._agenda.now_ms / 1000
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         if not self.is_dead:
@@ -37,21 +39,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         if not self.is_dead:
             self._agenda.at(math.ceil(round(when * 1000, 3)), partial(self._step, handle))
         return handle
 
-    def create_task(
-        self, coro: Any, *, name: str | None = None, context: contextvars.Context | None = None
-    ) -> asyncio.Task[Any]:
+    def create_task(self, coro: Any, *, name: object = None, context: Any = None) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = super().create_task(coro, name=name, context=context)
         self._tasks.append(task)
         return task
@@ -73,6 +73,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def die(self) -> None:
         """Drops every task where it stands: nothing of them acts on the world any more."""
+        if self.is_dead:
+            return
         self.is_dead = True
         for task in self._tasks:
             if not task.done():

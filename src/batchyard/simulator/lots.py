@@ -1,4 +1,4 @@
-"""Drawing lots: a generator of its own for each thing that is decided, so that leaving one thing out changes no other."""
+"""Drawing lots: a generator for each thing that is decided, so that leaving one thing out changes no other."""
 
 from __future__ import annotations
 

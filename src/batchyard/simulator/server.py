@@ -15,7 +15,7 @@ from batchyard.core.records import Changes, Instance
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
 from batchyard.core.world import Limits
-from batchyard.engines.base import Launch, StaleEpochError
+from batchyard.engines.base import Engine, Launch, StaleEpochError
 from batchyard.loop import Busy, Loop, Stopped
 from batchyard.simulator.agenda import Agenda, SkewedClock
 from batchyard.simulator.canonical import differences
@@ -159,8 +159,8 @@ class Server:
             lambda rows, now_ms, _: around.before_durable(self, rows, now_ms),
             self._after_durable,
         )
-        engines = {connection.name: connection for connection in connections}
-        self.loop = Loop(self.machine, self.writer, dict(engines), self.clock, dress)
+        engines: dict[str, Engine] = {connection.name: connection for connection in connections}
+        self.loop = Loop(self.machine, self.writer, engines, self.clock, dress)
         self.events.create_task(self._live()).add_done_callback(self._ended)
 
     async def _live(self) -> None:

@@ -58,6 +58,7 @@ class Simulation(Surroundings):
         self._host = 0
         self._away_ms = 100
         self._failing = ""
+        self._served = 0  # the highest epoch that took requests
         self._digest = hashlib.blake2b(digest_size=16)
         self._events = 0
         self.commits = 0
@@ -66,9 +67,7 @@ class Simulation(Surroundings):
     def _site(self, name: str) -> Site:
         witness = self.witness
         noise = self.setup.noise
-        return Site(
-            name, self.seed, noise, self.agenda, self.ledger, witness.check_launch, witness.check_acknowledged
-        )
+        return Site(name, self.seed, noise, self.agenda, self.ledger, witness.check_launch, witness.check_acknowledged)
 
     def note(self, text: str) -> None:
         if self._story is not None:
@@ -111,16 +110,27 @@ class Simulation(Surroundings):
             else:
                 self.agenda.do_next()
 
+    def close(self) -> None:
+        """Lets go of what a seed leaves behind."""
+        for server in self.servers:
+            server.die()
+
     # -- servers --
 
     def _serving(self) -> Server | None:
-        """The newest server that takes requests."""
-        return next((server for server in reversed(self.servers) if server.is_serving), None)
+        """The newest server that takes requests. Nobody goes back to an older one that lives on: what changes nothing
+        it would answer from what it remembers."""
+        found = next((server for server in reversed(self.servers) if server.is_serving), None)
+        if found is None or found.epoch < self._served:
+            return None
+        self._served = found.epoch
+        return found
 
     def _start_server(self) -> None:
         instances = self.setup.hosts[self._host]
         connections = [Connection(site, self.agenda, self.latency) for site in self.sites.values()]
-        skew_ms = 0 if self.is_calm else self._dice.choice(SKEWS_MS)
+        is_first = self.disk.last_time_ms == 0  # no earlier time holds its clock back: an hour's jump could follow
+        skew_ms = 0 if self.is_calm or is_first else self._dice.choice(SKEWS_MS)
         self.witness.server_started({i.instance_id: i.resources for i in instances})
         server = Server(self, connections, instances, skew_ms, self._compares)
         self.note(f"server {server.epoch} starts on {_words(instances)}, its clock {skew_ms} ms off")
@@ -293,7 +303,7 @@ class Simulation(Surroundings):
             "dependents": world.dependents,
             "followers": world.followers,
             "sources": world.sources,
-            "in line": {name: line.keys() for name, line in world.runnable.items() if line},
+            "in line": {name: line.waiting_keys() for name, line in world.runnable.items() if line},
             "set aside": {name: keys for name, keys in world.stuck.items() if keys},
         }
         kept = {name: value for name, value in left.items() if value}
@@ -308,8 +318,6 @@ class Simulation(Surroundings):
             self._digest.update(f"{key} {status} {body}\n".encode())
         for attempt_id, life in self.ledger.lives.items():
             self._digest.update(f"{attempt_id} {life.starts} {life.final}\n".encode())
-        for server in self.servers:
-            server.die()
         runs = sum(life.starts for life in self.ledger.lives.values())
         return Outcome(self._digest.hexdigest(), self.commits, len(self.disk.jobs), runs, self.crashes)
 

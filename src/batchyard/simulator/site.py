@@ -115,6 +115,9 @@ class Connection:
         self.site.host.advance(self._agenda.now_ms)
         await self._far_end.start(epoch, report)
 
+    async def failed(self) -> None:
+        await self._far_end.failed()
+
     def launch(self, tasks: Sequence[Launch]) -> None:
         for task in tasks:
             self._send(lambda task=task: self._far_end.launch([task]))  # type: ignore[misc]
@@ -154,5 +157,3 @@ class Connection:
         if self._on_the_way:
             self.site.host.advance(self._agenda.now_ms)
             self._on_the_way.popleft()()
-
-

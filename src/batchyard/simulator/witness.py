@@ -255,6 +255,28 @@ class Witness:
             self.check_kept(job_id)
         for top in self._tops:
             self._check_sum(top)
+            self._check_causes(top)
+
+    def _check_causes(self, top: int) -> None:
+        """What failed without an attempt was withdrawn, or something it depends on failed."""
+        spec = self.specs[top]
+        members = [names.child_id(spec.job_id, index) for index in range(spec.array_size)] or [spec.job_id]
+        for index, job_id in enumerate(members):
+            job = self.find(job_id)
+            if job is None or job.status is not Status.FAILED or job.past or job.is_cancelled or job.is_terminated:
+                continue
+            wanted = [_counterpart(e, index if spec.array_size else None) for e in spec.depends_on if e.job_id]
+            if spec.sequential and index:
+                wanted.append(names.child_id(spec.job_id, index - 1))
+            found = [self.find(other) for other in wanted]
+            parent = self.jobs[top]
+            if (
+                parent.is_cancelled
+                or parent.is_terminated
+                or (not spec.after_any and any(other is not None and other.status is Status.FAILED for other in found))
+            ):
+                continue
+            raise ViolationError(f"{job_id} failed without an attempt and without a cause: {job}")
 
     def _check_sum(self, top: int) -> None:
         spec, parent = self.specs[top], self.jobs[top]
@@ -270,7 +292,7 @@ class Witness:
             if in_range != (child.status is Status.SUCCEEDED):
                 raise ViolationError(f"child {index} of {spec.job_id} is {child.status}, its parent disagrees")
         if counts != status_summary(spec, parent):
-            raise ViolationError(f"array {spec.job_id} counts {status_summary(spec, parent)}, its children are {counts}")
+            raise ViolationError(f"array {spec.job_id}: its children are {counts}, its parent says otherwise")
 
 
 def _counterpart(entry: Dependency, index: int | None) -> str:
