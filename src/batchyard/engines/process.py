@@ -46,6 +46,9 @@ WATCH_PAUSE_SECONDS = 0.02
 SUPERVISOR_LOG_BYTES = 1024 * 1024  # its own messages; begun anew above this
 
 
+SUPERVISOR = ("-m", "batchyard.engines.supervisor")  # for the interpreter
+
+
 class ProcessSettings(NamedTuple):
     """What the supervisor is started with; None: its own default."""
 
@@ -249,7 +252,9 @@ class ProcessEngine:
         elif isinstance(message, SupervisorHello):
             self._welcome(message)
         elif isinstance(message, Refused):
-            self._refused = message
+            # An older supervisor hands over instead: the watcher starts one of our own now that the lock is free.
+            if message.protocol >= PROTOCOL_VERSION or message.epoch > self._epoch:
+                self._refused = message
             self._changed.set()
         else:
             self._left = message.remaining
@@ -343,7 +348,7 @@ class ProcessEngine:
         return False
 
     def _start_supervisor(self) -> None:
-        arguments = [sys.executable, "-P", "-m", "batchyard.engines.supervisor"]
+        arguments = [sys.executable, "-P", *SUPERVISOR]
         for name, directory in self._directories.items():
             arguments += [f"--{name}-dir", str(directory.absolute())]
         for name, value in self._settings._asdict().items():
@@ -488,7 +493,7 @@ def report_of(item: protocol.ReportItem) -> Report:
 
 
 def _refusal(refused: Refused, epoch: int) -> RuntimeError:
-    if refused.protocol != PROTOCOL_VERSION:
+    if refused.epoch <= epoch:
         return RuntimeError(
             f"the supervisor that runs speaks protocol {refused.protocol} and this server {PROTOCOL_VERSION}; "
             "end its jobs or wait for them, then start again"

@@ -31,11 +31,16 @@ class Adoption:
         book = self._book
         book.epoch, book.intact = replay.epoch, replay.intact
         book.outcomes, book.acknowledged = replay.outcomes, replay.acknowledged
-        here = [entry for entry in replay.live.values() if entry.boot_id == book.boot_id]
+        self.take_entries([*replay.live.values()], now, now_ms)
+
+    def take_entries(self, entries: list[Entry], now: float, now_ms: int) -> None:
+        """What a journal says is alive, and whose supervisor is gone."""
+        book = self._book
+        here = [entry for entry in entries if entry.boot_id == book.boot_id]
         census = Census((), everywhere=True) if here else None
-        for entry in replay.live.values():
+        for entry in entries:
             if census is None or entry.boot_id != book.boot_id:
-                attempt = self._attempt(entry.intent)
+                attempt = self.attempt_of(entry.intent)
                 attempt.output.reopen(0)  # to end its log; of its processes nothing is left
                 self._outputs.close(attempt, now_ms)
                 started_at_ms = entry.spawned.at_ms if entry.spawned else 0
@@ -53,13 +58,13 @@ class Adoption:
         self._take(entry, census, now, now_ms)
         return True
 
-    def _attempt(self, intent: IntentItem) -> Attempt:
+    def attempt_of(self, intent: IntentItem) -> Attempt:
         path = log_path(self._settings.logs_dir, intent.attempt_id)
         output = Output(intent.fifo, lambda: LogFile(path, self._settings.log_limit_bytes))
         return Attempt(intent, output)
 
     def _take(self, entry: Entry, census: Census, now: float, now_ms: int) -> None:
-        attempt = self._attempt(entry.intent)
+        attempt = self.attempt_of(entry.intent)
         if entry.spawned is not None:
             attempt.pid, attempt.start_ticks = entry.spawned.pid, entry.spawned.start_ticks
             attempt.started_at_ms = entry.spawned.at_ms

@@ -23,6 +23,7 @@ from batchyard.engines.supervisor.protocol import (
 ACKNOWLEDGED_KEPT = 4096
 
 
+JOURNAL = "journal"  # in the state directory
 LOCK = "lock"  # in the state directory: held by the supervisor that serves it, with its pid in it
 
 
@@ -84,12 +85,14 @@ class Book:
         self.ending: dict[str, Attempt] = {}
         self.outcomes: dict[str, FinalItem] = {}
         self.acknowledged: dict[str, FinalItem] = {}
+        self.elsewhere: dict[str, Attempt] = {}  # seen to their end by a supervisor that handed over
+        self.is_accounted = False  # a server has asked about everything: no doubt is left
         self.reports: list[ReportItem] = []  # to send in this round
         self._ended: list[FinalItem] = []  # to journal in this round
 
     @property
     def has_work(self) -> bool:
-        return bool(self.queued or self.running or self.ending)
+        return bool(self.queued or self.running or self.ending or self.elsewhere)
 
     def all_live(self) -> list[Attempt]:
         return [*self.running.values(), *self.ending.values()]
@@ -97,10 +100,13 @@ class Book:
     def live(self, attempt_id: str) -> Attempt | None:
         return self.running.get(attempt_id) or self.ending.get(attempt_id)
 
+    def has_ended(self, attempt_id: str) -> bool:
+        return attempt_id in self.outcomes or attempt_id in self.acknowledged
+
     def repeat(self, attempt_id: str) -> bool:
         """Reports again what was last said about it. False: this attempt was never heard of."""
         final = self.outcomes.get(attempt_id) or self.acknowledged.get(attempt_id)
-        attempt = self.live(attempt_id)
+        attempt = self.live(attempt_id) or self.elsewhere.get(attempt_id)
         if final is not None:
             self.reports.append(final)
         elif attempt is not None:
@@ -111,6 +117,7 @@ class Book:
         """For a new connection: everything that runs, and every outcome that was not acknowledged."""
         self.reports = [StartedItem(a.attempt_id, a.started_at_ms) for a in self.running.values()]
         self.reports += [StartedItem(a.attempt_id, a.started_at_ms) for a in self.ending.values()]
+        self.reports += [StartedItem(a.attempt_id, a.started_at_ms) for a in self.elsewhere.values()]
         self.reports += self.outcomes.values()
 
     def end(self, final: FinalItem) -> None:

@@ -62,7 +62,9 @@ class Endings:
 
     def census(self) -> Census:
         # What an earlier supervisor's tasks leave behind goes to whoever reaps for the host: everybody is asked.
-        inherited = any(attempt.pidfd >= 0 or not attempt.pid for attempt in self._book.all_live())
+        inherited = bool(self._book.elsewhere) or any(
+            attempt.pidfd >= 0 or not attempt.pid for attempt in self._book.all_live()
+        )
         return Census(self.by_pid, everywhere=inherited or any(a.status is None for a in self._book.ending.values()))
 
     # -- Stopping --------------------------------------------------------------------------------------------

@@ -234,6 +234,11 @@ class Journal:
         self._fd = fd
         self.size_bytes = len(data)
 
+    def move(self, path: Path) -> None:
+        """Gives the file another name, and goes on writing to it."""
+        self._path.rename(path)
+        self._path = path
+
     def append(self, record: Record) -> None:
         self._buffer.append(encode(record))
 

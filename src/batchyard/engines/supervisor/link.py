@@ -71,13 +71,16 @@ class ServerLink:
         lowest_epoch: Callable[[], int],
         accepted: Callable[[ServerHello], None],
         is_ours: Callable[[], bool],
+        hand_over: Callable[[], None],
     ) -> None:
-        """`is_ours`: whether the directory is still the one whose lock we hold; nobody is served from another."""
+        """`is_ours`: whether the directory is still the one whose lock we hold; nobody is served from another.
+        `hand_over`: makes way for a supervisor that speaks a newer server's protocol."""
         self._path = state_dir / SERVER_LINK
         self._epoll = epoll
         self._lowest_epoch = lowest_epoch
         self._accepted = accepted
         self._is_ours = is_ours
+        self._hand_over = hand_over
         self._current: Connection | None = None
         self._candidate: Connection | None = None
         self._refused: _Identity | None = None
@@ -93,8 +96,7 @@ class ServerLink:
         if now < self.next_try:
             return
         if not self._is_ours():
-            self.close()
-            self.next_try = float("inf")
+            self._leave()
             return
         if self._current is None and self._candidate is None:
             self._connect()
@@ -147,6 +149,11 @@ class ServerLink:
             if connection is not None:
                 self._drop(connection)
 
+    def _leave(self) -> None:
+        """For good."""
+        self.close()
+        self.next_try = float("inf")
+
     def _identity(self) -> _Identity | None:
         try:
             status = os.lstat(self._path)
@@ -169,6 +176,11 @@ class ServerLink:
 
     def _judge(self, connection: Connection, hello: ServerHello) -> bool:
         """Whether the server that said hello is one to serve."""
+        if hello.protocol > PROTOCOL_VERSION and hello.epoch >= self._lowest_epoch():
+            self._hand_over()
+            connection.send(Refused(PROTOCOL_VERSION, self._lowest_epoch()))
+            self._leave()
+            return False
         if hello.protocol != PROTOCOL_VERSION or hello.epoch < self._lowest_epoch():
             self._refused = connection.identity
             connection.send(Refused(PROTOCOL_VERSION, self._lowest_epoch()))

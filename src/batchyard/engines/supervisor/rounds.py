@@ -29,7 +29,7 @@ from batchyard.engines.base import RECOVERED_SILENT
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.adoption import Adoption
-from batchyard.engines.supervisor.attempts import LOCK, Attempt, Book, Queued, Settings, spawned_item
+from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, Attempt, Book, Queued, Settings, spawned_item
 from batchyard.engines.supervisor.census import Census
 from batchyard.engines.supervisor.ending import Endings
 from batchyard.engines.supervisor.fifos import Fifos
@@ -37,6 +37,7 @@ from batchyard.engines.supervisor.journal import COMPACT_ABOVE_BYTES, IntentItem
 from batchyard.engines.supervisor.launching import Launcher, Prepared, not_started
 from batchyard.engines.supervisor.link import ServerLink
 from batchyard.engines.supervisor.outputs import Outputs
+from batchyard.engines.supervisor.predecessors import Predecessors
 from batchyard.engines.supervisor.protocol import (
     PROTOCOL_VERSION,
     Commands,
@@ -67,7 +68,7 @@ class Supervisor:
         self._settings = settings
         self._instance = uuid.uuid4().hex
         self._epoll = select.epoll()
-        self._book = Book(Journal(settings.state_dir / "journal"))
+        self._book = Book(Journal(settings.state_dir / JOURNAL))
         self._book.boot_id = processes.boot_id()
         self._fifos = Fifos(settings.runtime_dir, self._instance)
         self._outputs = Outputs(self._epoll, self._fifos)
@@ -75,10 +76,17 @@ class Supervisor:
         self._endings = Endings(self._book, self._outputs, self._scratch, self._epoll)
         self._adoption = Adoption(settings, self._book, self._endings, self._outputs)
         self._launcher = Launcher(settings, self._fifos, self._scratch, default_nofile)
+        self._predecessors = Predecessors(settings.state_dir, self._book, self._adoption)
         self._lock = _identity(settings.state_dir / LOCK)
         self._is_orphan = False  # the data directory was removed: its successor is not our business
+        self._is_retired = False  # handed over to a newer version
         self._link = ServerLink(
-            settings.state_dir, self._epoll, lambda: self._book.epoch, self._accept, self._still_has_its_place
+            settings.state_dir,
+            self._epoll,
+            lambda: self._book.epoch,
+            self._accept,
+            self._still_has_its_place,
+            self._hand_over,
         )
         self._base: dict[str, str] = {}
         self._wakeup = _wake_on_signals(self._epoll)
@@ -93,7 +101,8 @@ class Supervisor:
         replay = self._book.journal.load()
         self._adoption.take_over(replay, _now(), _now_ms())
         self._book.compact()
-        self._fifos.sweep({attempt.output.fifo for attempt in self._book.all_live()})
+        self._predecessors.find(_now(), _now_ms())
+        self._fifos.sweep({attempt.output.fifo for attempt in self._book.all_live()} | self._predecessors.fifos())
         while not self._is_done():
             self._round(self._epoll.poll(self._timeout()))
         self._book.journal_ended()
@@ -105,6 +114,8 @@ class Supervisor:
     def _round(self, events: list[tuple[int, int]]) -> None:
         now, now_ms = _now(), _now_ms()
         self._link.seek(now)
+        if now >= self._predecessors.next_look:
+            self._predecessors.look(now, now_ms)
         self._outputs.tick(now)
         has_exits = self._drain(events, now, now_ms)
         self._launch_round(now)
@@ -121,9 +132,9 @@ class Supervisor:
             failpoints.reach("after-exit-before-report", self._book.ends_on_record())
         self._report_round()
         self._scratch.tick()
-        if now >= self._next_sweep and not self._is_orphan:
+        if now >= self._next_sweep and self._is_in_charge:
             self._next_sweep = now + SWEEP_SECONDS
-            self._scratch.sweep({*self._book.running, *self._book.ending})
+            self._scratch.sweep({*self._book.running, *self._book.ending, *self._book.elsewhere})
 
     # -- What comes in ---------------------------------------------------------------------------------------
 
@@ -147,11 +158,34 @@ class Supervisor:
 
     def _still_has_its_place(self) -> bool:
         """False once another data directory lies where ours was, or none: what runs is seen to its end, no more."""
-        if not self._is_orphan and _identity(self._settings.state_dir / LOCK) != self._lock:
+        if self._is_in_charge and _identity(self._settings.state_dir / LOCK) != self._lock:
             print("the lock of this supervisor was removed: it leaves when its tasks have ended", flush=True)
             self._is_orphan = True
             self._book.queued.clear()
-        return not self._is_orphan
+        return self._is_in_charge
+
+    @property
+    def _is_in_charge(self) -> bool:
+        """False: what runs is seen to its end, and then we leave."""
+        return not (self._is_orphan or self._is_retired)
+
+    def _hand_over(self) -> None:
+        """A server of a newer version is there: its own supervisor is to find our journal, and then the place free.
+        Launches that are not on record yet were never made: the server asks for them again."""
+        self._book.queued.clear()
+        self._book.journal_ended()
+        self._book.journal.write()
+        if failpoints.armed:
+            failpoints.reach("during-upgrade", ["nothing moved"])
+        state_dir = self._settings.state_dir
+        self._book.journal.move(state_dir / f"{JOURNAL}.{self._instance}")
+        if failpoints.armed:
+            failpoints.reach("during-upgrade", ["journal moved"])
+        (state_dir / LOCK).rename(state_dir / f"{LOCK}.{self._instance}")
+        if failpoints.armed:
+            failpoints.reach("during-upgrade", ["lock moved"])
+        print("handed over to a newer version: this supervisor leaves when its tasks have ended", flush=True)
+        self._is_retired = True
 
     def _accept(self, hello: ServerHello) -> None:
         self._is_leaving = False
@@ -172,7 +206,7 @@ class Supervisor:
         if commands.leave:
             self._is_leaving = True
             book = self._book
-            self._link.send(Leaving(len(book.queued) + len(book.running) + len(book.ending)))
+            self._link.send(Leaving(len(book.queued) + len(book.all_live()) + len(book.elsewhere)))
 
     def _enqueue(self, item: LaunchItem, specs: dict[int, Task]) -> None:
         if not self._book.repeat(item.attempt_id):
@@ -198,6 +232,7 @@ class Supervisor:
                 book.end(LostItem(attempt_id, now_ms, NO_TRACE, 0))
             else:
                 book.end(NotStartedItem(attempt_id, now_ms, RECOVERED_SILENT))
+        book.is_accounted = True
         if not book.intact:
             book.intact = True
             book.journal_ended()
@@ -213,8 +248,8 @@ class Supervisor:
         for stop in commands.stop:
             if self._book.queued.pop(stop.attempt_id, None) is not None:
                 self._book.end(NotStartedItem(stop.attempt_id, now_ms, RECOVERED_SILENT))
-            elif stop.attempt_id in self._book.running:
-                stops.append((self._book.running[stop.attempt_id], stop.grace_seconds))
+            elif attempt := self._book.running.get(stop.attempt_id) or self._book.elsewhere.get(stop.attempt_id):
+                stops.append((attempt, stop.grace_seconds))
         if stops:
             self._endings.stop(stops, now)
 
@@ -297,8 +332,8 @@ class Supervisor:
             due = min(due, self._launch_not_before)
         if self._book.has_work:
             due = min(due, self._endings.next_sample)
-        if not self._is_orphan:
-            due = min(due, self._next_sweep)
+        if self._is_in_charge:
+            due = min(due, self._next_sweep, self._predecessors.next_look)
         return max(0.0, min(due - now, self._scratch.next_due_seconds()))
 
     def _is_done(self) -> bool:
@@ -306,7 +341,7 @@ class Supervisor:
             return True
         if self._book.has_work:
             return False
-        if self._is_leaving or self._is_orphan:
+        if self._is_leaving or not self._is_in_charge:
             return True
         is_alone = not self._link.is_connected and _now() - self._alone_since >= self._settings.idle_seconds
         return is_alone and not self._book.outcomes

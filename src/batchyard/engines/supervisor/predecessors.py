@@ -1,0 +1,121 @@
+"""Supervisors of older protocol versions that still see their tasks to the end, and what their journals say meanwhile.
+
+One that hears a server of a newer version hands over: it renames its journal and then its lock, each to its name with
+its instance behind, takes no more work, and leaves when empty. Its successor reads that journal again and again: an end
+written there is reported and acknowledged here. The lock tells when the old one is gone: whatever its journal still
+says is alive is adopted then, as after a death.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from batchyard.engines.supervisor.adoption import Adoption
+from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, Book
+from batchyard.engines.supervisor.journal import Entry, Journal
+from batchyard.engines.supervisor.protocol import StartedItem
+
+LOOK_SECONDS = 0.05  # how late the end of an old supervisor's task may be told: these are minutes of an upgrade
+TRIES = 10
+_NONE = float("inf")
+
+
+class Predecessors:
+    def __init__(self, state_dir: Path, book: Book, adoption: Adoption) -> None:
+        self._state_dir = state_dir
+        self._book = book
+        self._adoption = adoption
+        self._names: list[str] = []  # the instances
+        self._seen: dict[str, tuple[int, int, int]] = {}  # inode, size and time of what was read last
+        self.next_look = _NONE
+
+    def find(self, now: float, now_ms: int) -> None:
+        """At the start, after our own journal was read."""
+        prefix = f"{JOURNAL}."
+        self._names = sorted(
+            path.name.removeprefix(prefix)
+            for path in self._state_dir.glob(f"{prefix}*")
+            if not path.name.endswith(".new")
+        )
+        for name in self._names:
+            self._read(name, now_ms)
+        self.look(now, now_ms)
+
+    def look(self, now: float, now_ms: int) -> None:
+        """Takes over what ended, and everything from those that are gone."""
+        for name in list(self._names):
+            is_gone = self._is_gone(name)  # asked before the reading: what it wrote last is read
+            self._read(name, now_ms)
+            if is_gone:
+                self._names.remove(name)
+                self._adopt_all(name, now, now_ms)
+        self.next_look = now + LOOK_SECONDS if self._names else _NONE
+
+    def fifos(self) -> set[str]:
+        return {attempt.output.fifo for attempt in self._book.elsewhere.values()}
+
+    def _path(self, name: str) -> Path:
+        return self._state_dir / f"{JOURNAL}.{name}"
+
+    def _is_gone(self, name: str) -> bool:
+        try:
+            fd = os.open(self._state_dir / f"{LOCK}.{name}", os.O_RDWR)
+        except FileNotFoundError:  # it died between the two renamings, and its lock is ours
+            return True
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def _read(self, name: str, now_ms: int) -> None:
+        status = self._path(name).stat()
+        seen = status.st_ino, status.st_size, status.st_mtime_ns
+        if self._seen.get(name) == seen:
+            return
+        self._seen[name] = seen
+        book = self._book
+        said = Journal(self._path(name)).load()
+        for _ in range(TRIES):
+            if said.intact:
+                break
+            said = Journal(self._path(name)).load()  # an append may be caught in its middle, for microseconds
+        book.intact = book.intact and (said.intact or book.is_accounted)
+        book.epoch = max(book.epoch, said.epoch)
+        for attempt_id, final in said.acknowledged.items():
+            book.acknowledged.setdefault(attempt_id, final)
+        for attempt_id, final in said.outcomes.items():
+            book.elsewhere.pop(attempt_id, None)
+            if not book.has_ended(attempt_id):
+                book.end(final)
+        for attempt_id, entry in said.live.items():
+            if not book.has_ended(attempt_id) and book.live(attempt_id) is None:
+                self._note(entry, now_ms)
+
+    def _note(self, entry: Entry, now_ms: int) -> None:
+        attempt = self._adoption.attempt_of(entry.intent)
+        if entry.spawned is not None:
+            attempt.pid, attempt.start_ticks = entry.spawned.pid, entry.spawned.start_ticks
+            attempt.started_at_ms = entry.spawned.at_ms
+        known = self._book.elsewhere.get(attempt.attempt_id)
+        if known is None:
+            self._book.elsewhere[attempt.attempt_id] = attempt
+            self._book.reports.append(StartedItem(attempt.attempt_id, attempt.started_at_ms or now_ms))
+        elif not known.pid:
+            known.pid, known.start_ticks = attempt.pid, attempt.start_ticks
+
+    def _adopt_all(self, name: str, now: float, now_ms: int) -> None:
+        said = Journal(self._path(name)).load()
+        left = [entry for attempt_id, entry in said.live.items() if not self._book.has_ended(attempt_id)]
+        for entry in left:
+            known = self._book.elsewhere.pop(entry.intent.attempt_id, None)
+            if known is not None and known.kill_at_seconds is not None:
+                entry.kill_at_seconds = known.kill_at_seconds
+        self._adoption.take_entries(left, now, now_ms)
+        self._book.compact()  # ours says it all now, durably
+        self._path(name).unlink()
+        (self._state_dir / f"{LOCK}.{name}").unlink(missing_ok=True)
