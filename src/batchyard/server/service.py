@@ -21,7 +21,7 @@ from batchyard.core.names import Account
 from batchyard.core.records import EnvironmentOrder, Instance, Snapshot
 from batchyard.core.resources import MILLI_PER_VCPU
 from batchyard.core.world import Limits
-from batchyard.engines.base import Engine, StaleEpochError
+from batchyard.engines.base import Engine
 from batchyard.loop import Busy, Loop, SteadyClock, Stopped
 from batchyard.server import handlers, host, lines
 from batchyard.server.access import Access, Rules
@@ -148,12 +148,7 @@ class Service:
     async def _start_engines(self) -> None:
         try:
             await self._loop.start(self._parts.writer.epoch)
-        except StaleEpochError as error:
-            raise Failure(
-                f"The process engine cannot be started: {error}. If this data directory was removed and made anew, the "
-                "supervisor of the old one leaves within a minute of its last job: start again then."
-            ) from error
-        except OSError as error:  # TimeoutError is one
+        except (RuntimeError, OSError) as error:  # TimeoutError is one
             raise Failure(f"The process engine cannot be started: {error}. `batchyard doctor` may say more.") from error
 
     async def _begin(self) -> None:
@@ -220,11 +215,12 @@ class Service:
         serving = asyncio.create_task(server.serve([self._parts.listener]))
         ready = asyncio.create_task(server.serving.wait())
         ending = asyncio.create_task(self._ending.wait())
+        failing = asyncio.create_task(self._wait_for_failure())
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             write_server_file(self._parts.places, self._parts.address, VERSION)
             lines.serving(self._parts.address, self._parts.settings, self._parts.rules, has_keys=self._has_keys())
-            await asyncio.wait({serving, running, ending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving, running, ending, failing}, return_when=asyncio.FIRST_COMPLETED)
         if self._kill:
             await _while(running, self._wait_for_jobs())
         remove_server_file(self._parts.places)
@@ -233,7 +229,22 @@ class Service:
             lines.ended(capacity.jobs_running, killed=self._kill)
         server.end()
         await serving
-        await _cancel(ready, ending)
+        failure = failing.exception() if failing.done() else None
+        await _cancel(ready, ending, failing)
+        if failure is not None and not self._kill:
+            raise failure
+
+    async def _wait_for_failure(self) -> None:
+        """Raises when an engine can never serve this server again: what it would be told to start would never run."""
+        failing = [asyncio.create_task(engine.failed()) for engine in self._parts.engines.values()]
+        try:
+            done, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        except (RuntimeError, OSError) as error:
+            raise Failure(f"The process engine is gone: {error}. Nothing that was answered is lost.") from error
+        finally:
+            await _cancel(*failing)
 
     async def _wait_for_jobs(self) -> None:
         deadline = time.monotonic() + self._parts.settings.stop_grace_seconds + KILL_PATIENCE_SECONDS
