@@ -86,3 +86,24 @@ def test_withdrawing_ends_children_behind_one_that_waits_for_its_counterpart(yar
     yard.exited(f"{source}:2")
     assert statuses(yard, job, 3) == [Status.FAILED] * 3
     assert yard.status(job) is Status.FAILED
+
+
+def test_no_child_of_a_sequence_starts_before_one_that_was_withdrawn_alone_has_ended(yard: Driver) -> None:
+    source = yard.submit(array_size=2)
+    job = yard.submit(array_size=2, depends_on=[Dependency(source, "N_TO_N"), SEQUENTIAL])
+    yard.do(c.CancelJob(f"{job}:0", "one"))
+    yard.exited(f"{source}:1")
+    assert statuses(yard, job, 2) == [Status.PENDING, Status.PENDING]
+    yard.exited(f"{source}:0")
+    assert statuses(yard, job, 2) == [Status.FAILED, Status.FAILED]
+
+
+def test_it_starts_then_where_any_end_will_do(yard: Driver) -> None:
+    source = yard.submit(array_size=2)
+    wanted = [Dependency(source, "N_TO_N"), SEQUENTIAL]
+    job = yard.submit(array_size=2, depends_on=wanted, tags={"batchyard:after-any": "true"})
+    yard.do(c.CancelJob(f"{job}:0", "one"))
+    yard.exited(f"{source}:1")
+    assert statuses(yard, job, 2) == [Status.PENDING, Status.PENDING]
+    yard.exited(f"{source}:0")
+    assert statuses(yard, job, 2) == [Status.FAILED, Status.STARTING]

@@ -20,11 +20,15 @@ def _active(row_counts: dict[str, int]) -> int:
 
 
 def next_in_line(state: ArrayState) -> int | None:
-    """The only virtual child that may run now, of a SEQUENTIAL array; None while another child is active."""
+    """The only virtual child that may run now, of a SEQUENTIAL array; None while another child is active, and while
+    the one before it, withdrawn alone, still waits for its own end."""
     if _active(state.row_counts) or not state.unstarted:
         return None
     first = state.unstarted[0][0]
-    return None if contains(state.held, first) else first
+    if contains(state.held, first):
+        return None
+    ended = not first or contains(state.succeeded, first - 1) or contains(state.failed, first - 1)
+    return first if ended else None
 
 
 def waiting_status(spec: JobSpec, state: ArrayState, index: int) -> Status:
@@ -160,6 +164,13 @@ class ArrayBook:
     def active_rows(self) -> int:
         """Rows that run or could run: a PENDING row was withdrawn by its caller and ends at its turn."""
         return _active(self.row_counts)
+
+    def next_in_line(self) -> int | None:
+        """As the function of that name, of the working copy."""
+        first = self.unstarted.first()
+        if first is None or first in self.held or self.active_rows():
+            return None
+        return first if not first or self.final_status(first - 1) is not None else None
 
     def count_row(self, before: Status | None, after: Status | None) -> None:
         """Moves one row from a status to another; final and absent ones are not counted."""

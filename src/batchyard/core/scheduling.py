@@ -99,8 +99,8 @@ def candidates(world: World, queue: str) -> Iterator[Candidate]:
         if book is None:
             yield Candidate(key, None, spec.task.resources, spec.engines)
         elif spec.sequential:
-            first = book.unstarted.first()
-            if first is not None and first not in book.held and not book.active_rows():
+            first = book.next_in_line()
+            if first is not None:
                 yield Candidate(key, first, spec.task.resources, spec.engines)
         else:
             for start, stop in book.ready():
