@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from batchyard import failpoints
 from batchyard.core.commands import Exited, Lost
 from batchyard.engines import process as engine_module
 from batchyard.engines.base import Launch, Recovery
@@ -25,10 +26,22 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+MOMENTS = ("nothing moved", "journal moved", "lock moved")
+
+
 @pytest.fixture
-def old(process: ProcessHarness, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The pid of a supervisor of an older version, with its server gone again."""
+def dies_when() -> str:
+    """What the old supervisor has done when it dies; tests say it by a parameter."""
+    return ""
+
+
+@pytest.fixture
+def old(process: ProcessHarness, monkeypatch: pytest.MonkeyPatch, dies_when: str) -> int:
+    """The pid of a supervisor of an older version."""
     process.stop_supervisor()
+    if dies_when:
+        monkeypatch.setenv(failpoints.VARIABLE, f"during-upgrade[{dies_when}]=crash@1")
+        monkeypatch.setenv(failpoints.HITS_VARIABLE, str(process.root / "hits"))
     (process.state_dir / "journal").unlink()
     monkeypatch.setattr(engine_module, "PROTOCOL_VERSION", OLD_PROTOCOL)
     monkeypatch.setattr(engine_module, "SUPERVISOR", ("-c", OLD_SUPERVISOR))
@@ -110,3 +123,22 @@ def test_the_death_of_both_loses_nothing_that_lives(process: ProcessHarness, old
     process.engine.stop(launch.attempt_id, 30)
     assert isinstance(wait_for_end(process, launch.attempt_id), Exited | Lost)
     assert process.runs(launch.attempt_id) == 1
+
+
+@pytest.mark.parametrize("dies_when", MOMENTS)
+def test_a_death_during_the_hand_over_loses_nothing_that_lives(
+    process: ProcessHarness, old: int, dies_when: str
+) -> None:
+    launch = started(process, launch_of(process.ends_on_term(4)))
+    task = process.pids(launch.attempt_id)[0]
+    never_sent = launch_of(process.exits(5))
+    upgrade(process, [launch])
+    assert is_gone(old)
+    assert (process.root / "hits").read_text().startswith(f"during-upgrade\t{dies_when}\t")
+    process.engine.launch([launch, never_sent])
+    assert isinstance(wait_for_end(process, never_sent.attempt_id), Exited)
+    assert start_ticks(task)
+    assert final_of(process, launch.attempt_id) is None
+    process.engine.stop(launch.attempt_id, 30)
+    assert isinstance(wait_for_end(process, launch.attempt_id), Exited | Lost)
+    assert (process.runs(launch.attempt_id), process.runs(never_sent.attempt_id)) == (1, 1)
