@@ -84,14 +84,16 @@ class Yard:
 
     def serves(self) -> bool:
         assert self.process.poll() is None, f"the server ended ({self.process.returncode}): {self.said()[-3000:]}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
             connection.request("GET", "/health")
-            status = connection.getresponse().status
-            connection.close()
-        except OSError:
+            response = connection.getresponse()
+            response.read()
+        except (OSError, http.client.HTTPException):
             return False
-        return status == 200
+        finally:
+            connection.close()
+        return response.status == 200
 
     def kill(self) -> None:
         """kill -9 of the server."""

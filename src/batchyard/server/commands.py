@@ -182,6 +182,51 @@ def keys_rm(
 
 
 @app.command()
+def backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The new file to write.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Copy the service's state into a file, while it runs or not. Keys and secrets are not in it, nor are logs."""
+    places = _places(settings_of({"data_dir": data_dir}, config))
+
+    def action() -> None:
+        from batchyard.store.backup import back_up
+        from batchyard.store.errors import StoreError
+
+        try:
+            size = back_up(places.database, Path(file).absolute())
+        except StoreError as error:
+            raise Failure(str(error)) from error
+        say(f"Wrote {file}, {size / 1024:.0f} KiB.")
+
+    _guarded(action)
+
+
+@app.command()
+def restore(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What `batchyard backup` wrote.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Make a new data directory of a backup. Attempts that ran when it was made end as lost at the next start."""
+    places = _places(settings_of({"data_dir": data_dir}, config))
+
+    def action() -> None:
+        from batchyard.store.backup import restore as make
+        from batchyard.store.errors import StoreError
+
+        make_private(places.data_dir)
+        try:
+            make(Path(file).absolute(), places.database)
+        except StoreError as error:
+            raise Failure(str(error)) from error
+        say(f"Restored {places.data_dir}. Start it with: batchyard up --data-dir {places.data_dir}")
+
+    _guarded(action)
+
+
+@app.command()
 def doctor(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
     """Say what this machine lacks for running jobs, and how to get it. Exit code 1 when something is missing."""
     settings = settings_of({"data_dir": data_dir}, config)

@@ -15,7 +15,15 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard.core.check import assert_consistent
-from batchyard.core.commands import AskCapacity, CapacityAnswer, CreateComputeEnvironment, CreateJobQueue, SetHost
+from batchyard.core.commands import (
+    AskCapacity,
+    CapacityAnswer,
+    CreateComputeEnvironment,
+    CreateJobQueue,
+    SetHost,
+    Started,
+)
+from batchyard.core.effects import RecoverTask
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
 from batchyard.core.records import EnvironmentOrder, Instance, Snapshot
@@ -93,6 +101,8 @@ class Service:
         machine = Machine(self._account, limits)
         machine.restore(snapshot)
         self._machine = machine
+        if parts.writer.is_restored:
+            self._settle_restored(clock.now_ms())
         self._job_users = JobUsers(machine, wall_clock_ms)
         self._tokens = Tokens(parts.secret)
         dress = Dress(parts.address, settings.region, settings.job_env, self._tokens.token)
@@ -101,6 +111,17 @@ class Service:
     def _load(self) -> tuple[Snapshot, SteadyClock]:
         snapshot = self._parts.writer.load(wall_clock_ms())
         return snapshot, SteadyClock(snapshot.last_time_ms)
+
+    def _settle_restored(self, now_ms: int) -> None:
+        """Attempts that a backup shows as STARTING may have run since it was made: they count as started, so that their
+        engine reports them lost where it knows nothing of them, and their jobs' retry strategies decide."""
+        for effect in self._machine.recover():
+            if isinstance(effect, RecoverTask) and not effect.known_started:
+                self._machine.report(effect.engine, Started(effect.attempt_id, now_ms), now_ms)
+        changes, _ = self._machine.take()
+        if not changes.is_empty():
+            self._parts.writer.commit(changes, now_ms).result()
+        self._parts.writer.take_into_use()
 
     async def run(self) -> None:
         """Until a signal or Shutdown. Raises what ended the loop: a failed commit."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Dialect, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.dml import Insert
@@ -24,6 +24,9 @@ READER_CACHE_KIB = 2048
 # Pages (4 KiB) of log before SQLite copies them into the database, in a commit of the writer. Four times the default:
 # a page that changes in every commit (an array's parent) is then copied a quarter as often.
 CHECKPOINT_PAGES = 4000
+
+# Stands in the header of a copy made by `back_up` (SQLite's user_version, which nothing else of ours uses).
+COPY_MARK = 0x42595244
 
 # Readers at work at once; more threads wait for one. The API answers from a small thread pool.
 READER_CONNECTIONS = 8
@@ -64,6 +67,40 @@ def read_engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def copy_into(connection: Connection, target: Path) -> None:
+    """One committed state of `connection`'s database into the empty file `target`, marked as a copy."""
+    source = connection.connection.driver_connection
+    assert isinstance(source, sqlite3.Connection), f"a copy of {source} is not known how to make"
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        source.backup(copy)  # at once: a copy in parts would begin anew at each commit of the writer
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file, complete in itself
+        copy.execute(f"PRAGMA user_version={COPY_MARK}")
+    finally:
+        copy.close()
+
+
+def is_marked_copy(path: Path) -> bool:
+    """False for anything else, a database or not."""
+    connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+    try:
+        return bool(connection.execute("PRAGMA user_version").fetchone()[0] == COPY_MARK)
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        connection.close()
+
+
+def remove_mark(path: Path) -> None:
+    """Durable when it returns."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA user_version=0")
+    finally:
+        connection.close()
 
 
 def begin_statement(dialect: Dialect) -> str:

@@ -87,6 +87,16 @@ class Writer:
         self._tasks.put((changes, now_ms, future))
         return future
 
+    @property
+    def is_restored(self) -> bool:
+        """The database is a backup's copy that no server has taken into use: what its placed attempts did since is not
+        known here, and none of them may be started."""
+        return database.is_marked_copy(self.path)
+
+    def take_into_use(self) -> None:
+        """The attempts of a restored database were dealt with, durably: from here on it is a database as any other."""
+        database.remove_mark(self.path)
+
     def free_bytes(self) -> int:
         """Space left for this process where the database lies. Compare with SUBMIT_FREE_BYTES."""
         status = os.statvfs(self.path.parent)
