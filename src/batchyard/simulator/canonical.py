@@ -87,10 +87,7 @@ def _is_passed_over(world: World, key: int) -> bool:
     book = world.books.get(key)
     if book is None:
         return False
-    if world.specs[key].sequential:
-        first = book.unstarted.first()
-        return first is None or first in book.held or book.active_rows() > 0
-    return not book.ready()
+    return book.next_in_line() is None if world.specs[key].sequential else not book.ready()
 
 
 def _deadlines(world: World) -> list[tuple[int, int, int]]:

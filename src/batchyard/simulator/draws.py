@@ -37,8 +37,10 @@ def draw(seed: int) -> w.Workload:
         own = lot(seed, "operation", number)
         if own.random() < troubles:
             operations.append(_trouble(own, at_ms, setup))
-        elif submitted and own.random() < 0.3:
+        elif submitted and own.random() < 0.35:
             operations.append(_request(own, at_ms, setup, submitted))
+            if own.random() < troubles:  # on the way from the request to what it asks for
+                operations.append(w.Crash(at_ms, own.randrange(1, 16)))
         else:
             submit = _submit(own, at_ms, number, setup, submitted, seed % LARGE_EVERY == 0)
             submitted.append(submit)

@@ -141,7 +141,6 @@ class Server:
         self._instances = instances
         self._compares = compares
         self.epoch = around.disk.claim()
-        self.events = VirtualLoop(around.agenda, self._after_step)
         self.crash_in: int | None = None  # steps
         self.is_serving = False
         self._pending: dict[asyncio.Task[Any], Heard] = {}
@@ -151,6 +150,7 @@ class Server:
         self._is_new = snapshot.last_time_ms == 0
         self.machine = WatchedMachine(lambda text: around.note(f"server {self.epoch} {text}"))
         self.machine.restore(snapshot)
+        self.events = VirtualLoop(around.agenda, self._after_step)
         self.writer = DiskWriter(
             around.disk,
             self.epoch,
@@ -192,7 +192,10 @@ class Server:
     def _after_step(self) -> None:
         complaint = self.events.complaint
         if complaint is not None:
-            raise ViolationError(f"server {self.epoch}: {complaint['message']}") from complaint.get("exception")
+            error = complaint.get("exception")
+            if isinstance(error, ViolationError):
+                raise error
+            raise ViolationError(f"server {self.epoch}: {complaint['message']}") from error
         if self.crash_in is not None and not self.events.is_dead:
             self.crash_in -= 1
             if self.crash_in < 0:

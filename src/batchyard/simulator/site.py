@@ -71,7 +71,7 @@ class Site:
         code = draw.choice(EXIT_CODES)
         out_of_memory = code == 0 and number > 0.95
         return Behaviour(
-            runs_ms=None if 0.05 <= number < 0.11 else draw.choice((0, 1, 20, 100, 400, 2500)),
+            runs_ms=None if 0.05 <= number < 0.15 else draw.choice((0, 1, 20, 100, 400, 2500)),
             exit=ContainerExit(exit_code=137 if out_of_memory else code, out_of_memory=out_of_memory),
             starts_after_ms=slow_start_ms,
             lost_after_ms=draw.choice((0, 50, 1000)) if draw.random() < self.noise / 4 else None,

@@ -1,0 +1,150 @@
+"""Faults put into the core, the loop and the store's fence on purpose, each as a change of source text."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from batchyard.core import attempts, endings, placement, restoring, submission, world
+from batchyard.core.arrays import ArrayBook
+from batchyard.loop import loop
+from batchyard.simulator import disk
+
+Owner = ModuleType | type
+Edit = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    owner: Owner
+    function: str
+    edit: Edit
+
+    def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Replaces the function by itself with its text changed. A change that no longer applies is an error."""
+        original: Any = getattr(self.owner, self.function)
+        source = textwrap.dedent(inspect.getsource(original))
+        changed = self.edit(source)
+        assert changed != source, f"the mutation {self.name} changes nothing"
+        made: dict[str, Any] = {}
+        exec(compile(f"from __future__ import annotations\n{changed}", self.name, "exec"), original.__globals__, made)
+        monkeypatch.setattr(self.owner, self.function, made[self.function])
+
+
+def replacing(old: str, new: str) -> Edit:
+    def edit(source: str) -> str:
+        assert source.count(old) == 1, f"{old!r} stands there {source.count(old)} times"
+        return source.replace(old, new)
+
+    return edit
+
+
+def moving(begin: str, end: str, before: str) -> Edit:
+    """The text from `begin` up to `end` is moved before `before`."""
+
+    def edit(source: str) -> str:
+        first = source.index(begin)
+        last = source.index(end, first) if end else len(source)
+        part, rest = source[first:last], source[:first] + source[last:]
+        assert rest.count(before) == 1, f"{before!r} stands there {rest.count(before)} times"
+        return rest.replace(before, part.rstrip("\n") + "\n" + before)
+
+    return edit
+
+
+COMMIT = "    if not changes.is_empty():\n"
+ANSWERS = "    for answer, result in answers:\n"
+ACT = "    self._act(effects)\n"
+ACKNOWLEDGE = "    self._act([e for e in effects if isinstance(e, AcknowledgeTask)])\n"
+
+
+def go_on(source: str) -> str:
+    source = replacing("except BaseException:", "except Exception:")(source)
+    return replacing("answer.cancel()\n            raise\n", "answer.cancel()\n")(source)
+
+
+def run_ahead(source: str) -> str:
+    source = replacing(" or self.active_rows()", "")(source)
+    return replacing(" if not first or self.final_status(first - 1) is not None else None", "")(source)
+
+
+MUTATIONS = [
+    Mutation("skip the fence", disk.Disk, "check_fence", replacing("if epoch != self.epoch:", "if False:")),
+    Mutation("go on after a failed commit", loop.Loop, "_batch", go_on),
+    Mutation("answer before commit", loop.Loop, "_batch", moving(ANSWERS, ACT, COMMIT)),
+    Mutation("launch before commit", loop.Loop, "_batch", moving(ACT, "", COMMIT)),
+    Mutation("acknowledge before commit", loop.Loop, "_batch", replacing(COMMIT, ACKNOWLEDGE + COMMIT)),
+    Mutation(
+        "drop acknowledgements",
+        loop.Loop,
+        "_act",
+        replacing("self._engines[name].acknowledge(attempts)", "pass"),
+    ),
+    Mutation("forget a release", world.World, "_move_room", replacing("room.free = room.free.plus", "room.free.plus")),
+    Mutation(
+        "double-count a device",
+        placement,
+        "_place",
+        replacing("del room.gpu_ids[: candidate.resources.gpus]", "pass"),
+    ),
+    Mutation("retry a cancelled job", attempts, "_decide", replacing("not job.is_cancelled and ", "")),
+    Mutation("retry after a timeout", attempts, "_decide", replacing("attempt.stopping == TIMEOUT", "False")),
+    Mutation(
+        "believe late reports of earlier attempts",
+        attempts,
+        "_current",
+        replacing(" or job.attempt.number != number", ""),
+    ),
+    Mutation(
+        "forget to write down an end",
+        world.World,
+        "put",
+        replacing("self.changes.jobs[job.key] = job", "self.changes.jobs.setdefault(job.key, job)"),
+    ),
+    Mutation(
+        "start the next of a sequence too early",
+        ArrayBook,
+        "next_in_line",
+        run_ahead,
+    ),
+    Mutation(
+        "fail what runs after any end",
+        endings,
+        "_tell_dependents",
+        replacing(" and not world.specs[waiting].after_any", ""),
+    ),
+    Mutation(
+        "forget a dependency at restore",
+        restoring,
+        "_unfinished",
+        replacing("list(dict.fromkeys(keys))", "list(dict.fromkeys(keys))[:1]"),
+    ),
+    Mutation(
+        "forget the stops at restore",
+        restoring,
+        "recover",
+        replacing("if job.attempt is not None and job.attempt.stopping", "if False"),
+    ),
+    Mutation(
+        "forget the deadlines at restore", restoring, "restore", replacing("world.add_deadline", "(lambda *_: None)")
+    ),
+    Mutation(
+        "forget the idempotency keys at restore",
+        restoring,
+        "restore",
+        replacing("world.idempotency[token] = job_id", "pass"),
+    ),
+    Mutation(
+        "forget the idempotency keys",
+        submission,
+        "remember",
+        replacing("world.idempotency[spec.idempotency_key] = spec.job_id", "pass"),
+    ),
+]

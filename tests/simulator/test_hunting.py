@@ -1,0 +1,71 @@
+"""A failing seed tells its story, reproduces with one command, and shrinks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from batchyard.simulator.__main__ import main
+from batchyard.simulator.hunting import Failure, attempt, command_of, shrink
+from tests.simulator.mutations import MUTATIONS
+
+FORGET_A_RELEASE = next(mutation for mutation in MUTATIONS if mutation.name == "forget a release")
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    FORGET_A_RELEASE.apply(monkeypatch)
+
+
+def test_a_seed_prints_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seed", "5"]) == 0
+    first = capsys.readouterr().out
+    assert re.match(r"seed 5: [0-9a-f]{32}  \d+ commits, ", first)
+    assert main(["--seed", "5"]) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_different_seeds_have_different_digests() -> None:
+    digests = {found.digest for seed in range(20) if not isinstance(found := attempt(seed), Failure)}
+    assert len(digests) == 20
+
+
+def test_many_seeds_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "3..6"]) == 0
+    assert capsys.readouterr().out == "seeds 3..6: 0 failures\n"
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_failing_seed_tells_and_reproduces(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seed", "0", "--shrink"]) == 1
+    told = capsys.readouterr().out
+    assert "is not what is left" in told
+    assert "commits 1 submissions" in told
+    again = re.search(r"again: python -m batchyard\.simulator (--seed 0 --keep [\d,]+)", told)
+    assert again is not None, told
+    assert main(again.group(1).split()) == 1
+
+
+@pytest.mark.usefixtures("broken")
+def test_shrinking_leaves_what_is_needed() -> None:
+    found = attempt(0)
+    assert isinstance(found, Failure)
+    least = shrink(found, lambda text: None)
+    assert len(least.kept) <= 2, least.operations  # one job that runs is enough, on some hosts
+    assert not isinstance(attempt(0, []), Failure)
+    assert command_of(found) == "python -m batchyard.simulator --seed 0"
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_hunt_stops_when_it_has_found_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "0..99999"]) == 1
+    told = capsys.readouterr().out
+    assert "after 10 failures" in told
+    assert "python -m batchyard.simulator --seed 0 --shrink" in told
+
+
+def test_a_span_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--seeds", "5"])
+    assert "write it as 0..499" in capsys.readouterr().err

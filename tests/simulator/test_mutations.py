@@ -1,0 +1,32 @@
+"""The simulator bites: every kept mutation is caught within the seeds that `make test` runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchyard.simulator.hunting import Failure, attempt
+from tests.simulator.mutations import MUTATIONS, Mutation
+from tests.simulator.test_seeds import SEEDS
+
+
+def catching_seed(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> Failure | None:
+    """The first seed that fails with the mutation and not without it."""
+    with monkeypatch.context() as patch:
+        mutation.apply(patch)
+        found = next((f for seed in SEEDS if isinstance(f := attempt(seed), Failure)), None)
+    if found is not None:
+        assert not isinstance(attempt(found.seed), Failure), f"seed {found.seed} fails without the mutation too"
+    return found
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mutation_is_caught(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = catching_seed(mutation, monkeypatch)
+    assert found is not None, f"{mutation.name}: not caught by {len(SEEDS)} seeds"
+    print(f"{mutation.name}: seed {found.seed}: {found.error[:200]}")
+
+
+def test_a_mutation_that_fits_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    stale = Mutation("stale", MUTATIONS[0].owner, MUTATIONS[0].function, lambda source: source)
+    with pytest.raises(AssertionError, match="changes nothing"):
+        stale.apply(monkeypatch)
