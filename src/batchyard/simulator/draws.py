@@ -38,7 +38,7 @@ def draw(seed: int) -> w.Workload:
         if own.random() < troubles:
             operations.append(_trouble(own, at_ms, setup))
         elif submitted and own.random() < 0.35:
-            operations.append(_request(own, at_ms, setup, submitted))
+            operations += _requests(own, at_ms, setup, submitted)
             if own.random() < troubles:  # on the way from the request to what it asks for
                 operations.append(w.Crash(at_ms, own.randrange(1, 16)))
         else:
@@ -102,32 +102,42 @@ def _submit(
     )
 
 
-def _request(own: random.Random, at_ms: int, setup: w.Setup, before: list[w.Submit]) -> w.Operation:
+def _requests(own: random.Random, at_ms: int, setup: w.Setup, before: list[w.Submit]) -> list[w.Operation]:
     if own.random() < 0.7:
         target = own.choice(before)
         child = own.randrange(target.array_size) if target.array_size and own.random() < 0.5 else None
-        return w.Withdraw(at_ms, target.number, child, terminate=own.random() < 0.5)
+        return [w.Withdraw(at_ms, target.number, child, terminate=own.random() < 0.5)]
     if own.random() < 0.1:
-        return w.TagJob(at_ms, own.choice(before).number, {"note": str(own.randrange(10))})
-    return w.Ask(at_ms, _change(own, setup))
+        return [w.TagJob(at_ms, own.choice(before).number, {"note": str(own.randrange(10))})]
+    apart_ms = own.choice((0, 1, 100))
+    return [w.Ask(at_ms + number * apart_ms, command) for number, command in enumerate(_changes(own, setup))]
 
 
-def _change(own: random.Random, setup: w.Setup) -> c.Command:
+def _changes(own: random.Random, setup: w.Setup) -> tuple[c.Command, ...]:
     queue, environment = own.choice(tuple(setup.queues)), own.choice(tuple(setup.environments))
     state = own.choice(("ENABLED", "DISABLED"))
     everywhere = tuple(setup.environments)
-    changes: tuple[c.Command, ...] = (
-        c.UpdateComputeEnvironment(environment, state),
-        c.UpdateComputeEnvironment(environment, "ENABLED"),
-        c.UpdateJobQueue(queue, state, own.choice((None, 0, 100))),
-        c.UpdateJobQueue(queue, "ENABLED", None, w.order(own.choice((everywhere, everywhere[:1], everywhere[::-1])))),
-        c.UpdateJobQueue("idle", "DISABLED"),
-        c.DeleteJobQueue("idle"),
-        c.CreateJobQueue("idle", "ENABLED", 0, w.order(everywhere)),
-        c.RegisterJobDefinition("one", own.choice((w.DEFINITIONS["one"], w.DEFINITIONS["two"]))),
-        c.DeregisterJobDefinition("one", own.choice((1, 2))),
-        c.TagResource("job-queue", queue, {"note": str(own.randrange(10))}),
-        c.AskCapacity(),
+    places = w.order(own.choice((everywhere, everywhere[:1], everywhere[::-1])))
+    made_again = c.CreateJobQueue(queue, "ENABLED", own.choice((0, 5)), places)
+    environment_again = c.CreateComputeEnvironment(
+        environment, environment, "UNMANAGED", "ENABLED", setup.environments[environment], {}
+    )
+    changes: tuple[tuple[c.Command, ...], ...] = (
+        (c.UpdateComputeEnvironment(environment, state),),
+        (c.UpdateComputeEnvironment(environment, "DISABLED"), c.UpdateComputeEnvironment(environment, "ENABLED")),
+        (c.UpdateJobQueue(queue, state, own.choice((None, 0, 100))),),
+        (c.UpdateJobQueue(queue, "ENABLED", None, places),),
+        (c.UpdateJobQueue(queue, "DISABLED"), c.DeleteJobQueue(queue), made_again),
+        (
+            *(c.UpdateJobQueue(name, "", None, ()) for name in setup.queues),
+            c.UpdateComputeEnvironment(environment, "DISABLED"),
+            c.DeleteComputeEnvironment(environment),
+            environment_again,
+            *(c.UpdateJobQueue(name, "", None, places) for name in setup.queues),
+        ),
+        (c.RegisterJobDefinition("one", own.choice((w.DEFINITIONS["one"], w.DEFINITIONS["two"]))),),
+        (c.DeregisterJobDefinition("one", own.choice((1, 2))),),
+        (c.TagResource("job-queue", queue, {"note": str(own.randrange(10))}), c.AskCapacity()),
     )
     return own.choice(changes)
 

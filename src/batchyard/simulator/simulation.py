@@ -245,6 +245,8 @@ class Simulation(Surroundings):
         for server in self.servers[::-1]:
             self.crash(server)
         self.agenda.after(1, self._replace)
+        for command in self.first_commands()[: len(self.setup.environments)]:
+            self.clients.once(command)  # refused unless its deletion was the last that was heard of it
         for name in self.setup.environments:
             self.clients.once(c.UpdateComputeEnvironment(name, "ENABLED"))
         for name, (_, environments) in self.setup.queues.items():
