@@ -23,7 +23,10 @@ TICK_SECONDS = 1.0  # uvicorn refreshes its Date header then; its own ten a seco
 KEEP_ALIVE_SECONDS = (
     75  # longer than clients keep their side: the client closes first, so no request meets a closing end
 )
-
+# Request line and headers of one request, and whatever else is not its body: signatures and session tokens take less
+# than 8 KiB. The parser has no limit of its own, and gathers one endless header in time that grows with its square.
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_TOO_LONG = f"The request line and the headers must be at most {MAX_HEAD_BYTES} bytes together."
 
 HINTS = {
     errno.EADDRINUSE: "choose another one with --port, or --port 0 for a free one",
@@ -75,14 +78,41 @@ def bound_to_loopback(listener: socket.socket) -> bool:
 
 
 def protocol_with(lookup: PeerLookup) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol, which leaves the user of each connection in the state of its requests' scopes."""
+    """uvicorn's protocol, which leaves the user of each connection in the state of its requests' scopes, and ends those
+    that send more than MAX_HEAD_BYTES without getting on with a request."""
 
     class PeerProtocol(HttpToolsProtocol):
+        head_bytes = 0  # since the parser last got on: headers complete, a piece of the body, the end
+
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)  # type: ignore[arg-type]
             peer, local = self.client, self.server
             if peer is not None and local is not None and local[1] is not None:
                 self.app_state = {**self.app_state, PEER: lookup.user(peer, (local[0], local[1]))}
+
+        def data_received(self, data: bytes) -> None:
+            self.head_bytes += len(data)
+            super().data_received(data)
+            if self.head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response(HEAD_TOO_LONG)
+
+        def on_headers_complete(self) -> None:
+            self.head_bytes = 0
+            super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self.head_bytes = 0
+            super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            self.head_bytes = 0
+            super().on_message_complete()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            # uvicorn reads on after each answer; a client that pipelines would be held in memory without limit.
+            if self.pipeline and not self.transport.is_closing():
+                self.flow.pause_reading()
 
     return PeerProtocol
 
