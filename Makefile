@@ -3,7 +3,7 @@
 #   ARGS=...    more arguments for what a target runs: make test ARGS="tests/core -x"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test kill lint bench docs up lock clean
+.PHONY: help setup demo test kill hunt lint bench docs up lock clean
 
 SHELL := /bin/sh
 VENV := .venv
@@ -11,6 +11,8 @@ RUN := $(VENV)/bin/python
 PYTHON ?=
 ARGS ?=
 KILLS ?= 300
+SEEDS ?= 1000
+FROM ?= 500
 export PYTHON
 
 help: ## list the commands
@@ -28,6 +30,9 @@ test: setup ## run every test
 
 kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit
 	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py $(ARGS)
+
+hunt: setup ## hunt bugs in SEEDS simulated worlds (default 1000) from FROM on (default 500)
+	@$(RUN) -m batchyard.simulator --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1))
 
 lint: setup ## check style, format and types
 	@$(RUN) -m ruff check
