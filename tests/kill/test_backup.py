@@ -24,17 +24,13 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
         yield yard
 
 
-def submit(yard: Yard, name: str, plan: str = "0", nap: str = "0", size: int = 0, after: str = "") -> str:
-    return str(yard.call("SubmitJob", yard.submission(name, plan, nap, size, after))["jobId"])
-
-
 def test_a_restored_copy_knows_everything_and_starts_nothing_twice(yard: Yard, tmp_path: Path) -> None:
     gate = str(tmp_path / "gate")
-    done = submit(yard, "done")
+    done = yard.submit("done")
     until(lambda: yard.status(done) == "SUCCEEDED", 20)
-    running, retried = submit(yard, "running", nap=gate), submit(yard, "retried", "0 0", nap=gate)
-    blocked = submit(yard, "blocked", after=running)
-    array = submit(yard, "array", size=3, nap=gate)
+    running, retried = yard.submit("running", nap=gate), yard.submit("retried", "0 0", nap=gate)
+    blocked = yard.submit("blocked", after=running)
+    array = yard.submit("array", size=3, nap=gate)
     until(lambda: all(yard.status(one) == "RUNNING" for one in (running, retried, f"{array}:2")), 20)
     copy = tmp_path / "copy.db"
     made = command(tmp_path, "backup", str(copy), "--data-dir", str(yard.data_dir))
@@ -59,7 +55,7 @@ def test_a_restored_copy_knows_everything_and_starts_nothing_twice(yard: Yard, t
         until(lambda: second.status(retried) == "SUCCEEDED", 20, "its second attempt")
         until(lambda: second.status(array) == "FAILED", 20)
         assert [trace.faults() for trace in read_traces(yard.traces).values() if trace.faults()] == []
-        fresh = submit(second, "fresh")
+        fresh = second.submit("fresh")
         until(lambda: second.status(fresh) == "SUCCEEDED", 20)
         second.kill()
         second.check_store()

@@ -131,8 +131,8 @@ class Yard:
 
     # -- Calls --
 
-    def try_call(self, operation: str, document: object, invocation: str = "", timeout: float = 30.0) -> Any:
-        """The result; None when no answer came, or one that asks to try again. Raises RefusedError."""
+    def reply(self, operation: str, document: object, invocation: str = "", timeout: float = 30.0) -> tuple[int, bytes]:
+        """Status and body. Raises OSError or HTTPException when no answer comes."""
         path = "/v1/" + operation.lower()
         body = json.dumps(document).encode()
         headers = {"Content-Type": "application/json"}
@@ -146,16 +146,21 @@ class Yard:
         try:
             connection.request("POST", path, body, signed)
             response = connection.getresponse()
-            content = response.read()
-        except (OSError, http.client.HTTPException):
-            return None
+            return response.status, response.read()
         finally:
             connection.close()
-        if response.status == 200:
-            return json.loads(content)
-        if response.status >= 500:
+
+    def try_call(self, operation: str, document: object, invocation: str = "", timeout: float = 30.0) -> Any:
+        """The result; None when no answer came, or one that asks to try again. Raises RefusedError."""
+        try:
+            status, content = self.reply(operation, document, invocation, timeout)
+        except (OSError, http.client.HTTPException):
             return None
-        raise RefusedError(f"{operation}: {response.status} {content.decode()}")
+        if status == 200:
+            return json.loads(content)
+        if status >= 500:
+            return None
+        raise RefusedError(f"{operation}: {status} {content.decode()}")
 
     def call(self, operation: str, document: object, seconds: float = 60.0) -> Any:
         """As an SDK does: tried again under the same invocation id until it is answered."""
@@ -187,6 +192,9 @@ class Yard:
         if after:
             document["dependsOn"] = [{"jobId": after}]
         return document
+
+    def submit(self, name: str, plan: str = "0", nap: str = "0", size: int = 0, after: str = "") -> str:
+        return str(self.call("SubmitJob", self.submission(name, plan, nap, size, after))["jobId"])
 
     def describe(self, ids: list[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

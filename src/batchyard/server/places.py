@@ -136,7 +136,12 @@ def _close_to_others(path: Path) -> None:
             f"The directory {path} is open to other users and holds other files: "
             "choose a new or empty directory with --data-dir."
         )
-    os.chmod(path, PRIVATE_DIRECTORY)
+    try:
+        os.chmod(path, PRIVATE_DIRECTORY)
+    except OSError as error:
+        raise PlaceError(
+            f"The directory {path} cannot be used ({error.strerror}): choose another one with --data-dir."
+        ) from error
 
 
 def _make(path: Path) -> None:

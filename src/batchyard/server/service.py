@@ -42,6 +42,7 @@ from batchyard.server.jobusers import JobUsers
 from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
+from batchyard.server.pruning import Pruning
 from batchyard.server.terminal import EXIT_FORCED, Failure, complain
 from batchyard.server.tokens import Tokens
 from batchyard.store.queries import Reader
@@ -146,7 +147,15 @@ class Service:
         lookup = PeerLookup()
         try:
             await _while(running, self._begin())
-            await self._serve(HttpServer(self._app(reader, threads), lookup), running)
+            pruning = Pruning(
+                reader,
+                self._parts.writer,
+                self._parts.places.logs_dir,
+                self._parts.settings.finished_days,
+                wall_clock_ms,
+                threads,
+            )
+            await self._serve(HttpServer(self._app(reader, threads), lookup), running, pruning)
         finally:
             self._loop.stop()
             try:
@@ -232,11 +241,11 @@ class Service:
 
     # -- serving --
 
-    async def _serve(self, server: HttpServer, running: asyncio.Task[None]) -> None:
+    async def _serve(self, server: HttpServer, running: asyncio.Task[None], pruning: Pruning) -> None:
         serving = asyncio.create_task(server.serve([self._parts.listener]))
         ready = asyncio.create_task(server.serving.wait())
         ending = asyncio.create_task(self._ending.wait())
-        failing = asyncio.create_task(self._wait_for_failure())
+        failing = asyncio.create_task(self._wait_for_failure(pruning))
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             write_server_file(self._parts.places, self._parts.address, VERSION)
@@ -255,15 +264,14 @@ class Service:
         if failure is not None and not self._kill:
             raise failure
 
-    async def _wait_for_failure(self) -> None:
-        """Raises when an engine can never serve this server again: what it would be told to start would never run."""
-        failing = [asyncio.create_task(engine.failed()) for engine in self._parts.engines.values()]
+    async def _wait_for_failure(self, pruning: Pruning) -> None:
+        """Raises when an engine can never serve this server again, or pruning cannot commit."""
+        failing = [asyncio.create_task(_failed(engine)) for engine in self._parts.engines.values()]
+        failing.append(asyncio.create_task(pruning.run()))
         try:
             done, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()
-        except (RuntimeError, OSError) as error:
-            raise Failure(f"The process engine is gone: {error}. Nothing that was answered is lost.") from error
         finally:
             await _cancel(*failing)
 
@@ -297,6 +305,14 @@ class Service:
             complain("Ended at once, as asked again; nothing that was answered is lost.")
             remove_server_file(self._parts.places)
             os._exit(EXIT_FORCED)
+
+
+async def _failed(engine: Engine) -> None:
+    """What the engine would be told to start would never run: the server has to end."""
+    try:
+        await engine.failed()
+    except (RuntimeError, OSError) as error:
+        raise Failure(f"The {engine.name} engine is gone: {error}. Nothing that was answered is lost.") from error
 
 
 async def _while(running: asyncio.Task[None], work: Any) -> None:

@@ -71,6 +71,7 @@ class Rows(Struct):
     jobs: list[JobRow] = []
     job_tags: list[tuple[str, int]] = []  # (tags, key)
     log_groups: list[tuple[str, int]] = []  # (name, created_at_ms) of groups that `specs` use
+    pruned: list[tuple[int, int]] = []  # (key, last_key) of finished submissions that go with all their rows
     next_key: int = 0
 
 

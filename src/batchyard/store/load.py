@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from batchyard.core.records import Definition, Environment, Job, JobSpec, Queue, Snapshot
+from batchyard.core import names
+from batchyard.core.records import Definition, Environment, Job, JobSpec, Queue, Snapshot, Status
 from batchyard.store import codec
-from batchyard.store.job_views import finished_statuses
+from batchyard.store.job_views import find_tags, finished_statuses
 from batchyard.store.tables import UNFINISHED, definitions, environments, job_specs, jobs, meta, queues, revisions
 
 IDEMPOTENCY_MS = 3_600_000  # a retried submission is recognised for an hour
@@ -41,7 +42,7 @@ def load(connection: Connection, now_ms: int) -> Snapshot:
         revisions={row.name: row.revision for row in connection.execute(select(revisions).order_by(revisions.c.name))},
         specs=specs,
         jobs=_unfinished(connection, specs),
-        finished=finished_statuses(connection, wanted),
+        finished=_pruned(connection, specs, wanted) | finished_statuses(connection, wanted),
         idempotency={
             key: (job_id, at)
             for key, job_id, at in connection.execute(_IDEMPOTENCY, {"since": now_ms - IDEMPOTENCY_MS})
@@ -49,6 +50,15 @@ def load(connection: Connection, now_ms: int) -> Snapshot:
         next_key=row.next_key,
         last_time_ms=row.last_time_ms,
     )
+
+
+def _pruned(connection: Connection, specs: list[JobSpec], wanted: list[str]) -> dict[str, str]:
+    """Dependencies that are gone: only finished jobs are pruned, and had one failed, what waited for it would have
+    ended with it."""
+    unfinished = {spec.job_id for spec in specs}
+    asked = [text for text in wanted if names.parse_job_id(text).uuid not in unfinished]
+    known = find_tags(connection, [names.parse_job_id(text).uuid for text in asked])
+    return {text: Status.SUCCEEDED.value for text in asked if names.parse_job_id(text).uuid not in known}
 
 
 def _unfinished(connection: Connection, specs: list[JobSpec]) -> list[Job]:

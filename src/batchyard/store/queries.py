@@ -18,6 +18,7 @@ from batchyard.store import codec, database, job_views, listing, log_queries
 from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.job_views import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
+from batchyard.store.pruning import Bite, next_bite
 from batchyard.store.tables import definitions, environments, jobs, queues
 
 __all__ = ["AttemptView", "JobTags", "JobView", "LogGroup", "LogStream", "Reader"]
@@ -51,6 +52,11 @@ class Reader:
         """The jobs and children with these ids or ARNs, each once, in the order asked; unknown ones are left out."""
         with self._engine.connect() as connection:
             return job_views.find_jobs(connection, ids)
+
+    def prunable(self, after: int, before_ms: int) -> Bite:
+        """Submissions that ended before `before_ms`, behind the key `after`; see pruning.next_bite."""
+        with self._engine.connect() as connection:
+            return next_bite(connection, after, before_ms)
 
     def list_jobs(
         self,

@@ -30,7 +30,7 @@ from batchyard.store.migrations import current_version, migrate, steps
 # of running attempts, the supervisor's journal, the write-ahead log (16 MiB between checkpoints) and the jobs' logs.
 SUBMIT_FREE_BYTES = 128 * 1024 * 1024
 
-_Task = tuple[Changes, int, "Future[None]"]
+_Task = tuple[Changes | Rows, int, "Future[None]"]
 
 
 class Writer:
@@ -82,10 +82,17 @@ class Writer:
 
         `changes` must not be changed afterwards. The future raises DiskFull, StoreFenced or another CommitFailed; so
         does every later one."""
+        return self._enqueue(changes, now_ms)
+
+    def _enqueue(self, work: Changes | Rows, now_ms: int) -> Future[None]:
         assert self._thread is not None, "this writer is not open"
         future: Future[None] = Future()
-        self._tasks.put((changes, now_ms, future))
+        self._tasks.put((work, now_ms, future))
         return future
+
+    def prune(self, ranges: list[tuple[int, int]], now_ms: int) -> Future[None]:
+        """Delete finished submissions, each given by the range of its rows' keys, in one transaction."""
+        return self._enqueue(Rows(pruned=ranges), now_ms)
 
     @property
     def is_restored(self) -> bool:
@@ -151,7 +158,7 @@ class Writer:
                 future.set_exception(CommitFailed(f"An earlier commit failed: {self._failure}"))
                 continue
             try:
-                self._write(encode_changes(changes), now_ms)
+                self._write(changes if isinstance(changes, Rows) else encode_changes(changes), now_ms)
             except BaseException as error:  # noqa: BLE001 - whoever awaits the future gets it
                 self._failure = self._explain(error)
                 self._failure.__cause__ = error
@@ -223,6 +230,8 @@ class _Statements:
             # Not `queue` and `created_at_ms`, which never change: an update does not know the queue.
             ("jobs", self._upsert(tables.jobs, ("status", "started_at_ms", "stopped_at_ms", "body"))),
             ("job_tags", self._tags()),
+            ("pruned", self._prune_rows()),
+            ("pruned", self._prune_specs()),
         )
 
     def write(self, cursor: Any, rows: Rows) -> None:
@@ -243,6 +252,14 @@ class _Statements:
         specs = tables.job_specs
         statement = update(specs).values(tags=bindparam("new")).where(specs.c.key == bindparam("which"))
         return self._compile(statement, ("new", "which"))
+
+    def _prune_rows(self) -> str:
+        rows = tables.jobs.c.key.between(bindparam("first"), bindparam("last"))
+        return self._compile(delete(tables.jobs).where(rows), ("first", "last"))
+
+    def _prune_specs(self) -> str:
+        specs = tables.job_specs.c.key.between(bindparam("first"), bindparam("last"))
+        return self._compile(delete(tables.job_specs).where(specs), ("first", "last"))
 
     def _compile(self, statement: UpdateBase, expected: Sequence[str]) -> str:
         """The statement's text; its parameters must come in the order of the rows that will be given to it."""

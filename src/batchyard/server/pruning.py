@@ -1,0 +1,64 @@
+"""Finished jobs go when their time is over: logs, then rows, a bite at a time, while everything else goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from batchyard.engines.base import log_path
+from batchyard.store.load import IDEMPOTENCY_MS
+from batchyard.store.pruning import Bite
+from batchyard.store.queries import Reader
+from batchyard.store.writer import Writer
+
+SWEEP_SECONDS = 60.0  # between walks; jobs are kept for days
+PAUSE_SECONDS = 0.05  # after each bite: others come first
+MS_PER_DAY = 24 * 3600 * 1000
+# A retried submission is recognised by its job's row: that is kept for as long, and a margin.
+LEAST_KEPT_MS = 2 * IDEMPOTENCY_MS
+
+
+class Pruning:
+    """`now_ms` is the wall clock. `days`: how long finished jobs are kept; 0 keeps them for ever."""
+
+    def __init__(
+        self, reader: Reader, writer: Writer, logs_dir: Path, days: float, now_ms: Callable[[], int], threads: Executor
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._logs_dir = logs_dir
+        self._kept_ms = max(int(days * MS_PER_DAY), LEAST_KEPT_MS) if days else 0
+        self._now_ms = now_ms
+        self._threads = threads
+
+    async def run(self) -> None:
+        """For ever. Raises CommitFailed."""
+        while True:
+            if self._kept_ms:
+                await self.sweep()
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def sweep(self) -> int:
+        """One walk along all jobs; returns how many submissions went."""
+        events = asyncio.get_running_loop()
+        before_ms = self._now_ms() - self._kept_ms
+        after: int | None = 0
+        count = 0
+        while after is not None:
+            bite: Bite = await events.run_in_executor(self._threads, self._reader.prunable, after, before_ms)
+            if bite.jobs:
+                # Logs first: a crash in between leaves a job without logs, which goes next time, and no file for ever.
+                tasks = [task for job in bite.jobs for task in job.task_ids]
+                await events.run_in_executor(self._threads, self._remove_logs, tasks)
+                ranges = [(job.key, job.last_key) for job in bite.jobs]
+                await asyncio.wrap_future(self._writer.prune(ranges, self._now_ms()))
+                count += len(bite.jobs)
+                await asyncio.sleep(PAUSE_SECONDS)
+            after = bite.after
+        return count
+
+    def _remove_logs(self, task_ids: Iterable[str]) -> None:
+        for task_id in task_ids:
+            log_path(self._logs_dir, task_id).unlink(missing_ok=True)

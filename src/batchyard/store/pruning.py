@@ -1,0 +1,80 @@
+"""Which finished jobs are old enough to go, in small bites.
+
+Keys follow the order of submission, so that a walk along them ends at the first job that is younger than the limit:
+what was submitted later cannot have ended earlier.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from sqlalchemy import Connection, bindparam, select
+
+from batchyard.core import names
+from batchyard.core.arrays import child_key
+from batchyard.core.records import Job, Status
+from batchyard.store import codec
+from batchyard.store.tables import job_specs, jobs
+
+BITE_ROWS = 500  # deleted in one transaction, which other commits wait for: a few milliseconds
+SPECS_AT_ONCE = 200  # looked at in one query
+
+
+class Prunable(Struct, frozen=True):
+    """A finished submission: the range of its rows, and the task ids of every attempt that ran."""
+
+    key: int
+    last_key: int
+    task_ids: tuple[str, ...]
+
+
+class Bite(Struct, frozen=True):
+    """`after`: where the next bite begins; None when nothing older is left."""
+
+    jobs: list[Prunable]
+    after: int | None
+
+
+_SPECS = (
+    select(
+        job_specs.c.key, job_specs.c.last_key, job_specs.c.job_id, job_specs.c.created_at_ms,
+        jobs.c.status, jobs.c.stopped_at_ms,
+    )
+    .select_from(job_specs.join(jobs, jobs.c.key == job_specs.c.key))
+    .where(job_specs.c.key > bindparam("after"))
+    .order_by(job_specs.c.key)
+    .limit(SPECS_AT_ONCE)
+)  # fmt: skip
+_ROWS = select(jobs.c.key, jobs.c.body).where(jobs.c.key.between(bindparam("key"), bindparam("last_key")))
+
+
+def next_bite(connection: Connection, after: int, before_ms: int) -> Bite:
+    """Of the submissions behind the key `after` those that ended before `before_ms`; about BITE_ROWS rows, or one
+    array."""
+    found: list[Prunable] = []
+    rows = 0
+    specs = connection.execute(_SPECS, {"after": after}).all()
+    for spec in specs:
+        if spec.created_at_ms >= before_ms or rows >= BITE_ROWS:
+            return Bite(found, after if rows >= BITE_ROWS else None)
+        after = spec.key
+        if Status(spec.status).is_final and spec.stopped_at_ms < before_ms:
+            tasks, count = _tasks(connection, spec.key, spec.last_key, spec.job_id)
+            found.append(Prunable(spec.key, spec.last_key, tasks))
+            rows += count
+    return Bite(found, after if len(specs) == SPECS_AT_ONCE else None)
+
+
+def _tasks(connection: Connection, key: int, last_key: int, job_id: str) -> tuple[tuple[str, ...], int]:
+    """Of all its attempts, and how many rows it has."""
+    tasks: list[str] = []
+    count = 0
+    for row_key, body in connection.execute(_ROWS, {"key": key, "last_key": last_key}):
+        count += 1
+        name = job_id if row_key == key else names.child_id(job_id, row_key - child_key(key, 0))
+        tasks += [names.task_id(row_key, number, name) for number in _numbers(codec.decode_job(body))]
+    return tuple(tasks), count
+
+
+def _numbers(job: Job) -> list[int]:
+    current = [] if job.attempt is None else [job.attempt.number]
+    return [*(attempt.number for attempt in job.past), *current]
