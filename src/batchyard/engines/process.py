@@ -50,11 +50,16 @@ SUPERVISOR = ("-m", "batchyard.engines.supervisor")  # for the interpreter
 
 
 class ProcessSettings(NamedTuple):
-    """What the supervisor is started with; None: its own default."""
+    """What the supervisor is started with; None: its own default. `enforce_cgroups` is told to the one that runs, too:
+    it holds for what is launched from there on."""
 
     log_limit_bytes: int | None = None
     idle_seconds: float | None = None
     keep_failed_seconds: float | None = None
+    enforce_cgroups: bool = False
+
+
+ARGUMENTS = ("log_limit_bytes", "idle_seconds", "keep_failed_seconds")  # of the supervisor, from ProcessSettings
 
 
 class ProcessEngine:
@@ -236,7 +241,7 @@ class ProcessEngine:
         self._connection = connection
         self._hello = None
         environment = tuple((name, os.environ[name]) for name in BASE_VARIABLES if name in os.environ)
-        connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment))
+        connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment, self._settings.enforce_cgroups))
 
     def _disconnected(self, connection: _Connection) -> None:
         if connection is self._connection:
@@ -351,7 +356,8 @@ class ProcessEngine:
         arguments = [sys.executable, "-P", *SUPERVISOR]
         for name, directory in self._directories.items():
             arguments += [f"--{name}-dir", str(directory.absolute())]
-        for name, value in self._settings._asdict().items():
+        for name in ARGUMENTS:
+            value = getattr(self._settings, name)
             if value is not None:
                 arguments += [f"--{name.replace('_', '-')}", str(value)]
         passed_on = (*BASE_VARIABLES, "PYTHONPATH", failpoints.VARIABLE, failpoints.HITS_VARIABLE)
@@ -471,6 +477,7 @@ def task_of(task: TaskSpec) -> Task:
         ulimits=tuple((ulimit.name, ulimit.soft, ulimit.hard) for ulimit in task.ulimits),
         mounts=tuple((mount.source, mount.target) for mount in task.mounts),
         working_directory=task.working_directory,
+        milli_vcpus=task.resources.milli_vcpus,
     )
 
 

@@ -9,6 +9,7 @@ from batchyard.engines.base import log_path
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.attempts import Attempt, Book, Settings
 from batchyard.engines.supervisor.census import Census
+from batchyard.engines.supervisor.cgroups import Cgroups
 from batchyard.engines.supervisor.ending import Endings
 from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import Entry, IntentItem, Replay
@@ -20,8 +21,9 @@ HOST_RESTARTED = "The host restarted while the attempt ran."
 
 
 class Adoption:
-    def __init__(self, settings: Settings, book: Book, endings: Endings, outputs: Outputs) -> None:
+    def __init__(self, settings: Settings, book: Book, endings: Endings, outputs: Outputs, cgroups: Cgroups) -> None:
         self._settings = settings
+        self._cgroups = cgroups
         self._book = book
         self._endings = endings
         self._outputs = outputs
@@ -51,8 +53,10 @@ class Adoption:
                 failpoints.reach("during-adoption", ["STARTING" if entry.spawned is None else "RUNNING"])
 
     def take_stray(self, intent: IntentItem, census: Census, now: float, now_ms: int) -> bool:
-        """Adopts what carries the attempt's marker although the journal does not know it. False: nothing does."""
-        if not census.carrying(intent.attempt_id):
+        """Adopts what carries the attempt's marker, or is in its cgroup, although the journal does not know it. False:
+        nothing does."""
+        cgroup = self._cgroups.find(intent.attempt_id)
+        if not census.carrying(intent.attempt_id) and not (cgroup is not None and cgroup.members()):
             return False
         entry = Entry(intent, self._book.boot_id)
         self._take(entry, census, now, now_ms)
@@ -61,7 +65,9 @@ class Adoption:
     def attempt_of(self, intent: IntentItem) -> Attempt:
         path = log_path(self._settings.logs_dir, intent.attempt_id)
         output = Output(intent.fifo, lambda: LogFile(path, self._settings.log_limit_bytes))
-        return Attempt(intent, output)
+        attempt = Attempt(intent, output)
+        attempt.cgroup = self._cgroups.find(intent.attempt_id)
+        return attempt
 
     def _take(self, entry: Entry, census: Census, now: float, now_ms: int) -> None:
         attempt = self.attempt_of(entry.intent)
@@ -84,6 +90,8 @@ class Adoption:
 
     def _identify(self, attempt: Attempt, census: Census, now_ms: int) -> None:
         carrying = census.carrying(attempt.attempt_id)
+        if attempt.cgroup is not None:
+            carrying = census.oldest_first({*carrying, *attempt.cgroup.members()})
         leaders = [pid for pid in carrying if (row := census.row(pid)) is not None and row.sid == pid]
         for pid in (leaders or carrying)[:1]:
             attempt.pid, attempt.start_ticks = pid, processes.start_ticks(pid)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchyard.engines.supervisor import journal as records
+from batchyard.engines.supervisor.cgroups import Group
 from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import IntentItem, Journal
 from batchyard.engines.supervisor.protocol import (
@@ -48,13 +49,14 @@ class Attempt:
     """A task that runs, or whose remains are being killed."""
 
     __slots__ = (
-        "cpu_ms", "intent", "is_registered", "kill_at_seconds", "out_of_memory", "output", "peak_kib", "pid", "pidfd",
-        "start_ticks", "started_at_ms", "status", "stopped_at_ms",
+        "cgroup", "cpu_ms", "intent", "is_registered", "kill_at_seconds", "out_of_memory", "output", "peak_kib", "pid",
+        "pidfd", "start_ticks", "started_at_ms", "status", "stopped_at_ms",
     )  # fmt: skip
 
     def __init__(self, intent: IntentItem, output: Output) -> None:
         self.intent = intent
         self.output = output
+        self.cgroup: Group | None = None  # where limits are enforced
         self.pid = 0  # also its session and its first process group
         self.start_ticks = 0
         self.started_at_ms = 0

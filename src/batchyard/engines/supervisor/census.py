@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.attempts import Attempt
@@ -67,7 +67,12 @@ class Census:
 
     def carrying(self, attempt_id: str) -> list[int]:
         """Processes with the attempt's marker, oldest first."""
-        return sorted(self._by_marker.get(attempt_id, ()), key=lambda pid: (self._rows[pid].start_ticks, pid))
+        return self.oldest_first(self._by_marker.get(attempt_id, ()))
+
+    def oldest_first(self, pids: Iterable[int]) -> list[int]:
+        """Those of them that were there."""
+        known = [pid for pid in pids if pid in self._rows]
+        return sorted(known, key=lambda pid: (self._rows[pid].start_ticks, pid))
 
     def _session(self, attempt: Attempt) -> list[int]:
         leader = self._rows.get(attempt.pid)

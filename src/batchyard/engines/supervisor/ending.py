@@ -16,6 +16,7 @@ from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.attempts import Attempt, Book
 from batchyard.engines.supervisor.census import Census, memory_kib
+from batchyard.engines.supervisor.cgroups import Cgroups, Group
 from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.protocol import ExitedItem, LostItem
 from batchyard.engines.supervisor.scratch import Scratch
@@ -32,10 +33,11 @@ _KIB_PER_MIB = 1024
 
 
 class Endings:
-    def __init__(self, book: Book, outputs: Outputs, scratch: Scratch, epoll: select.epoll) -> None:
+    def __init__(self, book: Book, outputs: Outputs, scratch: Scratch, cgroups: Cgroups, epoll: select.epoll) -> None:
         self._book = book
         self._outputs = outputs
         self._scratch = scratch
+        self._cgroups = cgroups
         self._epoll = epoll
         self._last_pid = processes.LastPid()
         self._dead_pids: set[int] = set()  # of main processes: known not to be anybody's remains
@@ -89,7 +91,7 @@ class Endings:
             census = self.census()
             for attempt in due:
                 del self.stopping[attempt.attempt_id]
-                _signal(census.members(attempt), signal.SIGKILL)
+                _kill(census.members(attempt), attempt)
 
     def next_kill(self) -> float:
         return min((a.kill_at_seconds or 0.0 for a in self.stopping.values()), default=float("inf"))
@@ -106,6 +108,8 @@ class Endings:
         self._own_peak_kib = processes.own_peak_kib()
         census = self.census()
         for attempt in self._book.running.values():
+            if attempt.cgroup is not None:
+                continue  # the kernel keeps the accounts, and the limit
             members = census.members(attempt)
             limit_kib = attempt.intent.memory_mib * _KIB_PER_MIB
             used_kib = memory_kib(census, members, min(attempt.peak_kib, limit_kib or attempt.peak_kib))
@@ -188,7 +192,7 @@ class Endings:
         last = self._last_pid.read()
         for attempt in ended:
             self._book.running.pop(attempt.attempt_id)
-            if attempt.pidfd < 0 and not self._may_have_left(attempt, last):
+            if attempt.pidfd < 0 and not _has_members(attempt) and not self._may_have_left(attempt, last):
                 self._finish(attempt, now_ms)
             else:
                 attempt.output.is_shared = True  # perhaps with what it left behind
@@ -232,8 +236,8 @@ class Endings:
         wait = self._kill_nameless(census)
         for attempt in list(self._book.ending.values()):
             members = census.members(attempt)
-            if members:
-                _signal(members, signal.SIGKILL)
+            if members or _has_members(attempt):
+                _kill(members, attempt)
             elif not wait:
                 del self._book.ending[attempt.attempt_id]
                 self._finish(attempt, now_ms)
@@ -246,6 +250,9 @@ class Endings:
 
     def _finish(self, attempt: Attempt, now_ms: int) -> None:
         self._outputs.close(attempt, now_ms)
+        if attempt.cgroup is not None:
+            _take_accounts(attempt, attempt.cgroup)
+            self._cgroups.remove(attempt.cgroup)
         self.stopping.pop(attempt.attempt_id, None)
         if attempt.intent.scratch:
             if attempt.status == 0:
@@ -271,6 +278,26 @@ def outcome(attempt: Attempt, lost_reason: str) -> ExitedItem | LostItem:
         cpu_ms=attempt.cpu_ms,
         reason=OUT_OF_MEMORY if out_of_memory else "",
     )
+
+
+def _take_accounts(attempt: Attempt, cgroup: Group) -> None:
+    usage = cgroup.usage()
+    if usage.peak_kib is not None:
+        attempt.peak_kib = usage.peak_kib
+    if usage.cpu_ms is not None:
+        attempt.cpu_ms = usage.cpu_ms
+    attempt.out_of_memory = attempt.status != 0 and cgroup.had_oom_kill()
+
+
+def _has_members(attempt: Attempt) -> bool:
+    return attempt.cgroup is not None and bool(attempt.cgroup.members())
+
+
+def _kill(pids: list[int], attempt: Attempt) -> None:
+    """SIGKILL to what was found to be the attempt's, and to all that is in its cgroup."""
+    if attempt.cgroup is not None:
+        attempt.cgroup.kill()
+    _signal(pids, signal.SIGKILL)
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from batchyard.engines.base import log_path
 from batchyard.engines.supervisor.attempts import Attempt, Queued, Settings
+from batchyard.engines.supervisor.cgroups import Cgroups
 from batchyard.engines.supervisor.fifos import Fifos, Output
 from batchyard.engines.supervisor.journal import IntentItem
 from batchyard.engines.supervisor.logs import LogFile
@@ -91,10 +92,14 @@ def visible_devices(assigned: tuple[int, ...], wanted: str | None) -> str:
 class Launcher:
     """Prepares launches, and starts what was put on record."""
 
-    def __init__(self, settings: Settings, fifos: Fifos, scratch: Scratch, default_nofile: tuple[int, int]) -> None:
+    def __init__(
+        self, settings: Settings, fifos: Fifos, scratch: Scratch, cgroups: Cgroups, default_nofile: tuple[int, int]
+    ) -> None:
+        self.enforces_cgroups = False
         self._settings = settings
         self._fifos = fifos
         self._scratch = scratch
+        self._cgroups = cgroups
         self._spawner = Spawner(default_nofile)
 
     def prepare(self, queued: Queued, base: dict[str, str]) -> Prepared:
@@ -123,6 +128,8 @@ class Launcher:
             self.release(prepared)
             if attempt.intent.scratch:
                 self._scratch.discard(attempt.attempt_id)
+            if attempt.cgroup is not None:
+                self._cgroups.remove(attempt.cgroup)
             raise
         # It started between two looks at the clock that dates processes: /proc is asked only when a tick fell between.
         attempt.start_ticks = before if boot_ticks() == before else start_ticks(attempt.pid)
@@ -136,12 +143,18 @@ class Launcher:
             task_end = attempt.output.open_task_end()
         except OSError as error:
             raise CannotStart(f"the host can't prepare it: {error}; see to its disks and limits") from error
+        entrances: list[int] = []
         try:
-            attempt.pid = self._spawner.start(prepared.program, task_end)
+            if self.enforces_cgroups:
+                task = prepared.queued.task
+                attempt.cgroup = self._cgroups.make(attempt.attempt_id, task.memory_mib, task.milli_vcpus)
+                entrances = attempt.cgroup.open_entrances()
+            attempt.pid = self._spawner.start(prepared.program, task_end, entrances)
         except (ExecFailed, OSError, ValueError) as error:
             raise CannotStart(_explain(prepared, error)) from error
         finally:
-            os.close(task_end)
+            for fd in (task_end, *entrances):
+                os.close(fd)
 
     def _open_log(self, attempt_id: str) -> LogFile:
         return LogFile(log_path(self._settings.logs_dir, attempt_id), self._settings.log_limit_bytes)
@@ -184,6 +197,8 @@ def _program(queued: Queued, base: dict[str, str], identity: Identity | None, di
 
 def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> str:
     program = prepared.queued.task.command[0]
+    if isinstance(error, ExecFailed) and error.at_cgroup:
+        return f"its cgroup can't be joined: {error}; start the service without --enforce cgroup"
     if isinstance(error, ExecFailed) and error.at_directory:
         return f"working directory {prepared.program.directory} can't be entered: {error}; check its mode"
     if isinstance(error, ValueError):

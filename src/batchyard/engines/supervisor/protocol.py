@@ -2,7 +2,7 @@
 
 The server listens, the supervisor connects. The server speaks first (ServerHello); the supervisor answers with its own
 hello or refuses. After that the server sends Commands and the supervisor Reports, each batched as they come.
-These structs are the format: positions never change within one PROTOCOL_VERSION.
+These structs are the format: positions never change within one PROTOCOL_VERSION; members with a default may be added.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Task(Struct, frozen=True, array_like=True):
     ulimits: tuple[tuple[str, int, int], ...]  # name, soft, hard
     mounts: tuple[tuple[str, str], ...]  # source, target
     working_directory: str
+    milli_vcpus: int = 0  # 0: no weight of its own
 
 
 class LaunchItem(Struct, frozen=True, array_like=True):
@@ -54,6 +55,7 @@ class ServerHello(Struct, frozen=True, tag="server"):
     protocol: int
     epoch: int
     environment: tuple[tuple[str, str], ...]  # PATH, HOME, LANG, TZ: the base of every job
+    enforce_cgroups: bool = False  # for what is launched from here on
 
 
 class Commands(Struct, frozen=True, tag="commands"):

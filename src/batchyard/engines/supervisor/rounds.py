@@ -31,6 +31,7 @@ from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.adoption import Adoption
 from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, Attempt, Book, Queued, Settings, spawned_item
 from batchyard.engines.supervisor.census import Census
+from batchyard.engines.supervisor.cgroups import Cgroups
 from batchyard.engines.supervisor.ending import Endings
 from batchyard.engines.supervisor.fifos import Fifos
 from batchyard.engines.supervisor.journal import COMPACT_ABOVE_BYTES, IntentItem, Journal
@@ -73,9 +74,10 @@ class Supervisor:
         self._fifos = Fifos(settings.runtime_dir, self._instance)
         self._outputs = Outputs(self._epoll, self._fifos)
         self._scratch = Scratch(settings.work_dir, settings.keep_failed_seconds)
-        self._endings = Endings(self._book, self._outputs, self._scratch, self._epoll)
-        self._adoption = Adoption(settings, self._book, self._endings, self._outputs)
-        self._launcher = Launcher(settings, self._fifos, self._scratch, default_nofile)
+        self._cgroups = Cgroups(settings.state_dir)
+        self._endings = Endings(self._book, self._outputs, self._scratch, self._cgroups, self._epoll)
+        self._adoption = Adoption(settings, self._book, self._endings, self._outputs, self._cgroups)
+        self._launcher = Launcher(settings, self._fifos, self._scratch, self._cgroups, default_nofile)
         self._predecessors = Predecessors(settings.state_dir, self._book, self._adoption)
         self._lock = _identity(settings.state_dir / LOCK)
         self._is_orphan = False  # the data directory was removed: its successor is not our business
@@ -102,6 +104,8 @@ class Supervisor:
         self._adoption.take_over(replay, _now(), _now_ms())
         self._book.compact()
         self._predecessors.find(_now(), _now_ms())
+        if self._book.intact:
+            self._cgroups.sweep(self._alive())
         self._fifos.sweep({attempt.output.fifo for attempt in self._book.all_live()} | self._predecessors.fifos())
         while not self._is_done():
             self._round(self._epoll.poll(self._timeout()))
@@ -109,6 +113,7 @@ class Supervisor:
         self._book.journal.close()
         self._link.close()
         self._fifos.close()
+        self._cgroups.close()
         self._scratch.tick(everything=True)
 
     def _round(self, events: list[tuple[int, int]]) -> None:
@@ -132,9 +137,13 @@ class Supervisor:
             failpoints.reach("after-exit-before-report", self._book.ends_on_record())
         self._report_round()
         self._scratch.tick()
+        self._cgroups.tick(now)
         if now >= self._next_sweep and self._is_in_charge:
             self._next_sweep = now + SWEEP_SECONDS
-            self._scratch.sweep({*self._book.running, *self._book.ending, *self._book.elsewhere})
+            self._scratch.sweep(self._alive())
+
+    def _alive(self) -> set[str]:
+        return {*self._book.running, *self._book.ending, *self._book.elsewhere}
 
     # -- What comes in ---------------------------------------------------------------------------------------
 
@@ -190,6 +199,7 @@ class Supervisor:
     def _accept(self, hello: ServerHello) -> None:
         self._is_leaving = False
         self._base = dict(hello.environment)
+        self._launcher.enforces_cgroups = hello.enforce_cgroups
         self._book.raise_epoch(hello.epoch)
         self._link.send(SupervisorHello(PROTOCOL_VERSION, self._instance, os.getpid(), self._book.boot_id))
         self._book.repeat_all()
@@ -235,6 +245,7 @@ class Supervisor:
         book.is_accounted = True
         if not book.intact:
             book.intact = True
+            self._cgroups.sweep(self._alive())  # nothing that is in doubt lives any more
             book.journal_ended()
             book.journal.append(records.Accounted(now_ms))
 
@@ -328,6 +339,7 @@ class Supervisor:
         """Seconds until something is due."""
         now = _now()
         due = min(self._link.next_try, self._outputs.next_due(), self._endings.next_look, self._endings.next_kill())
+        due = min(due, self._cgroups.next_try)
         if self._book.queued:
             due = min(due, self._launch_not_before)
         if self._book.has_work:

@@ -1,8 +1,8 @@
 """Starting a program the cheap way: vfork-like, in a session of its own, exactly one system call sequence a start.
 
 Uses what `subprocess` itself uses, without its per-start pipe: after a vfork the parent sleeps until the program runs
-or has failed, so that one non-blocking pipe for all starts says which. Only a start as another user or with limits of
-its own is a plain fork."""
+or has failed, so that one non-blocking pipe for all starts says which. Only a start as another user, with limits of
+its own or into a cgroup is a plain fork."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import grp
 import os
 import pwd
 import resource
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, NoReturn
 
 UMASK = 0o022
+_AT_CGROUP = b"cgroup"
 # Names of ulimits (Batch API model, Ulimit) -> this system's numbers.
 RLIMITS = {
     "core": resource.RLIMIT_CORE,
@@ -49,12 +50,13 @@ class Identity(NamedTuple):
 
 
 class ExecFailed(Exception):  # noqa: N818
-    """The system's answer: `errno`, and whether the working directory was the trouble."""
+    """The system's answer: `errno`, and whether the working directory or the joining of its cgroup was the trouble."""
 
-    def __init__(self, errno: int, at_directory: bool) -> None:
+    def __init__(self, errno: int, stage: bytes) -> None:
         super().__init__(os.strerror(errno))
         self.errno = errno
-        self.at_directory = at_directory
+        self.at_directory = stage == b"noexec"
+        self.at_cgroup = stage == _AT_CGROUP
 
 
 class Program(NamedTuple):
@@ -78,10 +80,10 @@ class Spawner:
         self._error_read, self._error_write = os.pipe()
         os.set_blocking(self._error_read, False)
 
-    def start(self, program: Program, output: int) -> int:
-        """The pid of the running program. ExecFailed: it does not run."""
-        if program.identity is not None or program.ulimits:
-            return self._start_by_fork(program, output)
+    def start(self, program: Program, output: int, entrances: Sequence[int] = ()) -> int:
+        """The pid of the running program. `entrances`: of cgroups to be in. ExecFailed: it does not run."""
+        if program.identity is not None or program.ulimits or entrances:
+            return self._start_by_fork(program, output, entrances)
         # Limits are inherited at the fork: setting them afterwards would race with the program.
         differs = self._own_nofile != self._default_nofile
         if differs:
@@ -97,11 +99,12 @@ class Spawner:
             return pid
         raise _failure(pid, story)
 
-    def _start_by_fork(self, program: Program, output: int) -> int:
-        """Another user, or limits: rare, and worth a plain fork, because only the child itself can take on both between
+    def _start_by_fork(self, program: Program, output: int, entrances: Sequence[int]) -> int:
+        """Another user, limits, a cgroup: worth a plain fork, because only the child itself can take them on between
         fork and exec. We run on before the program does; the end of a pipe of its own, at exec, says how it went."""
 
         def take_limits() -> None:
+            join(entrances, error_write)
             for name, soft, hard in (("nofile", *self._default_nofile), *program.ulimits):
                 note = set_limit(name, soft, hard)
                 if note:
@@ -136,10 +139,26 @@ class Spawner:
 
 
 def _failure(pid: int, story: bytes) -> ExecFailed:
-    """`story` is what CPython's child wrote: `OSError:<errno in hex>:` and `noexec` when it was the directory."""
+    """`story` is what CPython's child wrote: `OSError:<errno in hex>:` and `noexec` when it was the directory; or what
+    `join` wrote."""
     os.waitpid(pid, 0)
     _, number, stage = story.split(b":", 2)
-    return ExecFailed(int(number, 16), stage == b"noexec")
+    return ExecFailed(int(number, 16), stage)
+
+
+def join(entrances: Sequence[int], errors: int) -> None:
+    """In the child: enters cgroups, before anything can be started or allocated outside of them. Where that fails, the
+    child ends with its story in `errors`."""
+    for entrance in entrances:
+        try:
+            os.write(entrance, b"0")  # the writer itself
+        except OSError as error:
+            _give_up(errors, error)
+
+
+def _give_up(errors: int, error: OSError) -> NoReturn:
+    os.write(errors, b"OSError:%x:%s" % (error.errno or 0, _AT_CGROUP))
+    os._exit(255)  # as CPython's own child
 
 
 def programs_of(command: str, search_path: str) -> list[bytes]:
