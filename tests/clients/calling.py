@@ -1,0 +1,44 @@
+"""What the clients here have in common: boto3 on a real service, and waiting as they do, by asking again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from tests.server.running import Server
+from tests.waiting import until
+
+Document = dict[str, Any]
+
+JOB_SECONDS = 60.0
+FINAL = ("SUCCEEDED", "FAILED")
+
+
+class Clients:
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.batch = self._client("batch")
+        self.logs = self._client("logs")
+
+    def _client(self, service: str) -> Any:
+        session = boto3.Session("any", "any", region_name="us-east-1")
+        return session.client(service, endpoint_url=self.server.address, config=Config(proxies={}))
+
+    def job(self, job_id: str) -> Document:
+        (found,) = self.batch.describe_jobs(jobs=[job_id])["jobs"]
+        return dict(found)
+
+    def ended(self, job_id: str) -> Document:
+        """The job once it is final."""
+        until(lambda: self.job(job_id)["status"] in FINAL, JOB_SECONDS, lambda: f"the end of {self.job(job_id)}")
+        return self.job(job_id)
+
+    def running(self, job_id: str) -> Document:
+        until(lambda: self.job(job_id)["status"] == "RUNNING", JOB_SECONDS, lambda: f"the run of {self.job(job_id)}")
+        return self.job(job_id)
+
+
+def needs(vcpus: int, memory_mib: int) -> list[Document]:
+    return [{"type": "VCPU", "value": str(vcpus)}, {"type": "MEMORY", "value": str(memory_mib)}]

@@ -1,0 +1,13 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clients.calling import Clients
+from tests.server.running import Server
+
+
+@pytest.fixture(scope="session")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    """One service for all that is tried here; each test uses names of its own."""
+    with Server(tmp_path_factory.mktemp("clients"), "--vcpus", "8", "--memory", "65536") as server:
+        yield Clients(server)

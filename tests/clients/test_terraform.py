@@ -1,0 +1,145 @@
+"""The calls of Terraform's AWS provider, in its order, and the fields that its plans compare."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.clients.calling import Clients, Document, needs
+
+ROLE = "arn:aws:iam::123456789012:role/AWSBatchServiceRole"
+
+
+def environment(clients: Clients, name: str) -> Document | None:
+    found = clients.batch.describe_compute_environments(computeEnvironments=[name])["computeEnvironments"]
+    return found[0] if found else None
+
+
+def queue(clients: Clients, name: str) -> Document | None:
+    found = clients.batch.describe_job_queues(jobQueues=[name])["jobQueues"]
+    return found[0] if found else None
+
+
+def refusal(error: pytest.ExceptionInfo[ClientError]) -> str:
+    assert error.value.response["Error"]["Code"] == "ClientException"
+    return str(error.value.response["Error"]["Message"])
+
+
+def test_environment_and_queue_are_made_changed_and_destroyed(clients: Clients) -> None:
+    batch = clients.batch
+    made = batch.create_compute_environment(
+        computeEnvironmentName="tf-env", type="UNMANAGED", state="ENABLED", serviceRole=ROLE, tags={"Name": "tf"}
+    )
+    arn = made["computeEnvironmentArn"]
+    found = environment(clients, "tf-env")
+    assert found is not None
+    assert (found["status"], found["state"], found["type"]) == ("VALID", "ENABLED", "UNMANAGED")
+    assert (found["computeEnvironmentArn"], found["serviceRole"], found["tags"]) == (arn, ROLE, {"Name": "tf"})
+    assert found["ecsClusterArn"].startswith("arn:aws:ecs:")
+    assert "computeResources" not in found  # the plan has none: one here would replace the environment at each apply
+
+    order = [{"order": 1, "computeEnvironment": "tf-env"}]
+    made = batch.create_job_queue(
+        jobQueueName="tf-queue", priority=10, state="ENABLED", computeEnvironmentOrder=order, tags={"Name": "tf"}
+    )
+    queue_arn = made["jobQueueArn"]
+    described = queue(clients, queue_arn)
+    assert described is not None
+    assert (described["status"], described["priority"], described["tags"]) == ("VALID", 10, {"Name": "tf"})
+    assert described["computeEnvironmentOrder"] == [{"order": 1, "computeEnvironment": arn}]
+    assert described["jobStateTimeLimitActions"] == []
+    assert "schedulingPolicyArn" not in described
+
+    batch.tag_resource(resourceArn=queue_arn, tags={"Owner": "data"})
+    batch.untag_resource(resourceArn=queue_arn, tagKeys=["Name"])
+    assert batch.list_tags_for_resource(resourceArn=queue_arn)["tags"] == {"Owner": "data"}
+    batch.update_job_queue(jobQueue=queue_arn, priority=20, state="ENABLED", computeEnvironmentOrder=order)
+    described = queue(clients, "tf-queue")
+    assert described is not None
+    assert (described["priority"], described["tags"]) == (20, {"Owner": "data"})
+
+    destroy(clients, arn, queue_arn)
+
+
+def destroy(clients: Clients, arn: str, queue_arn: str) -> None:
+    """Environments are refused their end as long as a queue has them, with the text that is matched."""
+    batch = clients.batch
+    batch.update_compute_environment(computeEnvironment=arn, state="DISABLED")
+    disabled = environment(clients, arn)
+    assert disabled is not None
+    assert (disabled["state"], disabled["status"]) == ("DISABLED", "VALID")
+    with pytest.raises(ClientError) as error:
+        batch.delete_compute_environment(computeEnvironment=arn)
+    assert "found existing JobQueue relationship" in refusal(error)
+    batch.update_job_queue(jobQueue=queue_arn, state="DISABLED")
+    batch.delete_job_queue(jobQueue=queue_arn)
+    assert queue(clients, queue_arn) is None
+    batch.delete_compute_environment(computeEnvironment=arn)
+    assert environment(clients, arn) is None
+
+
+def test_a_managed_environment_comes_back_as_planned(clients: Clients) -> None:
+    resources = {
+        "type": "EC2",
+        "allocationStrategy": "BEST_FIT_PROGRESSIVE",
+        "minvCpus": 0,
+        "maxvCpus": 16,
+        "instanceTypes": ["c4.large"],
+        "instanceRole": "arn:aws:iam::123456789012:instance-profile/ecs",
+        "subnets": ["subnet-1"],
+        "securityGroupIds": ["sg-1"],
+        "tags": {"a": "b"},
+    }
+    clients.batch.create_compute_environment(
+        computeEnvironmentName="tf-managed", type="MANAGED", serviceRole=ROLE, computeResources=resources
+    )
+    found = environment(clients, "tf-managed")
+    assert found is not None
+    assert found["status"] == "VALID"
+    assert {name: found["computeResources"][name] for name in resources} == resources
+    changed = {"maxvCpus": 32}
+    clients.batch.update_compute_environment(computeEnvironment="tf-managed", computeResources=changed)
+    found = environment(clients, "tf-managed")
+    assert found is not None
+    assert {name: found["computeResources"][name] for name in resources} == resources | changed
+    clients.batch.update_compute_environment(computeEnvironment="tf-managed", state="DISABLED")
+    clients.batch.delete_compute_environment(computeEnvironment="tf-managed")
+    assert environment(clients, "tf-managed") is None
+
+
+def test_definitions_are_read_by_arn_and_deregistered(clients: Clients) -> None:
+    batch = clients.batch
+    container = {"image": "busybox", "command": ["ls", "-la"], "resourceRequirements": needs(1, 1024)}
+    strategy = {"attempts": 10, "evaluateOnExit": [{"action": "RETRY", "onStatusReason": "Host EC2*"}]}
+    registered = batch.register_job_definition(
+        jobDefinitionName="tf-definition",
+        type="container",
+        containerProperties=container,
+        retryStrategy=strategy,
+        timeout={"attemptDurationSeconds": 60},
+        platformCapabilities=["EC2"],
+        propagateTags=False,
+        tags={"Name": "tf"},
+    )
+    arn = registered["jobDefinitionArn"]
+    assert arn.endswith(":job-definition/tf-definition:1")
+    (found,) = batch.describe_job_definitions(jobDefinitions=[arn])["jobDefinitions"]
+    assert found["status"] == "ACTIVE"
+    assert {name: found["containerProperties"][name] for name in container} == container
+    # The provider keeps actions in lower case, and would plan a change at each run if they came back otherwise.
+    assert found["retryStrategy"]["evaluateOnExit"] == [{"action": "retry", "onStatusReason": "Host EC2*"}]
+    assert (found["timeout"], found["propagateTags"], found["tags"]) == (
+        {"attemptDurationSeconds": 60},
+        False,
+        {"Name": "tf"},
+    )
+    batch.deregister_job_definition(jobDefinition=arn)
+    listed = batch.describe_job_definitions(jobDefinitionName="tf-definition", status="ACTIVE")["jobDefinitions"]
+    assert listed == []
+
+
+def test_what_is_gone_says_that_it_does_not_exist(clients: Clients) -> None:
+    with pytest.raises(ClientError) as error:
+        clients.batch.update_job_queue(jobQueue="tf-nothing", state="DISABLED")
+    assert "does not exist" in refusal(error)
+    with pytest.raises(ClientError) as error:
+        clients.batch.update_compute_environment(computeEnvironment="tf-nothing", state="DISABLED")
+    assert "does not exist" in refusal(error)
