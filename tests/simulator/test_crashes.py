@@ -19,6 +19,7 @@ SETUP = w.Setup(
     noise=0.0,
     commit_ms=(0, 1),
     latency_ms=(0, 1),
+    batch_commands=100,
 )
 STORY = (
     w.Submit(at_ms=1, number=0, queue="default", definition="one", attempts=3),

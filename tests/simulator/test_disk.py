@@ -16,7 +16,7 @@ from batchyard.store.codec import Rows
 from batchyard.store.load import IDEMPOTENCY_MS
 from batchyard.store.writer import Writer
 
-COMPARED_EVERY = 12  # commits
+COMPARED_EVERY = 4  # commits
 
 
 class Recorded(Simulation):
@@ -39,7 +39,7 @@ def transactions_of(seed: int) -> list[tuple[Changes, int]]:
     return simulation.transactions
 
 
-@pytest.mark.parametrize("seed", [0, 7, 34, 118])
+@pytest.mark.parametrize("seed", [1, 7, 34, 118])
 def test_the_disk_loads_what_the_store_loads(seed: int, tmp_path: Path) -> None:
     disk = Disk()
     writer = Writer(tmp_path / "yard.db")

@@ -47,13 +47,20 @@ class Loop:
     """Hosts the machine. `ask` from any coroutine of its event loop; `run` once."""
 
     def __init__(
-        self, machine: Machine, writer: ChangeWriter, engines: dict[str, Engine], clock: Clock, dress: Dress
+        self,
+        machine: Machine,
+        writer: ChangeWriter,
+        engines: dict[str, Engine],
+        clock: Clock,
+        dress: Dress,
+        batch_commands: int = BATCH_COMMANDS,
     ) -> None:
         self._machine = machine
         self._writer = writer
         self._engines = engines
         self._clock = clock
         self._dress = dress
+        self._batch_commands = batch_commands
         self._commands: deque[tuple[Command, asyncio.Future[Any]]] = deque()
         self._reports: deque[tuple[str, Report]] = deque()
         self._wake = asyncio.Event()
@@ -128,12 +135,12 @@ class Loop:
     async def _batch(self) -> None:
         now_ms = self._clock.now_ms()
         answers: list[tuple[asyncio.Future[Any], Any]] = []
-        for _ in range(min(len(self._reports), BATCH_COMMANDS)):
+        for _ in range(min(len(self._reports), self._batch_commands)):
             engine, fact = self._reports.popleft()
             self._machine.report(engine, fact, now_ms)
             if failpoints.armed:
                 failpoints.reach("after-report-before-commit", transitions.of_changes(self._machine.world.changes))
-        for _ in range(min(len(self._commands), BATCH_COMMANDS)):
+        for _ in range(min(len(self._commands), self._batch_commands)):
             command, answer = self._commands.popleft()
             try:
                 answers.append((answer, self._machine.handle(command, now_ms)))

@@ -7,6 +7,7 @@ import random
 from msgspec.structs import replace
 
 from batchyard.core import commands as c
+from batchyard.loop.loop import BATCH_COMMANDS
 from batchyard.simulator import workload as w
 from batchyard.simulator.lots import lot
 
@@ -67,6 +68,7 @@ def _setup(dice: random.Random) -> w.Setup:
         noise=dice.choice((0.0, 0.0, 0.1, 0.4)),
         commit_ms=dice.choice(((0,), (0, 1, 3), (5, 20, 100))),
         latency_ms=dice.choice(((0,), (0, 1, 10), (5, 50, 300))),
+        batch_commands=dice.choice((1, 3, BATCH_COMMANDS)),
     )
 
 
@@ -104,7 +106,7 @@ def _submit(
 
 def _requests(own: random.Random, at_ms: int, setup: w.Setup, before: list[w.Submit]) -> list[w.Operation]:
     if own.random() < 0.7:
-        target = own.choice(before)
+        target = own.choice(own.choice((before, before[-3:])))  # the latest may well run now
         child = own.randrange(target.array_size) if target.array_size and own.random() < 0.5 else None
         return [w.Withdraw(at_ms, target.number, child, terminate=own.random() < 0.5)]
     if own.random() < 0.1:

@@ -17,6 +17,7 @@ from batchyard.core.resources import Resources
 from batchyard.core.world import Limits
 from batchyard.engines.base import Engine, Launch, StaleEpochError
 from batchyard.loop import Busy, Loop, Stopped
+from batchyard.loop.loop import BATCH_COMMANDS
 from batchyard.simulator.agenda import Agenda, SkewedClock
 from batchyard.simulator.canonical import differences
 from batchyard.simulator.disk import CommitLostError, Disk, DiskWriter, Fate
@@ -134,6 +135,7 @@ class Server:
         connections: Sequence[Connection],
         instances: Sequence[Instance],
         skew_ms: int,
+        batch_commands: int,
         compares: Callable[[], bool],
     ) -> None:
         self._around = around
@@ -160,7 +162,9 @@ class Server:
             self._after_durable,
         )
         engines: dict[str, Engine] = {connection.name: connection for connection in connections}
-        self.loop = Loop(self.machine, self.writer, engines, self.clock, dress)
+        if self._is_new:
+            batch_commands = BATCH_COMMANDS  # what makes an empty store usable is one commit
+        self.loop = Loop(self.machine, self.writer, engines, self.clock, dress, batch_commands)
         self.events.create_task(self._live()).add_done_callback(self._ended)
 
     async def _live(self) -> None:

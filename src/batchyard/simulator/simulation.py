@@ -131,7 +131,7 @@ class Simulation(Surroundings):
         is_first = self.disk.last_time_ms == 0  # no earlier time holds its clock back: an hour's jump could follow
         skew_ms = 0 if self.is_calm or is_first else self._dice.choice(SKEWS_MS)
         self.witness.server_started({i.instance_id: i.resources for i in instances})
-        server = Server(self, connections, instances, skew_ms, self._compares)
+        server = Server(self, connections, instances, skew_ms, self.setup.batch_commands, self._compares)
         self.note(f"server {server.epoch} starts on {_words(instances)}, its clock {skew_ms} ms off")
         self.servers.append(server)
 

@@ -107,6 +107,7 @@ class Setup(Struct, frozen=True):
     noise: float  # share of reports that are late, doubled or dropped
     commit_ms: tuple[int, ...]
     latency_ms: tuple[int, ...]
+    batch_commands: int  # commands, and reports, that go into one commit at most
 
 
 class Workload(Struct, frozen=True):
