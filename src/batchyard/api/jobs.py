@@ -17,7 +17,7 @@ from batchyard.api.checks import (
     require,
 )
 from batchyard.api.container_rules import check_environment, check_requirements
-from batchyard.api.context import Call, Context
+from batchyard.api.context import Call, Context, Settings
 from batchyard.api.definition_rules import check_priority, check_retry, check_timeout
 from batchyard.core import commands
 from batchyard.core.names import resource_name, split_definition
@@ -52,24 +52,12 @@ async def submit_job(context: Context, call: Call, request: Document) -> Documen
 
 
 async def submission(context: Context, call: Call, request: Document) -> commands.SubmitJob:
-    """The command of a SubmitJob request."""
-    settings = context.settings
+    """The command of a SubmitJob request. What is wrong with its shape goes along: AWS looks at queue and definition
+    first, and who gets several things wrong is told of them in its order."""
     require(JOB_NAME.fullmatch(request["jobName"]), "Job name should match valid pattern")
-    check_size(call.size_bytes, settings.max_job_kib, "Job")
     array_size = request.get("arrayProperties", {}).get("size")  # arrayProperties {} means no array, as clients send it
-    if array_size is not None and not MIN_ARRAY_SIZE <= array_size <= settings.max_array_size:
-        raise Refused(
-            f"arrayProperties.size must be between {MIN_ARRAY_SIZE} and {settings.max_array_size}, got {array_size}."
-        )
     depends_on = _dependencies(request.get("dependsOn", []))
     overrides = request.get("containerOverrides", {})
-    _check_overrides(overrides)
-    check_no_nul(request.get("parameters", {}), "parameters")
-    check_retry(request.get("retryStrategy"))
-    check_timeout(request.get("timeout"), settings.min_timeout_seconds)
-    tags = request.get("tags", {})
-    check_tags(tags)
-    _check_share(request)
     definition, revision = split_definition(request["jobDefinition"])
     named = sorted({dependency.job_id for dependency in depends_on if dependency.job_id})
     return commands.SubmitJob(
@@ -88,12 +76,51 @@ async def submission(context: Context, call: Call, request: Document) -> command
         parameters=request.get("parameters", {}),
         retry_strategy=request.get("retryStrategy"),
         timeout=request.get("timeout"),
-        tags=tags,
+        tags=request.get("tags", {}),
+        objections=_objections(context.settings, call, request),
         propagate_tags=request.get("propagateTags"),
         share_identifier=request.get("shareIdentifier", ""),
         scheduling_priority=request.get("schedulingPriorityOverride"),
         unsupported=_unsupported(request),
     )
+
+
+def _objections(settings: Settings, call: Call, request: Document) -> tuple[commands.Objection, ...]:
+    """The first thing wrong at each stage."""
+
+    def at_size() -> None:
+        check_size(call.size_bytes, settings.max_job_kib, "Job")
+        size, most = request.get("arrayProperties", {}).get("size"), settings.max_array_size
+        if size is not None and not MIN_ARRAY_SIZE <= size <= most:
+            raise Refused(f"arrayProperties.size must be between {MIN_ARRAY_SIZE} and {most}, got {size}.")
+        number = len(request.get("dependsOn", []))
+        require(number <= MAX_DEPENDENCIES, f"Job cannot have more than {MAX_DEPENDENCIES} dependencies")
+
+    def at_overrides() -> None:
+        _check_overrides(request.get("containerOverrides", {}))
+        check_no_nul(request.get("parameters", {}), "parameters")
+        _check_share(request)
+
+    def at_rules() -> None:
+        check_retry(request.get("retryStrategy"))
+        check_timeout(request.get("timeout"), settings.min_timeout_seconds)
+        check_tags(request.get("tags", {}))
+
+    checks = {
+        commands.Stage.SIZE: at_size,
+        commands.Stage.OVERRIDES: at_overrides,
+        commands.Stage.RULES: at_rules,
+    }
+    found = ((stage, _refusal_of(check)) for stage, check in checks.items())
+    return tuple(commands.Objection(stage, message) for stage, message in found if message)
+
+
+def _refusal_of(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except Refused as refusal:
+        return refusal.message
+    return ""
 
 
 async def _finished_arrays(context: Context, depends_on: tuple[Dependency, ...]) -> dict[str, commands.FinishedArray]:
@@ -113,7 +140,6 @@ def _idempotency_key(call: Call) -> str:
 
 
 def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:
-    require(len(entries) <= MAX_DEPENDENCIES, f"Job cannot have more than {MAX_DEPENDENCIES} dependencies")
     dependencies = []
     for entry in entries:
         job_id, kind = resource_name(entry.get("jobId", ""), "job"), entry.get("type", "")

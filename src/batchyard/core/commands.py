@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 from msgspec import Struct
@@ -79,6 +80,21 @@ class FinishedArray(Struct, frozen=True):
     failed: Ranges = ()
 
 
+class Stage(IntEnum):
+    """When, among the checks of SubmitJob, an objection to the request's shape is due (AWS Batch behaviour 7.2)."""
+
+    SIZE = 1  # size, array size, number of dependencies: after queue, definition and platform
+    OVERRIDES = 2  # after the parameters
+    RULES = 3  # retry strategy, timeout, tags: last
+
+
+class Objection(Struct, frozen=True):
+    """What is wrong with a request's shape, found before the machine looks at it."""
+
+    stage: Stage
+    message: str
+
+
 class SubmitJob(Command, frozen=True):
     """`finished`: final statuses, from the store, of dependencies the machine may no longer hold; `finished_arrays`:
     those of them that are arrays, and which of their children failed.
@@ -104,6 +120,7 @@ class SubmitJob(Command, frozen=True):
     share_identifier: str = ""
     scheduling_priority: int | None = None
     working_directory: str = ""
+    objections: tuple[Objection, ...] = ()
     unsupported: tuple[str, ...] = ()  # members of the request that nothing here can honour yet
 
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.core import endings, lifecycle, names, retry, scheduling, taskspec
-from batchyard.core.commands import SubmitJob, SubmittedJob
+from batchyard.core.commands import Stage, SubmitJob, SubmittedJob
 from batchyard.core.ranges import RangeSet, subtract, union
 from batchyard.core.records import (
     AFTER_ANY_TAG,
@@ -49,21 +49,27 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
         return SubmittedJob(known, command.name)
     queue = _queue(world, command.queue)
     definition = _definition(world, command)
-    _check_built(command, definition)
-    _check_share(command)
+    _check_platform(world, queue, definition)
+    _object(command, Stage.SIZE)
     if command.array_size > world.limits.max_array_size:
         raise Refused(
             f"Array size must be between 2 and {world.limits.max_array_size}, got {command.array_size}. "
             "The limit is the setting max_array_size."
         )
+    _check_built(command, definition)
+    waits = _dependencies(world, command)
     container = taskspec.merge_container(definition.document.get("containerProperties", {}), command.overrides)
+    parameters = {**definition.document.get("parameters", {}), **command.parameters}
+    taskspec.substitute(container.get("command", []), parameters)
+    _object(command, Stage.OVERRIDES)
+    _check_share(command)
+    _object(command, Stage.RULES)
     unbuilt = taskspec.unbuilt(container)
     if unbuilt:
         raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
-    parameters = {**definition.document.get("parameters", {}), **command.parameters}
-    task = taskspec.build_task(container, parameters, command.working_directory)
-    engines = _engines(world, queue, definition, task)
-    waits = _dependencies(world, command)
+    fargate = "FARGATE" in definition.document.get("platformCapabilities", ())
+    task = taskspec.build_task(container, parameters, command.working_directory, fractions=fargate)
+    engines = _engines(world, queue, task)
     spec = _spec(world, command, definition, task, container, parameters, engines, now_ms)
     _accept(world, spec, waits, now_ms)
     if command.idempotency_key:
@@ -120,14 +126,24 @@ def _check_share(command: SubmitJob) -> None:
         raise Refused(ON_FIFO)
 
 
-def _engines(world: World, queue: Queue, definition: Definition, task: TaskSpec) -> tuple[str, ...]:
-    """The engines of the queue's environments that can do what the task asks; none: refused with the first reason."""
+def _object(command: SubmitJob, stage: Stage) -> None:
+    for objection in command.objections:
+        if objection.stage is stage:
+            raise Refused(objection.message)
+
+
+def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
     environments = scheduling.environments_of(world, queue.name)
     for capability in definition.document.get("platformCapabilities", ()):
         if not any(_platform(e.document) == capability for e in environments):
             raise Refused(
                 f"Job Queue is attached to Compute Environment that can not run Jobs with capability {capability}"
             )
+
+
+def _engines(world: World, queue: Queue, task: TaskSpec) -> tuple[str, ...]:
+    """The engines of the queue's environments that can do what the task asks; none: refused with the first reason."""
+    environments = scheduling.environments_of(world, queue.name)
     able: list[str] = []
     refusals: list[str] = []
     for engine in dict.fromkeys(e.engine for e in environments):

@@ -17,6 +17,7 @@ from batchyard.core.resources import MILLI_PER_VCPU, Resources
 Document = dict[str, Any]
 
 DEFAULT_LOG_GROUP = "/aws/batch/job"
+MEMORY_MIB_AT_LEAST = 4  # what Docker needs to start anything (Batch API model, ContainerProperties.memory)
 LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
 KEPT_LOG_DRIVERS = ("awslogs", "json-file")  # those whose output is kept by this service
 _REFERENCE = re.compile(r"Ref::([A-Za-z0-9_-]+)")
@@ -66,16 +67,20 @@ def substitute(command: list[str], parameters: Mapping[str, str]) -> tuple[str, 
     return tuple(_REFERENCE.sub(value_of, word) if "Ref::" in word else word for word in command)
 
 
-def resources_of(container: Document) -> Resources:
-    """The resources a merged container asks for; 1 vCPU is 1000 milli-vCPU, memory in MiB."""
+def resources_of(container: Document, *, fractions: bool = False) -> Resources:
+    """The resources a merged container asks for; 1 vCPU is 1000 milli-vCPU, memory in MiB. `fractions` of a vCPU may be
+    asked on Fargate only."""
     values = {entry["type"]: entry["value"] for entry in container.get("resourceRequirements", [])}
     milli_vcpus = _milli(values["VCPU"]) if "VCPU" in values else int(container.get("vcpus", 0)) * MILLI_PER_VCPU
     memory_mib = _whole(values["MEMORY"], "MEMORY") if "MEMORY" in values else int(container.get("memory", 0))
     gpus = _whole(values["GPU"], "GPU") if "GPU" in values else 0
-    if milli_vcpus < 1:
-        raise Refused(f"vCPU must be at least 1, got {values.get('VCPU', container.get('vcpus', 0))}.")
-    if memory_mib < 1:
-        raise Refused(f"Memory must be at least 4 Mib, got {memory_mib} Mib.")
+    asked = values.get("VCPU", container.get("vcpus", 0))
+    if milli_vcpus < (1 if fractions else MILLI_PER_VCPU):
+        raise Refused(f"vCPU must be at least 1, got {asked}.")
+    if milli_vcpus % MILLI_PER_VCPU and not fractions:
+        raise Refused(f"vCPU must be a whole number, got {asked}.")
+    if memory_mib < MEMORY_MIB_AT_LEAST:
+        raise Refused(f"Memory must be at least {MEMORY_MIB_AT_LEAST} Mib, got {memory_mib} Mib.")
     return Resources(milli_vcpus, memory_mib, gpus)
 
 
@@ -97,7 +102,9 @@ def _not_numeric(text: str, kind: str) -> Refused:
     return Refused(f"Value {text} for type {kind} in resourceRequirement is not valid. Please provide a numeric value.")
 
 
-def build_task(container: Document, parameters: Mapping[str, str], working_directory: str = "") -> TaskSpec:
+def build_task(
+    container: Document, parameters: Mapping[str, str], working_directory: str = "", *, fractions: bool = False
+) -> TaskSpec:
     """The task of a merged container document."""
     volumes = {volume.get("name", ""): volume for volume in container.get("volumes", [])}
     mounts = []
@@ -110,7 +117,7 @@ def build_task(container: Document, parameters: Mapping[str, str], working_direc
     return TaskSpec(
         command=substitute(container.get("command", []), parameters),
         environment=tuple((e["name"], e.get("value", "")) for e in container.get("environment", [])),
-        resources=resources_of(container),
+        resources=resources_of(container, fractions=fractions),
         image=container.get("image", ""),
         user=container.get("user", ""),
         ulimits=tuple(Ulimit(u["name"], u["softLimit"], u["hardLimit"]) for u in container.get("ulimits", [])),

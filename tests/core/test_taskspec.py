@@ -1,0 +1,159 @@
+"""Definition, overrides and parameters become what runs; what can't be done is refused in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard.core import commands as c
+from batchyard.core.commands import Objection, Stage
+from batchyard.core.records import Abilities
+from batchyard.core.refusal import Refused
+from batchyard.core.resources import Resources
+from batchyard.core.taskspec import (
+    build_task,
+    cannot_run,
+    log_place,
+    merge_container,
+    resources_of,
+    substitute,
+    unbuilt,
+)
+from tests.core.driver import Driver
+
+
+def needs(**amounts: str) -> list[dict[str, str]]:
+    return [{"type": kind, "value": value} for kind, value in amounts.items()]
+
+
+OLD = {"image": "i", "vcpus": 2, "memory": 100}
+NEW = {"image": "i", "resourceRequirements": needs(VCPU="2", MEMORY="100", GPU="1")}
+
+
+@pytest.mark.parametrize(
+    ("properties", "overrides", "expected"),
+    [
+        (OLD, {}, Resources(2000, 100, 0)),
+        (OLD, {"vcpus": 3, "memory": 50}, Resources(3000, 50, 0)),
+        (OLD, {"resourceRequirements": needs(VCPU="4")}, Resources(4000, 100, 0)),
+        (NEW, {"resourceRequirements": needs(MEMORY="7")}, Resources(2000, 7, 1)),
+        (NEW, {"vcpus": 9, "memory": 900}, Resources(2000, 100, 1)),  # AWS ignores the deprecated ones there
+    ],
+)
+def test_resources_are_merged_per_type(properties: Any, overrides: Any, expected: Resources) -> None:
+    assert resources_of(merge_container(properties, overrides)) == expected
+
+
+@pytest.mark.parametrize(
+    ("needed", "text"),
+    [
+        (needs(VCPU="0.5", MEMORY="64"), "vCPU must be at least 1, got 0.5."),
+        (needs(VCPU="1.5", MEMORY="64"), "vCPU must be a whole number, got 1.5."),
+        (needs(VCPU="1", MEMORY="3"), "Memory must be at least 4 Mib, got 3 Mib."),
+        (needs(VCPU="x", MEMORY="64"), "Value x for type VCPU in resourceRequirement is not valid"),
+        (needs(VCPU="1", MEMORY="64", GPU="half"), "Value half for type GPU in resourceRequirement is not valid"),
+        (needs(MEMORY="64"), "vCPU must be at least 1, got 0."),
+    ],
+)
+def test_resources_that_make_no_sense_are_refused(needed: Any, text: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        resources_of({"resourceRequirements": needed})
+    assert refusal.value.message.startswith(text)
+
+
+def test_fargate_may_ask_for_a_part_of_a_vcpu() -> None:
+    assert resources_of({"resourceRequirements": needs(VCPU="0.25", MEMORY="512")}, fractions=True).milli_vcpus == 250
+
+
+def test_environment_is_merged_by_name_and_command_replaced() -> None:
+    base = {"command": ["a"], "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}
+    merged = merge_container(base, {"command": ["b"], "environment": [{"name": "B", "value": "3"}]})
+    assert merged["command"] == ["b"]
+    assert merged["environment"] == [{"name": "A", "value": "1"}, {"name": "B", "value": "3"}]
+    assert base["environment"][1]["value"] == "2", "the definition itself was changed"
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True), st.text(max_size=20), max_size=5))
+def test_every_reference_is_replaced_by_its_value(parameters: dict[str, str]) -> None:
+    command = [f"--x=Ref::{name}" for name in parameters]
+    assert substitute(command, parameters) == tuple(f"--x={value}" for value in parameters.values())
+
+
+def test_a_value_that_looks_like_a_reference_is_left_alone() -> None:
+    assert substitute(["Ref::a"], {"a": "Ref::b", "b": "no"}) == ("Ref::b",)
+
+
+@pytest.mark.parametrize(
+    ("options", "group", "prefix"),
+    [
+        ({}, "/aws/batch/job", "d" * 200),
+        ({"awslogs-group": "/mine"}, "/mine", "d" * 200),
+        ({"awslogs-stream-prefix": "batch"}, "/aws/batch/job", "batch"),
+    ],
+)
+def test_where_the_log_goes(options: dict[str, str], group: str, prefix: str) -> None:
+    place = log_place({"logConfiguration": {"logDriver": "awslogs", "options": options}}, "d" * 300)
+    assert (place.group, place.prefix) == (group, prefix)
+
+
+@pytest.mark.parametrize(
+    ("container", "word"),
+    [
+        ({"secrets": [{"name": "A", "valueFrom": "x"}]}, "secrets"),
+        ({"logConfiguration": {"logDriver": "splunk"}}, "splunk"),
+        ({"enableExecuteCommand": True}, "enableExecuteCommand"),
+        ({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}, "efsVolumeConfiguration"),
+    ],
+)
+def test_what_is_not_built_has_a_name(container: Any, word: str) -> None:
+    assert word in unbuilt(container)
+    assert unbuilt({"image": "i", "logConfiguration": {"logDriver": "json-file"}}) == ""
+
+
+def task_of(**members: Any) -> Any:
+    return build_task({"command": ["true"], "resourceRequirements": needs(VCPU="1", MEMORY="64")} | members, {})
+
+
+def mounted(path: str, read_only: bool = False) -> dict[str, Any]:
+    return {
+        "volumes": [{"name": "v", "host": {"sourcePath": "/data"}}],
+        "mountPoints": [{"sourceVolume": "v", "containerPath": path, "readOnly": read_only}],
+    }
+
+
+def test_an_engine_without_mounts_can_show_a_directory_at_its_own_path_only() -> None:
+    assert cannot_run(task_of(**mounted("/data")), "process", Abilities()) == ""
+    assert "wants it at '/scratch'" in cannot_run(task_of(**mounted("/scratch")), "process", Abilities())
+    assert "read-only" in cannot_run(task_of(**mounted("/data", read_only=True)), "process", Abilities())
+    assert cannot_run(task_of(**mounted("/scratch")), "docker", Abilities(any_mount=True)) == ""
+
+
+def test_a_mount_of_an_unknown_volume_is_refused() -> None:
+    with pytest.raises(Refused, match="not among the volumes"):
+        task_of(mountPoints=[{"sourceVolume": "nope", "containerPath": "/x"}])
+
+
+def test_who_gets_several_things_wrong_is_told_in_the_order_of_aws() -> None:
+    """Queue, definition, platform; size, array, dependencies; parameters; overrides; share; retries and timeout."""
+    yard = Driver()
+    yard.define("work", platformCapabilities=["FARGATE"], container={"command": ["Ref::who"]})
+    yard.define("plain", container={"command": ["Ref::who"]})
+    wrong = [Objection(Stage.SIZE, "size"), Objection(Stage.OVERRIDES, "overrides"), Objection(Stage.RULES, "rules")]
+    steps: list[tuple[dict[str, Any], str]] = [
+        ({"queue": "nowhere", "definition": "nothing"}, "JobQueue nowhere not found."),
+        ({"definition": "nothing"}, "JobDefinition name nothing does not exist"),
+        ({"definition": "work"}, "can not run Jobs with capability FARGATE"),
+        ({}, "size"),
+        ({"objections": tuple(wrong[1:])}, "No parameter found for reference who"),
+        ({"objections": tuple(wrong[1:]), "parameters": {"who": "me"}}, "overrides"),
+        ({"objections": tuple(wrong[2:]), "parameters": {"who": "me"}}, "share"),
+        ({"objections": tuple(wrong[2:]), "parameters": {"who": "me"}, "share_identifier": ""}, "rules"),
+    ]
+    for changes, text in steps:
+        members = {"queue": "default", "definition": "plain", "objections": tuple(wrong), "share_identifier": "s"}
+        with pytest.raises(Refused, match=text):
+            yard.do(c.SubmitJob("id", "n", **(members | changes)))
+    assert yard.kept.specs == {}
