@@ -149,7 +149,8 @@ def _trouble(own: random.Random, at_ms: int, setup: w.Setup) -> w.Operation:
     kind = own.random()
     if kind < 0.55:
         host = own.randrange(len(setup.hosts)) if own.random() < 0.3 else None
-        return w.Crash(at_ms, own.choice((0, 1, 2, own.randrange(40))), host, own.choice((0, 10, 3000)))
+        steps, away_ms = own.choice((0, 1, 2, own.randrange(40))), own.choice((0, 10, 3000))
+        return w.Crash(at_ms, steps, host, away_ms, without=engine if own.random() < 0.15 else "")
     if kind < 0.63:
         return w.Takeover(at_ms)
     if kind < 0.70:

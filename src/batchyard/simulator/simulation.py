@@ -56,6 +56,7 @@ class Simulation(Surroundings):
         self._dice = lot(seed, "world")
         self._host = 0
         self._away_ms = 100
+        self._without = ""
         self._failing = ""
         self._served = 0  # the highest epoch that took requests
         self._digest = hashlib.blake2b(digest_size=16)
@@ -127,7 +128,8 @@ class Simulation(Surroundings):
 
     def _start_server(self) -> None:
         instances = self.setup.hosts[self._host]
-        connections = [Connection(site, self.agenda, self.latency) for site in self.sites.values()]
+        usable = [site for name, site in self.sites.items() if name != self._without]
+        connections = [Connection(site, self.agenda, self.latency) for site in usable]
         is_first = self.disk.last_time_ms == 0  # no earlier time holds its clock back: an hour's jump could follow
         skew_ms = 0 if self.is_calm or is_first else self._dice.choice(SKEWS_MS)
         self.witness.server_started({i.instance_id: i.resources for i in instances})
@@ -215,7 +217,7 @@ class Simulation(Surroundings):
         self._away_ms = 100
         if isinstance(operation, w.Crash):
             self._host = self._host if operation.host is None else operation.host
-            self._away_ms = operation.away_ms
+            self._away_ms, self._without = operation.away_ms, operation.without
             if operation.steps:
                 server.crash_in = operation.steps
             else:
@@ -239,7 +241,7 @@ class Simulation(Surroundings):
         """Faults end: one server on the full host, everything switched on."""
         self.note("calm: no more faults")
         self.is_calm = True
-        self._failing, self._host, self._away_ms = "", 0, 0
+        self._failing, self._without, self._host, self._away_ms = "", "", 0, 0
         for site in self.sites.values():
             site.calm()
         for server in self.servers[::-1]:

@@ -56,11 +56,13 @@ class Ask(Operation, frozen=True):
 
 
 class Crash(Operation, frozen=True):
-    """The server dies after so many more steps of its tasks. `host`: which of the hosts it starts on then."""
+    """The server dies after so many more steps of its tasks. `host`: which of the hosts it starts on then; `without`:
+    the engine that cannot be used until the next crash."""
 
     steps: int
     host: int | None = None
     away_ms: int = 100
+    without: str = ""
 
 
 class Restart(Operation, frozen=True):
