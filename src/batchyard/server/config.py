@@ -107,6 +107,13 @@ TABLE: tuple[Setting, ...] = (
         choices=("auto", "process", "docker"),
     ),
     Setting(
+        "enforce",
+        Kind.TEXT,
+        "How processes are held to their memory and vCPUs: watched (none), or by the kernel in cgroups of their own.",
+        "none",
+        choices=("none", "cgroup"),
+    ),
+    Setting(
         "account_id",
         Kind.TEXT,
         "The AWS account id in ARNs; fixed at the first start.",
@@ -268,6 +275,7 @@ class Settings(Struct, frozen=True):
     host: str = "127.0.0.1"
     port: int = 8470
     engine: str = "auto"
+    enforce: str = "none"
     account_id: str = "123456789012"
     region: str = "us-east-1"
     vcpus: int | None = None

@@ -17,6 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchyard.core.resources import format_vcpus
+from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer
 from batchyard.server import host
 from batchyard.server.config import Settings
 from batchyard.server.places import PlaceError, Places, is_running, read_server_file
@@ -50,7 +51,7 @@ def findings(settings: Settings, places: Places) -> list[Finding]:
         docker(docker_socket()),
         _capacity(settings),
         _files(),
-        _cgroups(),
+        _cgroups(settings),
         *_data_directory(settings, places),
         _clock(),
         _server(places),
@@ -116,16 +117,17 @@ def _files() -> Finding:
     return Finding("open files", fine, most, remedy)
 
 
-def _cgroups() -> Finding:
-    base = Path("/sys/fs/cgroup")
-    if (base / "cgroup.controllers").exists():
-        kind = "version 2"
-    elif (base / "memory").is_dir():
-        kind = "version 1" + (" with a unified hierarchy beside it" if (base / "unified").is_dir() else "")
-    else:
-        return Finding("cgroups", True, "none; memory limits of jobs are held by watching them")
-    writable = "writable" if os.access(base, os.W_OK) else "read-only"
-    return Finding("cgroups", True, f"{kind}, {writable}; memory limits of jobs are held by watching them")
+def _cgroups(settings: Settings) -> Finding:
+    """Whether jobs could be held to their limits by the kernel, and how. A fault only where that was asked for."""
+    asked = settings.enforce == "cgroup"
+    try:
+        offer = find_offer()
+    except CgroupsUnavailable as reason:
+        return Finding("cgroups", not asked, f"can't be used; limits are watched: {reason}")
+    missing = [name for name in ("memory", "cpu") if name not in offer.controllers]
+    limits = "memory" if missing else "memory and CPU weight"
+    use = f"held by them: {limits}" if asked else f"--enforce cgroup would hold {limits} of jobs; now memory is watched"
+    return Finding("cgroups", True, f"version {offer.version}, writable ({', '.join(offer.controllers)}); {use}")
 
 
 def _data_directory(settings: Settings, places: Places) -> Iterator[Finding]:

@@ -203,8 +203,8 @@ class Cgroups:
 
     def remove(self, group: Group) -> None:
         """At once, or when the last of its processes is gone."""
-        group.kill()
-        if not group.remove():
+        if not group.remove():  # that none is left in it is the rule, and asking costs as much as trying
+            group.kill()
             self._leaving.append(group)
             self.next_try = time.clock_gettime(time.CLOCK_BOOTTIME) + REMOVE_PAUSE_SECONDS
 

@@ -102,7 +102,7 @@ def _offer_v1(mounts: dict[str, tuple[str, str]], own: dict[str, str]) -> Offer:
         elif controller == REQUIRED:
             raise CgroupsUnavailable(
                 f"{directory} is not writable: on cgroups version 1 the service must run as root, with that file "
-                f"system mounted read-write; {LEAVE_IT_OUT.removeprefix('or ')}"
+                f"system mounted read-write, {LEAVE_IT_OUT}"
             )
     return Offer(1, tuple(places))
 
@@ -130,7 +130,7 @@ def _offer_v2(own: str, mount_point: str) -> Offer:
     if not writable or (REQUIRED not in enabled and not control_is_writable):
         raise CgroupsUnavailable(
             f"{base} is not writable for this user: start the service as a systemd user service, with "
-            f"`systemd-run --user --scope`, or as root; {LEAVE_IT_OUT.removeprefix('or ')}"
+            f"`systemd-run --user --scope`, or as root, {LEAVE_IT_OUT}"
         )
     usable = [name for name in WANTED if name in offered and (name in enabled or control_is_writable)]
     return Offer(2, tuple((name, base) for name in usable))
