@@ -3,7 +3,10 @@ made; the reading of other hosts' hierarchies is tested on trees of plain files.
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +17,10 @@ from batchyard.core.records import TaskSpec
 from batchyard.core.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.process import ProcessSettings
-from batchyard.engines.supervisor.cgroups import Cgroups, Group, shares_of, weight_of
+from batchyard.engines.supervisor.cgroups import Cgroups, Group, Usage, Yard, shares_of, weight_of
 from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, Offer, find_offer, try_out
 from batchyard.engines.supervisor.processes import read_row
+from batchyard.engines.supervisor.spawning import ExecFailed, Program, Spawner
 from tests.engines.conformance import Conformance, final_of, launch_of, run_to_end, wait_for_end, wait_for_run
 from tests.engines.process_harness import ProcessHarness
 from tests.waiting import until
@@ -94,7 +98,7 @@ def test_memory_over_the_limit_is_killed_by_the_kernel_wherever_in_the_tree(enfo
     container = exit_of(final)
     assert (container.exit_code, container.out_of_memory) == (137, True)
     assert container.reason == "OutOfMemoryError: Container killed due to memory usage"
-    assert container.peak_memory_mib == 32, "not one page above"
+    assert 31 <= container.peak_memory_mib <= 33, "a watcher would see more than it allows"
 
 
 @needs_cgroups
@@ -282,6 +286,70 @@ def test_version_2_offers_a_place_beside_the_services_own(tmp_path: Path) -> Non
     proc = v2_tree(tmp_path, "user.slice/app.slice/run.scope", "cpuset cpu io memory pids", "memory pids")
     base = str(tmp_path / "fs/user.slice/app.slice")
     assert find_offer(proc) == Offer(2, (("memory", base), ("cpu", base), ("pids", base)))
+
+
+def test_version_2_has_its_limits_by_other_names(tmp_path: Path) -> None:
+    """On plain files, as they lie in a cgroup."""
+    place = tmp_path / "attempt"
+    place.mkdir()
+    for name in ("memory.max", "memory.swap.max", "cpu.weight", "memory.peak", "memory.events", "cpu.stat"):
+        (place / name).touch()
+    group = Group(Yard(2, (("memory", str(tmp_path)), ("cpu", str(tmp_path)))), "attempt")
+    group.make(64, 2500)
+    found = [(place / name).read_text() for name in ("memory.max", "memory.swap.max", "cpu.weight")]
+    assert found == [str(64 << 20), "0", str(weight_of(2560))]
+    (place / "memory.peak").write_text("2097152\n")
+    (place / "memory.events").write_text("low 0\nmax 9\noom 1\noom_kill 1\n")
+    (place / "cpu.stat").write_text("usage_usec 7000\nuser_usec 1\n")
+    assert group.usage() == Usage(2048, 7)
+    assert group.had_oom_kill()
+
+
+def v2_place() -> str:
+    """A cgroup of version 2 in which others can be made, with or without controllers; empty: there is none."""
+    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind, *_ = line.split()
+        place = f"{point}{own.rstrip('/')}"
+        if kind == "cgroup2" and own and os.access(place, os.W_OK):
+            return place
+    return ""
+
+
+@pytest.mark.skipif(not v2_place(), reason="no cgroup file system of version 2 is writable here")
+def test_version_2_joins_kills_and_removes(tmp_path: Path) -> None:
+    """On a real one: even a hierarchy without controllers has members, CPU times and cgroup.kill."""
+    group = Group(Yard(2, (("memory", v2_place()),)), f"batchyard-test-{os.getpid()}")
+    group.make(0, 0)
+    entrances = group.open_entrances()
+    try:
+        null = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT)
+        inner = Path(group.directories[0], "made-by-the-task")
+        script = f"mkdir {inner}; echo $$ > {inner}/cgroup.procs; sleep 1000 & setsid sleep 1000 & wait"
+        program = Program([b"sh", b"-c", script.encode()], [b"/bin/sh"], "/", [b"PATH=/usr/bin:/bin"], None, ())
+        pid = Spawner(resource.getrlimit(resource.RLIMIT_NOFILE)).start(program, null, entrances)
+        until(lambda: len(group.members()) == 3)
+        assert pid in group.members()
+        assert not group.remove(), "what lives is not removed"
+        group.kill()
+        assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+        until(group.remove)
+        assert not Path(group.directories[0]).exists()
+    finally:
+        group.kill()
+        until(group.remove)
+        for fd in (*entrances, null):
+            os.close(fd)
+
+
+def test_a_cgroup_that_can_not_be_joined_is_said(tmp_path: Path) -> None:
+    closed = os.open("/dev/full", os.O_WRONLY)
+    program = Program([b"true"], [b"/bin/true"], "/", [], None, ())
+    with pytest.raises(ExecFailed) as failed:
+        Spawner(resource.getrlimit(resource.RLIMIT_NOFILE)).start(program, closed, [closed])
+    os.close(closed)
+    assert failed.value.at_cgroup
+    assert failed.value.errno == errno.ENOSPC
 
 
 def test_version_2_without_the_memory_controller_says_what_to_do(tmp_path: Path) -> None:

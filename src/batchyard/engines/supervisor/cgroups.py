@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, Offer, enable, find_offer, write
+from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, enable, find_offer, write
 from batchyard.engines.supervisor.spawning import CannotStart
 
 RECORD = "cgroups"  # in the state directory
@@ -29,13 +29,14 @@ _NS_PER_MS, _US_PER_MS = 1_000_000, 1000
 
 
 class Yard(Struct, frozen=True):
-    """`directories`: one for each hierarchy, the memory controller's first."""
+    """Where attempts' cgroups are made."""
 
     version: int
-    controllers: tuple[tuple[str, str], ...]  # controller -> its directory
+    controllers: tuple[tuple[str, str], ...]  # controller -> its directory, memory's first
 
     @property
     def directories(self) -> list[str]:
+        """Each once."""
         return list(dict.fromkeys(directory for _, directory in self.controllers))
 
     @property
@@ -242,19 +243,19 @@ class Cgroups:
             enable(offer.directories[0], offer.controllers)
         for directory in yard.directories:
             os.makedirs(directory, exist_ok=True)
-        _weigh(yard, offer)
+        if offer.version == 2:
+            enable(yard.directories[0], offer.controllers)
+        _weigh(yard)
         self._own = yard
         return yard
 
 
-def _weigh(yard: Yard, offer: Offer) -> None:
+def _weigh(yard: Yard) -> None:
     """All jobs together weigh as much as this host has processors, or else one busy process beside them would get as
     much as all of them."""
     directory = dict(yard.controllers).get("cpu")
     shares = shares_of((os.cpu_count() or 1) * 1000)
-    if offer.version == 2:
-        enable(yard.directories[0], offer.controllers)
-    if directory is not None and offer.version == 1:
+    if directory is not None and yard.version == 1:
         write(f"{directory}/cpu.shares", str(shares))
     elif directory is not None and os.path.exists(f"{directory}/cpu.weight"):
         write(f"{directory}/cpu.weight", str(weight_of(shares)))
