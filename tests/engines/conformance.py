@@ -238,7 +238,7 @@ class Conformance:
 
     def test_an_acknowledged_end_is_not_repeated(self, harness: Harness) -> None:
         first = run_to_end(harness, harness.exits(9))
-        harness.engine.acknowledge([first.attempt_id])
+        harness.engine.acknowledge([first.attempt_id, first.attempt_id])  # as two reports of one end are
         harness.settle()
         harness.connect(2)
         harness.engine.recover([])

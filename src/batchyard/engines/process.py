@@ -66,7 +66,8 @@ class ProcessEngine:
     """Implements `batchyard.engines.base.Engine`. `runtime_dir` must be short: a socket's path has 107 bytes."""
 
     name = "process"
-    abilities = Abilities()  # no images, a command needed, only binds of a path at itself
+    # No images, a command needed, only binds of a path at itself. Not being confined, a process may be "privileged".
+    abilities = Abilities(privileged=True)
 
     def __init__(
         self,

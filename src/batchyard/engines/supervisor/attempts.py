@@ -136,7 +136,8 @@ class Book:
         return [_end_of(item) for item in self.reports if not isinstance(item, StartedItem)]
 
     def acknowledge(self, attempt_ids: tuple[str, ...]) -> None:
-        known = tuple(attempt_id for attempt_id in attempt_ids if attempt_id in self.outcomes)
+        # The same one may be named twice at once: its end was reported twice, and each report is acknowledged.
+        known = tuple(attempt_id for attempt_id in dict.fromkeys(attempt_ids) if attempt_id in self.outcomes)
         for attempt_id in known:
             self.acknowledged[attempt_id] = self.outcomes.pop(attempt_id)
         while len(self.acknowledged) > ACKNOWLEDGED_KEPT:
