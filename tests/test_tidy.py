@@ -35,7 +35,7 @@ MACHINE_PATHS = re.compile(
     r"(?<![\w.~$}-])/(root/|home/[a-z]|Users/[a-zA-Z]|wor[k]/(main|shared|plan)|opt/(pypi|wheels))"
 )
 INDEX_HOSTS = re.compile(
-    r"pypi\.[o]rg|python[h]osted|artifac[t]ory|^\s*(-i|--index-url|--extra-index-url|--find-links|--trusted-host)\b",
+    r"pypi\.[o]rg|python[h]osted|artifac[t]ory|^\s*(-i|--(extra-)?index[-]url|--find-links|--trusted-host)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 SECRETS = re.compile(

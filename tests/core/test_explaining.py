@@ -43,7 +43,7 @@ def counterpart() -> Explanation:
     first = yard.submit(array_size=3)
     second = yard.submit(array_size=3, depends_on=[Dependency(first, "N_TO_N")])
     answer = explain(yard, f"{second}:2")
-    assert [(d.job_id, d.status) for d in answer.dependencies] == [(f"{first}:2", "PENDING")]
+    assert [(d.job_id, d.status) for d in answer.dependencies] == [(f"{first}:2", "RUNNABLE")]
     return answer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchyard.core import names, scheduling, waiting
-from batchyard.core.arrays import child_key
+from batchyard.core.arrays import child_key, waiting_status
 from batchyard.core.records import Job, JobSpec, Status
 from batchyard.core.resources import Resources
 from batchyard.core.waiting import Wait
@@ -97,25 +97,33 @@ def _dependencies(world: World, spec: JobSpec, job_id: str) -> Explanation:
     unfinished = [s for s in states if s.status not in ("", Status.SUCCEEDED, Status.FAILED)]
     shown = ", ".join(f"{s.job_id} ({s.status})" for s in unfinished[:3])
     more = f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
+    text = f"It waits for {len(unfinished)} of the {len(states)} jobs it depends on: {shown}{more}."
+    return _pending(job_id, text, Wait.DEPENDENCIES, unfinished, len(unfinished))
+
+
+def _pending(job_id: str, text: str, wait: Wait, states: list[DependencyState], count: int) -> Explanation:
+    """A job that waits for others. `count`: how many of them have not ended."""
     return Explanation(
         job_id,
         Status.PENDING,
-        f"It waits for {len(unfinished)} of the {len(states)} jobs it depends on: {shown}{more}.",
-        Wait.DEPENDENCIES,
-        waiting.remedy(Wait.DEPENDENCIES),
-        dependencies=tuple(unfinished[:LISTED_AT_MOST]),
-        dependencies_count=len(unfinished),
+        text,
+        wait,
+        waiting.remedy(wait),
+        dependencies=tuple(states[:LISTED_AT_MOST]),
+        dependencies_count=count,
     )
 
 
 def _status_of(world: World, job_id: str) -> str:
-    """The state of a dependency; a child without a row counts as PENDING."""
+    """The state of a dependency; empty when it is no longer known."""
     wanted = names.parse_job_id(job_id)
     key = world.ids.get(wanted.uuid)
     if key is None:
         return ""
     status = world.status_at(key, wanted.index)
-    return Status.PENDING if status is None else status
+    if status is not None or wanted.index is None:
+        return status or ""
+    return waiting_status(world.specs[key], world.books[key].freeze(), wanted.index)
 
 
 def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) -> Explanation | None:
@@ -130,28 +138,14 @@ def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) 
     ]
     if open_counterparts:
         shown = ", ".join(f"{s.job_id} ({s.status})" for s in open_counterparts)
-        return Explanation(
-            job_id,
-            Status.PENDING,
-            f"It waits for its counterpart (N_TO_N): {shown}.",
-            Wait.COUNTERPART,
-            waiting.remedy(Wait.COUNTERPART),
-            dependencies=tuple(open_counterparts[:LISTED_AT_MOST]),
-            dependencies_count=len(open_counterparts),
-        )
+        text = f"It waits for its counterpart (N_TO_N): {shown}."
+        return _pending(job_id, text, Wait.COUNTERPART, open_counterparts, len(open_counterparts))
     if spec.sequential and index and book.final_status(index - 1) is None:
         before = names.child_id(spec.job_id, index - 1)
         state = DependencyState(before, _status_of(world, before))
         ended = len(book.succeeded) + len(book.failed)
-        return Explanation(
-            job_id,
-            Status.PENDING,
-            f"It waits for the child before it, {before} ({state.status}): {ended} of {book.size} have ended.",
-            Wait.PREDECESSOR,
-            waiting.remedy(Wait.PREDECESSOR),
-            dependencies=(state,),
-            dependencies_count=index - ended,
-        )
+        text = f"It waits for the child before it, {before} ({state.status}): {ended} of {book.size} have ended."
+        return _pending(job_id, text, Wait.PREDECESSOR, [state], index - ended)
     return None
 
 
