@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from batchyard.core import commands as c
 from batchyard.core.arrays import status_summary
-from batchyard.core.records import Dependency, EnvironmentOrder, Status
+from batchyard.core.records import Dependency, EnvironmentOrder, Job, Status
 from tests.core.driver import Driver
 
 MAX_JOBS = 12
@@ -32,6 +32,7 @@ class Histories(RuleBasedStateMachine):
         )
         self.yard.define()
         self.jobs: list[tuple[str, int]] = []  # (id, array size)
+        self.ended: dict[str, Job] = {}  # jobs and children, as they were when they had ended
 
     def any_id(self, pick: int) -> str:
         job_id, size = self.jobs[pick % len(self.jobs)]
@@ -119,6 +120,14 @@ class Histories(RuleBasedStateMachine):
             for index in range(size):
                 counted[self.yard.status(f"{job_id}:{index}")] += 1
             assert counted == status_summary(spec, self.yard.job(job_id))
+
+    @invariant()
+    def what_has_ended_stays_as_it_is(self) -> None:
+        for job_id, size in self.jobs:
+            for one in (job_id, *(f"{job_id}:{index}" for index in range(size))):
+                found = self.yard.job(one)
+                if found.status.is_final:
+                    assert self.ended.setdefault(one, found) == found
 
     def teardown(self) -> None:
         """Liveness: with capacity and without faults every job ends."""

@@ -156,3 +156,21 @@ def test_a_terminate_that_the_server_did_not_survive_is_asked_again() -> None:
     assert [effect.attempt_id for effect in again] == [yard.attempt_of(job)]
     yard.exited(job, 143)
     assert yard.job(job).status_reason == "now"
+
+
+def test_children_that_had_ended_are_not_marked_by_what_comes_later() -> None:
+    yard = Driver(vcpus=1)
+    yard.submit()
+    first = yard.submit(array_size=3)
+    array = yard.submit(array_size=3, depends_on=[Dependency(first, "N_TO_N")])
+    yard.do(c.CancelJob(f"{first}:0", "that one"))
+    ended = yard.job(f"{array}:0")
+    assert (ended.status, ended.status_reason, ended.is_cancelled) == (S.FAILED, "Dependent Job failed", False)
+    yard.do(c.CancelJob(array, "all"))
+    assert yard.job(f"{array}:1").is_cancelled
+    yard.do(c.CancelJob(f"{first}:1", "the next one"))
+    cancelled = yard.job(f"{array}:1")
+    assert (cancelled.status, cancelled.status_reason, cancelled.is_cancelled) == (S.FAILED, "all", True)
+    yard.do(c.TerminateJob(array, "stronger"))
+    assert yard.job(f"{array}:2").is_terminated
+    assert (yard.job(f"{array}:0"), yard.job(f"{array}:1")) == (ended, cancelled)

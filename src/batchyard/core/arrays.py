@@ -64,8 +64,8 @@ def virtual_child(spec: JobSpec, parent: Job, index: int) -> Job | None:
             parent.created_at_ms,
             status_reason=group.reason,
             stopped_at_ms=group.at_ms,
-            is_cancelled=parent.is_cancelled,
-            is_terminated=parent.is_terminated,
+            is_cancelled=group.is_cancelled,
+            is_terminated=group.is_terminated,
         )
     if not contains(state.unstarted, index):
         return None
@@ -203,13 +203,14 @@ class ArrayBook:
         if index in self.held:
             self.held.remove(index)
 
-    def fail_together(self, ranges: Ranges, reason: str, now_ms: int) -> None:
-        """Ends virtual children as failed."""
+    def fail_together(self, parent: Job, ranges: Ranges, reason: str, now_ms: int) -> None:
+        """Ends virtual children of `parent` as failed."""
         if not ranges:
             return
         self.failed.update(ranges)
         self.unstarted.remove_all(ranges)
         if self.held:
             self.held = RangeSet(subtract(self.held.freeze(), ranges))
-        self.never_started.extend(EndedTogether(start, stop, reason, now_ms) for start, stop in ranges)
+        flags = parent.is_cancelled, parent.is_terminated
+        self.never_started.extend(EndedTogether(start, stop, reason, now_ms, *flags) for start, stop in ranges)
         self.never_started.sort(key=lambda group: group.start)

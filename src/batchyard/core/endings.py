@@ -268,7 +268,7 @@ def _fail_virtual(world: World, parent_key: int, ranges: Ranges, reason: str, no
 
 
 def _fail_together(world: World, parent_key: int, ranges: Ranges, reason: str, now_ms: int, outcomes: Outcomes) -> None:
-    world.books[parent_key].fail_together(ranges, reason, now_ms)
+    world.books[parent_key].fail_together(world.jobs[parent_key], ranges, reason, now_ms)
     world.touch(parent_key)
     outcomes.extend(Outcome(parent_key, False, start, stop) for start, stop in ranges)
 

@@ -219,12 +219,15 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
 
 
 class EndedTogether(Struct, frozen=True, array_like=True):
-    """Children [start, stop) that ended FAILED without ever having a row."""
+    """Children [start, stop) that ended FAILED without ever having a row. Whether their array had been cancelled or
+    terminated by then is theirs too: what comes later does not change a finished job."""
 
     start: int
     stop: int
     reason: str
     at_ms: int
+    is_cancelled: bool = False
+    is_terminated: bool = False
 
 
 class ArrayState(Struct, frozen=True, omit_defaults=True):
