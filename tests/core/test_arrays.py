@@ -114,6 +114,13 @@ def test_n_to_n_needs_an_array_of_the_same_size(size: int) -> None:
         yard.submit(depends_on=pairs(other))
 
 
+def test_n_to_n_names_an_array_not_one_of_its_children() -> None:
+    yard = Driver()
+    other = yard.submit(array_size=3)
+    with pytest.raises(Refused, match=f"{other}:1 is a child"):
+        yard.submit(array_size=3, depends_on=pairs(f"{other}:1"))
+
+
 def test_after_any_runs_when_its_dependencies_have_ended() -> None:
     yard = Driver()
     bad = yard.submit()

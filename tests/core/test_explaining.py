@@ -10,7 +10,7 @@ from batchyard.core import commands as c
 from batchyard.core.explaining import Explanation
 from batchyard.core.records import Dependency, EnvironmentOrder, Instance
 from batchyard.core.resources import Resources
-from batchyard.core.waiting import NEVER_STARTS, Wait, remedy
+from batchyard.core.waiting import AFTER_ANY_REMEDY, NEVER_STARTS, Wait, remedy
 from tests.core.driver import ENGINE, HOST, Driver
 
 
@@ -55,6 +55,17 @@ def predecessor() -> Explanation:
     assert answer.dependencies[0].job_id == f"{array}:3"
     assert answer.dependencies_count == 3
     assert "1 of 9 have ended" in answer.text
+    return answer
+
+
+def withdrawn() -> Explanation:
+    yard = Driver()
+    first = yard.submit()
+    waiting = yard.submit(depends_on=[Dependency(first)])
+    yard.do(c.CancelJob(waiting, "enough"))
+    answer = explain(yard, waiting)
+    assert answer.text.startswith("It was cancelled, and ends when what it waits for has. It waits for 1 of the 1 jobs")
+    assert [(d.job_id, d.status) for d in answer.dependencies] == [(first, "STARTING")]
     return answer
 
 
@@ -167,6 +178,7 @@ WAYS: dict[Wait, Callable[[], Explanation]] = {
     Wait.DEPENDENCIES: dependencies,
     Wait.COUNTERPART: counterpart,
     Wait.PREDECESSOR: predecessor,
+    Wait.WITHDRAWN: withdrawn,
     Wait.CHILDREN: children,
     Wait.ENVIRONMENTS_INVALID: environments_invalid,
     Wait.ENVIRONMENTS_DISABLED: environments_disabled,
@@ -204,6 +216,27 @@ def test_a_child_that_waits_with_its_array_names_what_the_array_waits_for() -> N
     array = yard.submit(array_size=3, depends_on=[Dependency(first)])
     assert explain(yard, f"{array}:1").wait == Wait.DEPENDENCIES
     assert explain(yard, array).wait == Wait.DEPENDENCIES
+
+
+def test_children_of_a_withdrawn_array_and_one_withdrawn_alone() -> None:
+    yard = Driver()
+    array = yard.submit(array_size=4, depends_on=[Dependency(type="SEQUENTIAL")])
+    yard.do(c.CancelJob(f"{array}:2", "that one"))
+    assert [explain(yard, f"{array}:{i}").wait for i in (0, 1, 2, 3)] == [
+        Wait.STARTING,
+        Wait.PREDECESSOR,
+        Wait.WITHDRAWN,
+        Wait.PREDECESSOR,
+    ]
+    yard.do(c.TerminateJob(array, "all"))
+    assert explain(yard, f"{array}:3").text.startswith("It was terminated, and ends when")
+
+
+def test_after_any_says_that_any_end_will_do() -> None:
+    yard = Driver()
+    job = yard.submit(depends_on=[Dependency(yard.submit())], tags={"batchyard:after-any": "true"})
+    answer = explain(yard, job)
+    assert (answer.wait, answer.remedy) == (Wait.DEPENDENCIES, AFTER_ANY_REMEDY)
 
 
 def test_a_host_that_grows_frees_those_that_were_too_large() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.core import names, scheduling, waiting
 from batchyard.core.arrays import child_key, waiting_status
@@ -81,15 +82,25 @@ def _explain_row(world: World, spec: JobSpec, row: Job | None, job_id: str, key:
         text = f"It has its place in {row.attempt.environment} and is being started."
         return Explanation(job_id, row.status, text, Wait.STARTING, waiting.remedy(Wait.STARTING))
     if key in world.unmet:
-        return _dependencies(world, spec, job_id)
+        return _as_asked(world, spec, row, key, _dependencies(world, spec, job_id))
     status = row.status if row is not None else Status.PENDING
     if index is not None and (row is None or row.status is Status.PENDING):
         held = _held_child(world, spec, key, index, job_id)
         if held is not None:
-            return held
+            return _as_asked(world, spec, row, key, held)
         status = Status.RUNNABLE
     place_key = row.key if row is not None and index is not None else key
     return _capacity(world, spec, job_id, place_key, index if row is None else None, status)
+
+
+def _as_asked(world: World, spec: JobSpec, row: Job | None, key: int, waits: Explanation) -> Explanation:
+    """What a job waits for others for: to end, if it or its array was withdrawn; to start after any end, if tagged."""
+    for job in (row, world.jobs[key]):
+        if job is not None and (job.is_cancelled or job.is_terminated):
+            done = "terminated" if job.is_terminated else "cancelled"
+            text = f"It was {done}, and ends when what it waits for has. {waits.text}"
+            return replace(waits, wait=Wait.WITHDRAWN, text=text, remedy=waiting.remedy(Wait.WITHDRAWN))
+    return replace(waits, remedy=waiting.AFTER_ANY_REMEDY) if spec.after_any else waits
 
 
 def _dependencies(world: World, spec: JobSpec, job_id: str) -> Explanation:

@@ -205,7 +205,7 @@ def _follow_array(world: World, command: SubmitJob, dependency: Dependency, wait
         raise _unknown(dependency)
     size = book.size if book is not None else done.size if done is not None else 0
     if wanted.index is not None or size != command.array_size:
-        have = f"an array of {size}" if size else "no array"
+        have = "a child" if wanted.index is not None else f"an array of {size}" if size else "no array"
         raise Refused(
             f"A dependency of type N_TO_N needs an array of the same size, {command.array_size}; "
             f"{dependency.job_id} is {have}."

@@ -26,6 +26,7 @@ class Wait(StrEnum):
     DEPENDENCIES = "DEPENDENCIES"  # jobs named in dependsOn have not ended
     COUNTERPART = "COUNTERPART"  # N_TO_N: the child of the same index of another array has not succeeded
     PREDECESSOR = "PREDECESSOR"  # SEQUENTIAL: the child before it has not succeeded
+    WITHDRAWN = "WITHDRAWN"  # cancelled or terminated while PENDING: it ends when what it waits for has
     CHILDREN = "CHILDREN"  # an array ends when its children have
     ENVIRONMENTS_INVALID = "ENVIRONMENTS_INVALID"
     ENVIRONMENTS_DISABLED = "ENVIRONMENTS_DISABLED"
@@ -47,11 +48,16 @@ NEVER_STARTS = (
 )
 
 
+AFTER_ANY_REMEDY = "It starts when those have ended, however they end, as its tag asks."  # instead of remedy's
+
+
 def remedy(wait: Wait) -> str:
     """What to change, as a sentence."""
     match wait:
         case Wait.DEPENDENCIES | Wait.COUNTERPART | Wait.PREDECESSOR:
             return "It starts when those have succeeded; if they should not matter, cancel it and submit it without."
+        case Wait.WITHDRAWN:
+            return "Nothing: it ends, without having run, when those have ended."
         case Wait.CHILDREN:
             return "Ask about one of its children: its id is the array's id, a colon and the index."
         case Wait.ENVIRONMENTS_INVALID:
