@@ -100,3 +100,15 @@ def test_unknown_parents_have_no_children(subject: str, service: Service) -> Non
     single = service.submit()
     for job_id in (single, "nobody"):
         assert service.batch.list_jobs(**{subject: job_id})["jobSummaryList"] == []
+
+
+def test_filtered_jobs_come_newest_first_a_hundred_at_a_time(service: Service) -> None:
+    ids = []
+    for _ in range(101):
+        service.tick(1)
+        ids.append(service.submit())
+    since = [{"name": "AFTER_CREATED_AT", "values": ["1"]}]
+    first = service.batch.list_jobs(jobQueue="default", filters=since, maxResults=1000)
+    rest = service.batch.list_jobs(jobQueue="default", filters=since, maxResults=1000, nextToken=first["nextToken"])
+    found = [[one["jobId"] for one in page["jobSummaryList"]] for page in (first, rest)]
+    assert found == [ids[:0:-1], ids[:1]]

@@ -120,6 +120,7 @@ class Histories(RuleBasedStateMachine):
             for index in range(size):
                 counted[self.yard.status(f"{job_id}:{index}")] += 1
             assert counted == status_summary(spec, self.yard.job(job_id))
+            assert self.yard.status(job_id) in (Status.PENDING, Status.SUCCEEDED, Status.FAILED), "a parent never runs"
 
     @invariant()
     def what_has_ended_stays_as_it_is(self) -> None:
