@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from contextlib import ExitStack
@@ -22,12 +23,17 @@ from batchyard.server.tokens import secret_of
 from batchyard.store.errors import CommitFailed, DiskFull, StoreError
 from batchyard.store.writer import Writer
 
+# Records live long and form no cycles: at Python's own thresholds (700, 10, 10) the collector walks all waiting jobs
+# again and again while jobs are submitted, a seventh of the core's time; at these it runs 70 times less often.
+GC_THRESHOLDS = (50_000, 20, 100)
+
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def serve(settings: Settings, places: Places) -> None:
     """Runs the service until it is told to end. Raises Failure, with its exit code."""
     failpoints.arm(os.environ)
+    gc.set_threshold(*GC_THRESHOLDS)
     _configure_logging()
     try:
         with ExitStack() as stack:
