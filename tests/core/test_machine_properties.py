@@ -9,7 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from batchyard.core import commands as c
 from batchyard.core.arrays import status_summary
+from batchyard.core.explaining import explain
 from batchyard.core.records import Dependency, EnvironmentOrder, Job, Status
+from batchyard.core.waiting import Wait
 from tests.core.driver import Driver
 
 MAX_JOBS = 12
@@ -129,6 +131,21 @@ class Histories(RuleBasedStateMachine):
                 found = self.yard.job(one)
                 if found.status.is_final:
                     assert self.ended.setdefault(one, found) == found
+
+    @invariant()
+    def whatever_waits_says_why(self) -> None:
+        for job_id, size in self.jobs:
+            for one in (job_id, *(f"{job_id}:{index}" for index in range(size))):
+                job = self.yard.job(one)
+                if job.status.is_final:
+                    continue
+                answer = explain(self.yard.machine.world, one)
+                assert answer is not None, f"{one} is {job.status}, and not explained"
+                assert answer.status == job.status
+                assert bool(answer.wait) == bool(answer.remedy) == (job.status is not Status.RUNNING)
+                if job.status is Status.PENDING and answer.wait != Wait.CHILDREN:
+                    assert answer.dependencies_count > 0, answer
+                    assert (answer.wait == Wait.WITHDRAWN) == (job.is_cancelled or job.is_terminated)
 
     def teardown(self) -> None:
         """Liveness: with capacity and without faults every job ends."""
