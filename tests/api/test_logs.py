@@ -167,12 +167,14 @@ def test_events_come_from_the_end_unless_told(cloudwatch: Logs) -> None:
     assert beyond["nextBackwardToken"] == first["nextBackwardToken"]
 
 
-def test_a_range_of_time_excludes_its_end(cloudwatch: Logs) -> None:
+def test_a_range_of_time_excludes_its_end_except_in_a_filter(cloudwatch: Logs) -> None:
     stream = cloudwatch.run(*((at, str(at)) for at in range(10)))
     request = {"logGroupName": GROUP, "startTime": START_MS + 2, "endTime": START_MS + 5}
     for head in (True, False):
         assert messages(cloudwatch.get(**request, logStreamName=stream, startFromHead=head)) == ["2", "3", "4"]
-    assert messages(cloudwatch.filter(**request)) == ["2", "3", "4"]
+    # AWS's references: "equal to or later than this time are not included" there, "later than this time" here.
+    assert messages(cloudwatch.filter(**request)) == ["2", "3", "4", "5"]
+    assert messages(cloudwatch.filter(**request | {"endTime": START_MS + 2})) == ["2"]
 
 
 def test_filtering_interleaves_streams_and_pages(cloudwatch: Logs) -> None:

@@ -143,11 +143,13 @@ def _filter(context: Context, group: str, request: Document) -> Document:
     matches = compile_pattern(request.get("filterPattern", ""))
     token = _read_search_token(request.get("nextToken"))
     streams, next_part = _searched(context, group, request, token.part)
+    end_ms = request.get("endTime")
     page = search(
         streams,
         matches,
         start_ms=request.get("startTime"),
-        end_ms=request.get("endTime"),
+        # Here, unlike in GetLogEvents, AWS returns the events of endTime itself.
+        end_ms=None if end_ms is None else end_ms + 1,
         after=token.place,
         limit=_limit(request, PAGE_EVENTS),
     )
