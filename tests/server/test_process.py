@@ -45,6 +45,7 @@ def test_it_serves_and_says_where(server: Server) -> None:
         "process (auto: ",
         "2 vCPUs, 1024 MiB",
         "AWS_ENDPOINT_URL_BATCH",
+        " AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 ",
     ):
         assert expected in said
     assert "Traceback" not in said
@@ -340,6 +341,9 @@ def test_jobs_run_on_and_down_kill_ends_them(tmp_path: Path) -> None:
         assert server.signal() == 0
         with os.fdopen(reading, "rb") as output:  # ends: nothing that runs on holds it
             assert b"Stopped. 1 running job runs on" in output.read()
+        late = command(tmp_path, "down", "--kill", "--data-dir", str(server.data_dir))
+        assert late.returncode == 1
+        assert "To end jobs that run on: `batchyard up`, then" in late.stderr.replace("\n", " ")
         server._output = None
         server.start()
         assert server.status(running) == "RUNNING"

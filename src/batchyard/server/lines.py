@@ -30,11 +30,12 @@ def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> N
     say()
     say("Point AWS clients here, with the queue `default`:")
     say(f"  export AWS_ENDPOINT_URL_BATCH={address} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={address}")
+    # boto3 and the AWS CLI's version 1 read the second name alone, other SDKs the first alone.
+    region = f"AWS_REGION={settings.region} AWS_DEFAULT_REGION={settings.region}"
     if has_keys:
-        say(f"  export AWS_REGION={settings.region}   # and credentials: a key of `batchyard keys add`")
+        say(f"  export {region}   # and credentials: a key of `batchyard keys add`")
     else:
-        credentials = "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any"
-        say(f"  export AWS_REGION={settings.region} {credentials}")
+        say(f"  export {region} AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any")
     say(f"  boto3.client('batch', endpoint_url='{address}')")
     say(f"Documentation: {DOCUMENTATION}. Ctrl-C ends the service; jobs run on.")
 

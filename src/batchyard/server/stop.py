@@ -23,8 +23,8 @@ KILL_MARGIN_SECONDS = 30.0
 SHUTDOWN_PATH = "/yard/v1/shutdown"
 
 
-def running_server(places: Places) -> tuple[ServerFile, int]:
-    """The server and a pidfd of it. Raises Failure when none runs."""
+def running_server(places: Places, otherwise: str = "") -> tuple[ServerFile, int]:
+    """The server and a pidfd of it. Raises Failure when none runs, and says then what to do `otherwise`."""
     server = read_server_file(places.server_file)
     if server is not None:
         try:
@@ -36,7 +36,7 @@ def running_server(places: Places) -> tuple[ServerFile, int]:
             if is_running(server):
                 return server, handle
             os.close(handle)
-    raise Failure(f"No server runs on {places.data_dir}.")
+    raise Failure(f"No server runs on {places.data_dir}.{otherwise}")
 
 
 def stop(places: Places) -> str:
@@ -58,7 +58,8 @@ def kill(places: Places, grace_seconds: float) -> str:
     keys = read_keys(places.operator_key_file)
     if not keys:
         raise Failure(f"There is no operator key in {places.data_dir}; stop the server without --kill.")
-    server, handle = running_server(places)
+    # Only a server may write down how its jobs ended.
+    server, handle = running_server(places, " To end jobs that run on: `batchyard up`, then `batchyard down --kill`.")
     try:
         answer = _ask_shutdown(server, keys[0])
         patience = grace_seconds + KILL_MARGIN_SECONDS
