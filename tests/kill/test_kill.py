@@ -18,7 +18,7 @@ from tests.kill.verdict import Verdict
 from tests.kill.yard import Yard
 from tests.waiting import until
 
-KILLS = {"server": 12, "supervisor": 12, "both": 5}  # unless told
+KILLS = {"server": 24, "supervisor": 24, "both": 12}  # unless told
 LONGEST_PEACE_SECONDS = 0.5
 DIES_WHILE_STARTING = 0.2  # of the starts
 
