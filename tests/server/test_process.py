@@ -353,3 +353,7 @@ def test_jobs_run_on_and_down_kill_ends_them(tmp_path: Path) -> None:
         server.start()
         assert server.status(running) == "FAILED"
         until(lambda: server.status(waiting) == "RUNNING", 20, "the waiting job stayed, and starts now")
+        plain = command(tmp_path, "down", "--data-dir", str(server.data_dir))
+        assert plain.stdout.strip().endswith(". 1 running job runs on."), plain.stdout
+        assert server.process.wait(10) == 0
+        server.start()

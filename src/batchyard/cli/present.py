@@ -108,6 +108,16 @@ def reason_of(job: dict[str, Any]) -> str:
     return one_line(" - ".join(part for part in (reason, detail) if part))
 
 
+def short_reason(job: dict[str, Any]) -> str:
+    """`reason_of` for a row: of `CODE:DETAIL - AWS's sentence. Our numbers.` the detail and the numbers."""
+    reason = reason_of(job)
+    code, found, text = reason.partition(" - ")
+    if not found or not code.isascii() or code != code.upper():
+        return reason
+    _, found, numbers = text.partition(". ")
+    return f"{code.partition(':')[2] or code}: {numbers if found else text}"
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_column: int | None = None) -> str:
     """Aligned columns. On a terminal the last one is cut to its width, and the status column has colours."""
     terminal = sys.stdout.isatty()

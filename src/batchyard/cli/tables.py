@@ -18,8 +18,8 @@ from batchyard.cli.present import (
     one_line,
     print_json,
     progress,
-    reason_of,
     run_time,
+    short_reason,
     table,
 )
 
@@ -88,7 +88,7 @@ def jobs_table(jobs: list[dict[str, Any]]) -> str:
 
 def _row(job: dict[str, Any], short_id: str, now: int) -> tuple[str, ...]:
     name = job["jobName"]
-    reason = reason_of(job)
+    reason = short_reason(job)
     if is_array(job):
         reason = progress(job["arrayProperties"]) + (f": {reason}" if reason else "")
     return (

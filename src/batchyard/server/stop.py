@@ -7,11 +7,12 @@ import os
 import select
 import signal
 import time
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from batchyard.server.keys import Key, read_keys
+from batchyard.server.keys import Key, KeysError, read_keys
 from batchyard.server.places import Places, ServerFile, is_running, read_server_file
 from batchyard.server.terminal import Failure
 from batchyard.wire.sigv4 import sign
@@ -20,7 +21,7 @@ STOP_SECONDS = 15.0  # a server ends within 5 s of SIGTERM; a busy machine gets 
 REQUEST_SECONDS = 30.0  # the answer to Shutdown waits for a commit of every running job's end
 # After the jobs' own grace: reports, their commits, the supervisor's end and the server's.
 KILL_MARGIN_SECONDS = 30.0
-SHUTDOWN_PATH = "/yard/v1/shutdown"
+COUNT_SECONDS = 2.0  # how many jobs run on is worth that much waiting, not more: the server is told to end anyway
 
 
 def running_server(places: Places, otherwise: str = "") -> tuple[ServerFile, int]:
@@ -42,6 +43,7 @@ def running_server(places: Places, otherwise: str = "") -> tuple[ServerFile, int
 def stop(places: Places) -> str:
     """SIGTERM; returns what to say. Jobs run on."""
     server, handle = running_server(places)
+    running = _jobs_running(places, server)
     try:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
         if not _ended(handle, STOP_SECONDS):
@@ -50,7 +52,17 @@ def stop(places: Places) -> str:
         raise Failure(f"The server (process {server.pid}) belongs to another user.") from error
     finally:
         os.close(handle)
-    return f"Stopped the server at {server.address}."
+    stopped = f"Stopped the server at {server.address}."
+    return f"{stopped} {count(running).capitalize()} {'runs' if running == 1 else 'run'} on." if running else stopped
+
+
+def _jobs_running(places: Places, server: ServerFile) -> int:
+    """As the server counts them; 0 when it does not say."""
+    try:
+        keys = read_keys(places.operator_key_file)
+        return int(_ask(server, keys[0], "GetService", {}, COUNT_SECONDS).get("jobsRunning", 0)) if keys else 0
+    except (Failure, KeysError):
+        return 0
 
 
 def kill(places: Places, grace_seconds: float) -> str:
@@ -61,7 +73,7 @@ def kill(places: Places, grace_seconds: float) -> str:
     # Only a server may write down how its jobs ended.
     server, handle = running_server(places, " To end jobs that run on: `batchyard up`, then `batchyard down --kill`.")
     try:
-        answer = _ask_shutdown(server, keys[0])
+        answer = _ask(server, keys[0], "Shutdown", {"kill": True}, REQUEST_SECONDS)
         patience = grace_seconds + KILL_MARGIN_SECONDS
         if not _ended(handle, patience):
             raise Failure(
@@ -76,11 +88,14 @@ def count(jobs: int) -> str:
     return "1 running job" if jobs == 1 else f"{jobs} running jobs"
 
 
-def _ask_shutdown(server: ServerFile, key: Key) -> dict[str, int]:
-    body = b'{"kill":true}'
+def _ask(
+    server: ServerFile, key: Key, operation: str, document: dict[str, object], timeout_seconds: float
+) -> dict[str, Any]:
+    """Calls an operation of our own. Failure: no answer, or not the one asked for."""
+    path, body = f"/yard/v1/{operation.lower()}", msgspec.json.encode(document)
     headers = sign(
         "POST",
-        server.address + SHUTDOWN_PATH,
+        server.address + path,
         {"Content-Type": "application/json"},
         body,
         access_key=key.access_key_id,
@@ -91,9 +106,9 @@ def _ask_shutdown(server: ServerFile, key: Key) -> dict[str, int]:
         now_ms=time.time_ns() // 1_000_000,
     )
     parts = urlsplit(server.address)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=REQUEST_SECONDS)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_seconds)
     try:
-        connection.request("POST", SHUTDOWN_PATH, body, headers)
+        connection.request("POST", path, body, headers)
         response = connection.getresponse()
         content = response.read()
     except (OSError, http.client.HTTPException) as error:
@@ -102,7 +117,7 @@ def _ask_shutdown(server: ServerFile, key: Key) -> dict[str, int]:
         connection.close()
     if response.status != http.client.OK:
         raise Failure(f"The server refused to stop: {content[:500].decode('utf-8', 'replace')}")
-    return msgspec.json.decode(content, type=dict[str, int])
+    return msgspec.json.decode(content, type=dict[str, Any])
 
 
 def _ended(handle: int, timeout_seconds: float) -> bool:
