@@ -28,9 +28,6 @@ class Resources(Struct, frozen=True, order=True):
             self.milli_vcpus - other.milli_vcpus, self.memory_mib - other.memory_mib, self.gpus - other.gpus
         )
 
-    def is_negative(self) -> bool:
-        return self.milli_vcpus < 0 or self.memory_mib < 0 or self.gpus < 0
-
 
 def format_vcpus(milli_vcpus: int) -> str:
     """`2000` -> `2`, `250` -> `0.25`: the way AWS writes a vCPU number."""

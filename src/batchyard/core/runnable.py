@@ -42,7 +42,7 @@ class RunnableJobs:
         heapq.heappush(self._heap, (rank, key))
 
     def discard(self, key: int) -> None:
-        """Its entry stays in the heap and is passed over; `_compact` bounds how many such entries there are."""
+        """Its entry stays in the heap and is passed over; the heap is made anew when most of it is such entries."""
         self._ranks.pop(key, None)
         if len(self._heap) > 64 and len(self._heap) > 2 * len(self._ranks):
             self._heap = [(rank, key) for key, rank in self._ranks.items()]

@@ -60,7 +60,7 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     waits = _dependencies(world, command)
     container = taskspec.merge_container(definition.document.get("containerProperties", {}), command.overrides)
     parameters = {**definition.document.get("parameters", {}), **command.parameters}
-    taskspec.substitute(container.get("command", []), parameters)
+    taskspec.substitute(container.get("command", []), parameters)  # for its refusal: this is its turn among the checks
     _object(command, Stage.OVERRIDES)
     _check_share(command)
     _object(command, Stage.RULES)

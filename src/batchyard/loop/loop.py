@@ -66,7 +66,6 @@ class Loop:
         self._wake = asyncio.Event()
         self._stopping = False
         self._ended = False
-        self.batches = 0  # transactions so far, for measurements
 
     # -- the inbox --
 
@@ -151,7 +150,6 @@ class Loop:
         if failpoints.armed:
             failpoints.reach("before-commit", transitions.of_changes(changes))
         if not changes.is_empty():
-            self.batches += 1
             try:
                 await asyncio.wrap_future(self._writer.commit(changes, now_ms))
             except BaseException:

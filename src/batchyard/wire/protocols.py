@@ -7,7 +7,6 @@ protocol is one more class with these four members and one more line in `protoco
 from __future__ import annotations
 
 from typing import Any, Protocol
-from uuid import uuid4
 
 import msgspec
 
@@ -90,8 +89,3 @@ def protocol_of(service: ServiceModel) -> WireProtocol:
         return RestJson(refusal_code)
     assert service.protocol == "json", f"{service.name}: protocol {service.protocol} is not implemented"
     return AwsJson(service.json_version, refusal_code)
-
-
-def new_request_id() -> str:
-    """A request id as AWS makes them: a lower-case UUID."""
-    return str(uuid4())

@@ -38,10 +38,6 @@ class LogFile:
         self._pending = b""  # the beginning of a character
         self._is_failing = False
 
-    @property
-    def is_open(self) -> bool:
-        return self._fd >= 0
-
     def resume(self) -> None:
         """Goes on with what an earlier supervisor wrote."""
         segments = self._segments()
