@@ -247,3 +247,16 @@ def test_a_host_that_grows_frees_those_that_were_too_large() -> None:
     yard.do(c.SetHost(Instance(HOST, Resources(2000, 4096, 0)), yard.machine.world.abilities))
     assert yard.job(job).status_reason == ""
     assert explain(yard, job).wait == Wait.STARTING
+
+
+def test_children_that_ended_behind_one_do_not_count_as_before_it() -> None:
+    yard = Driver(vcpus=8)
+    first = yard.submit(array_size=4)
+    second = yard.submit(array_size=4, depends_on=[Dependency(first, "N_TO_N"), Dependency(type="SEQUENTIAL")])
+    yard.exited(f"{first}:3", 1)
+    yard.exited(f"{first}:2", 1)
+    yard.exited(f"{first}:0")
+    yard.exited(f"{first}:1")
+    answer = explain(yard, f"{second}:1")
+    assert (answer.wait, answer.dependencies_count) == (Wait.PREDECESSOR, 1)
+    assert "2 of 4 have ended" in answer.text

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from batchyard.core import names, scheduling, waiting
 from batchyard.core.arrays import child_key, waiting_status
+from batchyard.core.ranges import count, within
 from batchyard.core.records import Job, JobSpec, Status
 from batchyard.core.resources import Resources
 from batchyard.core.waiting import Wait
@@ -155,8 +156,11 @@ def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) 
         before = names.child_id(spec.job_id, index - 1)
         state = DependencyState(before, _status_of(world, before))
         ended = len(book.succeeded) + len(book.failed)
+        # Children behind it may have ended already: withdrawn alone, or with a counterpart that failed.
+        before_it = *within(book.succeeded.freeze(), 0, index), *within(book.failed.freeze(), 0, index)
+        open_before = index - count(before_it)
         text = f"It waits for the child before it, {before} ({state.status}): {ended} of {book.size} have ended."
-        return _pending(job_id, text, Wait.PREDECESSOR, [state], index - ended)
+        return _pending(job_id, text, Wait.PREDECESSOR, [state], open_before)
     return None
 
 
