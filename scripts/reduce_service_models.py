@@ -21,6 +21,27 @@ from botocore.loaders import Loader
 SERVICES: dict[str, tuple[str, ...] | None] = {
     "batch": None,
     "logs": ("DescribeLogGroups", "DescribeLogStreams", "FilterLogEvents", "GetLogEvents"),
+    "ecs": (
+        "DescribeClusters",
+        "DescribeContainerInstances",
+        "DescribeTasks",
+        "ListClusters",
+        "ListContainerInstances",
+        "ListTasks",
+    ),
+    "ec2": ("DescribeInstances",),
+    "sts": ("GetCallerIdentity",),
+    "secretsmanager": (
+        "CreateSecret",
+        "DeleteSecret",
+        "DescribeSecret",
+        "GetSecretValue",
+        "ListSecrets",
+        "PutSecretValue",
+        "RestoreSecret",
+        "UpdateSecret",
+    ),
+    "ssm": ("DeleteParameter", "DescribeParameters", "GetParameter", "GetParameters", "PutParameter"),
 }
 DROPPED_KEYS = frozenset({"documentation", "documentationUrl", "deprecatedMessage"})
 DEFAULT_OUT = Path(__file__).resolve().parent.parent / "src" / "batchyard" / "vendor" / "service_models"
@@ -28,10 +49,11 @@ DEFAULT_OUT = Path(__file__).resolve().parent.parent / "src" / "batchyard" / "ve
 README = """\
 # Reduced AWS service models
 
-`{files}` describe AWS operations and their shapes. They are made by `scripts/reduce_service_models.py`
+These files describe AWS operations and their shapes. They are made by `scripts/reduce_service_models.py`
 from the service models that botocore carries; documentation, examples and operations that are not served are left out.
 To refresh them, install another botocore and run the script; do not edit them by hand.
 
+- Files: `{files}`
 - Origin: botocore {version}, https://github.com/boto/botocore (`botocore/data/<service>/<date>/service-2.json`)
 - Licence: Apache License 2.0 (the text is in the LICENSE file at the root of this repository); see `NOTICE`
 """
