@@ -35,6 +35,7 @@ class Kept:
         self.environments: dict[str, Any] = {}
         self.queues: dict[str, Any] = {}
         self.definitions: dict[Any, Any] = {}
+        self.documents: dict[Any, Any] = {}
         self.revisions: dict[str, int] = {}
         self.specs: dict[int, JobSpec] = {}
         self.jobs: dict[int, Job] = {}
@@ -46,6 +47,7 @@ class Kept:
             (self.environments, changes.environments),
             (self.queues, changes.queues),
             (self.definitions, changes.definitions),
+            (self.documents, changes.documents),
         ):
             for key, record in theirs.items():
                 if record is None:
@@ -73,6 +75,7 @@ class Kept:
             environments=list(self.environments.values()),
             queues=list(self.queues.values()),
             definitions=list(self.definitions.values()),
+            documents=dict(self.documents),
             revisions=dict(self.revisions),
             specs=open_specs,
             jobs=[j for j in self.jobs.values() if not j.status.is_final],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.core.records import Changes, Definition, Environment, Job, JobSpec, Queue, Status
+from batchyard.core.records import Changes, Definition, Environment, Instance, Job, JobSpec, Queue, Status
 from batchyard.store import codec
 from tests.store.samples import anything, finished_job, make_job, make_spec, numbers, patient, ran, submit, texts
 
@@ -63,6 +63,9 @@ def any_changes(draw: st.DrawFn) -> Changes:
         definitions=draw(st.dictionaries(st.tuples(texts, numbers), st.none() | anything(Definition), max_size=1)),
         specs=specs,
         jobs={job.key: job for job in jobs} | {spec.key: make_job(spec.key) for spec in specs},
+        documents=draw(
+            st.dictionaries(st.tuples(st.just("instance"), texts), st.none() | anything(Instance), max_size=1)
+        ),
         job_tags=draw(st.dictionaries(numbers, st.dictionaries(texts, texts, max_size=1), max_size=1)),
         next_key=draw(numbers),
         revisions=draw(st.dictionaries(texts, numbers, max_size=1)),

@@ -15,12 +15,14 @@ from batchyard.core.records import (
     EndedTogether,
     Environment,
     Health,
+    Instance,
     Job,
     JobSpec,
     Queue,
     State,
     Status,
 )
+from batchyard.core.resources import Resources
 from batchyard.store.load import IDEMPOTENCY_MS
 from batchyard.store.writer import Writer
 from tests.store.samples import ACCOUNT, NOW_MS, REGION, finished_job, job_id, make_job, make_spec, patient, submit
@@ -46,15 +48,22 @@ def test_resources_are_loaded_and_deleted_ones_are_not(writer: Writer) -> None:
         queues={"q": queue("q"), "r": queue("r")},
         definitions={("d", 1): definition("d", 1), ("d", 2): definition("d", 2)},
         revisions={"d": 2},
+        documents={("instance", name): Instance(name, Resources(1000, 64)) for name in ("i-1", "i-2")},
     )
     writer.commit(first, NOW_MS).result(WAIT_SECONDS)
     inactive = definition("d", 1, "INACTIVE")
-    second = Changes(environments={"b": None}, queues={"r": None}, definitions={("d", 1): inactive, ("d", 2): None})
+    second = Changes(
+        environments={"b": None},
+        queues={"r": None},
+        definitions={("d", 1): inactive, ("d", 2): None},
+        documents={("instance", "i-1"): None},
+    )
     writer.commit(second, NOW_MS).result(WAIT_SECONDS)
     snapshot = writer.load(NOW_MS)
     assert snapshot.environments == [environment("a")]
     assert snapshot.queues == [queue("q")]
     assert snapshot.definitions == [inactive]
+    assert snapshot.documents == {("instance", "i-2"): Instance("i-2", Resources(1000, 64))}
     assert snapshot.revisions == {"d": 2}, "a revision's number is never given twice"
 
 

@@ -40,15 +40,16 @@ def test_migrations_make_the_schema_of_the_tables(tmp_path: Path) -> None:
     assert {"jobs", "job_specs", "meta", "jobs_unfinished"} <= set(made)
 
 
-def test_the_first_migration_says_the_same_to_postgresql() -> None:
-    """Compared as text, which holds while there is one migration; later ones need a PostgreSQL to compare on."""
-    assert list(migrations.steps()) == [1]
+def test_the_migrations_say_the_same_to_postgresql() -> None:
+    """Compared as text, which holds while they only create; one that alters needs a PostgreSQL to compare on."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
     def plain(sql: object) -> str:
         return " ".join(str(sql).replace('"key"', "key").replace("(", " ( ").replace(")", " ) ").split())
 
-    migrated = {plain(one) for one in migrations.statements(migrations.steps()[1], "postgresql")}
+    steps = migrations.steps().values()
+    migrated = {plain(one) for step in steps for one in migrations.statements(step, "postgresql")}
+    assert all(one.startswith("CREATE") for one in migrated)
     tables = metadata.tables.values()
     made = {plain(CreateTable(table).compile(dialect=dialect)) for table in tables}
     made |= {plain(CreateIndex(index).compile(dialect=dialect)) for table in tables for index in table.indexes}

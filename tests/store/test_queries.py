@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from batchyard.core import names
-from batchyard.core.records import ArrayState, Changes, Definition, EndedTogether, Status
+from batchyard.core.records import ArrayState, Changes, Definition, EndedTogether, Instance, Status
+from batchyard.core.resources import Resources
 from batchyard.store.job_views import IN_LIST
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
@@ -144,6 +145,16 @@ def test_environments_and_queues_by_name_and_by_page(writer: Writer, reader: Rea
         assert listing([])[0] == []
     with pytest.raises(ValueError, match="nextToken is not valid"):
         reader.queues(after=reader.environments(limit=2)[1])
+
+
+def test_documents_by_kind_name_and_page(writer: Writer, reader: Reader) -> None:
+    names = ["i-3", "i-1", "i-2"]
+    commit(writer, Changes(documents={("instance", name): Instance(name, Resources(1000, 64)) for name in names}))
+    page, cursor = reader.documents("instance", limit=2)
+    rest, last = reader.documents("instance", limit=2, after=cursor)
+    assert [one.instance_id for one in page + rest] == sorted(names)
+    assert last is None
+    assert [one.instance_id for one in reader.documents("instance", ["i-2", "i-9"])[0]] == ["i-2"]
 
 
 def test_definitions_by_name_status_and_page(writer: Writer, reader: Reader) -> None:

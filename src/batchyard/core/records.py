@@ -136,11 +136,44 @@ class Mount(Struct, frozen=True):
     read_only: bool = False
 
 
+class ContainerDependency(Struct, frozen=True):
+    """What a container waits for before it is started (API: TaskContainerDependency)."""
+
+    container: str
+    condition: str  # START, COMPLETE or SUCCESS
+
+
+class ContainerSpec(Struct, frozen=True, omit_defaults=True):
+    """One container of a task. `document`: its merged ContainerProperties or TaskContainerProperties, for what only
+    some engines look at. `secrets`: (environment variable, valueFrom); their values are never in a record."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    resources: Resources = Resources()  # its own part of the task's
+    image: str = ""
+    user: str = ""
+    ulimits: tuple[Ulimit, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    essential: bool = True  # the task ends when it does
+    depends_on: tuple[ContainerDependency, ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+    stop_timeout_seconds: int = 0  # 0: the grace of the stop
+    start_timeout_seconds: int = 0  # 0: none
+    document: dict[str, Any] = {}
+
+
+DEFAULT_CONTAINER = "default"  # the name of a plain job's one container, in log streams and metadata
+
+
 class TaskSpec(Struct, frozen=True, omit_defaults=True):
     """What an engine is told to run: the same for every child and attempt of one submission.
 
+    A plain job's one container is described by the members here; a task of several (ecsProperties) has them in
+    `containers`, and then `command`, `image` and so on are empty: `containers_of` gives one view of both.
     `container` is the merged ContainerProperties document for what only some engines look at (linuxParameters,
-    privileged, ...). Environment values of secrets are never here."""
+    privileged, ...); of a task of several the EcsTaskProperties without their containers. Values of secrets are never
+    here: `secrets` holds (environment variable, valueFrom)."""
 
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
@@ -151,6 +184,27 @@ class TaskSpec(Struct, frozen=True, omit_defaults=True):
     mounts: tuple[Mount, ...] = ()
     working_directory: str = ""  # empty: a scratch directory of the attempt
     container: dict[str, Any] = {}
+    secrets: tuple[tuple[str, str], ...] = ()
+    containers: tuple[ContainerSpec, ...] = ()
+
+
+def containers_of(task: TaskSpec) -> tuple[ContainerSpec, ...]:
+    """The containers of a task, in the order of its definition."""
+    if task.containers:
+        return task.containers
+    alone = ContainerSpec(
+        name=DEFAULT_CONTAINER,
+        command=task.command,
+        environment=task.environment,
+        resources=task.resources,
+        image=task.image,
+        user=task.user,
+        ulimits=task.ulimits,
+        mounts=task.mounts,
+        secrets=task.secrets,
+        document=task.container,
+    )
+    return (alone,)
 
 
 class Abilities(Struct, frozen=True):
@@ -165,6 +219,8 @@ class Abilities(Struct, frozen=True):
     container_devices: bool = False
     swap: bool = False
     shared_memory_size: bool = False
+    multiple_containers: bool = False  # in one task (ecsProperties)
+    execute_command: bool = False  # a second command in a running container (`batchyard exec`)
 
 
 class JobSpec(Struct, frozen=True, omit_defaults=True):
@@ -202,6 +258,14 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
         return self.array_size > 0 and any(d.type == "SEQUENTIAL" and not d.job_id for d in self.depends_on)
 
 
+class ContainerOutcome(Struct, frozen=True, omit_defaults=True):
+    """How one of several containers of an attempt ended. `exit_code` is None for one that never ran."""
+
+    name: str
+    exit_code: int | None = None
+    reason: str = ""
+
+
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One run of a job, from its placement on. Its task id derives from the job's key and `number` (names.task_id)."""
 
@@ -216,6 +280,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # container.reason
     status_reason: str = ""
     stopping: str = ""  # why a stop was asked: "", terminate, timeout
+    containers: tuple[ContainerOutcome, ...] = ()  # of a task of several; `exit_code` is then the essential one's
 
 
 class EndedTogether(Struct, frozen=True, array_like=True):
@@ -262,12 +327,45 @@ class Job(Struct, frozen=True, omit_defaults=True):
     array: ArrayState | None = None  # parents only
 
 
-class Instance(Struct, frozen=True):
-    """A machine that offers capacity. `gpu_ids` are the device ids it has."""
+class InstanceState(StrEnum):
+    """Life of a managed instance. One that ended is no longer kept."""
+
+    LAUNCHING = "LAUNCHING"  # asked for; its share of the host is reserved
+    READY = "READY"
+    DRAINING = "DRAINING"  # takes no more jobs: interrupted, or being replaced
+    TERMINATING = "TERMINATING"  # asked to end; its share of the host is reserved until it has
+
+
+class Market(StrEnum):
+    """How an instance is paid for (EC2 calls the first on-demand)."""
+
+    ON_DEMAND = "ON_DEMAND"
+    SPOT = "SPOT"
+
+
+class Instance(Struct, frozen=True, omit_defaults=True):
+    """A machine that offers capacity: this host, or an instance of a MANAGED environment that reserves a share of it.
+
+    `resources`: what jobs can use; `gpu_ids`: the device ids it has. The rest is of managed ones only."""
 
     instance_id: str
     resources: Resources
     gpu_ids: tuple[int, ...] = ()
+    environment: str = ""  # empty: this host
+    instance_type: str = ""
+    market: Market = Market.ON_DEMAND
+    state: InstanceState = InstanceState.READY
+    reserved: Resources = Resources()  # what it takes from the host: the type's nominal size
+    launched_at_ms: int = 0
+    ready_at_ms: int = 0  # 0: it has not been
+    idle_since_ms: int = 0  # since when nothing runs on it; 0: something does
+    ends_at_ms: int = 0  # the moment an interruption takes it; 0: none is announced
+    has_run: bool = False  # a job was placed on it
+
+
+# Small named things that need no table of their own: kind -> its record. A new kind is a line here.
+INSTANCE = "instance"
+DOCUMENT_KINDS: dict[str, type[Struct]] = {INSTANCE: Instance}
 
 
 class Changes(Struct):
@@ -281,9 +379,11 @@ class Changes(Struct):
     job_tags: dict[int, dict[str, str]] = {}  # by key of the top-level job
     next_key: int = 0
     revisions: dict[str, int] = {}  # highest revision ever given, by definition name
+    documents: dict[tuple[str, str], Struct | None] = {}  # by (kind, name), see DOCUMENT_KINDS
 
     def is_empty(self) -> bool:
-        return not (self.environments or self.queues or self.definitions or self.specs or self.jobs or self.job_tags)
+        documents = self.environments or self.queues or self.definitions or self.documents
+        return not (documents or self.specs or self.jobs or self.job_tags)
 
 
 class Snapshot(Struct):
@@ -299,3 +399,4 @@ class Snapshot(Struct):
     idempotency: dict[str, tuple[str, int]] = {}  # key -> (job id, created_at_ms), of the last hour
     next_key: int = 1
     last_time_ms: int = 0
+    documents: dict[tuple[str, str], Struct] = {}  # by (kind, name)

@@ -23,7 +23,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from batchyard.core.commands import Report
-from batchyard.core.records import Abilities, TaskSpec
+from batchyard.core.records import DEFAULT_CONTAINER, Abilities, TaskSpec
 
 LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
 CUT_MARK = "[batchyard: output beyond the size limit was dropped here]"
@@ -40,6 +40,11 @@ class Launch(Struct, frozen=True):
     environment: tuple[tuple[str, str], ...]  # this attempt's own: wins over task.environment
     device_ids: tuple[int, ...] = ()
     job_id: str = ""
+    # (container, variable, value): resolved secrets, for the container's environment alone; never to be written down.
+    secrets: tuple[tuple[str, str, str], ...] = ()
+    problem: str = ""  # why it must not be started now, though it was placed: a secret that can't be read
+    # (container, user, password): of the registry of its image, from repositoryCredentials; never to be written down.
+    registry_credentials: tuple[tuple[str, str, str], ...] = ()
 
 
 class Recovery(Struct, frozen=True):
@@ -90,5 +95,7 @@ class Engine(Protocol):
         """Lets go; attempts run on. With `kill` the engine's own processes leave too, once nothing runs."""
 
 
-def log_path(logs_directory: Path, attempt_id: str) -> Path:
-    return logs_directory / attempt_id[-2:] / f"{attempt_id}.log"
+def log_path(logs_directory: Path, attempt_id: str, container: str = DEFAULT_CONTAINER) -> Path:
+    """`container` must be a name of ECS's alphabet (letters, digits, hyphens, underscores)."""
+    suffix = "" if container == DEFAULT_CONTAINER else f".{container}"
+    return logs_directory / attempt_id[-2:] / f"{attempt_id}{suffix}.log"

@@ -31,6 +31,7 @@ class Disk:
         self.environments: dict[str, str] = {}
         self.queues: dict[str, str] = {}
         self.definitions: dict[tuple[str, int], str] = {}
+        self.documents: dict[tuple[str, str], str] = {}
         self.revisions: dict[str, int] = {}
         self.specs: dict[int, tuple[str, str]] = {}  # key -> (tags, body)
         self.jobs: dict[int, tuple[bool, str, str]] = {}  # key -> (is top-level, status, body)
@@ -58,6 +59,9 @@ class Disk:
             self.definitions[name, revision] = body
         for identity in rows.deleted_definitions:
             self.definitions.pop(identity, None)
+        self.documents.update(((kind, name), body) for kind, name, body in rows.documents)
+        for place in rows.deleted_documents:
+            self.documents.pop(place, None)
         self.revisions.update(rows.revisions)
         for spec in rows.specs:
             key, job_id, token, created_at_ms, tags, body = spec[0], spec[2], spec[10], spec[11], spec[12], spec[13]
@@ -93,6 +97,7 @@ class Disk:
             environments=[codec.decode_environment(body) for _, body in sorted(self.environments.items())],
             queues=[codec.decode_queue(body) for _, body in sorted(self.queues.items())],
             definitions=[codec.decode_definition(body) for _, body in sorted(self.definitions.items())],
+            documents={place: codec.decode_document(place[0], body) for place, body in sorted(self.documents.items())},
             revisions=dict(sorted(self.revisions.items())),
             specs=specs,
             jobs=jobs,

@@ -82,8 +82,14 @@ def _below_zero(free: Resources) -> Resources:
 
 
 def _extent(changes: Changes, effects: Sequence[Effect]) -> tuple[int, ...]:
-    tables = (changes.environments, changes.queues, changes.definitions, changes.jobs, changes.job_tags)
-    return (*(len(table) for table in tables), len(changes.specs), changes.next_key, len(effects))
+    tables = (changes.environments, changes.queues, changes.definitions, changes.documents, changes.jobs)
+    return (
+        *(len(table) for table in tables),
+        len(changes.job_tags),
+        len(changes.specs),
+        changes.next_key,
+        len(effects),
+    )
 
 
 def dress(launch: LaunchTask) -> Launch:

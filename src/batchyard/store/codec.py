@@ -5,6 +5,7 @@ JSON with sorted keys: equal records give equal text, so that a digest over rows
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -12,11 +13,22 @@ from msgspec import Struct
 from msgspec.structs import FieldInfo, asdict, fields, replace
 
 from batchyard.core import names
-from batchyard.core.records import Changes, Definition, Environment, Job, JobSpec, Queue, TaskSpec
+from batchyard.core.records import (
+    DOCUMENT_KINDS,
+    Changes,
+    Definition,
+    Environment,
+    Job,
+    JobSpec,
+    Queue,
+    TaskSpec,
+)
 from batchyard.core.resources import Resources
 
 # (name, body)
 DocumentRow = tuple[str, str]
+# (kind, name, body)
+KindRow = tuple[str, str, str]
 # (name, revision, status, body)
 DefinitionRow = tuple[str, int, str, str]
 # In the order of tables.job_specs.
@@ -67,6 +79,8 @@ class Rows(Struct):
     definitions: list[DefinitionRow] = []
     deleted_definitions: list[tuple[str, int]] = []
     revisions: list[tuple[str, int]] = []
+    documents: list[KindRow] = []
+    deleted_documents: list[tuple[str, str]] = []
     specs: list[SpecRow] = []
     jobs: list[JobRow] = []
     job_tags: list[tuple[str, int]] = []  # (tags, key)
@@ -98,6 +112,18 @@ def decode_queue(body: str) -> Queue:
 
 def decode_definition(body: str) -> Definition:
     return _definition(body)
+
+
+def decode_document(kind: str, body: str) -> Struct:
+    """A record of one of `records.DOCUMENT_KINDS`."""
+    record: Struct = _document_decoder(kind).decode(body)
+    return record
+
+
+@lru_cache
+def _document_decoder(kind: str) -> msgspec.json.Decoder[Any]:
+    assert kind in DOCUMENT_KINDS, f"the database has a document of the unknown kind {kind}"
+    return msgspec.json.Decoder(DOCUMENT_KINDS[kind])
 
 
 def decode_job(body: str) -> Job:
@@ -182,6 +208,11 @@ def encode_changes(changes: Changes) -> Rows:
             rows.deleted_definitions.append(identity)
         else:
             rows.definitions.append((*identity, definition.status, encode(definition)))
+    for place, document in changes.documents.items():
+        if document is None:
+            rows.deleted_documents.append(place)
+        else:
+            rows.documents.append((*place, encode(document)))
     rows.specs = [spec_row(spec) for spec in changes.specs]
     rows.jobs = [job_row(job, queues.get(key)) for key, job in changes.jobs.items()]
     rows.job_tags = [(encode_tags(tags), key) for key, tags in changes.job_tags.items()]
@@ -203,6 +234,10 @@ def decode_changes(rows: Rows) -> Changes:
         changes.definitions[name, revision] = decode_definition(body)
     for identity in rows.deleted_definitions:
         changes.definitions[identity] = None
+    for kind, name, body in rows.documents:
+        changes.documents[kind, name] = decode_document(kind, body)
+    for place in rows.deleted_documents:
+        changes.documents[place] = None
     changes.specs = [decode_spec(row[-1], row[-2]) for row in rows.specs]
     changes.jobs = {row[0]: decode_job(row[-1]) for row in rows.jobs}
     changes.job_tags = {key: decode_tags(tags) for tags, key in rows.job_tags}

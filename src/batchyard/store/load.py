@@ -11,7 +11,17 @@ from batchyard.core import names
 from batchyard.core.records import Definition, Environment, Job, JobSpec, Queue, Snapshot, Status
 from batchyard.store import codec
 from batchyard.store.job_views import find_tags, finished_statuses
-from batchyard.store.tables import UNFINISHED, definitions, environments, job_specs, jobs, meta, queues, revisions
+from batchyard.store.tables import (
+    UNFINISHED,
+    definitions,
+    documents,
+    environments,
+    job_specs,
+    jobs,
+    meta,
+    queues,
+    revisions,
+)
 
 IDEMPOTENCY_MS = 3_600_000  # a retried submission is recognised for an hour
 
@@ -49,6 +59,10 @@ def load(connection: Connection, now_ms: int) -> Snapshot:
         },
         next_key=row.next_key,
         last_time_ms=row.last_time_ms,
+        documents={
+            (kind, name): codec.decode_document(kind, body)
+            for kind, name, body in connection.execute(select(documents).order_by(documents.c.kind, documents.c.name))
+        },
     )
 
 

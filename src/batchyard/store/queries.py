@@ -19,7 +19,7 @@ from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.job_views import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
 from batchyard.store.pruning import Bite, next_bite
-from batchyard.store.tables import definitions, environments, jobs, queues
+from batchyard.store.tables import definitions, documents, environments, jobs, queues
 
 __all__ = ["AttemptView", "JobTags", "JobView", "LogGroup", "LogStream", "Reader"]
 
@@ -157,6 +157,20 @@ class Reader:
             rows = connection.execute(statement, where).all()
         cursor = encode_cursor("definitions", *rows[limit - 1][:2]) if len(rows) > limit else None
         return [codec.decode_definition(row.body) for row in rows[:limit]], cursor
+
+    def documents(
+        self, kind: str, wanted: Sequence[str] | None = None, limit: int = 100, after: str | None = None
+    ) -> tuple[list[Any], str | None]:
+        """The records of one of `records.DOCUMENT_KINDS`, by name; `wanted`: only those names (None: all)."""
+        name = documents.c.name
+        at = decode_cursor(after, kind, str)[0] if after else ""
+        statement = select(name, documents.c.body).where(documents.c.kind == kind, name > at)
+        if wanted is not None:
+            statement = statement.where(name.in_(list(wanted)))
+        with self._engine.connect() as connection:
+            rows = connection.execute(statement.order_by(name).limit(limit + 1)).all()
+        cursor = encode_cursor(kind, rows[limit - 1][0]) if len(rows) > limit else None
+        return [codec.decode_document(kind, body) for _, body in rows[:limit]], cursor
 
     def _documents(
         self, table: Any, decode: Any, wanted: Sequence[str] | None, limit: int, after: str | None

@@ -52,6 +52,14 @@ queues = Table(
     Column("body", TEXT, nullable=False),
 )
 
+documents = Table(  # scheduling policies, instances and other small named things, by kind
+    "documents",
+    metadata,
+    Column("kind", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("body", TEXT, nullable=False),
+)
+
 definitions = Table(
     "definitions",
     metadata,

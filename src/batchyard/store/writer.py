@@ -225,6 +225,8 @@ class _Statements:
             ("definitions", self._upsert(tables.definitions, ("status", "body"))),
             ("deleted_definitions", self._delete(tables.definitions)),
             ("revisions", self._upsert(tables.revisions, ("revision",))),
+            ("documents", self._upsert(tables.documents, body)),
+            ("deleted_documents", self._delete(tables.documents)),
             ("log_groups", self._upsert(tables.log_groups, ())),
             ("specs", self._compile(tables.job_specs.insert(), tables.job_specs.columns.keys())),
             # Not `queue` and `created_at_ms`, which never change: an update does not know the queue.
