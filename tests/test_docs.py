@@ -149,9 +149,10 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert decisions, "there are decisions on record"
 
 
-def test_decisions_are_numbered_in_order() -> None:
-    names = sorted(page.name for page in PAGES if page.parent.name == "decisions")
-    assert [name[:4] for name in names] == [f"{number:03}-" for number in range(1, len(names) + 1)]
+def test_each_decision_has_a_number_of_its_own() -> None:
+    names = [page.name for page in PAGES if page.parent.name == "decisions"]
+    numbers = [name[:4] for name in names if re.match(r"\d{3}-", name)]
+    assert len(set(numbers)) == len(names)
 
 
 # -- commands in examples --

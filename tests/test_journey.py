@@ -27,7 +27,7 @@ SPINE = [
     "api.jobs.submit_job",
     "loop.loop.Loop.ask",
     "core.submission.submit",
-    "core.placement.plan",
+    "core.placement.place",
     "store.codec.encode_changes",
     "server.dress.Dress",
     "engines.process.ProcessEngine.launch",

@@ -114,6 +114,10 @@ class Driver:
         self.do(c.CreateComputeEnvironment("local", "u", "UNMANAGED", "ENABLED", ENGINE, {}))
         self.do(c.CreateJobQueue("default", "ENABLED", 1, (EnvironmentOrder(1, "local"),)))
 
+    def queue(self, name: str, *environments: str, priority: int = 1, **members: Any) -> None:
+        order = tuple(EnvironmentOrder(number, one) for number, one in enumerate(environments or ("local",), 1))
+        self.do(c.CreateJobQueue(name, "ENABLED", priority, order, **members))
+
     def set_host(self) -> None:
         self.do(c.SetHost(self.host, {ENGINE: Abilities()}))
 

@@ -8,28 +8,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.core.ranges import RangeSet, subtract, union, within
-from batchyard.core.runnable import FRESH, RETRIED, RunnableJobs
+from batchyard.core.resources import Resources
+from batchyard.core.runnable import FRESH, RETRIED, RunnableJobs, Shape, Turn
 
-STEPS = st.lists(st.tuples(st.sampled_from(["push", "retry", "discard"]), st.integers(0, 30)), max_size=200)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["push", "retry", "discard"]), st.integers(0, 30), st.integers(0, 2), st.integers(0, 1)),
+    max_size=200,
+)
+SHAPES = [Shape(Resources(1000 * size), ("process",)) for size in (1, 2, 3)]
 MEMBERS = st.frozensets(st.integers(0, 40), max_size=30)
 
 
 @given(STEPS)
-def test_the_line_is_in_order_whatever_came_and_went(steps: list[tuple[str, int]]) -> None:
-    line, ranks = RunnableJobs(), dict[int, int]()
-    for step, key in steps:
+def test_the_lines_are_in_order_whatever_came_and_went(steps: list[tuple[str, int, int, int]]) -> None:
+    jobs, entries = RunnableJobs(), dict[int, tuple[int, int, int]]()
+    for step, key, shape, priority in steps:
         if step == "discard":
-            line.discard(key)
-            ranks.pop(key, None)
+            jobs.discard(key)
+            entries.pop(key, None)
         else:
             rank = FRESH if step == "push" else RETRIED
-            line.push(key, rank)
-            ranks[key] = rank
-    ordered = [key for _, key in sorted((rank, key) for key, rank in ranks.items())]
-    assert list(line.in_order()) == ordered
-    assert len(line) == len(ordered)
+            jobs.push(key, SHAPES[shape], rank, priority=priority)
+            entries[key] = (-priority, rank, key)
+    ordered = [key for _, _, key in sorted(entries.values())]
+    assert list(jobs.in_order()) == ordered
+    assert len(jobs) == len(ordered)
     for at, key in enumerate(ordered):
-        assert sorted(line.before(key)) == sorted(ordered[:at])
+        assert sorted(jobs.before(key)) == sorted(ordered[:at])
+
+
+@given(st.lists(st.integers(0, 2), max_size=30), st.integers(0, 2))
+def test_a_dropped_line_is_passed_over_and_the_others_go_on(shapes: list[int], dropped: int) -> None:
+    jobs = RunnableJobs()
+    for key, shape in enumerate(shapes):
+        jobs.push(key, SHAPES[shape])
+    turn, seen = Turn(jobs.lines()), list[int]()
+    while (found := turn.next()) is not None:
+        key, line = found
+        seen.append(key)
+        if line.shape == SHAPES[dropped]:
+            turn.drop()
+        else:
+            jobs.discard(key)  # it was placed
+    first = next((key for key, shape in enumerate(shapes) if shape == dropped), None)
+    assert seen == [key for key, shape in enumerate(shapes) if shape != dropped or key == first]
+    assert list(jobs.in_order()) == [key for key, shape in enumerate(shapes) if shape == dropped]
 
 
 def ranges_of(members: frozenset[int]) -> tuple[tuple[int, int], ...]:

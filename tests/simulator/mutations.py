@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import attempts, endings, placement, restoring, submission, world
+from batchyard.core import attempts, endings, restoring, submission, world
 from batchyard.core.arrays import ArrayBook
 from batchyard.loop import loop
 from batchyard.simulator import disk
@@ -90,9 +90,9 @@ MUTATIONS = [
     Mutation("forget a release", world.World, "_move_room", replacing("room.free = room.free.plus", "room.free.plus")),
     Mutation(
         "double-count a device",
-        placement,
-        "_place",
-        replacing("del room.gpu_ids[: candidate.resources.gpus]", "pass"),
+        world.World,
+        "_take_room",
+        replacing("room.gpu_ids = [d for d in room.gpu_ids if d not in job.attempt.device_ids]", "pass"),
     ),
     Mutation("retry a cancelled job", attempts, "_decide", replacing("not job.is_cancelled and ", "")),
     Mutation("retry after a timeout", attempts, "_decide", replacing("attempt.stopping == TIMEOUT", "False")),

@@ -55,10 +55,9 @@ def _check_capacity(world: World) -> None:
     for name, room in world.rooms.items():
         total = world.instances[name].resources
         assert room.free == total.minus(world.held(name)), f"instance {name}: free {room.free} is not what is left"
-        used: list[int] = []
-        for job in world.jobs.values():
-            if job.attempt is not None and job.attempt.instance_id == name:
-                used.extend(job.attempt.device_ids)
+        placed = [j for j in world.jobs.values() if j.attempt is not None and j.attempt.instance_id == name]
+        assert sorted(world.placed_on(name)) == sorted(j.key for j in placed), f"instance {name}: who is on it"
+        used = [device for job in placed if job.attempt is not None for device in job.attempt.device_ids]
         assert len(used) == len(set(used)), f"instance {name}: a device is given twice, {sorted(used)}"
         assert not set(used) & set(room.gpu_ids), f"instance {name}: a device is free and in use"
 

@@ -201,8 +201,7 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
 def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
     held = [
         Holder(world.job_id(key), world.spec_of(key).task.resources)
-        for key, job in sorted(world.jobs.items())
-        if job.attempt is not None and job.attempt.instance_id in instance_ids
+        for key in sorted(key for instance_id in sorted(instance_ids) for key in world.placed_on(instance_id))
     ]
     return sorted(held, key=lambda h: h.resources, reverse=True)
 

@@ -51,7 +51,7 @@ class Machine:
     def schedule(self, now_ms: int) -> None:
         """Once per batch: what time brought, then who starts."""
         attempts.expire(self.world, now_ms)
-        scheduling.run_pass(self.world)
+        scheduling.run_pass(self.world, now_ms)
         registry.sweep_deleted_queues(self.world)
         self.world.settle(now_ms)
 

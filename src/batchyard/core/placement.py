@@ -1,4 +1,5 @@
-"""Which waiting job starts where, now (AWS Batch behaviour 4.1, 4.3, 5.1). Returns assignments, changes nothing."""
+"""Where a waiting job starts, now, and whether it may pass the head of its queue (AWS Batch behaviour 4.1, 4.3, 5.1).
+Functions of values: they return an assignment and change nothing."""
 
 from __future__ import annotations
 
@@ -7,15 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from batchyard.core.resources import Resources
+from batchyard.core.runnable import Shape
 
-
-class Candidate(Struct, frozen=True):
-    """One job at its turn. `index`: of an array's child that has no row yet, else None (then `key` is its own row)."""
-
-    key: int
-    index: int | None
-    resources: Resources
-    engines: tuple[str, ...]
+NEVER_MS = 1 << 62  # later than every moment: running jobs without a timeout may never make room
 
 
 class Offer(Struct, frozen=True):
@@ -27,43 +22,60 @@ class Offer(Struct, frozen=True):
 
 
 class Room(Struct):
-    """What is free on one instance while a plan is made."""
+    """An instance as placement sees it."""
 
     free: Resources
     gpu_ids: list[int]  # free devices, ascending
+    total: Resources = Resources()  # what there is when nothing runs on it
 
 
 class Assignment(Struct, frozen=True):
-    candidate: Candidate
     environment: str
     engine: str
     instance_id: str
     device_ids: tuple[int, ...]
 
 
-def plan(queues: Iterable[tuple[Sequence[Offer], Iterable[Candidate]]], rooms: Mapping[str, Room]) -> list[Assignment]:
-    """`queues` in the order to visit them. In each, jobs start in their order until one does not fit: it blocks those
-    behind it, and the next queue has its turn. `rooms` is used up."""
-    assignments: list[Assignment] = []
-    for offers, candidates in queues:
-        for candidate in candidates:
-            assignment = _place(candidate, offers, rooms)
-            if assignment is None:
-                break
-            assignments.append(assignment)
-    return assignments
+class Head(Struct, frozen=True):
+    """The first job of a queue that found no room: others may pass it only where that costs it nothing."""
+
+    shape: Shape
+    starts_at_ms: int  # when it starts at the latest, by the timeouts of what runs; NEVER_MS: nobody can tell
 
 
-def _place(candidate: Candidate, offers: Sequence[Offer], rooms: Mapping[str, Room]) -> Assignment | None:
+def place(
+    shape: Shape, offers: Sequence[Offer], rooms: Mapping[str, Room], head: Head | None = None, ends_at_ms: int = 0
+) -> Assignment | None:
+    """The first instance with room for a job of this shape, environments in their order; None: it has to wait.
+
+    `head`: the job it would pass, and `ends_at_ms` when its own timeout would have ended it (0: it has none)."""
+    asked = shape.resources
     for offer in offers:
-        if offer.engine not in candidate.engines:
+        if offer.engine not in shape.engines:
             continue
         for instance_id in offer.instance_ids:
             room = rooms[instance_id]
-            if not candidate.resources.fits(room.free):
-                continue
-            room.free = room.free.minus(candidate.resources)
-            devices = tuple(room.gpu_ids[: candidate.resources.gpus])
-            del room.gpu_ids[: candidate.resources.gpus]
-            return Assignment(candidate, offer.environment, offer.engine, instance_id, devices)
+            if asked.fits(room.free) and (head is None or _may_pass(head, offer, room, ends_at_ms)):
+                return Assignment(offer.environment, offer.engine, instance_id, tuple(room.gpu_ids[: asked.gpus]))
     return None
+
+
+def _may_pass(head: Head, offer: Offer, room: Room, ends_at_ms: int) -> bool:
+    """Onto what the head could not use even if it were empty; or when it will be gone before the head can start."""
+    if offer.engine not in head.shape.engines or not head.shape.resources.fits(room.total):
+        return True
+    return 0 < ends_at_ms <= head.starts_at_ms < NEVER_MS
+
+
+def starts_at_the_latest(asked: Resources, free: Resources, ends: Iterable[tuple[int, Resources]], now_ms: int) -> int:
+    """When `asked` fits on an instance with `free` room, if what runs there (when its timeout ends it, what it then
+    gives back) takes all the time it may."""
+    if asked.fits(free):
+        return now_ms
+    for end_ms, given in sorted(ends):
+        if end_ms >= NEVER_MS:
+            break
+        free = free.plus(given)
+        if asked.fits(free):
+            return max(end_ms, now_ms)
+    return NEVER_MS

@@ -29,7 +29,9 @@ def restore(world: World, snapshot: Snapshot) -> None:
         world.idempotency_order.append((created_at_ms + world.limits.idempotency_kept_ms, token))
     for spec in snapshot.specs:
         _restore_waiting(world, spec, snapshot.finished)
-    for key, job in world.jobs.items():
+    for key, job in sorted(world.jobs.items()):
+        if job.attempt is not None:
+            world.place(job)
         seconds = world.spec_of(key).timeout_seconds
         if job.status is Status.RUNNING and job.attempt is not None and seconds and not job.attempt.stopping:
             world.add_deadline(job.attempt.started_at_ms + seconds * 1000, key, job.attempt.number)

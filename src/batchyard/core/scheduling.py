@@ -11,12 +11,15 @@ from msgspec.structs import replace
 from batchyard.core import lifecycle, names, placement, waiting
 from batchyard.core.effects import LaunchTask, RecoverTask
 from batchyard.core.lifecycle import Cause
-from batchyard.core.placement import Assignment, Candidate, Offer, Room
-from batchyard.core.records import Attempt, Environment, Health, Instance, Job, JobSpec, State, Status
-from batchyard.core.runnable import FRESH, RETRIED
+from batchyard.core.placement import NEVER_MS, Assignment, Head, Offer
+from batchyard.core.records import Attempt, Environment, Health, Instance, Job, JobSpec, Queue, State, Status
+from batchyard.core.resources import Resources
+from batchyard.core.runnable import FRESH, RETRIED, Shape, Turn, shape_of
 from batchyard.core.world import World
 
 UNMANAGED = "UNMANAGED"
+STRICT_FIFO_TAG = "batchyard:strict-fifo"  # of a queue: "true" lets no job pass another
+LINES_PASSED_AT_MOST = 200  # shapes that found no room, after which a pass stops looking further back in a queue
 
 
 def enqueue(world: World, key: int) -> None:
@@ -31,7 +34,7 @@ def enqueue(world: World, key: int) -> None:
         world.runnable_in(spec.queue).discard(key)
     else:
         retried = key not in world.books and bool(world.jobs[key].past)
-        world.runnable_in(spec.queue).push(key, RETRIED if retried else FRESH)
+        world.runnable_in(spec.queue).push(key, shape_of(spec), RETRIED if retried else FRESH)
     _explain(world, key, reason)
 
 
@@ -91,39 +94,90 @@ def offers_of(world: World, queue: str) -> list[Offer]:
     ]
 
 
-def candidates(world: World, queue: str) -> Iterator[Candidate]:
-    """The jobs of a queue that could start, in their order; an array's children one by one."""
-    for key in world.runnable_in(queue).in_order():
-        spec = world.spec_of(key)
-        book = world.books.get(key)
-        if book is None:
-            yield Candidate(key, None, spec.task.resources, spec.engines)
-        elif spec.sequential:
-            first = book.next_in_line()
-            if first is not None:
-                yield Candidate(key, first, spec.task.resources, spec.engines)
-        else:
-            for start, stop in book.ready():
-                for index in range(start, stop):
-                    yield Candidate(key, index, spec.task.resources, spec.engines)
-
-
-def run_pass(world: World) -> None:
-    """Starts whatever fits now."""
+def run_pass(world: World, now_ms: int) -> None:
+    """Starts whatever fits now, queues in the order of their priority."""
     if world.is_draining:
         return
-    order = sorted(world.queues.values(), key=lambda q: (-q.priority, q.name))
-    visits = [(offers_of(world, q.name), candidates(world, q.name)) for q in order if world.runnable_in(q.name)]
-    if not visits:
-        return
-    rooms = {name: Room(room.free, list(room.gpu_ids)) for name, room in world.rooms.items()}
-    for assignment in placement.plan(visits, rooms):
-        _apply(world, assignment)
+    for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
+        if world.runnable_in(queue.name):
+            _visit(world, queue, now_ms)
 
 
-def _apply(world: World, assignment: Assignment) -> None:
-    candidate = assignment.candidate
-    key, index = candidate.key, candidate.index
+def _visit(world: World, queue: Queue, now_ms: int) -> None:
+    """Jobs start in their order. The first that finds no room is the head: others pass it only where it loses
+    nothing by it (placement.place)."""
+    offers = offers_of(world, queue.name)
+    is_strict = queue.tags.get(STRICT_FIFO_TAG) == "true"
+    turn = Turn(world.runnable_in(queue.name).lines())
+    head: Head | None = None
+    passed = 0
+    while (found := turn.next()) is not None:
+        key, line = found
+        if _start(world, key, line.shape, offers, head, now_ms):
+            continue
+        turn.drop()
+        passed += 1
+        if is_strict or passed >= LINES_PASSED_AT_MOST:
+            return
+        if head is None:
+            head = Head(line.shape, _starts_at_the_latest(world, line.shape, offers, now_ms))
+
+
+def _start(world: World, key: int, shape: Shape, offers: list[Offer], head: Head | None, now_ms: int) -> bool:
+    """Starts a job, or as many of an array's children as find room; False when there is none for the next."""
+    ends_at_ms = now_ms + _longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
+    for index in _indexes(world, key):
+        assignment = placement.place(shape, offers, world.rooms, head, ends_at_ms)
+        if assignment is None:
+            return False
+        _apply(world, key, index, assignment)
+    return True
+
+
+def _indexes(world: World, key: int) -> Iterator[int | None]:
+    """An array's children that could start, in their order; None for what is a row of its own."""
+    book = world.books.get(key)
+    if book is None:
+        yield None
+    elif world.specs[key].sequential:
+        first = book.next_in_line()
+        if first is not None:
+            yield first
+    else:
+        for start, stop in book.ready():
+            yield from range(start, stop)
+
+
+def _longest_ms(world: World, timeout_seconds: int) -> int:
+    """How long an attempt of this timeout can last: it gets its grace on top."""
+    return int((timeout_seconds + world.limits.stop_grace_seconds) * 1000)
+
+
+def _starts_at_the_latest(world: World, shape: Shape, offers: list[Offer], now_ms: int) -> int:
+    """When the head of a queue starts if everything before it takes all the time that its timeout gives it."""
+    latest_ms = NEVER_MS
+    for offer in offers:
+        if offer.engine not in shape.engines:
+            continue
+        for instance_id in offer.instance_ids:
+            room = world.rooms[instance_id]
+            if shape.resources.fits(room.total):
+                ends = (_end_of(world, key, now_ms) for key in world.placed_on(instance_id))
+                at_ms = placement.starts_at_the_latest(shape.resources, room.free, ends, now_ms)
+                latest_ms = min(latest_ms, at_ms)
+    return latest_ms
+
+
+def _end_of(world: World, key: int, now_ms: int) -> tuple[int, Resources]:
+    """When the timeout of a placed attempt ends it at the latest, and what it holds until then."""
+    spec, attempt = world.spec_of(key), world.jobs[key].attempt
+    assert attempt is not None, f"job {key} is placed without an attempt"
+    started_ms = attempt.started_at_ms or now_ms
+    end_ms = started_ms + _longest_ms(world, spec.timeout_seconds) if spec.timeout_seconds else NEVER_MS
+    return end_ms, spec.task.resources
+
+
+def _apply(world: World, key: int, index: int | None, assignment: Assignment) -> None:
     spec = world.spec_of(key)
     if index is None:
         dequeue(world, key)

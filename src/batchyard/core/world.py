@@ -62,6 +62,7 @@ class World:
         self.stuck: dict[str, dict[int, str]] = {}  # by queue: keys that nothing there can run, and why
         self.instances: dict[str, Instance] = {}
         self.rooms: dict[str, Room] = {}
+        self.placed: dict[str, dict[int, None]] = {}  # instance -> keys of the attempts on it, in the order they came
         self.abilities: dict[str, Abilities] = {}
         self.is_draining = False  # nothing starts any more: the service ends, with its jobs
         self.idempotency: dict[str, str] = {}  # idempotency key -> job id
@@ -102,6 +103,10 @@ class World:
     def rows_of(self, parent_key: int) -> list[int]:
         """The keys of an array's unfinished children that have a row, ascending."""
         return sorted(key for key, parent in self.parents.items() if parent == parent_key)
+
+    def placed_on(self, instance_id: str) -> list[int]:
+        """The keys of the jobs whose attempts are on an instance, in the order they came."""
+        return list(self.placed.get(instance_id, ()))
 
     # -- changing jobs --
 
@@ -167,27 +172,33 @@ class World:
         """Takes and gives back capacity as attempts come and go."""
         held, holds = before.attempt, after.attempt
         if held is not None and (holds is None or holds.number != held.number):
+            del self.placed[held.instance_id][before.key]
             room = self.rooms.get(held.instance_id)
             if room is not None:
                 room.free = room.free.plus(self.spec_of(before.key).task.resources)
                 room.gpu_ids = sorted({*room.gpu_ids, *held.device_ids} & {*self.instances[held.instance_id].gpu_ids})
         if holds is not None and (held is None or holds.number != held.number):
-            self._take_room(after.key, after)
+            self.place(after)
 
-    def _take_room(self, key: int, job: Job) -> None:
+    def place(self, job: Job) -> None:
+        """A placed attempt, new or restored, holds its part of its instance."""
+        assert job.attempt is not None, f"job {job.key} is placed without an attempt"
+        self.placed.setdefault(job.attempt.instance_id, {})[job.key] = None
+        self._take_room(job)
+
+    def _take_room(self, job: Job) -> None:
         assert job.attempt is not None
         room = self.rooms.get(job.attempt.instance_id)
         if room is not None:
-            room.free = room.free.minus(self.spec_of(key).task.resources)
+            room.free = room.free.minus(self.spec_of(job.key).task.resources)
             room.gpu_ids = [d for d in room.gpu_ids if d not in job.attempt.device_ids]
 
     def set_instance(self, instance: Instance) -> None:
         """Adds an instance, or gives one new capacity: what placed attempts hold is taken from it."""
         self.instances[instance.instance_id] = instance
-        self.rooms[instance.instance_id] = Room(instance.resources, sorted(instance.gpu_ids))
-        for key, job in self.jobs.items():
-            if job.attempt is not None and job.attempt.instance_id == instance.instance_id:
-                self._take_room(key, job)
+        self.rooms[instance.instance_id] = Room(instance.resources, sorted(instance.gpu_ids), instance.resources)
+        for key in self.placed_on(instance.instance_id):
+            self._take_room(self.jobs[key])
 
     # -- batch ends --
 

@@ -1,0 +1,91 @@
+"""Who may pass the head of a queue, and who may not."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchyard.core import commands as c
+from batchyard.core.placement import NEVER_MS, Head, Offer, Room, place, starts_at_the_latest
+from batchyard.core.records import Status
+from batchyard.core.resources import Resources
+from batchyard.core.runnable import Shape
+from tests.core.driver import Driver
+
+BIG, SMALL = Shape(Resources(4000, 64), ("fake",)), Shape(Resources(1000, 64), ("fake",))
+
+
+def sized(vcpus: int, **members: object) -> dict[str, object]:
+    overrides = {"resourceRequirements": [{"type": "VCPU", "value": str(vcpus)}]}
+    return {"overrides": overrides, **members}
+
+
+def room(vcpus: int, free: int | None = None) -> Room:
+    total = Resources(vcpus * 1000, 1024)
+    return Room(Resources(1000 * (vcpus if free is None else free), 1024), [], total)
+
+
+def test_onto_what_the_head_could_not_use_even_if_it_were_empty() -> None:
+    offers = [Offer("one", "fake", ("large", "small"))]
+    rooms = {"large": room(4, free=2), "small": room(2)}
+    head = Head(BIG, NEVER_MS)
+    found = place(SMALL, offers, rooms, head)
+    assert found is not None
+    assert found.instance_id == "small"
+    assert place(SMALL, offers, {**rooms, "small": room(2, free=0)}, head) is None
+
+
+def test_onto_another_engine_than_the_head_can_use() -> None:
+    other = Shape(Resources(1000, 64), ("docker",))
+    found = place(other, [Offer("one", "docker", ("large",))], {"large": room(8)}, Head(BIG, NEVER_MS))
+    assert found is not None
+
+
+def test_when_its_timeout_ends_it_before_the_head_can_start() -> None:
+    offers, rooms = [Offer("one", "fake", ("large",))], {"large": room(4, free=2)}
+    assert place(SMALL, offers, rooms, Head(BIG, 1000), ends_at_ms=1000) is not None
+    assert place(SMALL, offers, rooms, Head(BIG, 1000), ends_at_ms=1001) is None
+    assert place(SMALL, offers, rooms, Head(BIG, 1000), ends_at_ms=0) is None, "without a timeout it may stay for ever"
+    assert place(SMALL, offers, rooms, Head(BIG, NEVER_MS), ends_at_ms=1000) is None, (
+        "nobody knows when the head starts"
+    )
+
+
+@given(st.lists(st.tuples(st.integers(1, 100), st.integers(1, 4)), max_size=8), st.integers(1, 12), st.integers(0, 4))
+def test_the_latest_start_is_the_first_moment_with_enough_room(
+    ends: list[tuple[int, int]], asked: int, free: int
+) -> None:
+    found = starts_at_the_latest(Resources(asked), Resources(free), [(at, Resources(n)) for at, n in ends], 0)
+    moments = [
+        at for at in [0, *sorted(at for at, _ in ends)] if free + sum(n for end, n in ends if end <= at) >= asked
+    ]
+    assert found == (moments[0] if moments else NEVER_MS)
+
+
+def test_a_short_job_slips_in_before_a_large_one() -> None:
+    driver = Driver(vcpus=4)
+    driver.define(timeout={"attemptDurationSeconds": 600})
+    long = driver.submit(**sized(3))
+    driver.started(long)
+    head = driver.submit(**sized(4, timeout={"attemptDurationSeconds": 60}))
+    too_long = driver.submit(**sized(1, timeout={"attemptDurationSeconds": 600}))
+    short = driver.submit(**sized(1, timeout={"attemptDurationSeconds": 60}))
+    assert driver.status(head) is Status.RUNNABLE
+    assert driver.status(too_long) is Status.RUNNABLE
+    assert driver.status(short) is Status.STARTING
+    driver.started(short)
+    driver.exited(short)
+    driver.exited(long)
+    assert driver.status(head) is Status.STARTING
+
+
+def test_nobody_passes_in_a_strict_queue() -> None:
+    driver = Driver(vcpus=4)
+    driver.queue("strict", tags={"batchyard:strict-fifo": "true"})
+    driver.define(timeout={"attemptDurationSeconds": 600})
+    driver.started(driver.submit(queue="strict", **sized(3)))
+    driver.submit(queue="strict", **sized(4))
+    short = driver.submit(queue="strict", **sized(1, timeout={"attemptDurationSeconds": 60}))
+    assert driver.status(short) is Status.RUNNABLE
+    driver.do(c.UntagResource("job-queue", "strict", ("batchyard:strict-fifo",)))
+    assert driver.status(short) is Status.STARTING
