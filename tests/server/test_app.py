@@ -54,10 +54,17 @@ def app(tmp_path: Path, handlers: dict[tuple[str, str], Handler]) -> App:
     async def metadata(token: str, rest: str) -> dict[str, Any] | None:
         return {"token": token, "rest": rest} if token == "good" else None
 
+    def credentials(attempt_id: str, authorization: str) -> dict[str, Any]:
+        if authorization != "shown":
+            raise WireError("AccessDeniedException", "Show it.", 403)
+        return {"of": attempt_id}
+
     access = Access(
         Rules("127.0.0.1", bound_to_loopback=True), KeyFile(tmp_path / "keys.json"), Key("OP", "s"), lambda: NOW_MS, 7
     )
-    return App(ROUTER, handlers, access, lambda: {"role": "active"}, metadata, LIMIT_BYTES, (TooMuch,), (Gone,))
+    return App(
+        ROUTER, handlers, access, lambda: {"role": "active"}, metadata, credentials, LIMIT_BYTES, (TooMuch,), (Gone,)
+    )
 
 
 def send(
@@ -215,6 +222,15 @@ def test_health_and_metadata_need_no_signature(tmp_path: Path) -> None:
     assert get("/v4/").status == 404
     assert get("/v4/good", "DELETE").status == 405
     assert get("/healthy").status == 404
+
+
+def test_credentials_are_for_who_shows_the_authorization(tmp_path: Path) -> None:
+    made = app(tmp_path, {})
+    shown = send(made, "/v2/credentials/abc", b"", "GET", {"authorization": "shown"}, uid=8)
+    assert (shown.status, shown.json) == (200, {"of": "abc"})
+    refused = send(made, "/v2/credentials/abc", b"", "GET", {"authorization": ""})
+    assert (refused.status, refused.json) == (403, {"code": "AccessDeniedException", "message": "Show it."})
+    assert send(made, "/v2/credentials/abc", b"", "PUT", {"authorization": "shown"}).status == 405
 
 
 def test_a_caller_who_left_is_not_answered(tmp_path: Path) -> None:

@@ -57,3 +57,16 @@ def test_a_damaged_secret_is_said(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("zz")
     with pytest.raises(PlaceError, match="is damaged"):
         secret_of(tmp_path / "secret")
+
+
+@pytest.mark.parametrize(
+    ("variable", "given"), [("A", True), ("AWS_ACCESS_KEY_ID", True), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", False)]
+)
+def test_credentials_are_given_unless_the_job_names_a_source(variable: str, given: bool) -> None:
+    def credentials(attempt_id: str) -> tuple[tuple[str, str], ...]:
+        return (("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"uri/{attempt_id}"),)
+
+    task = TaskSpec(("true",), ((variable, "own"),), Resources(1000, 64))
+    launch = Dress("http://127.0.0.1:1", "us-east-1", (), str, credentials)(effect(task))
+    own = dict(launch.environment).get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    assert own == (f"uri/{ATTEMPT}" if given else None)

@@ -27,7 +27,7 @@ def host_lost(instance_id: str) -> str:
 def report(world: World, engine: str, fact: commands.Report, now_ms: int) -> None:
     """Takes a fact about an attempt. Facts about an attempt that is not the current one are only acknowledged: the
     engine repeats its last word until it hears that it was written down."""
-    job = _current(world, fact.attempt_id)
+    job = current(world, fact.attempt_id)
     if isinstance(fact, commands.Started):
         if job is not None and job.status is Status.STARTING:
             _started(world, job, fact.at_ms, now_ms)
@@ -37,7 +37,8 @@ def report(world: World, engine: str, fact: commands.Report, now_ms: int) -> Non
     world.effects.append(AcknowledgeTask(engine, fact.attempt_id))
 
 
-def _current(world: World, attempt_id: str) -> Job | None:
+def current(world: World, attempt_id: str) -> Job | None:
+    """The job whose placed attempt this is; None when it is not placed any more, or never was."""
     parsed = names.parse_task_id(attempt_id)
     if parsed is None:
         return None

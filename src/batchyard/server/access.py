@@ -1,5 +1,6 @@
 """Who may call. While no keys are configured: programs of the same user on this machine, who need only look like AWS
-clients. With keys: whoever signs with one of them, from anywhere.
+clients. With keys: whoever signs with one of them, from anywhere. In both cases: what runs as a job here, with the
+credentials of its attempt, while that lives.
 
 What keeps others out without keys: the port is bound to loopback; a well-formed SigV4 header is needed, which no
 browser page can send unasked; a foreign `Host` or `Origin` (a page that reached us through a name which it made
@@ -17,12 +18,14 @@ from msgspec import Struct
 from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerUser, is_loopback
 from batchyard.server.places import PlaceError
+from batchyard.server.sessions import Session
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.sigv4 import Authorization, parse_authorization, verify
 
 FORBIDDEN = 403
 ROOT_UID = 0
 QUOTED_LENGTH = 100  # a refusal quotes at most this much of a caller's header
+TOKEN_HEADER = "x-amz-security-token"
 
 
 class AccessError(Exception):
@@ -45,9 +48,13 @@ class Rules(Struct, frozen=True):
     insecure: bool = False
 
 
+def _no_session(token: str) -> Session | None:
+    return None
+
+
 class Access:
     """Decides for each request. Reads the keys file again when it changes. `job_uids`: the users as whom jobs run now;
-    they may call too, as their jobs do."""
+    they may call too, as their jobs do. `session_of`: the session of a security token of ours (Sessions.find)."""
 
     def __init__(
         self,
@@ -57,16 +64,23 @@ class Access:
         now_ms: Callable[[], int],
         own_uid: int | None = None,
         job_uids: Callable[[], Collection[int]] = tuple,
+        session_of: Callable[[str], Session | None] = _no_session,
     ) -> None:
         self._rules = rules
         self._keys = keys
         self._operator = operator
         self._now_ms = now_ms
         self._job_uids = job_uids
+        self._session_of = session_of
         self._own_uid = os.geteuid() if own_uid is None else own_uid
 
     def check(self, request: Request, client: Client) -> str:
-        """The caller's access key id. `request` must hold the whole body. Raises WireError 403."""
+        """The caller's access key id; of an attempt's credentials the ARN of its session. `request` must hold the whole
+        body. Raises WireError 403."""
+        token = request.headers.get(TOKEN_HEADER)
+        session = self._session_of(token) if token else None
+        if session is not None:
+            return self._check_session(request, session)
         try:
             keys = self._keys.current()
         except PlaceError as error:
@@ -96,6 +110,19 @@ class Access:
                 "No keys are configured, and this service listens beyond its machine: add one (batchyard keys add)."
             )
         return authorization.access_key
+
+    def _check_session(self, request: Request, session: Session) -> str:
+        """A signature that only the attempt's programs could make says more than where they call from."""
+        authorization = parse_authorization(request.headers)
+        if authorization.access_key != session.access_key_id:
+            raise WireError(
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid: it does not belong to the access key "
+                f"{authorization.access_key[:QUOTED_LENGTH]!r}.",
+                FORBIDDEN,
+            )
+        verify(request, authorization, session.secret_access_key, self._now_ms())
+        return session.principal
 
     def _operators(self, authorization: Authorization) -> Key | None:
         return self._operator if authorization.access_key == self._operator.access_key_id else None

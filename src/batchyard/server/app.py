@@ -19,6 +19,7 @@ from batchyard.api.context import Call
 from batchyard.core.refusal import Refused
 from batchyard.server.access import Access, Client
 from batchyard.server.peers import PeerUser
+from batchyard.server.sessions import CREDENTIALS_PATH
 from batchyard.wire.messages import Request, Response, WireError
 from batchyard.wire.operation import Operation
 from batchyard.wire.router import Router
@@ -33,6 +34,7 @@ MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are somebody's mistake 
 # Codes whose status is not 400.
 STATUS_OF_CODE = {"TooManyRequestsException": 429, "ServerException": 500, "AccessDeniedException": 403}
 STOPPING = "The service is stopping; what this request asked may not have been done. Try again."
+CREDENTIALS_PREFIX = CREDENTIALS_PATH.encode()
 UNKNOWN_PEER = PeerUser(None, "the connection was not looked at")
 
 logger = logging.getLogger("batchyard.server")
@@ -42,6 +44,8 @@ Document = dict[str, Any]
 Handler = Callable[[Call, Document], Awaitable[Document]]
 # Answers a path below /v4/ (without it); None: there is no such thing.
 Metadata = Callable[[str, str], Awaitable[Document | None]]
+# The credentials of an attempt for who shows its authorization; raises WireError.
+Credentials = Callable[[str, str], Document]
 
 
 class Disconnected(Exception):  # noqa: N818  (nobody's error)
@@ -50,7 +54,8 @@ class Disconnected(Exception):  # noqa: N818  (nobody's error)
 
 class App:
     """ASGI 3. `handlers`: by service and operation. `health`: the body of /health. `metadata`: the ECS task metadata
-    of a token and the path after it. `busy`: the exceptions that mean 429; `stopped`: those that mean 503."""
+    of a token and the path after it. `credentials`: those of an attempt, for its authorization token. `busy`: the
+    exceptions that mean 429; `stopped`: those that mean 503."""
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class App:
         access: Access,
         health: Callable[[], Document],
         metadata: Metadata,
+        credentials: Credentials,
         body_limit_bytes: int,
         busy: tuple[type[Exception], ...] = (),
         stopped: tuple[type[Exception], ...] = (),
@@ -68,6 +74,7 @@ class App:
         self._access = access
         self._health = health
         self._metadata = metadata
+        self._credentials = credentials
         self._body_limit_bytes = body_limit_bytes
         self._busy = busy
         self._stopped: tuple[type[BaseException], ...] = (
@@ -101,6 +108,8 @@ class App:
         if raw_path.startswith(b"/v4/"):
             return await self._metadata_response(method, raw_path, request_id)
         headers = _headers(scope["headers"])
+        if raw_path.startswith(CREDENTIALS_PREFIX):
+            return self._credentials_response(method, raw_path, headers, request_id)
         try:
             operation = self._router.match(method, raw_path, headers)
         except WireError as error:
@@ -173,6 +182,19 @@ class App:
             return _json(
                 404, {"message": "There is no such task metadata: the token or the path is wrong."}, request_id
             )
+        return _json(200, document, request_id)
+
+    def _credentials_response(
+        self, method: str, raw_path: bytes, headers: Mapping[str, str], request_id: str
+    ) -> Response:
+        """The container credentials endpoint, as SDKs ask it; an error's `code` and `message` are what they show."""
+        if method not in ("GET", "HEAD"):
+            return _json(405, {"message": "The container credentials endpoint takes GET."}, request_id)
+        attempt_id = raw_path[len(CREDENTIALS_PREFIX) :].decode("ascii", "replace")
+        try:
+            document = self._credentials(attempt_id, headers.get("authorization", ""))
+        except WireError as error:
+            return _json(error.status, {"code": error.code, "message": error.message}, request_id)
         return _json(200, document, request_id)
 
 

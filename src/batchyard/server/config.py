@@ -163,6 +163,12 @@ TABLE: tuple[Setting, ...] = (
         toml_key="jobs.environment",
     ),
     Setting(
+        "job_credentials",
+        Kind.SWITCH,
+        "Give each job credentials for this service, as SDKs find them in an ECS task.",
+        True,
+    ),
+    Setting(
         "stop_grace_seconds",
         Kind.NUMBER,
         "How long a terminated job has between SIGTERM and SIGKILL.",
@@ -282,6 +288,7 @@ class Settings(Struct, frozen=True):
     memory: int | None = None
     gpus: int | None = None
     job_env: tuple[tuple[str, str], ...] = ()
+    job_credentials: bool = True
     stop_grace_seconds: float = 30.0
     log_limit_mib: int = 64
     allow_other_users: bool = False

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from batchyard.core.effects import LaunchTask
-from batchyard.core.records import TaskSpec
+from batchyard.core.records import TaskSpec, containers_of
 from batchyard.engines.base import Launch
+from batchyard.server.sessions import OTHER_SOURCES
 
 # Submissions whose tasks are launched in turns; an array launches one task thousands of times.
 TASK_CACHE_SIZE = 1024
@@ -17,11 +18,24 @@ TASK_CACHE_SIZE = 1024
 Pairs = tuple[tuple[str, str], ...]
 
 
+def _nothing(attempt_id: str) -> Pairs:
+    return ()
+
+
 class Dress:
     """LaunchTask -> Launch. From the weakest to the strongest: the endpoints, the variables that settings give to every
-    job, the definition and its overrides, the attempt's own (AWS_BATCH_*), its metadata endpoint."""
+    job, the definition and its overrides, the attempt's own: AWS_BATCH_*, its metadata endpoint and, unless the job
+    names another source of them, where its credentials are. `token` and `credentials`: of an attempt, for the
+    metadata endpoint and as variables."""
 
-    def __init__(self, address: str, region: str, job_env: Pairs, token: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        address: str,
+        region: str,
+        job_env: Pairs,
+        token: Callable[[str], str],
+        credentials: Callable[[str], Pairs] = _nothing,
+    ) -> None:
         self._base = {
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
@@ -32,28 +46,35 @@ class Dress:
         }
         self._metadata = f"{address}/v4/"
         self._token = token
-        # By spec key; the task it was made from tells a changed one.
-        self._tasks: OrderedDict[int, tuple[TaskSpec, TaskSpec]] = OrderedDict()
+        self._credentials = credentials
+        # By spec key: the task it was made from, which tells a changed one, and what `_task` gives.
+        self._tasks: OrderedDict[int, tuple[TaskSpec, tuple[TaskSpec, bool]]] = OrderedDict()
 
     def __call__(self, effect: LaunchTask) -> Launch:
-        metadata = ("ECS_CONTAINER_METADATA_URI_V4", self._metadata + self._token(effect.attempt_id))
+        task, brings_credentials = self._task(effect)
+        own = [("ECS_CONTAINER_METADATA_URI_V4", self._metadata + self._token(effect.attempt_id))]
+        if not brings_credentials:
+            own += self._credentials(effect.attempt_id)
         return Launch(
             attempt_id=effect.attempt_id,
             spec_key=effect.spec_key,
-            task=self._task(effect),
-            environment=(*effect.environment, metadata),
+            task=task,
+            environment=(*effect.environment, *own),
             device_ids=effect.device_ids,
             job_id=effect.job_id,
         )
 
-    def _task(self, effect: LaunchTask) -> TaskSpec:
-        """The same object for the same submission, so that engines send it once."""
+    def _task(self, effect: LaunchTask) -> tuple[TaskSpec, bool]:
+        """The same object for the same submission, so that engines send it once; and whether its environment says where
+        to get credentials."""
         known = self._tasks.get(effect.spec_key)
         if known is not None and known[0] is effect.task:
             self._tasks.move_to_end(effect.spec_key)
             return known[1]
         dressed = replace(effect.task, environment=tuple((self._base | dict(effect.task.environment)).items()))
-        self._tasks[effect.spec_key] = (effect.task, dressed)
+        names = {name for container in containers_of(dressed) for name, _ in container.environment}
+        found = dressed, not names.isdisjoint(OTHER_SOURCES)
+        self._tasks[effect.spec_key] = (effect.task, found)
         if len(self._tasks) > TASK_CACHE_SIZE:
             self._tasks.popitem(last=False)
-        return dressed
+        return found

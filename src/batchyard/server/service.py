@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -43,6 +44,7 @@ from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
 from batchyard.server.pruning import Pruning
+from batchyard.server.sessions import LiveRoles, Sessions
 from batchyard.server.terminal import EXIT_FORCED, Failure, complain
 from batchyard.server.tokens import Tokens
 from batchyard.store.queries import Reader
@@ -106,7 +108,14 @@ class Service:
             self._settle_restored(clock.now_ms())
         self._job_users = JobUsers(machine, wall_clock_ms)
         self._tokens = Tokens(parts.secret)
-        dress = Dress(parts.address, settings.region, settings.job_env, self._tokens.token)
+        self._sessions = Sessions(parts.secret, self._account, LiveRoles(machine, self._account), wall_clock_ms)
+        dress = Dress(
+            parts.address,
+            settings.region,
+            settings.job_env,
+            self._tokens.token,
+            partial(self._sessions.variables, parts.address) if settings.job_credentials else lambda attempt_id: (),
+        )
         self._loop = Loop(machine, parts.writer, parts.engines, clock, dress)
 
     def _load(self) -> tuple[Snapshot, SteadyClock]:
@@ -225,9 +234,17 @@ class Service:
         return App(
             router,
             connected.operations(),
-            Access(parts.rules, parts.keys, parts.operator, wall_clock_ms, job_uids=self._job_users.uids),
+            Access(
+                parts.rules,
+                parts.keys,
+                parts.operator,
+                wall_clock_ms,
+                job_uids=self._job_users.uids,
+                session_of=self._sessions.find,
+            ),
             self._health,
             connected.metadata,
+            self._sessions.answer,
             limit_bytes,
             busy=(Busy,),
             stopped=(Stopped,),
