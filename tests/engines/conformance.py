@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pytest
 
 from batchyard.core.commands import Exited, Lost, NotStarted, Report, Started
-from batchyard.core.records import TaskSpec
+from batchyard.core.records import DEFAULT_CONTAINER, ContainerDependency, TaskSpec
 from batchyard.engines.base import RECOVERED_SILENT, Engine, Launch, Recovery, StaleEpochError
 
 _numbers = count(1)
 FINAL = (Exited, NotStarted, Lost)
+
+
+class Part(NamedTuple):
+    """One container of several, named by what it does. It prints its name on a line first.
+
+    `does`: `exits` (with `code`), `sleeps` (until SIGTERM ends it with 143), `ignores_term`, or `missing`: its program
+    does not exist."""
+
+    name: str
+    does: str = "sleeps"
+    code: int = 0
+    essential: bool = True
+    after: tuple[ContainerDependency, ...] = ()
+    stop_timeout_seconds: int = 0
+    start_timeout_seconds: int = 0
+
+
+def after(container: str, condition: str) -> tuple[ContainerDependency, ...]:
+    return (ContainerDependency(container, condition),)
 
 
 class Harness(Protocol):
@@ -49,7 +68,8 @@ class Harness(Protocol):
     def runs(self, attempt_id: str) -> int:
         """How often it was really started, from a source that is not the engine."""
 
-    def log(self, attempt_id: str) -> list[tuple[int, str]]: ...
+    def log(self, attempt_id: str, container: str = DEFAULT_CONTAINER) -> list[tuple[int, str]]:
+        """Its lines with their times; none where there is no file."""
 
     def forget_or_damage(self) -> None:
         """Damages the engine's own records; nothing runs."""
@@ -303,3 +323,174 @@ class Conformance:
         harness.engine = served
         final = run_to_end(harness, harness.exits(0))
         assert isinstance(final, Exited)
+
+
+class SeveralHarness(Harness, Protocol):
+    """Of an engine whose abilities have multiple_containers."""
+
+    def several(self, *parts: Part) -> TaskSpec: ...
+
+
+def codes(final: Report) -> dict[str, int | None]:
+    assert isinstance(final, Exited), final
+    return {one.name: one.exit_code for one in final.containers}
+
+
+class SeveralContainers:
+    """Tasks of several containers. Inherit beside Conformance, for engines that can run them."""
+
+    def test_each_container_has_its_exit_code_and_its_log(self, harness: SeveralHarness) -> None:
+        task = harness.several(
+            Part("main", "exits", 3, after=after("side", "COMPLETE")), Part("side", "exits", 0, False)
+        )
+        final = run_to_end(harness, task)
+        harness.settle()
+        assert [type(r) for r in harness.reports] == [Started, Exited]
+        assert isinstance(final, Exited)
+        assert harness.reports[0] == Started(final.attempt_id, final.started_at_ms)
+        assert list(codes(final).items()) == [("main", 3), ("side", 0)], "in the order of the definition"
+        main, side = final.containers
+        assert 0 < side.stopped_at_ms <= main.stopped_at_ms <= final.stopped_at_ms
+        for name in ("main", "side"):
+            assert [text for _, text in harness.log(final.attempt_id, name)] == [name]
+        assert harness.log(final.attempt_id) == []
+
+    @pytest.mark.parametrize(("condition", "code"), [("SUCCESS", 0), ("COMPLETE", 0), ("COMPLETE", 4)])
+    def test_a_container_waits_for_another_to_end(self, harness: SeveralHarness, condition: str, code: int) -> None:
+        task = harness.several(
+            Part("main", "exits", 0, after=after("init", condition)), Part("init", "exits", code, essential=False)
+        )
+        final = run_to_end(harness, task)
+        assert codes(final) == {"main": 0, "init": code}
+        first, then = (harness.log(final.attempt_id, name)[0][0] for name in ("init", "main"))
+        assert first <= then
+        assert isinstance(final, Exited)
+        assert first <= final.started_at_ms, "the wait is part of the start"
+
+    def test_a_container_is_not_started_when_the_one_before_it_failed(self, harness: SeveralHarness) -> None:
+        task = harness.several(
+            Part("main", "exits", 0, after=after("second", "START")),
+            Part("second", after=after("init", "SUCCESS"), essential=False),
+            Part("init", "exits", 4, essential=False),
+        )
+        final = run_to_end(harness, task)
+        assert codes(final) == {"main": None, "second": None, "init": 4}
+        assert isinstance(final, Exited)
+        assert "depends on init (SUCCESS), which ended with exit code 4" in final.containers[1].reason
+        assert "depends on second (START), which never ran" in final.containers[0].reason
+        assert [harness.log(final.attempt_id, name) for name in ("main", "second")] == [[], []]
+        assert is_started(harness, final.attempt_id)
+
+    def test_a_container_waits_for_another_to_start(self, harness: SeveralHarness) -> None:
+        launch = launch_of(harness.several(Part("main", after=after("side", "START")), Part("side", essential=False)))
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.until(lambda: harness.log(launch.attempt_id, "main") and harness.log(launch.attempt_id, "side"))
+        harness.engine.stop(launch.attempt_id, 30)
+        assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": 143, "side": 143}
+
+    def test_an_essential_container_takes_the_others_along(self, harness: SeveralHarness) -> None:
+        task = harness.several(
+            Part("side", essential=False),
+            Part("main", "exits", 7, after=after("side", "START")),
+            Part("other", after=after("side", "START")),
+            Part("late", after=after("other", "COMPLETE"), essential=False),
+        )
+        final = run_to_end(harness, task)
+        assert codes(final) == {"side": 143, "main": 7, "other": 143, "late": None}
+        assert isinstance(final, Exited)
+        stopped = {one.name: one.stopped_at_ms for one in final.containers}
+        assert stopped["main"] <= min(stopped["side"], stopped["other"])
+        assert (stopped["late"], harness.log(final.attempt_id, "late")) == (0, [])
+        assert final.containers[3].reason
+
+    def test_a_container_that_is_not_essential_ends_alone(self, harness: SeveralHarness) -> None:
+        launch = launch_of(harness.several(Part("main"), Part("side", "exits", 1, essential=False)))
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.until(lambda: harness.log(launch.attempt_id, "side"))
+        harness.settle()
+        assert final_of(harness, launch.attempt_id) is None
+        harness.engine.stop(launch.attempt_id, 30)
+        assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": 143, "side": 1}
+
+    def test_a_container_has_its_own_grace_unless_there_is_none(self, harness: SeveralHarness) -> None:
+        patient = Part("patient", "ignores_term", essential=False, stop_timeout_seconds=3600)
+        hasty = Part("hasty", "ignores_term", stop_timeout_seconds=1)
+        launch = launch_of(harness.several(hasty, patient))
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.until(lambda: harness.log(launch.attempt_id, "hasty") and harness.log(launch.attempt_id, "patient"))
+        harness.engine.stop(launch.attempt_id, 3000)
+        harness.settle()
+        assert final_of(harness, launch.attempt_id) is None
+        harness.engine.stop(launch.attempt_id, 0)
+        final = wait_for_end(harness, launch.attempt_id)
+        assert isinstance(final, Exited)
+        assert [(one.exit_code, one.signal) for one in final.containers] == [(137, 9), (137, 9)]
+
+    def test_a_short_grace_of_its_own_ends_a_container_sooner(self, harness: SeveralHarness) -> None:
+        launch = launch_of(harness.several(Part("main", "ignores_term", stop_timeout_seconds=1), Part("side")))
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.until(lambda: harness.log(launch.attempt_id, "main"))
+        harness.engine.stop(launch.attempt_id, 3000)
+        assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": 137, "side": 143}
+
+    def test_who_waits_too_long_for_another_gives_up(self, harness: SeveralHarness) -> None:
+        task = harness.several(
+            Part("main", "exits", 0, after=after("init", "SUCCESS")),
+            Part("init", essential=False, start_timeout_seconds=1),
+        )
+        final = run_to_end(harness, task)
+        assert codes(final) == {"main": None, "init": 143}
+        assert isinstance(final, Exited)
+        assert "did not end within its startTimeout of 1 s" in final.containers[0].reason
+
+    def test_a_stop_during_the_waits_ends_what_runs_and_starts_nothing(self, harness: SeveralHarness) -> None:
+        task = harness.several(Part("main", "exits", after=after("init", "SUCCESS")), Part("init", essential=False))
+        launch = launch_of(task)
+        harness.engine.launch([launch])
+        harness.until(lambda: harness.log(launch.attempt_id, "init"))
+        assert not is_started(harness, launch.attempt_id)
+        harness.engine.stop(launch.attempt_id, 30)
+        assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": None, "init": 143}
+        assert harness.log(launch.attempt_id, "main") == []
+
+    def test_a_missing_program_of_one_ends_the_task(self, harness: SeveralHarness) -> None:
+        task = harness.several(Part("main", "missing", after=after("side", "START")), Part("side", essential=False))
+        final = run_to_end(harness, task)
+        assert codes(final) == {"main": 127, "side": 143}
+        assert isinstance(final, Exited)
+        assert final.containers[0].reason.startswith("CannotStartContainerError: ")
+
+    def test_a_task_none_of_whose_containers_was_started_did_not_start(self, harness: SeveralHarness) -> None:
+        task = harness.several(Part("main", after=after("side", "START")), Part("side", "missing", essential=False))
+        final = run_to_end(harness, task)
+        assert isinstance(final, NotStarted)
+        assert (final.container, final.exit_code) == ("side", 127)
+        assert final.reason.startswith("CannotStartContainerError: ")
+        assert not is_started(harness, final.attempt_id)
+
+    def test_a_launch_given_twice_runs_several_once(self, harness: SeveralHarness) -> None:
+        launch = launch_of(harness.several(Part("main", "exits", 3, after=after("side", "START")), Part("side")))
+        harness.engine.launch([launch, launch])
+        first = wait_for_end(harness, launch.attempt_id)
+        harness.engine.launch([launch])
+        harness.until(lambda: len([r for r in harness.reports if isinstance(r, Exited)]) == 2)
+        assert final_of(harness, launch.attempt_id) == first
+        assert [text for _, text in harness.log(launch.attempt_id, "main")] == ["main"]
+
+    def test_a_new_server_goes_on_with_several(self, harness: SeveralHarness) -> None:
+        """Its predecessor left one container running and another waiting for its end."""
+        task = harness.several(Part("main", "exits", 6, after=after("init", "COMPLETE")), Part("init", essential=False))
+        launch = launch_of(task)
+        harness.engine.launch([launch])
+        harness.until(lambda: harness.log(launch.attempt_id, "init"))
+        harness.connect(2)
+        harness.engine.recover([Recovery(launch, may_launch=True, known_started=False)])
+        harness.settle()
+        assert final_of(harness, launch.attempt_id) is None
+        harness.engine.stop(launch.attempt_id, 30)
+        assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": None, "init": 143}
+        assert [text for _, text in harness.log(launch.attempt_id, "init")] == ["init"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from batchyard.core.commands import Report
-from batchyard.core.records import TaskSpec
+from batchyard.core.records import DEFAULT_CONTAINER, TaskSpec
 from batchyard.core.resources import Resources
 from batchyard.engines.base import log_path
 from batchyard.engines.process import ProcessEngine, ProcessSettings
@@ -112,8 +112,8 @@ class ProcessHarness:
         trace = self.trace_dir / attempt_id
         return [int(line) for line in trace.read_text().split()] if trace.exists() else []
 
-    def log(self, attempt_id: str) -> list[tuple[int, str]]:
-        text = log_path(self.logs_dir, attempt_id).read_text()
+    def log(self, attempt_id: str, container: str = DEFAULT_CONTAINER) -> list[tuple[int, str]]:
+        text = log_path(self.logs_dir, attempt_id, container).read_text()
         assert text.endswith("\n")
         return [(int(at), words) for at, words in (line.split("\t", 1) for line in text[:-1].split("\n"))]
 

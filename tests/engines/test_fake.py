@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
-from batchyard.core.records import TaskSpec
+from batchyard.core.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec
 from batchyard.core.resources import Resources
 from batchyard.engines.base import Engine, Launch, log_path
 from batchyard.engines.fake import Behaviour, Courier, FakeEngine, FakeHost, punctual
-from tests.engines.conformance import Conformance, launch_of, run_to_end, wait_for_end
+from tests.engines.conformance import Conformance, Part, SeveralContainers, launch_of, run_to_end, wait_for_end
 
 STEP_MS = 10
 PATIENCE_MS = 10_000_000
@@ -23,9 +24,14 @@ class FakeHarness:
     def __init__(self, logs_directory: Path, courier: Courier = punctual) -> None:
         self._logs_directory = logs_directory
         self._behaviours: dict[tuple[str, ...], Behaviour] = {}
-        self.host = FakeHost(lambda launch: self._behaviours[launch.task.command], courier, logs_directory)
+        self.host = FakeHost(self._plan, courier, logs_directory)
         self.reports: list[Report] = []
         self.engine: Engine = self.connect(1)
+
+    def _plan(self, launch: Launch) -> Behaviour:
+        if not launch.task.containers:
+            return self._behaviours[launch.task.command]
+        return Behaviour(containers={one.name: self._behaviours[one.command] for one in launch.task.containers})
 
     def connect(self, epoch: int) -> Engine:
         engine, reports = FakeEngine(self.host), list[Report]()
@@ -67,8 +73,36 @@ class FakeHarness:
     def runs(self, attempt_id: str) -> int:
         return self.host.runs.get(attempt_id, 0)
 
-    def log(self, attempt_id: str) -> list[tuple[int, str]]:
-        lines = log_path(self._logs_directory, attempt_id).read_text().splitlines()
+    def several(self, *parts: Part) -> TaskSpec:
+        behaviours = {
+            "exits": Behaviour(runs_ms=5),
+            "sleeps": Behaviour(runs_ms=None),
+            "ignores_term": Behaviour(runs_ms=None, stop_takes_ms=None),
+            "missing": Behaviour(refusal="CannotStartContainerError: no such", refusal_exit_code=127),
+        }
+        containers = []
+        for part in parts:
+            command = (part.name, part.does, str(part.code))
+            self._behaviours[command] = replace(
+                behaviours[part.does],
+                exit=ContainerExit(exit_code=part.code),
+                output=((0, f"{part.name}\n"),),
+            )
+            containers.append(
+                ContainerSpec(
+                    part.name,
+                    command,
+                    essential=part.essential,
+                    depends_on=part.after,
+                    stop_timeout_seconds=part.stop_timeout_seconds,
+                    start_timeout_seconds=part.start_timeout_seconds,
+                )
+            )
+        return TaskSpec((), (), Resources(1000, 100), containers=tuple(containers))
+
+    def log(self, attempt_id: str, container: str = DEFAULT_CONTAINER) -> list[tuple[int, str]]:
+        path = log_path(self._logs_directory, attempt_id, container)
+        lines = path.read_text().splitlines() if path.exists() else []
         return [(int(at), text) for at, text in (line.split("\t", 1) for line in lines)]
 
     def forget_or_damage(self) -> None:
@@ -80,7 +114,7 @@ def harness(tmp_path: Path) -> FakeHarness:
     return FakeHarness(tmp_path)
 
 
-class TestFake(Conformance):
+class TestFake(Conformance, SeveralContainers):
     pass
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core.records import Abilities, Dependency, EnvironmentOrder, Instance, Ranges
+from batchyard.core.records import (
+    DEFAULT_CONTAINER,
+    Abilities,
+    Dependency,
+    EnvironmentOrder,
+    Instance,
+    Ranges,
+)
 
 
 class Command(Struct, frozen=True):
@@ -204,15 +211,17 @@ class CapacityAnswer(Struct, frozen=True):
 
 
 class ContainerExit(Struct, frozen=True):
-    """How one container of a task ended. `exit_code` is 128+n after signal n; None when it is unknown."""
+    """How one container of a task ended. `exit_code` is 128+n after signal n; None when it is unknown, or when the
+    container never ran: then `reason` says why not."""
 
-    name: str = "default"
+    name: str = DEFAULT_CONTAINER
     exit_code: int | None = None
     signal: int = 0
     out_of_memory: bool = False
     peak_memory_mib: int = 0
     cpu_ms: int = 0
     reason: str = ""
+    stopped_at_ms: int = 0  # of tasks of several containers: which ended first; 0: it never ran, or nobody knows
 
 
 class Report(Command, frozen=True):
@@ -231,10 +240,12 @@ class NotStarted(Report, frozen=True):
     at_ms: int
     reason: str
     exit_code: int | None = None
+    container: str = ""  # of several: the one that was the cause; empty where it was none of them alone
 
 
 class Exited(Report, frozen=True):
-    """It ran and ended. `started_at_ms` is given too: after a crash of the server this may be the first report."""
+    """It ran and ended. `started_at_ms` is given too: after a crash of the server this may be the first report.
+    `containers`: every one, in the order of its definition."""
 
     started_at_ms: int
     stopped_at_ms: int

@@ -8,10 +8,17 @@
 - No method blocks or raises for the world's sake: what goes wrong comes back as a report.
 - A command carrying an epoch below the highest one seen is refused.
 
-**Log layout.** Every container has one append-only log file, `log_path(logs_directory, attempt_id)`; there is no file
-while nothing was written. A line of it is `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8, invalid bytes
-replaced; a line of output longer than LOG_LINE_BYTES is cut into several; a last line without LF is written with one
-when the attempt ends. `CUT_MARK` stands alone in the text of a line where output was dropped.
+**Several containers in one task** (`Abilities.multiple_containers`; AWS Batch behaviour 6.10; `engines.together` has
+the rules as values). A container is started once what it depends on has come to pass. Started is reported when none
+waits any more: each was started, or never will be. When an essential container ends, or can never start, the others
+are stopped, with STOP_GRACE_SECONDS. In every stop a container's own `stop_timeout_seconds` replaces the grace, unless
+the grace is 0. Exited comes when all have ended, NotStarted when none was ever started.
+
+**Log layout.** Every container has one append-only log file, `log_path(logs_directory, attempt_id, container)`, where a
+plain job's container is `records.DEFAULT_CONTAINER`; there is no file while nothing was written. A line of it is
+`<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8, invalid bytes replaced; a line of output longer than
+LOG_LINE_BYTES is cut into several; a last line without LF is written with one when the container ends. `CUT_MARK`
+stands alone in the text of a line where output was dropped.
 """
 
 from __future__ import annotations
@@ -26,6 +33,7 @@ from batchyard.core.commands import Report
 from batchyard.core.records import DEFAULT_CONTAINER, Abilities, TaskSpec
 
 LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
+STOP_GRACE_SECONDS = 30.0  # for the other containers of a task when an essential one has ended (ECS: stopTimeout)
 CUT_MARK = "[batchyard: output beyond the size limit was dropped here]"
 
 ReportSink = Callable[[Sequence[Report]], None]
@@ -37,7 +45,7 @@ class Launch(Struct, frozen=True):
     attempt_id: str
     spec_key: int  # equal keys mean the same `task`: sent once per message
     task: TaskSpec
-    environment: tuple[tuple[str, str], ...]  # this attempt's own: wins over task.environment
+    environment: tuple[tuple[str, str], ...]  # this attempt's own: wins over task.environment, in every container
     device_ids: tuple[int, ...] = ()
     job_id: str = ""
     # (container, variable, value): resolved secrets, for the container's environment alone; never to be written down.
@@ -45,6 +53,8 @@ class Launch(Struct, frozen=True):
     problem: str = ""  # why it must not be started now, though it was placed: a secret that can't be read
     # (container, user, password): of the registry of its image, from repositoryCredentials; never to be written down.
     registry_credentials: tuple[tuple[str, str, str], ...] = ()
+    # (container, variable, value): what differs among several containers; wins over `environment`.
+    container_environment: tuple[tuple[str, str, str], ...] = ()
 
 
 class Recovery(Struct, frozen=True):

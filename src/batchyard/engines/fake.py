@@ -13,11 +13,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
-from batchyard.core.records import Abilities
-from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, ReportSink, StaleEpochError, log_path
+from batchyard.core.records import Abilities, containers_of
+from batchyard.engines.base import (
+    RECOVERED_SILENT,
+    STOP_GRACE_SECONDS,
+    Launch,
+    Recovery,
+    ReportSink,
+    StaleEpochError,
+    log_path,
+)
 from batchyard.engines.supervisor.logs import LogFile
+from batchyard.engines.together import Together, grace_of
 
 SIGKILL_EXIT_CODE = 137
 SIGTERM_EXIT_CODE = 143
@@ -28,7 +38,10 @@ DAMAGED = "The journal is damaged, so that nobody can tell whether the attempt r
 
 
 class Behaviour(Struct, frozen=True):
-    """What one attempt does. Milliseconds count from its launch (`starts_after_ms`) or its start (the others)."""
+    """What one attempt does. Milliseconds count from its launch (`starts_after_ms`) or its start (the others).
+
+    Of a task of several containers only `refusal`, `starts_after_ms` and `lost_after_ms` are the attempt's;
+    `containers` has what each does, where `starts_after_ms` counts from the moment it may start."""
 
     runs_ms: int | None = 0  # None: until it is stopped
     exit: ContainerExit = ContainerExit(exit_code=0)
@@ -39,6 +52,7 @@ class Behaviour(Struct, frozen=True):
     stop_takes_ms: int | None = 0  # from SIGTERM to its end; None: it ignores SIGTERM
     stop_exit_code: int = SIGTERM_EXIT_CODE
     output: tuple[tuple[int, str], ...] = ()  # when, what
+    containers: dict[str, Behaviour] = {}
 
 
 Plan = Callable[[Launch], Behaviour]
@@ -54,11 +68,20 @@ class _Attempt:
     def __init__(self, launch: Launch, behaviour: Behaviour) -> None:
         self.launch = launch
         self.behaviour = behaviour
-        self.is_started = False
+        self.together = Together(containers_of(launch.task))
+        self.is_several = bool(launch.task.containers)
+        self.begun: set[str] = set()  # containers that are being started, were, or could not be
+        self.is_running = False  # the first of its containers was started
+        self.is_started = False  # it was reported so
         self.started_at_ms = 0
-        self.is_stopping = False
+        self.stopping: set[str] = set()
         self.final: Report | None = None
-        self.log: LogFile | None = None
+        self.logs: dict[str, LogFile] = {}
+
+    def behaviour_of(self, container: str) -> Behaviour:
+        if not self.is_several:
+            return self.behaviour
+        return self.behaviour.containers.get(container, Behaviour())
 
 
 class FakeHost:
@@ -135,17 +158,12 @@ class FakeHost:
         attempt = self._attempts.get(attempt_id)
         if attempt is None or attempt.final is not None:
             return
-        if not attempt.is_started:
+        if not attempt.is_running:
             self._end(attempt, NotStarted(attempt_id, self.now_ms, RECOVERED_SILENT))
             return
-        takes_ms = attempt.behaviour.stop_takes_ms
-        if takes_ms is not None and not attempt.is_stopping and grace_seconds > 0:
-            code = attempt.behaviour.stop_exit_code
-            number = SIGTERM_NUMBER if code == SIGTERM_EXIT_CODE else 0
-            self._at(takes_ms, lambda: self._exit(attempt, ContainerExit(exit_code=code, signal=number)))
-        attempt.is_stopping = True
-        killed = ContainerExit(exit_code=SIGKILL_EXIT_CODE, signal=SIGKILL_NUMBER)
-        self._at(int(grace_seconds * 1000), lambda: self._exit(attempt, killed))
+        attempt.together.call_off()
+        self._stop_all(attempt, grace_seconds)
+        self._follow(attempt)
 
     def acknowledge(self, attempt_id: str) -> None:
         attempt = self._attempts.get(attempt_id)
@@ -181,31 +199,101 @@ class FakeHost:
         if behaviour.refusal:
             self._end(attempt, NotStarted(attempt_id, self.now_ms, behaviour.refusal, behaviour.refusal_exit_code))
             return
-        self.runs[attempt_id] = self.runs.get(attempt_id, 0) + 1
-        attempt.is_started = True
-        attempt.started_at_ms = self.now_ms
+        self._follow(attempt)
+
+    def _follow(self, attempt: _Attempt) -> None:
+        """Does what follows from what has happened to the containers so far."""
+        if attempt.final is not None:
+            return
+        together = attempt.together
+        for name in together.startable():
+            if name not in attempt.begun:
+                attempt.begun.add(name)
+                after_ms = attempt.behaviour_of(name).starts_after_ms if attempt.is_several else 0
+                if after_ms:
+                    self._at(after_ms, lambda name=name: self._begin(attempt, name))  # type: ignore[misc]
+                else:
+                    self._begin(attempt, name)
+        if together.is_ending:
+            self._stop_all(attempt, STOP_GRACE_SECONDS, again=False)
+        if together.ever_ran and not together.waiting() and not attempt.is_started:
+            attempt.is_started = True
+            attempt.started_at_ms = self.now_ms
+            self._send(Started(attempt.launch.attempt_id, self.now_ms))
+        if together.is_over and attempt.final is None:
+            self._finish(attempt)
+
+    def _finish(self, attempt: _Attempt) -> None:
+        attempt_id, exits = attempt.launch.attempt_id, attempt.together.exits()
+        if attempt.is_started:
+            self._end(attempt, Exited(attempt_id, attempt.started_at_ms, self.now_ms, exits))
+        else:
+            cause = next(one for one in exits if one.name in attempt.begun)
+            self._end(attempt, NotStarted(attempt_id, self.now_ms, cause.reason, cause.exit_code, cause.name))
+
+    def _begin(self, attempt: _Attempt, name: str) -> None:
+        """Starts a container."""
+        if attempt.final is not None or name not in attempt.together.waiting():
+            return
+        behaviour, attempt_id = attempt.behaviour_of(name), attempt.launch.attempt_id
+        if attempt.is_several and behaviour.refusal:
+            attempt.together.ended(ContainerExit(name, behaviour.refusal_exit_code, reason=behaviour.refusal))
+            self._follow(attempt)
+            return
+        if not attempt.is_running:
+            attempt.is_running = True
+            self.runs[attempt_id] = self.runs.get(attempt_id, 0) + 1
+            if attempt.behaviour.lost_after_ms is not None:
+                self._at(attempt.behaviour.lost_after_ms, lambda: self.lose(attempt_id))
+        attempt.together.started(name)
         if self._logs_directory is not None:
-            attempt.log = LogFile(log_path(self._logs_directory, attempt_id))
-        self._send(Started(attempt_id, self.now_ms))
+            attempt.logs[name] = LogFile(log_path(self._logs_directory, attempt_id, name))
         for after_ms, text in behaviour.output:
-            self._at(after_ms, lambda text=text: self._print(attempt, text))  # type: ignore[misc]
-        if behaviour.lost_after_ms is not None:
-            self._at(behaviour.lost_after_ms, lambda: self.lose(attempt_id))
+            self._at(after_ms, lambda text=text: self._print(attempt, name, text))  # type: ignore[misc]
         if behaviour.runs_ms is not None:
-            self._at(behaviour.runs_ms, lambda: self._exit(attempt, behaviour.exit))
+            self._at(behaviour.runs_ms, lambda: self._exit(attempt, name, behaviour.exit))
+        start_timeout = attempt.together.specs[name].start_timeout_seconds
+        if start_timeout:
+            self._at(start_timeout * 1000, lambda: self._time_out(attempt, name))
+        self._follow(attempt)
 
-    def _print(self, attempt: _Attempt, text: str) -> None:
-        if attempt.final is None and attempt.log is not None:
-            attempt.log.write(text.encode(), self.now_ms)
+    def _time_out(self, attempt: _Attempt, name: str) -> None:
+        attempt.together.start_timed_out(name)
+        self._follow(attempt)
 
-    def _exit(self, attempt: _Attempt, container: ContainerExit) -> None:
-        if attempt.final is None:
-            attempt_id = attempt.launch.attempt_id
-            self._end(attempt, Exited(attempt_id, attempt.started_at_ms, self.now_ms, (container,)))
+    def _stop_all(self, attempt: _Attempt, grace_seconds: float, *, again: bool = True) -> None:
+        """SIGTERM to all that run, once; SIGKILL after the grace, each time."""
+        for name in attempt.together.running():
+            is_new = name not in attempt.stopping
+            if is_new or again:
+                attempt.stopping.add(name)
+                self._stop_one(attempt, name, grace_of(attempt.together.specs[name], grace_seconds), is_new)
+
+    def _stop_one(self, attempt: _Attempt, name: str, grace_seconds: float, is_new: bool) -> None:
+        behaviour = attempt.behaviour_of(name)
+        if behaviour.stop_takes_ms is not None and is_new and grace_seconds > 0:
+            number = SIGTERM_NUMBER if behaviour.stop_exit_code == SIGTERM_EXIT_CODE else 0
+            stopped = ContainerExit(exit_code=behaviour.stop_exit_code, signal=number)
+            self._at(behaviour.stop_takes_ms, lambda: self._exit(attempt, name, stopped))
+        killed = ContainerExit(exit_code=SIGKILL_EXIT_CODE, signal=SIGKILL_NUMBER)
+        self._at(int(grace_seconds * 1000), lambda: self._exit(attempt, name, killed))
+
+    def _print(self, attempt: _Attempt, name: str, text: str) -> None:
+        if attempt.final is None and name in attempt.together.running() and name in attempt.logs:
+            attempt.logs[name].write(text.encode(), self.now_ms)
+
+    def _exit(self, attempt: _Attempt, name: str, container: ContainerExit) -> None:
+        if attempt.final is None and name in attempt.together.running():
+            when = self.now_ms if attempt.is_several else 0
+            attempt.together.ended(replace(container, name=name, stopped_at_ms=when))
+            if name in attempt.logs:
+                attempt.logs[name].finish(self.now_ms)
+            self._follow(attempt)
 
     def _end(self, attempt: _Attempt, final: Report) -> None:
-        if attempt.log is not None:
-            attempt.log.finish(self.now_ms)
+        for name in attempt.together.running():
+            if name in attempt.logs:
+                attempt.logs[name].finish(self.now_ms)
         attempt.final = final
         self._send(final)
 
@@ -232,7 +320,9 @@ class FakeEngine:
 
     def __init__(self, host: FakeHost, name: str = "fake", abilities: Abilities | None = None) -> None:
         self.name = name
-        self.abilities = abilities or Abilities(images=True, needs_command=False, any_mount=True)
+        self.abilities = abilities or Abilities(
+            images=True, needs_command=False, any_mount=True, multiple_containers=True
+        )
         self.host = host
         self._epoch = 0
         self._report: ReportSink | None = None

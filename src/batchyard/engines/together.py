@@ -1,0 +1,124 @@
+"""The containers of one task: who may start now, who never will, and when the task ends (AWS Batch behaviour 6.10).
+
+Values only, no clock and no world: an engine tells what it saw and asks what follows. After a restart it tells again
+what it finds: first all that were ever started, then all that have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from batchyard.core.commands import ContainerExit
+from batchyard.core.records import ContainerDependency, ContainerSpec
+
+CALLED_OFF = "The task ended before this container was started."
+
+
+class Together:
+    """Every container waits, then runs, then has ended; one that can never start has ended without having run."""
+
+    def __init__(self, containers: Sequence[ContainerSpec]) -> None:
+        self.specs = {spec.name: spec for spec in containers}
+        self._running: set[str] = set()
+        self._ended: dict[str, ContainerExit] = {}
+        self._never_ran: set[str] = set()
+        self._late: set[str] = set()  # those whose startTimeout has passed
+
+    # -- What the engine saw --
+
+    def started(self, name: str) -> None:
+        assert name in self.waiting(), f"the container {name} does not wait: it can't be started"
+        self._running.add(name)
+
+    def ended(self, outcome: ContainerExit) -> None:
+        """It ran and ended; or it could not be started, which `outcome.reason` tells of."""
+        name = outcome.name
+        assert name not in self._ended, f"the container {name} ends twice"
+        if name not in self._running:
+            self._never_ran.add(name)
+        self._running.discard(name)
+        self._ended[name] = outcome
+        self._give_up_hope()
+        if self.is_ending:
+            self.call_off()
+
+    def start_timed_out(self, name: str) -> None:
+        """Its startTimeout has passed: who still waits for its end gives up."""
+        self._late.add(name)
+        self._give_up_hope()
+        if self.is_ending:
+            self.call_off()
+
+    def call_off(self) -> None:
+        """The task is being stopped: who has not been started never is."""
+        for name in self.waiting():
+            self._never_starts(name, CALLED_OFF)
+
+    # -- What follows --
+
+    def waiting(self) -> list[str]:
+        return [name for name in self.specs if name not in self._running and name not in self._ended]
+
+    def running(self) -> list[str]:
+        return [name for name in self.specs if name in self._running]
+
+    def startable(self) -> list[str]:
+        """Those whose every dependency has come to pass."""
+        return [name for name in self.waiting() if all(self._is_met(d) for d in self.specs[name].depends_on)]
+
+    @property
+    def is_ending(self) -> bool:
+        """An essential container has ended, or never can start: the others must be stopped."""
+        return any(self.specs[name].essential for name in self._ended)
+
+    @property
+    def is_over(self) -> bool:
+        return len(self._ended) == len(self.specs)
+
+    @property
+    def ever_ran(self) -> bool:
+        return bool(self._running) or len(self._ended) > len(self._never_ran)
+
+    def exits(self) -> tuple[ContainerExit, ...]:
+        """Of those that have ended, in the order of the definition."""
+        return tuple(self._ended[name] for name in self.specs if name in self._ended)
+
+    def _is_met(self, dependency: ContainerDependency) -> bool:
+        target = dependency.container
+        if dependency.condition == "START":
+            return target in self._running or (target in self._ended and target not in self._never_ran)
+        if target not in self._ended or target in self._never_ran:
+            return False
+        return dependency.condition == "COMPLETE" or self._ended[target].exit_code == 0
+
+    def _give_up_hope(self) -> None:
+        """Who depends on what can no longer come to pass never starts; who depends on that one neither."""
+        again = True
+        while again:
+            again = False
+            for name in self.waiting():
+                reason = next(filter(None, map(self._hopeless, self.specs[name].depends_on)), "")
+                if reason:
+                    self._never_starts(name, reason)
+                    again = True
+
+    def _hopeless(self, dependency: ContainerDependency) -> str:
+        target = dependency.container
+        begin = f"It was not started: it depends on {target} ({dependency.condition}), which "
+        if target in self._never_ran:
+            return begin + "never ran."
+        if dependency.condition == "SUCCESS" and target in self._ended and self._ended[target].exit_code != 0:
+            return begin + f"ended with exit code {self._ended[target].exit_code}."
+        if target in self._late and target not in self._ended and dependency.condition != "START":
+            return begin + f"did not end within its startTimeout of {self.specs[target].start_timeout_seconds} s."
+        return ""
+
+    def _never_starts(self, name: str, reason: str) -> None:
+        self._never_ran.add(name)
+        self._ended[name] = ContainerExit(name=name, reason=reason)
+
+
+def grace_of(container: ContainerSpec, grace_seconds: float) -> float:
+    """How long the container has after SIGTERM, in a stop with that grace."""
+    own = container.stop_timeout_seconds
+    return float(own) if own and grace_seconds > 0 else grace_seconds
