@@ -32,7 +32,12 @@ INVOCATION_HEADER = "amz-sdk-invocation-id"
 PEER = "batchyard.peer"  # where the protocol leaves the connection's user in the scope's state
 MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are somebody's mistake and would be kept for an hour
 # Codes whose status is not 400.
-STATUS_OF_CODE = {"TooManyRequestsException": 429, "ServerException": 500, "AccessDeniedException": 403}
+STATUS_OF_CODE = {
+    "TooManyRequestsException": 429,
+    "ServerException": 500,
+    "AccessDeniedException": 403,
+    "DryRunOperation": 412,  # EC2's answer to a request that would have succeeded
+}
 STOPPING = "The service is stopping; what this request asked may not have been done. Try again."
 CREDENTIALS_PREFIX = CREDENTIALS_PATH.encode()
 UNKNOWN_PEER = PeerUser(None, "the connection was not looked at")
@@ -94,7 +99,7 @@ class App:
         except Exception:
             logger.exception("Request %s (%s %s) failed", request_id, scope["method"], scope["path"])
             error = WireError("ServerException", f"An internal error occurred; it is logged as {request_id}.", 500)
-            response = self._router.refuse(error, {}, request_id)
+            response = self._router.refuse(error, _headers(scope["headers"]), request_id)
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
         headers.append((b"content-length", b"%d" % len(response.body)))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -110,12 +115,16 @@ class App:
         headers = _headers(scope["headers"])
         if raw_path.startswith(CREDENTIALS_PREFIX):
             return self._credentials_response(method, raw_path, headers, request_id)
+        body: bytes | None = None
         try:
-            operation = self._router.match(method, raw_path, headers)
+            if self._router.needs_body(method, raw_path, headers):
+                body = await self._body(headers, receive)
+            operation = self._router.match(method, raw_path, headers, body or b"")
         except WireError as error:
             return self._router.refuse(error, headers, request_id)
         try:
-            body = await self._body(headers, receive)
+            if body is None:
+                body = await self._body(headers, receive)
             request = Request(method, raw_path, scope["query_string"], headers, body)
             principal = self._access.check(request, _client(scope))
             call = Call(operation.name, principal, headers.get(INVOCATION_HEADER, "")[:MAX_INVOCATION_ID], len(body))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import binascii
 import json
+import math
 import re
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from batchyard.wire.model import INTEGER_RANGES, Shape
@@ -18,6 +20,8 @@ QUOTED_KEY_LENGTH = 64
 QUOTED_INTEGER_BOUND = 10**30
 # Deeper than any document of AWS Batch (about 10), far below Python's own limit on recursion.
 DEPTH_LIMIT = 100
+
+_NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?", re.ASCII)
 
 Fault = Literal["syntax", "missing", "type"]
 
@@ -85,10 +89,7 @@ def _read_scalar(shape: Shape, value: Any, path: str) -> Any:
     if not _fits(shape, value):
         raise _mismatch(shape, value, path)
     if shape.type == "blob":
-        try:
-            return binascii.a2b_base64(value, strict_mode=True)
-        except ValueError:
-            raise DocumentError("type", path, f"{path} must be {WANTED['blob']}, got another string.") from None
+        return _blob(value, path)
     if shape.type in ("float", "double", "timestamp") and isinstance(value, int):
         return float(value)
     return value
@@ -108,7 +109,7 @@ def _fits(shape: Shape, value: Any) -> bool:
 
 
 def read_text(shape: Shape, text: str, path: str) -> Any:
-    """A scalar that travels as text (path, query string, header); raises DocumentError."""
+    """A scalar that travels as text (path, query string, header, form); raises DocumentError."""
     if shape.type in INTEGER_RANGES:
         low, high = INTEGER_RANGES[shape.type]
         # 20 characters hold every 64-bit integer; int() of a longer text would only cost time.
@@ -119,8 +120,34 @@ def read_text(shape: Shape, text: str, path: str) -> Any:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
         raise DocumentError("type", path, f"{path} must be true or false, got other text.")
-    assert shape.type == "string", f"{path}: a {shape.type} outside the body is not implemented"
+    if shape.type in ("float", "double"):
+        if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+            return float(text)
+        raise DocumentError("type", path, f"{path} must be {WANTED[shape.type]}, got other text.")
+    if shape.type == "blob":
+        return _blob(text, path)
+    if shape.type == "timestamp":
+        return text if shape.timestamp_format == "iso8601" else _seconds(text, path)
+    assert shape.type == "string", f"{path}: a {shape.type} as text is not implemented"
     return text
+
+
+def _blob(text: str, path: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise DocumentError("type", path, f"{path} must be {WANTED['blob']}, got another string.") from None
+
+
+def _seconds(text: str, path: str) -> float:
+    """Seconds since 1970 of an ISO 8601 time, which is UTC where it names no zone, or of a number."""
+    if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        return float(text)
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise DocumentError("type", path, f"{path} must be an ISO 8601 time, got other text.") from None
 
 
 def missing(path: str) -> DocumentError:

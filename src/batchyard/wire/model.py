@@ -27,18 +27,24 @@ KNOWN_LOCATIONS = frozenset({"body", "uri", "querystring", "header"})
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A member of a structure: its shape, where it travels, and its name there."""
+    """A member of a structure: its shape, where it travels, and its name there.
+
+    query_name: its name in requests of the `ec2` protocol, where the model gives it one of its own."""
 
     name: str
     shape: Shape
     required: bool
     location: str = "body"
     wire_name: str = ""
+    query_name: str = ""
 
 
 @dataclass(slots=True, eq=False)
 class Shape:
-    """One shape of the model. `members` is for structures, `element` for lists and map values, `key` for maps."""
+    """One shape of the model. `members` is for structures, `element` for lists and map values, `key` for maps.
+
+    flattened, element_name, key_name: how the form-encoded and XML protocols write lists and maps; names are empty
+    where the protocol's own is meant."""
 
     name: str
     type: str
@@ -50,11 +56,15 @@ class Shape:
     maximum: int | None = None
     pattern: str | None = None
     timestamp_format: str | None = None
+    flattened: bool = False
+    element_name: str = ""
+    key_name: str = ""
 
 
 @dataclass(slots=True, eq=False)
 class OperationModel:
-    """One operation: its HTTP form and its documents (None: it has none)."""
+    """One operation: its HTTP form and its documents (None: it has none). result_wrapper: the element around the result
+    in answers of the `query` protocol."""
 
     name: str
     method: str
@@ -63,23 +73,26 @@ class OperationModel:
     input: Shape | None
     output: Shape | None
     errors: tuple[str, ...]
+    result_wrapper: str = ""
 
 
 @dataclass(slots=True, eq=False)
 class ServiceModel:
-    """One service. `name` is its endpoint prefix; `signing_name` is what SigV4 calls it."""
+    """One service. `name`: its endpoint prefix. `signing_name`: what SigV4 calls it. `version`: the date of its API."""
 
     name: str
     signing_name: str
     protocol: str
     json_version: str
     target_prefix: str
+    version: str
+    xml_namespace: str
     operations: dict[str, OperationModel]
     shapes: dict[str, Shape]
 
 
 def load_service_model(name: str) -> ServiceModel:
-    """The bundled model `batch`, `logs` or `yard`; FileNotFoundError for any other name."""
+    """The bundled model of a service (`batch`, `ecs`, `yard`, ...); FileNotFoundError for any other name."""
     for directory in MODEL_DIRECTORIES:
         path = directory / f"{name}.json"
         if path.is_file():
@@ -97,6 +110,8 @@ def build_service_model(document: dict[str, Any]) -> ServiceModel:
         protocol=metadata["protocol"],
         json_version=metadata.get("jsonVersion", "1.0"),
         target_prefix=metadata.get("targetPrefix", ""),
+        version=metadata.get("apiVersion", ""),
+        xml_namespace=metadata.get("xmlNamespace", ""),
         operations={name: _operation(raw, shapes) for name, raw in document["operations"].items()},
         shapes=shapes,
     )
@@ -116,6 +131,7 @@ def _operation(raw: dict[str, Any], shapes: dict[str, Shape]) -> OperationModel:
         input=shapes[raw["input"]["shape"]] if "input" in raw else None,
         output=output,
         errors=tuple(error["shape"] for error in raw.get("errors", ())),
+        result_wrapper=raw.get("output", {}).get("resultWrapper", ""),
     )
 
 
@@ -133,6 +149,7 @@ def _link_shapes(raw_shapes: dict[str, dict[str, Any]]) -> dict[str, Shape]:
             maximum=raw.get("max"),
             pattern=raw.get("pattern"),
             timestamp_format=raw.get("timestampFormat"),
+            flattened=raw.get("flattened", False),
         )
     for name, raw in raw_shapes.items():
         shape = shapes[name]
@@ -141,9 +158,12 @@ def _link_shapes(raw_shapes: dict[str, dict[str, Any]]) -> dict[str, Shape]:
             shape.members = {key: _member(key, ref, key in required, shapes) for key, ref in raw["members"].items()}
         elif shape.type == "list":
             shape.element = shapes[raw["member"]["shape"]]
+            shape.element_name = raw["member"].get("locationName", "")
         elif shape.type == "map":
             shape.key = shapes[raw["key"]["shape"]]
             shape.element = shapes[raw["value"]["shape"]]
+            shape.key_name = raw["key"].get("locationName", "")
+            shape.element_name = raw["value"].get("locationName", "")
     return shapes
 
 
@@ -152,4 +172,5 @@ def _member(name: str, raw: dict[str, Any], required: bool, shapes: dict[str, Sh
     assert location in KNOWN_LOCATIONS, f"member {name}: location {location} is not implemented"
     # SDKs fill an idempotency token by themselves; a caller without an SDK need not.
     required = required and not raw.get("idempotencyToken", False)
-    return Member(name, shapes[raw["shape"]], required, location, raw.get("locationName", name))
+    wire_name, query_name = raw.get("locationName", name), raw.get("queryName", "")
+    return Member(name, shapes[raw["shape"]], required, location, wire_name, query_name)

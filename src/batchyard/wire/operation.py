@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchyard.wire.bodies import BodyReader
 from batchyard.wire.documents import DocumentError, check
 from batchyard.wire.locations import LocationReader
 from batchyard.wire.messages import BODY_LIMIT_BYTES, Request, Response, WireError
@@ -34,7 +33,7 @@ class Operation:
         self.protocol = protocol
         self._body_limit_bytes = body_limit_bytes
         self._check_results = check_results
-        self._body = BodyReader(model.input) if model.input else None
+        self._body = protocol.reader(model.input) if model.input else None
         locations = LocationReader(model.input, model.request_uri) if model.input else None
         self._locations = locations if locations and locations.members else None
 
@@ -63,11 +62,12 @@ class Operation:
             raise self.protocol.refusal(fault) from None
         return document
 
-    def serialise(self, result: dict[str, Any]) -> bytes:
-        """The body of a result (AWS member names); with check_results, held to the output shape first (see `check`)."""
+    def serialise(self, result: dict[str, Any], request_id: str = "") -> bytes:
+        """The body of a result (AWS member names); with check_results, held to the output shape first (see `check`).
+        Some protocols repeat the request's id in it."""
         if self._check_results:
             self.check(result)
-        return self.protocol.encode(result)
+        return self.protocol.encode(self.model, result, request_id)
 
     def check(self, result: dict[str, Any]) -> None:
         """AssertionError naming the member of `result` that the output shape does not have or has otherwise."""
@@ -79,7 +79,7 @@ class Operation:
     def respond(self, result: dict[str, Any], request_id: str) -> Response:
         """The response of a success."""
         headers = (("content-type", self.protocol.content_type), ("x-amzn-requestid", request_id))
-        return Response(self.model.status, headers, self.serialise(result))
+        return Response(self.model.status, headers, self.serialise(result, request_id))
 
     def refuse(self, error: WireError, request_id: str) -> Response:
         """The response of a refusal."""

@@ -1,7 +1,6 @@
 """How each AWS protocol words requests, results and errors.
 
-A protocol is chosen once per service. `rest-json` and `json` (1.0, 1.1) are here; a form-encoded `query`
-protocol is one more class with these four members and one more line in `protocol_of`.
+A protocol is chosen once per service: `rest-json` and `json` (1.0, 1.1) are here, `query` and `ec2` in `xmlprotocols`.
 """
 
 from __future__ import annotations
@@ -10,11 +9,19 @@ from typing import Any, Protocol
 
 import msgspec
 
+from batchyard.wire.bodies import BodyReader
 from batchyard.wire.documents import DocumentError
 from batchyard.wire.messages import Response, WireError
-from batchyard.wire.model import ServiceModel
+from batchyard.wire.model import OperationModel, Shape
 
 _encoder = msgspec.json.Encoder()
+
+
+class DocumentReader(Protocol):
+    """Reads the bodies of one operation's requests."""
+
+    def read(self, body: bytes) -> dict[str, Any]:
+        """The document in `body`: AWS member names, no nulls, no unknown members. Raises DocumentError alone."""
 
 
 class WireProtocol(Protocol):
@@ -22,10 +29,13 @@ class WireProtocol(Protocol):
 
     content_type: str
 
+    def reader(self, shape: Shape) -> DocumentReader:
+        """The reader of request bodies of `shape`."""
+
     def refusal(self, fault: DocumentError) -> WireError:
         """The error a caller gets for a document that is not what the model says."""
 
-    def encode(self, result: dict[str, Any]) -> bytes:
+    def encode(self, operation: OperationModel, result: dict[str, Any], request_id: str) -> bytes:
         """The body of a result."""
 
     def error_response(self, error: WireError, request_id: str) -> Response:
@@ -40,10 +50,13 @@ class RestJson:
     def __init__(self, refusal_code: str) -> None:
         self._refusal_code = refusal_code
 
+    def reader(self, shape: Shape) -> DocumentReader:
+        return BodyReader(shape)
+
     def refusal(self, fault: DocumentError) -> WireError:
         return WireError(self._refusal_code, fault.message)
 
-    def encode(self, result: dict[str, Any]) -> bytes:
+    def encode(self, operation: OperationModel, result: dict[str, Any], request_id: str) -> bytes:
         return _encoder.encode(result)
 
     def error_response(self, error: WireError, request_id: str) -> Response:
@@ -63,6 +76,9 @@ class AwsJson:
         self.content_type = f"application/x-amz-json-{json_version}"
         self._refusal_code = refusal_code
 
+    def reader(self, shape: Shape) -> DocumentReader:
+        return BodyReader(shape)
+
     def refusal(self, fault: DocumentError) -> WireError:
         if fault.fault == "missing":
             # The real services' text for every absent required member.
@@ -73,19 +89,9 @@ class AwsJson:
             return WireError(self._refusal_code, text)
         return WireError("SerializationException", fault.message)
 
-    def encode(self, result: dict[str, Any]) -> bytes:
+    def encode(self, operation: OperationModel, result: dict[str, Any], request_id: str) -> bytes:
         return _encoder.encode(result)
 
     def error_response(self, error: WireError, request_id: str) -> Response:
         headers = (("content-type", self.content_type), ("x-amzn-requestid", request_id))
         return Response(error.status, headers, _encoder.encode({"__type": error.code, "message": error.message}))
-
-
-def protocol_of(service: ServiceModel) -> WireProtocol:
-    """The protocol of a service, with the code its model has for bad input."""
-    declared = ("ClientException", "InvalidParameterException", "ValidationException")
-    refusal_code = next((code for code in declared if code in service.shapes), "ValidationException")
-    if service.protocol == "rest-json":
-        return RestJson(refusal_code)
-    assert service.protocol == "json", f"{service.name}: protocol {service.protocol} is not implemented"
-    return AwsJson(service.json_version, refusal_code)
