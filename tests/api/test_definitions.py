@@ -87,7 +87,7 @@ CONTAINERS = st.builds(
                 ),
                 max_size=2,
             ),
-            maxSwap=COUNTS,
+            swappiness=st.integers(0, 100),
         ),
         logConfiguration=st.fixed_dictionaries(
             {"logDriver": st.sampled_from(["syslog", "splunk"])},
@@ -97,6 +97,13 @@ CONTAINERS = st.builds(
         enableExecuteCommand=st.booleans(),
     ),
 )
+
+
+# What a described container holds even when nobody gave it.
+LISTS: dict[str, Any] = {
+    member: []
+    for member in ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")
+}
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +136,7 @@ def test_every_other_member_survives_too(service: Service) -> None:
         "nodeProperties": {
             "numNodes": 3,
             "mainNode": 1,
-            "nodeRangeProperties": [{"targetNodes": ":", "container": container(), "instanceTypes": ["c5.large"]}],
+            "nodeRangeProperties": [{"targetNodes": ":", "container": LISTS | container(instanceType="c5.large")}],
         },
         "retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onExitCode": "1", "action": "exit"}]},
         "propagateTags": True,
@@ -158,6 +165,23 @@ def test_variables_with_empty_values_are_not_kept(service: Service) -> None:
     definition = service.register("empty", containerProperties=container(environment=empty))
     (found,) = service.batch.describe_job_definitions(jobDefinitions=[definition])["jobDefinitions"]
     assert found["containerProperties"]["environment"] == [{"name": "C", "value": "1"}]
+
+
+def test_empty_variables_of_each_container_and_of_each_node_range_are_not_kept(service: Service) -> None:
+    empty = [{"name": "A", "value": ""}, {"name": "C", "value": "1"}]
+    task = {"taskProperties": [{"containers": [container(environment=empty)]}]}
+    ranges = [
+        {"targetNodes": "0", "container": container(environment=empty)},
+        {"targetNodes": "1", "ecsProperties": task},
+    ]
+    nodes = {"numNodes": 2, "mainNode": 0, "nodeRangeProperties": ranges}
+    service.call("RegisterJobDefinition", {"jobDefinitionName": "nodes", "type": "multinode", "nodeProperties": nodes})
+    (found,) = service.batch.describe_job_definitions(jobDefinitions=["nodes:1"])["jobDefinitions"]
+    plain, several = found["nodeProperties"]["nodeRangeProperties"]
+    assert plain["container"]["environment"] == [{"name": "C", "value": "1"}]
+    assert several["ecsProperties"]["taskProperties"][0]["containers"][0]["environment"] == [
+        {"name": "C", "value": "1"}
+    ]
 
 
 def revisions(service: Service, **request: Any) -> list[str]:

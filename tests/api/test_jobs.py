@@ -103,7 +103,7 @@ def test_what_can_not_be_done_yet_is_refused_by_name(members: dict[str, Any], na
                 "nodeRangeProperties": [{"targetNodes": "0", "container": container()}],
             },
         },
-        {"ecsProperties": {"taskProperties": [{"containers": [{"image": "a"}]}]}},
+        {"ecsProperties": {"taskProperties": [{"containers": [container()]}]}},
         {"eksProperties": {"podProperties": {"containers": [{"image": "a"}]}}},
     ],
     ids=["nodeProperties", "ecsProperties", "eksProperties"],

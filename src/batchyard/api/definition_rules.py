@@ -1,12 +1,18 @@
-"""What RegisterJobDefinition's document must be (AWS Batch behaviour 6.2, 6.9, 6.10, 7.10-7.12, 8.1)."""
+"""What RegisterJobDefinition's document must be (AWS Batch behaviour 6.2, 6.9, 7.10-7.12).
+
+Each body has a module of its own: container_rules, task_rules, pod_rules, node_rules."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from batchyard.api.checks import check_between, check_no_nul, has_duplicates, quoted, require
+from batchyard.api.checks import check_between, check_no_nul, quoted, require
+from batchyard.api.consumable_rules import check_consumables
 from batchyard.api.container_rules import check_container
+from batchyard.api.node_rules import check_nodes
+from batchyard.api.pod_rules import check_pod
+from batchyard.api.task_rules import check_task
 from batchyard.core.refusal import Refused
 
 Document = dict[str, Any]
@@ -23,10 +29,6 @@ REASON_PATTERN = re.compile(r"[0-9A-Za-z.:\s]*\*?")
 EXIT_ACTIONS = frozenset({"RETRY", "EXIT", "FAILED"})
 
 PRIORITY = (0, 9999)  # API: RegisterJobDefinitionRequest.schedulingPriority
-NODES = (1, 1000)  # user guide: mnp-node-groups
-MAX_NODE_RANGES = 5
-TARGET_NODES = re.compile(r"[0-9]*:?[0-9]*")
-CONTAINERS = (1, 10)  # API: EcsTaskProperties, EksPodProperties
 
 
 def check_definition(document: Document, min_timeout_seconds: int) -> None:
@@ -38,6 +40,7 @@ def check_definition(document: Document, min_timeout_seconds: int) -> None:
         _check_multinode(document, platform)
     else:
         _check_single(document, platform)
+    check_consumables(document.get("consumableResourceProperties"))
     check_retry(document.get("retryStrategy"))
     check_timeout(document.get("timeout"), min_timeout_seconds)
     check_priority(document.get("schedulingPriority"))
@@ -51,10 +54,7 @@ def check_retry(strategy: Document | None) -> None:
     require(attempts is not None, "RetryAttempts must be provided with retry strategy.")
     check_between(attempts, *RETRY_ATTEMPTS, "RetryAttempts")
     rules = strategy.get("evaluateOnExit", [])
-    require(
-        len(rules) <= MAX_EXIT_RULES,
-        f"evaluateOnExit must hold at most {MAX_EXIT_RULES} entries, got {len(rules)}.",
-    )
+    require(len(rules) <= MAX_EXIT_RULES, f"Up to {MAX_EXIT_RULES} evaluateOnExit condition can be specified.")
     for rule in rules:
         _check_exit_rule(rule)
 
@@ -110,38 +110,16 @@ def _check_single(document: Document, platform: str) -> None:
         require(platform != "MANAGED_INSTANCES", "Cannot use ECS containerProperties for MANAGED_INSTANCES")
         check_container(document["containerProperties"], platform)
     elif "ecsProperties" in document:
-        _check_ecs(document["ecsProperties"])
+        check_task(document["ecsProperties"], platform)
     else:
-        _check_eks(document)
+        _check_without_platform(document)
+        check_pod(document["eksProperties"])
 
 
-def _check_ecs(properties: Document) -> None:
-    tasks = properties.get("taskProperties", [])
-    require(len(tasks) == 1, f"ecsProperties.taskProperties must hold exactly 1 task, got {len(tasks)}.")
-    containers = tasks[0]["containers"]
-    low, high = CONTAINERS
-    require(low <= len(containers) <= high, f"Number of containers must be between {low} and {high}")
-    names = [container["name"] for container in containers if container.get("name")]
-    require(not has_duplicates(names), "Container names must be unique")
-    require(
-        any(container.get("essential", True) for container in containers),
-        "At least one container must be set as essential",
-    )
-    for container in containers:
-        require(container.get("image"), "ECS Container Image must be provided.")
-
-
-def _check_eks(document: Document) -> None:
+def _check_without_platform(document: Document) -> None:
+    """What only jobs on ECS have."""
     require("platformCapabilities" not in document, "platformCapabilities is not applicable for EKS jobs.")
-    require(not document.get("propagateTags"), "propagateTags is not applicable for EKS jobs.")
-    pod = document["eksProperties"].get("podProperties", {})
-    containers = pod.get("containers", [])
-    require(containers, "Containers must be provided for Batch on EKS jobs.")
-    _, high = CONTAINERS
-    require(len(containers) <= high, f"podProperties.containers must hold at most {high} entries.")
-    names = [container.get("name", "Default") for container in [*containers, *pod.get("initContainers", [])]]
-    for name in names:
-        require(names.count(name) == 1, f"The container name: {quoted(name)} must be unique in multi-container job.")
+    require(not document.get("propagateTags"), "Batch on EKS does not support tag propagation.")
 
 
 def _check_multinode(document: Document, platform: str) -> None:
@@ -151,33 +129,6 @@ def _check_multinode(document: Document, platform: str) -> None:
     for body in BODIES[:3]:
         require(body not in document, f"Cannot use both nodeProperties and {body}")
     properties = document["nodeProperties"]
-    low, high = NODES
-    count, ranges = properties["numNodes"], properties["nodeRangeProperties"]
-    require(low <= count <= high, f"Number of nodes must be between {low} and {high}.")
-    require(0 <= properties["mainNode"] < count, "Main node index is out of range, must be less than numNodes.")
-    require(len(ranges) <= MAX_NODE_RANGES, f"Maximum allowed size of node range properties is {MAX_NODE_RANGES}")
-    covered: set[int] = set()
-    for node_range in ranges:
-        covered |= _check_node_range(node_range, count)
-    require(len(covered) == count, "Node Range Properties target nodes have missing ranges")
-
-
-def _check_node_range(node_range: Document, count: int) -> set[int]:
-    """Checks one range and returns the nodes it covers."""
-    target = node_range["targetNodes"]
-    require(TARGET_NODES.fullmatch(target) and target, "targetNodes should contain only digits.")
-    first, colon, last = target.partition(":")
-    start = int(first[:9]) if first else 0
-    stop = start if not colon else int(last[:9]) if last else count - 1
-    require(
-        start <= stop < count,
-        f"Node range error {quoted(target)}. Node range should be smaller than number of nodes",
-    )
-    bodies = [body for body in ("container", "ecsProperties", "eksProperties") if body in node_range]
-    require(bodies, f"Must specify container for node range {target}")
-    require(len(bodies) == 1, "NodeRangeProperties can not use both ecsProperties and container fields")
-    if "container" in node_range:
-        check_container(node_range["container"], "EC2")
-    elif "ecsProperties" in node_range:
-        _check_ecs(node_range["ecsProperties"])
-    return set(range(start, stop + 1))
+    check_nodes(properties)
+    if any("eksProperties" in node_range for node_range in properties["nodeRangeProperties"]):
+        _check_without_platform(document)

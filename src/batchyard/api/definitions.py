@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from batchyard.api import render
+from batchyard.api.bodies import each_body
 from batchyard.api.checks import check_describe_count, check_name, check_size, check_tags, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.api.definition_rules import check_definition
@@ -42,11 +43,30 @@ async def register_job_definition(context: Context, call: Call, request: Documen
 
 def _without_empty_variables(document: Document) -> Document:
     """AWS does not keep a definition's environment variables whose value is empty (AWS Batch behaviour 6.4)."""
-    container = document.get("containerProperties", {})
-    if "environment" not in container:
-        return document
-    kept = [entry for entry in container["environment"] if entry.get("value")]
-    return document | {"containerProperties": container | {"environment": kept}}
+
+    def of_container(container: Document) -> Document:
+        if "environment" not in container:
+            return container
+        return container | {"environment": [entry for entry in container["environment"] if entry.get("value")]}
+
+    def of_task(task: Document) -> Document:
+        return task | {"containers": [of_container(container) for container in task["containers"]]}
+
+    return each_body(document, of_container, of_task)
+
+
+async def active_definition(context: Context, text: str) -> Definition | None:
+    """The revision that SubmitJob's `jobDefinition` means now: the highest ACTIVE one unless it names one."""
+    name, revision = split_definition(text)
+    if revision is not None:
+        found, _ = await context.read(context.reader.definitions, [(name, revision)])
+        return next((one for one in found if one.status == "ACTIVE"), None)
+    latest, token = None, None
+    while True:
+        page, token = await context.read(context.reader.definitions, name=name, status="ACTIVE", after=token)
+        latest = page[-1] if page else latest
+        if token is None:
+            return latest
 
 
 async def deregister_job_definition(context: Context, call: Call, request: Document) -> Document:

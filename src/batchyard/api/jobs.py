@@ -16,9 +16,11 @@ from batchyard.api.checks import (
     quoted,
     require,
 )
-from batchyard.api.container_rules import check_environment, check_requirements
+from batchyard.api.consumable_rules import check_consumables
 from batchyard.api.context import Call, Context, Settings
 from batchyard.api.definition_rules import check_priority, check_retry, check_timeout
+from batchyard.api.definitions import active_definition
+from batchyard.api.override_rules import check_node_overrides, check_overrides
 from batchyard.core import commands
 from batchyard.core.names import resource_name, split_definition
 from batchyard.core.records import Dependency
@@ -77,7 +79,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         retry_strategy=request.get("retryStrategy"),
         timeout=request.get("timeout"),
         tags=request.get("tags", {}),
-        objections=_objections(context.settings, call, request),
+        objections=_objections(context.settings, call, request, await _node_properties(context, request)),
         propagate_tags=request.get("propagateTags"),
         share_identifier=request.get("shareIdentifier", ""),
         scheduling_priority=request.get("schedulingPriorityOverride"),
@@ -85,8 +87,18 @@ async def submission(context: Context, call: Call, request: Document) -> command
     )
 
 
-def _objections(settings: Settings, call: Call, request: Document) -> tuple[commands.Objection, ...]:
-    """The first thing wrong at each stage."""
+async def _node_properties(context: Context, request: Document) -> Document | None:
+    """The nodeProperties of the definition that nodeOverrides change; None: no overrides, or no nodes to override."""
+    if not request.get("nodeOverrides"):
+        return None
+    definition = await active_definition(context, request["jobDefinition"])
+    return None if definition is None else definition.document.get("nodeProperties")
+
+
+def _objections(
+    settings: Settings, call: Call, request: Document, nodes: Document | None
+) -> tuple[commands.Objection, ...]:
+    """The first thing wrong at each stage. `nodes`: what nodeOverrides change."""
 
     def at_size() -> None:
         check_size(call.size_bytes, settings.max_job_kib, "Job")
@@ -95,9 +107,17 @@ def _objections(settings: Settings, call: Call, request: Document) -> tuple[comm
             raise Refused(f"arrayProperties.size must be between {MIN_ARRAY_SIZE} and {most}, got {size}.")
         number = len(request.get("dependsOn", []))
         require(number <= MAX_DEPENDENCIES, f"Job cannot have more than {MAX_DEPENDENCIES} dependencies")
+        # Before the overrides of single jobs, since the machine looks at those only once it knows that it can run them.
+        if nodes is not None:
+            check_node_overrides(request["nodeOverrides"], nodes)
+            require(
+                not request.get("containerOverrides"),
+                "containerOverrides can not be used with a multi-node parallel job: use nodeOverrides.",
+            )
 
     def at_overrides() -> None:
-        _check_overrides(request.get("containerOverrides", {}))
+        check_overrides(request.get("containerOverrides", {}))
+        check_consumables(request.get("consumableResourcePropertiesOverride"))
         check_no_nul(request.get("parameters", {}), "parameters")
         _check_share(request)
 
@@ -149,16 +169,6 @@ def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:
         )
         dependencies.append(Dependency(job_id, kind))
     return tuple(dependencies)
-
-
-def _check_overrides(overrides: Document) -> None:
-    check_no_nul(overrides, "containerOverrides")
-    require(all(overrides.get("command", [])), "Command field cannot have empty strings")
-    check_environment(overrides.get("environment", []))
-    check_requirements(overrides.get("resourceRequirements", []))
-    for member in ("vcpus", "memory"):
-        value = overrides.get(member)
-        require(value is None or value >= 1, f"containerOverrides.{member} must be at least 1, got {value}.")
 
 
 def _check_share(request: Document) -> None:

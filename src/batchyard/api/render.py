@@ -9,6 +9,7 @@ import hashlib
 import uuid
 from typing import Any
 
+from batchyard.api.bodies import each_body
 from batchyard.core import arrays, names
 from batchyard.core.names import Account
 from batchyard.core.records import (
@@ -28,6 +29,7 @@ Document = dict[str, Any]
 
 # What describes of a container hold even when nobody gave it (AWS Batch behaviour 6.4).
 CONTAINER_LISTS = ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")
+TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "secrets", "ulimits")
 SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
 INSTANCE_TYPES = ("EC2", "SPOT")  # computeResources.type of environments that have instances
 LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
@@ -113,6 +115,9 @@ def queue_detail(queue: Queue, account: Account) -> Document:
 def definition_detail(definition: Definition, account: Account) -> Document:
     """JobDefinition: the request as sent, with the defaults that AWS echoes."""
     document = definition.document
+    is_eks = "eksProperties" in document or any(
+        "eksProperties" in each for each in document.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    )
     detail = {
         "jobDefinitionName": definition.name,
         "jobDefinitionArn": account.definition_arn(definition.name, definition.revision),
@@ -120,10 +125,8 @@ def definition_detail(definition: Definition, account: Account) -> Document:
         "status": definition.status,
         "parameters": {},
         "tags": definition.tags,
-        "containerOrchestrationType": "EKS" if "eksProperties" in document else "ECS",
-    } | document
-    if "containerProperties" in document:
-        detail["containerProperties"] = _with_lists(document["containerProperties"])
+        "containerOrchestrationType": "EKS" if is_eks else "ECS",
+    } | each_body(document, _with_lists, _task_with_lists)
     if "retryStrategy" in document:
         strategy = document["retryStrategy"]
         rules = [rule | {"action": rule["action"].lower()} for rule in strategy.get("evaluateOnExit", [])]
@@ -133,6 +136,13 @@ def definition_detail(definition: Definition, account: Account) -> Document:
 
 def _with_lists(container: Document) -> Document:
     return {member: [] for member in CONTAINER_LISTS} | container
+
+
+def _task_with_lists(task: Document) -> Document:
+    """EcsTaskProperties; Terraform takes these for what it did not plan."""
+    empty: Document = {member: [] for member in TASK_CONTAINER_LISTS}
+    containers = [empty | {"essential": True} | container for container in task["containers"]]
+    return {"volumes": []} | task | {"containers": containers}
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,30 @@
+"""The containers of a job definition, wherever its body has them (AWS Batch behaviour 6.2, 6.10, 8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Document = dict[str, Any]
+Change = Callable[[Document], Document]
+
+
+def each_body(document: Document, container: Change, task: Change) -> Document:
+    """The definition with every containerProperties (a node range's too) replaced by `container` of it, and every task
+    of every ecsProperties by `task` of it. Pods are left as they are."""
+    changed = _one_body(document, "containerProperties", container, task)
+    if "nodeProperties" in document:
+        nodes = document["nodeProperties"]
+        ranges = [_one_body(each, "container", container, task) for each in nodes.get("nodeRangeProperties", [])]
+        changed = changed | {"nodeProperties": nodes | {"nodeRangeProperties": ranges}}
+    return changed
+
+
+def _one_body(holder: Document, member: str, container: Change, task: Change) -> Document:
+    if member in holder:
+        return holder | {member: container(holder[member])}
+    if "ecsProperties" in holder:
+        properties = holder["ecsProperties"]
+        tasks = [task(each) for each in properties.get("taskProperties", [])]
+        return holder | {"ecsProperties": properties | {"taskProperties": tasks}}
+    return holder
