@@ -363,9 +363,40 @@ class Instance(Struct, frozen=True, omit_defaults=True):
     has_run: bool = False  # a job was placed on it
 
 
+class SchedulingPolicy(Struct, frozen=True):
+    """`document`: fairsharePolicy or quotaSharePolicy, as sent."""
+
+    name: str
+    document: dict[str, Any]
+    tags: dict[str, str]
+    created_at_ms: int
+
+
+class SavedShare(Struct, frozen=True, array_like=True):
+    """What a share identifier has used (fairshare.Share has the meaning)."""
+
+    usage: int
+    as_of_ms: int
+    left_at_ms: int
+
+
+class ShareUsage(Struct, frozen=True):
+    """What the share identifiers of one queue have used, and how long its attempts usually run. Named like the
+    queue."""
+
+    shares: dict[str, SavedShare] = {}
+    usual_run_ms: int = 0
+
+
 # Small named things that need no table of their own: kind -> its record. A new kind is a line here.
 INSTANCE = "instance"
-DOCUMENT_KINDS: dict[str, type[Struct]] = {INSTANCE: Instance}
+SCHEDULING_POLICY = "scheduling-policy"
+SHARE_USAGE = "share-usage"
+DOCUMENT_KINDS: dict[str, type[Struct]] = {
+    INSTANCE: Instance,
+    SCHEDULING_POLICY: SchedulingPolicy,
+    SHARE_USAGE: ShareUsage,
+}
 
 
 class Changes(Struct):

@@ -1,0 +1,250 @@
+"""Usage, decay, weights, order and reservation of fair share, as values."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchyard.core.fairshare import (
+    FORGOTTEN_AFTER_WINDOWS,
+    WEIGHT_ONE,
+    FairShare,
+    ShareBook,
+    Turns,
+    decay,
+    fair_share_of,
+    held_back,
+)
+from tests.core.naive_shares import NaiveShares
+
+WINDOW_MS = 600_000
+
+
+def distribution(**weights: float) -> list[dict[str, object]]:
+    return [{"shareIdentifier": name.replace("_all", "*"), "weightFactor": w} for name, w in weights.items()]
+
+
+@given(st.integers(0, 10**10), st.integers(1000, 604_800_000))
+def test_decay_is_the_exponential(elapsed_ms: int, window_ms: int) -> None:
+    assert decay(elapsed_ms, window_ms) / 2**60 == pytest.approx(math.exp(-elapsed_ms / window_ms), rel=1e-9, abs=1e-15)
+
+
+@given(st.lists(st.integers(0, 5_000_000), min_size=2, max_size=6))
+def test_decay_never_grows_and_forgets(times: list[int]) -> None:
+    factors = [decay(at, WINDOW_MS) for at in sorted(times)]
+    assert factors == sorted(factors, reverse=True)
+    assert decay(0, WINDOW_MS) == 2**60
+    assert decay(FORGOTTEN_AFTER_WINDOWS * WINDOW_MS, WINDOW_MS) < 2**60 // 100
+    assert decay(10**12, WINDOW_MS) == 0
+
+
+def test_usage_grows_while_something_is_held_and_decays_after() -> None:
+    book = ShareBook()
+    book.join("a")
+    book.hold("a", 2000, 0, WINDOW_MS)
+    share = book.shares["a"]
+    assert share.usage_at(1000, WINDOW_MS) == pytest.approx(2000 * 1000, rel=1e-3)  # the window is long
+    assert share.usage_at(10**9, WINDOW_MS) == 2000 * WINDOW_MS, "it can never be more than the window holds"
+    book.hold("a", -2000, WINDOW_MS, WINDOW_MS)
+    used = share.usage
+    assert used == pytest.approx(2000 * WINDOW_MS * (1 - math.exp(-1)), rel=1e-6)
+    assert share.usage_at(2 * WINDOW_MS, WINDOW_MS) == pytest.approx(used / math.e, rel=1e-6)
+
+
+def test_a_window_of_zero_is_ten_minutes() -> None:
+    assert fair_share_of({}).window_ms == fair_share_of({"shareDecaySeconds": 0}).window_ms == 600_000
+    assert fair_share_of({"shareDecaySeconds": 3600}).window_ms == 3_600_000
+
+
+def test_weights_by_the_longest_entry_and_shared_among_those_it_matches() -> None:
+    fair = fair_share_of({"shareDistribution": distribution(team_all=0.5, team9_all=2.0, boss=0.125)})
+    book = ShareBook()
+    for name in ("team1", "team2", "team3", "team91", "boss", "other"):
+        book.join(name)
+    assert {name: weight / WEIGHT_ONE for name, weight in book.weights(fair, 0).items()} == {
+        "team1": 1.5,
+        "team2": 1.5,
+        "team3": 1.5,
+        "team91": 2.0,
+        "boss": 0.125,
+        "other": 1.0,
+    }
+    book.leave("team3", 1000)
+    assert book.weights(fair, 1000 + WINDOW_MS - 1)["team1"] == 1.5 * WEIGHT_ONE, "active until the window has passed"
+    assert book.weights(fair, 1000 + WINDOW_MS)["team1"] == WEIGHT_ONE
+
+
+def test_a_share_is_forgotten_some_windows_after_its_last_job() -> None:
+    book = ShareBook()
+    for name in ("gone", "stays"):
+        book.join(name)
+        book.hold(name, 1000, 0, WINDOW_MS)
+    book.hold("gone", -1000, 60_000, WINDOW_MS)
+    book.leave("gone", 60_000)
+    book.forget(60_000 + FORGOTTEN_AFTER_WINDOWS * WINDOW_MS - 1, WINDOW_MS)
+    assert sorted(book.shares) == ["gone", "stays"]
+    book.forget(60_000 + FORGOTTEN_AFTER_WINDOWS * WINDOW_MS, WINDOW_MS)
+    assert sorted(book.shares) == ["stays"]
+
+
+@pytest.mark.parametrize(
+    ("percent", "active", "milli_vcpus"),
+    [(50, 1, 50_000), (50, 2, 25_000), (50, 3, 12_500), (25, 1, 25_000), (25, 2, 6_250), (25, 3, 1_562), (0, 1, 0)],
+)
+def test_what_is_held_back_is_as_in_the_guide(percent: int, active: int, milli_vcpus: int) -> None:
+    assert held_back(FairShare(reservation_percent=percent), 100, active) == milli_vcpus
+
+
+def test_what_has_just_been_placed_counts_at_once() -> None:
+    book = ShareBook()
+    for name in ("b", "a"):
+        book.join(name)
+    fair = FairShare()
+    turns = Turns(book.standings(fair, 0), 60_000, {"a": 5, "b": 1})
+    got = []
+    for number in range(6):
+        name = turns.next()
+        assert name is not None
+        got.append(name)
+        turns.took(name, 1000, 10 + number)
+    assert got == ["b", "a", "b", "a", "b", "a"], "a tie goes to the oldest job"
+    turns.drop("b")
+    turns.took("a", 1000, None)
+    assert turns.next() is None
+
+
+# -- A queue that is always full --
+
+
+def served(weights: dict[str, float], vcpus: int, lengths_s: list[int], windows: int) -> dict[str, int]:
+    """vCPU-seconds each share got over the second half: everybody has jobs waiting, always."""
+    fair = fair_share_of({"shareDistribution": distribution(**weights)})
+    book = ShareBook()
+    for name in weights:
+        book.join(name)
+    lengths = itertools.cycle(lengths_s)
+    ends: list[tuple[int, int, str, int]] = []
+    got = dict.fromkeys(weights, 0)
+    now_ms, number, end_ms = 0, 0, windows * fair.window_ms
+    while now_ms < end_ms:
+        outlook_ms = book.outlook_ms(fair.window_ms)
+        turns = Turns(book.standings(fair, now_ms), outlook_ms, dict.fromkeys(weights, 0))
+        for _ in range(vcpus - len(ends)):
+            name = turns.next()
+            assert name is not None
+            number += 1
+            turns.took(name, 1000, number)
+            book.hold(name, 1000, now_ms, fair.window_ms)
+            length_s = next(lengths)
+            heapq.heappush(ends, (now_ms + length_s * 1000, number, name, length_s * 1000))
+            if now_ms > end_ms // 2:
+                got[name] += length_s
+        now_ms = ends[0][0]
+        while ends and ends[0][0] == now_ms:
+            _, _, name, run_ms = heapq.heappop(ends)
+            book.hold(name, -1000, now_ms, fair.window_ms)
+            book.ran(run_ms)
+    return got
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.integers(2, 4), st.sampled_from([1, 2, 3, 4]), st.lists(st.sampled_from([7, 20, 60, 90]), min_size=1, max_size=5)
+)
+def test_equal_weights_get_equal_time(shares: int, vcpus: int, lengths_s: list[int]) -> None:
+    got = served({f"s{n}": 1.0 for n in range(shares)}, vcpus, lengths_s, 12)
+    fair_part = sum(got.values()) / shares
+    for name, seconds in got.items():
+        assert seconds == pytest.approx(fair_part, rel=0.12), (name, got)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.sampled_from([1, 2, 3, 9]), st.lists(st.sampled_from([5, 20, 45]), min_size=1, max_size=4))
+def test_an_eighth_of_the_weight_gets_eight_times_as_much(vcpus: int, lengths_s: list[int]) -> None:
+    got = served({"heavy": 1.0, "light": 0.125}, vcpus, lengths_s, 16)
+    assert got["light"] / got["heavy"] == pytest.approx(8, rel=0.15), got
+
+
+def test_a_share_that_comes_late_goes_first_until_it_has_caught_up() -> None:
+    fair = FairShare()
+    book = ShareBook()
+    book.join("early")
+    book.hold("early", 4000, 0, WINDOW_MS)
+    book.hold("early", -4000, WINDOW_MS, WINDOW_MS)
+    book.join("late")
+    first = book.standings(fair, WINDOW_MS)
+    assert [s.identifier for s in first] == ["late", "early"]
+    turns = Turns(first, WINDOW_MS, {"early": 0, "late": 1})
+    got = []
+    for number in range(6):
+        name = turns.next()
+        assert name is not None
+        got.append(name)
+        turns.took(name, 1000, number)
+    assert got == ["late", "late", "late", "early", "late", "early"]
+
+
+# -- Against the naive model --
+
+NAMES = ["a", "b", "team1", "team2", "team3"]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["submit", "place", "release", "end", "wait", "restart"]),
+        st.sampled_from(NAMES),
+        st.sampled_from([1000, 250, 4000]),
+        st.sampled_from([0, 1, 999, 60_000, 599_999, 1_800_000]),
+    ),
+    max_size=40,
+)
+
+
+def restarted(book: ShareBook) -> ShareBook:
+    """A book of what is kept, and what the jobs say."""
+    again = ShareBook(book.freeze())
+    for name, share in book.shares.items():
+        for _ in range(share.jobs):
+            again.join(name)
+        again.shares[name].held = share.held
+    return again
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS, st.sampled_from([1000, 600_000, 3_600_000]))
+def test_the_order_is_that_of_the_naive_model(steps: list[tuple[str, str, int, int]], window_ms: int) -> None:
+    given_weights = distribution(a=0.125, team_all=3.0, team3=2.5)
+    fair = fair_share_of({"shareDistribution": given_weights, "shareDecaySeconds": window_ms // 1000})
+    naive = NaiveShares(window_ms, [(str(w["shareIdentifier"]), float(str(w["weightFactor"]))) for w in given_weights])
+    book, now_ms = ShareBook(), 0
+    held: list[tuple[str, int, int]] = []
+    for kind, name, milli_vcpus, wait_ms in steps:
+        now_ms += wait_ms
+        known = book.shares.get(name)
+        if kind == "submit":
+            book.join(name)
+            naive.submit(name)
+        elif kind == "place" and known is not None and known.jobs:
+            book.hold(name, milli_vcpus, now_ms, window_ms)
+            naive.place(name, milli_vcpus / 1000, now_ms)
+            held.append((name, milli_vcpus, now_ms))
+        elif kind == "release" and held:
+            name, milli_vcpus, placed_ms = held.pop(0)
+            book.hold(name, -milli_vcpus, now_ms, window_ms)
+            book.ran(now_ms - placed_ms)
+            naive.release(name, milli_vcpus / 1000, now_ms)
+        elif kind == "end" and known is not None and known.jobs > 1:
+            book.leave(name, now_ms)
+            naive.end(name, now_ms)
+        elif kind == "restart":
+            book = restarted(book)
+        standings = book.standings(fair, now_ms)
+        assert sorted(s.identifier for s in standings) == naive.active(now_ms)
+        for standing in standings:
+            wanted = naive.load(standing.identifier, now_ms)
+            assert standing.weighted / WEIGHT_ONE / 1000 == pytest.approx(wanted, rel=1e-3, abs=50)
+        loads = [naive.load(s.identifier, now_ms) for s in standings]
+        assert all(low <= high + 50 + high * 1e-3 for low, high in itertools.pairwise(loads))
