@@ -257,6 +257,43 @@ def list_children(service: Service) -> Any:
     return [service.batch.list_jobs(arrayJobId=parent, jobStatus=status) for status in ("STARTING", "RUNNABLE")]
 
 
+def _fair_queue(service: Service) -> None:
+    service.batch.create_scheduling_policy(
+        name="fair",
+        fairsharePolicy={"shareDecaySeconds": 900, "shareDistribution": [{"shareIdentifier": "genomics*"}]},
+        tags={"Env": "prod"},
+    )
+    service.batch.create_job_queue(
+        jobQueueName="shared",
+        priority=1,
+        schedulingPolicyArn=service.context.account.policy_arn("fair"),
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": "local"}],
+    )
+
+
+def policy(service: Service) -> Any:
+    _fair_queue(service)
+    return service.batch.describe_scheduling_policies(arns=[service.context.account.policy_arn("fair")])
+
+
+def queue_fair(service: Service) -> Any:
+    _fair_queue(service)
+    return service.batch.describe_job_queues(jobQueues=["shared"])
+
+
+def job_of_a_share(service: Service) -> Any:
+    _fair_queue(service)
+    job_id = service.submit(jobQueue="shared", shareIdentifier="genomics-7", schedulingPriorityOverride=42)
+    service.start(job_id)
+    return service.detail(job_id)
+
+
+def list_share(service: Service) -> Any:
+    job_of_a_share(service)
+    by_share = [{"name": "SHARE_IDENTIFIER", "values": ["genomics-7"]}]
+    return service.batch.list_jobs(jobQueue="shared", filters=by_share, jobStatus="RUNNING")
+
+
 CASES: list[Callable[[Service], Any]] = [
     environment_unmanaged,
     environment_managed,
@@ -282,6 +319,10 @@ CASES: list[Callable[[Service], Any]] = [
     array_virtual_child,
     list_queue,
     list_children,
+    policy,
+    queue_fair,
+    job_of_a_share,
+    list_share,
 ]
 
 

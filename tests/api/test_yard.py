@@ -48,6 +48,19 @@ def test_everything_that_is_asked_reaches_the_job(service: Service) -> None:
     assert found["timeout"] == {"attemptDurationSeconds": 60}
 
 
+def test_a_share_and_its_priority_reach_the_job(service: Service) -> None:
+    service.batch.create_scheduling_policy(name="p")
+    service.batch.create_job_queue(
+        jobQueueName="fair",
+        priority=1,
+        schedulingPolicyArn=service.context.account.policy_arn("p"),
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": "local"}],
+    )
+    request = {"command": ["true"], "jobQueue": "fair", "shareIdentifier": "anna", "schedulingPriorityOverride": 0}
+    found = service.detail(service.call("RunJob", request)["jobId"])
+    assert (found["shareIdentifier"], found["schedulingPriority"]) == ("anna", 0)
+
+
 def built_in(service: Service) -> list[Any]:
     found = service.batch.describe_job_definitions(jobDefinitionName=yard.RUN_DEFINITION)["jobDefinitions"]
     return [one["revision"] for one in found]

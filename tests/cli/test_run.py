@@ -57,6 +57,14 @@ def test_the_request_says_what_was_asked(invoke: Invoke, stub: Stub, monkeypatch
     ]
 
 
+@pytest.mark.parametrize(("options", "priority"), [("--share anna", 0), ("--share anna --priority 7", 7)])
+def test_a_share_has_the_lowest_priority_unless_told(invoke: Invoke, stub: Stub, options: str, priority: int) -> None:
+    stub.steps = [lambda: stub.end(stub.next_id)]
+    assert invoke("run", *options.split(), "true").exit_code == 0
+    (asked,) = stub.asked("RunJob")
+    assert (asked["shareIdentifier"], asked["schedulingPriorityOverride"]) == ("anna", priority)
+
+
 def test_each_attempt_is_followed(invoke: Invoke, stub: Stub) -> None:
     job = stub.next_id
     stub.steps = [

@@ -116,6 +116,24 @@ def test_by_time_newest_first(writer: Writer, reader: Reader) -> None:
     assert keys(filtered(reader, "BEFORE_CREATED_AT", "9" * 400), 50) == list(range(12, 0, -1))
 
 
+@pytest.mark.parametrize("status", [None, Status.RUNNABLE, Status.SUCCEEDED])
+def test_by_share_newest_first(writer: Writer, reader: Reader, status: Status | None) -> None:
+    shares = {key: ("a", "b", "")[key % 3] for key in range(1, 25)}
+    commit(writer, submit(*(make_spec(key, share_identifier=share) for key, share in shares.items())))
+    ended = [key for key in shares if key % 4 == 0]
+    commit(writer, Changes(jobs={key: finished_job(key) for key in ended}))
+    commit(writer, submit(make_spec(50, queue="other", share_identifier="a")))
+
+    def listing(*values: str) -> Listing:
+        return lambda limit, after: reader.list_jobs("default", status, "SHARE_IDENTIFIER", values, limit, after)
+
+    wanted = [k for k in sorted(shares, reverse=True) if status is None or (k in ended) == status.is_final]
+    for limit in (1, 3, 100):
+        assert keys(listing("a"), limit) == [key for key in wanted if shares[key] == "a"]
+        assert keys(listing("b", "a", "a"), limit) == [key for key in wanted if shares[key]]
+        assert keys(listing("A"), limit) == keys(listing(), limit) == []
+
+
 def test_filtered_pages_hold_while_jobs_are_added(writer: Writer, reader: Reader) -> None:
     commit(writer, submit(*(make_spec(key, name="same") for key in range(1, 10))))
     filters = {

@@ -31,7 +31,13 @@ NUL_IN_JSON = b"\\u0000"
 
 # These have texts of their own where they are used.
 ENUMS_WORDED_ELSEWHERE = frozenset(
-    {"PlatformCapability", "RetryAction", "DeviceCgroupPermission", "JobStateTimeLimitActionsAction"}
+    {
+        "PlatformCapability",
+        "RetryAction",
+        "DeviceCgroupPermission",
+        "JobStateTimeLimitActionsAction",
+        "QuotaShareIdleResourceAssignmentStrategy",
+    }
 )
 
 Check = Callable[[Any, str], None]

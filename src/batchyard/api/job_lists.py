@@ -18,6 +18,7 @@ Document = dict[str, Any]
 MAX_UNFILTERED_PAGE = 1000  # API: ListJobsRequest
 SUBJECTS = ("jobQueue", "arrayJobId", "multiNodeJobId")
 FILTERS = ("JOB_NAME", "JOB_DEFINITION", "BEFORE_CREATED_AT", "AFTER_CREATED_AT", "SHARE_IDENTIFIER")
+SHARE_FILTER = "SHARE_IDENTIFIER"
 TIME_FILTERS = ("BEFORE_CREATED_AT", "AFTER_CREATED_AT")
 MAX_FILTER_VALUES = 100  # AWS gives no number; each value costs a search
 
@@ -41,7 +42,7 @@ async def _list_queue(context: Context, request: Document) -> Document:
     query = partial(
         context.reader.list_jobs,
         queue=queue,
-        status=None if name else _status(request),
+        status=_status_beside(name, request),
         filter_name=name,
         filter_values=values,
         limit=page_size(request, maximum),
@@ -69,6 +70,13 @@ async def _list_children(context: Context, request: Document) -> Document:
 
 def _status(request: Document) -> Status:
     return Status(request.get("jobStatus", Status.RUNNING))
+
+
+def _status_beside(filter_name: str | None, request: Document) -> Status | None:
+    """Filters show jobs of every status; SHARE_IDENTIFIER of the one that is asked for, if any is."""
+    if filter_name is None:
+        return _status(request)
+    return Status(request["jobStatus"]) if filter_name == SHARE_FILTER and "jobStatus" in request else None
 
 
 def _filter(filters: list[Document]) -> tuple[str | None, list[str]]:

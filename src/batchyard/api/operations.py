@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from batchyard.api import definitions, environments, explain, job_lists, jobs, logs, queues, tags, yard
+from batchyard.api import definitions, environments, explain, job_lists, jobs, logs, policies, queues, tags, yard
 from batchyard.api.checks import Check, enum_check
 from batchyard.api.context import Call, Context
 from batchyard.wire.model import load_service_model
@@ -24,6 +24,11 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
     ("batch", "UpdateJobQueue"): queues.update_job_queue,
     ("batch", "DeleteJobQueue"): queues.delete_job_queue,
     ("batch", "DescribeJobQueues"): queues.describe_job_queues,
+    ("batch", "CreateSchedulingPolicy"): policies.create_scheduling_policy,
+    ("batch", "UpdateSchedulingPolicy"): policies.update_scheduling_policy,
+    ("batch", "DeleteSchedulingPolicy"): policies.delete_scheduling_policy,
+    ("batch", "DescribeSchedulingPolicies"): policies.describe_scheduling_policies,
+    ("batch", "ListSchedulingPolicies"): policies.list_scheduling_policies,
     ("batch", "RegisterJobDefinition"): definitions.register_job_definition,
     ("batch", "DeregisterJobDefinition"): definitions.deregister_job_definition,
     ("batch", "DescribeJobDefinitions"): definitions.describe_job_definitions,

@@ -12,11 +12,11 @@ from batchyard.api.checks import (
     check_name,
     check_tags,
     has_duplicates,
-    quoted,
     require,
 )
 from batchyard.api.context import Call, Context
 from batchyard.api.paging import page_size, read_page
+from batchyard.api.policies import POLICY_ARN
 from batchyard.core import commands
 from batchyard.core.names import resource_name
 from batchyard.core.records import EnvironmentOrder
@@ -115,17 +115,14 @@ def _environment_order(entries: list[Document]) -> tuple[EnvironmentOrder, ...]:
 def _check_queue(request: Document) -> None:
     """What creation and update have in common, but for the environments."""
     policy = request.get("schedulingPolicyArn")
-    if policy:
-        require(policy.startswith("arn:"), "Only scheduling policy Arn can be allowed.")
-        # There is no operation yet that makes a policy, so none can be found.
-        raise Refused(f"SchedulingPolicy {quoted(policy)} not found.")
+    require(not policy or POLICY_ARN.fullmatch(policy), "Only scheduling policy Arn can be allowed.")
     if request.get("serviceEnvironmentOrder"):
         require(
             not request.get("computeEnvironmentOrder"),
             "Only one of computeEnvironmentOrder and serviceEnvironmentOrder can be provided.",
         )
         require(len(request["serviceEnvironmentOrder"]) == 1, "Job queue can only have 1 service environment.")
-        # Nor one that makes a service environment.
+        # There is no operation yet that makes a service environment.
         raise Refused("Service environments must be created and valid before attaching them to a job queue.")
     require(
         request.get("jobQueueType") != "SAGEMAKER_TRAINING",

@@ -21,6 +21,7 @@ from batchyard.core.records import (
     JobSpec,
     Queue,
     RetryStrategy,
+    SchedulingPolicy,
     Status,
 )
 from batchyard.store.queries import JobView
@@ -31,6 +32,7 @@ Document = dict[str, Any]
 CONTAINER_LISTS = ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")
 TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "secrets", "ulimits")
 SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
+FAIR_SHARE_DEFAULTS: Document = {"shareDecaySeconds": 0, "computeReservation": 0, "shareDistribution": []}
 INSTANCE_TYPES = ("EC2", "SPOT")  # computeResources.type of environments that have instances
 LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
 CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
@@ -109,6 +111,14 @@ def queue_detail(queue: Queue, account: Account) -> Document:
     } | _given(queue.document)
 
 
+def policy_detail(policy: SchedulingPolicy, account: Account) -> Document:
+    """SchedulingPolicyDetail. A fair share comes with the defaults of what was left out, as AWS echoes it."""
+    detail = {"name": policy.name, "arn": account.policy_arn(policy.name), "tags": policy.tags} | policy.document
+    if "fairsharePolicy" in detail:
+        detail["fairsharePolicy"] = FAIR_SHARE_DEFAULTS | detail["fairsharePolicy"]
+    return detail
+
+
 # -- definitions -------------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +175,8 @@ def job_detail(view: JobView, account: Account) -> Document:
         "isCancelled": job.is_cancelled,
         "isTerminated": job.is_terminated,
     }
+    if spec.share_identifier:
+        detail["schedulingPriority"] = spec.scheduling_priority
     if spec.timeout_seconds and job.array is None:
         detail["timeout"] = {"attemptDurationSeconds": spec.timeout_seconds}
     return detail
@@ -196,6 +208,8 @@ def _job_head(view: JobView, account: Account) -> Document:
         "status": job.status.value,
         "createdAt": job.created_at_ms,
     }
+    if spec.share_identifier:
+        head["shareIdentifier"] = spec.share_identifier
     if job.status_reason:
         head["statusReason"] = job.status_reason
     if job.started_at_ms:

@@ -11,12 +11,13 @@ from batchyard.api.checks import MAX_TAGS, check_tag_key, check_tags, quoted, re
 from batchyard.api.context import Call, Context
 from batchyard.core import commands
 from batchyard.core.names import parse_job_id, split_definition
+from batchyard.core.records import SCHEDULING_POLICY
 from batchyard.core.refusal import Refused
 
 Document = dict[str, Any]
 
 RESOURCE_ARN = re.compile(r"arn:[^:/]+:batch:[^:/]*:[^:/]*:([a-z-]+)/(.+)", re.DOTALL)
-KINDS = ("compute-environment", "job-queue", "job-definition", "job")
+KINDS = ("compute-environment", "job-queue", "job-definition", "scheduling-policy", "job")
 
 
 class Tagged(Struct, frozen=True):
@@ -95,6 +96,9 @@ async def _look_up(context: Context, kind: str, name: str) -> Tagged | None:
         assert revision is not None
         definitions, _ = await context.read(reader.definitions, [(definition, revision)])
         return Tagged(kind, name, definitions[0].tags) if definitions else None
+    if kind == SCHEDULING_POLICY:
+        policies, _ = await context.read(reader.documents, SCHEDULING_POLICY, [name])
+        return Tagged(kind, name, policies[0].tags) if policies else None
     if kind == "job-queue":
         queues, _ = await context.read(reader.queues, [name])
         return Tagged(kind, name, queues[0].tags) if queues else None

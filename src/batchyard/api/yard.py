@@ -70,6 +70,9 @@ def _submit_request(request: Document) -> Document:
     }
     if request.get("arraySize"):
         submit["arrayProperties"] = {"size": request["arraySize"]}
+    for member in ("shareIdentifier", "schedulingPriorityOverride"):
+        if member in request:
+            submit[member] = request[member]
     if "attempts" in request:
         submit["retryStrategy"] = {"attempts": request["attempts"]}
     if "timeoutSeconds" in request:

@@ -95,6 +95,13 @@ def run(
     queue: Annotated[str | None, typer.Option("--queue", help="The job queue; `default` unless told.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="The job's name.")] = None,
     attempts: Annotated[int | None, typer.Option("--attempts", min=1, max=10, help="Tries at most.")] = None,
+    share: Annotated[
+        str | None, typer.Option("--share", metavar="NAME", help="The share identifier, on a fair-share queue.")
+    ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option("--priority", min=0, max=9999, help="Among the jobs of one share: the highest goes first."),
+    ] = None,
     timeout: Annotated[
         int | None, typer.Option("--timeout", min=1, metavar="SECONDS", help="Stop an attempt after this long.")
     ] = None,
@@ -117,6 +124,8 @@ def run(
         "environment": _environment(env or []) or None,
         "arraySize": array,
         "attempts": attempts,
+        "shareIdentifier": share,
+        "schedulingPriorityOverride": 0 if share and priority is None else priority,
         "timeoutSeconds": timeout,
     }
     request = {member: value for member, value in request.items() if value is not None}

@@ -69,6 +69,25 @@ class DeleteJobQueue(Command, frozen=True):
     name: str
 
 
+class CreateSchedulingPolicy(Command, frozen=True):
+    """`document`: fairsharePolicy or quotaSharePolicy, as sent."""
+
+    name: str
+    document: dict[str, Any]
+    tags: dict[str, str] = {}
+
+
+class UpdateSchedulingPolicy(Command, frozen=True):
+    """`document` replaces the policy's; empty: nothing changes."""
+
+    name: str
+    document: dict[str, Any] = {}
+
+
+class DeleteSchedulingPolicy(Command, frozen=True):
+    name: str
+
+
 class RegisterJobDefinition(Command, frozen=True):
     name: str
     document: dict[str, Any]
@@ -149,8 +168,8 @@ class TerminateJob(Command, frozen=True):
 
 
 class TagResource(Command, frozen=True):
-    """`kind`: compute-environment, job-queue, job-definition, job. `name`: what follows it in the ARN.
-    `stored`: a finished job's tags as the store had them (the machine remembers recent changes itself)."""
+    """`kind`: compute-environment, job-queue, job-definition, scheduling-policy, job. `name`: what follows it in
+    the ARN. `stored`: a finished job's tags as the store had them (the machine remembers recent changes itself)."""
 
     kind: str
     name: str

@@ -31,6 +31,9 @@ class Account(Struct, frozen=True):
     def definition_arn(self, name: str, revision: int) -> str:
         return self.arn("batch", f"job-definition/{name}:{revision}")
 
+    def policy_arn(self, name: str) -> str:
+        return self.arn("batch", f"scheduling-policy/{name}")
+
     def job_arn(self, job_id: str) -> str:
         return self.arn("batch", f"job/{job_id}")
 

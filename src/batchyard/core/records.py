@@ -251,6 +251,8 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     log_prefix: str = ""  # first element of the stream name: awslogs-stream-prefix, else the definition's name
     principal: str = ""
     idempotency_key: str = ""
+    share_identifier: str = ""  # empty on FIFO queues
+    scheduling_priority: int = 0  # among the jobs of one share: the highest first
 
     @property
     def sequential(self) -> bool:

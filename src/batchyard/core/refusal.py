@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CLIENT_EXCEPTION = "ClientException"
+EXISTS = "Object already exists"  # AWS's text for every name that is taken
 
 
 class Refused(Exception):  # noqa: N818  (a refusal is an answer, not a fault of ours)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec.structs import replace
 
-from batchyard.core import commands, names, scheduling, stopping
-from batchyard.core.records import Definition, Environment, EnvironmentOrder, Health, Queue, State
-from batchyard.core.refusal import Refused
+from batchyard.core import commands, names, policies, scheduling, stopping
+from batchyard.core.records import SCHEDULING_POLICY, Definition, Environment, EnvironmentOrder, Health, Queue, State
+from batchyard.core.refusal import EXISTS, Refused
 from batchyard.core.world import World
 
 ENVIRONMENT_HEALTHY = "ComputeEnvironment Healthy"
@@ -17,7 +15,6 @@ NO_CAPACITY_YET = (
     "ComputeEnvironment Healthy - MANAGED compute environments offer no capacity in this version: jobs wait until an "
     "UNMANAGED one is attached to their queue."
 )
-EXISTS = "Object already exists"
 TAGS_AT_MOST = 50  # Batch API model, TagrisTagsMap
 
 # -- compute environments --
@@ -86,7 +83,7 @@ def create_queue(world: World, command: commands.CreateJobQueue, now_ms: int) ->
     if command.name in world.queues:
         raise Refused(EXISTS)
     _check_order(world, command.environments)
-    _check_policy(command.document)
+    policies.check_new_queue(world, command.document)
     queue = Queue(
         name=command.name,
         state=State(command.state),
@@ -109,7 +106,7 @@ def update_queue(world: World, command: commands.UpdateJobQueue) -> Queue:
     order = queue.environments if command.environments is None else command.environments
     if command.environments is not None:
         _check_order(world, command.environments)
-    _check_policy(command.document)
+    policies.check_changed_queue(world, queue, command.document)
     queue = replace(
         queue,
         state=State(command.state) if command.state else queue.state,
@@ -169,12 +166,6 @@ def _check_order(world: World, order: tuple[EnvironmentOrder, ...]) -> None:
         raise Refused("Fargate and EC2 compute environments can not be mixed.")
 
 
-def _check_policy(document: dict[str, Any]) -> None:
-    policy = document.get("schedulingPolicyArn")
-    if policy:
-        raise Refused(f"SchedulingPolicy {policy} not found. Scheduling policies are not built yet.")
-
-
 # -- job definitions --
 
 
@@ -224,6 +215,8 @@ def _tags(world: World, command: TagCommand) -> dict[str, str]:
         return _queue(world, command.name).tags
     if command.kind == "job-definition":
         return _revision(world, command.name).tags
+    if command.kind == SCHEDULING_POLICY:
+        return policies.find(world, command.name).tags
     key = world.ids.get(command.name, command.stored_key)
     if key in world.job_tags:
         return world.job_tags[key]
@@ -243,6 +236,8 @@ def _set_tags(world: World, command: TagCommand, tags: dict[str, str], now_ms: i
         definition = replace(_revision(world, command.name), tags=tags)
         at = definition.name, definition.revision
         world.definitions[at] = world.changes.definitions[at] = definition
+    elif command.kind == SCHEDULING_POLICY:
+        policies.put(world, replace(policies.find(world, command.name), tags=tags))
     else:
         key = world.ids.get(command.name, command.stored_key)
         world.job_tags[key] = world.changes.job_tags[key] = tags

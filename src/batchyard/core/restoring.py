@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchyard.core import attempts, names, scheduling, submission
 from batchyard.core.arrays import ArrayBook
 from batchyard.core.effects import Effect
-from batchyard.core.records import JobSpec, Snapshot, Status
+from batchyard.core.records import JobSpec, SchedulingPolicy, Snapshot, Status
 from batchyard.core.world import World
 
 
@@ -13,6 +13,7 @@ def restore(world: World, snapshot: Snapshot) -> None:
     """Rebuilds every index from the records. Instances come later (SetHost); until then nothing can be placed."""
     world.environments = {e.name: e for e in snapshot.environments}
     world.queues = {q.name: q for q in snapshot.queues}
+    world.policies = {n: p for (_, n), p in snapshot.documents.items() if isinstance(p, SchedulingPolicy)}
     world.definitions = {(d.name, d.revision): d for d in snapshot.definitions}
     world.revisions = dict(snapshot.revisions)
     world.next_key = snapshot.next_key

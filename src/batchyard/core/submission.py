@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchyard.core import endings, lifecycle, names, retry, scheduling, taskspec
+from batchyard.core import endings, lifecycle, names, policies, retry, scheduling, taskspec
 from batchyard.core.commands import Stage, SubmitJob, SubmittedJob
 from batchyard.core.ranges import RangeSet, subtract, union
 from batchyard.core.records import (
@@ -29,6 +29,9 @@ ON_FIFO = (  # the missing space is AWS's
     "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share scheduling "
     "policy."
 )
+
+NO_SHARE = "shareIdentifier must be specified."
+NO_PRIORITY = "Either schedulingPriority in job definition or schedulingPriorityOverride should be specified."
 
 
 class _Waits(Struct):
@@ -62,7 +65,7 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     parameters = {**definition.document.get("parameters", {}), **command.parameters}
     taskspec.substitute(container.get("command", []), parameters)  # for its refusal: this is its turn among the checks
     _object(command, Stage.OVERRIDES)
-    _check_share(command)
+    share = _share(command, queue, definition)
     _object(command, Stage.RULES)
     unbuilt = taskspec.unbuilt(container)
     if unbuilt:
@@ -70,7 +73,7 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     fargate = "FARGATE" in definition.document.get("platformCapabilities", ())
     task = taskspec.build_task(container, parameters, command.working_directory, fractions=fargate)
     engines = _engines(world, queue, task)
-    spec = _spec(world, command, definition, task, container, parameters, engines, now_ms)
+    spec = _spec(world, command, definition, task, container, parameters, engines, share, now_ms)
     _accept(world, spec, waits, now_ms)
     if command.idempotency_key:
         remember(world, spec, now_ms)
@@ -121,9 +124,21 @@ def _check_built(command: SubmitJob, definition: Definition) -> None:
             raise Refused("A dependency without jobId must be of type SEQUENTIAL, on an array job.")
 
 
-def _check_share(command: SubmitJob) -> None:
-    if command.share_identifier or command.scheduling_priority is not None:
-        raise Refused(ON_FIFO)
+def _share(command: SubmitJob, queue: Queue, definition: Definition) -> tuple[str, int]:
+    """Share identifier and scheduling priority: a FIFO queue takes neither from the caller, a fair-share queue needs
+    both (AWS Batch behaviour 5.1, 5.2)."""
+    identifier, priority = command.share_identifier, command.scheduling_priority
+    if not policies.name_of(queue):
+        if identifier or priority is not None:
+            raise Refused(ON_FIFO)
+        return "", 0
+    if not identifier:
+        raise Refused(NO_SHARE)
+    if priority is None:
+        priority = definition.document.get("schedulingPriority")
+    if priority is None:
+        raise Refused(NO_PRIORITY)
+    return identifier, priority
 
 
 def _object(command: SubmitJob, stage: Stage) -> None:
@@ -236,6 +251,7 @@ def _spec(
     container: dict[str, Any],
     parameters: dict[str, str],
     engines: tuple[str, ...],
+    share: tuple[str, int],
     now_ms: int,
 ) -> JobSpec:
     document = definition.document
@@ -266,6 +282,8 @@ def _spec(
         log_prefix=log.prefix,
         principal=command.principal,
         idempotency_key=command.idempotency_key,
+        share_identifier=share[0],
+        scheduling_priority=share[1],
     )
 
 

@@ -21,6 +21,7 @@ from batchyard.core.records import (
     Job,
     JobSpec,
     Queue,
+    SchedulingPolicy,
     Status,
 )
 from batchyard.core.resources import Resources
@@ -45,6 +46,7 @@ class World:
         self.limits = limits
         self.environments: dict[str, Environment] = {}
         self.queues: dict[str, Queue] = {}
+        self.policies: dict[str, SchedulingPolicy] = {}
         self.definitions: dict[tuple[str, int], Definition] = {}
         self.revisions: dict[str, int] = {}
         self.specs: dict[int, JobSpec] = {}  # unfinished top-level jobs

@@ -153,7 +153,7 @@ def spec_row(spec: JobSpec) -> SpecRow:
         spec.name.lower(),
         spec.queue,
         spec.definition,
-        None,
+        spec.share_identifier or None,
         spec.log_group,
         names.log_stream(spec.log_prefix, ""),
         spec.idempotency_key or None,

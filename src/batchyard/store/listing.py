@@ -55,6 +55,27 @@ _KEYS_OF_DEFINITION = (
     .order_by(_spec.key.desc())
     .limit(bindparam("limit"))
 )
+# Of a status that jobs leave again few are in it: the search goes through those. Of the others it goes by share.
+_OF_SHARE = (
+    TOP_LEVEL.where(
+        _spec.queue == bindparam("queue"),
+        _spec.share_identifier == bindparam("share"),
+        _spec.key < bindparam("before"),
+    )
+    .order_by(_spec.key.desc())
+    .limit(bindparam("limit"))
+)
+_OF_SHARE_ENDED = _OF_SHARE.where(_job.status == bindparam("status"))
+_OF_SHARE_UNFINISHED = (
+    TOP_LEVEL.where(
+        _job.queue == bindparam("queue"),
+        _job.status == bindparam("status"),
+        _spec.share_identifier == bindparam("share"),
+        _job.key < bindparam("before"),
+    )
+    .order_by(_job.key.desc())
+    .limit(bindparam("limit"))
+)
 _CHILDREN = (
     select(_job.key, _job.body)
     .where(_job.key > bindparam("after"), _job.key <= bindparam("last"))
@@ -75,9 +96,9 @@ def list_jobs(
 ) -> Page:
     """One page of a queue's jobs, at most `limit`, and the cursor of the next page (None on the last).
 
-    Without a filter: the jobs in `status` (None: in every one), oldest first. With one, `status` plays no part: newest
-    first, by JOB_NAME grouped by name. Several values are alternatives. Raises ValueError, with a sentence for the
-    caller, for an unreadable cursor or filter."""
+    Without a filter: the jobs in `status` (None: in every one), oldest first. With one, `status` plays no part but for
+    SHARE_IDENTIFIER: newest first, by JOB_NAME grouped by name. Several values are alternatives. Raises ValueError,
+    with a sentence for the caller, for an unreadable cursor or filter."""
     assert limit > 0, "a page has at least one row"
     if filter_name is None:
         return _unfiltered(connection, queue, status, limit, after)
@@ -88,7 +109,7 @@ def list_jobs(
     if filter_name in ("BEFORE_CREATED_AT", "AFTER_CREATED_AT"):
         return _by_time(connection, queue, filter_name, filter_values, limit, after)
     if filter_name == "SHARE_IDENTIFIER":
-        return [], None  # no job has one: submissions that name one are refused
+        return _by_share(connection, queue, status, filter_values, limit, after)
     raise ValueError(f"The filter {filter_name} is not known. Use one of {', '.join(FILTERS)}.")
 
 
@@ -212,6 +233,19 @@ def _searches(values: Sequence[str]) -> list[tuple[str, bool]]:
         if not (found and found[-1][1] and text.startswith(found[-1][0])):
             found.append((text, not is_exact))
     return found
+
+
+def _by_share(
+    connection: Connection, queue: str, status: Status | None, values: Sequence[str], limit: int, after: str | None
+) -> Page:
+    where: dict[str, Part] = {"queue": queue, "limit": limit + 1}
+    where["before"] = decode_cursor(after, "share", int)[0] if after else LARGEST_INTEGER
+    statement = _OF_SHARE
+    if status is not None:
+        where["status"] = status.value
+        statement = _OF_SHARE_ENDED if status.is_final else _OF_SHARE_UNFINISHED
+    found = [view for share in sorted(set(values)) for view in _views(connection, statement, {**where, "share": share})]
+    return _page(sorted(found, key=lambda view: -view.spec.key)[: limit + 1], limit, "share", "key")
 
 
 def _by_definition(connection: Connection, queue: str, values: Sequence[str], limit: int, after: str | None) -> Page:

@@ -104,6 +104,14 @@ job_specs = Table(
     Index("job_specs_by_name", "queue", "name_lower", text("key DESC")),  # ListJobs, JOB_NAME: grouped, newest first
     Index("job_specs_by_definition", "queue", "definition", "key"),  # ListJobs, JOB_DEFINITION
     Index("job_specs_by_time", "queue", "created_at_ms", "key"),  # ListJobs, *_CREATED_AT
+    Index(  # ListJobs, SHARE_IDENTIFIER
+        "job_specs_by_share",
+        "queue",
+        "share_identifier",
+        "key",
+        sqlite_where=text("share_identifier IS NOT NULL"),
+        postgresql_where=text("share_identifier IS NOT NULL"),
+    ),
     Index("job_specs_by_stream", "log_group", "stream_head", "key"),  # DescribeLogStreams
     Index(  # load: the keys of the last hour
         "job_specs_idempotency",
