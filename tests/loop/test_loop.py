@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from batchyard.core import commands as c
+from batchyard.core import names
 from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
@@ -268,3 +269,36 @@ def test_stop_serves_what_was_accepted_and_then_refuses() -> None:
             await yard.loop.ask(c.AskCapacity())
 
     in_loop(scenario)
+
+
+def test_an_engine_that_comes_later_is_asked_about_its_attempts_first() -> None:
+    async def scenario() -> None:
+        yard = Yard()
+        late = RecordingEngine()
+        yard.loop = Loop(yard.machine, yard.writer, {ENGINE: yard.engine, "late": late}, yard.clock, dress)
+        await yard.loop.start_engine(ENGINE, epoch=1)
+        running = asyncio.create_task(yard.loop.run())
+        await yard.set_up()
+        yard.writer.automatic = True
+        abilities = {ENGINE: Abilities(), "late": Abilities()}
+        for command in (
+            c.SetHost(Instance("i-1", Resources(2000, 4096)), abilities),
+            c.CreateComputeEnvironment("far", "u", "UNMANAGED", "ENABLED", "late", {}),
+            c.CreateJobQueue("far", "ENABLED", 1, (EnvironmentOrder(1, "far"),)),
+            c.SubmitJob("id-1", "n", "far", "work"),
+            c.SubmitJob("id-2", "n", "far", "work"),
+            c.TerminateJob("id-2", "enough"),
+        ):
+            await yard.loop.ask(command)
+        assert late.calls == []  # placed, and nobody to be told
+        await yard.loop.start_engine("late", epoch=1)
+        await settle()
+        first, second = (names.task_id(key, 1, f"id-{key}") for key in (1, 2))
+        assert late.calls == [("recover", [(first, True), (second, False)]), ("stop", second)]
+        await yard.loop.ask(c.TerminateJob("id-1", "enough"))
+        assert late.calls[2:] == [("stop", first)]
+        assert yard.engine.calls == []
+        yard.loop.stop()
+        await running
+
+    asyncio.run(scenario())

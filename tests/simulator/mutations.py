@@ -99,7 +99,7 @@ MUTATIONS = [
     Mutation(
         "believe late reports of earlier attempts",
         attempts,
-        "_current",
+        "current",
         replacing(" or job.attempt.number != number", ""),
     ),
     Mutation(

@@ -146,6 +146,7 @@ class SubmitJob(Command, frozen=True):
     share_identifier: str = ""
     scheduling_priority: int | None = None
     working_directory: str = ""
+    images: bool | None = None  # True: only engines that run images, False: only those that run none; None: any
     objections: tuple[Objection, ...] = ()
     unsupported: tuple[str, ...] = ()  # members of the request that nothing here can honour yet
 
@@ -194,6 +195,12 @@ class SetHost(Command, frozen=True):
 
     instance: Instance
     abilities: dict[str, Abilities]
+
+
+class SetAway(Command, frozen=True):
+    """The engines that can't be used now, and why, as sentences without a full stop; the others can. Jobs wait."""
+
+    engines: dict[str, str]
 
 
 class TerminateAllRunning(Command, frozen=True):

@@ -76,6 +76,12 @@ def _set_host(world: World, command: commands.SetHost, now_ms: int) -> None:
     scheduling.reassess(world)
 
 
+def _set_away(world: World, command: commands.SetAway, now_ms: int) -> None:
+    if world.away != command.engines:
+        world.away = dict(command.engines)
+        scheduling.reassess(world)
+
+
 def _ask_capacity(world: World, command: commands.AskCapacity, now_ms: int) -> commands.CapacityAnswer:
     total = [i.resources for i in world.instances.values()]
     free = [r.free for r in world.rooms.values()]
@@ -121,6 +127,7 @@ _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.TagResource: registry.tag,
     commands.UntagResource: registry.untag,
     commands.SetHost: _set_host,
+    commands.SetAway: _set_away,
     commands.AskCapacity: _ask_capacity,
     commands.AskExplain: lambda world, c, now: explaining.explain(world, c.job_id),
 }

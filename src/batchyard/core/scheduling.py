@@ -68,7 +68,12 @@ def _explain(world: World, key: int, reason: str) -> None:
 def never_starts(world: World, spec: JobSpec) -> waiting.Stuck | None:
     """Why nothing that runs now will ever make room for the job."""
     places = [
-        waiting.Place(environment, instances_of(world, environment), environment.engine in world.abilities)
+        waiting.Place(
+            environment,
+            instances_of(world, environment),
+            world.can_use(environment.engine),
+            world.away.get(environment.engine, ""),
+        )
         for environment in environments_of(world, spec.queue)
     ]
     return waiting.never_starts(spec.task.resources, spec.engines, spec.queue, places)
@@ -90,7 +95,7 @@ def offers_of(world: World, queue: str) -> list[Offer]:
     return [
         Offer(e.name, e.engine, tuple(i.instance_id for i in instances_of(world, e)))
         for e in environments_of(world, queue)
-        if e.state is State.ENABLED and e.status is Health.VALID and e.engine in world.abilities
+        if e.state is State.ENABLED and e.status is Health.VALID and world.can_use(e.engine)
     ]
 
 

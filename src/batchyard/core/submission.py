@@ -72,7 +72,7 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
         raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
     fargate = "FARGATE" in definition.document.get("platformCapabilities", ())
     task = taskspec.build_task(container, parameters, command.working_directory, fractions=fargate)
-    engines = _engines(world, queue, task)
+    engines = _engines(world, queue, task, command.images)
     spec = _spec(world, command, definition, task, container, parameters, engines, share, now_ms)
     _accept(world, spec, waits, now_ms)
     if command.idempotency_key:
@@ -156,13 +156,14 @@ def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
             )
 
 
-def _engines(world: World, queue: Queue, task: TaskSpec) -> tuple[str, ...]:
+def _engines(world: World, queue: Queue, task: TaskSpec, images: bool | None) -> tuple[str, ...]:
     """The engines of the queue's environments that can do what the task asks; none: refused with the first reason."""
     environments = scheduling.environments_of(world, queue.name)
     able: list[str] = []
     refusals: list[str] = []
     for engine in dict.fromkeys(e.engine for e in environments):
-        reason = taskspec.cannot_run(task, engine, world.abilities.get(engine, Abilities(images=True)))
+        abilities = world.abilities.get(engine, Abilities(images=True))
+        reason = taskspec.wrong_kind(engine, abilities, images) or taskspec.cannot_run(task, engine, abilities)
         if reason:
             refusals.append(reason)
         else:

@@ -155,6 +155,15 @@ def unbuilt(container: Document) -> str:
     return ""
 
 
+def wrong_kind(engine: str, abilities: Abilities, images: bool | None) -> str:
+    """Why an engine is none of those that a caller wants: one that runs images, or one that runs none."""
+    if images is None or images == abilities.images:
+        return ""
+    if images:
+        return f"the {engine} engine runs no images: use a queue whose environment runs containers."
+    return f"the {engine} engine runs images: name one, or use a queue whose environment runs processes."
+
+
 def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
     """Why an engine of these abilities can't run the task, as a sentence; empty when it can."""
     linux = task.container.get("linuxParameters", {})

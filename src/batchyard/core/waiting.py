@@ -82,11 +82,13 @@ def remedy(wait: Wait) -> str:
 
 
 class Place(Struct, frozen=True):
-    """An environment of the job's queue as the scheduler sees it. `engine_ready`: its engine can be used now."""
+    """An environment of the job's queue as the scheduler sees it. `engine_ready`: its engine can be used now;
+    `engine_away`: why not, where that is known."""
 
     environment: Environment
     instances: tuple[Instance, ...]
     engine_ready: bool
+    engine_away: str = ""
 
 
 class Stuck(Struct, frozen=True):
@@ -112,9 +114,10 @@ def never_starts(asked: Resources, engines: Sequence[str], queue: str, places: S
     ready = [p for p in enabled if p.engine_ready and p.environment.engine in engines]
     if not ready:
         wanted = ", ".join(sorted({p.environment.engine for p in enabled}))
+        away = "; ".join(dict.fromkeys(p.engine_away for p in enabled if p.engine_away))
         text = (
-            f"ACTION_REQUIRED - The engine of the compute environments ({wanted}) cannot be used now; the job was "
-            f"submitted for {', '.join(engines) or 'none'}."
+            f"ACTION_REQUIRED - The engine of the compute environments ({wanted}) cannot be used now"
+            f"{f' ({away})' if away else ''}; the job was submitted for {', '.join(engines) or 'none'}."
         )
         return Stuck(Wait.ENGINE_GONE, text)
     offering = [p for p in ready if p.instances]

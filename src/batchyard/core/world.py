@@ -66,6 +66,7 @@ class World:
         self.rooms: dict[str, Room] = {}
         self.placed: dict[str, dict[int, None]] = {}  # instance -> keys of the attempts on it, in the order they came
         self.abilities: dict[str, Abilities] = {}
+        self.away: dict[str, str] = {}  # engines that can't be used now, and why
         self.is_draining = False  # nothing starts any more: the service ends, with its jobs
         self.idempotency: dict[str, str] = {}  # idempotency key -> job id
         self.idempotency_order: deque[tuple[int, str]] = deque()
@@ -105,6 +106,9 @@ class World:
     def rows_of(self, parent_key: int) -> list[int]:
         """The keys of an array's unfinished children that have a row, ascending."""
         return sorted(key for key, parent in self.parents.items() if parent == parent_key)
+
+    def can_use(self, engine: str) -> bool:
+        return engine in self.abilities and engine not in self.away
 
     def placed_on(self, instance_id: str) -> list[int]:
         """The keys of the jobs whose attempts are on an instance, in the order they came."""

@@ -63,6 +63,8 @@ class Loop:
         self._batch_commands = batch_commands
         self._commands: deque[tuple[Command, asyncio.Future[Any]]] = deque()
         self._reports: deque[tuple[str, Report]] = deque()
+        self._arrived: deque[str] = deque()  # engines that were started, and were not asked yet about their attempts
+        self._started: set[str] = set()
         self._wake = asyncio.Event()
         self._stopping = False
         self._ended = False
@@ -92,10 +94,18 @@ class Loop:
     # -- running --
 
     async def start(self, epoch: int) -> None:
-        """Starts the engines and asks them about every attempt that was placed before."""
-        for name, engine in self._engines.items():
-            await engine.start(epoch, self.sink(name))
-        self._act(self._machine.recover())
+        """Before `run`: starts all engines and asks them about every attempt that was placed before."""
+        for name in self._engines:
+            await self.start_engine(name, epoch)
+        self._take_arrived()
+
+    async def start_engine(self, name: str, epoch: int) -> None:
+        """Starts one engine, at any time, once. It is asked about the attempts that were placed on it before it gets
+        anything new. Raises what Engine.start does; it may be tried again then. Until then the attempts of that engine
+        stay as they are."""
+        await self._engines[name].start(epoch, self.sink(name))
+        self._arrived.append(name)
+        self._wake.set()
 
     async def run(self) -> None:
         """Until `stop`. A failed commit ends it: memory is never ahead of a disk it serves from."""
@@ -118,7 +128,7 @@ class Loop:
         self._wake.set()
 
     async def _wait(self) -> None:
-        if self._commands or self._reports or self._stopping:
+        if self._commands or self._reports or self._arrived or self._stopping:
             self._wake.clear()
             return
         deadline_ms = self._machine.next_deadline()
@@ -132,6 +142,7 @@ class Loop:
         self._wake.clear()
 
     async def _batch(self) -> None:
+        self._take_arrived()
         now_ms = self._clock.now_ms()
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         for _ in range(min(len(self._reports), self._batch_commands)):
@@ -167,8 +178,17 @@ class Loop:
                 answer.set_result(result)
         self._act(effects)
 
+    def _take_arrived(self) -> None:
+        """Between two batches, when everything decided is committed."""
+        if self._arrived:
+            names = set(self._arrived)
+            self._arrived.clear()
+            self._started |= names
+            self._act([effect for effect in self._machine.recover() if effect.engine in names])
+
     def _act(self, effects: Sequence[Effect]) -> None:
-        """Acknowledgements first, then launches, then stops, so that a stop finds what it stops."""
+        """Acknowledgements first, then launches, then stops, so that a stop finds what it stops. What concerns an
+        engine that was not started is left out: it hears of it when it is (Machine.recover)."""
         if failpoints.armed:
             failpoints.reach("before-launch", transitions.of_launches(effects))
         launches: dict[str, list[Launch]] = {}
@@ -176,6 +196,8 @@ class Loop:
         acknowledged: dict[str, list[str]] = {}
         stops: list[StopTask] = []
         for effect in effects:
+            if effect.engine not in self._started:
+                continue
             if isinstance(effect, LaunchTask):
                 launches.setdefault(effect.engine, []).append(self._dress(effect))
             elif isinstance(effect, AcknowledgeTask):
@@ -189,10 +211,8 @@ class Loop:
         for name, attempts in acknowledged.items():
             self._engines[name].acknowledge(attempts)
         for name, recovered in recoveries.items():
-            if name in self._engines:  # else its attempts wait: placement says that the engine is gone
-                self._engines[name].recover(recovered)
+            self._engines[name].recover(recovered)
         for name, tasks in launches.items():
             self._engines[name].launch(tasks)
         for stop in stops:
-            if stop.engine in self._engines:
-                self._engines[stop.engine].stop(stop.attempt_id, stop.grace_seconds)
+            self._engines[stop.engine].stop(stop.attempt_id, stop.grace_seconds)
