@@ -22,6 +22,7 @@ from batchyard.core.names import Account
 from batchyard.core.records import Abilities, Instance
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
+from batchyard.server.catalogue import load_catalogue
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
 from batchyard.wire.messages import Request, WireError
@@ -59,7 +60,7 @@ class Service:
 
     def __init__(self, directory: Path, settings: Settings | None = None) -> None:
         self.now_ms = START_MS
-        self.machine = Machine(ACCOUNT)
+        self.machine = Machine(ACCOUNT, catalogue=load_catalogue())
         self.writer = Writer(directory / "yard.db")
         self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
         self.reader = Reader(directory / "yard.db")

@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 from batchyard.api.checks import check_between, has_duplicates, require
+from batchyard.core.catalogue import BUNDLES
+from batchyard.core.environments import DEFAULT_STRATEGY, FARGATE_KINDS, SERVICE_LINKED_ROLE, check_strategy
 from batchyard.core.names import Account
 from batchyard.core.refusal import Refused
 
 Document = dict[str, Any]
 
-FARGATE_TYPES = frozenset({"FARGATE", "FARGATE_SPOT"})
 MANAGED_INSTANCES = "ECS_MANAGED_INSTANCES"
 FARGATE_FORBIDDEN = (
     "minvCpus",
@@ -32,16 +33,6 @@ FARGATE_FORBIDDEN = (
 MAX_FARGATE_SUBNETS = 16
 MAX_FARGATE_SECURITY_GROUPS = 5
 
-BEST_FIT = "BEST_FIT"
-SPOT_ONLY_STRATEGIES = frozenset(
-    {"SPOT_CAPACITY_OPTIMIZED", "SPOT_PRICE_CAPACITY_OPTIMIZED", "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED"}
-)
-EC2_ONLY_STRATEGIES = frozenset({"BEST_FIT_PROGRESSIVE_ORDERED"})
-ORDERED_STRATEGIES = frozenset({"BEST_FIT_PROGRESSIVE_ORDERED", "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED"})
-BUNDLES = frozenset({"optimal", "default_x86_64", "default_arm64"})
-ARM_BUNDLE = "default_arm64"
-# Families of Arm processors have a g right after their generation: m6g, c7gd, t4g, im4gn. a1 came before that rule.
-ARM_FAMILY = re.compile(r"a1|[a-z]+[0-9]+g[a-z]*")
 
 SCALE_DOWN_MINUTES = (20, 10080)  # API: ComputeScalingPolicy; 0 unsets
 UPDATE_MINUTES = (1, 7200)  # API: UpdatePolicy
@@ -53,8 +44,6 @@ TEMPLATE_VERSION = re.compile(r"|[0-9]+|\$Default|\$Latest")
 EKS_CLUSTER = re.compile(r"arn:[^:]+:eks:([^:]+):[0-9]{12}:cluster/.+")
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 MAX_NAMESPACE_LENGTH = 63  # a DNS label
-
-SERVICE_LINKED_ROLE = "AWSServiceRoleForBatch"
 
 
 def check_new_environment(document: Document, account: Account) -> None:
@@ -78,8 +67,6 @@ def check_changed_environment(document: Document) -> None:
     resources = document.get("computeResources", {})
     _check_capacity(resources)
     _check_shared(resources)
-    if resources.get("instanceTypes"):
-        _check_instance_types(resources)
     template = resources.get("launchTemplate", {})
     if any(template.values()):  # empty texts remove it
         _check_launch_template(template)
@@ -110,7 +97,7 @@ def _check_resources(resources: Document, is_eks: bool) -> None:
         require(not is_eks, "Supported compute types for EKS compute environments are [EC2, SPOT]")
         return
     require("managedInstancesProvider" not in resources, f"managedInstancesProvider is not applicable for {kind}.")
-    if kind in FARGATE_TYPES:
+    if kind in FARGATE_KINDS:
         require(not is_eks, "Supported compute types for EKS compute environments are [EC2, SPOT]")
         _check_fargate(resources)
         return
@@ -123,7 +110,6 @@ def _check_resources(resources: Document, is_eks: bool) -> None:
     # A launch template may carry the security groups; it is not ours to open.
     require(resources.get("securityGroupIds") or resources.get("launchTemplate"), "Security group ids are required.")
     _check_strategy(resources, is_eks)
-    _check_instance_types(resources)
     _check_shared(resources)
     if "launchTemplate" in resources:
         _check_launch_template(resources["launchTemplate"])
@@ -157,33 +143,15 @@ def _check_capacity(resources: Document) -> None:
 
 
 def _check_strategy(resources: Document, is_eks: bool) -> None:
-    kind, strategy = resources["type"], resources.get("allocationStrategy", "")
+    strategy = resources.get("allocationStrategy", "")
     require(strategy or not is_eks, "allocationStrategy is required for EKS Compute Environments.")
-    if kind == "SPOT":
-        require(strategy not in EC2_ONLY_STRATEGIES, f"{strategy} can only be used with compute resources of type EC2.")
+    check_strategy(resources)
+    if resources["type"] == "SPOT":
         require(
-            resources.get("spotIamFleetRole") or strategy not in ("", BEST_FIT) or is_eks,
+            resources.get("spotIamFleetRole") or strategy not in ("", DEFAULT_STRATEGY) or is_eks,
             "compute resource spotIamFleetRole is required.",
         )
-        return
-    require(strategy not in SPOT_ONLY_STRATEGIES, f"{strategy} can only be used with compute resources of type SPOT.")
-    # bidPercentage is meaningless here, and AWS keeps it without a word.
-
-
-def _check_instance_types(resources: Document) -> None:
-    types, strategy = resources["instanceTypes"], resources.get("allocationStrategy", "")
-    if strategy in ORDERED_STRATEGIES and BUNDLES.intersection(types):
-        raise Refused(
-            "Instance type bundles (e.g. optimal, default_x86_64) are not allowed for "
-            f"{strategy} allocation strategy. Specify instance families or types directly."
-        )
-    arms = [_is_arm(name) for name in types]
-    require(all(arms) or not any(arms), "arm-based instance type cannot be used with other instance types")
-
-
-def _is_arm(instance_type: str) -> bool:
-    family = instance_type.partition(".")[0]
-    return instance_type == ARM_BUNDLE or ARM_FAMILY.fullmatch(family) is not None
+    # On EC2 bidPercentage is meaningless, and AWS keeps it without a word.
 
 
 def _check_shared(resources: Document) -> None:
@@ -228,7 +196,7 @@ def _check_launch_template(template: Document) -> None:
     targets = [name for entry in overrides for name in entry["targetInstanceTypes"]]
     require(not has_duplicates(targets), "LaunchTemplate.overrides.targetInstanceTypes[] must not repeat a type.")
     require(
-        not BUNDLES.intersection(targets),
+        not any(name in BUNDLES for name in targets),
         "LaunchTemplate.overrides.targetInstanceTypes[] must name families or types, not bundles.",
     )
 

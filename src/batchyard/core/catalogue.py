@@ -85,6 +85,10 @@ class Catalogue(Struct, frozen=True):
             found.append((self.types[name],) if name in taken else self._family(name, taken))
         return tuple(entry for entry in found if entry)
 
+    def knows(self, name: str) -> bool:
+        """Whether it is a type, a family or a bundle."""
+        return name in self.types or name in BUNDLES or bool(self._members(name))
+
     def expand(self, names: Sequence[str]) -> tuple[InstanceType, ...]:
         """The same in one list."""
         return tuple(kind for entry in self.entries(names) for kind in entry)

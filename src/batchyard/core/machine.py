@@ -18,7 +18,9 @@ from batchyard.core import (
     stopping,
     submission,
 )
+from batchyard.core.catalogue import Catalogue
 from batchyard.core.effects import Effect
+from batchyard.core.prices import Prices
 from batchyard.core.records import Changes, Snapshot
 from batchyard.core.world import Limits, World
 
@@ -28,8 +30,14 @@ class Machine:
 
     Times are milliseconds since the epoch and never go back between calls."""
 
-    def __init__(self, account: names.Account, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
-        self.world = World(account, limits)
+    def __init__(
+        self,
+        account: names.Account,
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        catalogue: Catalogue = Catalogue({}),  # noqa: B008  (frozen)
+        prices: Prices = Prices(),  # noqa: B008  (frozen)
+    ) -> None:
+        self.world = World(account, limits, catalogue, prices)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Before the first command: the state as the store kept it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from batchyard.core import commands, names, policies, scheduling, stopping
+from batchyard.core import commands, environments, names, policies, scheduling, stopping
 from batchyard.core.records import SCHEDULING_POLICY, Definition, Environment, EnvironmentOrder, Health, Queue, State
 from batchyard.core.refusal import EXISTS, Refused
 from batchyard.core.world import World
@@ -24,6 +24,7 @@ def create_environment(world: World, command: commands.CreateComputeEnvironment,
     """Settles in its own commit: VALID at once, so that scripts create and attach in one breath."""
     if command.name in world.environments:
         raise Refused(EXISTS)
+    environments.check_new(command.type, command.document, world.catalogue)
     managed = command.type != scheduling.UNMANAGED
     environment = Environment(
         name=command.name,
@@ -43,10 +44,8 @@ def create_environment(world: World, command: commands.CreateComputeEnvironment,
 
 def update_environment(world: World, command: commands.UpdateComputeEnvironment) -> Environment:
     environment = _environment(world, command.name)
-    document = dict(environment.document)
-    for member, value in command.document.items():
-        both = isinstance(value, dict) and isinstance(document.get(member), dict)
-        document[member] = {**document[member], **value} if both else value
+    desired = environments.resources_of(environment).get("desiredvCpus", 0)
+    document = environments.updated(environment, command.document, desired, world.catalogue)
     state = State(command.state) if command.state else environment.state
     environment = replace(environment, state=state, document=document)
     _put_environment(world, environment)
@@ -152,7 +151,7 @@ def _put_queue(world: World, queue: Queue) -> None:
 
 
 def _check_order(world: World, order: tuple[EnvironmentOrder, ...]) -> None:
-    kinds = set()
+    attached: list[Environment] = []
     for entry in order:
         environment = world.environments.get(entry.environment)
         if environment is None or environment.status is not Health.VALID:
@@ -160,10 +159,8 @@ def _check_order(world: World, order: tuple[EnvironmentOrder, ...]) -> None:
                 "Compute Environments must be created and valid before attaching them to a job queue "
                 f"({entry.environment} is not)."
             )
-        kind = environment.document.get("computeResources", {}).get("type", "EC2")
-        kinds.add("Fargate" if kind.startswith("FARGATE") else "EC2")
-    if len(kinds) > 1:
-        raise Refused("Fargate and EC2 compute environments can not be mixed.")
+        attached.append(environment)
+    environments.check_together(attached, world.catalogue)
 
 
 # -- job definitions --

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from batchyard.core import lifecycle, names
 from batchyard.core.arrays import ArrayBook
+from batchyard.core.catalogue import Catalogue
 from batchyard.core.effects import Effect
 from batchyard.core.placement import Room
+from batchyard.core.prices import Prices
 from batchyard.core.records import (
     Abilities,
     Changes,
@@ -41,9 +43,11 @@ class Limits(Struct, frozen=True):
 class World:
     """Plain state. `put` is the only way a job's row changes; it keeps counts, capacity and indexes in step."""
 
-    def __init__(self, account: names.Account, limits: Limits) -> None:
+    def __init__(self, account: names.Account, limits: Limits, catalogue: Catalogue, prices: Prices) -> None:
         self.account = account
         self.limits = limits
+        self.catalogue = catalogue
+        self.prices = prices
         self.environments: dict[str, Environment] = {}
         self.queues: dict[str, Queue] = {}
         self.policies: dict[str, SchedulingPolicy] = {}

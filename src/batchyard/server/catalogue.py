@@ -39,7 +39,8 @@ def load_prices(path: Path | None, catalogue: Catalogue) -> Prices:
         table = value if isinstance(value, dict) else {"on_demand": value}
         unknown = sorted(set(table) - set(MEMBERS))
         if unknown or not table:
-            raise SettingError(f"{where} must have on_demand, spot or both, and no {', '.join(unknown) or 'less'}.")
+            but = f", and nothing else ({', '.join(unknown)})" if unknown else ""
+            raise SettingError(f"{where} must have on_demand, spot or both{but}.")
         if "on_demand" in table:
             on_demand[name] = _micro_dollars(table["on_demand"], f"{where}.on_demand")
         if "spot" in table:

@@ -153,6 +153,12 @@ TABLE: tuple[Setting, ...] = (
         maximum=MAX_GPUS,
     ),
     Setting(
+        "prices",
+        Kind.PATH,
+        "A TOML file that says what instance types cost per hour; the allocation strategies go by it.",
+        default_help="nominal prices",
+    ),
+    Setting(
         "work_dir", Kind.PATH, "Where jobs get their scratch directories.", default_help="work in the data directory"
     ),
     Setting(
@@ -287,6 +293,7 @@ class Settings(Struct, frozen=True):
     vcpus: int | None = None
     memory: int | None = None
     gpus: int | None = None
+    prices: Path | None = None
     job_env: tuple[tuple[str, str], ...] = ()
     job_credentials: bool = True
     stop_grace_seconds: float = 30.0

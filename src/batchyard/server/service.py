@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.core.catalogue import Catalogue
 from batchyard.core.check import assert_consistent
 from batchyard.core.commands import (
     AskCapacity,
@@ -27,6 +28,7 @@ from batchyard.core.commands import (
 from batchyard.core.effects import RecoverTask
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
+from batchyard.core.prices import Prices
 from batchyard.core.records import EnvironmentOrder, Instance, Snapshot
 from batchyard.core.resources import MILLI_PER_VCPU
 from batchyard.core.world import Limits
@@ -81,6 +83,8 @@ class Parts(Struct, frozen=True):
     address: str
     engines: dict[str, Engine]
     choice: Choice
+    catalogue: Catalogue
+    prices: Prices
 
 
 class Service:
@@ -101,7 +105,7 @@ class Service:
             max_array_size=settings.max_array_size,
             max_overrides_characters=settings.max_overrides_characters,
         )
-        machine = Machine(self._account, limits)
+        machine = Machine(self._account, limits, parts.catalogue, parts.prices)
         machine.restore(snapshot)
         self._machine = machine
         if parts.writer.is_restored:

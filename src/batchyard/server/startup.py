@@ -12,7 +12,8 @@ import uvloop
 
 from batchyard import failpoints
 from batchyard.server.access import AccessError, Rules, check_listening
-from batchyard.server.config import Settings
+from batchyard.server.catalogue import load_catalogue, load_prices
+from batchyard.server.config import SettingError, Settings
 from batchyard.server.engines import choose, make_engines
 from batchyard.server.http import ListenError, bound_to_loopback, listening_socket, url_of
 from batchyard.server.keys import KeyFile, operator_key
@@ -46,6 +47,8 @@ def serve(settings: Settings, places: Places) -> None:
         raise Failure(f"{error} Nothing that was answered is lost; start it again.", EXIT_COMMIT_FAILED) from error
     except AccessError as error:
         raise Failure(str(error), EXIT_USAGE) from error
+    except SettingError as error:  # of a file that a setting names
+        raise Failure(str(error), EXIT_USAGE) from error
     except (PlaceError, ListenError, StoreError) as error:
         raise Failure(str(error)) from error
 
@@ -57,6 +60,8 @@ async def _run(parts: Parts) -> None:
 def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     """Everything that can be refused, in the order in which a person would want to hear of it."""
     choice = choose(settings)
+    catalogue = load_catalogue()
+    prices = load_prices(settings.prices, catalogue)
     prepare(places)
     keys = KeyFile(places.keys_file)
     operator, secret = operator_key(places.operator_key_file), secret_of(places.secret_file)
@@ -69,7 +74,9 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     check_listening(rules, keys)
     address = url_of(settings.host, listener.getsockname()[1])
     engines = make_engines(settings, places)
-    return Parts(settings, places, rules, keys, operator, secret, writer, listener, address, engines, choice)
+    return Parts(
+        settings, places, rules, keys, operator, secret, writer, listener, address, engines, choice, catalogue, prices
+    )
 
 
 def _configure_logging() -> None:
