@@ -16,6 +16,7 @@ def canonical(world: World) -> dict[str, Any]:
     return {
         "environments": world.environments,
         "queues": world.queues,
+        "policies": world.policies,
         "definitions": world.definitions,
         "revisions": world.revisions,
         "next key": world.next_key,

@@ -102,6 +102,8 @@ class Clients:
             retry_strategy=strategy,
             timeout={"attemptDurationSeconds": submit.timeout_seconds} if submit.timeout_seconds else None,
             tags={AFTER_ANY_TAG: "true"} if submit.after_any else {},
+            share_identifier=submit.share,
+            scheduling_priority=submit.priority,
         )
 
     def _dependency(self, edge: w.Edge) -> Dependency | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -15,6 +16,14 @@ MOST_OPERATIONS = 24
 LARGE_EVERY = 25  # one seed in so many submits arrays of hundreds
 LARGE_ARRAYS = (120, 300)
 SMALL_ARRAYS = (0, 0, 0, 0, 2, 2, 3, 3, 5, 8)
+SHARES = ("anna", "bob", "team-1", "team-2")
+POLICIES: tuple[dict[str, Any], ...] = (
+    {},
+    {"shareDecaySeconds": 1, "shareDistribution": [{"shareIdentifier": "team-*", "weightFactor": 0.125}]},
+    {"shareDecaySeconds": 604_800, "shareDistribution": [{"shareIdentifier": "anna", "weightFactor": 999.9999}]},
+    {"computeReservation": 50, "shareDecaySeconds": 2},
+    {"computeReservation": 99},
+)
 HORIZONS_MS = (50, 1000, 4000, 12_000)  # the shorter, the more happens within one commit
 RULES: tuple[tuple[dict[str, str], ...], ...] = (
     (),
@@ -62,13 +71,21 @@ def _setup(dice: random.Random) -> w.Setup:
     return w.Setup(
         engines=engines,
         environments=environments,
-        queues={"default": (1, ("local",)), "urgent": (10, everywhere), "idle": (0, everywhere[::-1])},
+        queues={
+            "default": (1, ("local",)),
+            "urgent": (10, everywhere),
+            "idle": (0, everywhere[::-1]),
+            "shared": (1, everywhere),
+        },
         definitions=w.DEFINITIONS,
         hosts=(tuple(instances), tuple(smaller), tuple(bare), tuple(instances[:1])),
         noise=dice.choice((0.0, 0.0, 0.1, 0.4)),
         commit_ms=dice.choice(((0,), (0, 1, 3), (5, 20, 100))),
         latency_ms=dice.choice(((0,), (0, 1, 10), (5, 50, 300))),
         batch_commands=dice.choice((1, 3, BATCH_COMMANDS)),
+        policies={"one": dice.choice(POLICIES), "other": dice.choice(POLICIES)},
+        fair_queues={"shared": "one"},
+        unmanaged_vcpus=dice.choice((0, 0, 1, 4)),
     )
 
 
@@ -87,10 +104,14 @@ def _submit(
     alike = [o for o in before if size and o.array_size == size]
     if alike and own.random() < 0.4 and not any(e.number == alike[-1].number for e in edges):
         edges.append(w.Edge(alike[-1].number, None, "N_TO_N"))
+    queue = own.choice(tuple(setup.queues))
+    is_fair = queue in setup.fair_queues
     return w.Submit(
         at_ms=at_ms,
         number=number,
-        queue=own.choice(tuple(setup.queues)),
+        queue=queue,
+        share=own.choice(SHARES) if is_fair else "",
+        priority=own.choice((0, 0, 5, 9999)) if is_fair else None,
         definition=own.choice(("half", "half", "one", "one", "one", "two", "gpu", "gpus", "huge")),
         array_size=size,
         depends_on=tuple(edges),
@@ -120,10 +141,10 @@ def _changes(own: random.Random, setup: w.Setup) -> tuple[c.Command, ...]:
     state = own.choice(("ENABLED", "DISABLED"))
     everywhere = tuple(setup.environments)
     places = w.order(own.choice((everywhere, everywhere[:1], everywhere[::-1])))
-    made_again = c.CreateJobQueue(queue, "ENABLED", own.choice((0, 5)), places)
-    environment_again = c.CreateComputeEnvironment(
-        environment, environment, "UNMANAGED", "ENABLED", setup.environments[environment], {}
-    )
+    made_again = c.CreateJobQueue(queue, "ENABLED", own.choice((0, 5)), places, w.queue_document(setup, queue))
+    engine, document = setup.environments[environment], w.environment_document(setup)
+    environment_again = c.CreateComputeEnvironment(environment, environment, "UNMANAGED", "ENABLED", engine, document)
+    policy = own.choice(tuple(setup.policies))
     changes: tuple[tuple[c.Command, ...], ...] = (
         (c.UpdateComputeEnvironment(environment, state),),
         (c.UpdateComputeEnvironment(environment, "DISABLED"), c.UpdateComputeEnvironment(environment, "ENABLED")),
@@ -137,6 +158,8 @@ def _changes(own: random.Random, setup: w.Setup) -> tuple[c.Command, ...]:
             environment_again,
             *(c.UpdateJobQueue(name, "", None, places) for name in setup.queues),
         ),
+        (c.UpdateSchedulingPolicy(policy, {"fairsharePolicy": own.choice(POLICIES)}),),
+        (c.UpdateJobQueue("shared", document={"schedulingPolicyArn": w.policy_arn(policy)}),),
         (c.RegisterJobDefinition("one", own.choice((w.DEFINITIONS["one"], w.DEFINITIONS["two"]))),),
         (c.DeregisterJobDefinition("one", own.choice((1, 2))),),
         (c.TagResource("job-queue", queue, {"note": str(own.randrange(10))}), c.AskCapacity()),

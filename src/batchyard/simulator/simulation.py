@@ -181,11 +181,14 @@ class Simulation(Surroundings):
 
     def first_commands(self) -> list[c.Command]:
         found: list[c.Command] = [
-            c.CreateComputeEnvironment(name, name, "UNMANAGED", "ENABLED", engine, {})
+            c.CreateComputeEnvironment(name, name, "UNMANAGED", "ENABLED", engine, w.environment_document(self.setup))
             for name, engine in self.setup.environments.items()
         ]
+        for name, policy in self.setup.policies.items():
+            found.append(c.CreateSchedulingPolicy(name, {"fairsharePolicy": policy}))
         for name, (priority, environments) in self.setup.queues.items():
-            found.append(c.CreateJobQueue(name, "ENABLED", priority, w.order(environments)))
+            document = w.queue_document(self.setup, name)
+            found.append(c.CreateJobQueue(name, "ENABLED", priority, w.order(environments), document))
         found += [c.RegisterJobDefinition(name, document) for name, document in self.setup.definitions.items()]
         return found
 

@@ -36,6 +36,8 @@ class Submit(Operation, frozen=True):
     keyed: bool = True  # carries an idempotency key: asked again when no answer comes
     look_up_ms: int = 0  # between reading its dependencies' states and being asked
     impatient_ms: int = 0  # asked a second time when no answer came by then; 0: never
+    share: str = ""  # share identifier, on queues with a policy
+    priority: int | None = None  # scheduling priority, with a share
 
 
 class Withdraw(Operation, frozen=True):
@@ -110,11 +112,27 @@ class Setup(Struct, frozen=True):
     commit_ms: tuple[int, ...]
     latency_ms: tuple[int, ...]
     batch_commands: int  # commands, and reports, that go into one commit at most
+    policies: dict[str, dict[str, Any]] = {}  # name -> fairsharePolicy
+    fair_queues: dict[str, str] = {}  # name -> policy
+    unmanaged_vcpus: int = 0  # unmanagedvCpus of the environments; 0: not given
 
 
 class Workload(Struct, frozen=True):
     setup: Setup
     operations: tuple[Operation, ...]
+
+
+def policy_arn(name: str) -> str:
+    return f"arn:aws:batch:us-east-1:123456789012:scheduling-policy/{name}"
+
+
+def environment_document(setup: Setup) -> dict[str, Any]:
+    return {"unmanagedvCpus": setup.unmanaged_vcpus} if setup.unmanaged_vcpus else {}
+
+
+def queue_document(setup: Setup, queue: str) -> dict[str, Any]:
+    policy = setup.fair_queues.get(queue)
+    return {} if policy is None else {"schedulingPolicyArn": policy_arn(policy)}
 
 
 HUGE_VCPUS = 64  # more than any host here has
