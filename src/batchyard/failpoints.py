@@ -23,6 +23,8 @@ POINTS = (
     "after-exit-before-report",
     "during-adoption",
     "during-upgrade",
+    "after-create-before-start",  # these two of a container
+    "after-start-before-report",
 )
 VARIABLE = "BATCHYARD_FAILPOINTS"
 HITS_VARIABLE = "BATCHYARD_FAILPOINT_HITS"

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.dockerd import dockerd, own_dockerd
 from tests.engines.process_harness import ProcessHarness
+
+__all__ = ["dockerd", "own_dockerd"]  # fixtures
 
 
 @pytest.fixture

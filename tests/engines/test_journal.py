@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchyard.engines import frames
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor.attempts import ACKNOWLEDGED_KEPT, Attempt, Book
 from batchyard.engines.supervisor.fifos import Output
@@ -96,7 +97,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pyte
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(records, "_write_all", half)
+        patch.setattr(frames, "_write_all", half)
         journal.append(STORY[3])
         with pytest.raises(OSError, match="No space"):
             journal.write()

@@ -97,6 +97,8 @@ class Yard:
             await self.loop.ask(command)
         self.writer.automatic = False
         self.writer.asked.clear()
+        assert self.engine.calls == [("recover", [])], "an engine without attempts hears that it has none"
+        self.engine.calls.clear()
 
     def submit(self, number: int, **members: Any) -> asyncio.Task[Any]:
         return asyncio.create_task(self.loop.ask(c.SubmitJob(f"id-{number}", "n", "default", "work", **members)))

@@ -184,7 +184,10 @@ class Loop:
             names = set(self._arrived)
             self._arrived.clear()
             self._started |= names
-            self._act([effect for effect in self._machine.recover() if effect.engine in names])
+            effects = [effect for effect in self._machine.recover() if effect.engine in names]
+            self._act(effects)
+            for name in sorted(names - {effect.engine for effect in effects}):
+                self._engines[name].recover([])  # what it still has is nobody's
 
     def _act(self, effects: Sequence[Effect]) -> None:
         """Acknowledgements first, then launches, then stops, so that a stop finds what it stops. What concerns an

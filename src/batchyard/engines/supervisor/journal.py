@@ -10,16 +10,13 @@ silence of such a journal about an attempt is no proof that it never ran (`Repla
 
 from __future__ import annotations
 
-import os
-import struct
-import zlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
 
+from batchyard.engines.frames import FrameFile, encode_frame, frames
 from batchyard.engines.supervisor.protocol import ExitedItem, FinalItem, LostItem, NotStartedItem
 
 FORMAT = 1
@@ -99,9 +96,6 @@ _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _DECODERS = [msgspec.msgpack.Decoder(kind) for kind in _KINDS]
 # Kinds that, lost, hide nothing that matters: the attempt is named by an earlier Intents record.
 _HARMLESS_WHEN_CUT = {Spawned, Stopping, Ended, Acknowledged, Epoch, Opened}
-_HEADER = struct.Struct("<IIB")  # payload length, payload crc32, kind
-_CHECK = struct.Struct("<I")  # crc32 of the header
-_HEADER_BYTES = _HEADER.size + _CHECK.size
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -161,118 +155,38 @@ class Replay:
 
 
 def encode(record: Record) -> bytes:
-    payload = _encoder.encode(record)
-    header = _HEADER.pack(len(payload), zlib.crc32(payload), _NUMBERS[type(record)])
-    return header + _CHECK.pack(zlib.crc32(header)) + payload
+    return encode_frame(_NUMBERS[type(record)], _encoder.encode(record))
 
 
 def replay(data: bytes) -> tuple[Replay, int]:
     """What the journal's bytes say, and how many of them are good records."""
     state = Replay()
     at = 0
-    while at < len(data):
-        header = data[at : at + _HEADER.size]
-        check = data[at + _HEADER.size : at + _HEADER_BYTES]
-        if len(check) < _CHECK.size or _CHECK.unpack(check)[0] != zlib.crc32(header):
-            # Fewer bytes than a header: an append was cut before it could say what it was. Only the kinds matter, and
-            # the cut one is unknown, so that it may have been an intent. Zeros alone are a host's crash between
-            # growing the file and writing it: never synced, so nothing was launched on its word.
-            state.intact = state.intact and not any(data[at:])
+    for frame in frames(data):
+        known = frame.number is not None and frame.number < len(_KINDS)
+        if frame.payload is not None and known:
+            assert frame.number is not None, "a known kind without a number"
+            state.apply(_DECODERS[frame.number].decode(frame.payload))
+        elif frame.is_cut:
+            kind = _KINDS[frame.number] if frame.number is not None and known else None
+            state.intact = state.intact and kind in _HARMLESS_WHEN_CUT
             break
-        length, crc, number = _HEADER.unpack(header)
-        payload = data[at + _HEADER_BYTES : at + _HEADER_BYTES + length]
-        known = number < len(_KINDS)
-        if len(payload) < length:
-            state.intact = state.intact and known and _KINDS[number] in _HARMLESS_WHEN_CUT
-            break
-        if not known or zlib.crc32(payload) != crc:
-            state.intact = False  # the frame is whole, its content is not: go on behind it, trusting no silence
         else:
-            state.apply(_DECODERS[number].decode(payload))
-        at += _HEADER_BYTES + length
+            state.intact = False  # the frame is whole, its content is not: go on behind it, trusting no silence
+        at = frame.stop
     return state, at
 
 
-class Journal:
+class Journal(FrameFile):
     """The open file. `append` buffers; `write` hands the buffer to the kernel; `sync` makes it durable."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = -1
-        self._buffer: list[bytes] = []
-        self.size_bytes = 0
 
     def load(self) -> Replay:
         """What the file says. ValueError: another format."""
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            data = b""
-        state, _ = replay(data)
-        return state
+        return replay(self.read())[0]
 
     def rewrite(self, records: Iterable[Record]) -> None:
         """Puts these records in the place of everything there was, atomically and durably."""
-        self._buffer.clear()
-        temporary = self._path.with_name(self._path.name + ".new")
-        data = b"".join(encode(record) for record in records)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            _write_all(fd, data)
-            os.fsync(fd)
-        except OSError:
-            os.close(fd)
-            raise
-        os.rename(temporary, self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = fd
-        self.size_bytes = len(data)
-
-    def move(self, path: Path) -> None:
-        """Gives the file another name, and goes on writing to it."""
-        self._path.rename(path)
-        self._path = path
+        self.replace(encode(record) for record in records)
 
     def append(self, record: Record) -> None:
-        self._buffer.append(encode(record))
-
-    def write(self) -> None:
-        """OSError (a full disk): nothing of the buffer is in the file, and it is kept for the next try."""
-        if not self._buffer:
-            return
-        data = b"".join(self._buffer)
-        try:
-            _write_all(self._fd, data)
-        except OSError:
-            os.ftruncate(self._fd, self.size_bytes)
-            os.lseek(self._fd, self.size_bytes, os.SEEK_SET)
-            raise
-        self.size_bytes += len(data)
-        self._buffer.clear()
-
-    def forget_last(self) -> None:
-        """Takes back the last append, which is still in the buffer."""
-        self._buffer.pop()
-
-    def sync(self) -> None:
-        """Durable when it returns. A failed fsync says nothing about what is on the disk: the caller must not go on."""
-        self.write()
-        os.fdatasync(self._fd)
-
-    def close(self) -> None:
-        self.write()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+        self.add(encode(record))

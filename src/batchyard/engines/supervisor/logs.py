@@ -52,6 +52,10 @@ class LogFile:
             start = max(0, self._size - LOG_LINE_BYTES)
             self._line_bytes = len(os.pread(self._fd, LOG_LINE_BYTES, start).rpartition(b"\n")[2])
 
+    def current_path(self) -> Path:
+        """The file with the newest lines."""
+        return self._segment_path(self._segment) if self._head_end else self._path
+
     def write(self, data: bytes, now_ms: int) -> None:
         """Takes output as read. A disk that can't take it loses it, marked in the file as soon as there is room."""
         try:

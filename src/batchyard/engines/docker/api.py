@@ -1,0 +1,239 @@
+"""A small client of the Docker Engine API (Podman serves it too) over its unix socket.
+
+**What it promises.** `ApiError` is the daemon's own refusal. `DaemonUnreachable` means that nobody knows whether the
+request was carried out: whoever asked for a change looks at what Docker shows before asking again. Nothing that changes
+something is ever sent twice from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+# The newest API of which something is used here; Debian's 20.10 serves it, as does Podman 4. A daemon may serve less,
+# and newer ones no longer serve the old: see `negotiate`.
+API_VERSION = (1, 41)
+IDLE_CONNECTIONS = 8  # kept for the next request; more in flight than this are opened and closed
+# Docker answers in milliseconds. A host so loaded that it takes longer than this is what ECS calls DockerTimeoutError;
+# here it only means to look again.
+REQUEST_SECONDS = 240.0
+CONNECT_SECONDS = 10.0
+HEADER_BYTES = 64 * 1024
+BLOCK_BYTES = 64 * 1024
+SWITCHING_PROTOCOLS = 101
+_BODILESS = (204, 304)
+
+Query = Mapping[str, str]
+
+
+class DaemonUnreachable(Exception):  # noqa: N818  (a state of the world, not a fault)
+    """No answer: the daemon is not there, went away meanwhile, or hangs."""
+
+
+class ApiError(Exception):
+    """The daemon refused. `message`: its words."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{message} ({status})")
+        self.status = status
+        self.message = message
+
+
+class Response:
+    """An answer whose body is still to be read, as a context manager: leaving early ends the connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pool: _Pool) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}  # names in lower case
+        self.reader = reader
+        self.writer = writer
+        self._pool = pool
+        self._is_whole = False
+
+    async def read_head(self, *, has_body: bool) -> None:
+        while True:
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            lines = head.decode("latin-1").split("\r\n")
+            self.status = int(lines[0].split(" ", 2)[1])
+            pairs = (line.split(":", 1) for line in lines[1:] if ":" in line)
+            self.headers = {name.strip().lower(): value.strip() for name, value in pairs}
+            if self.status >= 200 or self.status == SWITCHING_PROTOCOLS:
+                break  # else a 100 Continue goes before the answer
+        self._is_whole = not has_body or self.status in _BODILESS or self.headers.get("content-length") == "0"
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. DaemonUnreachable: it ended in the middle."""
+        if self._is_whole:
+            return
+        try:
+            if self.headers.get("transfer-encoding", "").lower() == "chunked":
+                while size := int((await self.reader.readuntil(b"\r\n")).split(b";")[0], 16):
+                    yield await self.reader.readexactly(size)
+                    await self.reader.readexactly(2)
+                await self.reader.readuntil(b"\r\n")
+            elif "content-length" in self.headers:
+                left = int(self.headers["content-length"])
+                while left:
+                    block = await self.reader.read(min(left, BLOCK_BYTES))
+                    if not block:
+                        raise DaemonUnreachable("the answer was cut")
+                    left -= len(block)
+                    yield block
+            else:  # until the connection ends
+                while block := await self.reader.read(BLOCK_BYTES):
+                    yield block
+                return
+        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+            raise DaemonUnreachable(f"the answer was cut: {error}") from error
+        self._is_whole = True
+
+    async def read(self) -> bytes:
+        return b"".join([block async for block in self.blocks()])
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        keep = self._is_whole and self.headers.get("connection", "").lower() != "close"
+        self._pool.give_back(self.reader, self.writer, keep=keep and self.status != SWITCHING_PROTOCOLS)
+
+
+class _Pool:
+    def __init__(self, socket_path: Path) -> None:
+        self._socket_path = socket_path
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.is_closed = False
+
+    async def take(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof() and reader.exception() is None and not writer.is_closing():
+                return reader, writer
+            writer.close()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await asyncio.open_unix_connection(str(self._socket_path), limit=HEADER_BYTES)
+        except (OSError, TimeoutError) as error:
+            raise DaemonUnreachable(f"{self._socket_path}: {error or 'no answer'}") from error
+
+    def give_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, keep: bool) -> None:
+        if keep and not self.is_closed and len(self._idle) < IDLE_CONNECTIONS:
+            self._idle.append((reader, writer))
+        else:
+            writer.close()
+
+    def close(self) -> None:
+        self.is_closed = True
+        while self._idle:
+            self._idle.pop()[1].close()
+
+
+class Api:
+    """Requests to one daemon. Paths begin with a slash and carry no version: it is put before them."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self._pool = _Pool(socket_path)
+        self._prefix = ""
+
+    async def negotiate(self) -> dict[str, Any]:
+        """Finds the version to speak; returns what the daemon says of itself (GET /version). Opens what was closed."""
+        self._pool.is_closed = False
+        self._prefix = ""
+        found: dict[str, Any] = await self.json("GET", "/version")
+        lowest, highest = (_version(found.get(name, "")) for name in ("MinAPIVersion", "ApiVersion"))
+        chosen = max(lowest or API_VERSION, min(highest or API_VERSION, API_VERSION))
+        self._prefix = f"/v{chosen[0]}.{chosen[1]}"
+        return found
+
+    async def json(self, method: str, path: str, query: Query | None = None, body: Any = None) -> Any:
+        """The answer decoded; None when there is none. ApiError, DaemonUnreachable."""
+        content = await self.bytes(method, path, query, body)
+        if not content:
+            return None
+        try:
+            return msgspec.json.decode(content)
+        except msgspec.DecodeError as error:
+            raise DaemonUnreachable(f"{method} {path}: an answer that can't be read: {error}") from error
+
+    async def bytes(self, method: str, path: str, query: Query | None = None, body: Any = None) -> bytes:
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                async with await self.open(method, path, query, body) as response:
+                    return await response.read()
+        except TimeoutError:
+            raise DaemonUnreachable(f"{method} {path}: no answer within {REQUEST_SECONDS:g} s") from None
+
+    async def head(self, path: str, query: Query | None = None) -> dict[str, str]:
+        """The headers of the answer."""
+        async with await self.open("HEAD", path, query) as response:
+            return response.headers
+
+    async def open(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Sends the request and reads the head of its answer. `body`: bytes as they are, anything else as JSON."""
+        reader, writer = await self._pool.take()
+        response = Response(reader, writer, self._pool)
+        try:
+            writer.write(_request(f"{self._prefix}{path}", method, query, body, headers or {}))
+            await writer.drain()
+            await response.read_head(has_body=method != "HEAD")
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as error:
+            writer.close()
+            raise DaemonUnreachable(f"{method} {path}: {error}") from error
+        except BaseException:
+            writer.close()
+            raise
+        if response.status >= 400:
+            async with response:
+                raise ApiError(response.status, _message(await response.read()))
+        return response
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _request(path: str, method: str, query: Query | None, body: Any, headers: Mapping[str, str]) -> bytes:
+    if query:
+        path += "?" + urlencode(query, quote_via=quote)
+    lines = [f"{method} {path} HTTP/1.1", "Host: docker"]
+    content = b""
+    if body is not None:
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
+        lines.append(f"Content-Type: {kind}")
+    if body is not None or method == "POST":
+        lines.append(f"Content-Length: {len(content)}")
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+def _message(content: bytes) -> str:
+    try:
+        found = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = None
+    if isinstance(found, dict) and found.get("message"):
+        return str(found["message"]).strip()
+    return content.decode("utf-8", "replace").strip() or "no reason was given"
+
+
+def _version(text: str) -> tuple[int, int] | None:
+    major, _, minor = text.partition(".")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None

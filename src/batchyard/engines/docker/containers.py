@@ -1,0 +1,257 @@
+"""Containers as Docker knows them: names, labels, what is asked for at their creation, what they look like after.
+
+Everything here is a function of values (AWS Batch behaviour 6.4-6.7, 6.10).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.core.records import ContainerSpec, Mount, TaskSpec, containers_of
+from batchyard.engines.base import Launch
+from batchyard.engines.supervisor.processes import MARKER
+
+PREFIX = "batchyard-"
+STORE, ATTEMPT, JOB, CONTAINER, EPOCH = (
+    f"batchyard.{name}" for name in ("store", "attempt", "job", "container", "epoch")
+)
+
+MIB = 1024 * 1024
+# Docker starts nothing with less (its own minimum is 6 MiB since 20.10), while AWS accepts 4.
+MEMORY_MIB_AT_LEAST = 6
+CPU_SHARES_PER_VCPU = 1024  # a weight, not a cap, as on AWS's EC2 environments (AWS Batch behaviour 6.5)
+CPU_SHARES_AT_LEAST = 2  # the kernel's own least
+HIGHEST_SIGNAL = 64
+_PERMISSIONS = {"READ": "r", "WRITE": "w", "MKNOD": "m"}
+_NANOSECONDS = re.compile(r"(\d\.\d{6})\d+")
+
+
+class Placing(Struct, frozen=True):
+    """What the engine adds of its own to each container."""
+
+    store: str
+    epoch: int
+    log_limit_bytes: int
+
+
+class State(Enum):
+    ABSENT = "absent"
+    CREATED = "created"  # never started
+    RUNNING = "running"  # or paused
+    EXITED = "exited"
+
+
+class Seen(Struct, frozen=True):
+    """One container as Docker showed it. Times are milliseconds; 0: not yet. `error`: why a start failed."""
+
+    name: str
+    state: State = State.ABSENT
+    id: str = ""
+    exit_code: int = 0
+    out_of_memory: bool = False
+    started_at_ms: int = 0
+    finished_at_ms: int = 0
+    error: str = ""
+    pid: int = 0
+
+    @property
+    def has_started(self) -> bool:
+        return self.state in (State.RUNNING, State.EXITED)
+
+    @property
+    def signal(self) -> int:
+        """Docker tells a death by signal n as exit code 128+n, like a shell."""
+        number = self.exit_code - 128
+        return number if 0 < number <= HIGHEST_SIGNAL else 0
+
+
+def container_name(task: TaskSpec, attempt_id: str, name: str) -> str:
+    """Docker's name of a container: the same for every launch of the attempt, so that a second one can't be made."""
+    return f"{PREFIX}{attempt_id}-{name}" if task.containers else PREFIX + attempt_id
+
+
+def volume_name(attempt_id: str, volume: str) -> str:
+    return f"{PREFIX}{attempt_id}-{volume}"
+
+
+def labels_of(launch: Launch, container: str, placing: Placing) -> dict[str, str]:
+    return {
+        STORE: placing.store,
+        ATTEMPT: launch.attempt_id,
+        JOB: launch.job_id,
+        CONTAINER: container,
+        EPOCH: str(placing.epoch),
+    }
+
+
+def seen_of(name: str, found: Mapping[str, Any]) -> Seen:
+    """From GET /containers/ID/json."""
+    state = found["State"]
+    started_at_ms = milliseconds(state.get("StartedAt", ""))
+    status = str(state.get("Status", ""))
+    if state.get("Running") or status in ("running", "paused", "restarting", "stopping"):
+        known = State.RUNNING
+    elif started_at_ms:
+        known = State.EXITED
+    else:
+        known = State.CREATED
+    code = int(state.get("ExitCode", 0))
+    return Seen(
+        name=name,
+        state=known,
+        id=str(found.get("Id", "")),
+        exit_code=code,
+        # Docker also says so when only a child of the container was killed for it, and the container went on well.
+        out_of_memory=bool(state.get("OOMKilled")) and code != 0,
+        started_at_ms=started_at_ms,
+        # Docker looks at the clock for the end of a short one before it does for its start.
+        finished_at_ms=max(milliseconds(state.get("FinishedAt", "")), started_at_ms) if known is State.EXITED else 0,
+        error=str(state.get("Error", "")),
+        pid=int(state.get("Pid", 0)),
+    )
+
+
+def milliseconds(text: str) -> int:
+    """Of an RFC 3339 time with nanoseconds; 0 for Go's zero time (year 1) and for nothing."""
+    if not text or text.startswith("0001-"):
+        return 0
+    moment = datetime.fromisoformat(_NANOSECONDS.sub(r"\1", text))
+    return int(moment.timestamp() * 1000)
+
+
+# -- What is asked for -------------------------------------------------------------------------------------------------
+
+
+def create_request(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
+    """The body of POST /containers/create."""
+    task = launch.task
+    body: dict[str, Any] = {
+        "Image": spec.image,
+        "Env": [f"{name}={value}" for name, value in environment_of(launch, spec).items()],
+        "Labels": labels_of(launch, spec.name, placing),
+        "HostConfig": _host_config(launch, spec, placing),
+    }
+    if spec.command:
+        body["Cmd"] = list(spec.command)
+    if spec.user:
+        body["User"] = spec.user
+    if task.working_directory:
+        body["WorkingDir"] = task.working_directory
+    return body
+
+
+def environment_of(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
+    """Over what the image says (Docker merges): the task's, the attempt's, its secrets, then its devices."""
+    variables = dict(spec.environment)
+    variables.update(launch.environment)
+    variables.update({name: value for container, name, value in launch.secrets if container == spec.name})
+    if spec.resources.gpus:
+        variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(map(str, devices_of(launch, spec)))
+    variables[MARKER] = launch.attempt_id
+    return variables
+
+
+def devices_of(launch: Launch, spec: ContainerSpec) -> tuple[int, ...]:
+    """Of the attempt's devices those of this container: each takes its part in the order of the definition."""
+    first = 0
+    for other in containers_of(launch.task):
+        if other.name == spec.name:
+            break
+        first += other.resources.gpus
+    return launch.device_ids[first : first + spec.resources.gpus]
+
+
+def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
+    document = spec.document
+    linux: dict[str, Any] = document.get("linuxParameters", {})
+    config: dict[str, Any] = {
+        "NetworkMode": "host",
+        "Init": bool(linux.get("initProcessEnabled", True)),
+        "CpuShares": max(CPU_SHARES_AT_LEAST, spec.resources.milli_vcpus * CPU_SHARES_PER_VCPU // 1000),
+        "RestartPolicy": {"Name": "no"},
+        # The truth until the log is sealed. Two files of the limit, so that no flood fills the disk.
+        "LogConfig": {
+            "Type": "json-file",
+            "Config": {"max-size": str(max(placing.log_limit_bytes, MIB)), "max-file": "2"},
+        },
+    }
+    config.update(_memory(spec, linux))
+    config.update(_mounts(launch, spec, placing))
+    if document.get("privileged"):
+        config["Privileged"] = True
+    if document.get("readonlyRootFilesystem"):
+        config["ReadonlyRootfs"] = True
+    if spec.ulimits:
+        config["Ulimits"] = [{"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard} for limit in spec.ulimits]
+    if linux.get("tmpfs"):
+        config["Tmpfs"] = {entry["containerPath"]: _tmpfs_options(entry) for entry in linux["tmpfs"]}
+    if linux.get("devices"):
+        config["Devices"] = [_device(device) for device in linux["devices"]]
+    if spec.resources.gpus:
+        ids = [str(number) for number in devices_of(launch, spec)]
+        config["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": ids, "Capabilities": [["gpu"]]}]
+    return config
+
+
+def _memory(spec: ContainerSpec, linux: Mapping[str, Any]) -> dict[str, Any]:
+    """The hard limit, swap and shared memory (AWS Batch behaviour 6.5, 6.6)."""
+    limit_mib = spec.resources.memory_mib
+    config: dict[str, Any] = {}
+    if limit_mib:
+        limit_mib = max(limit_mib, MEMORY_MIB_AT_LEAST)
+        config["Memory"] = limit_mib * MIB
+        if "maxSwap" in linux:
+            config["MemorySwap"] = (limit_mib + linux["maxSwap"]) * MIB
+            if "swappiness" in linux and linux["maxSwap"]:
+                config["MemorySwappiness"] = linux["swappiness"]
+    if linux.get("sharedMemorySize"):
+        config["ShmSize"] = linux["sharedMemorySize"] * MIB
+    return config
+
+
+def _mounts(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
+    """Binds, which Docker makes where they are missing, and fresh volumes."""
+    binds, volumes = [], []
+    points = spec.document.get("mountPoints", [])
+    for number, mount in enumerate(spec.mounts):
+        if mount.source and ":" not in mount.source + mount.target:
+            binds.append(f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else ""))
+        elif mount.source:  # what a bind's notation can't say; the directory must be there
+            volumes.append(_mount("bind", mount, mount.source))
+        else:
+            volume = points[number].get("sourceVolume", "") if number < len(points) else ""
+            entry = _mount("volume", mount, volume_name(launch.attempt_id, volume or f"{spec.name}-{number}"))
+            entry["VolumeOptions"] = {"Labels": labels_of(launch, spec.name, placing)}
+            volumes.append(entry)
+    directory = launch.task.working_directory
+    if directory:
+        volumes.append(_mount("bind", Mount(directory, directory), directory))
+    config: dict[str, Any] = {}
+    if binds:
+        config["Binds"] = binds
+    if volumes:
+        config["Mounts"] = volumes
+    return config
+
+
+def _mount(kind: str, mount: Mount, source: str) -> dict[str, Any]:
+    return {"Type": kind, "Source": source, "Target": mount.target, "ReadOnly": mount.read_only}
+
+
+def _tmpfs_options(entry: Mapping[str, Any]) -> str:
+    return ",".join([f"size={entry['size']}m", *entry.get("mountOptions", [])])
+
+
+def _device(device: Mapping[str, Any]) -> dict[str, str]:
+    permissions = device.get("permissions") or list(_PERMISSIONS)
+    return {
+        "PathOnHost": device["hostPath"],
+        "PathInContainer": device.get("containerPath") or device["hostPath"],
+        "CgroupPermissions": "".join(_PERMISSIONS[permission] for permission in permissions),
+    }

@@ -1,0 +1,106 @@
+"""The connection to the Docker daemon: up or down, its events, and waiting for it to come back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
+from batchyard.engines.docker.containers import ATTEMPT, STORE
+
+FIRST_PAUSE_SECONDS = 0.05  # between tries to reach a daemon that went away
+LONGEST_PAUSE_SECONDS = 2.0
+EVENT_BYTES = 1024 * 1024  # one event is a few hundred; labels of images may make it long
+
+Value = TypeVar("Value")
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """`woken` is called with the attempt of each event, and with "" when the daemon is back: look at everything."""
+
+    def __init__(self, socket_path: Path, woken: Callable[[str], None]) -> None:
+        self.api = Api(socket_path)
+        self.version: dict[str, Any] = {}
+        self._woken = woken
+        self._up = asyncio.Event()
+        self._watcher: asyncio.Task[None] | None = None
+        self._store = ""
+
+    @property
+    def is_up(self) -> bool:
+        return self._up.is_set()
+
+    async def connect(self, store: str) -> None:
+        """DaemonUnreachable, ApiError: why not."""
+        self._store = store
+        self.version = await self.api.negotiate()
+        self._watcher = asyncio.create_task(self._watch(), name="docker events")
+        await self._up.wait()
+
+    async def failed(self) -> None:
+        assert self._watcher is not None, "the daemon was never reached"
+        await asyncio.wait([self._watcher])
+        if not self._watcher.cancelled():
+            self._watcher.result()
+
+    async def until_it_answers(self, ask: Callable[[], Awaitable[Value]]) -> Value:
+        """What `ask` returns, tried again whenever the daemon is back. Only for what may be asked twice."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            await self._up.wait()
+            try:
+                return await ask()
+            except DaemonUnreachable as error:
+                log.info("the Docker daemon does not answer: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _watch(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._events()
+                log.warning("the Docker daemon ended its events")
+            except (DaemonUnreachable, ApiError) as error:
+                log.log(logging.WARNING if self._up.is_set() else logging.DEBUG, "the Docker daemon is away: %s", error)
+            if self._up.is_set():
+                self._up.clear()
+                pause = FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _events(self) -> None:
+        """Reports the daemon as up once its events are followed: nothing falls between a look and the next event."""
+        filters = msgspec.json.encode({"type": ["container"], "label": [f"{STORE}={self._store}"]}).decode()
+        async with await self.api.open("GET", "/events", {"filters": filters}) as response:
+            self._up.set()
+            self._woken("")
+            rest = b""
+            async for block in response.blocks():
+                *lines, rest = (rest + block).split(b"\n")
+                for line in lines:
+                    if line.strip():
+                        self._woken(_attempt_of(line))
+                if len(rest) > EVENT_BYTES:
+                    raise DaemonUnreachable("an event without an end")
+
+    async def close(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+        self.api.close()
+
+
+def _attempt_of(line: bytes) -> str:
+    """ "" for an event that tells nothing of whose it is: everybody looks."""
+    try:
+        event = msgspec.json.decode(line)
+        return str(event["Actor"]["Attributes"].get(ATTEMPT, ""))
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return ""

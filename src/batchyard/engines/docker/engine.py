@@ -1,0 +1,309 @@
+"""The Docker engine: attempts are containers of this host's Docker (or Podman) daemon.
+
+It lives in the server's process: what must outlive a server is kept by the daemon, whose containers are named after
+their attempts, and by the notes (`notes.py`). `runs.py` is the life of one attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from batchyard.core.records import Abilities
+from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
+from batchyard.engines.docker.api import ApiError, DaemonUnreachable
+from batchyard.engines.docker.containers import ATTEMPT, STORE, Placing
+from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
+from batchyard.engines.docker.images import Images
+from batchyard.engines.docker.notes import Notes
+from batchyard.engines.docker.programs import Programs
+from batchyard.engines.docker.runs import Origin, Run, Workshop
+from batchyard.engines.supervisor.logs import DEFAULT_LIMIT_BYTES
+
+# Docker starts no more of them in a second with more at once, only each of them later.
+STARTS_AT_ONCE = 8
+REMOVALS_AT_ONCE = 4
+CONNECT_SECONDS = 15.0  # a daemon that is being restarted together with the server comes up within this
+REMOVAL_TRIES = 8  # with growing pauses, about 10 s: what is left then goes at the next start
+log = logging.getLogger(__name__)
+
+
+class DockerSettings(NamedTuple):
+    """`log_limit_bytes`: of each container's log. `environ`: where the user's Docker configuration and credential
+    helpers are found; None: this process's own."""
+
+    log_limit_bytes: int = DEFAULT_LIMIT_BYTES
+    environ: Mapping[str, str] | None = None
+
+
+class DockerEngine:
+    """Implements `batchyard.engines.base.Engine`. `state_dir`: its notes lie in a directory of their own there."""
+
+    name = "docker"
+    abilities = Abilities(
+        images=True,
+        needs_command=False,
+        any_mount=True,
+        privileged=True,
+        tmpfs=True,
+        read_only_root=True,
+        container_devices=True,
+        swap=True,
+        shared_memory_size=True,
+        multiple_containers=True,
+        execute_command=True,
+    )
+
+    def __init__(
+        self,
+        socket_path: Path,
+        state_dir: Path,
+        logs_dir: Path,
+        work_dir: Path,
+        settings: DockerSettings | None = None,
+    ) -> None:
+        self._settings = settings or DockerSettings()
+        self._socket_path = socket_path
+        self._logs_dir = logs_dir
+        self._work_dir = work_dir
+        self._notes = Notes(state_dir / "docker")
+        self._daemon = Daemon(socket_path, self._woken)
+        environ = os.environ if self._settings.environ is None else self._settings.environ
+        self._images = Images(self._daemon.api, environ)
+        self._programs = Programs(self._daemon.api)
+        self._shop: Workshop | None = None
+        self._report: ReportSink | None = None
+        self._runs: dict[str, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._removals = 0
+        self._removing = asyncio.Semaphore(REMOVALS_AT_ONCE)
+        self._failure: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Everything that was asked is done: attempts run, and nothing is being created, ended or removed."""
+        return not self._removals and all(run.is_waiting for run in self._runs.values())
+
+    # -- The seam --------------------------------------------------------------------------------------------
+
+    async def start(self, epoch: int, report: ReportSink) -> None:
+        """StaleEpochError: a later server was here. OSError, TimeoutError: why the daemon can't be reached."""
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._failure = self._loop.create_future()
+        self._notes.open(epoch)
+        try:
+            await self._connect()
+        except BaseException:
+            await self.close(kill=False)
+            raise
+        placing = Placing(self._notes.store, epoch, self._settings.log_limit_bytes)
+        self._shop = Workshop(
+            self._daemon,
+            self._notes,
+            self._images,
+            self._programs,
+            placing,
+            self._logs_dir,
+            asyncio.Semaphore(STARTS_AT_ONCE),
+            lambda one: report([one]),
+        )
+        report(list(self._notes.finals.values()))
+        self._spawn(self._daemon.failed(), "docker connection")
+
+    async def _connect(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await self._daemon.connect(self._notes.store)
+            except ApiError as error:
+                raise OSError(f"{self._socket_path} does not serve Docker's API: {error.message}") from error
+            except DaemonUnreachable as error:
+                if asyncio.get_running_loop().time() + pause >= deadline:
+                    raise OSError(f"no Docker daemon answered within {CONNECT_SECONDS:g} s: {error}") from error
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def failed(self) -> None:
+        assert self._failure is not None, "this engine was not started"
+        await asyncio.shield(self._failure)
+
+    def launch(self, tasks: Sequence[Launch]) -> None:
+        for launch in tasks:
+            if not self._repeat(launch.attempt_id):
+                self._begin(launch, Origin())
+
+    def stop(self, attempt_id: str, grace_seconds: float) -> None:
+        run = self._runs.get(attempt_id)
+        if run is not None:
+            run.stop(grace_seconds)
+
+    def acknowledge(self, attempt_ids: Sequence[str]) -> None:
+        if self._is_stale():
+            return
+        for attempt_id in attempt_ids:
+            if self._notes.acknowledge(attempt_id):
+                self._spawn(self._remove(attempt_id), f"remove {attempt_id}")
+
+    def recover(self, attempts: Sequence[Recovery]) -> None:
+        if self._is_stale():
+            return
+        in_doubt = not self._notes.intact
+        for recovery in attempts:
+            if not self._repeat(recovery.launch.attempt_id):
+                self._begin(recovery.launch, Origin(recovery.may_launch, recovery.known_started, in_doubt))
+        self._notes.accounted()
+        self._spawn(self._reap(), "docker reaper")
+
+    async def close(self, *, kill: bool) -> None:
+        """Containers run on. `kill`: there is no process of the engine's own that could leave."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for run in self._runs.values():
+            await run.leave()
+        await self._daemon.close()
+        self._notes.close()
+        if self._failure is not None and not self._failure.done():
+            self._failure.set_result(None)
+
+    # -- Attempts --------------------------------------------------------------------------------------------
+
+    def _repeat(self, attempt_id: str) -> bool:
+        """Gives the last report about an attempt again. False: nothing is known of it."""
+        assert self._report is not None, "a command before start"
+        final = self._notes.finals.get(attempt_id) or self._notes.acknowledged.get(attempt_id)
+        if final is not None:
+            self._report([final])
+            return True
+        run = self._runs.get(attempt_id)
+        if run is not None and run.started is not None:
+            self._report([run.started])
+        return run is not None
+
+    def _begin(self, launch: Launch, origin: Origin) -> None:
+        assert self._shop is not None, "a command before start"
+        if self._is_stale():
+            return
+        run = self._runs[launch.attempt_id] = Run(self._shop, launch, origin)
+        self._spawn(self._follow(run), f"attempt {launch.attempt_id}")
+
+    async def _follow(self, run: Run) -> None:
+        final = await run.to_the_end()
+        self._notes.ended(final)
+        del self._runs[run.attempt_id]
+        assert self._report is not None, "a report before start"
+        self._report([final])
+
+    def _woken(self, attempt_id: str) -> None:
+        """Something happened to an attempt, or (empty) perhaps to all of them."""
+        if attempt_id:
+            run = self._runs.get(attempt_id)
+            if run is not None:
+                run.wake()
+            return
+        for run in self._runs.values():
+            run.wake()
+
+    # -- Removing --------------------------------------------------------------------------------------------
+
+    async def _remove(self, attempt_id: str) -> None:
+        """The containers and volumes of an attempt whose end is committed."""
+        self._removals += 1
+        try:
+            async with self._removing:
+                await self._remove_all(f"{ATTEMPT}={attempt_id}")
+        finally:
+            self._removals -= 1
+
+    async def _reap(self) -> None:
+        """Removes what nobody asks about: attempts that ended before their acknowledgement came through."""
+        self._removals += 1
+        try:
+            found = await self._daemon.until_it_answers(lambda: self._containers(f"{STORE}={self._notes.store}"))
+            volumes = await self._daemon.until_it_answers(lambda: self._volumes(f"{STORE}={self._notes.store}"))
+            owners = {str(one.get("Labels", {}).get(ATTEMPT, "")) for one in found}
+            owners |= {str((one.get("Labels") or {}).get(ATTEMPT, "")) for one in volumes}
+            for attempt_id in sorted(owners):
+                if attempt_id and attempt_id not in self._runs and attempt_id not in self._notes.finals:
+                    log.info("removing the containers of attempt %s, which nobody asks about", attempt_id)
+                    await self._remove_all(f"{ATTEMPT}={attempt_id}")
+        finally:
+            self._removals -= 1
+
+    async def _remove_all(self, label: str) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        for _ in range(REMOVAL_TRIES):
+            self._notes.check_epoch()
+            try:
+                await self._daemon.until_it_answers(lambda: self._try_to_remove(label))
+                return
+            except ApiError as error:
+                log.warning("containers with label %s can't be removed yet: %s", label, error)
+            await asyncio.sleep(pause)
+            pause *= 2
+
+    async def _try_to_remove(self, label: str) -> None:
+        own = f"{STORE}={self._notes.store}"
+        for one in await self._containers(label, own):
+            await self._delete(f"/containers/{one['Id']}", {"force": "1", "v": "1"})
+        for one in await self._volumes(label, own):
+            await self._delete(f"/volumes/{one['Name']}", {"force": "1"})
+
+    async def _delete(self, path: str, query: dict[str, str]) -> None:
+        try:
+            await self._daemon.api.json("DELETE", path, query)
+        except ApiError as error:
+            if error.status != 404 and "already in progress" not in error.message:
+                raise
+
+    async def _containers(self, *labels: str) -> list[dict[str, Any]]:
+        filters = msgspec.json.encode({"label": list(labels)}).decode()
+        found: list[dict[str, Any]] = await self._daemon.api.json(
+            "GET", "/containers/json", {"all": "1", "filters": filters}
+        )
+        return found
+
+    async def _volumes(self, *labels: str) -> list[dict[str, Any]]:
+        filters = msgspec.json.encode({"label": list(labels)}).decode()
+        found = await self._daemon.api.json("GET", "/volumes", {"filters": filters})
+        return found.get("Volumes") or []
+
+    # -- Its own end -----------------------------------------------------------------------------------------
+
+    def _is_stale(self) -> bool:
+        try:
+            self._notes.check_epoch()
+        except StaleEpochError as error:
+            self._fail(error)
+            return True
+        return False
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        assert self._loop is not None, "work before start"
+        task = self._loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._is_done)
+
+    def _is_done(self, task: asyncio.Task[None]) -> None:
+        """A fault of ours ends the server with its story: it starts anew, and goes on from what Docker shows."""
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._fail(task.exception())
+
+    def _fail(self, error: BaseException | None) -> None:
+        assert error is not None, "a failure without an error"
+        assert self._failure is not None, "a failure before start"
+        if not self._failure.done():
+            self._failure.set_exception(error)

@@ -1,0 +1,258 @@
+"""What the Docker engine itself must remember: which attempts it was about to start, and how those that ended did.
+
+Docker is asked for everything else. The intent is durable *before* the first container of an attempt is started: a
+container that is gone then tells an attempt that ran (Lost) from one that never did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections import OrderedDict
+from pathlib import Path
+from typing import TypeAlias
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct
+
+from batchyard.core.commands import Exited, Lost, NotStarted
+from batchyard.engines.base import StaleEpochError
+from batchyard.engines.frames import FrameFile, encode_frame, frames
+
+Final: TypeAlias = Exited | NotStarted | Lost
+
+# The store never launches an id again after its acknowledgement; this many are known for the case that it errs.
+ACKNOWLEDGED_KEPT = 10_000
+COMPACT_ABOVE_BYTES = 4 * 1024 * 1024
+_EPOCH = struct.Struct("<Q")
+
+
+class Intent(Struct, frozen=True, array_like=True):
+    """A container of the attempt is about to be started for the first time, under this boot of the host."""
+
+    attempt_id: str
+    boot_id: str
+
+
+class StopAsked(Struct, frozen=True, array_like=True):
+    """SIGTERM at this CLOCK_BOOTTIME, SIGKILL so much later."""
+
+    attempt_id: str
+    boot_id: str
+    at_seconds: float
+    grace_seconds: float
+
+
+class EndExited(Struct, frozen=True, array_like=True):
+    report: Exited
+
+
+class EndNotStarted(Struct, frozen=True, array_like=True):
+    report: NotStarted
+
+
+class EndLost(Struct, frozen=True, array_like=True):
+    report: Lost
+
+
+class Acknowledged(Struct, frozen=True, array_like=True):
+    attempt_id: str
+
+
+class Damaged(Struct, frozen=True, array_like=True):
+    """Something before this could not be read: silence proves nothing until a server accounted for all its attempts."""
+
+
+class Accounted(Struct, frozen=True, array_like=True):
+    """A server asked about all its live attempts since the damage."""
+
+
+Note: TypeAlias = Intent | StopAsked | EndExited | EndNotStarted | EndLost | Acknowledged | Damaged | Accounted
+# The kind's number is part of the format: append only.
+_KINDS: tuple[type[Note], ...] = (
+    Intent, StopAsked, EndExited, EndNotStarted, EndLost, Acknowledged, Damaged, Accounted,
+)  # fmt: skip
+_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+_DECODERS = [msgspec.msgpack.Decoder(kind) for kind in _KINDS]
+_ENDS: dict[type[Struct], type[EndExited] | type[EndNotStarted] | type[EndLost]] = {
+    Exited: EndExited,
+    NotStarted: EndNotStarted,
+    Lost: EndLost,
+}
+# Cut at the file's end, these hide nothing that Docker does not tell again.
+_HARMLESS_WHEN_CUT = {StopAsked, EndExited, EndNotStarted, EndLost, Acknowledged}
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Notes:
+    """The file, and what it says."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self.store = ""  # who we are, in the labels of our containers
+        self.intact = True
+        self.intents: dict[str, Intent] = {}  # no outcome yet
+        self.stops: dict[str, StopAsked] = {}
+        self.finals: dict[str, Final] = {}  # ended, not acknowledged
+        self.acknowledged: OrderedDict[str, Final] = OrderedDict()
+        self._file = FrameFile(directory / "notes")
+        self._epoch_fd = -1
+        self._epoch = 0
+        self._written = 0  # how many notes were ever added, and how many of them are durable
+        self._synced = 0
+        self._syncing: asyncio.Task[None] | None = None
+
+    # -- One server at a time --------------------------------------------------------------------------------
+
+    def open(self, epoch: int) -> None:
+        """StaleEpochError: a later server was here."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._epoch_fd = os.open(self.directory / "epoch", os.O_RDWR | os.O_CREAT, 0o600)
+        latest = self._latest_epoch()
+        if latest > epoch:
+            self.close()
+            raise StaleEpochError(
+                f"the containers serve a server of epoch {latest}, this one has {epoch}: it is out of date and must end"
+            )
+        self._epoch = epoch
+        os.pwrite(self._epoch_fd, _EPOCH.pack(epoch), 0)
+        os.fsync(self._epoch_fd)
+        self.store = self._identity()
+        self._load()
+
+    def check_epoch(self) -> None:
+        """StaleEpochError: a later server has taken over since. Asked before everything that changes something."""
+        if self._epoch_fd < 0:
+            raise StaleEpochError("this engine was closed")
+        latest = self._latest_epoch()
+        if latest > self._epoch:
+            raise StaleEpochError(f"a server of epoch {latest} has taken over from this one of epoch {self._epoch}")
+
+    def _latest_epoch(self) -> int:
+        data = os.pread(self._epoch_fd, _EPOCH.size, 0)
+        return int(_EPOCH.unpack(data)[0]) if len(data) == _EPOCH.size else 0
+
+    def _identity(self) -> str:
+        """Drawn once for each state directory: two services that share a daemon never touch each other's containers."""
+        path = self.directory / "store-id"
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            drawn = uuid4().hex
+            temporary = path.with_suffix(".new")
+            temporary.write_text(drawn)
+            temporary.rename(path)
+            return drawn
+
+    # -- The file --------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        for frame in frames(self._file.read()):
+            known = frame.number is not None and frame.number < len(_KINDS)
+            if frame.payload is not None and known:
+                assert frame.number is not None, "a known kind without a number"
+                self._apply(_DECODERS[frame.number].decode(frame.payload))
+                continue
+            harmless = (
+                frame.is_cut and frame.number is not None and known and _KINDS[frame.number] in _HARMLESS_WHEN_CUT
+            )
+            self.intact = self.intact and harmless
+        self._compact()
+
+    def _compact(self) -> None:
+        notes: list[Note] = [] if self.intact else [Damaged()]
+        notes += self.intents.values()
+        notes += self.stops.values()
+        for final in self.finals.values():
+            notes.append(_end_of(final))
+        for attempt_id, final in self.acknowledged.items():
+            notes += (_end_of(final), Acknowledged(attempt_id))
+        self._file.replace(_encode(note) for note in notes)
+
+    def _apply(self, note: Note) -> None:
+        if isinstance(note, Intent):
+            self.intents[note.attempt_id] = note
+        elif isinstance(note, StopAsked):
+            self.stops[note.attempt_id] = note
+        elif isinstance(note, Acknowledged):
+            final = self.finals.pop(note.attempt_id, None)
+            if final is not None:
+                self.acknowledged[note.attempt_id] = final
+                if len(self.acknowledged) > ACKNOWLEDGED_KEPT:
+                    self.acknowledged.popitem(last=False)
+        elif isinstance(note, Damaged | Accounted):
+            self.intact = isinstance(note, Accounted)
+        else:
+            attempt_id = note.report.attempt_id
+            self.finals[attempt_id] = note.report
+            self.intents.pop(attempt_id, None)
+            self.stops.pop(attempt_id, None)
+
+    def _add(self, note: Note) -> None:
+        self._apply(note)
+        self._written += 1
+        if self._file.size_bytes > COMPACT_ABOVE_BYTES and self._syncing is None:
+            self._compact()
+            self._synced = self._written
+        else:
+            self._file.add(_encode(note))
+            self._file.write()
+
+    # -- What is noted ---------------------------------------------------------------------------------------
+
+    async def intend(self, attempt_id: str) -> None:
+        """Durable when it returns."""
+        if attempt_id not in self.intents:
+            self._add(Intent(attempt_id, self.boot_id))
+            await self._durable()
+
+    def stop_asked(self, attempt_id: str, at_seconds: float, grace_seconds: float) -> None:
+        self._add(StopAsked(attempt_id, self.boot_id, at_seconds, grace_seconds))
+
+    def ended(self, report: Final) -> None:
+        """Survives this process; what the host's own end takes with it, Docker tells again."""
+        self._add(_end_of(report))
+
+    def acknowledge(self, attempt_id: str) -> bool:
+        """False: no end of it was reported."""
+        if attempt_id not in self.finals:
+            return False
+        self._add(Acknowledged(attempt_id))
+        return True
+
+    def accounted(self) -> None:
+        if not self.intact:
+            self._add(Accounted())
+
+    async def _durable(self) -> None:
+        """One sync serves all who came before it began."""
+        wanted = self._written
+        while self._synced < wanted:
+            if self._syncing is None:
+                self._syncing = asyncio.create_task(self._sync())
+            await asyncio.shield(self._syncing)
+
+    async def _sync(self) -> None:
+        try:
+            written = self._written
+            await asyncio.to_thread(self._file.sync)
+            self._synced = written
+        finally:
+            self._syncing = None
+
+    def close(self) -> None:
+        self._file.close()
+        if self._epoch_fd >= 0:
+            os.close(self._epoch_fd)
+            self._epoch_fd = -1
+
+
+def _encode(note: Note) -> bytes:
+    return encode_frame(_NUMBERS[type(note)], _encoder.encode(note))
+
+
+def _end_of(report: Final) -> Note:
+    return _ENDS[type(report)](report)  # type: ignore[arg-type]

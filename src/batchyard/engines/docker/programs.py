@@ -1,0 +1,83 @@
+"""Whether the program of a container exists in it.
+
+With an init in front (`Init`), Docker starts a container whose program does not exist: the init then exits with 127, as
+if the program had run. Whoever asks for a program that isn't there is to hear what Docker says without an init, so this
+looks before the start. What was found in an image is not looked for again.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from batchyard.engines.docker.api import Api, ApiError
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker's own, for images without one
+FOUND_KEPT = 4096
+NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE = 127, 126  # as a shell and Docker say it
+_STAT_HEADER = "x-docker-container-path-stat"
+_DIRECTORY_BIT, _LINK_BIT, _EXECUTE_BITS = 1 << 31, 1 << 27, 0o111  # of Go's file modes
+
+
+class Programs:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._found: set[tuple[str, str, str]] = set()  # image id, program, PATH
+
+    async def problem(self, container: str, found: Mapping[str, Any]) -> tuple[str, int] | None:
+        """Why the program of a created container can't be started, and its exit code; None: it can, as far as can be
+        seen. `found`: the container as GET /containers/ID/json tells it."""
+        program = str(found.get("Path", ""))
+        variables = dict(entry.partition("=")[::2] for entry in found.get("Config", {}).get("Env") or [])
+        path = variables.get("PATH", DEFAULT_PATH)
+        key = str(found.get("Image", "")), program, path
+        if not program or key in self._found:
+            return None
+        directory = str(found.get("Config", {}).get("WorkingDir") or "/")
+        verdict = await self._look(container, _places(program, path, directory))
+        if verdict is None:
+            if len(self._found) >= FOUND_KEPT:
+                self._found.clear()
+            self._found.add(key)
+            return None
+        where = "no such file or directory" if "/" in program else "executable file not found in $PATH"
+        why = where if verdict == NOT_FOUND_EXIT_CODE else "permission denied"
+        return f'exec: "{program}": {why}', verdict
+
+    async def _look(self, container: str, places: list[str]) -> int | None:
+        """The exit code of a failure."""
+        verdict: int = NOT_FOUND_EXIT_CODE
+        for place in places:
+            try:
+                headers = await self._api.head(f"/containers/{container}/archive", {"path": place})
+                mode = int(_stat(headers)["mode"])
+            except ApiError as error:
+                if error.status == 404:
+                    continue
+                return None  # this daemon can't say: it will show when the program is started
+            except (KeyError, ValueError, TypeError):
+                return None
+            if mode & _LINK_BIT or (mode & _EXECUTE_BITS and not mode & _DIRECTORY_BIT):
+                return None
+            verdict = NOT_EXECUTABLE_EXIT_CODE
+        return verdict
+
+
+def _places(program: str, path: str, directory: str) -> list[str]:
+    if program.startswith("/"):
+        return [program]
+    if "/" in program:
+        return [f"{directory.rstrip('/')}/{program}"]
+    return [f"{entry.rstrip('/')}/{program}" for entry in path.split(":") if entry]
+
+
+def _stat(headers: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = msgspec.json.decode(base64.b64decode(headers[_STAT_HEADER]))
+    except (binascii.Error, msgspec.DecodeError) as error:
+        raise ValueError("a stat that can't be read") from error
+    return found

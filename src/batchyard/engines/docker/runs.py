@@ -1,0 +1,382 @@
+"""One attempt on Docker, from its launch or recovery to its final report.
+
+A loop: look at what Docker shows, do the next thing, wait for something to happen. Nothing is remembered of what was
+done that Docker or the notes don't tell, so that a server that starts in the middle goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard import failpoints
+from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
+from batchyard.core.records import ContainerSpec, containers_of
+from batchyard.engines.base import RECOVERED_SILENT, Launch, log_path
+from batchyard.engines.docker import containers, plans
+from batchyard.engines.docker.api import ApiError
+from batchyard.engines.docker.containers import Placing, Seen, State
+from batchyard.engines.docker.credentials import Credentials
+from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
+from batchyard.engines.docker.images import CannotPull, Images
+from batchyard.engines.docker.logs import ContainerLog
+from batchyard.engines.docker.notes import Final, Notes
+from batchyard.engines.docker.programs import NOT_EXECUTABLE_EXIT_CODE, NOT_FOUND_EXIT_CODE, Programs
+
+CANNOT_CREATE, CANNOT_START = "CannotCreateContainerError", "CannotStartContainerError"
+GONE = "The containers of the attempt were removed by somebody else, and its outcome with them."
+DAMAGED = "The notes of the Docker engine are damaged, so that nobody can tell whether the attempt ran."
+REBOOTED = "The host went down while the attempt ran, and its exit code is unknown."
+NEVER_STARTED = "It was not started: the container {0}, on whose success it depends, exited with {1}."
+NOT_STARTED_AT_ALL = "It was not started: the task ended before its turn."
+# Events tell at once what happens; this is for one that was lost.
+LOOK_SECONDS = 30.0
+STOP_SECONDS = 30.0  # ECS's own, between SIGTERM and SIGKILL for what an essential container leaves behind
+BOOT_SLACK_MS = 2000  # between the wall clock and the clock since boot
+log = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):  # noqa: N818  (an answer, not a fault)
+    """A container of the task can't be started: the sentence to report, and the exit code where there is one."""
+
+    def __init__(self, container: str, reason: str, exit_code: int | None = None) -> None:
+        super().__init__(reason)
+        self.container = container
+        self.reason = reason
+        self.exit_code = exit_code
+
+
+class Workshop(Struct):
+    """What all runs of one engine share."""
+
+    daemon: Daemon
+    notes: Notes
+    images: Images
+    programs: Programs
+    placing: Placing
+    logs_dir: Path
+    starts: asyncio.Semaphore
+    report: Callable[[Report], None]
+
+
+class Stop(Struct, frozen=True):
+    """Asked for at this CLOCK_BOOTTIME."""
+
+    at_seconds: float
+    grace_seconds: float
+
+
+class Origin(Struct, frozen=True):
+    """What is known of an attempt that another server may have begun (engines.base.Recovery has the meaning)."""
+
+    may_launch: bool = True
+    known_started: bool = False
+    in_doubt: bool = False  # silence of the notes proves nothing
+
+
+class Run:
+    def __init__(self, shop: Workshop, launch: Launch, origin: Origin) -> None:
+        self.launch = launch
+        self.attempt_id = launch.attempt_id
+        self.specs = containers_of(launch.task)
+        self.started: Started | None = None
+        self.is_waiting = False  # for Docker or a stop: nothing else is to be done
+        self.stopping = asyncio.Event()
+        self._shop = shop
+        self._origin = origin
+        self._wake = asyncio.Event()
+        self._stops: list[Stop] = []
+        self._termed: set[str] = set()
+        self._failure: CannotStart | None = None
+        self._ending_at: float | None = None  # CLOCK_BOOTTIME when an essential container's end was seen
+        self._logs: dict[str, ContainerLog] = {}
+        kept = shop.notes.stops.get(self.attempt_id)
+        if kept is not None and kept.boot_id == shop.notes.boot_id:
+            self._add_stop(Stop(kept.at_seconds, kept.grace_seconds))
+
+    # -- From the engine -------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def stop(self, grace_seconds: float) -> None:
+        stop = Stop(boot_seconds(), grace_seconds)
+        if all(stop.at_seconds + grace_seconds < known.at_seconds + known.grace_seconds for known in self._stops):
+            self._add_stop(stop)
+            self._shop.notes.stop_asked(self.attempt_id, stop.at_seconds, grace_seconds)
+        self._wake.set()
+
+    def _add_stop(self, stop: Stop) -> None:
+        self._stops.append(stop)
+        self.stopping.set()
+
+    def docker_name(self, container: str) -> str:
+        return containers.container_name(self.launch.task, self.attempt_id, container)
+
+    async def leave(self) -> None:
+        for file in self._logs.values():
+            await file.leave()
+
+    async def to_the_end(self) -> Final:
+        """StaleEpochError: a later server has taken over."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            self._shop.notes.check_epoch()
+            self._wake.clear()
+            try:
+                final = await self._shop.daemon.until_it_answers(self._step)
+            except CannotStart as failure:
+                self._failure = failure
+                continue
+            except ApiError as error:
+                log.warning("attempt %s: the Docker daemon refused: %s", self.attempt_id, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                continue
+            pause = FIRST_PAUSE_SECONDS
+            if final is not None:
+                return final
+
+    # -- One look, one thing to do ---------------------------------------------------------------------------
+
+    async def _step(self) -> Final | None:
+        seen = await self._look()
+        if not any(one.has_started for one in seen.values()):
+            final = await self._before_the_start(seen)
+            if final is not None:
+                return final
+            seen = {name: Seen(name, State.CREATED) if one.state is State.ABSENT else one for name, one in seen.items()}
+        plan = plans.plan(self.specs, seen, stopping=self.stopping.is_set() or self._failure is not None)
+        if plan.start:
+            for name in plan.start:
+                await self._start(name)
+            return None
+        if plan.is_over:
+            return await self._end(seen, plan)
+        if self.started is None and all(one.has_started for one in seen.values()):
+            self.started = Started(self.attempt_id, _started_at_ms(seen))
+            self._shop.report(self.started)
+        for name, one in seen.items():
+            if one.state is State.RUNNING:
+                self._log_of(name, one).follow()
+        await self._stop_due(plan)
+        await self._wait(plan)
+        return None
+
+    async def _look(self) -> dict[str, Seen]:
+        return {spec.name: await self._look_at(spec.name) for spec in self.specs}
+
+    async def _look_at(self, name: str) -> Seen:
+        try:
+            return containers.seen_of(name, await self._inspect(name))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return Seen(name)
+
+    async def _inspect(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self._shop.daemon.api.json("GET", f"/containers/{self.docker_name(name)}/json")
+        return found
+
+    async def _wait(self, plan: plans.Plan) -> None:
+        """Until Docker, a stop or a deadline says that there is something to do."""
+        due = [self._kill_at(spec) for spec in self.specs if spec.name in plan.stop]
+        seconds = min([LOOK_SECONDS, *(max(0.0, at - boot_seconds()) for at in due if at is not None)])
+        self.is_waiting = not self._wake.is_set()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        finally:
+            self.is_waiting = False
+
+    # -- Before anything runs --------------------------------------------------------------------------------
+
+    async def _before_the_start(self, seen: Mapping[str, Seen]) -> Final | None:
+        """An end without a start; else every container is created when this returns."""
+        origin, now_ms = self._origin, wall_ms()
+        absent = [spec for spec in self.specs if seen[spec.name].state is State.ABSENT]
+        if origin.known_started or (absent and self.attempt_id in self._shop.notes.intents):
+            return Lost(self.attempt_id, now_ms, GONE)
+        if absent and origin.in_doubt:
+            return Lost(self.attempt_id, now_ms, DAMAGED)
+        if self._failure is not None:
+            return NotStarted(self.attempt_id, now_ms, self._failure.reason, self._failure.exit_code)
+        if self.stopping.is_set() or not origin.may_launch:
+            return NotStarted(self.attempt_id, now_ms, RECOVERED_SILENT)
+        if self.launch.problem:
+            return NotStarted(self.attempt_id, now_ms, self.launch.problem)
+        for one in seen.values():
+            if one.error:  # a start that failed just before the server died
+                raise _cannot_start(one.name, one.error, one.exit_code)
+        for spec in absent:
+            if not await self._create(spec):
+                return None  # a stop came: the next look decides
+        return None
+
+    async def _create(self, spec: ContainerSpec) -> bool:
+        """False: a stop came first."""
+        body = containers.create_request(self.launch, spec, self._shop.placing)
+        name, was_pulled = self.docker_name(spec.name), False
+        while True:
+            self._shop.notes.check_epoch()
+            try:
+                await self._shop.daemon.api.json("POST", "/containers/create", {"name": name}, body)
+                return True
+            except ApiError as error:
+                if error.status == 409 and await self._is_ours(spec.name):
+                    return True  # made by an earlier launch of the same attempt
+                if error.status != 404 or was_pulled:
+                    reason = f"{CANNOT_CREATE}: Error response from daemon: {error.message}"
+                    raise CannotStart(spec.name, reason) from error
+            if not await self._pull(spec):
+                return False
+            was_pulled = True
+
+    async def _is_ours(self, name: str) -> bool:
+        labels = (await self._inspect(name)).get("Config", {}).get("Labels") or {}
+        return bool(labels.get(containers.STORE) == self._shop.placing.store)
+
+    async def _pull(self, spec: ContainerSpec) -> bool:
+        """False: a stop came first."""
+        own = [Credentials(user, word) for name, user, word in self.launch.registry_credentials if name == spec.name]
+        pull = asyncio.ensure_future(self._shop.images.pull(spec.image, own[0] if own else None))
+        stop = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait([pull, stop], return_when=asyncio.FIRST_COMPLETED)
+            if not pull.done():
+                return False
+            pull.result()
+            return True
+        except CannotPull as error:
+            raise CannotStart(spec.name, str(error)) from error
+        finally:
+            stop.cancel()
+            pull.cancel()
+            await asyncio.wait([pull, stop])
+
+    async def _start(self, name: str) -> None:
+        """CannotStart. Whatever else happens is seen by the next look."""
+        found = await self._inspect(name)
+        async with self._shop.starts:
+            problem = await self._shop.programs.problem(self.docker_name(name), found)
+            if problem is not None and found.get("HostConfig", {}).get("Init"):
+                raise CannotStart(name, f"{CANNOT_START}: Error response from daemon: {problem[0]}", problem[1])
+            await self._shop.notes.intend(self.attempt_id)
+            self._shop.notes.check_epoch()
+            if self.stopping.is_set():
+                return
+            failpoints.reach("after-create-before-start")
+            try:
+                await self._shop.daemon.api.json("POST", f"/containers/{self.docker_name(name)}/start")
+            except ApiError as error:
+                if error.status == 404 and "No such container" in error.message:
+                    return
+                raise _cannot_start(name, error.message, (await self._look_at(name)).exit_code) from error
+            failpoints.reach("after-start-before-report")
+
+    # -- Ending ----------------------------------------------------------------------------------------------
+
+    def _kill_at(self, spec: ContainerSpec) -> float | None:
+        """When a container that is to end is killed. A stop without grace overrules its own timeout."""
+        due = [
+            stop.at_seconds + (spec.stop_timeout_seconds or stop.grace_seconds if stop.grace_seconds > 0 else 0.0)
+            for stop in self._stops
+        ]
+        if self._ending_at is not None:
+            due.append(self._ending_at + (spec.stop_timeout_seconds or STOP_SECONDS))
+        return min(due, default=None)
+
+    async def _stop_due(self, plan: plans.Plan) -> None:
+        if plan.stop and not self._stops and self._ending_at is None:
+            # Counted from the end itself, so that a server that starts meanwhile gives no new grace.
+            since_ms = min(plan.ends_since_ms or wall_ms(), wall_ms())
+            self._ending_at = boot_seconds() - (wall_ms() - since_ms) / 1000
+        for spec in self.specs:
+            if spec.name not in plan.stop:
+                continue
+            kill_at = self._kill_at(spec)
+            if kill_at is not None and kill_at <= boot_seconds():
+                await self._signal(spec.name, "SIGKILL")
+            elif spec.name not in self._termed:
+                await self._signal(spec.name, "SIGTERM")
+                self._termed.add(spec.name)
+
+    async def _signal(self, name: str, signal: str) -> None:
+        self._shop.notes.check_epoch()
+        try:
+            await self._shop.daemon.api.json("POST", f"/containers/{self.docker_name(name)}/kill", {"signal": signal})
+        except ApiError as error:
+            if error.status not in (404, 409):  # it ended meanwhile
+                raise
+
+    async def _end(self, seen: Mapping[str, Seen], plan: plans.Plan) -> Final:
+        """Reported only when the logs are complete."""
+        for name, one in seen.items():
+            if one.has_started or name in self._logs:
+                await self._log_of(name, one).seal()
+        if any(one.state is State.ABSENT for one in seen.values()):
+            started_at_ms = self.started.at_ms if self.started is not None else 0
+            return Lost(self.attempt_id, wall_ms(), GONE, started_at_ms)
+        if any(self._fell_with_the_host(one) for one in seen.values()):
+            return Lost(self.attempt_id, wall_ms(), REBOOTED, _started_at_ms(seen))
+        exits = tuple(self._exit_of(seen[spec.name], plan, seen) for spec in self.specs)
+        if self.started is None:
+            self.started = Started(self.attempt_id, _started_at_ms(seen))
+            self._shop.report(self.started)
+        stopped_at_ms = max(one.finished_at_ms for one in seen.values())
+        return Exited(self.attempt_id, self.started.at_ms, max(stopped_at_ms, self.started.at_ms), exits)
+
+    def _fell_with_the_host(self, seen: Seen) -> bool:
+        """After the host's own end Docker gives what ran a code and, when it starts again, a time."""
+        intent = self._shop.notes.intents.get(self.attempt_id)
+        if intent is None or intent.boot_id == self._shop.notes.boot_id or seen.state is not State.EXITED:
+            return False
+        booted_at_ms = wall_ms() - int(boot_seconds() * 1000)
+        return not seen.finished_at_ms or seen.finished_at_ms >= booted_at_ms - BOOT_SLACK_MS
+
+    def _exit_of(self, one: Seen, plan: plans.Plan, seen: Mapping[str, Seen]) -> ContainerExit:
+        if one.state is State.EXITED:
+            return ContainerExit(one.name, one.exit_code, one.signal, one.out_of_memory)
+        if self._failure is not None and self._failure.container == one.name:
+            return ContainerExit(one.name, self._failure.exit_code, reason=self._failure.reason)
+        culprit = dict(plan.blocked).get(one.name)
+        reason = NEVER_STARTED.format(culprit, seen[culprit].exit_code) if culprit else NOT_STARTED_AT_ALL
+        return ContainerExit(one.name, None, reason=reason)
+
+    def _log_of(self, name: str, one: Seen) -> ContainerLog:
+        if name not in self._logs:
+            self._logs[name] = ContainerLog(
+                self._shop.daemon,
+                self.docker_name(name),
+                log_path(self._shop.logs_dir, self.attempt_id, name),
+                self._shop.placing.log_limit_bytes,
+                one.started_at_ms,
+                self._shop.notes.check_epoch,
+            )
+        return self._logs[name]
+
+
+def _started_at_ms(seen: Mapping[str, Seen]) -> int:
+    """Waiting for one another belongs to STARTING: the task runs when the last container does."""
+    return max(one.started_at_ms for one in seen.values())
+
+
+def _cannot_start(name: str, message: str, exit_code: int) -> CannotStart:
+    known = exit_code if exit_code in (NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE) else None
+    return CannotStart(name, f"{CANNOT_START}: Error response from daemon: {message}", known)
+
+
+def boot_seconds() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def wall_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,137 @@
+"""Append-only files of framed records: what engines remember across their own deaths.
+
+Each frame carries checksums of its header and of its payload, and the record's kind in the header, so that a cut end is
+told from a corrupted middle.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_HEADER = struct.Struct("<IIB")  # payload length, payload crc32, kind
+_CHECK = struct.Struct("<I")  # crc32 of the header
+_HEADER_BYTES = _HEADER.size + _CHECK.size
+
+
+class Frame(NamedTuple):
+    """`payload` is None where it can't be trusted: cut (`is_cut`, nothing follows) or damaged (reading goes on behind
+    it). `number` is None where not even the kind can be read. `stop`: where it ends in the file."""
+
+    number: int | None
+    payload: bytes | None
+    stop: int
+    is_cut: bool = False
+
+
+def encode_frame(number: int, payload: bytes) -> bytes:
+    header = _HEADER.pack(len(payload), zlib.crc32(payload), number)
+    return header + _CHECK.pack(zlib.crc32(header)) + payload
+
+
+def frames(data: bytes) -> Iterator[Frame]:
+    """Every frame, up to the first that is cut."""
+    at = 0
+    while at < len(data):
+        header = data[at : at + _HEADER.size]
+        check = data[at + _HEADER.size : at + _HEADER_BYTES]
+        if len(check) < _CHECK.size or _CHECK.unpack(check)[0] != zlib.crc32(header):
+            # Fewer bytes than a header: an append was cut before it could say what it was. Only the kinds matter, and
+            # the cut one is unknown, so that it may have been the important one. Zeros alone are a host's crash between
+            # growing the file and writing it: never synced, so nothing was done on its word.
+            if any(data[at:]):
+                yield Frame(None, None, at, is_cut=True)
+            return
+        length, crc, number = _HEADER.unpack(header)
+        payload = data[at + _HEADER_BYTES : at + _HEADER_BYTES + length]
+        if len(payload) < length:
+            yield Frame(number, None, at, is_cut=True)
+            return
+        at += _HEADER_BYTES + length
+        yield Frame(number, payload if zlib.crc32(payload) == crc else None, at)
+
+
+class FrameFile:
+    """The open file. `add` buffers; `write` hands the buffer to the kernel; `sync` makes it durable."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self._buffer: list[bytes] = []
+        self.size_bytes = 0
+
+    def read(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def replace(self, encoded: Iterable[bytes]) -> None:
+        """Puts these frames in the place of everything there was, atomically and durably."""
+        self._buffer.clear()
+        temporary = self._path.with_name(self._path.name + ".new")
+        data = b"".join(encoded)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            _write_all(fd, data)
+            os.fsync(fd)
+        except OSError:
+            os.close(fd)
+            raise
+        os.rename(temporary, self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+        self.size_bytes = len(data)
+
+    def move(self, path: Path) -> None:
+        """Gives the file another name, and goes on writing to it."""
+        self._path.rename(path)
+        self._path = path
+
+    def add(self, frame: bytes) -> None:
+        self._buffer.append(frame)
+
+    def write(self) -> None:
+        """OSError (a full disk): nothing of the buffer is in the file, and it is kept for the next try."""
+        if not self._buffer:
+            return
+        data = b"".join(self._buffer)
+        try:
+            _write_all(self._fd, data)
+        except OSError:
+            os.ftruncate(self._fd, self.size_bytes)
+            os.lseek(self._fd, self.size_bytes, os.SEEK_SET)
+            raise
+        self.size_bytes += len(data)
+        self._buffer.clear()
+
+    def forget_last(self) -> None:
+        """Takes back the last addition, which is still in the buffer."""
+        self._buffer.pop()
+
+    def sync(self) -> None:
+        """Durable when it returns. A failed fsync says nothing about what is on the disk: the caller must not go on."""
+        self.write()
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        self.write()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -1,0 +1,135 @@
+"""A real Docker engine on a real daemon, in a directory of its own; its containers are removed afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from batchyard.core.commands import Report
+from batchyard.core.records import Mount, TaskSpec
+from batchyard.core.resources import Resources
+from batchyard.engines.base import log_path
+from batchyard.engines.docker.engine import DockerEngine, DockerSettings
+from tests.engines.dockerd import IMAGE, Dockerd
+
+DEADLINE_SECONDS = 30.0
+POLL_SECONDS = 0.005
+
+
+class DockerHarness:
+    def __init__(self, root: Path, daemon: Dockerd, settings: DockerSettings | None = None) -> None:
+        self.daemon = daemon
+        self.root = root
+        self.state_dir, self.logs_dir, self.work_dir = root / "state", root / "logs", root / "work"
+        self.trace_dir = root / "trace"
+        self.trace_dir.mkdir(parents=True)
+        self.settings = settings or DockerSettings(environ={"HOME": str(root)})
+        self.loop = asyncio.new_event_loop()
+        self.engines: list[DockerEngine] = []
+        self.reports: list[Report] = []
+        self.engine: DockerEngine = self.connect(1)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(work)
+
+    def connect(self, epoch: int) -> DockerEngine:
+        engine = DockerEngine(self.daemon.socket_path, self.state_dir, self.logs_dir, self.work_dir, self.settings)
+        reports: list[Report] = []
+        self.engines.append(engine)
+        self.run(engine.start(epoch, reports.extend))
+        self.engine, self.reports = engine, reports
+        return engine
+
+    def until(self, condition: Callable[[], object]) -> None:
+        async def wait() -> None:
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while not condition():
+                assert time.monotonic() < deadline, f"never came true; seen: {self.reports}"
+                if (failure := self.engine._failure) is not None and failure.done():
+                    failure.result()
+                await asyncio.sleep(POLL_SECONDS)
+
+        self.run(wait())
+
+    def settle(self) -> None:
+        self.until(lambda: self.engine.is_quiet)
+
+    # -- Tasks -----------------------------------------------------------------------------------------------
+
+    def shell(self, script: str, **members: Any) -> TaskSpec:
+        return self.program("sh", "-c", script, **members)
+
+    def program(self, *command: str, memory_mib: int = 64, **members: Any) -> TaskSpec:
+        members.setdefault("environment", ())
+        members.setdefault("image", IMAGE)
+        return TaskSpec(command=command, resources=Resources(1000, memory_mib), **members)
+
+    def traced(self, before: str, after: str) -> TaskSpec:
+        """`before`, a line in the attempt's trace, `after`."""
+        script = f"{before} echo $$ >> /trace/$BATCHYARD_ATTEMPT; {after}"
+        return self.shell(script, mounts=(Mount(str(self.trace_dir), "/trace"),))
+
+    def exits(self, code: int) -> TaskSpec:
+        return self.traced("", f"exit {code}")
+
+    def sleeps(self) -> TaskSpec:
+        return self.traced("", "exec sleep 1000")
+
+    def ends_on_term(self, code: int) -> TaskSpec:
+        return self.traced(f'trap "exit {code}" TERM;', "while :; do sleep 0.02; done")
+
+    def ignores_term(self) -> TaskSpec:
+        return self.traced('trap "" TERM;', "while :; do sleep 0.05; done")
+
+    def missing(self) -> TaskSpec:
+        return self.program("no-such-program-anywhere")
+
+    def prints(self) -> TaskSpec:
+        return self.traced("", "echo one; sleep 0.01; echo two >&2; sleep 0.01; printf three")
+
+    def runs(self, attempt_id: str) -> int:
+        trace = self.trace_dir / attempt_id
+        return len(trace.read_text().split()) if trace.exists() else 0
+
+    def log(self, attempt_id: str, container: str = "default") -> list[tuple[int, str]]:
+        text = log_path(self.logs_dir, attempt_id, container).read_text()
+        assert text.endswith("\n")
+        return [(int(at), words) for at, words in (line.split("\t", 1) for line in text[:-1].split("\n"))]
+
+    def words(self, attempt_id: str, container: str = "default") -> list[str]:
+        return [words for _, words in self.log(attempt_id, container)]
+
+    # -- Docker ----------------------------------------------------------------------------------------------
+
+    def label(self) -> str:
+        return f"batchyard.store={(self.state_dir / 'docker' / 'store-id').read_text()}"
+
+    def containers(self) -> list[dict[str, Any]]:
+        return self.daemon.containers(self.label())
+
+    def inspect(self, name: str) -> Any:
+        return self.daemon.json("GET", f"/containers/{name}/json")
+
+    def drop(self) -> None:
+        """The server is gone; what it had under way is not."""
+        for engine in self.engines:
+            self.run(engine.close(kill=False))
+        self.engines.clear()
+
+    def forget_or_damage(self) -> None:
+        self.drop()
+        path = self.state_dir / "docker" / "notes"
+        data = bytearray(path.read_bytes() or b"\x01")
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+        self.connect(2)
+
+    def close(self) -> None:
+        self.drop()
+        for one in self.containers():
+            self.daemon.json("DELETE", f"/containers/{one['Id']}", {"force": "1", "v": "1"})
+        self.run(self.loop.shutdown_asyncgens())
+        self.loop.close()

@@ -1,0 +1,250 @@
+"""A Docker daemon for tests: the one that runs, or one of our own.
+
+**A daemon of our own** needs root and Debian's `docker.io` (installed where it is missing). Several may live on one
+host at the same time, beside a real one, because each has its own socket, data root, exec root, pid file and bridge:
+- `--bridge=none` must not be used: it makes dockerd delete `docker0`, which may be another daemon's. So each brings a
+  bridge of its own, made here and removed here; Docker finds a free subnet for it.
+- `--iptables=false`: the rules of all daemons would be in one table, under the same names. Containers on the bridge
+  reach the host and each other without.
+- `--live-restore`: containers outlive the daemon, as kill tests want it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
+from batchyard.engines.docker.sockets import find_socket, probe
+from tests.waiting import until
+
+PACKAGES = ("docker.io", "busybox-static", "iptables")
+INSTALL_SECONDS = 300
+IMAGE = "batchyard-test:busybox"
+START_SECONDS = 30.0
+PROGRAMS = (
+    "sh", "sleep", "true", "false", "echo", "cat", "printf", "id", "env", "mount", "stat", "dd", "kill", "head", "tail",
+    "seq", "wc", "ls", "yes", "grep", "ps", "hostname", "df", "touch", "mkdir", "tr", "wget", "usleep",
+)  # fmt: skip
+
+
+class Dockerd:
+    """One daemon. `is_ours`: it may be killed."""
+
+    def __init__(self, socket_path: Path, root: Path | None = None) -> None:
+        self.socket_path = socket_path
+        self.is_ours = root is not None
+        self._root = root
+        self._bridge = f"by{uuid4().hex[:8]}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # -- A daemon of our own ---------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True, capture_output=True)
+
+    def start(self) -> None:
+        assert self._root is not None, "this daemon is somebody else's"
+        arguments = [
+            "dockerd", "--storage-driver=overlay2", "--live-restore", "--iptables=false", "--ip6tables=false",
+            f"--bridge={self._bridge}", f"--host=unix://{self.socket_path}", f"--data-root={self._root / 'data'}",
+            f"--exec-root={self._root / 'exec'}", f"--pidfile={self._root / 'pid'}",
+        ]  # fmt: skip
+        with (self._root / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        until(self._answers, START_SECONDS, self.log)
+
+    def _answers(self) -> bool:
+        assert self._process is not None, "not started"
+        assert self._process.poll() is None, f"dockerd ended: {self.log()}"
+        return not asyncio.run(probe({}, self.socket_path)).problem
+
+    def kill(self) -> None:
+        """kill -9 of the daemon; containers run on."""
+        assert self._process is not None, "not started"
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """Everything goes: containers, daemon, files, bridge."""
+        assert self._root is not None, "this daemon is somebody else's"
+        assert self._process is not None, "not started"
+        if self._process.poll() is not None:
+            self.start()
+        for one in self.json("GET", "/containers/json", {"all": "1"}):
+            self.json("DELETE", f"/containers/{one['Id']}", {"force": "1", "v": "1"})
+        self._process.terminate()
+        self._process.wait(START_SECONDS)
+        containerd = self._root / "exec" / "containerd" / "containerd.pid"
+        if containerd.exists() and _is_alive(pid := int(containerd.read_text())):
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: not _is_alive(pid), START_SECONDS)
+        for line in Path("/proc/mounts").read_text().splitlines():
+            place = line.split()[1]
+            if place.startswith(f"{self._root}/"):
+                subprocess.run(["umount", "--lazy", place], check=True, capture_output=True)
+        shutil.rmtree(self._root)
+        subprocess.run(["ip", "link", "delete", self._bridge], check=True, capture_output=True)
+
+    def log(self) -> str:
+        assert self._root is not None, "this daemon is somebody else's"
+        return (self._root / "log").read_text(errors="replace")[-2000:]
+
+    # -- Any daemon ------------------------------------------------------------------------------------------
+
+    def json(self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None) -> Any:
+        """One request, from a test that runs no event loop of its own."""
+
+        async def ask() -> Any:
+            api = Api(self.socket_path)
+            try:
+                await api.negotiate()
+                return await api.json(method, path, query, body)
+            finally:
+                api.close()
+
+        return asyncio.run(ask())
+
+    def containers(self, *labels: str) -> list[dict[str, Any]]:
+        """All of Batchyard's, running or not, or those with these labels."""
+        wanted = [f'"{label}"' for label in labels or ("batchyard.attempt",)]
+        found: list[dict[str, Any]] = self.json(
+            "GET", "/containers/json", {"all": "1", "filters": f'{{"label":[{",".join(wanted)}]}}'}
+        )
+        return found
+
+    def volumes(self) -> list[dict[str, Any]]:
+        found = self.json("GET", "/volumes", {"filters": '{"label":["batchyard.attempt"]}'})
+        return found["Volumes"] or []
+
+    def import_image(self, name: str, files: bytes, *changes: str) -> None:
+        """A new image of these files (a tar archive), as `docker import` makes it: no registry is asked."""
+        repository, _, tag = name.partition(":")
+        query = {"fromSrc": "-", "repo": repository, "tag": tag}
+        if changes:
+            query["changes"] = changes[0]
+
+        async def load() -> None:
+            api = Api(self.socket_path)
+            await api.negotiate()
+            async with await api.open("POST", "/images/create", query, files) as response:
+                await response.read()
+            api.close()
+
+        asyncio.run(load())
+
+    def has_image(self, name: str) -> bool:
+        try:
+            self.json("GET", f"/images/{name}/json")
+        except ApiError:
+            return False
+        return True
+
+
+def busybox_files() -> bytes:
+    """A root file system of busybox alone, with a user `worker` (1000)."""
+    busybox = shutil.which("busybox")
+    assert busybox is not None, "busybox is not installed"
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for directory in ("bin", "etc", "proc", "tmp", "home"):
+            entry = tarfile.TarInfo(directory)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if directory == "tmp" else 0o755
+            tar.addfile(entry)
+        tar.add(busybox, "bin/busybox")
+        for program in PROGRAMS:
+            entry = tarfile.TarInfo(f"bin/{program}")
+            entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(entry)
+        for name, text in (
+            ("etc/passwd", "root:x:0:0:root:/:/bin/sh\nworker:x:1000:1000:worker:/home:/bin/sh\n"),
+            ("etc/group", "root:x:0:\nworker:x:1000:\n"),
+            ("etc/not-a-program", "text\n"),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(text), 0o644
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return archive.getvalue()
+
+
+def install() -> None:
+    """Skips the test, with the reason, where there is no way to a daemon."""
+    missing = [program for program in ("dockerd", "busybox", "ip") if shutil.which(program) is None]
+    if os.geteuid() != 0:
+        pytest.skip("no Docker daemon runs here, and only root could start one")
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        pytest.skip(f"no Docker daemon runs here, {', '.join(missing)} is missing, and there is no apt-get to get it")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", *PACKAGES]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    if done.returncode:
+        pytest.skip(f"no Docker daemon runs here, and {' '.join(PACKAGES)} can't be installed: {done.stderr[-500:]}")
+
+
+def _is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+
+
+def our_own() -> Dockerd:
+    install()
+    root = Path(tempfile.mkdtemp(prefix="byd-", dir="/tmp"))  # short: sockets below it have 107 bytes for their path
+    daemon = Dockerd(root / "docker.sock", root)
+    try:
+        daemon.prepare()
+    except subprocess.CalledProcessError as error:
+        shutil.rmtree(root)
+        pytest.skip(f"no Docker daemon can be started here: no bridge can be made: {error.stderr.decode().strip()}")
+    daemon.start()
+    return daemon
+
+
+def running() -> Dockerd | None:
+    path = find_socket(os.environ)
+    if path is None:
+        return None
+    try:
+        found = asyncio.run(probe(os.environ, path))
+    except DaemonUnreachable:
+        return None
+    return None if found.problem else Dockerd(path)
+
+
+@pytest.fixture(scope="session")
+def dockerd() -> Iterator[Dockerd]:
+    """A daemon with the image IMAGE."""
+    daemon = running() or our_own()
+    if not daemon.has_image(IMAGE):
+        install()
+        daemon.import_image(IMAGE, busybox_files(), "ENV PATH=/bin")
+    yield daemon
+    if daemon.is_ours:
+        daemon.end()
+
+
+@pytest.fixture(scope="session")
+def own_dockerd(dockerd: Dockerd) -> Iterator[Dockerd]:
+    """One that may be killed."""
+    if dockerd.is_ours:
+        yield dockerd
+        return
+    daemon = our_own()
+    daemon.import_image(IMAGE, busybox_files(), "ENV PATH=/bin")
+    yield daemon
+    daemon.end()

@@ -1,0 +1,30 @@
+"""The Docker engine keeps every promise of the seam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines.conformance import Conformance
+from tests.engines.docker_harness import DockerHarness
+from tests.engines.dockerd import Dockerd
+
+
+@pytest.fixture
+def harness(tmp_path: Path, dockerd: Dockerd) -> Iterator[DockerHarness]:
+    harness = DockerHarness(tmp_path, dockerd)
+    yield harness
+    harness.close()
+
+
+class TestDocker(Conformance):
+    pass
+
+
+def test_it_says_what_containers_can_do(harness: DockerHarness) -> None:
+    abilities = harness.engine.abilities
+    assert harness.engine.name == "docker"
+    assert not abilities.needs_command
+    assert all(getattr(abilities, name) for name in abilities.__struct_fields__ if name != "needs_command")
