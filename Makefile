@@ -42,7 +42,7 @@ lint: setup ## check style, format and types
 bench: setup ## measure 10,000 jobs against this machine's floor
 	@$(RUN) -m bench.run $(ARGS)
 
-docs: setup ## generate docs/reference from the code
+docs: setup ## generate the reference and the compatibility page from the code
 	@$(RUN) -m batchyard.server.reference
 
 up: setup ## run the service in the foreground

@@ -1,0 +1,415 @@
+"""What is done with each member of the requests that describe environments, queues, definitions and jobs.
+
+The compatibility page is made from this table, from what the code itself refuses (`server.compatibility` submits every
+sample below), and from the service model, whose every member must have its line here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+Document = dict[str, Any]
+
+
+class Does(StrEnum):
+    """What happens with a member where the request is accepted."""
+
+    YES = "yes"
+    PARTLY = "partly"
+    RECORDED = "recorded"
+
+
+class Says(Struct, frozen=True):
+    """Of one member: what processes do with it, what containers do, and what a reader must know beyond that."""
+
+    process: Does
+    docker: Does
+    note: str = ""
+
+
+class Sample(Struct, frozen=True):
+    """A request that uses a member, as additions to one that any engine accepts. `container` goes into its
+    containerProperties, `task` and `one` into its ecsProperties and the first of its two containers, `nodes` makes it a
+    multi-node definition; `submit` goes into SubmitJob."""
+
+    container: Document | None = None
+    definition: Document = {}
+    task: Document | None = None
+    one: Document = {}
+    submit: Document = {}
+    on_fargate: bool = False
+
+
+def both(does: Does, note: str = "") -> Says:
+    return Says(does, does, note)
+
+
+def apart(process: Does, docker: Does, note: str = "") -> Says:
+    return Says(process, docker, note)
+
+
+Y, P, R = Does.YES, Does.PARTLY, Does.RECORDED
+YES = both(Y)
+FIRST_ROLE = "No role is assumed. Each attempt has credentials of its own for this service, under this role's name."
+NO_ROLE = "No role is assumed: the service itself reads what it needs."
+NO_CLOUD = "There is nothing of it on one's own machines."
+NO_NODES = "Multi-node parallel definitions are registered and described."
+NO_PODS = "Pods are registered and described."
+NO_IMAGE = "On the process engine a job is a process of this machine."
+NO_LIMIT = "Storage is not limited."
+
+# Shape of the service model -> members, separated by spaces where they share a line -> what is done with them.
+FIELDS: dict[str, dict[str, Says]] = {
+    "RegisterJobDefinitionRequest": {
+        "jobDefinitionName type parameters": YES,
+        "containerProperties": both(Y, "See ContainerProperties."),
+        "ecsProperties": both(Y, "See EcsTaskProperties."),
+        "eksProperties": both(R, NO_PODS),
+        "nodeProperties": both(R, NO_NODES),
+        "retryStrategy timeout tags": YES,
+        "schedulingPriority": both(Y, "On queues with a scheduling policy, as on AWS."),
+        "propagateTags": both(R, "Tasks have no tags here."),
+        "platformCapabilities": both(P, "FARGATE needs a queue with a Fargate environment."),
+        "consumableResourceProperties": YES,
+    },
+    "ContainerProperties": {
+        "image": apart(R, Y, NO_IMAGE),
+        "vcpus memory": both(Y, "As resourceRequirements."),
+        "command environment": YES,
+        "resourceRequirements": apart(
+            P,
+            Y,
+            "The scheduler gives vCPUs, memory and devices away once. Processes: memory is looked at each second, or "
+            "held by the kernel with `--enforce cgroup`, and vCPUs weigh only then.",
+        ),
+        "jobRoleArn": both(R, FIRST_ROLE),
+        "executionRoleArn": both(R, NO_ROLE),
+        "volumes mountPoints": apart(P, Y, "Processes see the host's own paths: only a mount of a path to itself."),
+        "readonlyRootFilesystem": YES,
+        "privileged": apart(P, Y, "A process has no confinement that could be lifted."),
+        "ulimits": apart(P, Y, "Processes: not above the host's own hard limit; the log says so."),
+        "user": apart(P, Y, "Processes: a user of this host, if the service runs as root."),
+        "instanceType": both(R, "Of multi-node parallel jobs."),
+        "linuxParameters": both(Y, "See LinuxParameters."),
+        "logConfiguration": both(P, "See LogConfiguration."),
+        "secrets": YES,
+        "networkConfiguration": both(R, "Jobs have the host's network."),
+        "fargatePlatformConfiguration": both(R, NO_CLOUD),
+        "enableExecuteCommand": YES,
+        "ephemeralStorage": both(R, NO_LIMIT),
+        "runtimePlatform": both(R, "Not compared with this machine."),
+        "repositoryCredentials": apart(R, Y, NO_IMAGE),
+    },
+    "Volume": {
+        "name": YES,
+        "host": apart(P, Y, "Without a sourcePath: a fresh directory; containers only."),
+        "efsVolumeConfiguration s3filesVolumeConfiguration": both(R, "File systems of the cloud."),
+    },
+    "Host": {"sourcePath": YES},
+    "EFSVolumeConfiguration": {
+        "fileSystemId rootDirectory transitEncryption transitEncryptionPort authorizationConfig": both(R)
+    },
+    "EFSAuthorizationConfig": {"accessPointId iam": both(R)},
+    "S3FilesVolumeConfiguration": {"fileSystemArn rootDirectory transitEncryptionPort accessPointArn": both(R)},
+    "KeyValuePair": {
+        "name": both(Y, "Names that begin with AWS_BATCH are refused."),
+        "value": both(Y, "A definition's variables with empty values are not kept, as on AWS."),
+    },
+    "MountPoint": {
+        "containerPath sourceVolume": apart(P, Y, "Processes: the same path as on the host."),
+        "readOnly": YES,
+    },
+    "Ulimit": {"name softLimit hardLimit": YES},
+    "ResourceRequirement": {
+        "type": both(Y, "GPU: whole devices, which the job finds in CUDA_VISIBLE_DEVICES."),
+        "value": YES,
+    },
+    "LinuxParameters": {
+        "devices sharedMemorySize tmpfs maxSwap swappiness": YES,
+        "initProcessEnabled": apart(R, Y, "What a process leaves behind is reaped, and killed, in any case."),
+    },
+    "Device": {"hostPath containerPath permissions": YES},
+    "Tmpfs": {"containerPath size mountOptions": YES},
+    "LogConfiguration": {
+        "logDriver": both(P, "awslogs and json-file: both are kept here."),
+        "options": both(P, "awslogs-group and awslogs-stream-prefix; the others are recorded."),
+        "secretOptions": YES,
+    },
+    "Secret": {"name valueFrom": YES},
+    "NetworkConfiguration": {"assignPublicIp": both(R)},
+    "FargatePlatformConfiguration": {"platformVersion": both(R)},
+    "EphemeralStorage": {"sizeInGiB": both(R, NO_LIMIT)},
+    "RuntimePlatform": {"operatingSystemFamily cpuArchitecture": both(R)},
+    "RepositoryCredentials": {"credentialsParameter": apart(R, Y)},
+    "NodeProperties": {"numNodes mainNode nodeRangeProperties": both(R, NO_NODES)},
+    "NodeRangeProperty": {
+        "targetNodes container instanceTypes ecsProperties eksProperties consumableResourceProperties": both(R)
+    },
+    "EcsProperties": {"taskProperties": YES},
+    "EcsTaskProperties": {
+        "containers volumes": YES,
+        "ephemeralStorage": both(R, NO_LIMIT),
+        "executionRoleArn": both(R, NO_ROLE),
+        "taskRoleArn": both(R, FIRST_ROLE),
+        "platformVersion": both(R, NO_CLOUD),
+        "ipcMode pidMode": both(R),
+        "networkConfiguration networkMode": both(R, "Jobs have the host's network."),
+        "runtimePlatform": both(R, "Not compared with this machine."),
+        "enableExecuteCommand": YES,
+    },
+    "TaskContainerProperties": {
+        "name": both(Y, "Up to 200 characters (ECS: 255)."),
+        "image command environment essential dependsOn": YES,
+        "startTimeout stopTimeout": YES,
+        "resourceRequirements": YES,
+        "firelensConfiguration": both(R, "Logs are kept here."),
+        "linuxParameters logConfiguration mountPoints secrets ulimits user": both(Y, "As in ContainerProperties."),
+        "privileged readonlyRootFilesystem": YES,
+        "repositoryCredentials": YES,
+    },
+    "TaskContainerDependency": {"containerName condition": YES},
+    "FirelensConfiguration": {"type options": both(R)},
+    "EksProperties": {"podProperties": both(R, NO_PODS)},
+    "EksPodProperties": {
+        "serviceAccountName hostNetwork dnsPolicy imagePullSecrets containers initContainers volumes metadata "
+        "shareProcessNamespace securityContext": both(R)
+    },
+    "ImagePullSecret": {"name": both(R)},
+    "EksContainer": {
+        "name image imagePullPolicy command args env resources volumeMounts securityContext": both(R),
+    },
+    "EksContainerEnvironmentVariable": {"name value": both(R)},
+    "EksContainerResourceRequirements": {"limits requests": both(R)},
+    "EksContainerVolumeMount": {"name mountPath subPath readOnly": both(R)},
+    "EksContainerSecurityContext": {
+        "runAsUser runAsGroup privileged allowPrivilegeEscalation readOnlyRootFilesystem runAsNonRoot capabilities "
+        "seccompProfile": both(R)
+    },
+    "EksContainerLinuxCapabilities": {"add drop": both(R)},
+    "EksSeccompProfile": {"type localhostProfile": both(R)},
+    "EksVolume": {"name hostPath emptyDir secret persistentVolumeClaim": both(R)},
+    "EksHostPath": {"path": both(R)},
+    "EksEmptyDir": {"medium sizeLimit": both(R)},
+    "EksSecret": {"secretName optional": both(R)},
+    "EksPersistentVolumeClaim": {"claimName readOnly": both(R)},
+    "EksMetadata": {"labels annotations namespace": both(R)},
+    "EksPodSecurityContext": {"runAsUser runAsGroup runAsNonRoot seccompProfile fsGroup": both(R)},
+    "ConsumableResourceProperties": {"consumableResourceList": YES},
+    "ConsumableResourceRequirement": {"consumableResource quantity": YES},
+    "RetryStrategy": {"attempts evaluateOnExit": YES},
+    "EvaluateOnExit": {
+        "onReason onExitCode": YES,
+        "onStatusReason": both(Y, "`Host EC2 was terminated`, found in tutorials, matches every lost host."),
+        "action": both(Y, "FAILED, found in tutorials, means EXIT."),
+    },
+    "JobTimeout": {"attemptDurationSeconds": both(Y, "The least is a setting, 60 as on AWS.")},
+    "SubmitJobRequest": {
+        "jobName jobQueue jobDefinition parameters retryStrategy timeout arrayProperties dependsOn": YES,
+        "tags": both(Y, "`batchyard:after-any` = `true` waits for any end of the dependencies."),
+        "containerOverrides": both(Y, "See ContainerOverrides."),
+        "shareIdentifier schedulingPriorityOverride": both(Y, "On queues with a fair-share policy, as on AWS."),
+        "nodeOverrides": both(R, NO_NODES),
+        "propagateTags": both(R, "Tasks have no tags here."),
+        "eksPropertiesOverride": both(R, NO_PODS),
+        "ecsPropertiesOverride consumableResourcePropertiesOverride": YES,
+    },
+    "ArrayProperties": {"size": both(Y, "The most is a setting, 10,000 as on AWS.")},
+    "JobDependency": {
+        "jobId": YES,
+        "type": both(Y, "N_TO_N only between arrays of one size; SEQUENTIAL with a jobId is a plain dependency."),
+    },
+    "ContainerOverrides": {
+        "command environment resourceRequirements": YES,
+        "vcpus memory": both(Y, "They replace only their like in the definition, as on AWS."),
+        "instanceType": both(R, "Of multi-node parallel jobs."),
+    },
+    "NodeOverrides": {"numNodes nodePropertyOverrides": both(R, "Held against the definition's node ranges.")},
+    "NodePropertyOverride": {
+        "targetNodes containerOverrides ecsPropertiesOverride instanceTypes eksPropertiesOverride "
+        "consumableResourcePropertiesOverride": both(R)
+    },
+    "EcsPropertiesOverride": {"taskProperties": YES},
+    "TaskPropertiesOverride": {"containers": YES},
+    "TaskContainerOverrides": {"name command environment resourceRequirements": YES},
+    "EksPropertiesOverride": {"podProperties": both(R)},
+    "EksPodPropertiesOverride": {"containers initContainers metadata": both(R)},
+    "EksContainerOverride": {"name image command args env resources": both(R)},
+    "CreateComputeEnvironmentRequest": {
+        "computeEnvironmentName state tags": YES,
+        "type": both(P, "UNMANAGED environments are this machine. MANAGED ones offer no capacity yet."),
+        "unmanagedvCpus": both(R),
+        "computeResources": both(P, "See ComputeResource."),
+        "serviceRole": both(R, NO_ROLE),
+        "eksConfiguration": both(R, NO_PODS),
+        "context": both(R),
+        "ecsSettings": both(R, NO_CLOUD),
+    },
+    "ComputeResource": {
+        "type": both(P, "FARGATE kinds take FARGATE jobs."),
+        "allocationStrategy minvCpus maxvCpus desiredvCpus instanceTypes": both(R, "No capacity yet."),
+        "bidPercentage scalingPolicy": both(R, "No capacity yet."),
+        "imageId subnets securityGroupIds ec2KeyPair instanceRole placementGroup spotIamFleetRole": both(R, NO_CLOUD),
+        "launchTemplate ec2Configuration": both(R, NO_CLOUD),
+        "managedInstancesProvider capacityTags": both(R, NO_CLOUD),
+        "tags": both(R, "Instances have no tags here."),
+    },
+    "LaunchTemplateSpecification": {
+        "launchTemplateId launchTemplateName version overrides userdataType": both(R, NO_CLOUD)
+    },
+    "LaunchTemplateSpecificationOverride": {
+        "launchTemplateId launchTemplateName version targetInstanceTypes userdataType": both(R, NO_CLOUD)
+    },
+    "Ec2Configuration": {"imageType imageIdOverride batchImageStatus imageKubernetesVersion": both(R, NO_CLOUD)},
+    "ComputeScalingPolicy": {"minScaleDownDelayMinutes": both(R, "No capacity yet.")},
+    "ManagedInstancesProvider": {
+        "propagateTags infrastructureRoleArn instanceLaunchTemplate infrastructureOptimization": both(R, NO_CLOUD)
+    },
+    "InstanceLaunchTemplate": {
+        "ec2InstanceProfileArn networkConfiguration instanceRequirements capacityOptionType storageConfiguration "
+        "monitoring fipsEnabled capacityReservations instanceMetadataTagsPropagation "
+        "localStorageConfiguration": both(R, NO_CLOUD)
+    },
+    "ManagedInstancesNetworkConfiguration": {"subnets securityGroups": both(R)},
+    "InstanceRequirementsRequest": {"allowedInstanceTypes": both(R)},
+    "ManagedInstancesStorageConfiguration": {"storageSizeGiB": both(R)},
+    "CapacityReservationRequest": {"reservationGroupArn reservationPreference": both(R)},
+    "ManagedInstancesLocalStorageConfiguration": {"useLocalStorage": both(R)},
+    "InfrastructureOptimization": {"scaleInAfter": both(R)},
+    "EksConfiguration": {"eksClusterArn kubernetesNamespace accessEntry": both(R)},
+    "EksAccessEntry": {"desiredState status": both(R)},
+    "EcsSettings": {"containerInsights": both(R)},
+    "CreateJobQueueRequest": {
+        "jobQueueName priority tags": YES,
+        "state": both(Y, "A DISABLED queue refuses SubmitJob."),
+        "computeEnvironmentOrder": YES,
+        "schedulingPolicyArn": YES,
+        "serviceEnvironmentOrder": both(R, "Service jobs run nowhere here."),
+        "jobQueueType": both(R),
+        "jobStateTimeLimitActions": both(R, "No action is taken yet."),
+    },
+    "ComputeEnvironmentOrder": {"order computeEnvironment": YES},
+    "ServiceEnvironmentOrder": {"order serviceEnvironment": both(R)},
+    "JobStateTimeLimitAction": {"reason state maxTimeSeconds action": both(R, "No action is taken yet.")},
+}
+
+ROLE = "arn:aws:iam::123456789012:role/any"
+POD: Document = {"podProperties": {"containers": [{"image": "any"}]}}
+RESOURCES: list[Document] = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+PLAIN: Document = {"image": "any", "command": ["true"], "resourceRequirements": RESOURCES}
+NODES: Document = {
+    "numNodes": 2,
+    "mainNode": 0,
+    "nodeRangeProperties": [{"targetNodes": ":", "container": PLAIN}],
+}
+CONSUMABLES: Document = {"consumableResourceList": [{"consumableResource": "licence", "quantity": 1}]}
+
+
+def _container(**members: Any) -> Sample:
+    return Sample(container=members)
+
+
+def _linux(**members: Any) -> Sample:
+    return _container(linuxParameters=members)
+
+
+def _volume(**kind: Any) -> Sample:
+    points = [{"sourceVolume": "v", "containerPath": "/v"}]
+    return _container(jobRoleArn=ROLE, volumes=[{"name": "v", **kind}], mountPoints=points)
+
+
+def _fargate(**members: Any) -> Sample:
+    sizes = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}]
+    return Sample(
+        container={"executionRoleArn": ROLE, "resourceRequirements": sizes, **members},
+        definition={"platformCapabilities": ["FARGATE"]},
+        on_fargate=True,
+    )
+
+
+def _task(**members: Any) -> Sample:
+    return Sample(task=members)
+
+
+def _one(**members: Any) -> Sample:
+    return Sample(task={"executionRoleArn": ROLE}, one=members)
+
+
+# A member -> a request that uses it. What the code answers decides between the table above and "refused".
+SAMPLES: dict[str, Sample] = {
+    "RegisterJobDefinitionRequest.containerProperties": _container(),
+    "RegisterJobDefinitionRequest.ecsProperties": _task(),
+    "RegisterJobDefinitionRequest.eksProperties": Sample(definition={"eksProperties": POD}),
+    "RegisterJobDefinitionRequest.nodeProperties": Sample(definition={"type": "multinode", "nodeProperties": NODES}),
+    "RegisterJobDefinitionRequest.propagateTags": Sample(container={}, definition={"propagateTags": True}),
+    "RegisterJobDefinitionRequest.platformCapabilities": _fargate(),
+    "RegisterJobDefinitionRequest.schedulingPriority": Sample(container={}, definition={"schedulingPriority": 1}),
+    "RegisterJobDefinitionRequest.consumableResourceProperties": Sample(
+        container={}, definition={"consumableResourceProperties": CONSUMABLES}
+    ),
+    "ContainerProperties.jobRoleArn": _container(jobRoleArn=ROLE),
+    "ContainerProperties.executionRoleArn": _container(executionRoleArn=ROLE),
+    "ContainerProperties.readonlyRootFilesystem": _container(readonlyRootFilesystem=True),
+    "ContainerProperties.privileged": _container(privileged=True),
+    "ContainerProperties.ulimits": _container(ulimits=[{"name": "core", "softLimit": 0, "hardLimit": 0}]),
+    "ContainerProperties.user": _container(user="nobody"),
+    "ContainerProperties.instanceType": _container(instanceType="c5.large"),
+    "ContainerProperties.secrets": _container(executionRoleArn=ROLE, secrets=[{"name": "A", "valueFrom": "a"}]),
+    "ContainerProperties.networkConfiguration": _fargate(networkConfiguration={"assignPublicIp": "ENABLED"}),
+    "ContainerProperties.fargatePlatformConfiguration": _fargate(
+        fargatePlatformConfiguration={"platformVersion": "LATEST"}
+    ),
+    "ContainerProperties.enableExecuteCommand": _container(enableExecuteCommand=True),
+    "ContainerProperties.ephemeralStorage": _fargate(ephemeralStorage={"sizeInGiB": 30}),
+    "ContainerProperties.runtimePlatform": _fargate(runtimePlatform={"cpuArchitecture": "ARM64"}),
+    "ContainerProperties.repositoryCredentials": _container(repositoryCredentials={"credentialsParameter": "a"}),
+    "Volume.host": _volume(host={"sourcePath": "/v"}),
+    "Volume.efsVolumeConfiguration": _volume(efsVolumeConfiguration={"fileSystemId": "fs-1"}),
+    "Volume.s3filesVolumeConfiguration": _volume(s3filesVolumeConfiguration={"fileSystemArn": "a"}),
+    "MountPoint.readOnly": _container(
+        volumes=[{"name": "v", "host": {"sourcePath": "/v"}}],
+        mountPoints=[{"sourceVolume": "v", "containerPath": "/v", "readOnly": True}],
+    ),
+    "LinuxParameters.devices": _linux(devices=[{"hostPath": "/dev/null"}]),
+    "LinuxParameters.initProcessEnabled": _linux(initProcessEnabled=True),
+    "LinuxParameters.sharedMemorySize": _linux(sharedMemorySize=64),
+    "LinuxParameters.tmpfs": _linux(tmpfs=[{"containerPath": "/t", "size": 1}]),
+    "LinuxParameters.maxSwap": _linux(maxSwap=0, swappiness=60),
+    "LinuxParameters.swappiness": _linux(swappiness=60),
+    "LogConfiguration.logDriver": _container(logConfiguration={"logDriver": "json-file"}),
+    "LogConfiguration.secretOptions": _container(
+        executionRoleArn=ROLE,
+        logConfiguration={"logDriver": "awslogs", "secretOptions": [{"name": "A", "valueFrom": "a"}]},
+    ),
+    "EcsTaskProperties.volumes": _task(volumes=[{"name": "v"}]),
+    "EcsTaskProperties.ipcMode": _task(ipcMode="task"),
+    "EcsTaskProperties.pidMode": _task(pidMode="task"),
+    "EcsTaskProperties.enableExecuteCommand": _task(enableExecuteCommand=True),
+    "TaskContainerProperties.essential": _one(essential=False),
+    "TaskContainerProperties.dependsOn": _one(dependsOn=[{"containerName": "other", "condition": "START"}]),
+    "TaskContainerProperties.firelensConfiguration": _one(firelensConfiguration={"type": "fluentbit"}),
+    "TaskContainerProperties.linuxParameters": _one(linuxParameters={"tmpfs": [{"containerPath": "/t", "size": 1}]}),
+    "TaskContainerProperties.privileged": _one(privileged=True),
+    "TaskContainerProperties.readonlyRootFilesystem": _one(readonlyRootFilesystem=True),
+    "TaskContainerProperties.secrets": _one(secrets=[{"name": "A", "valueFrom": "a"}]),
+    "SubmitJobRequest.containerOverrides": Sample(container={}, submit={"containerOverrides": {"command": ["true"]}}),
+    "SubmitJobRequest.arrayProperties": Sample(container={}, submit={"arrayProperties": {"size": 2}}),
+    "SubmitJobRequest.propagateTags": Sample(container={}, submit={"propagateTags": True}),
+    "SubmitJobRequest.nodeOverrides": Sample(
+        definition={"type": "multinode", "nodeProperties": NODES}, submit={"nodeOverrides": {"numNodes": 2}}
+    ),
+    "SubmitJobRequest.eksPropertiesOverride": Sample(
+        definition={"eksProperties": POD}, submit={"eksPropertiesOverride": POD}
+    ),
+    "SubmitJobRequest.ecsPropertiesOverride": Sample(
+        task={},
+        submit={"ecsPropertiesOverride": {"taskProperties": [{"containers": [{"name": "one", "command": ["a"]}]}]}},
+    ),
+    "SubmitJobRequest.consumableResourcePropertiesOverride": Sample(
+        container={}, submit={"consumableResourcePropertiesOverride": CONSUMABLES}
+    ),
+    "ContainerOverrides.instanceType": Sample(
+        container={}, submit={"containerOverrides": {"instanceType": "c5.large"}}
+    ),
+}
