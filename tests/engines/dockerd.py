@@ -36,7 +36,7 @@ IMAGE = "batchyard-test:busybox"
 START_SECONDS = 30.0
 PROGRAMS = (
     "sh", "sleep", "true", "false", "echo", "cat", "printf", "id", "env", "mount", "stat", "dd", "kill", "head", "tail",
-    "seq", "wc", "ls", "yes", "grep", "ps", "hostname", "df", "touch", "mkdir", "tr", "wget", "usleep",
+    "seq", "wc", "ls", "yes", "grep", "ps", "hostname", "df", "touch", "mkdir", "tr", "wget", "stty",
 )  # fmt: skip
 
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.engines.conformance import Conformance
 from tests.engines.docker_harness import DockerHarness
-from tests.engines.dockerd import Dockerd
 
 
 @pytest.fixture
-def harness(tmp_path: Path, dockerd: Dockerd) -> Iterator[DockerHarness]:
-    harness = DockerHarness(tmp_path, dockerd)
-    yield harness
-    harness.close()
+def harness(docker: DockerHarness) -> DockerHarness:
+    return docker
 
 
 class TestDocker(Conformance):

@@ -17,9 +17,11 @@ import msgspec
 
 from batchyard.core.records import Abilities
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
+from batchyard.engines.docker import execs
 from batchyard.engines.docker.api import ApiError, DaemonUnreachable
 from batchyard.engines.docker.containers import ATTEMPT, STORE, Placing
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
+from batchyard.engines.docker.execs import CannotExec, ExecStream
 from batchyard.engines.docker.images import Images
 from batchyard.engines.docker.notes import Notes
 from batchyard.engines.docker.programs import Programs
@@ -177,6 +179,22 @@ class DockerEngine:
         self._notes.close()
         if self._failure is not None and not self._failure.done():
             self._failure.set_result(None)
+
+    async def exec(
+        self, attempt_id: str, command: Sequence[str], *, tty: bool = False, container: str = ""
+    ) -> ExecStream:
+        """Runs a command in a running container of an attempt; `container` may be left out where there is one.
+        CannotExec: why not. DaemonUnreachable."""
+        run = self._runs.get(attempt_id)
+        if run is None:
+            raise CannotExec("The job does not run here: only a RUNNING job's container takes another command.")
+        names = [spec.name for spec in run.specs]
+        if not container and len(names) == 1:
+            container = names[0]
+        if container not in names:
+            asked = f"has no container '{container}'" if container else "has several containers"
+            raise CannotExec(f"The job {asked}: name one of {', '.join(names)}.")
+        return await execs.begin(self._daemon.api, run.docker_name(container), command, tty=tty)
 
     # -- Attempts --------------------------------------------------------------------------------------------
 

@@ -1,0 +1,106 @@
+"""A second command in a running container: input, output, the size of its terminal, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from batchyard.engines.docker.api import BLOCK_BYTES, Api, ApiError, DaemonUnreachable, Response
+
+STDOUT, STDERR = 1, 2
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.005, 0.5  # between looks whether it has ended
+_HEADER_BYTES = 8
+_HIJACK = {"Upgrade": "tcp", "Connection": "Upgrade"}
+
+
+class CannotExec(Exception):  # noqa: N818  (an answer, not a fault)
+    """The sentence to show."""
+
+
+class ExecStream:
+    """One command under way, as an async iterator over its output. What one end does not read, the other can't write:
+    nothing is buffered beyond a pipe."""
+
+    def __init__(self, api: Api, exec_id: str, response: Response, *, tty: bool) -> None:
+        self._api = api
+        self._exec_id = exec_id
+        self._response = response
+        self._tty = tty
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """(STDOUT or STDERR, some output); with a terminal everything is STDOUT. None: it has ended."""
+        reader = self._response.reader
+        try:
+            if self._tty:
+                data = await reader.read(BLOCK_BYTES)
+                return (STDOUT, data) if data else None
+            header = await reader.readexactly(_HEADER_BYTES)
+            return header[0], await reader.readexactly(int.from_bytes(header[4:], "big"))
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise DaemonUnreachable("the output was cut") from error
+            return None
+        except OSError as error:
+            raise DaemonUnreachable(f"the output was cut: {error}") from error
+
+    async def write(self, data: bytes) -> None:
+        """Returns when there is room for more."""
+        try:
+            self._response.writer.write(data)
+            await self._response.writer.drain()
+        except OSError as error:
+            raise DaemonUnreachable(f"the input was cut: {error}") from error
+
+    def end_input(self) -> None:
+        if self._response.writer.can_write_eof():
+            self._response.writer.write_eof()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Of the terminal. Nothing happens without one, or when the command has ended."""
+        try:
+            await self._api.json("POST", f"/exec/{self._exec_id}/resize", {"h": str(rows), "w": str(columns)})
+        except ApiError as error:
+            if error.status >= 500 and "process" not in error.message and "exec" not in error.message:
+                raise
+
+    async def exit_code(self) -> int | None:
+        """Waits for its end, which comes a little after that of its output. None: the daemon does not know any more."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                found = await self._api.json("GET", f"/exec/{self._exec_id}/json")
+            except ApiError as error:
+                if error.status == 404:
+                    return None
+                raise
+            if not found.get("Running"):
+                return int(found["ExitCode"]) if found.get("ExitCode") is not None else None
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def close(self) -> None:
+        self._response.close()
+
+
+async def begin(
+    api: Api, container: str, command: Sequence[str], *, tty: bool, environment: Sequence[tuple[str, str]] = ()
+) -> ExecStream:
+    """CannotExec: why not. DaemonUnreachable."""
+    body = {
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": tty,
+        "Cmd": list(command),
+        "Env": [f"{name}={value}" for name, value in environment],
+    }
+    try:
+        made = await api.json("POST", f"/containers/{container}/exec", body=body)
+        response = await api.open(
+            "POST", f"/exec/{made['Id']}/start", body={"Detach": False, "Tty": tty}, headers=_HIJACK
+        )
+    except ApiError as error:
+        if error.status in (404, 409):
+            raise CannotExec(f"The container does not run: {error.message}.") from error
+        raise CannotExec(f"The command can't be started: {error.message}.") from error
+    return ExecStream(api, made["Id"], response, tty=tty)
