@@ -23,6 +23,7 @@ from batchyard.core.records import Abilities, Instance
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
 from batchyard.server.catalogue import load_catalogue
+from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
 from batchyard.wire.messages import Request, WireError
@@ -34,7 +35,8 @@ ENGINE = "process"
 START_MS = 1_700_000_000_000
 ROLE = "arn:aws:iam::123456789012:role/BatchServiceRole"
 
-ROUTER = Router([load_service_model("batch"), load_service_model("yard")], check_results=True)
+SERVICES = ("batch", "yard", "secretsmanager", "ssm")
+ROUTER = Router([load_service_model(name) for name in SERVICES], check_results=True)
 
 
 class _Body:
@@ -48,11 +50,11 @@ class _Body:
 
 
 @cache
-def _client() -> Any:
+def _client(name: str) -> Any:
     """Made once: botocore reads the whole of its models for each."""
     session = boto3.Session("AKIDEXAMPLE", "secret", region_name=ACCOUNT.region)
     config = Config(retries={"total_max_attempts": 1})
-    return session.client("batch", endpoint_url="http://127.0.0.1:1", config=config)
+    return session.client(name, endpoint_url="http://127.0.0.1:1", config=config)
 
 
 class Service:
@@ -73,6 +75,7 @@ class Service:
             reader=self.reader,
             new_uuid=lambda: str(uuid.UUID(int=next(numbers), version=4)),
             logs_directory=directory,
+            vault=Vault(directory / "secrets.key", directory / "data"),
             host_vcpus=4,
             settings=settings or Settings(),
         )
@@ -89,9 +92,14 @@ class Service:
     @property
     def batch(self) -> Any:
         """A boto3 client of this service."""
-        client = _client()
-        client.meta.events.unregister("before-send.batch.*", unique_id="service")
-        client.meta.events.register("before-send.batch.*", self._answer, unique_id="service")
+        return self.client("batch")
+
+    def client(self, name: str) -> Any:
+        """A boto3 client of this service, by boto3's name."""
+        client = _client(name)
+        event = f"before-send.{client.meta.service_model.service_id.hyphenize()}.*"
+        client.meta.events.unregister(event, unique_id="service")
+        client.meta.events.register(event, self._answer, unique_id="service")
         return client
 
     def _answer(self, request: Any, **_: object) -> AWSResponse:
@@ -113,7 +121,7 @@ class Service:
 
     def call(self, name: str, request: dict[str, Any], size_bytes: int = 0, invocation_id: str = "") -> dict[str, Any]:
         """An operation called with a document as the wire gives it: beyond what boto3 would let through."""
-        service = "yard" if ("yard", name) in operations.OPERATIONS else "batch"
+        service = next(service for service in SERVICES if (service, name) in operations.OPERATIONS)
         call = Call(name, "tester", invocation_id, size_bytes)
         result = asyncio.run(self.handlers[service, name](call, request))
         ROUTER.operations[service, name].check(result)

@@ -405,7 +405,7 @@ def test_parameters_overrides_and_environment() -> None:
 @pytest.mark.parametrize(
     ("container", "name"),
     [
-        ({"secrets": [{"name": "A", "valueFrom": "x"}]}, "secrets"),
+        ({"logConfiguration": {"logDriver": "splunk"}}, "splunk"),
         ({"privileged": True}, "privileged"),
         ({"linuxParameters": {"tmpfs": [{"containerPath": "/x", "size": 1}]}}, "tmpfs"),
         (

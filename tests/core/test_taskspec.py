@@ -102,7 +102,10 @@ def test_where_the_log_goes(options: dict[str, str], group: str, prefix: str) ->
 @pytest.mark.parametrize(
     ("container", "word"),
     [
-        ({"secrets": [{"name": "A", "valueFrom": "x"}]}, "secrets"),
+        (
+            {"logConfiguration": {"logDriver": "awslogs", "secretOptions": [{"name": "a", "valueFrom": "b"}]}},
+            "secretOptions",
+        ),
         ({"logConfiguration": {"logDriver": "splunk"}}, "splunk"),
         ({"enableExecuteCommand": True}, "enableExecuteCommand"),
         ({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}, "efsVolumeConfiguration"),

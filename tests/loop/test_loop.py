@@ -14,10 +14,10 @@ from batchyard.core import names
 from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
-from batchyard.core.records import Abilities, Changes, EnvironmentOrder, Instance
+from batchyard.core.records import Abilities, Changes, EnvironmentOrder, Instance, Job, Snapshot, Status
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
-from batchyard.engines.base import Launch, Recovery, ReportSink
+from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, ReportSink
 from batchyard.loop import Busy, Loop, Stopped
 from batchyard.loop import loop as loop_module
 
@@ -75,15 +75,20 @@ class SetClock:
         return self.ms
 
 
-def dress(effect: LaunchTask) -> Launch:
-    return Launch(effect.attempt_id, effect.spec_key, effect.task, effect.environment)
-
-
 class Yard:
     def __init__(self) -> None:
+        self.problem = ""  # why nothing may be started
         self.writer, self.engine, self.clock = HeldWriter(), RecordingEngine(), SetClock()
         self.machine = Machine(Account("123456789012", "us-east-1"))
-        self.loop = Loop(self.machine, self.writer, {ENGINE: self.engine}, self.clock, dress)
+        self.loop = Loop(self.machine, self.writer, {ENGINE: self.engine}, self.clock, self.dress)
+
+    def dress(self, effect: LaunchTask) -> Launch:
+        return Launch(effect.attempt_id, effect.spec_key, effect.task, effect.environment, problem=self.problem)
+
+    def job(self, number: int) -> Job:
+        """As it was committed last."""
+        key = self.machine.world.ids[f"id-{number}"]
+        return next(changes.jobs[key] for changes, _ in reversed(self.writer.asked) if key in changes.jobs)
 
     async def set_up(self) -> None:
         self.writer.automatic = True
@@ -277,7 +282,7 @@ def test_an_engine_that_comes_later_is_asked_about_its_attempts_first() -> None:
     async def scenario() -> None:
         yard = Yard()
         late = RecordingEngine()
-        yard.loop = Loop(yard.machine, yard.writer, {ENGINE: yard.engine, "late": late}, yard.clock, dress)
+        yard.loop = Loop(yard.machine, yard.writer, {ENGINE: yard.engine, "late": late}, yard.clock, yard.dress)
         await yard.loop.start_engine(ENGINE, epoch=1)
         running = asyncio.create_task(yard.loop.run())
         await yard.set_up()
@@ -304,3 +309,82 @@ def test_an_engine_that_comes_later_is_asked_about_its_attempts_first() -> None:
         await running
 
     asyncio.run(scenario())
+
+
+PROBLEM = "ResourceInitializationError: no such secret"
+
+
+def test_what_must_not_be_started_is_reported_and_never_reaches_the_engine() -> None:
+    async def scenario(yard: Yard) -> None:
+        yard.problem = PROBLEM
+        yard.writer.automatic = True
+        await yard.submit(1, retry_strategy={"attempts": 2})
+        await settle()
+        job = yard.job(1)
+        assert job.status is Status.FAILED
+        assert [(a.reason, a.exit_code, a.status_reason) for a in job.past] == [
+            (PROBLEM, None, "Task failed to start")
+        ] * 2
+        assert {name for name, _ in yard.engine.calls} == {"acknowledge"}
+
+    in_loop(scenario)
+
+
+def restarted(yard: Yard, problem: str) -> Yard:
+    """A server that finds what the other one had placed; its engine answers when the test says so."""
+    later = Yard()
+    later.problem = problem
+    later.writer.automatic = True
+    snapshot = Snapshot(next_key=yard.machine.world.next_key, last_time_ms=yard.clock.ms)
+    for changes, _ in yard.writer.asked:
+        snapshot.specs += changes.specs
+        snapshot.jobs += [job for job in changes.jobs.values() if job.attempt is not None]
+    for record in yard.machine.world.queues.values():
+        snapshot.queues.append(record)
+    snapshot.environments += yard.machine.world.environments.values()
+    later.machine.restore(snapshot)
+    return later
+
+
+@pytest.mark.parametrize("problem", ["", PROBLEM])
+def test_after_a_restart_it_is_started_only_if_it_can_be_now(problem: str) -> None:
+    """The first server died between the commit of the placement and that of the problem."""
+
+    async def scenario(yard: Yard) -> None:
+        yard.submit(1)
+        await settle()
+        later = restarted(yard, problem)
+        await later.loop.start(epoch=2)
+        ((name, ((attempt, may_launch),)),) = later.engine.calls
+        assert (name, may_launch) == ("recover", not problem)
+        running = asyncio.create_task(later.loop.run())
+        if problem:
+            later.engine.report([c.NotStarted(attempt, 1, RECOVERED_SILENT)])
+            await settle()
+            assert later.job(1).past[0].reason == PROBLEM
+        else:
+            later.engine.report([c.Started(attempt, 1)])
+            await settle()
+            assert later.job(1).status is Status.RUNNING
+        later.loop.stop()
+        await running
+
+    in_loop(scenario)
+
+
+def test_what_runs_is_left_alone_though_it_could_not_be_started_now() -> None:
+    async def scenario(yard: Yard) -> None:
+        yard.submit(1)
+        await settle()
+        later = restarted(yard, PROBLEM)
+        await later.loop.start(epoch=2)
+        running = asyncio.create_task(later.loop.run())
+        ((_, ((attempt, _),)),) = later.engine.calls
+        later.engine.report([c.Started(attempt, 1)])
+        later.engine.report([c.Exited(attempt, 1, 2, (c.ContainerExit(exit_code=0),))])
+        await settle()
+        assert later.job(1).status is Status.SUCCEEDED
+        later.loop.stop()
+        await running
+
+    in_loop(scenario)

@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.effects import LaunchTask
+from batchyard.core.names import Account
 from batchyard.core.records import TaskSpec
 from batchyard.core.resources import Resources
+from batchyard.core.world import Limits, World
 from batchyard.server.dress import Dress
 from batchyard.server.places import PlaceError
+from batchyard.server.resolving import Resolver
 from batchyard.server.tokens import Tokens, secret_of
+from batchyard.server.vault import Vault
 
 ATTEMPT = "0" * 31 + "1"
 
@@ -18,15 +22,23 @@ def effect(task: TaskSpec, spec_key: int = 1, *own: tuple[str, str]) -> LaunchTa
     return LaunchTask("process", ATTEMPT, spec_key, task, own, (0,), "job", "/group", "stream")
 
 
-def test_who_wins() -> None:
+def dress_of(directory: Path, *job_env: tuple[str, str]) -> Dress:
+    world = World(Account("123456789012", "us-east-1"), Limits())
+    resolver = Resolver(world, Vault(directory / "secrets.key", directory / "data"))
+    return Dress("http://127.0.0.1:1", "us-east-1", job_env, lambda attempt: "tok-" + attempt, resolver=resolver)
+
+
+def test_who_wins(tmp_path: Path) -> None:
     task = TaskSpec(("true",), (("B", "definition"), ("AWS_REGION", "definition")), Resources(1000, 64))
-    dress = Dress("http://127.0.0.1:1", "us-east-1", (("A", "settings"), ("B", "settings")), lambda a: "tok-" + a)
+    dress = dress_of(tmp_path, ("A", "settings"), ("B", "settings"))
     launch = dress(effect(task, 1, ("AWS_BATCH_JOB_ID", "job")))
     assert dict(launch.task.environment) == {
         "AWS_REGION": "definition",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_BATCH": "http://127.0.0.1:1",
         "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:1",
         "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
         "A": "settings",
         "B": "definition",

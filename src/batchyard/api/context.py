@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -17,6 +17,20 @@ from batchyard.store.queries import Reader
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
+
+
+class VaultError(Exception):
+    """The key of the secrets cannot be used, or a value not be read. The text is a sentence with the remedy."""
+
+
+class Vault(Protocol):
+    """What encrypts secrets. Each raises VaultError; none needs the event loop's thread."""
+
+    def seal(self, value: bytes, bound_to: str, *, is_first: bool) -> bytes: ...
+
+    def open(self, sealed: bytes, bound_to: str) -> bytes: ...
+
+    def digest(self, value: bytes, bound_to: str) -> bytes: ...
 
 
 class Settings(Struct, frozen=True):
@@ -40,6 +54,7 @@ class Context:
     reader: Reader
     new_uuid: Callable[[], str]
     logs_directory: Path
+    vault: Vault
     host_vcpus: int = 0  # what this machine offers
     settings: Settings = field(default_factory=Settings)
     readers: Executor | None = None  # where queries run; None: in the event loop's own thread

@@ -6,7 +6,20 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from batchyard.api import definitions, environments, explain, job_lists, jobs, logs, policies, queues, tags, yard
+from batchyard.api import (
+    definitions,
+    environments,
+    explain,
+    job_lists,
+    jobs,
+    logs,
+    parameters,
+    policies,
+    queues,
+    secrets,
+    tags,
+    yard,
+)
 from batchyard.api.checks import Check, enum_check
 from batchyard.api.context import Call, Context
 from batchyard.wire.model import load_service_model
@@ -46,6 +59,19 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
     ("logs", "DescribeLogStreams"): logs.describe_log_streams,
     ("logs", "GetLogEvents"): logs.get_log_events,
     ("logs", "FilterLogEvents"): logs.filter_log_events,
+    ("secretsmanager", "CreateSecret"): secrets.create_secret,
+    ("secretsmanager", "PutSecretValue"): secrets.put_secret_value,
+    ("secretsmanager", "GetSecretValue"): secrets.get_secret_value,
+    ("secretsmanager", "DescribeSecret"): secrets.describe_secret,
+    ("secretsmanager", "ListSecrets"): secrets.list_secrets,
+    ("secretsmanager", "UpdateSecret"): secrets.update_secret,
+    ("secretsmanager", "DeleteSecret"): secrets.delete_secret,
+    ("secretsmanager", "RestoreSecret"): secrets.restore_secret,
+    ("ssm", "PutParameter"): parameters.put_parameter,
+    ("ssm", "GetParameter"): parameters.get_parameter,
+    ("ssm", "GetParameters"): parameters.get_parameters,
+    ("ssm", "DescribeParameters"): parameters.describe_parameters,
+    ("ssm", "DeleteParameter"): parameters.delete_parameter,
     ("yard", "ExplainJob"): explain.explain_job,
     ("yard", "RunJob"): yard.run_job,
 }
@@ -66,8 +92,8 @@ async def perform(context: Context, service: str, operation: str, call: Call, re
 
 @lru_cache
 def _enum_checks(service: str) -> dict[str, Check]:
-    """By operation; made once, when the first request comes. The log operations refuse with a code of their own."""
-    if service == "logs":
+    """By operation; made once, when the first request comes. Other services refuse with codes of their own."""
+    if service not in ("batch", "yard"):
         return {}
     operations = load_service_model(service).operations
     checks = {name: enum_check(operations[name].input) for key, name in OPERATIONS if key == service}

@@ -14,6 +14,7 @@ from batchyard.core.records import (
     EnvironmentOrder,
     Instance,
     Ranges,
+    Secret,
 )
 
 
@@ -185,6 +186,76 @@ class UntagResource(Command, frozen=True):
     tag_keys: tuple[str, ...]
     stored_key: int = 0
     stored: dict[str, str] | None = None
+
+
+class SealedValue(Struct, frozen=True):
+    """A value that was encrypted before it came here. `value_id`: what it is bound to; of a secret its version id."""
+
+    value_id: str
+    sealed: bytes
+    digest: bytes
+    is_binary: bool = False
+
+
+class CreateSecret(Command, frozen=True):
+    """`suffix`: the end of its ARN. Answered with a VersionedSecret; a repeated request gets the first answer again."""
+
+    name: str
+    suffix: str
+    value: SealedValue | None
+    description: str = ""
+    kms_key_id: str = ""
+    tags: dict[str, str] = {}
+
+
+class PutSecretValue(Command, frozen=True):
+    """`stages` empty: AWSCURRENT. Answered with a VersionedSecret."""
+
+    name: str
+    value: SealedValue
+    stages: tuple[str, ...] = ()
+
+
+class UpdateSecret(Command, frozen=True):
+    """Members that are None stay as they are. Answered with a VersionedSecret."""
+
+    name: str
+    value: SealedValue | None = None
+    description: str | None = None
+    kms_key_id: str | None = None
+
+
+class DeleteSecret(Command, frozen=True):
+    """`recovery_ms` 0: at once. Answered with the Secret, whose `gone_at_ms` says when it goes."""
+
+    name: str
+    recovery_ms: int
+
+
+class RestoreSecret(Command, frozen=True):
+    name: str
+
+
+class VersionedSecret(Struct, frozen=True):
+    secret: Secret
+    version_id: str = ""  # of what the request brought; empty: no value
+
+
+class PutParameter(Command, frozen=True):
+    """Answered with the Parameter. `type` empty: as it is. `description` and `key_id` None: as they are."""
+
+    name: str
+    type: str
+    value: SealedValue
+    tier: str
+    overwrite: bool = False
+    description: str | None = None
+    key_id: str | None = None
+    tags: dict[str, str] = {}
+
+
+class DeleteParameter(Command, frozen=True):
+    name: str
 
 
 # -- From the composition root --

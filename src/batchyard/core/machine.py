@@ -11,10 +11,12 @@ from batchyard.core import (
     commands,
     explaining,
     names,
+    parameters,
     policies,
     registry,
     restoring,
     scheduling,
+    secrets,
     stopping,
     submission,
 )
@@ -62,6 +64,7 @@ class Machine:
         attempts.expire(self.world, now_ms)
         scheduling.run_pass(self.world, now_ms)
         registry.sweep_deleted_queues(self.world)
+        secrets.sweep(self.world, now_ms)
         self.world.settle(now_ms)
 
     def next_deadline(self) -> int | None:
@@ -134,6 +137,13 @@ _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.DeregisterJobDefinition: registry.deregister_definition,
     commands.TagResource: registry.tag,
     commands.UntagResource: registry.untag,
+    commands.CreateSecret: secrets.create,
+    commands.PutSecretValue: secrets.put_value,
+    commands.UpdateSecret: secrets.update,
+    commands.DeleteSecret: secrets.delete,
+    commands.RestoreSecret: lambda world, c, now: secrets.restore_deleted(world, c),
+    commands.PutParameter: parameters.put,
+    commands.DeleteParameter: lambda world, c, now: parameters.delete(world, c),
     commands.SetHost: _set_host,
     commands.SetAway: _set_away,
     commands.AskCapacity: _ask_capacity,

@@ -43,6 +43,12 @@ class Account(Struct, frozen=True):
     def task_arn(self, cluster: str, task_id: str) -> str:
         return self.arn("ecs", f"task/{cluster}/{task_id}")
 
+    def secret_arn(self, name: str, suffix: str) -> str:
+        return self.arn("secretsmanager", f"secret:{name}-{suffix}")
+
+    def parameter_arn(self, name: str) -> str:
+        return self.arn("ssm", f"parameter/{name.removeprefix('/')}")
+
     def container_instance_arn(self, cluster: str, instance_id: str) -> str:
         return self.arn("ecs", f"container-instance/{cluster}/{container_instance_id(instance_id)}")
 

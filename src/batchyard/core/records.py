@@ -390,14 +390,66 @@ class ShareUsage(Struct, frozen=True):
     usual_run_ms: int = 0
 
 
+class SecretVersion(Struct, frozen=True, omit_defaults=True):
+    """One value of a secret, as whoever has the key file can read it. `digest`, made with that file too, tells whether
+    a repeated request brings the same value."""
+
+    version_id: str
+    sealed: bytes
+    digest: bytes
+    created_at_ms: int
+    stages: tuple[str, ...] = ()  # staging labels: AWSCURRENT, AWSPREVIOUS, ...
+    is_binary: bool = False
+
+
+class Secret(Struct, frozen=True, omit_defaults=True):
+    """A secret of Secrets Manager. `suffix`: the six characters behind its name in its ARN."""
+
+    name: str
+    suffix: str
+    created_at_ms: int
+    changed_at_ms: int
+    versions: tuple[SecretVersion, ...] = ()  # oldest first
+    description: str = ""
+    kms_key_id: str = ""  # kept and echoed; the key file is what encrypts
+    tags: dict[str, str] = {}
+    deleted_at_ms: int = 0  # 0: it is not being deleted
+    gone_at_ms: int = 0  # when the recovery window of a deleted one ends
+
+
+class ParameterVersion(Struct, frozen=True, omit_defaults=True):
+    """One value of a parameter, encrypted like a secret's, whatever its type. `value_id` is what it is bound to."""
+
+    number: int  # from 1
+    value_id: str
+    sealed: bytes
+    created_at_ms: int
+
+
+class Parameter(Struct, frozen=True, omit_defaults=True):
+    """A parameter of SSM's Parameter Store."""
+
+    name: str  # with its leading slash, where it has one
+    type: str  # String, StringList or SecureString
+    versions: tuple[ParameterVersion, ...]  # oldest first, never empty
+    tier: str = "Standard"
+    description: str = ""
+    key_id: str = ""  # kept and echoed
+    tags: dict[str, str] = {}
+
+
 # Small named things that need no table of their own: kind -> its record. A new kind is a line here.
 INSTANCE = "instance"
 SCHEDULING_POLICY = "scheduling-policy"
 SHARE_USAGE = "share-usage"
+SECRET = "secret"
+PARAMETER = "parameter"
 DOCUMENT_KINDS: dict[str, type[Struct]] = {
     INSTANCE: Instance,
     SCHEDULING_POLICY: SchedulingPolicy,
     SHARE_USAGE: ShareUsage,
+    SECRET: Secret,
+    PARAMETER: Parameter,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.core import attempts, names, scheduling, submission
+from batchyard.core import attempts, names, scheduling, secrets, submission
 from batchyard.core.arrays import ArrayBook
 from batchyard.core.effects import Effect
 from batchyard.core.records import JobSpec, SchedulingPolicy, Snapshot, Status
@@ -16,6 +16,7 @@ def restore(world: World, snapshot: Snapshot) -> None:
     world.policies = {n: p for (_, n), p in snapshot.documents.items() if isinstance(p, SchedulingPolicy)}
     world.definitions = {(d.name, d.revision): d for d in snapshot.definitions}
     world.revisions = dict(snapshot.revisions)
+    secrets.restore(world, snapshot.documents)
     world.next_key = snapshot.next_key
     for spec in snapshot.specs:
         world.specs[spec.key] = spec

@@ -124,6 +124,7 @@ def build_task(
         mounts=tuple(mounts),
         working_directory=working_directory,
         container=container,
+        secrets=tuple((entry["name"], entry["valueFrom"]) for entry in container.get("secrets", [])),
     )
 
 
@@ -138,8 +139,6 @@ def log_place(container: Document, definition_name: str) -> LogPlace:
 
 def unbuilt(container: Document) -> str:
     """What the document asks for that nothing here can do yet, in words; empty when there is nothing."""
-    if container.get("secrets"):
-        return "secrets"
     logging = container.get("logConfiguration", {})
     if logging.get("secretOptions"):
         return "logConfiguration.secretOptions"

@@ -22,8 +22,10 @@ from batchyard.core.records import (
     Instance,
     Job,
     JobSpec,
+    Parameter,
     Queue,
     SchedulingPolicy,
+    Secret,
     Status,
 )
 from batchyard.core.resources import Resources
@@ -76,6 +78,9 @@ class World:
         self.idempotency_order: deque[tuple[int, str]] = deque()
         self.job_tags: dict[int, dict[str, str]] = {}  # tags of jobs, where they differ from the spec's
         self.deadlines: list[tuple[int, int, int]] = []  # (when, key, attempt): attempts that may time out
+        self.secrets: dict[str, Secret] = {}
+        self.leaving_secrets: dict[str, int] = {}  # deleted ones: name -> when their recovery window ends
+        self.parameters: dict[str, Parameter] = {}
         self.next_key = 1
         self.changes = Changes()
         self.effects: list[Effect] = []

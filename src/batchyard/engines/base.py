@@ -56,6 +56,10 @@ class Launch(Struct, frozen=True):
     # (container, variable, value): what differs among several containers; wins over `environment`.
     container_environment: tuple[tuple[str, str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        """Without the environment and the secrets: this may end up in a log."""
+        return f"Launch({self.attempt_id!r}, job_id={self.job_id!r}, problem={self.problem!r})"
+
 
 class Recovery(Struct, frozen=True):
     """A live attempt that the store knows and the engine must account for after a restart of the server.

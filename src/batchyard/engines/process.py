@@ -18,7 +18,7 @@ from typing import NamedTuple, cast
 
 from batchyard import failpoints
 from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
-from batchyard.core.records import Abilities, TaskSpec
+from batchyard.core.records import DEFAULT_CONTAINER, Abilities, TaskSpec
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
 from batchyard.engines.supervisor import protocol
 from batchyard.engines.supervisor.link import SERVER_LINK
@@ -232,7 +232,11 @@ class ProcessEngine:
                     self._tasks.clear()
                 cached = self._tasks[key] = (launch.task, task_of(launch.task))
             specs[key] = cached[1]
-        return LaunchItem(launch.attempt_id, key, launch.environment, launch.device_ids)
+        # Secrets travel with the attempt's own variables, so that a supervisor of an earlier version gets them too.
+        secrets = tuple(
+            (variable, value) for container, variable, value in launch.secrets if container == DEFAULT_CONTAINER
+        )
+        return LaunchItem(launch.attempt_id, key, (*secrets, *launch.environment), launch.device_ids)
 
     # -- Receiving -------------------------------------------------------------------------------------------
 

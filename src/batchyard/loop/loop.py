@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future as CommitFuture
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from batchyard import failpoints
-from batchyard.core.commands import Command, Report
+from batchyard.core.commands import Command, NotStarted, Report
 from batchyard.core.effects import AcknowledgeTask, Effect, LaunchTask, RecoverTask, StopTask
 from batchyard.core.machine import Machine
 from batchyard.core.records import Changes
 from batchyard.core.refusal import Refused
-from batchyard.engines.base import Engine, Launch, Recovery, ReportSink
+from batchyard.engines.base import RECOVERED_SILENT, Engine, Launch, Recovery, ReportSink
 from batchyard.loop import transitions
 from batchyard.loop.clock import Clock
 
@@ -65,6 +67,7 @@ class Loop:
         self._reports: deque[tuple[str, Report]] = deque()
         self._arrived: deque[str] = deque()  # engines that were started, and were not asked yet about their attempts
         self._started: set[str] = set()
+        self._problems: dict[str, str] = {}  # by attempt id: why a recovered one was not to be started
         self._wake = asyncio.Event()
         self._stopping = False
         self._ended = False
@@ -147,6 +150,8 @@ class Loop:
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         for _ in range(min(len(self._reports), self._batch_commands)):
             engine, fact = self._reports.popleft()
+            if self._problems:
+                fact = self._with_reason(fact)
             self._machine.report(engine, fact, now_ms)
             if failpoints.armed:
                 failpoints.reach("after-report-before-commit", transitions.of_changes(self._machine.world.changes))
@@ -202,12 +207,16 @@ class Loop:
             if effect.engine not in self._started:
                 continue
             if isinstance(effect, LaunchTask):
-                launches.setdefault(effect.engine, []).append(self._dress(effect))
+                launch = self._dress(effect)
+                if launch.problem:
+                    # The engine never hears of it: what the machine is told takes its turn like an engine's report.
+                    self.sink(effect.engine)([NotStarted(effect.attempt_id, self._clock.now_ms(), launch.problem)])
+                else:
+                    launches.setdefault(effect.engine, []).append(launch)
             elif isinstance(effect, AcknowledgeTask):
                 acknowledged.setdefault(effect.engine, []).append(effect.attempt_id)
             elif isinstance(effect, RecoverTask):
-                recovery = Recovery(self._dress(effect.launch), effect.may_launch, effect.known_started)
-                recoveries.setdefault(effect.engine, []).append(recovery)
+                recoveries.setdefault(effect.engine, []).append(self._recovery(effect))
             else:
                 assert isinstance(effect, StopTask), f"unknown effect {effect!r}"
                 stops.append(effect)
@@ -219,3 +228,17 @@ class Loop:
             self._engines[name].launch(tasks)
         for stop in stops:
             self._engines[stop.engine].stop(stop.attempt_id, stop.grace_seconds)
+
+    def _recovery(self, effect: RecoverTask) -> Recovery:
+        """One that can't be started now is asked about, and left alone where it runs. An engine that is silent about it
+        says that it never ran; the reason is then what kept it from being started."""
+        launch = self._dress(effect.launch)
+        if launch.problem and effect.may_launch:
+            self._problems[effect.attempt_id] = launch.problem
+        return Recovery(launch, effect.may_launch and not launch.problem, effect.known_started)
+
+    def _with_reason(self, fact: Report) -> Report:
+        problem = self._problems.pop(fact.attempt_id, "")
+        if problem and isinstance(fact, NotStarted) and fact.reason == RECOVERED_SILENT:
+            return replace(fact, reason=problem)
+        return fact

@@ -31,6 +31,7 @@ MAX_MIB = 1 << 30  # a pebibyte: likewise
 VARIABLE_PREFIX = "BATCHYARD_"
 CONFIG_VARIABLE = "BATCHYARD_CONFIG"
 DOCUMENTATION = "docs/quickstart.md"
+SECRETS_KEY = "secrets.key"  # in the configuration directory
 
 
 class SettingError(Exception):
@@ -162,6 +163,12 @@ TABLE: tuple[Setting, ...] = (
         "work_dir", Kind.PATH, "Where jobs get their scratch directories.", default_help="work in the data directory"
     ),
     Setting(
+        "secrets_key_file",
+        Kind.PATH,
+        "The key that secrets are encrypted with: made at the first secret, mode 0600, outside the data directory.",
+        default_help="$XDG_CONFIG_HOME/batchyard/secrets.key",
+    ),
+    Setting(
         "job_env",
         Kind.ASSIGNMENTS,
         "A variable given to every job, below the job definition's own (repeatable).",
@@ -284,6 +291,7 @@ class Settings(Struct, frozen=True):
 
     data_dir: Path
     work_dir: Path
+    secrets_key_file: Path
     host: str = "127.0.0.1"
     port: int = 8470
     engine: str = "auto"
@@ -337,7 +345,19 @@ def load(
     values["job_env"] = tuple(assignments.items())
     values["data_dir"] = values["data_dir"] or data_home(variables)
     values["work_dir"] = values["work_dir"] or values["data_dir"] / "work"
+    key_file = values["secrets_key_file"]
+    if key_file is not None and is_inside(key_file, values["data_dir"]):
+        raise SettingError(
+            f"secrets_key_file must lie outside the data directory {values['data_dir']}, so that no copy of that holds "
+            f"what opens its secrets; not {key_file}."
+        )
+    values["secrets_key_file"] = key_file or config_home(variables) / SECRETS_KEY
     return Settings(**values)
+
+
+def is_inside(path: Path, directory: Path) -> bool:
+    """Links followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
 
 
 def data_home(variables: Mapping[str, str]) -> Path:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
 
 from batchyard.core.effects import LaunchTask
 from batchyard.core.records import TaskSpec, containers_of
 from batchyard.engines.base import Launch
+from batchyard.server.resolving import Resolver, UnresolvedError
 from batchyard.server.sessions import OTHER_SOURCES
 
 # Submissions whose tasks are launched in turns; an array launches one task thousands of times.
@@ -24,9 +25,11 @@ def _nothing(attempt_id: str) -> Pairs:
 
 class Dress:
     """LaunchTask -> Launch. From the weakest to the strongest: the endpoints, the variables that settings give to every
-    job, the definition and its overrides, the attempt's own: AWS_BATCH_*, its metadata endpoint and, unless the job
-    names another source of them, where its credentials are. `token` and `credentials`: of an attempt, for the
-    metadata endpoint and as variables."""
+    job, the definition and its overrides, its secrets, the attempt's own: AWS_BATCH_*, its metadata endpoint and,
+    unless the job names another source of them, where its credentials are.
+
+    `token` and `credentials`: of an attempt, for the metadata endpoint and as variables. `resolver` reads secrets;
+    `pulling`: the engines that pull images, and so need the credentials of their registries."""
 
     def __init__(
         self,
@@ -35,18 +38,24 @@ class Dress:
         job_env: Pairs,
         token: Callable[[str], str],
         credentials: Callable[[str], Pairs] = _nothing,
+        resolver: Resolver | None = None,
+        pulling: Collection[str] = (),
     ) -> None:
         self._base = {
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
             "AWS_ENDPOINT_URL_BATCH": address,
             "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": address,
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": address,
+            "AWS_ENDPOINT_URL_SSM": address,
             "AWS_EXECUTION_ENV": "AWS_ECS_EC2",  # what programs on Batch's EC2 environments find
             **dict(job_env),
         }
         self._metadata = f"{address}/v4/"
         self._token = token
         self._credentials = credentials
+        self._resolver = resolver
+        self._pulling = frozenset(pulling)
         # By spec key: the task it was made from, which tells a changed one, and what `_task` gives.
         self._tasks: OrderedDict[int, tuple[TaskSpec, tuple[TaskSpec, bool]]] = OrderedDict()
 
@@ -55,7 +64,7 @@ class Dress:
         own = [("ECS_CONTAINER_METADATA_URI_V4", self._metadata + self._token(effect.attempt_id))]
         if not brings_credentials:
             own += self._credentials(effect.attempt_id)
-        return Launch(
+        launch = Launch(
             attempt_id=effect.attempt_id,
             spec_key=effect.spec_key,
             task=task,
@@ -63,6 +72,25 @@ class Dress:
             device_ids=effect.device_ids,
             job_id=effect.job_id,
         )
+        if task.containers or task.secrets or "repositoryCredentials" in task.container:
+            return self._with_secrets(launch, effect.engine)
+        return launch
+
+    def _with_secrets(self, launch: Launch, engine: str) -> Launch:
+        """What can't be read is the launch's problem: it is not to be started then."""
+        resolver, containers = self._resolver, containers_of(launch.task)
+        assert resolver is not None, f"attempt {launch.attempt_id} has secrets, and nobody reads them"
+        try:
+            secrets = [one for container in containers for one in resolver.variables(container)]
+            credentials = [
+                one
+                for container in containers
+                if engine in self._pulling
+                for one in resolver.registry_credentials(container)
+            ]
+        except UnresolvedError as problem:
+            return replace(launch, problem=str(problem))
+        return replace(launch, secrets=tuple(secrets), registry_credentials=tuple(credentials))
 
     def _task(self, effect: LaunchTask) -> tuple[TaskSpec, bool]:
         """The same object for the same submission, so that engines send it once; and whether its environment says where
@@ -72,7 +100,8 @@ class Dress:
             self._tasks.move_to_end(effect.spec_key)
             return known[1]
         dressed = replace(effect.task, environment=tuple((self._base | dict(effect.task.environment)).items()))
-        names = {name for container in containers_of(dressed) for name, _ in container.environment}
+        containers = containers_of(dressed)
+        names = {name for container in containers for name, _ in (*container.environment, *container.secrets)}
         found = dressed, not names.isdisjoint(OTHER_SOURCES)
         self._tasks[effect.spec_key] = (effect.task, found)
         if len(self._tasks) > TASK_CACHE_SIZE:

@@ -22,6 +22,7 @@ from batchyard.server.operations import ServiceOperations
 from batchyard.server.places import Places
 from batchyard.server.space import FreeSpace, guarded
 from batchyard.server.tokens import Tokens
+from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
 
 INSTANCE_HEX = 17  # as EC2's instance ids have
@@ -62,6 +63,7 @@ def context_of(
     account: Account,
     ask: Callable[[Command], Awaitable[Any]],
     reader: Reader,
+    vault: Vault,
     threads: Executor,
     engine: str,
     host_vcpus: int,
@@ -74,6 +76,7 @@ def context_of(
         reader=reader,
         new_uuid=lambda: str(uuid.uuid4()),
         logs_directory=places.logs_dir,
+        vault=vault,
         host_vcpus=host_vcpus,
         settings=ApiSettings(
             engine=engine,

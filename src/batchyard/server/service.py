@@ -46,16 +46,18 @@ from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
 from batchyard.server.pruning import Pruning
+from batchyard.server.resolving import Resolver
 from batchyard.server.sessions import LiveRoles, Sessions
 from batchyard.server.terminal import EXIT_FORCED, Failure, complain
 from batchyard.server.tokens import Tokens
+from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
 from batchyard.version import VERSION
 from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router
 
-SERVICES = ("batch", "logs", "yard")
+SERVICES = ("batch", "logs", "secretsmanager", "ssm", "yard")
 # Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
 READER_THREADS = 4
 LOCAL = "local"
@@ -113,12 +115,15 @@ class Service:
         self._job_users = JobUsers(machine, wall_clock_ms)
         self._tokens = Tokens(parts.secret)
         self._sessions = Sessions(parts.secret, self._account, LiveRoles(machine, self._account), wall_clock_ms)
+        self._vault = Vault(settings.secrets_key_file, parts.places.data_dir)
         dress = Dress(
             parts.address,
             settings.region,
             settings.job_env,
             self._tokens.token,
             partial(self._sessions.variables, parts.address) if settings.job_credentials else lambda attempt_id: (),
+            resolver=Resolver(machine.world, self._vault),
+            pulling=[name for name, engine in parts.engines.items() if engine.abilities.images],
         )
         self._loop = Loop(machine, parts.writer, parts.engines, clock, dress)
 
@@ -225,6 +230,7 @@ class Service:
                 self._account,
                 self._loop.ask,
                 reader,
+                self._vault,
                 threads,
                 parts.choice.name,
                 self._host.resources.milli_vcpus // MILLI_PER_VCPU,

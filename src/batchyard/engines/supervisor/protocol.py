@@ -34,8 +34,12 @@ class Task(Struct, frozen=True, array_like=True):
 class LaunchItem(Struct, frozen=True, array_like=True):
     attempt_id: str
     spec_key: int
-    environment: tuple[tuple[str, str], ...]
+    environment: tuple[tuple[str, str], ...]  # of this attempt alone, the values of its secrets among it
     device_ids: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        """Without the environment: this may end up in a log."""
+        return f"LaunchItem({self.attempt_id!r}, {self.spec_key!r})"
 
 
 class RecoverItem(Struct, frozen=True, array_like=True):

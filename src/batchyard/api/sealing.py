@@ -1,0 +1,78 @@
+"""Values of secrets and parameters on their way into the store and out of it: encrypted here, opened here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from batchyard.api.checks import MAX_TAG_KEY_LENGTH, MAX_TAG_VALUE_LENGTH, MAX_TAGS, RESERVED_TAG_PREFIX
+from batchyard.api.context import Context, VaultError
+from batchyard.core.commands import SealedValue
+from batchyard.core.records import PARAMETER, SECRET
+from batchyard.core.refusal import Refused
+
+Document = dict[str, Any]
+
+STORED_PER_READ = 100  # records may hold a MiB each: no more of them in one piece
+
+
+async def seal(
+    context: Context, value: bytes, bound_to: str, value_id: str, code: str, *, is_binary: bool = False
+) -> SealedValue:
+    """Refused with `code` when the key file cannot be used."""
+
+    def work() -> SealedValue:
+        is_first = not any(context.reader.documents(kind, limit=1)[0] for kind in (SECRET, PARAMETER))
+        sealed = context.vault.seal(value, bound_to, is_first=is_first)
+        digest = context.vault.digest(bytes([is_binary]) + value, bound_to)
+        return SealedValue(value_id, sealed, digest, is_binary)
+
+    try:
+        return await context.read(work)
+    except VaultError as error:
+        raise Refused(str(error), code) from error
+
+
+async def unseal(context: Context, sealed: bytes, bound_to: str, code: str) -> bytes:
+    """Refused with `code` when it cannot be read."""
+    try:
+        return await context.read(context.vault.open, sealed, bound_to)
+    except VaultError as error:
+        raise Refused(str(error), code) from error
+
+
+def every(context: Context, kind: str) -> Iterator[Any]:
+    """All records of a kind by name. For a reader's thread."""
+    cursor: str | None = None
+    while True:
+        found, cursor = context.reader.documents(kind, limit=STORED_PER_READ, after=cursor)
+        yield from found
+        if cursor is None:
+            return
+
+
+def tags_of(entries: list[Document], refuse: Callable[[str], Refused]) -> dict[str, str]:
+    """A list of Key and Value as a map; `refuse` makes the refusal of a sentence."""
+    tags = {entry.get("Key", ""): entry.get("Value", "") for entry in entries}
+    if len(tags) < len(entries):
+        raise refuse("Tags must have different keys.")
+    if len(tags) > MAX_TAGS:
+        raise refuse(f"There must be at most {MAX_TAGS} tags, got {len(tags)}.")
+    for key, value in tags.items():
+        if not 1 <= len(key) <= MAX_TAG_KEY_LENGTH or len(value) > MAX_TAG_VALUE_LENGTH:
+            raise refuse(
+                f"A tag needs a key of 1 to {MAX_TAG_KEY_LENGTH} characters and a value of at most "
+                f"{MAX_TAG_VALUE_LENGTH}."
+            )
+        if key.lower().startswith(RESERVED_TAG_PREFIX):
+            raise refuse(f"Tag keys must not start with {RESERVED_TAG_PREFIX}: this prefix is reserved.")
+    return tags
+
+
+def tag_list(tags: dict[str, str]) -> list[Document]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def seconds(at_ms: int) -> float:
+    """A time as these services write it: seconds since 1970."""
+    return at_ms / 1000

@@ -1,0 +1,148 @@
+"""What valueFrom may name, and what a launch becomes when it can't be read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchyard.core.effects import LaunchTask
+from batchyard.core.machine import Machine
+from batchyard.core.names import Account
+from batchyard.core.records import ContainerSpec, TaskSpec
+from batchyard.core.resources import Resources
+from batchyard.engines.base import Launch
+from batchyard.server.dress import Dress
+from batchyard.server.resolving import Resolver
+from batchyard.server.vault import Vault
+from tests.api.service import Service
+
+ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
+PARAMETER = "arn:aws:ssm:us-east-1:123456789012:parameter"
+UNABLE = "ResourceInitializationError: unable to pull secrets or registry auth: "
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    made = Service(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def arn(service: Service) -> str:
+    """Of the secret `app`, a JSON object, whose previous value was another one."""
+    old = service.call("CreateSecret", {"Name": "app", "SecretString": '{"user": "old"}'})
+    new = '{"user": "ada", "port": 5432, "on": true, "deep": {"a": [1]}}'
+    service.call("PutSecretValue", {"SecretId": "app", "SecretString": new})
+    service.call("CreateSecret", {"Name": "text", "SecretString": "plain text"})
+    service.call("CreateSecret", {"Name": "bytes", "SecretBinary": b"x"})
+    service.call("CreateSecret", {"Name": "nul", "SecretString": "a\0b"})
+    service.call("PutParameter", {"Name": "/app/key", "Value": "k", "Type": "SecureString"})
+    service.call("PutParameter", {"Name": "flat", "Value": "1", "Type": "String"})
+    service.call("PutParameter", {"Name": "flat", "Value": "2", "Overwrite": True})
+    return str(old["ARN"])
+
+
+def dressed(service: Service, task: TaskSpec, *pulling: str) -> Launch:
+    vault = service.context.vault
+    assert isinstance(vault, Vault)
+    dress = Dress("http://x", "us-east-1", (), str, resolver=Resolver(service.machine.world, vault), pulling=pulling)
+    return dress(LaunchTask("process", "1", 1, task, (), (), "job", "/group", "stream"))
+
+
+def task_of(*secrets: tuple[str, str], **members: Any) -> TaskSpec:
+    return TaskSpec(("true",), (), Resources(1000, 64), secrets=secrets, **members)
+
+
+def test_every_form_of_a_reference(service: Service, arn: str) -> None:
+    old_version = service.machine.world.secrets["app"].versions[0].version_id
+    expected = {
+        arn + ":user::": "ada",
+        arn + ":user": "ada",
+        ARN + "app:user::": "ada",
+        "arn:aws:secretsmanager:eu-west-1:999999999999:secret:app-Zz09Zz:user::": "ada",
+        arn + ":port::": "5432",
+        arn + ":on::": "true",
+        arn + ":deep::": '{"a":[1]}',
+        arn + ":user:AWSPREVIOUS:": "old",
+        arn + f":user::{old_version}": "old",
+        arn + "::AWSPREVIOUS:": '{"user": "old"}',
+        ARN + "text": "plain text",
+        "/app/key": "k",
+        PARAMETER + "/app/key": "k",
+        "flat": "2",
+        "flat:1": "1",
+        PARAMETER + "/flat": "2",
+    }
+    launch = dressed(service, task_of(*((f"V{n}", reference) for n, reference in enumerate(expected))))
+    assert launch.problem == ""
+    assert [value for _, _, value in launch.secrets] == list(expected.values())
+    assert {container for container, _, _ in launch.secrets} == {"default"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "problem"),
+    [
+        (ARN + "none", "Secrets Manager can't find the specified secret. Set it: batchyard secrets set none"),
+        (ARN + "app-zzzzzz", "Secrets Manager can't find the specified secret. Set it: batchyard secrets set app"),
+        (ARN + "app:none::", "retrieved secret from Secrets Manager did not contain json key none"),
+        (ARN + "text:user::", "the secret's value is no JSON object, so that it has no key user."),
+        (ARN + "app::AWSPENDING:", "can't find the specified secret value for staging label: AWSPENDING"),
+        (ARN + "app:a:b:c:d", "has more than json-key:version-stage:version-id"),
+        (ARN + "bytes", "holds a SecretBinary"),
+        (ARN + "nul", "holds a NUL character"),
+        ("none", "Parameter none not found."),
+        ("flat:9", "could not find version 9 of flat"),
+        ("arn:aws:s3:::bucket", "is neither the ARN of a secret nor"),
+    ],
+)
+def test_what_cannot_be_read_is_the_launchs_problem(service: Service, arn: str, reference: str, problem: str) -> None:
+    launch = dressed(service, task_of(("OK", arn), ("BAD", reference)))
+    assert launch.problem.startswith(f"{UNABLE}BAD from {reference}: ")
+    assert problem in launch.problem
+    assert launch.secrets == ()
+    for value in ("ada", "plain text", "a\0b"):
+        assert value not in launch.problem
+
+
+def test_a_lost_key_is_a_problem_too(service: Service, arn: str, tmp_path: Path) -> None:
+    (tmp_path / "secrets.key").unlink()
+    assert "is not there, and without it no secret can be read" in dressed(service, task_of(("A", arn))).problem
+
+
+def test_each_container_gets_its_own_and_the_registrys_only_where_images_are_pulled(service: Service, arn: str) -> None:
+    credentials = {"username": "robot", "password": "hunter2"}
+    service.call("CreateSecret", {"Name": "registry", "SecretString": str(credentials).replace("'", '"')})
+    private = {"repositoryCredentials": {"credentialsParameter": ARN + "registry"}}
+    task = TaskSpec(
+        (),
+        (),
+        Resources(1000, 64),
+        containers=(
+            ContainerSpec("main", secrets=(("A", arn + ":user::"),), document=private),
+            ContainerSpec("side", secrets=(("A", "flat"), ("B", "/app/key"))),
+        ),
+    )
+    launch = dressed(service, task, "process")
+    assert launch.secrets == (("main", "A", "ada"), ("side", "A", "2"), ("side", "B", "k"))
+    assert launch.registry_credentials == (("main", "robot", "hunter2"),)
+    assert "hunter2" not in repr(launch)
+    assert "ada" not in repr(launch)
+    assert dressed(service, task).registry_credentials == ()
+    wrong = task_of(container={"repositoryCredentials": {"credentialsParameter": arn}})
+    assert "did not contain json key username" in dressed(service, wrong, "process").problem
+    assert dressed(service, wrong).problem == ""
+
+
+def test_deleted_secrets_are_a_problem(service: Service, arn: str) -> None:
+    service.call("DeleteSecret", {"SecretId": "app"})
+    assert "marked for deletion" in dressed(service, task_of(("A", arn))).problem
+
+
+def test_a_restored_machine_resolves_the_same(service: Service, arn: str) -> None:
+    later = Machine(Account("123456789012", "us-east-1"))
+    later.restore(service.writer.load(service.now_ms))
+    vault = service.context.vault
+    container = ContainerSpec("default", secrets=(("A", arn + ":user::"),))
+    assert [*Resolver(later.world, vault).variables(container)] == [("default", "A", "ada")]
