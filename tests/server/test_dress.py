@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.effects import LaunchTask
+from batchyard.core.machine import Machine
 from batchyard.core.names import Account
 from batchyard.core.records import TaskSpec
 from batchyard.core.resources import Resources
-from batchyard.core.world import Limits, World
 from batchyard.server.dress import Dress
 from batchyard.server.places import PlaceError
 from batchyard.server.resolving import Resolver
@@ -23,7 +23,7 @@ def effect(task: TaskSpec, spec_key: int = 1, *own: tuple[str, str]) -> LaunchTa
 
 
 def dress_of(directory: Path, *job_env: tuple[str, str]) -> Dress:
-    world = World(Account("123456789012", "us-east-1"), Limits())
+    world = Machine(Account("123456789012", "us-east-1")).world
     resolver = Resolver(world, Vault(directory / "secrets.key", directory / "data"))
     return Dress("http://127.0.0.1:1", "us-east-1", job_env, lambda attempt: "tok-" + attempt, resolver=resolver)
 
@@ -69,6 +69,17 @@ def test_a_damaged_secret_is_said(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("zz")
     with pytest.raises(PlaceError, match="is damaged"):
         secret_of(tmp_path / "secret")
+
+
+def test_a_secret_may_be_the_source_of_credentials_too(tmp_path: Path) -> None:
+    def credentials(attempt_id: str) -> tuple[tuple[str, str], ...]:
+        return (("AWS_CONTAINER_CREDENTIALS_FULL_URI", "uri"),)
+
+    task = TaskSpec(("true",), (), Resources(1000, 64), secrets=(("AWS_CONTAINER_AUTHORIZATION_TOKEN", "none"),))
+    resolver = Resolver(Machine(Account("1", "r")).world, Vault(tmp_path / "secrets.key", tmp_path / "data"))
+    launch = Dress("http://127.0.0.1:1", "us-east-1", (), str, credentials, resolver)(effect(task))
+    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in dict(launch.environment)
+    assert "Parameter none not found" in launch.problem
 
 
 @pytest.mark.parametrize(
