@@ -23,6 +23,7 @@ from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
 from batchyard.engines.process import ProcessEngine
 from batchyard.server.fields import FIELDS, PLAIN, ROLE, SAMPLES, Document, Sample, Says
+from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
 from batchyard.wire.model import ServiceModel, Shape
 
@@ -98,6 +99,7 @@ def _context() -> Context:
         reader=cast(Reader, reader),
         new_uuid=lambda: "00000000-0000-4000-8000-000000000002",
         logs_directory=Path("/"),
+        vault=cast(Vault, None),
     )
 
 

@@ -55,6 +55,7 @@ YES = both(Y)
 FIRST_ROLE = "No role is assumed. Each attempt has credentials of its own for this service, under this role's name."
 NO_ROLE = "No role is assumed: the service itself reads what it needs."
 NO_CLOUD = "There is nothing of it on one's own machines."
+SECRETS = "Read when the attempt starts, from this service's secrets and parameters."
 NO_NODES = "Multi-node parallel definitions are registered and described."
 NO_PODS = "Pods are registered and described."
 NO_IMAGE = "On the process engine a job is a process of this machine."
@@ -94,7 +95,7 @@ FIELDS: dict[str, dict[str, Says]] = {
         "instanceType": both(R, "Of multi-node parallel jobs."),
         "linuxParameters": both(Y, "See LinuxParameters."),
         "logConfiguration": both(P, "See LogConfiguration."),
-        "secrets": YES,
+        "secrets": both(Y, SECRETS),
         "networkConfiguration": both(R, "Jobs have the host's network."),
         "fargatePlatformConfiguration": both(R, NO_CLOUD),
         "enableExecuteCommand": YES,
@@ -137,7 +138,10 @@ FIELDS: dict[str, dict[str, Says]] = {
         "options": both(P, "awslogs-group and awslogs-stream-prefix; the others are recorded."),
         "secretOptions": YES,
     },
-    "Secret": {"name valueFrom": YES},
+    "Secret": {
+        "name": both(Y, "Over an environment variable of that name."),
+        "valueFrom": both(Y, "A secret's ARN, with `:json-key:version-stage:version-id`; a parameter's ARN or name."),
+    },
     "NetworkConfiguration": {"assignPublicIp": both(R)},
     "FargatePlatformConfiguration": {"platformVersion": both(R)},
     "EphemeralStorage": {"sizeInGiB": both(R, NO_LIMIT)},
