@@ -70,7 +70,10 @@ class DockerHarness:
     def traced(self, before: str, after: str) -> TaskSpec:
         """`before`, a line in the attempt's trace, `after`."""
         script = f"{before} echo $$ >> /trace/$BATCHYARD_ATTEMPT; {after}"
-        return self.shell(script, mounts=(Mount(str(self.trace_dir), "/trace"),))
+        return self.shell(script, mounts=self.traces())
+
+    def traces(self) -> tuple[Mount, ...]:
+        return (Mount(str(self.trace_dir), "/trace"),)
 
     def exits(self, code: int) -> TaskSpec:
         return self.traced("", f"exit {code}")
@@ -109,6 +112,9 @@ class DockerHarness:
 
     def containers(self) -> list[dict[str, Any]]:
         return self.daemon.containers(self.label())
+
+    def volumes(self) -> list[dict[str, Any]]:
+        return self.daemon.volumes(self.label())
 
     def inspect(self, name: str) -> Any:
         return self.daemon.json("GET", f"/containers/{name}/json")

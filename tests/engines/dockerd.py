@@ -36,7 +36,7 @@ IMAGE = "batchyard-test:busybox"
 START_SECONDS = 30.0
 PROGRAMS = (
     "sh", "sleep", "true", "false", "echo", "cat", "printf", "id", "env", "mount", "stat", "dd", "kill", "head", "tail",
-    "seq", "wc", "ls", "yes", "grep", "ps", "hostname", "df", "touch", "mkdir", "tr", "wget", "stty",
+    "seq", "wc", "ls", "yes", "grep", "ps", "hostname", "df", "touch", "mkdir", "tr", "wget", "stty", "readlink", "pwd",
 )  # fmt: skip
 
 
@@ -127,8 +127,8 @@ class Dockerd:
         )
         return found
 
-    def volumes(self) -> list[dict[str, Any]]:
-        found = self.json("GET", "/volumes", {"filters": '{"label":["batchyard.attempt"]}'})
+    def volumes(self, label: str) -> list[dict[str, Any]]:
+        found = self.json("GET", "/volumes", {"filters": f'{{"label":["{label}"]}}'})
         return found["Volumes"] or []
 
     def import_image(self, name: str, files: bytes, *changes: str) -> None:

@@ -27,6 +27,7 @@ MIB = 1024 * 1024
 MEMORY_MIB_AT_LEAST = 6
 CPU_SHARES_PER_VCPU = 1024  # a weight, not a cap, as on AWS's EC2 environments (AWS Batch behaviour 6.5)
 CPU_SHARES_AT_LEAST = 2  # the kernel's own least
+DOCKER_LOG_BYTES_AT_LEAST = 16 * MIB
 HIGHEST_SIGNAL = 64
 _PERMISSIONS = {"READ": "r", "WRITE": "w", "MKNOD": "m"}
 _NANOSECONDS = re.compile(r"(\d\.\d{6})\d+")
@@ -175,11 +176,7 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
         "Init": bool(linux.get("initProcessEnabled", True)),
         "CpuShares": max(CPU_SHARES_AT_LEAST, spec.resources.milli_vcpus * CPU_SHARES_PER_VCPU // 1000),
         "RestartPolicy": {"Name": "no"},
-        # The truth until the log is sealed. Two files of the limit, so that no flood fills the disk.
-        "LogConfig": {
-            "Type": "json-file",
-            "Config": {"max-size": str(max(placing.log_limit_bytes, MIB)), "max-file": "2"},
-        },
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": str(docker_log_bytes(placing)), "max-file": "2"}},
     }
     config.update(_memory(spec, linux))
     config.update(_mounts(launch, spec, placing))
@@ -197,6 +194,12 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
         ids = [str(number) for number in devices_of(launch, spec)]
         config["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": ids, "Capabilities": [["gpu"]]}]
     return config
+
+
+def docker_log_bytes(placing: Placing) -> int:
+    """Of each of Docker's two files, whose lines are longer than ours, so that a flood fills no disk and is still read
+    in time. They go with the container."""
+    return max(DOCKER_LOG_BYTES_AT_LEAST, 2 * placing.log_limit_bytes)
 
 
 def _memory(spec: ContainerSpec, linux: Mapping[str, Any]) -> dict[str, Any]:
