@@ -73,10 +73,13 @@ class Response:
             return
         try:
             if self.headers.get("transfer-encoding", "").lower() == "chunked":
-                while size := int((await self.reader.readuntil(b"\r\n")).split(b";")[0], 16):
-                    yield await self.reader.readexactly(size)
-                    await self.reader.readexactly(2)
-                await self.reader.readuntil(b"\r\n")
+                chunks = _Chunks()
+                while not chunks.is_over:
+                    data = await self.reader.read(BLOCK_BYTES)
+                    if not data:
+                        raise DaemonUnreachable("the answer was cut")
+                    if block := chunks.feed(data):
+                        yield block
             elif "content-length" in self.headers:
                 left = int(self.headers["content-length"])
                 while left:
@@ -107,6 +110,35 @@ class Response:
     def close(self) -> None:
         keep = self._is_whole and self.headers.get("connection", "").lower() != "close"
         self._pool.give_back(self.reader, self.writer, keep=keep and self.status != SWITCHING_PROTOCOLS)
+
+
+class _Chunks:
+    """Decodes chunked transfer coding. A daemon sends each line of a log as a chunk of its own: as many as there are
+    are taken at once. https://www.rfc-editor.org/rfc/rfc9112#section-7.1 (no trailers: Docker sends none)."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The content that is whole now. ValueError: this is no such coding."""
+        data = self._rest + data
+        at = 0
+        found: list[bytes] = []
+        while (end := data.find(b"\r\n", at)) >= 0:
+            size = int(data[at:end].split(b";")[0], 16)
+            stop = end + 2 + size
+            if len(data) < stop + 2:
+                break
+            if data[stop : stop + 2] != b"\r\n":
+                raise ValueError("a chunk that does not end where it should")
+            at = stop + 2
+            if not size:
+                self.is_over = True
+                break
+            found.append(data[end + 2 : stop])
+        self._rest = data[at:]
+        return b"".join(found)
 
 
 class _Pool:

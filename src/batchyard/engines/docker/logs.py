@@ -24,7 +24,7 @@ from batchyard.engines.supervisor.logs import LogFile
 DISORDER_MS = 1000
 # The logs of a container that ends before this are read once, at its end: one request less.
 YOUNG_SECONDS = 0.1
-DRAIN_SECONDS = 5.0  # for a follower to come to the end of a container that has ended
+DRAIN_SECONDS = 5.0  # without anything new, for a follower to come to the end of a container that has ended
 _HEADER_BYTES = 8
 _SECOND_BYTES = len("2026-01-01T00:00:00")
 _STAMP_BYTES = len("2026-01-01T00:00:00.000000000Z")
@@ -130,6 +130,7 @@ class ContainerLog:
         self._file.resume()
         self._follower: asyncio.Task[None] | None = None
         self._is_young = True  # the follower has not asked for anything yet
+        self._blocks = 0  # read so far
 
     def follow(self) -> None:
         """Reads along from now on, in the background; also after a daemon that ended in order ended its streams."""
@@ -155,7 +156,9 @@ class ContainerLog:
         """A failure of it is a fault of ours, and is raised here."""
         if self._follower is None:
             return
-        if not self._is_young:
+        progress = -1
+        while not self._is_young and not self._follower.done() and self._blocks != progress:
+            progress = self._blocks
             await asyncio.wait([self._follower], timeout=DRAIN_SECONDS)
         if not self._follower.done():
             self._follower.cancel()
@@ -185,6 +188,7 @@ class ContainerLog:
             raise
         async with response:
             async for block in response.blocks():
+                self._blocks += 1
                 self._write([new for line in lines.feed(block) for new in remainder.take(line)])
         if not follow:
             self._write([new for line in lines.flush() for new in remainder.take(line)])

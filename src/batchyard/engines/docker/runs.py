@@ -344,7 +344,9 @@ class Run:
 
     def _exit_of(self, one: Seen, plan: plans.Plan, seen: Mapping[str, Seen]) -> ContainerExit:
         if one.state is State.EXITED:
-            return ContainerExit(one.name, one.exit_code, one.signal, one.out_of_memory)
+            return ContainerExit(
+                one.name, one.exit_code, one.signal, one.out_of_memory, stopped_at_ms=one.finished_at_ms
+            )
         if self._failure is not None and self._failure.container == one.name:
             return ContainerExit(one.name, self._failure.exit_code, reason=self._failure.reason)
         culprit = dict(plan.blocked).get(one.name)
