@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
+from batchyard.api.container_rules import MOUNT_FLAGS
 from tests.api.service import Service, container, refusal_of
 
+OPTIONS = (
+    ", ".join(MOUNT_FLAGS) + ", and mode=VALUE, uid=VALUE, gid=VALUE, nr_inodes=VALUE, nr_blocks=VALUE, mpol=VALUE"
+)
 VCPU = {"type": "VCPU", "value": "1"}
 MEMORY = {"type": "MEMORY", "value": "512"}
 GPU = {"type": "GPU", "value": "1"}
@@ -152,6 +156,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
      "Invalid permission: EXECUTE for device /dev/fuse"),
     (linux(tmpfs=[{"containerPath": "/t", "size": 0}]),
      "Size of a tmpfs is invalid. The size is required and must be a positive integer."),
+    *((linux(tmpfs=[{"containerPath": "/t", "size": 1, "mountOptions": [option]}]),
+       f"mountOptions of a tmpfs must be of mount(8)'s, got {option!r}. Valid options: {OPTIONS}.")
+      for option in ("fast", "", "ro=1", "size=9")),
     (linux(maxSwap=-1, swappiness=1), "Invalid swap memory size: -1, must be non-negative."),
     (linux(maxSwap=1, swappiness=101), "Invalid swappiness: 101, must be between 0 and 100."),
     (linux(maxSwap=1), "When container specified swap memory, swappiness value is required."),
@@ -247,6 +254,7 @@ ACCEPTED: list[dict[str, Any]] = [
     requirements(VCPU, MEMORY, {"type": "GPU", "value": "2"}),
     single(ulimits=[{"name": "nofile", "softLimit": 1024, "hardLimit": -1}]),
     linux(maxSwap=0, swappiness=60, sharedMemorySize=64, tmpfs=[{"containerPath": "/t", "size": 1}]),
+    linux(tmpfs=[{"containerPath": "/t", "size": 1, "mountOptions": ["noexec", "rw", "mode=1777", "uid"]}]),
     single(image="registry.example:5000/group/tool@sha256:0123abcd"),
     single() | {"timeout": {}, "schedulingPriority": 0, "platformCapabilities": []},
     # GPUs beside the old members, as tutorials write it

@@ -129,7 +129,8 @@ def test_nodes_are_accepted_and_described(members: dict[str, Any], shared: Servi
             assert {member: after["container"][member] for member in before["container"]} == before["container"]
             assert after["container"]["mountPoints"] == []
         if "eksProperties" in before:
-            assert after["eksProperties"] == before["eksProperties"]
+            (container_after,) = after["eksProperties"]["podProperties"]["containers"]
+            assert container_after == {"image": "a", "args": [], "command": [], "env": [], "volumeMounts": []}
             assert found["containerOrchestrationType"] == "EKS"
         else:
             assert found["containerOrchestrationType"] == "ECS"

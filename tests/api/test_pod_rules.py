@@ -128,12 +128,18 @@ WHOLE = pod(
 
 
 @pytest.mark.parametrize("members", [WHOLE, pod({"image": "a"}), pod(volumes=[{"name": "v", "emptyDir": {}}])])
-def test_a_pod_is_kept_and_described_as_sent(members: dict[str, Any], shared: Service) -> None:
+def test_a_pod_is_kept_and_described_with_empty_lists(members: dict[str, Any], shared: Service) -> None:
     answer = shared.call("RegisterJobDefinition", {"jobDefinitionName": "pods", "type": "container"} | members)
     asked = [f"pods:{answer['revision']}"]
     (found,) = shared.batch.describe_job_definitions(jobDefinitions=asked)["jobDefinitions"]
     assert found["containerOrchestrationType"] == "EKS"
-    assert found["eksProperties"] == members["eksProperties"]
+    sent, described = members["eksProperties"]["podProperties"], found["eksProperties"]["podProperties"]
+    empty: dict[str, Any] = {"args": [], "command": [], "env": [], "volumeMounts": []}
+    lists: dict[str, Any] = {"imagePullSecrets": [], "initContainers": [], "volumes": []}
+    expected = lists | sent
+    for member in ("containers", "initContainers"):
+        expected[member] = [empty | container for container in expected[member]]
+    assert described == expected
 
 
 def test_submitting_a_pod_says_what_is_missing(shared: Service) -> None:

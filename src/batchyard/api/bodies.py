@@ -9,22 +9,29 @@ Document = dict[str, Any]
 Change = Callable[[Document], Document]
 
 
-def each_body(document: Document, container: Change, task: Change) -> Document:
-    """The definition with every containerProperties (a node range's too) replaced by `container` of it, and every task
-    of every ecsProperties by `task` of it. Pods are left as they are."""
-    changed = _one_body(document, "containerProperties", container, task)
+def as_it_is(document: Document) -> Document:
+    return document
+
+
+def each_body(document: Document, container: Change, task: Change, pod: Change = as_it_is) -> Document:
+    """The definition with every containerProperties (a node range's too) replaced by `container` of it, every task of
+    every ecsProperties by `task` of it, and the podProperties of every eksProperties by `pod` of it."""
+    changed = _one_body(document, "containerProperties", container, task, pod)
     if "nodeProperties" in document:
         nodes = document["nodeProperties"]
-        ranges = [_one_body(each, "container", container, task) for each in nodes.get("nodeRangeProperties", [])]
+        ranges = [_one_body(each, "container", container, task, pod) for each in nodes.get("nodeRangeProperties", [])]
         changed = changed | {"nodeProperties": nodes | {"nodeRangeProperties": ranges}}
     return changed
 
 
-def _one_body(holder: Document, member: str, container: Change, task: Change) -> Document:
+def _one_body(holder: Document, member: str, container: Change, task: Change, pod: Change) -> Document:
     if member in holder:
         return holder | {member: container(holder[member])}
     if "ecsProperties" in holder:
         properties = holder["ecsProperties"]
         tasks = [task(each) for each in properties.get("taskProperties", [])]
         return holder | {"ecsProperties": properties | {"taskProperties": tasks}}
+    if "podProperties" in holder.get("eksProperties", {}):
+        properties = holder["eksProperties"]
+        return holder | {"eksProperties": properties | {"podProperties": pod(properties["podProperties"])}}
     return holder

@@ -43,6 +43,14 @@ ULIMIT_NAMES = (
     "sigpending",
     "stack",
 )
+# API: Tmpfs.mountOptions. It lists all as bare words, and those of the second kind mean nothing without a value.
+MOUNT_FLAGS = (
+    *("defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync"),
+    *("remount", "mand", "nomand", "atime", "noatime", "diratime", "nodiratime", "bind", "rbind", "unbindable"),
+    *("runbindable", "private", "rprivate", "shared", "rshared", "slave", "rslave", "relatime", "norelatime"),
+    *("strictatime", "nostrictatime"),
+)
+MOUNT_VALUES = ("mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")
 DEVICE_PERMISSIONS = frozenset({"READ", "WRITE", "MKNOD"})
 AWSLOGS_OPTIONS = frozenset(
     {
@@ -221,6 +229,12 @@ def _check_linux(linux: Document, platform: str) -> None:
             )
     for tmpfs in linux.get("tmpfs", []):
         require(tmpfs["size"] > 0, "Size of a tmpfs is invalid. The size is required and must be a positive integer.")
+        for option in tmpfs.get("mountOptions", []):
+            require(
+                option in MOUNT_FLAGS or option.partition("=")[0] in MOUNT_VALUES,
+                f"mountOptions of a tmpfs must be of mount(8)'s, got {quoted(option)!r}. Valid options: "
+                f"{', '.join(MOUNT_FLAGS)}, and {', '.join(f'{each}=VALUE' for each in MOUNT_VALUES)}.",
+            )
     shared_memory = linux.get("sharedMemorySize")
     if shared_memory is not None:
         require(shared_memory > 0, f"sharedMemorySize must be at least 1 MiB, got {shared_memory}.")

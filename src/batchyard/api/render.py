@@ -30,6 +30,8 @@ Document = dict[str, Any]
 
 # What describes of a container hold even when nobody gave it (AWS Batch behaviour 6.4).
 CONTAINER_LISTS = ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")
+POD_LISTS = ("imagePullSecrets", "initContainers", "volumes")
+POD_CONTAINER_LISTS = ("args", "command", "env", "volumeMounts")
 TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "secrets", "ulimits")
 SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
 FAIR_SHARE_DEFAULTS: Document = {"shareDecaySeconds": 0, "computeReservation": 0, "shareDistribution": []}
@@ -136,7 +138,7 @@ def definition_detail(definition: Definition, account: Account) -> Document:
         "parameters": {},
         "tags": definition.tags,
         "containerOrchestrationType": "EKS" if is_eks else "ECS",
-    } | each_body(document, _with_lists, _task_with_lists)
+    } | each_body(document, _with_lists, _task_with_lists, _pod_with_lists)
     if "retryStrategy" in document:
         strategy = document["retryStrategy"]
         rules = [rule | {"action": rule["action"].lower()} for rule in strategy.get("evaluateOnExit", [])]
@@ -153,6 +155,15 @@ def _task_with_lists(task: Document) -> Document:
     empty: Document = {member: [] for member in TASK_CONTAINER_LISTS}
     containers = [empty | {"essential": True} | container for container in task["containers"]]
     return {"volumes": []} | task | {"containers": containers}
+
+
+def _pod_with_lists(pod: Document) -> Document:
+    """EksPodProperties. Other members that were not given are not described (API: EksPodPropertiesDetail.dnsPolicy)."""
+    empty: Document = {member: [] for member in POD_CONTAINER_LISTS}
+    described: Document = {member: [] for member in POD_LISTS} | pod
+    for member in ("containers", "initContainers"):
+        described[member] = [empty | container for container in described.get(member, [])]
+    return described
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------------
