@@ -23,6 +23,7 @@ from batchyard.core.records import Abilities, Instance
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
 from batchyard.server.catalogue import load_catalogue
+from batchyard.server.service import SERVICES
 from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
@@ -35,8 +36,8 @@ ENGINE = "process"
 START_MS = 1_700_000_000_000
 ROLE = "arn:aws:iam::123456789012:role/BatchServiceRole"
 
-SERVICES = ("batch", "yard", "secretsmanager", "ssm")
 ROUTER = Router([load_service_model(name) for name in SERVICES], check_results=True)
+STATUS_OF_CODE = {"DryRunOperation": 412}  # as the server has it
 
 
 class _Body:
@@ -109,14 +110,17 @@ class Service:
         }
         body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
         wired = Request(request.method, parts.path.encode(), parts.query.encode(), headers, body)
-        operation = ROUTER.match(wired.method, wired.raw_path, headers)
+        operation = ROUTER.match(wired.method, wired.raw_path, headers, body)
         call = Call(operation.name, "tester", headers.get("amz-sdk-invocation-id", ""), len(body))
         try:
             document = operation.parse(wired)
             result = asyncio.run(self.handlers[operation.service, operation.name](call, document))
             response = operation.respond(result, "request-1")
         except Refused as refusal:
-            response = operation.refuse(WireError(refusal.code, refusal.message), "request-1")
+            status = STATUS_OF_CODE.get(refusal.code, 400)
+            response = operation.refuse(WireError(refusal.code, refusal.message, status), "request-1")
+        except WireError as error:
+            response = operation.refuse(error, "request-1")
         return AWSResponse(request.url, response.status, dict(response.headers), _Body(response.body))
 
     def call(self, name: str, request: dict[str, Any], size_bytes: int = 0, invocation_id: str = "") -> dict[str, Any]:

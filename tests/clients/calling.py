@@ -21,6 +21,9 @@ class Clients:
         self.server = server
         self.batch = self._client("batch")
         self.logs = self._client("logs")
+        self.ecs = self._client("ecs")
+        self.ec2 = self._client("ec2")
+        self.sts = self._client("sts")
 
     def _client(self, service: str) -> Any:
         session = boto3.Session("any", "any", region_name="us-east-1")

@@ -1,5 +1,7 @@
 """The calls of Nextflow's AWS Batch executor, in its order, and the fields that it reads."""
 
+from datetime import UTC, datetime
+
 from tests.clients.calling import Clients, Document, needs
 
 GROUP = "/aws/batch/job"
@@ -116,3 +118,36 @@ def test_the_cluster_of_a_queue_is_found(clients: Clients) -> None:
     cluster = found[0]["ecsClusterArn"].rpartition("/")[2]
     job = clients.ended(clients.batch.submit_job(**task(definition(clients, "nf-cluster", "t"), "true"))["jobId"])
     assert job["container"]["taskArn"].split("/")[1] == cluster
+
+
+def test_a_task_is_followed_to_the_machine_it_ran_on(clients: Clients) -> None:
+    """For its trace: cluster and task, container instance, instance, and then type, zone and price model."""
+    job = clients.ended(clients.batch.submit_job(**task(definition(clients, "nf-machine", "t"), "true"))["jobId"])
+    (queue,) = clients.batch.describe_job_queues(jobQueues=[job["jobQueue"]])["jobQueues"]
+    environments = [entry["computeEnvironment"] for entry in queue["computeEnvironmentOrder"]]
+    found = clients.batch.describe_compute_environments(computeEnvironments=environments)["computeEnvironments"]
+    clusters = [environment["ecsClusterArn"] for environment in found]
+    tasks = [
+        one
+        for cluster in clusters
+        for one in clients.ecs.describe_tasks(cluster=cluster, tasks=[job["container"]["taskArn"]])["tasks"]
+    ]
+    assert [one["taskArn"] for one in tasks] == [job["container"]["taskArn"]]
+    assert tasks[0]["lastStatus"] == "STOPPED"
+    assert tasks[0]["containers"][0]["exitCode"] == 0
+    answer = clients.ecs.describe_container_instances(
+        cluster=tasks[0]["clusterArn"], containerInstances=[tasks[0]["containerInstanceArn"]]
+    )
+    (container_instance,) = answer["containerInstances"]
+    reservations = clients.ec2.describe_instances(InstanceIds=[container_instance["ec2InstanceId"]])["Reservations"]
+    (instance,) = reservations[0]["Instances"]
+    assert instance["InstanceType"] == "local"
+    assert instance["Placement"]["AvailabilityZone"] == "us-east-1a"
+    assert instance["State"]["Name"] == "running"
+    assert "InstanceLifecycle" not in instance  # on-demand, in EC2's way
+    assert instance["LaunchTime"] < job_time(clients, job["jobId"])
+    assert instance["PrivateIpAddress"]
+
+
+def job_time(clients: Clients, job_id: str) -> datetime:
+    return datetime.fromtimestamp(clients.job(job_id)["createdAt"] / 1000, UTC)

@@ -40,6 +40,12 @@ def redun_definition(clients: Clients) -> Document:
     return redun_definition(clients)
 
 
+def test_redun_names_its_roles_and_repositories_by_the_callers_account(clients: Clients) -> None:
+    account = clients.sts.get_caller_identity().get("Account")
+    (queue,) = clients.batch.describe_job_queues(jobQueues=["default"])["jobQueues"]
+    assert queue["jobQueueArn"].split(":")[4] == account
+
+
 def test_redun_registers_once(clients: Clients) -> None:
     first = redun_definition(clients)
     assert redun_definition(clients) == first

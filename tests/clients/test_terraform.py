@@ -143,3 +143,12 @@ def test_what_is_gone_says_that_it_does_not_exist(clients: Clients) -> None:
     with pytest.raises(ClientError) as error:
         clients.batch.update_compute_environment(computeEnvironment="tf-nothing", state="DISABLED")
     assert "does not exist" in refusal(error)
+
+
+def test_the_provider_learns_its_account(clients: Clients) -> None:
+    """Before its first plan: the account id of ARNs, and the partition that it takes from the caller's ARN."""
+    found = clients.sts.get_caller_identity()
+    assert found["Account"] == "123456789012"
+    assert found["Arn"].split(":")[:2] == ["arn", "aws"]
+    assert found["Arn"].split(":")[4] == found["Account"]
+    assert found["UserId"]

@@ -21,7 +21,7 @@ from batchyard.wire.sigv4 import sign
 
 NOW_MS = 1_790_000_000_000
 LIMIT_BYTES = 64 * 1024
-ROUTER = Router([load_service_model("batch"), load_service_model("logs")], body_limit_bytes=LIMIT_BYTES)
+ROUTER = Router([load_service_model(name) for name in ("batch", "logs", "sts")], body_limit_bytes=LIMIT_BYTES)
 
 
 class TooMuch(Exception):  # noqa: N818
@@ -245,3 +245,36 @@ def test_a_caller_who_left_is_not_answered(tmp_path: Path) -> None:
     scope = {"type": "http", "method": "POST", "path": "/v1/canceljob", "raw_path": b"/v1/canceljob", "headers": []}
     asyncio.run(app(tmp_path, {})(scope, receive, take))
     assert messages == []
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+WHO = b"Action=GetCallerIdentity&Version=2011-06-15"
+
+
+def test_a_form_reaches_the_function_of_its_action(tmp_path: Path) -> None:
+    async def identify(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        return {"Account": call.principal}
+
+    made = app(tmp_path, {("sts", "GetCallerIdentity"): identify})
+    answer = send(made, "/", [WHO[:9], WHO[9:]], headers=FORM)
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/xml")
+    assert b"<GetCallerIdentityResult><Account>any</Account></GetCallerIdentityResult>" in answer.body
+    assert f"<RequestId>{answer.headers['x-amzn-requestid']}</RequestId>".encode() in answer.body
+    for body, status, code in (
+        (b"Action=AssumeRole&Version=2011-06-15", 400, "InvalidAction"),
+        (b"x" * (LIMIT_BYTES + 1), 413, "RequestEntityTooLargeException"),
+        (b"Version=2011-06-15", 400, "InvalidAction"),
+    ):
+        answer = send(made, "/", body, headers=FORM)
+        assert (answer.status, answer.headers["content-type"]) == (status, "text/xml")
+        assert f"<Code>{code}</Code>".encode() in answer.body
+    assert b"<Code>AccessDenied</Code>" in send(made, "/", WHO, headers=FORM, uid=8).body
+
+
+def test_our_own_failure_is_told_in_the_callers_protocol(tmp_path: Path) -> None:
+    async def fail(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError("ours")
+
+    answer = send(app(tmp_path, {("sts", "GetCallerIdentity"): fail}), "/", WHO, headers=FORM)
+    assert answer.status == 500
+    assert b"<Type>Receiver</Type><Code>InternalFailure</Code>" in answer.body

@@ -56,6 +56,8 @@ class Context:
     logs_directory: Path
     vault: Vault
     host_vcpus: int = 0  # what this machine offers
+    host_address: str = "127.0.0.1"  # where others of its network reach it
+    key_name: Callable[[str], str] = str  # what the owner of the service calls an access key id; unknown: the id
     settings: Settings = field(default_factory=Settings)
     readers: Executor | None = None  # where queries run; None: in the event loop's own thread
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition

@@ -8,6 +8,8 @@ from typing import Any
 
 from batchyard.api import (
     definitions,
+    ec2,
+    ecs,
     environments,
     explain,
     job_lists,
@@ -17,6 +19,7 @@ from batchyard.api import (
     policies,
     queues,
     secrets,
+    sts,
     tags,
     yard,
 )
@@ -59,6 +62,14 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
     ("logs", "DescribeLogStreams"): logs.describe_log_streams,
     ("logs", "GetLogEvents"): logs.get_log_events,
     ("logs", "FilterLogEvents"): logs.filter_log_events,
+    ("ecs", "DescribeTasks"): ecs.describe_tasks,
+    ("ecs", "ListTasks"): ecs.list_tasks,
+    ("ecs", "DescribeContainerInstances"): ecs.describe_container_instances,
+    ("ecs", "ListContainerInstances"): ecs.list_container_instances,
+    ("ecs", "DescribeClusters"): ecs.describe_clusters,
+    ("ecs", "ListClusters"): ecs.list_clusters,
+    ("ec2", "DescribeInstances"): ec2.describe_instances,
+    ("sts", "GetCallerIdentity"): sts.get_caller_identity,
     ("secretsmanager", "CreateSecret"): secrets.create_secret,
     ("secretsmanager", "PutSecretValue"): secrets.put_secret_value,
     ("secretsmanager", "GetSecretValue"): secrets.get_secret_value,

@@ -293,6 +293,10 @@ class AskExplain(Command, frozen=True):
     job_id: str
 
 
+class AskInstances(Command, frozen=True):
+    """What there is to run on, and what runs there; answered with an inventory.Inventory."""
+
+
 class CapacityAnswer(Struct, frozen=True):
     total_milli_vcpus: int
     total_memory_mib: int

@@ -10,6 +10,7 @@ from batchyard.core import (
     attempts,
     commands,
     explaining,
+    inventory,
     names,
     parameters,
     policies,
@@ -147,5 +148,6 @@ _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.SetHost: _set_host,
     commands.SetAway: _set_away,
     commands.AskCapacity: _ask_capacity,
+    commands.AskInstances: lambda world, c, now: inventory.inventory(world),
     commands.AskExplain: lambda world, c, now: explaining.explain(world, c.job_id),
 }

@@ -67,9 +67,11 @@ def context_of(
     threads: Executor,
     engine: str,
     host_vcpus: int,
+    host_address: str,
+    key_name: Callable[[str], str],
 ) -> Context:
     """What the functions of operations work with. `engine` runs environments that callers create; `host_vcpus` are what
-    this machine offers."""
+    this machine offers, `host_address` is where its network finds it; `key_name`: whose an access key is."""
     return Context(
         account=account,
         ask=ask,
@@ -78,6 +80,8 @@ def context_of(
         logs_directory=places.logs_dir,
         vault=vault,
         host_vcpus=host_vcpus,
+        host_address=host_address,
+        key_name=key_name,
         settings=ApiSettings(
             engine=engine,
             min_timeout_seconds=settings.min_timeout_seconds,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import time
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,14 +19,20 @@ RESERVE_DIVISOR = 10
 MAX_RESERVE_MIB = 1024
 MIN_RESERVE_MIB = 128
 LEAST_MEMORY_MIB = 64  # offered on even the smallest machine
+LOOPBACK = "127.0.0.1"
+# Reserved for documentation (RFC 5737): nothing is sent there, it only stands for "somewhere else".
+ELSEWHERE = ("192.0.2.1", 9)
 
 
 class Detected(Struct, frozen=True):
-    """What was found, and what of it is offered; `notes` says in words where an amount comes from."""
+    """What was found, and what of it is offered; `notes` says in words where an amount comes from. `address`: where the
+    machines of its network find this one."""
 
     resources: Resources
     gpu_ids: tuple[int, ...]
     notes: tuple[str, ...]
+    address: str = LOOPBACK
+    booted_at_ms: int = 0
 
 
 def detect(settings: Settings, root: Path = Path("/")) -> Detected:
@@ -40,7 +48,22 @@ def detect(settings: Settings, root: Path = Path("/")) -> Detected:
         memory_mib = offered_memory_mib(total_mib)
         notes.append(f"{memory_mib} of {total_mib} MiB of memory offered")
     gpu_ids = detected_gpus(root) if settings.gpus is None else tuple(range(settings.gpus))
-    return Detected(Resources(vcpus * MILLI_PER_VCPU, memory_mib, len(gpu_ids)), gpu_ids, tuple(notes))
+    resources = Resources(vcpus * MILLI_PER_VCPU, memory_mib, len(gpu_ids))
+    return Detected(resources, gpu_ids, tuple(notes), detected_address(), booted_at_ms())
+
+
+def detected_address() -> str:
+    """The address that connections to other machines come from; loopback where there is no way to any."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(ELSEWHERE)  # of a datagram socket: a look into the routes, no packet
+        except OSError:
+            return LOOPBACK
+        return str(probe.getsockname()[0])
+
+
+def booted_at_ms() -> int:
+    return int((time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)) * 1000)
 
 
 def offered_memory_mib(total_mib: int) -> int:

@@ -34,6 +34,9 @@ PROGRAM = "batchyard"
 TITLES = {
     "batch": "AWS Batch",
     "logs": "CloudWatch Logs",
+    "ecs": "ECS",
+    "ec2": "EC2",
+    "sts": "STS",
     "secretsmanager": "Secrets Manager",
     "ssm": "SSM Parameter Store",
     "yard": "Batchyard's own",
@@ -80,6 +83,8 @@ def built_operations() -> set[tuple[str, str]]:
         cast(ThreadPoolExecutor, None),
         "process",
         0,
+        "",
+        str,
     )
     connected = handlers.Connected(
         settings=settings,

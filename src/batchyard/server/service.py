@@ -42,7 +42,7 @@ from batchyard.server.dress import Dress
 from batchyard.server.engines import Choice
 from batchyard.server.http import HttpServer
 from batchyard.server.jobusers import JobUsers
-from batchyard.server.keys import Key, KeyFile
+from batchyard.server.keys import OPERATOR, Key, KeyFile
 from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
 from batchyard.server.pruning import Pruning
@@ -57,7 +57,7 @@ from batchyard.version import VERSION
 from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router
 
-SERVICES = ("batch", "logs", "secretsmanager", "ssm", "yard")
+SERVICES = ("batch", "logs", "ecs", "ec2", "sts", "secretsmanager", "ssm", "yard")
 # Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
 READER_THREADS = 4
 LOCAL = "local"
@@ -202,7 +202,12 @@ class Service:
     async def _begin(self) -> None:
         """What the machine must know before the first request. On the very first start all of it is one commit."""
         settings, choice, found = self._parts.settings, self._parts.choice, self._host
-        instance = Instance(handlers.instance_id(self._parts.secret), found.resources, found.gpu_ids)
+        instance = Instance(
+            handlers.instance_id(self._parts.secret),
+            found.resources,
+            found.gpu_ids,
+            launched_at_ms=found.booted_at_ms,
+        )
         abilities = {name: engine.abilities for name, engine in self._parts.engines.items()}
         commands: list[Any] = [SetHost(instance, abilities)]
         if self._is_new:
@@ -234,6 +239,8 @@ class Service:
                 threads,
                 parts.choice.name,
                 self._host.resources.milli_vcpus // MILLI_PER_VCPU,
+                self._host.address,
+                self._key_name,
             ),
             tokens=self._tokens,
             free_bytes=parts.writer.free_bytes,
@@ -310,6 +317,13 @@ class Service:
                 return
             await asyncio.sleep(LOOK_SECONDS)
         complain("Some jobs have not ended; they run on.")
+
+    def _key_name(self, access_key_id: str) -> str:
+        """Whose it is: the name it was given, or the owner's; without keys anything may sign, and is its own name."""
+        if access_key_id == self._parts.operator.access_key_id:
+            return OPERATOR
+        key = self._parts.keys.current().get(access_key_id)
+        return key.name if key is not None and key.name else access_key_id
 
     def _has_keys(self) -> bool:
         return bool(self._parts.keys.current())

@@ -108,14 +108,14 @@ _IN_GROUP = (
 _specs_again = job_specs.alias("again")
 
 
-def _spec_of(key: Any) -> Any:
+def spec_key_of(key: Any) -> Any:
     """The key of the submission that a job's key belongs to."""
     return select(func.coalesce(func.max(_specs_again.c.key), 0)).where(_specs_again.c.key <= key).scalar_subquery()
 
 
 _OF_HEAD = _IN_GROUP.where(
     _spec.stream_head == bindparam("head"),
-    _spec.key >= _spec_of(bindparam("low_key")),
+    _spec.key >= spec_key_of(bindparam("low_key")),
     _spec.key <= bindparam("high_key"),
     _job.key >= bindparam("low_key"),
     _job.key <= bindparam("high_key"),
@@ -130,7 +130,7 @@ _BY_NAME = {
 
 _STARTED = (
     _COLUMNS.add_columns(_job.started_at_ms)
-    .select_from(jobs.join(job_specs, _spec.key == _spec_of(_job.key).correlate(jobs)))
+    .select_from(jobs.join(job_specs, _spec.key == spec_key_of(_job.key).correlate(jobs)))
     .where(_spec.log_group == bindparam("group"), text(f"jobs.{STARTED}"))
 )
 _time_and_key = tuple_(_job.started_at_ms, _job.key)

@@ -14,14 +14,15 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, tuple_
 
 from batchyard.core.records import Definition, Environment, Queue, Status
-from batchyard.store import codec, database, job_views, listing, log_queries
+from batchyard.store import codec, database, job_views, listing, log_queries, task_queries
 from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.job_views import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
 from batchyard.store.pruning import Bite, next_bite
 from batchyard.store.tables import definitions, documents, environments, jobs, queues
+from batchyard.store.task_queries import TaskRow
 
-__all__ = ["AttemptView", "JobTags", "JobView", "LogGroup", "LogStream", "Reader"]
+__all__ = ["AttemptView", "JobTags", "JobView", "LogGroup", "LogStream", "Reader", "TaskRow"]
 
 
 _DEFINITIONS = (
@@ -120,6 +121,13 @@ class Reader:
         """A group's streams: the attempts that ran; see log_queries.list_streams."""
         with self._engine.connect() as connection:
             return log_queries.list_streams(connection, group, stream_prefix, limit, after, descending, by_time)
+
+    # -- Tasks --------------------------------------------------------------------------------------------------------
+
+    def tasks(self, limit: int, after: str | None = None, *, placed: bool) -> tuple[list[TaskRow], str | None]:
+        """Attempts as ECS lists them: those placed now, or of all that ever started; see task_queries.list_tasks."""
+        with self._engine.connect() as connection:
+            return task_queries.list_tasks(connection, limit, after, placed=placed)
 
     # -- Environments, queues, definitions ----------------------------------------------------------------------------
 

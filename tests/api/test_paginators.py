@@ -1,0 +1,194 @@
+"""Every paginator that botocore has for an operation built here is walked in small pages, and gives what one large page
+gives. Whoever builds an operation that has one adds a line to WALKS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from msgspec import Struct
+
+from batchyard.api.operations import OPERATIONS
+from batchyard.core.records import Instance
+from batchyard.core.resources import Resources
+from batchyard.engines.base import log_path
+from tests.api.service import START_MS, Service
+
+Document = dict[str, Any]
+GROUP = "/aws/batch/job"
+MANY = 7  # of everything that is listed: pages of 1, 2, 3 and 5 all end in the middle
+
+
+class Walk(Struct, frozen=True):
+    """How one paginator is walked: `prepare` makes what is listed, and returns the request."""
+
+    prepare: Callable[[Service], Document]
+    sizes: tuple[int, ...] = (1, 2, 3, 5)
+
+
+def environments(service: Service) -> Document:
+    for number in range(MANY):
+        service.make_queue(f"queue-{number}", f"environment-{number}")
+    return {}
+
+
+def definitions(service: Service) -> Document:
+    for number in range(MANY):
+        service.register(f"definition-{number % 3}")
+    return {}
+
+
+def jobs(service: Service) -> Document:
+    for number in range(MANY):
+        service.submit(name=f"job-{number}")
+    return {"jobQueue": "default", "filters": [{"name": "JOB_NAME", "values": ["job-*"]}]}
+
+
+def policies(service: Service) -> Document:
+    for number in range(MANY):
+        service.call("CreateSchedulingPolicy", {"name": f"policy-{number}"})
+    return {}
+
+
+def ran(service: Service) -> list[str]:
+    """Jobs that have ended, each with two lines in its log; their streams."""
+    streams = []
+    for _ in range(MANY):
+        job_id = service.submit()
+        service.start(job_id)
+        stream = str(service.detail(job_id)["container"]["logStreamName"])
+        path = log_path(service.context.logs_directory, stream.rpartition("/")[2])
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(f"{service.now_ms + at}\tline {at}\n" for at in range(2)))
+        service.end(job_id)
+        streams.append(stream)
+    return streams
+
+
+def groups(service: Service) -> Document:
+    for number in range(MANY):
+        configuration = {"logDriver": "awslogs", "options": {"awslogs-group": f"/group/{number}"}}
+        overrides = {"containerProperties": definition_with(logConfiguration=configuration)}
+        service.submit(service.register(f"logging-{number}", **overrides))
+    return {}
+
+
+def definition_with(**members: Any) -> Document:
+    requirements = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+    return {"image": "busybox", "command": ["true"], "resourceRequirements": requirements} | members
+
+
+def streams(service: Service) -> Document:
+    ran(service)
+    return {"logGroupName": GROUP}
+
+
+def events(service: Service) -> Document:
+    ran(service)
+    return {"logGroupName": GROUP, "startTime": START_MS}
+
+
+def tasks(service: Service) -> Document:
+    ran(service)
+    return {"cluster": cluster(service), "desiredStatus": "STOPPED"}
+
+
+def cluster(service: Service) -> str:
+    (found,) = service.batch.describe_compute_environments(computeEnvironments=["local"])["computeEnvironments"]
+    return str(found["ecsClusterArn"])
+
+
+def instances(service: Service) -> Document:
+    for number in range(MANY + 5):
+        service.machine.world.set_instance(
+            Instance(f"i-{number:017x}", Resources(1000, 512), environment="local", instance_type="m5.large")
+        )
+    return {}
+
+
+def container_instances(service: Service) -> Document:
+    instances(service)
+    return {"cluster": cluster(service)}
+
+
+def secrets(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("secretsmanager").create_secret(Name=f"secret-{number}", SecretString="x")
+    return {}
+
+
+def parameters(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("ssm").put_parameter(Name=f"parameter-{number}", Value="x", Type="String")
+    return {}
+
+
+WALKS: dict[tuple[str, str], Walk] = {
+    ("batch", "DescribeComputeEnvironments"): Walk(environments),
+    ("batch", "DescribeJobQueues"): Walk(environments),
+    ("batch", "DescribeJobDefinitions"): Walk(definitions),
+    ("batch", "ListJobs"): Walk(jobs),
+    ("batch", "ListSchedulingPolicies"): Walk(policies),
+    ("logs", "DescribeLogGroups"): Walk(groups),
+    ("logs", "DescribeLogStreams"): Walk(streams),
+    ("logs", "FilterLogEvents"): Walk(events),
+    ("ecs", "ListTasks"): Walk(tasks),
+    ("ecs", "ListContainerInstances"): Walk(container_instances),
+    ("ecs", "ListClusters"): Walk(environments),
+    ("ec2", "DescribeInstances"): Walk(instances, sizes=(5, 6)),  # EC2 takes no smaller pages
+    ("secretsmanager", "ListSecrets"): Walk(secrets),
+    ("ssm", "DescribeParameters"): Walk(parameters),
+}
+BUILT = [key for key in WALKS if key in OPERATIONS]
+
+
+def with_paginator() -> set[tuple[str, str]]:
+    """The operations built here for which botocore has a paginator."""
+    session = boto3.Session("a", "b", region_name="us-east-1")
+    found = set()
+    for service in sorted({service for service, _ in OPERATIONS} - {"yard"}):
+        pages = session._session.get_paginator_model(service)._paginator_config
+        found |= {(service, name) for name in pages if (service, name) in OPERATIONS}
+    return found
+
+
+def test_every_paginator_is_walked() -> None:
+    assert with_paginator() == set(BUILT)
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Service]:
+    made = Service(tmp_path)
+    made.make_queue()
+    made.register()
+    yield made
+    made.close()
+
+
+def snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+def rows(paginator: Any, pages: list[Document]) -> dict[str, list[Any]]:
+    """What each of the paginator's results has in all pages together."""
+    keys = [each.expression for each in paginator.result_keys]
+    return {key: [row for page in pages for row in page.get(key, [])] for key in keys}
+
+
+@pytest.mark.parametrize("key", BUILT, ids=".".join)
+def test_small_pages_are_the_whole_list(yard: Service, key: tuple[str, str]) -> None:
+    service, name = key
+    walk = WALKS[key]
+    request = walk.prepare(yard)
+    client = yard.client(service)
+    whole = rows(client.get_paginator(snake(name)), [getattr(client, snake(name))(**request)])
+    assert max(len(each) for each in whole.values()) >= MANY
+    for size in walk.sizes:
+        paginator = client.get_paginator(snake(name))
+        pages = list(paginator.paginate(**request, PaginationConfig={"PageSize": size}))
+        assert rows(paginator, pages) == whole, f"pages of {size}"
+        assert len(pages) > 1
+        assert all(len(each) <= size for page in pages for each in rows(paginator, [page]).values())
