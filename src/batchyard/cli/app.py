@@ -6,19 +6,14 @@ Exit codes: the job's own for `run`, else 0; 1 when something cannot be done, 2 
 
 from __future__ import annotations
 
-import functools
 import os
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from batchyard.cli.client import Client
+from batchyard.cli.options import Json, Url, connect, reports_errors
+from batchyard.cli.secrets import secrets_app
 
-Parameters = ParamSpec("Parameters")
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 DEFAULT_ROWS = 100  # newest jobs shown: more do not fit a terminal
 
 app = typer.Typer(
@@ -28,52 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(secrets_app, name="secrets")
 
-Url = Annotated[
-    str | None,
-    typer.Option(
-        "--url",
-        metavar="URL",
-        help="The service. Default: BATCHYARD_URL, AWS_ENDPOINT_URL_BATCH, AWS_ENDPOINT_URL, else this machine's.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON with AWS's member names.")]
 JobRef = Annotated[str, typer.Argument(metavar="JOB", help="A job id, or its first 8 characters or more.")]
-
-
-def reports_errors(command: Callable[Parameters, int | None]) -> Callable[Parameters, None]:
-    """What goes wrong is one sentence and exit code 1; what the command returns is the exit code."""
-
-    @functools.wraps(command)
-    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        from batchyard.cli.client import ClientError
-        from batchyard.cli.present import prepare_streams
-
-        prepare_streams()
-        try:
-            code = command(*args, **kwargs)
-            sys.stdout.flush()
-        except ClientError as error:
-            sys.stdout.flush()
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("", err=True)
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # Who read our output has left (`| head`). Python flushes once more at its end: let that go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        raise typer.Exit(code or 0)
-
-    return guarded
-
-
-def connect(url: str | None) -> Client:
-    from batchyard.cli.client import Client
-    from batchyard.cli.endpoint import find_endpoint
-
-    return Client(find_endpoint(url, os.environ))
 
 
 @app.command(

@@ -16,6 +16,8 @@ from batchyard.version import VERSION
 
 LOGS_TARGET = "Logs_20140328"
 LOGS_OPERATIONS = frozenset({"DescribeLogGroups", "DescribeLogStreams", "GetLogEvents", "FilterLogEvents"})
+SECRETS_TARGET = "secretsmanager"
+SECRETS_OPERATIONS = frozenset({"CreateSecret", "UpdateSecret", "ListSecrets", "DeleteSecret"})
 YARD_OPERATIONS = frozenset({"ExplainJob", "GetService", "RunJob", "Shutdown"})
 TIMEOUT_SECONDS = 60.0  # no answer takes that long: beyond it, saying so is better than waiting
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
@@ -96,6 +98,9 @@ class Client:
         if operation in LOGS_OPERATIONS:
             target = f"{LOGS_TARGET}.{operation}"
             return "logs", "/", {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
+        if operation in SECRETS_OPERATIONS:
+            target = f"{SECRETS_TARGET}.{operation}"
+            return SECRETS_TARGET, "/", {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
         kind = "/yard/v1" if operation in YARD_OPERATIONS else "/v1"
         service = "yard" if operation in YARD_OPERATIONS else "batch"
         return service, f"{kind}/{operation.lower()}", {"Content-Type": "application/json"}

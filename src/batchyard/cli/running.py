@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from batchyard.cli.app import INTERRUPTED
 from batchyard.cli.client import Client, ClientError
 from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, is_final, streams
 from batchyard.cli.listing import Document, describe_one, resolve
+from batchyard.cli.options import INTERRUPTED
 from batchyard.cli.present import SHORT_ID, StatusLine, print_json, progress, reason_of, run_time
 
 PATIENCE_SECONDS = 60.0  # the service may be restarted while a job is followed: the job runs on

@@ -1,0 +1,62 @@
+"""What the commands have in common: options, the connection, and how errors end them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, ParamSpec
+
+import typer
+
+if TYPE_CHECKING:
+    from batchyard.cli.client import Client
+
+Parameters = ParamSpec("Parameters")
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="The service. Default: BATCHYARD_URL, AWS_ENDPOINT_URL_BATCH, AWS_ENDPOINT_URL, else this machine's.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with AWS's member names.")]
+
+
+def reports_errors(command: Callable[Parameters, int | None]) -> Callable[Parameters, None]:
+    """What goes wrong is one sentence and exit code 1; what the command returns is the exit code."""
+
+    @functools.wraps(command)
+    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        from batchyard.cli.client import ClientError
+        from batchyard.cli.present import prepare_streams
+
+        prepare_streams()
+        try:
+            code = command(*args, **kwargs)
+            sys.stdout.flush()
+        except ClientError as error:
+            sys.stdout.flush()
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Who read our output has left (`| head`). Python flushes once more at its end: let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        raise typer.Exit(code or 0)
+
+    return guarded
+
+
+def connect(url: str | None) -> Client:
+    from batchyard.cli.client import Client
+    from batchyard.cli.endpoint import find_endpoint
+
+    return Client(find_endpoint(url, os.environ))
