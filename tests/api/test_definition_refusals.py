@@ -271,7 +271,7 @@ ACCEPTED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("members", ACCEPTED, ids=str)
 def test_a_definition_is_accepted(members: dict[str, Any], shared: Service) -> None:
-    answer = shared.call("RegisterJobDefinition", {"jobDefinitionName": "accepted", "type": "container"} | members)
+    answer = shared.batch.register_job_definition(**{"jobDefinitionName": "accepted", "type": "container"} | members)
     assert answer["jobDefinitionArn"].endswith(f":job-definition/accepted:{answer['revision']}")
 
 

@@ -117,7 +117,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("members", ACCEPTED, ids=str)
 def test_nodes_are_accepted_and_described(members: dict[str, Any], shared: Service) -> None:
-    answer = shared.call("RegisterJobDefinition", {"jobDefinitionName": "nodes", "type": "multinode"} | members)
+    answer = shared.batch.register_job_definition(**{"jobDefinitionName": "nodes", "type": "multinode"} | members)
     asked = [f"nodes:{answer['revision']}"]
     (found,) = shared.batch.describe_job_definitions(jobDefinitions=asked)["jobDefinitions"]
     sent, described = members["nodeProperties"], found["nodeProperties"]

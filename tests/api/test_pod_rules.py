@@ -129,7 +129,7 @@ WHOLE = pod(
 
 @pytest.mark.parametrize("members", [WHOLE, pod({"image": "a"}), pod(volumes=[{"name": "v", "emptyDir": {}}])])
 def test_a_pod_is_kept_and_described_with_empty_lists(members: dict[str, Any], shared: Service) -> None:
-    answer = shared.call("RegisterJobDefinition", {"jobDefinitionName": "pods", "type": "container"} | members)
+    answer = shared.batch.register_job_definition(**{"jobDefinitionName": "pods", "type": "container"} | members)
     asked = [f"pods:{answer['revision']}"]
     (found,) = shared.batch.describe_job_definitions(jobDefinitions=asked)["jobDefinitions"]
     assert found["containerOrchestrationType"] == "EKS"

@@ -173,7 +173,7 @@ ACCEPTED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("members", ACCEPTED, ids=str)
 def test_a_task_is_accepted_and_kept(members: dict[str, Any], shared: Service) -> None:
-    answer = shared.call("RegisterJobDefinition", {"jobDefinitionName": "accepted", "type": "container"} | members)
+    answer = shared.batch.register_job_definition(**{"jobDefinitionName": "accepted", "type": "container"} | members)
     asked = [f"accepted:{answer['revision']}"]
     (found,) = shared.batch.describe_job_definitions(jobDefinitions=asked)["jobDefinitions"]
     (sent,), (described,) = members["ecsProperties"]["taskProperties"], found["ecsProperties"]["taskProperties"]

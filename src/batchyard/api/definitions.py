@@ -30,9 +30,7 @@ async def register_job_definition(context: Context, call: Call, request: Documen
     check_tags(tags)
     document = {member: value for member, value in request.items() if member not in ("jobDefinitionName", "tags")}
     check_definition(document, context.settings.min_timeout_seconds)
-    definition = await context.ask(
-        commands.RegisterJobDefinition(name=name, document=_without_empty_variables(document), tags=tags)
-    )
+    definition = await context.ask(commands.RegisterJobDefinition(name=name, document=kept(document), tags=tags))
     assert isinstance(definition, Definition), f"the machine answered RegisterJobDefinition with {definition!r}"
     return {
         "jobDefinitionName": name,
@@ -41,8 +39,8 @@ async def register_job_definition(context: Context, call: Call, request: Documen
     }
 
 
-def _without_empty_variables(document: Document) -> Document:
-    """AWS does not keep a definition's environment variables whose value is empty (AWS Batch behaviour 6.4)."""
+def kept(document: Document) -> Document:
+    """What is kept of a definition: AWS drops environment variables whose value is empty (AWS Batch behaviour 6.4)."""
 
     def of_container(container: Document) -> Document:
         if "environment" not in container:
