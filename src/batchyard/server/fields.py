@@ -83,7 +83,8 @@ FIELDS: dict[str, dict[str, Says]] = {
             P,
             Y,
             "The scheduler gives vCPUs, memory and devices away once. Processes: memory is looked at each second, or "
-            "held by the kernel with `--enforce cgroup`, and vCPUs weigh only then.",
+            "held by the kernel with `--enforce cgroup`, and vCPUs weigh only then. Containers: at least 6 MiB, the least "
+            "that Docker starts.",
         ),
         "jobRoleArn": both(R, FIRST_ROLE),
         "executionRoleArn": both(R, NO_ROLE),
@@ -128,8 +129,14 @@ FIELDS: dict[str, dict[str, Says]] = {
         "value": YES,
     },
     "LinuxParameters": {
-        "devices sharedMemorySize tmpfs maxSwap swappiness": YES,
-        "initProcessEnabled": apart(R, Y, "What a process leaves behind is reaped, and killed, in any case."),
+        "devices sharedMemorySize tmpfs maxSwap": YES,
+        "swappiness": both(Y, "Only together with maxSwap, as on AWS."),
+        "initProcessEnabled": apart(
+            R,
+            Y,
+            "What a process leaves behind is reaped, and killed, in any case. Containers have an init unless this is "
+            "false.",
+        ),
     },
     "Device": {"hostPath containerPath permissions": YES},
     "Tmpfs": {"containerPath size mountOptions": YES},
@@ -166,7 +173,8 @@ FIELDS: dict[str, dict[str, Says]] = {
     "TaskContainerProperties": {
         "name": both(Y, "Up to 200 characters (ECS: 255)."),
         "image command environment essential dependsOn": YES,
-        "startTimeout stopTimeout": YES,
+        "stopTimeout": YES,
+        "startTimeout": both(R),
         "resourceRequirements": YES,
         "firelensConfiguration": both(R, "Logs are kept here."),
         "linuxParameters logConfiguration mountPoints secrets ulimits user": both(Y, "As in ContainerProperties."),
