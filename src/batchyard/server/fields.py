@@ -83,8 +83,8 @@ FIELDS: dict[str, dict[str, Says]] = {
             P,
             Y,
             "The scheduler gives vCPUs, memory and devices away once. Processes: memory is looked at each second, or "
-            "held by the kernel with `--enforce cgroup`, and vCPUs weigh only then. Containers: at least 6 MiB, the least "
-            "that Docker starts.",
+            "held by the kernel with `--enforce cgroup`, and vCPUs weigh only then. Containers: at least 6 MiB, "
+            "the least that Docker starts.",
         ),
         "jobRoleArn": both(R, FIRST_ROLE),
         "executionRoleArn": both(R, NO_ROLE),
