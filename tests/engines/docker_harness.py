@@ -25,7 +25,7 @@ class DockerHarness:
         self.root = root
         self.state_dir, self.logs_dir, self.work_dir = root / "state", root / "logs", root / "work"
         self.trace_dir = root / "trace"
-        self.trace_dir.mkdir(parents=True)
+        self.trace_dir.mkdir(parents=True, exist_ok=True)
         self.settings = settings or DockerSettings(environ={"HOME": str(root)})
         self.loop = asyncio.new_event_loop()
         self.engines: list[DockerEngine] = []

@@ -55,10 +55,11 @@ class Dockerd:
     def prepare(self) -> None:
         subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True, capture_output=True)
 
-    def start(self) -> None:
+    def start(self, *, live_restore: bool = True) -> None:
         assert self._root is not None, "this daemon is somebody else's"
         arguments = [
-            "dockerd", "--storage-driver=overlay2", "--live-restore", "--iptables=false", "--ip6tables=false",
+            "dockerd", "--storage-driver=overlay2", f"--live-restore={str(live_restore).lower()}",
+            "--iptables=false", "--ip6tables=false",
             f"--bridge={self._bridge}", f"--host=unix://{self.socket_path}", f"--data-root={self._root / 'data'}",
             f"--exec-root={self._root / 'exec'}", f"--pidfile={self._root / 'pid'}",
         ]  # fmt: skip
@@ -74,10 +75,21 @@ class Dockerd:
         return not asyncio.run(probe({}, self.socket_path)).problem
 
     def kill(self) -> None:
-        """kill -9 of the daemon; containers run on."""
+        """kill -9 of the daemon; containers run on. Its containerd goes with it, a moment later, and who is process 1
+        here may reap it later still: the next daemon must not take it for alive, or it would wait for it in vain."""
+        assert self._root is not None, "this daemon is somebody else's"
         assert self._process is not None, "not started"
         self._process.kill()
         self._process.wait()
+        pid = self._containerd()
+        until(lambda: not _is_alive(pid), START_SECONDS)
+        (self._root / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
+
+    def _containerd(self) -> int:
+        """0: there is none of its own."""
+        assert self._root is not None, "this daemon is somebody else's"
+        path = self._root / "exec" / "containerd" / "containerd.pid"
+        return int(path.read_text()) if path.exists() else 0
 
     def end(self) -> None:
         """Everything goes: containers, daemon, files, bridge."""
@@ -89,8 +101,8 @@ class Dockerd:
             self.json("DELETE", f"/containers/{one['Id']}", {"force": "1", "v": "1"})
         self._process.terminate()
         self._process.wait(START_SECONDS)
-        containerd = self._root / "exec" / "containerd" / "containerd.pid"
-        if containerd.exists() and _is_alive(pid := int(containerd.read_text())):
+        pid = self._containerd()
+        if _is_alive(pid):
             os.kill(pid, signal.SIGKILL)
             until(lambda: not _is_alive(pid), START_SECONDS)
         for line in Path("/proc/mounts").read_text().splitlines():

@@ -174,11 +174,16 @@ class Run:
 
     async def _look_at(self, name: str) -> Seen:
         try:
-            return containers.seen_of(name, await self._inspect(name))
+            found = await self._inspect(name)
         except ApiError as error:
             if error.status != 404:
                 raise
             return Seen(name)
+        return containers.seen_of(name, found) if self._is_ours(found) else Seen(name)
+
+    def _is_ours(self, found: Mapping[str, Any]) -> bool:
+        labels = found.get("Config", {}).get("Labels") or {}
+        return bool(labels.get(containers.STORE) == self._shop.placing.store)
 
     async def _inspect(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = await self._shop.daemon.api.json("GET", f"/containers/{self.docker_name(name)}/json")
@@ -231,7 +236,7 @@ class Run:
                 await self._shop.daemon.api.json("POST", "/containers/create", {"name": name}, body)
                 return True
             except ApiError as error:
-                if error.status == 409 and await self._is_ours(spec.name):
+                if error.status == 409 and (await self._look_at(spec.name)).state is not State.ABSENT:
                     return True  # made by an earlier launch of the same attempt
                 if error.status != 404 or was_pulled:
                     reason = f"{CANNOT_CREATE}: Error response from daemon: {error.message}"
@@ -239,10 +244,6 @@ class Run:
             if not await self._pull(spec):
                 return False
             was_pulled = True
-
-    async def _is_ours(self, name: str) -> bool:
-        labels = (await self._inspect(name)).get("Config", {}).get("Labels") or {}
-        return bool(labels.get(containers.STORE) == self._shop.placing.store)
 
     async def _pull(self, spec: ContainerSpec) -> bool:
         """False: a stop came first."""
