@@ -8,10 +8,19 @@ import pytest
 from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
-from batchyard.core import names
-from batchyard.core.records import Instance, InstanceState
+from batchyard.api.ecs_documents import task_document
+from batchyard.core import commands, names
+from batchyard.core.records import (
+    Attempt,
+    ContainerOutcome,
+    ContainerSpec,
+    Instance,
+    InstanceState,
+    JobSpec,
+    TaskSpec,
+)
 from batchyard.core.resources import Resources
-from tests.api.service import ACCOUNT, START_MS, Service, container
+from tests.api.service import ACCOUNT, ROUTER, START_MS, Service, container
 
 HOST = "i-0123456789abcdef0"
 
@@ -111,6 +120,50 @@ def test_a_task_that_is_being_stopped(service: Service) -> None:
     )
     service.end(job_id, exit_code=143)
     assert task_of(service, arn)["stopCode"] == "UserInitiated"
+
+
+def test_a_task_whose_host_went_away(service: Service) -> None:
+    job_id = service.submit()
+    service.start(job_id)
+    service.report(commands.Lost(service.launched[job_id].attempt_id, service.now_ms, "gone"))
+    task = task_of(service, arn_of(service, job_id))
+    assert (task["stopCode"], task["stoppedReason"]) == ("TerminationNotice", f"Host EC2 (instance {HOST}) terminated.")
+    assert "exitCode" not in task["containers"][0]
+
+
+def test_a_task_of_several_containers_shows_each() -> None:
+    containers = (
+        ContainerSpec("main", ("run",), (("A", "1"),), Resources(1000, 512), image="one"),
+        ContainerSpec("side", resources=Resources(500, 64), image="two", essential=False),
+        ContainerSpec("never", image="three"),
+    )
+    task = TaskSpec((), (), Resources(1500, 576), containers=containers)
+    spec = JobSpec(1, "job", "name", "default", "many:3", task, {}, START_MS, platform_capabilities=("FARGATE",))
+    outcomes = (ContainerOutcome("main", 2, "why"), ContainerOutcome("side", 143), ContainerOutcome("never"))
+    attempt = Attempt(
+        1, "local", "docker", HOST, started_at_ms=START_MS, stopped_at_ms=START_MS + 5, exit_code=2, containers=outcomes
+    )
+    task_id = names.task_id(1, 1, "job")
+    document = task_document(ACCOUNT, spec, "job", task_id, attempt, is_current=False, with_tags=True)
+    ROUTER.operations["ecs", "DescribeTasks"].check({"tasks": [document]})
+    shown = document["containers"]
+    assert [(one["name"], one["image"], one.get("exitCode"), one.get("reason")) for one in shown] == [
+        ("main", "one", 2, "why"),
+        ("side", "two", 143, None),
+        ("never", "three", None, None),
+    ]
+    assert len({one["containerArn"] for one in shown}) == 3
+    assert [(one["cpu"], one["memory"]) for one in shown] == [("1024", "512"), ("512", "64"), ("0", "0")]
+    assert document["overrides"]["containerOverrides"][0] == {
+        "name": "main",
+        "command": ["run"],
+        "environment": [{"name": "A", "value": "1"}],
+    }
+    assert (document["launchType"], "containerInstanceArn" in document) == ("FARGATE", False)
+    running = task_document(
+        ACCOUNT, spec, "job", task_id, replace(attempt, stopped_at_ms=0), is_current=True, with_tags=False
+    )
+    assert [one["lastStatus"] for one in running["containers"]] == ["STOPPED", "STOPPED", "RUNNING"]
 
 
 def test_a_child_of_an_array_is_a_task(service: Service) -> None:

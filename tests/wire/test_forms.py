@@ -252,6 +252,13 @@ def test_unknown_actions_are_refused_as_the_service_does(service: str, code: str
     assert f"<{outer}".encode() in response.body
 
 
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/json"])
+def test_a_form_is_one_whatever_it_is_called(content_type: str | None) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    operation = oracle.ROUTER.match("POST", b"/", headers, b"Action=GetCallerIdentity&Version=2011-06-15")
+    assert (operation.service, operation.name) == ("sts", "GetCallerIdentity")
+
+
 def test_forms_without_an_action_are_at_no_path() -> None:
     for body in (b"", b"Version=2011-06-15", b"{}"):
         with pytest.raises(WireError, match="No operation is served at POST /"):
