@@ -34,6 +34,16 @@ def test_every_sample_is_of_a_member() -> None:
     assert SAMPLES.keys() - members == set()
 
 
+# Whose members decide what runs: each is tried.
+TRIED = ("ContainerProperties", "LinuxParameters", "LogConfiguration", "EcsTaskProperties", "TaskContainerProperties")
+UNTRIED = {"EcsTaskProperties.networkMode"}  # of managed instances, which no queue here has
+
+
+@pytest.mark.parametrize("shape", [*TRIED, "ContainerOverrides"])
+def test_every_member_of_a_container_is_tried(shape: str) -> None:
+    assert {f"{shape}.{member}" for member in BATCH.shapes[shape].members} - SAMPLES.keys() <= UNTRIED
+
+
 @pytest.mark.parametrize("path", SAMPLES)
 def test_a_refusal_names_what_it_refuses(path: str) -> None:
     """Else the sample itself would be wrong, and the page would call something refused that is not."""

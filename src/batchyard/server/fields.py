@@ -308,7 +308,8 @@ FIELDS: dict[str, dict[str, Says]] = {
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 POD: Document = {"podProperties": {"containers": [{"image": "any"}]}}
-RESOURCES: list[Document] = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+# Valid on Fargate too, alone and twice.
+RESOURCES: list[Document] = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}]
 PLAIN: Document = {"image": "any", "command": ["true"], "resourceRequirements": RESOURCES}
 NODES: Document = {
     "numNodes": 2,
@@ -331,13 +332,15 @@ def _volume(**kind: Any) -> Sample:
     return _container(jobRoleArn=ROLE, volumes=[{"name": "v", **kind}], mountPoints=points)
 
 
+FARGATE: Document = {"platformCapabilities": ["FARGATE"]}
+
+
 def _fargate(**members: Any) -> Sample:
-    sizes = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}]
-    return Sample(
-        container={"executionRoleArn": ROLE, "resourceRequirements": sizes, **members},
-        definition={"platformCapabilities": ["FARGATE"]},
-        on_fargate=True,
-    )
+    return Sample(container={"executionRoleArn": ROLE, **members}, definition=FARGATE, on_fargate=True)
+
+
+def _fargate_task(**members: Any) -> Sample:
+    return Sample(task={"executionRoleArn": ROLE, **members}, definition=FARGATE, on_fargate=True)
 
 
 def _task(**members: Any) -> Sample:
@@ -359,6 +362,20 @@ SAMPLES: dict[str, Sample] = {
     "RegisterJobDefinitionRequest.schedulingPriority": Sample(container={}, definition={"schedulingPriority": 1}),
     "RegisterJobDefinitionRequest.consumableResourceProperties": Sample(
         container={}, definition={"consumableResourceProperties": CONSUMABLES}
+    ),
+    "ContainerProperties.image": _container(image="other"),
+    "ContainerProperties.vcpus": _container(vcpus=1, memory=8, resourceRequirements=[]),
+    "ContainerProperties.memory": _container(vcpus=1, memory=8, resourceRequirements=[]),
+    "ContainerProperties.command": _container(command=["sleep", "1"]),
+    "ContainerProperties.resourceRequirements": _container(
+        resourceRequirements=[*RESOURCES, {"type": "GPU", "value": "1"}]
+    ),
+    "ContainerProperties.environment": _container(environment=[{"name": "A", "value": "1"}]),
+    "ContainerProperties.volumes": _volume(host={"sourcePath": "/v"}),
+    "ContainerProperties.mountPoints": _volume(host={"sourcePath": "/v"}),
+    "ContainerProperties.linuxParameters": _container(linuxParameters={"initProcessEnabled": True}),
+    "ContainerProperties.logConfiguration": _container(
+        logConfiguration={"logDriver": "awslogs", "options": {"awslogs-group": "/a"}}
     ),
     "ContainerProperties.jobRoleArn": _container(jobRoleArn=ROLE),
     "ContainerProperties.executionRoleArn": _container(executionRoleArn=ROLE),
@@ -394,10 +411,37 @@ SAMPLES: dict[str, Sample] = {
         executionRoleArn=ROLE,
         logConfiguration={"logDriver": "awslogs", "secretOptions": [{"name": "A", "valueFrom": "a"}]},
     ),
+    "LogConfiguration.options": _container(
+        logConfiguration={"logDriver": "awslogs", "options": {"awslogs-region": "us-east-1"}}
+    ),
+    "EcsTaskProperties.containers": _task(),
     "EcsTaskProperties.volumes": _task(volumes=[{"name": "v"}]),
+    "EcsTaskProperties.ephemeralStorage": _fargate_task(ephemeralStorage={"sizeInGiB": 30}),
+    "EcsTaskProperties.executionRoleArn": _task(executionRoleArn=ROLE),
+    "EcsTaskProperties.platformVersion": _fargate_task(platformVersion="LATEST"),
+    "EcsTaskProperties.taskRoleArn": _task(taskRoleArn=ROLE),
+    "EcsTaskProperties.networkConfiguration": _fargate_task(networkConfiguration={"assignPublicIp": "ENABLED"}),
+    "EcsTaskProperties.runtimePlatform": _fargate_task(runtimePlatform={"cpuArchitecture": "ARM64"}),
     "EcsTaskProperties.ipcMode": _task(ipcMode="task"),
     "EcsTaskProperties.pidMode": _task(pidMode="task"),
     "EcsTaskProperties.enableExecuteCommand": _task(enableExecuteCommand=True),
+    "TaskContainerProperties.name": _one(name="x" * 200),
+    "TaskContainerProperties.image": _one(image="other"),
+    "TaskContainerProperties.command": _one(command=["sleep", "1"]),
+    "TaskContainerProperties.environment": _one(environment=[{"name": "A", "value": "1"}]),
+    "TaskContainerProperties.resourceRequirements": _one(
+        resourceRequirements=[*RESOURCES, {"type": "GPU", "value": "1"}]
+    ),
+    "TaskContainerProperties.logConfiguration": _one(logConfiguration={"logDriver": "awslogs"}),
+    "TaskContainerProperties.mountPoints": Sample(
+        task={"volumes": [{"name": "v", "host": {"sourcePath": "/v"}}]},
+        one={"mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]},
+    ),
+    "TaskContainerProperties.ulimits": _one(ulimits=[{"name": "core", "softLimit": 0, "hardLimit": 0}]),
+    "TaskContainerProperties.user": _one(user="nobody"),
+    "TaskContainerProperties.repositoryCredentials": _one(repositoryCredentials={"credentialsParameter": "a"}),
+    "TaskContainerProperties.startTimeout": _one(startTimeout=10),
+    "TaskContainerProperties.stopTimeout": _one(stopTimeout=10),
     "TaskContainerProperties.essential": _one(essential=False),
     "TaskContainerProperties.dependsOn": _one(dependsOn=[{"containerName": "other", "condition": "START"}]),
     "TaskContainerProperties.firelensConfiguration": _one(firelensConfiguration={"type": "fluentbit"}),
@@ -407,6 +451,10 @@ SAMPLES: dict[str, Sample] = {
     "TaskContainerProperties.secrets": _one(secrets=[{"name": "A", "valueFrom": "a"}]),
     "SubmitJobRequest.containerOverrides": Sample(container={}, submit={"containerOverrides": {"command": ["true"]}}),
     "SubmitJobRequest.arrayProperties": Sample(container={}, submit={"arrayProperties": {"size": 2}}),
+    "SubmitJobRequest.parameters": Sample(container={"command": ["Ref::a"]}, submit={"parameters": {"a": "true"}}),
+    "SubmitJobRequest.retryStrategy": Sample(container={}, submit={"retryStrategy": {"attempts": 2}}),
+    "SubmitJobRequest.timeout": Sample(container={}, submit={"timeout": {"attemptDurationSeconds": 60}}),
+    "SubmitJobRequest.tags": Sample(container={}, submit={"tags": {"a": "b"}}),
     "SubmitJobRequest.propagateTags": Sample(container={}, submit={"propagateTags": True}),
     "SubmitJobRequest.nodeOverrides": Sample(
         definition={"type": "multinode", "nodeProperties": NODES}, submit={"nodeOverrides": {"numNodes": 2}}
@@ -421,6 +469,15 @@ SAMPLES: dict[str, Sample] = {
     "SubmitJobRequest.consumableResourcePropertiesOverride": Sample(
         container={}, submit={"consumableResourcePropertiesOverride": CONSUMABLES}
     ),
+    "ContainerOverrides.command": Sample(container={}, submit={"containerOverrides": {"command": ["true"]}}),
+    "ContainerOverrides.environment": Sample(
+        container={}, submit={"containerOverrides": {"environment": [{"name": "A", "value": "1"}]}}
+    ),
+    "ContainerOverrides.resourceRequirements": Sample(
+        container={}, submit={"containerOverrides": {"resourceRequirements": RESOURCES}}
+    ),
+    "ContainerOverrides.vcpus": Sample(container={}, submit={"containerOverrides": {"vcpus": 1}}),
+    "ContainerOverrides.memory": Sample(container={}, submit={"containerOverrides": {"memory": 8}}),
     "ContainerOverrides.instanceType": Sample(
         container={}, submit={"containerOverrides": {"instanceType": "c5.large"}}
     ),
