@@ -20,7 +20,7 @@ from batchyard.api.consumable_rules import check_consumables
 from batchyard.api.context import Call, Context, Settings
 from batchyard.api.definition_rules import check_priority, check_retry, check_timeout
 from batchyard.api.definitions import active_definition
-from batchyard.api.override_rules import check_node_overrides, check_overrides
+from batchyard.api.override_rules import check_node_overrides, check_overrides, check_task_overrides
 from batchyard.core import commands
 from batchyard.core.names import resource_name, split_definition
 from batchyard.core.records import Dependency
@@ -38,7 +38,6 @@ MIN_ARRAY_SIZE = 2  # user guide: array_jobs
 UNSUPPORTED = (
     "nodeOverrides",
     "eksPropertiesOverride",
-    "ecsPropertiesOverride",
     "consumableResourcePropertiesOverride",
 )
 
@@ -75,6 +74,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         finished=await context.read(context.reader.finished_statuses, named) if named else {},
         finished_arrays=await _finished_arrays(context, depends_on),
         overrides=overrides,
+        task_override=_task_override(request),
         parameters=request.get("parameters", {}),
         retry_strategy=request.get("retryStrategy"),
         timeout=request.get("timeout"),
@@ -117,6 +117,7 @@ def _objections(
 
     def at_overrides() -> None:
         check_overrides(request.get("containerOverrides", {}))
+        check_task_overrides(request.get("ecsPropertiesOverride", {}))
         check_consumables(request.get("consumableResourcePropertiesOverride"))
         check_no_nul(request.get("parameters", {}), "parameters")
         _check_share(request)
@@ -169,6 +170,12 @@ def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:
         )
         dependencies.append(Dependency(job_id, kind))
     return tuple(dependencies)
+
+
+def _task_override(request: Document) -> Document:
+    """The one entry of ecsPropertiesOverride. Without containers it changes nothing."""
+    tasks = request.get("ecsPropertiesOverride", {}).get("taskProperties", [])
+    return dict(tasks[0]) if tasks and tasks[0].get("containers") else {}
 
 
 def _check_share(request: Document) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchyard.api.checks import check_no_nul, quoted, require
+from batchyard.api.checks import check_no_nul, has_duplicates, quoted, require
 from batchyard.api.consumable_rules import check_consumables
 from batchyard.api.container_rules import check_environment, check_requirements
 from batchyard.api.node_rules import BODIES, NODES, Target, parse_target
+from batchyard.api.task_rules import CONTAINERS
 
 Document = dict[str, Any]
 
@@ -19,15 +20,28 @@ OVERRIDE_OF = {
 }
 
 
-def check_overrides(overrides: Document) -> None:
-    """containerOverrides of a job or of a node range."""
-    check_no_nul(overrides, "containerOverrides")
+def check_overrides(overrides: Document, called: str = "containerOverrides") -> None:
+    """containerOverrides of a job or of a node range, or what ecsPropertiesOverride has for one container."""
+    check_no_nul(overrides, called)
     require(all(overrides.get("command", [])), "Command field cannot have empty strings")
     check_environment(overrides.get("environment", []))
     check_requirements(overrides.get("resourceRequirements", []))
     for member in ("vcpus", "memory"):
         value = overrides.get(member)
-        require(value is None or value >= 1, f"containerOverrides.{member} must be at least 1, got {value}.")
+        require(value is None or value >= 1, f"{called}.{member} must be at least 1, got {value}.")
+
+
+def check_task_overrides(properties: Document) -> None:
+    """ecsPropertiesOverride of a job. Which containers there are is the machine's to know."""
+    member = "ecsPropertiesOverride.taskProperties"
+    tasks = properties.get("taskProperties", [])
+    require(len(tasks) <= 1, f"{member} must hold at most 1 task, got {len(tasks)}.")
+    containers = tasks[0].get("containers", []) if tasks else []
+    _, high = CONTAINERS
+    require(len(containers) <= high, f"{member}[0] must hold at most {high} containers, got {len(containers)}.")
+    require(not has_duplicates([entry.get("name", "") for entry in containers]), "Container names must be unique")
+    for entry in containers:
+        check_overrides(entry, f"{member}[0].containers")
 
 
 def check_node_overrides(overrides: Document, properties: Document) -> None:

@@ -14,15 +14,17 @@ from batchyard.core import arrays, names
 from batchyard.core.names import Account
 from batchyard.core.records import (
     Attempt,
+    ContainerLog,
+    ContainerOutcome,
     Definition,
     Dependency,
     Environment,
     Job,
-    JobSpec,
     Queue,
     RetryStrategy,
     SchedulingPolicy,
     Status,
+    logs_of,
 )
 from batchyard.store.queries import JobView
 
@@ -36,7 +38,6 @@ TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "s
 SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
 FAIR_SHARE_DEFAULTS: Document = {"shareDecaySeconds": 0, "computeReservation": 0, "shareDistribution": []}
 INSTANCE_TYPES = ("EC2", "SPOT")  # computeResources.type of environments that have instances
-LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
 CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
 
 
@@ -178,7 +179,7 @@ def job_detail(view: JobView, account: Account) -> Document:
         "retryStrategy": _retry_strategy(spec.retry),
         "dependsOn": [_dependency(dependency) for dependency in spec.depends_on],
         "parameters": spec.parameters,
-        "container": _container_detail(view, account),
+        **_run_detail(view, account),
         "tags": {} if view.index is not None else view.tags,
         "propagateTags": spec.propagate_tags,
         "platformCapabilities": list(spec.platform_capabilities),
@@ -246,14 +247,37 @@ def _latest_attempt(job: Job) -> Attempt | None:
     return job.past[-1] if job.past and job.status.is_final else None
 
 
-def _container_detail(view: JobView, account: Account) -> Document:
-    container = _with_lists(view.spec.container) | {"networkInterfaces": []}
+def _run_detail(view: JobView, account: Account) -> Document:
+    """What the job runs: `container`; of ecsProperties that is empty, and everything stands in `ecsProperties`."""
     latest = _latest_attempt(view.job)
-    return container if latest is None else container | _run_facts(view, latest, account)
+    if view.spec.ecs_task:
+        return {"container": {}, "ecsProperties": {"taskProperties": [_task_detail(view, latest, account)]}}
+    container = _with_lists(view.spec.container) | {"networkInterfaces": []}
+    return {"container": container if latest is None else container | _run_facts(view, latest, account)}
+
+
+def _task_detail(view: JobView, latest: Attempt | None, account: Account) -> Document:
+    """EcsTaskDetails."""
+    task = _task_with_lists(view.spec.ecs_task)
+    places = {} if latest is None else _places(view, latest, account)
+    containers = []
+    for container, log in zip(task["containers"], logs_of(view.spec), strict=True):
+        facts = {} if latest is None else _container_facts(view, latest, log)
+        containers.append(container | facts | {"networkInterfaces": []})
+    return task | {"containers": containers} | places
 
 
 def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Document:
-    detail: Document = {"container": _run_facts(view, attempt, account) | {"networkInterfaces": []}}
+    detail: Document
+    if view.spec.ecs_task:
+        containers = [
+            {"name": log.container} | _container_facts(view, attempt, log) | {"networkInterfaces": []}
+            for log in logs_of(view.spec)
+        ]
+        task = _places(view, attempt, account) | {"containers": containers}
+        detail = {"container": {}, "taskProperties": [task]}
+    else:
+        detail = {"container": _run_facts(view, attempt, account) | {"networkInterfaces": []}}
     if attempt.started_at_ms:
         detail["startedAt"] = attempt.started_at_ms
     if attempt.stopped_at_ms:
@@ -265,29 +289,42 @@ def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Docume
 
 def _run_facts(view: JobView, attempt: Attempt, account: Account) -> Document:
     """Where an attempt runs (from STARTING), its log stream (from RUNNING), how it ended."""
+    (log,) = logs_of(view.spec)
+    return _places(view, attempt, account) | _outcome(attempt) | _stream(view, attempt, log)
+
+
+def _places(view: JobView, attempt: Attempt, account: Account) -> Document:
     cluster = cluster_name(account, attempt.environment)
     task_id = names.task_id(view.job.key, attempt.number, view.job_id)
-    facts: Document = {
+    return {
         "containerInstanceArn": account.container_instance_arn(cluster, attempt.instance_id),
         "taskArn": account.task_arn(cluster, task_id),
-    } | _outcome(attempt)
-    if attempt.started_at_ms:
-        facts["logStreamName"] = names.log_stream(log_prefix(view.spec), task_id)
-    return facts
+    }
 
 
-def _outcome(attempt: Attempt) -> Document:
+def _container_facts(view: JobView, attempt: Attempt, log: ContainerLog) -> Document:
+    """Of one container of ecsProperties."""
+    ended = next((one for one in attempt.containers if one.name == log.container), None)
+    return ({} if ended is None else _outcome(ended)) | _stream(view, attempt, log)
+
+
+def _stream(view: JobView, attempt: Attempt, log: ContainerLog) -> Document:
+    if not attempt.started_at_ms:
+        return {}
+    return {"logStreamName": stream_name(log, names.task_id(view.job.key, attempt.number, view.job_id))}
+
+
+def _outcome(ended: Attempt | ContainerOutcome) -> Document:
     outcome: Document = {}
-    if attempt.exit_code is not None:
-        outcome["exitCode"] = attempt.exit_code
-    if attempt.reason:
-        outcome["reason"] = attempt.reason[:CONTAINER_REASON_CHARACTERS]
+    if ended.exit_code is not None:
+        outcome["exitCode"] = ended.exit_code
+    if ended.reason:
+        outcome["reason"] = ended.reason[:CONTAINER_REASON_CHARACTERS]
     return outcome
 
 
-def log_prefix(spec: JobSpec) -> str:
-    """The first element of the names of a job's log streams."""
-    return spec.log_prefix or spec.definition.rpartition(":")[0][:LOG_PREFIX_CHARACTERS]
+def stream_name(log: ContainerLog, task_id: str) -> str:
+    return names.log_stream(log.prefix, task_id, log.container)
 
 
 def _retry_strategy(strategy: RetryStrategy) -> Document:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from batchyard.core import commands, endings, names, retry, scheduling
 from batchyard.core.effects import AcknowledgeTask, StopTask
 from batchyard.core.lifecycle import Cause
-from batchyard.core.records import Attempt, Job, Status
+from batchyard.core.records import Attempt, ContainerOutcome, Job, JobSpec, Status
 from batchyard.core.world import World
 
 EXITED = "Essential container in task exited"
@@ -74,14 +75,11 @@ def _ended(world: World, job: Job, fact: commands.Report, now_ms: int) -> None:
             job = _started(world, job, fact.started_at_ms, now_ms)
             assert job.attempt is not None, f"job {job.key} lost its attempt"
             attempt = job.attempt
-        main = fact.containers[0]
-        reason = OUT_OF_MEMORY if main.out_of_memory else main.reason
-        attempt = replace(attempt, exit_code=main.exit_code, reason=reason[:REASON_CHARACTERS], status_reason=EXITED)
-        stopped_at_ms, succeeded = fact.stopped_at_ms, main.exit_code == 0
+        attempt = replace(outcome(attempt, world.spec_of(job.key), fact.containers), status_reason=EXITED)
+        stopped_at_ms, succeeded = fact.stopped_at_ms, attempt.exit_code == 0
     elif isinstance(fact, commands.NotStarted):
-        attempt = replace(
-            attempt, exit_code=fact.exit_code, reason=fact.reason[:REASON_CHARACTERS], status_reason=NOT_STARTED
-        )
+        refused = commands.ContainerExit(fact.container, fact.exit_code, reason=fact.reason)
+        attempt = replace(outcome(attempt, world.spec_of(job.key), (refused,)), status_reason=NOT_STARTED)
         stopped_at_ms = fact.at_ms
     else:
         assert isinstance(fact, commands.Lost), f"unknown report {fact!r}"
@@ -89,6 +87,26 @@ def _ended(world: World, job: Job, fact: commands.Report, now_ms: int) -> None:
         stopped_at_ms = fact.at_ms
     stopped_at_ms = max(_within(job, stopped_at_ms, now_ms), attempt.started_at_ms)
     _decide(world, job, replace(attempt, stopped_at_ms=stopped_at_ms), succeeded, now_ms)
+
+
+def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[commands.ContainerExit]) -> Attempt:
+    """The attempt with its exit code and reason: its container's. Of several: those of the essential container that
+    failed first, since the others may have been stopped for it; 0 when every essential one ended so."""
+    if not spec.container_logs:
+        return replace(attempt, exit_code=exits[0].exit_code, reason=_reason(exits[0]))
+    if len(spec.container_logs) == 1 or not exits[0].name:  # the engine knows no name, or blames no single container
+        essential = next((one.name for one in spec.task.containers if one.essential), spec.container_logs[0].container)
+        exits = (replace(exits[0], name=essential),)
+    outcomes = tuple(ContainerOutcome(one.name, one.exit_code, _reason(one)) for one in exits)
+    others = {one.name for one in spec.task.containers if not one.essential}
+    essentials = [one for one in exits if one.name not in others] or exits
+    failed = [one for one in essentials if one.exit_code != 0]
+    first = min(failed, key=lambda one: (one.stopped_at_ms == 0, one.stopped_at_ms)) if failed else essentials[0]
+    return replace(attempt, exit_code=first.exit_code, reason=_reason(first), containers=outcomes)
+
+
+def _reason(one: commands.ContainerExit) -> str:
+    return (OUT_OF_MEMORY if one.out_of_memory else one.reason)[:REASON_CHARACTERS]
 
 
 def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: int) -> None:
@@ -124,7 +142,14 @@ def stop_of(world: World, job: Job) -> StopTask:
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     task_id = names.task_id(job.key, attempt.number, world.job_id(job.key))
-    return StopTask(attempt.engine, task_id, world.limits.stop_grace_seconds)
+    return StopTask(attempt.engine, task_id, _grace_seconds(world, world.spec_of(job.key)))
+
+
+def _grace_seconds(world: World, spec: JobSpec) -> float:
+    """A task of one container is a plain one to its engine, which then can't know the container's own stopTimeout."""
+    containers = spec.ecs_task.get("containers", ())
+    own = containers[0].get("stopTimeout", 0) if len(containers) == 1 else 0
+    return float(own) or world.limits.stop_grace_seconds
 
 
 def expire(world: World, now_ms: int) -> None:

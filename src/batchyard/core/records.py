@@ -129,11 +129,13 @@ class Ulimit(Struct, frozen=True):
 
 
 class Mount(Struct, frozen=True):
-    """A bind mount. `source` is empty for a fresh directory chosen by the engine."""
+    """A bind mount. `source` is empty for a fresh directory chosen by the engine: one for each `volume` of an attempt,
+    so that the containers of a task share what they name alike."""
 
     source: str
     target: str
     read_only: bool = False
+    volume: str = ""
 
 
 class ContainerDependency(Struct, frozen=True):
@@ -223,6 +225,14 @@ class Abilities(Struct, frozen=True):
     execute_command: bool = False  # a second command in a running container (`batchyard exec`)
 
 
+class ContainerLog(Struct, frozen=True):
+    """Where a container's log is found: the streams `<prefix>/<container>/<task id>` of a log group."""
+
+    container: str
+    group: str
+    prefix: str
+
+
 class JobSpec(Struct, frozen=True, omit_defaults=True):
     """What never changes about one submission, stored once and shared by all children of an array.
 
@@ -249,6 +259,9 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     tags: dict[str, str] = {}
     log_group: str = "/aws/batch/job"
     log_prefix: str = ""  # first element of the stream name: awslogs-stream-prefix, else the definition's name
+    # Of ecsProperties: EcsTaskDetails as DescribeJobs echoes it (`container` is empty then), and the containers' logs.
+    ecs_task: dict[str, Any] = {}
+    container_logs: tuple[ContainerLog, ...] = ()
     principal: str = ""
     idempotency_key: str = ""
     share_identifier: str = ""  # empty on FIFO queues
@@ -260,8 +273,19 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
         return self.array_size > 0 and any(d.type == "SEQUENTIAL" and not d.job_id for d in self.depends_on)
 
 
+def logs_of(spec: JobSpec) -> tuple[ContainerLog, ...]:
+    """One for each container of a job's task, in the order of its definition."""
+    return spec.container_logs or (ContainerLog(DEFAULT_CONTAINER, spec.log_group, spec.log_prefix),)
+
+
+def log_file_container(spec: JobSpec, container: str) -> str:
+    """By what name the engine knows the container and its log file: a task of one container is a plain one there,
+    whatever its definition calls it."""
+    return container if len(spec.container_logs) > 1 else DEFAULT_CONTAINER
+
+
 class ContainerOutcome(Struct, frozen=True, omit_defaults=True):
-    """How one of several containers of an attempt ended. `exit_code` is None for one that never ran."""
+    """How a container of ecsProperties ended. `exit_code` is None for one that never ran."""
 
     name: str
     exit_code: int | None = None
@@ -282,7 +306,8 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # container.reason
     status_reason: str = ""
     stopping: str = ""  # why a stop was asked: "", terminate, timeout
-    containers: tuple[ContainerOutcome, ...] = ()  # of a task of several; `exit_code` is then the essential one's
+    # Of ecsProperties: those about which something is known. `exit_code` and `reason` are the essential one's then.
+    containers: tuple[ContainerOutcome, ...] = ()
 
 
 class EndedTogether(Struct, frozen=True, array_like=True):

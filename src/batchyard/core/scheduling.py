@@ -12,7 +12,7 @@ from batchyard.core import lifecycle, names, placement, waiting
 from batchyard.core.effects import LaunchTask, RecoverTask
 from batchyard.core.lifecycle import Cause
 from batchyard.core.placement import NEVER_MS, Assignment, Head, Offer
-from batchyard.core.records import Attempt, Environment, Health, Instance, Job, JobSpec, Queue, State, Status
+from batchyard.core.records import Attempt, Environment, Health, Instance, Job, JobSpec, Queue, State, Status, logs_of
 from batchyard.core.resources import Resources
 from batchyard.core.runnable import FRESH, RETRIED, Shape, Turn, shape_of
 from batchyard.core.world import World
@@ -230,7 +230,7 @@ def launch_of(world: World, job: Job) -> LaunchTask:
         device_ids=attempt.device_ids,
         job_id=job_id,
         log_group=spec.log_group,
-        log_stream=names.log_stream(spec.log_prefix, task_id),
+        log_stream=names.log_stream(spec.log_prefix, task_id, logs_of(spec)[0].container),
     )
 
 

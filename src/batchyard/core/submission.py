@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchyard.core import endings, lifecycle, names, policies, retry, scheduling, taskspec
+from batchyard.core import ecstask, endings, lifecycle, names, policies, retry, scheduling, taskspec
 from batchyard.core.commands import Stage, SubmitJob, SubmittedJob
 from batchyard.core.ranges import RangeSet, subtract, union
 from batchyard.core.records import (
@@ -61,19 +61,19 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
         )
     _check_built(command, definition)
     waits = _dependencies(world, command)
-    container = taskspec.merge_container(definition.document.get("containerProperties", {}), command.overrides)
+    body = ecstask.merge(definition.document, command.overrides, command.task_override)
     parameters = {**definition.document.get("parameters", {}), **command.parameters}
-    taskspec.substitute(container.get("command", []), parameters)  # for its refusal: this is its turn among the checks
+    body.substitute(parameters)  # this is its turn among the checks
     _object(command, Stage.OVERRIDES)
     share = _share(command, queue, definition)
     _object(command, Stage.RULES)
-    unbuilt = taskspec.unbuilt(container)
+    unbuilt = body.unbuilt()
     if unbuilt:
         raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
     fargate = "FARGATE" in definition.document.get("platformCapabilities", ())
-    task = taskspec.build_task(container, parameters, command.working_directory, fractions=fargate)
+    task = body.build(parameters, command.working_directory, fractions=fargate)
     engines = _engines(world, queue, task, command.images)
-    spec = _spec(world, command, definition, task, container, parameters, engines, share, now_ms)
+    spec = _spec(world, command, definition, task, body, parameters, engines, share, now_ms)
     _accept(world, spec, waits, now_ms)
     if command.idempotency_key:
         remember(world, spec, now_ms)
@@ -111,7 +111,7 @@ def _definition(world: World, command: SubmitJob) -> Definition:
 
 def _check_built(command: SubmitJob, definition: Definition) -> None:
     """What may be registered but can't be run yet is refused by name, never ignored."""
-    for member in ("nodeProperties", "eksProperties", "ecsProperties", "consumableResourceProperties"):
+    for member in ("nodeProperties", "eksProperties", "consumableResourceProperties"):
         if definition.document.get(member):
             raise Refused(f"Job definition {definition.name} has {member}, which this service can't run yet.")
     if command.unsupported:
@@ -249,7 +249,7 @@ def _spec(
     command: SubmitJob,
     definition: Definition,
     task: TaskSpec,
-    container: dict[str, Any],
+    body: ecstask.Body,
     parameters: dict[str, str],
     engines: tuple[str, ...],
     share: tuple[str, int],
@@ -257,7 +257,7 @@ def _spec(
 ) -> JobSpec:
     document = definition.document
     timeout = command.timeout or document.get("timeout") or {}
-    log = taskspec.log_place(container, definition.name)
+    log = taskspec.log_place(body.containers[0], definition.name)
     propagate = document.get("propagateTags", False) if command.propagate_tags is None else command.propagate_tags
     return JobSpec(
         key=world.next_key,
@@ -266,7 +266,7 @@ def _spec(
         queue=command.queue,
         definition=f"{definition.name}:{definition.revision}",
         task=task,
-        container=container,
+        container=body.container,
         created_at_ms=now_ms,
         engines=engines,
         array_size=command.array_size,
@@ -281,6 +281,8 @@ def _spec(
         tags=command.tags,
         log_group=log.group,
         log_prefix=log.prefix,
+        ecs_task=body.task,
+        container_logs=body.container_logs(definition.name),
         principal=command.principal,
         idempotency_key=command.idempotency_key,
         share_identifier=share[0],
@@ -291,7 +293,8 @@ def _spec(
 def _late_refusal(world: World, command: SubmitJob) -> str:
     """AWS accepts overrides that ECS then refuses: the job fails instead of starting."""
     limit = world.limits.max_overrides_characters
-    if not command.overrides or len(msgspec.json.encode(command.overrides)) <= limit:
+    overrides = command.overrides or command.task_override
+    if not overrides or len(msgspec.json.encode(overrides)) <= limit:
         return ""
     return f"Container Overrides length must be at most {limit}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core.records import Abilities, Mount, TaskSpec, Ulimit
+from batchyard.core.records import Abilities, ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import MILLI_PER_VCPU, Resources
 
@@ -113,7 +113,7 @@ def build_task(
         if name not in volumes:
             raise Refused(f"mountPoints names the volume '{name}', which is not among the volumes of the definition.")
         source = volumes[name].get("host", {}).get("sourcePath", "")
-        mounts.append(Mount(source, point.get("containerPath", ""), point.get("readOnly", False)))
+        mounts.append(Mount(source, point.get("containerPath", ""), point.get("readOnly", False), name))
     return TaskSpec(
         command=substitute(container.get("command", []), parameters),
         environment=tuple((e["name"], e.get("value", "")) for e in container.get("environment", [])),
@@ -145,6 +145,8 @@ def unbuilt(container: Document) -> str:
     driver = logging.get("logDriver", "awslogs")
     if driver not in KEPT_LOG_DRIVERS:
         return f"the log driver {driver} (what is kept here: {', '.join(KEPT_LOG_DRIVERS)})"
+    if container.get("firelensConfiguration"):
+        return "firelensConfiguration"
     if container.get("enableExecuteCommand"):
         return "enableExecuteCommand"
     for volume in container.get("volumes", []):
@@ -165,10 +167,21 @@ def wrong_kind(engine: str, abilities: Abilities, images: bool | None) -> str:
 
 def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
     """Why an engine of these abilities can't run the task, as a sentence; empty when it can."""
-    linux = task.container.get("linuxParameters", {})
+    if len(task.containers) > 1 and not abilities.multiple_containers:
+        names = ", ".join(container.name for container in task.containers)
+        return (
+            f"the {engine} engine runs one container in a task, and this job has {len(task.containers)} ({names}): "
+            "use a queue whose environment runs several."
+        )
+    return next(filter(None, (_cannot_hold(one, engine, abilities) for one in containers_of(task))), "")
+
+
+def _cannot_hold(container: ContainerSpec, engine: str, abilities: Abilities) -> str:
+    document = container.document
+    linux = document.get("linuxParameters", {})
     wants = (
-        (task.container.get("privileged"), abilities.privileged, "privileged"),
-        (task.container.get("readonlyRootFilesystem"), abilities.read_only_root, "readonlyRootFilesystem"),
+        (document.get("privileged"), abilities.privileged, "privileged"),
+        (document.get("readonlyRootFilesystem"), abilities.read_only_root, "readonlyRootFilesystem"),
         (linux.get("tmpfs"), abilities.tmpfs, "linuxParameters.tmpfs"),
         (linux.get("devices"), abilities.container_devices, "linuxParameters.devices"),
         ("maxSwap" in linux or "swappiness" in linux, abilities.swap, "linuxParameters.maxSwap and swappiness"),
@@ -177,12 +190,12 @@ def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
     for asked, able, name in wants:
         if asked and not able:
             return f"the {engine} engine can't do {name}: remove it, or use a queue whose environment runs containers."
-    if abilities.needs_command and not task.command:
+    if abilities.needs_command and not container.command:
         return (
             f"the {engine} engine needs a command, and neither the job definition nor containerOverrides gives one "
             "(the image is recorded there, not used)."
         )
-    for mount in task.mounts:
+    for mount in container.mounts:
         if not abilities.any_mount and (mount.source != mount.target or mount.read_only):
             return (
                 f"the {engine} engine has no mounts: '{mount.source}' can be seen at the same path only, for reading "
