@@ -77,7 +77,6 @@ def test_a_submission_is_refused_with_its_text(members: dict[str, Any], message:
     [
         ({"nodeOverrides": {"numNodes": 2}}, "nodeOverrides"),
         ({"eksPropertiesOverride": {"podProperties": {}}}, "eksPropertiesOverride"),
-        ({"ecsPropertiesOverride": {"taskProperties": []}}, "ecsPropertiesOverride"),
         (
             {"consumableResourcePropertiesOverride": {"consumableResourceList": []}},
             "consumableResourcePropertiesOverride",
@@ -103,10 +102,9 @@ def test_what_can_not_be_done_yet_is_refused_by_name(members: dict[str, Any], na
                 "nodeRangeProperties": [{"targetNodes": "0", "container": container()}],
             },
         },
-        {"ecsProperties": {"taskProperties": [{"containers": [container()]}]}},
         {"eksProperties": {"podProperties": {"containers": [{"image": "a"}]}}},
     ],
-    ids=["nodeProperties", "ecsProperties", "eksProperties"],
+    ids=["nodeProperties", "eksProperties"],
 )
 def test_definitions_that_can_not_run_yet_are_refused_at_submission(
     body: dict[str, Any], service: Service, request: pytest.FixtureRequest

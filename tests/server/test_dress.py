@@ -7,7 +7,7 @@ import pytest
 from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
-from batchyard.core.records import TaskSpec
+from batchyard.core.records import ContainerSpec, TaskSpec
 from batchyard.core.resources import Resources
 from batchyard.server.dress import Dress
 from batchyard.server.places import PlaceError
@@ -25,7 +25,7 @@ def effect(task: TaskSpec, spec_key: int = 1, *own: tuple[str, str]) -> LaunchTa
 def dress_of(directory: Path, *job_env: tuple[str, str]) -> Dress:
     world = Machine(Account("123456789012", "us-east-1")).world
     resolver = Resolver(world, Vault(directory / "secrets.key", directory / "data"))
-    return Dress("http://127.0.0.1:1", "us-east-1", job_env, lambda attempt: "tok-" + attempt, resolver=resolver)
+    return Dress("http://127.0.0.1:1", "us-east-1", job_env, lambda attempt, container: f"tok-{attempt}{container}", resolver=resolver)
 
 
 def test_who_wins(tmp_path: Path) -> None:
@@ -90,6 +90,22 @@ def test_credentials_are_given_unless_the_job_names_a_source(variable: str, give
         return (("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"uri/{attempt_id}"),)
 
     task = TaskSpec(("true",), ((variable, "own"),), Resources(1000, 64))
-    launch = Dress("http://127.0.0.1:1", "us-east-1", (), str, credentials)(effect(task))
+    launch = Dress("http://127.0.0.1:1", "us-east-1", (), lambda a, c: a + c, credentials)(effect(task))
     own = dict(launch.environment).get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
     assert own == (f"uri/{ATTEMPT}" if given else None)
+
+
+def test_each_of_several_containers_gets_the_base_and_its_own_metadata_endpoint() -> None:
+    containers = (ContainerSpec("a", environment=(("AWS_REGION", "mine"),)), ContainerSpec("b"))
+    task = TaskSpec((), (), Resources(1000, 64), containers=containers)
+    dress = Dress("http://127.0.0.1:1", "us-east-1", (("A", "settings"),), lambda a, c: f"tok.{c}")
+    launch = dress(effect(task, 1, ("AWS_BATCH_JOB_ID", "job")))
+    first, second = (dict(one.environment) for one in launch.task.containers)
+    assert (first["AWS_REGION"], second["AWS_REGION"], second["A"]) == ("mine", "us-east-1", "settings")
+    assert launch.task.environment == ()
+    assert launch.environment == (("AWS_BATCH_JOB_ID", "job"),)
+    assert launch.container_environment == (
+        ("a", "ECS_CONTAINER_METADATA_URI_V4", "http://127.0.0.1:1/v4/tok.a"),
+        ("b", "ECS_CONTAINER_METADATA_URI_V4", "http://127.0.0.1:1/v4/tok.b"),
+    )
+    assert dress(effect(task)).task is launch.task

@@ -5,13 +5,20 @@ import itertools
 import pytest
 
 from batchyard.core import names
-from batchyard.core.records import Changes, Status
+from batchyard.core.records import Changes, ContainerLog, Status
 from batchyard.store.queries import LogStream, Reader
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, finished_job, job_id, make_job, make_spec, ran, submit
 from tests.store.test_queries import array_of_four, commit
 
 GROUP = "/aws/batch/job"
+# Of one task: their places in the order by name are far from each other.
+LOGS = (
+    ContainerLog("main", GROUP, "zz"),
+    ContainerLog("default", GROUP, "a"),
+    ContainerLog("side", GROUP, "work"),
+    ContainerLog("apart", "/other", "work"),
+)
 PREFIXES = ("a", "a-b", "a/default/0", "a.b", "work", "ab")
 
 
@@ -30,7 +37,16 @@ def fill(writer: Writer) -> list[str]:
         changes.jobs[key] = make_job(key, Status.FAILED, past=(*past, never))
         prefix = PREFIXES[n % len(PREFIXES)]
         expected += [names.log_stream(prefix, names.task_id(key, one.number, job_id(key))) for one in past]
-    commit(writer, array_of_four(), changes)
+    several = make_spec(400, container_logs=LOGS)
+    changes_of_several = submit(several, make_spec(401, log_prefix="ab", container_logs=LOGS[2:3]))
+    changes_of_several.jobs |= {
+        key: make_job(key, Status.FAILED, past=(ran(1, NOW_MS + 300), ran(2, NOW_MS + 900))) for key in (400, 401)
+    }
+    for key, logs in ((400, LOGS), (401, LOGS[2:3])):
+        for number in (1, 2):
+            task = names.task_id(key, number, job_id(key))
+            expected += [names.log_stream(log.prefix, task, log.container) for log in logs if log.group == GROUP]
+    commit(writer, array_of_four(), changes, changes_of_several)
     first, second = f"{job_id(10)}:0", f"{job_id(10)}:1"
     expected += [names.log_stream("work", names.task_id(11, 1, first))]
     expected += [names.log_stream("work", names.task_id(12, number, second)) for number in (1, 2)]
@@ -61,7 +77,10 @@ def test_streams_by_name(writer: Writer, reader: Reader, limit: int, descending:
     assert sorted(found) == sorted(expected)
 
 
-@pytest.mark.parametrize("prefix", ["", "a", "a-", "a/", "a/default", "a/default/", "work/default/0", "b", "zzz"])
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "a", "a-", "a/", "a/default", "a/default/", "work/default/0", "work/side/", "work/side/0", "b", "zzz"],
+)
 def test_streams_by_prefix(writer: Writer, reader: Reader, prefix: str) -> None:
     expected = [name for name in fill(writer) if name.startswith(prefix)]
     for limit, descending in itertools.product((1, 3, 100), (False, True)):
@@ -124,3 +143,15 @@ def test_groups(writer: Writer, reader: Reader) -> None:
     assert last is None
     assert [one.name for one in reader.log_groups("/a")[0]] == ["/a/1", "/a/2", "/a/3"]
     assert reader.log_streams("/unknown") == ([], None)
+
+
+def test_a_stream_of_several_knows_its_file(writer: Writer, reader: Reader) -> None:
+    fill(writer)
+    task = names.task_id(400, 2, job_id(400))
+    (stream,) = pages(reader, 5, f"zz/main/{task}")
+    assert (stream.container, stream.task_id, stream.job_id) == ("main", task, job_id(400))
+    (one,) = pages(reader, 5, f"work/side/{names.task_id(401, 1, job_id(401))}")
+    assert one.container == "default", "a task of one container is a plain one to its engine"
+    other, _ = reader.log_streams("/other")
+    assert [one.name.split("/")[1] for one in other] == ["apart", "apart", "default"]
+    assert [one.name for one in reader.log_groups()[0]] == [GROUP, "/other"]

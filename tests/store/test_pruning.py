@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from batchyard.core import names
-from batchyard.core.records import ArrayState, Attempt, Changes, Dependency, Job, Status
+from batchyard.core.records import ArrayState, Attempt, Changes, ContainerLog, Dependency, Job, Status
 from batchyard.store import pruning
 from batchyard.store.errors import StoreFenced
 from batchyard.store.queries import Reader
@@ -101,3 +103,16 @@ def test_a_dependency_that_is_gone_counts_as_succeeded(writer: Writer, reader: R
     snapshot = again.load(LATER)
     again.close()
     assert snapshot.finished == {gone.job_id: "SUCCEEDED"}
+
+
+def test_what_has_several_logs_goes_with_all_of_them(writer: Writer, reader: Reader) -> None:
+    logs = tuple(ContainerLog(name, "/group", "a/b") for name in ("main", "side"))
+    commit(writer, submit(make_spec(1, container_logs=logs), make_spec(2, container_logs=logs[:1])))
+    commit(writer, Changes(jobs={key: finished(key, NOW_MS + 10) for key in (1, 2)}))
+    first, second = reader.prunable(0, LATER).jobs
+    assert (sorted(first.containers), second.containers) == (["main", "side"], ("default",))
+    assert len(reader.log_streams("/group")[0]) == 3
+    writer.prune([(1, 1)], LATER).result()
+    assert len(reader.log_streams("/group")[0]) == 1
+    with sqlite3.connect(writer.path) as database:
+        assert database.execute("SELECT count(*) FROM container_logs").fetchone() == (0,)

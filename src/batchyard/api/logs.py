@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,8 +18,8 @@ from msgspec import Struct
 
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
-from batchyard.api.render import log_prefix
-from batchyard.core import names
+from batchyard.api.render import stream_name
+from batchyard.core.records import log_file_container, logs_of
 from batchyard.core.refusal import Refused
 from batchyard.observe.logfile import PAGE_EVENTS, Line, LogFile, log_path
 from batchyard.observe.logpattern import compile_pattern
@@ -173,7 +174,7 @@ def _searched(context: Context, group: str, request: Document, part: str | None)
         found, next_part = context.reader.log_streams(group, prefix, STREAMS_AT_ONCE, part, by_time=not prefix)
     except ValueError:
         raise _bad_token() from None
-    return [Stream(stream.name, log_path(context.logs_directory, stream.task_id)) for stream in found], next_part
+    return [Stream(stream.name, _path(context, stream.task_id, stream.container)) for stream in found], next_part
 
 
 # -- groups and streams by name --
@@ -204,16 +205,26 @@ def _require_group(reader: Reader, name: str) -> None:
 def _find_stream(context: Context, group: str, name: str) -> Stream:
     task_id = name.rpartition("/")[2]
     view = context.reader.attempt(task_id)
-    if view is None or not _is_stream(view, group, name, task_id):
+    container = None if view is None else _container_of(view, group, name, task_id)
+    if container is None:
         _require_group(context.reader, group)
         raise Refused("The specified log stream does not exist.", code="ResourceNotFoundException")
-    return Stream(name, log_path(context.logs_directory, task_id))
+    return Stream(name, _path(context, task_id, container))
 
 
-def _is_stream(attempt: AttemptView, group: str, name: str, task_id: str) -> bool:
+def _container_of(attempt: AttemptView, group: str, name: str, task_id: str) -> str | None:
+    """Whose log the stream is, by the name that the file has; None when there is no such stream."""
+    if attempt.attempt is None or not attempt.attempt.started_at_ms:
+        return None
     spec = attempt.view.spec
-    started = attempt.attempt is not None and attempt.attempt.started_at_ms > 0
-    return started and spec.log_group == group and name == names.log_stream(log_prefix(spec), task_id)
+    for log in logs_of(spec):
+        if log.group == group and stream_name(log, task_id) == name:
+            return log_file_container(spec, log.container)
+    return None
+
+
+def _path(context: Context, task_id: str, container: str) -> Path:
+    return log_path(context.logs_directory, task_id, container)
 
 
 # -- shapes --
@@ -238,7 +249,7 @@ def _stream(context: Context, group: str, stream: LogStream) -> Document:
         "arn": context.account.arn("logs", f"log-group:{group}:log-stream:{stream.name}"),
         "storedBytes": 0,  # AWS has not counted it for streams since 2019: it is always zero
     }
-    with LogFile(log_path(context.logs_directory, stream.task_id)) as log:
+    with LogFile(_path(context, stream.task_id, stream.container)) as log:
         first, last = log.first(), log.last()
     if first is not None and last is not None:
         document |= {

@@ -260,7 +260,7 @@ def _task_detail(view: JobView, latest: Attempt | None, account: Account) -> Doc
     """EcsTaskDetails."""
     task = _task_with_lists(view.spec.ecs_task)
     places = {} if latest is None else _places(view, latest, account)
-    containers = []
+    containers: list[Document] = []
     for container, log in zip(task["containers"], logs_of(view.spec), strict=True):
         facts = {} if latest is None else _container_facts(view, latest, log)
         containers.append(container | facts | {"networkInterfaces": []})

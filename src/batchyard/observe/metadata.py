@@ -8,98 +8,125 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
+
+from msgspec import Struct
 
 from batchyard.core import names
 from batchyard.core.names import Account
-from batchyard.core.records import Attempt, JobSpec
+from batchyard.core.records import Attempt, ContainerLog, ContainerSpec, JobSpec, containers_of, logs_of
 from batchyard.core.resources import MILLI_PER_VCPU
 
-CONTAINER = "default"
 CPU_SHARES_PER_VCPU = 1024  # how ECS counts a container's CPU
 MIB = 1024 * 1024
 
 Document = dict[str, Any]
 
 
-def metadata_document(
-    path: str, *, account: Account, cluster: str, spec: JobSpec, attempt: Attempt, task_id: str, log_stream: str
-) -> Document | None:
-    """The answer to GET of the endpoint's own URI (`path` is "" or "/"), /task, /stats or /task/stats; None for others.
+class Task(Struct, frozen=True):
+    """An attempt, and what is needed to speak of it. `cluster`: the name of the ECS cluster that its environment stands
+    for."""
 
-    `cluster`: the name of the ECS cluster that the attempt's environment stands for."""
+    account: Account
+    cluster: str
+    spec: JobSpec
+    attempt: Attempt
+    task_id: str
+
+    def containers(self) -> list[tuple[ContainerSpec, ContainerLog]]:
+        return list(zip(containers_of(self.spec.task), logs_of(self.spec), strict=True))
+
+
+def metadata_document(path: str, task: Task, container: str) -> Document | None:
+    """The answer to GET of the endpoint's own URI (`path` is "" or "/"), /task, /stats or /task/stats; None for others,
+    and where there is no such container. `container`: whose URI it is; empty: the first one's."""
+    found = [pair for pair in task.containers() if container in ("", pair[1].container)]
+    if not found:
+        return None
     if path in ("", "/"):
-        return _container(account, cluster, spec, attempt, task_id, log_stream)
+        return _container(task, *found[0])
     if path == "/task":
-        return _task(account, cluster, spec, attempt, task_id, log_stream)
+        return _task(task)
     if path == "/stats":
-        return _stats(spec, task_id)
+        return _stats(task, *found[0])
     if path == "/task/stats":
-        return {task_id: _stats(spec, task_id)}
+        return {_docker_id(task, log): _stats(task, spec, log) for spec, log in task.containers()}
     return None
 
 
-def _task(account: Account, cluster: str, spec: JobSpec, attempt: Attempt, task_id: str, log_stream: str) -> Document:
-    family, revision = names.split_definition(spec.definition)
-    resources = spec.task.resources
+def _task(task: Task) -> Document:
+    family, revision = names.split_definition(task.spec.definition)
+    resources = task.spec.task.resources
     return {
-        "Cluster": account.cluster_arn(cluster),
-        "TaskARN": account.task_arn(cluster, task_id),
+        "Cluster": task.account.cluster_arn(task.cluster),
+        "TaskARN": task.account.task_arn(task.cluster, task.task_id),
         "Family": family,
         "Revision": str(revision),
-        "DesiredStatus": "STOPPED" if attempt.stopping else "RUNNING",
-        "KnownStatus": _known_status(attempt),
+        "DesiredStatus": "STOPPED" if task.attempt.stopping else "RUNNING",
+        "KnownStatus": _known_status(task.attempt),
         "Limits": {"CPU": resources.milli_vcpus / MILLI_PER_VCPU, "Memory": resources.memory_mib},
         "LaunchType": "EC2",
-        "Containers": [_container(account, cluster, spec, attempt, task_id, log_stream)],
+        "Containers": [_container(task, spec, log) for spec, log in task.containers()],
     }
 
 
-def _container(
-    account: Account, cluster: str, spec: JobSpec, attempt: Attempt, task_id: str, log_stream: str
-) -> Document:
-    family, revision = names.split_definition(spec.definition)
-    resources = spec.task.resources
+def _container(task: Task, container: ContainerSpec, log: ContainerLog) -> Document:
+    family, revision = names.split_definition(task.spec.definition)
+    account, attempt, name = task.account, task.attempt, log.container
     document: Document = {
-        "DockerId": task_id,
-        "Name": CONTAINER,
-        "DockerName": f"ecs-{family}-{revision}-{CONTAINER}-{task_id}",
-        "Image": spec.task.image,
+        "DockerId": _docker_id(task, log),
+        "Name": name,
+        "DockerName": f"ecs-{family}-{revision}-{name}-{task.task_id}",
+        "Image": container.image,
         "Labels": {
-            "com.amazonaws.ecs.cluster": account.cluster_arn(cluster),
-            "com.amazonaws.ecs.container-name": CONTAINER,
-            "com.amazonaws.ecs.task-arn": account.task_arn(cluster, task_id),
+            "com.amazonaws.ecs.cluster": account.cluster_arn(task.cluster),
+            "com.amazonaws.ecs.container-name": name,
+            "com.amazonaws.ecs.task-arn": account.task_arn(task.cluster, task.task_id),
             "com.amazonaws.ecs.task-definition-family": family,
             "com.amazonaws.ecs.task-definition-version": str(revision),
         },
         "DesiredStatus": "STOPPED" if attempt.stopping else "RUNNING",
         "KnownStatus": _known_status(attempt),
         "Limits": {
-            "CPU": resources.milli_vcpus * CPU_SHARES_PER_VCPU // MILLI_PER_VCPU,
-            "Memory": resources.memory_mib,
+            "CPU": container.resources.milli_vcpus * CPU_SHARES_PER_VCPU // MILLI_PER_VCPU,
+            "Memory": container.resources.memory_mib,
         },
         "Type": "NORMAL",
         "LogDriver": "awslogs",
         "LogOptions": {
-            "awslogs-group": spec.log_group,
+            "awslogs-group": log.group,
             "awslogs-region": account.region,
-            "awslogs-stream": log_stream,
+            "awslogs-stream": names.log_stream(log.prefix, task.task_id, name),
         },
-        "ContainerARN": account.arn("ecs", f"container/{cluster}/{task_id}/{UUID(task_id)}"),
-        # Plain jobs share the network of their host, as on AWS's EC2 environments.
+        "ContainerARN": account.arn("ecs", f"container/{task.cluster}/{task.task_id}/{_uuid(task, log)}"),
+        # Jobs share the network of their host, as on AWS's EC2 environments.
         "Networks": [{"NetworkMode": "host", "IPv4Addresses": []}],
     }
     if attempt.started_at_ms:
         document["CreatedAt"] = document["StartedAt"] = _time(attempt.started_at_ms)
     if attempt.stopped_at_ms:
         document["FinishedAt"] = _time(attempt.stopped_at_ms)
-    if attempt.exit_code is not None:
-        document["ExitCode"] = attempt.exit_code
+    codes = {one.name: one.exit_code for one in attempt.containers}
+    code = codes.get(name) if task.spec.container_logs else attempt.exit_code
+    if code is not None:
+        document["ExitCode"] = code
     return document
 
 
-def _stats(spec: JobSpec, task_id: str) -> Document:
-    return {"id": task_id, "name": CONTAINER, "memory_stats": {"limit": spec.task.resources.memory_mib * MIB}}
+def _docker_id(task: Task, log: ContainerLog) -> str:
+    """The task's id, which a plain job's container has; of several each has one of its own."""
+    return task.task_id if len(task.spec.container_logs) <= 1 else f"{task.task_id}-{log.container}"
+
+
+def _uuid(task: Task, log: ContainerLog) -> UUID:
+    if len(task.spec.container_logs) <= 1:
+        return UUID(task.task_id)
+    return uuid5(UUID(task.task_id), log.container)
+
+
+def _stats(task: Task, container: ContainerSpec, log: ContainerLog) -> Document:
+    limit = container.resources.memory_mib * MIB
+    return {"id": _docker_id(task, log), "name": log.container, "memory_stats": {"limit": limit}}
 
 
 def _known_status(attempt: Attempt) -> str:

@@ -28,15 +28,15 @@ class Dress:
     job, the definition and its overrides, its secrets, the attempt's own: AWS_BATCH_*, its metadata endpoint and,
     unless the job names another source of them, where its credentials are.
 
-    `token` and `credentials`: of an attempt, for the metadata endpoint and as variables. `resolver` reads secrets;
-    `pulling`: the engines that pull images, and so need the credentials of their registries."""
+    `token`: of an attempt and (of several) a container, for the metadata endpoint; `credentials`: of an attempt, as
+    variables. `resolver` reads secrets; `pulling`: the engines that pull images, and so need the credentials of their registries."""
 
     def __init__(
         self,
         address: str,
         region: str,
         job_env: Pairs,
-        token: Callable[[str], str],
+        token: Callable[[str, str], str],
         credentials: Callable[[str], Pairs] = _nothing,
         resolver: Resolver | None = None,
         pulling: Collection[str] = (),
@@ -61,9 +61,11 @@ class Dress:
 
     def __call__(self, effect: LaunchTask) -> Launch:
         task, brings_credentials = self._task(effect)
-        own = [("ECS_CONTAINER_METADATA_URI_V4", self._metadata + self._token(effect.attempt_id))]
-        if not brings_credentials:
-            own += self._credentials(effect.attempt_id)
+        own = () if brings_credentials else self._credentials(effect.attempt_id)
+        if task.containers:
+            metadata = tuple((one.name, *self._endpoint(effect.attempt_id, one.name)) for one in task.containers)
+        else:
+            metadata, own = (), (self._endpoint(effect.attempt_id, ""), *own)
         launch = Launch(
             attempt_id=effect.attempt_id,
             spec_key=effect.spec_key,
@@ -71,8 +73,9 @@ class Dress:
             environment=(*effect.environment, *own),
             device_ids=effect.device_ids,
             job_id=effect.job_id,
+            container_environment=metadata,
         )
-        if task.containers or task.secrets or "repositoryCredentials" in task.container:
+        if any(one.secrets or "repositoryCredentials" in one.document for one in containers_of(task)):
             return self._with_secrets(launch, effect.engine)
         return launch
 
@@ -92,6 +95,9 @@ class Dress:
             return replace(launch, problem=str(problem))
         return replace(launch, secrets=tuple(secrets), registry_credentials=tuple(credentials))
 
+    def _endpoint(self, attempt_id: str, container: str) -> tuple[str, str]:
+        return "ECS_CONTAINER_METADATA_URI_V4", self._metadata + self._token(attempt_id, container)
+
     def _task(self, effect: LaunchTask) -> tuple[TaskSpec, bool]:
         """The same object for the same submission, so that engines send it once; and whether its environment says where
         to get credentials."""
@@ -99,11 +105,17 @@ class Dress:
         if known is not None and known[0] is effect.task:
             self._tasks.move_to_end(effect.spec_key)
             return known[1]
-        dressed = replace(effect.task, environment=tuple((self._base | dict(effect.task.environment)).items()))
-        containers = containers_of(dressed)
-        names = {name for container in containers for name, _ in (*container.environment, *container.secrets)}
+        if effect.task.containers:
+            containers = [replace(one, environment=self._over_base(one.environment)) for one in effect.task.containers]
+            dressed = replace(effect.task, containers=tuple(containers))
+        else:
+            dressed = replace(effect.task, environment=self._over_base(effect.task.environment))
+        names = {name for one in containers_of(dressed) for name, _ in (*one.environment, *one.secrets)}
         found = dressed, not names.isdisjoint(OTHER_SOURCES)
         self._tasks[effect.spec_key] = (effect.task, found)
         if len(self._tasks) > TASK_CACHE_SIZE:
             self._tasks.popitem(last=False)
         return found
+
+    def _over_base(self, environment: Pairs) -> Pairs:
+        return tuple((self._base | dict(environment)).items())

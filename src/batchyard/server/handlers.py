@@ -54,7 +54,9 @@ class Connected(Struct, frozen=True):
     async def metadata(self, token: str, rest: str) -> Document | None:
         """ECS task metadata of the attempt that the token was made for; `rest` is the path after it."""
         attempt_id = self.tokens.attempt_id(token)
-        return None if attempt_id is None else await metadata(self.context, attempt_id, f"/{rest}")
+        if attempt_id is None:
+            return None
+        return await metadata(self.context, attempt_id, f"/{rest}", self.tokens.container(token))
 
 
 def context_of(

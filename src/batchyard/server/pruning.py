@@ -50,8 +50,8 @@ class Pruning:
             bite: Bite = await events.run_in_executor(self._threads, self._reader.prunable, after, before_ms)
             if bite.jobs:
                 # Logs first: a crash in between leaves a job without logs, which goes next time, and no file for ever.
-                tasks = [task for job in bite.jobs for task in job.task_ids]
-                await events.run_in_executor(self._threads, self._remove_logs, tasks)
+                logs = [(task, container) for job in bite.jobs for task in job.task_ids for container in job.containers]
+                await events.run_in_executor(self._threads, self._remove_logs, logs)
                 ranges = [(job.key, job.last_key) for job in bite.jobs]
                 await asyncio.wrap_future(self._writer.prune(ranges, self._now_ms()))
                 count += len(bite.jobs)
@@ -59,6 +59,6 @@ class Pruning:
             after = bite.after
         return count
 
-    def _remove_logs(self, task_ids: Iterable[str]) -> None:
-        for task_id in task_ids:
-            log_path(self._logs_dir, task_id).unlink(missing_ok=True)
+    def _remove_logs(self, logs: Iterable[tuple[str, str]]) -> None:
+        for task_id, container in logs:
+            log_path(self._logs_dir, task_id, container).unlink(missing_ok=True)

@@ -20,12 +20,18 @@ class Tokens:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
-    def token(self, attempt_id: str) -> str:
-        return f"{attempt_id}-{self._proof(attempt_id)}"
+    def token(self, attempt_id: str, container: str = "") -> str:
+        """`container`: whose it is, where the task has several. It is no secret: they are one task's."""
+        return f"{attempt_id}-{self._proof(attempt_id)}" + (f".{container}" if container else "")
+
+    @staticmethod
+    def container(token: str) -> str:
+        """The container that a token was made for; empty where the task has one only."""
+        return token.partition(".")[2]
 
     def attempt_id(self, token: str) -> str | None:
         """The attempt that a token was made for; None when it is not one of ours."""
-        attempt_id, _, proof = token.partition("-")
+        attempt_id, _, proof = token.partition(".")[0].partition("-")
         if len(attempt_id) != TASK_ID_HEX or not proof.isascii():
             return None
         return attempt_id if hmac.compare_digest(proof, self._proof(attempt_id)) else None

@@ -5,6 +5,7 @@ JSON with sorted keys: equal records give equal text, so that a digest over rows
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -16,12 +17,14 @@ from batchyard.core import names
 from batchyard.core.records import (
     DOCUMENT_KINDS,
     Changes,
+    ContainerLog,
     Definition,
     Environment,
     Job,
     JobSpec,
     Queue,
     TaskSpec,
+    logs_of,
 )
 from batchyard.core.resources import Resources
 
@@ -59,7 +62,7 @@ def _as_declared(field: FieldInfo) -> Any:
 
 
 # Listings show many jobs and nothing of what they run, which makes up most of a spec's text and of its decoding.
-_LEFT_OUT_OF_LISTINGS = ("task", "container")
+_LEFT_OUT_OF_LISTINGS = ("task", "container", "ecs_task")
 _NO_TASK = TaskSpec((), (), Resources())
 _ListedSpec = msgspec.defstruct(
     "_ListedSpec",
@@ -84,6 +87,7 @@ class Rows(Struct):
     specs: list[SpecRow] = []
     jobs: list[JobRow] = []
     job_tags: list[tuple[str, int]] = []  # (tags, key)
+    container_logs: list[tuple[str, str, int]] = []  # (log group, stream head, key)
     log_groups: list[tuple[str, int]] = []  # (name, created_at_ms) of groups that `specs` use
     pruned: list[tuple[int, int]] = []  # (key, last_key) of finished submissions that go with all their rows
     next_key: int = 0
@@ -137,7 +141,7 @@ def decode_spec(body: str, tags: str) -> JobSpec:
 
 
 def decode_listed_spec(body: str, tags: str) -> JobSpec:
-    """A spec whose `task` and `container` are left empty: a fifth of the work."""
+    """A spec whose `task`, `container` and `ecs_task` are left empty: a fifth of the work."""
     members = asdict(_listed_spec(body))
     if tags != NO_TAGS:
         members["tags"] = _tags(tags)
@@ -145,6 +149,8 @@ def decode_listed_spec(body: str, tags: str) -> JobSpec:
 
 
 def spec_row(spec: JobSpec) -> SpecRow:
+    logs = logs_of(spec)
+    group, head = (logs[0].group, stream_head(logs[0])) if len(logs) == 1 else ("", "")
     return (
         spec.key,
         spec.key + spec.array_size,
@@ -154,13 +160,23 @@ def spec_row(spec: JobSpec) -> SpecRow:
         spec.queue,
         spec.definition,
         spec.share_identifier or None,
-        spec.log_group,
-        names.log_stream(spec.log_prefix, ""),
+        group,
+        head,
         spec.idempotency_key or None,
         spec.created_at_ms,
         encode_tags(spec.tags),
         encode(replace(spec, tags={}) if spec.tags else spec),
     )
+
+
+def stream_head(log: ContainerLog) -> str:
+    """What the names of a container's streams start with, up to the task id."""
+    return names.log_stream(log.prefix, "", log.container)
+
+
+def _container_logs(specs: Iterable[JobSpec]) -> list[tuple[str, str, int]]:
+    several = [spec for spec in specs if len(spec.container_logs) > 1]
+    return [(log.group, stream_head(log), spec.key) for spec in several for log in spec.container_logs]
 
 
 def job_row(job: Job, queue: str | None) -> JobRow:
@@ -216,9 +232,11 @@ def encode_changes(changes: Changes) -> Rows:
     rows.specs = [spec_row(spec) for spec in changes.specs]
     rows.jobs = [job_row(job, queues.get(key)) for key, job in changes.jobs.items()]
     rows.job_tags = [(encode_tags(tags), key) for key, tags in changes.job_tags.items()]
+    rows.container_logs = _container_logs(changes.specs)
     groups: dict[str, int] = {}
     for spec in changes.specs:
-        groups.setdefault(spec.log_group, spec.created_at_ms)
+        for log in logs_of(spec):
+            groups.setdefault(log.group, spec.created_at_ms)
     rows.log_groups = list(groups.items())
     return rows
 

@@ -1,30 +1,34 @@
-"""Log groups and streams as CloudWatch Logs lists them, derived from the jobs: a stream is an attempt that ran.
+"""Log groups and streams as CloudWatch Logs lists them, derived from the jobs: a stream is a container of an attempt
+that ran.
 
-Stream names are `<prefix>/default/<task id>`, and a task id starts with the job's key and the attempt's number in
-digits of fixed width. So the order by (what stands before the task id, key, number) is the order by name.
+Stream names are `<prefix>/<container>/<task id>`, and a task id starts with the job's key and the attempt's number in
+digits of fixed width. So the order by (what stands before the task id, key, number) is the order by name. What stands
+before it is in `job_specs`; of tasks of several containers in `container_logs`, once for each.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from heapq import merge
 from itertools import islice
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, func, select, text, tuple_
+from sqlalchemy import Connection, Table, and_, bindparam, func, or_, select, text, tuple_
 
 from batchyard.core import names
-from batchyard.core.records import Attempt, Job
+from batchyard.core.records import DEFAULT_CONTAINER, Attempt, Job
 from batchyard.store import codec
 from batchyard.store.cursors import LARGEST_INTEGER, Part, decode_cursor, encode_cursor
-from batchyard.store.tables import STARTED, TEXT_END, job_specs, jobs, log_groups
+from batchyard.store.pruning import container_of_head
+from batchyard.store.tables import STARTED, TEXT_END, container_logs, job_specs, jobs, log_groups
 
 LARGEST_KEY = (1 << 4 * names.KEY_HEX - names.ATTEMPT_BITS) - 1  # that a task id can hold
 LARGEST_NUMBER = (1 << names.ATTEMPT_BITS) - 1
 
-_HEX = re.compile(r"[0-9a-f]*")
-_HEAD_END = names.log_stream("", "")  # what stands between the prefix and the task id
+_HEX = re.compile(r"[0-9a-f]+")
+MOST_CONTAINERS = 10  # of a task (API: EcsTaskProperties): so many rows may have one job
 
 
 class LogGroup(Struct, frozen=True):
@@ -33,13 +37,14 @@ class LogGroup(Struct, frozen=True):
 
 
 class LogStream(Struct, frozen=True):
-    """`key` and `job_id`: the child's own for a child of an array."""
+    """`key` and `job_id`: the child's own for a child of an array. `container`: by the name that its log file has."""
 
     name: str
     task_id: str
     job_id: str
     key: int
     attempt: Attempt
+    container: str = DEFAULT_CONTAINER
 
 
 class _Row(Struct, frozen=True):
@@ -49,18 +54,20 @@ class _Row(Struct, frozen=True):
     spec_key: int
     parent_id: str
     job: Job
+    is_several: bool
 
     def streams_after(self, shown: int | None, descending: bool) -> Iterator[LogStream]:
         """By number, those beyond `shown` (None: all)."""
         index = self.job.key - self.spec_key - 1
         job_id = self.parent_id if index < 0 else names.child_id(self.parent_id, index)
         current = () if self.job.attempt is None else (self.job.attempt,)
+        container = container_of_head(self.head) if self.is_several else DEFAULT_CONTAINER
         attempts = sorted(self.job.past + current, key=lambda attempt: attempt.number, reverse=descending)
         for attempt in attempts:
             is_new = shown is None or (attempt.number < shown if descending else attempt.number > shown)
             if attempt.started_at_ms and is_new:
                 task = names.task_id(self.job.key, attempt.number, job_id)
-                yield LogStream(self.head + task, task, job_id, self.job.key, attempt)
+                yield LogStream(self.head + task, task, job_id, self.job.key, attempt, container)
 
 
 class _Scope(Struct, frozen=True):
@@ -90,7 +97,7 @@ class _Scope(Struct, frozen=True):
         return [_Scope(head=head, low_key=key), _Scope(low=head, high=self.high)]
 
 
-_spec, _job = job_specs.c, jobs.c
+_spec, _job, _log = job_specs.c, jobs.c, container_logs.c
 _GROUPS = (
     select(log_groups.c.name, log_groups.c.created_at_ms)
     .where(log_groups.c.name >= bindparam("low"), log_groups.c.name > bindparam("after"))
@@ -99,12 +106,6 @@ _GROUPS = (
     .limit(bindparam("limit"))
 )
 _GROUP = select(log_groups.c.name).where(log_groups.c.name == bindparam("name"))
-_COLUMNS = select(_spec.stream_head, _spec.key, _spec.job_id, _job.body).limit(bindparam("limit"))
-_IN_GROUP = (
-    _COLUMNS.select_from(job_specs.join(jobs, _job.key.between(_spec.key, _spec.last_key)))
-    .where(_spec.log_group == bindparam("group"))
-    .where(text(f"jobs.{STARTED}"))
-)
 _specs_again = job_specs.alias("again")
 
 
@@ -113,31 +114,54 @@ def spec_key_of(key: Any) -> Any:
     return select(func.coalesce(func.max(_specs_again.c.key), 0)).where(_specs_again.c.key <= key).scalar_subquery()
 
 
-_OF_HEAD = _IN_GROUP.where(
-    _spec.stream_head == bindparam("head"),
-    _spec.key >= spec_key_of(bindparam("low_key")),
-    _spec.key <= bindparam("high_key"),
-    _job.key >= bindparam("low_key"),
-    _job.key <= bindparam("high_key"),
-)
-_OF_HEADS = _IN_GROUP.where(_spec.stream_head > bindparam("low"), _spec.stream_head < bindparam("high"))
-_UP = (_spec.stream_head, _spec.key, _job.key)
-_DOWN = (_spec.stream_head.desc(), _spec.key.desc(), _job.key.desc())
-_BY_NAME = {
-    False: (_OF_HEAD.order_by(*_UP), _OF_HEADS.order_by(*_UP)),
-    True: (_OF_HEAD.order_by(*_DOWN), _OF_HEADS.order_by(*_DOWN)),
-}
+class _ByName:
+    """The statements over one of the tables that have log_group, stream_head and the submission's key: `of_head` and
+    `of_heads` by direction (True: descending)."""
 
+    def __init__(self, holder: Table, is_several: bool) -> None:
+        place = holder.c
+        specs = holder.join(job_specs, _spec.key == place.key) if is_several else job_specs
+        in_group = (
+            select(place.stream_head, _spec.key, _spec.job_id, _job.body)
+            .select_from(specs.join(jobs, _job.key.between(_spec.key, _spec.last_key)))
+            .where(place.log_group == bindparam("group"), text(f"jobs.{STARTED}"))
+            .limit(bindparam("limit"))
+        )
+        of_head = in_group.where(
+            place.stream_head == bindparam("head"),
+            place.key >= spec_key_of(bindparam("low_key")),
+            place.key <= bindparam("high_key"),
+            _job.key >= bindparam("low_key"),
+            _job.key <= bindparam("high_key"),
+        )
+        of_heads = in_group.where(place.stream_head > bindparam("low"), place.stream_head < bindparam("high"))
+        up = (place.stream_head, place.key, _job.key)
+        down = tuple(column.desc() for column in up)
+        self.is_several = is_several
+        self.of_head = {False: of_head.order_by(*up), True: of_head.order_by(*down)}
+        self.of_heads = {False: of_heads.order_by(*up), True: of_heads.order_by(*down)}
+
+
+_BY_NAME = (_ByName(job_specs, False), _ByName(container_logs, True))
+
+_started_head = func.coalesce(_log.stream_head, _spec.stream_head)
 _STARTED = (
-    _COLUMNS.add_columns(_job.started_at_ms)
-    .select_from(jobs.join(job_specs, _spec.key == spec_key_of(_job.key).correlate(jobs)))
-    .where(_spec.log_group == bindparam("group"), text(f"jobs.{STARTED}"))
+    select(_started_head, _spec.key, _spec.job_id, _job.body, _log.key.is_not(None), _job.started_at_ms)
+    .select_from(
+        jobs.join(job_specs, _spec.key == spec_key_of(_job.key).correlate(jobs)).outerjoin(
+            container_logs, and_(_log.key == _spec.key, _log.log_group == bindparam("group"))
+        )
+    )
+    .where(or_(_spec.log_group == bindparam("group"), _log.key.is_not(None)), text(f"jobs.{STARTED}"))
+    .limit(bindparam("limit"))
 )
 _time_and_key = tuple_(_job.started_at_ms, _job.key)
 _position = tuple_(bindparam("at_ms"), bindparam("at_key"))
 _BY_TIME = {
-    False: _STARTED.where(_time_and_key >= _position).order_by(_job.started_at_ms, _job.key),
-    True: _STARTED.where(_time_and_key <= _position).order_by(_job.started_at_ms.desc(), _job.key.desc()),
+    False: _STARTED.where(_time_and_key >= _position).order_by(_job.started_at_ms, _job.key, _started_head),
+    True: _STARTED.where(_time_and_key <= _position).order_by(
+        _job.started_at_ms.desc(), _job.key.desc(), _started_head.desc()
+    ),
 }
 
 
@@ -160,9 +184,9 @@ def list_streams(
         raise ValueError("Cannot order by LastEventTime with a logStreamNamePrefix.")
     if connection.execute(_GROUP, {"name": group}).one_or_none() is None:
         return [], None  # else the order by time would look for it among all the jobs of other groups
-    first: type = int if by_time else str
+    parts: tuple[type, ...] = (int, int, str, int) if by_time else (str, int, int)
     kind = ("time" if by_time else "name") + ("-down" if descending else "-up")
-    position = tuple(decode_cursor(after, kind, first, int, int)) if after else None
+    position = tuple(decode_cursor(after, kind, *parts)) if after else None
     if by_time:
         found = _by_time(connection, group, limit, position, descending)
     else:
@@ -175,43 +199,58 @@ def list_streams(
 def _by_time(
     connection: Connection, group: str, limit: int, after: tuple[Part, ...] | None, descending: bool
 ) -> Iterator[tuple[tuple[Part, ...], LogStream]]:
-    at_ms, at_key, at_number = after or ((LARGEST_INTEGER, LARGEST_KEY, 0) if descending else (0, 0, 0))
-    # One row more than the page and its successor need: the row that the cursor names may be shown in full already.
-    where = {"group": group, "at_ms": at_ms, "at_key": at_key, "limit": limit + 2}
-    for head, spec_key, parent_id, body, started_at_ms in connection.execute(_BY_TIME[descending], where):
-        row = _Row(head, spec_key, parent_id, codec.decode_job(body))
-        shown = int(at_number) if after and (started_at_ms, row.job.key) == (at_ms, at_key) else None
+    at_ms, at_key, at_head, at_number = after or (
+        (LARGEST_INTEGER, LARGEST_KEY, "", 0) if descending else (0, 0, "", 0)
+    )
+    # More rows than the page and its successor need: those of the job that the cursor names may all be shown already.
+    where = {"group": group, "at_ms": at_ms, "at_key": at_key, "limit": limit + 1 + MOST_CONTAINERS}
+    for head, spec_key, parent_id, body, is_several, started_at_ms in connection.execute(_BY_TIME[descending], where):
+        row = _Row(head, spec_key, parent_id, codec.decode_job(body), is_several)
+        shown = None
+        if after and (started_at_ms, row.job.key) == (at_ms, at_key):
+            if head != at_head and (head < str(at_head)) != descending:
+                continue
+            shown = int(at_number) if head == at_head else None
         for stream in row.streams_after(shown, descending):
-            yield (started_at_ms, row.job.key, stream.attempt.number), stream
+            yield (started_at_ms, row.job.key, head, stream.attempt.number), stream
 
 
 def _by_name(
     connection: Connection, group: str, prefix: str, limit: int, after: tuple[Part, ...] | None, descending: bool
 ) -> Iterator[tuple[tuple[Part, ...], LogStream]]:
-    of_head, of_heads = _BY_NAME[descending]
     for scope in _scopes(prefix, after, descending):
         where = {"group": group, "limit": limit + 2}
         if scope.head:
             where |= {"head": scope.head, "low_key": scope.low_key, "high_key": scope.high_key}
         else:
             where |= {"low": scope.low, "high": scope.high}
-        for head, spec_key, parent_id, body in connection.execute(of_head if scope.head else of_heads, where):
-            row = _Row(head, spec_key, parent_id, codec.decode_job(body))
-            shown = int(after[2]) if after and (head, row.job.key) == after[:2] else None
+        found = []
+        for one in _BY_NAME:
+            statement = one.of_head[descending] if scope.head else one.of_heads[descending]
+            rows = connection.execute(statement, where).all()
+            found.append(
+                [(head, codec.decode_job(body), key, job_id, one.is_several) for head, key, job_id, body in rows]
+            )
+        for head, job, spec_key, parent_id, is_several in merge(*found, key=_place, reverse=descending):
+            row = _Row(head, spec_key, parent_id, job, is_several)
+            shown = int(after[2]) if after and (head, job.key) == after[:2] else None
             for stream in row.streams_after(shown, descending):
                 if stream.name.startswith(prefix):
-                    yield (head, row.job.key, stream.attempt.number), stream
+                    yield (head, job.key, stream.attempt.number), stream
+
+
+def _place(found: tuple[str, Job, int, str, bool]) -> tuple[str, int]:
+    return found[0], found[1].key
 
 
 def _scopes(prefix: str, after: tuple[Part, ...] | None, descending: bool) -> list[_Scope]:
     """Which parts of a group's index hold the names that start with `prefix` and come after `after`, in order."""
     scopes: list[_Scope] = []
-    for match in re.finditer(f"(?={re.escape(_HEAD_END)})", prefix):  # the prefix reaches into the task id
-        head, digits = prefix[: match.start() + len(_HEAD_END)], prefix[match.start() + len(_HEAD_END) :]
-        if digits and _HEX.fullmatch(digits):
-            low, high = (int(digits[: names.KEY_HEX].ljust(names.KEY_HEX, fill), 16) for fill in "0f")
-            scopes.append(_Scope(head=head, low_key=low >> names.ATTEMPT_BITS, high_key=high >> names.ATTEMPT_BITS))
-    if prefix.endswith(_HEAD_END):
+    head, slash, digits = prefix.rpartition("/")
+    if slash and _HEX.fullmatch(digits):  # the prefix may reach into the task id
+        low, high = (int(digits[: names.KEY_HEX].ljust(names.KEY_HEX, fill), 16) for fill in "0f")
+        scopes.append(_Scope(head=head + "/", low_key=low >> names.ATTEMPT_BITS, high_key=high >> names.ATTEMPT_BITS))
+    elif slash and not digits:
         scopes.append(_Scope(head=prefix))  # the open range below does not hold its own start
     scopes.append(_Scope(low=prefix, high=prefix + TEXT_END))
     if after is not None:

@@ -11,20 +11,22 @@ from sqlalchemy import Connection, bindparam, select
 
 from batchyard.core import names
 from batchyard.core.arrays import child_key
-from batchyard.core.records import Job, Status
+from batchyard.core.records import DEFAULT_CONTAINER, Job, Status
 from batchyard.store import codec
-from batchyard.store.tables import job_specs, jobs
+from batchyard.store.tables import container_logs, job_specs, jobs
 
 BITE_ROWS = 500  # deleted in one transaction, which other commits wait for: a few milliseconds
 SPECS_AT_ONCE = 200  # looked at in one query
 
 
 class Prunable(Struct, frozen=True):
-    """A finished submission: the range of its rows, and the task ids of every attempt that ran."""
+    """A finished submission: the range of its rows, the task ids of every attempt that ran, and the containers whose
+    logs each of those has."""
 
     key: int
     last_key: int
     task_ids: tuple[str, ...]
+    containers: tuple[str, ...] = (DEFAULT_CONTAINER,)
 
 
 class Bite(Struct, frozen=True):
@@ -37,7 +39,7 @@ class Bite(Struct, frozen=True):
 _SPECS = (
     select(
         job_specs.c.key, job_specs.c.last_key, job_specs.c.job_id, job_specs.c.created_at_ms,
-        jobs.c.status, jobs.c.stopped_at_ms,
+        jobs.c.status, jobs.c.stopped_at_ms, job_specs.c.log_group,
     )
     .select_from(job_specs.join(jobs, jobs.c.key == job_specs.c.key))
     .where(job_specs.c.key > bindparam("after"))
@@ -45,6 +47,8 @@ _SPECS = (
     .limit(SPECS_AT_ONCE)
 )  # fmt: skip
 _ROWS = select(jobs.c.key, jobs.c.body).where(jobs.c.key.between(bindparam("key"), bindparam("last_key")))
+
+_HEADS = select(container_logs.c.stream_head).where(container_logs.c.key == bindparam("key"))
 
 
 def next_bite(connection: Connection, after: int, before_ms: int) -> Bite:
@@ -59,9 +63,21 @@ def next_bite(connection: Connection, after: int, before_ms: int) -> Bite:
         after = spec.key
         if Status(spec.status).is_final and spec.stopped_at_ms < before_ms:
             tasks, count = _tasks(connection, spec.key, spec.last_key, spec.job_id)
-            found.append(Prunable(spec.key, spec.last_key, tasks))
+            found.append(Prunable(spec.key, spec.last_key, tasks, _containers(connection, spec.key, spec.log_group)))
             rows += count
     return Bite(found, after if len(specs) == SPECS_AT_ONCE else None)
+
+
+def _containers(connection: Connection, key: int, log_group: str) -> tuple[str, ...]:
+    if log_group:
+        return (DEFAULT_CONTAINER,)
+    heads = connection.execute(_HEADS, {"key": key}).scalars()
+    return tuple(container_of_head(head) for head in heads)
+
+
+def container_of_head(head: str) -> str:
+    """`<prefix>/<container>/` -> the container."""
+    return head[:-1].rpartition("/")[2]
 
 
 def _tasks(connection: Connection, key: int, last_key: int, job_id: str) -> tuple[tuple[str, ...], int]:

@@ -94,6 +94,7 @@ job_specs = Table(
     Column("queue", TEXT, nullable=False),
     Column("definition", TEXT, nullable=False),  # name:revision
     Column("share_identifier", TEXT),
+    # Of its one container; both empty for a task of several, whose logs `container_logs` has.
     Column("log_group", TEXT, nullable=False),
     Column("stream_head", TEXT, nullable=False),  # what the names of its log streams start with, up to the task id
     Column("idempotency_key", TEXT),
@@ -119,6 +120,15 @@ job_specs = Table(
         sqlite_where=text("idempotency_key IS NOT NULL"),
         postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
+)
+
+container_logs = Table(  # of tasks of several containers: a row for each
+    "container_logs",
+    metadata,
+    Column("log_group", TEXT, primary_key=True),  # DescribeLogStreams, by name
+    Column("stream_head", TEXT, primary_key=True),
+    Column("key", KEY, primary_key=True, autoincrement=False),  # of the submission
+    Index("container_logs_by_key", "key"),  # DescribeLogStreams, by time; pruning
 )
 
 jobs = Table(

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, bindparam, delete, select, update
+from sqlalchemy import Connection, Dialect, Engine, Table, bindparam, delete, select, update
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -228,12 +228,14 @@ class _Statements:
             ("documents", self._upsert(tables.documents, body)),
             ("deleted_documents", self._delete(tables.documents)),
             ("log_groups", self._upsert(tables.log_groups, ())),
+            ("container_logs", self._compile(tables.container_logs.insert(), tables.container_logs.columns.keys())),
             ("specs", self._compile(tables.job_specs.insert(), tables.job_specs.columns.keys())),
             # Not `queue` and `created_at_ms`, which never change: an update does not know the queue.
             ("jobs", self._upsert(tables.jobs, ("status", "started_at_ms", "stopped_at_ms", "body"))),
             ("job_tags", self._tags()),
-            ("pruned", self._prune_rows()),
-            ("pruned", self._prune_specs()),
+            ("pruned", self._prune(tables.jobs)),
+            ("pruned", self._prune(tables.job_specs)),
+            ("pruned", self._prune(tables.container_logs)),
         )
 
     def write(self, cursor: Any, rows: Rows) -> None:
@@ -255,13 +257,9 @@ class _Statements:
         statement = update(specs).values(tags=bindparam("new")).where(specs.c.key == bindparam("which"))
         return self._compile(statement, ("new", "which"))
 
-    def _prune_rows(self) -> str:
-        rows = tables.jobs.c.key.between(bindparam("first"), bindparam("last"))
-        return self._compile(delete(tables.jobs).where(rows), ("first", "last"))
-
-    def _prune_specs(self) -> str:
-        specs = tables.job_specs.c.key.between(bindparam("first"), bindparam("last"))
-        return self._compile(delete(tables.job_specs).where(specs), ("first", "last"))
+    def _prune(self, table: Table) -> str:
+        rows = table.c.key.between(bindparam("first"), bindparam("last"))
+        return self._compile(delete(table).where(rows), ("first", "last"))
 
     def _compile(self, statement: UpdateBase, expected: Sequence[str]) -> str:
         """The statement's text; its parameters must come in the order of the rows that will be given to it."""
