@@ -270,7 +270,7 @@ def _task_detail(view: JobView, latest: Attempt | None, account: Account) -> Doc
 def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Document:
     detail: Document
     if view.spec.ecs_task:
-        containers = [
+        containers: list[Document] = [
             {"name": log.container} | _container_facts(view, attempt, log) | {"networkInterfaces": []}
             for log in logs_of(view.spec)
         ]

@@ -115,15 +115,17 @@ def logs(
     job: JobRef,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
     attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="Of this attempt; else the last one.")] = None,
+    container: Annotated[str, typer.Option("--container", help="Of this one of several containers.")] = "",
     url: Url = None,
     as_json: Json = False,
 ) -> int:
-    """Print the output of a job; of an array, that of its children."""
+    """Print the output of a job; of an array, that of its children; of several containers, that of each."""
     from batchyard.cli.listing import resolve
     from batchyard.cli.running import print_logs
 
     with connect(url) as client:
-        return print_logs(client, resolve(client, job), follows=follow, attempt=attempt, as_json=as_json)
+        job_id = resolve(client, job)
+        return print_logs(client, job_id, follows=follow, attempt=attempt, as_json=as_json, container=container)
 
 
 @app.command("describe", short_help="Show everything about a job.")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from heapq import merge
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
+from batchyard.cli import streams
 from batchyard.cli.client import Client, ServiceError
 from batchyard.cli.listing import DESCRIBE_IDS, FINISHED, Document, describe, describe_one, list_children
 from batchyard.cli.present import StatusLine, progress, reason_of
+from batchyard.cli.streams import Source
 
-DEFAULT_GROUP = "/aws/batch/job"
 FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
 LIVE_CHILDREN = 64  # children read while they run; the output of others comes when they end
 FIRST_PAUSE_SECONDS = 0.05  # short jobs are over within a few of these
@@ -22,11 +24,17 @@ NO_EXIT_CODE = 1  # what a failed job without an exit code counts as
 
 
 class Event(NamedTuple):
-    """One line of output: of which job, of which log stream; `document` as AWS gives it."""
+    """One line of output: of which job, of which log stream; `document` as AWS gives it. `container` is empty where the
+    task has one only."""
 
     job_id: str
     stream: str
     document: Document
+    container: str = ""
+
+    @property
+    def at_ms(self) -> int:
+        return int(self.document["timestamp"])
 
 
 Write = Callable[[Event], None]
@@ -40,60 +48,56 @@ def is_array(job: Document) -> bool:
     return "size" in (job.get("arrayProperties") or {})
 
 
-def log_group(detail: Document) -> str:
-    configuration = (detail.get("container") or {}).get("logConfiguration") or {}
-    return str((configuration.get("options") or {}).get("awslogs-group") or DEFAULT_GROUP)
-
-
-def streams(detail: Document) -> list[str]:
-    """The log stream of each attempt, oldest first, "" where an attempt has none; the live attempt's is the last."""
-    names = [str((attempt.get("container") or {}).get("logStreamName") or "") for attempt in detail.get("attempts", [])]
-    current = (detail.get("container") or {}).get("logStreamName")
-    if current and current not in names:
-        names.append(str(current))
-    return names
-
-
 def exit_code(detail: Document) -> int:
     """The job's exit code; never 0 for a job that failed."""
     if detail["status"] == "SUCCEEDED":
         return 0
-    return (detail.get("container") or {}).get("exitCode") or NO_EXIT_CODE
+    return streams.exit_code(detail) or NO_EXIT_CODE
 
 
 class JobTail:
-    """The log of one job, attempt after attempt. `advance` gives what is new; once the job is final, all of it.
-    With `last_attempt` it is done when that one has ended."""
+    """The log of one job, attempt after attempt, its containers' lines by time. `advance` gives what is new; once the
+    job is final, all of it. With `last_attempt` it is done when that one has ended. `container`: only that one's
+    lines."""
 
-    def __init__(self, client: Client, job_id: str, first_attempt: int = 1, last_attempt: int | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        job_id: str,
+        first_attempt: int = 1,
+        last_attempt: int | None = None,
+        container: str = "",
+    ) -> None:
         self.highest_exit_code = 0
         self._client = client
         self._job_id = job_id
         self._position = first_attempt - 1
         self._last_attempt = last_attempt
-        self._token: str | None = None
+        self._container = container
+        self._tokens: dict[str, str] = {}  # by stream
 
     def advance(self, detail: Document) -> Iterator[Event]:
         """`detail` was read before: what the attempts it calls finished have written is all in their streams."""
         if is_final(detail):
             self.highest_exit_code = exit_code(detail)
         finished = len(detail.get("attempts", []))
-        for position, name in list(enumerate(streams(detail)))[self._position : self._last_attempt]:
-            if name:
-                yield from self._drain(log_group(detail), name)
+        attempts = streams.sources(detail, self._container)
+        for position, found in list(enumerate(attempts))[self._position : self._last_attempt]:
+            yield from merge(*map(self._drain, found), key=lambda event: event.at_ms)
             if position < finished:
-                self._position, self._token = position + 1, None
+                self._position, self._tokens = position + 1, {}
 
     def is_done(self, detail: Document) -> bool:
         return is_final(detail) or (
             self._last_attempt is not None and len(detail.get("attempts", [])) >= self._last_attempt
         )
 
-    def _drain(self, group: str, name: str) -> Iterator[Event]:
+    def _drain(self, source: Source) -> Iterator[Event]:
+        name = source.stream
         while True:
-            request: dict[str, Any] = {"logGroupName": group, "logStreamName": name, "startFromHead": True}
-            if self._token:
-                request["nextToken"] = self._token
+            request: dict[str, Any] = {"logGroupName": source.group, "logStreamName": name, "startFromHead": True}
+            if name in self._tokens:
+                request["nextToken"] = self._tokens[name]
             try:
                 page = self._client.call("GetLogEvents", request)
             except ServiceError as error:
@@ -101,20 +105,21 @@ class JobTail:
                     raise
                 return  # its attempt ended before it ran: there is no stream
             for document in page["events"]:
-                yield Event(self._job_id, name, document)
+                yield Event(self._job_id, name, document, source.container)
             token = page["nextForwardToken"]
-            if token == self._token:
+            if token == self._tokens.get(name):
                 return
-            self._token = token
+            self._tokens[name] = token
 
 
 class ArrayTail:
     """The logs of an array's children: some while they run, each one's whole log by the time the array is final."""
 
-    def __init__(self, client: Client, parent_id: str) -> None:
+    def __init__(self, client: Client, parent_id: str, container: str = "") -> None:
         self.highest_exit_code = 0
         self._client = client
         self._parent_id = parent_id
+        self._container = container
         self._live: dict[str, JobTail] = {}
         self._closed: set[str] = set()
 
@@ -127,13 +132,16 @@ class ArrayTail:
             ]
             for child in describe(self._client, running):
                 if child["jobId"] not in self._closed and not is_final(child):
-                    tail = self._live.setdefault(child["jobId"], JobTail(self._client, child["jobId"]))
+                    tail = self._live.setdefault(child["jobId"], self._tail(child["jobId"]))
                     yield from tail.advance(child)
         if is_final(detail) or sum(counts.get(status, 0) for status in FINISHED) > len(self._closed):
             yield from self._finish()
 
     def is_done(self, detail: Document) -> bool:
         return is_final(detail)
+
+    def _tail(self, job_id: str) -> JobTail:
+        return JobTail(self._client, job_id, container=self._container)
 
     def _finish(self) -> Iterator[Event]:
         ended: list[str] = []
@@ -155,17 +163,25 @@ class ArrayTail:
 
     def _whole(self, children: Sequence[Document]) -> Iterator[Event]:
         """The logs of children that ended unwatched, many streams with each call."""
-        owners = {name: child["jobId"] for child in children for name in streams(child) if name}
-        groups = {name: log_group(child) for child in children for name in streams(child) if name}
-        names = list(owners)
-        for start in range(0, len(names), FILTER_STREAMS):
-            chunk = names[start : start + FILTER_STREAMS]
-            request: dict[str, Any] = {"logGroupName": groups[chunk[0]], "logStreamNames": chunk}
+        owners: dict[str, tuple[str, str]] = {}
+        groups: dict[str, list[str]] = {}
+        for child in children:
+            for source in chain.from_iterable(streams.sources(child, self._container)):
+                owners[source.stream] = child["jobId"], source.container
+                groups.setdefault(source.group, []).append(source.stream)
+        chunks = [
+            (group, names[start : start + FILTER_STREAMS])
+            for group, names in groups.items()
+            for start in range(0, len(names), FILTER_STREAMS)
+        ]
+        for group, chunk in chunks:
+            request: dict[str, Any] = {"logGroupName": group, "logStreamNames": chunk}
             while True:
                 page = self._client.call("FilterLogEvents", request)
                 for document in page["events"]:
                     name = document["logStreamName"]
-                    yield Event(owners[name], name, document)
+                    job_id, container = owners[name]
+                    yield Event(job_id, name, document, container)
                 if not page.get("nextToken"):
                     break
                 request["nextToken"] = page["nextToken"]

@@ -6,10 +6,11 @@ import sys
 from typing import Any
 
 from batchyard.cli.client import Client, ClientError
-from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, is_final, streams
+from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, is_final
 from batchyard.cli.listing import Document, describe_one, resolve
 from batchyard.cli.options import INTERRUPTED
 from batchyard.cli.present import SHORT_ID, StatusLine, print_json, progress, reason_of, run_time
+from batchyard.cli.streams import check_container, exit_code, sources
 
 PATIENCE_SECONDS = 60.0  # the service may be restarted while a job is followed: the job runs on
 INTERRUPT_REASON = "Interrupted by the user"
@@ -36,15 +37,19 @@ def run_job(client: Client, request: dict[str, Any], *, as_json: bool) -> int:
     return max(tail.highest_exit_code, int(detail["status"] == "FAILED"))
 
 
-def print_logs(client: Client, job_id: str, *, follows: bool, attempt: int | None, as_json: bool) -> int:
-    """The log of the last attempt, or of `attempt`; with `follows` until the end of that attempt, else of the job."""
+def print_logs(
+    client: Client, job_id: str, *, follows: bool, attempt: int | None, as_json: bool, container: str = ""
+) -> int:
+    """The log of the last attempt, or of `attempt`; with `follows` until the end of that attempt, else of the job. Of
+    several containers that of each, or of `container`."""
     detail = describe_one(client, job_id)
+    check_container(detail, container)
     array = is_array(detail)
     line = StatusLine(silent=as_json)
     if attempt is not None:
         _check_attempt(detail, attempt)
-    first = attempt or len(streams(detail)) or 1
-    tail: Tail = ArrayTail(client, job_id) if array else JobTail(client, job_id, first, attempt)
+    first = attempt or len(sources(detail)) or 1
+    tail: Tail = ArrayTail(client, job_id, container) if array else JobTail(client, job_id, first, attempt, container)
     if follows:
         _be_patient(client, line)
         follow(client, tail, job_id, writer(as_json=as_json, prefixes=array), line)
@@ -55,7 +60,7 @@ def print_logs(client: Client, job_id: str, *, follows: bool, attempt: int | Non
         write = writer(as_json=False, prefixes=array)
         for event in tail.advance(detail):
             write(event)
-    if not array and not any(streams(detail)):
+    if not array and not any(sources(detail)):
         reason = reason_of(detail)
         line.note(f"No output: the job is {detail['status']}" + (f" ({reason})." if reason else "."))
     return 0
@@ -79,13 +84,15 @@ def stop_job(client: Client, operation: str, text: str, reason: str, *, as_json:
 
 
 def writer(*, as_json: bool, prefixes: bool) -> Write:
-    """Writes an event as the line the job wrote, with the child's index for arrays, or as a JSON line."""
+    """Writes an event as the line the job wrote, with the child's index for arrays and the container's name where there
+    are several, or as a JSON line."""
 
     def write(event: Event) -> None:
         if as_json:
             print_json(_document(event), line=True)
             return
         prefix = f"[{event.job_id.rpartition(':')[2]}] " if prefixes else ""
+        prefix += f"[{event.container}] " if event.container else ""
         print(f"{prefix}{event.document['message']}")
 
     return write
@@ -135,7 +142,7 @@ def _agrees(question: str) -> bool:
 def _check_attempt(detail: Document, attempt: int) -> None:
     if is_array(detail):
         raise ClientError("An array's children have attempts, the array has none: give a child's id, like JOB:0.")
-    count = len(streams(detail))
+    count = len(sources(detail))
     if attempt > count:
         tried = f"it has {count}" if count else "it has none yet"
         raise ClientError(f"Job {detail['jobId']} has no attempt {attempt}: {tried}.")
@@ -160,5 +167,5 @@ def _ending(detail: Document) -> str:
         return f"{text}: {progress(detail['arrayProperties'])}"
     if detail["status"] == "SUCCEEDED":
         return text
-    code = (detail.get("container") or {}).get("exitCode")
+    code = exit_code(detail)
     return f"{text}: {reason_of(detail)}" + (f" (exit code {code})" if code is not None else "")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from batchyard.cli.follow import is_array, is_final, log_group, streams
+from batchyard.cli.follow import is_array, is_final
 from batchyard.cli.present import (
     clock,
     coloured,
@@ -22,6 +22,7 @@ from batchyard.cli.present import (
     run_time,
     table,
 )
+from batchyard.cli.streams import attempt_containers, containers, exit_code, sources
 
 LABEL_WIDTH = 12
 Document = dict[str, Any]
@@ -51,8 +52,8 @@ def _head(detail: Document) -> Iterator[tuple[str, str]]:
     yield "Job", f"{detail['jobName']}  {detail['jobId']}"
     status = coloured(detail["status"], detail["status"], wanted=colours_wanted(sys.stdout))
     reason = reason_of(detail)
-    code = exit_code_of(detail.get("container"))
-    yield "Status", status + (f", exit code {code}" if code else "") + (f": {reason}" if reason else "")
+    code = exit_code(detail)
+    yield "Status", status + (f", exit code {code}" if code is not None else "") + (f": {reason}" if reason else "")
     if is_array(detail):
         yield "Children", progress(detail["arrayProperties"])
     yield "Queue", name_of(detail["jobQueue"])
@@ -71,7 +72,28 @@ def _times(detail: Document, now: int) -> Iterator[tuple[str, str]]:
 
 
 def _work(detail: Document) -> Iterator[tuple[str, str]]:
-    container = detail.get("container") or {}
+    for container in containers(detail):
+        yield "", ""
+        yield "Container", _named(container)
+        yield from _what_runs(container)
+    yield from _what_runs(detail.get("container") or {})
+
+
+def _named(container: Document) -> str:
+    """Its name, what it waits for, and how it ended."""
+    waits = [f"{entry['containerName']} {entry['condition']}" for entry in container.get("dependsOn") or []]
+    code = exit_code_of(container)
+    parts = [
+        container["name"],
+        "" if container.get("essential", True) else "not essential",
+        f"after {', '.join(waits)}" if waits else "",
+        f"exit code {code}" if code else "",
+        container.get("reason") or "",
+    ]
+    return one_line("; ".join(part for part in parts if part))
+
+
+def _what_runs(container: Document) -> Iterator[tuple[str, str]]:
     if container.get("command"):
         yield "Command", command_line(container["command"])
     if container.get("image"):
@@ -115,16 +137,26 @@ def _attempt_row(number: int, attempt: Document, now: int) -> tuple[str, ...]:
         str(number),
         clock(started) if started else "never",
         run_time(attempt, now),
-        exit_code_of(attempt.get("container")),
+        _exit_codes(attempt),
         reason_of(attempt),
     )
 
 
+def _exit_codes(attempt: Document) -> str:
+    several = attempt_containers(attempt)
+    if not several:
+        return exit_code_of(attempt.get("container"))
+    return ", ".join(f"{one['name']} {exit_code_of(one)}" for one in several if one.get("exitCode") is not None)
+
+
 def _log(detail: Document) -> Iterator[tuple[str, str]]:
-    names = [name for name in streams(detail) if name]
-    if names:
+    found = next((one for one in reversed(sources(detail)) if one), [])
+    if found:
         yield "", ""
-        yield "Log group", log_group(detail)
-        yield "Log stream", names[-1]
-    if names or is_array(detail):
+    groups = list(dict.fromkeys(one.group for one in found))
+    for number, group in enumerate(groups):
+        yield "" if number else "Log group", group
+    for number, one in enumerate(found):
+        yield "" if number else "Log stream", one.stream
+    if found or is_array(detail):
         yield "Read it", f"batchyard logs {detail['jobId']}" + ("" if is_final(detail) else " --follow")
