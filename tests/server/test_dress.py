@@ -25,7 +25,13 @@ def effect(task: TaskSpec, spec_key: int = 1, *own: tuple[str, str]) -> LaunchTa
 def dress_of(directory: Path, *job_env: tuple[str, str]) -> Dress:
     world = Machine(Account("123456789012", "us-east-1")).world
     resolver = Resolver(world, Vault(directory / "secrets.key", directory / "data"))
-    return Dress("http://127.0.0.1:1", "us-east-1", job_env, lambda attempt, container: f"tok-{attempt}{container}", resolver=resolver)
+    return Dress(
+        "http://127.0.0.1:1",
+        "us-east-1",
+        job_env,
+        lambda attempt, container: f"tok-{attempt}{container}",
+        resolver=resolver,
+    )
 
 
 def test_who_wins(tmp_path: Path) -> None:
@@ -77,7 +83,7 @@ def test_a_secret_may_be_the_source_of_credentials_too(tmp_path: Path) -> None:
 
     task = TaskSpec(("true",), (), Resources(1000, 64), secrets=(("AWS_CONTAINER_AUTHORIZATION_TOKEN", "none"),))
     resolver = Resolver(Machine(Account("1", "r")).world, Vault(tmp_path / "secrets.key", tmp_path / "data"))
-    launch = Dress("http://127.0.0.1:1", "us-east-1", (), str, credentials, resolver)(effect(task))
+    launch = Dress("http://127.0.0.1:1", "us-east-1", (), lambda a, c: a + c, credentials, resolver)(effect(task))
     assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in dict(launch.environment)
     assert "Parameter none not found" in launch.problem
 

@@ -47,7 +47,14 @@ def arn(service: Service) -> str:
 def dressed(service: Service, task: TaskSpec, *pulling: str) -> Launch:
     vault = service.context.vault
     assert isinstance(vault, Vault)
-    dress = Dress("http://x", "us-east-1", (), str, resolver=Resolver(service.machine.world, vault), pulling=pulling)
+    dress = Dress(
+        "http://x",
+        "us-east-1",
+        (),
+        lambda a, c: a + c,
+        resolver=Resolver(service.machine.world, vault),
+        pulling=pulling,
+    )
     return dress(LaunchTask("process", "1", 1, task, (), (), "job", "/group", "stream"))
 
 

@@ -29,7 +29,8 @@ class Dress:
     unless the job names another source of them, where its credentials are.
 
     `token`: of an attempt and (of several) a container, for the metadata endpoint; `credentials`: of an attempt, as
-    variables. `resolver` reads secrets; `pulling`: the engines that pull images, and so need the credentials of their registries."""
+    variables. `resolver` reads secrets; `pulling`: the engines that pull images, and so need the credentials of their
+    registries."""
 
     def __init__(
         self,
@@ -75,7 +76,8 @@ class Dress:
             job_id=effect.job_id,
             container_environment=metadata,
         )
-        if any(one.secrets or "repositoryCredentials" in one.document for one in containers_of(task)):
+        several = any(one.secrets or "repositoryCredentials" in one.document for one in task.containers)
+        if several or task.secrets or "repositoryCredentials" in task.container:
             return self._with_secrets(launch, effect.engine)
         return launch
 
