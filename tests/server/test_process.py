@@ -66,7 +66,14 @@ def test_get_service_tells_everything(server: Server) -> None:
     assert found["processId"] == server.process.pid
     assert found["dataDirectory"] == str(server.data_dir)
     assert found["address"] == server.address
-    assert {f["check"] for f in found["findings"]} >= {"process engine", "docker", "disk", "open files", "clock"}
+    assert {f["check"] for f in found["findings"]} >= {
+        "process engine",
+        "docker",
+        "disk",
+        "open files",
+        "clock",
+        "secrets key",
+    }
 
 
 def test_foreign_hosts_and_unsigned_requests_are_refused(server: Server) -> None:

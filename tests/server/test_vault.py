@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from batchyard.api.context import VaultError
+from batchyard.server.config import SettingError, load
+from batchyard.server.doctor import Finding, findings
+from batchyard.server.places import places_of
 from batchyard.server.vault import Vault
 
 VALUE = b"hush"
@@ -92,6 +95,29 @@ def test_somebody_elses_key_is_refused(tmp_path: Path) -> None:
     os.chown(path, 65534, 65534)
     with pytest.raises(VaultError, match="belongs to the user 65534"):
         vault.open(sealed, "x")
+
+
+def test_the_doctor_looks_at_the_key(tmp_path: Path) -> None:
+    settings = load({"data_dir": str(tmp_path / "data")}, {"HOME": str(tmp_path)})
+    places = places_of(settings.data_dir, settings.work_dir, {})
+
+    def found() -> Finding:
+        return next(finding for finding in findings(settings, places) if finding.check == "secrets key")
+
+    path = tmp_path / ".config" / "batchyard" / "secrets.key"
+    assert found() == Finding("secrets key", True, f"{path} (made with the first secret)")
+    Vault(settings.secrets_key_file, settings.data_dir).seal(VALUE, "x", is_first=True)
+    assert found() == Finding("secrets key", True, f"{path} (keep a copy of it)")
+    path.chmod(0o644)
+    assert (found().ok, "chmod 600" in found().remedy) == (False, True)
+
+
+def test_a_key_file_in_the_data_directory_is_refused_at_start(tmp_path: Path) -> None:
+    flags = {"data_dir": str(tmp_path / "data"), "secrets_key_file": str(tmp_path / "data" / "x" / ".." / "key")}
+    with pytest.raises(SettingError, match="must lie outside the data directory"):
+        load(flags, {"HOME": str(tmp_path)})
+    elsewhere = load(flags | {"secrets_key_file": str(tmp_path / "key")}, {"HOME": str(tmp_path)})
+    assert elsewhere.secrets_key_file == tmp_path / "key"
 
 
 def test_no_key_is_made_in_the_data_directory(tmp_path: Path) -> None:

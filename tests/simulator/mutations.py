@@ -77,6 +77,10 @@ def run_ahead(source: str) -> str:
 
 MUTATIONS = [
     Mutation("skip the fence", disk.Disk, "check_fence", replacing("if epoch != self.epoch:", "if False:")),
+    Mutation("launch without the secrets", loop.Loop, "_act", replacing("if launch.problem:", "if False:")),
+    Mutation(
+        "launch without the secrets after a restart", loop.Loop, "_recovery", replacing(" and not launch.problem", "")
+    ),
     Mutation("go on after a failed commit", loop.Loop, "_batch", go_on),
     Mutation("answer before commit", loop.Loop, "_batch", moving(ANSWERS, ACT, COMMIT)),
     Mutation("launch before commit", loop.Loop, "_batch", moving(ACT, "", COMMIT)),

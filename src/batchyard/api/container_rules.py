@@ -190,6 +190,11 @@ def _check_secrets(container: Document, execution_role: str) -> None:
         not secrets or execution_role,
         "executionRoleArn cannot be empty when using secrets or secretOptions",
     )
+    check_environment(container.get("secrets", []))  # their names are those of variables
+    for secret in container.get("secrets", []):
+        require(
+            secret["valueFrom"], f"valueFrom of the secret {quoted(secret['name'])} must name a secret or parameter."
+        )
 
 
 def _check_logs(container: Document, platform: str) -> None:

@@ -21,6 +21,7 @@ from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_of
 from batchyard.server import host
 from batchyard.server.config import Settings
 from batchyard.server.places import PlaceError, Places, is_running, read_server_file
+from batchyard.server.vault import Vault
 from batchyard.version import VERSION
 
 # Descriptors the supervisor holds for one attempt (pidfd, log file, pipe) times attempts that run at once on a large
@@ -53,6 +54,7 @@ def findings(settings: Settings, places: Places) -> list[Finding]:
         _files(),
         _cgroups(settings),
         *_data_directory(settings, places),
+        _secrets_key(settings),
         _clock(),
         _server(places),
     ]
@@ -141,6 +143,15 @@ def _data_directory(settings: Settings, places: Places) -> Iterator[Finding]:
     enough = free_mib >= settings.min_free_mib
     remedy = "" if enough else f"Free some: below {settings.min_free_mib} MiB (--min-free-mib) SubmitJob is refused."
     yield Finding("disk", enough, f"{free_mib} MiB free", remedy)
+
+
+def _secrets_key(settings: Settings) -> Finding:
+    path = settings.secrets_key_file
+    problem = Vault(path, settings.data_dir).problem()
+    if problem:
+        return Finding("secrets key", False, str(path), problem)
+    state = "keep a copy of it" if path.exists() else "made with the first secret"
+    return Finding("secrets key", True, f"{path} ({state})")
 
 
 def _clock() -> Finding:

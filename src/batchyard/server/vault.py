@@ -89,6 +89,17 @@ class Vault:
 
     # -- the key file --
 
+    def problem(self) -> str:
+        """What is wrong with the key file that is there; empty: nothing, or there is none."""
+        try:
+            with self._lock:
+                self._read()
+        except FileNotFoundError:
+            return ""
+        except VaultError as error:
+            return str(error)
+        return ""
+
     def _current(self, *, makes: bool) -> _Key:
         with self._lock:
             try:

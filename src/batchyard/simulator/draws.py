@@ -37,7 +37,7 @@ RULES: tuple[tuple[dict[str, str], ...], ...] = (
 def draw(seed: int) -> w.Workload:
     """The same seed gives the same workload, on every machine."""
     dice = lot(seed, "setup")
-    setup = _setup(dice)
+    setup = replace(_setup(dice), unreadable=lot(seed, "unreadable").choice((0.0, 0.0, 0.1, 0.5)))
     horizon_ms = dice.choice(HORIZONS_MS)
     troubles = dice.choice((0.0, 0.1, 0.25, 0.5))
     operations: list[w.Operation] = []

@@ -92,7 +92,7 @@ def _extent(changes: Changes, effects: Sequence[Effect]) -> tuple[int, ...]:
     )
 
 
-def dress(launch: LaunchTask) -> Launch:
+def dress(launch: LaunchTask, problem: str = "") -> Launch:
     return Launch(
         attempt_id=launch.attempt_id,
         spec_key=launch.spec_key,
@@ -100,6 +100,7 @@ def dress(launch: LaunchTask) -> Launch:
         environment=launch.environment,
         device_ids=launch.device_ids,
         job_id=launch.job_id,
+        problem=problem,
     )
 
 
@@ -113,6 +114,10 @@ class Surroundings:
         raise NotImplementedError
 
     def latency(self) -> int:
+        raise NotImplementedError
+
+    def problem(self, server: Server, attempt_id: str) -> str:
+        """Why this server must not start the attempt; empty: it may."""
         raise NotImplementedError
 
     def before_durable(self, server: Server, rows: Rows, now_ms: int) -> None:
@@ -170,8 +175,11 @@ class Server:
         engines: dict[str, Engine] = {connection.name: connection for connection in connections}
         if self._is_new:
             batch_commands = BATCH_COMMANDS  # what makes an empty store usable is one commit
-        self.loop = Loop(self.machine, self.writer, engines, self.clock, dress, batch_commands)
+        self.loop = Loop(self.machine, self.writer, engines, self.clock, self._dress, batch_commands)
         self.events.create_task(self._live()).add_done_callback(self._ended)
+
+    def _dress(self, launch: LaunchTask) -> Launch:
+        return dress(launch, self._around.problem(self, launch.attempt_id))
 
     async def _live(self) -> None:
         await self.loop.start(self.epoch)

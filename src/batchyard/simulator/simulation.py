@@ -18,7 +18,7 @@ from batchyard.simulator.ledger import Ledger, ViolationError
 from batchyard.simulator.lots import lot
 from batchyard.simulator.server import LOOKS_FOR_DIFFERENCES, Server, Surroundings
 from batchyard.simulator.site import Connection, Site
-from batchyard.simulator.witness import Witness
+from batchyard.simulator.witness import UNREADABLE, Witness
 from batchyard.store.codec import Rows
 
 BEGINNING_MS = 1_700_000_000_000
@@ -168,6 +168,10 @@ class Simulation(Surroundings):
         durable_ms, heard_ms = self._dice.choice(self.setup.commit_ms), self._dice.choice(self.setup.commit_ms)
         failing, self._failing = self._failing, ""
         return durable_ms, heard_ms, failing
+
+    def problem(self, server: Server, attempt_id: str) -> str:
+        own = lot(self.seed, "unreadable", server.epoch, attempt_id)
+        return UNREADABLE if own.random() < self.setup.unreadable and not self.is_calm else ""
 
     def latency(self) -> int:
         return 0 if self.is_calm else self._dice.choice(self.setup.latency_ms)

@@ -18,6 +18,7 @@ from batchyard.store import codec
 from batchyard.store.codec import Rows
 
 PLACED = (Status.STARTING, Status.RUNNING)
+UNREADABLE = "ResourceInitializationError: unable to pull secrets"
 
 
 class Witness:
@@ -146,6 +147,10 @@ class Witness:
         task_id = names.task_id(key, attempt.number, self.job_id(key))
         if task_id in self.ledger.alive:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over and still runs")
+        if attempt.reason == UNREADABLE:
+            if task_id in self.ledger.lives or attempt.exit_code is not None or attempt.started_at_ms:
+                raise ViolationError(f"{self.job_id(key)} says {attempt}, and its engine was told to run it")
+            return
         final = self.ledger.finals.get(task_id)
         if final is None:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over; no engine said so")
@@ -196,6 +201,8 @@ class Witness:
 
     def check_launch(self, launch: Launch) -> str:
         """Launched means committed before; there is room; its dependencies are done. Returns its instance."""
+        if launch.problem:
+            raise ViolationError(f"{launch.job_id} is launched in spite of: {launch.problem}")
         parsed = names.parse_task_id(launch.attempt_id)
         if parsed is None:
             raise ViolationError(f"{launch.attempt_id} is no task id")

@@ -115,6 +115,7 @@ class Setup(Struct, frozen=True):
     policies: dict[str, dict[str, Any]] = {}  # name -> fairsharePolicy
     fair_queues: dict[str, str] = {}  # name -> policy
     unmanaged_vcpus: int = 0  # unmanagedvCpus of the environments; 0: not given
+    unreadable: float = 0.0  # share of the attempts whose secrets one server cannot read; another one may
 
 
 class Workload(Struct, frozen=True):
