@@ -7,8 +7,18 @@ from typing import Any
 
 from batchyard.core import commands as c
 from batchyard.core.arrays import virtual_child
+from batchyard.core.catalogue import Catalogue, InstanceType
 from batchyard.core.check import assert_consistent, never_over_committed
-from batchyard.core.effects import AcknowledgeTask, Effect, LaunchTask, RecoverTask, StopTask
+from batchyard.core.effects import (
+    AcknowledgeTask,
+    Effect,
+    JobQueueBlocked,
+    LaunchInstance,
+    LaunchTask,
+    RecoverTask,
+    StopTask,
+    TerminateInstance,
+)
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account, parse_job_id
 from batchyard.core.records import (
@@ -16,6 +26,7 @@ from batchyard.core.records import (
     Changes,
     EnvironmentOrder,
     Instance,
+    InstanceState,
     Job,
     JobSpec,
     Snapshot,
@@ -26,6 +37,26 @@ from batchyard.core.resources import Resources
 ACCOUNT = Account("123456789012", "us-east-1")
 HOST = "i-0123456789abcdef0"
 ENGINE = "process"
+
+
+def _type(name: str, vcpus: int, memory_mib: int, gpus: int = 0) -> InstanceType:
+    return InstanceType(name, vcpus * 1000, memory_mib, gpus, "NVIDIA" if gpus else "")
+
+
+# A handful of types with round numbers beside EC2's own.
+CATALOGUE = Catalogue(
+    {
+        kind.name: kind
+        for kind in (
+            _type("c5.large", 2, 4096),
+            _type("c5.xlarge", 4, 8192),
+            _type("c5.2xlarge", 8, 16384),
+            _type("r5.large", 2, 16384),
+            _type("g5.xlarge", 4, 16384, 1),
+            _type("m5.24xlarge", 96, 393216),
+        )
+    }
+)
 
 
 class Kept:
@@ -109,7 +140,10 @@ class Driver:
         self.acknowledged: set[str] = set()
         self.ids = itertools.count(1)
         self.host = Instance(HOST, Resources(vcpus * 1000, memory_mib, gpus), tuple(range(gpus)))
-        self.machine = Machine(ACCOUNT)
+        self.launching: dict[str, Instance] = {}  # asked for, not ready yet
+        self.terminated: list[str] = []
+        self.facts: list[JobQueueBlocked] = []
+        self.machine = self.new_machine()
         self.set_host()
         self.do(c.CreateComputeEnvironment("local", "u", "UNMANAGED", "ENABLED", ENGINE, {}))
         self.do(c.CreateJobQueue("default", "ENABLED", 1, (EnvironmentOrder(1, "local"),)))
@@ -117,6 +151,9 @@ class Driver:
     def queue(self, name: str, *environments: str, priority: int = 1, **members: Any) -> None:
         order = tuple(EnvironmentOrder(number, one) for number, one in enumerate(environments or ("local",), 1))
         self.do(c.CreateJobQueue(name, "ENABLED", priority, order, **members))
+
+    def new_machine(self) -> Machine:
+        return Machine(ACCOUNT, catalogue=CATALOGUE)
 
     def set_host(self) -> None:
         self.do(c.SetHost(self.host, {ENGINE: Abilities()}))
@@ -153,6 +190,49 @@ class Driver:
             self.stops.append(effect)
         elif isinstance(effect, AcknowledgeTask):
             self.acknowledged.add(effect.attempt_id)
+        elif isinstance(effect, LaunchInstance):
+            self.launching[effect.instance.instance_id] = effect.instance
+        elif isinstance(effect, TerminateInstance):
+            self.launching.pop(effect.instance_id, None)
+            self.terminated.append(effect.instance_id)
+        elif isinstance(effect, JobQueueBlocked):
+            self.facts.append(effect)
+
+    # -- managed environments --
+
+    def fleet(self, name: str, *types: str, most: int = 16, kind: str = "EC2", **members: Any) -> None:
+        """A MANAGED environment, and a queue of its name."""
+        resources = {"type": kind, "maxvCpus": most, **members}
+        if kind in ("EC2", "SPOT"):
+            resources = {"minvCpus": 0, "instanceTypes": list(types or ("c5.large",)), **resources}
+            resources.setdefault("allocationStrategy", "BEST_FIT_PROGRESSIVE" if kind == "EC2" else "BEST_FIT")
+        document = {"computeResources": resources}
+        self.do(c.CreateComputeEnvironment(name, f"uuid-{name}", "MANAGED", "ENABLED", ENGINE, document))
+        self.queue(name, name)
+
+    def booted(self, *instance_ids: str) -> list[str]:
+        """What is being launched (or these) becomes ready; returns their ids."""
+        ready = list(instance_ids or self.launching)
+        for instance_id in ready:
+            del self.launching[instance_id]
+            self.fact(c.InstanceReady(instance_id))
+        return ready
+
+    def fact(self, fact: c.InstanceReport) -> None:
+        self.now_ms += 1
+        self.machine.report("", fact, self.now_ms)
+        self._finish_batch()
+
+    def gone(self) -> list[str]:
+        """What was told to end has ended; returns their ids."""
+        ended, self.terminated = self.terminated, []
+        for instance_id in ended:
+            self.fact(c.InstanceGone(instance_id))
+        return ended
+
+    def instances(self, environment: str) -> list[Instance]:
+        world = self.machine.world
+        return [world.instances[i] for i in world.instances_in.get(environment, ())]
 
     # -- submissions --
 
@@ -230,9 +310,12 @@ class Driver:
 
     def crash(self) -> None:
         """The server dies; a new one starts from what was committed. The engine kept its attempts."""
-        self.machine = Machine(ACCOUNT)
+        self.machine = self.new_machine()
         self.machine.restore(self.kept.snapshot())
-        asked = {e.attempt_id: e for e in self.machine.recover() if isinstance(e, RecoverTask)}
+        recovery = self.machine.recover()
+        asked = {e.attempt_id: e for e in recovery if isinstance(e, RecoverTask)}
+        again = [e.instance for e in recovery if isinstance(e, LaunchInstance)]
+        assert {i.instance_id for i in again if i.state is InstanceState.LAUNCHING} == set(self.launching)
         assert set(asked) == set(self.launched), "the restarted machine knows other attempts than the engine"
         for attempt, effect in asked.items():
             assert effect.known_started == (attempt in self.running)

@@ -8,6 +8,7 @@ import pytest
 
 from batchyard.core import commands as c
 from batchyard.core.explaining import Explanation
+from batchyard.core.prices import Prices
 from batchyard.core.records import Dependency, EnvironmentOrder, Instance
 from batchyard.core.resources import Resources
 from batchyard.core.waiting import AFTER_ANY_REMEDY, NEVER_STARTS, Wait, remedy
@@ -110,14 +111,72 @@ def engine_gone() -> Explanation:
     return answer
 
 
-def no_instances() -> Explanation:
+def over_max() -> Explanation:
+    yard = Driver(vcpus=64, memory_mib=65536)
+    yard.fleet("small", "c5", most=4)
+    yard.define("eight", container=wants(8))
+    answer = explain(yard, yard.submit("eight", queue="small"))
+    assert answer.status_reason.startswith("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - ")
+    assert "8 vCPUs" in answer.text
+    assert "4 (maxvCpus)" in answer.text
+    return answer
+
+
+def host_too_small() -> Explanation:
+    yard = Driver(vcpus=4)
+    yard.fleet("large", "m5.24xlarge", most=256)
+    answer = explain(yard, yard.submit(queue="large"))
+    assert answer.status_reason.startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ")
+    assert "[m5.24xlarge]" in answer.text
+    assert "This host offers 4 vCPUs and 4096 MiB" in answer.text
+    return answer
+
+
+def above_bid() -> Explanation:
+    yard = Driver(vcpus=8, memory_mib=16384)
+    yard.machine.world.prices = Prices({"c5.large": 100_000}, {"c5.large": 90_000})
+    yard.fleet("cheap", "c5.large", kind="SPOT", bidPercentage=50)
+    answer = explain(yard, yard.submit(queue="cheap"))
+    assert answer.status_reason.startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ")
+    assert "50" in answer.text
+    return answer
+
+
+def launching() -> Explanation:
+    yard = Driver(vcpus=8, memory_mib=16384)
+    yard.fleet("fleet", "c5.large")
+    answer = explain(yard, yard.submit(queue="fleet"))
+    assert f"{yard.instances('fleet')[0].instance_id} (c5.large) is being launched in fleet" in answer.text
+    return answer
+
+
+def at_max() -> Explanation:
+    yard = Driver(vcpus=8, memory_mib=16384)
+    yard.fleet("fleet", "c5.large", most=2)
+    yard.define("two", container=wants(2))
+    yard.submit("two", queue="fleet")
+    yard.booted()
+    answer = explain(yard, yard.submit("two", queue="fleet"))
+    assert "has 2 of 2 vCPUs (maxvCpus)" in answer.text
+    return answer
+
+
+def no_capacity() -> Explanation:
+    yard = Driver(vcpus=4, memory_mib=16384)
+    yard.fleet("fleet", "c5.xlarge", most=64)
+    yard.submit()
+    answer = explain(yard, yard.submit(queue="fleet"))
+    assert "c5.xlarge takes 4 vCPUs" in answer.text
+    assert "this host has 3 vCPUs" in answer.text
+    return answer
+
+
+def concurrency_limit() -> Explanation:
     yard = Driver()
-    document = {"computeResources": {"type": "EC2"}}
-    yard.do(c.CreateComputeEnvironment("fleet", "u2", "MANAGED", "ENABLED", ENGINE, document))
-    yard.do(c.CreateJobQueue("q", "ENABLED", 1, (EnvironmentOrder(1, "fleet"),)))
-    answer = explain(yard, yard.submit(queue="q"))
-    assert "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY" in answer.status_reason
-    assert "(fleet)" in answer.text
+    yard.queue("narrow", tags={"batchyard:concurrency-limit": "1"})
+    yard.submit(queue="narrow")
+    answer = explain(yard, yard.submit(queue="narrow"))
+    assert "1 jobs of the queue narrow run" in answer.text
     return answer
 
 
@@ -183,7 +242,13 @@ WAYS: dict[Wait, Callable[[], Explanation]] = {
     Wait.ENVIRONMENTS_INVALID: environments_invalid,
     Wait.ENVIRONMENTS_DISABLED: environments_disabled,
     Wait.ENGINE_GONE: engine_gone,
-    Wait.NO_INSTANCES: no_instances,
+    Wait.OVER_MAX: over_max,
+    Wait.HOST_TOO_SMALL: host_too_small,
+    Wait.ABOVE_BID: above_bid,
+    Wait.LAUNCHING: launching,
+    Wait.AT_MAX: at_max,
+    Wait.NO_CAPACITY: no_capacity,
+    Wait.CONCURRENCY_LIMIT: concurrency_limit,
     Wait.TOO_LARGE: too_large,
     Wait.NO_ROOM: no_room,
     Wait.BEHIND: behind,
@@ -197,7 +262,7 @@ def test_each_way_to_wait_is_explained_with_its_numbers(wait: Wait) -> None:
     answer = WAYS[wait]()
     assert answer.wait == wait
     assert answer.remedy == remedy(wait)
-    assert bool(answer.status_reason) == (wait in NEVER_STARTS)
+    assert bool(answer.status_reason) == (wait in (*NEVER_STARTS, Wait.NO_CAPACITY))
 
 
 def test_running_and_ended_jobs() -> None:

@@ -7,7 +7,7 @@ import pytest
 from batchyard.core import commands as c
 from batchyard.core.records import Dependency, EnvironmentOrder, Status
 from batchyard.core.refusal import Refused
-from tests.core.driver import ENGINE, HOST, Driver
+from tests.core.driver import HOST, Driver
 
 S = Status
 
@@ -110,15 +110,12 @@ def test_children_that_can_never_fit_say_so() -> None:
     assert yard.job(f"{array}:3").status_reason.startswith("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
 
 
-def test_a_managed_environment_says_that_it_has_no_capacity_until_another_is_attached() -> None:
+def test_a_job_that_its_environment_can_never_hold_waits_until_another_is_attached() -> None:
     yard = Driver()
-    yard.do(
-        c.CreateComputeEnvironment("spot", "u2", "MANAGED", "ENABLED", ENGINE, {"computeResources": {"type": "SPOT"}})
-    )
-    yard.do(c.CreateJobQueue("cheap", "ENABLED", 1, (EnvironmentOrder(1, "spot"),)))
-    job = yard.submit(queue="cheap")
+    yard.fleet("spot", "m5.24xlarge", kind="SPOT", most=256)
+    job = yard.submit(queue="spot")
     assert yard.job(job).status_reason.startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY")
-    yard.do(c.UpdateJobQueue("cheap", environments=(EnvironmentOrder(1, "spot"), EnvironmentOrder(2, "local"))))
+    yard.do(c.UpdateJobQueue("spot", environments=(EnvironmentOrder(1, "spot"), EnvironmentOrder(2, "local"))))
     assert yard.status(job) is S.STARTING
     assert yard.job(job).status_reason == ""
 

@@ -26,29 +26,27 @@ def room(vcpus: int, free: int | None = None) -> Room:
 
 
 def test_onto_what_the_head_could_not_use_even_if_it_were_empty() -> None:
-    offers = [Offer("one", "fake", ("large", "small"))]
+    offer = Offer("one", "fake", ("large", "small"))
     rooms = {"large": room(4, free=2), "small": room(2)}
     head = Head(BIG, NEVER_MS)
-    found = place(SMALL, offers, rooms, head)
+    found = place(SMALL, offer, rooms, head)
     assert found is not None
     assert found.instance_id == "small"
-    assert place(SMALL, offers, {**rooms, "small": room(2, free=0)}, head) is None
+    assert place(SMALL, offer, {**rooms, "small": room(2, free=0)}, head) is None
 
 
 def test_onto_another_engine_than_the_head_can_use() -> None:
     other = Shape(Resources(1000, 64), ("docker",))
-    found = place(other, [Offer("one", "docker", ("large",))], {"large": room(8)}, Head(BIG, NEVER_MS))
+    found = place(other, Offer("one", "docker", ("large",)), {"large": room(8)}, Head(BIG, NEVER_MS))
     assert found is not None
 
 
 def test_when_its_timeout_ends_it_before_the_head_can_start() -> None:
-    offers, rooms = [Offer("one", "fake", ("large",))], {"large": room(4, free=2)}
-    assert place(SMALL, offers, rooms, Head(BIG, 1000), ends_at_ms=1000) is not None
-    assert place(SMALL, offers, rooms, Head(BIG, 1000), ends_at_ms=1001) is None
-    assert place(SMALL, offers, rooms, Head(BIG, 1000), ends_at_ms=0) is None, "without a timeout it may stay for ever"
-    assert place(SMALL, offers, rooms, Head(BIG, NEVER_MS), ends_at_ms=1000) is None, (
-        "nobody knows when the head starts"
-    )
+    offer, rooms = Offer("one", "fake", ("large",)), {"large": room(4, free=2)}
+    assert place(SMALL, offer, rooms, Head(BIG, 1000), ends_at_ms=1000) is not None
+    assert place(SMALL, offer, rooms, Head(BIG, 1000), ends_at_ms=1001) is None
+    assert place(SMALL, offer, rooms, Head(BIG, 1000), ends_at_ms=0) is None, "without a timeout it may stay for ever"
+    assert place(SMALL, offer, rooms, Head(BIG, NEVER_MS), ends_at_ms=1000) is None, "nobody knows when the head starts"
 
 
 @given(st.lists(st.tuples(st.integers(1, 100), st.integers(1, 4)), max_size=8), st.integers(1, 12), st.integers(0, 4))

@@ -78,7 +78,9 @@ def environment_detail(environment: Environment, account: Account, host_vcpus: i
     detail |= _given(environment.document)
     resources = detail.get("computeResources")
     if resources and resources.get("type") in INSTANCE_TYPES:
-        detail["computeResources"] = {"desiredvCpus": resources.get("minvCpus", 0)} | resources
+        detail["computeResources"] = resources | {
+            "desiredvCpus": max(environment.desired_vcpus, resources.get("desiredvCpus") or 0)
+        }
     return detail
 
 

@@ -71,6 +71,8 @@ def virtual_child(spec: JobSpec, parent: Job, index: int) -> Job | None:
         return None
     status = waiting_status(spec, state, index)
     reason = state.waiting_reason if status is Status.RUNNABLE else ""
+    if state.head_reason and status is Status.RUNNABLE and index == state.head_index:
+        reason = state.head_reason
     return Job(
         key,
         status,
@@ -120,6 +122,8 @@ class ArrayBook:
 
     __slots__ = (
         "failed",
+        "head_index",
+        "head_reason",
         "held",
         "never_started",
         "released_at_ms",
@@ -141,6 +145,8 @@ class ArrayBook:
         self.released_at_ms = state.released_at_ms
         self.row_counts: dict[str, int] = dict(state.row_counts)
         self.waiting_reason = state.waiting_reason
+        self.head_reason = state.head_reason
+        self.head_index = state.head_index
         self.updated_at_ms = state.updated_at_ms
 
     @classmethod
@@ -158,6 +164,8 @@ class ArrayBook:
             released_at_ms=self.released_at_ms,
             row_counts=dict(self.row_counts),
             waiting_reason=self.waiting_reason,
+            head_reason=self.head_reason,
+            head_index=self.head_index,
             updated_at_ms=self.updated_at_ms,
         )
 

@@ -17,7 +17,7 @@ EXITED = "Essential container in task exited"
 NOT_STARTED = "Task failed to start"
 TIMED_OUT = "Job attempt duration exceeded timeout"
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
-TERMINATE, TIMEOUT = "terminate", "timeout"
+TERMINATE, TIMEOUT, HOST = "terminate", "timeout", "host"
 REASON_CHARACTERS = 255  # container.reason (Batch API model, ContainerDetail)
 
 
@@ -110,7 +110,9 @@ def _reason(one: commands.ContainerExit) -> str:
 
 
 def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: int) -> None:
-    """Cancelled, terminated and timed-out jobs are never retried."""
+    """Cancelled, terminated and timed-out jobs are never retried. What its host's end made fail ends as lost."""
+    if attempt.stopping == HOST and not succeeded:
+        attempt = replace(attempt, status_reason=host_lost(attempt.instance_id), exit_code=None, reason="")
     changes: dict[str, object] = {"attempt": None, "past": (*job.past, attempt)}
     ending = {**changes, "stopped_at_ms": attempt.stopped_at_ms}
     if job.is_terminated:
@@ -126,13 +128,13 @@ def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: i
         endings.end(world, job, Cause.FAILED, now_ms, status_reason=attempt.status_reason, **ending)
 
 
-def stop(world: World, job: Job, why: str) -> Job:
-    """Asks for a placed attempt's end, once."""
+def stop(world: World, job: Job, why: str, notice_seconds: float = 0.0) -> Job:
+    """Asks for a placed attempt's end, once. `notice_seconds`: the grace where its host is about to go."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     if attempt.stopping:
         return job
-    job = replace(job, attempt=replace(attempt, stopping=why))
+    job = replace(job, attempt=replace(attempt, stopping=why, notice_seconds=notice_seconds))
     world.put(job)
     world.effects.append(stop_of(world, job))
     return job
@@ -142,6 +144,8 @@ def stop_of(world: World, job: Job) -> StopTask:
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     task_id = names.task_id(job.key, attempt.number, world.job_id(job.key))
+    if attempt.stopping == HOST:
+        return StopTask(attempt.engine, task_id, attempt.notice_seconds)
     return StopTask(attempt.engine, task_id, _grace_seconds(world, world.spec_of(job.key)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.core.records import Job, Status
+from batchyard.core.records import InstanceState, Job, Status
 from batchyard.core.resources import Resources
 from batchyard.core.world import World
 
@@ -54,12 +54,45 @@ def _check_arrays(world: World) -> None:
 def _check_capacity(world: World) -> None:
     for name, room in world.rooms.items():
         total = world.instances[name].resources
+        assert room.total == total, f"instance {name}: {room.total} is not what it has, {total}"
+        if world.host is not None and name == world.host.instance_id:
+            for instance in world.instances.values():
+                total = total.minus(instance.resources) if instance.environment else total
         assert room.free == total.minus(world.held(name)), f"instance {name}: free {room.free} is not what is left"
         placed = [j for j in world.jobs.values() if j.attempt is not None and j.attempt.instance_id == name]
         assert sorted(world.placed_on(name)) == sorted(j.key for j in placed), f"instance {name}: who is on it"
         used = [device for job in placed if job.attempt is not None for device in job.attempt.device_ids]
         assert len(used) == len(set(used)), f"instance {name}: a device is given twice, {sorted(used)}"
         assert not set(used) & set(room.gpu_ids), f"instance {name}: a device is free and in use"
+        assert set(used) <= set(world.instances[name].gpu_ids), f"instance {name}: a device is not its own"
+    _check_fleet(world)
+
+
+def _check_fleet(world: World) -> None:
+    """Every started task names an instance whose vector holds it, of the environment it was placed in; reservations
+    are counted once. (That maxvCpus is kept to is asserted where an instance is launched: it may be lowered later.)"""
+    given: list[int] = []
+    for name, instance in world.instances.items():
+        if not instance.environment:
+            continue
+        assert name in world.instances_in[instance.environment], f"{instance.environment} does not know {name}"
+        given.extend(instance.gpu_ids)
+        is_idle = instance.state is InstanceState.READY and not world.placed_on(name)
+        assert (name in world.idle_since) == is_idle, f"instance {name} is {instance.state} and idle, or neither"
+        if instance.state is InstanceState.LAUNCHING:
+            assert not world.placed_on(name), f"instance {name} has attempts and has not booted"
+    assert len(given) == len(set(given)), f"a device is given to two instances, {sorted(given)}"
+    for key, job in world.jobs.items():
+        if job.attempt is not None and job.attempt.instance_id in world.instances:
+            owner = world.instances[job.attempt.instance_id].environment
+            assert owner in ("", job.attempt.environment), f"job {key} runs in {job.attempt.environment} on {owner}'s"
+    queued: dict[str, int] = {}
+    for keys in world.placed.values():
+        for key in keys:
+            queue = world.spec_of(key).queue
+            queued[queue] = queued.get(queue, 0) + 1
+    counted = {queue: number for queue, number in world.placed_in_queue.items() if number}
+    assert counted == queued, f"placed in queues: {counted} counted, {queued} there are"
 
 
 def never_over_committed(world: World) -> bool:

@@ -260,6 +260,13 @@ class DeleteParameter(Command, frozen=True):
     name: str
 
 
+class InterruptInstance(Command, frozen=True):
+    """Takes an instance away as a Spot interruption does, after a notice. Answered with the Instance as it is then."""
+
+    instance_id: str
+    notice_seconds: float
+
+
 # -- From the composition root --
 
 
@@ -361,3 +368,33 @@ class Lost(Report, frozen=True):
     at_ms: int
     reason: str
     started_at_ms: int = 0
+
+
+# -- Reports of the capacity seam, about instances --
+
+
+class InstanceReport(Command, frozen=True):
+    instance_id: str
+
+
+class InstanceReady(InstanceReport, frozen=True):
+    """It has booted."""
+
+
+class InstanceRefused(InstanceReport, frozen=True):
+    """It can't be had now."""
+
+    reason: str
+
+
+class InstanceInterrupted(InstanceReport, frozen=True):
+    """It will be taken away after the notice."""
+
+    notice_seconds: float
+
+
+class InstanceGone(InstanceReport, frozen=True):
+    """It is no more: terminated as asked, or lost."""
+
+
+Fact = Report | InstanceReport

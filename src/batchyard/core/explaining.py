@@ -5,10 +5,11 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core import names, scheduling, waiting
+from batchyard.core import fleet, names, scheduling, waiting
+from batchyard.core.allocation import Need, NoChoice, Why
 from batchyard.core.arrays import child_key, waiting_status
 from batchyard.core.ranges import count, within
-from batchyard.core.records import Job, JobSpec, Status
+from batchyard.core.records import Environment, InstanceState, Job, JobSpec, Status
 from batchyard.core.resources import Resources
 from batchyard.core.waiting import Wait
 from batchyard.core.world import World
@@ -167,7 +168,8 @@ def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) 
 def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | None, status: Status) -> Explanation:
     stuck = scheduling.never_starts(world, spec)
     asked = spec.task.resources
-    usable = [i for e in scheduling.environments_of(world, spec.queue) for i in scheduling.instances_of(world, e)]
+    environments = scheduling.environments_of(world, spec.queue)
+    usable = [i for e in environments for i in scheduling.instances_of(world, e)]
     instances = list({i.instance_id: i for i in usable}.values())
     free = tuple(world.rooms[i.instance_id].free for i in instances)
     holders = _holders(world, {i.instance_id for i in instances})
@@ -176,18 +178,20 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
         wait, text = stuck.wait, stuck.text
     elif world.is_draining:
         wait, text = Wait.ENDING_SERVICE, "The service was told to end its jobs, and starts no more."
+    elif not scheduling.room_in(world, world.queues[spec.queue]):
+        wait, text = Wait.CONCURRENCY_LIMIT, _limit_text(world, spec.queue)
     elif ahead or (elsewhere and any(asked.fits(f) for f in free)):
         wait = Wait.BEHIND
         text = f"{ahead} jobs are before it in the queue {spec.queue}, and {elsewhere} in queues of higher priority."
     else:
-        wait, text = Wait.NO_ROOM, waiting.no_room(asked, free, len(holders))
+        wait, text = _growth(world, environments, spec) or (Wait.NO_ROOM, waiting.no_room(asked, free, len(holders)))
     return Explanation(
         job_id,
         status,
         text,
         wait,
         waiting.remedy(wait),
-        status_reason=stuck.status_reason if stuck is not None else "",
+        status_reason=stuck.status_reason if stuck is not None else _head_reason(world, spec.queue, key, index),
         asked=asked,
         largest=waiting.largest(instances),
         free=free,
@@ -196,6 +200,40 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
         ahead=ahead,
         ahead_elsewhere=elsewhere,
     )
+
+
+def _head_reason(world: World, queue: str, key: int, index: int | None) -> str:
+    """statusReason of a job that blocks its queue."""
+    head = world.heads.get(queue)
+    return head.reason if head is not None and (head.key, head.index) == (key, index) else ""
+
+
+def _limit_text(world: World, queue: str) -> str:
+    limit = world.queues[queue].tags[scheduling.CONCURRENCY_LIMIT_TAG]
+    placed = world.placed_in_queue.get(queue, 0)
+    tag = scheduling.CONCURRENCY_LIMIT_TAG
+    return f"{placed} jobs of the queue {queue} run, and its tag {tag} allows {limit} at once."
+
+
+def _growth(world: World, environments: list[Environment], spec: JobSpec) -> tuple[Wait, str] | None:
+    """What the scaler does for a job whose turn has come; None where no environment launches instances."""
+    asked, found = spec.task.resources, list[tuple[Wait, str]]()
+    for environment in environments:
+        able = fleet.is_usable(environment) and environment.engine in spec.engines
+        if not (able and environment.engine in world.abilities and fleet.has_instances(environment)):
+            continue
+        for instance_id in world.instances_in.get(environment.name, ()):
+            instance = world.instances[instance_id]
+            if instance.state is InstanceState.LAUNCHING and asked.fits(instance.resources):
+                text = f"{instance_id} ({instance.instance_type}) is being launched in {environment.name} for it."
+                return Wait.LAUNCHING, text
+        choice = fleet.next_launch(world, environment, Need(asked))
+        if isinstance(choice, NoChoice) and choice.why in (Why.AT_MAX, Why.EXHAUSTED):
+            wait = Wait.AT_MAX if choice.why is Why.AT_MAX else Wait.NO_CAPACITY
+            found.append((wait, f"{environment.name}: {choice.text}"))
+    if not found:
+        return None
+    return found[-1][0], "It is next. " + " ".join(text for _, text in found)
 
 
 def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
@@ -209,7 +247,7 @@ def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
 def _ahead(world: World, spec: JobSpec, key: int, index: int | None) -> tuple[int, int]:
     """Jobs before it: in its own queue, and in queues of higher priority that share an environment with it."""
     line = world.runnable_in(spec.queue)
-    before = sum(_weight(world, other) for other in line.before(key))
+    before = sum(scheduling.len_of(world, other) for other in line.before(key))
     if index is not None and not spec.sequential:
         before += sum(min(stop, index) - start for start, stop in world.books[key].ready() if start < index)
     mine = {e.name for e in scheduling.environments_of(world, spec.queue)}
@@ -217,13 +255,5 @@ def _ahead(world: World, spec: JobSpec, key: int, index: int | None) -> tuple[in
     for queue in world.queues.values():
         shares = any(e.name in mine for e in scheduling.environments_of(world, queue.name))
         if shares and queue.name != spec.queue and queue.priority > world.queues[spec.queue].priority:
-            elsewhere += sum(_weight(world, other) for other in world.runnable_in(queue.name).waiting_keys())
+            elsewhere += sum(scheduling.len_of(world, other) for other in world.runnable_in(queue.name).waiting_keys())
     return before, elsewhere
-
-
-def _weight(world: World, key: int) -> int:
-    """How many could start: the children of an array, one of a SEQUENTIAL one."""
-    book = world.books.get(key)
-    if book is None or world.specs[key].sequential:
-        return 1
-    return sum(stop - start for start, stop in book.ready())

@@ -10,16 +10,19 @@ from batchyard.core import (
     attempts,
     commands,
     explaining,
+    instances,
     inventory,
     names,
     parameters,
     policies,
     registry,
     restoring,
+    scaling,
     scheduling,
     secrets,
     stopping,
     submission,
+    timelimits,
 )
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.effects import Effect
@@ -54,23 +57,34 @@ class Machine:
         """Carries out one command. Raises Refused, having changed nothing. Returns the command's answer."""
         handler = _HANDLERS.get(type(command))
         assert handler is not None, f"no handler for {type(command).__name__}"
+        self.world.now_ms = now_ms
         return handler(self.world, command, now_ms)
 
-    def report(self, engine: str, fact: commands.Report, now_ms: int) -> None:
-        """Takes what an engine reports."""
-        attempts.report(self.world, engine, fact, now_ms)
+    def report(self, engine: str, fact: commands.Fact, now_ms: int) -> None:
+        """Takes what an engine reports, or the capacity seam."""
+        self.world.now_ms = now_ms
+        if isinstance(fact, commands.InstanceReport):
+            instances.report(self.world, fact, now_ms)
+        else:
+            attempts.report(self.world, engine, fact, now_ms)
 
     def schedule(self, now_ms: int) -> None:
         """Once per batch: what time brought, then who starts."""
+        self.world.now_ms = now_ms
         attempts.expire(self.world, now_ms)
+        timelimits.expire(self.world, now_ms)
         scheduling.run_pass(self.world, now_ms)
+        if not self.world.is_draining:
+            scaling.settle(self.world, now_ms)
         registry.sweep_deleted_queues(self.world)
         secrets.sweep(self.world, now_ms)
+        registry.sweep_deleted_environments(self.world)
         self.world.settle(now_ms)
 
     def next_deadline(self) -> int | None:
         """When `schedule` must run next even if nothing happens."""
-        return self.world.deadlines[0][0] if self.world.deadlines else None
+        deadlines = [self.world.deadlines[0][0]] if self.world.deadlines else []
+        return min(deadlines + ([self.world.due_ms] if self.world.due_ms is not None else []), default=None)
 
     def take(self) -> tuple[Changes, list[Effect]]:
         """What the batch changed, and what to do about it once that is committed."""
@@ -84,8 +98,8 @@ Handler = Callable[[World, Any, int], Any]
 
 def _set_host(world: World, command: commands.SetHost, now_ms: int) -> None:
     world.abilities = dict(command.abilities)
-    world.set_instance(command.instance)
-    scheduling.reassess(world)
+    world.set_host(command.instance)
+    registry.reassess_host(world)
 
 
 def _set_away(world: World, command: commands.SetAway, now_ms: int) -> None:
@@ -95,8 +109,8 @@ def _set_away(world: World, command: commands.SetAway, now_ms: int) -> None:
 
 
 def _ask_capacity(world: World, command: commands.AskCapacity, now_ms: int) -> commands.CapacityAnswer:
-    total = [i.resources for i in world.instances.values()]
-    free = [r.free for r in world.rooms.values()]
+    total = [world.host.resources] if world.host is not None else []
+    free = [world.rooms[world.host.instance_id].free] if world.host is not None else []
     running = sum(1 for job in world.jobs.values() if job.attempt is not None)
     unstarted = sum(len(world.books[key].unstarted) for key in world.specs if key in world.books)
     rows = sum(1 for key in world.jobs if key not in world.books)
@@ -126,7 +140,7 @@ _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.TerminateJob: _terminate,
     commands.TerminateAllRunning: lambda world, c, now: stopping.terminate_running(world, c.reason, now),
     commands.CreateComputeEnvironment: registry.create_environment,
-    commands.UpdateComputeEnvironment: lambda world, c, now: registry.update_environment(world, c),
+    commands.UpdateComputeEnvironment: registry.update_environment,
     commands.DeleteComputeEnvironment: lambda world, c, now: registry.delete_environment(world, c),
     commands.CreateJobQueue: registry.create_queue,
     commands.UpdateJobQueue: lambda world, c, now: registry.update_queue(world, c),
@@ -145,6 +159,7 @@ _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.RestoreSecret: lambda world, c, now: secrets.restore_deleted(world, c),
     commands.PutParameter: parameters.put,
     commands.DeleteParameter: lambda world, c, now: parameters.delete(world, c),
+    commands.InterruptInstance: instances.interrupt,
     commands.SetHost: _set_host,
     commands.SetAway: _set_away,
     commands.AskCapacity: _ask_capacity,

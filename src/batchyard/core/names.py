@@ -9,6 +9,7 @@ from msgspec import Struct
 
 ATTEMPT_BITS = 4  # up to 10 attempts (RetryStrategy.attempts) fit into 4 bits
 KEY_HEX = 16
+INSTANCE_HEX = 17  # as EC2's instance ids have
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -112,6 +113,12 @@ def parse_task_id(text: str) -> tuple[int, int] | None:
 
 def log_stream(prefix: str, task: str, container: str = "default") -> str:
     return f"{prefix}/{container}/{task}"
+
+
+def instance_id(environment_uuid: str, number: int) -> str:
+    """An EC2 instance id for the `number`th instance that an environment launched."""
+    digest = hashlib.blake2b(f"{environment_uuid}/{number}".encode(), digest_size=9).hexdigest()
+    return f"i-{digest[:INSTANCE_HEX]}"
 
 
 def container_instance_id(instance_id: str) -> str:

@@ -3,7 +3,7 @@ Functions of values: they return an assignment and change nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -13,20 +13,21 @@ from batchyard.core.runnable import Shape
 NEVER_MS = 1 << 62  # later than every moment: running jobs without a timeout may never make room
 
 
+class Room(Struct):
+    """An instance as placement sees it."""
+
+    free: Resources
+    gpu_ids: list[int]  # free devices, ascending
+    total: Resources = Resources()  # what there is when nothing runs on it, and nothing is reserved of it
+
+
 class Offer(Struct, frozen=True):
     """What one environment of a queue offers: instances in the order to try."""
 
     environment: str
     engine: str
     instance_ids: tuple[str, ...]
-
-
-class Room(Struct):
-    """An instance as placement sees it."""
-
-    free: Resources
-    gpu_ids: list[int]  # free devices, ascending
-    total: Resources = Resources()  # what there is when nothing runs on it
+    budget: Room | None = None  # what it may still use, where its instances do not say it
 
 
 class Assignment(Struct, frozen=True):
@@ -44,19 +45,18 @@ class Head(Struct, frozen=True):
 
 
 def place(
-    shape: Shape, offers: Sequence[Offer], rooms: Mapping[str, Room], head: Head | None = None, ends_at_ms: int = 0
+    shape: Shape, offer: Offer, rooms: Mapping[str, Room], head: Head | None = None, ends_at_ms: int = 0
 ) -> Assignment | None:
-    """The first instance with room for a job of this shape, environments in their order; None: it has to wait.
+    """The first instance of an environment with room for a job of this shape; None: there is none.
 
     `head`: the job it would pass, and `ends_at_ms` when its own timeout would have ended it (0: it has none)."""
     asked = shape.resources
-    for offer in offers:
-        if offer.engine not in shape.engines:
-            continue
-        for instance_id in offer.instance_ids:
-            room = rooms[instance_id]
-            if asked.fits(room.free) and (head is None or _may_pass(head, offer, room, ends_at_ms)):
-                return Assignment(offer.environment, offer.engine, instance_id, tuple(room.gpu_ids[: asked.gpus]))
+    if offer.engine not in shape.engines or (offer.budget is not None and not asked.fits(offer.budget.free)):
+        return None
+    for instance_id in offer.instance_ids:
+        room = rooms[instance_id]
+        if asked.fits(room.free) and (head is None or _may_pass(head, offer, room, ends_at_ms)):
+            return Assignment(offer.environment, offer.engine, instance_id, tuple(room.gpu_ids[: asked.gpus]))
     return None
 
 

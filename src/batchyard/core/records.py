@@ -68,6 +68,8 @@ class Environment(Struct, frozen=True):
     document: dict[str, Any]
     tags: dict[str, str]
     created_at_ms: int
+    desired_vcpus: int = 0  # of a MANAGED one with instances: what the scaler wants now
+    launches: int = 0  # instances ever launched: their ids derive from it
 
 
 class EnvironmentOrder(Struct, frozen=True):
@@ -305,7 +307,8 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     exit_code: int | None = None
     reason: str = ""  # container.reason
     status_reason: str = ""
-    stopping: str = ""  # why a stop was asked: "", terminate, timeout
+    stopping: str = ""  # why a stop was asked: "", terminate, timeout, host
+    notice_seconds: float = 0.0  # of the interruption of its host: the grace of that stop
     # Of ecsProperties: those about which something is known. `exit_code` and `reason` are the essential one's then.
     containers: tuple[ContainerOutcome, ...] = ()
 
@@ -334,6 +337,8 @@ class ArrayState(Struct, frozen=True, omit_defaults=True):
     released_at_ms: int = 0  # 0: still waits for its dependencies
     row_counts: dict[str, int] = {}  # unfinished children that have a row, by status
     waiting_reason: str = ""  # statusReason of the virtual RUNNABLE children
+    head_reason: str = ""  # of child `head_index`, while it blocks its queue
+    head_index: int = 0
     updated_at_ms: int = 0
 
 
@@ -373,7 +378,8 @@ class Market(StrEnum):
 class Instance(Struct, frozen=True, omit_defaults=True):
     """A machine that offers capacity: this host, or an instance of a MANAGED environment that reserves a share of it.
 
-    `resources`: what jobs can use; `gpu_ids`: the device ids it has. The rest is of managed ones only."""
+    `resources`: what jobs can use, and what a managed one takes from the host; `gpu_ids`: the device ids it has. The
+    rest is of managed ones only."""
 
     instance_id: str
     resources: Resources
@@ -382,12 +388,9 @@ class Instance(Struct, frozen=True, omit_defaults=True):
     instance_type: str = ""
     market: Market = Market.ON_DEMAND
     state: InstanceState = InstanceState.READY
-    reserved: Resources = Resources()  # what it takes from the host: the type's nominal size
     launched_at_ms: int = 0
     ready_at_ms: int = 0  # 0: it has not been
-    idle_since_ms: int = 0  # since when nothing runs on it; 0: something does
     ends_at_ms: int = 0  # the moment an interruption takes it; 0: none is announced
-    has_run: bool = False  # a job was placed on it
 
 
 class SchedulingPolicy(Struct, frozen=True):

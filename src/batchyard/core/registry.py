@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from batchyard.core import commands, environments, names, policies, scheduling, stopping
+from batchyard.core import commands, environments, fleet, names, policies, scheduling, stopping
 from batchyard.core.records import SCHEDULING_POLICY, Definition, Environment, EnvironmentOrder, Health, Queue, State
 from batchyard.core.refusal import EXISTS, Refused
 from batchyard.core.world import World
 
-ENVIRONMENT_HEALTHY = "ComputeEnvironment Healthy"
 QUEUE_HEALTHY = "JobQueue Healthy"
-NO_CAPACITY_YET = (
-    "ComputeEnvironment Healthy - MANAGED compute environments offer no capacity in this version: jobs wait until an "
-    "UNMANAGED one is attached to their queue."
-)
 TAGS_AT_MOST = 50  # Batch API model, TagrisTagsMap
 
 # -- compute environments --
@@ -25,42 +20,74 @@ def create_environment(world: World, command: commands.CreateComputeEnvironment,
     if command.name in world.environments:
         raise Refused(EXISTS)
     environments.check_new(command.type, command.document, world.catalogue)
-    managed = command.type != scheduling.UNMANAGED
     environment = Environment(
         name=command.name,
         uuid=command.uuid,
         type=command.type,
         state=State(command.state),
         status=Health.VALID,
-        status_reason=NO_CAPACITY_YET if managed else ENVIRONMENT_HEALTHY,
+        status_reason=fleet.ENVIRONMENT_HEALTHY,
         engine=command.engine,
         document=command.document,
         tags=command.tags,
         created_at_ms=now_ms,
     )
-    _put_environment(world, environment)
-    return environment
+    return _settle_environment(world, environment)
 
 
-def update_environment(world: World, command: commands.UpdateComputeEnvironment) -> Environment:
+def update_environment(world: World, command: commands.UpdateComputeEnvironment, now_ms: int) -> Environment:
     environment = _environment(world, command.name)
-    desired = environments.resources_of(environment).get("desiredvCpus", 0)
+    if environment.status is Health.DELETING:
+        raise Refused(f"ComputeEnvironment {command.name} is being deleted.")
+    desired = max(environment.desired_vcpus, fleet.vcpus(environment, "desiredvCpus"))
     document = environments.updated(environment, command.document, desired, world.catalogue)
     state = State(command.state) if command.state else environment.state
-    environment = replace(environment, state=state, document=document)
-    _put_environment(world, environment)
+    environment = _settle_environment(world, replace(environment, state=state, document=document))
+    if command.document.get("computeResources", {}).keys() & set(environments.INFRASTRUCTURE):
+        fleet.replace_instances(world, environment, now_ms)
     scheduling.reassess(world)
     return environment
 
 
+def _settle_environment(world: World, environment: Environment) -> Environment:
+    environment = replace(environment, status_reason=fleet.health_of(world, environment))
+    _put_environment(world, environment)
+    fleet.set_budget(world, environment)
+    return environment
+
+
 def delete_environment(world: World, command: commands.DeleteComputeEnvironment) -> None:
+    """Gone at once, or when its instances and the attempts in it are."""
     environment = _environment(world, command.name)
     if environment.state is not State.DISABLED:
         raise Refused(f"Cannot delete, compute environment {command.name} must be DISABLED first.")
     if any(o.environment == command.name for queue in world.queues.values() for o in queue.environments):
         raise Refused("Cannot delete, found existing JobQueue relationship")
-    del world.environments[command.name]
-    world.changes.environments[command.name] = None
+    _put_environment(world, replace(environment, status=Health.DELETING))
+
+
+def sweep_deleted_environments(world: World) -> None:
+    """Removes the environments being deleted in which nothing is left."""
+    leaving = [name for name, environment in world.environments.items() if environment.status is Health.DELETING]
+    for name in leaving:
+        placed = (world.jobs[key].attempt for keys in world.placed.values() for key in keys)
+        if world.instances_in.get(name) or any(a is not None and a.environment == name for a in placed):
+            continue
+        del world.environments[name]
+        world.budgets.pop(name, None)
+        world.entries.pop(name, None)
+        world.paused.pop(name, None)
+        world.changes.environments[name] = None
+
+
+def reassess_host(world: World) -> None:
+    """This host has other amounts than before: what environments can have of it changes."""
+    for name in sorted(world.environments):
+        environment = world.environments[name]
+        reason = fleet.health_of(world, environment)
+        if environment.status is Health.VALID and environment.status_reason != reason:
+            _put_environment(world, replace(environment, status_reason=reason))
+    scheduling.reassess(world)
 
 
 def _environment(world: World, name: str) -> Environment:
@@ -72,6 +99,7 @@ def _environment(world: World, name: str) -> Environment:
 
 def _put_environment(world: World, environment: Environment) -> None:
     world.environments[environment.name] = environment
+    world.refused.clear()
     world.changes.environments[environment.name] = environment
 
 
@@ -135,6 +163,7 @@ def sweep_deleted_queues(world: World) -> None:
             del world.queues[name]
             world.runnable.pop(name, None)
             world.stuck.pop(name, None)
+            world.heads.pop(name, None)
             world.changes.queues[name] = None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from batchyard.core import attempts, names, scheduling, secrets, submission
+from batchyard.core import attempts, fleet, instances, names, scheduling, secrets, submission
 from batchyard.core.arrays import ArrayBook
 from batchyard.core.effects import Effect
-from batchyard.core.records import JobSpec, SchedulingPolicy, Snapshot, Status
+from batchyard.core.records import INSTANCE, Instance, InstanceState, JobSpec, SchedulingPolicy, Snapshot, Status
 from batchyard.core.world import World
 
 
@@ -18,13 +18,21 @@ def restore(world: World, snapshot: Snapshot) -> None:
     world.revisions = dict(snapshot.revisions)
     secrets.restore(world, snapshot.documents)
     world.next_key = snapshot.next_key
+    world.now_ms = snapshot.last_time_ms
+    for (kind, _), record in snapshot.documents.items():
+        if kind == INSTANCE:
+            assert isinstance(record, Instance), f"{record!r} is kept as an instance"
+            world.add_instance(record)
     for spec in snapshot.specs:
         world.specs[spec.key] = spec
         world.ids[spec.job_id] = spec.key
     for job in sorted(snapshot.jobs, key=lambda j: j.key):
         world.jobs[job.key] = job
         if job.array is not None:
-            world.books[job.key] = ArrayBook(job.array)
+            book = world.books[job.key] = ArrayBook(job.array)
+            if book.head_reason:  # who is the head, and since when, is found anew
+                book.head_reason, book.head_index = "", 0
+                world.touch(job.key)
     _find_parents(world)
     for token, (job_id, created_at_ms) in sorted(snapshot.idempotency.items(), key=lambda item: item[1][1]):
         world.idempotency[token] = job_id
@@ -37,6 +45,11 @@ def restore(world: World, snapshot: Snapshot) -> None:
         seconds = world.spec_of(key).timeout_seconds
         if job.status is Status.RUNNING and job.attempt is not None and seconds and not job.attempt.stopping:
             world.add_deadline(job.attempt.started_at_ms + seconds * 1000, key, job.attempt.number)
+    for environment in snapshot.environments:
+        fleet.set_budget(world, environment)
+    for instance_id, instance in world.instances.items():
+        if instance.state is InstanceState.READY and not world.placed_on(instance_id):
+            world.idle_since[instance_id] = snapshot.last_time_ms
 
 
 def _find_parents(world: World) -> None:
@@ -96,6 +109,7 @@ def _unfinished(world: World, spec: JobSpec, finished: dict[str, str]) -> list[i
 def recover(world: World) -> list[Effect]:
     """Every placed attempt, in the order of their jobs; then the stops that were asked for before."""
     placed = [job for _, job in sorted(world.jobs.items()) if job.attempt is not None]
-    effects: list[Effect] = [scheduling.recovery_of(world, job) for job in placed]
+    effects: list[Effect] = [*instances.recovery(world)]
+    effects.extend(scheduling.recovery_of(world, job) for job in placed)
     effects.extend(attempts.stop_of(world, job) for job in placed if job.attempt is not None and job.attempt.stopping)
     return effects

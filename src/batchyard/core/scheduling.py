@@ -6,19 +6,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core import lifecycle, names, placement, waiting
+from batchyard.core import fleet, heads, lifecycle, names, placement, waiting
+from batchyard.core.allocation import NoChoice, Why
 from batchyard.core.effects import LaunchTask, RecoverTask
 from batchyard.core.lifecycle import Cause
 from batchyard.core.placement import NEVER_MS, Assignment, Head, Offer
-from batchyard.core.records import Attempt, Environment, Health, Instance, Job, JobSpec, Queue, State, Status, logs_of
+from batchyard.core.records import (
+    Attempt,
+    Environment,
+    Instance,
+    InstanceState,
+    Job,
+    JobSpec,
+    Queue,
+    Status,
+    logs_of,
+)
 from batchyard.core.resources import Resources
-from batchyard.core.runnable import FRESH, RETRIED, Shape, Turn, shape_of
+from batchyard.core.runnable import FRESH, RETRIED, Line, Shape, Turn, shape_of
 from batchyard.core.world import World
 
-UNMANAGED = "UNMANAGED"
+UNMANAGED = fleet.UNMANAGED
 STRICT_FIFO_TAG = "batchyard:strict-fifo"  # of a queue: "true" lets no job pass another
+CONCURRENCY_LIMIT_TAG = "batchyard:concurrency-limit"  # of a queue: how many of its jobs run at once
+NO_LIMIT = 1 << 62
 LINES_PASSED_AT_MOST = 200  # shapes that found no room, after which a pass stops looking further back in a queue
 
 
@@ -31,8 +45,10 @@ def enqueue(world: World, key: int) -> None:
     reason = stuck.status_reason if stuck is not None else ""
     if reason:
         world.stuck.setdefault(spec.queue, {})[key] = reason
+        world.stuck_since.setdefault(key, world.now_ms)
         world.runnable_in(spec.queue).discard(key)
     else:
+        world.stuck_since.pop(key, None)
         retried = key not in world.books and bool(world.jobs[key].past)
         world.runnable_in(spec.queue).push(key, shape_of(spec), RETRIED if retried else FRESH)
     _explain(world, key, reason)
@@ -41,6 +57,7 @@ def enqueue(world: World, key: int) -> None:
 def dequeue(world: World, key: int) -> None:
     queue = world.spec_of(key).queue
     world.stuck.get(queue, {}).pop(key, None)
+    world.stuck_since.pop(key, None)
     world.runnable_in(queue).discard(key)
 
 
@@ -67,16 +84,18 @@ def _explain(world: World, key: int, reason: str) -> None:
 
 def never_starts(world: World, spec: JobSpec) -> waiting.Stuck | None:
     """Why nothing that runs now will ever make room for the job."""
+    asked = spec.task.resources
     places = [
         waiting.Place(
             environment,
             instances_of(world, environment),
             world.can_use(environment.engine),
             world.away.get(environment.engine, ""),
+            None if environment.type == UNMANAGED else fleet.never_holds(world, environment, asked),
         )
         for environment in environments_of(world, spec.queue)
     ]
-    return waiting.never_starts(spec.task.resources, spec.engines, spec.queue, places)
+    return waiting.never_starts(asked, spec.engines, spec.queue, places)
 
 
 def environments_of(world: World, queue: str) -> list[Environment]:
@@ -87,56 +106,132 @@ def environments_of(world: World, queue: str) -> list[Environment]:
 
 
 def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]:
-    """UNMANAGED environments all offer this host, from its one ledger; MANAGED ones offer nothing yet."""
-    return tuple(world.instances.values()) if environment.type == UNMANAGED else ()
+    """Those that can take jobs of an environment: its own that are ready; for the others this host, from its one
+    ledger."""
+    if fleet.has_instances(environment):
+        own = (world.instances[i] for i in world.instances_in.get(environment.name, ()))
+        return tuple(i for i in own if i.state is InstanceState.READY)
+    return (world.host,) if world.host is not None else ()
 
 
 def offers_of(world: World, queue: str) -> list[Offer]:
     return [
-        Offer(e.name, e.engine, tuple(i.instance_id for i in instances_of(world, e)))
+        Offer(e.name, e.engine, tuple(i.instance_id for i in instances_of(world, e)), world.budgets.get(e.name))
         for e in environments_of(world, queue)
-        if e.state is State.ENABLED and e.status is Health.VALID and world.can_use(e.engine)
+        if fleet.is_usable(e) and world.can_use(e.engine)
     ]
 
 
 def run_pass(world: World, now_ms: int) -> None:
-    """Starts whatever fits now, queues in the order of their priority."""
+    """Starts whatever fits now, queues in the order of their priority, and launches instances for those who wait."""
+    world.due_ms = None
     if world.is_draining:
         return
+    expected = fleet.expectation(world)
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
         if world.runnable_in(queue.name):
-            _visit(world, queue, now_ms)
+            _visit(world, Visit(queue, offers_of(world, queue.name), expected, room_in(world, queue)), now_ms)
+        else:
+            heads.clear(world, queue.name)
+    world.due_ms = heads.due(world)
 
 
-def _visit(world: World, queue: Queue, now_ms: int) -> None:
+class Visit(Struct):
+    """One look at a queue. `room`: how many more of its jobs may be placed; `head`: the first that found no place."""
+
+    queue: Queue
+    offers: list[Offer]
+    expected: fleet.Expectation
+    room: int
+    head: Head | None = None
+
+
+def room_in(world: World, queue: Queue) -> int:
+    """How many more jobs of a queue may be placed, where its tag sets a limit."""
+    limit = queue.tags.get(CONCURRENCY_LIMIT_TAG, "")
+    if not (limit.isascii() and limit.isdigit()):
+        return NO_LIMIT
+    return max(0, int(limit) - world.placed_in_queue.get(queue.name, 0))
+
+
+def _visit(world: World, visit: Visit, now_ms: int) -> None:
     """Jobs start in their order. The first that finds no room is the head: others pass it only where it loses
     nothing by it (placement.place)."""
-    offers = offers_of(world, queue.name)
+    queue = visit.queue
     is_strict = queue.tags.get(STRICT_FIFO_TAG) == "true"
     turn = Turn(world.runnable_in(queue.name).lines())
-    head: Head | None = None
+    blocked: tuple[int, int | None, NoChoice | None] | None = None
     passed = 0
-    while (found := turn.next()) is not None:
+    while visit.room and (found := turn.next()) is not None:
         key, line = found
-        if _start(world, key, line.shape, offers, head, now_ms):
+        index, is_placed = _start(world, visit, key, line, now_ms)
+        if is_placed:
             continue
         turn.drop()
         passed += 1
+        if visit.room and blocked is None:
+            visit.head = Head(line.shape, _starts_at_the_latest(world, line.shape, visit.offers, now_ms))
+            blocked = key, index, _refusal(visit, line.shape)
         if is_strict or passed >= LINES_PASSED_AT_MOST:
-            return
-        if head is None:
-            head = Head(line.shape, _starts_at_the_latest(world, line.shape, offers, now_ms))
+            break
+    if blocked is None:
+        heads.clear(world, queue.name)
+    else:
+        heads.note(world, queue.name, *blocked, now_ms)
 
 
-def _start(world: World, key: int, shape: Shape, offers: list[Offer], head: Head | None, now_ms: int) -> bool:
-    """Starts a job, or as many of an array's children as find room; False when there is none for the next."""
+def _refusal(visit: Visit, shape: Shape) -> NoChoice | None:
+    """Why the first environment that could have launched something for a job did not."""
+    names_ = [o.environment for o in visit.offers if o.engine in shape.engines]
+    found = [visit.expected.refusals[name] for name in names_ if name in visit.expected.refusals]
+    return next((refusal for refusal in found if refusal.why is Why.EXHAUSTED), None)
+
+
+def _start(world: World, visit: Visit, key: int, line: Line, now_ms: int) -> tuple[int | None, bool]:
+    """Finds a place for a job, or for each of an array's children, now or on an instance that is coming; the index of
+    the first that has none, and whether all have one."""
+    shape = line.shape
     ends_at_ms = now_ms + _longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
+    index: int | None = None
     for index in _indexes(world, key):
-        assignment = placement.place(shape, offers, world.rooms, head, ends_at_ms)
-        if assignment is None:
-            return False
-        _apply(world, key, index, assignment)
-    return True
+        if not visit.room:
+            return index, False
+        if not _find_place(world, visit, key, index, line, ends_at_ms, now_ms):
+            return index, False
+    return index, True
+
+
+def _find_place(
+    world: World, visit: Visit, key: int, index: int | None, line: Line, ends_at_ms: int, now_ms: int
+) -> bool:
+    """Environments in their order: each one's room now, then what it can still launch; only then the next one."""
+    shape = line.shape
+    for offer in visit.offers:
+        assignment = placement.place(shape, offer, world.rooms, visit.head, ends_at_ms)
+        if assignment is not None:
+            _apply(world, key, index, assignment)
+            visit.room -= 1
+            return True
+        environment = world.environments[offer.environment]
+        may_launch = visit.head is None and fleet.has_instances(environment) and offer.engine in shape.engines
+        if may_launch and fleet.expect(
+            world, visit.expected, environment, shape.resources, _waiting_in(world, line), now_ms
+        ):
+            return True
+    return False
+
+
+def _waiting_in(world: World, line: Line) -> int:
+    """How many jobs of a line wait, an array's children one by one."""
+    return sum(len_of(world, key) for key in line.entries)
+
+
+def len_of(world: World, key: int) -> int:
+    """How many could start: the children of an array that are ready, one of a SEQUENTIAL one; else the job itself."""
+    book = world.books.get(key)
+    if book is None or world.specs[key].sequential:
+        return 1
+    return sum(stop - start for start, stop in book.ready())
 
 
 def _indexes(world: World, key: int) -> Iterator[int | None]:

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from batchyard.core.allocation import NoChoice, Why
 from batchyard.core.records import Environment, Health, Instance, State
 from batchyard.core.resources import Resources, format_vcpus
 
@@ -16,8 +17,13 @@ TOO_LARGE = (
     "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "
     "can be met by the CE(s) attached to the job queue."
 )
+INSUFFICIENT = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+UNMANAGED = "UNMANAGED"
 ALL_INVALID = "ACTION_REQUIRED - CE(s) associated with the job queue are invalid."
-NO_CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested."
+OVER_MAX = (
+    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU "
+    "requirement of the job."
+)
 
 
 class Wait(StrEnum):
@@ -31,8 +37,14 @@ class Wait(StrEnum):
     ENVIRONMENTS_INVALID = "ENVIRONMENTS_INVALID"
     ENVIRONMENTS_DISABLED = "ENVIRONMENTS_DISABLED"
     ENGINE_GONE = "ENGINE_GONE"
-    NO_INSTANCES = "NO_INSTANCES"  # its environments offer no capacity
-    TOO_LARGE = "TOO_LARGE"  # larger than every instance
+    TOO_LARGE = "TOO_LARGE"  # larger than every instance, or every instance type that its environments may launch
+    OVER_MAX = "OVER_MAX"  # more vCPUs than the maxvCpus of its environments
+    HOST_TOO_SMALL = "HOST_TOO_SMALL"  # the instance types that would hold it are larger than this host
+    ABOVE_BID = "ABOVE_BID"  # the Spot prices of the instance types that would hold it are above the bid
+    LAUNCHING = "LAUNCHING"  # an instance is being launched for it
+    AT_MAX = "AT_MAX"  # its environments have all the vCPUs they may have, in use
+    NO_CAPACITY = "NO_CAPACITY"  # an instance for it would take more of this host than is unreserved and unused
+    CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT"  # as many jobs of its queue run as its tag allows
     NO_ROOM = "NO_ROOM"  # its turn has come, what it needs is in use
     BEHIND = "BEHIND"  # jobs before it in the queue, or in a queue of higher priority, wait too
     ENDING_SERVICE = "ENDING_SERVICE"  # the service was told to end: nothing starts any more
@@ -43,8 +55,10 @@ NEVER_STARTS = (
     Wait.ENVIRONMENTS_INVALID,
     Wait.ENVIRONMENTS_DISABLED,
     Wait.ENGINE_GONE,
-    Wait.NO_INSTANCES,
     Wait.TOO_LARGE,
+    Wait.OVER_MAX,
+    Wait.HOST_TOO_SMALL,
+    Wait.ABOVE_BID,
 )
 
 
@@ -66,10 +80,22 @@ def remedy(wait: Wait) -> str:
             return "Enable one with UpdateComputeEnvironment."
         case Wait.ENGINE_GONE:
             return "`batchyard doctor` says what is missing."
-        case Wait.NO_INSTANCES:
-            return "Attach an UNMANAGED one, such as local, to the job queue."
         case Wait.TOO_LARGE:
-            return "Ask for less, or start the service with more declared."
+            return "Ask for less, allow larger instance types, or start the service with more declared."
+        case Wait.OVER_MAX:
+            return "Ask for less, or raise maxvCpus with UpdateComputeEnvironment."
+        case Wait.HOST_TOO_SMALL:
+            return "Ask for less, allow smaller instance types, or start the service with more declared."
+        case Wait.ABOVE_BID:
+            return "Raise bidPercentage, allow cheaper instance types, or attach an On-Demand environment too."
+        case Wait.LAUNCHING:
+            return "Nothing: it starts when the instance is ready."
+        case Wait.AT_MAX:
+            return "Wait for its jobs to end, or raise maxvCpus with UpdateComputeEnvironment."
+        case Wait.NO_CAPACITY:
+            return "Wait for what holds this host, attach another environment, or start the service with more declared."
+        case Wait.CONCURRENCY_LIMIT:
+            return "Wait for one of them to end, or raise the queue's tag."
         case Wait.NO_ROOM:
             return "Wait for the jobs that hold it, terminate one, or declare more with --vcpus, --memory or --gpus."
         case Wait.BEHIND:
@@ -83,12 +109,13 @@ def remedy(wait: Wait) -> str:
 
 class Place(Struct, frozen=True):
     """An environment of the job's queue as the scheduler sees it. `engine_ready`: its engine can be used now;
-    `engine_away`: why not, where that is known."""
+    `engine_away`: why not, where that is known. `refusal`: of a MANAGED one, why it could never hold the job."""
 
     environment: Environment
     instances: tuple[Instance, ...]
     engine_ready: bool
     engine_away: str = ""
+    refusal: NoChoice | None = None
 
 
 class Stuck(Struct, frozen=True):
@@ -120,14 +147,38 @@ def never_starts(asked: Resources, engines: Sequence[str], queue: str, places: S
             f"{f' ({away})' if away else ''}; the job was submitted for {', '.join(engines) or 'none'}."
         )
         return Stuck(Wait.ENGINE_GONE, text)
-    offering = [p for p in ready if p.instances]
-    if not offering:
-        text = f"{NO_CAPACITY} MANAGED compute environments offer none in this version ({_names(ready)})."
-        return Stuck(Wait.NO_INSTANCES, text)
-    instances = [instance for p in offering for instance in p.instances]
+    own = [p for p in ready if p.environment.type != UNMANAGED]
+    if any(p.refusal is None for p in own):
+        return None
+    instances = [instance for p in ready if p.environment.type == UNMANAGED for instance in p.instances]
     if any(asked.fits(instance.resources) for instance in instances):
         return None
-    return Stuck(Wait.TOO_LARGE, f"{TOO_LARGE} {_too_large(asked, instances)}")
+    refusals = [p.refusal for p in own if p.refusal is not None]
+    return _refused(refusals) or Stuck(Wait.TOO_LARGE, _and_why(TOO_LARGE, _too_large(asked, instances), refusals))
+
+
+def _refused(refusals: Sequence[NoChoice]) -> Stuck | None:
+    """What kept the environments that launch instances from ever holding a job, where it is not its size alone."""
+    why = [refusal.why for refusal in refusals]
+    if Why.HOST_TOO_SMALL in why:
+        first = refusals[why.index(Why.HOST_TOO_SMALL)]
+        return Stuck(Wait.HOST_TOO_SMALL, insufficient(first))
+    if Why.ABOVE_BID in why:
+        return Stuck(Wait.ABOVE_BID, insufficient(refusals[why.index(Why.ABOVE_BID)]))
+    if why and set(why) == {Why.OVER_MAX}:
+        return Stuck(Wait.OVER_MAX, _and_why(OVER_MAX, "", refusals))
+    return None
+
+
+def _and_why(sentence: str, own: str, refusals: Sequence[NoChoice]) -> str:
+    texts = [own] if own and not refusals else [refusal.text for refusal in refusals]
+    return " ".join([sentence, *dict.fromkeys(texts)])
+
+
+def insufficient(refusal: NoChoice) -> str:
+    """AWS's sentence for capacity that can't be had, and our numbers."""
+    named = f" for instance type [{refusal.instance_type}]" if refusal.instance_type else ""
+    return f"{INSUFFICIENT} - Service cannot fulfill the capacity requested{named}. {refusal.text}"
 
 
 def _names(places: Sequence[Place]) -> str:

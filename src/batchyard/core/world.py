@@ -9,12 +9,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.core import lifecycle, names
+from batchyard.core.allocation import NoChoice
 from batchyard.core.arrays import ArrayBook
-from batchyard.core.catalogue import Catalogue
+from batchyard.core.catalogue import Catalogue, InstanceType
 from batchyard.core.effects import Effect
 from batchyard.core.placement import Room
 from batchyard.core.prices import Prices
 from batchyard.core.records import (
+    INSTANCE,
     Abilities,
     Changes,
     Definition,
@@ -38,8 +40,21 @@ class Limits(Struct, frozen=True):
     max_array_size: int = 10_000
     max_overrides_characters: int = 8192  # of ECS RunTask: longer ones fail after they were accepted (behaviour 7.2)
     stop_grace_seconds: float = 30.0  # SIGTERM to SIGKILL (AWS Batch behaviour 7.8)
+    scale_down_seconds: float = 30.0  # an instance without work stays this long, unless its environment says otherwise
+    blocked_after_seconds: float = 60.0  # the head of a queue waits this long before it is called blocked
     finished_kept_ms: int = 15 * 60 * 1000  # longer than any request may wait between its look-up and its turn
     idempotency_kept_ms: int = 60 * 60 * 1000  # an SDK's retries end long before
+
+
+class BlockedHead(Struct, frozen=True):
+    """The first job of a queue that finds no room. `code`: AWS's reason code, empty while it only waits its turn."""
+
+    key: int
+    index: int | None
+    since_ms: int
+    code: str = ""
+    reason: str = ""  # its statusReason
+    told: bool = False  # the fact that it is blocked was published
 
 
 class World:
@@ -68,8 +83,20 @@ class World:
         self.sources: dict[int, tuple[int, ...]] = {}  # array -> the arrays it follows
         self.runnable: dict[str, RunnableJobs] = {}  # by queue
         self.stuck: dict[str, dict[int, str]] = {}  # by queue: keys that nothing there can run, and why
+        self.host: Instance | None = None  # this machine; it is among the instances too
         self.instances: dict[str, Instance] = {}
         self.rooms: dict[str, Room] = {}
+        self.instances_in: dict[str, list[str]] = {}  # MANAGED environment -> its instances, as they were launched
+        self.idle_since: dict[str, int] = {}  # READY instance on which nothing is placed -> since when
+        self.budgets: dict[str, Room] = {}  # environment without instances of its own -> what maxvCpus leaves
+        self.paused: dict[str, tuple[int, str]] = {}  # environment -> until when it launches nothing, and why
+        self.heads: dict[str, BlockedHead] = {}  # queue -> the job whose turn it is, and which finds no room
+        self.entries: dict[str, tuple[tuple[str, ...], tuple[tuple[InstanceType, ...], ...]]] = {}  # fleet.entries_of
+        self.refused: dict[tuple[str, Resources], NoChoice | None] = {}  # fleet.never_holds, by environment and shape
+        self.placed_in_queue: dict[str, int] = {}  # queue -> how many of its attempts are placed
+        self.stuck_since: dict[int, int] = {}  # key of a job that is set aside -> since when
+        self.due_ms: int | None = None  # when a pass must run next, for instances and heads
+        self.now_ms = 0  # of the command at hand
         self.placed: dict[str, dict[int, None]] = {}  # instance -> keys of the attempts on it, in the order they came
         self.abilities: dict[str, Abilities] = {}
         self.away: dict[str, str] = {}  # engines that can't be used now, and why
@@ -187,7 +214,8 @@ class World:
         """Takes and gives back capacity as attempts come and go."""
         held, holds = before.attempt, after.attempt
         if held is not None and (holds is None or holds.number != held.number):
-            del self.placed[held.instance_id][before.key]
+            self._leave(held.instance_id, before.key)
+            self._count(before.key, held.environment, -1)
             room = self.rooms.get(held.instance_id)
             if room is not None:
                 room.free = room.free.plus(self.spec_of(before.key).task.resources)
@@ -195,11 +223,76 @@ class World:
         if holds is not None and (held is None or holds.number != held.number):
             self.place(after)
 
+    def _leave(self, instance_id: str, key: int) -> None:
+        placed = self.placed[instance_id]
+        del placed[key]
+        if not placed and instance_id in self.instances and self.instances[instance_id].environment:
+            self.idle_since[instance_id] = self.now_ms
+
+    def set_host(self, host: Instance) -> None:
+        """This machine, new or with new capacity: what managed instances reserve and placed attempts hold is taken from
+        it."""
+        if self.host is not None and self.host.instance_id != host.instance_id:
+            del self.instances[self.host.instance_id], self.rooms[self.host.instance_id]
+        self.host = self.instances[host.instance_id] = host
+        self.refused.clear()
+        room = self.rooms[host.instance_id] = Room(host.resources, sorted(host.gpu_ids), host.resources)
+        for instance in self.instances.values():
+            if instance.environment:
+                self._reserve(room, instance)
+        for key in self.placed_on(host.instance_id):
+            self._take_room(self.jobs[key])
+
+    def add_instance(self, instance: Instance) -> None:
+        """An instance of a MANAGED environment, new or restored."""
+        self.instances[instance.instance_id] = instance
+        self.rooms[instance.instance_id] = Room(instance.resources, sorted(instance.gpu_ids), instance.resources)
+        self.instances_in.setdefault(instance.environment, []).append(instance.instance_id)
+        if self.host is not None:
+            self._reserve(self.rooms[self.host.instance_id], instance)
+
+    def put_instance(self, instance: Instance) -> None:
+        """The next version of a managed instance's record; its size never changes."""
+        self.instances[instance.instance_id] = instance
+        self.changes.documents[INSTANCE, instance.instance_id] = instance
+
+    def remove_instance(self, instance_id: str) -> None:
+        """A managed instance is gone: what it reserved is the host's again."""
+        instance = self.instances.pop(instance_id)
+        assert not self.placed_on(instance_id), f"the instance {instance_id} leaves with attempts on it"
+        del self.rooms[instance_id]
+        self.placed.pop(instance_id, None)
+        self.idle_since.pop(instance_id, None)
+        self.instances_in[instance.environment].remove(instance_id)
+        if not self.instances_in[instance.environment]:
+            del self.instances_in[instance.environment]
+        self.changes.documents[INSTANCE, instance_id] = None
+        assert self.host is not None, "an instance without a host"
+        room = self.rooms[self.host.instance_id]
+        room.free = room.free.plus(instance.resources)
+        room.gpu_ids = sorted({*room.gpu_ids, *instance.gpu_ids} & {*self.host.gpu_ids})
+
+    def _reserve(self, room: Room, instance: Instance) -> None:
+        room.free = room.free.minus(instance.resources)
+        room.gpu_ids = [device for device in room.gpu_ids if device not in instance.gpu_ids]
+
     def place(self, job: Job) -> None:
-        """A placed attempt, new or restored, holds its part of its instance."""
-        assert job.attempt is not None, f"job {job.key} is placed without an attempt"
-        self.placed.setdefault(job.attempt.instance_id, {})[job.key] = None
+        """A placed attempt, new or restored, holds its part of its instance, and of what its environment may use."""
+        attempt = job.attempt
+        assert attempt is not None, f"job {job.key} is placed without an attempt"
+        self.placed.setdefault(attempt.instance_id, {})[job.key] = None
+        self.idle_since.pop(attempt.instance_id, None)
         self._take_room(job)
+        self._count(job.key, attempt.environment, 1)
+
+    def _count(self, key: int, environment: str, times: int) -> None:
+        """An attempt comes (1) or goes (-1): its queue's number, and the budget of its environment."""
+        spec = self.spec_of(key)
+        self.placed_in_queue[spec.queue] = self.placed_in_queue.get(spec.queue, 0) + times
+        budget = self.budgets.get(environment)
+        if budget is not None:
+            milli_vcpus = spec.task.resources.milli_vcpus * times
+            budget.free = budget.free.minus(Resources(milli_vcpus))
 
     def _take_room(self, job: Job) -> None:
         assert job.attempt is not None
@@ -207,13 +300,6 @@ class World:
         if room is not None:
             room.free = room.free.minus(self.spec_of(job.key).task.resources)
             room.gpu_ids = [d for d in room.gpu_ids if d not in job.attempt.device_ids]
-
-    def set_instance(self, instance: Instance) -> None:
-        """Adds an instance, or gives one new capacity: what placed attempts hold is taken from it."""
-        self.instances[instance.instance_id] = instance
-        self.rooms[instance.instance_id] = Room(instance.resources, sorted(instance.gpu_ids), instance.resources)
-        for key in self.placed_on(instance.instance_id):
-            self._take_room(self.jobs[key])
 
     # -- batch ends --
 

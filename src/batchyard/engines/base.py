@@ -29,8 +29,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from batchyard.core.commands import Report
-from batchyard.core.records import DEFAULT_CONTAINER, Abilities, TaskSpec
+from batchyard.core.commands import InstanceReport, Report
+from batchyard.core.records import DEFAULT_CONTAINER, Abilities, Instance, TaskSpec
 
 LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
 STOP_GRACE_SECONDS = 30.0  # for the other containers of a task when an essential one has ended (ECS: stopTimeout)
@@ -107,6 +107,27 @@ class Engine(Protocol):
 
     async def close(self, *, kill: bool) -> None:
         """Lets go; attempts run on. With `kill` the engine's own processes leave too, once nothing runs."""
+
+
+FactSink = Callable[[Sequence[InstanceReport]], None]
+
+
+class Capacity(Protocol):
+    """Where instances come from. Called from the event loop's thread; reports are delivered on it too.
+
+    **Promises.** `launch` is idempotent by instance id; of one that is LAUNCHING it is answered by InstanceReady or
+    InstanceRefused. `terminate` is answered by InstanceGone, also of one that is not known. Interruptions and losses
+    are reported as they come."""
+
+    def start(self, report: FactSink) -> None: ...
+
+    def launch(self, instances: Sequence[Instance]) -> None:
+        """Boots them. After a restart it is told again of every instance that is not being terminated."""
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """Nothing runs on them any more."""
+
+    def close(self) -> None: ...
 
 
 def log_path(logs_directory: Path, attempt_id: str, container: str = DEFAULT_CONTAINER) -> Path:

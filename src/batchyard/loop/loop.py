@@ -10,17 +10,27 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future as CommitFuture
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from batchyard import failpoints
-from batchyard.core.commands import Command, NotStarted, Report
-from batchyard.core.effects import AcknowledgeTask, Effect, LaunchTask, RecoverTask, StopTask
+from batchyard.core.commands import Command, Fact, InstanceReport, NotStarted, Report
+from batchyard.core.effects import (
+    AcknowledgeTask,
+    Effect,
+    JobQueueBlocked,
+    LaunchInstance,
+    LaunchTask,
+    RecoverTask,
+    StopTask,
+    TaskEffect,
+    TerminateInstance,
+)
 from batchyard.core.machine import Machine
 from batchyard.core.records import Changes
 from batchyard.core.refusal import Refused
-from batchyard.engines.base import RECOVERED_SILENT, Engine, Launch, Recovery, ReportSink
+from batchyard.engines.base import RECOVERED_SILENT, Capacity, Engine, Launch, Recovery, ReportSink
 from batchyard.loop import transitions
 from batchyard.loop.clock import Clock
 
@@ -43,6 +53,8 @@ class ChangeWriter(Protocol):
 
 
 Dress = Callable[[LaunchTask], Launch]
+Kind = TypeVar("Kind", bound=Effect)
+Publish = Callable[[JobQueueBlocked], None]
 
 
 class Loop:
@@ -56,6 +68,8 @@ class Loop:
         clock: Clock,
         dress: Dress,
         batch_commands: int = BATCH_COMMANDS,
+        capacity: Capacity | None = None,
+        publish: Publish = lambda fact: None,
     ) -> None:
         self._machine = machine
         self._writer = writer
@@ -63,8 +77,10 @@ class Loop:
         self._clock = clock
         self._dress = dress
         self._batch_commands = batch_commands
+        self._capacity = capacity
+        self._publish = publish
         self._commands: deque[tuple[Command, asyncio.Future[Any]]] = deque()
-        self._reports: deque[tuple[str, Report]] = deque()
+        self._reports: deque[tuple[str, Fact]] = deque()
         self._arrived: deque[str] = deque()  # engines that were started, and were not asked yet about their attempts
         self._started: set[str] = set()
         self._problems: dict[str, str] = {}  # by attempt id: why a recovered one was not to be started
@@ -94,6 +110,10 @@ class Loop:
 
         return deliver
 
+    def _take_facts(self, facts: Sequence[InstanceReport]) -> None:
+        self._reports.extend(("", fact) for fact in facts)
+        self._wake.set()
+
     # -- running --
 
     async def start(self, epoch: int) -> None:
@@ -112,6 +132,11 @@ class Loop:
 
     async def run(self) -> None:
         """Until `stop`. A failed commit ends it: memory is never ahead of a disk it serves from."""
+        if self._capacity is not None:
+            self._capacity.start(self._take_facts)
+            for kind in (LaunchInstance, TerminateInstance):
+                for effect in self._asked_again(kind):
+                    self._act_on_instances(effect)
         try:
             while True:
                 await self._wait()
@@ -183,13 +208,17 @@ class Loop:
                 answer.set_result(result)
         self._act(effects)
 
+    def _asked_again(self, kind: type[Kind]) -> list[Kind]:
+        """What the machine asks after a restart, of one kind."""
+        return [effect for effect in self._machine.recover() if isinstance(effect, kind)]
+
     def _take_arrived(self) -> None:
         """Between two batches, when everything decided is committed."""
         if self._arrived:
             names = set(self._arrived)
             self._arrived.clear()
             self._started |= names
-            effects = [effect for effect in self._machine.recover() if effect.engine in names]
+            effects = [effect for effect in self._asked_again(TaskEffect) if effect.engine in names]
             self._act(effects)
             for name in sorted(names - {effect.engine for effect in effects}):
                 self._engines[name].recover([])  # what it still has is nobody's
@@ -203,7 +232,11 @@ class Loop:
         recoveries: dict[str, list[Recovery]] = {}
         acknowledged: dict[str, list[str]] = {}
         stops: list[StopTask] = []
+        others: list[Effect] = []
         for effect in effects:
+            if not isinstance(effect, TaskEffect):
+                others.append(effect)
+                continue
             if effect.engine not in self._started:
                 continue
             if isinstance(effect, LaunchTask):
@@ -228,6 +261,8 @@ class Loop:
             self._engines[name].launch(tasks)
         for stop in stops:
             self._engines[stop.engine].stop(stop.attempt_id, stop.grace_seconds)
+        for effect in others:
+            self._act_on_instances(effect)
 
     def _recovery(self, effect: RecoverTask) -> Recovery:
         """One that can't be started now is asked about, and left alone where it runs. An engine that is silent about it
@@ -237,8 +272,19 @@ class Loop:
             self._problems[effect.attempt_id] = launch.problem
         return Recovery(launch, effect.may_launch and not launch.problem, effect.known_started)
 
-    def _with_reason(self, fact: Report) -> Report:
-        problem = self._problems.pop(fact.attempt_id, "")
+    def _with_reason(self, fact: Fact) -> Fact:
+        problem = self._problems.pop(fact.attempt_id, "") if isinstance(fact, Report) else ""
         if problem and isinstance(fact, NotStarted) and fact.reason == RECOVERED_SILENT:
             return replace(fact, reason=problem)
         return fact
+
+    def _act_on_instances(self, effect: Effect) -> None:
+        if isinstance(effect, JobQueueBlocked):
+            self._publish(effect)
+            return
+        assert self._capacity is not None, f"{effect!r} without anything that launches instances"
+        if isinstance(effect, LaunchInstance):
+            self._capacity.launch([effect.instance])
+        else:
+            assert isinstance(effect, TerminateInstance), f"unknown effect {effect!r}"
+            self._capacity.terminate([effect.instance_id])

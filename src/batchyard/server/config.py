@@ -25,6 +25,7 @@ MIN_MEMORY_MIB = 4  # the least memory a job may ask (Batch API model, ResourceR
 MIN_REQUEST_KIB = 32  # SubmitJob takes 30 KiB (AWS Batch quotas): a smaller limit would refuse what AWS accepts
 MAX_REQUEST_KIB = 64 * 1024  # a request is held in memory whole
 MAX_SECONDS = 366 * 24 * 3600  # a year: longer waits are typing mistakes
+MAX_INTERRUPTIONS_PER_HOUR = 3600.0  # one a second: no instance would ever be ready
 MAX_DAYS = 36_500  # a century: likewise
 MAX_MIB = 1 << 30  # a pebibyte: likewise
 
@@ -158,6 +159,41 @@ TABLE: tuple[Setting, ...] = (
         Kind.PATH,
         "A TOML file that says what instance types cost per hour; the allocation strategies go by it.",
         default_help="nominal prices",
+    ),
+    Setting(
+        "boot_seconds",
+        Kind.NUMBER,
+        "How long an instance of a MANAGED compute environment takes from its launch to its first job.",
+        1.0,
+        maximum=MAX_SECONDS,
+    ),
+    Setting(
+        "scale_down_seconds",
+        Kind.NUMBER,
+        "How long an instance without work stays; minScaleDownDelayMinutes of an environment wins.",
+        30.0,
+        maximum=MAX_SECONDS,
+    ),
+    Setting(
+        "blocked_seconds",
+        Kind.NUMBER,
+        "How long the first job of a queue waits for room before it is called blocked.",
+        60.0,
+        maximum=MAX_SECONDS,
+    ),
+    Setting(
+        "spot_interruptions_per_hour",
+        Kind.NUMBER,
+        "How often each Spot instance is taken away, on average; 0: never by itself.",
+        0.0,
+        maximum=MAX_INTERRUPTIONS_PER_HOUR,
+    ),
+    Setting(
+        "spot_notice_seconds",
+        Kind.NUMBER,
+        "The notice of those interruptions: between SIGTERM and the loss.",
+        120.0,
+        maximum=MAX_SECONDS,
     ),
     Setting(
         "work_dir", Kind.PATH, "Where jobs get their scratch directories.", default_help="work in the data directory"
@@ -302,6 +338,11 @@ class Settings(Struct, frozen=True):
     memory: int | None = None
     gpus: int | None = None
     prices: Path | None = None
+    boot_seconds: float = 1.0
+    scale_down_seconds: float = 30.0
+    blocked_seconds: float = 60.0
+    spot_interruptions_per_hour: float = 0.0
+    spot_notice_seconds: float = 120.0
     job_env: tuple[tuple[str, str], ...] = ()
     job_credentials: bool = True
     stop_grace_seconds: float = 30.0

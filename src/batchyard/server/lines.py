@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchyard.core.effects import JobQueueBlocked
 from batchyard.core.resources import format_vcpus
 from batchyard.server.access import Rules
 from batchyard.server.config import DOCUMENTATION, Settings
@@ -9,7 +10,7 @@ from batchyard.server.engines import Choice
 from batchyard.server.host import Detected
 from batchyard.server.places import Places
 from batchyard.server.stop import count
-from batchyard.server.terminal import say
+from batchyard.server.terminal import complain, say
 from batchyard.version import VERSION
 
 
@@ -38,6 +39,11 @@ def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> N
         say(f"  export {region} AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any")
     say(f"  boto3.client('batch', endpoint_url='{address}')")
     say(f"Documentation: {DOCUMENTATION}. Ctrl-C ends the service; jobs run on.")
+
+
+def blocked(fact: JobQueueBlocked) -> None:
+    """The head of a queue cannot start: once for each such job and reason."""
+    complain(f"The job queue {fact.queue} is blocked by {fact.job_id}: {fact.reason}")
 
 
 def ended(jobs_running: int, killed: bool) -> None:

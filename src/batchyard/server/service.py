@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import threading
@@ -33,6 +34,7 @@ from batchyard.core.records import EnvironmentOrder, Instance, Snapshot
 from batchyard.core.resources import MILLI_PER_VCPU
 from batchyard.core.world import Limits
 from batchyard.engines.base import Engine
+from batchyard.engines.host import HostCapacity
 from batchyard.loop import Busy, Loop, SteadyClock, Stopped
 from batchyard.server import handlers, host, lines
 from batchyard.server.access import Access, Rules
@@ -106,6 +108,8 @@ class Service:
             stop_grace_seconds=settings.stop_grace_seconds,
             max_array_size=settings.max_array_size,
             max_overrides_characters=settings.max_overrides_characters,
+            scale_down_seconds=settings.scale_down_seconds,
+            blocked_after_seconds=settings.blocked_seconds,
         )
         machine = Machine(self._account, limits, parts.catalogue, parts.prices)
         machine.restore(snapshot)
@@ -125,7 +129,13 @@ class Service:
             resolver=Resolver(machine.world, self._vault),
             pulling=[name for name, engine in parts.engines.items() if engine.abilities.images],
         )
-        self._loop = Loop(machine, parts.writer, parts.engines, clock, dress)
+        capacity = HostCapacity(
+            settings.boot_seconds,
+            settings.spot_interruptions_per_hour,
+            settings.spot_notice_seconds,
+            random.expovariate,
+        )
+        self._loop = Loop(machine, parts.writer, parts.engines, clock, dress, capacity=capacity, publish=lines.blocked)
 
     def _load(self) -> tuple[Snapshot, SteadyClock]:
         snapshot = self._parts.writer.load(wall_clock_ms())

@@ -29,6 +29,8 @@ def canonical(world: World) -> dict[str, Any]:
         "followers": _followers(world),
         "sources": _sources(world),
         "lines": {name: _line(world, name) for name in world.queues},
+        "instances": world.instances,
+        "budgets": {name: budget.free for name, budget in world.budgets.items()},
         "rooms": {name: (room.free, tuple(room.gpu_ids)) for name, room in world.rooms.items()},
         "deadlines": _deadlines(world),
     }
@@ -51,11 +53,14 @@ def differences(live: World, restored: World) -> list[str]:
 
 
 def _job(world: World, key: int, job: Job) -> Job:
-    """An array's reason to wait counts while one of its children could be placed."""
+    """An array's reason to wait counts while one of its children could be placed. Who is the head of a queue, and what
+    it says of it, is found anew after a restart."""
     book = world.books.get(key)
     if book is None:
-        return job
-    array = book.freeze()
+        head = world.heads.get(world.spec_of(key).queue)
+        is_told = head is not None and head.key == key and head.index is None and head.reason == job.status_reason
+        return replace(job, status_reason="") if is_told else job
+    array = replace(book.freeze(), head_reason="", head_index=0)
     return replace(job, array=replace(array, waiting_reason="") if _is_passed_over(world, key) else array)
 
 

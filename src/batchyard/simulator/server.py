@@ -62,7 +62,7 @@ class WatchedMachine(Machine):
             self._floors[name] = _below_zero(self.world.rooms[name].free)
         return answer
 
-    def report(self, engine: str, fact: c.Report, now_ms: int) -> None:
+    def report(self, engine: str, fact: c.Fact, now_ms: int) -> None:
         self._note(f"{engine} reports {fact}")
         super().report(engine, fact, now_ms)
 
@@ -277,8 +277,8 @@ class Server:
         restored = Machine(ACCOUNT, LIMITS)
         now_ms = self.clock.now_ms()
         restored.restore(self._around.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms))
-        for instance in live.instances.values():
-            restored.handle(c.SetHost(instance, live.abilities), now_ms)
+        if live.host is not None:
+            restored.handle(c.SetHost(live.host, live.abilities), now_ms)
         found = differences(live, restored.world)
         if found:
             raise ViolationError("what was restored from the store is not what lives:\n  " + "\n  ".join(found))

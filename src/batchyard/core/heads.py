@@ -1,0 +1,95 @@
+"""The head of each queue, the job whose turn it is and which finds no room: since when, AWS's code for it, and what a
+queue does with one that waits too long (AWS Batch behaviour 4.5, 4.7, 9.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from batchyard.core.allocation import NoChoice
+from batchyard.core.effects import JobQueueBlocked
+from batchyard.core.names import child_id
+from batchyard.core.records import Queue
+from batchyard.core.waiting import INSUFFICIENT, insufficient
+from batchyard.core.world import BlockedHead, World
+
+UNDETERMINED = "UNDETERMINED"
+UNDETERMINED_REASON = "UNDETERMINED - Batch job is blocked, root cause is undetermined."
+
+
+def note(world: World, queue: str, key: int, index: int | None, refusal: NoChoice | None, now_ms: int) -> None:
+    """After a visit of a queue: this job is its head. `refusal`: an environment could launch nothing for it."""
+    before = world.heads.get(queue)
+    if before is not None and (before.key, before.index) != (key, index):
+        clear(world, queue)
+        before = None
+    head = before or BlockedHead(key, index, now_ms)
+    code, reason = "", ""
+    if refusal is not None and refusal.aws_code == INSUFFICIENT:
+        code, reason = INSUFFICIENT, insufficient(refusal)
+    elif now_ms - head.since_ms >= int(world.limits.blocked_after_seconds * 1000):
+        code, reason = UNDETERMINED, UNDETERMINED_REASON
+    if code and not (head.told and head.code == code):
+        world.effects.append(JobQueueBlocked(queue, _job_id(world, head), reason, now_ms))
+    if reason != head.reason:
+        _say(world, key, index, reason)
+    world.heads[queue] = replace(head, code=code, reason=reason, told=bool(code))
+
+
+def clear(world: World, queue: str) -> None:
+    """Nobody is blocked there any more."""
+    head = world.heads.pop(queue, None)
+    if head is not None and head.reason:
+        _say(world, head.key, head.index, "")
+
+
+def _say(world: World, key: int, index: int | None, reason: str) -> None:
+    """statusReason of a head; of an array's child without a row its array keeps it."""
+    if index is not None:
+        book = world.books.get(key)
+        if book is not None and key in world.jobs and (book.head_reason, book.head_index) != (reason, index):
+            book.head_reason, book.head_index = reason, index if reason else 0
+            world.touch(key)
+        return
+    job = world.jobs.get(key)
+    if job is not None and job.attempt is None and job.status_reason != reason:
+        world.put(replace(job, status_reason=reason))
+
+
+def _job_id(world: World, head: BlockedHead) -> str:
+    own = world.job_id(head.key)
+    return own if head.index is None else child_id(own, head.index)
+
+
+# -- jobStateTimeLimitActions --
+
+
+def due(world: World) -> int | None:
+    """When a head becomes blocked, or one is cancelled, if nothing happens."""
+    found: list[int] = []
+    for name, queue in world.queues.items():
+        head = world.heads.get(name)
+        if head is not None and not head.code:
+            found.append(head.since_ms + int(world.limits.blocked_after_seconds * 1000))
+        for limit_ms, code in limits_of(queue):
+            found.extend(since_ms + limit_ms for _, since_ms in stuck_for(world, name, code))
+    return min(found, default=None)
+
+
+def limits_of(queue: Queue) -> list[tuple[int, str]]:
+    actions: list[dict[str, Any]] = queue.document.get("jobStateTimeLimitActions") or []
+    return [(action["maxTimeSeconds"] * 1000, action["reason"]) for action in actions]
+
+
+def stuck_for(world: World, queue: str, code: str) -> list[tuple[str, int]]:
+    """(job id, since when) of the jobs that this reason keeps from starting: the head, and those that never can."""
+    found = [
+        (world.job_id(key), world.stuck_since[key])
+        for key, reason in world.stuck.get(queue, {}).items()
+        if reason.startswith(code)
+    ]
+    head = world.heads.get(queue)
+    if head is not None and head.code == code and head.key in world.jobs:
+        found.append((_job_id(world, head), head.since_ms))
+    return found

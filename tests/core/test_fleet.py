@@ -1,0 +1,392 @@
+"""MANAGED environments: from zero and back, over several environments, Spot losses, Fargate, restarts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batchyard.core import commands as c
+from batchyard.core.records import EnvironmentOrder, Health, InstanceState, Status
+from batchyard.core.refusal import Refused
+from batchyard.core.resources import Resources
+from tests.core.driver import ENGINE, HOST, Driver
+
+IDLE_MS = 30_000
+
+
+def asking(vcpus: int, **members: Any) -> dict[str, Any]:
+    return {"overrides": {"resourceRequirements": [{"type": "VCPU", "value": str(vcpus)}]}, **members}
+
+
+def yard(vcpus: int = 16, **members: Any) -> Driver:
+    return Driver(vcpus=vcpus, memory_mib=65536, **members)
+
+
+def free_vcpus(driver: Driver) -> int:
+    return driver.machine.world.rooms[HOST].free.milli_vcpus // 1000
+
+
+def test_from_zero_and_back() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large")
+    assert not driver.launching
+    job = driver.submit(queue="fleet")
+    assert driver.status(job) is Status.RUNNABLE
+    (instance,) = driver.instances("fleet")
+    assert (instance.instance_type, instance.state) == ("c5.large", InstanceState.LAUNCHING)
+    assert free_vcpus(driver) == 14, "what it reserves is nobody else's from the launch on"
+    driver.booted()
+    assert driver.status(job) is Status.STARTING
+    attempt = driver.job(job).attempt
+    assert attempt is not None
+    assert attempt.instance_id == instance.instance_id
+    assert driver.machine.world.environments["fleet"].desired_vcpus == 2
+    driver.started(job)
+    driver.exited(job)
+    driver.tick(IDLE_MS - 10)
+    assert not driver.terminated, "it stays for a while, in case there is more"
+    due = driver.machine.next_deadline()
+    assert due is not None
+    driver.tick(due - driver.now_ms)
+    assert driver.gone() == [instance.instance_id]
+    assert driver.instances("fleet") == []
+    assert free_vcpus(driver) == 16
+    assert driver.machine.world.environments["fleet"].desired_vcpus == 0
+
+
+def test_a_job_that_comes_meanwhile_keeps_the_instance() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large")
+    first = driver.submit(queue="fleet")
+    driver.booted()
+    driver.exited(first)
+    driver.tick(IDLE_MS - 1000)
+    second = driver.submit(queue="fleet")
+    assert driver.status(second) is Status.STARTING, "no new instance, no wait"
+    driver.tick(IDLE_MS)
+    assert not driver.terminated
+    driver.exited(second)
+    driver.tick(IDLE_MS - 1000)
+    assert not driver.terminated, "the time counts from the end of its last job"
+
+
+def test_an_array_gets_instances_that_it_fills_and_no_more() -> None:
+    driver = yard(vcpus=64)
+    driver.fleet("fleet", "c5.large", "c5.xlarge", "c5.2xlarge", most=20)
+    driver.submit(queue="fleet", array_size=100)
+    sizes = [i.resources.milli_vcpus // 1000 for i in driver.instances("fleet")]
+    assert sum(sizes) <= 20
+    before = driver.instances("fleet")
+    driver.tick(100)
+    assert driver.instances("fleet") == before, "those who expect an instance do not ask for another"
+    driver.booted()
+    assert len(driver.placed()) == sum(sizes)
+    assert driver.instances("fleet")[0].resources.milli_vcpus == 8000, "the largest that the demand fills comes first"
+
+
+def test_minvcpus_are_kept_without_work_also_when_disabled() -> None:
+    driver = yard()
+    driver.fleet("warm", "c5.large", minvCpus=4)
+    assert len(driver.booted()) == 2
+    driver.do(c.UpdateComputeEnvironment("warm", "DISABLED"))
+    driver.tick(10 * IDLE_MS)
+    assert not driver.terminated
+    job = driver.submit(queue="warm")
+    assert driver.status(job) is Status.RUNNABLE, "a disabled environment takes no jobs"
+    driver.do(c.UpdateComputeEnvironment("warm", "ENABLED"))
+    assert driver.status(job) is Status.STARTING
+    driver.exited(job)
+    driver.do(c.UpdateComputeEnvironment("warm", "", {"computeResources": {"minvCpus": 0}}))
+    driver.tick(IDLE_MS)
+    assert len(driver.gone()) == 2
+
+
+def test_desiredvcpus_are_launched_once_and_then_demand_decides() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large", desiredvCpus=4)
+    assert len(driver.booted()) == 2
+    driver.tick(IDLE_MS)
+    assert len(driver.gone()) == 2
+    driver.do(c.UpdateComputeEnvironment("fleet", "", {"computeResources": {"desiredvCpus": 2}}))
+    assert len(driver.launching) == 1
+
+
+def test_the_delay_that_an_environment_names_wins() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large", scalingPolicy={"minScaleDownDelayMinutes": 20})
+    job = driver.submit(queue="fleet")
+    driver.booted()
+    driver.exited(job)
+    driver.tick(19 * 60_000)
+    assert not driver.terminated
+    driver.tick(60_000)
+    assert len(driver.terminated) == 1
+
+
+def both(driver: Driver, name: str = "both") -> None:
+    order = (EnvironmentOrder(1, "first"), EnvironmentOrder(2, "second"))
+    driver.do(c.CreateJobQueue(name, "ENABLED", 1, order))
+
+
+def test_the_second_environment_is_used_when_the_first_is_full() -> None:
+    driver = yard()
+    driver.fleet("first", "c5.large", most=2)
+    driver.fleet("second", "c5.large", most=16)
+    both(driver)
+    jobs = [driver.submit(queue="both", **asking(2)) for _ in range(3)]
+    assert [len(driver.instances(name)) for name in ("first", "second")] == [1, 2]
+    driver.booted()
+    places = [attempt.environment for job in jobs if (attempt := driver.job(job).attempt) is not None]
+    assert places == ["first", "second", "second"]
+
+
+def test_refused_capacity_spills_over_and_says_so_where_there_is_no_other() -> None:
+    driver = yard()
+    driver.fleet("first", "c5.large", kind="SPOT", most=16)
+    driver.fleet("second", "c5.large", most=16)
+    both(driver)
+    job = driver.submit(queue="both", **asking(2))
+    (asked,) = driver.launching
+    del driver.launching[asked]
+    driver.fact(c.InstanceRefused(asked, "no Spot capacity"))
+    assert [i.environment for i in driver.launching.values()] == ["second"]
+    driver.booted()
+    assert driver.status(job) is Status.STARTING
+    alone = driver.submit(queue="first", **asking(2))
+    assert driver.job(alone).status_reason.startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ")
+    driver.tick(11_000)
+    assert len(driver.instances("first")) == 1, "it is tried again after a while"
+    assert driver.job(alone).status_reason == ""
+
+
+def test_local_jobs_and_instances_share_one_ledger() -> None:
+    driver = yard(vcpus=4)
+    driver.fleet("fleet", "c5.large")
+    first = driver.submit(**asking(3))
+    waits = driver.submit(queue="fleet")
+    assert not driver.launching
+    assert "[c5.large]" in driver.job(waits).status_reason
+    assert [fact.queue for fact in driver.facts] == ["fleet"]
+    driver.exited(first)
+    assert len(driver.launching) == 1
+    assert driver.status(driver.submit(**asking(3))) is Status.RUNNABLE
+    assert driver.status(driver.submit("small", queue="default")) is Status.RUNNABLE, "nobody passes onto its room"
+
+
+def test_an_interruption_ends_jobs_as_their_host_s_end_does() -> None:
+    driver = yard()
+    driver.fleet("spot", "c5.large", kind="SPOT")
+    retried = driver.submit(queue="spot", retry_strategy={"attempts": 2})
+    (instance,) = driver.booted()
+    driver.started(retried)
+    taken = driver.do(c.InterruptInstance(instance, 2.0))
+    assert taken.state is InstanceState.DRAINING
+    (stop,) = driver.stops
+    assert stop.grace_seconds == 2.0
+    assert driver.status(driver.submit(queue="spot")) is Status.RUNNABLE, "it takes no more jobs"
+    driver.exited(retried, 143, signal=15)
+    (lost,) = driver.job(retried).past
+    assert lost.status_reason == f"Host EC2 (instance {instance}) terminated."
+    assert (lost.exit_code, lost.reason) == (None, "")
+    assert driver.status(retried) is Status.RUNNABLE
+    assert driver.terminated == [instance], "nothing runs on it any more"
+    driver.gone()
+    driver.booted()
+    assert driver.status(retried) is Status.STARTING
+
+
+def test_a_job_that_ends_well_within_the_notice_has_succeeded() -> None:
+    driver = yard()
+    driver.fleet("spot", "c5.large", kind="SPOT")
+    job = driver.submit(queue="spot")
+    (instance,) = driver.booted()
+    driver.started(job)
+    driver.fact(c.InstanceInterrupted(instance, 120.0))
+    driver.exited(job, 0)
+    assert driver.status(job) is Status.SUCCEEDED
+
+
+def test_only_managed_instances_can_be_interrupted() -> None:
+    driver = yard()
+    with pytest.raises(Refused, match="does not exist"):
+        driver.do(c.InterruptInstance("i-unknown", 2.0))
+    with pytest.raises(Refused, match="is this machine itself"):
+        driver.do(c.InterruptInstance(HOST, 2.0))
+
+
+def test_on_fargate_each_job_reserves_its_own_share_up_to_maxvcpus() -> None:
+    driver = yard()
+    driver.fleet("fargate", kind="FARGATE", most=3)
+    array = driver.submit(queue="fargate", array_size=5)
+    assert driver.placed() == [f"{array}:{index}" for index in range(3)]
+    assert free_vcpus(driver) == 13
+    assert not driver.launching
+    driver.exited(f"{array}:1")
+    assert driver.placed() == [f"{array}:0", f"{array}:2", f"{array}:3"]
+
+
+def test_gpus_belong_to_the_instance_that_has_them() -> None:
+    driver = yard(gpus=2)
+    driver.fleet("gpu", "g5.xlarge")
+    driver.define(
+        "train",
+        container={
+            "resourceRequirements": [
+                {"type": "VCPU", "value": "1"},
+                {"type": "MEMORY", "value": "64"},
+                {"type": "GPU", "value": "1"},
+            ]
+        },
+    )
+    first, second = driver.submit("train", queue="gpu"), driver.submit("train", queue="gpu")
+    third = driver.submit("train", queue="gpu")
+    driver.booted()
+    devices = [attempt.device_ids for job in (first, second) if (attempt := driver.job(job).attempt) is not None]
+    assert sorted(devices) == [(0,), (1,)]
+    assert driver.status(third) is Status.RUNNABLE
+    assert "[g5.xlarge]" in driver.job(third).status_reason
+
+
+def test_a_restart_goes_on_with_the_instances_there_are() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large")
+    first = driver.submit(queue="fleet", **asking(2))
+    driver.booted()
+    driver.started(first)
+    second = driver.submit(queue="fleet", **asking(2))
+    driver.crash()
+    assert len(driver.instances("fleet")) == 2
+    assert free_vcpus(driver) == 12
+    driver.booted()
+    assert driver.status(second) is Status.STARTING
+    driver.exited(first)
+    driver.crash()
+    driver.tick(IDLE_MS)
+    assert len(driver.terminated) == 1
+    driver.crash()
+    driver.gone()
+    assert len(driver.instances("fleet")) == 1
+
+
+def test_a_deleted_environment_goes_when_its_instances_have() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large", minvCpus=2)
+    driver.booted()
+    driver.do(c.UpdateJobQueue("fleet", "DISABLED"))
+    driver.do(c.DeleteJobQueue("fleet"))
+    driver.do(c.UpdateComputeEnvironment("fleet", "DISABLED"))
+    driver.do(c.DeleteComputeEnvironment("fleet"))
+    assert driver.machine.world.environments["fleet"].status is Health.DELETING
+    driver.gone()
+    assert "fleet" not in driver.machine.world.environments
+    assert free_vcpus(driver) == 16
+
+
+def test_an_infrastructure_update_replaces_instances_as_they_become_empty() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large")
+    job = driver.submit(queue="fleet", **asking(2))
+    (old,) = driver.booted()
+    driver.started(job)
+    driver.do(c.UpdateComputeEnvironment("fleet", "", {"computeResources": {"instanceTypes": ["c5.xlarge"]}}))
+    next_job = driver.submit(queue="fleet", **asking(2))
+    assert [i.instance_type for i in driver.launching.values()] == ["c5.xlarge"]
+    driver.exited(job)
+    assert driver.gone() == [old]
+    driver.booted()
+    driver.started(next_job)
+    policy = {"updatePolicy": {"terminateJobsOnUpdate": True}, "computeResources": {"instanceTypes": ["r5.large"]}}
+    driver.do(c.UpdateComputeEnvironment("fleet", "", policy))
+    assert [stop.attempt_id for stop in driver.stops] == [driver.attempt_of(next_job)]
+
+
+def test_a_host_that_is_too_small_is_said_with_its_numbers() -> None:
+    driver = Driver(vcpus=2, memory_mib=2048)
+    driver.fleet("fleet", "c5.xlarge")
+    reason = driver.machine.world.environments["fleet"].status_reason
+    assert "This host offers 2 vCPUs and 2048 MiB" in reason
+    assert "the smallest, c5.xlarge, takes 4 vCPUs" in reason
+    driver.do(c.SetHost(driver.host.__class__(HOST, Resources(8000, 65536)), driver.machine.world.abilities))
+    assert driver.machine.world.environments["fleet"].status_reason == "ComputeEnvironment Healthy"
+
+
+def test_a_head_that_waits_for_long_is_called_blocked() -> None:
+    driver = Driver(vcpus=1)
+    first, second = driver.submit(), driver.submit()
+    driver.tick(59_000)
+    assert driver.job(second).status_reason == ""
+    due = driver.machine.next_deadline()
+    assert due is not None
+    driver.tick(due - driver.now_ms)
+    assert driver.job(second).status_reason == "UNDETERMINED - Batch job is blocked, root cause is undetermined."
+    assert [(fact.queue, fact.job_id) for fact in driver.facts] == [("default", second)]
+    driver.tick(1000)
+    assert len(driver.facts) == 1, "it is told once"
+    driver.exited(first)
+    assert driver.job(second).status_reason == ""
+
+
+def test_a_child_that_blocks_its_queue_says_so_and_its_siblings_do_not() -> None:
+    driver = Driver(vcpus=1)
+    array = driver.submit(array_size=3)
+    driver.tick(60_000)
+    assert driver.job(f"{array}:1").status_reason.startswith("UNDETERMINED")
+    assert driver.job(f"{array}:2").status_reason == ""
+    driver.exited(f"{array}:0")
+    assert driver.job(f"{array}:2").status_reason == ""
+
+
+@pytest.mark.parametrize("reason", ["MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", "MISCONFIGURATION:OTHER"])
+def test_a_queue_cancels_what_is_stuck_for_the_reason_that_it_names(reason: str) -> None:
+    driver = Driver(vcpus=1)
+    action = {"state": "RUNNABLE", "action": "CANCEL", "maxTimeSeconds": 600, "reason": reason}
+    driver.queue("limited", document={"jobStateTimeLimitActions": [action]})
+    stuck = driver.submit(queue="limited", **asking(8))
+    driver.tick(599_000)
+    assert driver.status(stuck) is Status.RUNNABLE
+    driver.tick(1000)
+    if reason.endswith("OTHER"):
+        assert driver.status(stuck) is Status.RUNNABLE
+    else:
+        assert driver.status(stuck) is Status.FAILED
+        assert driver.job(stuck).status_reason == f"Canceled by JobStateTimeLimit action due to reason: {reason}"
+
+
+def test_a_queue_cancels_its_head_where_capacity_cannot_be_had() -> None:
+    driver = yard(vcpus=2)
+    action = {
+        "state": "RUNNABLE",
+        "action": "CANCEL",
+        "maxTimeSeconds": 600,
+        "reason": "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+    }
+    driver.fleet("fleet", "c5.large")
+    order = (EnvironmentOrder(1, "fleet"),)
+    driver.do(c.CreateJobQueue("limited", "ENABLED", 1, order, {"jobStateTimeLimitActions": [action]}))
+    driver.submit()
+    head, behind = driver.submit(queue="limited"), driver.submit(queue="limited")
+    driver.tick(600_000)
+    assert driver.status(head) is Status.FAILED
+    assert driver.status(behind) is Status.RUNNABLE, "its own time begins when it is the head"
+
+
+def test_no_more_jobs_of_a_queue_run_than_its_tag_allows() -> None:
+    driver = Driver(vcpus=4)
+    driver.queue("one-at-a-time", tags={"batchyard:concurrency-limit": "1"})
+    jobs = [driver.submit(queue="one-at-a-time") for _ in range(3)]
+    assert driver.placed() == jobs[:1]
+    assert driver.status(driver.submit()) is Status.STARTING, "other queues are not limited"
+    driver.exited(jobs[0])
+    assert driver.status(jobs[1]) is Status.STARTING
+    assert driver.status(jobs[2]) is Status.RUNNABLE
+    driver.do(c.TagResource("job-queue", "one-at-a-time", {"batchyard:concurrency-limit": "2"}))
+    assert driver.status(jobs[2]) is Status.STARTING
+
+
+def test_reports_about_unknown_instances_are_answered() -> None:
+    driver = yard()
+    driver.fact(c.InstanceReady("i-stray"))
+    assert driver.terminated == ["i-stray"]
+    driver.fact(c.InstanceGone("i-stray"))
+    assert ENGINE in driver.machine.world.abilities
