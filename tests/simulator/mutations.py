@@ -151,4 +151,10 @@ MUTATIONS = [
         "remember",
         replacing("world.idempotency[spec.idempotency_key] = spec.job_id", "pass"),
     ),
+    Mutation(
+        "let the first container speak for all",
+        attempts,
+        "outcome",
+        replacing("essentials = [one for one in exits if one.name not in others] or exits", "essentials = exits[:1]"),
+    ),
 ]

@@ -106,7 +106,7 @@ def _submit(
         edges.append(w.Edge(alike[-1].number, None, "N_TO_N"))
     queue = own.choice(tuple(setup.queues))
     is_fair = queue in setup.fair_queues
-    return w.Submit(
+    submit = w.Submit(
         at_ms=at_ms,
         number=number,
         queue=queue,
@@ -123,6 +123,7 @@ def _submit(
         look_up_ms=own.choice((0, 0, 0, 5, 2000)),
         impatient_ms=own.choice((0, 0, 0, 1, 60)),
     )
+    return submit if own.random() < 0.85 else replace(submit, definition=own.choice(tuple(w.SEVERAL)))
 
 
 def _requests(own: random.Random, at_ms: int, setup: w.Setup, before: list[w.Submit]) -> list[w.Operation]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
 
 from batchyard.core.commands import ContainerExit, Report, Started
 from batchyard.core.records import Abilities
@@ -68,16 +71,10 @@ class Site:
         slow_start_ms = draw.choice((0, 0, 1, 20, 2000 if self.noise else 0))
         if number < 0.05:
             return Behaviour(refusal=CANNOT_START, refusal_exit_code=127, starts_after_ms=slow_start_ms)
-        code = draw.choice(EXIT_CODES)
-        out_of_memory = code == 0 and number > 0.95
-        return Behaviour(
-            runs_ms=None if 0.05 <= number < 0.15 else draw.choice((0, 1, 20, 100, 400, 2500)),
-            exit=ContainerExit(exit_code=137 if out_of_memory else code, out_of_memory=out_of_memory),
-            starts_after_ms=slow_start_ms,
-            lost_after_ms=draw.choice((0, 50, 1000)) if draw.random() < self.noise / 4 else None,
-            stop_takes_ms=draw.choice((0, 5, 200, None)),
-            stop_exit_code=draw.choice((143, 143, 0, 1)),
-        )
+        behaviour = _behaviour(draw, number)
+        lost_after_ms = draw.choice((0, 50, 1000)) if draw.random() < self.noise / 4 else None
+        containers = {one.name: _behaviour(draw, draw.random()) for one in launch.task.containers}
+        return replace(behaviour, starts_after_ms=slow_start_ms, lost_after_ms=lost_after_ms, containers=containers)
 
     def _carry(self, report: Report) -> Sequence[int]:
         """When a report arrives: late (so that others overtake it), more than once, or not before it is repeated."""
@@ -93,6 +90,20 @@ class Site:
             return (draw.choice((0, 0, 1, 5)),)
         late_ms = draw.randrange(SLOWEST_REPORT_MS)
         return draw.choice(((), (late_ms,), (0, late_ms), (late_ms, 0, late_ms + 1)))
+
+
+def _behaviour(draw: random.Random, number: float) -> Behaviour:
+    """Of a container that could be started, but for one in many of several."""
+    code = draw.choice(EXIT_CODES)
+    out_of_memory = code == 0 and number > 0.95
+    return Behaviour(
+        runs_ms=None if 0.05 <= number < 0.15 else draw.choice((0, 1, 20, 100, 400, 2500)),
+        exit=ContainerExit(exit_code=137 if out_of_memory else code, out_of_memory=out_of_memory),
+        stop_takes_ms=draw.choice((0, 5, 200, None)),
+        stop_exit_code=draw.choice((143, 143, 0, 1)),
+        refusal=CANNOT_START if number < 0.02 else "",
+        refusal_exit_code=127 if number < 0.02 else None,
+    )
 
 
 class Connection:

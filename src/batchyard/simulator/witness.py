@@ -156,7 +156,7 @@ class Witness:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over; no engine said so")
         seen = None
         if isinstance(final, Exited):
-            seen = final.containers[0].exit_code
+            seen = _code_of(self.spec_of(key), final)
         elif isinstance(final, NotStarted):
             seen = final.exit_code
         if attempt.exit_code != seen or (isinstance(final, NotStarted) and attempt.started_at_ms):
@@ -300,6 +300,14 @@ class Witness:
                 raise ViolationError(f"child {index} of {spec.job_id} is {child.status}, its parent disagrees")
         if counts != status_summary(spec, parent):
             raise ViolationError(f"array {spec.job_id}: its children are {counts}, its parent says otherwise")
+
+
+def _code_of(spec: JobSpec, final: Exited) -> int | None:
+    """What the essential containers say: of those that failed the one that ended first, in the world's order."""
+    essential = {one.name for one in spec.task.containers if one.essential} or {final.containers[0].name}
+    ended = sorted(final.containers, key=lambda one: one.stopped_at_ms or float("inf"))
+    failed = [one.exit_code for one in ended if one.name in essential and one.exit_code != 0]
+    return failed[0] if failed else 0
 
 
 def _counterpart(entry: Dependency, index: int | None) -> str:

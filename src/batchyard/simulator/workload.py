@@ -149,6 +149,28 @@ def container(vcpus: str, memory_mib: int, gpus: int = 0) -> dict[str, Any]:
     }
 
 
+def task(*containers: tuple[str, bool, tuple[tuple[str, str], ...]]) -> dict[str, Any]:
+    """Each container: its name, whether it is essential, whom it waits for and until when."""
+    documents = [
+        container("1", 32)["containerProperties"]
+        | {
+            "name": name,
+            "essential": essential,
+            "dependsOn": [{"containerName": other, "condition": condition} for other, condition in waits],
+        }
+        for name, essential, waits in containers
+    ]
+    return {"type": "container", "ecsProperties": {"taskProperties": [{"containers": documents}]}}
+
+
+SEVERAL = {
+    "pair": task(("main", True, (("side", "START"),)), ("side", False, ())),
+    "trio": task(
+        ("init", False, ()),
+        ("main", True, (("init", "SUCCESS"),)),
+        ("other", True, (("init", "COMPLETE"), ("main", "START"))),
+    ),
+}
 DEFINITIONS = {
     "half": container("0.5", 64),
     "one": container("1", 128),
@@ -156,6 +178,7 @@ DEFINITIONS = {
     "gpu": container("1", 64, 1),
     "gpus": container("1", 64, 2),
     "huge": container(str(HUGE_VCPUS), 64),
+    **SEVERAL,
 }
 
 
