@@ -14,6 +14,7 @@ from batchyard.core.resources import Resources
 from batchyard.engines.base import log_path
 from batchyard.engines.docker.engine import DockerEngine, DockerSettings
 from tests.engines.dockerd import IMAGE, Dockerd
+from tests.waiting import until
 
 DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.005
@@ -53,6 +54,10 @@ class DockerHarness:
                 await asyncio.sleep(POLL_SECONDS)
 
         self.run(wait())
+
+    def until_asked(self, condition: Callable[[], object]) -> None:
+        """The condition asks the daemon itself; the engine works on between the questions."""
+        until(lambda: self.run(asyncio.sleep(POLL_SECONDS)) or condition(), DEADLINE_SECONDS)
 
     def settle(self) -> None:
         self.until(lambda: self.engine.is_quiet)

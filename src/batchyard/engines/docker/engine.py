@@ -32,6 +32,8 @@ from batchyard.engines.supervisor.logs import DEFAULT_LIMIT_BYTES
 STARTS_AT_ONCE = 8
 REMOVALS_AT_ONCE = 4
 CONNECT_SECONDS = 15.0  # a daemon that is being restarted together with the server comes up within this
+REAP_AGAIN_SECONDS = 5.0  # after the first look; a daemon carries out what it was asked within this
+REAP_SECONDS = 600.0  # from then on: one small request
 REMOVAL_TRIES = 8  # with growing pauses, about 10 s: what is left then goes at the next start
 log = logging.getLogger(__name__)
 
@@ -154,6 +156,7 @@ class DockerEngine:
             return
         for attempt_id in attempt_ids:
             if self._notes.acknowledge(attempt_id):
+                self._removals += 1  # before the task runs: whoever asks now is to hear that it is under way
                 self._spawn(self._remove(attempt_id), f"remove {attempt_id}")
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
@@ -164,7 +167,8 @@ class DockerEngine:
             if not self._repeat(recovery.launch.attempt_id):
                 self._begin(recovery.launch, Origin(recovery.may_launch, recovery.known_started, in_doubt))
         self._notes.accounted()
-        self._spawn(self._reap(), "docker reaper")
+        self._removals += 1
+        self._spawn(self._reap_for_ever(), "docker reaper")
 
     async def close(self, *, kill: bool) -> None:
         """Containers run on. `kill`: there is no process of the engine's own that could leave."""
@@ -238,27 +242,34 @@ class DockerEngine:
 
     async def _remove(self, attempt_id: str) -> None:
         """The containers and volumes of an attempt whose end is committed."""
-        self._removals += 1
         try:
             async with self._removing:
                 await self._remove_all(f"{ATTEMPT}={attempt_id}")
         finally:
             self._removals -= 1
 
-    async def _reap(self) -> None:
-        """Removes what nobody asks about: attempts that ended before their acknowledgement came through."""
-        self._removals += 1
+    async def _reap_for_ever(self) -> None:
+        """A server that was killed may have left requests that the daemon carries out after our first look."""
         try:
-            found = await self._daemon.until_it_answers(lambda: self._containers(f"{STORE}={self._notes.store}"))
-            volumes = await self._daemon.until_it_answers(lambda: self._volumes(f"{STORE}={self._notes.store}"))
-            owners = {str(one.get("Labels", {}).get(ATTEMPT, "")) for one in found}
-            owners |= {str((one.get("Labels") or {}).get(ATTEMPT, "")) for one in volumes}
-            for attempt_id in sorted(owners):
-                if attempt_id and attempt_id not in self._runs and attempt_id not in self._notes.finals:
-                    log.info("removing the containers of attempt %s, which nobody asks about", attempt_id)
-                    await self._remove_all(f"{ATTEMPT}={attempt_id}")
+            await self._reap()
         finally:
             self._removals -= 1
+        pause = REAP_AGAIN_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            await self._reap()
+            pause = REAP_SECONDS
+
+    async def _reap(self) -> None:
+        """Removes what nobody asks about: attempts that ended before their acknowledgement came through."""
+        own = f"{STORE}={self._notes.store}"
+        found = await self._daemon.until_it_answers(lambda: self._containers(own))
+        found += await self._daemon.until_it_answers(lambda: self._volumes(own))
+        owners = {str((one.get("Labels") or {}).get(ATTEMPT, "")) for one in found}
+        for attempt_id in sorted(owners):
+            if attempt_id and attempt_id not in self._runs and attempt_id not in self._notes.finals:
+                log.info("removing the containers of attempt %s, which nobody asks about", attempt_id)
+                await self._remove_all(f"{ATTEMPT}={attempt_id}")
 
     async def _remove_all(self, label: str) -> None:
         pause = FIRST_PAUSE_SECONDS

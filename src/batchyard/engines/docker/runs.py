@@ -149,9 +149,10 @@ class Run:
         seen = await self._look()
         if not any(one.has_started for one in seen.values()):
             final = await self._before_the_start(seen)
-            if final is not None:
+            if final is not None or any(one.state is State.ABSENT for one in seen.values()):
                 return final
-            seen = {name: Seen(name, State.CREATED) if one.state is State.ABSENT else one for name, one in seen.items()}
+        if self.stopping.is_set() and not any(one.has_started for one in seen.values()):
+            return None
         plan = plans.plan(self.specs, seen, stopping=self.stopping.is_set() or self._failure is not None)
         if plan.start:
             for name in plan.start:
@@ -205,7 +206,7 @@ class Run:
     # -- Before anything runs --------------------------------------------------------------------------------
 
     async def _before_the_start(self, seen: Mapping[str, Seen]) -> Final | None:
-        """An end without a start; else every container is created when this returns."""
+        """An end without a start, or None: look again."""
         origin, now_ms = self._origin, wall_ms()
         absent = [spec for spec in self.specs if seen[spec.name].state is State.ABSENT]
         if origin.known_started or (absent and self.attempt_id in self._shop.notes.intents):
@@ -215,6 +216,8 @@ class Run:
         if self._failure is not None:
             return NotStarted(self.attempt_id, now_ms, self._failure.reason, self._failure.exit_code)
         if self.stopping.is_set() or not origin.may_launch:
+            if not await self._discard(seen):
+                return None
             return NotStarted(self.attempt_id, now_ms, RECOVERED_SILENT)
         if self.launch.problem:
             return NotStarted(self.attempt_id, now_ms, self.launch.problem)
@@ -225,6 +228,19 @@ class Run:
             if not await self._create(spec):
                 return None  # a stop came: the next look decides
         return None
+
+    async def _discard(self, seen: Mapping[str, Seen]) -> bool:
+        """Removes what was created, so that no start that is still on its way can find it. False: one came first."""
+        for one in seen.values():
+            if one.state is State.CREATED:
+                try:
+                    await self._shop.daemon.api.json("DELETE", f"/containers/{one.id}", {"v": "1"})
+                except ApiError as error:
+                    if error.status == 409:
+                        return False
+                    if error.status != 404:
+                        raise
+        return True
 
     async def _create(self, spec: ContainerSpec) -> bool:
         """False: a stop came first."""
