@@ -83,7 +83,7 @@ def _definition(sample: Sample) -> Document:
     if sample.container is not None:
         document["containerProperties"] = PLAIN | sample.container
     elif sample.task is not None:
-        containers = [PLAIN | {"name": "one"} | sample.one, PLAIN | {"name": "other"}]
+        containers = [PLAIN | {"name": "one"} | sample.one, *([PLAIN | {"name": "other"}] if sample.other else [])]
         document["ecsProperties"] = {"taskProperties": [{"containers": containers} | sample.task]}
     return document
 

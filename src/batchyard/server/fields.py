@@ -31,13 +31,14 @@ class Says(Struct, frozen=True):
 
 class Sample(Struct, frozen=True):
     """A request that uses a member, as additions to one that any engine accepts. `container` goes into its
-    containerProperties, `task` and `one` into its ecsProperties and the first of its two containers, `nodes` makes it a
-    multi-node definition; `submit` goes into SubmitJob."""
+    containerProperties, `task` and `one` into its ecsProperties and the container there, which has an `other` beside it
+    if the member is about both; `submit` goes into SubmitJob."""
 
     container: Document | None = None
     definition: Document = {}
     task: Document | None = None
     one: Document = {}
+    other: bool = False
     submit: Document = {}
     on_fargate: bool = False
 
@@ -66,7 +67,7 @@ FIELDS: dict[str, dict[str, Says]] = {
     "RegisterJobDefinitionRequest": {
         "jobDefinitionName type parameters": YES,
         "containerProperties": both(Y, "See ContainerProperties."),
-        "ecsProperties": both(Y, "See EcsTaskProperties."),
+        "ecsProperties": apart(P, Y, "See EcsTaskProperties. Processes: one container."),
         "eksProperties": both(R, NO_PODS),
         "nodeProperties": both(R, NO_NODES),
         "retryStrategy timeout tags": YES,
@@ -160,7 +161,8 @@ FIELDS: dict[str, dict[str, Says]] = {
     },
     "EcsProperties": {"taskProperties": YES},
     "EcsTaskProperties": {
-        "containers volumes": YES,
+        "containers": apart(P, Y, "Processes: one container."),
+        "volumes": YES,
         "ephemeralStorage": both(R, NO_LIMIT),
         "executionRoleArn": both(R, NO_ROLE),
         "taskRoleArn": both(R, FIRST_ROLE),
@@ -351,6 +353,10 @@ def _one(**members: Any) -> Sample:
     return Sample(task={"executionRoleArn": ROLE}, one=members)
 
 
+def _two(**members: Any) -> Sample:
+    return Sample(task={}, one=members, other=True)
+
+
 # A member -> a request that uses it. What the code answers decides between the table above and "refused".
 SAMPLES: dict[str, Sample] = {
     "RegisterJobDefinitionRequest.containerProperties": _container(),
@@ -442,8 +448,8 @@ SAMPLES: dict[str, Sample] = {
     "TaskContainerProperties.repositoryCredentials": _one(repositoryCredentials={"credentialsParameter": "a"}),
     "TaskContainerProperties.startTimeout": _one(startTimeout=10),
     "TaskContainerProperties.stopTimeout": _one(stopTimeout=10),
-    "TaskContainerProperties.essential": _one(essential=False),
-    "TaskContainerProperties.dependsOn": _one(dependsOn=[{"containerName": "other", "condition": "START"}]),
+    "TaskContainerProperties.essential": _two(essential=False),
+    "TaskContainerProperties.dependsOn": _two(dependsOn=[{"containerName": "other", "condition": "START"}]),
     "TaskContainerProperties.firelensConfiguration": _one(firelensConfiguration={"type": "fluentbit"}),
     "TaskContainerProperties.linuxParameters": _one(linuxParameters={"tmpfs": [{"containerPath": "/t", "size": 1}]}),
     "TaskContainerProperties.privileged": _one(privileged=True),
