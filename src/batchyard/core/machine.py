@@ -83,8 +83,9 @@ class Machine:
 
     def next_deadline(self) -> int | None:
         """When `schedule` must run next even if nothing happens."""
-        deadlines = [self.world.deadlines[0][0]] if self.world.deadlines else []
-        return min(deadlines + ([self.world.due_ms] if self.world.due_ms is not None else []), default=None)
+        times = [deadline for deadline, *_ in self.world.deadlines[:1]]
+        times += [] if self.world.due_ms is None else [self.world.due_ms]
+        return min([*times, *self.world.leaving_secrets.values()], default=None)
 
     def take(self) -> tuple[Changes, list[Effect]]:
         """What the batch changed, and what to do about it once that is committed."""
