@@ -85,6 +85,14 @@ def test_an_array_gets_instances_that_it_fills_and_no_more() -> None:
     assert driver.instances("fleet")[0].resources.milli_vcpus == 8000, "the largest that the demand fills comes first"
 
 
+def test_jobs_that_come_one_by_one_get_what_they_need_and_no_more() -> None:
+    driver = yard(vcpus=64)
+    driver.fleet("fleet", "c5.large", "c5.xlarge", "c5.2xlarge", most=64)
+    for _ in range(5):
+        driver.submit(queue="fleet", **asking(2))
+    assert [i.instance_type for i in driver.instances("fleet")] == ["c5.large"] * 5
+
+
 def test_minvcpus_are_kept_without_work_also_when_disabled() -> None:
     driver = yard()
     driver.fleet("warm", "c5.large", minvCpus=4)

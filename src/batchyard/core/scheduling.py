@@ -137,13 +137,15 @@ def run_pass(world: World, now_ms: int) -> None:
 
 
 class Visit(Struct):
-    """One look at a queue. `room`: how many more of its jobs may be placed; `head`: the first that found no place."""
+    """One look at a queue. `room`: how many more of its jobs may be placed; `head`: the first that found no place;
+    `promised`: by share and shape, how many wait for instances that are coming, and need no more of them."""
 
     queue: Queue
     offers: list[Offer]
     expected: fleet.Expectation
     room: int
     head: Head | None = None
+    promised: dict[tuple[str, Shape], int] = {}
 
 
 def room_in(world: World, queue: Queue) -> int:
@@ -214,10 +216,12 @@ def _find_place(
             return True
         environment = world.environments[offer.environment]
         may_launch = visit.head is None and fleet.has_instances(environment) and offer.engine in shape.engines
-        if may_launch and fleet.expect(
-            world, visit.expected, environment, shape.resources, _waiting_in(world, line), now_ms
-        ):
-            return True
+        if may_launch:
+            promised = visit.promised.get((line.share, shape), 0)
+            count = _waiting_in(world, line) - promised
+            if fleet.expect(world, visit.expected, environment, shape.resources, count, now_ms):
+                visit.promised[line.share, shape] = promised + 1
+                return True
     return False
 
 
