@@ -6,7 +6,7 @@ Everything here is a function of values (AWS Batch behaviour 6.4-6.7, 6.10).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -180,6 +180,7 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
     }
     config.update(_memory(spec, linux))
     config.update(_mounts(launch, spec, placing))
+    config.update(_namespaces(launch, spec))
     if document.get("privileged"):
         config["Privileged"] = True
     if document.get("readonlyRootFilesystem"):
@@ -193,6 +194,32 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
     if spec.resources.gpus:
         ids = [str(number) for number in devices_of(launch, spec)]
         config["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": ids, "Capabilities": [["gpu"]]}]
+    return config
+
+
+def anchor_of(containers: Sequence[ContainerSpec]) -> str:
+    """The container whose namespaces the others join (pidMode and ipcMode `task`): it must run when they start, so it
+    is one that waits for nobody, and rather an essential one, whose end is the task's."""
+    free = [spec for spec in containers if not spec.depends_on]
+    return next((spec.name for spec in free if spec.essential), free[0].name if free else containers[0].name)
+
+
+def _namespaces(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
+    """Of processes and of shared memory (API: EcsTaskProperties)."""
+    task = launch.task
+    if not task.containers:
+        return {}
+    anchor = anchor_of(task.containers)
+    joined = f"container:{container_name(task, launch.attempt_id, anchor)}"
+    config: dict[str, str] = {}
+    if (pid_mode := task.container.get("pidMode")) == "host":
+        config["PidMode"] = "host"
+    elif pid_mode == "task" and spec.name != anchor:
+        config["PidMode"] = joined
+    if (ipc_mode := task.container.get("ipcMode")) in ("host", "none"):
+        config["IpcMode"] = ipc_mode
+    elif ipc_mode == "task":
+        config["IpcMode"] = joined if spec.name != anchor else "shareable"
     return config
 
 

@@ -85,6 +85,7 @@ class Run:
         self.launch = launch
         self.attempt_id = launch.attempt_id
         self.specs = containers_of(launch.task)
+        self._anchor = containers.anchor_of(self.specs)  # made and started first: the others join its namespaces
         self.started: Started | None = None
         self.is_waiting = False  # for Docker or a stop: nothing else is to be done
         self.stopping = asyncio.Event()
@@ -155,7 +156,7 @@ class Run:
             return None
         plan = plans.plan(self.specs, seen, stopping=self.stopping.is_set() or self._failure is not None)
         if plan.start:
-            for name in plan.start:
+            for name in sorted(plan.start, key=lambda name: name != self._anchor):
                 await self._start(name)
             return None
         if plan.is_over:
@@ -214,7 +215,8 @@ class Run:
         if absent and origin.in_doubt:
             return Lost(self.attempt_id, now_ms, DAMAGED)
         if self._failure is not None:
-            return NotStarted(self.attempt_id, now_ms, self._failure.reason, self._failure.exit_code)
+            cause = self._failure.container if self.launch.task.containers else ""
+            return NotStarted(self.attempt_id, now_ms, self._failure.reason, self._failure.exit_code, cause)
         if self.stopping.is_set() or not origin.may_launch:
             if not await self._discard(seen):
                 return None
@@ -224,7 +226,7 @@ class Run:
         for one in seen.values():
             if one.error:  # a start that failed just before the server died
                 raise _cannot_start(one.name, one.error, one.exit_code)
-        for spec in absent:
+        for spec in sorted(absent, key=lambda spec: spec.name != self._anchor):
             if not await self._create(spec):
                 return None  # a stop came: the next look decides
         return None
