@@ -1,9 +1,12 @@
 """Compute environments and job queues: shapes, refusals with their texts, changes, pages."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from batchyard.api.context import Settings
 from batchyard.core import commands
 from tests.api.service import ROLE, Service, refusal_of
 
@@ -293,3 +296,17 @@ def test_more_than_a_hundred_names_are_refused(operation: str, member: str, shar
     assert refusal_of(lambda: shared.call(operation, {"maxResults": 0})) == (
         "maxResults must be between 1 and 100, got 0."
     )
+
+
+def test_a_tag_names_the_engine_of_a_new_environment(tmp_path: Path) -> None:
+    service = Service(tmp_path, Settings(engine="docker", engines=("process", "docker")))
+    for name, tags in (("a", {}), ("b", {"batchyard:engine": "process"})):
+        service.batch.create_compute_environment(
+            computeEnvironmentName=name, type="UNMANAGED", serviceRole=ROLE, tags=tags
+        )
+    assert [service.machine.world.environments[name].engine for name in "ab"] == ["docker", "process"]
+    with pytest.raises(ClientError, match="batchyard:engine must be one of process, docker, got 'podman'"):
+        service.batch.create_compute_environment(
+            computeEnvironmentName="c", type="UNMANAGED", serviceRole=ROLE, tags={"batchyard:engine": "podman"}
+        )
+    service.close()

@@ -7,6 +7,9 @@ import pytest
 
 from batchyard.api import yard
 from batchyard.api.context import Call
+from batchyard.core import commands
+from batchyard.core.records import Abilities, EnvironmentOrder
+from batchyard.core.refusal import Refused
 from tests.api.service import Service, refusal_of
 
 
@@ -105,3 +108,63 @@ def test_jobs_are_named_after_their_program(program: str, name: str) -> None:
 )
 def test_a_run_is_refused_with_its_text(request_: dict[str, Any], message: str, shared: Service) -> None:
     assert refusal_of(lambda: shared.call("RunJob", request_)) == message
+
+
+DOCKER = "docker"
+
+
+@pytest.fixture
+def both(service: Service) -> Service:
+    """Docker's engine too, with an environment and a queue `containers`."""
+    host = service.machine.world.instances["i-0123456789abcdef0"]
+    service.do(commands.SetHost(host, {"process": Abilities(), DOCKER: Abilities(images=True, needs_command=False)}))
+    service.do(commands.CreateComputeEnvironment("containers", "u", "UNMANAGED", "ENABLED", DOCKER, {}))
+    service.do(commands.CreateJobQueue("containers", "ENABLED", 1, (EnvironmentOrder(1, "containers"),)))
+    return service
+
+
+def test_an_image_runs_as_a_container_in_the_callers_directory(both: Service) -> None:
+    request = {"image": "library/busybox:1.36", "command": ["ls", ""], "workingDirectory": "/data"}
+    answer = both.call("RunJob", request)
+    found = both.detail(answer["jobId"])
+    assert (found["jobName"], found["jobQueue"].split("/")[1]) == ("ls", "containers")
+    launch = both.launched[answer["jobId"]]
+    assert (launch.engine, launch.task.image, launch.task.command) == (DOCKER, "library/busybox:1.36", ("ls", ""))
+    assert launch.task.working_directory == "/data"
+    assert found["jobDefinition"].rpartition("/")[2].startswith("batchyard-run-busybox-1-36-")
+    again = both.detail(both.call("RunJob", request)["jobId"])
+    other = both.detail(both.call("RunJob", request | {"image": "other/busybox:1.36"})["jobId"])
+    assert again["jobDefinition"] == found["jobDefinition"] != other["jobDefinition"]
+
+
+def test_an_image_may_bring_its_own_command(both: Service) -> None:
+    answer = both.call("RunJob", {"image": "train", "workingDirectory": "/"})
+    launch = both.launched[answer["jobId"]]
+    assert (answer["jobName"], launch.task.command) == ("train", ())
+    assert launch.task.working_directory == ""  # the root would hide the image
+
+
+def test_a_program_of_this_machine_goes_where_programs_run(both: Service) -> None:
+    assert both.launched[both.call("RunJob", {"command": ["true"]})["jobId"]].engine == "process"
+    both.do(commands.CreateComputeEnvironment("host", "u", "UNMANAGED", "ENABLED", "process", {}))
+    both.do(commands.CreateJobQueue("host", "ENABLED", 1, (EnvironmentOrder(1, "host"),)))
+    job = both.detail(both.call("RunJob", {"command": ["true"]})["jobId"])
+    assert job["jobQueue"].endswith("/host")
+
+
+def test_a_run_in_the_wrong_queue_is_refused(both: Service) -> None:
+    with pytest.raises(Refused, match="the process engine runs no images"):
+        both.call("RunJob", {"image": "busybox", "command": ["true"], "jobQueue": "default"})
+    with pytest.raises(Refused, match="the docker engine runs images: name one"):
+        both.call("RunJob", {"command": ["true"], "jobQueue": "containers"})
+
+
+def test_an_image_without_docker_is_refused_with_the_remedy(service: Service) -> None:
+    with pytest.raises(Refused, match="No job queue here runs containers: start Docker"):
+        service.call("RunJob", {"image": "busybox", "command": ["true"]})
+
+
+@pytest.mark.parametrize("image", ["", "a b", "x" * 256, "a\0"])
+def test_an_image_must_be_one(both: Service, image: str) -> None:
+    with pytest.raises(Refused, match="image must have 1 to 255 characters"):
+        both.call("RunJob", {"image": image, "command": ["true"]})

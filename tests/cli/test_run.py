@@ -57,6 +57,12 @@ def test_the_request_says_what_was_asked(invoke: Invoke, stub: Stub, monkeypatch
     ]
 
 
+def test_an_image_may_come_without_a_command(invoke: Invoke, stub: Stub) -> None:
+    stub.steps = [lambda: stub.end(stub.next_id)]
+    assert invoke("run", "--image", "busybox").exit_code == 0
+    assert stub.asked("RunJob") == [{"image": "busybox", "workingDirectory": os.getcwd()}]
+
+
 @pytest.mark.parametrize(("options", "priority"), [("--share anna", 0), ("--share anna --priority 7", 7)])
 def test_a_share_has_the_lowest_priority_unless_told(invoke: Invoke, stub: Stub, options: str, priority: int) -> None:
     stub.steps = [lambda: stub.end(stub.next_id)]

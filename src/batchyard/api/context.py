@@ -15,6 +15,7 @@ from batchyard.core.commands import Command
 from batchyard.core.names import Account
 from batchyard.store.queries import Reader
 
+PROCESS = "process"  # the engine that runs programs of this machine; every other one runs images
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
@@ -36,7 +37,8 @@ class Vault(Protocol):
 class Settings(Struct, frozen=True):
     """Limits a deployment may raise; the defaults are AWS's (user guide: service_limits)."""
 
-    engine: str = "process"  # runs the attempts of environments that callers create
+    engine: str = PROCESS  # runs the attempts of environments that callers create, unless their tag names another
+    engines: tuple[str, ...] = (PROCESS,)  # those there are
     max_array_size: int = 10_000
     min_timeout_seconds: int = 60
     max_job_kib: int = 30  # of one SubmitJob request

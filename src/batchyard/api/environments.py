@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from batchyard.api import render
-from batchyard.api.checks import check_describe_count, check_name, check_tags
+from batchyard.api.checks import check_describe_count, check_name, check_tags, require
 from batchyard.api.context import Call, Context
 from batchyard.api.environment_rules import check_changed_environment, check_new_environment
 from batchyard.api.paging import page_size, read_page
@@ -16,6 +16,9 @@ from batchyard.core.names import resource_name
 Document = dict[str, Any]
 
 KIND = "compute-environment"
+# Names the engine of a new environment, where it should be another than this service's own choice. AWS has no such
+# choice; a tag is something that every client can send.
+ENGINE_TAG = "batchyard:engine"
 
 
 async def create_compute_environment(context: Context, call: Call, request: Document) -> Document:
@@ -31,7 +34,7 @@ async def create_compute_environment(context: Context, call: Call, request: Docu
             uuid=context.new_uuid(),
             type=request["type"],
             state=request.get("state", "ENABLED"),
-            engine=context.settings.engine,
+            engine=_engine(context, tags),
             document={member: value for member, value in request.items() if member not in kept},
             tags=tags,
         )
@@ -67,6 +70,13 @@ async def describe_compute_environments(context: Context, call: Call, request: D
     found, token = await read_page(context, query)
     details = [render.environment_detail(environment, context.account, context.host_vcpus) for environment in found]
     return {"computeEnvironments": details} | token
+
+
+def _engine(context: Context, tags: dict[str, str]) -> str:
+    engine = tags.get(ENGINE_TAG, context.settings.engine)
+    known = context.settings.engines
+    require(engine in known, f"The tag {ENGINE_TAG} must be one of {', '.join(known)}, got {engine!r}.")
+    return engine
 
 
 def _named(context: Context, name: str) -> Document:

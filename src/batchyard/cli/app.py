@@ -35,7 +35,13 @@ JobRef = Annotated[str, typer.Argument(metavar="JOB", help="A job id, or its fir
 )
 @reports_errors
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="-- CMD...", help="The command and its arguments.")],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="-- CMD...", help="The command and its arguments; an image may bring its own."),
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="IMAGE", help="Run it in a container of this image.")
+    ] = None,
     vcpus: Annotated[int | None, typer.Option("--vcpus", min=1, help="vCPUs; 1 unless told.")] = None,
     memory: Annotated[int | None, typer.Option("--memory", min=4, metavar="MIB", help="MiB; 512 unless told.")] = None,
     gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs.")] = None,
@@ -44,7 +50,7 @@ def run(
         typer.Option("--env", metavar="NAME=VALUE", help="A variable for the job; NAME alone takes its value here."),
     ] = None,
     array: Annotated[int | None, typer.Option("--array", min=2, metavar="N", help="Run N children.")] = None,
-    queue: Annotated[str | None, typer.Option("--queue", help="The job queue; `default` unless told.")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", help="The job queue; unless told one that fits.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="The job's name.")] = None,
     attempts: Annotated[int | None, typer.Option("--attempts", min=1, max=10, help="Tries at most.")] = None,
     share: Annotated[
@@ -62,10 +68,14 @@ def run(
 ) -> int:
     """Run a command as a job in this directory, follow its output, and exit with its exit code.
 
+    Without --image it is a program of this machine; with it a container, which sees this directory under the same path.
     Ctrl-C asks whether to terminate the job; a second Ctrl-C leaves it running."""
     from batchyard.cli.running import run_job
 
+    if not command and image is None:
+        raise typer.BadParameter("name a command, or an --image that brings its own.", param_hint="-- CMD...")
     request: dict[str, Any] = {
+        "image": image,
         "command": command,
         "workingDirectory": os.getcwd(),
         "jobName": name,

@@ -150,7 +150,7 @@ def _check_attempt(detail: Document, attempt: int) -> None:
 
 def _check_text(request: dict[str, Any]) -> None:
     """Arguments come as bytes: those that are no UTF-8 cannot travel in JSON."""
-    texts = [*request["command"], request["workingDirectory"]]
+    texts = [*request.get("command", []), request["workingDirectory"]]
     texts += [text for pair in request.get("environment", []) for text in pair.values()]
     for text in texts:
         try:
