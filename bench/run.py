@@ -73,6 +73,7 @@ def running_server(folder: Path, vcpus: int) -> Iterator[Server]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BATCHYARD_")}
     environment["XDG_CONFIG_HOME"] = str(folder / "config")
     options = ["--port", "0", "--vcpus", str(vcpus), "--memory", str(MEMORY_MIB), "--data-dir", str(data_dir)]
+    options += ["--engine", "process"]
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -63,19 +63,22 @@ def run(server: Server, program: list[str], text: str) -> str:
 SHELL = ["bash", "-eu"]  # stop at the first line that fails
 
 
-def jobs_named(server: Server, name: str) -> list[dict[str, Any]]:
+def jobs_named(server: Server, name: str, queue: str = "default") -> list[dict[str, Any]]:
     session = boto3.Session("any", "any", region_name="us-east-1")
     batch = session.client("batch", endpoint_url=server.address, config=Config(proxies={}))
     filters = [{"name": "JOB_NAME", "values": [name]}]
-    summaries: list[dict[str, Any]] = batch.list_jobs(jobQueue="default", filters=filters)["jobSummaryList"]
+    summaries: list[dict[str, Any]] = batch.list_jobs(jobQueue=queue, filters=filters)["jobSummaryList"]
     return summaries
 
 
-def succeed(server: Server, name: str) -> None:
+def succeed(server: Server, name: str, queue: str = "default") -> None:
+    def jobs() -> list[dict[str, Any]]:
+        return jobs_named(server, name, queue)
+
     until(
-        lambda: jobs_named(server, name) and all(job["status"] == "SUCCEEDED" for job in jobs_named(server, name)),
+        lambda: jobs() and all(job["status"] == "SUCCEEDED" for job in jobs()),
         JOB_SECONDS,
-        lambda: f"the success of {name}: {jobs_named(server, name)}",
+        lambda: f"the success of {name}: {jobs()}",
     )
 
 
@@ -102,7 +105,7 @@ def test_the_quickstart_with_the_command_line(server: Server) -> None:
 def test_the_quickstart_pipeline(server: Server) -> None:
     text = blocks("docs/quickstart.md", "python", "def register").replace("/tmp/words", f"{server.directory}/words")
     job_id = run(server, [sys.executable], text).split()[0]
-    succeed(server, "total")
+    succeed(server, "total", "host")
     said = run(server, SHELL, f"batchyard logs {job_id}")
     words = len(Path("/etc/passwd").read_text().split())
     assert said.strip() == f"{words} words"

@@ -44,7 +44,7 @@ class TracedServer(Server):
         self.trace = directory / "trace"
 
     def start(self) -> None:
-        arguments = ("up", "--data-dir", str(self.data_dir), "--port", "0", *self._flags)
+        arguments = ("up", "--data-dir", str(self.data_dir), "--port", "0", "--engine", "process", *self._flags)
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "tests" / "traced_server.py"), str(self.trace), *arguments],

@@ -65,10 +65,11 @@ class Yard:
     def launch(self) -> None:
         """Starts a server, and does not wait for it."""
         arguments = ("up", "--data-dir", str(self.data_dir), "--port", str(self.port), "--check-on-start")
+        engine = () if "--engine" in self._flags else ("--engine", "process")
         sizes = ("--vcpus", str(VCPUS), "--memory", "8192", "--supervisor-idle-seconds", "5", "--min-free-mib", "1")
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen(
-                [*BATCHYARD, *arguments, *sizes, *self._flags],
+                [*BATCHYARD, *arguments, *sizes, *engine, *self._flags],
                 env=environment(self.directory) | self.variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -282,8 +282,8 @@ def test_an_engine_that_comes_later_is_asked_about_its_attempts_first() -> None:
     async def scenario() -> None:
         yard = Yard()
         late = RecordingEngine()
-        yard.loop = Loop(yard.machine, yard.writer, {ENGINE: yard.engine, "late": late}, yard.clock, yard.dress)
-        await yard.loop.start_engine(ENGINE, epoch=1)
+        late.name = "late"
+        await yard.loop.start(epoch=1)
         running = asyncio.create_task(yard.loop.run())
         await yard.set_up()
         yard.writer.automatic = True
@@ -298,7 +298,7 @@ def test_an_engine_that_comes_later_is_asked_about_its_attempts_first() -> None:
         ):
             await yard.loop.ask(command)
         assert late.calls == []  # placed, and nobody to be told
-        await yard.loop.start_engine("late", epoch=1)
+        await yard.loop.start_engine(late, epoch=1)
         await settle()
         first, second = (names.task_id(key, 1, f"id-{key}") for key in (1, 2))
         assert late.calls == [("recover", [(first, True), (second, False)]), ("stop", second)]

@@ -37,10 +37,12 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {"HOME": str(home)}
 
 
-def command(home: Path, *arguments: str, timeout_seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+def command(
+    home: Path, *arguments: str, timeout_seconds: float = 60.0, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*BATCHYARD, *arguments],
-        env=environment(home),
+        env=environment(home) | variables,
         capture_output=True,
         text=True,
         timeout=timeout_seconds,
@@ -51,11 +53,14 @@ def command(home: Path, *arguments: str, timeout_seconds: float = 60.0) -> subpr
 class Server:
     """Started by `with`; at the end it and what it started are gone."""
 
-    def __init__(self, directory: Path, *flags: str, output: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, *flags: str, output: int | None = None, variables: dict[str, str] | None = None
+    ) -> None:
         self.directory = directory
         self.data_dir = directory / "data"
         self._flags = flags
         self._output = output
+        self._variables = variables or {}
         self.process: subprocess.Popen[bytes]
         self.address = ""
 
@@ -66,11 +71,13 @@ class Server:
     def start(self) -> None:
         # A server that a test kills leaves its supervisor alone: not for long.
         idle = ("--supervisor-idle-seconds", "5")
-        arguments = ("up", "--data-dir", str(self.data_dir), "--port", "0", *idle, *self._flags)
+        # Whether this machine has Docker is no matter to tests that don't ask for it.
+        engine = () if "--engine" in self._flags else ("--engine", "process")
+        arguments = ("up", "--data-dir", str(self.data_dir), "--port", "0", *idle, *engine, *self._flags)
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 [*BATCHYARD, *arguments],
-                env=environment(self.directory),
+                env=environment(self.directory) | self._variables,
                 stdin=subprocess.DEVNULL,
                 stdout=self._output if self._output is not None else output,
                 stderr=output,

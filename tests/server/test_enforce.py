@@ -13,7 +13,7 @@ from batchyard.server import doctor
 from batchyard.server import engines as engines_module
 from batchyard.server.config import Settings, load
 from batchyard.server.doctor import Finding, findings
-from batchyard.server.engines import choose
+from batchyard.server.engines import check_limits
 from batchyard.server.places import places_of
 from batchyard.server.terminal import EXIT_USAGE, Failure
 from tests.server.running import Server, command
@@ -42,13 +42,13 @@ def finding_of(chosen: Settings) -> Finding:
 @pytest.mark.usefixtures("bare_host")
 def test_a_host_without_cgroups_ends_the_start_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Failure) as failure:
-        choose(settings(tmp_path, "cgroup"))
+        check_limits(settings(tmp_path, "cgroup"))
     assert failure.value.code == EXIT_USAGE
     assert failure.value.sentence == (
         "--enforce cgroup is not possible here: no cgroup file system with the memory controller is mounted: "
         "mount one, or leave out --enforce cgroup: memory limits are then held by watching the jobs."
     )
-    assert choose(settings(tmp_path, "none")).name == "process"
+    check_limits(settings(tmp_path, "none"))
 
 
 @pytest.mark.usefixtures("bare_host")

@@ -42,7 +42,8 @@ def test_it_serves_and_says_where(server: Server) -> None:
     for expected in (
         server.address,
         str(server.data_dir),
-        "process (auto: ",
+        "process (as told)",
+        "default (processes), host (processes)",
         "2 vCPUs, 1024 MiB",
         "AWS_ENDPOINT_URL_BATCH",
         " AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 ",
@@ -51,13 +52,17 @@ def test_it_serves_and_says_where(server: Server) -> None:
     assert "Traceback" not in said
 
 
-def test_local_and_default_are_there(server: Server) -> None:
+def test_the_first_environments_and_queues_are_there(server: Server) -> None:
     environments = server.call("DescribeComputeEnvironments")["computeEnvironments"]
     assert [(e["computeEnvironmentName"], e["type"], e["status"]) for e in environments] == [
-        ("local", "UNMANAGED", "VALID")
+        ("host", "UNMANAGED", "VALID"),
+        ("local", "UNMANAGED", "VALID"),
     ]
     queues = server.call("DescribeJobQueues")["jobQueues"]
-    assert [(q["jobQueueName"], q["state"], q["status"]) for q in queues] == [("default", "ENABLED", "VALID")]
+    assert [(q["jobQueueName"], q["state"], q["status"]) for q in queues] == [
+        ("default", "ENABLED", "VALID"),
+        ("host", "ENABLED", "VALID"),
+    ]
 
 
 def test_get_service_tells_everything(server: Server) -> None:
@@ -219,7 +224,6 @@ def test_a_second_server_is_told_about_the_first(server: Server) -> None:
 @pytest.mark.parametrize(
     ("flags", "code", "sentence"),
     [
-        (("--engine", "docker"), 2, "no Docker engine yet"),
         (("--host", "0.0.0.0"), 2, "would let anybody who reaches it run programs here"),
         (("--port", "70000"), 2, "--port must be an integer from 0 to 65535"),
         (("--config", "missing.toml"), 2, "There is no configuration file"),
@@ -287,7 +291,7 @@ def test_a_life(tmp_path: Path) -> None:
         assert not runtime_directory(server.data_dir, {}).exists()
         server.start()
         queues = server.call("DescribeJobQueues")["jobQueues"]
-        assert [(queue["jobQueueName"], queue["priority"]) for queue in queues] == [("default", 77)]
+        assert [(queue["jobQueueName"], queue["priority"]) for queue in queues] == [("default", 77), ("host", 1)]
         down = command(tmp_path, "down", "--data-dir", str(server.data_dir))
         assert (down.returncode, down.stderr) == (0, "")
         assert server.process.wait(10) == 0

@@ -73,7 +73,7 @@ class Loop:
     ) -> None:
         self._machine = machine
         self._writer = writer
-        self._engines = engines
+        self._engines = engines  # those that `start` starts
         self._clock = clock
         self._dress = dress
         self._batch_commands = batch_commands
@@ -81,8 +81,8 @@ class Loop:
         self._publish = publish
         self._commands: deque[tuple[Command, asyncio.Future[Any]]] = deque()
         self._reports: deque[tuple[str, Fact]] = deque()
-        self._arrived: deque[str] = deque()  # engines that were started, and were not asked yet about their attempts
-        self._started: set[str] = set()
+        self._arrived: deque[Engine] = deque()  # they were started, and not asked yet about their attempts
+        self._started: dict[str, Engine] = {}
         self._problems: dict[str, str] = {}  # by attempt id: why a recovered one was not to be started
         self._wake = asyncio.Event()
         self._stopping = False
@@ -118,16 +118,15 @@ class Loop:
 
     async def start(self, epoch: int) -> None:
         """Before `run`: starts all engines and asks them about every attempt that was placed before."""
-        for name in self._engines:
-            await self.start_engine(name, epoch)
+        for engine in self._engines.values():
+            await self.start_engine(engine, epoch)
         self._take_arrived()
 
-    async def start_engine(self, name: str, epoch: int) -> None:
-        """Starts one engine, at any time, once. It is asked about the attempts that were placed on it before it gets
-        anything new. Raises what Engine.start does; it may be tried again then. Until then the attempts of that engine
-        stay as they are."""
-        await self._engines[name].start(epoch, self.sink(name))
-        self._arrived.append(name)
+    async def start_engine(self, engine: Engine, epoch: int) -> None:
+        """Starts one engine, at any time. It is asked about the attempts that were placed on it before it gets anything
+        new; until then they stay as they are. Raises what Engine.start does."""
+        await engine.start(epoch, self.sink(engine.name))
+        self._arrived.append(engine)
         self._wake.set()
 
     async def run(self) -> None:
@@ -215,13 +214,13 @@ class Loop:
     def _take_arrived(self) -> None:
         """Between two batches, when everything decided is committed."""
         if self._arrived:
-            names = set(self._arrived)
+            arrived = {engine.name: engine for engine in self._arrived}
             self._arrived.clear()
-            self._started |= names
-            effects = [effect for effect in self._asked_again(TaskEffect) if effect.engine in names]
+            self._started |= arrived
+            effects = [effect for effect in self._asked_again(TaskEffect) if effect.engine in arrived]
             self._act(effects)
-            for name in sorted(names - {effect.engine for effect in effects}):
-                self._engines[name].recover([])  # what it still has is nobody's
+            for name in sorted(arrived.keys() - {effect.engine for effect in effects}):
+                arrived[name].recover([])  # what it still has is nobody's
 
     def _act(self, effects: Sequence[Effect]) -> None:
         """Acknowledgements first, then launches, then stops, so that a stop finds what it stops. What concerns an
@@ -254,13 +253,13 @@ class Loop:
                 assert isinstance(effect, StopTask), f"unknown effect {effect!r}"
                 stops.append(effect)
         for name, attempts in acknowledged.items():
-            self._engines[name].acknowledge(attempts)
+            self._started[name].acknowledge(attempts)
         for name, recovered in recoveries.items():
-            self._engines[name].recover(recovered)
+            self._started[name].recover(recovered)
         for name, tasks in launches.items():
-            self._engines[name].launch(tasks)
+            self._started[name].launch(tasks)
         for stop in stops:
-            self._engines[stop.engine].stop(stop.attempt_id, stop.grace_seconds)
+            self._started[stop.engine].stop(stop.attempt_id, stop.grace_seconds)
         for effect in others:
             self._act_on_instances(effect)
 

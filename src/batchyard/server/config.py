@@ -32,6 +32,7 @@ MAX_MIB = 1 << 30  # a pebibyte: likewise
 VARIABLE_PREFIX = "BATCHYARD_"
 CONFIG_VARIABLE = "BATCHYARD_CONFIG"
 DOCUMENTATION = "docs/quickstart.md"
+DOCUMENTATION_OF_CONTAINERS = "docs/how-to/containers.md"
 SECRETS_KEY = "secrets.key"  # in the configuration directory
 
 
@@ -104,7 +105,8 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "engine",
         Kind.TEXT,
-        "What runs the jobs of the environment `local`.",
+        "What runs the jobs of `local`, made at the first start, and of environments that callers make: auto takes "
+        "Docker where it answers.",
         "auto",
         choices=("auto", "process", "docker"),
     ),

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import resource
 import shutil
-import socket
 import sqlite3
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
 from batchyard.core.resources import format_vcpus
+from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
+from batchyard.engines.docker.sockets import probe
 from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer
 from batchyard.server import host
 from batchyard.server.config import Settings
+from batchyard.server.engines import DOCKER, describe
 from batchyard.server.places import PlaceError, Places, is_running, read_server_file
 from batchyard.server.vault import Vault
+from batchyard.store.queries import Reader
 from batchyard.version import VERSION
 
 # Descriptors the supervisor holds for one attempt (pidfd, log file, pipe) times attempts that run at once on a large
@@ -29,8 +34,7 @@ from batchyard.version import VERSION
 ENOUGH_FILES = 4096
 # The wall clock of a machine that lost its time starts in 1970 or 2000; signatures and times of jobs would be nonsense.
 PLAUSIBLE_TIME_SECONDS = 1_735_689_600  # 2025
-DOCKER_SOCKET = Path("/var/run/docker.sock")
-DOCKER_TIMEOUT_SECONDS = 1.0  # a healthy daemon answers in milliseconds
+DOCKER_TIMEOUT_SECONDS = 5.0  # a healthy daemon answers in milliseconds
 OLDEST_KERNEL = (5, 3)  # pidfd_open, by which the supervisor waits for processes
 PACKAGES = ("msgspec", "uvicorn", "uvloop", "httptools", "SQLAlchemy", "typer")
 
@@ -49,7 +53,8 @@ def findings(settings: Settings, places: Places) -> list[Finding]:
     return [
         _versions(),
         _process_engine(),
-        docker(docker_socket()),
+        docker(settings),
+        *_environments(places),
         _capacity(settings),
         _files(),
         _cgroups(settings),
@@ -82,26 +87,55 @@ def _process_engine() -> Finding:
     return Finding("process engine", True, f"ready, on {platform.system()} {platform.release()}")
 
 
-def docker_socket() -> Path:
-    """DOCKER_HOST, where it names a unix socket, else Docker's own place."""
-    named = os.environ.get("DOCKER_HOST", "")
-    return Path(named.removeprefix("unix://")) if named.startswith("unix://") else DOCKER_SOCKET
+def docker(settings: Settings) -> Finding:
+    """Whether there is a daemon, and what it is. Its absence is a fault only where it was asked for."""
+    return asyncio.run(_look_at_docker(settings))
 
 
-def docker(path: Path) -> Finding:
-    """Whether Docker answers. This version runs no containers, so that its absence is no fault."""
-    if not path.exists():
-        return Finding("docker", True, f"no socket at {path}; not needed: this version runs jobs as processes")
+async def _look_at_docker(settings: Settings) -> Finding:
+    needed = settings.engine == DOCKER
     try:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(DOCKER_TIMEOUT_SECONDS)
-            client.connect(str(path))
-            client.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
-            answer = client.recv(64)
-    except OSError as error:
-        return Finding("docker", True, f"the socket {path} does not answer ({error.strerror or error}); not needed yet")
-    state = "answers" if b" 200 " in answer else "answers strangely"
-    return Finding("docker", True, f"the socket {path} {state}; this version runs jobs as processes")
+        async with asyncio.timeout(DOCKER_TIMEOUT_SECONDS):
+            found = await probe(os.environ)
+            if not found.problem and found.socket_path is not None:
+                return Finding("docker", True, f"{describe(found)}; {await _more_about(found.socket_path)}")
+            problem = found.problem
+    except TimeoutError:
+        problem = f"no answer within {DOCKER_TIMEOUT_SECONDS:g} s"
+    except (ApiError, DaemonUnreachable) as error:
+        problem = str(error)
+    remedy = "Start Docker (Debian: apt-get install docker.io), or use --engine auto." if needed else ""
+    return Finding("docker", not needed, f"can't be used: {problem}; jobs of containers would wait", remedy)
+
+
+async def _more_about(socket_path: Path) -> str:
+    api = Api(socket_path)
+    try:
+        await api.negotiate()
+        info: dict[str, Any] = await api.json("GET", "/info")
+    finally:
+        api.close()
+    runtimes = sorted(info.get("Runtimes") or {})
+    # A GPU needs NVIDIA's runtime or, in newer versions, devices that Docker learns from CDI specifications.
+    gpus = "GPUs by the runtime nvidia" if "nvidia" in runtimes else "no GPU runtime (nvidia)"
+    restore = "live-restore" if info.get("LiveRestoreEnabled") else "without live-restore: its restart ends containers"
+    return f"storage {info.get('Driver', 'unknown')}, {restore}, {gpus}"
+
+
+def _environments(places: Places) -> Iterator[Finding]:
+    """Which environments run what, as the store has them."""
+    if not places.database.exists():
+        return
+    reader = Reader(places.database)
+    try:
+        found, _ = reader.environments()
+    finally:
+        reader.close()
+    by_engine: dict[str, list[str]] = {}
+    for environment in found:
+        by_engine.setdefault(environment.engine, []).append(environment.name)
+    text = "; ".join(f"{engine}: {', '.join(sorted(names))}" for engine, names in sorted(by_engine.items()))
+    yield Finding("environments", True, text or "none")
 
 
 def _capacity(settings: Settings) -> Finding:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
 from msgspec import Struct
 
+from batchyard.core.records import Environment
 from batchyard.engines.base import Engine
+from batchyard.engines.docker.engine import DockerEngine, DockerSettings
+from batchyard.engines.docker.sockets import Probe
 from batchyard.engines.process import ProcessEngine, ProcessSettings
 from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer, try_out
 from batchyard.server.config import Settings
@@ -12,37 +18,55 @@ from batchyard.server.host import MIB
 from batchyard.server.places import Places
 from batchyard.server.terminal import EXIT_USAGE, Failure
 
+AUTO = "auto"
 PROCESS = "process"
+DOCKER = "docker"
 CGROUP = "cgroup"
 SECONDS_PER_DAY = 24 * 3600
 
 
 class Choice(Struct, frozen=True):
-    """The engine of the environment `local`, and the reason to show."""
+    """The engine of the environment `local`, should it be made now, and the reason to show."""
 
     name: str
     reason: str
 
 
-def choose(settings: Settings) -> Choice:
-    """Raises Failure for an engine that this version does not have, and for limits that this host can't enforce."""
+def check_limits(settings: Settings) -> None:
+    """Raises Failure for limits that this host can't enforce."""
     if settings.enforce == CGROUP:
         try:
             try_out(find_offer())
         except CgroupsUnavailable as reason:
             raise Failure(f"--enforce cgroup is not possible here: {reason}.", EXIT_USAGE) from reason
-    if settings.engine == "docker":
-        raise Failure(
-            "This version has no Docker engine yet: use --engine process (or auto), which runs jobs as processes.",
-            EXIT_USAGE,
-        )
+
+
+def wants_docker(settings: Settings, environments: Iterable[Environment]) -> bool:
+    """Whether Docker is looked for: unless told otherwise, and then still where an environment runs containers."""
+    return settings.engine != PROCESS or any(environment.engine == DOCKER for environment in environments)
+
+
+def choose(settings: Settings, found: Probe | None, problem: str, *, is_new: bool) -> Choice:
+    """`problem`: why Docker can't be used, empty when it can. Failure: Docker was asked for at the first start, and it
+    is not there; later `local` is what it is, and its jobs wait."""
     if settings.engine == PROCESS:
         return Choice(PROCESS, "as told")
-    return Choice(PROCESS, "auto: the Docker engine is not in this version")
+    if settings.engine == DOCKER:
+        if is_new and problem:
+            raise Failure(f"--engine docker is not possible here: {problem}.", EXIT_USAGE)
+        return Choice(DOCKER, "as told")
+    if problem:
+        return Choice(PROCESS, f"auto: {problem}")
+    assert found is not None, "Docker can be used, and nobody looked for it"
+    return Choice(DOCKER, f"auto: {describe(found)}")
+
+
+def describe(found: Probe) -> str:
+    return f"{found.name} {found.version} answers at {found.socket_path}"
 
 
 def make_engines(settings: Settings, places: Places) -> dict[str, Engine]:
-    """All engines of this version, by name; not started."""
+    """The engines that are always there, by name; not started."""
     engine = ProcessEngine(
         places.runtime_dir,
         places.state_dir,
@@ -56,3 +80,15 @@ def make_engines(settings: Settings, places: Places) -> dict[str, Engine]:
         ),
     )
     return {engine.name: engine}
+
+
+def docker_maker(settings: Settings, places: Places) -> Callable[[Path], DockerEngine]:
+    """Makes the engine of a daemon's socket; not started."""
+
+    def make(socket_path: Path) -> DockerEngine:
+        limit_bytes = settings.log_limit_mib * MIB
+        return DockerEngine(
+            socket_path, places.state_dir, places.logs_dir, places.work_dir, DockerSettings(log_limit_bytes=limit_bytes)
+        )
+
+    return make

@@ -68,12 +68,14 @@ def context_of(
     vault: Vault,
     threads: Executor,
     engine: str,
+    engines: tuple[str, ...],
     host_vcpus: int,
     host_address: str,
     key_name: Callable[[str], str],
 ) -> Context:
-    """What the functions of operations work with. `engine` runs environments that callers create; `host_vcpus` are what
-    this machine offers, `host_address` is where its network finds it; `key_name`: whose an access key is."""
+    """What the functions of operations work with. `engine` runs environments that callers create, unless they ask for
+    another of `engines`; `host_vcpus` are what this machine offers, `host_address` is where its network finds it;
+    `key_name`: whose an access key is."""
     return Context(
         account=account,
         ask=ask,
@@ -86,6 +88,7 @@ def context_of(
         key_name=key_name,
         settings=ApiSettings(
             engine=engine,
+            engines=engines,
             min_timeout_seconds=settings.min_timeout_seconds,
             max_array_size=settings.max_array_size,
             max_job_kib=settings.max_job_kib,

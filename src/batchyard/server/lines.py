@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from batchyard.core.effects import JobQueueBlocked
 from batchyard.core.resources import format_vcpus
 from batchyard.server.access import Rules
 from batchyard.server.config import DOCUMENTATION, Settings
-from batchyard.server.engines import Choice
 from batchyard.server.host import Detected
 from batchyard.server.places import Places
 from batchyard.server.stop import count
@@ -14,11 +15,13 @@ from batchyard.server.terminal import complain, say
 from batchyard.version import VERSION
 
 
-def starting(settings: Settings, places: Places, choice: Choice, found: Detected) -> None:
+def starting(places: Places, engines: Sequence[tuple[str, str]], found: Detected) -> None:
+    """`engines`: headed lines about them."""
     amounts = found.resources
     say(f"Batchyard {VERSION}")
     say(f"  Data       {places.data_dir}")
-    say(f"  Engine     {choice.name} ({choice.reason})")
+    for head, text in engines:
+        say(f"  {head:<10} {text}")
     offered = f"{format_vcpus(amounts.milli_vcpus)} vCPUs, {amounts.memory_mib} MiB, {amounts.gpus} GPUs"
     say(f"  Capacity   {offered}")
 

@@ -82,6 +82,7 @@ def built_operations() -> set[tuple[str, str]]:
         cast(Vault, None),
         cast(ThreadPoolExecutor, None),
         "process",
+        ("process",),
         0,
         "",
         str,

@@ -9,7 +9,6 @@ import signal
 import socket
 import threading
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -21,8 +20,6 @@ from batchyard.core.check import assert_consistent
 from batchyard.core.commands import (
     AskCapacity,
     CapacityAnswer,
-    CreateComputeEnvironment,
-    CreateJobQueue,
     SetHost,
     Started,
 )
@@ -30,7 +27,7 @@ from batchyard.core.effects import RecoverTask
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
 from batchyard.core.prices import Prices
-from batchyard.core.records import EnvironmentOrder, Instance, Snapshot
+from batchyard.core.records import Instance, Snapshot
 from batchyard.core.resources import MILLI_PER_VCPU
 from batchyard.core.world import Limits
 from batchyard.engines.base import Engine
@@ -41,7 +38,8 @@ from batchyard.server.access import Access, Rules
 from batchyard.server.app import App, Document
 from batchyard.server.config import Settings
 from batchyard.server.dress import Dress
-from batchyard.server.engines import Choice
+from batchyard.server.engines import DOCKER
+from batchyard.server.engineset import EngineSet
 from batchyard.server.http import HttpServer
 from batchyard.server.jobusers import JobUsers
 from batchyard.server.keys import OPERATOR, Key, KeyFile
@@ -50,7 +48,7 @@ from batchyard.server.places import Places, remove_server_file, write_server_fil
 from batchyard.server.pruning import Pruning
 from batchyard.server.resolving import Resolver
 from batchyard.server.sessions import LiveRoles, Sessions
-from batchyard.server.terminal import EXIT_FORCED, Failure, complain
+from batchyard.server.terminal import EXIT_FORCED, complain
 from batchyard.server.tokens import Tokens
 from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
@@ -62,8 +60,6 @@ from batchyard.wire.router import Router
 SERVICES = ("batch", "logs", "ecs", "ec2", "sts", "secretsmanager", "ssm", "yard")
 # Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
 READER_THREADS = 4
-LOCAL = "local"
-DEFAULT_QUEUE = "default"
 ROLE = "active"  # this server writes the store; a standby is another role
 STORE = "sqlite"
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -86,7 +82,6 @@ class Parts(Struct, frozen=True):
     listener: socket.socket
     address: str
     engines: dict[str, Engine]
-    choice: Choice
     catalogue: Catalogue
     prices: Prices
 
@@ -127,8 +122,9 @@ class Service:
             self._tokens.token,
             partial(self._sessions.variables, parts.address) if settings.job_credentials else lambda attempt_id: (),
             resolver=Resolver(machine.world, self._vault),
-            pulling=[name for name, engine in parts.engines.items() if engine.abilities.images],
+            pulling=[DOCKER],
         )
+        self._engines = EngineSet(settings, parts.places, parts.engines, machine)
         capacity = HostCapacity(
             settings.boot_seconds,
             settings.spot_interruptions_per_hour,
@@ -155,7 +151,7 @@ class Service:
     async def run(self) -> None:
         """Until a signal or Shutdown. Raises what ended the loop: a failed commit."""
         self._handle_signals()
-        starting = asyncio.create_task(self._start_engines())
+        starting = asyncio.create_task(self._engines.start(self._loop, self._parts.writer.epoch, is_new=self._is_new))
         ending = asyncio.create_task(self._ending.wait())
         try:
             await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -165,8 +161,7 @@ class Service:
         finally:
             _start_deadline(STOP_SECONDS + (SUPERVISOR_LEAVES_SECONDS if self._kill else 0.0))
             await _cancel(starting, ending)
-            for engine in self._parts.engines.values():
-                await engine.close(kill=self._kill)
+            await self._engines.close(kill=self._kill)
 
     async def _run_loop(self) -> None:
         running = asyncio.create_task(self._loop.run())
@@ -203,33 +198,20 @@ class Service:
 
     # -- start --
 
-    async def _start_engines(self) -> None:
-        try:
-            await self._loop.start(self._parts.writer.epoch)
-        except (RuntimeError, OSError) as error:  # TimeoutError is one
-            raise Failure(f"The process engine cannot be started: {error}. `batchyard doctor` may say more.") from error
-
     async def _begin(self) -> None:
         """What the machine must know before the first request. On the very first start all of it is one commit."""
-        settings, choice, found = self._parts.settings, self._parts.choice, self._host
+        found = self._host
         instance = Instance(
             handlers.instance_id(self._parts.secret),
             found.resources,
             found.gpu_ids,
             launched_at_ms=found.booted_at_ms,
         )
-        abilities = {name: engine.abilities for name, engine in self._parts.engines.items()}
-        commands: list[Any] = [SetHost(instance, abilities)]
-        if self._is_new:
-            environment = CreateComputeEnvironment(
-                LOCAL, str(uuid.uuid4()), "UNMANAGED", "ENABLED", choice.name, document={}
-            )
-            queue = CreateJobQueue(DEFAULT_QUEUE, "ENABLED", 1, (EnvironmentOrder(1, LOCAL),))
-            commands += [environment, queue]
+        commands = [SetHost(instance, self._engines.abilities()), *self._engines.begin()]
         await asyncio.gather(*(self._loop.ask(command) for command in commands))
-        if settings.check_on_start:
+        if self._parts.settings.check_on_start:
             assert_consistent(self._machine.world)
-        lines.starting(self._parts.settings, self._parts.places, choice, found)
+        lines.starting(self._parts.places, self._engines.lines(), found)
 
     def _app(self, reader: Reader, threads: ThreadPoolExecutor) -> App:
         parts, settings = self._parts, self._parts.settings
@@ -247,7 +229,8 @@ class Service:
                 reader,
                 self._vault,
                 threads,
-                parts.choice.name,
+                self._engines.of_new_environments,
+                self._engines.names,
                 self._host.resources.milli_vcpus // MILLI_PER_VCPU,
                 self._host.address,
                 self._key_name,
@@ -278,10 +261,7 @@ class Service:
         )
 
     def _health(self) -> Document:
-        engines = [
-            {"name": name, "available": True, "reason": self._parts.choice.reason} for name in self._parts.engines
-        ]
-        return {"version": VERSION, "role": ROLE, "engines": engines, "store": STORE}
+        return {"version": VERSION, "role": ROLE, "engines": self._engines.health(), "store": STORE}
 
     # -- serving --
 
@@ -310,8 +290,7 @@ class Service:
 
     async def _wait_for_failure(self, pruning: Pruning) -> None:
         """Raises when an engine can never serve this server again, or pruning cannot commit."""
-        failing = [asyncio.create_task(_failed(engine)) for engine in self._parts.engines.values()]
-        failing.append(asyncio.create_task(pruning.run()))
+        failing = [asyncio.create_task(self._engines.wait_for_failure()), asyncio.create_task(pruning.run())]
         try:
             done, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -356,14 +335,6 @@ class Service:
             complain("Ended at once, as asked again; nothing that was answered is lost.")
             remove_server_file(self._parts.places)
             os._exit(EXIT_FORCED)
-
-
-async def _failed(engine: Engine) -> None:
-    """What the engine would be told to start would never run: the server has to end."""
-    try:
-        await engine.failed()
-    except (RuntimeError, OSError) as error:
-        raise Failure(f"The {engine.name} engine is gone: {error}. Nothing that was answered is lost.") from error
 
 
 async def _while(running: asyncio.Task[None], work: Any) -> None:

@@ -14,7 +14,7 @@ from batchyard import failpoints
 from batchyard.server.access import AccessError, Rules, check_listening
 from batchyard.server.catalogue import load_catalogue, load_prices
 from batchyard.server.config import SettingError, Settings
-from batchyard.server.engines import choose, make_engines
+from batchyard.server.engines import check_limits, make_engines
 from batchyard.server.http import ListenError, bound_to_loopback, listening_socket, url_of
 from batchyard.server.keys import KeyFile, operator_key
 from batchyard.server.places import PlaceError, Places, prepare, tidy_up
@@ -59,7 +59,7 @@ async def _run(parts: Parts) -> None:
 
 def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     """Everything that can be refused, in the order in which a person would want to hear of it."""
-    choice = choose(settings)
+    check_limits(settings)
     catalogue = load_catalogue()
     prices = load_prices(settings.prices, catalogue)
     prepare(places)
@@ -74,9 +74,7 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     check_listening(rules, keys)
     address = url_of(settings.host, listener.getsockname()[1])
     engines = make_engines(settings, places)
-    return Parts(
-        settings, places, rules, keys, operator, secret, writer, listener, address, engines, choice, catalogue, prices
-    )
+    return Parts(settings, places, rules, keys, operator, secret, writer, listener, address, engines, catalogue, prices)
 
 
 def _configure_logging() -> None:

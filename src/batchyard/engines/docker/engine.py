@@ -95,6 +95,11 @@ class DockerEngine:
         """Everything that was asked is done: attempts run, and nothing is being created, ended or removed."""
         return not self._removals and all(run.is_waiting for run in self._runs.values())
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the daemon answers now. What was asked meanwhile is done once it does again."""
+        return self._daemon.is_up
+
     # -- The seam --------------------------------------------------------------------------------------------
 
     async def start(self, epoch: int, report: ReportSink) -> None:
