@@ -14,11 +14,12 @@ Document = dict[str, Any]
 
 
 class Does(StrEnum):
-    """What happens with a member where the request is accepted."""
+    """What happens with a member, unless an engine refuses it."""
 
     YES = "yes"
     PARTLY = "partly"
     RECORDED = "recorded"
+    REFUSED = "refused"  # whatever the engine; of requests that no sample is made of
 
 
 class Says(Struct, frozen=True):
@@ -51,7 +52,7 @@ def apart(process: Does, docker: Does, note: str = "") -> Says:
     return Says(process, docker, note)
 
 
-Y, P, R = Does.YES, Does.PARTLY, Does.RECORDED
+Y, P, R, N = Does.YES, Does.PARTLY, Does.RECORDED, Does.REFUSED
 YES = both(Y)
 FIRST_ROLE = "No role is assumed. Each attempt has credentials of its own for this service, under this role's name."
 NO_ROLE = "No role is assumed: the service itself reads what it needs."
@@ -252,18 +253,20 @@ FIELDS: dict[str, dict[str, Says]] = {
     "EksContainerOverride": {"name image command args env resources": both(R)},
     "CreateComputeEnvironmentRequest": {
         "computeEnvironmentName state tags": YES,
-        "type": both(P, "UNMANAGED environments are this machine. MANAGED ones offer no capacity yet."),
+        "type": both(Y, "UNMANAGED: this machine as it is. MANAGED: instances that reserve shares of it."),
         "unmanagedvCpus": both(R),
-        "computeResources": both(P, "See ComputeResource."),
+        "computeResources": both(Y, "See ComputeResource."),
         "serviceRole": both(R, NO_ROLE),
         "eksConfiguration": both(R, NO_PODS),
         "context": both(R),
         "ecsSettings": both(R, NO_CLOUD),
     },
     "ComputeResource": {
-        "type": both(P, "FARGATE kinds take FARGATE jobs."),
-        "allocationStrategy minvCpus maxvCpus desiredvCpus instanceTypes": both(R, "No capacity yet."),
-        "bidPercentage scalingPolicy": both(R, "No capacity yet."),
+        "type": both(P, "EC2, SPOT and the FARGATE kinds; managed instances of ECS offer no capacity."),
+        "minvCpus maxvCpus desiredvCpus": both(Y, "Of this machine: what it has not is refused as capacity is."),
+        "allocationStrategy instanceTypes": both(Y, "By a catalogue of EC2's types, and the owner's prices."),
+        "bidPercentage": both(Y, "Of the owner's on-demand price."),
+        "scalingPolicy": both(Y, "Without it idle instances go after `--scale-down-seconds`."),
         "imageId subnets securityGroupIds ec2KeyPair instanceRole placementGroup spotIamFleetRole": both(R, NO_CLOUD),
         "launchTemplate ec2Configuration": both(R, NO_CLOUD),
         "managedInstancesProvider capacityTags": both(R, NO_CLOUD),
@@ -276,7 +279,7 @@ FIELDS: dict[str, dict[str, Says]] = {
         "launchTemplateId launchTemplateName version targetInstanceTypes userdataType": both(R, NO_CLOUD)
     },
     "Ec2Configuration": {"imageType imageIdOverride batchImageStatus imageKubernetesVersion": both(R, NO_CLOUD)},
-    "ComputeScalingPolicy": {"minScaleDownDelayMinutes": both(R, "No capacity yet.")},
+    "ComputeScalingPolicy": {"minScaleDownDelayMinutes": YES},
     "ManagedInstancesProvider": {
         "propagateTags infrastructureRoleArn instanceLaunchTemplate infrastructureOptimization": both(R, NO_CLOUD)
     },
@@ -299,13 +302,16 @@ FIELDS: dict[str, dict[str, Says]] = {
         "state": both(Y, "A DISABLED queue refuses SubmitJob."),
         "computeEnvironmentOrder": YES,
         "schedulingPolicyArn": YES,
-        "serviceEnvironmentOrder": both(R, "Service jobs run nowhere here."),
+        "serviceEnvironmentOrder": both(N, "There are no service environments."),
         "jobQueueType": both(R),
-        "jobStateTimeLimitActions": both(R, "No action is taken yet."),
+        "jobStateTimeLimitActions": YES,
     },
     "ComputeEnvironmentOrder": {"order computeEnvironment": YES},
-    "ServiceEnvironmentOrder": {"order serviceEnvironment": both(R)},
-    "JobStateTimeLimitAction": {"reason state maxTimeSeconds action": both(R, "No action is taken yet.")},
+    "ServiceEnvironmentOrder": {"order serviceEnvironment": both(N)},
+    "JobStateTimeLimitAction": {
+        "reason state maxTimeSeconds": YES,
+        "action": both(Y, "CANCEL."),
+    },
 }
 
 ROLE = "arn:aws:iam::123456789012:role/any"
