@@ -4,8 +4,9 @@ import pytest
 from msgspec.structs import fields
 
 from batchyard.core.records import Abilities
+from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.process import ProcessEngine
-from batchyard.server import compatibility, reference
+from batchyard.server import reference
 from batchyard.server.compatibility import ENGINES, MAIN_OPERATIONS, Requests, refusal, refusals
 from batchyard.server.fields import FIELDS, SAMPLES, Sample
 from batchyard.server.service import SERVICES
@@ -64,7 +65,7 @@ def test_an_engine_that_can_do_everything_refuses_nothing_for_its_own_sake() -> 
 def test_the_code_decides_who_refuses() -> None:
     tmpfs = SAMPLES["LinuxParameters.tmpfs"]
     assert "linuxParameters.tmpfs" in refusal(tmpfs, "process", ProcessEngine.abilities)
-    assert refusal(tmpfs, "process", Abilities(tmpfs=True)) == ""
+    assert refusal(tmpfs, "docker", DockerEngine.abilities) == ""
     assert refusal(Sample(container={}), "process", ProcessEngine.abilities) == ""
     assert refusal(Sample(container={"image": ""}), "process", EVERYTHING) == "ECS Container Image must be provided."
 
@@ -88,14 +89,8 @@ def test_the_page_names_every_operation_and_member() -> None:
             assert f"| {member} |" in section or f" {member}," in section or f" {member}." in section, member
 
 
-def test_a_line_says_what_each_engine_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compatibility, "ENGINES", {"process": ProcessEngine.abilities, "docker": EVERYTHING})
-    compatibility.refusals.cache_clear()
-    try:
-        lines = "\n".join(compatibility.page([BATCH], set(), {"batch": "AWS Batch"}))
-    finally:
-        compatibility.refusals.cache_clear()
-    assert "| image | recorded | yes | On the process engine a job is a process of this machine. |" in lines
-    assert "| tmpfs | refused | yes | the process engine can't do linuxParameters.tmpfs: " in lines
-    assert "| efsVolumeConfiguration | refused | refused | Job definition example asks for the volume 'v'" in lines
-    assert "| size | refused | yes |  |" in lines
+def test_a_line_says_what_each_engine_does() -> None:
+    assert "| image | recorded | yes | On the process engine a job is a process of this machine. |" in PAGE
+    assert "| tmpfs | refused | yes | the process engine can't do linuxParameters.tmpfs: " in PAGE
+    assert "| efsVolumeConfiguration | refused | refused | Job definition example asks for the volume 'v'" in PAGE
+    assert "| size | refused | yes |  |" in PAGE

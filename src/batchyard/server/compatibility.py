@@ -21,13 +21,14 @@ from batchyard.core.names import Account
 from batchyard.core.records import Abilities, EnvironmentOrder, Instance
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
+from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.process import ProcessEngine
 from batchyard.server.fields import FIELDS, PLAIN, ROLE, SAMPLES, Document, Sample, Says
 from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
 from batchyard.wire.model import ServiceModel, Shape
 
-ENGINES: dict[str, Abilities] = {"process": ProcessEngine.abilities}
+ENGINES: dict[str, Abilities] = {"process": ProcessEngine.abilities, "docker": DockerEngine.abilities}
 # The requests whose members have a line each, and what their shapes are about.
 MAIN_OPERATIONS = ("RegisterJobDefinition", "SubmitJob", "CreateComputeEnvironment", "CreateJobQueue")
 # Of these nothing depends on the engine.
@@ -176,7 +177,8 @@ HEAD = """\
 # Compatibility
 
 What is done with each operation and each member of the main requests, and where that differs from AWS. Whether an
-engine refuses something is asked of the code when this page is made.
+engine refuses something is asked of the code when this page is made. On the engine `process` a job is a process tree of
+this machine, on `docker` containers of Docker.
 
 - **yes**: as on AWS.
 - **partly**: as on AWS but for what the note says.

@@ -127,7 +127,9 @@ FIELDS: dict[str, dict[str, Says]] = {
     },
     "Ulimit": {"name softLimit hardLimit": YES},
     "ResourceRequirement": {
-        "type": both(Y, "GPU: whole devices, which the job finds in CUDA_VISIBLE_DEVICES."),
+        "type": both(
+            Y, "GPU: whole devices; processes find theirs in CUDA_VISIBLE_DEVICES, containers have no others."
+        ),
         "value": YES,
     },
     "LinuxParameters": {
