@@ -1,8 +1,9 @@
-"""An engine in memory, under virtual time: for the simulator and for tests.
+"""An engine, and a place where instances come from, in memory and under virtual time: for the simulator and for tests.
 
 `FakeHost` is the world that outlives a server: it runs what it is told, as `plan` says, and moves only when `advance`
-is called. `FakeEngine` is one server's connection to it. Nothing here waits, draws lots or reads a clock: faults are
-the plan's and the courier's decisions, which may come from a seed.
+is called. `FakeEngine` is one server's connection to it. `FakeCloud` and `FakeCapacity` are the same for instances.
+Nothing here waits, draws lots or reads a clock: faults are the plans' and the couriers' decisions, which may come from
+a seed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,24 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
-from batchyard.core.records import Abilities, containers_of
+from batchyard.core.commands import (
+    ContainerExit,
+    Exited,
+    InstanceGone,
+    InstanceInterrupted,
+    InstanceReady,
+    InstanceRefused,
+    InstanceReport,
+    Lost,
+    NotStarted,
+    Report,
+    Started,
+)
+from batchyard.core.records import Abilities, Instance, InstanceState, containers_of
 from batchyard.engines.base import (
     RECOVERED_SILENT,
     STOP_GRACE_SECONDS,
+    FactSink,
     Launch,
     Recovery,
     ReportSink,
@@ -356,3 +370,191 @@ class FakeEngine:
     async def close(self, *, kill: bool) -> None:
         if self.host.sink is self._report:
             self.host.sink = None  # attempts run on; their reports wait for the next server
+
+
+# -- instances --
+
+
+class Fortune(Struct, frozen=True):
+    """What becomes of one instance. Milliseconds count from its launch (`boots_ms`), from the end of its boot
+    (`interrupted_after_ms`, `lost_after_ms`), from the notice (`notice_ms`), or from being told to end (`ends_ms`)."""
+
+    boots_ms: int = 0
+    refusal: str = ""  # it can't be had: said where its boot would have ended
+    interrupted_after_ms: int | None = None  # Spot
+    notice_ms: int = 0  # then it is gone, whether or not it was told to end
+    lost_after_ms: int | None = None  # gone without a word before
+    ends_ms: int = 0
+
+
+Foresee = Callable[[Instance], Fortune]
+# As `Courier`, for what is said about instances.
+InstanceCourier = Callable[[InstanceReport], Sequence[int]]
+
+
+def at_once(_report: InstanceReport) -> Sequence[int]:
+    return (0,)
+
+
+class _Machine:
+    """An instance as the cloud knows it."""
+
+    def __init__(self, instance: Instance, fortune: Fortune) -> None:
+        self.instance = instance
+        self.fortune = fortune
+        self.is_ready = False
+        self.is_ending = False
+        self.last: InstanceReport | None = None  # refused or gone: nothing comes after it
+
+
+class FakeCloud:
+    """Boots instances under virtual time, and remembers them across servers. `on_end` is told when one is no more,
+    before anybody else is: what ran on it has died with it."""
+
+    def __init__(
+        self,
+        foresee: Foresee = lambda instance: Fortune(),
+        courier: InstanceCourier = at_once,
+        on_end: Callable[[str], None] = lambda instance_id: None,
+    ) -> None:
+        self._foresee = foresee
+        self._courier = courier
+        self._on_end = on_end
+        self._machines: dict[str, _Machine] = {}
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self.now_ms = 0
+        self.boots: dict[str, int] = {}  # instance id -> how often it was really booted
+        self.sink: FactSink | None = None
+
+    # -- Time and faults -------------------------------------------------------------------------------------
+
+    def next_event_ms(self) -> int | None:
+        return self._events[0][0] if self._events else None
+
+    def advance(self, now_ms: int) -> None:
+        """As `FakeHost.advance`."""
+        assert now_ms >= self.now_ms, f"time went back from {self.now_ms} to {now_ms}"
+        while self._events and self._events[0][0] <= now_ms:
+            at_ms, _, action = heapq.heappop(self._events)
+            self.now_ms = at_ms
+            action()
+        self.now_ms = now_ms
+
+    def alive(self) -> list[Instance]:
+        """Those that boot or are up, in the order of their launches."""
+        return [machine.instance for machine in self._machines.values() if machine.last is None]
+
+    def is_up(self, instance_id: str) -> bool:
+        machine = self._machines.get(instance_id)
+        return machine is not None and machine.last is None and machine.is_ready
+
+    def interrupt(self, instance_id: str, notice_ms: int) -> None:
+        """Gives notice, and takes it away when that is over; nothing happens to one that is not up."""
+        machine = self._machines.get(instance_id)
+        if machine is not None and self.is_up(instance_id) and not machine.is_ending:
+            self._send(InstanceInterrupted(instance_id, notice_ms / 1000))
+            self._at(notice_ms, lambda: self.lose(instance_id))
+
+    def lose(self, instance_id: str) -> None:
+        """It is gone, from one moment to the next."""
+        machine = self._machines.get(instance_id)
+        if machine is not None:
+            self._end(machine, InstanceGone(instance_id))
+
+    def forget(self) -> None:
+        """The world starts anew and takes the word of whoever asks for what there is: boots begin again, and what was
+        up is up (as shares of one host are after its reboot)."""
+        self._machines.clear()
+        self._events.clear()
+        self.boots.clear()
+
+    # -- Commands --------------------------------------------------------------------------------------------
+
+    def launch(self, instance: Instance) -> None:
+        known = self._machines.get(instance.instance_id)
+        if known is not None:
+            self._repeat(known)
+            return
+        machine = self._machines[instance.instance_id] = _Machine(instance, self._foresee(instance))
+        if instance.state is InstanceState.LAUNCHING:
+            self._at(machine.fortune.boots_ms, lambda: self._boot(machine))
+        else:
+            self._come_up(machine)
+
+    def terminate(self, instance_id: str) -> None:
+        machine = self._machines.get(instance_id)
+        if machine is None or machine.last is not None:
+            self._send(InstanceGone(instance_id))
+        elif not machine.is_ending:
+            machine.is_ending = True
+            self._at(machine.fortune.ends_ms, lambda: self._end(machine, InstanceGone(instance_id)))
+
+    # -- What happens ----------------------------------------------------------------------------------------
+
+    def _at(self, after_ms: int, action: Callable[[], None]) -> None:
+        self._sequence += 1
+        heapq.heappush(self._events, (self.now_ms + after_ms, self._sequence, action))
+
+    def _boot(self, machine: _Machine) -> None:
+        instance_id = machine.instance.instance_id
+        if machine.last is not None or machine.is_ending:
+            return
+        if machine.fortune.refusal:
+            self._end(machine, InstanceRefused(instance_id, machine.fortune.refusal))
+            return
+        self.boots[instance_id] = self.boots.get(instance_id, 0) + 1
+        self._come_up(machine)
+        self._send(InstanceReady(instance_id))
+
+    def _come_up(self, machine: _Machine) -> None:
+        machine.is_ready = True
+        instance_id, fortune = machine.instance.instance_id, machine.fortune
+        if fortune.interrupted_after_ms is not None:
+            self._at(fortune.interrupted_after_ms, lambda: self.interrupt(instance_id, fortune.notice_ms))
+        if fortune.lost_after_ms is not None:
+            self._at(fortune.lost_after_ms, lambda: self.lose(instance_id))
+
+    def _end(self, machine: _Machine, last: InstanceReport) -> None:
+        if machine.last is None:
+            machine.last = last
+            self._on_end(machine.instance.instance_id)
+            self._send(last)
+
+    def _repeat(self, machine: _Machine) -> None:
+        if machine.last is not None:
+            self._send(machine.last)
+        elif machine.is_ready:
+            self._send(InstanceReady(machine.instance.instance_id))
+
+    def _send(self, report: InstanceReport) -> None:
+        """Reports arrive from `advance` only, never while a command is being given."""
+        for after_ms in self._courier(report):
+            self._at(after_ms, lambda: self._deliver(report))
+
+    def _deliver(self, report: InstanceReport) -> None:
+        if self.sink is not None:
+            self.sink([report])
+
+
+class FakeCapacity:
+    """Implements `batchyard.engines.base.Capacity` for one server; `cloud.advance` makes things happen."""
+
+    def __init__(self, cloud: FakeCloud) -> None:
+        self.cloud = cloud
+        self._report: FactSink | None = None
+
+    def start(self, report: FactSink) -> None:
+        self._report = self.cloud.sink = report
+
+    def launch(self, instances: Sequence[Instance]) -> None:
+        for instance in instances:
+            self.cloud.launch(instance)
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        for instance_id in instance_ids:
+            self.cloud.terminate(instance_id)
+
+    def close(self) -> None:
+        if self.cloud.sink is self._report:
+            self.cloud.sink = None  # instances live on; what is said of them is said again when it is asked for
