@@ -392,6 +392,15 @@ def test_no_more_jobs_of_a_queue_run_than_its_tag_allows() -> None:
     assert driver.status(jobs[2]) is Status.STARTING
 
 
+@pytest.mark.parametrize("tags", [{"batchyard:concurrency-limit": "0"}, {"batchyard:strict-fifo": "yes"}])
+def test_a_queue_s_tags_mean_something_or_are_refused(tags: dict[str, str]) -> None:
+    driver = Driver()
+    with pytest.raises(Refused, match="The tag batchyard:"):
+        driver.queue("tagged", tags=tags)
+    with pytest.raises(Refused, match="The tag batchyard:"):
+        driver.do(c.TagResource("job-queue", "default", tags))
+
+
 def test_reports_about_unknown_instances_are_answered() -> None:
     driver = yard()
     driver.fact(c.InstanceReady("i-stray"))

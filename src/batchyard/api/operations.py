@@ -40,6 +40,7 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
     ("batch", "UpdateJobQueue"): queues.update_job_queue,
     ("batch", "DeleteJobQueue"): queues.delete_job_queue,
     ("batch", "DescribeJobQueues"): queues.describe_job_queues,
+    ("batch", "GetJobQueueSnapshot"): queues.get_job_queue_snapshot,
     ("batch", "CreateSchedulingPolicy"): policies.create_scheduling_policy,
     ("batch", "UpdateSchedulingPolicy"): policies.update_scheduling_policy,
     ("batch", "DeleteSchedulingPolicy"): policies.delete_scheduling_policy,

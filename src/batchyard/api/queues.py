@@ -1,4 +1,4 @@
-"""CreateJobQueue, UpdateJobQueue, DeleteJobQueue, DescribeJobQueues."""
+"""CreateJobQueue, UpdateJobQueue, DeleteJobQueue, DescribeJobQueues, GetJobQueueSnapshot."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from batchyard.api.paging import page_size, read_page
 from batchyard.api.policies import POLICY_ARN
 from batchyard.core import commands
 from batchyard.core.names import resource_name
+from batchyard.core.queue_snapshot import QueueSnapshot
 from batchyard.core.records import EnvironmentOrder
 from batchyard.core.refusal import Refused
+from batchyard.core.resources import MILLI_PER_VCPU
 
 Document = dict[str, Any]
 
@@ -92,6 +94,30 @@ async def describe_job_queues(context: Context, call: Call, request: Document) -
     query = partial(context.reader.queues, names, page_size(request), request.get("nextToken"))
     found, token = await read_page(context, query)
     return {"jobQueues": [render.queue_detail(queue, context.account) for queue in found]} | token
+
+
+async def get_job_queue_snapshot(context: Context, call: Call, request: Document) -> Document:
+    name = resource_name(request["jobQueue"], KIND)
+    found: QueueSnapshot = await context.ask(commands.AskQueueSnapshot(name))
+    utilization: Document = {
+        "totalCapacityUsage": _vcpus(found.used),
+        "lastUpdatedAt": found.at_ms,
+    }
+    if found.active_shares:
+        utilization["fairshareUtilization"] = {
+            "activeShareCount": found.active_shares,
+            "topCapacityUtilization": [
+                {"shareIdentifier": share, "capacityUsage": _vcpus(used)} for share, used in found.used_by_share
+            ],
+        }
+    jobs = [
+        {"jobArn": context.account.job_arn(job.job_id), "earliestTimeAtPosition": job.since_ms} for job in found.front
+    ]
+    return {"frontOfQueue": {"jobs": jobs, "lastUpdatedAt": found.at_ms}, "queueUtilization": utilization}
+
+
+def _vcpus(milli_vcpus: int) -> list[Document]:
+    return [{"capacityUnit": "VCPU", "quantity": milli_vcpus / MILLI_PER_VCPU}]
 
 
 def _named(context: Context, name: str) -> Document:

@@ -306,6 +306,12 @@ class AskInstances(Command, frozen=True):
     """What there is to run on, and what runs there; answered with an inventory.Inventory."""
 
 
+class AskQueueSnapshot(Command, frozen=True):
+    """Answered with a queue_snapshot.QueueSnapshot."""
+
+    queue: str
+
+
 class CapacityAnswer(Struct, frozen=True):
     total_milli_vcpus: int
     total_memory_mib: int

@@ -15,6 +15,7 @@ from batchyard.core import (
     names,
     parameters,
     policies,
+    queue_snapshot,
     registry,
     restoring,
     scaling,
@@ -165,5 +166,6 @@ _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.SetAway: _set_away,
     commands.AskCapacity: _ask_capacity,
     commands.AskInstances: lambda world, c, now: inventory.inventory(world),
+    commands.AskQueueSnapshot: lambda world, c, now: queue_snapshot.snapshot(world, c.queue, now),
     commands.AskExplain: lambda world, c, now: explaining.explain(world, c.job_id),
 }

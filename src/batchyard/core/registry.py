@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from batchyard.core import commands, environments, fleet, names, policies, scheduling, stopping
@@ -106,11 +108,22 @@ def _put_environment(world: World, environment: Environment) -> None:
 # -- job queues --
 
 
+def check_queue_tags(tags: Mapping[str, str]) -> None:
+    """The tags by which a queue is told what AWS has no member for."""
+    limit = tags.get(scheduling.CONCURRENCY_LIMIT_TAG)
+    if limit is not None and not (limit.isascii() and limit.isdigit() and int(limit[:9]) >= 1):
+        raise Refused(f"The tag {scheduling.CONCURRENCY_LIMIT_TAG} must be a whole number from 1 on, got '{limit}'.")
+    strict = tags.get(scheduling.STRICT_FIFO_TAG)
+    if strict not in (None, "true", "false"):
+        raise Refused(f"The tag {scheduling.STRICT_FIFO_TAG} must be true or false, got '{strict}'.")
+
+
 def create_queue(world: World, command: commands.CreateJobQueue, now_ms: int) -> Queue:
     if command.name in world.queues:
         raise Refused(EXISTS)
     _check_order(world, command.environments)
     policies.check_new_queue(world, command.document)
+    check_queue_tags(command.tags)
     queue = Queue(
         name=command.name,
         state=State(command.state),
@@ -238,6 +251,8 @@ def _tags(world: World, command: TagCommand) -> dict[str, str]:
     if command.kind == "compute-environment":
         return _environment(world, command.name).tags
     if command.kind == "job-queue":
+        if isinstance(command, commands.TagResource):
+            check_queue_tags(command.tags)
         return _queue(world, command.name).tags
     if command.kind == "job-definition":
         return _revision(world, command.name).tags
