@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
@@ -137,6 +138,8 @@ def test_each_container_gets_its_own_and_the_registrys_only_where_images_are_pul
     assert "hunter2" not in repr(launch)
     assert "ada" not in repr(launch)
     assert dressed(service, task).registry_credentials == ()
+    missing = replace(task, containers=(*task.containers[:1], ContainerSpec("side", secrets=(("A", "none"),))))
+    assert dressed(service, missing).problem_container == "side"
     wrong = task_of(container={"repositoryCredentials": {"credentialsParameter": arn}})
     assert "did not contain json key username" in dressed(service, wrong, "process").problem
     assert dressed(service, wrong).problem == ""

@@ -51,6 +51,7 @@ class Launch(Struct, frozen=True):
     # (container, variable, value): resolved secrets, for the container's environment alone; never to be written down.
     secrets: tuple[tuple[str, str, str], ...] = ()
     problem: str = ""  # why it must not be started now, though it was placed: a secret that can't be read
+    problem_container: str = ""  # of several: the one that it is about
     # (container, user, password): of the registry of its image, from repositoryCredentials; never to be written down.
     registry_credentials: tuple[tuple[str, str, str], ...] = ()
     # (container, variable, value): what differs among several containers; wins over `environment`.

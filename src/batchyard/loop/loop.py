@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future as CommitFuture
 from typing import Any, Protocol, TypeVar
 
-from msgspec.structs import replace
-
 from batchyard import failpoints
 from batchyard.core.commands import Command, Fact, InstanceReport, NotStarted, Report
 from batchyard.core.effects import (
@@ -83,7 +81,7 @@ class Loop:
         self._reports: deque[tuple[str, Fact]] = deque()
         self._arrived: deque[Engine] = deque()  # they were started, and not asked yet about their attempts
         self._started: dict[str, Engine] = {}
-        self._problems: dict[str, str] = {}  # by attempt id: why a recovered one was not to be started
+        self._problems: dict[str, Launch] = {}  # by attempt id: recovered ones that were not to be started
         self._wake = asyncio.Event()
         self._stopping = False
         self._ended = False
@@ -242,7 +240,7 @@ class Loop:
                 launch = self._dress(effect)
                 if launch.problem:
                     # The engine never hears of it: what the machine is told takes its turn like an engine's report.
-                    self.sink(effect.engine)([NotStarted(effect.attempt_id, self._clock.now_ms(), launch.problem)])
+                    self.sink(effect.engine)([_not_started(launch, self._clock.now_ms())])
                 else:
                     launches.setdefault(effect.engine, []).append(launch)
             elif isinstance(effect, AcknowledgeTask):
@@ -268,13 +266,13 @@ class Loop:
         says that it never ran; the reason is then what kept it from being started."""
         launch = self._dress(effect.launch)
         if launch.problem and effect.may_launch:
-            self._problems[effect.attempt_id] = launch.problem
+            self._problems[effect.attempt_id] = launch
         return Recovery(launch, effect.may_launch and not launch.problem, effect.known_started)
 
     def _with_reason(self, fact: Fact) -> Fact:
-        problem = self._problems.pop(fact.attempt_id, "") if isinstance(fact, Report) else ""
-        if problem and isinstance(fact, NotStarted) and fact.reason == RECOVERED_SILENT:
-            return replace(fact, reason=problem)
+        launch = self._problems.pop(fact.attempt_id, None) if isinstance(fact, Report) else None
+        if launch is not None and isinstance(fact, NotStarted) and fact.reason == RECOVERED_SILENT:
+            return _not_started(launch, fact.at_ms)
         return fact
 
     def _act_on_instances(self, effect: Effect) -> None:
@@ -287,3 +285,7 @@ class Loop:
         else:
             assert isinstance(effect, TerminateInstance), f"unknown effect {effect!r}"
             self._capacity.terminate([effect.instance_id])
+
+
+def _not_started(launch: Launch, at_ms: int) -> NotStarted:
+    return NotStarted(launch.attempt_id, at_ms, launch.problem, container=launch.problem_container)

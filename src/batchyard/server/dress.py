@@ -94,7 +94,8 @@ class Dress:
                 for one in resolver.registry_credentials(container)
             ]
         except UnresolvedError as problem:
-            return replace(launch, problem=str(problem))
+            culprit = problem.container if launch.task.containers else ""
+            return replace(launch, problem=str(problem), problem_container=culprit)
         return replace(launch, secrets=tuple(secrets), registry_credentials=tuple(credentials))
 
     def _endpoint(self, attempt_id: str, container: str) -> tuple[str, str]:

@@ -18,6 +18,10 @@ UNABLE = "ResourceInitializationError: unable to pull secrets or registry auth: 
 class UnresolvedError(Exception):
     """Why an attempt can't start: the text of its container's reason."""
 
+    def __init__(self, container: str, reason: str) -> None:
+        super().__init__(f"{UNABLE}{reason}")
+        self.container = container
+
 
 class Resolver:
     """Reads secrets and parameters from the machine's memory, in its thread."""
@@ -32,10 +36,11 @@ class Resolver:
             try:
                 value = self._value(value_from)
             except (Refused, VaultError) as problem:
-                raise UnresolvedError(f"{UNABLE}{variable} from {value_from}: {problem}") from problem
+                raise UnresolvedError(container.name, f"{variable} from {value_from}: {problem}") from problem
             if "\0" in value:
                 raise UnresolvedError(
-                    f"{UNABLE}{variable} from {value_from}: the value holds a NUL character, and no variable can."
+                    container.name,
+                    f"{variable} from {value_from}: the value holds a NUL character, and no variable can.",
                 )
             yield container.name, variable, value
 
@@ -48,7 +53,7 @@ class Resolver:
             text = self._text(self._secret(secret_id))
             user, password = (references.json_member(text, key) for key in ("username", "password"))
         except (Refused, VaultError) as problem:
-            raise UnresolvedError(f"{UNABLE}registry credentials {secret_id}: {problem}") from problem
+            raise UnresolvedError(container.name, f"registry credentials {secret_id}: {problem}") from problem
         yield container.name, user, password
 
     def _value(self, value_from: str) -> str:
