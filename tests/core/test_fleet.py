@@ -10,6 +10,7 @@ from batchyard.core import commands as c
 from batchyard.core.records import EnvironmentOrder, Health, InstanceState, Status
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
+from batchyard.core.waiting import Wait
 from tests.core.driver import ENGINE, HOST, Driver
 
 IDLE_MS = 30_000
@@ -226,10 +227,16 @@ def test_only_managed_instances_can_be_interrupted() -> None:
 def test_on_fargate_each_job_reserves_its_own_share_up_to_maxvcpus() -> None:
     driver = yard()
     driver.fleet("fargate", kind="FARGATE", most=3)
-    array = driver.submit(queue="fargate", array_size=5)
+    with pytest.raises(Refused, match="can not run Jobs with capability EC2"):
+        driver.submit(queue="fargate")
+    driver.define("small", platformCapabilities=["FARGATE"])
+    array = driver.submit("small", queue="fargate", array_size=5)
     assert driver.placed() == [f"{array}:{index}" for index in range(3)]
     assert free_vcpus(driver) == 13
     assert not driver.launching
+    answer = driver.do(c.AskExplain(f"{array}:3"))
+    assert answer.wait == Wait.AT_MAX
+    assert "1 vCPUs asked, 0 of 3 left (maxvCpus)" in answer.text
     driver.exited(f"{array}:1")
     assert driver.placed() == [f"{array}:0", f"{array}:2", f"{array}:3"]
 

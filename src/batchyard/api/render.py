@@ -37,6 +37,7 @@ POD_CONTAINER_LISTS = ("args", "command", "env", "volumeMounts")
 TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "secrets", "ulimits")
 SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
 FAIR_SHARE_DEFAULTS: Document = {"shareDecaySeconds": 0, "computeReservation": 0, "shareDistribution": []}
+FARGATE = "FARGATE"  # a platform capability
 INSTANCE_TYPES = ("EC2", "SPOT")  # computeResources.type of environments that have instances
 CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
 
@@ -296,12 +297,13 @@ def _run_facts(view: JobView, attempt: Attempt, account: Account) -> Document:
 
 
 def _places(view: JobView, attempt: Attempt, account: Account) -> Document:
+    """On Fargate there is no instance to name."""
     cluster = cluster_name(account, attempt.environment)
     task_id = names.task_id(view.job.key, attempt.number, view.job_id)
-    return {
-        "containerInstanceArn": account.container_instance_arn(cluster, attempt.instance_id),
-        "taskArn": account.task_arn(cluster, task_id),
-    }
+    task = {"taskArn": account.task_arn(cluster, task_id)}
+    if FARGATE in view.spec.platform_capabilities:
+        return task
+    return {"containerInstanceArn": account.container_instance_arn(cluster, attempt.instance_id)} | task
 
 
 def _container_facts(view: JobView, attempt: Attempt, log: ContainerLog) -> Document:

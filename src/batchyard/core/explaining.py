@@ -10,7 +10,7 @@ from batchyard.core.allocation import Need, NoChoice, Why
 from batchyard.core.arrays import child_key, waiting_status
 from batchyard.core.ranges import count, within
 from batchyard.core.records import Environment, InstanceState, Job, JobSpec, Status
-from batchyard.core.resources import Resources
+from batchyard.core.resources import Resources, format_vcpus
 from batchyard.core.waiting import Wait
 from batchyard.core.world import World
 
@@ -220,7 +220,16 @@ def _growth(world: World, environments: list[Environment], spec: JobSpec) -> tup
     asked, found = spec.task.resources, list[tuple[Wait, str]]()
     for environment in environments:
         able = fleet.is_usable(environment) and environment.engine in spec.engines
-        if not (able and environment.engine in world.abilities and fleet.has_instances(environment)):
+        if not (able and world.can_use(environment.engine)):
+            continue
+        budget = world.budgets.get(environment.name)
+        if budget is not None and not asked.fits(budget.free):
+            most, left = fleet.vcpus(environment, "maxvCpus"), format_vcpus(budget.free.milli_vcpus)
+            text = (
+                f"{environment.name}: {format_vcpus(asked.milli_vcpus)} vCPUs asked, {left} of {most} left (maxvCpus)."
+            )
+            found.append((Wait.AT_MAX, text))
+        if not fleet.has_instances(environment):
             continue
         for instance_id in world.instances_in.get(environment.name, ()):
             instance = world.instances[instance_id]

@@ -25,6 +25,7 @@ from batchyard.core.records import (
 from batchyard.core.refusal import Refused
 from batchyard.core.world import World
 
+DEFAULT_PLATFORM = "EC2"  # API: RegisterJobDefinitionRequest.platformCapabilities
 ON_FIFO = (  # the missing space is AWS's
     "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share scheduling "
     "policy."
@@ -149,7 +150,7 @@ def _object(command: SubmitJob, stage: Stage) -> None:
 
 def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
     environments = scheduling.environments_of(world, queue.name)
-    for capability in definition.document.get("platformCapabilities", ()):
+    for capability in definition.document.get("platformCapabilities") or (DEFAULT_PLATFORM,):
         if not any(_platform(e.document) == capability for e in environments):
             raise Refused(
                 f"Job Queue is attached to Compute Environment that can not run Jobs with capability {capability}"
