@@ -85,6 +85,7 @@ class DockerEngine:
         self._report: ReportSink | None = None
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._left: dict[str, list[str]] = {}  # attempts that ended here without volumes: their containers
         self._removals = 0
         self._removing = asyncio.Semaphore(REMOVALS_AT_ONCE)
         self._failure: asyncio.Future[None] | None = None
@@ -230,6 +231,8 @@ class DockerEngine:
         final = await run.to_the_end()
         self._notes.ended(final)
         del self._runs[run.attempt_id]
+        if not run.has_volumes():
+            self._left[run.attempt_id] = run.left_behind()
         assert self._report is not None, "a report before start"
         self._report([final])
 
@@ -249,7 +252,8 @@ class DockerEngine:
         """The containers and volumes of an attempt whose end is committed."""
         try:
             async with self._removing:
-                await self._remove_all(f"{ATTEMPT}={attempt_id}")
+                known = self._left.pop(attempt_id, None)
+                await self._remove_all(f"{ATTEMPT}={attempt_id}", known)
         finally:
             self._removals -= 1
 
@@ -276,24 +280,32 @@ class DockerEngine:
                 log.info("removing the containers of attempt %s, which nobody asks about", attempt_id)
                 await self._remove_all(f"{ATTEMPT}={attempt_id}")
 
-    async def _remove_all(self, label: str) -> None:
+    async def _remove_all(self, label: str, known: list[str] | None = None) -> None:
+        """`known`: all containers that there are; None: whatever has the label."""
         pause = FIRST_PAUSE_SECONDS
         for _ in range(REMOVAL_TRIES):
             self._notes.check_epoch()
             try:
-                await self._daemon.until_it_answers(lambda: self._try_to_remove(label))
+                await self._daemon.until_it_answers(lambda: self._try_to_remove(label, known))
                 return
             except ApiError as error:
                 log.warning("containers with label %s can't be removed yet: %s", label, error)
             await asyncio.sleep(pause)
             pause *= 2
 
-    async def _try_to_remove(self, label: str) -> None:
+    async def _try_to_remove(self, label: str, known: list[str] | None) -> None:
+        if known is not None:
+            for name in known:
+                await self._remove_container(name)
+            return
         own = f"{STORE}={self._notes.store}"
         for one in await self._containers(label, own):
-            await self._delete(f"/containers/{one['Id']}", {"force": "1", "v": "1"})
+            await self._remove_container(one["Id"])
         for one in await self._volumes(label, own):
             await self._delete(f"/volumes/{one['Name']}", {"force": "1"})
+
+    async def _remove_container(self, name: str) -> None:
+        await self._delete(f"/containers/{name}", {"force": "1", "v": "1"})
 
     async def _delete(self, path: str, query: dict[str, str]) -> None:
         try:

@@ -97,6 +97,7 @@ class Run:
         self._failure: CannotStart | None = None
         self._ending_at: float | None = None  # CLOCK_BOOTTIME when an essential container's end was seen
         self._logs: dict[str, ContainerLog] = {}
+        self._found: dict[str, dict[str, Any]] = {}  # the last look at each container that is there, and is ours
         kept = shop.notes.stops.get(self.attempt_id)
         if kept is not None and kept.boot_id == shop.notes.boot_id:
             self._add_stop(Stop(kept.at_seconds, kept.grace_seconds))
@@ -119,6 +120,14 @@ class Run:
 
     def docker_name(self, container: str) -> str:
         return containers.container_name(self.launch.task, self.attempt_id, container)
+
+    def left_behind(self) -> list[str]:
+        """Docker's names of its containers, so far as any were seen."""
+        return [self.docker_name(name) for name in self._found]
+
+    def has_volumes(self) -> bool:
+        """Volumes that go with the attempt."""
+        return any(not mount.source for spec in self.specs for mount in spec.mounts)
 
     async def leave(self) -> None:
         for file in self._logs.values():
@@ -181,7 +190,10 @@ class Run:
             if error.status != 404:
                 raise
             return Seen(name)
-        return containers.seen_of(name, found) if self._is_ours(found) else Seen(name)
+        if not self._is_ours(found):
+            return Seen(name)
+        self._found[name] = found
+        return containers.seen_of(name, found)
 
     def _is_ours(self, found: Mapping[str, Any]) -> bool:
         labels = found.get("Config", {}).get("Labels") or {}
@@ -283,7 +295,7 @@ class Run:
 
     async def _start(self, name: str) -> None:
         """CannotStart. Whatever else happens is seen by the next look."""
-        found = await self._inspect(name)
+        found = self._found[name]
         async with self._shop.starts:
             problem = await self._shop.programs.problem(self.docker_name(name), found)
             if problem is not None and found.get("HostConfig", {}).get("Init"):
