@@ -275,6 +275,26 @@ def test_running_and_ended_jobs() -> None:
     assert yard.do(c.AskExplain("no-such-job")) is None
 
 
+def test_what_was_asked_of_a_job_that_runs() -> None:
+    yard = Driver(vcpus=8, memory_mib=16384)
+    yard.fleet("spot", "c5.large", kind="SPOT")
+    job = yard.submit(retry_strategy={"attempts": 3}, timeout={"attemptDurationSeconds": 60})
+    yard.started(job)
+    assert explain(yard, job).text == "It runs, attempt 1 of 3."
+    yard.do(c.CancelJob(job, "enough"))
+    assert explain(yard, job).text.endswith(" It was cancelled: it runs to its end, and is not retried.")
+    yard.tick(60_000)
+    assert explain(yard, job).text.endswith(" Its timeout is over: it is being stopped, and is not retried.")
+    other = yard.submit()
+    yard.do(c.TerminateJob(other, "no"))
+    assert explain(yard, other).text.endswith("is being started. It was terminated: it is being stopped.")
+    lost = yard.submit(queue="spot")
+    (instance,) = yard.booted()
+    yard.started(lost)
+    yard.do(c.InterruptInstance(instance, 2.0))
+    assert "Its instance is about to go" in explain(yard, lost).text
+
+
 def test_a_child_that_waits_with_its_array_names_what_the_array_waits_for() -> None:
     yard = Driver()
     first = yard.submit()

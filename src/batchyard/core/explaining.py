@@ -9,7 +9,7 @@ from batchyard.core import fleet, names, scheduling, waiting
 from batchyard.core.allocation import Need, NoChoice, Why
 from batchyard.core.arrays import child_key, waiting_status
 from batchyard.core.ranges import count, within
-from batchyard.core.records import Environment, InstanceState, Job, JobSpec, Status
+from batchyard.core.records import Attempt, Environment, InstanceState, Job, JobSpec, Status
 from batchyard.core.resources import Resources, format_vcpus
 from batchyard.core.waiting import Wait
 from batchyard.core.world import World
@@ -78,10 +78,10 @@ def _parent(spec: JobSpec, job: Job, ended: int, size: int) -> Explanation:
 def _explain_row(world: World, spec: JobSpec, row: Job | None, job_id: str, key: int, index: int | None) -> Explanation:
     """`row` is None for a child that has none; `key` is the submission's."""
     if row is not None and row.status is Status.RUNNING:
-        return Explanation(job_id, row.status, "It runs.")
+        return Explanation(job_id, row.status, _running(world, row))
     if row is not None and row.status is Status.STARTING:
         assert row.attempt is not None, f"job {job_id} starts without an attempt"
-        text = f"It has its place in {row.attempt.environment} and is being started."
+        text = f"It has its place in {row.attempt.environment} and is being started.{_stopped(row, row.attempt)}"
         return Explanation(job_id, row.status, text, Wait.STARTING, waiting.remedy(Wait.STARTING))
     if key in world.unmet:
         return _as_asked(world, spec, row, key, _dependencies(world, spec, job_id))
@@ -93,6 +93,27 @@ def _explain_row(world: World, spec: JobSpec, row: Job | None, job_id: str, key:
         status = Status.RUNNABLE
     place_key = row.key if row is not None and index is not None else key
     return _capacity(world, spec, job_id, place_key, index if row is None else None, status)
+
+
+def _running(world: World, row: Job) -> str:
+    """A job that runs, and what was asked of it since."""
+    assert row.attempt is not None, f"job {row.key} runs without an attempt"
+    spec, number = world.spec_of(row.key), row.attempt.number
+    which = f", attempt {number} of {spec.retry.attempts}" if spec.retry.attempts > 1 else ""
+    return f"It runs{which}.{_stopped(row, row.attempt)}"
+
+
+STOPPING = {
+    "terminate": " It was terminated: it is being stopped.",
+    "timeout": " Its timeout is over: it is being stopped, and is not retried.",
+    "host": " Its instance is about to go: it is being stopped, and its retry strategy decides what follows.",
+}
+
+
+def _stopped(row: Job, attempt: Attempt) -> str:
+    if attempt.stopping:
+        return STOPPING[attempt.stopping]
+    return " It was cancelled: it runs to its end, and is not retried." if row.is_cancelled else ""
 
 
 def _as_asked(world: World, spec: JobSpec, row: Job | None, key: int, waits: Explanation) -> Explanation:
