@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from batchyard.core.commands import Report
-from batchyard.core.records import Mount, TaskSpec
+from batchyard.core.records import ContainerSpec, Mount, TaskSpec
 from batchyard.core.resources import Resources
 from batchyard.engines.base import log_path
 from batchyard.engines.docker.engine import DockerEngine, DockerSettings
+from tests.engines.conformance import Part
 from tests.engines.dockerd import IMAGE, Dockerd
 from tests.waiting import until
 
@@ -98,12 +99,42 @@ class DockerHarness:
     def prints(self) -> TaskSpec:
         return self.traced("", "echo one; sleep 0.01; echo two >&2; sleep 0.01; printf three")
 
+    def several(self, *parts: Part) -> TaskSpec:
+        does = {
+            "exits": "exit {code}",
+            "sleeps": "exec sleep 1000",
+            "ignores_term": 'trap "" TERM; while :; do sleep 0.05; done',
+        }
+        containers = []
+        for part in parts:
+            # One line for the task, whichever of its containers writes it last.
+            trace = "echo $$ > /trace/$BATCHYARD_ATTEMPT"
+            script = f"{trace}; echo {part.name}; {does.get(part.does, '').format(code=part.code)}"
+            containers.append(
+                ContainerSpec(
+                    part.name,
+                    ("no-such-program-anywhere",) if part.does == "missing" else ("sh", "-c", script),
+                    resources=Resources(1000, 64),
+                    image=IMAGE,
+                    mounts=self.traces(),
+                    essential=part.essential,
+                    depends_on=part.after,
+                    stop_timeout_seconds=part.stop_timeout_seconds,
+                    start_timeout_seconds=part.start_timeout_seconds,
+                )
+            )
+        total = Resources(1000 * len(parts), 64 * len(parts))
+        return TaskSpec((), (), total, containers=tuple(containers))
+
     def runs(self, attempt_id: str) -> int:
         trace = self.trace_dir / attempt_id
         return len(trace.read_text().split()) if trace.exists() else 0
 
     def log(self, attempt_id: str, container: str = "default") -> list[tuple[int, str]]:
-        text = log_path(self.logs_dir, attempt_id, container).read_text()
+        path = log_path(self.logs_dir, attempt_id, container)
+        if not path.exists():
+            return []
+        text = path.read_text()
         assert text.endswith("\n")
         return [(int(at), words) for at, words in (line.split("\t", 1) for line in text[:-1].split("\n"))]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engines.conformance import Conformance
+from tests.engines.conformance import Conformance, SeveralContainers
 from tests.engines.docker_harness import DockerHarness
 
 
@@ -13,7 +13,7 @@ def harness(docker: DockerHarness) -> DockerHarness:
     return docker
 
 
-class TestDocker(Conformance):
+class TestDocker(Conformance, SeveralContainers):
     pass
 
 

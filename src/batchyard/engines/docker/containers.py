@@ -148,10 +148,12 @@ def create_request(launch: Launch, spec: ContainerSpec, placing: Placing) -> dic
 
 
 def environment_of(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
-    """Over what the image says (Docker merges): the task's, its secrets, the attempt's, then its devices."""
+    """Over what the image says (Docker merges): the task's, its secrets, the attempt's, the container's own part of that,
+    then its devices."""
     variables = dict(spec.environment)
     variables.update({name: value for container, name, value in launch.secrets if container == spec.name})
     variables.update(launch.environment)
+    variables.update({name: value for container, name, value in launch.container_environment if container == spec.name})
     if spec.resources.gpus:
         variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(map(str, devices_of(launch, spec)))
     variables[MARKER] = launch.attempt_id

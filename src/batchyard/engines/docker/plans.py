@@ -1,7 +1,7 @@
 """What to do next about one task, from what Docker shows: a function of values.
 
 The same function serves a fresh task and one whose server died in the middle: nothing is remembered of the order in
-which things were done, it is seen (AWS Batch behaviour 6.10).
+which things were done, it is seen. The rules themselves are those of every engine, `engines.together`.
 """
 
 from __future__ import annotations
@@ -10,73 +10,84 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from batchyard.core.commands import ContainerExit
 from batchyard.core.records import ContainerSpec
 from batchyard.engines.docker.containers import Seen, State
-
-START, COMPLETE, SUCCESS = "START", "COMPLETE", "SUCCESS"
+from batchyard.engines.together import Together
 
 
 class Plan(Struct, frozen=True):
-    """Names of containers. `is_over`: nothing lives, and nothing will be started any more. `ends_since_ms`: since when
-    the task is to end although some of it runs; 0: it is not."""
+    """Names of containers. `waits`: some are still to be started, now or later. `is_over`: nothing lives, and nothing
+    will be started any more. `ends_since_ms`: since when the task is to end although some of it runs; 0: it is not.
+    `reasons`: of those that never ran and never will, why. `due_ms`: when a startTimeout passes; 0: none does."""
 
     start: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
+    waits: bool = False
     is_over: bool = False
     ends_since_ms: int = 0
-    blocked: tuple[tuple[str, str], ...] = ()  # container -> the one whose end keeps it from ever being started
-
-    @property
-    def is_up(self) -> bool:
-        """Everything that is to be started was."""
-        return not self.start and not self.is_over
+    reasons: dict[str, str] = {}
+    due_ms: int = 0
 
 
-def plan(containers: Sequence[ContainerSpec], seen: Mapping[str, Seen], *, stopping: bool) -> Plan:
-    """`seen`: every container of the task. `stopping`: somebody asked for its end, or a start failed."""
-    running = [spec.name for spec in containers if seen[spec.name].state is State.RUNNING]
-    blocked = _blocked(containers, seen)
-    ends = [_end_of(seen[spec.name]) for spec in containers if spec.essential and _has_ended(seen[spec.name])]
-    ends += [_end_of(seen[culprit]) for _, culprit in blocked]
-    if stopping or ends:
-        return Plan(
-            stop=tuple(running),
-            is_over=not running,
-            ends_since_ms=min(ends, default=0) if running else 0,
-            blocked=blocked,
-        )
-    ready = [spec.name for spec in containers if seen[spec.name].state is State.CREATED and _may_start(spec, seen)]
-    return Plan(start=tuple(ready), is_over=not running and not ready, blocked=blocked)
-
-
-def _has_ended(seen: Seen) -> bool:
-    return seen.state in (State.EXITED, State.ABSENT)
-
-
-def _end_of(seen: Seen) -> int:
-    return seen.finished_at_ms
-
-
-def _may_start(spec: ContainerSpec, seen: Mapping[str, Seen]) -> bool:
-    return all(_is_met(seen[dependency.container], dependency.condition) for dependency in spec.depends_on)
-
-
-def _is_met(target: Seen, condition: str) -> bool:
-    if condition == START:
-        return target.has_started
-    if condition == COMPLETE:
-        return target.state is State.EXITED
-    return target.state is State.EXITED and target.exit_code == 0
-
-
-def _blocked(containers: Sequence[ContainerSpec], seen: Mapping[str, Seen]) -> tuple[tuple[str, str], ...]:
-    """Those not started whose dependency on a SUCCESS was disappointed, and by whom."""
-    return tuple(
-        (spec.name, dependency.container)
-        for spec in containers
-        for dependency in spec.depends_on
-        if seen[spec.name].state is State.CREATED
-        and dependency.condition == SUCCESS
-        and seen[dependency.container].state is State.EXITED
-        and seen[dependency.container].exit_code != 0
+def plan(
+    containers: Sequence[ContainerSpec],
+    seen: Mapping[str, Seen],
+    refused: Mapping[str, ContainerExit],
+    *,
+    stopping: bool,
+    now_ms: int,
+) -> Plan:
+    """`seen`: every container of the task. `refused`: those that could not be started. `stopping`: somebody asked for
+    the task's end."""
+    together = Together(containers)
+    _tell(together, seen, refused, now_ms)
+    if stopping:
+        together.call_off()
+    running, start = tuple(together.running()), tuple(together.startable())
+    ends = stopping or together.is_ending
+    return Plan(
+        start=start,
+        stop=running if ends else (),
+        waits=bool(together.waiting()),
+        is_over=together.is_over,
+        ends_since_ms=_end_of(containers, seen) if together.is_ending and running else 0,
+        reasons={one.name: one.reason for one in together.exits() if one.reason},
+        due_ms=min(_timeouts(together, seen), default=0),
     )
+
+
+def _tell(together: Together, seen: Mapping[str, Seen], refused: Mapping[str, ContainerExit], now_ms: int) -> None:
+    """What has happened, as far as Docker shows it."""
+    was_there = [one for one in seen.values() if one.state is not State.CREATED]
+    for one in was_there:
+        together.started(one.name)
+    for one in was_there:
+        limit_ms = together.specs[one.name].start_timeout_seconds * 1000
+        if limit_ms and (one.finished_at_ms or now_ms) - one.started_at_ms >= limit_ms:
+            together.start_timed_out(one.name)
+    for name, outcome in refused.items():
+        if name in together.waiting():
+            together.ended(outcome)
+    for one in sorted(was_there, key=lambda one: one.finished_at_ms):
+        if one.state is State.EXITED:
+            together.ended(ContainerExit(one.name, one.exit_code))
+        elif one.state is State.ABSENT:  # removed by somebody else: nobody knows how it ended
+            together.ended(ContainerExit(one.name))
+
+
+def _end_of(containers: Sequence[ContainerSpec], seen: Mapping[str, Seen]) -> int:
+    """Since when an essential container has ended; where none ran, since what kept it from that did."""
+    ended = [seen[spec.name].finished_at_ms for spec in containers if seen[spec.name].finished_at_ms]
+    essential = [seen[spec.name].finished_at_ms for spec in containers if spec.essential]
+    return min(filter(None, essential), default=max(ended, default=0))
+
+
+def _timeouts(together: Together, seen: Mapping[str, Seen]) -> list[int]:
+    """When those that others wait for will have taken too long."""
+    awaited = {dependency.container for name in together.waiting() for dependency in together.specs[name].depends_on}
+    return [
+        seen[name].started_at_ms + together.specs[name].start_timeout_seconds * 1000
+        for name in together.running()
+        if name in awaited and together.specs[name].start_timeout_seconds
+    ]

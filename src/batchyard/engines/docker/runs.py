@@ -33,8 +33,6 @@ CANNOT_CREATE, CANNOT_START = "CannotCreateContainerError", "CannotStartContaine
 GONE = "The containers of the attempt were removed by somebody else, and its outcome with them."
 DAMAGED = "The notes of the Docker engine are damaged, so that nobody can tell whether the attempt ran."
 REBOOTED = "The host went down while the attempt ran, and its exit code is unknown."
-NEVER_STARTED = "It was not started: the container {0}, on whose success it depends, exited with {1}."
-NOT_STARTED_AT_ALL = "It was not started: the task ended before its turn."
 # Events tell at once what happens; this is for one that was lost.
 LOOK_SECONDS = 30.0
 STOP_SECONDS = 30.0  # ECS's own, between SIGTERM and SIGKILL for what an essential container leaves behind
@@ -94,7 +92,8 @@ class Run:
         self._wake = asyncio.Event()
         self._stops: list[Stop] = []
         self._termed: set[str] = set()
-        self._failure: CannotStart | None = None
+        self._failure: CannotStart | None = None  # none of its containers can be started
+        self._refused: dict[str, ContainerExit] = {}  # those that could not be started, though others may
         self._ending_at: float | None = None  # CLOCK_BOOTTIME when an essential container's end was seen
         self._logs: dict[str, ContainerLog] = {}
         self._found: dict[str, dict[str, Any]] = {}  # the last look at each container that is there, and is ours
@@ -161,16 +160,20 @@ class Run:
             final = await self._before_the_start(seen)
             if final is not None or any(one.state is State.ABSENT for one in seen.values()):
                 return final
-        if self.stopping.is_set() and not any(one.has_started for one in seen.values()):
+        if self.stopping.is_set() and not self._refused and not any(one.has_started for one in seen.values()):
             return None
-        plan = plans.plan(self.specs, seen, stopping=self.stopping.is_set() or self._failure is not None)
+        plan = plans.plan(self.specs, seen, self._refused, stopping=self.stopping.is_set(), now_ms=wall_ms())
         if plan.start:
             for name in sorted(plan.start, key=lambda name: name != self._anchor):
-                await self._start(name)
+                await self._try_to_start(name)
             return None
+        if plan.is_over and self._refused and not any(one.has_started for one in seen.values()):
+            refused = next(iter(self._refused.values()))
+            cause = refused.name if self.launch.task.containers else ""
+            return NotStarted(self.attempt_id, wall_ms(), refused.reason, refused.exit_code, cause)
         if plan.is_over:
             return await self._end(seen, plan)
-        if self.started is None and all(one.has_started for one in seen.values()):
+        if self.started is None and not plan.waits:
             self.started = Started(self.attempt_id, _started_at_ms(seen))
             self._shop.report(self.started)
         for name, one in seen.items():
@@ -207,6 +210,8 @@ class Run:
         """Until Docker, a stop or a deadline says that there is something to do."""
         due = [self._kill_at(spec) for spec in self.specs if spec.name in plan.stop]
         seconds = min([LOOK_SECONDS, *(max(0.0, at - boot_seconds()) for at in due if at is not None)])
+        if plan.due_ms:
+            seconds = min(seconds, max(0.0, (plan.due_ms - wall_ms()) / 1000))
         self.is_waiting = not self._wake.is_set()
         try:
             async with asyncio.timeout(seconds):
@@ -229,7 +234,7 @@ class Run:
         if self._failure is not None:
             cause = self._failure.container if self.launch.task.containers else ""
             return NotStarted(self.attempt_id, now_ms, self._failure.reason, self._failure.exit_code, cause)
-        if self.stopping.is_set() or not origin.may_launch:
+        if not self._refused and (self.stopping.is_set() or not origin.may_launch):
             if not await self._discard(seen):
                 return None
             return NotStarted(self.attempt_id, now_ms, RECOVERED_SILENT)
@@ -292,6 +297,12 @@ class Run:
             stop.cancel()
             pull.cancel()
             await asyncio.wait([pull, stop])
+
+    async def _try_to_start(self, name: str) -> None:
+        try:
+            await self._start(name)
+        except CannotStart as failure:
+            self._refused[name] = ContainerExit(name, failure.exit_code, reason=failure.reason)
 
     async def _start(self, name: str) -> None:
         """CannotStart. Whatever else happens is seen by the next look."""
@@ -358,7 +369,7 @@ class Run:
             return Lost(self.attempt_id, wall_ms(), GONE, started_at_ms)
         if any(self._fell_with_the_host(one) for one in seen.values()):
             return Lost(self.attempt_id, wall_ms(), REBOOTED, _started_at_ms(seen))
-        exits = tuple(self._exit_of(seen[spec.name], plan, seen) for spec in self.specs)
+        exits = tuple(self._exit_of(seen[spec.name], plan) for spec in self.specs)
         if self.started is None:
             self.started = Started(self.attempt_id, _started_at_ms(seen))
             self._shop.report(self.started)
@@ -373,16 +384,12 @@ class Run:
         booted_at_ms = wall_ms() - int(boot_seconds() * 1000)
         return not seen.finished_at_ms or seen.finished_at_ms >= booted_at_ms - BOOT_SLACK_MS
 
-    def _exit_of(self, one: Seen, plan: plans.Plan, seen: Mapping[str, Seen]) -> ContainerExit:
+    def _exit_of(self, one: Seen, plan: plans.Plan) -> ContainerExit:
         if one.state is State.EXITED:
             return ContainerExit(
                 one.name, one.exit_code, one.signal, one.out_of_memory, stopped_at_ms=one.finished_at_ms
             )
-        if self._failure is not None and self._failure.container == one.name:
-            return ContainerExit(one.name, self._failure.exit_code, reason=self._failure.reason)
-        culprit = dict(plan.blocked).get(one.name)
-        reason = NEVER_STARTED.format(culprit, seen[culprit].exit_code) if culprit else NOT_STARTED_AT_ALL
-        return ContainerExit(one.name, None, reason=reason)
+        return self._refused.get(one.name) or ContainerExit(one.name, reason=plan.reasons[one.name])
 
     def _log_of(self, name: str, one: Seen) -> ContainerLog:
         if name not in self._logs:
