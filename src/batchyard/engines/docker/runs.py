@@ -97,6 +97,7 @@ class Run:
         self._ending_at: float | None = None  # CLOCK_BOOTTIME when an essential container's end was seen
         self._logs: dict[str, ContainerLog] = {}
         self._found: dict[str, dict[str, Any]] = {}  # the last look at each container that is there, and is ours
+        self._sealed: set[str] = set()  # whose logs are whole
         kept = shop.notes.stops.get(self.attempt_id)
         if kept is not None and kept.boot_id == shop.notes.boot_id:
             self._add_stop(Stop(kept.at_seconds, kept.grace_seconds))
@@ -179,6 +180,8 @@ class Run:
         for name, one in seen.items():
             if one.state is State.RUNNING:
                 self._log_of(name, one).follow()
+            elif one.state is State.EXITED:
+                await self._seal(name, one)  # others run on: its whole log is there now
         await self._stop_due(plan)
         await self._wait(plan)
         return None
@@ -363,7 +366,7 @@ class Run:
         """Reported only when the logs are complete."""
         for name, one in seen.items():
             if one.has_started or name in self._logs:
-                await self._log_of(name, one).seal()
+                await self._seal(name, one)
         if any(one.state is State.ABSENT for one in seen.values()):
             started_at_ms = self.started.at_ms if self.started is not None else 0
             return Lost(self.attempt_id, wall_ms(), GONE, started_at_ms)
@@ -390,6 +393,11 @@ class Run:
                 one.name, one.exit_code, one.signal, one.out_of_memory, stopped_at_ms=one.finished_at_ms
             )
         return self._refused.get(one.name) or ContainerExit(one.name, reason=plan.reasons[one.name])
+
+    async def _seal(self, name: str, one: Seen) -> None:
+        if name not in self._sealed:
+            await self._log_of(name, one).seal()
+            self._sealed.add(name)
 
     def _log_of(self, name: str, one: Seen) -> ContainerLog:
         if name not in self._logs:
