@@ -148,7 +148,7 @@ def create_request(launch: Launch, spec: ContainerSpec, placing: Placing) -> dic
 
 
 def environment_of(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
-    """Over what the image says (Docker merges): the task's, its secrets, the attempt's, of that the container's own part,
+    """Over what the image says (Docker merges): the task's, its secrets, the attempt's and of that the container's own,
     then its devices."""
     variables = dict(spec.environment)
     variables.update({name: value for container, name, value in launch.secrets if container == spec.name})
