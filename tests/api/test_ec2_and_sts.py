@@ -36,7 +36,7 @@ def yard(service: Service) -> Service:
         SPOT, Resources(2000, 1024), environment="cloud", instance_type="m5.large", market=Market.SPOT,
         launched_at_ms=START_MS,
     )  # fmt: skip
-    service.machine.world.set_instance(instance)
+    service.machine.world.add_instance(instance)
     return service
 
 
@@ -79,7 +79,7 @@ def test_what_exists_is_described(yard: Service) -> None:
     ],
 )
 def test_states_are_those_of_ec2(yard: Service, state: InstanceState, name: str) -> None:
-    yard.machine.world.set_instance(Instance(SPOT, Resources(2000, 1024), environment="cloud", state=state))
+    yard.machine.world.add_instance(Instance(SPOT, Resources(2000, 1024), environment="cloud", state=state))
     assert instances(yard, InstanceIds=[SPOT])[SPOT]["State"]["Name"] == name
 
 

@@ -301,7 +301,7 @@ def managed(service: Service, **members: Any) -> Instance:
         launched_at_ms=START_MS, ready_at_ms=START_MS + 1000,
     )  # fmt: skip
     instance = replace(instance, **members)
-    service.machine.world.set_instance(instance)
+    service.machine.world.add_instance(instance)
     return instance
 
 

@@ -103,7 +103,7 @@ def cluster(service: Service) -> str:
 
 def instances(service: Service) -> Document:
     for number in range(MANY + 5):
-        service.machine.world.set_instance(
+        service.machine.world.add_instance(
             Instance(f"i-{number:017x}", Resources(1000, 512), environment="local", instance_type="m5.large")
         )
     return {}

@@ -170,7 +170,7 @@ FIELDS: dict[str, dict[str, Says]] = {
         "executionRoleArn": both(R, NO_ROLE),
         "taskRoleArn": both(R, FIRST_ROLE),
         "platformVersion": both(R, NO_CLOUD),
-        "ipcMode pidMode": both(R),
+        "ipcMode pidMode": apart(R, Y),
         "networkConfiguration networkMode": both(R, "Jobs have the host's network."),
         "runtimePlatform": both(R, "Not compared with this machine."),
         "enableExecuteCommand": YES,
