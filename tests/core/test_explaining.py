@@ -168,7 +168,11 @@ def no_capacity() -> Explanation:
     answer = explain(yard, yard.submit(queue="fleet"))
     assert "c5.xlarge takes 4 vCPUs" in answer.text
     assert "this host has 3 vCPUs" in answer.text
-    return answer
+    assert "Of its vCPUs are held: 1 by 1 jobs that run on it as it is." in answer.text
+    yard.fleet("other", "c5.large", minvCpus=2)
+    answer = explain(yard, yard.submit(queue="fleet"))
+    assert answer.text.startswith("1 jobs are before it")
+    return explain(yard, "00000000-0000-4000-8000-000000000002")
 
 
 def concurrency_limit() -> Explanation:
@@ -273,6 +277,23 @@ def test_running_and_ended_jobs() -> None:
     yard.exited(job)
     assert yard.do(c.AskExplain(job)) is None
     assert yard.do(c.AskExplain("no-such-job")) is None
+
+
+def test_who_holds_the_host_and_what_is_coming() -> None:
+    yard = Driver(vcpus=5, memory_mib=32768)
+    yard.fleet("other", "c5.large", minvCpus=2)
+    yard.fleet("fleet", "c5.xlarge", "c5.large", most=64)
+    first, second = yard.submit(queue="fleet"), yard.submit(queue="fleet")
+    yard.submit(queue="fleet", array_size=3)
+    assert explain(yard, first).wait == Wait.LAUNCHING
+    assert explain(yard, second).text.endswith("1 instances with 2 vCPUs are being launched.")
+    yard.define("four", container=wants(4))
+    answer = explain(yard, yard.submit("four", queue="fleet"))
+    assert answer.wait == Wait.BEHIND
+    yard.queue("urgent", "fleet", priority=9)
+    blocked = explain(yard, yard.submit("four", queue="urgent"))
+    assert blocked.wait == Wait.NO_CAPACITY
+    assert "2 by 1 instances of fleet, 2 by 1 instances of other" in blocked.text
 
 
 def test_what_was_asked_of_a_job_that_runs() -> None:

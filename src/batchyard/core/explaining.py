@@ -203,7 +203,10 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
         wait, text = Wait.CONCURRENCY_LIMIT, _limit_text(world, spec.queue)
     elif ahead or (elsewhere and any(asked.fits(f) for f in free)):
         wait = Wait.BEHIND
-        text = f"{ahead} jobs are before it in the queue {spec.queue}, and {elsewhere} in queues of higher priority."
+        text = (
+            f"{ahead} jobs are before it in the queue {spec.queue}, and {elsewhere} in queues of higher priority."
+            f"{_coming(world, environments)}"
+        )
     else:
         wait, text = _growth(world, environments, spec) or (Wait.NO_ROOM, waiting.no_room(asked, free, len(holders)))
     return Explanation(
@@ -221,6 +224,29 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
         ahead=ahead,
         ahead_elsewhere=elsewhere,
     )
+
+
+def _who_holds(world: World) -> str:
+    """What this host's vCPUs are reserved and used for."""
+    parts: list[str] = []
+    for name in sorted(world.instances_in):
+        own = [world.instances[i].resources.milli_vcpus for i in world.instances_in[name]]
+        parts.append(f"{format_vcpus(sum(own))} by {len(own)} instances of {name}")
+    host = world.host
+    placed = world.placed_on(host.instance_id) if host is not None else []
+    if placed:
+        used = sum(world.spec_of(key).task.resources.milli_vcpus for key in placed)
+        parts.append(f"{format_vcpus(used)} by {len(placed)} jobs that run on it as it is")
+    return f"Of its vCPUs are held: {', '.join(parts)}." if parts else ""
+
+
+def _coming(world: World, environments: list[Environment]) -> str:
+    """The instances that its queue's environments are launching."""
+    ids = [i for e in environments for i in world.instances_in.get(e.name, ())]
+    sizes = [
+        world.instances[i].resources.milli_vcpus for i in ids if world.instances[i].state is InstanceState.LAUNCHING
+    ]
+    return f" {len(sizes)} instances with {format_vcpus(sum(sizes))} vCPUs are being launched." if sizes else ""
 
 
 def _head_reason(world: World, queue: str, key: int, index: int | None) -> str:
@@ -260,7 +286,8 @@ def _growth(world: World, environments: list[Environment], spec: JobSpec) -> tup
         choice = fleet.next_launch(world, environment, Need(asked))
         if isinstance(choice, NoChoice) and choice.why in (Why.AT_MAX, Why.EXHAUSTED):
             wait = Wait.AT_MAX if choice.why is Why.AT_MAX else Wait.NO_CAPACITY
-            found.append((wait, f"{environment.name}: {choice.text}"))
+            held = f" {_who_holds(world)}" if wait is Wait.NO_CAPACITY else ""
+            found.append((wait, f"{environment.name}: {choice.text}{held}"))
     if not found:
         return None
     return found[-1][0], "It is next. " + " ".join(text for _, text in found)
