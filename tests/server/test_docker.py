@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.engines.dockerd import IMAGE, Dockerd
@@ -239,3 +240,47 @@ def test_docker_asked_for_at_the_first_start_must_be_there(tmp_path: Path) -> No
     done = command(tmp_path, *arguments, **nowhere(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("batchyard: --engine docker is not possible here: no daemon answers")
+
+
+# -- secrets --
+
+
+def test_containers_get_their_secrets(server: Server) -> None:
+    """A container's own only; and a task whose secret is missing never starts, and says whose it is."""
+    arn = "arn:aws:ssm:us-east-1:123456789012:parameter/docker-"
+    session = boto3.Session("any", "any", region_name="us-east-1")
+    for name in ("one", "two"):
+        session.client("ssm", endpoint_url=server.address).put_parameter(
+            Name=f"docker-{name}", Value=name, Type="SecureString"
+        )
+    test = 'test "$WORD" = {word} && test "$(env | grep -c "^WORD=")" = 1'
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+
+    def submit(name: str, *words: str) -> dict[str, Any]:
+        containers = [
+            {
+                "name": word,
+                "image": IMAGE,
+                "command": ["sh", "-c", test.format(word=word)],
+                "resourceRequirements": needs,
+                "secrets": [{"name": "WORD", "valueFrom": arn + word}],
+            }
+            for word in words
+        ]
+        task = {"containers": containers, "executionRoleArn": "arn:aws:iam::123456789012:role/any"}
+        document = {"jobDefinitionName": name, "type": "container", "ecsProperties": {"taskProperties": [task]}}
+        server.call("RegisterJobDefinition", document)
+        request = {"jobName": name, "jobQueue": "default", "jobDefinition": name}
+        return ended(server, server.call("SubmitJob", request)["jobId"])
+
+    assert submit("both", "one", "two")["status"] == "SUCCEEDED"
+    failed = submit("missing", "one", "three")
+    assert (failed["status"], failed["statusReason"]) == ("FAILED", "Task failed to start")
+    reasons = {
+        container["name"]: container.get("reason", "")
+        for container in failed["ecsProperties"]["taskProperties"][0]["containers"]
+    }
+    assert reasons["one"] == ""
+    assert reasons["three"].startswith(
+        f"ResourceInitializationError: unable to pull secrets or registry auth: WORD from {arn}three: Parameter "
+    )
