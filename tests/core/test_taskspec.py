@@ -107,7 +107,6 @@ def test_where_the_log_goes(options: dict[str, str], group: str, prefix: str) ->
             "secretOptions",
         ),
         ({"logConfiguration": {"logDriver": "splunk"}}, "splunk"),
-        ({"enableExecuteCommand": True}, "enableExecuteCommand"),
         ({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}, "efsVolumeConfiguration"),
     ],
 )

@@ -45,6 +45,8 @@ def test_who_wins(tmp_path: Path) -> None:
         "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": "http://127.0.0.1:1",
         "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:1",
         "AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_ECS": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1",
         "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
         "A": "settings",
         "B": "definition",

@@ -166,8 +166,10 @@ import boto3, json, os, sys
 batch = boto3.client("batch")
 container = {"environment": [{"name": "PARENT", "value": os.environ["AWS_BATCH_JOB_ID"]}], "command": ["true"]}
 job = batch.submit_job(jobName="child", jobQueue="default", jobDefinition="child", containerOverrides=container)
+me = boto3.client("sts").get_caller_identity()["Arn"]
 found = boto3.Session().get_credentials().get_frozen_credentials()
-print(json.dumps({"job": job["jobId"], "key": found.access_key, "secret": found.secret_key, "token": found.token}))
+said = {"job": job["jobId"], "key": found.access_key, "secret": found.secret_key, "token": found.token, "me": me}
+print(json.dumps(said))
 sys.stdout.flush()
 while not os.path.exists(sys.argv[1]):
     import time
@@ -207,6 +209,7 @@ def test_a_job_calls_the_service_with_boto3_and_no_configuration(tmp_path: Path,
 
         said = json.loads(until(printed, 40, "the job to print")[0])
         until(lambda: status(said["job"]) == "SUCCEEDED", 20, "the job that the job submitted")
+        assert said["me"].startswith("arn:aws:sts::123456789012:assumed-role/batchyard-job/")
         # While it lives its credentials work from elsewhere too; afterwards nowhere.
         assert list_jobs(server, said) == 200
         done.touch()

@@ -170,6 +170,35 @@ def explain(job: JobRef, url: Url = None, as_json: Json = False) -> None:
         print(explanation(answer))
 
 
+@app.command(
+    "exec",
+    short_help="Run another command in the container of a running job.",
+    context_settings={"allow_interspersed_args": False},
+)
+@reports_errors
+def execute(
+    job: JobRef,
+    command: Annotated[list[str], typer.Argument(metavar="-- CMD...", help="The command and its arguments.")],
+    container: Annotated[
+        str, typer.Option("--container", metavar="NAME", help="Of a job of several: in this container.")
+    ] = "",
+    tty: Annotated[
+        bool | None, typer.Option("--tty/--no-tty", help="Whether it gets a terminal; unless told, if there is one.")
+    ] = None,
+    url: Url = None,
+) -> int:
+    """Run another command in the container of a running job, and exit with its exit code.
+
+    For jobs whose definition sets enableExecuteCommand. Options go before JOB."""
+    from batchyard.cli.execution import execute
+
+    words = command[1:] if command[0] == "--" else command  # options end at JOB already
+    if not words:
+        raise typer.BadParameter("name a command.", param_hint="-- CMD...")
+    with connect(url) as client:
+        return execute(client, job, words, container=container, tty=tty)
+
+
 @app.command("cancel", short_help="Cancel a job that waits.")
 @reports_errors
 def cancel(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from batchyard.cli.endpoint import Endpoint
 from batchyard.version import VERSION
+from batchyard.wire.execframes import EXEC_PATH
 
 LOGS_TARGET = "Logs_20140328"
 LOGS_OPERATIONS = frozenset({"DescribeLogGroups", "DescribeLogStreams", "GetLogEvents", "FilterLogEvents"})
@@ -23,6 +25,7 @@ TIMEOUT_SECONDS = 60.0  # no answer takes that long: beyond it, saying so is bet
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
 RETRY_PAUSE_SECONDS = 0.5
+STREAM_BYTES = 64 * 1024
 SHOWN_CHARACTERS = 200  # of an answer that is not ours
 
 
@@ -41,6 +44,36 @@ class ServiceError(ClientError):
         super().__init__(f"{message} ({code})" if message else code)
         self.code = code
         self.message = message
+
+
+class Stream:
+    """A request that is answered while it is still being sent: bytes both ways. Reads belong to one thread; writes may
+    come from several."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self._connection = connection
+        self._response = response
+        self._writing = threading.RLock()  # a signal's handler may write amid another write of its thread
+
+    def read(self) -> bytes:
+        """What has come; empty at the end. Raises UnreachableError."""
+        try:
+            return self._response.read1(STREAM_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise UnreachableError(f"The connection was cut: {error}.") from error
+
+    def write(self, data: bytes) -> None:
+        """One chunk of the body (RFC 9112, 7.1). Raises OSError."""
+        with self._writing:
+            if self._connection.sock is None:
+                raise OSError("the connection is closed")
+            self._connection.sock.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
 
 
 class Client:
@@ -85,6 +118,29 @@ class Client:
                 continue
             return self._parse(status, code, content)
 
+    def stream(self, request: dict[str, Any]) -> Stream:
+        """Begins `batchyard exec` (wire/execframes.py), on this client's connection: the last thing it does. Raises
+        ServiceError, UnreachableError."""
+        path = f"{EXEC_PATH}?{urlencode({'request': json.dumps(request)}, quote_via=quote)}"
+        connection = self._connection
+        connection.close()
+        try:
+            connection.connect()
+            connection.sock.settimeout(None)  # a command may be silent for as long as it likes
+            connection.putrequest("POST", f"{self._base_path}{path}", skip_host=True, skip_accept_encoding=True)
+            for name, value in self._signed("yard", path, {}, b"").items():
+                connection.putheader(name, value)
+            connection.putheader("Transfer-Encoding", "chunked")
+            connection.endheaders()
+            response = connection.getresponse()
+            if response.status >= 300:
+                code = response.headers.get("x-amzn-errortype", "").partition(":")[0]
+                self._parse(response.status, code, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise UnreachableError(self._unreachable(error)) from error
+        return Stream(connection, response)
+
     def __enter__(self) -> Self:
         return self
 
@@ -107,23 +163,8 @@ class Client:
 
     def _exchange(self, service: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
         """(status, error code or "", body). A kept connection that the service closed meanwhile is opened again."""
-        from batchyard.wire.sigv4 import sign  # here, since the command line must start fast
-
         kept = self._connection.sock is not None
-        url = f"{self.url}{path}"
-        signer = self._credentials[0]
-        signed = sign(
-            "POST",
-            url,
-            {**headers, "User-Agent": f"batchyard/{VERSION}"},
-            body,
-            access_key=signer.access_key,
-            secret_key=signer.secret_key,
-            session_token=signer.session_token,
-            region=self._region,
-            service=service,
-            now_ms=time.time_ns() // 1_000_000,
-        )
+        signed = self._signed(service, path, headers, body)
         try:
             self._connection.request("POST", f"{self._base_path}{path}", body, signed)
             response = self._connection.getresponse()
@@ -140,6 +181,24 @@ class Client:
         if response.status >= 300 and not code:
             code = _code_of(content)
         return response.status, code, content
+
+    def _signed(self, service: str, path: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        """The headers to send; `path` may have a query."""
+        from batchyard.wire.sigv4 import sign  # here, since the command line must start fast
+
+        signer = self._credentials[0]
+        return sign(
+            "POST",
+            f"{self.url}{path}",
+            {**headers, "User-Agent": f"batchyard/{VERSION}"},
+            body,
+            access_key=signer.access_key,
+            secret_key=signer.secret_key,
+            session_token=signer.session_token,
+            region=self._region,
+            service=service,
+            now_ms=time.time_ns() // 1_000_000,
+        )
 
     def _unreachable(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):

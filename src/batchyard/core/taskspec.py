@@ -147,8 +147,6 @@ def unbuilt(container: Document) -> str:
         return f"the log driver {driver} (what is kept here: {', '.join(KEPT_LOG_DRIVERS)})"
     if container.get("firelensConfiguration"):
         return "firelensConfiguration"
-    if container.get("enableExecuteCommand"):
-        return "enableExecuteCommand"
     for volume in container.get("volumes", []):
         for kind in ("efsVolumeConfiguration", "s3filesVolumeConfiguration"):
             if kind in volume:
@@ -173,7 +171,13 @@ def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
             f"the {engine} engine runs one container in a task, and this job has {len(task.containers)} ({names}): "
             "use a queue whose environment runs several."
         )
+    if task.container.get("enableExecuteCommand") and not abilities.execute_command:
+        return _remove("enableExecuteCommand", engine)
     return next(filter(None, (_cannot_hold(one, engine, abilities) for one in containers_of(task))), "")
+
+
+def _remove(name: str, engine: str) -> str:
+    return f"the {engine} engine can't do {name}: remove it, or use a queue whose environment runs containers."
 
 
 def _cannot_hold(container: ContainerSpec, engine: str, abilities: Abilities) -> str:
@@ -189,7 +193,7 @@ def _cannot_hold(container: ContainerSpec, engine: str, abilities: Abilities) ->
     )
     for asked, able, name in wants:
         if asked and not able:
-            return f"the {engine} engine can't do {name}: remove it, or use a queue whose environment runs containers."
+            return _remove(name, engine)
     if abilities.needs_command and not container.command:
         return (
             f"the {engine} engine needs a command, and neither the job definition nor containerOverrides gives one "

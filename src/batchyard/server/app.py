@@ -126,7 +126,7 @@ class App:
             if body is None:
                 body = await self._body(headers, receive)
             request = Request(method, raw_path, scope["query_string"], headers, body)
-            principal = self._access.check(request, _client(scope))
+            principal = self._access.check(request, client_of(scope))
             call = Call(operation.name, principal, headers.get(INVOCATION_HEADER, "")[:MAX_INVOCATION_ID], len(body))
             result = await self._perform(operation, request, call)
             return operation.respond(result, request_id)
@@ -222,7 +222,12 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _client(scope: Scope) -> Client:
+def headers_of(scope: Scope) -> dict[str, str]:
+    """By lower-case name."""
+    return _headers(scope["headers"])
+
+
+def client_of(scope: Scope) -> Client:
     peer = scope.get("client")
     user = scope.get("state", {}).get(PEER, UNKNOWN_PEER)
     return Client(peer[0] if peer else "", user)

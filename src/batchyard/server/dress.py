@@ -49,6 +49,8 @@ class Dress:
             "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": address,
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": address,
             "AWS_ENDPOINT_URL_SSM": address,
+            "AWS_ENDPOINT_URL_ECS": address,
+            "AWS_ENDPOINT_URL_STS": address,  # where the credentials that jobs have can be asked about
             "AWS_EXECUTION_ENV": "AWS_ECS_EC2",  # what programs on Batch's EC2 environments find
             **dict(job_env),
         }

@@ -103,6 +103,10 @@ class EngineSet:
         has_docker = self._docker is not None and not self.problem
         return builtin.missing(self._machine.world, is_new=is_new, engine=self._choice.name, has_docker=has_docker)
 
+    def executor(self, engine: str) -> DockerEngine | None:
+        """The engine of that name if it runs second commands, and is there."""
+        return self._docker.engine if self._docker is not None and engine == DOCKER else None
+
     # -- what people are told --
 
     def lines(self) -> list[tuple[str, str]]:

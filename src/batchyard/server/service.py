@@ -40,6 +40,7 @@ from batchyard.server.config import Settings
 from batchyard.server.dress import Dress
 from batchyard.server.engines import DOCKER
 from batchyard.server.engineset import EngineSet
+from batchyard.server.execution import ExecEndpoint
 from batchyard.server.http import HttpServer
 from batchyard.server.jobusers import JobUsers
 from batchyard.server.keys import OPERATOR, Key, KeyFile
@@ -213,7 +214,7 @@ class Service:
             assert_consistent(self._machine.world)
         lines.starting(self._parts.places, self._engines.lines(), found)
 
-    def _app(self, reader: Reader, threads: ThreadPoolExecutor) -> App:
+    def _app(self, reader: Reader, threads: ThreadPoolExecutor) -> ExecEndpoint:
         parts, settings = self._parts, self._parts.settings
         limit_bytes = settings.max_request_kib * 1024
         router = Router((load_service_model(name) for name in SERVICES), body_limit_bytes=limit_bytes)
@@ -241,17 +242,18 @@ class Service:
             health=self._health,
             end=self.end,
         )
-        return App(
+        access = Access(
+            parts.rules,
+            parts.keys,
+            parts.operator,
+            wall_clock_ms,
+            job_uids=self._job_users.uids,
+            session_of=self._sessions.find,
+        )
+        app = App(
             router,
             connected.operations(),
-            Access(
-                parts.rules,
-                parts.keys,
-                parts.operator,
-                wall_clock_ms,
-                job_uids=self._job_users.uids,
-                session_of=self._sessions.find,
-            ),
+            access,
             self._health,
             connected.metadata,
             self._sessions.answer,
@@ -259,6 +261,7 @@ class Service:
             busy=(Busy,),
             stopped=(Stopped,),
         )
+        return ExecEndpoint(app, access, self._machine.world, self._engines.executor)
 
     def _health(self) -> Document:
         return {"version": VERSION, "role": ROLE, "engines": self._engines.health(), "store": STORE}
