@@ -1,5 +1,6 @@
 """The examples of README and quickstart are run as they stand there, but for the port."""
 
+import json
 import os
 import re
 import subprocess
@@ -109,3 +110,17 @@ def test_the_quickstart_pipeline(server: Server) -> None:
     said = run(server, SHELL, f"batchyard logs {job_id}")
     words = len(Path("/etc/passwd").read_text().split())
     assert said.strip() == f"{words} words"
+
+
+def test_the_how_to_about_compute_environments(server: Server) -> None:
+    page = "docs/how-to/compute-environments.md"
+    variables = blocks(page, "sh", "export AWS_ENDPOINT_URL_BATCH")
+    run(server, SHELL, variables + blocks(page, "sh", "--compute-environment-name small"))
+    assert run(server, SHELL, blocks(page, "sh", "batchyard run --queue small")) == "done\n"
+    said = run(server, SHELL, blocks(page, "sh", "batchyard envs"))
+    assert "0/2/8" in said  # its instance is still there
+    assert "c6i.large" in said
+    for containing in ("--compute-environment-name spot", "--compute-environment-name serverless", "maxvCpus=16"):
+        run(server, SHELL, variables + blocks(page, "sh", containing))
+    rows = json.loads(run(server, SHELL, "batchyard envs --json"))
+    assert {row["computeEnvironment"]: row.get("maxvCpus") for row in rows} == {"local": None, "small": 16, "spot": 4}

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from batchyard.cli.present import now_ms
+
 Document = dict[str, Any]
 QUEUE_ARN = "arn:aws:batch:us-east-1:123456789012:job-queue/"
 DEFINITION_ARN = "arn:aws:batch:us-east-1:123456789012:job-definition/batchyard-run:1"
@@ -31,6 +33,7 @@ class Stub:
         self.calls: list[tuple[str, Document]] = []
         self.headers: list[dict[str, str]] = []
         self.queues = ["default"]
+        self.rows: dict[str, list[Document]] = {"environments": [], "queues": [], "instances": []}
         self.page_events = 3  # small, so that everything pages
         self.refused: dict[str, Refusal] = {}
         self.close_connections = False
@@ -123,6 +126,19 @@ class Stub:
 
     _CancelJob = _TerminateJob = _stop
 
+    def _ListEnvironments(self, request: Document) -> Document:  # noqa: N802
+        return {"environments": self.rows["environments"]}
+
+    def _ListQueues(self, request: Document) -> Document:  # noqa: N802
+        return {"queues": self.rows["queues"]}
+
+    def _ListInstances(self, request: Document) -> Document:  # noqa: N802
+        return {"instances": self.rows["instances"]}
+
+    def _InterruptInstance(self, request: Document) -> Document:  # noqa: N802
+        row = next(row for row in self.rows["instances"] if row["instanceId"] == request["instanceId"])
+        return {"instance": row | {"state": "DRAINING", "endsAt": now_ms() + 60_000}}
+
     def _GetLogEvents(self, request: Document) -> Document:  # noqa: N802
         lines = self.logs.get(request["logStreamName"])
         if lines is None:
@@ -144,7 +160,7 @@ class Stub:
 
 @contextmanager
 def serving(stub: Stub) -> Iterator[Stub]:
-    names = ("RunJob", "DescribeJobQueues", "DescribeJobs", "ListJobs", "CancelJob", "TerminateJob")
+    names = [name.removeprefix("_") for name in dir(Stub) if name[:1] == "_" and name[1:2].isupper()]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -15,6 +15,7 @@ from batchyard.api import (
     job_lists,
     jobs,
     logs,
+    overview,
     parameters,
     policies,
     queues,
@@ -85,6 +86,10 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
     ("ssm", "DescribeParameters"): parameters.describe_parameters,
     ("ssm", "DeleteParameter"): parameters.delete_parameter,
     ("yard", "ExplainJob"): explain.explain_job,
+    ("yard", "InterruptInstance"): overview.interrupt_instance,
+    ("yard", "ListEnvironments"): overview.list_environments,
+    ("yard", "ListInstances"): overview.list_instances,
+    ("yard", "ListQueues"): overview.list_queues,
     ("yard", "RunJob"): yard.run_job,
 }
 

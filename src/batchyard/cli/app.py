@@ -1,4 +1,4 @@
-"""The commands for people: run, jobs, logs, describe, explain, cancel, terminate.
+"""The commands for people: run, jobs, logs, describe, explain, cancel, terminate; envs, queues, instances, interrupt.
 
 Everything that only a command's work needs is imported inside it: `batchyard --help` and shell scripts start fast.
 Exit codes: the job's own for `run`, else 0; 1 when something cannot be done, 2 for wrong usage, 130 after Ctrl-C.
@@ -229,6 +229,59 @@ def terminate(
 
     with connect(url) as client:
         return stop_job(client, "TerminateJob", job, reason, as_json=as_json)
+
+
+Watch = Annotated[bool, typer.Option("--watch", help="Show again and again, until Ctrl-C.")]
+JsonRows = Annotated[bool, typer.Option("--json", help="Print JSON; with --watch a line for each row that changes.")]
+
+
+@app.command("envs", short_help="Show the compute environments: capacity, demand, and what is done next.")
+@reports_errors
+def envs(watch: Watch = False, url: Url = None, as_json: JsonRows = False) -> int:
+    """Show the compute environments: what is free of all they have, the jobs that run and wait, and what the scaler
+    does next and why. On a narrow terminal the less important columns are left out; --json has everything."""
+    return _show("ENVIRONMENTS", watch, url, as_json)
+
+
+@app.command("queues", short_help="Show the job queues: who runs, who waits, and what for.")
+@reports_errors
+def queues(watch: Watch = False, url: Url = None, as_json: JsonRows = False) -> int:
+    """Show the job queues: the jobs that run, those that wait and what they ask, and the one that finds no room."""
+    return _show("QUEUES", watch, url, as_json)
+
+
+@app.command("instances", short_help="Show this machine and the instances of MANAGED environments.")
+@reports_errors
+def instances(watch: Watch = False, url: Url = None, as_json: JsonRows = False) -> int:
+    """Show this machine and the instances of MANAGED environments: what is free of all they have, how many jobs are on
+    them, and how long an idle one stays."""
+    return _show("INSTANCES", watch, url, as_json)
+
+
+def _show(view: str, watches: bool, url: str | None, as_json: bool) -> int:
+    from batchyard.cli import fleet
+
+    with connect(url) as client:
+        return (fleet.watch if watches else fleet.show)(client, getattr(fleet, view), as_json=as_json)
+
+
+@app.command("interrupt", short_help="Take an instance away, as a Spot interruption does.")
+@reports_errors
+def interrupt(
+    instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="Its id, from `batchyard instances`.")],
+    notice: Annotated[
+        float | None,
+        typer.Option("--notice", min=0, metavar="SECONDS", help="Between the notice and the loss; 2 unless told."),
+    ] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> int:
+    """Take an instance of a MANAGED environment away, as a Spot interruption does: its jobs get SIGTERM at the notice
+    and SIGKILL when it is over, and their retry strategies decide."""
+    from batchyard.cli import fleet
+
+    with connect(url) as client:
+        return fleet.interrupt(client, instance, notice, as_json=as_json)
 
 
 def _environment(pairs: list[str]) -> list[dict[str, str]]:

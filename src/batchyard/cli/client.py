@@ -20,7 +20,18 @@ LOGS_TARGET = "Logs_20140328"
 LOGS_OPERATIONS = frozenset({"DescribeLogGroups", "DescribeLogStreams", "GetLogEvents", "FilterLogEvents"})
 SECRETS_TARGET = "secretsmanager"
 SECRETS_OPERATIONS = frozenset({"CreateSecret", "UpdateSecret", "ListSecrets", "DeleteSecret"})
-YARD_OPERATIONS = frozenset({"ExplainJob", "GetService", "RunJob", "Shutdown"})
+YARD_OPERATIONS = frozenset(
+    {
+        "ExplainJob",
+        "GetService",
+        "InterruptInstance",
+        "ListEnvironments",
+        "ListInstances",
+        "ListQueues",
+        "RunJob",
+        "Shutdown",
+    }
+)
 TIMEOUT_SECONDS = 60.0  # no answer takes that long: beyond it, saying so is better than waiting
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
