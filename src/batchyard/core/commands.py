@@ -306,15 +306,14 @@ class AskInstances(Command, frozen=True):
     """What there is to run on, and what runs there; answered with an inventory.Inventory."""
 
 
-<<<<<<< HEAD
 class AskQueueSnapshot(Command, frozen=True):
     """Answered with a queue_snapshot.QueueSnapshot."""
 
     queue: str
-=======
+
+
 class AskOverview(Command, frozen=True):
     """Environments, queues and instances as an owner looks at them; answered with an overview.Overview."""
->>>>>>> 8f4394e (Commands envs, queues, instances and interrupt; how to use compute environments)
 
 
 class CapacityAnswer(Struct, frozen=True):
