@@ -87,6 +87,8 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (EC2, {"type": "FARGATE"}, f"The type cannot change from EC2 to FARGATE: {ELSEWHERE}"),
     (FARGATE, {"type": "SPOT"}, f"The type cannot change from FARGATE to SPOT: {ELSEWHERE}"),
     (FARGATE, {"minvCpus": 1}, "minvCpus is not applicable for Fargate."),
+    (FARGATE, {"subnets": ["s"] * 17}, "Fargate supports a maximum of 16 subnets."),
+    (FARGATE, {"securityGroupIds": ["s"] * 6}, "Fargate supports a maximum of 5 security groups."),
     (FARGATE, {"instanceTypes": ["c5"]}, "instanceTypes is not applicable for Fargate."),
 ]
 # fmt: on

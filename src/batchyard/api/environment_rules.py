@@ -7,7 +7,13 @@ from typing import Any
 
 from batchyard.api.checks import check_between, has_duplicates, require
 from batchyard.core.catalogue import BUNDLES
-from batchyard.core.environments import DEFAULT_STRATEGY, FARGATE_KINDS, SERVICE_LINKED_ROLE, check_strategy
+from batchyard.core.environments import (
+    DEFAULT_STRATEGY,
+    FARGATE_KINDS,
+    SERVICE_LINKED_ROLE,
+    check_fargate_network,
+    check_strategy,
+)
 from batchyard.core.names import Account
 from batchyard.core.refusal import Refused
 
@@ -30,8 +36,6 @@ FARGATE_FORBIDDEN = (
     "tags",
     "scalingPolicy",
 )
-MAX_FARGATE_SUBNETS = 16
-MAX_FARGATE_SECURITY_GROUPS = 5
 
 
 SCALE_DOWN_MINUTES = (20, 10080)  # API: ComputeScalingPolicy; 0 unsets
@@ -121,15 +125,8 @@ def _check_fargate(resources: Document) -> None:
         absent = resources.get(member) in (None, "", [], {})
         require(absent, f"{member} is not applicable for Fargate.")
     require(resources.get("subnets"), "Resource subnets are required.")
-    require(
-        len(resources["subnets"]) <= MAX_FARGATE_SUBNETS,
-        f"Fargate supports a maximum of {MAX_FARGATE_SUBNETS} subnets.",
-    )
     require(resources.get("securityGroupIds"), "Security group ids are required.")
-    require(
-        len(resources["securityGroupIds"]) <= MAX_FARGATE_SECURITY_GROUPS,
-        f"Fargate supports a maximum of {MAX_FARGATE_SECURITY_GROUPS} security groups.",
-    )
+    check_fargate_network(resources)
 
 
 def _check_capacity(resources: Document) -> None:

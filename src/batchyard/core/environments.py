@@ -15,6 +15,8 @@ Document = dict[str, Any]
 MANAGED = "MANAGED"
 INSTANCE_KINDS = ("EC2", "SPOT")
 FARGATE_KINDS = ("FARGATE", "FARGATE_SPOT")
+MAX_FARGATE_SUBNETS = 16  # AWS Batch behaviour 3.3
+MAX_FARGATE_SECURITY_GROUPS = 5
 DEFAULT_STRATEGY = "BEST_FIT"
 SERVICE_LINKED_ROLE = "AWSServiceRoleForBatch"
 
@@ -83,6 +85,13 @@ def updated(environment: Environment, changes: Document, desired_vcpus: int, cat
     if "computeResources" in changes:
         document["computeResources"] = after
     return document
+
+
+def check_fargate_network(resources: Mapping[str, Any]) -> None:
+    if len(resources.get("subnets", ())) > MAX_FARGATE_SUBNETS:
+        raise Refused(f"Fargate supports a maximum of {MAX_FARGATE_SUBNETS} subnets.")
+    if len(resources.get("securityGroupIds", ())) > MAX_FARGATE_SECURITY_GROUPS:
+        raise Refused(f"Fargate supports a maximum of {MAX_FARGATE_SECURITY_GROUPS} security groups.")
 
 
 def check_strategy(resources: Mapping[str, Any]) -> None:
@@ -230,6 +239,7 @@ def _check_infrastructure(environment: Environment, before: Document, changes: D
         for member in changes:
             if member not in FARGATE_SCALING and not _is_empty(changes[member]):
                 raise Refused(f"{member} is not applicable for Fargate.")
+        check_fargate_network(changes)
         return
     named = [m for m in INFRASTRUCTURE if m in changes and changes[m] != before.get(m) and _counts(changes, before, m)]
     if not named or kind not in INSTANCE_KINDS:
