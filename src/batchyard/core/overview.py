@@ -102,13 +102,13 @@ class Overview(Struct, frozen=True):
 
 
 def overview(world: World, now_ms: int) -> Overview:
-    demands = {name: _demand(world, name) for name in sorted(world.queues)}
+    waiting = {name: _waiting(world, name) for name in sorted(world.queues)}
     running = _running(world)
     managed = [i for name in sorted(world.instances_in) for i in world.instances_in[name]]
     host = [world.host.instance_id] if world.host is not None else []
     return Overview(
-        tuple(_environment(world, world.environments[n], demands, running, now_ms) for n in sorted(world.environments)),
-        tuple(_queue(world, world.queues[name], demands[name]) for name in demands),
+        tuple(_environment(world, world.environments[n], waiting, running, now_ms) for n in sorted(world.environments)),
+        tuple(_queue(world, world.queues[name], waiting[name].demand) for name in waiting),
         tuple(_instance(world, world.instances[instance_id]) for instance_id in [*host, *managed]),
     )
 
@@ -135,43 +135,44 @@ def _running(world: World) -> dict[str, int]:
     return counts
 
 
-def _needs(world: World, queue: str) -> list[tuple[Need, tuple[str, ...]]]:
-    """What the jobs of a queue need, in the order of their turns as far as shapes have one, with the engines that can
-    run them."""
-    found: list[tuple[Need, tuple[str, ...]]] = []
-    turn = Turn(world.runnable_in(queue).lines())
-    while len(found) < LINES_LOOKED_AT and (entry := turn.next()) is not None:
-        line = entry[1]
-        count = sum(scheduling.len_of(world, key) for key in line.entries)
-        found.append((Need(line.shape.resources, count), line.shape.engines))
-        turn.drop()
-    return found
+class _Waiting(Struct, frozen=True):
+    """The demand of one queue, and its needs in the order of their turns, with the engines that can run them."""
+
+    demand: Demand
+    needs: tuple[tuple[Need, tuple[str, ...]], ...]
 
 
-def _demand(world: World, queue: str) -> Demand:
-    jobs, total = 0, Resources()
-    for line in world.runnable_in(queue).lines():
-        count = sum(scheduling.len_of(world, key) for key in line.entries)
+def _waiting(world: World, queue: str) -> _Waiting:
+    lines = world.runnable_in(queue).lines()
+    counts = [sum(scheduling.len_of(world, key) for key in line.entries) for line in lines]
+    total = Resources()
+    for line, count in zip(lines, counts, strict=True):
         asked = line.shape.resources
-        jobs += count
         total = total.plus(Resources(asked.milli_vcpus * count, asked.memory_mib * count, asked.gpus * count))
-    return Demand(jobs, total)
+    needs: list[tuple[Need, tuple[str, ...]]] = []
+    turn = Turn(lines)
+    while len(needs) < LINES_LOOKED_AT and (found := turn.next()) is not None:
+        line = found[1]
+        needs.append((Need(line.shape.resources, counts[lines.index(line)]), line.shape.engines))
+        turn.drop()
+    return _Waiting(Demand(sum(counts), total), tuple(needs))
 
 
 # -- environments --
 
 
 def _environment(
-    world: World, environment: Environment, demands: dict[str, Demand], running: dict[str, int], now_ms: int
+    world: World, environment: Environment, waiting: dict[str, _Waiting], running: dict[str, int], now_ms: int
 ) -> EnvironmentView:
-    attached = tuple(name for name in demands if _is_attached(world.queues[name], environment.name))
+    attached = tuple(name for name in waiting if _is_attached(world.queues[name], environment.name))
     states: dict[str, int] = {}
     for instance_id in world.instances_in.get(environment.name, ()):
         state = str(world.instances[instance_id].state)
         states[state] = states.get(state, 0) + 1
     demand = Demand()
     for name in attached:
-        demand = Demand(demand.jobs + demands[name].jobs, demand.resources.plus(demands[name].resources))
+        theirs = waiting[name].demand
+        demand = Demand(demand.jobs + theirs.jobs, demand.resources.plus(theirs.resources))
     total, free = _capacity(world, environment)
     has_instances = fleet.has_instances(environment)
     return EnvironmentView(
@@ -187,7 +188,11 @@ def _environment(
         free=free,
         jobs_count=running.get(environment.name, 0),
         demand=demand,
-        step=_next_step(world, environment, attached, now_ms) if has_instances else _without_instances(environment),
+        step=(
+            _next_step(world, environment, {name: waiting[name] for name in attached}, now_ms)
+            if has_instances
+            else _without_instances(environment)
+        ),
     )
 
 
@@ -232,7 +237,7 @@ def _without_instances(environment: Environment) -> Step:
     return Step(Next.NOTHING, "It launches nothing: its jobs run on this host, beside what managed instances reserve.")
 
 
-def _next_step(world: World, environment: Environment, queues: tuple[str, ...], now_ms: int) -> Step:
+def _next_step(world: World, environment: Environment, queues: dict[str, _Waiting], now_ms: int) -> Step:
     """Of one that launches instances."""
     name = environment.name
     if environment.status is Health.DELETING:
@@ -244,7 +249,7 @@ def _next_step(world: World, environment: Environment, queues: tuple[str, ...], 
     blocked: Step | None = None
     if environment.state is State.ENABLED and not world.is_draining:
         for queue in sorted(queues, key=lambda q: (-world.queues[q].priority, q)):
-            step = _for_queue(world, environment, queue, now_ms)
+            step = _for_queue(world, environment, queue, queues[queue], now_ms)
             if step is not None and step.next is Next.LAUNCH:
                 return step
             blocked = blocked or step
@@ -255,10 +260,10 @@ def _next_step(world: World, environment: Environment, queues: tuple[str, ...], 
     return blocked or _idle_step(world, environment)
 
 
-def _for_queue(world: World, environment: Environment, queue: str, now_ms: int) -> Step | None:
+def _for_queue(world: World, environment: Environment, queue: str, waiting: _Waiting, now_ms: int) -> Step | None:
     """What is done for the jobs of a queue that instances which are coming will not hold. None: nothing is needed here,
     also where an environment before it in the queue serves them."""
-    needs = [need for need, engines in _needs(world, queue) if environment.engine in engines]
+    needs = [need for need, engines in waiting.needs if environment.engine in engines]
     for order in world.queues[queue].environments:
         for instance_id in _booting(world, order.environment):
             needs = list(unserved(needs, world.instances[instance_id].resources))
