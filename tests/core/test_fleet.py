@@ -190,7 +190,7 @@ def test_an_interruption_ends_jobs_as_their_host_s_end_does() -> None:
     (instance,) = driver.booted()
     driver.started(retried)
     taken = driver.do(c.InterruptInstance(instance, 2.0))
-    assert taken.state is InstanceState.DRAINING
+    assert taken.instance.state is InstanceState.DRAINING
     (stop,) = driver.stops
     assert stop.grace_seconds == 2.0
     assert driver.status(driver.submit(queue="spot")) is Status.RUNNABLE, "it takes no more jobs"

@@ -180,6 +180,18 @@ def test_an_interrupted_instance_is_answered_as_it_is_then() -> None:
     assert view.step.at_ms == view.instance.ends_at_ms > driver.now_ms
 
 
+def test_only_what_instances_are_made_of_replaces_them() -> None:
+    driver = Driver(vcpus=8, memory_mib=32_768)
+    driver.fleet("yard", minvCpus=2)
+    (instance_id,) = driver.booted()
+    same = {"computeResources": {"maxvCpus": 8, "instanceTypes": ["c5.large"], "updateToLatestImageVersion": False}}
+    driver.do(c.UpdateComputeEnvironment("yard", document=same))
+    assert environment(driver, "yard").instances == {"READY": 1}
+    driver.do(c.UpdateComputeEnvironment("yard", document={"computeResources": {"instanceTypes": ["r5.large"]}}))
+    assert instance(driver, instance_id).instance.state != "READY"
+    assert environment(driver, "yard").step.text == "1 instance is (r5.large) being launched."
+
+
 # -- what is said is what is done --
 
 

@@ -261,7 +261,8 @@ class DeleteParameter(Command, frozen=True):
 
 
 class InterruptInstance(Command, frozen=True):
-    """Takes an instance away as a Spot interruption does, after a notice. Answered with the Instance as it is then."""
+    """Takes an instance away as a Spot interruption does, after a notice. Answered with an overview.InstanceView of
+    it as it is then."""
 
     instance_id: str
     notice_seconds: float

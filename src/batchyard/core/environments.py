@@ -195,6 +195,14 @@ def _is_linked(role: str) -> bool:
     return not role or role.endswith(SERVICE_LINKED_ROLE)
 
 
+def replaces_instances(before: Document, after: Document, changes: Document) -> bool:
+    """Whether an update, from one document of an environment to the next, is an infrastructure update: one that changes
+    what instances are made of (AWS Batch behaviour 3.7)."""
+    was, becomes = before.get("computeResources", {}), after.get("computeResources", {})
+    newest = changes.get("computeResources", {}).get("updateToLatestImageVersion", False)
+    return newest or any(was.get(member) != becomes.get(member) for member in INFRASTRUCTURE)
+
+
 def _merged_resources(before: Document, changes: Document, kind: str) -> Document:
     """Empty texts and lists remove a member; on Fargate empty lists change nothing (AWS Batch behaviour 3.7)."""
     after = dict(before)

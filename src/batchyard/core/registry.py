@@ -44,8 +44,9 @@ def update_environment(world: World, command: commands.UpdateComputeEnvironment,
     desired = max(environment.desired_vcpus, fleet.vcpus(environment, "desiredvCpus"))
     document = environments.updated(environment, command.document, desired, world.catalogue)
     state = State(command.state) if command.state else environment.state
+    replaces = environments.replaces_instances(environment.document, document, command.document)
     environment = _settle_environment(world, replace(environment, state=state, document=document))
-    if command.document.get("computeResources", {}).keys() & set(environments.INFRASTRUCTURE):
+    if replaces:
         fleet.replace_instances(world, environment, now_ms)
     scheduling.reassess(world)
     return environment
