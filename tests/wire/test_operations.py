@@ -28,6 +28,10 @@ def test_every_operation_of_batch_is_routed() -> None:
     assert [name for service, name in OPERATIONS if service == "yard"] == [
         "ExplainJob",
         "GetService",
+        "InterruptInstance",
+        "ListEnvironments",
+        "ListInstances",
+        "ListQueues",
         "RunJob",
         "Shutdown",
     ]
