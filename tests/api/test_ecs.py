@@ -12,6 +12,7 @@ from batchyard.api.ecs_documents import task_document
 from batchyard.core import commands, names
 from batchyard.core.records import (
     Attempt,
+    ContainerLog,
     ContainerOutcome,
     ContainerSpec,
     Instance,
@@ -139,6 +140,7 @@ def test_a_task_of_several_containers_shows_each() -> None:
     )
     task = TaskSpec((), (), Resources(1500, 576), containers=containers)
     spec = JobSpec(1, "job", "name", "default", "many:3", task, {}, START_MS, platform_capabilities=("FARGATE",))
+    spec = replace(spec, container_logs=tuple(ContainerLog(one.name, "/group", "many") for one in containers))
     outcomes = (ContainerOutcome("main", 2, "why"), ContainerOutcome("side", 143), ContainerOutcome("never"))
     attempt = Attempt(
         1, "local", "docker", HOST, started_at_ms=START_MS, stopped_at_ms=START_MS + 5, exit_code=2, containers=outcomes

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batchyard.api.ecs_documents import task_document
 from batchyard.api.metadata import metadata
 from batchyard.core import commands
 from batchyard.core.commands import ContainerExit
@@ -206,6 +207,13 @@ def test_the_one_container_of_a_task_has_its_name_in_the_stream_alone(service: S
     document = asyncio.run(metadata(service.context, task_id, ""))
     assert document is not None
     assert (document["Name"], document["ExitCode"]) == ("app", 4)
+    view = service.reader.attempt(task_id)
+    assert view is not None
+    assert view.attempt is not None
+    account, spec = service.context.account, view.view.spec
+    task = task_document(account, spec, job_id, task_id, view.attempt, is_current=False, with_tags=False)
+    (one,) = task["containers"]
+    assert (one["name"], one["exitCode"], one["containerArn"]) == ("app", 4, document["ContainerARN"])
 
 
 def test_each_container_finds_itself_and_the_others_in_the_metadata(yard: Service) -> None:

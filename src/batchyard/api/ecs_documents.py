@@ -5,9 +5,9 @@ A task is an attempt; its ARN is the one that DescribeJobs shows. Times are seco
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
-from uuid import UUID
+
+from msgspec.structs import replace
 
 from batchyard.api.capacity import instance_tags, instance_type, zone
 from batchyard.api.render import CONTAINER_REASON_CHARACTERS, cluster_name
@@ -23,6 +23,8 @@ from batchyard.core.records import (
     InstanceState,
     JobSpec,
     containers_of,
+    log_file_container,
+    logs_of,
 )
 from batchyard.core.resources import MILLI_PER_VCPU, Resources
 
@@ -84,7 +86,7 @@ def task_document(
         "enableExecuteCommand": bool(spec.task.container.get("enableExecuteCommand", False)),
         "healthStatus": "UNKNOWN",
         "containers": _containers(account, cluster, spec, task_id, attempt, is_current=is_current),
-        "overrides": {"containerOverrides": [_override(container) for container in containers_of(spec.task)]},
+        "overrides": {"containerOverrides": [_override(container) for container in _named(spec)]},
         "attachments": [],
         "attributes": [],
         "tags": key_values(spec.tags) if with_tags and spec.propagate_tags else [],
@@ -116,9 +118,10 @@ def _containers(
     outcomes = {outcome.name: outcome for outcome in attempt.containers or (whole,)}
     status = last_status(attempt, is_current=is_current).replace("STOPPING", "RUNNING")
     documents = []
-    for container in containers_of(spec.task):
+    for container in _named(spec):
+        known = log_file_container(spec, container.name)
         document: Document = {
-            "containerArn": account.arn("ecs", f"container/{cluster}/{task_id}/{_container_id(task_id, container)}"),
+            "containerArn": account.arn("ecs", f"container/{cluster}/{task_id}/{names.container_uuid(task_id, known)}"),
             "taskArn": account.task_arn(cluster, task_id),
             "name": container.name,
             "lastStatus": status,
@@ -141,11 +144,10 @@ def _containers(
     return documents
 
 
-def _container_id(task_id: str, container: ContainerSpec) -> UUID:
-    """As the task metadata endpoint has it for a plain job's container; others derive from their name too."""
-    if container.name == DEFAULT_CONTAINER:
-        return UUID(task_id)
-    return UUID(bytes=hashlib.blake2b(f"{task_id}/{container.name}".encode(), digest_size=16).digest())
+def _named(spec: JobSpec) -> list[ContainerSpec]:
+    """The containers by the names that their definition has."""
+    pairs = zip(containers_of(spec.task), logs_of(spec), strict=True)
+    return [replace(container, name=log.container) for container, log in pairs]
 
 
 def _override(container: ContainerSpec) -> Document:

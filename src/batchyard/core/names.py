@@ -121,6 +121,14 @@ def instance_id(environment_uuid: str, number: int) -> str:
     return f"i-{digest[:INSTANCE_HEX]}"
 
 
+def container_uuid(task_id: str, container: str = "default") -> str:
+    """Of one container of a task in ECS's ARNs. `container`: by the name that its engine knows."""
+    digits = task_id
+    if container != "default":
+        digits = hashlib.blake2b(f"{task_id}/{container}".encode(), digest_size=16).hexdigest()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
 def container_instance_id(instance_id: str) -> str:
     """32 hex digits for an instance, as ECS names container instances."""
     return hashlib.blake2b(instance_id.encode(), digest_size=16).hexdigest()

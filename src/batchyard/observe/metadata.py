@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid5
 
 from msgspec import Struct
 
@@ -73,6 +72,7 @@ def _task(task: Task) -> Document:
 def _container(task: Task, container: ContainerSpec, log: ContainerLog) -> Document:
     family, revision = names.split_definition(task.spec.definition)
     account, attempt, name = task.account, task.attempt, log.container
+    own = names.container_uuid(task.task_id, container.name)
     document: Document = {
         "DockerId": _docker_id(task, log),
         "Name": name,
@@ -98,7 +98,7 @@ def _container(task: Task, container: ContainerSpec, log: ContainerLog) -> Docum
             "awslogs-region": account.region,
             "awslogs-stream": names.log_stream(log.prefix, task.task_id, name),
         },
-        "ContainerARN": account.arn("ecs", f"container/{task.cluster}/{task.task_id}/{_uuid(task, log)}"),
+        "ContainerARN": account.arn("ecs", f"container/{task.cluster}/{task.task_id}/{own}"),
         # Jobs share the network of their host, as on AWS's EC2 environments.
         "Networks": [{"NetworkMode": "host", "IPv4Addresses": []}],
     }
@@ -116,12 +116,6 @@ def _container(task: Task, container: ContainerSpec, log: ContainerLog) -> Docum
 def _docker_id(task: Task, log: ContainerLog) -> str:
     """The task's id, which a plain job's container has; of several each has one of its own."""
     return task.task_id if len(task.spec.container_logs) <= 1 else f"{task.task_id}-{log.container}"
-
-
-def _uuid(task: Task, log: ContainerLog) -> UUID:
-    if len(task.spec.container_logs) <= 1:
-        return UUID(task.task_id)
-    return uuid5(UUID(task.task_id), log.container)
 
 
 def _stats(task: Task, container: ContainerSpec, log: ContainerLog) -> Document:
