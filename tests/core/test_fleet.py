@@ -121,6 +121,29 @@ def test_desiredvcpus_are_launched_once_and_then_demand_decides() -> None:
     assert len(driver.launching) == 1
 
 
+def test_desiredvcpus_that_this_host_cannot_give_keep_nothing() -> None:
+    driver = yard(vcpus=4)
+    driver.fleet("fleet", "c5.large", desiredvCpus=8)
+    assert len(driver.booted()) == 2
+    driver.tick(IDLE_MS)
+    assert len(driver.gone()) == 2
+    driver.tick(IDLE_MS)
+    assert driver.instances("fleet") == []
+
+
+def test_desiredvcpus_wait_while_capacity_is_refused() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large")
+    driver.submit(queue="fleet")
+    (asked,) = driver.launching
+    del driver.launching[asked]
+    driver.fact(c.InstanceRefused(asked, "no capacity"))
+    driver.do(c.UpdateComputeEnvironment("fleet", "", {"computeResources": {"desiredvCpus": 4}}))
+    assert not driver.launching
+    driver.tick(11_000)
+    assert len(driver.launching) == 2
+
+
 def test_the_delay_that_an_environment_names_wins() -> None:
     driver = yard()
     driver.fleet("fleet", "c5.large", scalingPolicy={"minScaleDownDelayMinutes": 20})
@@ -282,6 +305,32 @@ def test_a_restart_goes_on_with_the_instances_there_are() -> None:
     driver.crash()
     driver.gone()
     assert len(driver.instances("fleet")) == 1
+
+
+def test_after_a_restart_an_instance_may_be_gone_before_the_host_is_known() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large")
+    job = driver.submit(queue="fleet")
+    driver.booted()
+    driver.exited(job)
+    driver.tick(IDLE_MS)
+    (ended,) = driver.terminated
+    driver.machine = driver.new_machine()
+    driver.machine.restore(driver.kept.snapshot())
+    driver.fact(c.InstanceGone(ended))
+    driver.set_host()
+    assert driver.instances("fleet") == []
+    assert free_vcpus(driver) == 16
+
+
+def test_after_a_restart_instances_are_tried_in_the_order_they_were_launched_in() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large", minvCpus=12)
+    driver.booted()
+    before = [instance.instance_id for instance in driver.instances("fleet")]
+    assert before != sorted(before), "their ids are in another order"
+    driver.crash()
+    assert [instance.instance_id for instance in driver.instances("fleet")] == before
 
 
 def test_a_deleted_environment_goes_when_its_instances_have() -> None:

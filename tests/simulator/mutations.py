@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import attempts, endings, restoring, submission, world
+from batchyard.core import attempts, endings, fleet, instances, restoring, scaling, scheduling, submission, world
 from batchyard.core.arrays import ArrayBook
 from batchyard.loop import loop
 from batchyard.simulator import disk
@@ -156,5 +156,77 @@ MUTATIONS = [
         attempts,
         "outcome",
         replacing("essentials = [one for one in exits if one.name not in others] or exits", "essentials = exits[:1]"),
+    ),
+    Mutation(
+        "forget to give back a reservation",
+        world.World,
+        "remove_instance",
+        replacing("room.free = room.free.plus", "room.free.plus"),
+    ),
+    Mutation(
+        "place on an instance that has not booted",
+        scheduling,
+        "instances_of",
+        replacing("if i.state is InstanceState.READY", ""),
+    ),
+    Mutation(
+        "end an instance that is in use",
+        scaling,
+        "_let_go",
+        replacing("if is_over and not world.placed_on(instance_id)", "if is_over"),
+    ),
+    Mutation(
+        "ignore maxvCpus",
+        fleet,
+        "milli_vcpus_of",
+        replacing("if i.state is not InstanceState.TERMINATING", "if i.state is InstanceState.DRAINING"),
+    ),
+    Mutation(
+        "keep a drained instance",
+        scaling,
+        "_let_go",
+        replacing("instance.state is InstanceState.DRAINING or environment", "environment"),
+    ),
+    Mutation(
+        "let go of what has just booted",
+        scaling,
+        "_let_go",
+        replacing("if since_ms + delay_ms <= now_ms", "if True"),
+    ),
+    Mutation(
+        "let go below minvCpus",
+        scaling,
+        "_let_go",
+        replacing("instance.resources.milli_vcpus < wanted", "instance.resources.milli_vcpus < 0"),
+    ),
+    Mutation(
+        "give a device to two instances",
+        fleet,
+        "_launch",
+        replacing("world.rooms[world.host.instance_id].gpu_ids[: size.gpus]", "world.host.gpu_ids[: size.gpus]"),
+    ),
+    Mutation(
+        "reserve more than the host has",
+        fleet,
+        "situation_of",
+        replacing("world.rooms[host.instance_id].free", "host.resources"),
+    ),
+    Mutation(
+        "place on an instance that is about to go",
+        instances,
+        "take_away",
+        replacing("state=InstanceState.DRAINING, ", ""),
+    ),
+    Mutation(
+        "forget what Fargate's jobs use after a restart",
+        restoring,
+        "restore",
+        replacing("fleet.set_budget(world, environment)", "pass"),
+    ),
+    Mutation(
+        "forget to ask again for what boots",
+        instances,
+        "recovery",
+        replacing("elif instance.environment:", "elif False:"),
     ),
 ]

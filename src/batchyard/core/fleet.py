@@ -203,6 +203,7 @@ def _launch(world: World, environment: Environment, choice: Choice, now_ms: int)
         resources=size,
         gpu_ids=tuple(world.rooms[world.host.instance_id].gpu_ids[: size.gpus]),
         environment=environment.name,
+        number=environment.launches,
         instance_type=choice.instance_type.name,
         market=Market.SPOT if kind_of(environment) in SPOT_TYPES else Market.ON_DEMAND,
         state=InstanceState.LAUNCHING,
@@ -220,7 +221,7 @@ def _launch(world: World, environment: Environment, choice: Choice, now_ms: int)
 
 def wanted_milli_vcpus(environment: Environment) -> int:
     """What is kept without any demand: minvCpus, also when DISABLED (AWS Batch behaviour 3.2); and what was asked for
-    by desiredvCpus, until it is reached."""
+    by desiredvCpus, until it is there (scaling._keep_wanted)."""
     asked = vcpus(environment, "desiredvCpus") if environment.state is State.ENABLED else 0
     return max(vcpus(environment, "minvCpus"), asked) * MILLI_PER_VCPU
 

@@ -385,6 +385,7 @@ class Instance(Struct, frozen=True, omit_defaults=True):
     resources: Resources
     gpu_ids: tuple[int, ...] = ()
     environment: str = ""  # empty: this host
+    number: int = 0  # among all that its environment ever launched: placement tries them in this order
     instance_type: str = ""
     market: Market = Market.ON_DEMAND
     state: InstanceState = InstanceState.READY

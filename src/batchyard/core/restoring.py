@@ -19,10 +19,9 @@ def restore(world: World, snapshot: Snapshot) -> None:
     secrets.restore(world, snapshot.documents)
     world.next_key = snapshot.next_key
     world.now_ms = snapshot.last_time_ms
-    for (kind, _), record in snapshot.documents.items():
-        if kind == INSTANCE:
-            assert isinstance(record, Instance), f"{record!r} is kept as an instance"
-            world.add_instance(record)
+    known = [record for (kind, _), record in snapshot.documents.items() if kind == INSTANCE]
+    for instance in sorted((i for i in known if isinstance(i, Instance)), key=lambda i: (i.number, i.launched_at_ms)):
+        world.add_instance(instance)
     for spec in snapshot.specs:
         world.specs[spec.key] = spec
         world.ids[spec.job_id] = spec.key

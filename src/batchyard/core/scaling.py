@@ -30,12 +30,16 @@ def settle(world: World, now_ms: int) -> None:
 
 
 def _keep_wanted(world: World, environment: Environment, now_ms: int) -> None:
+    """desiredvCpus are asked for once: from the moment on that they are there, or that no more of them can be had,
+    demand decides. What was only refused for now is tried again."""
+    if world.host is None:
+        return  # nobody knows yet what there is
     wanted = fleet.wanted_milli_vcpus(environment)
     while (missing := wanted - fleet.coming(world, environment.name)) > 0:
         need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))
         if isinstance(fleet.grow(world, world.environments[environment.name], need, now_ms), NoChoice):
-            return
-    if fleet.vcpus(environment, "desiredvCpus"):  # reached: from here on demand decides
+            break
+    if fleet.vcpus(environment, "desiredvCpus") and environment.name not in world.paused:
         current = world.environments[environment.name]
         left = {k: v for k, v in resources_of(current).items() if k != "desiredvCpus"}
         document = {**current.document, "computeResources": left}

@@ -257,7 +257,8 @@ class World:
         self.changes.documents[INSTANCE, instance.instance_id] = instance
 
     def remove_instance(self, instance_id: str) -> None:
-        """A managed instance is gone: what it reserved is the host's again."""
+        """A managed instance is gone: what it reserved is the host's again. After a restart that may be reported before
+        the host is known; then nothing was taken from it yet."""
         instance = self.instances.pop(instance_id)
         assert not self.placed_on(instance_id), f"the instance {instance_id} leaves with attempts on it"
         del self.rooms[instance_id]
@@ -267,10 +268,10 @@ class World:
         if not self.instances_in[instance.environment]:
             del self.instances_in[instance.environment]
         self.changes.documents[INSTANCE, instance_id] = None
-        assert self.host is not None, "an instance without a host"
-        room = self.rooms[self.host.instance_id]
-        room.free = room.free.plus(instance.resources)
-        room.gpu_ids = sorted({*room.gpu_ids, *instance.gpu_ids} & {*self.host.gpu_ids})
+        if self.host is not None:
+            room = self.rooms[self.host.instance_id]
+            room.free = room.free.plus(instance.resources)
+            room.gpu_ids = sorted({*room.gpu_ids, *instance.gpu_ids} & {*self.host.gpu_ids})
 
     def _reserve(self, room: Room, instance: Instance) -> None:
         room.free = room.free.minus(instance.resources)

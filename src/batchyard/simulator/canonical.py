@@ -30,6 +30,7 @@ def canonical(world: World) -> dict[str, Any]:
         "sources": _sources(world),
         "lines": {name: _line(world, name) for name in world.queues},
         "instances": world.instances,
+        "instances in": world.instances_in,
         "budgets": {name: budget.free for name, budget in world.budgets.items()},
         "rooms": {name: (room.free, tuple(room.gpu_ids)) for name, room in world.rooms.items()},
         "deadlines": _deadlines(world),

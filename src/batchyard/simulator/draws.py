@@ -9,10 +9,12 @@ from msgspec.structs import replace
 
 from batchyard.core import commands as c
 from batchyard.loop.loop import BATCH_COMMANDS
+from batchyard.simulator import fleets
 from batchyard.simulator import workload as w
 from batchyard.simulator.lots import lot
 
 MOST_OPERATIONS = 24
+FLEETS_SHARE = 0.25  # of the operations, where there are MANAGED environments
 LARGE_EVERY = 25  # one seed in so many submits arrays of hundreds
 LARGE_ARRAYS = (120, 300)
 SMALL_ARRAYS = (0, 0, 0, 0, 2, 2, 3, 3, 5, 8)
@@ -38,14 +40,17 @@ def draw(seed: int) -> w.Workload:
     """The same seed gives the same workload, on every machine."""
     dice = lot(seed, "setup")
     setup = replace(_setup(dice), unreadable=lot(seed, "unreadable").choice((0.0, 0.0, 0.1, 0.5)))
+    setup = fleets.drawn(lot(seed, "fleets"), setup)
     horizon_ms = dice.choice(HORIZONS_MS)
     troubles = dice.choice((0.0, 0.1, 0.25, 0.5))
     operations: list[w.Operation] = []
     submitted: list[w.Submit] = []
     times_ms = sorted(dice.randrange(horizon_ms) for _ in range(dice.randint(4, MOST_OPERATIONS)))
     for number, at_ms in enumerate(times_ms):
-        own = lot(seed, "operation", number)
-        if own.random() < troubles:
+        own, of_fleets = lot(seed, "operation", number), lot(seed, "fleets", number)
+        if setup.fleets and of_fleets.random() < FLEETS_SHARE:
+            operations += fleets.operations(of_fleets, at_ms, setup, troubles)
+        elif own.random() < troubles:
             operations.append(_trouble(own, at_ms, setup))
         elif submitted and own.random() < 0.35:
             operations += _requests(own, at_ms, setup, submitted)

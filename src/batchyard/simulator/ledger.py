@@ -32,6 +32,8 @@ class Ledger:
         self.of_job: dict[str, str] = {}  # job id -> its latest attempt
         self.finals: dict[str, Report] = {}  # also of attempts that never came to life
         self.acknowledged: set[str] = set()
+        self.booted: set[str] = set()  # instances that were said to be ready
+        self.ended: set[str] = set()  # instances that were said to be gone, or refused
 
     def launched(self, launch: Launch, instance_id: str) -> None:
         """Told to run: counts as running from now on, since the engine may start it at any time."""

@@ -20,15 +20,23 @@ from batchyard.loop import Busy, Loop, Stopped
 from batchyard.loop.loop import BATCH_COMMANDS
 from batchyard.simulator.agenda import Agenda, SkewedClock
 from batchyard.simulator.canonical import differences
+from batchyard.simulator.cloud import CloudConnection
 from batchyard.simulator.disk import CommitLostError, Disk, DiskWriter, Fate
 from batchyard.simulator.eventloop import VirtualLoop
 from batchyard.simulator.ledger import ViolationError
 from batchyard.simulator.site import Connection
+from batchyard.simulator.workload import CATALOGUE
 from batchyard.store.codec import Rows
 
 ACCOUNT = Account("123456789012", "us-east-1")
 # Shorter than in production, so that a minute of virtual time passes all of them.
-LIMITS = Limits(stop_grace_seconds=1.5, finished_kept_ms=20_000, idempotency_kept_ms=60_000)
+LIMITS = Limits(
+    stop_grace_seconds=1.5,
+    scale_down_seconds=2.0,
+    blocked_after_seconds=3.0,
+    finished_kept_ms=20_000,
+    idempotency_kept_ms=60_000,
+)
 LOOKS_FOR_DIFFERENCES = 0.15  # share of commits after which the store is restored and compared: it costs most
 
 Heard = Callable[[Any], None]  # takes the answer, or the exception that came instead
@@ -42,7 +50,7 @@ class WatchedMachine(Machine):
     """The machine itself; every invariant is checked at the end of each batch."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
-        super().__init__(ACCOUNT, LIMITS)
+        super().__init__(ACCOUNT, LIMITS, CATALOGUE)
         self._note = note
         self._floors: dict[str, Resources] = {}
 
@@ -144,6 +152,7 @@ class Server:
         self,
         around: Surroundings,
         connections: Sequence[Connection],
+        capacity: CloudConnection,
         instances: Sequence[Instance],
         skew_ms: int,
         batch_commands: int,
@@ -151,6 +160,7 @@ class Server:
     ) -> None:
         self._around = around
         self.connections = list(connections)
+        self.capacity = capacity
         self._instances = instances
         self._compares = compares
         self.epoch = around.disk.claim()
@@ -175,7 +185,7 @@ class Server:
         engines: dict[str, Engine] = {connection.name: connection for connection in connections}
         if self._is_new:
             batch_commands = BATCH_COMMANDS  # what makes an empty store usable is one commit
-        self.loop = Loop(self.machine, self.writer, engines, self.clock, self._dress, batch_commands)
+        self.loop = Loop(self.machine, self.writer, engines, self.clock, self._dress, batch_commands, capacity=capacity)
         self.events.create_task(self._live()).add_done_callback(self._ended)
 
     def _dress(self, launch: LaunchTask) -> Launch:
@@ -199,6 +209,7 @@ class Server:
         self.is_serving = False
         for connection in self.connections:
             await connection.close(kill=False)
+        self.capacity.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = task.exception()
@@ -260,6 +271,7 @@ class Server:
         self.is_serving = False
         for connection in self.connections:
             connection.cut()
+        self.capacity.cut()
         self.events.die()
         pending, self._pending = list(self._pending.values()), {}
         for heard in pending:
@@ -274,7 +286,7 @@ class Server:
     def compare(self) -> None:
         """Between a commit and its answer the machine stands still: a machine restored now must be its equal."""
         live = self.machine.world
-        restored = Machine(ACCOUNT, LIMITS)
+        restored = Machine(ACCOUNT, LIMITS, CATALOGUE)
         now_ms = self.clock.now_ms()
         restored.restore(self._around.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms))
         if live.host is not None:

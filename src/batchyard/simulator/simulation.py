@@ -10,9 +10,11 @@ from msgspec import Struct
 from batchyard.core import commands as c
 from batchyard.core import names
 from batchyard.core.records import Instance, Job, Status
+from batchyard.engines.fake import FakeCloud, FakeHost
 from batchyard.simulator import workload as w
 from batchyard.simulator.agenda import Agenda
 from batchyard.simulator.clients import Clients
+from batchyard.simulator.cloud import Cloud, CloudConnection
 from batchyard.simulator.disk import Disk, Fate, rows_text
 from batchyard.simulator.ledger import Ledger, ViolationError
 from batchyard.simulator.lots import lot
@@ -50,6 +52,7 @@ class Simulation(Surroundings):
         self.ledger = Ledger()
         self.witness = Witness(self.disk, self.ledger)
         self.sites = {name: self._site(name) for name in self.setup.engines}
+        self.cloud = Cloud(seed, self.setup.noise, self.agenda, self.ledger, list(self.sites.values()))
         self.clients = Clients(seed, self.agenda, self.witness, self._serving, self.note)
         self.servers: list[Server] = []  # alive, the newest last
         self.is_calm = False
@@ -91,11 +94,19 @@ class Simulation(Surroundings):
         self._until_idle()
         self.witness.check_end()
         self._check_nothing_left()
+        self._check_fleets({})
+        for name, resources in self.setup.fleets.items():
+            if resources.get("minvCpus"):
+                kept = {"computeResources": {"minvCpus": resources["minvCpus"]}}
+                self.clients.once(c.UpdateComputeEnvironment(name, "", kept))
+        self._until_idle()
+        self._check_fleets({name: one.get("minvCpus", 0) for name, one in self.setup.fleets.items()})
         return self._outcome()
 
     def _until_idle(self) -> None:
         while True:
-            due = [at for site in self.sites.values() if (at := site.host.next_event_ms()) is not None]
+            worlds: list[FakeCloud | FakeHost] = [self.cloud.fake, *(site.host for site in self.sites.values())]
+            due = [at for world in worlds if (at := world.next_event_ms()) is not None]
             next_ms = self.agenda.next_ms()
             if next_ms is None and not due:
                 return
@@ -105,8 +116,8 @@ class Simulation(Surroundings):
             world_ms = min(due, default=None)
             if world_ms is not None and (next_ms is None or world_ms <= next_ms):
                 self.agenda.now_ms = max(self.agenda.now_ms, world_ms)
-                for site in self.sites.values():
-                    site.host.advance(self.agenda.now_ms)
+                for world in worlds:
+                    world.advance(self.agenda.now_ms)
             else:
                 self.agenda.do_next()
 
@@ -133,7 +144,8 @@ class Simulation(Surroundings):
         is_first = self.disk.last_time_ms == 0  # no earlier time holds its clock back: an hour's jump could follow
         skew_ms = 0 if self.is_calm or is_first else self._dice.choice(SKEWS_MS)
         self.witness.server_started({i.instance_id: i.resources for i in instances})
-        server = Server(self, connections, instances, skew_ms, self.setup.batch_commands, self._compares)
+        capacity = CloudConnection(self.cloud, self.agenda, self.latency)
+        server = Server(self, connections, capacity, instances, skew_ms, self.setup.batch_commands, self._compares)
         self.note(f"server {server.epoch} starts on {_words(instances)}, its clock {skew_ms} ms off")
         self.servers.append(server)
 
@@ -181,13 +193,14 @@ class Simulation(Surroundings):
         self._digest.update(f"{server.epoch} {now_ms} ".encode())
         self._digest.update(rows_text(rows))
         self.note(f"server {server.epoch} commits {len(rows.specs)} submissions, jobs {_statuses(rows)}")
-        self.witness.before_durable(rows)
+        self.witness.before_durable(rows, now_ms)
 
     def first_commands(self) -> list[c.Command]:
         found: list[c.Command] = [
             c.CreateComputeEnvironment(name, name, "UNMANAGED", "ENABLED", engine, w.environment_document(self.setup))
             for name, engine in self.setup.environments.items()
         ]
+        found += [w.fleet(self.setup, name, f"{name} {self.is_calm}") for name in self.setup.fleets]
         for name, policy in self.setup.policies.items():
             found.append(c.CreateSchedulingPolicy(name, {"fairsharePolicy": policy}))
         for name, (priority, environments) in self.setup.queues.items():
@@ -215,6 +228,17 @@ class Simulation(Surroundings):
             self.sites[operation.engine].lose(operation.instance_id)
         elif isinstance(operation, w.Reconnect):
             self.sites[operation.engine].reconnect()
+        elif isinstance(operation, w.Interrupt):
+            found = self.witness.fleets.instances_in(operation.environment)
+            if found:
+                instance_id = found[operation.pick % len(found)]
+                self.clients.once(c.InterruptInstance(instance_id, operation.notice_seconds))
+        elif isinstance(operation, w.Storm):
+            self.cloud.storm(operation.notice_ms)
+        elif isinstance(operation, w.LoseInstance):
+            self.cloud.lose(operation.pick)
+        elif isinstance(operation, w.Drought):
+            self.cloud.run_dry(operation.for_ms)
         elif isinstance(operation, w.Takeover):
             self._start_server()
         elif newest is not None:
@@ -240,6 +264,7 @@ class Simulation(Surroundings):
                 site.lose()
                 if operation.is_damaged:
                     site.host.damage()
+            self.cloud.reboot()
             self.crash(server)
 
     # -- the end --
@@ -251,13 +276,17 @@ class Simulation(Surroundings):
         self._failing, self._without, self._host, self._away_ms = "", "", 0, 0
         for site in self.sites.values():
             site.calm()
+        self.cloud.calm()
         for server in self.servers[::-1]:
             self.crash(server)
         self.agenda.after(1, self._replace)
-        for command in self.first_commands()[: len(self.setup.environments)]:
+        for command in self.first_commands()[: len(self.setup.environments) + len(self.setup.fleets)]:
             self.clients.once(command)  # refused unless its deletion was the last that was heard of it
         for name in self.setup.environments:
             self.clients.once(c.UpdateComputeEnvironment(name, "ENABLED"))
+        for name, resources in self.setup.fleets.items():
+            amounts = {"maxvCpus": resources["maxvCpus"], **({"minvCpus": 0} if "minvCpus" in resources else {})}
+            self.clients.once(c.UpdateComputeEnvironment(name, "ENABLED", {"computeResources": amounts}))
         for name, (_, environments) in self.setup.queues.items():
             self.clients.once(c.UpdateJobQueue(name, "ENABLED", None, w.order(environments)))
 
@@ -319,8 +348,20 @@ class Simulation(Surroundings):
         kept = {name: value for name, value in left.items() if value}
         if kept:
             raise ViolationError(f"every job has ended, and the machine still holds {kept}")
+
+    def _check_fleets(self, least_vcpus: dict[str, int]) -> None:
+        """Without work there are the instances that minvCpus asks for, and what they reserve is what is missing."""
+        self.witness.fleets.check_idle(least_vcpus)
+        known, alive = set(self.witness.fleets.instances), {one.instance_id for one in self.cloud.fake.alive()}
+        if known != alive:
+            raise ViolationError(f"instances live on that nobody knows, or the other way round: {known ^ alive}")
+        world = self.servers[-1].machine.world
+        reserved = [one.resources for one in self.witness.fleets.instances.values()]
         for name, room in world.rooms.items():
-            if room.free != world.instances[name].resources:
+            free = room.free
+            for resources in reserved if world.host is not None and name == world.host.instance_id else ():
+                free = free.plus(resources)
+            if free != world.instances[name].resources:
                 raise ViolationError(f"every job has ended, and instance {name} has only {room.free} free")
 
     def _outcome(self) -> Outcome:

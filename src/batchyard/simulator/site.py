@@ -106,9 +106,38 @@ def _behaviour(draw: random.Random, number: float) -> Behaviour:
     )
 
 
+class Way:
+    """How one server's commands travel: in order, and those on the way when it dies are lost."""
+
+    def __init__(self, agenda: Agenda, latency: Callable[[], int], before_arrival: Action) -> None:
+        self._agenda = agenda
+        self._latency = latency
+        self._before_arrival = before_arrival
+        self._due_ms = 0
+        self._on_the_way: deque[Action] = deque()
+
+    def send(self, command: Action) -> None:
+        self._due_ms = max(self._due_ms, self._agenda.now_ms + self._latency())
+        self._on_the_way.append(command)
+        self._agenda.at(self._due_ms, self._deliver)
+
+    def arrive(self) -> None:
+        """All of them, now."""
+        while self._on_the_way:
+            self._deliver()
+
+    def cut(self) -> None:
+        self._on_the_way.clear()
+
+    def _deliver(self) -> None:
+        if self._on_the_way:
+            self._before_arrival()
+            self._on_the_way.popleft()()
+
+
 class Connection:
-    """One server's engine: implements engines.base.Engine. Commands travel, in order; those on the way when the server
-    dies are lost. A broken connection keeps them, as the promises say."""
+    """One server's engine: implements engines.base.Engine. A broken connection keeps the commands, as the promises
+    say."""
 
     def __init__(self, site: Site, agenda: Agenda, latency: Callable[[], int]) -> None:
         self.name = site.name
@@ -117,9 +146,8 @@ class Connection:
         self.abilities: Abilities = self._far_end.abilities
         self._agenda = agenda
         self._latency = latency
-        self._due_ms = 0
-        self._on_the_way: deque[Action] = deque()
-        self.is_cut = False
+        self._way = Way(agenda, latency, lambda: site.host.advance(agenda.now_ms))
+        self._send = self._way.send
 
     async def start(self, epoch: int, report: ReportSink) -> None:
         await asyncio.sleep(self._latency() / 1000)
@@ -145,26 +173,14 @@ class Connection:
 
     async def close(self, *, kill: bool) -> None:
         """Lets go in good order: what was sent arrives."""
-        while self._on_the_way:
-            self._deliver()
+        self._way.arrive()
         await self._far_end.close(kill=kill)
 
     def cut(self) -> None:
         """The server is dead."""
-        self.is_cut = True
-        self._on_the_way.clear()
+        self._way.cut()
 
     def _acknowledge(self, attempt_id: str) -> None:
         self.site.farewell(attempt_id)
         self.site.ledger.acknowledged.add(attempt_id)
         self._far_end.acknowledge([attempt_id])
-
-    def _send(self, command: Action) -> None:
-        self._due_ms = max(self._due_ms, self._agenda.now_ms + self._latency())
-        self._on_the_way.append(command)
-        self._agenda.at(self._due_ms, self._deliver)
-
-    def _deliver(self) -> None:
-        if self._on_the_way:
-            self.site.host.advance(self._agenda.now_ms)
-            self._on_the_way.popleft()()

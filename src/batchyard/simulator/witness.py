@@ -13,6 +13,7 @@ from batchyard.core.records import Attempt, Dependency, Job, JobSpec, Status
 from batchyard.core.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.simulator.disk import Disk
+from batchyard.simulator.fleetwitness import FleetWitness, Held
 from batchyard.simulator.ledger import Ledger, ViolationError
 from batchyard.store import codec
 from batchyard.store.codec import Rows
@@ -31,6 +32,7 @@ class Witness:
         self.jobs: dict[int, Job] = {}
         self.promised: dict[str, str] = {}  # job id -> the idempotency key it was submitted with
         self.allowance: dict[str, Resources] = {}  # by instance: what may be held at most, since the last start
+        self.fleets = FleetWitness(ledger)
         self._tops: list[int] = []  # keys of top-level jobs, ascending
 
     # -- reading --
@@ -66,7 +68,10 @@ class Witness:
             if job.attempt is not None:
                 name = job.attempt.instance_id
                 held[name] = held.get(name, Resources()).plus(self.spec_of(key).task.resources)
+        self.fleets.server_started(capacity, held)
         for name, total in held.items():
+            if name in self.fleets.sizes:
+                continue
             most = self.allowance.get(name, Resources())
             self.allowance[name] = Resources(
                 max(most.milli_vcpus, total.milli_vcpus),
@@ -101,7 +106,7 @@ class Witness:
 
     # -- a transaction becomes durable --
 
-    def before_durable(self, rows: Rows) -> None:
+    def before_durable(self, rows: Rows, now_ms: int) -> None:
         for row in rows.specs:
             spec = codec.decode_spec(row[-1], row[-2])
             self._check_new(spec)
@@ -111,7 +116,22 @@ class Witness:
         decoded = {row[0]: codec.decode_job(row[-1]) for row in rows.jobs}
         for key in sorted(decoded):  # parents come before their children
             self._check_change(key, self.jobs.get(key), decoded[key], decoded)
+        before = {key: self.jobs.get(key) for key in decoded}
         self.jobs.update(decoded)
+        self._check_fleets(rows, before, now_ms)
+
+    def _check_fleets(self, rows: Rows, before: dict[int, Job | None], now_ms: int) -> None:
+        held = [
+            Held(key, self.spec_of(key).task.resources, job.attempt)
+            for key, job in sorted(self.jobs.items())
+            if job.attempt is not None
+        ]
+        new = []
+        for one in held:
+            old = before[one.key] if one.key in before else self.jobs[one.key]
+            if old is None or old.attempt is None or old.attempt.number != one.attempt.number:
+                new.append((one, self.spec_of(one.key).queue))
+        self.fleets.before_durable(rows, held, new, now_ms)
 
     def _check_new(self, spec: JobSpec) -> None:
         if spec.key in self.specs or spec.job_id in self.disk.keys:
@@ -159,6 +179,10 @@ class Witness:
             seen = _code_of(self.spec_of(key), final)
         elif isinstance(final, NotStarted):
             seen = final.exit_code
+        if attempt.stopping == "host" and attempt.status_reason == host_lost(attempt.instance_id):
+            if attempt.exit_code is not None or attempt.reason or seen == 0:
+                raise ViolationError(f"{self.job_id(key)} says {attempt} after the end of its host, {final}")
+            return
         if attempt.exit_code != seen or (isinstance(final, NotStarted) and attempt.started_at_ms):
             raise ViolationError(f"{self.job_id(key)} says {attempt}, the engine said {final}")
 
@@ -170,7 +194,7 @@ class Witness:
             return
         if new.is_cancelled or new.is_terminated:
             raise ViolationError(f"{self.job_id(key)} was withdrawn and is placed: {new}")
-        if any(past.stopping for past in new.past):
+        if any(past.stopping not in ("", "host") for past in new.past):
             raise ViolationError(f"{self.job_id(key)} was stopped and is placed again: {new}")
         top = self.top_of(key)
         parent = batch.get(top, self.jobs.get(top))
@@ -189,11 +213,12 @@ class Witness:
         last = job.past[-1]
         withdrawn = job.is_cancelled or job.is_terminated
         well = last.exit_code == 0 and bool(last.started_at_ms)
-        if job.status is Status.SUCCEEDED and (not well or job.is_terminated or last.stopping):
+        stopped = last.stopping not in ("", "host")
+        if job.status is Status.SUCCEEDED and (not well or job.is_terminated or stopped):
             raise ViolationError(f"{job_id} succeeded after {last}")
-        if job.status is Status.FAILED and well and not (job.is_terminated or last.stopping):
+        if job.status is Status.FAILED and well and not (job.is_terminated or stopped):
             raise ViolationError(f"{job_id} failed after {last}")
-        gave_up = job.status is Status.FAILED and not withdrawn and not last.stopping and not spec.retry.rules
+        gave_up = job.status is Status.FAILED and not withdrawn and not stopped and not spec.retry.rules
         if gave_up and last.number < spec.retry.attempts:
             raise ViolationError(f"{job_id} failed after attempt {last.number} of {spec.retry.attempts}")
 
@@ -214,8 +239,9 @@ class Witness:
             raise ViolationError(f"{launch.job_id} is launched with another job's task")
         instance_id, asked = job.attempt.instance_id, launch.task.resources
         held = self.ledger.held(instance_id).plus(asked)
-        if not held.fits(self.allowance.get(instance_id, Resources())):
-            raise ViolationError(f"instance {instance_id} would hold {held}, {self.allowance.get(instance_id)} at most")
+        most = self.fleets.sizes.get(instance_id) or self.allowance.get(instance_id, Resources())
+        if not held.fits(most):
+            raise ViolationError(f"instance {instance_id} would hold {held}, {most} at most")
         if len(launch.device_ids) != asked.gpus:
             raise ViolationError(f"{launch.job_id} asks for {asked.gpus} devices and gets {launch.device_ids}")
         shared = {*launch.device_ids} & {*self.ledger.devices(instance_id)}
@@ -315,3 +341,8 @@ def _counterpart(entry: Dependency, index: int | None) -> str:
         assert index is not None, "only arrays depend N_TO_N"
         return names.child_id(entry.job_id, index)
     return entry.job_id
+
+
+def host_lost(instance_id: str) -> str:
+    """As the user guide has it; not what the core makes of it."""
+    return f"Host EC2 (instance {instance_id}) terminated."

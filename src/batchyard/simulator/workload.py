@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard.core import commands as c
+from batchyard.core.catalogue import Catalogue, InstanceType
 from batchyard.core.records import EnvironmentOrder, Instance
 from batchyard.core.resources import Resources
 
@@ -100,6 +101,32 @@ class Reconnect(Operation, frozen=True):
     engine: str
 
 
+class Interrupt(Operation, frozen=True):
+    """The owner interrupts one of an environment's instances, which of them as `pick` says."""
+
+    environment: str
+    pick: int
+    notice_seconds: float
+
+
+class Storm(Operation, frozen=True):
+    """Every Spot instance is taken away."""
+
+    notice_ms: int
+
+
+class LoseInstance(Operation, frozen=True):
+    """An instance is gone without a word, which of them as `pick` says."""
+
+    pick: int
+
+
+class Drought(Operation, frozen=True):
+    """Instances are refused for a while."""
+
+    for_ms: int
+
+
 class Setup(Struct, frozen=True):
     """The world of one seed. `hosts`: capacities a server may start on; the first is the full one."""
 
@@ -116,6 +143,7 @@ class Setup(Struct, frozen=True):
     fair_queues: dict[str, str] = {}  # name -> policy
     unmanaged_vcpus: int = 0  # unmanagedvCpus of the environments; 0: not given
     unreadable: float = 0.0  # share of the attempts whose secrets one server cannot read; another one may
+    fleets: dict[str, dict[str, Any]] = {}  # MANAGED environments: name -> computeResources; all on the first engine
 
 
 class Workload(Struct, frozen=True):
@@ -135,6 +163,27 @@ def queue_document(setup: Setup, queue: str) -> dict[str, Any]:
     policy = setup.fair_queues.get(queue)
     return {} if policy is None else {"schedulingPolicyArn": policy_arn(policy)}
 
+
+def fleet(setup: Setup, name: str, uuid: str) -> c.CreateComputeEnvironment:
+    """What makes a MANAGED environment. Its instances' ids come from `uuid`: each making has its own."""
+    document = {"computeResources": setup.fleets[name]}
+    return c.CreateComputeEnvironment(name, uuid, "MANAGED", "ENABLED", setup.engines[0], document)
+
+
+def instance_type(name: str, vcpus: int, memory_mib: int, gpus: int = 0) -> InstanceType:
+    return InstanceType(name, vcpus * 1000, memory_mib, gpus, "NVIDIA" if gpus else "")
+
+
+# Small ones, so that several of them fit on a host here.
+TYPES = (
+    instance_type("s.small", 1, 512),
+    instance_type("s.medium", 2, 1024),
+    instance_type("s.large", 4, 2048),
+    instance_type("r.medium", 1, 2048),
+    instance_type("g.small", 1, 1024, 1),
+    instance_type("g.large", 2, 2048, 3),
+)
+CATALOGUE = Catalogue({kind.name: kind for kind in TYPES})
 
 HUGE_VCPUS = 64  # more than any host here has
 

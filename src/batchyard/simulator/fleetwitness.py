@@ -1,0 +1,251 @@
+"""Judges what became durable about instances, by rules of its own: it reads rows, not the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.core.catalogue import InstanceType, registered
+from batchyard.core.records import (
+    INSTANCE,
+    Attempt,
+    Environment,
+    Health,
+    Instance,
+    InstanceState,
+    Market,
+    Queue,
+    State,
+)
+from batchyard.core.resources import Resources
+from batchyard.simulator.ledger import Ledger, ViolationError
+from batchyard.simulator.workload import CATALOGUE
+from batchyard.store import codec
+from batchyard.store.codec import Rows
+
+MILLI = 1000
+LIFE = (InstanceState.LAUNCHING, InstanceState.READY, InstanceState.DRAINING, InstanceState.TERMINATING)
+COMING = LIFE[:2]
+SCALE_DOWN_MS = 2000  # scale_down_seconds of the simulated servers
+
+
+class Held(Struct, frozen=True):
+    """A placed attempt, and what it holds."""
+
+    key: int
+    resources: Resources
+    attempt: Attempt
+
+
+class FleetWitness:
+    """Remembers the durable records of environments, queues and instances, decoded from their text."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.environments: dict[str, Environment] = {}
+        self.queues: dict[str, Queue] = {}
+        self.instances: dict[str, Instance] = {}
+        self.sizes: dict[str, Resources] = {}  # of every instance that there ever was
+        self._idle_since: dict[str, int] = {}  # READY ones without attempts
+        self._host = ""
+        self._allowance = Resources()  # what may be reserved and held of the host at most, since the last start
+
+    def instances_in(self, environment: str) -> list[str]:
+        return sorted(i.instance_id for i in self.instances.values() if i.environment == environment)
+
+    def server_started(self, capacity: Mapping[str, Resources], held: Mapping[str, Resources]) -> None:
+        """A host that became smaller may stay over-committed by what is reserved and held of it."""
+        self._host = list(capacity)[-1]
+        used = held.get(self._host, Resources())
+        for instance in self.instances.values():
+            used = used.plus(instance.resources)
+        most = capacity[self._host]
+        self._allowance = Resources(
+            max(most.milli_vcpus, used.milli_vcpus), max(most.memory_mib, used.memory_mib), max(most.gpus, used.gpus)
+        )
+
+    # -- a transaction becomes durable --
+
+    def before_durable(self, rows: Rows, held: Sequence[Held], placed: Sequence[tuple[Held, str]], now_ms: int) -> None:
+        """`held`: every attempt that is placed after it; `placed`: those of them that it placed, and their queues."""
+        self.environments.update((row[0], codec.decode_environment(row[-1])) for row in rows.environments)
+        self.queues.update((row[0], codec.decode_queue(row[-1])) for row in rows.queues)
+        before = dict(self.instances)
+        for kind, name, body in rows.documents:
+            if kind == INSTANCE:
+                record = codec.decode_document(kind, body)
+                assert isinstance(record, Instance), f"{record!r} is kept as an instance"
+                self.instances[name] = record
+        for kind, name in rows.deleted_documents:
+            if kind == INSTANCE:
+                self.instances.pop(name, None)
+        busy = {one.attempt.instance_id for one in held}
+        for name in sorted({*before, *self.instances}):
+            self._check_change(name, before.get(name), self.instances.get(name), name in busy, now_ms)
+        launched = [self.instances[name] for name in self.instances if name not in before]
+        for name in sorted({one.environment for one in launched}):
+            self._check_launches(self.environments[name], [one for one in launched if one.environment == name])
+        for one, queue in placed:
+            self._check_placed(one, self.queues[queue], held)
+        if launched or placed:
+            self._check_host(held)
+        self._note_idle(busy, now_ms)
+        for (name,) in rows.deleted_environments:
+            if self.instances_in(name):
+                raise ViolationError(f"{name} is deleted and has the instances {self.instances_in(name)}")
+            del self.environments[name]
+        for (name,) in rows.deleted_queues:
+            del self.queues[name]
+
+    def _check_change(self, name: str, old: Instance | None, new: Instance | None, is_busy: bool, now_ms: int) -> None:
+        if new is None:
+            if is_busy or name not in self.ledger.ended:
+                raise ViolationError(f"instance {name} is forgotten, and is there or in use: {old}")
+            return
+        if old is None:
+            if new.state is not InstanceState.LAUNCHING or name in self.sizes:
+                raise ViolationError(f"instance {name} begins as {new}; known before: {name in self.sizes}")
+            self.sizes[name] = new.resources
+            return
+        if old == new:
+            return
+        if LIFE.index(new.state) < LIFE.index(old.state) or _lasting(old) != _lasting(new):
+            raise ViolationError(f"instance {name} changes from {old} to {new}")
+        if (new.state is InstanceState.READY or new.ready_at_ms) and name not in self.ledger.booted:
+            raise ViolationError(f"instance {name} is ready, and nobody said so")
+        if new.state is InstanceState.TERMINATING and old.state is not new.state:
+            self._check_end(old, new, is_busy, now_ms)
+
+    def _check_end(self, old: Instance, new: Instance, is_busy: bool, now_ms: int) -> None:
+        """Asked to end: it is empty; and without another cause idle for long enough, and more than minvCpus asks."""
+        environment, name = self.environments[new.environment], new.instance_id
+        if is_busy:
+            raise ViolationError(f"instance {name} is told to end, and is in use")
+        if new.ends_at_ms or environment.status is Health.DELETING:
+            return
+        since_ms = self._idle_since.get(name, now_ms)
+        if old.state is not InstanceState.READY or now_ms - since_ms < SCALE_DOWN_MS:
+            raise ViolationError(f"instance {name} is told to end at {now_ms}, and was idle since {since_ms}: {old}")
+        left = sum(i.resources.milli_vcpus for i in self._of(environment.name, COMING))
+        if left < _vcpus(environment, "minvCpus") * MILLI:
+            raise ViolationError(f"instance {name} is told to end, and {environment.name} then has only {left}")
+
+    def _check_launches(self, environment: Environment, launched: Sequence[Instance]) -> None:
+        """Of the allowed types, and only so many that the last of them was asked for below maxvCpus."""
+        name, resources = environment.name, _resources(environment)
+        total = sum(i.resources.milli_vcpus for i in self._of(name, LIFE[:3]))
+        before = total - max(i.resources.milli_vcpus for i in launched)
+        limit = _vcpus(environment, "maxvCpus") * MILLI
+        is_strict = resources["type"] == "EC2" and resources["allocationStrategy"] == "BEST_FIT"
+        if before >= limit or (is_strict and total > limit):
+            raise ViolationError(f"{name} has {total} milli-vCPUs with {launched}, maxvCpus is {limit}")
+        if environment.status is not Health.VALID:
+            raise ViolationError(f"{name} is {environment.status} and launches {launched}")
+        if environment.state is not State.ENABLED and before >= _vcpus(environment, "minvCpus") * MILLI:
+            raise ViolationError(f"{name} is DISABLED and launches {launched}")
+        allowed = {kind.name: kind for kind in CATALOGUE.expand(resources["instanceTypes"])}
+        for one in launched:
+            kind = allowed.get(one.instance_type)
+            if kind is None or one.resources != registered(kind) or len(one.gpu_ids) != kind.gpus:
+                raise ViolationError(f"{name} allows {sorted(allowed)} and launches {one}")
+            if (one.market is Market.SPOT) != (resources["type"] == "SPOT"):
+                raise ViolationError(f"{name} is {resources['type']} and launches {one}")
+
+    def _check_placed(self, one: Held, queue: Queue, held: Sequence[Held]) -> None:
+        """On an instance of its environment that is ready and holds it, or on the host where there are none."""
+        attempt = one.attempt
+        environment = self.environments[attempt.environment]
+        if environment.state is not State.ENABLED or environment.status is not Health.VALID:
+            raise ViolationError(f"{attempt} is placed in {environment}")
+        if attempt.environment not in [o.environment for o in queue.environments]:
+            raise ViolationError(f"{attempt} is placed by the queue {queue}")
+        instance = self.instances.get(attempt.instance_id)
+        kind = _resources(environment).get("type", "")
+        if (instance is not None) != (kind in ("EC2", "SPOT")):
+            raise ViolationError(f"{attempt} is placed on {instance}, and its environment is {environment}")
+        if instance is None:
+            budget = _vcpus(environment, "maxvCpus") * MILLI
+            used = sum(o.resources.milli_vcpus for o in held if o.attempt.environment == environment.name)
+            if environment.type == "MANAGED" and used > budget:
+                raise ViolationError(f"{environment.name} uses {used} of {budget} milli-vCPUs with {attempt}")
+            return
+        if instance.state is not InstanceState.READY or instance.environment != environment.name:
+            raise ViolationError(f"{attempt} is placed on {instance}")
+        if not {*attempt.device_ids} <= {*instance.gpu_ids}:
+            raise ViolationError(f"{attempt} has devices that {instance} does not have")
+        total = _sum([o.resources for o in held if o.attempt.instance_id == instance.instance_id])
+        if not total.fits(instance.resources):
+            raise ViolationError(f"with {attempt} {total} is used of {instance}")
+
+    def _check_host(self, held: Sequence[Held]) -> None:
+        """What is reserved, and what runs on the host itself, is not more than it has; nor is a device given twice."""
+        local = [one for one in held if one.attempt.instance_id == self._host]
+        total = _sum([i.resources for i in self.instances.values()] + [one.resources for one in local])
+        if not total.fits(self._allowance):
+            raise ViolationError(f"{total} is reserved and held of the host, which has {self._allowance}")
+        devices = [d for i in self.instances.values() for d in i.gpu_ids]
+        devices += [d for one in local for d in one.attempt.device_ids]
+        if len(devices) != len(set(devices)):
+            raise ViolationError(f"devices of the host are given twice: {sorted(devices)}")
+
+    def _note_idle(self, busy: set[str], now_ms: int) -> None:
+        idle = [i for i in self.instances.values() if i.state is InstanceState.READY and i.instance_id not in busy]
+        self._idle_since = {i.instance_id: self._idle_since.get(i.instance_id, now_ms) for i in idle}
+
+    # -- the end --
+
+    def check_idle(self, least_vcpus: Mapping[str, int]) -> None:
+        """Nothing has happened for long and there is no work: each environment has what minvCpus asks, and no more."""
+        for name, environment in self.environments.items():
+            own = self._of(name, LIFE)
+            if any(one.state is not InstanceState.READY for one in own):
+                raise ViolationError(f"{name} is at rest, and has {own}")
+            least, sizes = least_vcpus.get(name, 0) * MILLI, [one.resources.milli_vcpus for one in own]
+            if sizes and sum(sizes) - min(sizes) >= least:
+                raise ViolationError(f"{name} needs {least} milli-vCPUs without work, and keeps {own}")
+            if sum(sizes) < least and self._could_launch(environment):
+                raise ViolationError(f"{name} needs {least} milli-vCPUs without work, and has only {own}")
+
+    def _could_launch(self, environment: Environment) -> bool:
+        """Whether one of its types fits beside what is reserved. BEST_FIT may wait for another type."""
+        resources = _resources(environment)
+        if resources["allocationStrategy"] == "BEST_FIT":
+            return False
+        used = _sum([one.resources for one in self.instances.values()])
+        kinds: Sequence[InstanceType] = CATALOGUE.expand(resources["instanceTypes"])
+        return any(used.plus(registered(kind)).fits(self._allowance) for kind in kinds)
+
+    def _of(self, environment: str, states: Sequence[InstanceState]) -> list[Instance]:
+        return [i for i in self.instances.values() if i.environment == environment and i.state in states]
+
+
+def _resources(environment: Environment) -> dict[str, Any]:
+    found: dict[str, Any] = environment.document.get("computeResources", {})
+    return found
+
+
+def _vcpus(environment: Environment, member: str) -> int:
+    found = _resources(environment).get(member) or 0
+    assert isinstance(found, int)
+    return found
+
+
+def _lasting(instance: Instance) -> tuple[Any, ...]:
+    """What never changes about an instance."""
+    return (
+        instance.resources,
+        instance.gpu_ids,
+        instance.environment,
+        instance.instance_type,
+        instance.market,
+        instance.launched_at_ms,
+    )
+
+
+def _sum(amounts: Sequence[Resources]) -> Resources:
+    total = Resources()
+    for amount in amounts:
+        total = total.plus(amount)
+    return total
