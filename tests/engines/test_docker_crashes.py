@@ -14,7 +14,7 @@ import pytest
 
 from batchyard import failpoints
 from batchyard.core.commands import Exited, Lost, NotStarted
-from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery
+from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, StaleEpochError
 from batchyard.engines.docker import engine as engine_module
 from tests.engines.conformance import final_of, is_started, launch_of, run_to_end, wait_for_end, wait_for_run
 from tests.engines.docker_harness import DockerHarness
@@ -177,6 +177,36 @@ def test_a_grace_goes_on_while_servers_change(docker: DockerHarness) -> None:
     final = wait_for_end(docker, launch.attempt_id)
     assert isinstance(final, Exited)
     assert final.containers[0].exit_code == 137
+
+
+def test_what_fell_with_the_host_is_lost(docker: DockerHarness) -> None:
+    """Docker gives it a code when it starts again, which is not the program's."""
+    launch = launch_of(docker.sleeps())
+    notes = docker.engine._notes
+    now, notes.boot_id = notes.boot_id, "an earlier boot"
+    docker.engine.launch([launch])
+    wait_for_run(docker, launch.attempt_id)
+    notes.boot_id = now
+    docker.engine.stop(launch.attempt_id, 0)
+    final = wait_for_end(docker, launch.attempt_id)
+    assert isinstance(final, Lost)
+    assert "went down" in final.reason
+
+
+def test_a_later_server_ends_this_one(docker: DockerHarness) -> None:
+    launch = launch_of(docker.sleeps())
+    docker.engine.launch([launch])
+    wait_for_run(docker, launch.attempt_id)
+    before = docker.engine
+    docker.connect(2)
+    before.launch([launch_of(docker.exits(0))])
+    before.stop(launch.attempt_id, 0)
+    with pytest.raises(StaleEpochError, match="a server of epoch 2 has taken over"):
+        docker.run(before.failed())
+    docker.engine.recover([Recovery(launch, may_launch=False, known_started=True)])
+    docker.until(lambda: is_started(docker, launch.attempt_id))
+    docker.settle()
+    assert final_of(docker, launch.attempt_id) is None, "nobody obeyed the earlier server"
 
 
 # --- somebody else ---

@@ -93,6 +93,18 @@ def test_its_own_stop_timeout_counts(docker: DockerHarness) -> None:
     assert exits["side"].exit_code == 137
 
 
+def test_patience_ends_the_task(docker: DockerHarness) -> None:
+    _, exits = ended(
+        docker,
+        task(
+            container("main", "exit 0", ("slow", "COMPLETE")),
+            container("slow", "exec sleep 100", essential=False, start_timeout_seconds=1),
+        ),
+    )
+    assert (exits["main"].exit_code, exits["slow"].exit_code) == (None, 143)
+    assert "did not end within its startTimeout" in exits["main"].reason
+
+
 def test_terminating_a_task_stops_all_of_it(docker: DockerHarness) -> None:
     launch = launch_of(task(container("a", "exec sleep 100"), container("b", "exec sleep 100")))
     docker.engine.launch([launch])

@@ -259,14 +259,16 @@ class DockerEngine:
 
     async def _reap_for_ever(self) -> None:
         """A server that was killed may have left requests that the daemon carries out after our first look."""
-        try:
-            await self._reap()
-        finally:
-            self._removals -= 1
         pause = REAP_AGAIN_SECONDS
+        is_first = True
         while True:
+            try:
+                await self._reap()
+            except ApiError as error:  # what is left now goes at a later look
+                log.warning("the Docker daemon does not say what containers there are: %s", error)
+            self._removals -= is_first
+            is_first = False
             await asyncio.sleep(pause)
-            await self._reap()
             pause = REAP_SECONDS
 
     async def _reap(self) -> None:
