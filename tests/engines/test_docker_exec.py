@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from batchyard.engines.docker.execs import STDERR, STDOUT, CannotExec, ExecStream
-from tests.engines.conformance import launch_of, wait_for_run
+from tests.engines.conformance import final_of, launch_of, wait_for_run
 from tests.engines.docker_harness import DockerHarness
 
 
@@ -42,7 +42,8 @@ def test_it_has_the_environment_of_the_job_and_an_exit_code_of_its_own(docker: D
     assert outputs(pieces, STDERR) == b"wrong\n"
     assert docker.run(stream.exit_code()) == 3
     stream.close()
-    assert docker.engine.is_quiet, "the job itself runs on"
+    docker.settle()
+    assert final_of(docker, attempt_id) is None, "the job itself runs on"
 
 
 def test_input_goes_in_until_it_is_ended(docker: DockerHarness, attempt_id: str) -> None:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from batchyard.core.records import ContainerDependency, ContainerSpec
+from batchyard.engines.docker import plans
 from batchyard.engines.docker.containers import Seen, State
-from batchyard.engines.docker.plans import Plan, plan
+from batchyard.engines.docker.plans import Plan
+
+
+def plan(
+    containers: tuple[ContainerSpec, ...], found: dict[str, Seen], *, stopping: bool = False, now_ms: int = 1000
+) -> Plan:
+    return plans.plan(containers, found, {}, stopping=stopping, now_ms=now_ms)
 
 
 def spec(name: str, *depends_on: tuple[str, str], essential: bool = True) -> ContainerSpec:
@@ -28,39 +35,41 @@ MAIN_AFTER_SETUP = (spec("main", ("setup", "SUCCESS")), spec("setup", essential=
 
 
 def test_all_start_together_where_nobody_waits() -> None:
-    assert plan((spec("a"), spec("b")), seen(a="created", b="created"), stopping=False).start == ("a", "b")
+    assert plan((spec("a"), spec("b")), seen(a="created", b="created")).start == ("a", "b")
 
 
 def test_start_waits_for_the_others_start() -> None:
-    both = plan(MAIN_WITH_SIDECAR, seen(main="created", side="created"), stopping=False)
-    assert both == Plan(start=("side",))
-    assert plan(MAIN_WITH_SIDECAR, seen(main="created", side="running"), stopping=False).start == ("main",)
-    assert plan(MAIN_WITH_SIDECAR, seen(main="created", side=1), stopping=False).start == ("main",)
+    assert plan(MAIN_WITH_SIDECAR, seen(main="created", side="created")).start == ("side",)
+    assert plan(MAIN_WITH_SIDECAR, seen(main="created", side="running")).start == ("main",)
+    assert plan(MAIN_WITH_SIDECAR, seen(main="created", side=1)).start == ("main",)
 
 
 def test_success_waits_for_a_zero() -> None:
-    assert plan(MAIN_AFTER_SETUP, seen(main="created", setup="running"), stopping=False) == Plan()
-    assert plan(MAIN_AFTER_SETUP, seen(main="created", setup=0), stopping=False).start == ("main",)
+    waiting = plan(MAIN_AFTER_SETUP, seen(main="created", setup="running"))
+    assert (waiting.start, waiting.stop, waiting.waits, waiting.is_over) == ((), (), True, False)
+    assert plan(MAIN_AFTER_SETUP, seen(main="created", setup=0)).start == ("main",)
 
 
 def test_a_disappointed_dependency_ends_the_task() -> None:
-    found = plan(MAIN_AFTER_SETUP, seen(main="created", setup=3), stopping=False)
-    assert found == Plan(is_over=True, blocked=(("main", "setup"),))
+    found = plan(MAIN_AFTER_SETUP, seen(main="created", setup=3))
+    assert (found.start, found.is_over) == ((), True)
+    assert "setup" in found.reasons["main"]
 
 
 def test_complete_takes_any_end() -> None:
     containers = (spec("main", ("setup", "COMPLETE")), spec("setup", essential=False))
-    assert plan(containers, seen(main="created", setup=3), stopping=False).start == ("main",)
+    assert plan(containers, seen(main="created", setup=3)).start == ("main",)
 
 
 def test_the_end_of_an_essential_one_stops_the_others() -> None:
-    found = plan(MAIN_WITH_SIDECAR, seen(main=0, side="running"), stopping=False)
-    assert found == Plan(stop=("side",), ends_since_ms=100)
-    assert plan(MAIN_WITH_SIDECAR, seen(main=0, side=143), stopping=False).is_over
+    found = plan(MAIN_WITH_SIDECAR, seen(main=0, side="running"))
+    assert (found.stop, found.ends_since_ms, found.is_over) == (("side",), 100, False)
+    assert plan(MAIN_WITH_SIDECAR, seen(main=0, side=143)).is_over
 
 
 def test_the_end_of_a_sidecar_stops_nobody() -> None:
-    assert plan(MAIN_WITH_SIDECAR, seen(main="running", side=1), stopping=False) == Plan()
+    found = plan(MAIN_WITH_SIDECAR, seen(main="running", side=1))
+    assert (found.start, found.stop, found.is_over) == ((), (), False)
 
 
 def test_a_stop_starts_nobody_any_more() -> None:
@@ -69,4 +78,17 @@ def test_a_stop_starts_nobody_any_more() -> None:
 
 
 def test_one_that_somebody_removed_has_ended() -> None:
-    assert plan((spec("a"), spec("b")), seen(a="absent", b="running"), stopping=False).stop == ("b",)
+    assert plan((spec("a"), spec("b")), seen(a="absent", b="running")).stop == ("b",)
+
+
+def test_patience_with_one_that_does_not_end() -> None:
+    """startTimeout counts from the start of the one that is waited for, and what Docker shows tells it afterwards."""
+    slow = ContainerSpec("slow", essential=False, start_timeout_seconds=2)
+    containers = (spec("main", ("slow", "COMPLETE")), slow)
+    waiting = {"main": Seen("main", State.CREATED), "slow": Seen("slow", State.RUNNING, started_at_ms=5000)}
+    assert plan(containers, waiting, now_ms=6999).due_ms == 7000
+    assert plan(containers, waiting, now_ms=7000).stop == ("slow",)
+    stopped = {**waiting, "slow": Seen("slow", State.EXITED, exit_code=143, started_at_ms=5000, finished_at_ms=7100)}
+    assert plan(containers, stopped, now_ms=9000).is_over
+    in_time = {**waiting, "slow": Seen("slow", State.EXITED, started_at_ms=5000, finished_at_ms=6900)}
+    assert plan(containers, in_time, now_ms=9000).start == ("main",)
