@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
 NAME = re.compile(r"`([a-z_]+(?:\.[A-Za-z_]+)+)`")
 # Runs in a process of its own, beside the service: the page's names of it are held by test_docs.py.
-ELSEWHERE = "engines.supervisor."
+ELSEWHERE = ("engines.supervisor.", "engines.docker.")  # other processes, other jobs
 # Data, not functions: they are looked up, not called.
 DATA = {"core.lifecycle.TABLE", "core.commands.SubmitJob"}
 # The spine of the walk, in its order. (Other names belong to the start of the service or come up several times.)
