@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from typer.testing import CliRunner, Result
 
 from batchyard.cli.app import app
 from tests.server.running import Server
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +76,38 @@ def test_a_job_that_can_not_run_says_why_with_numbers(server: Server) -> None:
     assert (answer["wait"], answer["asked"]["vcpus"], answer["largest"]["vcpus"]) == ("TOO_LARGE", 64, 4)
     invoke(server, "cancel", job_id)
     assert "It has ended: Cancelled by the user." in invoke(server, "explain", job_id).stdout
+
+
+def test_an_instance_comes_for_a_job_and_is_taken_away(server: Server) -> None:
+    session = boto3.Session("any", "any", region_name="us-east-1")
+    client = session.client("batch", endpoint_url=server.address, config=Config(proxies={}))
+    resources = {
+        "type": "SPOT", "allocationStrategy": "SPOT_CAPACITY_OPTIMIZED", "minvCpus": 0, "maxvCpus": 2,
+        "instanceTypes": ["optimal"], "instanceRole": "r", "subnets": ["s"], "securityGroupIds": ["g"],
+    }  # fmt: skip
+    client.create_compute_environment(computeEnvironmentName="spot", type="MANAGED", computeResources=resources)
+    order = [{"order": 1, "computeEnvironment": "spot"}]
+    client.create_job_queue(jobQueueName="spot", priority=1, computeEnvironmentOrder=order)
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+    container = {"image": "any", "command": ["sleep", "600"], "resourceRequirements": needs}
+    client.register_job_definition(jobDefinitionName="long", type="container", containerProperties=container)
+    job_id = client.submit_job(jobName="long", jobQueue="spot", jobDefinition="long")["jobId"]
+
+    def job() -> Any:
+        return client.describe_jobs(jobs=[job_id])["jobs"][0]
+
+    until(lambda: job()["status"] == "RUNNING", 60.0, lambda: f"{job_id} to run: {job()}")
+    host, instance = json.loads(invoke(server, "instances", "--json").stdout)
+    assert host["computeEnvironment"] != "spot"
+    assert (instance["computeEnvironment"], instance["instanceType"]) == ("spot", "c6i.large")
+    assert (instance["state"], instance["jobs"]) == ("READY", [job_id])
+    (row,) = (row for row in json.loads(invoke(server, "envs", "--json").stdout) if row["computeEnvironment"] == "spot")
+    assert (row["desiredvCpus"], row["jobsRunning"], row["instances"]) == (2, 1, {"READY": 1})
+    assert "spot" in invoke(server, "queues").stdout
+    said = invoke(server, "interrupt", instance["instanceId"], "--notice", "1").stdout
+    assert said.endswith("; its 1 job got the notice.\n")
+    until(lambda: job()["status"] == "FAILED", 60.0, lambda: f"{job_id} to be lost: {job()}")
+    assert job()["statusReason"] == f"Host EC2 (instance {instance['instanceId']}) terminated."
+    until(
+        lambda: len(json.loads(invoke(server, "instances", "--json").stdout)) == 1, 60.0, lambda: "the instance to go"
+    )
