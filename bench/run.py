@@ -22,6 +22,7 @@ import boto3
 from botocore.config import Config
 
 from bench import floor
+from bench.errors import BenchError
 from bench.processes import CpuTime, cpu_time, pids_naming
 
 Value = TypeVar("Value")
@@ -32,10 +33,6 @@ STOP_SECONDS = 15  # the server promises 5
 POLL_SECONDS = 0.05  # a hundredth of the shortest run seen, and one cheap request each
 MEMORY_MIB = 65_536  # declared, so that memory never decides
 JOB_MEMORY_MIB = 4  # the least that AWS takes
-
-
-class BenchError(Exception):
-    """The bench could not be run to its end; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +63,14 @@ def is_healthy(address: str) -> bool:
 
 
 @contextmanager
-def running_server(folder: Path, vcpus: int) -> Iterator[Server]:
+def running_server(folder: Path, vcpus: int, engine: str = "process") -> Iterator[Server]:
     """A server below `folder`, and its supervisor; both are gone afterwards, whatever happened."""
     data_dir = folder / "data"
     # A setting of the user's would change what is measured.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BATCHYARD_")}
     environment["XDG_CONFIG_HOME"] = str(folder / "config")
     options = ["--port", "0", "--vcpus", str(vcpus), "--memory", str(MEMORY_MIB), "--data-dir", str(data_dir)]
-    options += ["--engine", "process"]
+    options += ["--engine", engine]
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -154,13 +151,13 @@ class Run:
     supervisor_cpu: CpuTime
 
 
-def run_array(server: Server, jobs: int, vcpus: int, timeout_seconds: float) -> Run:
+def run_array(server: Server, jobs: int, vcpus: int, timeout_seconds: float, image: str = "none") -> Run:
     batch = batch_client(server.address)
     resources = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": str(JOB_MEMORY_MIB)}]
     definition = batch.register_job_definition(
         jobDefinitionName="bench-true",
         type="container",
-        containerProperties={"image": "none", "command": ["/bin/true"], "resourceRequirements": resources},
+        containerProperties={"image": image, "command": ["/bin/true"], "resourceRequirements": resources},
     )["jobDefinitionArn"]
     before = cpu_of(server)
     start = time.monotonic()
@@ -216,6 +213,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=10_000, help="size of the array, 2 to 10,000 (default 10,000)")
     parser.add_argument("--vcpus", type=int, default=16, help="vCPUs declared: jobs at once (default 16)")
     parser.add_argument("--timeout-seconds", type=float, default=300.0, help="give up after this (default 300)")
+    parser.add_argument("--containers", type=int, help="how many containers against Docker's API (default 96; 0: none)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     options = parser.parse_args()
     # Being told to end must not leave a server behind either.
@@ -231,11 +229,27 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     print(report(measured_floor, run))
+    ratio = run.jobs_per_second / measured_floor.per_second
+    figures: dict[str, Any] = {"floor": asdict(measured_floor), "array": asdict(run), "ratio": ratio}
+    if options.containers != 0:
+        figures["containers"] = run_containers(options.containers)
     if options.json:
-        ratio = run.jobs_per_second / measured_floor.per_second
-        figures = {"floor": asdict(measured_floor), "array": asdict(run), "ratio": ratio}
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+def run_containers(count: int | None) -> dict[str, Any] | None:
+    """None where there is nothing to measure them with: that is said, and no failure."""
+    from bench import containers
+
+    print()
+    try:
+        measured = containers.measure() if count is None else containers.measure(count)
+    except BenchError as error:
+        print(f"containers were not measured: {error}")
+        return None
+    print(containers.report(measured))
+    return containers.figures(measured)
 
 
 if __name__ == "__main__":

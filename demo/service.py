@@ -40,7 +40,8 @@ class Service:
         """Returns once it serves. Raises DemoError."""
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
-                [self._batchyard, "up", "--port", "0", "--data-dir", self.data_dir],
+                # Its jobs are programs of this machine, whether Docker is here or not.
+                [self._batchyard, "up", "--engine", "process", "--port", "0", "--data-dir", self.data_dir],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import floor, run
+from bench.errors import BenchError
 from bench.processes import CpuTime, cpu_time, pids_naming
 from tests.waiting import until
 
@@ -58,7 +59,7 @@ def test_a_server_that_does_not_start_is_an_error_with_its_words(
 ) -> None:
     monkeypatch.setattr(run, "COMMAND", [sys.executable, "-c", "raise SystemExit('the port is taken')"])
     said = "the server ended with 1 and said:\nthe port is taken"
-    with pytest.raises(run.BenchError, match=said), run.running_server(tmp_path, 2):
+    with pytest.raises(BenchError, match=said), run.running_server(tmp_path, 2):
         pytest.fail("it did not start")
 
 
