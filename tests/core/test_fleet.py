@@ -391,6 +391,16 @@ def test_a_head_that_waits_for_long_is_called_blocked() -> None:
     assert driver.job(second).status_reason == ""
 
 
+def test_a_head_that_is_set_aside_says_why() -> None:
+    driver = Driver(vcpus=1)
+    driver.submit()
+    head = driver.submit()
+    driver.tick(60_000)
+    assert driver.job(head).status_reason.startswith("UNDETERMINED")
+    driver.do(c.UpdateComputeEnvironment("local", "DISABLED"))
+    assert driver.job(head).status_reason.startswith("ACTION_REQUIRED - ")
+
+
 def test_a_child_that_blocks_its_queue_says_so_and_its_siblings_do_not() -> None:
     driver = Driver(vcpus=1)
     array = driver.submit(array_size=3)

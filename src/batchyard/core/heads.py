@@ -38,9 +38,12 @@ def note(world: World, queue: str, key: int, index: int | None, refusal: NoChoic
 
 
 def clear(world: World, queue: str) -> None:
-    """Nobody is blocked there any more."""
+    """Nobody is blocked there any more. What a former head says by now for another reason stays."""
     head = world.heads.pop(queue, None)
-    if head is not None and head.reason:
+    if head is None or not head.reason:
+        return
+    job = world.jobs.get(head.key)
+    if head.index is not None or (job is not None and job.status_reason == head.reason):
         _say(world, head.key, head.index, "")
 
 
