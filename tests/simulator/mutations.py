@@ -89,7 +89,7 @@ MUTATIONS = [
         "drop acknowledgements",
         loop.Loop,
         "_act",
-        replacing("self._engines[name].acknowledge(attempts)", "pass"),
+        replacing("self._started[name].acknowledge(attempts)", "pass"),
     ),
     Mutation("forget a release", world.World, "_move_room", replacing("room.free = room.free.plus", "room.free.plus")),
     Mutation(
