@@ -187,6 +187,9 @@ def test_refused_capacity_spills_over_and_says_so_where_there_is_no_other() -> N
     assert driver.status(job) is Status.STARTING
     alone = driver.submit(queue="first", **asking(2))
     assert driver.job(alone).status_reason.startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ")
+    answer = driver.do(c.AskExplain(alone))
+    assert answer.wait == Wait.NO_CAPACITY
+    assert "The last launch was refused: no Spot capacity" in answer.text
     driver.tick(11_000)
     assert len(driver.instances("first")) == 1, "it is tried again after a while"
     assert driver.job(alone).status_reason == ""

@@ -176,17 +176,18 @@ def expect(
 
 def grow(world: World, environment: Environment, need: Need, now_ms: int) -> Instance | NoChoice:
     """Launches one instance for those who wait, or says why none."""
-    paused = world.paused.get(environment.name)
-    if paused is not None:
-        if now_ms < paused[0]:
-            return NoChoice(Why.EXHAUSTED, f"The last launch was refused: {paused[1]}", need.resources)
-        del world.paused[environment.name]
     choice = next_launch(world, environment, need)
-    return choice if isinstance(choice, NoChoice) else _launch(world, environment, choice, now_ms)
+    if isinstance(choice, NoChoice):
+        return choice
+    world.paused.pop(environment.name, None)
+    return _launch(world, environment, choice, now_ms)
 
 
 def next_launch(world: World, environment: Environment, need: Need) -> Choice | NoChoice:
     """What `grow` would launch. Changes nothing."""
+    paused = world.paused.get(environment.name)
+    if paused is not None and world.now_ms < paused[0]:
+        return NoChoice(Why.EXHAUSTED, f"The last launch was refused: {paused[1]}", need.resources)
     return allocation.choose(situation_of(world, environment, (need,)))
 
 
