@@ -54,7 +54,7 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (EC2 | {"minvCpus": 4}, {"maxvCpus": 3}, "maxvCpus should be greater than or equal to minvCpus."),
     (EC2, {"desiredvCpus": 17}, "desiredvCpus should be between minvCpus and maxvCpus."),
     (EC2 | {"minvCpus": 2}, {"desiredvCpus": 1}, "desiredvCpus should be between minvCpus and maxvCpus."),
-    (EC2 | {"desiredvCpus": 8}, {"desiredvCpus": 7}, NO_MANUAL_SCALE_DOWN),
+    (EC2 | {"desiredvCpus": 2}, {"desiredvCpus": 1}, NO_MANUAL_SCALE_DOWN),
     # strategies
     (EC2, {"allocationStrategy": "BEST_FIT"},
      ("computeResources.allocationStrategy must be one of [BEST_FIT_PROGRESSIVE, BEST_FIT_PROGRESSIVE_ORDERED, "
@@ -151,11 +151,12 @@ def test_an_infrastructure_update_of_a_linked_environment_is_made(service: Servi
     assert "from the service-linked role to an ordinary role" in refusal_of(lambda: change(service, serviceRole=ROLE))
 
 
-def test_desired_vcpus_can_be_raised(service: Service) -> None:
-    make(service, EC2 | {"desiredvCpus": 4})
-    change(service, computeResources={"desiredvCpus": 4})
+def test_desired_vcpus_can_be_raised_and_are_given_as_far_as_this_host_goes(service: Service) -> None:
+    make(service, EC2)
+    change(service, computeResources={"desiredvCpus": 1})
+    assert resources_now(service)["desiredvCpus"] == 2  # one c6i.large
     change(service, computeResources={"desiredvCpus": 6})
-    assert resources_now(service)["desiredvCpus"] == 6
+    assert resources_now(service)["desiredvCpus"] == 2  # there is no memory here for another one
 
 
 def test_empty_members_remove_and_change_nothing_on_fargate(service: Service) -> None:
