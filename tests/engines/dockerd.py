@@ -145,8 +145,7 @@ class Dockerd:
 
     def import_image(self, name: str, files: bytes, *changes: str) -> None:
         """A new image of these files (a tar archive), as `docker import` makes it: no registry is asked."""
-        repository, _, tag = name.partition(":")
-        query = {"fromSrc": "-", "repo": repository, "tag": tag}
+        query = {"fromSrc": "-", "repo": name}
         if changes:
             query["changes"] = changes[0]
 

@@ -12,6 +12,7 @@ from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 UNIX = "unix://"
+PODMAN = "Podman Engine"
 
 
 class Probe(Struct, frozen=True):
@@ -57,9 +58,8 @@ async def probe(environ: Mapping[str, str], socket_path: Path | None = None) -> 
         return Probe(path, problem=f"{path} does not speak Docker's API: {error.message}")
     finally:
         api.close()
-    platform = found.get("Platform", {}).get("Name", "")
     components = [str(part.get("Name", "")) for part in found.get("Components", [])]
-    name = platform or (components[0] if components else "Docker")
+    name = PODMAN if PODMAN in components else found.get("Platform", {}).get("Name", "") or "Docker Engine"
     if found.get("Os", "linux") != "linux":
         return Probe(path, name, str(found.get("Version", "")), f"its containers are {found['Os']}'s, not Linux's")
     return Probe(path, name, str(found.get("Version", "")))
