@@ -160,6 +160,37 @@ def test_a_container_reads_its_metadata_and_credentials(server: Server, user: st
         assert credentials["SecretAccessKey"].encode() not in path.read_bytes(), path
 
 
+def test_a_containers_user_may_call_with_any_credentials_as_other_jobs_may(server: Server) -> None:
+    signed = "Credential=any/20260101/us-east-1/batch/aws4_request, SignedHeaders=host, Signature=" + "0" * 64
+    script = (
+        "wget -SqO /dev/null --post-data '{}' --header 'X-Amz-Date: 20260101T000000Z' "
+        f"--header 'Authorization: AWS4-HMAC-SHA256 {signed}' $AWS_ENDPOINT_URL_BATCH/v1/describejobqueues 2>&1 "
+        "| grep -o 'HTTP/1.1 [0-9]*'"
+    )
+    container = {
+        "image": IMAGE,
+        "command": ["sh", "-c", script],
+        "user": "4711",
+        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
+    }
+    register = {"jobDefinitionName": "calls", "type": "container", "containerProperties": container}
+    definition = server.call("RegisterJobDefinition", register)["jobDefinitionArn"]
+    submit = {"jobName": "calls", "jobQueue": "default", "jobDefinition": definition}
+    detail = ended(server, server.call("SubmitJob", submit)["jobId"])
+    assert log_of(server, detail)[0] == "HTTP/1.1 200"
+
+
+def test_a_service_that_ends_with_its_jobs_leaves_no_container(tmp_path: Path, dockerd: Dockerd) -> None:
+    with server_of(tmp_path, reaching(dockerd)) as server:
+        asked = {"command": ["sleep", "1000"], "image": IMAGE, "memory": 64}
+        jobs = [server.call("RunJob", asked, "/yard/v1/")["jobId"] for _ in range(3)]
+        until(lambda: all(server.status(job) == "RUNNING" for job in jobs), JOB_SECONDS)
+        done = command(tmp_path, "down", "--kill", "--data-dir", str(server.data_dir))
+        assert (done.returncode, done.stderr) == (0, "")
+        label = f"batchyard.store={(server.data_dir / 'engine' / 'docker' / 'store-id').read_text()}"
+        assert dockerd.containers(label) == []
+
+
 # -- Docker comes and goes --
 
 

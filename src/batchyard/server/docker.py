@@ -15,6 +15,11 @@ from batchyard.server.terminal import Failure
 
 LOOK_SECONDS = 1.0  # between looks at the daemon: a restart that is over sooner concerns nobody
 PROBE_SECONDS = 5.0  # a healthy daemon answers in milliseconds
+# At the end the containers of attempts that have just ended are still being removed: what is left then goes at the next
+# start, and there may be none for long. The whole stop must take less than 5 s, and with --kill 10 more.
+REMOVING_SECONDS = 2.0
+REMOVING_SECONDS_OF_KILL = 8.0
+QUIET_SECONDS = 0.05  # between looks whether that is done
 NOT_YET = "the daemon has not answered yet"
 
 
@@ -56,6 +61,10 @@ class DockerWatch:
             self._failing.cancel()
             await asyncio.wait({self._failing})
         if self.engine is not None:
+            seconds = REMOVING_SECONDS_OF_KILL if kill else REMOVING_SECONDS
+            while self.engine.is_up and not self.engine.is_quiet and seconds > 0:
+                await asyncio.sleep(QUIET_SECONDS)
+                seconds -= QUIET_SECONDS
             await self.engine.close(kill=kill)
 
     async def _look(self) -> str:

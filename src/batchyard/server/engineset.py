@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 from batchyard.core.commands import Command, SetAway
 from batchyard.core.machine import Machine
 from batchyard.core.records import Abilities
+from batchyard.core.refusal import Refused
 from batchyard.engines.base import Engine
 from batchyard.engines.docker.engine import DockerEngine
-from batchyard.loop import Loop, Stopped
+from batchyard.loop import Busy, Loop, Stopped
 from batchyard.server import builtin
 from batchyard.server.config import DOCUMENTATION_OF_CONTAINERS, Settings
 from batchyard.server.docker import DockerWatch
@@ -21,6 +21,7 @@ from batchyard.server.engines import AUTO, DOCKER, PROCESS, Choice, choose, desc
 from batchyard.server.places import Places
 from batchyard.server.terminal import Failure
 
+BUSY_SECONDS = 0.1  # between tries while the inbox is full of callers' commands
 FIRST_LOOK_SECONDS = 6.0  # at Docker, before requests are served without it; a healthy daemon takes milliseconds
 
 
@@ -54,8 +55,7 @@ class EngineSet:
             await loop.start_engine(engine, epoch)
 
         async def tell() -> None:
-            with contextlib.suppress(Stopped):
-                await self._tell(loop.ask)
+            await self._tell(loop.ask)
 
         make = docker_maker(self._settings, self._places)
         self._docker = DockerWatch(os.environ, make, start, tell)
@@ -67,8 +67,17 @@ class EngineSet:
             self._watching.result()
 
     async def _tell(self, ask: Callable[[Command], Awaitable[Any]]) -> None:
-        commands = [self._away(), *self._missing()]
-        await asyncio.gather(*(ask(command) for command in commands))
+        """What `begin` says, when it has changed."""
+        for command in [self._away(), *self._missing()]:
+            while True:
+                try:
+                    await ask(command)
+                except Busy:
+                    await asyncio.sleep(BUSY_SECONDS)
+                    continue
+                except (Stopped, Refused):  # the service ends; or a caller has just taken the name: then it is theirs
+                    pass
+                break
 
     # -- what the machine is told --
 
