@@ -9,7 +9,7 @@ import pytest
 from batchyard.core import commands as c
 from batchyard.core.explaining import Explanation
 from batchyard.core.prices import Prices
-from batchyard.core.records import Dependency, EnvironmentOrder, Instance
+from batchyard.core.records import Abilities, Dependency, EnvironmentOrder, Instance
 from batchyard.core.resources import Resources
 from batchyard.core.waiting import AFTER_ANY_REMEDY, NEVER_STARTS, Wait, remedy
 from tests.core.driver import ENGINE, HOST, Driver
@@ -87,6 +87,18 @@ def environments_invalid() -> Explanation:
     yard.set_host()
     answer = explain(yard, job)
     assert answer.status_reason.startswith("ACTION_REQUIRED - CE(s) associated with the job queue are invalid.")
+    return answer
+
+
+def other_engine() -> Explanation:
+    yard = Driver(vcpus=1)
+    yard.submit()
+    job = yard.submit()
+    yard.do(c.SetHost(yard.host, {ENGINE: Abilities(), "containers": Abilities(images=True)}))
+    yard.do(c.CreateComputeEnvironment("images", "u2", "UNMANAGED", "ENABLED", "containers", {}))
+    yard.do(c.UpdateJobQueue("default", environments=(EnvironmentOrder(1, "images"),)))
+    answer = explain(yard, job)
+    assert f"(containers); the job was submitted for {ENGINE}." in answer.text
     return answer
 
 
@@ -246,6 +258,7 @@ WAYS: dict[Wait, Callable[[], Explanation]] = {
     Wait.ENVIRONMENTS_INVALID: environments_invalid,
     Wait.ENVIRONMENTS_DISABLED: environments_disabled,
     Wait.ENGINE_GONE: engine_gone,
+    Wait.OTHER_ENGINE: other_engine,
     Wait.OVER_MAX: over_max,
     Wait.HOST_TOO_SMALL: host_too_small,
     Wait.ABOVE_BID: above_bid,

@@ -37,6 +37,7 @@ class Wait(StrEnum):
     ENVIRONMENTS_INVALID = "ENVIRONMENTS_INVALID"
     ENVIRONMENTS_DISABLED = "ENVIRONMENTS_DISABLED"
     ENGINE_GONE = "ENGINE_GONE"
+    OTHER_ENGINE = "OTHER_ENGINE"  # its environments run jobs of another kind than when it was submitted
     TOO_LARGE = "TOO_LARGE"  # larger than every instance, or every instance type that its environments may launch
     OVER_MAX = "OVER_MAX"  # more vCPUs than the maxvCpus of its environments
     HOST_TOO_SMALL = "HOST_TOO_SMALL"  # the instance types that would hold it are larger than this host
@@ -55,6 +56,7 @@ NEVER_STARTS = (
     Wait.ENVIRONMENTS_INVALID,
     Wait.ENVIRONMENTS_DISABLED,
     Wait.ENGINE_GONE,
+    Wait.OTHER_ENGINE,
     Wait.TOO_LARGE,
     Wait.OVER_MAX,
     Wait.HOST_TOO_SMALL,
@@ -80,6 +82,8 @@ def remedy(wait: Wait) -> str:
             return "Enable one with UpdateComputeEnvironment."
         case Wait.ENGINE_GONE:
             return "`batchyard doctor` says what is missing."
+        case Wait.OTHER_ENGINE:
+            return "Cancel it, and submit it again."
         case Wait.TOO_LARGE:
             return "Ask for less, allow larger instance types, or start the service with more declared."
         case Wait.OVER_MAX:
@@ -140,13 +144,7 @@ def never_starts(asked: Resources, engines: Sequence[str], queue: str, places: S
         return Stuck(Wait.ENVIRONMENTS_DISABLED, text)
     ready = [p for p in enabled if p.engine_ready and p.environment.engine in engines]
     if not ready:
-        wanted = ", ".join(sorted({p.environment.engine for p in enabled}))
-        away = "; ".join(dict.fromkeys(p.engine_away for p in enabled if p.engine_away))
-        text = (
-            f"ACTION_REQUIRED - The engine of the compute environments ({wanted}) cannot be used now"
-            f"{f' ({away})' if away else ''}; the job was submitted for {', '.join(engines) or 'none'}."
-        )
-        return Stuck(Wait.ENGINE_GONE, text)
+        return _without_engine(engines, enabled)
     own = [p for p in ready if p.environment.type != UNMANAGED]
     if any(p.refusal is None for p in own):
         return None
@@ -179,6 +177,22 @@ def insufficient(refusal: NoChoice) -> str:
     """AWS's sentence for capacity that can't be had, and our numbers."""
     named = f" for instance type [{refusal.instance_type}]" if refusal.instance_type else ""
     return f"{INSUFFICIENT} - Service cannot fulfill the capacity requested{named}. {refusal.text}"
+
+
+def _without_engine(engines: Sequence[str], enabled: Sequence[Place]) -> Stuck:
+    """A job is only ever started on an engine that its queue had when it was submitted."""
+    fitting = [p for p in enabled if p.environment.engine in engines]
+    wanted = ", ".join(sorted({p.environment.engine for p in fitting or enabled}))
+    if not fitting:
+        text = (
+            f"ACTION_REQUIRED - The compute environments of the job queue run jobs on another engine now ({wanted}); "
+            f"the job was submitted for {', '.join(engines) or 'none'}."
+        )
+        return Stuck(Wait.OTHER_ENGINE, text)
+    away = "; ".join(dict.fromkeys(p.engine_away for p in fitting if p.engine_away))
+    why = f" ({away})" if away else ""
+    text = f"ACTION_REQUIRED - The engine of the compute environments ({wanted}) cannot be used now{why}."
+    return Stuck(Wait.ENGINE_GONE, text)
 
 
 def _names(places: Sequence[Place]) -> str:
