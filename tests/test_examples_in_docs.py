@@ -103,6 +103,13 @@ def test_the_quickstart_with_the_command_line(server: Server) -> None:
     assert sorted(said.splitlines()) == sorted(f"[{index}] I am child {index}" for index in range(10))
 
 
+def test_sharing_a_queue(server: Server) -> None:
+    said = run(server, SHELL, blocks("docs/how-to/share-a-queue.md", "sh", "create-scheduling-policy"))
+    assert "a job of Anna's\n" in said
+    assert "one of Bob's, ahead of his others\n" in said
+    run(server, SHELL, blocks("docs/how-to/share-a-queue.md", "sh", "update-scheduling-policy"))
+
+
 def test_the_quickstart_pipeline(server: Server) -> None:
     text = blocks("docs/quickstart.md", "python", "def register").replace("/tmp/words", f"{server.directory}/words")
     job_id = run(server, [sys.executable], text).split()[0]
