@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from batchyard.core.fairshare import (
     FORGOTTEN_AFTER_WINDOWS,
     WEIGHT_ONE,
+    Block,
     FairShare,
     ShareBook,
+    Standing,
     Turns,
     decay,
     fair_share_of,
     held_back,
+    jobs_before,
 )
 from tests.core.naive_shares import NaiveShares
 
@@ -118,12 +121,50 @@ def test_what_has_just_been_placed_counts_at_once() -> None:
     assert turns.next() is None
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 500), st.integers(1, 3)), min_size=2, max_size=4),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.sampled_from([1000, 2000])), min_size=1, max_size=8),
+)
+def test_who_goes_before_a_job_is_who_would_be_placed_before_it(
+    shares: list[tuple[int, int]], jobs: list[tuple[int, int, int]]
+) -> None:
+    """Blocks of jobs, counted, against turns taken one by one."""
+    standings = [
+        Standing(load * 60_000 * weight, f"s{n}", load * 60_000, 0, weight) for n, (load, weight) in enumerate(shares)
+    ]
+    waiting: dict[str, list[Block]] = {s.identifier: [] for s in standings}
+    for key, (share, count, milli_vcpus) in enumerate(jobs):
+        waiting[f"s{share % len(shares)}"].append(Block(key * 10, count, milli_vcpus))
+    single = {
+        name: [Block(b.key, 1, b.milli_vcpus) for b in blocks for _ in range(b.count)]
+        for name, blocks in waiting.items()
+    }
+    queued = {name: list(blocks) for name, blocks in single.items()}
+    turns = Turns(standings, 60_000, {name: blocks[0].key for name, blocks in queued.items() if blocks})
+    placed: list[tuple[str, Block]] = []
+    while (name := turns.next()) is not None:
+        block = queued[name].pop(0)
+        placed.append((name, block))
+        turns.took(name, block.milli_vcpus, queued[name][0].key if queued[name] else None)
+    mine = placed[-1][0]
+    own = next(s for s in standings if s.identifier == mine)
+    before = single[mine][:-1]
+    limit = own.weighted + sum(b.milli_vcpus for b in before) * 60_000 * own.weight
+    found = {
+        s.identifier: jobs_before(s, 60_000, waiting[s.identifier], limit, single[mine][-1].key)
+        for s in standings
+        if s is not own
+    }
+    last = len(placed) - 1
+    assert sum(found.values()) + len(before) == last
+
+
 # -- A queue that is always full --
 
 
-def served(weights: dict[str, float], vcpus: int, lengths_s: list[int], windows: int) -> dict[str, int]:
+def served(weights: dict[str, float], vcpus: int, lengths_s: list[int], window_s: int, windows: int) -> dict[str, int]:
     """vCPU-seconds each share got over the second half: everybody has jobs waiting, always."""
-    fair = fair_share_of({"shareDistribution": distribution(**weights)})
+    fair = fair_share_of({"shareDistribution": distribution(**weights), "shareDecaySeconds": window_s})
     book = ShareBook()
     for name in weights:
         book.join(name)
@@ -157,7 +198,7 @@ def served(weights: dict[str, float], vcpus: int, lengths_s: list[int], windows:
     st.integers(2, 4), st.sampled_from([1, 2, 3, 4]), st.lists(st.sampled_from([7, 20, 60, 90]), min_size=1, max_size=5)
 )
 def test_equal_weights_get_equal_time(shares: int, vcpus: int, lengths_s: list[int]) -> None:
-    got = served({f"s{n}": 1.0 for n in range(shares)}, vcpus, lengths_s, 12)
+    got = served({f"s{n}": 1.0 for n in range(shares)}, vcpus, lengths_s, 600, 12)
     fair_part = sum(got.values()) / shares
     for name, seconds in got.items():
         assert seconds == pytest.approx(fair_part, rel=0.12), (name, got)
@@ -166,7 +207,8 @@ def test_equal_weights_get_equal_time(shares: int, vcpus: int, lengths_s: list[i
 @settings(max_examples=8, deadline=None)
 @given(st.sampled_from([1, 2, 3, 9]), st.lists(st.sampled_from([5, 20, 45]), min_size=1, max_size=4))
 def test_an_eighth_of_the_weight_gets_eight_times_as_much(vcpus: int, lengths_s: list[int]) -> None:
-    got = served({"heavy": 1.0, "light": 0.125}, vcpus, lengths_s, 16)
+    """Jobs are short beside the window: who is due less than a job gets a whole one."""
+    got = served({"heavy": 1.0, "light": 0.125}, vcpus, lengths_s, 3600, 8)
     assert got["light"] / got["heavy"] == pytest.approx(8, rel=0.15), got
 
 

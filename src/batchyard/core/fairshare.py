@@ -207,6 +207,31 @@ class ShareBook:
         return sorted(found)
 
 
+class Block(Struct, frozen=True):
+    """Waiting jobs of one size: the children of an array, or one job. `key` says how old they are."""
+
+    key: int
+    count: int
+    milli_vcpus: int
+
+
+def jobs_before(standing: Standing, outlook_ms: int, blocks: Iterable[Block], limit: int, key: int) -> int:
+    """How many of a share's waiting jobs, in their order, have their turn before the job `key` of another share, which
+    has its own once that share's weighted load is `limit`."""
+    number, weighted = 0, standing.weighted
+    for block in blocks:
+        step = block.milli_vcpus * outlook_ms * standing.weight
+        room = limit - weighted
+        found = -(-room // step) if room > 0 and step else 0
+        if room >= 0 and found * step == room and block.key < key:
+            found += 1  # a tie goes to the oldest
+        found = min(found, block.count) if step or room < 0 else block.count
+        number, weighted = number + found, weighted + found * step
+        if found < block.count:
+            break
+    return number
+
+
 def held_back(fair: FairShare, max_vcpus: int, active_shares: int) -> int:
     """milli-vCPUs kept for shares that are not active yet: (computeReservation/100)^active of the maximum."""
     percent, whole = 1, 1
