@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from batchyard.core.fairshare import FairShare, ShareBook, Turns, held_back
-from batchyard.core.resources import MILLI_PER_VCPU
+from batchyard.core.fairshare import FairShare, ShareBook, Turns
 from batchyard.core.runnable import Line, Turn
 from batchyard.core.world import World
 
@@ -33,6 +32,14 @@ def indexes_of(world: World, key: int) -> Iterator[int | None]:
     else:
         for start, stop in book.ready():
             yield from range(start, stop)
+
+
+def len_of(world: World, key: int) -> int:
+    """How many could start: the children of an array that are ready, one of a SEQUENTIAL one; else the job itself."""
+    book = world.books.get(key)
+    if book is None or world.specs[key].sequential:
+        return 1
+    return sum(stop - start for start, stop in book.ready())
 
 
 class InOrder:
@@ -101,22 +108,9 @@ class ByShare:
             self._turns.took(share, milli_vcpus, found.key)
 
 
-class Reservation(Struct):
-    """What a queue's jobs may hold before they touch what is held back for shares that are not active yet, in
-    milli-vCPUs. One job at a time always may: else one that is larger than the rest would wait for ever."""
-
-    at_most: int
-    held: int
-
-    def has_room(self, milli_vcpus: int) -> bool:
-        return self.held == 0 or self.held + milli_vcpus <= self.at_most
-
-
-def reservation(fair: FairShare, book: ShareBook, max_vcpus: Iterable[int], now_ms: int) -> Reservation | None:
-    """None: nothing is held back. `max_vcpus`: of each of the queue's environments, 0 where none is set; then what is
-    held back can't be told."""
-    limits = list(max_vcpus)
-    if not fair.reservation_percent or not all(limits):
-        return None
-    back = held_back(fair, sum(limits), len(book.active(now_ms, fair.window_ms)))
-    return Reservation(sum(limits) * MILLI_PER_VCPU - back, book.held())
+def in_turn(world: World, queue: str, now_ms: int) -> InOrder | ByShare:
+    """The jobs of a queue that could start, in the order of their turn."""
+    lines, fair = world.runnable_in(queue).lines(), world.fair_share(queue)
+    if fair is None:
+        return InOrder(world, lines)
+    return ByShare(world, lines, fair, world.shares[queue], now_ms)

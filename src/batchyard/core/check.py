@@ -16,6 +16,7 @@ def assert_consistent(world: World) -> None:
     _check_arrays(world)
     _check_capacity(world)
     _check_waiting(world)
+    _check_shares(world)
 
 
 def _check_job(world: World, key: int, job: Job) -> None:
@@ -109,3 +110,25 @@ def _check_waiting(world: World) -> None:
     for key, number in world.unmet.items():
         assert key in world.jobs, f"{key} waits and is unknown"
         assert counted.get(key) == number, f"{key} waits for {number} jobs, {counted.get(key)} know of it"
+
+
+def _check_shares(world: World) -> None:
+    held: dict[tuple[str, str], int] = {}
+    jobs: dict[tuple[str, str], int] = {}
+    for spec in world.specs.values():
+        if spec.share_identifier:
+            at = spec.queue, spec.share_identifier
+            jobs[at] = jobs.get(at, 0) + 1
+    for key, job in world.jobs.items():
+        spec = world.spec_of(key)
+        if spec.share_identifier and job.attempt is not None:
+            at = spec.queue, spec.share_identifier
+            held[at] = held.get(at, 0) + spec.task.resources.milli_vcpus
+    for queue, book in world.shares.items():
+        for identifier, share in book.shares.items():
+            at = queue, identifier
+            assert share.held == held.pop(at, 0), f"share {identifier} of {queue} holds {share.held}"
+            assert share.jobs == jobs.pop(at, 0), f"share {identifier} of {queue} has {share.jobs} jobs"
+            assert bool(share.jobs) == (share.left_at_ms == 0), f"share {identifier} of {queue} left and is there"
+    assert not held and not jobs, f"no account is kept of {held or jobs}"
+    assert set(world.fair) == set(world.policies), f"policies {sorted(world.policies)}, ready {sorted(world.fair)}"

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from batchyard.core import fleet, names, scheduling, waiting
 from batchyard.core.allocation import Need, NoChoice, Why
 from batchyard.core.arrays import child_key, waiting_status
+from batchyard.core.candidates import len_of
 from batchyard.core.ranges import count, within
 from batchyard.core.records import Attempt, Environment, InstanceState, Job, JobSpec, Status
 from batchyard.core.resources import Resources, format_vcpus
@@ -304,7 +305,7 @@ def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
 def _ahead(world: World, spec: JobSpec, key: int, index: int | None) -> tuple[int, int]:
     """Jobs before it: in its own queue, and in queues of higher priority that share an environment with it."""
     line = world.runnable_in(spec.queue)
-    before = sum(scheduling.len_of(world, other) for other in line.before(key))
+    before = sum(len_of(world, other) for other in line.before(key))
     if index is not None and not spec.sequential:
         before += sum(min(stop, index) - start for start, stop in world.books[key].ready() if start < index)
     mine = {e.name for e in scheduling.environments_of(world, spec.queue)}
@@ -312,5 +313,5 @@ def _ahead(world: World, spec: JobSpec, key: int, index: int | None) -> tuple[in
     for queue in world.queues.values():
         shares = any(e.name in mine for e in scheduling.environments_of(world, queue.name))
         if shares and queue.name != spec.queue and queue.priority > world.queues[spec.queue].priority:
-            elsewhere += sum(scheduling.len_of(world, other) for other in world.runnable_in(queue.name).waiting_keys())
+            elsewhere += sum(len_of(world, other) for other in world.runnable_in(queue.name).waiting_keys())
     return before, elsewhere

@@ -157,6 +157,10 @@ class ShareBook:
         share.held += milli_vcpus
         assert share.held >= 0, f"share {identifier} gives back more than it holds"
 
+    def resume(self, identifier: str, milli_vcpus: int) -> None:
+        """After a restart: an attempt that was placed before, and counts since what was kept."""
+        self.shares[identifier].held += milli_vcpus
+
     def ran(self, run_ms: int) -> None:
         """An attempt ended that had run so long."""
         known_ms = self.usual_run_ms

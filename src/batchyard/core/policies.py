@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from batchyard.core import commands, names
+from batchyard.core.fairshare import fair_share_of
 from batchyard.core.records import SCHEDULING_POLICY, Queue, SchedulingPolicy
 from batchyard.core.refusal import EXISTS, Refused
 from batchyard.core.world import World
@@ -33,6 +34,9 @@ def update(world: World, command: commands.UpdateSchedulingPolicy) -> Scheduling
                 f"The kind of a scheduling policy can not change: {command.name} has a {kinds[0]}, not a {kinds[1]}."
             )
         policy = replace(policy, document=command.document)
+        for queue in world.queues.values():
+            if name_of(queue) == policy.name:
+                world.settle_shares(queue.name)
         put(world, policy)
     return policy
 
@@ -45,7 +49,7 @@ def delete(world: World, command: commands.DeleteSchedulingPolicy) -> None:
             f"Cannot delete, scheduling policy {command.name} is used by job queue {users[0]}: delete that first, or "
             "give it another policy."
         )
-    del world.policies[command.name]
+    del world.policies[command.name], world.fair[command.name]
     world.changes.documents[SCHEDULING_POLICY, command.name] = None
 
 
@@ -57,8 +61,14 @@ def find(world: World, name: str) -> SchedulingPolicy:
 
 
 def put(world: World, policy: SchedulingPolicy) -> None:
-    world.policies[policy.name] = policy
+    keep(world, policy)
     world.changes.documents[SCHEDULING_POLICY, policy.name] = policy
+
+
+def keep(world: World, policy: SchedulingPolicy) -> None:
+    """In memory, and ready to decide by."""
+    world.policies[policy.name] = policy
+    world.fair[policy.name] = fair_share_of(policy.document.get(FAIR, {}))
 
 
 def name_of(queue: Queue) -> str:

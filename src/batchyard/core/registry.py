@@ -148,6 +148,7 @@ def update_queue(world: World, command: commands.UpdateJobQueue) -> Queue:
     if command.environments is not None:
         _check_order(world, command.environments)
     policies.check_changed_queue(world, queue, command.document)
+    world.settle_shares(command.name)
     queue = replace(
         queue,
         state=State(command.state) if command.state else queue.state,
@@ -178,6 +179,7 @@ def sweep_deleted_queues(world: World) -> None:
             world.runnable.pop(name, None)
             world.stuck.pop(name, None)
             world.heads.pop(name, None)
+            world.forget_shares(name)
             world.changes.queues[name] = None
 
 

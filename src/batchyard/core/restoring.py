@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from batchyard.core import attempts, fleet, instances, names, scheduling, secrets, submission
+from batchyard.core import attempts, fleet, instances, names, policies, scheduling, secrets, submission
 from batchyard.core.arrays import ArrayBook
 from batchyard.core.effects import Effect
-from batchyard.core.records import INSTANCE, Instance, InstanceState, JobSpec, SchedulingPolicy, Snapshot, Status
+from batchyard.core.fairshare import ShareBook
+from batchyard.core.records import Instance, InstanceState, JobSpec, SchedulingPolicy, ShareUsage, Snapshot, Status
 from batchyard.core.world import World
 
 
@@ -13,18 +14,24 @@ def restore(world: World, snapshot: Snapshot) -> None:
     """Rebuilds every index from the records. Instances come later (SetHost); until then nothing can be placed."""
     world.environments = {e.name: e for e in snapshot.environments}
     world.queues = {q.name: q for q in snapshot.queues}
-    world.policies = {n: p for (_, n), p in snapshot.documents.items() if isinstance(p, SchedulingPolicy)}
     world.definitions = {(d.name, d.revision): d for d in snapshot.definitions}
     world.revisions = dict(snapshot.revisions)
     secrets.restore(world, snapshot.documents)
     world.next_key = snapshot.next_key
     world.now_ms = snapshot.last_time_ms
-    known = [record for (kind, _), record in snapshot.documents.items() if kind == INSTANCE]
-    for instance in sorted((i for i in known if isinstance(i, Instance)), key=lambda i: (i.number, i.launched_at_ms)):
+    known = [record for record in snapshot.documents.values() if isinstance(record, Instance)]
+    for instance in sorted(known, key=lambda i: (i.number, i.launched_at_ms)):
         world.add_instance(instance)
+    for (_, name), record in snapshot.documents.items():
+        if isinstance(record, SchedulingPolicy):
+            policies.keep(world, record)
+        elif isinstance(record, ShareUsage):
+            world.shares[name] = ShareBook(record)
     for spec in snapshot.specs:
         world.specs[spec.key] = spec
         world.ids[spec.job_id] = spec.key
+        if spec.share_identifier:
+            world.shares.setdefault(spec.queue, ShareBook()).join(spec.share_identifier)
     for job in sorted(snapshot.jobs, key=lambda j: j.key):
         world.jobs[job.key] = job
         if job.array is not None:
@@ -41,6 +48,9 @@ def restore(world: World, snapshot: Snapshot) -> None:
     for key, job in sorted(world.jobs.items()):
         if job.attempt is not None:
             world.place(job)
+            spec = world.spec_of(key)
+            if spec.share_identifier:
+                world.shares[spec.queue].resume(spec.share_identifier, spec.task.resources.milli_vcpus)
         seconds = world.spec_of(key).timeout_seconds
         if job.status is Status.RUNNING and job.attempt is not None and seconds and not job.attempt.stopping:
             world.add_deadline(job.attempt.started_at_ms + seconds * 1000, key, job.attempt.number)

@@ -4,13 +4,12 @@ The decisions are in placement.py (who starts) and waiting.py (who never can); t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core import fleet, heads, lifecycle, names, placement, waiting
+from batchyard.core import candidates, fleet, heads, lifecycle, names, placement, sharing, waiting
 from batchyard.core.allocation import NoChoice, Why
+from batchyard.core.candidates import Candidate, len_of
 from batchyard.core.effects import LaunchTask, RecoverTask
 from batchyard.core.lifecycle import Cause
 from batchyard.core.placement import NEVER_MS, Assignment, Head, Offer
@@ -26,7 +25,7 @@ from batchyard.core.records import (
     logs_of,
 )
 from batchyard.core.resources import Resources
-from batchyard.core.runnable import FRESH, RETRIED, Line, Shape, Turn, shape_of
+from batchyard.core.runnable import FRESH, RETRIED, Line, Shape, shape_of
 from batchyard.core.world import World
 
 UNMANAGED = fleet.UNMANAGED
@@ -49,8 +48,9 @@ def enqueue(world: World, key: int) -> None:
         world.runnable_in(spec.queue).discard(key)
     else:
         world.stuck_since.pop(key, None)
-        retried = key not in world.books and bool(world.jobs[key].past)
-        world.runnable_in(spec.queue).push(key, shape_of(spec), RETRIED if retried else FRESH)
+        rank = RETRIED if key not in world.books and world.jobs[key].past else FRESH
+        line = world.runnable_in(spec.queue)
+        line.push(key, shape_of(spec), rank, spec.share_identifier, spec.scheduling_priority)
     _explain(world, key, reason)
 
 
@@ -158,22 +158,28 @@ def room_in(world: World, queue: Queue) -> int:
 
 def _visit(world: World, visit: Visit, now_ms: int) -> None:
     """Jobs start in their order. The first that finds no room is the head: others pass it only where it loses
-    nothing by it (placement.place)."""
+    nothing by it (placement.place). What is reserved for other shares holds up all of them."""
     queue = visit.queue
     is_strict = queue.tags.get(STRICT_FIFO_TAG) == "true"
-    turn = Turn(world.runnable_in(queue.name).lines())
+    jobs = candidates.in_turn(world, queue.name, now_ms)
+    reserved = sharing.reservation(world, queue.name, environments_of(world, queue.name), now_ms)
     blocked: tuple[int, int | None, NoChoice | None] | None = None
     passed = 0
-    while visit.room and (found := turn.next()) is not None:
-        key, line = found
-        index, is_placed = _start(world, visit, key, line, now_ms)
-        if is_placed:
+    while visit.room and (job := jobs.next()) is not None:
+        shape = job.line.shape
+        milli_vcpus = shape.resources.milli_vcpus
+        if reserved is not None and not reserved.has_room(milli_vcpus):
+            break
+        if _find_place(world, visit, job, now_ms):
+            jobs.took(milli_vcpus)
+            if reserved is not None:
+                reserved.held += milli_vcpus
             continue
-        turn.drop()
+        jobs.drop()
         passed += 1
-        if visit.room and blocked is None:
-            visit.head = Head(line.shape, _starts_at_the_latest(world, line.shape, visit.offers, now_ms))
-            blocked = key, index, _refusal(visit, line.shape)
+        if blocked is None:
+            visit.head = Head(shape, _starts_at_the_latest(world, shape, visit.offers, now_ms))
+            blocked = job.key, job.index, _refusal(visit, shape)
         if is_strict or passed >= LINES_PASSED_AT_MOST:
             break
     if blocked is None:
@@ -189,38 +195,24 @@ def _refusal(visit: Visit, shape: Shape) -> NoChoice | None:
     return next((refusal for refusal in found if refusal.why is Why.EXHAUSTED), None)
 
 
-def _start(world: World, visit: Visit, key: int, line: Line, now_ms: int) -> tuple[int | None, bool]:
-    """Finds a place for a job, or for each of an array's children, now or on an instance that is coming; the index of
-    the first that has none, and whether all have one."""
-    shape = line.shape
+def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool:
+    """A place for a job now or on an instance that is coming. Environments in their order: each one's room now, then
+    what it can still launch; only then the next one."""
+    shape = job.line.shape
     ends_at_ms = now_ms + _longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
-    index: int | None = None
-    for index in _indexes(world, key):
-        if not visit.room:
-            return index, False
-        if not _find_place(world, visit, key, index, line, ends_at_ms, now_ms):
-            return index, False
-    return index, True
-
-
-def _find_place(
-    world: World, visit: Visit, key: int, index: int | None, line: Line, ends_at_ms: int, now_ms: int
-) -> bool:
-    """Environments in their order: each one's room now, then what it can still launch; only then the next one."""
-    shape = line.shape
     for offer in visit.offers:
         assignment = placement.place(shape, offer, world.rooms, visit.head, ends_at_ms)
         if assignment is not None:
-            _apply(world, key, index, assignment)
+            _apply(world, job.key, job.index, assignment)
             visit.room -= 1
             return True
         environment = world.environments[offer.environment]
         may_launch = visit.head is None and fleet.has_instances(environment) and offer.engine in shape.engines
         if may_launch:
-            promised = visit.promised.get((line.share, shape), 0)
-            count = _waiting_in(world, line) - promised
+            promised = visit.promised.get((job.line.share, shape), 0)
+            count = _waiting_in(world, job.line) - promised
             if fleet.expect(world, visit.expected, environment, shape.resources, count, now_ms):
-                visit.promised[line.share, shape] = promised + 1
+                visit.promised[job.line.share, shape] = promised + 1
                 return True
     return False
 
@@ -228,28 +220,6 @@ def _find_place(
 def _waiting_in(world: World, line: Line) -> int:
     """How many jobs of a line wait, an array's children one by one."""
     return sum(len_of(world, key) for key in line.entries)
-
-
-def len_of(world: World, key: int) -> int:
-    """How many could start: the children of an array that are ready, one of a SEQUENTIAL one; else the job itself."""
-    book = world.books.get(key)
-    if book is None or world.specs[key].sequential:
-        return 1
-    return sum(stop - start for start, stop in book.ready())
-
-
-def _indexes(world: World, key: int) -> Iterator[int | None]:
-    """An array's children that could start, in their order; None for what is a row of its own."""
-    book = world.books.get(key)
-    if book is None:
-        yield None
-    elif world.specs[key].sequential:
-        first = book.next_in_line()
-        if first is not None:
-            yield first
-    else:
-        for start, stop in book.ready():
-            yield from range(start, stop)
 
 
 def _longest_ms(world: World, timeout_seconds: int) -> int:

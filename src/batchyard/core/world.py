@@ -13,10 +13,13 @@ from batchyard.core.allocation import NoChoice
 from batchyard.core.arrays import ArrayBook
 from batchyard.core.catalogue import Catalogue, InstanceType
 from batchyard.core.effects import Effect
+from batchyard.core.fairshare import FairShare, ShareBook
 from batchyard.core.placement import Room
 from batchyard.core.prices import Prices
 from batchyard.core.records import (
     INSTANCE,
+    SCHEDULING_POLICY,
+    SHARE_USAGE,
     Abilities,
     Changes,
     Definition,
@@ -112,6 +115,9 @@ class World:
         self.changes = Changes()
         self.effects: list[Effect] = []
         self.touched_books: set[int] = set()
+        self.fair: dict[str, FairShare] = {}  # scheduling policy -> ready to decide by
+        self.shares: dict[str, ShareBook] = {}  # fair-share queue -> what its shares have used
+        self.touched_shares: set[str] = set()
 
     # -- reading --
 
@@ -150,6 +156,11 @@ class World:
         """The keys of the jobs whose attempts are on an instance, in the order they came."""
         return list(self.placed.get(instance_id, ()))
 
+    def fair_share(self, queue: str) -> FairShare | None:
+        """How a queue is shared; None for a FIFO queue."""
+        arn = self.queues[queue].document.get("schedulingPolicyArn")
+        return self.fair[names.resource_name(arn, SCHEDULING_POLICY)] if arn else None
+
     # -- changing jobs --
 
     def add(self, spec: JobSpec, job: Job) -> None:
@@ -161,6 +172,8 @@ class World:
         if spec.array_size:
             self.books[spec.key] = ArrayBook.of_size(spec.array_size)
             self.touched_books.add(spec.key)
+        if spec.share_identifier:
+            self.shares.setdefault(spec.queue, ShareBook()).join(spec.share_identifier)
         self.jobs[job.key] = job
         self.changes.specs.append(spec)
         self.changes.jobs[job.key] = job
@@ -204,6 +217,9 @@ class World:
             job = replace(job, array=book.freeze())
         self.put(job)
         spec = self.specs.pop(job.key)
+        if spec.share_identifier:
+            self.shares[spec.queue].leave(spec.share_identifier, now_ms)
+            self.touched_shares.add(spec.queue)
         self.finished[job.key] = job.status
         self.finished_order.append((now_ms + self.limits.finished_kept_ms, job.key, spec.job_id))
 
@@ -216,12 +232,15 @@ class World:
         if held is not None and (holds is None or holds.number != held.number):
             self._leave(held.instance_id, before.key)
             self._count(before.key, held.environment, -1)
+            self._hold(before.key, -1)
+            self._learn_run(after)
             room = self.rooms.get(held.instance_id)
             if room is not None:
                 room.free = room.free.plus(self.spec_of(before.key).task.resources)
                 room.gpu_ids = sorted({*room.gpu_ids, *held.device_ids} & {*self.instances[held.instance_id].gpu_ids})
         if holds is not None and (held is None or holds.number != held.number):
             self.place(after)
+            self._hold(after.key, 1)
 
     def _leave(self, instance_id: str, key: int) -> None:
         placed = self.placed[instance_id]
@@ -295,6 +314,34 @@ class World:
             milli_vcpus = spec.task.resources.milli_vcpus * times
             budget.free = budget.free.minus(Resources(milli_vcpus))
 
+    def _hold(self, key: int, times: int) -> None:
+        """An attempt comes (1) or goes (-1): what its share uses."""
+        spec = self.spec_of(key)
+        fair = self.fair_share(spec.queue) if spec.share_identifier else None
+        if fair is not None:
+            milli_vcpus = spec.task.resources.milli_vcpus * times
+            self.shares[spec.queue].hold(spec.share_identifier, milli_vcpus, self.now_ms, fair.window_ms)
+            self.touched_shares.add(spec.queue)
+
+    def _learn_run(self, job: Job) -> None:
+        """How long the attempt that has just ended had run."""
+        spec = self.spec_of(job.key)
+        if spec.share_identifier and job.past and job.past[-1].started_at_ms:
+            self.shares[spec.queue].ran(job.past[-1].stopped_at_ms - job.past[-1].started_at_ms)
+
+    def settle_shares(self, queue: str) -> None:
+        """Before a queue is shared in another way: what was used until now was used in the old one."""
+        fair, book = self.fair_share(queue), self.shares.get(queue)
+        if fair is not None and book is not None:
+            book.settle(self.now_ms, fair.window_ms)
+            self.touched_shares.add(queue)
+
+    def forget_shares(self, queue: str) -> None:
+        """The queue is gone."""
+        self.touched_shares.discard(queue)
+        if self.shares.pop(queue, None) is not None:
+            self.changes.documents[SHARE_USAGE, queue] = None
+
     def _take_room(self, job: Job) -> None:
         assert job.attempt is not None
         room = self.rooms.get(job.attempt.instance_id)
@@ -313,6 +360,12 @@ class World:
                 book.updated_at_ms = now_ms
                 self.changes.jobs[key] = self.jobs[key] = replace(parent, array=book.freeze())
         self.touched_books.clear()
+        for queue in sorted(self.touched_shares):
+            fair, shares = self.fair_share(queue), self.shares[queue]
+            assert fair is not None, f"the shares of the FIFO queue {queue} have changed"
+            shares.forget(now_ms, fair.window_ms)
+            self.changes.documents[SHARE_USAGE, queue] = shares.freeze()
+        self.touched_shares.clear()
         while self.finished_order and self.finished_order[0][0] <= now_ms:
             _, key, uuid = self.finished_order.popleft()
             self.finished.pop(key, None)

@@ -17,6 +17,7 @@ def canonical(world: World) -> dict[str, Any]:
         "environments": world.environments,
         "queues": world.queues,
         "policies": world.policies,
+        "shares": {name: (book.shares, book.usual_run_ms) for name, book in world.shares.items() if book.shares},
         "definitions": world.definitions,
         "revisions": world.revisions,
         "next key": world.next_key,
