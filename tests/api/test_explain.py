@@ -28,6 +28,27 @@ def test_a_job_behind_others_is_told_what_is_ahead_and_who_holds_what(service: S
     assert answer["free"][0]["vcpus"] == 0
 
 
+def test_a_share_is_told_where_it_stands(service: Service) -> None:
+    entries = [{"shareIdentifier": "team*", "weightFactor": 0.25}]
+    service.batch.create_scheduling_policy(name="p", fairsharePolicy={"shareDistribution": entries})
+    service.batch.create_job_queue(
+        jobQueueName="fair",
+        priority=1,
+        schedulingPolicyArn=service.context.account.policy_arn("p"),
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": "local"}],
+    )
+    members = {"jobQueue": "fair", "schedulingPriorityOverride": 1}
+    first = service.submit(shareIdentifier="team1", arrayProperties={"size": 5}, **members)
+    service.start(f"{first}:0")
+    service.tick(10_000)
+    service.submit(shareIdentifier="bob", **members)
+    answer = service.call("ExplainJob", {"jobId": f"{first}:4"})
+    assert (answer["wait"], answer["jobsAhead"]) == ("SHARE", 1)
+    used = answer["share"].pop("usedVcpuSeconds")
+    assert used == pytest.approx(40, rel=0.01)
+    assert answer["share"] == {"shareIdentifier": "team1", "heldVcpus": 4, "weight": 0.25, "place": 2, "shares": 2}
+
+
 def test_a_job_that_has_ended_and_one_that_never_was(service: Service) -> None:
     job = service.submit()
     service.end(job)

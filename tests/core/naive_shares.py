@@ -59,8 +59,10 @@ class NaiveShares:
     def place(self, share: str, vcpus: float, now_ms: int) -> None:
         self.held.setdefault(share, []).append([vcpus, now_ms, math.inf])
 
-    def release(self, share: str, vcpus: float, now_ms: int) -> None:
+    def release(self, share: str, vcpus: float, now_ms: int, run_ms: int | None = None) -> None:
+        """`run_ms`: how long it ran, where that is not since its placement."""
         attempt = next(a for a in self.held[share] if a[0] == vcpus and a[2] == math.inf)
         attempt[2] = now_ms
-        run_ms = now_ms - attempt[1]
+        if run_ms is None:
+            run_ms = now_ms - int(attempt[1])
         self.usual_run_ms = max(1, self.usual_run_ms * 7 / 8 + run_ms / 8 if self.usual_run_ms else run_ms)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from batchyard.core import commands as c
 from batchyard.core.explaining import Explanation
+from batchyard.core.fairshare import WEIGHT_ONE
 from batchyard.core.prices import Prices
 from batchyard.core.records import Abilities, Dependency, EnvironmentOrder, Instance
 from batchyard.core.resources import Resources
 from batchyard.core.waiting import AFTER_ANY_REMEDY, NEVER_STARTS, Wait, remedy
-from tests.core.driver import ENGINE, HOST, Driver
+from tests.core.driver import ACCOUNT, ENGINE, HOST, Driver
 
 
 def explain(yard: Driver, job_id: str) -> Explanation:
@@ -234,6 +236,52 @@ def behind() -> Explanation:
     return answer
 
 
+def fair_queue(yard: Driver, **policy: Any) -> None:
+    yard.do(c.CreateSchedulingPolicy("p", {"fairsharePolicy": policy}))
+    arn = {"schedulingPolicyArn": ACCOUNT.policy_arn("p")}
+    yard.do(c.CreateJobQueue("fair", "ENABLED", 1, (EnvironmentOrder(1, "local"),), arn))
+
+
+def of_share(yard: Driver, share: str, priority: int = 0, **members: Any) -> str:
+    return yard.submit(queue="fair", share_identifier=share, scheduling_priority=priority, **members)
+
+
+def other_shares() -> Explanation:
+    """anna has used 6 vCPU seconds, which is how long jobs here run, and weighs half. So her three jobs have their turns
+    at 3, 6 and 9; bob, who holds one vCPU, has his at 6, 12 and 18."""
+    yard = Driver(vcpus=1)
+    entries = [{"shareIdentifier": "anna", "weightFactor": 0.5}]
+    fair_queue(yard, shareDistribution=entries)
+    first = of_share(yard, "anna")
+    yard.started(first)
+    yard.now_ms += 6000
+    yard.exited(first)
+    of_share(yard, "bob", array_size=4)
+    of_share(yard, "anna", priority=3)
+    mine = of_share(yard, "anna", array_size=3)
+    answer = explain(yard, f"{mine}:1")
+    assert (answer.ahead, answer.ahead_elsewhere) == (1 + 2, 0)
+    assert answer.share is not None
+    standing = answer.share.standing
+    assert (standing.identifier, standing.weight, answer.share.held) == ("anna", WEIGHT_ONE // 2, 0)
+    assert (answer.share.number, answer.share.shares) == (1, 2)
+    assert (answer.share.ahead_of_others, answer.share.ahead_in_share) == (1, 2)
+    assert "Its share anna has used 6.0 vCPU seconds at weight 0.5 and holds 0 vCPUs" in answer.text
+    assert "1 jobs of other shares and 2 of its own are before it" in answer.text
+    return answer
+
+
+def reserved() -> Explanation:
+    yard = Driver(vcpus=4)
+    yard.do(c.UpdateComputeEnvironment("local", document={"unmanagedvCpus": 4}))
+    fair_queue(yard, computeReservation=75)
+    array = of_share(yard, "anna", array_size=9)
+    answer = explain(yard, f"{array}:1")
+    assert "hold 1 vCPUs: 1 are the most while 3 are kept for shares that are not active yet" in answer.text
+    assert answer.free == (Resources(3000, 4032, 0),)
+    return answer
+
+
 def ending_service() -> Explanation:
     yard = Driver(vcpus=1)
     yard.submit()
@@ -269,6 +317,8 @@ WAYS: dict[Wait, Callable[[], Explanation]] = {
     Wait.TOO_LARGE: too_large,
     Wait.NO_ROOM: no_room,
     Wait.BEHIND: behind,
+    Wait.SHARE: other_shares,
+    Wait.RESERVED: reserved,
     Wait.ENDING_SERVICE: ending_service,
     Wait.STARTING: starting,
 }
@@ -280,6 +330,19 @@ def test_each_way_to_wait_is_explained_with_its_numbers(wait: Wait) -> None:
     assert answer.wait == wait
     assert answer.remedy == remedy(wait)
     assert bool(answer.status_reason) == (wait in (*NEVER_STARTS, Wait.NO_CAPACITY))
+
+
+def test_behind_jobs_of_its_own_share_only() -> None:
+    yard = Driver(vcpus=1)
+    fair_queue(yard)
+    of_share(yard, "anna")
+    of_share(yard, "anna")
+    of_share(yard, "anna", array_size=2)
+    answer = explain(yard, of_share(yard, "anna"))
+    assert (answer.wait, answer.ahead) == (Wait.BEHIND, 3)
+    assert "0 jobs of other shares and 3 of its own are before it" in answer.text
+    urgent = of_share(yard, "anna", priority=1)
+    assert explain(yard, urgent).wait == Wait.NO_ROOM
 
 
 def test_running_and_ended_jobs() -> None:

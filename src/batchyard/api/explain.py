@@ -8,8 +8,10 @@ from batchyard.api.checks import require
 from batchyard.api.context import Call, Context
 from batchyard.core import commands
 from batchyard.core.explaining import Explanation
+from batchyard.core.fairshare import WEIGHT_ONE
 from batchyard.core.names import resource_name
 from batchyard.core.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.sharing import Place
 
 Document = dict[str, Any]
 
@@ -47,10 +49,24 @@ def _document(answer: Explanation) -> Document:
             "jobsAhead": answer.ahead,
             "jobsAheadElsewhere": answer.ahead_elsewhere,
         }
+    if answer.share is not None:
+        document["share"] = _share(answer.share)
     if answer.dependencies:
         document["dependencies"] = [{"jobId": d.job_id, "status": str(d.status)} for d in answer.dependencies]
         document["dependenciesCount"] = answer.dependencies_count
     return document
+
+
+def _share(place: Place) -> Document:
+    standing = place.standing
+    return {
+        "shareIdentifier": standing.identifier,
+        "usedVcpuSeconds": standing.usage / (MILLI_PER_VCPU * 1000),
+        "heldVcpus": place.held / MILLI_PER_VCPU,
+        "weight": standing.weight / WEIGHT_ONE,
+        "place": place.number,
+        "shares": place.shares,
+    }
 
 
 def _amounts(resources: Resources) -> Document:

@@ -27,6 +27,8 @@ def _pairs(answer: Document) -> Iterator[tuple[str, str]]:
         for number, free in enumerate(answer.get("free", [])):
             yield "" if number else "Free", _amounts(free)
         yield "Ahead", _ahead(answer)
+    if "share" in answer:
+        yield "Share", _share(answer["share"])
     yield from _listed("Waits for", answer.get("dependencies", []), answer.get("dependenciesCount", 0), "status")
     holders = [{"jobId": h["jobId"], "holds": _amounts(h["resources"])} for h in answer.get("holders", [])]
     yield from _listed("Held by", holders, answer.get("holdersCount", 0), "holds")
@@ -43,6 +45,12 @@ def _listed(label: str, rows: list[Document], count: int, member: str) -> Iterat
 def _ahead(answer: Document) -> str:
     ahead, elsewhere = answer["jobsAhead"], answer["jobsAheadElsewhere"]
     return f"{ahead} jobs" + (f", and {elsewhere} in queues of higher priority" if elsewhere else "")
+
+
+def _share(share: Document) -> str:
+    used = f"{share['usedVcpuSeconds']:.1f} vCPU seconds used, {share['heldVcpus']:g} vCPUs held"
+    place = f"number {share['place']} of {share['shares']}"
+    return f"{share['shareIdentifier']}: {used}, weight {share['weight']:g}, {place}"
 
 
 def _amounts(amounts: Document) -> str:

@@ -130,5 +130,5 @@ def _check_shares(world: World) -> None:
             assert share.held == held.pop(at, 0), f"share {identifier} of {queue} holds {share.held}"
             assert share.jobs == jobs.pop(at, 0), f"share {identifier} of {queue} has {share.jobs} jobs"
             assert bool(share.jobs) == (share.left_at_ms == 0), f"share {identifier} of {queue} left and is there"
-    assert not held and not jobs, f"no account is kept of {held or jobs}"
+    assert not {**held, **jobs}, f"no account is kept of {held or jobs}"
     assert set(world.fair) == set(world.policies), f"policies {sorted(world.policies)}, ready {sorted(world.fair)}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core import fleet, names, scheduling, waiting
+from batchyard.core import fleet, names, scheduling, sharing, waiting
 from batchyard.core.allocation import Need, NoChoice, Why
 from batchyard.core.arrays import child_key, waiting_status
 from batchyard.core.candidates import len_of
+from batchyard.core.fairshare import seconds_of, weight_factor
 from batchyard.core.ranges import count, within
 from batchyard.core.records import Attempt, Environment, InstanceState, Job, JobSpec, Status
 from batchyard.core.resources import Resources, format_vcpus
@@ -46,6 +47,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     free: tuple[Resources, ...] = ()  # on each of those instances
     holders: tuple[Holder, ...] = ()  # the largest first
     holders_count: int = 0
+    share: sharing.Place | None = None  # on fair-share queues: where its share stands
     ahead: int = 0  # jobs and children before it in its queue
     ahead_elsewhere: int = 0  # in queues of higher priority
     dependencies: tuple[DependencyState, ...] = ()
@@ -195,13 +197,17 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
     instances = list({i.instance_id: i for i in usable}.values())
     free = tuple(world.rooms[i.instance_id].free for i in instances)
     holders = _holders(world, {i.instance_id for i in instances})
-    ahead, elsewhere = _ahead(world, spec, key, index)
+    place = sharing.place_of(world, spec, key, _own_before(world, spec, key, index))
+    ahead, elsewhere = _ahead(world, spec, key, index, place)
+    shared = None if place is None else _by_share(world, spec, environments, place)
     if stuck is not None:
         wait, text = stuck.wait, stuck.text
     elif world.is_draining:
         wait, text = Wait.ENDING_SERVICE, "The service was told to end its jobs, and starts no more."
     elif not scheduling.room_in(world, world.queues[spec.queue]):
         wait, text = Wait.CONCURRENCY_LIMIT, _limit_text(world, spec.queue)
+    elif shared is not None:
+        wait, text = shared
     elif ahead or (elsewhere and any(asked.fits(f) for f in free)):
         wait = Wait.BEHIND
         text = (
@@ -222,6 +228,7 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
         free=free,
         holders=tuple(holders[:LISTED_AT_MOST]),
         holders_count=len(holders),
+        share=place,
         ahead=ahead,
         ahead_elsewhere=elsewhere,
     )
@@ -302,12 +309,44 @@ def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
     return sorted(held, key=lambda h: h.resources, reverse=True)
 
 
-def _ahead(world: World, spec: JobSpec, key: int, index: int | None) -> tuple[int, int]:
+def _by_share(
+    world: World, spec: JobSpec, environments: list[Environment], place: sharing.Place
+) -> tuple[Wait, str] | None:
+    """Why a fair-share queue lets others go first; None when it does not."""
+    standing = place.standing
+    if place.ahead_of_others or place.ahead_in_share:
+        text = (
+            f"Its share {standing.identifier} has used {seconds_of(standing.usage)} vCPU seconds at weight "
+            f"{weight_factor(standing.weight)} and holds {format_vcpus(place.held)} vCPUs: it is number {place.number} "
+            f"of the {place.shares} shares that wait in the queue {spec.queue}. {place.ahead_of_others} jobs of other "
+            f"shares and {place.ahead_in_share} of its own are before it."
+        )
+        return Wait.SHARE if place.ahead_of_others else Wait.BEHIND, text
+    reserved = sharing.reservation(world, spec.queue, environments, world.now_ms)
+    if reserved is None or reserved.has_room(spec.task.resources.milli_vcpus):
+        return None
+    text = (
+        f"It is next, and the jobs of the queue {spec.queue} hold {format_vcpus(reserved.held)} vCPUs: "
+        f"{format_vcpus(max(0, reserved.at_most))} are the most while {format_vcpus(reserved.back)} are kept for "
+        f"shares that are not active yet."
+    )
+    return Wait.RESERVED, text
+
+
+def _own_before(world: World, spec: JobSpec, key: int, index: int | None) -> int:
+    """Children of its own array that go before one."""
+    if index is None or spec.sequential:
+        return 0
+    return sum(min(stop, index) - start for start, stop in world.books[key].ready() if start < index)
+
+
+def _ahead(world: World, spec: JobSpec, key: int, index: int | None, place: sharing.Place | None) -> tuple[int, int]:
     """Jobs before it: in its own queue, and in queues of higher priority that share an environment with it."""
-    line = world.runnable_in(spec.queue)
-    before = sum(len_of(world, other) for other in line.before(key))
-    if index is not None and not spec.sequential:
-        before += sum(min(stop, index) - start for start, stop in world.books[key].ready() if start < index)
+    if place is not None:
+        before = place.ahead_of_others + place.ahead_in_share
+    else:
+        earlier = world.runnable_in(spec.queue).before(key)
+        before = sum(len_of(world, other) for other in earlier) + _own_before(world, spec, key, index)
     mine = {e.name for e in scheduling.environments_of(world, spec.queue)}
     elsewhere = 0
     for queue in world.queues.values():

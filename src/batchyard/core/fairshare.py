@@ -236,6 +236,16 @@ def jobs_before(standing: Standing, outlook_ms: int, blocks: Iterable[Block], li
     return number
 
 
+def seconds_of(usage: int) -> str:
+    """Milli-vCPU-milliseconds as vCPU seconds, as they are shown."""
+    return f"{usage / (MILLI_PER_VCPU * 1000):.1f}"
+
+
+def weight_factor(weight: int) -> str:
+    """A weight as weightFactor writes it."""
+    return f"{weight / WEIGHT_ONE:g}"
+
+
 def held_back(fair: FairShare, max_vcpus: int, active_shares: int) -> int:
     """milli-vCPUs kept for shares that are not active yet: (computeReservation/100)^active of the maximum."""
     percent, whole = 1, 1

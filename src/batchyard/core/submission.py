@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from batchyard.core import ecstask, endings, lifecycle, names, policies, retry, scheduling, taskspec
 from batchyard.core.commands import Stage, SubmitJob, SubmittedJob
+from batchyard.core.fairshare import ACTIVE_SHARES_AT_MOST
 from batchyard.core.ranges import RangeSet, subtract, union
 from batchyard.core.records import (
     AFTER_ANY_TAG,
@@ -66,7 +67,7 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     parameters = {**definition.document.get("parameters", {}), **command.parameters}
     body.substitute(parameters)  # this is its turn among the checks
     _object(command, Stage.OVERRIDES)
-    share = _share(command, queue, definition)
+    share = _share(world, command, queue, definition)
     _object(command, Stage.RULES)
     unbuilt = body.unbuilt()
     if unbuilt:
@@ -125,7 +126,7 @@ def _check_built(command: SubmitJob, definition: Definition) -> None:
             raise Refused("A dependency without jobId must be of type SEQUENTIAL, on an array job.")
 
 
-def _share(command: SubmitJob, queue: Queue, definition: Definition) -> tuple[str, int]:
+def _share(world: World, command: SubmitJob, queue: Queue, definition: Definition) -> tuple[str, int]:
     """Share identifier and scheduling priority: a FIFO queue takes neither from the caller, a fair-share queue needs
     both (AWS Batch behaviour 5.1, 5.2)."""
     identifier, priority = command.share_identifier, command.scheduling_priority
@@ -139,7 +140,23 @@ def _share(command: SubmitJob, queue: Queue, definition: Definition) -> tuple[st
         priority = definition.document.get("schedulingPriority")
     if priority is None:
         raise Refused(NO_PRIORITY)
+    _check_number_of_shares(world, queue.name, identifier)
     return identifier, priority
+
+
+def _check_number_of_shares(world: World, queue: str, identifier: str) -> None:
+    fair, book = world.fair_share(queue), world.shares.get(queue)
+    if fair is None or book is None:
+        return
+    share = book.shares.get(identifier)
+    if share is not None and share.is_active(world.now_ms, fair.window_ms):
+        return
+    active = book.active(world.now_ms, fair.window_ms)
+    if len(active) >= ACTIVE_SHARES_AT_MOST:
+        raise Refused(
+            f"JobQueue {queue} has {len(active)} active share identifiers, and {ACTIVE_SHARES_AT_MOST} are the most: "
+            "use one of those, or wait until one has had no jobs for a while."
+        )
 
 
 def _object(command: SubmitJob, stage: Stage) -> None:

@@ -48,6 +48,8 @@ class Wait(StrEnum):
     CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT"  # as many jobs of its queue run as its tag allows
     NO_ROOM = "NO_ROOM"  # its turn has come, what it needs is in use
     BEHIND = "BEHIND"  # jobs before it in the queue, or in a queue of higher priority, wait too
+    SHARE = "SHARE"  # jobs of other shares, which have used less, go before it
+    RESERVED = "RESERVED"  # its turn has come; what is free is kept for shares that are not active yet
     ENDING_SERVICE = "ENDING_SERVICE"  # the service was told to end: nothing starts any more
     STARTING = "STARTING"  # placed; its task is not up yet
 
@@ -104,6 +106,10 @@ def remedy(wait: Wait) -> str:
             return "Wait for the jobs that hold it, terminate one, or declare more with --vcpus, --memory or --gpus."
         case Wait.BEHIND:
             return "Wait for its turn, or use a queue of higher priority."
+        case Wait.SHARE:
+            return "Wait until its share is the one that is behind, or lower its weightFactor in the scheduling policy."
+        case Wait.RESERVED:
+            return "Wait for a job of the queue to end, or lower computeReservation in the scheduling policy."
         case Wait.ENDING_SERVICE:
             return "Start the service again: it goes on with what waits."
         case Wait.STARTING:
