@@ -259,6 +259,27 @@ def test_the_priority_is_the_definitions_or_the_callers(fair: Service) -> None:
     ]
 
 
+def test_shares_take_turns(fair: Service) -> None:
+    """UserA* weighs an eighth, UserB two and a half: nine of ten go to the first, all at once."""
+
+    def submit(share: str, vcpus: int, **members: Any) -> str:
+        override = {"resourceRequirements": [{"type": "VCPU", "value": str(vcpus)}]}
+        members |= {"shareIdentifier": share, "schedulingPriorityOverride": 1, "containerOverrides": override}
+        return fair.submit(jobQueue="fair", **members)
+
+    blocker = submit("ops", 4)
+    late = submit("UserB", 1, arrayProperties={"size": 4})
+    light = submit("UserA7", 1, arrayProperties={"size": 8})
+    fair.start(blocker)
+    fair.end(blocker)
+    started = [job_id for job_id in fair.launched if job_id != blocker]
+    assert sorted(started) == sorted([*(f"{light}:{n}" for n in range(3)), f"{late}:0"])
+    fair.start(f"{late}:0")
+    fair.end(f"{late}:0")
+    assert f"{light}:3" in fair.launched
+    assert f"{late}:1" not in fair.launched
+
+
 def test_jobs_are_listed_by_share(fair: Service) -> None:
     def submit(share: str, **members: Any) -> str:
         return fair.submit(jobQueue="fair", shareIdentifier=share, schedulingPriorityOverride=1, **members)

@@ -247,8 +247,8 @@ def of_share(yard: Driver, share: str, priority: int = 0, **members: Any) -> str
 
 
 def other_shares() -> Explanation:
-    """anna has used 6 vCPU seconds, which is how long jobs here run, and weighs half. So her three jobs have their turns
-    at 3, 6 and 9; bob, who holds one vCPU, has his at 6, 12 and 18."""
+    """anna has used 6 vCPU seconds, as long as jobs here run, and weighs half. So her three jobs have their turns at 3,
+    6 and 9; bob, who holds one vCPU, has his at 6, 12 and 18."""
     yard = Driver(vcpus=1)
     entries = [{"shareIdentifier": "anna", "weightFactor": 0.5}]
     fair_queue(yard, shareDistribution=entries)

@@ -3,6 +3,8 @@ Every invariant holds after each step; in the end every job ends; no attempt is 
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -12,15 +14,23 @@ from batchyard.core.arrays import status_summary
 from batchyard.core.explaining import explain
 from batchyard.core.records import Dependency, EnvironmentOrder, Job, Status
 from batchyard.core.waiting import Wait
-from tests.core.driver import Driver
+from tests.core.driver import ACCOUNT, Driver
 
 MAX_JOBS = 12
+POLICIES: list[dict[str, Any]] = [
+    {},
+    {"shareDecaySeconds": 1, "shareDistribution": [{"shareIdentifier": "team*", "weightFactor": 0.01}]},
+    {"computeReservation": 60, "shareDecaySeconds": 604_800},
+]
 
 
 class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.yard = Driver(vcpus=3, gpus=1)
+        self.yard.do(c.CreateSchedulingPolicy("p", {"fairsharePolicy": POLICIES[0]}))
+        shared = {"schedulingPolicyArn": ACCOUNT.policy_arn("p")}
+        self.yard.do(c.CreateJobQueue("shared", "ENABLED", 1, (EnvironmentOrder(1, "local"),), shared))
         self.yard.do(c.CreateJobQueue("urgent", "ENABLED", 10, (EnvironmentOrder(1, "local"),)))
         self.yard.define(
             "gpu",
@@ -46,7 +56,9 @@ class Histories(RuleBasedStateMachine):
         sequential=st.booleans(),
         attempts=st.integers(1, 3),
         gpu=st.booleans(),
-        urgent=st.booleans(),
+        queue=st.sampled_from(["default", "urgent", "shared", "shared"]),
+        share=st.sampled_from(["a", "b", "team1", "team2"]),
+        priority=st.sampled_from([0, 0, 5]),
         timeout=st.booleans(),
         picks=st.lists(st.integers(0, 1000), max_size=3),
         pairs=st.integers(0, 2),
@@ -58,7 +70,9 @@ class Histories(RuleBasedStateMachine):
         sequential: bool,
         attempts: int,
         gpu: bool,
-        urgent: bool,
+        queue: str,
+        share: str,
+        priority: int,
         timeout: bool,
         picks: list[int],
         pairs: int,
@@ -71,7 +85,9 @@ class Histories(RuleBasedStateMachine):
             depends_on.append(Dependency(type="SEQUENTIAL"))
         job = self.yard.submit(
             "gpu" if gpu else "work",
-            queue="urgent" if urgent else "default",
+            queue=queue,
+            share_identifier=share if queue == "shared" else "",
+            scheduling_priority=priority if queue == "shared" else None,
             array_size=size,
             depends_on=depends_on,
             retry_strategy={"attempts": attempts},
@@ -111,6 +127,14 @@ class Histories(RuleBasedStateMachine):
     @rule(state=st.sampled_from(["ENABLED", "DISABLED"]))
     def switch(self, state: str) -> None:
         self.yard.do(c.UpdateComputeEnvironment("local", state=state))
+
+    @rule(policy=st.sampled_from(range(3)))
+    def share_otherwise(self, policy: int) -> None:
+        self.yard.do(c.UpdateSchedulingPolicy("p", {"fairsharePolicy": POLICIES[policy]}))
+
+    @rule(vcpus=st.sampled_from([0, 3]))
+    def set_a_maximum(self, vcpus: int) -> None:
+        self.yard.do(c.UpdateComputeEnvironment("local", document={"unmanagedvCpus": vcpus}))
 
     @invariant()
     def parents_add_up(self) -> None:

@@ -82,7 +82,7 @@ class ByShare:
         self._jobs = {share: InOrder(world, own) for share, own in lines_of.items()}
         self._next = {share: found for share, jobs in self._jobs.items() if (found := jobs.next()) is not None}
         oldest = {share: candidate.key for share, candidate in self._next.items()}
-        self._turns = Turns(book.standings(fair, now_ms), book.outlook_ms(fair.window_ms), oldest)
+        self._turns = Turns(book.standings(fair, now_ms, oldest), book.outlook_ms(fair.window_ms), oldest)
 
     def next(self) -> Candidate | None:
         share = self._turns.next()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -32,7 +32,9 @@ WEIGHT_ONE = 10**9  # a weightFactor of 1; finer than the smallest, 0.0001, need
 _BITS = 60
 _ONE = 1 << _BITS
 _LN_2 = 799144290325165978  # ln 2 in units of 2**-60
-_TERMS = 18  # of the series of exp for an argument below ln 2: the next is less than 2**-60
+# 2**(-k/64) and 2**(-k/4096) come from tables; three terms of the series of exp do for what is left of an exponent.
+_COARSE, _FINE = 64, 64 * 64
+_SERIES = 20  # terms for the tables: below ln 2 the next is less than 2**-60
 
 
 class FairShare(Struct, frozen=True):
@@ -43,16 +45,17 @@ class FairShare(Struct, frozen=True):
     reservation_percent: int = 0
     exact: dict[str, int] = {}
     prefixes: dict[str, int] = {}
+    lengths: tuple[int, ...] = ()  # of the prefixes, the longest first
 
     def entry_of(self, identifier: str) -> tuple[str, int] | None:
         """The entry of shareDistribution for an identifier, the longest one, and its weight; None: it has none."""
         if identifier in self.exact:
             return identifier, self.exact[identifier]
-        fitting = [prefix for prefix in self.prefixes if identifier.startswith(prefix)]
-        if not fitting:
-            return None
-        longest = max(fitting, key=len)
-        return f"{longest}*", self.prefixes[longest]
+        for length in self.lengths:
+            prefix = identifier[:length]
+            if prefix in self.prefixes and len(prefix) == length:
+                return f"{prefix}*", self.prefixes[prefix]
+        return None
 
 
 def fair_share_of(document: Mapping[str, Any]) -> FairShare:
@@ -66,8 +69,22 @@ def fair_share_of(document: Mapping[str, Any]) -> FairShare:
             prefixes[identifier[:-1]] = weight
         else:
             exact[identifier] = weight
+    lengths = tuple(sorted({len(prefix) for prefix in prefixes}, reverse=True))
     seconds = document.get("shareDecaySeconds") or DEFAULT_WINDOW_SECONDS
-    return FairShare(seconds * 1000, document.get("computeReservation") or 0, exact, prefixes)
+    return FairShare(seconds * 1000, document.get("computeReservation") or 0, exact, prefixes, lengths)
+
+
+def _exp_of_minus(exponent: int) -> int:
+    """By its series; exponent and result in units of 2**-60."""
+    term = total = _ONE
+    for number in range(1, _SERIES + 1):
+        term = -((term * exponent) >> _BITS) // number
+        total += term
+    return total
+
+
+_ROOTS = tuple(_exp_of_minus(k * _LN_2 // _COARSE) for k in range(_COARSE))
+_SMALL_ROOTS = tuple(_exp_of_minus(k * _LN_2 // _FINE) for k in range(_FINE // _COARSE))
 
 
 def decay(elapsed_ms: int, window_ms: int) -> int:
@@ -75,11 +92,12 @@ def decay(elapsed_ms: int, window_ms: int) -> int:
     halvings, rest = divmod((elapsed_ms << _BITS) // window_ms, _LN_2)
     if halvings > _BITS:
         return 0
-    term = total = _ONE
-    for number in range(1, _TERMS + 1):
-        term = -((term * rest) >> _BITS) // number
-        total += term
-    return total >> halvings
+    step = rest * _FINE // _LN_2
+    rest -= step * _LN_2 // _FINE
+    square = (rest * rest) >> _BITS
+    little = _ONE - rest + square // 2 - ((square * rest) >> _BITS) // 6
+    roots = (_ROOTS[step // _COARSE] * _SMALL_ROOTS[step % _COARSE]) >> _BITS
+    return (roots * little) >> (_BITS + halvings)
 
 
 class Share(Struct):
@@ -199,11 +217,13 @@ class ShareBook:
             for identifier, entry in entries.items()
         }
 
-    def standings(self, fair: FairShare, now_ms: int) -> list[Standing]:
-        """Every active share, the one whose turn is next first."""
+    def standings(self, fair: FairShare, now_ms: int, wanted: Container[str] | None = None) -> list[Standing]:
+        """Every active share, or the `wanted` of them, the one whose turn is next first."""
         found = []
         outlook_ms = self.outlook_ms(fair.window_ms)
         for identifier, weight in self.weights(fair, now_ms).items():
+            if wanted is not None and identifier not in wanted:
+                continue
             share = self.shares[identifier]
             usage = share.usage_at(now_ms, fair.window_ms)
             load = usage + share.held * outlook_ms
