@@ -146,6 +146,18 @@ MUTATIONS = [
         replacing("world.idempotency[token] = job_id", "pass"),
     ),
     Mutation(
+        "forget what shares hold at restore",
+        restoring,
+        "restore",
+        replacing("spec.task.resources.milli_vcpus)", "0)"),
+    ),
+    Mutation(
+        "forget to write down what shares have used",
+        world.World,
+        "settle",
+        replacing("self.changes.documents[SHARE_USAGE, queue] = shares.freeze()", "pass"),
+    ),
+    Mutation(
         "forget the idempotency keys",
         submission,
         "remember",
