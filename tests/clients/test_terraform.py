@@ -3,7 +3,8 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.clients.calling import Clients, Document, needs
+from tests.clients.calling import JOB_SECONDS, Clients, Document, needs
+from tests.waiting import until
 
 ROLE = "arn:aws:iam::123456789012:role/AWSBatchServiceRole"
 
@@ -57,6 +58,60 @@ def test_environment_and_queue_are_made_changed_and_destroyed(clients: Clients) 
     assert (described["priority"], described["tags"]) == (20, {"Owner": "data"})
 
     destroy(clients, arn, queue_arn)
+
+
+def test_a_scheduling_policy_and_its_queue(clients: Clients) -> None:
+    batch = clients.batch
+    fair = {
+        "computeReservation": 1,
+        "shareDecaySeconds": 3600,
+        "shareDistribution": [{"shareIdentifier": "A1*", "weightFactor": 0.1}, {"shareIdentifier": "A2"}],
+    }
+    arn = batch.create_scheduling_policy(name="tf-policy", fairsharePolicy=fair, tags={"Name": "tf"})["arn"]
+    (found,) = batch.describe_scheduling_policies(arns=[arn])["schedulingPolicies"]
+    assert (found["arn"], found["name"], found["tags"]) == (arn, "tf-policy", {"Name": "tf"})
+    assert found["fairsharePolicy"]["shareDistribution"][0]["weightFactor"] == pytest.approx(0.1)
+    batch.tag_resource(resourceArn=arn, tags={"Owner": "data"})
+    batch.update_scheduling_policy(arn=arn, fairsharePolicy={"shareDecaySeconds": 60})
+    (found,) = batch.describe_scheduling_policies(arns=[arn])["schedulingPolicies"]
+    assert found["fairsharePolicy"]["shareDecaySeconds"] == 60
+    order = [{"order": 1, "computeEnvironment": "local"}]
+    batch.create_job_queue(
+        jobQueueName="tf-shared", priority=1, computeEnvironmentOrder=order, schedulingPolicyArn=arn, state="ENABLED"
+    )
+    described = queue(clients, "tf-shared")
+    assert described is not None
+    assert described["schedulingPolicyArn"] == arn
+    take_turns(clients, "tf-shared")
+    with pytest.raises(ClientError) as error:
+        batch.delete_scheduling_policy(arn=arn)
+    assert "is used by job queue tf-shared" in refusal(error)
+    batch.update_job_queue(jobQueue="tf-shared", state="DISABLED")
+    batch.delete_job_queue(jobQueue="tf-shared")
+    until(lambda: queue(clients, "tf-shared") is None, JOB_SECONDS, lambda: "the end of tf-shared")
+    batch.delete_scheduling_policy(arn=arn)
+    assert batch.describe_scheduling_policies(arns=[arn])["schedulingPolicies"] == []
+
+
+def take_turns(clients: Clients, name: str) -> None:
+    """Two shares, each job as large as the machine: who comes second does not wait for all of the first."""
+    batch = clients.batch
+    everything = {"image": "busybox", "command": ["sleep", "0.2"], "resourceRequirements": needs(8, 64)}
+    batch.register_job_definition(
+        jobDefinitionName="tf-turn", type="container", schedulingPriority=1, containerProperties=everything
+    )
+    ids = {
+        batch.submit_job(jobName="turn", jobQueue=name, jobDefinition="tf-turn", shareIdentifier=share)["jobId"]: share
+        for share in ["first"] * 5 + ["second"] * 5
+    }
+    ended = [clients.ended(job_id) for job_id in ids]
+    assert {job["status"] for job in ended} == {"SUCCEEDED"}
+    shares = [ids[job["jobId"]] for job in sorted(ended, key=lambda job: int(job["startedAt"]))]
+    assert shares[0] == "first"
+    assert shares[:6].count("second") >= 2, shares
+    for share in ("first", "second"):
+        own = [job for job in ended if ids[job["jobId"]] == share]
+        assert own == sorted(own, key=lambda job: int(job["startedAt"])), "inside a share the oldest goes first"
 
 
 def destroy(clients: Clients, arn: str, queue_arn: str) -> None:
