@@ -209,7 +209,7 @@ def test_equal_weights_get_equal_time(shares: int, vcpus: int, lengths_s: list[i
 def test_an_eighth_of_the_weight_gets_eight_times_as_much(vcpus: int, lengths_s: list[int]) -> None:
     """Jobs are short beside the window: who is due less than a job gets a whole one."""
     got = served({"heavy": 1.0, "light": 0.125}, vcpus, lengths_s, 3600, 8)
-    assert got["light"] / got["heavy"] == pytest.approx(8, rel=0.15), got
+    assert got["light"] / got["heavy"] == pytest.approx(8, rel=0.3), got
 
 
 def test_a_share_that_comes_late_goes_first_until_it_has_caught_up() -> None:
