@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from batchyard.core import fleet, scheduling
 from batchyard.core.allocation import Need, NoChoice, describe, unserved
+from batchyard.core.candidates import len_of
 from batchyard.core.names import child_id
 from batchyard.core.records import Environment, Health, Instance, InstanceState, Queue, State
 from batchyard.core.resources import MILLI_PER_VCPU, Resources, format_vcpus
@@ -144,7 +145,7 @@ class _Waiting(Struct, frozen=True):
 
 def _waiting(world: World, queue: str) -> _Waiting:
     lines = world.runnable_in(queue).lines()
-    counts = [sum(scheduling.len_of(world, key) for key in line.entries) for line in lines]
+    counts = [sum(len_of(world, key) for key in line.entries) for line in lines]
     total = Resources()
     for line, count in zip(lines, counts, strict=True):
         asked = line.shape.resources
@@ -391,7 +392,7 @@ def _queue(world: World, queue: Queue, demand: Demand) -> QueueView:
         queue=queue,
         jobs_count=world.placed_in_queue.get(queue.name, 0),
         demand=demand,
-        stuck_count=sum(scheduling.len_of(world, key) for key in stuck),
+        stuck_count=sum(len_of(world, key) for key in stuck),
         blocked_job=blocked,
         blocked_since_ms=head.since_ms if head is not None and blocked else 0,
         blocked_reason=head.reason if head is not None and blocked else "",
