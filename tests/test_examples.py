@@ -220,7 +220,7 @@ def test_the_gpu_training_job_gets_its_device(server: Server, batch: Any) -> Non
 
 
 @pytest.mark.parametrize("name", ["spot-ml-env", "gpu-spot-env"])
-def test_a_managed_environment_says_that_it_offers_no_capacity(server: Server, batch: Any, name: str) -> None:
+def test_a_managed_environment_launches_an_instance_for_a_job(server: Server, batch: Any, name: str) -> None:
     sent = example(f"compute-environment-{name}.resources.json")
     # The AWS CLI itself refuses the empty imageIdOverride of one example: it is sent unchecked.
     client(server, "batch", parameter_validation=False).create_compute_environment(
@@ -232,17 +232,17 @@ def test_a_managed_environment_says_that_it_offers_no_capacity(server: Server, b
     )
     found = batch.describe_compute_environments(computeEnvironments=[name])["computeEnvironments"][0]
     assert (found["status"], found["state"]) == ("VALID", "ENABLED")
-    assert "no capacity" in found["statusReason"]
+    assert found["statusReason"] == "ComputeEnvironment Healthy"
     assert list(differences(sent, found["computeResources"], "")) == []
 
     queue = f"queue-of-{name}"
     batch.create_job_queue(
         jobQueueName=queue, priority=100, computeEnvironmentOrder=[{"order": 1, "computeEnvironment": name}]
     )
-    submitted = batch.submit_job(jobName="waits", jobQueue=queue, jobDefinition=runnable_training(batch))
-    job = batch.describe_jobs(jobs=[submitted["jobId"]])["jobs"][0]
-    assert job["status"] == "RUNNABLE"
-    assert "INSUFFICIENT_INSTANCE_CAPACITY" in job["statusReason"]
+    submitted = batch.submit_job(jobName="launches", jobQueue=queue, jobDefinition=runnable_training(batch))
+    job = wait(batch, submitted["jobId"])
+    assert job["status"] == "SUCCEEDED", job.get("statusReason")
+    assert job["container"]["containerInstanceArn"]
 
 
 def test_an_array_of_a_thousand_as_the_command_line_submits_it(server: Server, batch: Any) -> None:
