@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from batchyard.core import commands as c
+from batchyard.core.prices import Prices
 from batchyard.core.records import EnvironmentOrder, Health, InstanceState, Status
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
@@ -265,6 +266,21 @@ def test_on_fargate_each_job_reserves_its_own_share_up_to_maxvcpus() -> None:
     assert "1 vCPUs asked, 0 of 3 left (maxvCpus)" in answer.text
     driver.exited(f"{array}:1")
     assert driver.placed() == [f"{array}:0", f"{array}:2", f"{array}:3"]
+
+
+def test_where_ecs_owns_the_instances_maxvcpus_hold_too() -> None:
+    driver = yard()
+    driver.fleet("owned", kind="ECS_MANAGED_INSTANCES", most=2)
+    driver.define("small", platformCapabilities=["MANAGED_INSTANCES"])
+    array = driver.submit("small", queue="owned", array_size=3)
+    assert driver.placed() == [f"{array}:0", f"{array}:1"]
+
+
+def test_a_bid_of_nothing_takes_nothing_that_has_a_price() -> None:
+    driver = yard()
+    driver.machine.world.prices = Prices({}, {"c5.large": 1})
+    driver.fleet("free", "c5.large", kind="SPOT", bidPercentage=0)
+    assert driver.do(c.AskExplain(driver.submit(queue="free"))).wait == Wait.ABOVE_BID
 
 
 def test_gpus_belong_to_the_instance_that_has_them() -> None:

@@ -43,8 +43,10 @@ def has_instances(environment: Environment) -> bool:
     return kind_of(environment) in ("EC2", "SPOT")
 
 
-def is_fargate(environment: Environment) -> bool:
-    return kind_of(environment) in FARGATE_TYPES
+def is_budgeted(environment: Environment) -> bool:
+    """Whether each of its jobs reserves its own share of this host, up to maxvCpus: on Fargate, and where ECS owns the
+    instances."""
+    return environment.type != UNMANAGED and not has_instances(environment)
 
 
 def is_usable(environment: Environment) -> bool:
@@ -83,7 +85,7 @@ def milli_vcpus_of(world: World, environment: str) -> int:
 def situation_of(world: World, environment: Environment, needs: Sequence[Need]) -> Situation:
     host = world.host
     free = world.rooms[host.instance_id].free if host is not None else Resources()
-    bid = resources_of(environment).get("bidPercentage") or FULL_BID_PERCENTAGE
+    bid = resources_of(environment).get("bidPercentage", FULL_BID_PERCENTAGE)
     assert isinstance(bid, int), f"{environment.name}: bidPercentage is {bid!r}"
     return Situation(
         entries=entries_of(world, environment),
@@ -127,7 +129,7 @@ def _never_holds(world: World, environment: Environment, asked: Resources) -> No
 
 def set_budget(world: World, environment: Environment) -> None:
     """What maxvCpus leaves of an environment whose jobs reserve their own share of the host."""
-    if not is_fargate(environment):
+    if not is_budgeted(environment):
         world.budgets.pop(environment.name, None)
         return
     most = vcpus(environment, "maxvCpus") * MILLI_PER_VCPU

@@ -233,7 +233,7 @@ def _reserved(world: World) -> Resources:
 
 
 def _without_instances(environment: Environment) -> Step:
-    if fleet.is_fargate(environment):
+    if fleet.is_budgeted(environment):
         return Step(Next.NOTHING, "It launches no instances: each job reserves its own share of this host.")
     return Step(Next.NOTHING, "It launches nothing: its jobs run on this host, beside what managed instances reserve.")
 

@@ -26,6 +26,7 @@ from batchyard.core.records import (
 from batchyard.core.refusal import Refused
 from batchyard.core.world import World
 
+MANAGED_INSTANCES = "ECS_MANAGED_INSTANCES"  # computeResources.type; its capability lacks the first word
 DEFAULT_PLATFORM = "EC2"  # API: RegisterJobDefinitionRequest.platformCapabilities
 ON_FIFO = (  # the missing space is AWS's
     "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share scheduling "
@@ -193,6 +194,8 @@ def _engines(world: World, queue: Queue, task: TaskSpec, images: bool | None) ->
 
 def _platform(document: dict[str, Any]) -> str:
     kind = document.get("computeResources", {}).get("type", "EC2")
+    if kind == MANAGED_INSTANCES:
+        return "MANAGED_INSTANCES"
     return "FARGATE" if kind.startswith("FARGATE") else "EC2"
 
 
