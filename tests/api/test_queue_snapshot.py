@@ -52,3 +52,31 @@ def test_jobs_that_nothing_can_run_stand_where_they_were_submitted(service: Serv
 def test_an_unknown_queue_is_refused(service: Service) -> None:
     with pytest.raises(ClientError, match="JobQueue nowhere not found"):
         service.batch.get_job_queue_snapshot(jobQueue="nowhere")
+
+
+def test_shares_take_turns_at_the_front(service: Service) -> None:
+    policy = service.batch.create_scheduling_policy(name="fair", fairsharePolicy={"shareDecaySeconds": 3600})
+    service.batch.create_job_queue(
+        jobQueueName="fair",
+        priority=1,
+        schedulingPolicyArn=policy["arn"],
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": "local"}],
+    )
+    submit(service)
+    service.batch.register_job_definition(
+        jobDefinitionName="shared",
+        type="container",
+        schedulingPriority=1,
+        containerProperties={
+            "image": "busybox",
+            "command": ["true"],
+            "resourceRequirements": [{"type": "VCPU", "value": "4"}, {"type": "MEMORY", "value": "64"}],
+        },
+    )
+    ids = [
+        service.batch.submit_job(jobName="j", jobQueue="fair", jobDefinition="shared", shareIdentifier=share)["jobId"]
+        for share in ("a", "a", "b", "b")
+    ]
+    assert front(service, "fair") == [ids[0], ids[2], ids[1], ids[3]]
+    utilization = service.batch.get_job_queue_snapshot(jobQueue="fair")["queueUtilization"]
+    assert utilization["fairshareUtilization"] == {"activeShareCount": 2, "topCapacityUtilization": []}

@@ -3,14 +3,13 @@ Reads the world, changes nothing."""
 
 from __future__ import annotations
 
-import heapq
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
 from msgspec import Struct
 
-from batchyard.core import names
-from batchyard.core.records import Queue, Status
+from batchyard.core import candidates, names
 from batchyard.core.refusal import Refused
 from batchyard.core.world import World
 
@@ -37,10 +36,9 @@ class QueueSnapshot(Struct, frozen=True):
 
 
 def snapshot(world: World, name: str, now_ms: int) -> QueueSnapshot:
-    queue = world.queues.get(name)
-    if queue is None:
+    if name not in world.queues:
         raise Refused(f"JobQueue {name} not found.")
-    front = tuple(islice(_front(world, queue), FRONT_JOBS))
+    front = tuple(islice(_front(world, name, now_ms), FRONT_JOBS))
     used: dict[str, int] = {}
     active: set[str] = set()
     for key, job in world.jobs.items():
@@ -55,35 +53,31 @@ def snapshot(world: World, name: str, now_ms: int) -> QueueSnapshot:
     return QueueSnapshot(front, sum(used.values()), tuple(shares[:TOP_SHARES]), len(active - {""}), now_ms)
 
 
-def _front(world: World, queue: Queue) -> Iterator[FrontJob]:
-    """RUNNABLE jobs in the order of their turn, an array's children one by one; those that nothing can run now stand
-    where they were submitted."""
-    stuck = sorted(world.stuck.get(queue.name, {}))
-    line = world.runnable_in(queue.name).in_order()
-    for key in heapq.merge(line, stuck) if not _has_retried(world, queue.name) else [*line, *stuck]:
-        yield from _jobs_of(world, queue.name, key)
+def _front(world: World, name: str, now_ms: int) -> Iterator[FrontJob]:
+    """RUNNABLE jobs in the order in which they would start, an array's children one by one; those that nothing can run
+    now stand where they were submitted."""
+    stuck = deque(sorted(world.stuck.get(name, {})))
+    jobs = candidates.in_turn(world, name, now_ms)
+    while (candidate := jobs.next()) is not None:
+        while stuck and stuck[0] < candidate.key:
+            yield from _set_aside(world, stuck.popleft())
+        yield _in_line(world, name, candidate)
+        jobs.took(world.spec_of(candidate.key).task.resources.milli_vcpus)
+    for key in stuck:
+        yield from _set_aside(world, key)
 
 
-def _has_retried(world: World, name: str) -> bool:
-    """Whether the line is not in the order of its keys: retried jobs go first, shares have an order of their own."""
-    keys = list(islice(world.runnable_in(name).in_order(), FRONT_JOBS))
-    return keys != sorted(keys)
+def _in_line(world: World, name: str, candidate: candidates.Candidate) -> FrontJob:
+    head, place = world.heads.get(name), (candidate.key, candidate.index)
+    is_head = head is not None and (head.key, head.index) == place
+    since_ms = head.since_ms if is_head and head is not None else world.jobs[candidate.key].created_at_ms
+    return FrontJob(_id_of(world, *place), since_ms)
 
 
-def _jobs_of(world: World, queue: str, key: int) -> Iterator[FrontJob]:
-    head = world.heads.get(queue)
-    book = world.books.get(key)
-    job = world.jobs[key]
-    if book is None:
-        is_head = head is not None and head.key == key and head.index is None
-        since_ms = head.since_ms if is_head and head is not None else world.stuck_since.get(key, job.created_at_ms)
-        if job.status is Status.RUNNABLE:
-            yield FrontJob(world.job_id(key), since_ms)
-        return
-    first = book.next_in_line() if world.specs[key].sequential else None
-    ready = book.ready() if not world.specs[key].sequential else () if first is None else ((first, first + 1),)
-    for start, stop in ready:
-        for index in range(start, stop):
-            is_head = head is not None and (head.key, head.index) == (key, index)
-            since_ms = head.since_ms if is_head and head is not None else world.stuck_since.get(key, job.created_at_ms)
-            yield FrontJob(names.child_id(world.specs[key].job_id, index), since_ms)
+def _set_aside(world: World, key: int) -> Iterator[FrontJob]:
+    for index in candidates.indexes_of(world, key):
+        yield FrontJob(_id_of(world, key, index), world.stuck_since[key])
+
+
+def _id_of(world: World, key: int, index: int | None) -> str:
+    return world.job_id(key) if index is None else names.child_id(world.specs[key].job_id, index)
