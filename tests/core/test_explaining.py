@@ -67,7 +67,9 @@ def withdrawn() -> Explanation:
     waiting = yard.submit(depends_on=[Dependency(first)])
     yard.do(c.CancelJob(waiting, "enough"))
     answer = explain(yard, waiting)
-    assert answer.text.startswith("It was cancelled, and ends when what it waits for has. It waits for 1 of the 1 jobs")
+    assert answer.text.startswith(
+        "It was cancelled, and ends when what it waits for has. It waits for the job it depends on"
+    )
     assert [(d.job_id, d.status) for d in answer.dependencies] == [(first, "STARTING")]
     return answer
 
@@ -77,7 +79,7 @@ def children() -> Explanation:
     array = yard.submit(array_size=5)
     yard.exited(f"{array}:1")
     answer = explain(yard, array)
-    assert "1 of its 5 children have ended" in answer.text
+    assert "1 of its 5 children has ended" in answer.text
     return answer
 
 
@@ -182,10 +184,10 @@ def no_capacity() -> Explanation:
     answer = explain(yard, yard.submit(queue="fleet"))
     assert "c5.xlarge takes 4 vCPUs" in answer.text
     assert "this host has 3 vCPUs" in answer.text
-    assert "Of its vCPUs are held: 1 by 1 jobs that run on it as it is." in answer.text
+    assert "Held of this host's 4 vCPUs: 1 by 1 job that runs on it as it is." in answer.text
     yard.fleet("other", "c5.large", minvCpus=2)
     answer = explain(yard, yard.submit(queue="fleet"))
-    assert answer.text.startswith("1 jobs are before it")
+    assert answer.text.startswith("1 job is before it")
     return explain(yard, "00000000-0000-4000-8000-000000000002")
 
 
@@ -194,7 +196,7 @@ def concurrency_limit() -> Explanation:
     yard.queue("narrow", tags={"batchyard:concurrency-limit": "1"})
     yard.submit(queue="narrow")
     answer = explain(yard, yard.submit(queue="narrow"))
-    assert "1 jobs of the queue narrow run" in answer.text
+    assert "1 job of the queue narrow runs" in answer.text
     return answer
 
 
@@ -362,14 +364,14 @@ def test_who_holds_the_host_and_what_is_coming() -> None:
     first, second = yard.submit(queue="fleet"), yard.submit(queue="fleet")
     yard.submit(queue="fleet", array_size=3)
     assert explain(yard, first).wait == Wait.LAUNCHING
-    assert explain(yard, second).text.endswith("1 instances with 2 vCPUs are being launched.")
+    assert explain(yard, second).text.endswith("1 instance with 2 vCPUs is being launched.")
     yard.define("four", container=wants(4))
     answer = explain(yard, yard.submit("four", queue="fleet"))
     assert answer.wait == Wait.BEHIND
     yard.queue("urgent", "fleet", priority=9)
     blocked = explain(yard, yard.submit("four", queue="urgent"))
     assert blocked.wait == Wait.NO_CAPACITY
-    assert "2 by 1 instances of fleet, 2 by 1 instances of other" in blocked.text
+    assert "2 by 1 instance of fleet, 2 by 1 instance of other" in blocked.text
 
 
 def test_what_was_asked_of_a_job_that_runs() -> None:
@@ -442,3 +444,55 @@ def test_children_that_ended_behind_one_do_not_count_as_before_it() -> None:
     answer = explain(yard, f"{second}:1")
     assert (answer.wait, answer.dependencies_count) == (Wait.PREDECESSOR, 1)
     assert "2 of 4 have ended" in answer.text
+
+
+def several() -> Driver:
+    yard = Driver(vcpus=4, memory_mib=16384)
+    yard.machine.world.prices = Prices({"c5.large": 100_000}, {"c5.large": 90_000})
+    yard.fleet("cheap", "c5.large", kind="SPOT", bidPercentage=50)
+    yard.fleet("small", "c5.large", most=2)
+    yard.define("four", container=wants(4))
+    return yard
+
+
+def test_each_environment_of_a_queue_says_why_it_never_runs_a_job() -> None:
+    yard = several()
+    yard.fleet("off", "c5.xlarge")
+    yard.do(c.UpdateComputeEnvironment("off", state="DISABLED"))
+    yard.queue("several", "cheap", "small", "off")
+    answer = explain(yard, yard.submit("four", queue="several"))
+    assert answer.wait == Wait.TOO_LARGE
+    assert answer.remedy == "Ask for less, or allow larger instance types with UpdateComputeEnvironment."
+    assert "cheap: No allowed instance type holds 4 vCPUs" in answer.text
+    assert "small: The job asks 4 vCPUs and the environment may have 2 (maxvCpus)." in answer.text
+    assert answer.text.endswith("off: It is DISABLED.")
+    assert answer.status_reason == f"{answer.text} {answer.remedy}"
+    assert answer.largest == Resources(2000, 3953), "instances that could be there count, though none is"
+    one = explain(yard, yard.submit(queue="several"))
+    assert one.wait == Wait.LAUNCHING, "small can run it"
+
+
+def test_each_environment_of_a_queue_says_why_it_does_not_run_a_job_now() -> None:
+    yard = several()
+    yard.queue("several", "cheap", "small", "local")
+    yard.submit("four", queue="several")
+    answer = explain(yard, yard.submit("four", queue="several"))
+    assert [(e.environment, e.wait) for e in answer.environments] == [
+        ("cheap", Wait.TOO_LARGE),
+        ("small", Wait.OVER_MAX),
+        ("local", Wait.NO_ROOM),
+    ]
+    assert answer.text.endswith(
+        "local: 4 vCPUs asked, 0 free. Held of this host's 4 vCPUs: 4 by 1 job that runs on it as it is."
+    )
+    assert answer.text.startswith("It is next, and waits for room. cheap: No allowed")
+
+
+def test_who_is_first_of_those_before_it() -> None:
+    yard = Driver(vcpus=1)
+    yard.submit()
+    first, mine = yard.submit(array_size=2), yard.submit()
+    assert (
+        explain(yard, mine).text
+        == f"2 jobs are before it in the queue default. The first that waits for room is {first}:0."
+    )

@@ -203,7 +203,9 @@ def test_local_jobs_and_instances_share_one_ledger() -> None:
     waits = driver.submit(queue="fleet")
     assert not driver.launching
     assert "[c5.large]" in driver.job(waits).status_reason
-    assert [fact.queue for fact in driver.facts] == ["fleet"]
+    assert driver.facts == [], "a host that is busy for a moment blocks nobody"
+    driver.tick(60_000)
+    assert [(fact.queue, fact.job_id) for fact in driver.facts] == [("fleet", waits)]
     driver.exited(first)
     assert len(driver.launching) == 1
     assert driver.status(driver.submit(**asking(3))) is Status.RUNNABLE
@@ -263,7 +265,7 @@ def test_on_fargate_each_job_reserves_its_own_share_up_to_maxvcpus() -> None:
     assert not driver.launching
     answer = driver.do(c.AskExplain(f"{array}:3"))
     assert answer.wait == Wait.AT_MAX
-    assert "1 vCPUs asked, 0 of 3 left (maxvCpus)" in answer.text
+    assert "1 vCPU asked, 0 of 3 left (maxvCpus)" in answer.text
     driver.exited(f"{array}:1")
     assert driver.placed() == [f"{array}:0", f"{array}:2", f"{array}:3"]
 
@@ -402,7 +404,10 @@ def test_a_head_that_waits_for_long_is_called_blocked() -> None:
     due = driver.machine.next_deadline()
     assert due is not None
     driver.tick(due - driver.now_ms)
-    assert driver.job(second).status_reason == "UNDETERMINED - Batch job is blocked, root cause is undetermined."
+    assert driver.job(second).status_reason == (
+        "UNDETERMINED - Batch job is blocked, root cause is undetermined. It is next, and waits for room. "
+        "1 vCPU asked, 0 free. Held of this host's 1 vCPU: 1 by 1 job that runs on it as it is."
+    )
     assert [(fact.queue, fact.job_id) for fact in driver.facts] == [("default", second)]
     driver.tick(1000)
     assert len(driver.facts) == 1, "it is told once"
@@ -428,6 +433,39 @@ def test_a_child_that_blocks_its_queue_says_so_and_its_siblings_do_not() -> None
     assert driver.job(f"{array}:2").status_reason == ""
     driver.exited(f"{array}:0")
     assert driver.job(f"{array}:2").status_reason == ""
+
+
+def test_an_array_whose_children_block_a_queue_one_after_another_is_told_of_once() -> None:
+    driver = Driver(vcpus=1)
+    array = driver.submit(array_size=3)
+    after = driver.submit()
+    driver.tick(60_000)
+    driver.exited(f"{array}:0")
+    driver.tick(60_000)
+    assert driver.job(f"{array}:2").status_reason.startswith("UNDETERMINED"), "each that blocks says so"
+    assert [fact.job_id for fact in driver.facts] == [f"{array}:1"]
+    driver.exited(f"{array}:1")
+    driver.tick(60_000)
+    assert [fact.job_id for fact in driver.facts] == [f"{array}:1", after]
+
+
+def test_a_head_that_waits_is_blocked_again_for_another_reason() -> None:
+    driver = yard(vcpus=4)
+    driver.fleet("fleet", "c5.large", most=2)
+    holder = driver.submit(queue="fleet", **asking(2))
+    driver.booted()
+    waits = driver.submit(queue="fleet")
+    driver.tick(60_000)
+    assert driver.job(waits).status_reason.startswith("UNDETERMINED"), "maxvCpus is reached"
+    driver.submit(**asking(2))
+    driver.do(c.UpdateComputeEnvironment("fleet", document={"computeResources": {"maxvCpus": 16}}))
+    assert driver.job(waits).status_reason.startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY")
+    assert [fact.reason.split(" - ")[0] for fact in driver.facts] == [
+        "UNDETERMINED",
+        "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+    ]
+    driver.exited(holder)
+    assert driver.job(waits).status_reason == ""
 
 
 @pytest.mark.parametrize("reason", ["MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", "MISCONFIGURATION:OTHER"])

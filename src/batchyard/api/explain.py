@@ -48,6 +48,9 @@ def _document(answer: Explanation) -> Document:
             "holdersCount": answer.holders_count,
             "jobsAhead": answer.ahead,
             "jobsAheadElsewhere": answer.ahead_elsewhere,
+            "environments": [
+                {"computeEnvironment": e.environment, "wait": str(e.wait), "text": e.text} for e in answer.environments
+            ],
         }
     if answer.share is not None:
         document["share"] = _share(answer.share)

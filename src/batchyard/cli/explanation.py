@@ -22,8 +22,13 @@ def _pairs(answer: Document) -> Iterator[tuple[str, str]]:
     if answer.get("remedy"):
         yield "Do", answer["remedy"]
     if "asked" in answer:
+        environments = answer.get("environments", [])
+        if len(environments) > 1:
+            for number, row in enumerate(environments):
+                yield "" if number else "Places", f"{row['computeEnvironment']}: {row['text']}"
         yield "Asked", _amounts(answer["asked"])
-        yield "Largest", _amounts(answer["largest"])
+        if any(answer["largest"].values()):
+            yield "Largest", _amounts(answer["largest"])
         for number, free in enumerate(answer.get("free", [])):
             yield "" if number else "Free", _amounts(free)
         yield "Ahead", _ahead(answer)
@@ -44,7 +49,8 @@ def _listed(label: str, rows: list[Document], count: int, member: str) -> Iterat
 
 def _ahead(answer: Document) -> str:
     ahead, elsewhere = answer["jobsAhead"], answer["jobsAheadElsewhere"]
-    return f"{ahead} jobs" + (f", and {elsewhere} in queues of higher priority" if elsewhere else "")
+    jobs = "1 job" if ahead == 1 else f"{ahead} jobs"
+    return jobs + (f", and {elsewhere} in queues of higher priority" if elsewhere else "")
 
 
 def _share(share: Document) -> str:
@@ -54,5 +60,6 @@ def _share(share: Document) -> str:
 
 
 def _amounts(amounts: Document) -> str:
-    text = f"{amounts['vcpus']:g} vCPUs, {amounts['memory']} MiB"
-    return f"{text}, {amounts['gpus']} GPUs" if amounts["gpus"] else text
+    vcpus, gpus = amounts["vcpus"], amounts["gpus"]
+    text = f"{vcpus:g} vCPU{'' if vcpus == 1 else 's'}, {amounts['memory']} MiB"
+    return f"{text}, {gpus} GPU{'' if gpus == 1 else 's'}" if gpus else text

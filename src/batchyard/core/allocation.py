@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from batchyard.core.catalogue import InstanceType, registered
 from batchyard.core.prices import FULL_BID_PERCENTAGE, Prices, format_dollars
-from batchyard.core.resources import MILLI_PER_VCPU, Resources, format_vcpus
+from batchyard.core.resources import Resources, format_vcpus
+from batchyard.core.wording import gpus, vcpus
 
 # A pool counts as good as the best one while it has at least half as much room: so price, or the order of the list,
 # decides among pools that are about equal, and a nearly empty one is left alone.
@@ -157,7 +158,7 @@ def possible(situation: Situation, asked: Resources) -> list[InstanceType] | NoC
     allowed = [kind for entry in situation.entries for kind in entry]
     if asked.milli_vcpus > situation.max_milli_vcpus:
         text = (
-            f"A job asks {format_vcpus(asked.milli_vcpus)} vCPUs and the environment may have "
+            f"The job asks {vcpus(asked.milli_vcpus)} and the environment may have "
             f"{format_vcpus(situation.max_milli_vcpus)} (maxvCpus)."
         )
         return NoChoice(Why.OVER_MAX, text, asked, Resources(situation.max_milli_vcpus))
@@ -169,7 +170,7 @@ def possible(situation: Situation, asked: Resources) -> list[InstanceType] | NoC
         smallest = min(holding, key=_size)
         text = (
             f"The smallest allowed type that holds {describe(asked)} is {smallest.name} with "
-            f"{format_vcpus(smallest.milli_vcpus)} vCPUs, and BEST_FIT never passes maxvCpus "
+            f"{vcpus(smallest.milli_vcpus)}, and BEST_FIT never passes maxvCpus "
             f"({format_vcpus(situation.max_milli_vcpus)})."
         )
         return NoChoice(Why.OVER_MAX, text, asked, Resources(situation.max_milli_vcpus), smallest.name)
@@ -335,11 +336,11 @@ def _reason(taken: InstanceType, ranked: list[InstanceType], situation: Situatio
 
 def describe(amount: Resources) -> str:
     """`2 vCPUs, 512 MiB and 1 GPU`; what is none is left out, but for vCPUs."""
-    parts = [f"{format_vcpus(amount.milli_vcpus)} vCPU{'' if amount.milli_vcpus == MILLI_PER_VCPU else 's'}"]
+    parts = [vcpus(amount.milli_vcpus)]
     if amount.memory_mib:
         parts.append(f"{amount.memory_mib} MiB")
     if amount.gpus:
-        parts.append(f"{amount.gpus} GPU{'' if amount.gpus == 1 else 's'}")
+        parts.append(gpus(amount.gpus))
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 

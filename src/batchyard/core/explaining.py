@@ -5,8 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core import fleet, names, scheduling, sharing, waiting
-from batchyard.core.allocation import Need, NoChoice, Why
+from batchyard.core import fleet, names, scheduling, sharing, waiting, whynot
 from batchyard.core.arrays import child_key, waiting_status
 from batchyard.core.candidates import len_of
 from batchyard.core.fairshare import seconds_of, weight_factor
@@ -14,6 +13,8 @@ from batchyard.core.ranges import count, within
 from batchyard.core.records import Attempt, Environment, InstanceState, Job, JobSpec, Status
 from batchyard.core.resources import Resources, format_vcpus
 from batchyard.core.waiting import Wait
+from batchyard.core.whynot import WhyNot
+from batchyard.core.wording import counted, vcpus
 from batchyard.core.world import World
 
 LISTED_AT_MOST = 20  # dependencies and holders named in one answer; the counts are whole
@@ -52,6 +53,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     ahead_elsewhere: int = 0  # in queues of higher priority
     dependencies: tuple[DependencyState, ...] = ()
     dependencies_count: int = 0  # those that have not ended
+    environments: tuple[WhyNot, ...] = ()  # of its queue, in their order: why each does not run it now
 
 
 def explain(world: World, job_id: str) -> Explanation | None:
@@ -74,7 +76,8 @@ def explain(world: World, job_id: str) -> Explanation | None:
 
 
 def _parent(spec: JobSpec, job: Job, ended: int, size: int) -> Explanation:
-    text = f"It is an array: {ended} of its {size} children have ended, and it ends with the last."
+    verb = "has" if ended == 1 else "have"
+    text = f"It is an array: {ended} of its {size} children {verb} ended, and it ends with the last."
     return Explanation(spec.job_id, job.status, text, Wait.CHILDREN, waiting.remedy(Wait.CHILDREN))
 
 
@@ -134,7 +137,8 @@ def _dependencies(world: World, spec: JobSpec, job_id: str) -> Explanation:
     unfinished = [s for s in states if s.status not in ("", Status.SUCCEEDED, Status.FAILED)]
     shown = ", ".join(f"{s.job_id} ({s.status})" for s in unfinished[:3])
     more = f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
-    text = f"It waits for {len(unfinished)} of the {len(states)} jobs it depends on: {shown}{more}."
+    which = f"{len(unfinished)} of the {len(states)} jobs" if len(states) > 1 else "the job"
+    text = f"It waits for {which} it depends on: {shown}{more}."
     return _pending(job_id, text, Wait.DEPENDENCIES, unfinished, len(unfinished))
 
 
@@ -190,16 +194,17 @@ def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) 
 
 
 def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | None, status: Status) -> Explanation:
-    stuck = scheduling.never_starts(world, spec)
+    stuck = whynot.never_starts(world, spec)
     asked = spec.task.resources
-    environments = scheduling.environments_of(world, spec.queue)
-    usable = [i for e in environments for i in scheduling.instances_of(world, e)]
+    environments = fleet.environments_of(world, spec.queue)
+    usable = [i for e in environments for i in fleet.instances_of(world, e)]
     instances = list({i.instance_id: i for i in usable}.values())
     free = tuple(world.rooms[i.instance_id].free for i in instances)
     holders = _holders(world, {i.instance_id for i in instances})
     place = sharing.place_of(world, spec, key, _own_before(world, spec, key, index))
     ahead, elsewhere = _ahead(world, spec, key, index, place)
     shared = None if place is None else _by_share(world, spec, environments, place)
+    reasons = whynot.each(world, spec)
     if stuck is not None:
         wait, text = stuck.wait, stuck.text
     elif world.is_draining:
@@ -209,43 +214,41 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
     elif shared is not None:
         wait, text = shared
     elif ahead or (elsewhere and any(asked.fits(f) for f in free)):
-        wait = Wait.BEHIND
-        text = (
-            f"{ahead} jobs are before it in the queue {spec.queue}, and {elsewhere} in queues of higher priority."
-            f"{_coming(world, environments)}"
-        )
+        wait, text = Wait.BEHIND, _behind(world, spec, ahead, elsewhere) + _coming(world, environments)
     else:
-        wait, text = _growth(world, environments, spec) or (Wait.NO_ROOM, waiting.no_room(asked, free, len(holders)))
+        wait, text = whynot.head(reasons)
     return Explanation(
         job_id,
         status,
         text,
         wait,
-        waiting.remedy(wait),
+        stuck.remedy if stuck is not None else waiting.remedy(wait),
         status_reason=stuck.status_reason if stuck is not None else _head_reason(world, spec.queue, key, index),
         asked=asked,
-        largest=waiting.largest(instances),
+        largest=waiting.largest(
+            [size for e in environments if fleet.is_usable(e) for size in fleet.sizes_of(world, e)]
+        ),
         free=free,
         holders=tuple(holders[:LISTED_AT_MOST]),
         holders_count=len(holders),
         share=place,
         ahead=ahead,
         ahead_elsewhere=elsewhere,
+        environments=reasons,
     )
 
 
-def _who_holds(world: World) -> str:
-    """What this host's vCPUs are reserved and used for."""
-    parts: list[str] = []
-    for name in sorted(world.instances_in):
-        own = [world.instances[i].resources.milli_vcpus for i in world.instances_in[name]]
-        parts.append(f"{format_vcpus(sum(own))} by {len(own)} instances of {name}")
-    host = world.host
-    placed = world.placed_on(host.instance_id) if host is not None else []
-    if placed:
-        used = sum(world.spec_of(key).task.resources.milli_vcpus for key in placed)
-        parts.append(f"{format_vcpus(used)} by {len(placed)} jobs that run on it as it is")
-    return f"Of its vCPUs are held: {', '.join(parts)}." if parts else ""
+def _behind(world: World, spec: JobSpec, ahead: int, elsewhere: int) -> str:
+    """Who is before it, and who is the first of them."""
+    verb = "is" if ahead == 1 else "are"
+    text = f"{counted(ahead, 'job')} {verb} before it in the queue {spec.queue}"
+    if elsewhere:
+        text += f", and {elsewhere} in queues of higher priority"
+    head = world.heads.get(spec.queue)
+    if head is None or head.key not in world.jobs:
+        return f"{text}."
+    own = world.job_id(head.key)
+    return f"{text}. The first that waits for room is {own if head.index is None else names.child_id(own, head.index)}."
 
 
 def _coming(world: World, environments: list[Environment]) -> str:
@@ -254,7 +257,8 @@ def _coming(world: World, environments: list[Environment]) -> str:
     sizes = [
         world.instances[i].resources.milli_vcpus for i in ids if world.instances[i].state is InstanceState.LAUNCHING
     ]
-    return f" {len(sizes)} instances with {format_vcpus(sum(sizes))} vCPUs are being launched." if sizes else ""
+    verb = "is" if len(sizes) == 1 else "are"
+    return f" {counted(len(sizes), 'instance')} with {vcpus(sum(sizes))} {verb} being launched." if sizes else ""
 
 
 def _head_reason(world: World, queue: str, key: int, index: int | None) -> str:
@@ -267,38 +271,8 @@ def _limit_text(world: World, queue: str) -> str:
     limit = world.queues[queue].tags[scheduling.CONCURRENCY_LIMIT_TAG]
     placed = world.placed_in_queue.get(queue, 0)
     tag = scheduling.CONCURRENCY_LIMIT_TAG
-    return f"{placed} jobs of the queue {queue} run, and its tag {tag} allows {limit} at once."
-
-
-def _growth(world: World, environments: list[Environment], spec: JobSpec) -> tuple[Wait, str] | None:
-    """What the scaler does for a job whose turn has come; None where no environment launches instances."""
-    asked, found = spec.task.resources, list[tuple[Wait, str]]()
-    for environment in environments:
-        able = fleet.is_usable(environment) and environment.engine in spec.engines
-        if not (able and world.can_use(environment.engine)):
-            continue
-        budget = world.budgets.get(environment.name)
-        if budget is not None and not asked.fits(budget.free):
-            most, left = fleet.vcpus(environment, "maxvCpus"), format_vcpus(budget.free.milli_vcpus)
-            text = (
-                f"{environment.name}: {format_vcpus(asked.milli_vcpus)} vCPUs asked, {left} of {most} left (maxvCpus)."
-            )
-            found.append((Wait.AT_MAX, text))
-        if not fleet.has_instances(environment):
-            continue
-        for instance_id in world.instances_in.get(environment.name, ()):
-            instance = world.instances[instance_id]
-            if instance.state is InstanceState.LAUNCHING and asked.fits(instance.resources):
-                text = f"{instance_id} ({instance.instance_type}) is being launched in {environment.name} for it."
-                return Wait.LAUNCHING, text
-        choice = fleet.next_launch(world, environment, Need(asked))
-        if isinstance(choice, NoChoice) and choice.why in (Why.AT_MAX, Why.EXHAUSTED):
-            wait = Wait.AT_MAX if choice.why is Why.AT_MAX else Wait.NO_CAPACITY
-            held = f" {_who_holds(world)}" if wait is Wait.NO_CAPACITY else ""
-            found.append((wait, f"{environment.name}: {choice.text}{held}"))
-    if not found:
-        return None
-    return found[-1][0], "It is next. " + " ".join(text for _, text in found)
+    verb = "runs" if placed == 1 else "run"
+    return f"{counted(placed, 'job')} of the queue {queue} {verb}, and its tag {tag} allows {limit} at once."
 
 
 def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
@@ -347,10 +321,10 @@ def _ahead(world: World, spec: JobSpec, key: int, index: int | None, place: shar
     else:
         earlier = world.runnable_in(spec.queue).before(key)
         before = sum(len_of(world, other) for other in earlier) + _own_before(world, spec, key, index)
-    mine = {e.name for e in scheduling.environments_of(world, spec.queue)}
+    mine = {e.name for e in fleet.environments_of(world, spec.queue)}
     elsewhere = 0
     for queue in world.queues.values():
-        shares = any(e.name in mine for e in scheduling.environments_of(world, queue.name))
+        shares = any(e.name in mine for e in fleet.environments_of(world, queue.name))
         if shares and queue.name != spec.queue and queue.priority > world.queues[spec.queue].priority:
             elsewhere += sum(len_of(world, other) for other in world.runnable_in(queue.name).waiting_keys())
     return before, elsewhere

@@ -53,6 +53,35 @@ def is_usable(environment: Environment) -> bool:
     return environment.state is State.ENABLED and environment.status is Health.VALID
 
 
+def environments_of(world: World, queue: str) -> list[Environment]:
+    record = world.queues.get(queue)
+    if record is None:
+        return []
+    return [world.environments[o.environment] for o in record.environments if o.environment in world.environments]
+
+
+def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]:
+    """Those that can take jobs of an environment: its own that are ready; for the others this host, from its one
+    ledger."""
+    if has_instances(environment):
+        own = (world.instances[i] for i in world.instances_in.get(environment.name, ()))
+        return tuple(i for i in own if i.state is InstanceState.READY)
+    return (world.host,) if world.host is not None else ()
+
+
+def sizes_of(world: World, environment: Environment) -> list[Resources]:
+    """What a job could have in an environment at most: of each instance type that this host could give; of this host;
+    on Fargate no more vCPUs of it than maxvCpus."""
+    host = world.host.resources if world.host is not None else Resources()
+    if has_instances(environment):
+        kinds = (registered(kind) for entry in entries_of(world, environment) for kind in entry)
+        return [kind for kind in kinds if kind.fits(host)]
+    if is_budgeted(environment):
+        most = min(host.milli_vcpus, vcpus(environment, "maxvCpus") * MILLI_PER_VCPU)
+        return [Resources(most, host.memory_mib, host.gpus)]
+    return [host]
+
+
 def vcpus(environment: Environment, member: str) -> int:
     """minvCpus, maxvCpus or desiredvCpus; 0 where it is not given."""
     found = resources_of(environment).get(member) or 0

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from batchyard.core import whynot
 from batchyard.core.allocation import NoChoice
 from batchyard.core.effects import JobQueueBlocked
 from batchyard.core.names import child_id
@@ -24,17 +25,31 @@ def note(world: World, queue: str, key: int, index: int | None, refusal: NoChoic
     if before is not None and (before.key, before.index) != (key, index):
         clear(world, queue)
         before = None
-    head = before or BlockedHead(key, index, now_ms)
+    head = before or BlockedHead(key, index, now_ms, code_since_ms=now_ms)
+    is_blocked = now_ms - head.since_ms >= int(world.limits.blocked_after_seconds * 1000)
     code, reason = "", ""
     if refusal is not None and refusal.aws_code == INSUFFICIENT:
         code, reason = INSUFFICIENT, insufficient(refusal)
-    elif now_ms - head.since_ms >= int(world.limits.blocked_after_seconds * 1000):
-        code, reason = UNDETERMINED, UNDETERMINED_REASON
-    if code and not (head.told and head.code == code):
-        world.effects.append(JobQueueBlocked(queue, _job_id(world, head), reason, now_ms))
+    elif is_blocked:
+        # The numbers are those of the moment in which it was found: every pass would write others.
+        known = head.reason if head.code == UNDETERMINED else ""
+        why = known or f"{UNDETERMINED_REASON} {whynot.why_head_waits(world, world.spec_of(key))}"
+        code, reason = UNDETERMINED, why
     if reason != head.reason:
         _say(world, key, index, reason)
-    world.heads[queue] = replace(head, code=code, reason=reason, told=bool(code))
+    since_ms = head.code_since_ms if code == head.code else now_ms
+    world.heads[queue] = replace(head, code=code, reason=reason, code_since_ms=since_ms)
+    if is_blocked:
+        _tell(world, queue, world.heads[queue], now_ms)
+
+
+def _tell(world: World, queue: str, head: BlockedHead, now_ms: int) -> None:
+    """The fact is told once for each submission and code: an array's children block a queue one after another, and
+    each that did would be a line."""
+    submission = world.parents.get(head.key, head.key), head.code
+    if world.told.get(queue) != submission:
+        world.told[queue] = submission
+        world.effects.append(JobQueueBlocked(queue, _job_id(world, head), head.reason, now_ms))
 
 
 def clear(world: World, queue: str) -> None:
@@ -73,8 +88,9 @@ def due(world: World) -> int | None:
     found: list[int] = []
     for name, queue in world.queues.items():
         head = world.heads.get(name)
-        if head is not None and not head.code:
-            found.append(head.since_ms + int(world.limits.blocked_after_seconds * 1000))
+        blocked_ms = int(world.limits.blocked_after_seconds * 1000)
+        if head is not None and head.since_ms + blocked_ms > world.now_ms:
+            found.append(head.since_ms + blocked_ms)
         for limit_ms, code in limits_of(queue):
             found.extend(since_ms + limit_ms for _, since_ms in stuck_for(world, name, code))
     return min(found, default=None)
@@ -94,5 +110,5 @@ def stuck_for(world: World, queue: str, code: str) -> list[tuple[str, int]]:
     ]
     head = world.heads.get(queue)
     if head is not None and head.code == code and head.key in world.jobs:
-        found.append((_job_id(world, head), head.since_ms))
+        found.append((_job_id(world, head), head.code_since_ms))
     return found

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from batchyard.core import fleet, scheduling
+from batchyard.core import fleet
 from batchyard.core.allocation import Need, NoChoice, describe, unserved
 from batchyard.core.candidates import len_of
 from batchyard.core.names import child_id
@@ -205,7 +205,7 @@ def _capacity(world: World, environment: Environment) -> tuple[Resources, Resour
     """What there is for its jobs, and what of it is free: of this host what managed instances leave."""
     if fleet.has_instances(environment):
         total, free = Resources(), Resources()
-        for instance in scheduling.instances_of(world, environment):
+        for instance in fleet.instances_of(world, environment):
             total, free = total.plus(instance.resources), free.plus(world.rooms[instance.instance_id].free)
         return total, free
     if world.host is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core import candidates, fleet, heads, lifecycle, names, placement, sharing, waiting
+from batchyard.core import candidates, fleet, heads, lifecycle, names, placement, sharing, waiting, whynot
 from batchyard.core.allocation import NoChoice, Why
 from batchyard.core.candidates import Candidate, len_of
 from batchyard.core.effects import LaunchTask, RecoverTask
@@ -15,11 +15,7 @@ from batchyard.core.lifecycle import Cause
 from batchyard.core.placement import NEVER_MS, Assignment, Head, Offer
 from batchyard.core.records import (
     Attempt,
-    Environment,
-    Instance,
-    InstanceState,
     Job,
-    JobSpec,
     Queue,
     Status,
     logs_of,
@@ -39,12 +35,13 @@ def enqueue(world: World, key: int) -> None:
     """A job became RUNNABLE (or the children of an array did): it takes its place in its queue, or is set aside with
     the reason why nothing there can ever run it."""
     spec = world.spec_of(key)
-    world.stuck.get(spec.queue, {}).pop(key, None)
-    stuck = never_starts(world, spec)
+    before = world.stuck.get(spec.queue, {}).pop(key, "")
+    stuck = whynot.never_starts(world, spec)
     reason = stuck.status_reason if stuck is not None else ""
     if reason:
         world.stuck.setdefault(spec.queue, {})[key] = reason
-        world.stuck_since.setdefault(key, world.now_ms)
+        if waiting.code_of(before) != waiting.code_of(reason):
+            world.stuck_since[key] = world.now_ms
         world.runnable_in(spec.queue).discard(key)
     else:
         world.stuck_since.pop(key, None)
@@ -82,42 +79,10 @@ def _explain(world: World, key: int, reason: str) -> None:
         world.put(replace(job, status_reason=reason))
 
 
-def never_starts(world: World, spec: JobSpec) -> waiting.Stuck | None:
-    """Why nothing that runs now will ever make room for the job."""
-    asked = spec.task.resources
-    places = [
-        waiting.Place(
-            environment,
-            instances_of(world, environment),
-            world.can_use(environment.engine),
-            world.away.get(environment.engine, ""),
-            None if environment.type == UNMANAGED else fleet.never_holds(world, environment, asked),
-        )
-        for environment in environments_of(world, spec.queue)
-    ]
-    return waiting.never_starts(asked, spec.engines, spec.queue, places)
-
-
-def environments_of(world: World, queue: str) -> list[Environment]:
-    record = world.queues.get(queue)
-    if record is None:
-        return []
-    return [world.environments[o.environment] for o in record.environments if o.environment in world.environments]
-
-
-def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]:
-    """Those that can take jobs of an environment: its own that are ready; for the others this host, from its one
-    ledger."""
-    if fleet.has_instances(environment):
-        own = (world.instances[i] for i in world.instances_in.get(environment.name, ()))
-        return tuple(i for i in own if i.state is InstanceState.READY)
-    return (world.host,) if world.host is not None else ()
-
-
 def offers_of(world: World, queue: str) -> list[Offer]:
     return [
-        Offer(e.name, e.engine, tuple(i.instance_id for i in instances_of(world, e)), world.budgets.get(e.name))
-        for e in environments_of(world, queue)
+        Offer(e.name, e.engine, tuple(i.instance_id for i in fleet.instances_of(world, e)), world.budgets.get(e.name))
+        for e in fleet.environments_of(world, queue)
         if fleet.is_usable(e) and world.can_use(e.engine)
     ]
 
@@ -162,7 +127,7 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
     queue = visit.queue
     is_strict = queue.tags.get(STRICT_FIFO_TAG) == "true"
     jobs = candidates.in_turn(world, queue.name, now_ms)
-    reserved = sharing.reservation(world, queue.name, environments_of(world, queue.name), now_ms)
+    reserved = sharing.reservation(world, queue.name, fleet.environments_of(world, queue.name), now_ms)
     blocked: tuple[int, int | None, NoChoice | None] | None = None
     passed = 0
     while visit.room and (job := jobs.next()) is not None:

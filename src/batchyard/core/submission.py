@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchyard.core import ecstask, endings, lifecycle, names, policies, retry, scheduling, taskspec
+from batchyard.core import ecstask, endings, fleet, lifecycle, names, policies, retry, taskspec
 from batchyard.core.commands import Stage, SubmitJob, SubmittedJob
 from batchyard.core.fairshare import ACTIVE_SHARES_AT_MOST
 from batchyard.core.ranges import RangeSet, subtract, union
@@ -167,7 +167,7 @@ def _object(command: SubmitJob, stage: Stage) -> None:
 
 
 def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
-    environments = scheduling.environments_of(world, queue.name)
+    environments = fleet.environments_of(world, queue.name)
     for capability in definition.document.get("platformCapabilities") or (DEFAULT_PLATFORM,):
         if not any(_platform(e.document) == capability for e in environments):
             raise Refused(
@@ -177,7 +177,7 @@ def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
 
 def _engines(world: World, queue: Queue, task: TaskSpec, images: bool | None) -> tuple[str, ...]:
     """The engines of the queue's environments that can do what the task asks; none: refused with the first reason."""
-    environments = scheduling.environments_of(world, queue.name)
+    environments = fleet.environments_of(world, queue.name)
     able: list[str] = []
     refusals: list[str] = []
     for engine in dict.fromkeys(e.engine for e in environments):

@@ -12,6 +12,7 @@ from msgspec import Struct
 from batchyard.core.allocation import NoChoice, Why
 from batchyard.core.records import Environment, Health, Instance, State
 from batchyard.core.resources import Resources, format_vcpus
+from batchyard.core.wording import gpus, vcpus
 
 TOO_LARGE = (
     "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "
@@ -19,6 +20,11 @@ TOO_LARGE = (
 )
 INSUFFICIENT = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
 UNMANAGED = "UNMANAGED"
+DECLARE = "start the service with more declared (--vcpus, --memory, --gpus)."
+LARGER = f"Ask for less, allow larger instance types, or {DECLARE}"
+LARGER_TYPES = "Ask for less, or allow larger instance types with UpdateComputeEnvironment."
+ALL_DISABLED = "ACTION_REQUIRED - CE(s) associated with the job queue are disabled."
+NONE_USABLE = "ACTION_REQUIRED - CE(s) associated with the job queue cannot be used."
 ALL_INVALID = "ACTION_REQUIRED - CE(s) associated with the job queue are invalid."
 OVER_MAX = (
     "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU "
@@ -66,6 +72,14 @@ NEVER_STARTS = (
 )
 
 
+UNUSABLE = (  # whatever the job asks
+    Wait.ENVIRONMENTS_INVALID,
+    Wait.ENVIRONMENTS_DISABLED,
+    Wait.ENGINE_GONE,
+    Wait.OTHER_ENGINE,
+)
+
+
 AFTER_ANY_REMEDY = "It starts when those have ended, however they end, as its tag asks."  # instead of remedy's
 
 
@@ -87,11 +101,11 @@ def remedy(wait: Wait) -> str:
         case Wait.OTHER_ENGINE:
             return "Cancel it, and submit it again."
         case Wait.TOO_LARGE:
-            return "Ask for less, allow larger instance types, or start the service with more declared."
+            return f"Ask for less, or {DECLARE}"
         case Wait.OVER_MAX:
             return "Ask for less, or raise maxvCpus with UpdateComputeEnvironment."
         case Wait.HOST_TOO_SMALL:
-            return "Ask for less, allow smaller instance types, or start the service with more declared."
+            return f"Allow smaller instance types, ask for less, or {DECLARE}"
         case Wait.ABOVE_BID:
             return "Raise bidPercentage, allow cheaper instance types, or attach an On-Demand environment too."
         case Wait.LAUNCHING:
@@ -105,7 +119,7 @@ def remedy(wait: Wait) -> str:
         case Wait.NO_ROOM:
             return "Wait for the jobs that hold it, terminate one, or declare more with --vcpus, --memory or --gpus."
         case Wait.BEHIND:
-            return "Wait for its turn, or use a queue of higher priority."
+            return "Wait for its turn, use a queue of higher priority, or give it a timeout: a short job may pass."
         case Wait.SHARE:
             return "Wait until its share is the one that is behind, or lower its weightFactor in the scheduling policy."
         case Wait.RESERVED:
@@ -129,60 +143,111 @@ class Place(Struct, frozen=True):
 
 
 class Stuck(Struct, frozen=True):
-    """Why nothing that runs now will ever make room for a job. `text` is the job's statusReason, without the remedy."""
+    """Why nothing that runs now will ever make room for a job. `text` is the job's statusReason, without the remedy;
+    `own_remedy`: where the way to wait has more than one."""
 
     wait: Wait
     text: str
+    own_remedy: str = ""
+
+    @property
+    def remedy(self) -> str:
+        return self.own_remedy or remedy(self.wait)
 
     @property
     def status_reason(self) -> str:
-        return f"{self.text} {remedy(self.wait)}"
+        return f"{self.text} {self.remedy}"
+
+
+class Never(Struct, frozen=True):
+    """Why one environment could never run a job. `text` is sentences that do not name it."""
+
+    wait: Wait
+    text: str
+    refusal: NoChoice | None = None
+
+
+WAITS = {
+    Why.TOO_LARGE: Wait.TOO_LARGE,
+    Why.OVER_MAX: Wait.OVER_MAX,
+    Why.HOST_TOO_SMALL: Wait.HOST_TOO_SMALL,
+    Why.ABOVE_BID: Wait.ABOVE_BID,
+}
+
+
+def why_never(asked: Resources, engines: Sequence[str], place: Place) -> Never | None:
+    """None when this environment could run the job once enough is free."""
+    environment = place.environment
+    if environment.status is not Health.VALID:
+        return Never(Wait.ENVIRONMENTS_INVALID, f"It is {environment.status}.")
+    if environment.state is not State.ENABLED:
+        return Never(Wait.ENVIRONMENTS_DISABLED, "It is DISABLED.")
+    if environment.engine not in engines:
+        text = f"Its engine is {environment.engine}, and the job was submitted for {', '.join(engines) or 'none'}."
+        return Never(Wait.OTHER_ENGINE, text)
+    if not place.engine_ready:
+        away = f" ({place.engine_away})" if place.engine_away else ""
+        return Never(Wait.ENGINE_GONE, f"Its engine, {environment.engine}, cannot be used now{away}.")
+    if environment.type != UNMANAGED:
+        refusal = place.refusal
+        return None if refusal is None else Never(WAITS[refusal.why], refusal.text, refusal)
+    if any(asked.fits(instance.resources) for instance in place.instances):
+        return None
+    return Never(Wait.TOO_LARGE, _too_large(asked, place.instances))
 
 
 def never_starts(asked: Resources, engines: Sequence[str], queue: str, places: Sequence[Place]) -> Stuck | None:
-    """None when one of the environments could run the job once enough is free."""
-    valid = [p for p in places if p.environment.status is Health.VALID]
-    if not valid:
+    """None when one of the environments could run the job once enough is free. Else what the one that comes nearest to
+    it lacks is the reason, and each is named with its own."""
+    found: list[tuple[Place, Never]] = []
+    for place in places:
+        never = why_never(asked, engines, place)
+        if never is None:
+            return None
+        found.append((place, never))
+    waits = {never.wait for _, never in found}
+    if not waits - {Wait.ENVIRONMENTS_INVALID}:
         return Stuck(Wait.ENVIRONMENTS_INVALID, f"{ALL_INVALID} The job queue {queue} has no VALID one.")
-    enabled = [p for p in valid if p.environment.state is State.ENABLED]
-    if not enabled:
-        text = f"ACTION_REQUIRED - All compute environments of the job queue {queue} are DISABLED ({_names(valid)})."
+    if not waits - {Wait.ENVIRONMENTS_INVALID, Wait.ENVIRONMENTS_DISABLED}:
+        valid = [place for place, never in found if never.wait is Wait.ENVIRONMENTS_DISABLED]
+        text = f"{ALL_DISABLED} All compute environments of the job queue {queue} are DISABLED ({_names(valid)})."
         return Stuck(Wait.ENVIRONMENTS_DISABLED, text)
-    ready = [p for p in enabled if p.engine_ready and p.environment.engine in engines]
-    if not ready:
-        return _without_engine(engines, enabled)
-    own = [p for p in ready if p.environment.type != UNMANAGED]
-    if any(p.refusal is None for p in own):
-        return None
-    instances = [instance for p in ready if p.environment.type == UNMANAGED for instance in p.instances]
-    if any(asked.fits(instance.resources) for instance in instances):
-        return None
-    refusals = [p.refusal for p in own if p.refusal is not None]
-    return _refused(refusals) or Stuck(Wait.TOO_LARGE, _and_why(TOO_LARGE, _too_large(asked, instances), refusals))
+    able = [(place, never) for place, never in found if never.wait not in UNUSABLE]
+    if not able:
+        return _without_engine(
+            engines, [p for p, never in found if never.wait in (Wait.ENGINE_GONE, Wait.OTHER_ENGINE)]
+        )
+    own = {never.wait for place, never in able if place.environment.type != UNMANAGED}
+    for wait in (Wait.HOST_TOO_SMALL, Wait.ABOVE_BID):
+        refusal = next((never.refusal for _, never in able if never.wait is wait and never.refusal), None)
+        if refusal is not None:
+            return Stuck(wait, f"{_no_capacity(refusal)} {_each(found)}")
+    if own == {Wait.OVER_MAX}:
+        return Stuck(Wait.OVER_MAX, f"{OVER_MAX} {_each(found)}")
+    is_own = [place.environment.type != UNMANAGED for place, _ in able]
+    fix = "" if not any(is_own) else LARGER_TYPES if all(is_own) else LARGER
+    return Stuck(Wait.TOO_LARGE, f"{TOO_LARGE} {_each(found)}", fix)
 
 
-def _refused(refusals: Sequence[NoChoice]) -> Stuck | None:
-    """What kept the environments that launch instances from ever holding a job, where it is not its size alone."""
-    why = [refusal.why for refusal in refusals]
-    if Why.HOST_TOO_SMALL in why:
-        first = refusals[why.index(Why.HOST_TOO_SMALL)]
-        return Stuck(Wait.HOST_TOO_SMALL, insufficient(first))
-    if Why.ABOVE_BID in why:
-        return Stuck(Wait.ABOVE_BID, insufficient(refusals[why.index(Why.ABOVE_BID)]))
-    if why and set(why) == {Why.OVER_MAX}:
-        return Stuck(Wait.OVER_MAX, _and_why(OVER_MAX, "", refusals))
-    return None
+def _each(found: Sequence[tuple[Place, Never]]) -> str:
+    if len(found) == 1:
+        return found[0][1].text
+    return " ".join(f"{place.environment.name}: {never.text}" for place, never in found)
 
 
-def _and_why(sentence: str, own: str, refusals: Sequence[NoChoice]) -> str:
-    texts = [own] if own and not refusals else [refusal.text for refusal in refusals]
-    return " ".join([sentence, *dict.fromkeys(texts)])
+def _no_capacity(refusal: NoChoice) -> str:
+    named = f" for instance type [{refusal.instance_type}]" if refusal.instance_type else ""
+    return f"{INSUFFICIENT} - Service cannot fulfill the capacity requested{named}."
 
 
 def insufficient(refusal: NoChoice) -> str:
     """AWS's sentence for capacity that can't be had, and our numbers."""
-    named = f" for instance type [{refusal.instance_type}]" if refusal.instance_type else ""
-    return f"{INSUFFICIENT} - Service cannot fulfill the capacity requested{named}. {refusal.text}"
+    return f"{_no_capacity(refusal)} {refusal.text}"
+
+
+def code_of(status_reason: str) -> str:
+    """AWS's reason code (AWS Batch behaviour 4.7), which a statusReason begins with."""
+    return status_reason.partition(" - ")[0]
 
 
 def _without_engine(engines: Sequence[str], enabled: Sequence[Place]) -> Stuck:
@@ -191,13 +256,13 @@ def _without_engine(engines: Sequence[str], enabled: Sequence[Place]) -> Stuck:
     wanted = ", ".join(sorted({p.environment.engine for p in fitting or enabled}))
     if not fitting:
         text = (
-            f"ACTION_REQUIRED - The compute environments of the job queue run jobs on another engine now ({wanted}); "
+            f"{NONE_USABLE} The compute environments of the job queue run jobs on another engine now ({wanted}); "
             f"the job was submitted for {', '.join(engines) or 'none'}."
         )
         return Stuck(Wait.OTHER_ENGINE, text)
     away = "; ".join(dict.fromkeys(p.engine_away for p in fitting if p.engine_away))
     why = f" ({away})" if away else ""
-    text = f"ACTION_REQUIRED - The engine of the compute environments ({wanted}) cannot be used now{why}."
+    text = f"{NONE_USABLE} The engine of the compute environments ({wanted}) cannot be used now{why}."
     return Stuck(Wait.ENGINE_GONE, text)
 
 
@@ -205,39 +270,38 @@ def _names(places: Sequence[Place]) -> str:
     return ", ".join(p.environment.name for p in places)
 
 
-def largest(instances: Sequence[Instance]) -> Resources:
-    """The most of each kind that any instance has."""
+def largest(rooms: Sequence[Resources]) -> Resources:
+    """The most of each kind that any of them has."""
     return Resources(
-        max((i.resources.milli_vcpus for i in instances), default=0),
-        max((i.resources.memory_mib for i in instances), default=0),
-        max((i.resources.gpus for i in instances), default=0),
+        max((room.milli_vcpus for room in rooms), default=0),
+        max((room.memory_mib for room in rooms), default=0),
+        max((room.gpus for room in rooms), default=0),
     )
 
 
 def _too_large(asked: Resources, instances: Sequence[Instance]) -> str:
-    most = largest(instances)
+    most = largest([instance.resources for instance in instances])
     wants: list[str] = []
     if asked.milli_vcpus > most.milli_vcpus:
-        vcpus = format_vcpus(asked.milli_vcpus), format_vcpus(most.milli_vcpus)
-        wants.append(f"{vcpus[0]} vCPUs asked, {vcpus[1]} at most there (--vcpus)")
+        wants.append(f"{vcpus(asked.milli_vcpus)} asked, {format_vcpus(most.milli_vcpus)} at most there (--vcpus)")
     if asked.memory_mib > most.memory_mib:
         wants.append(f"{asked.memory_mib} MiB asked, {most.memory_mib} MiB at most there (--memory)")
     if asked.gpus > most.gpus:
-        wants.append(f"{asked.gpus} GPUs asked, {most.gpus} at most there (--gpus)")
+        wants.append(f"{gpus(asked.gpus)} asked, {most.gpus} at most there (--gpus)")
     return ("; ".join(wants) or "No single instance has all of it at once") + "."
 
 
-def no_room(asked: Resources, free: Sequence[Resources], holders: int) -> str:
-    """The head of a queue: what it lacks on the instance that is nearest to having it."""
+def lacking(asked: Resources, free: Sequence[Resources]) -> str:
+    """What a job lacks on the instance that is nearest to having it: `2 vCPUs asked, 1 free`."""
     nearest = min(free, key=lambda f: _lack(asked, f), default=Resources())
     lacks: list[str] = []
     if asked.milli_vcpus > nearest.milli_vcpus:
-        lacks.append(f"{format_vcpus(asked.milli_vcpus)} vCPUs asked, {format_vcpus(nearest.milli_vcpus)} free")
+        lacks.append(f"{vcpus(asked.milli_vcpus)} asked, {format_vcpus(nearest.milli_vcpus)} free")
     if asked.memory_mib > nearest.memory_mib:
         lacks.append(f"{asked.memory_mib} MiB asked, {nearest.memory_mib} MiB free")
     if asked.gpus > nearest.gpus:
-        lacks.append(f"{asked.gpus} GPUs asked, {nearest.gpus} free")
-    return f"It is next, and waits for room: {'; '.join(lacks)}. {holders} jobs hold the rest."
+        lacks.append(f"{gpus(asked.gpus)} asked, {nearest.gpus} free")
+    return "; ".join(lacks) or "It would fit"
 
 
 def _lack(asked: Resources, free: Resources) -> tuple[int, int, int]:

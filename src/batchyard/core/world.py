@@ -57,7 +57,7 @@ class BlockedHead(Struct, frozen=True):
     since_ms: int
     code: str = ""
     reason: str = ""  # its statusReason
-    told: bool = False  # the fact that it is blocked was published
+    code_since_ms: int = 0  # since when it is stuck for that code
 
 
 class World:
@@ -94,6 +94,7 @@ class World:
         self.budgets: dict[str, Room] = {}  # environment without instances of its own -> what maxvCpus leaves
         self.paused: dict[str, tuple[int, str]] = {}  # environment -> until when it launches nothing, and why
         self.heads: dict[str, BlockedHead] = {}  # queue -> the job whose turn it is, and which finds no room
+        self.told: dict[str, tuple[int, str]] = {}  # queue -> (submission, code) that was last called blocked there
         self.entries: dict[str, tuple[tuple[str, ...], tuple[tuple[InstanceType, ...], ...]]] = {}  # fleet.entries_of
         self.refused: dict[tuple[str, Resources], NoChoice | None] = {}  # fleet.never_holds, by environment and shape
         self.placed_in_queue: dict[str, int] = {}  # queue -> how many of its attempts are placed
