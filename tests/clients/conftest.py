@@ -3,7 +3,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.clients.calling import Clients
+from tests.engines.dockerd import dockerd
 from tests.server.running import Server
+
+__all__ = ["dockerd"]  # a fixture
 
 
 @pytest.fixture(scope="session")
