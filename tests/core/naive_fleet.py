@@ -70,7 +70,10 @@ def could_ever_run(job: NaiveJob, environment: NaiveEnvironment, host: NaiveHost
 
 def spread(job: NaiveJob, count: int, environments: list[NaiveEnvironment], host: NaiveHost) -> int:
     """`count` jobs of one shape, put one after another into environments of one type each: the first one that has room,
-    or may grow. Adds to what they have; returns how many found a place."""
+    or may grow. Adds to what they have; returns how many found a place. A job that none of them could ever launch an
+    instance for is told so, even if one that is larger than maxvCpus stands there."""
+    if not any(could_ever_run(job, environment, host, []) for environment in environments):
+        return 0
     rooms = [[job.times_on(*SIZES[kind]) for kind in one.has] for one in environments]
     for done in range(count):
         for environment, free in zip(environments, rooms, strict=True):

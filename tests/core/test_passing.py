@@ -41,6 +41,13 @@ def test_onto_another_engine_than_the_head_can_use() -> None:
     assert found is not None
 
 
+def test_nobody_passes_onto_what_is_saved_for_the_head() -> None:
+    offer, rooms = Offer("one", "fake", ("saved", "other")), {"saved": room(2), "other": room(2)}
+    found = place(SMALL, offer, rooms, Head(BIG, NEVER_MS, frozenset({"saved"})))
+    assert found is not None
+    assert found.instance_id == "other"
+
+
 def test_when_its_timeout_ends_it_before_the_head_can_start() -> None:
     offer, rooms = Offer("one", "fake", ("large",)), {"large": room(4, free=2)}
     assert place(SMALL, offer, rooms, Head(BIG, 1000), ends_at_ms=1000) is not None

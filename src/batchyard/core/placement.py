@@ -42,6 +42,7 @@ class Head(Struct, frozen=True):
 
     shape: Shape
     starts_at_ms: int  # when it starts at the latest, by the timeouts of what runs; NEVER_MS: nobody can tell
+    saved: frozenset[str] = frozenset()  # instances that have to become empty, so that one for it can be launched
 
 
 def place(
@@ -55,14 +56,16 @@ def place(
         return None
     for instance_id in offer.instance_ids:
         room = rooms[instance_id]
-        if asked.fits(room.free) and (head is None or _may_pass(head, offer, room, ends_at_ms)):
+        if asked.fits(room.free) and (head is None or _may_pass(head, offer, instance_id, room, ends_at_ms)):
             return Assignment(offer.environment, offer.engine, instance_id, tuple(room.gpu_ids[: asked.gpus]))
     return None
 
 
-def _may_pass(head: Head, offer: Offer, room: Room, ends_at_ms: int) -> bool:
-    """Onto what the head could not use even if it were empty; or when it will be gone before the head can start."""
-    if offer.engine not in head.shape.engines or not head.shape.resources.fits(room.total):
+def _may_pass(head: Head, offer: Offer, instance_id: str, room: Room, ends_at_ms: int) -> bool:
+    """Onto what the head could not use even if it were empty, and what is not saved for it; or when it will be gone
+    before the head can start."""
+    could_use = offer.engine in head.shape.engines and head.shape.resources.fits(room.total)
+    if not could_use and instance_id not in head.saved:
         return True
     return 0 < ends_at_ms <= head.starts_at_ms < NEVER_MS
 

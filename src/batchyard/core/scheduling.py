@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core import candidates, fleet, heads, lifecycle, names, placement, sharing, waiting, whynot
+from batchyard.core import candidates, fleet, heads, lifecycle, names, placement, saving, sharing, waiting, whynot
 from batchyard.core.allocation import NoChoice, Why
 from batchyard.core.candidates import Candidate, len_of
 from batchyard.core.effects import LaunchTask, RecoverTask
@@ -143,7 +143,7 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
         jobs.drop()
         passed += 1
         if blocked is None:
-            visit.head = Head(shape, _starts_at_the_latest(world, shape, visit.offers, now_ms))
+            visit.head = _head(world, shape, visit.offers, now_ms)
             blocked = job.key, job.index, _refusal(visit, shape)
         if is_strict or passed >= LINES_PASSED_AT_MOST:
             break
@@ -151,6 +151,15 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
         heads.clear(world, queue.name)
     else:
         heads.note(world, queue.name, *blocked, now_ms)
+
+
+def _head(world: World, shape: Shape, offers: list[Offer], now_ms: int) -> Head:
+    usable = [world.environments[offer.environment] for offer in offers if offer.engine in shape.engines]
+    return Head(
+        shape,
+        _starts_at_the_latest(world, shape, offers, now_ms),
+        saving.saved_for(world, usable, shape.resources),
+    )
 
 
 def _refusal(visit: Visit, shape: Shape) -> NoChoice | None:

@@ -32,6 +32,7 @@ class Ledger:
         self.of_job: dict[str, str] = {}  # job id -> its latest attempt
         self.finals: dict[str, Report] = {}  # also of attempts that never came to life
         self.acknowledged: set[str] = set()
+        self.withheld: set[str] = set()  # attempts that a server could not give their secrets
         self.booted: set[str] = set()  # instances that were said to be ready
         self.ended: set[str] = set()  # instances that were said to be gone, or refused
 

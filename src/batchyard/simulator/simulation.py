@@ -183,7 +183,10 @@ class Simulation(Surroundings):
 
     def problem(self, server: Server, attempt_id: str) -> str:
         own = lot(self.seed, "unreadable", server.epoch, attempt_id)
-        return UNREADABLE if own.random() < self.setup.unreadable and not self.is_calm else ""
+        if own.random() >= self.setup.unreadable or self.is_calm:
+            return ""
+        self.ledger.withheld.add(attempt_id)
+        return UNREADABLE
 
     def latency(self) -> int:
         return 0 if self.is_calm else self._dice.choice(self.setup.latency_ms)

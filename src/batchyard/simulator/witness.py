@@ -167,7 +167,9 @@ class Witness:
         task_id = names.task_id(key, attempt.number, self.job_id(key))
         if task_id in self.ledger.alive:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over and still runs")
-        if attempt.reason == UNREADABLE:
+        is_lost = attempt.stopping == "host" and attempt.status_reason == host_lost(attempt.instance_id)
+        was_withheld = task_id in self.ledger.withheld and task_id not in self.ledger.finals
+        if attempt.reason == UNREADABLE or (is_lost and was_withheld):
             if task_id in self.ledger.lives or attempt.exit_code is not None or attempt.started_at_ms:
                 raise ViolationError(f"{self.job_id(key)} says {attempt}, and its engine was told to run it")
             return
@@ -179,7 +181,7 @@ class Witness:
             seen = _code_of(self.spec_of(key), final)
         elif isinstance(final, NotStarted):
             seen = final.exit_code
-        if attempt.stopping == "host" and attempt.status_reason == host_lost(attempt.instance_id):
+        if is_lost:
             if attempt.exit_code is not None or attempt.reason or seen == 0:
                 raise ViolationError(f"{self.job_id(key)} says {attempt} after the end of its host, {final}")
             return

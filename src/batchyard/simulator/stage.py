@@ -1,0 +1,324 @@
+"""Runs one load on the real machine and the real loop under virtual time, without faults of its own, and records what
+there was: vCPUs in service, demand, who waits, what is launched and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.core import commands as c
+from batchyard.core import names
+from batchyard.core.candidates import len_of
+from batchyard.core.catalogue import Catalogue, InstanceType
+from batchyard.core.effects import LaunchTask
+from batchyard.core.machine import Machine
+from batchyard.core.records import (
+    INSTANCE,
+    Changes,
+    EnvironmentOrder,
+    Instance,
+    InstanceState,
+    Job,
+    Market,
+    Status,
+)
+from batchyard.core.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.world import Limits
+from batchyard.engines.base import Launch
+from batchyard.engines.fake import Behaviour, FakeCapacity, FakeCloud, FakeEngine, FakeHost, Fortune
+from batchyard.loop import Loop
+from batchyard.simulator.agenda import Agenda, SkewedClock
+from batchyard.simulator.eventloop import VirtualLoop
+from batchyard.simulator.server import ACCOUNT, dress
+
+BEGINNING_MS = 1_700_000_000_000
+BOOT_MS = 1000  # as the service's --boot-seconds
+LIMITS = Limits()  # the service's own: --scale-down-seconds 30
+ENGINE = "fake"
+QUEUE = "work"
+HOST_MEMORY_MIB = 1 << 20  # so that vCPUs decide
+NO_CAPACITY = "no Spot capacity"
+# What EC2 has by these names.
+TYPES = (
+    InstanceType("c5.large", 2000, 4096),
+    InstanceType("c5.xlarge", 4000, 8192),
+    InstanceType("c5.2xlarge", 8000, 16384),
+)
+CATALOGUE = Catalogue({kind.name: kind for kind in TYPES})
+
+
+class Arrival(Struct, frozen=True):
+    """A job, or an array of `count`, of so many vCPUs; each of them runs one of the times, in turn."""
+
+    at_ms: int
+    vcpus: int
+    runs_ms: tuple[int, ...]
+    count: int = 1
+
+
+class Storm(Struct, frozen=True):
+    """All Spot instances are taken away, and Spot capacity is refused for a while."""
+
+    at_ms: int
+    notice_ms: int
+    refused_ms: int
+
+
+class Fleet(Struct, frozen=True):
+    """A MANAGED environment."""
+
+    name: str
+    kind: str
+    most: int
+    least: int = 0
+    types: tuple[str, ...] = ("c5.large", "c5.xlarge", "c5.2xlarge")
+
+    def document(self) -> dict[str, Any]:
+        strategy = "BEST_FIT_PROGRESSIVE" if self.kind == "EC2" else "SPOT_PRICE_CAPACITY_OPTIMIZED"
+        resources = {
+            "type": self.kind,
+            "minvCpus": self.least,
+            "maxvCpus": self.most,
+            "instanceTypes": list(self.types),
+            "allocationStrategy": strategy,
+        }
+        return {"computeResources": resources}
+
+
+class Load(Struct, frozen=True):
+    """What a run is of. The queue tries the fleets in their order."""
+
+    fleets: tuple[Fleet, ...]
+    arrivals: tuple[Arrival, ...]
+    host_vcpus: int = 64
+    storms: tuple[Storm, ...] = ()
+
+
+class Sample(Struct, frozen=True):
+    """How it was from `at_ms` (after the beginning) on; vCPUs, and numbers of jobs."""
+
+    at_ms: int
+    in_service: dict[str, float]  # by environment: of instances that are READY
+    launching: float
+    leaving: float  # DRAINING or TERMINATING
+    running: float  # held by attempts
+    waiting_vcpus: float
+    waiting: int
+
+    @property
+    def demand(self) -> float:
+        return self.running + self.waiting_vcpus
+
+
+class Turn(Struct, frozen=True):
+    """An instance was launched or told to end. `idle_ms`: for how long it had no work, when it was told."""
+
+    at_ms: int
+    instance_id: str
+    environment: str
+    vcpus: float
+    idle_ms: int = 0
+    is_interrupted: bool = False
+
+
+class Record(Struct):
+    """What was seen."""
+
+    samples: list[Sample] = []
+    launches: list[Turn] = []
+    ends: list[Turn] = []
+    refused: list[Turn] = []
+    waits_ms: dict[str, int] = {}  # by job: from its submission to its first attempt
+    failed: int = 0
+    succeeded: int = 0
+
+    def until(self, at_ms: int) -> list[Sample]:
+        return [sample for sample in self.samples if sample.at_ms <= at_ms]
+
+
+class Stage:
+    """One run of a load."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._agenda = Agenda(BEGINNING_MS)
+        self._host = FakeHost(self._plan)
+        self._cloud = FakeCloud(self._foresee, on_end=self._on_end)
+        self._refused_until_ms = 0
+        self._runs_ms: dict[str, tuple[int, ...]] = {}  # by job id
+        self._submitted_ms: dict[str, int] = {}
+        self._idle_since: dict[str, int] = {}
+        self._known: dict[str, Instance] = {}
+        self.record = Record()
+        self._machine = Machine(ACCOUNT, LIMITS, CATALOGUE)
+        self._events = VirtualLoop(self._agenda, lambda: None)
+        self._loop = Loop(
+            self._machine,
+            self,
+            {ENGINE: FakeEngine(self._host, ENGINE)},
+            SkewedClock(self._agenda, 0, 0),
+            self._dress,
+            capacity=FakeCapacity(self._cloud),
+        )
+
+    def run(self) -> Record:
+        """Until nothing happens any more."""
+        self._events.create_task(self._serve())
+        for number, arrival in enumerate(self._load.arrivals, 1):
+            self._agenda.at(BEGINNING_MS + arrival.at_ms, partial(self._submit, number, arrival))
+        for storm in self._load.storms:
+            self._agenda.at(BEGINNING_MS + storm.at_ms, partial(self._strike, storm))
+        worlds: list[FakeHost | FakeCloud] = [self._cloud, self._host]
+        while True:
+            times = [at for at in (self._agenda.next_ms(), *(w.next_event_ms() for w in worlds)) if at is not None]
+            if not times:
+                break
+            at_ms = max(min(times), self._agenda.now_ms)
+            self._agenda.now_ms = at_ms
+            for world in worlds:
+                world.advance(at_ms)
+            if self._agenda.next_ms() == at_ms:
+                self._agenda.do_next()
+            assert self._events.complaint is None, self._events.complaint
+        self._events.die()
+        return self.record
+
+    async def _serve(self) -> None:
+        await self._loop.start(1)
+        running = self._events.create_task(self._loop.run())
+        host = Instance("i-host", Resources(self._load.host_vcpus * MILLI_PER_VCPU, HOST_MEMORY_MIB))
+        abilities = FakeEngine(self._host, ENGINE).abilities
+        commands: list[c.Command] = [c.SetHost(host, {ENGINE: abilities})]
+        for one in self._load.fleets:
+            document = one.document()
+            commands.append(c.CreateComputeEnvironment(one.name, one.name, "MANAGED", "ENABLED", ENGINE, document))
+        order = tuple(EnvironmentOrder(number, one.name) for number, one in enumerate(self._load.fleets, 1))
+        commands.append(c.CreateJobQueue(QUEUE, "ENABLED", 1, order))
+        container = {"image": "busybox", "command": ["true"]}
+        commands.append(c.RegisterJobDefinition("work", {"type": "container", "containerProperties": container}))
+        for command in commands:
+            await self._loop.ask(command)
+        await running
+
+    # -- the load --
+
+    def _submit(self, number: int, arrival: Arrival) -> None:
+        job_id = f"{number:08x}-0000-4000-8000-000000000000"
+        self._runs_ms[job_id] = arrival.runs_ms
+        self._submitted_ms[job_id] = self._agenda.now_ms
+        asked = [{"type": "VCPU", "value": str(arrival.vcpus)}, {"type": "MEMORY", "value": "256"}]
+        command = c.SubmitJob(
+            job_id,
+            f"job-{number}",
+            QUEUE,
+            "work",
+            array_size=arrival.count if arrival.count > 1 else 0,
+            overrides={"resourceRequirements": asked},
+            retry_strategy={"attempts": 10},
+        )
+        self._events.create_task(self._loop.ask(command)).add_done_callback(lambda answered: answered.result())
+
+    def _strike(self, storm: Storm) -> None:
+        self._refused_until_ms = self._agenda.now_ms + storm.refused_ms
+        for instance in self._cloud.alive():
+            if instance.market is Market.SPOT:
+                self._cloud.interrupt(instance.instance_id, storm.notice_ms)
+
+    def _plan(self, launch: Launch) -> Behaviour:
+        job_id, _, index = launch.job_id.partition(":")
+        self.record.waits_ms.setdefault(launch.job_id, self._agenda.now_ms - self._submitted_ms[job_id])
+        runs_ms = self._runs_ms[job_id]
+        return Behaviour(runs_ms=runs_ms[int(index or 0) % len(runs_ms)])
+
+    def _foresee(self, instance: Instance) -> Fortune:
+        is_refused = instance.market is Market.SPOT and self._agenda.now_ms < self._refused_until_ms
+        return Fortune(BOOT_MS, NO_CAPACITY if is_refused else "")
+
+    def _on_end(self, instance_id: str) -> None:
+        """What runs on an instance dies with it."""
+        world = self._machine.world
+        for key in world.placed_on(instance_id):
+            attempt = world.jobs[key].attempt
+            assert attempt is not None
+            self._host.lose(names.task_id(key, attempt.number, world.job_id(key)))
+
+    def _dress(self, launch: LaunchTask) -> Launch:
+        return dress(launch)
+
+    # -- the store's place: what is committed is recorded --
+
+    def commit(self, changes: Changes, now_ms: int) -> Future[None]:
+        """Implements loop.ChangeWriter."""
+        at_ms = now_ms - BEGINNING_MS
+        for job in changes.jobs.values():
+            self._count(job)
+        for (kind, name), record in changes.documents.items():
+            if kind == INSTANCE:
+                assert record is None or isinstance(record, Instance)
+                self._see(name, record, at_ms)
+        self._note_idle(at_ms)
+        self._sample(at_ms)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def _count(self, job: Job) -> None:
+        if job.array is None:
+            self.record.succeeded += job.status is Status.SUCCEEDED
+            self.record.failed += job.status is Status.FAILED
+
+    def _see(self, name: str, new: Instance | None, at_ms: int) -> None:
+        old = self._known.pop(name, None)
+        if new is None:
+            assert old is not None, f"{name} is gone and was never there"
+            if old.state is InstanceState.LAUNCHING:
+                vcpus = old.resources.milli_vcpus / MILLI_PER_VCPU
+                self.record.refused.append(Turn(at_ms, name, old.environment, vcpus))
+            return
+        self._known[name] = new
+        vcpus = new.resources.milli_vcpus / MILLI_PER_VCPU
+        if old is None:
+            self.record.launches.append(Turn(at_ms, name, new.environment, vcpus))
+        elif new.state is InstanceState.TERMINATING and old.state is not new.state:
+            idle_ms = at_ms - self._idle_since.get(name, at_ms)
+            self.record.ends.append(Turn(at_ms, name, new.environment, vcpus, idle_ms, bool(new.ends_at_ms)))
+
+    def _note_idle(self, at_ms: int) -> None:
+        world = self._machine.world
+        ready = [name for name, one in self._known.items() if one.state is InstanceState.READY]
+        idle = [name for name in ready if not world.placed_on(name)]
+        self._idle_since = {name: self._idle_since.get(name, at_ms) for name in idle}
+
+    def _sample(self, at_ms: int) -> None:
+        world = self._machine.world
+        in_service = {one.name: 0.0 for one in self._load.fleets}
+        amounts = {"coming": 0.0, "leaving": 0.0}
+        for instance in self._known.values():
+            vcpus = instance.resources.milli_vcpus / MILLI_PER_VCPU
+            if instance.state is InstanceState.READY:
+                in_service[instance.environment] += vcpus
+            else:
+                amounts["coming" if instance.state is InstanceState.LAUNCHING else "leaving"] += vcpus
+        placed = (key for key, job in world.jobs.items() if job.attempt is not None)
+        running = sum(world.spec_of(key).task.resources.milli_vcpus for key in placed)
+        waiting = [(line.shape, len_of(world, key)) for line in _lines(world.runnable.values()) for key in line.entries]
+        sample = Sample(
+            at_ms,
+            in_service,
+            amounts["coming"],
+            amounts["leaving"],
+            running / MILLI_PER_VCPU,
+            sum(shape.resources.milli_vcpus * count for shape, count in waiting) / MILLI_PER_VCPU,
+            sum(count for _, count in waiting),
+        )
+        if self.record.samples and self.record.samples[-1].at_ms == at_ms:
+            self.record.samples.pop()
+        self.record.samples.append(sample)
+
+
+def _lines(queues: Any) -> Sequence[Any]:
+    return [line for queue in queues for line in queue.lines()]
