@@ -132,3 +132,18 @@ def test_the_how_to_about_compute_environments(server: Server) -> None:
     rows = json.loads(run(server, SHELL, "batchyard envs --json"))
     managed = {row["computeEnvironment"]: row["maxvCpus"] for row in rows if row["kind"] != "UNMANAGED"}
     assert managed == {"small": 16, "spot": 4}
+
+
+def test_how_to_order_and_limit_a_queue(server: Server) -> None:
+    page = "docs/how-to/order-and-limits.md"
+    variables = blocks(page, "sh", "export AWS_ENDPOINT_URL_BATCH")
+    assert run(server, SHELL, variables + blocks(page, "sh", "--queue urgent")).rstrip().endswith("first")
+    assert run(server, SHELL, variables + blocks(page, "sh", "--name short")) == "in between\n"
+    run(server, SHELL, variables + blocks(page, "sh", "strict-fifo"))
+    run(server, SHELL, variables + blocks(page, "sh", "concurrency-limit"))
+    succeed(server, "now", "urgent")
+    succeed(server, "seats", "licensed")
+    run(server, SHELL, variables + blocks(page, "sh", "update-job-queue"))
+    said = run(server, SHELL, variables + blocks(page, "sh", "get-job-queue-snapshot"))
+    assert '"jobs": []' in said
+    assert "strict" in said
