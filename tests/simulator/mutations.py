@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import attempts, endings, fleet, instances, restoring, scaling, scheduling, submission, world
+from batchyard.core import attempts, endings, fleet, instances, restoring, scaling, submission, world
 from batchyard.core.arrays import ArrayBook
 from batchyard.loop import loop
 from batchyard.simulator import disk
@@ -177,7 +177,7 @@ MUTATIONS = [
     ),
     Mutation(
         "place on an instance that has not booted",
-        scheduling,
+        fleet,
         "instances_of",
         replacing("if i.state is InstanceState.READY", ""),
     ),

@@ -52,6 +52,7 @@ def drawn(dice: random.Random, setup: w.Setup) -> w.Setup:
         fleets={name: _resources(dice, kind) for name, kind in KINDS.items()},
         queues={**setup.queues, **QUEUES},
         fair_queues={**setup.fair_queues, FAIR_QUEUE: "other"},
+        time_limits=dice.choice(({}, {"steady": 1}, {"mixed": 2, "serverless": 1})),
     )
 
 

@@ -143,6 +143,7 @@ class Setup(Struct, frozen=True):
     fair_queues: dict[str, str] = {}  # name -> policy
     unmanaged_vcpus: int = 0  # unmanagedvCpus of the environments; 0: not given
     unreadable: float = 0.0  # share of the attempts whose secrets one server cannot read; another one may
+    time_limits: dict[str, int] = {}  # queue -> after how many seconds its jobStateTimeLimitActions cancel
     fleets: dict[str, dict[str, Any]] = {}  # MANAGED environments: name -> computeResources; all on the first engine
 
 
@@ -160,8 +161,15 @@ def environment_document(setup: Setup) -> dict[str, Any]:
 
 
 def queue_document(setup: Setup, queue: str) -> dict[str, Any]:
-    policy = setup.fair_queues.get(queue)
-    return {} if policy is None else {"schedulingPolicyArn": policy_arn(policy)}
+    document: dict[str, Any] = {}
+    if queue in setup.fair_queues:
+        document["schedulingPolicyArn"] = policy_arn(setup.fair_queues[queue])
+    if queue in setup.time_limits:
+        document["jobStateTimeLimitActions"] = [
+            {"state": "RUNNABLE", "action": "CANCEL", "maxTimeSeconds": setup.time_limits[queue], "reason": reason}
+            for reason in STUCK_FOR
+        ]
+    return document
 
 
 def fleet(setup: Setup, name: str, uuid: str) -> c.CreateComputeEnvironment:
@@ -185,6 +193,7 @@ TYPES = (
 )
 CATALOGUE = Catalogue({kind.name: kind for kind in TYPES})
 
+STUCK_FOR = ("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", "UNDETERMINED")
 HUGE_VCPUS = 64  # more than any host here has
 
 
