@@ -71,6 +71,20 @@ def test_instances_are_saved_where_the_host_is_full() -> None:
     assert driver.status(giant) is Status.STARTING
 
 
+def test_instances_are_saved_for_a_head_that_only_this_machine_itself_can_hold() -> None:
+    driver = Driver(vcpus=8, memory_mib=1 << 20)
+    driver.fleet("small", "c5.large", most=4)
+    driver.queue("fleet", "small", "local")
+    giant = ""
+    for number in range(40):
+        if number == 2:
+            giant = driver.submit(queue="fleet", **asking(8))
+        driver.submit(queue="fleet", **asking(2))
+        driver.booted(*driver.launching)
+        keep_busy(driver, 1)
+    assert driver.status(giant) is Status.STARTING
+
+
 def test_what_minvcpus_keeps_is_not_saved() -> None:
     driver = Driver(vcpus=10, memory_mib=1 << 20)
     driver.fleet("warm", "c5.large", most=8, minvCpus=8)

@@ -31,7 +31,9 @@ def _saved_in(
     world: World, environment: Environment, environments: Sequence[Environment], asked: Resources
 ) -> frozenset[str] | None:
     """So that this environment could launch an instance for the head, or start it on this host; None: never."""
-    if world.host is None or fleet.never_holds(world, environment, asked) is not None:
+    if world.host is None or not asked.fits(world.host.resources):
+        return None
+    if environment.type != fleet.UNMANAGED and fleet.never_holds(world, environment, asked) is not None:
         return None
     wanted, own, limit = asked, 0, 0
     if fleet.has_instances(environment):
