@@ -372,6 +372,28 @@ def test_after_a_restart_it_is_started_only_if_it_can_be_now(problem: str) -> No
     in_loop(scenario)
 
 
+def test_what_was_stopped_before_it_started_says_just_that() -> None:
+    """It had been launched by the first server; the second one could not have started it."""
+
+    async def scenario(yard: Yard) -> None:
+        yard.submit(1)
+        await settle()
+        later = restarted(yard, PROBLEM)
+        await later.loop.start(epoch=2)
+        running = asyncio.create_task(later.loop.run())
+        ((_, ((attempt, _),)),) = later.engine.calls
+        await later.loop.ask(c.TerminateJob("id-1", "enough"))
+        await settle()
+        later.engine.report([c.NotStarted(attempt, 1, RECOVERED_SILENT)])
+        await settle()
+        assert later.job(1).status is Status.FAILED
+        assert later.job(1).past[0].reason == RECOVERED_SILENT
+        later.loop.stop()
+        await running
+
+    in_loop(scenario)
+
+
 def test_what_runs_is_left_alone_though_it_could_not_be_started_now() -> None:
     async def scenario(yard: Yard) -> None:
         yard.submit(1)

@@ -257,6 +257,7 @@ class Loop:
         for name, tasks in launches.items():
             self._started[name].launch(tasks)
         for stop in stops:
+            self._problems.pop(stop.attempt_id, None)  # if it never started, then because it was stopped
             self._started[stop.engine].stop(stop.attempt_id, stop.grace_seconds)
         for effect in others:
             self._act_on_instances(effect)

@@ -94,11 +94,10 @@ class Simulation(Surroundings):
         self._until_idle()
         self.witness.check_end()
         self._check_nothing_left()
+        self._set_fleets(keep=False)  # again: what a client asked for may have arrived late
+        self._until_idle()
         self._check_fleets({})
-        for name, resources in self.setup.fleets.items():
-            if resources.get("minvCpus"):
-                kept = {"computeResources": {"minvCpus": resources["minvCpus"]}}
-                self.clients.once(c.UpdateComputeEnvironment(name, "", kept))
+        self._set_fleets(keep=True)
         self._until_idle()
         self._check_fleets({name: one.get("minvCpus", 0) for name, one in self.setup.fleets.items()})
         return self._outcome()
@@ -272,6 +271,14 @@ class Simulation(Surroundings):
 
     # -- the end --
 
+    def _set_fleets(self, *, keep: bool) -> None:
+        """Environments as they were made; minvCpus only where they are to be kept."""
+        for name, resources in self.setup.fleets.items():
+            amounts = {"maxvCpus": resources["maxvCpus"]}
+            if "minvCpus" in resources:
+                amounts["minvCpus"] = resources["minvCpus"] if keep else 0
+            self.clients.once(c.UpdateComputeEnvironment(name, "ENABLED", {"computeResources": amounts}))
+
     def _calm_down(self) -> None:
         """Faults end: one server on the full host, everything switched on."""
         self.note("calm: no more faults")
@@ -287,9 +294,7 @@ class Simulation(Surroundings):
             self.clients.once(command)  # refused unless its deletion was the last that was heard of it
         for name in self.setup.environments:
             self.clients.once(c.UpdateComputeEnvironment(name, "ENABLED"))
-        for name, resources in self.setup.fleets.items():
-            amounts = {"maxvCpus": resources["maxvCpus"], **({"minvCpus": 0} if "minvCpus" in resources else {})}
-            self.clients.once(c.UpdateComputeEnvironment(name, "ENABLED", {"computeResources": amounts}))
+        self._set_fleets(keep=False)
         for name, (_, environments) in self.setup.queues.items():
             self.clients.once(c.UpdateJobQueue(name, "ENABLED", None, w.order(environments)))
 
