@@ -17,7 +17,7 @@ from tests.core.driver import ENGINE, HOST, Driver
 IDLE_MS = 30_000
 
 
-def asking(vcpus: int, **members: Any) -> dict[str, Any]:
+def asking(vcpus: float, **members: Any) -> dict[str, Any]:
     return {"overrides": {"resourceRequirements": [{"type": "VCPU", "value": str(vcpus)}]}, **members}
 
 
@@ -268,6 +268,19 @@ def test_on_fargate_each_job_reserves_its_own_share_up_to_maxvcpus() -> None:
     assert "1 vCPU asked, 0 of 3 left (maxvCpus)" in answer.text
     driver.exited(f"{array}:1")
     assert driver.placed() == [f"{array}:0", f"{array}:2", f"{array}:3"]
+
+
+def test_an_override_keeps_to_fargate_s_pairs() -> None:
+    driver = yard()
+    driver.fleet("fargate", kind="FARGATE")
+    driver.define(
+        "pair",
+        platformCapabilities=["FARGATE"],
+        container={"resourceRequirements": [{"type": "VCPU", "value": "0.5"}, {"type": "MEMORY", "value": "1024"}]},
+    )
+    with pytest.raises(Refused, match=r"Fargate resource requirements \(2.00 vCPU, 1024 MiB\) not valid."):
+        driver.submit("pair", queue="fargate", **asking(2))
+    assert driver.status(driver.submit("pair", queue="fargate", **asking(0.25))) is Status.STARTING
 
 
 def test_where_ecs_owns_the_instances_maxvcpus_hold_too() -> None:

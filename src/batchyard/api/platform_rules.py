@@ -8,20 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from batchyard.api.checks import quoted, require
+from batchyard.core import fargate
+from batchyard.core.resources import MILLI_PER_VCPU
 
 Document = dict[str, Any]
 
-# vCPU -> allowed MiB (API: ResourceRequirement).
-FARGATE_PAIRS = {
-    "0.25": frozenset({512, 1024, 2048}),
-    "0.5": frozenset(range(1024, 4096 + 1, 1024)),
-    "1": frozenset(range(2048, 8192 + 1, 1024)),
-    "2": frozenset(range(4096, 16384 + 1, 1024)),
-    "4": frozenset(range(8192, 30720 + 1, 1024)),
-    "8": frozenset(range(16384, 61440 + 1, 4096)),
-    "16": frozenset(range(32768, 122880 + 1, 8192)),
-    "32": frozenset({61440, 122880, 249856}),
-}
 EPHEMERAL_GIB = (21, 200)  # API: EphemeralStorage
 WINDOWS_FAMILIES = (
     "WINDOWS_SERVER_2019_CORE",
@@ -41,10 +32,14 @@ WINDOWS_FORBIDDEN = (
 
 
 def check_fargate_pair(vcpus: Decimal, memory_mib: Decimal) -> None:
-    """`vcpus` and `memory_mib` of a whole task."""
-    allowed = FARGATE_PAIRS.get(f"{vcpus.normalize():f}", frozenset())
+    """`vcpus` and `memory_mib` of a whole task, as written."""
+    allowed = fargate.PAIRS.get(int(vcpus * MILLI_PER_VCPU), frozenset())
+    exact = vcpus * MILLI_PER_VCPU % 1 == 0
     # Two decimals are AWS's: (2.00 vCPU, 1024 MiB).
-    require(memory_mib in allowed, f"Fargate resource requirements ({vcpus:.2f} vCPU, {memory_mib} MiB) not valid.")
+    require(
+        exact and memory_mib in allowed,
+        f"Fargate resource requirements ({vcpus:.2f} vCPU, {memory_mib} MiB) not valid.",
+    )
 
 
 def check_ephemeral_storage(storage: Document | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchyard.core import ecstask, endings, fleet, lifecycle, names, policies, retry, taskspec
+from batchyard.core import ecstask, endings, fargate, fleet, lifecycle, names, policies, retry, taskspec
 from batchyard.core.commands import Stage, SubmitJob, SubmittedJob
 from batchyard.core.fairshare import ACTIVE_SHARES_AT_MOST
 from batchyard.core.ranges import RangeSet, subtract, union
@@ -73,8 +73,10 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     unbuilt = body.unbuilt()
     if unbuilt:
         raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
-    fargate = "FARGATE" in definition.document.get("platformCapabilities", ())
-    task = body.build(parameters, command.working_directory, fractions=fargate)
+    on_fargate = "FARGATE" in definition.document.get("platformCapabilities", ())
+    task = body.build(parameters, command.working_directory, fractions=on_fargate)
+    if on_fargate and (command.overrides or command.task_override):  # the definition's own pair was checked with it
+        fargate.check_pair(task.resources)
     engines = _engines(world, queue, task, command.images)
     spec = _spec(world, command, definition, task, body, parameters, engines, share, now_ms)
     _accept(world, spec, waits, now_ms)
