@@ -11,6 +11,7 @@ RUN := $(VENV)/bin/python
 PYTHON ?=
 ARGS ?=
 KILLS ?= 300
+WORKERS ?= 3
 SEEDS ?= 1000
 FROM ?= 500
 export PYTHON
@@ -25,8 +26,8 @@ setup: ## make .venv with everything needed (does nothing when up to date)
 demo: setup ## watch a real pipeline run, from nothing to its result
 	@$(RUN) demo/run.py $(ARGS)
 
-test: setup ## run every test
-	@$(RUN) -m pytest -rs $(ARGS)
+test: setup ## run every test, WORKERS at a time (default 3: many wait for processes and containers)
+	@$(RUN) -m pytest -rs -n $(WORKERS) --dist loadfile $(ARGS)
 
 kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit
 	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py $(ARGS)

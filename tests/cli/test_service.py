@@ -71,7 +71,7 @@ def test_a_job_that_can_not_run_says_why_with_numbers(server: Server) -> None:
     job_id = client.submit_job(jobName="huge", jobQueue="default", jobDefinition="huge")["jobId"]
     text = invoke(server, "explain", job_id[:8]).stdout
     assert "64 vCPUs asked, 4 at most there (--vcpus)" in text
-    assert "Do          Ask for less, allow larger instance types, or start the service with more declared." in text
+    assert "Do          Ask for less, or start the service with more declared (--vcpus, --memory, --gpus)." in text
     answer = json.loads(invoke(server, "explain", "--json", job_id).stdout)
     assert (answer["wait"], answer["asked"]["vcpus"], answer["largest"]["vcpus"]) == ("TOO_LARGE", 64, 4)
     invoke(server, "cancel", job_id)

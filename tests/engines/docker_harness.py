@@ -174,4 +174,7 @@ class DockerHarness:
         for one in self.containers():
             self.daemon.json("DELETE", f"/containers/{one['Id']}", {"force": "1", "v": "1"})
         self.run(self.loop.shutdown_asyncgens())
+        self.run(asyncio.sleep(0))  # connections that were being closed
+        left = asyncio.all_tasks(self.loop)
+        assert not left, f"the engine left {left} behind"
         self.loop.close()

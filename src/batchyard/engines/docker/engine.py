@@ -178,11 +178,12 @@ class DockerEngine:
 
     async def close(self, *, kill: bool) -> None:
         """Containers run on. `kill`: there is no process of the engine's own that could leave."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        while self._tasks:  # what one of them began while it was being ended, too
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks)
+            await asyncio.sleep(0)  # their done-callbacks take them out
         for run in self._runs.values():
             await run.leave()
         await self._daemon.close()
