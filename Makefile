@@ -1,6 +1,7 @@
 # Batchyard's commands. `make` alone lists them.
 #   PYTHON=...  the interpreter to set up with (default: the newest of python3.13, 3.12, 3.11, python3 that will do)
 #   ARGS=...    more arguments for what a target runs: make test ARGS="tests/core -x"
+#   WORKERS=... how many tests run at a time (default 3)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test kill hunt lint bench docs up lock clean
