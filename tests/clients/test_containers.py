@@ -75,7 +75,7 @@ def test_nextflow_mounts_a_directory_of_the_host_and_one_is_read_only(yard: Clie
     assert job["status"] == "SUCCEEDED", job
     assert (tmp_path / "work" / "made").read_text() == "given\n"
     assert not (tmp_path / "in" / "x").exists()
-    assert lines(yard, job)[-1] == "refused"
+    assert "refused" in lines(yard, job), "the shell went on after touch could not"
 
 
 def test_nextflow_follows_a_container_to_its_task_and_its_instance(yard: Clients) -> None:

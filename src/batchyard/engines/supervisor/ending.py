@@ -83,7 +83,7 @@ class Endings:
                 self._book.journal.append(records.Stopping(attempt.attempt_id, kill_at))
             if first and grace_seconds > 0:
                 census = census or self.census()
-                _signal(census.session(attempt), signal.SIGTERM)
+                _signal(census, census.session(attempt), signal.SIGTERM)
 
     def kill_due(self, now: float) -> None:
         due = [a for a in self.stopping.values() if a.kill_at_seconds is not None and a.kill_at_seconds <= now]
@@ -91,7 +91,7 @@ class Endings:
             census = self.census()
             for attempt in due:
                 del self.stopping[attempt.attempt_id]
-                _kill(census.members(attempt), attempt)
+                _kill(census, census.members(attempt), attempt)
 
     def next_kill(self) -> float:
         return min((a.kill_at_seconds or 0.0 for a in self.stopping.values()), default=float("inf"))
@@ -119,7 +119,7 @@ class Endings:
                 attempt.cpu_ms = main.cpu_ticks * 1000 // processes.TICKS_PER_SECOND
             if limit_kib and used_kib > limit_kib:
                 attempt.out_of_memory = True
-                _signal(members, signal.SIGKILL)
+                _signal(census, members, signal.SIGKILL)
         self._kill_nameless(census)
 
     def _kill_nameless(self, census: Census) -> bool:
@@ -127,7 +127,7 @@ class Endings:
         nameless = census.nameless()
         self._has_nameless = bool(nameless)
         if nameless and not self.by_pid:
-            _signal(nameless, signal.SIGKILL)
+            _signal(census, nameless, signal.SIGKILL)
             return True
         return False
 
@@ -237,7 +237,7 @@ class Endings:
         for attempt in list(self._book.ending.values()):
             members = census.members(attempt)
             if members or _has_members(attempt):
-                _kill(members, attempt)
+                _kill(census, members, attempt)
             elif not wait:
                 del self._book.ending[attempt.attempt_id]
                 self._finish(attempt, now_ms)
@@ -293,16 +293,26 @@ def _has_members(attempt: Attempt) -> bool:
     return attempt.cgroup is not None and bool(attempt.cgroup.members())
 
 
-def _kill(pids: list[int], attempt: Attempt) -> None:
+def _kill(census: Census, pids: list[int], attempt: Attempt) -> None:
     """SIGKILL to what was found to be the attempt's, and to all that is in its cgroup."""
     if attempt.cgroup is not None:
         attempt.cgroup.kill()
-    _signal(pids, signal.SIGKILL)
+    _signal(census, pids, signal.SIGKILL)
 
 
-def _signal(pids: list[int], number: signal.Signals) -> None:
+def _signal(census: Census, pids: list[int], number: signal.Signals) -> None:
+    """To those processes that the census saw. One may have ended since, and on a machine that starts thousands of
+    programs a second its pid may be another's by now: whoever started at another time is not meant."""
     for pid in pids:
+        row = census.row(pid)
         try:
-            os.kill(pid, number)
+            pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
+        try:
+            if row is not None and processes.start_ticks(pid) == row.start_ticks:
+                signal.pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            continue  # it ended just now
+        finally:
+            os.close(pidfd)
