@@ -62,15 +62,15 @@ def test_nextflow_mounts_a_directory_of_the_host_and_one_is_read_only(yard: Clie
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "given").write_text("given\n")
     volumes = [
-        {"name": "vol-1", "host": {"sourcePath": f"{tmp_path}/work"}},
+        {"name": "vol-1", "host": {"sourcePath": f"{tmp_path}/place"}},
         {"name": "vol-2", "host": {"sourcePath": f"{tmp_path}/in"}},
     ]
     mounts = [
-        {"sourceVolume": "vol-1", "containerPath": "/work", "readOnly": False},
+        {"sourceVolume": "vol-1", "containerPath": "/place", "readOnly": False},
         {"sourceVolume": "vol-2", "containerPath": "/in", "readOnly": True},
     ]
     definition_id = definition(yard, "nf-mounts", volumes=volumes, mountPoints=mounts)
-    script = "cat /in/given | tee /work/made 2>/dev/null || cat /in/given > /work/made; touch /in/x || echo refused"
+    script = "cat /in/given | tee /place/made 2>/dev/null || cat /in/given > /place/made; touch /in/x || echo refused"
     job = yard.ended(submit(yard, definition_id, script))
     assert job["status"] == "SUCCEEDED", job
     assert (tmp_path / "work" / "made").read_text() == "given\n"
