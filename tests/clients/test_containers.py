@@ -73,7 +73,7 @@ def test_nextflow_mounts_a_directory_of_the_host_and_one_is_read_only(yard: Clie
     script = "cat /in/given | tee /place/made 2>/dev/null || cat /in/given > /place/made; touch /in/x || echo refused"
     job = yard.ended(submit(yard, definition_id, script))
     assert job["status"] == "SUCCEEDED", job
-    assert (tmp_path / "work" / "made").read_text() == "given\n"
+    assert (tmp_path / "place" / "made").read_text() == "given\n"
     assert not (tmp_path / "in" / "x").exists()
     assert "refused" in lines(yard, job), "the shell went on after touch could not"
 
