@@ -5,7 +5,7 @@ decision; this asks it for those who wait and carries the choices out; scaling.p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -186,10 +186,15 @@ def expectation(world: World) -> Expectation:
 
 
 def expect(
-    world: World, expected: Expectation, environment: Environment, asked: Resources, count: int, now_ms: int
+    world: World,
+    expected: Expectation,
+    environment: Environment,
+    asked: Resources,
+    count: Callable[[], int],
+    now_ms: int,
 ) -> bool:
     """Whether a job will find room on an instance of this environment that is coming, or is launched for it now.
-    `count`: how many of its shape wait, this one included."""
+    `count`: how many of its shape wait, this one included; asked only for a launch, since it looks at all of them."""
     for instance_id in world.instances_in.get(environment.name, ()):
         room = expected.rooms.get(instance_id)
         if room is not None and asked.fits(room):
@@ -197,7 +202,7 @@ def expect(
             return True
     if environment.name in expected.refusals and expected.refusals[environment.name].need == asked:
         return False
-    choice = grow(world, environment, Need(asked, count), now_ms)
+    choice = grow(world, environment, Need(asked, count()), now_ms)
     if isinstance(choice, NoChoice):
         expected.refusals[environment.name] = choice
         return False

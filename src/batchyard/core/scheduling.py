@@ -4,6 +4,8 @@ The decisions are in placement.py (who starts) and waiting.py (who never can); t
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -184,16 +186,16 @@ def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool
         may_launch = visit.head is None and fleet.has_instances(environment) and offer.engine in shape.engines
         if may_launch:
             promised = visit.promised.get((job.line.share, shape), 0)
-            count = _waiting_in(world, job.line) - promised
-            if fleet.expect(world, visit.expected, environment, shape.resources, count, now_ms):
+            waiting_count = partial(_waiting_in, world, job.line, promised)
+            if fleet.expect(world, visit.expected, environment, shape.resources, waiting_count, now_ms):
                 visit.promised[job.line.share, shape] = promised + 1
                 return True
     return False
 
 
-def _waiting_in(world: World, line: Line) -> int:
-    """How many jobs of a line wait, an array's children one by one."""
-    return sum(len_of(world, key) for key in line.entries)
+def _waiting_in(world: World, line: Line, promised: int) -> int:
+    """How many jobs of a line wait, an array's children one by one, beside those that were promised an instance."""
+    return sum(len_of(world, key) for key in line.entries) - promised
 
 
 def _longest_ms(world: World, timeout_seconds: int) -> int:
