@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
 import json
+import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,11 +20,23 @@ def _digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+def _unique(files: bytes, name: str) -> bytes:
+    """The archive with one file more. A daemon that has a layer already, of another test or another image, does not ask
+    for it: so each registry's layer is one that nobody has ever seen."""
+    archive = io.BytesIO(files)
+    with tarfile.open(fileobj=archive, mode="a") as tar:
+        entry = tarfile.TarInfo("etc/registry")
+        entry.size = len(name)
+        tar.addfile(entry, io.BytesIO(name.encode()))
+    return archive.getvalue()
+
+
 class Registry:
-    """`image`: what to ask a daemon on this host for. `password`: empty: everybody may. While `gate` is not set, nobody
+    """`name`: of the image, never used before. `image`: what to ask a daemon on this host for. `password`: empty: everybody may. While `gate` is not set, nobody
     gets a layer."""
 
     def __init__(self, name: str, files: bytes, password: str = "") -> None:
+        files = _unique(files, name)
         layer = gzip.compress(files, 1)
         config = json.dumps(
             {

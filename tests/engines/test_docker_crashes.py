@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from batchyard import failpoints
 from batchyard.core.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, StaleEpochError
 from batchyard.engines.docker import engine as engine_module
+from batchyard.engines.docker import logs as logs_module
 from tests.engines.conformance import final_of, is_started, launch_of, run_to_end, wait_for_end, wait_for_run
 from tests.engines.docker_harness import DockerHarness
 from tests.engines.dockerd import IMAGE, Dockerd
@@ -226,6 +228,22 @@ def test_a_container_that_somebody_removed_is_lost(docker: DockerHarness, is_ser
         docker.engine.recover([Recovery(launch, may_launch=True, known_started=False)])
     assert isinstance(wait_for_end(docker, launch.attempt_id), Lost)
     assert docker.runs(launch.attempt_id) == 1
+
+
+def test_a_removed_container_leaves_no_follower_of_its_log(
+    docker: DockerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs_module, "YOUNG_SECONDS", 3600.0)  # the follower has not begun when the container goes
+    launch = launch_of(docker.sleeps())
+    docker.engine.launch([launch])
+    docker.until(lambda: followers(docker))
+    remove(docker, launch.attempt_id)
+    assert isinstance(wait_for_end(docker, launch.attempt_id), Lost)
+    assert followers(docker) == []
+
+
+def followers(docker: DockerHarness) -> list[str]:
+    return [name for task in asyncio.all_tasks(docker.loop) if (name := task.get_name()).startswith("log of ")]
 
 
 def remove(docker: DockerHarness, attempt_id: str) -> Any:

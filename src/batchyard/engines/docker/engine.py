@@ -184,8 +184,7 @@ class DockerEngine:
                 task.cancel()
             await asyncio.wait(tasks)
             await asyncio.sleep(0)  # their done-callbacks take them out
-        for run in self._runs.values():
-            await run.leave()
+        await self._images.close()
         await self._daemon.close()
         self._notes.close()
         if self._failure is not None and not self._failure.done():
@@ -229,7 +228,10 @@ class DockerEngine:
         self._spawn(self._follow(run), f"attempt {launch.attempt_id}")
 
     async def _follow(self, run: Run) -> None:
-        final = await run.to_the_end()
+        try:
+            final = await run.to_the_end()
+        finally:
+            await run.leave()  # the container may be gone, and its follower has not begun or has not noticed
         self._notes.ended(final)
         del self._runs[run.attempt_id]
         if not run.has_volumes():

@@ -44,6 +44,7 @@ class Images:
         self._api = api
         self._environ = environ
         self._pulls: dict[tuple[str, Credentials | None], _Pull] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # until they have ended: also those that nobody waits for
 
     async def pull(self, image: str, credentials: Credentials | None = None) -> None:
         """Returns when the image is there. CannotPull: why not. Cancelled: the pull goes on for others who wait."""
@@ -51,7 +52,9 @@ class Images:
         shared = self._pulls.get(key)
         if shared is None:
             shared = self._pulls[key] = _Pull(asyncio.create_task(self._pull(image, credentials), name=f"pull {image}"))
-            shared.task.add_done_callback(lambda _: self._pulls.pop(key, None))
+            self._tasks.add(shared.task)
+            shared.task.add_done_callback(self._tasks.discard)
+            shared.task.add_done_callback(lambda task: self._forget(key, task))
         shared.waiting += 1
         try:
             await asyncio.shield(shared.task)
@@ -59,7 +62,19 @@ class Images:
             shared.waiting -= 1
             if not shared.waiting and not shared.task.done():
                 shared.task.cancel()
-                self._pulls.pop(key, None)
+                self._forget(key, shared.task)
+
+    def _forget(self, key: tuple[str, Credentials | None], task: asyncio.Task[None]) -> None:
+        """Takes out the pull of this task, and not one of the same image that began after it was cancelled."""
+        if (shared := self._pulls.get(key)) is not None and shared.task is task:
+            del self._pulls[key]
+
+    async def close(self) -> None:
+        """Ends the pulls that are still under way, and waits for their ends."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
 
     async def _pull(self, image: str, credentials: Credentials | None) -> None:
         name = parse_image(image)

@@ -147,10 +147,14 @@ class ContainerLog:
         self._file.finish(self._last()[0])
 
     async def leave(self) -> None:
-        """The file stays as it is."""
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.wait([self._follower])
+        """Ends the follower, wherever it is; the file stays as it is. Raises what the follower failed with."""
+        if self._follower is None:
+            return
+        follower, self._follower = self._follower, None
+        follower.cancel()
+        await asyncio.wait([follower])
+        if not follower.cancelled():
+            follower.result()
 
     async def _end_follower(self) -> None:
         """A failure of it is a fault of ours, and is raised here."""
