@@ -127,6 +127,7 @@ class Server:
         document: object = None,
         key: tuple[str, str] = ("any", "any"),
         prefix: str = "/v1/",
+        session_token: str | None = None,
         **headers: str,
     ) -> Reply:
         body = json.dumps(document or {}).encode()
@@ -138,7 +139,7 @@ class Server:
             body,
             access_key=key[0],
             secret_key=key[1],
-            session_token=None,
+            session_token=session_token,
             region="us-east-1",
             service="batch",
             now_ms=time.time_ns() // 1_000_000,

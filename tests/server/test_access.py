@@ -70,14 +70,11 @@ def test_other_users_of_this_machine(tmp_path: Path, uid: int | None, others: bo
     assert code(access(tmp_path, rules), signed(), Client("127.0.0.1", PeerUser(uid))) == expected
 
 
-def test_users_of_running_jobs_may_call_while_they_run(tmp_path: Path) -> None:
-    uids = {1001}
-    keys = KeyFile(tmp_path / "keys.json")
-    rules = Access(LOCAL, keys, OPERATOR, lambda: NOW_MS, OWN_UID, job_uids=lambda: uids)
-    client = Client("127.0.0.1", PeerUser(1001))
-    assert code(rules, signed(), client) == ""
-    uids.clear()
-    assert code(rules, signed(), client) == "AccessDeniedException"
+def test_a_refused_user_is_told_how_a_job_of_that_user_calls(tmp_path: Path) -> None:
+    with pytest.raises(WireError) as refused:
+        access(tmp_path).check(signed(), Client("127.0.0.1", PeerUser(1001)))
+    for remedy in ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "--no-job-credentials", "--allow-other-users", "keys add"):
+        assert remedy in refused.value.message
 
 
 @pytest.mark.parametrize(

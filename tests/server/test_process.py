@@ -7,14 +7,16 @@ import random
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
 
 from batchyard.__main__ import app
+from batchyard.engines.base import log_path
 from batchyard.server import startup
 from batchyard.server.places import runtime_directory
 from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_DISK_FULL, EXIT_FORCED
@@ -88,52 +90,68 @@ def test_foreign_hosts_and_unsigned_requests_are_refused(server: Server) -> None
     assert server.signed("DescribeJobQueues").status == 200
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_other_users_of_this_machine_are_refused(server: Server) -> None:
+def as_nobody(work: Callable[[], Any]) -> Any:
+    """What `work` gives, as JSON can carry it, in a process of another user."""
     reading, writing = os.pipe()
     child = os.fork()  # not another program: this interpreter may lie where the other user cannot read
     if child == 0:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-        replies = [server.signed("DescribeJobQueues"), server.request("GET", "/health")]
-        os.write(writing, json.dumps([[reply.status, reply.body.decode()] for reply in replies]).encode())
+        os.write(writing, json.dumps(work()).encode())
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as answers:
-        refused, health = json.load(answers)
+        found = json.load(answers)
     assert os.waitpid(child, 0)[1] == 0
+    return found
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_other_users_of_this_machine_are_refused(server: Server) -> None:
+    def ask() -> list[list[Any]]:
+        replies = [server.signed("DescribeJobQueues"), server.request("GET", "/health")]
+        return [[reply.status, reply.body.decode()] for reply in replies]
+
+    refused, health = as_nobody(ask)
     assert refused[0] == 403
     assert f"(you are {NOBODY})" in refused[1]
     assert health[0] == 200
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can run jobs as another user")
-def test_a_job_that_runs_as_another_user_may_call(server: Server) -> None:
-    def status_for_nobody() -> int:
-        child = os.fork()
-        if child == 0:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            os._exit(0 if server.signed("DescribeJobQueues").status == 200 else 1)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
+def test_a_job_of_another_user_calls_by_its_session_and_its_user_does_not(server: Server) -> None:
+    """While it runs, a program of the same user that is no job may not call: not even where it signs with any key."""
+    variables = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
+    script = "".join(f"echo ${name}; " for name in variables) + "exec sleep 600"
     container = {
         "image": "host",
-        "command": ["sleep", "600"],
-        "user": str(NOBODY),
+        "command": ["sh", "-c", script],
+        "user": "nobody",
         "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
     }
     register = {"jobDefinitionName": "nobody", "type": "container", "containerProperties": container}
     definition = server.call("RegisterJobDefinition", register)["jobDefinitionArn"]
     submit = {"jobName": "nobody", "jobQueue": "default", "jobDefinition": definition}
     job_id = server.call("SubmitJob", submit)["jobId"]
-    until(lambda: server.status(job_id) == "RUNNING", 20)
-    until(lambda: status_for_nobody() == 0, 10, "its user may call")
+    task_id = until(lambda: server.call("DescribeJobs", {"jobs": [job_id]})["jobs"][0]["container"].get("taskArn"), 20)
+    log = log_path(server.data_dir / "logs", task_id.rpartition("/")[2])
+    until(lambda: log.exists() and log.read_text().count("\n") == 2, 20, "the job to say where its credentials are")
+    uri, authorization = (line.partition("\t")[2] for line in log.read_text().splitlines())
+    path, headers = urlsplit(uri).path, {"Authorization": authorization}
+
+    def ask_as_the_job() -> int:
+        found = server.request("GET", path, headers=headers).json
+        key = (found["AccessKeyId"], found["SecretAccessKey"])
+        return server.signed("DescribeJobQueues", key=key, session_token=found["Token"]).status
+
+    run = {"command": ["true"], "vcpus": 1, "memory": 64}
+    assert as_nobody(lambda: server.signed("RunJob", run, prefix="/yard/v1/").status) == 403
+    assert as_nobody(lambda: server.signed("DescribeJobQueues").status) == 403
+    assert as_nobody(ask_as_the_job) == 200
     server.call("TerminateJob", {"jobId": job_id, "reason": "enough"})
     until(lambda: server.status(job_id) == "FAILED", 20)
-    until(lambda: status_for_nobody() == 1, 10, "its user may call no more")
+    assert as_nobody(lambda: server.request("GET", path, headers=headers).status) == 403
 
 
 def raw(server: Server, content: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Who may call. While no keys are configured: programs of the same user on this machine, who need only look like AWS
 clients. With keys: whoever signs with one of them, from anywhere. In both cases: what runs as a job here, with the
-credentials of its attempt, while that lives.
+credentials of its attempt, while that lives. Nothing else tells a job: not the user that it runs as, as whom other
+programs run too.
 
 What keeps others out without keys: the port is bound to loopback; a well-formed SigV4 header is needed, which no
 browser page can send unasked; a foreign `Host` or `Origin` (a page that reached us through a name which it made
@@ -10,7 +11,7 @@ point to 127.0.0.1) is refused; and so are connections of other users of this ma
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -53,8 +54,8 @@ def _no_session(token: str) -> Session | None:
 
 
 class Access:
-    """Decides for each request. Reads the keys file again when it changes. `job_uids`: the users as whom jobs run now;
-    they may call too, as their jobs do. `session_of`: the session of a security token of ours (Sessions.find)."""
+    """Decides for each request. Reads the keys file again when it changes. `session_of`: the session of a security token
+    of ours (Sessions.find)."""
 
     def __init__(
         self,
@@ -63,14 +64,12 @@ class Access:
         operator: Key,
         now_ms: Callable[[], int],
         own_uid: int | None = None,
-        job_uids: Callable[[], Collection[int]] = tuple,
         session_of: Callable[[str], Session | None] = _no_session,
     ) -> None:
         self._rules = rules
         self._keys = keys
         self._operator = operator
         self._now_ms = now_ms
-        self._job_uids = job_uids
         self._session_of = session_of
         self._own_uid = os.geteuid() if own_uid is None else own_uid
 
@@ -156,10 +155,12 @@ class Access:
             raise denied(
                 f"Who calls cannot be told ({client.user.reason}); --allow-other-users serves every local user."
             )
-        if uid not in (ROOT_UID, self._own_uid) and uid not in self._job_uids():
+        if uid not in (ROOT_UID, self._own_uid):
             raise denied(
                 f"This service belongs to the user {self._own_uid} and serves no others (you are {uid}): "
-                "start it with --allow-other-users, or use access keys (batchyard keys add)."
+                "start it with --allow-other-users, or use access keys (batchyard keys add). A job that runs as "
+                "another user signs with the credentials that it is given (AWS_CONTAINER_CREDENTIALS_FULL_URI; none "
+                "with --no-job-credentials) or with such a key."
             )
 
     def _is_ours(self, hostname: str) -> bool:

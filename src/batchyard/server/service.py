@@ -42,7 +42,6 @@ from batchyard.server.engines import DOCKER
 from batchyard.server.engineset import EngineSet
 from batchyard.server.execution import ExecEndpoint
 from batchyard.server.http import HttpServer
-from batchyard.server.jobusers import JobUsers
 from batchyard.server.keys import OPERATOR, Key, KeyFile
 from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
@@ -112,7 +111,6 @@ class Service:
         self._machine = machine
         if parts.writer.is_restored:
             self._settle_restored(clock.now_ms())
-        self._job_users = JobUsers(machine, wall_clock_ms)
         self._tokens = Tokens(parts.secret)
         self._sessions = Sessions(parts.secret, self._account, LiveRoles(machine, self._account), wall_clock_ms)
         self._vault = Vault(settings.secrets_key_file, parts.places.data_dir)
@@ -247,7 +245,6 @@ class Service:
             parts.keys,
             parts.operator,
             wall_clock_ms,
-            job_uids=self._job_users.uids,
             session_of=self._sessions.find,
         )
         app = App(
