@@ -54,8 +54,8 @@ def _no_session(token: str) -> Session | None:
 
 
 class Access:
-    """Decides for each request. Reads the keys file again when it changes. `session_of`: the session of a security token
-    of ours (Sessions.find)."""
+    """Decides for each request. Reads the keys file again when it changes. `session_of`: the session of a security
+    token of ours (Sessions.find)."""
 
     def __init__(
         self,
