@@ -62,6 +62,19 @@ def test_a_secret_is_set_changed_listed_and_removed(invoke: Callable[..., Result
     )
 
 
+def test_a_secret_that_was_made_without_a_value_is_listed_and_given_one(
+    invoke: Callable[..., Result], manager: Any
+) -> None:
+    """Terraform's order: the secret first, its value later."""
+    manager.create_secret(Name="later")
+    assert "VersionIdsToStages" not in manager.describe_secret(SecretId="later")
+    assert " no value " in invoke("list").stdout
+    assert invoke("set", "later", stdin=b"now").exit_code == 0
+    assert manager.get_secret_value(SecretId="later")["SecretString"] == "now"
+    assert " no value " not in invoke("list").stdout
+    assert invoke("rm", "later", "--now").exit_code == 0
+
+
 def test_a_file_is_taken_as_it_is(invoke: Callable[..., Result], manager: Any, tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(b"line\nline\n")
     assert invoke("set", "tls", "--from-file", str(tmp_path / "key.pem")).exit_code == 0

@@ -39,6 +39,7 @@ def arn(service: Service) -> str:
     service.call("CreateSecret", {"Name": "text", "SecretString": "plain text"})
     service.call("CreateSecret", {"Name": "bytes", "SecretBinary": b"x"})
     service.call("CreateSecret", {"Name": "nul", "SecretString": "a\0b"})
+    service.call("CreateSecret", {"Name": "unset"})
     service.call("PutParameter", {"Name": "/app/key", "Value": "k", "Type": "SecureString"})
     service.call("PutParameter", {"Name": "flat", "Value": "1", "Type": "String"})
     service.call("PutParameter", {"Name": "flat", "Value": "2", "Overwrite": True})
@@ -98,6 +99,10 @@ def test_every_form_of_a_reference(service: Service, arn: str) -> None:
         (ARN + "text:user::", "the secret's value is no JSON object, so that it has no key user."),
         (ARN + "app::AWSPENDING:", "can't find the specified secret value for staging label: AWSPENDING"),
         (ARN + "app:a:b:c:d", "has more than json-key:version-stage:version-id"),
+        (
+            ARN + "unset",
+            "for staging label: AWSCURRENT. The secret has no value yet. Set it: batchyard secrets set unset",
+        ),
         (ARN + "bytes", "holds a SecretBinary"),
         (ARN + "nul", "holds a NUL character"),
         ("none", "Parameter none not found."),

@@ -21,11 +21,11 @@ def vault_in(directory: Path) -> Vault:
 
 def test_values_open_where_they_were_sealed_for_and_nowhere_else(tmp_path: Path) -> None:
     vault = vault_in(tmp_path)
-    sealed = vault.seal(VALUE, "db 1", is_first=True)
+    sealed = vault.seal(VALUE, "db 1", is_first=lambda: True)
     assert VALUE not in sealed
     assert vault.open(sealed, "db 1") == VALUE
     assert vault_in(tmp_path).open(sealed, "db 1") == VALUE
-    assert vault.seal(VALUE, "db 1", is_first=False) != sealed
+    assert vault.seal(VALUE, "db 1", is_first=lambda: False) != sealed
     with pytest.raises(VaultError, match="belongs to something else"):
         vault.open(sealed, "db 2")
     for at in range(len(sealed)):
@@ -40,7 +40,7 @@ def test_values_open_where_they_were_sealed_for_and_nowhere_else(tmp_path: Path)
 def test_digests_tell_values_apart_and_nothing_to_others(tmp_path: Path) -> None:
     vault, other = vault_in(tmp_path / "a"), vault_in(tmp_path / "b")
     for each in (vault, other):
-        each.seal(VALUE, "x", is_first=True)
+        each.seal(VALUE, "x", is_first=lambda: True)
     assert vault.digest(VALUE, "x") == vault.digest(VALUE, "x")
     assert (
         len({vault.digest(VALUE, "x"), vault.digest(b"x", "x"), vault.digest(VALUE, "y"), other.digest(VALUE, "x")})
@@ -51,20 +51,20 @@ def test_digests_tell_values_apart_and_nothing_to_others(tmp_path: Path) -> None
 def test_the_key_is_private_and_made_only_at_the_first_secret(tmp_path: Path) -> None:
     vault, path = vault_in(tmp_path), tmp_path / "config" / "secrets.key"
     with pytest.raises(VaultError, match="is not there"):
-        vault.seal(VALUE, "x", is_first=False)
+        vault.seal(VALUE, "x", is_first=lambda: False)
     assert not path.exists()
-    vault.seal(VALUE, "x", is_first=True)
+    vault.seal(VALUE, "x", is_first=lambda: True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert os.listdir(path.parent) == ["secrets.key"]
     content = path.read_bytes()
-    vault_in(tmp_path).seal(VALUE, "x", is_first=True)
+    vault_in(tmp_path).seal(VALUE, "x", is_first=lambda: True)
     assert path.read_bytes() == content
 
 
 def test_a_key_that_others_can_read_or_that_is_no_key_is_refused_until_it_is_right(tmp_path: Path) -> None:
     vault, path = vault_in(tmp_path), tmp_path / "config" / "secrets.key"
-    sealed = vault.seal(VALUE, "x", is_first=True)
+    sealed = vault.seal(VALUE, "x", is_first=lambda: True)
     content = path.read_bytes()
     path.chmod(0o640)
     with pytest.raises(VaultError, match=r"is open to others \(mode 0640\): run chmod 600"):
@@ -79,7 +79,7 @@ def test_a_key_that_others_can_read_or_that_is_no_key_is_refused_until_it_is_rig
     path.unlink()
     with pytest.raises(VaultError, match="put it back"):
         vault.open(sealed, "x")
-    vault.seal(VALUE, "x", is_first=True)
+    vault.seal(VALUE, "x", is_first=lambda: True)
     with pytest.raises(VaultError, match="another key"):
         vault.open(sealed, "x")
     path.unlink()
@@ -91,7 +91,7 @@ def test_a_key_that_others_can_read_or_that_is_no_key_is_refused_until_it_is_rig
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 def test_somebody_elses_key_is_refused(tmp_path: Path) -> None:
     vault, path = vault_in(tmp_path), tmp_path / "config" / "secrets.key"
-    sealed = vault.seal(VALUE, "x", is_first=True)
+    sealed = vault.seal(VALUE, "x", is_first=lambda: True)
     os.chown(path, 65534, 65534)
     with pytest.raises(VaultError, match="belongs to the user 65534"):
         vault.open(sealed, "x")
@@ -106,7 +106,7 @@ def test_the_doctor_looks_at_the_key(tmp_path: Path) -> None:
 
     path = tmp_path / ".config" / "batchyard" / "secrets.key"
     assert found() == Finding("secrets key", True, f"{path} (made with the first secret)")
-    Vault(settings.secrets_key_file, settings.data_dir).seal(VALUE, "x", is_first=True)
+    Vault(settings.secrets_key_file, settings.data_dir).seal(VALUE, "x", is_first=lambda: True)
     assert found() == Finding("secrets key", True, f"{path} (keep a copy of it)")
     path.chmod(0o644)
     assert (found().ok, "chmod 600" in found().remedy) == (False, True)
@@ -125,5 +125,5 @@ def test_no_key_is_made_in_the_data_directory(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "data")
     for path in (tmp_path / "data" / "secrets.key", tmp_path / "link" / "secrets.key"):
         with pytest.raises(VaultError, match="name another one with --secrets-key-file"):
-            Vault(path, tmp_path / "data").seal(VALUE, "x", is_first=True)
+            Vault(path, tmp_path / "data").seal(VALUE, "x", is_first=lambda: True)
     assert os.listdir(tmp_path / "data") == []

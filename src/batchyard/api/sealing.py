@@ -22,8 +22,7 @@ async def seal(
     """Refused with `code` when the key file cannot be used."""
 
     def work() -> SealedValue:
-        is_first = not any(context.reader.documents(kind, limit=1)[0] for kind in (SECRET, PARAMETER))
-        sealed = context.vault.seal(value, bound_to, is_first=is_first)
+        sealed = context.vault.seal(value, bound_to, is_first=lambda: _nothing_is_sealed(context))
         digest = context.vault.digest(bytes([is_binary]) + value, bound_to)
         return SealedValue(value_id, sealed, digest, is_binary)
 
@@ -31,6 +30,11 @@ async def seal(
         return await context.read(work)
     except VaultError as error:
         raise Refused(str(error), code) from error
+
+
+def _nothing_is_sealed(context: Context) -> bool:
+    """Whether no value is kept that a key opens: secrets may have none yet. For a reader's thread."""
+    return not any(record.versions for kind in (SECRET, PARAMETER) for record in every(context, kind))
 
 
 async def unseal(context: Context, sealed: bytes, bound_to: str, code: str) -> bytes:

@@ -128,7 +128,7 @@ async def get_secret_value(context: Context, call: Call, request: Document) -> D
 
 async def describe_secret(context: Context, call: Call, request: Document) -> Document:
     secret = await _find(context, request["SecretId"])
-    return _described(context.account, secret) | {"VersionIdsToStages": _stages(secret)}
+    return _described(context.account, secret) | _stages(secret, "VersionIdsToStages")
 
 
 async def list_secrets(context: Context, call: Call, request: Document) -> Document:
@@ -157,7 +157,7 @@ async def list_secrets(context: Context, call: Call, request: Document) -> Docum
     page, goes_on = await context.read(work)
     answer: Document = {
         "SecretList": [
-            _described(context.account, secret) | {"SecretVersionsToStages": _stages(secret)} for secret in page
+            _described(context.account, secret) | _stages(secret, "SecretVersionsToStages") for secret in page
         ]
     }
     if goes_on:
@@ -298,8 +298,10 @@ def _described(account: Account, secret: Secret) -> Document:
     return document
 
 
-def _stages(secret: Secret) -> dict[str, list[str]]:
-    return {version.version_id: list(version.stages) for version in secret.versions if version.stages}
+def _stages(secret: Secret, member: str) -> Document:
+    """The labels of each version as `member`; without it where the secret has no value yet, as on AWS."""
+    stages = {version.version_id: list(version.stages) for version in secret.versions if version.stages}
+    return {member: stages} if stages else {}
 
 
 def _invalid(message: str) -> Refused:

@@ -73,7 +73,7 @@ def list_secrets(url: Url = None, as_json: Json = False) -> None:
         (
             one_line(secret["Name"]),
             clock(round(secret["LastChangedDate"] * 1000)),
-            "deleted" if "DeletedDate" in secret else "",
+            "deleted" if "DeletedDate" in secret else "" if "SecretVersionsToStages" in secret else "no value",
             secret["ARN"],
             one_line(secret.get("Description", "")),
         )

@@ -72,7 +72,13 @@ class Resolver:
 
     def _text(self, secret: Secret, reference: SecretReference | None = None) -> str:
         version_id, stage = (reference.version_id, reference.stage) if reference is not None else ("", "")
-        version = references.version_of(secret, version_id, stage)
+        try:
+            version = references.version_of(secret, version_id, stage)
+        except Refused as refusal:
+            if secret.versions:
+                raise
+            advice = f"The secret has no value yet. Set it: batchyard secrets set {secret.name}"
+            raise Refused(f"{refusal.message}. {advice}", refusal.code) from refusal
         if version.is_binary:
             raise Refused(
                 "the secret holds a SecretBinary, and jobs can be given a SecretString only.", INVALID_REQUEST

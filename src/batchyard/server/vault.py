@@ -16,6 +16,7 @@ import secrets
 import stat
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -49,10 +50,10 @@ class Vault:
         self._key: _Key | None = None
         self._lock = threading.Lock()
 
-    def seal(self, value: bytes, bound_to: str, *, is_first: bool) -> bytes:
-        """Encrypted, to be opened with the same `bound_to` only. `is_first`: nothing was ever sealed, so that a missing
-        key file is made; else it is an error, since what is there could not be read with a new one. Raises VaultError.
-        """
+    def seal(self, value: bytes, bound_to: str, *, is_first: Callable[[], bool]) -> bytes:
+        """Encrypted, to be opened with the same `bound_to` only. `is_first`, asked when the key file is missing: no
+        sealed value is kept anywhere, so that the file is made; else it is an error, since what is there could not be
+        read with a new one. Raises VaultError."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # here: most services never need it
 
         key = self._current(makes=is_first)
@@ -65,7 +66,7 @@ class Vault:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        key = self._current(makes=False)
+        key = self._current(makes=_never)
         if sealed[:1] != SEALED_AS or len(sealed) < HEAD_BYTES:
             raise VaultError("The stored value was not written by this version of the service, or is damaged.")
         if sealed[1 : 1 + KEY_ID_BYTES] != key.key_id:
@@ -84,7 +85,7 @@ class Vault:
 
     def digest(self, value: bytes, bound_to: str) -> bytes:
         """Tells equal values of one `bound_to` from others, to whoever has the key file alone. After `seal`."""
-        key = self._current(makes=False)
+        key = self._current(makes=_never)
         return hmac.new(key.digests, b"\0".join((bound_to.encode(), value)), hashlib.sha256).digest()
 
     # -- the key file --
@@ -100,16 +101,16 @@ class Vault:
             return str(error)
         return ""
 
-    def _current(self, *, makes: bool) -> _Key:
+    def _current(self, *, makes: Callable[[], bool]) -> _Key:
         with self._lock:
             try:
                 return self._read()
             except FileNotFoundError:
-                if not makes:
+                if not makes():
                     raise VaultError(
                         f"The key file {self._path} is not there, and without it no secret can be read: put it back "
-                        "from where you keep its copy. If it is lost, delete the secrets and parameters and set them "
-                        "again."
+                        "from where you keep its copy. If it is lost, delete the secrets (`batchyard secrets rm NAME "
+                        "--now`) and parameters, and set them again."
                     ) from None
             if is_inside(self._path, self._data_dir):
                 raise VaultError(
@@ -168,6 +169,10 @@ class Vault:
             digests=_derived(key, b"digests"),
             key_id=_derived(key, b"key id")[:KEY_ID_BYTES],
         )
+
+
+def _never() -> bool:
+    return False
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:
