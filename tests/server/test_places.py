@@ -1,14 +1,18 @@
 """Directories are ours alone, paths of sockets are short, and server.json names one process for good."""
 
 import os
+import socket
 import stat
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from batchyard.server import places as p
+from tests.server import running
 from tests.waiting import until
 
 
@@ -54,6 +58,104 @@ def test_paths_of_sockets_stay_short_in_deep_directories(tmp_path: Path) -> None
         assert found.parent == Path("/tmp") / f"batchyard-{os.getuid()}"
         assert len(str(found)) + 1 + p.SOCKET_NAME_BYTES <= p.SOCKET_PATH_BYTES
     assert found.name != other.name
+
+
+def in_the_way(path: Path, kind: str) -> None:
+    """What somebody else may have put at `path`, knowing what we would call it."""
+    if kind == "file":
+        path.touch()
+    elif kind == "dangling link":
+        path.symlink_to(path.parent / "nowhere")
+    elif kind == "link":
+        (path.parent / "elsewhere").mkdir(mode=0o700)
+        path.symlink_to(path.parent / "elsewhere")
+    elif kind == "closed directory":
+        path.mkdir(mode=0o500)
+        if os.geteuid() == 0:
+            pytest.skip("root may write everywhere")
+    else:
+        path.mkdir(mode=0o777)
+        if os.geteuid() != 0:
+            pytest.skip("only root can make another user's directory")
+        os.chown(path, 54321, 54321)
+
+
+IN_THE_WAY = ("file", "dangling link", "link", "closed directory", "directory of another user")
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory like /tmp."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="by") as made:
+        monkeypatch.setattr(p, "SHARED", Path(made))
+        yield Path(made)
+
+
+@pytest.mark.parametrize("kind", IN_THE_WAY)
+def test_what_is_in_the_way_in_tmp_moves_the_runtime_directory_into_the_data_directory(shared: Path, kind: str) -> None:
+    in_the_way(shared / f"batchyard-{os.geteuid()}", kind)
+    data_dir = shared / "data"
+    places = p.places_of(data_dir, data_dir / "work", {})
+    assert places.runtime_dir == data_dir / "run"
+    p.prepare(places)
+    assert stat.S_IMODE(places.runtime_dir.stat().st_mode) == 0o700
+    assert not (shared / "elsewhere").exists() or list((shared / "elsewhere").iterdir()) == []
+    p.tidy_up(places)
+    assert not places.runtime_dir.exists()
+    long = shared / ("d" * 100)
+    with pytest.raises(p.PlaceError, match=r"Have it removed, set XDG_RUNTIME_DIR .* at most 70 bytes with --data-dir"):
+        p.prepare(p.places_of(long, long / "work", {}))
+
+
+def test_the_runtime_directory_of_another_user_is_not_ours(shared: Path) -> None:
+    """XDG_RUNTIME_DIR as `su` leaves it: what is made there as root would be in its user's way."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make another user's directory")
+    theirs = shared / "theirs"
+    theirs.mkdir(mode=0o700)
+    os.chown(theirs, 54321, 54321)
+    assert p.runtime_directory(shared / "data", {"XDG_RUNTIME_DIR": str(theirs)}).parent == shared / "batchyard-0"
+
+
+def test_a_directory_that_is_as_long_as_can_be_holds_a_socket(shared: Path) -> None:
+    (shared / f"batchyard-{os.geteuid()}").touch()
+    room = p.SOCKET_PATH_BYTES - p.SOCKET_NAME_BYTES - len("/run/") - len(str(shared)) - 1
+    fits, too_long = shared / ("d" * room), shared / ("d" * (room + 1))
+    assert p.runtime_directory(fits, {}) == fits / "run"
+    assert p.runtime_directory(too_long, {}).parent == shared / f"batchyard-{os.geteuid()}"
+    (fits / "run").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(fits / "run" / ("s" * p.SOCKET_NAME_BYTES)))
+
+
+def test_a_service_that_is_kept_out_of_tmp_runs_jobs_and_is_found(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way(shared / f"batchyard-{os.geteuid()}", "directory of another user" if os.geteuid() == 0 else "file")
+    elsewhere = (
+        f"import pathlib; from batchyard.server import places; places.SHARED = pathlib.Path({str(shared)!r}); "
+        "from batchyard.__main__ import main; main()"
+    )
+    monkeypatch.setattr(running, "BATCHYARD", (sys.executable, "-c", elsewhere))
+    home = shared / "home"
+    home.mkdir()
+    with running.Server(home) as server:
+        assert (server.data_dir / "run" / "server.sock").is_socket()
+        data_dir = {"BATCHYARD_DATA_DIR": str(server.data_dir)}
+        ran = running.command(home, "run", "--vcpus", "1", "--", "echo", "hello", **data_dir)
+        assert (ran.returncode, "hello" in ran.stdout) == (0, True), ran
+        job_id = server.submit(["sleep", "60"])
+        until(lambda: server.status(job_id) == "RUNNING", describe="the job to run")
+        # The next server may be let into /tmp again: its supervisor still finds it.
+        assert running.command(home, "down", **data_dir).returncode == 0
+        server.process.wait(running.START_SECONDS)
+        path = shared / f"batchyard-{os.geteuid()}"
+        path.rmdir() if path.is_dir() else path.unlink()
+        server.start()
+        assert list(path.rglob("server.sock"))
+        assert server.status(job_id) == "RUNNING"
+        killed = running.command(home, "down", "--kill", **data_dir)
+        assert "and 1 running job" in killed.stdout, killed
 
 
 def test_a_server_file_names_one_process(tmp_path: Path) -> None:

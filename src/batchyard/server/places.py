@@ -21,6 +21,9 @@ SOCKET_PATH_BYTES = 107
 SOCKET_NAME_BYTES = 32
 # A directory with one of these is a data directory or a runtime directory of ours.
 OWN_NAMES = frozenset({"operator-key.json", "keys.json", "batchyard.db"})
+# Where every user of a machine may make directories: of one that we made nobody else can take the name away.
+SHARED = Path("/tmp")
+RUNTIME_IN_DATA = "run"
 HASH_HEX = 12  # tells data directories of one user apart; short, since paths of sockets are
 
 
@@ -81,14 +84,35 @@ def places_of(data_dir: Path, work_dir: Path, variables: Mapping[str, str]) -> P
 
 
 def runtime_directory(data_dir: Path, variables: Mapping[str, str]) -> Path:
-    """A short path of this user and data directory: the same for every process that serves or looks for it."""
+    """A short path of this user and data directory, for sockets and pipes: below XDG_RUNTIME_DIR, else below SHARED,
+    else, where somebody else has made that first, in the data directory.
+
+    A server decides at its start. Nothing else needs to know: supervisors find their server by a link in the data
+    directory, commands find it by server.json."""
     digest = hashlib.blake2b(os.fsencode(os.path.realpath(data_dir))).hexdigest()[:HASH_HEX]
-    root = variables.get("XDG_RUNTIME_DIR", "")
-    if root.startswith("/") and os.path.isdir(root) and os.access(root, os.W_OK):
-        chosen = Path(root) / "batchyard" / digest
-        if len(os.fsencode(chosen)) + 1 + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES:
-            return chosen
-    return Path("/tmp") / f"batchyard-{os.getuid()}" / digest
+    roots = [SHARED / f"batchyard-{os.geteuid()}"]
+    own = variables.get("XDG_RUNTIME_DIR", "")
+    if own.startswith("/") and _is_ours(Path(own)):  # after `su` it may be another user's
+        roots.insert(0, Path(own) / "batchyard")
+    places = [root / digest for root in roots if _can_be_ours(root)] + [data_dir / RUNTIME_IN_DATA]
+    return next((place for place in places if _fits(place)), roots[-1] / digest)
+
+
+def _fits(runtime_dir: Path) -> bool:
+    return len(os.fsencode(runtime_dir.absolute())) + 1 + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a directory of ours, no link, in which files can be made."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and os.access(path, os.W_OK | os.X_OK)
+
+
+def _can_be_ours(path: Path) -> bool:
+    return _is_ours(path) or (not os.path.lexists(path) and os.access(path.parent, os.W_OK | os.X_OK))
 
 
 def prepare(places: Places) -> None:
@@ -96,11 +120,23 @@ def prepare(places: Places) -> None:
     make_private(places.data_dir)
     for path in (places.logs_dir, places.state_dir):
         make_private(path)
-    make_private(places.runtime_dir.parent)
-    make_private(places.runtime_dir)
+    _make_runtime(places)
     _make(places.work_dir)
     if not os.access(places.work_dir, os.W_OK | os.X_OK):
         raise PlaceError(f"The work directory {places.work_dir} is not writable: choose another one with --work-dir.")
+
+
+def _make_runtime(places: Places) -> None:
+    root = places.runtime_dir.parent
+    if root != places.data_dir and not _can_be_ours(root):
+        longest = SOCKET_PATH_BYTES - SOCKET_NAME_BYTES - len(f"/{RUNTIME_IN_DATA}/")
+        raise PlaceError(
+            f"Sockets need a short path, and {root} cannot be used: it belongs to somebody else, or is no directory "
+            "that files can be made in. Have it removed, set XDG_RUNTIME_DIR to a directory of your own, or choose a "
+            f"data directory whose path has at most {longest} bytes with --data-dir."
+        )
+    make_private(root)
+    make_private(places.runtime_dir)
 
 
 def tidy_up(places: Places) -> None:
