@@ -183,7 +183,7 @@ FIELDS: dict[str, dict[str, Says]] = {
         "linuxParameters readonlyRootFilesystem": both(Y, "As in ContainerProperties."),
         "logConfiguration": both(P, "As in ContainerProperties."),
         "stopTimeout": apart(R, Y, "Processes: the grace is 30 seconds."),
-        "startTimeout": both(R),
+        "startTimeout": apart(R, Y, "How long others wait for this container's end. Processes: one container."),
         "firelensConfiguration": both(R, "Logs are kept here."),
     },
     "TaskContainerDependency": {"containerName condition": YES},

@@ -26,6 +26,7 @@ from batchyard.engines.docker.images import Images
 from batchyard.engines.docker.notes import Notes
 from batchyard.engines.docker.programs import Programs
 from batchyard.engines.docker.runs import Origin, Run, Workshop
+from batchyard.engines.docker.usage import SAMPLE_SECONDS
 from batchyard.engines.supervisor.logs import DEFAULT_LIMIT_BYTES
 
 # Docker starts no more of them in a second with more at once, only each of them later.
@@ -127,6 +128,7 @@ class DockerEngine:
         )
         report(list(self._notes.finals.values()))
         self._spawn(self._daemon.failed(), "docker connection")
+        self._spawn(self._measure_for_ever(), "usage of containers")
 
     async def _connect(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -238,6 +240,13 @@ class DockerEngine:
             self._left[run.attempt_id] = run.left_behind()
         assert self._report is not None, "a report before start"
         self._report([final])
+
+    async def _measure_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            for run in self._runs.values():
+                for meter in run.meters.values():
+                    meter.read()
 
     def _woken(self, attempt_id: str) -> None:
         """Something happened to an attempt, or (empty) perhaps to all of them."""

@@ -28,6 +28,7 @@ from batchyard.engines.docker.images import CannotPull, Images
 from batchyard.engines.docker.logs import ContainerLog
 from batchyard.engines.docker.notes import Final, Notes
 from batchyard.engines.docker.programs import NOT_EXECUTABLE_EXIT_CODE, NOT_FOUND_EXIT_CODE, Programs
+from batchyard.engines.docker.usage import STATS_SECONDS, Meter, ask_docker
 
 CANNOT_CREATE, CANNOT_START = "CannotCreateContainerError", "CannotStartContainerError"
 GONE = "The containers of the attempt were removed by somebody else, and its outcome with them."
@@ -98,6 +99,7 @@ class Run:
         self._logs: dict[str, ContainerLog] = {}
         self._found: dict[str, dict[str, Any]] = {}  # the last look at each container that is there, and is ours
         self._sealed: set[str] = set()  # whose logs are whole
+        self.meters: dict[str, Meter] = {}
         kept = shop.notes.stops.get(self.attempt_id)
         if kept is not None and kept.boot_id == shop.notes.boot_id:
             self._add_stop(Stop(kept.at_seconds, kept.grace_seconds))
@@ -135,6 +137,13 @@ class Run:
 
     async def to_the_end(self) -> Final:
         """StaleEpochError: a later server has taken over."""
+        try:
+            return await self._steps()
+        finally:
+            for meter in self.meters.values():
+                meter.close()
+
+    async def _steps(self) -> Final:
         pause = FIRST_PAUSE_SECONDS
         while True:
             self._shop.notes.check_epoch()
@@ -157,6 +166,7 @@ class Run:
 
     async def _step(self) -> Final | None:
         seen = await self._look()
+        await self._measure(seen)
         if not any(one.has_started for one in seen.values()):
             final = await self._before_the_start(seen)
             if final is not None or any(one.state is State.ABSENT for one in seen.values()):
@@ -201,6 +211,16 @@ class Run:
         self._found[name] = found
         return containers.seen_of(name, found)
 
+    async def _measure(self, seen: Mapping[str, Seen]) -> None:
+        for name, one in seen.items():
+            if one.state is not State.RUNNING:
+                continue
+            meter = self.meters.setdefault(name, Meter())
+            meter.open(one, asyncio.get_running_loop())
+            meter.read()
+            if meter.needs_asking:
+                await ask_docker(self._shop.daemon.api, self.docker_name(name), meter)
+
     def _is_ours(self, found: Mapping[str, Any]) -> bool:
         labels = found.get("Config", {}).get("Labels") or {}
         return bool(labels.get(containers.STORE) == self._shop.placing.store)
@@ -213,6 +233,8 @@ class Run:
         """Until Docker, a stop or a deadline says that there is something to do."""
         due = [self._kill_at(spec) for spec in self.specs if spec.name in plan.stop]
         seconds = min([LOOK_SECONDS, *(max(0.0, at - boot_seconds()) for at in due if at is not None)])
+        if any(meter.needs_asking for meter in self.meters.values()):
+            seconds = min(seconds, STATS_SECONDS)
         if plan.due_ms:
             seconds = min(seconds, max(0.0, (plan.due_ms - wall_ms()) / 1000))
         self.is_waiting = not self._wake.is_set()
@@ -389,8 +411,15 @@ class Run:
 
     def _exit_of(self, one: Seen, plan: plans.Plan) -> ContainerExit:
         if one.state is State.EXITED:
+            meter = self.meters.get(one.name) or Meter()
             return ContainerExit(
-                one.name, one.exit_code, one.signal, one.out_of_memory, stopped_at_ms=one.finished_at_ms
+                one.name,
+                one.exit_code,
+                one.signal,
+                one.out_of_memory,
+                meter.peak_memory_mib,
+                meter.cpu_ms,
+                stopped_at_ms=one.finished_at_ms,
             )
         return self._refused.get(one.name) or ContainerExit(one.name, reason=plan.reasons[one.name])
 

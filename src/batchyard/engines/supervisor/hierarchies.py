@@ -44,16 +44,16 @@ def find_offer(proc: Path = Path("/proc/self")) -> Offer:
     """Looks, and changes nothing. `proc` has the files `mountinfo` and `cgroup` (proc(5), cgroups(7)).
 
     CgroupsUnavailable: why this host lets us make none."""
-    mounts = _mounts(proc / "mountinfo")
-    own = _own_places(proc / "cgroup")
+    mounts = mounts_of(proc / "mountinfo")
+    own = places_of(proc / "cgroup")
     if REQUIRED in mounts:
         return _offer_v1(mounts, own)
     if "" in mounts:
-        return _offer_v2(_directory(mounts[""], own.get("", "/")), mounts[""][1])
+        return _offer_v2(directory_of(mounts[""], own.get("", "/")), mounts[""][1])
     raise CgroupsUnavailable(f"no cgroup file system with the memory controller is mounted: mount one, {LEAVE_IT_OUT}")
 
 
-def _mounts(mountinfo: Path) -> dict[str, tuple[str, str]]:
+def mounts_of(mountinfo: Path) -> dict[str, tuple[str, str]]:
     """Controller ("" for version 2) -> what of the hierarchy is mounted, and where."""
     found: dict[str, tuple[str, str]] = {}
     for line in mountinfo.read_text().splitlines():
@@ -73,8 +73,8 @@ def _unescaped(field: str) -> str:
     return field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 
 
-def _own_places(cgroup: Path) -> dict[str, str]:
-    """Controller ("" for version 2) -> our own cgroup's path in its hierarchy."""
+def places_of(cgroup: Path) -> dict[str, str]:
+    """Controller ("" for version 2) -> a cgroup's path in its hierarchy. `cgroup`: of a process, /proc/<pid>/cgroup."""
     found: dict[str, str] = {}
     for line in cgroup.read_text().splitlines():
         number, controllers, path = line.split(":", 2)
@@ -84,8 +84,8 @@ def _own_places(cgroup: Path) -> dict[str, str]:
     return found
 
 
-def _directory(mount: tuple[str, str], path: str) -> str:
-    """Our own cgroup's directory. In a container only a part of the hierarchy is mounted, and it may be all we have."""
+def directory_of(mount: tuple[str, str], path: str) -> str:
+    """Where a cgroup is seen. In a container only a part of the hierarchy is mounted, and it may be all we have."""
     root, point = mount
     inside = path.removeprefix(root) if path == root or path.startswith(f"{root.rstrip('/')}/") else ""
     return os.path.normpath(f"{point}/{inside}")
@@ -96,7 +96,7 @@ def _offer_v1(mounts: dict[str, tuple[str, str]], own: dict[str, str]) -> Offer:
     for controller in WANTED:
         if controller not in mounts or controller not in own:
             continue
-        directory = _directory(mounts[controller], own[controller])
+        directory = directory_of(mounts[controller], own[controller])
         if os.access(directory, os.W_OK | os.X_OK):
             places.append((controller, directory))
         elif controller == REQUIRED:
