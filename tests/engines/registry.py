@@ -32,8 +32,8 @@ def _unique(files: bytes, name: str) -> bytes:
 
 
 class Registry:
-    """`name`: of the image, never used before. `image`: what to ask a daemon on this host for. `password`: empty: everybody may. While `gate` is not set, nobody
-    gets a layer."""
+    """`name`: of the image, never used before. `image`: what to ask a daemon on this host for. `password`: empty:
+    everybody may. While `gate` is not set, nobody gets a layer."""
 
     def __init__(self, name: str, files: bytes, password: str = "") -> None:
         files = _unique(files, name)
