@@ -7,11 +7,12 @@ import pytest
 from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
-from batchyard.core.records import ContainerSpec, TaskSpec
+from batchyard.core.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec
 from batchyard.core.resources import Resources
-from batchyard.server.dress import Dress
+from batchyard.server.dress import ENDPOINTS, WITHOUT_S3_KEYS, Dress
 from batchyard.server.places import PlaceError
 from batchyard.server.resolving import Resolver
+from batchyard.server.s3 import S3
 from batchyard.server.tokens import Tokens, secret_of
 from batchyard.server.vault import Vault
 
@@ -117,3 +118,69 @@ def test_each_of_several_containers_gets_the_base_and_its_own_metadata_endpoint(
         ("b", "ECS_CONTAINER_METADATA_URI_V4", "http://127.0.0.1:1/v4/tok.b"),
     )
     assert dress(effect(task)).task is launch.task
+
+
+# -- the owner's S3 --
+
+KEYS = ("S3KEY", "s3 secret")
+
+
+def with_s3(*job_env: tuple[str, str], keys: tuple[str, str] | None = KEYS) -> Dress:
+    return Dress(
+        "http://127.0.0.1:1",
+        "us-east-1",
+        job_env,
+        lambda attempt, container: "token",
+        s3=S3("http://s3:9000", keys),
+        own_address=lambda attempt: f"http://127.0.0.1:1/session/{attempt}",
+    )
+
+
+def test_every_job_is_told_of_s3_and_given_its_keys() -> None:
+    launch = with_s3()(effect(TaskSpec(("true",), (), Resources(1000, 64))))
+    assert dict(launch.task.environment)["AWS_ENDPOINT_URL_S3"] == "http://s3:9000"
+    assert {(name, value) for _, name, value in launch.secrets} == {
+        ("AWS_ACCESS_KEY_ID", KEYS[0]),
+        ("AWS_SECRET_ACCESS_KEY", KEYS[1]),
+    }
+    assert {container for container, _, _ in launch.secrets} == {DEFAULT_CONTAINER}
+    own = {name: value for name, value in launch.environment if name in ENDPOINTS}
+    assert own == dict.fromkeys(ENDPOINTS, f"http://127.0.0.1:1/session/{ATTEMPT}")
+    assert not any(KEYS[1] in str(part) for part in (launch.task, launch.environment, repr(launch)))
+
+
+def test_without_keys_it_is_told_of_s3_alone() -> None:
+    launch = with_s3(keys=None)(effect(TaskSpec(("true",), (), Resources(1000, 64))))
+    assert dict(launch.task.environment)["AWS_ENDPOINT_URL_S3"] == "http://s3:9000"
+    assert launch.secrets == ()
+    assert dict(launch.task.environment)["AWS_ENDPOINT_URL_BATCH"] == "http://127.0.0.1:1"
+    assert not [name for name, _ in launch.environment if name in ENDPOINTS]
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_S3_KEYS))
+@pytest.mark.parametrize("source", ["definition", "settings"])
+def test_who_brings_credentials_or_another_s3_gets_no_keys(name: str, source: str) -> None:
+    task = TaskSpec(("true",), ((name, "own"),) if source == "definition" else (), Resources(1000, 64))
+    launch = with_s3(*(((name, "own"),) if source == "settings" else ()))(effect(task))
+    assert launch.secrets == ()
+    assert dict(launch.task.environment)[name] == "own"
+    assert not [each for each, _ in launch.environment if each in ENDPOINTS]
+
+
+def test_an_endpoint_of_the_jobs_own_stays() -> None:
+    task = TaskSpec(("true",), (("AWS_ENDPOINT_URL_SSM", "https://ssm.aws"),), Resources(1000, 64))
+    launch = with_s3()(effect(task))
+    assert dict(launch.task.environment)["AWS_ENDPOINT_URL_SSM"] == "https://ssm.aws"
+    assert "AWS_ENDPOINT_URL_SSM" not in dict(launch.environment)
+    assert dict(launch.environment)["AWS_ENDPOINT_URL_BATCH"].endswith(ATTEMPT)
+
+
+def test_each_of_several_containers_signs_for_itself() -> None:
+    def container(name: str, *environment: tuple[str, str]) -> ContainerSpec:
+        return ContainerSpec(name, ("true",), environment, Resources(1000, 64))
+
+    containers = (container("main"), container("other", ("AWS_PROFILE", "own")))
+    launch = with_s3()(effect(TaskSpec((), (), Resources(2000, 128), containers=containers)))
+    assert {name for name, _, _ in launch.secrets} == {"main"}
+    given = [(name, variable) for name, variable, _ in launch.container_environment if variable in ENDPOINTS]
+    assert given == [("main", variable) for variable in ENDPOINTS]

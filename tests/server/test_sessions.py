@@ -258,3 +258,75 @@ def test_a_job_may_bring_credentials_of_its_own_or_be_given_none(tmp_path: Path)
         job_id = server.submit([*words[:2], words[2] + "; true"])
         until(lambda: server.status(job_id) == "SUCCEEDED", 20)
         assert lines(server) == ["0 variables"]
+
+
+# -- jobs that sign with the keys of the owner's S3 --
+
+
+def with_s3(live: dict[str, str]) -> Sessions:
+    return Sessions(b"secret", ACCOUNT, live.get, lambda: NOW_MS, s3_keys=("S3KEY", "s3 secret"))
+
+
+def test_an_address_tells_the_attempt_of_a_signature_with_s3_keys(tmp_path: Path) -> None:
+    """Nobody is let in for holding the keys of S3: only the attempt that was given the address, while it lives."""
+    live = {ATTEMPT: ROLE, OTHER: ROLE}
+    made = with_s3(live)
+    add_key(tmp_path / "keys.json", "ci")
+    access = Access(
+        Rules("127.0.0.1", bound_to_loopback=True),
+        KeyFile(tmp_path / "keys.json"),
+        Key("OP", "s"),
+        lambda: NOW_MS,
+        1000,
+        session_of=made.find,
+        session_by_s3_keys=made.by_s3_keys,
+    )
+
+    def ask(path: str, key: tuple[str, str] = ("S3KEY", "s3 secret"), token: str | None = None) -> str:
+        """The principal, or the code of the refusal."""
+        signed = sign(
+            "POST",
+            path,
+            {},
+            b"{}",
+            access_key=key[0],
+            secret_key=key[1],
+            session_token=token,
+            region="us-east-1",
+            service="batch",
+            now_ms=NOW_MS,
+        )
+        raw_path = path.removeprefix(ADDRESS).encode()
+        found = made.attempt_at(raw_path)
+        attempt_id, rest = found or ("", raw_path)
+        request = Request("POST", rest, b"", {name.lower(): value for name, value in signed.items()}, b"{}")
+        client = Client("127.0.0.1", PeerUser(4321), attempt_id, raw_path if found else b"")
+        try:
+            return access.check(request, client)
+        except WireError as error:
+            return error.code
+
+    own = made.address(ADDRESS, ATTEMPT)
+    assert made.attempt_at(f"{own}/v1/listjobs".removeprefix(ADDRESS).encode()) == (ATTEMPT, b"/v1/listjobs")
+    assert made.attempt_at(own.removeprefix(ADDRESS).encode()) == (ATTEMPT, b"/")  # of a form, posted to the address
+    assert ask(f"{own}/v1/listjobs").endswith(f"assumed-role/analyst/{ATTEMPT}")
+    assert ask(f"{made.address(ADDRESS, OTHER)}/v1/listjobs").endswith(OTHER)
+    assert ask(f"{ADDRESS}/v1/listjobs") == "UnrecognizedClientException"
+    assert ask(f"{own}/v1/listjobs", ("S3KEY", "guessed")) == "InvalidSignatureException"
+    assert ask(f"{own}/v1/listjobs", ("other", "s3 secret")) == "UnrecognizedClientException"
+    assert made.attempt_at(f"/session/{OTHER}.{own.rpartition('.')[2]}/v1/listjobs".encode()) is None
+    assert made.attempt_at(f"/session/{ATTEMPT}./v1/listjobs".encode()) is None
+    assert made.attempt_at(b"/session/\xff\xfe") is None
+    document = credentials(made)  # a program may still ask for these, and use them at the same address
+    key = (document["AccessKeyId"], document["SecretAccessKey"])
+    assert ask(f"{own}/v1/listjobs", key, document["Token"]).endswith(ATTEMPT)
+    live.clear()
+    assert ask(f"{own}/v1/listjobs") == "ExpiredTokenException"
+
+
+def test_without_keys_of_s3_there_is_no_such_address() -> None:
+    made = sessions({ATTEMPT: ROLE})
+    assert made.address(ADDRESS, ATTEMPT) == ""
+    own = with_s3({ATTEMPT: ROLE}).address(ADDRESS, ATTEMPT)
+    assert made.attempt_at(own.removeprefix(ADDRESS).encode()) is None
+    assert with_s3({ATTEMPT: ROLE}).address("http://10.0.0.1:8470", ATTEMPT) == "", "in clear text on loopback alone"

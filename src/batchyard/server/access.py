@@ -15,6 +15,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerUser, is_loopback
@@ -34,10 +35,13 @@ class AccessError(Exception):
 
 
 class Client(Struct, frozen=True):
-    """The other end of a connection: its address and, on loopback, who holds it."""
+    """The other end of a connection: its address and, on loopback, who holds it. `attempt_id`: that whose
+    address the request came to, and `signed_path` the path of it, which the signature covers."""
 
     host: str
     user: PeerUser
+    attempt_id: str = ""
+    signed_path: bytes = b""
 
 
 class Rules(Struct, frozen=True):
@@ -53,9 +57,13 @@ def _no_session(token: str) -> Session | None:
     return None
 
 
+def _no_s3(attempt_id: str) -> Session:
+    raise AssertionError(f"attempt {attempt_id} was told by its address, and there are no keys of an S3")
+
+
 class Access:
     """Decides for each request. Reads the keys file again when it changes. `session_of`: the session of a security
-    token of ours (Sessions.find)."""
+    token of ours (Sessions.find); `session_by_s3_keys`: of an attempt that signs with the keys of the owner's S3."""
 
     def __init__(
         self,
@@ -65,21 +73,29 @@ class Access:
         now_ms: Callable[[], int],
         own_uid: int | None = None,
         session_of: Callable[[str], Session | None] = _no_session,
+        session_by_s3_keys: Callable[[str], Session] = _no_s3,
     ) -> None:
         self._rules = rules
         self._keys = keys
         self._operator = operator
         self._now_ms = now_ms
         self._session_of = session_of
+        self._session_by_s3_keys = session_by_s3_keys
         self._own_uid = os.geteuid() if own_uid is None else own_uid
 
     def check(self, request: Request, client: Client) -> str:
         """The caller's access key id; of an attempt's credentials the ARN of its session. `request` must hold the whole
         body. Raises WireError 403."""
+        if client.signed_path:
+            request = replace(request, raw_path=client.signed_path)
         token = request.headers.get(TOKEN_HEADER)
         session = self._session_of(token) if token else None
         if session is not None:
             return self._check_session(request, session)
+        if client.attempt_id:
+            session = self._session_by_s3_keys(client.attempt_id)
+            if parse_authorization(request.headers).access_key == session.access_key_id:
+                return self._check_session(request, session)
         try:
             keys = self._keys.current()
         except PlaceError as error:

@@ -30,6 +30,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 INVOCATION_HEADER = "amz-sdk-invocation-id"
 PEER = "batchyard.peer"  # where the protocol leaves the connection's user in the scope's state
+ATTEMPT = "batchyard.attempt"  # where SessionPaths leaves the attempt, and the path that names it
 MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are somebody's mistake and would be kept for an hour
 # Codes whose status is not 400.
 STATUS_OF_CODE = {
@@ -51,6 +52,9 @@ Handler = Callable[[Call, Document], Awaitable[Document]]
 Metadata = Callable[[str, str], Awaitable[Document | None]]
 # The credentials of an attempt for who shows its authorization; raises WireError.
 Credentials = Callable[[str, str], Document]
+
+
+AttemptAt = Callable[[bytes], tuple[str, bytes] | None]
 
 
 class Disconnected(Exception):  # noqa: N818  (nobody's error)
@@ -229,5 +233,26 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 def client_of(scope: Scope) -> Client:
     peer = scope.get("client")
-    user = scope.get("state", {}).get(PEER, UNKNOWN_PEER)
-    return Client(peer[0] if peer else "", user)
+    state = scope.get("state", {})
+    attempt_id, signed_path = state.get(ATTEMPT, ("", b""))
+    return Client(peer[0] if peer else "", state.get(PEER, UNKNOWN_PEER), attempt_id, signed_path)
+
+
+class SessionPaths:
+    """ASGI 3. Takes the attempt off the path of requests whose jobs sign with the keys of the owner's S3, and leaves it
+    in the scope's state for `app`. `attempt_at`: the attempt that a path begins with, proved, and the path after it.
+
+    SDKs have one pair of keys for all services, and an address for each. Where a job's pair is that of S3, the
+    addresses of this service that it is given name its attempt, which its signature can't."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], attempt_at: AttemptAt) -> None:
+        self._app = app
+        self._attempt_at = attempt_at
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._attempt_at(scope["raw_path"]) if scope["type"] == "http" else None
+        if found is not None:
+            attempt_id, raw_path = found
+            state = {**scope.get("state", {}), ATTEMPT: (attempt_id, scope["raw_path"])}
+            scope = {**scope, "raw_path": raw_path, "path": raw_path.decode("ascii", "replace"), "state": state}
+        await self._app(scope, receive, send)

@@ -220,6 +220,22 @@ TABLE: tuple[Setting, ...] = (
         True,
     ),
     Setting(
+        "s3_endpoint",
+        Kind.TEXT,
+        "An S3 of your own (MinIO, Ceph, ...): every job is told of it as AWS_ENDPOINT_URL_S3.",
+        default_help="none: jobs find AWS's",
+        pattern=r"https?://[^\s/?#@]+(/[^\s?#]*)?",
+        allowed="a URL such as http://10.0.0.5:9000",
+        toml_key="s3.endpoint",
+    ),
+    Setting(
+        "s3_keys_file",
+        Kind.PATH,
+        "The keys for it that jobs are given: a file like ~/.aws/credentials, mode 0600, section [default].",
+        default_help="none: jobs sign with the credentials they have",
+        toml_key="s3.keys_file",
+    ),
+    Setting(
         "stop_grace_seconds",
         Kind.NUMBER,
         "How long a terminated job has between SIGTERM and SIGKILL.",
@@ -347,6 +363,8 @@ class Settings(Struct, frozen=True):
     spot_notice_seconds: float = 120.0
     job_env: tuple[tuple[str, str], ...] = ()
     job_credentials: bool = True
+    s3_endpoint: str | None = None
+    s3_keys_file: Path | None = None
     stop_grace_seconds: float = 30.0
     log_limit_mib: int = 64
     allow_other_users: bool = False

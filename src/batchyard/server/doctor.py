@@ -22,9 +22,10 @@ from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import probe
 from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer
 from batchyard.server import host
-from batchyard.server.config import Settings
+from batchyard.server.config import SettingError, Settings
 from batchyard.server.engines import DOCKER, describe
 from batchyard.server.places import PlaceError, Places, is_running, read_server_file
+from batchyard.server.s3 import problem_of, s3_of
 from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
 from batchyard.version import VERSION
@@ -60,6 +61,7 @@ def findings(settings: Settings, places: Places) -> list[Finding]:
         _cgroups(settings),
         *_data_directory(settings, places),
         _secrets_key(settings),
+        *_s3(settings),
         _clock(),
         _server(places),
     ]
@@ -186,6 +188,24 @@ def _secrets_key(settings: Settings) -> Finding:
         return Finding("secrets key", False, str(path), problem)
     state = "keep a copy of it" if path.exists() else "made with the first secret"
     return Finding("secrets key", True, f"{path} ({state})")
+
+
+def _s3(settings: Settings) -> Iterator[Finding]:
+    """Whether the S3 that jobs are told of answers, and takes the keys that they are given."""
+    try:
+        s3 = s3_of(settings)
+    except SettingError as error:
+        yield Finding("s3", False, "its settings can't be used", str(error))
+        return
+    if s3 is None:
+        return
+    keys = "jobs are given its keys" if s3.keys is not None else "jobs sign with the credentials they have"
+    problem = problem_of(s3, settings.region)
+    if problem:
+        remedy = f"Start it, or correct --s3-endpoint{' or the keys in --s3-keys-file' if s3.keys else ''}."
+        yield Finding("s3", False, f"{s3.endpoint}: {problem}", remedy)
+    else:
+        yield Finding("s3", True, f"{s3.endpoint} answers; {keys}")
 
 
 def _clock() -> Finding:

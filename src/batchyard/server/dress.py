@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.core.effects import LaunchTask
 from batchyard.core.records import TaskSpec, containers_of
 from batchyard.engines.base import Launch
 from batchyard.server.resolving import Resolver, UnresolvedError
+from batchyard.server.s3 import ENDPOINT_VARIABLE, S3
 from batchyard.server.sessions import OTHER_SOURCES
 
 # Submissions whose tasks are launched in turns; an array launches one task thousands of times.
@@ -23,6 +25,43 @@ def _nothing(attempt_id: str) -> Pairs:
     return ()
 
 
+def _no_address(attempt_id: str) -> str:
+    return ""
+
+
+# Where this service is, for each of its services that jobs may ask.
+ENDPOINTS = (
+    "AWS_ENDPOINT_URL_BATCH",
+    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_ENDPOINT_URL_SSM",
+    "AWS_ENDPOINT_URL_ECS",
+    "AWS_ENDPOINT_URL_STS",  # where the credentials that jobs have can be asked about
+)
+KEY_ID_VARIABLE, SECRET_VARIABLE = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+# A container that brings one of these signs with something else than the keys of the owner's S3, or has another S3.
+WITHOUT_S3_KEYS = frozenset(
+    (
+        KEY_ID_VARIABLE,
+        SECRET_VARIABLE,
+        "AWS_SESSION_TOKEN",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        ENDPOINT_VARIABLE,
+        *OTHER_SOURCES,
+    )
+)
+
+
+class Dressed(Struct, frozen=True):
+    """`task` with the weaker variables below its own. `brings_credentials`: its environment says where to get them.
+    `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did not set itself."""
+
+    task: TaskSpec
+    brings_credentials: bool
+    signing: tuple[tuple[str, tuple[str, ...]], ...]
+
+
 class Dress:
     """LaunchTask -> Launch. From the weakest to the strongest: the endpoints, the variables that settings give to every
     job, the definition and its overrides, its secrets, the attempt's own: AWS_BATCH_*, its metadata endpoint and,
@@ -30,7 +69,8 @@ class Dress:
 
     `token`: of an attempt and (of several) a container, for the metadata endpoint; `credentials`: of an attempt, as
     variables. `resolver` reads secrets; `pulling`: the engines that pull images, and so need the credentials of their
-    registries."""
+    registries. `s3`: the owner's, which jobs are told of and given the keys for. They then sign with these whatever
+    they ask; `own_address`, of an attempt, is where this service knows them all the same."""
 
     def __init__(
         self,
@@ -41,16 +81,14 @@ class Dress:
         credentials: Callable[[str], Pairs] = _nothing,
         resolver: Resolver | None = None,
         pulling: Collection[str] = (),
+        s3: S3 | None = None,
+        own_address: Callable[[str], str] = _no_address,
     ) -> None:
         self._base = {
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
-            "AWS_ENDPOINT_URL_BATCH": address,
-            "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": address,
-            "AWS_ENDPOINT_URL_SECRETS_MANAGER": address,
-            "AWS_ENDPOINT_URL_SSM": address,
-            "AWS_ENDPOINT_URL_ECS": address,
-            "AWS_ENDPOINT_URL_STS": address,  # where the credentials that jobs have can be asked about
+            **dict.fromkeys(ENDPOINTS, address),
+            **({ENDPOINT_VARIABLE: s3.endpoint} if s3 is not None else {}),
             "AWS_EXECUTION_ENV": "AWS_ECS_EC2",  # what programs on Batch's EC2 environments find
             **dict(job_env),
         }
@@ -59,16 +97,24 @@ class Dress:
         self._credentials = credentials
         self._resolver = resolver
         self._pulling = frozenset(pulling)
+        self._s3_keys = s3.keys if s3 is not None else None
+        self._own_address = own_address
+        # Variables that settings give to every job are as good as a job's own.
+        self._settings_names = frozenset(name for name, _ in job_env)
         # By spec key: the task it was made from, which tells a changed one, and what `_task` gives.
-        self._tasks: OrderedDict[int, tuple[TaskSpec, tuple[TaskSpec, bool]]] = OrderedDict()
+        self._tasks: OrderedDict[int, tuple[TaskSpec, Dressed]] = OrderedDict()
 
     def __call__(self, effect: LaunchTask) -> Launch:
-        task, brings_credentials = self._task(effect)
-        own = () if brings_credentials else self._credentials(effect.attempt_id)
+        dressed = self._task(effect)
+        task = dressed.task
+        own = () if dressed.brings_credentials else self._credentials(effect.attempt_id)
+        addresses = self._addresses(dressed, effect.attempt_id) if dressed.signing else ()
         if task.containers:
             metadata = tuple((one.name, *self._endpoint(effect.attempt_id, one.name)) for one in task.containers)
+            metadata = (*metadata, *addresses)
         else:
-            metadata, own = (), (self._endpoint(effect.attempt_id, ""), *own)
+            own = (self._endpoint(effect.attempt_id, ""), *own, *((name, url) for _, name, url in addresses))
+            metadata = ()
         launch = Launch(
             attempt_id=effect.attempt_id,
             spec_key=effect.spec_key,
@@ -76,6 +122,7 @@ class Dress:
             environment=(*effect.environment, *own),
             device_ids=effect.device_ids,
             job_id=effect.job_id,
+            secrets=self._keys_of_s3(dressed) if dressed.signing else (),
             container_environment=metadata,
         )
         several = any(one.secrets or "repositoryCredentials" in one.document for one in task.containers)
@@ -98,14 +145,26 @@ class Dress:
         except UnresolvedError as problem:
             culprit = problem.container if launch.task.containers else ""
             return replace(launch, problem=str(problem), problem_container=culprit)
-        return replace(launch, secrets=tuple(secrets), registry_credentials=tuple(credentials))
+        return replace(launch, secrets=(*launch.secrets, *secrets), registry_credentials=tuple(credentials))
+
+    def _keys_of_s3(self, dressed: Dressed) -> tuple[tuple[str, str, str], ...]:
+        """As secrets: in no record, log or journal."""
+        assert self._s3_keys is not None, "a task signs with keys that there are not"
+        pairs = tuple(zip((KEY_ID_VARIABLE, SECRET_VARIABLE), self._s3_keys, strict=True))
+        return tuple((container, *pair) for container, _ in dressed.signing for pair in pairs)
+
+    def _addresses(self, dressed: Dressed, attempt_id: str) -> tuple[tuple[str, str, str], ...]:
+        """(container, variable, value): this service, by the addresses that tell the attempt."""
+        address = self._own_address(attempt_id)
+        if not address:
+            return ()
+        return tuple((container, name, address) for container, names in dressed.signing for name in names)
 
     def _endpoint(self, attempt_id: str, container: str) -> tuple[str, str]:
         return "ECS_CONTAINER_METADATA_URI_V4", self._metadata + self._token(attempt_id, container)
 
-    def _task(self, effect: LaunchTask) -> tuple[TaskSpec, bool]:
-        """The same object for the same submission, so that engines send it once; and whether its environment says where
-        to get credentials."""
+    def _task(self, effect: LaunchTask) -> Dressed:
+        """The same object for the same submission, so that engines send its task once."""
         known = self._tasks.get(effect.spec_key)
         if known is not None and known[0] is effect.task:
             self._tasks.move_to_end(effect.spec_key)
@@ -116,11 +175,20 @@ class Dress:
         else:
             dressed = replace(effect.task, environment=self._over_base(effect.task.environment))
         names = {name for one in containers_of(dressed) for name, _ in (*one.environment, *one.secrets)}
-        found = dressed, not names.isdisjoint(OTHER_SOURCES)
+        signing = self._signing(effect.task) if self._s3_keys is not None else ()
+        found = Dressed(dressed, not names.isdisjoint(OTHER_SOURCES), signing)
         self._tasks[effect.spec_key] = (effect.task, found)
         if len(self._tasks) > TASK_CACHE_SIZE:
             self._tasks.popitem(last=False)
         return found
+
+    def _signing(self, task: TaskSpec) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        found = []
+        for one in containers_of(task):
+            own = self._settings_names | {name for name, _ in (*one.environment, *one.secrets)}
+            if own.isdisjoint(WITHOUT_S3_KEYS):
+                found.append((one.name, tuple(name for name in ENDPOINTS if name not in own)))
+        return tuple(found)
 
     def _over_base(self, environment: Pairs) -> Pairs:
         return tuple((self._base | dict(environment)).items())

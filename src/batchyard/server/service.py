@@ -35,7 +35,7 @@ from batchyard.engines.host import HostCapacity
 from batchyard.loop import Busy, Loop, SteadyClock, Stopped
 from batchyard.server import handlers, host, lines
 from batchyard.server.access import Access, Rules
-from batchyard.server.app import App, Document
+from batchyard.server.app import App, Document, SessionPaths
 from batchyard.server.config import Settings
 from batchyard.server.dress import Dress
 from batchyard.server.engines import DOCKER
@@ -47,6 +47,7 @@ from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
 from batchyard.server.pruning import Pruning
 from batchyard.server.resolving import Resolver
+from batchyard.server.s3 import S3
 from batchyard.server.sessions import LiveRoles, Sessions
 from batchyard.server.terminal import EXIT_FORCED, complain
 from batchyard.server.tokens import Tokens
@@ -84,6 +85,7 @@ class Parts(Struct, frozen=True):
     engines: dict[str, Engine]
     catalogue: Catalogue
     prices: Prices
+    s3: S3 | None
 
 
 class Service:
@@ -112,7 +114,13 @@ class Service:
         if parts.writer.is_restored:
             self._settle_restored(clock.now_ms())
         self._tokens = Tokens(parts.secret)
-        self._sessions = Sessions(parts.secret, self._account, LiveRoles(machine, self._account), wall_clock_ms)
+        self._sessions = Sessions(
+            parts.secret,
+            self._account,
+            LiveRoles(machine, self._account),
+            wall_clock_ms,
+            parts.s3.keys if parts.s3 is not None and settings.job_credentials else None,
+        )
         self._vault = Vault(settings.secrets_key_file, parts.places.data_dir)
         dress = Dress(
             parts.address,
@@ -122,6 +130,8 @@ class Service:
             partial(self._sessions.variables, parts.address) if settings.job_credentials else lambda attempt_id: (),
             resolver=Resolver(machine.world, self._vault),
             pulling=[DOCKER],
+            s3=parts.s3,
+            own_address=partial(self._sessions.address, parts.address),
         )
         self._engines = EngineSet(settings, parts.places, parts.engines, machine)
         capacity = HostCapacity(
@@ -212,7 +222,7 @@ class Service:
             assert_consistent(self._machine.world)
         lines.starting(self._parts.places, self._engines.lines(), found)
 
-    def _app(self, reader: Reader, threads: ThreadPoolExecutor) -> ExecEndpoint:
+    def _app(self, reader: Reader, threads: ThreadPoolExecutor) -> ExecEndpoint | SessionPaths:
         parts, settings = self._parts, self._parts.settings
         limit_bytes = settings.max_request_kib * 1024
         router = Router((load_service_model(name) for name in SERVICES), body_limit_bytes=limit_bytes)
@@ -246,6 +256,7 @@ class Service:
             parts.operator,
             wall_clock_ms,
             session_of=self._sessions.find,
+            session_by_s3_keys=self._sessions.by_s3_keys,
         )
         app = App(
             router,
@@ -258,7 +269,8 @@ class Service:
             busy=(Busy,),
             stopped=(Stopped,),
         )
-        return ExecEndpoint(app, access, self._machine.world, self._engines.executor)
+        served = ExecEndpoint(app, access, self._machine.world, self._engines.executor)
+        return SessionPaths(served, self._sessions.attempt_at) if parts.s3 is not None else served
 
     def _health(self) -> Document:
         return {"version": VERSION, "role": ROLE, "engines": self._engines.health(), "store": STORE}

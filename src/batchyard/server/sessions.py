@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.core import attempts, names
 from batchyard.core.machine import Machine
@@ -25,6 +26,8 @@ from batchyard.core.records import JobSpec
 from batchyard.wire.messages import WireError
 
 CREDENTIALS_PATH = "/v2/credentials/"  # as the ECS agent has it
+# Before the path of a request whose signature, made with the keys of the owner's S3, can't tell the attempt.
+SESSION_PATH = "/session/"
 URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 AUTHORIZATION_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 # A job that brings one of these wants credentials from somewhere else.
@@ -60,15 +63,22 @@ class Session(Struct, frozen=True):
 
 
 class Sessions:
-    """Makes and checks them. `role_of`: the role ARN of a live attempt's job, as LiveRoles has it."""
+    """Makes and checks them. `role_of`: the role ARN of a live attempt's job, as LiveRoles has it. `s3_keys`: what jobs
+    are given to sign with, beside their own credentials: an access key id and its secret."""
 
     def __init__(
-        self, secret: bytes, account: Account, role_of: Callable[[str], str | None], now_ms: Callable[[], int]
+        self,
+        secret: bytes,
+        account: Account,
+        role_of: Callable[[str], str | None],
+        now_ms: Callable[[], int],
+        s3_keys: tuple[str, str] | None = None,
     ) -> None:
         self._secret = secret
         self._account = account
         self._role_of = role_of
         self._now_ms = now_ms
+        self._s3_keys = s3_keys
 
     def variables(self, address: str, attempt_id: str) -> tuple[tuple[str, str], ...]:
         """What tells SDKs inside the attempt where to ask; nothing where they would refuse to."""
@@ -76,6 +86,31 @@ class Sessions:
             return ()
         uri = f"{address}{CREDENTIALS_PATH}{attempt_id}"
         return ((URI_VARIABLE, uri), (AUTHORIZATION_VARIABLE, self._derive("authorization", attempt_id).hex()))
+
+    def address(self, address: str, attempt_id: str) -> str:
+        """Where the attempt reaches this service when it signs with the keys of S3: the path says who it is. Empty
+        where there are no such keys, or the address is not one to show credentials to."""
+        if self._s3_keys is None or not takes_credentials_from(address):
+            return ""
+        return f"{address}{SESSION_PATH}{attempt_id}.{self._derive('address', attempt_id).hex()[:PROOF_HEX]}"
+
+    def attempt_at(self, raw_path: bytes) -> tuple[str, bytes] | None:
+        """The attempt whose `address` a request came to, and the path after it; None for every other path."""
+        prefix = SESSION_PATH.encode()
+        if self._s3_keys is None or not raw_path.startswith(prefix):
+            return None
+        name, _, rest = raw_path.removeprefix(prefix).decode("ascii", "replace").partition("/")
+        attempt_id, _, proof = name.partition(".")
+        expected = self._derive("address", attempt_id).hex()[:PROOF_HEX]
+        if not hmac.compare_digest(proof.encode("utf-8", "replace"), expected.encode()):
+            return None
+        return attempt_id, f"/{rest}".encode("ascii", "replace")
+
+    def by_s3_keys(self, attempt_id: str) -> Session:
+        """The session of an attempt that signs with the keys of S3. ExpiredTokenException when it has ended."""
+        assert self._s3_keys is not None, f"attempt {attempt_id} has no keys of an S3"
+        access_key_id, secret = self._s3_keys
+        return replace(self._session(attempt_id), access_key_id=access_key_id, secret_access_key=secret)
 
     def answer(self, attempt_id: str, authorization: str) -> Document:
         """The container credentials endpoint's document. Raises WireError 403."""

@@ -18,6 +18,7 @@ from batchyard.server.engines import check_limits, make_engines
 from batchyard.server.http import ListenError, bound_to_loopback, listening_socket, url_of
 from batchyard.server.keys import KeyFile, operator_key
 from batchyard.server.places import PlaceError, Places, prepare, tidy_up
+from batchyard.server.s3 import s3_of
 from batchyard.server.service import Parts, Service
 from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_DISK_FULL, EXIT_USAGE, Failure
 from batchyard.server.tokens import secret_of
@@ -62,6 +63,7 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     check_limits(settings)
     catalogue = load_catalogue()
     prices = load_prices(settings.prices, catalogue)
+    s3 = s3_of(settings)
     prepare(places)
     keys = KeyFile(places.keys_file)
     operator, secret = operator_key(places.operator_key_file), secret_of(places.secret_file)
@@ -74,7 +76,9 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     check_listening(rules, keys)
     address = url_of(settings.host, listener.getsockname()[1])
     engines = make_engines(settings, places)
-    return Parts(settings, places, rules, keys, operator, secret, writer, listener, address, engines, catalogue, prices)
+    return Parts(
+        settings, places, rules, keys, operator, secret, writer, listener, address, engines, catalogue, prices, s3
+    )
 
 
 def _configure_logging() -> None:
