@@ -1,6 +1,7 @@
 """The commands for people against the service itself, with programs that really run."""
 
 import json
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from botocore.config import Config
 from typer.testing import CliRunner, Result
 
 from batchyard.cli.app import app
+from batchyard.server import host
 from tests.server.running import Server
 from tests.waiting import until
 
@@ -76,6 +78,43 @@ def test_a_job_that_can_not_run_says_why_with_numbers(server: Server) -> None:
     assert (answer["wait"], answer["asked"]["vcpus"], answer["largest"]["vcpus"]) == ("TOO_LARGE", 64, 4)
     invoke(server, "cancel", job_id)
     assert "It has ended: Cancelled by the user." in invoke(server, "explain", job_id).stdout
+
+
+def test_a_job_for_another_processor_says_what_this_one_is(server: Server) -> None:
+    own, other = sorted(["X86_64", "ARM64"], key=lambda name: name != host.architecture(platform.machine()))
+    session = boto3.Session("any", "any", region_name="us-east-1")
+    client = session.client("batch", endpoint_url=server.address, config=Config(proxies={}))
+    client.create_compute_environment(
+        computeEnvironmentName="fargate",
+        type="MANAGED",
+        computeResources={"type": "FARGATE", "maxvCpus": 1, "subnets": ["s-1"], "securityGroupIds": ["sg-1"]},
+        serviceRole="arn:aws:iam::123456789012:role/any",
+    )
+    order = [{"order": 1, "computeEnvironment": "fargate"}]
+    client.create_job_queue(jobQueueName="fargate", priority=1, computeEnvironmentOrder=order)
+    statuses = {}
+    for architecture in (own, other):
+        client.register_job_definition(
+            jobDefinitionName=architecture,
+            type="container",
+            platformCapabilities=["FARGATE"],
+            containerProperties={
+                "image": "any",
+                "command": ["true"],
+                "executionRoleArn": "arn:aws:iam::123456789012:role/any",
+                "runtimePlatform": {"cpuArchitecture": architecture},
+                "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}],
+            },
+        )
+        job = client.submit_job(jobName="job", jobQueue="fargate", jobDefinition=architecture)
+        statuses[architecture] = job["jobId"]
+    until(lambda: client.describe_jobs(jobs=[statuses[own]])["jobs"][0]["status"] == "SUCCEEDED")
+    (found,) = client.describe_jobs(jobs=[statuses[other]])["jobs"]
+    assert found["status"] == "RUNNABLE"
+    assert f"The job is for {other}, and this machine is {own}." in found["statusReason"]
+    text = invoke(server, "explain", statuses[other]).stdout
+    assert "Do          Register the definition with this machine's runtimePlatform, or without one" in text
+    invoke(server, "cancel", statuses[other])
 
 
 def test_an_instance_comes_for_a_job_and_is_taken_away(server: Server) -> None:

@@ -92,3 +92,26 @@ def test_a_caller_may_want_images_or_none(images: bool | None, queue: str, engin
 def test_the_wrong_kind_is_refused(images: bool, queue: str, words: str) -> None:
     with pytest.raises(Refused, match=words):
         both().submit(queue=queue, images=images)
+
+
+def test_a_job_is_for_the_engines_whose_machine_it_asks_for() -> None:
+    yard = both()
+    yard.do(c.SetHost(yard.host, {ENGINE: Abilities(architecture="ARM64"), OTHER: IMAGES}))
+    yard.define("arm", container={"runtimePlatform": {"cpuArchitecture": "X86_64"}})
+    job = yard.submit("arm", queue="mixed")
+    spec = next(spec for spec in yard.kept.specs.values() if spec.job_id == job)
+    assert spec.engines == (OTHER,)
+
+
+def test_a_job_for_another_machine_is_set_aside_and_blocks_nobody() -> None:
+    yard = both()
+    yard.do(c.SetHost(yard.host, {ENGINE: Abilities(architecture="X86_64"), OTHER: IMAGES}))
+    yard.define("windows", container={"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}})
+    waits, runs = yard.submit("windows"), yard.submit()
+    assert yard.job(runs).status == Status.STARTING
+    assert yard.job(waits).status == Status.RUNNABLE
+    assert yard.job(waits).status_reason == (
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job's runtimePlatform cannot be met by the CE(s) attached to "
+        "the job queue. The job is for WINDOWS_SERVER_2022_CORE, and this machine runs LINUX. Register the definition "
+        "with this machine's runtimePlatform, or without one, and submit it again."
+    )

@@ -200,6 +200,16 @@ def concurrency_limit() -> Explanation:
     return answer
 
 
+def other_platform() -> Explanation:
+    yard = Driver()
+    yard.do(c.SetHost(yard.host, {ENGINE: Abilities(architecture="X86_64")}))
+    yard.define("arm", container={"runtimePlatform": {"cpuArchitecture": "ARM64"}})
+    answer = explain(yard, yard.submit("arm"))
+    assert answer.text.endswith("The job is for ARM64, and this machine is X86_64.")
+    assert answer.status_reason.startswith("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - ")
+    return answer
+
+
 def too_large() -> Explanation:
     yard = Driver(vcpus=4, memory_mib=4096, gpus=1)
     yard.define("huge", container=wants(64, 9000, 2))
@@ -309,6 +319,7 @@ WAYS: dict[Wait, Callable[[], Explanation]] = {
     Wait.ENVIRONMENTS_DISABLED: environments_disabled,
     Wait.ENGINE_GONE: engine_gone,
     Wait.OTHER_ENGINE: other_engine,
+    Wait.OTHER_PLATFORM: other_platform,
     Wait.OVER_MAX: over_max,
     Wait.HOST_TOO_SMALL: host_too_small,
     Wait.ABOVE_BID: above_bid,

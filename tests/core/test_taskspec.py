@@ -21,6 +21,7 @@ from batchyard.core.taskspec import (
     resources_of,
     substitute,
     unbuilt,
+    wrong_platform,
 )
 from tests.core.driver import Driver
 
@@ -159,3 +160,24 @@ def test_who_gets_several_things_wrong_is_told_in_the_order_of_aws() -> None:
         with pytest.raises(Refused, match=text):
             yard.do(c.SubmitJob("id", "n", **(members | changes)))
     assert yard.kept.specs == {}
+
+
+@pytest.mark.parametrize(
+    ("platform", "machine", "words"),
+    [
+        ({}, "ARM64", ""),  # AWS would take X86_64; what was not asked is not compared
+        ({"operatingSystemFamily": "LINUX"}, "ARM64", ""),
+        ({"cpuArchitecture": "ARM64"}, "ARM64", ""),
+        ({"cpuArchitecture": "ARM64"}, "", ""),  # nobody knows what the machine is
+        ({"cpuArchitecture": "ARM64"}, "X86_64", "The job is for ARM64, and this machine is X86_64."),
+        ({"cpuArchitecture": "X86_64"}, "RISCV64", "The job is for X86_64, and this machine is RISCV64."),
+        (
+            {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE", "cpuArchitecture": "X86_64"},
+            "X86_64",
+            "The job is for WINDOWS_SERVER_2022_CORE, and this machine runs LINUX.",
+        ),
+    ],
+)
+def test_a_runtime_platform_is_compared_where_it_is_asked(platform: Any, machine: str, words: str) -> None:
+    task = task_of(**({"runtimePlatform": platform} if platform else {}))
+    assert wrong_platform(task, Abilities(architecture=machine)) == words

@@ -70,3 +70,8 @@ def test_declared_amounts_win(tmp_path: Path) -> None:
     assert found.resources == Resources(16000, 999, 3)
     assert found.gpu_ids == (0, 1, 2)
     assert host.detect(load({}, {"HOME": "/x"}), root).gpu_ids == (0, 1)
+
+
+@pytest.mark.parametrize(("machine", "name"), [("x86_64", "X86_64"), ("aarch64", "ARM64"), ("riscv64", "RISCV64")])
+def test_processors_have_awss_names(machine: str, name: str) -> None:
+    assert host.architecture(machine) == name

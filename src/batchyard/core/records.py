@@ -225,6 +225,7 @@ class Abilities(Struct, frozen=True):
     shared_memory_size: bool = False
     multiple_containers: bool = False  # in one task (ecsProperties)
     execute_command: bool = False  # a second command in a running container (`batchyard exec`)
+    architecture: str = ""  # of its machine, as API: RuntimePlatform names it; empty: nobody knows
 
 
 class ContainerLog(Struct, frozen=True):

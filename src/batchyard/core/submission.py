@@ -178,7 +178,8 @@ def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
 
 
 def _engines(world: World, queue: Queue, task: TaskSpec, images: bool | None) -> tuple[str, ...]:
-    """The engines of the queue's environments that can do what the task asks; none: refused with the first reason."""
+    """The engines of the queue's environments that can do what the task asks, on the machine that it asks for where one
+    has it; none: refused with the first reason."""
     environments = fleet.environments_of(world, queue.name)
     able: list[str] = []
     refusals: list[str] = []
@@ -191,7 +192,8 @@ def _engines(world: World, queue: Queue, task: TaskSpec, images: bool | None) ->
             able.append(engine)
     if not able and refusals:
         raise Refused(f"No compute environment of job queue {queue.name} can run this job: {refusals[0]}")
-    return tuple(able)
+    fitting = [e for e in able if not taskspec.wrong_platform(task, world.abilities.get(e, Abilities()))]
+    return tuple(fitting or able)
 
 
 def _platform(document: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ Document = dict[str, Any]
 DEFAULT_LOG_GROUP = "/aws/batch/job"
 MEMORY_MIB_AT_LEAST = 4  # what Docker needs to start anything (Batch API model, ContainerProperties.memory)
 LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
+LINUX = "LINUX"  # API: RuntimePlatform.operatingSystemFamily; the only one that any engine runs
 KEPT_LOG_DRIVERS = ("awslogs", "json-file")  # those whose output is kept by this service
 _REFERENCE = re.compile(r"Ref::([A-Za-z0-9_-]+)")
 
@@ -174,6 +175,19 @@ def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
     if task.container.get("enableExecuteCommand") and not abilities.execute_command:
         return _remove("enableExecuteCommand", engine)
     return next(filter(None, (_cannot_hold(one, engine, abilities) for one in containers_of(task))), "")
+
+
+def wrong_platform(task: TaskSpec, abilities: Abilities) -> str:
+    """Why the machine of an engine is not the runtimePlatform that the task asks for, as a sentence; empty when it is.
+    What was not asked is not compared, though AWS has defaults: a definition without it runs on any machine."""
+    asked = task.container.get("runtimePlatform", {})
+    family = asked.get("operatingSystemFamily", LINUX)
+    if family != LINUX:
+        return f"The job is for {family}, and this machine runs {LINUX}."
+    architecture = asked.get("cpuArchitecture", "")
+    if architecture and abilities.architecture and architecture != abilities.architecture:
+        return f"The job is for {architecture}, and this machine is {abilities.architecture}."
+    return ""
 
 
 def _remove(name: str, engine: str) -> str:

@@ -31,6 +31,11 @@ OVER_MAX = (
     "requirement of the job."
 )
 
+WRONG_PLATFORM = (
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job's runtimePlatform cannot be met by the CE(s) attached to the "
+    "job queue."
+)
+
 
 class Wait(StrEnum):
     """Why an unfinished job is not running. `remedy` has a case for each: a new way without one fails type-checking."""
@@ -44,6 +49,7 @@ class Wait(StrEnum):
     ENVIRONMENTS_DISABLED = "ENVIRONMENTS_DISABLED"
     ENGINE_GONE = "ENGINE_GONE"
     OTHER_ENGINE = "OTHER_ENGINE"  # its environments run jobs of another kind than when it was submitted
+    OTHER_PLATFORM = "OTHER_PLATFORM"  # it is for another processor or operating system than this machine's
     TOO_LARGE = "TOO_LARGE"  # larger than every instance, or every instance type that its environments may launch
     OVER_MAX = "OVER_MAX"  # more vCPUs than the maxvCpus of its environments
     HOST_TOO_SMALL = "HOST_TOO_SMALL"  # the instance types that would hold it are larger than this host
@@ -65,6 +71,7 @@ NEVER_STARTS = (
     Wait.ENVIRONMENTS_DISABLED,
     Wait.ENGINE_GONE,
     Wait.OTHER_ENGINE,
+    Wait.OTHER_PLATFORM,
     Wait.TOO_LARGE,
     Wait.OVER_MAX,
     Wait.HOST_TOO_SMALL,
@@ -100,6 +107,8 @@ def remedy(wait: Wait) -> str:
             return "`batchyard doctor` says what is missing."
         case Wait.OTHER_ENGINE:
             return "Cancel it, and submit it again."
+        case Wait.OTHER_PLATFORM:
+            return "Register the definition with this machine's runtimePlatform, or without one, and submit it again."
         case Wait.TOO_LARGE:
             return f"Ask for less, or {DECLARE}"
         case Wait.OVER_MAX:
@@ -133,12 +142,14 @@ def remedy(wait: Wait) -> str:
 
 class Place(Struct, frozen=True):
     """An environment of the job's queue as the scheduler sees it. `engine_ready`: its engine can be used now;
-    `engine_away`: why not, where that is known. `refusal`: of a MANAGED one, why it could never hold the job."""
+    `engine_away`: why not, where that is known. `wrong_platform`: why its machine is none that the job asks for.
+    `refusal`: of a MANAGED one, why it could never hold the job."""
 
     environment: Environment
     instances: tuple[Instance, ...]
     engine_ready: bool
     engine_away: str = ""
+    wrong_platform: str = ""
     refusal: NoChoice | None = None
 
 
@@ -188,6 +199,8 @@ def why_never(asked: Resources, engines: Sequence[str], place: Place) -> Never |
     if not place.engine_ready:
         away = f" ({place.engine_away})" if place.engine_away else ""
         return Never(Wait.ENGINE_GONE, f"Its engine, {environment.engine}, cannot be used now{away}.")
+    if place.wrong_platform:
+        return Never(Wait.OTHER_PLATFORM, place.wrong_platform)
     if environment.type != UNMANAGED:
         refusal = place.refusal
         return None if refusal is None else Never(WAITS[refusal.why], refusal.text, refusal)
@@ -217,6 +230,8 @@ def never_starts(asked: Resources, engines: Sequence[str], queue: str, places: S
         return _without_engine(
             engines, [p for p, never in found if never.wait in (Wait.ENGINE_GONE, Wait.OTHER_ENGINE)]
         )
+    if any(never.wait is Wait.OTHER_PLATFORM for _, never in able):
+        return Stuck(Wait.OTHER_PLATFORM, f"{WRONG_PLATFORM} {_each(found)}")
     own = {never.wait for place, never in able if place.environment.type != UNMANAGED}
     for wait in (Wait.HOST_TOO_SMALL, Wait.ABOVE_BID):
         refusal = next((never.refusal for _, never in able if never.wait is wait and never.refusal), None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchyard.core import fleet, waiting
+from batchyard.core import fleet, taskspec, waiting
 from batchyard.core.allocation import Need, NoChoice, Why
-from batchyard.core.records import Environment, InstanceState, JobSpec
+from batchyard.core.records import Environment, InstanceState, JobSpec, TaskSpec
 from batchyard.core.resources import Resources, format_vcpus
 from batchyard.core.waiting import Place, Stuck, Wait
 from batchyard.core.wording import counted, vcpus
@@ -22,12 +22,15 @@ class WhyNot(Struct, frozen=True):
     text: str
 
 
-def place_of(world: World, environment: Environment, asked: Resources) -> Place:
+def place_of(world: World, environment: Environment, task: TaskSpec) -> Place:
+    asked = task.resources
+    abilities = world.abilities.get(environment.engine)
     return Place(
         environment,
         fleet.instances_of(world, environment),
         world.can_use(environment.engine),
         world.away.get(environment.engine, ""),
+        "" if abilities is None else taskspec.wrong_platform(task, abilities),
         None if environment.type == fleet.UNMANAGED else fleet.never_holds(world, environment, asked),
     )
 
@@ -35,7 +38,7 @@ def place_of(world: World, environment: Environment, asked: Resources) -> Place:
 def never_starts(world: World, spec: JobSpec) -> Stuck | None:
     """Why nothing that runs now will ever make room for the job."""
     asked = spec.task.resources
-    places = [place_of(world, environment, asked) for environment in fleet.environments_of(world, spec.queue)]
+    places = [place_of(world, environment, spec.task) for environment in fleet.environments_of(world, spec.queue)]
     return waiting.never_starts(asked, spec.engines, spec.queue, places)
 
 
@@ -67,7 +70,7 @@ def why_head_waits(world: World, spec: JobSpec) -> str:
 
 def _why_not(world: World, environment: Environment, spec: JobSpec) -> WhyNot:
     asked, name = spec.task.resources, environment.name
-    never = waiting.why_never(asked, spec.engines, place_of(world, environment, asked))
+    never = waiting.why_never(asked, spec.engines, place_of(world, environment, spec.task))
     if never is not None:
         return WhyNot(name, never.wait, never.text)
     if fleet.has_instances(environment):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from msgspec.structs import replace
 
 from batchyard.core.commands import Command, SetAway
 from batchyard.core.machine import Machine
@@ -14,7 +17,7 @@ from batchyard.core.refusal import Refused
 from batchyard.engines.base import Engine
 from batchyard.engines.docker.engine import DockerEngine
 from batchyard.loop import Busy, Loop, Stopped
-from batchyard.server import builtin
+from batchyard.server import builtin, host
 from batchyard.server.config import DOCUMENTATION_OF_CONTAINERS, Settings
 from batchyard.server.docker import DockerWatch
 from batchyard.server.engines import AUTO, DOCKER, PROCESS, Choice, choose, describe, docker_maker, wants_docker
@@ -97,8 +100,12 @@ class EngineSet:
         return self._choice.name if local is None or self._settings.engine != AUTO else local.engine
 
     def abilities(self) -> dict[str, Abilities]:
+        """All engines run on this machine: Docker's socket is one of its own."""
         known = {name: engine.abilities for name, engine in self._engines.items()}
-        return known if self._docker is None else known | {DOCKER: DockerEngine.abilities}
+        if self._docker is not None:
+            known[DOCKER] = DockerEngine.abilities
+        architecture = host.architecture(platform.machine())
+        return {name: replace(abilities, architecture=architecture) for name, abilities in known.items()}
 
     def begin(self) -> list[Command]:
         """Besides the host: what can't be used now, and the environments and queues that are not there."""

@@ -57,6 +57,7 @@ YES = both(Y)
 FIRST_ROLE = "No role is assumed. Each attempt has credentials of its own for this service, under this role's name."
 NO_ROLE = "No role is assumed: the service itself reads what it needs."
 NO_CLOUD = "There is nothing of it on one's own machines."
+PLATFORM = "Compared with this machine, where given: a job for another processor or system is set aside, and says so."
 SECRETS = "Read when the attempt starts, from this service's secrets and parameters."
 NO_NODES = "Multi-node parallel definitions are registered and described."
 NO_PODS = "Pods are registered and described."
@@ -103,7 +104,7 @@ FIELDS: dict[str, dict[str, Says]] = {
         "fargatePlatformConfiguration": both(R, NO_CLOUD),
         "enableExecuteCommand": YES,
         "ephemeralStorage": both(R, NO_LIMIT),
-        "runtimePlatform": both(R, "Not compared with this machine."),
+        "runtimePlatform": both(P, PLATFORM),
         "repositoryCredentials": apart(R, Y, NO_IMAGE),
     },
     "Volume": {
@@ -156,7 +157,7 @@ FIELDS: dict[str, dict[str, Says]] = {
     "NetworkConfiguration": {"assignPublicIp": both(R)},
     "FargatePlatformConfiguration": {"platformVersion": both(R)},
     "EphemeralStorage": {"sizeInGiB": both(R, NO_LIMIT)},
-    "RuntimePlatform": {"operatingSystemFamily cpuArchitecture": both(R)},
+    "RuntimePlatform": {"operatingSystemFamily cpuArchitecture": both(P, PLATFORM)},
     "RepositoryCredentials": {"credentialsParameter": apart(R, Y)},
     "NodeProperties": {"numNodes mainNode nodeRangeProperties": both(R, NO_NODES)},
     "NodeRangeProperty": {
@@ -172,7 +173,7 @@ FIELDS: dict[str, dict[str, Says]] = {
         "platformVersion": both(R, NO_CLOUD),
         "ipcMode pidMode": apart(R, Y),
         "networkConfiguration networkMode": both(R, "Jobs have the host's network."),
-        "runtimePlatform": both(R, "Not compared with this machine."),
+        "runtimePlatform": both(P, PLATFORM),
         "enableExecuteCommand": YES,
     },
     "TaskContainerProperties": {

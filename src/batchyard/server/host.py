@@ -20,6 +20,7 @@ MAX_RESERVE_MIB = 1024
 MIN_RESERVE_MIB = 128
 LEAST_MEMORY_MIB = 64  # offered on even the smallest machine
 LOOPBACK = "127.0.0.1"
+ARCHITECTURES = {"x86_64": "X86_64", "amd64": "X86_64", "aarch64": "ARM64", "arm64": "ARM64"}
 # Reserved for documentation (RFC 5737): nothing is sent there, it only stands for "somewhere else".
 ELSEWHERE = ("192.0.2.1", 9)
 
@@ -50,6 +51,11 @@ def detect(settings: Settings, root: Path = Path("/")) -> Detected:
     gpu_ids = detected_gpus(root) if settings.gpus is None else tuple(range(settings.gpus))
     resources = Resources(vcpus * MILLI_PER_VCPU, memory_mib, len(gpu_ids))
     return Detected(resources, gpu_ids, tuple(notes), detected_address(), booted_at_ms())
+
+
+def architecture(machine: str) -> str:
+    """As API: RuntimePlatform names it. `machine`: as uname(2) does."""
+    return ARCHITECTURES.get(machine, machine.upper())
 
 
 def detected_address() -> str:
