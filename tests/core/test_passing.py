@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.core import commands as c
-from batchyard.core.placement import NEVER_MS, Head, Offer, Room, place, starts_at_the_latest
+from batchyard.core.placement import NEVER_MS, Ahead, Claim, Offer, Room, may_take, place, starts_at_the_latest
 from batchyard.core.records import Status
 from batchyard.core.resources import Resources
 from batchyard.core.runnable import Shape
@@ -25,35 +25,66 @@ def room(vcpus: int, free: int | None = None) -> Room:
     return Room(Resources(1000 * (vcpus if free is None else free), 1024), [], total)
 
 
+def head_on(*instance_ids: str, until_ms: int = 0, is_kept: bool = False) -> Ahead:
+    """BIG waits for room on these."""
+    return Ahead({instance_id: Claim(BIG.resources, until_ms, is_kept) for instance_id in instance_ids})
+
+
 def test_onto_what_the_head_could_not_use_even_if_it_were_empty() -> None:
     offer = Offer("one", "fake", ("large", "small"))
     rooms = {"large": room(4, free=2), "small": room(2)}
-    head = Head(BIG, NEVER_MS)
-    found = place(SMALL, offer, rooms, head)
+    found = place(SMALL, offer, rooms, head_on("large"))
     assert found is not None
     assert found.instance_id == "small"
-    assert place(SMALL, offer, {**rooms, "small": room(2, free=0)}, head) is None
+    assert place(SMALL, offer, {**rooms, "small": room(2, free=0)}, head_on("large")) is None
 
 
-def test_onto_another_engine_than_the_head_can_use() -> None:
-    other = Shape(Resources(1000, 64), ("docker",))
-    found = place(other, Offer("one", "docker", ("large",)), {"large": room(8)}, Head(BIG, NEVER_MS))
-    assert found is not None
+def test_where_enough_is_left_for_the_head() -> None:
+    """It waits for a GPU: vCPUs beyond those that it asks cost it nothing."""
+    offer, asked = Offer("one", "fake", ("large",)), Resources(1000, 64, 1)
+    ahead = Ahead({"large": Claim(asked)})
+    assert place(SMALL, offer, {"large": room(4, free=2)}, ahead) is not None
+    assert place(SMALL, offer, {"large": room(4, free=1)}, ahead) is None
+    memory = Room(Resources(4000, 127), [], Resources(4000, 1024))
+    assert place(SMALL, offer, {"large": memory}, ahead) is None
 
 
 def test_nobody_passes_onto_what_is_saved_for_the_head() -> None:
-    offer, rooms = Offer("one", "fake", ("saved", "other")), {"saved": room(2), "other": room(2)}
-    found = place(SMALL, offer, rooms, Head(BIG, NEVER_MS, frozenset({"saved"})))
+    offer, rooms = Offer("one", "fake", ("saved", "other")), {"saved": room(8), "other": room(2)}
+    found = place(SMALL, offer, rooms, head_on("saved", is_kept=True))
     assert found is not None
     assert found.instance_id == "other"
 
 
 def test_when_its_timeout_ends_it_before_the_head_can_start() -> None:
-    offer, rooms = Offer("one", "fake", ("large",)), {"large": room(4, free=2)}
-    assert place(SMALL, offer, rooms, Head(BIG, 1000), ends_at_ms=1000) is not None
-    assert place(SMALL, offer, rooms, Head(BIG, 1000), ends_at_ms=1001) is None
-    assert place(SMALL, offer, rooms, Head(BIG, 1000), ends_at_ms=0) is None, "without a timeout it may stay for ever"
-    assert place(SMALL, offer, rooms, Head(BIG, NEVER_MS), ends_at_ms=1000) is None, "nobody knows when the head starts"
+    offer, rooms, ahead = Offer("one", "fake", ("large",)), {"large": room(4, free=2)}, head_on("large", until_ms=1000)
+    assert place(SMALL, offer, rooms, ahead, ends_at_ms=1000) is not None
+    assert place(SMALL, offer, rooms, ahead, ends_at_ms=1001) is None
+    assert place(SMALL, offer, rooms, ahead, ends_at_ms=0) is None, "without a timeout it may stay for ever"
+    assert place(SMALL, offer, rooms, head_on("large"), ends_at_ms=1000) is None, "nobody knows when the head starts"
+
+
+amounts = st.builds(Resources, st.integers(0, 4), st.integers(0, 4), st.integers(0, 2))
+claims = st.builds(Claim, amounts, st.integers(0, 3), st.booleans())
+aheads = st.builds(
+    Ahead,
+    st.dictionaries(st.sampled_from("ab"), claims),
+    st.dictionaries(st.sampled_from("ab"), claims),
+    st.frozensets(st.sampled_from("ab")),
+)
+
+
+@given(aheads, aheads, amounts, amounts, st.integers(0, 4))
+def test_who_may_pass_two_heads_may_pass_each(
+    one: Ahead, other: Ahead, free: Resources, asked: Resources, ends_at_ms: int
+) -> None:
+    both = one.plus(other)
+    assert both == other.plus(one)
+    for name in "ab":
+        if may_take(both.rooms.get(name), asked, free, ends_at_ms):
+            assert may_take(one.rooms.get(name), asked, free, ends_at_ms)
+            assert may_take(other.rooms.get(name), asked, free, ends_at_ms)
+    assert both.environments >= one.environments | other.environments
 
 
 @given(st.lists(st.tuples(st.integers(1, 100), st.integers(1, 4)), max_size=8), st.integers(1, 12), st.integers(0, 4))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import attempts, endings, fleet, instances, restoring, scaling, submission, world
+from batchyard.core import attempts, endings, fleet, instances, restoring, scaling, scheduling, submission, world
 from batchyard.core.arrays import ArrayBook
 from batchyard.loop import loop
 from batchyard.simulator import disk
@@ -234,6 +234,12 @@ MUTATIONS = [
         restoring,
         "restore",
         replacing("fleet.set_budget(world, environment)", "pass"),
+    ),
+    Mutation(
+        "let jobs of lower queues pass",
+        scheduling,
+        "run_pass",
+        replacing("blocked[-1].queue.priority > queue.priority", "False"),
     ),
     Mutation(
         "forget to ask again for what boots",

@@ -240,6 +240,9 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
 
 def _behind(world: World, spec: JobSpec, ahead: int, elsewhere: int) -> str:
     """Who is before it, and who is the first of them."""
+    above = whynot.held_by(world, spec)
+    if not ahead and above:
+        return f"It would fit, and may not pass those before it: {above}"
     verb = "is" if ahead == 1 else "are"
     text = f"{counted(ahead, 'job')} {verb} before it in the queue {spec.queue}"
     if elsewhere:

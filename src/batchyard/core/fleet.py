@@ -111,9 +111,16 @@ def milli_vcpus_of(world: World, environment: str) -> int:
     return sum(i.resources.milli_vcpus for i in found if i.state is not InstanceState.TERMINATING)
 
 
-def situation_of(world: World, environment: Environment, needs: Sequence[Need]) -> Situation:
+def situation_of(
+    world: World,
+    environment: Environment,
+    needs: Sequence[Need],
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
+) -> Situation:
+    """`kept`: what is free of this host, and not for these needs."""
     host = world.host
     free = world.rooms[host.instance_id].free if host is not None else Resources()
+    free = Resources().most(free.minus(kept)) if kept != Resources() else free
     bid = resources_of(environment).get("bidPercentage", FULL_BID_PERCENTAGE)
     assert isinstance(bid, int), f"{environment.name}: bidPercentage is {bid!r}"
     return Situation(
@@ -192,9 +199,11 @@ def expect(
     asked: Resources,
     count: Callable[[], int],
     now_ms: int,
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> bool:
     """Whether a job will find room on an instance of this environment that is coming, or is launched for it now.
-    `count`: how many of its shape wait, this one included; asked only for a launch, since it looks at all of them."""
+    `count`: how many of its shape wait, this one included; asked only for a launch, since it looks at all of them.
+    `kept`: what a launch has to leave of this host."""
     for instance_id in world.instances_in.get(environment.name, ()):
         room = expected.rooms.get(instance_id)
         if room is not None and asked.fits(room):
@@ -202,7 +211,7 @@ def expect(
             return True
     if environment.name in expected.refusals and expected.refusals[environment.name].need == asked:
         return False
-    choice = grow(world, environment, Need(asked, count()), now_ms)
+    choice = grow(world, environment, Need(asked, count()), now_ms, kept)
     if isinstance(choice, NoChoice):
         expected.refusals[environment.name] = choice
         return False
@@ -210,21 +219,36 @@ def expect(
     return True
 
 
-def grow(world: World, environment: Environment, need: Need, now_ms: int) -> Instance | NoChoice:
+def grow(
+    world: World,
+    environment: Environment,
+    need: Need,
+    now_ms: int,
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
+) -> Instance | NoChoice:
     """Launches one instance for those who wait, or says why none."""
-    choice = next_launch(world, environment, need)
+    choice = next_launch(world, environment, need, kept)
     if isinstance(choice, NoChoice):
         return choice
     world.paused.pop(environment.name, None)
     return _launch(world, environment, choice, now_ms)
 
 
-def next_launch(world: World, environment: Environment, need: Need) -> Choice | NoChoice:
+def next_launch(
+    world: World,
+    environment: Environment,
+    need: Need,
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
+) -> Choice | NoChoice:
     """What `grow` would launch. Changes nothing."""
     paused = world.paused.get(environment.name)
     if paused is not None and world.now_ms < paused[0]:
         return NoChoice(Why.EXHAUSTED, f"The last launch was refused: {paused[1]}", need.resources)
-    return allocation.choose(situation_of(world, environment, (need,)))
+    choice = allocation.choose(situation_of(world, environment, (need,), kept))
+    if kept != Resources() and isinstance(choice, NoChoice) and choice.why is Why.EXHAUSTED:
+        what = allocation.describe(kept)
+        return replace(choice, text=f"{choice.text} ({what} are kept for a job of a queue of higher priority.)")
+    return choice
 
 
 def _launch(world: World, environment: Environment, choice: Choice, now_ms: int) -> Instance:

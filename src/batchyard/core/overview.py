@@ -13,7 +13,9 @@ from msgspec import Struct
 from batchyard.core import fleet
 from batchyard.core.allocation import Need, NoChoice, describe, unserved
 from batchyard.core.candidates import len_of
+from batchyard.core.claims import kept_of_host
 from batchyard.core.names import child_id
+from batchyard.core.placement import NOBODY
 from batchyard.core.records import Environment, Health, Instance, InstanceState, Queue, State
 from batchyard.core.resources import MILLI_PER_VCPU, Resources, format_vcpus
 from batchyard.core.runnable import Turn
@@ -276,7 +278,12 @@ def _for_queue(world: World, environment: Environment, queue: str, waiting: _Wai
         other = world.environments.get(order.environment)
         if other is not None and _serves(world, other, needs[0]):
             return None
-    return _launch_step(world, environment, needs[0], f"for the queue {queue}", now_ms)
+    ahead = world.ahead.get(queue, NOBODY)
+    if environment.name in ahead.environments:
+        text = f"It launches nothing for the queue {queue}: a job of a queue of higher priority waits for room."
+        return Step(Next.BLOCKED, text)
+    kept = kept_of_host(world, ahead)
+    return _launch_step(world, environment, needs[0], f"for the queue {queue}", now_ms, kept)
 
 
 def _booting(world: World, environment: str) -> list[str]:
@@ -293,11 +300,18 @@ def _serves(world: World, environment: Environment, need: Need) -> bool:
     )
 
 
-def _launch_step(world: World, environment: Environment, need: Need, purpose: str, now_ms: int) -> Step:
+def _launch_step(
+    world: World,
+    environment: Environment,
+    need: Need,
+    purpose: str,
+    now_ms: int,
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
+) -> Step:
     paused = world.paused.get(environment.name)
     if paused is not None and now_ms < paused[0]:
         return Step(Next.BLOCKED, f"The last launch was refused: {paused[1]} It tries again.", paused[0])
-    choice = fleet.next_launch(world, environment, need)
+    choice = fleet.next_launch(world, environment, need, kept)
     if isinstance(choice, NoChoice):
         return Step(Next.BLOCKED, f"It launches nothing more {purpose}: {choice.text}")
     return Step(Next.LAUNCH, f"It launches, {purpose}, {choice.reason}")

@@ -28,6 +28,12 @@ class Resources(Struct, frozen=True, order=True):
             self.milli_vcpus - other.milli_vcpus, self.memory_mib - other.memory_mib, self.gpus - other.gpus
         )
 
+    def most(self, other: Resources) -> Resources:
+        """Of each kind the larger amount."""
+        return Resources(
+            max(self.milli_vcpus, other.milli_vcpus), max(self.memory_mib, other.memory_mib), max(self.gpus, other.gpus)
+        )
+
 
 def format_vcpus(milli_vcpus: int) -> str:
     """`2000` -> `2`, `250` -> `0.25`: the way AWS writes a vCPU number."""

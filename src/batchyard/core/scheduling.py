@@ -9,20 +9,21 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core import candidates, fleet, heads, lifecycle, names, placement, saving, sharing, waiting, whynot
+from batchyard.core import candidates, fleet, heads, lifecycle, names, placement, sharing, waiting, whynot
 from batchyard.core.allocation import NoChoice, Why
 from batchyard.core.candidates import Candidate, len_of
+from batchyard.core.claims import kept_of_host, longest_ms, waits_for
 from batchyard.core.effects import LaunchTask, RecoverTask
 from batchyard.core.lifecycle import Cause
-from batchyard.core.placement import NEVER_MS, Assignment, Head, Offer
+from batchyard.core.placement import NOBODY, Ahead, Assignment, Offer
 from batchyard.core.records import (
     Attempt,
+    Environment,
     Job,
     Queue,
     Status,
     logs_of,
 )
-from batchyard.core.resources import Resources
 from batchyard.core.runnable import FRESH, RETRIED, Line, Shape, shape_of
 from batchyard.core.world import World
 
@@ -90,29 +91,59 @@ def offers_of(world: World, queue: str) -> list[Offer]:
 
 
 def run_pass(world: World, now_ms: int) -> None:
-    """Starts whatever fits now, queues in the order of their priority, and launches instances for those who wait."""
+    """Starts whatever fits now, queues in the order of their priority, and launches instances for those who wait. Jobs
+    pass the heads of queues of higher priority as they pass their own; queues of one priority reserve nothing of each
+    other."""
     world.due_ms = None
-    if world.is_draining:
+    if world.is_draining or world.host is None:
         return
     expected = fleet.expectation(world)
+    ahead = NOBODY
+    blocked: list[Visit] = []  # those not in `ahead` yet
+    world.ahead.clear()
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
-        if world.runnable_in(queue.name):
-            _visit(world, Visit(queue, offers_of(world, queue.name), expected, room_in(world, queue)), now_ms)
-        else:
+        if not world.runnable_in(queue.name):
             heads.clear(world, queue.name)
+            continue
+        if blocked and blocked[-1].queue.priority > queue.priority:
+            for visit in blocked:
+                ahead = ahead.plus(_own(world, visit, now_ms))
+            blocked.clear()
+        world.ahead[queue.name] = ahead
+        visit = Visit(queue, offers_of(world, queue.name), expected, room_in(world, queue), ahead)
+        _visit(world, visit, now_ms)
+        if visit.head is not None:
+            blocked.append(visit)
     world.due_ms = heads.due(world)
 
 
 class Visit(Struct):
-    """One look at a queue. `room`: how many more of its jobs may be placed; `head`: the first that found no place;
+    """One look at a queue. `room`: how many more of its jobs may be placed; `ahead`: what those wait for whom its jobs
+    would pass; `head`: its first job that found no place, and `own` what that one waits for, once somebody asks;
     `promised`: by share and shape, how many wait for instances that are coming, and need no more of them."""
 
     queue: Queue
     offers: list[Offer]
     expected: fleet.Expectation
     room: int
-    head: Head | None = None
+    ahead: Ahead
+    head: Shape | None = None
+    refusal: NoChoice | None = None  # of the head: why nothing was launched for it
+    own: Ahead | None = None
     promised: dict[tuple[str, Shape], int] = {}
+
+    @property
+    def is_strict(self) -> bool:
+        return self.queue.tags.get(STRICT_FIFO_TAG) == "true"
+
+
+def _own(world: World, visit: Visit, now_ms: int) -> Ahead:
+    """What the head of a visited queue waits for; found when somebody comes who could pass it."""
+    assert visit.head is not None, f"the queue {visit.queue.name} has no head"
+    if visit.own is None:
+        lacks_host = visit.refusal is not None
+        visit.own = waits_for(world, visit.head, visit.offers, now_ms, is_strict=visit.is_strict, lacks_host=lacks_host)
+    return visit.own
 
 
 def room_in(world: World, queue: Queue) -> int:
@@ -127,16 +158,17 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
     """Jobs start in their order. The first that finds no room is the head: others pass it only where it loses
     nothing by it (placement.place). What is reserved for other shares holds up all of them."""
     queue = visit.queue
-    is_strict = queue.tags.get(STRICT_FIFO_TAG) == "true"
     jobs = candidates.in_turn(world, queue.name, now_ms)
     reserved = sharing.reservation(world, queue.name, fleet.environments_of(world, queue.name), now_ms)
-    blocked: tuple[int, int | None, NoChoice | None] | None = None
+    head: Candidate | None = None
     passed = 0
     while visit.room and (job := jobs.next()) is not None:
         shape = job.line.shape
         milli_vcpus = shape.resources.milli_vcpus
         if reserved is not None and not reserved.has_room(milli_vcpus):
             break
+        if passed == 1 and visit.own is None:
+            visit.ahead = visit.ahead.plus(_own(world, visit, now_ms))
         if _find_place(world, visit, job, now_ms):
             jobs.took(milli_vcpus)
             if reserved is not None:
@@ -144,87 +176,54 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
             continue
         jobs.drop()
         passed += 1
-        if blocked is None:
-            visit.head = _head(world, shape, visit.offers, now_ms)
-            blocked = job.key, job.index, _refusal(visit, shape)
-        if is_strict or passed >= LINES_PASSED_AT_MOST:
+        if head is None:
+            head = job
+            visit.head, visit.refusal = shape, _refusal(visit, shape)
+        if visit.is_strict or passed >= LINES_PASSED_AT_MOST:
             break
-    if blocked is None:
+    if head is None:
         heads.clear(world, queue.name)
     else:
-        heads.note(world, queue.name, *blocked, now_ms)
-
-
-def _head(world: World, shape: Shape, offers: list[Offer], now_ms: int) -> Head:
-    usable = [world.environments[offer.environment] for offer in offers if offer.engine in shape.engines]
-    return Head(
-        shape,
-        _starts_at_the_latest(world, shape, offers, now_ms),
-        saving.saved_for(world, usable, shape.resources),
-    )
+        heads.note(world, queue.name, head.key, head.index, visit.refusal, now_ms)
 
 
 def _refusal(visit: Visit, shape: Shape) -> NoChoice | None:
-    """Why the first environment that could have launched something for a job did not."""
+    """Why the first environment that could have launched something for a job did not, for want of capacity."""
     names_ = [o.environment for o in visit.offers if o.engine in shape.engines]
     found = [visit.expected.refusals[name] for name in names_ if name in visit.expected.refusals]
-    return next((refusal for refusal in found if refusal.why is Why.EXHAUSTED), None)
+    mine = (refusal for refusal in found if refusal.need == shape.resources)
+    return next((refusal for refusal in mine if refusal.why is Why.EXHAUSTED), None)
 
 
 def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool:
     """A place for a job now or on an instance that is coming. Environments in their order: each one's room now, then
     what it can still launch; only then the next one."""
     shape = job.line.shape
-    ends_at_ms = now_ms + _longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
+    ends_at_ms = now_ms + longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
     for offer in visit.offers:
-        assignment = placement.place(shape, offer, world.rooms, visit.head, ends_at_ms)
+        assignment = placement.place(shape, offer, world.rooms, visit.ahead, ends_at_ms)
         if assignment is not None:
             _apply(world, job.key, job.index, assignment)
             visit.room -= 1
             return True
         environment = world.environments[offer.environment]
-        may_launch = visit.head is None and fleet.has_instances(environment) and offer.engine in shape.engines
-        if may_launch:
+        if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):
             promised = visit.promised.get((job.line.share, shape), 0)
             waiting_count = partial(_waiting_in, world, job.line, promised)
-            if fleet.expect(world, visit.expected, environment, shape.resources, waiting_count, now_ms):
+            kept = kept_of_host(world, visit.ahead)
+            if fleet.expect(world, visit.expected, environment, shape.resources, waiting_count, now_ms, kept):
                 visit.promised[job.line.share, shape] = promised + 1
                 return True
     return False
 
 
+def _may_launch(world: World, environment: Environment, ahead: Ahead) -> bool:
+    return fleet.has_instances(environment) and environment.name not in ahead.environments
+
+
 def _waiting_in(world: World, line: Line, promised: int) -> int:
     """How many jobs of a line wait, an array's children one by one, beside those that were promised an instance."""
     return sum(len_of(world, key) for key in line.entries) - promised
-
-
-def _longest_ms(world: World, timeout_seconds: int) -> int:
-    """How long an attempt of this timeout can last: it gets its grace on top."""
-    return int((timeout_seconds + world.limits.stop_grace_seconds) * 1000)
-
-
-def _starts_at_the_latest(world: World, shape: Shape, offers: list[Offer], now_ms: int) -> int:
-    """When the head of a queue starts if everything before it takes all the time that its timeout gives it."""
-    latest_ms = NEVER_MS
-    for offer in offers:
-        if offer.engine not in shape.engines:
-            continue
-        for instance_id in offer.instance_ids:
-            room = world.rooms[instance_id]
-            if shape.resources.fits(room.total):
-                ends = (_end_of(world, key, now_ms) for key in world.placed_on(instance_id))
-                at_ms = placement.starts_at_the_latest(shape.resources, room.free, ends, now_ms)
-                latest_ms = min(latest_ms, at_ms)
-    return latest_ms
-
-
-def _end_of(world: World, key: int, now_ms: int) -> tuple[int, Resources]:
-    """When the timeout of a placed attempt ends it at the latest, and what it holds until then."""
-    spec, attempt = world.spec_of(key), world.jobs[key].attempt
-    assert attempt is not None, f"job {key} is placed without an attempt"
-    started_ms = attempt.started_at_ms or now_ms
-    end_ms = started_ms + _longest_ms(world, spec.timeout_seconds) if spec.timeout_seconds else NEVER_MS
-    return end_ms, spec.task.resources
 
 
 def _apply(world: World, key: int, index: int | None, assignment: Assignment) -> None:

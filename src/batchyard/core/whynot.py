@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchyard.core import fleet, taskspec, waiting
+from batchyard.core import fleet, names, taskspec, waiting
 from batchyard.core.allocation import Need, NoChoice, Why
 from batchyard.core.records import Environment, InstanceState, JobSpec, TaskSpec
 from batchyard.core.resources import Resources, format_vcpus
@@ -65,7 +65,26 @@ def told(reasons: tuple[WhyNot, ...]) -> str:
 
 
 def why_head_waits(world: World, spec: JobSpec) -> str:
-    return head(each(world, spec))[1]
+    return held_by(world, spec) or head(each(world, spec))[1]
+
+
+def held_by(world: World, spec: JobSpec) -> str:
+    """Of a job for which there is room, and which may not pass a job of a queue of higher priority: who that is."""
+    mine = {e.name: e for e in fleet.environments_of(world, spec.queue) if e.engine in spec.engines}
+    free = [world.rooms[i.instance_id].free for e in mine.values() for i in fleet.instances_of(world, e)]
+    if not any(spec.task.resources.fits(room) for room in free):
+        return ""
+    on_host = any(not fleet.has_instances(environment) for environment in mine.values())
+    for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
+        found = world.heads.get(queue.name)
+        if queue.priority <= world.queues[spec.queue].priority or found is None or found.key not in world.jobs:
+            continue
+        theirs = fleet.environments_of(world, queue.name)
+        if any(e.name in mine or (on_host and not fleet.has_instances(e)) for e in theirs):
+            own = world.job_id(found.key)
+            job_id = own if found.index is None else names.child_id(own, found.index)
+            return f"{job_id} waits for room in the queue {queue.name}, which has a higher priority."
+    return ""
 
 
 def _why_not(world: World, environment: Environment, spec: JobSpec) -> WhyNot:

@@ -14,7 +14,7 @@ from batchyard.core.arrays import ArrayBook
 from batchyard.core.catalogue import Catalogue, InstanceType
 from batchyard.core.effects import Effect
 from batchyard.core.fairshare import FairShare, ShareBook
-from batchyard.core.placement import Room
+from batchyard.core.placement import Ahead, Room
 from batchyard.core.prices import Prices
 from batchyard.core.records import (
     INSTANCE,
@@ -94,6 +94,7 @@ class World:
         self.budgets: dict[str, Room] = {}  # environment without instances of its own -> what maxvCpus leaves
         self.paused: dict[str, tuple[int, str]] = {}  # environment -> until when it launches nothing, and why
         self.heads: dict[str, BlockedHead] = {}  # queue -> the job whose turn it is, and which finds no room
+        self.ahead: dict[str, Ahead] = {}  # queue -> what heads of queues of higher priority wait for, in the last pass
         self.told: dict[str, tuple[int, str]] = {}  # queue -> (submission, code) that was last called blocked there
         self.entries: dict[str, tuple[tuple[str, ...], tuple[tuple[InstanceType, ...], ...]]] = {}  # fleet.entries_of
         self.refused: dict[tuple[str, Resources], NoChoice | None] = {}  # fleet.never_holds, by environment and shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -28,15 +28,27 @@ from batchyard.store.codec import Rows
 MILLI = 1000
 LIFE = (InstanceState.LAUNCHING, InstanceState.READY, InstanceState.DRAINING, InstanceState.TERMINATING)
 COMING = LIFE[:2]
+SET_ASIDE = ("MISCONFIGURATION", "CAPACITY", "ACTION_REQUIRED")  # how a job says that nothing there can ever run it
 SCALE_DOWN_MS = 2000  # scale_down_seconds of the simulated servers
 
 
 class Held(Struct, frozen=True):
-    """A placed attempt, and what it holds."""
+    """A placed attempt, and what it holds. `timeout_seconds`: when its own timeout ends it; 0: never."""
 
     key: int
     resources: Resources
     attempt: Attempt
+    timeout_seconds: int = 0
+
+
+class Waits(Struct, frozen=True):
+    """The job of a FIFO queue whose turn is next. `reason`: its statusReason."""
+
+    job_id: str
+    queue: str
+    resources: Resources
+    engines: tuple[str, ...]
+    reason: str
 
 
 class FleetWitness:
@@ -50,6 +62,7 @@ class FleetWitness:
         self.sizes: dict[str, Resources] = {}  # of every instance that there ever was
         self._idle_since: dict[str, int] = {}  # READY ones without attempts
         self._host = ""
+        self._host_now = Resources()
         self._allowance = Resources()  # what may be reserved and held of the host at most, since the last start
 
     def instances_in(self, environment: str) -> list[str]:
@@ -58,6 +71,7 @@ class FleetWitness:
     def server_started(self, capacity: Mapping[str, Resources], held: Mapping[str, Resources]) -> None:
         """A host that became smaller may stay over-committed by what is reserved and held of it."""
         self._host = list(capacity)[-1]
+        self._host_now = capacity[self._host]
         used = held.get(self._host, Resources())
         for instance in self.instances.values():
             used = used.plus(instance.resources)
@@ -68,8 +82,16 @@ class FleetWitness:
 
     # -- a transaction becomes durable --
 
-    def before_durable(self, rows: Rows, held: Sequence[Held], placed: Sequence[tuple[Held, str]], now_ms: int) -> None:
-        """`held`: every attempt that is placed after it; `placed`: those of them that it placed, and their queues."""
+    def before_durable(
+        self,
+        rows: Rows,
+        held: Sequence[Held],
+        placed: Sequence[tuple[Held, str]],
+        next_ones: Callable[[], Sequence[Waits]],
+        now_ms: int,
+    ) -> None:
+        """`held`: every attempt that is placed after it; `placed`: those of them that it placed, and their queues;
+        `next_ones`: who is next in each queue after it."""
         self.environments.update((row[0], codec.decode_environment(row[-1])) for row in rows.environments)
         self.queues.update((row[0], codec.decode_queue(row[-1])) for row in rows.queues)
         before = dict(self.instances)
@@ -91,6 +113,8 @@ class FleetWitness:
             self._check_placed(one, self.queues[queue], held)
         if launched or placed:
             self._check_host(held)
+        if placed:
+            self._check_passed(placed, next_ones(), held)
         self._note_idle(busy, now_ms)
         for (name,) in rows.deleted_environments:
             if self.instances_in(name):
@@ -179,6 +203,30 @@ class FleetWitness:
         if not total.fits(instance.resources):
             raise ViolationError(f"with {attempt} {total} is used of {instance}")
 
+    def _check_passed(
+        self, placed: Sequence[tuple[Held, str]], next_ones: Sequence[Waits], held: Sequence[Held]
+    ) -> None:
+        """Who still waits after it in a queue of higher priority, and could use where a job without a timeout was
+        placed, has enough left there of what that job took."""
+        for one, queue in placed:
+            environment, instance_id = self.environments[one.attempt.environment], one.attempt.instance_id
+            instance = self.instances.get(instance_id)
+            total = self._host_now if instance is None else instance.resources
+            left = total.minus(_sum([o.resources for o in held if o.attempt.instance_id == instance_id]))
+            if instance is None:
+                left = left.minus(_sum([i.resources for i in self.instances.values()]))
+            for other in next_ones:
+                theirs = self.queues[other.queue]
+                shares = environment.name in [o.environment for o in theirs.environments]
+                if one.timeout_seconds or theirs.priority <= self.queues[queue].priority or not shares:
+                    continue
+                if any(self._of(o.environment, LIFE[:1]) for o in theirs.environments):
+                    continue  # it may be promised an instance that is coming
+                if other.reason.startswith(SET_ASIDE) or environment.engine not in other.engines:
+                    continue
+                if other.resources.fits(total) and not _leaves(left, one.resources, other.resources):
+                    raise ViolationError(f"{one} of {queue} passes {other}, which could use the {left} left there")
+
     def _check_host(self, held: Sequence[Held]) -> None:
         """What is reserved, and what runs on the host itself, is not more than it has; nor is a device given twice."""
         local = [one for one in held if one.attempt.instance_id == self._host]
@@ -219,6 +267,11 @@ class FleetWitness:
 
     def _of(self, environment: str, states: Sequence[InstanceState]) -> list[Instance]:
         return [i for i in self.instances.values() if i.environment == environment and i.state in states]
+
+
+def _leaves(left: Resources, taken: Resources, wanted: Resources) -> bool:
+    kinds = ("milli_vcpus", "memory_mib", "gpus")
+    return all(not getattr(taken, kind) or getattr(left, kind) >= getattr(wanted, kind) for kind in kinds)
 
 
 def _resources(environment: Environment) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from batchyard.core.records import Attempt, Dependency, Job, JobSpec, Status
 from batchyard.core.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.simulator.disk import Disk
-from batchyard.simulator.fleetwitness import FleetWitness, Held
+from batchyard.simulator.fleetwitness import FleetWitness, Held, Waits
 from batchyard.simulator.ledger import Ledger, ViolationError
 from batchyard.store import codec
 from batchyard.store.codec import Rows
@@ -122,7 +122,7 @@ class Witness:
 
     def _check_fleets(self, rows: Rows, before: dict[int, Job | None], now_ms: int) -> None:
         held = [
-            Held(key, self.spec_of(key).task.resources, job.attempt)
+            Held(key, self.spec_of(key).task.resources, job.attempt, self.spec_of(key).timeout_seconds)
             for key, job in sorted(self.jobs.items())
             if job.attempt is not None
         ]
@@ -131,7 +131,27 @@ class Witness:
             old = before[one.key] if one.key in before else self.jobs[one.key]
             if old is None or old.attempt is None or old.attempt.number != one.attempt.number:
                 new.append((one, self.spec_of(one.key).queue))
-        self.fleets.before_durable(rows, held, new, now_ms)
+        self.fleets.before_durable(rows, held, new, self._next_ones, now_ms)
+
+    def _next_ones(self) -> list[Waits]:
+        """Whose turn is next in each FIFO queue: retried ones first, then by submission; of an array that has been
+        released its first child that has not begun."""
+        first: dict[str, tuple[tuple[bool, int], Waits]] = {}
+        for key, job in self.jobs.items():
+            spec, array = self.spec_of(key), job.array
+            if spec.share_identifier:
+                continue
+            if array is None:
+                waits, reason = job.status is Status.RUNNABLE, job.status_reason
+            else:
+                ready = bool(subtract(array.unstarted, array.held))
+                waits = not job.status.is_final and ready and bool(array.released_at_ms) and not spec.sequential
+                waits, reason = waits and not (job.is_cancelled or job.is_terminated), array.waiting_reason
+            turn = not (array is None and job.past), key
+            if waits and (spec.queue not in first or turn < first[spec.queue][0]):
+                one = Waits(self.job_id(key), spec.queue, spec.task.resources, spec.engines, reason)
+                first[spec.queue] = turn, one
+        return [one for _, one in first.values()]
 
     def _check_new(self, spec: JobSpec) -> None:
         if spec.key in self.specs or spec.job_id in self.disk.keys:
