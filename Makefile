@@ -27,7 +27,7 @@ setup: ## make .venv with everything needed (does nothing when up to date)
 demo: setup ## watch a real pipeline run, from nothing to its result
 	@$(RUN) demo/run.py $(ARGS)
 
-test: setup ## run every test, WORKERS at a time (default 3: many wait for processes and containers)
+test: setup ## run every test in a random order, WORKERS at a time (default 3: many wait for processes and containers)
 	@$(RUN) -m pytest -rs -n $(WORKERS) --dist loadfile $(ARGS)
 
 kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit

@@ -1,0 +1,22 @@
+"""The order of the tests is random; the seed that gives the same order again is printed at the start and at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def _order(config: pytest.Config) -> str:
+    """What to say of the order, or nothing where the plugin that shuffles was switched off."""
+    seed = config.getoption("randomly_seed", None)
+    return f"random order: the same again with make test ARGS=--randomly-seed={seed}" if seed else ""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not hasattr(session.config, "workerinput") and (order := _order(session.config)):
+        reporter.write_line(order)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if order := _order(config):
+        terminalreporter.write_line(order)
