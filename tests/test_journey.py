@@ -73,8 +73,9 @@ def called(trace: list[str], dotted: str) -> int | None:
     return None
 
 
-def make_the_journey(server: Server) -> None:
-    """One job after another, with a retry; explained while it waits; its log read; described at the end."""
+def make_the_journey(server: Server, gate: Path) -> None:
+    """One job after another, with a retry; explained while it waits; its log read; described at the end. The first job
+    ends once `gate` is there: not before the second was submitted."""
     names: dict[str, Any] = {
         "endpoint_url": server.address,
         "region_name": "us-east-1",
@@ -82,7 +83,11 @@ def make_the_journey(server: Server) -> None:
         "aws_secret_access_key": "any",
     }
     batch, logs = boto3.client("batch", **names), boto3.client("logs", **names)
-    work = {"image": "any", "command": ["sh", "-c", "echo $AWS_BATCH_JOB_ATTEMPT; test $AWS_BATCH_JOB_ATTEMPT = 2"]}
+    wait = f"while [ ! -e {gate} ]; do sleep 0.02; done"
+    work = {
+        "image": "any",
+        "command": ["sh", "-c", f"{wait}; echo $AWS_BATCH_JOB_ATTEMPT; test $AWS_BATCH_JOB_ATTEMPT = 2"],
+    }
     batch.register_job_definition(
         jobDefinitionName="twice", type="container", containerProperties=work | {"vcpus": 1, "memory": 16}
     )
@@ -90,6 +95,7 @@ def make_the_journey(server: Server) -> None:
     first = batch.submit_job(jobName="first", **asked)["jobId"]
     then = batch.submit_job(jobName="then", arrayProperties={"size": 2}, dependsOn=[{"jobId": first}], **asked)["jobId"]
     server.call("ExplainJob", {"jobId": then}, "/yard/v1/")
+    gate.touch()
     done = until(
         lambda: [job for job in batch.describe_jobs(jobs=[f"{then}:1", then])["jobs"] if job["status"] == "SUCCEEDED"],
         60,
@@ -104,7 +110,7 @@ def make_the_journey(server: Server) -> None:
 
 def test_a_job_makes_the_journey_that_the_architecture_tells(tmp_path: Path) -> None:
     with TracedServer(tmp_path) as server:
-        make_the_journey(server)
+        make_the_journey(server, tmp_path / "gate")
     trace = server.trace.read_text().splitlines()
     named = [name for name in NAME.findall(walk()) if not name.startswith(ELSEWHERE) and name not in DATA]
     assert len(named) > 25

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,22 @@ class Dockerd:
                 api.close()
 
         return asyncio.run(ask())
+
+    def events(self, container: str, kind: str) -> int:
+        """How many of this kind (`oom`, `die`) there have been of a container, by its name."""
+
+        async def ask() -> bytes:
+            api = Api(self.socket_path)
+            try:
+                await api.negotiate()
+                filters = f'{{"container":["{container}"],"event":["{kind}"]}}'
+                return await api.bytes(
+                    "GET", "/events", {"since": "1", "until": str(int(time.time()) + 1), "filters": filters}
+                )
+            finally:
+                api.close()
+
+        return len(asyncio.run(ask()).splitlines())
 
     def containers(self, *labels: str) -> list[dict[str, Any]]:
         """All of Batchyard's, running or not, or those with these labels."""
