@@ -197,11 +197,11 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
      "WINDOWS_SERVER_2022_CORE, WINDOWS_SERVER_2022_FULL, LINUX] operating systems, provided PLAN9")),
     (fargate(runtimePlatform={"cpuArchitecture": "VAX"}),
      "RuntimePlatform supports only one from [X86_64, ARM64] architectures, provided VAX"),
-    *((windows(**{member: value}), f"{member} is not applicable for Windows.")
-      for member, value in [("user", "nobody"), ("readonlyRootFilesystem", True),
-                            ("linuxParameters", {"initProcessEnabled": True})]),
+    *((windows(**{member: value}), f"{member[0].upper()}{member[1:]} parameter is not supported for Windows containers")
+      for member, value in [("user", "nobody"), ("readonlyRootFilesystem", True), ("readonlyRootFilesystem", False),
+                            ("privileged", False), ("linuxParameters", {"initProcessEnabled": False})]),
     (windows(volumes=[{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]),
-     "efsVolumeConfiguration is not applicable for Windows."),
+     "EfsVolumeConfiguration parameter is not supported for Windows containers"),
     (fargate(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE", "cpuArchitecture": "ARM64"}),
      "Windows supported only by X86_64 cpuArchitecture"),
     (fargate(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}),

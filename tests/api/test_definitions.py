@@ -203,10 +203,11 @@ def test_definitions_are_found_by_revision_by_arn_by_name_and_by_status(service:
     assert revisions(service, status="INACTIVE") == ["twice:1"]
     assert revisions(service, jobDefinitionName="nobody") == []
     assert revisions(service) == ["sleeper:1", "twice:1", "twice:2"]
-    message = refusal_of(
-        lambda: service.call("DescribeJobDefinitions", {"jobDefinitions": ["a:1"], "status": "ACTIVE"})
-    )
-    assert message == "jobDefinitions can not be used together with status."
+    assert revisions(service, jobDefinitions=["twice:1", arn], status="ACTIVE") == ["twice:2"]
+    assert revisions(service, jobDefinitions=["twice:1", arn], status="INACTIVE") == ["twice:1"]
+    request = {"jobDefinitions": ["a:1"], "jobDefinitionName": "a"}
+    message = refusal_of(lambda: service.call("DescribeJobDefinitions", request))
+    assert message == "JobDefinitions and JobDefinitionName cannot both be set"
 
 
 def test_definitions_come_in_pages(service: Service) -> None:

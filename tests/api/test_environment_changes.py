@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from batchyard.core.environments import INFRASTRUCTURE
 from tests.api.service import ROLE, Service, refusal_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -22,6 +23,12 @@ EC2 = {
 }
 SPOT = EC2 | {"type": "SPOT", "allocationStrategy": "SPOT_CAPACITY_OPTIMIZED", "bidPercentage": 60}
 FARGATE = {"type": "FARGATE", "maxvCpus": 16, "subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}
+# AWS's sentence, to the letter (observed: aws/aws-cdk#27054).
+NOT_ON_FARGATE = (
+    "The following parameters can't be updated for Fargate compute environment: allocationStrategy, bidPercentage, "
+    "ec2Configuration, ec2KeyPair, imageId, instanceRole, instanceTypes, launchTemplate, placementGroup, tags, type, "
+    "updatePolicy, updateToLatestImageVersion."
+)
 OVERRIDE = {"launchTemplateId": "lt-2", "targetInstanceTypes": ["c5.large"]}
 
 
@@ -85,11 +92,18 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
      "LaunchTemplate.overrides.targetInstanceTypes[] must not overlap, as [c5] does."),
     # kinds
     (EC2, {"type": "FARGATE"}, f"The type cannot change from EC2 to FARGATE: {ELSEWHERE}"),
-    (FARGATE, {"type": "SPOT"}, f"The type cannot change from FARGATE to SPOT: {ELSEWHERE}"),
+    *((FARGATE, {"maxvCpus": 32, member: value}, NOT_ON_FARGATE) for member, value in {
+        "allocationStrategy": "BEST_FIT_PROGRESSIVE", "bidPercentage": 0,
+        "ec2Configuration": [{"imageType": "ECS_AL2"}],
+        "ec2KeyPair": "k", "imageId": "ami-1", "instanceRole": "r", "instanceTypes": ["c5"],
+        "launchTemplate": {"launchTemplateName": "t"}, "placementGroup": "g", "tags": {"a": "b"}, "type": "FARGATE",
+        "updateToLatestImageVersion": False}.items()),
+    (FARGATE, {"type": "FARGATE_SPOT"}, NOT_ON_FARGATE),
+    (FARGATE, {"type": "SPOT"}, NOT_ON_FARGATE),
+    (FARGATE, {"desiredvCpus": 1}, "desiredvCpus is not applicable for Fargate."),
     (FARGATE, {"minvCpus": 1}, "minvCpus is not applicable for Fargate."),
     (FARGATE, {"subnets": ["s"] * 17}, "Fargate supports a maximum of 16 subnets."),
     (FARGATE, {"securityGroupIds": ["s"] * 6}, "Fargate supports a maximum of 5 security groups."),
-    (FARGATE, {"instanceTypes": ["c5"]}, "instanceTypes is not applicable for Fargate."),
 ]
 # fmt: on
 
@@ -179,6 +193,23 @@ def test_empty_members_remove_and_change_nothing_on_fargate(service: Service) ->
     request = {"computeEnvironment": "f", "computeResources": {"subnets": [], "securityGroupIds": ["sg-9"]}}
     service.call("UpdateComputeEnvironment", request)
     assert resources_now(service, "f") == FARGATE | {"securityGroupIds": ["sg-9"]}
+
+
+def test_a_fargate_environment_takes_no_update_policy(service: Service) -> None:
+    make(service, FARGATE)
+    request = {"computeEnvironment": "e", "computeResources": {"maxvCpus": 8}}
+    for policy in ({"terminateJobsOnUpdate": False}, {"jobExecutionTimeoutMinutes": 30}):
+        assert refusal_of(lambda p=policy: service.call("UpdateComputeEnvironment", request | {"updatePolicy": p})) == (
+            NOT_ON_FARGATE
+        )
+    assert resources_now(service)["maxvCpus"] == 16, "a refused update changed something"
+    service.call("UpdateComputeEnvironment", request | {"updatePolicy": {}})
+    assert resources_now(service)["maxvCpus"] == 8
+
+
+def test_the_list_of_what_fargate_cannot_update_is_the_infrastructure_without_its_network() -> None:
+    named = NOT_ON_FARGATE.partition(": ")[2].removesuffix(".").split(", ")
+    assert set(named) == {*INFRASTRUCTURE, "updatePolicy"} - {"subnets", "securityGroupIds"}
 
 
 @pytest.mark.parametrize("name", ["gpu-spot-env", "spot-ml-env"])

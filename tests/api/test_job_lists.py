@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from batchyard.api.job_lists import FILTERS
 from tests.api.service import Service, refusal_of
 
 # fmt: off
@@ -20,7 +21,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
      ("Filter name must be one of [JOB_NAME, JOB_DEFINITION, BEFORE_CREATED_AT, AFTER_CREATED_AT, SHARE_IDENTIFIER], "
       "got 'job_name'.")),
     ({"jobQueue": "default", "filters": [{"name": "JOB_NAME"}]},
-     "Filter JOB_NAME needs 1 to 100 values, got 0."),
+     "Filter JOB_NAME needs a value."),
+    *(({subject: "default", "filters": [{"name": name, "values": ["1", "2"]}]},
+       "Filter cannot take more than one value.") for name in FILTERS for subject in ("jobQueue", "arrayJobId")),
     ({"jobQueue": "default", "filters": [{"name": "AFTER_CREATED_AT", "values": ["yesterday"]}]},
      ("Filter AFTER_CREATED_AT takes a time in milliseconds since 1970, in digits such as 1700000000000, "
       "got 'yesterday'.")),

@@ -343,6 +343,28 @@ def test_describes_are_as_the_golden_files_say(case: Callable[[Service], Any], s
     assert found == path.read_text()
 
 
+def test_an_attempt_that_never_started_hides_when_the_one_before_did(service: Service) -> None:
+    job_id = service.submit(retryStrategy={"attempts": 2})
+    service.start(job_id)
+    service.end(job_id, 1)
+    service.fail_to_start(job_id, "CannotStartContainerError: no")
+    detail = service.detail(job_id)
+    assert (detail["status"], len(detail["attempts"])) == ("FAILED", 2)
+    assert ["startedAt" in attempt for attempt in detail["attempts"]] == [True, False]
+    assert "startedAt" not in detail, "the start of an earlier attempt is shown as that of the last"
+    (summary,) = service.batch.list_jobs(jobQueue="default", jobStatus="FAILED")["jobSummaryList"]
+    assert "startedAt" not in summary
+
+
+def test_a_retry_that_is_starting_has_not_started(service: Service) -> None:
+    job_id = service.submit(retryStrategy={"attempts": 2})
+    service.start(job_id)
+    service.end(job_id, 1)
+    detail = service.detail(job_id)
+    assert detail["status"] == "STARTING"
+    assert "startedAt" not in detail
+
+
 def test_every_golden_file_has_its_case() -> None:
     assert {path.stem for path in GOLDEN.glob("*.json")} == {case.__name__ for case in CASES}
 

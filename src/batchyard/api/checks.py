@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from batchyard.core.refusal import Refused
+from batchyard.core.wording import quoted as quoted  # part of this module's vocabulary
 from batchyard.wire.model import Shape
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -25,7 +26,6 @@ MAX_TAG_VALUE_LENGTH = 256
 RESERVED_TAG_PREFIX = "aws:"
 
 MAX_DESCRIBE_NAMES = 100  # names or ids in one Describe call (API: DescribeJobsRequest and its likes)
-QUOTED_LENGTH = 128  # a refusal quotes no more of the caller's own text
 KIB = 1024
 NUL_IN_JSON = b"\\u0000"
 
@@ -47,12 +47,6 @@ def require(condition: object, message: str) -> None:
     """Refuses the request with `message` unless `condition` holds."""
     if not condition:
         raise Refused(message)
-
-
-def quoted(text: object) -> str:
-    """`text` for a refusal, cut to a readable length."""
-    whole = str(text)
-    return whole if len(whole) <= QUOTED_LENGTH else whole[:QUOTED_LENGTH] + "..."
 
 
 def check_name(name: str, subject: str) -> None:
@@ -82,6 +76,31 @@ def check_tag_key(key: str) -> None:
 def check_describe_count(names: Sequence[str], member: str) -> None:
     count = len(names)
     require(count <= MAX_DESCRIBE_NAMES, f"{member} must hold at most {MAX_DESCRIBE_NAMES} entries, got {count}.")
+
+
+def check_names_alone(request: dict[str, Any], member: str) -> None:
+    """A Describe by names is not paged (observed on AWS: ComputeEnvironments and MaxResults cannot both be set). An
+    empty list, text or number means that the member was not given, as clients send it that fill every member."""
+    if request.get(member):
+        for other in ("maxResults", "nextToken"):
+            require(not request.get(other), f"{capital(member)} and {capital(other)} cannot both be set")
+
+
+def capital(member: str) -> str:
+    """A member as AWS's refusals spell it."""
+    return member[0].upper() + member[1:]
+
+
+def one_filter(filters: Sequence[dict[str, Any]], served: Sequence[str]) -> tuple[str, str]:
+    """Name and value of the one filter of a list; two empty texts without one. AWS takes one value of each filter."""
+    if not filters:
+        return "", ""
+    require(len(filters) == 1, f"Only one filter can be used at a time, got {len(filters)}.")
+    name, values = filters[0].get("name", ""), filters[0].get("values", [])
+    require(name in served, f"Filter name must be one of [{', '.join(served)}], got {quoted(name)!r}.")
+    require(values, f"Filter {name} needs a value.")
+    require(len(values) == 1, "Filter cannot take more than one value.")
+    return name, values[0]
 
 
 def check_between(value: int | None, low: int, high: int, member: str) -> None:

@@ -6,24 +6,22 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from batchyard.api.checks import has_duplicates, quoted, require
+from batchyard.api.checks import quoted, require
 from batchyard.api.platform_rules import (
     check_ephemeral_storage,
     check_fargate_container,
-    check_fargate_pair,
     check_runtime_platform,
 )
 from batchyard.api.volume_rules import check_volumes
+from batchyard.core import requirements
 from batchyard.core.refusal import Refused
 
 Document = dict[str, Any]
 
 IMAGE = re.compile(r"[A-Za-z0-9\-_:./#@]{1,255}")
 USER = re.compile(r"[a-z0-9_][a-z0-9_-]{0,30}")
-NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,6})?")  # nobody has 1,000,000,000 of anything; keeps sums in 64 bits
 RESERVED_VARIABLE_PREFIX = "AWS_BATCH"  # user guide: job_env_vars
 
-MIN_MEMORY_MIB = 4  # the smallest memory limit that Docker takes
 MAX_SWAPPINESS = 100
 
 ULIMIT_NAMES = (
@@ -75,14 +73,13 @@ EC2_FORBIDDEN = {
 def check_container(container: Document, platform: str) -> None:
     """Everything about one containerProperties document. `platform`: EC2 or FARGATE."""
     check_shared(container, platform, container.get("executionRoleArn", ""))
-    vcpus, memory_mib = _resources(container, platform)
+    asked = requirements.check_container(requirements.written(container, platform), platform)
     version = container.get("fargatePlatformConfiguration", {}).get("platformVersion", "")
     check_volumes(
         container.get("volumes", []), platform, role=container.get("jobRoleArn", ""), platform_version=version
     )
     if platform == "FARGATE":
-        check_fargate_pair(vcpus, memory_mib)
-        _check_fargate(container, vcpus)
+        _check_fargate(container, requirements.check_task([asked], platform))
         return
     for member, message in EC2_FORBIDDEN.items():
         require(member not in container, message)
@@ -114,68 +111,6 @@ def check_environment(entries: list[Document]) -> None:
                 f"Environment variable name {quoted(name)} must not start with {RESERVED_VARIABLE_PREFIX}: "
                 "this prefix is reserved for the variables that the service sets."
             )
-
-
-def check_requirements(requirements: list[Document]) -> dict[str, Decimal]:
-    """resourceRequirements of a container or of overrides: no type twice, numbers only. Returns value by type."""
-    kinds = [entry["type"] for entry in requirements]
-    require(not has_duplicates(kinds), "Cannot provide duplicates in resourceRequirements.")
-    values = {}
-    for entry in requirements:
-        kind, text = entry["type"], entry["value"]
-        if not NUMBER.fullmatch(text):
-            raise Refused(
-                f"Value {quoted(text)} for type {kind} in resourceRequirement is not valid. "
-                "Please provide a numeric value."
-            )
-        values[kind] = Decimal(text)
-    if "GPU" in values:
-        gpus = values["GPU"]
-        require(gpus >= 1, f"GPU must be at least 1, got {gpus}.")
-        # AWS has one text for both.
-        require(
-            gpus == gpus.to_integral_value(),
-            f"Value {gpus} for type GPU in resourceRequirement is not valid. Please provide a numeric value.",
-        )
-    return values
-
-
-def check_whole(value: Decimal, kind: str) -> None:
-    require(value == value.to_integral_value(), f"{kind} must be a whole number, got {value}.")
-
-
-def check_amounts(values: dict[str, Decimal], platform: str) -> tuple[Decimal, Decimal]:
-    """Returns the vCPUs and MiB of one container, from `values` by type; Fargate's pairs are left to the caller."""
-    vcpus, memory_mib = values.get("VCPU"), values.get("MEMORY")
-    require("GPU" not in values or platform != "FARGATE", "GPU is not applicable for Fargate.")
-    if vcpus is None:
-        raise Refused("vCPU is required.")
-    if memory_mib is None:
-        raise Refused("Memory is required.")
-    if platform != "FARGATE":
-        require(vcpus >= 1, f"vCPU must be at least 1, got {vcpus}.")
-        check_whole(vcpus, "vCPU")
-        require(memory_mib >= MIN_MEMORY_MIB, f"Memory must be at least {MIN_MEMORY_MIB} Mib, got {memory_mib} Mib.")
-        check_whole(memory_mib, "Memory")
-    return vcpus, memory_mib
-
-
-def _resources(container: Document, platform: str) -> tuple[Decimal, Decimal]:
-    values = check_requirements(container.get("resourceRequirements", []))
-    old = {
-        kind: Decimal(container[member])
-        for member, kind in (("vcpus", "VCPU"), ("memory", "MEMORY"))
-        if member in container
-    }
-    require(
-        not old or not values.keys() & {"VCPU", "MEMORY"},
-        "Cannot use both ECS containerProperties vcpus/memory and resourceRequirement VCPU/MEMORY.",
-    )
-    require(
-        not old or platform != "FARGATE",
-        "vcpus and memory are not applicable for Fargate. Use resourceRequirements instead.",
-    )
-    return check_amounts(values | old, platform)
 
 
 def _check_user(container: Document) -> None:
@@ -246,7 +181,11 @@ def _check_linux(linux: Document, platform: str) -> None:
     swappiness, max_swap = linux.get("swappiness"), linux.get("maxSwap")
     if max_swap is not None:
         require(max_swap >= 0, f"Invalid swap memory size: {max_swap}, must be non-negative.")
-        require(swappiness is not None, "When container specified swap memory, swappiness value is required.")
+        # Without swap there is nothing to be swappy about.
+        require(
+            swappiness is not None or max_swap == 0,
+            "When container specified swap memory, swappiness value is required.",
+        )
     if swappiness is not None:
         require(
             0 <= swappiness <= MAX_SWAPPINESS,

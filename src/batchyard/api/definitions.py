@@ -8,7 +8,15 @@ from typing import Any
 
 from batchyard.api import render
 from batchyard.api.bodies import each_body
-from batchyard.api.checks import check_describe_count, check_name, check_size, check_tags, quoted, require
+from batchyard.api.checks import (
+    check_describe_count,
+    check_name,
+    check_names_alone,
+    check_size,
+    check_tags,
+    quoted,
+    require,
+)
 from batchyard.api.context import Call, Context
 from batchyard.api.definition_rules import check_definition
 from batchyard.api.paging import page_size, read_page
@@ -78,21 +86,21 @@ async def deregister_job_definition(context: Context, call: Call, request: Docum
 
 
 async def describe_job_definitions(context: Context, call: Call, request: Document) -> Document:
-    """By a list of revisions, or by name and status. Unknown ones, and names without a revision in the list, are left
-    out."""
-    asked = request.get("jobDefinitions")
+    """By a list of revisions, or by name; with a status those of that status alone, of a list too. Unknown ones, and
+    names without a revision in the list, are left out."""
+    asked, status = request.get("jobDefinitions"), request.get("status") or None
     if asked:
-        others = [member for member in ("jobDefinitionName", "status") if request.get(member)]
-        require(not others, f"jobDefinitions can not be used together with {' and '.join(others)}.")
         check_describe_count(asked, "jobDefinitions")
+        check_names_alone(request, "jobDefinitions")
+        require(not request.get("jobDefinitionName"), "JobDefinitions and JobDefinitionName cannot both be set")
         revisions = [(name, number) for name, number in map(split_definition, asked) if number is not None]
         found, _ = await context.read(context.reader.definitions, revisions)
-        return {"jobDefinitions": _details(context, found)}
+        return {"jobDefinitions": _details(context, [one for one in found if status in (None, one.status)])}
     named = resource_name(request.get("jobDefinitionName", ""), KIND)
     query = partial(
         context.reader.definitions,
         name=named or None,
-        status=request.get("status") or None,
+        status=status,
         limit=page_size(request),
         after=request.get("nextToken"),
     )

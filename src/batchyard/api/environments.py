@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from batchyard.api import render
-from batchyard.api.checks import check_describe_count, check_name, check_tags, require
+from batchyard.api.checks import check_describe_count, check_name, check_names_alone, check_tags, require
 from batchyard.api.context import Call, Context
 from batchyard.api.environment_rules import check_changed_environment, check_new_environment
 from batchyard.api.paging import page_size, read_page
@@ -65,6 +65,7 @@ async def describe_compute_environments(context: Context, call: Call, request: D
     """Unknown names are left out."""
     asked = request.get("computeEnvironments")
     check_describe_count(asked or [], "computeEnvironments")
+    check_names_alone(request, "computeEnvironments")
     names = [resource_name(text, KIND) for text in asked] if asked else None
     query = partial(context.reader.environments, names, page_size(request), request.get("nextToken"))
     found, token = await read_page(context, query)

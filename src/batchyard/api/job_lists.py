@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from batchyard.api import render
-from batchyard.api.checks import quoted, require
+from batchyard.api.checks import one_filter, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.api.paging import MAX_PAGE, page_size, read_page
 from batchyard.core.names import resource_name
@@ -20,22 +20,22 @@ SUBJECTS = ("jobQueue", "arrayJobId", "multiNodeJobId")
 FILTERS = ("JOB_NAME", "JOB_DEFINITION", "BEFORE_CREATED_AT", "AFTER_CREATED_AT", "SHARE_IDENTIFIER")
 SHARE_FILTER = "SHARE_IDENTIFIER"
 TIME_FILTERS = ("BEFORE_CREATED_AT", "AFTER_CREATED_AT")
-MAX_FILTER_VALUES = 100  # AWS gives no number; each value costs a search
 
 
 async def list_jobs(context: Context, call: Call, request: Document) -> Document:
     subjects = [subject for subject in SUBJECTS if request.get(subject)]
     require(len(subjects) == 1, f"Exactly one of {', '.join(SUBJECTS)} must be given, got {len(subjects)}.")
+    name, value = one_filter(request.get("filters", []), FILTERS)
     if subjects[0] == "jobQueue":
-        return await _list_queue(context, request)
+        return await _list_queue(context, request, name, value)
     if subjects[0] == "arrayJobId":
         return await _list_children(context, request)
     return {"jobSummaryList": []}  # multi-node jobs are refused at submission, so no id names one
 
 
-async def _list_queue(context: Context, request: Document) -> Document:
+async def _list_queue(context: Context, request: Document, name: str, value: str) -> Document:
     queue = resource_name(request["jobQueue"], "job-queue")
-    name, values = _filter(request.get("filters", []))
+    _check_time(name, value)
     maximum = MAX_PAGE if name else MAX_UNFILTERED_PAGE
     found, _ = await context.read(context.reader.queues, [queue])
     require(found, f"Job queue {quoted(queue)} does not exist")
@@ -43,8 +43,8 @@ async def _list_queue(context: Context, request: Document) -> Document:
         context.reader.list_jobs,
         queue=queue,
         status=_status_beside(name, request),
-        filter_name=name,
-        filter_values=values,
+        filter_name=name or None,
+        filter_values=[value] if name else [],
         limit=page_size(request, maximum),
         after=request.get("nextToken"),
     )
@@ -72,29 +72,16 @@ def _status(request: Document) -> Status:
     return Status(request.get("jobStatus", Status.RUNNING))
 
 
-def _status_beside(filter_name: str | None, request: Document) -> Status | None:
+def _status_beside(filter_name: str, request: Document) -> Status | None:
     """Filters show jobs of every status; SHARE_IDENTIFIER of the one that is asked for, if any is."""
-    if filter_name is None:
+    if not filter_name:
         return _status(request)
     return Status(request["jobStatus"]) if filter_name == SHARE_FILTER and "jobStatus" in request else None
 
 
-def _filter(filters: list[Document]) -> tuple[str | None, list[str]]:
-    """The one filter's name and values; (None, []) without one."""
-    if not filters:
-        return None, []
-    require(len(filters) == 1, f"Only one filter can be used at a time, got {len(filters)}.")
-    name, values = filters[0].get("name", ""), filters[0].get("values", [])
-    if name not in FILTERS:
-        raise Refused(f"Filter name must be one of [{', '.join(FILTERS)}], got {quoted(name)!r}.")
-    require(
-        1 <= len(values) <= MAX_FILTER_VALUES,
-        f"Filter {name} needs 1 to {MAX_FILTER_VALUES} values, got {len(values)}.",
-    )
-    for value in values:
-        if name in TIME_FILTERS and not (value.isascii() and value.isdigit()):
-            raise Refused(
-                f"Filter {name} takes a time in milliseconds since 1970, in digits such as 1700000000000, "
-                f"got {quoted(value)!r}."
-            )
-    return name, values
+def _check_time(name: str, value: str) -> None:
+    if name in TIME_FILTERS and not (value.isascii() and value.isdigit()):
+        raise Refused(
+            f"Filter {name} takes a time in milliseconds since 1970, in digits such as 1700000000000, "
+            f"got {quoted(value)!r}."
+        )

@@ -20,7 +20,12 @@ from batchyard.api.consumable_rules import check_consumables
 from batchyard.api.context import Call, Context, Settings
 from batchyard.api.definition_rules import check_priority, check_retry, check_timeout
 from batchyard.api.definitions import active_definition
-from batchyard.api.override_rules import check_node_overrides, check_overrides, check_task_overrides
+from batchyard.api.override_rules import (
+    check_node_overrides,
+    check_overrides,
+    check_pod_overrides,
+    check_task_overrides,
+)
 from batchyard.core import commands
 from batchyard.core.names import resource_name, split_definition
 from batchyard.core.records import Dependency
@@ -79,7 +84,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         retry_strategy=request.get("retryStrategy"),
         timeout=request.get("timeout"),
         tags=request.get("tags", {}),
-        objections=_objections(context.settings, call, request, await _node_properties(context, request)),
+        objections=_objections(context.settings, call, request, await _overridden(context, request)),
         propagate_tags=request.get("propagateTags"),
         share_identifier=request.get("shareIdentifier", ""),
         scheduling_priority=request.get("schedulingPriorityOverride"),
@@ -87,18 +92,21 @@ async def submission(context: Context, call: Call, request: Document) -> command
     )
 
 
-async def _node_properties(context: Context, request: Document) -> Document | None:
-    """The nodeProperties of the definition that nodeOverrides change; None: no overrides, or no nodes to override."""
-    if not request.get("nodeOverrides"):
-        return None
+async def _overridden(context: Context, request: Document) -> Document:
+    """The document of the definition that nodeOverrides or eksPropertiesOverride change; {}: there are none, or nothing
+    for them. The other overrides are held against it by the machine, which has it anyway."""
+    if not (request.get("nodeOverrides") or request.get("eksPropertiesOverride")):
+        return {}
     definition = await active_definition(context, request["jobDefinition"])
-    return None if definition is None else definition.document.get("nodeProperties")
+    return {} if definition is None else definition.document
 
 
 def _objections(
-    settings: Settings, call: Call, request: Document, nodes: Document | None
+    settings: Settings, call: Call, request: Document, overridden: Document
 ) -> tuple[commands.Objection, ...]:
-    """The first thing wrong at each stage. `nodes`: what nodeOverrides change."""
+    """The first thing wrong at each stage. `overridden`: of the definition that nodeOverrides or eksPropertiesOverride
+    change."""
+    nodes, pod = overridden.get("nodeProperties"), overridden.get("eksProperties")
 
     def at_size() -> None:
         check_size(call.size_bytes, settings.max_job_kib, "Job")
@@ -108,7 +116,9 @@ def _objections(
         number = len(request.get("dependsOn", []))
         require(number <= MAX_DEPENDENCIES, f"Job cannot have more than {MAX_DEPENDENCIES} dependencies")
         # Before the overrides of single jobs, since the machine looks at those only once it knows that it can run them.
-        if nodes is not None:
+        if pod is not None and request.get("eksPropertiesOverride"):
+            check_pod_overrides(request["eksPropertiesOverride"], pod)
+        if nodes is not None and request.get("nodeOverrides"):
             check_node_overrides(request["nodeOverrides"], nodes)
             require(
                 not request.get("containerOverrides"),

@@ -7,19 +7,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from batchyard.api.checks import quoted, require
-from batchyard.core import fargate
-from batchyard.core.resources import MILLI_PER_VCPU
+from batchyard.api.checks import capital, quoted, require
+from batchyard.core.requirements import WINDOWS_FAMILIES, check_windows
 
 Document = dict[str, Any]
 
 EPHEMERAL_GIB = (21, 200)  # API: EphemeralStorage
-WINDOWS_FAMILIES = (
-    "WINDOWS_SERVER_2019_CORE",
-    "WINDOWS_SERVER_2019_FULL",
-    "WINDOWS_SERVER_2022_CORE",
-    "WINDOWS_SERVER_2022_FULL",
-)
 SYSTEM_FAMILIES = (*WINDOWS_FAMILIES, "LINUX")  # in the order of AWS's refusal
 ARCHITECTURES = ("X86_64", "ARM64")
 WINDOWS_FORBIDDEN = (
@@ -28,18 +21,15 @@ WINDOWS_FORBIDDEN = (
     "user",
     "ulimits",
     "readonlyRootFilesystem",
+    "efsVolumeConfiguration",
 )  # API: RuntimePlatform
+NOT_ON_WINDOWS = "parameter is not supported for Windows containers"
 
 
-def check_fargate_pair(vcpus: Decimal, memory_mib: Decimal) -> None:
-    """`vcpus` and `memory_mib` of a whole task, as written."""
-    allowed = fargate.PAIRS.get(int(vcpus * MILLI_PER_VCPU), frozenset())
-    exact = vcpus * MILLI_PER_VCPU % 1 == 0
-    # Two decimals are AWS's: (2.00 vCPU, 1024 MiB).
-    require(
-        exact and memory_mib in allowed,
-        f"Fargate resource requirements ({vcpus:.2f} vCPU, {memory_mib} MiB) not valid.",
-    )
+def is_set(holder: Document, member: str) -> bool:
+    """Whether a document has a member that must not be set. False and 0 are settings, as on AWS; an empty text, list or
+    structure is none, since clients that fill every member send those."""
+    return holder.get(member) not in (None, "", [], {})
 
 
 def check_ephemeral_storage(storage: Document | None) -> None:
@@ -71,13 +61,10 @@ def check_runtime_platform(task: Document, containers: list[Document], vcpus: De
     )
     if family in WINDOWS_FAMILIES:
         require(architecture == "X86_64", "Windows supported only by X86_64 cpuArchitecture")
-        require(vcpus >= 1, f"vCPU must be at least 1 for Windows Job definition, got {vcpus}.")
-        for member in WINDOWS_FORBIDDEN:
-            require(not any(c.get(member) for c in containers), f"{member} is not applicable for Windows.")
-        require(
-            not any("efsVolumeConfiguration" in volume for volume in task.get("volumes", [])),
-            "efsVolumeConfiguration is not applicable for Windows.",
-        )
+        check_windows(vcpus, family)
+        for holder in (*containers, *task.get("volumes", [])):
+            for member in WINDOWS_FORBIDDEN:
+                require(not is_set(holder, member), f"{capital(member)} {NOT_ON_WINDOWS}")
 
 
 def check_fargate_container(container: Document) -> None:

@@ -10,6 +10,7 @@ from batchyard.api.checks import (
     check_between,
     check_describe_count,
     check_name,
+    check_names_alone,
     check_tags,
     has_duplicates,
     require,
@@ -90,6 +91,7 @@ async def describe_job_queues(context: Context, call: Call, request: Document) -
     """Unknown names are left out."""
     asked = request.get("jobQueues")
     check_describe_count(asked or [], "jobQueues")
+    check_names_alone(request, "jobQueues")
     names = [resource_name(text, KIND) for text in asked] if asked else None
     query = partial(context.reader.queues, names, page_size(request), request.get("nextToken"))
     found, token = await read_page(context, query)

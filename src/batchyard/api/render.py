@@ -227,8 +227,9 @@ def _job_head(view: JobView, account: Account) -> Document:
         head["shareIdentifier"] = spec.share_identifier
     if job.status_reason:
         head["statusReason"] = job.status_reason
-    if job.started_at_ms:
-        head["startedAt"] = job.started_at_ms
+    last = job.attempt or (job.past[-1] if job.past else None)  # one that never started hides when another had
+    if last is not None and last.started_at_ms:
+        head["startedAt"] = last.started_at_ms
     if job.stopped_at_ms:
         head["stoppedAt"] = job.stopped_at_ms
     if view.index is not None:

@@ -7,14 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 from batchyard.api.checks import has_duplicates, quoted, require
-from batchyard.api.container_rules import check_amounts, check_requirements, check_shared
+from batchyard.api.container_rules import check_shared
 from batchyard.api.platform_rules import (
     check_ephemeral_storage,
     check_fargate_container,
-    check_fargate_pair,
     check_runtime_platform,
 )
 from batchyard.api.volume_rules import check_volumes
+from batchyard.core import requirements
 from batchyard.core.records import DEFAULT_CONTAINER
 
 Document = dict[str, Any]
@@ -66,17 +66,17 @@ def check_task(properties: Document, platform: str) -> None:
     for member, message in NOT_APPLICABLE[platform].items():
         require(member not in task, message)
     _check_modes(task)
-    amounts = [_check_one(container, task, platform) for container in containers]
+    asked = [_check_one(container, task, platform) for container in containers]
     check_volumes(
         task.get("volumes", []),
         platform,
         role=task.get("taskRoleArn", ""),
         platform_version=task.get("platformVersion", ""),
     )
-    vcpus = sum((vcpus for vcpus, _ in amounts), Decimal())
     if platform == "FARGATE":
         require(task.get("executionRoleArn"), "executionRoleArn is required for Fargate jobs.")
-        check_fargate_pair(vcpus, sum((memory_mib for _, memory_mib in amounts), Decimal()))
+    vcpus = requirements.check_task(asked, platform)
+    if platform == "FARGATE":
         check_ephemeral_storage(task.get("ephemeralStorage"))
     if platform != "EC2":
         check_runtime_platform(task, containers, vcpus, platform)
@@ -160,4 +160,4 @@ def _check_one(container: Document, task: Document, platform: str) -> tuple[Deci
             platform != "FARGATE" or seconds <= MAX_FARGATE_TIMEOUT_SECONDS,
             f"{member} must be at most {MAX_FARGATE_TIMEOUT_SECONDS} seconds for Fargate, got {seconds}.",
         )
-    return check_amounts(check_requirements(container.get("resourceRequirements", [])), platform)
+    return requirements.check_container(requirements.listed(container.get("resourceRequirements", [])), platform)

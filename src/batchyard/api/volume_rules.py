@@ -27,6 +27,7 @@ def check_volumes(volumes: list[Document], platform: str, *, role: str, platform
             "When the volume parameter is specified, only one volume configuration type should be used.",
         )
         name = volume.get("name", "")
+        require(name, "A volume needs its name, which mountPoints use.")
         require(
             VOLUME_NAME.fullmatch(name),
             f"Volume name {quoted(name)!r} must have 1 to 255 letters, digits, hyphens and underscores.",

@@ -37,7 +37,12 @@ INFRASTRUCTURE = (
     "type",
     "updateToLatestImageVersion",
 )
-FARGATE_SCALING = ("maxvCpus", "subnets", "securityGroupIds", "type")  # what an update may name on Fargate
+# What an update may name on Fargate, and what it may not in AWS's words: the whole list each time, as AWS has it.
+FARGATE_SCALING = ("maxvCpus", "subnets", "securityGroupIds")
+NOT_UPDATED_ON_FARGATE = tuple(sorted({*INFRASTRUCTURE, "updatePolicy"} - set(FARGATE_SCALING), key=str.lower))
+NOT_ON_FARGATE = (
+    f"The following parameters can't be updated for Fargate compute environment: {', '.join(NOT_UPDATED_ON_FARGATE)}."
+)
 REMOVED_BY_EMPTY = ("imageId", "ec2KeyPair", "placementGroup", "launchTemplate", "securityGroupIds", "subnets")
 NO_MANUAL_SCALE_DOWN = (
     "Manually scaling down compute environment is not supported. Disconnecting job queues from compute environment "
@@ -174,7 +179,21 @@ def _check_members(environment: Environment, changes: Document) -> None:
                 raise Refused(f"{member} is not applicable for UNMANAGED Compute Environments.")
     elif "unmanagedvCpus" in changes:
         raise Refused("unmanagedvCpus is not applicable for managed Compute Environments")
+    elif kind_of(environment) in FARGATE_KINDS:
+        _check_on_fargate(changes)
     _check_role(environment, changes)
+
+
+def _check_on_fargate(changes: Document) -> None:
+    """A member counts when it is named, whatever its value: so does AWS. Empty texts and lists are what clients send
+    that fill every member."""
+    named = {**changes.get("computeResources", {}), "updatePolicy": changes.get("updatePolicy")}
+    given = [member for member, value in named.items() if value not in (None, "", [], {})]
+    if any(member in NOT_UPDATED_ON_FARGATE for member in given):
+        raise Refused(NOT_ON_FARGATE)
+    for member in given:
+        if member not in FARGATE_SCALING:
+            raise Refused(f"{member} is not applicable for Fargate.")
 
 
 def _check_role(environment: Environment, changes: Document) -> None:
@@ -244,9 +263,6 @@ def _check_infrastructure(environment: Environment, before: Document, changes: D
         if wanted != kind and not any(kind in family and wanted in family for family in families):
             raise Refused(f"The type cannot change from {kind} to {wanted}: create a new compute environment instead.")
     if kind in FARGATE_KINDS:
-        for member in changes:
-            if member not in FARGATE_SCALING and not _is_empty(changes[member]):
-                raise Refused(f"{member} is not applicable for Fargate.")
         check_fargate_network(changes)
         return
     named = [m for m in INFRASTRUCTURE if m in changes and changes[m] != before.get(m) and _counts(changes, before, m)]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import MILLI_PER_VCPU, Resources
-
 # milli-vCPU -> allowed MiB.
 PAIRS: dict[int, frozenset[int]] = {
     250: frozenset({512, 1024, 2048}),
@@ -16,10 +13,3 @@ PAIRS: dict[int, frozenset[int]] = {
     16000: frozenset(range(32768, 122880 + 1, 8192)),
     32000: frozenset({61440, 122880, 249856}),
 }
-
-
-def check_pair(asked: Resources) -> None:
-    """Of a whole task. Raises Refused in AWS's words; two decimals are AWS's: (2.00 vCPU, 1024 MiB)."""
-    if asked.memory_mib not in PAIRS.get(asked.milli_vcpus, frozenset()):
-        vcpus = f"{asked.milli_vcpus / MILLI_PER_VCPU:.2f}"
-        raise Refused(f"Fargate resource requirements ({vcpus} vCPU, {asked.memory_mib} MiB) not valid.")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchyard.core import ecstask, endings, fargate, fleet, lifecycle, names, policies, retry, taskspec
+from batchyard.core import ecstask, endings, fleet, lifecycle, names, policies, requirements, retry, taskspec
 from batchyard.core.commands import Stage, SubmitJob, SubmittedJob
 from batchyard.core.fairshare import ACTIVE_SHARES_AT_MOST
 from batchyard.core.ranges import RangeSet, subtract, union
@@ -68,15 +68,13 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     parameters = {**definition.document.get("parameters", {}), **command.parameters}
     body.substitute(parameters)  # this is its turn among the checks
     _object(command, Stage.OVERRIDES)
+    _hold_overrides(command, definition, body)
     share = _share(world, command, queue, definition)
     _object(command, Stage.RULES)
     unbuilt = body.unbuilt()
     if unbuilt:
         raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
-    on_fargate = "FARGATE" in definition.document.get("platformCapabilities", ())
-    task = body.build(parameters, command.working_directory, fractions=on_fargate)
-    if on_fargate and (command.overrides or command.task_override):  # the definition's own pair was checked with it
-        fargate.check_pair(task.resources)
+    task = body.build(parameters, command.working_directory, fractions=_platform_of(definition) == requirements.FARGATE)
     engines = _engines(world, queue, task, command.images)
     spec = _spec(world, command, definition, task, body, parameters, engines, share, now_ms)
     _accept(world, spec, waits, now_ms)
@@ -114,11 +112,26 @@ def _definition(world: World, command: SubmitJob) -> Definition:
     raise Refused(f"JobDefinition name {name} does not exist or is not in ACTIVE status")
 
 
+def _platform_of(definition: Definition) -> str:
+    capabilities = definition.document.get("platformCapabilities") or (DEFAULT_PLATFORM,)
+    return str(capabilities[0])
+
+
+def _hold_overrides(command: SubmitJob, definition: Definition, body: ecstask.Body) -> None:
+    """The definition's own amounts were checked with it; what overrides make of them is held to the same rules."""
+    overrides = [each for each in (command.overrides, *command.task_override.get("containers", ())) if each]
+    if any(member in each for each in overrides for member in requirements.MEMBERS):
+        around = body.task or body.container
+        requirements.check_overridden(overrides, body.containers, _platform_of(definition), around)
+
+
 def _check_built(command: SubmitJob, definition: Definition) -> None:
     """What may be registered but can't be run yet is refused by name, never ignored."""
     for member in ("nodeProperties", "eksProperties", "consumableResourceProperties"):
         if definition.document.get(member):
             raise Refused(f"Job definition {definition.name} has {member}, which this service can't run yet.")
+    if command.overrides.get("instanceType") and _platform_of(definition) == requirements.FARGATE:
+        raise Refused("instanceType is not applicable for Fargate.")
     if command.unsupported:
         raise Refused(f"This service can't do {', '.join(command.unsupported)} yet; submit the job without it.")
     for dependency in command.depends_on:

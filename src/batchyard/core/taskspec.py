@@ -112,7 +112,10 @@ def build_task(
     for point in container.get("mountPoints", []):
         name = point.get("sourceVolume", "")
         if name not in volumes:
-            raise Refused(f"mountPoints names the volume '{name}', which is not among the volumes of the definition.")
+            named = f"names the volume '{name}'" if name else "has an entry without sourceVolume"
+            raise Refused(f"mountPoints {named}, which is not among the volumes of the definition.")
+        if not point.get("containerPath"):
+            raise Refused(f"mountPoints has the volume '{name}' without a containerPath: say where it is to be seen.")
         source = volumes[name].get("host", {}).get("sourcePath", "")
         mounts.append(Mount(source, point.get("containerPath", ""), point.get("readOnly", False), name))
     return TaskSpec(
@@ -214,6 +217,12 @@ def _cannot_hold(container: ContainerSpec, engine: str, abilities: Abilities) ->
             "(the image is recorded there, not used)."
         )
     for mount in container.mounts:
+        if not abilities.any_mount and not mount.source:
+            return (
+                f"the {engine} engine has no mounts, and the volume '{mount.volume}' has no host.sourcePath: name the "
+                "directory of this machine there, and the same in containerPath, or use a queue whose environment runs "
+                "containers."
+            )
         if not abilities.any_mount and (mount.source != mount.target or mount.read_only):
             return (
                 f"the {engine} engine has no mounts: '{mount.source}' can be seen at the same path only, for reading "
