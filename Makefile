@@ -14,6 +14,7 @@ ARGS ?=
 KILLS ?= 300
 WORKERS ?= 3
 SEEDS ?= 1000
+SECONDS ?= 600
 FROM ?= 500
 export PYTHON
 
@@ -33,8 +34,9 @@ test: setup ## run every test in a random order, WORKERS at a time (default 3: m
 kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit
 	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py $(ARGS)
 
-hunt: setup ## hunt bugs in SEEDS simulated worlds (default 1000) from FROM on (default 500)
+hunt: setup ## hunt bugs: SEEDS simulated worlds (default 1000) from FROM on (500), then SECONDS of hostile requests (600)
 	@$(RUN) -m batchyard.simulator --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1))
+	@$(RUN) -m tests.hostile.hunt --seconds $(SECONDS) $(ARGS)
 
 lint: setup ## check style, format and types
 	@$(RUN) -m ruff check

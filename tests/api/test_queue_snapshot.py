@@ -54,6 +54,23 @@ def test_an_unknown_queue_is_refused(service: Service) -> None:
         service.batch.get_job_queue_snapshot(jobQueue="nowhere")
 
 
+def test_a_shared_queue_answers_before_its_first_job_and_after_its_last(service: Service) -> None:
+    """Every question about queues, of each kind of queue."""
+    policy = service.batch.create_scheduling_policy(name="fair", fairsharePolicy={"computeReservation": 50})["arn"]
+    order = [{"order": 1, "computeEnvironment": "local"}]
+    for name, members in (("fair", {"schedulingPolicyArn": policy}), ("plain", {})):
+        service.batch.create_job_queue(jobQueueName=name, priority=1, computeEnvironmentOrder=order, **members)
+
+    for _ in range(2):
+        for name in ("fair", "plain"):
+            assert front(service, name) == []
+            (found,) = service.batch.describe_job_queues(jobQueues=[name])["jobQueues"]
+            assert found["status"] == "VALID"
+        for question in ("ListQueues", "ListEnvironments"):
+            assert service.call(question, {})
+        service.end(service.submit(jobQueue="fair", shareIdentifier="a", schedulingPriorityOverride=1))
+
+
 def test_shares_take_turns_at_the_front(service: Service) -> None:
     policy = service.batch.create_scheduling_policy(name="fair", fairsharePolicy={"shareDecaySeconds": 3600})
     service.batch.create_job_queue(

@@ -113,4 +113,5 @@ def in_turn(world: World, queue: str, now_ms: int) -> InOrder | ByShare:
     lines, fair = world.runnable_in(queue).lines(), world.fair_share(queue)
     if fair is None:
         return InOrder(world, lines)
-    return ByShare(world, lines, fair, world.shares[queue], now_ms)
+    book = world.shares.get(queue) or ShareBook()  # there is none before the first job
+    return ByShare(world, lines, fair, book, now_ms)

@@ -1,0 +1,135 @@
+"""One good request for each operation that chance would not get into. `None` is an id from earlier answers, `-N` ends a
+name that one of a few numbers completes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ROLE = "arn:aws:iam::123456789012:role/r"
+RESOURCES = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+ORDER = [{"order": 1, "computeEnvironment": None}]
+CONTAINER = {"image": "busybox", "command": ["echo", "hello"], "resourceRequirements": RESOURCES}
+FARGATE = {
+    "image": "busybox",
+    "executionRoleArn": ROLE,
+    "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}],
+}
+CLUSTER: dict[str, Any] = {
+    "type": "EC2",
+    "maxvCpus": 4,
+    "minvCpus": 0,
+    "instanceTypes": ["c5.large"],
+    "instanceRole": "r",
+    "subnets": ["subnet-1"],
+    "securityGroupIds": ["sg-1"],
+}
+SUBMISSION = {"jobName": "job-N", "jobQueue": "default", "jobDefinition": "work"}
+
+TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
+    "CreateComputeEnvironment": (
+        {"computeEnvironmentName": "env-N", "type": "UNMANAGED", "serviceRole": ROLE},
+        {"computeEnvironmentName": "env-N", "type": "MANAGED", "serviceRole": ROLE, "computeResources": CLUSTER},
+    ),
+    "UpdateComputeEnvironment": (
+        {"computeEnvironment": "env-N", "state": "DISABLED"},
+        {"computeEnvironment": None, "state": "ENABLED"},
+        {"computeEnvironment": "local", "state": "ENABLED"},
+        {"computeEnvironment": None, "computeResources": {"maxvCpus": 2, "desiredvCpus": 1}},
+    ),
+    "DeleteComputeEnvironment": ({"computeEnvironment": "env-N"},),
+    "CreateJobQueue": (
+        {"jobQueueName": "queue-N", "priority": 1, "computeEnvironmentOrder": ORDER},
+        {"jobQueueName": "queue-N", "priority": 5, "computeEnvironmentOrder": ORDER, "schedulingPolicyArn": None},
+    ),
+    "UpdateJobQueue": (
+        {"jobQueue": "queue-N", "state": "DISABLED"},
+        {"jobQueue": "default", "state": "ENABLED", "priority": 2},
+        {"jobQueue": None, "state": "ENABLED"},
+    ),
+    "DeleteJobQueue": ({"jobQueue": "queue-N"},),
+    "GetJobQueueSnapshot": ({"jobQueue": None},),
+    "CreateSchedulingPolicy": (
+        {"name": "policy-N", "fairsharePolicy": {"shareDistribution": [{"shareIdentifier": "a*", "weightFactor": 1}]}},
+    ),
+    "UpdateSchedulingPolicy": ({"arn": None, "fairsharePolicy": {"shareDecaySeconds": 60, "computeReservation": 10}},),
+    "DeleteSchedulingPolicy": ({"arn": None},),
+    "DescribeSchedulingPolicies": ({"arns": [None]},),
+    "RegisterJobDefinition": (
+        {"jobDefinitionName": "work", "type": "container", "containerProperties": CONTAINER},
+        {
+            "jobDefinitionName": "definition-N",
+            "type": "container",
+            "platformCapabilities": ["FARGATE"],
+            "containerProperties": FARGATE,
+        },
+        {
+            "jobDefinitionName": "nodes-N",
+            "type": "multinode",
+            "nodeProperties": {
+                "numNodes": 2,
+                "mainNode": 0,
+                "nodeRangeProperties": [{"targetNodes": "0:", "container": CONTAINER}],
+            },
+        },
+        {
+            "jobDefinitionName": "ecs-N",
+            "type": "container",
+            "ecsProperties": {"taskProperties": [{"containers": [{**CONTAINER, "name": "main"}]}]},
+        },
+        {
+            "jobDefinitionName": "retries-N",
+            "type": "container",
+            "containerProperties": {**CONTAINER, "command": ["false"]},
+            "retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onExitCode": "1*", "action": "RETRY"}]},
+            "timeout": {"attemptDurationSeconds": 60},
+            "parameters": {"a": "b"},
+            "tags": {"a": "b"},
+        },
+    ),
+    "DeregisterJobDefinition": ({"jobDefinition": "retries-N:1"}, {"jobDefinition": "ecs-N:1"}),
+    "SubmitJob": (
+        SUBMISSION,
+        {**SUBMISSION, "arrayProperties": {"size": 2}, "tags": {"a": "b"}},
+        {**SUBMISSION, "dependsOn": [{"jobId": None}]},
+        {**SUBMISSION, "containerOverrides": {"command": ["false"], "environment": [{"name": "A", "value": "B"}]}},
+        {**SUBMISSION, "jobQueue": None, "jobDefinition": None},
+    ),
+    "DescribeJobs": ({"jobs": [None, None]},),
+    "ListJobs": (
+        {"jobQueue": "default", "jobStatus": "SUCCEEDED", "maxResults": 2},
+        {"jobQueue": None, "nextToken": None, "jobStatus": "SUCCEEDED"},
+        {"arrayJobId": None},
+        {"jobQueue": "default", "filters": [{"name": "JOB_NAME", "values": ["job*"]}]},
+    ),
+    "CancelJob": ({"jobId": None, "reason": "none"},),
+    "TerminateJob": ({"jobId": None, "reason": "none"},),
+    "TagResource": ({"tags": {"a": "b"}},),
+    "FilterLogEvents": (
+        {"logGroupName": "/aws/batch/job", "filterPattern": "hello -world", "limit": 2},
+        {"logGroupName": "/aws/batch/job", "filterPattern": '{ $.a = "b" }', "nextToken": None},
+        {"logGroupName": "/aws/batch/job", "logStreamNames": [None], "startTime": 0},
+    ),
+    "GetLogEvents": (
+        {"logGroupName": "/aws/batch/job", "logStreamName": None, "limit": 1},
+        {"logGroupName": "/aws/batch/job", "logStreamName": None, "nextToken": None, "startFromHead": True},
+    ),
+    "DescribeLogStreams": ({"logGroupName": "/aws/batch/job", "limit": 1},),
+    "ListContainerInstances": ({"cluster": None},),
+    "DescribeTasks": ({"cluster": None, "tasks": [None]},),
+    "DescribeContainerInstances": ({"cluster": None, "containerInstances": [None]},),
+    "ListTasks": ({"cluster": None},),
+    "CreateSecret": ({"Name": "secret-N", "SecretString": "v"}, {"Name": "secret-N"}),
+    "PutSecretValue": ({"SecretId": None, "SecretString": "w", "VersionStages": ["AWSPENDING"]},),
+    "UpdateSecret": ({"SecretId": None, "SecretString": "u"},),
+    "GetSecretValue": ({"SecretId": None}, {"SecretId": None, "VersionId": None}),
+    "DescribeSecret": ({"SecretId": None},),
+    "DeleteSecret": ({"SecretId": "secret-N", "ForceDeleteWithoutRecovery": True}, {"SecretId": "secret-N"}),
+    "RestoreSecret": ({"SecretId": None},),
+    "PutParameter": ({"Name": "/parameter-N", "Value": "v", "Type": "SecureString", "Overwrite": True},),
+    "GetParameter": ({"Name": "/parameter-N"},),
+    "GetParameters": ({"Names": ["/parameter-N", "/parameter-N:1"]},),
+    "DescribeInstances": ({"InstanceId": [None]}, {"Filter": [{"Name": "instance-id", "Value": ["*"]}]}),
+    "RunJob": ({"jobName": "run-N", "command": ["echo", "hello"], "vcpus": 1, "memory": 64},),
+    "ExplainJob": ({"jobId": None},),
+    "InterruptInstance": ({"instanceId": None},),
+}
