@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 # fmt: off
 CORE_LIBRARY = {
-    "__future__", "abc", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "heapq",
+    "__future__", "abc", "bisect", "collections", "dataclasses", "decimal", "enum", "functools", "hashlib", "heapq",
     "itertools", "math", "msgspec", "operator", "re", "types", "typing",
 }
 # The core's only ways out that need no import. `hash` of a string differs from process to process.

@@ -1,4 +1,4 @@
-"""A member that is missing is named in the refusal, never shown as an empty text: "'' can be seen at..." helps nobody."""
+"""A member that is missing is named in the refusal, never shown as an empty text: "'' can be seen at" helps nobody."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -44,19 +44,19 @@ def without_one(value: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("whole", WHOLE, ids=range(len(WHOLE)))
 def test_no_refusal_shows_an_empty_text_for_what_is_missing(whole: Document, shared: Service) -> None:
-    tried = 0
+    tried, messages = 0, []
     for document in without_one(whole):
         request = {"jobDefinitionName": "lacking", "type": "container"} | document
         try:
             shared.call("RegisterJobDefinition", read(REQUEST, request))
             shared.submit("lacking")
         except Refused as refusal:
-            assert "''" not in refusal.message, request
-            assert '""' not in refusal.message, request
+            messages.append(refusal.message)
         except DocumentError:
             continue  # a member that the model requires
         tried += 1
     assert tried
+    assert [message for message in messages if "''" in message or '""' in message] == []
 
 
 def test_volumes_that_lack_something_are_told_what(service: Service) -> None:
