@@ -35,13 +35,25 @@ SERVICES: dict[str, tuple[str, ...] | None] = {
         "CreateSecret",
         "DeleteSecret",
         "DescribeSecret",
+        "GetResourcePolicy",
         "GetSecretValue",
         "ListSecrets",
         "PutSecretValue",
         "RestoreSecret",
+        "TagResource",
+        "UntagResource",
         "UpdateSecret",
     ),
-    "ssm": ("DeleteParameter", "DescribeParameters", "GetParameter", "GetParameters", "PutParameter"),
+    "ssm": (
+        "AddTagsToResource",
+        "DeleteParameter",
+        "DescribeParameters",
+        "GetParameter",
+        "GetParameters",
+        "ListTagsForResource",
+        "PutParameter",
+        "RemoveTagsFromResource",
+    ),
 }
 DROPPED_KEYS = frozenset({"documentation", "documentationUrl", "deprecatedMessage"})
 DEFAULT_OUT = Path(__file__).resolve().parent.parent / "src" / "batchyard" / "vendor" / "service_models"

@@ -109,3 +109,23 @@ def test_tiers(service: Service) -> None:
     assert tier(Value="v" * 8192, Tier="Advanced") == "Advanced"
     assert tier(Value="v", Tier="Intelligent-Tiering") == "Standard"
     assert tier(Value="v" * 4097, Tier="Intelligent-Tiering") == "Advanced"
+
+
+def test_tags_are_listed_added_and_taken_away(store: Any) -> None:
+    name, kind = "/app/db", {"ResourceType": "Parameter", "ResourceId": "/app/db"}
+    store.put_parameter(Name=name, Value="one", Type="String", Tags=[{"Key": "a", "Value": "1"}])
+    assert store.list_tags_for_resource(**kind)["TagList"] == [{"Key": "a", "Value": "1"}]
+    store.add_tags_to_resource(**kind, Tags=[{"Key": "a", "Value": "2"}, {"Key": "b", "Value": "3"}])
+    store.remove_tags_from_resource(**kind, TagKeys=["a", "never"])
+    assert store.list_tags_for_resource(**kind)["TagList"] == [{"Key": "b", "Value": "3"}]
+    store.put_parameter(Name=name, Value="two", Overwrite=True)
+    assert store.list_tags_for_resource(**kind)["TagList"] == [{"Key": "b", "Value": "3"}], "a new value keeps them"
+    many = [{"Key": f"k{number}", "Value": ""} for number in range(50)]
+    assert code_of(store.add_tags_to_resource, **kind, Tags=many) == "TooManyTagsError"
+    for action, more in (
+        (store.list_tags_for_resource, {}),
+        (store.add_tags_to_resource, {"Tags": many[:1]}),
+        (store.remove_tags_from_resource, {"TagKeys": ["a"]}),
+    ):
+        assert code_of(action, ResourceType="Parameter", ResourceId="/none", **more) == "InvalidResourceId"
+        assert code_of(action, ResourceType="Document", ResourceId=name, **more) == "InvalidResourceType"

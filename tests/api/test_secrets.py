@@ -231,3 +231,26 @@ def test_a_restart_finds_everything_again(service: Service, manager: Any) -> Non
     for member in ("secrets", "leaving_secrets", "parameters"):
         assert getattr(restored.world, member) == getattr(service.machine.world, member)
     assert set(restored.world.secrets) == {"kept", "leaving"}
+
+
+def test_tags_are_added_changed_and_taken_away(service: Service, manager: Any) -> None:
+    arn = manager.create_secret(Name="db", SecretString=VALUE, Tags=[{"Key": "a", "Value": "1"}])["ARN"]
+    manager.tag_resource(SecretId="db", Tags=[{"Key": "a", "Value": "2"}, {"Key": "b", "Value": "3"}])
+    manager.untag_resource(SecretId=arn, TagKeys=["a", "never"])
+    assert manager.describe_secret(SecretId="db")["Tags"] == [{"Key": "b", "Value": "3"}]
+    many = [{"Key": f"k{number}", "Value": ""} for number in range(50)]
+    assert code_of(manager.tag_resource, SecretId="db", Tags=many) == "LimitExceededException"
+    assert code_of(manager.tag_resource, SecretId="db", Tags=[many[0], many[0]]) == "InvalidParameterException"
+    assert code_of(manager.untag_resource, SecretId="db", TagKeys=["k"] * 51) == "InvalidParameterException"
+    assert code_of(manager.tag_resource, SecretId="none", Tags=[]) == "ResourceNotFoundException"
+    manager.delete_secret(SecretId="db")
+    assert code_of(manager.tag_resource, SecretId="db", Tags=many[:1]) == "InvalidRequestException"
+    assert manager.describe_secret(SecretId="db")["Tags"] == [{"Key": "b", "Value": "3"}]
+
+
+def test_no_secret_has_a_policy(manager: Any) -> None:
+    made = manager.create_secret(Name="db", SecretString=VALUE)
+    found = manager.get_resource_policy(SecretId="db")
+    assert {name: found[name] for name in ("ARN", "Name")} == {"ARN": made["ARN"], "Name": "db"}
+    assert "ResourcePolicy" not in found
+    assert code_of(manager.get_resource_policy, SecretId="none") == "ResourceNotFoundException"

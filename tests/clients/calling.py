@@ -19,13 +19,13 @@ FINAL = ("SUCCEEDED", "FAILED")
 class Clients:
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.batch = self._client("batch")
-        self.logs = self._client("logs")
-        self.ecs = self._client("ecs")
-        self.ec2 = self._client("ec2")
-        self.sts = self._client("sts")
+        self.batch = self.client("batch")
+        self.logs = self.client("logs")
+        self.ecs = self.client("ecs")
+        self.ec2 = self.client("ec2")
+        self.sts = self.client("sts")
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
         session = boto3.Session("any", "any", region_name="us-east-1")
         return session.client(service, endpoint_url=self.server.address, config=Config(proxies={}))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
-from batchyard.api.sealing import every, seal, seconds, tags_of, unseal
+from batchyard.api.sealing import every, seal, seconds, tag_keys_of, tag_list, tags_of, unseal
 from batchyard.core import commands
 from batchyard.core.records import PARAMETER, Parameter, ParameterVersion
 from batchyard.core.references import (
@@ -36,6 +36,7 @@ DATA_TYPE = "text"
 MAX_NAMES = 10  # API: GetParametersRequest
 MAX_PAGE = 50  # API: DescribeParametersRequest
 MAX_DESCRIPTION = 1024  # API: ParameterDescription
+TAGGED = "Parameter"  # of the resource types that SSM knows
 NOT_BUILT = ("AllowedPattern", "Policies")
 
 OLD_OPTIONS = {"Name": "BeginsWith"}  # how Filters, the older of the two, compares; the others are equal
@@ -139,7 +140,38 @@ async def delete_parameter(context: Context, call: Call, request: Document) -> D
     return {}
 
 
+async def list_tags_for_resource(context: Context, call: Call, request: Document) -> Document:
+    parameter = await _tagged(context, request)
+    return {"TagList": tag_list(parameter.tags)}
+
+
+async def add_tags_to_resource(context: Context, call: Call, request: Document) -> Document:
+    tags = tags_of(request["Tags"], _invalid)
+    parameter = await _tagged(context, request)
+    await context.ask(commands.TagResource(PARAMETER, parameter.name, tags))
+    return {}
+
+
+async def remove_tags_from_resource(context: Context, call: Call, request: Document) -> Document:
+    keys = tag_keys_of(request["TagKeys"], _invalid)
+    parameter = await _tagged(context, request)
+    await context.ask(commands.UntagResource(PARAMETER, parameter.name, keys))
+    return {}
+
+
 # -- reading one --
+
+
+async def _tagged(context: Context, request: Document) -> Parameter:
+    """The parameter that a request about tags means: only these have tags here."""
+    kind, name = request["ResourceType"], request["ResourceId"]
+    if kind != TAGGED:
+        raise Refused(f"ResourceType must be {TAGGED} here, got {quoted(kind)!r}.", "InvalidResourceType")
+    found, _ = await context.read(context.reader.documents, PARAMETER, list(parameter_names(name)))
+    if not found:
+        raise Refused(f"There is no parameter {quoted(name)}.", "InvalidResourceId")
+    parameter: Parameter = found[0]
+    return parameter
 
 
 async def _read(context: Context, text: str, *, decrypts: bool) -> Document:

@@ -73,6 +73,12 @@ def tags_of(entries: list[Document], refuse: Callable[[str], Refused]) -> dict[s
     return tags
 
 
+def tag_keys_of(keys: list[str], refuse: Callable[[str], Refused]) -> tuple[str, ...]:
+    if len(keys) > MAX_TAGS or not all(1 <= len(key) <= MAX_TAG_KEY_LENGTH for key in keys):
+        raise refuse(f"There must be at most {MAX_TAGS} tag keys, each of 1 to {MAX_TAG_KEY_LENGTH} characters.")
+    return tuple(keys)
+
+
 def tag_list(tags: dict[str, str]) -> list[Document]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 

@@ -1,5 +1,5 @@
-"""Secrets Manager, as far as jobs and their owners need it (Secrets Manager API reference). Rotation, replication and
-resource policies are not here."""
+"""Secrets Manager, as far as jobs and their owners need it (Secrets Manager API reference). Rotation and replication
+are not here, and no secret has a resource policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
-from batchyard.api.sealing import every, seal, seconds, tag_list, tags_of, unseal
+from batchyard.api.sealing import every, seal, seconds, tag_keys_of, tag_list, tags_of, unseal
 from batchyard.core import commands
 from batchyard.core.commands import SealedValue, VersionedSecret
 from batchyard.core.names import Account
@@ -182,6 +182,25 @@ async def restore_secret(context: Context, call: Call, request: Document) -> Doc
     secret = await _find(context, request["SecretId"])
     await context.ask(commands.RestoreSecret(secret.name))
     return _head(context.account, secret)
+
+
+async def get_resource_policy(context: Context, call: Call, request: Document) -> Document:
+    """Without a policy, as Secrets Manager answers for a secret that has none. Terraform asks for each secret."""
+    return _head(context.account, await _find(context, request["SecretId"]))
+
+
+async def tag_resource(context: Context, call: Call, request: Document) -> Document:
+    tags = tags_of(request["Tags"], _invalid)
+    secret = await _find(context, request["SecretId"])
+    await context.ask(commands.TagResource(SECRET, secret.name, tags))
+    return {}
+
+
+async def untag_resource(context: Context, call: Call, request: Document) -> Document:
+    keys = tag_keys_of(request["TagKeys"], _invalid)
+    secret = await _find(context, request["SecretId"])
+    await context.ask(commands.UntagResource(SECRET, secret.name, keys))
+    return {}
 
 
 # -- what comes in --

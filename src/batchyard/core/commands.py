@@ -172,8 +172,9 @@ class TerminateJob(Command, frozen=True):
 
 
 class TagResource(Command, frozen=True):
-    """`kind`: compute-environment, job-queue, job-definition, scheduling-policy, job. `name`: what follows it in
-    the ARN. `stored`: a finished job's tags as the store had them (the machine remembers recent changes itself)."""
+    """`kind`: compute-environment, job-queue, job-definition, scheduling-policy, job, secret or parameter. `name`: of
+    a secret or a parameter its name, of the others what follows the kind in the ARN. `stored`: a finished job's tags as
+    the store had them (the machine remembers recent changes itself)."""
 
     kind: str
     name: str

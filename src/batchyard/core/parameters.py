@@ -35,9 +35,20 @@ def put(world: World, command: commands.PutParameter, now_ms: int) -> Parameter:
         )
     else:
         parameter = _next(known, command, now_ms)
-    world.parameters[command.name] = parameter
-    world.changes.documents[PARAMETER, command.name] = parameter
+    keep(world, parameter)
     return parameter
+
+
+def find(world: World, name: str) -> Parameter:
+    parameter = world.parameters.get(name)
+    if parameter is None:
+        raise Refused(f"Parameter {name} not found.", "ParameterNotFound")
+    return parameter
+
+
+def keep(world: World, parameter: Parameter) -> None:
+    world.parameters[parameter.name] = parameter
+    world.changes.documents[PARAMETER, parameter.name] = parameter
 
 
 def _next(known: Parameter, command: commands.PutParameter, now_ms: int) -> Parameter:
@@ -63,8 +74,7 @@ def _next(known: Parameter, command: commands.PutParameter, now_ms: int) -> Para
 
 
 def delete(world: World, command: commands.DeleteParameter) -> None:
-    if command.name not in world.parameters:
-        raise Refused(f"Parameter {command.name} not found.", "ParameterNotFound")
+    find(world, command.name)
     del world.parameters[command.name]
     world.changes.documents[PARAMETER, command.name] = None
 

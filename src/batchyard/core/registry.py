@@ -6,13 +6,34 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from batchyard.core import commands, environments, fleet, names, policies, scheduling, stopping
-from batchyard.core.records import SCHEDULING_POLICY, Definition, Environment, EnvironmentOrder, Health, Queue, State
-from batchyard.core.refusal import EXISTS, Refused
+from batchyard.core import (
+    commands,
+    environments,
+    fleet,
+    names,
+    parameters,
+    policies,
+    scheduling,
+    secrets,
+    stopping,
+)
+from batchyard.core.records import (
+    PARAMETER,
+    SCHEDULING_POLICY,
+    SECRET,
+    Definition,
+    Environment,
+    EnvironmentOrder,
+    Health,
+    Queue,
+    State,
+)
+from batchyard.core.refusal import CLIENT_EXCEPTION, EXISTS, Refused
 from batchyard.core.world import World
 
 QUEUE_HEALTHY = "JobQueue Healthy"
-TAGS_AT_MOST = 50  # Batch API model, TagrisTagsMap
+TAGS_AT_MOST = 50  # Batch API model, TagrisTagsMap; the same in the other services
+TOO_MANY_TAGS = {SECRET: secrets.LIMIT, PARAMETER: "TooManyTagsError"}  # codes that are not Batch's
 
 # -- compute environments --
 
@@ -238,7 +259,8 @@ def tag(world: World, command: commands.TagResource, now_ms: int) -> None:
     """Merges; keys not named stay."""
     merged = {**_tags(world, command), **command.tags}
     if len(merged) > TAGS_AT_MOST:
-        raise Refused(f"A resource can have at most {TAGS_AT_MOST} tags; with these it would have {len(merged)}.")
+        text = f"A resource can have at most {TAGS_AT_MOST} tags; with these it would have {len(merged)}."
+        raise Refused(text, TOO_MANY_TAGS.get(command.kind, CLIENT_EXCEPTION))
     _set_tags(world, command, merged, now_ms)
 
 
@@ -262,6 +284,10 @@ def _tags(world: World, command: TagCommand) -> dict[str, str]:
         return _revision(world, command.name).tags
     if command.kind == SCHEDULING_POLICY:
         return policies.find(world, command.name).tags
+    if command.kind == SECRET:
+        return secrets.living(world, command.name).tags
+    if command.kind == PARAMETER:
+        return parameters.find(world, command.name).tags
     key = world.ids.get(command.name, command.stored_key)
     if key in world.job_tags:
         return world.job_tags[key]
@@ -283,6 +309,10 @@ def _set_tags(world: World, command: TagCommand, tags: dict[str, str], now_ms: i
         world.definitions[at] = world.changes.definitions[at] = definition
     elif command.kind == SCHEDULING_POLICY:
         policies.put(world, replace(policies.find(world, command.name), tags=tags))
+    elif command.kind == SECRET:
+        secrets.put(world, replace(secrets.living(world, command.name), tags=tags))
+    elif command.kind == PARAMETER:
+        parameters.keep(world, replace(parameters.find(world, command.name), tags=tags))
     else:
         key = world.ids.get(command.name, command.stored_key)
         world.job_tags[key] = world.changes.job_tags[key] = tags

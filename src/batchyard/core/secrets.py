@@ -44,7 +44,7 @@ def create(world: World, command: commands.CreateSecret, now_ms: int) -> Version
     )
     if command.value is not None:
         secret = _with_version(secret, command.value, (CURRENT,), now_ms)
-    _put(world, secret)
+    put(world, secret)
     return VersionedSecret(secret, command.value.value_id if command.value is not None else "")
 
 
@@ -61,16 +61,16 @@ def _created_before(known: Secret, command: commands.CreateSecret) -> VersionedS
 
 
 def put_value(world: World, command: commands.PutSecretValue, now_ms: int) -> VersionedSecret:
-    secret = _living(world, command.name)
+    secret = living(world, command.name)
     if _is_there(secret, command.value):
         return VersionedSecret(secret, command.value.value_id)
     secret = _with_version(secret, command.value, command.stages or (CURRENT,), now_ms)
-    _put(world, secret)
+    put(world, secret)
     return VersionedSecret(secret, command.value.value_id)
 
 
 def update(world: World, command: commands.UpdateSecret, now_ms: int) -> VersionedSecret:
-    secret = _living(world, command.name)
+    secret = living(world, command.name)
     value = command.value
     if value is not None and not _is_there(secret, value):
         secret = _with_version(secret, value, (CURRENT,), now_ms)
@@ -80,15 +80,15 @@ def update(world: World, command: commands.UpdateSecret, now_ms: int) -> Version
         kms_key_id=secret.kms_key_id if command.kms_key_id is None else command.kms_key_id,
         changed_at_ms=now_ms,
     )
-    _put(world, secret)
+    put(world, secret)
     return VersionedSecret(secret, value.value_id if value is not None else "")
 
 
 def delete(world: World, command: commands.DeleteSecret, now_ms: int) -> Secret:
     """With a recovery window it is out of reach at once, and gone at its end; without one gone now."""
     if command.recovery_ms:
-        secret = replace(_living(world, command.name), deleted_at_ms=now_ms, gone_at_ms=now_ms + command.recovery_ms)
-        _put(world, secret)
+        secret = replace(living(world, command.name), deleted_at_ms=now_ms, gone_at_ms=now_ms + command.recovery_ms)
+        put(world, secret)
         return secret
     known = world.secrets.get(command.name)
     if known is None:
@@ -103,7 +103,7 @@ def restore_deleted(world: World, command: commands.RestoreSecret) -> Secret:
     if known is None:
         raise _not_found()
     secret = replace(known, deleted_at_ms=0, gone_at_ms=0)
-    _put(world, secret)
+    put(world, secret)
     return secret
 
 
@@ -127,7 +127,8 @@ def restore(world: World, documents: Mapping[tuple[str, str], Struct]) -> None:
             world.parameters[name] = record
 
 
-def _living(world: World, name: str) -> Secret:
+def living(world: World, name: str) -> Secret:
+    """Refused when there is none, or it is to be deleted."""
     secret = world.secrets.get(name)
     if secret is None:
         raise _not_found()
@@ -183,7 +184,7 @@ def _kept(versions: list[SecretVersion]) -> tuple[SecretVersion, ...]:
     return tuple(version for version in versions if version.version_id not in dropped)
 
 
-def _put(world: World, secret: Secret) -> None:
+def put(world: World, secret: Secret) -> None:
     world.secrets[secret.name] = secret
     world.changes.documents[SECRET, secret.name] = secret
     if secret.gone_at_ms:

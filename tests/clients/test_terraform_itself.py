@@ -1,0 +1,186 @@
+"""Terraform with its AWS provider, where this machine has them: it makes everything, finds it as planned, changes it in
+place, takes what is there into a new state, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.clients.calling import Clients
+
+CONFIGURATION = Path(__file__).parent / "terraform" / "main.tf"
+PROVIDER = "registry.terraform.io/hashicorp/aws"
+MAJOR = 5  # of the provider's versions, the one that the configuration is written for
+SECONDS = 300.0  # the provider pauses for half a minute when it makes, changes or removes a queue
+NO_CHANGES, CHANGES = 0, 2  # exit codes of plan -detailed-exitcode
+SERVICES = ("BATCH", "SECRETS_MANAGER", "SSM", "STS")
+RED = ("-var", "shade=red", "-var", "most_vcpus=8")
+IMPORTED = 13  # all resources of the configuration
+
+
+class Terraform(NamedTuple):
+    program: str
+    mirror: Path  # where the provider lies, in the layout of a filesystem mirror
+    address: str
+
+    def __call__(self, directory: Path, *arguments: str, code: int = 0) -> str:
+        """What it said; anything but `code` at its end fails."""
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        done = subprocess.run(
+            [self.program, arguments[0], "-no-color", *arguments[1:]],
+            cwd=directory,
+            env={
+                **kept,
+                **{f"AWS_ENDPOINT_URL_{service}": self.address for service in SERVICES},
+                "AWS_ACCESS_KEY_ID": "any",
+                "AWS_SECRET_ACCESS_KEY": "any",
+                "AWS_REGION": "us-east-1",
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "CHECKPOINT_DISABLE": "1",  # asks nobody for newer versions
+                "HOME": str(directory),
+                "TF_CLI_CONFIG_FILE": str(directory / "terraform.rc"),
+                "TF_IN_AUTOMATION": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == code, f"terraform {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+
+def mirrors() -> Iterator[Path]:
+    """Where a machine may keep providers: its plugin cache, what its Terraform configuration names, the directories
+    that Terraform looks into by itself, and packages below /opt."""
+    cache = os.environ.get("TF_PLUGIN_CACHE_DIR")
+    if cache:
+        yield Path(cache)
+    home = Path.home()
+    configuration = Path(os.environ.get("TF_CLI_CONFIG_FILE") or home / ".terraformrc")
+    if configuration.is_file():
+        named = re.findall(r'^\s*(?:plugin_cache_dir|path)\s*=\s*"([^"]+)"', configuration.read_text(), re.MULTILINE)
+        yield from (Path(os.path.expandvars(path)).expanduser() for path in named)
+    yield home / ".terraform.d" / "plugins"
+    shared = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
+    for root in (os.environ.get("XDG_DATA_HOME") or str(home / ".local/share"), *shared.split(":")):
+        yield Path(root) / "terraform" / "plugins"
+    yield from sorted(Path("/opt").glob("*"))
+
+
+def mirror() -> Path | None:
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    wanted = f"{PROVIDER}/{MAJOR}.*/linux_{architecture}/terraform-provider-aws*"
+    return next((path for path in mirrors() if any(path.glob(wanted))), None)
+
+
+@pytest.fixture
+def terraform(clients: Clients, tmp_path: Path) -> Terraform:
+    program = shutil.which("terraform")
+    if program is None:
+        pytest.skip("there is no terraform on this machine")
+    found = mirror()
+    if found is None:
+        pytest.skip(f"there is no AWS provider {MAJOR}.x for Terraform on this machine (TF_PLUGIN_CACHE_DIR names one)")
+    return Terraform(program, found, clients.server.address)
+
+
+def directory(terraform: Terraform, path: Path) -> Path:
+    """With the configuration, and everything that init makes."""
+    path.mkdir()
+    shutil.copy(CONFIGURATION, path)
+    (path / "terraform.rc").write_text(
+        f'provider_installation {{\n  filesystem_mirror {{\n    path = "{terraform.mirror}"\n  }}\n}}\n'
+    )
+    terraform(path, "init", "-input=false")
+    return path
+
+
+def test_it_makes_plans_changes_imports_and_destroys(clients: Clients, terraform: Terraform, tmp_path: Path) -> None:
+    first = directory(terraform, tmp_path / "first")
+    said = terraform(first, "apply", "-auto-approve", "-input=false")
+    assert f"Apply complete! Resources: {IMPORTED} added, 0 changed, 0 destroyed." in said
+    assert 'account = "123456789012"' in said
+    assert 'default_queue = "arn:aws:batch:us-east-1:123456789012:job-queue/default"' in said
+    assert job_says(clients) == "blue: secret blue, token blue"
+    terraform(first, "plan", "-detailed-exitcode", "-input=false", code=NO_CHANGES)
+
+    # A secret's value and a definition's revision are new things to it, everything else is changed where it is.
+    said = terraform(first, "apply", "-auto-approve", "-input=false", *RED)
+    assert re.search(r"Apply complete! Resources: 1 added, \d+ changed, 1 destroyed\.", said), said
+    assert described(clients) == {"red"}
+    assert job_says(clients) == "red: secret red, token red"
+
+    second = directory(terraform, tmp_path / "second")
+    (second / "imports.tf").write_text(imports(first))
+    said = terraform(second, "apply", "-auto-approve", "-input=false", *RED)
+    assert re.search(rf"Resources: {IMPORTED} imported, 0 added, \d+ changed, 0 destroyed\.", said), said
+    terraform(second, "plan", "-detailed-exitcode", "-input=false", *RED, code=NO_CHANGES)
+    terraform(second, "destroy", "-auto-approve", "-input=false", *RED)
+    assert left(clients) == []
+
+
+def imports(directory: Path) -> str:
+    """An import block for each resource of that directory's state."""
+    state = json.loads((directory / "terraform.tfstate").read_text())
+    resources = [one for one in state["resources"] if one["mode"] == "managed"]
+    assert len(resources) == IMPORTED
+    blocks = []
+    for one in resources:
+        found = one["instances"][0]["attributes"]["id"]
+        blocks.append(f'import {{\n  to = {one["type"]}.{one["name"]}\n  id = "{found}"\n}}\n')
+    return "\n".join(blocks)
+
+
+def job_says(clients: Clients) -> str:
+    """One job of the definition that was made, on the queue and the environment that were made."""
+    job_id = clients.batch.submit_job(jobName="tfr", jobQueue="tfr-main", jobDefinition="tfr-container")["jobId"]
+    job = clients.ended(job_id)
+    assert job["status"] == "SUCCEEDED", job
+    answer = clients.logs.get_log_events(
+        logGroupName="/aws/batch/job", logStreamName=job["container"]["logStreamName"], startFromHead=True
+    )
+    return str(answer["events"][0]["message"])
+
+
+def described(clients: Clients) -> set[str]:
+    """The values of the tag Shade, after what else was to change has been looked at."""
+    batch = clients.batch
+    environments = batch.describe_compute_environments(computeEnvironments=["tfr-own", "tfr-ec2", "tfr-fargate"])
+    found = environments["computeEnvironments"]
+    assert sorted(one["computeResources"]["maxvCpus"] for one in found if one["type"] == "MANAGED") == [8, 8]
+    (queue,) = batch.describe_job_queues(jobQueues=["tfr-main"])["jobQueues"]
+    assert queue["priority"] == 8
+    arns = [one["arn"] for one in batch.list_scheduling_policies()["schedulingPolicies"] if "tfr-" in one["arn"]]
+    (policy,) = batch.describe_scheduling_policies(arns=arns)["schedulingPolicies"]
+    assert policy["fairsharePolicy"]["shareDecaySeconds"] == 7200
+    active = batch.describe_job_definitions(jobDefinitionName="tfr-container", status="ACTIVE")["jobDefinitions"]
+    assert [one["revision"] for one in active] == [2]
+    return {one["tags"]["Shade"] for one in (*found, queue, policy, *active)}
+
+
+def left(clients: Clients) -> list[str]:
+    """Names of what is still there of all that was made."""
+    batch = clients.batch
+    names = [one["computeEnvironmentName"] for one in batch.describe_compute_environments()["computeEnvironments"]]
+    names += [one["jobQueueName"] for one in batch.describe_job_queues()["jobQueues"]]
+    names += [one["arn"] for one in batch.list_scheduling_policies()["schedulingPolicies"]]
+    pages = batch.get_paginator("describe_job_definitions").paginate(status="ACTIVE")
+    names += [one["jobDefinitionName"] for page in pages for one in page["jobDefinitions"]]
+    for service, action, member in (
+        ("secretsmanager", "list_secrets", "SecretList"),
+        ("ssm", "describe_parameters", "Parameters"),
+    ):
+        answer = getattr(clients.client(service), action)()
+        names += [one["Name"] for one in answer[member]]
+    return [name for name in names if "tfr" in name]
