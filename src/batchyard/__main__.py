@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from batchyard.cli.app import app as client
+from batchyard.cli.printing import say
+from batchyard.cli.usage import Commands
 from batchyard.server.commands import app as server
 from batchyard.version import VERSION
 
 app = typer.Typer(
+    cls=Commands,
     help="AWS Batch on your own machines.",
     no_args_is_help=True,
     add_completion=False,
@@ -23,7 +26,7 @@ app.add_typer(client)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"batchyard {VERSION}")
+        say(f"batchyard {VERSION}")
         raise typer.Exit
 
 

@@ -126,6 +126,9 @@ class Stub:
 
     _CancelJob = _TerminateJob = _stop
 
+    def _Exec(self, request: Document) -> Document:  # noqa: N802
+        raise Refusal("ClientException", "No container takes a command here.")
+
     def _ListEnvironments(self, request: Document) -> Document:  # noqa: N802
         return {"environments": self.rows["environments"]}
 
@@ -167,14 +170,14 @@ def serving(stub: Stub) -> Iterator[Stub]:
         wbufsize = -1  # one segment for head and body: two would wait for each other's acknowledgement
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.rfile.read(int(self.headers["content-length"] or 0))
             stub.headers.append({name.lower(): value for name, value in self.headers.items()})
             target = self.headers.get("x-amz-target", "")
             operation = target.rpartition(".")[2] or next(
-                name for name in names if self.path in (f"/v1/{name.lower()}", f"/yard/v1/{name.lower()}")
+                (name for name in names if self.path in (f"/v1/{name.lower()}", f"/yard/v1/{name.lower()}")), "Exec"
             )
             try:
-                status, document, headers = 200, stub.answer(operation, json.loads(body)), {}
+                status, document, headers = 200, stub.answer(operation, json.loads(body or b"{}")), {}
             except Refusal as refusal:
                 status, document = refusal.status, {"message": refusal.message}
                 headers = {"x-amzn-ErrorType": refusal.code}

@@ -107,7 +107,7 @@ def test_what_is_wrong_with_an_environment_is_said(invoke: Invoke, stub: Stub) -
     assert lines[1].split()[2:5] == ["-", "-", "-"]
     assert lines[2] == "    It is DISABLED: nothing new is placed there."
     assert lines[4].split()[2:5] == ["4/4", "1.0/1.0", "1/1"]
-    assert lines[5] == "    This host offers 2 vCPUs, [2J too little."
+    assert lines[5] == "    This host offers 2 vCPUs,\\x1b[2J too little."
 
 
 def test_queues_as_a_table_with_the_job_that_finds_no_room(invoke: Invoke, stub: Stub) -> None:

@@ -40,7 +40,7 @@ def test_unfinished_jobs_as_a_table(invoke: Invoke, stub: Stub) -> None:
     assert array.split()[:4] == ["bbbbbbbb", "train", "default", "PENDING"]
     assert array.endswith("37/50 done, 2 failed, 4 running")
     assert waiting.startswith("aaaaaaaa")
-    assert waiting.endswith("CAPACITY: [2JFULL")
+    assert waiting.endswith("CAPACITY:\\x1b[2JFULL")
     assert heading.index("STATUS") == array.index("PENDING") == waiting.index("RUNNABLE")
 
 

@@ -6,17 +6,19 @@ Exit codes: the job's own for `run`, else 0; 1 when something cannot be done, 2 
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from batchyard.cli.options import Json, Url, connect, reports_errors
+from batchyard.cli.options import Json, Raw, Url, connect, reports_errors
+from batchyard.cli.run import run
 from batchyard.cli.secrets import secrets_app
+from batchyard.cli.usage import Commands, seconds, whole_number
 
 DEFAULT_ROWS = 100  # newest jobs shown: more do not fit a terminal
 
 app = typer.Typer(
+    cls=Commands,
     help="AWS Batch on your own machines.",
     no_args_is_help=True,
     add_completion=False,
@@ -28,71 +30,11 @@ app.add_typer(secrets_app, name="secrets")
 JobRef = Annotated[str, typer.Argument(metavar="JOB", help="A job id, or its first 8 characters or more.")]
 
 
-@app.command(
+app.command(
     "run",
     short_help="Run a command as a job, follow its output, and exit with its exit code.",
     context_settings={"allow_interspersed_args": False},
-)
-@reports_errors
-def run(
-    command: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="-- CMD...", help="The command and its arguments; an image may bring its own."),
-    ] = None,
-    image: Annotated[
-        str | None, typer.Option("--image", metavar="IMAGE", help="Run it in a container of this image.")
-    ] = None,
-    vcpus: Annotated[int | None, typer.Option("--vcpus", min=1, help="vCPUs; 1 unless told.")] = None,
-    memory: Annotated[int | None, typer.Option("--memory", min=4, metavar="MIB", help="MiB; 512 unless told.")] = None,
-    gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs.")] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("--env", metavar="NAME=VALUE", help="A variable for the job; NAME alone takes its value here."),
-    ] = None,
-    array: Annotated[int | None, typer.Option("--array", min=2, metavar="N", help="Run N children.")] = None,
-    queue: Annotated[str | None, typer.Option("--queue", help="The job queue; unless told one that fits.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="The job's name.")] = None,
-    attempts: Annotated[int | None, typer.Option("--attempts", min=1, max=10, help="Tries at most.")] = None,
-    share: Annotated[
-        str | None, typer.Option("--share", metavar="NAME", help="The share identifier, on a fair-share queue.")
-    ] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option("--priority", min=0, max=9999, help="Among the jobs of one share: the highest goes first."),
-    ] = None,
-    timeout: Annotated[
-        int | None, typer.Option("--timeout", min=1, metavar="SECONDS", help="Stop an attempt after this long.")
-    ] = None,
-    url: Url = None,
-    as_json: Json = False,
-) -> int:
-    """Run a command as a job in this directory, follow its output, and exit with its exit code.
-
-    Without --image it is a program of this machine; with it a container, which sees this directory under the same path.
-    Ctrl-C asks whether to terminate the job; a second Ctrl-C leaves it running."""
-    from batchyard.cli.running import run_job
-
-    if not command and image is None:
-        raise typer.BadParameter("name a command, or an --image that brings its own.", param_hint="-- CMD...")
-    request: dict[str, Any] = {
-        "image": image,
-        "command": command,
-        "workingDirectory": os.getcwd(),
-        "jobName": name,
-        "jobQueue": queue,
-        "vcpus": vcpus,
-        "memory": memory,
-        "gpus": gpus,
-        "environment": _environment(env or []) or None,
-        "arraySize": array,
-        "attempts": attempts,
-        "shareIdentifier": share,
-        "schedulingPriorityOverride": 0 if share and priority is None else priority,
-        "timeoutSeconds": timeout,
-    }
-    request = {member: value for member, value in request.items() if value is not None}
-    with connect(url) as client:
-        return run_job(client, request, as_json=as_json)
+)(run)
 
 
 @app.command("jobs", short_help="List jobs.")
@@ -102,7 +44,9 @@ def jobs(
     status: Annotated[str | None, typer.Option("--status", help="Only in this state, RUNNABLE for one.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Finished ones too.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show again and again, until Ctrl-C.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="The newest N; 0 for all.")] = DEFAULT_ROWS,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", parser=whole_number(0), help="The newest N; 0 for all.")
+    ] = DEFAULT_ROWS,
     url: Url = None,
     as_json: Json = False,
 ) -> int:
@@ -124,8 +68,12 @@ def jobs(
 def logs(
     job: JobRef,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
-    attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="Of this attempt; else the last one.")] = None,
+    attempt: Annotated[
+        int | None,
+        typer.Option("--attempt", metavar="N", parser=whole_number(1), help="Of this attempt; else the last one."),
+    ] = None,
     container: Annotated[str, typer.Option("--container", help="Of this one of several containers.")] = "",
+    raw: Raw = False,
     url: Url = None,
     as_json: Json = False,
 ) -> int:
@@ -135,7 +83,9 @@ def logs(
 
     with connect(url) as client:
         job_id = resolve(client, job)
-        return print_logs(client, job_id, follows=follow, attempt=attempt, as_json=as_json, container=container)
+        return print_logs(
+            client, job_id, follows=follow, attempt=attempt, as_json=as_json, container=container, raw=raw
+        )
 
 
 @app.command("describe", short_help="Show everything about a job.")
@@ -143,7 +93,7 @@ def logs(
 def describe(job: JobRef, url: Url = None, as_json: Json = False) -> None:
     """Show everything about a job: its state and why, times, attempts, command, resources, log."""
     from batchyard.cli.listing import describe_one, resolve
-    from batchyard.cli.present import print_json
+    from batchyard.cli.printing import print_json, say
     from batchyard.cli.sheet import sheet
 
     with connect(url) as client:
@@ -151,7 +101,7 @@ def describe(job: JobRef, url: Url = None, as_json: Json = False) -> None:
     if as_json:
         print_json(detail)
     else:
-        print(sheet(detail))
+        say(sheet(detail))
 
 
 @app.command("explain", short_help="Say why a job is not running.")
@@ -160,14 +110,14 @@ def explain(job: JobRef, url: Url = None, as_json: Json = False) -> None:
     """Say why a job is not running: what it waits for, with numbers, and what to change."""
     from batchyard.cli.explanation import explanation
     from batchyard.cli.listing import resolve
-    from batchyard.cli.present import print_json
+    from batchyard.cli.printing import print_json, say
 
     with connect(url) as client:
         answer = client.call("ExplainJob", {"jobId": resolve(client, job)})
     if as_json:
         print_json(answer)
     else:
-        print(explanation(answer))
+        say(explanation(answer))
 
 
 @app.command(
@@ -194,7 +144,7 @@ def execute(
 
     words = command[1:] if command[0] == "--" else command  # options end at JOB already
     if not words:
-        raise typer.BadParameter("name a command.", param_hint="-- CMD...")
+        raise typer.BadParameter("is missing: name a command.", param_hint="CMD")
     with connect(url) as client:
         return execute(client, job, words, container=container, tty=tty)
 
@@ -271,7 +221,9 @@ def interrupt(
     instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="Its id, from `batchyard instances`.")],
     notice: Annotated[
         float | None,
-        typer.Option("--notice", min=0, metavar="SECONDS", help="Between the notice and the loss; 2 unless told."),
+        typer.Option(
+            "--notice", metavar="SECONDS", parser=seconds, help="Between the notice and the loss; 2 unless told."
+        ),
     ] = None,
     url: Url = None,
     as_json: Json = False,
@@ -282,14 +234,3 @@ def interrupt(
 
     with connect(url) as client:
         return fleet.interrupt(client, instance, notice, as_json=as_json)
-
-
-def _environment(pairs: list[str]) -> list[dict[str, str]]:
-    variables: dict[str, str] = {}
-    for pair in pairs:
-        name, given, value = pair.partition("=")
-        if not name or (not given and name not in os.environ):
-            wrong = f"{name} has no value here" if name else "a variable needs a name"
-            raise typer.BadParameter(f"{pair!r}: {wrong}; write NAME=VALUE.", param_hint="--env")
-        variables[name] = value if given else os.environ[name]
-    return [{"name": name, "value": value} for name, value in variables.items()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from types import FrameType
 
 from batchyard.cli.client import Client, ClientError, Stream
 from batchyard.cli.listing import resolve
+from batchyard.cli.printing import flush
 from batchyard.wire.execframes import BadFrame, Frames, Kind, pack, pack_size
 
 READ_BYTES = 32 * 1024
@@ -83,4 +83,4 @@ def _sizes(stream: Stream, *, enabled: bool) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGWINCH, handler)
         termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
-        sys.stdout.flush()
+        flush()

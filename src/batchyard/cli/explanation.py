@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from batchyard.cli.present import pairs
+
 LABEL_WIDTH = 12
 ROWS_AT_MOST = 10  # of dependencies and holders: the counts are whole
 Document = dict[str, Any]
@@ -12,7 +14,7 @@ Document = dict[str, Any]
 
 def explanation(answer: Document) -> str:
     """The text, of an ExplainJob answer."""
-    return "\n".join(f"{label:<{LABEL_WIDTH}}{value}".rstrip() for label, value in _pairs(answer))
+    return "\n".join(pairs(_pairs(answer), LABEL_WIDTH))
 
 
 def _pairs(answer: Document) -> Iterator[tuple[str, str]]:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from batchyard.cli.client import Client
 from batchyard.cli.listing import short_ids
-from batchyard.cli.present import clock, duration, now_ms, one_line, print_json, table
-from batchyard.cli.tables import HOME_AND_CLEAR, PATIENCE_SECONDS, WATCH_SECONDS
+from batchyard.cli.present import clock, duration, now_ms, table
+from batchyard.cli.printing import print_json, redraw, say, shown, tell
+from batchyard.cli.tables import PATIENCE_SECONDS, WATCH_SECONDS
 
 Document = dict[str, Any]
 Column = tuple[str, Callable[[Document], str]]
@@ -41,9 +42,9 @@ def show(client: Client, view: View, *, as_json: bool) -> int:
     if as_json:
         print_json(rows)
     elif rows:
-        print(text_of(view, rows))
+        say(text_of(view, rows))
     else:
-        print(view.nothing, file=sys.stderr)
+        tell(view.nothing)
     return 0
 
 
@@ -51,7 +52,6 @@ def watch(client: Client, view: View, *, as_json: bool) -> int:
     """Until Ctrl-C, which is the way to end it and no failure. JSON: a line for each row that is new or has changed."""
     client.patience_seconds = PATIENCE_SECONDS
     seen: dict[str, Document] = {}
-    terminal = sys.stdout.isatty()
     try:
         while True:
             rows = client.call(view.operation, {})[view.member]
@@ -61,8 +61,8 @@ def watch(client: Client, view: View, *, as_json: bool) -> int:
                         print_json(row, line=True)
                 seen = {row[view.key]: row for row in rows}
             else:
-                text = f"{clock(now_ms())}  {client.url}\n\n{text_of(view, rows) if rows else view.nothing}"
-                print((HOME_AND_CLEAR if terminal else "") + text + ("" if terminal else "\n"), flush=True)
+                text = f"{clock(now_ms())}  {shown(client.url)}\n\n{text_of(view, rows) if rows else view.nothing}"
+                redraw(text)
             time.sleep(WATCH_SECONDS)
     except KeyboardInterrupt:
         return 0
@@ -79,7 +79,7 @@ def interrupt(client: Client, instance_id: str, notice_seconds: float | None, *,
     jobs = row.get("jobsCount", 0)
     left = max(0, row.get("endsAt", 0) - now_ms())
     told = f"its {jobs} job{'' if jobs == 1 else 's'} got the notice" if jobs else "no job runs on it"
-    print(f"{row['instanceId']} of {row['computeEnvironment']} goes in {duration(left)}; {told}.")
+    say(shown(f"{row['instanceId']} of {row['computeEnvironment']} goes in {duration(left)}; {told}."))
     return 0
 
 
@@ -93,7 +93,7 @@ def text_of(view: View, rows: list[Document]) -> str:
     for line, row in zip(lines[1:], rows, strict=True):
         out.append(line)
         for note in view.notes(row):
-            out += _wrapped(one_line(note))
+            out += _wrapped(shown(note))
     return "\n".join(out)
 
 
@@ -123,7 +123,7 @@ GPUS = "FREE GPU"
 
 
 def _name(row: Document, member: str) -> str:
-    name = one_line(row[member])
+    name = shown(row[member])
     return name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 3] + "..."
 
 
@@ -231,7 +231,7 @@ QUEUES = View(
         ("CPU ASKED", lambda row: _asked(row, "vcpus")),
         ("GIB ASKED", lambda row: _asked(row, "memory")),
         ("POLICY", lambda row: row.get("schedulingPolicy", NONE)),
-        ("ENVIRONMENTS", lambda row: one_line(", ".join(row["computeEnvironments"]))),
+        ("ENVIRONMENTS", lambda row: shown(", ".join(row["computeEnvironments"]))),
     ),
     ("POLICY", "GIB ASKED"),
     _queue_notes,

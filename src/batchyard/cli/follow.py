@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
@@ -12,7 +11,8 @@ from typing import Any, NamedTuple
 from batchyard.cli import streams
 from batchyard.cli.client import Client, ServiceError
 from batchyard.cli.listing import DESCRIBE_IDS, FINISHED, Document, describe, describe_one, list_children
-from batchyard.cli.present import StatusLine, progress, reason_of
+from batchyard.cli.present import progress, reason_of
+from batchyard.cli.printing import StatusLine, flush
 from batchyard.cli.streams import Source
 
 FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
@@ -203,7 +203,7 @@ def follow(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLi
                 line.clear()
             write(event)
             wrote = True
-        sys.stdout.flush()
+        flush()
         if tail.is_done(detail):
             line.clear()
             return detail

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
@@ -24,6 +23,9 @@ Url = Annotated[
         help="The service. Default: BATCHYARD_URL, AWS_ENDPOINT_URL_BATCH, AWS_ENDPOINT_URL, else this machine's.",
     ),
 ]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="The job's output as it is, also on a terminal, which it may then command.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with AWS's member names.")]
 
 
@@ -33,22 +35,21 @@ def reports_errors(command: Callable[Parameters, int | None]) -> Callable[Parame
     @functools.wraps(command)
     def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         from batchyard.cli.client import ClientError
-        from batchyard.cli.present import prepare_streams
+        from batchyard.cli.printing import complain, drop_output, flush, prepare_streams, tell
 
         prepare_streams()
         try:
             code = command(*args, **kwargs)
-            sys.stdout.flush()
+            flush()
         except ClientError as error:
-            sys.stdout.flush()
-            typer.echo(str(error), err=True)
+            flush()
+            complain(str(error))
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo("", err=True)
+            tell()
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # Who read our output has left (`| head`). Python flushes once more at its end: let that go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            drop_output()
             raise typer.Exit(1) from None
         raise typer.Exit(code or 0)
 

@@ -1,44 +1,19 @@
-"""How things look on a terminal: ages, tables, colours, the status line. Everything here is text from plain values."""
+"""How things look on a terminal: ages, tables, reasons. Everything here is text from plain values."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any
+
+from batchyard.cli.printing import coloured, shown
 
 SHORT_ID = 8  # characters: the first part of a UUID
-COLOURS = {"SUCCEEDED": "32", "FAILED": "31", "RUNNING": "36", "STARTING": "36", "RUNNABLE": "33", "PENDING": "33"}
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 REASON_MIN_WIDTH = 20  # below this a cut reason tells nothing: let the terminal wrap it
-
-
-def prepare_streams() -> None:
-    """Output never fails for a character that the terminal's encoding does not have."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
-
-
-def colours_wanted(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def coloured(text: str, status: str, *, wanted: bool) -> str:
-    colour = COLOURS.get(status)
-    return f"\x1b[{colour}m{text}\x1b[0m" if wanted and colour else text
-
-
-def one_line(text: str) -> str:
-    """Text of others without control characters: it can neither break a table nor command the terminal."""
-    return UNPRINTABLE.sub(" ", text)
 
 
 def duration(milliseconds: int) -> str:
@@ -72,7 +47,7 @@ def name_of(arn: str) -> str:
 
 
 def command_line(command: Sequence[str]) -> str:
-    return one_line(shlex.join(command))
+    return shown(shlex.join(command))
 
 
 def run_time(job: dict[str, Any], now: int) -> str:
@@ -105,7 +80,7 @@ def reason_of(job: dict[str, Any]) -> str:
     """statusReason and container.reason, joined as clients do."""
     reason = job.get("statusReason") or ""
     detail = (job.get("container") or {}).get("reason") or ""
-    return one_line(" - ".join(part for part in (reason, detail) if part))
+    return shown(" - ".join(part for part in (reason, detail) if part))
 
 
 def short_reason(job: dict[str, Any]) -> str:
@@ -121,14 +96,14 @@ def short_reason(job: dict[str, Any]) -> str:
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_column: int | None = None) -> str:
     """Aligned columns. On a terminal the last one is cut to its width, and the status column has colours."""
     terminal = sys.stdout.isatty()
-    wanted = colours_wanted(sys.stdout)
+    rows = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in [headings, *rows]) for n in range(len(headings) - 1)]
     left = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths)
     lines = []
     for row in [headings, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         if status_column is not None and row is not headings:
-            cells[status_column] = coloured(cells[status_column], row[status_column], wanted=wanted)
+            cells[status_column] = coloured(cells[status_column], row[status_column])
         last = row[-1]
         if terminal and left >= REASON_MIN_WIDTH and len(last) > left:
             last = last[: left - 3] + "..."
@@ -136,47 +111,6 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_colu
     return "\n".join(lines)
 
 
-def print_json(document: object, *, line: bool = False) -> None:
-    """`line`: one line, written at once, for those who follow."""
-    print(json.dumps(document, indent=None if line else 2, ensure_ascii=False), flush=line)
-
-
-class StatusLine:
-    """One line on standard error about what is being waited for. On a terminal it is rewritten in place and goes away
-    before other output; elsewhere each new text is a line."""
-
-    def __init__(self, *, silent: bool = False) -> None:
-        self._silent = silent
-        self._terminal = sys.stderr.isatty()
-        self._shown = ""
-        self._last = ""
-
-    def show(self, text: str) -> None:
-        text = one_line(text)
-        if self._silent or text == (self._shown if self._terminal else self._last):
-            return
-        self._last = text
-        if self._terminal:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r\x1b[K{text[:width]}")
-            sys.stderr.flush()
-            self._shown = text
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-    def progress(self, text: str) -> None:
-        """Like `show`, of numbers that change all the time: on terminals only."""
-        if self._terminal:
-            self.show(text)
-
-    def clear(self) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self._shown = ""
-
-    def note(self, text: str) -> None:
-        """A line that stays."""
-        self.clear()
-        if not self._silent:
-            print(one_line(text), file=sys.stderr, flush=True)
+def pairs(found: Iterable[tuple[str, str]], width: int) -> list[str]:
+    """Lines of a label, padded to `width`, and its value."""
+    return [f"{label:<{width}}{shown(value)}".rstrip() for label, value in found]

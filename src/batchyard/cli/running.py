@@ -9,14 +9,15 @@ from batchyard.cli.client import Client, ClientError
 from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, is_final
 from batchyard.cli.listing import Document, describe_one, resolve
 from batchyard.cli.options import INTERRUPTED
-from batchyard.cli.present import SHORT_ID, StatusLine, print_json, progress, reason_of, run_time
+from batchyard.cli.present import SHORT_ID, progress, reason_of, run_time
+from batchyard.cli.printing import StatusLine, ask, job_line, output_is_raw, print_json, say, shown
 from batchyard.cli.streams import check_container, exit_code, sources
 
 PATIENCE_SECONDS = 60.0  # the service may be restarted while a job is followed: the job runs on
 INTERRUPT_REASON = "Interrupted by the user"
 
 
-def run_job(client: Client, request: dict[str, Any], *, as_json: bool) -> int:
+def run_job(client: Client, request: dict[str, Any], *, as_json: bool, raw: bool = False) -> int:
     """Submits, follows, and returns the exit code: the job's, an array's highest."""
     _check_text(request)
     answer = client.call("RunJob", request)
@@ -28,7 +29,7 @@ def run_job(client: Client, request: dict[str, Any], *, as_json: bool) -> int:
     _be_patient(client, line)
     array = "arraySize" in request
     tail: Tail = ArrayTail(client, job_id) if array else JobTail(client, job_id)
-    detail = _follow_or_ask(client, tail, job_id, writer(as_json=as_json, prefixes=array), line)
+    detail = _follow_or_ask(client, tail, job_id, writer(as_json=as_json, prefixes=array, raw=raw), line)
     if detail is None:
         return INTERRUPTED
     if as_json:
@@ -38,7 +39,14 @@ def run_job(client: Client, request: dict[str, Any], *, as_json: bool) -> int:
 
 
 def print_logs(
-    client: Client, job_id: str, *, follows: bool, attempt: int | None, as_json: bool, container: str = ""
+    client: Client,
+    job_id: str,
+    *,
+    follows: bool,
+    attempt: int | None,
+    as_json: bool,
+    container: str = "",
+    raw: bool = False,
 ) -> int:
     """The log of the last attempt, or of `attempt`; with `follows` until the end of that attempt, else of the job. Of
     several containers that of each, or of `container`."""
@@ -52,12 +60,12 @@ def print_logs(
     tail: Tail = ArrayTail(client, job_id, container) if array else JobTail(client, job_id, first, attempt, container)
     if follows:
         _be_patient(client, line)
-        follow(client, tail, job_id, writer(as_json=as_json, prefixes=array), line)
+        follow(client, tail, job_id, writer(as_json=as_json, prefixes=array, raw=raw), line)
         return 0
     if as_json:
         print_json([_document(event) for event in tail.advance(detail)])
     else:
-        write = writer(as_json=False, prefixes=array)
+        write = writer(as_json=False, prefixes=array, raw=raw)
         for event in tail.advance(detail):
             write(event)
     if not array and not any(sources(detail)):
@@ -83,9 +91,10 @@ def stop_job(client: Client, operation: str, text: str, reason: str, *, as_json:
     return _stopped(after, f"Job {job_id} is {verb}.", as_json=as_json)
 
 
-def writer(*, as_json: bool, prefixes: bool) -> Write:
+def writer(*, as_json: bool, prefixes: bool, raw: bool) -> Write:
     """Writes an event as the line the job wrote, with the child's index for arrays and the container's name where there
-    are several, or as a JSON line."""
+    are several, or as a JSON line. On a terminal the line's control characters are shown, unless it is to be `raw`."""
+    raw = output_is_raw(raw)
 
     def write(event: Event) -> None:
         if as_json:
@@ -93,7 +102,7 @@ def writer(*, as_json: bool, prefixes: bool) -> Write:
             return
         prefix = f"[{event.job_id.rpartition(':')[2]}] " if prefixes else ""
         prefix += f"[{event.container}] " if event.container else ""
-        print(f"{prefix}{event.document['message']}")
+        job_line(prefix, event.document["message"], raw=raw)
 
     return write
 
@@ -106,7 +115,7 @@ def _stopped(detail: Document, text: str, *, as_json: bool) -> int:
     if as_json:
         print_json(detail)
     else:
-        print(text)
+        say(shown(text))
     return 0
 
 
@@ -123,7 +132,7 @@ def _follow_or_ask(client: Client, tail: Tail, job_id: str, write: Write, line: 
         line.clear()
     try:
         # Without a terminal nobody can answer, and a job outlives its client.
-        if sys.stdin.isatty() and _agrees(f"\nTerminate job {job_id}? [y/N] "):
+        if sys.stdin.isatty() and ask(f"\nTerminate job {job_id}? [y/N] "):
             client.call("TerminateJob", {"jobId": job_id, "reason": INTERRUPT_REASON})
             return follow(client, tail, job_id, write, line)
     except KeyboardInterrupt:
@@ -131,12 +140,6 @@ def _follow_or_ask(client: Client, tail: Tail, job_id: str, write: Write, line: 
     short = job_id[:SHORT_ID]
     line.note(f"Job {job_id} runs on. See it: batchyard logs --follow {short}   Stop it: batchyard terminate {short}")
     return None
-
-
-def _agrees(question: str) -> bool:
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _check_attempt(detail: Document, attempt: int) -> None:

@@ -11,10 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from batchyard.cli.options import Json, Url, connect, reports_errors
+from batchyard.cli.usage import Commands
 
 MAX_VALUE_BYTES = 65_536  # of a secret (API: SecretStringType)
 
-secrets_app = typer.Typer(no_args_is_help=True, help="Passwords and the like for jobs: encrypted, and named by them.")
+secrets_app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Passwords and the like for jobs: encrypted, and named by them."
+)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The secret's name; its ARN will do too.")]
 
 
@@ -33,7 +36,7 @@ def set_secret(
 
     One newline at the end of standard input is not part of the value."""
     from batchyard.cli.client import ServiceError
-    from batchyard.cli.present import print_json
+    from batchyard.cli.printing import print_json, say, shown
 
     request: dict[str, Any] = {"SecretString": read_value(from_file), "ClientRequestToken": str(uuid.uuid4())}
     if description is not None:
@@ -48,14 +51,15 @@ def set_secret(
     if as_json:
         print_json(answer)
     else:
-        print(f"Set {answer['Name']}. Jobs name it as {answer['ARN']}")
+        say(shown(f"Set {answer['Name']}. Jobs name it as {answer['ARN']}"))
 
 
 @secrets_app.command("list")
 @reports_errors
 def list_secrets(url: Url = None, as_json: Json = False) -> None:
     """List the secrets, without their values."""
-    from batchyard.cli.present import clock, one_line, print_json, table
+    from batchyard.cli.present import clock, table
+    from batchyard.cli.printing import print_json, say, shown
 
     found: list[dict[str, Any]] = []
     request: dict[str, Any] = {"IncludePlannedDeletion": True}
@@ -71,15 +75,15 @@ def list_secrets(url: Url = None, as_json: Json = False) -> None:
         return
     rows = [
         (
-            one_line(secret["Name"]),
+            shown(secret["Name"]),
             clock(round(secret["LastChangedDate"] * 1000)),
             "deleted" if "DeletedDate" in secret else "" if "SecretVersionsToStages" in secret else "no value",
             secret["ARN"],
-            one_line(secret.get("Description", "")),
+            shown(secret.get("Description", "")),
         )
         for secret in found
     ]
-    print(table(("NAME", "CHANGED", "STATE", "ARN", "DESCRIPTION"), rows))
+    say(table(("NAME", "CHANGED", "STATE", "ARN", "DESCRIPTION"), rows))
 
 
 @secrets_app.command("rm")
@@ -91,16 +95,18 @@ def rm_secret(
     as_json: Json = False,
 ) -> None:
     """Delete a secret. For 30 days it is out of reach, and RestoreSecret brings it back; with --now it is gone."""
-    from batchyard.cli.present import clock, print_json
+    from batchyard.cli.present import clock
+    from batchyard.cli.printing import print_json, say, shown
 
     with connect(url) as client:
         answer = client.call("DeleteSecret", {"SecretId": name} | ({"ForceDeleteWithoutRecovery": True} if now else {}))
     if as_json:
         print_json(answer)
     elif now:
-        print(f"Removed {answer['Name']}.")
+        say(shown(f"Removed {answer['Name']}."))
     else:
-        print(f"Deleted {answer['Name']}: it goes for good at {clock(round(answer['DeletionDate'] * 1000))}.")
+        gone = clock(round(answer["DeletionDate"] * 1000))
+        say(shown(f"Deleted {answer['Name']}: it goes for good at {gone}."))
 
 
 def read_value(path: str | None) -> str:

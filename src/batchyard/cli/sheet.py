@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from batchyard.cli.follow import is_array, is_final
 from batchyard.cli.present import (
     clock,
-    coloured,
-    colours_wanted,
     command_line,
     duration,
     exit_code_of,
     name_of,
     now_ms,
-    one_line,
+    pairs,
     progress,
     reason_of,
     run_time,
     table,
 )
+from batchyard.cli.printing import coloured, shown
 from batchyard.cli.streams import attempt_containers, containers, exit_code, sources
 
 LABEL_WIDTH = 12
+STATUS_LINE = 1  # of the head
 Document = dict[str, Any]
 
 
 def sheet(detail: Document) -> str:
     """The text, of a JobDetail."""
     now = now_ms()
-    lines = [*_lines(_head(detail)), *_lines(_times(detail, now)), *_lines(_work(detail)), *_lines(_rules(detail))]
+    parts = (_head(detail), _times(detail, now), _work(detail), _rules(detail))
+    lines = [line for part in parts for line in pairs(part, LABEL_WIDTH)]
+    lines[STATUS_LINE] = lines[STATUS_LINE].replace(detail["status"], coloured(detail["status"], detail["status"]), 1)
     attempts = detail.get("attempts") or []
     if attempts:
         rows = [_attempt_row(number, attempt, now) for number, attempt in enumerate(attempts, start=1)]
         lines += ["", "Attempts", *_indented(table(("#", "STARTED", "RAN", "EXIT", "REASON"), rows))]
-    lines += _lines(_log(detail))
+    lines += pairs(_log(detail), LABEL_WIDTH)
     return "\n".join(lines)
-
-
-def _lines(pairs: Iterator[tuple[str, str]]) -> list[str]:
-    return [f"{label:<{LABEL_WIDTH}}{value}".rstrip() for label, value in pairs]
 
 
 def _indented(text: str) -> list[str]:
@@ -50,7 +47,7 @@ def _indented(text: str) -> list[str]:
 
 def _head(detail: Document) -> Iterator[tuple[str, str]]:
     yield "Job", f"{detail['jobName']}  {detail['jobId']}"
-    status = coloured(detail["status"], detail["status"], wanted=colours_wanted(sys.stdout))
+    status = detail["status"]
     reason = reason_of(detail)
     code = exit_code(detail)
     yield "Status", status + (f", exit code {code}" if code is not None else "") + (f": {reason}" if reason else "")
@@ -90,20 +87,20 @@ def _named(container: Document) -> str:
         f"exit code {code}" if code else "",
         container.get("reason") or "",
     ]
-    return one_line("; ".join(part for part in parts if part))
+    return shown("; ".join(part for part in parts if part))
 
 
 def _what_runs(container: Document) -> Iterator[tuple[str, str]]:
     if container.get("command"):
         yield "Command", command_line(container["command"])
     if container.get("image"):
-        yield "Image", one_line(container["image"])
+        yield "Image", shown(container["image"])
     resources = _resources(container)
     if resources:
         yield "Resources", resources
     for number, pair in enumerate(container.get("environment") or []):
         label = "" if number else "Environment"
-        yield label, one_line(f"{pair.get('name', '')}={pair.get('value', '')}")
+        yield label, shown(f"{pair.get('name', '')}={pair.get('value', '')}")
 
 
 def _resources(container: Document) -> str:
@@ -128,7 +125,7 @@ def _rules(detail: Document) -> Iterator[tuple[str, str]]:
     if seconds:
         yield "Timeout", f"{duration(seconds * 1000)} for each attempt"
     for number, (key, value) in enumerate(sorted((detail.get("tags") or {}).items())):
-        yield "" if number else "Tags", one_line(f"{key}={value}")
+        yield "" if number else "Tags", shown(f"{key}={value}")
 
 
 def _attempt_row(number: int, attempt: Document, now: int) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any, NamedTuple
 
@@ -15,20 +14,18 @@ from batchyard.cli.present import (
     exit_code_of,
     name_of,
     now_ms,
-    one_line,
-    print_json,
     progress,
     run_time,
     short_reason,
     table,
 )
+from batchyard.cli.printing import print_json, redraw, say, shown, tell
 
 HEADINGS = ("ID", "NAME", "QUEUE", "STATUS", "AGE", "RAN", "EXIT", "REASON")
 STATUS_COLUMN = 3
 WATCH_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0  # a watch outlives a restart of the service
 NAME_CHARACTERS = 32  # longer names would push the reasons off the terminal
-HOME_AND_CLEAR = "\x1b[H\x1b[J"
 
 
 class Selection(NamedTuple):
@@ -50,12 +47,12 @@ def show_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
         print_json(jobs)
         return 0
     if jobs:
-        print(jobs_table(jobs))
+        say(jobs_table(jobs))
     if not jobs:
         hint = " Finished ones: batchyard jobs --all" if selection.statuses == UNFINISHED else ""
-        print(f"No {'unfinished ' if selection.statuses == UNFINISHED else ''}jobs.{hint}", file=sys.stderr)
+        tell(f"No {'unfinished ' if selection.statuses == UNFINISHED else ''}jobs.{hint}")
     elif selection.limit and len(jobs) >= selection.limit:
-        print(f"The newest {selection.limit}; more with --limit.", file=sys.stderr)
+        tell(f"The newest {selection.limit}; more with --limit.")
     return 0
 
 
@@ -63,7 +60,6 @@ def watch_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
     """Until Ctrl-C, which is the way to end it and no failure. JSON: a line for each job that is new or has changed."""
     client.patience_seconds = PATIENCE_SECONDS
     seen: dict[str, dict[str, Any]] = {}
-    terminal = sys.stdout.isatty()
     try:
         while True:
             jobs = find(client, selection)
@@ -73,8 +69,8 @@ def watch_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
                         print_json(job, line=True)
                 seen = {job["jobId"]: job for job in jobs}
             else:
-                text = f"{clock(now_ms())}  {len(jobs)} jobs  {client.url}\n\n{jobs_table(jobs)}"
-                print((HOME_AND_CLEAR if terminal else "") + text + ("" if terminal else "\n"), flush=True)
+                text = f"{clock(now_ms())}  {len(jobs)} jobs  {shown(client.url)}\n\n{jobs_table(jobs)}"
+                redraw(text)
             time.sleep(WATCH_SECONDS)
     except KeyboardInterrupt:
         return 0
@@ -93,7 +89,7 @@ def _row(job: dict[str, Any], short_id: str, now: int) -> tuple[str, ...]:
         reason = progress(job["arrayProperties"]) + (f": {reason}" if reason else "")
     return (
         short_id,
-        one_line(name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 3] + "..."),
+        shown(name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 3] + "..."),
         name_of(job["jobQueue"]),
         job["status"],
         duration(now - job["createdAt"]),

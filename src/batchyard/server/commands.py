@@ -10,12 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
+from batchyard.cli.printing import print_json
+from batchyard.cli.usage import Commands
 from batchyard.server.config import TABLE, Kind, Setting, SettingError, Settings, load
 from batchyard.server.places import PlaceError, Places, make_private, places_of
 from batchyard.server.terminal import EXIT_USAGE, Failure, leave, say
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-keys_app = typer.Typer(no_args_is_help=True, help="Who else may call: access keys.")
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+keys_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Who else may call: access keys.")
 app.add_typer(keys_app, name="keys")
 
 CONFIG_HELP = "The configuration file (BATCHYARD_CONFIG; default $XDG_CONFIG_HOME/batchyard/config.toml)."
@@ -128,7 +132,7 @@ def keys_add(
         except KeysError as error:
             raise Failure(str(error)) from error
         if as_json:
-            _print_json({"accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key, "name": key.name})
+            print_json({"accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key, "name": key.name})
             return
         say(f"AWS_ACCESS_KEY_ID={key.access_key_id}")
         say(f"AWS_SECRET_ACCESS_KEY={key.secret_access_key}")
@@ -149,7 +153,7 @@ def keys_list(data_dir: DataDir = None, config: Config = None, as_json: AsJson =
         keys = read_keys(places.keys_file)
         if as_json:
             shown = [{"accessKeyId": k.access_key_id, "name": k.name, "createdAt": k.created_at_ms} for k in keys]
-            _print_json(shown)
+            print_json(shown)
             return
         if not keys:
             say("No keys: programs of this user on this machine may call, with any credentials.")
@@ -238,7 +242,7 @@ def doctor(data_dir: DataDir = None, config: Config = None, as_json: AsJson = Fa
 
         found = findings(settings, _places(settings))
         if as_json:
-            _print_json([msgspec.to_builtins(finding) for finding in found])
+            print_json([msgspec.to_builtins(finding) for finding in found])
         else:
             width = max(len(finding.check) for finding in found)
             for finding in found:
@@ -249,9 +253,3 @@ def doctor(data_dir: DataDir = None, config: Config = None, as_json: AsJson = Fa
             raise SystemExit(1)
 
     _guarded(action)
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    say(json.dumps(value, indent=2))

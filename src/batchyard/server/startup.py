@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import uvloop
 
 from batchyard import failpoints
+from batchyard.cli.printing import shown
 from batchyard.server.access import AccessError, Rules, check_listening
 from batchyard.server.catalogue import load_catalogue, load_prices
 from batchyard.server.config import SettingError, Settings
@@ -81,8 +82,17 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     )
 
 
+class ShownFormatter(logging.Formatter):
+    """Lines for a terminal: what callers and jobs put into them is shown escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record), keep="\n")
+
+
 def _configure_logging() -> None:
-    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)  # on standard error
+    handler = logging.StreamHandler()  # standard error
+    handler.setFormatter(ShownFormatter(LOG_FORMAT))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # Bad requests are the caller's business: they are answered, not logged.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     # Its asyncio notes (slow callbacks, unclosed transports) are for developers.

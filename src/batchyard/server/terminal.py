@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
+
+from batchyard.cli import printing
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2  # a flag, variable or file that the caller has to change
@@ -25,14 +26,13 @@ class Failure(Exception):  # noqa: N818  (it is said, not raised to a programmer
 def say(text: str = "") -> None:
     """A line for the reader, at once. A reader who went away (`up | head`) stops neither server nor command."""
     try:
-        print(text, flush=True)
+        printing.say(printing.shown(text), flush=True)
     except BrokenPipeError:
-        # Python would try to write what is left at exit, and fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        printing.drop_output()
 
 
 def complain(sentence: str) -> None:
-    print(f"batchyard: {sentence}", file=sys.stderr, flush=True)
+    printing.complain(f"batchyard: {sentence}")
 
 
 def leave(failure: Failure) -> NoReturn:

@@ -1,0 +1,104 @@
+"""How a command line is read: numbers with bounds, and wrong usage as one sentence in our own words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from batchyard.cli.printing import complain, say, tell
+
+WRONG_USAGE = 2
+NO_COMMAND = "NoArgsIsHelpError"  # its text is the help itself
+# The parser's exceptions have no public names of their own: what BadParameter is made of.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def whole_number(low: int, high: int | None = None, why: str = "") -> Callable[[str], int]:
+    """A parser of whole numbers from `low` to `high`. `why`: a sentence about the bound."""
+    bounds = f"from {low} to {high}" if high is not None else f"of {low} or more"
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
+        if number is None or number < low or (high is not None and number > high):
+            raise typer.BadParameter(f"must be a whole number {bounds}, not {text!r}." + (f" {why}" if why else ""))
+        return number
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """A parser of durations."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise typer.BadParameter(f"must be a number of seconds, 0 or more, not {text!r}.")
+    return number
+
+
+class Commands(TyperGroup):
+    """A group of commands that says itself what was wrong about a command line."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        options["standalone_mode"] = False  # the parser would word it for programmers
+        try:
+            code = super().main(*args, **options)
+        except UsageError as error:
+            report(error)
+            sys.exit(WRONG_USAGE)
+        except typer.Abort:
+            tell("Aborted.")
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def report(error: Exception) -> None:
+    """Wrong usage: what is wrong, and where the right one is shown."""
+    if type(error).__name__ == NO_COMMAND:
+        say(str(error))
+        return
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "batchyard"
+    complain(f"{command}: {sentence(error)}")
+    if context is not None:
+        tell(f"How it is used: {command} --help")
+
+
+def sentence(error: Exception) -> str:
+    """What is wrong, of an exception of the parser."""
+    if hasattr(error, "param_type"):  # a missing parameter
+        return f"{_subject(error) or 'an argument'} is missing."
+    if hasattr(error, "possibilities"):  # an option that is not there
+        near = " or ".join(sorted(error.possibilities or ()))
+        return f"there is no option {error.option_name}." + (f" Did you mean {near}?" if near else "")  # type: ignore[attr-defined]
+    message = str(getattr(error, "message", error))
+    if hasattr(error, "param_hint"):
+        return f"{_subject(error)} {message}".strip()
+    extra = message.removeprefix("Got unexpected extra argument(s) (").removesuffix(")")
+    if extra != message:
+        return f"there is no place for {extra!r} here."
+    if hasattr(error, "option_name") and "requires an argument" in message:
+        return f"{error.option_name} needs a value."
+    return message[:1].lower() + message[1:]
+
+
+def _subject(error: Any) -> str:
+    """The option or argument meant, as it is typed."""
+    hint, parameter = error.param_hint, error.param
+    if isinstance(hint, str):
+        return hint
+    if hint:
+        return " / ".join(hint)
+    if parameter is None:
+        return ""
+    if parameter.param_type_name == "option":
+        return str(max(parameter.opts, key=len))
+    return str(parameter.metavar or parameter.name.upper()).removeprefix("-- ").removesuffix("...")
