@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import NamedTuple, Protocol
@@ -12,7 +13,9 @@ from batchyard.core.commands import Exited, Lost, NotStarted, Report, Started
 from batchyard.core.records import DEFAULT_CONTAINER, ContainerDependency, TaskSpec
 from batchyard.engines.base import RECOVERED_SILENT, Engine, Launch, Recovery, StaleEpochError
 
-_numbers = count(1)
+# From anywhere: a supervisor looks for its attempts' marker among all processes of the machine, and another worker's
+# must not be taken for its own.
+_numbers = count(random.SystemRandom().getrandbits(48))
 FINAL = (Exited, NotStarted, Lost)
 
 

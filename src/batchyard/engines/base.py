@@ -23,6 +23,9 @@ stands alone in the text of a line where output was dropped.
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -135,3 +138,18 @@ def log_path(logs_directory: Path, attempt_id: str, container: str = DEFAULT_CON
     """`container` must be a name of ECS's alphabet (letters, digits, hyphens, underscores)."""
     suffix = "" if container == DEFAULT_CONTAINER else f".{container}"
     return logs_directory / attempt_id[-2:] / f"{attempt_id}{suffix}.log"
+
+
+def open_log(path: Path) -> int:
+    """A descriptor for reading; -1: there is no log. Links are not followed and only a file is read: a job that runs as
+    the service's own user may have put something else there."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return -1
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return -1
+    return fd

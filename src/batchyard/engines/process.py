@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,13 +51,14 @@ SUPERVISOR = ("-m", "batchyard.engines.supervisor")  # for the interpreter
 
 
 class ProcessSettings(NamedTuple):
-    """What the supervisor is started with; None: its own default. `enforce_cgroups` is told to the one that runs, too:
-    it holds for what is launched from there on."""
+    """What the supervisor is started with; None: its own default. `enforce_cgroups` and `allow_root_jobs` are told
+    to the one that runs, too: they hold for what is launched from there on."""
 
     log_limit_bytes: int | None = None
     idle_seconds: float | None = None
     keep_failed_seconds: float | None = None
     enforce_cgroups: bool = False
+    allow_root_jobs: bool = False
 
 
 ARGUMENTS = ("log_limit_bytes", "idle_seconds", "keep_failed_seconds")  # of the supervisor, from ProcessSettings
@@ -115,7 +117,7 @@ class ProcessEngine:
         self._report = report
         for directory in self._directories.values():
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._directories["work"].chmod(0o711)  # a task that runs as another user must get into its own directory
+        _let_through(self._directories["work"])
         await self._listen()
         self._watcher = asyncio.create_task(self._watch(), name="supervisor watch")
         try:
@@ -246,7 +248,8 @@ class ProcessEngine:
         self._connection = connection
         self._hello = None
         environment = tuple((name, os.environ[name]) for name in BASE_VARIABLES if name in os.environ)
-        connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment, self._settings.enforce_cgroups))
+        told = (self._settings.enforce_cgroups, self._settings.allow_root_jobs)
+        connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment, *told))
 
     def _disconnected(self, connection: _Connection) -> None:
         if connection is self._connection:
@@ -408,6 +411,15 @@ class ProcessEngine:
     def _last_words(self) -> str:
         log = self._state_dir / "supervisor.log"
         return log.read_text(errors="replace")[-2000:].strip() if log.exists() else "none"
+
+
+def _let_through(work_dir: Path) -> None:
+    """A task that runs as another user must get into its own directory there, and need not see the others."""
+    fd = os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode) | 0o111)
+    finally:
+        os.close(fd)
 
 
 TASKS_CACHED = 1024  # converted specs, by key; a spec is a few hundred bytes

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from batchyard.engines.base import log_path
+from batchyard.engines.base import log_path, open_log
 
 __all__ = ["Line", "LogFile", "Page", "log_path"]
 
@@ -62,10 +62,8 @@ class LogFile:
     """A log file opened for reading, as a context manager. `end`: where its whole lines ended when it was opened."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._descriptor = -1
+        self._descriptor = open_log(path)
+        if self._descriptor < 0:
             self.end = 0
             return
         size = os.fstat(self._descriptor).st_size

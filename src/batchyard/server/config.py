@@ -236,6 +236,12 @@ TABLE: tuple[Setting, ...] = (
         toml_key="s3.keys_file",
     ),
     Setting(
+        "allow_root_jobs",
+        Kind.SWITCH,
+        "Let jobs on the process engine name root, or root's group, as their `user`; of a service that root runs.",
+        False,
+    ),
+    Setting(
         "stop_grace_seconds",
         Kind.NUMBER,
         "How long a terminated job has between SIGTERM and SIGKILL.",
@@ -365,6 +371,7 @@ class Settings(Struct, frozen=True):
     job_credentials: bool = True
     s3_endpoint: str | None = None
     s3_keys_file: Path | None = None
+    allow_root_jobs: bool = False
     stop_grace_seconds: float = 30.0
     log_limit_mib: int = 64
     allow_other_users: bool = False

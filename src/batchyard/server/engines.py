@@ -77,6 +77,7 @@ def make_engines(settings: Settings, places: Places) -> dict[str, Engine]:
             idle_seconds=settings.supervisor_idle_seconds,
             keep_failed_seconds=settings.scratch_keep_days * SECONDS_PER_DAY,
             enforce_cgroups=settings.enforce == CGROUP,
+            allow_root_jobs=settings.allow_root_jobs,
         ),
     )
     return {engine.name: engine}

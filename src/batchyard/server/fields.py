@@ -95,7 +95,9 @@ FIELDS: dict[str, dict[str, Says]] = {
         "readonlyRootFilesystem": YES,
         "privileged": apart(P, Y, "A process has no confinement that could be lifted."),
         "ulimits": apart(P, Y, "Processes: not above the host's own hard limit; the log says so."),
-        "user": apart(P, Y, "Processes: a user of this host, if the service runs as root."),
+        "user": apart(
+            P, Y, "Processes: a user of this host, if the service runs as root; root itself with `--allow-root-jobs`."
+        ),
         "instanceType": both(R, "Of multi-node parallel jobs."),
         "linuxParameters": both(Y, "See LinuxParameters."),
         "logConfiguration": both(P, "See LogConfiguration."),

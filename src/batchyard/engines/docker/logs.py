@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES
+from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES, open_log
 from batchyard.engines.docker.api import ApiError
 from batchyard.engines.docker.containers import milliseconds
 from batchyard.engines.docker.daemon import Daemon
@@ -214,9 +214,8 @@ class ContainerLog:
 
 
 def last_lines(path: Path) -> Tail:
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    fd = open_log(path)
+    if fd < 0:
         return 0, []
     try:
         last_ms, texts = 0, list[bytes]()

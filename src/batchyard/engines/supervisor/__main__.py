@@ -6,6 +6,7 @@ import argparse
 import ctypes
 import fcntl
 import os
+import platform
 import resource
 import signal
 import sys
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 from batchyard import failpoints
+from batchyard.engines.supervisor.acting import knows_keyrings, new_session_keyring
 from batchyard.engines.supervisor.attempts import LOCK, Settings
 from batchyard.engines.supervisor.logs import DEFAULT_LIMIT_BYTES
 from batchyard.engines.supervisor.rounds import Supervisor
@@ -56,8 +58,8 @@ def _lock(path: Path) -> int | None:
 
 
 def _become_a_clean_parent() -> tuple[int, int]:
-    """Nothing inherited from the server reaches a task: files, signals, limits. Returns the limit of open files that we
-    were given, which is the tasks' too."""
+    """Nothing inherited from the server reaches a task: files, signals, limits, keys. Returns the limit of open files
+    that we were given, which is the tasks' too."""
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in signal.valid_signals():
@@ -65,6 +67,9 @@ def _become_a_clean_parent() -> tuple[int, int]:
             signal.signal(number, signal.SIG_DFL)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two or three files for each task
+    new_session_keyring()
+    if not knows_keyrings():
+        print(f"session keyrings of {platform.machine()} are not known here: tasks inherit the service's", flush=True)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")

@@ -43,7 +43,7 @@ class Adoption:
         for entry in entries:
             if census is None or entry.boot_id != book.boot_id:
                 attempt = self.attempt_of(entry.intent)
-                attempt.output.reopen(0)  # to end its log; of its processes nothing is left
+                attempt.output.reopen(0, self._settings.runtime_dir)  # to end its log; of its processes nothing is left
                 self._outputs.close(attempt, now_ms)
                 started_at_ms = entry.spawned.at_ms if entry.spawned else 0
                 book.end(LostItem(entry.intent.attempt_id, now_ms, HOST_RESTARTED, started_at_ms))
@@ -76,7 +76,7 @@ class Adoption:
             attempt.started_at_ms = entry.spawned.at_ms
         else:  # it died between the start and its record
             self._identify(attempt, census, now_ms)
-        attempt.output.reopen(attempt.pid)
+        attempt.output.reopen(attempt.pid, self._settings.runtime_dir)
         if attempt.output.fd >= 0:
             self._outputs.add(attempt, now)
         if not self._watch(attempt):

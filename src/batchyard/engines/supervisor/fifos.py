@@ -34,23 +34,28 @@ class Output:
     def open_task_end(self) -> int:
         """The task's end, which the caller closes after the start. An opening of its own: "non-blocking" belongs to the
         opening, ours must not block, and the task's must when it floods."""
-        return os.open(self.fifo, os.O_RDWR)
+        return os.open(self.fifo, os.O_RDWR | os.O_NOFOLLOW)
 
-    def reopen(self, pid: int) -> None:
-        """Finds the FIFO again after an earlier supervisor's death: by its name, else through the task's own files."""
+    def reopen(self, pid: int, directory: Path) -> None:
+        """Finds the FIFO again after an earlier supervisor's death: by its name, else through the task's own files,
+        which may be anything: only a FIFO of `directory`, where no task can make one, is ever opened."""
         self.is_shared = True
         self._log = self._open_log()
         self._log.resume()
+        ours = f"{os.path.realpath(directory)}/{_PREFIX}"
         for path in (self.fifo, f"/proc/{pid}/fd/1", f"/proc/{pid}/fd/2"):
             try:
-                fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+                found = os.open(path, os.O_PATH)
             except OSError:
                 continue
-            name = os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)")
-            if name == self.fifo or (not self.fifo and os.path.basename(name).startswith(_PREFIX)):
-                self.fd, self.fifo = fd, name
-                return
-            os.close(fd)
+            try:
+                name = os.readlink(f"/proc/self/fd/{found}").removesuffix(" (deleted)")
+                is_it = name.startswith(ours) and self.fifo in ("", name, f"{directory}/{os.path.basename(name)}")
+                if is_it and stat.S_ISFIFO(os.fstat(found).st_mode):
+                    self.fd, self.fifo = os.open(f"/proc/self/fd/{found}", os.O_RDWR | os.O_NONBLOCK), name
+                    return
+            finally:
+                os.close(found)
 
     def read(self, now_ms: int, limit_bytes: int) -> int:
         """Moves what is there into the log, at most about `limit_bytes`; returns how many bytes."""
@@ -96,10 +101,10 @@ class Fifos:
         self._made += 1
         output = Output(f"{self._prefix}{self._made}", open_log)
         os.mkfifo(output.fifo, _MODE)
+        output.fd = os.open(output.fifo, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
         if owner is not None:
             output.is_shared = True
-            os.chown(output.fifo, *owner)  # a script that opens /dev/stderr needs the right to
-        output.fd = os.open(output.fifo, os.O_RDWR | os.O_NONBLOCK)
+            os.fchown(output.fd, *owner)  # a script that opens /dev/stderr needs the right to
         return output
 
     def give_back(self, output: Output) -> None:

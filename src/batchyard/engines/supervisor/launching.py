@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple
 
 from batchyard.engines.base import log_path
+from batchyard.engines.supervisor.acting import acting_as
 from batchyard.engines.supervisor.attempts import Attempt, Queued, Settings
 from batchyard.engines.supervisor.cgroups import Cgroups
 from batchyard.engines.supervisor.fifos import Fifos, Output
@@ -33,6 +34,7 @@ _EXPLANATIONS = {
     errno.EACCES: "it is not an executable file that this user may run; check its mode (chmod +x) and its directories",
     errno.ENOEXEC: "it is no program of this machine; a script must begin with a line such as #!/bin/sh",
     errno.E2BIG: "its arguments and environment are too long for the system; pass less, or pass it in a file",
+    errno.EAGAIN: "its user has as many processes as the ulimit nproc allows; raise that, or run fewer jobs at once",
     errno.ENOTDIR: "a part of its path is not a directory; correct the path",
 }
 
@@ -46,7 +48,7 @@ class Prepared(NamedTuple):
     program: Program
 
 
-def _make_mounts(mounts: tuple[tuple[str, str], ...]) -> None:
+def _make_mounts(mounts: tuple[tuple[str, str], ...], whose: str) -> None:
     for source, target in mounts:
         if source != target:
             raise CannotStart(
@@ -57,7 +59,9 @@ def _make_mounts(mounts: tuple[tuple[str, str], ...]) -> None:
             if not os.path.lexists(source):  # a container engine makes a missing source, too
                 os.makedirs(source)
         except OSError as error:
-            raise CannotStart(f"volume {source} can't be made: {error.strerror}; create it on this host") from None
+            raise CannotStart(
+                f"volume {source} can't be made{whose}: {error.strerror}; create it on this host"
+            ) from None
 
 
 def environment_of(queued: Queued, base: dict[str, str], identity: Identity | None) -> dict[str, str]:
@@ -96,6 +100,7 @@ class Launcher:
         self, settings: Settings, fifos: Fifos, scratch: Scratch, cgroups: Cgroups, default_nofile: tuple[int, int]
     ) -> None:
         self.enforces_cgroups = False
+        self.allows_root = False  # jobs may name root as their user
         self._settings = settings
         self._fifos = fifos
         self._scratch = scratch
@@ -105,7 +110,7 @@ class Launcher:
     def prepare(self, queued: Queued, base: dict[str, str]) -> Prepared:
         """CannotStart: the sentence to report."""
         item, task = queued
-        identity = _check(task)
+        identity = _check(task, allow_root=self.allows_root)
         program = _program(queued, base, identity, task.working_directory or self._scratch.path(item.attempt_id))
         try:
             output = self._fifos.take(_owner(identity), lambda: self._open_log(item.attempt_id))
@@ -164,19 +169,38 @@ def _owner(identity: Identity | None) -> tuple[int, int] | None:
     return (identity.uid, identity.gid) if identity else None
 
 
-def _check(task: Task) -> Identity | None:
+def _check(task: Task, *, allow_root: bool) -> Identity | None:
     """Whom it runs as. CannotStart: what this host can't give it."""
     if not task.command:
         raise CannotStart("it has no command, and a process has no image to take one from; give a command")
     for name, _, _ in task.ulimits:
         if name not in RLIMITS:
             raise CannotStart(f"ulimit '{name}' is unknown; use one of {', '.join(sorted(RLIMITS))}")
+    if not task.user:
+        _check_places(task, "")
+        return None
+    identity = identity_of(task.user, allow_root=allow_root)
+    if identity is None or not (task.working_directory or task.mounts):
+        _check_places(task, "")
+        return identity
+    try:
+        with acting_as(identity.uid, identity.gid, identity.groups):
+            _check_places(task, f" as uid {identity.uid}")
+    except PermissionError as error:
+        raise CannotStart(_no_right(error)) from error
+    return identity
+
+
+def _check_places(task: Task, whose: str) -> None:
+    """What the task names on this host. `whose`: as whom we look, in words, unless as ourselves."""
     if task.working_directory and not os.path.isdir(task.working_directory):
         raise CannotStart(
-            f"working directory {task.working_directory} does not exist on this host; create it or name another"
+            f"working directory {task.working_directory} does not exist on this host, or can't be reached{whose}; "
+            "create it, open the way to it or name another"
+            if whose
+            else f"working directory {task.working_directory} does not exist on this host; create it or name another"
         )
-    _make_mounts(task.mounts)
-    return identity_of(task.user) if task.user else None
+    _make_mounts(task.mounts, whose)
 
 
 def _program(queued: Queued, base: dict[str, str], identity: Identity | None, directory: str) -> Program:
@@ -190,15 +214,23 @@ def _program(queued: Queued, base: dict[str, str], identity: Identity | None, di
             environment=[f"{name}={value}".encode(errors="surrogateescape") for name, value in variables.items()],
             identity=identity,
             ulimits=task.ulimits,
+            is_scratch=not task.working_directory,
         )
     except UnicodeEncodeError as error:
         raise CannotStart(f"its command or environment holds text that is no valid Unicode ({error})") from None
+
+
+def _no_right(error: OSError | ExecFailed) -> str:
+    why = os.strerror(error.errno or 0)
+    return f"the service can't become its user: {why}; root needs CAP_SETUID and CAP_SETGID for that"
 
 
 def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> str:
     program = prepared.queued.task.command[0]
     if isinstance(error, ExecFailed) and error.at_cgroup:
         return f"its cgroup can't be joined: {error}; start the service without --enforce cgroup"
+    if isinstance(error, ExecFailed) and error.at_user:
+        return _no_right(error)
     if isinstance(error, ExecFailed) and error.at_directory:
         return f"working directory {prepared.program.directory} can't be entered: {error}; check its mode"
     if isinstance(error, ValueError):

@@ -46,7 +46,11 @@ class LogFile:
             self._head_end, self._segment = _segment_numbers(segments[-1])
         if not path.exists():
             return
-        self._open(path)
+        try:
+            self._open(path)
+        except OSError:  # told as every other trouble of the disk, once it can be written
+            self._is_failing = True
+            return
         if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
             self._in_line = True
             start = max(0, self._size - LOG_LINE_BYTES)
@@ -147,10 +151,10 @@ class LogFile:
     def _open(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         try:
-            fd = os.open(path, flags, 0o640)
+            fd = os.open(path, flags | os.O_NOFOLLOW, 0o640)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(path, flags, 0o640)
+            fd = os.open(path, flags | os.O_NOFOLLOW, 0o640)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd
@@ -183,13 +187,13 @@ class LogFile:
     def _join(self, now_ms: int) -> None:
         """Appends the tail to the head. Begins by cutting to the head's end: a death in the middle is made good."""
         segments = self._segments()
-        with self._path.open("r+b") as head:
+        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_NOFOLLOW), "r+b") as head:
             head.truncate(self._head_end)
             head.seek(0, os.SEEK_END)
             if segments and _segment_numbers(segments[0])[1] > 0:
                 head.write(b"%d\t%s\n" % (now_ms, CUT_MARK.encode()))
             for segment in segments:
-                with segment.open("rb") as source:
+                with os.fdopen(os.open(segment, os.O_RDONLY | os.O_NOFOLLOW), "rb") as source:
                     shutil.copyfileobj(source, head, _COPY_BYTES)
         for segment in segments:
             segment.unlink()

@@ -13,7 +13,8 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-PROTOCOL_VERSION = 1
+# 2: a job's user is exact. A supervisor of version 1 sees its jobs to their end, and starts no more.
+PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 256 * 1024 * 1024  # a recovery of 100,000 live attempts stays far below; more is a broken stream
 _LENGTH = struct.Struct("<I")
 
@@ -60,6 +61,7 @@ class ServerHello(Struct, frozen=True, tag="server"):
     epoch: int
     environment: tuple[tuple[str, str], ...]  # PATH, HOME, LANG, TZ: the base of every job
     enforce_cgroups: bool = False  # for what is launched from here on
+    allow_root_jobs: bool = False  # likewise
 
 
 class Commands(Struct, frozen=True, tag="commands"):

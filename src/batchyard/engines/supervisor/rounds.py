@@ -200,6 +200,7 @@ class Supervisor:
         self._is_leaving = False
         self._base = dict(hello.environment)
         self._launcher.enforces_cgroups = hello.enforce_cgroups
+        self._launcher.allows_root = hello.allow_root_jobs
         self._book.raise_epoch(hello.epoch)
         self._link.send(SupervisorHello(PROTOCOL_VERSION, self._instance, os.getpid(), self._book.boot_id))
         self._book.repeat_all()

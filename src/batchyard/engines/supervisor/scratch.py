@@ -1,4 +1,9 @@
-"""Scratch directories: gone at success, kept a while after failure."""
+"""Scratch directories: gone at success, kept a while after failure.
+
+A task may change anything below its own at any moment, also what it left running while we remove it. So nothing here
+goes by a path through one: each directory is opened by one name in a directory that is open already, never through a
+link, and what is changed is what was opened. Whatever a task swaps in, only what lies in its scratch directory is
+touched."""
 
 from __future__ import annotations
 
@@ -7,8 +12,9 @@ import queue
 import stat
 import threading
 import time
+import uuid
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 FREE_SECONDS = 0.1  # a server that has more to run has sent it by then
@@ -49,12 +55,15 @@ class Scratch:
         except FileNotFoundError:
             os.makedirs(path, _MODE)  # somebody removed the whole work directory
         except FileExistsError:
-            if not os.path.isdir(path):
-                raise
-        if owner is not None:
-            os.chown(path, *owner)
-        else:
-            os.utime(path, (0, 0))
+            pass  # of this attempt: made, and then not used
+        fd = open_directory(path)
+        try:
+            if owner is not None:
+                os.fchown(fd, *owner)
+            else:
+                os.utime(fd, (0, 0))
+        finally:
+            os.close(fd)
 
     def discard(self, attempt_id: str) -> None:
         """Most are empty; the content of others is removed beside the loop."""
@@ -88,18 +97,29 @@ class Scratch:
     def keep(self, attempt_id: str) -> None:
         """Its time of rest begins now."""
         try:
-            os.utime(self._work_dir / attempt_id)
+            os.utime(self._work_dir / attempt_id, follow_symlinks=False)
         except FileNotFoundError:
             return  # the task removed it itself
 
     def sweep(self, alive: Container[str]) -> None:
         """Discards what failed long ago, and what an earlier supervisor did not finish removing."""
         oldest = time.time() - self._keep_failed_seconds
-        for entry in os.scandir(self._work_dir):
+        work_dir = os.open(self._work_dir, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.scandir(work_dir) as entries:
+                for entry in entries:
+                    self._sweep(entry, alive, oldest)
+        finally:
+            os.close(work_dir)
+
+    def _sweep(self, entry: os.DirEntry[str], alive: Container[str], oldest: float) -> None:
+        try:
             if entry.name.startswith(_DISCARDED):
-                self._remove_later(Path(entry.path))
+                self._remove_later(self._work_dir / entry.name)
             elif entry.name not in alive and entry.stat(follow_symlinks=False).st_mtime < oldest:
-                self._discard_later(Path(entry.path))
+                self._discard_later(self._work_dir / entry.name)
+        except FileNotFoundError:
+            return  # somebody else removed it just now
 
     def _discard_later(self, path: Path) -> None:
         discarded = path.with_name(f"{_DISCARDED}{path.name}")
@@ -127,23 +147,70 @@ class Scratch:
 
 def remove_tree(top: Path) -> None:
     """Removes a directory of any depth: moves each directory found up to the top's side, so that no path grows long and
-    nothing recurses."""
-    if not stat.S_ISDIR(os.lstat(top).st_mode):
-        os.unlink(top)
-        return
-    pending = [str(top)]
-    moved = 0
-    while pending:
-        directory = pending.pop()
-        os.chmod(directory, 0o700)  # a task may have closed it, even to its owner
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    moved += 1
-                    aside = f"{top}.{moved}"
-                    os.chmod(entry.path, 0o700)
-                    os.rename(entry.path, aside)
-                    pending.append(aside)
-                else:
-                    os.unlink(entry.path)
-        os.rmdir(directory)
+    nothing recurses. The top's own directory must be ours. OSError: what is left goes with another call."""
+    beside = os.open(top.parent, os.O_RDONLY | os.O_DIRECTORY)  # the owner's choice, which may be a link
+    try:
+        pending = deque([top.name])
+        while pending:
+            name = pending.pop()
+            try:
+                fd = _open_closed(name, beside)
+            except NotADirectoryError:
+                os.unlink(name, dir_fd=beside)
+                continue
+            except FileNotFoundError:
+                continue
+            try:
+                pending.extend(_empty(fd, beside, f"{top.name}.{uuid.uuid4().hex}"))
+            finally:
+                os.close(fd)
+            os.rmdir(name, dir_fd=beside)
+    finally:
+        os.close(beside)
+
+
+def _empty(directory: int, beside: int, prefix: str) -> Iterator[str]:
+    """Removes the files in an open directory, and moves the directories in it to `beside`; gives their names there."""
+    with os.scandir(directory) as entries:
+        for number, entry in enumerate(entries):
+            try:
+                if not entry.is_dir(follow_symlinks=False) and _is_unlinked(entry.name, directory):
+                    continue
+                aside = f"{prefix}.{number}"
+                _move(entry.name, directory, aside, beside)
+                yield aside
+            except FileNotFoundError:
+                continue  # somebody else removed it just now
+
+
+def _is_unlinked(name: str, directory: int) -> bool:
+    """False: it is a directory by now."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except IsADirectoryError:
+        return False
+    return True
+
+
+def _move(name: str, directory: int, aside: str, beside: int) -> None:
+    try:
+        os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=beside)
+    except PermissionError:  # a task may have closed it, even to its owner, and its ".." is written here
+        os.close(_open_closed(name, directory))
+        os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=beside)
+
+
+def _open_closed(name: str, directory: int) -> int:
+    """Opens a directory, which is opened to us before where its mode keeps us out."""
+    place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+    try:
+        if os.fstat(place).st_mode & _MODE != _MODE:
+            os.chmod(f"/proc/self/fd/{place}", _MODE)  # what was opened: fchmod does not take an O_PATH
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=place)
+    finally:
+        os.close(place)
+
+
+def open_directory(path: str | Path) -> int:
+    """NotADirectoryError: it is something else, or a link."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -2,7 +2,10 @@
 
 Uses what `subprocess` itself uses, without its per-start pipe: after a vfork the parent sleeps until the program runs
 or has failed, so that one non-blocking pipe for all starts says which. Only a start as another user, with limits of
-its own or into a cgroup is a plain fork."""
+its own or into a cgroup is a plain fork.
+
+A task of another user gets nothing by root's rights but what it is: its working directory is entered as that user
+before the fork, its program is looked up and executed as that user after it."""
 
 from __future__ import annotations
 
@@ -12,10 +15,17 @@ import os
 import pwd
 import resource
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, NoReturn
+from functools import partial
+from typing import NamedTuple, NoReturn, cast
+
+from batchyard.engines.supervisor.acting import acting_as, new_session_keyring
 
 UMASK = 0o022
 _AT_CGROUP = b"cgroup"
+_AT_USER = b"user"
+_AT_DIRECTORY = b"noexec"  # as CPython's child says it, of anything before its preexec_fn
+ROOT = 0
+HIGHEST_ID = 2**32 - 2  # the one above it means "none" to the system
 # Names of ulimits (Batch API model, Ulimit) -> this system's numbers.
 RLIMITS = {
     "core": resource.RLIMIT_CORE,
@@ -41,7 +51,7 @@ class CannotStart(Exception):  # noqa: N818 - it is an outcome of the task, not 
 
 
 class Identity(NamedTuple):
-    """Whom a task runs as."""
+    """Whom a task runs as: exactly this user, group and groups."""
 
     uid: int
     gid: int
@@ -50,17 +60,20 @@ class Identity(NamedTuple):
 
 
 class ExecFailed(Exception):  # noqa: N818
-    """The system's answer: `errno`, and whether the working directory or the joining of its cgroup was the trouble."""
+    """The system's answer: `errno`, and whether the working directory, the user or the joining of its cgroup was the
+    trouble."""
 
     def __init__(self, errno: int, stage: bytes) -> None:
         super().__init__(os.strerror(errno))
         self.errno = errno
-        self.at_directory = stage == b"noexec"
+        self.at_directory = stage == _AT_DIRECTORY
         self.at_cgroup = stage == _AT_CGROUP
+        self.at_user = stage == _AT_USER
 
 
 class Program(NamedTuple):
-    """What to start: the first of `places` that is a program."""
+    """What to start: the first of `places` that is a program. `is_scratch`: we made `directory` for it, so that its
+    user need not be able to walk there."""
 
     arguments: list[bytes]
     places: list[bytes]
@@ -68,6 +81,7 @@ class Program(NamedTuple):
     environment: list[bytes]
     identity: Identity | None
     ulimits: tuple[tuple[str, int, int], ...]
+    is_scratch: bool = False
 
 
 class Spawner:
@@ -79,57 +93,116 @@ class Spawner:
         self._null = os.open(os.devnull, os.O_RDWR)
         self._error_read, self._error_write = os.pipe()
         os.set_blocking(self._error_read, False)
+        self._here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+        self._has_tasks_keyring = False  # our session keyring is that of a task of another user
 
     def start(self, program: Program, output: int, entrances: Sequence[int] = ()) -> int:
         """The pid of the running program. `entrances`: of cgroups to be in. ExecFailed: it does not run."""
-        if program.identity is not None or program.ulimits or entrances:
-            return self._start_by_fork(program, output, entrances)
-        # Limits are inherited at the fork: setting them afterwards would race with the program.
-        differs = self._own_nofile != self._default_nofile
-        if differs:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (self._default_nofile[0], self._own_nofile[1]))
+        if program.identity is not None:
+            return self._start_as(program.identity, program, output, entrances)
+        if self._has_tasks_keyring:
+            new_session_keyring()
+            self._has_tasks_keyring = False
+        if program.ulimits or entrances:
+            return self._start_by_fork(program, program.directory, output, self._preparation(program, entrances))
+        self._expect_few_files()
         try:
-            pid = self._fork_exec(program, output, (self._error_read, self._error_write), None)
+            pid = self._fork_exec(program, program.directory, output, (self._error_read, self._error_write), None)
         finally:
-            if differs:
-                resource.setrlimit(resource.RLIMIT_NOFILE, self._own_nofile)
+            self._expect_many_files()
         try:
             story = os.read(self._error_read, 4096)
         except BlockingIOError:
             return pid
         raise _failure(pid, story)
 
-    def _start_by_fork(self, program: Program, output: int, entrances: Sequence[int]) -> int:
-        """Another user, limits, a cgroup: worth a plain fork, because only the child itself can take them on between
-        fork and exec. We run on before the program does; the end of a pipe of its own, at exec, says how it went."""
+    def _start_as(self, identity: Identity, program: Program, output: int, entrances: Sequence[int]) -> int:
+        new_session_keyring()
+        self._has_tasks_keyring = True
+        try:
+            self._enter(program.directory, None if program.is_scratch else identity)
+            if program.ulimits or entrances:
+                return self._start_by_fork(program, None, output, self._preparation(program, entrances))
+            self._expect_few_files()
+            try:
+                return self._start_by_fork(program, None, output, None)
+            finally:
+                self._expect_many_files()
+        finally:
+            os.fchdir(self._here)
 
-        def take_limits() -> None:
-            join(entrances, error_write)
+    def _enter(self, directory: str, identity: Identity | None) -> None:
+        """Our own working directory, which the child inherits: there is no path left for it to walk as root."""
+        try:
+            if identity is not None:
+                with acting_as(identity.uid, identity.gid, identity.groups):
+                    os.chdir(directory)
+                return
+            fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                os.fchdir(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise ExecFailed(error.errno or 0, _AT_DIRECTORY) from error
+
+    def _expect_few_files(self) -> None:
+        """Limits are inherited at the fork: setting them afterwards would race with the program."""
+        if self._own_nofile != self._default_nofile:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._default_nofile[0], self._own_nofile[1]))
+
+    def _expect_many_files(self) -> None:
+        if self._own_nofile != self._default_nofile:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._own_nofile)
+
+    def _preparation(self, program: Program, entrances: Sequence[int]) -> Callable[[int], None]:
+        """What only the child itself can do between fork and exec. Its user comes last: it may lack the right to the
+        rest."""
+
+        def prepare(errors: int) -> None:
+            join(entrances, errors)
             for name, soft, hard in (("nofile", *self._default_nofile), *program.ulimits):
                 note = set_limit(name, soft, hard)
                 if note:
                     os.write(2, f"{note}\n".encode())  # the task's own output by now
+            if program.identity is not None:
+                become(program.identity, errors)
 
+        return prepare
+
+    def _start_by_fork(
+        self, program: Program, directory: str | None, output: int, prepare: Callable[[int], None] | None
+    ) -> int:
+        """Another user, limits, a cgroup: worth a plain fork. We run on before the program does; the end of a pipe of
+        its own, at exec, says how it went."""
         error_read, error_write = os.pipe()
         try:
             try:
-                pid = self._fork_exec(program, output, (error_read, error_write), take_limits)
+                before_exec = partial(prepare, error_write) if prepare is not None else None
+                pid = self._fork_exec(program, directory, output, (error_read, error_write), before_exec)
             finally:
                 os.close(error_write)
             story = os.read(error_read, 4096)
         finally:
             os.close(error_read)
         if story:
-            raise _failure(pid, story)
+            # Where we entered its directory ourselves, what CPython's child does before its exec is to change its user.
+            raise _failure(pid, story.replace(_AT_DIRECTORY, _AT_USER) if directory is None else story)
         return pid
 
     def _fork_exec(
-        self, program: Program, output: int, errors: tuple[int, int], before_exec: Callable[[], None] | None
+        self,
+        program: Program,
+        directory: str | None,  # None: ours
+        output: int,
+        errors: tuple[int, int],
+        before_exec: Callable[[], None] | None,
     ) -> int:
-        identity = program.identity
+        # `before_exec` takes on the user itself: it comes after CPython's own change of user.
+        identity = program.identity if before_exec is None else None
         # Our own files are all close-on-exec, so that nothing need be closed by number.
         return _posixsubprocess.fork_exec(
-            program.arguments, program.places, False, (), program.directory, program.environment,
+            program.arguments, program.places, False, (), cast(str, directory), program.environment,
             self._null, -1, -1, output, -1, output, *errors,
             True, True, -1,  # default signals, a new session, no process group
             identity.gid if identity else None, list(identity.groups) if identity else None,
@@ -153,12 +226,22 @@ def join(entrances: Sequence[int], errors: int) -> None:
         try:
             os.write(entrance, b"0")  # the writer itself
         except OSError as error:
-            _give_up(errors, error)
+            _give_up(errors, error, _AT_CGROUP)
 
 
-def _give_up(errors: int, error: OSError) -> NoReturn:
-    os.write(errors, b"OSError:%x:%s" % (error.errno or 0, _AT_CGROUP))
+def _give_up(errors: int, error: OSError, stage: bytes) -> NoReturn:
+    os.write(errors, b"OSError:%x:%s" % (error.errno or 0, stage))
     os._exit(255)  # as CPython's own child
+
+
+def become(identity: Identity, errors: int) -> None:
+    """In the child, which ends like that of `join` where it fails."""
+    try:
+        os.setgroups(identity.groups)
+        os.setresgid(identity.gid, identity.gid, identity.gid)
+        os.setresuid(identity.uid, identity.uid, identity.uid)
+    except OSError as error:
+        _give_up(errors, error, _AT_USER)
 
 
 def programs_of(command: str, search_path: str) -> list[bytes]:
@@ -168,33 +251,66 @@ def programs_of(command: str, search_path: str) -> list[bytes]:
     return [os.path.join(os.fsencode(directory or "."), os.fsencode(command)) for directory in search_path.split(":")]
 
 
-def identity_of(user: str) -> Identity | None:
-    """`name`, `uid`, `name:group` or `uid:gid`, as in a container; None when we are that already.
+def identity_of(user: str, *, allow_root: bool = False) -> Identity | None:
+    """`name`, `uid`, `name:group` or `uid:gid`, as in a container. An account has its own groups, or the one that is
+    named and no other. None: we are no root, and are that already.
 
-    CannotStart: it does not exist, or we have no right to be it."""
+    CannotStart: it does not exist, it is root or in root's group without `allow_root`, or we have no right to be it."""
     name, _, group = user.partition(":")
-    try:
-        account = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
-        uid, gid, home = account.pw_uid, account.pw_gid, account.pw_dir
-        groups = tuple(os.getgrouplist(account.pw_name, gid))
-    except KeyError:
-        if not name.isdigit():
-            raise CannotStart(f"user '{name}' does not exist on this host; create it or name another user") from None
-        uid, gid, home, groups = int(name), 0, "/", (0,)  # as a container does with a number that has no name
-    if group:
-        try:
-            gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-        except KeyError:
-            raise CannotStart(f"group '{group}' does not exist on this host; create it or name another") from None
-        groups = (gid,)
-    if uid == os.geteuid() and (not group or gid == os.getegid()):
-        return None
-    if os.geteuid() != 0:
+    account = _account(name)
+    gid = _group(group) if group else -1
+    own_uid = os.geteuid()
+    uid = account.pw_uid if account else int(name)
+    if own_uid != ROOT:
+        if uid == own_uid and gid in (-1, os.getegid()):
+            return None
         raise CannotStart(
-            f"user '{user}' can't be used: the service runs as uid {os.geteuid()}, and only root may start programs "
-            "as others; leave user out or start the service as root"
+            f"user '{user}' can't be used: the service runs as uid {own_uid}, and only root may start programs as "
+            "others; leave user out or start the service as root"
         )
-    return Identity(uid, gid, groups, home)
+    if account is None and not group:
+        raise CannotStart(
+            f"uid {uid} has no account on this host, which would say its groups; name one ('{name}:GROUP') or another "
+            "user"
+        )
+    if not allow_root and ROOT in (uid, gid):
+        raise CannotStart(
+            f"user '{user}' is {'root' if uid == ROOT else 'of the group of root'} on this host, which jobs may name "
+            "only where the service was started with --allow-root-jobs; name another user, or leave user out: the job "
+            "then runs as the service itself"
+        )
+    home = account.pw_dir if account else "/"
+    if gid >= 0:
+        return Identity(uid, gid, (gid,), home)
+    assert account is not None, f"user '{user}' has neither an account nor a group"
+    return Identity(uid, account.pw_gid, tuple(os.getgrouplist(account.pw_name, account.pw_gid)), home)
+
+
+def _account(name: str) -> pwd.struct_passwd | None:
+    """None: a number without an account."""
+    try:
+        return pwd.getpwuid(_id(name)) if _is_id(name) else pwd.getpwnam(name)
+    except KeyError:
+        if _is_id(name):
+            return None
+        raise CannotStart(f"user '{name}' does not exist on this host; create it or name another user") from None
+
+
+def _group(name: str) -> int:
+    try:
+        return _id(name) if _is_id(name) else grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise CannotStart(f"group '{name}' does not exist on this host; create it or name another") from None
+
+
+def _is_id(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _id(number: str) -> int:
+    if len(number) > len(str(HIGHEST_ID)) or int(number) > HIGHEST_ID:
+        raise CannotStart(f"{number} is no user or group: the highest number of one is {HIGHEST_ID}")
+    return int(number)
 
 
 def set_limit(name: str, soft: int, hard: int) -> str:
