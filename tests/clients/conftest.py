@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.clients.calling import Clients
+from tests.clients.node import Node, node_with_sdks
 from tests.engines.dockerd import dockerd
 from tests.server.running import Server
 
@@ -14,3 +15,10 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     """One service for all that is tried here; each test uses names of its own."""
     with Server(tmp_path_factory.mktemp("clients"), "--vcpus", "8", "--memory", "65536") as server:
         yield Clients(server)
+
+
+@pytest.fixture(scope="session")
+def node(pytestconfig: pytest.Config) -> Node:
+    """Kept between runs of the tests, as pytest keeps its cache."""
+    assert pytestconfig.cache is not None
+    return node_with_sdks(pytestconfig.cache.mkdir("javascript"))

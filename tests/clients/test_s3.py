@@ -15,6 +15,7 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from tests.clients.calling import JOB_SECONDS, Clients, Document, needs
+from tests.clients.node import Node
 from tests.server.running import Server
 from tests.waiting import until
 
@@ -178,17 +179,23 @@ def test_a_job_that_is_lost_to_spot_resumes_from_its_printed_checkpoint(yard: Cl
     assert first["statusReason"].startswith("Host EC2"), first
     assert lines(yard, first["container"]["logStreamName"]) == ["begins at 0"]
     assert lines(yard, second["container"]["logStreamName"]) == ["begins at 1000"]
-    assert f"checkpoints/{job_id}.json" not in [one["Key"] for one in s3.list_objects_v2(Bucket=OUTPUT)["Contents"]]
+    assert s3.list_objects_v2(Bucket=OUTPUT, Prefix="checkpoints/")["KeyCount"] == 0, "it cleaned up at its end"
 
 
 def test_a_job_uses_its_s3_and_this_service_with_one_pair_of_keys(yard: Clients, s3: Any) -> None:
     next_one = {"image": "i", "command": ["true"], "resourceRequirements": needs(1, 64)}
     yard.batch.register_job_definition(jobDefinitionName="s3-next", type="container", containerProperties=next_one)
     job = ended(yard, submit(yard, "both", [sys.executable, "-c", BOTH]))
-    said = json.loads(lines(yard, job["container"]["logStreamName"])[-1])
+    said = json.loads(next(line for line in lines(yard, job["container"]["logStreamName"]) if line.startswith("{")))
     assert said["key"] == S3_KEYS[0]
     task_id = job["container"]["taskArn"].rpartition("/")[2]
     assert said["who"] == f"arn:aws:sts::123456789012:assumed-role/batchyard-job/{task_id}"
     assert said["log groups"] == ["/aws/batch/job"]
     assert yard.ended(said["next"])["status"] == "SUCCEEDED"
     assert s3.get_object(Bucket=OUTPUT, Key="both")["Body"].read() == b"kept"
+
+
+def test_the_sdk_for_javascript_keeps_the_path_of_such_an_address(yard: Clients, node: Node) -> None:
+    job = ended(yard, submit(yard, "js-and-s3", [node.program, str(node.directory / "v3.mjs"), "js-by-s3-keys"]))
+    said = next(line for line in lines(yard, job["container"]["logStreamName"]) if line.startswith("{"))
+    assert json.loads(said)["lines"] == ["hello js-by-s3-keys"]
