@@ -1,6 +1,7 @@
 """The dispatcher, with made-up operations: what goes in comes to its function, and every failure has its answer."""
 
 import asyncio
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from batchyard.api.context import Call
 from batchyard.core.refusal import Refused
 from batchyard.server.access import Access, Rules
-from batchyard.server.app import PEER, App, Handler
+from batchyard.server.app import PEER, UNFINISHED_BODIES, App, Handler
 from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerUser
 from batchyard.wire.messages import WireError
@@ -76,7 +77,14 @@ def send(
     uid: int = 7,
 ) -> Answer:
     chunks = body if isinstance(body, list) else [body]
-    whole = b"".join(chunks)
+    pending = [{"type": "http.request", "body": c, "more_body": i < len(chunks) - 1} for i, c in enumerate(chunks)]
+    return Answer(exchange(app, scope_of(path, b"".join(chunks), method, headers, uid), pending))
+
+
+def scope_of(
+    path: str, whole: bytes, method: str = "POST", headers: dict[str, str] | None = None, uid: int = 7
+) -> dict[str, Any]:
+    """A request signed as `whole` would be."""
     made = sign(
         method,
         f"http://localhost{path}",
@@ -91,7 +99,7 @@ def send(
     )
     sent = {name.lower(): value for name, value in made.items()} | (headers or {})
     raw_path, _, query = path.partition("?")
-    scope = {
+    return {
         "type": "http",
         "method": method,
         "path": raw_path,
@@ -101,7 +109,10 @@ def send(
         "client": ("127.0.0.1", 5),
         "state": {PEER: PeerUser(uid)},
     }
-    pending = [{"type": "http.request", "body": c, "more_body": i < len(chunks) - 1} for i, c in enumerate(chunks)]
+
+
+def exchange(app: App, scope: dict[str, Any], pending: list[dict[str, Any]]) -> list[Any]:
+    """What the app sends for `scope` and these pieces of a body."""
     messages: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -111,7 +122,7 @@ def send(
         messages.append(message)
 
     asyncio.run(app(scope, receive, take))
-    return Answer(messages)
+    return messages
 
 
 def failing(error: BaseException) -> dict[tuple[str, str], Handler]:
@@ -136,10 +147,11 @@ def test_a_request_reaches_its_function_and_the_answer_its_caller(tmp_path: Path
         app(tmp_path, {("batch", "DescribeJobs"): describe}),
         "/v1/describejobs",
         body,
-        headers={"amz-sdk-invocation-id": "i" * 200},
+        headers={"amz-sdk-invocation-id": "i" * 128},
     )
     assert (answer.status, answer.json) == (200, {"jobs": []})
-    assert seen == [(Call("DescribeJobs", "any", "i" * 128, 24), {"jobs": ["a"]})]
+    digest = hashlib.blake2b(b"".join(body), digest_size=16).hexdigest()
+    assert seen == [(Call("DescribeJobs", "any", "i" * 128, 24, "uid 7", digest), {"jobs": ["a"]})]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +201,8 @@ def test_what_is_not_built_says_so(tmp_path: Path) -> None:
         ("/v1/canceljob", b" " * (LIMIT_BYTES + 1), {}, 413, "RequestEntityTooLargeException"),
         ("/v1/canceljob", [b" " * LIMIT_BYTES, b" "], {}, 413, "RequestEntityTooLargeException"),
         ("/v1/canceljob", CANCEL, {"content-length": "9" * 30}, 413, "RequestEntityTooLargeException"),
+        ("/v1/canceljob", CANCEL, {"content-length": "9" * 5000}, 413, "RequestEntityTooLargeException"),
+        ("/v1/canceljob", CANCEL, {"amz-sdk-invocation-id": "i" * 129}, 400, "ClientException"),
         ("/v1/nonsense", b"{}", {}, 404, "UnknownOperationException"),
         ("/", b"{}", {"x-amz-target": "Logs_20140328.Nonsense"}, 404, ""),
     ],
@@ -234,17 +248,65 @@ def test_credentials_are_for_who_shows_the_authorization(tmp_path: Path) -> None
 
 
 def test_a_caller_who_left_is_not_answered(tmp_path: Path) -> None:
-    messages: list[Any] = []
+    assert exchange(app(tmp_path, {}), scope_of("/v1/canceljob", CANCEL), [{"type": "http.disconnect"}]) == []
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.disconnect"}
 
-    async def take(message: Any) -> None:
-        messages.append(message)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": ""},
+        {"host": "evil.example"},
+        {"origin": "http://evil.example"},
+        {"content-length": "9" * 5000},
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/canceljob", "/"])
+def test_what_its_head_refuses_is_not_read(tmp_path: Path, path: str, headers: dict[str, str]) -> None:
+    # Nothing is there to be received: asking for it would fail.
+    start, _ = exchange(app(tmp_path, {}), scope_of(path, CANCEL, headers=headers), [])
+    assert start["status"] in (403, 413)
 
-    scope = {"type": "http", "method": "POST", "path": "/v1/canceljob", "raw_path": b"/v1/canceljob", "headers": []}
-    asyncio.run(app(tmp_path, {})(scope, receive, take))
-    assert messages == []
+
+def test_a_body_that_was_waited_for_and_is_not_wanted_ends_its_connection(tmp_path: Path) -> None:
+    headers = {"authorization": "", "expect": "100-continue"}
+    start, _ = exchange(app(tmp_path, {}), scope_of("/v1/canceljob", CANCEL, headers=headers), [])
+    assert (b"connection", b"close") in start["headers"]
+
+
+def test_bodies_that_never_end_are_held_up_to_a_limit(tmp_path: Path) -> None:
+    made = app(tmp_path, {})
+    nearly = b" " * (LIMIT_BYTES - 1)
+
+    async def unfinished() -> list[Any]:
+        ends = asyncio.Event()
+        statuses: list[int] = []
+
+        async def one() -> None:
+            pieces = [{"type": "http.request", "body": nearly, "more_body": True}]
+
+            async def receive() -> Any:
+                if not pieces:
+                    await ends.wait()
+                    return {"type": "http.disconnect"}
+                return pieces.pop()
+
+            async def take(message: Any) -> None:
+                statuses.extend([message["status"]] if "status" in message else [])
+
+            await made(scope_of("/v1/canceljob", b""), receive, take)
+
+        tasks = [asyncio.create_task(one()) for _ in range(UNFINISHED_BODIES + 5)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        refused = list(statuses)
+        ends.set()
+        await asyncio.gather(*tasks)
+        assert statuses == refused  # those that left were not answered
+        return refused
+
+    refused = asyncio.run(unfinished())
+    assert set(refused) == {429}
+    assert len(refused) <= 5
+    assert send(made, "/v1/canceljob", b"{}").status == 400  # what was held is let go
 
 
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}

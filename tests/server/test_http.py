@@ -1,19 +1,42 @@
 """What clients can do to a connection: the server answers or ends it, and holds no more of it than it said."""
 
 import socket
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
 from batchyard.server.http import MAX_HEAD_BYTES
+from batchyard.wire.sigv4 import sign
 from tests.server.running import Server
 
 ANSWER_SECONDS = 30.0
 FLOOD_BYTES = 32 << 20  # what no connection may make the server read
 STUCK_SECONDS = 1.0  # a server that reads takes some of the flood within that time
 PIECE = 64 * 1024
-HEAD = b"POST /v1/describejobqueues HTTP/1.1\r\nHost: x\r\n"
+PATH = "/v1/describejobqueues"
+
+
+def signed_head() -> bytes:
+    """The beginning of a request's head that looks like an AWS client's: without keys anything may sign."""
+    made = sign(
+        "POST",
+        f"http://localhost{PATH}",
+        {},
+        b"",
+        access_key="any",
+        secret_key="any",
+        session_token=None,
+        region="us-east-1",
+        service="batch",
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    lines = [f"POST {PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in made.items())]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+HEAD = signed_head()
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 

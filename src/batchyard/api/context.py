@@ -81,3 +81,5 @@ class Call(Struct, frozen=True):
     principal: str = ""
     invocation_id: str = ""  # amz-sdk-invocation-id: constant over an SDK's retries of one call
     size_bytes: int = 0  # of the request's body
+    caller: str = ""  # whose requests count together: an access key, or who holds the connection
+    body_digest: str = ""  # of the body, in hex, where there is an invocation id

@@ -52,16 +52,19 @@ SUPERVISOR = ("-m", "batchyard.engines.supervisor")  # for the interpreter
 
 class ProcessSettings(NamedTuple):
     """What the supervisor is started with; None: its own default. `enforce_cgroups` and `allow_root_jobs` are told
-    to the one that runs, too: they hold for what is launched from there on."""
+    to the one that runs, too: they hold for what is launched from there on. `task_open_files`: the soft limit that
+    tasks get, where ours is not what we were given."""
 
     log_limit_bytes: int | None = None
     idle_seconds: float | None = None
     keep_failed_seconds: float | None = None
+    task_open_files: int | None = None
     enforce_cgroups: bool = False
     allow_root_jobs: bool = False
 
 
-ARGUMENTS = ("log_limit_bytes", "idle_seconds", "keep_failed_seconds")  # of the supervisor, from ProcessSettings
+# Of the supervisor, from ProcessSettings.
+ARGUMENTS = ("log_limit_bytes", "idle_seconds", "keep_failed_seconds", "task_open_files")
 
 
 class ProcessEngine:

@@ -11,12 +11,13 @@ point to 127.0.0.1) is refused; and so are connections of other users of this ma
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchyard.server.connections import caller_of
 from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerUser, is_loopback
 from batchyard.server.places import PlaceError
@@ -28,6 +29,7 @@ FORBIDDEN = 403
 ROOT_UID = 0
 QUOTED_LENGTH = 100  # a refusal quotes at most this much of a caller's header
 TOKEN_HEADER = "x-amz-security-token"
+JOBS = "jobs"  # all of them are one caller: an array has thousands
 
 
 class AccessError(Exception):
@@ -51,6 +53,32 @@ class Rules(Struct, frozen=True):
     bound_to_loopback: bool
     allow_other_users: bool = False
     insecure: bool = False
+
+
+class Admitted(Struct, frozen=True):
+    """Who calls, as the head of a request says. `principal`: the access key id; of an attempt's credentials the ARN of
+    its session. `caller`: whose requests count together, where one caller must leave something to the others.
+    `secret_access_key`: what the request must be signed with; None where anything may sign. `signed_path`: what the
+    signature covers, where that is not the path that is answered."""
+
+    principal: str
+    caller: str
+    authorization: Authorization
+    secret_access_key: str | None
+    signed_path: bytes = b""
+
+
+def _admit_session(headers: Mapping[str, str], session: Session, client: Client) -> Admitted:
+    """A signature that only the attempt's programs could make says more than where they call from."""
+    authorization = parse_authorization(headers)
+    if authorization.access_key != session.access_key_id:
+        raise WireError(
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid: it does not belong to the access key "
+            f"{authorization.access_key[:QUOTED_LENGTH]!r}.",
+            FORBIDDEN,
+        )
+    return Admitted(session.principal, JOBS, authorization, session.secret_access_key, client.signed_path)
 
 
 def _no_session(token: str) -> Session | None:
@@ -83,19 +111,17 @@ class Access:
         self._session_by_s3_keys = session_by_s3_keys
         self._own_uid = os.geteuid() if own_uid is None else own_uid
 
-    def check(self, request: Request, client: Client) -> str:
-        """The caller's access key id; of an attempt's credentials the ARN of its session. `request` must hold the whole
-        body. Raises WireError 403."""
-        if client.signed_path:
-            request = replace(request, raw_path=client.signed_path)
-        token = request.headers.get(TOKEN_HEADER)
+    def admit(self, headers: Mapping[str, str], client: Client) -> Admitted:
+        """What the head of a request says, before anything of its body is read: whether its caller may call at all.
+        Raises WireError 403."""
+        token = headers.get(TOKEN_HEADER)
         session = self._session_of(token) if token else None
         if session is not None:
-            return self._check_session(request, session)
+            return _admit_session(headers, session, client)
         if client.attempt_id:
             session = self._session_by_s3_keys(client.attempt_id)
-            if parse_authorization(request.headers).access_key == session.access_key_id:
-                return self._check_session(request, session)
+            if parse_authorization(headers).access_key == session.access_key_id:
+                return _admit_session(headers, session, client)
         try:
             keys = self._keys.current()
         except PlaceError as error:
@@ -103,7 +129,7 @@ class Access:
                 "AccessDeniedException", f"Nobody may call while keys cannot be read. {error}", 403
             ) from error
         if keys:
-            authorization = parse_authorization(request.headers)
+            authorization = parse_authorization(headers)
             key = keys.get(authorization.access_key) or self._operators(authorization)
             if key is None:
                 raise WireError(
@@ -112,42 +138,42 @@ class Access:
                     f"{authorization.access_key[:QUOTED_LENGTH]!r} here (see batchyard keys list).",
                     FORBIDDEN,
                 )
-            verify(request, authorization, key.secret_access_key, self._now_ms())
-            return key.access_key_id
-        self._check_place(request, client)
-        authorization = parse_authorization(request.headers)
+            caller = f"key {key.access_key_id}"
+            return Admitted(key.access_key_id, caller, authorization, key.secret_access_key, client.signed_path)
+        self._check_place(headers, client)
+        authorization = parse_authorization(headers)
         operator = self._operators(authorization)
-        if operator is not None:
-            verify(request, authorization, operator.secret_access_key, self._now_ms())
-        elif not self._rules.bound_to_loopback and not self._rules.insecure:
+        if operator is None and not self._rules.bound_to_loopback and not self._rules.insecure:
             # The last key was removed while we listen to the network: that must not open the door.
             raise denied(
                 "No keys are configured, and this service listens beyond its machine: add one (batchyard keys add)."
             )
-        return authorization.access_key
+        caller = caller_of(client.host, client.user.uid)
+        secret = operator.secret_access_key if operator is not None else None
+        return Admitted(authorization.access_key, caller, authorization, secret, client.signed_path)
 
-    def _check_session(self, request: Request, session: Session) -> str:
-        """A signature that only the attempt's programs could make says more than where they call from."""
-        authorization = parse_authorization(request.headers)
-        if authorization.access_key != session.access_key_id:
-            raise WireError(
-                "UnrecognizedClientException",
-                "The security token included in the request is invalid: it does not belong to the access key "
-                f"{authorization.access_key[:QUOTED_LENGTH]!r}.",
-                FORBIDDEN,
-            )
-        verify(request, authorization, session.secret_access_key, self._now_ms())
-        return session.principal
+    def verify(self, request: Request, admitted: Admitted) -> None:
+        """Holds the whole request, with its body, to its signature, where that is one of ours. Raises WireError 403."""
+        if admitted.secret_access_key is not None:
+            if admitted.signed_path:
+                request = replace(request, raw_path=admitted.signed_path)
+            verify(request, admitted.authorization, admitted.secret_access_key, self._now_ms())
+
+    def check(self, request: Request, client: Client) -> str:
+        """Both at once, for a request that holds the whole body; the principal."""
+        admitted = self.admit(request.headers, client)
+        self.verify(request, admitted)
+        return admitted.principal
 
     def _operators(self, authorization: Authorization) -> Key | None:
         return self._operator if authorization.access_key == self._operator.access_key_id else None
 
-    def _check_place(self, request: Request, client: Client) -> None:
+    def _check_place(self, headers: Mapping[str, str], client: Client) -> None:
         """The rules for calls without keys, but for the signature's form."""
         if self._rules.bound_to_loopback:
-            self._check_host(request.headers.get("host"))
+            self._check_host(headers.get("host"))
             self._check_user(client)
-        self._check_origin(request)
+        self._check_origin(headers)
 
     def _check_host(self, host: str | None) -> None:
         if host is None:  # HTTP/1.0; browsers, who are meant here, always send one
@@ -155,11 +181,11 @@ class Access:
         if not self._is_ours(_hostname(f"//{host}")):
             raise denied(f"The Host header {host[:QUOTED_LENGTH]!r} is not this machine: use localhost or 127.0.0.1.")
 
-    def _check_origin(self, request: Request) -> None:
-        origin = request.headers.get("origin")
+    def _check_origin(self, headers: Mapping[str, str]) -> None:
+        origin = headers.get("origin")
         if origin is None:
             return
-        host = request.headers.get("host", "")
+        host = headers.get("host", "")
         if origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
             raise denied(f"Pages of another origin ({origin[:QUOTED_LENGTH]!r}) may not call this service.")
 

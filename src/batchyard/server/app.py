@@ -8,6 +8,7 @@ with its story, and a 500 ServerException with the request id to find it by.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -17,7 +18,7 @@ import msgspec
 
 from batchyard.api.context import Call
 from batchyard.core.refusal import Refused
-from batchyard.server.access import Access, Client
+from batchyard.server.access import Access, Admitted, Client
 from batchyard.server.peers import PeerUser
 from batchyard.server.sessions import CREDENTIALS_PATH
 from batchyard.wire.messages import Request, Response, WireError
@@ -29,9 +30,15 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 INVOCATION_HEADER = "amz-sdk-invocation-id"
+# Bodies of the largest size that may be coming at once: what callers who never finish can make us hold.
+UNFINISHED_BODIES = 64
+UNFINISHED = "Too many request bodies are unfinished; try again."
+MAX_LENGTH_DIGITS = 18  # of a Content-Length: more than any memory
+REFUSED_BY_HEAD = frozenset({403, 404, 413})
 PEER = "batchyard.peer"  # where the protocol leaves the connection's user in the scope's state
 ATTEMPT = "batchyard.attempt"  # where SessionPaths leaves the attempt, and the path that names it
 MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are somebody's mistake and would be kept for an hour
+DIGEST_BYTES = 16  # of a body, to know it again
 # Codes whose status is not 400.
 STATUS_OF_CODE = {
     "TooManyRequestsException": 429,
@@ -85,6 +92,7 @@ class App:
         self._metadata = metadata
         self._credentials = credentials
         self._body_limit_bytes = body_limit_bytes
+        self._unfinished_bytes = 0  # of bodies that are still coming, held now
         self._busy = busy
         self._stopped: tuple[type[BaseException], ...] = (
             *stopped,
@@ -106,6 +114,8 @@ class App:
             response = self._router.refuse(error, _headers(scope["headers"]), request_id)
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
         headers.append((b"content-length", b"%d" % len(response.body)))
+        if response.status in REFUSED_BY_HEAD and any(name == b"expect" for name, _ in scope["headers"]):
+            headers.append((b"connection", b"close"))  # its body, which was not asked for, may come or not
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
@@ -120,19 +130,21 @@ class App:
         if raw_path.startswith(CREDENTIALS_PREFIX):
             return self._credentials_response(method, raw_path, headers, request_id)
         body: bytes | None = None
+        admitted: Admitted | None = None
         try:
             if self._router.needs_body(method, raw_path, headers):
+                admitted = self._access.admit(headers, client_of(scope))
                 body = await self._body(headers, receive)
             operation = self._router.match(method, raw_path, headers, body or b"")
         except WireError as error:
             return self._router.refuse(error, headers, request_id)
         try:
-            if body is None:
+            if admitted is None or body is None:
+                admitted = self._access.admit(headers, client_of(scope))
                 body = await self._body(headers, receive)
             request = Request(method, raw_path, scope["query_string"], headers, body)
-            principal = self._access.check(request, client_of(scope))
-            call = Call(operation.name, principal, headers.get(INVOCATION_HEADER, "")[:MAX_INVOCATION_ID], len(body))
-            result = await self._perform(operation, request, call)
+            self._access.verify(request, admitted)
+            result = await self._perform(operation, request, call_of(operation.name, admitted, request))
             return operation.respond(result, request_id)
         except WireError as error:
             return operation.refuse(error, request_id)
@@ -157,21 +169,29 @@ class App:
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """The whole body. One that is too large is not read to its end, nor held."""
         length = headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length) > self._body_limit_bytes:
+        # A number of so many digits is no number yet: it is compared by its length first.
+        digits = length.lstrip("0") if length.isascii() and length.isdigit() else ""
+        if len(digits) > MAX_LENGTH_DIGITS or (digits and int(digits) > self._body_limit_bytes):
             raise self._too_large(length)
         chunks: list[bytes] = []
         size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self._body_limit_bytes:
-                raise self._too_large(f"more than {self._body_limit_bytes}")
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                self._unfinished_bytes += len(chunk)
+                if size > self._body_limit_bytes:
+                    raise self._too_large(f"more than {self._body_limit_bytes}")
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                if self._unfinished_bytes > UNFINISHED_BODIES * self._body_limit_bytes:
+                    raise WireError("TooManyRequestsException", UNFINISHED, 429)
+        finally:
+            self._unfinished_bytes -= size
 
     def _too_large(self, got: str) -> WireError:
         return WireError(
@@ -229,6 +249,20 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def headers_of(scope: Scope) -> dict[str, str]:
     """By lower-case name."""
     return _headers(scope["headers"])
+
+
+def call_of(operation: str, admitted: Admitted, request: Request) -> Call:
+    """The caller's side of a request. WireError: its invocation id is none."""
+    invocation_id = request.headers.get(INVOCATION_HEADER, "")
+    if not invocation_id:
+        return Call(operation, admitted.principal, caller=admitted.caller, size_bytes=len(request.body))
+    if len(invocation_id) > MAX_INVOCATION_ID:
+        raise WireError(
+            "ClientException",
+            f"{INVOCATION_HEADER} must have at most {MAX_INVOCATION_ID} characters, got {len(invocation_id)}.",
+        )
+    digest = hashlib.blake2b(request.body, digest_size=DIGEST_BYTES).hexdigest()
+    return Call(operation, admitted.principal, invocation_id, len(request.body), admitted.caller, digest)
 
 
 def client_of(scope: Scope) -> Client:

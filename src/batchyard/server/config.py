@@ -24,6 +24,8 @@ MAX_GPUS = 4096  # likewise: device ids are listed one by one
 MIN_MEMORY_MIB = 4  # the least memory a job may ask (Batch API model, ResourceRequirement)
 MIN_REQUEST_KIB = 32  # SubmitJob takes 30 KiB (AWS Batch quotas): a smaller limit would refuse what AWS accepts
 MAX_REQUEST_KIB = 64 * 1024  # a request is held in memory whole
+MIN_CONNECTIONS = 16  # fewer would lock out the owner's own commands
+MAX_CONNECTIONS = 1_000_000  # a typing mistake: each takes a file and some KiB
 MAX_SECONDS = 366 * 24 * 3600  # a year: longer waits are typing mistakes
 MAX_INTERRUPTIONS_PER_HOUR = 3600.0  # one a second: no instance would ever be ready
 MAX_DAYS = 36_500  # a century: likewise
@@ -340,6 +342,22 @@ TABLE: tuple[Setting, ...] = (
         minimum=MIN_REQUEST_KIB,
         maximum=MAX_REQUEST_KIB,
     ),
+    Setting(
+        "max_connections",
+        Kind.INTEGER,
+        "How many connections are open at once; fewer where the limit of open files is low.",
+        4096,
+        minimum=MIN_CONNECTIONS,
+        maximum=MAX_CONNECTIONS,
+    ),
+    Setting(
+        "max_connections_per_caller",
+        Kind.INTEGER,
+        "How many of them one user of this machine, or one address, may have; at most three quarters.",
+        1024,
+        minimum=1,
+        maximum=MAX_CONNECTIONS,
+    ),
 )
 
 BY_NAME = {setting.name: setting for setting in TABLE}
@@ -386,6 +404,8 @@ class Settings(Struct, frozen=True):
     check_on_start: bool = False
     finished_days: float = 0.0
     max_request_kib: int = 1024
+    max_connections: int = 4096
+    max_connections_per_caller: int = 1024
 
 
 def load(

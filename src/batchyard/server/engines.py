@@ -65,8 +65,8 @@ def describe(found: Probe) -> str:
     return f"{found.name} {found.version} answers at {found.socket_path}"
 
 
-def make_engines(settings: Settings, places: Places) -> dict[str, Engine]:
-    """The engines that are always there, by name; not started."""
+def make_engines(settings: Settings, places: Places, task_open_files: int) -> dict[str, Engine]:
+    """The engines that are always there, by name; not started. `task_open_files`: the soft limit that tasks get."""
     engine = ProcessEngine(
         places.runtime_dir,
         places.state_dir,
@@ -76,6 +76,7 @@ def make_engines(settings: Settings, places: Places) -> dict[str, Engine]:
             log_limit_bytes=settings.log_limit_mib * MIB,
             idle_seconds=settings.supervisor_idle_seconds,
             keep_failed_seconds=settings.scratch_keep_days * SECONDS_PER_DAY,
+            task_open_files=task_open_files,
             enforce_cgroups=settings.enforce == CGROUP,
             allow_root_jobs=settings.allow_root_jobs,
         ),

@@ -14,7 +14,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from batchyard.server.app import PEER
-from batchyard.server.peers import PeerLookup, is_loopback
+from batchyard.server.connections import DISCARDED_BYTES, Connections, Phase, caller_of
+from batchyard.server.peers import PeerLookup, PeerUser, is_loopback
 
 BACKLOG = 2048  # connections the kernel holds while we are busy: more than clients of one machine open at once
 # Requests in flight get this long to end: the whole stop must take less than 5 s.
@@ -27,6 +28,14 @@ KEEP_ALIVE_SECONDS = (
 # than 8 KiB. The parser has no limit of its own, and gathers one endless header in time that grows with its square.
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TOO_LONG = f"The request line and the headers must be at most {MAX_HEAD_BYTES} bytes together."
+
+# What a connection too many is told, whatever it asks: SDKs try again after a pause.
+TOO_MANY_TEXT = b'{"message": "Too many connections are open: close some, or raise max_connections."}'
+TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
+    b"x-amzn-errortype: ServiceUnavailableException\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
+    % (len(TOO_MANY_TEXT), TOO_MANY_TEXT)
+)
 
 HINTS = {
     errno.EADDRINUSE: "choose another one with --port, or --port 0 for a free one",
@@ -77,53 +86,98 @@ def bound_to_loopback(listener: socket.socket) -> bool:
     return is_loopback(listener.getsockname()[0])
 
 
-def protocol_with(lookup: PeerLookup) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol, which leaves the user of each connection in the state of its requests' scopes, and ends those
-    that send more than MAX_HEAD_BYTES without getting on with a request."""
+class PeerProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which leaves the user of each connection in the state of its requests' scopes, ends those
+    that send more than MAX_HEAD_BYTES without getting on with a request, and tells `book` how far each has come."""
 
-    class PeerProtocol(HttpToolsProtocol):
-        head_bytes = 0  # since the parser last got on: headers complete, a piece of the body, the end
+    lookup: PeerLookup
+    book: Connections
+    head_bytes = 0  # since the parser last got on: headers complete, a piece of the body, the end
+    caller = ""
+    phase = Phase.HEAD
+    since = 0.0
+    body_bytes = 0
 
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)  # type: ignore[arg-type]
-            peer, local = self.client, self.server
-            if peer is not None and local is not None and local[1] is not None:
-                self.app_state = {**self.app_state, PEER: lookup.user(peer, (local[0], local[1]))}
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        peer, local = self.client, self.server
+        user = PeerUser(None)
+        if peer is not None and local is not None and local[1] is not None:
+            user = self.lookup.user(peer, (local[0], local[1]))
+            self.app_state = {**self.app_state, PEER: user}
+        self.caller = caller_of(peer[0] if peer else "", user.uid)
+        self.since = self.book.now
+        if not self.book.admit(self):
+            self.transport.write(TOO_MANY)
+            self.transport.close()
 
-        def data_received(self, data: bytes) -> None:
-            self.head_bytes += len(data)
-            super().data_received(data)
-            if self.head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response(HEAD_TOO_LONG)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.book.forget(self)
+        super().connection_lost(exc)
 
-        def on_headers_complete(self) -> None:
-            self.head_bytes = 0
-            super().on_headers_complete()
+    def unsent_bytes(self) -> int:
+        return self.transport.get_write_buffer_size()
 
-        def on_body(self, body: bytes) -> None:
-            self.head_bytes = 0
-            super().on_body(body)
+    def drop(self) -> None:
+        self.transport.abort()
 
-        def on_message_complete(self) -> None:
-            self.head_bytes = 0
-            super().on_message_complete()
+    def data_received(self, data: bytes) -> None:
+        if self.phase is Phase.IDLE:
+            self._enter(Phase.HEAD)
+        self.head_bytes += len(data)
+        super().data_received(data)
+        if self.head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(HEAD_TOO_LONG)
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            # uvicorn reads on after each answer; a client that pipelines would be held in memory without limit.
-            if self.pipeline and not self.transport.is_closing():
-                self.flow.pause_reading()
+    def on_headers_complete(self) -> None:
+        self.head_bytes = 0
+        super().on_headers_complete()
+        # One that is queued behind another is not read on: its body is not late.
+        self._enter(Phase.ANSWER if self.pipeline else Phase.BODY)
 
-    return PeerProtocol
+    def on_body(self, body: bytes) -> None:
+        self.head_bytes = 0
+        self.body_bytes += len(body)
+        super().on_body(body)
+        if self.cycle.response_complete and self.body_bytes > DISCARDED_BYTES:
+            self.transport.abort()
+
+    def on_message_complete(self) -> None:
+        self.head_bytes = 0
+        super().on_message_complete()
+        self._enter(Phase.IDLE if self.cycle.response_complete else Phase.ANSWER)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.body:
+            self.cycle.body = bytearray()  # came before its request was refused
+        # uvicorn reads on after each answer; a client that pipelines would be held in memory without limit.
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.pause_reading()
+        if not self.cycle.response_complete:  # the last one read
+            begins_body = not self.pipeline and self.cycle.more_body
+            self._enter(Phase.BODY if begins_body else Phase.ANSWER)
+        elif self.phase is not Phase.BODY:  # of one that was refused by its head the body is still to come
+            self._enter(Phase.IDLE)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.since = self.book.now
+        self.body_bytes = 0
+
+
+def protocol_with(lookup: PeerLookup, book: Connections) -> type[PeerProtocol]:
+    return type("ConnectedProtocol", (PeerProtocol,), {"lookup": lookup, "book": book})
 
 
 class HttpServer(uvicorn.Server):
-    """Leaves signals to us, and ends when `end` is called."""
+    """Leaves signals to us, and ends when `end` is called. `most_connections`: in all, and of one caller."""
 
-    def __init__(self, app: Callable[..., Any], lookup: PeerLookup) -> None:
+    def __init__(self, app: Callable[..., Any], lookup: PeerLookup, most_connections: tuple[int, int]) -> None:
+        self._book = Connections(*most_connections, KEEP_ALIVE_SECONDS, asyncio.get_running_loop().time)
         config = uvicorn.Config(
             app,
-            http=protocol_with(lookup),
+            http=protocol_with(lookup, self._book),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -150,6 +204,7 @@ class HttpServer(uvicorn.Server):
         counter = 0
         while not await self.on_tick(counter):
             counter += 10  # it counts tenths of a second
+            self._book.sweep()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), TICK_SECONDS)
 

@@ -86,6 +86,7 @@ class Parts(Struct, frozen=True):
     catalogue: Catalogue
     prices: Prices
     s3: S3 | None
+    most_connections: tuple[int, int]  # in all, and of one caller
 
 
 class Service:
@@ -187,7 +188,9 @@ class Service:
                 wall_clock_ms,
                 threads,
             )
-            await self._serve(HttpServer(self._app(reader, threads), lookup), running, pruning)
+            await self._serve(
+                HttpServer(self._app(reader, threads), lookup, self._parts.most_connections), running, pruning
+            )
         finally:
             self._loop.stop()
             try:

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import logging
 import os
+import resource
+import sys
 from contextlib import ExitStack
 
 import uvloop
@@ -15,6 +17,7 @@ from batchyard.cli.printing import shown
 from batchyard.server.access import AccessError, Rules, check_listening
 from batchyard.server.catalogue import load_catalogue, load_prices
 from batchyard.server.config import SettingError, Settings
+from batchyard.server.connections import allowed_connections
 from batchyard.server.engines import check_limits, make_engines
 from batchyard.server.http import ListenError, bound_to_loopback, listening_socket, url_of
 from batchyard.server.keys import KeyFile, operator_key
@@ -76,9 +79,11 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
     check_listening(rules, keys)
     address = url_of(settings.host, listener.getsockname()[1])
-    engines = make_engines(settings, places)
+    given, usable = raise_open_files()
+    engines = make_engines(settings, places, given)
+    most = allowed_connections(settings.max_connections, settings.max_connections_per_caller, usable)
     return Parts(
-        settings, places, rules, keys, operator, secret, writer, listener, address, engines, catalogue, prices, s3
+        settings, places, rules, keys, operator, secret, writer, listener, address, engines, catalogue, prices, s3, most
     )
 
 
@@ -87,6 +92,14 @@ class ShownFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return shown(super().format(record), keep="\n")
+
+
+def raise_open_files() -> tuple[int, int]:
+    """Raises the soft limit of open files to the hard one. Returns what it was, which is the jobs' (programs that go
+    through all numbers, or use select, break at large ones), and what it is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft, sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def _configure_logging() -> None:

@@ -27,14 +27,18 @@ EXIT_LOCKED = 3
 _PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
 
 
-def _settings(arguments: list[str]) -> Settings:
+def _settings(arguments: list[str]) -> tuple[Settings, int | None]:
+    """And the soft limit of open files that tasks get; None: the one that we were given."""
     parser = argparse.ArgumentParser(prog="python -m batchyard.engines.supervisor", description=__doc__)
     for name in ("runtime", "state", "logs", "work"):
         parser.add_argument(f"--{name}-dir", type=Path, required=True)
     parser.add_argument("--log-limit-bytes", type=int, default=DEFAULT_LIMIT_BYTES)
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
     parser.add_argument("--keep-failed-seconds", type=float, default=KEEP_FAILED_SECONDS)
-    return Settings(**vars(parser.parse_args(arguments)))
+    parser.add_argument("--task-open-files", type=int)
+    values = vars(parser.parse_args(arguments))
+    task_open_files: int | None = values.pop("task_open_files")
+    return Settings(**values), task_open_files
 
 
 def _lock(path: Path) -> int | None:
@@ -77,7 +81,7 @@ def _become_a_clean_parent() -> tuple[int, int]:
 
 
 def main(arguments: list[str]) -> int:
-    settings = _settings(arguments)
+    settings, task_open_files = _settings(arguments)
     failpoints.arm(os.environ)
     for directory in settings[:4]:
         directory.mkdir(parents=True, exist_ok=True)
@@ -85,7 +89,8 @@ def main(arguments: list[str]) -> int:
     if _lock(settings.state_dir / LOCK) is None:
         print(f"another supervisor serves {settings.state_dir}", flush=True)
         return EXIT_LOCKED
-    Supervisor(settings, default_nofile).run()
+    soft, hard = default_nofile
+    Supervisor(settings, (soft if task_open_files is None else task_open_files, hard)).run()
     return 0
 
 
