@@ -1,6 +1,8 @@
 """Where the command line looks for the service, and what it signs with."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,39 @@ def test_the_order_of_keys(tmp_path: Path) -> None:
     assert named == (Credentials("OTHER", "c", "t"), operator)
     given = {"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "d"}
     assert find_endpoint(None, variables | given).credentials[0] == Credentials("ENV", "d")
+
+
+def test_a_jobs_credentials_are_asked_of_the_service_that_is_called_and_of_no_other(tmp_path: Path) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["Authorization"]))
+            content = json.dumps({"AccessKeyId": "BYAS", "SecretAccessKey": "s", "Token": "t"}).encode()
+            self.send_response(200 if self.path == "/v2/credentials/live" else 403)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        job = {
+            "HOME": str(tmp_path),
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/v2/credentials/live",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": "shown",
+        }
+        try:
+            assert find_endpoint("http://127.0.0.1:1", job).credentials == (PLACEHOLDER,)
+            assert asked == []
+            assert find_endpoint(url, job).credentials == (Credentials("BYAS", "s", "t"),)
+            assert asked == [("/v2/credentials/live", "shown")]
+            ended = job | {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/v2/credentials/ended"}
+            assert find_endpoint(url, ended).credentials == (PLACEHOLDER,)
+        finally:
+            server.shutdown()
 
 
 def test_the_operator_key_is_read_as_the_server_writes_it(tmp_path: Path) -> None:

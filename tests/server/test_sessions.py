@@ -1,6 +1,7 @@
 """Credentials of attempts: derived, proved, and worth nothing once the attempt has ended."""
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from batchyard.server.peers import PeerUser
 from batchyard.server.sessions import Sessions, role_arn, takes_credentials_from
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.sigv4 import sign
-from tests.server.running import Server, command
+from tests.server.running import BATCHYARD, Server, command
 from tests.waiting import until
 
 NOW_MS = 1_790_000_000_000
@@ -219,6 +220,23 @@ def test_a_job_calls_the_service_with_boto3_and_no_configuration(tmp_path: Path,
         assert kept
         for path in [*kept, tmp_path / "output"]:
             assert said["secret"].encode() not in path.read_bytes(), path
+
+
+def test_the_command_line_inside_a_job_signs_as_the_job(tmp_path: Path) -> None:
+    """Where keys are needed and it finds no other: nothing in its environment, its HOME or a data directory."""
+    with Server(tmp_path, "--vcpus", "2", "--memory", "1024") as server:
+        assert command(tmp_path, "keys", "add", "ci", "--data-dir", str(server.data_dir)).returncode == 0
+        owner = json.loads((server.data_dir / "operator-key.json").read_text())["keys"][0]
+        key = (owner["accessKeyId"], owner["secretAccessKey"])
+        paths = [{"name": name, "value": os.environ[name]} for name in ("PYTHONPATH",) if name in os.environ]
+        asked = {"command": [*BATCHYARD, "queues", "--json"], "environment": paths, "vcpus": 1, "memory": 512}
+        job_id = server.signed("RunJob", asked, key, "/yard/v1/").json["jobId"]
+
+        def status() -> str:
+            return str(server.signed("DescribeJobs", {"jobs": [job_id]}, key).json["jobs"][0]["status"])
+
+        until(lambda: status() in ("SUCCEEDED", "FAILED"), 40)
+        assert status() == "SUCCEEDED", lines(server)
 
 
 def lines(server: Server) -> list[str]:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 DEFAULT_URL = "http://127.0.0.1:8470"
 DEFAULT_REGION = "us-east-1"
+CREDENTIALS_SECONDS = 5.0  # a service of this machine answers within milliseconds
 URL_VARIABLES = ("BATCHYARD_URL", "AWS_ENDPOINT_URL_BATCH", "AWS_ENDPOINT_URL")
 
 
@@ -40,6 +42,7 @@ def find_endpoint(url: str | None, variables: Mapping[str, str]) -> Endpoint:
     found = (
         _credentials_of_environment(variables),
         _credentials_of_profile(variables),
+        _credentials_of_job(variables, chosen),
         _operator_key(data_directory),
     )
     return Endpoint(chosen.rstrip("/"), region, tuple(one for one in found if one) or (PLACEHOLDER,))
@@ -110,3 +113,21 @@ def _credentials_of_profile(variables: Mapping[str, str]) -> Credentials | None:
     if not access_key or not secret_key:
         return None
     return Credentials(access_key, secret_key, parser.get(profile, "aws_session_token", fallback="") or None)
+
+
+def _credentials_of_job(variables: Mapping[str, str], url: str) -> Credentials | None:
+    """Those of the attempt that this command is part of, where the service at `url` is the one that gave them."""
+    place = variables.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
+    authorization = variables.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
+    if not place or not authorization or urlsplit(place)[:2] != urlsplit(url)[:2]:
+        return None
+    import urllib.request  # only inside a job: the command starts faster without it
+
+    try:
+        request = urllib.request.Request(place, headers={"Authorization": authorization})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=CREDENTIALS_SECONDS) as response:
+            found = json.load(response)
+        return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
+    except (OSError, ValueError, KeyError, TypeError):  # refused or not reached: there is a next key to try
+        return None
