@@ -54,16 +54,32 @@ def test_actions_stay_until_they_are_removed() -> None:
     assert driver.status(stuck) is Status.RUNNABLE
 
 
-def test_the_clock_starts_anew_with_the_service() -> None:
+def test_the_clock_goes_on_over_a_restart() -> None:
     driver = Driver(vcpus=1)
     limited(driver, "local", TOO_LARGE)
     stuck = driver.submit(queue="limited", overrides=wide(8))
     driver.tick(LIMIT_MS - 1000)
     driver.crash()
-    driver.tick(LIMIT_MS - 1000)
     assert driver.status(stuck) is Status.RUNNABLE
     driver.tick(1000)
     assert driver.status(stuck) is Status.FAILED
+
+
+def test_what_became_too_late_while_the_service_was_down_may_start_first() -> None:
+    driver = Driver(vcpus=2)
+    limited(driver, "local", "UNDETERMINED")
+    running, waiting = driver.submit(queue="limited", overrides=wide(2)), driver.submit(queue="limited")
+    behind = driver.submit(queue="limited", overrides=wide(2))
+    driver.tick(61_000)
+    assert driver.job(waiting).status_reason.startswith("UNDETERMINED")
+    driver.now_ms += LIMIT_MS
+    driver.machine = driver.new_machine()
+    driver.machine.restore(driver.kept.snapshot())
+    driver.machine.report("process", c.Lost(driver.attempt_of(running), driver.now_ms, "gone"), driver.now_ms)
+    driver._forget(driver.attempt_of(running))
+    driver.set_host()
+    assert driver.status(waiting) is Status.STARTING
+    assert driver.status(behind) is Status.RUNNABLE
 
 
 def test_the_time_of_another_reason_does_not_count() -> None:

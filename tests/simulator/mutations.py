@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import attempts, endings, fleet, instances, restoring, scaling, scheduling, submission, world
+from batchyard.core import attempts, endings, fleet, heads, instances, restoring, scaling, scheduling, submission, world
 from batchyard.core.arrays import ArrayBook
 from batchyard.loop import loop
 from batchyard.simulator import disk
@@ -234,6 +234,27 @@ MUTATIONS = [
         restoring,
         "restore",
         replacing("fleet.set_budget(world, environment)", "pass"),
+    ),
+    Mutation(
+        "count idle times anew after a restart",
+        restoring,
+        "restore",
+        replacing("instance.idle_since_ms or snapshot.last_time_ms", "snapshot.last_time_ms"),
+    ),
+    Mutation(
+        "forget the pauses at restore", restoring, "restore", replacing("if environment.paused_until_ms", "if False")
+    ),
+    Mutation(
+        "forget who blocks a queue at restore", heads, "restore", replacing("if row.key in world.jobs", "if False")
+    ),
+    Mutation(
+        "tell of a blocked queue again after a restart", heads, "restore", replacing("if row.told_count", "if False")
+    ),
+    Mutation(
+        "forget since when a job is set aside",
+        scheduling,
+        "resume",
+        replacing("since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms", "since_ms = 0"),
     ),
     Mutation(
         "let jobs of lower queues pass",

@@ -94,6 +94,7 @@ def _queue(view: QueueView) -> Document:
         "jobsRunning": view.jobs_count,
         "demand": _demand(view.demand),
         "jobsNeverRunnable": view.stuck_count,
+        "blockedCount": view.blocked_count,
     }
     if queue.document.get("schedulingPolicyArn"):
         document["schedulingPolicy"] = resource_name(queue.document["schedulingPolicyArn"], "scheduling-policy")

@@ -128,8 +128,10 @@ class ArrayBook:
         "never_started",
         "released_at_ms",
         "row_counts",
+        "set_aside_at_ms",
         "size",
         "succeeded",
+        "told_code",
         "unstarted",
         "updated_at_ms",
         "waiting_reason",
@@ -147,6 +149,8 @@ class ArrayBook:
         self.waiting_reason = state.waiting_reason
         self.head_reason = state.head_reason
         self.head_index = state.head_index
+        self.set_aside_at_ms = state.set_aside_at_ms
+        self.told_code = state.told_code
         self.updated_at_ms = state.updated_at_ms
 
     @classmethod
@@ -166,6 +170,8 @@ class ArrayBook:
             waiting_reason=self.waiting_reason,
             head_reason=self.head_reason,
             head_index=self.head_index,
+            set_aside_at_ms=self.set_aside_at_ms,
+            told_code=self.told_code,
             updated_at_ms=self.updated_at_ms,
         )
 

@@ -252,7 +252,12 @@ def next_launch(
 
 
 def _launch(world: World, environment: Environment, choice: Choice, now_ms: int) -> Instance:
-    environment = replace(world.environments[environment.name], launches=environment.launches + 1)
+    environment = replace(
+        world.environments[environment.name],
+        launches=environment.launches + 1,
+        paused_until_ms=0,
+        pause_reason="",
+    )
     size = registered(choice.instance_type)
     before, most = milli_vcpus_of(world, environment.name), vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
     is_strict = strategy_of(environment) is Strategy.BEST_FIT and kind_of(environment) == "EC2"

@@ -24,10 +24,10 @@ def report(world: World, fact: commands.InstanceReport, now_ms: int) -> None:
     if isinstance(fact, commands.InstanceReady):
         if instance.state is InstanceState.LAUNCHING:
             world.put_instance(replace(instance, state=InstanceState.READY, ready_at_ms=now_ms))
-            world.idle_since[instance.instance_id] = now_ms
+            world.become_idle(instance.instance_id)
     elif isinstance(fact, commands.InstanceRefused):
         if instance.state is InstanceState.LAUNCHING:
-            world.paused[instance.environment] = now_ms + REFUSAL_PAUSE_MS, fact.reason
+            _pause(world, instance.environment, now_ms + REFUSAL_PAUSE_MS, fact.reason)
             world.remove_instance(instance.instance_id)
     elif isinstance(fact, commands.InstanceInterrupted):
         take_away(world, instance, fact.notice_seconds, now_ms)
@@ -37,6 +37,13 @@ def report(world: World, fact: commands.InstanceReport, now_ms: int) -> None:
             take_away(world, instance, 0.0, now_ms)  # it is removed when its attempts are accounted for
         else:
             world.remove_instance(instance.instance_id)
+
+
+def _pause(world: World, name: str, until_ms: int, reason: str) -> None:
+    """An environment launches nothing for a while, also after a restart."""
+    world.paused[name] = until_ms, reason
+    environment = replace(world.environments[name], paused_until_ms=until_ms, pause_reason=reason)
+    world.environments[name] = world.changes.environments[name] = environment
 
 
 def interrupt(world: World, command: commands.InterruptInstance, now_ms: int) -> Instance:

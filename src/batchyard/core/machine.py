@@ -74,7 +74,8 @@ class Machine:
         """Once per batch: what time brought, then who starts."""
         self.world.now_ms = now_ms
         attempts.expire(self.world, now_ms)
-        timelimits.expire(self.world, now_ms)
+        if self.world.has_passed:  # what is too late only because the service was down may start first
+            timelimits.expire(self.world, now_ms)
         scheduling.run_pass(self.world, now_ms)
         if not self.world.is_draining:
             scaling.settle(self.world, now_ms)

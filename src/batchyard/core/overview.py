@@ -94,6 +94,7 @@ class QueueView(Struct, frozen=True):
     blocked_job: str = ""
     blocked_since_ms: int = 0
     blocked_reason: str = ""  # its statusReason
+    blocked_count: int = 0  # how often Job Queue Blocked was told of it, jobs that can never run included
 
 
 class Overview(Struct, frozen=True):
@@ -410,4 +411,5 @@ def _queue(world: World, queue: Queue, demand: Demand) -> QueueView:
         blocked_job=blocked,
         blocked_since_ms=head.since_ms if head is not None and blocked else 0,
         blocked_reason=head.reason if head is not None and blocked else "",
+        blocked_count=world.told[queue.name].count if queue.name in world.told else 0,
     )

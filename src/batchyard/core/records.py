@@ -70,6 +70,8 @@ class Environment(Struct, frozen=True):
     created_at_ms: int
     desired_vcpus: int = 0  # of a MANAGED one with instances: what the scaler wants now
     launches: int = 0  # instances ever launched: their ids derive from it
+    paused_until_ms: int = 0  # after a refused launch: until when it launches nothing; 0: it was not refused
+    pause_reason: str = ""  # why it was refused
 
 
 class EnvironmentOrder(Struct, frozen=True):
@@ -340,6 +342,8 @@ class ArrayState(Struct, frozen=True, omit_defaults=True):
     waiting_reason: str = ""  # statusReason of the virtual RUNNABLE children
     head_reason: str = ""  # of child `head_index`, while it blocks its queue
     head_index: int = 0
+    set_aside_at_ms: int = 0  # since when `waiting_reason` holds; 0: they can start
+    told_code: str = ""  # the last reason code for which it was reported that it can never start
     updated_at_ms: int = 0
 
 
@@ -357,6 +361,8 @@ class Job(Struct, frozen=True, omit_defaults=True):
     is_cancelled: bool = False
     is_terminated: bool = False
     end_reason: str = ""  # the caller's text of cancel or terminate
+    set_aside_at_ms: int = 0  # RUNNABLE, and nothing can run it: since when, for the code in `status_reason`
+    told_code: str = ""  # the last reason code for which it was reported that it can never start
     array: ArrayState | None = None  # parents only
 
 
@@ -393,6 +399,7 @@ class Instance(Struct, frozen=True, omit_defaults=True):
     launched_at_ms: int = 0
     ready_at_ms: int = 0  # 0: it has not been
     ends_at_ms: int = 0  # the moment an interruption takes it; 0: none is announced
+    idle_since_ms: int = 0  # of a READY one on which nothing is placed: since when; else since when it last was
 
 
 class SchedulingPolicy(Struct, frozen=True):
@@ -418,6 +425,20 @@ class ShareUsage(Struct, frozen=True):
 
     shares: dict[str, SavedShare] = {}
     usual_run_ms: int = 0
+
+
+class QueueHead(Struct, frozen=True, omit_defaults=True):
+    """Who blocks a queue, since when, and what was told of it. Named like the queue. A head is kept once it has stood
+    for a while, so that a queue whose jobs follow each other quickly writes nothing."""
+
+    key: int = 0  # of the job, or of the array when `index` is given; 0: nobody is known to
+    index: int | None = None
+    since_ms: int = 0
+    code: str = ""
+    code_since_ms: int = 0
+    told_key: int = 0  # the submission that was last told as blocking the queue; 0: none was
+    told_code: str = ""
+    told_count: int = 0  # how often Job Queue Blocked was told of this queue
 
 
 class SecretVersion(Struct, frozen=True, omit_defaults=True):
@@ -472,12 +493,14 @@ class Parameter(Struct, frozen=True, omit_defaults=True):
 INSTANCE = "instance"
 SCHEDULING_POLICY = "scheduling-policy"
 SHARE_USAGE = "share-usage"
+QUEUE_HEAD = "queue-head"
 SECRET = "secret"
 PARAMETER = "parameter"
 DOCUMENT_KINDS: dict[str, type[Struct]] = {
     INSTANCE: Instance,
     SCHEDULING_POLICY: SchedulingPolicy,
     SHARE_USAGE: ShareUsage,
+    QUEUE_HEAD: QueueHead,
     SECRET: Secret,
     PARAMETER: Parameter,
 }

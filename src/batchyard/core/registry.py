@@ -202,6 +202,7 @@ def sweep_deleted_queues(world: World) -> None:
             world.heads.pop(name, None)
             world.forget_shares(name)
             world.told.pop(name, None)
+            world.keep_head(name, None)
             world.changes.queues[name] = None
 
 

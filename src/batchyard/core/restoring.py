@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from batchyard.core import attempts, fleet, instances, names, policies, scheduling, secrets, submission
+from batchyard.core import attempts, fleet, heads, instances, names, policies, scheduling, secrets, submission
 from batchyard.core.arrays import ArrayBook
 from batchyard.core.effects import Effect
 from batchyard.core.fairshare import ShareBook
-from batchyard.core.records import Instance, InstanceState, JobSpec, SchedulingPolicy, ShareUsage, Snapshot, Status
+from batchyard.core.records import (
+    Instance,
+    InstanceState,
+    JobSpec,
+    QueueHead,
+    SchedulingPolicy,
+    ShareUsage,
+    Snapshot,
+    Status,
+)
 from batchyard.core.world import World
 
 
@@ -35,10 +44,7 @@ def restore(world: World, snapshot: Snapshot) -> None:
     for job in sorted(snapshot.jobs, key=lambda j: j.key):
         world.jobs[job.key] = job
         if job.array is not None:
-            book = world.books[job.key] = ArrayBook(job.array)
-            if book.head_reason:  # who is the head, and since when, is found anew
-                book.head_reason, book.head_index = "", 0
-                world.touch(job.key)
+            world.books[job.key] = ArrayBook(job.array)
     _find_parents(world)
     for token, (job_id, created_at_ms) in sorted(snapshot.idempotency.items(), key=lambda item: item[1][1]):
         world.idempotency[token] = job_id
@@ -54,11 +60,14 @@ def restore(world: World, snapshot: Snapshot) -> None:
         seconds = world.spec_of(key).timeout_seconds
         if job.status is Status.RUNNING and job.attempt is not None and seconds and not job.attempt.stopping:
             world.add_deadline(job.attempt.started_at_ms + seconds * 1000, key, job.attempt.number)
+    heads.restore(world, {name: r for (_, name), r in snapshot.documents.items() if isinstance(r, QueueHead)})
     for environment in snapshot.environments:
+        if environment.paused_until_ms:
+            world.paused[environment.name] = environment.paused_until_ms, environment.pause_reason
         fleet.set_budget(world, environment)
     for instance_id, instance in world.instances.items():
         if instance.state is InstanceState.READY and not world.placed_on(instance_id):
-            world.idle_since[instance_id] = snapshot.last_time_ms
+            world.idle_since[instance_id] = instance.idle_since_ms or snapshot.last_time_ms
 
 
 def _find_parents(world: World) -> None:
@@ -82,13 +91,13 @@ def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> N
         submission.wait_for(world, spec.key, _unfinished(world, spec, finished))
     elif book is None:
         if job.status is Status.RUNNABLE:
-            scheduling.enqueue(world, spec.key)
+            scheduling.resume(world, spec.key)
     else:
         for key in world.rows_of(spec.key):
             if world.jobs[key].status is Status.RUNNABLE:
-                scheduling.enqueue(world, key)
+                scheduling.resume(world, key)
         if book.ready() and not (job.is_cancelled or job.is_terminated):
-            scheduling.enqueue(world, spec.key)
+            scheduling.resume(world, spec.key)
 
 
 def _followed(world: World, spec: JobSpec) -> list[int]:

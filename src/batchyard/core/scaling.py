@@ -15,6 +15,8 @@ from batchyard.core.world import World
 
 def settle(world: World, now_ms: int) -> None:
     """Keeps minvCpus, lets idle instances go, writes down what changed, and notes when to look again."""
+    if world.host is None:
+        return  # nobody knows yet what there is, nor who needs it
     due: list[int] = [] if world.due_ms is None else [world.due_ms]
     for name in sorted(world.environments):
         environment = world.environments[name]
@@ -32,8 +34,6 @@ def settle(world: World, now_ms: int) -> None:
 def _keep_wanted(world: World, environment: Environment, now_ms: int) -> None:
     """desiredvCpus are asked for once: from the moment on that they are there, or that no more of them can be had,
     demand decides. What was only refused for now is tried again."""
-    if world.host is None:
-        return  # nobody knows yet what there is
     wanted = fleet.wanted_milli_vcpus(environment)
     while (missing := wanted - fleet.coming(world, environment.name)) > 0:
         need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))

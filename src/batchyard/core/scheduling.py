@@ -20,6 +20,7 @@ from batchyard.core.records import (
     Attempt,
     Environment,
     Job,
+    JobSpec,
     Queue,
     Status,
     logs_of,
@@ -39,19 +40,40 @@ def enqueue(world: World, key: int) -> None:
     the reason why nothing there can ever run it."""
     spec = world.spec_of(key)
     before = world.stuck.get(spec.queue, {}).pop(key, "")
-    stuck = whynot.never_starts(world, spec)
-    reason = stuck.status_reason if stuck is not None else ""
-    if reason:
-        world.stuck.setdefault(spec.queue, {})[key] = reason
-        if waiting.code_of(before) != waiting.code_of(reason):
-            world.stuck_since[key] = world.now_ms
-        world.runnable_in(spec.queue).discard(key)
+    stuck = whynot.never_starts(world, spec) if world.host is not None else None  # else: nobody knows yet
+    if stuck is None:
+        _line_up(world, spec, key)
+        _explain(world, key, heads.reason_of(world, spec.queue, key), 0)
+        return
+    reason = stuck.status_reason
+    since_ms = world.stuck_since.get(key, 0) if waiting.code_of(before) == waiting.code_of(reason) else 0
+    _set_aside(world, spec, key, reason, since_ms or world.now_ms)
+    _explain(world, key, reason, world.stuck_since[key])
+    heads.tell_of_misfit(world, spec.queue, key, reason)
+
+
+def resume(world: World, key: int) -> None:
+    """After a restart: as it waited before. Whether that is still so is asked when the host is known (reassess)."""
+    spec, book, job = world.spec_of(key), world.books.get(key), world.jobs[key]
+    since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms
+    if since_ms:
+        reason = book.waiting_reason if book is not None else job.status_reason
+        _set_aside(world, spec, key, reason, since_ms)
     else:
-        world.stuck_since.pop(key, None)
-        rank = RETRIED if key not in world.books and world.jobs[key].past else FRESH
-        line = world.runnable_in(spec.queue)
-        line.push(key, shape_of(spec), rank, spec.share_identifier, spec.scheduling_priority)
-    _explain(world, key, reason)
+        _line_up(world, spec, key)
+
+
+def _line_up(world: World, spec: JobSpec, key: int) -> None:
+    world.stuck_since.pop(key, None)
+    rank = RETRIED if key not in world.books and world.jobs[key].past else FRESH
+    line = world.runnable_in(spec.queue)
+    line.push(key, shape_of(spec), rank, spec.share_identifier, spec.scheduling_priority)
+
+
+def _set_aside(world: World, spec: JobSpec, key: int, reason: str, since_ms: int) -> None:
+    world.stuck.setdefault(spec.queue, {})[key] = reason
+    world.stuck_since[key] = since_ms
+    world.runnable_in(spec.queue).discard(key)
 
 
 def dequeue(world: World, key: int) -> None:
@@ -69,17 +91,17 @@ def reassess(world: World) -> None:
             enqueue(world, key)
 
 
-def _explain(world: World, key: int, reason: str) -> None:
-    """statusReason of a RUNNABLE job says why it can never run, and nothing otherwise."""
+def _explain(world: World, key: int, reason: str, set_aside_at_ms: int) -> None:
+    """statusReason of a RUNNABLE job says why it can never run, and since when; or what its queue's head waits for."""
     book = world.books.get(key)
     if book is not None:
-        if book.waiting_reason != reason:
-            book.waiting_reason = reason
+        if (book.waiting_reason, book.set_aside_at_ms) != (reason, set_aside_at_ms):
+            book.waiting_reason, book.set_aside_at_ms = reason, set_aside_at_ms
             world.touch(key)
         return
     job = world.jobs[key]
-    if job.status_reason != reason:
-        world.put(replace(job, status_reason=reason))
+    if (job.status_reason, job.set_aside_at_ms) != (reason, set_aside_at_ms):
+        world.put(replace(job, status_reason=reason, set_aside_at_ms=set_aside_at_ms))
 
 
 def offers_of(world: World, queue: str) -> list[Offer]:
@@ -114,6 +136,8 @@ def run_pass(world: World, now_ms: int) -> None:
         _visit(world, visit, now_ms)
         if visit.head is not None:
             blocked.append(visit)
+    world.has_passed = True
+    heads.keep(world, now_ms)
     world.due_ms = heads.due(world)
 
 
@@ -244,7 +268,7 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment) ->
         instance_id=assignment.instance_id,
         device_ids=assignment.device_ids,
     )
-    placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="")
+    placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="", set_aside_at_ms=0)
     world.effects.append(launch_of(world, placed))
 
 

@@ -18,6 +18,7 @@ from batchyard.core.placement import Ahead, Room
 from batchyard.core.prices import Prices
 from batchyard.core.records import (
     INSTANCE,
+    QUEUE_HEAD,
     SCHEDULING_POLICY,
     SHARE_USAGE,
     Abilities,
@@ -25,10 +26,12 @@ from batchyard.core.records import (
     Definition,
     Environment,
     Instance,
+    InstanceState,
     Job,
     JobSpec,
     Parameter,
     Queue,
+    QueueHead,
     SchedulingPolicy,
     Secret,
     Status,
@@ -45,6 +48,9 @@ class Limits(Struct, frozen=True):
     stop_grace_seconds: float = 30.0  # SIGTERM to SIGKILL (AWS Batch behaviour 7.8)
     scale_down_seconds: float = 30.0  # an instance without work stays this long, unless its environment says otherwise
     blocked_after_seconds: float = 60.0  # the head of a queue waits this long before it is called blocked
+    head_kept_after_ms: int = (
+        10_000  # the head of a queue is written down when it stood for so long: most are gone before
+    )
     finished_kept_ms: int = 15 * 60 * 1000  # longer than any request may wait between its look-up and its turn
     idempotency_kept_ms: int = 60 * 60 * 1000  # an SDK's retries end long before
 
@@ -58,6 +64,14 @@ class BlockedHead(Struct, frozen=True):
     code: str = ""
     reason: str = ""  # its statusReason
     code_since_ms: int = 0  # since when it is stuck for that code
+
+
+class Told(Struct, frozen=True):
+    """What was last told as blocking a queue: a submission and its reason code; and how often anything was."""
+
+    key: int
+    code: str
+    count: int
 
 
 class World:
@@ -95,7 +109,8 @@ class World:
         self.paused: dict[str, tuple[int, str]] = {}  # environment -> until when it launches nothing, and why
         self.heads: dict[str, BlockedHead] = {}  # queue -> the job whose turn it is, and which finds no room
         self.ahead: dict[str, Ahead] = {}  # queue -> what heads of queues of higher priority wait for, in the last pass
-        self.told: dict[str, tuple[int, str]] = {}  # queue -> (submission, code) that was last called blocked there
+        self.told: dict[str, Told] = {}  # queue -> what was last called blocked there
+        self.head_rows: dict[str, QueueHead] = {}  # queue -> what the store has of its head
         self.entries: dict[str, tuple[tuple[str, ...], tuple[tuple[InstanceType, ...], ...]]] = {}  # fleet.entries_of
         self.refused: dict[tuple[str, Resources], NoChoice | None] = {}  # fleet.never_holds, by environment and shape
         self.placed_in_queue: dict[str, int] = {}  # queue -> how many of its attempts are placed
@@ -117,6 +132,8 @@ class World:
         self.changes = Changes()
         self.effects: list[Effect] = []
         self.touched_books: set[int] = set()
+        self.touched_idle: set[str] = set()  # instances that became idle in this batch
+        self.has_passed = False  # a pass has looked at everybody since the start: until then times may be over unseen
         self.fair: dict[str, FairShare] = {}  # scheduling policy -> ready to decide by
         self.shares: dict[str, ShareBook] = {}  # fair-share queue -> what its shares have used
         self.touched_shares: set[str] = set()
@@ -247,8 +264,14 @@ class World:
     def _leave(self, instance_id: str, key: int) -> None:
         placed = self.placed[instance_id]
         del placed[key]
-        if not placed and instance_id in self.instances and self.instances[instance_id].environment:
-            self.idle_since[instance_id] = self.now_ms
+        instance = self.instances.get(instance_id)
+        if not placed and instance is not None and instance.environment and instance.state is InstanceState.READY:
+            self.become_idle(instance_id)
+
+    def become_idle(self, instance_id: str) -> None:
+        """Nothing is placed on a managed instance any more, or not yet."""
+        self.idle_since[instance_id] = self.now_ms
+        self.touched_idle.add(instance_id)
 
     def set_host(self, host: Instance) -> None:
         """This machine, new or with new capacity: what managed instances reserve and placed attempts hold is taken from
@@ -344,6 +367,16 @@ class World:
         if self.shares.pop(queue, None) is not None:
             self.changes.documents[SHARE_USAGE, queue] = None
 
+    def keep_head(self, queue: str, row: QueueHead | None) -> None:
+        """What the store is to know of a queue's head."""
+        if self.head_rows.get(queue) == row:
+            return
+        self.changes.documents[QUEUE_HEAD, queue] = row
+        if row is None:
+            del self.head_rows[queue]
+        else:
+            self.head_rows[queue] = row
+
     def _take_room(self, job: Job) -> None:
         assert job.attempt is not None
         room = self.rooms.get(job.attempt.instance_id)
@@ -362,6 +395,11 @@ class World:
                 book.updated_at_ms = now_ms
                 self.changes.jobs[key] = self.jobs[key] = replace(parent, array=book.freeze())
         self.touched_books.clear()
+        for instance_id in sorted(self.touched_idle):
+            since_ms = self.idle_since.get(instance_id, 0)  # jobs that follow each other at once leave no trace
+            if since_ms and self.instances[instance_id].idle_since_ms != since_ms:
+                self.put_instance(replace(self.instances[instance_id], idle_since_ms=since_ms))
+        self.touched_idle.clear()
         for queue in sorted(self.touched_shares):
             fair, shares = self.fair_share(queue), self.shares[queue]
             assert fair is not None, f"the shares of the FIFO queue {queue} have changed"

@@ -45,7 +45,7 @@ def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> N
 
 
 def blocked(fact: JobQueueBlocked) -> None:
-    """The head of a queue cannot start: once for each such job and reason."""
+    """The head of a queue cannot start, or a job never can: once for each such job and reason."""
     complain(f"The job queue {fact.queue} is blocked by {fact.job_id}: {fact.reason}")
 
 

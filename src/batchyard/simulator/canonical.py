@@ -35,6 +35,11 @@ def canonical(world: World) -> dict[str, Any]:
         "budgets": {name: budget.free for name, budget in world.budgets.items()},
         "rooms": {name: (room.free, tuple(room.gpu_ids)) for name, room in world.rooms.items()},
         "deadlines": _deadlines(world),
+        "idle since": world.idle_since,
+        "pauses": world.paused,
+        "set aside since": {key: at for key, at in world.stuck_since.items() if not _is_passed_over(world, key)},
+        "heads": _heads(world),
+        "told": world.told,
     }
 
 
@@ -55,15 +60,27 @@ def differences(live: World, restored: World) -> list[str]:
 
 
 def _job(world: World, key: int, job: Job) -> Job:
-    """An array's reason to wait counts while one of its children could be placed. Who is the head of a queue, and what
-    it says of it, is found anew after a restart."""
+    """An array's reason to wait, and since when, counts while one of its children could be placed. What the head of a
+    queue says of it is compared with the heads: of one that has just become it, it is said anew after a restart."""
     book = world.books.get(key)
     if book is None:
         head = world.heads.get(world.spec_of(key).queue)
         is_told = head is not None and head.key == key and head.index is None and head.reason == job.status_reason
         return replace(job, status_reason="") if is_told else job
     array = replace(book.freeze(), head_reason="", head_index=0)
-    return replace(job, array=replace(array, waiting_reason="") if _is_passed_over(world, key) else array)
+    return replace(
+        job, array=replace(array, waiting_reason="", set_aside_at_ms=0) if _is_passed_over(world, key) else array
+    )
+
+
+def _heads(world: World) -> dict[str, Any]:
+    """Those that stood for long enough to be written down."""
+    found: dict[str, Any] = {}
+    for queue, row in world.head_rows.items():
+        head = world.heads.get(queue)
+        if head is not None and head.key in world.jobs and (head.key, head.index) == (row.key, row.index):
+            found[queue] = head
+    return found
 
 
 def _dependents(world: World) -> dict[int, list[int]]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from batchyard.core.catalogue import InstanceType, registered
 from batchyard.core.records import (
     INSTANCE,
+    QUEUE_HEAD,
     Attempt,
     Environment,
     Health,
@@ -17,6 +18,7 @@ from batchyard.core.records import (
     InstanceState,
     Market,
     Queue,
+    QueueHead,
     State,
 )
 from batchyard.core.resources import Resources
@@ -29,6 +31,7 @@ MILLI = 1000
 LIFE = (InstanceState.LAUNCHING, InstanceState.READY, InstanceState.DRAINING, InstanceState.TERMINATING)
 COMING = LIFE[:2]
 SET_ASIDE = ("MISCONFIGURATION", "CAPACITY", "ACTION_REQUIRED")  # how a job says that nothing there can ever run it
+HEAD_KEPT_AFTER_MS = 1000
 SCALE_DOWN_MS = 2000  # scale_down_seconds of the simulated servers
 
 
@@ -59,6 +62,7 @@ class FleetWitness:
         self.environments: dict[str, Environment] = {}
         self.queues: dict[str, Queue] = {}
         self.instances: dict[str, Instance] = {}
+        self.heads: dict[str, QueueHead] = {}
         self.sizes: dict[str, Resources] = {}  # of every instance that there ever was
         self._idle_since: dict[str, int] = {}  # READY ones without attempts
         self._host = ""
@@ -92,6 +96,7 @@ class FleetWitness:
     ) -> None:
         """`held`: every attempt that is placed after it; `placed`: those of them that it placed, and their queues;
         `next_ones`: who is next in each queue after it."""
+        pauses = {name: one.paused_until_ms for name, one in self.environments.items()}
         self.environments.update((row[0], codec.decode_environment(row[-1])) for row in rows.environments)
         self.queues.update((row[0], codec.decode_queue(row[-1])) for row in rows.queues)
         before = dict(self.instances)
@@ -100,13 +105,23 @@ class FleetWitness:
                 record = codec.decode_document(kind, body)
                 assert isinstance(record, Instance), f"{record!r} is kept as an instance"
                 self.instances[name] = record
+            elif kind == QUEUE_HEAD:
+                record = codec.decode_document(kind, body)
+                assert isinstance(record, QueueHead), f"{record!r} is kept as a queue's head"
+                self._check_head(name, self.heads.get(name, QueueHead()), record, now_ms)
+                self.heads[name] = record
         for kind, name in rows.deleted_documents:
             if kind == INSTANCE:
                 self.instances.pop(name, None)
+            elif kind == QUEUE_HEAD:
+                del self.heads[name]
         busy = {one.attempt.instance_id for one in held}
         for name in sorted({*before, *self.instances}):
             self._check_change(name, before.get(name), self.instances.get(name), name in busy, now_ms)
         launched = [self.instances[name] for name in self.instances if name not in before]
+        for one in launched:
+            if pauses.get(one.environment, 0) > now_ms:
+                raise ViolationError(f"{one} is launched at {now_ms}, before its environment's pause is over: {pauses}")
         for name in sorted({one.environment for one in launched}):
             self._check_launches(self.environments[name], [one for one in launched if one.environment == name])
         for one, queue in placed:
@@ -241,6 +256,18 @@ class FleetWitness:
     def _note_idle(self, busy: set[str], now_ms: int) -> None:
         idle = [i for i in self.instances.values() if i.state is InstanceState.READY and i.instance_id not in busy]
         self._idle_since = {i.instance_id: self._idle_since.get(i.instance_id, now_ms) for i in idle}
+        for one in idle:
+            if one.idle_since_ms != self._idle_since[one.instance_id]:
+                raise ViolationError(f"{one} is idle since {self._idle_since[one.instance_id]}")
+
+    def _check_head(self, queue: str, old: QueueHead, new: QueueHead, now_ms: int) -> None:
+        """It has stood for a while, and who stays stands since the same moment; what was told is never taken back."""
+        if new.key and not now_ms - new.since_ms >= HEAD_KEPT_AFTER_MS:
+            raise ViolationError(f"{new} of {queue} is written down at {now_ms}")
+        if new.key and (old.key, old.index) == (new.key, new.index) and old.since_ms != new.since_ms:
+            raise ViolationError(f"the head of {queue} changes from {old} to {new}")
+        if new.told_count < old.told_count:
+            raise ViolationError(f"{queue} was told of as blocked {old.told_count} times, and then {new.told_count}")
 
     # -- the end --
 

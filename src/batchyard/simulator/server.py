@@ -34,6 +34,7 @@ LIMITS = Limits(
     stop_grace_seconds=1.5,
     scale_down_seconds=2.0,
     blocked_after_seconds=3.0,
+    head_kept_after_ms=1000,
     finished_kept_ms=20_000,
     idempotency_kept_ms=60_000,
 )
