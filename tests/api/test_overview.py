@@ -85,6 +85,7 @@ def test_a_queue_with_the_job_that_finds_no_room(yard: Service) -> None:
         "jobsRunning": 2,
         "demand": {"jobs": 1, "resources": {"vcpus": 1.0, "memory": 512, "gpus": 0}},
         "jobsNeverRunnable": 0,
+        "blockedCount": 0,
     }
 
 

@@ -1,5 +1,8 @@
 """What goes into rows comes back equal, and equal records give equal text."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -97,3 +100,29 @@ def test_the_start_of_the_latest_attempt_outlives_the_jobs_own_time() -> None:
     assert codec.latest_start_ms(make_job(1, Status.RUNNING, attempt=ran(2, 300), past=(ran(1, 100),))) == 300
     assert codec.latest_start_ms(make_job(1, Status.FAILED, past=(ran(1, 0),))) == 0
     assert codec.job_row(finished_job(1), "queue")[4] > 0
+
+
+@pytest.mark.parametrize(
+    ("decode", "text", "members"),
+    [
+        (
+            codec.decode_environment,
+            (
+                '{"created_at_ms":1,"document":{},"engine":"process","name":"local","state":"ENABLED","status":"VALID",'
+                '"status_reason":"ComputeEnvironment Healthy","tags":{},"type":"UNMANAGED","uuid":"u"}'
+            ),
+            ("paused_until_ms",),
+        ),
+        (
+            lambda text: codec.decode_document("instance", text),
+            '{"environment":"e","instance_id":"i-1","resources":{"gpus":0,"memory_mib":1,"milli_vcpus":1000}}',
+            ("idle_since_ms",),
+        ),
+        (codec.decode_job, '{"created_at_ms":1,"key":1,"status":"RUNNABLE"}', ("set_aside_at_ms",)),
+    ],
+)
+def test_what_version_0_1_wrote_has_no_times_that_it_did_not_know(
+    decode: Callable[[str], Any], text: str, members: tuple[str, ...]
+) -> None:
+    record = decode(text)
+    assert [getattr(record, member) for member in members] == [0] * len(members)

@@ -61,7 +61,8 @@ class TerminateInstance(Effect, frozen=True):
 
 
 class JobQueueBlocked(Effect, frozen=True):
-    """A fact for whoever follows: a job cannot start that blocks its queue, or would on AWS (AWS Batch behaviour 4.7, 9.3)."""
+    """A fact for whoever follows: a job cannot start that blocks its queue, or would on AWS (AWS Batch behaviour 4.7,
+    9.3)."""
 
     queue: str
     job_id: str
