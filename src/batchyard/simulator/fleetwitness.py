@@ -119,9 +119,9 @@ class FleetWitness:
         for name in sorted({*before, *self.instances}):
             self._check_change(name, before.get(name), self.instances.get(name), name in busy, now_ms)
         launched = [self.instances[name] for name in self.instances if name not in before]
-        for one in launched:
-            if pauses.get(one.environment, 0) > now_ms:
-                raise ViolationError(f"{one} is launched at {now_ms}, before its environment's pause is over: {pauses}")
+        for new in launched:
+            if pauses.get(new.environment, 0) > now_ms:
+                raise ViolationError(f"{new} is launched at {now_ms}, before its environment's pause is over: {pauses}")
         for name in sorted({one.environment for one in launched}):
             self._check_launches(self.environments[name], [one for one in launched if one.environment == name])
         for one, queue in placed:
