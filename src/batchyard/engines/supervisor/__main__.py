@@ -6,7 +6,6 @@ import argparse
 import ctypes
 import fcntl
 import os
-import platform
 import resource
 import signal
 import sys
@@ -73,7 +72,7 @@ def _become_a_clean_parent() -> tuple[int, int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two or three files for each task
     new_session_keyring()
     if not knows_keyrings():
-        print(f"session keyrings of {platform.machine()} are not known here: tasks inherit the service's", flush=True)
+        print(f"session keyrings of {os.uname().machine} are not known here: tasks inherit the service's", flush=True)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from ctypes import c_int
 _libc = ctypes.CDLL(None, use_errno=True)
 # The number of keyctl, for which the C library has no function (asm/unistd.h of 64-bit systems).
 _KEYCTL_NUMBERS = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64le": 271, "s390x": 280}
-_KEYCTL = _KEYCTL_NUMBERS.get(platform.machine(), 0) if struct.calcsize("P") == 8 else 0
+_KEYCTL = _KEYCTL_NUMBERS.get(os.uname().machine, 0) if struct.calcsize("P") == 8 else 0
 _KEYCTL_JOIN_SESSION_KEYRING = 1  # include/uapi/linux/keyctl.h
 # A kernel without keys, or a container in which nobody may use them: there is nothing to inherit then.
 _NO_KEYS = (errno.ENOSYS, errno.EPERM)

@@ -270,8 +270,8 @@ def identity_of(user: str, *, allow_root: bool = False) -> Identity | None:
         )
     if account is None and not group:
         raise CannotStart(
-            f"uid {uid} has no account on this host, which would say its groups; name one ('{name}:GROUP') or another "
-            "user"
+            f"uid {uid} has no account on this host, which would say its groups; give it one, name another user, or "
+            f"name its group too ('{name}:GROUP', which AWS takes in ecsProperties)"
         )
     if not allow_root and ROOT in (uid, gid):
         raise CannotStart(
