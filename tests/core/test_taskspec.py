@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from batchyard.core import commands as c
 from batchyard.core.commands import Objection, Stage
@@ -14,10 +15,12 @@ from batchyard.core.records import Abilities
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
 from batchyard.core.taskspec import (
+    NETWORK_TAG,
     build_task,
     cannot_run,
     log_place,
     merge_container,
+    network_of,
     resources_of,
     substitute,
     unbuilt,
@@ -181,3 +184,29 @@ def test_who_gets_several_things_wrong_is_told_in_the_order_of_aws() -> None:
 def test_a_runtime_platform_is_compared_where_it_is_asked(platform: Any, machine: str, words: str) -> None:
     task = task_of(**({"runtimePlatform": platform} if platform else {}))
     assert wrong_platform(task, Abilities(architecture=machine)) == words
+
+
+@pytest.mark.parametrize(
+    ("job", "definition", "task", "expected"),
+    [
+        ({}, {}, {}, ""),
+        ({}, {}, {"networkMode": "host"}, ""),
+        ({}, {}, {"networkMode": "awsvpc"}, "awsvpc"),
+        ({}, {NETWORK_TAG: "none"}, {"networkMode": "bridge"}, "none"),
+        ({NETWORK_TAG: "host"}, {NETWORK_TAG: "none"}, {"networkMode": "bridge"}, ""),
+    ],
+)
+def test_whose_network_counts(job: Any, definition: Any, task: Any, expected: str) -> None:
+    assert network_of(job, definition, task) == expected
+
+
+def test_a_network_that_there_is_not_is_refused() -> None:
+    with pytest.raises(Refused, match="must be one of host, bridge, awsvpc, none, got mesh"):
+        network_of({NETWORK_TAG: "mesh"}, {}, {})
+
+
+def test_an_engine_without_networks_refuses_all_but_the_hosts() -> None:
+    task = task_of()
+    assert cannot_run(task, "process", Abilities()) == ""
+    assert "can't do networkMode none (or the tag batchyard:network): remove it" in cannot_run(replace(task, network="none"), "process", Abilities())
+    assert cannot_run(replace(task, network="none"), "docker", Abilities(networks=True)) == ""

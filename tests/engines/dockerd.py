@@ -35,6 +35,7 @@ PACKAGES = ("docker.io", "busybox-static", "iptables")
 INSTALL_SECONDS = 300
 IMAGE = "batchyard-test:busybox"
 START_SECONDS = 30.0
+BUILTIN_NETWORKS = ("bridge", "host", "none")
 PROGRAMS = (
     "sh", "sleep", "true", "false", "echo", "cat", "printf", "id", "env", "mount", "stat", "dd", "kill", "head", "tail",
     "seq", "wc", "ls", "yes", "grep", "ps", "hostname", "df", "touch", "mkdir", "tr", "wget", "stty", "readlink", "pwd",
@@ -100,6 +101,9 @@ class Dockerd:
             self.start()
         for one in self.json("GET", "/containers/json", {"all": "1"}):
             self.json("DELETE", f"/containers/{one['Id']}", {"force": "1", "v": "1"})
+        for one in self.json("GET", "/networks"):  # their bridges would outlive the daemon
+            if one["Name"] not in BUILTIN_NETWORKS:
+                self.json("DELETE", f"/networks/{one['Id']}")
         self._process.terminate()
         self._process.wait(START_SECONDS)
         pid = self._containerd()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchyard.core.commands import ContainerExit, Exited, NotStarted
-from batchyard.core.records import ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
+from batchyard.core.records import ContainerDependency, ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
 from batchyard.core.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.containers import MIB, Placing, create_request, milliseconds, seen_of
@@ -115,6 +115,33 @@ def test_containers_of_a_task_share_out_its_gpus() -> None:
     launch = Launch(ATTEMPT, 1, task, (), (4, 6, 7))
     bodies = [create_request(launch, spec, Placing("me", 1, MIB)) for spec in specs]
     assert [body["HostConfig"]["DeviceRequests"][0]["DeviceIDs"] for body in bodies] == [["4"], ["6", "7"]]
+
+
+def test_networks() -> None:
+    assert host_config(network="none")["NetworkMode"] == "none"
+    assert host_config(network="bridge")["NetworkMode"] == "bridge"
+    assert host_config(network="awsvpc")["NetworkMode"] == "bridge"
+
+
+AFTER_INIT = (ContainerDependency("init", "SUCCESS"),)
+
+
+@pytest.mark.parametrize(
+    ("network", "containers", "expected"),
+    [
+        ("bridge", (ContainerSpec("a"), ContainerSpec("b")), ["bridge", "bridge"]),
+        ("none", (ContainerSpec("a"), ContainerSpec("b")), ["none", "none"]),
+        ("awsvpc", (ContainerSpec("a", essential=False), ContainerSpec("b")), ["container:b", "bridge"]),
+        # The first that runs ends before the others start: they can't join what is gone.
+        ("awsvpc", (ContainerSpec("init", essential=False), ContainerSpec("b", depends_on=AFTER_INIT)), ["bridge"] * 2),
+    ],
+)
+def test_networks_of_several_containers(
+    network: str, containers: tuple[ContainerSpec, ...], expected: list[str]
+) -> None:
+    launch = Launch(ATTEMPT, 1, TaskSpec((), (), Resources(1000, 20), containers=containers, network=network), ())
+    found = [create_request(launch, spec, Placing("me", 1, MIB))["HostConfig"]["NetworkMode"] for spec in containers]
+    assert found == [one.replace("container:", f"container:batchyard-{ATTEMPT}-") for one in expected]
 
 
 def test_mounts() -> None:

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
 from batchyard.core.names import Account
-from batchyard.core.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec
+from batchyard.core.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec, containers_of
 from batchyard.core.resources import Resources
+from batchyard.engines.base import Launch
 from batchyard.server.dress import ENDPOINTS, WITHOUT_S3_KEYS, Dress
 from batchyard.server.places import PlaceError
 from batchyard.server.resolving import Resolver
@@ -81,7 +83,7 @@ def test_a_damaged_secret_is_said(tmp_path: Path) -> None:
 
 
 def test_a_secret_may_be_the_source_of_credentials_too(tmp_path: Path) -> None:
-    def credentials(attempt_id: str) -> tuple[tuple[str, str], ...]:
+    def credentials(address: str, attempt_id: str) -> tuple[tuple[str, str], ...]:
         return (("AWS_CONTAINER_CREDENTIALS_FULL_URI", "uri"),)
 
     task = TaskSpec(("true",), (), Resources(1000, 64), secrets=(("AWS_CONTAINER_AUTHORIZATION_TOKEN", "none"),))
@@ -95,7 +97,7 @@ def test_a_secret_may_be_the_source_of_credentials_too(tmp_path: Path) -> None:
     ("variable", "given"), [("A", True), ("AWS_ACCESS_KEY_ID", True), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", False)]
 )
 def test_credentials_are_given_unless_the_job_names_a_source(variable: str, given: bool) -> None:
-    def credentials(attempt_id: str) -> tuple[tuple[str, str], ...]:
+    def credentials(address: str, attempt_id: str) -> tuple[tuple[str, str], ...]:
         return (("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"uri/{attempt_id}"),)
 
     task = TaskSpec(("true",), ((variable, "own"),), Resources(1000, 64))
@@ -120,6 +122,49 @@ def test_each_of_several_containers_gets_the_base_and_its_own_metadata_endpoint(
     assert dress(effect(task)).task is launch.task
 
 
+# -- networks --
+
+
+def on_network(network: str, task: TaskSpec) -> Launch:
+    def credentials(address: str, attempt_id: str) -> tuple[tuple[str, str], ...]:
+        return (("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{address}/{attempt_id}"),)
+
+    dress = Dress(
+        "http://127.0.0.1:1",
+        "us-east-1",
+        (("A", "settings"),),
+        lambda attempt, container: f"tok{container}",
+        credentials,
+        s3=S3("http://s3:9000", KEYS),
+        own_address=lambda address, attempt: f"{address}/session",
+        bridge_address="http://169.254.170.2:2",
+    )
+    return dress(effect(replace(task, network=network)))
+
+
+@pytest.mark.parametrize(
+    ("network", "address"),
+    [("", "http://127.0.0.1:1"), ("bridge", "http://169.254.170.2:2"), ("awsvpc", "http://169.254.170.2:2")],
+)
+def test_each_network_has_its_address_of_the_service(network: str, address: str) -> None:
+    launch = on_network(network, TaskSpec(("true",), (), Resources(1000, 64)))
+    assert dict(launch.task.environment)["AWS_ENDPOINT_URL_BATCH"] == address
+    own = dict(launch.environment)
+    assert own["ECS_CONTAINER_METADATA_URI_V4"] == f"{address}/v4/tok"
+    assert own["AWS_CONTAINER_CREDENTIALS_FULL_URI"] == f"{address}/{ATTEMPT}"
+    assert own["AWS_ENDPOINT_URL_BATCH"] == f"{address}/session"
+    several = on_network(network, TaskSpec((), (), Resources(1000, 64), containers=(ContainerSpec("a"),)))
+    assert ("a", "ECS_CONTAINER_METADATA_URI_V4", f"{address}/v4/toka") in several.container_environment
+
+
+@pytest.mark.parametrize("containers", [(), (ContainerSpec("a"),)])
+def test_without_a_network_no_address_is_told(containers: tuple[ContainerSpec, ...]) -> None:
+    launch = on_network("none", TaskSpec(("true",), (), Resources(1000, 64), containers=containers))
+    environment = containers_of(launch.task)[0].environment
+    assert {name for name, _ in environment} == {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "A"}
+    assert (launch.environment, launch.container_environment) == ((), ())
+
+
 # -- the owner's S3 --
 
 KEYS = ("S3KEY", "s3 secret")
@@ -132,7 +177,7 @@ def with_s3(*job_env: tuple[str, str], keys: tuple[str, str] | None = KEYS) -> D
         job_env,
         lambda attempt, container: "token",
         s3=S3("http://s3:9000", keys),
-        own_address=lambda attempt: f"http://127.0.0.1:1/session/{attempt}",
+        own_address=lambda address, attempt: f"{address}/session/{attempt}",
     )
 
 

@@ -132,6 +132,29 @@ def test_a_session_may_call_from_anywhere_while_its_attempt_lives(tmp_path: Path
     assert code(access, request(found), 1000) == "ExpiredTokenException"
 
 
+@pytest.mark.parametrize("keys", [False, True])
+def test_where_jobs_alone_are_served_nobody_else_is(tmp_path: Path, keys: bool) -> None:
+    """At the address of containers' own network: not without a signature, nor with the owner's or anybody's keys."""
+    live = {ATTEMPT: ROLE}
+    made = sessions(live)
+    owner = Key("OP", "s")
+    key = add_key(tmp_path / "keys.json", "ci") if keys else owner
+    rules = Rules("169.254.170.2", bound_to_loopback=False, jobs_only=True)
+    access = Access(rules, KeyFile(tmp_path / "keys.json"), owner, lambda: NOW_MS, 1000, session_of=made.find)
+    found = credentials(made)
+    caller = Client("169.254.170.3", PeerUser(None))
+    assert access.check(request(found), caller) == f"arn:aws:sts::123456789012:assumed-role/analyst/{ATTEMPT}"
+    assert code(access, request(found, SecretAccessKey="guessed"), 1000) == "InvalidSignatureException"
+    for other in (owner, key):
+        pair = {"AccessKeyId": other.access_key_id, "SecretAccessKey": other.secret_access_key}
+        assert code(access, request(found, Token="", **pair), 1000) == "AccessDeniedException"
+        assert code(access, request(found, Token="IQoJb3JpZ2luX2Vj", **pair), 0) == "AccessDeniedException"
+    unsigned = Request("POST", b"/v1/listjobs", b"", {}, b"{}")
+    assert code(access, unsigned, 0) == "AccessDeniedException"
+    live.clear()
+    assert code(access, request(found), 1000) == "ExpiredTokenException"
+
+
 @pytest.mark.parametrize(
     ("container", "expected"),
     [
@@ -149,6 +172,9 @@ def test_the_role_is_the_definitions(container: dict[str, Any], expected: str) -
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
+        ("http://169.254.170.2:51679", True),
+        ("http://169.254.170.23", True),
+        ("http://169.254.170.3:51679", False),
         ("http://127.0.0.1:1", True),
         ("http://[::1]:1", True),
         ("http://localhost:1", True),

@@ -26,6 +26,8 @@ CONDITIONS = ("START", "COMPLETE", "SUCCESS")
 IPC_MODES = ("host", "task", "none")
 PID_MODES = ("host", "task")
 NETWORK_MODES = ("host",)
+# This service's own, where AWS has no choice: on EC2 and Fargate.
+OWN_NETWORK_MODES = ("bridge", "awsvpc", "none")
 MIN_TIMEOUT_SECONDS = 2  # API: TaskContainerProperties.startTimeout, stopTimeout
 MAX_FARGATE_TIMEOUT_SECONDS = 120
 # Members of a task that only other platforms have, with AWS's two ways to say so.
@@ -63,9 +65,10 @@ def check_task(properties: Document, platform: str) -> None:
         "At least one container must be set as essential",
     )
     _check_dependencies(containers)
+    has_own_network = platform != "MANAGED_INSTANCES" and task.get("networkMode") in OWN_NETWORK_MODES
     for member, message in NOT_APPLICABLE[platform].items():
-        require(member not in task, message)
-    _check_modes(task)
+        require(member not in task or (member == "networkMode" and has_own_network), message)
+    _check_modes(task, NETWORK_MODES if platform == "MANAGED_INSTANCES" else OWN_NETWORK_MODES)
     asked = [_check_one(container, task, platform) for container in containers]
     check_volumes(
         task.get("volumes", []),
@@ -129,7 +132,7 @@ def _check_no_circle(waits: dict[str, list[str]]) -> None:
     require(not left, f"The container dependencies form a circle: none of {circle} could ever start.")
 
 
-def _check_modes(task: Document) -> None:
+def _check_modes(task: Document, network_modes: tuple[str, ...]) -> None:
     ipc, pid, network = task.get("ipcMode"), task.get("pidMode"), task.get("networkMode")
     require(
         ipc is None or ipc in IPC_MODES,
@@ -141,8 +144,8 @@ def _check_modes(task: Document) -> None:
         f"Capability {quoted(pid)} is not valid. Valid capabilities: [{', '.join(PID_MODES)}]",
     )
     require(
-        network is None or network in NETWORK_MODES,
-        f"networkMode {quoted(network)} is not valid. Valid values are: [{', '.join(NETWORK_MODES)}]",
+        network is None or network in network_modes,
+        f"networkMode {quoted(network)} is not valid. Valid values are: [{', '.join(network_modes)}]",
     )
 
 

@@ -192,6 +192,7 @@ class TaskSpec(Struct, frozen=True, omit_defaults=True):
     container: dict[str, Any] = {}
     secrets: tuple[tuple[str, str], ...] = ()
     containers: tuple[ContainerSpec, ...] = ()
+    network: str = ""  # bridge, awsvpc or none; empty: the host's
 
 
 def containers_of(task: TaskSpec) -> tuple[ContainerSpec, ...]:
@@ -227,6 +228,7 @@ class Abilities(Struct, frozen=True):
     shared_memory_size: bool = False
     multiple_containers: bool = False  # in one task (ecsProperties)
     execute_command: bool = False  # a second command in a running container (`batchyard exec`)
+    networks: bool = False  # others than the host's (TaskSpec.network)
     architecture: str = ""  # of its machine, as API: RuntimePlatform names it; empty: nobody knows
 
 

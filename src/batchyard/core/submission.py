@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.core import ecstask, endings, fleet, lifecycle, names, policies, requirements, retry, taskspec
 from batchyard.core.commands import Stage, SubmitJob, SubmittedJob
@@ -75,6 +76,9 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     if unbuilt:
         raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
     task = body.build(parameters, command.working_directory, fractions=_platform_of(definition) == requirements.FARGATE)
+    network = taskspec.network_of(command.tags, definition.tags, body.task)
+    if network:
+        task = replace(task, network=network)
     engines = _engines(world, queue, task, command.images)
     spec = _spec(world, command, definition, task, body, parameters, engines, share, now_ms)
     _accept(world, spec, waits, now_ms)

@@ -19,6 +19,12 @@ Document = dict[str, Any]
 DEFAULT_LOG_GROUP = "/aws/batch/job"
 MEMORY_MIB_AT_LEAST = 4  # what Docker needs to start anything (Batch API model, ContainerProperties.memory)
 LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
+# Of a job, else of its definition: the network of its containers, where ecsProperties do not say it (AWS has no such
+# choice for containerProperties).
+NETWORK_TAG = "batchyard:network"
+HOST_NETWORK = "host"
+NO_NETWORK = "none"
+NETWORKS = (HOST_NETWORK, "bridge", "awsvpc", NO_NETWORK)
 LINUX = "LINUX"  # API: RuntimePlatform.operatingSystemFamily; the only one that any engine runs
 KEPT_LOG_DRIVERS = ("awslogs", "json-file")  # those whose output is kept by this service
 _REFERENCE = re.compile(r"Ref::([A-Za-z0-9_-]+)")
@@ -132,6 +138,15 @@ def build_task(
     )
 
 
+def network_of(job_tags: Mapping[str, str], definition_tags: Mapping[str, str], task: Document) -> str:
+    """TaskSpec.network. `task`: EcsTaskProperties, or empty. Refused: a tag that names none."""
+    tagged = job_tags.get(NETWORK_TAG) or definition_tags.get(NETWORK_TAG)
+    if tagged and tagged not in NETWORKS:
+        raise Refused(f"The tag {NETWORK_TAG} must be one of {', '.join(NETWORKS)}, got {tagged}.")
+    network = tagged or task.get("networkMode") or HOST_NETWORK
+    return "" if network == HOST_NETWORK else str(network)
+
+
 def log_place(container: Document, definition_name: str) -> LogPlace:
     """Where AWS users look for the log (user guide: using_awslogs)."""
     options = container.get("logConfiguration", {}).get("options", {})
@@ -177,6 +192,8 @@ def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
         )
     if task.container.get("enableExecuteCommand") and not abilities.execute_command:
         return _remove("enableExecuteCommand", engine)
+    if task.network and not abilities.networks:
+        return _remove(f"networkMode {task.network} (or the tag {NETWORK_TAG})", engine)
     return next(filter(None, (_cannot_hold(one, engine, abilities) for one in containers_of(task))), "")
 
 

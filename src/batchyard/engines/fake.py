@@ -335,7 +335,7 @@ class FakeEngine:
     def __init__(self, host: FakeHost, name: str = "fake", abilities: Abilities | None = None) -> None:
         self.name = name
         self.abilities = abilities or Abilities(
-            images=True, needs_command=False, any_mount=True, multiple_containers=True
+            images=True, needs_command=False, any_mount=True, multiple_containers=True, networks=True
         )
         self.host = host
         self._epoch = 0

@@ -15,6 +15,7 @@ from batchyard.core import names
 from batchyard.core.names import Account
 from batchyard.core.records import Attempt, ContainerLog, ContainerSpec, JobSpec, containers_of, logs_of
 from batchyard.core.resources import MILLI_PER_VCPU
+from batchyard.core.taskspec import HOST_NETWORK
 
 CPU_SHARES_PER_VCPU = 1024  # how ECS counts a container's CPU
 MIB = 1024 * 1024
@@ -99,8 +100,8 @@ def _container(task: Task, container: ContainerSpec, log: ContainerLog) -> Docum
             "awslogs-stream": names.log_stream(log.prefix, task.task_id, name),
         },
         "ContainerARN": account.arn("ecs", f"container/{task.cluster}/{task.task_id}/{own}"),
-        # Jobs share the network of their host, as on AWS's EC2 environments.
-        "Networks": [{"NetworkMode": "host", "IPv4Addresses": []}],
+        # Unless they ask for another one, jobs share the network of their host, as on AWS's EC2 environments.
+        "Networks": [{"NetworkMode": task.spec.task.network or HOST_NETWORK, "IPv4Addresses": []}],
     }
     if attempt.started_at_ms:
         document["CreatedAt"] = document["StartedAt"] = _time(attempt.started_at_ms)

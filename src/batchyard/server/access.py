@@ -53,6 +53,7 @@ class Rules(Struct, frozen=True):
     bound_to_loopback: bool
     allow_other_users: bool = False
     insecure: bool = False
+    jobs_only: bool = False  # only what is signed with the credentials of an attempt is served
 
 
 class Admitted(Struct, frozen=True):
@@ -122,6 +123,11 @@ class Access:
             session = self._session_by_s3_keys(client.attempt_id)
             if parse_authorization(headers).access_key == session.access_key_id:
                 return _admit_session(headers, session, client)
+        if self._rules.jobs_only:
+            raise denied(
+                "Only what runs as a job is served at this address, with the credentials of its attempt: sign with "
+                "those, and send their session token."
+            )
         try:
             keys = self._keys.current()
         except PlaceError as error:

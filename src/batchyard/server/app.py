@@ -69,16 +69,16 @@ class Disconnected(Exception):  # noqa: N818  (nobody's error)
 
 
 class App:
-    """ASGI 3. `handlers`: by service and operation. `health`: the body of /health. `metadata`: the ECS task metadata
-    of a token and the path after it. `credentials`: those of an attempt, for its authorization token. `busy`: the
-    exceptions that mean 429; `stopped`: those that mean 503."""
+    """ASGI 3. `handlers`: by service and operation. `health`: the body of /health; None: it is not told. `metadata`:
+    the ECS task metadata of a token and the path after it. `credentials`: those of an attempt, for its authorization
+    token. `busy`: the exceptions that mean 429; `stopped`: those that mean 503."""
 
     def __init__(
         self,
         router: Router,
         handlers: Mapping[tuple[str, str], Handler],
         access: Access,
-        health: Callable[[], Document],
+        health: Callable[[], Document] | None,
         metadata: Metadata,
         credentials: Credentials,
         body_limit_bytes: int,
@@ -122,8 +122,8 @@ class App:
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
         raw_path: bytes = scope["raw_path"]
         method: str = scope["method"]
-        if raw_path == b"/health":
-            return self._health_response(method, request_id)
+        if raw_path == b"/health" and self._health is not None:
+            return _health_response(self._health, method, request_id)
         if raw_path.startswith(b"/v4/"):
             return await self._metadata_response(method, raw_path, request_id)
         headers = _headers(scope["headers"])
@@ -200,11 +200,6 @@ class App:
             413,
         )
 
-    def _health_response(self, method: str, request_id: str) -> Response:
-        if method not in ("GET", "HEAD"):
-            return _json(405, {"message": "/health takes GET."}, request_id)
-        return _json(200, self._health(), request_id)
-
     async def _metadata_response(self, method: str, raw_path: bytes, request_id: str) -> Response:
         """ECS task metadata version 4: whoever knows an attempt's token may read."""
         if method not in ("GET", "HEAD"):
@@ -229,6 +224,12 @@ class App:
         except WireError as error:
             return _json(error.status, {"code": error.code, "message": error.message}, request_id)
         return _json(200, document, request_id)
+
+
+def _health_response(health: Callable[[], Document], method: str, request_id: str) -> Response:
+    if method not in ("GET", "HEAD"):
+        return _json(405, {"message": "/health takes GET."}, request_id)
+    return _json(200, health(), request_id)
 
 
 def _json(status: int, document: Document, request_id: str) -> Response:

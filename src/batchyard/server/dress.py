@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from batchyard.core.effects import LaunchTask
 from batchyard.core.records import TaskSpec, containers_of
+from batchyard.core.taskspec import NO_NETWORK
 from batchyard.engines.base import Launch
 from batchyard.server.resolving import Resolver, UnresolvedError
 from batchyard.server.s3 import ENDPOINT_VARIABLE, S3
@@ -21,11 +22,11 @@ TASK_CACHE_SIZE = 1024
 Pairs = tuple[tuple[str, str], ...]
 
 
-def _nothing(attempt_id: str) -> Pairs:
+def _nothing(address: str, attempt_id: str) -> Pairs:
     return ()
 
 
-def _no_address(attempt_id: str) -> str:
+def _no_address(address: str, attempt_id: str) -> str:
     return ""
 
 
@@ -67,10 +68,12 @@ class Dress:
     job, the definition and its overrides, its secrets, the attempt's own: AWS_BATCH_*, its metadata endpoint and,
     unless the job names another source of them, where its credentials are.
 
-    `token`: of an attempt and (of several) a container, for the metadata endpoint; `credentials`: of an attempt, as
-    variables. `resolver` reads secrets; `pulling`: the engines that pull images, and so need the credentials of their
-    registries. `s3`: the owner's, which jobs are told of and given the keys for. They then sign with these whatever
-    they ask; `own_address`, of an attempt, is where this service knows them all the same."""
+    `address`: of this service, for what is on the host's network; `bridge_address`: for containers on one of their own.
+    What has no network hears of no address. `token`: of an attempt and (of several) a container, for the metadata
+    endpoint; `credentials`: by the address of this service and the attempt, as variables. `resolver` reads secrets;
+    `pulling`: the engines that pull images, and so need the credentials of their registries. `s3`: the owner's, which
+    jobs are told of and given the keys for. They then sign with these whatever they ask; `own_address`, by address and
+    attempt, is where this service knows them all the same."""
 
     def __init__(
         self,
@@ -78,21 +81,21 @@ class Dress:
         region: str,
         job_env: Pairs,
         token: Callable[[str, str], str],
-        credentials: Callable[[str], Pairs] = _nothing,
+        credentials: Callable[[str, str], Pairs] = _nothing,
         resolver: Resolver | None = None,
         pulling: Collection[str] = (),
         s3: S3 | None = None,
-        own_address: Callable[[str], str] = _no_address,
+        own_address: Callable[[str, str], str] = _no_address,
+        bridge_address: str = "",
     ) -> None:
-        self._base = {
+        self._address, self._bridge_address = address, bridge_address
+        self._anywhere = {
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
-            **dict.fromkeys(ENDPOINTS, address),
-            **({ENDPOINT_VARIABLE: s3.endpoint} if s3 is not None else {}),
             "AWS_EXECUTION_ENV": "AWS_ECS_EC2",  # what programs on Batch's EC2 environments find
-            **dict(job_env),
         }
-        self._metadata = f"{address}/v4/"
+        self._s3_endpoint = {ENDPOINT_VARIABLE: s3.endpoint} if s3 is not None else {}
+        self._job_env = dict(job_env)
         self._token = token
         self._credentials = credentials
         self._resolver = resolver
@@ -106,15 +109,17 @@ class Dress:
 
     def __call__(self, effect: LaunchTask) -> Launch:
         dressed = self._task(effect)
-        task = dressed.task
-        own = () if dressed.brings_credentials else self._credentials(effect.attempt_id)
-        addresses = self._addresses(dressed, effect.attempt_id) if dressed.signing else ()
+        task, attempt_id = dressed.task, effect.attempt_id
+        address = self._address_for(task)
+        own = () if dressed.brings_credentials or not address else self._credentials(address, attempt_id)
+        addresses = self._addresses(dressed, address, attempt_id) if dressed.signing and address else ()
+        metadata: tuple[tuple[str, str, str], ...] = ()
         if task.containers:
-            metadata = tuple((one.name, *self._endpoint(effect.attempt_id, one.name)) for one in task.containers)
+            if address:
+                metadata = tuple((one.name, *self._endpoint(address, attempt_id, one.name)) for one in task.containers)
             metadata = (*metadata, *addresses)
-        else:
-            own = (self._endpoint(effect.attempt_id, ""), *own, *((name, url) for _, name, url in addresses))
-            metadata = ()
+        elif address:
+            own = (self._endpoint(address, attempt_id, ""), *own, *((name, url) for _, name, url in addresses))
         launch = Launch(
             attempt_id=effect.attempt_id,
             spec_key=effect.spec_key,
@@ -153,15 +158,21 @@ class Dress:
         pairs = tuple(zip((KEY_ID_VARIABLE, SECRET_VARIABLE), self._s3_keys, strict=True))
         return tuple((container, *pair) for container, _ in dressed.signing for pair in pairs)
 
-    def _addresses(self, dressed: Dressed, attempt_id: str) -> tuple[tuple[str, str, str], ...]:
-        """(container, variable, value): this service, by the addresses that tell the attempt."""
-        address = self._own_address(attempt_id)
-        if not address:
-            return ()
-        return tuple((container, name, address) for container, names in dressed.signing for name in names)
+    def _address_for(self, task: TaskSpec) -> str:
+        """Of this service; empty where it can't be reached."""
+        if task.network == NO_NETWORK:
+            return ""
+        return self._bridge_address if task.network else self._address
 
-    def _endpoint(self, attempt_id: str, container: str) -> tuple[str, str]:
-        return "ECS_CONTAINER_METADATA_URI_V4", self._metadata + self._token(attempt_id, container)
+    def _addresses(self, dressed: Dressed, address: str, attempt_id: str) -> tuple[tuple[str, str, str], ...]:
+        """(container, variable, value): this service, by the addresses that tell the attempt."""
+        own = self._own_address(address, attempt_id)
+        if not own:
+            return ()
+        return tuple((container, name, own) for container, names in dressed.signing for name in names)
+
+    def _endpoint(self, address: str, attempt_id: str, container: str) -> tuple[str, str]:
+        return "ECS_CONTAINER_METADATA_URI_V4", f"{address}/v4/{self._token(attempt_id, container)}"
 
     def _task(self, effect: LaunchTask) -> Dressed:
         """The same object for the same submission, so that engines send its task once."""
@@ -169,11 +180,12 @@ class Dress:
         if known is not None and known[0] is effect.task:
             self._tasks.move_to_end(effect.spec_key)
             return known[1]
+        base = self._base(effect.task)
         if effect.task.containers:
-            containers = [replace(one, environment=self._over_base(one.environment)) for one in effect.task.containers]
+            containers = [replace(one, environment=_over(base, one.environment)) for one in effect.task.containers]
             dressed = replace(effect.task, containers=tuple(containers))
         else:
-            dressed = replace(effect.task, environment=self._over_base(effect.task.environment))
+            dressed = replace(effect.task, environment=_over(base, effect.task.environment))
         names = {name for one in containers_of(dressed) for name, _ in (*one.environment, *one.secrets)}
         signing = self._signing(effect.task) if self._s3_keys is not None else ()
         found = Dressed(dressed, not names.isdisjoint(OTHER_SOURCES), signing)
@@ -190,5 +202,13 @@ class Dress:
                 found.append((one.name, tuple(name for name in ENDPOINTS if name not in own)))
         return tuple(found)
 
-    def _over_base(self, environment: Pairs) -> Pairs:
-        return tuple((self._base | dict(environment)).items())
+    def _base(self, task: TaskSpec) -> dict[str, str]:
+        """The variables below the definition's own."""
+        address = self._address_for(task)
+        endpoints = dict.fromkeys(ENDPOINTS, address) if address else {}
+        s3_endpoint = {} if task.network == NO_NETWORK else self._s3_endpoint
+        return self._anywhere | endpoints | s3_endpoint | self._job_env
+
+
+def _over(base: dict[str, str], environment: Pairs) -> Pairs:
+    return tuple((base | dict(environment)).items())

@@ -84,13 +84,13 @@ def make_engines(settings: Settings, places: Places, task_open_files: int) -> di
     return {engine.name: engine}
 
 
-def docker_maker(settings: Settings, places: Places) -> Callable[[Path], DockerEngine]:
-    """Makes the engine of a daemon's socket; not started."""
+def docker_maker(
+    settings: Settings, places: Places, listen: Callable[[str], None] | None = None
+) -> Callable[[Path], DockerEngine]:
+    """Makes the engine of a daemon's socket; not started. `listen`: as DockerSettings has it."""
 
     def make(socket_path: Path) -> DockerEngine:
-        limit_bytes = settings.log_limit_mib * MIB
-        return DockerEngine(
-            socket_path, places.state_dir, places.logs_dir, places.work_dir, DockerSettings(log_limit_bytes=limit_bytes)
-        )
+        docker = DockerSettings(log_limit_bytes=settings.log_limit_mib * MIB, listen=listen)
+        return DockerEngine(socket_path, places.state_dir, places.logs_dir, places.work_dir, docker)
 
     return make

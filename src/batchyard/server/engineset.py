@@ -21,6 +21,7 @@ from batchyard.server import builtin, host
 from batchyard.server.config import DOCUMENTATION_OF_CONTAINERS, Settings
 from batchyard.server.docker import DockerWatch
 from batchyard.server.engines import AUTO, DOCKER, PROCESS, Choice, choose, describe, docker_maker, wants_docker
+from batchyard.server.joblistener import JobListener
 from batchyard.server.places import Places
 from batchyard.server.terminal import Failure
 
@@ -31,11 +32,19 @@ FIRST_LOOK_SECONDS = 6.0  # at Docker, before requests are served without it; a 
 class EngineSet:
     """`start`, then `begin` for the machine, then `wait_for_failure` while it serves, and `close`."""
 
-    def __init__(self, settings: Settings, places: Places, engines: dict[str, Engine], machine: Machine) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        places: Places,
+        engines: dict[str, Engine],
+        machine: Machine,
+        job_listener: JobListener | None = None,
+    ) -> None:
         self._settings = settings
         self._places = places
         self._engines = engines
         self._machine = machine
+        self._job_listener = job_listener
         self._is_new = False
         self._docker: DockerWatch | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -60,7 +69,8 @@ class EngineSet:
         async def tell() -> None:
             await self._tell(loop.ask)
 
-        make = docker_maker(self._settings, self._places)
+        listen = self._job_listener.listen if self._job_listener is not None else None
+        make = docker_maker(self._settings, self._places, listen)
         self._docker = DockerWatch(os.environ, make, start, tell)
         self._watching = asyncio.create_task(self._docker.run())
         looked = asyncio.create_task(self._docker.looked.wait())

@@ -57,6 +57,7 @@ YES = both(Y)
 FIRST_ROLE = "No role is assumed. Each attempt has credentials of its own for this service, under this role's name."
 NO_ROLE = "No role is assumed: the service itself reads what it needs."
 NO_CLOUD = "There is nothing of it on one's own machines."
+NETWORK = "Jobs have the host's network, unless the tag batchyard:network or networkMode says otherwise."
 PLATFORM = "Compared with this machine, where given: a job for another processor or system is set aside, and says so."
 SECRETS = "Read when the attempt starts, from this service's secrets and parameters."
 NO_NODES = "Multi-node parallel definitions are registered and described."
@@ -102,7 +103,7 @@ FIELDS: dict[str, dict[str, Says]] = {
         "linuxParameters": both(Y, "See LinuxParameters."),
         "logConfiguration": both(P, "See LogConfiguration."),
         "secrets": both(Y, SECRETS),
-        "networkConfiguration": both(R, "Jobs have the host's network."),
+        "networkConfiguration": both(R, NETWORK),
         "fargatePlatformConfiguration": both(R, NO_CLOUD),
         "enableExecuteCommand": YES,
         "ephemeralStorage": both(R, NO_LIMIT),
@@ -174,7 +175,10 @@ FIELDS: dict[str, dict[str, Says]] = {
         "taskRoleArn": both(R, FIRST_ROLE),
         "platformVersion": both(R, NO_CLOUD),
         "ipcMode pidMode": apart(R, Y),
-        "networkConfiguration networkMode": both(R, "Jobs have the host's network."),
+        "networkConfiguration": both(R, NETWORK),
+        "networkMode": apart(
+            R, P, "host as on AWS, of managed instances only; bridge, awsvpc and none are this service's own."
+        ),
         "runtimePlatform": both(P, PLATFORM),
         "enableExecuteCommand": YES,
     },
@@ -439,6 +443,7 @@ SAMPLES: dict[str, Sample] = {
     "EcsTaskProperties.taskRoleArn": _task(taskRoleArn=ROLE),
     "EcsTaskProperties.networkConfiguration": _fargate_task(networkConfiguration={"assignPublicIp": "ENABLED"}),
     "EcsTaskProperties.runtimePlatform": _fargate_task(runtimePlatform={"cpuArchitecture": "ARM64"}),
+    "EcsTaskProperties.networkMode": _task(networkMode="bridge"),
     "EcsTaskProperties.ipcMode": _task(ipcMode="task"),
     "EcsTaskProperties.pidMode": _task(pidMode="task"),
     "EcsTaskProperties.enableExecuteCommand": _task(enableExecuteCommand=True),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import socket
 import threading
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -31,17 +32,19 @@ from batchyard.core.records import Instance, Snapshot
 from batchyard.core.resources import MILLI_PER_VCPU
 from batchyard.core.world import Limits
 from batchyard.engines.base import Engine
+from batchyard.engines.docker.network import ADDRESS
 from batchyard.engines.host import HostCapacity
 from batchyard.loop import Busy, Loop, SteadyClock, Stopped
 from batchyard.server import handlers, host, lines
 from batchyard.server.access import Access, Rules
-from batchyard.server.app import App, Document, SessionPaths
+from batchyard.server.app import App, Document, Receive, Scope, Send, SessionPaths
 from batchyard.server.config import Settings
 from batchyard.server.dress import Dress
-from batchyard.server.engines import DOCKER
+from batchyard.server.engines import DOCKER, wants_docker
 from batchyard.server.engineset import EngineSet
 from batchyard.server.execution import ExecEndpoint
 from batchyard.server.http import HttpServer
+from batchyard.server.joblistener import JobListener
 from batchyard.server.keys import OPERATOR, Key, KeyFile
 from batchyard.server.peers import PeerLookup
 from batchyard.server.places import Places, remove_server_file, write_server_file
@@ -58,9 +61,13 @@ from batchyard.version import VERSION
 from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router
 
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 SERVICES = ("batch", "logs", "ecs", "ec2", "sts", "secretsmanager", "ssm", "yard")
 # Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
 READER_THREADS = 4
+# Of all connections one in so many is for containers on networks of their own, and of those again for one of them.
+JOBS_PART = 8
 ROLE = "active"  # this server writes the store; a standby is another role
 STORE = "sqlite"
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -123,18 +130,21 @@ class Service:
             parts.s3.keys if parts.s3 is not None and settings.job_credentials else None,
         )
         self._vault = Vault(settings.secrets_key_file, parts.places.data_dir)
+        has_docker = wants_docker(settings, machine.world.environments.values())
+        self._job_listener = JobListener(parts.places.state_dir) if has_docker else None
         dress = Dress(
             parts.address,
             settings.region,
             settings.job_env,
             self._tokens.token,
-            partial(self._sessions.variables, parts.address) if settings.job_credentials else lambda attempt_id: (),
+            self._sessions.variables if settings.job_credentials else lambda address, attempt_id: (),
             resolver=Resolver(machine.world, self._vault),
             pulling=[DOCKER],
             s3=parts.s3,
-            own_address=partial(self._sessions.address, parts.address),
+            own_address=self._sessions.address,
+            bridge_address=self._job_listener.address if self._job_listener is not None else "",
         )
-        self._engines = EngineSet(settings, parts.places, parts.engines, machine)
+        self._engines = EngineSet(settings, parts.places, parts.engines, machine, self._job_listener)
         capacity = HostCapacity(
             settings.boot_seconds,
             settings.spot_interruptions_per_hour,
@@ -172,6 +182,8 @@ class Service:
             _start_deadline(STOP_SECONDS + (SUPERVISOR_LEAVES_SECONDS if self._kill else 0.0))
             await _cancel(starting, ending)
             await self._engines.close(kill=self._kill)
+            if self._job_listener is not None:
+                self._job_listener.close()
 
     async def _run_loop(self) -> None:
         running = asyncio.create_task(self._loop.run())
@@ -188,9 +200,12 @@ class Service:
                 wall_clock_ms,
                 threads,
             )
-            await self._serve(
-                HttpServer(self._app(reader, threads), lookup, self._parts.most_connections), running, pruning
-            )
+            everybody, jobs = self._apps(reader, threads)
+            async with self._serving_jobs(jobs, lookup):
+                most, most_of_one = self._parts.most_connections
+                if self._job_listener is not None:
+                    most -= most // JOBS_PART
+                await self._serve(HttpServer(everybody, lookup, (most, min(most, most_of_one))), running, pruning)
         finally:
             self._loop.stop()
             try:
@@ -225,10 +240,12 @@ class Service:
             assert_consistent(self._machine.world)
         lines.starting(self._parts.places, self._engines.lines(), found)
 
-    def _app(self, reader: Reader, threads: ThreadPoolExecutor) -> ExecEndpoint | SessionPaths:
+    def _apps(self, reader: Reader, threads: ThreadPoolExecutor) -> tuple[Asgi, Asgi]:
+        """For everybody, and for jobs alone at the address of their own network."""
         parts, settings = self._parts, self._parts.settings
-        limit_bytes = settings.max_request_kib * 1024
-        router = Router((load_service_model(name) for name in SERVICES), body_limit_bytes=limit_bytes)
+        router = Router(
+            (load_service_model(name) for name in SERVICES), body_limit_bytes=settings.max_request_kib * 1024
+        )
         connected = handlers.Connected(
             settings=settings,
             places=parts.places,
@@ -253,32 +270,48 @@ class Service:
             health=self._health,
             end=self.end,
         )
+        everybody = self._app(router, connected, parts.rules)
+        jobs = self._app(router, connected, Rules(ADDRESS, bound_to_loopback=False, jobs_only=True))
+        return everybody, jobs
+
+    def _app(self, router: Router, connected: handlers.Connected, rules: Rules) -> Asgi:
+        parts = self._parts
         access = Access(
-            parts.rules,
+            rules,
             parts.keys,
             parts.operator,
             wall_clock_ms,
             session_of=self._sessions.find,
             session_by_s3_keys=self._sessions.by_s3_keys,
         )
-        app = App(
+        app: Asgi = App(
             router,
             connected.operations(),
             access,
-            self._health,
+            None if rules.jobs_only else self._health,
             connected.metadata,
             self._sessions.answer,
-            limit_bytes,
+            parts.settings.max_request_kib * 1024,
             busy=(Busy,),
             stopped=(Stopped,),
         )
-        served = ExecEndpoint(app, access, self._machine.world, self._engines.executor)
-        return SessionPaths(served, self._sessions.attempt_at) if parts.s3 is not None else served
+        if not rules.jobs_only:
+            app = ExecEndpoint(app, access, self._machine.world, self._engines.executor)
+        return SessionPaths(app, self._sessions.attempt_at) if parts.s3 is not None else app
 
     def _health(self) -> Document:
         return {"version": VERSION, "role": ROLE, "engines": self._engines.health(), "store": STORE}
 
     # -- serving --
+
+    @contextlib.asynccontextmanager
+    async def _serving_jobs(self, app: Asgi, lookup: PeerLookup) -> AsyncIterator[None]:
+        if self._job_listener is None:
+            yield
+            return
+        most = self._parts.most_connections[0] // JOBS_PART
+        async with self._job_listener.serving(app, lookup, (most, max(1, most // JOBS_PART))):
+            yield
 
     async def _serve(self, server: HttpServer, running: asyncio.Task[None], pruning: Pruning) -> None:
         serving = asyncio.create_task(server.serve([self._parts.listener]))

@@ -38,6 +38,7 @@ OTHER_SOURCES = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
 )
 
+AGENTS = ("169.254.170.2", "169.254.170.23")  # of ECS and EKS (SDK reference guide: container credential provider)
 DEFAULT_ROLE = "batchyard-job"  # of a job whose definition names no jobRoleArn
 ACCESS_KEY_PREFIX = "BYAS"
 ACCESS_KEY_LETTERS = 16  # with the prefix 20 characters, as AWS's ids have
@@ -191,9 +192,10 @@ def session_name(principal: str) -> str:
 
 
 def takes_credentials_from(address: str) -> bool:
-    """Whether AWS's SDKs ask for credentials at this address: in clear text only on loopback."""
+    """Whether AWS's SDKs ask for credentials at this address: in clear text only on loopback, and at those of AWS's own
+    agents."""
     parts = urlsplit(address)
-    if parts.scheme == "https" or parts.hostname == "localhost":
+    if parts.scheme == "https" or parts.hostname in ("localhost", *AGENTS):
         return True
     try:
         return ipaddress.ip_address(parts.hostname or "").is_loopback

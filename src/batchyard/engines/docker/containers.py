@@ -29,6 +29,7 @@ CPU_SHARES_PER_VCPU = 1024  # a weight, not a cap, as on AWS's EC2 environments 
 CPU_SHARES_AT_LEAST = 2  # the kernel's own least
 DOCKER_LOG_BYTES_AT_LEAST = 16 * MIB
 HIGHEST_SIGNAL = 64
+BRIDGE = "bridge"  # Docker's own network
 _PERMISSIONS = {"READ": "r", "WRITE": "w", "MKNOD": "m"}
 _NANOSECONDS = re.compile(r"(\d\.\d{6})\d+")
 
@@ -174,7 +175,7 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
     document = spec.document
     linux: dict[str, Any] = document.get("linuxParameters", {})
     config: dict[str, Any] = {
-        "NetworkMode": "host",
+        "NetworkMode": network_of(launch, spec),
         "Init": bool(linux.get("initProcessEnabled", True)),
         "CpuShares": max(CPU_SHARES_AT_LEAST, spec.resources.milli_vcpus * CPU_SHARES_PER_VCPU // 1000),
         "RestartPolicy": {"Name": "no"},
@@ -204,6 +205,17 @@ def anchor_of(containers: Sequence[ContainerSpec]) -> str:
     is one that waits for nobody, and rather an essential one, whose end is the task's."""
     free = [spec for spec in containers if not spec.depends_on]
     return next((spec.name for spec in free if spec.essential), free[0].name if free else containers[0].name)
+
+
+def network_of(launch: Launch, spec: ContainerSpec) -> str:
+    """As Docker has it. With `awsvpc` the containers of a task share one network: that of its first essential container
+    that waits for nobody. Where there is none, each has its own, as with `bridge`."""
+    task = launch.task
+    if task.network == "awsvpc":
+        anchor = next((one.name for one in task.containers if one.essential and not one.depends_on), spec.name)
+        if spec.name != anchor:
+            return f"container:{container_name(task, launch.attempt_id, anchor)}"
+    return BRIDGE if task.network == "awsvpc" else task.network or "host"
 
 
 def _namespaces(launch: Launch, spec: ContainerSpec) -> dict[str, str]:

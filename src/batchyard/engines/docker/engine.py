@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from batchyard.engines.docker.containers import ATTEMPT, STORE, Placing
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
 from batchyard.engines.docker.execs import CannotExec, ExecStream
 from batchyard.engines.docker.images import Images
+from batchyard.engines.docker.network import JobNetwork
 from batchyard.engines.docker.notes import Notes
 from batchyard.engines.docker.programs import Programs
 from batchyard.engines.docker.runs import Origin, Run, Workshop
@@ -41,10 +42,11 @@ log = logging.getLogger(__name__)
 
 class DockerSettings(NamedTuple):
     """`log_limit_bytes`: of each container's log. `environ`: where the user's Docker configuration and credential
-    helpers are found; None: this process's own."""
+    helpers are found; None: this process's own. `listen`: as JobNetwork has it."""
 
     log_limit_bytes: int = DEFAULT_LIMIT_BYTES
     environ: Mapping[str, str] | None = None
+    listen: Callable[[str], None] | None = None
 
 
 class DockerEngine:
@@ -63,6 +65,7 @@ class DockerEngine:
         shared_memory_size=True,
         multiple_containers=True,
         execute_command=True,
+        networks=True,
     )
 
     def __init__(
@@ -82,6 +85,7 @@ class DockerEngine:
         environ = os.environ if self._settings.environ is None else self._settings.environ
         self._images = Images(self._daemon.api, environ)
         self._programs = Programs(self._daemon.api)
+        self._network = JobNetwork(self._daemon, self._settings.listen)
         self._shop: Workshop | None = None
         self._report: ReportSink | None = None
         self._runs: dict[str, Run] = {}
@@ -121,6 +125,7 @@ class DockerEngine:
             self._notes,
             self._images,
             self._programs,
+            self._network,
             placing,
             self._logs_dir,
             asyncio.Semaphore(STARTS_AT_ONCE),
@@ -187,6 +192,8 @@ class DockerEngine:
             await asyncio.wait(tasks)
             await asyncio.sleep(0)  # their done-callbacks take them out
         await self._images.close()
+        if not self._runs:
+            await self._network.remove()
         await self._daemon.close()
         self._notes.close()
         if self._failure is not None and not self._failure.done():
@@ -255,6 +262,7 @@ class DockerEngine:
             if run is not None:
                 run.wake()
             return
+        self._spawn(self._daemon.until_it_answers(self._network.resume), "network of containers")
         for run in self._runs.values():
             run.wake()
 

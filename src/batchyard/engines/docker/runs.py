@@ -26,6 +26,7 @@ from batchyard.engines.docker.credentials import Credentials
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
 from batchyard.engines.docker.images import CannotPull, Images
 from batchyard.engines.docker.logs import ContainerLog
+from batchyard.engines.docker.network import JobNetwork, NetworkProblem
 from batchyard.engines.docker.notes import Final, Notes
 from batchyard.engines.docker.programs import NOT_EXECUTABLE_EXIT_CODE, NOT_FOUND_EXIT_CODE, Programs
 from batchyard.engines.docker.usage import STATS_SECONDS, Meter, ask_docker
@@ -58,6 +59,7 @@ class Workshop(Struct):
     notes: Notes
     images: Images
     programs: Programs
+    network: JobNetwork
     placing: Placing
     logs_dir: Path
     starts: asyncio.Semaphore
@@ -336,6 +338,7 @@ class Run:
             problem = await self._shop.programs.problem(self.docker_name(name), found)
             if problem is not None and found.get("HostConfig", {}).get("Init"):
                 raise CannotStart(name, f"{CANNOT_START}: Error response from daemon: {problem[0]}", problem[1])
+            await self._join_network(name, found)
             await self._shop.notes.intend(self.attempt_id)
             self._shop.notes.check_epoch()
             if self.stopping.is_set():
@@ -348,6 +351,15 @@ class Run:
                     return
                 raise _cannot_start(name, error.message, (await self._look_at(name)).exit_code) from error
             failpoints.reach("after-start-before-report")
+
+    async def _join_network(self, name: str, found: Mapping[str, Any]) -> None:
+        """A container with Docker's bridge gets a second interface, by which it reaches the service."""
+        if found.get("HostConfig", {}).get("NetworkMode") != containers.BRIDGE:
+            return
+        try:
+            await self._shop.network.join(self.docker_name(name))
+        except NetworkProblem as problem:
+            raise CannotStart(name, f"{CANNOT_START}: {problem}.") from problem
 
     # -- Ending ----------------------------------------------------------------------------------------------
 
