@@ -29,6 +29,7 @@ class Stub:
         self.url = ""
         self.details: dict[str, Document] = {}
         self.logs: dict[str, list[str]] = {}
+        self.used: dict[str, list[Document]] = {}  # by attempt, in ListAttempts' members
         self.steps: list[Callable[[], object]] = []
         self.calls: list[tuple[str, Document]] = []
         self.headers: list[dict[str, str]] = []
@@ -125,6 +126,9 @@ class Stub:
         return {}
 
     _CancelJob = _TerminateJob = _stop
+
+    def _ListAttempts(self, request: Document) -> Document:  # noqa: N802
+        return {"attempts": [{"attempt": 1, "containers": [one]} for one in self.used.get(request["jobId"], [])]}
 
     def _Exec(self, request: Document) -> Document:  # noqa: N802
         raise Refusal("ClientException", "No container takes a command here.")

@@ -69,12 +69,12 @@ def test_ids_grow_until_they_differ(invoke: Invoke, stub: Stub) -> None:
 def test_no_jobs(invoke: Invoke) -> None:
     result = invoke("jobs")
     assert (result.stdout, result.stderr) == ("", "No unfinished jobs. Finished ones: batchyard jobs --all\n")
-    assert json.loads(invoke("jobs", "--json").stdout) == []
+    assert json.loads(invoke("jobs", "--json").stdout) == {"jobSummaryList": []}
 
 
 def test_jobs_as_json(invoke: Invoke, stub: Stub) -> None:
     fill(stub)
-    found = json.loads(invoke("jobs", "--all", "--json").stdout)
+    found = json.loads(invoke("jobs", "--all", "--json").stdout)["jobSummaryList"]
     assert [job["jobId"] for job in found] == [C, B, A]
     assert found[0]["container"] == {"exitCode": 2}
     assert found[1]["arrayProperties"]["statusSummary"] == {"SUCCEEDED": 35, "FAILED": 2, "RUNNING": 4}
@@ -165,6 +165,7 @@ def test_the_sheet(invoke: Invoke, stub: Stub) -> None:
     stub.run(A, "s2")
     stub.end(A, 137, reason="Essential container in task exited")
     stub.details[A]["container"]["reason"] = "OutOfMemoryError: Container killed due to memory usage"
+    stub.used[A] = [{"peakMemory": 12, "cpuMilliseconds": 1500}, {"peakMemory": 4100}]
     text = invoke("describe", A).stdout
     wanted = [
         f"Job         train  {A}",
@@ -185,9 +186,40 @@ def test_the_sheet(invoke: Invoke, stub: Stub) -> None:
     for part in wanted:
         assert part in text
     rows = [line.split() for line in text.partition("Attempts\n")[2].splitlines()[:3]]
-    assert rows[0] == ["#", "STARTED", "RAN", "EXIT", "REASON"]
+    assert rows[0] == ["#", "STARTED", "RAN", "EXIT", "MEMORY", "CPU", "REASON"]
     assert [row[0] for row in rows[1:]] == ["1", "2"]
+    assert rows[1][3:] == ["12", "MiB", "1.5s", "first"]
+    assert rows[2][3:6] == ["4100", "MiB", "Essential"]
+    assert "memory usage (its peak was 4100 MiB, and its limit is 4096 MiB)\n" in text
     assert "\x1b" not in text
+
+
+def test_each_attempt_by_itself(invoke: Invoke, stub: Stub) -> None:
+    stub.add(A)
+    stub.run(A, "s1", "one", "two")
+    stub.end(A, 1, retried=True, reason="first")
+    stub.run(A, "s2", "three")
+    stub.end(A, 0, reason="second")
+    stub.used[A] = [{"peakMemory": 12, "cpuMilliseconds": 1500}]
+    text = invoke("describe", A, "--attempts").stdout
+    first, second = text.split("\nAttempt     ")[1:]
+    for part in (
+        "1 of 2",
+        "Exit code   1",
+        "Reason      first",
+        "Peak memory 12 MiB",
+        "CPU time    1.5s",
+        "Log stream  s1",
+    ):
+        assert part in first
+    assert f"Read it     batchyard logs --attempt 1 {A}" in first
+    assert "Peak memory" not in second
+    assert invoke("logs", A).stdout == "three\n"
+    assert "This is attempt 2. Those before it: batchyard logs --attempts aaaaaaaa" in invoke("logs", A).stderr
+    every = invoke("logs", A, "--attempts")
+    assert every.stdout == "one\ntwo\nthree\n"
+    assert every.stderr.splitlines() == ["-- Attempt 1 ended with exit code 1", "-- Attempt 2 ended with exit code 0"]
+    assert invoke("logs", A, "--attempts", "--attempt", "1").exit_code == 2
 
 
 def test_cancel_and_terminate(invoke: Invoke, stub: Stub) -> None:

@@ -176,6 +176,61 @@ def test_wrong_usage(invoke: Invoke, stub: Stub, arguments: list[str]) -> None:
     assert stub.calls == []
 
 
+def test_a_line_of_the_shell_gets_a_hint(invoke: Invoke, stub: Stub, tmp_path: Path) -> None:
+    def hint(*command: str) -> str:
+        stub.steps = [lambda: stub.end(stub.next_id)]
+        return invoke("run", "--", *command).stderr.partition("Job ")[0]
+
+    said = "'echo a | wc' is taken as the name of one program. For a line of the shell: "
+    assert hint("echo a | wc") == f"{said}batchyard run -- sh -c 'echo a | wc'\n"
+    assert hint("true") == ""
+    assert hint("echo", "a | wc") == ""
+    program = tmp_path / "my program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert hint(str(program)) == ""
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "null"])
+def test_input_that_no_job_reads_is_told_of(stub: Stub, tmp_path: Path, kind: str) -> None:
+    stub.steps = [lambda: stub.end(stub.next_id)]
+    (tmp_path / "input").write_text("x")
+    reading, writing = os.pipe()
+    os.write(writing, b"x")
+    with (tmp_path / "input").open() as file:
+        stdin = {"file": file.fileno(), "pipe": reading, "null": subprocess.DEVNULL}[kind]
+        with start(stub, tmp_path, stdin=stdin) as process:
+            _, errors = process.communicate(timeout=20)
+    os.close(reading)
+    os.close(writing)
+    assert (b"Standard input is not passed on" in errors) == (kind != "null")
+
+
+def test_a_timeout_below_the_least_is_refused_before_it_is_submitted(invoke: Invoke, stub: Stub) -> None:
+    result = invoke("run", "--timeout", "5", "--", "x")
+    assert result.exit_code == 2
+    assert (
+        "--timeout must be a whole number of 60 or more, not '5'. AWS Batch knows no shorter timeout." in result.stderr
+    )
+    assert stub.calls == []
+
+
+def test_a_kill_for_memory_ends_with_numbers(invoke: Invoke, stub: Stub) -> None:
+    job = stub.next_id
+
+    def kill() -> None:
+        stub.end(job, 137)
+        stub.details[job]["container"] |= {
+            "reason": "OutOfMemoryError: Container killed due to memory usage",
+            "resourceRequirements": [{"type": "MEMORY", "value": "64"}],
+        }
+
+    stub.used[job] = [{"peakMemory": 70, "cpuMilliseconds": 5}]
+    stub.steps = [lambda: stub.run(job, "s"), kill]
+    stderr = invoke("run", "--", "hungry").stderr
+    assert stderr.endswith("memory usage (exit code 137, its peak was 70 MiB, and its limit is 64 MiB)\n")
+
+
 COMMAND = "from batchyard.cli.app import app; app()"
 
 

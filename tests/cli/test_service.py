@@ -2,6 +2,9 @@
 
 import json
 import platform
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from batchyard.cli.app import app
 from batchyard.server import host
-from tests.server.running import Server
+from tests.server.running import BATCHYARD, Server, environment
 from tests.waiting import until
 
 
@@ -35,11 +38,45 @@ def test_a_program_runs_here_and_its_exit_code_comes_back(
     result = invoke(server, "run", "--env", "GREETING=hello", "--name", "greet", "--", "sh", "-c", script)
     assert result.stdout == f"hello from {tmp_path}\nto stderr\n"
     assert result.exit_code == 7
-    (job,) = (job for job in json.loads(invoke(server, "jobs", "--all", "--json").stdout) if job["jobName"] == "greet")
+    listed = json.loads(invoke(server, "jobs", "--all", "--json").stdout)
+    (job,) = (job for job in listed["jobSummaryList"] if job["jobName"] == "greet")
     assert (job["status"], job["container"]["exitCode"]) == ("FAILED", 7)
     short = job["jobId"][:8]
     assert invoke(server, "logs", short).stdout == result.stdout
     assert "FAILED, exit code 7: Essential container in task exited" in invoke(server, "describe", short).stdout
+
+
+def test_an_attempt_says_what_it_used_and_a_kill_for_memory_its_numbers(server: Server) -> None:
+    hungry = "import time; held = bytearray(200 << 20)\nwhile True: time.sleep(0.1)"
+    result = invoke(server, "run", "--memory", "64", "--name", "hungry", "--", sys.executable, "-c", hungry)
+    assert result.exit_code == 137
+    numbers = re.search(r"its peak was (\d+) MiB, and its limit is 64 MiB", result.stderr)
+    assert numbers is not None, result.stderr
+    assert int(numbers[1]) > 64
+    listed = json.loads(invoke(server, "jobs", "--all", "--json").stdout)
+    (job,) = (job["jobId"] for job in listed["jobSummaryList"] if job["jobName"] == "hungry")
+    assert numbers[0] in invoke(server, "describe", job).stdout
+    assert re.search(
+        rf"Peak memory {numbers[1]} MiB\nCPU time    \d", invoke(server, "describe", "--attempts", job).stdout
+    )
+
+
+def test_children_and_whole_arrays_are_stopped(server: Server) -> None:
+    holder = "import time\nwhile True: time.sleep(0.1)"
+    with subprocess.Popen(
+        [*BATCHYARD, "run", "--array", "3", "--name", "held", "--", sys.executable, "-c", holder],
+        env=environment(server.directory) | {"BATCHYARD_URL": server.address},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        job = process.stderr.readline().decode().split()[1]
+        until(lambda: "RUNNING" in invoke(server, "describe", f"{job}:1").stdout, 30)
+        assert invoke(server, "terminate", f"{job[:8]}:1", f"{job[:8]}:2").exit_code == 0
+        until(lambda: "FAILED" in invoke(server, "describe", f"{job}:1").stdout, 30)
+        assert "FAILED" not in invoke(server, "describe", f"{job}:0").stdout
+        assert invoke(server, "terminate", "--queue", "host", "--yes").stdout == "1 job terminated.\n"
+        assert process.wait(30) != 0
 
 
 def test_an_array_runs_all_its_children(server: Server) -> None:

@@ -131,5 +131,6 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "DescribeInstances": ({"InstanceId": [None]}, {"Filter": [{"Name": "instance-id", "Value": ["*"]}]}),
     "RunJob": ({"jobName": "run-N", "command": ["echo", "hello"], "vcpus": 1, "memory": 64},),
     "ExplainJob": ({"jobId": None},),
+    "ListAttempts": ({"jobId": None},),
     "InterruptInstance": ({"instanceId": None},),
 }

@@ -29,6 +29,7 @@ def test_every_operation_of_batch_is_routed() -> None:
         "ExplainJob",
         "GetService",
         "InterruptInstance",
+        "ListAttempts",
         "ListEnvironments",
         "ListInstances",
         "ListQueues",

@@ -22,6 +22,7 @@ from batchyard.api import (
     secrets,
     sts,
     tags,
+    usage,
     yard,
 )
 from batchyard.api.checks import Check, enum_check
@@ -92,6 +93,7 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
     ("ssm", "AddTagsToResource"): parameters.add_tags_to_resource,
     ("ssm", "RemoveTagsFromResource"): parameters.remove_tags_from_resource,
     ("yard", "ExplainJob"): explain.explain_job,
+    ("yard", "ListAttempts"): usage.list_attempts,
     ("yard", "InterruptInstance"): overview.interrupt_instance,
     ("yard", "ListEnvironments"): overview.list_environments,
     ("yard", "ListInstances"): overview.list_instances,

@@ -50,15 +50,13 @@ def jobs(
     url: Url = None,
     as_json: Json = False,
 ) -> int:
-    """List jobs, newest first: the unfinished ones, or all with --all. An array is one line."""
+    """List jobs, newest first: the unfinished ones, or all with --all. An array is one line. --json has the shape of
+    ListJobs, each job with its jobQueue."""
     from batchyard.cli.listing import FINISHED, UNFINISHED
     from batchyard.cli.tables import Selection, show_jobs, watch_jobs
 
-    wanted = status.upper() if status else None
-    if wanted and wanted not in (*UNFINISHED, *FINISHED):
-        raise typer.BadParameter(f"must be one of {', '.join((*UNFINISHED, *FINISHED))}.", param_hint="--status")
-    statuses = (wanted,) if wanted else () if every else UNFINISHED
-    selection = Selection(queue, statuses, limit)
+    wanted = _states([status] if status else [], (*UNFINISHED, *FINISHED))
+    selection = Selection(queue, wanted or (() if every else UNFINISHED), limit)
     with connect(url) as client:
         return (watch_jobs if watch else show_jobs)(client, selection, as_json=as_json)
 
@@ -72,6 +70,7 @@ def logs(
         int | None,
         typer.Option("--attempt", metavar="N", parser=whole_number(1), help="Of this attempt; else the last one."),
     ] = None,
+    attempts: Annotated[bool, typer.Option("--attempts", help="Of each attempt, one after the other.")] = False,
     container: Annotated[str, typer.Option("--container", help="Of this one of several containers.")] = "",
     raw: Raw = False,
     url: Url = None,
@@ -79,29 +78,37 @@ def logs(
 ) -> int:
     """Print the output of a job; of an array, that of its children; of several containers, that of each."""
     from batchyard.cli.listing import resolve
-    from batchyard.cli.running import print_logs
+    from batchyard.cli.running import Output, print_logs
 
+    if attempt is not None and attempts:
+        raise typer.BadParameter("and --attempts exclude each other.", param_hint="--attempt")
     with connect(url) as client:
         job_id = resolve(client, job)
-        return print_logs(
-            client, job_id, follows=follow, attempt=attempt, as_json=as_json, container=container, raw=raw
-        )
+        wanted = Output(attempt, attempts, container, raw)
+        return print_logs(client, job_id, wanted, follows=follow, as_json=as_json)
 
 
 @app.command("describe", short_help="Show everything about a job.")
 @reports_errors
-def describe(job: JobRef, url: Url = None, as_json: Json = False) -> None:
-    """Show everything about a job: its state and why, times, attempts, command, resources, log."""
+def describe(
+    job: JobRef,
+    attempts: Annotated[bool, typer.Option("--attempts", help="Show each attempt with its log and all.")] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Show everything about a job: its state and why, times, attempts and what each used, command, resources, log."""
     from batchyard.cli.listing import describe_one, resolve
+    from batchyard.cli.measured import usage
     from batchyard.cli.printing import print_json, say
     from batchyard.cli.sheet import sheet
 
     with connect(url) as client:
         detail = describe_one(client, resolve(client, job))
+        used = usage(client, detail) if not as_json else []
     if as_json:
         print_json(detail)
     else:
-        say(sheet(detail))
+        say(sheet(detail, used, every=attempts))
 
 
 @app.command("explain", short_help="Say why a job is not running.")
@@ -149,36 +156,79 @@ def execute(
         return execute(client, job, words, container=container, tty=tty)
 
 
-@app.command("cancel", short_help="Cancel a job that waits.")
+JobRefs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="JOB...", help="Job ids, or their first 8 characters or more; ID:3 is a child of an array."),
+]
+OfQueue = Annotated[str, typer.Option("--queue", metavar="QUEUE", help="All jobs of this queue, after a question.")]
+InState = Annotated[str | None, typer.Option("--status", help="With --queue: only those in this state.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="With --queue: without a question.")]
+Reason = Annotated[str, typer.Option("--reason", help="Shown as the job's statusReason.")]
+
+
+@app.command("cancel", short_help="Cancel jobs that wait.")
 @reports_errors
 def cancel(
-    job: JobRef,
-    reason: Annotated[str, typer.Option("--reason", help="Shown as the job's statusReason.")] = "Cancelled by the user",
+    jobs: JobRefs = None,
+    queue: OfQueue = "",
+    status: InState = None,
+    yes: Yes = False,
+    reason: Reason = "Cancelled by the user",
     url: Url = None,
     as_json: Json = False,
 ) -> int:
-    """Cancel a job that waits (SUBMITTED, PENDING or RUNNABLE)."""
-    from batchyard.cli.running import stop_job
+    """Cancel jobs that wait (SUBMITTED, PENDING or RUNNABLE): those named, or all of a queue."""
+    from batchyard.cli.stopping import CANCEL
 
-    with connect(url) as client:
-        return stop_job(client, "CancelJob", job, reason, as_json=as_json)
+    return _stop(CANCEL, jobs or [], queue, status, reason, url, yes=yes, as_json=as_json)
 
 
-@app.command("terminate", short_help="Stop a job, running or not.")
+@app.command("terminate", short_help="Stop jobs, running or not.")
 @reports_errors
 def terminate(
-    job: JobRef,
-    reason: Annotated[
-        str, typer.Option("--reason", help="Shown as the job's statusReason.")
-    ] = "Terminated by the user",
+    jobs: JobRefs = None,
+    queue: OfQueue = "",
+    status: InState = None,
+    yes: Yes = False,
+    reason: Reason = "Terminated by the user",
     url: Url = None,
     as_json: Json = False,
 ) -> int:
-    """Stop a job: SIGTERM, and SIGKILL for what is left 30 seconds later; cancel it where it waits."""
-    from batchyard.cli.running import stop_job
+    """Stop jobs, those named or all of a queue: SIGTERM, and SIGKILL for what is left 30 seconds later; they are
+    cancelled where they wait."""
+    from batchyard.cli.stopping import TERMINATE
 
+    return _stop(TERMINATE, jobs or [], queue, status, reason, url, yes=yes, as_json=as_json)
+
+
+def _stop(
+    operation: str,
+    ids: list[str],
+    queue: str,
+    status: str | None,
+    reason: str,
+    url: str | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    from batchyard.cli.stopping import STOPPABLE, Wanted, stop_jobs
+
+    if bool(ids) == bool(queue):
+        wrong = "or a --queue, not both." if ids else "is missing: name jobs, or a --queue."
+        raise typer.BadParameter(wrong, param_hint="JOB")
+    if (status or yes) and not queue:
+        raise typer.BadParameter("goes with --queue.", param_hint="--status" if status else "--yes")
+    statuses = _states([status] if status else [], STOPPABLE[operation])
     with connect(url) as client:
-        return stop_job(client, "TerminateJob", job, reason, as_json=as_json)
+        return stop_jobs(client, operation, Wanted(ids, queue, statuses), reason, agreed=yes, as_json=as_json)
+
+
+def _states(given: list[str], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    for text in given:
+        if text.upper() not in allowed:
+            raise typer.BadParameter(f"must be one of {', '.join(allowed)}, not {text!r}.", param_hint="--status")
+    return tuple(text.upper() for text in given)
 
 
 Watch = Annotated[bool, typer.Option("--watch", help="Show again and again, until Ctrl-C.")]

@@ -13,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from batchyard.cli.endpoint import Endpoint
+from batchyard.cli.wording import in_words
 from batchyard.version import VERSION
 from batchyard.wire.execframes import EXEC_PATH
 
@@ -25,6 +26,7 @@ YARD_OPERATIONS = frozenset(
         "ExplainJob",
         "GetService",
         "InterruptInstance",
+        "ListAttempts",
         "ListEnvironments",
         "ListInstances",
         "ListQueues",
@@ -52,7 +54,7 @@ class ServiceError(ClientError):
     """The service said no: AWS's error code and its sentence."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{message} ({code})" if message else code)
+        super().__init__(f"{in_words(message)} ({code})" if message else code)
         self.code = code
         self.message = message
 

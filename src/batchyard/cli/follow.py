@@ -209,7 +209,7 @@ def follow(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLi
             return detail
         if len(detail.get("attempts", [])) > attempts:
             attempts = len(detail["attempts"])
-            line.note(f"Attempt {attempts} {_outcome(detail['attempts'][-1])}; the job is tried again.")
+            line.note(f"Attempt {attempts} {outcome(detail['attempts'][-1])}; the job is tried again.")
         if time.monotonic() - begun > NOTICE_AFTER_SECONDS:
             _tell(detail, line)
         pause_seconds = FIRST_PAUSE_SECONDS if wrote else min(pause_seconds * 1.5, LONGEST_PAUSE_SECONDS)
@@ -229,6 +229,6 @@ def _tell(detail: Document, line: StatusLine) -> None:
         line.clear()
 
 
-def _outcome(attempt: Document) -> str:
+def outcome(attempt: Document) -> str:
     code = (attempt.get("container") or {}).get("exitCode")
     return f"ended with exit code {code}" if code is not None else f"ended: {reason_of(attempt) or 'no exit code'}"

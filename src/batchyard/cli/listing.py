@@ -62,27 +62,47 @@ def describe_one(client: Client, job_id: str) -> Document:
 
 def resolve(client: Client, text: str) -> str:
     """The job id meant by an id, an ARN, or at least the first 8 characters of an id (`3f2b8c1e`, `3f2b8c1e:7`)."""
-    text = name_of(text.strip())
-    if FULL_ID.fullmatch(text):
-        return text
-    parts = SHORT.fullmatch(text)
-    if parts is None or len(parts[1]) < SHORT_ID:
-        raise ClientError(f"{text!r} is not a job id: give the whole id, or at least its first {SHORT_ID} characters.")
-    matches = sorted(
-        {
-            job["jobId"]
-            for queue in queue_names(client)
-            for status in (*UNFINISHED, *FINISHED)
-            for job in _pages(client, "ListJobs", {"jobQueue": queue, "jobStatus": status}, "jobSummaryList")
-            if job["jobId"].startswith(parts[1])
-        }
-    )
+    return resolve_all(client, [text])[0]
+
+
+def resolve_all(client: Client, texts: Sequence[str]) -> list[str]:
+    """As `resolve` does for each. The jobs are listed once, where one of them is no whole id."""
+    known: list[str] | None = None
+    found = []
+    for text in (name_of(one.strip()) for one in texts):
+        if FULL_ID.fullmatch(text):
+            found.append(text)
+            continue
+        parts = SHORT.fullmatch(text)
+        if parts is None or len(parts[1]) < SHORT_ID:
+            raise ClientError(
+                f"{text!r} is not a job id: give the whole id, or at least its first {SHORT_ID} characters."
+            )
+        if known is None:
+            known = _all_ids(client)
+        found.append(_beginning_with(parts[1], known) + (parts[2] or ""))
+    return found
+
+
+def _all_ids(client: Client) -> list[str]:
+    states = (*UNFINISHED, *FINISHED)
+    return sorted({job["jobId"] for queue in queue_names(client) for job in list_states(client, queue, states)})
+
+
+def _beginning_with(head: str, known: Sequence[str]) -> str:
+    matches = [job_id for job_id in known if job_id.startswith(head)]
     if not matches:
-        raise ClientError(f"No job's id begins with {parts[1]}: `batchyard jobs --all` lists those there are.")
+        raise ClientError(f"No job's id begins with {head}: `batchyard jobs --all` lists those there are.")
     if len(matches) > 1:
         shown = ", ".join(matches[:SHOWN_MATCHES]) + (", ..." if len(matches) > SHOWN_MATCHES else "")
-        raise ClientError(f"{len(matches)} jobs' ids begin with {parts[1]}: {shown}. Give more of it.")
-    return f"{matches[0]}{parts[2] or ''}"
+        raise ClientError(f"{len(matches)} jobs' ids begin with {head}: {shown}. Give more of it.")
+    return matches[0]
+
+
+def list_states(client: Client, queue: str, statuses: Sequence[str]) -> Iterator[Document]:
+    """Summaries of a queue's jobs in these states."""
+    for status in statuses:
+        yield from _pages(client, "ListJobs", {"jobQueue": queue, "jobStatus": status}, "jobSummaryList")
 
 
 def short_ids(job_ids: Sequence[str]) -> dict[str, str]:

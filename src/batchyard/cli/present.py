@@ -114,3 +114,8 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_colu
 def pairs(found: Iterable[tuple[str, str]], width: int) -> list[str]:
     """Lines of a label, padded to `width`, and its value."""
     return [f"{label:<{width}}{shown(value)}".rstrip() for label, value in found]
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 job`, `1,200 jobs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,31 +1,45 @@
-"""What `run`, `logs`, `cancel` and `terminate` do: submit, write lines, ask at Ctrl-C, and say how it ended."""
+"""What `run` and `logs` do: submit, write lines, ask at Ctrl-C, and say how it ended."""
 
 from __future__ import annotations
 
+import os
+import select
+import shlex
+import shutil
+import stat
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchyard.cli.client import Client, ClientError
-from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, is_final
-from batchyard.cli.listing import Document, describe_one, resolve
+from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, outcome
+from batchyard.cli.listing import Document, describe_one
+from batchyard.cli.measured import OUT_OF_MEMORY, out_of_memory, usage
 from batchyard.cli.options import INTERRUPTED
 from batchyard.cli.present import SHORT_ID, progress, reason_of, run_time
-from batchyard.cli.printing import StatusLine, ask, job_line, output_is_raw, print_json, say, shown
+from batchyard.cli.printing import StatusLine, ask, complain, flush, job_line, output_is_raw, print_json
 from batchyard.cli.streams import check_container, exit_code, sources
 
+STDIN = 0
 PATIENCE_SECONDS = 60.0  # the service may be restarted while a job is followed: the job runs on
 INTERRUPT_REASON = "Interrupted by the user"
+NO_INPUT = "Standard input is not passed on: a job reads none. Give it a file, or arguments."
+SHELL_CHARACTERS = frozenset(" \t\n|&;<>()$`*?\"'")
 
 
 def run_job(client: Client, request: dict[str, Any], *, as_json: bool, raw: bool = False) -> int:
     """Submits, follows, and returns the exit code: the job's, an array's highest."""
     _check_text(request)
+    hint = shell_hint(request)
+    if hint:
+        complain(hint)
     answer = client.call("RunJob", request)
     job_id = answer["jobId"]
     line = StatusLine(silent=as_json)
     if as_json:
         print_json(answer, line=True)
     line.note(f"Job {job_id} ({answer['jobName']}) submitted.")
+    if input_waits():
+        line.note(NO_INPUT)
     _be_patient(client, line)
     array = "arraySize" in request
     tail: Tail = ArrayTail(client, job_id) if array else JobTail(client, job_id)
@@ -34,61 +48,69 @@ def run_job(client: Client, request: dict[str, Any], *, as_json: bool, raw: bool
         return INTERRUPTED
     if as_json:
         print_json(detail, line=True)
-    line.note(_ending(detail))
+    line.note(_ending(client, detail))
     return max(tail.highest_exit_code, int(detail["status"] == "FAILED"))
 
 
-def print_logs(
-    client: Client,
-    job_id: str,
-    *,
-    follows: bool,
-    attempt: int | None,
-    as_json: bool,
-    container: str = "",
-    raw: bool = False,
-) -> int:
-    """The log of the last attempt, or of `attempt`; with `follows` until the end of that attempt, else of the job. Of
-    several containers that of each, or of `container`."""
+class Output(NamedTuple):
+    """Which of a job's output: of `attempt` (None: the last) or of `every` one, of `container` ("": each); `raw`: as it
+    is, on a terminal too."""
+
+    attempt: int | None = None
+    every: bool = False
+    container: str = ""
+    raw: bool = False
+
+
+def print_logs(client: Client, job_id: str, wanted: Output, *, follows: bool, as_json: bool) -> int:
+    """The log of the attempts that are wanted; with `follows` until the end of that attempt, else of the job."""
     detail = describe_one(client, job_id)
-    check_container(detail, container)
+    check_container(detail, wanted.container)
     array = is_array(detail)
     line = StatusLine(silent=as_json)
-    if attempt is not None:
-        _check_attempt(detail, attempt)
-    first = attempt or len(sources(detail)) or 1
-    tail: Tail = ArrayTail(client, job_id, container) if array else JobTail(client, job_id, first, attempt, container)
+    if wanted.attempt is not None:
+        _check_attempt(detail, wanted.attempt)
+    count = len(sources(detail))
+    first = wanted.attempt or (1 if wanted.every else count or 1)
+    tail: Tail = (
+        ArrayTail(client, job_id, wanted.container)
+        if array
+        else JobTail(client, job_id, first, wanted.attempt, wanted.container)
+    )
     if follows:
         _be_patient(client, line)
-        follow(client, tail, job_id, writer(as_json=as_json, prefixes=array, raw=raw), line)
+        follow(client, tail, job_id, writer(as_json=as_json, prefixes=array, raw=wanted.raw), line)
         return 0
     if as_json:
         print_json([_document(event) for event in tail.advance(detail)])
+    elif wanted.every and not array:
+        _print_attempts(client, detail, wanted, line)
     else:
-        write = writer(as_json=False, prefixes=array, raw=raw)
-        for event in tail.advance(detail):
-            write(event)
+        _print_events(tail, detail, prefixes=array, raw=wanted.raw)
+        if not array and wanted.attempt is None and count > 1:
+            line.note(f"This is attempt {count}. Those before it: batchyard logs --attempts {job_id[:SHORT_ID]}")
     if not array and not any(sources(detail)):
         reason = reason_of(detail)
         line.note(f"No output: the job is {detail['status']}" + (f" ({reason})." if reason else "."))
     return 0
 
 
-def stop_job(client: Client, operation: str, text: str, reason: str, *, as_json: bool) -> int:
-    """CancelJob or TerminateJob, and what came of it."""
-    job_id = resolve(client, text)
-    before = describe_one(client, job_id)
-    if is_final(before):
-        return _stopped(before, f"Job {job_id} has ended already: {before['status']}.", as_json=as_json)
-    if operation == "CancelJob" and before["status"] in ("STARTING", "RUNNING") and not is_array(before):
-        raise ClientError(
-            f"Job {job_id} is {before['status']}, and cancelling stops only jobs that wait. "
-            f"Stop it with: batchyard terminate {job_id[:SHORT_ID]}"
-        )
-    client.call(operation, {"jobId": job_id, "reason": reason})
-    after = describe_one(client, job_id)
-    verb = "cancelled" if operation == "CancelJob" else "terminated" if is_final(after) else "being terminated"
-    return _stopped(after, f"Job {job_id} is {verb}.", as_json=as_json)
+def _print_attempts(client: Client, detail: Document, wanted: Output, line: StatusLine) -> None:
+    """Each attempt's log under a line about it, which is no part of the log."""
+    attempts, found = detail.get("attempts") or [], sources(detail)
+    for number in range(1, len(found) + 1):
+        ended = attempts[number - 1] if number <= len(attempts) else None
+        flush()
+        line.note(f"-- Attempt {number} " + (outcome(ended) if ended else "runs"))
+        tail = JobTail(client, detail["jobId"], number, number, wanted.container)
+        _print_events(tail, detail, prefixes=False, raw=wanted.raw)
+
+
+def _print_events(tail: Tail, detail: Document, *, prefixes: bool, raw: bool) -> None:
+    write = writer(as_json=False, prefixes=prefixes, raw=raw)
+    for event in tail.advance(detail):
+        write(event)
+    flush()
 
 
 def writer(*, as_json: bool, prefixes: bool, raw: bool) -> Write:
@@ -109,14 +131,6 @@ def writer(*, as_json: bool, prefixes: bool, raw: bool) -> Write:
 
 def _document(event: Event) -> Document:
     return {"jobId": event.job_id, "logStreamName": event.stream, **event.document}
-
-
-def _stopped(detail: Document, text: str, *, as_json: bool) -> int:
-    if as_json:
-        print_json(detail)
-    else:
-        say(shown(text))
-    return 0
 
 
 def _be_patient(client: Client, line: StatusLine) -> None:
@@ -163,12 +177,39 @@ def _check_text(request: dict[str, Any]) -> None:
             raise ClientError(f"{shown!r} is not UTF-8, and a job's command and variables must be.") from None
 
 
-def _ending(detail: Document) -> str:
+def _ending(client: Client, detail: Document) -> str:
     took = run_time(detail, detail.get("stoppedAt") or 0)
     text = f"Job {detail['status']}" + (f" after {took}" if took else "")
     if is_array(detail):
         return f"{text}: {progress(detail['arrayProperties'])}"
     if detail["status"] == "SUCCEEDED":
         return text
-    code = exit_code(detail)
-    return f"{text}: {reason_of(detail)}" + (f" (exit code {code})" if code is not None else "")
+    reason, code = reason_of(detail), exit_code(detail)
+    parts = [f"exit code {code}" if code is not None else ""]
+    if OUT_OF_MEMORY in reason:
+        used = usage(client, detail)
+        parts.append(out_of_memory(reason, used[-1] if used else [], detail))
+    shown = ", ".join(part for part in parts if part)
+    return f"{text}: {reason}" + (f" ({shown})" if shown else "")
+
+
+def shell_hint(request: dict[str, Any]) -> str:
+    """For one word that only a shell would understand, what to write; else empty."""
+    command = request.get("command") or []
+    if len(command) != 1 or not SHELL_CHARACTERS & set(command[0]) or shutil.which(command[0]) is not None:
+        return ""
+    line = shlex.quote(command[0])
+    return f"{line} is taken as the name of one program. For a line of the shell: batchyard run -- sh -c {line}"
+
+
+def input_waits() -> bool:
+    """Whether somebody sends us input, by a file or a pipe, that the job will not see."""
+    try:
+        mode = os.fstat(STDIN).st_mode
+    except OSError:  # it is closed
+        return False
+    if stat.S_ISREG(mode):
+        return os.lseek(STDIN, 0, os.SEEK_CUR) < os.fstat(STDIN).st_size
+    if not stat.S_ISFIFO(mode):
+        return False
+    return bool(select.select([STDIN], [], [], 0)[0])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from batchyard.cli.follow import is_array, is_final
+from batchyard.cli.measured import cpu_time, memory, memory_limit, out_of_memory
 from batchyard.cli.present import (
     clock,
     command_line,
@@ -23,20 +24,28 @@ from batchyard.cli.printing import coloured, shown
 from batchyard.cli.streams import attempt_containers, containers, exit_code, sources
 
 LABEL_WIDTH = 12
+ATTEMPT_HEADINGS = ("#", "STARTED", "RAN", "EXIT", "MEMORY", "CPU", "REASON")
 STATUS_LINE = 1  # of the head
 Document = dict[str, Any]
+Pairs = Iterator[tuple[str, str]]
 
 
-def sheet(detail: Document) -> str:
-    """The text, of a JobDetail."""
+def sheet(detail: Document, used: Sequence[list[Document]] = (), *, every: bool = False) -> str:
+    """The text, of a JobDetail and of what each of its attempts used. `every`: each attempt by itself."""
     now = now_ms()
-    parts = (_head(detail), _times(detail, now), _work(detail), _rules(detail))
+    parts = (_head(detail, used), _times(detail, now), _work(detail), _rules(detail))
     lines = [line for part in parts for line in pairs(part, LABEL_WIDTH)]
     lines[STATUS_LINE] = lines[STATUS_LINE].replace(detail["status"], coloured(detail["status"], detail["status"]), 1)
-    attempts = detail.get("attempts") or []
-    if attempts:
-        rows = [_attempt_row(number, attempt, now) for number, attempt in enumerate(attempts, start=1)]
-        lines += ["", "Attempts", *_indented(table(("#", "STARTED", "RAN", "EXIT", "REASON"), rows))]
+    attempts = [
+        (number, attempt, used[number - 1] if number <= len(used) else [])
+        for number, attempt in enumerate(detail.get("attempts") or [], start=1)
+    ]
+    if every:
+        for number, attempt, one in attempts:
+            lines += pairs(_attempt(detail, number, attempt, one, now), LABEL_WIDTH)
+    elif attempts:
+        rows = [_attempt_row(number, attempt, one, now) for number, attempt, one in attempts]
+        lines += ["", "Attempts", *_indented(table(ATTEMPT_HEADINGS, rows))]
     lines += pairs(_log(detail), LABEL_WIDTH)
     return "\n".join(lines)
 
@@ -45,10 +54,12 @@ def _indented(text: str) -> list[str]:
     return [f"  {line}" for line in text.splitlines()]
 
 
-def _head(detail: Document) -> Iterator[tuple[str, str]]:
+def _head(detail: Document, used: Sequence[list[Document]]) -> Iterator[tuple[str, str]]:
     yield "Job", f"{detail['jobName']}  {detail['jobId']}"
     status = detail["status"]
     reason = reason_of(detail)
+    numbers = out_of_memory(reason, used[-1] if used else [], detail)
+    reason += f" ({numbers})" if numbers else ""
     code = exit_code(detail)
     yield "Status", status + (f", exit code {code}" if code is not None else "") + (f": {reason}" if reason else "")
     if is_array(detail):
@@ -106,10 +117,10 @@ def _what_runs(container: Document) -> Iterator[tuple[str, str]]:
 def _resources(container: Document) -> str:
     asked = {entry["type"]: entry["value"] for entry in container.get("resourceRequirements") or []}
     vcpus = asked.get("VCPU") or container.get("vcpus")
-    memory = asked.get("MEMORY") or container.get("memory")
+    limit = memory_limit(container)
     parts = [
         f"{vcpus} vCPU" if vcpus else "",
-        f"{memory} MiB" if memory else "",
+        f"{limit} MiB" if limit else "",
         f"{asked['GPU']} GPU" if "GPU" in asked else "",
     ]
     return ", ".join(part for part in parts if part)
@@ -128,15 +139,42 @@ def _rules(detail: Document) -> Iterator[tuple[str, str]]:
         yield "" if number else "Tags", shown(f"{key}={value}")
 
 
-def _attempt_row(number: int, attempt: Document, now: int) -> tuple[str, ...]:
+def _attempt_row(number: int, attempt: Document, used: list[Document], now: int) -> tuple[str, ...]:
     started = attempt.get("startedAt")
     return (
         str(number),
         clock(started) if started else "never",
         run_time(attempt, now),
         _exit_codes(attempt),
+        memory(used),
+        cpu_time(used),
         reason_of(attempt),
     )
+
+
+def _attempt(detail: Document, number: int, attempt: Document, used: list[Document], now: int) -> Pairs:
+    """One attempt by itself."""
+    started, stopped = attempt.get("startedAt"), attempt.get("stoppedAt")
+    reason = reason_of(attempt)
+    yield "", ""
+    yield "Attempt", f"{number} of {len(detail['attempts'])}"
+    yield "Started", clock(started) if started else "never"
+    if stopped:
+        yield "Stopped", clock(stopped) + (f"  (ran {run_time(attempt, now)})" if started else "")
+    for label, value in (
+        ("Exit code", _exit_codes(attempt)),
+        ("Reason", reason),
+        ("Peak memory", memory(used)),
+        ("CPU time", cpu_time(used)),
+        ("Killed", out_of_memory(reason, used, detail)),
+        ("On", name_of((attempt.get("container") or {}).get("containerInstanceArn") or "")),
+    ):
+        if value:
+            yield label, value
+    for one in attempt_containers(attempt) or [attempt.get("container") or {}]:
+        if one.get("logStreamName"):
+            yield "Log stream", one["logStreamName"]
+    yield "Read it", f"batchyard logs --attempt {number} {detail['jobId']}"
 
 
 def _exit_codes(attempt: Document) -> str:

@@ -44,7 +44,7 @@ def find(client: Client, selection: Selection) -> list[dict[str, Any]]:
 def show_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
     jobs = find(client, selection)
     if as_json:
-        print_json(jobs)
+        print_json({"jobSummaryList": jobs})  # ListJobs' shape
         return 0
     if jobs:
         say(jobs_table(jobs))

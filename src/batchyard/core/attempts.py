@@ -93,11 +93,15 @@ def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[commands.ContainerE
     """The attempt with its exit code and reason: its container's. Of several: those of the essential container that
     failed first, since the others may have been stopped for it; 0 when every essential one ended so."""
     if not spec.container_logs:
-        return replace(attempt, exit_code=exits[0].exit_code, reason=_reason(exits[0]))
+        one = exits[0]
+        used = {"peak_memory_mib": one.peak_memory_mib, "cpu_ms": one.cpu_ms}
+        return replace(attempt, exit_code=one.exit_code, reason=_reason(one), **used)
     if len(spec.container_logs) == 1 or not exits[0].name:  # the engine knows no name, or blames no single container
         essential = next((one.name for one in spec.task.containers if one.essential), spec.container_logs[0].container)
         exits = (replace(exits[0], name=essential),)
-    outcomes = tuple(ContainerOutcome(one.name, one.exit_code, _reason(one)) for one in exits)
+    outcomes = tuple(
+        ContainerOutcome(one.name, one.exit_code, _reason(one), one.peak_memory_mib, one.cpu_ms) for one in exits
+    )
     others = {one.name for one in spec.task.containers if not one.essential}
     essentials = [one for one in exits if one.name not in others] or exits
     failed = [one for one in essentials if one.exit_code != 0]

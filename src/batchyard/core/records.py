@@ -297,6 +297,8 @@ class ContainerOutcome(Struct, frozen=True, omit_defaults=True):
     name: str
     exit_code: int | None = None
     reason: str = ""
+    peak_memory_mib: int = 0  # 0: nobody measured it
+    cpu_ms: int = 0
 
 
 class Attempt(Struct, frozen=True, omit_defaults=True):
@@ -316,6 +318,9 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     notice_seconds: float = 0.0  # of the interruption of its host: the grace of that stop
     # Of ecsProperties: those about which something is known. `exit_code` and `reason` are the essential one's then.
     containers: tuple[ContainerOutcome, ...] = ()
+    # What its container used, where it has one only; 0: nobody measured it.
+    peak_memory_mib: int = 0
+    cpu_ms: int = 0
 
 
 class EndedTogether(Struct, frozen=True, array_like=True):

@@ -1,0 +1,51 @@
+"""What the attempts of a job used: peak memory and CPU time, as the service's engines measured them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.cli.client import Client, ServiceError
+from batchyard.cli.present import duration
+
+Document = dict[str, Any]
+OUT_OF_MEMORY = "OutOfMemoryError"  # how the reason of a container killed for its memory begins (AWS's text)
+
+
+def usage(client: Client, detail: Document) -> list[list[Document]]:
+    """Of each attempt that has ended what each of its containers used. Empty for a service that does not know."""
+    if not detail.get("attempts"):
+        return []
+    try:
+        rows = client.call("ListAttempts", {"jobId": detail["jobId"]})["attempts"]
+    except ServiceError:  # one that is older, or AWS itself
+        return []
+    return [row["containers"] for row in rows]
+
+
+def memory(used: list[Document]) -> str:
+    """`131 MiB`; of several containers that of each."""
+    return ", ".join(f"{_name(one)}{one['peakMemory']} MiB" for one in used if one.get("peakMemory"))
+
+
+def cpu_time(used: list[Document]) -> str:
+    return ", ".join(f"{_name(one)}{duration(one['cpuMilliseconds'])}" for one in used if one.get("cpuMilliseconds"))
+
+
+def out_of_memory(reason: str, used: list[Document], detail: Document) -> str:
+    """What the reason of a memory kill leaves out: `its peak was 131 MiB, and its limit is 128 MiB`."""
+    if OUT_OF_MEMORY not in reason:
+        return ""
+    limit = memory_limit(detail.get("container") or {})
+    peak = memory(used)
+    parts = [f"its peak was {peak}" if peak else "", f"its limit is {limit} MiB" if limit else ""]
+    return ", and ".join(part for part in parts if part)
+
+
+def memory_limit(container: Document) -> str:
+    """In MiB; empty where there is none."""
+    asked = {entry["type"]: entry["value"] for entry in container.get("resourceRequirements") or []}
+    return str(asked.get("MEMORY") or container.get("memory") or "")
+
+
+def _name(one: Document) -> str:
+    return f"{one['name']} " if one.get("name") else ""
