@@ -143,7 +143,11 @@ def test_only_a_pipe_of_ours_is_taken_for_a_tasks_output(tmp_path: Path, kind: s
 
 
 def test_a_pipe_of_ours_is_found_through_the_task(tmp_path: Path) -> None:
-    fifo = tmp_path / "output-1"
+    """Also where a link leads to our directory."""
+    (tmp_path / "real").mkdir()
+    runtime = tmp_path / "runtime"
+    runtime.symlink_to("real")
+    fifo = runtime / "output-1"
     os.mkfifo(fifo)
     writer = os.open(fifo, os.O_RDWR)
     with subprocess.Popen(["sleep", "600"], stdout=writer, stderr=writer) as task:
@@ -151,7 +155,7 @@ def test_a_pipe_of_ours_is_found_through_the_task(tmp_path: Path) -> None:
         try:
             for name in ("", str(fifo)):
                 output = Output(name, lambda: LogFile(tmp_path / "log"))
-                output.reopen(task.pid, tmp_path)
+                output.reopen(task.pid, runtime)
                 assert output.fifo == str(fifo)
                 os.close(output.fd)
         finally:

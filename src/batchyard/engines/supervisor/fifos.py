@@ -50,9 +50,10 @@ class Output:
                 continue
             try:
                 name = os.readlink(f"/proc/self/fd/{found}").removesuffix(" (deleted)")
-                is_it = name.startswith(ours) and self.fifo in ("", name, f"{directory}/{os.path.basename(name)}")
+                place = f"{directory}/{os.path.basename(name)}"
+                is_it = name.startswith(ours) and self.fifo in ("", place)
                 if is_it and stat.S_ISFIFO(os.fstat(found).st_mode):
-                    self.fd, self.fifo = os.open(f"/proc/self/fd/{found}", os.O_RDWR | os.O_NONBLOCK), name
+                    self.fd, self.fifo = os.open(f"/proc/self/fd/{found}", os.O_RDWR | os.O_NONBLOCK), place
                     return
             finally:
                 os.close(found)
