@@ -223,7 +223,7 @@ def test_definitions_come_in_pages(service: Service) -> None:
 @pytest.mark.parametrize("token", ["nonsense", "eyJ", "bnVsbA=="])
 def test_a_token_of_nobody_is_refused(token: str, service: Service) -> None:
     message = refusal_of(lambda: service.call("DescribeJobDefinitions", {"nextToken": token}))
-    assert message.startswith("The nextToken is not valid.")
+    assert message.startswith("The specified nextToken is invalid.")
 
 
 def test_a_name_alone_can_not_be_deregistered(service: Service) -> None:

@@ -258,6 +258,8 @@ def test_wrong_parameters_are_refused_with_a_sentence(cloudwatch: Logs) -> None:
         (streams, {"limit": 0}, "limit must be between 1 and 50, got 0."),
         (streams, {"orderBy": "Size"}, "orderBy must be one of"),
         (streams, {"orderBy": "LastEventTime", "logStreamNamePrefix": "s"}, "Cannot order by LastEventTime"),
+        (get, {"nextToken": "f/" + "9" * 56}, token),
+        (find, {"filterPattern": "a " * 513}, "filterPattern must have at most 1024 characters, got 1026."),
         (find, {"filterPattern": "{ $.a = 1 }"}, "a JSON pattern"),
         (find, {"logStreamNames": [stream], "logStreamNamePrefix": "s"}, "Cannot specify both"),
         (find, {"logStreamNames": []}, "logStreamNames must hold 1 to 100 names, got 0."),
@@ -270,4 +272,3 @@ def test_wrong_parameters_are_refused_with_a_sentence(cloudwatch: Logs) -> None:
         code, message = refusal(action, **request)
         assert code == "InvalidParameterException"
         assert sentence in message
-    assert messages(get(nextToken="f/" + "9" * 56)) == []

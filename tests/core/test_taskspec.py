@@ -208,5 +208,7 @@ def test_a_network_that_there_is_not_is_refused() -> None:
 def test_an_engine_without_networks_refuses_all_but_the_hosts() -> None:
     task = task_of()
     assert cannot_run(task, "process", Abilities()) == ""
-    assert "can't do networkMode none (or the tag batchyard:network): remove it" in cannot_run(replace(task, network="none"), "process", Abilities())
+    assert "can't do networkMode none (or the tag batchyard:network): remove it" in cannot_run(
+        replace(task, network="none"), "process", Abilities()
+    )
     assert cannot_run(replace(task, network="none"), "docker", Abilities(networks=True)) == ""

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchyard.observe.logpattern import compile_pattern
-from batchyard.observe.logsearch import Cursor, SearchPage, Stream, search
+from batchyard.observe.logsearch import LINES_BETWEEN_LOOKS, Cursor, SearchPage, Stream, search
 
 
 def stream(directory: Path, name: str, lines: list[tuple[int, str]]) -> Stream:
@@ -55,6 +55,16 @@ def test_a_search_for_a_rare_term_stops_after_its_share_of_work(tmp_path: Path) 
         after = page.cursor
     assert found == ["needle"]
     assert pages > 3
+
+
+def test_a_search_ends_in_time_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    streams = [stream(tmp_path, "a", [(at, "hay") for at in range(2 * LINES_BETWEEN_LOOKS)])]
+    seconds = iter(range(0, 10**6, 10))  # every look finds the time over
+    page = search(streams, compile_pattern("needle"), clock=lambda: float(next(seconds)))
+    assert page.events == []
+    assert page.cursor is not None
+    assert page.cursor.at_ms == LINES_BETWEEN_LOOKS - 1
+    assert search(streams, compile_pattern("needle"), after=page.cursor).cursor is None
 
 
 def test_lines_written_after_a_page_come_with_the_next(tmp_path: Path) -> None:

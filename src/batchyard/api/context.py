@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from msgspec import Struct
 
+from batchyard.api.readers import Readers
 from batchyard.core.commands import Command
 from batchyard.core.names import Account
-from batchyard.store.queries import Reader
+from batchyard.store.queries import Reader, time_budget
 
 PROCESS = "process"  # the engine that runs programs of this machine; every other one runs images
 Arguments = ParamSpec("Arguments")
@@ -61,17 +61,20 @@ class Context:
     host_address: str = "127.0.0.1"  # where others of its network reach it
     key_name: Callable[[str], str] = str  # what the owner of the service calls an access key id; unknown: the id
     settings: Settings = field(default_factory=Settings)
-    readers: Executor | None = None  # where queries run; None: in the event loop's own thread
+    readers: Readers | None = None  # where queries run; None: in the event loop's own thread
+    page_key: bytes = b""  # what page tokens are proved with: the same after a restart
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition
 
     async def read(
         self, query: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Answer:
-        """The answer of one of the reader's queries."""
-        if self.readers is None:
-            return query(*args, **kwargs)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.readers, lambda: query(*args, **kwargs))
+        """The answer of one of the reader's queries. OutOfTime: it took too long."""
+
+        def work() -> Answer:
+            with time_budget():
+                return query(*args, **kwargs)
+
+        return work() if self.readers is None else await self.readers.run(work)
 
 
 class Call(Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from batchyard.api import pagetokens
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
 from batchyard.api.render import stream_name
@@ -30,8 +32,10 @@ MAX_DESCRIBED = 50  # DescribeLogGroups, DescribeLogStreams (API: DescribeLimit)
 MAX_STREAM_NAMES = 100  # FilterLogEvents (API: InputLogStreamNames)
 # Streams that one search merges by time. A larger group is searched part after part, so that a page stays bounded.
 STREAMS_AT_ONCE = 10_000
-TOKEN_DIGITS = 56  # as AWS's tokens have
-TOKEN = re.compile(rf"(?P<direction>[fb])/(?P<offset>[0-9]{{1,{TOKEN_DIGITS}}})", re.ASCII)
+# A token of GetLogEvents has 56 digits, as AWS's have: a proof that it was given for this stream, and the place in it.
+PROOF_DIGITS, PLACE_DIGITS = 36, 20
+TOKEN = re.compile(rf"[fb]/[0-9]{{{PROOF_DIGITS + PLACE_DIGITS}}}", re.ASCII)
+MAX_PATTERN_CHARACTERS = 1024  # API: FilterPattern
 TIME_DIGITS, STREAM_DIGITS, OFFSET_DIGITS = 13, 20, 23  # the parts of an event id
 
 Document = dict[str, Any]
@@ -120,28 +124,29 @@ def _events(context: Context, group: str, request: Document) -> Document:
     start_ms, end_ms = request.get("startTime"), request.get("endTime")
     limit = _limit(request, PAGE_EVENTS)
     token = request.get("nextToken")
-    found = TOKEN.fullmatch(token) if token else None
-    if token and found is None:
-        raise _bad_token()
+    place = _place_of(context, stream.name, token) if token else None
     with LogFile(stream.path) as log:
-        if found is None:
+        if token is None or place is None:
             forwards, offset = bool(request.get("startFromHead", False)), None
         else:
-            forwards, offset = found["direction"] == "f", min(int(found["offset"]), log.end)
+            forwards, offset = token.startswith("f"), min(place, log.end)
         if forwards:
             page = log.forward(offset or 0, start_ms=start_ms, end_ms=end_ms, limit=limit)
         else:
             page = log.backward(log.end if offset is None else offset, start_ms=start_ms, end_ms=end_ms, limit=limit)
     return {
         "events": [_event(line) for line in page.lines],
-        "nextForwardToken": f"f/{page.stop:0{TOKEN_DIGITS}}",
-        "nextBackwardToken": f"b/{page.start:0{TOKEN_DIGITS}}",
+        "nextForwardToken": _place_token(context, stream.name, "f", page.stop),
+        "nextBackwardToken": _place_token(context, stream.name, "b", page.start),
     }
 
 
 def _filter(context: Context, group: str, request: Document) -> Document:
     _require_group(context.reader, group)
-    matches = compile_pattern(request.get("filterPattern", ""))
+    pattern = request.get("filterPattern", "")
+    if len(pattern) > MAX_PATTERN_CHARACTERS:
+        raise _invalid(f"filterPattern must have at most {MAX_PATTERN_CHARACTERS} characters, got {len(pattern)}.")
+    matches = compile_pattern(pattern)
     token = _read_search_token(request.get("nextToken"))
     streams, next_part = _searched(context, group, request, token.part)
     end_ms = request.get("endTime")
@@ -286,6 +291,21 @@ def _limit(request: Document, maximum: int) -> int:
     return int(asked)
 
 
+def _place_token(context: Context, stream: str, direction: str, place: int) -> str:
+    proof = pagetokens.proof(context.page_key, stream.encode(), f"{direction}/{place}".encode())
+    return f"{direction}/{int.from_bytes(proof) % 10**PROOF_DIGITS:0{PROOF_DIGITS}}{place:0{PLACE_DIGITS}}"
+
+
+def _place_of(context: Context, stream: str, token: str) -> int:
+    """The place in the stream that the token was given for."""
+    if not TOKEN.fullmatch(token):
+        raise _bad_token()
+    place = int(token[-PLACE_DIGITS:])
+    if not hmac.compare_digest(token, _place_token(context, stream, token[0], place)):
+        raise _bad_token()
+    return place
+
+
 def _read_search_token(text: str | None) -> _SearchToken:
     if text is None:
         return _SearchToken(None, None)
@@ -304,4 +324,4 @@ def _invalid(message: str) -> Refused:
 
 
 def _bad_token() -> Refused:
-    return _invalid("The specified nextToken is invalid: use the token of the previous answer as it is.")
+    return pagetokens.bad_token("logs")

@@ -16,6 +16,7 @@ from batchyard.api import (
     jobs,
     logs,
     overview,
+    pagetokens,
     parameters,
     policies,
     queues,
@@ -25,13 +26,32 @@ from batchyard.api import (
     usage,
     yard,
 )
-from batchyard.api.checks import Check, enum_check
+from batchyard.api.checks import Check, check_names_alone, enum_check
 from batchyard.api.context import Call, Context
+from batchyard.api.readers import CALLER
+from batchyard.core.refusal import Refused
+from batchyard.store.queries import OutOfTime
 from batchyard.wire.model import load_service_model
 
 Document = dict[str, Any]
 Handler = Callable[[Context, Call, Document], Awaitable[Document]]
 BoundHandler = Callable[[Call, Document], Awaitable[Document]]
+
+# The member that stands instead of pages.
+LISTED_BY_NAMES = {
+    "DescribeComputeEnvironments": "computeEnvironments",
+    "DescribeJobQueues": "jobQueues",
+    "DescribeJobDefinitions": "jobDefinitions",
+}
+# What each service calls a request that asks too much; the others say ClientException.
+INVALID_CODES = {
+    "logs": "InvalidParameterException",
+    "ecs": "InvalidParameterException",
+    "ec2": "InvalidParameterValue",
+    "secretsmanager": "InvalidParameterException",
+    "ssm": "ValidationException",
+    "sts": "ValidationError",
+}
 
 OPERATIONS: dict[tuple[str, str], Handler] = {
     ("batch", "CreateComputeEnvironment"): environments.create_compute_environment,
@@ -108,11 +128,27 @@ def bind(context: Context) -> dict[tuple[str, str], BoundHandler]:
 
 
 async def perform(context: Context, service: str, operation: str, call: Call, request: Document) -> Document:
-    """One request. Values outside the model's enums are refused before the operation sees them."""
+    """One request. Values outside the model's enums or bounds, and page tokens that were given for another request,
+    are refused before the operation sees them."""
     check = _enum_checks(service).get(operation)
     if check is not None:
         check(request, "")
-    return await OPERATIONS[service, operation](context, call, request)
+    CALLER.set(call.caller)
+    member = pagetokens.token_members(service).get(operation)
+    try:
+        if member is None:
+            return await OPERATIONS[service, operation](context, call, request)
+        asked, token = request, request.get(member)
+        if token:
+            if operation in LISTED_BY_NAMES:
+                check_names_alone(request, LISTED_BY_NAMES[operation])  # before the token is looked at, as on AWS
+            asked = request | {member: pagetokens.unseal(context.page_key, service, operation, request, token)}
+        answer = await OPERATIONS[service, operation](context, call, asked)
+        if answer.get(member):
+            answer |= {member: pagetokens.seal(context.page_key, service, operation, request, answer[member])}
+        return answer
+    except OutOfTime as error:
+        raise Refused(str(error), INVALID_CODES.get(service, "ClientException")) from error
 
 
 @lru_cache

@@ -1,11 +1,12 @@
 """Searches many log files at once, in the order of time: what FilterLogEvents does.
 
-A page ends at its bounds of events, of bytes given and of bytes looked through, so that a search for a rare term
-answers in bounded time with a cursor to go on from, as AWS's own does."""
+A page ends at its bounds of events, of bytes given, of bytes looked through and of time, so that a search for a rare
+term answers in bounded time with a cursor to go on from, as AWS's own does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from batchyard.observe.logfile import BLOCK_BYTES, PAGE_BYTES, PAGE_EVENTS, Line, LogFile
 from batchyard.observe.logpattern import Matches
 
+SEARCH_SECONDS = 5.0  # for one page: many terms take longer over the same bytes
+LINES_BETWEEN_LOOKS = 256  # at the time
 SCAN_BYTES = 32 * 1024 * 1024  # looked through for one page: a fraction of a second
 BUFFER_BYTES = 16 * 1024 * 1024  # read ahead over all streams of a search
 
@@ -51,8 +54,10 @@ def search(
     after: Cursor | None = None,
     limit: int = PAGE_EVENTS,
     scan_bytes: int = SCAN_BYTES,
+    clock: Callable[[], float] = time.monotonic,
 ) -> SearchPage:
     """The next matching lines of all streams by time (then by stream name) in [start_ms, end_ms), `after` a cursor."""
+    ends_at = clock() + SEARCH_SECONDS
     ahead_bytes = min(BLOCK_BYTES, BUFFER_BYTES // max(1, len(streams)))
     heads: list[tuple[int, str, int, Line, Iterator[Line]]] = []
     for stream in streams:
@@ -62,7 +67,7 @@ def search(
             heads.append((line.at_ms, stream.name, line.start, line, lines))
     heapify(heads)
     events: list[Found] = []
-    given_bytes = scanned_bytes = 0
+    given_bytes = scanned_bytes = looked_at = 0
     cursor = after
     while heads:
         _, name, _, line, lines = heads[0]
@@ -72,13 +77,15 @@ def search(
                 return SearchPage(events, cursor)
             events.append(Found(name, line))
         scanned_bytes += line.event_bytes
+        looked_at += 1
         cursor = Cursor(line.at_ms, name, line.stop)
         following = next(lines, None)
         if following is None:
             heappop(heads)
         else:
             heapreplace(heads, (following.at_ms, name, following.start, following, lines))
-        if heads and (len(events) >= limit or scanned_bytes >= scan_bytes):
+        is_late = looked_at % LINES_BETWEEN_LOOKS == 0 and clock() > ends_at
+        if heads and (len(events) >= limit or scanned_bytes >= scan_bytes or is_late):
             return SearchPage(events, cursor)
     return SearchPage(events, None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from typing import Any
 
 from msgspec import Struct
@@ -14,6 +13,7 @@ from batchyard.api.context import Context
 from batchyard.api.context import Settings as ApiSettings
 from batchyard.api.metadata import metadata
 from batchyard.api.operations import bind
+from batchyard.api.readers import Readers
 from batchyard.core.commands import Command
 from batchyard.core.names import Account
 from batchyard.server.app import Document, Handler
@@ -66,16 +66,17 @@ def context_of(
     ask: Callable[[Command], Awaitable[Any]],
     reader: Reader,
     vault: Vault,
-    threads: Executor,
+    readers: Readers,
     engine: str,
     engines: tuple[str, ...],
     host_vcpus: int,
     host_address: str,
     key_name: Callable[[str], str],
+    page_key: bytes,
 ) -> Context:
     """What the functions of operations work with. `engine` runs environments that callers create, unless they ask for
     another of `engines`; `host_vcpus` are what this machine offers, `host_address` is where its network finds it;
-    `key_name`: whose an access key is."""
+    `key_name`: whose an access key is; `page_key`: what page tokens are proved with."""
     return Context(
         account=account,
         ask=ask,
@@ -93,8 +94,14 @@ def context_of(
             max_array_size=settings.max_array_size,
             max_job_kib=settings.max_job_kib,
         ),
-        readers=threads,
+        readers=readers,
+        page_key=page_key,
     )
+
+
+def page_key(secret: bytes) -> bytes:
+    """What page tokens of a data directory are proved with."""
+    return hashlib.blake2b(secret, person=b"page tokens").digest()
 
 
 def instance_id(secret: bytes) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -17,6 +16,7 @@ from msgspec import Struct
 from typer.models import ArgumentInfo, OptionInfo
 
 from batchyard.api.operations import OPERATIONS
+from batchyard.api.readers import Readers
 from batchyard.cli.app import app as client_app
 from batchyard.core.names import Account
 from batchyard.server import commands, compatibility, handlers
@@ -80,12 +80,13 @@ def built_operations() -> set[tuple[str, str]]:
         ask,
         cast(Reader, None),
         cast(Vault, None),
-        cast(ThreadPoolExecutor, None),
+        cast(Readers, None),
         "process",
         ("process",),
         0,
         "",
         str,
+        b"",
     )
     connected = handlers.Connected(
         settings=settings,

@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.api.readers import Readers
 from batchyard.core.catalogue import Catalogue
 from batchyard.core.check import assert_consistent
 from batchyard.core.commands import (
@@ -65,7 +66,8 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SERVICES = ("batch", "logs", "ecs", "ec2", "sts", "secretsmanager", "ssm", "yard")
 # Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
-READER_THREADS = 4
+READER_THREADS = 6
+READERS_OF_ONE = 3  # of them, one caller's: its slow queries leave the others something
 # Of all connections one in so many is for containers on networks of their own, and of those again for one of them.
 JOBS_PART = 8
 ROLE = "active"  # this server writes the store; a standby is another role
@@ -200,7 +202,7 @@ class Service:
                 wall_clock_ms,
                 threads,
             )
-            everybody, jobs = self._apps(reader, threads)
+            everybody, jobs = self._apps(reader, Readers(threads, READERS_OF_ONE))
             async with self._serving_jobs(jobs, lookup):
                 most, most_of_one = self._parts.most_connections
                 if self._job_listener is not None:
@@ -240,7 +242,7 @@ class Service:
             assert_consistent(self._machine.world)
         lines.starting(self._parts.places, self._engines.lines(), found)
 
-    def _apps(self, reader: Reader, threads: ThreadPoolExecutor) -> tuple[Asgi, Asgi]:
+    def _apps(self, reader: Reader, readers: Readers) -> tuple[Asgi, Asgi]:
         """For everybody, and for jobs alone at the address of their own network."""
         parts, settings = self._parts, self._parts.settings
         router = Router(
@@ -257,12 +259,13 @@ class Service:
                 self._loop.ask,
                 reader,
                 self._vault,
-                threads,
+                readers,
                 self._engines.of_new_environments,
                 self._engines.names,
                 self._host.resources.milli_vcpus // MILLI_PER_VCPU,
                 self._host.address,
                 self._key_name,
+                handlers.page_key(parts.secret),
             ),
             tokens=self._tokens,
             free_bytes=parts.writer.free_bytes,

@@ -13,6 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.dml import Insert
 
+from batchyard.store.budgets import OutOfTime, check_time, is_spent
+
 # Only a person with a database tool can hold SQLite's write lock beside the one writer, and only for a moment.
 BUSY_SECONDS = 10.0
 
@@ -27,6 +29,9 @@ CHECKPOINT_PAGES = 4000
 
 # Stands in the header of a copy made by `back_up` (SQLite's user_version, which nothing else of ours uses).
 COPY_MARK = 0x42595244
+
+# Instructions of SQLite between two looks at the time: a millisecond or so.
+STEPS_BETWEEN_LOOKS = 50_000
 
 # Readers at work at once; more threads wait for one. The API answers from a small thread pool.
 READER_CONNECTIONS = 8
@@ -55,6 +60,7 @@ def read_engine(path: Path) -> Engine:
             address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
+        connection.set_progress_handler(is_spent, STEPS_BETWEEN_LOOKS)
         return connection
 
     engine = create_engine(
@@ -65,6 +71,15 @@ def read_engine(path: Path) -> Engine:
     def begin(connection: Any) -> None:
         # The sqlite3 module would start no transaction for SELECT, and two queries would see two states.
         connection.exec_driver_sql("BEGIN")
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def look(*_: Any) -> None:
+        check_time()
+
+    @event.listens_for(engine, "handle_error")
+    def interrupted(context: Any) -> None:
+        if isinstance(context.original_exception, sqlite3.OperationalError) and is_spent():
+            raise OutOfTime from context.original_exception
 
     return engine
 

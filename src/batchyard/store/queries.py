@@ -1,7 +1,8 @@
 """Every question that the outside may ask the store. Read-only connections of its own; each call sees one state.
 
 Pages are lists with the cursor of the next page, an opaque text, None on the last. Functions that take a cursor raise
-ValueError, with a sentence for the caller, when it cannot be read.
+ValueError, with a sentence for the caller, when it cannot be read. All raise OutOfTime inside a `time_budget` that is
+over.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import bindparam, func, select, tuple_
 
 from batchyard.core.records import Definition, Environment, Queue, Status
 from batchyard.store import codec, database, job_views, listing, log_queries, task_queries
+from batchyard.store.budgets import OutOfTime, check_time, is_spent, time_budget
 from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.job_views import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
@@ -22,7 +24,19 @@ from batchyard.store.pruning import Bite, next_bite
 from batchyard.store.tables import definitions, documents, environments, jobs, queues
 from batchyard.store.task_queries import TaskRow
 
-__all__ = ["AttemptView", "JobTags", "JobView", "LogGroup", "LogStream", "Reader", "TaskRow"]
+__all__ = [
+    "AttemptView",
+    "JobTags",
+    "JobView",
+    "LogGroup",
+    "LogStream",
+    "OutOfTime",
+    "Reader",
+    "TaskRow",
+    "check_time",
+    "is_spent",
+    "time_budget",
+]
 
 
 _DEFINITIONS = (

@@ -1,0 +1,75 @@
+"""The threads that answer queries, shared among callers: who asks for much waits for its own queries, not others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from batchyard.core.refusal import Refused
+
+# Queries of one caller that wait for its turn; one more is told to come again, as AWS's throttled callers are.
+MOST_WAITING = 256
+
+Answer = TypeVar("Answer")
+
+# Whose request runs here; see Call.caller.
+CALLER: ContextVar[str] = ContextVar("caller", default="")
+
+
+@dataclass(slots=True)
+class _Turns:
+    """Of one caller."""
+
+    running: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+class Readers:
+    """`most_of_one`: threads that one caller has at once. For one event loop."""
+
+    def __init__(self, threads: Executor, most_of_one: int) -> None:
+        self._threads = threads
+        self._most_of_one = most_of_one
+        self._turns: dict[str, _Turns] = {}
+
+    async def run(self, query: Callable[[], Answer]) -> Answer:
+        """The answer of `query`, made in one of the threads when it is its caller's turn. Refused: too many wait."""
+        caller = CALLER.get()
+        turns = self._turns.setdefault(caller, _Turns())
+        if turns.running < self._most_of_one:
+            turns.running += 1
+        else:
+            await _wait(turns)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, query)
+        finally:
+            _pass_on(turns)
+            if not turns.running:
+                del self._turns[caller]
+
+
+async def _wait(turns: _Turns) -> None:
+    if len(turns.waiting) >= MOST_WAITING:
+        raise Refused("Too Many Requests", "TooManyRequestsException")
+    turn = asyncio.get_running_loop().create_future()
+    turns.waiting.append(turn)
+    try:
+        await turn
+    except asyncio.CancelledError:
+        if turn.done() and not turn.cancelled():  # it came at the same moment
+            _pass_on(turns)
+        raise
+
+
+def _pass_on(turns: _Turns) -> None:
+    while turns.waiting:
+        turn = turns.waiting.popleft()
+        if not turn.done():
+            turn.set_result(None)
+            return
+    turns.running -= 1

@@ -1,0 +1,47 @@
+"""Time that a query may take: set around the work of one reader's thread, looked at by SQLite while it searches, before
+each statement, and by loops over what was read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# For one query of a request. All of them go down an index, page by page: on a busy machine they take a hundredth.
+QUERY_SECONDS = 10.0
+
+
+class OutOfTime(Exception):  # noqa: N818  (who asks may ask for less)
+    """The query's time is over. The text is a sentence for the caller."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The query took longer than {QUERY_SECONDS:.0f} s: ask for less, or narrow it.")
+
+
+class _Until(threading.local):
+    at: float | None = None  # of time.monotonic; None: no limit
+
+
+_until = _Until()
+
+
+@contextmanager
+def time_budget(seconds: float = QUERY_SECONDS) -> Iterator[None]:
+    """What this thread does inside has `seconds`."""
+    before = _until.at
+    _until.at = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _until.at = before
+
+
+def is_spent() -> bool:
+    return _until.at is not None and time.monotonic() > _until.at
+
+
+def check_time() -> None:
+    """Raises OutOfTime when this thread's time is over."""
+    if is_spent():
+        raise OutOfTime

@@ -1,0 +1,129 @@
+"""Page tokens of every operation that answers in pages: cut, made up, or taken to another request they are refused with
+the service's own error."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from batchyard.api import pagetokens
+from batchyard.api.operations import OPERATIONS
+from batchyard.core.refusal import Refused
+from batchyard.wire.model import Shape, load_service_model
+from tests.api.service import Service
+from tests.api.test_paginators import GROUP, WALKS, ran
+
+Document = dict[str, Any]
+PAGED = {
+    (service, operation): member
+    for service in sorted({service for service, _ in OPERATIONS})
+    for operation, member in pagetokens.token_members(service).items()
+    if (service, operation) in OPERATIONS
+}
+LARGE = 1 << 20
+
+
+def test_every_operation_with_pages_is_walked() -> None:
+    assert set(PAGED) == set(WALKS)
+
+
+def code_of(service: Service, key: tuple[str, str], request: Document) -> str:
+    try:
+        service.call(key[1], request)
+    except Refused as refusal:
+        return refusal.code
+    return ""
+
+
+def first_page(service: Service, key: tuple[str, str]) -> tuple[Document, str]:
+    """A request of which there are more pages, and the token of the second."""
+    walk = WALKS[key]
+    request = walk.prepare(service)
+    members = inputs(key)
+    (size,) = [name for name in members if name in pagetokens.PAGE_SIZES]
+    request = request | {size: walk.sizes[0]}
+    token = service.call(key[1], request)[PAGED[key]]
+    assert isinstance(token, str)
+    return request, token
+
+
+def inputs(key: tuple[str, str]) -> dict[str, Shape]:
+    shape = load_service_model(key[0]).operations[key[1]].input
+    assert shape is not None
+    return {name: member.shape for name, member in shape.members.items()}
+
+
+def other_value(shape: Shape, now: Any) -> Any:
+    """Something else than `now` that the shape takes."""
+    if shape.type == "string":
+        return next(one for one in (*shape.enum, "other", "others") if one != now)
+    if shape.type == "boolean":
+        return not now
+    if shape.type in ("integer", "long"):
+        return (now or 0) + 1
+    if shape.type == "list":
+        assert shape.element is not None
+        return [*(now or []), other_value(shape.element, None)]
+    return {}
+
+
+@pytest.mark.parametrize("key", sorted(PAGED), ids=".".join)
+def test_only_the_token_that_was_given_goes_on(service: Service, key: tuple[str, str]) -> None:
+    request, token = first_page(service, key)
+    member = PAGED[key]
+    bad = pagetokens.BAD_TOKEN_CODES.get(key[0], "ClientException")
+    assert code_of(service, key, request | {member: token}) == ""
+    (size,) = [name for name in request if name in pagetokens.PAGE_SIZES]
+    assert code_of(service, key, {**request, member: token, size: request[size] + 1}) == ""
+    cursor = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[pagetokens.PROOF_BYTES :]
+    made_up = [
+        *(token[:length] for length in range(1, len(token), 7)),
+        token[1:],
+        token + "A",
+        token[::-1],
+        "x",
+        "é",
+        "\0",
+        "null",
+        base64.urlsafe_b64encode(cursor).decode(),
+        base64.urlsafe_b64encode(bytes(pagetokens.PROOF_BYTES) + cursor).decode(),
+        "A" * LARGE,
+        token * (LARGE // len(token)),
+        pagetokens.seal(b"another service", *key, request, cursor.decode()),
+        pagetokens.seal(b"", key[0], "AnotherOperation", request, cursor.decode()),
+    ]
+    for wrong in made_up:
+        assert code_of(service, key, request | {member: wrong}) == bad, wrong[:100]
+
+
+@pytest.mark.parametrize("key", sorted(PAGED), ids=".".join)
+def test_a_token_belongs_to_its_parameters(service: Service, key: tuple[str, str]) -> None:
+    request, token = first_page(service, key)
+    fixed = {PAGED[key], *pagetokens.PAGE_SIZES}
+    for name, shape in inputs(key).items():
+        if name not in fixed:
+            changed = request | {name: other_value(shape, request.get(name)), PAGED[key]: token}
+            with pytest.raises(Refused):
+                service.call(key[1], changed)
+
+
+def test_a_place_in_a_log_belongs_to_its_stream(service: Service) -> None:
+    first, second, *_ = ran(service)
+    request = {"logGroupName": GROUP, "logStreamName": first, "limit": 1}
+    token = service.call("GetLogEvents", request)["nextBackwardToken"]
+    key = ("logs", "GetLogEvents")
+    assert code_of(service, key, request | {"nextToken": token, "limit": 2, "startTime": 1}) == ""
+    wrong = [
+        token.replace("b/", "f/"),
+        token[:-1] + str((int(token[-1]) + 1) % 10),
+        token[:-1],
+        token + "0",
+        "b/" + "0" * 56,
+        "b/" + "9" * 5000,
+        "x",
+    ]
+    for each in wrong:
+        assert code_of(service, key, request | {"nextToken": each}) == "InvalidParameterException", each[:100]
+    assert code_of(service, key, request | {"logStreamName": second, "nextToken": token}) == "InvalidParameterException"
