@@ -160,7 +160,7 @@ def test_a_container_reads_its_metadata_and_credentials(server: Server, user: st
         assert credentials["SecretAccessKey"].encode() not in path.read_bytes(), path
 
 
-def test_a_containers_user_may_call_with_any_credentials_as_other_jobs_may(server: Server) -> None:
+def test_a_containers_user_opens_nothing(server: Server) -> None:
     signed = "Credential=any/20260101/us-east-1/batch/aws4_request, SignedHeaders=host, Signature=" + "0" * 64
     script = (
         "wget -SqO /dev/null --post-data '{}' --header 'X-Amz-Date: 20260101T000000Z' "
@@ -177,7 +177,7 @@ def test_a_containers_user_may_call_with_any_credentials_as_other_jobs_may(serve
     definition = server.call("RegisterJobDefinition", register)["jobDefinitionArn"]
     submit = {"jobName": "calls", "jobQueue": "default", "jobDefinition": definition}
     detail = ended(server, server.call("SubmitJob", submit)["jobId"])
-    assert log_of(server, detail)[0] == "HTTP/1.1 200"
+    assert log_of(server, detail)[0] == "HTTP/1.1 403"
 
 
 def test_a_service_that_ends_with_its_jobs_leaves_no_container(tmp_path: Path, dockerd: Dockerd) -> None:
