@@ -20,7 +20,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -45,8 +45,9 @@ PROGRAMS = (
 class Dockerd:
     """One daemon. `is_ours`: it may be killed."""
 
-    def __init__(self, socket_path: Path, root: Path | None = None) -> None:
+    def __init__(self, socket_path: Path, root: Path | None = None, storage_driver: str = "overlay2") -> None:
         self.socket_path = socket_path
+        self._storage_driver = storage_driver
         self.is_ours = root is not None
         self._root = root
         self._bridge = f"by{uuid4().hex[:8]}"
@@ -60,7 +61,7 @@ class Dockerd:
     def start(self, *, live_restore: bool = True) -> None:
         assert self._root is not None, "this daemon is somebody else's"
         arguments = [
-            "dockerd", "--storage-driver=overlay2", f"--live-restore={str(live_restore).lower()}",
+            "dockerd", f"--storage-driver={self._storage_driver}", f"--live-restore={str(live_restore).lower()}",
             "--iptables=false", "--ip6tables=false",
             f"--bridge={self._bridge}", f"--host=unix://{self.socket_path}", f"--data-root={self._root / 'data'}",
             f"--exec-root={self._root / 'exec'}", f"--pidfile={self._root / 'pid'}",
@@ -215,18 +216,23 @@ def busybox_files() -> bytes:
 
 def install() -> None:
     """Skips the test, with the reason, where there is no way to a daemon."""
-    missing = [program for program in ("dockerd", "busybox", "ip") if shutil.which(program) is None]
+    install_packages("no Docker daemon runs here", ("dockerd", "busybox", "ip"), PACKAGES)
+
+
+def install_packages(why: str, programs: Sequence[str], packages: Sequence[str]) -> None:
+    """Skips the test, beginning with `why`, where the programs are not there and can't be installed."""
+    missing = [program for program in programs if shutil.which(program) is None]
     if os.geteuid() != 0:
-        pytest.skip("no Docker daemon runs here, and only root could start one")
+        pytest.skip(f"{why}, and only root could change that")
     if not missing:
         return
     if shutil.which("apt-get") is None:
-        pytest.skip(f"no Docker daemon runs here, {', '.join(missing)} is missing, and there is no apt-get to get it")
+        pytest.skip(f"{why}, {', '.join(missing)} is missing, and there is no apt-get to get it")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", *PACKAGES]
+    command = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", *packages]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS)
     if done.returncode:
-        pytest.skip(f"no Docker daemon runs here, and {' '.join(PACKAGES)} can't be installed: {done.stderr[-500:]}")
+        pytest.skip(f"{why}, and {' '.join(packages)} can't be installed: {done.stderr[-500:]}")
 
 
 def _is_alive(pid: int) -> bool:
@@ -234,15 +240,20 @@ def _is_alive(pid: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
 
 
-def our_own() -> Dockerd:
+def our_own(lay_out: Callable[[Path], None] = lambda root: None, storage_driver: str = "overlay2") -> Dockerd:
+    """`lay_out`: prepares the directory of the daemon, whose data lie in `data` there. What it mounts below is
+    unmounted at the end."""
     install()
     root = Path(tempfile.mkdtemp(prefix="byd-", dir="/tmp"))  # short: sockets below it have 107 bytes for their path
-    daemon = Dockerd(root / "docker.sock", root)
+    daemon = Dockerd(root / "docker.sock", root, storage_driver)
     try:
+        lay_out(root)
         daemon.prepare()
     except subprocess.CalledProcessError as error:
         shutil.rmtree(root)
-        pytest.skip(f"no Docker daemon can be started here: no bridge can be made: {error.stderr.decode().strip()}")
+        pytest.skip(
+            f"no such Docker daemon can be started here: {' '.join(error.cmd)}: {error.stderr.decode().strip()}"
+        )
     daemon.start()
     return daemon
 

@@ -20,6 +20,7 @@ from msgspec import Struct
 from batchyard.core.resources import format_vcpus
 from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import probe
+from batchyard.engines.docker.storage import note_of
 from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer
 from batchyard.server import host
 from batchyard.server.config import SettingError, Settings
@@ -121,7 +122,7 @@ async def _more_about(socket_path: Path) -> str:
     # A GPU needs NVIDIA's runtime or, in newer versions, devices that Docker learns from CDI specifications.
     gpus = "GPUs by the runtime nvidia" if "nvidia" in runtimes else "no GPU runtime (nvidia)"
     restore = "live-restore" if info.get("LiveRestoreEnabled") else "without live-restore: its restart ends containers"
-    return f"storage {info.get('Driver', 'unknown')}, {restore}, {gpus}"
+    return f"storage {info.get('Driver', 'unknown')} ({note_of(info)}), {restore}, {gpus}"
 
 
 def _environments(places: Places) -> Iterator[Finding]:

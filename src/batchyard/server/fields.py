@@ -63,7 +63,9 @@ SECRETS = "Read when the attempt starts, from this service's secrets and paramet
 NO_NODES = "Multi-node parallel definitions are registered and described."
 NO_PODS = "Pods are registered and described."
 NO_IMAGE = "On the process engine a job is a process of this machine."
-NO_LIMIT = "Storage is not limited."
+STORAGE = (
+    "Limits a container's own file system where Docker's storage driver can: overlay2 on xfs with pquota, btrfs, zfs."
+)
 
 # Shape of the service model -> members, separated by spaces where they share a line -> what is done with them.
 FIELDS: dict[str, dict[str, Says]] = {
@@ -106,7 +108,7 @@ FIELDS: dict[str, dict[str, Says]] = {
         "networkConfiguration": both(R, NETWORK),
         "fargatePlatformConfiguration": both(R, NO_CLOUD),
         "enableExecuteCommand": YES,
-        "ephemeralStorage": both(R, NO_LIMIT),
+        "ephemeralStorage": apart(R, P, STORAGE),
         "runtimePlatform": both(P, PLATFORM),
         "repositoryCredentials": apart(R, Y, NO_IMAGE),
     },
@@ -159,7 +161,7 @@ FIELDS: dict[str, dict[str, Says]] = {
     },
     "NetworkConfiguration": {"assignPublicIp": both(R)},
     "FargatePlatformConfiguration": {"platformVersion": both(R)},
-    "EphemeralStorage": {"sizeInGiB": both(R, NO_LIMIT)},
+    "EphemeralStorage": {"sizeInGiB": apart(R, P, STORAGE)},
     "RuntimePlatform": {"operatingSystemFamily cpuArchitecture": both(P, PLATFORM)},
     "RepositoryCredentials": {"credentialsParameter": apart(R, Y)},
     "NodeProperties": {"numNodes mainNode nodeRangeProperties": both(R, NO_NODES)},
@@ -170,7 +172,7 @@ FIELDS: dict[str, dict[str, Says]] = {
     "EcsTaskProperties": {
         "containers": apart(P, Y, "Processes: one container."),
         "volumes": YES,
-        "ephemeralStorage": both(R, NO_LIMIT),
+        "ephemeralStorage": apart(R, P, STORAGE),
         "executionRoleArn": both(R, NO_ROLE),
         "taskRoleArn": both(R, FIRST_ROLE),
         "platformVersion": both(R, NO_CLOUD),

@@ -40,6 +40,7 @@ class Placing(Struct, frozen=True):
     store: str
     epoch: int
     log_limit_bytes: int
+    limits_storage: bool = False  # the storage driver may be able to
 
 
 class State(Enum):
@@ -181,6 +182,10 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
         "RestartPolicy": {"Name": "no"},
         "LogConfig": {"Type": "json-file", "Config": {"max-size": str(docker_log_bytes(placing)), "max-file": "2"}},
     }
+    # Of the task; each of its containers has all of it, since they have no file system in common.
+    storage = launch.task.container.get("ephemeralStorage")
+    if storage and placing.limits_storage:
+        config["StorageOpt"] = {"size": f"{storage['sizeInGiB']}G"}
     config.update(_memory(spec, linux))
     config.update(_mounts(launch, spec, placing))
     config.update(_namespaces(launch, spec))

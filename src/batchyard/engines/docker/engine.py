@@ -27,6 +27,7 @@ from batchyard.engines.docker.network import JobNetwork
 from batchyard.engines.docker.notes import Notes
 from batchyard.engines.docker.programs import Programs
 from batchyard.engines.docker.runs import Origin, Run, Workshop
+from batchyard.engines.docker.storage import may_limit
 from batchyard.engines.docker.usage import SAMPLE_SECONDS
 from batchyard.engines.supervisor.logs import DEFAULT_LIMIT_BYTES
 
@@ -119,7 +120,8 @@ class DockerEngine:
         except BaseException:
             await self.close(kill=False)
             raise
-        placing = Placing(self._notes.store, epoch, self._settings.log_limit_bytes)
+        info = await self._daemon.until_it_answers(lambda: self._daemon.api.json("GET", "/info"))
+        placing = Placing(self._notes.store, epoch, self._settings.log_limit_bytes, may_limit(info))
         self._shop = Workshop(
             self._daemon,
             self._notes,

@@ -29,6 +29,7 @@ from batchyard.engines.docker.logs import ContainerLog
 from batchyard.engines.docker.network import JobNetwork, NetworkProblem
 from batchyard.engines.docker.notes import Final, Notes
 from batchyard.engines.docker.programs import NOT_EXECUTABLE_EXIT_CODE, NOT_FOUND_EXIT_CODE, Programs
+from batchyard.engines.docker.storage import REFUSAL
 from batchyard.engines.docker.usage import STATS_SECONDS, Meter, ask_docker
 
 CANNOT_CREATE, CANNOT_START = "CannotCreateContainerError", "CannotStartContainerError"
@@ -300,6 +301,9 @@ class Run:
             except ApiError as error:
                 if error.status == 409 and (await self._look_at(spec.name)).state is not State.ABSENT:
                     return True  # made by an earlier launch of the same attempt
+                if REFUSAL in error.message and body["HostConfig"].pop("StorageOpt", None):
+                    log.warning("attempt %s: its ephemeralStorage is not limited: %s", self.attempt_id, error.message)
+                    continue
                 if error.status != 404 or was_pulled:
                     reason = f"{CANNOT_CREATE}: Error response from daemon: {error.message}"
                     raise CannotStart(spec.name, reason) from error
