@@ -29,7 +29,13 @@ SERVICES: dict[str, tuple[str, ...] | None] = {
         "ListContainerInstances",
         "ListTasks",
     ),
-    "ec2": ("DescribeInstances",),
+    "ec2": (
+        "DescribeInstances",
+        "DescribeInstanceTypes",
+        "DescribeRegions",
+        "DescribeSecurityGroups",
+        "DescribeSubnets",
+    ),
     "sts": ("GetCallerIdentity",),
     "secretsmanager": (
         "CreateSecret",

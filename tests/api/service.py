@@ -78,6 +78,8 @@ class Service:
             logs_directory=directory,
             vault=Vault(directory / "secrets.key", directory / "data"),
             host_vcpus=4,
+            host_name="yard.example",
+            catalogue=load_catalogue(),
             settings=settings or Settings(),
         )
         self.handlers = operations.bind(self.context)

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.api import ec2, sts
+from batchyard.api import ec2_queries, sts
 from batchyard.api.context import Call
 from batchyard.core.records import Instance, InstanceState, Market
 from batchyard.core.resources import Resources
@@ -143,11 +143,11 @@ def test_wildcards_mean_what_a_search_of_all_ways_says(value: str, text: str) ->
             return bool(rest) and fits(behind, rest[1:])
         return rest[:1] == first and fits(behind, rest[1:])
 
-    assert ec2._fits(ec2._pattern(value), text) == fits(value, text)
+    assert ec2_queries.fits(ec2_queries.pattern_of(value), text) == fits(value, text)
 
 
 def test_many_stars_cost_little() -> None:
-    assert not ec2._fits(ec2._pattern("*a" * 200 + "b"), "a" * 256)
+    assert not ec2_queries.fits(ec2_queries.pattern_of("*a" * 200 + "b"), "a" * 256)
 
 
 def test_the_caller_is_a_user_of_this_account(service: Service) -> None:

@@ -109,6 +109,19 @@ def instances(service: Service) -> Document:
     return {}
 
 
+def networks(service: Service) -> Document:
+    network = {"subnets": [f"subnet-{n}" for n in range(MANY)], "securityGroupIds": ["sg-0", "sg-1", "sg-2", "sg-3"]}
+    for name, groups in (("a", network["securityGroupIds"]), ("b", ["sg-4", "sg-5", "sg-6"])):
+        resources = network | {"type": "FARGATE", "maxvCpus": 4, "securityGroupIds": groups}
+        request = {"computeEnvironmentName": name, "type": "MANAGED", "computeResources": resources}
+        service.call("CreateComputeEnvironment", request)
+    return {}
+
+
+def instance_types(service: Service) -> Document:
+    return {"Filters": [{"Name": "instance-type", "Values": ["m6i.*"]}]}
+
+
 def container_instances(service: Service) -> Document:
     instances(service)
     return {"cluster": cluster(service)}
@@ -139,6 +152,9 @@ WALKS: dict[tuple[str, str], Walk] = {
     ("ecs", "ListContainerInstances"): Walk(container_instances),
     ("ecs", "ListClusters"): Walk(environments),
     ("ec2", "DescribeInstances"): Walk(instances, sizes=(5, 6)),  # EC2 takes no smaller pages
+    ("ec2", "DescribeInstanceTypes"): Walk(instance_types, sizes=(5, 6)),
+    ("ec2", "DescribeSecurityGroups"): Walk(networks, sizes=(5, 6)),
+    ("ec2", "DescribeSubnets"): Walk(networks, sizes=(5, 6)),
     ("secretsmanager", "ListSecrets"): Walk(secrets),
     ("ssm", "DescribeParameters"): Walk(parameters),
 }

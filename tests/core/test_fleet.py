@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from batchyard.core import commands as c
+from batchyard.core.instances import ENDED_KEPT_MS
 from batchyard.core.prices import Prices
-from batchyard.core.records import EnvironmentOrder, Health, InstanceState, Status
+from batchyard.core.records import ENDED_INSTANCE, EnvironmentOrder, Health, InstanceState, Status
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
 from batchyard.core.waiting import Wait
@@ -355,6 +356,39 @@ def test_after_a_restart_an_instance_may_be_gone_before_the_host_is_known() -> N
     driver.set_host()
     assert driver.instances("fleet") == []
     assert free_vcpus(driver) == 16
+
+
+def test_an_instance_that_ended_is_remembered_for_an_hour_over_restarts() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large")
+    job = driver.submit(queue="fleet")
+    driver.booted()
+    driver.exited(job)
+    driver.tick(IDLE_MS)
+    (ended,) = driver.gone()
+    at_ms = driver.now_ms
+
+    def remembered() -> list[tuple[str, int]]:
+        found = driver.do(c.AskInstances()).ended
+        return [(one.instance.instance_id, one.ended_at_ms) for one in found]
+
+    assert remembered() == [(ended, at_ms)]
+    driver.crash()
+    assert remembered() == [(ended, at_ms)]
+    driver.tick(ENDED_KEPT_MS - (driver.now_ms - at_ms) - 2)  # every question takes a millisecond
+    assert remembered() == [(ended, at_ms)]
+    driver.tick(1)
+    assert remembered() == []
+    assert (ENDED_INSTANCE, ended) not in driver.kept.snapshot().documents, "its row stays for ever"
+
+
+def test_a_launch_that_was_refused_leaves_nothing_to_remember() -> None:
+    driver = yard()
+    driver.fleet("fleet", "c5.large")
+    driver.submit(queue="fleet")
+    (instance,) = driver.instances("fleet")
+    driver.fact(c.InstanceRefused(instance.instance_id, "none left"))
+    assert driver.do(c.AskInstances()).ended == ()
 
 
 def test_after_a_restart_instances_are_tried_in_the_order_they_were_launched_in() -> None:

@@ -57,7 +57,8 @@ def instance_tags(instance: Instance, environments: dict[str, Environment]) -> d
 
 async def environments_of(context: Context, inventory: Inventory) -> dict[str, Environment]:
     """By name: the environments that instances belong to."""
-    names = sorted({stock.instance.environment for stock in inventory.instances} - {""})
+    known = [*(stock.instance for stock in inventory.instances), *(one.instance for one in inventory.ended)]
+    names = sorted({instance.environment for instance in known} - {""})
     if not names:
         return {}
     found, _ = await context.read(context.reader.environments, names, len(names))

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from msgspec import Struct
 
 from batchyard.api.readers import Readers
+from batchyard.core.catalogue import X86_64, Catalogue
 from batchyard.core.commands import Command
 from batchyard.core.names import Account
 from batchyard.store.queries import Reader, time_budget
@@ -59,6 +60,9 @@ class Context:
     vault: Vault
     host_vcpus: int = 0  # what this machine offers
     host_address: str = "127.0.0.1"  # where others of its network reach it
+    host_name: str = "localhost"
+    architecture: str = X86_64  # of this machine, in EC2's words
+    catalogue: Catalogue = field(default_factory=lambda: Catalogue({}))
     key_name: Callable[[str], str] = str  # what the owner of the service calls an access key id; unknown: the id
     settings: Settings = field(default_factory=Settings)
     readers: Readers | None = None  # where queries run; None: in the event loop's own thread

@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from batchyard.core import attempts, commands
 from batchyard.core.effects import LaunchInstance, TerminateInstance
-from batchyard.core.records import Instance, InstanceState
+from batchyard.core.records import ENDED_INSTANCE, EndedInstance, Instance, InstanceState
 from batchyard.core.refusal import Refused
 from batchyard.core.world import World
 
+ENDED_KEPT_MS = 3600 * 1000  # as EC2 describes terminated instances for about an hour
 REFUSAL_PAUSE_MS = 10_000  # after capacity was refused: asking again at once would be refused again
 
 
@@ -36,6 +37,7 @@ def report(world: World, fact: commands.InstanceReport, now_ms: int) -> None:
         if world.placed_on(instance.instance_id):
             take_away(world, instance, 0.0, now_ms)  # it is removed when its attempts are accounted for
         else:
+            _remember(world, world.instances[instance.instance_id], now_ms)
             world.remove_instance(instance.instance_id)
 
 
@@ -44,6 +46,21 @@ def _pause(world: World, name: str, until_ms: int, reason: str) -> None:
     world.paused[name] = until_ms, reason
     environment = replace(world.environments[name], paused_until_ms=until_ms, pause_reason=reason)
     world.environments[name] = world.changes.environments[name] = environment
+
+
+def _remember(world: World, instance: Instance, now_ms: int) -> None:
+    ended = EndedInstance(instance, now_ms)
+    world.ended_instances[instance.instance_id] = ended
+    world.changes.documents[ENDED_INSTANCE, instance.instance_id] = ended
+
+
+def forget_ended(world: World, now_ms: int) -> None:
+    """Drops the instances whose hour is over."""
+    for instance_id, ended in list(world.ended_instances.items()):
+        if now_ms < ended.ended_at_ms + ENDED_KEPT_MS:
+            break  # the others ended later
+        del world.ended_instances[instance_id]
+        world.changes.documents[ENDED_INSTANCE, instance_id] = None
 
 
 def interrupt(world: World, command: commands.InterruptInstance, now_ms: int) -> Instance:

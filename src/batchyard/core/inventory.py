@@ -7,7 +7,8 @@ from collections import Counter
 
 from msgspec import Struct
 
-from batchyard.core.records import Instance
+from batchyard.core.instances import ENDED_KEPT_MS
+from batchyard.core.records import EndedInstance, Instance
 from batchyard.core.resources import Resources
 from batchyard.core.world import World
 
@@ -30,10 +31,12 @@ class TaskCount(Struct, frozen=True):
 
 
 class Inventory(Struct, frozen=True):
-    """Instances by id; counts by environment and instance, those that are not 0."""
+    """Instances by id; counts by environment and instance, those that are not 0; instances that ended within the last
+    hour."""
 
     instances: tuple[Stock, ...]
     tasks: tuple[TaskCount, ...]
+    ended: tuple[EndedInstance, ...] = ()
 
     def running(self, environment: str, instance_id: str = "") -> int:
         """RUNNING attempts of an environment; with an instance, those on it."""
@@ -60,4 +63,6 @@ def inventory(world: World) -> Inventory:
         room = world.rooms[instance_id]
         stocks.append(Stock(world.instances[instance_id], room.free, tuple(room.gpu_ids)))
     tasks = [TaskCount(*key, running[key], pending[key]) for key in sorted({*running, *pending})]
-    return Inventory(tuple(stocks), tuple(tasks))
+    since_ms = world.now_ms - ENDED_KEPT_MS
+    ended = tuple(one for one in world.ended_instances.values() if one.ended_at_ms > since_ms)
+    return Inventory(tuple(stocks), tuple(tasks), ended)

@@ -374,7 +374,7 @@ class Job(Struct, frozen=True, omit_defaults=True):
 
 
 class InstanceState(StrEnum):
-    """Life of a managed instance. One that ended is no longer kept."""
+    """Life of a managed instance. One that ended is another record (EndedInstance)."""
 
     LAUNCHING = "LAUNCHING"  # asked for; its share of the host is reserved
     READY = "READY"
@@ -407,6 +407,14 @@ class Instance(Struct, frozen=True, omit_defaults=True):
     ready_at_ms: int = 0  # 0: it has not been
     ends_at_ms: int = 0  # the moment an interruption takes it; 0: none is announced
     idle_since_ms: int = 0  # of a READY one on which nothing is placed: since when; else since when it last was
+
+
+class EndedInstance(Struct, frozen=True):
+    """An instance of a MANAGED environment as it last was. It is kept for a while for those who ask what became of it.
+    Named by its id."""
+
+    instance: Instance
+    ended_at_ms: int
 
 
 class SchedulingPolicy(Struct, frozen=True):
@@ -498,6 +506,7 @@ class Parameter(Struct, frozen=True, omit_defaults=True):
 
 # Small named things that need no table of their own: kind -> its record. A new kind is a line here.
 INSTANCE = "instance"
+ENDED_INSTANCE = "ended-instance"
 SCHEDULING_POLICY = "scheduling-policy"
 SHARE_USAGE = "share-usage"
 QUEUE_HEAD = "queue-head"
@@ -505,6 +514,7 @@ SECRET = "secret"
 PARAMETER = "parameter"
 DOCUMENT_KINDS: dict[str, type[Struct]] = {
     INSTANCE: Instance,
+    ENDED_INSTANCE: EndedInstance,
     SCHEDULING_POLICY: SchedulingPolicy,
     SHARE_USAGE: ShareUsage,
     QUEUE_HEAD: QueueHead,

@@ -7,6 +7,7 @@ from batchyard.core.arrays import ArrayBook
 from batchyard.core.effects import Effect
 from batchyard.core.fairshare import ShareBook
 from batchyard.core.records import (
+    EndedInstance,
     Instance,
     InstanceState,
     JobSpec,
@@ -31,6 +32,8 @@ def restore(world: World, snapshot: Snapshot) -> None:
     known = [record for record in snapshot.documents.values() if isinstance(record, Instance)]
     for instance in sorted(known, key=lambda i: (i.number, i.launched_at_ms)):
         world.add_instance(instance)
+    ended = [record for record in snapshot.documents.values() if isinstance(record, EndedInstance)]
+    world.ended_instances = {e.instance.instance_id: e for e in sorted(ended, key=lambda e: e.ended_at_ms)}
     for (_, name), record in snapshot.documents.items():
         if isinstance(record, SchedulingPolicy):
             policies.keep(world, record)

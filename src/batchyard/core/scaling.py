@@ -15,6 +15,7 @@ from batchyard.core.world import World
 
 def settle(world: World, now_ms: int) -> None:
     """Keeps minvCpus, lets idle instances go, writes down what changed, and notes when to look again."""
+    instances.forget_ended(world, now_ms)
     if world.host is None:
         return  # nobody knows yet what there is, nor who needs it
     due: list[int] = [] if world.due_ms is None else [world.due_ms]

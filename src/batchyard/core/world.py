@@ -24,6 +24,7 @@ from batchyard.core.records import (
     Abilities,
     Changes,
     Definition,
+    EndedInstance,
     Environment,
     Instance,
     InstanceState,
@@ -125,9 +126,6 @@ class World:
         self.idempotency_order: deque[tuple[int, str]] = deque()
         self.job_tags: dict[int, dict[str, str]] = {}  # tags of jobs, where they differ from the spec's
         self.deadlines: list[tuple[int, int, int]] = []  # (when, key, attempt): attempts that may time out
-        self.secrets: dict[str, Secret] = {}
-        self.leaving_secrets: dict[str, int] = {}  # deleted ones: name -> when their recovery window ends
-        self.parameters: dict[str, Parameter] = {}
         self.next_key = 1
         self.changes = Changes()
         self.effects: list[Effect] = []
@@ -137,6 +135,14 @@ class World:
         self.fair: dict[str, FairShare] = {}  # scheduling policy -> ready to decide by
         self.shares: dict[str, ShareBook] = {}  # fair-share queue -> what its shares have used
         self.touched_shares: set[str] = set()
+        self._init_kept_for_questions()
+
+    def _init_kept_for_questions(self) -> None:
+        """Records that are kept for those who ask."""
+        self.ended_instances: dict[str, EndedInstance] = {}  # the first that ended first
+        self.secrets: dict[str, Secret] = {}
+        self.leaving_secrets: dict[str, int] = {}  # deleted ones: name -> when their recovery window ends
+        self.parameters: dict[str, Parameter] = {}
 
     # -- reading --
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import platform
+import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,9 +16,11 @@ from batchyard.api.context import Settings as ApiSettings
 from batchyard.api.metadata import metadata
 from batchyard.api.operations import bind
 from batchyard.api.readers import Readers
+from batchyard.core.catalogue import ARM64, X86_64
 from batchyard.core.commands import Command
 from batchyard.core.names import Account
 from batchyard.server.app import Document, Handler
+from batchyard.server.catalogue import load_catalogue
 from batchyard.server.config import Settings
 from batchyard.server.operations import ServiceOperations
 from batchyard.server.places import Places
@@ -26,6 +30,7 @@ from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
 
 INSTANCE_HEX = 17  # as EC2's instance ids have
+ARM_MACHINES = ("aarch64", "arm64")  # as platform.machine() names them
 
 
 class Connected(Struct, frozen=True):
@@ -86,6 +91,9 @@ def context_of(
         vault=vault,
         host_vcpus=host_vcpus,
         host_address=host_address,
+        host_name=socket.gethostname(),
+        architecture=ARM64 if platform.machine() in ARM_MACHINES else X86_64,
+        catalogue=load_catalogue(),
         key_name=key_name,
         settings=ApiSettings(
             engine=engine,
