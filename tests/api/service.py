@@ -1,6 +1,7 @@
 """The Batch operations on a real machine and a real store, called by boto3 without a network."""
 
 import asyncio
+import hashlib
 import itertools
 import uuid
 from collections.abc import Callable
@@ -125,10 +126,13 @@ class Service:
             response = operation.refuse(error, "request-1")
         return AWSResponse(request.url, response.status, dict(response.headers), _Body(response.body))
 
-    def call(self, name: str, request: dict[str, Any], size_bytes: int = 0, invocation_id: str = "") -> dict[str, Any]:
+    def call(
+        self, name: str, request: dict[str, Any], size_bytes: int = 0, invocation_id: str = "", caller: str = ""
+    ) -> dict[str, Any]:
         """An operation called with a document as the wire gives it: beyond what boto3 would let through."""
         service = next(service for service in SERVICES if (service, name) in operations.OPERATIONS)
-        call = Call(name, "tester", invocation_id, size_bytes)
+        digest = hashlib.blake2b(repr(request).encode(), digest_size=16).hexdigest()
+        call = Call(name, "tester", invocation_id, size_bytes, caller, digest)
         result = asyncio.run(self.handlers[service, name](call, request))
         ROUTER.operations[service, name].check(result)
         return result

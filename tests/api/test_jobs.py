@@ -6,6 +6,7 @@ import pytest
 
 from batchyard.core import commands
 from batchyard.core.records import Dependency
+from batchyard.core.refusal import Refused
 from tests.api.service import Service, container, refusal_of
 
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
@@ -166,12 +167,28 @@ def test_empty_array_properties_mean_no_array(service: Service) -> None:
     assert "arrayProperties" not in service.detail(service.submit(arrayProperties={}))
 
 
+def test_another_request_under_an_invocation_id_is_refused(service: Service) -> None:
+    request = {"jobName": "nap", "jobQueue": "default", "jobDefinition": "sleeper"}
+    first = service.call("SubmitJob", request, invocation_id="call-1")
+    other = request | {"jobName": "other"}
+    with pytest.raises(Refused, match="was used for another request") as refused:
+        service.call("SubmitJob", other, invocation_id="call-1")
+    assert refused.value.code == "ClientException"
+    snapshot = service.writer.load(service.now_ms)  # and so it is after a restart
+    service.machine.world.idempotency.clear()
+    service.machine.restore(snapshot)
+    with pytest.raises(Refused, match="was used for another request"):
+        service.call("SubmitJob", other, invocation_id="call-1")
+    assert service.call("SubmitJob", request, invocation_id="call-1") == first
+
+
 def test_a_retry_of_the_same_call_makes_one_job(service: Service) -> None:
     request = {"jobName": "nap", "jobQueue": "default", "jobDefinition": "sleeper"}
     first = service.call("SubmitJob", request, invocation_id="call-1")
     assert service.call("SubmitJob", request, invocation_id="call-1") == first
     others = [service.call("SubmitJob", request, invocation_id=one) for one in ("call-2", "", "")]
-    assert len({answer["jobId"] for answer in [first, *others]}) == 4
+    others.append(service.call("SubmitJob", request, invocation_id="call-1", caller="uid 7"))  # its own id
+    assert len({answer["jobId"] for answer in [first, *others]}) == 5
     found = service.batch.list_jobs(jobQueue="default", jobStatus="STARTING")["jobSummaryList"]
     assert len(found) == 4
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchyard.core import commands as c
+from batchyard.core.idempotency import split_stored_key, stored_key
 from batchyard.core.records import Dependency, EnvironmentOrder, Status
 from batchyard.core.refusal import Refused
 from tests.core.driver import HOST, Driver
@@ -379,6 +380,18 @@ def test_a_retried_submission_is_one_job() -> None:
     yard.tick(2 * 3_600_000)
     later = yard.do(c.SubmitJob("id-3", "n", "default", "work", idempotency_key="k"))
     assert later.job_id == "id-3"
+
+
+def test_a_submission_without_a_digest_is_taken_for_the_one_remembered() -> None:
+    """As those of version 0.1, of which only the key is stored."""
+    yard = Driver()
+    yard.define()
+    digest = "0" * 32
+    first = yard.do(c.SubmitJob("id-1", "n", "default", "work", idempotency_key="k~x"))
+    assert yard.do(c.SubmitJob("id-2", "n", "default", "work", idempotency_key="k~x", request_digest=digest)) == first
+    assert split_stored_key(stored_key("a~b", digest)) == ("a~b", digest)
+    assert split_stored_key(stored_key("a~b", "")) == ("a~b", "")
+    assert stored_key("", digest) == ""
 
 
 def test_parameters_overrides_and_environment() -> None:

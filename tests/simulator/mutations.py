@@ -143,7 +143,7 @@ MUTATIONS = [
         "forget the idempotency keys at restore",
         restoring,
         "restore",
-        replacing("world.idempotency[token] = job_id", "pass"),
+        replacing("world.idempotency[token] = Remembered(job_id, digest)", "pass"),
     ),
     Mutation(
         "forget what shares hold at restore",
@@ -161,7 +161,7 @@ MUTATIONS = [
         "forget the idempotency keys",
         submission,
         "remember",
-        replacing("world.idempotency[spec.idempotency_key] = spec.job_id", "pass"),
+        replacing("world.idempotency[key] = Remembered(spec.job_id, digest)", "pass"),
     ),
     Mutation(
         "let the first container speak for all",

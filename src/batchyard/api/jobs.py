@@ -74,6 +74,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         revision=revision,
         principal=call.principal,
         idempotency_key=_idempotency_key(call),
+        request_digest=call.body_digest,
         array_size=array_size or 0,
         depends_on=depends_on,
         finished=await context.read(context.reader.finished_statuses, named) if named else {},
@@ -166,8 +167,9 @@ async def _finished_arrays(context: Context, depends_on: tuple[Dependency, ...])
 
 
 def _idempotency_key(call: Call) -> str:
-    """An SDK repeats its invocation id when it retries: the same key makes the same job. No id, no key."""
-    return f"submitjob:{call.principal}:{call.invocation_id}" if call.invocation_id else ""
+    """An SDK repeats its invocation id when it retries: the same key makes the same job. No id, no key. Ids belong to
+    their caller: another user's are others, also under the same access key, which without keys anybody may use."""
+    return f"submitjob:{call.principal}:{call.caller}:{call.invocation_id}" if call.invocation_id else ""
 
 
 def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:

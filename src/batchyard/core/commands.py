@@ -135,6 +135,7 @@ class SubmitJob(Command, frozen=True):
     revision: int | None = None  # None: the highest ACTIVE one
     principal: str = ""
     idempotency_key: str = ""
+    request_digest: str = ""  # 32 hexadecimal digits; another one under the same key is refused
     array_size: int = 0
     depends_on: tuple[Dependency, ...] = ()
     finished: dict[str, str] = {}

@@ -270,7 +270,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     ecs_task: dict[str, Any] = {}
     container_logs: tuple[ContainerLog, ...] = ()
     principal: str = ""
-    idempotency_key: str = ""
+    idempotency_key: str = ""  # with the digest of its request; see core.idempotency
     share_identifier: str = ""  # empty on FIFO queues
     scheduling_priority: int = 0  # among the jobs of one share: the highest first
 
@@ -551,7 +551,7 @@ class Snapshot(Struct):
     specs: list[JobSpec] = []  # of all unfinished top-level jobs (parents of unfinished arrays included)
     jobs: list[Job] = []  # unfinished rows: single jobs, parents, children
     finished: dict[str, str] = {}  # job id -> final status, of dependencies named by `specs` that are finished
-    idempotency: dict[str, tuple[str, int]] = {}  # key -> (job id, created_at_ms), of the last hour
+    idempotency: dict[str, tuple[str, int]] = {}  # stored key -> (job id, created_at_ms), of the last hour
     next_key: int = 1
     last_time_ms: int = 0
     documents: dict[tuple[str, str], Struct] = {}  # by (kind, name)

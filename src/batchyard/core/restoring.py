@@ -6,6 +6,7 @@ from batchyard.core import attempts, fleet, heads, instances, names, policies, s
 from batchyard.core.arrays import ArrayBook
 from batchyard.core.effects import Effect
 from batchyard.core.fairshare import ShareBook
+from batchyard.core.idempotency import Remembered, split_stored_key
 from batchyard.core.records import (
     EndedInstance,
     Instance,
@@ -49,8 +50,9 @@ def restore(world: World, snapshot: Snapshot) -> None:
         if job.array is not None:
             world.books[job.key] = ArrayBook(job.array)
     _find_parents(world)
-    for token, (job_id, created_at_ms) in sorted(snapshot.idempotency.items(), key=lambda item: item[1][1]):
-        world.idempotency[token] = job_id
+    for stored, (job_id, created_at_ms) in sorted(snapshot.idempotency.items(), key=lambda item: item[1][1]):
+        token, digest = split_stored_key(stored)
+        world.idempotency[token] = Remembered(job_id, digest)
         world.idempotency_order.append((created_at_ms + world.limits.idempotency_kept_ms, token))
     for spec in snapshot.specs:
         _restore_waiting(world, spec, snapshot.finished)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from batchyard.core import ecstask, endings, fleet, lifecycle, names, policies, requirements, retry, taskspec
 from batchyard.core.commands import Stage, SubmitJob, SubmittedJob
 from batchyard.core.fairshare import ACTIVE_SHARES_AT_MOST
+from batchyard.core.idempotency import Remembered, split_stored_key, stored_key
 from batchyard.core.ranges import RangeSet, subtract, union
 from batchyard.core.records import (
     AFTER_ANY_TAG,
@@ -34,6 +35,10 @@ ON_FIFO = (  # the missing space is AWS's
     "policy."
 )
 
+OTHER_REQUEST = (
+    "The invocation id of this request (amz-sdk-invocation-id) was used for another request within the last hour: "
+    "give each new request a new one, and repeat it only with the same body."
+)
 NO_SHARE = "shareIdentifier must be specified."
 NO_PRIORITY = "Either schedulingPriority in job definition or schedulingPriorityOverride should be specified."
 
@@ -53,7 +58,9 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     """Makes one job, or gives the answer of the same submission that was made before. A refusal changes nothing."""
     known = world.idempotency.get(command.idempotency_key) if command.idempotency_key else None
     if known is not None:
-        return SubmittedJob(known, command.name)
+        if known.request_digest != command.request_digest and known.request_digest and command.request_digest:
+            raise Refused(OTHER_REQUEST)
+        return SubmittedJob(known.job_id, command.name)
     queue = _queue(world, command.queue)
     definition = _definition(world, command)
     _check_platform(world, queue, definition)
@@ -88,8 +95,9 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
 
 
 def remember(world: World, spec: JobSpec, now_ms: int) -> None:
-    world.idempotency[spec.idempotency_key] = spec.job_id
-    world.idempotency_order.append((now_ms + world.limits.idempotency_kept_ms, spec.idempotency_key))
+    key, digest = split_stored_key(spec.idempotency_key)
+    world.idempotency[key] = Remembered(spec.job_id, digest)
+    world.idempotency_order.append((now_ms + world.limits.idempotency_kept_ms, key))
 
 
 def _queue(world: World, name: str) -> Queue:
@@ -326,7 +334,7 @@ def _spec(
         ecs_task=body.task,
         container_logs=body.container_logs(definition.name),
         principal=command.principal,
-        idempotency_key=command.idempotency_key,
+        idempotency_key=stored_key(command.idempotency_key, command.request_digest),
         share_identifier=share[0],
         scheduling_priority=share[1],
     )

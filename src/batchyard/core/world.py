@@ -14,6 +14,7 @@ from batchyard.core.arrays import ArrayBook
 from batchyard.core.catalogue import Catalogue, InstanceType
 from batchyard.core.effects import Effect
 from batchyard.core.fairshare import FairShare, ShareBook
+from batchyard.core.idempotency import Remembered
 from batchyard.core.placement import Ahead, Room
 from batchyard.core.prices import Prices
 from batchyard.core.records import (
@@ -122,7 +123,7 @@ class World:
         self.abilities: dict[str, Abilities] = {}
         self.away: dict[str, str] = {}  # engines that can't be used now, and why
         self.is_draining = False  # nothing starts any more: the service ends, with its jobs
-        self.idempotency: dict[str, str] = {}  # idempotency key -> job id
+        self.idempotency: dict[str, Remembered] = {}  # by idempotency key
         self.idempotency_order: deque[tuple[int, str]] = deque()
         self.job_tags: dict[int, dict[str, str]] = {}  # tags of jobs, where they differ from the spec's
         self.deadlines: list[tuple[int, int, int]] = []  # (when, key, attempt): attempts that may time out
