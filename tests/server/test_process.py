@@ -290,9 +290,17 @@ def test_two_interrupts_end_it_at_once(tmp_path: Path) -> None:
 def test_the_version_and_the_doctor(tmp_path: Path) -> None:
     assert command(tmp_path, "--version").stdout == f"batchyard {VERSION}\n"
     shown = json.loads(command(tmp_path, "doctor", "--json").stdout)
-    assert {"check", "ok", "detail", "remedy"} == set(shown[0])
+    assert {"check", "ok", "detail", "remedy", "present"} == set(shown[0])
     assert any(finding["detail"].startswith("not running") for finding in shown)
     assert "open files" in command(tmp_path, "doctor").stdout
+
+
+def test_the_doctor_calls_nothing_ok_that_is_not_there(tmp_path: Path) -> None:
+    lines = command(tmp_path, "doctor", DOCKER_HOST=f"unix://{tmp_path}/none.sock").stdout.splitlines()
+    marks = {line[6:].split("  ")[0]: line.split()[0] for line in lines if line[:1].strip()}
+    for check in ("docker", "data directory", "secrets key", "server"):
+        assert marks[check] == "no", lines
+    assert marks["process engine"] == "ok"
 
 
 def test_a_life(tmp_path: Path) -> None:

@@ -92,9 +92,10 @@ class Stream:
 class Client:
     """Calls operations of one endpoint, one at a time. A context manager, which closes the connection."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.url = endpoint.url
         self.patience_seconds = 0.0
+        self._timeout_seconds = timeout_seconds
         self.on_wait: Callable[[str], object] = lambda text: None  # told what is waited for
         self._region = endpoint.region
         self._credentials = list(endpoint.credentials)
@@ -106,7 +107,7 @@ class Client:
         except ValueError:
             raise ClientError(f"{endpoint.url} is not a URL of a service: its port is not a number.") from None
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, port, timeout=TIMEOUT_SECONDS)
+        self._connection = kind(parts.hostname, port, timeout=timeout_seconds)
         self._base_path = parts.path
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -215,7 +216,7 @@ class Client:
 
     def _unreachable(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
-            return f"Batchyard at {self.url} did not answer within {TIMEOUT_SECONDS:.0f} s."
+            return f"Batchyard at {self.url} did not answer within {self._timeout_seconds:.0f} s."
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return f"Cannot reach Batchyard at {self.url}: {reason}. Start it with: batchyard up"
 

@@ -49,14 +49,35 @@ def find_endpoint(url: str | None, variables: Mapping[str, str]) -> Endpoint:
 
 
 def find_data_directory(variables: Mapping[str, str]) -> Path:
-    """BATCHYARD_DATA_DIR, else $XDG_DATA_HOME/batchyard, as the server does."""
+    """BATCHYARD_DATA_DIR, else what the configuration file says, else $XDG_DATA_HOME/batchyard, as the server does."""
     named = variables.get("BATCHYARD_DATA_DIR")
     if named:
         return Path(named).expanduser()
+    configured = _configured_directory(variables)
+    if configured is not None:
+        return configured
     root = variables.get("XDG_DATA_HOME", "")
     if root.startswith("/"):  # the XDG specification: a relative path there is to be ignored
         return Path(root) / "batchyard"
     return Path(variables.get("HOME") or Path.home()) / ".local" / "share" / "batchyard"
+
+
+def _configured_directory(variables: Mapping[str, str]) -> Path | None:
+    """`data_dir` of the configuration file; None where none can be read: the server says what is wrong with it."""
+    root = variables.get("XDG_CONFIG_HOME", "")
+    home = Path(root) if root.startswith("/") else Path(variables.get("HOME") or Path.home()) / ".config"
+    file = Path(variables.get("BATCHYARD_CONFIG") or home / "batchyard" / "config.toml").expanduser()
+    try:
+        content = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    import tomllib  # only where there is such a file: the command starts faster without it
+
+    try:
+        named = tomllib.loads(content).get("data_dir")
+    except tomllib.TOMLDecodeError:
+        return None
+    return file.absolute().parent / Path(named).expanduser() if isinstance(named, str) and named else None
 
 
 def _served_address(data_directory: Path) -> str | None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from batchyard.cli.endpoint import URL_VARIABLES
 from batchyard.cli.printing import print_json
 from batchyard.cli.usage import Commands
 from batchyard.server.config import TABLE, Kind, Setting, SettingError, Settings, load
@@ -24,6 +25,14 @@ app.add_typer(keys_app, name="keys")
 
 CONFIG_HELP = "The configuration file (BATCHYARD_CONFIG; default $XDG_CONFIG_HOME/batchyard/config.toml)."
 
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help=f"Of this service. Default: {', '.join(URL_VARIABLES)}, else that of the data directory.",
+    ),
+]
 DataDir = Annotated[str | None, typer.Option("--data-dir", metavar="PATH", help="The service's data directory.")]
 Config = Annotated[str | None, typer.Option("--config", metavar="PATH", help=CONFIG_HELP)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -39,6 +48,14 @@ def settings_of(flags: dict[str, Any], config: str | None) -> Settings:
 
 def _places(settings: Settings) -> Places:
     return places_of(settings.data_dir, settings.work_dir, os.environ)
+
+
+def _meant(url: str | None, data_dir: str | None, config: str | None) -> tuple[Settings, Places]:
+    """The service that a command is about, found as the other commands find it."""
+    from batchyard.server.locating import places_meant
+
+    settings = settings_of({"data_dir": data_dir}, config)
+    return settings, places_meant(settings, data_dir, url)
 
 
 def _guarded(action: Callable[[], None]) -> None:
@@ -98,16 +115,16 @@ def up(config: str | None, **flags: Any) -> None:
 @app.command()
 def down(
     kill: Annotated[bool, typer.Option("--kill", help="Also terminate the running jobs and their supervisor.")] = False,
+    url: Url = None,
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
     """Stop the service. Jobs run on, unless --kill."""
-    settings = settings_of({"data_dir": data_dir}, config)
 
     def action() -> None:
+        settings, places = _meant(url, data_dir, config)
         from batchyard.server import stop
 
-        places = _places(settings)
         say(stop.kill(places, settings.stop_grace_seconds) if kill else stop.stop(places))
 
     _guarded(action)
@@ -116,14 +133,15 @@ def down(
 @keys_app.command("add")
 def keys_add(
     name: Annotated[str, typer.Argument(help="What to call the key.")] = "",
+    url: Url = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an access key and show it, with its secret, this once. From the first key on every request is verified."""
-    places = _places(settings_of({"data_dir": data_dir}, config))
 
     def action() -> None:
+        _, places = _meant(url, data_dir, config)
         from batchyard.server.keys import KeysError, add_key
 
         make_private(places.data_dir)
@@ -141,11 +159,11 @@ def keys_add(
 
 
 @keys_app.command("list")
-def keys_list(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+def keys_list(url: Url = None, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
     """List the access keys, without their secrets."""
-    places = _places(settings_of({"data_dir": data_dir}, config))
 
     def action() -> None:
+        _, places = _meant(url, data_dir, config)
         from datetime import UTC, datetime
 
         from batchyard.server.keys import read_keys
@@ -167,13 +185,14 @@ def keys_list(data_dir: DataDir = None, config: Config = None, as_json: AsJson =
 @keys_app.command("rm")
 def keys_rm(
     key: Annotated[str, typer.Argument(help="The access key id, or the name.")],
+    url: Url = None,
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
     """Remove an access key. A running service refuses it from now on."""
-    places = _places(settings_of({"data_dir": data_dir}, config))
 
     def action() -> None:
+        _, places = _meant(url, data_dir, config)
         from batchyard.server.keys import KeysError, remove_key
 
         try:
@@ -188,13 +207,14 @@ def keys_rm(
 @app.command()
 def backup(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The new file to write.")],
+    url: Url = None,
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
     """Copy the service's state into a file, while it runs or not. Keys and secrets are not in it, nor are logs."""
-    places = _places(settings_of({"data_dir": data_dir}, config))
 
     def action() -> None:
+        _, places = _meant(url, data_dir, config)
         from batchyard.store.backup import back_up
         from batchyard.store.errors import StoreError
 
@@ -231,22 +251,22 @@ def restore(
 
 
 @app.command()
-def doctor(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
     """Say what this machine lacks for running jobs, and how to get it. Exit code 1 when something is missing."""
-    settings = settings_of({"data_dir": data_dir}, config)
 
     def action() -> None:
+        settings = settings_of({"data_dir": data_dir}, config)
         import msgspec
 
         from batchyard.server.doctor import findings
 
-        found = findings(settings, _places(settings))
+        found = findings(settings, _places(settings), url if data_dir is None else "")
         if as_json:
             print_json([msgspec.to_builtins(finding) for finding in found])
         else:
             width = max(len(finding.check) for finding in found)
             for finding in found:
-                say(f"{'ok  ' if finding.ok else 'MISS'}  {finding.check:<{width}}  {finding.detail}")
+                say(f"{finding.mark:<4}  {finding.check:<{width}}  {finding.detail}")
                 if finding.remedy:
                     say(f"{'':>{width + 8}}{finding.remedy}")
         if not all(finding.ok for finding in found):

@@ -17,6 +17,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.cli.client import ClientError
+from batchyard.cli.endpoint import find_endpoint
 from batchyard.core.resources import format_vcpus
 from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import probe
@@ -25,6 +27,7 @@ from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_of
 from batchyard.server import host
 from batchyard.server.config import SettingError, Settings
 from batchyard.server.engines import DOCKER, describe
+from batchyard.server.locating import Named, data_directory_at, named_service
 from batchyard.server.places import PlaceError, Places, is_running, read_server_file
 from batchyard.server.s3 import problem_of, s3_of
 from batchyard.server.vault import Vault
@@ -42,16 +45,24 @@ PACKAGES = ("msgspec", "uvicorn", "uvloop", "httptools", "SQLAlchemy", "typer")
 
 
 class Finding(Struct, frozen=True):
-    """One thing looked at. `remedy` is empty where nothing is to be done."""
+    """One thing looked at. ok: it is no fault. present: it is there; what is not may be no fault where nobody asked for
+    it. `remedy` is empty where nothing is to be done."""
 
     check: str
     ok: bool
     detail: str
     remedy: str = ""
+    present: bool = True
+
+    @property
+    def mark(self) -> str:
+        """In the first column: `ok`, `no` for what is not there and not needed, `MISS` for a fault."""
+        return ("ok" if self.present else "no") if self.ok else "MISS"
 
 
-def findings(settings: Settings, places: Places) -> list[Finding]:
-    """Looks at this machine; changes nothing."""
+def findings(settings: Settings, places: Places, url: str | None = None) -> list[Finding]:
+    """Looks at this machine; changes nothing. `url`: of the service that commands would ask; None: as the environment
+    says, "": that of the data directory."""
     return [
         _versions(),
         _process_engine(),
@@ -64,7 +75,7 @@ def findings(settings: Settings, places: Places) -> list[Finding]:
         _secrets_key(settings),
         *_s3(settings),
         _clock(),
-        _server(places),
+        _server(places, url),
     ]
 
 
@@ -108,7 +119,7 @@ async def _look_at_docker(settings: Settings) -> Finding:
     except (ApiError, DaemonUnreachable) as error:
         problem = str(error)
     remedy = "Start Docker (Debian: apt-get install docker.io), or use --engine auto." if needed else ""
-    return Finding("docker", not needed, f"can't be used: {problem}; jobs of containers would wait", remedy)
+    return Finding("docker", not needed, f"can't be used: {problem}; jobs of containers would wait", remedy, False)
 
 
 async def _more_about(socket_path: Path) -> str:
@@ -162,7 +173,7 @@ def _cgroups(settings: Settings) -> Finding:
     try:
         offer = find_offer()
     except CgroupsUnavailable as reason:
-        return Finding("cgroups", not asked, f"can't be used; limits are watched: {reason}")
+        return Finding("cgroups", not asked, f"can't be used; limits are watched: {reason}", present=False)
     missing = [name for name in ("memory", "cpu") if name not in offer.controllers]
     limits = "memory" if missing else "memory and CPU weight"
     use = f"held by them: {limits}" if asked else f"--enforce cgroup would hold {limits} of jobs; now memory is watched"
@@ -175,7 +186,7 @@ def _data_directory(settings: Settings, places: Places) -> Iterator[Finding]:
     writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     state = str(path) if existing == path else f"{path} (made at the first start)"
     remedy = "" if writable else f"Make {existing} writable, or choose another one with --data-dir."
-    yield Finding("data directory", writable, state, remedy)
+    yield Finding("data directory", writable, state, remedy, existing == path)
     free_mib = shutil.disk_usage(existing).free // host.MIB
     enough = free_mib >= settings.min_free_mib
     remedy = "" if enough else f"Free some: below {settings.min_free_mib} MiB (--min-free-mib) SubmitJob is refused."
@@ -188,7 +199,7 @@ def _secrets_key(settings: Settings) -> Finding:
     if problem:
         return Finding("secrets key", False, str(path), problem)
     state = "keep a copy of it" if path.exists() else "made with the first secret"
-    return Finding("secrets key", True, f"{path} ({state})")
+    return Finding("secrets key", True, f"{path} ({state})", present=path.exists())
 
 
 def _s3(settings: Settings) -> Iterator[Finding]:
@@ -218,11 +229,24 @@ def _clock() -> Finding:
     )
 
 
-def _server(places: Places) -> Finding:
+def _server(places: Places, url: str | None) -> Finding:
+    """The one that commands would ask."""
+    named = None if url == "" else named_service(url, os.environ)
+    if named is not None:
+        return _named_server(named)
     try:
         server = read_server_file(places.server_file)
     except PlaceError as error:
         return Finding("server", False, str(error), f"Remove {places.server_file}.")
     if server is None or not is_running(server):
-        return Finding("server", True, "not running; `batchyard up` starts it")
+        return Finding("server", True, "not running; `batchyard up` starts it", present=False)
     return Finding("server", True, f"version {server.version} at {server.address}, process {server.pid}")
+
+
+def _named_server(named: Named) -> Finding:
+    try:
+        directory = data_directory_at(find_endpoint(named.url, os.environ))
+    except ClientError as error:
+        remedy = f"Start it, or correct {named.source}: commands ask that service."
+        return Finding("server", False, f"{error} ({named.source} names it.)", remedy, False)
+    return Finding("server", True, f"at {named.url}, named by {named.source}; its data are in {directory}")
