@@ -106,11 +106,7 @@ def test_where_the_log_goes(options: dict[str, str], group: str, prefix: str) ->
 @pytest.mark.parametrize(
     ("container", "word"),
     [
-        (
-            {"logConfiguration": {"logDriver": "awslogs", "secretOptions": [{"name": "a", "valueFrom": "b"}]}},
-            "secretOptions",
-        ),
-        ({"logConfiguration": {"logDriver": "splunk"}}, "splunk"),
+        ({"logConfiguration": {"logDriver": "awsfirelens"}}, "awsfirelens"),
         ({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}, "efsVolumeConfiguration"),
     ],
 )
@@ -212,3 +208,11 @@ def test_an_engine_without_networks_refuses_all_but_the_hosts() -> None:
         replace(task, network="none"), "process", Abilities()
     )
     assert cannot_run(replace(task, network="none"), "docker", Abilities(networks=True)) == ""
+
+
+def test_other_log_drivers_are_for_engines_that_have_them() -> None:
+    splunk = task_of(logConfiguration={"logDriver": "splunk"})
+    assert "can't do the log driver splunk" in cannot_run(splunk, "process", Abilities())
+    assert cannot_run(splunk, "docker", Abilities(log_drivers=True)) == ""
+    for kept in ("awslogs", "json-file"):
+        assert cannot_run(task_of(logConfiguration={"logDriver": kept}), "process", Abilities()) == ""

@@ -20,7 +20,7 @@ ATTEMPT = "a" * 32
 
 def request(**members: Any) -> dict[str, Any]:
     """The request for a plain job of 2 vCPUs and 100 MiB."""
-    launch_members = {name: members.pop(name) for name in ("device_ids", "secrets") if name in members}
+    launch_members = {name: members.pop(name) for name in ("device_ids", "secrets", "log_options") if name in members}
     members.setdefault("resources", Resources(2000, 100))
     environment = members.pop("environment", ())
     task = TaskSpec(command=members.pop("command", ("true",)), environment=environment, image="tool:1", **members)
@@ -121,6 +121,18 @@ def test_networks() -> None:
     assert host_config(network="none")["NetworkMode"] == "none"
     assert host_config(network="bridge")["NetworkMode"] == "bridge"
     assert host_config(network="awsvpc")["NetworkMode"] == "bridge"
+
+
+def test_log_drivers() -> None:
+    """What is kept here alone is Docker's own matter; another driver has the definition's options and secrets."""
+    logging = {"logDriver": "awslogs", "options": {"awslogs-group": "g"}}
+    options = (("default", "splunk-token", "word"), ("x", "gelf-address", "udp://elsewhere"))
+    for container in ({}, {"logConfiguration": logging}):
+        config = request(container=container, log_options=options)["HostConfig"]["LogConfig"]
+        assert config == {"Type": "json-file", "Config": {"max-size": str(128 * MIB), "max-file": "2"}}
+    splunk = {"logDriver": "splunk", "options": {"splunk-url": "u", "splunk-token": "weaker"}}
+    config = request(container={"logConfiguration": splunk}, log_options=options)["HostConfig"]["LogConfig"]
+    assert config == {"Type": "splunk", "Config": {"splunk-url": "u", "splunk-token": "word"}}
 
 
 AFTER_INIT = (ContainerDependency("init", "SUCCESS"),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,54 @@ def test_docker_asked_for_at_the_first_start_must_be_there(tmp_path: Path) -> No
 
 
 # -- secrets --
+
+
+def test_a_log_driver_of_dockers_gets_its_options_from_secrets(server: Server) -> None:
+    """The collector's address is a secret; the output is in the job's own log all the same."""
+    ssm = boto3.Session("any", "any", region_name="us-east-1").client("ssm", endpoint_url=server.address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        collector.settimeout(JOB_SECONDS)
+        address = f"udp://127.0.0.1:{collector.getsockname()[1]}"
+        ssm.put_parameter(Name="collector", Value=address, Type="SecureString", Overwrite=True)
+        detail = run_definition(
+            server,
+            "gelf",
+            command=["sh", "-c", "echo to the collector; sleep 0.2; printf 'and more'"],
+            executionRoleArn="arn:aws:iam::123456789012:role/any",
+            logConfiguration={
+                "logDriver": "gelf",
+                "options": {"gelf-compression-type": "none"},
+                "secretOptions": [{"name": "gelf-address", "valueFrom": "collector"}],
+            },
+        )
+        assert detail["status"] == "SUCCEEDED", detail
+        assert log_of(server, detail) == ["to the collector", "and more"]
+        sent = json.loads(collector.recv(64 * 1024))
+        assert sent["short_message"] == "to the collector"
+    kept = [path for path in server.data_dir.rglob("*") if path.is_file()]
+    assert [path for path in kept if address.encode() in path.read_bytes()] == []
+
+
+def test_a_log_option_that_can_not_be_read_is_the_jobs_reason(server: Server) -> None:
+    logging = {"logDriver": "awslogs", "secretOptions": [{"name": "awslogs-region", "valueFrom": "no-such"}]}
+    role = "arn:aws:iam::123456789012:role/any"
+    detail = run_definition(server, "no-option", command=["true"], executionRoleArn=role, logConfiguration=logging)
+    assert detail["container"]["reason"].startswith(
+        "ResourceInitializationError: unable to pull secrets or registry auth: awslogs-region from no-such: Parameter "
+    )
+
+
+def run_definition(server: Server, name: str, **container: Any) -> dict[str, Any]:
+    """A definition of this container, and the detail of its job at the end."""
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+    properties = {"image": IMAGE, "resourceRequirements": needs, **container}
+    server.call(
+        "RegisterJobDefinition",
+        {"jobDefinitionName": name, "type": "container", "containerProperties": properties},
+    )
+    request = {"jobName": name, "jobQueue": "default", "jobDefinition": name}
+    return ended(server, server.call("SubmitJob", request)["jobId"])
 
 
 def test_containers_get_their_secrets(server: Server) -> None:

@@ -228,6 +228,7 @@ class Abilities(Struct, frozen=True):
     shared_memory_size: bool = False
     multiple_containers: bool = False  # in one task (ecsProperties)
     execute_command: bool = False  # a second command in a running container (`batchyard exec`)
+    log_drivers: bool = False  # output goes to other log drivers too
     networks: bool = False  # others than the host's (TaskSpec.network)
     architecture: str = ""  # of its machine, as API: RuntimePlatform names it; empty: nobody knows
 

@@ -26,7 +26,8 @@ HOST_NETWORK = "host"
 NO_NETWORK = "none"
 NETWORKS = (HOST_NETWORK, "bridge", "awsvpc", NO_NETWORK)
 LINUX = "LINUX"  # API: RuntimePlatform.operatingSystemFamily; the only one that any engine runs
-KEPT_LOG_DRIVERS = ("awslogs", "json-file")  # those whose output is kept by this service
+KEPT_LOG_DRIVERS = ("awslogs", "json-file")  # those whose output goes nowhere but to this service
+FIRELENS = "awsfirelens"
 _REFERENCE = re.compile(r"Ref::([A-Za-z0-9_-]+)")
 
 
@@ -156,14 +157,28 @@ def log_place(container: Document, definition_name: str) -> LogPlace:
     )
 
 
+def log_driver(container: Document) -> str:
+    """Where the output goes too; empty where it only goes to this service."""
+    driver = container.get("logConfiguration", {}).get("logDriver", "")
+    return "" if driver in KEPT_LOG_DRIVERS else str(driver)
+
+
+def secret_log_options(container: Document) -> tuple[tuple[str, str], ...]:
+    """(option, valueFrom) of its log driver."""
+    entries = container.get("logConfiguration", {}).get("secretOptions") or []
+    return tuple((entry["name"], entry["valueFrom"]) for entry in entries)
+
+
+def reads_secrets(container: ContainerSpec) -> bool:
+    """Whether there is something to be read before it can start."""
+    document = container.document
+    return bool(container.secrets or "repositoryCredentials" in document or secret_log_options(document))
+
+
 def unbuilt(container: Document) -> str:
     """What the document asks for that nothing here can do yet, in words; empty when there is nothing."""
-    logging = container.get("logConfiguration", {})
-    if logging.get("secretOptions"):
-        return "logConfiguration.secretOptions"
-    driver = logging.get("logDriver", "awslogs")
-    if driver not in KEPT_LOG_DRIVERS:
-        return f"the log driver {driver} (what is kept here: {', '.join(KEPT_LOG_DRIVERS)})"
+    if container.get("logConfiguration", {}).get("logDriver") == FIRELENS:
+        return f"the log driver {FIRELENS}"
     if container.get("firelensConfiguration"):
         return "firelensConfiguration"
     for volume in container.get("volumes", []):
@@ -216,8 +231,9 @@ def _remove(name: str, engine: str) -> str:
 
 def _cannot_hold(container: ContainerSpec, engine: str, abilities: Abilities) -> str:
     document = container.document
-    linux = document.get("linuxParameters", {})
+    linux, driver = document.get("linuxParameters", {}), log_driver(document)
     wants = (
+        (driver, abilities.log_drivers, f"the log driver {driver}"),
         (document.get("privileged"), abilities.privileged, "privileged"),
         (document.get("readonlyRootFilesystem"), abilities.read_only_root, "readonlyRootFilesystem"),
         (linux.get("tmpfs"), abilities.tmpfs, "linuxParameters.tmpfs"),

@@ -57,6 +57,8 @@ class Launch(Struct, frozen=True):
     problem_container: str = ""  # of several: the one that it is about
     # (container, user, password): of the registry of its image, from repositoryCredentials; never to be written down.
     registry_credentials: tuple[tuple[str, str, str], ...] = ()
+    # (container, option, value): of its log driver, from secretOptions; never to be written down.
+    log_options: tuple[tuple[str, str, str], ...] = ()
     # (container, variable, value): what differs among several containers; wins over `environment`.
     container_environment: tuple[tuple[str, str, str], ...] = ()
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from batchyard.core.effects import LaunchTask
 from batchyard.core.records import TaskSpec, containers_of
-from batchyard.core.taskspec import NO_NETWORK
+from batchyard.core.taskspec import NO_NETWORK, reads_secrets
 from batchyard.engines.base import Launch
 from batchyard.server.resolving import Resolver, UnresolvedError
 from batchyard.server.s3 import ENDPOINT_VARIABLE, S3
@@ -61,6 +61,7 @@ class Dressed(Struct, frozen=True):
     task: TaskSpec
     brings_credentials: bool
     signing: tuple[tuple[str, tuple[str, ...]], ...]
+    reads_secrets: bool
 
 
 class Dress:
@@ -130,8 +131,7 @@ class Dress:
             secrets=self._keys_of_s3(dressed) if dressed.signing else (),
             container_environment=metadata,
         )
-        several = any(one.secrets or "repositoryCredentials" in one.document for one in task.containers)
-        if several or task.secrets or "repositoryCredentials" in task.container:
+        if dressed.reads_secrets:
             return self._with_secrets(launch, effect.engine)
         return launch
 
@@ -147,10 +147,16 @@ class Dress:
                 if engine in self._pulling
                 for one in resolver.registry_credentials(container)
             ]
+            log_options = [one for container in containers for one in resolver.log_options(container)]
         except UnresolvedError as problem:
             culprit = problem.container if launch.task.containers else ""
             return replace(launch, problem=str(problem), problem_container=culprit)
-        return replace(launch, secrets=(*launch.secrets, *secrets), registry_credentials=tuple(credentials))
+        return replace(
+            launch,
+            secrets=(*launch.secrets, *secrets),
+            registry_credentials=tuple(credentials),
+            log_options=tuple(log_options),
+        )
 
     def _keys_of_s3(self, dressed: Dressed) -> tuple[tuple[str, str, str], ...]:
         """As secrets: in no record, log or journal."""
@@ -188,7 +194,8 @@ class Dress:
             dressed = replace(effect.task, environment=_over(base, effect.task.environment))
         names = {name for one in containers_of(dressed) for name, _ in (*one.environment, *one.secrets)}
         signing = self._signing(effect.task) if self._s3_keys is not None else ()
-        found = Dressed(dressed, not names.isdisjoint(OTHER_SOURCES), signing)
+        reads = any(map(reads_secrets, containers_of(dressed)))
+        found = Dressed(dressed, not names.isdisjoint(OTHER_SOURCES), signing, reads)
         self._tasks[effect.spec_key] = (effect.task, found)
         if len(self._tasks) > TASK_CACHE_SIZE:
             self._tasks.popitem(last=False)

@@ -151,9 +151,11 @@ FIELDS: dict[str, dict[str, Says]] = {
     "Device": {"hostPath containerPath permissions": YES},
     "Tmpfs": {"containerPath size mountOptions": YES},
     "LogConfiguration": {
-        "logDriver": both(P, "awslogs and json-file: both are kept here."),
-        "options": both(P, "awslogs-group and awslogs-stream-prefix; the others are recorded."),
-        "secretOptions": YES,
+        "logDriver": both(
+            P, "awslogs and json-file are kept here. Of containers Docker's other drivers get the output as well."
+        ),
+        "options": both(P, "awslogs-group and awslogs-stream-prefix; those of other drivers go to Docker."),
+        "secretOptions": both(P, "Must be readable when the attempt starts. They go to Docker's other log drivers."),
     },
     "Secret": {
         "name": both(Y, "Over an environment variable of that name."),

@@ -10,6 +10,7 @@ from batchyard.core.records import ContainerSpec, Secret
 from batchyard.core.references import ParameterReference, SecretReference
 from batchyard.core.refusal import Refused
 from batchyard.core.secrets import INVALID_REQUEST, NOT_FOUND
+from batchyard.core.taskspec import secret_log_options
 from batchyard.core.world import World
 
 UNABLE = "ResourceInitializationError: unable to pull secrets or registry auth: "
@@ -33,16 +34,24 @@ class Resolver:
     def variables(self, container: ContainerSpec) -> Iterator[tuple[str, str, str]]:
         """(container, variable, value) for each of its secrets. Raises UnresolvedError."""
         for variable, value_from in container.secrets:
-            try:
-                value = self._value(value_from)
-            except (Refused, VaultError) as problem:
-                raise UnresolvedError(container.name, f"{variable} from {value_from}: {problem}") from problem
+            value = self._named(container, variable, value_from)
             if "\0" in value:
                 raise UnresolvedError(
                     container.name,
                     f"{variable} from {value_from}: the value holds a NUL character, and no variable can.",
                 )
             yield container.name, variable, value
+
+    def log_options(self, container: ContainerSpec) -> Iterator[tuple[str, str, str]]:
+        """(container, option, value) from the secretOptions of its logConfiguration. Raises UnresolvedError."""
+        for option, value_from in secret_log_options(container.document):
+            yield container.name, option, self._named(container, option, value_from)
+
+    def _named(self, container: ContainerSpec, name: str, value_from: str) -> str:
+        try:
+            return self._value(value_from)
+        except (Refused, VaultError) as problem:
+            raise UnresolvedError(container.name, f"{name} from {value_from}: {problem}") from problem
 
     def registry_credentials(self, container: ContainerSpec) -> Iterator[tuple[str, str, str]]:
         """(container, user, password) from its repositoryCredentials, where it has them. Raises UnresolvedError."""

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard.core.records import ContainerSpec, Mount, TaskSpec, containers_of
+from batchyard.core.taskspec import log_driver
 from batchyard.engines.base import Launch
 from batchyard.engines.supervisor.processes import MARKER
 
@@ -180,7 +181,7 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
         "Init": bool(linux.get("initProcessEnabled", True)),
         "CpuShares": max(CPU_SHARES_AT_LEAST, spec.resources.milli_vcpus * CPU_SHARES_PER_VCPU // 1000),
         "RestartPolicy": {"Name": "no"},
-        "LogConfig": {"Type": "json-file", "Config": {"max-size": str(docker_log_bytes(placing)), "max-file": "2"}},
+        "LogConfig": log_config(launch, spec, placing),
     }
     # Of the task; each of its containers has all of it, since they have no file system in common.
     storage = launch.task.container.get("ephemeralStorage")
@@ -210,6 +211,17 @@ def anchor_of(containers: Sequence[ContainerSpec]) -> str:
     is one that waits for nobody, and rather an essential one, whose end is the task's."""
     free = [spec for spec in containers if not spec.depends_on]
     return next((spec.name for spec in free if spec.essential), free[0].name if free else containers[0].name)
+
+
+def log_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
+    """A driver of the definition's gets its options, those from secrets among them. Docker keeps what it sends away
+    there for its own readers too, so that the log is read as with its own driver."""
+    driver = log_driver(spec.document)
+    if not driver:
+        return {"Type": "json-file", "Config": {"max-size": str(docker_log_bytes(placing)), "max-file": "2"}}
+    options = dict(spec.document["logConfiguration"].get("options") or {})
+    options.update({option: value for container, option, value in launch.log_options if container == spec.name})
+    return {"Type": driver, "Config": options}
 
 
 def network_of(launch: Launch, spec: ContainerSpec) -> str:

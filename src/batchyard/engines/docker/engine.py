@@ -67,6 +67,7 @@ class DockerEngine:
         multiple_containers=True,
         execute_command=True,
         networks=True,
+        log_drivers=True,
     )
 
     def __init__(

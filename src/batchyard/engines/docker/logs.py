@@ -25,6 +25,7 @@ DISORDER_MS = 1000
 # The logs of a container that ends before this are read once, at its end: one request less.
 YOUNG_SECONDS = 0.1
 DRAIN_SECONDS = 5.0  # without anything new, for a follower to come to the end of a container that has ended
+NOT_READABLE = "does not support reading"  # of Docker before 20.10, Podman, and drivers whose cache is switched off
 _HEADER_BYTES = 8
 _SECOND_BYTES = len("2026-01-01T00:00:00")
 _STAMP_BYTES = len("2026-01-01T00:00:00.000000000Z")
@@ -187,7 +188,8 @@ class ContainerLog:
         try:
             response = await self._daemon.api.open("GET", f"/containers/{self._container}/logs", query)
         except ApiError as error:
-            if error.status in (404, 409):  # removed, or never started: there is no more than we have
+            # Removed, never started, or of a log driver that keeps nothing to be read: there is no more than we have.
+            if error.status in (404, 409) or NOT_READABLE in error.message:
                 return
             raise
         async with response:
