@@ -51,7 +51,7 @@ class Answer:
         return self.headers.get("x-amzn-errortype", "")
 
 
-def app(tmp_path: Path, handlers: dict[tuple[str, str], Handler]) -> App:
+def app(tmp_path: Path, handlers: dict[tuple[str, str], Handler], *, aws_error_texts: bool = False) -> App:
     async def metadata(token: str, rest: str) -> dict[str, Any] | None:
         return {"token": token, "rest": rest} if token == "good" else None
 
@@ -64,8 +64,40 @@ def app(tmp_path: Path, handlers: dict[tuple[str, str], Handler]) -> App:
         Rules("127.0.0.1", bound_to_loopback=True), KeyFile(tmp_path / "keys.json"), Key("OP", "s"), lambda: NOW_MS, 7
     )
     return App(
-        ROUTER, handlers, access, lambda: {"role": "active"}, metadata, credentials, LIMIT_BYTES, (TooMuch,), (Gone,)
+        ROUTER,
+        handlers,
+        access,
+        lambda: {"role": "active"},
+        metadata,
+        credentials,
+        LIMIT_BYTES,
+        (TooMuch,),
+        (Gone,),
+        aws_error_texts=aws_error_texts,
     )
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_refusals_come_within_the_words_of_aws_where_they_are_wanted(
+    tmp_path: Path, wrapped: bool, is_bare: bool
+) -> None:
+    async def refuse(call: Call, document: dict[str, Any]) -> dict[str, Any]:
+        raise Refused("No.", is_bare=is_bare)
+
+    handlers: dict[tuple[str, str], Handler] = {("batch", "DescribeJobQueues"): refuse}
+    answer = send(app(tmp_path, handlers, aws_error_texts=wrapped), "/v1/describejobqueues")
+    request_id = answer.headers["x-amzn-requestid"]
+    words = f"Error executing request, Exception : No., RequestId: {request_id}"
+    assert (answer.status, answer.code) == (400, "ClientException")
+    assert answer.json["message"] == (words if wrapped and not is_bare else "No.")
+
+
+def test_only_what_batch_itself_refuses_is_wrapped(tmp_path: Path) -> None:
+    """Not what the front refuses: broken JSON and what is not built."""
+    one = app(tmp_path, {}, aws_error_texts=True)
+    assert send(one, "/v1/describejobqueues", b"{").json["message"] == "An error occurred during JSON parsing"
+    assert send(one, "/v1/describejobqueues").json["message"].startswith("DescribeJobQueues is not built")
 
 
 def send(

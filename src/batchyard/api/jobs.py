@@ -115,7 +115,8 @@ def _objections(
         if size is not None and not MIN_ARRAY_SIZE <= size <= most:
             raise Refused(f"arrayProperties.size must be between {MIN_ARRAY_SIZE} and {most}, got {size}.")
         number = len(request.get("dependsOn", []))
-        require(number <= MAX_DEPENDENCIES, f"Job cannot have more than {MAX_DEPENDENCIES} dependencies")
+        if number > MAX_DEPENDENCIES:
+            raise Refused(f"Job cannot have more than {MAX_DEPENDENCIES} dependencies", is_bare=True)
         # Before the overrides of single jobs, since the machine looks at those only once it knows that it can run them.
         if pod is not None and request.get("eksPropertiesOverride"):
             check_pod_overrides(request["eksPropertiesOverride"], pod)
@@ -144,15 +145,15 @@ def _objections(
         commands.Stage.RULES: at_rules,
     }
     found = ((stage, _refusal_of(check)) for stage, check in checks.items())
-    return tuple(commands.Objection(stage, message) for stage, message in found if message)
+    return tuple(commands.Objection(stage, refusal.message, refusal.is_bare) for stage, refusal in found if refusal)
 
 
-def _refusal_of(check: Callable[[], None]) -> str:
+def _refusal_of(check: Callable[[], None]) -> Refused | None:
     try:
         check()
     except Refused as refusal:
-        return refusal.message
-    return ""
+        return refusal
+    return None
 
 
 async def _finished_arrays(context: Context, depends_on: tuple[Dependency, ...]) -> dict[str, commands.FinishedArray]:
@@ -176,10 +177,11 @@ def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:
     dependencies = []
     for entry in entries:
         job_id, kind = resource_name(entry.get("jobId", ""), "job"), entry.get("type", "")
-        require(
-            job_id or kind == "SEQUENTIAL",
-            "dependsOn entries need a jobId; only one of type SEQUENTIAL, on an array job, may go without.",
-        )
+        if not job_id and kind != "SEQUENTIAL":
+            raise Refused(
+                "dependsOn entries need a jobId; only one of type SEQUENTIAL, on an array job, may go without.",
+                is_bare=True,
+            )
         dependencies.append(Dependency(job_id, kind))
     return tuple(dependencies)
 

@@ -120,6 +120,7 @@ class Objection(Struct, frozen=True):
 
     stage: Stage
     message: str
+    is_bare: bool = False  # as Refused has it
 
 
 class SubmitJob(Command, frozen=True):

@@ -7,9 +7,11 @@ EXISTS = "Object already exists"  # AWS's text for every name that is taken
 
 
 class Refused(Exception):  # noqa: N818  (a refusal is an answer, not a fault of ours)
-    """A command that changed nothing. `code`: AWS's error code; `message`: what was wrong and what would be right."""
+    """A command that changed nothing. `code`: AWS's error code; `message`: what was wrong and what would be right;
+    `is_bare`: AWS sends this text without the words that it puts around others (AWS Batch behaviour 1.2)."""
 
-    def __init__(self, message: str, code: str = CLIENT_EXCEPTION) -> None:
+    def __init__(self, message: str, code: str = CLIENT_EXCEPTION, *, is_bare: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
+        self.is_bare = is_bare

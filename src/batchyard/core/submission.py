@@ -103,7 +103,7 @@ def remember(world: World, spec: JobSpec, now_ms: int) -> None:
 def _queue(world: World, name: str) -> Queue:
     queue = world.queues.get(name)
     if queue is None:
-        raise Refused(f"JobQueue {name} not found.")
+        raise Refused(f"JobQueue {name} not found.", is_bare=True)
     if queue.state is not State.ENABLED:
         raise Refused(f"JobQueue {name} is {queue.state.value}; it must be ENABLED to take jobs.")
     return queue
@@ -121,7 +121,7 @@ def _definition(world: World, command: SubmitJob) -> Definition:
         if found is not None and found.status == "ACTIVE":
             return found
         name = f"{name}:{revision}"
-    raise Refused(f"JobDefinition name {name} does not exist or is not in ACTIVE status")
+    raise Refused(f"JobDefinition name {name} does not exist or is not in ACTIVE status", is_bare=True)
 
 
 def _platform_of(definition: Definition) -> str:
@@ -149,9 +149,12 @@ def _check_built(command: SubmitJob, definition: Definition) -> None:
     for dependency in command.depends_on:
         if dependency.type == "N_TO_N":
             if not command.array_size or not dependency.job_id:
-                raise Refused("A dependency of type N_TO_N needs an array job and the jobId of an array of its size.")
+                raise Refused(
+                    "A dependency of type N_TO_N needs an array job and the jobId of an array of its size.",
+                    is_bare=True,
+                )
         elif not dependency.job_id and not (dependency.type == "SEQUENTIAL" and command.array_size):
-            raise Refused("A dependency without jobId must be of type SEQUENTIAL, on an array job.")
+            raise Refused("A dependency without jobId must be of type SEQUENTIAL, on an array job.", is_bare=True)
 
 
 def _share(world: World, command: SubmitJob, queue: Queue, definition: Definition) -> tuple[str, int]:
@@ -190,7 +193,7 @@ def _check_number_of_shares(world: World, queue: str, identifier: str) -> None:
 def _object(command: SubmitJob, stage: Stage) -> None:
     for objection in command.objections:
         if objection.stage is stage:
-            raise Refused(objection.message)
+            raise Refused(objection.message, is_bare=objection.is_bare)
 
 
 def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
@@ -274,7 +277,8 @@ def _follow_array(world: World, command: SubmitJob, dependency: Dependency, wait
         have = "a child" if wanted.index is not None else f"an array of {size}" if size else "no array"
         raise Refused(
             f"A dependency of type N_TO_N needs an array of the same size, {command.array_size}; "
-            f"{dependency.job_id} is {have}."
+            f"{dependency.job_id} is {have}.",
+            is_bare=True,
         )
     if key is not None and book is not None:
         failed, succeeded = book.failed.freeze(), book.succeeded.freeze()
@@ -290,7 +294,8 @@ def _follow_array(world: World, command: SubmitJob, dependency: Dependency, wait
 
 def _unknown(dependency: Dependency) -> Refused:
     return Refused(
-        f"The dependency {dependency.job_id} does not exist; dependsOn needs the id of a job of this service."
+        f"The dependency {dependency.job_id} does not exist; dependsOn needs the id of a job of this service.",
+        is_bare=True,
     )
 
 

@@ -69,7 +69,7 @@ def substitute(command: list[str], parameters: Mapping[str, str]) -> tuple[str, 
     def value_of(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in parameters:
-            raise Refused(f"Unable to substitute value. No parameter found for reference {name}")
+            raise Refused(f"Unable to substitute value. No parameter found for reference {name}", is_bare=True)
         return parameters[name]
 
     return tuple(_REFERENCE.sub(value_of, word) if "Ref::" in word else word for word in command)

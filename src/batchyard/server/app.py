@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from batchyard.api.context import Call
-from batchyard.core.refusal import Refused
+from batchyard.core.refusal import CLIENT_EXCEPTION, Refused
 from batchyard.server.access import Access, Admitted, Client
 from batchyard.server.peers import PeerUser
 from batchyard.server.sessions import CREDENTIALS_PATH
@@ -71,7 +71,8 @@ class Disconnected(Exception):  # noqa: N818  (nobody's error)
 class App:
     """ASGI 3. `handlers`: by service and operation. `health`: the body of /health; None: it is not told. `metadata`:
     the ECS task metadata of a token and the path after it. `credentials`: those of an attempt, for its authorization
-    token. `busy`: the exceptions that mean 429; `stopped`: those that mean 503."""
+    token. `busy`: the exceptions that mean 429; `stopped`: those that mean 503. `aws_error_texts`: refusals of Batch
+    come within the words that AWS puts around them."""
 
     def __init__(
         self,
@@ -84,7 +85,10 @@ class App:
         body_limit_bytes: int,
         busy: tuple[type[Exception], ...] = (),
         stopped: tuple[type[Exception], ...] = (),
+        *,
+        aws_error_texts: bool = False,
     ) -> None:
+        self._aws_error_texts = aws_error_texts
         self._router = router
         self._handlers = handlers
         self._access = access
@@ -150,7 +154,8 @@ class App:
             return operation.refuse(error, request_id)
         except Refused as error:
             status = STATUS_OF_CODE.get(error.code, 400)
-            return operation.refuse(WireError(error.code, error.message, status), request_id)
+            message = self._text(operation.service, error, request_id)
+            return operation.refuse(WireError(error.code, message, status), request_id)
         except self._busy:
             return operation.refuse(WireError("TooManyRequestsException", "Too Many Requests", 429), request_id)
         except self._stopped:
@@ -158,6 +163,13 @@ class App:
             if task is not None and task.cancelling():
                 raise  # it is this request's own task that must end
             return operation.refuse(WireError("ServiceUnavailableException", STOPPING, 503), request_id)
+
+    def _text(self, service: str, refusal: Refused, request_id: str) -> str:
+        """Within AWS's words around it, where the owner wants them: AWS Batch has them alone."""
+        is_wrapped = self._aws_error_texts and service == "batch" and not refusal.is_bare
+        if not is_wrapped or refusal.code != CLIENT_EXCEPTION:
+            return refusal.message
+        return f"Error executing request, Exception : {refusal.message}, RequestId: {request_id}"
 
     async def _perform(self, operation: Operation, request: Request, call: Call) -> Document:
         document = operation.parse(request)

@@ -244,6 +244,12 @@ TABLE: tuple[Setting, ...] = (
         False,
     ),
     Setting(
+        "aws_error_texts",
+        Kind.SWITCH,
+        "Put refusals of Batch operations within the words that AWS has around them: for clients that match texts.",
+        False,
+    ),
+    Setting(
         "stop_grace_seconds",
         Kind.NUMBER,
         "How long a terminated job has between SIGTERM and SIGKILL.",
@@ -394,6 +400,7 @@ class Settings(Struct, frozen=True):
     log_limit_mib: int = 64
     allow_other_users: bool = False
     insecure: bool = False
+    aws_error_texts: bool = False
     min_timeout_seconds: int = 60
     max_array_size: int = 10_000
     max_job_kib: int = 30

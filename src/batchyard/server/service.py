@@ -297,6 +297,7 @@ class Service:
             parts.settings.max_request_kib * 1024,
             busy=(Busy,),
             stopped=(Stopped,),
+            aws_error_texts=parts.settings.aws_error_texts,
         )
         if not rules.jobs_only:
             app = ExecEndpoint(app, access, self._machine.world, self._engines.executor)
