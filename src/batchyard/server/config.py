@@ -6,7 +6,6 @@ A setting that stands there twice or is unknown, and a value that is not allowed
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import tomllib
@@ -16,6 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+
+from batchyard.server.homes import SettingError as SettingError
+from batchyard.server.homes import absolute as absolute
+from batchyard.server.homes import config_home as config_home
+from batchyard.server.homes import data_home as data_home
+from batchyard.server.homes import is_inside as is_inside
 
 MAX_PORT = 65535
 MAX_VCPUS = 1_000_000  # a typing mistake, not a machine: keeps all sums of milli-vCPUs far below 64 bits
@@ -36,10 +41,6 @@ CONFIG_VARIABLE = "BATCHYARD_CONFIG"
 DOCUMENTATION = "docs/quickstart.md"
 DOCUMENTATION_OF_CONTAINERS = "docs/how-to/containers.md"
 SECRETS_KEY = "secrets.key"  # in the configuration directory
-
-
-class SettingError(Exception):
-    """A setting that the user has to change. The text is one sentence that says what is allowed."""
 
 
 class Kind(StrEnum):
@@ -450,42 +451,11 @@ def load(
     return Settings(**values)
 
 
-def is_inside(path: Path, directory: Path) -> bool:
-    """Links followed."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
-
-
-def data_home(variables: Mapping[str, str]) -> Path:
-    """The default data directory."""
-    return _home(variables, "XDG_DATA_HOME", ".local/share")
-
-
-def config_home(variables: Mapping[str, str]) -> Path:
-    return _home(variables, "XDG_CONFIG_HOME", ".config")
-
-
-def absolute(path: Path, base: Path) -> Path:
-    """`path` with ~ and its relation to `base` resolved; links stay."""
-    try:
-        expanded = path.expanduser()
-    except RuntimeError as error:
-        raise SettingError(f"The path {path} cannot be used: {error}") from error
-    return Path(os.path.normpath(base / expanded))
-
-
 def parse_assignment(text: str, where: str) -> tuple[str, str]:
     name, found, value = text.partition("=")
     if not found or not _is_variable(name) or "\0" in value:
         raise SettingError(f"{where} must be {BY_NAME['job_env'].allowed_values}; not {text!r}.")
     return name, value
-
-
-def _home(variables: Mapping[str, str], variable: str, below_home: str) -> Path:
-    root = variables.get(variable, "")
-    if root.startswith("/"):  # the XDG specification: a relative path there is to be ignored
-        return Path(root) / "batchyard"
-    home = variables.get("HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home()) / below_home / "batchyard"
 
 
 def _is_variable(name: str) -> bool:
