@@ -38,13 +38,11 @@ def blocks(page: str, kind: str, containing: str) -> str:
 
 
 def run(server: Server, program: list[str], text: str) -> str:
+    """In a fresh terminal: no region, no keys, nothing that an earlier step exported."""
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(server.directory),
         "AWS_PAGER": "",
-        "AWS_ACCESS_KEY_ID": "any",
-        "AWS_SECRET_ACCESS_KEY": "any",
-        "AWS_DEFAULT_REGION": "us-east-1",
         "BATCHYARD_URL": server.address,
     }
     done = subprocess.run(

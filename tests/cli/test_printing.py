@@ -214,7 +214,8 @@ def test_output_of_a_job_is_raw_where_it_is_asked_for_or_goes_into_a_pipe(tmp_pa
         variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "BATCHYARD_URL": stub.url}
         arguments = [sys.executable, "-m", "batchyard", "logs", A]
         piped = subprocess.run(arguments, env=variables, capture_output=True, check=True).stdout
-    assert b"\\x1b[31mred\\x1b[0m\ttab\r\n" in seen
+    assert b"\\x1b[31mred\\x1b[0m\ttab\r\nControl characters in the output are shown, not obeyed; --raw lets" in seen
+    assert seen.count(b"--raw lets them through.") == 1
     assert b"\n\x1b[31mred\x1b[0m\ttab\r\n" in seen
     assert piped == b"\x1b[31mred\x1b[0m\ttab\n"
 

@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 def explanation(answer: Document) -> str:
     """The text, of an ExplainJob answer."""
-    return "\n".join(pairs(_pairs(answer), LABEL_WIDTH))
+    return "\n".join(pairs(_pairs(answer), LABEL_WIDTH, prose=True))
 
 
 def _pairs(answer: Document) -> Iterator[tuple[str, str]]:

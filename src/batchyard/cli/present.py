@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -93,12 +94,14 @@ def short_reason(job: dict[str, Any]) -> str:
     return f"{code.partition(':')[2] or code}: {numbers if found else text}"
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_column: int | None = None) -> str:
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_column: int | None = None, indent: str = ""
+) -> str:
     """Aligned columns. On a terminal the last one is cut to its width, and the status column has colours."""
     terminal = sys.stdout.isatty()
     rows = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in [headings, *rows]) for n in range(len(headings) - 1)]
-    left = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths)
+    left = shutil.get_terminal_size().columns - len(indent) - sum(widths) - 2 * len(widths)
     lines = []
     for row in [headings, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
@@ -107,13 +110,26 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_colu
         last = row[-1]
         if terminal and left >= REASON_MIN_WIDTH and len(last) > left:
             last = last[: left - 3] + "..."
-        lines.append("  ".join([*cells, last]).rstrip())
+        lines.append(indent + "  ".join([*cells, last]).rstrip())
     return "\n".join(lines)
 
 
-def pairs(found: Iterable[tuple[str, str]], width: int) -> list[str]:
-    """Lines of a label, padded to `width`, and its value."""
-    return [f"{label:<{width}}{shown(value)}".rstrip() for label, value in found]
+def pairs(found: Iterable[tuple[str, str]], width: int, *, prose: bool = False) -> list[str]:
+    """Lines of a label, padded to `width`, and its value. `prose`: sentences, which a terminal gets wrapped."""
+    lines = []
+    for label, value in found:
+        head = f"{label:<{width}}"
+        lines += hanging(head, shown(value)) if prose else [f"{head}{shown(value)}".rstrip()]
+    return lines
+
+
+def hanging(head: str, text: str) -> list[str]:
+    """`text` behind `head`; on a terminal its further lines begin below its first word."""
+    columns = shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or columns - len(head) < REASON_MIN_WIDTH:
+        return [f"{head}{text}".rstrip()]
+    wrapper = textwrap.TextWrapper(columns, head, " " * len(head), break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(text) or [head.rstrip()]
 
 
 def counted(number: int, noun: str) -> str:

@@ -115,9 +115,11 @@ def output_is_raw(raw: bool) -> bool:
     return raw or not sys.stdout.isatty()
 
 
-def job_line(prefix: str, message: str, *, raw: bool) -> None:
-    """One line that a job wrote."""
-    print(f"{shown(prefix)}{message if raw else shown(message, keep=TAB)}")
+def job_line(prefix: str, message: str, *, raw: bool) -> bool:
+    """One line that a job wrote. Whether something in it had to be shown escaped."""
+    text = message if raw else shown(message, keep=TAB)
+    print(f"{shown(prefix)}{text}")
+    return text != message
 
 
 TAB = "\t"  # in a line of its own it moves nothing else

@@ -23,6 +23,7 @@ STDIN = 0
 PATIENCE_SECONDS = 60.0  # the service may be restarted while a job is followed: the job runs on
 INTERRUPT_REASON = "Interrupted by the user"
 NO_INPUT = "Standard input is not passed on: a job reads none. Give it a file, or arguments."
+ESCAPED = "Control characters in the output are shown, not obeyed; --raw lets them through."
 SHELL_CHARACTERS = frozenset(" \t\n|&;<>()$`*?\"'")
 
 
@@ -43,7 +44,9 @@ def run_job(client: Client, request: dict[str, Any], *, as_json: bool, raw: bool
     _be_patient(client, line)
     array = "arraySize" in request
     tail: Tail = ArrayTail(client, job_id) if array else JobTail(client, job_id)
-    detail = _follow_or_ask(client, tail, job_id, writer(as_json=as_json, prefixes=array, raw=raw), line)
+    write = Writer(as_json=as_json, prefixes=array, raw=raw)
+    detail = _follow_or_ask(client, tail, job_id, write, line)
+    write.explain(line)
     if detail is None:
         return INTERRUPTED
     if as_json:
@@ -79,14 +82,16 @@ def print_logs(client: Client, job_id: str, wanted: Output, *, follows: bool, as
     )
     if follows:
         _be_patient(client, line)
-        follow(client, tail, job_id, writer(as_json=as_json, prefixes=array, raw=wanted.raw), line)
+        write = Writer(as_json=as_json, prefixes=array, raw=wanted.raw)
+        follow(client, tail, job_id, write, line)
+        write.explain(line)
         return 0
     if as_json:
         print_json([_document(event) for event in tail.advance(detail)])
     elif wanted.every and not array:
         _print_attempts(client, detail, wanted, line)
     else:
-        _print_events(tail, detail, prefixes=array, raw=wanted.raw)
+        _print_events(tail, detail, line, prefixes=array, raw=wanted.raw)
         if not array and wanted.attempt is None and count > 1:
             line.note(f"This is attempt {count}. Those before it: batchyard logs --attempts {job_id[:SHORT_ID]}")
     if not array and not any(sources(detail)):
@@ -103,30 +108,39 @@ def _print_attempts(client: Client, detail: Document, wanted: Output, line: Stat
         flush()
         line.note(f"-- Attempt {number} " + (outcome(ended) if ended else "runs"))
         tail = JobTail(client, detail["jobId"], number, number, wanted.container)
-        _print_events(tail, detail, prefixes=False, raw=wanted.raw)
+        _print_events(tail, detail, line, prefixes=False, raw=wanted.raw)
 
 
-def _print_events(tail: Tail, detail: Document, *, prefixes: bool, raw: bool) -> None:
-    write = writer(as_json=False, prefixes=prefixes, raw=raw)
+def _print_events(tail: Tail, detail: Document, line: StatusLine, *, prefixes: bool, raw: bool) -> None:
+    write = Writer(as_json=False, prefixes=prefixes, raw=raw)
     for event in tail.advance(detail):
         write(event)
     flush()
+    write.explain(line)
 
 
-def writer(*, as_json: bool, prefixes: bool, raw: bool) -> Write:
+class Writer:
     """Writes an event as the line the job wrote, with the child's index for arrays and the container's name where there
     are several, or as a JSON line. On a terminal the line's control characters are shown, unless it is to be `raw`."""
-    raw = output_is_raw(raw)
 
-    def write(event: Event) -> None:
-        if as_json:
+    def __init__(self, *, as_json: bool, prefixes: bool, raw: bool) -> None:
+        self.has_escaped = False
+        self._as_json = as_json
+        self._prefixes = prefixes
+        self._raw = output_is_raw(raw)
+
+    def __call__(self, event: Event) -> None:
+        if self._as_json:
             print_json(_document(event), line=True)
             return
-        prefix = f"[{event.job_id.rpartition(':')[2]}] " if prefixes else ""
+        prefix = f"[{event.job_id.rpartition(':')[2]}] " if self._prefixes else ""
         prefix += f"[{event.container}] " if event.container else ""
-        job_line(prefix, event.document["message"], raw=raw)
+        self.has_escaped |= job_line(prefix, event.document["message"], raw=self._raw)
 
-    return write
+    def explain(self, line: StatusLine) -> None:
+        """A word to who sees escapes for the first time."""
+        if self.has_escaped:
+            line.note(ESCAPED)
 
 
 def _document(event: Event) -> Document:

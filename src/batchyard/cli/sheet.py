@@ -45,13 +45,9 @@ def sheet(detail: Document, used: Sequence[list[Document]] = (), *, every: bool 
             lines += pairs(_attempt(detail, number, attempt, one, now), LABEL_WIDTH)
     elif attempts:
         rows = [_attempt_row(number, attempt, one, now) for number, attempt, one in attempts]
-        lines += ["", "Attempts", *_indented(table(ATTEMPT_HEADINGS, rows))]
+        lines += ["", "Attempts", table(ATTEMPT_HEADINGS, rows, indent="  ")]
     lines += pairs(_log(detail), LABEL_WIDTH)
     return "\n".join(lines)
-
-
-def _indented(text: str) -> list[str]:
-    return [f"  {line}" for line in text.splitlines()]
 
 
 def _head(detail: Document, used: Sequence[list[Document]]) -> Iterator[tuple[str, str]]:

@@ -258,6 +258,8 @@ def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_
         settings = settings_of({"data_dir": data_dir}, config)
         import msgspec
 
+        from batchyard.cli.present import hanging
+        from batchyard.cli.printing import shown
         from batchyard.server.doctor import findings
 
         found = findings(settings, _places(settings), url if data_dir is None else "")
@@ -266,9 +268,11 @@ def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_
         else:
             width = max(len(finding.check) for finding in found)
             for finding in found:
-                say(f"{finding.mark:<4}  {finding.check:<{width}}  {finding.detail}")
+                lines = hanging(f"{finding.mark:<4}  {finding.check:<{width}}  ", shown(finding.detail))
                 if finding.remedy:
-                    say(f"{'':>{width + 8}}{finding.remedy}")
+                    lines += hanging(" " * (width + 8), shown(finding.remedy))
+                for line in lines:
+                    say(line)
         if not all(finding.ok for finding in found):
             raise SystemExit(1)
 
