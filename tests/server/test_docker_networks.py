@@ -218,8 +218,10 @@ def test_a_service_that_was_killed_is_reached_again_at_the_same_address(tmp_path
         server.start()
         (tmp_path / "wait" / "go").touch()
         detail = ended(server, job)
-        first, second = log_of(server, detail)
-        assert (detail["status"], first) == ("SUCCEEDED", second)
+        lines = log_of(server, detail)
+        assert detail["status"] == "SUCCEEDED", lines
+        first, second = lines
+        assert first == second
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +246,8 @@ def test_services_on_one_daemon_and_on_two_have_the_address_side_by_side(
             until(lambda one=one, job=job: has_called(one, job), JOB_SECONDS, one.said)  # type: ignore[misc]
         for number, (one, job) in enumerate(zip(three, jobs, strict=True)):
             (tmp_path / f"wait{number}" / "go").touch()
-            assert ended(one, job)["status"] == "SUCCEEDED"
+            detail = ended(one, job)
+            assert detail["status"] == "SUCCEEDED", log_of(one, detail)
 
 
 def networks(daemon: Dockerd) -> list[str]:
@@ -261,7 +264,8 @@ def test_the_network_goes_with_the_last_that_is_on_it(tmp_path: Path, other_daem
         assert "batchyard" in networks(other_daemon), "a job is on it"
         server.start()
         (tmp_path / "wait" / "go").touch()
-        assert ended(server, job)["status"] == "SUCCEEDED"
+        detail = ended(server, job)
+        assert detail["status"] == "SUCCEEDED", log_of(server, detail)
         server.signal()
         assert "batchyard" not in networks(other_daemon)
 

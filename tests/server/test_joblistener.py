@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import closing
 from pathlib import Path
 
@@ -29,7 +30,28 @@ def test_a_service_keeps_its_port(state_dir: Path) -> None:
         assert again.address == address
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "0", "99999999", "-1"])
+def test_it_is_tied_to_its_interface_again_before_anybody_says_so(state_dir: Path) -> None:
+    """Containers that ran on would be answered by way of another network that has the same addresses."""
+    with closing(JobListener(state_dir)) as first:
+        assert tied_to(first) == ""
+        first.listen("lo")
+    with closing(JobListener(state_dir)) as again:
+        assert tied_to(again) == "lo"
+    path = state_dir / "job-port"
+    path.write_text(f"{path.read_text().split()[0]} no-such-interface\n")
+    with closing(JobListener(state_dir)) as later:
+        assert tied_to(later) == ""
+        with pytest.raises(OSError, match="No such device"):
+            later.listen("no-such-one")
+
+
+def tied_to(listener: JobListener) -> str:
+    assert listener._socket is not None
+    name = listener._socket.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+    return name.rstrip(b"\0").decode()
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "0", "99999999", "-1", "9" * 5000])
 def test_a_port_that_can_not_be_is_drawn_anew(state_dir: Path, content: str) -> None:
     state_dir.mkdir()
     (state_dir / "job-port").write_text(content)

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from batchyard.engines.docker.network import ADDRESS
-from batchyard.server.http import HttpServer, url_of
+from batchyard.server.http import BACKLOG, HttpServer, url_of
 from batchyard.server.peers import PeerLookup
 
 FIRST_PORT = 51679  # where the ECS agent serves the same
 PORTS = 1000  # tried: one for each service of this machine
 PORT_FILE = "job-port"
+PORT_DIGITS = 5
 _IP_FREEBIND = 15  # linux/in.h; Python has no name for it
 log = logging.getLogger(__name__)
 
@@ -36,22 +37,39 @@ class JobListener:
     def __init__(self, state_dir: Path) -> None:
         self.address = ""
         self.problem = ""
-        self._interface = ""
+        self._port_file = state_dir / PORT_FILE
         self._socket: socket.socket | None = None
+        before, interface = _read(self._port_file)
         try:
-            self._socket = _reserve(state_dir / PORT_FILE)
+            self._socket = _reserve(before)
         except OSError as error:
             self.problem = f"no port at {ADDRESS} can be had: {error}"
             log.warning("containers on a network of their own won't reach this service: %s", self.problem)
             return
-        self.address = url_of(ADDRESS, self._socket.getsockname()[1])
+        self._port = self._socket.getsockname()[1]
+        self.address = url_of(ADDRESS, self._port)
+        # At once, where the network still is: containers that run may ask before Docker does.
+        if interface in (name for _, name in socket.if_nameindex()):
+            with contextlib.suppress(OSError):  # the engine comes to it, and says what is wrong
+                self._tie(interface)
+        if self._port != before:
+            self._keep("")
 
     def listen(self, interface: str) -> None:
         """Takes connections from this interface only. OSError: it can't."""
         if self._socket is None:
             raise OSError(errno.EADDRNOTAVAIL, self.problem)
+        self._tie(interface)
+        self._keep(interface)
+
+    def _tie(self, interface: str) -> None:
+        assert self._socket is not None, "there is no socket to be tied"
         # Told again of the same name, it may be another interface: what the name means is looked up here.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+
+    def _keep(self, interface: str) -> None:
+        self._port_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._port_file.write_text(f"{self._port} {interface}\n")
 
     @contextlib.asynccontextmanager
     async def serving(
@@ -74,9 +92,9 @@ class JobListener:
             self._socket.close()
 
 
-def _reserve(port_file: Path) -> socket.socket:
-    """A bound socket on the port of last time, or else on the next that nobody has. OSError: there is none."""
-    before = _read(port_file)
+def _reserve(before: int) -> socket.socket:
+    """A listening socket on the port of last time (0: there was none), or else on the next that nobody has. OSError:
+    there is none."""
     ports = [*([before] if before else []), *range(FIRST_PORT, FIRST_PORT + PORTS)]
     for port in ports:
         reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -85,24 +103,22 @@ def _reserve(port_file: Path) -> socket.socket:
             # Connections of our predecessor may linger. Who listens has the port all the same.
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             reserved.bind((ADDRESS, port))
-            reserved.listen()  # from now on nobody else can have it
+            reserved.listen(BACKLOG)  # from now on nobody else can have it
         except OSError as error:
             reserved.close()
             if error.errno != errno.EADDRINUSE or port == ports[-1]:
                 raise
             continue
         reserved.setblocking(False)
-        if port != before:
-            port_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            port_file.write_text(f"{port}\n")
         return reserved
     raise AssertionError("no port was tried")
 
 
-def _read(port_file: Path) -> int:
-    """0: none that can be used."""
+def _read(port_file: Path) -> tuple[int, str]:
+    """Port and interface of last time; 0: none that can be used."""
     try:
-        text = port_file.read_text().strip()
+        port, _, interface = port_file.read_text().strip().partition(" ")
     except FileNotFoundError:
-        return 0
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 1 << 16 else 0
+        return 0, ""
+    usable = port.isascii() and port.isdigit() and len(port) <= PORT_DIGITS and 0 < int(port) < 1 << 16
+    return (int(port), interface) if usable else (0, "")
