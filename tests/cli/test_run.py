@@ -85,6 +85,24 @@ def test_each_attempt_is_followed(invoke: Invoke, stub: Stub) -> None:
     assert "Attempt 1 ended with exit code 1; the job is tried again." in result.stderr
 
 
+def test_attempts_that_end_between_two_looks_are_told_of(invoke: Invoke, stub: Stub) -> None:
+    job = stub.next_id
+
+    def all_at_once() -> None:
+        for number in (1, 2, 3):
+            stub.run(job, f"s{number}", f"try {number}")
+            stub.end(job, number, retried=number < 3)
+
+    stub.steps = [all_at_once]
+    result = invoke("run", "--attempts", "3", "--", "flaky")
+    assert result.stdout == "try 1\ntry 2\ntry 3\n"
+    assert result.stderr.splitlines()[1:] == [
+        "Attempt 1 ended with exit code 1; the job is tried again.",
+        "Attempt 2 ended with exit code 2; the job is tried again.",
+        "Job FAILED after 3.0s: Ended (exit code 3)",
+    ]
+
+
 @pytest.mark.parametrize(("code", "wanted"), [(None, 1), (0, 1), (137, 137)])
 def test_a_failed_job_is_never_a_success(invoke: Invoke, stub: Stub, code: int | None, wanted: int) -> None:
     def fail() -> None:

@@ -69,6 +69,7 @@ class JobTail:
         container: str = "",
     ) -> None:
         self.highest_exit_code = 0
+        self.on_retry: Callable[[int, Document], object] = lambda number, attempt: None  # after its last line
         self._client = client
         self._job_id = job_id
         self._position = first_attempt - 1
@@ -86,6 +87,8 @@ class JobTail:
             yield from merge(*map(self._drain, found), key=lambda event: event.at_ms)
             if position < finished:
                 self._position, self._tokens = position + 1, {}
+                if position + 1 < finished or not is_final(detail):
+                    self.on_retry(position + 1, detail["attempts"][position])
 
     def is_done(self, detail: Document) -> bool:
         return is_final(detail) or (
@@ -194,7 +197,8 @@ def follow(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLi
     """Writes the log until the tail is done and all of it is written; returns the job's last detail."""
     begun = time.monotonic()
     pause_seconds = FIRST_PAUSE_SECONDS
-    attempts = 0
+    if isinstance(tail, JobTail):
+        tail.on_retry = lambda number, attempt: _tell_retry(number, attempt, line)
     while True:
         detail = describe_one(client, job_id)
         wrote = False
@@ -207,13 +211,15 @@ def follow(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLi
         if tail.is_done(detail):
             line.clear()
             return detail
-        if len(detail.get("attempts", [])) > attempts:
-            attempts = len(detail["attempts"])
-            line.note(f"Attempt {attempts} {outcome(detail['attempts'][-1])}; the job is tried again.")
         if time.monotonic() - begun > NOTICE_AFTER_SECONDS:
             _tell(detail, line)
         pause_seconds = FIRST_PAUSE_SECONDS if wrote else min(pause_seconds * 1.5, LONGEST_PAUSE_SECONDS)
         time.sleep(pause_seconds)
+
+
+def _tell_retry(number: int, attempt: Document, line: StatusLine) -> None:
+    flush()
+    line.note(f"Attempt {number} {outcome(attempt)}; the job is tried again.")
 
 
 def _tell(detail: Document, line: StatusLine) -> None:
