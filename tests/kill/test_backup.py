@@ -90,9 +90,12 @@ def test_an_attempt_that_was_only_placed_is_not_launched_from_a_copy(yard: Yard,
 def test_what_is_no_copy_is_not_restored(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("something")
-    for source, sentence in ((other, "is no copy made by `batchyard backup`"), (tmp_path / "none", "There is no file")):
+    for source, code, sentence in (
+        (other, 5, "is no copy made by `batchyard backup`"),
+        (tmp_path / "none", 1, "There is no file"),
+    ):
         done = command(tmp_path, "restore", str(source), "--data-dir", str(tmp_path / "data"))
-        assert done.returncode == 1
+        assert done.returncode == code
         assert sentence in done.stderr
     empty = command(tmp_path, "backup", str(tmp_path / "copy"), "--data-dir", str(tmp_path / "nothing"))
     assert "nothing was ever started there" in empty.stderr

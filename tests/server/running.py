@@ -88,8 +88,8 @@ class Server:
         assert self.process.poll() is None, f"the server ended ({self.process.returncode}): {self.said()}"
         try:
             document = json.loads((self.data_dir / "server.json").read_text())
-        except FileNotFoundError:
-            return False
+        except (FileNotFoundError, json.JSONDecodeError):
+            return False  # none yet, or what an earlier one left
         self.address = document["address"]
         return bool(document["pid"] == self.process.pid)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.records import Changes, Status
-from batchyard.store.errors import CommitFailed, DiskFull, StoreError, StoreFenced, StoreLocked, StoreMismatch
+from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced, StoreLocked, StoreMismatch
 from batchyard.store.queries import Reader
 from batchyard.store.writer import SUBMIT_FREE_BYTES, Writer
 from tests.store.samples import ACCOUNT, NOW_MS, REGION, finished_job, job_id, make_spec, submit
@@ -146,14 +146,16 @@ def test_a_newer_schema_is_refused(path: Path, writer: Writer) -> None:
     with sqlite3.connect(path) as other:
         other.execute("UPDATE meta SET schema_version = 999")
     other.close()
-    with pytest.raises(StoreMismatch, match=r"has schema version 999; this Batchyard knows up to \d+\. Start it with"):
+    with pytest.raises(
+        StoreMismatch, match=r"It has schema version 999; this Batchyard knows up to \d+\. Use the newer"
+    ):
         reopened(path)
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"something else entirely " * 100)
-    with pytest.raises(StoreError, match="cannot be opened: file is not a database"):
+    with pytest.raises(StoreDamaged, match=r"file is not a database\. Nothing of it can be read. Move .* aside"):
         reopened(path)
 
 

@@ -15,7 +15,8 @@ from batchyard.cli.printing import print_json
 from batchyard.cli.usage import Commands
 from batchyard.server.config import TABLE, Kind, Setting, SettingError, Settings, load
 from batchyard.server.places import PlaceError, Places, make_private, places_of
-from batchyard.server.terminal import EXIT_USAGE, Failure, leave, say
+from batchyard.server.terminal import EXIT_DAMAGED, EXIT_USAGE, Failure, leave, say
+from batchyard.store.errors import StoreDamaged, StoreError
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -64,7 +65,9 @@ def _guarded(action: Callable[[], None]) -> None:
         action()
     except Failure as failure:
         leave(failure)
-    except PlaceError as error:
+    except StoreDamaged as error:
+        leave(Failure(str(error), EXIT_DAMAGED))
+    except (PlaceError, StoreError) as error:
         leave(Failure(str(error)))
 
 
@@ -216,12 +219,8 @@ def backup(
     def action() -> None:
         _, places = _meant(url, data_dir, config)
         from batchyard.store.backup import back_up
-        from batchyard.store.errors import StoreError
 
-        try:
-            size = back_up(places.database, Path(file).absolute())
-        except StoreError as error:
-            raise Failure(str(error)) from error
+        size = back_up(places.database, Path(file).absolute())
         say(f"Wrote {file}, {size / 1024:.0f} KiB.")
 
     _guarded(action)
@@ -238,13 +237,9 @@ def restore(
 
     def action() -> None:
         from batchyard.store.backup import restore as make
-        from batchyard.store.errors import StoreError
 
         make_private(places.data_dir)
-        try:
-            make(Path(file).absolute(), places.database)
-        except StoreError as error:
-            raise Failure(str(error)) from error
+        make(Path(file).absolute(), places.database)
         say(f"Restored {places.data_dir}. Start it with: batchyard up --data-dir {places.data_dir}")
 
     _guarded(action)
@@ -252,7 +247,8 @@ def restore(
 
 @app.command()
 def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Say what this machine lacks for running jobs, and how to get it. Exit code 1 when something is missing."""
+    """Say what this machine lacks for running jobs, and how to get it. Exit code 1 when something is missing, 5
+    when the database, all of which is read, is damaged."""
 
     def action() -> None:
         settings = settings_of({"data_dir": data_dir}, config)
@@ -260,9 +256,10 @@ def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_
 
         from batchyard.cli.present import hanging
         from batchyard.cli.printing import shown
-        from batchyard.server.doctor import findings
+        from batchyard.server.doctor import DATABASE, findings
 
-        found = findings(settings, _places(settings), url if data_dir is None else "")
+        meant = url if data_dir is None else ""
+        found = findings(settings, _places(settings), meant, reads_database=True)
         if as_json:
             print_json([msgspec.to_builtins(finding) for finding in found])
         else:
@@ -273,6 +270,8 @@ def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_
                     lines += hanging(" " * (width + 8), shown(finding.remedy))
                 for line in lines:
                     say(line)
+        if any(finding.check == DATABASE and not finding.ok for finding in found):
+            raise SystemExit(EXIT_DAMAGED)
         if not all(finding.ok for finding in found):
             raise SystemExit(1)
 

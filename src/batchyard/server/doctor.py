@@ -17,8 +17,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.api.context import VaultError
 from batchyard.cli.client import ClientError
 from batchyard.cli.endpoint import find_endpoint
+from batchyard.core.records import SECRET
+from batchyard.core.references import secret_binding
 from batchyard.core.resources import format_vcpus
 from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import probe
@@ -31,7 +34,9 @@ from batchyard.server.locating import Named, data_directory_at, named_service
 from batchyard.server.places import PlaceError, Places, is_running, read_server_file
 from batchyard.server.s3 import problem_of, s3_of
 from batchyard.server.vault import Vault
+from batchyard.store.errors import StoreError
 from batchyard.store.queries import Reader
+from batchyard.store.survey import Survey, damaged, survey
 from batchyard.version import VERSION
 
 # Descriptors the supervisor holds for one attempt (pidfd, log file, pipe) times attempts that run at once on a large
@@ -40,6 +45,8 @@ ENOUGH_FILES = 4096
 # The wall clock of a machine that lost its time starts in 1970 or 2000; signatures and times of jobs would be nonsense.
 PLAUSIBLE_TIME_SECONDS = 1_735_689_600  # 2025
 DOCKER_TIMEOUT_SECONDS = 5.0  # a healthy daemon answers in milliseconds
+SECRETS_TRIED = 20  # one is enough to tell another key, some may have no value yet
+DATABASE = "database"  # the check of it
 OLDEST_KERNEL = (5, 3)  # pidfd_open, by which the supervisor waits for processes
 PACKAGES = ("msgspec", "uvicorn", "uvloop", "httptools", "SQLAlchemy", "typer")
 
@@ -60,19 +67,22 @@ class Finding(Struct, frozen=True):
         return ("ok" if self.present else "no") if self.ok else "MISS"
 
 
-def findings(settings: Settings, places: Places, url: str | None = None) -> list[Finding]:
+def findings(
+    settings: Settings, places: Places, url: str | None = None, *, reads_database: bool = False
+) -> list[Finding]:
     """Looks at this machine; changes nothing. `url`: of the service that commands would ask; None: as the environment
-    says, "": that of the data directory."""
+    says, "": that of the data directory. `reads_database`: all of it, record by record."""
+    database = list(_database(places, reads_database))
     return [
         _versions(),
         _process_engine(),
         docker(settings),
-        *_environments(places),
+        *database,
         _capacity(settings),
         _files(),
         _cgroups(settings),
         *_data_directory(settings, places),
-        _secrets_key(settings),
+        _secrets_key(settings, places if reads_database and all(one.ok for one in database) else None),
         *_s3(settings),
         _clock(),
         _server(places, url),
@@ -136,10 +146,37 @@ async def _more_about(socket_path: Path) -> str:
     return f"storage {info.get('Driver', 'unknown')} ({note_of(info)}), {restore}, {gpus}"
 
 
-def _environments(places: Places) -> Iterator[Finding]:
-    """Which environments run what, as the store has them."""
-    if not places.database.exists():
+def _database(places: Places, reads_database: bool) -> Iterator[Finding]:
+    """The database, and which environments run what in it."""
+    path = places.database
+    if not os.path.lexists(path):
         return
+    problem = _problem(places) if reads_database else ""
+    if problem:
+        yield Finding(DATABASE, False, str(path), problem)
+        return
+    if reads_database:
+        yield Finding(DATABASE, True, f"{path}, {path.stat().st_size // host.MIB} MiB, every record readable")
+    yield _environments(places)
+
+
+def _problem(places: Places) -> str:
+    """What is wrong with the database, and what to do; empty: nothing."""
+    path = places.database
+    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+        return "It is no file that this user may read and write."
+    if path.stat().st_size == 0 and not path.with_name(f"{path.name}-wal").exists():
+        jobs_ran = places.state_dir.is_dir() and any(places.state_dir.iterdir())
+        return str(damaged(path, found=Survey(["it is empty, and jobs have run here"]))) if jobs_ran else ""
+    try:
+        found = survey(path)
+    except StoreError as error:
+        return str(error)
+    return str(damaged(path, found=found)) if found.faults else ""
+
+
+def _environments(places: Places) -> Finding:
+    """Which environments run what, as the store has them."""
     reader = Reader(places.database)
     try:
         found, _ = reader.environments()
@@ -149,7 +186,7 @@ def _environments(places: Places) -> Iterator[Finding]:
     for environment in found:
         by_engine.setdefault(environment.engine, []).append(environment.name)
     text = "; ".join(f"{engine}: {', '.join(sorted(names))}" for engine, names in sorted(by_engine.items()))
-    yield Finding("environments", True, text or "none")
+    return Finding("environments", True, text or "none")
 
 
 def _capacity(settings: Settings) -> Finding:
@@ -193,9 +230,11 @@ def _data_directory(settings: Settings, places: Places) -> Iterator[Finding]:
     yield Finding("disk", enough, f"{free_mib} MiB free", remedy)
 
 
-def _secrets_key(settings: Settings) -> Finding:
+def _secrets_key(settings: Settings, places: Places | None) -> Finding:
+    """`places`: where to look for a value that it must open."""
     path = settings.secrets_key_file
-    problem = Vault(path, settings.data_dir).problem()
+    vault = Vault(path, settings.data_dir)
+    problem = vault.problem() or (_key_problem(vault, places.database) if places is not None else "")
     if problem:
         return Finding("secrets key", False, str(path), problem)
     state = "keep a copy of it" if path.exists() else "made with the first secret"
@@ -218,6 +257,23 @@ def _s3(settings: Settings) -> Iterator[Finding]:
         yield Finding("s3", False, f"{s3.endpoint}: {problem}", remedy)
     else:
         yield Finding("s3", True, f"{s3.endpoint} answers; {keys}")
+
+
+def _key_problem(vault: Vault, database: Path) -> str:
+    """Why the key does not open what is kept; empty: it does, or nothing is kept, or that can't be told."""
+    if not database.is_file() or not database.stat().st_size:
+        return ""
+    reader = Reader(database)
+    try:
+        kept, _ = reader.documents(SECRET, limit=SECRETS_TRIED)
+        for secret in kept:
+            for version in secret.versions[-1:]:
+                vault.open(version.sealed, secret_binding(secret.name, version.version_id))
+    except VaultError as error:
+        return str(error)
+    finally:
+        reader.close()
+    return ""
 
 
 def _clock() -> Finding:

@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -57,6 +57,7 @@ from batchyard.server.terminal import EXIT_FORCED, complain
 from batchyard.server.tokens import Tokens
 from batchyard.server.vault import Vault
 from batchyard.store.queries import Reader
+from batchyard.store.survey import damaged, misfit
 from batchyard.store.writer import Writer
 from batchyard.version import VERSION
 from batchyard.wire.model import load_service_model
@@ -119,7 +120,8 @@ class Service:
             blocked_after_seconds=settings.blocked_seconds,
         )
         machine = Machine(self._account, limits, parts.catalogue, parts.prices)
-        machine.restore(snapshot)
+        with self._blames_the_store():
+            machine.restore(snapshot)
         self._machine = machine
         if parts.writer.is_restored:
             self._settle_restored(clock.now_ms())
@@ -155,8 +157,19 @@ class Service:
         )
         self._loop = Loop(machine, parts.writer, parts.engines, clock, dress, capacity=capacity, publish=lines.blocked)
 
+    @contextlib.contextmanager
+    def _blames_the_store(self) -> Iterator[None]:
+        """What was kept was consistent when it was written: records that do not fit together are damaged ones."""
+        try:
+            yield
+        except (AssertionError, LookupError, ValueError) as error:
+            raise damaged(self._parts.writer.path, f"its records do not fit together ({error})") from error
+
     def _load(self) -> tuple[Snapshot, SteadyClock]:
         snapshot = self._parts.writer.load(wall_clock_ms())
+        fault = misfit(snapshot)
+        if fault:
+            raise damaged(self._parts.writer.path, fault)
         return snapshot, SteadyClock(snapshot.last_time_ms)
 
     def _settle_restored(self, now_ms: int) -> None:
@@ -239,7 +252,8 @@ class Service:
         commands = [SetHost(instance, self._engines.abilities()), *self._engines.begin()]
         await asyncio.gather(*(self._loop.ask(command) for command in commands))
         if self._parts.settings.check_on_start:
-            assert_consistent(self._machine.world)
+            with self._blames_the_store():
+                assert_consistent(self._machine.world)
         lines.starting(self._parts.places, self._engines.lines(), found)
 
     def _apps(self, reader: Reader, readers: Readers) -> tuple[Asgi, Asgi]:

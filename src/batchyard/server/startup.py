@@ -24,9 +24,10 @@ from batchyard.server.keys import KeyFile, operator_key
 from batchyard.server.places import PlaceError, Places, prepare, tidy_up
 from batchyard.server.s3 import s3_of
 from batchyard.server.service import Parts, Service
-from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_DISK_FULL, EXIT_USAGE, Failure
+from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_DAMAGED, EXIT_DISK_FULL, EXIT_USAGE, Failure
 from batchyard.server.tokens import secret_of
-from batchyard.store.errors import CommitFailed, DiskFull, StoreError
+from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreError
+from batchyard.store.survey import Survey, damaged
 from batchyard.store.writer import Writer
 
 # Records live long and form no cycles: at Python's own thresholds (700, 10, 10) the collector walks all waiting jobs
@@ -54,6 +55,8 @@ def serve(settings: Settings, places: Places) -> None:
         raise Failure(str(error), EXIT_USAGE) from error
     except SettingError as error:  # of a file that a setting names
         raise Failure(str(error), EXIT_USAGE) from error
+    except StoreDamaged as error:
+        raise Failure(str(error), EXIT_DAMAGED) from error
     except (PlaceError, ListenError, StoreError) as error:
         raise Failure(str(error)) from error
 
@@ -71,12 +74,14 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     prepare(places)
     keys = KeyFile(places.keys_file)
     operator, secret = operator_key(places.operator_key_file), secret_of(places.secret_file)
+    _refuse_emptied(places)
     writer = Writer(places.database)
     writer.open(settings.account_id, settings.region)  # before the port: a second server is told what it is
     stack.callback(writer.close)
     stack.callback(tidy_up, places)  # while the lock is held: no other server can be using it
     listener = stack.enter_context(listening_socket(settings.host, settings.port))
     rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
+    keys.current()  # a damaged file is told of at once, and not to each caller
     check_listening(rules, keys)
     address = url_of(settings.host, listener.getsockname()[1])
     given, usable = raise_open_files()
@@ -85,6 +90,13 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     return Parts(
         settings, places, rules, keys, operator, secret, writer, listener, address, engines, catalogue, prices, s3, most
     )
+
+
+def _refuse_emptied(places: Places) -> None:
+    """SQLite takes a file of no bytes for a new database. Where jobs have run it is one that was lost."""
+    path = places.database
+    if path.is_file() and path.stat().st_size == 0 and any(places.state_dir.iterdir()):
+        raise damaged(path, found=Survey(["it is empty, and jobs have run here"]))
 
 
 class ShownFormatter(logging.Formatter):

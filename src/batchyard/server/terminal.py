@@ -11,6 +11,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2  # a flag, variable or file that the caller has to change
 EXIT_COMMIT_FAILED = 3  # the store did not take what had to be durable
 EXIT_DISK_FULL = 4
+EXIT_DAMAGED = 5  # the database, or a backup, is not what was written
 EXIT_FORCED = 130  # what shells show for Ctrl-C
 
 

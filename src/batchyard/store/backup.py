@@ -2,7 +2,7 @@
 
 The copy is one committed state, taken by SQLite's own online backup. It knows nothing of what engines did: attempts
 that were placed in it may have run since. It carries a mark, so that whoever opens it, wherever it was put and by whom,
-starts none of them again (`Writer.is_restored`).
+starts none of them again (`Writer.is_restored`), and a seal, by which it is known whole before it is used.
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy.exc import DatabaseError
+
 from batchyard.store import database
-from batchyard.store.errors import StoreError
+from batchyard.store.errors import StoreDamaged, StoreError, StoreMismatch
+from batchyard.store.seal import check_seal, remove_seal, seal
+from batchyard.store.survey import damaged, explain, is_damage, survey
 
 PRIVATE_FILE = 0o600
 _SUFFIX = ".unfinished"
 
 
 def back_up(source: Path, target: Path) -> int:
-    """Copies the database `source` into the new file `target`; returns its size in bytes. Raises StoreError."""
+    """Copies the database `source` into the new file `target`; returns its size in bytes. Raises StoreError;
+    StoreDamaged where what is there is not worth keeping as a backup."""
     if not source.exists():
         raise StoreError(f"There is no database {source}: nothing was ever started there.")
 
@@ -30,28 +36,60 @@ def back_up(source: Path, target: Path) -> int:
         try:
             with engine.connect() as connection:
                 database.copy_into(connection, unfinished)
+        except DatabaseError as error:
+            raise explain(source, error.orig or error) from error
         finally:
             engine.dispose()
+        _check_source(source, unfinished)
+        with closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
+            seal(copy)
 
-    _make(target, write)
+    _make(source, target, write)
     return target.stat().st_size
 
 
 def restore(source: Path, target: Path) -> None:
     """Makes the new database `target` of the copy `source`. Raises StoreError."""
-    if not source.exists():
+    if not source.is_file():
         raise StoreError(f"There is no file {source}.")
-    if not database.is_marked_copy(source):
-        raise StoreError(f"{source} is no copy made by `batchyard backup`.")
-    _make(target, lambda unfinished: _copy(source, unfinished))
+
+    def write(unfinished: Path) -> None:
+        try:
+            with source.open("rb") as reading, unfinished.open("r+b") as writing:
+                shutil.copyfileobj(reading, writing)
+        except PermissionError as error:
+            raise StoreError(f"{source} cannot be read: {error.strerror}.") from error
+        _check_copy(source, unfinished)  # of what will be used, not of what may change meanwhile
+        with closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
+            remove_seal(copy)
+
+    _make(source, target, write)
 
 
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as reading, target.open("r+b") as writing:
-        shutil.copyfileobj(reading, writing)
+def _check_source(source: Path, copy: Path) -> None:
+    """A copy of a damaged database is none that anybody should rely on."""
+    try:
+        found = survey(copy)
+    except StoreMismatch as mismatch:
+        raise StoreMismatch(f"The database {source} was written by a newer version. {mismatch}") from mismatch
+    if found.faults:
+        raise damaged(source, found=found)
 
 
-def _make(target: Path, write: Callable[[Path], None]) -> None:
+def _check_copy(source: Path, copy: Path) -> None:
+    try:
+        if not database.is_marked_copy(copy):
+            raise StoreDamaged(f"{source} is no copy made by `batchyard backup`, or its beginning is damaged.")
+        found = survey(copy)
+    except StoreMismatch as mismatch:
+        raise StoreMismatch(f"The backup {source} was made by a newer version. {mismatch}") from mismatch
+    if found.faults:
+        raise StoreDamaged(f"The backup {source} is damaged: {found.damage()}. {found.rest()} Take another one.")
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        check_seal(connection, source)
+
+
+def _make(source: Path, target: Path, write: Callable[[Path], None]) -> None:
     """All of it or nothing, readable by its owner alone, durable."""
     if target.exists():
         raise StoreError(f"{target} is there already: choose another name, or remove it.")
@@ -70,6 +108,8 @@ def _make(target: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror}.") from error
     except sqlite3.Error as error:
+        if is_damage(error):
+            raise damaged(source, str(error)) from error
         raise StoreError(f"{target} cannot be written: {error}.") from error
 
 

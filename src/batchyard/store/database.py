@@ -29,6 +29,9 @@ CHECKPOINT_PAGES = 4000
 
 # Stands in the header of a copy made by `back_up` (SQLite's user_version, which nothing else of ours uses).
 COPY_MARK = 0x42595244
+SEALED_MARK = COPY_MARK + 1  # of one that carries a seal, as all do since there are seals (see seal.py)
+
+SEAL = "backup"  # the table with a copy's seal
 
 # Instructions of SQLite between two looks at the time: a millisecond or so.
 STEPS_BETWEEN_LOOKS = 50_000
@@ -101,7 +104,7 @@ def is_marked_copy(path: Path) -> bool:
     """False for anything else, a database or not."""
     connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
     try:
-        return bool(connection.execute("PRAGMA user_version").fetchone()[0] == COPY_MARK)
+        return connection.execute("PRAGMA user_version").fetchone()[0] in (COPY_MARK, SEALED_MARK)
     except sqlite3.DatabaseError:
         return False
     finally:
@@ -113,6 +116,7 @@ def remove_mark(path: Path) -> None:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"DROP TABLE IF EXISTS {SEAL}")  # of a copy that was put here by hand
         connection.execute("PRAGMA user_version=0")
     finally:
         connection.close()

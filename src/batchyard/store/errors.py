@@ -17,6 +17,10 @@ class StoreMismatch(StoreError):
     """The database belongs to another account or region, or was written by a newer version."""
 
 
+class StoreDamaged(StoreError):
+    """The database, or a backup of one, is not what was written, or was never ours."""
+
+
 class CommitFailed(StoreError):
     """A transaction is not known to be durable. The writer takes no more: the process must end."""
 

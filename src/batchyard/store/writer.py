@@ -7,6 +7,7 @@ and start again from what is durable.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -21,10 +22,20 @@ from sqlalchemy.sql.dml import UpdateBase
 from batchyard.core.records import Changes, Snapshot
 from batchyard.store import database, tables
 from batchyard.store.codec import Rows, encode_changes
-from batchyard.store.errors import CommitFailed, DiskFull, StoreError, StoreFenced, StoreMismatch
+from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced, StoreMismatch
 from batchyard.store.load import load
 from batchyard.store.lock import DirectoryLock
-from batchyard.store.migrations import current_version, migrate, steps
+from batchyard.store.migrations import current_version, migrate
+from batchyard.store.seal import check_seal
+from batchyard.store.survey import (
+    UNDECODABLE,
+    application_id,
+    damaged,
+    explain,
+    schema_faults,
+    schema_version,
+    survey,
+)
 
 # Below this SubmitJob is refused. It leaves room for what must still be written for the work already accepted: the ends
 # of running attempts, the supervisor's journal, the write-ahead log (16 MiB between checkpoints) and the jobs' logs.
@@ -52,18 +63,19 @@ class Writer:
         """Take the database for this process and return its new epoch, which is durable.
 
         Raises StoreLocked when another server has it, StoreMismatch when it belongs to another account or region or a
-        newer version wrote it, StoreError when it cannot be read."""
+        newer version wrote it, StoreDamaged when it is not what was written, StoreError when it cannot be opened."""
         assert self._thread is None, "this writer is open"
         self._lock.acquire()
         try:
             _create_private(self.path)
             self._engine = database.write_engine(self.path)
             self._connection = self._engine.connect()
+            self._look(self._connection)
             self._claim(self._connection, account_id, region)
             self._statements = _Statements(self._engine.dialect)
-        except DatabaseError as error:
+        except (DatabaseError, sqlite3.Error) as error:
             self._release()
-            raise StoreError(f"The database {self.path} cannot be opened: {error.orig}.") from error
+            raise explain(self.path, getattr(error, "orig", error)) from error
         except BaseException:
             self._release()
             raise
@@ -72,10 +84,16 @@ class Writer:
         return self.epoch
 
     def load(self, now_ms: int) -> Snapshot:
-        """What a machine starts from. To be called between `open` and the first commit."""
+        """What a machine starts from. To be called between `open` and the first commit. Raises StoreDamaged where a
+        record cannot be understood."""
         assert self._engine is not None, "this writer is not open"
-        with self._engine.connect() as connection:
-            return load(connection, now_ms)
+        try:
+            with self._engine.connect() as connection:
+                return load(connection, now_ms)
+        except DatabaseError as error:
+            raise explain(self.path, error.orig or error) from error
+        except UNDECODABLE as error:
+            raise damaged(self.path, str(error)) from error
 
     def commit(self, changes: Changes, now_ms: int) -> Future[None]:
         """Write all of `changes` in one transaction; the future is done when it is durable. Commits keep their order.
@@ -126,15 +144,30 @@ class Writer:
             self._engine = None
         self._lock.release()
 
+    def _look(self, connection: Connection) -> None:
+        """Before anything is written: whether this is a database of ours, of a version that is known here."""
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection), f"{raw} is not known how to look at"
+        is_copy = database.is_marked_copy(self.path)
+        is_empty = not raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if is_empty and not is_copy and not application_id(raw):
+            return  # made a moment ago
+        try:
+            faults = survey(self.path).faults if is_copy else schema_faults(raw, schema_version(raw))
+        except StoreDamaged as fault:
+            faults = [str(fault)]
+        except StoreMismatch as mismatch:
+            raise StoreMismatch(
+                f"The database {self.path} was written by a newer version. {mismatch} Or choose another data directory."
+            ) from mismatch
+        if faults:
+            raise damaged(self.path, "; ".join(faults))
+        if is_copy:
+            check_seal(raw, self.path)
+
     def _claim(self, connection: Connection, account_id: str, region: str) -> None:
         connection.exec_driver_sql(database.begin_statement(connection.dialect))
         version = current_version(connection)
-        newest = max(steps())
-        if version > newest:
-            raise StoreMismatch(
-                f"The database {self.path} has schema version {version}; this Batchyard knows up to {newest}. "
-                "Start it with the newer version that wrote it, or choose another data directory."
-            )
         reached = migrate(connection, version)
         if version == 0:
             first = {"id": 1, "schema_version": reached, "epoch": 0, "last_time_ms": 0, "next_key": 1}

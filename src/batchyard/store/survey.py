@@ -1,0 +1,291 @@
+"""What of a database can be read, and what is wrong with it: its pages, its schema, its rows, and whether they fit
+together. Reads all of it and changes nothing; for a store in doubt, backups, and `batchyard doctor`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from batchyard.core.records import Queue, Snapshot, Status
+from batchyard.store import codec, migrations, tables
+from batchyard.store.database import BUSY_SECONDS, SEAL
+from batchyard.store.errors import StoreDamaged, StoreError, StoreMismatch
+
+SHOWN_FAULTS = 3  # in a sentence; the rest is counted
+MOST_FAULTS = 100  # looked for in one table: enough to see that it is beyond repair
+PAGE_FAULTS = 10
+META = "meta"
+# Names of what people know, for the sentence about what can still be read.
+COUNTED = {
+    "environments": "environments",
+    "queues": "queues",
+    "definitions": "job definitions",
+    "job_specs": "submissions",
+    "jobs": "jobs",
+    "documents": "other records",
+}
+# What a decoder says of text that is none of ours.
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, AssertionError, KeyError)
+# A reference, the rows that break it, and what such a row says.
+REFERENCES = {
+    "job {} has no submission": """
+        SELECT jobs.key FROM jobs LEFT JOIN job_specs ON job_specs.key = jobs.key
+        WHERE jobs.queue IS NOT NULL AND job_specs.key IS NULL LIMIT 1""",
+    "submission {} has no job": """
+        SELECT job_specs.key FROM job_specs LEFT JOIN jobs ON jobs.key = job_specs.key
+        WHERE jobs.key IS NULL LIMIT 1""",
+    "child {} belongs to no array": """
+        SELECT jobs.key FROM jobs WHERE jobs.queue IS NULL AND NOT EXISTS (
+            SELECT 1 FROM job_specs WHERE job_specs.key < jobs.key AND job_specs.last_key >= jobs.key) LIMIT 1""",
+    "the queue {} of an unfinished job is missing": f"""
+        SELECT jobs.queue FROM jobs LEFT JOIN queues ON queues.name = jobs.queue
+        WHERE jobs.queue IS NOT NULL AND jobs.{tables.UNFINISHED} AND queues.name IS NULL LIMIT 1""",
+    "job {} has a key that was not given yet": """
+        SELECT key FROM jobs WHERE key >= (SELECT next_key FROM meta) LIMIT 1""",
+}
+
+
+class Survey(Struct):
+    """`faults`: half sentences, the first one first. `readable`: how many rows of each table are good."""
+
+    faults: list[str] = []
+    readable: dict[str, int] = {}
+
+    def damage(self) -> str:
+        shown = "; ".join(self.faults[:SHOWN_FAULTS])
+        more = len(self.faults) - SHOWN_FAULTS
+        return f"{shown}; and {more} more" if more > 0 else shown
+
+    def rest(self) -> str:
+        known = [f"{self.readable[table]} {name}" for table, name in COUNTED.items() if self.readable.get(table)]
+        return f"Of it can still be read: {', '.join(known)}." if known else "Nothing of it can be read."
+
+
+def survey(path: Path) -> Survey:
+    """Never raises for what the file holds. StoreMismatch: a newer version wrote it."""
+    found = Survey()
+    try:
+        with closing(_connect(path)) as connection:
+            version = schema_version(connection)
+            found.faults += _page_faults(connection)
+            found.faults += schema_faults(connection, version)
+            _read_rows(connection, found)
+            found.faults += _reference_faults(connection)
+    except StoreDamaged as damage:
+        found.faults.append(str(damage))
+    except sqlite3.Error as error:
+        found.faults.append(f"SQLite says: {error}")
+    return found
+
+
+def damaged(path: Path, reason: str = "", found: Survey | None = None) -> StoreDamaged:
+    """The whole story of a database in the data directory, as an error to raise. `reason`: what was seen, for when the
+    survey finds nothing itself."""
+    found = found or survey(path)
+    what = found.damage() or reason
+    return StoreDamaged(
+        f"The database {path} is damaged: {what}. {found.rest()} Move {path.parent} aside and make it anew of a "
+        f"backup: batchyard restore FILE --data-dir {path.parent}; keep what was moved until that runs."
+    )
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite means what the file holds, and not what it could not do with it."""
+    return _kind(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _kind(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # the low byte; the rest tells it more precisely
+
+
+def explain(path: Path, error: BaseException) -> StoreError:
+    """What it means that SQLite could not open or read the database."""
+    code = _kind(error)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreError(f"The database {path} is locked: end the program that has it open (a database tool?).")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH):
+        return StoreError(f"The database {path} cannot be opened ({error}): it and its directory must be writable.")
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM):
+        return StoreError(f"The database {path} cannot be opened: {error}. Look at the disk, then start it again.")
+    return damaged(path, str(error))
+
+
+# -- the parts --
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
+    return connection
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Of a database that was in use. Raises StoreDamaged where it cannot be told, StoreMismatch where it is newer."""
+    if application_id(connection):
+        raise StoreDamaged("it is the database of another program")
+    names = [
+        name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    ]
+    if META not in names:
+        holds = f"it has the tables {', '.join(names[:SHOWN_FAULTS])}" if names else "it has no tables"
+        raise StoreDamaged(f"it is no database of Batchyard: {holds}")
+    try:
+        rows = connection.execute("SELECT id, schema_version, epoch, last_time_ms, next_key FROM meta").fetchall()
+    except sqlite3.OperationalError as error:
+        raise StoreDamaged(f"the table meta is not ours: {error}") from error
+    if len(rows) != 1:
+        raise StoreDamaged(f"the table meta, which says what was reached, has {len(rows)} rows instead of one")
+    if not all(isinstance(value, int) and value >= 0 for value in rows[0]) or rows[0][1] < 1:
+        raise StoreDamaged("the row of meta, which says what was reached, holds no numbers")
+    version, newest = int(rows[0][1]), max(migrations.steps())
+    if version > newest:
+        raise StoreMismatch(
+            f"It has schema version {version}; this Batchyard knows up to {newest}. "
+            "Use the newer version that wrote it."
+        )
+    return version
+
+
+def application_id(connection: sqlite3.Connection) -> int:
+    """0 for a database of ours: other programs mark theirs."""
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
+
+
+def schema_faults(connection: sqlite3.Connection, version: int) -> list[str]:
+    """Where the tables are not those of `version`, by name. Views and triggers are never ours."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
+        for number, sql in migrations.steps().items():
+            if number <= version:
+                for statement in migrations.statements(sql, "sqlite"):
+                    model.execute(statement)
+        wanted, there = _schema(model), _schema(connection)
+    there.pop(f"table {SEAL}", None)
+    faults = [f"the {name} is missing" for name in wanted if name not in there]
+    faults += [f"it has the {name}, which is not ours" for name in there if name not in wanted]
+    return faults + [
+        f"the {name} is not as it should be" for name in wanted if there.get(name, wanted[name]) != wanted[name]
+    ]
+
+
+def _schema(connection: sqlite3.Connection) -> dict[str, Any]:
+    """The form of every table, index, trigger and view, by its kind and name."""
+    found: dict[str, Any] = {}
+    listed = connection.execute("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    for kind, name in listed.fetchall():
+        pragma = {"table": "table_xinfo", "index": "index_xinfo"}.get(kind)
+        found[f"{kind} {name}"] = (
+            connection.execute(f"SELECT * FROM pragma_{pragma}(?)", (name,)).fetchall() if pragma else ()
+        )
+    return found
+
+
+def _page_faults(connection: sqlite3.Connection) -> list[str]:
+    try:
+        said = [text for (text,) in connection.execute(f"PRAGMA integrity_check({PAGE_FAULTS})")]
+    except sqlite3.DatabaseError as error:
+        return [f"its pages cannot be read: {error}"]
+    return [] if said == ["ok"] else [" ".join(text.split()) for text in said]
+
+
+def _read_rows(connection: sqlite3.Connection, found: Survey) -> None:
+    """Counts the good rows of each table and names the others."""
+    for table in tables.metadata.sorted_tables:
+        found.readable[table.name] = 0
+        columns = ", ".join(column.name for column in table.columns)
+        faults: list[str] = []
+        try:
+            for row in connection.execute(f"SELECT {columns} FROM {table.name}"):
+                fault = _row_fault(table.name, row)
+                if not fault:
+                    found.readable[table.name] += 1
+                elif len(faults) < MOST_FAULTS:
+                    faults.append(f"in {table.name} the row of {row[0]!r} {fault}")
+        except sqlite3.OperationalError:
+            pass  # the table is missing, or a column is: said already
+        except sqlite3.DatabaseError as error:
+            faults.append(f"{table.name} can be read up to row {found.readable[table.name]}: {error}")
+        found.faults += faults
+
+
+def _row_fault(table: str, row: tuple[Any, ...]) -> str:
+    """What is wrong with it, as the end of a sentence; empty: nothing."""
+    check = _CHECKS.get(table)
+    try:
+        return "" if check is None or check(row) else "says in its columns something else than in its body"
+    except UNDECODABLE:
+        return "cannot be understood"
+
+
+def _spec_fits(row: tuple[Any, ...]) -> bool:
+    spec = codec.decode_spec(row[-1], row[-2])
+    return (spec.key, spec.key + spec.array_size, spec.job_id, spec.queue) == (row[0], row[1], row[2], row[5])
+
+
+def _job_fits(row: tuple[Any, ...]) -> bool:
+    job = codec.decode_job(row[-1])
+    return (job.key, job.status) == (row[0], Status(row[2]))
+
+
+def _definition_fits(row: tuple[Any, ...]) -> bool:
+    definition = codec.decode_definition(row[-1])
+    return (definition.name, definition.revision, definition.status) == (row[0], row[1], row[2])
+
+
+_CHECKS: dict[str, Callable[[tuple[Any, ...]], bool]] = {
+    "environments": lambda row: codec.decode_environment(row[1]).name == row[0],
+    "queues": lambda row: codec.decode_queue(row[1]).name == row[0],
+    "definitions": _definition_fits,
+    "documents": lambda row: codec.decode_document(row[0], row[2]) is not None,
+    "job_specs": _spec_fits,
+    "jobs": _job_fits,
+}
+
+
+def _reference_faults(connection: sqlite3.Connection) -> Iterator[str]:
+    for text, sql in REFERENCES.items():
+        try:
+            broken = connection.execute(sql).fetchone()
+        except sqlite3.DatabaseError:
+            continue  # what it needs cannot be read: said already
+        if broken is not None:
+            yield text.format(broken[0])
+    try:
+        known = {name for (name,) in connection.execute("SELECT name FROM environments")}
+        bodies = connection.execute("SELECT body FROM queues").fetchall()
+    except sqlite3.DatabaseError:
+        return
+    queues = []
+    for (body,) in bodies:
+        with suppress(*UNDECODABLE):  # said already
+            queues.append(codec.decode_queue(body))
+    yield from _missing_environments(queues, known)
+
+
+def misfit(snapshot: Snapshot) -> str:
+    """What is missing of that on which unfinished work depends; empty: nothing. Costs little: every start asks."""
+    for fault in _missing_environments(snapshot.queues, {one.name for one in snapshot.environments}):
+        return fault
+    queues = {queue.name for queue in snapshot.queues}
+    return next(
+        (
+            f"the queue {spec.queue} of the unfinished job {spec.job_id} is missing"
+            for spec in snapshot.specs
+            if spec.queue not in queues
+        ),
+        "",
+    )
+
+
+def _missing_environments(queues: Sequence[Queue], known: set[str]) -> Iterator[str]:
+    for queue in queues:
+        for one in queue.environments:
+            if one.environment not in known:
+                yield f"the environment {one.environment} of the queue {queue.name} is missing"
