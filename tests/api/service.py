@@ -127,10 +127,17 @@ class Service:
         return AWSResponse(request.url, response.status, dict(response.headers), _Body(response.body))
 
     def call(
-        self, name: str, request: dict[str, Any], size_bytes: int = 0, invocation_id: str = "", caller: str = ""
+        self,
+        name: str,
+        request: dict[str, Any],
+        size_bytes: int = 0,
+        invocation_id: str = "",
+        caller: str = "",
+        service: str = "",
     ) -> dict[str, Any]:
-        """An operation called with a document as the wire gives it: beyond what boto3 would let through."""
-        service = next(service for service in SERVICES if (service, name) in operations.OPERATIONS)
+        """An operation called with a document as the wire gives it: beyond what boto3 would let through. `service`:
+        where several have one of this name."""
+        service = service or next(service for service in SERVICES if (service, name) in operations.OPERATIONS)
         digest = hashlib.blake2b(repr(request).encode(), digest_size=16).hexdigest()
         call = Call(name, "tester", invocation_id, size_bytes, caller, digest)
         result = asyncio.run(self.handlers[service, name](call, request))

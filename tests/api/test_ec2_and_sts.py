@@ -14,7 +14,7 @@ from batchyard.api import ec2_queries, sts
 from batchyard.api.context import Call
 from batchyard.core.records import Instance, InstanceState, Market
 from batchyard.core.resources import Resources
-from tests.api.service import ROLE, START_MS, Service
+from tests.api.service import ROLE, START_MS, Service, refusal_of
 
 HOST = "i-0123456789abcdef0"
 SPOT = "i-00000000000000aaa"
@@ -177,3 +177,14 @@ def test_a_job_is_the_role_of_its_attempt(service: Service) -> None:
 
 def test_no_key_makes_an_arn_that_is_none(service: Service) -> None:
     assert identity(service, "a/b c:é")["Arn"] == "arn:aws:iam::123456789012:user/a_b_c__"
+
+
+def test_filters_without_end_are_refused(shared: Service) -> None:
+    one = {"Name": "instance-id", "Values": ["*a" * 513]}
+    assert "at most 1024 characters, got 1026" in refusal_of(
+        lambda: shared.call("DescribeInstances", {"Filters": [one]}, service="ec2")
+    )
+    many = [{"Name": "instance-id", "Values": ["*"]}] * 51
+    assert "at most 50 filters, got 51" in refusal_of(
+        lambda: shared.call("DescribeInstances", {"Filters": many}, service="ec2")
+    )

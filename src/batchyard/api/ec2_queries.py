@@ -14,6 +14,8 @@ Check = Callable[[Document], bool]
 
 MIN_PAGE = 5  # EC2 API reference: MaxResults
 MAX_FILTER_VALUES = 200  # of one filter, as on EC2
+MAX_FILTERS = 50  # of one request, as on EC2
+MAX_VALUE_CHARACTERS = 1024  # more than any id, name or tag: each is compared with each thing, letter by letter
 TAG_FILTER = "tag:"
 ANY_TEXT, ANY_LETTER = "**", "??"  # what `*` and `?` of a filter's value stand for; no letter looks so
 
@@ -35,7 +37,7 @@ def select(
     """The things (by id) of one page that pass every filter, in the order of their ids; and the NextToken member, empty
     on the last page, which names the last thing shown. `most`: of one page."""
     limit, after = _page_size(request, most), str(request.get("NextToken") or "")
-    checks = [check_of(each, served) for each in request.get("Filters", [])]
+    checks = checks_of(request.get("Filters", []), served)
     if request.get("DryRun"):
         raise Refused("Request would have succeeded, but DryRun flag is set.", "DryRunOperation")
     passed = [name for name in sorted(things) if name > after and all(check(things[name]) for check in checks)]
@@ -52,6 +54,15 @@ def _page_size(request: Document, most: int) -> int:
     return int(wanted)
 
 
+def checks_of(documents: Sequence[Document], served: Mapping[str, Values]) -> list[Check]:
+    """The filters of a request."""
+    if len(documents) > MAX_FILTERS:
+        raise Refused(
+            f"A request must have at most {MAX_FILTERS} filters, got {len(documents)}.", "FilterLimitExceeded"
+        )
+    return [check_of(each, served) for each in documents]
+
+
 def check_of(document: Document, served: Mapping[str, Values]) -> Check:
     """Whether a thing passes one filter of those `served`. Values may hold `*` and `?`; a backslash takes their meaning
     away."""
@@ -60,6 +71,12 @@ def check_of(document: Document, served: Mapping[str, Values]) -> Check:
         raise Refused(
             f"The filter '{quoted(name)}' must have at most {MAX_FILTER_VALUES} values, got {len(values)}.",
             "FilterLimitExceeded",
+        )
+    longest = max(map(len, values), default=0)
+    if longest > MAX_VALUE_CHARACTERS:
+        raise Refused(
+            f"Values of filter '{quoted(name)}' must have at most {MAX_VALUE_CHARACTERS} characters, got {longest}.",
+            "InvalidParameterValue",
         )
     patterns = [pattern_of(value) for value in values]
     if name.startswith(TAG_FILTER):

@@ -65,7 +65,9 @@ async def submission(context: Context, call: Call, request: Document) -> command
     depends_on = _dependencies(request.get("dependsOn", []))
     overrides = request.get("containerOverrides", {})
     definition, revision = split_definition(request["jobDefinition"])
-    named = sorted({dependency.job_id for dependency in depends_on if dependency.job_id})
+    # Of more than there may be none is looked up: the request will be refused for their number.
+    looked_up = depends_on if len(depends_on) <= MAX_DEPENDENCIES else ()
+    named = sorted({dependency.job_id for dependency in looked_up if dependency.job_id})
     return commands.SubmitJob(
         job_id=context.new_uuid(),
         name=request["jobName"],
@@ -78,7 +80,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         array_size=array_size or 0,
         depends_on=depends_on,
         finished=await context.read(context.reader.finished_statuses, named) if named else {},
-        finished_arrays=await _finished_arrays(context, depends_on),
+        finished_arrays=await _finished_arrays(context, looked_up),
         overrides=overrides,
         task_override=_task_override(request),
         parameters=request.get("parameters", {}),

@@ -28,6 +28,7 @@ from batchyard.api import (
     usage,
     yard,
 )
+from batchyard.api.bounds import length_check
 from batchyard.api.checks import Check, check_names_alone, enum_check
 from batchyard.api.context import Call, Context
 from batchyard.api.readers import CALLER
@@ -39,6 +40,7 @@ Document = dict[str, Any]
 Handler = Callable[[Context, Call, Document], Awaitable[Document]]
 BoundHandler = Callable[[Call, Document], Awaitable[Document]]
 
+LONGEST_REFUSAL = 4000  # characters: more than any sentence of ours about names of the length that names have
 # The member that stands instead of pages.
 LISTED_BY_NAMES = {
     "DescribeComputeEnvironments": "computeEnvironments",
@@ -136,32 +138,52 @@ def bind(context: Context) -> dict[tuple[str, str], BoundHandler]:
 async def perform(context: Context, service: str, operation: str, call: Call, request: Document) -> Document:
     """One request. Values outside the model's enums or bounds, and page tokens that were given for another request,
     are refused before the operation sees them."""
-    check = _enum_checks(service).get(operation)
-    if check is not None:
-        check(request, "")
     CALLER.set(call.caller)
-    member = pagetokens.token_members(service).get(operation)
     try:
+        check = _checks(service).get(operation)
+        if check is not None:
+            check(request, "")
+        member = pagetokens.token_members(service).get(operation)
         if member is None:
             return await OPERATIONS[service, operation](context, call, request)
-        asked, token = request, request.get(member)
-        if token:
-            if operation in LISTED_BY_NAMES:
-                check_names_alone(request, LISTED_BY_NAMES[operation])  # before the token is looked at, as on AWS
-            asked = request | {member: pagetokens.unseal(context.page_key, service, operation, request, token)}
-        answer = await OPERATIONS[service, operation](context, call, asked)
-        if answer.get(member):
-            answer |= {member: pagetokens.seal(context.page_key, service, operation, request, answer[member])}
-        return answer
+        return await _page(context, service, operation, member, call, request)
     except OutOfTime as error:
         raise Refused(str(error), INVALID_CODES.get(service, "ClientException")) from error
+    except Refused as refusal:
+        if len(refusal.message) <= LONGEST_REFUSAL:
+            raise
+        raise Refused(shortened(refusal.message), refusal.code) from refusal
+
+
+async def _page(context: Context, service: str, operation: str, member: str, call: Call, request: Document) -> Document:
+    """`member`: what the page token is called, which the operation sees as it gave it."""
+    asked, token = request, request.get(member)
+    if token:
+        if operation in LISTED_BY_NAMES:
+            check_names_alone(request, LISTED_BY_NAMES[operation])  # before the token is looked at, as on AWS
+        asked = request | {member: pagetokens.unseal(context.page_key, service, operation, request, token)}
+    answer = await OPERATIONS[service, operation](context, call, asked)
+    if answer.get(member):
+        answer |= {member: pagetokens.seal(context.page_key, service, operation, request, answer[member])}
+    return answer
+
+
+def shortened(message: str) -> str:
+    """A refusal that repeats too much of what its caller sent: its beginning and its end."""
+    return f"{message[: LONGEST_REFUSAL // 2]}...{message[-LONGEST_REFUSAL // 4 :]}"
 
 
 @lru_cache
-def _enum_checks(service: str) -> dict[str, Check]:
-    """By operation; made once, when the first request comes. Other services refuse with codes of their own."""
-    if service not in ("batch", "yard"):
-        return {}
+def _checks(service: str) -> dict[str, Check]:
+    """By operation; made once, when the first request comes. What has other values than the model's enums is refused
+    for AWS Batch and us; other services do it in words of their own, and refuse by the model what is too long."""
     operations = load_service_model(service).operations
-    checks = {name: enum_check(operations[name].input) for key, name in OPERATIONS if key == service}
+    code = INVALID_CODES.get(service, "ClientException")
+    checks = {
+        name: enum_check(operations[name].input)
+        if service in ("batch", "yard")
+        else length_check(operations[name].input, code)
+        for key, name in OPERATIONS
+        if key == service
+    }
     return {name: check for name, check in checks.items() if check is not None}

@@ -35,6 +35,7 @@ MAX_CHARACTERS = {"Standard": 4096, "Advanced": 8192, "Intelligent-Tiering": 819
 DATA_TYPE = "text"
 MAX_NAMES = 10  # API: GetParametersRequest
 MAX_PAGE = 50  # API: DescribeParametersRequest
+MAX_FILTERS = 50  # AWS gives no number; each is held against each parameter
 MAX_DESCRIPTION = 1024  # API: ParameterDescription
 TAGGED = "Parameter"  # of the resource types that SSM knows
 NOT_BUILT = ("AllowedPattern", "Policies")
@@ -124,7 +125,10 @@ async def describe_parameters(context: Context, call: Call, request: Document) -
     if not 1 <= limit <= MAX_PAGE:
         raise _invalid(f"MaxResults must be between 1 and {MAX_PAGE}, got {limit}.")
     old = [entry | {"Option": OLD_OPTIONS.get(entry["Key"], "Equals")} for entry in request.get("Filters", [])]
-    filters = [_filter(entry) for entry in request.get("ParameterFilters") or old]
+    entries = request.get("ParameterFilters") or old
+    if len(entries) > MAX_FILTERS:
+        raise _invalid(f"There must be at most {MAX_FILTERS} filters, got {len(entries)}.")
+    filters = [_filter(entry) for entry in entries]
     after = _read_token(request.get("NextToken", ""))
 
     def work() -> list[Parameter]:
