@@ -1,10 +1,9 @@
 """How much memory and CPU time a container used: from its cgroup's files, or from what Docker tells of them.
 
-A container's cgroup goes with it, a moment after its first process has ended, and an open file of it can't be read any
-more then. So its files are opened while it runs, and read again the moment that process ends, which a pidfd tells
-before Docker has tidied up. What was read last counts: where that moment is missed, what was used since the last read,
-SAMPLE_SECONDS before at most, is not seen. Where the files can't be had (rootless Docker, a daemon in a virtual
-machine) Docker is asked now and then.
+A container's cgroup goes with it, a moment after its first process has ended. So its files are read while it runs, and
+again the moment that process ends, which a pidfd tells before Docker has tidied up. What was read last counts: where
+that moment is missed, what was used since the last read, SAMPLE_SECONDS before at most, is not seen. Where the files
+can't be had (rootless Docker, a daemon in a virtual machine) Docker is asked now and then.
 """
 
 from __future__ import annotations
@@ -21,15 +20,14 @@ from batchyard.engines.docker.api import Api, ApiError
 from batchyard.engines.docker.containers import Seen
 from batchyard.engines.supervisor.hierarchies import directory_of, mounts_of, places_of
 
-SAMPLE_SECONDS = 1.0  # between reads; one takes some 20 microseconds
+SAMPLE_SECONDS = 1.0  # between reads; one takes some 50 microseconds
 # Between questions to Docker, where it must be asked: each costs it a walk through the container's cgroup.
 STATS_SECONDS = 5.0
-_FILE_BYTES = 4096  # cpu.stat has some hundred
 _NS_PER_MS, _US_PER_MS = 1_000_000, 1000
 _MIB = 1024 * 1024
-_HELD = "memory.max_usage_in_bytes", "cpuacct.usage"  # version 1
+_PEAK, _CPU = "memory.max_usage_in_bytes", "cpuacct.usage"  # version 1
 # Version 2. Before Linux 5.19 there is no memory.peak: the highest of what is read now and then must do.
-_HELD_2 = ("memory.peak", "memory.current"), "cpu.stat"
+_PEAK_2, _CURRENT_2, _CPU_2 = "memory.peak", "memory.current", "cpu.stat"
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +38,8 @@ class Meter:
         self._proc = proc
         self._peak_bytes = 0
         self._cpu_ms = 0
-        self._memory_fd = self._cpu_fd = self._pidfd = -1
+        self._memory, self._cpu = Path(), Path()
+        self._pidfd = -1
         self._loop: asyncio.AbstractEventLoop | None = None
         self.is_open = False
         self._has_ended = False
@@ -65,7 +64,7 @@ class Meter:
             return
         try:
             self._pidfd = os.pidfd_open(seen.pid)  # before the look at whose process it is: it can't be another's then
-            self._hold(seen)
+            self._memory, self._cpu = self._files_of(seen)
         except OSError as error:
             log.debug("the cgroup of container %s can't be read: %s", seen.id, error)
             self.close()
@@ -76,29 +75,22 @@ class Meter:
             self._loop = loop
             loop.add_reader(self._pidfd, self._ended)
 
-    def _hold(self, seen: Seen) -> None:
-        """FileNotFoundError: what has this pid here is not the container."""
+    def _files_of(self, seen: Seen) -> tuple[Path, Path]:
+        """Of its memory and its CPU time. FileNotFoundError: what has this pid here is not the container."""
         mounts = _mounts(self._proc / "self" / "mountinfo")
         places = places_of(self._proc / str(seen.pid) / "cgroup")
         if "memory" in mounts:
-            memory, cpu = (
-                directory_of(mounts[name], _of_container(places, name, seen.id)) for name in ("memory", "cpuacct")
-            )
-            self._memory_fd = os.open(f"{memory}/{_HELD[0]}", os.O_RDONLY)
-            self._cpu_fd = os.open(f"{cpu}/{_HELD[1]}", os.O_RDONLY)
-            return
-        directory = directory_of(mounts.get("", ("/", "/sys/fs/cgroup")), _of_container(places, "", seen.id))
-        peak, current = (f"{directory}/{name}" for name in _HELD_2[0])
-        self._memory_fd = os.open(peak if os.path.exists(peak) else current, os.O_RDONLY)
-        self._cpu_fd = os.open(f"{directory}/{_HELD_2[1]}", os.O_RDONLY)
+            return _place(mounts, places, "memory", seen.id) / _PEAK, _place(mounts, places, "cpuacct", seen.id) / _CPU
+        place = _place(mounts, places, "", seen.id)
+        return place / (_PEAK_2 if (place / _PEAK_2).exists() else _CURRENT_2), place / _CPU_2
 
     def read(self) -> None:
         """Looks at the files again. Nothing happens where there are none, or none any more."""
         if not self.is_open:
             return
         try:
-            memory, cpu = (os.pread(fd, _FILE_BYTES, 0) for fd in (self._memory_fd, self._cpu_fd))
-        except OSError:  # ENODEV: the cgroup is gone
+            memory, cpu = self._memory.read_bytes(), self._cpu.read_bytes()
+        except OSError:  # the cgroup is gone
             return
         self._note(int(memory), cpu_ms_of(cpu))
 
@@ -122,10 +114,9 @@ class Meter:
         if self._loop is not None:
             self._loop.remove_reader(self._pidfd)
             self._loop = None
-        for fd in (self._memory_fd, self._cpu_fd, self._pidfd):
-            if fd >= 0:
-                os.close(fd)
-        self._memory_fd = self._cpu_fd = self._pidfd = -1
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
         self.is_open = False
 
 
@@ -154,8 +145,11 @@ def cpu_ms_of(content: bytes) -> int:
     return int(words[words.index(b"usage_usec") + 1]) // _US_PER_MS
 
 
-def _of_container(places: Mapping[str, str], controller: str, container_id: str) -> str:
+def _place(
+    mounts: Mapping[str, tuple[str, str]], places: Mapping[str, str], controller: str, container_id: str
+) -> Path:
+    """The directory of the container's cgroup."""
     path = places.get(controller, "")
-    if container_id not in path:
+    if controller not in mounts or container_id not in path:
         raise FileNotFoundError(f"its process is not in a cgroup of that name, but in {path or 'none'}")
-    return path
+    return Path(directory_of(mounts[controller], path))
