@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from tests.clients.calling import Clients
 from tests.clients.node import Node, node_with_sdks
@@ -15,6 +16,16 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     """One service for all that is tried here; each test uses names of its own."""
     with Server(tmp_path_factory.mktemp("clients"), "--vcpus", "8", "--memory", "65536") as server:
         yield Clients(server)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 of the tests' own; each test uses buckets of its own."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from tests.clients.calling import JOB_SECONDS, Clients, Document, needs
 from tests.clients.node import Node
@@ -56,15 +55,6 @@ print(json.dumps({
     "next": boto3.client("batch").submit_job(jobName="next", jobQueue="default", jobDefinition="s3-next")["jobId"],
 }))
 """
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(scope="module")
