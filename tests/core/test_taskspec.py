@@ -107,7 +107,7 @@ def test_where_the_log_goes(options: dict[str, str], group: str, prefix: str) ->
     ("container", "word"),
     [
         ({"logConfiguration": {"logDriver": "awsfirelens"}}, "awsfirelens"),
-        ({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}, "efsVolumeConfiguration"),
+        ({"volumes": [{"name": "v", "s3filesVolumeConfiguration": {}}]}, "s3filesVolumeConfiguration"),
     ],
 )
 def test_what_is_not_built_has_a_name(container: Any, word: str) -> None:

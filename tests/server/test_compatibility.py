@@ -91,5 +91,6 @@ def test_the_page_names_every_operation_and_member() -> None:
 def test_a_line_says_what_each_engine_does() -> None:
     assert "| image | recorded | yes | On the process engine a job is a process of this machine. |" in PAGE
     assert "| tmpfs | refused | yes | the process engine can't do linuxParameters.tmpfs: " in PAGE
-    assert "| efsVolumeConfiguration | refused | refused | Job definition example asks for the volume 'v'" in PAGE
+    assert "| s3filesVolumeConfiguration | refused | refused | Job definition example asks for the volume 'v'" in PAGE
+    assert "| efsVolumeConfiguration | partly | partly | A directory of this machine" in PAGE
     assert "| size | refused | yes |  |" in PAGE

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -36,16 +37,24 @@ class Body(Struct, frozen=True):
         """What nothing here can do yet, in words; empty when there is nothing."""
         return next(filter(None, map(taskspec.unbuilt, [*self.containers, self.task])), "")
 
-    def build(self, parameters: Mapping[str, str], working_directory: str, *, fractions: bool) -> TaskSpec:
-        """A task of one container is a plain one: every engine runs it."""
+    def build(
+        self,
+        parameters: Mapping[str, str],
+        working_directory: str,
+        *,
+        fractions: bool,
+        file_systems: Mapping[str, str] = taskspec.NO_FILE_SYSTEMS,
+    ) -> TaskSpec:
+        """A task of one container is a plain one: every engine runs it. `file_systems`: as in filesystems.place_of."""
+        build = partial(taskspec.build_task, parameters=parameters, fractions=fractions, file_systems=file_systems)
         if not self.task:
-            return taskspec.build_task(self.container, parameters, working_directory, fractions=fractions)
+            return build(self.container, working_directory=working_directory)
         around = {member: value for member, value in self.task.items() if member != "containers"}
         if "taskRoleArn" in around:
             around["jobRoleArn"] = around.pop("taskRoleArn")  # as containerProperties call it
         if len(self.containers) == 1:
-            return taskspec.build_task(around | self.containers[0], parameters, working_directory, fractions=fractions)
-        containers = tuple(_container(one, around, parameters, fractions) for one in self.containers)
+            return build(around | self.containers[0], working_directory=working_directory)
+        containers = tuple(_container(one, around, build) for one in self.containers)
         total = Resources()
         for one in containers:
             total = total.plus(one.resources)
@@ -96,9 +105,9 @@ def _named(containers: Sequence[Document]) -> list[Document]:
     return [container | {"name": container.get("name", DEFAULT_CONTAINER)} for container in containers]
 
 
-def _container(document: Document, around: Document, parameters: Mapping[str, str], fractions: bool) -> ContainerSpec:
+def _container(document: Document, around: Document, build: Callable[[Document], TaskSpec]) -> ContainerSpec:
     alone = document | {"volumes": around.get("volumes", [])}
-    task = taskspec.build_task(alone, parameters, fractions=fractions)
+    task = build(alone)
     return ContainerSpec(
         name=document["name"],
         command=task.command,

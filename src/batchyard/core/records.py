@@ -140,6 +140,7 @@ class Mount(Struct, frozen=True):
     target: str
     read_only: bool = False
     volume: str = ""
+    root: str = ""  # the directory that the source must not leave, links included; empty: any source will do
 
 
 class ContainerDependency(Struct, frozen=True):

@@ -82,7 +82,12 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     unbuilt = body.unbuilt()
     if unbuilt:
         raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
-    task = body.build(parameters, command.working_directory, fractions=_platform_of(definition) == requirements.FARGATE)
+    task = body.build(
+        parameters,
+        command.working_directory,
+        fractions=_platform_of(definition) == requirements.FARGATE,
+        file_systems=world.limits.file_systems,
+    )
     network = taskspec.network_of(command.tags, definition.tags, body.task)
     if network:
         task = replace(task, network=network)

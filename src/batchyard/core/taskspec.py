@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.core.filesystems import place_of
 from batchyard.core.records import Abilities, ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import MILLI_PER_VCPU, Resources
@@ -28,6 +29,7 @@ NETWORKS = (HOST_NETWORK, "bridge", "awsvpc", NO_NETWORK)
 LINUX = "LINUX"  # API: RuntimePlatform.operatingSystemFamily; the only one that any engine runs
 KEPT_LOG_DRIVERS = ("awslogs", "json-file")  # those whose output goes nowhere but to this service
 FIRELENS = "awsfirelens"
+NO_FILE_SYSTEMS: Mapping[str, str] = {}
 _REFERENCE = re.compile(r"Ref::([A-Za-z0-9_-]+)")
 
 
@@ -111,10 +113,15 @@ def _not_numeric(text: str, kind: str) -> Refused:
 
 
 def build_task(
-    container: Document, parameters: Mapping[str, str], working_directory: str = "", *, fractions: bool = False
+    container: Document,
+    parameters: Mapping[str, str],
+    working_directory: str = "",
+    *,
+    fractions: bool = False,
+    file_systems: Mapping[str, str] = NO_FILE_SYSTEMS,
 ) -> TaskSpec:
-    """The task of a merged container document."""
-    volumes = {volume.get("name", ""): volume for volume in container.get("volumes", [])}
+    """The task of a merged container document. `file_systems`: as in filesystems.place_of."""
+    volumes = {volume.get("name", ""): place_of(volume, file_systems) for volume in container.get("volumes", [])}
     mounts = []
     for point in container.get("mountPoints", []):
         name = point.get("sourceVolume", "")
@@ -123,8 +130,8 @@ def build_task(
             raise Refused(f"mountPoints {named}, which is not among the volumes of the definition.")
         if not point.get("containerPath"):
             raise Refused(f"mountPoints has the volume '{name}' without a containerPath: say where it is to be seen.")
-        source = volumes[name].get("host", {}).get("sourcePath", "")
-        mounts.append(Mount(source, point.get("containerPath", ""), point.get("readOnly", False), name))
+        source, root = volumes[name]
+        mounts.append(Mount(source, point["containerPath"], point.get("readOnly", False), name, root))
     return TaskSpec(
         command=substitute(container.get("command", []), parameters),
         environment=tuple((e["name"], e.get("value", "")) for e in container.get("environment", [])),
@@ -182,9 +189,8 @@ def unbuilt(container: Document) -> str:
     if container.get("firelensConfiguration"):
         return "firelensConfiguration"
     for volume in container.get("volumes", []):
-        for kind in ("efsVolumeConfiguration", "s3filesVolumeConfiguration"):
-            if kind in volume:
-                return f"the volume '{volume.get('name', '')}' ({kind})"
+        if "s3filesVolumeConfiguration" in volume:
+            return f"the volume '{volume.get('name', '')}' (s3filesVolumeConfiguration)"
     return ""
 
 

@@ -54,6 +54,7 @@ class Limits(Struct, frozen=True):
         10_000  # the head of a queue is written down when it stood for so long: most are gone before
     )
     finished_kept_ms: int = 15 * 60 * 1000  # longer than any request may wait between its look-up and its turn
+    file_systems: dict[str, str] = {}  # EFS file system or access point -> directory of this machine
     idempotency_kept_ms: int = 60 * 60 * 1000  # an SDK's retries end long before
 
 

@@ -21,6 +21,7 @@ from batchyard.core.names import Account
 from batchyard.core.records import Abilities, EnvironmentOrder, Instance
 from batchyard.core.refusal import Refused
 from batchyard.core.resources import Resources
+from batchyard.core.world import Limits
 from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.process import ProcessEngine
 from batchyard.server.fields import FIELDS, PLAIN, ROLE, SAMPLES, Document, Sample, Says
@@ -40,6 +41,7 @@ ACCOUNT = Account("123456789012", "us-east-1")
 QUEUE, DEFINITION = "queue", "example"
 HOST = Instance("i-0123456789abcdef0", Resources(64_000, 65_536, 1), (0,))  # larger than any sample
 # Said before every reason of an engine's; on this page it would be said in every line.
+FILE_SYSTEMS = {"fs-1": "/v"}  # as an owner would map the one of the samples
 PREFIX = f"No compute environment of job queue {QUEUE} can run this job: "
 
 
@@ -58,7 +60,7 @@ def refusal(sample: Sample, engine: str, abilities: Abilities) -> str:
 def _submit(sample: Sample, engine: str, abilities: Abilities) -> None:
     document = _definition(sample)
     check_definition(document, min_timeout_seconds=60)
-    machine = Machine(ACCOUNT)
+    machine = Machine(ACCOUNT, Limits(file_systems=FILE_SYSTEMS))
     machine.handle(commands.SetHost(HOST, {engine: abilities}), 1)
     fargate: Document = {"computeResources": {"type": "FARGATE", "maxvCpus": 16}}
     machine.handle(

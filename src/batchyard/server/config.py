@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.server.efs import EFS_TABLE, file_systems
 from batchyard.server.homes import SettingError as SettingError
 from batchyard.server.homes import absolute as absolute
 from batchyard.server.homes import config_home as config_home
@@ -402,6 +403,7 @@ class Settings(Struct, frozen=True):
     allow_other_users: bool = False
     insecure: bool = False
     aws_error_texts: bool = False
+    efs: tuple[tuple[str, str], ...] = ()  # of the configuration file's table [efs] alone
     min_timeout_seconds: int = 60
     max_array_size: int = 10_000
     max_job_kib: int = 30
@@ -517,6 +519,8 @@ def _from_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"The configuration file {path} is not TOML: {error}.") from error
     layer: dict[str, Any] = {}
+    if EFS_TABLE in document:
+        layer["efs"] = file_systems(document.pop(EFS_TABLE), f"{path}: [{EFS_TABLE}]", path.parent)
     for key, value in _flatten(document):
         setting = BY_KEY.get(key)
         if setting is None:

@@ -27,7 +27,7 @@ from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import probe
 from batchyard.engines.docker.storage import note_of
 from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer
-from batchyard.server import host
+from batchyard.server import efs, host
 from batchyard.server.config import SettingError, Settings
 from batchyard.server.engines import DOCKER, describe
 from batchyard.server.locating import Named, data_directory_at, named_service
@@ -84,6 +84,7 @@ def findings(
         *_data_directory(settings, places),
         _secrets_key(settings, places if reads_database and all(one.ok for one in database) else None),
         *_s3(settings),
+        *_efs(settings),
         _clock(),
         _server(places, url),
     ]
@@ -274,6 +275,13 @@ def _key_problem(vault: Vault, database: Path) -> str:
     finally:
         reader.close()
     return ""
+
+
+def _efs(settings: Settings) -> Iterator[Finding]:
+    for name, directory in settings.efs:
+        problem = efs.problem_of(directory)
+        remedy = f"Create {directory}, or correct it in the table [efs] of the configuration file." if problem else ""
+        yield Finding("efs", not problem, f"{name} is {directory}{f': {problem}' if problem else ''}", remedy)
 
 
 def _clock() -> Finding:

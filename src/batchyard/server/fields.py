@@ -115,13 +115,20 @@ FIELDS: dict[str, dict[str, Says]] = {
     "Volume": {
         "name": YES,
         "host": apart(P, Y, "Without a sourcePath: a fresh directory; containers only."),
-        "efsVolumeConfiguration s3filesVolumeConfiguration": both(R, "File systems of the cloud."),
+        "efsVolumeConfiguration": both(P, "A directory of this machine; see EFSVolumeConfiguration."),
+        "s3filesVolumeConfiguration": both(R, "A file system of the cloud."),
     },
     "Host": {"sourcePath": YES},
     "EFSVolumeConfiguration": {
-        "fileSystemId rootDirectory transitEncryption transitEncryptionPort authorizationConfig": both(R)
+        "fileSystemId": both(Y, "The directory that the configuration file's `[efs]` names for it; else refused."),
+        "rootDirectory": both(Y, "Below that directory; on processes `containerPath` must be the whole path."),
+        "transitEncryption transitEncryptionPort": both(R, "Nothing is sent anywhere."),
+        "authorizationConfig": YES,
     },
-    "EFSAuthorizationConfig": {"accessPointId iam": both(R)},
+    "EFSAuthorizationConfig": {
+        "accessPointId": both(Y, "A directory of its name below the file system's, unless `[efs]` names another."),
+        "iam": both(R, "Whoever runs the job may do what its user may."),
+    },
     "S3FilesVolumeConfiguration": {"fileSystemArn rootDirectory transitEncryptionPort accessPointArn": both(R)},
     "KeyValuePair": {
         "name": both(Y, "Names that begin with AWS_BATCH are refused."),

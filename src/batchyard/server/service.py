@@ -118,6 +118,7 @@ class Service:
             max_overrides_characters=settings.max_overrides_characters,
             scale_down_seconds=settings.scale_down_seconds,
             blocked_after_seconds=settings.blocked_seconds,
+            file_systems=dict(settings.efs),
         )
         machine = Machine(self._account, limits, parts.catalogue, parts.prices)
         with self._blames_the_store():

@@ -21,6 +21,7 @@ from batchyard.core.records import ContainerSpec, containers_of
 from batchyard.engines.base import RECOVERED_SILENT, Launch, log_path
 from batchyard.engines.docker import containers, plans
 from batchyard.engines.docker.api import ApiError
+from batchyard.engines.docker.beneath import problem_beneath
 from batchyard.engines.docker.containers import Placing, Seen, State
 from batchyard.engines.docker.credentials import Credentials
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
@@ -32,6 +33,7 @@ from batchyard.engines.docker.programs import NOT_EXECUTABLE_EXIT_CODE, NOT_FOUN
 from batchyard.engines.docker.storage import REFUSAL
 from batchyard.engines.docker.usage import STATS_SECONDS, Meter, ask_docker
 
+CANNOT_INITIALIZE = "ResourceInitializationError"  # ECS's word for file systems that can't be mounted
 CANNOT_CREATE, CANNOT_START = "CannotCreateContainerError", "CannotStartContainerError"
 GONE = "The containers of the attempt were removed by somebody else, and its outcome with them."
 DAMAGED = "The notes of the Docker engine are damaged, so that nobody can tell whether the attempt ran."
@@ -291,6 +293,10 @@ class Run:
 
     async def _create(self, spec: ContainerSpec) -> bool:
         """False: a stop came first."""
+        for mount in spec.mounts:
+            problem = await asyncio.to_thread(problem_beneath, mount.root, mount.source) if mount.root else ""
+            if problem:
+                raise CannotStart(spec.name, f"{CANNOT_INITIALIZE}: {problem}.")
         body = containers.create_request(self.launch, spec, self._shop.placing)
         name, was_pulled = self.docker_name(spec.name), False
         while True:

@@ -1,0 +1,38 @@
+"""A directory beneath another is looked at without following links."""
+
+from pathlib import Path
+
+import pytest
+
+from batchyard.engines.docker.beneath import problem_beneath
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """`shared/in/deep`, links out of it and a file; `link` is another name of the whole."""
+    root = tmp_path / "shared"
+    (root / "in" / "deep").mkdir(parents=True)
+    (root / "file").write_text("")
+    (root / "out").symlink_to(tmp_path)
+    (root / "round").symlink_to("in")
+    (tmp_path / "link").symlink_to(root)
+    return root
+
+
+@pytest.mark.parametrize("path", ["", "in", "in/deep"])
+def test_directories_are_found(shared: Path, path: str) -> None:
+    assert problem_beneath(str(shared), str(shared / path)) == ""
+
+
+def test_the_root_itself_may_be_a_link_since_its_owner_named_it(shared: Path) -> None:
+    link = shared.parent / "link"
+    assert problem_beneath(str(link), str(link / "in")) == ""
+
+
+@pytest.mark.parametrize("path", ["out", "out/shared", "round", "round/deep", "file", "none", "in/none"])
+def test_links_files_and_nothing_are_refused(shared: Path, path: str) -> None:
+    assert "is no directory of the file system" in problem_beneath(str(shared), str(shared / path))
+
+
+def test_a_root_that_is_not_there_is_named(shared: Path) -> None:
+    assert "can't be opened: No such file" in problem_beneath(str(shared / "none"), str(shared / "none"))
