@@ -32,7 +32,7 @@ from batchyard.wire.operation import Operation
 from batchyard.wire.router import Router
 from tests.hostile.documents import Maker, Pool
 from tests.hostile.messages import DEEDS, Sent, bytes_of, form_versions, host_of, request_of
-from tests.hostile.templates import TEMPLATES
+from tests.hostile.templates import templates_of
 from tests.server.running import START_SECONDS, Server, command
 
 ANSWER_SECONDS = 60.0  # an answer that takes longer hangs: no request's work takes a second, and machines are loaded
@@ -128,7 +128,7 @@ class Client(threading.Thread):
 
     def _next(self) -> Sent:
         operation = self._dice.choice(self._hunt.operations)
-        templates = TEMPLATES.get(operation.name, ())
+        templates = templates_of(operation.service, operation.name)
         template = self._dice.choice(templates) if templates else None
         document = self._maker.document(operation.model.input, template)
         return request_of(operation, document, self._hunt.versions, self._hunt.address, self._dice)

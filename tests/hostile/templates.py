@@ -1,5 +1,6 @@
 """One good request for each operation that chance would not get into. `None` is an id from earlier answers, `-N` ends a
-name that one of a few numbers completes."""
+name that one of a few numbers completes. A key is an operation's name, with its service where others have one of that
+name too."""
 
 from __future__ import annotations
 
@@ -103,7 +104,11 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "CancelJob": ({"jobId": None, "reason": "none"},),
     "TerminateJob": ({"jobId": None, "reason": "none"},),
-    "TagResource": ({"tags": {"a": "b"}},),
+    "batch.TagResource": ({"tags": {"a": "b"}},),
+    "secretsmanager.TagResource": ({"SecretId": None, "Tags": [{"Key": "a", "Value": "b"}]},),
+    "ssm.AddTagsToResource": (
+        {"ResourceType": "Parameter", "ResourceId": "/parameter-N", "Tags": [{"Key": "a", "Value": "b"}]},
+    ),
     "FilterLogEvents": (
         {"logGroupName": "/aws/batch/job", "filterPattern": "hello -world", "limit": 2},
         {"logGroupName": "/aws/batch/job", "filterPattern": '{ $.a = "b" }', "nextToken": None},
@@ -134,3 +139,7 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "ListAttempts": ({"jobId": None},),
     "InterruptInstance": ({"instanceId": None},),
 }
+
+
+def templates_of(service: str, operation: str) -> tuple[dict[str, Any], ...]:
+    return TEMPLATES.get(f"{service}.{operation}", TEMPLATES.get(operation, ()))

@@ -17,7 +17,7 @@ from tests.hostile import hunt as hunting
 from tests.hostile.documents import HOSTILE_TEXTS, Maker, Pool, as_json
 from tests.hostile.hunt import hunt, served
 from tests.hostile.messages import DEEDS, form_versions, request_of
-from tests.hostile.templates import TEMPLATES
+from tests.hostile.templates import TEMPLATES, templates_of
 from tests.server import running
 
 SEED = 20_240_229
@@ -70,13 +70,15 @@ def test_what_is_wrong_with_a_service_is_found(
 def test_templates_name_operations_that_are_served_and_are_read_by_them() -> None:
     """A template with a member that the model does not have would reach nothing."""
     dice = random.Random(1)
-    maker, known = Maker(dice, Pool(dice)), {operation.name: operation for operation in served()}
-    for name, templates in TEMPLATES.items():
-        shape = known[name].model.input
-        assert shape is not None
-        for template in templates:
-            assert set(template) <= {member.wire_name for member in shape.members.values()}, name
+    maker, used = Maker(dice, Pool(dice)), set()
+    for operation in served():
+        shape = operation.model.input
+        for template in templates_of(operation.service, operation.name):
+            assert shape is not None
+            assert set(template) <= {member.wire_name for member in shape.members.values()}, operation
             maker.document(shape, template)
+            used |= {operation.name, f"{operation.service}.{operation.name}"}
+    assert set(TEMPLATES) <= used
 
 
 def test_requests_come_again_with_their_seed_and_reach_every_operation() -> None:
