@@ -8,17 +8,12 @@ import typer
 
 from batchyard.cli.app import app as client
 from batchyard.cli.printing import say
-from batchyard.cli.usage import Commands
+from batchyard.cli.usage import Application
 from batchyard.server.commands import app as server
 from batchyard.version import VERSION
 
-app = typer.Typer(
-    cls=Commands,
+app = Application(
     help="AWS Batch on your own machines.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
 app.add_typer(server)
 app.add_typer(client)

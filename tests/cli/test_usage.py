@@ -124,3 +124,12 @@ def test_refusals_in_words(message: str, words: str) -> None:
 def test_a_refused_name_shows_what_a_name_may_hold(invoke: Invoke, stub: Stub) -> None:
     stub.refused["RunJob"] = Refusal("ClientException", "Job name should match valid pattern")
     assert "Job name: it may hold letters, digits, - and _" in invoke("run", "--name", "a b", "--", "x").stderr
+
+
+@pytest.mark.parametrize("name", ["", "keys", "secrets", *all_commands()])
+def test_help_names_no_type_of_the_program(name: str) -> None:
+    result = CliRunner().invoke(app, [*name.split(), "--help"], prog_name="batchyard")
+    assert result.exit_code == 0
+    assert not re.search(r"<\w+>|list\[|[{}]|\.\.\.\]\.\.\.", result.output), result.output
+    for parameter in parameters_of(all_commands()[name]) if name in all_commands() else []:
+        assert parameter.flags[0].split("/")[0] in result.output or parameter.is_argument

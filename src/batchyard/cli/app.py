@@ -13,17 +13,12 @@ import typer
 from batchyard.cli.options import Json, Raw, Url, connect, reports_errors
 from batchyard.cli.run import run
 from batchyard.cli.secrets import secrets_app
-from batchyard.cli.usage import Commands, seconds, whole_number
+from batchyard.cli.usage import Application, seconds, whole_number
 
 DEFAULT_ROWS = 100  # newest jobs shown: more do not fit a terminal
 
-app = typer.Typer(
-    cls=Commands,
+app = Application(
     help="AWS Batch on your own machines.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
 app.add_typer(secrets_app, name="secrets")
 
@@ -40,8 +35,10 @@ app.command(
 @app.command("jobs", short_help="List jobs.")
 @reports_errors
 def jobs(
-    queue: Annotated[str | None, typer.Option("--queue", help="Only of this queue.")] = None,
-    status: Annotated[str | None, typer.Option("--status", help="Only in this state, RUNNABLE for one.")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="Only of this queue.")] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="STATE", help="Only in this state, RUNNABLE for one.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Finished ones too.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show again and again, until Ctrl-C.")] = False,
     limit: Annotated[
@@ -71,7 +68,9 @@ def logs(
         typer.Option("--attempt", metavar="N", parser=whole_number(1), help="Of this attempt; else the last one."),
     ] = None,
     attempts: Annotated[bool, typer.Option("--attempts", help="Of each attempt, one after the other.")] = False,
-    container: Annotated[str, typer.Option("--container", help="Of this one of several containers.")] = "",
+    container: Annotated[
+        str, typer.Option("--container", metavar="NAME", help="Of this one of several containers.")
+    ] = "",
     raw: Raw = False,
     url: Url = None,
     as_json: Json = False,
@@ -161,9 +160,11 @@ JobRefs = Annotated[
     typer.Argument(metavar="JOB...", help="Job ids, or their first 8 characters or more; ID:3 is a child of an array."),
 ]
 OfQueue = Annotated[str, typer.Option("--queue", metavar="QUEUE", help="All jobs of this queue, after a question.")]
-InState = Annotated[str | None, typer.Option("--status", help="With --queue: only those in this state.")]
+InState = Annotated[
+    str | None, typer.Option("--status", metavar="STATE", help="With --queue: only those in this state.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="With --queue: without a question.")]
-Reason = Annotated[str, typer.Option("--reason", help="Shown as the job's statusReason.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Shown as the job's statusReason.")]
 
 
 @app.command("cancel", short_help="Cancel jobs that wait.")

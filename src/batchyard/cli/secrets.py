@@ -11,13 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from batchyard.cli.options import Json, Url, connect, reports_errors
-from batchyard.cli.usage import Commands
+from batchyard.cli.usage import Application
 
 MAX_VALUE_BYTES = 65_536  # of a secret (API: SecretStringType)
 
-secrets_app = typer.Typer(
-    cls=Commands, no_args_is_help=True, help="Passwords and the like for jobs: encrypted, and named by them."
-)
+secrets_app = Application(help="Passwords and the like for jobs: encrypted, and named by them.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The secret's name; its ARN will do too.")]
 
 
@@ -28,7 +26,7 @@ def set_secret(
     from_file: Annotated[
         str | None, typer.Option("--from-file", metavar="PATH", help="Take the value from this file as it is.")
     ] = None,
-    description: Annotated[str | None, typer.Option("--description", help="What it is for.")] = None,
+    description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What it is for.")] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -59,7 +57,7 @@ def set_secret(
 def list_secrets(url: Url = None, as_json: Json = False) -> None:
     """List the secrets, without their values."""
     from batchyard.cli.present import clock, table
-    from batchyard.cli.printing import print_json, say, shown
+    from batchyard.cli.printing import print_json, say, shown, tell
 
     found: list[dict[str, Any]] = []
     request: dict[str, Any] = {"IncludePlannedDeletion": True}
@@ -72,6 +70,9 @@ def list_secrets(url: Url = None, as_json: Json = False) -> None:
             request["NextToken"] = page["NextToken"]
     if as_json:
         print_json(found)
+        return
+    if not found:
+        tell("No secrets. Make one with: batchyard secrets set NAME")
         return
     rows = [
         (

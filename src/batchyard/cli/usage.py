@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from batchyard.cli.printing import complain, say, tell
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 WRONG_USAGE = 2
 NO_COMMAND = "NoArgsIsHelpError"  # its text is the help itself
 # The parser's exceptions have no public names of their own: what BadParameter is made of.
@@ -42,6 +44,43 @@ def seconds(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise typer.BadParameter(f"must be a number of seconds, 0 or more, not {text!r}.")
     return number
+
+
+TYPES = re.compile(r" <(list\[)?(str|int|float)\]?>")
+REPEATED = re.compile(r"\[((?:-- )?[A-Z]+)\.\.\.\]\.\.\.|\{((?:-- )?[A-Z]+)(?:\.\.\.)?\}(\.\.\.)?")
+
+
+def plain_help(text: str) -> str:
+    """Help without Python's types, and with usage as manual pages write it: `JOB`, `[JOB...]`."""
+
+    def argument(found: re.Match[str]) -> str:
+        return f"[{found[1]}...]" if found[1] else f"{found[2]}{found[3] or ''}"
+
+    usage, blank, rest = text.partition("\n\n")
+    usage = REPEATED.sub(argument, usage)
+    return usage + blank + TYPES.sub(lambda found: " " * len(found[0]), rest)  # columns stay where they are
+
+
+class Command(TyperCommand):
+    def get_help(self, ctx: Any) -> str:
+        return plain_help(super().get_help(ctx))
+
+
+class Application(typer.Typer):
+    """Commands whose help and errors are in our own words."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            cls=Commands,
+            no_args_is_help=True,
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None,
+            **options,
+        )
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
+        return super().command(name, cls=Command, **options)
 
 
 class Commands(TyperGroup):

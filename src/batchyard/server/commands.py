@@ -12,16 +12,14 @@ import typer
 
 from batchyard.cli.endpoint import URL_VARIABLES
 from batchyard.cli.printing import print_json
-from batchyard.cli.usage import Commands
+from batchyard.cli.usage import Application
 from batchyard.server.config import TABLE, Kind, Setting, SettingError, Settings, load
 from batchyard.server.places import PlaceError, Places, make_private, places_of
 from batchyard.server.terminal import EXIT_DAMAGED, EXIT_USAGE, Failure, leave, say
 from batchyard.store.errors import StoreDamaged, StoreError
 
-app = typer.Typer(
-    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-)
-keys_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Who else may call: access keys.")
+app = Application()
+keys_app = Application(help="Who else may call: access keys.")
 app.add_typer(keys_app, name="keys")
 
 CONFIG_HELP = "The configuration file (BATCHYARD_CONFIG; default $XDG_CONFIG_HOME/batchyard/config.toml)."
@@ -135,7 +133,7 @@ def down(
 
 @keys_app.command("add")
 def keys_add(
-    name: Annotated[str, typer.Argument(help="What to call the key.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the key.")] = "",
     url: Url = None,
     data_dir: DataDir = None,
     config: Config = None,
@@ -187,7 +185,7 @@ def keys_list(url: Url = None, data_dir: DataDir = None, config: Config = None, 
 
 @keys_app.command("rm")
 def keys_rm(
-    key: Annotated[str, typer.Argument(help="The access key id, or the name.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The access key id, or the name.")],
     url: Url = None,
     data_dir: DataDir = None,
     config: Config = None,
