@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from batchyard.core.commands import NotStarted
+from batchyard.core.records import Mount
 from batchyard.engines.docker.beneath import problem_beneath
+from tests.engines.conformance import run_to_end
+from tests.engines.docker_harness import DockerHarness
 
 
 @pytest.fixture
@@ -36,3 +40,18 @@ def test_links_files_and_nothing_are_refused(shared: Path, path: str) -> None:
 
 def test_a_root_that_is_not_there_is_named(shared: Path) -> None:
     assert "can't be opened: No such file" in problem_beneath(str(shared / "none"), str(shared / "none"))
+
+
+def test_a_container_gets_the_directory_and_no_way_out_of_it(docker: DockerHarness, shared: Path) -> None:
+    (shared / "in" / "x").write_text("shared\n")
+    shared.chmod(0o755)
+    inside = docker.shell("cat /data/x", mounts=(Mount(str(shared / "in"), "/data", root=str(shared)),))
+    assert docker.words(run_to_end(docker, inside).attempt_id) == ["shared"]
+    outside = docker.shell("ls /data", mounts=(Mount(str(shared / "out"), "/data", root=str(shared)),))
+    final = run_to_end(docker, outside)
+    assert isinstance(final, NotStarted), final
+    assert final.reason.startswith("ResourceInitializationError: ")
+    assert "links are not followed" in final.reason
+    missing = docker.shell("ls /data", mounts=(Mount(str(shared / "new"), "/data", root=str(shared)),))
+    assert isinstance(run_to_end(docker, missing), NotStarted)
+    assert not (shared / "new").exists(), "Docker made what is missing"
