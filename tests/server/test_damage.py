@@ -21,9 +21,11 @@ from batchyard.__main__ import app
 from batchyard.server import startup
 from batchyard.server.service import Parts, Service
 from batchyard.server.terminal import EXIT_DAMAGED, EXIT_FAILED
+from batchyard.store import survey as surveying
 from batchyard.store.backup import back_up, restore
 from batchyard.store.database import COPY_MARK
 from batchyard.store.errors import StoreDamaged
+from batchyard.store.survey import Survey, survey
 from tests.server.damages import A_TRIGGER, DAMAGES, SERVES, Damage, cut, garbage_in, overwrite, sql
 from tests.server.running import BATCHYARD, Server, command, environment
 from tests.waiting import until
@@ -141,6 +143,21 @@ def test_a_database_that_a_tool_holds(home: Path) -> None:
         tool.execute("BEGIN EXCLUSIVE")
         code, said = call(home, *UP, "--data-dir", str(home / "data"))
     assert (code, "is locked: end the program" in said) == (EXIT_FAILED, True), said
+
+
+def test_what_is_committed_during_a_survey_is_no_damage(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue with its environment, between the reading of the one and of the other."""
+    database = home / "data" / "batchyard.db"
+    read = surveying._read_rows
+
+    def read_while_others_write(connection: sqlite3.Connection, found: Survey) -> None:
+        sql("DELETE FROM queues", "DELETE FROM environments")(home / "data", home)
+        read(connection, found)
+
+    monkeypatch.setattr(surveying, "_read_rows", read_while_others_write)
+    assert survey(database).faults == []
+    monkeypatch.undo()
+    assert survey(database).faults != []
 
 
 # -- backups --

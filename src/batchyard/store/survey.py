@@ -73,6 +73,7 @@ def survey(path: Path) -> Survey:
     found = Survey()
     try:
         with closing(_connect(path)) as connection:
+            connection.execute("BEGIN")  # one state of a database that may be in use
             version = schema_version(connection)
             found.faults += _page_faults(connection)
             found.faults += schema_faults(connection, version)
