@@ -21,7 +21,7 @@ CONFIGURATION = Path(__file__).parent / "terraform" / "main.tf"
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 MAJOR = 5  # of the provider's versions, the one that the configuration is written for
 SECONDS = 300.0  # the provider pauses for half a minute when it makes, changes or removes a queue
-NO_CHANGES, CHANGES = 0, 2  # exit codes of plan -detailed-exitcode
+NO_CHANGES = 0  # exit code of plan -detailed-exitcode; 2: there are some
 SERVICES = ("BATCH", "SECRETS_MANAGER", "SSM", "STS")
 RED = ("-var", "shade=red", "-var", "most_vcpus=8")
 IMPORTED = 13  # all resources of the configuration
@@ -84,8 +84,8 @@ def mirror() -> Path | None:
     return next((path for path in mirrors() if any(path.glob(wanted))), None)
 
 
-@pytest.fixture
-def terraform(clients: Clients, tmp_path: Path) -> Terraform:
+@pytest.fixture(scope="module")
+def terraform(clients: Clients) -> Terraform:
     program = shutil.which("terraform")
     if program is None:
         pytest.skip("there is no terraform on this machine")
@@ -106,28 +106,78 @@ def directory(terraform: Terraform, path: Path) -> Path:
     return path
 
 
-def test_it_makes_plans_changes_imports_and_destroys(clients: Clients, terraform: Terraform, tmp_path: Path) -> None:
-    first = directory(terraform, tmp_path / "first")
-    said = terraform(first, "apply", "-auto-approve", "-input=false")
-    assert f"Apply complete! Resources: {IMPORTED} added, 0 changed, 0 destroyed." in said
-    assert 'account = "123456789012"' in said
-    assert 'default_queue = "arn:aws:batch:us-east-1:123456789012:job-queue/default"' in said
-    assert job_says(clients) == "blue: secret blue, token blue"
+class Walk(NamedTuple):
+    """What each step said, and what was there after it."""
+
+    made: str
+    first_job: str
+    changed: str
+    shades: set[str]  # after the change
+    second_job: str
+    imported: str
+    left: list[str]
+
+
+@pytest.fixture(scope="module")
+def walk(clients: Clients, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    """The whole way once: what fails on it is an error of every test here."""
+    folder = tmp_path_factory.mktemp("terraform")
+    first = directory(terraform, folder / "first")
+    made = terraform(first, "apply", "-auto-approve", "-input=false")
+    first_job = job_says(clients)
     terraform(first, "plan", "-detailed-exitcode", "-input=false", code=NO_CHANGES)
-
-    # A secret's value and a definition's revision are new things to it, everything else is changed where it is.
-    said = terraform(first, "apply", "-auto-approve", "-input=false", *RED)
-    assert re.search(r"Apply complete! Resources: 1 added, \d+ changed, 1 destroyed\.", said), said
-    assert described(clients) == {"red"}
-    assert job_says(clients) == "red: secret red, token red"
-
-    second = directory(terraform, tmp_path / "second")
+    changed = terraform(first, "apply", "-auto-approve", "-input=false", *RED)
+    shades, second_job = described(clients), job_says(clients)
+    second = directory(terraform, folder / "second")
     (second / "imports.tf").write_text(imports(first))
-    said = terraform(second, "apply", "-auto-approve", "-input=false", *RED)
-    assert re.search(rf"Resources: {IMPORTED} imported, 0 added, \d+ changed, 0 destroyed\.", said), said
+    imported = terraform(second, "apply", "-auto-approve", "-input=false", *RED)
     terraform(second, "plan", "-detailed-exitcode", "-input=false", *RED, code=NO_CHANGES)
     terraform(second, "destroy", "-auto-approve", "-input=false", *RED)
-    assert left(clients) == []
+    return Walk(made, first_job, changed, shades, second_job, imported, left(clients))
+
+
+RESOURCES = re.findall(r'^resource "([a-z_]+)" "([a-z0-9_]+)"', CONFIGURATION.read_text(), re.MULTILINE)
+ADDRESSES = [".".join(resource) for resource in RESOURCES]
+# A secret's value is a new thing to the provider; these have nothing in them that changes.
+SAME = (
+    "aws_batch_job_queue.fair",
+    "aws_batch_job_queue.fargate",
+    "aws_batch_job_definition.fargate",
+    "aws_batch_job_definition.several",
+)
+REPLACED = "aws_secretsmanager_secret_version.db"
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_it_makes(walk: Walk, address: str) -> None:
+    assert f"{address}: Creation complete" in walk.made
+
+
+@pytest.mark.parametrize("address", [one for one in ADDRESSES if one not in (*SAME, REPLACED)])
+def test_it_changes_in_place(walk: Walk, address: str) -> None:
+    assert f"{address}: Modifications complete" in walk.changed
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_it_imports(walk: Walk, address: str) -> None:
+    assert f"{address}: Import complete" in walk.imported
+
+
+def test_all_of_it(walk: Walk) -> None:
+    """And between these: no drift after it made them, and none after it took them into a new state."""
+    assert f"Apply complete! Resources: {IMPORTED} added, 0 changed, 0 destroyed." in walk.made
+    assert 'account = "123456789012"' in walk.made
+    assert 'default_queue = "arn:aws:batch:us-east-1:123456789012:job-queue/default"' in walk.made
+    assert re.search(r"Apply complete! Resources: 1 added, \d+ changed, 1 destroyed\.", walk.changed), walk.changed
+    assert walk.shades == {"red"}
+    found = re.search(rf"Resources: {IMPORTED} imported, 0 added, \d+ changed, 0 destroyed\.", walk.imported)
+    assert found, walk.imported
+    assert walk.left == []
+
+
+def test_jobs_of_what_it_made_run(walk: Walk) -> None:
+    assert walk.first_job == "blue: secret blue, token blue"
+    assert walk.second_job == "red: secret red, token red"
 
 
 def imports(directory: Path) -> str:
