@@ -108,7 +108,7 @@ def test_damage_ends_in_a_sentence(home: Path, damage: Damage) -> None:
 def test_what_is_damaged_names_what_is_left_and_what_to_do(home: Path) -> None:
     sql("UPDATE queues SET body = '{' WHERE name = 'host'")(home / "data", home)
     _, said = call(home, *UP, "--data-dir", str(home / "data"))
-    assert "in queues the row of 'host' cannot be understood. Of it can still be read: 2 environments, 1 queues" in said
+    assert "in queues the row of 'host' cannot be understood. Of it can still be read: 2 environments, 1 queue," in said
     assert f"Move {home / 'data'} aside and make it anew of a backup: batchyard restore FILE --data-dir" in said
 
 

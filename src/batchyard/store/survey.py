@@ -64,7 +64,8 @@ class Survey(Struct):
         return f"{shown}; and {more} more" if more > 0 else shown
 
     def rest(self) -> str:
-        known = [f"{self.readable[table]} {name}" for table, name in COUNTED.items() if self.readable.get(table)]
+        counts = [(self.readable.get(table, 0), name) for table, name in COUNTED.items()]
+        known = [f"{count} {name if count > 1 else name.removesuffix('s')}" for count, name in counts if count]
         return f"Of it can still be read: {', '.join(known)}." if known else "Nothing of it can be read."
 
 
