@@ -232,10 +232,11 @@ def test_what_is_shown_is_printable_and_tells_what_there_was(text: str) -> None:
 
 # Who else may touch the streams: its frames are another program's terminal, which somebody asked for.
 PASSES_BYTES = {"execution.py"}
+WRITES_DOCS = {"reference.py", "compatibility.py"}  # `make docs`, not a command of the product
 PRINTERS = [
     *sorted((SOURCE / "cli").rglob("*.py")),
     SOURCE / "__main__.py",
-    *[SOURCE / "server" / f"{name}.py" for name in ("commands", "doctor", "lines", "startup", "stop", "terminal")],
+    *sorted(path for path in (SOURCE / "server").rglob("*.py") if path.name not in WRITES_DOCS),
 ]
 
 
