@@ -145,8 +145,8 @@ class Driver:
         self.facts: list[JobQueueBlocked] = []
         self.machine = self.new_machine()
         self.set_host()
-        self.do(c.CreateComputeEnvironment("local", "u", "UNMANAGED", "ENABLED", ENGINE, {}))
-        self.do(c.CreateJobQueue("default", "ENABLED", 1, (EnvironmentOrder(1, "local"),)))
+        self.do(c.CreateComputeEnvironment("local", "u", "UNMANAGED", "ENABLED", ENGINE, {}, is_settled=True))
+        self.do(c.CreateJobQueue("default", "ENABLED", 1, (EnvironmentOrder(1, "local"),), is_settled=True))
 
     def queue(self, name: str, *environments: str, priority: int = 1, **members: Any) -> None:
         order = tuple(EnvironmentOrder(number, one) for number, one in enumerate(environments or ("local",), 1))

@@ -10,10 +10,12 @@ import pytest
 from batchyard.core import commands as c
 from batchyard.core.explaining import Explanation
 from batchyard.core.fairshare import WEIGHT_ONE
+from batchyard.core.machine import Machine
 from batchyard.core.prices import Prices
 from batchyard.core.records import Abilities, Dependency, EnvironmentOrder, Instance
 from batchyard.core.resources import Resources
 from batchyard.core.waiting import AFTER_ANY_REMEDY, NEVER_STARTS, Wait, remedy
+from batchyard.core.world import Limits
 from tests.core.driver import ACCOUNT, ENGINE, HOST, Driver
 
 
@@ -113,6 +115,18 @@ def environments_disabled() -> Explanation:
     answer = explain(yard, job)
     assert answer.status_reason == yard.job(job).status_reason
     assert "DISABLED (local)" in answer.text
+    return answer
+
+
+def settling() -> Explanation:
+    yard = Driver()
+    machine = Machine(ACCOUNT, Limits(settle_seconds=5))
+    machine.restore(yard.kept.snapshot())
+    yard.machine = machine
+    yard.set_host()
+    yard.do(c.UpdateComputeEnvironment("local", "ENABLED"))
+    answer = explain(yard, yard.submit())
+    assert "It is UPDATING: nothing is placed there until it is VALID." in answer.text
     return answer
 
 
@@ -317,6 +331,7 @@ WAYS: dict[Wait, Callable[[], Explanation]] = {
     Wait.CHILDREN: children,
     Wait.ENVIRONMENTS_INVALID: environments_invalid,
     Wait.ENVIRONMENTS_DISABLED: environments_disabled,
+    Wait.SETTLING: settling,
     Wait.ENGINE_GONE: engine_gone,
     Wait.OTHER_ENGINE: other_engine,
     Wait.OTHER_PLATFORM: other_platform,

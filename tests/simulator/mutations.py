@@ -11,7 +11,20 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import attempts, endings, fleet, heads, instances, restoring, scaling, scheduling, submission, world
+from batchyard.core import (
+    attempts,
+    endings,
+    fleet,
+    heads,
+    instances,
+    registry,
+    restoring,
+    scaling,
+    scheduling,
+    settling,
+    submission,
+    world,
+)
 from batchyard.core.arrays import ArrayBook
 from batchyard.loop import loop
 from batchyard.simulator import disk
@@ -256,6 +269,16 @@ MUTATIONS = [
         "resume",
         replacing("since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms", "since_ms = 0"),
     ),
+    Mutation(
+        "settle at once",
+        registry,
+        "settle",
+        replacing("settling.ENVIRONMENT, now_ms)", "settling.ENVIRONMENT, 1 << 62)"),
+    ),
+    Mutation(
+        "forget what is in motion at restore", settling, "restore", replacing("if record.settles_at_ms", "if False")
+    ),
+    Mutation("delete what is being updated", settling, "check", replacing("record.status in IN_MOTION", "False")),
     Mutation(
         "let jobs of lower queues pass",
         scheduling,

@@ -26,6 +26,8 @@ class Command(Struct, frozen=True):
 
 
 class CreateComputeEnvironment(Command, frozen=True):
+    """`is_settled`: VALID at once, however long others take: what the service makes for itself."""
+
     name: str
     uuid: str
     type: str
@@ -33,6 +35,7 @@ class CreateComputeEnvironment(Command, frozen=True):
     engine: str
     document: dict[str, Any]
     tags: dict[str, str] = {}
+    is_settled: bool = False
 
 
 class UpdateComputeEnvironment(Command, frozen=True):
@@ -48,12 +51,15 @@ class DeleteComputeEnvironment(Command, frozen=True):
 
 
 class CreateJobQueue(Command, frozen=True):
+    """`is_settled`: as an environment's."""
+
     name: str
     state: str
     priority: int
     environments: tuple[EnvironmentOrder, ...]
     document: dict[str, Any] = {}
     tags: dict[str, str] = {}
+    is_settled: bool = False
 
 
 class UpdateJobQueue(Command, frozen=True):

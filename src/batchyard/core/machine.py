@@ -73,6 +73,7 @@ class Machine:
     def schedule(self, now_ms: int) -> None:
         """Once per batch: what time brought, then who starts."""
         self.world.now_ms = now_ms
+        registry.settle(self.world, now_ms)
         attempts.expire(self.world, now_ms)
         if self.world.has_passed:  # what is too late only because the service was down may start first
             timelimits.expire(self.world, now_ms)
@@ -88,7 +89,7 @@ class Machine:
         """When `schedule` must run next even if nothing happens."""
         times = [deadline for deadline, *_ in self.world.deadlines[:1]]
         times += [] if self.world.due_ms is None else [self.world.due_ms]
-        return min([*times, *self.world.leaving_secrets.values()], default=None)
+        return min([*times, *self.world.settling.values(), *self.world.leaving_secrets.values()], default=None)
 
     def take(self) -> tuple[Changes, list[Effect]]:
         """What the batch changed, and what to do about it once that is committed."""

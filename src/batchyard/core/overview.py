@@ -19,6 +19,7 @@ from batchyard.core.placement import NOBODY
 from batchyard.core.records import Environment, Health, Instance, InstanceState, Queue, State
 from batchyard.core.resources import MILLI_PER_VCPU, Resources, format_vcpus
 from batchyard.core.runnable import Turn
+from batchyard.core.settling import IN_MOTION
 from batchyard.core.world import World
 
 JOBS_LISTED = 100  # ids named in an instance's row; the count is whole
@@ -192,7 +193,8 @@ def _environment(
         free=free,
         jobs_count=running.get(environment.name, 0),
         demand=demand,
-        step=(
+        step=_in_motion(environment)
+        or (
             _next_step(world, environment, {name: waiting[name] for name in attached}, now_ms)
             if has_instances
             else _without_instances(environment)
@@ -233,6 +235,13 @@ def _reserved(world: World) -> Resources:
         if instance.environment:
             reserved = reserved.plus(instance.resources)
     return reserved
+
+
+def _in_motion(environment: Environment) -> Step | None:
+    if environment.status not in IN_MOTION:
+        return None
+    text = f"It is {environment.status}: nothing is placed there or launched until it is VALID."
+    return Step(Next.NOTHING, text, environment.settles_at_ms)
 
 
 def _without_instances(environment: Environment) -> Step:

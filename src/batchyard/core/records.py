@@ -72,6 +72,7 @@ class Environment(Struct, frozen=True):
     launches: int = 0  # instances ever launched: their ids derive from it
     paused_until_ms: int = 0  # after a refused launch: until when it launches nothing; 0: it was not refused
     pause_reason: str = ""  # why it was refused
+    settles_at_ms: int = 0  # while CREATING, UPDATING or DELETING: when that is over at the earliest; else 0
 
 
 class EnvironmentOrder(Struct, frozen=True):
@@ -80,7 +81,8 @@ class EnvironmentOrder(Struct, frozen=True):
 
 
 class Queue(Struct, frozen=True):
-    """A job queue. `document`: schedulingPolicyArn, jobStateTimeLimitActions, jobQueueType, serviceEnvironmentOrder."""
+    """A job queue. `document`: schedulingPolicyArn, jobStateTimeLimitActions, jobQueueType, serviceEnvironmentOrder.
+    `settles_at_ms`: as an environment's."""
 
     name: str
     state: State
@@ -91,6 +93,7 @@ class Queue(Struct, frozen=True):
     document: dict[str, Any]
     tags: dict[str, str]
     created_at_ms: int
+    settles_at_ms: int = 0
 
 
 class Definition(Struct, frozen=True):

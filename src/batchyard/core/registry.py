@@ -15,6 +15,7 @@ from batchyard.core import (
     policies,
     scheduling,
     secrets,
+    settling,
     stopping,
 )
 from batchyard.core.records import (
@@ -39,7 +40,7 @@ TOO_MANY_TAGS = {SECRET: secrets.LIMIT, PARAMETER: "TooManyTagsError"}  # codes 
 
 
 def create_environment(world: World, command: commands.CreateComputeEnvironment, now_ms: int) -> Environment:
-    """Settles in its own commit: VALID at once, so that scripts create and attach in one breath."""
+    """VALID at once, so that scripts create and attach in one breath, unless changes are told to take their time."""
     if command.name in world.environments:
         raise Refused(EXISTS)
     environments.check_new(command.type, command.document, world.catalogue)
@@ -55,45 +56,54 @@ def create_environment(world: World, command: commands.CreateComputeEnvironment,
         tags=command.tags,
         created_at_ms=now_ms,
     )
-    return _settle_environment(world, environment)
+    if not command.is_settled:
+        environment = settling.begin(world, environment, Health.CREATING)
+    return _keep_environment(world, environment)
 
 
 def update_environment(world: World, command: commands.UpdateComputeEnvironment, now_ms: int) -> Environment:
     environment = _environment(world, command.name)
     if environment.status is Health.DELETING:
         raise Refused(f"ComputeEnvironment {command.name} is being deleted.")
+    settling.check(environment, "update")
     desired = max(environment.desired_vcpus, fleet.vcpus(environment, "desiredvCpus"))
     document = environments.updated(environment, command.document, desired, world.catalogue)
     state = State(command.state) if command.state else environment.state
     replaces = environments.replaces_instances(environment.document, document, command.document)
-    environment = _settle_environment(world, replace(environment, state=state, document=document))
+    environment = replace(environment, state=state, document=document)
+    environment = _keep_environment(world, settling.begin(world, environment, Health.UPDATING))
     if replaces:
         fleet.replace_instances(world, environment, now_ms)
     scheduling.reassess(world)
     return environment
 
 
-def _settle_environment(world: World, environment: Environment) -> Environment:
-    environment = replace(environment, status_reason=fleet.health_of(world, environment))
+def _keep_environment(world: World, environment: Environment) -> Environment:
+    if environment.status is Health.VALID:
+        environment = replace(environment, status_reason=fleet.health_of(world, environment))
     _put_environment(world, environment)
     fleet.set_budget(world, environment)
     return environment
 
 
 def delete_environment(world: World, command: commands.DeleteComputeEnvironment) -> None:
-    """Gone at once, or when its instances and the attempts in it are."""
+    """Gone at once, or when its instances and the attempts in it are, and what a change takes is over."""
     environment = _environment(world, command.name)
+    settling.check(environment, "delete")
     if environment.state is not State.DISABLED:
         raise Refused(f"Cannot delete, compute environment {command.name} must be DISABLED first.")
     if any(o.environment == command.name for queue in world.queues.values() for o in queue.environments):
         raise Refused("Cannot delete, found existing JobQueue relationship")
-    _put_environment(world, replace(environment, status=Health.DELETING))
+    if environment.status is not Health.DELETING:
+        _put_environment(world, settling.begin(world, environment, Health.DELETING))
 
 
 def sweep_deleted_environments(world: World) -> None:
     """Removes the environments being deleted in which nothing is left."""
     leaving = [name for name, environment in world.environments.items() if environment.status is Health.DELETING]
     for name in leaving:
+        if (settling.ENVIRONMENT, name) in world.settling:
+            continue
         placed = (world.jobs[key].attempt for keys in world.placed.values() for key in keys)
         if world.instances_in.get(name) or any(a is not None and a.environment == name for a in placed):
             continue
@@ -102,6 +112,23 @@ def sweep_deleted_environments(world: World) -> None:
         world.entries.pop(name, None)
         world.paused.pop(name, None)
         world.changes.environments[name] = None
+
+
+def settle(world: World, now_ms: int) -> None:
+    """Before a pass: what was in motion for long enough is VALID, and takes what waits for it."""
+    if not world.settling or min(world.settling.values()) > now_ms:
+        return
+    for name in settling.due(world, settling.ENVIRONMENT, now_ms):
+        environment = replace(world.environments[name], settles_at_ms=0)
+        if environment.status is not Health.DELETING:
+            environment = replace(environment, status=Health.VALID)
+        _keep_environment(world, environment)
+    for name in settling.due(world, settling.QUEUE, now_ms):
+        queue = replace(world.queues[name], settles_at_ms=0)
+        if queue.status is not Health.DELETING:
+            queue = replace(queue, status=Health.VALID, status_reason=QUEUE_HEALTHY)
+        _put_queue(world, queue)
+    scheduling.reassess(world)
 
 
 def reassess_host(world: World) -> None:
@@ -157,6 +184,8 @@ def create_queue(world: World, command: commands.CreateJobQueue, now_ms: int) ->
         tags=command.tags,
         created_at_ms=now_ms,
     )
+    if not command.is_settled:
+        queue = settling.begin(world, queue, Health.CREATING)
     _put_queue(world, queue)
     return queue
 
@@ -165,6 +194,7 @@ def update_queue(world: World, command: commands.UpdateJobQueue) -> Queue:
     queue = _queue(world, command.name)
     if queue.status is Health.DELETING:
         raise Refused(f"JobQueue {command.name} is being deleted.")
+    settling.check(queue, "update")
     order = queue.environments if command.environments is None else command.environments
     if command.environments is not None:
         _check_order(world, command.environments)
@@ -177,17 +207,20 @@ def update_queue(world: World, command: commands.UpdateJobQueue) -> Queue:
         environments=tuple(sorted(order, key=lambda o: o.order)),
         document={**queue.document, **command.document},
     )
+    queue = settling.begin(world, queue, Health.UPDATING)
     _put_queue(world, queue)
     scheduling.reassess(world)
     return queue
 
 
 def delete_queue(world: World, command: commands.DeleteJobQueue, now_ms: int) -> None:
-    """The queue is gone when its last job is: running ones get their grace."""
+    """The queue is gone when its last job is, and what a change takes is over: running ones get their grace."""
     queue = _queue(world, command.name)
+    settling.check(queue, "delete")
     if queue.state is not State.DISABLED:
         raise Refused(f"Cannot delete, job queue {command.name} must be DISABLED first.")
-    _put_queue(world, replace(queue, status=Health.DELETING))
+    if queue.status is not Health.DELETING:
+        _put_queue(world, settling.begin(world, queue, Health.DELETING))
     stopping.delete_queue_jobs(world, command.name, now_ms)
 
 
@@ -195,7 +228,8 @@ def sweep_deleted_queues(world: World) -> None:
     """Removes the queues being deleted whose last job has ended."""
     leaving = [name for name, queue in world.queues.items() if queue.status is Health.DELETING]
     for name in leaving:
-        if not any(spec.queue == name for spec in world.specs.values()):
+        is_settled = (settling.QUEUE, name) not in world.settling
+        if is_settled and not any(spec.queue == name for spec in world.specs.values()):
             del world.queues[name]
             world.runnable.pop(name, None)
             world.stuck.pop(name, None)

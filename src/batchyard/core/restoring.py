@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.core import attempts, fleet, heads, instances, names, policies, scheduling, secrets, submission
+from batchyard.core import attempts, fleet, heads, instances, names, policies, scheduling, secrets, settling, submission
 from batchyard.core.arrays import ArrayBook
 from batchyard.core.effects import Effect
 from batchyard.core.fairshare import ShareBook
@@ -66,6 +66,7 @@ def restore(world: World, snapshot: Snapshot) -> None:
         if job.status is Status.RUNNING and job.attempt is not None and seconds and not job.attempt.stopping:
             world.add_deadline(job.attempt.started_at_ms + seconds * 1000, key, job.attempt.number)
     heads.restore(world, {name: r for (_, name), r in snapshot.documents.items() if isinstance(r, QueueHead)})
+    settling.restore(world)
     for environment in snapshot.environments:
         if environment.paused_until_ms:
             world.paused[environment.name] = environment.paused_until_ms, environment.pause_reason

@@ -23,7 +23,7 @@ def settle(world: World, now_ms: int) -> None:
         environment = world.environments[name]
         if not fleet.has_instances(environment):
             continue
-        if environment.status is not Health.DELETING:
+        if environment.status is Health.VALID:
             _keep_wanted(world, environment, now_ms)
         due.extend(_let_go(world, environment, now_ms))
         _write_desired(world, name)

@@ -18,6 +18,7 @@ from batchyard.core.records import (
     Abilities,
     Definition,
     Dependency,
+    Health,
     JobSpec,
     Queue,
     Ranges,
@@ -111,6 +112,8 @@ def _queue(world: World, name: str) -> Queue:
         raise Refused(f"JobQueue {name} not found.", is_bare=True)
     if queue.state is not State.ENABLED:
         raise Refused(f"JobQueue {name} is {queue.state.value}; it must be ENABLED to take jobs.")
+    if queue.status is Health.CREATING:
+        raise Refused(f"JobQueue {name} is not VALID: it is {queue.status.value}. Wait until it is before submitting.")
     return queue
 
 

@@ -47,6 +47,7 @@ class Wait(StrEnum):
     CHILDREN = "CHILDREN"  # an array ends when its children have
     ENVIRONMENTS_INVALID = "ENVIRONMENTS_INVALID"
     ENVIRONMENTS_DISABLED = "ENVIRONMENTS_DISABLED"
+    SETTLING = "SETTLING"  # its environments are being created or updated
     ENGINE_GONE = "ENGINE_GONE"
     OTHER_ENGINE = "OTHER_ENGINE"  # its environments run jobs of another kind than when it was submitted
     OTHER_PLATFORM = "OTHER_PLATFORM"  # it is for another processor or operating system than this machine's
@@ -103,6 +104,8 @@ def remedy(wait: Wait) -> str:
             return "Attach a VALID compute environment to the job queue."
         case Wait.ENVIRONMENTS_DISABLED:
             return "Enable one with UpdateComputeEnvironment."
+        case Wait.SETTLING:
+            return "Nothing: it goes on when the compute environment is VALID."
         case Wait.ENGINE_GONE:
             return "`batchyard doctor` says what is missing."
         case Wait.OTHER_ENGINE:
@@ -189,7 +192,7 @@ WAITS = {
 def why_never(asked: Resources, engines: Sequence[str], place: Place) -> Never | None:
     """None when this environment could run the job once enough is free."""
     environment = place.environment
-    if environment.status is not Health.VALID:
+    if environment.status not in (Health.VALID, Health.CREATING, Health.UPDATING):
         return Never(Wait.ENVIRONMENTS_INVALID, f"It is {environment.status}.")
     if environment.state is not State.ENABLED:
         return Never(Wait.ENVIRONMENTS_DISABLED, "It is DISABLED.")

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from batchyard.core import fleet, names, taskspec, waiting
 from batchyard.core.allocation import Need, NoChoice, Why
-from batchyard.core.records import Environment, InstanceState, JobSpec, TaskSpec
+from batchyard.core.records import Environment, Health, InstanceState, JobSpec, TaskSpec
 from batchyard.core.resources import Resources, format_vcpus
 from batchyard.core.waiting import Place, Stuck, Wait
 from batchyard.core.wording import counted, vcpus
@@ -55,6 +55,8 @@ def head(reasons: tuple[WhyNot, ...]) -> tuple[Wait, str]:
     assert able, f"no environment could ever run it: {reasons}"
     if coming:
         return Wait.LAUNCHING, coming[0].text
+    if all(reason.wait is Wait.SETTLING for reason in able):
+        return Wait.SETTLING, f"It is next. {told(reasons)}"
     return able[-1].wait, f"It is next, and waits for room. {told(reasons)}"
 
 
@@ -92,6 +94,8 @@ def _why_not(world: World, environment: Environment, spec: JobSpec) -> WhyNot:
     never = waiting.why_never(asked, spec.engines, place_of(world, environment, spec.task))
     if never is not None:
         return WhyNot(name, never.wait, never.text)
+    if environment.status is not Health.VALID:
+        return WhyNot(name, Wait.SETTLING, f"It is {environment.status}: nothing is placed there until it is VALID.")
     if fleet.has_instances(environment):
         return _why_not_grown(world, environment, asked)
     budget = world.budgets.get(name)

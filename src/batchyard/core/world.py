@@ -53,6 +53,7 @@ class Limits(Struct, frozen=True):
     head_kept_after_ms: int = (
         10_000  # the head of a queue is written down when it stood for so long: most are gone before
     )
+    settle_seconds: float = 0.0  # environments and queues are CREATING, UPDATING or DELETING for so long; 0: not at all
     finished_kept_ms: int = 15 * 60 * 1000  # longer than any request may wait between its look-up and its turn
     file_systems: dict[str, str] = {}  # EFS file system or access point -> directory of this machine
     idempotency_kept_ms: int = 60 * 60 * 1000  # an SDK's retries end long before
@@ -109,6 +110,9 @@ class World:
         self.instances_in: dict[str, list[str]] = {}  # MANAGED environment -> its instances, as they were launched
         self.idle_since: dict[str, int] = {}  # READY instance on which nothing is placed -> since when
         self.budgets: dict[str, Room] = {}  # environment without instances of its own -> what maxvCpus leaves
+        self.settling: dict[
+            tuple[str, str], int
+        ] = {}  # (kind, name) of what is not VALID yet, or not gone -> until when
         self.paused: dict[str, tuple[int, str]] = {}  # environment -> until when it launches nothing, and why
         self.heads: dict[str, BlockedHead] = {}  # queue -> the job whose turn it is, and which finds no room
         self.ahead: dict[str, Ahead] = {}  # queue -> what heads of queues of higher priority wait for, in the last pass

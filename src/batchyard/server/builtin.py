@@ -39,8 +39,10 @@ def _is_free(world: World, name: str) -> bool:
 
 def _pair(environment: str, queue: str, engine: str) -> list[Command]:
     return [
-        CreateComputeEnvironment(environment, str(uuid.uuid4()), UNMANAGED, "ENABLED", engine, document={}),
-        CreateJobQueue(queue, "ENABLED", 1, (EnvironmentOrder(1, environment),)),
+        CreateComputeEnvironment(
+            environment, str(uuid.uuid4()), UNMANAGED, "ENABLED", engine, document={}, is_settled=True
+        ),
+        CreateJobQueue(queue, "ENABLED", 1, (EnvironmentOrder(1, environment),), is_settled=True),
     ]
 
 

@@ -188,6 +188,14 @@ TABLE: tuple[Setting, ...] = (
         maximum=MAX_SECONDS,
     ),
     Setting(
+        "settle_seconds",
+        Kind.NUMBER,
+        "How long environments and queues are CREATING, UPDATING or DELETING, as on AWS; 0: changes are done when they "
+        "are answered.",
+        0.0,
+        maximum=MAX_SECONDS,
+    ),
+    Setting(
         "spot_interruptions_per_hour",
         Kind.NUMBER,
         "How often each Spot instance is taken away, on average; 0: never by itself.",
@@ -391,6 +399,7 @@ class Settings(Struct, frozen=True):
     boot_seconds: float = 1.0
     scale_down_seconds: float = 30.0
     blocked_seconds: float = 60.0
+    settle_seconds: float = 0.0
     spot_interruptions_per_hour: float = 0.0
     spot_notice_seconds: float = 120.0
     job_env: tuple[tuple[str, str], ...] = ()

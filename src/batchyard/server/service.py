@@ -119,6 +119,7 @@ class Service:
             scale_down_seconds=settings.scale_down_seconds,
             blocked_after_seconds=settings.blocked_seconds,
             file_systems=dict(settings.efs),
+            settle_seconds=settings.settle_seconds,
         )
         machine = Machine(self._account, limits, parts.catalogue, parts.prices)
         with self._blames_the_store():

@@ -37,6 +37,7 @@ def canonical(world: World) -> dict[str, Any]:
         "deadlines": _deadlines(world),
         "idle since": world.idle_since,
         "pauses": world.paused,
+        "settling": world.settling,
         "set aside since": {key: at for key, at in world.stuck_since.items() if not _is_passed_over(world, key)},
         "heads": _heads(world),
         "told": world.told,

@@ -165,6 +165,27 @@ class Clients:
         """Asked once; whether it was done before the answer was lost stays unknown."""
         self._ask(command, lambda answer: None)
 
+    def patiently(self, command: c.Command) -> None:
+        """Asked again for as long as an earlier change is under way, or a compute environment is not VALID."""
+        since_ms = self._agenda.now_ms
+
+        def ask() -> None:
+            self._ask(command, heard)
+
+        def heard(answer: Any) -> None:
+            is_for_now = isinstance(answer, Refused) and self._is_for_now(command, str(answer))
+            # A creation that may have been done is not asked again: it could make again what was deleted since.
+            is_lost = isinstance(answer, NoAnswerError) and not isinstance(command, c.CreateComputeEnvironment)
+            if (is_for_now or is_lost) and self._agenda.now_ms - since_ms <= GIVES_UP_MS:
+                self._agenda.after(ASK_AGAIN_MS, ask)
+
+        ask()
+
+    def _is_for_now(self, command: c.Command, refusal: str) -> bool:
+        if isinstance(command, c.CreateComputeEnvironment):
+            return self._witness.settling.is_leaving("environment", command.name)
+        return "resource is being modified" in refusal or "must be created and valid" in refusal
+
     def _ask(self, command: c.Command, heard: Callable[[Any], None]) -> None:
         server = self._serving()
         if server is None:

@@ -39,7 +39,11 @@ RULES: tuple[tuple[dict[str, str], ...], ...] = (
 def draw(seed: int) -> w.Workload:
     """The same seed gives the same workload, on every machine."""
     dice = lot(seed, "setup")
-    setup = replace(_setup(dice), unreadable=lot(seed, "unreadable").choice((0.0, 0.0, 0.1, 0.5)))
+    setup = replace(
+        _setup(dice),
+        unreadable=lot(seed, "unreadable").choice((0.0, 0.0, 0.1, 0.5)),
+        settle_ms=lot(seed, "settling").choice((0, 0, 0, 50, 1500)),
+    )
     setup = fleets.drawn(lot(seed, "fleets"), setup)
     horizon_ms = dice.choice(HORIZONS_MS)
     troubles = dice.choice((0.0, 0.1, 0.25, 0.5))

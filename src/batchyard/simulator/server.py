@@ -50,8 +50,8 @@ class NoAnswerError(Exception):
 class WatchedMachine(Machine):
     """The machine itself; every invariant is checked at the end of each batch."""
 
-    def __init__(self, note: Callable[[str], None]) -> None:
-        super().__init__(ACCOUNT, LIMITS, CATALOGUE)
+    def __init__(self, note: Callable[[str], None], limits: Limits) -> None:
+        super().__init__(ACCOUNT, limits, CATALOGUE)
         self._note = note
         self._floors: dict[str, Resources] = {}
 
@@ -158,6 +158,7 @@ class Server:
         skew_ms: int,
         batch_commands: int,
         compares: Callable[[], bool],
+        limits: Limits = LIMITS,
     ) -> None:
         self._around = around
         self.connections = list(connections)
@@ -165,6 +166,7 @@ class Server:
         self._instances = instances
         self._compares = compares
         self.epoch = around.disk.claim()
+        self._limits = limits
         self.crash_in: int | None = None  # steps
         self.is_serving = False
         self._pending: dict[asyncio.Task[Any], Heard] = {}
@@ -172,7 +174,7 @@ class Server:
         snapshot = around.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms)
         self.clock = SkewedClock(around.agenda, skew_ms, snapshot.last_time_ms)
         self._is_new = snapshot.last_time_ms == 0
-        self.machine = WatchedMachine(lambda text: around.note(f"server {self.epoch} {text}"))
+        self.machine = WatchedMachine(lambda text: around.note(f"server {self.epoch} {text}"), limits)
         self.machine.restore(snapshot)
         self.events = VirtualLoop(around.agenda, self._after_step)
         self.writer = DiskWriter(
@@ -287,7 +289,7 @@ class Server:
     def compare(self) -> None:
         """Between a commit and its answer the machine stands still: a machine restored now must be its equal."""
         live = self.machine.world
-        restored = Machine(ACCOUNT, LIMITS, CATALOGUE)
+        restored = Machine(ACCOUNT, self._limits, CATALOGUE)
         now_ms = self.clock.now_ms()
         restored.restore(self._around.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms))
         if live.host is not None:

@@ -6,6 +6,7 @@ import hashlib
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.core import commands as c
 from batchyard.core import names
@@ -18,7 +19,7 @@ from batchyard.simulator.cloud import Cloud, CloudConnection
 from batchyard.simulator.disk import Disk, Fate, rows_text
 from batchyard.simulator.ledger import Ledger, ViolationError
 from batchyard.simulator.lots import lot
-from batchyard.simulator.server import LOOKS_FOR_DIFFERENCES, Server, Surroundings
+from batchyard.simulator.server import LIMITS, LOOKS_FOR_DIFFERENCES, Server, Surroundings
 from batchyard.simulator.site import Connection, Site
 from batchyard.simulator.witness import UNREADABLE, Witness
 from batchyard.store.codec import Rows
@@ -50,7 +51,7 @@ class Simulation(Surroundings):
         self.agenda = Agenda(BEGINNING_MS)
         self.disk = Disk()
         self.ledger = Ledger()
-        self.witness = Witness(self.disk, self.ledger)
+        self.witness = Witness(self.disk, self.ledger, self.setup.settle_ms)
         self.sites = {name: self._site(name) for name in self.setup.engines}
         self.cloud = Cloud(seed, self.setup.noise, self.agenda, self.ledger, list(self.sites.values()))
         self.clients = Clients(seed, self.agenda, self.witness, self._serving, self.note)
@@ -144,7 +145,9 @@ class Simulation(Surroundings):
         skew_ms = 0 if self.is_calm or is_first else self._dice.choice(SKEWS_MS)
         self.witness.server_started({i.instance_id: i.resources for i in instances})
         capacity = CloudConnection(self.cloud, self.agenda, self.latency)
-        server = Server(self, connections, capacity, instances, skew_ms, self.setup.batch_commands, self._compares)
+        limits = replace(LIMITS, settle_seconds=self.setup.settle_ms / 1000)
+        batch = self.setup.batch_commands
+        server = Server(self, connections, capacity, instances, skew_ms, batch, self._compares, limits)
         self.note(f"server {server.epoch} starts on {_words(instances)}, its clock {skew_ms} ms off")
         self.servers.append(server)
 
@@ -199,15 +202,17 @@ class Simulation(Surroundings):
 
     def first_commands(self) -> list[c.Command]:
         found: list[c.Command] = [
-            c.CreateComputeEnvironment(name, name, "UNMANAGED", "ENABLED", engine, w.environment_document(self.setup))
+            c.CreateComputeEnvironment(
+                name, name, "UNMANAGED", "ENABLED", engine, w.environment_document(self.setup), is_settled=True
+            )
             for name, engine in self.setup.environments.items()
         ]
-        found += [w.fleet(self.setup, name, f"{name} {self.is_calm}") for name in self.setup.fleets]
+        found += [replace(w.fleet(self.setup, n, f"{n} {self.is_calm}"), is_settled=True) for n in self.setup.fleets]
         for name, policy in self.setup.policies.items():
             found.append(c.CreateSchedulingPolicy(name, {"fairsharePolicy": policy}))
         for name, (priority, environments) in self.setup.queues.items():
             document = w.queue_document(self.setup, name)
-            found.append(c.CreateJobQueue(name, "ENABLED", priority, w.order(environments), document))
+            found.append(c.CreateJobQueue(name, "ENABLED", priority, w.order(environments), document, is_settled=True))
         found += [c.RegisterJobDefinition(name, document) for name, document in self.setup.definitions.items()]
         return found
 
@@ -277,7 +282,7 @@ class Simulation(Surroundings):
             amounts = {"maxvCpus": resources["maxvCpus"]}
             if "minvCpus" in resources:
                 amounts["minvCpus"] = resources["minvCpus"] if keep else 0
-            self.clients.once(c.UpdateComputeEnvironment(name, "ENABLED", {"computeResources": amounts}))
+            self.clients.patiently(c.UpdateComputeEnvironment(name, "ENABLED", {"computeResources": amounts}))
 
     def _calm_down(self) -> None:
         """Faults end: one server on the full host, everything switched on."""
@@ -291,12 +296,12 @@ class Simulation(Surroundings):
             self.crash(server)
         self.agenda.after(1, self._replace)
         for command in self.first_commands()[: len(self.setup.environments) + len(self.setup.fleets)]:
-            self.clients.once(command)  # refused unless its deletion was the last that was heard of it
+            self.clients.patiently(command)  # refused unless its deletion was the last that was heard of it
         for name in self.setup.environments:
-            self.clients.once(c.UpdateComputeEnvironment(name, "ENABLED"))
+            self.clients.patiently(c.UpdateComputeEnvironment(name, "ENABLED"))
         self._set_fleets(keep=False)
         for name, (_, environments) in self.setup.queues.items():
-            self.clients.once(c.UpdateJobQueue(name, "ENABLED", None, w.order(environments)))
+            self.clients.patiently(c.UpdateJobQueue(name, "ENABLED", None, w.order(environments)))
 
     def _end_what_runs_on(self) -> None:
         """Programs that run until they are stopped are stopped, so that those behind them have their turn."""

@@ -15,6 +15,7 @@ from batchyard.engines.base import Launch
 from batchyard.simulator.disk import Disk
 from batchyard.simulator.fleetwitness import FleetWitness, Held, Waits
 from batchyard.simulator.ledger import Ledger, ViolationError
+from batchyard.simulator.settlingwitness import SettlingWitness
 from batchyard.store import codec
 from batchyard.store.codec import Rows
 
@@ -25,7 +26,7 @@ UNREADABLE = "ResourceInitializationError: unable to pull secrets"
 class Witness:
     """Remembers the durable rows, decoded from their text, and every id that a client was given."""
 
-    def __init__(self, disk: Disk, ledger: Ledger) -> None:
+    def __init__(self, disk: Disk, ledger: Ledger, settle_ms: int = 0) -> None:
         self.disk = disk
         self.ledger = ledger
         self.specs: dict[int, JobSpec] = {}
@@ -33,6 +34,7 @@ class Witness:
         self.promised: dict[str, str] = {}  # job id -> the idempotency key it was submitted with
         self.allowance: dict[str, Resources] = {}  # by instance: what may be held at most, since the last start
         self.fleets = FleetWitness(ledger)
+        self.settling = SettlingWitness(settle_ms)
         self._tops: list[int] = []  # keys of top-level jobs, ascending
 
     # -- reading --
@@ -131,6 +133,7 @@ class Witness:
             old = before[one.key] if one.key in before else self.jobs[one.key]
             if old is None or old.attempt is None or old.attempt.number != one.attempt.number:
                 new.append((one, self.spec_of(one.key).queue))
+        self.settling.before_durable(rows, now_ms)
         self.fleets.before_durable(rows, held, new, self._next_ones, now_ms)
 
     def _next_ones(self) -> list[Waits]:
@@ -306,6 +309,7 @@ class Witness:
         owed = sorted(set(self.ledger.finals) - self.ledger.acknowledged)
         if owed:
             raise ViolationError(f"these outcomes were never acknowledged: {owed}")
+        self.settling.check_end()
         for job_id in self.promised:
             self.check_kept(job_id)
         for top in self._tops:

@@ -144,6 +144,7 @@ class Setup(Struct, frozen=True):
     unmanaged_vcpus: int = 0  # unmanagedvCpus of the environments; 0: not given
     unreadable: float = 0.0  # share of the attempts whose secrets one server cannot read; another one may
     time_limits: dict[str, int] = {}  # queue -> after how many seconds its jobStateTimeLimitActions cancel
+    settle_ms: int = 0  # how long environments and queues are CREATING, UPDATING or DELETING
     fleets: dict[str, dict[str, Any]] = {}  # MANAGED environments: name -> computeResources; all on the first engine
 
 
