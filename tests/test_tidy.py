@@ -22,6 +22,7 @@ UNTRACKED_FOLDERS = {".git", ".venv", "build", "dist", "__pycache__", ".mypy_cac
 
 # Files of the core besides lifecycle.py that may pass status=, since what they change is no job.
 STATUS_OF_OTHER_THINGS = {
+    "settling.py": "environments and queues",
     "registry.py": "environments and queues (status is their health) and definitions (ACTIVE or INACTIVE)",
 }
 # And those that may make a job record with any status.

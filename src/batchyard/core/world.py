@@ -133,8 +133,7 @@ class World:
         self.job_tags: dict[int, dict[str, str]] = {}  # tags of jobs, where they differ from the spec's
         self.deadlines: list[tuple[int, int, int]] = []  # (when, key, attempt): attempts that may time out
         self.next_key = 1
-        self.changes = Changes()
-        self.effects: list[Effect] = []
+        self.begin_batch()
         self.touched_books: set[int] = set()
         self.touched_idle: set[str] = set()  # instances that became idle in this batch
         self.has_passed = False  # a pass has looked at everybody since the start: until then times may be over unseen
@@ -149,6 +148,10 @@ class World:
         self.secrets: dict[str, Secret] = {}
         self.leaving_secrets: dict[str, int] = {}  # deleted ones: name -> when their recovery window ends
         self.parameters: dict[str, Parameter] = {}
+
+    def begin_batch(self) -> None:
+        self.changes = Changes()
+        self.effects: list[Effect] = []
 
     # -- reading --
 

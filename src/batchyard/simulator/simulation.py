@@ -296,7 +296,9 @@ class Simulation(Surroundings):
             self.crash(server)
         self.agenda.after(1, self._replace)
         for command in self.first_commands()[: len(self.setup.environments) + len(self.setup.fleets)]:
-            self.clients.patiently(command)  # refused unless its deletion was the last that was heard of it
+            assert isinstance(command, c.CreateComputeEnvironment)
+            again = replace(command, uuid=f"{command.name} again", is_settled=False)
+            self.clients.patiently(again)  # refused unless its deletion was the last that was heard of it
         for name in self.setup.environments:
             self.clients.patiently(c.UpdateComputeEnvironment(name, "ENABLED"))
         self._set_fleets(keep=False)
