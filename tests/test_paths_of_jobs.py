@@ -48,7 +48,6 @@ EXCEPTIONS = {
     ("engines/supervisor/scratch", "os.open(top.parent, os.O_RDONLY | os.O_DIRECTORY)"): "likewise",
     ("engines/supervisor/scratch", "os.scandir(work_dir)"): "open already",
     ("engines/supervisor/scratch", "os.scandir(directory)"): "open already",
-    ("engines/supervisor/scratch", "os.utime(fd, (0, 0))"): "open already",
     ("engines/supervisor/fifos", "os.open(path, os.O_PATH)"): "nothing is opened by it; then judged by what it is",
     ("engines/supervisor/fifos", "os.scandir(self._directory)"): "the runtime directory, 0700",
     ("engines/supervisor/logs", "self._path.parent.glob"): "the logs' directory, 0700; names alone",

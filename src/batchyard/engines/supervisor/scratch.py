@@ -55,13 +55,13 @@ class Scratch:
         except FileNotFoundError:
             os.makedirs(path, _MODE)  # somebody removed the whole work directory
         except FileExistsError:
-            pass  # of this attempt: made, and then not used
+            os.close(open_directory(path))  # of this attempt: made, and then not used
+        if owner is None:
+            os.utime(path, (0, 0), follow_symlinks=False)
+            return
         fd = open_directory(path)
         try:
-            if owner is not None:
-                os.fchown(fd, *owner)
-            else:
-                os.utime(fd, (0, 0))
+            os.fchown(fd, *owner)
         finally:
             os.close(fd)
 
