@@ -117,7 +117,11 @@ def test_nothing_is_lost_runs_twice_or_is_left_behind(
         planned = [int(code) for code in plan.split()]
         ran = [traces[job_id, number].code for number in range(1, len(planned) + 1) if (job_id, number) in traces]
         if codes != planned or ran != planned:
-            faults.append(f"{job_id}: planned {planned}, said {codes}, ran {ran}")
+            reasons = [
+                attempt.get("statusReason") or attempt["container"].get("reason")
+                for attempt in jobs[job_id]["attempts"]
+            ]
+            faults.append(f"{job_id}: planned {planned}, said {codes}, ran {ran}; {reasons}")
     killed = f"{deaths} kills of the server, 1 of dockerd"
     figures.append(f"containers: {killed}, {len(ids)} jobs accepted, {len(faults)} faults")
     assert not faults, "\n".join(faults)
