@@ -7,6 +7,7 @@ import os
 import pwd
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,9 +18,9 @@ import pytest
 from batchyard.core.commands import Exited, NotStarted
 from batchyard.core.records import Mount, TaskSpec, Ulimit
 from batchyard.engines.process import ProcessSettings
-from batchyard.engines.supervisor import acting
+from batchyard.engines.supervisor import acting, spawning
 from batchyard.engines.supervisor.acting import acting_as, new_session_keyring
-from batchyard.engines.supervisor.spawning import Identity, Program, Spawner
+from batchyard.engines.supervisor.spawning import ExecFailed, Identity, Program, Spawner
 from tests.engines.conformance import run_to_end
 from tests.engines.process_harness import ProcessHarness
 
@@ -172,19 +173,24 @@ def add_key(description: bytes) -> None:
     assert description.decode() in Path("/proc/keys").read_text()
 
 
+@pytest.mark.skipif(not shutil.which("perl"), reason="a task of another user asks for its keyring with perl")
 def test_the_session_keyring_is_new_for_each_user_and_never_the_services(tmp_path: Path) -> None:
+    """/proc/keys has the keyrings of everything else that its user runs, too: each task tells its own."""
     add_key(b"by-test:services")
     process = ProcessHarness(tmp_path)
     show = f"import ctypes; print(ctypes.CDLL(None).syscall({acting._KEYCTL}, 0, {_KEY_SPEC_SESSION_KEYRING}, 0))"
     own = ctypes.CDLL(None).syscall(acting._KEYCTL, 0, _KEY_SPEC_SESSION_KEYRING, 0)
+    ask = (
+        f"print syscall({acting._KEYCTL}, 0, {_KEY_SPEC_SESSION_KEYRING}, 0)"  # Python's own files may be closed to it
+    )
+    as_nobody = f"cat /proc/keys; exec perl -e '{ask}'"
     try:
-        seen = [words_of(process, process.shell("cat /proc/keys", user="nobody")) for _ in range(2)]
+        seen = [words_of(process, process.shell(as_nobody, user="nobody")) for _ in range(2)]
         keyrings = [int(words_of(process, process.program(sys.executable, "-c", show))[0])]
-        keyrings += [int(line.split()[0], 16) for lines in seen for line in lines if " _ses:" in line]
+        keyrings += [int(lines[-1]) for lines in seen]
     finally:
         process.close()
     assert not any("by-test:services" in line for lines in seen for line in lines)
-    assert len(keyrings) >= 3
     assert len({own, *keyrings}) == len(keyrings) + 1  # no two are the same
 
 
@@ -200,3 +206,20 @@ def test_limits_are_set_before_the_user_who_may_not_raise_them(monkeypatch: pyte
     number = resource.RLIMIT_NOFILE
     limits = [f"limit {number} (5, 6)", f"limit {number} (10, 20)"]
     assert done == [*limits, "setgroups", "setresgid", "setresuid"]
+
+
+def test_a_task_that_its_users_other_programs_stop_before_it_begins_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They may as soon as it is their user, which is before its program runs."""
+    monkeypatch.setattr(spawning, "become", lambda identity, errors: os.kill(os.getpid(), signal.SIGSTOP))
+    identity = Identity(NOBODY.pw_uid, NOBODY.pw_gid, (), "/")
+    nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
+    program = Program([b"true"], [b"/bin/true"], "/", [], identity, (("nofile", 10, 20),))
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        with pytest.raises(ExecFailed) as failed:
+            Spawner(nofile).start(program, null)
+    finally:
+        os.close(null)
+    assert failed.value.at_stop

@@ -7,8 +7,11 @@ no supervisor lived is gone with it (one pipe's capacity).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import sys
+import termios
 from collections.abc import Callable, Container
 from pathlib import Path
 
@@ -75,10 +78,10 @@ class Output:
         return total
 
     def finish(self, now_ms: int) -> None:
-        """Reads the rest and ends the log: for when nobody writes any more."""
+        """Reads the rest and ends the log: for when nobody writes any more. A process that got away from its task may
+        all the same, for ever: the rest is what is there now."""
         if self.fd >= 0:
-            while self.read(now_ms, BURST_BYTES):
-                pass
+            self.read(now_ms, waiting_bytes(self.fd))
         if self._log is not None:
             self._log.finish(now_ms)
 
@@ -130,6 +133,13 @@ class Fifos:
             name, fd = self._free.pop()
             os.close(fd)
             _remove(name)
+
+
+def waiting_bytes(fd: int) -> int:
+    """What can be read of a pipe at once."""
+    count = bytearray(4)  # a C int
+    fcntl.ioctl(fd, termios.FIONREAD, count)
+    return int.from_bytes(count, sys.byteorder)
 
 
 def _is_as_made(fd: int) -> bool:

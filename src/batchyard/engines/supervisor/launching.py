@@ -231,6 +231,10 @@ def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> st
         return f"its cgroup can't be joined: {error}; start the service without --enforce cgroup"
     if isinstance(error, ExecFailed) and error.at_user:
         return _no_right(error)
+    if isinstance(error, ExecFailed) and error.at_stop:
+        return (
+            f"program {program}: another process of its user stopped it before it began; end that, or name another user"
+        )
     if isinstance(error, ExecFailed) and error.at_directory:
         return f"working directory {prepared.program.directory} can't be entered: {error}; check its mode"
     if isinstance(error, ValueError):

@@ -10,10 +10,13 @@ before the fork, its program is looked up and executed as that user after it."""
 from __future__ import annotations
 
 import _posixsubprocess
+import errno
 import grp
 import os
 import pwd
 import resource
+import select
+import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, NoReturn, cast
@@ -23,7 +26,9 @@ from batchyard.engines.supervisor.acting import acting_as, new_session_keyring
 UMASK = 0o022
 _AT_CGROUP = b"cgroup"
 _AT_USER = b"user"
+_AT_STOP = b"stop"
 _AT_DIRECTORY = b"noexec"  # as CPython's child says it, of anything before its preexec_fn
+STOP_LOOK_MS = 100  # between looks whether a child is stopped, which has not run its program for so long
 ROOT = 0
 HIGHEST_ID = 2**32 - 2  # the one above it means "none" to the system
 # Names of ulimits (Batch API model, Ulimit) -> this system's numbers.
@@ -60,8 +65,8 @@ class Identity(NamedTuple):
 
 
 class ExecFailed(Exception):  # noqa: N818
-    """The system's answer: `errno`, and whether the working directory, the user or the joining of its cgroup was the
-    trouble."""
+    """The system's answer: `errno`, and whether the working directory, the user, the joining of its cgroup or a signal
+    that stopped it was the trouble."""
 
     def __init__(self, errno: int, stage: bytes) -> None:
         super().__init__(os.strerror(errno))
@@ -69,6 +74,7 @@ class ExecFailed(Exception):  # noqa: N818
         self.at_directory = stage == _AT_DIRECTORY
         self.at_cgroup = stage == _AT_CGROUP
         self.at_user = stage == _AT_USER
+        self.at_stop = stage == _AT_STOP
 
 
 class Program(NamedTuple):
@@ -182,7 +188,7 @@ class Spawner:
                 pid = self._fork_exec(program, directory, output, (error_read, error_write), before_exec)
             finally:
                 os.close(error_write)
-            story = os.read(error_read, 4096)
+            story = _story(pid, error_read)
         finally:
             os.close(error_read)
         if story:
@@ -209,6 +215,18 @@ class Spawner:
             identity.uid if identity else None,
             UMASK, before_exec, True,  # type: ignore[arg-type]  # typeshed forgets that None is "no preexec_fn"
         )  # fmt: skip
+
+
+def _story(pid: int, errors: int) -> bytes:
+    """What the child of a plain fork says of its exec; empty: its program runs. Its user's other programs may stop it
+    as soon as it is that user, before its exec: it is ended then, since everybody's tasks would wait with us."""
+    ready = select.poll()
+    ready.register(errors, select.POLLIN)
+    while not ready.poll(STOP_LOOK_MS):
+        if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None:
+            os.kill(pid, signal.SIGKILL)
+            return b"OSError:%x:%s" % (errno.EINTR, _AT_STOP)
+    return os.read(errors, 4096)
 
 
 def _failure(pid: int, story: bytes) -> ExecFailed:
