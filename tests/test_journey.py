@@ -21,8 +21,9 @@ ELSEWHERE = ("engines.supervisor.", "engines.docker.")  # other processes, other
 DATA = {"core.lifecycle.TABLE", "core.commands.SubmitJob"}
 # The spine of the walk, in its order. (Other names belong to the start of the service or come up several times.)
 SPINE = [
-    "server.app.App",
     "wire.router.Router.match",
+    "server.access.Access.admit",
+    "server.app.App",
     "wire.operation.Operation.parse",
     "api.jobs.submit_job",
     "loop.loop.Loop.ask",
