@@ -94,8 +94,13 @@ def test_refusals_come_within_the_words_of_aws_where_they_are_wanted(
 
 
 def test_only_what_batch_itself_refuses_is_wrapped(tmp_path: Path) -> None:
-    """Not what the front refuses: broken JSON and what is not built."""
+    """A member that its shape has no room for is; not broken JSON and what is not built."""
     one = app(tmp_path, {}, aws_error_texts=True)
+    words = "Error executing request, Exception : "
+    missing = send(one, "/v1/describejobs").json["message"]
+    assert missing.startswith(f"{words}jobs is required., RequestId: ")
+    typed = send(one, "/v1/describejobqueues", b'{"maxResults": "x"}').json["message"]
+    assert typed.startswith(f"{words}maxResults must be an integer")
     assert send(one, "/v1/describejobqueues", b"{").json["message"] == "An error occurred during JSON parsing"
     assert send(one, "/v1/describejobqueues").json["message"].startswith("DescribeJobQueues is not built")
 

@@ -151,7 +151,8 @@ class App:
             result = await self._perform(operation, request, call_of(operation.name, admitted, request))
             return operation.respond(result, request_id)
         except WireError as error:
-            return operation.refuse(error, request_id)
+            message = self._text(operation.service, error, request_id)
+            return operation.refuse(WireError(error.code, message, error.status), request_id)
         except Refused as error:
             status = STATUS_OF_CODE.get(error.code, 400)
             message = self._text(operation.service, error, request_id)
@@ -164,7 +165,7 @@ class App:
                 raise  # it is this request's own task that must end
             return operation.refuse(WireError("ServiceUnavailableException", STOPPING, 503), request_id)
 
-    def _text(self, service: str, refusal: Refused, request_id: str) -> str:
+    def _text(self, service: str, refusal: Refused | WireError, request_id: str) -> str:
         """Within AWS's words around it, where the owner wants them: AWS Batch has them alone."""
         is_wrapped = self._aws_error_texts and service == "batch" and not refusal.is_bare
         if not is_wrapped or refusal.code != CLIENT_EXCEPTION:

@@ -35,13 +35,17 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class WireError(Exception):
-    """A refusal that the caller sees: AWS's error code, a sentence, an HTTP status (400: the caller's fault)."""
+    """A refusal that the caller sees: AWS's error code, a sentence, an HTTP status (400: the caller's fault).
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    is_bare: it never comes within AWS's words around refusals; those of a member that its shape has no room for do.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400, *, is_bare: bool = True) -> None:
         super().__init__(code, message, status)
         self.code = code
         self.message = message
         self.status = status
+        self.is_bare = is_bare
 
     def __str__(self) -> str:
         return f"{self.code} ({self.status}): {self.message}"

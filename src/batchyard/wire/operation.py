@@ -59,7 +59,9 @@ class Operation:
             if self._locations is not None:
                 document.update(self._locations.read(request))
         except DocumentError as fault:
-            raise self.protocol.refusal(fault) from None
+            refusal = self.protocol.refusal(fault)
+            refusal.is_bare = fault.fault == "syntax"
+            raise refusal from None
         return document
 
     def serialise(self, result: dict[str, Any], request_id: str = "") -> bytes:
