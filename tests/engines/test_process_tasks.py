@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from batchyard.core.attempts import REASON_CHARACTERS
 from batchyard.core.commands import Exited, NotStarted, Report
 from batchyard.core.records import Mount, TaskSpec, Ulimit
 from batchyard.engines.base import Launch, log_path
@@ -183,6 +184,14 @@ def test_another_user_is_refused_without_root() -> None:
 
 def test_an_unknown_user_is_refused(process: ProcessHarness) -> None:
     assert "user 'no_such_user' does not exist" in refusal_of(process, process.program("true", user="no_such_user"))
+
+
+def test_what_to_do_about_a_missing_program_is_not_cut_off(process: ProcessHarness) -> None:
+    path = ":".join(f"/a/rather/long/directory/{number}" for number in range(20))
+    reason = refusal_of(process, process.program("no-such-program", environment=(("PATH", path),)))
+    assert "'no-such-program' is not in PATH; install it" in reason[:REASON_CHARACTERS]
+    assert "full path" in reason[:REASON_CHARACTERS]
+    assert "/a/rather/long/directory/0" in reason[:REASON_CHARACTERS]
 
 
 @pytest.mark.parametrize(

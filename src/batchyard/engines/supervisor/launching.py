@@ -243,7 +243,8 @@ def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> st
         if "/" in program:
             return f"program {program} does not exist on this host, or the interpreter it names; install it"
         path = os.pathsep.join(os.path.dirname(os.fsdecode(place)) for place in prepared.program.places)
-        return f"program '{program}' is not in PATH ({path}); install it or give its full path"
+        # The PATH comes last: AWS's reason has 255 characters, and the remedy must be among them.
+        return f"program '{program}' is not in PATH; install it or give its full path (PATH is {path})"
     why = _EXPLANATIONS.get(error.errno or 0)
     return f"program {program}: {error}" + (f"; {why}" if why else "")
 
