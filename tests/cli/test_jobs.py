@@ -53,6 +53,9 @@ def test_all_jobs_and_jobs_of_a_state(invoke: Invoke, stub: Stub) -> None:
     assert rows[0].split()[5:7] == ["3.0s", "2"]
     assert rows[0].endswith("Essential container in task exited")
     assert "cccccccc" in invoke("jobs", "--status", "failed").stdout
+    both = invoke("jobs", "--status", "FAILED", "--status", "RUNNABLE").stdout
+    assert "cccccccc" in both
+    assert both == invoke("jobs", "--status", "RUNNABLE", "--status", "FAILED").stdout
     assert len(invoke("jobs", "--all", "--queue", "default").stdout.splitlines()) == 3
     limited = invoke("jobs", "--all", "--limit", "1")
     assert limited.stdout.splitlines()[1].startswith("cccccccc")

@@ -59,6 +59,10 @@ def test_all_of_a_queue_after_yes(invoke: Invoke, stub: Stub) -> None:
     done = invoke("cancel", "--queue", "default", "--status", "runnable", "--yes")
     assert (done.exit_code, done.stdout) == (0, "4 jobs cancelled.\n")
     assert stub.details[A]["status"] == "RUNNABLE"
+    both = invoke("cancel", "--queue", "default", "--status", "PENDING", "--status", "runnable")
+    assert both.stderr.startswith("Cancel 4 jobs of the queue default in the state PENDING or RUNNABLE?")
+    other = invoke("cancel", "--queue", "other", "--status", "RUNNABLE", "--status", "PENDING")
+    assert other.stderr.startswith("Cancel 1 job of the queue other in the state RUNNABLE or PENDING?")
     done = invoke("terminate", "--queue", "default", "--yes", "--json")
     assert len(json.loads(done.stdout)["jobs"]) == 5
     assert stub.details[B]["status"] == "FAILED"

@@ -37,7 +37,8 @@ app.command(
 def jobs(
     queue: Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="Only of this queue.")] = None,
     status: Annotated[
-        str | None, typer.Option("--status", metavar="STATE", help="Only in this state, RUNNABLE for one.")
+        list[str] | None,
+        typer.Option("--status", metavar="STATE", help="Only in this state, RUNNABLE for one; may be given again."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Finished ones too.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show again and again, until Ctrl-C.")] = False,
@@ -52,7 +53,7 @@ def jobs(
     from batchyard.cli.listing import FINISHED, UNFINISHED
     from batchyard.cli.tables import Selection, show_jobs, watch_jobs
 
-    wanted = _states([status] if status else [], (*UNFINISHED, *FINISHED))
+    wanted = _states(status or [], (*UNFINISHED, *FINISHED))
     selection = Selection(queue, wanted or (() if every else UNFINISHED), limit)
     with connect(url) as client:
         return (watch_jobs if watch else show_jobs)(client, selection, as_json=as_json)
@@ -160,9 +161,8 @@ JobRefs = Annotated[
     typer.Argument(metavar="JOB...", help="Job ids, or their first 8 characters or more; ID:3 is a child of an array."),
 ]
 OfQueue = Annotated[str, typer.Option("--queue", metavar="QUEUE", help="All jobs of this queue, after a question.")]
-InState = Annotated[
-    str | None, typer.Option("--status", metavar="STATE", help="With --queue: only those in this state.")
-]
+STATE_HELP = "With --queue: only those in this state; may be given again. An array with children left is PENDING."
+InState = Annotated[list[str] | None, typer.Option("--status", metavar="STATE", help=STATE_HELP)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="With --queue: without a question.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Shown as the job's statusReason.")]
 
@@ -206,7 +206,7 @@ def _stop(
     operation: str,
     ids: list[str],
     queue: str,
-    status: str | None,
+    status: list[str] | None,
     reason: str,
     url: str | None,
     *,
@@ -220,7 +220,7 @@ def _stop(
         raise typer.BadParameter(wrong, param_hint="JOB")
     if (status or yes) and not queue:
         raise typer.BadParameter("goes with --queue.", param_hint="--status" if status else "--yes")
-    statuses = _states([status] if status else [], STOPPABLE[operation])
+    statuses = _states(status or [], STOPPABLE[operation])
     with connect(url) as client:
         return stop_jobs(client, operation, Wanted(ids, queue, statuses), reason, agreed=yes, as_json=as_json)
 
@@ -229,7 +229,7 @@ def _states(given: list[str], allowed: tuple[str, ...]) -> tuple[str, ...]:
     for text in given:
         if text.upper() not in allowed:
             raise typer.BadParameter(f"must be one of {', '.join(allowed)}, not {text!r}.", param_hint="--status")
-    return tuple(text.upper() for text in given)
+    return tuple(dict.fromkeys(text.upper() for text in given))
 
 
 Watch = Annotated[bool, typer.Option("--watch", help="Show again and again, until Ctrl-C.")]
