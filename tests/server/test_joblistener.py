@@ -51,10 +51,10 @@ def tied_to(listener: JobListener) -> str:
     return name.rstrip(b"\0").decode()
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "0", "99999999", "-1", "9" * 5000])
-def test_a_port_that_can_not_be_is_drawn_anew(state_dir: Path, content: str) -> None:
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"0", b"99999999", b"-1", b"9" * 5000, b"\xff\xfe\x00"])
+def test_a_port_that_can_not_be_is_drawn_anew(state_dir: Path, content: bytes) -> None:
     state_dir.mkdir()
-    (state_dir / "job-port").write_text(content)
+    (state_dir / "job-port").write_bytes(content)
     with closing(JobListener(state_dir)) as listener:
         assert int(listener.address.rpartition(":")[2]) >= FIRST_PORT
 
@@ -64,3 +64,13 @@ def test_a_port_that_somebody_took_meanwhile_is_left_to_them(state_dir: Path) ->
         address = first.address
         with closing(JobListener(state_dir)) as second:
             assert second.address not in ("", address)
+
+
+def test_jobs_are_served_where_the_port_can_not_be_kept(state_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (state_dir / "job-port").mkdir(parents=True)  # neither read nor written
+    with closing(JobListener(state_dir)) as listener:
+        assert int(listener.address.rpartition(":")[2]) >= FIRST_PORT
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "the port that jobs were told of can't be read",
+        "the port of jobs can't be kept for the next start",
+    ]

@@ -53,7 +53,10 @@ class JobListener:
             with contextlib.suppress(OSError):  # the engine comes to it, and says what is wrong
                 self._tie(interface)
         if self._port != before:
-            self._keep("")
+            try:
+                self._keep("")
+            except OSError as error:  # a full disk: jobs are served, but those that outlive us won't find the next one
+                log.warning("the port of jobs can't be kept for the next start: %s", error)
 
     def listen(self, interface: str) -> None:
         """Takes connections from this interface only. OSError: it can't."""
@@ -117,8 +120,11 @@ def _reserve(before: int) -> socket.socket:
 def _read(port_file: Path) -> tuple[int, str]:
     """Port and interface of last time; 0: none that can be used."""
     try:
-        port, _, interface = port_file.read_text().strip().partition(" ")
+        port, _, interface = port_file.read_bytes().decode("ascii", "replace").strip().partition(" ")
     except FileNotFoundError:
+        return 0, ""
+    except OSError as error:
+        log.warning("the port that jobs were told of can't be read: %s", error)
         return 0, ""
     usable = port.isascii() and port.isdigit() and len(port) <= PORT_DIGITS and 0 < int(port) < 1 << 16
     return (int(port), interface) if usable else (0, "")
