@@ -12,7 +12,7 @@ import pytest
 from batchyard.api.context import Call
 from batchyard.core.refusal import Refused
 from batchyard.server.access import Access, Rules
-from batchyard.server.app import PEER, UNFINISHED_BODIES, App, Handler
+from batchyard.server.app import PEER, UNFINISHED_BODIES, UNFINISHED_BODIES_OF_ONE, App, Handler
 from batchyard.server.keys import Key, KeyFile
 from batchyard.server.peers import PeerUser
 from batchyard.wire.messages import WireError
@@ -310,12 +310,12 @@ def test_a_body_that_was_waited_for_and_is_not_wanted_ends_its_connection(tmp_pa
     assert (b"connection", b"close") in start["headers"]
 
 
-def test_bodies_that_never_end_are_held_up_to_a_limit(tmp_path: Path) -> None:
+def test_bodies_that_never_end_are_held_up_to_a_limit_of_each_caller_and_of_all(tmp_path: Path) -> None:
     made = app(tmp_path, {})
     nearly = b" " * (LIMIT_BYTES - 1)
 
-    async def unfinished() -> list[Any]:
-        ends = asyncio.Event()
+    async def begin(uid: int, bodies: int, ends: asyncio.Event) -> tuple[list[asyncio.Task[None]], list[int]]:
+        """The requests, and the statuses of those that were refused before they ended."""
         statuses: list[int] = []
 
         async def one() -> None:
@@ -330,19 +330,26 @@ def test_bodies_that_never_end_are_held_up_to_a_limit(tmp_path: Path) -> None:
             async def take(message: Any) -> None:
                 statuses.extend([message["status"]] if "status" in message else [])
 
-            await made(scope_of("/v1/canceljob", b""), receive, take)
+            await made(scope_of("/v1/canceljob", b"", uid=uid), receive, take)
 
-        tasks = [asyncio.create_task(one()) for _ in range(UNFINISHED_BODIES + 5)]
+        tasks = [asyncio.create_task(one()) for _ in range(bodies)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        refused = list(statuses)
-        ends.set()
-        await asyncio.gather(*tasks)
-        assert statuses == refused  # those that left were not answered
-        return refused
+        return tasks, statuses
 
-    refused = asyncio.run(unfinished())
-    assert set(refused) == {429}
-    assert len(refused) <= 5
+    async def unfinished() -> None:
+        ends = asyncio.Event()
+        tasks, of_one = await begin(7, UNFINISHED_BODIES_OF_ONE + 5, ends)
+        assert 0 < len(of_one) <= 5
+        more, of_other = await begin(0, UNFINISHED_BODIES - UNFINISHED_BODIES_OF_ONE + 5, ends)
+        assert 0 < len(of_other) <= 5
+        refused = [*of_one, *of_other]
+        assert set(refused) == {429}
+        ends.set()
+        await asyncio.gather(*tasks, *more)
+        assert [*of_one, *of_other] == refused  # those that left were not answered
+
+    asyncio.run(unfinished())
+    assert not made._unfinished_bytes
     assert send(made, "/v1/canceljob", b"{}").status == 400  # what was held is let go
 
 

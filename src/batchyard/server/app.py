@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
@@ -32,6 +33,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 INVOCATION_HEADER = "amz-sdk-invocation-id"
 # Bodies of the largest size that may be coming at once: what callers who never finish can make us hold.
 UNFINISHED_BODIES = 64
+UNFINISHED_BODIES_OF_ONE = 48  # of one caller: a quarter is left to the others
 UNFINISHED = "Too many request bodies are unfinished; try again."
 MAX_LENGTH_DIGITS = 18  # of a Content-Length: more than any memory
 REFUSED_BY_HEAD = frozenset({403, 404, 413})
@@ -96,7 +98,7 @@ class App:
         self._metadata = metadata
         self._credentials = credentials
         self._body_limit_bytes = body_limit_bytes
-        self._unfinished_bytes = 0  # of bodies that are still coming, held now
+        self._unfinished_bytes: Counter[str] = Counter()  # by caller, of bodies that are still coming, held now
         self._busy = busy
         self._stopped: tuple[type[BaseException], ...] = (
             *stopped,
@@ -138,14 +140,14 @@ class App:
         try:
             if self._router.needs_body(method, raw_path, headers):
                 admitted = self._access.admit(headers, client_of(scope))
-                body = await self._body(headers, receive)
+                body = await self._body(headers, receive, admitted.caller)
             operation = self._router.match(method, raw_path, headers, body or b"")
         except WireError as error:
             return self._router.refuse(error, headers, request_id)
         try:
             if admitted is None or body is None:
                 admitted = self._access.admit(headers, client_of(scope))
-                body = await self._body(headers, receive)
+                body = await self._body(headers, receive, admitted.caller)
             request = Request(method, raw_path, scope["query_string"], headers, body)
             self._access.verify(request, admitted)
             result = await self._perform(operation, request, call_of(operation.name, admitted, request))
@@ -179,7 +181,7 @@ class App:
             raise WireError("ClientException", f"{operation.name} is not built yet in this version of Batchyard.")
         return await handler(call, document)
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+    async def _body(self, headers: Mapping[str, str], receive: Receive, caller: str) -> bytes:
         """The whole body. One that is too large is not read to its end, nor held."""
         length = headers.get("content-length", "")
         # A number of so many digits is no number yet: it is compared by its length first.
@@ -195,16 +197,25 @@ class App:
                     raise Disconnected
                 chunk = message.get("body", b"")
                 size += len(chunk)
-                self._unfinished_bytes += len(chunk)
+                self._unfinished_bytes[caller] += len(chunk)
                 if size > self._body_limit_bytes:
                     raise self._too_large(f"more than {self._body_limit_bytes}")
                 chunks.append(chunk)
                 if not message.get("more_body", False):
                     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                if self._unfinished_bytes > UNFINISHED_BODIES * self._body_limit_bytes:
+                if self._holds_too_much(caller):
                     raise WireError("TooManyRequestsException", UNFINISHED, 429)
         finally:
-            self._unfinished_bytes -= size
+            self._unfinished_bytes[caller] -= size
+            if not self._unfinished_bytes[caller]:
+                del self._unfinished_bytes[caller]
+
+    def _holds_too_much(self, caller: str) -> bool:
+        """Of unfinished bodies: the caller, or all together."""
+        most, most_of_one = (
+            number * self._body_limit_bytes for number in (UNFINISHED_BODIES, UNFINISHED_BODIES_OF_ONE)
+        )
+        return self._unfinished_bytes[caller] > most_of_one or self._unfinished_bytes.total() > most
 
     def _too_large(self, got: str) -> WireError:
         return WireError(
