@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import pwd
 import resource
@@ -208,18 +209,25 @@ def test_limits_are_set_before_the_user_who_may_not_raise_them(monkeypatch: pyte
     assert done == [*limits, "setgroups", "setresgid", "setresuid"]
 
 
-def test_a_task_that_its_users_other_programs_stop_before_it_begins_holds_nobody_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """They may as soon as it is their user, which is before its program runs."""
+def test_a_task_that_is_kept_from_beginning_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its user's other programs may stop it as soon as it is that user, and a file system of that user's may never
+    answer: both before its program runs."""
     monkeypatch.setattr(spawning, "become", lambda identity, errors: os.kill(os.getpid(), signal.SIGSTOP))
+    assert not_begun() == errno.EINTR
+    monkeypatch.setattr(spawning, "become", lambda identity, errors: signal.pause())
+    monkeypatch.setattr(spawning, "EXEC_SECONDS", 0.0)
+    assert not_begun() == errno.ETIMEDOUT
+
+
+def not_begun() -> int:
+    """Why a task did not begin."""
     identity = Identity(NOBODY.pw_uid, NOBODY.pw_gid, (), "/")
-    nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
     program = Program([b"true"], [b"/bin/true"], "/", [], identity, (("nofile", 10, 20),))
     null = os.open(os.devnull, os.O_WRONLY)
     try:
         with pytest.raises(ExecFailed) as failed:
-            Spawner(nofile).start(program, null)
+            Spawner(resource.getrlimit(resource.RLIMIT_NOFILE)).start(program, null)
     finally:
         os.close(null)
     assert failed.value.at_stop
+    return failed.value.errno

@@ -17,6 +17,7 @@ from batchyard.engines.supervisor.processes import MARKER, boot_ticks, start_tic
 from batchyard.engines.supervisor.protocol import NotStartedItem, Task
 from batchyard.engines.supervisor.scratch import Scratch
 from batchyard.engines.supervisor.spawning import (
+    EXEC_SECONDS,
     RLIMITS,
     CannotStart,
     ExecFailed,
@@ -232,9 +233,9 @@ def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> st
     if isinstance(error, ExecFailed) and error.at_user:
         return _no_right(error)
     if isinstance(error, ExecFailed) and error.at_stop:
-        return (
-            f"program {program}: another process of its user stopped it before it began; end that, or name another user"
-        )
+        if error.errno == errno.ETIMEDOUT:
+            return f"program {program} did not begin within {EXEC_SECONDS:.0f} s; see to the file system that it is on"
+        return f"program {program}: another process of its user stopped it before it began; end that process"
     if isinstance(error, ExecFailed) and error.at_directory:
         return f"working directory {prepared.program.directory} can't be entered: {error}; check its mode"
     if isinstance(error, ValueError):

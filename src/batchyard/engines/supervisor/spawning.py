@@ -17,6 +17,7 @@ import pwd
 import resource
 import select
 import signal
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, NoReturn, cast
@@ -29,6 +30,7 @@ _AT_USER = b"user"
 _AT_STOP = b"stop"
 _AT_DIRECTORY = b"noexec"  # as CPython's child says it, of anything before its preexec_fn
 STOP_LOOK_MS = 100  # between looks whether a child is stopped, which has not run its program for so long
+EXEC_SECONDS = 60.0  # for a program from the slowest file system on the busiest host; a user's own may never answer
 ROOT = 0
 HIGHEST_ID = 2**32 - 2  # the one above it means "none" to the system
 # Names of ulimits (Batch API model, Ulimit) -> this system's numbers.
@@ -65,8 +67,8 @@ class Identity(NamedTuple):
 
 
 class ExecFailed(Exception):  # noqa: N818
-    """The system's answer: `errno`, and whether the working directory, the user, the joining of its cgroup or a signal
-    that stopped it was the trouble."""
+    """The system's answer: `errno`, and whether the working directory, the user, the joining of its cgroup or what
+    kept it from beginning was the trouble."""
 
     def __init__(self, errno: int, stage: bytes) -> None:
         super().__init__(os.strerror(errno))
@@ -218,14 +220,17 @@ class Spawner:
 
 
 def _story(pid: int, errors: int) -> bytes:
-    """What the child of a plain fork says of its exec; empty: its program runs. Its user's other programs may stop it
-    as soon as it is that user, before its exec: it is ended then, since everybody's tasks would wait with us."""
+    """What the child of a plain fork says of its exec; empty: its program runs. As soon as it is another user, that
+    user's programs may stop it, and a file system of that user's may hold up its exec: it is ended then, since
+    everybody's tasks would wait with us."""
     ready = select.poll()
     ready.register(errors, select.POLLIN)
+    latest = time.monotonic() + EXEC_SECONDS
     while not ready.poll(STOP_LOOK_MS):
-        if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None:
+        is_stopped = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+        if is_stopped or time.monotonic() > latest:
             os.kill(pid, signal.SIGKILL)
-            return b"OSError:%x:%s" % (errno.EINTR, _AT_STOP)
+            return b"OSError:%x:%s" % (errno.EINTR if is_stopped else errno.ETIMEDOUT, _AT_STOP)
     return os.read(errors, 4096)
 
 
