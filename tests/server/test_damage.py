@@ -9,6 +9,7 @@ import resource
 import shutil
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 from unittest import mock
@@ -237,3 +238,13 @@ def test_a_backup_of_a_damaged_database_is_not_made(home: Path) -> None:
     with pytest.raises(StoreDamaged, match=r"Of it can still be read: 2 environments"):
         back_up(home / "data" / "batchyard.db", home / "copy.db")
     assert list(home.glob("copy*")) == []
+
+
+def test_doctor_says_how_far_the_clock_of_the_service_is_ahead(home: Path) -> None:
+    where = ("--data-dir", str(home / "data"))
+    assert "ahead of it" not in call(home, "doctor", *where)[1]
+    ahead_ms = round(time.time() * 1000) + 3 * 86_400_000 + 900_000
+    sql(f"UPDATE meta SET last_time_ms = {ahead_ms}")(home / "data", home)
+    code, said = call(home, "doctor", *where)
+    assert code == 1
+    assert "the service's clock is 3 days, 0:1" in said

@@ -10,10 +10,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -44,6 +47,8 @@ from batchyard.version import VERSION
 ENOUGH_FILES = 4096
 # The wall clock of a machine that lost its time starts in 1970 or 2000; signatures and times of jobs would be nonsense.
 PLAUSIBLE_TIME_SECONDS = 1_735_689_600  # 2025
+# Less is the clock's own correction (NTP), and commits of the service while doctor looks.
+AHEAD_SECONDS = 60.0
 DOCKER_TIMEOUT_SECONDS = 5.0  # a healthy daemon answers in milliseconds
 SECRETS_TRIED = 20  # one is enough to tell another key, some may have no value yet
 DATABASE = "database"  # the check of it
@@ -85,7 +90,7 @@ def findings(
         _secrets_key(settings, places if reads_database and all(one.ok for one in database) else None),
         *_s3(settings),
         *_efs(settings),
-        _clock(),
+        _clock(places),
         _server(places, url),
     ]
 
@@ -284,13 +289,33 @@ def _efs(settings: Settings) -> Iterator[Finding]:
         yield Finding("efs", not problem, f"{name} is {directory}{f': {problem}' if problem else ''}", remedy)
 
 
-def _clock() -> Finding:
+def _clock(places: Places) -> Finding:
+    """This machine's, and how far the service's is ahead of it: that never goes back behind what the store knows."""
     now = time.time()
-    fine = now >= PLAUSIBLE_TIME_SECONDS
     text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    if now < PLAUSIBLE_TIME_SECONDS:
+        remedy = "Set this machine's clock: signatures and times of jobs depend on it."
+        return Finding("clock", False, text, remedy)
+    ahead_seconds = _last_time_seconds(places) - now
+    if ahead_seconds < AHEAD_SECONDS:
+        return Finding("clock", True, text)
     return Finding(
-        "clock", fine, text, "" if fine else "Set this machine's clock: signatures and times of jobs depend on it."
+        "clock",
+        False,
+        f"{text}; the service's clock is {timedelta(seconds=round(ahead_seconds))} ahead of it, and goes on from there",
+        "This machine's clock was that far ahead once. Times of jobs are right again when it gets there, or in a new "
+        "data directory.",
     )
+
+
+def _last_time_seconds(places: Places) -> float:
+    """The last time that the store knows; 0 where none can be read: the database's check tells."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(places.database))}?mode=ro", uri=True)) as connection:
+            row = connection.execute("SELECT last_time_ms FROM meta").fetchone()
+    except sqlite3.Error:
+        return 0.0
+    return row[0] / 1000 if row and isinstance(row[0], int) else 0.0
 
 
 def _server(places: Places, url: str | None) -> Finding:
