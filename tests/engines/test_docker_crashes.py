@@ -18,6 +18,7 @@ from batchyard.core.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, StaleEpochError
 from batchyard.engines.docker import engine as engine_module
 from batchyard.engines.docker import logs as logs_module
+from batchyard.engines.docker import runs as runs_module
 from tests.engines.conformance import final_of, is_started, launch_of, run_to_end, wait_for_end, wait_for_run
 from tests.engines.docker_harness import DockerHarness
 from tests.engines.dockerd import IMAGE, Dockerd
@@ -70,6 +71,29 @@ def test_a_daemon_that_ends_its_containers_says_how_they_ended(mortal: DockerHar
     assert mortal.runs(launch.attempt_id) == 1
     mortal.daemon.kill()
     mortal.daemon.start()
+
+
+def test_an_end_that_went_down_with_the_daemon_is_lost(mortal: DockerHarness) -> None:
+    """Docker makes up a code of 255 then."""
+    launch = launch_of(mortal.sleeps())
+    mortal.engine.launch([launch])
+    wait_for_run(mortal, launch.attempt_id)
+    program = int(mortal.inspect(f"batchyard-{launch.attempt_id}")["State"]["Pid"])
+    shim = int(Path(f"/proc/{program}/stat").read_text().rpartition(")")[2].split()[1])
+    mortal.daemon.kill()
+    for pid in (shim, program):  # who would have known the code, and who had it
+        os.kill(pid, signal.SIGKILL)
+    mortal.daemon.start()
+    final = wait_for_end(mortal, launch.attempt_id)
+    assert isinstance(final, Lost)
+    assert final.reason == runs_module.UNTOLD
+    assert final.started_at_ms > 0
+
+
+def test_a_program_may_end_with_255(docker: DockerHarness) -> None:
+    final = run_to_end(docker, docker.exits(255))
+    assert isinstance(final, Exited)
+    assert final.containers[0].exit_code == 255
 
 
 def test_without_a_daemon_the_engine_says_so(

@@ -52,7 +52,8 @@ class State(Enum):
 
 
 class Seen(Struct, frozen=True):
-    """One container as Docker showed it. Times are milliseconds; 0: not yet. `error`: why a start failed."""
+    """One container as Docker showed it. Times are milliseconds; 0: not yet. `error`: why a start failed; `has_no_end`:
+    it has ended, and Docker cannot tell when."""
 
     name: str
     state: State = State.ABSENT
@@ -61,6 +62,7 @@ class Seen(Struct, frozen=True):
     out_of_memory: bool = False
     started_at_ms: int = 0
     finished_at_ms: int = 0
+    has_no_end: bool = False
     error: str = ""
     pid: int = 0
 
@@ -116,6 +118,7 @@ def seen_of(name: str, found: Mapping[str, Any]) -> Seen:
         started_at_ms=started_at_ms,
         # Docker looks at the clock for the end of a short one before it does for its start.
         finished_at_ms=max(milliseconds(state.get("FinishedAt", "")), started_at_ms) if known is State.EXITED else 0,
+        has_no_end=known is State.EXITED and not milliseconds(state.get("FinishedAt", "")),
         error=str(state.get("Error", "")),
         pid=int(state.get("Pid", 0)),
     )

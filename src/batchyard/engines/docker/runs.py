@@ -37,10 +37,13 @@ CANNOT_INITIALIZE = "ResourceInitializationError"  # ECS's word for file systems
 CANNOT_CREATE, CANNOT_START = "CannotCreateContainerError", "CannotStartContainerError"
 GONE = "The containers of the attempt were removed by somebody else, and its outcome with them."
 DAMAGED = "The notes of the Docker engine are damaged, so that nobody can tell whether the attempt ran."
+UNTOLD = "The Docker daemon went down while a container of the attempt ended, and its exit code is unknown."
 REBOOTED = "The host went down while the attempt ran, and its exit code is unknown."
 # Events tell at once what happens; this is for one that was lost.
 LOOK_SECONDS = 30.0
 STOP_SECONDS = 30.0  # ECS's own, between SIGTERM and SIGKILL for what an essential container leaves behind
+# What containerd says of a container whose end it did not see.
+MADE_UP_EXIT_CODE = 255
 BOOT_SLACK_MS = 2000  # between the wall clock and the clock since boot
 log = logging.getLogger(__name__)
 
@@ -416,6 +419,9 @@ class Run:
             return Lost(self.attempt_id, wall_ms(), GONE, started_at_ms)
         if any(self._fell_with_the_host(one) for one in seen.values()):
             return Lost(self.attempt_id, wall_ms(), REBOOTED, _started_at_ms(seen))
+        for one in seen.values():
+            if await self._is_made_up(one):
+                return Lost(self.attempt_id, wall_ms(), UNTOLD, _started_at_ms(seen))
         exits = tuple(self._exit_of(seen[spec.name], plan) for spec in self.specs)
         if self.started is None:
             self.started = Started(self.attempt_id, _started_at_ms(seen))
@@ -430,6 +436,19 @@ class Run:
             return False
         booted_at_ms = wall_ms() - int(boot_seconds() * 1000)
         return not seen.finished_at_ms or seen.finished_at_ms >= booted_at_ms - BOOT_SLACK_MS
+
+    async def _is_made_up(self, one: Seen) -> bool:
+        """A daemon that dies between a container's end and the record of it knows neither when it starts again: it then
+        tells 0 and no time, or what containerd makes up. A program may end so too, but then Docker told of its end."""
+        if one.state is not State.EXITED or (not one.has_no_end and one.exit_code != MADE_UP_EXIT_CODE):
+            return False
+        if one.has_no_end:
+            return True
+        filters = f'{{"container":["{one.id}"],"event":["die"]}}'
+        now_ms = wall_ms()
+        until = f"{now_ms // 1000}.{now_ms % 1000:03d}000000"
+        query = {"since": str(one.started_at_ms // 1000), "until": until, "filters": filters}
+        return not await self._shop.daemon.api.bytes("GET", "/events", query)
 
     def _exit_of(self, one: Seen, plan: plans.Plan) -> ContainerExit:
         if one.state is State.EXITED:
