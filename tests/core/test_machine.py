@@ -335,6 +335,31 @@ def test_a_timeout_counts_from_running_and_is_never_retried() -> None:
     assert len(done.past) == 1
 
 
+def test_an_engine_whose_clock_is_behind_uses_up_no_timeout() -> None:
+    hour_ms = 3_600_000
+    yard = Driver(vcpus=1)
+    first_in_line = yard.submit()
+    job = yard.submit(timeout={"attemptDurationSeconds": 60}, retry_strategy={"attempts": 2})
+    yard.tick(120_000)
+    yard.exited(first_in_line)
+    for number in (1, 2):
+        yard.tick(30_000)
+        yard.report(c.Started(yard.attempt_of(job), yard.now_ms - hour_ms))
+        started_at_ms = yard.job(job).started_at_ms
+        attempt = yard.job(job).attempt
+        assert attempt is not None
+        assert yard.job(job).created_at_ms < attempt.placed_at_ms <= started_at_ms
+        yard.tick(1)
+        assert yard.stops == []
+        ended = (c.ContainerExit(exit_code=0 if number == 2 else 1),)
+        at_ms = yard.now_ms - hour_ms
+        task = yard.attempt_of(job)
+        yard._forget(task)
+        yard.report(c.Exited(task, at_ms, at_ms + 1, ended))
+    first, second = yard.job(job).past
+    assert first.started_at_ms <= first.stopped_at_ms < second.started_at_ms <= second.stopped_at_ms
+
+
 def test_a_program_that_cannot_be_started_uses_up_the_attempt() -> None:
     yard = Driver()
     job = yard.submit()

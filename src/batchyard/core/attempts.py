@@ -51,8 +51,10 @@ def current(world: World, attempt_id: str) -> Job | None:
 
 
 def _within(job: Job, at_ms: int, now_ms: int) -> int:
-    """An engine's time, kept between the job's birth and now: clocks of hosts differ."""
-    return min(max(at_ms, job.created_at_ms), now_ms)
+    """An engine's time, kept between the attempt's placement and now: the clocks of hosts differ from the service's,
+    which stays ahead of its machine's own after that was set back. An earlier start would use up the timeout."""
+    placed_at_ms = job.attempt.placed_at_ms if job.attempt is not None else 0
+    return min(max(at_ms, job.created_at_ms, placed_at_ms), now_ms)
 
 
 def _started(world: World, job: Job, at_ms: int, now_ms: int) -> Job:

@@ -326,6 +326,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     # What its container used, where it has one only; 0: nobody measured it.
     peak_memory_mib: int = 0
     cpu_ms: int = 0
+    placed_at_ms: int = 0  # by the service's clock; 0: placed by a version that did not note it
 
 
 class EndedTogether(Struct, frozen=True, array_like=True):

@@ -227,7 +227,7 @@ def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool
     for offer in visit.offers:
         assignment = placement.place(shape, offer, world.rooms, visit.ahead, ends_at_ms)
         if assignment is not None:
-            _apply(world, job.key, job.index, assignment)
+            _apply(world, job.key, job.index, assignment, now_ms)
             visit.room -= 1
             return True
         environment = world.environments[offer.environment]
@@ -250,7 +250,7 @@ def _waiting_in(world: World, line: Line, promised: int) -> int:
     return sum(len_of(world, key) for key in line.entries) - promised
 
 
-def _apply(world: World, key: int, index: int | None, assignment: Assignment) -> None:
+def _apply(world: World, key: int, index: int | None, assignment: Assignment, now_ms: int) -> None:
     spec = world.spec_of(key)
     if index is None:
         dequeue(world, key)
@@ -267,6 +267,7 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment) ->
         engine=assignment.engine,
         instance_id=assignment.instance_id,
         device_ids=assignment.device_ids,
+        placed_at_ms=now_ms,
     )
     placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="", set_aside_at_ms=0)
     world.effects.append(launch_of(world, placed))
