@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "batchyard"
 # fmt: off
 ROOMS = {
     "core", "wire", "api", "store", "engines", "observe", "workflows", "loop", "server", "cli", "console",
-    "simulator", "vendor", "__main__", "version", "failpoints",
+    "simulator", "vendor", "__main__", "version", "failpoints", "clock",
 }
 # fmt: on
 
@@ -21,9 +21,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "version": (),
     "vendor": (),
     "failpoints": (),
+    "clock": (),
     "store": ("core",),
-    "engines": ("core", "failpoints"),
-    "loop": ("core", "store.writer", "engines.base", "failpoints"),
+    "engines": ("core", "failpoints", "clock"),
+    "loop": ("core", "store.writer", "engines.base", "failpoints", "clock"),
     "api": ("core", "wire", "store.queries", "observe"),
     "observe": ("core", "wire", "store.queries", "engines.base"),  # the log layout belongs to the seam
     "workflows": ("core",),

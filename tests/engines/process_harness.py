@@ -38,6 +38,7 @@ class ProcessHarness:
         self.trace_dir = root / "trace"
         self.trace_dir.mkdir(parents=True)
         self.settings = settings
+        self.now_ms: Callable[[], int] | None = None  # the clock of the next server that connects
         self.loop = asyncio.new_event_loop()
         self.engines: list[ProcessEngine] = []
         self.reports: list[Report] = []
@@ -47,7 +48,9 @@ class ProcessHarness:
         self.loop.run_until_complete(work)
 
     def connect(self, epoch: int) -> ProcessEngine:
-        engine = ProcessEngine(self.runtime_dir, self.state_dir, self.logs_dir, self.work_dir, self.settings)
+        engine = ProcessEngine(
+            self.runtime_dir, self.state_dir, self.logs_dir, self.work_dir, self.settings, self.now_ms
+        )
         reports: list[Report] = []
         self.engines.append(engine)
         self.run(engine.start(epoch, reports.extend))

@@ -13,11 +13,12 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from batchyard import failpoints
+from batchyard.clock import SteadyClock
 from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.records import DEFAULT_CONTAINER, Abilities, TaskSpec
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
@@ -81,7 +82,11 @@ class ProcessEngine:
         logs_dir: Path,
         work_dir: Path,
         settings: ProcessSettings | None = None,
+        now_ms: Callable[[], int] | None = None,
     ) -> None:
+        """`now_ms`: the service's clock, by which the supervisor stamps attempts and their output; None: the
+        machine's."""
+        self._now_ms = now_ms or SteadyClock().now_ms
         self._directories = {"runtime": runtime_dir, "state": state_dir, "logs": logs_dir, "work": work_dir}
         self._state_dir = state_dir
         self._socket_path = runtime_dir / "server.sock"
@@ -251,7 +256,7 @@ class ProcessEngine:
         self._connection = connection
         self._hello = None
         environment = tuple((name, os.environ[name]) for name in BASE_VARIABLES if name in os.environ)
-        told = (self._settings.enforce_cgroups, self._settings.allow_root_jobs)
+        told = (self._settings.enforce_cgroups, self._settings.allow_root_jobs, self._now_ms())
         connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment, *told))
 
     def _disconnected(self, connection: _Connection) -> None:

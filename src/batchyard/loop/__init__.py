@@ -1,6 +1,6 @@
 """Inbox -> machine -> commit -> effects."""
 
-from batchyard.loop.clock import Clock, SteadyClock
+from batchyard.clock import Clock, SteadyClock
 from batchyard.loop.loop import Busy, ChangeWriter, Loop, Stopped
 
 __all__ = ["Busy", "ChangeWriter", "Clock", "Loop", "SteadyClock", "Stopped"]

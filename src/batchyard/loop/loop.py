@@ -13,6 +13,7 @@ from concurrent.futures import Future as CommitFuture
 from typing import Any, Protocol, TypeVar
 
 from batchyard import failpoints
+from batchyard.clock import Clock
 from batchyard.core.commands import Command, Fact, InstanceReport, NotStarted, Report
 from batchyard.core.effects import (
     AcknowledgeTask,
@@ -30,7 +31,6 @@ from batchyard.core.records import Changes
 from batchyard.core.refusal import Refused
 from batchyard.engines.base import RECOVERED_SILENT, Capacity, Engine, Launch, Recovery, ReportSink
 from batchyard.loop import transitions
-from batchyard.loop.clock import Clock
 
 INBOX_COMMANDS = 10_000  # callers beyond this get TooManyRequestsException rather than an ever longer wait
 BATCH_COMMANDS = 2_000  # in one transaction: keeps a commit under about 0.1 s

@@ -65,8 +65,11 @@ def describe(found: Probe) -> str:
     return f"{found.name} {found.version} answers at {found.socket_path}"
 
 
-def make_engines(settings: Settings, places: Places, task_open_files: int) -> dict[str, Engine]:
-    """The engines that are always there, by name; not started. `task_open_files`: the soft limit that tasks get."""
+def make_engines(
+    settings: Settings, places: Places, task_open_files: int, now_ms: Callable[[], int]
+) -> dict[str, Engine]:
+    """The engines that are always there, by name; not started. `task_open_files`: the soft limit that tasks get;
+    `now_ms`: the service's clock."""
     engine = ProcessEngine(
         places.runtime_dir,
         places.state_dir,
@@ -80,6 +83,7 @@ def make_engines(settings: Settings, places: Places, task_open_files: int) -> di
             enforce_cgroups=settings.enforce == CGROUP,
             allow_root_jobs=settings.allow_root_jobs,
         ),
+        now_ms,
     )
     return {engine.name: engine}
 

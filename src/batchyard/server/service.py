@@ -90,6 +90,7 @@ class Parts(Struct, frozen=True):
     operator: Key
     secret: bytes
     writer: Writer
+    clock: SteadyClock  # told by the store, before anything is decided, when it is behind
     listener: socket.socket
     address: str
     engines: dict[str, Engine]
@@ -107,7 +108,7 @@ class Service:
         self._ending = asyncio.Event()
         self._kill = False
         self._interrupts = 0  # Ctrl-C so far
-        snapshot, clock = self._load()
+        snapshot, clock = self._load(), parts.clock
         settings = parts.settings
         self._is_new = snapshot.last_time_ms == 0  # nothing was ever committed
         self._host = host.detect(settings)
@@ -167,12 +168,13 @@ class Service:
         except (AssertionError, LookupError, ValueError) as error:
             raise damaged(self._parts.writer.path, f"its records do not fit together ({error})") from error
 
-    def _load(self) -> tuple[Snapshot, SteadyClock]:
+    def _load(self) -> Snapshot:
         snapshot = self._parts.writer.load(wall_clock_ms())
         fault = misfit(snapshot)
         if fault:
             raise damaged(self._parts.writer.path, fault)
-        return snapshot, SteadyClock(snapshot.last_time_ms)
+        self._parts.clock.catch_up(snapshot.last_time_ms)
+        return snapshot
 
     def _settle_restored(self, now_ms: int) -> None:
         """Attempts that a backup shows as STARTING may have run since it was made: they count as started, so that their

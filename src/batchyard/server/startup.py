@@ -14,6 +14,7 @@ import uvloop
 
 from batchyard import failpoints
 from batchyard.cli.printing import shown
+from batchyard.clock import SteadyClock
 from batchyard.server.access import AccessError, Rules, check_listening
 from batchyard.server.catalogue import load_catalogue, load_prices
 from batchyard.server.config import SettingError, Settings
@@ -85,10 +86,25 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     check_listening(rules, keys)
     address = url_of(settings.host, listener.getsockname()[1])
     given, usable = raise_open_files()
-    engines = make_engines(settings, places, given)
+    clock = SteadyClock()
+    engines = make_engines(settings, places, given, clock.now_ms)
     most = allowed_connections(settings.max_connections, settings.max_connections_per_caller, usable)
     return Parts(
-        settings, places, rules, keys, operator, secret, writer, listener, address, engines, catalogue, prices, s3, most
+        settings,
+        places,
+        rules,
+        keys,
+        operator,
+        secret,
+        writer,
+        clock,
+        listener,
+        address,
+        engines,
+        catalogue,
+        prices,
+        s3,
+        most,
     )
 
 

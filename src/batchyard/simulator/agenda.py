@@ -32,7 +32,7 @@ class Agenda:
 
 
 class SkewedClock:
-    """The clock a server reads: as loop.clock.SteadyClock over a wall clock that is `skew_ms` off, never below
+    """The clock a server reads: as batchyard.clock.SteadyClock over a wall clock that is `skew_ms` off, never below
     `floor_ms`, the last time its store knew."""
 
     def __init__(self, agenda: Agenda, skew_ms: int, floor_ms: int) -> None:

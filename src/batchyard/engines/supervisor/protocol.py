@@ -62,6 +62,7 @@ class ServerHello(Struct, frozen=True, tag="server"):
     environment: tuple[tuple[str, str], ...]  # PATH, HOME, LANG, TZ: the base of every job
     enforce_cgroups: bool = False  # for what is launched from here on
     allow_root_jobs: bool = False  # likewise
+    now_ms: int = 0  # by the service's clock, which may be ahead of the machine's
 
 
 class Commands(Struct, frozen=True, tag="commands"):

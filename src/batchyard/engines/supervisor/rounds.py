@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from batchyard import failpoints
+from batchyard.clock import SteadyClock
 from batchyard.core import names
 from batchyard.engines.base import RECOVERED_SILENT
 from batchyard.engines.supervisor import journal as records
@@ -67,6 +68,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 class Supervisor:
     def __init__(self, settings: Settings, default_nofile: tuple[int, int]) -> None:
         self._settings = settings
+        self._clock = SteadyClock()  # of lines and attempts: the service's, once a server has said what that shows
         self._instance = uuid.uuid4().hex
         self._epoll = select.epoll()
         self._book = Book(Journal(settings.state_dir / JOURNAL))
@@ -101,9 +103,9 @@ class Supervisor:
 
     def run(self) -> None:
         replay = self._book.journal.load()
-        self._adoption.take_over(replay, _now(), _now_ms())
+        self._adoption.take_over(replay, _now(), self._clock.now_ms())
         self._book.compact()
-        self._predecessors.find(_now(), _now_ms())
+        self._predecessors.find(_now(), self._clock.now_ms())
         if self._book.intact:
             self._cgroups.sweep(self._alive())
         self._fifos.sweep({attempt.output.fifo for attempt in self._book.all_live()} | self._predecessors.fifos())
@@ -117,7 +119,7 @@ class Supervisor:
         self._scratch.tick(everything=True)
 
     def _round(self, events: list[tuple[int, int]]) -> None:
-        now, now_ms = _now(), _now_ms()
+        now, now_ms = _now(), self._clock.now_ms()
         self._link.seek(now)
         if now >= self._predecessors.next_look:
             self._predecessors.look(now, now_ms)
@@ -125,7 +127,7 @@ class Supervisor:
         has_exits = self._drain(events, now, now_ms)
         self._launch_round(now)
         if has_exits:
-            self._endings.reap(_now(), _now_ms())
+            self._endings.reap(_now(), self._clock.now_ms())
         self._endings.kill_due(now)
         self._endings.look(now, now_ms)
         self._endings.sample(now)
@@ -201,6 +203,7 @@ class Supervisor:
         self._base = dict(hello.environment)
         self._launcher.enforces_cgroups = hello.enforce_cgroups
         self._launcher.allows_root = hello.allow_root_jobs
+        self._clock.catch_up(hello.now_ms)
         self._book.raise_epoch(hello.epoch)
         self._link.send(SupervisorHello(PROTOCOL_VERSION, self._instance, os.getpid(), self._book.boot_id))
         self._book.repeat_all()
@@ -277,13 +280,13 @@ class Supervisor:
                 prepared.append(self._launcher.prepare(queued, self._base))
             except CannotStart as reason:
                 del book.queued[queued.item.attempt_id]
-                book.end(not_started(queued.item.attempt_id, reason, _now_ms()))
+                book.end(not_started(queued.item.attempt_id, reason, self._clock.now_ms()))
         if not prepared or not self._write_intents(prepared, now):
             return
         started: list[Attempt] = []
         for launch in prepared:
             del book.queued[launch.intent.attempt_id]
-            now_ms = _now_ms()
+            now_ms = self._clock.now_ms()
             try:
                 attempt = self._launcher.start(launch, now_ms)
             except CannotStart as reason:
@@ -380,10 +383,6 @@ def _start_of(attempt: Attempt) -> str:
 def _now() -> float:
     """Seconds; goes on while the host sleeps, and is the same for the next supervisor."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _wake_on_signals(epoll: select.epoll) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.loop import clock
-from batchyard.loop.clock import REANCHOR_EVERY_MS, SteadyClock
+from batchyard import clock
+from batchyard.clock import REANCHOR_EVERY_MS, SteadyClock
 
 START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000

@@ -1,4 +1,4 @@
-"""The one clock of decisions: milliseconds since the epoch that never go back."""
+"""The clock of a service and of its supervisor: milliseconds since the epoch that never go back."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ class SteadyClock:
 
     def __init__(self, floor_ms: int = 0) -> None:
         self._anchor(max(time.time_ns() // 1_000_000, floor_ms))
+
+    def catch_up(self, now_ms: int) -> None:
+        """Goes forward to what another clock of the same service shows, if that is ahead."""
+        self._anchor(max(self.now_ms(), now_ms))
 
     def _anchor(self, now_ms: int) -> None:
         self._base_ms = now_ms
