@@ -18,7 +18,7 @@ import pytest
 from tests.clients.calling import Clients
 
 CONFIGURATION = Path(__file__).parent / "terraform" / "main.tf"
-PROVIDER = "registry.terraform.io/hashicorp/aws"
+PROVIDER = "*/hashicorp/aws"  # below whichever host it was mirrored from
 MAJOR = 5  # of the provider's versions, the one that the configuration is written for
 SECONDS = 300.0  # the provider pauses for half a minute when it makes, changes or removes a queue
 NO_CHANGES = 0  # exit code of plan -detailed-exitcode; 2: there are some

@@ -185,8 +185,8 @@ def _check_members(environment: Environment, changes: Document) -> None:
 
 
 def _check_on_fargate(changes: Document) -> None:
-    """A member counts when it is named, whatever its value: so does AWS. Empty texts and lists are what clients send
-    that fill every member."""
+    """A member counts when it is named, with the value that it has now too: so does AWS. Empty texts, lists and
+    structures do not count: clients that fill every member send them."""
     named = {**changes.get("computeResources", {}), "updatePolicy": changes.get("updatePolicy")}
     given = [member for member, value in named.items() if value not in (None, "", [], {})]
     if any(member in NOT_UPDATED_ON_FARGATE for member in given):
