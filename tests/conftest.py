@@ -1,8 +1,18 @@
-"""The order of the tests is random; the seed that gives the same order again is printed at the start and at the end."""
+"""The order of the tests is random; the seed that gives the same order again is printed at the start and at the end.
+Ctrl-C is what it is on a terminal, however the tests were started."""
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A shell starts what runs in its background with Ctrl-C ignored, and what tests start would inherit that: they
+    would wait for ever for the ends that they ask for."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _order(config: pytest.Config) -> str:
