@@ -47,7 +47,7 @@ bench: setup ## measure 10,000 jobs against this machine's floor
 	@$(RUN) -m bench.run $(ARGS)
 
 docs: setup ## generate the reference, the compatibility page and the charts of docs/scaling.md from the code
-	@$(RUN) -m batchyard.server.reference
+	@$(RUN) -m batchyard.docsgen.reference
 	@$(RUN) -m batchyard.simulator.scenarios docs/scenarios
 
 up: setup ## run the service in the foreground

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from batchyard.server import reference
-from batchyard.server.config import TABLE
+from batchyard.docsgen import reference
 from batchyard.server.service import SERVICES
+from batchyard.server.settings.config import TABLE
 from batchyard.wire.model import load_service_model
 
 ROOT = Path(__file__).parents[1]
@@ -207,8 +207,8 @@ def test_a_breach_is_found() -> None:
     assert broken_links(Path("docs/quickstart.md"), "[a](behaviour.md#no-such-heading)") != []
     assert broken_links(Path("docs/quickstart.md"), "[a](behaviour.md#states) [b](https://example.com/x)") == []
     assert missing_paths("`src/batchyard/core/none.py`") == ["src/batchyard/core/none.py"]
-    assert missing_names("`core.retry.none`") == ["core.retry.none"]
-    assert missing_names("`core.retry.should_retry` `store.writer.Writer.commit`") == []
+    assert missing_names("`core.tasks.retry.none`") == ["core.tasks.retry.none"]
+    assert missing_names("`core.tasks.retry.should_retry` `store.writer.Writer.commit`") == []
     assert wrong_commands("```sh\nbatchyard fly\n```") == ["batchyard fly"]
     assert wrong_commands("```sh\nbatchyard up --none 1\n```") == ["batchyard up --none 1"]
     assert wrong_commands("```sh\nbatchyard run --vcpus 2 -- echo --none\n```") == []

@@ -16,16 +16,16 @@ from botocore.config import Config
 
 from batchyard.api import operations
 from batchyard.api.context import Call, Context, Settings
-from batchyard.core import commands
-from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.records import Abilities, Instance
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import Resources
-from batchyard.server.catalogue import load_catalogue
+from batchyard.core.model import commands
+from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import Abilities, Instance
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import Resources
+from batchyard.server.launch.cipher import Vault
 from batchyard.server.service import SERVICES
-from batchyard.server.vault import Vault
+from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
 from batchyard.wire.messages import Request, WireError

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 from tests.api.service import Service, container
 
 UNKNOWN = "00000000-0000-4000-8000-00000000dead"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from batchyard.api.operations import LONGEST_REFUSAL, OPERATIONS
-from batchyard.core.check import assert_consistent
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
+from batchyard.core.state.check import assert_consistent
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.model import INTEGER_RANGES, Shape, load_service_model
 from tests.api.service import ROUTER, Service, container

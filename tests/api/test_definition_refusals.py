@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.api.container_rules import MOUNT_FLAGS
+from batchyard.api.batch.rules.container_rules import MOUNT_FLAGS
 from tests.api.service import Service, container, refusal_of
 
 OPTIONS = (

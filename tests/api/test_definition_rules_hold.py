@@ -5,13 +5,13 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from batchyard.api.definition_rules import check_definition
-from batchyard.api.definitions import kept
-from batchyard.api.override_rules import check_node_overrides, check_overrides
-from batchyard.api.render import definition_detail
-from batchyard.core.names import Account
-from batchyard.core.records import Definition
-from batchyard.core.refusal import Refused
+from batchyard.api.batch.definitions import kept
+from batchyard.api.batch.render import definition_detail
+from batchyard.api.batch.rules.definition_rules import check_definition
+from batchyard.api.batch.rules.override_rules import check_node_overrides, check_overrides
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import Definition
+from batchyard.core.model.refusal import Refused
 from batchyard.wire.documents import check, read
 from batchyard.wire.model import INTEGER_RANGES, Shape, load_service_model
 from tests.api import test_definition_refusals, test_node_rules, test_pod_rules, test_task_rules

@@ -10,10 +10,11 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.api import ec2_queries, sts
 from batchyard.api.context import Call
-from batchyard.core.records import Instance, InstanceState, Market
-from batchyard.core.resources import Resources
+from batchyard.api.ec2 import queries
+from batchyard.api.sts import caller_identity
+from batchyard.core.model.records import Instance, InstanceState, Market
+from batchyard.core.model.resources import Resources
 from tests.api.service import ROLE, START_MS, Service, refusal_of
 
 HOST = "i-0123456789abcdef0"
@@ -143,11 +144,11 @@ def test_wildcards_mean_what_a_search_of_all_ways_says(value: str, text: str) ->
             return bool(rest) and fits(behind, rest[1:])
         return rest[:1] == first and fits(behind, rest[1:])
 
-    assert ec2_queries.fits(ec2_queries.pattern_of(value), text) == fits(value, text)
+    assert queries.fits(queries.pattern_of(value), text) == fits(value, text)
 
 
 def test_many_stars_cost_little() -> None:
-    assert not ec2_queries.fits(ec2_queries.pattern_of("*a" * 200 + "b"), "a" * 256)
+    assert not queries.fits(queries.pattern_of("*a" * 200 + "b"), "a" * 256)
 
 
 def test_the_caller_is_a_user_of_this_account(service: Service) -> None:
@@ -163,7 +164,7 @@ def without_metadata(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def identity(service: Service, principal: str) -> dict[str, Any]:
-    return asyncio.run(sts.get_caller_identity(service.context, Call("GetCallerIdentity", principal), {}))
+    return asyncio.run(caller_identity.get_caller_identity(service.context, Call("GetCallerIdentity", principal), {}))
 
 
 def test_a_job_is_the_role_of_its_attempt(service: Service) -> None:

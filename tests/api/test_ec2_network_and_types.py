@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from batchyard.core import commands
-from batchyard.core.records import Instance, InstanceState, Market
-from batchyard.core.resources import Resources
+from batchyard.core.model import commands
+from batchyard.core.model.records import Instance, InstanceState, Market
+from batchyard.core.model.resources import Resources
 from tests.api.service import ROLE, START_MS, Service
 
 Document = dict[str, Any]

@@ -8,9 +8,9 @@ import pytest
 from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
-from batchyard.api.ecs_documents import task_document
-from batchyard.core import commands, names
-from batchyard.core.records import (
+from batchyard.api.ecs.documents import task_document
+from batchyard.core.model import commands, names
+from batchyard.core.model.records import (
     Attempt,
     ContainerLog,
     ContainerOutcome,
@@ -20,7 +20,7 @@ from batchyard.core.records import (
     JobSpec,
     TaskSpec,
 )
-from batchyard.core.resources import Resources
+from batchyard.core.model.resources import Resources
 from tests.api.service import ACCOUNT, ROUTER, START_MS, Service, container
 
 HOST = "i-0123456789abcdef0"

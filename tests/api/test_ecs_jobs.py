@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from batchyard.api.ecs_documents import task_document
-from batchyard.api.metadata import metadata
-from batchyard.core import commands
-from batchyard.core.commands import ContainerExit
-from batchyard.core.records import Abilities
+from batchyard.api.ecs.documents import task_document
+from batchyard.api.ecs.metadata import metadata
+from batchyard.core.model import commands
+from batchyard.core.model.commands import ContainerExit
+from batchyard.core.model.records import Abilities
 from batchyard.engines.base import log_path
-from batchyard.server.tokens import Tokens
+from batchyard.server.access.metadata_tokens import Tokens
 from tests.api.service import ENGINE, START_MS, Service, refusal_of
 from tests.api.test_logs import Logs
 

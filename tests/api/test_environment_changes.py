@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.environments import INFRASTRUCTURE
+from batchyard.core.capacity.environment_rules import INFRASTRUCTURE
 from tests.api.service import ROLE, Service, refusal_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

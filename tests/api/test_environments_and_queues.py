@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from batchyard.api.context import Settings
-from batchyard.core import commands
+from batchyard.core.model import commands
 from tests.api.service import ROLE, Service, refusal_of
 
 EC2 = {

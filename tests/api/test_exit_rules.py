@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.api.definition_rules import check_retry
+from batchyard.api.batch.rules.definition_rules import check_retry
 from tests.api.service import refusal_of
 
 RESTRICTED = "Evaluate on exit condition contains restricted characters."

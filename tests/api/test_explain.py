@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 from tests.api.service import Service
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.api.job_lists import FILTERS
+from batchyard.api.batch.job_lists import FILTERS
 from tests.api.service import Service, refusal_of
 
 # fmt: off

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands
-from batchyard.core.records import Dependency
-from batchyard.core.refusal import Refused
+from batchyard.core.model import commands
+from batchyard.core.model.records import Dependency
+from batchyard.core.model.refusal import Refused
 from tests.api.service import Service, container, refusal_of
 
 UNKNOWN = "11111111-1111-4111-8111-111111111111"

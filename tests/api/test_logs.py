@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from batchyard.api import logs
 from batchyard.api.context import Call, Context
-from batchyard.core.refusal import Refused
+from batchyard.api.logs import log_operations
+from batchyard.core.model.refusal import Refused
 from batchyard.engines.base import log_path
 from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router
@@ -27,10 +27,10 @@ class Logs:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.groups = partial(self._call, "DescribeLogGroups", logs.describe_log_groups)
-        self.streams = partial(self._call, "DescribeLogStreams", logs.describe_log_streams)
-        self.get = partial(self._call, "GetLogEvents", logs.get_log_events)
-        self.filter = partial(self._call, "FilterLogEvents", logs.filter_log_events)
+        self.groups = partial(self._call, "DescribeLogGroups", log_operations.describe_log_groups)
+        self.streams = partial(self._call, "DescribeLogStreams", log_operations.describe_log_streams)
+        self.get = partial(self._call, "GetLogEvents", log_operations.get_log_events)
+        self.filter = partial(self._call, "FilterLogEvents", log_operations.filter_log_events)
 
     def _call(self, name: str, handler: Handler, **request: Any) -> Document:
         answer = asyncio.run(handler(self._service.context, Call(name), request))
@@ -201,7 +201,7 @@ def test_filtering_interleaves_streams_and_pages(cloudwatch: Logs) -> None:
 def test_a_large_group_is_searched_part_after_part(cloudwatch: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     for at in range(5):
         cloudwatch.run((at, str(at)))
-    monkeypatch.setattr(logs, "STREAMS_AT_ONCE", 2)
+    monkeypatch.setattr(log_operations, "STREAMS_AT_ONCE", 2)
     found: list[str] = []
     request: Document = {"logGroupName": GROUP}
     pages = 0

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from batchyard.api.metadata import metadata
+from batchyard.api.ecs.metadata import metadata
 from tests.api.service import START_MS, Service, container
 
 

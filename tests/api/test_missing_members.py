@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 from batchyard.wire.documents import DocumentError, read
 from batchyard.wire.model import load_service_model
 from tests.api import test_definition_refusals, test_task_rules

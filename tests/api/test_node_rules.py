@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.api.node_rules import Target, parse_target
+from batchyard.api.batch.rules.node_rules import Target, parse_target
 from tests.api.service import Service, container, refusal_of
 
 POD: dict[str, Any] = {"podProperties": {"containers": [{"image": "a"}]}}

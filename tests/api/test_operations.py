@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from batchyard.api.checks import ENUMS_WORDED_ELSEWHERE
 from batchyard.api.operations import OPERATIONS
-from batchyard.core.check import assert_consistent
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
+from batchyard.core.state.check import assert_consistent
 from batchyard.wire.model import INTEGER_RANGES, Shape, load_service_model
 from tests.api.service import Service, container, refusal_of
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands
+from batchyard.core.model import commands
 from tests.api.service import Service, refusal_of
 
 EC2 = {

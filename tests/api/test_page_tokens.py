@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from batchyard.api import pagetokens
+from batchyard.api import page_tokens
 from batchyard.api.operations import INVALID_CODES, OPERATIONS
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 from batchyard.wire.model import Shape, load_service_model
 from tests.api.service import Service
 from tests.api.test_paginators import GROUP, WALKS, ran
@@ -19,7 +19,7 @@ Document = dict[str, Any]
 PAGED = {
     (service, operation): member
     for service in sorted({service for service, _ in OPERATIONS})
-    for operation, member in pagetokens.token_members(service).items()
+    for operation, member in page_tokens.token_members(service).items()
     if (service, operation) in OPERATIONS
 }
 LARGE = 1 << 20
@@ -42,7 +42,7 @@ def first_page(service: Service, key: tuple[str, str]) -> tuple[Document, str]:
     walk = WALKS[key]
     request = walk.prepare(service)
     members = inputs(key)
-    (size,) = [name for name in members if name in pagetokens.PAGE_SIZES]
+    (size,) = [name for name in members if name in page_tokens.PAGE_SIZES]
     request = request | {size: walk.sizes[0]}
     token = service.call(key[1], request)[PAGED[key]]
     assert isinstance(token, str)
@@ -73,11 +73,11 @@ def other_value(shape: Shape, now: Any) -> Any:
 def test_only_the_token_that_was_given_goes_on(service: Service, key: tuple[str, str]) -> None:
     request, token = first_page(service, key)
     member = PAGED[key]
-    bad = pagetokens.BAD_TOKEN_CODES.get(key[0], "ClientException")
+    bad = page_tokens.BAD_TOKEN_CODES.get(key[0], "ClientException")
     assert code_of(service, key, request | {member: token}) == ""
-    (size,) = [name for name in request if name in pagetokens.PAGE_SIZES]
+    (size,) = [name for name in request if name in page_tokens.PAGE_SIZES]
     assert code_of(service, key, {**request, member: token, size: request[size] + 1}) == ""
-    cursor = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[pagetokens.PROOF_BYTES :]
+    cursor = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[page_tokens.PROOF_BYTES :]
     made_up = [
         *(token[:length] for length in range(1, len(token), 7)),
         token[1:],
@@ -88,9 +88,9 @@ def test_only_the_token_that_was_given_goes_on(service: Service, key: tuple[str,
         "\0",
         "null",
         base64.urlsafe_b64encode(cursor).decode(),
-        base64.urlsafe_b64encode(bytes(pagetokens.PROOF_BYTES) + cursor).decode(),
-        pagetokens.seal(b"another service", *key, request, cursor.decode()),
-        pagetokens.seal(b"", key[0], "AnotherOperation", request, cursor.decode()),
+        base64.urlsafe_b64encode(bytes(page_tokens.PROOF_BYTES) + cursor).decode(),
+        page_tokens.seal(b"another service", *key, request, cursor.decode()),
+        page_tokens.seal(b"", key[0], "AnotherOperation", request, cursor.decode()),
     ]
     for wrong in made_up:
         assert code_of(service, key, request | {member: wrong}) == bad, wrong[:100]
@@ -101,7 +101,7 @@ def test_only_the_token_that_was_given_goes_on(service: Service, key: tuple[str,
 @pytest.mark.parametrize("key", sorted(PAGED), ids=".".join)
 def test_a_token_belongs_to_its_parameters(service: Service, key: tuple[str, str]) -> None:
     request, token = first_page(service, key)
-    fixed = {PAGED[key], *pagetokens.PAGE_SIZES}
+    fixed = {PAGED[key], *page_tokens.PAGE_SIZES}
     for name, shape in inputs(key).items():
         if name not in fixed:
             changed = request | {name: other_value(shape, request.get(name)), PAGED[key]: token}

@@ -12,8 +12,8 @@ import pytest
 from msgspec import Struct
 
 from batchyard.api.operations import OPERATIONS
-from batchyard.core.records import Instance
-from batchyard.core.resources import Resources
+from batchyard.core.model.records import Instance
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import log_path
 from tests.api.service import START_MS, Service
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 from tests.api.service import Service
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from batchyard.api import readers
 from batchyard.api.readers import CALLER, Readers
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 
 THREADS, OF_ONE = 3, 2
 DEADLINE_SECONDS = 60

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from batchyard.api.render import job_detail
-from batchyard.core.records import Job, Status
+from batchyard.api.batch.render import job_detail
+from batchyard.core.model.records import Job, Status
 from batchyard.store.queries import JobView
 from tests.api.service import ROLE, Service, container
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from batchyard.core.machine import Machine
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 from tests.api.service import ACCOUNT, Service
 
 DAY_MS = 24 * 3600 * 1000

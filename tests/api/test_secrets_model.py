@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.refusal import Refused
-from batchyard.core.secrets import CURRENT, PREVIOUS, UNLABELLED_KEPT
-from batchyard.server.catalogue import load_catalogue
+from batchyard.core.model.names import Account
+from batchyard.core.model.refusal import Refused
+from batchyard.core.secrets.secrets import CURRENT, PREVIOUS, UNLABELLED_KEPT
+from batchyard.server.settings.catalogue_file import load_catalogue
 from tests.api.service import ACCOUNT, Service
 
 DAY_MS = 24 * 3600 * 1000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.commands import ContainerExit, Exited
-from batchyard.core.refusal import Refused
+from batchyard.core.model.commands import ContainerExit, Exited
+from batchyard.core.model.refusal import Refused
 from tests.api.service import Service
 
 

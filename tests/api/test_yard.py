@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from batchyard.api import yard
 from batchyard.api.context import Call
-from batchyard.core import commands
-from batchyard.core.records import Abilities, EnvironmentOrder
-from batchyard.core.refusal import Refused
+from batchyard.api.yard import run_job
+from batchyard.core.model import commands
+from batchyard.core.model.records import Abilities, EnvironmentOrder
+from batchyard.core.model.refusal import Refused
 from tests.api.service import Service, refusal_of
 
 
@@ -65,14 +65,14 @@ def test_a_share_and_its_priority_reach_the_job(service: Service) -> None:
 
 
 def built_in(service: Service) -> list[Any]:
-    found = service.batch.describe_job_definitions(jobDefinitionName=yard.RUN_DEFINITION)["jobDefinitions"]
+    found = service.batch.describe_job_definitions(jobDefinitionName=run_job.RUN_DEFINITION)["jobDefinitions"]
     return [one["revision"] for one in found]
 
 
 def test_the_definition_is_registered_once_even_by_callers_at_once(service: Service) -> None:
     async def both() -> None:
         call = Call("RunJob")
-        await asyncio.gather(*(yard.run_job(service.context, call, {"command": ["true"]}) for _ in range(3)))
+        await asyncio.gather(*(run_job.run_job(service.context, call, {"command": ["true"]}) for _ in range(3)))
 
     asyncio.run(both())
     assert built_in(service) == [1]
@@ -80,10 +80,10 @@ def test_the_definition_is_registered_once_even_by_callers_at_once(service: Serv
 
 def test_a_definition_that_somebody_changed_is_registered_anew(service: Service) -> None:
     service.call("RunJob", {"command": ["true"]})
-    service.register(yard.RUN_DEFINITION)
-    service.batch.deregister_job_definition(jobDefinition=f"{yard.RUN_DEFINITION}:1")
+    service.register(run_job.RUN_DEFINITION)
+    service.batch.deregister_job_definition(jobDefinition=f"{run_job.RUN_DEFINITION}:1")
     answer = service.call("RunJob", {"command": ["true"]})
-    assert service.detail(answer["jobId"])["jobDefinition"].endswith(f"/{yard.RUN_DEFINITION}:3")
+    assert service.detail(answer["jobId"])["jobDefinition"].endswith(f"/{run_job.RUN_DEFINITION}:3")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_definition_that_somebody_changed_is_registered_anew(service: Service)
     [("true", "true"), ("/usr/bin/python3.11", "python3-11"), ("./-x", "x"), ("été", "t"), ("**", "run")],
 )
 def test_jobs_are_named_after_their_program(program: str, name: str) -> None:
-    assert yard.job_name(program) == name
+    assert run_job.job_name(program) == name
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_a_jobs_credentials_are_asked_of_the_service_that_is_called_and_of_no_ot
 
 
 def test_the_operator_key_is_read_as_the_server_writes_it(tmp_path: Path) -> None:
-    keys = pytest.importorskip("batchyard.server.keys")
+    keys = pytest.importorskip("batchyard.server.access.keys")
     made = keys.operator_key(tmp_path / "operator-key.json")
     found = find_endpoint(None, {"BATCHYARD_DATA_DIR": str(tmp_path), "HOME": str(tmp_path)})
     assert found.credentials == (Credentials(made.access_key_id, made.secret_access_key),)

@@ -15,7 +15,7 @@ from botocore.config import Config
 from typer.testing import CliRunner, Result
 
 from batchyard.cli.app import app
-from batchyard.server import host
+from batchyard.server.settings import host
 from tests.server.running import BATCHYARD, Server, environment
 from tests.waiting import until
 

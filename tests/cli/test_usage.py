@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from batchyard.__main__ import app
 from batchyard.cli.wording import in_words
-from batchyard.server.reference import all_commands, parameters_of
+from batchyard.docsgen.reference import all_commands, parameters_of
 from tests.cli.conftest import Invoke
 from tests.cli.stub import Refusal, Stub
 

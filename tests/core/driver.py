@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from batchyard.core import commands as c
-from batchyard.core.arrays import virtual_child
-from batchyard.core.catalogue import Catalogue, InstanceType
-from batchyard.core.check import assert_consistent, never_over_committed
-from batchyard.core.effects import (
+from batchyard.core.capacity.catalogue import Catalogue, InstanceType
+from batchyard.core.machine import Machine
+from batchyard.core.model import commands as c
+from batchyard.core.model.effects import (
     AcknowledgeTask,
     Effect,
     JobQueueBlocked,
@@ -19,9 +18,8 @@ from batchyard.core.effects import (
     StopTask,
     TerminateInstance,
 )
-from batchyard.core.machine import Machine
-from batchyard.core.names import Account, parse_job_id
-from batchyard.core.records import (
+from batchyard.core.model.names import Account, parse_job_id
+from batchyard.core.model.records import (
     Abilities,
     Changes,
     EnvironmentOrder,
@@ -32,7 +30,9 @@ from batchyard.core.records import (
     Snapshot,
     Status,
 )
-from batchyard.core.resources import Resources
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.arrays import virtual_child
+from batchyard.core.state.check import assert_consistent, never_over_committed
 
 ACCOUNT = Account("123456789012", "us-east-1")
 HOST = "i-0123456789abcdef0"

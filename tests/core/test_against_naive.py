@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from batchyard.core.records import Dependency, Status
+from batchyard.core.model.records import Dependency, Status
 from tests.core.driver import Driver
 from tests.core.naive import NaiveJob, Verdicts
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import batchyard
-from batchyard.core.allocation import (
+from batchyard.core.capacity.allocation import (
     NEVER,
     Choice,
     Need,
@@ -22,9 +22,9 @@ from batchyard.core.allocation import (
     plan,
     unserved,
 )
-from batchyard.core.catalogue import catalogue_of, registered
-from batchyard.core.prices import Prices
-from batchyard.core.resources import Resources
+from batchyard.core.capacity.catalogue import catalogue_of, registered
+from batchyard.core.capacity.prices import Prices
+from batchyard.core.model.resources import Resources
 
 DATA = Path(batchyard.__file__).parent / "vendor" / "instance_types" / "instance_types.json"
 CATALOGUE = catalogue_of(json.loads(DATA.read_bytes()))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.core.records import Dependency, Status
-from batchyard.core.refusal import Refused
+from batchyard.core.model.records import Dependency, Status
+from batchyard.core.model.refusal import Refused
 from tests.core.driver import Driver
 
 S = Status

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import batchyard
-from batchyard.core.catalogue import BUNDLES, Catalogue, InstanceType, catalogue_of, registered
-from batchyard.core.prices import Prices, format_dollars, nominal
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import Resources
+from batchyard.core.capacity.catalogue import BUNDLES, Catalogue, InstanceType, catalogue_of, registered
+from batchyard.core.capacity.prices import Prices, format_dollars, nominal
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import Resources
 
 DATA = Path(batchyard.__file__).parent / "vendor" / "instance_types" / "instance_types.json"
 CATALOGUE = catalogue_of(json.loads(DATA.read_bytes()))

@@ -6,11 +6,18 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core import ecstask
-from batchyard.core.records import Abilities, ContainerDependency, ContainerOutcome, Mount, Status, log_file_container
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import Resources
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import (
+    Abilities,
+    ContainerDependency,
+    ContainerOutcome,
+    Mount,
+    Status,
+    log_file_container,
+)
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import Resources
+from batchyard.core.tasks import ecs_task
 from tests.core.driver import ENGINE, Driver
 
 
@@ -87,7 +94,7 @@ def test_gpus_of_all_containers_are_one_demand(yard: Driver) -> None:
 def test_containers_share_what_they_name_alike(yard: Driver) -> None:
     points = [{"sourceVolume": "scratch", "containerPath": "/data", "readOnly": True}]
     submit(yard, MAIN | {"mountPoints": points[:0]}, SIDE, members={"volumes": [{"name": "scratch"}]})
-    found = ecstask.merge(task(MAIN | {"mountPoints": points}, SIDE, volumes=[{"name": "scratch"}]), {}, {})
+    found = ecs_task.merge(task(MAIN | {"mountPoints": points}, SIDE, volumes=[{"name": "scratch"}]), {}, {})
     built = found.build({}, "", fractions=False)
     assert built.containers[0].mounts == (Mount("", "/data", True, "scratch"),)
 
@@ -112,7 +119,7 @@ def test_a_task_of_one_container_is_a_plain_one_on_every_engine() -> None:
 
 def test_a_container_without_a_name_is_called_default_and_needs_none_in_an_override() -> None:
     nameless = {member: value for member, value in container("x").items() if member != "name"}
-    body = ecstask.merge(task(nameless), {}, {"containers": [{"command": ["other"]}]})
+    body = ecs_task.merge(task(nameless), {}, {"containers": [{"command": ["other"]}]})
     assert [(one["name"], one["command"]) for one in body.containers] == [("default", ["other"])]
 
 
@@ -158,7 +165,7 @@ def test_an_engine_of_one_container_says_so() -> None:
 
 def test_parts_of_a_vcpu_are_for_fargate(yard: Driver) -> None:
     halves = [container(name, vcpus="0.5", memory="1024") for name in ("a", "b")]
-    body = ecstask.merge(task(*halves), {}, {})
+    body = ecs_task.merge(task(*halves), {}, {})
     assert body.build({}, "", fractions=True).resources == Resources(1000, 2048)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.records import Abilities, EnvironmentOrder, Status
-from batchyard.core.refusal import Refused
-from batchyard.core.waiting import Wait
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import Abilities, EnvironmentOrder, Status
+from batchyard.core.model.refusal import Refused
+from batchyard.core.scheduling.wait_reasons import Wait
 from tests.core.driver import ENGINE, Driver
 
 OTHER = "containers"

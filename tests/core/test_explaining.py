@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.explaining import Explanation
-from batchyard.core.fairshare import WEIGHT_ONE
+from batchyard.core.capacity.prices import Prices
 from batchyard.core.machine import Machine
-from batchyard.core.prices import Prices
-from batchyard.core.records import Abilities, Dependency, EnvironmentOrder, Instance
-from batchyard.core.resources import Resources
-from batchyard.core.waiting import AFTER_ANY_REMEDY, NEVER_STARTS, Wait, remedy
-from batchyard.core.world import Limits
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import Abilities, Dependency, EnvironmentOrder, Instance
+from batchyard.core.model.resources import Resources
+from batchyard.core.questions.explanation import Explanation
+from batchyard.core.scheduling.wait_reasons import AFTER_ANY_REMEDY, NEVER_STARTS, Wait, remedy
+from batchyard.core.state.fairshare import WEIGHT_ONE
+from batchyard.core.state.world import Limits
 from tests.core.driver import ACCOUNT, ENGINE, HOST, Driver
 
 

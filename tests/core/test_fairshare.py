@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.core.fairshare import (
+from batchyard.core.state.fairshare import (
     FORGOTTEN_AFTER_WINDOWS,
     WEIGHT_ONE,
     Block,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.filesystems import place_of
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
+from batchyard.core.tasks.filesystems import place_of
 
 DIRECTORIES = {"fs-1": "/srv/shared", "fs-2": "/", "fsap-own": "/srv/own"}
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.instances import ENDED_KEPT_MS
-from batchyard.core.prices import Prices
-from batchyard.core.records import ENDED_INSTANCE, EnvironmentOrder, Health, InstanceState, Status
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import Resources
-from batchyard.core.waiting import Wait
+from batchyard.core.capacity.prices import Prices
+from batchyard.core.instances.instance_lifecycle import ENDED_KEPT_MS
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import ENDED_INSTANCE, EnvironmentOrder, Health, InstanceState, Status
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import Resources
+from batchyard.core.scheduling.wait_reasons import Wait
 from tests.core.driver import ENGINE, HOST, Driver
 
 IDLE_MS = 30_000

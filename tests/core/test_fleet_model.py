@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchyard.core.records import Instance, InstanceState, Status
+from batchyard.core.model.records import Instance, InstanceState, Status
 from tests.core.driver import Driver
 from tests.core.naive_fleet import SIZES, NaiveEnvironment, NaiveHost, NaiveJob, could_ever_run, spread
 

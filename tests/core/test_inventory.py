@@ -1,8 +1,8 @@
 """What there is to run on, as the machine knows it."""
 
-from batchyard.core import commands
-from batchyard.core.inventory import Inventory
-from batchyard.core.resources import Resources
+from batchyard.core.model import commands
+from batchyard.core.model.resources import Resources
+from batchyard.core.questions.inventory import Inventory
 from tests.core.driver import Driver
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.arrays import status_summary
 from batchyard.core.machine import Machine
-from batchyard.core.records import Dependency, EnvironmentOrder, Status
-from batchyard.core.refusal import Refused
-from batchyard.core.world import Limits
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import Dependency, EnvironmentOrder, Status
+from batchyard.core.model.refusal import Refused
+from batchyard.core.state.arrays import status_summary
+from batchyard.core.state.world import Limits
 from tests.core.driver import ACCOUNT, ENGINE, Driver
 from tests.core.test_arrays import after
 

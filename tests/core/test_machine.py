@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.idempotency import split_stored_key, stored_key
-from batchyard.core.records import Dependency, EnvironmentOrder, Status
-from batchyard.core.refusal import Refused
+from batchyard.core.model import commands as c
+from batchyard.core.model.idempotency import split_stored_key, stored_key
+from batchyard.core.model.records import Dependency, EnvironmentOrder, Status
+from batchyard.core.model.refusal import Refused
 from tests.core.driver import HOST, Driver
 
 S = Status

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from batchyard.core import commands as c
-from batchyard.core.arrays import status_summary
-from batchyard.core.explaining import explain
-from batchyard.core.records import Dependency, EnvironmentOrder, Job, Status
-from batchyard.core.waiting import Wait
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import Dependency, EnvironmentOrder, Job, Status
+from batchyard.core.questions.explanation import explain
+from batchyard.core.scheduling.wait_reasons import Wait
+from batchyard.core.state.arrays import status_summary
 from tests.core.driver import ACCOUNT, Driver
 
 MAX_JOBS = 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchyard.core import commands as c
-from batchyard.core.records import QUEUE_HEAD, Status
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import QUEUE_HEAD, Status
 from tests.core.driver import Driver
 
 

@@ -5,10 +5,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.core import commands as c
-from batchyard.core.overview import EnvironmentView, InstanceView, Next, Overview, QueueView
-from batchyard.core.records import EnvironmentOrder
-from batchyard.core.resources import Resources
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import EnvironmentOrder
+from batchyard.core.model.resources import Resources
+from batchyard.core.questions.overview import EnvironmentView, InstanceView, Next, Overview, QueueView
 from tests.core.driver import HOST, Driver
 
 

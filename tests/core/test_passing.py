@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.core import commands as c
-from batchyard.core.placement import NEVER_MS, Ahead, Claim, Offer, Room, may_take, place, starts_at_the_latest
-from batchyard.core.records import Status
-from batchyard.core.resources import Resources
-from batchyard.core.runnable import Shape
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import Status
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.placement import NEVER_MS, Ahead, Claim, Offer, Room, may_take, place, starts_at_the_latest
+from batchyard.core.state.runnable import Shape
 from tests.core.driver import Driver
 
 BIG, SMALL = Shape(Resources(4000, 64), ("fake",)), Shape(Resources(1000, 64), ("fake",))

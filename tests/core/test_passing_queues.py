@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.records import EnvironmentOrder, Status
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import EnvironmentOrder, Status
 from tests.core.driver import ENGINE, Driver
 
 

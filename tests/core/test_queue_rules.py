@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.records import Dependency, EnvironmentOrder, Status
-from batchyard.core.refusal import Refused
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import Dependency, EnvironmentOrder, Status
+from batchyard.core.model.refusal import Refused
 from tests.core.driver import Driver
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.core.records import Attempt
-from batchyard.core.retry import parse_strategy, should_retry
+from batchyard.core.model.records import Attempt
+from batchyard.core.tasks.retry import parse_strategy, should_retry
 
 
 def attempt(code: int | None = 1, reason: str = "", status: str = "Essential container in task exited") -> Attempt:

@@ -7,9 +7,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.core.ranges import RangeSet, subtract, union, within
-from batchyard.core.resources import Resources
-from batchyard.core.runnable import FRESH, RETRIED, RunnableJobs, Shape, Turn
+from batchyard.core.model.ranges import RangeSet, subtract, union, within
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.runnable import FRESH, RETRIED, RunnableJobs, Shape, Turn
 
 STEPS = st.lists(
     st.tuples(st.sampled_from(["push", "retry", "discard"]), st.integers(0, 30), st.integers(0, 2), st.integers(0, 1)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchyard.core import commands as c
-from batchyard.core.records import EnvironmentOrder, Status
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import EnvironmentOrder, Status
 from tests.core.driver import Driver
 
 IDLE_MS = 30_000

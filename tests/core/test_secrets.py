@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from batchyard.core import commands as c
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.records import PARAMETER, SECRET, Snapshot
-from batchyard.core.refusal import Refused
-from batchyard.core.secrets import CURRENT, PREVIOUS, UNLABELLED_KEPT
+from batchyard.core.model import commands as c
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import PARAMETER, SECRET, Snapshot
+from batchyard.core.model.refusal import Refused
+from batchyard.core.secrets.secrets import CURRENT, PREVIOUS, UNLABELLED_KEPT
 
 ACCOUNT = Account("123456789012", "us-east-1")
 START_MS = 1_700_000_000_000

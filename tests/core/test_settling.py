@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.core import commands as c
 from batchyard.core.machine import Machine
-from batchyard.core.records import EnvironmentOrder, Health, Status
-from batchyard.core.refusal import Refused
-from batchyard.core.waiting import Wait
-from batchyard.core.world import Limits
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import EnvironmentOrder, Health, Status
+from batchyard.core.model.refusal import Refused
+from batchyard.core.scheduling.wait_reasons import Wait
+from batchyard.core.state.world import Limits
 from tests.core.driver import ACCOUNT, CATALOGUE, ENGINE, Driver
 
 SETTLE_MS = 5000

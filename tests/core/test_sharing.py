@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.fairshare import ACTIVE_SHARES_AT_MOST, FORGOTTEN_AFTER_WINDOWS
-from batchyard.core.records import SHARE_USAGE, Dependency, EnvironmentOrder, Instance, ShareUsage, Status
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import Resources
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import SHARE_USAGE, Dependency, EnvironmentOrder, Instance, ShareUsage, Status
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.fairshare import ACTIVE_SHARES_AT_MOST, FORGOTTEN_AFTER_WINDOWS
 from tests.core.driver import ACCOUNT, HOST, Driver
 from tests.core.naive_shares import NaiveShares
 

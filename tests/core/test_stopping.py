@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.records import Dependency, Status
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import Dependency, Status
 from tests.core.driver import Driver
 
 S = Status

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from batchyard.core import commands as c
-from batchyard.core.commands import Objection, Stage
-from batchyard.core.records import Abilities
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import Resources
-from batchyard.core.taskspec import (
+from batchyard.core.model import commands as c
+from batchyard.core.model.commands import Objection, Stage
+from batchyard.core.model.records import Abilities
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import Resources
+from batchyard.core.tasks.task_spec import (
     NETWORK_TAG,
     build_task,
     cannot_run,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core.records import Dependency, Status
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import Dependency, Status
 from tests.core.driver import Driver
 
 SEQUENTIAL = Dependency(type="SEQUENTIAL")

@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
-from batchyard.core.commands import Exited, Lost, NotStarted, Report, Started
-from batchyard.core.records import DEFAULT_CONTAINER, ContainerDependency, TaskSpec
+from batchyard.core.model.commands import Exited, Lost, NotStarted, Report, Started
+from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerDependency, TaskSpec
 from batchyard.engines.base import RECOVERED_SILENT, Engine, Launch, Recovery, StaleEpochError
 
 # From anywhere: a supervisor looks for its attempts' marker among all processes of the machine, and another worker's

@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from batchyard.core.commands import Report
-from batchyard.core.records import ContainerSpec, Mount, TaskSpec
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import Report
+from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import log_path
 from batchyard.engines.docker.engine import DockerEngine, DockerSettings
 from tests.engines.conformance import Part

@@ -13,9 +13,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from batchyard.core.commands import Report
-from batchyard.core.records import DEFAULT_CONTAINER, TaskSpec
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import Report
+from batchyard.core.model.records import DEFAULT_CONTAINER, TaskSpec
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import log_path
 from batchyard.engines.process import ProcessEngine, ProcessSettings
 from batchyard.engines.supervisor.journal import Replay, replay

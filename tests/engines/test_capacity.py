@@ -7,9 +7,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from batchyard.core.commands import InstanceGone, InstanceInterrupted, InstanceReady, InstanceRefused, InstanceReport
-from batchyard.core.records import Instance, InstanceState, Market
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import (
+    InstanceGone,
+    InstanceInterrupted,
+    InstanceReady,
+    InstanceRefused,
+    InstanceReport,
+)
+from batchyard.core.model.records import Instance, InstanceState, Market
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Capacity
 from batchyard.engines.fake import FakeCapacity, FakeCloud, Fortune
 from batchyard.engines.host import HostCapacity

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.commands import ContainerExit, Exited, NotStarted
-from batchyard.core.records import ContainerDependency, ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import ContainerExit, Exited, NotStarted
+from batchyard.core.model.records import ContainerDependency, ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.containers import MIB, Placing, create_request, milliseconds, seen_of
 from tests.engines.conformance import launch_of, run_to_end, wait_for_end, wait_for_run

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from batchyard.core.commands import Exited, NotStarted
-from batchyard.core.records import TaskSpec
+from batchyard.core.model.commands import Exited, NotStarted
+from batchyard.core.model.records import TaskSpec
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.credentials import Credentials, CredentialsError, find_credentials
 from batchyard.engines.docker.images import ImageName, parse_image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.core.records import ContainerDependency, ContainerSpec
+from batchyard.core.model.records import ContainerDependency, ContainerSpec
 from batchyard.engines.docker import plans
 from batchyard.engines.docker.containers import Seen, State
 from batchyard.engines.docker.plans import Plan

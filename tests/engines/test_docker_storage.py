@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.commands import Exited
-from batchyard.core.records import TaskSpec, containers_of
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import Exited
+from batchyard.core.model.records import TaskSpec, containers_of
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.containers import Placing, create_request
 from batchyard.engines.docker.storage import may_limit, note_of

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.commands import ContainerExit, Exited
-from batchyard.core.records import ContainerSpec, TaskSpec
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import ContainerExit, Exited
+from batchyard.core.model.records import ContainerSpec, TaskSpec
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Recovery
 from batchyard.engines.docker import runs
 from batchyard.engines.docker.containers import Seen, State

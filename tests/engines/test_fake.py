@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
-from batchyard.core.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
+from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Engine, Launch, log_path
 from batchyard.engines.fake import Behaviour, Courier, FakeEngine, FakeHost, punctual
 from tests.engines.conformance import Conformance, Part, SeveralContainers, launch_of, run_to_end, wait_for_end

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.commands import ContainerExit, Exited, Report
-from batchyard.core.records import TaskSpec
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import ContainerExit, Exited, Report
+from batchyard.core.model.records import TaskSpec
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor.cgroups import Cgroups, Group, Usage, Yard, shares_of, weight_of

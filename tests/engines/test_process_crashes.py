@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.commands import Exited, Lost, NotStarted
+from batchyard.core.model.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import Recovery, StaleEpochError, log_path
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor import journal as records

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.commands import Exited
+from batchyard.core.model.commands import Exited
 from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES, log_path
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor.logs import LogFile

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.commands import Exited, NotStarted
-from batchyard.core.records import Mount, TaskSpec, Ulimit
+from batchyard.core.model.commands import Exited, NotStarted
+from batchyard.core.model.records import Mount, TaskSpec, Ulimit
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor import acting, spawning
 from batchyard.engines.supervisor.acting import acting_as, new_session_keyring

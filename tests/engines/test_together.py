@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.core.commands import ContainerExit
-from batchyard.core.records import ContainerDependency, ContainerSpec
+from batchyard.core.model.commands import ContainerExit
+from batchyard.core.model.records import ContainerDependency, ContainerSpec
 from batchyard.engines.together import CALLED_OFF, Together, grace_of
 
 CONDITIONS = ("START", "COMPLETE", "SUCCESS")

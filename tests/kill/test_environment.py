@@ -14,8 +14,8 @@ import pytest
 from batchyard.engines.base import log_path
 from batchyard.engines.process import ProcessEngine
 from batchyard.engines.supervisor.processes import read_row
-from batchyard.server.places import places_of
-from batchyard.server.terminal import EXIT_DISK_FULL
+from batchyard.server.admin.terminal import EXIT_DISK_FULL
+from batchyard.server.settings.paths import places_of
 from tests.kill.traces import read_traces
 from tests.kill.yard import RefusedError, Yard
 from tests.server.running import command, environment

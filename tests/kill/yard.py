@@ -13,12 +13,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from batchyard.core.check import assert_consistent
-from batchyard.core.commands import SetHost
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.records import Abilities, Instance
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import SetHost
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import Abilities, Instance
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.check import assert_consistent
 from batchyard.engines.supervisor.processes import start_ticks
 from batchyard.store import database
 from batchyard.store.load import load

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands as c
-from batchyard.core import names
-from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.records import Abilities, Changes, EnvironmentOrder, Instance, Job, Snapshot, Status
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import Resources
+from batchyard.core.model import commands as c
+from batchyard.core.model import names
+from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import Abilities, Changes, EnvironmentOrder, Instance, Job, Snapshot, Status
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, ReportSink
 from batchyard.loop import Busy, Loop, Stopped
 from batchyard.loop import loop as loop_module

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 from batchyard.observe.logpattern import compile_pattern
 
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from batchyard.server.terminal import EXIT_DAMAGED, EXIT_FAILED, EXIT_USAGE
+from batchyard.server.admin.terminal import EXIT_DAMAGED, EXIT_FAILED, EXIT_USAGE
 
 PAGE = 4096
 SERVES = 0

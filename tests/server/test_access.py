@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.server.access import Access, AccessError, Client, Rules, check_listening
-from batchyard.server.keys import Key, KeyFile, add_key, remove_key
-from batchyard.server.peers import PeerUser
+from batchyard.server.access.access import Access, AccessError, Client, Rules, check_listening
+from batchyard.server.access.keys import Key, KeyFile, add_key, remove_key
+from batchyard.server.access.peers import PeerUser
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.sigv4 import sign
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from batchyard.api.context import Call
-from batchyard.core.refusal import Refused
-from batchyard.server.access import Access, Rules
-from batchyard.server.app import PEER, UNFINISHED_BODIES, UNFINISHED_BODIES_OF_ONE, App, Handler
-from batchyard.server.keys import Key, KeyFile
-from batchyard.server.peers import PeerUser
+from batchyard.core.model.refusal import Refused
+from batchyard.server.access.access import Access, Rules
+from batchyard.server.access.keys import Key, KeyFile
+from batchyard.server.access.peers import PeerUser
+from batchyard.server.http.app import PEER, UNFINISHED_BODIES, UNFINISHED_BODIES_OF_ONE, App, Handler
 from batchyard.wire.messages import WireError
 from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.server.catalogue import load_catalogue, load_prices
-from batchyard.server.config import SettingError, load
+from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
+from batchyard.server.settings.config import SettingError, load
 from tests.server.running import command
 
 PRICES = """

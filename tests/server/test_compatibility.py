@@ -3,12 +3,12 @@
 import pytest
 from msgspec.structs import fields
 
-from batchyard.core.records import Abilities
+from batchyard.core.model.records import Abilities
+from batchyard.docsgen import reference
+from batchyard.docsgen.compatibility import ENGINES, MAIN_OPERATIONS, Requests, refusal, refusals
+from batchyard.docsgen.compatibility_table import FIELDS, SAMPLES, Sample
 from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.process import ProcessEngine
-from batchyard.server import reference
-from batchyard.server.compatibility import ENGINES, MAIN_OPERATIONS, Requests, refusal, refusals
-from batchyard.server.fields import FIELDS, SAMPLES, Sample
 from batchyard.server.service import SERVICES
 from batchyard.wire.model import load_service_model
 
@@ -24,7 +24,7 @@ EVERYTHING = Abilities(
 def test_every_member_of_the_main_requests_has_one_line() -> None:
     members = {f"{shape.name}.{member}" for shape in REQUESTS.shapes() for member in shape.members}
     lines = [f"{shape}.{member}" for shape, table in FIELDS.items() for names in table for member in names.split()]
-    assert members - set(lines) == set(), "these are not in batchyard.server.fields"
+    assert members - set(lines) == set(), "these are not in batchyard.docsgen.compatibility_table"
     assert set(lines) - members == set(), "these are not in the service model"
     assert len(lines) == len(set(lines)), "these have two lines"
     assert len(members) > 300

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.server.config import BY_NAME, TABLE, Kind, SettingError, Settings, load
+from batchyard.server.settings.config import BY_NAME, TABLE, Kind, SettingError, Settings, load
 
 LAYERS = ("file", "environment", "flag")
 

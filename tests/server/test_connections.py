@@ -16,10 +16,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from batchyard.server import connections
-from batchyard.server.connections import Connections, Phase, allowed_connections, caller_of
-from batchyard.server.http import protocol_with
-from batchyard.server.peers import PeerUser
+from batchyard.server.access.peers import PeerUser
+from batchyard.server.http import connections
+from batchyard.server.http.connections import Connections, Phase, allowed_connections, caller_of
+from batchyard.server.http.server import protocol_with
 from tests.server.running import Server
 from tests.waiting import until
 

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from batchyard.__main__ import app
 from batchyard.server import startup
+from batchyard.server.admin.terminal import EXIT_DAMAGED, EXIT_FAILED
 from batchyard.server.service import Parts, Service
-from batchyard.server.terminal import EXIT_DAMAGED, EXIT_FAILED
 from batchyard.store import survey as surveying
 from batchyard.store.backup import back_up, restore
 from batchyard.store.database import COPY_MARK

@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec, containers_of
-from batchyard.core.resources import Resources
+from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec, containers_of
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
-from batchyard.server.dress import ENDPOINTS, WITHOUT_S3_KEYS, Dress
-from batchyard.server.places import PlaceError
-from batchyard.server.resolving import Resolver
-from batchyard.server.s3 import S3
-from batchyard.server.tokens import Tokens, secret_of
-from batchyard.server.vault import Vault
+from batchyard.server.access.metadata_tokens import Tokens, secret_of
+from batchyard.server.launch.cipher import Vault
+from batchyard.server.launch.launch_builder import ENDPOINTS, WITHOUT_S3_KEYS, Dress
+from batchyard.server.launch.secret_resolver import Resolver
+from batchyard.server.settings.paths import PlaceError
+from batchyard.server.settings.s3 import S3
 
 ATTEMPT = "0" * 31 + "1"
 

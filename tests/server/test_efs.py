@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.world import Limits
-from batchyard.server import doctor
-from batchyard.server.config import SettingError, load
+from batchyard.core.state.world import Limits
+from batchyard.server.admin import doctor
+from batchyard.server.settings.config import SettingError, load
 from tests.api.service import Service, container, refusal_of
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer, try_out
-from batchyard.server import doctor
-from batchyard.server import engines as engines_module
-from batchyard.server.config import Settings, load
-from batchyard.server.doctor import Finding, findings
-from batchyard.server.engines import check_limits
-from batchyard.server.places import places_of
-from batchyard.server.terminal import EXIT_USAGE, Failure
+from batchyard.server.admin import doctor
+from batchyard.server.admin.doctor import Finding, findings
+from batchyard.server.admin.terminal import EXIT_USAGE, Failure
+from batchyard.server.engines import choice as engines_module
+from batchyard.server.engines.choice import check_limits
+from batchyard.server.settings.config import Settings, load
+from batchyard.server.settings.paths import places_of
 from tests.server.running import Server, command
 from tests.waiting import until
 

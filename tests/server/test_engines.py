@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import commands as c
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.records import Abilities, Instance
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import Resources
+from batchyard.core.model import commands as c
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import Abilities, Instance
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import StaleEpochError
 from batchyard.engines.docker.sockets import Probe
 from batchyard.loop import Busy, Stopped
-from batchyard.server import builtin, docker
-from batchyard.server.config import Settings, load
-from batchyard.server.docker import DockerWatch
-from batchyard.server.engines import choose, wants_docker
-from batchyard.server.engineset import EngineSet
-from batchyard.server.places import places_of
-from batchyard.server.terminal import EXIT_USAGE, Failure
+from batchyard.server.admin.terminal import EXIT_USAGE, Failure
+from batchyard.server.engines import default_environments, docker_watch
+from batchyard.server.engines.choice import choose, wants_docker
+from batchyard.server.engines.docker_watch import DockerWatch
+from batchyard.server.engines.runtime import EngineSet
+from batchyard.server.settings.config import Settings, load
+from batchyard.server.settings.paths import places_of
 
 FOUND = Probe(Path("/run/docker.sock"), "Docker Engine", "20.10")
 AWAY = "no daemon answers"
@@ -64,7 +64,7 @@ def test_docker_asked_for_at_the_first_start_is_needed(tmp_path: Path) -> None:
 
 def start(made: Machine, **told: Any) -> list[str]:
     """Makes what is missing; the names of the environments."""
-    for command in builtin.missing(made.world, **told):
+    for command in default_environments.missing(made.world, **told):
         made.handle(command, 2)
     return [f"{environment.name}: {environment.engine}" for environment in made.world.environments.values()]
 
@@ -85,8 +85,8 @@ def start(made: Machine, **told: Any) -> list[str]:
 def test_what_a_first_start_makes(engine: str, has_docker: bool, made: list[str], kinds: list[str]) -> None:
     world = machine()
     assert start(world, is_new=True, engine=engine, has_docker=has_docker) == made
-    assert [kind for _, kind in builtin.kinds_of_queues(world.world)] == kinds
-    assert builtin.missing(world.world, is_new=False, engine=engine, has_docker=has_docker) == []
+    assert [kind for _, kind in default_environments.kinds_of_queues(world.world)] == kinds
+    assert default_environments.missing(world.world, is_new=False, engine=engine, has_docker=has_docker) == []
 
 
 def test_later_starts_change_nothing_that_is_there() -> None:
@@ -142,8 +142,8 @@ class Play:
         self.problems: list[Exception] = []
         self.engines: list[PlayedEngine] = []
         self.told: list[str] = []
-        monkeypatch.setattr(docker, "LOOK_SECONDS", 0)
-        monkeypatch.setattr(docker, "probe", self._probe)
+        monkeypatch.setattr(docker_watch, "LOOK_SECONDS", 0)
+        monkeypatch.setattr(docker_watch, "probe", self._probe)
         self.watch = DockerWatch({}, self._make, self._start, self._tell)
 
     async def _probe(self, environ: object) -> Probe:
@@ -204,7 +204,7 @@ def test_a_start_that_fails_is_tried_again_with_a_new_engine(monkeypatch: pytest
         made.problems = [OSError("cut off"), TimeoutError()]
         await made.until(lambda: made.watch.engine is not None)
         assert len(made.engines) == 3
-        assert made.told == [docker.NOT_YET, ""]
+        assert made.told == [docker_watch.NOT_YET, ""]
 
     play(monkeypatch, scenario)
 
@@ -235,7 +235,7 @@ def test_a_full_inbox_or_a_taken_name_keeps_nobody_from_being_told(
 ) -> None:
     told = settings(tmp_path)
     engines = EngineSet(told, places_of(told.data_dir, told.work_dir, {}), {}, machine())
-    monkeypatch.setattr("batchyard.server.engineset.BUSY_SECONDS", 0)
+    monkeypatch.setattr("batchyard.server.engines.runtime.BUSY_SECONDS", 0)
     answers: list[Exception | None] = [Busy(), Busy(), None, Refused("Object already exists"), Stopped()]
     asked: list[c.Command] = []
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.resources import Resources
-from batchyard.server import host
-from batchyard.server.config import load
+from batchyard.core.model.resources import Resources
+from batchyard.server.settings import host
+from batchyard.server.settings.config import load
 
 
 def machine(root: Path, files: dict[str, str]) -> Path:

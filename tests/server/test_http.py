@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from batchyard.server.http import MAX_HEAD_BYTES
+from batchyard.server.http.server import MAX_HEAD_BYTES
 from batchyard.wire.sigv4 import sign
 from tests.server.running import Server
 

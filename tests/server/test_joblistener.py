@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.server.joblistener import ADDRESS, FIRST_PORT, JobListener
+from batchyard.server.http.job_listener import ADDRESS, FIRST_PORT, JobListener
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.server.keys import KeyFile, KeysError, add_key, operator_key, read_keys, remove_key
-from batchyard.server.places import PlaceError
+from batchyard.server.access.keys import KeyFile, KeysError, add_key, operator_key, read_keys, remove_key
+from batchyard.server.settings.paths import PlaceError
 
 
 def test_keys_come_and_go(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from batchyard.server.peers import Address, PeerLookup, PeerUser, is_loopback, user_from_proc
+from batchyard.server.access.peers import Address, PeerLookup, PeerUser, is_loopback, user_from_proc
 from tests.waiting import until
 
 

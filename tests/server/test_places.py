@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.server import places as p
+from batchyard.server.settings import paths as p
 from tests.server import running
 from tests.waiting import until
 

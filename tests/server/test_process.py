@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from batchyard.__main__ import app
 from batchyard.engines.base import log_path
 from batchyard.server import startup
-from batchyard.server.places import runtime_directory
-from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_DISK_FULL, EXIT_FORCED
+from batchyard.server.admin.terminal import EXIT_COMMIT_FAILED, EXIT_DISK_FULL, EXIT_FORCED
+from batchyard.server.settings.paths import runtime_directory
 from batchyard.store.errors import CommitFailed, DiskFull
 from batchyard.version import VERSION
 from tests.server.running import Server, command

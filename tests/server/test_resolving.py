@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchyard.core.effects import LaunchTask
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.records import ContainerSpec, TaskSpec
-from batchyard.core.resources import Resources
+from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import ContainerSpec, TaskSpec
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
-from batchyard.server.dress import Dress
-from batchyard.server.resolving import Resolver
-from batchyard.server.vault import Vault
+from batchyard.server.launch.cipher import Vault
+from batchyard.server.launch.launch_builder import Dress
+from batchyard.server.launch.secret_resolver import Resolver
 from tests.api.service import Service
 
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"

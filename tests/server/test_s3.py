@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.server.config import SettingError, Settings, load
-from batchyard.server.s3 import S3, problem_of, s3_of
+from batchyard.server.settings.config import SettingError, Settings, load
+from batchyard.server.settings.s3 import S3, problem_of, s3_of
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.sigv4 import parse_authorization, verify
 from tests.server.running import command

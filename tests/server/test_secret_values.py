@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from batchyard.server.places import runtime_directory
+from batchyard.server.settings.paths import runtime_directory
 from tests.server.running import Server, command
 from tests.waiting import until
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.names import Account
-from batchyard.core.records import JobSpec, TaskSpec
-from batchyard.core.resources import Resources
-from batchyard.server.access import Access, Client, Rules
-from batchyard.server.keys import Key, KeyFile, add_key
-from batchyard.server.peers import PeerUser
-from batchyard.server.sessions import Sessions, role_arn, takes_credentials_from
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import JobSpec, TaskSpec
+from batchyard.core.model.resources import Resources
+from batchyard.server.access.access import Access, Client, Rules
+from batchyard.server.access.keys import Key, KeyFile, add_key
+from batchyard.server.access.peers import PeerUser
+from batchyard.server.access.sessions import Sessions, role_arn, takes_credentials_from
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.sigv4 import sign
 from tests.server.running import BATCHYARD, Server, command

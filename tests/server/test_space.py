@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from batchyard.api.context import Call
-from batchyard.core.refusal import Refused
-from batchyard.server.config import BY_NAME
-from batchyard.server.host import MIB
-from batchyard.server.space import LOOK_EVERY_MS, FreeSpace, guarded
+from batchyard.core.model.refusal import Refused
+from batchyard.server.http.disk_guard import LOOK_EVERY_MS, FreeSpace, guarded
+from batchyard.server.settings.config import BY_NAME
+from batchyard.server.settings.host import MIB
 from batchyard.store.writer import SUBMIT_FREE_BYTES
 
 

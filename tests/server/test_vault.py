@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from batchyard.api.context import VaultError
-from batchyard.server.config import SettingError, load
-from batchyard.server.doctor import Finding, findings
-from batchyard.server.places import places_of
-from batchyard.server.vault import Vault
+from batchyard.server.admin.doctor import Finding, findings
+from batchyard.server.launch.cipher import Vault
+from batchyard.server.settings.config import SettingError, load
+from batchyard.server.settings.paths import places_of
 
 VALUE = b"hush"
 

@@ -11,21 +11,13 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import (
-    attempts,
-    endings,
-    fleet,
-    heads,
-    instances,
-    registry,
-    restoring,
-    scaling,
-    scheduling,
-    settling,
-    submission,
-    world,
-)
-from batchyard.core.arrays import ArrayBook
+from batchyard.core import recovery
+from batchyard.core.instances import instance_lifecycle, scaling
+from batchyard.core.jobs import attempts, completion, submission
+from batchyard.core.registry import registry
+from batchyard.core.scheduling import fleet, queue_head, scheduler
+from batchyard.core.state import transient_states, world
+from batchyard.core.state.arrays import ArrayBook
 from batchyard.loop import loop
 from batchyard.simulator import disk
 
@@ -133,34 +125,34 @@ MUTATIONS = [
     ),
     Mutation(
         "fail what runs after any end",
-        endings,
+        completion,
         "_tell_dependents",
         replacing(" and not world.specs[waiting].after_any", ""),
     ),
     Mutation(
         "forget a dependency at restore",
-        restoring,
+        recovery,
         "_unfinished",
         replacing("list(dict.fromkeys(keys))", "list(dict.fromkeys(keys))[:1]"),
     ),
     Mutation(
         "forget the stops at restore",
-        restoring,
+        recovery,
         "recover",
         replacing("if job.attempt is not None and job.attempt.stopping", "if False"),
     ),
     Mutation(
-        "forget the deadlines at restore", restoring, "restore", replacing("world.add_deadline", "(lambda *_: None)")
+        "forget the deadlines at restore", recovery, "restore", replacing("world.add_deadline", "(lambda *_: None)")
     ),
     Mutation(
         "forget the idempotency keys at restore",
-        restoring,
+        recovery,
         "restore",
         replacing("world.idempotency[token] = Remembered(job_id, digest)", "pass"),
     ),
     Mutation(
         "forget what shares hold at restore",
-        restoring,
+        recovery,
         "restore",
         replacing("spec.task.resources.milli_vcpus)", "0)"),
     ),
@@ -238,34 +230,37 @@ MUTATIONS = [
     ),
     Mutation(
         "place on an instance that is about to go",
-        instances,
+        instance_lifecycle,
         "take_away",
         replacing("state=InstanceState.DRAINING, ", ""),
     ),
     Mutation(
         "forget what Fargate's jobs use after a restart",
-        restoring,
+        recovery,
         "restore",
         replacing("fleet.set_budget(world, environment)", "pass"),
     ),
     Mutation(
         "count idle times anew after a restart",
-        restoring,
+        recovery,
         "restore",
         replacing("instance.idle_since_ms or snapshot.last_time_ms", "snapshot.last_time_ms"),
     ),
     Mutation(
-        "forget the pauses at restore", restoring, "restore", replacing("if environment.paused_until_ms", "if False")
+        "forget the pauses at restore", recovery, "restore", replacing("if environment.paused_until_ms", "if False")
     ),
     Mutation(
-        "forget who blocks a queue at restore", heads, "restore", replacing("if row.key in world.jobs", "if False")
+        "forget who blocks a queue at restore", queue_head, "restore", replacing("if row.key in world.jobs", "if False")
     ),
     Mutation(
-        "tell of a blocked queue again after a restart", heads, "restore", replacing("if row.told_count", "if False")
+        "tell of a blocked queue again after a restart",
+        queue_head,
+        "restore",
+        replacing("if row.told_count", "if False"),
     ),
     Mutation(
         "forget since when a job is set aside",
-        scheduling,
+        scheduler,
         "resume",
         replacing("since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms", "since_ms = 0"),
     ),
@@ -276,18 +271,23 @@ MUTATIONS = [
         replacing("settling.ENVIRONMENT, now_ms)", "settling.ENVIRONMENT, 1 << 62)"),
     ),
     Mutation(
-        "forget what is in motion at restore", settling, "restore", replacing("if record.settles_at_ms", "if False")
+        "forget what is in motion at restore",
+        transient_states,
+        "restore",
+        replacing("if record.settles_at_ms", "if False"),
     ),
-    Mutation("delete what is being updated", settling, "check", replacing("record.status in IN_MOTION", "False")),
+    Mutation(
+        "delete what is being updated", transient_states, "check", replacing("record.status in IN_MOTION", "False")
+    ),
     Mutation(
         "let jobs of lower queues pass",
-        scheduling,
+        scheduler,
         "run_pass",
         replacing("blocked[-1].queue.priority > queue.priority", "False"),
     ),
     Mutation(
         "forget to ask again for what boots",
-        instances,
+        instance_lifecycle,
         "recovery",
         replacing("elif instance.environment:", "elif False:"),
     ),

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from batchyard.core.records import ArrayState, Attempt, Changes, Job, JobSpec, Status, TaskSpec
-from batchyard.core.resources import Resources
+from batchyard.core.model.records import ArrayState, Attempt, Changes, Job, JobSpec, Status, TaskSpec
+from batchyard.core.model.resources import Resources
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"

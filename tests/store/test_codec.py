@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.core.records import Changes, Definition, Environment, Instance, Job, JobSpec, Queue, Status
+from batchyard.core.model.records import Changes, Definition, Environment, Instance, Job, JobSpec, Queue, Status
 from batchyard.store import codec
 from tests.store.samples import anything, finished_job, make_job, make_spec, numbers, patient, ran, submit, texts
 

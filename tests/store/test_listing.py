@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.core.records import ArrayState, Changes, Status
+from batchyard.core.model.records import ArrayState, Changes, Status
 from batchyard.store.queries import JobView, Reader
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, finished_job, job_id, make_job, make_spec, patient, submit

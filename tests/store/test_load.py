@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.core.records import (
+from batchyard.core.model.records import (
     ArrayState,
     Changes,
     Definition,
@@ -22,7 +22,7 @@ from batchyard.core.records import (
     State,
     Status,
 )
-from batchyard.core.resources import Resources
+from batchyard.core.model.resources import Resources
 from batchyard.store.load import IDEMPOTENCY_MS
 from batchyard.store.writer import Writer
 from tests.store.samples import ACCOUNT, NOW_MS, REGION, finished_job, job_id, make_job, make_spec, patient, submit

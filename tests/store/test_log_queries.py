@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from batchyard.core import names
-from batchyard.core.records import Changes, ContainerLog, Status
+from batchyard.core.model import names
+from batchyard.core.model.records import Changes, ContainerLog, Status
 from batchyard.store.queries import LogStream, Reader
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, finished_job, job_id, make_job, make_spec, ran, submit

@@ -6,8 +6,8 @@ import sqlite3
 
 import pytest
 
-from batchyard.core import names
-from batchyard.core.records import ArrayState, Attempt, Changes, ContainerLog, Dependency, Job, Status
+from batchyard.core.model import names
+from batchyard.core.model.records import ArrayState, Attempt, Changes, ContainerLog, Dependency, Job, Status
 from batchyard.store import pruning
 from batchyard.store.errors import StoreFenced
 from batchyard.store.queries import Reader

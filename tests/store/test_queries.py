@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from batchyard.core import names
-from batchyard.core.records import ArrayState, Changes, Definition, EndedTogether, Instance, Status
-from batchyard.core.resources import Resources
+from batchyard.core.model import names
+from batchyard.core.model.records import ArrayState, Changes, Definition, EndedTogether, Instance, Status
+from batchyard.core.model.resources import Resources
 from batchyard.store.job_views import IN_LIST
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer

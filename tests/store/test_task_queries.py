@@ -2,8 +2,8 @@
 
 import pytest
 
-from batchyard.core import names
-from batchyard.core.records import Attempt, Changes, Status
+from batchyard.core.model import names
+from batchyard.core.model.records import Attempt, Changes, Status
 from batchyard.store.queries import Reader, TaskRow
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, job_id, make_job, make_spec, ran, submit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.records import Changes, Status
+from batchyard.core.model.records import Changes, Status
 from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced, StoreLocked, StoreMismatch
 from batchyard.store.queries import Reader
 from batchyard.store.writer import SUBMIT_FREE_BYTES, Writer

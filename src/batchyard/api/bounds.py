@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 from batchyard.wire.model import Shape
 
 Check = Callable[[Any, str], None]

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from batchyard.core.refusal import Refused
-from batchyard.core.wording import quoted as quoted  # part of this module's vocabulary
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.text import quoted as quoted  # part of this module's vocabulary
 from batchyard.wire.model import Shape
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")

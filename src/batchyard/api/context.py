@@ -11,9 +11,9 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from msgspec import Struct
 
 from batchyard.api.readers import Readers
-from batchyard.core.catalogue import X86_64, Catalogue
-from batchyard.core.commands import Command
-from batchyard.core.names import Account
+from batchyard.core.capacity.catalogue import X86_64, Catalogue
+from batchyard.core.model.commands import Command
+from batchyard.core.model.names import Account
 from batchyard.store.queries import Reader, time_budget
 
 PROCESS = "process"  # the engine that runs programs of this machine; every other one runs images

@@ -6,33 +6,20 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from batchyard.api import (
-    definitions,
-    ec2,
-    ec2_network,
-    ec2_types,
-    ecs,
-    environments,
-    explain,
-    job_lists,
-    jobs,
-    logs,
-    overview,
-    pagetokens,
-    parameters,
-    policies,
-    queues,
-    secrets,
-    sts,
-    tags,
-    usage,
-    yard,
-)
+from batchyard.api import page_tokens
+from batchyard.api.batch import definitions, environments, job_lists, jobs, policies, queues, tags
 from batchyard.api.bounds import length_check
 from batchyard.api.checks import Check, check_names_alone, enum_check
 from batchyard.api.context import Call, Context
+from batchyard.api.ec2 import instance_types, instances, network
+from batchyard.api.ecs import tasks
+from batchyard.api.logs import log_operations
 from batchyard.api.readers import CALLER
-from batchyard.core.refusal import Refused
+from batchyard.api.secretsmanager import secrets
+from batchyard.api.ssm import parameters
+from batchyard.api.sts import caller_identity
+from batchyard.api.yard import explain, overview, run_job, usage
+from batchyard.core.model.refusal import Refused
 from batchyard.store.queries import OutOfTime
 from batchyard.wire.model import load_service_model
 
@@ -85,22 +72,22 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
     ("batch", "TagResource"): tags.tag_resource,
     ("batch", "UntagResource"): tags.untag_resource,
     ("batch", "ListTagsForResource"): tags.list_tags_for_resource,
-    ("logs", "DescribeLogGroups"): logs.describe_log_groups,
-    ("logs", "DescribeLogStreams"): logs.describe_log_streams,
-    ("logs", "GetLogEvents"): logs.get_log_events,
-    ("logs", "FilterLogEvents"): logs.filter_log_events,
-    ("ecs", "DescribeTasks"): ecs.describe_tasks,
-    ("ecs", "ListTasks"): ecs.list_tasks,
-    ("ecs", "DescribeContainerInstances"): ecs.describe_container_instances,
-    ("ecs", "ListContainerInstances"): ecs.list_container_instances,
-    ("ecs", "DescribeClusters"): ecs.describe_clusters,
-    ("ecs", "ListClusters"): ecs.list_clusters,
-    ("ec2", "DescribeInstances"): ec2.describe_instances,
-    ("ec2", "DescribeInstanceTypes"): ec2_types.describe_instance_types,
-    ("ec2", "DescribeRegions"): ec2_network.describe_regions,
-    ("ec2", "DescribeSecurityGroups"): ec2_network.describe_security_groups,
-    ("ec2", "DescribeSubnets"): ec2_network.describe_subnets,
-    ("sts", "GetCallerIdentity"): sts.get_caller_identity,
+    ("logs", "DescribeLogGroups"): log_operations.describe_log_groups,
+    ("logs", "DescribeLogStreams"): log_operations.describe_log_streams,
+    ("logs", "GetLogEvents"): log_operations.get_log_events,
+    ("logs", "FilterLogEvents"): log_operations.filter_log_events,
+    ("ecs", "DescribeTasks"): tasks.describe_tasks,
+    ("ecs", "ListTasks"): tasks.list_tasks,
+    ("ecs", "DescribeContainerInstances"): tasks.describe_container_instances,
+    ("ecs", "ListContainerInstances"): tasks.list_container_instances,
+    ("ecs", "DescribeClusters"): tasks.describe_clusters,
+    ("ecs", "ListClusters"): tasks.list_clusters,
+    ("ec2", "DescribeInstances"): instances.describe_instances,
+    ("ec2", "DescribeInstanceTypes"): instance_types.describe_instance_types,
+    ("ec2", "DescribeRegions"): network.describe_regions,
+    ("ec2", "DescribeSecurityGroups"): network.describe_security_groups,
+    ("ec2", "DescribeSubnets"): network.describe_subnets,
+    ("sts", "GetCallerIdentity"): caller_identity.get_caller_identity,
     ("secretsmanager", "CreateSecret"): secrets.create_secret,
     ("secretsmanager", "PutSecretValue"): secrets.put_secret_value,
     ("secretsmanager", "GetSecretValue"): secrets.get_secret_value,
@@ -126,7 +113,7 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
     ("yard", "ListEnvironments"): overview.list_environments,
     ("yard", "ListInstances"): overview.list_instances,
     ("yard", "ListQueues"): overview.list_queues,
-    ("yard", "RunJob"): yard.run_job,
+    ("yard", "RunJob"): run_job.run_job,
 }
 
 
@@ -143,7 +130,7 @@ async def perform(context: Context, service: str, operation: str, call: Call, re
         check = _checks(service).get(operation)
         if check is not None:
             check(request, "")
-        member = pagetokens.token_members(service).get(operation)
+        member = page_tokens.token_members(service).get(operation)
         if member is None:
             return await OPERATIONS[service, operation](context, call, request)
         return await _page(context, service, operation, member, call, request)
@@ -161,10 +148,10 @@ async def _page(context: Context, service: str, operation: str, member: str, cal
     if token:
         if operation in LISTED_BY_NAMES:
             check_names_alone(request, LISTED_BY_NAMES[operation])  # before the token is looked at, as on AWS
-        asked = request | {member: pagetokens.unseal(context.page_key, service, operation, request, token)}
+        asked = request | {member: page_tokens.unseal(context.page_key, service, operation, request, token)}
     answer = await OPERATIONS[service, operation](context, call, asked)
     if answer.get(member):
-        answer |= {member: pagetokens.seal(context.page_key, service, operation, request, answer[member])}
+        answer |= {member: page_tokens.seal(context.page_key, service, operation, request, answer[member])}
     return answer
 
 

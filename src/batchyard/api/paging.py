@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from batchyard.api.checks import require
 from batchyard.api.context import Context
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 
 MAX_PAGE = 100  # Describe* and filtered lists (API: each request shape)
 

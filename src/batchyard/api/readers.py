@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 
 # Queries of one caller that wait for its turn; one more is told to come again, as AWS's throttled callers are.
 MOST_WAITING = 256

@@ -7,9 +7,9 @@ from typing import Any
 
 from batchyard.api.checks import MAX_TAG_KEY_LENGTH, MAX_TAG_VALUE_LENGTH, MAX_TAGS, RESERVED_TAG_PREFIX
 from batchyard.api.context import Context, VaultError
-from batchyard.core.commands import SealedValue
-from batchyard.core.records import PARAMETER, SECRET
-from batchyard.core.refusal import Refused
+from batchyard.core.model.commands import SealedValue
+from batchyard.core.model.records import PARAMETER, SECRET
+from batchyard.core.model.refusal import Refused
 
 Document = dict[str, Any]
 

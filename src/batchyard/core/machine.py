@@ -6,31 +6,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from batchyard.core import (
-    attempts,
-    commands,
-    explaining,
-    instances,
-    inventory,
-    names,
-    overview,
-    parameters,
-    policies,
-    queue_snapshot,
-    registry,
-    restoring,
-    scaling,
-    scheduling,
-    secrets,
-    stopping,
-    submission,
-    timelimits,
-)
-from batchyard.core.catalogue import Catalogue
-from batchyard.core.effects import Effect
-from batchyard.core.prices import Prices
-from batchyard.core.records import Changes, Snapshot
-from batchyard.core.world import Limits, World
+from batchyard.core import recovery
+from batchyard.core.capacity.catalogue import Catalogue
+from batchyard.core.capacity.prices import Prices
+from batchyard.core.instances import instance_lifecycle, scaling
+from batchyard.core.jobs import attempts, cancellation, submission, time_limits
+from batchyard.core.model import commands, names
+from batchyard.core.model.effects import Effect
+from batchyard.core.model.records import Changes, Snapshot
+from batchyard.core.questions import explanation, inventory, overview, queue_snapshot
+from batchyard.core.registry import registry
+from batchyard.core.scheduling import policies, scheduler
+from batchyard.core.secrets import parameters, secrets
+from batchyard.core.state.world import Limits, World
 
 
 class Machine:
@@ -49,11 +37,11 @@ class Machine:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Before the first command: the state as the store kept it."""
-        restoring.restore(self.world, snapshot)
+        recovery.restore(self.world, snapshot)
 
     def recover(self) -> list[Effect]:
         """What to ask the engines after a restart, about every placed attempt."""
-        return restoring.recover(self.world)
+        return recovery.recover(self.world)
 
     def handle(self, command: commands.Command, now_ms: int) -> Any:
         """Carries out one command. Raises Refused, having changed nothing. Returns the command's answer."""
@@ -66,7 +54,7 @@ class Machine:
         """Takes what an engine reports, or the capacity seam."""
         self.world.now_ms = now_ms
         if isinstance(fact, commands.InstanceReport):
-            instances.report(self.world, fact, now_ms)
+            instance_lifecycle.report(self.world, fact, now_ms)
         else:
             attempts.report(self.world, engine, fact, now_ms)
 
@@ -76,8 +64,8 @@ class Machine:
         registry.settle(self.world, now_ms)
         attempts.expire(self.world, now_ms)
         if self.world.has_passed:  # what is too late only because the service was down may start first
-            timelimits.expire(self.world, now_ms)
-        scheduling.run_pass(self.world, now_ms)
+            time_limits.expire(self.world, now_ms)
+        scheduler.run_pass(self.world, now_ms)
         if not self.world.is_draining:
             scaling.settle(self.world, now_ms)
         registry.sweep_deleted_queues(self.world)
@@ -110,7 +98,7 @@ def _set_host(world: World, command: commands.SetHost, now_ms: int) -> None:
 def _set_away(world: World, command: commands.SetAway, now_ms: int) -> None:
     if world.away != command.engines:
         world.away = dict(command.engines)
-        scheduling.reassess(world)
+        scheduler.reassess(world)
 
 
 def _ask_capacity(world: World, command: commands.AskCapacity, now_ms: int) -> commands.CapacityAnswer:
@@ -132,18 +120,18 @@ def _ask_capacity(world: World, command: commands.AskCapacity, now_ms: int) -> c
 
 
 def _cancel(world: World, command: commands.CancelJob, now_ms: int) -> None:
-    stopping.withdraw(world, command.job_id, command.reason, terminate=False, now_ms=now_ms)
+    cancellation.withdraw(world, command.job_id, command.reason, terminate=False, now_ms=now_ms)
 
 
 def _terminate(world: World, command: commands.TerminateJob, now_ms: int) -> None:
-    stopping.withdraw(world, command.job_id, command.reason, terminate=True, now_ms=now_ms)
+    cancellation.withdraw(world, command.job_id, command.reason, terminate=True, now_ms=now_ms)
 
 
 _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.SubmitJob: submission.submit,
     commands.CancelJob: _cancel,
     commands.TerminateJob: _terminate,
-    commands.TerminateAllRunning: lambda world, c, now: stopping.terminate_running(world, c.reason, now),
+    commands.TerminateAllRunning: lambda world, c, now: cancellation.terminate_running(world, c.reason, now),
     commands.CreateComputeEnvironment: registry.create_environment,
     commands.UpdateComputeEnvironment: registry.update_environment,
     commands.DeleteComputeEnvironment: lambda world, c, now: registry.delete_environment(world, c),
@@ -164,12 +152,14 @@ _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.RestoreSecret: lambda world, c, now: secrets.restore_deleted(world, c),
     commands.PutParameter: parameters.put,
     commands.DeleteParameter: lambda world, c, now: parameters.delete(world, c),
-    commands.InterruptInstance: lambda world, c, now: overview.view_of(world, instances.interrupt(world, c, now)),
+    commands.InterruptInstance: lambda world, c, now: overview.view_of(
+        world, instance_lifecycle.interrupt(world, c, now)
+    ),
     commands.SetHost: _set_host,
     commands.SetAway: _set_away,
     commands.AskCapacity: _ask_capacity,
     commands.AskOverview: lambda world, c, now: overview.overview(world, now),
     commands.AskInstances: lambda world, c, now: inventory.inventory(world),
     commands.AskQueueSnapshot: lambda world, c, now: queue_snapshot.snapshot(world, c.queue, now),
-    commands.AskExplain: lambda world, c, now: explaining.explain(world, c.job_id),
+    commands.AskExplain: lambda world, c, now: explanation.explain(world, c.job_id),
 }

@@ -32,8 +32,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from batchyard.core.commands import InstanceReport, Report
-from batchyard.core.records import DEFAULT_CONTAINER, Abilities, Instance, TaskSpec
+from batchyard.core.model.commands import InstanceReport, Report
+from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, Instance, TaskSpec
 
 LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
 STOP_GRACE_SECONDS = 30.0  # for the other containers of a task when an essential one has ended (ECS: stopTimeout)

@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core.commands import (
+from batchyard.core.model.commands import (
     ContainerExit,
     Exited,
     InstanceGone,
@@ -29,7 +29,7 @@ from batchyard.core.commands import (
     Report,
     Started,
 )
-from batchyard.core.records import Abilities, Instance, InstanceState, containers_of
+from batchyard.core.model.records import Abilities, Instance, InstanceState, containers_of
 from batchyard.engines.base import (
     RECOVERED_SILENT,
     STOP_GRACE_SECONDS,

@@ -19,8 +19,8 @@ from typing import NamedTuple, cast
 
 from batchyard import failpoints
 from batchyard.clock import SteadyClock
-from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
-from batchyard.core.records import DEFAULT_CONTAINER, Abilities, TaskSpec
+from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
+from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, TaskSpec
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
 from batchyard.engines.supervisor import protocol
 from batchyard.engines.supervisor.link import SERVER_LINK

@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeVar
 
 from batchyard import failpoints
 from batchyard.clock import Clock
-from batchyard.core.commands import Command, Fact, InstanceReport, NotStarted, Report
-from batchyard.core.effects import (
+from batchyard.core.machine import Machine
+from batchyard.core.model.commands import Command, Fact, InstanceReport, NotStarted, Report
+from batchyard.core.model.effects import (
     AcknowledgeTask,
     Effect,
     JobQueueBlocked,
@@ -26,9 +27,8 @@ from batchyard.core.effects import (
     TaskEffect,
     TerminateInstance,
 )
-from batchyard.core.machine import Machine
-from batchyard.core.records import Changes
-from batchyard.core.refusal import Refused
+from batchyard.core.model.records import Changes
+from batchyard.core.model.refusal import Refused
 from batchyard.engines.base import RECOVERED_SILENT, Capacity, Engine, Launch, Recovery, ReportSink
 from batchyard.loop import transitions
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from batchyard.core import names
-from batchyard.core.effects import LaunchTask
-from batchyard.core.records import Changes, Job, Status
+from batchyard.core.model import names
+from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.records import Changes, Job, Status
 
 
 def of_changes(changes: Changes) -> list[str]:

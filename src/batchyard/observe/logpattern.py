@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from batchyard.core.refusal import Refused
+from batchyard.core.model.refusal import Refused
 
 Matches = Callable[[str], bool]
 

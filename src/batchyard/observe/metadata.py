@@ -11,11 +11,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core import names
-from batchyard.core.names import Account
-from batchyard.core.records import Attempt, ContainerLog, ContainerSpec, JobSpec, containers_of, logs_of
-from batchyard.core.resources import MILLI_PER_VCPU
-from batchyard.core.taskspec import HOST_NETWORK
+from batchyard.core.model import names
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import Attempt, ContainerLog, ContainerSpec, JobSpec, containers_of, logs_of
+from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.tasks.task_spec import HOST_NETWORK
 
 CPU_SHARES_PER_VCPU = 1024  # how ECS counts a container's CPU
 MIB = 1024 * 1024

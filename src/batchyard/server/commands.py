@@ -13,9 +13,9 @@ import typer
 from batchyard.cli.endpoint import URL_VARIABLES
 from batchyard.cli.printing import print_json
 from batchyard.cli.usage import Application
-from batchyard.server.config import TABLE, Kind, Setting, SettingError, Settings, load
-from batchyard.server.places import PlaceError, Places, make_private, places_of
-from batchyard.server.terminal import EXIT_DAMAGED, EXIT_USAGE, Failure, leave, say
+from batchyard.server.admin.terminal import EXIT_DAMAGED, EXIT_USAGE, Failure, leave, say
+from batchyard.server.settings.config import TABLE, Kind, Setting, SettingError, Settings, load
+from batchyard.server.settings.paths import PlaceError, Places, make_private, places_of
 from batchyard.store.errors import StoreDamaged, StoreError
 
 app = Application()
@@ -51,7 +51,7 @@ def _places(settings: Settings) -> Places:
 
 def _meant(url: str | None, data_dir: str | None, config: str | None) -> tuple[Settings, Places]:
     """The service that a command is about, found as the other commands find it."""
-    from batchyard.server.locating import places_meant
+    from batchyard.server.admin.service_lookup import places_meant
 
     settings = settings_of({"data_dir": data_dir}, config)
     return settings, places_meant(settings, data_dir, url)
@@ -124,7 +124,7 @@ def down(
 
     def action() -> None:
         settings, places = _meant(url, data_dir, config)
-        from batchyard.server import stop
+        from batchyard.server.admin import stop
 
         say(stop.kill(places, settings.stop_grace_seconds) if kill else stop.stop(places))
 
@@ -143,7 +143,7 @@ def keys_add(
 
     def action() -> None:
         _, places = _meant(url, data_dir, config)
-        from batchyard.server.keys import KeysError, add_key
+        from batchyard.server.access.keys import KeysError, add_key
 
         make_private(places.data_dir)
         try:
@@ -167,7 +167,7 @@ def keys_list(url: Url = None, data_dir: DataDir = None, config: Config = None, 
         _, places = _meant(url, data_dir, config)
         from datetime import UTC, datetime
 
-        from batchyard.server.keys import read_keys
+        from batchyard.server.access.keys import read_keys
 
         keys = read_keys(places.keys_file)
         if as_json:
@@ -194,7 +194,7 @@ def keys_rm(
 
     def action() -> None:
         _, places = _meant(url, data_dir, config)
-        from batchyard.server.keys import KeysError, remove_key
+        from batchyard.server.access.keys import KeysError, remove_key
 
         try:
             removed = remove_key(places.keys_file, key)
@@ -254,7 +254,7 @@ def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_
 
         from batchyard.cli.present import hanging
         from batchyard.cli.printing import shown
-        from batchyard.server.doctor import DATABASE, findings
+        from batchyard.server.admin.doctor import DATABASE, findings
 
         meant = url if data_dir is None else ""
         found = findings(settings, _places(settings), meant, reads_database=True)

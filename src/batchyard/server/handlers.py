@@ -13,20 +13,20 @@ from msgspec import Struct
 
 from batchyard.api.context import Context
 from batchyard.api.context import Settings as ApiSettings
-from batchyard.api.metadata import metadata
+from batchyard.api.ecs.metadata import metadata
 from batchyard.api.operations import bind
 from batchyard.api.readers import Readers
-from batchyard.core.catalogue import ARM64, X86_64
-from batchyard.core.commands import Command
-from batchyard.core.names import Account
-from batchyard.server.app import Document, Handler
-from batchyard.server.catalogue import load_catalogue
-from batchyard.server.config import Settings
-from batchyard.server.operations import ServiceOperations
-from batchyard.server.places import Places
-from batchyard.server.space import FreeSpace, guarded
-from batchyard.server.tokens import Tokens
-from batchyard.server.vault import Vault
+from batchyard.core.capacity.catalogue import ARM64, X86_64
+from batchyard.core.model.commands import Command
+from batchyard.core.model.names import Account
+from batchyard.server.access.metadata_tokens import Tokens
+from batchyard.server.admin.service_operations import ServiceOperations
+from batchyard.server.http.app import Document, Handler
+from batchyard.server.http.disk_guard import FreeSpace, guarded
+from batchyard.server.launch.cipher import Vault
+from batchyard.server.settings.catalogue_file import load_catalogue
+from batchyard.server.settings.config import Settings
+from batchyard.server.settings.paths import Places
 from batchyard.store.queries import Reader
 
 INSTANCE_HEX = 17  # as EC2's instance ids have

@@ -17,45 +17,42 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard.api.readers import Readers
-from batchyard.core.catalogue import Catalogue
-from batchyard.core.check import assert_consistent
-from batchyard.core.commands import (
-    AskCapacity,
-    CapacityAnswer,
-    SetHost,
-    Started,
-)
-from batchyard.core.effects import RecoverTask
+from batchyard.core.capacity.catalogue import Catalogue
+from batchyard.core.capacity.prices import Prices
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.prices import Prices
-from batchyard.core.records import Instance, Snapshot
-from batchyard.core.resources import MILLI_PER_VCPU
-from batchyard.core.world import Limits
+from batchyard.core.model.commands import AskCapacity, CapacityAnswer, SetHost, Started
+from batchyard.core.model.effects import RecoverTask
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import Instance, Snapshot
+from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.state.check import assert_consistent
+from batchyard.core.state.world import Limits
 from batchyard.engines.base import Engine
 from batchyard.engines.docker.network import ADDRESS
 from batchyard.engines.host import HostCapacity
 from batchyard.loop import Busy, Loop, SteadyClock, Stopped
-from batchyard.server import handlers, host, lines
-from batchyard.server.access import Access, Rules
-from batchyard.server.app import App, Document, Receive, Scope, Send, SessionPaths
-from batchyard.server.config import Settings
-from batchyard.server.dress import Dress
-from batchyard.server.engines import DOCKER, wants_docker
-from batchyard.server.engineset import EngineSet
-from batchyard.server.execution import ExecEndpoint
-from batchyard.server.http import HttpServer
-from batchyard.server.joblistener import JobListener
-from batchyard.server.keys import OPERATOR, Key, KeyFile
-from batchyard.server.peers import PeerLookup
-from batchyard.server.places import Places, remove_server_file, write_server_file
-from batchyard.server.pruning import Pruning
-from batchyard.server.resolving import Resolver
-from batchyard.server.s3 import S3
-from batchyard.server.sessions import LiveRoles, Sessions
-from batchyard.server.terminal import EXIT_FORCED, complain
-from batchyard.server.tokens import Tokens
-from batchyard.server.vault import Vault
+from batchyard.server import handlers
+from batchyard.server.access.access import Access, Rules
+from batchyard.server.access.keys import OPERATOR, Key, KeyFile
+from batchyard.server.access.metadata_tokens import Tokens
+from batchyard.server.access.peers import PeerLookup
+from batchyard.server.access.sessions import LiveRoles, Sessions
+from batchyard.server.admin import messages
+from batchyard.server.admin.pruning import Pruning
+from batchyard.server.admin.terminal import EXIT_FORCED, complain
+from batchyard.server.engines.choice import DOCKER, wants_docker
+from batchyard.server.engines.runtime import EngineSet
+from batchyard.server.http.app import App, Document, Receive, Scope, Send, SessionPaths
+from batchyard.server.http.exec_endpoint import ExecEndpoint
+from batchyard.server.http.job_listener import JobListener
+from batchyard.server.http.server import HttpServer
+from batchyard.server.launch.cipher import Vault
+from batchyard.server.launch.launch_builder import Dress
+from batchyard.server.launch.secret_resolver import Resolver
+from batchyard.server.settings import host
+from batchyard.server.settings.config import Settings
+from batchyard.server.settings.paths import Places, remove_server_file, write_server_file
+from batchyard.server.settings.s3 import S3
 from batchyard.store.queries import Reader
 from batchyard.store.survey import damaged, misfit
 from batchyard.store.writer import Writer
@@ -158,7 +155,9 @@ class Service:
             settings.spot_notice_seconds,
             random.expovariate,
         )
-        self._loop = Loop(machine, parts.writer, parts.engines, clock, dress, capacity=capacity, publish=lines.blocked)
+        self._loop = Loop(
+            machine, parts.writer, parts.engines, clock, dress, capacity=capacity, publish=messages.blocked
+        )
 
     @contextlib.contextmanager
     def _blames_the_store(self) -> Iterator[None]:
@@ -258,7 +257,7 @@ class Service:
         if self._parts.settings.check_on_start:
             with self._blames_the_store():
                 assert_consistent(self._machine.world)
-        lines.starting(self._parts.places, self._engines.lines(), found)
+        messages.starting(self._parts.places, self._engines.lines(), found)
 
     def _apps(self, reader: Reader, readers: Readers) -> tuple[Asgi, Asgi]:
         """For everybody, and for jobs alone at the address of their own network."""
@@ -343,14 +342,14 @@ class Service:
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             write_server_file(self._parts.places, self._parts.address, VERSION)
-            lines.serving(self._parts.address, self._parts.settings, self._parts.rules, has_keys=self._has_keys())
+            messages.serving(self._parts.address, self._parts.settings, self._parts.rules, has_keys=self._has_keys())
             await asyncio.wait({serving, running, ending, failing}, return_when=asyncio.FIRST_COMPLETED)
         if self._kill:
             await _while(running, self._wait_for_jobs())
         remove_server_file(self._parts.places)
         if not running.done():
             capacity: CapacityAnswer = await self._loop.ask(AskCapacity())
-            lines.ended(capacity.jobs_running, killed=self._kill)
+            messages.ended(capacity.jobs_running, killed=self._kill)
         server.end()
         await serving
         failure = failing.exception() if failing.done() else None

@@ -15,18 +15,18 @@ import uvloop
 from batchyard import failpoints
 from batchyard.cli.printing import shown
 from batchyard.clock import SteadyClock
-from batchyard.server.access import AccessError, Rules, check_listening
-from batchyard.server.catalogue import load_catalogue, load_prices
-from batchyard.server.config import SettingError, Settings
-from batchyard.server.connections import allowed_connections
-from batchyard.server.engines import check_limits, make_engines
-from batchyard.server.http import ListenError, bound_to_loopback, listening_socket, url_of
-from batchyard.server.keys import KeyFile, operator_key
-from batchyard.server.places import PlaceError, Places, prepare, tidy_up
-from batchyard.server.s3 import s3_of
+from batchyard.server.access.access import AccessError, Rules, check_listening
+from batchyard.server.access.keys import KeyFile, operator_key
+from batchyard.server.access.metadata_tokens import secret_of
+from batchyard.server.admin.terminal import EXIT_COMMIT_FAILED, EXIT_DAMAGED, EXIT_DISK_FULL, EXIT_USAGE, Failure
+from batchyard.server.engines.choice import check_limits, make_engines
+from batchyard.server.http.connections import allowed_connections
+from batchyard.server.http.server import ListenError, bound_to_loopback, listening_socket, url_of
 from batchyard.server.service import Parts, Service
-from batchyard.server.terminal import EXIT_COMMIT_FAILED, EXIT_DAMAGED, EXIT_DISK_FULL, EXIT_USAGE, Failure
-from batchyard.server.tokens import secret_of
+from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
+from batchyard.server.settings.config import SettingError, Settings
+from batchyard.server.settings.paths import PlaceError, Places, prepare, tidy_up
+from batchyard.server.settings.s3 import s3_of
 from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreError
 from batchyard.store.survey import Survey, damaged
 from batchyard.store.writer import Writer

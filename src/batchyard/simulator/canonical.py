@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchyard.core.records import Job, Status
-from batchyard.core.world import World
+from batchyard.core.model.records import Job, Status
+from batchyard.core.state.world import World
 
 
 def canonical(world: World) -> dict[str, Any]:

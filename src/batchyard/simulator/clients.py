@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core import commands as c
-from batchyard.core.records import AFTER_ANY_TAG, Dependency
-from batchyard.core.refusal import Refused
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import AFTER_ANY_TAG, Dependency
+from batchyard.core.model.refusal import Refused
 from batchyard.simulator import workload as w
 from batchyard.simulator.agenda import Agenda
 from batchyard.simulator.server import NoAnswerError, Server

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from batchyard.core.commands import InstanceGone, InstanceReady, InstanceRefused, InstanceReport
-from batchyard.core.records import Instance, Market
+from batchyard.core.model.commands import InstanceGone, InstanceReady, InstanceRefused, InstanceReport
+from batchyard.core.model.records import Instance, Market
 from batchyard.engines.base import FactSink
 from batchyard.engines.fake import FakeCapacity, FakeCloud, Fortune
 from batchyard.simulator.agenda import Agenda

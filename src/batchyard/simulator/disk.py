@@ -7,9 +7,9 @@ from concurrent.futures import Future
 
 import msgspec
 
-from batchyard.core import names
-from batchyard.core.ranges import contains
-from batchyard.core.records import Changes, Job, JobSpec, Snapshot, Status
+from batchyard.core.model import names
+from batchyard.core.model.ranges import contains
+from batchyard.core.model.records import Changes, Job, JobSpec, Snapshot, Status
 from batchyard.simulator.agenda import Agenda
 from batchyard.store import codec
 from batchyard.store.codec import Rows

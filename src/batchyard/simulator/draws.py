@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchyard.core import commands as c
+from batchyard.core.model import commands as c
 from batchyard.loop.loop import BATCH_COMMANDS
 from batchyard.simulator import fleets
 from batchyard.simulator import workload as w

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchyard.core import commands as c
+from batchyard.core.model import commands as c
 from batchyard.simulator import workload as w
 
 HAVE_FLEETS = 0.6  # share of the seeds

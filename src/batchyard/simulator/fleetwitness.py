@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core.catalogue import InstanceType, registered
-from batchyard.core.records import (
+from batchyard.core.capacity.catalogue import InstanceType, registered
+from batchyard.core.model.records import (
     INSTANCE,
     QUEUE_HEAD,
     Attempt,
@@ -21,7 +21,7 @@ from batchyard.core.records import (
     QueueHead,
     State,
 )
-from batchyard.core.resources import Resources
+from batchyard.core.model.resources import Resources
 from batchyard.simulator.ledger import Ledger, ViolationError
 from batchyard.simulator.workload import CATALOGUE
 from batchyard.store import codec

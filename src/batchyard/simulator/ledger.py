@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchyard.core.commands import Exited, Lost, NotStarted, Report, Started
-from batchyard.core.resources import Resources
+from batchyard.core.model.commands import Exited, Lost, NotStarted, Report, Started
+from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 
 

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from batchyard.core import commands as c
-from batchyard.core.check import assert_consistent
-from batchyard.core.effects import Effect, LaunchTask
 from batchyard.core.machine import Machine
-from batchyard.core.names import Account
-from batchyard.core.records import Changes, Instance
-from batchyard.core.refusal import Refused
-from batchyard.core.resources import Resources
-from batchyard.core.world import Limits
+from batchyard.core.model import commands as c
+from batchyard.core.model.effects import Effect, LaunchTask
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import Changes, Instance
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.check import assert_consistent
+from batchyard.core.state.world import Limits
 from batchyard.engines.base import Engine, Launch, StaleEpochError
 from batchyard.loop import Busy, Loop, Stopped
 from batchyard.loop.loop import BATCH_COMMANDS

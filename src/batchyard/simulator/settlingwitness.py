@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.core.records import Environment, Health, Queue
+from batchyard.core.model.records import Environment, Health, Queue
 from batchyard.simulator.ledger import ViolationError
 from batchyard.store import codec
 from batchyard.store.codec import Rows

@@ -8,9 +8,9 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core import commands as c
-from batchyard.core import names
-from batchyard.core.records import Instance, Job, Status
+from batchyard.core.model import commands as c
+from batchyard.core.model import names
+from batchyard.core.model.records import Instance, Job, Status
 from batchyard.engines.fake import FakeCloud, FakeHost
 from batchyard.simulator import workload as w
 from batchyard.simulator.agenda import Agenda

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from batchyard.core.commands import ContainerExit, Report, Started
-from batchyard.core.records import Abilities
+from batchyard.core.model.commands import ContainerExit, Report, Started
+from batchyard.core.model.records import Abilities
 from batchyard.engines.base import Launch, Recovery, ReportSink
 from batchyard.engines.fake import Behaviour, FakeEngine, FakeHost
 from batchyard.simulator.agenda import Action, Agenda

@@ -10,13 +10,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core import commands as c
-from batchyard.core import names
-from batchyard.core.candidates import len_of
-from batchyard.core.catalogue import Catalogue, InstanceType
-from batchyard.core.effects import LaunchTask
+from batchyard.core.capacity.catalogue import Catalogue, InstanceType
 from batchyard.core.machine import Machine
-from batchyard.core.records import (
+from batchyard.core.model import commands as c
+from batchyard.core.model import names
+from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.records import (
     INSTANCE,
     Changes,
     EnvironmentOrder,
@@ -26,8 +25,9 @@ from batchyard.core.records import (
     Market,
     Status,
 )
-from batchyard.core.resources import MILLI_PER_VCPU, Resources
-from batchyard.core.world import Limits
+from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.scheduling.candidates import len_of
+from batchyard.core.state.world import Limits
 from batchyard.engines.base import Launch
 from batchyard.engines.fake import Behaviour, FakeCapacity, FakeCloud, FakeEngine, FakeHost, Fortune
 from batchyard.loop import Loop

@@ -5,12 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 
-from batchyard.core import names
-from batchyard.core.arrays import status_summary, virtual_child
-from batchyard.core.commands import Exited, NotStarted
-from batchyard.core.ranges import contains, subtract
-from batchyard.core.records import Attempt, Dependency, Job, JobSpec, Status
-from batchyard.core.resources import Resources
+from batchyard.core.model import names
+from batchyard.core.model.commands import Exited, NotStarted
+from batchyard.core.model.ranges import contains, subtract
+from batchyard.core.model.records import Attempt, Dependency, Job, JobSpec, Status
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.arrays import status_summary, virtual_child
 from batchyard.engines.base import Launch
 from batchyard.simulator.disk import Disk
 from batchyard.simulator.fleetwitness import FleetWitness, Held, Waits

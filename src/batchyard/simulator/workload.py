@@ -6,10 +6,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core import commands as c
-from batchyard.core.catalogue import Catalogue, InstanceType
-from batchyard.core.records import EnvironmentOrder, Instance
-from batchyard.core.resources import Resources
+from batchyard.core.capacity.catalogue import Catalogue, InstanceType
+from batchyard.core.model import commands as c
+from batchyard.core.model.records import EnvironmentOrder, Instance
+from batchyard.core.model.resources import Resources
 
 
 class Edge(Struct, frozen=True):

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import FieldInfo, asdict, fields, replace
 
-from batchyard.core import names
-from batchyard.core.records import (
+from batchyard.core.model import names
+from batchyard.core.model.records import (
     DOCUMENT_KINDS,
     Changes,
     ContainerLog,
@@ -26,7 +26,7 @@ from batchyard.core.records import (
     TaskSpec,
     logs_of,
 )
-from batchyard.core.resources import Resources
+from batchyard.core.model.resources import Resources
 
 # (name, body)
 DocumentRow = tuple[str, str]

@@ -8,10 +8,10 @@ from typing import TypeVar
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select
 
-from batchyard.core import names
-from batchyard.core.arrays import child_key, virtual_child
-from batchyard.core.ranges import contains
-from batchyard.core.records import Attempt, Job, JobSpec, Status
+from batchyard.core.model import names
+from batchyard.core.model.ranges import contains
+from batchyard.core.model.records import Attempt, Job, JobSpec, Status
+from batchyard.core.state.arrays import child_key, virtual_child
 from batchyard.store import codec
 from batchyard.store.tables import job_specs, jobs
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from batchyard.core import names
-from batchyard.core.records import Definition, Environment, Job, JobSpec, Queue, Snapshot, Status
+from batchyard.core.model import names
+from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue, Snapshot, Status
 from batchyard.store import codec
 from batchyard.store.job_views import find_tags, finished_statuses
 from batchyard.store.tables import (

@@ -17,8 +17,8 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Connection, Table, and_, bindparam, func, or_, select, text, tuple_
 
-from batchyard.core import names
-from batchyard.core.records import DEFAULT_CONTAINER, Attempt, Job
+from batchyard.core.model import names
+from batchyard.core.model.records import DEFAULT_CONTAINER, Attempt, Job
 from batchyard.store import codec
 from batchyard.store.cursors import LARGEST_INTEGER, Part, decode_cursor, encode_cursor
 from batchyard.store.pruning import container_of_head

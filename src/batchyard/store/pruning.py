@@ -9,9 +9,9 @@ from __future__ import annotations
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select
 
-from batchyard.core import names
-from batchyard.core.arrays import child_key
-from batchyard.core.records import DEFAULT_CONTAINER, Job, Status
+from batchyard.core.model import names
+from batchyard.core.model.records import DEFAULT_CONTAINER, Job, Status
+from batchyard.core.state.arrays import child_key
 from batchyard.store import codec
 from batchyard.store.tables import container_logs, job_specs, jobs
 

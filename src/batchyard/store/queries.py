@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select, tuple_
 
-from batchyard.core.records import Definition, Environment, Queue, Status
+from batchyard.core.model.records import Definition, Environment, Queue, Status
 from batchyard.store import codec, database, job_views, listing, log_queries, task_queries
 from batchyard.store.budgets import OutOfTime, check_time, is_spent, time_budget
 from batchyard.store.cursors import decode_cursor, encode_cursor

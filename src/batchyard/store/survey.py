@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from batchyard.core.records import Queue, Snapshot, Status
+from batchyard.core.model.records import Queue, Snapshot, Status
 from batchyard.store import codec, migrations, tables
 from batchyard.store.database import BUSY_SECONDS, SEAL
 from batchyard.store.errors import StoreDamaged, StoreError, StoreMismatch

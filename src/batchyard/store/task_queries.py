@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select, text, tuple_
 
-from batchyard.core import names
-from batchyard.core.records import Attempt, JobSpec
+from batchyard.core.model import names
+from batchyard.core.model.records import Attempt, JobSpec
 from batchyard.store import codec
 from batchyard.store.cursors import LARGEST_INTEGER, decode_cursor, encode_cursor
 from batchyard.store.log_queries import LARGEST_KEY, spec_key_of

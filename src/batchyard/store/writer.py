@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Dialect, Engine, Table, bindparam, delete, se
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.dml import UpdateBase
 
-from batchyard.core.records import Changes, Snapshot
+from batchyard.core.model.records import Changes, Snapshot
 from batchyard.store import database, tables
 from batchyard.store.codec import Rows, encode_changes
 from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced, StoreMismatch

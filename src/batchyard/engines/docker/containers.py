@@ -13,8 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core.records import ContainerSpec, Mount, TaskSpec, containers_of
-from batchyard.core.taskspec import log_driver
+from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec, containers_of
+from batchyard.core.tasks.task_spec import log_driver
 from batchyard.engines.base import Launch
 from batchyard.engines.supervisor.processes import MARKER
 

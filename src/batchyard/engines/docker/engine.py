@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from batchyard.core.records import Abilities
+from batchyard.core.model.records import Abilities
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
 from batchyard.engines.docker import execs
 from batchyard.engines.docker.api import ApiError, DaemonUnreachable

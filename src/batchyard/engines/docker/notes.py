@@ -17,7 +17,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Struct
 
-from batchyard.core.commands import Exited, Lost, NotStarted
+from batchyard.core.model.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import StaleEpochError
 from batchyard.engines.frames import FrameFile, encode_frame, frames
 

@@ -16,8 +16,8 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard import failpoints
-from batchyard.core.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
-from batchyard.core.records import ContainerSpec, containers_of
+from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
+from batchyard.core.model.records import ContainerSpec, containers_of
 from batchyard.engines.base import RECOVERED_SILENT, Launch, log_path
 from batchyard.engines.docker import containers, plans
 from batchyard.engines.docker.api import ApiError

@@ -25,7 +25,7 @@ import msgspec
 
 from batchyard import failpoints
 from batchyard.clock import SteadyClock
-from batchyard.core import names
+from batchyard.core.model import names
 from batchyard.engines.base import RECOVERED_SILENT
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes

@@ -1,0 +1,84 @@
+"""CreateComputeEnvironment, UpdateComputeEnvironment, DeleteComputeEnvironment, DescribeComputeEnvironments."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from batchyard.api.batch import render
+from batchyard.api.batch.rules.environment_rules import check_changed_environment, check_new_environment
+from batchyard.api.checks import check_describe_count, check_name, check_names_alone, check_tags, require
+from batchyard.api.context import Call, Context
+from batchyard.api.paging import page_size, read_page
+from batchyard.core.model import commands
+from batchyard.core.model.names import resource_name
+
+Document = dict[str, Any]
+
+KIND = "compute-environment"
+# Names the engine of a new environment, where it should be another than this service's own choice. AWS has no such
+# choice; a tag is something that every client can send.
+ENGINE_TAG = "batchyard:engine"
+
+
+async def create_compute_environment(context: Context, call: Call, request: Document) -> Document:
+    name = request["computeEnvironmentName"]
+    check_name(name, "Compute Environment")
+    tags = request.get("tags", {})
+    check_tags(tags)
+    check_new_environment(request, context.account)
+    kept = {"computeEnvironmentName", "type", "state", "tags"}
+    await context.ask(
+        commands.CreateComputeEnvironment(
+            name=name,
+            uuid=context.new_uuid(),
+            type=request["type"],
+            state=request.get("state", "ENABLED"),
+            engine=_engine(context, tags),
+            document={member: value for member, value in request.items() if member not in kept},
+            tags=tags,
+        )
+    )
+    return _named(context, name)
+
+
+async def update_compute_environment(context: Context, call: Call, request: Document) -> Document:
+    name = resource_name(request["computeEnvironment"], KIND)
+    check_changed_environment(request)
+    kept = {"computeEnvironment", "state"}
+    await context.ask(
+        commands.UpdateComputeEnvironment(
+            name=name,
+            state=request.get("state", ""),
+            document={member: value for member, value in request.items() if member not in kept},
+        )
+    )
+    return _named(context, name)
+
+
+async def delete_compute_environment(context: Context, call: Call, request: Document) -> Document:
+    await context.ask(commands.DeleteComputeEnvironment(resource_name(request["computeEnvironment"], KIND)))
+    return {}
+
+
+async def describe_compute_environments(context: Context, call: Call, request: Document) -> Document:
+    """Unknown names are left out."""
+    asked = request.get("computeEnvironments")
+    check_describe_count(asked or [], "computeEnvironments")
+    check_names_alone(request, "computeEnvironments")
+    names = [resource_name(text, KIND) for text in asked] if asked else None
+    query = partial(context.reader.environments, names, page_size(request), request.get("nextToken"))
+    found, token = await read_page(context, query)
+    details = [render.environment_detail(environment, context.account, context.host_vcpus) for environment in found]
+    return {"computeEnvironments": details} | token
+
+
+def _engine(context: Context, tags: dict[str, str]) -> str:
+    engine = tags.get(ENGINE_TAG, context.settings.engine)
+    known = context.settings.engines
+    require(engine in known, f"The tag {ENGINE_TAG} must be one of {', '.join(known)}, got {engine!r}.")
+    return engine
+
+
+def _named(context: Context, name: str) -> Document:
+    return {"computeEnvironmentName": name, "computeEnvironmentArn": context.account.environment_arn(name)}

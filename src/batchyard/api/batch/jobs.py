@@ -1,0 +1,269 @@
+"""SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob and their bulk forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from batchyard.api.batch import render
+from batchyard.api.batch.definitions import active_definition
+from batchyard.api.batch.rules.consumable_rules import check_consumables
+from batchyard.api.batch.rules.definition_rules import check_priority, check_retry, check_timeout
+from batchyard.api.batch.rules.override_rules import (
+    check_node_overrides,
+    check_overrides,
+    check_pod_overrides,
+    check_task_overrides,
+)
+from batchyard.api.checks import (
+    JOB_NAME,
+    SHARE_IDENTIFIER,
+    check_no_nul,
+    check_size,
+    check_tags,
+    has_duplicates,
+    quoted,
+    require,
+)
+from batchyard.api.context import Call, Context, Settings
+from batchyard.core.model import commands
+from batchyard.core.model.names import resource_name, split_definition
+from batchyard.core.model.records import Dependency
+from batchyard.core.model.refusal import Refused
+
+Document = dict[str, Any]
+
+MAX_DESCRIBED_JOBS = 100  # API: DescribeJobsRequest
+MAX_BULK_JOBS = 50  # API: CancelJobsRequest, TerminateJobsRequest
+MAX_REASON_LENGTH = 1024  # API: CancelJobRequest
+MAX_DEPENDENCIES = 20  # user guide: service_limits
+MIN_ARRAY_SIZE = 2  # user guide: array_jobs
+
+# Members of SubmitJob that change what would run, and that nothing here can honour yet: the core refuses them by name.
+UNSUPPORTED = (
+    "nodeOverrides",
+    "eksPropertiesOverride",
+    "consumableResourcePropertiesOverride",
+)
+
+
+async def submit_job(context: Context, call: Call, request: Document) -> Document:
+    submitted = await context.ask(await submission(context, call, request))
+    assert isinstance(submitted, commands.SubmittedJob), f"the machine answered SubmitJob with {submitted!r}"
+    return {
+        "jobArn": context.account.job_arn(submitted.job_id),
+        "jobName": submitted.name,
+        "jobId": submitted.job_id,
+    }
+
+
+async def submission(context: Context, call: Call, request: Document) -> commands.SubmitJob:
+    """The command of a SubmitJob request. What is wrong with its shape goes along: AWS looks at queue and definition
+    first, and who gets several things wrong is told of them in its order."""
+    require(JOB_NAME.fullmatch(request["jobName"]), "Job name should match valid pattern")
+    array_size = request.get("arrayProperties", {}).get("size")  # arrayProperties {} means no array, as clients send it
+    depends_on = _dependencies(request.get("dependsOn", []))
+    overrides = request.get("containerOverrides", {})
+    definition, revision = split_definition(request["jobDefinition"])
+    # Of more than there may be none is looked up: the request will be refused for their number.
+    looked_up = depends_on if len(depends_on) <= MAX_DEPENDENCIES else ()
+    named = sorted({dependency.job_id for dependency in looked_up if dependency.job_id})
+    return commands.SubmitJob(
+        job_id=context.new_uuid(),
+        name=request["jobName"],
+        queue=resource_name(request["jobQueue"], "job-queue"),
+        definition=definition,
+        revision=revision,
+        principal=call.principal,
+        idempotency_key=_idempotency_key(call),
+        request_digest=call.body_digest,
+        array_size=array_size or 0,
+        depends_on=depends_on,
+        finished=await context.read(context.reader.finished_statuses, named) if named else {},
+        finished_arrays=await _finished_arrays(context, looked_up),
+        overrides=overrides,
+        task_override=_task_override(request),
+        parameters=request.get("parameters", {}),
+        retry_strategy=request.get("retryStrategy"),
+        timeout=request.get("timeout"),
+        tags=request.get("tags", {}),
+        objections=_objections(context.settings, call, request, await _overridden(context, request)),
+        propagate_tags=request.get("propagateTags"),
+        share_identifier=request.get("shareIdentifier", ""),
+        scheduling_priority=request.get("schedulingPriorityOverride"),
+        unsupported=_unsupported(request),
+    )
+
+
+async def _overridden(context: Context, request: Document) -> Document:
+    """The document of the definition that nodeOverrides or eksPropertiesOverride change; {}: there are none, or nothing
+    for them. The other overrides are held against it by the machine, which has it anyway."""
+    if not (request.get("nodeOverrides") or request.get("eksPropertiesOverride")):
+        return {}
+    definition = await active_definition(context, request["jobDefinition"])
+    return {} if definition is None else definition.document
+
+
+def _objections(
+    settings: Settings, call: Call, request: Document, overridden: Document
+) -> tuple[commands.Objection, ...]:
+    """The first thing wrong at each stage. `overridden`: of the definition that nodeOverrides or eksPropertiesOverride
+    change."""
+    nodes, pod = overridden.get("nodeProperties"), overridden.get("eksProperties")
+
+    def at_size() -> None:
+        check_size(call.size_bytes, settings.max_job_kib, "Job")
+        size, most = request.get("arrayProperties", {}).get("size"), settings.max_array_size
+        if size is not None and not MIN_ARRAY_SIZE <= size <= most:
+            raise Refused(f"arrayProperties.size must be between {MIN_ARRAY_SIZE} and {most}, got {size}.")
+        number = len(request.get("dependsOn", []))
+        if number > MAX_DEPENDENCIES:
+            raise Refused(f"Job cannot have more than {MAX_DEPENDENCIES} dependencies", is_bare=True)
+        # Before the overrides of single jobs, since the machine looks at those only once it knows that it can run them.
+        if pod is not None and request.get("eksPropertiesOverride"):
+            check_pod_overrides(request["eksPropertiesOverride"], pod)
+        if nodes is not None and request.get("nodeOverrides"):
+            check_node_overrides(request["nodeOverrides"], nodes)
+            require(
+                not request.get("containerOverrides"),
+                "containerOverrides can not be used with a multi-node parallel job: use nodeOverrides.",
+            )
+
+    def at_overrides() -> None:
+        check_overrides(request.get("containerOverrides", {}))
+        check_task_overrides(request.get("ecsPropertiesOverride", {}))
+        check_consumables(request.get("consumableResourcePropertiesOverride"))
+        check_no_nul(request.get("parameters", {}), "parameters")
+        _check_share(request)
+
+    def at_rules() -> None:
+        check_retry(request.get("retryStrategy"))
+        check_timeout(request.get("timeout"), settings.min_timeout_seconds)
+        check_tags(request.get("tags", {}))
+
+    checks = {
+        commands.Stage.SIZE: at_size,
+        commands.Stage.OVERRIDES: at_overrides,
+        commands.Stage.RULES: at_rules,
+    }
+    found = ((stage, _refusal_of(check)) for stage, check in checks.items())
+    return tuple(commands.Objection(stage, refusal.message, refusal.is_bare) for stage, refusal in found if refusal)
+
+
+def _refusal_of(check: Callable[[], None]) -> Refused | None:
+    try:
+        check()
+    except Refused as refusal:
+        return refusal
+    return None
+
+
+async def _finished_arrays(context: Context, depends_on: tuple[Dependency, ...]) -> dict[str, commands.FinishedArray]:
+    """Of the arrays followed N_TO_N those that have ended, which the machine may have forgotten."""
+    wanted = sorted({dependency.job_id for dependency in depends_on if dependency.type == "N_TO_N"})
+    views = await context.read(context.reader.jobs, wanted) if wanted else []
+    return {
+        view.job_id: commands.FinishedArray(view.job.array.size, view.job.array.failed)
+        for view in views
+        if view.job.array is not None and view.job.status.is_final
+    }
+
+
+def _idempotency_key(call: Call) -> str:
+    """An SDK repeats its invocation id when it retries: the same key makes the same job. No id, no key. Ids belong to
+    their caller: another user's are others, also under the same access key, which without keys anybody may use."""
+    return f"submitjob:{call.principal}:{call.caller}:{call.invocation_id}" if call.invocation_id else ""
+
+
+def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:
+    dependencies = []
+    for entry in entries:
+        job_id, kind = resource_name(entry.get("jobId", ""), "job"), entry.get("type", "")
+        if not job_id and kind != "SEQUENTIAL":
+            raise Refused(
+                "dependsOn entries need a jobId; only one of type SEQUENTIAL, on an array job, may go without.",
+                is_bare=True,
+            )
+        dependencies.append(Dependency(job_id, kind))
+    return tuple(dependencies)
+
+
+def _task_override(request: Document) -> Document:
+    """The one entry of ecsPropertiesOverride. Without containers it changes nothing."""
+    tasks = request.get("ecsPropertiesOverride", {}).get("taskProperties", [])
+    return dict(tasks[0]) if tasks and tasks[0].get("containers") else {}
+
+
+def _check_share(request: Document) -> None:
+    share = request.get("shareIdentifier")
+    require(share is None or SHARE_IDENTIFIER.fullmatch(share), "ShareIdentifier name should match a valid pattern.")
+    check_priority(request.get("schedulingPriorityOverride"))
+
+
+def _unsupported(request: Document) -> tuple[str, ...]:
+    found = [member for member in UNSUPPORTED if request.get(member)]
+    if request.get("containerOverrides", {}).get("instanceType"):
+        found.append("containerOverrides.instanceType")
+    return tuple(found)
+
+
+async def describe_jobs(context: Context, call: Call, request: Document) -> Document:
+    """Ids, ARNs and children's ids; unknown ones are left out."""
+    asked = request["jobs"]
+    # Both blanks are AWS's.
+    require(len(asked) <= MAX_DESCRIBED_JOBS, f"Maximum number of jobs supported is  {MAX_DESCRIBED_JOBS}")
+    views = await context.read(context.reader.jobs, asked)
+    return {"jobs": [render.job_detail(view, context.account) for view in views]}
+
+
+async def cancel_job(context: Context, call: Call, request: Document) -> Document:
+    await context.ask(_stop(commands.CancelJob, request))
+    return {}
+
+
+async def terminate_job(context: Context, call: Call, request: Document) -> Document:
+    await context.ask(_stop(commands.TerminateJob, request))
+    return {}
+
+
+async def cancel_jobs(context: Context, call: Call, request: Document) -> Document:
+    return await _stop_each(context, commands.CancelJob, request)
+
+
+async def terminate_jobs(context: Context, call: Call, request: Document) -> Document:
+    return await _stop_each(context, commands.TerminateJob, request)
+
+
+Stop = Callable[[str, str], commands.Command]
+
+
+def _stop(command: Stop, request: Document) -> commands.Command:
+    require(request["jobId"], "'jobId' is a required field (cannot be an empty string)")
+    _check_reason(request["reason"])
+    return command(resource_name(request["jobId"], "job"), request["reason"])
+
+
+async def _stop_each(context: Context, command: Stop, request: Document) -> Document:
+    """One by one: what one job is refused does not hold up the others. Unknown ids count as done, as on AWS."""
+    asked = request["jobs"]
+    require(asked, "'jobs' is a required field (cannot be an empty list)")
+    require(len(asked) <= MAX_BULK_JOBS, f"jobs must hold at most {MAX_BULK_JOBS} job ids, got {len(asked)}.")
+    require(not has_duplicates(asked), "jobs must not name a job twice.")
+    _check_reason(request["reason"])
+    successful, errors = [], []
+    for job in asked:
+        try:
+            await context.ask(_stop(command, {"jobId": job, "reason": request["reason"]}))
+        except Refused as refusal:
+            errors.append({"job": job, "code": refusal.code, "message": refusal.message})
+        else:
+            successful.append(job)
+    return {"successful": successful, "errors": errors}
+
+
+def _check_reason(reason: str) -> None:
+    require(reason, "'reason' is a required field (cannot be an empty string)")
+    require(
+        len(reason) <= MAX_REASON_LENGTH,
+        f"reason must have at most {MAX_REASON_LENGTH} characters, got {len(reason)}: {quoted(reason)}",
+    )

@@ -1,0 +1,168 @@
+"""CreateJobQueue, UpdateJobQueue, DeleteJobQueue, DescribeJobQueues, GetJobQueueSnapshot."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from batchyard.api.batch import render
+from batchyard.api.batch.policies import POLICY_ARN
+from batchyard.api.checks import (
+    check_between,
+    check_describe_count,
+    check_name,
+    check_names_alone,
+    check_tags,
+    has_duplicates,
+    require,
+)
+from batchyard.api.context import Call, Context
+from batchyard.api.paging import page_size, read_page
+from batchyard.core.model import commands
+from batchyard.core.model.names import resource_name
+from batchyard.core.model.records import EnvironmentOrder
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.questions.queue_snapshot import QueueSnapshot
+
+Document = dict[str, Any]
+
+KIND = "job-queue"
+MAX_ENVIRONMENTS = 3  # user guide: service_limits
+TIME_LIMIT_SECONDS = (600, 86_400)  # API: JobStateTimeLimitAction
+# The codes a time limit may watch for (AWS Batch behaviour 4.7).
+TIME_LIMIT_REASONS = frozenset(
+    {
+        "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
+        "MISCONFIGURATION:EC2_INSTANCE_CONFIGURATION_UNSUPPORTED",
+    }
+)
+
+
+async def create_job_queue(context: Context, call: Call, request: Document) -> Document:
+    name = request["jobQueueName"]
+    check_name(name, "Job Queue")
+    tags = request.get("tags", {})
+    check_tags(tags)
+    _check_queue(request)
+    environments = _environment_order(request.get("computeEnvironmentOrder", []))
+    require(environments, "At least 1 compute environment must be provided")
+    kept = {"jobQueueName", "state", "priority", "computeEnvironmentOrder", "tags"}
+    await context.ask(
+        commands.CreateJobQueue(
+            name=name,
+            state=request.get("state", "ENABLED"),
+            priority=request["priority"],
+            environments=environments,
+            document={member: value for member, value in request.items() if member not in kept},
+            tags=tags,
+        )
+    )
+    return _named(context, name)
+
+
+async def update_job_queue(context: Context, call: Call, request: Document) -> Document:
+    name = resource_name(request["jobQueue"], KIND)
+    _check_queue(request)
+    order = request.get("computeEnvironmentOrder")
+    environments = None if order is None else _environment_order(order)
+    require(environments is None or environments, "At least 1 compute environment must be provided")
+    kept = {"jobQueue", "state", "priority", "computeEnvironmentOrder"}
+    await context.ask(
+        commands.UpdateJobQueue(
+            name=name,
+            state=request.get("state", ""),
+            priority=request.get("priority"),
+            environments=environments,
+            document={member: value for member, value in request.items() if member not in kept},
+        )
+    )
+    return _named(context, name)
+
+
+async def delete_job_queue(context: Context, call: Call, request: Document) -> Document:
+    await context.ask(commands.DeleteJobQueue(resource_name(request["jobQueue"], KIND)))
+    return {}
+
+
+async def describe_job_queues(context: Context, call: Call, request: Document) -> Document:
+    """Unknown names are left out."""
+    asked = request.get("jobQueues")
+    check_describe_count(asked or [], "jobQueues")
+    check_names_alone(request, "jobQueues")
+    names = [resource_name(text, KIND) for text in asked] if asked else None
+    query = partial(context.reader.queues, names, page_size(request), request.get("nextToken"))
+    found, token = await read_page(context, query)
+    return {"jobQueues": [render.queue_detail(queue, context.account) for queue in found]} | token
+
+
+async def get_job_queue_snapshot(context: Context, call: Call, request: Document) -> Document:
+    name = resource_name(request["jobQueue"], KIND)
+    found: QueueSnapshot = await context.ask(commands.AskQueueSnapshot(name))
+    utilization: Document = {
+        "totalCapacityUsage": _vcpus(found.used),
+        "lastUpdatedAt": found.at_ms,
+    }
+    if found.active_shares:
+        utilization["fairshareUtilization"] = {
+            "activeShareCount": found.active_shares,
+            "topCapacityUtilization": [
+                {"shareIdentifier": share, "capacityUsage": _vcpus(used)} for share, used in found.used_by_share
+            ],
+        }
+    jobs = [
+        {"jobArn": context.account.job_arn(job.job_id), "earliestTimeAtPosition": job.since_ms} for job in found.front
+    ]
+    return {"frontOfQueue": {"jobs": jobs, "lastUpdatedAt": found.at_ms}, "queueUtilization": utilization}
+
+
+def _vcpus(milli_vcpus: int) -> list[Document]:
+    return [{"capacityUnit": "VCPU", "quantity": milli_vcpus / MILLI_PER_VCPU}]
+
+
+def _named(context: Context, name: str) -> Document:
+    return {"jobQueueName": name, "jobQueueArn": context.account.queue_arn(name)}
+
+
+def _environment_order(entries: list[Document]) -> tuple[EnvironmentOrder, ...]:
+    """computeEnvironmentOrder as the core has it: by name, in ascending order."""
+    require(len(entries) <= MAX_ENVIRONMENTS, f"Only {MAX_ENVIRONMENTS} environments are allowed in job queue request.")
+    order = [
+        EnvironmentOrder(entry["order"], resource_name(entry["computeEnvironment"], "compute-environment"))
+        for entry in entries
+    ]
+    require(not has_duplicates(entry.order for entry in order), "Duplicate ComputeEnvironment order values.")
+    require(
+        not has_duplicates(entry.environment for entry in order), "Duplicate ComputeEnvironments within order list."
+    )
+    return tuple(sorted(order, key=lambda entry: entry.order))
+
+
+def _check_queue(request: Document) -> None:
+    """What creation and update have in common, but for the environments."""
+    policy = request.get("schedulingPolicyArn")
+    require(not policy or POLICY_ARN.fullmatch(policy), "Only scheduling policy Arn can be allowed.")
+    if request.get("serviceEnvironmentOrder"):
+        require(
+            not request.get("computeEnvironmentOrder"),
+            "Only one of computeEnvironmentOrder and serviceEnvironmentOrder can be provided.",
+        )
+        require(len(request["serviceEnvironmentOrder"]) == 1, "Job queue can only have 1 service environment.")
+        # There is no operation yet that makes a service environment.
+        raise Refused("Service environments must be created and valid before attaching them to a job queue.")
+    require(
+        request.get("jobQueueType") != "SAGEMAKER_TRAINING",
+        "Job queues of type SAGEMAKER_TRAINING must have serviceEnvironmentOrder.",
+    )
+    _check_time_limits(request.get("jobStateTimeLimitActions", []))
+
+
+def _check_time_limits(actions: list[Document]) -> None:
+    reasons = [action["reason"] for action in actions]
+    for action in actions:
+        require(action["action"] == "CANCEL", "Invalid job action. Valid job actions: [CANCEL]")
+        require(action["reason"] in TIME_LIMIT_REASONS, "Invalid job reason")
+        check_between(action["maxTimeSeconds"], *TIME_LIMIT_SECONDS, "jobStateTimeLimitActions.maxTimeSeconds")
+    require(not has_duplicates(reasons), "Duplicate job state limit actions are not allowed.")

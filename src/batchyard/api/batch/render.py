@@ -1,0 +1,352 @@
+"""Stored records as Describe and List shapes: the only place that knows them (AWS Batch behaviour 3.1, 4.1, 6, 7).
+
+List members are present and empty where there is nothing, scalars are absent: as AWS answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+from batchyard.api.batch.definition_bodies import each_body
+from batchyard.core.model import names
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import (
+    Attempt,
+    ContainerLog,
+    ContainerOutcome,
+    Definition,
+    Dependency,
+    Environment,
+    Job,
+    Queue,
+    RetryStrategy,
+    SchedulingPolicy,
+    Status,
+    logs_of,
+)
+from batchyard.core.state import arrays
+from batchyard.store.queries import JobView
+
+Document = dict[str, Any]
+
+# What describes of a container hold even when nobody gave it (AWS Batch behaviour 6.4).
+CONTAINER_LISTS = ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")
+POD_LISTS = ("imagePullSecrets", "initContainers", "volumes")
+POD_CONTAINER_LISTS = ("args", "command", "env", "volumeMounts")
+TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "secrets", "ulimits")
+SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
+FAIR_SHARE_DEFAULTS: Document = {"shareDecaySeconds": 0, "computeReservation": 0, "shareDistribution": []}
+FARGATE = "FARGATE"  # a platform capability
+INSTANCE_TYPES = ("EC2", "SPOT")  # computeResources.type of environments that have instances
+CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
+
+
+def cluster_name(account: Account, environment: str) -> str:
+    """The ECS cluster that an environment's name stands for.
+
+    AWS ends it in a uuid of its own; here it derives from account, region and name, so that an attempt, which knows its
+    environment's name only, and the environment itself agree without a look-up."""
+    text = f"{account.account_id}/{account.region}/{environment}"
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return names.cluster_name(environment, str(uuid.UUID(bytes=digest, version=5)))
+
+
+# -- environments and queues -------------------------------------------------------------------------------------------
+
+
+def environment_detail(environment: Environment, account: Account, host_vcpus: int) -> Document:
+    """ComputeEnvironmentDetail. `host_vcpus`: what this machine offers."""
+    is_eks = "eksConfiguration" in environment.document
+    detail: Document = {
+        "computeEnvironmentName": environment.name,
+        "computeEnvironmentArn": account.environment_arn(environment.name),
+        "tags": environment.tags,
+        "type": environment.type,
+        "state": environment.state.value,
+        "status": environment.status.value,
+        "statusReason": environment.status_reason,
+        "containerOrchestrationType": "EKS" if is_eks else "ECS",
+        "uuid": environment.uuid,
+    }
+    if not is_eks:
+        detail["ecsClusterArn"] = account.cluster_arn(cluster_name(account, environment.name))
+    if environment.type == "MANAGED":
+        linked = f"arn:{account.partition}:iam::{account.account_id}:{SERVICE_LINKED_ROLE}"
+        detail["serviceRole"] = linked
+    elif "serviceRole" not in environment.document:
+        detail["computeResources"] = _built_in_resources(host_vcpus)
+    detail |= _given(environment.document)
+    resources = detail.get("computeResources")
+    if resources and resources.get("type") in INSTANCE_TYPES:
+        detail["computeResources"] = resources | {
+            "desiredvCpus": max(environment.desired_vcpus, resources.get("desiredvCpus") or 0)
+        }
+    return detail
+
+
+def _built_in_resources(vcpus: int) -> Document:
+    """What the environment that the service made itself has beyond UNMANAGED ones of callers, which need a serviceRole.
+
+    AWS's UNMANAGED environments have no computeResources; but Metaflow and Snakemake read their type without asking, to
+    tell EC2 from Fargate, and must find it where everybody starts."""
+    amounts = {"minvCpus": vcpus, "maxvCpus": vcpus, "desiredvCpus": vcpus}
+    return {"type": "EC2", **amounts, "instanceTypes": [], "subnets": [], "securityGroupIds": []}
+
+
+def _given(document: Document) -> Document:
+    """Without the empty texts, which mean that there is none."""
+    return {member: value for member, value in document.items() if value != ""}
+
+
+def queue_detail(queue: Queue, account: Account) -> Document:
+    """JobQueueDetail; environments as ARNs, which Terraform compares."""
+    return {
+        "jobQueueName": queue.name,
+        "jobQueueArn": account.queue_arn(queue.name),
+        "state": queue.state.value,
+        "status": queue.status.value,
+        "statusReason": queue.status_reason,
+        "priority": queue.priority,
+        "computeEnvironmentOrder": [
+            {"order": entry.order, "computeEnvironment": account.environment_arn(entry.environment)}
+            for entry in queue.environments
+        ],
+        "jobStateTimeLimitActions": [],
+        "tags": queue.tags,
+    } | _given(queue.document)
+
+
+def policy_detail(policy: SchedulingPolicy, account: Account) -> Document:
+    """SchedulingPolicyDetail. A fair share comes with the defaults of what was left out, as AWS echoes it."""
+    detail = {"name": policy.name, "arn": account.policy_arn(policy.name), "tags": policy.tags} | policy.document
+    if "fairsharePolicy" in detail:
+        detail["fairsharePolicy"] = FAIR_SHARE_DEFAULTS | detail["fairsharePolicy"]
+    return detail
+
+
+# -- definitions -------------------------------------------------------------------------------------------------------
+
+
+def definition_detail(definition: Definition, account: Account) -> Document:
+    """JobDefinition: the request as sent, with the defaults that AWS echoes."""
+    document = definition.document
+    is_eks = "eksProperties" in document or any(
+        "eksProperties" in each for each in document.get("nodeProperties", {}).get("nodeRangeProperties", [])
+    )
+    detail = {
+        "jobDefinitionName": definition.name,
+        "jobDefinitionArn": account.definition_arn(definition.name, definition.revision),
+        "revision": definition.revision,
+        "status": definition.status,
+        "parameters": {},
+        "tags": definition.tags,
+        "containerOrchestrationType": "EKS" if is_eks else "ECS",
+    } | each_body(document, _with_lists, _task_with_lists, _pod_with_lists)
+    if "retryStrategy" in document:
+        strategy = document["retryStrategy"]
+        rules = [rule | {"action": rule["action"].lower()} for rule in strategy.get("evaluateOnExit", [])]
+        detail["retryStrategy"] = strategy | {"evaluateOnExit": rules}
+    return detail
+
+
+def _with_lists(container: Document) -> Document:
+    return {member: [] for member in CONTAINER_LISTS} | container
+
+
+def _task_with_lists(task: Document) -> Document:
+    """EcsTaskProperties; Terraform takes these for what it did not plan."""
+    empty: Document = {member: [] for member in TASK_CONTAINER_LISTS}
+    containers = [empty | {"essential": True} | container for container in task["containers"]]
+    return {"volumes": []} | task | {"containers": containers}
+
+
+def _pod_with_lists(pod: Document) -> Document:
+    """EksPodProperties. Other members that were not given are not described (API: EksPodPropertiesDetail.dnsPolicy)."""
+    empty: Document = {member: [] for member in POD_CONTAINER_LISTS}
+    described: Document = {member: [] for member in POD_LISTS} | pod
+    for member in ("containers", "initContainers"):
+        described[member] = [empty | container for container in described.get(member, [])]
+    return described
+
+
+# -- jobs --------------------------------------------------------------------------------------------------------------
+
+
+def job_detail(view: JobView, account: Account) -> Document:
+    """JobDetail. An array's parent has neither attempts nor a timeout, a child no tags."""
+    spec, job = view.spec, view.job
+    detail = _job_head(view, account) | {
+        "jobQueue": account.queue_arn(spec.queue),
+        "attempts": [_attempt_detail(view, attempt, account) for attempt in job.past],
+        "retryStrategy": _retry_strategy(spec.retry),
+        "dependsOn": [_dependency(dependency) for dependency in spec.depends_on],
+        "parameters": spec.parameters,
+        **_run_detail(view, account),
+        "tags": {} if view.index is not None else view.tags,
+        "propagateTags": spec.propagate_tags,
+        "platformCapabilities": list(spec.platform_capabilities),
+        "eksAttempts": [],
+        "isCancelled": job.is_cancelled,
+        "isTerminated": job.is_terminated,
+    }
+    if spec.share_identifier:
+        detail["schedulingPriority"] = spec.scheduling_priority
+    if spec.timeout_seconds and job.array is None:
+        detail["timeout"] = {"attemptDurationSeconds": spec.timeout_seconds}
+    return detail
+
+
+def job_summary(view: JobView, account: Account) -> Document:
+    """JobSummary."""
+    job = view.job
+    summary = _job_head(view, account)
+    latest = _latest_attempt(job)
+    if latest is not None and (outcome := _outcome(latest)):
+        summary["container"] = outcome
+    if job.is_cancelled:
+        summary["isCancelled"] = True
+    if job.is_terminated:
+        summary["isTerminated"] = True
+    return summary
+
+
+def _job_head(view: JobView, account: Account) -> Document:
+    """What detail and summary have in common."""
+    spec, job = view.spec, view.job
+    name, _, revision = spec.definition.rpartition(":")
+    head: Document = {
+        "jobArn": account.job_arn(view.job_id),
+        "jobId": view.job_id,
+        "jobName": spec.name,
+        "jobDefinition": account.definition_arn(name, int(revision)),
+        "status": job.status.value,
+        "createdAt": job.created_at_ms,
+    }
+    if spec.share_identifier:
+        head["shareIdentifier"] = spec.share_identifier
+    if job.status_reason:
+        head["statusReason"] = job.status_reason
+    last = job.attempt or (job.past[-1] if job.past else None)  # one that never started hides when another had
+    if last is not None and last.started_at_ms:
+        head["startedAt"] = last.started_at_ms
+    if job.stopped_at_ms:
+        head["stoppedAt"] = job.stopped_at_ms
+    if view.index is not None:
+        head["arrayProperties"] = {"index": view.index}
+    elif job.array is not None:
+        counts = arrays.status_summary(spec, job)
+        head["arrayProperties"] = {
+            "size": job.array.size,
+            "statusSummary": {status.value: counts[status] for status in Status},
+            "statusSummaryLastUpdatedAt": job.array.updated_at_ms or job.created_at_ms,
+        }
+    return head
+
+
+def _latest_attempt(job: Job) -> Attempt | None:
+    """The attempt whose facts the job shows: the placed one; of a final job the last. A job that waits shows none."""
+    if job.attempt is not None:
+        return job.attempt
+    return job.past[-1] if job.past and job.status.is_final else None
+
+
+def _run_detail(view: JobView, account: Account) -> Document:
+    """What the job runs: `container`; of ecsProperties that is empty, and everything stands in `ecsProperties`."""
+    latest = _latest_attempt(view.job)
+    if view.spec.ecs_task:
+        return {"container": {}, "ecsProperties": {"taskProperties": [_task_detail(view, latest, account)]}}
+    container = _with_lists(view.spec.container) | {"networkInterfaces": []}
+    return {"container": container if latest is None else container | _run_facts(view, latest, account)}
+
+
+def _task_detail(view: JobView, latest: Attempt | None, account: Account) -> Document:
+    """EcsTaskDetails."""
+    task = _task_with_lists(view.spec.ecs_task)
+    places = {} if latest is None else _places(view, latest, account)
+    containers: list[Document] = []
+    for container, log in zip(task["containers"], logs_of(view.spec), strict=True):
+        facts = {} if latest is None else _container_facts(view, latest, log)
+        containers.append(container | facts | {"networkInterfaces": []})
+    return task | {"containers": containers} | places
+
+
+def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Document:
+    detail: Document
+    if view.spec.ecs_task:
+        containers: list[Document] = [
+            {"name": log.container} | _container_facts(view, attempt, log) | {"networkInterfaces": []}
+            for log in logs_of(view.spec)
+        ]
+        task = _places(view, attempt, account) | {"containers": containers}
+        detail = {"container": {}, "taskProperties": [task]}
+    else:
+        detail = {"container": _run_facts(view, attempt, account) | {"networkInterfaces": []}}
+    if attempt.started_at_ms:
+        detail["startedAt"] = attempt.started_at_ms
+    if attempt.stopped_at_ms:
+        detail["stoppedAt"] = attempt.stopped_at_ms
+    if attempt.status_reason:
+        detail["statusReason"] = attempt.status_reason
+    return detail
+
+
+def _run_facts(view: JobView, attempt: Attempt, account: Account) -> Document:
+    """Where an attempt runs (from STARTING), its log stream (from RUNNING), how it ended."""
+    (log,) = logs_of(view.spec)
+    return _places(view, attempt, account) | _outcome(attempt) | _stream(view, attempt, log)
+
+
+def _places(view: JobView, attempt: Attempt, account: Account) -> Document:
+    """On Fargate there is no instance to name."""
+    cluster = cluster_name(account, attempt.environment)
+    task_id = names.task_id(view.job.key, attempt.number, view.job_id)
+    task = {"taskArn": account.task_arn(cluster, task_id)}
+    if FARGATE in view.spec.platform_capabilities:
+        return task
+    return {"containerInstanceArn": account.container_instance_arn(cluster, attempt.instance_id)} | task
+
+
+def _container_facts(view: JobView, attempt: Attempt, log: ContainerLog) -> Document:
+    """Of one container of ecsProperties."""
+    ended = next((one for one in attempt.containers if one.name == log.container), None)
+    return ({} if ended is None else _outcome(ended)) | _stream(view, attempt, log)
+
+
+def _stream(view: JobView, attempt: Attempt, log: ContainerLog) -> Document:
+    if not attempt.started_at_ms:
+        return {}
+    return {"logStreamName": stream_name(log, names.task_id(view.job.key, attempt.number, view.job_id))}
+
+
+def _outcome(ended: Attempt | ContainerOutcome) -> Document:
+    outcome: Document = {}
+    if ended.exit_code is not None:
+        outcome["exitCode"] = ended.exit_code
+    if ended.reason:
+        outcome["reason"] = ended.reason[:CONTAINER_REASON_CHARACTERS]
+    return outcome
+
+
+def stream_name(log: ContainerLog, task_id: str) -> str:
+    return names.log_stream(log.prefix, task_id, log.container)
+
+
+def _retry_strategy(strategy: RetryStrategy) -> Document:
+    """Of a job. Actions are taken in any case, and answered in lower case: Terraform compares them."""
+    members = {"onStatusReason": "on_status_reason", "onReason": "on_reason", "onExitCode": "on_exit_code"}
+    rules = []
+    for rule in strategy.rules:
+        conditions = {member: getattr(rule, field) for member, field in members.items() if getattr(rule, field)}
+        rules.append(conditions | {"action": rule.action.lower()})
+    return {"attempts": strategy.attempts, "evaluateOnExit": rules}
+
+
+def _dependency(dependency: Dependency) -> Document:
+    document = {}
+    if dependency.job_id:
+        document["jobId"] = dependency.job_id
+    if dependency.type:
+        document["type"] = dependency.type
+    return document

@@ -1,0 +1,1 @@
+"""What RegisterJobDefinition, SubmitJob and CreateComputeEnvironment accept, one module for each part of a request."""

@@ -1,0 +1,28 @@
+"""What consumableResourceProperties must be (AWS Batch behaviour 5.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.api.checks import has_duplicates, quoted, require
+from batchyard.core.model.names import resource_name
+
+Document = dict[str, Any]
+
+MAX_CONSUMABLES = 5  # of one job; user guide: resource-aware-scheduling
+
+
+def check_consumables(properties: Document | None) -> None:
+    """Of a definition, of a node range, or of a submission. A name and its ARN are the same resource."""
+    entries = (properties or {}).get("consumableResourceList", [])
+    require(
+        len(entries) <= MAX_CONSUMABLES,
+        f"Each ConsumableResourceProperty can have at most {MAX_CONSUMABLES} consumableResources",
+    )
+    names = [resource_name(entry.get("consumableResource", ""), "consumable-resource") for entry in entries]
+    require(all(names), "consumableResource is required.")
+    require(not has_duplicates(names), "Cannot have duplicate consumableResource in consumableResourceProperties")
+    for name, entry in zip(names, entries, strict=True):
+        quantity = entry.get("quantity")
+        require(quantity is not None, f"The quantity of the consumableResource {quoted(name)} is required.")
+        require(quantity >= 1, f"The quantity of the consumableResource {quoted(name)} must be at least 1.")

@@ -1,0 +1,157 @@
+"""The overrides of SubmitJob (AWS Batch behaviour 7.2, 8.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.api.batch.rules.consumable_rules import check_consumables
+from batchyard.api.batch.rules.container_rules import check_environment
+from batchyard.api.batch.rules.node_rules import BODIES, NODES, Target, check_nodes, parse_target
+from batchyard.api.batch.rules.pod_rules import DEFAULT_NAME, check_pod
+from batchyard.api.batch.rules.task_rules import CONTAINERS
+from batchyard.api.checks import check_no_nul, has_duplicates, quoted, require
+from batchyard.core.tasks import ecs_task, requirements, task_spec
+
+Document = dict[str, Any]
+
+# What changes each kind of a node range's body (API: NodePropertyOverride).
+OVERRIDE_OF = {
+    "container": "containerOverrides",
+    "ecsProperties": "ecsPropertiesOverride",
+    "eksProperties": "eksPropertiesOverride",
+}
+ANY_PLATFORM = ""  # the machine, which knows the definition, holds overrides against its platform
+METADATA_MAPS = ("labels", "annotations")
+NODES_PLATFORM = "EC2"  # multi-node jobs have no other
+
+
+def check_overrides(overrides: Document, called: str = "containerOverrides") -> None:
+    """containerOverrides of a job or of a node range, or what ecsPropertiesOverride has for one container."""
+    check_no_nul(overrides, called)
+    require(all(overrides.get("command", [])), "Command field cannot have empty strings")
+    check_environment(overrides.get("environment", []))
+    requirements.written(overrides, ANY_PLATFORM)
+    for member in ("vcpus", "memory"):
+        value = overrides.get(member)
+        require(value is None or value >= 1, f"{called}.{member} must be at least 1, got {value}.")
+
+
+def check_task_overrides(properties: Document) -> None:
+    """ecsPropertiesOverride of a job. Which containers there are is the machine's to know."""
+    member = "ecsPropertiesOverride.taskProperties"
+    tasks = properties.get("taskProperties", [])
+    require(len(tasks) <= 1, f"{member} must hold at most 1 task, got {len(tasks)}.")
+    containers = tasks[0].get("containers", []) if tasks else []
+    _, high = CONTAINERS
+    require(len(containers) <= high, f"{member}[0] must hold at most {high} containers, got {len(containers)}.")
+    require(not has_duplicates([entry.get("name", "") for entry in containers]), "Container names must be unique")
+    for entry in containers:
+        check_overrides(entry, f"{member}[0].containers")
+
+
+def check_node_overrides(overrides: Document, properties: Document) -> None:
+    """nodeOverrides of SubmitJob against the nodeProperties of its definition."""
+    bodies = {parse_target(each["targetNodes"]): each for each in properties["nodeRangeProperties"]}
+    count = overrides.get("numNodes")
+    if count is not None:
+        _check_count(count, properties, list(bodies))
+    changes = overrides.get("nodePropertyOverrides", [])
+    others = [change["targetNodes"] for change in changes if parse_target(change["targetNodes"]) not in bodies]
+    require(
+        not others,
+        f"NodeOverride targets should match job definition. Non matching targets - {quoted(', '.join(others))}",
+    )
+    for change in changes:
+        body = next(body for body in BODIES if body in bodies[parse_target(change["targetNodes"])])
+        for kind, member in OVERRIDE_OF.items():
+            require(
+                kind == body or member not in change,
+                f"{member} can not be used for the node range {change['targetNodes']}: "
+                f"the job definition has {body} there.",
+            )
+        check_overrides(change.get("containerOverrides", {}))
+        check_task_overrides(change.get("ecsPropertiesOverride", {}))
+        check_consumables(change.get("consumableResourcePropertiesOverride"))
+        target = parse_target(change["targetNodes"])
+        bodies[target] = _changed_range(bodies[target], change)
+    check_nodes(properties | {"nodeRangeProperties": list(bodies.values())})  # as if they had been registered so
+
+
+def _changed_range(node_range: Document, change: Document) -> Document:
+    """A node range with its override in it. Raises Refused where an override cannot be for what is there."""
+    changed = dict(node_range)
+    if change.get("containerOverrides"):
+        requirements.written(change["containerOverrides"], NODES_PLATFORM)
+        merged = task_spec.merge_container(node_range["container"], change["containerOverrides"])
+        if "instanceType" in change["containerOverrides"]:
+            merged["instanceType"] = change["containerOverrides"]["instanceType"]
+        changed["container"] = requirements.settled(merged)
+    tasks = change.get("ecsPropertiesOverride", {}).get("taskProperties", [])
+    if tasks:
+        changed["ecsProperties"] = {"taskProperties": [ecs_task.merge(node_range, {}, tasks[0]).task]}
+    if change.get("eksPropertiesOverride"):
+        changed["eksProperties"] = merged_pod(node_range["eksProperties"], change["eksPropertiesOverride"])
+    if change.get("instanceTypes"):
+        changed["instanceTypes"] = change["instanceTypes"]
+    return changed
+
+
+def check_pod_overrides(override: Document, properties: Document) -> None:
+    """eksPropertiesOverride of SubmitJob against the eksProperties of its definition."""
+    check_no_nul(override, "eksPropertiesOverride")
+    check_pod(merged_pod(properties, override))
+
+
+def merged_pod(properties: Document, override: Document) -> Document:
+    """eksProperties with an eksPropertiesOverride on top: containers by name, their variables by name, their resources
+    by kind, labels and annotations by key (AWS Batch behaviour 7.2)."""
+    pod, change = properties["podProperties"], override.get("podProperties", {})
+    changed = dict(pod)
+    for member in ("containers", "initContainers"):
+        if change.get(member):
+            changed[member] = _changed_containers(pod.get(member, []), change[member], member)
+    if change.get("metadata"):
+        before = pod.get("metadata", {})
+        labels = {kind: {**before.get(kind, {}), **change["metadata"].get(kind, {})} for kind in METADATA_MAPS}
+        changed["metadata"] = before | change["metadata"] | labels
+    return properties | {"podProperties": changed}
+
+
+def _changed_containers(containers: list[Document], overrides: list[Document], member: str) -> list[Document]:
+    """The only container needs no name in its override, among several the name is required."""
+    named = {container.get("name", DEFAULT_NAME): container for container in containers}
+    for override in overrides:
+        name = override.get("name") or (next(iter(named)) if len(named) == 1 else "")
+        require(
+            name in named,
+            f"eksPropertiesOverride.podProperties.{member} is for {f'the container {quoted(name)}' if name else 'none'}"
+            f", and the job definition has {', '.join(named) or 'none'} there.",
+        )
+        named[name] = _changed_container(named[name], override)
+    return list(named.values())
+
+
+def _changed_container(container: Document, override: Document) -> Document:
+    changed = container | {m: override[m] for m in ("image", "command", "args") if m in override}
+    if "env" in override:
+        variables = {entry["name"]: entry for entry in [*container.get("env", []), *override["env"]]}
+        changed["env"] = list(variables.values())
+    if "resources" in override:
+        before = container.get("resources", {})
+        changed["resources"] = {
+            kind: {**before.get(kind, {}), **override["resources"].get(kind, {})} for kind in ("limits", "requests")
+        }
+    return changed
+
+
+def _check_count(count: int, properties: Document, targets: list[Target]) -> None:
+    """numNodes may change only what an open range leaves open (API: NodeOverrides.numNodes)."""
+    low, high = NODES
+    require(low <= count <= high, f"Number of nodes must be between {low} and {high}.")
+    require(properties["mainNode"] < count, "Main node index is out of range, must be less than numNodes.")
+    starts = [target.first for target in targets if target.last is None]
+    require(starts, "numNodes can only be overridden if a node range of the job definition is open, such as 1: or :.")
+    require(
+        max(starts) < count,
+        f"numNodes must be greater than {max(starts)}, the first node of an open node range, got {count}.",
+    )

@@ -1,0 +1,106 @@
+"""TagResource, UntagResource, ListTagsForResource (AWS Batch behaviour 1.5, 2.8)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.api.checks import MAX_TAGS, check_tag_key, check_tags, quoted, require
+from batchyard.api.context import Call, Context
+from batchyard.core.model import commands
+from batchyard.core.model.names import parse_job_id, split_definition
+from batchyard.core.model.records import SCHEDULING_POLICY
+from batchyard.core.model.refusal import Refused
+
+Document = dict[str, Any]
+
+RESOURCE_ARN = re.compile(r"arn:[^:/]+:batch:[^:/]*:[^:/]*:([a-z-]+)/(.+)", re.DOTALL)
+KINDS = ("compute-environment", "job-queue", "job-definition", "scheduling-policy", "job")
+
+
+class Tagged(Struct, frozen=True):
+    """What an ARN names, and its tags in the store. `job_key` is 0 for what is no job."""
+
+    kind: str
+    name: str
+    tags: dict[str, str]
+    job_key: int = 0
+
+
+async def tag_resource(context: Context, call: Call, request: Document) -> Document:
+    tags = request["tags"]
+    require(tags, f"tags must hold 1 to {MAX_TAGS} entries, got 0.")
+    check_tags(tags)
+    found = await _find(context, request["resourceArn"])
+    await context.ask(
+        commands.TagResource(found.kind, found.name, tags, stored_key=found.job_key, stored=_stored(found))
+    )
+    return {}
+
+
+async def untag_resource(context: Context, call: Call, request: Document) -> Document:
+    keys = request["tagKeys"]
+    require(1 <= len(keys) <= MAX_TAGS, f"tagKeys must hold 1 to {MAX_TAGS} entries, got {len(keys)}.")
+    for key in keys:
+        check_tag_key(key)
+    found = await _find(context, request["resourceArn"])
+    await context.ask(
+        commands.UntagResource(found.kind, found.name, tuple(keys), stored_key=found.job_key, stored=_stored(found))
+    )
+    return {}
+
+
+async def list_tags_for_resource(context: Context, call: Call, request: Document) -> Document:
+    return {"tags": (await _find(context, request["resourceArn"])).tags}
+
+
+def _stored(found: Tagged) -> dict[str, str] | None:
+    return found.tags if found.job_key else None
+
+
+async def _find(context: Context, arn: str) -> Tagged:
+    """The resource of an ARN as the store has it. Refuses what does not exist or can't be tagged."""
+    match = RESOURCE_ARN.fullmatch(arn)
+    if match is None:
+        raise Refused(
+            f"resourceArn must be the ARN of a Batch resource, arn:aws:batch:<region>:<account>:<type>/<name>, "
+            f"got {quoted(arn)!r}."
+        )
+    kind, name = match.groups()
+    require(
+        kind in KINDS, f"Resources of type {quoted(kind)} are not built yet in this version; known: {', '.join(KINDS)}."
+    )
+    found = await _look_up(context, kind, name)
+    if found is None:
+        raise Refused(f"Resource {quoted(arn)} does not exist.")
+    return found
+
+
+async def _look_up(context: Context, kind: str, name: str) -> Tagged | None:
+    reader = context.reader
+    if kind == "job":
+        job = parse_job_id(name)
+        require(
+            job.index is None and job.node is None,
+            f"Child jobs of array and multi-node parallel jobs can not be tagged: {quoted(name)}. Tag the parent job.",
+        )
+        tags = (await context.read(reader.tags, [job.uuid])).get(job.uuid)
+        return None if tags is None else Tagged(kind, job.uuid, tags.tags, tags.key)
+    if kind == "job-definition":
+        definition, revision = split_definition(name)
+        require(
+            revision is not None, f"Job definitions are tagged by revision: use the ARN of {quoted(name)}:<revision>."
+        )
+        assert revision is not None
+        definitions, _ = await context.read(reader.definitions, [(definition, revision)])
+        return Tagged(kind, name, definitions[0].tags) if definitions else None
+    if kind == SCHEDULING_POLICY:
+        policies, _ = await context.read(reader.documents, SCHEDULING_POLICY, [name])
+        return Tagged(kind, name, policies[0].tags) if policies else None
+    if kind == "job-queue":
+        queues, _ = await context.read(reader.queues, [name])
+        return Tagged(kind, name, queues[0].tags) if queues else None
+    environments, _ = await context.read(reader.environments, [name])
+    return Tagged(kind, name, environments[0].tags) if environments else None

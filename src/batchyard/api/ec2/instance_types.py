@@ -1,0 +1,73 @@
+"""DescribeInstanceTypes of EC2, from the catalogue: what it does not know (network, disks, cores) is left out (EC2 API
+reference)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.api.checks import quoted
+from batchyard.api.context import Call, Context
+from batchyard.api.ec2.queries import Values, check_alone, select
+from batchyard.api.ecs.capacity import HOST_TYPE, ask_inventory
+from batchyard.core.capacity.catalogue import InstanceType
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import MILLI_PER_VCPU
+
+Document = dict[str, Any]
+
+MAX_PAGE = 100  # EC2 API reference: DescribeInstanceTypes, MaxResults
+MARKETS = ["on-demand", "spot"]
+BURSTABLE = ("t1", "t2", "t3", "t3a", "t4g", "t8i")  # EC2's burstable performance families
+
+FILTERS: dict[str, Values] = {
+    "bare-metal": lambda kind: ["true" if kind["BareMetal"] else "false"],
+    "burstable-performance-supported": lambda kind: ["true" if kind["BurstablePerformanceSupported"] else "false"],
+    "instance-type": lambda kind: [kind["InstanceType"]],
+    "memory-info.size-in-mib": lambda kind: [str(kind["MemoryInfo"]["SizeInMiB"])],
+    "processor-info.supported-architecture": lambda kind: kind["ProcessorInfo"]["SupportedArchitectures"],
+    "supported-usage-class": lambda kind: kind["SupportedUsageClasses"],
+    "vcpu-info.default-vcpus": lambda kind: [str(kind["VCpuInfo"]["DefaultVCpus"])],
+}
+
+
+async def describe_instance_types(context: Context, call: Call, request: Document) -> Document:
+    """InstanceTypes, Filters, pages. This machine's own type, `local`, is there for those who ask for it by name."""
+    asked = request.get("InstanceTypes", [])
+    check_alone(request, ["InstanceTypes"])
+    kinds = dict(context.catalogue.types)
+    if HOST_TYPE in asked:
+        kinds[HOST_TYPE] = await _host_type(context)
+    unknown = [quoted(name) for name in asked if name not in kinds]
+    if unknown:
+        raise Refused(
+            f"The following supplied instance types do not exist: [{', '.join(unknown)}]", "InvalidInstanceType"
+        )
+    documents = {name: _document(kinds[name]) for name in asked or kinds}
+    found, token = select(request, documents, FILTERS, MAX_PAGE)
+    return {"InstanceTypes": found} | token
+
+
+async def _host_type(context: Context) -> InstanceType:
+    inventory = await ask_inventory(context)
+    resources = next(stock.instance.resources for stock in inventory.instances if not stock.instance.environment)
+    return InstanceType(
+        HOST_TYPE, resources.milli_vcpus, resources.memory_mib, resources.gpus, architecture=context.architecture
+    )
+
+
+def _document(kind: InstanceType) -> Document:
+    document: Document = {
+        "InstanceType": kind.name,
+        "SupportedUsageClasses": MARKETS,
+        "SupportedRootDeviceTypes": ["ebs"],
+        "SupportedVirtualizationTypes": ["hvm"],
+        "BareMetal": kind.is_metal,
+        "BurstablePerformanceSupported": kind.family in BURSTABLE,
+        "ProcessorInfo": {"SupportedArchitectures": [kind.architecture]},
+        "VCpuInfo": {"DefaultVCpus": kind.milli_vcpus // MILLI_PER_VCPU},
+        "MemoryInfo": {"SizeInMiB": kind.memory_mib},
+    }
+    if kind.gpus:
+        gpu = {"Name": kind.gpu_name, "Manufacturer": kind.gpu_manufacturer, "Count": kind.gpus}
+        document["GpuInfo"] = {"Gpus": [{name: value for name, value in gpu.items() if value}]}
+    return document

@@ -1,0 +1,28 @@
+"""The ECS task metadata endpoint: from a task id and a path to the document that a job's program reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.api.batch.render import cluster_name
+from batchyard.api.context import Context
+from batchyard.observe.metadata import Task, metadata_document
+
+
+async def metadata(context: Context, attempt_id: str, path: str, container: str = "") -> dict[str, Any] | None:
+    """The answer to GET `<the attempt's metadata URI><path>`; None for an unknown attempt, container or path (404).
+
+    `attempt_id`: the attempt's task id, as the caller's token has proved it. `container`: whose URI it is; empty where
+    the task has one only."""
+    view = await context.read(context.reader.attempt, attempt_id)
+    if view is None or view.attempt is None:
+        return None
+    spec = view.view.spec
+    task = Task(
+        account=context.account,
+        cluster=cluster_name(context.account, view.attempt.environment),
+        spec=spec,
+        attempt=view.attempt,
+        task_id=attempt_id,
+    )
+    return metadata_document(path.rstrip("/"), task, container)

@@ -1,0 +1,1 @@
+"""CloudWatch Logs' operations, for readers of job output."""

@@ -1,0 +1,88 @@
+"""Page tokens as callers see them: the store's cursor with a proof that this service made it, for this very request.
+
+A token that was cut, made up, or taken to another operation, to other parameters or to another service is refused with
+the service's own error, before anything of it is used. Pages may change their size.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from batchyard.core.model.refusal import Refused
+from batchyard.wire.model import load_service_model
+
+Document = dict[str, Any]
+
+TOKEN_MEMBERS = ("nextToken", "NextToken")
+PAGE_SIZES = frozenset({"maxResults", "MaxResults", "limit"})
+PROOF_BYTES = 16
+MAX_TOKEN_CHARACTERS = 8192  # a cursor holds a name or two of at most 512 characters; a longer text is none of ours
+# What each service calls a token that is none of its own (its API reference); the others say ClientException.
+BAD_TOKEN_CODES = {
+    "logs": "InvalidParameterException",
+    "ecs": "InvalidParameterException",
+    "ec2": "InvalidParameterValue",
+    "secretsmanager": "InvalidNextTokenException",
+    "ssm": "InvalidNextToken",
+}
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+@lru_cache
+def token_members(service: str) -> dict[str, str]:
+    """What the token is called, of each operation that answers in pages. GetLogEvents's tokens are its own."""
+    found: dict[str, str] = {}
+    for name, operation in load_service_model(service).operations.items():
+        members = operation.input.members if operation.input is not None else {}
+        given = operation.output.members if operation.output is not None else {}
+        for member in TOKEN_MEMBERS:
+            if member in members and member in given:
+                found[name] = member
+    return found
+
+
+def seal(key: bytes, service: str, operation: str, request: Document, cursor: str) -> str:
+    text = cursor.encode()
+    return base64.urlsafe_b64encode(_proof(key, service, operation, request, text) + text).decode().rstrip("=")
+
+
+def unseal(key: bytes, service: str, operation: str, request: Document, token: str) -> str:
+    """The cursor. Refused: the token was not given for this request."""
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        raise bad_token(service)
+    try:
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        raise bad_token(service) from None
+    proof, text = raw[:PROOF_BYTES], raw[PROOF_BYTES:]
+    if not hmac.compare_digest(proof, _proof(key, service, operation, request, text)):
+        raise bad_token(service)
+    return text.decode()
+
+
+def bad_token(service: str) -> Refused:
+    return Refused(
+        "The specified nextToken is invalid. Use the nextToken of the previous page, with all other parameters as they "
+        "were.",
+        BAD_TOKEN_CODES.get(service, "ClientException"),
+    )
+
+
+def proof(key: bytes, *parts: bytes) -> bytes:
+    """That this service said these parts together."""
+    digest = hashlib.blake2b(key=key, digest_size=PROOF_BYTES, person=b"page token")
+    for part in parts:
+        digest.update(len(part).to_bytes(8) + part)
+    return digest.digest()
+
+
+def _proof(key: bytes, service: str, operation: str, request: Document, text: bytes) -> bytes:
+    bound = {name: value for name, value in request.items() if name not in PAGE_SIZES and name not in TOKEN_MEMBERS}
+    return proof(key, service.encode(), operation.encode(), _encode(bound), text)

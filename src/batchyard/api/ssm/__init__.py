@@ -1,0 +1,1 @@
+"""SSM's Parameter Store."""

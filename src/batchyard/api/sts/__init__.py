@@ -1,0 +1,1 @@
+"""STS's GetCallerIdentity."""

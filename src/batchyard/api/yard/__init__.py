@@ -1,0 +1,1 @@
+"""Batchyard's own operations: RunJob, ExplainJob, overviews, usage."""

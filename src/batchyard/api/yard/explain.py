@@ -1,0 +1,80 @@
+"""ExplainJob, the operation behind `batchyard explain`: why a job is not running, with numbers and the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.api.checks import require
+from batchyard.api.context import Call, Context
+from batchyard.core.model import commands
+from batchyard.core.model.names import resource_name
+from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.questions.explanation import Explanation
+from batchyard.core.scheduling.share_position import Place
+from batchyard.core.state.fairshare import WEIGHT_ONE
+
+Document = dict[str, Any]
+
+
+async def explain_job(context: Context, call: Call, request: Document) -> Document:
+    """A job that is not in memory has ended: the store says how."""
+    job_id = resource_name(request["jobId"], "job")
+    answer = await context.ask(commands.AskExplain(job_id))
+    if isinstance(answer, Explanation):
+        return _document(answer)
+    views = await context.read(context.reader.jobs, [job_id])
+    require(views, f"The job {job_id} does not exist.")
+    job = views[0].job
+    return {
+        "jobId": views[0].job_id,
+        "status": str(job.status),
+        "text": f"It has ended: {job.status_reason or job.status}.",
+    }
+
+
+def _document(answer: Explanation) -> Document:
+    document: Document = {"jobId": answer.job_id, "status": str(answer.status), "text": answer.text}
+    if not answer.wait:
+        return document
+    document |= {"wait": str(answer.wait), "remedy": answer.remedy}
+    if answer.status_reason:
+        document["statusReason"] = answer.status_reason
+    if answer.asked is not None and answer.largest is not None:
+        document |= {
+            "asked": _amounts(answer.asked),
+            "largest": _amounts(answer.largest),
+            "free": [_amounts(free) for free in answer.free],
+            "holders": [{"jobId": h.job_id, "resources": _amounts(h.resources)} for h in answer.holders],
+            "holdersCount": answer.holders_count,
+            "jobsAhead": answer.ahead,
+            "jobsAheadElsewhere": answer.ahead_elsewhere,
+            "environments": [
+                {"computeEnvironment": e.environment, "wait": str(e.wait), "text": e.text} for e in answer.environments
+            ],
+        }
+    if answer.share is not None:
+        document["share"] = _share(answer.share)
+    if answer.dependencies:
+        document["dependencies"] = [{"jobId": d.job_id, "status": str(d.status)} for d in answer.dependencies]
+        document["dependenciesCount"] = answer.dependencies_count
+    return document
+
+
+def _share(place: Place) -> Document:
+    standing = place.standing
+    return {
+        "shareIdentifier": standing.identifier,
+        "usedVcpuSeconds": standing.usage / (MILLI_PER_VCPU * 1000),
+        "heldVcpus": place.held / MILLI_PER_VCPU,
+        "weight": standing.weight / WEIGHT_ONE,
+        "place": place.number,
+        "shares": place.shares,
+    }
+
+
+def _amounts(resources: Resources) -> Document:
+    return {
+        "vcpus": resources.milli_vcpus / MILLI_PER_VCPU,
+        "memory": resources.memory_mib,
+        "gpus": resources.gpus,
+    }

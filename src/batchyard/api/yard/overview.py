@@ -1,0 +1,148 @@
+"""ListEnvironments, ListQueues, ListInstances and InterruptInstance, behind `batchyard envs`, `queues`, `instances` and
+`interrupt`: capacity, who waits for it, and what the scaler will do next. Amounts of vCPUs are numbers of vCPUs, memory
+is MiB, times are milliseconds since the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.api.checks import quoted, require
+from batchyard.api.context import Call, Context
+from batchyard.core.model import commands
+from batchyard.core.model.names import resource_name
+from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.questions.overview import Demand, EnvironmentView, InstanceView, Overview, QueueView, Step
+
+Document = dict[str, Any]
+
+DEFAULT_NOTICE_SECONDS = 2.0  # AWS gives two minutes; on one machine nobody has to be moved anywhere
+MAX_NOTICE_SECONDS = 24 * 3600.0  # a day: longer notices are typing mistakes
+
+
+async def list_environments(context: Context, call: Call, request: Document) -> Document:
+    """Compute environments by name, with what their jobs can use and what the scaler does next."""
+    found = await _ask(context)
+    return {"environments": [_environment(view) for view in found.environments]}
+
+
+async def list_queues(context: Context, call: Call, request: Document) -> Document:
+    """Job queues by name, with who waits and the job that finds no room."""
+    found = await _ask(context)
+    return {"queues": [_queue(view) for view in found.queues]}
+
+
+async def list_instances(context: Context, call: Call, request: Document) -> Document:
+    """This machine, then the instances of MANAGED environments."""
+    found = await _ask(context)
+    return {"instances": [_instance(view) for view in found.instances]}
+
+
+async def interrupt_instance(context: Context, call: Call, request: Document) -> Document:
+    """Takes an instance of a MANAGED environment away as a Spot interruption does. Answers with it as it is then."""
+    instance_id = request["instanceId"]
+    notice_seconds = float(request.get("noticeSeconds", DEFAULT_NOTICE_SECONDS))
+    require(
+        0 <= notice_seconds <= MAX_NOTICE_SECONDS,
+        f"noticeSeconds must be from 0 to {MAX_NOTICE_SECONDS:g}, got {quoted(notice_seconds)}.",
+    )
+    view = await context.ask(commands.InterruptInstance(instance_id, notice_seconds))
+    assert isinstance(view, InstanceView), f"the machine answered InterruptInstance with {view!r}"
+    return {"instance": _instance(view)}
+
+
+async def _ask(context: Context) -> Overview:
+    found = await context.ask(commands.AskOverview())
+    assert isinstance(found, Overview), f"the machine answered AskOverview with {found!r}"
+    return found
+
+
+def _environment(view: EnvironmentView) -> Document:
+    environment = view.environment
+    document = {
+        "computeEnvironment": environment.name,
+        "kind": view.kind,
+        "state": environment.state.value,
+        "status": environment.status.value,
+        "statusReason": environment.status_reason,
+        "engine": environment.engine,
+        "jobQueues": list(view.queues),
+        "instances": view.instances,
+        "capacity": _amounts(view.total),
+        "free": _amounts(view.free),
+        "jobsRunning": view.jobs_count,
+        "demand": _demand(view.demand),
+        "next": _step(view.step),
+    }
+    if view.strategy:
+        document["allocationStrategy"] = view.strategy
+        document["minvCpus"] = view.min_milli_vcpus // MILLI_PER_VCPU
+        document["desiredvCpus"] = view.desired_milli_vcpus // MILLI_PER_VCPU
+    if environment.type == "MANAGED":
+        document["maxvCpus"] = view.max_milli_vcpus // MILLI_PER_VCPU
+    return document
+
+
+def _queue(view: QueueView) -> Document:
+    queue = view.queue
+    document = {
+        "jobQueue": queue.name,
+        "state": queue.state.value,
+        "status": queue.status.value,
+        "statusReason": queue.status_reason,
+        "priority": queue.priority,
+        "computeEnvironments": [order.environment for order in queue.environments],
+        "jobsRunning": view.jobs_count,
+        "demand": _demand(view.demand),
+        "jobsNeverRunnable": view.stuck_count,
+        "blockedCount": view.blocked_count,
+    }
+    if queue.document.get("schedulingPolicyArn"):
+        document["schedulingPolicy"] = resource_name(queue.document["schedulingPolicyArn"], "scheduling-policy")
+    if view.blocked_job:
+        document |= {"blockedJob": view.blocked_job, "blockedSince": view.blocked_since_ms}
+        if view.blocked_reason:
+            document["blockedReason"] = view.blocked_reason
+    return document
+
+
+def _instance(view: InstanceView) -> Document:
+    instance = view.instance
+    document: Document = {
+        "instanceId": instance.instance_id,
+        "instanceType": instance.instance_type,
+        "computeEnvironment": ",".join(view.environments),
+        "market": instance.market.value,
+        "state": instance.state.value,
+        "capacity": _amounts(instance.resources),
+        "free": _amounts(view.free),
+        "gpuIds": list(instance.gpu_ids),
+        "jobs": list(view.jobs),
+        "jobsCount": view.jobs_count,
+        "next": _step(view.step),
+    }
+    if view.is_host:  # it is of no type, and nobody pays for it by the hour
+        del document["instanceType"], document["market"]
+    times = {
+        "launchedAt": instance.launched_at_ms,
+        "readyAt": instance.ready_at_ms,
+        "idleSince": view.idle_since_ms,
+        "endsAt": instance.ends_at_ms,
+    }
+    return document | {member: at_ms for member, at_ms in times.items() if at_ms}
+
+
+def _demand(demand: Demand) -> Document:
+    return {"jobs": demand.jobs, "resources": _amounts(demand.resources)}
+
+
+def _step(step: Step) -> Document:
+    document: Document = {"action": step.next.value, "text": step.text}
+    return document | ({"at": step.at_ms} if step.at_ms else {})
+
+
+def _amounts(resources: Resources) -> Document:
+    return {
+        "vcpus": resources.milli_vcpus / MILLI_PER_VCPU,
+        "memory": resources.memory_mib,
+        "gpus": resources.gpus,
+    }

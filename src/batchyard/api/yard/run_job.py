@@ -1,0 +1,149 @@
+"""RunJob, the operation behind `batchyard run`: a built-in definition, one for each image, submitted with overrides."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+from msgspec.structs import replace
+
+from batchyard.api.batch.jobs import submission
+from batchyard.api.batch.rules.container_rules import IMAGE
+from batchyard.api.checks import check_between, check_no_nul, quoted, require
+from batchyard.api.context import PROCESS, Call, Context
+from batchyard.core.model import commands
+from batchyard.core.model.records import Definition
+from batchyard.core.model.refusal import Refused
+
+Document = dict[str, Any]
+
+RUN_DEFINITION = "batchyard-run"
+RUN_IMAGE = "host"  # says what it is: the program runs on this machine as it is
+# Where a command goes whose caller names no queue: the first of these that can run it.
+DEFAULT_QUEUE, HOST_QUEUE, CONTAINERS_QUEUE = "default", "host", "containers"
+QUEUES_OF_IMAGES = (DEFAULT_QUEUE, CONTAINERS_QUEUE)
+QUEUES_OF_PROGRAMS = (HOST_QUEUE, DEFAULT_QUEUE)
+SLUG_LENGTH = 60  # of the image in its definition's name, which is the head of its log streams too
+MAX_NAME_LENGTH = 128  # of a job name (API: SubmitJobRequest)
+UNNAMED = "run"
+
+
+async def run_job(context: Context, call: Call, request: Document) -> Document:
+    """Submits `command` to run in `workingDirectory`: on this machine as it is, or in a container of `image`, which
+    finds the directory under the same path. Answers as SubmitJob does."""
+    image = request.get("image", "")
+    command = request.get("command", [])
+    if "image" in request:
+        _check_image(image)
+    else:
+        require(command and command[0], "command must name a program.")
+    check_no_nul(command, "command")
+    directory = request.get("workingDirectory", "")
+    check_no_nul(directory, "workingDirectory")
+    require(
+        not directory or directory.startswith("/"),
+        f"workingDirectory must be an absolute path, got {directory!r}.",
+    )
+    queue = request.get("jobQueue") or await _queue_for(context, images=bool(image))
+    definition = definition_name(image)
+    submit = await submission(context, call, _submit_request(request, queue, definition))
+    if command:  # unlike SubmitJob, an empty argument is meant: a shell passed it on
+        submit = replace(submit, overrides=submit.overrides | {"command": command})
+    if image and directory == "/":
+        directory = ""  # it would hide the whole image
+    revision = await _definition_revision(context, definition, run_document(image))
+    submitted = await context.ask(replace(submit, revision=revision, working_directory=directory, images=bool(image)))
+    assert isinstance(submitted, commands.SubmittedJob), f"the machine answered SubmitJob with {submitted!r}"
+    return {
+        "jobArn": context.account.job_arn(submitted.job_id),
+        "jobName": submitted.name,
+        "jobId": submitted.job_id,
+    }
+
+
+def _check_image(image: str) -> None:
+    require(
+        IMAGE.fullmatch(image),
+        f"image must have 1 to 255 characters of letters, digits and -_:./#@, got {quoted(image)!r}.",
+    )
+
+
+async def _queue_for(context: Context, *, images: bool) -> str:
+    """The built-in queue that runs images, or programs of this machine."""
+    for name in QUEUES_OF_IMAGES if images else QUEUES_OF_PROGRAMS:
+        found, _ = await context.read(context.reader.queues, [name])
+        wanted = [order.environment for queue in found for order in queue.environments]
+        environments, _ = await context.read(context.reader.environments, wanted)
+        if any((environment.engine != PROCESS) == images for environment in environments):
+            return name
+    if images:
+        raise Refused(
+            "No job queue here runs containers: start Docker and then this service again (`batchyard doctor` says what "
+            "is missing), or name a queue that does (--queue)."
+        )
+    raise Refused("No job queue here runs programs of this machine: name an image (--image), or a queue (--queue).")
+
+
+def _submit_request(request: Document, queue: str, definition: str) -> Document:
+    """RunJob's members as a SubmitJob request."""
+    for member in ("vcpus", "memory", "gpus"):
+        check_between(request.get(member), 0 if member == "gpus" else 1, 2**31 - 1, member)
+    sizes = {"VCPU": request.get("vcpus"), "MEMORY": request.get("memory"), "GPU": request.get("gpus")}
+    submit: Document = {
+        "jobName": request.get("jobName") or job_name((request.get("command") or [request.get("image", "")])[0]),
+        "jobQueue": queue,
+        "jobDefinition": definition,
+        "containerOverrides": {
+            "environment": request.get("environment", []),
+            "resourceRequirements": [{"type": kind, "value": str(size)} for kind, size in sizes.items() if size],
+        },
+    }
+    if request.get("arraySize"):
+        submit["arrayProperties"] = {"size": request["arraySize"]}
+    for member in ("shareIdentifier", "schedulingPriorityOverride"):
+        if member in request:
+            submit[member] = request[member]
+    if "attempts" in request:
+        submit["retryStrategy"] = {"attempts": request["attempts"]}
+    if "timeoutSeconds" in request:
+        submit["timeout"] = {"attemptDurationSeconds": request["timeoutSeconds"]}
+    return submit
+
+
+def job_name(program: str) -> str:
+    """A valid job name made from a program's path: `./my tool.sh` -> `my-tool-sh`."""
+    words = re.findall(r"[A-Za-z0-9_-]+", PurePosixPath(program).name)
+    return "-".join(words).lstrip("_-")[:MAX_NAME_LENGTH] or UNNAMED
+
+
+def definition_name(image: str) -> str:
+    """The built-in definition of an image, whose name tells it: `batchyard-run-busybox-1-36-0d15f3c8`."""
+    if not image:
+        return RUN_DEFINITION
+    words = re.findall(r"[A-Za-z0-9]+", image.rpartition("/")[2])
+    digest = hashlib.blake2b(image.encode(), digest_size=4).hexdigest()
+    return f"{RUN_DEFINITION}-{'-'.join(words)[:SLUG_LENGTH]}-{digest}"
+
+
+def run_document(image: str) -> Document:
+    return {
+        "type": "container",
+        "containerProperties": {
+            "image": image or RUN_IMAGE,
+            "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}],
+        },
+    }
+
+
+async def _definition_revision(context: Context, name: str, document: Document) -> int:
+    """The revision of a built-in definition, registered on first use, or anew when somebody changed it."""
+    async with context.registering:
+        found, _ = await context.read(context.reader.definitions, name=name, status="ACTIVE")
+        for definition in found:
+            if definition.document == document:
+                return definition.revision
+        registered = await context.ask(commands.RegisterJobDefinition(name=name, document=document))
+        assert isinstance(registered, Definition), f"the machine answered RegisterJobDefinition with {registered!r}"
+        return registered.revision

@@ -1,0 +1,33 @@
+"""ListAttempts, an operation of our own: what each attempt of a job used, as its engine measured it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchyard.api.checks import require
+from batchyard.api.context import Call, Context
+from batchyard.core.model.names import resource_name
+from batchyard.core.model.records import Attempt, ContainerOutcome
+
+Document = dict[str, Any]
+
+
+async def list_attempts(context: Context, call: Call, request: Document) -> Document:
+    """The attempts that have ended, oldest first. A member that nobody measured is left out."""
+    job_id = resource_name(request["jobId"], "job")
+    views = await context.read(context.reader.jobs, [job_id])
+    require(views, f"The job {job_id} does not exist.")
+    attempts = views[0].job.past
+    return {"attempts": [{"attempt": one.number, "containers": _containers(one)} for one in attempts]}
+
+
+def _containers(attempt: Attempt) -> list[Document]:
+    if not attempt.containers:
+        return [_used(attempt)]
+    return [{"name": one.name} | _used(one) for one in attempt.containers]
+
+
+def _used(ended: Attempt | ContainerOutcome) -> Document:
+    """`peakMemory` in MiB."""
+    found = {"peakMemory": ended.peak_memory_mib, "cpuMilliseconds": ended.cpu_ms}
+    return {member: value for member, value in found.items() if value}

@@ -1,0 +1,362 @@
+"""Which instance to launch next, or why none: the allocation strategies (AWS Batch behaviour 3.4, 3.6, 4.7).
+
+A host is finite: `free` is what its ledger could give now, `host` what it could give if nothing else held any of it.
+Where AWS knows how likely a Spot pool is to be interrupted, a host knows how much of its ledger a type could still get:
+the pools least likely to be interrupted are the types with the most room left there.
+
+One choice is one instance. The caller launches it, takes `registered` of it from the ledger, what it holds from the
+demand, and asks again (`plan` does that). Decides only; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.core.capacity.catalogue import InstanceType, registered
+from batchyard.core.capacity.prices import FULL_BID_PERCENTAGE, Prices, format_dollars
+from batchyard.core.model.resources import Resources, format_vcpus
+from batchyard.core.model.text import gpus, vcpus
+
+# A pool counts as good as the best one while it has at least half as much room: so price, or the order of the list,
+# decides among pools that are about equal, and a nearly empty one is left alone.
+NEARLY_AS_GOOD = 2
+UNBOUNDED = 1 << 62  # how often nothing fits into something
+
+
+class Strategy(StrEnum):
+    """API: CRAllocationStrategy."""
+
+    BEST_FIT = "BEST_FIT"
+    BEST_FIT_PROGRESSIVE = "BEST_FIT_PROGRESSIVE"
+    BEST_FIT_PROGRESSIVE_ORDERED = "BEST_FIT_PROGRESSIVE_ORDERED"
+    SPOT_CAPACITY_OPTIMIZED = "SPOT_CAPACITY_OPTIMIZED"
+    SPOT_PRICE_CAPACITY_OPTIMIZED = "SPOT_PRICE_CAPACITY_OPTIMIZED"
+    SPOT_CAPACITY_OPTIMIZED_PRIORITIZED = "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED"
+
+
+class Why(StrEnum):
+    """Why nothing is launched. `aws_code` has AWS's reason code for those that have one."""
+
+    NO_DEMAND = "NO_DEMAND"
+    TOO_LARGE = "TOO_LARGE"  # no allowed type holds the job, on any host
+    OVER_MAX = "OVER_MAX"  # the job alone has more vCPUs than maxvCpus
+    HOST_TOO_SMALL = "HOST_TOO_SMALL"  # types that hold the job exist, and this host could never give one
+    ABOVE_BID = "ABOVE_BID"  # every type that holds the job costs more than the bid
+    AT_MAX = "AT_MAX"  # the environment has as many vCPUs as it may
+    EXHAUSTED = "EXHAUSTED"  # the ledger lacks it now
+
+
+AWS_CODES = {
+    Why.TOO_LARGE: "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
+    Why.OVER_MAX: "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+    Why.HOST_TOO_SMALL: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+    Why.ABOVE_BID: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+    Why.EXHAUSTED: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+}
+NEVER = (Why.TOO_LARGE, Why.OVER_MAX, Why.HOST_TOO_SMALL, Why.ABOVE_BID)  # nothing that ends makes room for it
+
+
+class Need(Struct, frozen=True):
+    """`count` waiting jobs of one shape, none of which has a place on an instance that is there or coming. For minvCpus
+    and desiredvCpus: as many needs of one vCPU as are missing."""
+
+    resources: Resources
+    count: int = 1
+
+
+class Situation(Struct, frozen=True):
+    """What a choice depends on."""
+
+    entries: tuple[tuple[InstanceType, ...], ...]  # Catalogue.entries of the environment's instanceTypes
+    strategy: Strategy
+    needs: tuple[Need, ...]  # in the order of their turn
+    free: Resources
+    host: Resources
+    milli_vcpus: int  # of the environment's instances, those that are coming too
+    max_milli_vcpus: int
+    prices: Prices = Prices()
+    is_spot: bool = False
+    bid_percentage: int = FULL_BID_PERCENTAGE
+
+    @property
+    def may_overshoot(self) -> bool:
+        """maxvCpus may be passed by at most one instance, but for BEST_FIT on On-Demand (AWS Batch behaviour 3.4)."""
+        return self.is_spot or self.strategy is not Strategy.BEST_FIT
+
+
+class Choice(Struct, frozen=True):
+    """Launch one instance of this type. `need`: for whom; `jobs`: how many of the waiting ones it will hold."""
+
+    instance_type: InstanceType
+    need: Resources
+    jobs: int
+    reason: str
+
+
+class NoChoice(Struct, frozen=True):
+    """Nothing is launched. `need`: whose turn it is; `most`: what it is compared with, as the text says."""
+
+    why: Why
+    text: str
+    need: Resources = Resources()
+    most: Resources = Resources()
+    instance_type: str = ""  # the one that would be launched, where there is one
+
+    @property
+    def aws_code(self) -> str:
+        """The code of AWS Batch behaviour 4.7, or empty."""
+        return AWS_CODES.get(self.why, "")
+
+
+def choose(situation: Situation) -> Choice | NoChoice:
+    """For the first need that instances of this environment could ever serve; the impossible ones are passed over."""
+    refusal: NoChoice | None = None
+    for at, need in enumerate(situation.needs):
+        if need.count <= 0:
+            continue
+        candidates = possible(situation, need.resources)
+        if isinstance(candidates, NoChoice):
+            refusal = refusal or candidates
+            continue
+        return _choose_among(candidates, situation, at)
+    return refusal or NoChoice(Why.NO_DEMAND, "No job waits for capacity that is not there or coming.")
+
+
+def plan(situation: Situation) -> tuple[list[Choice], NoChoice]:
+    """Everything to launch now, in order, and why it stops there."""
+    choices: list[Choice] = []
+    while True:
+        choice = choose(situation)
+        if isinstance(choice, NoChoice):
+            return choices, choice
+        choices.append(choice)
+        room = registered(choice.instance_type)
+        situation = replace(
+            situation,
+            needs=unserved(situation.needs, room),
+            free=situation.free.minus(room),
+            milli_vcpus=situation.milli_vcpus + room.milli_vcpus,
+        )
+
+
+def unserved(needs: Sequence[Need], room: Resources) -> tuple[Need, ...]:
+    """What is left of the demand when one instance takes what it holds of it, in order."""
+    left: list[Need] = []
+    for need in needs:
+        held = min(need.count, _times(need.resources, room))
+        room = room.minus(_multiple(need.resources, held))
+        if held < need.count:
+            left.append(Need(need.resources, need.count - held))
+    return tuple(left)
+
+
+def possible(situation: Situation, asked: Resources) -> list[InstanceType] | NoChoice:
+    """The types that could serve one such job once enough is free, in list order; or why there is none."""
+    allowed = [kind for entry in situation.entries for kind in entry]
+    if asked.milli_vcpus > situation.max_milli_vcpus:
+        text = (
+            f"The job asks {vcpus(asked.milli_vcpus)} and the environment may have "
+            f"{format_vcpus(situation.max_milli_vcpus)} (maxvCpus)."
+        )
+        return NoChoice(Why.OVER_MAX, text, asked, Resources(situation.max_milli_vcpus))
+    holding = [kind for kind in allowed if asked.fits(registered(kind))]
+    if not holding:
+        return _too_large(asked, allowed)
+    sized = [k for k in holding if situation.may_overshoot or k.milli_vcpus <= situation.max_milli_vcpus]
+    if not sized:
+        smallest = min(holding, key=_size)
+        text = (
+            f"The smallest allowed type that holds {describe(asked)} is {smallest.name} with "
+            f"{vcpus(smallest.milli_vcpus)}, and BEST_FIT never passes maxvCpus "
+            f"({format_vcpus(situation.max_milli_vcpus)})."
+        )
+        return NoChoice(Why.OVER_MAX, text, asked, Resources(situation.max_milli_vcpus), smallest.name)
+    fitting = [kind for kind in sized if registered(kind).fits(situation.host)]
+    if not fitting:
+        smallest = min(sized, key=_size)
+        text = (
+            f"This host offers {describe(situation.host)}, too little for any allowed instance type that holds "
+            f"{describe(asked)}: the smallest, {smallest.name}, takes {describe(registered(smallest))}."
+        )
+        return NoChoice(Why.HOST_TOO_SMALL, text, asked, situation.host, smallest.name)
+    if not situation.is_spot:
+        return fitting
+    within = [kind for kind in fitting if situation.prices.is_within_bid(kind, situation.bid_percentage)]
+    return within or _above_bid(situation, asked, fitting)
+
+
+def _too_large(asked: Resources, allowed: list[InstanceType]) -> NoChoice:
+    rooms = [registered(kind) for kind in allowed]
+    most = Resources(
+        max((room.milli_vcpus for room in rooms), default=0),
+        max((room.memory_mib for room in rooms), default=0),
+        max((room.gpus for room in rooms), default=0),
+    )
+    at_once = "; no type has all of it at once" if asked.fits(most) else ""
+    text = f"No allowed instance type holds {describe(asked)}: the most that any has is {describe(most)}{at_once}."
+    return NoChoice(Why.TOO_LARGE, text, asked, most)
+
+
+def _above_bid(situation: Situation, asked: Resources, fitting: list[InstanceType]) -> NoChoice:
+    prices = situation.prices
+    cheapest = min(fitting, key=lambda k: (prices.ranking_price(k, is_spot=True), k.name))
+    spot, on_demand = prices.ranking_price(cheapest, is_spot=True), prices.on_demand_of(cheapest)
+    text = (
+        f"Every type that holds {describe(asked)} costs more on Spot than {situation.bid_percentage} % of its "
+        f"on-demand price (bidPercentage); the cheapest, {cheapest.name}, costs {format_dollars(spot)} an hour of "
+        f"{format_dollars(on_demand)}."
+    )
+    return NoChoice(Why.ABOVE_BID, text, asked, instance_type=cheapest.name)
+
+
+def _choose_among(candidates: list[InstanceType], situation: Situation, at: int) -> Choice | NoChoice:
+    """`candidates` could all serve the need at `at`; which one does now."""
+    asked = situation.needs[at].resources
+    room_left = situation.max_milli_vcpus - situation.milli_vcpus
+    within = [kind for kind in candidates if kind.milli_vcpus <= room_left]
+    if not within and (not situation.may_overshoot or room_left <= 0):
+        text = (
+            f"The environment has {format_vcpus(situation.milli_vcpus)} of {format_vcpus(situation.max_milli_vcpus)} "
+            "vCPUs (maxvCpus)."
+        )
+        return NoChoice(Why.AT_MAX, text, asked, Resources(situation.max_milli_vcpus))
+    # Past maxvCpus goes only what has to, and by as little as it can.
+    ranked = _ranked(within, situation, at) if within else sorted(candidates, key=_size)
+    waits = situation.strategy is Strategy.BEST_FIT
+    takers = [kind for kind in (ranked[:1] if waits else ranked) if registered(kind).fits(situation.free)]
+    if not takers:
+        return _exhausted(ranked[0], situation, asked)
+    taken = takers[0]
+    jobs = sum(n.count for n in situation.needs[at:])
+    jobs -= sum(n.count for n in unserved(situation.needs[at:], registered(taken)))
+    return Choice(taken, asked, jobs, _reason(taken, ranked, situation, asked))
+
+
+def _exhausted(wanted: InstanceType, situation: Situation, asked: Resources) -> NoChoice:
+    others = (
+        "BEST_FIT waits for this type, where BEST_FIT_PROGRESSIVE would take another."
+        if situation.strategy is Strategy.BEST_FIT
+        else "No other allowed type fits there either."
+    )
+    text = (
+        f"{wanted.name} takes {describe(registered(wanted))}, and this host has {describe(situation.free)} that nobody "
+        f"holds. {others}"
+    )
+    return NoChoice(Why.EXHAUSTED, text, asked, situation.free, wanted.name)
+
+
+Rank = tuple[int | float | str, ...]
+
+
+def _ranked(kinds: list[InstanceType], situation: Situation, at: int) -> list[InstanceType]:
+    """In the strategy's order, the best first."""
+    strategy = situation.strategy
+    match strategy:
+        case Strategy.BEST_FIT:
+            return sorted(kinds, key=lambda kind: _cost_of_work(kind, situation, at))
+        case Strategy.BEST_FIT_PROGRESSIVE:
+            return sorted(kinds, key=lambda kind: _cost_per_vcpu(kind, situation, at))
+        case Strategy.BEST_FIT_PROGRESSIVE_ORDERED:
+            places = _places(situation)
+            return sorted(kinds, key=lambda kind: (places[kind.name], *_cost_per_vcpu(kind, situation, at)))
+        case Strategy.SPOT_CAPACITY_OPTIMIZED:
+            return sorted(kinds, key=lambda kind: (-_pool(kind, situation), *_cost_per_vcpu(kind, situation, at)))
+        case Strategy.SPOT_PRICE_CAPACITY_OPTIMIZED:
+            good = _good_pools(kinds, situation)
+            return sorted(kinds, key=lambda k: (k.name not in good, *_cost_per_vcpu(k, situation, at)))
+        case Strategy.SPOT_CAPACITY_OPTIMIZED_PRIORITIZED:
+            good, places = _good_pools(kinds, situation), _places(situation)
+            return sorted(kinds, key=lambda k: (k.name not in good, places[k.name], *_cost_per_vcpu(k, situation, at)))
+
+
+def _cost_per_vcpu(kind: InstanceType, situation: Situation, at: int) -> Rank:
+    price = situation.prices.ranking_price(kind, is_spot=situation.is_spot)
+    return (price / kind.milli_vcpus, *_match(kind, situation, at))
+
+
+def _cost_of_work(kind: InstanceType, situation: Situation, at: int) -> Rank:
+    """Price by the vCPUs that waiting jobs would use of it: the cheapest type that best fits."""
+    price = situation.prices.ranking_price(kind, is_spot=situation.is_spot)
+    needs, room = situation.needs[at:], registered(kind)
+    left = unserved(needs, room)
+    used = sum(n.resources.milli_vcpus * n.count for n in needs) - sum(n.resources.milli_vcpus * n.count for n in left)
+    return (price / max(used, 1), *_match(kind, situation, at))
+
+
+def _match(kind: InstanceType, situation: Situation, at: int) -> Rank:
+    """Among types of one price: what can be had now; then the largest that the demand fills, else the smallest."""
+    room, demand = registered(kind), Resources()
+    for need in situation.needs[at:]:
+        if need.resources.fits(room):
+            demand = demand.plus(_multiple(need.resources, need.count))
+    too_large = room.milli_vcpus > demand.milli_vcpus and room.memory_mib > demand.memory_mib
+    size = kind.milli_vcpus if too_large else -kind.milli_vcpus
+    return (not room.fits(situation.free), too_large, size, kind.memory_mib, kind.gpus, kind.name)
+
+
+def _pool(kind: InstanceType, situation: Situation) -> int:
+    """The room of a Spot pool: the milli-vCPUs that instances of this type could still get from the ledger."""
+    return kind.milli_vcpus * _times(registered(kind), situation.free)
+
+
+def _good_pools(kinds: list[InstanceType], situation: Situation) -> set[str]:
+    best = max((_pool(kind, situation) for kind in kinds), default=0)
+    return {kind.name for kind in kinds if _pool(kind, situation) * NEARLY_AS_GOOD >= best}
+
+
+def _places(situation: Situation) -> dict[str, int]:
+    """By type: the place of its entry in the list."""
+    return {kind.name: place for place, entry in enumerate(situation.entries) for kind in entry}
+
+
+def _reason(taken: InstanceType, ranked: list[InstanceType], situation: Situation, asked: Resources) -> str:
+    strategy, prices = situation.strategy, situation.prices
+    price = prices.ranking_price(taken, is_spot=situation.is_spot)
+    stated = taken.name in (prices.spot if situation.is_spot else prices.on_demand)
+    cost = f"{format_dollars(price)} an hour" + ("" if stated else ", a nominal price")
+    if taken.milli_vcpus > situation.max_milli_vcpus - situation.milli_vcpus:
+        because = f"the smallest; it passes maxvCpus, as {strategy} may by one instance"
+    elif taken is not ranked[0]:
+        because = f"{strategy} prefers {ranked[0].name}, which this host cannot give now"
+    else:
+        because = {
+            Strategy.BEST_FIT: "the cheapest for what waits",
+            Strategy.BEST_FIT_PROGRESSIVE: "the lowest cost per vCPU",
+            Strategy.BEST_FIT_PROGRESSIVE_ORDERED: "the first of the list",
+            Strategy.SPOT_CAPACITY_OPTIMIZED: "the most room left on this host",
+            Strategy.SPOT_PRICE_CAPACITY_OPTIMIZED: "the lowest price among those with much room left on this host",
+            Strategy.SPOT_CAPACITY_OPTIMIZED_PRIORITIZED: "the first of the list with much room left on this host",
+        }[strategy]
+    among = f"of {len(ranked)} allowed types that hold" if len(ranked) > 1 else "the only type that holds"
+    return f"{taken.name} ({cost}): {because}, {among} {describe(asked)}."
+
+
+def describe(amount: Resources) -> str:
+    """`2 vCPUs, 512 MiB and 1 GPU`; what is none is left out, but for vCPUs."""
+    parts = [vcpus(amount.milli_vcpus)]
+    if amount.memory_mib:
+        parts.append(f"{amount.memory_mib} MiB")
+    if amount.gpus:
+        parts.append(gpus(amount.gpus))
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def _size(kind: InstanceType) -> Rank:
+    return (kind.milli_vcpus, kind.memory_mib, kind.name)
+
+
+def _times(part: Resources, whole: Resources) -> int:
+    """How often `part` can be taken from `whole`; as often as one likes where it is nothing."""
+    pairs = (
+        (part.milli_vcpus, whole.milli_vcpus),
+        (part.memory_mib, whole.memory_mib),
+        (part.gpus, whole.gpus),
+    )
+    return max(0, min((has // takes for takes, has in pairs if takes > 0), default=UNBOUNDED))
+
+
+def _multiple(amount: Resources, count: int) -> Resources:
+    return Resources(amount.milli_vcpus * count, amount.memory_mib * count, amount.gpus * count)

@@ -1,0 +1,62 @@
+"""What an instance costs per hour, in micro-dollars so that sums are exact: the owner's prices, else nominal ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from batchyard.core.capacity.catalogue import InstanceType
+from batchyard.core.model.resources import MILLI_PER_VCPU
+
+MICRO_PER_DOLLAR = 1_000_000
+
+# A nominal price is nobody's: it only gives types an order that grows with what they have. The shares are near to what
+# public clouds ask, so that the order is the usual one: compute types first, then general ones, then memory, then GPUs.
+NOMINAL_VCPU_MICRO_DOLLARS = 37_000
+NOMINAL_MIB_MICRO_DOLLARS = 3
+NOMINAL_GPU_MICRO_DOLLARS = 500_000
+
+FULL_BID_PERCENTAGE = 100  # bidPercentage's default (API: ComputeResource)
+
+
+class Prices(Struct, frozen=True):
+    """The owner's prices by instance type, in micro-dollars per hour; what is not in them has no price of its own."""
+
+    on_demand: Mapping[str, int] = {}
+    spot: Mapping[str, int] = {}
+
+    def on_demand_of(self, kind: InstanceType) -> int:
+        """Micro-dollars per hour; nominal where the owner gave none."""
+        return self.on_demand.get(kind.name) or nominal(kind)
+
+    def spot_of(self, kind: InstanceType) -> int | None:
+        """Micro-dollars per hour; None where the owner gave none."""
+        return self.spot.get(kind.name)
+
+    def ranking_price(self, kind: InstanceType, *, is_spot: bool) -> int:
+        """What to compare types by: on Spot the Spot price, where there is one."""
+        spot = self.spot_of(kind) if is_spot else None
+        return self.on_demand_of(kind) if spot is None else spot
+
+    def is_within_bid(self, kind: InstanceType, bid_percentage: int) -> bool:
+        """Whether a SPOT environment may use the type: while its Spot price is at most that percentage of its on-demand
+        price (AWS Batch behaviour 3.3). A Spot price that nobody gave refuses nothing."""
+        spot = self.spot_of(kind)
+        return spot is None or spot * 100 <= self.on_demand_of(kind) * bid_percentage
+
+
+def nominal(kind: InstanceType) -> int:
+    """Micro-dollars per hour, in proportion to what the type has."""
+    return (
+        kind.milli_vcpus * NOMINAL_VCPU_MICRO_DOLLARS // MILLI_PER_VCPU
+        + kind.memory_mib * NOMINAL_MIB_MICRO_DOLLARS
+        + kind.gpus * NOMINAL_GPU_MICRO_DOLLARS
+    )
+
+
+def format_dollars(micro_dollars: int) -> str:
+    """`85000` -> `$0.085`."""
+    text = f"{micro_dollars / MICRO_PER_DOLLAR:.6f}".rstrip("0")
+    whole, _, rest = text.partition(".")
+    return f"${whole}.{rest:0<2}"

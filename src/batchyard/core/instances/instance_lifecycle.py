@@ -1,0 +1,109 @@
+"""The life of a managed instance: launched, ready, drained, gone; and what befalls the attempts on it (AWS Batch
+behaviour 3.6, 7.9)."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from batchyard.core.jobs import attempts
+from batchyard.core.model import commands
+from batchyard.core.model.effects import LaunchInstance, TerminateInstance
+from batchyard.core.model.records import ENDED_INSTANCE, EndedInstance, Instance, InstanceState
+from batchyard.core.model.refusal import Refused
+from batchyard.core.state.world import World
+
+ENDED_KEPT_MS = 3600 * 1000  # as EC2 describes terminated instances for about an hour
+REFUSAL_PAUSE_MS = 10_000  # after capacity was refused: asking again at once would be refused again
+
+
+def report(world: World, fact: commands.InstanceReport, now_ms: int) -> None:
+    """Takes a fact about an instance. One that is not known (any more) is told to end."""
+    instance = world.instances.get(fact.instance_id)
+    if instance is None or not instance.environment:
+        if not isinstance(fact, commands.InstanceGone):
+            world.effects.append(TerminateInstance(fact.instance_id))
+        return
+    if isinstance(fact, commands.InstanceReady):
+        if instance.state is InstanceState.LAUNCHING:
+            world.put_instance(replace(instance, state=InstanceState.READY, ready_at_ms=now_ms))
+            world.become_idle(instance.instance_id)
+    elif isinstance(fact, commands.InstanceRefused):
+        if instance.state is InstanceState.LAUNCHING:
+            _pause(world, instance.environment, now_ms + REFUSAL_PAUSE_MS, fact.reason)
+            world.remove_instance(instance.instance_id)
+    elif isinstance(fact, commands.InstanceInterrupted):
+        take_away(world, instance, fact.notice_seconds, now_ms)
+    else:
+        assert isinstance(fact, commands.InstanceGone), f"unknown report {fact!r}"
+        if world.placed_on(instance.instance_id):
+            take_away(world, instance, 0.0, now_ms)  # it is removed when its attempts are accounted for
+        else:
+            _remember(world, world.instances[instance.instance_id], now_ms)
+            world.remove_instance(instance.instance_id)
+
+
+def _pause(world: World, name: str, until_ms: int, reason: str) -> None:
+    """An environment launches nothing for a while, also after a restart."""
+    world.paused[name] = until_ms, reason
+    environment = replace(world.environments[name], paused_until_ms=until_ms, pause_reason=reason)
+    world.environments[name] = world.changes.environments[name] = environment
+
+
+def _remember(world: World, instance: Instance, now_ms: int) -> None:
+    ended = EndedInstance(instance, now_ms)
+    world.ended_instances[instance.instance_id] = ended
+    world.changes.documents[ENDED_INSTANCE, instance.instance_id] = ended
+
+
+def forget_ended(world: World, now_ms: int) -> None:
+    """Drops the instances whose hour is over."""
+    for instance_id, ended in list(world.ended_instances.items()):
+        if now_ms < ended.ended_at_ms + ENDED_KEPT_MS:
+            break  # the others ended later
+        del world.ended_instances[instance_id]
+        world.changes.documents[ENDED_INSTANCE, instance_id] = None
+
+
+def interrupt(world: World, command: commands.InterruptInstance, now_ms: int) -> Instance:
+    """An interruption that the owner asks for. Returns the instance as it is then."""
+    instance = world.instances.get(command.instance_id)
+    if instance is None:
+        raise Refused(
+            f"The instance {command.instance_id} does not exist. `batchyard instances` lists those there are."
+        )
+    if not instance.environment:
+        raise Refused(f"{command.instance_id} is this machine itself: only instances of MANAGED environments can go.")
+    take_away(world, instance, command.notice_seconds, now_ms)
+    return world.instances.get(command.instance_id, instance)
+
+
+def take_away(world: World, instance: Instance, notice_seconds: float, now_ms: int) -> None:
+    """From the notice on it takes no more jobs; those on it get SIGTERM, and SIGKILL when the notice is over."""
+    if instance.state is InstanceState.TERMINATING:
+        return
+    if instance.state is not InstanceState.DRAINING:
+        instance = replace(instance, state=InstanceState.DRAINING, ends_at_ms=now_ms + int(notice_seconds * 1000))
+        world.put_instance(instance)
+        world.idle_since.pop(instance.instance_id, None)
+    for key in world.placed_on(instance.instance_id):
+        attempts.stop(world, world.jobs[key], attempts.HOST, notice_seconds)
+
+
+def terminate(world: World, instance: Instance) -> None:
+    """Nothing runs on it: it is asked to end. What it reserves comes back when it has."""
+    assert not world.placed_on(instance.instance_id), f"{instance.instance_id} ends with attempts on it"
+    if instance.state is not InstanceState.TERMINATING:
+        world.put_instance(replace(instance, state=InstanceState.TERMINATING))
+        world.idle_since.pop(instance.instance_id, None)
+        world.effects.append(TerminateInstance(instance.instance_id))
+
+
+def recovery(world: World) -> list[LaunchInstance | TerminateInstance]:
+    """What to ask after a restart: launches and ends that were under way are asked again."""
+    effects: list[LaunchInstance | TerminateInstance] = []
+    for instance in world.instances.values():
+        if instance.state is InstanceState.TERMINATING:
+            effects.append(TerminateInstance(instance.instance_id))
+        elif instance.environment:
+            effects.append(LaunchInstance(instance))
+    return effects

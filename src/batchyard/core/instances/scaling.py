@@ -1,0 +1,80 @@
+"""At the end of a pass: MANAGED environments keep minvCpus, and let go of what has been idle for long enough (AWS Batch
+behaviour 3.6)."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from batchyard.core.capacity.allocation import Need, NoChoice
+from batchyard.core.capacity.environment_rules import resources_of
+from batchyard.core.instances import instance_lifecycle
+from batchyard.core.model.records import Environment, Health, InstanceState
+from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.scheduling import fleet
+from batchyard.core.state.world import World
+
+
+def settle(world: World, now_ms: int) -> None:
+    """Keeps minvCpus, lets idle instances go, writes down what changed, and notes when to look again."""
+    instance_lifecycle.forget_ended(world, now_ms)
+    if world.host is None:
+        return  # nobody knows yet what there is, nor who needs it
+    due: list[int] = [] if world.due_ms is None else [world.due_ms]
+    for name in sorted(world.environments):
+        environment = world.environments[name]
+        if not fleet.has_instances(environment):
+            continue
+        if environment.status is Health.VALID:
+            _keep_wanted(world, environment, now_ms)
+        due.extend(_let_go(world, environment, now_ms))
+        _write_desired(world, name)
+    due.extend(at_ms for at_ms, _ in world.paused.values() if at_ms > now_ms)
+    due.extend(i.ends_at_ms for i in world.instances.values() if i.ends_at_ms > now_ms)
+    world.due_ms = min(due, default=None)
+
+
+def _keep_wanted(world: World, environment: Environment, now_ms: int) -> None:
+    """desiredvCpus are asked for once: from the moment on that they are there, or that no more of them can be had,
+    demand decides. What was only refused for now is tried again."""
+    wanted = fleet.wanted_milli_vcpus(environment)
+    while (missing := wanted - fleet.coming(world, environment.name)) > 0:
+        need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))
+        if isinstance(fleet.grow(world, world.environments[environment.name], need, now_ms), NoChoice):
+            break
+    if fleet.vcpus(environment, "desiredvCpus") and environment.name not in world.paused:
+        current = world.environments[environment.name]
+        left = {k: v for k, v in resources_of(current).items() if k != "desiredvCpus"}
+        document = {**current.document, "computeResources": left}
+        world.environments[current.name] = world.changes.environments[current.name] = replace(
+            current, document=document
+        )
+
+
+def _let_go(world: World, environment: Environment, now_ms: int) -> list[int]:
+    """Ends the instances that have been without work for long enough, the longest first, down to what is wanted.
+    Returns when the next ones may be due."""
+    for instance_id in list(world.instances_in.get(environment.name, ())):
+        instance = world.instances[instance_id]
+        if 0 < instance.ends_at_ms <= now_ms and instance.state is InstanceState.DRAINING:
+            instance_lifecycle.take_away(world, instance, world.limits.stop_grace_seconds, now_ms)
+        is_over = instance.state is InstanceState.DRAINING or environment.status is Health.DELETING
+        if is_over and not world.placed_on(instance_id):
+            instance_lifecycle.terminate(world, instance)
+    delay_ms, wanted = fleet.scale_down_ms(world, environment), fleet.wanted_milli_vcpus(environment)
+    due: list[int] = []
+    for since_ms, instance_id in fleet.idle_in(world, environment.name):
+        instance = world.instances[instance_id]
+        if fleet.coming(world, environment.name) - instance.resources.milli_vcpus < wanted:
+            continue
+        if since_ms + delay_ms <= now_ms:
+            instance_lifecycle.terminate(world, instance)
+        else:
+            due.append(since_ms + delay_ms)
+    return due
+
+
+def _write_desired(world: World, name: str) -> None:
+    environment = world.environments[name]
+    desired = max(fleet.vcpus(environment, "minvCpus"), -(-fleet.coming(world, name) // MILLI_PER_VCPU))
+    if environment.desired_vcpus != desired:
+        world.environments[name] = world.changes.environments[name] = replace(environment, desired_vcpus=desired)

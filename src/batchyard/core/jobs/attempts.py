@@ -1,0 +1,175 @@
+"""What engines report about attempts, and what follows: run, retry or end (AWS Batch behaviour 7.5, 7.10-7.13)."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from batchyard.core.jobs import completion
+from batchyard.core.model import commands, names
+from batchyard.core.model.effects import AcknowledgeTask, StopTask
+from batchyard.core.model.lifecycle import Cause
+from batchyard.core.model.records import Attempt, ContainerOutcome, Job, JobSpec, Status
+from batchyard.core.scheduling import scheduler
+from batchyard.core.state.world import World
+from batchyard.core.tasks import retry
+
+EXITED = "Essential container in task exited"
+NOT_STARTED = "Task failed to start"
+TIMED_OUT = "Job attempt duration exceeded timeout"
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+TERMINATE, TIMEOUT, HOST = "terminate", "timeout", "host"
+REASON_CHARACTERS = 255  # container.reason (Batch API model, ContainerDetail)
+
+
+def host_lost(instance_id: str) -> str:
+    return f"Host EC2 (instance {instance_id}) terminated."
+
+
+def report(world: World, engine: str, fact: commands.Report, now_ms: int) -> None:
+    """Takes a fact about an attempt. Facts about an attempt that is not the current one are only acknowledged: the
+    engine repeats its last word until it hears that it was written down."""
+    job = current(world, fact.attempt_id)
+    if isinstance(fact, commands.Started):
+        if job is not None and job.status is Status.STARTING:
+            _started(world, job, fact.at_ms, now_ms)
+        return
+    if job is not None:
+        _ended(world, job, fact, now_ms)
+    world.effects.append(AcknowledgeTask(engine, fact.attempt_id))
+
+
+def current(world: World, attempt_id: str) -> Job | None:
+    """The job whose placed attempt this is; None when it is not placed any more, or never was."""
+    parsed = names.parse_task_id(attempt_id)
+    if parsed is None:
+        return None
+    key, number = parsed
+    job = world.jobs.get(key)
+    if job is None or job.attempt is None or job.attempt.number != number:
+        return None
+    return job if names.task_id(key, number, world.job_id(key)) == attempt_id else None
+
+
+def _within(job: Job, at_ms: int, now_ms: int) -> int:
+    """An engine's time, kept between the attempt's placement and now: the clocks of hosts differ from the service's,
+    which stays ahead of its machine's own after that was set back. An earlier start would use up the timeout."""
+    placed_at_ms = job.attempt.placed_at_ms if job.attempt is not None else 0
+    return min(max(at_ms, job.created_at_ms, placed_at_ms), now_ms)
+
+
+def _started(world: World, job: Job, at_ms: int, now_ms: int) -> Job:
+    assert job.attempt is not None, f"job {job.key} started without an attempt"
+    at_ms = _within(job, at_ms, now_ms)
+    attempt = replace(job.attempt, started_at_ms=at_ms)
+    job = world.move(job, Cause.STARTED, attempt=attempt, started_at_ms=at_ms)
+    timeout_seconds = world.spec_of(job.key).timeout_seconds
+    if timeout_seconds and not attempt.stopping:
+        world.add_deadline(at_ms + timeout_seconds * 1000, job.key, attempt.number)
+    return job
+
+
+def _ended(world: World, job: Job, fact: commands.Report, now_ms: int) -> None:
+    attempt = job.attempt
+    assert attempt is not None, f"job {job.key} ended without an attempt"
+    succeeded = False
+    if isinstance(fact, commands.Exited):
+        if job.status is Status.STARTING:
+            job = _started(world, job, fact.started_at_ms, now_ms)
+            assert job.attempt is not None, f"job {job.key} lost its attempt"
+            attempt = job.attempt
+        attempt = replace(outcome(attempt, world.spec_of(job.key), fact.containers), status_reason=EXITED)
+        stopped_at_ms, succeeded = fact.stopped_at_ms, attempt.exit_code == 0
+    elif isinstance(fact, commands.NotStarted):
+        refused = commands.ContainerExit(fact.container, fact.exit_code, reason=fact.reason)
+        attempt = replace(outcome(attempt, world.spec_of(job.key), (refused,)), status_reason=NOT_STARTED)
+        stopped_at_ms = fact.at_ms
+    else:
+        assert isinstance(fact, commands.Lost), f"unknown report {fact!r}"
+        attempt = replace(attempt, status_reason=host_lost(attempt.instance_id))
+        stopped_at_ms = fact.at_ms
+    stopped_at_ms = max(_within(job, stopped_at_ms, now_ms), attempt.started_at_ms)
+    _decide(world, job, replace(attempt, stopped_at_ms=stopped_at_ms), succeeded, now_ms)
+
+
+def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[commands.ContainerExit]) -> Attempt:
+    """The attempt with its exit code and reason: its container's. Of several: those of the essential container that
+    failed first, since the others may have been stopped for it; 0 when every essential one ended so."""
+    if not spec.container_logs:
+        one = exits[0]
+        used = {"peak_memory_mib": one.peak_memory_mib, "cpu_ms": one.cpu_ms}
+        return replace(attempt, exit_code=one.exit_code, reason=_reason(one), **used)
+    if len(spec.container_logs) == 1 or not exits[0].name:  # the engine knows no name, or blames no single container
+        essential = next((one.name for one in spec.task.containers if one.essential), spec.container_logs[0].container)
+        exits = (replace(exits[0], name=essential),)
+    outcomes = tuple(
+        ContainerOutcome(one.name, one.exit_code, _reason(one), one.peak_memory_mib, one.cpu_ms) for one in exits
+    )
+    others = {one.name for one in spec.task.containers if not one.essential}
+    essentials = [one for one in exits if one.name not in others] or exits
+    failed = [one for one in essentials if one.exit_code != 0]
+    first = min(failed, key=lambda one: (one.stopped_at_ms == 0, one.stopped_at_ms)) if failed else essentials[0]
+    return replace(attempt, exit_code=first.exit_code, reason=_reason(first), containers=outcomes)
+
+
+def _reason(one: commands.ContainerExit) -> str:
+    return (OUT_OF_MEMORY if one.out_of_memory else one.reason)[:REASON_CHARACTERS]
+
+
+def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: int) -> None:
+    """Cancelled, terminated and timed-out jobs are never retried. What its host's end made fail ends as lost."""
+    if attempt.stopping == HOST and not succeeded:
+        attempt = replace(attempt, status_reason=host_lost(attempt.instance_id), exit_code=None, reason="")
+    changes: dict[str, object] = {"attempt": None, "past": (*job.past, attempt)}
+    ending = {**changes, "stopped_at_ms": attempt.stopped_at_ms}
+    if job.is_terminated:
+        completion.end(world, job, Cause.FAILED, now_ms, status_reason=job.end_reason, **ending)
+    elif attempt.stopping == TIMEOUT:
+        completion.end(world, job, Cause.FAILED, now_ms, status_reason=TIMED_OUT, **ending)
+    elif succeeded:
+        completion.end(world, job, Cause.SUCCEEDED, now_ms, status_reason=attempt.status_reason, **ending)
+    elif not job.is_cancelled and retry.should_retry(world.spec_of(job.key).retry, attempt):
+        retried = world.move(job, Cause.RETRIED, status_reason="", **changes)
+        scheduler.enqueue(world, retried.key)
+    else:
+        completion.end(world, job, Cause.FAILED, now_ms, status_reason=attempt.status_reason, **ending)
+
+
+def stop(world: World, job: Job, why: str, notice_seconds: float = 0.0) -> Job:
+    """Asks for a placed attempt's end, once. `notice_seconds`: the grace where its host is about to go."""
+    attempt = job.attempt
+    assert attempt is not None, f"job {job.key} has nothing to stop"
+    if attempt.stopping:
+        return job
+    job = replace(job, attempt=replace(attempt, stopping=why, notice_seconds=notice_seconds))
+    world.put(job)
+    world.effects.append(stop_of(world, job))
+    return job
+
+
+def stop_of(world: World, job: Job) -> StopTask:
+    attempt = job.attempt
+    assert attempt is not None, f"job {job.key} has nothing to stop"
+    task_id = names.task_id(job.key, attempt.number, world.job_id(job.key))
+    if attempt.stopping == HOST:
+        return StopTask(attempt.engine, task_id, attempt.notice_seconds)
+    return StopTask(attempt.engine, task_id, _grace_seconds(world, world.spec_of(job.key)))
+
+
+def _grace_seconds(world: World, spec: JobSpec) -> float:
+    """A task of one container is a plain one to its engine, which then can't know the container's own stopTimeout."""
+    containers = spec.ecs_task.get("containers", ())
+    own = containers[0].get("stopTimeout", 0) if len(containers) == 1 else 0
+    return float(own) or world.limits.stop_grace_seconds
+
+
+def expire(world: World, now_ms: int) -> None:
+    """Stops the attempts whose time is up. The clock of an attempt starts when it is RUNNING."""
+    while world.deadlines and world.deadlines[0][0] <= now_ms:
+        _, key, number = heapq.heappop(world.deadlines)
+        job = world.jobs.get(key)
+        if job is None or job.attempt is None or job.attempt.number != number or job.status is not Status.RUNNING:
+            continue
+        stop(world, job, TIMEOUT)

@@ -1,0 +1,100 @@
+"""CancelJob, TerminateJob and what deletes a queue's jobs (AWS Batch behaviour 7.8).
+
+A waiting job ends at once, a PENDING one when its dependencies are done; a placed one is stopped by terminate and left
+alone by cancel; none is retried."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from batchyard.core.jobs import attempts, completion
+from batchyard.core.model import lifecycle, names
+from batchyard.core.model.lifecycle import Cause
+from batchyard.core.model.records import Job, Status
+from batchyard.core.scheduling import scheduler
+from batchyard.core.state.arrays import child_key, waiting_status
+from batchyard.core.state.world import World
+
+QUEUE_DELETED = "JobQueue deleted"
+
+
+def withdraw(world: World, job_id: str, reason: str, *, terminate: bool, now_ms: int) -> None:
+    """Unknown and finished jobs: nothing happens, as with AWS."""
+    wanted = names.parse_job_id(job_id)
+    key = world.ids.get(wanted.uuid)
+    if key is None or key in world.finished or wanted.node is not None:
+        return
+    book = world.books.get(key)
+    if wanted.index is None:
+        if book is None:
+            _withdraw_row(world, world.jobs[key], reason, terminate, now_ms)
+        else:
+            _withdraw_array(world, key, reason, terminate, now_ms)
+    elif book is not None and wanted.index < book.size and book.final_status(wanted.index) is None:
+        _withdraw_row(world, _row_of_child(world, key, wanted.index), reason, terminate, now_ms)
+
+
+def _marked(job: Job, reason: str, terminate: bool) -> Job:
+    """isCancelled and isTerminated are true at once. The first text stays, unless a cancel is made stronger."""
+    stronger = terminate and not job.is_terminated
+    return replace(
+        job,
+        is_cancelled=job.is_cancelled or not terminate,
+        is_terminated=job.is_terminated or terminate,
+        end_reason=reason if stronger or not job.end_reason else job.end_reason,
+    )
+
+
+def _withdraw_row(world: World, job: Job, reason: str, terminate: bool, now_ms: int) -> None:
+    job = _marked(job, reason, terminate)
+    world.put(job)
+    if job.status is Status.RUNNABLE:
+        completion.end(world, job, Cause.WITHDRAWN, now_ms, status_reason=job.end_reason)
+    elif job.attempt is not None and terminate:
+        attempts.stop(world, job, attempts.TERMINATE)
+
+
+def _row_of_child(world: World, parent_key: int, index: int) -> Job:
+    """The child's row; one is made for it if it had none."""
+    key = child_key(parent_key, index)
+    if key not in world.jobs:
+        parent, spec, book = world.jobs[parent_key], world.specs[parent_key], world.books[parent_key]
+        status = waiting_status(spec, book.freeze(), index)
+        world.add_child_row(parent_key, index, lifecycle.child_row(key, status, parent.created_at_ms))
+        if not book.ready():
+            scheduler.dequeue(world, parent_key)
+    return world.jobs[key]
+
+
+def _withdraw_array(world: World, key: int, reason: str, terminate: bool, now_ms: int) -> None:
+    world.put(_marked(world.jobs[key], reason, terminate))
+    book = world.books[key]
+    reason = world.jobs[key].end_reason
+    for row_key in world.rows_of(key):
+        row = world.jobs.get(row_key)
+        if row is not None:
+            _withdraw_row(world, row, reason, terminate, now_ms)
+    if key in world.jobs and book.released_at_ms:
+        completion.withdraw_unstarted(world, key, now_ms)  # those that are PENDING end when what they wait for does
+
+
+def delete_queue_jobs(world: World, queue: str, now_ms: int) -> None:
+    """All jobs of a deleted queue end, also those that wait for others."""
+    for key in sorted(k for k, spec in world.specs.items() if spec.queue == queue):
+        if key not in world.jobs:
+            continue  # an earlier one's end took it along
+        job_id = world.specs[key].job_id
+        withdraw(world, job_id, QUEUE_DELETED, terminate=True, now_ms=now_ms)
+        job = world.jobs.get(key)
+        if job is not None and key in world.unmet:
+            completion.fail_dependent(world, key, now_ms)
+
+
+def terminate_running(world: World, reason: str, now_ms: int) -> int:
+    """Terminates every placed attempt; returns how many. Waiting jobs stay, and none starts until the next restart: the
+    room that becomes free is not theirs, since the service is about to end."""
+    world.is_draining = True
+    placed = sorted(key for key, job in world.jobs.items() if job.attempt is not None)
+    for key in placed:
+        _withdraw_row(world, world.jobs[key], reason, True, now_ms)
+    return len(placed)

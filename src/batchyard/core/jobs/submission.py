@@ -1,0 +1,397 @@
+"""SubmitJob against the world, in AWS's order of checks (AWS Batch behaviour 7.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.core.jobs import completion
+from batchyard.core.model import lifecycle, names
+from batchyard.core.model.commands import Stage, SubmitJob, SubmittedJob
+from batchyard.core.model.idempotency import Remembered, split_stored_key, stored_key
+from batchyard.core.model.ranges import RangeSet, subtract, union
+from batchyard.core.model.records import (
+    AFTER_ANY_TAG,
+    Abilities,
+    Definition,
+    Dependency,
+    Health,
+    JobSpec,
+    Queue,
+    Ranges,
+    State,
+    Status,
+    TaskSpec,
+)
+from batchyard.core.model.refusal import Refused
+from batchyard.core.scheduling import fleet, policies
+from batchyard.core.state.fairshare import ACTIVE_SHARES_AT_MOST
+from batchyard.core.state.world import World
+from batchyard.core.tasks import ecs_task, requirements, retry, task_spec
+
+MANAGED_INSTANCES = "ECS_MANAGED_INSTANCES"  # computeResources.type; its capability lacks the first word
+DEFAULT_PLATFORM = "EC2"  # API: RegisterJobDefinitionRequest.platformCapabilities
+ON_FIFO = (  # the missing space is AWS's
+    "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share scheduling "
+    "policy."
+)
+
+OTHER_REQUEST = (
+    "The invocation id of this request (amz-sdk-invocation-id) was used for another request within the last hour: "
+    "give each new request a new one, and repeat it only with the same body."
+)
+NO_SHARE = "shareIdentifier must be specified."
+NO_PRIORITY = "Either schedulingPriority in job definition or schedulingPriorityOverride should be specified."
+
+
+class _Waits(Struct):
+    """What dependsOn means now: the keys still waited for, whether one failed already; for N_TO_N the arrays followed,
+    and the children whose counterpart is unfinished or failed."""
+
+    keys: list[int]
+    failed: bool = False
+    sources: list[int] = []
+    held: Ranges = ()
+    failed_counterparts: Ranges = ()
+
+
+def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
+    """Makes one job, or gives the answer of the same submission that was made before. A refusal changes nothing."""
+    known = world.idempotency.get(command.idempotency_key) if command.idempotency_key else None
+    if known is not None:
+        if known.request_digest != command.request_digest and known.request_digest and command.request_digest:
+            raise Refused(OTHER_REQUEST)
+        return SubmittedJob(known.job_id, command.name)
+    queue = _queue(world, command.queue)
+    definition = _definition(world, command)
+    _check_platform(world, queue, definition)
+    _object(command, Stage.SIZE)
+    if command.array_size > world.limits.max_array_size:
+        raise Refused(
+            f"Array size must be between 2 and {world.limits.max_array_size}, got {command.array_size}. "
+            "The limit is the setting max_array_size."
+        )
+    _check_built(command, definition)
+    waits = _dependencies(world, command)
+    body = ecs_task.merge(definition.document, command.overrides, command.task_override)
+    parameters = {**definition.document.get("parameters", {}), **command.parameters}
+    body.substitute(parameters)  # this is its turn among the checks
+    _object(command, Stage.OVERRIDES)
+    _hold_overrides(command, definition, body)
+    share = _share(world, command, queue, definition)
+    _object(command, Stage.RULES)
+    unbuilt = body.unbuilt()
+    if unbuilt:
+        raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
+    task = body.build(
+        parameters,
+        command.working_directory,
+        fractions=_platform_of(definition) == requirements.FARGATE,
+        file_systems=world.limits.file_systems,
+    )
+    network = task_spec.network_of(command.tags, definition.tags, body.task)
+    if network:
+        task = replace(task, network=network)
+    engines = _engines(world, queue, task, command.images)
+    spec = _spec(world, command, definition, task, body, parameters, engines, share, now_ms)
+    _accept(world, spec, waits, now_ms)
+    if command.idempotency_key:
+        remember(world, spec, now_ms)
+    return SubmittedJob(spec.job_id, spec.name)
+
+
+def remember(world: World, spec: JobSpec, now_ms: int) -> None:
+    key, digest = split_stored_key(spec.idempotency_key)
+    world.idempotency[key] = Remembered(spec.job_id, digest)
+    world.idempotency_order.append((now_ms + world.limits.idempotency_kept_ms, key))
+
+
+def _queue(world: World, name: str) -> Queue:
+    queue = world.queues.get(name)
+    if queue is None:
+        raise Refused(f"JobQueue {name} not found.", is_bare=True)
+    if queue.state is not State.ENABLED:
+        raise Refused(f"JobQueue {name} is {queue.state.value}; it must be ENABLED to take jobs.")
+    if queue.status is Health.CREATING:
+        raise Refused(f"JobQueue {name} is not VALID: it is {queue.status.value}. Wait until it is before submitting.")
+    return queue
+
+
+def _definition(world: World, command: SubmitJob) -> Definition:
+    name, revision = command.definition, command.revision
+    if revision is None:
+        for number in range(world.revisions.get(name, 0), 0, -1):
+            found = world.definitions.get((name, number))
+            if found is not None and found.status == "ACTIVE":
+                return found
+    else:
+        found = world.definitions.get((name, revision))
+        if found is not None and found.status == "ACTIVE":
+            return found
+        name = f"{name}:{revision}"
+    raise Refused(f"JobDefinition name {name} does not exist or is not in ACTIVE status", is_bare=True)
+
+
+def _platform_of(definition: Definition) -> str:
+    capabilities = definition.document.get("platformCapabilities") or (DEFAULT_PLATFORM,)
+    return str(capabilities[0])
+
+
+def _hold_overrides(command: SubmitJob, definition: Definition, body: ecs_task.Body) -> None:
+    """The definition's own amounts were checked with it; what overrides make of them is held to the same rules."""
+    overrides = [each for each in (command.overrides, *command.task_override.get("containers", ())) if each]
+    if any(member in each for each in overrides for member in requirements.MEMBERS):
+        around = body.task or body.container
+        requirements.check_overridden(overrides, body.containers, _platform_of(definition), around)
+
+
+def _check_built(command: SubmitJob, definition: Definition) -> None:
+    """What may be registered but can't be run yet is refused by name, never ignored."""
+    for member in ("nodeProperties", "eksProperties", "consumableResourceProperties"):
+        if definition.document.get(member):
+            raise Refused(f"Job definition {definition.name} has {member}, which this service can't run yet.")
+    if command.overrides.get("instanceType") and _platform_of(definition) == requirements.FARGATE:
+        raise Refused("instanceType is not applicable for Fargate.")
+    if command.unsupported:
+        raise Refused(f"This service can't do {', '.join(command.unsupported)} yet; submit the job without it.")
+    for dependency in command.depends_on:
+        if dependency.type == "N_TO_N":
+            if not command.array_size or not dependency.job_id:
+                raise Refused(
+                    "A dependency of type N_TO_N needs an array job and the jobId of an array of its size.",
+                    is_bare=True,
+                )
+        elif not dependency.job_id and not (dependency.type == "SEQUENTIAL" and command.array_size):
+            raise Refused("A dependency without jobId must be of type SEQUENTIAL, on an array job.", is_bare=True)
+
+
+def _share(world: World, command: SubmitJob, queue: Queue, definition: Definition) -> tuple[str, int]:
+    """Share identifier and scheduling priority: a FIFO queue takes neither from the caller, a fair-share queue needs
+    both (AWS Batch behaviour 5.1, 5.2)."""
+    identifier, priority = command.share_identifier, command.scheduling_priority
+    if not policies.name_of(queue):
+        if identifier or priority is not None:
+            raise Refused(ON_FIFO)
+        return "", 0
+    if not identifier:
+        raise Refused(NO_SHARE)
+    if priority is None:
+        priority = definition.document.get("schedulingPriority")
+    if priority is None:
+        raise Refused(NO_PRIORITY)
+    _check_number_of_shares(world, queue.name, identifier)
+    return identifier, priority
+
+
+def _check_number_of_shares(world: World, queue: str, identifier: str) -> None:
+    fair, book = world.fair_share(queue), world.shares.get(queue)
+    if fair is None or book is None:
+        return
+    share = book.shares.get(identifier)
+    if share is not None and share.is_active(world.now_ms, fair.window_ms):
+        return
+    active = book.active(world.now_ms, fair.window_ms)
+    if len(active) >= ACTIVE_SHARES_AT_MOST:
+        raise Refused(
+            f"JobQueue {queue} has {len(active)} active share identifiers, and {ACTIVE_SHARES_AT_MOST} are the most: "
+            "use one of those, or wait until one has had no jobs for a while."
+        )
+
+
+def _object(command: SubmitJob, stage: Stage) -> None:
+    for objection in command.objections:
+        if objection.stage is stage:
+            raise Refused(objection.message, is_bare=objection.is_bare)
+
+
+def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
+    environments = fleet.environments_of(world, queue.name)
+    for capability in definition.document.get("platformCapabilities") or (DEFAULT_PLATFORM,):
+        if not any(_platform(e.document) == capability for e in environments):
+            raise Refused(
+                f"Job Queue is attached to Compute Environment that can not run Jobs with capability {capability}"
+            )
+
+
+def _engines(world: World, queue: Queue, task: TaskSpec, images: bool | None) -> tuple[str, ...]:
+    """The engines of the queue's environments that can do what the task asks, on the machine that it asks for where one
+    has it; none: refused with the first reason."""
+    environments = fleet.environments_of(world, queue.name)
+    able: list[str] = []
+    refusals: list[str] = []
+    for engine in dict.fromkeys(e.engine for e in environments):
+        abilities = world.abilities.get(engine, Abilities(images=True))
+        reason = task_spec.wrong_kind(engine, abilities, images) or task_spec.cannot_run(task, engine, abilities)
+        if reason:
+            refusals.append(reason)
+        else:
+            able.append(engine)
+    if not able and refusals:
+        raise Refused(f"No compute environment of job queue {queue.name} can run this job: {refusals[0]}")
+    fitting = [e for e in able if not task_spec.wrong_platform(task, world.abilities.get(e, Abilities()))]
+    return tuple(fitting or able)
+
+
+def _platform(document: dict[str, Any]) -> str:
+    kind = document.get("computeResources", {}).get("type", "EC2")
+    if kind == MANAGED_INSTANCES:
+        return "MANAGED_INSTANCES"
+    return "FARGATE" if kind.startswith("FARGATE") else "EC2"
+
+
+def _dependencies(world: World, command: SubmitJob) -> _Waits:
+    waits = _Waits([])
+    after_any = _wants_after_any(command)
+    for dependency in command.depends_on:
+        if not dependency.job_id:
+            continue
+        if dependency.type == "N_TO_N":
+            _follow_array(world, command, dependency, waits)
+            continue
+        wanted = names.parse_job_id(dependency.job_id)
+        key = world.ids.get(wanted.uuid)
+        if key is None:
+            status = command.finished.get(dependency.job_id)
+        else:
+            book = world.books.get(key)
+            if wanted.node is not None or (wanted.index is not None and (book is None or wanted.index >= book.size)):
+                raise _unknown(dependency)
+            status = world.status_at(key, wanted.index)
+        if key is None and status is None:
+            raise _unknown(dependency)
+        if status == Status.FAILED:
+            waits.failed = waits.failed or not after_any
+        elif status != Status.SUCCEEDED:
+            assert key is not None, f"the unfinished dependency {dependency.job_id} is not in memory"
+            waits.keys.append(key if wanted.index is None else key + 1 + wanted.index)
+    waits.keys = list(dict.fromkeys(waits.keys))
+    return waits
+
+
+def _wants_after_any(command: SubmitJob) -> bool:
+    return command.tags.get(AFTER_ANY_TAG) == "true"
+
+
+def _follow_array(world: World, command: SubmitJob, dependency: Dependency, waits: _Waits) -> None:
+    """Child i waits for child i of the named array, which must be of the same size."""
+    wanted = names.parse_job_id(dependency.job_id)
+    key = world.ids.get(wanted.uuid)
+    book = None if key is None else world.books.get(key)
+    done = command.finished_arrays.get(dependency.job_id)
+    if key is None and done is None and dependency.job_id not in command.finished:
+        raise _unknown(dependency)
+    size = book.size if book is not None else done.size if done is not None else 0
+    if wanted.index is not None or size != command.array_size:
+        have = "a child" if wanted.index is not None else f"an array of {size}" if size else "no array"
+        raise Refused(
+            f"A dependency of type N_TO_N needs an array of the same size, {command.array_size}; "
+            f"{dependency.job_id} is {have}.",
+            is_bare=True,
+        )
+    if key is not None and book is not None:
+        failed, succeeded = book.failed.freeze(), book.succeeded.freeze()
+        if key not in world.finished:
+            waits.sources.append(key)
+            open_ranges = subtract(subtract(((0, size),), failed), succeeded)
+            waits.held = union(waits.held, open_ranges)
+    else:
+        assert done is not None, f"{dependency.job_id} is neither in memory nor finished"
+        failed = done.failed
+    waits.failed_counterparts = union(waits.failed_counterparts, failed)
+
+
+def _unknown(dependency: Dependency) -> Refused:
+    return Refused(
+        f"The dependency {dependency.job_id} does not exist; dependsOn needs the id of a job of this service.",
+        is_bare=True,
+    )
+
+
+def _spec(
+    world: World,
+    command: SubmitJob,
+    definition: Definition,
+    task: TaskSpec,
+    body: ecs_task.Body,
+    parameters: dict[str, str],
+    engines: tuple[str, ...],
+    share: tuple[str, int],
+    now_ms: int,
+) -> JobSpec:
+    document = definition.document
+    timeout = command.timeout or document.get("timeout") or {}
+    log = task_spec.log_place(body.containers[0], definition.name)
+    propagate = document.get("propagateTags", False) if command.propagate_tags is None else command.propagate_tags
+    return JobSpec(
+        key=world.next_key,
+        job_id=command.job_id,
+        name=command.name,
+        queue=command.queue,
+        definition=f"{definition.name}:{definition.revision}",
+        task=task,
+        container=body.container,
+        created_at_ms=now_ms,
+        engines=engines,
+        array_size=command.array_size,
+        depends_on=command.depends_on,
+        after_any=_wants_after_any(command),
+        retry=retry.parse_strategy(command.retry_strategy or document.get("retryStrategy")),
+        timeout_seconds=timeout.get("attemptDurationSeconds", 0),
+        late_refusal=_late_refusal(world, command),
+        parameters=parameters,
+        platform_capabilities=tuple(document.get("platformCapabilities", ())),
+        propagate_tags=propagate,
+        tags=command.tags,
+        log_group=log.group,
+        log_prefix=log.prefix,
+        ecs_task=body.task,
+        container_logs=body.container_logs(definition.name),
+        principal=command.principal,
+        idempotency_key=stored_key(command.idempotency_key, command.request_digest),
+        share_identifier=share[0],
+        scheduling_priority=share[1],
+    )
+
+
+def _late_refusal(world: World, command: SubmitJob) -> str:
+    """AWS accepts overrides that ECS then refuses: the job fails instead of starting."""
+    limit = world.limits.max_overrides_characters
+    overrides = command.overrides or command.task_override
+    if not overrides or len(msgspec.json.encode(overrides)) <= limit:
+        return ""
+    return f"Container Overrides length must be at most {limit}"
+
+
+def _accept(world: World, spec: JobSpec, waits: _Waits, now_ms: int) -> None:
+    job = lifecycle.submitted(spec.key, now_ms)
+    world.add(spec, job)
+    follow(world, spec.key, waits.sources)
+    failed = () if spec.after_any else waits.failed_counterparts
+    if spec.array_size:
+        world.books[spec.key].held = RangeSet(union(waits.held, failed))
+    if waits.keys or waits.failed:
+        world.move(job, lifecycle.Cause.WAITS)
+        wait_for(world, spec.key, waits.keys)
+        if waits.failed:
+            completion.fail_dependent(world, spec.key, now_ms)
+    else:
+        completion.release(world, spec.key, now_ms)
+    if failed and spec.key in world.jobs:
+        completion.fail_counterparts(world, spec.key, failed, now_ms)
+
+
+def wait_for(world: World, key: int, keys: list[int]) -> None:
+    world.unmet[key] = len(keys)
+    for other in keys:
+        world.dependents.setdefault(other, []).append(key)
+
+
+def follow(world: World, key: int, sources: list[int]) -> None:
+    """N_TO_N: array `key` hears of every child of `sources` that ends."""
+    if sources:
+        world.sources[key] = tuple(dict.fromkeys(sources))
+    for source in dict.fromkeys(sources):
+        world.followers.setdefault(source, []).append(key)

@@ -1,0 +1,70 @@
+"""Every output of the machine that acts on the world. Carried out only after the commit of the batch that caused it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchyard.core.model.records import Instance, TaskSpec
+
+
+class Effect(Struct, frozen=True):
+    """Something to do."""
+
+
+class TaskEffect(Effect, frozen=True):
+    """`engine` names the engine, `attempt_id` is the attempt's task id."""
+
+    engine: str
+    attempt_id: str
+
+
+class LaunchTask(TaskEffect, frozen=True):
+    """Run `task`. `environment`: what is this attempt's alone (AWS_BATCH_*), put over the task's own."""
+
+    spec_key: int  # equal keys: the same `task` object
+    task: TaskSpec
+    environment: tuple[tuple[str, str], ...]
+    device_ids: tuple[int, ...]
+    job_id: str  # with the child's index
+    log_group: str
+    log_stream: str
+
+
+class StopTask(TaskEffect, frozen=True):
+    """SIGTERM, and SIGKILL `grace_seconds` later."""
+
+    grace_seconds: float
+
+
+class AcknowledgeTask(TaskEffect, frozen=True):
+    """The attempt's outcome is committed: the engine may forget it, and never launches the id again."""
+
+
+class RecoverTask(TaskEffect, frozen=True):
+    """After a restart of the server: account for an attempt that was placed (engines.base.Recovery has the meaning)."""
+
+    launch: LaunchTask
+    may_launch: bool
+    known_started: bool
+
+
+class LaunchInstance(Effect, frozen=True):
+    """Boot an instance of a MANAGED environment. Idempotent by its id: after a restart it is asked again."""
+
+    instance: Instance
+
+
+class TerminateInstance(Effect, frozen=True):
+    """Nothing runs on it any more. Of one that is not there: it is reported gone."""
+
+    instance_id: str
+
+
+class JobQueueBlocked(Effect, frozen=True):
+    """A fact for whoever follows: a job cannot start that blocks its queue, or would on AWS (AWS Batch behaviour 4.7,
+    9.3)."""
+
+    queue: str
+    job_id: str
+    reason: str  # as in statusReason
+    at_ms: int

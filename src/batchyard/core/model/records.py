@@ -1,0 +1,563 @@
+"""The records the machine decides about and the store keeps. Frozen: a change is a new record.
+
+AWS documents (what a caller sent, as AWS names it) are kept whole as plain dicts in `document` members, so that no
+field is copied by hand and dropped; the members beside them are those the core decides by.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from batchyard.core.model.resources import Resources
+
+# A job tagged so runs after its dependencies ended in any way (AWS has no such mode; users ask for it).
+AFTER_ANY_TAG = "batchyard:after-any"
+
+# Half-open [start, stop) index ranges, ascending and disjoint.
+Ranges = tuple[tuple[int, int], ...]
+
+
+class Status(StrEnum):
+    """A job's seven states (Batch API model, JobStatus)."""
+
+    SUBMITTED = "SUBMITTED"
+    PENDING = "PENDING"
+    RUNNABLE = "RUNNABLE"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+    @property
+    def is_final(self) -> bool:
+        return self is Status.SUCCEEDED or self is Status.FAILED
+
+
+class State(StrEnum):
+    """Whether an environment or queue takes work (CEState, JQState)."""
+
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+
+
+class Health(StrEnum):
+    """`status` of an environment or queue (CEStatus, JQStatus)."""
+
+    CREATING = "CREATING"
+    UPDATING = "UPDATING"
+    DELETING = "DELETING"
+    DELETED = "DELETED"
+    VALID = "VALID"
+    INVALID = "INVALID"
+
+
+class Environment(Struct, frozen=True):
+    """A compute environment. `document` holds the remaining members of CreateComputeEnvironment as sent and updated:
+    computeResources, serviceRole, unmanagedvCpus, eksConfiguration, updatePolicy, context, ecsSettings..."""
+
+    name: str
+    uuid: str
+    type: str  # MANAGED or UNMANAGED
+    state: State
+    status: Health
+    status_reason: str
+    engine: str  # the engine that runs its attempts: process, docker, fake
+    document: dict[str, Any]
+    tags: dict[str, str]
+    created_at_ms: int
+    desired_vcpus: int = 0  # of a MANAGED one with instances: what the scaler wants now
+    launches: int = 0  # instances ever launched: their ids derive from it
+    paused_until_ms: int = 0  # after a refused launch: until when it launches nothing; 0: it was not refused
+    pause_reason: str = ""  # why it was refused
+    settles_at_ms: int = 0  # while CREATING, UPDATING or DELETING: when that is over at the earliest; else 0
+
+
+class EnvironmentOrder(Struct, frozen=True):
+    order: int
+    environment: str  # name
+
+
+class Queue(Struct, frozen=True):
+    """A job queue. `document`: schedulingPolicyArn, jobStateTimeLimitActions, jobQueueType, serviceEnvironmentOrder.
+    `settles_at_ms`: as an environment's."""
+
+    name: str
+    state: State
+    status: Health
+    status_reason: str
+    priority: int
+    environments: tuple[EnvironmentOrder, ...]  # ascending order
+    document: dict[str, Any]
+    tags: dict[str, str]
+    created_at_ms: int
+    settles_at_ms: int = 0
+
+
+class Definition(Struct, frozen=True):
+    """One revision of a job definition. `document`: the RegisterJobDefinition request, without name and tags."""
+
+    name: str
+    revision: int
+    status: str  # ACTIVE or INACTIVE
+    document: dict[str, Any]
+    tags: dict[str, str]
+    created_at_ms: int
+    deregistered_at_ms: int = 0
+
+
+class Dependency(Struct, frozen=True, omit_defaults=True):
+    """One entry of dependsOn. `job_id` may be a child's (`uuid:3`); empty for a bare SEQUENTIAL."""
+
+    job_id: str = ""
+    type: str = ""  # "", SEQUENTIAL or N_TO_N, as sent
+
+
+class ExitRule(Struct, frozen=True, omit_defaults=True):
+    """One entry of evaluateOnExit. Patterns are empty when not given."""
+
+    action: str  # RETRY or EXIT
+    on_exit_code: str = ""
+    on_reason: str = ""
+    on_status_reason: str = ""
+
+
+class RetryStrategy(Struct, frozen=True, omit_defaults=True):
+    attempts: int = 1
+    rules: tuple[ExitRule, ...] = ()
+
+
+class Ulimit(Struct, frozen=True):
+    name: str
+    soft: int
+    hard: int
+
+
+class Mount(Struct, frozen=True):
+    """A bind mount. `source` is empty for a fresh directory chosen by the engine: one for each `volume` of an attempt,
+    so that the containers of a task share what they name alike."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    volume: str = ""
+    root: str = ""  # the directory that the source must not leave, links included; empty: any source will do
+
+
+class ContainerDependency(Struct, frozen=True):
+    """What a container waits for before it is started (API: TaskContainerDependency)."""
+
+    container: str
+    condition: str  # START, COMPLETE or SUCCESS
+
+
+class ContainerSpec(Struct, frozen=True, omit_defaults=True):
+    """One container of a task. `document`: its merged ContainerProperties or TaskContainerProperties, for what only
+    some engines look at. `secrets`: (environment variable, valueFrom); their values are never in a record."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    resources: Resources = Resources()  # its own part of the task's
+    image: str = ""
+    user: str = ""
+    ulimits: tuple[Ulimit, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    essential: bool = True  # the task ends when it does
+    depends_on: tuple[ContainerDependency, ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+    stop_timeout_seconds: int = 0  # 0: the grace of the stop
+    start_timeout_seconds: int = 0  # 0: none
+    document: dict[str, Any] = {}
+
+
+DEFAULT_CONTAINER = "default"  # the name of a plain job's one container, in log streams and metadata
+
+
+class TaskSpec(Struct, frozen=True, omit_defaults=True):
+    """What an engine is told to run: the same for every child and attempt of one submission.
+
+    A plain job's one container is described by the members here; a task of several (ecsProperties) has them in
+    `containers`, and then `command`, `image` and so on are empty: `containers_of` gives one view of both.
+    `container` is the merged ContainerProperties document for what only some engines look at (linuxParameters,
+    privileged, ...); of a task of several the EcsTaskProperties without their containers. Values of secrets are never
+    here: `secrets` holds (environment variable, valueFrom)."""
+
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    resources: Resources
+    image: str = ""
+    user: str = ""
+    ulimits: tuple[Ulimit, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    working_directory: str = ""  # empty: a scratch directory of the attempt
+    container: dict[str, Any] = {}
+    secrets: tuple[tuple[str, str], ...] = ()
+    containers: tuple[ContainerSpec, ...] = ()
+    network: str = ""  # bridge, awsvpc or none; empty: the host's
+
+
+def containers_of(task: TaskSpec) -> tuple[ContainerSpec, ...]:
+    """The containers of a task, in the order of its definition."""
+    if task.containers:
+        return task.containers
+    alone = ContainerSpec(
+        name=DEFAULT_CONTAINER,
+        command=task.command,
+        environment=task.environment,
+        resources=task.resources,
+        image=task.image,
+        user=task.user,
+        ulimits=task.ulimits,
+        mounts=task.mounts,
+        secrets=task.secrets,
+        document=task.container,
+    )
+    return (alone,)
+
+
+class Abilities(Struct, frozen=True):
+    """What an engine can do, as data, so that the core can refuse a job by name that no environment can run."""
+
+    images: bool = False  # runs the image (else it is recorded, not used)
+    needs_command: bool = True
+    any_mount: bool = False  # else only binds whose source equals their target
+    privileged: bool = False
+    tmpfs: bool = False
+    read_only_root: bool = False
+    container_devices: bool = False
+    swap: bool = False
+    shared_memory_size: bool = False
+    multiple_containers: bool = False  # in one task (ecsProperties)
+    execute_command: bool = False  # a second command in a running container (`batchyard exec`)
+    log_drivers: bool = False  # output goes to other log drivers too
+    networks: bool = False  # others than the host's (TaskSpec.network)
+    architecture: str = ""  # of its machine, as API: RuntimePlatform names it; empty: nobody knows
+
+
+class ContainerLog(Struct, frozen=True):
+    """Where a container's log is found: the streams `<prefix>/<container>/<task id>` of a log group."""
+
+    container: str
+    group: str
+    prefix: str
+
+
+class JobSpec(Struct, frozen=True, omit_defaults=True):
+    """What never changes about one submission, stored once and shared by all children of an array.
+
+    `key` orders submissions. A child's key is `key + 1 + index`, so an array of N takes the keys up to `key + N`."""
+
+    key: int
+    job_id: str
+    name: str
+    queue: str
+    definition: str  # name:revision
+    task: TaskSpec
+    container: dict[str, Any]  # ContainerDetail as DescribeJobs echoes it: definition merged with overrides
+    created_at_ms: int
+    engines: tuple[str, ...] = ()  # the engines its queue's environments had when it was submitted
+    array_size: int = 0  # 0: not an array
+    depends_on: tuple[Dependency, ...] = ()
+    after_any: bool = False  # its dependencies only have to end, not to succeed (AFTER_ANY_TAG at submission)
+    retry: RetryStrategy = RetryStrategy()
+    timeout_seconds: int = 0  # 0: none
+    late_refusal: str = ""  # statusReason of a job that is accepted and fails when its turn comes
+    parameters: dict[str, str] = {}
+    platform_capabilities: tuple[str, ...] = ()
+    propagate_tags: bool = False
+    tags: dict[str, str] = {}
+    log_group: str = "/aws/batch/job"
+    log_prefix: str = ""  # first element of the stream name: awslogs-stream-prefix, else the definition's name
+    # Of ecsProperties: EcsTaskDetails as DescribeJobs echoes it (`container` is empty then), and the containers' logs.
+    ecs_task: dict[str, Any] = {}
+    container_logs: tuple[ContainerLog, ...] = ()
+    principal: str = ""
+    idempotency_key: str = ""  # with the digest of its request; see core.idempotency
+    share_identifier: str = ""  # empty on FIFO queues
+    scheduling_priority: int = 0  # among the jobs of one share: the highest first
+
+    @property
+    def sequential(self) -> bool:
+        """Child i waits for child i-1 (dependsOn {type: SEQUENTIAL} without a jobId on an array)."""
+        return self.array_size > 0 and any(d.type == "SEQUENTIAL" and not d.job_id for d in self.depends_on)
+
+
+def logs_of(spec: JobSpec) -> tuple[ContainerLog, ...]:
+    """One for each container of a job's task, in the order of its definition."""
+    return spec.container_logs or (ContainerLog(DEFAULT_CONTAINER, spec.log_group, spec.log_prefix),)
+
+
+def log_file_container(spec: JobSpec, container: str) -> str:
+    """By what name the engine knows the container and its log file: a task of one container is a plain one there,
+    whatever its definition calls it."""
+    return container if len(spec.container_logs) > 1 else DEFAULT_CONTAINER
+
+
+class ContainerOutcome(Struct, frozen=True, omit_defaults=True):
+    """How a container of ecsProperties ended. `exit_code` is None for one that never ran."""
+
+    name: str
+    exit_code: int | None = None
+    reason: str = ""
+    peak_memory_mib: int = 0  # 0: nobody measured it
+    cpu_ms: int = 0
+
+
+class Attempt(Struct, frozen=True, omit_defaults=True):
+    """One run of a job, from its placement on. Its task id derives from the job's key and `number` (names.task_id)."""
+
+    number: int  # from 1
+    environment: str
+    engine: str
+    instance_id: str
+    device_ids: tuple[int, ...] = ()
+    started_at_ms: int = 0  # 0: has not been RUNNING
+    stopped_at_ms: int = 0
+    exit_code: int | None = None
+    reason: str = ""  # container.reason
+    status_reason: str = ""
+    stopping: str = ""  # why a stop was asked: "", terminate, timeout, host
+    notice_seconds: float = 0.0  # of the interruption of its host: the grace of that stop
+    # Of ecsProperties: those about which something is known. `exit_code` and `reason` are the essential one's then.
+    containers: tuple[ContainerOutcome, ...] = ()
+    # What its container used, where it has one only; 0: nobody measured it.
+    peak_memory_mib: int = 0
+    cpu_ms: int = 0
+    placed_at_ms: int = 0  # by the service's clock; 0: placed by a version that did not note it
+
+
+class EndedTogether(Struct, frozen=True, array_like=True):
+    """Children [start, stop) that ended FAILED without ever having a row. Whether their array had been cancelled or
+    terminated by then is theirs too: what comes later does not change a finished job."""
+
+    start: int
+    stop: int
+    reason: str
+    at_ms: int
+    is_cancelled: bool = False
+    is_terminated: bool = False
+
+
+class ArrayState(Struct, frozen=True, omit_defaults=True):
+    """What a parent says about its children. One is virtual (no row) while in `unstarted` or `never_started`."""
+
+    size: int
+    unstarted: Ranges = ()  # not begun, no row
+    held: Ranges = ()  # those of `unstarted` that still wait for their counterpart (N_TO_N)
+    succeeded: Ranges = ()
+    failed: Ranges = ()  # includes never_started
+    never_started: tuple[EndedTogether, ...] = ()  # ascending
+    released_at_ms: int = 0  # 0: still waits for its dependencies
+    row_counts: dict[str, int] = {}  # unfinished children that have a row, by status
+    waiting_reason: str = ""  # statusReason of the virtual RUNNABLE children
+    head_reason: str = ""  # of child `head_index`, while it blocks its queue
+    head_index: int = 0
+    set_aside_at_ms: int = 0  # since when `waiting_reason` holds; 0: they can start
+    told_code: str = ""  # the last reason code for which it was reported that it can never start
+    updated_at_ms: int = 0
+
+
+class Job(Struct, frozen=True, omit_defaults=True):
+    """What changes about a job, an array's parent or an array's child: one row, keyed as in JobSpec."""
+
+    key: int
+    status: Status
+    created_at_ms: int
+    status_reason: str = ""
+    started_at_ms: int = 0
+    stopped_at_ms: int = 0
+    attempt: Attempt | None = None  # the placed one, while STARTING or RUNNING
+    past: tuple[Attempt, ...] = ()  # finished ones, oldest first
+    is_cancelled: bool = False
+    is_terminated: bool = False
+    end_reason: str = ""  # the caller's text of cancel or terminate
+    set_aside_at_ms: int = 0  # RUNNABLE, and nothing can run it: since when, for the code in `status_reason`
+    told_code: str = ""  # the last reason code for which it was reported that it can never start
+    array: ArrayState | None = None  # parents only
+
+
+class InstanceState(StrEnum):
+    """Life of a managed instance. One that ended is another record (EndedInstance)."""
+
+    LAUNCHING = "LAUNCHING"  # asked for; its share of the host is reserved
+    READY = "READY"
+    DRAINING = "DRAINING"  # takes no more jobs: interrupted, or being replaced
+    TERMINATING = "TERMINATING"  # asked to end; its share of the host is reserved until it has
+
+
+class Market(StrEnum):
+    """How an instance is paid for (EC2 calls the first on-demand)."""
+
+    ON_DEMAND = "ON_DEMAND"
+    SPOT = "SPOT"
+
+
+class Instance(Struct, frozen=True, omit_defaults=True):
+    """A machine that offers capacity: this host, or an instance of a MANAGED environment that reserves a share of it.
+
+    `resources`: what jobs can use, and what a managed one takes from the host; `gpu_ids`: the device ids it has. The
+    rest is of managed ones only."""
+
+    instance_id: str
+    resources: Resources
+    gpu_ids: tuple[int, ...] = ()
+    environment: str = ""  # empty: this host
+    number: int = 0  # among all that its environment ever launched: placement tries them in this order
+    instance_type: str = ""
+    market: Market = Market.ON_DEMAND
+    state: InstanceState = InstanceState.READY
+    launched_at_ms: int = 0
+    ready_at_ms: int = 0  # 0: it has not been
+    ends_at_ms: int = 0  # the moment an interruption takes it; 0: none is announced
+    idle_since_ms: int = 0  # of a READY one on which nothing is placed: since when; else since when it last was
+
+
+class EndedInstance(Struct, frozen=True):
+    """An instance of a MANAGED environment as it last was. It is kept for a while for those who ask what became of it.
+    Named by its id."""
+
+    instance: Instance
+    ended_at_ms: int
+
+
+class SchedulingPolicy(Struct, frozen=True):
+    """`document`: fairsharePolicy or quotaSharePolicy, as sent."""
+
+    name: str
+    document: dict[str, Any]
+    tags: dict[str, str]
+    created_at_ms: int
+
+
+class SavedShare(Struct, frozen=True, array_like=True):
+    """What a share identifier has used (fairshare.Share has the meaning)."""
+
+    usage: int
+    as_of_ms: int
+    left_at_ms: int
+
+
+class ShareUsage(Struct, frozen=True):
+    """What the share identifiers of one queue have used, and how long its attempts usually run. Named like the
+    queue."""
+
+    shares: dict[str, SavedShare] = {}
+    usual_run_ms: int = 0
+
+
+class QueueHead(Struct, frozen=True, omit_defaults=True):
+    """Who blocks a queue, since when, and what was told of it. Named like the queue. A head is kept once it has stood
+    for a while, so that a queue whose jobs follow each other quickly writes nothing."""
+
+    key: int = 0  # of the job, or of the array when `index` is given; 0: nobody is known to
+    index: int | None = None
+    since_ms: int = 0
+    code: str = ""
+    code_since_ms: int = 0
+    told_key: int = 0  # the submission that was last told as blocking the queue; 0: none was
+    told_code: str = ""
+    told_count: int = 0  # how often Job Queue Blocked was told of this queue
+
+
+class SecretVersion(Struct, frozen=True, omit_defaults=True):
+    """One value of a secret, as whoever has the key file can read it. `digest`, made with that file too, tells whether
+    a repeated request brings the same value."""
+
+    version_id: str
+    sealed: bytes
+    digest: bytes
+    created_at_ms: int
+    stages: tuple[str, ...] = ()  # staging labels: AWSCURRENT, AWSPREVIOUS, ...
+    is_binary: bool = False
+
+
+class Secret(Struct, frozen=True, omit_defaults=True):
+    """A secret of Secrets Manager. `suffix`: the six characters behind its name in its ARN."""
+
+    name: str
+    suffix: str
+    created_at_ms: int
+    changed_at_ms: int
+    versions: tuple[SecretVersion, ...] = ()  # oldest first
+    description: str = ""
+    kms_key_id: str = ""  # kept and echoed; the key file is what encrypts
+    tags: dict[str, str] = {}
+    deleted_at_ms: int = 0  # 0: it is not being deleted
+    gone_at_ms: int = 0  # when the recovery window of a deleted one ends
+
+
+class ParameterVersion(Struct, frozen=True, omit_defaults=True):
+    """One value of a parameter, encrypted like a secret's, whatever its type. `value_id` is what it is bound to."""
+
+    number: int  # from 1
+    value_id: str
+    sealed: bytes
+    created_at_ms: int
+
+
+class Parameter(Struct, frozen=True, omit_defaults=True):
+    """A parameter of SSM's Parameter Store."""
+
+    name: str  # with its leading slash, where it has one
+    type: str  # String, StringList or SecureString
+    versions: tuple[ParameterVersion, ...]  # oldest first, never empty
+    tier: str = "Standard"
+    description: str = ""
+    key_id: str = ""  # kept and echoed
+    tags: dict[str, str] = {}
+
+
+# Small named things that need no table of their own: kind -> its record. A new kind is a line here.
+INSTANCE = "instance"
+ENDED_INSTANCE = "ended-instance"
+SCHEDULING_POLICY = "scheduling-policy"
+SHARE_USAGE = "share-usage"
+QUEUE_HEAD = "queue-head"
+SECRET = "secret"
+PARAMETER = "parameter"
+DOCUMENT_KINDS: dict[str, type[Struct]] = {
+    INSTANCE: Instance,
+    ENDED_INSTANCE: EndedInstance,
+    SCHEDULING_POLICY: SchedulingPolicy,
+    SHARE_USAGE: ShareUsage,
+    QUEUE_HEAD: QueueHead,
+    SECRET: Secret,
+    PARAMETER: Parameter,
+}
+
+
+class Changes(Struct):
+    """Everything one batch of commands changed: written in one transaction. `None` means deleted."""
+
+    environments: dict[str, Environment | None] = {}
+    queues: dict[str, Queue | None] = {}
+    definitions: dict[tuple[str, int], Definition | None] = {}
+    specs: list[JobSpec] = []
+    jobs: dict[int, Job] = {}
+    job_tags: dict[int, dict[str, str]] = {}  # by key of the top-level job
+    next_key: int = 0
+    revisions: dict[str, int] = {}  # highest revision ever given, by definition name
+    documents: dict[tuple[str, str], Struct | None] = {}  # by (kind, name), see DOCUMENT_KINDS
+
+    def is_empty(self) -> bool:
+        documents = self.environments or self.queues or self.definitions or self.documents
+        return not (documents or self.specs or self.jobs or self.job_tags)
+
+
+class Snapshot(Struct):
+    """What a machine starts from: everything unfinished, and what may still be asked of the finished."""
+
+    environments: list[Environment] = []
+    queues: list[Queue] = []
+    definitions: list[Definition] = []
+    revisions: dict[str, int] = {}
+    specs: list[JobSpec] = []  # of all unfinished top-level jobs (parents of unfinished arrays included)
+    jobs: list[Job] = []  # unfinished rows: single jobs, parents, children
+    finished: dict[str, str] = {}  # job id -> final status, of dependencies named by `specs` that are finished
+    idempotency: dict[str, tuple[str, int]] = {}  # stored key -> (job id, created_at_ms), of the last hour
+    next_key: int = 1
+    last_time_ms: int = 0
+    documents: dict[tuple[str, str], Struct] = {}  # by (kind, name)

@@ -1,0 +1,1 @@
+"""Answers from memory that change nothing: why a job waits, what runs where, a queue's next jobs."""

@@ -1,0 +1,68 @@
+"""What there is to run on, and what runs there now: for those who ask as ECS's and EC2's clients do. Reads the world,
+changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec import Struct
+
+from batchyard.core.instances.instance_lifecycle import ENDED_KEPT_MS
+from batchyard.core.model.records import EndedInstance, Instance
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.world import World
+
+
+class Stock(Struct, frozen=True):
+    """An instance and what nothing holds of it."""
+
+    instance: Instance
+    free: Resources
+    free_gpu_ids: tuple[int, ...]
+
+
+class TaskCount(Struct, frozen=True):
+    """How many attempts of an environment are placed on an instance: RUNNING, and STARTING."""
+
+    environment: str
+    instance_id: str
+    running: int
+    pending: int
+
+
+class Inventory(Struct, frozen=True):
+    """Instances by id; counts by environment and instance, those that are not 0; instances that ended within the last
+    hour."""
+
+    instances: tuple[Stock, ...]
+    tasks: tuple[TaskCount, ...]
+    ended: tuple[EndedInstance, ...] = ()
+
+    def running(self, environment: str, instance_id: str = "") -> int:
+        """RUNNING attempts of an environment; with an instance, those on it."""
+        return sum(count.running for count in self._counts(environment, instance_id))
+
+    def pending(self, environment: str, instance_id: str = "") -> int:
+        """STARTING ones, as `running`."""
+        return sum(count.pending for count in self._counts(environment, instance_id))
+
+    def _counts(self, environment: str, instance_id: str) -> list[TaskCount]:
+        of_environment = [count for count in self.tasks if count.environment == environment]
+        return [count for count in of_environment if not instance_id or count.instance_id == instance_id]
+
+
+def inventory(world: World) -> Inventory:
+    running: Counter[tuple[str, str]] = Counter()
+    pending: Counter[tuple[str, str]] = Counter()
+    for job in world.jobs.values():
+        if job.attempt is not None:
+            counter = running if job.attempt.started_at_ms else pending
+            counter[job.attempt.environment, job.attempt.instance_id] += 1
+    stocks = []
+    for instance_id in sorted(world.instances):
+        room = world.rooms[instance_id]
+        stocks.append(Stock(world.instances[instance_id], room.free, tuple(room.gpu_ids)))
+    tasks = [TaskCount(*key, running[key], pending[key]) for key in sorted({*running, *pending})]
+    since_ms = world.now_ms - ENDED_KEPT_MS
+    ended = tuple(one for one in world.ended_instances.values() if one.ended_at_ms > since_ms)
+    return Inventory(tuple(stocks), tuple(tasks), ended)

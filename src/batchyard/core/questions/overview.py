@@ -1,0 +1,424 @@
+"""Environments, queues and instances as an owner looks at them: capacity, what is free, who waits, and what the scaler
+will do next and why (AWS Batch behaviour 3.6, 4.3). Reads the world, changes nothing.
+
+What is said of the future is asked of the functions that decide it (fleet.next_launch, fleet.idle_in): it is what the
+scaler does when nothing else happens first."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from batchyard.core.capacity.allocation import Need, NoChoice, describe, unserved
+from batchyard.core.model.names import child_id
+from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Queue, State
+from batchyard.core.model.resources import MILLI_PER_VCPU, Resources, format_vcpus
+from batchyard.core.scheduling import fleet
+from batchyard.core.scheduling.candidates import len_of
+from batchyard.core.scheduling.claims import kept_of_host
+from batchyard.core.state.placement import NOBODY
+from batchyard.core.state.runnable import Turn
+from batchyard.core.state.transient_states import IN_MOTION
+from batchyard.core.state.world import World
+
+JOBS_LISTED = 100  # ids named in an instance's row; the count is whole
+LINES_LOOKED_AT = 200  # shapes of one queue's demand that are packed onto coming instances: as many as a pass visits
+
+
+class Next(StrEnum):
+    """What the scaler does next."""
+
+    LAUNCH = "LAUNCH"  # at its next look
+    BOOT = "BOOT"  # instances are coming for those who wait
+    BLOCKED = "BLOCKED"  # it would launch, and can't
+    LET_GO = "LET_GO"  # an idle instance, when its time is over
+    ENDING = "ENDING"  # an instance ends, or is taken away
+    NOTHING = "NOTHING"
+
+
+class Step(Struct, frozen=True):
+    """`text`: one sentence, empty where there is nothing to say. `at_ms`: when, where that is known; else 0."""
+
+    next: Next
+    text: str
+    at_ms: int = 0
+
+
+class Demand(Struct, frozen=True):
+    """Jobs whose turn could come, children counted singly, and all that they ask together."""
+
+    jobs: int = 0
+    resources: Resources = Resources()
+
+
+class InstanceView(Struct, frozen=True):
+    """`environments`: whose jobs may run there; of a managed instance its own."""
+
+    instance: Instance
+    environments: tuple[str, ...]
+    is_host: bool
+    free: Resources
+    jobs: tuple[str, ...]  # job ids, in the order they came, JOBS_LISTED at most
+    jobs_count: int
+    idle_since_ms: int
+    step: Step
+
+
+class EnvironmentView(Struct, frozen=True):
+    """`total`: what its jobs can use together, of its instances that are there, else what this host offers it; `free`:
+    of that. `demand`: RUNNABLE jobs of the queues it is attached to, whoever serves them."""
+
+    environment: Environment
+    kind: str
+    strategy: str  # empty where it launches no instances
+    queues: tuple[str, ...]
+    instances: dict[str, int]  # by state
+    min_milli_vcpus: int
+    max_milli_vcpus: int
+    desired_milli_vcpus: int
+    total: Resources
+    free: Resources
+    jobs_count: int  # STARTING and RUNNING
+    demand: Demand
+    step: Step
+
+
+class QueueView(Struct, frozen=True):
+    """`blocked_job`: the one whose turn it is and which finds no room, since `blocked_since_ms`; empty: nobody waits
+    for room."""
+
+    queue: Queue
+    jobs_count: int  # STARTING and RUNNING
+    demand: Demand
+    stuck_count: int  # RUNNABLE ones that nothing there can ever run
+    blocked_job: str = ""
+    blocked_since_ms: int = 0
+    blocked_reason: str = ""  # its statusReason
+    blocked_count: int = 0  # how often Job Queue Blocked was told of it, jobs that can never run included
+
+
+class Overview(Struct, frozen=True):
+    """Each by name or id; this host is the first of the instances."""
+
+    environments: tuple[EnvironmentView, ...]
+    queues: tuple[QueueView, ...]
+    instances: tuple[InstanceView, ...]
+
+
+def overview(world: World, now_ms: int) -> Overview:
+    waiting = {name: _waiting(world, name) for name in sorted(world.queues)}
+    running = _running(world)
+    managed = [i for name in sorted(world.instances_in) for i in world.instances_in[name]]
+    host = [world.host.instance_id] if world.host is not None else []
+    return Overview(
+        tuple(_environment(world, world.environments[n], waiting, running, now_ms) for n in sorted(world.environments)),
+        tuple(_queue(world, world.queues[name], waiting[name].demand) for name in waiting),
+        tuple(_instance(world, world.instances[instance_id]) for instance_id in [*host, *managed]),
+    )
+
+
+def view_of(world: World, instance: Instance) -> InstanceView:
+    """One that may just have gone has nothing free and no jobs."""
+    if instance.instance_id in world.instances:
+        return _instance(world, instance)
+    step = Step(Next.ENDING, "It is gone.")
+    return InstanceView(instance, (instance.environment,), False, Resources(), (), 0, 0, step)
+
+
+# -- who waits --
+
+
+def _running(world: World) -> dict[str, int]:
+    """Placed attempts by environment."""
+    counts: dict[str, int] = {}
+    for keys in world.placed.values():
+        for key in keys:
+            attempt = world.jobs[key].attempt
+            assert attempt is not None, f"job {key} is placed without an attempt"
+            counts[attempt.environment] = counts.get(attempt.environment, 0) + 1
+    return counts
+
+
+class _Waiting(Struct, frozen=True):
+    """The demand of one queue, and its needs in the order of their turns, with the engines that can run them."""
+
+    demand: Demand
+    needs: tuple[tuple[Need, tuple[str, ...]], ...]
+
+
+def _waiting(world: World, queue: str) -> _Waiting:
+    lines = world.runnable_in(queue).lines()
+    counts = [sum(len_of(world, key) for key in line.entries) for line in lines]
+    total = Resources()
+    for line, count in zip(lines, counts, strict=True):
+        asked = line.shape.resources
+        total = total.plus(Resources(asked.milli_vcpus * count, asked.memory_mib * count, asked.gpus * count))
+    needs: list[tuple[Need, tuple[str, ...]]] = []
+    turn = Turn(lines)
+    while len(needs) < LINES_LOOKED_AT and (found := turn.next()) is not None:
+        line = found[1]
+        needs.append((Need(line.shape.resources, counts[lines.index(line)]), line.shape.engines))
+        turn.drop()
+    return _Waiting(Demand(sum(counts), total), tuple(needs))
+
+
+# -- environments --
+
+
+def _environment(
+    world: World, environment: Environment, waiting: dict[str, _Waiting], running: dict[str, int], now_ms: int
+) -> EnvironmentView:
+    attached = tuple(name for name in waiting if _is_attached(world.queues[name], environment.name))
+    states: dict[str, int] = {}
+    for instance_id in world.instances_in.get(environment.name, ()):
+        state = str(world.instances[instance_id].state)
+        states[state] = states.get(state, 0) + 1
+    demand = Demand()
+    for name in attached:
+        theirs = waiting[name].demand
+        demand = Demand(demand.jobs + theirs.jobs, demand.resources.plus(theirs.resources))
+    total, free = _capacity(world, environment)
+    has_instances = fleet.has_instances(environment)
+    return EnvironmentView(
+        environment=environment,
+        kind=fleet.kind_of(environment),
+        strategy=str(fleet.strategy_of(environment)) if has_instances else "",
+        queues=attached,
+        instances=states,
+        min_milli_vcpus=fleet.vcpus(environment, "minvCpus") * MILLI_PER_VCPU,
+        max_milli_vcpus=fleet.vcpus(environment, "maxvCpus") * MILLI_PER_VCPU,
+        desired_milli_vcpus=environment.desired_vcpus * MILLI_PER_VCPU,
+        total=total,
+        free=free,
+        jobs_count=running.get(environment.name, 0),
+        demand=demand,
+        step=_in_motion(environment)
+        or (
+            _next_step(world, environment, {name: waiting[name] for name in attached}, now_ms)
+            if has_instances
+            else _without_instances(environment)
+        ),
+    )
+
+
+def _is_attached(queue: Queue, environment: str) -> bool:
+    return any(order.environment == environment for order in queue.environments)
+
+
+def _capacity(world: World, environment: Environment) -> tuple[Resources, Resources]:
+    """What there is for its jobs, and what of it is free: of this host what managed instances leave."""
+    if fleet.has_instances(environment):
+        total, free = Resources(), Resources()
+        for instance in fleet.instances_of(world, environment):
+            total, free = total.plus(instance.resources), free.plus(world.rooms[instance.instance_id].free)
+        return total, free
+    if world.host is None:
+        return Resources(), Resources()
+    total = world.host.resources.minus(_reserved(world))
+    free = world.rooms[world.host.instance_id].free
+    budget = world.budgets.get(environment.name)
+    if budget is None:
+        return total, free
+    most = fleet.vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
+    left = max(0, min(budget.free.milli_vcpus, free.milli_vcpus))
+    return (
+        Resources(min(most, total.milli_vcpus), total.memory_mib, total.gpus),
+        Resources(left, free.memory_mib, free.gpus),
+    )
+
+
+def _reserved(world: World) -> Resources:
+    """What managed instances take from this host."""
+    reserved = Resources()
+    for instance in world.instances.values():
+        if instance.environment:
+            reserved = reserved.plus(instance.resources)
+    return reserved
+
+
+def _in_motion(environment: Environment) -> Step | None:
+    if environment.status not in IN_MOTION:
+        return None
+    text = f"It is {environment.status}: nothing is placed there or launched until it is VALID."
+    return Step(Next.NOTHING, text, environment.settles_at_ms)
+
+
+def _without_instances(environment: Environment) -> Step:
+    if fleet.is_budgeted(environment):
+        return Step(Next.NOTHING, "It launches no instances: each job reserves its own share of this host.")
+    return Step(Next.NOTHING, "It launches nothing: its jobs run on this host, beside what managed instances reserve.")
+
+
+def _next_step(world: World, environment: Environment, queues: dict[str, _Waiting], now_ms: int) -> Step:
+    """Of one that launches instances."""
+    name = environment.name
+    if environment.status is Health.DELETING:
+        return Step(Next.ENDING, "It is being deleted: its instances end with their last jobs.")
+    missing = fleet.wanted_milli_vcpus(environment) - fleet.coming(world, name)
+    if missing > 0:
+        need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))
+        return _launch_step(world, environment, need, "for minvCpus or desiredvCpus", now_ms)
+    blocked: Step | None = None
+    if environment.state is State.ENABLED and not world.is_draining:
+        for queue in sorted(queues, key=lambda q: (-world.queues[q].priority, q)):
+            step = _for_queue(world, environment, queue, queues[queue], now_ms)
+            if step is not None and step.next is Next.LAUNCH:
+                return step
+            blocked = blocked or step
+    booting = _booting(world, name)
+    if booting:
+        kinds = ", ".join(sorted({world.instances[i].instance_type for i in booting}))
+        return Step(Next.BOOT, f"{_instances(len(booting))} ({kinds}) being launched.")
+    return blocked or _idle_step(world, environment)
+
+
+def _for_queue(world: World, environment: Environment, queue: str, waiting: _Waiting, now_ms: int) -> Step | None:
+    """What is done for the jobs of a queue that instances which are coming will not hold. None: nothing is needed here,
+    also where an environment before it in the queue serves them."""
+    needs = [need for need, engines in waiting.needs if environment.engine in engines]
+    for order in world.queues[queue].environments:
+        for instance_id in _booting(world, order.environment):
+            needs = list(unserved(needs, world.instances[instance_id].resources))
+    if not needs or not world.can_use(environment.engine):
+        return None
+    for order in world.queues[queue].environments:
+        if order.environment == environment.name:
+            break
+        other = world.environments.get(order.environment)
+        if other is not None and _serves(world, other, needs[0]):
+            return None
+    ahead = world.ahead.get(queue, NOBODY)
+    if environment.name in ahead.environments:
+        text = f"It launches nothing for the queue {queue}: a job of a queue of higher priority waits for room."
+        return Step(Next.BLOCKED, text)
+    kept = kept_of_host(world, ahead)
+    return _launch_step(world, environment, needs[0], f"for the queue {queue}", now_ms, kept)
+
+
+def _booting(world: World, environment: str) -> list[str]:
+    found = world.instances_in.get(environment, ())
+    return [i for i in found if world.instances[i].state is InstanceState.LAUNCHING]
+
+
+def _serves(world: World, environment: Environment, need: Need) -> bool:
+    """Whether an environment would launch something for it."""
+    if not (fleet.is_usable(environment) and world.can_use(environment.engine) and fleet.has_instances(environment)):
+        return False
+    return environment.name not in world.paused and not isinstance(
+        fleet.next_launch(world, environment, need), NoChoice
+    )
+
+
+def _launch_step(
+    world: World,
+    environment: Environment,
+    need: Need,
+    purpose: str,
+    now_ms: int,
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
+) -> Step:
+    paused = world.paused.get(environment.name)
+    if paused is not None and now_ms < paused[0]:
+        return Step(Next.BLOCKED, f"The last launch was refused: {paused[1]} It tries again.", paused[0])
+    choice = fleet.next_launch(world, environment, need, kept)
+    if isinstance(choice, NoChoice):
+        return Step(Next.BLOCKED, f"It launches nothing more {purpose}: {choice.text}")
+    return Step(Next.LAUNCH, f"It launches, {purpose}, {choice.reason}")
+
+
+def _idle_step(world: World, environment: Environment) -> Step:
+    """Nobody waits: what becomes of what is there."""
+    for instance_id, at_ms in _leaving(world, environment).items():
+        text = f"It lets {instance_id} go, which is idle, unless a job comes."
+        return Step(Next.LET_GO, text, at_ms)
+    left, wanted = fleet.coming(world, environment.name), fleet.wanted_milli_vcpus(environment)
+    if environment.state is not State.ENABLED:
+        return Step(Next.NOTHING, "It is DISABLED and launches nothing, but for minvCpus.")
+    if fleet.idle_in(world, environment.name):
+        return Step(Next.NOTHING, f"It keeps {format_vcpus(left)} vCPUs for minvCpus ({format_vcpus(wanted)}).")
+    if left:
+        return Step(Next.NOTHING, "Nobody waits, and all its instances have work.")
+    return Step(Next.NOTHING, "Nobody waits: it stays without instances until a job needs one.")
+
+
+def _leaving(world: World, environment: Environment) -> dict[str, int]:
+    """The idle instances that will be let go, and when: the longest idle first, down to what is to be kept."""
+    left, wanted = fleet.coming(world, environment.name), fleet.wanted_milli_vcpus(environment)
+    found: dict[str, int] = {}
+    for since_ms, instance_id in fleet.idle_in(world, environment.name):
+        milli_vcpus = world.instances[instance_id].resources.milli_vcpus
+        if left - milli_vcpus >= wanted:
+            left -= milli_vcpus
+            found[instance_id] = since_ms + fleet.scale_down_ms(world, environment)
+    return found
+
+
+def _instances(count: int) -> str:
+    return "1 instance is" if count == 1 else f"{count} instances are"
+
+
+# -- instances --
+
+
+def _instance(world: World, instance: Instance) -> InstanceView:
+    is_host = world.host is not None and instance.instance_id == world.host.instance_id
+    keys = world.placed_on(instance.instance_id)
+    names = (instance.environment,) if instance.environment else _on_host(world)
+    return InstanceView(
+        instance=instance,
+        environments=names,
+        is_host=is_host,
+        free=world.rooms[instance.instance_id].free,
+        jobs=tuple(world.job_id(key) for key in keys[:JOBS_LISTED]),
+        jobs_count=len(keys),
+        idle_since_ms=world.idle_since.get(instance.instance_id, 0),
+        step=_instance_step(world, instance, is_host),
+    )
+
+
+def _on_host(world: World) -> tuple[str, ...]:
+    """The environments whose jobs run on this host as it is."""
+    return tuple(name for name in sorted(world.environments) if not fleet.has_instances(world.environments[name]))
+
+
+def _instance_step(world: World, instance: Instance, is_host: bool) -> Step:
+    if is_host:
+        reserved = _reserved(world)
+        text = f"This machine; managed instances reserve {describe(reserved)} of it." if reserved.milli_vcpus else ""
+        return Step(Next.NOTHING, text or "This machine.")
+    if instance.state is InstanceState.LAUNCHING:
+        return Step(Next.BOOT, "It boots.")
+    if instance.state is InstanceState.TERMINATING:
+        return Step(Next.ENDING, "It ends.")
+    if instance.state is InstanceState.DRAINING:
+        return Step(Next.ENDING, "It takes no more jobs, and is taken away.", instance.ends_at_ms)
+    if instance.instance_id not in world.idle_since:
+        return Step(Next.NOTHING, "")
+    environment = world.environments.get(instance.environment)
+    at_ms = _leaving(world, environment).get(instance.instance_id, 0) if environment is not None else 0
+    if not at_ms:
+        return Step(Next.NOTHING, "It is idle, and kept for minvCpus.")
+    return Step(Next.LET_GO, "It is idle, and goes unless a job comes.", at_ms)
+
+
+# -- queues --
+
+
+def _queue(world: World, queue: Queue, demand: Demand) -> QueueView:
+    head = world.heads.get(queue.name)
+    blocked = ""
+    if head is not None and head.key in world.jobs:
+        own = world.job_id(head.key)
+        blocked = own if head.index is None else child_id(own, head.index)
+    stuck = world.stuck.get(queue.name, {})
+    return QueueView(
+        queue=queue,
+        jobs_count=world.placed_in_queue.get(queue.name, 0),
+        demand=demand,
+        stuck_count=sum(len_of(world, key) for key in stuck),
+        blocked_job=blocked,
+        blocked_since_ms=head.since_ms if head is not None and blocked else 0,
+        blocked_reason=head.reason if head is not None and blocked else "",
+        blocked_count=world.told[queue.name].count if queue.name in world.told else 0,
+    )

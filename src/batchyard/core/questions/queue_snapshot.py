@@ -1,0 +1,84 @@
+"""GetJobQueueSnapshot: who is at the front of a queue, and what of its capacity is in use (AWS Batch behaviour 4.6).
+Reads the world, changes nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+from msgspec import Struct
+
+from batchyard.core.model import names
+from batchyard.core.model.refusal import Refused
+from batchyard.core.scheduling import candidates
+from batchyard.core.state.world import World
+
+FRONT_JOBS = 100  # API: FrontOfQueueDetail
+TOP_SHARES = 20  # API: FairshareUtilizationDetail, topCapacityUtilization
+
+
+class FrontJob(Struct, frozen=True):
+    """`since_ms`: since when it is known to stand there: of the head, since it became the head; of a job set aside,
+    since then; of the others, since they were submitted."""
+
+    job_id: str
+    since_ms: int
+
+
+class QueueSnapshot(Struct, frozen=True):
+    """`used`: milli-vCPUs that its placed jobs hold; `used_by_share`: the largest first, none on FIFO queues."""
+
+    front: tuple[FrontJob, ...]
+    used: int
+    used_by_share: tuple[tuple[str, int], ...]
+    active_shares: int
+    at_ms: int
+
+
+def snapshot(world: World, name: str, now_ms: int) -> QueueSnapshot:
+    if name not in world.queues:
+        raise Refused(f"JobQueue {name} not found.")
+    front = tuple(islice(_front(world, name, now_ms), FRONT_JOBS))
+    used: dict[str, int] = {}
+    active: set[str] = set()
+    for key, job in world.jobs.items():
+        spec = world.spec_of(key)
+        if spec.queue != name:
+            continue
+        active.add(spec.share_identifier)
+        if job.attempt is not None:
+            share = spec.share_identifier
+            used[share] = used.get(share, 0) + spec.task.resources.milli_vcpus
+    shares = sorted(((s, amount) for s, amount in used.items() if s), key=lambda pair: (-pair[1], pair[0]))
+    return QueueSnapshot(front, sum(used.values()), tuple(shares[:TOP_SHARES]), len(active - {""}), now_ms)
+
+
+def _front(world: World, name: str, now_ms: int) -> Iterator[FrontJob]:
+    """RUNNABLE jobs in the order in which they would start, an array's children one by one; those that nothing can run
+    now stand where they were submitted."""
+    stuck = deque(sorted(world.stuck.get(name, {})))
+    jobs = candidates.in_turn(world, name, now_ms)
+    while (candidate := jobs.next()) is not None:
+        while stuck and stuck[0] < candidate.key:
+            yield from _set_aside(world, stuck.popleft())
+        yield _in_line(world, name, candidate)
+        jobs.took(world.spec_of(candidate.key).task.resources.milli_vcpus)
+    for key in stuck:
+        yield from _set_aside(world, key)
+
+
+def _in_line(world: World, name: str, candidate: candidates.Candidate) -> FrontJob:
+    head, place = world.heads.get(name), (candidate.key, candidate.index)
+    is_head = head is not None and (head.key, head.index) == place
+    since_ms = head.since_ms if is_head and head is not None else world.jobs[candidate.key].created_at_ms
+    return FrontJob(_id_of(world, *place), since_ms)
+
+
+def _set_aside(world: World, key: int) -> Iterator[FrontJob]:
+    for index in candidates.indexes_of(world, key):
+        yield FrontJob(_id_of(world, key, index), world.stuck_since[key])
+
+
+def _id_of(world: World, key: int, index: int | None) -> str:
+    return world.job_id(key) if index is None else names.child_id(world.specs[key].job_id, index)

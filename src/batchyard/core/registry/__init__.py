@@ -1,0 +1,1 @@
+"""Compute environments, job queues, job definitions and tags: created, updated, deleted (AWS Batch behaviour 2-6)."""

@@ -1,0 +1,92 @@
+"""What the head of a queue waits for, so that others may pass it only where that costs it nothing (AWS Batch behaviour
+4.1, 5.1). Reads the world, changes nothing."""
+
+from __future__ import annotations
+
+from batchyard.core.capacity import allocation
+from batchyard.core.capacity.allocation import NoChoice
+from batchyard.core.capacity.catalogue import registered
+from batchyard.core.model.records import Environment
+from batchyard.core.model.resources import Resources
+from batchyard.core.scheduling import fleet, head_reservation
+from batchyard.core.state import placement
+from batchyard.core.state.placement import NEVER_MS, NOBODY, Ahead, Claim, Offer
+from batchyard.core.state.runnable import Shape
+from batchyard.core.state.world import World
+
+
+def waits_for(
+    world: World, shape: Shape, offers: list[Offer], now_ms: int, *, is_strict: bool, lacks_host: bool
+) -> Ahead:
+    """Of a job that found no room in these offers. `is_strict`: its queue lets nobody pass; `lacks_host`: an instance
+    for it can't be launched for want of capacity."""
+    if is_strict:
+        return _everything(world, shape, offers)
+    able = [offer for offer in offers if offer.engine in shape.engines]
+    environments = [world.environments[offer.environment] for offer in able]
+    latest_ms = starts_at_the_latest(world, shape, able, now_ms)
+    until_ms = latest_ms if latest_ms < NEVER_MS else 0
+    claim = Claim(shape.resources, until_ms)
+    rooms = {i: claim for offer in able for i in offer.instance_ids if shape.resources.fits(world.rooms[i].total)}
+    found = Ahead(rooms, {offer.environment: claim for offer in able if offer.budget is not None})
+    saved = head_reservation.saved_for(world, environments, shape.resources)
+    if saved:
+        found = found.plus(Ahead({i: Claim(shape.resources, until_ms, is_kept=True) for i in sorted(saved)}))
+    return found.plus(_launches(world, environments, shape.resources, lacks_host))
+
+
+def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:
+    claim = Claim(shape.resources, is_kept=True)
+    return Ahead(
+        {instance_id: claim for offer in offers for instance_id in offer.instance_ids},
+        {offer.environment: claim for offer in offers if offer.budget is not None},
+        frozenset(o.environment for o in offers if fleet.has_instances(world.environments[o.environment])),
+    )
+
+
+def _launches(world: World, environments: list[Environment], asked: Resources, lacks_host: bool) -> Ahead:
+    """The environments that would launch an instance for it, and what the smallest of those takes of this host."""
+    own = [e for e in environments if fleet.has_instances(e) and fleet.never_holds(world, e, asked) is None]
+    if not own:
+        return NOBODY
+    rooms: dict[str, Claim] = {}
+    if lacks_host and world.host is not None:
+        found = (allocation.possible(fleet.situation_of(world, environment, ()), asked) for environment in own)
+        sizes = [registered(kind) for kinds in found if not isinstance(kinds, NoChoice) for kind in kinds]
+        rooms[world.host.instance_id] = Claim(min(sizes, key=lambda size: (size.milli_vcpus, size.memory_mib)))
+    return Ahead(rooms, environments=frozenset(environment.name for environment in own))
+
+
+def kept_of_host(world: World, ahead: Ahead) -> Resources:
+    """What a launch for others has to leave of this host."""
+    claim = ahead.rooms.get(world.host.instance_id) if world.host is not None else None
+    if claim is None or world.host is None:
+        return Resources()
+    return world.host.resources if claim.is_kept else claim.asked
+
+
+def longest_ms(world: World, timeout_seconds: int) -> int:
+    """How long an attempt of this timeout can last: it gets its grace on top."""
+    return int((timeout_seconds + world.limits.stop_grace_seconds) * 1000)
+
+
+def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer], now_ms: int) -> int:
+    """When the head of a queue starts if everything before it takes all the time that its timeout gives it."""
+    latest_ms = NEVER_MS
+    for offer in offers:
+        for instance_id in offer.instance_ids:
+            room = world.rooms[instance_id]
+            if shape.resources.fits(room.total):
+                ends = (_end_of(world, key, now_ms) for key in world.placed_on(instance_id))
+                at_ms = placement.starts_at_the_latest(shape.resources, room.free, ends, now_ms)
+                latest_ms = min(latest_ms, at_ms)
+    return latest_ms
+
+
+def _end_of(world: World, key: int, now_ms: int) -> tuple[int, Resources]:
+    """When the timeout of a placed attempt ends it at the latest, and what it holds until then."""
+    spec, attempt = world.spec_of(key), world.jobs[key].attempt
+    assert attempt is not None, f"job {key} is placed without an attempt"
+    started_ms = attempt.started_at_ms or now_ms
+    end_ms = started_ms + longest_ms(world, spec.timeout_seconds) if spec.timeout_seconds else NEVER_MS
+    return end_ms, spec.task.resources

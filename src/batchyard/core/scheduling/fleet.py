@@ -1,0 +1,345 @@
+"""MANAGED compute environments: what they may launch, when they grow and shrink (AWS Batch behaviour 3.4, 3.6, 4.3).
+
+An instance reserves its share of this host's one ledger while it lives. Which type to launch is allocation.py's
+decision; this asks it for those who wait and carries the choices out; scaling.py lets idle instances go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.core.capacity import allocation, environment_rules
+from batchyard.core.capacity.allocation import Choice, Need, NoChoice, Situation, Strategy, Why
+from batchyard.core.capacity.catalogue import InstanceType, registered
+from batchyard.core.capacity.environment_rules import resources_of
+from batchyard.core.capacity.prices import FULL_BID_PERCENTAGE
+from batchyard.core.model import names
+from batchyard.core.model.effects import LaunchInstance
+from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Market, State
+from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.state.placement import Room
+from batchyard.core.state.world import World
+
+UNMANAGED = "UNMANAGED"
+FARGATE_TYPES = ("FARGATE", "FARGATE_SPOT")
+SPOT_TYPES = ("SPOT", "FARGATE_SPOT")
+UNLIMITED = 1 << 62  # of memory and GPUs in the budget of an environment: maxvCpus limits vCPUs only
+COMING = (InstanceState.LAUNCHING, InstanceState.READY)  # they count for minvCpus
+MILLISECONDS_PER_MINUTE = 60_000
+ENVIRONMENT_HEALTHY = "ComputeEnvironment Healthy"
+UPDATE_MINUTES = 30  # jobExecutionTimeoutMinutes' default (API: UpdatePolicy)
+ONE_VCPU = Resources(MILLI_PER_VCPU)  # what minvCpus and desiredvCpus are asked for in
+
+
+def kind_of(environment: Environment) -> str:
+    """EC2, SPOT, FARGATE, FARGATE_SPOT...; UNMANAGED for those."""
+    return UNMANAGED if environment.type == UNMANAGED else str(resources_of(environment).get("type", "EC2"))
+
+
+def has_instances(environment: Environment) -> bool:
+    """Whether it launches instances of its own. UNMANAGED ones use this host as it is; on Fargate each job reserves its
+    own share of it."""
+    return kind_of(environment) in ("EC2", "SPOT")
+
+
+def is_budgeted(environment: Environment) -> bool:
+    """Whether each of its jobs reserves its own share of this host, up to maxvCpus: on Fargate, and where ECS owns the
+    instances."""
+    return environment.type != UNMANAGED and not has_instances(environment)
+
+
+def is_usable(environment: Environment) -> bool:
+    return environment.state is State.ENABLED and environment.status is Health.VALID
+
+
+def environments_of(world: World, queue: str) -> list[Environment]:
+    record = world.queues.get(queue)
+    if record is None:
+        return []
+    return [world.environments[o.environment] for o in record.environments if o.environment in world.environments]
+
+
+def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]:
+    """Those that can take jobs of an environment: its own that are ready; for the others this host, from its one
+    ledger."""
+    if has_instances(environment):
+        own = (world.instances[i] for i in world.instances_in.get(environment.name, ()))
+        return tuple(i for i in own if i.state is InstanceState.READY)
+    return (world.host,) if world.host is not None else ()
+
+
+def sizes_of(world: World, environment: Environment) -> list[Resources]:
+    """What a job could have in an environment at most: of each instance type that this host could give; of this host;
+    on Fargate no more vCPUs of it than maxvCpus."""
+    host = world.host.resources if world.host is not None else Resources()
+    if has_instances(environment):
+        kinds = (registered(kind) for entry in entries_of(world, environment) for kind in entry)
+        return [kind for kind in kinds if kind.fits(host)]
+    if is_budgeted(environment):
+        most = min(host.milli_vcpus, vcpus(environment, "maxvCpus") * MILLI_PER_VCPU)
+        return [Resources(most, host.memory_mib, host.gpus)]
+    return [host]
+
+
+def vcpus(environment: Environment, member: str) -> int:
+    """minvCpus, maxvCpus or desiredvCpus; 0 where it is not given."""
+    found = resources_of(environment).get(member) or 0
+    assert isinstance(found, int), f"{environment.name}: {member} is {found!r}"
+    return found
+
+
+# -- what an environment may have --
+
+
+def entries_of(world: World, environment: Environment) -> tuple[tuple[InstanceType, ...], ...]:
+    """The instance types it may launch, by entry of its list; kept until the list changes."""
+    listed = tuple(resources_of(environment).get("instanceTypes", ()))
+    known = world.entries.get(environment.name)
+    if known is None or known[0] != listed:
+        known = world.entries[environment.name] = (
+            listed,
+            environment_rules.allowed_entries(environment, world.catalogue),
+        )
+    return known[1]
+
+
+def strategy_of(environment: Environment) -> Strategy:
+    return Strategy(str(resources_of(environment).get("allocationStrategy") or Strategy.BEST_FIT))
+
+
+def milli_vcpus_of(world: World, environment: str) -> int:
+    """Of its instances, those that are coming too."""
+    found = (world.instances[i] for i in world.instances_in.get(environment, ()))
+    return sum(i.resources.milli_vcpus for i in found if i.state is not InstanceState.TERMINATING)
+
+
+def situation_of(
+    world: World,
+    environment: Environment,
+    needs: Sequence[Need],
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
+) -> Situation:
+    """`kept`: what is free of this host, and not for these needs."""
+    host = world.host
+    free = world.rooms[host.instance_id].free if host is not None else Resources()
+    free = Resources().most(free.minus(kept)) if kept != Resources() else free
+    bid = resources_of(environment).get("bidPercentage", FULL_BID_PERCENTAGE)
+    assert isinstance(bid, int), f"{environment.name}: bidPercentage is {bid!r}"
+    return Situation(
+        entries=entries_of(world, environment),
+        strategy=strategy_of(environment),
+        needs=tuple(needs),
+        free=free,
+        host=host.resources if host is not None else Resources(),
+        milli_vcpus=milli_vcpus_of(world, environment.name),
+        max_milli_vcpus=vcpus(environment, "maxvCpus") * MILLI_PER_VCPU,
+        prices=world.prices,
+        is_spot=kind_of(environment) in SPOT_TYPES,
+        bid_percentage=bid,
+    )
+
+
+def never_holds(world: World, environment: Environment, asked: Resources) -> NoChoice | None:
+    """Why nothing that this MANAGED environment may have could ever hold a job; None when something could. Remembered,
+    since every submission asks."""
+    place = environment.name, asked
+    if place not in world.refused:
+        world.refused[place] = _never_holds(world, environment, asked)
+    return world.refused[place]
+
+
+def _never_holds(world: World, environment: Environment, asked: Resources) -> NoChoice | None:
+    if has_instances(environment):
+        found = allocation.possible(situation_of(world, environment, ()), asked)
+        return found if isinstance(found, NoChoice) else None
+    most = Resources(vcpus(environment, "maxvCpus") * MILLI_PER_VCPU)
+    if asked.milli_vcpus > most.milli_vcpus:
+        wants = (
+            f"{allocation.describe(asked)} asked, maxvCpus of {environment.name} is {vcpus(environment, 'maxvCpus')}."
+        )
+        return NoChoice(Why.OVER_MAX, wants, asked, most)
+    host = world.host.resources if world.host is not None else Resources()
+    if not asked.fits(host):
+        wants = f"{allocation.describe(asked)} asked, this host offers {allocation.describe(host)}."
+        return NoChoice(Why.HOST_TOO_SMALL, wants, asked, host)
+    return None
+
+
+def set_budget(world: World, environment: Environment) -> None:
+    """What maxvCpus leaves of an environment whose jobs reserve their own share of the host."""
+    if not is_budgeted(environment):
+        world.budgets.pop(environment.name, None)
+        return
+    most = vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
+    world.budgets[environment.name] = budget = Room(Resources(most, UNLIMITED, UNLIMITED), [])
+    for keys in world.placed.values():
+        for key in keys:
+            attempt = world.jobs[key].attempt
+            if attempt is not None and attempt.environment == environment.name:
+                budget.free = budget.free.minus(Resources(world.spec_of(key).task.resources.milli_vcpus))
+
+
+# -- growing --
+
+
+class Expectation(Struct):
+    """What one pass expects of instances that are coming: who waits for one of them is not waiting for more."""
+
+    rooms: dict[str, Resources]  # by instance: what nobody expects of it yet
+    refusals: dict[str, NoChoice] = {}  # by environment: why it launched nothing more, in this pass
+
+
+def expectation(world: World) -> Expectation:
+    coming = [i for i in world.instances.values() if i.state is InstanceState.LAUNCHING]
+    return Expectation({i.instance_id: i.resources for i in coming})
+
+
+def expect(
+    world: World,
+    expected: Expectation,
+    environment: Environment,
+    asked: Resources,
+    count: Callable[[], int],
+    now_ms: int,
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
+) -> bool:
+    """Whether a job will find room on an instance of this environment that is coming, or is launched for it now.
+    `count`: how many of its shape wait, this one included; asked only for a launch, since it looks at all of them.
+    `kept`: what a launch has to leave of this host."""
+    for instance_id in world.instances_in.get(environment.name, ()):
+        room = expected.rooms.get(instance_id)
+        if room is not None and asked.fits(room):
+            expected.rooms[instance_id] = room.minus(asked)
+            return True
+    if environment.name in expected.refusals and expected.refusals[environment.name].need == asked:
+        return False
+    choice = grow(world, environment, Need(asked, count()), now_ms, kept)
+    if isinstance(choice, NoChoice):
+        expected.refusals[environment.name] = choice
+        return False
+    expected.rooms[choice.instance_id] = choice.resources.minus(asked)
+    return True
+
+
+def grow(
+    world: World,
+    environment: Environment,
+    need: Need,
+    now_ms: int,
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
+) -> Instance | NoChoice:
+    """Launches one instance for those who wait, or says why none."""
+    choice = next_launch(world, environment, need, kept)
+    if isinstance(choice, NoChoice):
+        return choice
+    world.paused.pop(environment.name, None)
+    return _launch(world, environment, choice, now_ms)
+
+
+def next_launch(
+    world: World,
+    environment: Environment,
+    need: Need,
+    kept: Resources = Resources(),  # noqa: B008  (frozen)
+) -> Choice | NoChoice:
+    """What `grow` would launch. Changes nothing."""
+    paused = world.paused.get(environment.name)
+    if paused is not None and world.now_ms < paused[0]:
+        return NoChoice(Why.EXHAUSTED, f"The last launch was refused: {paused[1]}", need.resources)
+    choice = allocation.choose(situation_of(world, environment, (need,), kept))
+    if kept != Resources() and isinstance(choice, NoChoice) and choice.why is Why.EXHAUSTED:
+        what = allocation.describe(kept)
+        return replace(choice, text=f"{choice.text} ({what} are kept for a job of a queue of higher priority.)")
+    return choice
+
+
+def _launch(world: World, environment: Environment, choice: Choice, now_ms: int) -> Instance:
+    environment = replace(
+        world.environments[environment.name],
+        launches=environment.launches + 1,
+        paused_until_ms=0,
+        pause_reason="",
+    )
+    size = registered(choice.instance_type)
+    before, most = milli_vcpus_of(world, environment.name), vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
+    is_strict = strategy_of(environment) is Strategy.BEST_FIT and kind_of(environment) == "EC2"
+    assert before < most, f"{environment.name} has {before} milli-vCPUs of {most}, and launches {choice}"
+    assert not is_strict or before + size.milli_vcpus <= most, f"{environment.name} passes {most} by {choice}"
+    assert world.host is not None, "an instance is launched without a host"
+    instance = Instance(
+        instance_id=names.instance_id(environment.uuid, environment.launches),
+        resources=size,
+        gpu_ids=tuple(world.rooms[world.host.instance_id].gpu_ids[: size.gpus]),
+        environment=environment.name,
+        number=environment.launches,
+        instance_type=choice.instance_type.name,
+        market=Market.SPOT if kind_of(environment) in SPOT_TYPES else Market.ON_DEMAND,
+        state=InstanceState.LAUNCHING,
+        launched_at_ms=now_ms,
+    )
+    world.environments[environment.name] = world.changes.environments[environment.name] = environment
+    world.add_instance(instance)
+    world.put_instance(instance)
+    world.effects.append(LaunchInstance(instance))
+    return instance
+
+
+# -- what is kept --
+
+
+def wanted_milli_vcpus(environment: Environment) -> int:
+    """What is kept without any demand: minvCpus, also when DISABLED (AWS Batch behaviour 3.2); and what was asked for
+    by desiredvCpus, until it is there (scaling._keep_wanted)."""
+    asked = vcpus(environment, "desiredvCpus") if environment.state is State.ENABLED else 0
+    return max(vcpus(environment, "minvCpus"), asked) * MILLI_PER_VCPU
+
+
+def coming(world: World, environment: str) -> int:
+    found = (world.instances[i] for i in world.instances_in.get(environment, ()))
+    return sum(i.resources.milli_vcpus for i in found if i.state in COMING)
+
+
+def scale_down_ms(world: World, environment: Environment) -> int:
+    """How long an instance stays without work, from the end of its last job."""
+    policy = resources_of(environment).get("scalingPolicy") or {}
+    assert isinstance(policy, dict), f"{environment.name}: scalingPolicy is {policy!r}"
+    minutes = policy.get("minScaleDownDelayMinutes") or 0
+    return int(minutes) * MILLISECONDS_PER_MINUTE if minutes else int(world.limits.scale_down_seconds * 1000)
+
+
+def idle_in(world: World, environment: str) -> list[tuple[int, str]]:
+    """(since when, instance) of its READY instances without work, the longest first."""
+    found = world.instances_in.get(environment, ())
+    ready = [i for i in found if world.instances[i].state is InstanceState.READY and i in world.idle_since]
+    return sorted((world.idle_since[i], i) for i in ready)
+
+
+def replace_instances(world: World, environment: Environment, now_ms: int) -> None:
+    """After an infrastructure update: those it has take no more jobs, and end when they are empty, or when the update
+    policy's time is over (AWS Batch behaviour 3.7)."""
+    policy = environment.document.get("updatePolicy") or {}
+    minutes = policy.get("jobExecutionTimeoutMinutes") or UPDATE_MINUTES
+    for instance_id in world.instances_in.get(environment.name, ()):
+        instance = world.instances[instance_id]
+        if instance.state in COMING:
+            ends_at_ms = now_ms if policy.get("terminateJobsOnUpdate") else now_ms + minutes * MILLISECONDS_PER_MINUTE
+            world.put_instance(replace(instance, state=InstanceState.DRAINING, ends_at_ms=ends_at_ms))
+            world.idle_since.pop(instance_id, None)
+
+
+def health_of(world: World, environment: Environment) -> str:
+    """statusReason: whether this host could give any of its instance types."""
+    if not has_instances(environment) or world.host is None:
+        return ENVIRONMENT_HEALTHY
+    kinds = [kind for entry in entries_of(world, environment) for kind in entry]
+    host = world.host.resources
+    if not kinds or any(registered(kind).fits(host) for kind in kinds):
+        return ENVIRONMENT_HEALTHY
+    smallest = min(kinds, key=lambda kind: (kind.milli_vcpus, kind.memory_mib, kind.name))
+    return (
+        f"{ENVIRONMENT_HEALTHY} - This host offers {allocation.describe(host)}, too little for any of its instance "
+        f"types: the smallest, {smallest.name}, takes {allocation.describe(registered(smallest))}. Allow other types, "
+        "or start the service with more declared (--vcpus, --memory, --gpus)."
+    )

@@ -1,0 +1,90 @@
+"""Which instances are saved for a head that needs another one than there is: while others start on them they never
+become idle, and never make room for it (AWS Batch behaviour 3.6, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from batchyard.core.capacity import allocation
+from batchyard.core.capacity.allocation import NoChoice
+from batchyard.core.capacity.catalogue import registered
+from batchyard.core.model.records import Environment, Instance, InstanceState
+from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.scheduling import fleet
+from batchyard.core.state.world import World
+
+
+def saved_for(world: World, environments: Sequence[Environment], asked: Resources) -> frozenset[str]:
+    """`environments`: those that the head may use, in order. As few instances as will do, the newest first, so that
+    the same ones are saved from pass to pass. None where an instance that is there could hold the head: then it waits
+    for room on that one; nor where no number of them would do."""
+    for environment in environments:
+        own = (i for i in _instances(world, environment) if i.state in fleet.COMING)
+        if any(asked.fits(instance.resources) for instance in own):
+            return frozenset()
+        saved = _saved_in(world, environment, environments, asked)
+        if saved is not None:
+            return saved
+    return frozenset()
+
+
+def _saved_in(
+    world: World, environment: Environment, environments: Sequence[Environment], asked: Resources
+) -> frozenset[str] | None:
+    """So that this environment could launch an instance for the head, or start it on this host; None: never."""
+    if world.host is None or not asked.fits(world.host.resources):
+        return None
+    if environment.type != fleet.UNMANAGED and fleet.never_holds(world, environment, asked) is not None:
+        return None
+    wanted, own, limit = asked, 0, 0
+    if fleet.has_instances(environment):
+        situation = fleet.situation_of(world, environment, ())
+        kinds = allocation.possible(situation, asked)
+        if isinstance(kinds, NoChoice):
+            return None
+        wanted = min((registered(kind) for kind in kinds), key=lambda room: (room.milli_vcpus, room.memory_mib))
+        own = situation.milli_vcpus
+        limit = fleet.vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
+        limit -= 1 if situation.may_overshoot else wanted.milli_vcpus  # what it may have before the launch
+    free = _free_by_itself(world)
+    saved: set[str] = set()
+    for instance in _in_turn(world, environment, environments):
+        if own <= limit and wanted.fits(free):
+            break
+        is_own = instance.environment == environment.name
+        if not is_own and own > limit:
+            continue
+        saved.add(instance.instance_id)
+        own -= instance.resources.milli_vcpus if is_own else 0
+        free = free.plus(instance.resources)
+    return frozenset(saved) if own <= limit and wanted.fits(free) else None
+
+
+def _free_by_itself(world: World) -> Resources:
+    """What the host has when what ends anyway has ended: the attempts on it, and instances that were told to."""
+    assert world.host is not None
+    free = world.rooms[world.host.instance_id].free.plus(world.held(world.host.instance_id))
+    for instance in world.instances.values():
+        if instance.state is InstanceState.TERMINATING:
+            free = free.plus(instance.resources)
+    return free
+
+
+def _in_turn(world: World, first: Environment, environments: Sequence[Environment]) -> Iterator[Instance]:
+    """What could go: the environment's own, then the others'; each one's newest first, down to what it has to keep.
+    What drains goes anyway."""
+    others = [environment for environment in environments if environment.name != first.name]
+    for environment in (first, *others):
+        if not fleet.has_instances(environment):
+            continue
+        left = fleet.coming(world, environment.name) - fleet.wanted_milli_vcpus(environment)
+        found = _instances(world, environment)
+        yield from (instance for instance in found if instance.state is InstanceState.DRAINING)
+        for instance in reversed(found):
+            if instance.state in fleet.COMING and instance.resources.milli_vcpus <= left:
+                left -= instance.resources.milli_vcpus
+                yield instance
+
+
+def _instances(world: World, environment: Environment) -> list[Instance]:
+    return [world.instances[i] for i in world.instances_in.get(environment.name, ())]

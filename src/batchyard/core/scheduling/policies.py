@@ -1,0 +1,105 @@
+"""Scheduling policies, and which of them a queue may have (AWS Batch behaviour 2.2, 2.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from batchyard.core.model import commands, names
+from batchyard.core.model.records import SCHEDULING_POLICY, Queue, SchedulingPolicy
+from batchyard.core.model.refusal import EXISTS, Refused
+from batchyard.core.state.fairshare import fair_share_of
+from batchyard.core.state.world import World
+
+FAIR, QUOTA = "fairsharePolicy", "quotaSharePolicy"
+ARN_MEMBER = "schedulingPolicyArn"
+
+
+def create(world: World, command: commands.CreateSchedulingPolicy, now_ms: int) -> SchedulingPolicy:
+    if command.name in world.policies:
+        raise Refused(EXISTS)
+    policy = SchedulingPolicy(command.name, command.document, command.tags, now_ms)
+    put(world, policy)
+    return policy
+
+
+def update(world: World, command: commands.UpdateSchedulingPolicy) -> SchedulingPolicy:
+    """Takes effect on waiting jobs. A policy stays of its kind."""
+    policy = find(world, command.name)
+    if command.document:
+        if command.document.keys() != policy.document.keys():
+            kinds = "".join(policy.document), "".join(command.document)
+            raise Refused(
+                f"The kind of a scheduling policy can not change: {command.name} has a {kinds[0]}, not a {kinds[1]}."
+            )
+        policy = replace(policy, document=command.document)
+        for queue in world.queues.values():
+            if name_of(queue) == policy.name:
+                world.settle_shares(queue.name)
+        put(world, policy)
+    return policy
+
+
+def delete(world: World, command: commands.DeleteSchedulingPolicy) -> None:
+    find(world, command.name)
+    users = [queue.name for queue in world.queues.values() if name_of(queue) == command.name]
+    if users:
+        raise Refused(
+            f"Cannot delete, scheduling policy {command.name} is used by job queue {users[0]}: delete that first, or "
+            "give it another policy."
+        )
+    del world.policies[command.name], world.fair[command.name]
+    world.changes.documents[SCHEDULING_POLICY, command.name] = None
+
+
+def find(world: World, name: str) -> SchedulingPolicy:
+    policy = world.policies.get(name)
+    if policy is None:
+        raise Refused(f"SchedulingPolicy {world.account.policy_arn(name)} not found.")
+    return policy
+
+
+def put(world: World, policy: SchedulingPolicy) -> None:
+    keep(world, policy)
+    world.changes.documents[SCHEDULING_POLICY, policy.name] = policy
+
+
+def keep(world: World, policy: SchedulingPolicy) -> None:
+    """In memory, and ready to decide by."""
+    world.policies[policy.name] = policy
+    world.fair[policy.name] = fair_share_of(policy.document.get(FAIR, {}))
+
+
+def name_of(queue: Queue) -> str:
+    """The policy of a queue; empty for a FIFO queue."""
+    return names.resource_name(queue.document.get(ARN_MEMBER, ""), "scheduling-policy")
+
+
+def check_new_queue(world: World, document: dict[str, Any]) -> None:
+    """The policy a queue is created with must exist, and be of a kind that orders jobs."""
+    arn = document.get(ARN_MEMBER)
+    if not arn:
+        return
+    policy = world.policies.get(names.resource_name(arn, "scheduling-policy"))
+    if policy is None:
+        raise Refused(f"SchedulingPolicy {arn} not found.")
+    if QUOTA in policy.document:
+        raise Refused("Quota Management feature is only supported for SageMaker Training job queues.")
+
+
+def check_changed_queue(world: World, queue: Queue, document: dict[str, Any]) -> None:
+    """A queue's policy may be replaced, never removed; a queue without one never gains one."""
+    if ARN_MEMBER not in document:
+        return
+    arn = document[ARN_MEMBER]
+    if not name_of(queue):
+        if arn:
+            raise Refused(
+                f"JobQueue {queue.name} was created without a scheduling policy and can't get one; create another job "
+                "queue with it."
+            )
+    elif not arn:
+        raise Refused(f"The scheduling policy of JobQueue {queue.name} can be replaced, but not removed.")
+    else:
+        check_new_queue(world, document)

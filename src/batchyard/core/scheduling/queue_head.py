@@ -1,0 +1,173 @@
+"""The head of each queue, the job whose turn it is and which finds no room: since when, AWS's code for it, and what a
+queue does with one that waits too long (AWS Batch behaviour 4.5, 4.7, 9.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from batchyard.core.capacity.allocation import NoChoice
+from batchyard.core.model.effects import JobQueueBlocked
+from batchyard.core.model.names import child_id
+from batchyard.core.model.records import Queue, QueueHead
+from batchyard.core.scheduling import unschedulable, wait_reasons
+from batchyard.core.scheduling.wait_reasons import INSUFFICIENT, insufficient
+from batchyard.core.state.world import BlockedHead, Told, World
+
+MISCONFIGURATION = "MISCONFIGURATION:"
+UNDETERMINED = "UNDETERMINED"
+UNDETERMINED_REASON = "UNDETERMINED - Batch job is blocked, root cause is undetermined."
+
+
+def note(world: World, queue: str, key: int, index: int | None, refusal: NoChoice | None, now_ms: int) -> None:
+    """After a visit of a queue: this job is its head. `refusal`: an environment could launch nothing for it."""
+    before = world.heads.get(queue)
+    if before is not None and (before.key, before.index) != (key, index):
+        clear(world, queue)
+        before = None
+    head = before or BlockedHead(key, index, now_ms, code_since_ms=now_ms)
+    is_blocked = now_ms - head.since_ms >= int(world.limits.blocked_after_seconds * 1000)
+    code, reason = "", ""
+    if refusal is not None and refusal.aws_code == INSUFFICIENT:
+        code, reason = INSUFFICIENT, insufficient(refusal)
+    elif is_blocked:
+        # The numbers are those of the moment in which it was found: every pass would write others.
+        known = head.reason if head.code == UNDETERMINED else ""
+        why = known or f"{UNDETERMINED_REASON} {unschedulable.why_head_waits(world, world.spec_of(key))}"
+        code, reason = UNDETERMINED, why
+    _say(world, key, index, reason)
+    since_ms = head.code_since_ms if code == head.code else now_ms
+    world.heads[queue] = replace(head, code=code, reason=reason, code_since_ms=since_ms)
+    if is_blocked:
+        _tell(world, queue, world.heads[queue], now_ms)
+
+
+def _tell(world: World, queue: str, head: BlockedHead, now_ms: int) -> None:
+    """The fact is told once for each submission and code: an array's children block a queue one after another, and
+    each that did would be a line."""
+    key, before = world.parents.get(head.key, head.key), world.told.get(queue)
+    if before is None or (before.key, before.code) != (key, head.code):
+        world.told[queue] = Told(key, head.code, 1 + (before.count if before is not None else 0))
+        world.effects.append(JobQueueBlocked(queue, _job_id(world, head), head.reason, now_ms))
+
+
+def tell_of_misfit(world: World, queue: str, key: int, reason: str) -> None:
+    """A job that was set aside for a misconfiguration blocks nobody here; it is told of as on AWS, where it would: once
+    for each submission and code, also over restarts."""
+    code, top = wait_reasons.code_of(reason), world.parents.get(key, key)
+    if not code.startswith(MISCONFIGURATION):
+        return
+    book = world.books.get(top)
+    if (book.told_code if book is not None else world.jobs[top].told_code) == code:
+        return
+    if book is not None:
+        book.told_code = code
+        world.touch(top)
+    else:
+        world.put(replace(world.jobs[top], told_code=code))
+    before = world.told.get(queue, Told(0, "", 0))
+    world.told[queue] = replace(before, count=before.count + 1)
+    world.effects.append(JobQueueBlocked(queue, world.job_id(key), reason, world.now_ms))
+
+
+def reason_of(world: World, queue: str, key: int) -> str:
+    """What a job that has a row of its own says as the head of its queue; empty: it is not."""
+    head = world.heads.get(queue)
+    return head.reason if head is not None and (head.key, head.index) == (key, None) else ""
+
+
+# -- over restarts --
+
+
+def keep(world: World, now_ms: int) -> None:
+    """At the end of a pass: writes down the heads that have stood for a while, and what was told."""
+    for queue in sorted({*world.heads, *world.told, *world.head_rows}):
+        head, told = world.heads.get(queue), world.told.get(queue)
+        row = QueueHead()
+        if head is not None and now_ms - head.since_ms >= world.limits.head_kept_after_ms:
+            row = QueueHead(head.key, head.index, head.since_ms, head.code, head.code_since_ms)
+        if told is not None:
+            row = replace(row, told_key=told.key, told_code=told.code, told_count=told.count)
+        world.keep_head(queue, row if row != QueueHead() else None)
+
+
+def restore(world: World, rows: Mapping[str, QueueHead]) -> None:
+    """After the jobs: who was the head of a queue is so since then, and says what it said."""
+    for queue, row in rows.items():
+        world.head_rows[queue] = row
+        if row.told_count:
+            world.told[queue] = Told(row.told_key, row.told_code, row.told_count)
+        if row.key in world.jobs:
+            book = world.books.get(row.key)
+            reason = world.jobs[row.key].status_reason if book is None else book.head_reason
+            world.heads[queue] = BlockedHead(row.key, row.index, row.since_ms, row.code, reason, row.code_since_ms)
+    for key, book in world.books.items():
+        head = world.heads.get(world.specs[key].queue) if key in world.specs else None
+        if book.head_reason and (head is None or (head.key, head.index) != (key, book.head_index)):
+            book.head_reason, book.head_index = "", 0
+            world.touch(key)
+
+
+def clear(world: World, queue: str) -> None:
+    """Nobody is blocked there any more. What a former head says by now for another reason stays."""
+    head = world.heads.pop(queue, None)
+    if head is None or not head.reason:
+        return
+    job = world.jobs.get(head.key)
+    if head.index is not None or (job is not None and job.status_reason == head.reason):
+        _say(world, head.key, head.index, "")
+
+
+def _say(world: World, key: int, index: int | None, reason: str) -> None:
+    """statusReason of a head; of an array's child without a row its array keeps it."""
+    if index is not None:
+        book, said = world.books.get(key), (reason, index if reason else 0)
+        if book is not None and key in world.jobs and (book.head_reason, book.head_index) != said:
+            book.head_reason, book.head_index = said
+            world.touch(key)
+        return
+    job = world.jobs.get(key)
+    if job is not None and job.attempt is None and job.status_reason != reason:
+        world.put(replace(job, status_reason=reason))
+
+
+def _job_id(world: World, head: BlockedHead) -> str:
+    own = world.job_id(head.key)
+    return own if head.index is None else child_id(own, head.index)
+
+
+# -- jobStateTimeLimitActions --
+
+
+def due(world: World) -> int | None:
+    """When a head becomes blocked, or one is cancelled, if nothing happens."""
+    found: list[int] = []
+    for name, queue in world.queues.items():
+        head = world.heads.get(name)
+        blocked_ms = int(world.limits.blocked_after_seconds * 1000)
+        if head is not None:
+            moments = head.since_ms + blocked_ms, head.since_ms + world.limits.head_kept_after_ms
+            found.extend(at_ms for at_ms in moments if at_ms > world.now_ms)
+        for limit_ms, code in limits_of(queue):
+            found.extend(since_ms + limit_ms for _, since_ms in stuck_for(world, name, code))
+    return min(found, default=None)
+
+
+def limits_of(queue: Queue) -> list[tuple[int, str]]:
+    actions: list[dict[str, Any]] = queue.document.get("jobStateTimeLimitActions") or []
+    return [(action["maxTimeSeconds"] * 1000, action["reason"]) for action in actions]
+
+
+def stuck_for(world: World, queue: str, code: str) -> list[tuple[str, int]]:
+    """(job id, since when) of the jobs that this reason keeps from starting: the head, and those that never can."""
+    found = [
+        (world.job_id(key), world.stuck_since[key])
+        for key, reason in world.stuck.get(queue, {}).items()
+        if reason.startswith(code)
+    ]
+    head = world.heads.get(queue)
+    if head is not None and head.code == code and head.key in world.jobs:
+        found.append((_job_id(world, head), head.code_since_ms))
+    return found

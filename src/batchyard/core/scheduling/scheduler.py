@@ -1,0 +1,312 @@
+"""One scheduling pass over the world: who waits where, who can run, and what placing an attempt changes.
+
+The decisions are in placement.py (who starts) and waiting.py (who never can); this applies them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.core.capacity.allocation import NoChoice, Why
+from batchyard.core.model import lifecycle, names
+from batchyard.core.model.effects import LaunchTask, RecoverTask
+from batchyard.core.model.lifecycle import Cause
+from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Queue, Status, logs_of
+from batchyard.core.scheduling import candidates, fleet, queue_head, share_position, unschedulable, wait_reasons
+from batchyard.core.scheduling.candidates import Candidate, len_of
+from batchyard.core.scheduling.claims import kept_of_host, longest_ms, waits_for
+from batchyard.core.state import placement
+from batchyard.core.state.placement import NOBODY, Ahead, Assignment, Offer
+from batchyard.core.state.runnable import FRESH, RETRIED, Line, Shape, shape_of
+from batchyard.core.state.world import World
+
+UNMANAGED = fleet.UNMANAGED
+STRICT_FIFO_TAG = "batchyard:strict-fifo"  # of a queue: "true" lets no job pass another
+CONCURRENCY_LIMIT_TAG = "batchyard:concurrency-limit"  # of a queue: how many of its jobs run at once
+NO_LIMIT = 1 << 62
+LINES_PASSED_AT_MOST = 200  # shapes that found no room, after which a pass stops looking further back in a queue
+
+
+def enqueue(world: World, key: int) -> None:
+    """A job became RUNNABLE (or the children of an array did): it takes its place in its queue, or is set aside with
+    the reason why nothing there can ever run it."""
+    spec = world.spec_of(key)
+    before = world.stuck.get(spec.queue, {}).pop(key, "")
+    stuck = unschedulable.never_starts(world, spec) if world.host is not None else None  # else: nobody knows yet
+    if stuck is None:
+        _line_up(world, spec, key)
+        _explain(world, key, queue_head.reason_of(world, spec.queue, key), 0)
+        return
+    reason = stuck.status_reason
+    since_ms = world.stuck_since.get(key, 0) if wait_reasons.code_of(before) == wait_reasons.code_of(reason) else 0
+    _set_aside(world, spec, key, reason, since_ms or world.now_ms)
+    _explain(world, key, reason, world.stuck_since[key])
+    queue_head.tell_of_misfit(world, spec.queue, key, reason)
+
+
+def resume(world: World, key: int) -> None:
+    """After a restart: as it waited before. Whether that is still so is asked when the host is known (reassess)."""
+    spec, book, job = world.spec_of(key), world.books.get(key), world.jobs[key]
+    since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms
+    if since_ms:
+        reason = book.waiting_reason if book is not None else job.status_reason
+        _set_aside(world, spec, key, reason, since_ms)
+    else:
+        _line_up(world, spec, key)
+
+
+def _line_up(world: World, spec: JobSpec, key: int) -> None:
+    world.stuck_since.pop(key, None)
+    rank = RETRIED if key not in world.books and world.jobs[key].past else FRESH
+    line = world.runnable_in(spec.queue)
+    line.push(key, shape_of(spec), rank, spec.share_identifier, spec.scheduling_priority)
+
+
+def _set_aside(world: World, spec: JobSpec, key: int, reason: str, since_ms: int) -> None:
+    world.stuck.setdefault(spec.queue, {})[key] = reason
+    world.stuck_since[key] = since_ms
+    world.runnable_in(spec.queue).discard(key)
+
+
+def dequeue(world: World, key: int) -> None:
+    queue = world.spec_of(key).queue
+    world.stuck.get(queue, {}).pop(key, None)
+    world.stuck_since.pop(key, None)
+    world.runnable_in(queue).discard(key)
+
+
+def reassess(world: World) -> None:
+    """Environments, queues or the host changed: everybody who waits for capacity is looked at again."""
+    for queue in sorted({*world.runnable, *world.stuck}):
+        keys = [*world.runnable_in(queue).waiting_keys(), *world.stuck.get(queue, {})]
+        for key in sorted(keys):
+            enqueue(world, key)
+
+
+def _explain(world: World, key: int, reason: str, set_aside_at_ms: int) -> None:
+    """statusReason of a RUNNABLE job says why it can never run, and since when; or what its queue's head waits for."""
+    book = world.books.get(key)
+    if book is not None:
+        if (book.waiting_reason, book.set_aside_at_ms) != (reason, set_aside_at_ms):
+            book.waiting_reason, book.set_aside_at_ms = reason, set_aside_at_ms
+            world.touch(key)
+        return
+    job = world.jobs[key]
+    if (job.status_reason, job.set_aside_at_ms) != (reason, set_aside_at_ms):
+        world.put(replace(job, status_reason=reason, set_aside_at_ms=set_aside_at_ms))
+
+
+def offers_of(world: World, queue: str) -> list[Offer]:
+    return [
+        Offer(e.name, e.engine, tuple(i.instance_id for i in fleet.instances_of(world, e)), world.budgets.get(e.name))
+        for e in fleet.environments_of(world, queue)
+        if fleet.is_usable(e) and world.can_use(e.engine)
+    ]
+
+
+def run_pass(world: World, now_ms: int) -> None:
+    """Starts whatever fits now, queues in the order of their priority, and launches instances for those who wait. Jobs
+    pass the heads of queues of higher priority as they pass their own; queues of one priority reserve nothing of each
+    other."""
+    world.due_ms = None
+    if world.is_draining or world.host is None:
+        return
+    expected = fleet.expectation(world)
+    ahead = NOBODY
+    blocked: list[Visit] = []  # those not in `ahead` yet
+    world.ahead.clear()
+    for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
+        if not world.runnable_in(queue.name):
+            queue_head.clear(world, queue.name)
+            continue
+        if blocked and blocked[-1].queue.priority > queue.priority:
+            for visit in blocked:
+                ahead = ahead.plus(_own(world, visit, now_ms))
+            blocked.clear()
+        world.ahead[queue.name] = ahead
+        visit = Visit(queue, offers_of(world, queue.name), expected, room_in(world, queue), ahead)
+        _visit(world, visit, now_ms)
+        if visit.head is not None:
+            blocked.append(visit)
+    world.has_passed = True
+    queue_head.keep(world, now_ms)
+    world.due_ms = queue_head.due(world)
+
+
+class Visit(Struct):
+    """One look at a queue. `room`: how many more of its jobs may be placed; `ahead`: what those wait for whom its jobs
+    would pass; `head`: its first job that found no place, and `own` what that one waits for, once somebody asks;
+    `promised`: by share and shape, how many wait for instances that are coming, and need no more of them."""
+
+    queue: Queue
+    offers: list[Offer]
+    expected: fleet.Expectation
+    room: int
+    ahead: Ahead
+    head: Shape | None = None
+    refusal: NoChoice | None = None  # of the head: why nothing was launched for it
+    own: Ahead | None = None
+    promised: dict[tuple[str, Shape], int] = {}
+
+    @property
+    def is_strict(self) -> bool:
+        return self.queue.tags.get(STRICT_FIFO_TAG) == "true"
+
+
+def _own(world: World, visit: Visit, now_ms: int) -> Ahead:
+    """What the head of a visited queue waits for; found when somebody comes who could pass it."""
+    assert visit.head is not None, f"the queue {visit.queue.name} has no head"
+    if visit.own is None:
+        lacks_host = visit.refusal is not None
+        visit.own = waits_for(world, visit.head, visit.offers, now_ms, is_strict=visit.is_strict, lacks_host=lacks_host)
+    return visit.own
+
+
+def room_in(world: World, queue: Queue) -> int:
+    """How many more jobs of a queue may be placed, where its tag sets a limit."""
+    limit = queue.tags.get(CONCURRENCY_LIMIT_TAG, "")
+    if not (limit.isascii() and limit.isdigit()):
+        return NO_LIMIT
+    return max(0, int(limit) - world.placed_in_queue.get(queue.name, 0))
+
+
+def _visit(world: World, visit: Visit, now_ms: int) -> None:
+    """Jobs start in their order. The first that finds no room is the head: others pass it only where it loses
+    nothing by it (placement.place). What is reserved for other shares holds up all of them."""
+    queue = visit.queue
+    jobs = candidates.in_turn(world, queue.name, now_ms)
+    reserved = share_position.reservation(world, queue.name, fleet.environments_of(world, queue.name), now_ms)
+    head: Candidate | None = None
+    passed = 0
+    while visit.room and (job := jobs.next()) is not None:
+        shape = job.line.shape
+        milli_vcpus = shape.resources.milli_vcpus
+        if reserved is not None and not reserved.has_room(milli_vcpus):
+            break
+        if passed == 1 and visit.own is None:
+            visit.ahead = visit.ahead.plus(_own(world, visit, now_ms))
+        if _find_place(world, visit, job, now_ms):
+            jobs.took(milli_vcpus)
+            if reserved is not None:
+                reserved.held += milli_vcpus
+            continue
+        jobs.drop()
+        passed += 1
+        if head is None:
+            head = job
+            visit.head, visit.refusal = shape, _refusal(visit, shape)
+        if visit.is_strict or passed >= LINES_PASSED_AT_MOST:
+            break
+    if head is None:
+        queue_head.clear(world, queue.name)
+    else:
+        queue_head.note(world, queue.name, head.key, head.index, visit.refusal, now_ms)
+
+
+def _refusal(visit: Visit, shape: Shape) -> NoChoice | None:
+    """Why the first environment that could have launched something for a job did not, for want of capacity."""
+    names_ = [o.environment for o in visit.offers if o.engine in shape.engines]
+    found = [visit.expected.refusals[name] for name in names_ if name in visit.expected.refusals]
+    mine = (refusal for refusal in found if refusal.need == shape.resources)
+    return next((refusal for refusal in mine if refusal.why is Why.EXHAUSTED), None)
+
+
+def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool:
+    """A place for a job now or on an instance that is coming. Environments in their order: each one's room now, then
+    what it can still launch; only then the next one."""
+    shape = job.line.shape
+    ends_at_ms = now_ms + longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
+    for offer in visit.offers:
+        assignment = placement.place(shape, offer, world.rooms, visit.ahead, ends_at_ms)
+        if assignment is not None:
+            _apply(world, job.key, job.index, assignment, now_ms)
+            visit.room -= 1
+            return True
+        environment = world.environments[offer.environment]
+        if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):
+            promised = visit.promised.get((job.line.share, shape), 0)
+            waiting_count = partial(_waiting_in, world, job.line, promised)
+            kept = kept_of_host(world, visit.ahead)
+            if fleet.expect(world, visit.expected, environment, shape.resources, waiting_count, now_ms, kept):
+                visit.promised[job.line.share, shape] = promised + 1
+                return True
+    return False
+
+
+def _may_launch(world: World, environment: Environment, ahead: Ahead) -> bool:
+    return fleet.has_instances(environment) and environment.name not in ahead.environments
+
+
+def _waiting_in(world: World, line: Line, promised: int) -> int:
+    """How many jobs of a line wait, an array's children one by one, beside those that were promised an instance."""
+    return sum(len_of(world, key) for key in line.entries) - promised
+
+
+def _apply(world: World, key: int, index: int | None, assignment: Assignment, now_ms: int) -> None:
+    spec = world.spec_of(key)
+    if index is None:
+        dequeue(world, key)
+        job = world.jobs[key]
+    else:
+        book = world.books[key]
+        job = lifecycle.child_row(key + 1 + index, Status.RUNNABLE, world.jobs[key].created_at_ms)
+        world.add_child_row(key, index, job)
+        if spec.sequential or len(book.unstarted) == len(book.held):
+            dequeue(world, key)
+    attempt = Attempt(
+        number=len(job.past) + 1,
+        environment=assignment.environment,
+        engine=assignment.engine,
+        instance_id=assignment.instance_id,
+        device_ids=assignment.device_ids,
+        placed_at_ms=now_ms,
+    )
+    placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="", set_aside_at_ms=0)
+    world.effects.append(launch_of(world, placed))
+
+
+def launch_of(world: World, job: Job) -> LaunchTask:
+    """What to tell the engine about a placed attempt."""
+    attempt = job.attempt
+    assert attempt is not None, f"job {job.key} has no attempt to launch"
+    spec = world.spec_of(job.key)
+    job_id = world.job_id(job.key)
+    environment = [
+        ("AWS_BATCH_JOB_ID", job_id),
+        ("AWS_BATCH_JOB_ATTEMPT", str(attempt.number)),
+        ("AWS_BATCH_JQ_NAME", spec.queue),
+        ("AWS_BATCH_CE_NAME", attempt.environment),
+    ]
+    index = world.index_of(job.key)
+    if index is not None:
+        environment.append(("AWS_BATCH_JOB_ARRAY_INDEX", str(index)))
+        environment.append(("AWS_BATCH_JOB_ARRAY_SIZE", str(spec.array_size)))
+    task_id = names.task_id(job.key, attempt.number, job_id)
+    return LaunchTask(
+        engine=attempt.engine,
+        attempt_id=task_id,
+        spec_key=spec.key,
+        task=spec.task,
+        environment=tuple(environment),
+        device_ids=attempt.device_ids,
+        job_id=job_id,
+        log_group=spec.log_group,
+        log_stream=names.log_stream(spec.log_prefix, task_id, logs_of(spec)[0].container),
+    )
+
+
+def recovery_of(world: World, job: Job) -> RecoverTask:
+    """What to ask the engine about an attempt that was placed when the server last stopped."""
+    attempt = job.attempt
+    assert attempt is not None, f"job {job.key} has no attempt to recover"
+    started = job.status is Status.RUNNING
+    launch = launch_of(world, job)
+    return RecoverTask(
+        engine=launch.engine,
+        attempt_id=launch.attempt_id,
+        launch=launch,
+        may_launch=not started and not attempt.stopping,
+        known_started=started,
+    )

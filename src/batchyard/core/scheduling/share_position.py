@@ -1,0 +1,101 @@
+"""Fair share in the world: what is held back in a queue, where a job's share stands, who goes before it (AWS Batch
+behaviour 5.3). The arithmetic is fairshare.py's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from batchyard.core.model.records import Environment, JobSpec
+from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.scheduling.candidates import len_of
+from batchyard.core.state.fairshare import Block, Standing, held_back, jobs_before
+from batchyard.core.state.runnable import Line, Turn
+from batchyard.core.state.world import World
+
+
+class Reservation(Struct):
+    """What a queue's jobs may hold before they touch what is held back for shares that are not active yet, in
+    milli-vCPUs. One job at a time always may: else one that is larger than the rest would wait for ever."""
+
+    at_most: int
+    held: int
+    back: int
+
+    def has_room(self, milli_vcpus: int) -> bool:
+        return self.held == 0 or self.held + milli_vcpus <= self.at_most
+
+
+def reservation(world: World, queue: str, environments: Sequence[Environment], now_ms: int) -> Reservation | None:
+    """None: nothing is held back, as where an environment has no maximum, so that nobody can tell of what."""
+    fair, book = world.fair_share(queue), world.shares.get(queue)
+    limits = [_max_vcpus(environment) for environment in environments]
+    if fair is None or book is None or not fair.reservation_percent or not all(limits):
+        return None
+    back = held_back(fair, sum(limits), len(book.active(now_ms, fair.window_ms)))
+    return Reservation(sum(limits) * MILLI_PER_VCPU - back, book.held(), back)
+
+
+def _max_vcpus(environment: Environment) -> int:
+    """0: it has no maximum of its own."""
+    resources = environment.document.get("computeResources", {})
+    return int(resources.get("maxvCpus") or environment.document.get("unmanagedvCpus") or 0)
+
+
+class Place(Struct, frozen=True):
+    """Where a waiting job's share stands. `number`, from 1, is its place among the `shares` that have waiting jobs."""
+
+    standing: Standing
+    held: int  # milli-vCPUs of the share's placed attempts
+    number: int
+    shares: int
+    ahead_of_others: int  # jobs of other shares that go before this one
+    ahead_in_share: int
+
+
+def place_of(world: World, spec: JobSpec, key: int, own_before: int) -> Place | None:
+    """Of a job in line in a fair-share queue. `own_before`: jobs of its own array that go before it, where `key` is the
+    array's."""
+    fair, book = world.fair_share(spec.queue), world.shares.get(spec.queue)
+    if fair is None or book is None:
+        return None
+    standings = {standing.identifier: standing for standing in book.standings(fair, world.now_ms)}
+    lines = _lines_by_share(world.runnable_in(spec.queue).lines())
+    mine, outlook_ms = standings[spec.share_identifier], book.outlook_ms(fair.window_ms)
+    limit, in_share = mine.weighted, own_before
+    limit += own_before * spec.task.resources.milli_vcpus * outlook_ms * mine.weight
+    for block in _until(_blocks(world, lines.get(spec.share_identifier, ())), key):
+        in_share += block.count
+        limit += block.count * block.milli_vcpus * outlook_ms * mine.weight
+    others = 0
+    waiting = [standings[share] for share in lines if share in standings]
+    for standing in waiting:
+        if standing is not mine:
+            blocks = _blocks(world, lines[standing.identifier])
+            others += jobs_before(standing, outlook_ms, blocks, limit, key)
+    number = 1 + sum(1 for standing in waiting if standing is not mine and standing < mine)
+    shares = len(waiting) + (mine not in waiting)
+    return Place(mine, book.shares[spec.share_identifier].held, number, shares, others, in_share)
+
+
+def _lines_by_share(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        found.setdefault(line.share, []).append(line)
+    return found
+
+
+def _blocks(world: World, lines: Iterable[Line]) -> Iterator[Block]:
+    """A share's waiting jobs in their order."""
+    turn = Turn(lines)
+    while (found := turn.next()) is not None:
+        key, line = found
+        yield Block(key, len_of(world, key), line.shape.resources.milli_vcpus)
+
+
+def _until(blocks: Iterable[Block], key: int) -> Iterator[Block]:
+    for block in blocks:
+        if block.key == key:
+            return
+        yield block

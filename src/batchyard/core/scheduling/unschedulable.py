@@ -1,0 +1,144 @@
+"""Why each environment of a queue does not run a job: never, or not now (AWS Batch behaviour 4.3, 4.7). Reads the
+world, changes nothing."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchyard.core.capacity.allocation import Need, NoChoice, Why
+from batchyard.core.model import names
+from batchyard.core.model.records import Environment, Health, InstanceState, JobSpec, TaskSpec
+from batchyard.core.model.resources import Resources, format_vcpus
+from batchyard.core.model.text import counted, vcpus
+from batchyard.core.scheduling import fleet, wait_reasons
+from batchyard.core.scheduling.wait_reasons import Place, Stuck, Wait
+from batchyard.core.state.world import World
+from batchyard.core.tasks import task_spec
+
+
+class WhyNot(Struct, frozen=True):
+    """One environment of the job's queue. `text`: sentences that do not name it again."""
+
+    environment: str
+    wait: Wait
+    text: str
+
+
+def place_of(world: World, environment: Environment, task: TaskSpec) -> Place:
+    asked = task.resources
+    abilities = world.abilities.get(environment.engine)
+    return Place(
+        environment,
+        fleet.instances_of(world, environment),
+        world.can_use(environment.engine),
+        world.away.get(environment.engine, ""),
+        "" if abilities is None else task_spec.wrong_platform(task, abilities),
+        None if environment.type == fleet.UNMANAGED else fleet.never_holds(world, environment, asked),
+    )
+
+
+def never_starts(world: World, spec: JobSpec) -> Stuck | None:
+    """Why nothing that runs now will ever make room for the job."""
+    asked = spec.task.resources
+    places = [place_of(world, environment, spec.task) for environment in fleet.environments_of(world, spec.queue)]
+    return wait_reasons.never_starts(asked, spec.engines, spec.queue, places)
+
+
+def each(world: World, spec: JobSpec) -> tuple[WhyNot, ...]:
+    """Of a job whose turn has come, in the queue's order of environments."""
+    return tuple(_why_not(world, environment, spec) for environment in fleet.environments_of(world, spec.queue))
+
+
+def head(reasons: tuple[WhyNot, ...]) -> tuple[Wait, str]:
+    """The same in one text, for a job that could start some day: what it waits for is what the last environment that
+    could ever run it lacks, since the others have been tried before."""
+    coming = [reason for reason in reasons if reason.wait is Wait.LAUNCHING]
+    able = coming or [reason for reason in reasons if reason.wait not in wait_reasons.NEVER_STARTS]
+    assert able, f"no environment could ever run it: {reasons}"
+    if coming:
+        return Wait.LAUNCHING, coming[0].text
+    if all(reason.wait is Wait.SETTLING for reason in able):
+        return Wait.SETTLING, f"It is next. {told(reasons)}"
+    return able[-1].wait, f"It is next, and waits for room. {told(reasons)}"
+
+
+def told(reasons: tuple[WhyNot, ...]) -> str:
+    if len(reasons) == 1:
+        return reasons[0].text
+    return " ".join(f"{reason.environment}: {reason.text}" for reason in reasons)
+
+
+def why_head_waits(world: World, spec: JobSpec) -> str:
+    return held_by(world, spec) or head(each(world, spec))[1]
+
+
+def held_by(world: World, spec: JobSpec) -> str:
+    """Of a job for which there is room, and which may not pass a job of a queue of higher priority: who that is."""
+    mine = {e.name: e for e in fleet.environments_of(world, spec.queue) if e.engine in spec.engines}
+    free = [world.rooms[i.instance_id].free for e in mine.values() for i in fleet.instances_of(world, e)]
+    if not any(spec.task.resources.fits(room) for room in free):
+        return ""
+    on_host = any(not fleet.has_instances(environment) for environment in mine.values())
+    for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
+        found = world.heads.get(queue.name)
+        if queue.priority <= world.queues[spec.queue].priority or found is None or found.key not in world.jobs:
+            continue
+        theirs = fleet.environments_of(world, queue.name)
+        if any(e.name in mine or (on_host and not fleet.has_instances(e)) for e in theirs):
+            own = world.job_id(found.key)
+            job_id = own if found.index is None else names.child_id(own, found.index)
+            return f"{job_id} waits for room in the queue {queue.name}, which has a higher priority."
+    return ""
+
+
+def _why_not(world: World, environment: Environment, spec: JobSpec) -> WhyNot:
+    asked, name = spec.task.resources, environment.name
+    never = wait_reasons.why_never(asked, spec.engines, place_of(world, environment, spec.task))
+    if never is not None:
+        return WhyNot(name, never.wait, never.text)
+    if environment.status is not Health.VALID:
+        return WhyNot(name, Wait.SETTLING, f"It is {environment.status}: nothing is placed there until it is VALID.")
+    if fleet.has_instances(environment):
+        return _why_not_grown(world, environment, asked)
+    budget = world.budgets.get(name)
+    if budget is not None and not asked.fits(budget.free):
+        most, left = fleet.vcpus(environment, "maxvCpus"), format_vcpus(budget.free.milli_vcpus)
+        return WhyNot(name, Wait.AT_MAX, f"{vcpus(asked.milli_vcpus)} asked, {left} of {most} left (maxvCpus).")
+    free = [world.rooms[i.instance_id].free for i in fleet.instances_of(world, environment)]
+    return WhyNot(name, Wait.NO_ROOM, f"{wait_reasons.lacking(asked, free)}. {who_holds(world)}")
+
+
+def _why_not_grown(world: World, environment: Environment, asked: Resources) -> WhyNot:
+    name, own = environment.name, world.instances_in.get(environment.name, ())
+    for instance_id in own:
+        instance = world.instances[instance_id]
+        if instance.state is InstanceState.LAUNCHING and asked.fits(instance.resources):
+            text = f"{instance_id} ({instance.instance_type}) is being launched in {name} for it."
+            return WhyNot(name, Wait.LAUNCHING, text)
+    choice = fleet.next_launch(world, environment, Need(asked))
+    free = [world.rooms[i.instance_id].free for i in fleet.instances_of(world, environment)]
+    placed = sum(len(world.placed_on(i)) for i in own)
+    held = f"{wait_reasons.lacking(asked, free)} on its instances; {counted(placed, 'job')} on them." if free else ""
+    if not isinstance(choice, NoChoice):
+        return WhyNot(name, Wait.NO_ROOM, held or f"It can launch a {choice.instance_type.name}.")
+    if choice.why is Why.EXHAUSTED:
+        return WhyNot(name, Wait.NO_CAPACITY, " ".join(filter(None, [choice.text, held, who_holds(world)])))
+    return WhyNot(name, Wait.AT_MAX, f"{choice.text} {held}".rstrip())
+
+
+def who_holds(world: World) -> str:
+    """What this host's vCPUs are reserved and used for."""
+    parts: list[str] = []
+    for name in sorted(world.instances_in):
+        own = [world.instances[i].resources.milli_vcpus for i in world.instances_in[name]]
+        if own:
+            parts.append(f"{format_vcpus(sum(own))} by {counted(len(own), 'instance')} of {name}")
+    host = world.host
+    placed = world.placed_on(host.instance_id) if host is not None else []
+    if host is None or not (parts or placed):
+        return ""
+    if placed:
+        used = sum(world.spec_of(key).task.resources.milli_vcpus for key in placed)
+        verb = "runs" if len(placed) == 1 else "run"
+        parts.append(f"{format_vcpus(used)} by {counted(len(placed), 'job')} that {verb} on it as it is")
+    return f"Held of this host's {vcpus(host.resources.milli_vcpus)}: {', '.join(parts)}."

@@ -1,0 +1,330 @@
+"""The ways to wait, and the words for each: AWS's code where one exists, the numbers, the remedy (AWS Batch behaviour
+4.7). Built from the same values that placement uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import assert_never
+
+from msgspec import Struct
+
+from batchyard.core.capacity.allocation import NoChoice, Why
+from batchyard.core.model.records import Environment, Health, Instance, State
+from batchyard.core.model.resources import Resources, format_vcpus
+from batchyard.core.model.text import gpus, vcpus
+
+TOO_LARGE = (
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "
+    "can be met by the CE(s) attached to the job queue."
+)
+INSUFFICIENT = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+UNMANAGED = "UNMANAGED"
+DECLARE = "start the service with more declared (--vcpus, --memory, --gpus)."
+LARGER = f"Ask for less, allow larger instance types, or {DECLARE}"
+LARGER_TYPES = "Ask for less, or allow larger instance types with UpdateComputeEnvironment."
+ALL_DISABLED = "ACTION_REQUIRED - CE(s) associated with the job queue are disabled."
+NONE_USABLE = "ACTION_REQUIRED - CE(s) associated with the job queue cannot be used."
+ALL_INVALID = "ACTION_REQUIRED - CE(s) associated with the job queue are invalid."
+OVER_MAX = (
+    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU "
+    "requirement of the job."
+)
+
+WRONG_PLATFORM = (
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job's runtimePlatform cannot be met by the CE(s) attached to the "
+    "job queue."
+)
+
+
+class Wait(StrEnum):
+    """Why an unfinished job is not running. `remedy` has a case for each: a new way without one fails type-checking."""
+
+    DEPENDENCIES = "DEPENDENCIES"  # jobs named in dependsOn have not ended
+    COUNTERPART = "COUNTERPART"  # N_TO_N: the child of the same index of another array has not succeeded
+    PREDECESSOR = "PREDECESSOR"  # SEQUENTIAL: the child before it has not succeeded
+    WITHDRAWN = "WITHDRAWN"  # cancelled or terminated while PENDING: it ends when what it waits for has
+    CHILDREN = "CHILDREN"  # an array ends when its children have
+    ENVIRONMENTS_INVALID = "ENVIRONMENTS_INVALID"
+    ENVIRONMENTS_DISABLED = "ENVIRONMENTS_DISABLED"
+    SETTLING = "SETTLING"  # its environments are being created or updated
+    ENGINE_GONE = "ENGINE_GONE"
+    OTHER_ENGINE = "OTHER_ENGINE"  # its environments run jobs of another kind than when it was submitted
+    OTHER_PLATFORM = "OTHER_PLATFORM"  # it is for another processor or operating system than this machine's
+    TOO_LARGE = "TOO_LARGE"  # larger than every instance, or every instance type that its environments may launch
+    OVER_MAX = "OVER_MAX"  # more vCPUs than the maxvCpus of its environments
+    HOST_TOO_SMALL = "HOST_TOO_SMALL"  # the instance types that would hold it are larger than this host
+    ABOVE_BID = "ABOVE_BID"  # the Spot prices of the instance types that would hold it are above the bid
+    LAUNCHING = "LAUNCHING"  # an instance is being launched for it
+    AT_MAX = "AT_MAX"  # its environments have all the vCPUs they may have, in use
+    NO_CAPACITY = "NO_CAPACITY"  # an instance for it would take more of this host than is unreserved and unused
+    CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT"  # as many jobs of its queue run as its tag allows
+    NO_ROOM = "NO_ROOM"  # its turn has come, what it needs is in use
+    BEHIND = "BEHIND"  # jobs before it in the queue, or in a queue of higher priority, wait too
+    SHARE = "SHARE"  # jobs of other shares, which have used less, go before it
+    RESERVED = "RESERVED"  # its turn has come; what is free is kept for shares that are not active yet
+    ENDING_SERVICE = "ENDING_SERVICE"  # the service was told to end: nothing starts any more
+    STARTING = "STARTING"  # placed; its task is not up yet
+
+
+NEVER_STARTS = (
+    Wait.ENVIRONMENTS_INVALID,
+    Wait.ENVIRONMENTS_DISABLED,
+    Wait.ENGINE_GONE,
+    Wait.OTHER_ENGINE,
+    Wait.OTHER_PLATFORM,
+    Wait.TOO_LARGE,
+    Wait.OVER_MAX,
+    Wait.HOST_TOO_SMALL,
+    Wait.ABOVE_BID,
+)
+
+
+UNUSABLE = (  # whatever the job asks
+    Wait.ENVIRONMENTS_INVALID,
+    Wait.ENVIRONMENTS_DISABLED,
+    Wait.ENGINE_GONE,
+    Wait.OTHER_ENGINE,
+)
+
+
+AFTER_ANY_REMEDY = "It starts when those have ended, however they end, as its tag asks."  # instead of remedy's
+
+
+def remedy(wait: Wait) -> str:
+    """What to change, as a sentence."""
+    match wait:
+        case Wait.DEPENDENCIES | Wait.COUNTERPART | Wait.PREDECESSOR:
+            return "It starts when those have succeeded; if they should not matter, cancel it and submit it without."
+        case Wait.WITHDRAWN:
+            return "Nothing: it ends, without having run, when those have ended."
+        case Wait.CHILDREN:
+            return "Ask about one of its children: its id is the array's id, a colon and the index."
+        case Wait.ENVIRONMENTS_INVALID:
+            return "Attach a VALID compute environment to the job queue."
+        case Wait.ENVIRONMENTS_DISABLED:
+            return "Enable one with UpdateComputeEnvironment."
+        case Wait.SETTLING:
+            return "Nothing: it goes on when the compute environment is VALID."
+        case Wait.ENGINE_GONE:
+            return "`batchyard doctor` says what is missing."
+        case Wait.OTHER_ENGINE:
+            return "Cancel it, and submit it again."
+        case Wait.OTHER_PLATFORM:
+            return "Register the definition with this machine's runtimePlatform, or without one, and submit it again."
+        case Wait.TOO_LARGE:
+            return f"Ask for less, or {DECLARE}"
+        case Wait.OVER_MAX:
+            return "Ask for less, or raise maxvCpus with UpdateComputeEnvironment."
+        case Wait.HOST_TOO_SMALL:
+            return f"Allow smaller instance types, ask for less, or {DECLARE}"
+        case Wait.ABOVE_BID:
+            return "Raise bidPercentage, allow cheaper instance types, or attach an On-Demand environment too."
+        case Wait.LAUNCHING:
+            return "Nothing: it starts when the instance is ready."
+        case Wait.AT_MAX:
+            return "Wait for its jobs to end, or raise maxvCpus with UpdateComputeEnvironment."
+        case Wait.NO_CAPACITY:
+            return "Wait for what holds this host, attach another environment, or start the service with more declared."
+        case Wait.CONCURRENCY_LIMIT:
+            return "Wait for one of them to end, or raise the queue's tag."
+        case Wait.NO_ROOM:
+            return "Wait for the jobs that hold it, terminate one, or declare more with --vcpus, --memory or --gpus."
+        case Wait.BEHIND:
+            return "Wait for its turn, use a queue of higher priority, or give it a timeout: a short job may pass."
+        case Wait.SHARE:
+            return "Wait until its share is the one that is behind, or lower its weightFactor in the scheduling policy."
+        case Wait.RESERVED:
+            return "Wait for a job of the queue to end, or lower computeReservation in the scheduling policy."
+        case Wait.ENDING_SERVICE:
+            return "Start the service again: it goes on with what waits."
+        case Wait.STARTING:
+            return "Nothing: it is being started."
+    assert_never(wait)
+
+
+class Place(Struct, frozen=True):
+    """An environment of the job's queue as the scheduler sees it. `engine_ready`: its engine can be used now;
+    `engine_away`: why not, where that is known. `wrong_platform`: why its machine is none that the job asks for.
+    `refusal`: of a MANAGED one, why it could never hold the job."""
+
+    environment: Environment
+    instances: tuple[Instance, ...]
+    engine_ready: bool
+    engine_away: str = ""
+    wrong_platform: str = ""
+    refusal: NoChoice | None = None
+
+
+class Stuck(Struct, frozen=True):
+    """Why nothing that runs now will ever make room for a job. `text` is the job's statusReason, without the remedy;
+    `own_remedy`: where the way to wait has more than one."""
+
+    wait: Wait
+    text: str
+    own_remedy: str = ""
+
+    @property
+    def remedy(self) -> str:
+        return self.own_remedy or remedy(self.wait)
+
+    @property
+    def status_reason(self) -> str:
+        return f"{self.text} {self.remedy}"
+
+
+class Never(Struct, frozen=True):
+    """Why one environment could never run a job. `text` is sentences that do not name it."""
+
+    wait: Wait
+    text: str
+    refusal: NoChoice | None = None
+
+
+WAITS = {
+    Why.TOO_LARGE: Wait.TOO_LARGE,
+    Why.OVER_MAX: Wait.OVER_MAX,
+    Why.HOST_TOO_SMALL: Wait.HOST_TOO_SMALL,
+    Why.ABOVE_BID: Wait.ABOVE_BID,
+}
+
+
+def why_never(asked: Resources, engines: Sequence[str], place: Place) -> Never | None:
+    """None when this environment could run the job once enough is free."""
+    environment = place.environment
+    if environment.status not in (Health.VALID, Health.CREATING, Health.UPDATING):
+        return Never(Wait.ENVIRONMENTS_INVALID, f"It is {environment.status}.")
+    if environment.state is not State.ENABLED:
+        return Never(Wait.ENVIRONMENTS_DISABLED, "It is DISABLED.")
+    if environment.engine not in engines:
+        text = f"Its engine is {environment.engine}, and the job was submitted for {', '.join(engines) or 'none'}."
+        return Never(Wait.OTHER_ENGINE, text)
+    if not place.engine_ready:
+        away = f" ({place.engine_away})" if place.engine_away else ""
+        return Never(Wait.ENGINE_GONE, f"Its engine, {environment.engine}, cannot be used now{away}.")
+    if place.wrong_platform:
+        return Never(Wait.OTHER_PLATFORM, place.wrong_platform)
+    if environment.type != UNMANAGED:
+        refusal = place.refusal
+        return None if refusal is None else Never(WAITS[refusal.why], refusal.text, refusal)
+    if any(asked.fits(instance.resources) for instance in place.instances):
+        return None
+    return Never(Wait.TOO_LARGE, _too_large(asked, place.instances))
+
+
+def never_starts(asked: Resources, engines: Sequence[str], queue: str, places: Sequence[Place]) -> Stuck | None:
+    """None when one of the environments could run the job once enough is free. Else what the one that comes nearest to
+    it lacks is the reason, and each is named with its own."""
+    found: list[tuple[Place, Never]] = []
+    for place in places:
+        never = why_never(asked, engines, place)
+        if never is None:
+            return None
+        found.append((place, never))
+    waits = {never.wait for _, never in found}
+    if not waits - {Wait.ENVIRONMENTS_INVALID}:
+        return Stuck(Wait.ENVIRONMENTS_INVALID, f"{ALL_INVALID} The job queue {queue} has no VALID one.")
+    if not waits - {Wait.ENVIRONMENTS_INVALID, Wait.ENVIRONMENTS_DISABLED}:
+        valid = [place for place, never in found if never.wait is Wait.ENVIRONMENTS_DISABLED]
+        text = f"{ALL_DISABLED} All compute environments of the job queue {queue} are DISABLED ({_names(valid)})."
+        return Stuck(Wait.ENVIRONMENTS_DISABLED, text)
+    able = [(place, never) for place, never in found if never.wait not in UNUSABLE]
+    if not able:
+        return _without_engine(
+            engines, [p for p, never in found if never.wait in (Wait.ENGINE_GONE, Wait.OTHER_ENGINE)]
+        )
+    if any(never.wait is Wait.OTHER_PLATFORM for _, never in able):
+        return Stuck(Wait.OTHER_PLATFORM, f"{WRONG_PLATFORM} {_each(found)}")
+    own = {never.wait for place, never in able if place.environment.type != UNMANAGED}
+    for wait in (Wait.HOST_TOO_SMALL, Wait.ABOVE_BID):
+        refusal = next((never.refusal for _, never in able if never.wait is wait and never.refusal), None)
+        if refusal is not None:
+            return Stuck(wait, f"{_no_capacity(refusal)} {_each(found)}")
+    if own == {Wait.OVER_MAX}:
+        return Stuck(Wait.OVER_MAX, f"{OVER_MAX} {_each(found)}")
+    is_own = [place.environment.type != UNMANAGED for place, _ in able]
+    fix = "" if not any(is_own) else LARGER_TYPES if all(is_own) else LARGER
+    return Stuck(Wait.TOO_LARGE, f"{TOO_LARGE} {_each(found)}", fix)
+
+
+def _each(found: Sequence[tuple[Place, Never]]) -> str:
+    if len(found) == 1:
+        return found[0][1].text
+    return " ".join(f"{place.environment.name}: {never.text}" for place, never in found)
+
+
+def _no_capacity(refusal: NoChoice) -> str:
+    named = f" for instance type [{refusal.instance_type}]" if refusal.instance_type else ""
+    return f"{INSUFFICIENT} - Service cannot fulfill the capacity requested{named}."
+
+
+def insufficient(refusal: NoChoice) -> str:
+    """AWS's sentence for capacity that can't be had, and our numbers."""
+    return f"{_no_capacity(refusal)} {refusal.text}"
+
+
+def code_of(status_reason: str) -> str:
+    """AWS's reason code (AWS Batch behaviour 4.7), which a statusReason begins with."""
+    return status_reason.partition(" - ")[0]
+
+
+def _without_engine(engines: Sequence[str], enabled: Sequence[Place]) -> Stuck:
+    """A job is only ever started on an engine that its queue had when it was submitted."""
+    fitting = [p for p in enabled if p.environment.engine in engines]
+    wanted = ", ".join(sorted({p.environment.engine for p in fitting or enabled}))
+    if not fitting:
+        text = (
+            f"{NONE_USABLE} The compute environments of the job queue run jobs on another engine now ({wanted}); "
+            f"the job was submitted for {', '.join(engines) or 'none'}."
+        )
+        return Stuck(Wait.OTHER_ENGINE, text)
+    away = "; ".join(dict.fromkeys(p.engine_away for p in fitting if p.engine_away))
+    why = f" ({away})" if away else ""
+    text = f"{NONE_USABLE} The engine of the compute environments ({wanted}) cannot be used now{why}."
+    return Stuck(Wait.ENGINE_GONE, text)
+
+
+def _names(places: Sequence[Place]) -> str:
+    return ", ".join(p.environment.name for p in places)
+
+
+def largest(rooms: Sequence[Resources]) -> Resources:
+    """The most of each kind that any of them has."""
+    return Resources(
+        max((room.milli_vcpus for room in rooms), default=0),
+        max((room.memory_mib for room in rooms), default=0),
+        max((room.gpus for room in rooms), default=0),
+    )
+
+
+def _too_large(asked: Resources, instances: Sequence[Instance]) -> str:
+    most = largest([instance.resources for instance in instances])
+    wants: list[str] = []
+    if asked.milli_vcpus > most.milli_vcpus:
+        wants.append(f"{vcpus(asked.milli_vcpus)} asked, {format_vcpus(most.milli_vcpus)} at most there (--vcpus)")
+    if asked.memory_mib > most.memory_mib:
+        wants.append(f"{asked.memory_mib} MiB asked, {most.memory_mib} MiB at most there (--memory)")
+    if asked.gpus > most.gpus:
+        wants.append(f"{gpus(asked.gpus)} asked, {most.gpus} at most there (--gpus)")
+    return ("; ".join(wants) or "No single instance has all of it at once") + "."
+
+
+def lacking(asked: Resources, free: Sequence[Resources]) -> str:
+    """What a job lacks on the instance that is nearest to having it: `2 vCPUs asked, 1 free`."""
+    nearest = min(free, key=lambda f: _lack(asked, f), default=Resources())
+    lacks: list[str] = []
+    if asked.milli_vcpus > nearest.milli_vcpus:
+        lacks.append(f"{vcpus(asked.milli_vcpus)} asked, {format_vcpus(nearest.milli_vcpus)} free")
+    if asked.memory_mib > nearest.memory_mib:
+        lacks.append(f"{asked.memory_mib} MiB asked, {nearest.memory_mib} MiB free")
+    if asked.gpus > nearest.gpus:
+        lacks.append(f"{gpus(asked.gpus)} asked, {nearest.gpus} free")
+    return "; ".join(lacks) or "It would fit"
+
+
+def _lack(asked: Resources, free: Resources) -> tuple[int, int, int]:
+    return (
+        max(0, asked.gpus - free.gpus),
+        max(0, asked.milli_vcpus - free.milli_vcpus),
+        max(0, asked.memory_mib - free.memory_mib),
+    )

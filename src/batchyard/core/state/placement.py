@@ -1,0 +1,133 @@
+"""Where a waiting job starts, now, and whether it may pass the head of its queue (AWS Batch behaviour 4.1, 4.3, 5.1).
+Functions of values: they return an assignment and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.runnable import Shape
+
+NEVER_MS = 1 << 62  # later than every moment: running jobs without a timeout may never make room
+
+
+class Room(Struct):
+    """An instance as placement sees it."""
+
+    free: Resources
+    gpu_ids: list[int]  # free devices, ascending
+    total: Resources = Resources()  # what there is when nothing runs on it, and nothing is reserved of it
+
+
+class Offer(Struct, frozen=True):
+    """What one environment of a queue offers: instances in the order to try."""
+
+    environment: str
+    engine: str
+    instance_ids: tuple[str, ...]
+    budget: Room | None = None  # what it may still use, where its instances do not say it
+
+
+class Assignment(Struct, frozen=True):
+    environment: str
+    engine: str
+    instance_id: str
+    device_ids: tuple[int, ...]
+
+
+class Claim(Struct, frozen=True):
+    """What heads of queues wait for of one room. `until_ms`: a job may pass them that has ended by then, by its own
+    timeout; 0: none does. `is_kept`: nobody else takes any of it, whatever is left."""
+
+    asked: Resources
+    until_ms: int = 0
+    is_kept: bool = False
+
+
+class Ahead(Struct, frozen=True):
+    """What the jobs ahead that found no room (the heads of queues) wait for. Others may take of it only what that costs
+    them nothing. `budgets`: of environments whose jobs reserve their own share of the host; `environments`: those that
+    would launch an instance for one of them, and so launch none for others."""
+
+    rooms: dict[str, Claim] = {}  # by instance
+    budgets: dict[str, Claim] = {}  # by environment
+    environments: frozenset[str] = frozenset()
+
+    def plus(self, other: Ahead) -> Ahead:
+        if self is NOBODY or other is NOBODY:
+            return self if other is NOBODY else other
+        return Ahead(
+            _merged(self.rooms, other.rooms),
+            _merged(self.budgets, other.budgets),
+            self.environments | other.environments,
+        )
+
+
+def _merged(claims: dict[str, Claim], others: dict[str, Claim]) -> dict[str, Claim]:
+    found = dict(claims)
+    for name, claim in others.items():
+        found[name] = claim if name not in found else _both(found[name], claim)
+    return found
+
+
+def _both(one: Claim, other: Claim) -> Claim:
+    """Whoever respects this respects both."""
+    return Claim(one.asked.most(other.asked), min(one.until_ms, other.until_ms), is_kept=one.is_kept or other.is_kept)
+
+
+NOBODY = Ahead()
+
+
+def place(
+    shape: Shape, offer: Offer, rooms: Mapping[str, Room], ahead: Ahead = NOBODY, ends_at_ms: int = 0
+) -> Assignment | None:
+    """The first instance of an environment with room for a job of this shape; None: there is none.
+
+    `ahead`: the jobs it would pass, and `ends_at_ms` when its own timeout would have ended it (0: it has none)."""
+    asked, budget = shape.resources, offer.budget
+    if offer.engine not in shape.engines:
+        return None
+    if budget is not None:
+        share = Resources(asked.milli_vcpus)
+        claim = ahead.budgets.get(offer.environment)
+        if not share.fits(budget.free) or not may_take(claim, share, budget.free, ends_at_ms):
+            return None
+    for instance_id in offer.instance_ids:
+        free = rooms[instance_id].free
+        if asked.fits(free) and may_take(ahead.rooms.get(instance_id), asked, free, ends_at_ms):
+            return Assignment(
+                offer.environment, offer.engine, instance_id, tuple(rooms[instance_id].gpu_ids[: asked.gpus])
+            )
+    return None
+
+
+def may_take(claim: Claim | None, asked: Resources, free: Resources, ends_at_ms: int = 0) -> bool:
+    """Where enough is left for those who wait there, of each kind that is taken; or what will be given back before they
+    can start."""
+    if claim is None or (not claim.is_kept and _leaves(free, asked, claim.asked)):
+        return True
+    return 0 < ends_at_ms <= claim.until_ms
+
+
+def _leaves(free: Resources, taken: Resources, wanted: Resources) -> bool:
+    return (
+        (not taken.milli_vcpus or free.milli_vcpus - taken.milli_vcpus >= wanted.milli_vcpus)
+        and (not taken.memory_mib or free.memory_mib - taken.memory_mib >= wanted.memory_mib)
+        and (not taken.gpus or free.gpus - taken.gpus >= wanted.gpus)
+    )
+
+
+def starts_at_the_latest(asked: Resources, free: Resources, ends: Iterable[tuple[int, Resources]], now_ms: int) -> int:
+    """When `asked` fits on an instance with `free` room, if what runs there (when its timeout ends it, what it then
+    gives back) takes all the time it may."""
+    if asked.fits(free):
+        return now_ms
+    for end_ms, given in sorted(ends):
+        if end_ms >= NEVER_MS:
+            break
+        free = free.plus(given)
+        if asked.fits(free):
+            return max(end_ms, now_ms)
+    return NEVER_MS

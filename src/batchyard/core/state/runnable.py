@@ -1,0 +1,168 @@
+"""The jobs of one queue that could start now, in the order of their turn.
+
+They stand in lines: one for each share identifier and shape. Jobs of one shape fit or do not fit alike, so that a pass
+that could not place one of them need not look at the others: its cost grows with the number of shapes and with what it
+places, never with the length of the queue."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from batchyard.core.model.records import JobSpec
+from batchyard.core.model.resources import Resources
+
+FRESH = 1
+RETRIED = 0  # a retried attempt goes to the front (AWS Batch behaviour 5.1)
+
+# (-scheduling priority, rank, key): in a line by priority, then retried ones, then by submission, since keys ascend
+# with it. On FIFO queues all priorities are 0.
+Entry = tuple[int, int, int]
+
+
+class Shape(Struct, frozen=True):
+    """Everything about a job that decides where it fits, and whether it may pass another."""
+
+    resources: Resources
+    engines: tuple[str, ...]
+    timeout_seconds: int = 0
+
+
+def shape_of(spec: JobSpec) -> Shape:
+    return Shape(spec.task.resources, spec.engines, spec.timeout_seconds)
+
+
+class Line:
+    """A heap with lazy deletion. An array stands in it once, under its own key, for all children that have no row:
+    their keys follow its own at once, so its place is theirs."""
+
+    __slots__ = ("_heap", "entries", "shape", "share")
+
+    def __init__(self, share: str, shape: Shape) -> None:
+        self.share = share
+        self.shape = shape
+        self.entries: dict[int, Entry] = {}
+        self._heap: list[Entry] = []
+
+    def push(self, entry: Entry) -> None:
+        self.entries[entry[-1]] = entry
+        heapq.heappush(self._heap, entry)
+
+    def discard(self, key: int) -> None:
+        """Its entry stays in the heap and is passed over; the heap is made anew when most of it is such entries."""
+        del self.entries[key]
+        if len(self._heap) > 64 and len(self._heap) > 2 * len(self.entries):
+            self._heap = list(self.entries.values())
+            heapq.heapify(self._heap)
+
+    def in_order(self) -> Iterator[Entry]:
+        """Entries in the order of their turn; costs O(k log k) for the first k. Jobs may be discarded meanwhile, and
+        are then passed over; none may be pushed."""
+        heap = self._heap
+        while heap and self.entries.get(heap[0][-1]) != heap[0]:
+            heapq.heappop(heap)
+        if not heap:
+            return
+        frontier: list[tuple[Entry, int]] = [(heap[0], 0)]
+        last: Entry | None = None
+        while frontier:
+            entry, at = heapq.heappop(frontier)
+            for below in (2 * at + 1, 2 * at + 2):
+                if below < len(heap):
+                    heapq.heappush(frontier, (heap[below], below))
+            if entry != last and self.entries.get(entry[-1]) == entry:
+                yield entry
+            last = entry
+
+
+class RunnableJobs:
+    """All lines of a queue."""
+
+    __slots__ = ("_line_of", "_lines")
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, Shape], Line] = {}
+        self._line_of: dict[int, Line] = {}
+
+    def __len__(self) -> int:
+        return len(self._line_of)
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._line_of
+
+    def waiting_keys(self) -> list[int]:
+        return sorted(self._line_of)
+
+    def lines(self) -> list[Line]:
+        return list(self._lines.values())
+
+    def before(self, key: int) -> list[int]:
+        """The keys whose turn is before this one's, were there one share only; all of them for a key not in line."""
+        mine = self._line_of[key].entries[key] if key in self._line_of else None
+        entries = (entry for line in self._lines.values() for entry in line.entries.values())
+        return [entry[-1] for entry in entries if mine is None or entry < mine]
+
+    def push(self, key: int, shape: Shape, rank: int = FRESH, share: str = "", priority: int = 0) -> None:
+        entry = (-priority, rank, key)
+        line = self._line_of.get(key)
+        if line is not None:
+            if line.entries[key] == entry and line.shape == shape and line.share == share:
+                return
+            self.discard(key)
+        line = self._lines.get((share, shape))
+        if line is None:
+            line = self._lines[share, shape] = Line(share, shape)
+        line.push(entry)
+        self._line_of[key] = line
+
+    def discard(self, key: int) -> None:
+        line = self._line_of.pop(key, None)
+        if line is not None:
+            line.discard(key)
+            if not line.entries:
+                del self._lines[line.share, line.shape]
+
+    def in_order(self) -> Iterator[int]:
+        """Keys in the order of their turn, were there one share only."""
+        turn = Turn(self._lines.values())
+        while (found := turn.next()) is not None:
+            yield found[0]
+
+
+class Turn:
+    """One look over lines in the order of their jobs' turns. Jobs may be discarded meanwhile, none pushed."""
+
+    __slots__ = ("_advancing", "_heads", "_jobs")
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        self._heads: list[tuple[Entry, int]] = []
+        self._jobs: list[tuple[Line, Iterator[Entry]]] = []
+        self._advancing: int | None = None
+        for line in lines:
+            self._jobs.append((line, line.in_order()))
+            self._advance(len(self._jobs) - 1)
+
+    def next(self) -> tuple[int, Line] | None:
+        """The key whose turn is next, and its line; None after the last."""
+        if self._advancing is not None:
+            self._advance(self._advancing)
+            self._advancing = None
+        while self._heads:
+            entry, self._advancing = heapq.heappop(self._heads)
+            line = self._jobs[self._advancing][0]
+            if line.entries.get(entry[-1]) == entry:
+                return entry[-1], line
+            self._advance(self._advancing)
+        self._advancing = None
+        return None
+
+    def drop(self) -> None:
+        """Passes over the rest of the line of the key given last."""
+        self._advancing = None
+
+    def _advance(self, at: int) -> None:
+        entry = next(self._jobs[at][1], None)
+        if entry is not None:
+            heapq.heappush(self._heads, (entry, at))

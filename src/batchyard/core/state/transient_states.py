@@ -1,0 +1,61 @@
+"""CREATING, UPDATING and DELETING: how long environments and queues stay so, and what is refused meanwhile (AWS Batch
+behaviour 2.1, 2.2, 3.2, 4.4). With settle_seconds 0 changes are done when they are answered."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from batchyard.core.model.records import Environment, Health, Queue
+from batchyard.core.model.refusal import Refused
+from batchyard.core.state.world import World
+
+ENVIRONMENT, QUEUE = "compute environment", "job queue"
+IN_MOTION = (Health.CREATING, Health.UPDATING)  # they become VALID by themselves
+WORDS = {
+    Health.CREATING: "is being created",
+    Health.UPDATING: "is being updated",
+    Health.DELETING: "is being deleted",
+}
+
+Record = TypeVar("Record", Environment, Queue)
+
+
+def kind_of(record: Environment | Queue) -> str:
+    return ENVIRONMENT if isinstance(record, Environment) else QUEUE
+
+
+def begin(world: World, record: Record, status: Health) -> Record:
+    """The record in motion from now on; as it is, where changes take no time and it does not wait for its end."""
+    settle_ms = int(world.limits.settle_seconds * 1000)
+    if not settle_ms:
+        return replace(record, status=status) if status is Health.DELETING else record
+    kind, at_ms = kind_of(record), world.now_ms + settle_ms
+    world.settling[kind, record.name] = at_ms
+    return replace(record, status=status, status_reason=f"The {kind} {WORDS[status]}.", settles_at_ms=at_ms)
+
+
+def check(record: Environment | Queue, verb: str) -> None:
+    """`verb`: update or delete. Refuses it while an earlier change is under way, in AWS's words."""
+    if record.status in IN_MOTION:
+        kind = kind_of(record)
+        raise Refused(
+            f"Cannot {verb}, resource is being modified (the {kind} {record.name} is {record.status}; wait until it is "
+            f"{Health.VALID})."
+        )
+
+
+def due(world: World, kind: str, now_ms: int) -> list[str]:
+    """The names of those whose time is over; they are not in motion any more."""
+    found = sorted(name for (one, name), at_ms in world.settling.items() if one == kind and at_ms <= now_ms)
+    for name in found:
+        del world.settling[kind, name]
+    return found
+
+
+def restore(world: World) -> None:
+    records: list[Environment | Queue] = [*world.environments.values(), *world.queues.values()]
+    for record in records:
+        if record.settles_at_ms:
+            world.settling[kind_of(record), record.name] = record.settles_at_ms

@@ -1,0 +1,142 @@
+"""How much a container and a task may ask for on each platform (AWS Batch behaviour 6.5): one rule for what is
+registered and for what overrides make of it.
+
+A platform is EC2, FARGATE or MANAGED_INSTANCES. Takes AWS documents that were checked for shape; amounts are as they
+are written: vCPUs, MiB and GPUs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from batchyard.core.capacity import fargate
+from batchyard.core.model.refusal import Refused
+from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.model.text import quoted
+
+Document = dict[str, Any]
+Amounts = dict[str, Decimal]  # by type: VCPU, MEMORY, GPU
+
+FARGATE = "FARGATE"
+EC2 = "EC2"
+MANAGED_INSTANCES = "MANAGED_INSTANCES"
+NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,6})?")  # nobody has 1,000,000,000 of anything; keeps sums in 64 bits
+MIN_MEMORY_MIB = 4  # the smallest memory limit that Docker takes
+OLD_MEMBERS = {"vcpus": "VCPU", "memory": "MEMORY"}  # what they are called in resourceRequirements
+MEMBERS = ("resourceRequirements", *OLD_MEMBERS)  # of overrides: those that this is about
+WINDOWS_FAMILIES = (
+    "WINDOWS_SERVER_2019_CORE",
+    "WINDOWS_SERVER_2019_FULL",
+    "WINDOWS_SERVER_2022_CORE",
+    "WINDOWS_SERVER_2022_FULL",
+)
+MIN_WINDOWS_VCPUS = 1  # API: RuntimePlatform
+
+
+def listed(requirements: Sequence[Document]) -> Amounts:
+    """resourceRequirements of a container or of overrides: no type twice, numbers only, whole GPUs."""
+    amounts: Amounts = {}
+    for entry in requirements:
+        kind, text = entry["type"], entry["value"]
+        if kind in amounts:
+            raise Refused("Cannot provide duplicates in resourceRequirements.")
+        if not NUMBER.fullmatch(text):
+            raise _not_numeric(text, kind)
+        amounts[kind] = Decimal(text)
+    gpus = amounts.get("GPU")
+    if gpus is not None and gpus < 1:
+        raise Refused(f"GPU must be at least 1, got {gpus}.")
+    if gpus is not None and gpus != gpus.to_integral_value():
+        raise _not_numeric(gpus, "GPU")  # AWS has one text for both
+    return amounts
+
+
+def written(document: Document, platform: str) -> Amounts:
+    """What a containerProperties document or an override says itself, in the old members or in resourceRequirements."""
+    amounts = listed(document.get("resourceRequirements", []))
+    old = _old(document)
+    if old and amounts.keys() & {"VCPU", "MEMORY"}:
+        raise Refused("Cannot use both ECS containerProperties vcpus/memory and resourceRequirement VCPU/MEMORY.")
+    if old and platform == FARGATE:
+        raise Refused("vcpus and memory are not applicable for Fargate. Use resourceRequirements instead.")
+    return amounts | old
+
+
+def merged(container: Document) -> Amounts:
+    """Of a container after its overrides, which may have left one amount in an old member and one in the new list."""
+    return _old(container) | listed(container.get("resourceRequirements", []))
+
+
+def settled(container: Document) -> Document:
+    """The same container with all its amounts in the new list where it has one: as registration takes it."""
+    if not container.get("resourceRequirements"):
+        return container
+    old = [{"type": kind, "value": str(container[m])} for m, kind in OLD_MEMBERS.items() if m in container]
+    rest = {member: value for member, value in container.items() if member not in OLD_MEMBERS}
+    return rest | {"resourceRequirements": [*container["resourceRequirements"], *old]}
+
+
+def check_container(amounts: Amounts, platform: str) -> tuple[Decimal, Decimal]:
+    """One container's. Returns its vCPUs and MiB; Fargate's pairs are the task's (check_task)."""
+    vcpus, memory_mib = amounts.get("VCPU"), amounts.get("MEMORY")
+    if "GPU" in amounts and platform == FARGATE:
+        raise Refused("GPU is not applicable for Fargate.")
+    if vcpus is None:
+        raise Refused("vCPU is required.")
+    if memory_mib is None:
+        raise Refused("Memory is required.")
+    if platform != FARGATE:
+        if vcpus < 1:
+            raise Refused(f"vCPU must be at least 1, got {vcpus}.")
+        _check_whole(vcpus, "vCPU")
+        if memory_mib < MIN_MEMORY_MIB:
+            raise Refused(f"Memory must be at least {MIN_MEMORY_MIB} Mib, got {memory_mib} Mib.")
+        _check_whole(memory_mib, "Memory")
+    return vcpus, memory_mib
+
+
+def check_task(asked: Sequence[tuple[Decimal, Decimal]], platform: str) -> Decimal:
+    """A whole task's; `asked`: vCPUs and MiB of each container. Returns the vCPUs of all."""
+    vcpus = sum((vcpus for vcpus, _ in asked), Decimal())
+    memory_mib = sum((memory_mib for _, memory_mib in asked), Decimal())
+    if platform == FARGATE:
+        milli_vcpus = vcpus * MILLI_PER_VCPU
+        is_whole = milli_vcpus == milli_vcpus.to_integral_value()
+        if not is_whole or memory_mib not in fargate.PAIRS.get(int(milli_vcpus), frozenset()):
+            # Two decimals are AWS's: (2.00 vCPU, 1024 MiB).
+            raise Refused(f"Fargate resource requirements ({vcpus:.2f} vCPU, {memory_mib} MiB) not valid.")
+    return vcpus
+
+
+def check_windows(vcpus: Decimal, family: str) -> None:
+    """`vcpus` of a whole task; `family`: runtimePlatform.operatingSystemFamily."""
+    if family in WINDOWS_FAMILIES and vcpus < MIN_WINDOWS_VCPUS:
+        raise Refused(f"vCPU must be at least {MIN_WINDOWS_VCPUS} for Windows Job definition, got {vcpus}.")
+
+
+def check_overridden(
+    overrides: Sequence[Document], containers: Sequence[Document], platform: str, around: Document
+) -> None:
+    """What overrides ask for, and what the containers ask for with them, by the rules of registration. `around`: the
+    document that has runtimePlatform."""
+    for override in overrides:
+        written(override, platform)
+    vcpus = check_task([check_container(merged(one), platform) for one in containers], platform)
+    check_windows(vcpus, around.get("runtimePlatform", {}).get("operatingSystemFamily", ""))
+
+
+def _old(document: Document) -> Amounts:
+    return {kind: Decimal(document[member]) for member, kind in OLD_MEMBERS.items() if member in document}
+
+
+def _check_whole(value: Decimal, kind: str) -> None:
+    if value != value.to_integral_value():
+        raise Refused(f"{kind} must be a whole number, got {value}.")
+
+
+def _not_numeric(value: object, kind: str) -> Refused:
+    return Refused(
+        f"Value {quoted(value)} for type {kind} in resourceRequirement is not valid. Please provide a numeric value."
+    )

@@ -1,0 +1,240 @@
+"""Who may call. While no keys are configured: programs of the same user on this machine, who need only look like AWS
+clients. With keys: whoever signs with one of them, from anywhere. In both cases: what runs as a job here, with the
+credentials of its attempt, while that lives. Nothing else tells a job: not the user that it runs as, as whom other
+programs run too.
+
+What keeps others out without keys: the port is bound to loopback; a well-formed SigV4 header is needed, which no
+browser page can send unasked; a foreign `Host` or `Origin` (a page that reached us through a name which it made
+point to 127.0.0.1) is refused; and so are connections of other users of this machine, by the uid the kernel knows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.server.access.keys import Key, KeyFile
+from batchyard.server.access.peers import PeerUser, is_loopback
+from batchyard.server.access.sessions import Session
+from batchyard.server.http.connections import caller_of
+from batchyard.server.settings.paths import PlaceError
+from batchyard.wire.messages import Request, WireError
+from batchyard.wire.sigv4 import Authorization, parse_authorization, verify
+
+FORBIDDEN = 403
+ROOT_UID = 0
+QUOTED_LENGTH = 100  # a refusal quotes at most this much of a caller's header
+TOKEN_HEADER = "x-amz-security-token"
+JOBS = "jobs"  # all of them are one caller: an array has thousands
+
+
+class AccessError(Exception):
+    """A way of listening that is refused at start; a sentence."""
+
+
+class Client(Struct, frozen=True):
+    """The other end of a connection: its address and, on loopback, who holds it. `attempt_id`: that whose
+    address the request came to, and `signed_path` the path of it, which the signature covers."""
+
+    host: str
+    user: PeerUser
+    attempt_id: str = ""
+    signed_path: bytes = b""
+
+
+class Rules(Struct, frozen=True):
+    """How the service was told to listen."""
+
+    host: str  # as given: a name or an address
+    bound_to_loopback: bool
+    allow_other_users: bool = False
+    insecure: bool = False
+    jobs_only: bool = False  # only what is signed with the credentials of an attempt is served
+
+
+class Admitted(Struct, frozen=True):
+    """Who calls, as the head of a request says. `principal`: the access key id; of an attempt's credentials the ARN of
+    its session. `caller`: whose requests count together, where one caller must leave something to the others.
+    `secret_access_key`: what the request must be signed with; None where anything may sign. `signed_path`: what the
+    signature covers, where that is not the path that is answered."""
+
+    principal: str
+    caller: str
+    authorization: Authorization
+    secret_access_key: str | None
+    signed_path: bytes = b""
+
+
+def _admit_session(headers: Mapping[str, str], session: Session, client: Client) -> Admitted:
+    """A signature that only the attempt's programs could make says more than where they call from."""
+    authorization = parse_authorization(headers)
+    if authorization.access_key != session.access_key_id:
+        raise WireError(
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid: it does not belong to the access key "
+            f"{authorization.access_key[:QUOTED_LENGTH]!r}.",
+            FORBIDDEN,
+        )
+    return Admitted(session.principal, JOBS, authorization, session.secret_access_key, client.signed_path)
+
+
+def _no_session(token: str) -> Session | None:
+    return None
+
+
+def _no_s3(attempt_id: str) -> Session:
+    raise AssertionError(f"attempt {attempt_id} was told by its address, and there are no keys of an S3")
+
+
+class Access:
+    """Decides for each request. Reads the keys file again when it changes. `session_of`: the session of a security
+    token of ours (Sessions.find); `session_by_s3_keys`: of an attempt that signs with the keys of the owner's S3."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        keys: KeyFile,
+        operator: Key,
+        now_ms: Callable[[], int],
+        own_uid: int | None = None,
+        session_of: Callable[[str], Session | None] = _no_session,
+        session_by_s3_keys: Callable[[str], Session] = _no_s3,
+    ) -> None:
+        self._rules = rules
+        self._keys = keys
+        self._operator = operator
+        self._now_ms = now_ms
+        self._session_of = session_of
+        self._session_by_s3_keys = session_by_s3_keys
+        self._own_uid = os.geteuid() if own_uid is None else own_uid
+
+    def admit(self, headers: Mapping[str, str], client: Client) -> Admitted:
+        """What the head of a request says, before anything of its body is read: whether its caller may call at all.
+        Raises WireError 403."""
+        token = headers.get(TOKEN_HEADER)
+        session = self._session_of(token) if token else None
+        if session is not None:
+            return _admit_session(headers, session, client)
+        if client.attempt_id:
+            session = self._session_by_s3_keys(client.attempt_id)
+            if parse_authorization(headers).access_key == session.access_key_id:
+                return _admit_session(headers, session, client)
+        if self._rules.jobs_only:
+            raise denied(
+                "Only what runs as a job is served at this address, with the credentials of its attempt: sign with "
+                "those, and send their session token."
+            )
+        try:
+            keys = self._keys.current()
+        except PlaceError as error:
+            raise WireError(
+                "AccessDeniedException", f"Nobody may call while keys cannot be read. {error}", 403
+            ) from error
+        if keys:
+            authorization = parse_authorization(headers)
+            key = keys.get(authorization.access_key) or self._operators(authorization)
+            if key is None:
+                raise WireError(
+                    "UnrecognizedClientException",
+                    "The security token included in the request is invalid: there is no key "
+                    f"{authorization.access_key[:QUOTED_LENGTH]!r} here (see batchyard keys list).",
+                    FORBIDDEN,
+                )
+            caller = f"key {key.access_key_id}"
+            return Admitted(key.access_key_id, caller, authorization, key.secret_access_key, client.signed_path)
+        self._check_place(headers, client)
+        authorization = parse_authorization(headers)
+        operator = self._operators(authorization)
+        if operator is None and not self._rules.bound_to_loopback and not self._rules.insecure:
+            # The last key was removed while we listen to the network: that must not open the door.
+            raise denied(
+                "No keys are configured, and this service listens beyond its machine: add one (batchyard keys add)."
+            )
+        caller = caller_of(client.host, client.user.uid)
+        secret = operator.secret_access_key if operator is not None else None
+        return Admitted(authorization.access_key, caller, authorization, secret, client.signed_path)
+
+    def verify(self, request: Request, admitted: Admitted) -> None:
+        """Holds the whole request, with its body, to its signature, where that is one of ours. Raises WireError 403."""
+        if admitted.secret_access_key is not None:
+            if admitted.signed_path:
+                request = replace(request, raw_path=admitted.signed_path)
+            verify(request, admitted.authorization, admitted.secret_access_key, self._now_ms())
+
+    def check(self, request: Request, client: Client) -> str:
+        """Both at once, for a request that holds the whole body; the principal."""
+        admitted = self.admit(request.headers, client)
+        self.verify(request, admitted)
+        return admitted.principal
+
+    def _operators(self, authorization: Authorization) -> Key | None:
+        return self._operator if authorization.access_key == self._operator.access_key_id else None
+
+    def _check_place(self, headers: Mapping[str, str], client: Client) -> None:
+        """The rules for calls without keys, but for the signature's form."""
+        if self._rules.bound_to_loopback:
+            self._check_host(headers.get("host"))
+            self._check_user(client)
+        self._check_origin(headers)
+
+    def _check_host(self, host: str | None) -> None:
+        if host is None:  # HTTP/1.0; browsers, who are meant here, always send one
+            return
+        if not self._is_ours(_hostname(f"//{host}")):
+            raise denied(f"The Host header {host[:QUOTED_LENGTH]!r} is not this machine: use localhost or 127.0.0.1.")
+
+    def _check_origin(self, headers: Mapping[str, str]) -> None:
+        origin = headers.get("origin")
+        if origin is None:
+            return
+        host = headers.get("host", "")
+        if origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
+            raise denied(f"Pages of another origin ({origin[:QUOTED_LENGTH]!r}) may not call this service.")
+
+    def _check_user(self, client: Client) -> None:
+        if self._rules.allow_other_users:
+            return
+        uid = client.user.uid
+        if uid is None:
+            raise denied(
+                f"Who calls cannot be told ({client.user.reason}); --allow-other-users serves every local user."
+            )
+        if uid not in (ROOT_UID, self._own_uid):
+            raise denied(
+                f"This service belongs to the user {self._own_uid} and serves no others (you are {uid}): "
+                "start it with --allow-other-users, or use access keys (batchyard keys add). A job that runs as "
+                "another user signs with the credentials that it is given (AWS_CONTAINER_CREDENTIALS_FULL_URI; none "
+                "with --no-job-credentials) or with such a key."
+            )
+
+    def _is_ours(self, hostname: str) -> bool:
+        return (
+            hostname == "localhost"
+            or hostname.endswith(".localhost")  # resolvers keep these on loopback (RFC 6761)
+            or hostname == self._rules.host.lower()
+            or is_loopback(hostname)
+        )
+
+
+def check_listening(rules: Rules, keys: KeyFile) -> None:
+    """Raises AccessError where the service would be open to the network; PlaceError when the keys cannot be read."""
+    if not rules.bound_to_loopback and not rules.insecure and not keys.current():
+        raise AccessError(
+            f"Listening on {rules.host} would let anybody who reaches it run programs here: add a key first "
+            "(batchyard keys add NAME), or say --insecure."
+        )
+
+
+def denied(message: str) -> WireError:
+    return WireError("AccessDeniedException", message, FORBIDDEN)
+
+
+def _hostname(netloc: str) -> str:
+    try:
+        return urlsplit(netloc).hostname or ""
+    except ValueError:  # an unbalanced bracket
+        return ""

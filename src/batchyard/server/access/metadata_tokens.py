@@ -1,0 +1,59 @@
+"""Tokens of the task metadata endpoint: an attempt's id, and a proof that only this service could make."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from pathlib import Path
+
+from batchyard.server.settings.paths import PlaceError, write_private
+
+SECRET_BYTES = 32
+PROOF_HEX = 32  # 128 bits: nobody guesses one
+TASK_ID_HEX = 32
+
+
+class Tokens:
+    """Unguessable, the same after a restart, and kept nowhere."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def token(self, attempt_id: str, container: str = "") -> str:
+        """`container`: whose it is, where the task has several. It is no secret: they are one task's."""
+        return f"{attempt_id}-{self._proof(attempt_id)}" + (f".{container}" if container else "")
+
+    @staticmethod
+    def container(token: str) -> str:
+        """The container that a token was made for; empty where the task has one only."""
+        return token.partition(".")[2]
+
+    def attempt_id(self, token: str) -> str | None:
+        """The attempt that a token was made for; None when it is not one of ours."""
+        attempt_id, _, proof = token.partition(".")[0].partition("-")
+        if len(attempt_id) != TASK_ID_HEX or not proof.isascii():
+            return None
+        return attempt_id if hmac.compare_digest(proof, self._proof(attempt_id)) else None
+
+    def _proof(self, attempt_id: str) -> str:
+        return hmac.new(self._secret, attempt_id.encode(), hashlib.sha256).hexdigest()[:PROOF_HEX]
+
+
+def secret_of(path: Path) -> bytes:
+    """The secret of a data directory; made at the first start. Raises PlaceError when it is damaged."""
+    try:
+        text = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        secret = secrets.token_bytes(SECRET_BYTES)
+        write_private(path, secret.hex().encode() + b"\n")
+        return secret
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlaceError(f"{path} cannot be read: {error}.") from error
+    try:
+        secret = bytes.fromhex(text)
+    except ValueError:
+        secret = b""
+    if len(secret) != SECRET_BYTES:
+        raise PlaceError(f"{path} is damaged: remove it; jobs that run now lose their metadata endpoint, nothing else.")
+    return secret

@@ -1,0 +1,204 @@
+"""Credentials of attempts: a job's program may call this service as itself, without anybody having given it a key.
+
+Everything derives from the data directory's secret and the attempt's id, and is kept nowhere: the same after a restart,
+and worth nothing once the attempt has ended. Programs get them as AWS's SDKs do inside ECS tasks: from the container
+credentials endpoint (SDK reference guide: container credential provider).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.core.jobs import attempts
+from batchyard.core.machine import Machine
+from batchyard.core.model import names
+from batchyard.core.model.names import Account
+from batchyard.core.model.records import JobSpec
+from batchyard.wire.messages import WireError
+
+CREDENTIALS_PATH = "/v2/credentials/"  # as the ECS agent has it
+# Before the path of a request whose signature, made with the keys of the owner's S3, can't tell the attempt.
+SESSION_PATH = "/session/"
+URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+AUTHORIZATION_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
+# A job that brings one of these wants credentials from somewhere else.
+OTHER_SOURCES = (
+    URI_VARIABLE,
+    AUTHORIZATION_VARIABLE,
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+
+AGENTS = ("169.254.170.2", "169.254.170.23")  # of ECS and EKS (SDK reference guide: container credential provider)
+DEFAULT_ROLE = "batchyard-job"  # of a job whose definition names no jobRoleArn
+ACCESS_KEY_PREFIX = "BYAS"
+ACCESS_KEY_LETTERS = 16  # with the prefix 20 characters, as AWS's ids have
+SECRET_BYTES = 30  # 40 characters, as AWS's secrets have
+TOKEN_PREFIX = "batchyard."  # no token of AWS looks so: those are left to whoever they are meant for
+PROOF_HEX = 32  # 128 bits: nobody guesses one
+# When SDKs ask again. What ends credentials is the attempt's end, so this is only as short as ECS makes it: a service
+# that is just being restarted is then hardly ever asked.
+LIFETIME_MS = 6 * 3600 * 1000
+FORBIDDEN = 403
+EXPIRED = "The security token included in the request is expired: the job attempt that it belongs to has ended."
+
+Document = dict[str, Any]
+
+
+class Session(Struct, frozen=True):
+    """Who a live attempt is to this service. `principal`: its ARN."""
+
+    access_key_id: str
+    secret_access_key: str
+    principal: str
+    role_arn: str
+
+
+class Sessions:
+    """Makes and checks them. `role_of`: the role ARN of a live attempt's job, as LiveRoles has it. `s3_keys`: what jobs
+    are given to sign with, beside their own credentials: an access key id and its secret."""
+
+    def __init__(
+        self,
+        secret: bytes,
+        account: Account,
+        role_of: Callable[[str], str | None],
+        now_ms: Callable[[], int],
+        s3_keys: tuple[str, str] | None = None,
+    ) -> None:
+        self._secret = secret
+        self._account = account
+        self._role_of = role_of
+        self._now_ms = now_ms
+        self._s3_keys = s3_keys
+
+    def variables(self, address: str, attempt_id: str) -> tuple[tuple[str, str], ...]:
+        """What tells SDKs inside the attempt where to ask; nothing where they would refuse to."""
+        if not takes_credentials_from(address):
+            return ()
+        uri = f"{address}{CREDENTIALS_PATH}{attempt_id}"
+        return ((URI_VARIABLE, uri), (AUTHORIZATION_VARIABLE, self._derive("authorization", attempt_id).hex()))
+
+    def address(self, address: str, attempt_id: str) -> str:
+        """Where the attempt reaches this service when it signs with the keys of S3: the path says who it is. Empty
+        where there are no such keys, or the address is not one to show credentials to."""
+        if self._s3_keys is None or not takes_credentials_from(address):
+            return ""
+        return f"{address}{SESSION_PATH}{attempt_id}.{self._derive('address', attempt_id).hex()[:PROOF_HEX]}"
+
+    def attempt_at(self, raw_path: bytes) -> tuple[str, bytes] | None:
+        """The attempt whose `address` a request came to, and the path after it; None for every other path."""
+        prefix = SESSION_PATH.encode()
+        if self._s3_keys is None or not raw_path.startswith(prefix):
+            return None
+        name, _, rest = raw_path.removeprefix(prefix).decode("ascii", "replace").partition("/")
+        attempt_id, _, proof = name.partition(".")
+        expected = self._derive("address", attempt_id).hex()[:PROOF_HEX]
+        if not hmac.compare_digest(proof.encode("utf-8", "replace"), expected.encode()):
+            return None
+        return attempt_id, f"/{rest}".encode("ascii", "replace")
+
+    def by_s3_keys(self, attempt_id: str) -> Session:
+        """The session of an attempt that signs with the keys of S3. ExpiredTokenException when it has ended."""
+        assert self._s3_keys is not None, f"attempt {attempt_id} has no keys of an S3"
+        access_key_id, secret = self._s3_keys
+        return replace(self._session(attempt_id), access_key_id=access_key_id, secret_access_key=secret)
+
+    def answer(self, attempt_id: str, authorization: str) -> Document:
+        """The container credentials endpoint's document. Raises WireError 403."""
+        if not hmac.compare_digest(
+            authorization.encode("utf-8", "replace"), self._derive("authorization", attempt_id).hex().encode()
+        ):
+            raise WireError(
+                "AccessDeniedException", f"The Authorization header must hold {AUTHORIZATION_VARIABLE}.", FORBIDDEN
+            )
+        session = self._session(attempt_id)
+        expires = datetime.fromtimestamp((self._now_ms() + LIFETIME_MS) // 1000, UTC)
+        return {
+            "RoleArn": session.role_arn,
+            "AccessKeyId": session.access_key_id,
+            "SecretAccessKey": session.secret_access_key,
+            "Token": f"{TOKEN_PREFIX}{attempt_id}.{self._proof(attempt_id)}",
+            "Expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+    def find(self, token: str) -> Session | None:
+        """The session of an X-Amz-Security-Token; None when it is not one of this service. ExpiredTokenException when
+        its attempt has ended."""
+        if not token.startswith(TOKEN_PREFIX):
+            return None
+        attempt_id, _, proof = token.removeprefix(TOKEN_PREFIX).partition(".")
+        if not hmac.compare_digest(proof.encode("utf-8", "replace"), self._proof(attempt_id).encode()):
+            return None
+        return self._session(attempt_id)
+
+    def _session(self, attempt_id: str) -> Session:
+        role_arn = self._role_of(attempt_id)
+        if role_arn is None:
+            raise WireError("ExpiredTokenException", EXPIRED, FORBIDDEN)
+        letters = base64.b32encode(self._derive("access key", attempt_id)).decode()[:ACCESS_KEY_LETTERS]
+        secret = base64.urlsafe_b64encode(self._derive("secret access key", attempt_id)[:SECRET_BYTES]).decode()
+        return Session(ACCESS_KEY_PREFIX + letters, secret, self._principal(role_arn, attempt_id), role_arn)
+
+    def _principal(self, role_arn: str, attempt_id: str) -> str:
+        account_id = self._account.account_id
+        role = role_arn.rpartition("/")[2]
+        return f"arn:{self._account.partition}:sts::{account_id}:assumed-role/{role}/{attempt_id}"
+
+    def _proof(self, attempt_id: str) -> str:
+        return self._derive("session token", attempt_id).hex()[:PROOF_HEX]
+
+    def _derive(self, purpose: str, attempt_id: str) -> bytes:
+        return hmac.digest(self._secret, f"{purpose}\n{attempt_id}".encode(), hashlib.sha256)
+
+
+class LiveRoles:
+    """Which attempts live, and as which role."""
+
+    def __init__(self, machine: Machine, account: Account) -> None:
+        self._machine = machine
+        self._account = account
+
+    def __call__(self, attempt_id: str) -> str | None:
+        """The role ARN of a STARTING or RUNNING attempt's job; None for any other id."""
+        world = self._machine.world
+        job = attempts.current(world, attempt_id)
+        return None if job is None else role_arn(world.spec_of(job.key), self._account)
+
+
+def role_arn(spec: JobSpec, account: Account) -> str:
+    """The role that a job's definition names: jobRoleArn, or taskRoleArn of ecsProperties; ours where it names none."""
+    container = spec.task.container
+    named = container.get("jobRoleArn") or container.get("taskRoleArn")
+    # An ARN or, as the API allows too, a role's name.
+    if named and named.startswith("arn:"):
+        return str(named)
+    return f"arn:{account.partition}:iam::{account.account_id}:role/{named or DEFAULT_ROLE}"
+
+
+def session_name(principal: str) -> str:
+    """The attempt's task id in a session's principal; empty for other callers."""
+    head, _, name = principal.rpartition("/")
+    return name if ":assumed-role/" in head and names.parse_task_id(name) is not None else ""
+
+
+def takes_credentials_from(address: str) -> bool:
+    """Whether AWS's SDKs ask for credentials at this address: in clear text only on loopback, and at those of AWS's own
+    agents."""
+    parts = urlsplit(address)
+    if parts.scheme == "https" or parts.hostname in ("localhost", *AGENTS):
+        return True
+    try:
+        return ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False

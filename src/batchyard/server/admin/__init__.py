@@ -1,0 +1,1 @@
+"""Operating the service: doctor, stop, messages, GetService and Shutdown."""

@@ -1,0 +1,341 @@
+"""What this machine lacks for running jobs well, and how to get it: `batchyard doctor`, and findings of GetService."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import resource
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from batchyard.api.context import VaultError
+from batchyard.cli.client import ClientError
+from batchyard.cli.endpoint import find_endpoint
+from batchyard.core.model.records import SECRET
+from batchyard.core.model.resources import format_vcpus
+from batchyard.core.secrets.references import secret_binding
+from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
+from batchyard.engines.docker.sockets import probe
+from batchyard.engines.docker.storage import note_of
+from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer
+from batchyard.server.admin.service_lookup import Named, data_directory_at, named_service
+from batchyard.server.engines.choice import DOCKER, describe
+from batchyard.server.launch.cipher import Vault
+from batchyard.server.settings import efs_directories, host
+from batchyard.server.settings.config import SettingError, Settings
+from batchyard.server.settings.paths import PlaceError, Places, is_running, read_server_file
+from batchyard.server.settings.s3 import problem_of, s3_of
+from batchyard.store.errors import StoreError
+from batchyard.store.queries import Reader
+from batchyard.store.survey import Survey, damaged, survey
+from batchyard.version import VERSION
+
+# Descriptors the supervisor holds for one attempt (pidfd, log file, pipe) times attempts that run at once on a large
+# machine, and some for connections.
+ENOUGH_FILES = 4096
+# The wall clock of a machine that lost its time starts in 1970 or 2000; signatures and times of jobs would be nonsense.
+PLAUSIBLE_TIME_SECONDS = 1_735_689_600  # 2025
+# Less is the clock's own correction (NTP), and commits of the service while doctor looks.
+AHEAD_SECONDS = 60.0
+DOCKER_TIMEOUT_SECONDS = 5.0  # a healthy daemon answers in milliseconds
+SECRETS_TRIED = 20  # one is enough to tell another key, some may have no value yet
+DATABASE = "database"  # the check of it
+OLDEST_KERNEL = (5, 3)  # pidfd_open, by which the supervisor waits for processes
+PACKAGES = ("msgspec", "uvicorn", "uvloop", "httptools", "SQLAlchemy", "typer")
+
+
+class Finding(Struct, frozen=True):
+    """One thing looked at. ok: it is no fault. present: it is there; what is not may be no fault where nobody asked for
+    it. `remedy` is empty where nothing is to be done."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    present: bool = True
+
+    @property
+    def mark(self) -> str:
+        """In the first column: `ok`, `no` for what is not there and not needed, `MISS` for a fault."""
+        return ("ok" if self.present else "no") if self.ok else "MISS"
+
+
+def findings(
+    settings: Settings, places: Places, url: str | None = None, *, reads_database: bool = False
+) -> list[Finding]:
+    """Looks at this machine; changes nothing. `url`: of the service that commands would ask; None: as the environment
+    says, "": that of the data directory. `reads_database`: all of it, record by record."""
+    database = list(_database(places, reads_database))
+    return [
+        _versions(),
+        _process_engine(),
+        docker(settings),
+        *database,
+        _capacity(settings),
+        _files(),
+        _cgroups(settings),
+        *_data_directory(settings, places),
+        _secrets_key(settings, places if reads_database and all(one.ok for one in database) else None),
+        *_s3(settings),
+        *_efs(settings),
+        _clock(places),
+        _server(places, url),
+    ]
+
+
+def _versions() -> Finding:
+    parts = [f"Batchyard {VERSION}", f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
+    missing = []
+    for package in PACKAGES:
+        try:
+            parts.append(f"{package} {version_of(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    remedy = f"pip install {' '.join(missing)}" if missing else ""
+    return Finding("versions", not missing, ", ".join(parts), remedy)
+
+
+def _process_engine() -> Finding:
+    numbers = platform.release().split("-")[0].split(".")
+    kernel = tuple(int(part) for part in numbers[:2] if part.isdigit())
+    if platform.system() != "Linux" or kernel < OLDEST_KERNEL:
+        wanted = ".".join(map(str, OLDEST_KERNEL))
+        detail = f"{platform.system()} {platform.release()}"
+        return Finding("process engine", False, detail, f"The process engine needs Linux {wanted} or newer.")
+    return Finding("process engine", True, f"ready, on {platform.system()} {platform.release()}")
+
+
+def docker(settings: Settings) -> Finding:
+    """Whether there is a daemon, and what it is. Its absence is a fault only where it was asked for."""
+    return asyncio.run(_look_at_docker(settings))
+
+
+async def _look_at_docker(settings: Settings) -> Finding:
+    needed = settings.engine == DOCKER
+    try:
+        async with asyncio.timeout(DOCKER_TIMEOUT_SECONDS):
+            found = await probe(os.environ)
+            if not found.problem and found.socket_path is not None:
+                return Finding("docker", True, f"{describe(found)}; {await _more_about(found.socket_path)}")
+            problem = found.problem
+    except TimeoutError:
+        problem = f"no answer within {DOCKER_TIMEOUT_SECONDS:g} s"
+    except (ApiError, DaemonUnreachable) as error:
+        problem = str(error)
+    remedy = "Start Docker (Debian: apt-get install docker.io), or use --engine auto." if needed else ""
+    return Finding("docker", not needed, f"can't be used: {problem}; jobs of containers would wait", remedy, False)
+
+
+async def _more_about(socket_path: Path) -> str:
+    api = Api(socket_path)
+    try:
+        await api.negotiate()
+        info: dict[str, Any] = await api.json("GET", "/info")
+    finally:
+        api.close()
+    runtimes = sorted(info.get("Runtimes") or {})
+    # A GPU needs NVIDIA's runtime or, in newer versions, devices that Docker learns from CDI specifications.
+    gpus = "GPUs by the runtime nvidia" if "nvidia" in runtimes else "no GPU runtime (nvidia)"
+    restore = "live-restore" if info.get("LiveRestoreEnabled") else "without live-restore: its restart ends containers"
+    return f"storage {info.get('Driver', 'unknown')} ({note_of(info)}), {restore}, {gpus}"
+
+
+def _database(places: Places, reads_database: bool) -> Iterator[Finding]:
+    """The database, and which environments run what in it."""
+    path = places.database
+    if not os.path.lexists(path):
+        return
+    problem = _problem(places) if reads_database else ""
+    if problem:
+        yield Finding(DATABASE, False, str(path), problem)
+        return
+    if reads_database:
+        yield Finding(DATABASE, True, f"{path}, {path.stat().st_size // host.MIB} MiB, every record readable")
+    yield _environments(places)
+
+
+def _problem(places: Places) -> str:
+    """What is wrong with the database, and what to do; empty: nothing."""
+    path = places.database
+    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+        return "It is no file that this user may read and write."
+    if path.stat().st_size == 0 and not path.with_name(f"{path.name}-wal").exists():
+        jobs_ran = places.state_dir.is_dir() and any(places.state_dir.iterdir())
+        return str(damaged(path, found=Survey(["it is empty, and jobs have run here"]))) if jobs_ran else ""
+    try:
+        found = survey(path)
+    except StoreError as error:
+        return str(error)
+    return str(damaged(path, found=found)) if found.faults else ""
+
+
+def _environments(places: Places) -> Finding:
+    """Which environments run what, as the store has them."""
+    reader = Reader(places.database)
+    try:
+        found, _ = reader.environments()
+    finally:
+        reader.close()
+    by_engine: dict[str, list[str]] = {}
+    for environment in found:
+        by_engine.setdefault(environment.engine, []).append(environment.name)
+    text = "; ".join(f"{engine}: {', '.join(sorted(names))}" for engine, names in sorted(by_engine.items()))
+    return Finding("environments", True, text or "none")
+
+
+def _capacity(settings: Settings) -> Finding:
+    found = host.detect(settings)
+    amounts = found.resources
+    detail = f"{format_vcpus(amounts.milli_vcpus)} vCPUs, {amounts.memory_mib} MiB, {amounts.gpus} GPUs for jobs"
+    return Finding("capacity", True, f"{detail} ({', '.join(found.notes)})" if found.notes else detail)
+
+
+def _files() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = f"{soft} now, {hard} at most" if hard != resource.RLIM_INFINITY else f"{soft} now, no upper limit"
+    fine = hard == resource.RLIM_INFINITY or hard >= ENOUGH_FILES  # the supervisor raises its own as far as it may
+    remedy = "" if fine else f"Raise the hard limit of open files to {ENOUGH_FILES} or more, in limits.conf."
+    return Finding("open files", fine, most, remedy)
+
+
+def _cgroups(settings: Settings) -> Finding:
+    """Whether jobs could be held to their limits by the kernel, and how. A fault only where that was asked for."""
+    asked = settings.enforce == "cgroup"
+    try:
+        offer = find_offer()
+    except CgroupsUnavailable as reason:
+        return Finding("cgroups", not asked, f"can't be used; limits are watched: {reason}", present=False)
+    missing = [name for name in ("memory", "cpu") if name not in offer.controllers]
+    limits = "memory" if missing else "memory and CPU weight"
+    use = f"held by them: {limits}" if asked else f"--enforce cgroup would hold {limits} of jobs; now memory is watched"
+    return Finding("cgroups", True, f"version {offer.version}, writable ({', '.join(offer.controllers)}); {use}")
+
+
+def _data_directory(settings: Settings, places: Places) -> Iterator[Finding]:
+    path = places.data_dir
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    state = str(path) if existing == path else f"{path} (made at the first start)"
+    remedy = "" if writable else f"Make {existing} writable, or choose another one with --data-dir."
+    yield Finding("data directory", writable, state, remedy, existing == path)
+    free_mib = shutil.disk_usage(existing).free // host.MIB
+    enough = free_mib >= settings.min_free_mib
+    remedy = "" if enough else f"Free some: below {settings.min_free_mib} MiB (--min-free-mib) SubmitJob is refused."
+    yield Finding("disk", enough, f"{free_mib} MiB free", remedy)
+
+
+def _secrets_key(settings: Settings, places: Places | None) -> Finding:
+    """`places`: where to look for a value that it must open."""
+    path = settings.secrets_key_file
+    vault = Vault(path, settings.data_dir)
+    problem = vault.problem() or (_key_problem(vault, places.database) if places is not None else "")
+    if problem:
+        return Finding("secrets key", False, str(path), problem)
+    state = "keep a copy of it" if path.exists() else "made with the first secret"
+    return Finding("secrets key", True, f"{path} ({state})", present=path.exists())
+
+
+def _s3(settings: Settings) -> Iterator[Finding]:
+    """Whether the S3 that jobs are told of answers, and takes the keys that they are given."""
+    try:
+        s3 = s3_of(settings)
+    except SettingError as error:
+        yield Finding("s3", False, "its settings can't be used", str(error))
+        return
+    if s3 is None:
+        return
+    keys = "jobs are given its keys" if s3.keys is not None else "jobs sign with the credentials they have"
+    problem = problem_of(s3, settings.region)
+    if problem:
+        remedy = f"Start it, or correct --s3-endpoint{' or the keys in --s3-keys-file' if s3.keys else ''}."
+        yield Finding("s3", False, f"{s3.endpoint}: {problem}", remedy)
+    else:
+        yield Finding("s3", True, f"{s3.endpoint} answers; {keys}")
+
+
+def _key_problem(vault: Vault, database: Path) -> str:
+    """Why the key does not open what is kept; empty: it does, or nothing is kept, or that can't be told."""
+    if not database.is_file() or not database.stat().st_size:
+        return ""
+    reader = Reader(database)
+    try:
+        kept, _ = reader.documents(SECRET, limit=SECRETS_TRIED)
+        for secret in kept:
+            for version in secret.versions[-1:]:
+                vault.open(version.sealed, secret_binding(secret.name, version.version_id))
+    except VaultError as error:
+        return str(error)
+    finally:
+        reader.close()
+    return ""
+
+
+def _efs(settings: Settings) -> Iterator[Finding]:
+    for name, directory in settings.efs:
+        problem = efs_directories.problem_of(directory)
+        remedy = f"Create {directory}, or correct it in the table [efs] of the configuration file." if problem else ""
+        yield Finding("efs", not problem, f"{name} is {directory}{f': {problem}' if problem else ''}", remedy)
+
+
+def _clock(places: Places) -> Finding:
+    """This machine's, and how far the service's is ahead of it: that never goes back behind what the store knows."""
+    now = time.time()
+    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    if now < PLAUSIBLE_TIME_SECONDS:
+        remedy = "Set this machine's clock: signatures and times of jobs depend on it."
+        return Finding("clock", False, text, remedy)
+    ahead_seconds = _last_time_seconds(places) - now
+    if ahead_seconds < AHEAD_SECONDS:
+        return Finding("clock", True, text)
+    return Finding(
+        "clock",
+        False,
+        f"{text}; the service's clock is {timedelta(seconds=round(ahead_seconds))} ahead of it, and goes on from there",
+        "This machine's clock was that far ahead once. Times of jobs are right again when it gets there, or in a new "
+        "data directory.",
+    )
+
+
+def _last_time_seconds(places: Places) -> float:
+    """The last time that the store knows; 0 where none can be read: the database's check tells."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(places.database))}?mode=ro", uri=True)) as connection:
+            row = connection.execute("SELECT last_time_ms FROM meta").fetchone()
+    except sqlite3.Error:
+        return 0.0
+    return row[0] / 1000 if row and isinstance(row[0], int) else 0.0
+
+
+def _server(places: Places, url: str | None) -> Finding:
+    """The one that commands would ask."""
+    named = None if url == "" else named_service(url, os.environ)
+    if named is not None:
+        return _named_server(named)
+    try:
+        server = read_server_file(places.server_file)
+    except PlaceError as error:
+        return Finding("server", False, str(error), f"Remove {places.server_file}.")
+    if server is None or not is_running(server):
+        return Finding("server", True, "not running; `batchyard up` starts it", present=False)
+    return Finding("server", True, f"version {server.version} at {server.address}, process {server.pid}")
+
+
+def _named_server(named: Named) -> Finding:
+    try:
+        directory = data_directory_at(find_endpoint(named.url, os.environ))
+    except ClientError as error:
+        remedy = f"Start it, or correct {named.source}: commands ask that service."
+        return Finding("server", False, f"{error} ({named.source} names it.)", remedy, False)
+    return Finding("server", True, f"at {named.url}, named by {named.source}; its data are in {directory}")

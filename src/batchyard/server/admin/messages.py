@@ -1,0 +1,59 @@
+"""What `batchyard up` says: where it is, what it offers, and how to point clients at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from batchyard.core.model.effects import JobQueueBlocked
+from batchyard.core.model.resources import format_vcpus
+from batchyard.server.access.access import Rules
+from batchyard.server.admin.stop import count
+from batchyard.server.admin.terminal import complain, say
+from batchyard.server.settings.config import DOCUMENTATION, Settings
+from batchyard.server.settings.host import Detected
+from batchyard.server.settings.paths import Places
+from batchyard.version import VERSION
+
+
+def starting(places: Places, engines: Sequence[tuple[str, str]], found: Detected) -> None:
+    """`engines`: headed lines about them."""
+    amounts = found.resources
+    say(f"Batchyard {VERSION}")
+    say(f"  Data       {places.data_dir}")
+    for head, text in engines:
+        say(f"  {head:<10} {text}")
+    offered = f"{format_vcpus(amounts.milli_vcpus)} vCPUs, {amounts.memory_mib} MiB, {amounts.gpus} GPUs"
+    say(f"  Capacity   {offered}")
+
+
+def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> None:
+    """Once requests are answered."""
+    say(f"  Address    {address}")
+    if not rules.bound_to_loopback and not has_keys:
+        say("  WARNING    --insecure: whoever reaches this address may run programs here.")
+    say()
+    say("Point AWS clients here, with the queue `default`:")
+    say(f"  export AWS_ENDPOINT_URL_BATCH={address} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={address}")
+    # boto3 and the AWS CLI's version 1 read the second name alone, other SDKs the first alone.
+    region = f"AWS_REGION={settings.region} AWS_DEFAULT_REGION={settings.region}"
+    if has_keys:
+        say(f"  export {region}   # and credentials: a key of `batchyard keys add`")
+    else:
+        say(f"  export {region} AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any")
+    say(f"  boto3.client('batch', endpoint_url='{address}')")
+    say(f"Documentation: {DOCUMENTATION}. Ctrl-C ends the service; jobs run on.")
+
+
+def blocked(fact: JobQueueBlocked) -> None:
+    """The head of a queue cannot start, or a job never can: once for each such job and reason."""
+    complain(f"The job queue {fact.queue} is blocked by {fact.job_id}: {fact.reason}")
+
+
+def ended(jobs_running: int, killed: bool) -> None:
+    if killed:
+        say("Stopped, with the running jobs.")
+    elif jobs_running:
+        verb = "runs" if jobs_running == 1 else "run"
+        say(f"Stopped. {count(jobs_running)} {verb} on; `batchyard up` takes care of them again.")
+    else:
+        say("Stopped. No job was running.")

@@ -1,0 +1,127 @@
+"""`batchyard down`: stops the server of a data directory, found by its server.json, and nothing else."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import select
+import signal
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from batchyard.server.access.keys import Key, KeysError, read_keys
+from batchyard.server.admin.terminal import Failure
+from batchyard.server.settings.paths import Places, ServerFile, is_running, read_server_file
+from batchyard.wire.sigv4 import sign
+
+STOP_SECONDS = 15.0  # a server ends within 5 s of SIGTERM; a busy machine gets more
+REQUEST_SECONDS = 30.0  # the answer to Shutdown waits for a commit of every running job's end
+# After the jobs' own grace: reports, their commits, the supervisor's end and the server's.
+KILL_MARGIN_SECONDS = 30.0
+COUNT_SECONDS = 2.0  # how many jobs run on is worth that much waiting, not more: the server is told to end anyway
+
+
+def running_server(places: Places, otherwise: str = "") -> tuple[ServerFile, int]:
+    """The server and a pidfd of it. Raises Failure when none runs, and says then what to do `otherwise`."""
+    server = read_server_file(places.server_file)
+    if server is not None:
+        try:
+            handle = os.pidfd_open(server.pid)
+        except ProcessLookupError:
+            pass
+        else:
+            # Looked at after opening: from now on the handle can mean no other process.
+            if is_running(server):
+                return server, handle
+            os.close(handle)
+    raise Failure(f"No server runs on {places.data_dir}.{otherwise}")
+
+
+def stop(places: Places) -> str:
+    """SIGTERM; returns what to say. Jobs run on."""
+    server, handle = running_server(places)
+    running = _jobs_running(places, server)
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if not _ended(handle, STOP_SECONDS):
+            raise Failure(f"The server (process {server.pid}) did not end within {STOP_SECONDS:.0f} s of SIGTERM.")
+    except PermissionError as error:
+        raise Failure(f"The server (process {server.pid}) belongs to another user.") from error
+    finally:
+        os.close(handle)
+    stopped = f"Stopped the server at {server.address}."
+    return f"{stopped} {count(running).capitalize()} {'runs' if running == 1 else 'run'} on." if running else stopped
+
+
+def _jobs_running(places: Places, server: ServerFile) -> int:
+    """As the server counts them; 0 when it does not say."""
+    try:
+        keys = read_keys(places.operator_key_file)
+        return int(_ask(server, keys[0], "GetService", {}, COUNT_SECONDS).get("jobsRunning", 0)) if keys else 0
+    except (Failure, KeysError):
+        return 0
+
+
+def kill(places: Places, grace_seconds: float) -> str:
+    """Terminates the running jobs, then server and supervisor end; returns what to say."""
+    keys = read_keys(places.operator_key_file)
+    if not keys:
+        raise Failure(f"There is no operator key in {places.data_dir}; stop the server without --kill.")
+    # Only a server may write down how its jobs ended.
+    server, handle = running_server(places, " To end jobs that run on: `batchyard up`, then `batchyard down --kill`.")
+    try:
+        answer = _ask(server, keys[0], "Shutdown", {"kill": True}, REQUEST_SECONDS)
+        patience = grace_seconds + KILL_MARGIN_SECONDS
+        if not _ended(handle, patience):
+            raise Failure(
+                f"The server (process {server.pid}) did not end within {patience:.0f} s; its jobs may still run."
+            )
+    finally:
+        os.close(handle)
+    return f"Stopped the server at {server.address}, its supervisor and {count(answer.get('jobsTerminated', 0))}."
+
+
+def count(jobs: int) -> str:
+    return "1 running job" if jobs == 1 else f"{jobs} running jobs"
+
+
+def _ask(
+    server: ServerFile, key: Key, operation: str, document: dict[str, object], timeout_seconds: float
+) -> dict[str, Any]:
+    """Calls an operation of our own. Failure: no answer, or not the one asked for."""
+    path, body = f"/yard/v1/{operation.lower()}", msgspec.json.encode(document)
+    headers = sign(
+        "POST",
+        server.address + path,
+        {"Content-Type": "application/json"},
+        body,
+        access_key=key.access_key_id,
+        secret_key=key.secret_access_key,
+        session_token=None,
+        region="us-east-1",  # requests signed for any region are served
+        service="yard",
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    parts = urlsplit(server.address)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_seconds)
+    try:
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise Failure(f"The server at {server.address} does not answer ({error}); stop it without --kill.") from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise Failure(f"The server refused to stop: {content[:500].decode('utf-8', 'replace')}")
+    return msgspec.json.decode(content, type=dict[str, Any])
+
+
+def _ended(handle: int, timeout_seconds: float) -> bool:
+    """Whether the process of the pidfd ends in time."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(timeout_seconds * 1000))

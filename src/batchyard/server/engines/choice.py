@@ -1,0 +1,100 @@
+"""Which engines there are, which of them runs `local`, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchyard.core.model.records import Environment
+from batchyard.engines.base import Engine
+from batchyard.engines.docker.engine import DockerEngine, DockerSettings
+from batchyard.engines.docker.sockets import Probe
+from batchyard.engines.process import ProcessEngine, ProcessSettings
+from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer, try_out
+from batchyard.server.admin.terminal import EXIT_USAGE, Failure
+from batchyard.server.settings.config import Settings
+from batchyard.server.settings.host import MIB
+from batchyard.server.settings.paths import Places
+
+AUTO = "auto"
+PROCESS = "process"
+DOCKER = "docker"
+CGROUP = "cgroup"
+SECONDS_PER_DAY = 24 * 3600
+
+
+class Choice(Struct, frozen=True):
+    """The engine of the environment `local`, should it be made now, and the reason to show."""
+
+    name: str
+    reason: str
+
+
+def check_limits(settings: Settings) -> None:
+    """Raises Failure for limits that this host can't enforce."""
+    if settings.enforce == CGROUP:
+        try:
+            try_out(find_offer())
+        except CgroupsUnavailable as reason:
+            raise Failure(f"--enforce cgroup is not possible here: {reason}.", EXIT_USAGE) from reason
+
+
+def wants_docker(settings: Settings, environments: Iterable[Environment]) -> bool:
+    """Whether Docker is looked for: unless told otherwise, and then still where an environment runs containers."""
+    return settings.engine != PROCESS or any(environment.engine == DOCKER for environment in environments)
+
+
+def choose(settings: Settings, found: Probe | None, problem: str, *, is_new: bool) -> Choice:
+    """`problem`: why Docker can't be used, empty when it can. Failure: Docker was asked for at the first start, and it
+    is not there; later `local` is what it is, and its jobs wait."""
+    if settings.engine == PROCESS:
+        return Choice(PROCESS, "as told")
+    if settings.engine == DOCKER:
+        if is_new and problem:
+            raise Failure(f"--engine docker is not possible here: {problem}.", EXIT_USAGE)
+        return Choice(DOCKER, "as told")
+    if problem:
+        return Choice(PROCESS, f"auto: {problem}")
+    assert found is not None, "Docker can be used, and nobody looked for it"
+    return Choice(DOCKER, f"auto: {describe(found)}")
+
+
+def describe(found: Probe) -> str:
+    return f"{found.name} {found.version} answers at {found.socket_path}"
+
+
+def make_engines(
+    settings: Settings, places: Places, task_open_files: int, now_ms: Callable[[], int]
+) -> dict[str, Engine]:
+    """The engines that are always there, by name; not started. `task_open_files`: the soft limit that tasks get;
+    `now_ms`: the service's clock."""
+    engine = ProcessEngine(
+        places.runtime_dir,
+        places.state_dir,
+        places.logs_dir,
+        places.work_dir,
+        ProcessSettings(
+            log_limit_bytes=settings.log_limit_mib * MIB,
+            idle_seconds=settings.supervisor_idle_seconds,
+            keep_failed_seconds=settings.scratch_keep_days * SECONDS_PER_DAY,
+            task_open_files=task_open_files,
+            enforce_cgroups=settings.enforce == CGROUP,
+            allow_root_jobs=settings.allow_root_jobs,
+        ),
+        now_ms,
+    )
+    return {engine.name: engine}
+
+
+def docker_maker(
+    settings: Settings, places: Places, listen: Callable[[str], None] | None = None
+) -> Callable[[Path], DockerEngine]:
+    """Makes the engine of a daemon's socket; not started. `listen`: as DockerSettings has it."""
+
+    def make(socket_path: Path) -> DockerEngine:
+        docker = DockerSettings(log_limit_bytes=settings.log_limit_mib * MIB, listen=listen)
+        return DockerEngine(socket_path, places.state_dir, places.logs_dir, places.work_dir, docker)
+
+    return make

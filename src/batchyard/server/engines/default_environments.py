@@ -1,0 +1,58 @@
+"""The environments and queues that the service makes by itself, so that a first job needs none to be made.
+
+`local` and its queue `default` are made at the first start, for whatever runs jobs there then; after that they are the
+user's. `host` runs programs of this machine, everywhere; `containers` runs images where Docker came after the first
+start. Nothing here ever changes an environment that is there.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from batchyard.core.model.commands import Command, CreateComputeEnvironment, CreateJobQueue
+from batchyard.core.model.records import EnvironmentOrder
+from batchyard.core.scheduling.scheduler import UNMANAGED
+from batchyard.core.state.world import World
+from batchyard.server.engines.choice import DOCKER, PROCESS
+
+LOCAL, DEFAULT_QUEUE = "local", "default"
+HOST = "host"  # an environment and its queue
+CONTAINERS = "containers"  # likewise
+
+
+def missing(world: World, *, is_new: bool, engine: str, has_docker: bool) -> list[Command]:
+    """The commands that make what is not there. `engine`: for `local`, if it is made."""
+    made: list[Command] = []
+    if is_new:
+        made += _pair(LOCAL, DEFAULT_QUEUE, engine)
+    if _is_free(world, HOST):
+        made += _pair(HOST, HOST, PROCESS)
+    runs_images = any(e.engine == DOCKER for e in world.environments.values()) or (is_new and engine == DOCKER)
+    if has_docker and not runs_images and _is_free(world, CONTAINERS):
+        made += _pair(CONTAINERS, CONTAINERS, DOCKER)
+    return made
+
+
+def _is_free(world: World, name: str) -> bool:
+    return name not in world.environments and name not in world.queues
+
+
+def _pair(environment: str, queue: str, engine: str) -> list[Command]:
+    return [
+        CreateComputeEnvironment(
+            environment, str(uuid.uuid4()), UNMANAGED, "ENABLED", engine, document={}, is_settled=True
+        ),
+        CreateJobQueue(queue, "ENABLED", 1, (EnvironmentOrder(1, environment),), is_settled=True),
+    ]
+
+
+def kinds_of_queues(world: World) -> list[tuple[str, str]]:
+    """Of the queues that the service made: what their jobs are, in words."""
+    kinds: list[tuple[str, str]] = []
+    for name in (DEFAULT_QUEUE, HOST, CONTAINERS):
+        queue = world.queues.get(name)
+        if queue is not None:
+            found = [world.environments[o.environment].engine for o in queue.environments]
+            words = dict.fromkeys("processes" if engine == PROCESS else "containers" for engine in found)
+            kinds.append((name, " and ".join(words)))
+    return kinds

@@ -1,0 +1,1 @@
+"""The HTTP server, the application on it, and its bounds."""

@@ -1,0 +1,317 @@
+"""The ASGI application: one dispatcher for every protocol on the port.
+
+A request is read whole, told apart by path and X-Amz-Target, checked for who calls, parsed, answered by the function of
+its operation, and written. What the caller did wrong is a 4xx with AWS's code; anything unexpected is our fault: logged
+with its story, and a 500 ServerException with the request id to find it by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+
+from batchyard.api.context import Call
+from batchyard.core.model.refusal import CLIENT_EXCEPTION, Refused
+from batchyard.server.access.access import Access, Admitted, Client
+from batchyard.server.access.peers import PeerUser
+from batchyard.server.access.sessions import CREDENTIALS_PATH
+from batchyard.wire.messages import Request, Response, WireError
+from batchyard.wire.operation import Operation
+from batchyard.wire.router import Router
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+INVOCATION_HEADER = "amz-sdk-invocation-id"
+# Bodies of the largest size that may be coming at once: what callers who never finish can make us hold.
+UNFINISHED_BODIES = 64
+UNFINISHED_BODIES_OF_ONE = 48  # of one caller: a quarter is left to the others
+UNFINISHED = "Too many request bodies are unfinished; try again."
+MAX_LENGTH_DIGITS = 18  # of a Content-Length: more than any memory
+REFUSED_BY_HEAD = frozenset({403, 404, 413})
+PEER = "batchyard.peer"  # where the protocol leaves the connection's user in the scope's state
+ATTEMPT = "batchyard.attempt"  # where SessionPaths leaves the attempt, and the path that names it
+MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are somebody's mistake and would be kept for an hour
+DIGEST_BYTES = 16  # of a body, to know it again
+# Codes whose status is not 400.
+STATUS_OF_CODE = {
+    "TooManyRequestsException": 429,
+    "ServerException": 500,
+    "AccessDeniedException": 403,
+    "DryRunOperation": 412,  # EC2's answer to a request that would have succeeded
+}
+STOPPING = "The service is stopping; what this request asked may not have been done. Try again."
+CREDENTIALS_PREFIX = CREDENTIALS_PATH.encode()
+UNKNOWN_PEER = PeerUser(None, "the connection was not looked at")
+
+logger = logging.getLogger("batchyard.server")
+
+
+Document = dict[str, Any]
+Handler = Callable[[Call, Document], Awaitable[Document]]
+# Answers a path below /v4/ (without it); None: there is no such thing.
+Metadata = Callable[[str, str], Awaitable[Document | None]]
+# The credentials of an attempt for who shows its authorization; raises WireError.
+Credentials = Callable[[str, str], Document]
+
+
+AttemptAt = Callable[[bytes], tuple[str, bytes] | None]
+
+
+class Disconnected(Exception):  # noqa: N818  (nobody's error)
+    """The caller went away before the request was whole."""
+
+
+class App:
+    """ASGI 3. `handlers`: by service and operation. `health`: the body of /health; None: it is not told. `metadata`:
+    the ECS task metadata of a token and the path after it. `credentials`: those of an attempt, for its authorization
+    token. `busy`: the exceptions that mean 429; `stopped`: those that mean 503. `aws_error_texts`: refusals of Batch
+    come within the words that AWS puts around them."""
+
+    def __init__(
+        self,
+        router: Router,
+        handlers: Mapping[tuple[str, str], Handler],
+        access: Access,
+        health: Callable[[], Document] | None,
+        metadata: Metadata,
+        credentials: Credentials,
+        body_limit_bytes: int,
+        busy: tuple[type[Exception], ...] = (),
+        stopped: tuple[type[Exception], ...] = (),
+        *,
+        aws_error_texts: bool = False,
+    ) -> None:
+        self._aws_error_texts = aws_error_texts
+        self._router = router
+        self._handlers = handlers
+        self._access = access
+        self._health = health
+        self._metadata = metadata
+        self._credentials = credentials
+        self._body_limit_bytes = body_limit_bytes
+        self._unfinished_bytes: Counter[str] = Counter()  # by caller, of bodies that are still coming, held now
+        self._busy = busy
+        self._stopped: tuple[type[BaseException], ...] = (
+            *stopped,
+            asyncio.CancelledError,
+        )  # a failed commit cancels the answers of its batch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            assert scope["type"] != "lifespan", "the server is to run with lifespan off"
+            return
+        request_id = str(uuid.uuid4())
+        try:
+            response = await self._answer(scope, receive, request_id)
+        except Disconnected:
+            return
+        except Exception:
+            logger.exception("Request %s (%s %s) failed", request_id, scope["method"], scope["path"])
+            error = WireError("ServerException", f"An internal error occurred; it is logged as {request_id}.", 500)
+            response = self._router.refuse(error, _headers(scope["headers"]), request_id)
+        headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
+        headers.append((b"content-length", b"%d" % len(response.body)))
+        if response.status in REFUSED_BY_HEAD and any(name == b"expect" for name, _ in scope["headers"]):
+            headers.append((b"connection", b"close"))  # its body, which was not asked for, may come or not
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+        raw_path: bytes = scope["raw_path"]
+        method: str = scope["method"]
+        if raw_path == b"/health" and self._health is not None:
+            return _health_response(self._health, method, request_id)
+        if raw_path.startswith(b"/v4/"):
+            return await self._metadata_response(method, raw_path, request_id)
+        headers = _headers(scope["headers"])
+        if raw_path.startswith(CREDENTIALS_PREFIX):
+            return self._credentials_response(method, raw_path, headers, request_id)
+        body: bytes | None = None
+        admitted: Admitted | None = None
+        try:
+            if self._router.needs_body(method, raw_path, headers):
+                admitted = self._access.admit(headers, client_of(scope))
+                body = await self._body(headers, receive, admitted.caller)
+            operation = self._router.match(method, raw_path, headers, body or b"")
+        except WireError as error:
+            return self._router.refuse(error, headers, request_id)
+        try:
+            if admitted is None or body is None:
+                admitted = self._access.admit(headers, client_of(scope))
+                body = await self._body(headers, receive, admitted.caller)
+            request = Request(method, raw_path, scope["query_string"], headers, body)
+            self._access.verify(request, admitted)
+            result = await self._perform(operation, request, call_of(operation.name, admitted, request))
+            return operation.respond(result, request_id)
+        except WireError as error:
+            message = self._text(operation.service, error, request_id)
+            return operation.refuse(WireError(error.code, message, error.status), request_id)
+        except Refused as error:
+            status = STATUS_OF_CODE.get(error.code, 400)
+            message = self._text(operation.service, error, request_id)
+            return operation.refuse(WireError(error.code, message, status), request_id)
+        except self._busy:
+            return operation.refuse(WireError("TooManyRequestsException", "Too Many Requests", 429), request_id)
+        except self._stopped:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # it is this request's own task that must end
+            return operation.refuse(WireError("ServiceUnavailableException", STOPPING, 503), request_id)
+
+    def _text(self, service: str, refusal: Refused | WireError, request_id: str) -> str:
+        """Within AWS's words around it, where the owner wants them: AWS Batch has them alone."""
+        is_wrapped = self._aws_error_texts and service == "batch" and not refusal.is_bare
+        if not is_wrapped or refusal.code != CLIENT_EXCEPTION:
+            return refusal.message
+        return f"Error executing request, Exception : {refusal.message}, RequestId: {request_id}"
+
+    async def _perform(self, operation: Operation, request: Request, call: Call) -> Document:
+        document = operation.parse(request)
+        handler = self._handlers.get((operation.service, operation.name))
+        if handler is None:
+            raise WireError("ClientException", f"{operation.name} is not built yet in this version of Batchyard.")
+        return await handler(call, document)
+
+    async def _body(self, headers: Mapping[str, str], receive: Receive, caller: str) -> bytes:
+        """The whole body. One that is too large is not read to its end, nor held."""
+        length = headers.get("content-length", "")
+        # A number of so many digits is no number yet: it is compared by its length first.
+        digits = length.lstrip("0") if length.isascii() and length.isdigit() else ""
+        if len(digits) > MAX_LENGTH_DIGITS or (digits and int(digits) > self._body_limit_bytes):
+            raise self._too_large(length)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                self._unfinished_bytes[caller] += len(chunk)
+                if size > self._body_limit_bytes:
+                    raise self._too_large(f"more than {self._body_limit_bytes}")
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                if self._holds_too_much(caller):
+                    raise WireError("TooManyRequestsException", UNFINISHED, 429)
+        finally:
+            self._unfinished_bytes[caller] -= size
+            if not self._unfinished_bytes[caller]:
+                del self._unfinished_bytes[caller]
+
+    def _holds_too_much(self, caller: str) -> bool:
+        """Of unfinished bodies: the caller, or all together."""
+        most, most_of_one = (
+            number * self._body_limit_bytes for number in (UNFINISHED_BODIES, UNFINISHED_BODIES_OF_ONE)
+        )
+        return self._unfinished_bytes[caller] > most_of_one or self._unfinished_bytes.total() > most
+
+    def _too_large(self, got: str) -> WireError:
+        return WireError(
+            "RequestEntityTooLargeException",
+            f"The request body must be at most {self._body_limit_bytes} bytes, got {got[:20]}.",
+            413,
+        )
+
+    async def _metadata_response(self, method: str, raw_path: bytes, request_id: str) -> Response:
+        """ECS task metadata version 4: whoever knows an attempt's token may read."""
+        if method not in ("GET", "HEAD"):
+            return _json(405, {"message": "The task metadata endpoint takes GET."}, request_id)
+        token, _, rest = raw_path[len("/v4/") :].decode("ascii", "replace").partition("/")
+        document = await self._metadata(token, rest)
+        if document is None:
+            return _json(
+                404, {"message": "There is no such task metadata: the token or the path is wrong."}, request_id
+            )
+        return _json(200, document, request_id)
+
+    def _credentials_response(
+        self, method: str, raw_path: bytes, headers: Mapping[str, str], request_id: str
+    ) -> Response:
+        """The container credentials endpoint, as SDKs ask it; an error's `code` and `message` are what they show."""
+        if method not in ("GET", "HEAD"):
+            return _json(405, {"message": "The container credentials endpoint takes GET."}, request_id)
+        attempt_id = raw_path[len(CREDENTIALS_PREFIX) :].decode("ascii", "replace")
+        try:
+            document = self._credentials(attempt_id, headers.get("authorization", ""))
+        except WireError as error:
+            return _json(error.status, {"code": error.code, "message": error.message}, request_id)
+        return _json(200, document, request_id)
+
+
+def _health_response(health: Callable[[], Document], method: str, request_id: str) -> Response:
+    if method not in ("GET", "HEAD"):
+        return _json(405, {"message": "/health takes GET."}, request_id)
+    return _json(200, health(), request_id)
+
+
+def _json(status: int, document: Document, request_id: str) -> Response:
+    headers = (("content-type", "application/json"), ("x-amzn-requestid", request_id))
+    return Response(status, headers, msgspec.json.encode(document))
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By lower-case name; repeated headers joined by commas, as HTTP says they may be."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        text = value.decode("latin-1")
+        key = name.decode("latin-1")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return headers
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """By lower-case name."""
+    return _headers(scope["headers"])
+
+
+def call_of(operation: str, admitted: Admitted, request: Request) -> Call:
+    """The caller's side of a request. WireError: its invocation id is none."""
+    invocation_id = request.headers.get(INVOCATION_HEADER, "")
+    if not invocation_id:
+        return Call(operation, admitted.principal, caller=admitted.caller, size_bytes=len(request.body))
+    if len(invocation_id) > MAX_INVOCATION_ID:
+        raise WireError(
+            "ClientException",
+            f"{INVOCATION_HEADER} must have at most {MAX_INVOCATION_ID} characters, got {len(invocation_id)}.",
+        )
+    digest = hashlib.blake2b(request.body, digest_size=DIGEST_BYTES).hexdigest()
+    return Call(operation, admitted.principal, invocation_id, len(request.body), admitted.caller, digest)
+
+
+def client_of(scope: Scope) -> Client:
+    peer = scope.get("client")
+    state = scope.get("state", {})
+    attempt_id, signed_path = state.get(ATTEMPT, ("", b""))
+    return Client(peer[0] if peer else "", state.get(PEER, UNKNOWN_PEER), attempt_id, signed_path)
+
+
+class SessionPaths:
+    """ASGI 3. Takes the attempt off the path of requests whose jobs sign with the keys of the owner's S3, and leaves it
+    in the scope's state for `app`. `attempt_at`: the attempt that a path begins with, proved, and the path after it.
+
+    SDKs have one pair of keys for all services, and an address for each. Where a job's pair is that of S3, the
+    addresses of this service that it is given name its attempt, which its signature can't."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], attempt_at: AttemptAt) -> None:
+        self._app = app
+        self._attempt_at = attempt_at
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._attempt_at(scope["raw_path"]) if scope["type"] == "http" else None
+        if found is not None:
+            attempt_id, raw_path = found
+            state = {**scope.get("state", {}), ATTEMPT: (attempt_id, scope["raw_path"])}
+            scope = {**scope, "raw_path": raw_path, "path": raw_path.decode("ascii", "replace"), "state": state}
+        await self._app(scope, receive, send)

@@ -1,0 +1,53 @@
+"""SubmitJob is refused while the disk is nearly full: what is accepted must still be able to run and to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from batchyard.api.context import Call
+from batchyard.core.model.refusal import Refused
+from batchyard.server.http.app import Handler
+from batchyard.server.settings.host import MIB
+
+SUBMISSIONS = (("batch", "SubmitJob"), ("yard", "RunJob"))
+LOOK_EVERY_MS = 200  # a disk does not fill up faster than the margin below the limit allows, and looking costs time
+
+
+class FreeSpace:
+    """Looks at the disk now and then. `free_bytes` is the store's."""
+
+    def __init__(self, free_bytes: Callable[[], int], least_mib: int, now_ms: Callable[[], int]) -> None:
+        self._free_bytes = free_bytes
+        self._least_mib = least_mib
+        self._now_ms = now_ms
+        self._looked_at_ms = -LOOK_EVERY_MS
+        self._free_mib = 0
+
+    def check(self) -> None:
+        """Raises Refused below the limit. ServerException: the request is fine, and clients try again."""
+        now_ms = self._now_ms()
+        if now_ms - self._looked_at_ms >= LOOK_EVERY_MS:
+            self._looked_at_ms, self._free_mib = now_ms, self._free_bytes() // MIB
+        if self._free_mib < self._least_mib:
+            raise Refused(
+                f"The service takes no new jobs: its disk has {self._free_mib} MiB free and needs {self._least_mib}. "
+                "Free some space in its data directory.",
+                "ServerException",
+            )
+
+
+def guarded(handlers: Mapping[tuple[str, str], Handler], space: FreeSpace) -> dict[tuple[str, str], Handler]:
+    """The handlers, with submissions refused while space is short."""
+    result = dict(handlers)
+    for key in SUBMISSIONS:
+        result[key] = _checked(handlers[key], space)
+    return result
+
+
+def _checked(handler: Handler, space: FreeSpace) -> Handler:
+    async def checked(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        space.check()
+        return await handler(call, request)
+
+    return checked

@@ -1,0 +1,197 @@
+"""`batchyard exec`: another command in the container of a running job, streamed both ways over one request."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Struct
+
+from batchyard.core.model import names
+from batchyard.core.model.records import Status
+from batchyard.core.model.refusal import Refused
+from batchyard.core.state.world import World
+from batchyard.engines.docker.api import DaemonUnreachable
+from batchyard.engines.docker.execs import STDERR, CannotExec, ExecStream
+from batchyard.server.access.access import Access
+from batchyard.server.http.app import Receive, Scope, Send, client_of, headers_of
+from batchyard.wire.execframes import CONTENT_TYPE, EXEC_PATH, BadFrame, Frames, Kind, pack, size_of
+from batchyard.wire.messages import Request, WireError
+
+RAW_PATH = EXEC_PATH.encode()
+BAD_REQUEST = 400
+METHOD_NOT_ALLOWED = 405
+
+
+class ExecRequest(Struct, frozen=True, rename="camel"):
+    job_id: str
+    command: tuple[str, ...]
+    container: str = ""
+    tty: bool = False
+
+
+class Executor(Protocol):
+    """What the docker engine offers for this."""
+
+    async def exec(
+        self, attempt_id: str, command: Sequence[str], *, tty: bool = False, container: str = ""
+    ) -> ExecStream: ...
+
+
+def attempt_to_enter(world: World, job_id: str) -> tuple[str, str]:
+    """The engine and the task id of a running job's attempt. Refused, with what would be right."""
+    wanted = names.parse_job_id(job_id)
+    top = world.ids.get(wanted.uuid)
+    if top is None:
+        raise Refused(f"Job {job_id} does not run: it has ended, or there never was one.")
+    if wanted.index is None and top in world.books:
+        raise Refused(f"Job {job_id} is an array: name one of its children, like {job_id}:0.")
+    key = top if wanted.index is None else top + 1 + wanted.index
+    job = world.jobs.get(key)
+    if job is None or job.attempt is None or job.status is not Status.RUNNING:
+        state = f"is {job.status.value}" if job is not None else "has no container now"
+        raise Refused(f"Job {job_id} {state}: only the container of a RUNNING job takes a command.")
+    engine, spec = job.attempt.engine, world.spec_of(key)
+    if engine in world.abilities and not world.abilities[engine].execute_command:
+        raise Refused(
+            f"Job {job_id} runs on the {engine} engine, which has no containers: it is a program of the machine that "
+            "the service runs on."
+        )
+    if not spec.task.container.get("enableExecuteCommand"):
+        raise Refused(
+            f"The job definition {spec.definition} does not set enableExecuteCommand: set it, and submit the job again."
+        )
+    return engine, names.task_id(key, job.attempt.number, world.job_id(key))
+
+
+class ExecEndpoint:
+    """ASGI 3: answers EXEC_PATH itself, and leaves everything else to `app`. `executor_of`: of an engine that is
+    there."""
+
+    def __init__(
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        access: Access,
+        world: World,
+        executor_of: Callable[[str], Executor | None],
+    ) -> None:
+        self._app = app
+        self._access = access
+        self._world = world
+        self._executor_of = executor_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["raw_path"] != RAW_PATH:
+            await self._app(scope, receive, send)
+            return
+        try:
+            asked = self._read(scope)
+            stream = await self._begin(asked)
+        except WireError as error:
+            await _refuse(send, error.status, error.code, error.message)
+            return
+        except Refused as refusal:
+            await _refuse(send, BAD_REQUEST, refusal.code, refusal.message)
+            return
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _head(CONTENT_TYPE)})
+            await self._stream(stream, receive, send)
+        finally:
+            stream.close()
+
+    def _read(self, scope: Scope) -> ExecRequest:
+        if scope["method"] != "POST":
+            raise WireError("ClientException", f"{EXEC_PATH} takes POST.", METHOD_NOT_ALLOWED)
+        request = Request(scope["method"], scope["raw_path"], scope["query_string"], headers_of(scope), b"")
+        self._access.check(request, client_of(scope))
+        texts = parse_qs(scope["query_string"].decode("ascii", "replace")).get("request", [""])
+        try:
+            asked = msgspec.json.decode(texts[0], type=ExecRequest)
+        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+            raise Refused(f"The query's `request` must be JSON with jobId and command: {error}.") from error
+        if not asked.command or not asked.command[0] or any("\0" in word for word in asked.command):
+            raise Refused("command must name a program, and hold no NUL character.")
+        return asked
+
+    async def _begin(self, asked: ExecRequest) -> ExecStream:
+        engine, attempt_id = attempt_to_enter(self._world, asked.job_id)
+        executor = self._executor_of(engine)
+        if executor is None:
+            raise Refused(f"The {engine} engine cannot be used now: {self._world.away.get(engine, 'it is not there')}.")
+        try:
+            return await executor.exec(attempt_id, asked.command, tty=asked.tty, container=asked.container)
+        except CannotExec as error:
+            raise Refused(str(error)) from error
+        except DaemonUnreachable as error:
+            raise Refused(f"The {engine} engine does not answer now: {error}.") from error
+
+    async def _stream(self, stream: ExecStream, receive: Receive, send: Send) -> None:
+        """Until the command has ended, or its caller has gone."""
+        output = asyncio.create_task(_give(stream, send))
+        taking = asyncio.create_task(_take(stream, receive))
+        try:
+            await asyncio.wait({output, taking}, return_when=asyncio.FIRST_COMPLETED)
+            if taking.done() and not taking.result():
+                return  # nobody is there to be told
+            await output
+        except (DaemonUnreachable, BadFrame) as error:
+            await send({"type": "http.response.body", "body": pack(Kind.ERROR, f"It was cut off: {error}.".encode())})
+        finally:
+            for task in (output, taking):
+                task.cancel()
+            await asyncio.wait({output, taking})
+
+
+async def _give(stream: ExecStream, send: Send) -> None:
+    """The command's output, then its exit code."""
+    while (piece := await stream.read()) is not None:
+        output, data = piece
+        frame = pack(Kind.STDERR if output == STDERR else Kind.STDOUT, data)
+        await send({"type": "http.response.body", "body": frame, "more_body": True})
+    code = await stream.exit_code()
+    last = pack(Kind.EXIT, b"" if code is None else str(code).encode())
+    await send({"type": "http.response.body", "body": last})
+
+
+async def _take(stream: ExecStream, receive: Receive) -> bool:
+    """The caller's input. True when it has ended, and the caller is still there; False when the caller has gone."""
+    frames = Frames()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return False
+        for kind, content in frames.feed(message.get("body", b"")):
+            if kind is Kind.INPUT:
+                try:
+                    await stream.write(content)
+                except DaemonUnreachable:
+                    return True  # the command reads no more: its output tells the rest
+            elif kind is Kind.SIZE:
+                await stream.resize(*size_of(content))
+            elif kind is Kind.INPUT_END:
+                stream.end_input()
+            else:
+                raise BadFrame(f"a frame of kind {kind.name} from the caller")
+        if not message.get("more_body", False):
+            return True
+
+
+def _head(content_type: str) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", content_type.encode()), (b"x-amzn-requestid", str(uuid.uuid4()).encode())]
+
+
+async def _refuse(send: Send, status: int, code: str, message: str) -> None:
+    body: dict[str, Any] = {"message": message}
+    content = msgspec.json.encode(body)
+    headers = [
+        *_head("application/json"),
+        (b"x-amzn-errortype", code.encode()),
+        (b"content-length", b"%d" % len(content)),
+        (b"connection", b"close"),  # its body, which was not read, must not be taken for a next request
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,130 @@
+"""Where containers that are not on the host's network reach this service: a second listener, at the address from which
+AWS's SDKs take credentials, on the network that the Docker engine makes for them (`engines.docker.network`).
+
+It serves what runs as a job, and nobody else: task metadata and credentials by their tokens, and requests that are
+signed with an attempt's session. The port is reserved before the address exists on this machine (IP_FREEBIND), since
+jobs are told of it first, and kept over restarts, since they may run on. Once the network is there, the socket is tied
+to its interface: the same address may then be on the networks of several daemons, and nothing else of this machine,
+nor of its own network, comes to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from batchyard.engines.docker.network import ADDRESS
+from batchyard.server.access.peers import PeerLookup
+from batchyard.server.http.server import BACKLOG, HttpServer, url_of
+
+FIRST_PORT = 51679  # where the ECS agent serves the same
+PORTS = 1000  # tried: one for each service of this machine
+PORT_FILE = "job-port"
+PORT_DIGITS = 5
+_IP_FREEBIND = 15  # linux/in.h; Python has no name for it
+log = logging.getLogger(__name__)
+
+
+class JobListener:
+    """`address`: what jobs are told; empty where there is no port to be had, and `problem` says why."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.address = ""
+        self.problem = ""
+        self._port_file = state_dir / PORT_FILE
+        self._socket: socket.socket | None = None
+        before, interface = _read(self._port_file)
+        try:
+            self._socket = _reserve(before)
+        except OSError as error:
+            self.problem = f"no port at {ADDRESS} can be had: {error}"
+            log.warning("containers on a network of their own won't reach this service: %s", self.problem)
+            return
+        self._port = self._socket.getsockname()[1]
+        self.address = url_of(ADDRESS, self._port)
+        # At once, where the network still is: containers that run may ask before Docker does.
+        if interface in (name for _, name in socket.if_nameindex()):
+            with contextlib.suppress(OSError):  # the engine comes to it, and says what is wrong
+                self._tie(interface)
+        if self._port != before:
+            try:
+                self._keep("")
+            except OSError as error:  # a full disk: jobs are served, but those that outlive us won't find the next one
+                log.warning("the port of jobs can't be kept for the next start: %s", error)
+
+    def listen(self, interface: str) -> None:
+        """Takes connections from this interface only. OSError: it can't."""
+        if self._socket is None:
+            raise OSError(errno.EADDRNOTAVAIL, self.problem)
+        self._tie(interface)
+        self._keep(interface)
+
+    def _tie(self, interface: str) -> None:
+        assert self._socket is not None, "there is no socket to be tied"
+        # Told again of the same name, it may be another interface: what the name means is looked up here.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+
+    def _keep(self, interface: str) -> None:
+        self._port_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._port_file.write_text(f"{self._port} {interface}\n")
+
+    @contextlib.asynccontextmanager
+    async def serving(
+        self, app: Callable[..., Any], lookup: PeerLookup, most_connections: tuple[int, int]
+    ) -> AsyncIterator[None]:
+        """Answers with `app` as long as the context lasts. `most_connections`: in all, and of one container."""
+        if self._socket is None:
+            yield
+            return
+        server = HttpServer(app, lookup, most_connections)
+        serving = asyncio.create_task(server.serve([self._socket]), name="listener of jobs")
+        try:
+            yield
+        finally:
+            server.end()
+            await serving
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+
+def _reserve(before: int) -> socket.socket:
+    """A listening socket on the port of last time (0: there was none), or else on the next that nobody has. OSError:
+    there is none."""
+    ports = [*([before] if before else []), *range(FIRST_PORT, FIRST_PORT + PORTS)]
+    for port in ports:
+        reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            reserved.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
+            # Connections of our predecessor may linger. Who listens has the port all the same.
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.bind((ADDRESS, port))
+            reserved.listen(BACKLOG)  # from now on nobody else can have it
+        except OSError as error:
+            reserved.close()
+            if error.errno != errno.EADDRINUSE or port == ports[-1]:
+                raise
+            continue
+        reserved.setblocking(False)
+        return reserved
+    raise AssertionError("no port was tried")
+
+
+def _read(port_file: Path) -> tuple[int, str]:
+    """Port and interface of last time; 0: none that can be used."""
+    try:
+        port, _, interface = port_file.read_bytes().decode("ascii", "replace").strip().partition(" ")
+    except FileNotFoundError:
+        return 0, ""
+    except OSError as error:
+        log.warning("the port that jobs were told of can't be read: %s", error)
+        return 0, ""
+    usable = port.isascii() and port.isdigit() and len(port) <= PORT_DIGITS and 0 < int(port) < 1 << 16
+    return (int(port), interface) if usable else (0, "")

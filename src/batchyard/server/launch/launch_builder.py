@@ -1,0 +1,221 @@
+"""What jobs get from this service in their environment, below and above what their definitions say."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.records import TaskSpec, containers_of
+from batchyard.core.tasks.task_spec import NO_NETWORK, reads_secrets
+from batchyard.engines.base import Launch
+from batchyard.server.access.sessions import OTHER_SOURCES
+from batchyard.server.launch.secret_resolver import Resolver, UnresolvedError
+from batchyard.server.settings.s3 import ENDPOINT_VARIABLE, S3
+
+# Submissions whose tasks are launched in turns; an array launches one task thousands of times.
+TASK_CACHE_SIZE = 1024
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+def _nothing(address: str, attempt_id: str) -> Pairs:
+    return ()
+
+
+def _no_address(address: str, attempt_id: str) -> str:
+    return ""
+
+
+# Where this service is, for each of its services that jobs may ask.
+ENDPOINTS = (
+    "AWS_ENDPOINT_URL_BATCH",
+    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_ENDPOINT_URL_SSM",
+    "AWS_ENDPOINT_URL_ECS",
+    "AWS_ENDPOINT_URL_STS",  # where the credentials that jobs have can be asked about
+)
+KEY_ID_VARIABLE, SECRET_VARIABLE = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+# A container that brings one of these signs with something else than the keys of the owner's S3, or has another S3.
+WITHOUT_S3_KEYS = frozenset(
+    (
+        KEY_ID_VARIABLE,
+        SECRET_VARIABLE,
+        "AWS_SESSION_TOKEN",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        ENDPOINT_VARIABLE,
+        *OTHER_SOURCES,
+    )
+)
+
+
+class Dressed(Struct, frozen=True):
+    """`task` with the weaker variables below its own. `brings_credentials`: its environment says where to get them.
+    `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did not set itself."""
+
+    task: TaskSpec
+    brings_credentials: bool
+    signing: tuple[tuple[str, tuple[str, ...]], ...]
+    reads_secrets: bool
+
+
+class Dress:
+    """LaunchTask -> Launch. From the weakest to the strongest: the endpoints, the variables that settings give to every
+    job, the definition and its overrides, its secrets, the attempt's own: AWS_BATCH_*, its metadata endpoint and,
+    unless the job names another source of them, where its credentials are.
+
+    `address`: of this service, for what is on the host's network; `bridge_address`: for containers on one of their own.
+    What has no network hears of no address. `token`: of an attempt and (of several) a container, for the metadata
+    endpoint; `credentials`: by the address of this service and the attempt, as variables. `resolver` reads secrets;
+    `pulling`: the engines that pull images, and so need the credentials of their registries. `s3`: the owner's, which
+    jobs are told of and given the keys for. They then sign with these whatever they ask; `own_address`, by address and
+    attempt, is where this service knows them all the same."""
+
+    def __init__(
+        self,
+        address: str,
+        region: str,
+        job_env: Pairs,
+        token: Callable[[str, str], str],
+        credentials: Callable[[str, str], Pairs] = _nothing,
+        resolver: Resolver | None = None,
+        pulling: Collection[str] = (),
+        s3: S3 | None = None,
+        own_address: Callable[[str, str], str] = _no_address,
+        bridge_address: str = "",
+    ) -> None:
+        self._address, self._bridge_address = address, bridge_address
+        self._anywhere = {
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_EXECUTION_ENV": "AWS_ECS_EC2",  # what programs on Batch's EC2 environments find
+        }
+        self._s3_endpoint = {ENDPOINT_VARIABLE: s3.endpoint} if s3 is not None else {}
+        self._job_env = dict(job_env)
+        self._token = token
+        self._credentials = credentials
+        self._resolver = resolver
+        self._pulling = frozenset(pulling)
+        self._s3_keys = s3.keys if s3 is not None else None
+        self._own_address = own_address
+        # Variables that settings give to every job are as good as a job's own.
+        self._settings_names = frozenset(name for name, _ in job_env)
+        # By spec key: the task it was made from, which tells a changed one, and what `_task` gives.
+        self._tasks: OrderedDict[int, tuple[TaskSpec, Dressed]] = OrderedDict()
+
+    def __call__(self, effect: LaunchTask) -> Launch:
+        dressed = self._task(effect)
+        task, attempt_id = dressed.task, effect.attempt_id
+        address = self._address_for(task)
+        own = () if dressed.brings_credentials or not address else self._credentials(address, attempt_id)
+        addresses = self._addresses(dressed, address, attempt_id) if dressed.signing and address else ()
+        metadata: tuple[tuple[str, str, str], ...] = ()
+        if task.containers:
+            if address:
+                metadata = tuple((one.name, *self._endpoint(address, attempt_id, one.name)) for one in task.containers)
+            metadata = (*metadata, *addresses)
+        elif address:
+            own = (self._endpoint(address, attempt_id, ""), *own, *((name, url) for _, name, url in addresses))
+        launch = Launch(
+            attempt_id=effect.attempt_id,
+            spec_key=effect.spec_key,
+            task=task,
+            environment=(*effect.environment, *own),
+            device_ids=effect.device_ids,
+            job_id=effect.job_id,
+            secrets=self._keys_of_s3(dressed) if dressed.signing else (),
+            container_environment=metadata,
+        )
+        if dressed.reads_secrets:
+            return self._with_secrets(launch, effect.engine)
+        return launch
+
+    def _with_secrets(self, launch: Launch, engine: str) -> Launch:
+        """What can't be read is the launch's problem: it is not to be started then."""
+        resolver, containers = self._resolver, containers_of(launch.task)
+        assert resolver is not None, f"attempt {launch.attempt_id} has secrets, and nobody reads them"
+        try:
+            secrets = [one for container in containers for one in resolver.variables(container)]
+            credentials = [
+                one
+                for container in containers
+                if engine in self._pulling
+                for one in resolver.registry_credentials(container)
+            ]
+            log_options = [one for container in containers for one in resolver.log_options(container)]
+        except UnresolvedError as problem:
+            culprit = problem.container if launch.task.containers else ""
+            return replace(launch, problem=str(problem), problem_container=culprit)
+        return replace(
+            launch,
+            secrets=(*launch.secrets, *secrets),
+            registry_credentials=tuple(credentials),
+            log_options=tuple(log_options),
+        )
+
+    def _keys_of_s3(self, dressed: Dressed) -> tuple[tuple[str, str, str], ...]:
+        """As secrets: in no record, log or journal."""
+        assert self._s3_keys is not None, "a task signs with keys that there are not"
+        pairs = tuple(zip((KEY_ID_VARIABLE, SECRET_VARIABLE), self._s3_keys, strict=True))
+        return tuple((container, *pair) for container, _ in dressed.signing for pair in pairs)
+
+    def _address_for(self, task: TaskSpec) -> str:
+        """Of this service; empty where it can't be reached."""
+        if task.network == NO_NETWORK:
+            return ""
+        return self._bridge_address if task.network else self._address
+
+    def _addresses(self, dressed: Dressed, address: str, attempt_id: str) -> tuple[tuple[str, str, str], ...]:
+        """(container, variable, value): this service, by the addresses that tell the attempt."""
+        own = self._own_address(address, attempt_id)
+        if not own:
+            return ()
+        return tuple((container, name, own) for container, names in dressed.signing for name in names)
+
+    def _endpoint(self, address: str, attempt_id: str, container: str) -> tuple[str, str]:
+        return "ECS_CONTAINER_METADATA_URI_V4", f"{address}/v4/{self._token(attempt_id, container)}"
+
+    def _task(self, effect: LaunchTask) -> Dressed:
+        """The same object for the same submission, so that engines send its task once."""
+        known = self._tasks.get(effect.spec_key)
+        if known is not None and known[0] is effect.task:
+            self._tasks.move_to_end(effect.spec_key)
+            return known[1]
+        base = self._base(effect.task)
+        if effect.task.containers:
+            containers = [replace(one, environment=_over(base, one.environment)) for one in effect.task.containers]
+            dressed = replace(effect.task, containers=tuple(containers))
+        else:
+            dressed = replace(effect.task, environment=_over(base, effect.task.environment))
+        names = {name for one in containers_of(dressed) for name, _ in (*one.environment, *one.secrets)}
+        signing = self._signing(effect.task) if self._s3_keys is not None else ()
+        reads = any(map(reads_secrets, containers_of(dressed)))
+        found = Dressed(dressed, not names.isdisjoint(OTHER_SOURCES), signing, reads)
+        self._tasks[effect.spec_key] = (effect.task, found)
+        if len(self._tasks) > TASK_CACHE_SIZE:
+            self._tasks.popitem(last=False)
+        return found
+
+    def _signing(self, task: TaskSpec) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        found = []
+        for one in containers_of(task):
+            own = self._settings_names | {name for name, _ in (*one.environment, *one.secrets)}
+            if own.isdisjoint(WITHOUT_S3_KEYS):
+                found.append((one.name, tuple(name for name in ENDPOINTS if name not in own)))
+        return tuple(found)
+
+    def _base(self, task: TaskSpec) -> dict[str, str]:
+        """The variables below the definition's own."""
+        address = self._address_for(task)
+        endpoints = dict.fromkeys(ENDPOINTS, address) if address else {}
+        s3_endpoint = {} if task.network == NO_NETWORK else self._s3_endpoint
+        return self._anywhere | endpoints | s3_endpoint | self._job_env
+
+
+def _over(base: dict[str, str], environment: Pairs) -> Pairs:
+    return tuple((base | dict(environment)).items())

@@ -1,0 +1,155 @@
+"""What this machine offers: processors, memory and GPUs that this process may use, limits of its cgroup respected."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from pathlib import Path
+
+from msgspec import Struct
+
+from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.server.settings.config import Settings
+
+MIB = 1 << 20
+# Left for the system and this service: a tenth, but no more than 1 GiB, and no less than the service needs itself.
+RESERVE_DIVISOR = 10
+MAX_RESERVE_MIB = 1024
+MIN_RESERVE_MIB = 128
+LEAST_MEMORY_MIB = 64  # offered on even the smallest machine
+LOOPBACK = "127.0.0.1"
+ARCHITECTURES = {"x86_64": "X86_64", "amd64": "X86_64", "aarch64": "ARM64", "arm64": "ARM64"}
+# Reserved for documentation (RFC 5737): nothing is sent there, it only stands for "somewhere else".
+ELSEWHERE = ("192.0.2.1", 9)
+
+
+class Detected(Struct, frozen=True):
+    """What was found, and what of it is offered; `notes` says in words where an amount comes from. `address`: where the
+    machines of its network find this one."""
+
+    resources: Resources
+    gpu_ids: tuple[int, ...]
+    notes: tuple[str, ...]
+    address: str = LOOPBACK
+    booted_at_ms: int = 0
+
+
+def detect(settings: Settings, root: Path = Path("/")) -> Detected:
+    """Amounts declared by settings win over what is found."""
+    notes: list[str] = []
+    vcpus = settings.vcpus
+    if vcpus is None:
+        vcpus = detected_vcpus(root)
+        notes.append(f"{vcpus} vCPUs found")
+    memory_mib = settings.memory
+    if memory_mib is None:
+        total_mib = detected_memory_mib(root)
+        memory_mib = offered_memory_mib(total_mib)
+        notes.append(f"{memory_mib} of {total_mib} MiB of memory offered")
+    gpu_ids = detected_gpus(root) if settings.gpus is None else tuple(range(settings.gpus))
+    resources = Resources(vcpus * MILLI_PER_VCPU, memory_mib, len(gpu_ids))
+    return Detected(resources, gpu_ids, tuple(notes), detected_address(), booted_at_ms())
+
+
+def architecture(machine: str) -> str:
+    """As API: RuntimePlatform names it. `machine`: as uname(2) does."""
+    return ARCHITECTURES.get(machine, machine.upper())
+
+
+def detected_address() -> str:
+    """The address that connections to other machines come from; loopback where there is no way to any."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(ELSEWHERE)  # of a datagram socket: a look into the routes, no packet
+        except OSError:
+            return LOOPBACK
+        return str(probe.getsockname()[0])
+
+
+def booted_at_ms() -> int:
+    return int((time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)) * 1000)
+
+
+def offered_memory_mib(total_mib: int) -> int:
+    reserve = max(MIN_RESERVE_MIB, min(MAX_RESERVE_MIB, total_mib // RESERVE_DIVISOR))
+    return max(LEAST_MEMORY_MIB, total_mib - reserve)
+
+
+def detected_vcpus(root: Path = Path("/")) -> int:
+    """Processors in our affinity mask, and no more than the cgroup's quota of processor time."""
+    count = len(os.sched_getaffinity(0))
+    quota = _cpu_quota(root)
+    return max(1, min(count, int(quota)) if quota else count)
+
+
+def detected_memory_mib(root: Path = Path("/")) -> int:
+    """MemTotal, or the smaller limit of our cgroup."""
+    text = (root / "proc/meminfo").read_text()
+    found = re.search(r"^MemTotal:\s+(\d+) kB", text, re.MULTILINE)
+    assert found, f"/proc/meminfo without MemTotal: {text[:200]!r}"
+    limits = [int(found[1]) * 1024, *_memory_limits(root)]
+    return min(limits) // MIB
+
+
+def detected_gpus(root: Path = Path("/")) -> tuple[int, ...]:
+    try:
+        names = os.listdir(root / "dev")
+    except OSError:  # no /dev: no devices
+        return ()
+    return tuple(sorted(int(name[6:]) for name in names if re.fullmatch(r"nvidia[0-9]+", name)))
+
+
+def _own_cgroups(root: Path) -> dict[str, str]:
+    """Our path by controller; "" is the unified hierarchy."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # a kernel without cgroups limits nothing
+        return {}
+    paths: dict[str, str] = {}
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            paths[controller] = path
+    return paths
+
+
+def _upwards(mount: Path, path: str, file: str) -> list[str]:
+    """The file's content in our cgroup and in each one above it. In a container's own view the path may not exist below
+    the mount: then the mount's root is ours."""
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    contents: list[str] = []
+    for count in range(len(parts), -1, -1):
+        try:
+            contents.append((mount.joinpath(*parts[:count]) / file).read_text().strip())
+        except OSError:  # no such level in our view, or no such controller here
+            continue
+    return contents
+
+
+def _memory_limits(root: Path) -> list[int]:
+    paths = _own_cgroups(root)
+    base = root / "sys/fs/cgroup"
+    unified = [
+        *_upwards(base, paths.get("", "/"), "memory.max"),
+        *_upwards(base / "unified", paths.get("", "/"), "memory.max"),
+    ]
+    legacy = _upwards(base / "memory", paths.get("memory", "/"), "memory.limit_in_bytes")
+    return [int(text) for text in [*unified, *legacy] if text.isdigit() and int(text) > 0]
+
+
+def _cpu_quota(root: Path) -> float:
+    """Processors' worth of time per period; 0 without a limit."""
+    paths = _own_cgroups(root)
+    base = root / "sys/fs/cgroup"
+    quotas: list[float] = []
+    for text in _upwards(base, paths.get("", "/"), "cpu.max"):
+        quota, _, period = text.partition(" ")
+        if quota.isdigit() and period.isdigit():
+            quotas.append(int(quota) / int(period))
+    for mount in ("cpu", "cpu,cpuacct"):
+        allowed = _upwards(base / mount, paths.get("cpu", "/"), "cpu.cfs_quota_us")
+        periods = _upwards(base / mount, paths.get("cpu", "/"), "cpu.cfs_period_us")
+        quotas += [int(q) / int(p) for q, p in zip(allowed, periods, strict=False) if int(q) > 0 and int(p) > 0]
+    return min(quotas, default=0.0)
