@@ -11,7 +11,7 @@ from batchyard.core.model.commands import Exited
 from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES, Recovery, log_path
 from batchyard.engines.docker.engine import DockerSettings
 from batchyard.engines.docker.logs import Lines, Remainder, last_lines
-from batchyard.engines.supervisor.logs import LogFile
+from batchyard.engines.log_file import LogFile
 from tests.engines.conformance import launch_of, run_to_end, wait_for_end
 from tests.engines.docker_harness import DockerHarness
 from tests.engines.dockerd import Dockerd

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from batchyard.engines.log_file import LogFile
 from batchyard.engines.supervisor.fifos import READ_BYTES, Fifos
-from batchyard.engines.supervisor.logs import LogFile
 
 
 class Flooded(LogFile):

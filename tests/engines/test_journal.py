@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.engines import frames
+from batchyard.engines import record_log
+from batchyard.engines.log_file import LogFile
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor.attempts import ACKNOWLEDGED_KEPT, Attempt, Book
 from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import IntentItem, Journal, Replay, SpawnedItem
-from batchyard.engines.supervisor.logs import LogFile
 from batchyard.engines.supervisor.protocol import FinalItem, NotStartedItem
 
 
@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pyte
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(frames, "_write_all", half)
+        patch.setattr(record_log, "_write_all", half)
         journal.append(STORY[3])
         with pytest.raises(OSError, match="No space"):
             journal.write()

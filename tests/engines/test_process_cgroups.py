@@ -16,9 +16,9 @@ from batchyard.core.model.commands import ContainerExit, Exited, Report
 from batchyard.core.model.records import TaskSpec
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, Offer, find_offer, try_out
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor.cgroups import Cgroups, Group, Usage, Yard, shares_of, weight_of
-from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, Offer, find_offer, try_out
 from batchyard.engines.supervisor.processes import read_row
 from batchyard.engines.supervisor.spawning import ExecFailed, Program, Spawner
 from tests.engines.conformance import Conformance, final_of, launch_of, run_to_end, wait_for_end, wait_for_run

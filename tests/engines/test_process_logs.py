@@ -10,8 +10,8 @@ import pytest
 
 from batchyard.core.model.commands import Exited
 from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES, log_path
+from batchyard.engines.log_file import LogFile
 from batchyard.engines.process import ProcessSettings
-from batchyard.engines.supervisor.logs import LogFile
 from tests.engines.conformance import launch_of, run_to_end, wait_for_end
 from tests.engines.process_harness import ProcessHarness
 

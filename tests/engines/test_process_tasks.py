@@ -13,8 +13,9 @@ from batchyard.core.model.commands import Exited, NotStarted, Report
 from batchyard.core.model.records import Mount, TaskSpec, Ulimit
 from batchyard.engines.base import Launch, log_path
 from batchyard.engines.process import ProcessEngine
+from batchyard.engines.start_failures import CannotStart
 from batchyard.engines.supervisor.processes import read_row, start_ticks
-from batchyard.engines.supervisor.spawning import CannotStart, identity_of
+from batchyard.engines.supervisor.spawning import identity_of
 from tests.engines.conformance import launch_of, run_to_end, wait_for_end
 from tests.engines.process_harness import ProcessHarness
 from tests.waiting import until

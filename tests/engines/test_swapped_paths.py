@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from batchyard.engines.base import open_log
+from batchyard.engines.log_file import LogFile
 from batchyard.engines.supervisor.fifos import Output
-from batchyard.engines.supervisor.logs import LogFile
 from batchyard.engines.supervisor.scratch import Scratch, remove_tree
 from batchyard.observe import logfile
 from tests.waiting import until

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer, try_out
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_offer, try_out
 from batchyard.server.admin import doctor
 from batchyard.server.admin.doctor import Finding, findings
 from batchyard.server.admin.terminal import EXIT_USAGE, Failure

@@ -36,6 +36,7 @@ from batchyard.core.model.commands import InstanceReport, Report
 from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, Instance, TaskSpec
 
 LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
+ATTEMPT_VARIABLE = "BATCHYARD_ATTEMPT"  # in the environment of everything that runs: the id of its attempt
 STOP_GRACE_SECONDS = 30.0  # for the other containers of a task when an essential one has ended (ECS: stopTimeout)
 CUT_MARK = "[batchyard: output beyond the size limit was dropped here]"
 

@@ -9,7 +9,6 @@ a seed.
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -40,7 +39,8 @@ from batchyard.engines.base import (
     StaleEpochError,
     log_path,
 )
-from batchyard.engines.supervisor.logs import LogFile
+from batchyard.engines.event_queue import ReportQueue
+from batchyard.engines.log_file import LogFile
 from batchyard.engines.together import Together, grace_of
 
 SIGKILL_EXIT_CODE = 137
@@ -98,37 +98,21 @@ class _Attempt:
         return self.behaviour.containers.get(container, Behaviour())
 
 
-class FakeHost:
+class FakeHost(ReportQueue[Report]):
     """Runs attempts under virtual time, and remembers them across servers as a supervisor does."""
 
     def __init__(self, plan: Plan, courier: Courier = punctual, logs_directory: Path | None = None) -> None:
+        super().__init__(courier)
         self._plan = plan
-        self._courier = courier
         self._logs_directory = logs_directory
         self._attempts: dict[str, _Attempt] = {}
         self._acknowledged: set[str] = set()
-        self._events: list[tuple[int, int, Callable[[], None]]] = []
-        self._sequence = 0
         self._is_intact = True
-        self.now_ms = 0
         self.epoch = 0
         self.refused_commands = 0
         self.runs: dict[str, int] = {}  # attempt id -> how often it was really started
-        self.sink: ReportSink | None = None
 
-    # -- Time and faults -------------------------------------------------------------------------------------
-
-    def next_event_ms(self) -> int | None:
-        return self._events[0][0] if self._events else None
-
-    def advance(self, now_ms: int) -> None:
-        """Moves the clock, and does on the way, in order, everything that falls due."""
-        assert now_ms >= self.now_ms, f"time went back from {self.now_ms} to {now_ms}"
-        while self._events and self._events[0][0] <= now_ms:
-            at_ms, _, action = heapq.heappop(self._events)
-            self.now_ms = at_ms
-            action()
-        self.now_ms = now_ms
+    # -- Faults -------------------------------------------------------------------------------------
 
     def lose(self, attempt_id: str) -> None:
         """The attempt dies with its outcome; nothing happens to one that does not live."""
@@ -166,7 +150,7 @@ class FakeHost:
             return
         attempt = _Attempt(launch, self._plan(launch))
         self._attempts[launch.attempt_id] = attempt
-        self._at(attempt.behaviour.starts_after_ms, lambda: self._start(attempt))
+        self._after(attempt.behaviour.starts_after_ms, lambda: self._start(attempt))
 
     def stop(self, attempt_id: str, grace_seconds: float) -> None:
         attempt = self._attempts.get(attempt_id)
@@ -202,10 +186,6 @@ class FakeHost:
 
     # -- What happens ----------------------------------------------------------------------------------------
 
-    def _at(self, after_ms: int, action: Callable[[], None]) -> None:
-        self._sequence += 1
-        heapq.heappush(self._events, (self.now_ms + after_ms, self._sequence, action))
-
     def _start(self, attempt: _Attempt) -> None:
         if attempt.final is not None:
             return
@@ -225,7 +205,7 @@ class FakeHost:
                 attempt.begun.add(name)
                 after_ms = attempt.behaviour_of(name).starts_after_ms if attempt.is_several else 0
                 if after_ms:
-                    self._at(after_ms, lambda name=name: self._begin(attempt, name))  # type: ignore[misc]
+                    self._after(after_ms, lambda name=name: self._begin(attempt, name))  # type: ignore[misc]
                 else:
                     self._begin(attempt, name)
         if together.is_ending:
@@ -258,17 +238,17 @@ class FakeHost:
             attempt.is_running = True
             self.runs[attempt_id] = self.runs.get(attempt_id, 0) + 1
             if attempt.behaviour.lost_after_ms is not None:
-                self._at(attempt.behaviour.lost_after_ms, lambda: self.lose(attempt_id))
+                self._after(attempt.behaviour.lost_after_ms, lambda: self.lose(attempt_id))
         attempt.together.started(name)
         if self._logs_directory is not None:
             attempt.logs[name] = LogFile(log_path(self._logs_directory, attempt_id, name))
         for after_ms, text in behaviour.output:
-            self._at(after_ms, lambda text=text: self._print(attempt, name, text))  # type: ignore[misc]
+            self._after(after_ms, lambda text=text: self._print(attempt, name, text))  # type: ignore[misc]
         if behaviour.runs_ms is not None:
-            self._at(behaviour.runs_ms, lambda: self._exit(attempt, name, behaviour.exit))
+            self._after(behaviour.runs_ms, lambda: self._exit(attempt, name, behaviour.exit))
         start_timeout = attempt.together.specs[name].start_timeout_seconds
         if start_timeout:
-            self._at(start_timeout * 1000, lambda: self._time_out(attempt, name))
+            self._after(start_timeout * 1000, lambda: self._time_out(attempt, name))
         self._follow(attempt)
 
     def _time_out(self, attempt: _Attempt, name: str) -> None:
@@ -288,9 +268,9 @@ class FakeHost:
         if behaviour.stop_takes_ms is not None and is_new and grace_seconds > 0:
             number = SIGTERM_NUMBER if behaviour.stop_exit_code == SIGTERM_EXIT_CODE else 0
             stopped = ContainerExit(exit_code=behaviour.stop_exit_code, signal=number)
-            self._at(behaviour.stop_takes_ms, lambda: self._exit(attempt, name, stopped))
+            self._after(behaviour.stop_takes_ms, lambda: self._exit(attempt, name, stopped))
         killed = ContainerExit(exit_code=SIGKILL_EXIT_CODE, signal=SIGKILL_NUMBER)
-        self._at(int(grace_seconds * 1000), lambda: self._exit(attempt, name, killed))
+        self._after(int(grace_seconds * 1000), lambda: self._exit(attempt, name, killed))
 
     def _print(self, attempt: _Attempt, name: str, text: str) -> None:
         if attempt.final is None and name in attempt.together.running() and name in attempt.logs:
@@ -318,15 +298,6 @@ class FakeHost:
                 self._send(attempt.final)
         elif attempt.is_started:
             self._send(Started(attempt_id, attempt.started_at_ms))
-
-    def _send(self, report: Report) -> None:
-        """Reports arrive from `advance` only, never while a command is being given."""
-        for after_ms in self._courier(report):
-            self._at(after_ms, lambda: self._deliver(report))
-
-    def _deliver(self, report: Report) -> None:
-        if self.sink is not None:
-            self.sink([report])
 
 
 class FakeEngine:
@@ -407,7 +378,7 @@ class _Machine:
         self.last: InstanceReport | None = None  # refused or gone: nothing comes after it
 
 
-class FakeCloud:
+class FakeCloud(ReportQueue[InstanceReport]):
     """Boots instances under virtual time, and remembers them across servers. `on_end` is told when one is no more,
     before anybody else is: what ran on it has died with it."""
 
@@ -417,29 +388,13 @@ class FakeCloud:
         courier: InstanceCourier = at_once,
         on_end: Callable[[str], None] = lambda instance_id: None,
     ) -> None:
+        super().__init__(courier)
         self._foresee = foresee
-        self._courier = courier
         self._on_end = on_end
         self._machines: dict[str, _Machine] = {}
-        self._events: list[tuple[int, int, Callable[[], None]]] = []
-        self._sequence = 0
-        self.now_ms = 0
         self.boots: dict[str, int] = {}  # instance id -> how often it was really booted
-        self.sink: FactSink | None = None
 
-    # -- Time and faults -------------------------------------------------------------------------------------
-
-    def next_event_ms(self) -> int | None:
-        return self._events[0][0] if self._events else None
-
-    def advance(self, now_ms: int) -> None:
-        """As `FakeHost.advance`."""
-        assert now_ms >= self.now_ms, f"time went back from {self.now_ms} to {now_ms}"
-        while self._events and self._events[0][0] <= now_ms:
-            at_ms, _, action = heapq.heappop(self._events)
-            self.now_ms = at_ms
-            action()
-        self.now_ms = now_ms
+    # -- Faults -------------------------------------------------------------------------------------
 
     def alive(self) -> list[Instance]:
         """Those that boot or are up, in the order of their launches."""
@@ -454,7 +409,7 @@ class FakeCloud:
         machine = self._machines.get(instance_id)
         if machine is not None and self.is_up(instance_id) and not machine.is_ending:
             self._send(InstanceInterrupted(instance_id, notice_ms / 1000))
-            self._at(notice_ms, lambda: self.lose(instance_id))
+            self._after(notice_ms, lambda: self.lose(instance_id))
 
     def lose(self, instance_id: str) -> None:
         """It is gone, from one moment to the next."""
@@ -478,7 +433,7 @@ class FakeCloud:
             return
         machine = self._machines[instance.instance_id] = _Machine(instance, self._foresee(instance))
         if instance.state is InstanceState.LAUNCHING:
-            self._at(machine.fortune.boots_ms, lambda: self._boot(machine))
+            self._after(machine.fortune.boots_ms, lambda: self._boot(machine))
         else:
             self._come_up(machine)
 
@@ -488,13 +443,9 @@ class FakeCloud:
             self._send(InstanceGone(instance_id))
         elif not machine.is_ending:
             machine.is_ending = True
-            self._at(machine.fortune.ends_ms, lambda: self._end(machine, InstanceGone(instance_id)))
+            self._after(machine.fortune.ends_ms, lambda: self._end(machine, InstanceGone(instance_id)))
 
     # -- What happens ----------------------------------------------------------------------------------------
-
-    def _at(self, after_ms: int, action: Callable[[], None]) -> None:
-        self._sequence += 1
-        heapq.heappush(self._events, (self.now_ms + after_ms, self._sequence, action))
 
     def _boot(self, machine: _Machine) -> None:
         instance_id = machine.instance.instance_id
@@ -511,9 +462,9 @@ class FakeCloud:
         machine.is_ready = True
         instance_id, fortune = machine.instance.instance_id, machine.fortune
         if fortune.interrupted_after_ms is not None:
-            self._at(fortune.interrupted_after_ms, lambda: self.interrupt(instance_id, fortune.notice_ms))
+            self._after(fortune.interrupted_after_ms, lambda: self.interrupt(instance_id, fortune.notice_ms))
         if fortune.lost_after_ms is not None:
-            self._at(fortune.lost_after_ms, lambda: self.lose(instance_id))
+            self._after(fortune.lost_after_ms, lambda: self.lose(instance_id))
 
     def _end(self, machine: _Machine, last: InstanceReport) -> None:
         if machine.last is None:
@@ -526,15 +477,6 @@ class FakeCloud:
             self._send(machine.last)
         elif machine.is_ready:
             self._send(InstanceReady(machine.instance.instance_id))
-
-    def _send(self, report: InstanceReport) -> None:
-        """Reports arrive from `advance` only, never while a command is being given."""
-        for after_ms in self._courier(report):
-            self._at(after_ms, lambda: self._deliver(report))
-
-    def _deliver(self, report: InstanceReport) -> None:
-        if self.sink is not None:
-            self.sink([report])
 
 
 class FakeCapacity:

@@ -19,7 +19,6 @@ from batchyard.core.tasks import retry
 EXITED = "Essential container in task exited"
 NOT_STARTED = "Task failed to start"
 TIMED_OUT = "Job attempt duration exceeded timeout"
-OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 TERMINATE, TIMEOUT, HOST = "terminate", "timeout", "host"
 REASON_CHARACTERS = 255  # container.reason (Batch API model, ContainerDetail)
 
@@ -115,7 +114,7 @@ def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[commands.ContainerE
 
 
 def _reason(one: commands.ContainerExit) -> str:
-    return (OUT_OF_MEMORY if one.out_of_memory else one.reason)[:REASON_CHARACTERS]
+    return (commands.OUT_OF_MEMORY if one.out_of_memory else one.reason)[:REASON_CHARACTERS]
 
 
 def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: int) -> None:

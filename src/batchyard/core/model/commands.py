@@ -340,6 +340,9 @@ class CapacityAnswer(Struct, frozen=True):
 # -- Reports of engines: facts, never decisions; times are the engine's --
 
 
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"  # the reason of a container killed for it
+
+
 class ContainerExit(Struct, frozen=True):
     """How one container of a task ended. `exit_code` is 128+n after signal n; None when it is unknown, or when the
     container never ran: then `reason` says why not."""

@@ -15,8 +15,7 @@ from msgspec import Struct
 
 from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec, containers_of
 from batchyard.core.tasks.task_spec import log_driver
-from batchyard.engines.base import Launch
-from batchyard.engines.supervisor.processes import MARKER
+from batchyard.engines.base import ATTEMPT_VARIABLE, Launch
 
 PREFIX = "batchyard-"
 STORE, ATTEMPT, JOB, CONTAINER, EPOCH = (
@@ -162,7 +161,7 @@ def environment_of(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
     variables.update({name: value for container, name, value in launch.container_environment if container == spec.name})
     if spec.resources.gpus:
         variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(map(str, devices_of(launch, spec)))
-    variables[MARKER] = launch.attempt_id
+    variables[ATTEMPT_VARIABLE] = launch.attempt_id
     return variables
 
 

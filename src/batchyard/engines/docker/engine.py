@@ -29,7 +29,7 @@ from batchyard.engines.docker.programs import Programs
 from batchyard.engines.docker.runs import Origin, Run, Workshop
 from batchyard.engines.docker.storage import may_limit
 from batchyard.engines.docker.usage import SAMPLE_SECONDS
-from batchyard.engines.supervisor.logs import DEFAULT_LIMIT_BYTES
+from batchyard.engines.log_file import DEFAULT_LIMIT_BYTES
 
 # Docker starts no more of them in a second with more at once, only each of them later.
 STARTS_AT_ONCE = 8

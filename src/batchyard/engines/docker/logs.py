@@ -18,7 +18,7 @@ from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES, open_log
 from batchyard.engines.docker.api import ApiError
 from batchyard.engines.docker.containers import milliseconds
 from batchyard.engines.docker.daemon import Daemon
-from batchyard.engines.supervisor.logs import LogFile
+from batchyard.engines.log_file import LogFile
 
 # A container's two outputs take their times before they wait for each other: never further apart than this.
 DISORDER_MS = 1000

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
 
-import msgspec
 from msgspec import Struct
 
 from batchyard.core.model.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import StaleEpochError
-from batchyard.engines.frames import FrameFile, encode_frame, frames
+from batchyard.engines.record_log import RecordFormat, RecordLog
 
 Final: TypeAlias = Exited | NotStarted | Lost
 
@@ -74,16 +73,13 @@ Note: TypeAlias = Intent | StopAsked | EndExited | EndNotStarted | EndLost | Ack
 _KINDS: tuple[type[Note], ...] = (
     Intent, StopAsked, EndExited, EndNotStarted, EndLost, Acknowledged, Damaged, Accounted,
 )  # fmt: skip
-_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
-_DECODERS = [msgspec.msgpack.Decoder(kind) for kind in _KINDS]
 _ENDS: dict[type[Struct], type[EndExited] | type[EndNotStarted] | type[EndLost]] = {
     Exited: EndExited,
     NotStarted: EndNotStarted,
     Lost: EndLost,
 }
 # Cut at the file's end, these hide nothing that Docker does not tell again.
-_HARMLESS_WHEN_CUT = {StopAsked, EndExited, EndNotStarted, EndLost, Acknowledged}
-_encoder = msgspec.msgpack.Encoder()
+_FORMAT = RecordFormat[Note](_KINDS, harmless_when_cut=(StopAsked, EndExited, EndNotStarted, EndLost, Acknowledged))
 
 
 class Notes:
@@ -98,7 +94,7 @@ class Notes:
         self.stops: dict[str, StopAsked] = {}
         self.finals: dict[str, Final] = {}  # ended, not acknowledged
         self.acknowledged: OrderedDict[str, Final] = OrderedDict()
-        self._file = FrameFile(directory / "notes")
+        self._file = RecordLog(directory / "notes", _FORMAT)
         self._epoch_fd = -1
         self._epoch = 0
         self._written = 0  # how many notes were ever added, and how many of them are durable
@@ -150,16 +146,10 @@ class Notes:
     # -- The file --------------------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        for frame in frames(self._file.read()):
-            known = frame.number is not None and frame.number < len(_KINDS)
-            if frame.payload is not None and known:
-                assert frame.number is not None, "a known kind without a number"
-                self._apply(_DECODERS[frame.number].decode(frame.payload))
-                continue
-            harmless = (
-                frame.is_cut and frame.number is not None and known and _KINDS[frame.number] in _HARMLESS_WHEN_CUT
-            )
-            self.intact = self.intact and harmless
+        for decoded in _FORMAT.decode(self._file.read()):
+            if decoded.record is not None:
+                self._apply(decoded.record)
+            self.intact = self.intact and decoded.is_harmless
         self._compact()
 
     def _compact(self) -> None:
@@ -170,7 +160,7 @@ class Notes:
             notes.append(_end_of(final))
         for attempt_id, final in self.acknowledged.items():
             notes += (_end_of(final), Acknowledged(attempt_id))
-        self._file.replace(_encode(note) for note in notes)
+        self._file.rewrite(notes)
 
     def _apply(self, note: Note) -> None:
         if isinstance(note, Intent):
@@ -198,7 +188,7 @@ class Notes:
             self._compact()
             self._synced = self._written
         else:
-            self._file.add(_encode(note))
+            self._file.append(note)
             self._file.write()
 
     # -- What is noted ---------------------------------------------------------------------------------------
@@ -248,10 +238,6 @@ class Notes:
         if self._epoch_fd >= 0:
             os.close(self._epoch_fd)
             self._epoch_fd = -1
-
-
-def _encode(note: Note) -> bytes:
-    return encode_frame(_NUMBERS[type(note)], _encoder.encode(note))
 
 
 def _end_of(report: Final) -> Note:

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from batchyard.engines.docker.api import Api, ApiError
+from batchyard.engines.start_failures import NOT_EXECUTABLE_EXIT_CODE, NOT_FOUND_EXIT_CODE
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker's own, for images without one
 FOUND_KEPT = 4096
-NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE = 127, 126  # as a shell and Docker say it
 _STAT_HEADER = "x-docker-container-path-stat"
 _DIRECTORY_BIT, _LINK_BIT, _EXECUTE_BITS = 1 << 31, 1 << 27, 0o111  # of Go's file modes
 

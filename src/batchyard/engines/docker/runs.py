@@ -18,7 +18,7 @@ from msgspec import Struct
 from batchyard import failpoints
 from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import ContainerSpec, containers_of
-from batchyard.engines.base import RECOVERED_SILENT, Launch, log_path
+from batchyard.engines.base import RECOVERED_SILENT, STOP_GRACE_SECONDS, Launch, log_path
 from batchyard.engines.docker import containers, plans
 from batchyard.engines.docker.api import ApiError
 from batchyard.engines.docker.beneath import problem_beneath
@@ -29,33 +29,29 @@ from batchyard.engines.docker.images import CannotPull, Images
 from batchyard.engines.docker.logs import ContainerLog
 from batchyard.engines.docker.network import JobNetwork, NetworkProblem
 from batchyard.engines.docker.notes import Final, Notes
-from batchyard.engines.docker.programs import NOT_EXECUTABLE_EXIT_CODE, NOT_FOUND_EXIT_CODE, Programs
+from batchyard.engines.docker.programs import Programs
 from batchyard.engines.docker.storage import REFUSAL
 from batchyard.engines.docker.usage import STATS_SECONDS, Meter, ask_docker
+from batchyard.engines.start_failures import (
+    CANNOT_START,
+    NOT_EXECUTABLE_EXIT_CODE,
+    NOT_FOUND_EXIT_CODE,
+    CannotStart,
+)
+from batchyard.engines.together import grace_of
 
 CANNOT_INITIALIZE = "ResourceInitializationError"  # ECS's word for file systems that can't be mounted
-CANNOT_CREATE, CANNOT_START = "CannotCreateContainerError", "CannotStartContainerError"
+CANNOT_CREATE = "CannotCreateContainerError"
 GONE = "The containers of the attempt were removed by somebody else, and its outcome with them."
 DAMAGED = "The notes of the Docker engine are damaged, so that nobody can tell whether the attempt ran."
 UNTOLD = "The Docker daemon went down while a container of the attempt ended, and its exit code is unknown."
 REBOOTED = "The host went down while the attempt ran, and its exit code is unknown."
 # Events tell at once what happens; this is for one that was lost.
 LOOK_SECONDS = 30.0
-STOP_SECONDS = 30.0  # ECS's own, between SIGTERM and SIGKILL for what an essential container leaves behind
 # What containerd says of a container whose end it did not see.
 MADE_UP_EXIT_CODE = 255
 BOOT_SLACK_MS = 2000  # between the wall clock and the clock since boot
 log = logging.getLogger(__name__)
-
-
-class CannotStart(Exception):  # noqa: N818  (an answer, not a fault)
-    """A container of the task can't be started: the sentence to report, and the exit code where there is one."""
-
-    def __init__(self, container: str, reason: str, exit_code: int | None = None) -> None:
-        super().__init__(reason)
-        self.container = container
-        self.reason = reason
-        self.exit_code = exit_code
 
 
 class Workshop(Struct):
@@ -299,7 +295,7 @@ class Run:
         for mount in spec.mounts:
             problem = await asyncio.to_thread(problem_beneath, mount.root, mount.source) if mount.root else ""
             if problem:
-                raise CannotStart(spec.name, f"{CANNOT_INITIALIZE}: {problem}.")
+                raise CannotStart(f"{CANNOT_INITIALIZE}: {problem}.", spec.name)
         body = containers.create_request(self.launch, spec, self._shop.placing)
         name, was_pulled = self.docker_name(spec.name), False
         while True:
@@ -315,7 +311,7 @@ class Run:
                     continue
                 if error.status != 404 or was_pulled:
                     reason = f"{CANNOT_CREATE}: Error response from daemon: {error.message}"
-                    raise CannotStart(spec.name, reason) from error
+                    raise CannotStart(reason, spec.name) from error
             if not await self._pull(spec):
                 return False
             was_pulled = True
@@ -332,7 +328,7 @@ class Run:
             pull.result()
             return True
         except CannotPull as error:
-            raise CannotStart(spec.name, str(error)) from error
+            raise CannotStart(str(error), spec.name) from error
         finally:
             stop.cancel()
             pull.cancel()
@@ -350,7 +346,7 @@ class Run:
         async with self._shop.starts:
             problem = await self._shop.programs.problem(self.docker_name(name), found)
             if problem is not None and found.get("HostConfig", {}).get("Init"):
-                raise CannotStart(name, f"{CANNOT_START}: Error response from daemon: {problem[0]}", problem[1])
+                raise CannotStart(f"{CANNOT_START}: Error response from daemon: {problem[0]}", name, problem[1])
             await self._join_network(name, found)
             await self._shop.notes.intend(self.attempt_id)
             self._shop.notes.check_epoch()
@@ -372,18 +368,15 @@ class Run:
         try:
             await self._shop.network.join(self.docker_name(name))
         except NetworkProblem as problem:
-            raise CannotStart(name, f"{CANNOT_START}: {problem}.") from problem
+            raise CannotStart(f"{CANNOT_START}: {problem}.", name) from problem
 
     # -- Ending ----------------------------------------------------------------------------------------------
 
     def _kill_at(self, spec: ContainerSpec) -> float | None:
         """When a container that is to end is killed. A stop without grace overrules its own timeout."""
-        due = [
-            stop.at_seconds + (spec.stop_timeout_seconds or stop.grace_seconds if stop.grace_seconds > 0 else 0.0)
-            for stop in self._stops
-        ]
+        due = [stop.at_seconds + grace_of(spec, stop.grace_seconds) for stop in self._stops]
         if self._ending_at is not None:
-            due.append(self._ending_at + (spec.stop_timeout_seconds or STOP_SECONDS))
+            due.append(self._ending_at + grace_of(spec, STOP_GRACE_SECONDS))
         return min(due, default=None)
 
     async def _stop_due(self, plan: plans.Plan) -> None:
@@ -489,7 +482,7 @@ def _started_at_ms(seen: Mapping[str, Seen]) -> int:
 
 def _cannot_start(name: str, message: str, exit_code: int) -> CannotStart:
     known = exit_code if exit_code in (NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE) else None
-    return CannotStart(name, f"{CANNOT_START}: Error response from daemon: {message}", known)
+    return CannotStart(f"{CANNOT_START}: Error response from daemon: {message}", name, known)
 
 
 def boot_seconds() -> float:

@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from batchyard.engines.cgroup_hierarchies import directory_of, mounts_of, places_of
 from batchyard.engines.docker.api import Api, ApiError
 from batchyard.engines.docker.containers import Seen
-from batchyard.engines.supervisor.hierarchies import directory_of, mounts_of, places_of
 
 SAMPLE_SECONDS = 1.0  # between reads; one takes some 50 microseconds
 # Between questions to Docker, where it must be asked: each costs it a walk through the container's cgroup.

@@ -6,6 +6,7 @@ import os
 
 from batchyard import failpoints
 from batchyard.engines.base import log_path
+from batchyard.engines.log_file import LogFile
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.attempts import Attempt, Book, Settings
 from batchyard.engines.supervisor.census import Census
@@ -13,7 +14,6 @@ from batchyard.engines.supervisor.cgroups import Cgroups
 from batchyard.engines.supervisor.ending import Endings
 from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import Entry, IntentItem, Replay
-from batchyard.engines.supervisor.logs import LogFile
 from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.protocol import LostItem, StartedItem
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, enable, find_offer, write
-from batchyard.engines.supervisor.spawning import CannotStart
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, enable, find_offer, write
+from batchyard.engines.start_failures import CannotStart
 
 RECORD = "cgroups"  # in the state directory
 SHARES_PER_VCPU = 1024  # what AWS's container agent gives (Docker's CpuShares)

@@ -12,6 +12,7 @@ import select
 import signal
 from resource import struct_rusage
 
+from batchyard.core.model.commands import OUT_OF_MEMORY
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.attempts import Attempt, Book
@@ -21,7 +22,6 @@ from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.protocol import ExitedItem, LostItem
 from batchyard.engines.supervisor.scratch import Scratch
 
-OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 LOST = "The supervisor of this host ended while the attempt ran, and its exit code is unknown."
 PROBE_PIDS = 512  # more pids than this since the start: one look at /proc is cheaper
 DEAD_PIDS_KEPT = 4096

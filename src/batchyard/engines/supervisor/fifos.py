@@ -15,7 +15,7 @@ import termios
 from collections.abc import Callable, Container
 from pathlib import Path
 
-from batchyard.engines.supervisor.logs import LogFile
+from batchyard.engines.log_file import LogFile
 
 READ_BYTES = 64 * 1024  # the capacity of a pipe
 BURST_BYTES = 256 * 1024  # what one task may have read in one turn

@@ -3,20 +3,18 @@
 A record that may hide a launch is made durable before the launch (`sync`); everything else survives the supervisor's
 death in the page cache, and the host's death makes it moot: the boot id then says that nothing of it lives.
 
-**Damage.** A frame's header carries its own checksum and the record's kind, so that a cut end is told from a corrupted
-middle. A cut last record is dropped when its kind can't name an attempt for the first time. Anything else is damage:
-silence of such a journal about an attempt is no proof that it never ran (`Replay.intact`).
+**Damage.** A cut last record is dropped when its kind can't name an attempt for the first time. Anything else that
+can't be read is damage: silence of such a journal about an attempt is no proof that it never ran (`Replay.intact`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeAlias
 
-import msgspec
 from msgspec import Struct
 
-from batchyard.engines.frames import FrameFile, encode_frame, frames
+from batchyard.engines.record_log import RecordFormat, RecordLog
 from batchyard.engines.supervisor.protocol import ExitedItem, FinalItem, LostItem, NotStartedItem
 
 FORMAT = 1
@@ -92,11 +90,8 @@ Record: TypeAlias = Opened | Intents | Spawned | Stopping | Ended | Acknowledged
 _KINDS: tuple[type[Record], ...] = (
     Opened, Intents, Spawned, Stopping, Ended, Acknowledged, Epoch, Damaged, Accounted,
 )  # fmt: skip
-_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
-_DECODERS = [msgspec.msgpack.Decoder(kind) for kind in _KINDS]
 # Kinds that, lost, hide nothing that matters: the attempt is named by an earlier Intents record.
-_HARMLESS_WHEN_CUT = {Spawned, Stopping, Ended, Acknowledged, Epoch, Opened}
-_encoder = msgspec.msgpack.Encoder()
+_FORMAT = RecordFormat[Record](_KINDS, harmless_when_cut=(Spawned, Stopping, Ended, Acknowledged, Epoch, Opened))
 
 
 class Entry:
@@ -155,38 +150,25 @@ class Replay:
 
 
 def encode(record: Record) -> bytes:
-    return encode_frame(_NUMBERS[type(record)], _encoder.encode(record))
+    return _FORMAT.encode(record)
 
 
 def replay(data: bytes) -> tuple[Replay, int]:
     """What the journal's bytes say, and how many of them are good records."""
     state = Replay()
     at = 0
-    for frame in frames(data):
-        known = frame.number is not None and frame.number < len(_KINDS)
-        if frame.payload is not None and known:
-            assert frame.number is not None, "a known kind without a number"
-            state.apply(_DECODERS[frame.number].decode(frame.payload))
-        elif frame.is_cut:
-            kind = _KINDS[frame.number] if frame.number is not None and known else None
-            state.intact = state.intact and kind in _HARMLESS_WHEN_CUT
-            break
-        else:
-            state.intact = False  # the frame is whole, its content is not: go on behind it, trusting no silence
-        at = frame.stop
+    for decoded in _FORMAT.decode(data):
+        if decoded.record is not None:
+            state.apply(decoded.record)
+        state.intact = state.intact and decoded.is_harmless
+        at = decoded.stop
     return state, at
 
 
-class Journal(FrameFile):
-    """The open file. `append` buffers; `write` hands the buffer to the kernel; `sync` makes it durable."""
+class Journal(RecordLog[Record]):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _FORMAT)
 
     def load(self) -> Replay:
-        """What the file says. ValueError: another format."""
+        """The state after every record of the file."""
         return replay(self.read())[0]
-
-    def rewrite(self, records: Iterable[Record]) -> None:
-        """Puts these records in the place of everything there was, atomically and durably."""
-        self.replace(encode(record) for record in records)
-
-    def append(self, record: Record) -> None:
-        self.add(encode(record))

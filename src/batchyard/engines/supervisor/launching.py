@@ -6,20 +6,20 @@ import errno
 import os
 from typing import NamedTuple
 
-from batchyard.engines.base import log_path
+from batchyard.engines.base import ATTEMPT_VARIABLE, log_path
+from batchyard.engines.log_file import LogFile
+from batchyard.engines.start_failures import CANNOT_START, NOT_FOUND_EXIT_CODE, CannotStart
 from batchyard.engines.supervisor.acting import acting_as
 from batchyard.engines.supervisor.attempts import Attempt, Queued, Settings
 from batchyard.engines.supervisor.cgroups import Cgroups
 from batchyard.engines.supervisor.fifos import Fifos, Output
 from batchyard.engines.supervisor.journal import IntentItem
-from batchyard.engines.supervisor.logs import LogFile
-from batchyard.engines.supervisor.processes import MARKER, boot_ticks, start_ticks
+from batchyard.engines.supervisor.processes import boot_ticks, start_ticks
 from batchyard.engines.supervisor.protocol import NotStartedItem, Task
 from batchyard.engines.supervisor.scratch import Scratch
 from batchyard.engines.supervisor.spawning import (
     EXEC_SECONDS,
     RLIMITS,
-    CannotStart,
     ExecFailed,
     Identity,
     Program,
@@ -28,7 +28,6 @@ from batchyard.engines.supervisor.spawning import (
     programs_of,
 )
 
-CANNOT_START_EXIT_CODE = 127  # what a shell says of a program that it can't find
 # A search path for a server that was started without one; as the C library's own default.
 DEFAULT_PATH = "/bin:/usr/bin"
 _EXPLANATIONS = {
@@ -76,7 +75,7 @@ def environment_of(queued: Queued, base: dict[str, str], identity: Identity | No
     devices = visible_devices(item.device_ids, variables.get("CUDA_VISIBLE_DEVICES"))
     variables["CUDA_VISIBLE_DEVICES"] = devices
     variables["NVIDIA_VISIBLE_DEVICES"] = devices
-    variables[MARKER] = item.attempt_id
+    variables[ATTEMPT_VARIABLE] = item.attempt_id
     return variables
 
 
@@ -251,4 +250,4 @@ def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> st
 
 
 def not_started(attempt_id: str, reason: CannotStart, now_ms: int) -> NotStartedItem:
-    return NotStartedItem(attempt_id, now_ms, f"CannotStartContainerError: {reason}", CANNOT_START_EXIT_CODE)
+    return NotStartedItem(attempt_id, now_ms, f"{CANNOT_START}: {reason}", NOT_FOUND_EXIT_CODE)

@@ -8,8 +8,9 @@ import struct
 import time
 from typing import NamedTuple
 
-MARKER = "BATCHYARD_ATTEMPT"
-_MARKER_BYTES = MARKER.encode() + b"="
+from batchyard.engines.base import ATTEMPT_VARIABLE
+
+_MARKER_BYTES = ATTEMPT_VARIABLE.encode() + b"="
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _TICK_NS = 1_000_000_000 // TICKS_PER_SECOND

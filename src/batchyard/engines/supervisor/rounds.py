@@ -27,6 +27,7 @@ from batchyard import failpoints
 from batchyard.clock import SteadyClock
 from batchyard.core.model import names
 from batchyard.engines.base import RECOVERED_SILENT
+from batchyard.engines.start_failures import CannotStart
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.adoption import Adoption
@@ -55,7 +56,6 @@ from batchyard.engines.supervisor.protocol import (
     Task,
 )
 from batchyard.engines.supervisor.scratch import Scratch
-from batchyard.engines.supervisor.spawning import CannotStart
 
 STARTS_PER_ROUND = 32  # about 10 ms of starting: exits, outputs and stops wait no longer than that
 DISK_FULL_PAUSE_SECONDS = 1.0  # between tries to put launches on record

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, NoReturn, cast
 
+from batchyard.engines.start_failures import CannotStart
 from batchyard.engines.supervisor.acting import acting_as, new_session_keyring
 
 UMASK = 0o022
@@ -51,10 +52,6 @@ RLIMITS = {
     "stack": resource.RLIMIT_STACK,
     "locks": 10,  # Linux keeps the number (bits/resource.h), it has had no effect since 2.4
 }
-
-
-class CannotStart(Exception):  # noqa: N818 - it is an outcome of the task, not an error of ours
-    """`str()` says what, why, and what would be right."""
 
 
 class Identity(NamedTuple):

@@ -26,10 +26,10 @@ from batchyard.cli.endpoint import find_endpoint
 from batchyard.core.model.records import SECRET
 from batchyard.core.model.resources import format_vcpus
 from batchyard.core.secrets.references import secret_binding
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_offer
 from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import probe
 from batchyard.engines.docker.storage import note_of
-from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer
 from batchyard.server.admin.service_lookup import Named, data_directory_at, named_service
 from batchyard.server.engines.choice import DOCKER, describe
 from batchyard.server.launch.cipher import Vault

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from batchyard.core.model.records import Environment
 from batchyard.engines.base import Engine
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_offer, try_out
 from batchyard.engines.docker.engine import DockerEngine, DockerSettings
 from batchyard.engines.docker.sockets import Probe
 from batchyard.engines.process import ProcessEngine, ProcessSettings
-from batchyard.engines.supervisor.hierarchies import CgroupsUnavailable, find_offer, try_out
 from batchyard.server.admin.terminal import EXIT_USAGE, Failure
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.host import MIB

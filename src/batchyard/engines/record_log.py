@@ -2,6 +2,9 @@
 
 Each frame carries checksums of its header and of its payload, and the record's kind in the header, so that a cut end is
 told from a corrupted middle.
+
+**Damage.** A cut last record is harmless when its kind hides nothing that matters (`RecordFormat`). Anything else that
+can't be read is damage: what the file does not mention may have happened all the same.
 """
 
 from __future__ import annotations
@@ -9,9 +12,14 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+Record = TypeVar("Record", bound=Struct)
 
 _HEADER = struct.Struct("<IIB")  # payload length, payload crc32, kind
 _CHECK = struct.Struct("<I")  # crc32 of the header
@@ -55,11 +63,50 @@ def frames(data: bytes) -> Iterator[Frame]:
         yield Frame(number, payload if zlib.crc32(payload) == crc else None, at)
 
 
-class FrameFile:
-    """The open file. `add` buffers; `write` hands the buffer to the kernel; `sync` makes it durable."""
+class Decoded(NamedTuple, Generic[Record]):
+    """One frame of a file, decoded. `record` is None where it can't be read; `is_harmless`: it was read, or nothing
+    that matters was lost with it. `stop`: how many bytes of the file are done with."""
 
-    def __init__(self, path: Path) -> None:
+    record: Record | None
+    stop: int
+    is_harmless: bool
+
+
+class RecordFormat(Generic[Record]):
+    """How the records of a file are encoded: the number of a record's kind, and the record in msgpack.
+
+    `kinds`: the number of a kind is its position, so that kinds are only ever appended. `harmless_when_cut`: the kinds
+    whose record may be cut off at the end of the file without hiding anything that matters."""
+
+    def __init__(self, kinds: Sequence[type[Record]], harmless_when_cut: Collection[type[Record]]) -> None:
+        self._kinds = kinds
+        self._harmless_when_cut = harmless_when_cut
+        self._numbers = {kind: number for number, kind in enumerate(kinds)}
+        self._decoders = [msgspec.msgpack.Decoder(kind) for kind in kinds]
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def encode(self, record: Record) -> bytes:
+        return encode_frame(self._numbers[type(record)], self._encoder.encode(record))
+
+    def decode(self, data: bytes) -> Iterator[Decoded[Record]]:
+        """Every record, in the order of the file. Reading goes on behind a damaged one, and ends at one that is cut."""
+        for frame in frames(data):
+            number = frame.number
+            if number is None or number >= len(self._kinds):
+                yield Decoded(None, frame.stop, is_harmless=False)
+            elif frame.payload is not None:
+                yield Decoded(self._decoders[number].decode(frame.payload), frame.stop, is_harmless=True)
+            else:
+                is_harmless = frame.is_cut and self._kinds[number] in self._harmless_when_cut
+                yield Decoded(None, frame.stop, is_harmless)
+
+
+class RecordLog(Generic[Record]):
+    """The open file. `append` buffers; `write` hands the buffer to the kernel; `sync` makes it durable."""
+
+    def __init__(self, path: Path, record_format: RecordFormat[Record]) -> None:
         self._path = path
+        self._format = record_format
         self._fd = -1
         self._buffer: list[bytes] = []
         self.size_bytes = 0
@@ -70,11 +117,11 @@ class FrameFile:
         except FileNotFoundError:
             return b""
 
-    def replace(self, encoded: Iterable[bytes]) -> None:
-        """Puts these frames in the place of everything there was, atomically and durably."""
+    def rewrite(self, records: Iterable[Record]) -> None:
+        """Puts these records in the place of everything there was, atomically and durably."""
         self._buffer.clear()
         temporary = self._path.with_name(self._path.name + ".new")
-        data = b"".join(encoded)
+        data = b"".join(map(self._format.encode, records))
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             _write_all(fd, data)
@@ -98,8 +145,8 @@ class FrameFile:
         self._path.rename(path)
         self._path = path
 
-    def add(self, frame: bytes) -> None:
-        self._buffer.append(frame)
+    def append(self, record: Record) -> None:
+        self._buffer.append(self._format.encode(record))
 
     def write(self) -> None:
         """OSError (a full disk): nothing of the buffer is in the file, and it is kept for the next try."""
@@ -116,7 +163,7 @@ class FrameFile:
         self._buffer.clear()
 
     def forget_last(self) -> None:
-        """Takes back the last addition, which is still in the buffer."""
+        """Takes back the last append, which is still in the buffer."""
         self._buffer.pop()
 
     def sync(self) -> None:
