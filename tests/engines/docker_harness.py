@@ -11,7 +11,7 @@ from typing import Any
 from batchyard.core.model.commands import Report
 from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec
 from batchyard.core.model.resources import Resources
-from batchyard.engines.base import log_path
+from batchyard.engines.base import StaleEpochError, log_path
 from batchyard.engines.docker.engine import DockerEngine, DockerSettings
 from tests.engines.conformance import Part
 from tests.engines.dockerd import IMAGE, Dockerd
@@ -159,6 +159,8 @@ class DockerHarness:
         """The server is gone; what it had under way is not."""
         for engine in self.engines:
             self.run(engine.close(kill=False))
+        for earlier in self.engines[:-1]:  # each ends when it sees a later server; few tests wait for that
+            assert earlier._failure is None or isinstance(earlier._failure.exception(), StaleEpochError | None)
         self.engines.clear()
 
     def forget_or_damage(self) -> None:
