@@ -16,12 +16,12 @@ INSIDE = {
     for name in (
         "engines/base",
         "engines/docker/logs",
-        "engines/supervisor/acting",
+        "engines/supervisor/process_credentials",
         "engines/supervisor/fifos",
-        "engines/supervisor/launching",
-        "engines/supervisor/logs",
+        "engines/supervisor/launcher",
+        "engines/log_file",
         "engines/supervisor/scratch",
-        "engines/supervisor/spawning",
+        "engines/supervisor/spawner",
         "observe/logfile",
     )
 }
@@ -41,16 +41,16 @@ EXACT = ("O_NOFOLLOW", "/proc/self/fd/", "follow_symlinks=False", "dir_fd=")
 
 EXCEPTIONS = {
     ("engines/process", "self._socket_path.chmod"): "a socket can't be opened; in the runtime directory, 0700",
-    ("server/places", "os.chmod"): "the data directory, by its owner, before anything runs in it",
-    ("engines/supervisor/spawning", "os.open(os.devnull, os.O_RDWR)"): "of the system",
-    ("engines/supervisor/spawning", "os.open('.', os.O_PATH | os.O_DIRECTORY)"): "where we are, before any task",
+    ("server/settings/paths", "os.chmod"): "the data directory, by its owner, before anything runs in it",
+    ("engines/supervisor/spawner", "os.open(os.devnull, os.O_RDWR)"): "of the system",
+    ("engines/supervisor/spawner", "os.open('.', os.O_PATH | os.O_DIRECTORY)"): "where we are, before any task",
     ("engines/supervisor/scratch", "os.open(self._work_dir, os.O_RDONLY | os.O_DIRECTORY)"): "the owner's choice",
     ("engines/supervisor/scratch", "os.open(top.parent, os.O_RDONLY | os.O_DIRECTORY)"): "likewise",
     ("engines/supervisor/scratch", "os.scandir(work_dir)"): "open already",
     ("engines/supervisor/scratch", "os.scandir(directory)"): "open already",
     ("engines/supervisor/fifos", "os.open(path, os.O_PATH)"): "nothing is opened by it; then judged by what it is",
     ("engines/supervisor/fifos", "os.scandir(self._directory)"): "the runtime directory, 0700",
-    ("engines/supervisor/logs", "self._path.parent.glob"): "the logs' directory, 0700; names alone",
+    ("engines/log_file", "self._path.parent.glob"): "the logs' directory, 0700; names alone",
     ("engines/supervisor/cgroups", "os.walk"): "the kernel's own directories",
     ("engines/docker/logs", "self._daemon.api.open"): "a request",
 }

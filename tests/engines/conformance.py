@@ -112,7 +112,7 @@ def wait_for_run(harness: Harness, attempt_id: str) -> None:
 class Conformance:
     """Inherit, and give a `harness` fixture."""
 
-    # -- Outcomes --------------------------------------------------------------------------------------------
+    # -- Outcomes --
 
     @pytest.mark.parametrize("code", [0, 1, 42])
     def test_an_exit_code_is_reported_as_it_is(self, harness: Harness, code: int) -> None:
@@ -135,7 +135,7 @@ class Conformance:
         assert final.reason.startswith("CannotStartContainerError: ")
         assert not is_started(harness, final.attempt_id)
 
-    # -- Launching twice -------------------------------------------------------------------------------------
+    # -- Launching twice --
 
     def test_a_launch_given_twice_at_once_runs_once(self, harness: Harness) -> None:
         launch = launch_of(harness.exits(3))
@@ -174,7 +174,7 @@ class Conformance:
         assert wait_for_end(harness, launch.attempt_id) == first
         assert harness.runs(launch.attempt_id) == 1
 
-    # -- Stopping --------------------------------------------------------------------------------------------
+    # -- Stopping --
 
     def test_a_task_that_handles_sigterm_keeps_its_exit_code(self, harness: Harness) -> None:
         launch = launch_of(harness.ends_on_term(5))
@@ -229,7 +229,7 @@ class Conformance:
         harness.settle()
         assert len(harness.reports) == 2
 
-    # -- Logs ------------------------------------------------------------------------------------------------
+    # -- Logs --
 
     def test_lines_land_in_order_with_their_times(self, harness: Harness) -> None:
         final = run_to_end(harness, harness.prints())
@@ -238,7 +238,7 @@ class Conformance:
         assert [text for _, text in lines] == ["one", "two", "three"]
         assert all(final.started_at_ms <= at_ms <= final.stopped_at_ms + 1000 for at_ms, _ in lines)
 
-    # -- Servers come and go ---------------------------------------------------------------------------------
+    # -- Servers come and go --
 
     def test_a_new_server_hears_of_what_runs_and_of_its_end(self, harness: Harness) -> None:
         launch = launch_of(harness.ends_on_term(7))

@@ -63,7 +63,7 @@ class DockerHarness:
     def settle(self) -> None:
         self.until(lambda: self.engine.is_quiet)
 
-    # -- Tasks -----------------------------------------------------------------------------------------------
+    # -- Tasks --
 
     def shell(self, script: str, **members: Any) -> TaskSpec:
         return self.program("sh", "-c", script, **members)
@@ -141,7 +141,7 @@ class DockerHarness:
     def words(self, attempt_id: str, container: str = "default") -> list[str]:
         return [words for _, words in self.log(attempt_id, container)]
 
-    # -- Docker ----------------------------------------------------------------------------------------------
+    # -- Docker --
 
     def label(self) -> str:
         return f"batchyard.store={(self.state_dir / 'docker' / 'store-id').read_text()}"

@@ -53,7 +53,7 @@ class Dockerd:
         self._bridge = f"by{uuid4().hex[:8]}"
         self._process: subprocess.Popen[bytes] | None = None
 
-    # -- A daemon of our own ---------------------------------------------------------------------------------
+    # -- A daemon of our own --
 
     def prepare(self) -> None:
         subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True, capture_output=True)
@@ -122,7 +122,7 @@ class Dockerd:
         assert self._root is not None, "this daemon is somebody else's"
         return (self._root / "log").read_text(errors="replace")[-2000:]
 
-    # -- Any daemon ------------------------------------------------------------------------------------------
+    # -- Any daemon --
 
     def json(self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None) -> Any:
         """One request, from a test that runs no event loop of its own."""

@@ -76,7 +76,7 @@ class ProcessHarness:
         self.engine.acknowledge([launch.attempt_id])
         self.reports[:] = [report for report in self.reports if report.attempt_id != launch.attempt_id]
 
-    # -- Tasks -----------------------------------------------------------------------------------------------
+    # -- Tasks --
 
     def shell(self, script: str, *, memory_mib: int = 0, **members: Any) -> TaskSpec:
         return self.program("/bin/sh", "-c", script, memory_mib=memory_mib, **members)
@@ -123,7 +123,7 @@ class ProcessHarness:
     def words(self, attempt_id: str) -> list[str]:
         return [words for _, words in self.log(attempt_id)]
 
-    # -- The supervisor --------------------------------------------------------------------------------------
+    # -- The supervisor --
 
     def supervisor_log(self) -> str:
         return (self.state_dir / "supervisor.log").read_text(errors="replace")

@@ -17,7 +17,7 @@ from batchyard.core.model.commands import (
 from batchyard.core.model.records import Instance, InstanceState, Market
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Capacity
-from batchyard.engines.fake import FakeCapacity, FakeCloud, Fortune
+from batchyard.engines.fake import FakeCapacity, FakeCloud, InstancePlan
 from batchyard.engines.host import HostCapacity
 from batchyard.simulator.agenda import Agenda
 from batchyard.simulator.eventloop import VirtualLoop
@@ -91,11 +91,11 @@ class HostHarness(Harness):
 class FakeHarness(Harness):
     def __init__(self) -> None:
         super().__init__()
-        self.cloud = FakeCloud(self._foresee)
+        self.cloud = FakeCloud(self._plan_instance)
         self._connect()
 
-    def _foresee(self, instance: Instance) -> Fortune:
-        return Fortune(BOOT_MS, "", SPOT_LASTS_MS if instance.market is Market.SPOT else None, NOTICE_MS)
+    def _plan_instance(self, instance: Instance) -> InstancePlan:
+        return InstancePlan(BOOT_MS, "", SPOT_LASTS_MS if instance.market is Market.SPOT else None, NOTICE_MS)
 
     def _connect(self) -> None:
         self.facts = []
@@ -203,9 +203,9 @@ def test_after_the_end_of_a_connection_nothing_is_reported(harness: Harness) -> 
 
 def test_faults_of_the_fake_are_those_that_were_asked_for() -> None:
     fortunes = {
-        "i-refused": Fortune(5, "no capacity"),
-        "i-lost": Fortune(5, lost_after_ms=10),
-        "i-slow": Fortune(5, ends_ms=100),
+        "i-refused": InstancePlan(5, "no capacity"),
+        "i-lost": InstancePlan(5, lost_after_ms=10),
+        "i-slow": InstancePlan(5, ends_ms=100),
     }
     ended: list[str] = []
     cloud = FakeCloud(
@@ -230,7 +230,7 @@ def test_faults_of_the_fake_are_those_that_were_asked_for() -> None:
 
 
 def test_what_the_fake_forgot_it_believes() -> None:
-    cloud = FakeCloud(lambda instance: Fortune(5))
+    cloud = FakeCloud(lambda instance: InstancePlan(5))
     capacity = FakeCapacity(cloud)
     facts: list[InstanceReport] = []
     capacity.start(facts.extend)

@@ -192,7 +192,7 @@ def test_a_killed_child_alone_is_not_out_of_memory() -> None:
     assert seen_of("c", {"State": {**state, "ExitCode": 137}}).out_of_memory
 
 
-# --- on a real daemon ---
+# -- on a real daemon --
 
 
 def ended(docker: DockerHarness, task: TaskSpec) -> tuple[ContainerExit, list[str]]:

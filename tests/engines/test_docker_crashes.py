@@ -18,7 +18,7 @@ from batchyard.core.model.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, StaleEpochError
 from batchyard.engines.docker import engine as engine_module
 from batchyard.engines.docker import logs as logs_module
-from batchyard.engines.docker import runs as runs_module
+from batchyard.engines.docker import task_run as task_run_module
 from tests.engines.conformance import final_of, is_started, launch_of, run_to_end, wait_for_end, wait_for_run
 from tests.engines.docker_harness import DockerHarness
 from tests.engines.dockerd import IMAGE, Dockerd
@@ -35,7 +35,7 @@ def mortal(tmp_path: Path, own_dockerd: Dockerd) -> Iterator[DockerHarness]:
     harness.close()
 
 
-# --- the daemon ---
+# -- the daemon --
 
 
 def test_a_job_outlives_the_daemon_and_its_exit_code_is_read_afterwards(mortal: DockerHarness) -> None:
@@ -86,7 +86,7 @@ def test_an_end_that_went_down_with_the_daemon_is_lost(mortal: DockerHarness) ->
     mortal.daemon.start()
     final = wait_for_end(mortal, launch.attempt_id)
     assert isinstance(final, Lost)
-    assert final.reason == runs_module.UNTOLD
+    assert final.reason == task_run_module.UNTOLD
     assert final.started_at_ms > 0
 
 
@@ -108,7 +108,7 @@ def test_without_a_daemon_the_engine_says_so(
     docker.connect(2)
 
 
-# --- the server ---
+# -- the server --
 
 
 def killed_at(docker: DockerHarness, point: str, times: int = 1) -> None:
@@ -170,7 +170,7 @@ def labels(store: str, attempt: str) -> dict[str, str]:
 
 def test_an_acknowledgement_whose_removal_was_cut_short_is_carried_out(docker: DockerHarness) -> None:
     final = run_to_end(docker, docker.exits(0))
-    docker.engine._notes.acknowledge(final.attempt_id)  # what acknowledge does first, and the server dies then
+    docker.engine._journal.acknowledge(final.attempt_id)  # what acknowledge does first, and the server dies then
     docker.drop()
     assert len(docker.containers()) == 1
     docker.connect(2)
@@ -208,11 +208,11 @@ def test_a_grace_goes_on_while_servers_change(docker: DockerHarness) -> None:
 def test_what_fell_with_the_host_is_lost(docker: DockerHarness) -> None:
     """Docker gives it a code when it starts again, which is not the program's."""
     launch = launch_of(docker.sleeps())
-    notes = docker.engine._notes
-    now, notes.boot_id = notes.boot_id, "an earlier boot"
+    journal = docker.engine._journal
+    now, journal.boot_id = journal.boot_id, "an earlier boot"
     docker.engine.launch([launch])
     wait_for_run(docker, launch.attempt_id)
-    notes.boot_id = now
+    journal.boot_id = now
     docker.engine.stop(launch.attempt_id, 0)
     final = wait_for_end(docker, launch.attempt_id)
     assert isinstance(final, Lost)
@@ -235,7 +235,7 @@ def test_a_later_server_ends_this_one(docker: DockerHarness) -> None:
     assert final_of(docker, launch.attempt_id) is None, "nobody obeyed the earlier server"
 
 
-# --- somebody else ---
+# -- somebody else --
 
 
 @pytest.mark.parametrize("is_served", [True, False])
@@ -248,7 +248,7 @@ def test_a_container_that_somebody_removed_is_lost(docker: DockerHarness, is_ser
     remove(docker, launch.attempt_id)
     if not is_served:
         docker.connect(2)
-        # The report of its start may not have been committed: that it was about to start is in the notes.
+        # The report of its start may not have been committed: that it was about to start is in the journal.
         docker.engine.recover([Recovery(launch, may_launch=True, known_started=False)])
     assert isinstance(wait_for_end(docker, launch.attempt_id), Lost)
     assert docker.runs(launch.attempt_id) == 1

@@ -39,7 +39,7 @@ def test_names_of_images(image: str, expected: ImageName) -> None:
     assert parse_image(image) == expected
 
 
-# --- the user's configuration ---
+# -- the user's configuration --
 
 
 def look_up(home: Path, registry: str, config: Any = None) -> Credentials | None:
@@ -106,7 +106,7 @@ def test_what_is_wrong_with_the_configuration_is_said(tmp_path: Path, config: st
         look_up(tmp_path, "ghcr.io", config)
 
 
-# --- a real daemon and a registry ---
+# -- a real daemon and a registry --
 
 
 @pytest.fixture

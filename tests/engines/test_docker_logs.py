@@ -24,7 +24,7 @@ def frame(output: int, at_ns: int, text: bytes) -> bytes:
     return bytes([output, 0, 0, 0]) + len(payload).to_bytes(4, "big") + payload
 
 
-# --- frames ---
+# -- frames --
 
 
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 10**10), st.binary(max_size=20))), st.integers(1, 9))
@@ -54,7 +54,7 @@ def test_a_line_beyond_the_limit_is_cut_between_characters() -> None:
     assert all(len(piece) <= LOG_LINE_BYTES and piece.decode() for _, piece in found)
 
 
-# --- going on ---
+# -- going on --
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([b"a", b"b", b"", b"\xc3\xa9"])), max_size=30), st.data())
@@ -95,7 +95,7 @@ def test_a_file_in_segments_ends_in_its_newest(tmp_path: Path) -> None:
     assert last_lines(again.current_path()) == (1299, [b"line 299"])
 
 
-# --- on a real daemon ---
+# -- on a real daemon --
 
 
 def test_output_is_there_while_the_job_runs(docker: DockerHarness) -> None:

@@ -54,7 +54,7 @@ def test_only_what_is_asked_is_asked_for(container: Any, able: bool, expected: A
     assert body["HostConfig"].get("StorageOpt") == expected
 
 
-# --- on real daemons ---
+# -- on real daemons --
 
 
 def on_disk(root: Path, options: str, *mkfs: str) -> None:

@@ -14,7 +14,7 @@ from batchyard.core.model.commands import ContainerExit, Exited
 from batchyard.core.model.records import ContainerSpec, TaskSpec
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Recovery
-from batchyard.engines.docker import runs
+from batchyard.engines.docker import task_run
 from batchyard.engines.docker.containers import Seen, State
 from batchyard.engines.docker.usage import Meter, cpu_ms_of
 from tests.engines.conformance import is_started, launch_of, wait_for_end
@@ -83,7 +83,7 @@ def test_a_new_server_goes_on_measuring(docker: DockerHarness) -> None:
 def test_docker_is_asked_where_the_files_can_not_be_read(
     docker: DockerHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(runs, "Meter", lambda: Meter(tmp_path / "no-proc"))
+    monkeypatch.setattr(task_run, "Meter", lambda: Meter(tmp_path / "no-proc"))
     task = docker.shell(f"{HUNGRY}; {BUSY}; {AND_STAYS}", memory_mib=200)
     attempt_id = running(docker, task, "default")
     run = docker.engine._runs[attempt_id]

@@ -13,7 +13,7 @@ from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarte
 from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Engine, Launch, log_path
-from batchyard.engines.fake import Behaviour, Courier, FakeEngine, FakeHost, punctual
+from batchyard.engines.fake import Behaviour, Delivery, FakeEngine, FakeHost, immediately
 from tests.engines.conformance import Conformance, Part, SeveralContainers, launch_of, run_to_end, wait_for_end
 
 STEP_MS = 10
@@ -21,10 +21,10 @@ PATIENCE_MS = 10_000_000
 
 
 class FakeHarness:
-    def __init__(self, logs_directory: Path, courier: Courier = punctual) -> None:
+    def __init__(self, logs_directory: Path, delivery: Delivery = immediately) -> None:
         self._logs_directory = logs_directory
         self._behaviours: dict[tuple[str, ...], Behaviour] = {}
-        self.host = FakeHost(self._plan, courier, logs_directory)
+        self.host = FakeHost(self._plan, delivery, logs_directory)
         self.reports: list[Report] = []
         self.engine: Engine = self.connect(1)
 
@@ -140,10 +140,10 @@ def test_a_lost_attempt_is_lost(harness: FakeHarness) -> None:
 
 
 def test_the_courier_duplicates_delays_and_drops(tmp_path: Path) -> None:
-    def courier(report: Report) -> Sequence[int]:
+    def delivery(report: Report) -> Sequence[int]:
         return (700,) if isinstance(report, Started) else (0, 300)
 
-    harness = FakeHarness(tmp_path, courier)
+    harness = FakeHarness(tmp_path, delivery)
     harness.engine.launch([launch_of(harness.exits(0))])
     harness.host.advance(1000)
     assert [type(report) for report in harness.reports] == [Exited, Exited, Started]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchyard.engines import record_log
 from batchyard.engines.log_file import LogFile
 from batchyard.engines.supervisor import journal as records
-from batchyard.engines.supervisor.attempts import ACKNOWLEDGED_KEPT, Attempt, Book
+from batchyard.engines.supervisor.attempts import ACKNOWLEDGED_KEPT, Attempt, AttemptTable
 from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import IntentItem, Journal, Replay, SpawnedItem
 from batchyard.engines.supervisor.protocol import FinalItem, NotStartedItem
@@ -112,19 +112,19 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pyte
 def test_a_compacted_book_says_the_same(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     journal.rewrite([])
-    book = Book(journal)
-    book.boot_id = "boot"
-    book.raise_epoch(9)
+    table = AttemptTable(journal)
+    table.boot_id = "boot"
+    table.raise_epoch(9)
     for attempt_id in ("running", "stopping"):
         attempt = Attempt(intent(attempt_id), Output("", lambda: LogFile(tmp_path / "log")))
         attempt.pid, attempt.start_ticks, attempt.started_at_ms = 1, 2, 3
-        book.running[attempt_id] = attempt
-    book.running["stopping"].kill_at_seconds = 4.5
+        table.running[attempt_id] = attempt
+    table.running["stopping"].kill_at_seconds = 4.5
     for attempt_id in ("acknowledged", "ended"):
-        book.end(ended(attempt_id))
-    book.acknowledge(("acknowledged",))
-    book.intact = False
-    book.compact()
+        table.end(ended(attempt_id))
+    table.acknowledge(("acknowledged",))
+    table.intact = False
+    table.compact()
     state = Journal(tmp_path / "journal").load()
     assert (state.boot_id, state.epoch, state.intact) == ("boot", 9, False)
     assert {entry.spawned for entry in state.live.values()} == {
@@ -139,11 +139,11 @@ def test_a_compacted_book_says_the_same(tmp_path: Path) -> None:
 def test_the_acknowledged_are_remembered_within_bounds(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     journal.rewrite([])
-    book = Book(journal)
+    table = AttemptTable(journal)
     names = [f"{number}" for number in range(ACKNOWLEDGED_KEPT + 10)]
     for attempt_id in names:
-        book.end(ended(attempt_id))
-        book.acknowledge((attempt_id,))
-    assert list(book.acknowledged) == names[10:]
-    assert not book.outcomes
+        table.end(ended(attempt_id))
+        table.acknowledge((attempt_id,))
+    assert list(table.acknowledged) == names[10:]
+    assert not table.outcomes
     journal.close()

@@ -20,7 +20,7 @@ from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, Offer, find
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor.cgroups import Cgroups, Group, Usage, Yard, shares_of, weight_of
 from batchyard.engines.supervisor.processes import read_row
-from batchyard.engines.supervisor.spawning import ExecFailed, Program, Spawner
+from batchyard.engines.supervisor.spawner import ExecFailed, Program, Spawner
 from tests.engines.conformance import Conformance, final_of, launch_of, run_to_end, wait_for_end, wait_for_run
 from tests.engines.process_harness import ProcessHarness
 from tests.waiting import until
@@ -89,7 +89,7 @@ class TestProcessInCgroups(Conformance):
     """Every promise of the seam is kept there, too."""
 
 
-# -- Limits -----------------------------------------------------------------------------------------------------
+# -- Limits --
 
 
 @needs_cgroups
@@ -150,7 +150,7 @@ def test_another_user_is_in_its_cgroup_too(enforced: ProcessHarness) -> None:
     assert any(line.endswith(f"/{launch.attempt_id}") for line in words[1:])
 
 
-# -- Ends -------------------------------------------------------------------------------------------------------
+# -- Ends --
 
 ESCAPES = {
     "own session, no marker": "env -i /usr/bin/setsid /bin/sh -c 'echo $$ > {pid}; exec sleep 1000' & ",
@@ -191,7 +191,7 @@ def test_a_program_that_does_not_start_leaves_no_directory(enforced: ProcessHarn
     until(lambda: not [path for yard in yards for path in yard.iterdir() if path.is_dir()])
 
 
-# -- Supervisors come and go ------------------------------------------------------------------------------------
+# -- Supervisors come and go --
 
 
 @needs_cgroups
@@ -254,7 +254,7 @@ def test_a_supervisor_that_runs_is_told_of_the_new_setting(enforced: ProcessHarn
     assert group.members() == enforced.pids(launch.attempt_id)
 
 
-# -- What hosts offer -------------------------------------------------------------------------------------------
+# -- What hosts offer --
 
 
 def test_weights_stay_within_the_kernels_bounds() -> None:

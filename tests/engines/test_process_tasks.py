@@ -15,7 +15,7 @@ from batchyard.engines.base import Launch, log_path
 from batchyard.engines.process import ProcessEngine
 from batchyard.engines.start_failures import CannotStart
 from batchyard.engines.supervisor.processes import read_row, start_ticks
-from batchyard.engines.supervisor.spawning import identity_of
+from batchyard.engines.supervisor.spawner import identity_of
 from tests.engines.conformance import launch_of, run_to_end, wait_for_end
 from tests.engines.process_harness import ProcessHarness
 from tests.waiting import until
@@ -45,7 +45,7 @@ def refusal_of(process: ProcessHarness, task: TaskSpec) -> str:
     return final.reason
 
 
-# -- Where it starts --------------------------------------------------------------------------------------------
+# -- Where it starts --
 
 
 def test_the_environment_holds_nothing_of_the_servers(process: ProcessHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_arguments_that_no_program_can_get_are_explained(process: ProcessHarness
     assert "too long" in refusal_of(process, process.program("true", "a" * 3_000_000))
 
 
-# -- How it ends ------------------------------------------------------------------------------------------------
+# -- How it ends --
 
 
 def test_death_by_a_signal_is_128_and_the_signal(process: ProcessHarness) -> None:

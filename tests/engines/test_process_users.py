@@ -19,9 +19,9 @@ import pytest
 from batchyard.core.model.commands import Exited, NotStarted
 from batchyard.core.model.records import Mount, TaskSpec, Ulimit
 from batchyard.engines.process import ProcessSettings
-from batchyard.engines.supervisor import acting, spawning
-from batchyard.engines.supervisor.acting import acting_as, new_session_keyring
-from batchyard.engines.supervisor.spawning import ExecFailed, Identity, Program, Spawner
+from batchyard.engines.supervisor import spawner
+from batchyard.engines.supervisor.process_credentials import _KEYCTL, acting_as, new_session_keyring
+from batchyard.engines.supervisor.spawner import ExecFailed, Identity, Program, Spawner
 from tests.engines.conformance import run_to_end
 from tests.engines.process_harness import ProcessHarness
 
@@ -58,7 +58,7 @@ def unused_number() -> int:
     return next(number for number in range(54321, 60000) if number not in taken)
 
 
-# -- Who it is --------------------------------------------------------------------------------------------------
+# -- Who it is --
 
 WHO = "id -u; id -g; id -G; grep -E '^(Uid|Gid|CapPrm|CapEff)' /proc/self/status"
 NO_CAPABILITIES = ["CapPrm: 0000000000000000", "CapEff: 0000000000000000"]
@@ -108,7 +108,7 @@ def test_root_may_be_named_where_the_owner_says_so(tmp_path: Path) -> None:
         process.close()
 
 
-# -- Where it is ------------------------------------------------------------------------------------------------
+# -- Where it is --
 
 
 def test_a_directory_is_entered_as_the_user(process: ProcessHarness, place: Path) -> None:
@@ -161,15 +161,15 @@ def test_file_access_is_the_users_for_a_while_and_root_cant_be_signalled(tmp_pat
     assert os.getgroups() == groups
 
 
-# -- What it inherits -------------------------------------------------------------------------------------------
+# -- What it inherits --
 
 
 def add_key(description: bytes) -> None:
     """To the session keyring of this process."""
     new_session_keyring()
     libc = ctypes.CDLL(None, use_errno=True)
-    number = acting._KEYCTL - 2  # add_key, request_key and keyctl follow each other on every machine
-    if not acting._KEYCTL or libc.syscall(number, b"user", description, b"x", 1, _KEY_SPEC_SESSION_KEYRING) < 0:
+    number = _KEYCTL - 2  # add_key, request_key and keyctl follow each other on every machine
+    if not _KEYCTL or libc.syscall(number, b"user", description, b"x", 1, _KEY_SPEC_SESSION_KEYRING) < 0:
         pytest.skip(f"no key can be kept here: {os.strerror(ctypes.get_errno())}")
     assert description.decode() in Path("/proc/keys").read_text()
 
@@ -179,11 +179,9 @@ def test_the_session_keyring_is_new_for_each_user_and_never_the_services(tmp_pat
     """/proc/keys has the keyrings of everything else that its user runs, too: each task tells its own."""
     add_key(b"by-test:services")
     process = ProcessHarness(tmp_path)
-    show = f"import ctypes; print(ctypes.CDLL(None).syscall({acting._KEYCTL}, 0, {_KEY_SPEC_SESSION_KEYRING}, 0))"
-    own = ctypes.CDLL(None).syscall(acting._KEYCTL, 0, _KEY_SPEC_SESSION_KEYRING, 0)
-    ask = (
-        f"print syscall({acting._KEYCTL}, 0, {_KEY_SPEC_SESSION_KEYRING}, 0)"  # Python's own files may be closed to it
-    )
+    show = f"import ctypes; print(ctypes.CDLL(None).syscall({_KEYCTL}, 0, {_KEY_SPEC_SESSION_KEYRING}, 0))"
+    own = ctypes.CDLL(None).syscall(_KEYCTL, 0, _KEY_SPEC_SESSION_KEYRING, 0)
+    ask = f"print syscall({_KEYCTL}, 0, {_KEY_SPEC_SESSION_KEYRING}, 0)"  # Python's own files may be closed to it
     as_nobody = f"cat /proc/keys; exec perl -e '{ask}'"
     try:
         seen = [words_of(process, process.shell(as_nobody, user="nobody")) for _ in range(2)]
@@ -212,10 +210,10 @@ def test_limits_are_set_before_the_user_who_may_not_raise_them(monkeypatch: pyte
 def test_a_task_that_is_kept_from_beginning_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its user's other programs may stop it as soon as it is that user, and a file system of that user's may never
     answer: both before its program runs."""
-    monkeypatch.setattr(spawning, "become", lambda identity, errors: os.kill(os.getpid(), signal.SIGSTOP))
+    monkeypatch.setattr(spawner, "become", lambda identity, errors: os.kill(os.getpid(), signal.SIGSTOP))
     assert not_begun() == errno.EINTR
-    monkeypatch.setattr(spawning, "become", lambda identity, errors: signal.pause())
-    monkeypatch.setattr(spawning, "EXEC_SECONDS", 0.0)
+    monkeypatch.setattr(spawner, "become", lambda identity, errors: signal.pause())
+    monkeypatch.setattr(spawner, "EXEC_SECONDS", 0.0)
     assert not_begun() == errno.ETIMEDOUT
 
 

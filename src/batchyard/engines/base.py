@@ -8,11 +8,11 @@
 - No method blocks or raises for the world's sake: what goes wrong comes back as a report.
 - A command carrying an epoch below the highest one seen is refused.
 
-**Several containers in one task** (`Abilities.multiple_containers`; AWS Batch behaviour 6.10; `engines.together` has
-the rules as values). A container is started once what it depends on has come to pass. Started is reported when none
-waits any more: each was started, or never will be. When an essential container ends, or can never start, the others
-are stopped, with STOP_GRACE_SECONDS. In every stop a container's own `stop_timeout_seconds` replaces the grace, unless
-the grace is 0. Exited comes when all have ended, NotStarted when none was ever started.
+**Several containers in one task** (`Abilities.multiple_containers`; AWS Batch behaviour 6.10; the rules as values are
+in `engines.container_group`). A container is started once what it depends on has come to pass. Started is reported when
+none waits any more: each was started, or never will be. When an essential container ends, or can never start, the
+others are stopped, with STOP_GRACE_SECONDS. In every stop a container's own `stop_timeout_seconds` replaces the grace,
+unless the grace is 0. Exited comes when all have ended, NotStarted when none was ever started.
 
 **Log layout.** Every container has one append-only log file, `log_path(logs_directory, attempt_id, container)`, where a
 plain job's container is `records.DEFAULT_CONTAINER`; there is no file while nothing was written. A line of it is

@@ -39,9 +39,9 @@ from batchyard.engines.base import (
     StaleEpochError,
     log_path,
 )
+from batchyard.engines.container_group import ContainerGroup, grace_of
 from batchyard.engines.event_queue import ReportQueue
 from batchyard.engines.log_file import LogFile
-from batchyard.engines.together import Together, grace_of
 
 SIGKILL_EXIT_CODE = 137
 SIGTERM_EXIT_CODE = 143
@@ -71,10 +71,10 @@ class Behaviour(Struct, frozen=True):
 
 Plan = Callable[[Launch], Behaviour]
 # After how many milliseconds a report arrives: once for each number. (): never, until it is repeated.
-Courier = Callable[[Report], Sequence[int]]
+Delivery = Callable[[Report], Sequence[int]]
 
 
-def punctual(_report: Report) -> Sequence[int]:
+def immediately(_report: object) -> Sequence[int]:
     return (0,)
 
 
@@ -82,7 +82,7 @@ class _Attempt:
     def __init__(self, launch: Launch, behaviour: Behaviour) -> None:
         self.launch = launch
         self.behaviour = behaviour
-        self.together = Together(containers_of(launch.task))
+        self.group = ContainerGroup(containers_of(launch.task))
         self.is_several = bool(launch.task.containers)
         self.begun: set[str] = set()  # containers that are being started, were, or could not be
         self.is_running = False  # the first of its containers was started
@@ -101,8 +101,8 @@ class _Attempt:
 class FakeHost(ReportQueue[Report]):
     """Runs attempts under virtual time, and remembers them across servers as a supervisor does."""
 
-    def __init__(self, plan: Plan, courier: Courier = punctual, logs_directory: Path | None = None) -> None:
-        super().__init__(courier)
+    def __init__(self, plan: Plan, delivery: Delivery = immediately, logs_directory: Path | None = None) -> None:
+        super().__init__(delivery)
         self._plan = plan
         self._logs_directory = logs_directory
         self._attempts: dict[str, _Attempt] = {}
@@ -112,7 +112,7 @@ class FakeHost(ReportQueue[Report]):
         self.refused_commands = 0
         self.runs: dict[str, int] = {}  # attempt id -> how often it was really started
 
-    # -- Faults -------------------------------------------------------------------------------------
+    # -- Faults --
 
     def lose(self, attempt_id: str) -> None:
         """The attempt dies with its outcome; nothing happens to one that does not live."""
@@ -127,7 +127,7 @@ class FakeHost(ReportQueue[Report]):
     def alive(self) -> list[str]:
         return [attempt_id for attempt_id, attempt in self._attempts.items() if attempt.final is None]
 
-    # -- Commands --------------------------------------------------------------------------------------------
+    # -- Commands --
 
     def connect(self, epoch: int, sink: ReportSink) -> None:
         if epoch < self.epoch:
@@ -159,7 +159,7 @@ class FakeHost(ReportQueue[Report]):
         if not attempt.is_running:
             self._end(attempt, NotStarted(attempt_id, self.now_ms, RECOVERED_SILENT))
             return
-        attempt.together.call_off()
+        attempt.group.cancel_pending()
         self._stop_all(attempt, grace_seconds)
         self._follow(attempt)
 
@@ -184,7 +184,7 @@ class FakeHost(ReportQueue[Report]):
                     self._end(attempt, Lost(attempt_id, self.now_ms, LOST if self._is_intact else DAMAGED))
         self._is_intact = True
 
-    # -- What happens ----------------------------------------------------------------------------------------
+    # -- What happens --
 
     def _start(self, attempt: _Attempt) -> None:
         if attempt.final is not None:
@@ -199,8 +199,8 @@ class FakeHost(ReportQueue[Report]):
         """Does what follows from what has happened to the containers so far."""
         if attempt.final is not None:
             return
-        together = attempt.together
-        for name in together.startable():
+        group = attempt.group
+        for name in group.startable():
             if name not in attempt.begun:
                 attempt.begun.add(name)
                 after_ms = attempt.behaviour_of(name).starts_after_ms if attempt.is_several else 0
@@ -208,17 +208,17 @@ class FakeHost(ReportQueue[Report]):
                     self._after(after_ms, lambda name=name: self._begin(attempt, name))  # type: ignore[misc]
                 else:
                     self._begin(attempt, name)
-        if together.is_ending:
+        if group.is_ending:
             self._stop_all(attempt, STOP_GRACE_SECONDS, again=False)
-        if together.ever_ran and not together.waiting() and not attempt.is_started:
+        if group.ever_ran and not group.waiting() and not attempt.is_started:
             attempt.is_started = True
             attempt.started_at_ms = self.now_ms
             self._send(Started(attempt.launch.attempt_id, self.now_ms))
-        if together.is_over and attempt.final is None:
+        if group.is_over and attempt.final is None:
             self._finish(attempt)
 
     def _finish(self, attempt: _Attempt) -> None:
-        attempt_id, exits = attempt.launch.attempt_id, attempt.together.exits()
+        attempt_id, exits = attempt.launch.attempt_id, attempt.group.exits()
         if attempt.is_started:
             self._end(attempt, Exited(attempt_id, attempt.started_at_ms, self.now_ms, exits))
         else:
@@ -227,11 +227,11 @@ class FakeHost(ReportQueue[Report]):
 
     def _begin(self, attempt: _Attempt, name: str) -> None:
         """Starts a container."""
-        if attempt.final is not None or name not in attempt.together.waiting():
+        if attempt.final is not None or name not in attempt.group.waiting():
             return
         behaviour, attempt_id = attempt.behaviour_of(name), attempt.launch.attempt_id
         if attempt.is_several and behaviour.refusal:
-            attempt.together.ended(ContainerExit(name, behaviour.refusal_exit_code, reason=behaviour.refusal))
+            attempt.group.ended(ContainerExit(name, behaviour.refusal_exit_code, reason=behaviour.refusal))
             self._follow(attempt)
             return
         if not attempt.is_running:
@@ -239,29 +239,29 @@ class FakeHost(ReportQueue[Report]):
             self.runs[attempt_id] = self.runs.get(attempt_id, 0) + 1
             if attempt.behaviour.lost_after_ms is not None:
                 self._after(attempt.behaviour.lost_after_ms, lambda: self.lose(attempt_id))
-        attempt.together.started(name)
+        attempt.group.started(name)
         if self._logs_directory is not None:
             attempt.logs[name] = LogFile(log_path(self._logs_directory, attempt_id, name))
         for after_ms, text in behaviour.output:
             self._after(after_ms, lambda text=text: self._print(attempt, name, text))  # type: ignore[misc]
         if behaviour.runs_ms is not None:
             self._after(behaviour.runs_ms, lambda: self._exit(attempt, name, behaviour.exit))
-        start_timeout = attempt.together.specs[name].start_timeout_seconds
+        start_timeout = attempt.group.specs[name].start_timeout_seconds
         if start_timeout:
             self._after(start_timeout * 1000, lambda: self._time_out(attempt, name))
         self._follow(attempt)
 
     def _time_out(self, attempt: _Attempt, name: str) -> None:
-        attempt.together.start_timed_out(name)
+        attempt.group.start_timed_out(name)
         self._follow(attempt)
 
     def _stop_all(self, attempt: _Attempt, grace_seconds: float, *, again: bool = True) -> None:
         """SIGTERM to all that run, once; SIGKILL after the grace, each time."""
-        for name in attempt.together.running():
+        for name in attempt.group.running():
             is_new = name not in attempt.stopping
             if is_new or again:
                 attempt.stopping.add(name)
-                self._stop_one(attempt, name, grace_of(attempt.together.specs[name], grace_seconds), is_new)
+                self._stop_one(attempt, name, grace_of(attempt.group.specs[name], grace_seconds), is_new)
 
     def _stop_one(self, attempt: _Attempt, name: str, grace_seconds: float, is_new: bool) -> None:
         behaviour = attempt.behaviour_of(name)
@@ -273,19 +273,19 @@ class FakeHost(ReportQueue[Report]):
         self._after(int(grace_seconds * 1000), lambda: self._exit(attempt, name, killed))
 
     def _print(self, attempt: _Attempt, name: str, text: str) -> None:
-        if attempt.final is None and name in attempt.together.running() and name in attempt.logs:
+        if attempt.final is None and name in attempt.group.running() and name in attempt.logs:
             attempt.logs[name].write(text.encode(), self.now_ms)
 
     def _exit(self, attempt: _Attempt, name: str, container: ContainerExit) -> None:
-        if attempt.final is None and name in attempt.together.running():
+        if attempt.final is None and name in attempt.group.running():
             when = self.now_ms if attempt.is_several else 0
-            attempt.together.ended(replace(container, name=name, stopped_at_ms=when))
+            attempt.group.ended(replace(container, name=name, stopped_at_ms=when))
             if name in attempt.logs:
                 attempt.logs[name].finish(self.now_ms)
             self._follow(attempt)
 
     def _end(self, attempt: _Attempt, final: Report) -> None:
-        for name in attempt.together.running():
+        for name in attempt.group.running():
             if name in attempt.logs:
                 attempt.logs[name].finish(self.now_ms)
         attempt.final = final
@@ -346,7 +346,7 @@ class FakeEngine:
 # -- instances --
 
 
-class Fortune(Struct, frozen=True):
+class InstancePlan(Struct, frozen=True):
     """What becomes of one instance. Milliseconds count from its launch (`boots_ms`), from the end of its boot
     (`interrupted_after_ms`, `lost_after_ms`), from the notice (`notice_ms`), or from being told to end (`ends_ms`)."""
 
@@ -358,21 +358,17 @@ class Fortune(Struct, frozen=True):
     ends_ms: int = 0
 
 
-Foresee = Callable[[Instance], Fortune]
-# As `Courier`, for what is said about instances.
-InstanceCourier = Callable[[InstanceReport], Sequence[int]]
+PlanInstance = Callable[[Instance], InstancePlan]
+# As `Delivery`, for what is said about instances.
+InstanceDelivery = Callable[[InstanceReport], Sequence[int]]
 
 
-def at_once(_report: InstanceReport) -> Sequence[int]:
-    return (0,)
-
-
-class _Machine:
+class _FakeInstance:
     """An instance as the cloud knows it."""
 
-    def __init__(self, instance: Instance, fortune: Fortune) -> None:
+    def __init__(self, instance: Instance, plan: InstancePlan) -> None:
         self.instance = instance
-        self.fortune = fortune
+        self.plan = plan
         self.is_ready = False
         self.is_ending = False
         self.last: InstanceReport | None = None  # refused or gone: nothing comes after it
@@ -384,99 +380,99 @@ class FakeCloud(ReportQueue[InstanceReport]):
 
     def __init__(
         self,
-        foresee: Foresee = lambda instance: Fortune(),
-        courier: InstanceCourier = at_once,
+        plan_instance: PlanInstance = lambda instance: InstancePlan(),
+        delivery: InstanceDelivery = immediately,
         on_end: Callable[[str], None] = lambda instance_id: None,
     ) -> None:
-        super().__init__(courier)
-        self._foresee = foresee
+        super().__init__(delivery)
+        self._plan_instance = plan_instance
         self._on_end = on_end
-        self._machines: dict[str, _Machine] = {}
+        self._instances: dict[str, _FakeInstance] = {}
         self.boots: dict[str, int] = {}  # instance id -> how often it was really booted
 
-    # -- Faults -------------------------------------------------------------------------------------
+    # -- Faults --
 
     def alive(self) -> list[Instance]:
         """Those that boot or are up, in the order of their launches."""
-        return [machine.instance for machine in self._machines.values() if machine.last is None]
+        return [fake.instance for fake in self._instances.values() if fake.last is None]
 
     def is_up(self, instance_id: str) -> bool:
-        machine = self._machines.get(instance_id)
-        return machine is not None and machine.last is None and machine.is_ready
+        fake = self._instances.get(instance_id)
+        return fake is not None and fake.last is None and fake.is_ready
 
     def interrupt(self, instance_id: str, notice_ms: int) -> None:
         """Gives notice, and takes it away when that is over; nothing happens to one that is not up."""
-        machine = self._machines.get(instance_id)
-        if machine is not None and self.is_up(instance_id) and not machine.is_ending:
+        fake = self._instances.get(instance_id)
+        if fake is not None and self.is_up(instance_id) and not fake.is_ending:
             self._send(InstanceInterrupted(instance_id, notice_ms / 1000))
             self._after(notice_ms, lambda: self.lose(instance_id))
 
     def lose(self, instance_id: str) -> None:
         """It is gone, from one moment to the next."""
-        machine = self._machines.get(instance_id)
-        if machine is not None:
-            self._end(machine, InstanceGone(instance_id))
+        fake = self._instances.get(instance_id)
+        if fake is not None:
+            self._end(fake, InstanceGone(instance_id))
 
     def forget(self) -> None:
         """The world starts anew and takes the word of whoever asks for what there is: boots begin again, and what was
         up is up (as shares of one host are after its reboot)."""
-        self._machines.clear()
+        self._instances.clear()
         self._events.clear()
         self.boots.clear()
 
-    # -- Commands --------------------------------------------------------------------------------------------
+    # -- Commands --
 
     def launch(self, instance: Instance) -> None:
-        known = self._machines.get(instance.instance_id)
+        known = self._instances.get(instance.instance_id)
         if known is not None:
             self._repeat(known)
             return
-        machine = self._machines[instance.instance_id] = _Machine(instance, self._foresee(instance))
+        fake = self._instances[instance.instance_id] = _FakeInstance(instance, self._plan_instance(instance))
         if instance.state is InstanceState.LAUNCHING:
-            self._after(machine.fortune.boots_ms, lambda: self._boot(machine))
+            self._after(fake.plan.boots_ms, lambda: self._boot(fake))
         else:
-            self._come_up(machine)
+            self._come_up(fake)
 
     def terminate(self, instance_id: str) -> None:
-        machine = self._machines.get(instance_id)
-        if machine is None or machine.last is not None:
+        fake = self._instances.get(instance_id)
+        if fake is None or fake.last is not None:
             self._send(InstanceGone(instance_id))
-        elif not machine.is_ending:
-            machine.is_ending = True
-            self._after(machine.fortune.ends_ms, lambda: self._end(machine, InstanceGone(instance_id)))
+        elif not fake.is_ending:
+            fake.is_ending = True
+            self._after(fake.plan.ends_ms, lambda: self._end(fake, InstanceGone(instance_id)))
 
-    # -- What happens ----------------------------------------------------------------------------------------
+    # -- What happens --
 
-    def _boot(self, machine: _Machine) -> None:
-        instance_id = machine.instance.instance_id
-        if machine.last is not None or machine.is_ending:
+    def _boot(self, fake: _FakeInstance) -> None:
+        instance_id = fake.instance.instance_id
+        if fake.last is not None or fake.is_ending:
             return
-        if machine.fortune.refusal:
-            self._end(machine, InstanceRefused(instance_id, machine.fortune.refusal))
+        if fake.plan.refusal:
+            self._end(fake, InstanceRefused(instance_id, fake.plan.refusal))
             return
         self.boots[instance_id] = self.boots.get(instance_id, 0) + 1
-        self._come_up(machine)
+        self._come_up(fake)
         self._send(InstanceReady(instance_id))
 
-    def _come_up(self, machine: _Machine) -> None:
-        machine.is_ready = True
-        instance_id, fortune = machine.instance.instance_id, machine.fortune
-        if fortune.interrupted_after_ms is not None:
-            self._after(fortune.interrupted_after_ms, lambda: self.interrupt(instance_id, fortune.notice_ms))
-        if fortune.lost_after_ms is not None:
-            self._after(fortune.lost_after_ms, lambda: self.lose(instance_id))
+    def _come_up(self, fake: _FakeInstance) -> None:
+        fake.is_ready = True
+        instance_id, plan = fake.instance.instance_id, fake.plan
+        if plan.interrupted_after_ms is not None:
+            self._after(plan.interrupted_after_ms, lambda: self.interrupt(instance_id, plan.notice_ms))
+        if plan.lost_after_ms is not None:
+            self._after(plan.lost_after_ms, lambda: self.lose(instance_id))
 
-    def _end(self, machine: _Machine, last: InstanceReport) -> None:
-        if machine.last is None:
-            machine.last = last
-            self._on_end(machine.instance.instance_id)
+    def _end(self, fake: _FakeInstance, last: InstanceReport) -> None:
+        if fake.last is None:
+            fake.last = last
+            self._on_end(fake.instance.instance_id)
             self._send(last)
 
-    def _repeat(self, machine: _Machine) -> None:
-        if machine.last is not None:
-            self._send(machine.last)
-        elif machine.is_ready:
-            self._send(InstanceReady(machine.instance.instance_id))
+    def _repeat(self, fake: _FakeInstance) -> None:
+        if fake.last is not None:
+            self._send(fake.last)
+        elif fake.is_ready:
+            self._send(InstanceReady(fake.instance.instance_id))
 
 
 class FakeCapacity:

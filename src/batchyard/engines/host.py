@@ -52,7 +52,7 @@ class HostCapacity:
             if timer is not None:
                 timer.cancel()
         gone = [InstanceGone(instance_id) for instance_id in instance_ids]
-        asyncio.get_running_loop().call_soon(self._tell, gone)
+        asyncio.get_running_loop().call_soon(self._emit, gone)
 
     def close(self) -> None:
         for timer in self._timers.values():
@@ -64,7 +64,7 @@ class HostCapacity:
         self._timers[instance.instance_id] = events.call_later(seconds, action, instance)
 
     def _ready(self, instance: Instance) -> None:
-        self._tell([InstanceReady(instance.instance_id)])
+        self._emit([InstanceReady(instance.instance_id)])
         self._watch(instance)
 
     def _watch(self, instance: Instance) -> None:
@@ -72,8 +72,8 @@ class HostCapacity:
             self._later(self._draw(self._rate), instance, self._interrupt)
 
     def _interrupt(self, instance: Instance) -> None:
-        self._tell([InstanceInterrupted(instance.instance_id, self._notice_seconds)])
+        self._emit([InstanceInterrupted(instance.instance_id, self._notice_seconds)])
 
-    def _tell(self, facts: Sequence[InstanceReport]) -> None:
+    def _emit(self, facts: Sequence[InstanceReport]) -> None:
         assert self._report is not None, "a command before start"
         self._report(facts)

@@ -27,10 +27,10 @@ from batchyard.engines.supervisor.link import SERVER_LINK
 from batchyard.engines.supervisor.protocol import (
     PROTOCOL_VERSION,
     Commands,
+    ConnectionRefused,
     FrameBuffer,
     LaunchItem,
     RecoverItem,
-    Refused,
     Reports,
     ServerHello,
     StopItem,
@@ -97,7 +97,7 @@ class ProcessEngine:
         self._server: asyncio.Server | None = None
         self._connection: _Connection | None = None
         self._hello: SupervisorHello | None = None
-        self._refused: Refused | None = None
+        self._refused: ConnectionRefused | None = None
         self._live: dict[str, _Live] = {}
         self._pending = _Pending()
         self._flush_is_due = False
@@ -116,7 +116,7 @@ class ProcessEngine:
         """The pid of the supervisor that answered last."""
         return self._supervisor_pid
 
-    # -- The seam --------------------------------------------------------------------------------------------
+    # -- The seam --
 
     async def start(self, epoch: int, report: ReportSink) -> None:
         """StaleEpochError: a later server has the supervisor. OSError, TimeoutError: why it can't be reached."""
@@ -198,7 +198,7 @@ class ProcessEngine:
             self._withdraw()
         self._reap()
 
-    # -- Sending ---------------------------------------------------------------------------------------------
+    # -- Sending --
 
     def _flush_soon(self) -> None:
         """Everything that one turn of the loop asks for travels in one message."""
@@ -248,7 +248,7 @@ class ProcessEngine:
         )
         return LaunchItem(launch.attempt_id, key, (*secrets, *launch.environment), launch.device_ids)
 
-    # -- Receiving -------------------------------------------------------------------------------------------
+    # -- Receiving --
 
     def _connected(self, connection: _Connection) -> None:
         if self._connection is not None:
@@ -272,7 +272,7 @@ class ProcessEngine:
             self._deliver(message)
         elif isinstance(message, SupervisorHello):
             self._welcome(message)
-        elif isinstance(message, Refused):
+        elif isinstance(message, ConnectionRefused):
             # An older supervisor hands over instead: the watcher starts one of our own now that the lock is free.
             if message.protocol >= PROTOCOL_VERSION or message.epoch > self._epoch:
                 self._refused = message
@@ -315,7 +315,7 @@ class ProcessEngine:
         assert self._report is not None, "reports came before start"
         self._report(reports)
 
-    # -- The supervisor's life -------------------------------------------------------------------------------
+    # -- The supervisor's life --
 
     async def _listen(self) -> None:
         path = str(self._socket_path)
@@ -524,7 +524,7 @@ def report_of(item: protocol.ReportItem) -> Report:
     return Exited(item.attempt_id, item.started_at_ms, item.stopped_at_ms, (container,))
 
 
-def _refusal(refused: Refused, epoch: int) -> RuntimeError:
+def _refusal(refused: ConnectionRefused, epoch: int) -> RuntimeError:
     if refused.epoch <= epoch:
         return RuntimeError(
             f"the supervisor that runs speaks protocol {refused.protocol} and this server {PROTOCOL_VERSION}; "

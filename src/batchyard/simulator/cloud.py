@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from batchyard.core.model.commands import InstanceGone, InstanceReady, InstanceRefused, InstanceReport
 from batchyard.core.model.records import Instance, Market
 from batchyard.engines.base import FactSink
-from batchyard.engines.fake import FakeCapacity, FakeCloud, Fortune
+from batchyard.engines.fake import FakeCapacity, FakeCloud, InstancePlan
 from batchyard.simulator.agenda import Agenda
 from batchyard.simulator.ledger import Ledger, ViolationError
 from batchyard.simulator.lots import lot
@@ -28,7 +28,7 @@ class Cloud:
         self._is_calm = False
         self._dry_until_ms = 0
         self._sent: dict[tuple[str, str], int] = {}
-        self.fake = FakeCloud(self._foresee, self._carry, self._on_end)
+        self.fake = FakeCloud(self._plan_instance, self._carry, self._on_end)
         self.fake.advance(agenda.now_ms)
 
     def calm(self) -> None:
@@ -62,11 +62,11 @@ class Cloud:
 
     # -- what the fake asks --
 
-    def _foresee(self, instance: Instance) -> Fortune:
+    def _plan_instance(self, instance: Instance) -> InstancePlan:
         draw = lot(self.seed, "fortune", instance.instance_id)
         is_spot = instance.market is Market.SPOT
         is_refused = self._agenda.now_ms < self._dry_until_ms or draw.random() < self.noise / 2
-        fortune = Fortune(
+        plan = InstancePlan(
             boots_ms=draw.choice((0, 1, 50, 500)),
             refusal=NO_CAPACITY if is_refused else "",
             interrupted_after_ms=draw.choice((0, 100, 1500)) if is_spot and draw.random() < 0.2 else None,
@@ -74,7 +74,7 @@ class Cloud:
             lost_after_ms=draw.choice((0, 50, 1000)) if draw.random() < self.noise / 4 else None,
             ends_ms=draw.choice((0, 0, 10, 300)),
         )
-        return Fortune(fortune.boots_ms, ends_ms=fortune.ends_ms) if self._is_calm else fortune
+        return InstancePlan(plan.boots_ms, ends_ms=plan.ends_ms) if self._is_calm else plan
 
     def _carry(self, report: InstanceReport) -> Sequence[int]:
         """As Site: late, more than once, or not before a server asks again."""

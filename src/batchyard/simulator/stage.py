@@ -29,7 +29,7 @@ from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.state.world import Limits
 from batchyard.engines.base import Launch
-from batchyard.engines.fake import Behaviour, FakeCapacity, FakeCloud, FakeEngine, FakeHost, Fortune
+from batchyard.engines.fake import Behaviour, FakeCapacity, FakeCloud, FakeEngine, FakeHost, InstancePlan
 from batchyard.loop import Loop
 from batchyard.simulator.agenda import Agenda, SkewedClock
 from batchyard.simulator.eventloop import VirtualLoop
@@ -147,7 +147,7 @@ class Stage:
         self._load = load
         self._agenda = Agenda(BEGINNING_MS)
         self._host = FakeHost(self._plan)
-        self._cloud = FakeCloud(self._foresee, on_end=self._on_end)
+        self._cloud = FakeCloud(self._plan_instance, on_end=self._on_end)
         self._refused_until_ms = 0
         self._runs_ms: dict[str, tuple[int, ...]] = {}  # by job id
         self._submitted_ms: dict[str, int] = {}
@@ -234,9 +234,9 @@ class Stage:
         runs_ms = self._runs_ms[job_id]
         return Behaviour(runs_ms=runs_ms[int(index or 0) % len(runs_ms)])
 
-    def _foresee(self, instance: Instance) -> Fortune:
+    def _plan_instance(self, instance: Instance) -> InstancePlan:
         is_refused = instance.market is Market.SPOT and self._agenda.now_ms < self._refused_until_ms
-        return Fortune(BOOT_MS, NO_CAPACITY if is_refused else "")
+        return InstancePlan(BOOT_MS, NO_CAPACITY if is_refused else "")
 
     def _on_end(self, instance_id: str) -> None:
         """What runs on an instance dies with it."""

@@ -131,7 +131,7 @@ def milliseconds(text: str) -> int:
     return int(moment.timestamp() * 1000)
 
 
-# -- What is asked for -------------------------------------------------------------------------------------------------
+# -- What is asked for --
 
 
 def create_request(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The Docker engine: attempts are containers of this host's Docker (or Podman) daemon.
 
 It lives in the server's process: what must outlive a server is kept by the daemon, whose containers are named after
-their attempts, and by the notes (`notes.py`). `runs.py` is the life of one attempt.
+their attempts, and by the journal (`journal.py`). `task_run.py` is the life of one attempt.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from batchyard.engines.docker import execs
 from batchyard.engines.docker.api import ApiError, DaemonUnreachable
 from batchyard.engines.docker.containers import ATTEMPT, STORE, Placing
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
+from batchyard.engines.docker.entrypoint_check import EntrypointCheck
 from batchyard.engines.docker.execs import CannotExec, ExecStream
 from batchyard.engines.docker.images import Images
+from batchyard.engines.docker.journal import DockerJournal
 from batchyard.engines.docker.network import JobNetwork
-from batchyard.engines.docker.notes import Notes
-from batchyard.engines.docker.programs import Programs
-from batchyard.engines.docker.runs import Origin, Run, Workshop
 from batchyard.engines.docker.storage import may_limit
+from batchyard.engines.docker.task_run import EngineContext, Origin, TaskRun
 from batchyard.engines.docker.usage import SAMPLE_SECONDS
 from batchyard.engines.log_file import DEFAULT_LIMIT_BYTES
 
@@ -82,15 +82,15 @@ class DockerEngine:
         self._socket_path = socket_path
         self._logs_dir = logs_dir
         self._work_dir = work_dir
-        self._notes = Notes(state_dir / "docker")
+        self._journal = DockerJournal(state_dir / "docker")
         self._daemon = Daemon(socket_path, self._woken)
         environ = os.environ if self._settings.environ is None else self._settings.environ
         self._images = Images(self._daemon.api, environ)
-        self._programs = Programs(self._daemon.api)
+        self._entrypoints = EntrypointCheck(self._daemon.api)
         self._network = JobNetwork(self._daemon, self._settings.listen)
-        self._shop: Workshop | None = None
+        self._context: EngineContext | None = None
         self._report: ReportSink | None = None
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, TaskRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._left: dict[str, list[str]] = {}  # attempts that ended here without volumes: their containers
         self._removals = 0
@@ -108,33 +108,33 @@ class DockerEngine:
         """Whether the daemon answers now. What was asked meanwhile is done once it does again."""
         return self._daemon.is_up
 
-    # -- The seam --------------------------------------------------------------------------------------------
+    # -- The seam --
 
     async def start(self, epoch: int, report: ReportSink) -> None:
         """StaleEpochError: a later server was here. OSError, TimeoutError: why the daemon can't be reached."""
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._failure = self._loop.create_future()
-        self._notes.open(epoch)
+        self._journal.open(epoch)
         try:
             await self._connect()
         except BaseException:
             await self.close(kill=False)
             raise
         info = await self._daemon.until_it_answers(lambda: self._daemon.api.json("GET", "/info"))
-        placing = Placing(self._notes.store, epoch, self._settings.log_limit_bytes, may_limit(info))
-        self._shop = Workshop(
+        placing = Placing(self._journal.store, epoch, self._settings.log_limit_bytes, may_limit(info))
+        self._context = EngineContext(
             self._daemon,
-            self._notes,
+            self._journal,
             self._images,
-            self._programs,
+            self._entrypoints,
             self._network,
             placing,
             self._logs_dir,
             asyncio.Semaphore(STARTS_AT_ONCE),
             lambda one: report([one]),
         )
-        report(list(self._notes.finals.values()))
+        report(list(self._journal.finals.values()))
         self._spawn(self._daemon.failed(), "docker connection")
         self._spawn(self._measure_for_ever(), "usage of containers")
 
@@ -144,7 +144,7 @@ class DockerEngine:
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
-                    return await self._daemon.connect(self._notes.store)
+                    return await self._daemon.connect(self._journal.store)
             except ApiError as error:
                 raise OSError(f"{self._socket_path} does not serve Docker's API: {error.message}") from error
             except DaemonUnreachable as error:
@@ -171,18 +171,18 @@ class DockerEngine:
         if self._is_stale():
             return
         for attempt_id in attempt_ids:
-            if self._notes.acknowledge(attempt_id):
+            if self._journal.acknowledge(attempt_id):
                 self._removals += 1  # before the task runs: whoever asks now is to hear that it is under way
                 self._spawn(self._remove(attempt_id), f"remove {attempt_id}")
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
         if self._is_stale():
             return
-        in_doubt = not self._notes.intact
+        in_doubt = not self._journal.intact
         for recovery in attempts:
             if not self._repeat(recovery.launch.attempt_id):
                 self._begin(recovery.launch, Origin(recovery.may_launch, recovery.known_started, in_doubt))
-        self._notes.accounted()
+        self._journal.accounted()
         self._removals += 1
         self._spawn(self._reap_for_ever(), "docker reaper")
 
@@ -198,7 +198,7 @@ class DockerEngine:
         if not self._runs:
             await self._network.remove()
         await self._daemon.close()
-        self._notes.close()
+        self._journal.close()
         if self._failure is not None and not self._failure.done():
             self._failure.set_result(None)
 
@@ -218,12 +218,12 @@ class DockerEngine:
             raise CannotExec(f"The job {asked}: name one of {', '.join(names)}.")
         return await execs.begin(self._daemon.api, run.docker_name(container), command, tty=tty)
 
-    # -- Attempts --------------------------------------------------------------------------------------------
+    # -- Attempts --
 
     def _repeat(self, attempt_id: str) -> bool:
         """Gives the last report about an attempt again. False: nothing is known of it."""
         assert self._report is not None, "a command before start"
-        final = self._notes.finals.get(attempt_id) or self._notes.acknowledged.get(attempt_id)
+        final = self._journal.finals.get(attempt_id) or self._journal.acknowledged.get(attempt_id)
         if final is not None:
             self._report([final])
             return True
@@ -233,18 +233,18 @@ class DockerEngine:
         return run is not None
 
     def _begin(self, launch: Launch, origin: Origin) -> None:
-        assert self._shop is not None, "a command before start"
+        assert self._context is not None, "a command before start"
         if self._is_stale():
             return
-        run = self._runs[launch.attempt_id] = Run(self._shop, launch, origin)
+        run = self._runs[launch.attempt_id] = TaskRun(self._context, launch, origin)
         self._spawn(self._follow(run), f"attempt {launch.attempt_id}")
 
-    async def _follow(self, run: Run) -> None:
+    async def _follow(self, run: TaskRun) -> None:
         try:
-            final = await run.to_the_end()
+            final = await run.run_until_final()
         finally:
             await run.leave()  # the container may be gone, and its follower has not begun or has not noticed
-        self._notes.ended(final)
+        self._journal.ended(final)
         del self._runs[run.attempt_id]
         if not run.has_volumes():
             self._left[run.attempt_id] = run.left_behind()
@@ -269,7 +269,7 @@ class DockerEngine:
         for run in self._runs.values():
             run.wake()
 
-    # -- Removing --------------------------------------------------------------------------------------------
+    # -- Removing --
 
     async def _remove(self, attempt_id: str) -> None:
         """The containers and volumes of an attempt whose end is committed."""
@@ -296,12 +296,12 @@ class DockerEngine:
 
     async def _reap(self) -> None:
         """Removes what nobody asks about: attempts that ended before their acknowledgement came through."""
-        own = f"{STORE}={self._notes.store}"
+        own = f"{STORE}={self._journal.store}"
         found = await self._daemon.until_it_answers(lambda: self._containers(own))
         found += await self._daemon.until_it_answers(lambda: self._volumes(own))
         owners = {str((one.get("Labels") or {}).get(ATTEMPT, "")) for one in found}
         for attempt_id in sorted(owners):
-            if attempt_id and attempt_id not in self._runs and attempt_id not in self._notes.finals:
+            if attempt_id and attempt_id not in self._runs and attempt_id not in self._journal.finals:
                 log.info("removing the containers of attempt %s, which nobody asks about", attempt_id)
                 await self._remove_all(f"{ATTEMPT}={attempt_id}")
 
@@ -309,7 +309,7 @@ class DockerEngine:
         """`known`: all containers that there are; None: whatever has the label."""
         pause = FIRST_PAUSE_SECONDS
         for _ in range(REMOVAL_TRIES):
-            self._notes.check_epoch()
+            self._journal.check_epoch()
             try:
                 await self._daemon.until_it_answers(lambda: self._try_to_remove(label, known))
                 return
@@ -323,7 +323,7 @@ class DockerEngine:
             for name in known:
                 await self._remove_container(name)
             return
-        own = f"{STORE}={self._notes.store}"
+        own = f"{STORE}={self._journal.store}"
         for one in await self._containers(label, own):
             await self._remove_container(one["Id"])
         for one in await self._volumes(label, own):
@@ -351,11 +351,11 @@ class DockerEngine:
         found = await self._daemon.api.json("GET", "/volumes", {"filters": filters})
         return found.get("Volumes") or []
 
-    # -- Its own end -----------------------------------------------------------------------------------------
+    # -- Its own end --
 
     def _is_stale(self) -> bool:
         try:
-            self._notes.check_epoch()
+            self._journal.check_epoch()
         except StaleEpochError as error:
             self._fail(error)
             return True

@@ -1,7 +1,7 @@
 """What to do next about one task, from what Docker shows: a function of values.
 
 The same function serves a fresh task and one whose server died in the middle: nothing is remembered of the order in
-which things were done, it is seen. The rules themselves are those of every engine, `engines.together`.
+which things were done, it is seen. The rules themselves are those of every engine, `engines.container_group`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from batchyard.core.model.commands import ContainerExit
 from batchyard.core.model.records import ContainerSpec
+from batchyard.engines.container_group import ContainerGroup
 from batchyard.engines.docker.containers import Seen, State
-from batchyard.engines.together import Together
 
 
 class Plan(Struct, frozen=True):
@@ -40,40 +40,40 @@ def plan(
 ) -> Plan:
     """`seen`: every container of the task. `refused`: those that could not be started. `stopping`: somebody asked for
     the task's end."""
-    together = Together(containers)
-    _tell(together, seen, refused, now_ms)
+    group = ContainerGroup(containers)
+    _replay(group, seen, refused, now_ms)
     if stopping:
-        together.call_off()
-    running, start = tuple(together.running()), tuple(together.startable())
-    ends = stopping or together.is_ending
+        group.cancel_pending()
+    running, start = tuple(group.running()), tuple(group.startable())
+    ends = stopping or group.is_ending
     return Plan(
         start=start,
         stop=running if ends else (),
-        waits=bool(together.waiting()),
-        is_over=together.is_over,
-        ends_since_ms=_end_of(containers, seen) if together.is_ending and running else 0,
-        reasons={one.name: one.reason for one in together.exits() if one.reason},
-        due_ms=min(_timeouts(together, seen), default=0),
+        waits=bool(group.waiting()),
+        is_over=group.is_over,
+        ends_since_ms=_end_of(containers, seen) if group.is_ending and running else 0,
+        reasons={one.name: one.reason for one in group.exits() if one.reason},
+        due_ms=min(_timeouts(group, seen), default=0),
     )
 
 
-def _tell(together: Together, seen: Mapping[str, Seen], refused: Mapping[str, ContainerExit], now_ms: int) -> None:
+def _replay(group: ContainerGroup, seen: Mapping[str, Seen], refused: Mapping[str, ContainerExit], now_ms: int) -> None:
     """What has happened, as far as Docker shows it."""
     was_there = [one for one in seen.values() if one.state is not State.CREATED]
     for one in was_there:
-        together.started(one.name)
+        group.started(one.name)
     for one in was_there:
-        limit_ms = together.specs[one.name].start_timeout_seconds * 1000
+        limit_ms = group.specs[one.name].start_timeout_seconds * 1000
         if limit_ms and (one.finished_at_ms or now_ms) - one.started_at_ms >= limit_ms:
-            together.start_timed_out(one.name)
+            group.start_timed_out(one.name)
     for name, outcome in refused.items():
-        if name in together.waiting():
-            together.ended(outcome)
+        if name in group.waiting():
+            group.ended(outcome)
     for one in sorted(was_there, key=lambda one: one.finished_at_ms):
         if one.state is State.EXITED:
-            together.ended(ContainerExit(one.name, one.exit_code))
+            group.ended(ContainerExit(one.name, one.exit_code))
         elif one.state is State.ABSENT:  # removed by somebody else: nobody knows how it ended
-            together.ended(ContainerExit(one.name))
+            group.ended(ContainerExit(one.name))
 
 
 def _end_of(containers: Sequence[ContainerSpec], seen: Mapping[str, Seen]) -> int:
@@ -83,11 +83,11 @@ def _end_of(containers: Sequence[ContainerSpec], seen: Mapping[str, Seen]) -> in
     return min(filter(None, essential), default=max(ended, default=0))
 
 
-def _timeouts(together: Together, seen: Mapping[str, Seen]) -> list[int]:
+def _timeouts(group: ContainerGroup, seen: Mapping[str, Seen]) -> list[int]:
     """When those that others wait for will have taken too long."""
-    awaited = {dependency.container for name in together.waiting() for dependency in together.specs[name].depends_on}
+    awaited = {dependency.container for name in group.waiting() for dependency in group.specs[name].depends_on}
     return [
-        seen[name].started_at_ms + together.specs[name].start_timeout_seconds * 1000
-        for name in together.running()
-        if name in awaited and together.specs[name].start_timeout_seconds
+        seen[name].started_at_ms + group.specs[name].start_timeout_seconds * 1000
+        for name in group.running()
+        if name in awaited and group.specs[name].start_timeout_seconds
     ]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from batchyard import failpoints
 from batchyard.engines.log_file import DEFAULT_LIMIT_BYTES
-from batchyard.engines.supervisor.acting import knows_keyrings, new_session_keyring
 from batchyard.engines.supervisor.attempts import LOCK, Settings
-from batchyard.engines.supervisor.rounds import Supervisor
+from batchyard.engines.supervisor.process_credentials import knows_keyrings, new_session_keyring
+from batchyard.engines.supervisor.supervisor import Supervisor
 
 LOCK_SECONDS = 5.0  # a predecessor that is leaving, or a program it was just starting, may hold the lock a moment
 LOCK_PAUSE_SECONDS = 0.02

@@ -8,57 +8,59 @@ from batchyard import failpoints
 from batchyard.engines.base import log_path
 from batchyard.engines.log_file import LogFile
 from batchyard.engines.supervisor import processes
-from batchyard.engines.supervisor.attempts import Attempt, Book, Settings
+from batchyard.engines.supervisor.attempts import Attempt, AttemptTable, Settings
 from batchyard.engines.supervisor.census import Census
 from batchyard.engines.supervisor.cgroups import Cgroups
-from batchyard.engines.supervisor.ending import Endings
 from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import Entry, IntentItem, Replay
 from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.protocol import LostItem, StartedItem
+from batchyard.engines.supervisor.reaper import Reaper
 
 HOST_RESTARTED = "The host restarted while the attempt ran."
 
 
 class Adoption:
-    def __init__(self, settings: Settings, book: Book, endings: Endings, outputs: Outputs, cgroups: Cgroups) -> None:
+    def __init__(
+        self, settings: Settings, table: AttemptTable, reaper: Reaper, outputs: Outputs, cgroups: Cgroups
+    ) -> None:
         self._settings = settings
         self._cgroups = cgroups
-        self._book = book
-        self._endings = endings
+        self._table = table
+        self._reaper = reaper
         self._outputs = outputs
 
     def take_over(self, replay: Replay, now: float, now_ms: int) -> None:
-        """Everything that the journal says goes into the book; survivors are watched from here on."""
-        book = self._book
-        book.epoch, book.intact = replay.epoch, replay.intact
-        book.outcomes, book.acknowledged = replay.outcomes, replay.acknowledged
+        """Everything that the journal says goes into the table; survivors are watched from here on."""
+        table = self._table
+        table.epoch, table.intact = replay.epoch, replay.intact
+        table.outcomes, table.acknowledged = replay.outcomes, replay.acknowledged
         self.take_entries([*replay.live.values()], now, now_ms)
 
     def take_entries(self, entries: list[Entry], now: float, now_ms: int) -> None:
         """What a journal says is alive, and whose supervisor is gone."""
-        book = self._book
-        here = [entry for entry in entries if entry.boot_id == book.boot_id]
+        table = self._table
+        here = [entry for entry in entries if entry.boot_id == table.boot_id]
         census = Census((), everywhere=True) if here else None
         for entry in entries:
-            if census is None or entry.boot_id != book.boot_id:
+            if census is None or entry.boot_id != table.boot_id:
                 attempt = self.attempt_of(entry.intent)
                 attempt.output.reopen(0, self._settings.runtime_dir)  # to end its log; of its processes nothing is left
                 self._outputs.close(attempt, now_ms)
                 started_at_ms = entry.spawned.at_ms if entry.spawned else 0
-                book.end(LostItem(entry.intent.attempt_id, now_ms, HOST_RESTARTED, started_at_ms))
+                table.end(LostItem(entry.intent.attempt_id, now_ms, HOST_RESTARTED, started_at_ms))
             else:
                 self._take(entry, census, now, now_ms)
             if failpoints.armed:
                 failpoints.reach("during-adoption", ["STARTING" if entry.spawned is None else "RUNNING"])
 
-    def take_stray(self, intent: IntentItem, census: Census, now: float, now_ms: int) -> bool:
+    def adopt_orphan(self, intent: IntentItem, census: Census, now: float, now_ms: int) -> bool:
         """Adopts what carries the attempt's marker, or is in its cgroup, although the journal does not know it. False:
         nothing does."""
         cgroup = self._cgroups.find(intent.attempt_id)
         if not census.carrying(intent.attempt_id) and not (cgroup is not None and cgroup.members()):
             return False
-        entry = Entry(intent, self._book.boot_id)
+        entry = Entry(intent, self._table.boot_id)
         self._take(entry, census, now, now_ms)
         return True
 
@@ -80,13 +82,13 @@ class Adoption:
         if attempt.output.fd >= 0:
             self._outputs.add(attempt, now)
         if not self._watch(attempt):
-            self._endings.end_lost(attempt, now, now_ms)
+            self._reaper.end_lost(attempt, now, now_ms)
             return
-        self._book.running[attempt.attempt_id] = attempt
-        self._book.reports.append(StartedItem(attempt.attempt_id, attempt.started_at_ms))
+        self._table.running[attempt.attempt_id] = attempt
+        self._table.reports.append(StartedItem(attempt.attempt_id, attempt.started_at_ms))
         if entry.kill_at_seconds is not None:
             attempt.kill_at_seconds = entry.kill_at_seconds
-            self._endings.stopping[attempt.attempt_id] = attempt
+            self._reaper.stopping[attempt.attempt_id] = attempt
 
     def _identify(self, attempt: Attempt, census: Census, now_ms: int) -> None:
         carrying = census.carrying(attempt.attempt_id)
@@ -110,5 +112,5 @@ class Adoption:
             os.close(attempt.pidfd)
             attempt.pidfd = -1
             return False
-        self._endings.adopt(attempt)
+        self._reaper.adopt(attempt)
         return True

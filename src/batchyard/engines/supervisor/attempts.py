@@ -1,4 +1,4 @@
-"""One attempt while it lives, and the book of all of them: what is queued, alive, ended, acknowledged."""
+"""One attempt while it lives, and the table of all of them: what is queued, alive, ended, acknowledged."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Attempt:
         return self.intent.attempt_id
 
 
-class Book:
+class AttemptTable:
     """Every attempt this supervisor must account for, and the journal that says the same on disk."""
 
     def __init__(self, journal: Journal) -> None:

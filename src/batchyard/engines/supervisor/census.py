@@ -24,7 +24,7 @@ class Census:
         self._by_session: dict[int, list[int]] = defaultdict(list)
         self._by_parent: dict[int, list[int]] = defaultdict(list)
         self._by_marker: dict[str, list[int]] = defaultdict(list)
-        self._nameless: list[int] = []  # ours by subreaping, but without a marker
+        self._unattributed: list[int] = []  # ours by subreaping, but without a marker
         own = os.getpid()
         for pid, row in self._rows.items():
             self._by_session[row.sid].append(pid)
@@ -34,7 +34,7 @@ class Census:
                 if name:
                     self._by_marker[name].append(pid)
                 elif row.ppid == own:
-                    self._nameless.append(pid)
+                    self._unattributed.append(pid)
         self._mains = mains
 
     def row(self, pid: int) -> Row | None:
@@ -57,11 +57,11 @@ class Census:
         """The pids of the living processes in its session."""
         return [pid for pid in self._session(attempt) if not self._rows[pid].is_dead]
 
-    def nameless(self) -> list[int]:
+    def unattributed(self) -> list[int]:
         """What some task left behind after it had dropped its environment and its session: nobody knows whose."""
         return [
             pid
-            for pid in self._nameless
+            for pid in self._unattributed
             if not any(main in self._mains for main in (self._rows[pid].sid, self._rows[pid].pgid))
         ]
 

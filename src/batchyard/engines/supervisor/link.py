@@ -14,7 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batchyard.engines.supervisor import protocol
-from batchyard.engines.supervisor.protocol import PROTOCOL_VERSION, Commands, FrameBuffer, Refused, ServerHello
+from batchyard.engines.supervisor.protocol import (
+    PROTOCOL_VERSION,
+    Commands,
+    ConnectionRefused,
+    FrameBuffer,
+    ServerHello,
+)
 
 SERVER_LINK = "server"
 FIRST_PAUSE_SECONDS = 0.02  # a server that just restarted is there within this
@@ -178,19 +184,19 @@ class ServerLink:
         """Whether the server that said hello is one to serve."""
         if hello.protocol > PROTOCOL_VERSION and hello.epoch >= self._lowest_epoch():
             self._hand_over()
-            connection.send(Refused(PROTOCOL_VERSION, self._lowest_epoch()))
+            connection.send(ConnectionRefused(PROTOCOL_VERSION, self._lowest_epoch()))
             self._leave()
             return False
         if hello.protocol != PROTOCOL_VERSION or hello.epoch < self._lowest_epoch():
             self._refused = connection.identity
-            connection.send(Refused(PROTOCOL_VERSION, self._lowest_epoch()))
+            connection.send(ConnectionRefused(PROTOCOL_VERSION, self._lowest_epoch()))
             self._drop(connection)
             return False
         if connection is self._candidate:
             previous, self._current, self._candidate = self._current, connection, None
             if previous is not None:
                 with contextlib.suppress(ConnectionError):  # most likely it is dead
-                    previous.send(Refused(PROTOCOL_VERSION, hello.epoch))
+                    previous.send(ConnectionRefused(PROTOCOL_VERSION, hello.epoch))
                 self._drop(previous)
         self._pause = FIRST_PAUSE_SECONDS
         self._accepted(hello)

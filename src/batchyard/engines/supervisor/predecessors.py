@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from batchyard.engines.supervisor.adoption import Adoption
-from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, Book
+from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, AttemptTable
 from batchyard.engines.supervisor.journal import Entry, Journal
 from batchyard.engines.supervisor.protocol import StartedItem
 
@@ -23,9 +23,9 @@ _NONE = float("inf")
 
 
 class Predecessors:
-    def __init__(self, state_dir: Path, book: Book, adoption: Adoption) -> None:
+    def __init__(self, state_dir: Path, table: AttemptTable, adoption: Adoption) -> None:
         self._state_dir = state_dir
-        self._book = book
+        self._table = table
         self._adoption = adoption
         self._names: list[str] = []  # the instances
         self._seen: dict[str, tuple[int, int, int]] = {}  # inode, size and time of what was read last
@@ -54,7 +54,7 @@ class Predecessors:
         self.next_look = now + LOOK_SECONDS if self._names else _NONE
 
     def fifos(self) -> set[str]:
-        return {attempt.output.fifo for attempt in self._book.elsewhere.values()}
+        return {attempt.output.fifo for attempt in self._table.elsewhere.values()}
 
     def _path(self, name: str) -> Path:
         return self._state_dir / f"{JOURNAL}.{name}"
@@ -78,22 +78,22 @@ class Predecessors:
         if self._seen.get(name) == seen:
             return
         self._seen[name] = seen
-        book = self._book
+        table = self._table
         said = Journal(self._path(name)).load()
         for _ in range(TRIES):
             if said.intact:
                 break
             said = Journal(self._path(name)).load()  # an append may be caught in its middle, for microseconds
-        book.intact = book.intact and (said.intact or book.is_accounted)
-        book.epoch = max(book.epoch, said.epoch)
+        table.intact = table.intact and (said.intact or table.is_accounted)
+        table.epoch = max(table.epoch, said.epoch)
         for attempt_id, final in said.acknowledged.items():
-            book.acknowledged.setdefault(attempt_id, final)
+            table.acknowledged.setdefault(attempt_id, final)
         for attempt_id, final in said.outcomes.items():
-            book.elsewhere.pop(attempt_id, None)
-            if not book.has_ended(attempt_id):
-                book.end(final)
+            table.elsewhere.pop(attempt_id, None)
+            if not table.has_ended(attempt_id):
+                table.end(final)
         for attempt_id, entry in said.live.items():
-            if not book.has_ended(attempt_id) and book.live(attempt_id) is None:
+            if not table.has_ended(attempt_id) and table.live(attempt_id) is None:
                 self._note(entry, now_ms)
 
     def _note(self, entry: Entry, now_ms: int) -> None:
@@ -101,21 +101,21 @@ class Predecessors:
         if entry.spawned is not None:
             attempt.pid, attempt.start_ticks = entry.spawned.pid, entry.spawned.start_ticks
             attempt.started_at_ms = entry.spawned.at_ms
-        known = self._book.elsewhere.get(attempt.attempt_id)
+        known = self._table.elsewhere.get(attempt.attempt_id)
         if known is None:
-            self._book.elsewhere[attempt.attempt_id] = attempt
-            self._book.reports.append(StartedItem(attempt.attempt_id, attempt.started_at_ms or now_ms))
+            self._table.elsewhere[attempt.attempt_id] = attempt
+            self._table.reports.append(StartedItem(attempt.attempt_id, attempt.started_at_ms or now_ms))
         elif not known.pid:
             known.pid, known.start_ticks = attempt.pid, attempt.start_ticks
 
     def _adopt_all(self, name: str, now: float, now_ms: int) -> None:
         said = Journal(self._path(name)).load()
-        left = [entry for attempt_id, entry in said.live.items() if not self._book.has_ended(attempt_id)]
+        left = [entry for attempt_id, entry in said.live.items() if not self._table.has_ended(attempt_id)]
         for entry in left:
-            known = self._book.elsewhere.pop(entry.intent.attempt_id, None)
+            known = self._table.elsewhere.pop(entry.intent.attempt_id, None)
             if known is not None and known.kill_at_seconds is not None:
                 entry.kill_at_seconds = known.kill_at_seconds
         self._adoption.take_entries(left, now, now_ms)
-        self._book.compact()  # ours says it all now, durably
+        self._table.compact()  # ours says it all now, durably
         self._path(name).unlink()
         (self._state_dir / f"{LOCK}.{name}").unlink(missing_ok=True)

@@ -86,7 +86,7 @@ class SupervisorHello(Struct, frozen=True, tag="supervisor"):
     boot_id: str
 
 
-class Refused(Struct, frozen=True, tag="refused"):
+class ConnectionRefused(Struct, frozen=True, tag="refused"):
     """The supervisor serves a server of a higher epoch, or speaks another protocol."""
 
     protocol: int
@@ -139,12 +139,12 @@ class Reports(Struct, frozen=True, tag="reports"):
 
 
 ToSupervisor: TypeAlias = ServerHello | Commands
-ToServer: TypeAlias = SupervisorHello | Refused | Reports | Leaving
+ToServer: TypeAlias = SupervisorHello | ConnectionRefused | Reports | Leaving
 
 _encoder = msgspec.msgpack.Encoder()
 to_supervisor_decoder: msgspec.msgpack.Decoder[ToSupervisor] = msgspec.msgpack.Decoder(ServerHello | Commands)
 to_server_decoder: msgspec.msgpack.Decoder[ToServer] = msgspec.msgpack.Decoder(
-    SupervisorHello | Refused | Reports | Leaving
+    SupervisorHello | ConnectionRefused | Reports | Leaving
 )
 
 

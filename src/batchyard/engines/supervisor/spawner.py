@@ -23,7 +23,7 @@ from functools import partial
 from typing import NamedTuple, NoReturn, cast
 
 from batchyard.engines.start_failures import CannotStart
-from batchyard.engines.supervisor.acting import acting_as, new_session_keyring
+from batchyard.engines.supervisor.process_credentials import acting_as, new_session_keyring
 
 UMASK = 0o022
 _AT_CGROUP = b"cgroup"

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from batchyard.core.model.commands import ContainerExit
 from batchyard.core.model.records import ContainerDependency, ContainerSpec
-from batchyard.engines.together import CALLED_OFF, Together, grace_of
+from batchyard.engines.container_group import ENDED_BEFORE_START, ContainerGroup, grace_of
 
 CONDITIONS = ("START", "COMPLETE", "SUCCESS")
 
@@ -30,44 +30,46 @@ def tasks(draw: st.DrawFn) -> list[ContainerSpec]:
 
 @given(tasks(), st.data())
 def test_every_task_comes_to_its_end_by_the_rules(containers: list[ContainerSpec], data: st.DataObject) -> None:
-    together = Together(data.draw(st.permutations(containers)))
+    group = ContainerGroup(data.draw(st.permutations(containers)))
     ran: dict[str, int | None] = {}  # None while it runs
-    while not together.is_over:
-        startable, running = together.startable(), together.running()
+    while not group.is_over:
+        startable, running = group.startable(), group.running()
         assert startable or running, "nothing can ever happen again"
-        assert not (together.is_ending and together.waiting())
+        assert not (group.is_ending and group.waiting())
         choice = data.draw(st.sampled_from([("start", name) for name in startable] + [("end", n) for n in running]))
         if choice[0] == "start":
-            for dependency in together.specs[choice[1]].depends_on:
+            for dependency in group.specs[choice[1]].depends_on:
                 assert dependency.container in ran
                 code = ran[dependency.container]
                 assert dependency.condition == "START" or code is not None
                 assert dependency.condition != "SUCCESS" or code == 0
-            together.started(choice[1])
+            group.started(choice[1])
             ran[choice[1]] = None
         else:
             ran[choice[1]] = data.draw(st.sampled_from((0, 1, 143)))
-            together.ended(ContainerExit(choice[1], ran[choice[1]]))
-    exits = together.exits()
-    assert [one.name for one in exits] == list(together.specs)
+            group.ended(ContainerExit(choice[1], ran[choice[1]]))
+    exits = group.exits()
+    assert [one.name for one in exits] == list(group.specs)
     assert {one.name: one.exit_code for one in exits if one.exit_code is not None} == ran
     assert all(one.reason for one in exits if one.name not in ran)
 
 
 def test_a_container_that_could_not_be_started_never_ran() -> None:
-    together = Together([ContainerSpec("a", essential=False), ContainerSpec("b", depends_on=(wait("a", "START"),))])
-    together.ended(ContainerExit("a", 127, reason="no such program"))
-    assert (together.ever_ran, together.is_ending, together.is_over) == (False, True, True)
-    assert [one.exit_code for one in together.exits()] == [127, None]
+    group = ContainerGroup([ContainerSpec("a", essential=False), ContainerSpec("b", depends_on=(wait("a", "START"),))])
+    group.ended(ContainerExit("a", 127, reason="no such program"))
+    assert (group.ever_ran, group.is_ending, group.is_over) == (False, True, True)
+    assert [one.exit_code for one in group.exits()] == [127, None]
 
 
 def test_a_task_that_is_stopped_starts_nothing_more() -> None:
-    together = Together([ContainerSpec("a", essential=False), ContainerSpec("b", depends_on=(wait("a", "COMPLETE"),))])
-    together.started("a")
-    together.call_off()
-    together.ended(ContainerExit("a", 0))
-    assert together.is_over
-    assert together.exits()[1].reason == CALLED_OFF
+    group = ContainerGroup(
+        [ContainerSpec("a", essential=False), ContainerSpec("b", depends_on=(wait("a", "COMPLETE"),))]
+    )
+    group.started("a")
+    group.cancel_pending()
+    group.ended(ContainerExit("a", 0))
+    assert group.is_over
+    assert group.exits()[1].reason == ENDED_BEFORE_START
 
 
 def test_a_grace_of_its_own() -> None:

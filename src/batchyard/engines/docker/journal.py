@@ -68,9 +68,9 @@ class Accounted(Struct, frozen=True, array_like=True):
     """A server asked about all its live attempts since the damage."""
 
 
-Note: TypeAlias = Intent | StopAsked | EndExited | EndNotStarted | EndLost | Acknowledged | Damaged | Accounted
+Record: TypeAlias = Intent | StopAsked | EndExited | EndNotStarted | EndLost | Acknowledged | Damaged | Accounted
 # The kind's number is part of the format: append only.
-_KINDS: tuple[type[Note], ...] = (
+_KINDS: tuple[type[Record], ...] = (
     Intent, StopAsked, EndExited, EndNotStarted, EndLost, Acknowledged, Damaged, Accounted,
 )  # fmt: skip
 _ENDS: dict[type[Struct], type[EndExited] | type[EndNotStarted] | type[EndLost]] = {
@@ -79,10 +79,10 @@ _ENDS: dict[type[Struct], type[EndExited] | type[EndNotStarted] | type[EndLost]]
     Lost: EndLost,
 }
 # Cut at the file's end, these hide nothing that Docker does not tell again.
-_FORMAT = RecordFormat[Note](_KINDS, harmless_when_cut=(StopAsked, EndExited, EndNotStarted, EndLost, Acknowledged))
+_FORMAT = RecordFormat[Record](_KINDS, harmless_when_cut=(StopAsked, EndExited, EndNotStarted, EndLost, Acknowledged))
 
 
-class Notes:
+class DockerJournal:
     """The file, and what it says."""
 
     def __init__(self, directory: Path) -> None:
@@ -97,11 +97,11 @@ class Notes:
         self._file = RecordLog(directory / "notes", _FORMAT)
         self._epoch_fd = -1
         self._epoch = 0
-        self._written = 0  # how many notes were ever added, and how many of them are durable
+        self._written = 0  # how many records were ever added, and how many of them are durable
         self._synced = 0
         self._syncing: asyncio.Task[None] | None = None
 
-    # -- One server at a time --------------------------------------------------------------------------------
+    # -- One server at a time --
 
     def open(self, epoch: int) -> None:
         """StaleEpochError: a later server was here."""
@@ -143,7 +143,7 @@ class Notes:
             temporary.rename(path)
             return drawn
 
-    # -- The file --------------------------------------------------------------------------------------------
+    # -- The file --
 
     def _load(self) -> None:
         for decoded in _FORMAT.decode(self._file.read()):
@@ -153,45 +153,45 @@ class Notes:
         self._compact()
 
     def _compact(self) -> None:
-        notes: list[Note] = [] if self.intact else [Damaged()]
-        notes += self.intents.values()
-        notes += self.stops.values()
+        records: list[Record] = [] if self.intact else [Damaged()]
+        records += self.intents.values()
+        records += self.stops.values()
         for final in self.finals.values():
-            notes.append(_end_of(final))
+            records.append(_end_of(final))
         for attempt_id, final in self.acknowledged.items():
-            notes += (_end_of(final), Acknowledged(attempt_id))
-        self._file.rewrite(notes)
+            records += (_end_of(final), Acknowledged(attempt_id))
+        self._file.rewrite(records)
 
-    def _apply(self, note: Note) -> None:
-        if isinstance(note, Intent):
-            self.intents[note.attempt_id] = note
-        elif isinstance(note, StopAsked):
-            self.stops[note.attempt_id] = note
-        elif isinstance(note, Acknowledged):
-            final = self.finals.pop(note.attempt_id, None)
+    def _apply(self, record: Record) -> None:
+        if isinstance(record, Intent):
+            self.intents[record.attempt_id] = record
+        elif isinstance(record, StopAsked):
+            self.stops[record.attempt_id] = record
+        elif isinstance(record, Acknowledged):
+            final = self.finals.pop(record.attempt_id, None)
             if final is not None:
-                self.acknowledged[note.attempt_id] = final
+                self.acknowledged[record.attempt_id] = final
                 if len(self.acknowledged) > ACKNOWLEDGED_KEPT:
                     self.acknowledged.popitem(last=False)
-        elif isinstance(note, Damaged | Accounted):
-            self.intact = isinstance(note, Accounted)
+        elif isinstance(record, Damaged | Accounted):
+            self.intact = isinstance(record, Accounted)
         else:
-            attempt_id = note.report.attempt_id
-            self.finals[attempt_id] = note.report
+            attempt_id = record.report.attempt_id
+            self.finals[attempt_id] = record.report
             self.intents.pop(attempt_id, None)
             self.stops.pop(attempt_id, None)
 
-    def _add(self, note: Note) -> None:
-        self._apply(note)
+    def _add(self, record: Record) -> None:
+        self._apply(record)
         self._written += 1
         if self._file.size_bytes > COMPACT_ABOVE_BYTES and self._syncing is None:
             self._compact()
             self._synced = self._written
         else:
-            self._file.append(note)
+            self._file.append(record)
             self._file.write()
 
-    # -- What is noted ---------------------------------------------------------------------------------------
+    # -- What is noted --
 
     async def intend(self, attempt_id: str) -> None:
         """Durable when it returns."""
@@ -240,5 +240,5 @@ class Notes:
             self._epoch_fd = -1
 
 
-def _end_of(report: Final) -> Note:
+def _end_of(report: Final) -> Record:
     return _ENDS[type(report)](report)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ _STAT_HEADER = "x-docker-container-path-stat"
 _DIRECTORY_BIT, _LINK_BIT, _EXECUTE_BITS = 1 << 31, 1 << 27, 0o111  # of Go's file modes
 
 
-class Programs:
+class EntrypointCheck:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._found: set[tuple[str, str, str]] = set()  # image id, program, PATH

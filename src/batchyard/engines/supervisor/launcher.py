@@ -9,15 +9,15 @@ from typing import NamedTuple
 from batchyard.engines.base import ATTEMPT_VARIABLE, log_path
 from batchyard.engines.log_file import LogFile
 from batchyard.engines.start_failures import CANNOT_START, NOT_FOUND_EXIT_CODE, CannotStart
-from batchyard.engines.supervisor.acting import acting_as
 from batchyard.engines.supervisor.attempts import Attempt, Queued, Settings
 from batchyard.engines.supervisor.cgroups import Cgroups
 from batchyard.engines.supervisor.fifos import Fifos, Output
 from batchyard.engines.supervisor.journal import IntentItem
+from batchyard.engines.supervisor.process_credentials import acting_as
 from batchyard.engines.supervisor.processes import boot_ticks, start_ticks
 from batchyard.engines.supervisor.protocol import NotStartedItem, Task
 from batchyard.engines.supervisor.scratch import Scratch
-from batchyard.engines.supervisor.spawning import (
+from batchyard.engines.supervisor.spawner import (
     EXEC_SECONDS,
     RLIMITS,
     ExecFailed,

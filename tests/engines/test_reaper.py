@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.engines.supervisor import ending, processes
+from batchyard.engines.supervisor import processes, reaper
 
 
 class Seen:
@@ -29,7 +29,7 @@ def test_only_the_process_that_was_seen_is_signalled(is_same: bool) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         ticks = processes.start_ticks(process.pid)
         census: Any = Seen(process.pid, ticks if is_same else ticks - 1)
-        ending._signal(census, [process.pid], signal.SIGTERM)
+        reaper._signal(census, [process.pid], signal.SIGTERM)
         if not is_same:
             assert os.waitpid(process.pid, os.WNOHANG) == (0, 0)
             process.kill()
@@ -41,4 +41,4 @@ def test_a_process_that_is_gone_is_passed_over() -> None:
     census: Any = Seen(process.pid, processes.start_ticks(process.pid))
     process.kill()
     process.wait(10)
-    ending._signal(census, [process.pid], signal.SIGTERM)
+    reaper._signal(census, [process.pid], signal.SIGTERM)

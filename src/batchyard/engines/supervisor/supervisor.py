@@ -31,13 +31,12 @@ from batchyard.engines.start_failures import CannotStart
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.adoption import Adoption
-from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, Attempt, Book, Queued, Settings, spawned_item
+from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, Attempt, AttemptTable, Queued, Settings, spawned_item
 from batchyard.engines.supervisor.census import Census
 from batchyard.engines.supervisor.cgroups import Cgroups
-from batchyard.engines.supervisor.ending import Endings
 from batchyard.engines.supervisor.fifos import Fifos
 from batchyard.engines.supervisor.journal import COMPACT_ABOVE_BYTES, IntentItem, Journal
-from batchyard.engines.supervisor.launching import Launcher, Prepared, not_started
+from batchyard.engines.supervisor.launcher import Launcher, Prepared, not_started
 from batchyard.engines.supervisor.link import ServerLink
 from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.predecessors import Predecessors
@@ -55,6 +54,7 @@ from batchyard.engines.supervisor.protocol import (
     SupervisorHello,
     Task,
 )
+from batchyard.engines.supervisor.reaper import Reaper
 from batchyard.engines.supervisor.scratch import Scratch
 
 STARTS_PER_ROUND = 32  # about 10 ms of starting: exits, outputs and stops wait no longer than that
@@ -71,23 +71,23 @@ class Supervisor:
         self._clock = SteadyClock()  # of lines and attempts: the service's, once a server has said what that shows
         self._instance = uuid.uuid4().hex
         self._epoll = select.epoll()
-        self._book = Book(Journal(settings.state_dir / JOURNAL))
-        self._book.boot_id = processes.boot_id()
+        self._table = AttemptTable(Journal(settings.state_dir / JOURNAL))
+        self._table.boot_id = processes.boot_id()
         self._fifos = Fifos(settings.runtime_dir, self._instance)
         self._outputs = Outputs(self._epoll, self._fifos)
         self._scratch = Scratch(settings.work_dir, settings.keep_failed_seconds)
         self._cgroups = Cgroups(settings.state_dir)
-        self._endings = Endings(self._book, self._outputs, self._scratch, self._cgroups, self._epoll)
-        self._adoption = Adoption(settings, self._book, self._endings, self._outputs, self._cgroups)
+        self._reaper = Reaper(self._table, self._outputs, self._scratch, self._cgroups, self._epoll)
+        self._adoption = Adoption(settings, self._table, self._reaper, self._outputs, self._cgroups)
         self._launcher = Launcher(settings, self._fifos, self._scratch, self._cgroups, default_nofile)
-        self._predecessors = Predecessors(settings.state_dir, self._book, self._adoption)
+        self._predecessors = Predecessors(settings.state_dir, self._table, self._adoption)
         self._lock = _identity(settings.state_dir / LOCK)
-        self._is_orphan = False  # the data directory was removed: its successor is not our business
+        self._is_displaced = False  # the data directory was removed: its successor is not our business
         self._is_retired = False  # handed over to a newer version
         self._link = ServerLink(
             settings.state_dir,
             self._epoll,
-            lambda: self._book.epoch,
+            lambda: self._table.epoch,
             self._accept,
             self._still_has_its_place,
             self._hand_over,
@@ -102,17 +102,17 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._on_terminate)
 
     def run(self) -> None:
-        replay = self._book.journal.load()
+        replay = self._table.journal.load()
         self._adoption.take_over(replay, _now(), self._clock.now_ms())
-        self._book.compact()
+        self._table.compact()
         self._predecessors.find(_now(), self._clock.now_ms())
-        if self._book.intact:
+        if self._table.intact:
             self._cgroups.sweep(self._alive())
-        self._fifos.sweep({attempt.output.fifo for attempt in self._book.all_live()} | self._predecessors.fifos())
+        self._fifos.sweep({attempt.output.fifo for attempt in self._table.all_live()} | self._predecessors.fifos())
         while not self._is_done():
             self._round(self._epoll.poll(self._timeout()))
-        self._book.journal_ended()
-        self._book.journal.close()
+        self._table.journal_ended()
+        self._table.journal.close()
         self._link.close()
         self._fifos.close()
         self._cgroups.close()
@@ -127,16 +127,16 @@ class Supervisor:
         has_exits = self._drain(events, now, now_ms)
         self._launch_round(now)
         if has_exits:
-            self._endings.reap(_now(), self._clock.now_ms())
-        self._endings.kill_due(now)
-        self._endings.look(now, now_ms)
-        self._endings.sample(now)
-        self._endings.give_up_unreaped(now, now_ms)
+            self._reaper.reap(_now(), self._clock.now_ms())
+        self._reaper.kill_due(now)
+        self._reaper.look(now, now_ms)
+        self._reaper.sample(now)
+        self._reaper.give_up_unreaped(now, now_ms)
         if failpoints.armed:
-            failpoints.reach("after-exit-before-report", self._book.ends_seen())
+            failpoints.reach("after-exit-before-report", self._table.ends_seen())
         self._journal_round()
         if failpoints.armed:
-            failpoints.reach("after-exit-before-report", self._book.ends_on_record())
+            failpoints.reach("after-exit-before-report", self._table.ends_on_record())
         self._report_round()
         self._scratch.tick()
         self._cgroups.tick(now)
@@ -145,9 +145,9 @@ class Supervisor:
             self._scratch.sweep(self._alive())
 
     def _alive(self) -> set[str]:
-        return {*self._book.running, *self._book.ending, *self._book.elsewhere}
+        return {*self._table.running, *self._table.ending, *self._table.elsewhere}
 
-    # -- What comes in ---------------------------------------------------------------------------------------
+    # -- What comes in --
 
     def _drain(self, events: list[tuple[int, int]], now: float, now_ms: int) -> bool:
         """True: children may have ended."""
@@ -159,8 +159,8 @@ class Supervisor:
             elif self._link.owns(fd):
                 for commands in self._link.handle(fd):
                     self._obey(commands, now, now_ms)
-            elif fd in self._endings.by_pidfd:
-                self._endings.reap_adopted(fd, now, now_ms)
+            elif fd in self._reaper.by_pidfd:
+                self._reaper.reap_adopted(fd, now, now_ms)
             else:
                 self._outputs.read(fd, now, now_ms)
         if self._link.is_connected:
@@ -171,25 +171,25 @@ class Supervisor:
         """False once another data directory lies where ours was, or none: what runs is seen to its end, no more."""
         if self._is_in_charge and _identity(self._settings.state_dir / LOCK) != self._lock:
             print("the lock of this supervisor was removed: it leaves when its tasks have ended", flush=True)
-            self._is_orphan = True
-            self._book.queued.clear()
+            self._is_displaced = True
+            self._table.queued.clear()
         return self._is_in_charge
 
     @property
     def _is_in_charge(self) -> bool:
         """False: what runs is seen to its end, and then we leave."""
-        return not (self._is_orphan or self._is_retired)
+        return not (self._is_displaced or self._is_retired)
 
     def _hand_over(self) -> None:
         """A server of a newer version is there: its own supervisor is to find our journal, and then the place free.
         Launches that are not on record yet were never made: the server asks for them again."""
-        self._book.queued.clear()
-        self._book.journal_ended()
-        self._book.journal.write()
+        self._table.queued.clear()
+        self._table.journal_ended()
+        self._table.journal.write()
         if failpoints.armed:
             failpoints.reach("during-upgrade", ["nothing moved"])
         state_dir = self._settings.state_dir
-        self._book.journal.move(state_dir / f"{JOURNAL}.{self._instance}")
+        self._table.journal.move(state_dir / f"{JOURNAL}.{self._instance}")
         if failpoints.armed:
             failpoints.reach("during-upgrade", ["journal moved"])
         (state_dir / LOCK).rename(state_dir / f"{LOCK}.{self._instance}")
@@ -204,9 +204,9 @@ class Supervisor:
         self._launcher.enforces_cgroups = hello.enforce_cgroups
         self._launcher.allows_root = hello.allow_root_jobs
         self._clock.catch_up(hello.now_ms)
-        self._book.raise_epoch(hello.epoch)
-        self._link.send(SupervisorHello(PROTOCOL_VERSION, self._instance, os.getpid(), self._book.boot_id))
-        self._book.repeat_all()
+        self._table.raise_epoch(hello.epoch)
+        self._link.send(SupervisorHello(PROTOCOL_VERSION, self._instance, os.getpid(), self._table.boot_id))
+        self._table.repeat_all()
 
     def _obey(self, commands: Commands, now: float, now_ms: int) -> None:
         specs = commands.specs
@@ -216,95 +216,95 @@ class Supervisor:
             self._enqueue(item, specs)
         self._stop(commands, now, now_ms)
         if commands.acknowledge:
-            self._book.acknowledge(commands.acknowledge)
+            self._table.acknowledge(commands.acknowledge)
         if commands.leave:
             self._is_leaving = True
-            book = self._book
-            self._link.send(Leaving(len(book.queued) + len(book.all_live()) + len(book.elsewhere)))
+            table = self._table
+            self._link.send(Leaving(len(table.queued) + len(table.all_live()) + len(table.elsewhere)))
 
     def _enqueue(self, item: LaunchItem, specs: dict[int, Task]) -> None:
-        if not self._book.repeat(item.attempt_id):
-            self._book.queued[item.attempt_id] = Queued(item, specs[item.spec_key])
+        if not self._table.repeat(item.attempt_id):
+            self._table.queued[item.attempt_id] = Queued(item, specs[item.spec_key])
 
     def _recover(self, items: Iterable[RecoverItem], specs: dict[int, Task], now: float, now_ms: int) -> None:
-        book = self._book
-        silent = [item for item in items if not book.repeat(item.launch.attempt_id)]
-        census = Census(self._endings.by_pid, everywhere=True) if silent else None
+        table = self._table
+        silent = [item for item in items if not table.repeat(item.launch.attempt_id)]
+        census = Census(self._reaper.by_pid, everywhere=True) if silent else None
         for item in silent:
             attempt_id = item.launch.attempt_id
             task = specs[item.launch.spec_key]
             intent = IntentItem(attempt_id, "", not task.working_directory, task.memory_mib)
-            if census is not None and self._adoption.take_stray(intent, census, now, now_ms):
-                attempt = book.live(attempt_id)
-                assert attempt is not None, f"adopted attempt {attempt_id} is not in the book"
-                self._record_stray(attempt)
-            elif not book.intact:
-                book.end(LostItem(attempt_id, now_ms, DAMAGED, 0))
+            if census is not None and self._adoption.adopt_orphan(intent, census, now, now_ms):
+                attempt = table.live(attempt_id)
+                assert attempt is not None, f"adopted attempt {attempt_id} is not in the table"
+                self._record_orphan(attempt)
+            elif not table.intact:
+                table.end(LostItem(attempt_id, now_ms, DAMAGED, 0))
             elif item.may_launch and not item.known_started:
                 self._enqueue(item.launch, specs)
             elif item.known_started:
-                book.end(LostItem(attempt_id, now_ms, NO_TRACE, 0))
+                table.end(LostItem(attempt_id, now_ms, NO_TRACE, 0))
             else:
-                book.end(NotStartedItem(attempt_id, now_ms, RECOVERED_SILENT))
-        book.is_accounted = True
-        if not book.intact:
-            book.intact = True
+                table.end(NotStartedItem(attempt_id, now_ms, RECOVERED_SILENT))
+        table.is_accounted = True
+        if not table.intact:
+            table.intact = True
             self._cgroups.sweep(self._alive())  # nothing that is in doubt lives any more
-            book.journal_ended()
-            book.journal.append(records.Accounted(now_ms))
+            table.journal_ended()
+            table.journal.append(records.Accounted(now_ms))
 
-    def _record_stray(self, attempt: Attempt) -> None:
+    def _record_orphan(self, attempt: Attempt) -> None:
         attempt.intent = msgspec.structs.replace(attempt.intent, fifo=attempt.output.fifo)
-        self._book.journal.append(records.Intents((attempt.intent,)))
-        self._book.journal.append(records.Spawned((spawned_item(attempt),)))
+        self._table.journal.append(records.Intents((attempt.intent,)))
+        self._table.journal.append(records.Spawned((spawned_item(attempt),)))
 
     def _stop(self, commands: Commands, now: float, now_ms: int) -> None:
         stops: list[tuple[Attempt, float]] = []
         for stop in commands.stop:
-            if self._book.queued.pop(stop.attempt_id, None) is not None:
-                self._book.end(NotStartedItem(stop.attempt_id, now_ms, RECOVERED_SILENT))
-            elif attempt := self._book.running.get(stop.attempt_id) or self._book.elsewhere.get(stop.attempt_id):
+            if self._table.queued.pop(stop.attempt_id, None) is not None:
+                self._table.end(NotStartedItem(stop.attempt_id, now_ms, RECOVERED_SILENT))
+            elif attempt := self._table.running.get(stop.attempt_id) or self._table.elsewhere.get(stop.attempt_id):
                 stops.append((attempt, stop.grace_seconds))
         if stops:
-            self._endings.stop(stops, now)
+            self._reaper.stop(stops, now)
 
-    # -- Launching -------------------------------------------------------------------------------------------
+    # -- Launching --
 
     def _launch_round(self, now: float) -> None:
-        book = self._book
-        if not book.queued or now < self._launch_not_before:
+        table = self._table
+        if not table.queued or now < self._launch_not_before:
             return
         prepared: list[Prepared] = []
-        for queued in [*book.queued.values()][:STARTS_PER_ROUND]:
+        for queued in [*table.queued.values()][:STARTS_PER_ROUND]:
             try:
                 prepared.append(self._launcher.prepare(queued, self._base))
             except CannotStart as reason:
-                del book.queued[queued.item.attempt_id]
-                book.end(not_started(queued.item.attempt_id, reason, self._clock.now_ms()))
+                del table.queued[queued.item.attempt_id]
+                table.end(not_started(queued.item.attempt_id, reason, self._clock.now_ms()))
         if not prepared or not self._write_intents(prepared, now):
             return
         started: list[Attempt] = []
         for launch in prepared:
-            del book.queued[launch.intent.attempt_id]
+            del table.queued[launch.intent.attempt_id]
             now_ms = self._clock.now_ms()
             try:
                 attempt = self._launcher.start(launch, now_ms)
             except CannotStart as reason:
-                book.end(not_started(launch.intent.attempt_id, reason, now_ms))
+                table.end(not_started(launch.intent.attempt_id, reason, now_ms))
                 continue
-            book.running[attempt.attempt_id] = attempt
-            self._endings.add(attempt)
+            table.running[attempt.attempt_id] = attempt
+            self._reaper.add(attempt)
             self._outputs.add(attempt, now)
-            book.reports.append(StartedItem(attempt.attempt_id, now_ms))
+            table.reports.append(StartedItem(attempt.attempt_id, now_ms))
             started.append(attempt)
         if started:
             if failpoints.armed:
                 failpoints.reach("after-spawn-before-journal", [_start_of(attempt) for attempt in started])
-            book.journal.append(records.Spawned(tuple(map(spawned_item, started))))
+            table.journal.append(records.Spawned(tuple(map(spawned_item, started))))
 
     def _write_intents(self, prepared: list[Prepared], now: float) -> bool:
         """Durable when True. False: the disk is full, and the launches wait for room."""
-        journal = self._book.journal
+        journal = self._table.journal
         journal.append(records.Intents(tuple(launch.intent for launch in prepared)))
         try:
             journal.write()
@@ -319,35 +319,35 @@ class Supervisor:
         journal.sync()
         return True
 
-    # -- What goes out ---------------------------------------------------------------------------------------
+    # -- What goes out --
 
     def _journal_round(self) -> None:
-        journal = self._book.journal
-        self._book.journal_ended()
+        journal = self._table.journal
+        self._table.journal_ended()
         try:
-            if journal.size_bytes > COMPACT_ABOVE_BYTES and not self._is_orphan:
-                self._book.compact()
+            if journal.size_bytes > COMPACT_ABOVE_BYTES and not self._is_displaced:
+                self._table.compact()
             journal.write()
         except OSError as error:
             if error.errno not in _DISK_FULL:
                 raise  # what is not written stays in the buffer, and is tried again in the next round
 
     def _report_round(self) -> None:
-        if self._book.reports:
-            self._link.send(Reports(tuple(self._book.reports)))
-            self._book.reports.clear()
+        if self._table.reports:
+            self._link.send(Reports(tuple(self._table.reports)))
+            self._table.reports.clear()
 
-    # -- Time ------------------------------------------------------------------------------------------------
+    # -- Time --
 
     def _timeout(self) -> float:
         """Seconds until something is due."""
         now = _now()
-        due = min(self._link.next_try, self._outputs.next_due(), self._endings.next_look, self._endings.next_kill())
+        due = min(self._link.next_try, self._outputs.next_due(), self._reaper.next_look, self._reaper.next_kill())
         due = min(due, self._cgroups.next_try)
-        if self._book.queued:
+        if self._table.queued:
             due = min(due, self._launch_not_before)
-        if self._book.has_work:
-            due = min(due, self._endings.next_sample)
+        if self._table.has_work:
+            due = min(due, self._reaper.next_sample)
         if self._is_in_charge:
             due = min(due, self._next_sweep, self._predecessors.next_look)
         return max(0.0, min(due - now, self._scratch.next_due_seconds()))
@@ -355,12 +355,12 @@ class Supervisor:
     def _is_done(self) -> bool:
         if self._is_told_to_go:
             return True
-        if self._book.has_work:
+        if self._table.has_work:
             return False
         if self._is_leaving or not self._is_in_charge:
             return True
         is_alone = not self._link.is_connected and _now() - self._alone_since >= self._settings.idle_seconds
-        return is_alone and not self._book.outcomes
+        return is_alone and not self._table.outcomes
 
     def _on_terminate(self, _number: int, _frame: object) -> None:
         self._is_told_to_go = True

@@ -6,7 +6,7 @@ import pytest
 
 from batchyard.core.model.commands import NotStarted
 from batchyard.core.model.records import Mount
-from batchyard.engines.docker.beneath import problem_beneath
+from batchyard.engines.docker.path_containment import containment_problem
 from tests.engines.conformance import run_to_end
 from tests.engines.docker_harness import DockerHarness
 
@@ -25,21 +25,21 @@ def shared(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("path", ["", "in", "in/deep"])
 def test_directories_are_found(shared: Path, path: str) -> None:
-    assert problem_beneath(str(shared), str(shared / path)) == ""
+    assert containment_problem(str(shared), str(shared / path)) == ""
 
 
 def test_the_root_itself_may_be_a_link_since_its_owner_named_it(shared: Path) -> None:
     link = shared.parent / "link"
-    assert problem_beneath(str(link), str(link / "in")) == ""
+    assert containment_problem(str(link), str(link / "in")) == ""
 
 
 @pytest.mark.parametrize("path", ["out", "out/shared", "round", "round/deep", "file", "none", "in/none"])
 def test_links_files_and_nothing_are_refused(shared: Path, path: str) -> None:
-    assert "is no directory of the file system" in problem_beneath(str(shared), str(shared / path))
+    assert "is no directory of the file system" in containment_problem(str(shared), str(shared / path))
 
 
 def test_a_root_that_is_not_there_is_named(shared: Path) -> None:
-    assert "can't be opened: No such file" in problem_beneath(str(shared / "none"), str(shared / "none"))
+    assert "can't be opened: No such file" in containment_problem(str(shared / "none"), str(shared / "none"))
 
 
 def test_a_container_gets_the_directory_and_no_way_out_of_it(docker: DockerHarness, shared: Path) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from batchyard.core.model.commands import ContainerExit
 from batchyard.core.model.records import ContainerDependency, ContainerSpec
 
-CALLED_OFF = "The task ended before this container was started."
+ENDED_BEFORE_START = "The task ended before this container was started."
 
 
-class Together:
+class ContainerGroup:
     """Every container waits, then runs, then has ended; one that can never start has ended without having run."""
 
     def __init__(self, containers: Sequence[ContainerSpec]) -> None:
@@ -38,21 +38,21 @@ class Together:
             self._never_ran.add(name)
         self._running.discard(name)
         self._ended[name] = outcome
-        self._give_up_hope()
+        self._fail_unreachable()
         if self.is_ending:
-            self.call_off()
+            self.cancel_pending()
 
     def start_timed_out(self, name: str) -> None:
         """Its startTimeout has passed: who still waits for its end gives up."""
         self._late.add(name)
-        self._give_up_hope()
+        self._fail_unreachable()
         if self.is_ending:
-            self.call_off()
+            self.cancel_pending()
 
-    def call_off(self) -> None:
+    def cancel_pending(self) -> None:
         """The task is being stopped: who has not been started never is."""
         for name in self.waiting():
-            self._never_starts(name, CALLED_OFF)
+            self._never_starts(name, ENDED_BEFORE_START)
 
     # -- What follows --
 
@@ -91,18 +91,18 @@ class Together:
             return False
         return dependency.condition == "COMPLETE" or self._ended[target].exit_code == 0
 
-    def _give_up_hope(self) -> None:
+    def _fail_unreachable(self) -> None:
         """Who depends on what can no longer come to pass never starts; who depends on that one neither."""
         again = True
         while again:
             again = False
             for name in self.waiting():
-                reason = next(filter(None, map(self._hopeless, self.specs[name].depends_on)), "")
+                reason = next(filter(None, map(self._unreachable_reason, self.specs[name].depends_on)), "")
                 if reason:
                     self._never_starts(name, reason)
                     again = True
 
-    def _hopeless(self, dependency: ContainerDependency) -> str:
+    def _unreachable_reason(self, dependency: ContainerDependency) -> str:
         target = dependency.container
         begin = f"It was not started: it depends on {target} ({dependency.condition}), which "
         if target in self._never_ran:

@@ -19,17 +19,18 @@ from batchyard import failpoints
 from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import ContainerSpec, containers_of
 from batchyard.engines.base import RECOVERED_SILENT, STOP_GRACE_SECONDS, Launch, log_path
+from batchyard.engines.container_group import grace_of
 from batchyard.engines.docker import containers, plans
 from batchyard.engines.docker.api import ApiError
-from batchyard.engines.docker.beneath import problem_beneath
 from batchyard.engines.docker.containers import Placing, Seen, State
 from batchyard.engines.docker.credentials import Credentials
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
+from batchyard.engines.docker.entrypoint_check import EntrypointCheck
 from batchyard.engines.docker.images import CannotPull, Images
+from batchyard.engines.docker.journal import DockerJournal, Final
 from batchyard.engines.docker.logs import ContainerLog
 from batchyard.engines.docker.network import JobNetwork, NetworkProblem
-from batchyard.engines.docker.notes import Final, Notes
-from batchyard.engines.docker.programs import Programs
+from batchyard.engines.docker.path_containment import containment_problem
 from batchyard.engines.docker.storage import REFUSAL
 from batchyard.engines.docker.usage import STATS_SECONDS, Meter, ask_docker
 from batchyard.engines.start_failures import (
@@ -38,7 +39,6 @@ from batchyard.engines.start_failures import (
     NOT_FOUND_EXIT_CODE,
     CannotStart,
 )
-from batchyard.engines.together import grace_of
 
 CANNOT_INITIALIZE = "ResourceInitializationError"  # ECS's word for file systems that can't be mounted
 CANNOT_CREATE = "CannotCreateContainerError"
@@ -54,13 +54,13 @@ BOOT_SLACK_MS = 2000  # between the wall clock and the clock since boot
 log = logging.getLogger(__name__)
 
 
-class Workshop(Struct):
+class EngineContext(Struct):
     """What all runs of one engine share."""
 
     daemon: Daemon
-    notes: Notes
+    journal: DockerJournal
     images: Images
-    programs: Programs
+    entrypoints: EntrypointCheck
     network: JobNetwork
     placing: Placing
     logs_dir: Path
@@ -83,8 +83,8 @@ class Origin(Struct, frozen=True):
     in_doubt: bool = False  # silence of the notes proves nothing
 
 
-class Run:
-    def __init__(self, shop: Workshop, launch: Launch, origin: Origin) -> None:
+class TaskRun:
+    def __init__(self, context: EngineContext, launch: Launch, origin: Origin) -> None:
         self.launch = launch
         self.attempt_id = launch.attempt_id
         self.specs = containers_of(launch.task)
@@ -92,7 +92,7 @@ class Run:
         self.started: Started | None = None
         self.is_waiting = False  # for Docker or a stop: nothing else is to be done
         self.stopping = asyncio.Event()
-        self._shop = shop
+        self._context = context
         self._origin = origin
         self._wake = asyncio.Event()
         self._stops: list[Stop] = []
@@ -104,11 +104,11 @@ class Run:
         self._found: dict[str, dict[str, Any]] = {}  # the last look at each container that is there, and is ours
         self._sealed: set[str] = set()  # whose logs are whole
         self.meters: dict[str, Meter] = {}
-        kept = shop.notes.stops.get(self.attempt_id)
-        if kept is not None and kept.boot_id == shop.notes.boot_id:
+        kept = context.journal.stops.get(self.attempt_id)
+        if kept is not None and kept.boot_id == context.journal.boot_id:
             self._add_stop(Stop(kept.at_seconds, kept.grace_seconds))
 
-    # -- From the engine -------------------------------------------------------------------------------------
+    # -- From the engine --
 
     def wake(self) -> None:
         self._wake.set()
@@ -117,7 +117,7 @@ class Run:
         stop = Stop(boot_seconds(), grace_seconds)
         if all(stop.at_seconds + grace_seconds < known.at_seconds + known.grace_seconds for known in self._stops):
             self._add_stop(stop)
-            self._shop.notes.stop_asked(self.attempt_id, stop.at_seconds, grace_seconds)
+            self._context.journal.stop_asked(self.attempt_id, stop.at_seconds, grace_seconds)
         self._wake.set()
 
     def _add_stop(self, stop: Stop) -> None:
@@ -139,7 +139,7 @@ class Run:
         for file in self._logs.values():
             await file.leave()
 
-    async def to_the_end(self) -> Final:
+    async def run_until_final(self) -> Final:
         """StaleEpochError: a later server has taken over."""
         try:
             return await self._steps()
@@ -150,10 +150,10 @@ class Run:
     async def _steps(self) -> Final:
         pause = FIRST_PAUSE_SECONDS
         while True:
-            self._shop.notes.check_epoch()
+            self._context.journal.check_epoch()
             self._wake.clear()
             try:
-                final = await self._shop.daemon.until_it_answers(self._step)
+                final = await self._context.daemon.until_it_answers(self._step)
             except CannotStart as failure:
                 self._failure = failure
                 continue
@@ -166,7 +166,7 @@ class Run:
             if final is not None:
                 return final
 
-    # -- One look, one thing to do ---------------------------------------------------------------------------
+    # -- One look, one thing to do --
 
     async def _step(self) -> Final | None:
         seen = await self._look()
@@ -190,7 +190,7 @@ class Run:
             return await self._end(seen, plan)
         if self.started is None and not plan.waits:
             self.started = Started(self.attempt_id, _started_at_ms(seen))
-            self._shop.report(self.started)
+            self._context.report(self.started)
         for name, one in seen.items():
             if one.state is State.RUNNING:
                 self._log_of(name, one).follow()
@@ -223,14 +223,14 @@ class Run:
             meter.open(one, asyncio.get_running_loop())
             meter.read()
             if meter.needs_asking:
-                await ask_docker(self._shop.daemon.api, self.docker_name(name), meter)
+                await ask_docker(self._context.daemon.api, self.docker_name(name), meter)
 
     def _is_ours(self, found: Mapping[str, Any]) -> bool:
         labels = found.get("Config", {}).get("Labels") or {}
-        return bool(labels.get(containers.STORE) == self._shop.placing.store)
+        return bool(labels.get(containers.STORE) == self._context.placing.store)
 
     async def _inspect(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = await self._shop.daemon.api.json("GET", f"/containers/{self.docker_name(name)}/json")
+        found: dict[str, Any] = await self._context.daemon.api.json("GET", f"/containers/{self.docker_name(name)}/json")
         return found
 
     async def _wait(self, plan: plans.Plan) -> None:
@@ -250,13 +250,13 @@ class Run:
         finally:
             self.is_waiting = False
 
-    # -- Before anything runs --------------------------------------------------------------------------------
+    # -- Before anything runs --
 
     async def _before_the_start(self, seen: Mapping[str, Seen]) -> Final | None:
         """An end without a start, or None: look again."""
         origin, now_ms = self._origin, wall_ms()
         absent = [spec for spec in self.specs if seen[spec.name].state is State.ABSENT]
-        if origin.known_started or (absent and self.attempt_id in self._shop.notes.intents):
+        if origin.known_started or (absent and self.attempt_id in self._context.journal.intents):
             return Lost(self.attempt_id, now_ms, GONE)
         if absent and origin.in_doubt:
             return Lost(self.attempt_id, now_ms, DAMAGED)
@@ -282,7 +282,7 @@ class Run:
         for one in seen.values():
             if one.state is State.CREATED:
                 try:
-                    await self._shop.daemon.api.json("DELETE", f"/containers/{one.id}", {"v": "1"})
+                    await self._context.daemon.api.json("DELETE", f"/containers/{one.id}", {"v": "1"})
                 except ApiError as error:
                     if error.status == 409:
                         return False
@@ -293,15 +293,15 @@ class Run:
     async def _create(self, spec: ContainerSpec) -> bool:
         """False: a stop came first."""
         for mount in spec.mounts:
-            problem = await asyncio.to_thread(problem_beneath, mount.root, mount.source) if mount.root else ""
+            problem = await asyncio.to_thread(containment_problem, mount.root, mount.source) if mount.root else ""
             if problem:
                 raise CannotStart(f"{CANNOT_INITIALIZE}: {problem}.", spec.name)
-        body = containers.create_request(self.launch, spec, self._shop.placing)
+        body = containers.create_request(self.launch, spec, self._context.placing)
         name, was_pulled = self.docker_name(spec.name), False
         while True:
-            self._shop.notes.check_epoch()
+            self._context.journal.check_epoch()
             try:
-                await self._shop.daemon.api.json("POST", "/containers/create", {"name": name}, body)
+                await self._context.daemon.api.json("POST", "/containers/create", {"name": name}, body)
                 return True
             except ApiError as error:
                 if error.status == 409 and (await self._look_at(spec.name)).state is not State.ABSENT:
@@ -319,7 +319,7 @@ class Run:
     async def _pull(self, spec: ContainerSpec) -> bool:
         """False: a stop came first."""
         own = [Credentials(user, word) for name, user, word in self.launch.registry_credentials if name == spec.name]
-        pull = asyncio.ensure_future(self._shop.images.pull(spec.image, own[0] if own else None))
+        pull = asyncio.ensure_future(self._context.images.pull(spec.image, own[0] if own else None))
         stop = asyncio.ensure_future(self.stopping.wait())
         try:
             await asyncio.wait([pull, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -343,18 +343,18 @@ class Run:
     async def _start(self, name: str) -> None:
         """CannotStart. Whatever else happens is seen by the next look."""
         found = self._found[name]
-        async with self._shop.starts:
-            problem = await self._shop.programs.problem(self.docker_name(name), found)
+        async with self._context.starts:
+            problem = await self._context.entrypoints.problem(self.docker_name(name), found)
             if problem is not None and found.get("HostConfig", {}).get("Init"):
                 raise CannotStart(f"{CANNOT_START}: Error response from daemon: {problem[0]}", name, problem[1])
             await self._join_network(name, found)
-            await self._shop.notes.intend(self.attempt_id)
-            self._shop.notes.check_epoch()
+            await self._context.journal.intend(self.attempt_id)
+            self._context.journal.check_epoch()
             if self.stopping.is_set():
                 return
             failpoints.reach("after-create-before-start")
             try:
-                await self._shop.daemon.api.json("POST", f"/containers/{self.docker_name(name)}/start")
+                await self._context.daemon.api.json("POST", f"/containers/{self.docker_name(name)}/start")
             except ApiError as error:
                 if error.status == 404 and "No such container" in error.message:
                     return
@@ -366,11 +366,11 @@ class Run:
         if found.get("HostConfig", {}).get("NetworkMode") != containers.BRIDGE:
             return
         try:
-            await self._shop.network.join(self.docker_name(name))
+            await self._context.network.join(self.docker_name(name))
         except NetworkProblem as problem:
             raise CannotStart(f"{CANNOT_START}: {problem}.", name) from problem
 
-    # -- Ending ----------------------------------------------------------------------------------------------
+    # -- Ending --
 
     def _kill_at(self, spec: ContainerSpec) -> float | None:
         """When a container that is to end is killed. A stop without grace overrules its own timeout."""
@@ -395,9 +395,11 @@ class Run:
                 self._termed.add(spec.name)
 
     async def _signal(self, name: str, signal: str) -> None:
-        self._shop.notes.check_epoch()
+        self._context.journal.check_epoch()
         try:
-            await self._shop.daemon.api.json("POST", f"/containers/{self.docker_name(name)}/kill", {"signal": signal})
+            await self._context.daemon.api.json(
+                "POST", f"/containers/{self.docker_name(name)}/kill", {"signal": signal}
+            )
         except ApiError as error:
             if error.status not in (404, 409):  # it ended meanwhile
                 raise
@@ -418,14 +420,14 @@ class Run:
         exits = tuple(self._exit_of(seen[spec.name], plan) for spec in self.specs)
         if self.started is None:
             self.started = Started(self.attempt_id, _started_at_ms(seen))
-            self._shop.report(self.started)
+            self._context.report(self.started)
         stopped_at_ms = max(one.finished_at_ms for one in seen.values())
         return Exited(self.attempt_id, self.started.at_ms, max(stopped_at_ms, self.started.at_ms), exits)
 
     def _fell_with_the_host(self, seen: Seen) -> bool:
         """After the host's own end Docker gives what ran a code and, when it starts again, a time."""
-        intent = self._shop.notes.intents.get(self.attempt_id)
-        if intent is None or intent.boot_id == self._shop.notes.boot_id or seen.state is not State.EXITED:
+        intent = self._context.journal.intents.get(self.attempt_id)
+        if intent is None or intent.boot_id == self._context.journal.boot_id or seen.state is not State.EXITED:
             return False
         booted_at_ms = wall_ms() - int(boot_seconds() * 1000)
         return not seen.finished_at_ms or seen.finished_at_ms >= booted_at_ms - BOOT_SLACK_MS
@@ -441,7 +443,7 @@ class Run:
         now_ms = wall_ms()
         until = f"{now_ms // 1000}.{now_ms % 1000:03d}000000"
         query = {"since": str(one.started_at_ms // 1000), "until": until, "filters": filters}
-        return not await self._shop.daemon.api.bytes("GET", "/events", query)
+        return not await self._context.daemon.api.bytes("GET", "/events", query)
 
     def _exit_of(self, one: Seen, plan: plans.Plan) -> ContainerExit:
         if one.state is State.EXITED:
@@ -465,12 +467,12 @@ class Run:
     def _log_of(self, name: str, one: Seen) -> ContainerLog:
         if name not in self._logs:
             self._logs[name] = ContainerLog(
-                self._shop.daemon,
+                self._context.daemon,
                 self.docker_name(name),
-                log_path(self._shop.logs_dir, self.attempt_id, name),
-                self._shop.placing.log_limit_bytes,
+                log_path(self._context.logs_dir, self.attempt_id, name),
+                self._context.placing.log_limit_bytes,
                 one.started_at_ms,
-                self._shop.notes.check_epoch,
+                self._context.journal.check_epoch,
             )
         return self._logs[name]
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def problem_beneath(root: str, path: str) -> str:
+def containment_problem(root: str, path: str) -> str:
     """Why `path` cannot be used as a directory within `root`, which the owner named and may itself be a link; empty
     when it can. Blocks for as long as the file system does."""
     try:

@@ -15,7 +15,7 @@ from resource import struct_rusage
 from batchyard.core.model.commands import OUT_OF_MEMORY
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
-from batchyard.engines.supervisor.attempts import Attempt, Book
+from batchyard.engines.supervisor.attempts import Attempt, AttemptTable
 from batchyard.engines.supervisor.census import Census, memory_kib
 from batchyard.engines.supervisor.cgroups import Cgroups, Group
 from batchyard.engines.supervisor.outputs import Outputs
@@ -32,9 +32,11 @@ UNREAPED_SECONDS = 10.0  # a first process that doesn't reap its orphans at all 
 _KIB_PER_MIB = 1024
 
 
-class Endings:
-    def __init__(self, book: Book, outputs: Outputs, scratch: Scratch, cgroups: Cgroups, epoll: select.epoll) -> None:
-        self._book = book
+class Reaper:
+    def __init__(
+        self, table: AttemptTable, outputs: Outputs, scratch: Scratch, cgroups: Cgroups, epoll: select.epoll
+    ) -> None:
+        self._table = table
         self._outputs = outputs
         self._scratch = scratch
         self._cgroups = cgroups
@@ -47,11 +49,11 @@ class Endings:
         self.by_pidfd: dict[int, Attempt] = {}  # the adopted among them
         self.stopping: dict[str, Attempt] = {}
         self._unreaped: dict[int, float] = {}  # pidfds of zombies with a parent elsewhere -> when to give up
-        self._has_nameless = False
+        self._has_unattributed = False
         self.next_look = float("inf")
         self.next_sample = 0.0
 
-    # -- Running ---------------------------------------------------------------------------------------------
+    # -- Running --
 
     def add(self, attempt: Attempt) -> None:
         self.by_pid[attempt.pid] = attempt
@@ -64,12 +66,12 @@ class Endings:
 
     def census(self) -> Census:
         # What an earlier supervisor's tasks leave behind goes to whoever reaps for the host: everybody is asked.
-        inherited = bool(self._book.elsewhere) or any(
-            attempt.pidfd >= 0 or not attempt.pid for attempt in self._book.all_live()
+        inherited = bool(self._table.elsewhere) or any(
+            attempt.pidfd >= 0 or not attempt.pid for attempt in self._table.all_live()
         )
-        return Census(self.by_pid, everywhere=inherited or any(a.status is None for a in self._book.ending.values()))
+        return Census(self.by_pid, everywhere=inherited or any(a.status is None for a in self._table.ending.values()))
 
-    # -- Stopping --------------------------------------------------------------------------------------------
+    # -- Stopping --
 
     def stop(self, attempts: list[tuple[Attempt, float]], now: float) -> None:
         """SIGTERM to the session of each, SIGKILL to all of it that much later. A second stop can only shorten."""
@@ -80,7 +82,7 @@ class Endings:
             if first or kill_at < (attempt.kill_at_seconds or 0.0):
                 attempt.kill_at_seconds = kill_at
                 self.stopping[attempt.attempt_id] = attempt
-                self._book.journal.append(records.Stopping(attempt.attempt_id, kill_at))
+                self._table.journal.append(records.Stopping(attempt.attempt_id, kill_at))
             if first and grace_seconds > 0:
                 census = census or self.census()
                 _signal(census, census.session(attempt), signal.SIGTERM)
@@ -96,18 +98,18 @@ class Endings:
     def next_kill(self) -> float:
         return min((a.kill_at_seconds or 0.0 for a in self.stopping.values()), default=float("inf"))
 
-    # -- Memory ----------------------------------------------------------------------------------------------
+    # -- Memory --
 
     def sample(self, now: float) -> None:
         """Looks at what tasks use, once a second, and kills those above their limit."""
         if now < self.next_sample:
             return
         self.next_sample = now + SAMPLE_SECONDS
-        if not self.by_pid and not self._has_nameless:
+        if not self.by_pid and not self._has_unattributed:
             return
         self._own_peak_kib = processes.own_peak_kib()
         census = self.census()
-        for attempt in self._book.running.values():
+        for attempt in self._table.running.values():
             if attempt.cgroup is not None:
                 continue  # the kernel keeps the accounts, and the limit
             members = census.members(attempt)
@@ -120,18 +122,18 @@ class Endings:
             if limit_kib and used_kib > limit_kib:
                 attempt.out_of_memory = True
                 _signal(census, members, signal.SIGKILL)
-        self._kill_nameless(census)
+        self._kill_unattributed(census)
 
-    def _kill_nameless(self, census: Census) -> bool:
+    def _kill_unattributed(self, census: Census) -> bool:
         """Processes of which nobody knows whose they are must go when no attempt is left that may own them."""
-        nameless = census.nameless()
-        self._has_nameless = bool(nameless)
-        if nameless and not self.by_pid:
-            _signal(census, nameless, signal.SIGKILL)
+        unattributed = census.unattributed()
+        self._has_unattributed = bool(unattributed)
+        if unattributed and not self.by_pid:
+            _signal(census, unattributed, signal.SIGKILL)
             return True
         return False
 
-    # -- Ending ----------------------------------------------------------------------------------------------
+    # -- Ending --
 
     def reap(self, now: float, now_ms: int) -> None:
         """Collects our dead children: main processes, and what they left behind."""
@@ -171,8 +173,8 @@ class Endings:
     def end_lost(self, attempt: Attempt, now: float, now_ms: int) -> None:
         """Nobody knows how its main process ended; its remains are killed before it is reported."""
         attempt.stopped_at_ms = now_ms
-        self._book.running.pop(attempt.attempt_id, None)
-        self._book.ending[attempt.attempt_id] = attempt
+        self._table.running.pop(attempt.attempt_id, None)
+        self._table.ending[attempt.attempt_id] = attempt
         self.next_look = now
 
     def _note_exit(self, attempt: Attempt, status: int, usage: struct_rusage) -> None:
@@ -191,12 +193,12 @@ class Endings:
             attempt.stopped_at_ms = max(now_ms, attempt.started_at_ms)
         last = self._last_pid.read()
         for attempt in ended:
-            self._book.running.pop(attempt.attempt_id)
+            self._table.running.pop(attempt.attempt_id)
             if attempt.pidfd < 0 and not _has_members(attempt) and not self._may_have_left(attempt, last):
                 self._finish(attempt, now_ms)
             else:
                 attempt.output.is_shared = True  # perhaps with what it left behind
-                self._book.ending[attempt.attempt_id] = attempt
+                self._table.ending[attempt.attempt_id] = attempt
                 self.next_look = now
                 self._pause = FIRST_PAUSE_SECONDS
         if len(self._dead_pids) > DEAD_PIDS_KEPT:
@@ -233,15 +235,15 @@ class Endings:
         if now < self.next_look:
             return
         census = self.census()
-        wait = self._kill_nameless(census)
-        for attempt in list(self._book.ending.values()):
+        wait = self._kill_unattributed(census)
+        for attempt in list(self._table.ending.values()):
             members = census.members(attempt)
             if members or _has_members(attempt):
                 _kill(census, members, attempt)
             elif not wait:
-                del self._book.ending[attempt.attempt_id]
+                del self._table.ending[attempt.attempt_id]
                 self._finish(attempt, now_ms)
-        if self._book.ending:
+        if self._table.ending:
             self.next_look = now + self._pause
             self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         else:
@@ -259,7 +261,7 @@ class Endings:
                 self._scratch.discard(attempt.attempt_id)
             else:
                 self._scratch.keep(attempt.attempt_id)
-        self._book.end(outcome(attempt, LOST))
+        self._table.end(outcome(attempt, LOST))
 
 
 def outcome(attempt: Attempt, lost_reason: str) -> ExitedItem | LostItem:
