@@ -29,6 +29,7 @@ class NaiveEnvironment:
     least: int
     most: int
     is_strict: bool  # BEST_FIT on On-Demand: never passes maxvCpus
+    waits: bool = False  # BEST_FIT: for the type that it prefers, whatever the host could give instead
     has: list[str] = field(default_factory=list)
 
     @property
@@ -60,12 +61,25 @@ class NaiveHost:
 
 def could_ever_run(job: NaiveJob, environment: NaiveEnvironment, host: NaiveHost, reserved: list[str]) -> bool:
     """Whether one of its types, alone on what others leave of the host, holds the job."""
-    return job.vcpus <= environment.most and any(
-        job.times_on(*SIZES[kind]) > 0
-        and not (environment.is_strict and SIZES[kind][0] > environment.most)
-        and host.holds([*reserved, kind])
+    return any(host.holds([*reserved, kind]) for kind in _types_for(job, environment, host))
+
+
+def runs_once_alone(job: NaiveJob, environment: NaiveEnvironment, host: NaiveHost, reserved: list[str]) -> bool:
+    """The same, whichever type its strategy prefers: one that waits must find room for every type that could be it."""
+    holds = [host.holds([*reserved, kind]) for kind in _types_for(job, environment, host)]
+    return bool(holds) and (all(holds) if environment.waits else any(holds))
+
+
+def _types_for(job: NaiveJob, environment: NaiveEnvironment, host: NaiveHost) -> list[str]:
+    """Its types that hold the job, of those that it may have and the whole host could give."""
+    return [
+        kind
         for kind in environment.types
-    )
+        if job.vcpus <= environment.most
+        and job.times_on(*SIZES[kind]) > 0
+        and not (environment.is_strict and SIZES[kind][0] > environment.most)
+        and host.holds([kind])
+    ]
 
 
 def spread(job: NaiveJob, count: int, environments: list[NaiveEnvironment], host: NaiveHost) -> int:

@@ -194,6 +194,18 @@ def test_what_fits_below_max_vcpus_is_taken_before_anything_passes_it() -> None:
     assert [c.instance_type.name for c in choices] == ["c5.4xlarge", "c5.xlarge"]
 
 
+def test_a_type_that_passes_max_vcpus_is_taken_where_the_host_gives_none_below_it() -> None:
+    """BEST_FIT_PROGRESSIVE moves to the other listed types (AWS Batch behaviour 3.4); BEST_FIT waits, also on Spot."""
+    needs = (Need(Resources(1000, 5000)),)
+    case = situation("r5.large", "c5.xlarge", needs=needs, max_vcpus=2, free=Resources(6000, 16_047))
+    choice = choose(case)
+    assert isinstance(choice, Choice)
+    assert choice.instance_type.name == "c5.xlarge"
+    assert "this host cannot give r5.large now; it passes maxvCpus" in choice.reason
+    assert refused(replace(case, strategy=Strategy.BEST_FIT)).instance_type == "r5.large"
+    assert refused(replace(case, strategy=Strategy.BEST_FIT, is_spot=True)).instance_type == "r5.large"
+
+
 @pytest.mark.parametrize(
     ("case", "why", "code", "words"),
     [
@@ -303,7 +315,7 @@ def test_nothing_is_left_undone_that_another_type_could_do(case: Situation) -> N
         assert left <= 0 or (not case.may_overshoot and all(k > left for k, _ in _servers(case, possible[0])))
     else:
         left = case.max_milli_vcpus - case.milli_vcpus
-        now = [vcpus for vcpus, fits in _servers(case, possible[0]) if fits and vcpus <= left]
+        now = [vcpus for vcpus, fits in _servers(case, possible[0]) if fits and (vcpus <= left or case.may_overshoot)]
         assert case.strategy is Strategy.BEST_FIT or now == []
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchyard.core.model.records import Instance, InstanceState, Status
 from tests.core.driver import Driver
-from tests.core.naive_fleet import SIZES, NaiveEnvironment, NaiveHost, NaiveJob, could_ever_run, spread
+from tests.core.naive_fleet import SIZES, NaiveEnvironment, NaiveHost, NaiveJob, could_ever_run, runs_once_alone, spread
 
 IDLE_MS = 30_000
 SHAPES = st.builds(NaiveJob, st.sampled_from([1, 1, 2, 3, 4, 8]), st.sampled_from([100, 1000, 5000, 14000]))
@@ -30,7 +30,12 @@ def environments(draw: st.DrawFn, of_one_type: bool) -> Drawn:
     types = tuple(draw(names))
     most = draw(st.sampled_from([2, 3, 4, 8, 11]))
     least = draw(st.sampled_from([0, 0, 1, 2, 4])) if len(types) == 1 else 0
-    return NaiveEnvironment(types, min(least, most), most, (kind, strategy) == ("EC2", "BEST_FIT")), kind, strategy
+    return drawn_of(types, min(least, most), most, kind, strategy)
+
+
+def drawn_of(types: tuple[str, ...], least: int, most: int, kind: str, strategy: str) -> Drawn:
+    waits = strategy == "BEST_FIT"
+    return NaiveEnvironment(types, least, most, waits and kind == "EC2", waits), kind, strategy
 
 
 class Yard:
@@ -100,6 +105,22 @@ def test_an_array_gets_exactly_the_instances_that_it_needs(
 
 
 @RANDOM
+@example(  # what minvCpus leave of the host is too little for the types below maxvCpus, and enough for one above
+    NaiveHost(8, 20_000),
+    [
+        drawn_of(("c5.large",), 1, 2, "EC2", "BEST_FIT"),
+        drawn_of(("c5.2xlarge", "c5.xlarge", "r5.large"), 0, 2, "EC2", "BEST_FIT_PROGRESSIVE"),
+    ],
+    [(NaiveJob(1, 5000), 0, 0)],
+)
+@example(  # BEST_FIT waits for the cheaper r5.large there, and never takes the c5.xlarge
+    NaiveHost(8, 20_000),
+    [
+        drawn_of(("c5.large",), 1, 2, "EC2", "BEST_FIT"),
+        drawn_of(("c5.xlarge", "r5.large"), 0, 4, "EC2", "BEST_FIT"),
+    ],
+    [(NaiveJob(1, 5000), 0, 0)],
+)
 @given(
     HOSTS,
     st.lists(environments(of_one_type=False), min_size=1, max_size=3),
@@ -133,9 +154,12 @@ def test_random_jobs_all_run_and_nothing_is_launched_in_vain(
     run_out(yard)
     others = [[o.types[0] for o in naive if o is not one for _ in range(o.kept() if o.least else 0)] for one in naive]
     for job_id, shape in shapes.items():
-        ever = any(could_ever_run(shape, one, host, rest) for one, rest in zip(naive, others, strict=True))
-        # Larger than maxvCpus, it may still find room on an instance that passes them for others.
+        left = list(zip(naive, others, strict=True))
+        ever = any(runs_once_alone(shape, one, host, rest) for one, rest in left)
+        # Larger than maxvCpus, it may still find room on an instance that passes them for others; and BEST_FIT may or
+        # may not prefer a type that the others leave room for.
         may = any(shape.vcpus > one.most and not one.is_strict for one in naive)
+        may = may or any(could_ever_run(shape, one, host, rest) for one, rest in left)
         status = yard.driver.status(job_id)
         assert status is (Status.SUCCEEDED if ever else Status.RUNNABLE) or (may and not ever), f"{shape}: {status}"
         if status is Status.RUNNABLE and any(could_ever_run(shape, one, host, []) for one in naive):

@@ -223,8 +223,9 @@ def _choose_among(candidates: list[InstanceType], situation: Situation, at: int)
             "vCPUs (maxvCpus)."
         )
         return NoChoice(Why.AT_MAX, text, asked, Resources(situation.max_milli_vcpus))
-    # Past maxvCpus goes only what has to, and by as little as it can.
-    ranked = _ranked(within, situation, at) if within else sorted(candidates, key=_size)
+    ranked = _ranked(within, situation, at)
+    if situation.may_overshoot:  # past maxvCpus goes only what has to, and by as little as it can
+        ranked += sorted((kind for kind in candidates if kind not in within), key=_size)
     waits = situation.strategy is Strategy.BEST_FIT
     takers = [kind for kind in (ranked[:1] if waits else ranked) if registered(kind).fits(situation.free)]
     if not takers:
@@ -317,8 +318,10 @@ def _reason(taken: InstanceType, ranked: list[InstanceType], situation: Situatio
     price = prices.ranking_price(taken, is_spot=situation.is_spot)
     stated = taken.name in (prices.spot if situation.is_spot else prices.on_demand)
     cost = f"{format_dollars(price)} an hour" + ("" if stated else ", a nominal price")
-    if taken.milli_vcpus > situation.max_milli_vcpus - situation.milli_vcpus:
-        because = f"the smallest; it passes maxvCpus, as {strategy} may by one instance"
+    room_left = situation.max_milli_vcpus - situation.milli_vcpus
+    if taken.milli_vcpus > room_left:
+        preferred = f"this host cannot give {ranked[0].name} now" if taken is not ranked[0] else "the smallest"
+        because = f"{preferred}; it passes maxvCpus, as {strategy} may by one instance"
     elif taken is not ranked[0]:
         because = f"{strategy} prefers {ranked[0].name}, which this host cannot give now"
     else:
