@@ -30,13 +30,18 @@ SPINE = [
     "core.submission.submit",
     "core.placement.place",
     "store.codec.encode_changes",
-    "server.dress.Dress",
+    "server.launch.launch_builder.LaunchBuilder",
     "engines.process.ProcessEngine.launch",
     "core.attempts.report",
     "core.endings.end",
 ]
 # Met by the start of the service too, which makes the first environment and queue: no order can be told of them.
-ALSO_AT_START = {"server.app.App", "loop.loop.Loop.ask", "store.codec.encode_changes", "server.dress.Dress"}
+ALSO_AT_START = {
+    "server.app.App",
+    "loop.loop.Loop.ask",
+    "store.codec.encode_changes",
+    "server.launch.launch_builder.LaunchBuilder",
+}
 
 
 class TracedServer(Server):

@@ -23,7 +23,7 @@ from batchyard.core.model.names import Account
 from batchyard.core.model.records import Abilities, Instance
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
-from batchyard.server.launch.cipher import Vault
+from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.service import SERVICES
 from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.store.queries import Reader
@@ -77,7 +77,7 @@ class Service:
             reader=self.reader,
             new_uuid=lambda: str(uuid.UUID(int=next(numbers), version=4)),
             logs_directory=directory,
-            vault=Vault(directory / "secrets.key", directory / "data"),
+            cipher=KeyFileCipher(directory / "secrets.key", directory / "data"),
             host_vcpus=4,
             host_name="yard.example",
             catalogue=load_catalogue(),

@@ -18,7 +18,7 @@ from batchyard.core.tasks.task_spec import (
     NETWORK_TAG,
     build_task,
     cannot_run,
-    log_place,
+    log_location,
     merge_container,
     network_of,
     resources_of,
@@ -99,7 +99,7 @@ def test_a_value_that_looks_like_a_reference_is_left_alone() -> None:
     ],
 )
 def test_where_the_log_goes(options: dict[str, str], group: str, prefix: str) -> None:
-    place = log_place({"logConfiguration": {"logDriver": "awslogs", "options": options}}, "d" * 300)
+    place = log_location({"logConfiguration": {"logDriver": "awslogs", "options": options}}, "d" * 300)
     assert (place.group, place.prefix) == (group, prefix)
 
 

@@ -15,7 +15,7 @@ from batchyard.engines.base import log_path
 from batchyard.engines.process import ProcessEngine
 from batchyard.engines.supervisor.processes import read_row
 from batchyard.server.admin.terminal import EXIT_DISK_FULL
-from batchyard.server.settings.paths import places_of
+from batchyard.server.settings.paths import paths_of
 from tests.kill.traces import read_traces
 from tests.kill.yard import RefusedError, Yard
 from tests.server.running import command, environment
@@ -228,10 +228,10 @@ def test_a_data_directory_that_was_removed_while_a_job_ran(yard: Yard) -> None:
 
 
 def test_a_server_whose_supervisor_serves_another_ends_with_the_story(yard: Yard) -> None:
-    places = places_of(yard.data_dir, yard.data_dir / "work", environment(yard.directory))
+    paths = paths_of(yard.data_dir, yard.data_dir / "work", environment(yard.directory))
 
     async def take_over() -> None:
-        engine = ProcessEngine(places.runtime_dir, places.state_dir, places.logs_dir, places.work_dir)
+        engine = ProcessEngine(paths.runtime_dir, paths.state_dir, paths.logs_dir, paths.work_dir)
         await engine.start(1000, lambda reports: None)
         await asyncio.to_thread(until, lambda: yard.process.poll() is not None, 20)
         await engine.close(kill=True)

@@ -80,9 +80,9 @@ class Yard:
         self.problem = ""  # why nothing may be started
         self.writer, self.engine, self.clock = HeldWriter(), RecordingEngine(), SetClock()
         self.machine = Machine(Account("123456789012", "us-east-1"))
-        self.loop = Loop(self.machine, self.writer, {ENGINE: self.engine}, self.clock, self.dress)
+        self.loop = Loop(self.machine, self.writer, {ENGINE: self.engine}, self.clock, self.build_launch)
 
-    def dress(self, effect: LaunchTask) -> Launch:
+    def build_launch(self, effect: LaunchTask) -> Launch:
         return Launch(effect.attempt_id, effect.spec_key, effect.task, effect.environment, problem=self.problem)
 
     def job(self, number: int) -> Job:

@@ -15,7 +15,7 @@ from batchyard.server.admin.terminal import EXIT_USAGE, Failure
 from batchyard.server.engines import choice as engines_module
 from batchyard.server.engines.choice import check_limits
 from batchyard.server.settings.config import Settings, load
-from batchyard.server.settings.paths import places_of
+from batchyard.server.settings.paths import paths_of
 from tests.server.running import Server, command
 from tests.waiting import until
 
@@ -34,8 +34,8 @@ def settings(tmp_path: Path, enforce: str) -> Settings:
 
 
 def finding_of(chosen: Settings) -> Finding:
-    places = places_of(chosen.data_dir, chosen.work_dir, {})
-    (finding,) = [f for f in findings(chosen, places) if f.check == "cgroups"]
+    paths = paths_of(chosen.data_dir, chosen.work_dir, {})
+    (finding,) = [f for f in findings(chosen, paths) if f.check == "cgroups"]
     return finding
 
 

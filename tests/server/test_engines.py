@@ -24,7 +24,7 @@ from batchyard.server.engines.choice import choose, wants_docker
 from batchyard.server.engines.docker_watch import DockerWatch
 from batchyard.server.engines.runtime import EngineSet
 from batchyard.server.settings.config import Settings, load
-from batchyard.server.settings.paths import places_of
+from batchyard.server.settings.paths import paths_of
 
 FOUND = Probe(Path("/run/docker.sock"), "Docker Engine", "20.10")
 AWAY = "no daemon answers"
@@ -234,7 +234,7 @@ def test_a_full_inbox_or_a_taken_name_keeps_nobody_from_being_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = settings(tmp_path)
-    engines = EngineSet(told, places_of(told.data_dir, told.work_dir, {}), {}, machine())
+    engines = EngineSet(told, paths_of(told.data_dir, told.work_dir, {}), {}, machine())
     monkeypatch.setattr("batchyard.server.engines.runtime.BUSY_SECONDS", 0)
     answers: list[Exception | None] = [Busy(), Busy(), None, Refused("Object already exists"), Stopped()]
     asked: list[c.Command] = []

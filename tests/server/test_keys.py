@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.server.access.keys import KeyFile, KeysError, add_key, operator_key, read_keys, remove_key
-from batchyard.server.settings.paths import PlaceError
+from batchyard.server.settings.paths import PathError
 
 
 def test_keys_come_and_go(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_damaged_file_is_an_error_each_time_and_heals(tmp_path: Path, content:
     assert file.current()
     path.write_bytes(content)
     for _ in range(2):
-        with pytest.raises(PlaceError, match="is damaged"):
+        with pytest.raises(PathError, match="is damaged"):
             file.current()
     path.write_bytes(whole)
     assert file.current() == {key.access_key_id: key}
@@ -58,7 +58,7 @@ def test_a_file_open_to_others_is_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     add_key(path, "ci")
     path.chmod(0o644)
-    with pytest.raises(PlaceError, match="run chmod 600"):
+    with pytest.raises(PathError, match="run chmod 600"):
         read_keys(path)
 
 

@@ -21,12 +21,12 @@ Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 
-class VaultError(Exception):
+class CipherError(Exception):
     """The key of the secrets cannot be used, or a value not be read. The text is a sentence with the remedy."""
 
 
-class Vault(Protocol):
-    """What encrypts secrets. Each raises VaultError; none needs the event loop's thread."""
+class SecretCipher(Protocol):
+    """Encrypts and decrypts the values of secrets. Each method raises CipherError, and may be called in any thread."""
 
     def seal(self, value: bytes, bound_to: str, *, is_first: Callable[[], bool]) -> bytes: ...
 
@@ -57,7 +57,7 @@ class Context:
     reader: Reader
     new_uuid: Callable[[], str]
     logs_directory: Path
-    vault: Vault
+    cipher: SecretCipher
     host_vcpus: int = 0  # what this machine offers
     host_address: str = "127.0.0.1"  # where others of its network reach it
     host_name: str = "localhost"

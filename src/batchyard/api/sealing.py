@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchyard.api.checks import MAX_TAG_KEY_LENGTH, MAX_TAG_VALUE_LENGTH, MAX_TAGS, RESERVED_TAG_PREFIX
-from batchyard.api.context import Context, VaultError
+from batchyard.api.context import CipherError, Context
 from batchyard.core.model.commands import SealedValue
 from batchyard.core.model.records import PARAMETER, SECRET
 from batchyard.core.model.refusal import Refused
@@ -22,13 +22,13 @@ async def seal(
     """Refused with `code` when the key file cannot be used."""
 
     def work() -> SealedValue:
-        sealed = context.vault.seal(value, bound_to, is_first=lambda: _nothing_is_sealed(context))
-        digest = context.vault.digest(bytes([is_binary]) + value, bound_to)
+        sealed = context.cipher.seal(value, bound_to, is_first=lambda: _nothing_is_sealed(context))
+        digest = context.cipher.digest(bytes([is_binary]) + value, bound_to)
         return SealedValue(value_id, sealed, digest, is_binary)
 
     try:
         return await context.read(work)
-    except VaultError as error:
+    except CipherError as error:
         raise Refused(str(error), code) from error
 
 
@@ -40,8 +40,8 @@ def _nothing_is_sealed(context: Context) -> bool:
 async def unseal(context: Context, sealed: bytes, bound_to: str, code: str) -> bytes:
     """Refused with `code` when it cannot be read."""
     try:
-        return await context.read(context.vault.open, sealed, bound_to)
-    except VaultError as error:
+        return await context.read(context.cipher.open, sealed, bound_to)
+    except CipherError as error:
         raise Refused(str(error), code) from error
 
 

@@ -25,7 +25,7 @@ from batchyard.core.state.world import Limits
 from batchyard.docsgen.compatibility_table import FIELDS, PLAIN, ROLE, SAMPLES, Document, Sample, Says
 from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.process import ProcessEngine
-from batchyard.server.launch.cipher import Vault
+from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.store.queries import Reader
 from batchyard.wire.model import ServiceModel, Shape
 
@@ -104,7 +104,7 @@ def _context() -> Context:
         reader=cast(Reader, reader),
         new_uuid=lambda: "00000000-0000-4000-8000-000000000002",
         logs_directory=Path("/"),
-        vault=cast(Vault, None),
+        cipher=cast(KeyFileCipher, None),
     )
 
 

@@ -23,10 +23,10 @@ from batchyard.docsgen import compatibility
 from batchyard.server import commands, handlers
 from batchyard.server.access.metadata_tokens import Tokens
 from batchyard.server.admin.service_operations import ServiceOperations
-from batchyard.server.launch.cipher import Vault
+from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.service import SERVICES
 from batchyard.server.settings.config import TABLE, Setting, Settings
-from batchyard.server.settings.paths import Places
+from batchyard.server.settings.paths import Paths
 from batchyard.store.queries import Reader
 from batchyard.wire.model import OperationModel, ServiceModel, Shape, load_service_model
 
@@ -69,18 +69,18 @@ def _document(lines: Iterator[str]) -> str:
 def built_operations() -> set[tuple[str, str]]:
     """(service, operation) of all that a running service answers: its own table, over parts that are never used."""
     settings = Settings(Path("/"), Path("/"), Path("/"))
-    places = Places(Path("/"), Path("/"), Path("/"))
+    paths = Paths(Path("/"), Path("/"), Path("/"))
 
     async def ask(command: object) -> None:
         raise AssertionError(f"the reference asks nothing, and yet: {command!r}")
 
     context = handlers.context_of(
         settings,
-        places,
+        paths,
         Account(settings.account_id, settings.region),
         ask,
         cast(Reader, None),
-        cast(Vault, None),
+        cast(KeyFileCipher, None),
         cast(Readers, None),
         "process",
         ("process",),
@@ -91,7 +91,7 @@ def built_operations() -> set[tuple[str, str]]:
     )
     connected = handlers.Connected(
         settings=settings,
-        places=places,
+        paths=paths,
         address="",
         context=context,
         tokens=cast(Tokens, None),

@@ -50,7 +50,7 @@ class ChangeWriter(Protocol):
     def commit(self, changes: Changes, now_ms: int) -> CommitFuture[None]: ...
 
 
-Dress = Callable[[LaunchTask], Launch]
+BuildLaunch = Callable[[LaunchTask], Launch]
 Kind = TypeVar("Kind", bound=Effect)
 Publish = Callable[[JobQueueBlocked], None]
 
@@ -64,7 +64,7 @@ class Loop:
         writer: ChangeWriter,
         engines: dict[str, Engine],
         clock: Clock,
-        dress: Dress,
+        build_launch: BuildLaunch,
         batch_commands: int = BATCH_COMMANDS,
         capacity: Capacity | None = None,
         publish: Publish = lambda fact: None,
@@ -73,7 +73,7 @@ class Loop:
         self._writer = writer
         self._engines = engines  # those that `start` starts
         self._clock = clock
-        self._dress = dress
+        self._build_launch = build_launch
         self._batch_commands = batch_commands
         self._capacity = capacity
         self._publish = publish
@@ -237,7 +237,7 @@ class Loop:
             if effect.engine not in self._started:
                 continue
             if isinstance(effect, LaunchTask):
-                launch = self._dress(effect)
+                launch = self._build_launch(effect)
                 if launch.problem:
                     # The engine never hears of it: what the machine is told takes its turn like an engine's report.
                     self.sink(effect.engine)([_not_started(launch, self._clock.now_ms())])
@@ -265,7 +265,7 @@ class Loop:
     def _recovery(self, effect: RecoverTask) -> Recovery:
         """One that can't be started now is asked about, and left alone where it runs. An engine that is silent about it
         says that it never ran; the reason is then what kept it from being started."""
-        launch = self._dress(effect.launch)
+        launch = self._build_launch(effect.launch)
         if launch.problem and effect.may_launch:
             self._problems[effect.attempt_id] = launch
         return Recovery(launch, effect.may_launch and not launch.problem, effect.known_started)

@@ -15,7 +15,7 @@ from batchyard.cli.printing import print_json
 from batchyard.cli.usage import Application
 from batchyard.server.admin.terminal import EXIT_DAMAGED, EXIT_USAGE, Failure, leave, say
 from batchyard.server.settings.config import TABLE, Kind, Setting, SettingError, Settings, load
-from batchyard.server.settings.paths import PlaceError, Places, make_private, places_of
+from batchyard.server.settings.paths import PathError, Paths, make_private, paths_of
 from batchyard.store.errors import StoreDamaged, StoreError
 
 app = Application()
@@ -45,16 +45,16 @@ def settings_of(flags: dict[str, Any], config: str | None) -> Settings:
         leave(Failure(str(error), EXIT_USAGE))
 
 
-def _places(settings: Settings) -> Places:
-    return places_of(settings.data_dir, settings.work_dir, os.environ)
+def _paths(settings: Settings) -> Paths:
+    return paths_of(settings.data_dir, settings.work_dir, os.environ)
 
 
-def _meant(url: str | None, data_dir: str | None, config: str | None) -> tuple[Settings, Places]:
+def _meant(url: str | None, data_dir: str | None, config: str | None) -> tuple[Settings, Paths]:
     """The service that a command is about, found as the other commands find it."""
-    from batchyard.server.admin.service_lookup import places_meant
+    from batchyard.server.admin.service_lookup import meant_paths
 
     settings = settings_of({"data_dir": data_dir}, config)
-    return settings, places_meant(settings, data_dir, url)
+    return settings, meant_paths(settings, data_dir, url)
 
 
 def _guarded(action: Callable[[], None]) -> None:
@@ -65,7 +65,7 @@ def _guarded(action: Callable[[], None]) -> None:
         leave(failure)
     except StoreDamaged as error:
         leave(Failure(str(error), EXIT_DAMAGED))
-    except (PlaceError, StoreError) as error:
+    except (PathError, StoreError) as error:
         leave(Failure(str(error)))
 
 
@@ -108,7 +108,7 @@ def up(config: str | None, **flags: Any) -> None:
     def action() -> None:
         from batchyard.server.startup import serve
 
-        serve(settings, _places(settings))
+        serve(settings, _paths(settings))
 
     _guarded(action)
 
@@ -123,10 +123,10 @@ def down(
     """Stop the service. Jobs run on, unless --kill."""
 
     def action() -> None:
-        settings, places = _meant(url, data_dir, config)
+        settings, paths = _meant(url, data_dir, config)
         from batchyard.server.admin import stop
 
-        say(stop.kill(places, settings.stop_grace_seconds) if kill else stop.stop(places))
+        say(stop.kill(paths, settings.stop_grace_seconds) if kill else stop.stop(paths))
 
     _guarded(action)
 
@@ -142,12 +142,12 @@ def keys_add(
     """Make an access key and show it, with its secret, this once. From the first key on every request is verified."""
 
     def action() -> None:
-        _, places = _meant(url, data_dir, config)
+        _, paths = _meant(url, data_dir, config)
         from batchyard.server.access.keys import KeysError, add_key
 
-        make_private(places.data_dir)
+        make_private(paths.data_dir)
         try:
-            key = add_key(places.keys_file, name)
+            key = add_key(paths.keys_file, name)
         except KeysError as error:
             raise Failure(str(error)) from error
         if as_json:
@@ -164,12 +164,12 @@ def keys_list(url: Url = None, data_dir: DataDir = None, config: Config = None, 
     """List the access keys, without their secrets."""
 
     def action() -> None:
-        _, places = _meant(url, data_dir, config)
+        _, paths = _meant(url, data_dir, config)
         from datetime import UTC, datetime
 
         from batchyard.server.access.keys import read_keys
 
-        keys = read_keys(places.keys_file)
+        keys = read_keys(paths.keys_file)
         if as_json:
             shown = [{"accessKeyId": k.access_key_id, "name": k.name, "createdAt": k.created_at_ms} for k in keys]
             print_json(shown)
@@ -193,11 +193,11 @@ def keys_rm(
     """Remove an access key. A running service refuses it from now on."""
 
     def action() -> None:
-        _, places = _meant(url, data_dir, config)
+        _, paths = _meant(url, data_dir, config)
         from batchyard.server.access.keys import KeysError, remove_key
 
         try:
-            removed = remove_key(places.keys_file, key)
+            removed = remove_key(paths.keys_file, key)
         except KeysError as error:
             raise Failure(str(error)) from error
         say(f"Removed {removed.access_key_id}" + (f" ({removed.name})." if removed.name else "."))
@@ -215,10 +215,10 @@ def backup(
     """Copy the service's state into a file, while it runs or not. Keys and secrets are not in it, nor are logs."""
 
     def action() -> None:
-        _, places = _meant(url, data_dir, config)
+        _, paths = _meant(url, data_dir, config)
         from batchyard.store.backup import back_up
 
-        size = back_up(places.database, Path(file).absolute())
+        size = back_up(paths.database, Path(file).absolute())
         say(f"Wrote {file}, {size / 1024:.0f} KiB.")
 
     _guarded(action)
@@ -231,14 +231,14 @@ def restore(
     config: Config = None,
 ) -> None:
     """Make a new data directory of a backup. Attempts that ran when it was made end as lost at the next start."""
-    places = _places(settings_of({"data_dir": data_dir}, config))
+    paths = _paths(settings_of({"data_dir": data_dir}, config))
 
     def action() -> None:
         from batchyard.store.backup import restore as make
 
-        make_private(places.data_dir)
-        make(Path(file).absolute(), places.database)
-        say(f"Restored {places.data_dir}. Start it with: batchyard up --data-dir {places.data_dir}")
+        make_private(paths.data_dir)
+        make(Path(file).absolute(), paths.database)
+        say(f"Restored {paths.data_dir}. Start it with: batchyard up --data-dir {paths.data_dir}")
 
     _guarded(action)
 
@@ -257,7 +257,7 @@ def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_
         from batchyard.server.admin.doctor import DATABASE, findings
 
         meant = url if data_dir is None else ""
-        found = findings(settings, _places(settings), meant, reads_database=True)
+        found = findings(settings, _paths(settings), meant, reads_database=True)
         if as_json:
             print_json([msgspec.to_builtins(finding) for finding in found])
         else:

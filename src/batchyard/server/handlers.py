@@ -23,10 +23,10 @@ from batchyard.server.access.metadata_tokens import Tokens
 from batchyard.server.admin.service_operations import ServiceOperations
 from batchyard.server.http.app import Document, Handler
 from batchyard.server.http.disk_guard import FreeSpace, guarded
-from batchyard.server.launch.cipher import Vault
+from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.server.settings.config import Settings
-from batchyard.server.settings.paths import Places
+from batchyard.server.settings.paths import Paths
 from batchyard.store.queries import Reader
 
 INSTANCE_HEX = 17  # as EC2's instance ids have
@@ -37,7 +37,7 @@ class Connected(Struct, frozen=True):
     """The parts that operations use. `context` is theirs; `end(kill)` begins the end of the service."""
 
     settings: Settings
-    places: Places
+    paths: Paths
     address: str
     context: Context
     tokens: Tokens
@@ -48,7 +48,7 @@ class Connected(Struct, frozen=True):
 
     def operations(self) -> dict[tuple[str, str], Handler]:
         """By service and operation; what is missing is not built."""
-        service = ServiceOperations(self.settings, self.places, self.address, self.context.ask, self.health, self.end)
+        service = ServiceOperations(self.settings, self.paths, self.address, self.context.ask, self.health, self.end)
         space = FreeSpace(self.free_bytes, self.settings.min_free_mib, self.now_ms)
         return {
             **guarded(bind(self.context), space),
@@ -66,11 +66,11 @@ class Connected(Struct, frozen=True):
 
 def context_of(
     settings: Settings,
-    places: Places,
+    paths: Paths,
     account: Account,
     ask: Callable[[Command], Awaitable[Any]],
     reader: Reader,
-    vault: Vault,
+    cipher: KeyFileCipher,
     readers: Readers,
     engine: str,
     engines: tuple[str, ...],
@@ -87,8 +87,8 @@ def context_of(
         ask=ask,
         reader=reader,
         new_uuid=lambda: str(uuid.uuid4()),
-        logs_directory=places.logs_dir,
-        vault=vault,
+        logs_directory=paths.logs_dir,
+        cipher=cipher,
         host_vcpus=host_vcpus,
         host_address=host_address,
         host_name=socket.gethostname(),

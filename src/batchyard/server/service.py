@@ -46,12 +46,12 @@ from batchyard.server.http.app import App, Document, Receive, Scope, Send, Sessi
 from batchyard.server.http.exec_endpoint import ExecEndpoint
 from batchyard.server.http.job_listener import JobListener
 from batchyard.server.http.server import HttpServer
-from batchyard.server.launch.cipher import Vault
-from batchyard.server.launch.launch_builder import Dress
+from batchyard.server.launch.cipher import KeyFileCipher
+from batchyard.server.launch.launch_builder import LaunchBuilder
 from batchyard.server.launch.secret_resolver import Resolver
 from batchyard.server.settings import host
 from batchyard.server.settings.config import Settings
-from batchyard.server.settings.paths import Places, remove_server_file, write_server_file
+from batchyard.server.settings.paths import Paths, remove_server_file, write_server_file
 from batchyard.server.settings.s3 import S3
 from batchyard.store.queries import Reader
 from batchyard.store.survey import damaged, misfit
@@ -81,7 +81,7 @@ class Parts(Struct, frozen=True):
     """What was opened before the event loop runs."""
 
     settings: Settings
-    places: Places
+    paths: Paths
     rules: Rules
     keys: KeyFile
     operator: Key
@@ -133,22 +133,22 @@ class Service:
             wall_clock_ms,
             parts.s3.keys if parts.s3 is not None and settings.job_credentials else None,
         )
-        self._vault = Vault(settings.secrets_key_file, parts.places.data_dir)
+        self._cipher = KeyFileCipher(settings.secrets_key_file, parts.paths.data_dir)
         has_docker = wants_docker(settings, machine.world.environments.values())
-        self._job_listener = JobListener(parts.places.state_dir) if has_docker else None
-        dress = Dress(
+        self._job_listener = JobListener(parts.paths.state_dir) if has_docker else None
+        build_launch = LaunchBuilder(
             parts.address,
             settings.region,
             settings.job_env,
             self._tokens.token,
             self._sessions.variables if settings.job_credentials else lambda address, attempt_id: (),
-            resolver=Resolver(machine.world, self._vault),
+            resolver=Resolver(machine.world, self._cipher),
             pulling=[DOCKER],
             s3=parts.s3,
             own_address=self._sessions.address,
             bridge_address=self._job_listener.address if self._job_listener is not None else "",
         )
-        self._engines = EngineSet(settings, parts.places, parts.engines, machine, self._job_listener)
+        self._engines = EngineSet(settings, parts.paths, parts.engines, machine, self._job_listener)
         capacity = HostCapacity(
             settings.boot_seconds,
             settings.spot_interruptions_per_hour,
@@ -156,7 +156,7 @@ class Service:
             random.expovariate,
         )
         self._loop = Loop(
-            machine, parts.writer, parts.engines, clock, dress, capacity=capacity, publish=messages.blocked
+            machine, parts.writer, parts.engines, clock, build_launch, capacity=capacity, publish=messages.blocked
         )
 
     @contextlib.contextmanager
@@ -213,7 +213,7 @@ class Service:
             pruning = Pruning(
                 reader,
                 self._parts.writer,
-                self._parts.places.logs_dir,
+                self._parts.paths.logs_dir,
                 self._parts.settings.finished_days,
                 wall_clock_ms,
                 threads,
@@ -257,7 +257,7 @@ class Service:
         if self._parts.settings.check_on_start:
             with self._blames_the_store():
                 assert_consistent(self._machine.world)
-        messages.starting(self._parts.places, self._engines.lines(), found)
+        messages.starting(self._parts.paths, self._engines.lines(), found)
 
     def _apps(self, reader: Reader, readers: Readers) -> tuple[Asgi, Asgi]:
         """For everybody, and for jobs alone at the address of their own network."""
@@ -267,15 +267,15 @@ class Service:
         )
         connected = handlers.Connected(
             settings=settings,
-            places=parts.places,
+            paths=parts.paths,
             address=parts.address,
             context=handlers.context_of(
                 settings,
-                parts.places,
+                parts.paths,
                 self._account,
                 self._loop.ask,
                 reader,
-                self._vault,
+                self._cipher,
                 readers,
                 self._engines.of_new_environments,
                 self._engines.names,
@@ -341,12 +341,12 @@ class Service:
         failing = asyncio.create_task(self._wait_for_failure(pruning))
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
-            write_server_file(self._parts.places, self._parts.address, VERSION)
+            write_server_file(self._parts.paths, self._parts.address, VERSION)
             messages.serving(self._parts.address, self._parts.settings, self._parts.rules, has_keys=self._has_keys())
             await asyncio.wait({serving, running, ending, failing}, return_when=asyncio.FIRST_COMPLETED)
         if self._kill:
             await _while(running, self._wait_for_jobs())
-        remove_server_file(self._parts.places)
+        remove_server_file(self._parts.paths)
         if not running.done():
             capacity: CapacityAnswer = await self._loop.ask(AskCapacity())
             messages.ended(capacity.jobs_running, killed=self._kill)
@@ -402,7 +402,7 @@ class Service:
         # Only a second Ctrl-C means impatience: a SIGTERM beside one comes from scripts that stop what they started.
         if self._interrupts > 1:
             complain("Ended at once, as asked again; nothing that was answered is lost.")
-            remove_server_file(self._parts.places)
+            remove_server_file(self._parts.paths)
             os._exit(EXIT_FORCED)
 
 

@@ -25,7 +25,7 @@ from batchyard.server.http.server import ListenError, bound_to_loopback, listeni
 from batchyard.server.service import Parts, Service
 from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
 from batchyard.server.settings.config import SettingError, Settings
-from batchyard.server.settings.paths import PlaceError, Places, prepare, tidy_up
+from batchyard.server.settings.paths import PathError, Paths, prepare, tidy_up
 from batchyard.server.settings.s3 import s3_of
 from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreError
 from batchyard.store.survey import Survey, damaged
@@ -38,14 +38,14 @@ GC_THRESHOLDS = (50_000, 20, 100)
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def serve(settings: Settings, places: Places) -> None:
+def serve(settings: Settings, paths: Paths) -> None:
     """Runs the service until it is told to end. Raises Failure, with its exit code."""
     failpoints.arm(os.environ)
     gc.set_threshold(*GC_THRESHOLDS)
     _configure_logging()
     try:
         with ExitStack() as stack:
-            parts = _open(settings, places, stack)
+            parts = _open(settings, paths, stack)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(parts))
     except DiskFull as error:
@@ -58,7 +58,7 @@ def serve(settings: Settings, places: Places) -> None:
         raise Failure(str(error), EXIT_USAGE) from error
     except StoreDamaged as error:
         raise Failure(str(error), EXIT_DAMAGED) from error
-    except (PlaceError, ListenError, StoreError) as error:
+    except (PathError, ListenError, StoreError) as error:
         raise Failure(str(error)) from error
 
 
@@ -66,20 +66,20 @@ async def _run(parts: Parts) -> None:
     await Service(parts).run()
 
 
-def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
+def _open(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     """Everything that can be refused, in the order in which a person would want to hear of it."""
     check_limits(settings)
     catalogue = load_catalogue()
     prices = load_prices(settings.prices, catalogue)
     s3 = s3_of(settings)
-    prepare(places)
-    keys = KeyFile(places.keys_file)
-    operator, secret = operator_key(places.operator_key_file), secret_of(places.secret_file)
-    _refuse_emptied(places)
-    writer = Writer(places.database)
+    prepare(paths)
+    keys = KeyFile(paths.keys_file)
+    operator, secret = operator_key(paths.operator_key_file), secret_of(paths.secret_file)
+    _refuse_emptied(paths)
+    writer = Writer(paths.database)
     writer.open(settings.account_id, settings.region)  # before the port: a second server is told what it is
     stack.callback(writer.close)
-    stack.callback(tidy_up, places)  # while the lock is held: no other server can be using it
+    stack.callback(tidy_up, paths)  # while the lock is held: no other server can be using it
     listener = stack.enter_context(listening_socket(settings.host, settings.port))
     rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
     keys.current()  # a damaged file is told of at once, and not to each caller
@@ -87,11 +87,11 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     address = url_of(settings.host, listener.getsockname()[1])
     given, usable = raise_open_files()
     clock = SteadyClock()
-    engines = make_engines(settings, places, given, clock.now_ms)
+    engines = make_engines(settings, paths, given, clock.now_ms)
     most = allowed_connections(settings.max_connections, settings.max_connections_per_caller, usable)
     return Parts(
         settings,
-        places,
+        paths,
         rules,
         keys,
         operator,
@@ -108,10 +108,10 @@ def _open(settings: Settings, places: Places, stack: ExitStack) -> Parts:
     )
 
 
-def _refuse_emptied(places: Places) -> None:
+def _refuse_emptied(paths: Paths) -> None:
     """SQLite takes a file of no bytes for a new database. Where jobs have run it is one that was lost."""
-    path = places.database
-    if path.is_file() and path.stat().st_size == 0 and any(places.state_dir.iterdir()):
+    path = paths.database
+    if path.is_file() and path.stat().st_size == 0 and any(paths.state_dir.iterdir()):
         raise damaged(path, found=Survey(["it is empty, and jobs have run here"]))
 
 

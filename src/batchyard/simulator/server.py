@@ -101,7 +101,7 @@ def _extent(changes: Changes, effects: Sequence[Effect]) -> tuple[int, ...]:
     )
 
 
-def dress(launch: LaunchTask, problem: str = "") -> Launch:
+def build_launch(launch: LaunchTask, problem: str = "") -> Launch:
     return Launch(
         attempt_id=launch.attempt_id,
         spec_key=launch.spec_key,
@@ -188,11 +188,13 @@ class Server:
         engines: dict[str, Engine] = {connection.name: connection for connection in connections}
         if self._is_new:
             batch_commands = BATCH_COMMANDS  # what makes an empty store usable is one commit
-        self.loop = Loop(self.machine, self.writer, engines, self.clock, self._dress, batch_commands, capacity=capacity)
+        self.loop = Loop(
+            self.machine, self.writer, engines, self.clock, self._build_launch, batch_commands, capacity=capacity
+        )
         self.events.create_task(self._live()).add_done_callback(self._ended)
 
-    def _dress(self, launch: LaunchTask) -> Launch:
-        return dress(launch, self._around.problem(self, launch.attempt_id))
+    def _build_launch(self, launch: LaunchTask) -> Launch:
+        return build_launch(launch, self._around.problem(self, launch.attempt_id))
 
     async def _live(self) -> None:
         await self.loop.start(self.epoch)

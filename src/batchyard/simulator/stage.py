@@ -33,7 +33,7 @@ from batchyard.engines.fake import Behaviour, FakeCapacity, FakeCloud, FakeEngin
 from batchyard.loop import Loop
 from batchyard.simulator.agenda import Agenda, SkewedClock
 from batchyard.simulator.eventloop import VirtualLoop
-from batchyard.simulator.server import ACCOUNT, dress
+from batchyard.simulator.server import ACCOUNT, build_launch
 
 BEGINNING_MS = 1_700_000_000_000
 BOOT_MS = 1000  # as the service's --boot-seconds
@@ -161,7 +161,7 @@ class Stage:
             self,
             {ENGINE: FakeEngine(self._host, ENGINE)},
             SkewedClock(self._agenda, 0, 0),
-            self._dress,
+            self._build_launch,
             capacity=FakeCapacity(self._cloud),
         )
 
@@ -246,8 +246,8 @@ class Stage:
             assert attempt is not None
             self._host.lose(names.task_id(key, attempt.number, world.job_id(key)))
 
-    def _dress(self, launch: LaunchTask) -> Launch:
-        return dress(launch)
+    def _build_launch(self, launch: LaunchTask) -> Launch:
+        return build_launch(launch)
 
     # -- the store's place: what is committed is recorded --
 

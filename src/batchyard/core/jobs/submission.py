@@ -323,7 +323,7 @@ def _spec(
 ) -> JobSpec:
     document = definition.document
     timeout = command.timeout or document.get("timeout") or {}
-    log = task_spec.log_place(body.containers[0], definition.name)
+    log = task_spec.log_location(body.containers[0], definition.name)
     propagate = document.get("propagateTags", False) if command.propagate_tags is None else command.propagate_tags
     return JobSpec(
         key=world.next_key,

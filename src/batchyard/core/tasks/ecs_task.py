@@ -62,9 +62,9 @@ class Body(Struct, frozen=True):
 
     def container_logs(self, definition_name: str) -> tuple[ContainerLog, ...]:
         """Of a task of ecsProperties: one for each container. Empty for a plain job."""
-        places = [task_spec.log_place(one, definition_name) for one in self.containers] if self.task else []
+        locations = [task_spec.log_location(one, definition_name) for one in self.containers] if self.task else []
         names = [one["name"] for one in self.containers] if self.task else []
-        return tuple(ContainerLog(name, place.group, place.prefix) for name, place in zip(names, places, strict=True))
+        return tuple(ContainerLog(name, at.group, at.prefix) for name, at in zip(names, locations, strict=True))
 
 
 def merge(document: Document, container_overrides: Document, task_override: Document) -> Body:

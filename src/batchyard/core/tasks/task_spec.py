@@ -33,7 +33,7 @@ NO_FILE_SYSTEMS: Mapping[str, str] = {}
 _REFERENCE = re.compile(r"Ref::([A-Za-z0-9_-]+)")
 
 
-class LogPlace(Struct, frozen=True):
+class LogLocation(Struct, frozen=True):
     group: str
     prefix: str
 
@@ -155,10 +155,10 @@ def network_of(job_tags: Mapping[str, str], definition_tags: Mapping[str, str], 
     return "" if network == HOST_NETWORK else str(network)
 
 
-def log_place(container: Document, definition_name: str) -> LogPlace:
+def log_location(container: Document, definition_name: str) -> LogLocation:
     """Where AWS users look for the log (user guide: using_awslogs)."""
     options = container.get("logConfiguration", {}).get("options", {})
-    return LogPlace(
+    return LogLocation(
         options.get("awslogs-group") or DEFAULT_LOG_GROUP,
         options.get("awslogs-stream-prefix") or definition_name[:LOG_PREFIX_CHARACTERS],
     )

@@ -21,7 +21,7 @@ from batchyard.server.access.keys import Key, KeyFile
 from batchyard.server.access.peers import PeerUser, is_loopback
 from batchyard.server.access.sessions import Session
 from batchyard.server.http.connections import caller_of
-from batchyard.server.settings.paths import PlaceError
+from batchyard.server.settings.paths import PathError
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.sigv4 import Authorization, parse_authorization, verify
 
@@ -130,7 +130,7 @@ class Access:
             )
         try:
             keys = self._keys.current()
-        except PlaceError as error:
+        except PathError as error:
             raise WireError(
                 "AccessDeniedException", f"Nobody may call while keys cannot be read. {error}", 403
             ) from error
@@ -221,7 +221,7 @@ class Access:
 
 
 def check_listening(rules: Rules, keys: KeyFile) -> None:
-    """Raises AccessError where the service would be open to the network; PlaceError when the keys cannot be read."""
+    """Raises AccessError where the service would be open to the network; PathError when the keys cannot be read."""
     if not rules.bound_to_loopback and not rules.insecure and not keys.current():
         raise AccessError(
             f"Listening on {rules.host} would let anybody who reaches it run programs here: add a key first "

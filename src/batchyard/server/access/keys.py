@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from batchyard.server.settings.paths import PRIVATE_FILE, PlaceError, write_private
+from batchyard.server.settings.paths import PRIVATE_FILE, PathError, write_private
 
 ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 ID_LETTERS = 16  # with the prefix 20 characters, as AWS's ids have
@@ -52,7 +52,7 @@ class KeyFile:
         self._error = ""
 
     def current(self) -> dict[str, Key]:
-        """The keys in force, by access key id. Raises PlaceError while the file is damaged: it must never read as
+        """The keys in force, by access key id. Raises PathError while the file is damaged: it must never read as
         "no keys", since that would let everybody in."""
         try:
             found = os.stat(self._path)
@@ -60,21 +60,21 @@ class KeyFile:
             self._seen, self._keys, self._error = None, {}, ""
             return self._keys
         except OSError as error:
-            raise PlaceError(f"{self._path} cannot be read: {error.strerror}.") from error
+            raise PathError(f"{self._path} cannot be read: {error.strerror}.") from error
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
         if stamp != self._seen:
             self._seen = stamp
             try:
                 self._keys, self._error = {key.access_key_id: key for key in read_keys(self._path)}, ""
-            except PlaceError as error:
+            except PathError as error:
                 self._keys, self._error = {}, str(error)
         if self._error:
-            raise PlaceError(self._error)
+            raise PathError(self._error)
         return self._keys
 
 
 def read_keys(path: Path) -> list[Key]:
-    """The keys of a file, oldest first; none when it is not there. Raises PlaceError."""
+    """The keys of a file, oldest first; none when it is not there. Raises PathError."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -82,17 +82,17 @@ def read_keys(path: Path) -> list[Key]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise PlaceError(f"{path} cannot be read: {error.strerror}.") from error
+        raise PathError(f"{path} cannot be read: {error.strerror}.") from error
     if mode & 0o077:
-        raise PlaceError(f"{path} holds secrets and is open to others (mode {mode:04o}): run chmod 600 on it.")
+        raise PathError(f"{path} holds secrets and is open to others (mode {mode:04o}): run chmod 600 on it.")
     try:
         return msgspec.json.decode(content, type=KeyList).keys
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise PlaceError(f"{path} is damaged ({error}): repair it, or remove it to start without keys.") from error
+        raise PathError(f"{path} is damaged ({error}): repair it, or remove it to start without keys.") from error
 
 
 def add_key(path: Path, name: str) -> Key:
-    """Makes a key and returns it with its secret, which nothing shows a second time. Raises KeysError, PlaceError."""
+    """Makes a key and returns it with its secret, which nothing shows a second time. Raises KeysError, PathError."""
     if name and not re.fullmatch(NAME_PATTERN, name):
         raise KeysError(f"A key's name is made of up to 64 letters, digits and _.@-; not {name!r}.")
     with _locked(path):
@@ -107,7 +107,7 @@ def add_key(path: Path, name: str) -> Key:
 
 
 def remove_key(path: Path, wanted: str) -> Key:
-    """Removes the key with this access key id or name. Raises KeysError, PlaceError."""
+    """Removes the key with this access key id or name. Raises KeysError, PathError."""
     with _locked(path):
         keys = read_keys(path)
         found = [key for key in keys if wanted and wanted in (key.access_key_id, key.name)]
@@ -118,7 +118,7 @@ def remove_key(path: Path, wanted: str) -> Key:
 
 
 def operator_key(path: Path) -> Key:
-    """The owner's key; made where there is none. Raises PlaceError."""
+    """The owner's key; made where there is none. Raises PathError."""
     keys = read_keys(path)
     if keys:
         return keys[0]
@@ -142,7 +142,7 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     except OSError as error:
-        raise PlaceError(f"{path.parent} is not writable: {error.strerror}.") from error
+        raise PathError(f"{path.parent} is not writable: {error.strerror}.") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -7,7 +7,7 @@ import hmac
 import secrets
 from pathlib import Path
 
-from batchyard.server.settings.paths import PlaceError, write_private
+from batchyard.server.settings.paths import PathError, write_private
 
 SECRET_BYTES = 32
 PROOF_HEX = 32  # 128 bits: nobody guesses one
@@ -41,7 +41,7 @@ class Tokens:
 
 
 def secret_of(path: Path) -> bytes:
-    """The secret of a data directory; made at the first start. Raises PlaceError when it is damaged."""
+    """The secret of a data directory; made at the first start. Raises PathError when it is damaged."""
     try:
         text = path.read_text("ascii").strip()
     except FileNotFoundError:
@@ -49,11 +49,11 @@ def secret_of(path: Path) -> bytes:
         write_private(path, secret.hex().encode() + b"\n")
         return secret
     except (OSError, UnicodeDecodeError) as error:
-        raise PlaceError(f"{path} cannot be read: {error}.") from error
+        raise PathError(f"{path} cannot be read: {error}.") from error
     try:
         secret = bytes.fromhex(text)
     except ValueError:
         secret = b""
     if len(secret) != SECRET_BYTES:
-        raise PlaceError(f"{path} is damaged: remove it; jobs that run now lose their metadata endpoint, nothing else.")
+        raise PathError(f"{path} is damaged: remove it; jobs that run now lose their metadata endpoint, nothing else.")
     return secret

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from batchyard.api.context import VaultError
+from batchyard.api.context import CipherError
 from batchyard.cli.client import ClientError
 from batchyard.cli.endpoint import find_endpoint
 from batchyard.core.model.records import SECRET
@@ -32,10 +32,10 @@ from batchyard.engines.docker.sockets import probe
 from batchyard.engines.docker.storage import note_of
 from batchyard.server.admin.service_lookup import Named, data_directory_at, named_service
 from batchyard.server.engines.choice import DOCKER, describe
-from batchyard.server.launch.cipher import Vault
+from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings import efs_directories, host
 from batchyard.server.settings.config import SettingError, Settings
-from batchyard.server.settings.paths import PlaceError, Places, is_running, read_server_file
+from batchyard.server.settings.paths import PathError, Paths, is_running, read_server_file
 from batchyard.server.settings.s3 import problem_of, s3_of
 from batchyard.store.errors import StoreError
 from batchyard.store.queries import Reader
@@ -73,11 +73,11 @@ class Finding(Struct, frozen=True):
 
 
 def findings(
-    settings: Settings, places: Places, url: str | None = None, *, reads_database: bool = False
+    settings: Settings, paths: Paths, url: str | None = None, *, reads_database: bool = False
 ) -> list[Finding]:
     """Looks at this machine; changes nothing. `url`: of the service that commands would ask; None: as the environment
     says, "": that of the data directory. `reads_database`: all of it, record by record."""
-    database = list(_database(places, reads_database))
+    database = list(_database(paths, reads_database))
     return [
         _versions(),
         _process_engine(),
@@ -86,12 +86,12 @@ def findings(
         _capacity(settings),
         _files(),
         _cgroups(settings),
-        *_data_directory(settings, places),
-        _secrets_key(settings, places if reads_database and all(one.ok for one in database) else None),
+        *_data_directory(settings, paths),
+        _secrets_key(settings, paths if reads_database and all(one.ok for one in database) else None),
         *_s3(settings),
         *_efs(settings),
-        _clock(places),
-        _server(places, url),
+        _clock(paths),
+        _server(paths, url),
     ]
 
 
@@ -152,27 +152,27 @@ async def _more_about(socket_path: Path) -> str:
     return f"storage {info.get('Driver', 'unknown')} ({note_of(info)}), {restore}, {gpus}"
 
 
-def _database(places: Places, reads_database: bool) -> Iterator[Finding]:
+def _database(paths: Paths, reads_database: bool) -> Iterator[Finding]:
     """The database, and which environments run what in it."""
-    path = places.database
+    path = paths.database
     if not os.path.lexists(path):
         return
-    problem = _problem(places) if reads_database else ""
+    problem = _problem(paths) if reads_database else ""
     if problem:
         yield Finding(DATABASE, False, str(path), problem)
         return
     if reads_database:
         yield Finding(DATABASE, True, f"{path}, {path.stat().st_size // host.MIB} MiB, every record readable")
-    yield _environments(places)
+    yield _environments(paths)
 
 
-def _problem(places: Places) -> str:
+def _problem(paths: Paths) -> str:
     """What is wrong with the database, and what to do; empty: nothing."""
-    path = places.database
+    path = paths.database
     if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
         return "It is no file that this user may read and write."
     if path.stat().st_size == 0 and not path.with_name(f"{path.name}-wal").exists():
-        jobs_ran = places.state_dir.is_dir() and any(places.state_dir.iterdir())
+        jobs_ran = paths.state_dir.is_dir() and any(paths.state_dir.iterdir())
         return str(damaged(path, found=Survey(["it is empty, and jobs have run here"]))) if jobs_ran else ""
     try:
         found = survey(path)
@@ -181,9 +181,9 @@ def _problem(places: Places) -> str:
     return str(damaged(path, found=found)) if found.faults else ""
 
 
-def _environments(places: Places) -> Finding:
+def _environments(paths: Paths) -> Finding:
     """Which environments run what, as the store has them."""
-    reader = Reader(places.database)
+    reader = Reader(paths.database)
     try:
         found, _ = reader.environments()
     finally:
@@ -223,8 +223,8 @@ def _cgroups(settings: Settings) -> Finding:
     return Finding("cgroups", True, f"version {offer.version}, writable ({', '.join(offer.controllers)}); {use}")
 
 
-def _data_directory(settings: Settings, places: Places) -> Iterator[Finding]:
-    path = places.data_dir
+def _data_directory(settings: Settings, paths: Paths) -> Iterator[Finding]:
+    path = paths.data_dir
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
     writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     state = str(path) if existing == path else f"{path} (made at the first start)"
@@ -236,11 +236,11 @@ def _data_directory(settings: Settings, places: Places) -> Iterator[Finding]:
     yield Finding("disk", enough, f"{free_mib} MiB free", remedy)
 
 
-def _secrets_key(settings: Settings, places: Places | None) -> Finding:
-    """`places`: where to look for a value that it must open."""
+def _secrets_key(settings: Settings, paths: Paths | None) -> Finding:
+    """`paths`: where to look for a value that it must open."""
     path = settings.secrets_key_file
-    vault = Vault(path, settings.data_dir)
-    problem = vault.problem() or (_key_problem(vault, places.database) if places is not None else "")
+    cipher = KeyFileCipher(path, settings.data_dir)
+    problem = cipher.problem() or (_key_problem(cipher, paths.database) if paths is not None else "")
     if problem:
         return Finding("secrets key", False, str(path), problem)
     state = "keep a copy of it" if path.exists() else "made with the first secret"
@@ -265,7 +265,7 @@ def _s3(settings: Settings) -> Iterator[Finding]:
         yield Finding("s3", True, f"{s3.endpoint} answers; {keys}")
 
 
-def _key_problem(vault: Vault, database: Path) -> str:
+def _key_problem(cipher: KeyFileCipher, database: Path) -> str:
     """Why the key does not open what is kept; empty: it does, or nothing is kept, or that can't be told."""
     if not database.is_file() or not database.stat().st_size:
         return ""
@@ -274,8 +274,8 @@ def _key_problem(vault: Vault, database: Path) -> str:
         kept, _ = reader.documents(SECRET, limit=SECRETS_TRIED)
         for secret in kept:
             for version in secret.versions[-1:]:
-                vault.open(version.sealed, secret_binding(secret.name, version.version_id))
-    except VaultError as error:
+                cipher.open(version.sealed, secret_binding(secret.name, version.version_id))
+    except CipherError as error:
         return str(error)
     finally:
         reader.close()
@@ -289,14 +289,14 @@ def _efs(settings: Settings) -> Iterator[Finding]:
         yield Finding("efs", not problem, f"{name} is {directory}{f': {problem}' if problem else ''}", remedy)
 
 
-def _clock(places: Places) -> Finding:
+def _clock(paths: Paths) -> Finding:
     """This machine's, and how far the service's is ahead of it: that never goes back behind what the store knows."""
     now = time.time()
     text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     if now < PLAUSIBLE_TIME_SECONDS:
         remedy = "Set this machine's clock: signatures and times of jobs depend on it."
         return Finding("clock", False, text, remedy)
-    ahead_seconds = _last_time_seconds(places) - now
+    ahead_seconds = _last_time_seconds(paths) - now
     if ahead_seconds < AHEAD_SECONDS:
         return Finding("clock", True, text)
     return Finding(
@@ -308,25 +308,25 @@ def _clock(places: Places) -> Finding:
     )
 
 
-def _last_time_seconds(places: Places) -> float:
+def _last_time_seconds(paths: Paths) -> float:
     """The last time that the store knows; 0 where none can be read: the database's check tells."""
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(places.database))}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"file:{quote(str(paths.database))}?mode=ro", uri=True)) as connection:
             row = connection.execute("SELECT last_time_ms FROM meta").fetchone()
     except sqlite3.Error:
         return 0.0
     return row[0] / 1000 if row and isinstance(row[0], int) else 0.0
 
 
-def _server(places: Places, url: str | None) -> Finding:
+def _server(paths: Paths, url: str | None) -> Finding:
     """The one that commands would ask."""
     named = None if url == "" else named_service(url, os.environ)
     if named is not None:
         return _named_server(named)
     try:
-        server = read_server_file(places.server_file)
-    except PlaceError as error:
-        return Finding("server", False, str(error), f"Remove {places.server_file}.")
+        server = read_server_file(paths.server_file)
+    except PathError as error:
+        return Finding("server", False, str(error), f"Remove {paths.server_file}.")
     if server is None or not is_running(server):
         return Finding("server", True, "not running; `batchyard up` starts it", present=False)
     return Finding("server", True, f"version {server.version} at {server.address}, process {server.pid}")

@@ -11,15 +11,15 @@ from batchyard.server.admin.stop import count
 from batchyard.server.admin.terminal import complain, say
 from batchyard.server.settings.config import DOCUMENTATION, Settings
 from batchyard.server.settings.host import Detected
-from batchyard.server.settings.paths import Places
+from batchyard.server.settings.paths import Paths
 from batchyard.version import VERSION
 
 
-def starting(places: Places, engines: Sequence[tuple[str, str]], found: Detected) -> None:
+def starting(paths: Paths, engines: Sequence[tuple[str, str]], found: Detected) -> None:
     """`engines`: headed lines about them."""
     amounts = found.resources
     say(f"Batchyard {VERSION}")
-    say(f"  Data       {places.data_dir}")
+    say(f"  Data       {paths.data_dir}")
     for head, text in engines:
         say(f"  {head:<10} {text}")
     offered = f"{format_vcpus(amounts.milli_vcpus)} vCPUs, {amounts.memory_mib} MiB, {amounts.gpus} GPUs"

@@ -13,7 +13,7 @@ from batchyard.cli.client import Client, ClientError
 from batchyard.cli.endpoint import URL_VARIABLES, Endpoint, find_endpoint
 from batchyard.server.admin.terminal import Failure
 from batchyard.server.settings.config import Settings
-from batchyard.server.settings.paths import PlaceError, Places, is_running, places_of, read_server_file
+from batchyard.server.settings.paths import PathError, Paths, is_running, paths_of, read_server_file
 
 ANSWER_SECONDS = 5.0  # a service on this machine answers in milliseconds
 
@@ -42,10 +42,10 @@ def data_directory_at(endpoint: Endpoint) -> Path:
     return Path(directory)
 
 
-def places_meant(settings: Settings, data_dir: str | None, url: str | None) -> Places:
+def meant_paths(settings: Settings, data_dir: str | None, url: str | None) -> Paths:
     """`data_dir` where it is given; else of the service at `url` or at what the environment names; else those of the
     settings. Failure where the service that is meant cannot be asked, or lives on another machine."""
-    ours = places_of(settings.data_dir, settings.work_dir, os.environ)
+    ours = paths_of(settings.data_dir, settings.work_dir, os.environ)
     named = None if data_dir else named_service(url, os.environ)
     if named is None:
         return ours
@@ -69,17 +69,17 @@ def places_meant(settings: Settings, data_dir: str | None, url: str | None) -> P
     return meant
 
 
-def replace_data_directory(settings: Settings, data_dir: Path) -> Places:
+def replace_data_directory(settings: Settings, data_dir: Path) -> Paths:
     """The work directory moves along where it lies inside."""
     inside = settings.work_dir.is_relative_to(settings.data_dir)
     work_dir = data_dir / settings.work_dir.relative_to(settings.data_dir) if inside else settings.work_dir
-    return places_of(data_dir, work_dir, os.environ)
+    return paths_of(data_dir, work_dir, os.environ)
 
 
-def _serves(places: Places, url: str) -> bool:
+def _serves(paths: Paths, url: str) -> bool:
     """Whether a server of that directory runs here; at `url`, where one is given."""
     try:
-        server = read_server_file(places.server_file)
-    except (PlaceError, msgspec.DecodeError):
+        server = read_server_file(paths.server_file)
+    except (PathError, msgspec.DecodeError):
         return False
     return server is not None and is_running(server) and (not url or server.address == url.rstrip("/"))

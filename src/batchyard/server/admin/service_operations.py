@@ -14,7 +14,7 @@ from batchyard.core.model.commands import AskCapacity, CapacityAnswer, Command, 
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.server.admin.doctor import findings
 from batchyard.server.settings.config import Settings
-from batchyard.server.settings.paths import Places
+from batchyard.server.settings.paths import Paths
 
 Document = dict[str, Any]
 
@@ -27,14 +27,14 @@ class ServiceOperations:
     def __init__(
         self,
         settings: Settings,
-        places: Places,
+        paths: Paths,
         address: str,
         ask: Callable[[Command], Awaitable[Any]],
         health: Callable[[], Document],
         stop: Callable[[bool], None],
     ) -> None:
         self._settings = settings
-        self._places = places
+        self._paths = paths
         self._address = address
         self._ask = ask
         self._health = health
@@ -44,7 +44,7 @@ class ServiceOperations:
         """What `batchyard doctor` and others show of a running service; memory in MiB."""
         capacity: CapacityAnswer = await self._ask(AskCapacity())
         # Looks at files and sockets: not in the event loop's thread.
-        found = await asyncio.get_running_loop().run_in_executor(None, findings, self._settings, self._places)
+        found = await asyncio.get_running_loop().run_in_executor(None, findings, self._settings, self._paths)
         return {
             **self._health(),
             "capacity": {
@@ -57,7 +57,7 @@ class ServiceOperations:
                 "memory": capacity.free_memory_mib,
                 "gpus": capacity.free_gpus,
             },
-            "dataDirectory": str(self._places.data_dir),
+            "dataDirectory": str(self._paths.data_dir),
             "address": self._address,
             "processId": os.getpid(),
             "jobsRunning": capacity.jobs_running,

@@ -14,7 +14,7 @@ import msgspec
 
 from batchyard.server.access.keys import Key, KeysError, read_keys
 from batchyard.server.admin.terminal import Failure
-from batchyard.server.settings.paths import Places, ServerFile, is_running, read_server_file
+from batchyard.server.settings.paths import Paths, ServerFile, is_running, read_server_file
 from batchyard.wire.sigv4 import sign
 
 STOP_SECONDS = 15.0  # a server ends within 5 s of SIGTERM; a busy machine gets more
@@ -24,9 +24,9 @@ KILL_MARGIN_SECONDS = 30.0
 COUNT_SECONDS = 2.0  # how many jobs run on is worth that much waiting, not more: the server is told to end anyway
 
 
-def running_server(places: Places, otherwise: str = "") -> tuple[ServerFile, int]:
+def running_server(paths: Paths, otherwise: str = "") -> tuple[ServerFile, int]:
     """The server and a pidfd of it. Raises Failure when none runs, and says then what to do `otherwise`."""
-    server = read_server_file(places.server_file)
+    server = read_server_file(paths.server_file)
     if server is not None:
         try:
             handle = os.pidfd_open(server.pid)
@@ -37,13 +37,13 @@ def running_server(places: Places, otherwise: str = "") -> tuple[ServerFile, int
             if is_running(server):
                 return server, handle
             os.close(handle)
-    raise Failure(f"No server runs on {places.data_dir}.{otherwise}")
+    raise Failure(f"No server runs on {paths.data_dir}.{otherwise}")
 
 
-def stop(places: Places) -> str:
+def stop(paths: Paths) -> str:
     """SIGTERM; returns what to say. Jobs run on."""
-    server, handle = running_server(places)
-    running = _jobs_running(places, server)
+    server, handle = running_server(paths)
+    running = _jobs_running(paths, server)
     try:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
         if not _ended(handle, STOP_SECONDS):
@@ -56,22 +56,22 @@ def stop(places: Places) -> str:
     return f"{stopped} {count(running).capitalize()} {'runs' if running == 1 else 'run'} on." if running else stopped
 
 
-def _jobs_running(places: Places, server: ServerFile) -> int:
+def _jobs_running(paths: Paths, server: ServerFile) -> int:
     """As the server counts them; 0 when it does not say."""
     try:
-        keys = read_keys(places.operator_key_file)
+        keys = read_keys(paths.operator_key_file)
         return int(_ask(server, keys[0], "GetService", {}, COUNT_SECONDS).get("jobsRunning", 0)) if keys else 0
     except (Failure, KeysError):
         return 0
 
 
-def kill(places: Places, grace_seconds: float) -> str:
+def kill(paths: Paths, grace_seconds: float) -> str:
     """Terminates the running jobs, then server and supervisor end; returns what to say."""
-    keys = read_keys(places.operator_key_file)
+    keys = read_keys(paths.operator_key_file)
     if not keys:
-        raise Failure(f"There is no operator key in {places.data_dir}; stop the server without --kill.")
+        raise Failure(f"There is no operator key in {paths.data_dir}; stop the server without --kill.")
     # Only a server may write down how its jobs ended.
-    server, handle = running_server(places, " To end jobs that run on: `batchyard up`, then `batchyard down --kill`.")
+    server, handle = running_server(paths, " To end jobs that run on: `batchyard up`, then `batchyard down --kill`.")
     try:
         answer = _ask(server, keys[0], "Shutdown", {"kill": True}, REQUEST_SECONDS)
         patience = grace_seconds + KILL_MARGIN_SECONDS

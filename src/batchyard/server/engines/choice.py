@@ -16,7 +16,7 @@ from batchyard.engines.process import ProcessEngine, ProcessSettings
 from batchyard.server.admin.terminal import EXIT_USAGE, Failure
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.host import MIB
-from batchyard.server.settings.paths import Places
+from batchyard.server.settings.paths import Paths
 
 AUTO = "auto"
 PROCESS = "process"
@@ -66,15 +66,15 @@ def describe(found: Probe) -> str:
 
 
 def make_engines(
-    settings: Settings, places: Places, task_open_files: int, now_ms: Callable[[], int]
+    settings: Settings, paths: Paths, task_open_files: int, now_ms: Callable[[], int]
 ) -> dict[str, Engine]:
     """The engines that are always there, by name; not started. `task_open_files`: the soft limit that tasks get;
     `now_ms`: the service's clock."""
     engine = ProcessEngine(
-        places.runtime_dir,
-        places.state_dir,
-        places.logs_dir,
-        places.work_dir,
+        paths.runtime_dir,
+        paths.state_dir,
+        paths.logs_dir,
+        paths.work_dir,
         ProcessSettings(
             log_limit_bytes=settings.log_limit_mib * MIB,
             idle_seconds=settings.supervisor_idle_seconds,
@@ -89,12 +89,12 @@ def make_engines(
 
 
 def docker_maker(
-    settings: Settings, places: Places, listen: Callable[[str], None] | None = None
+    settings: Settings, paths: Paths, listen: Callable[[str], None] | None = None
 ) -> Callable[[Path], DockerEngine]:
     """Makes the engine of a daemon's socket; not started. `listen`: as DockerSettings has it."""
 
     def make(socket_path: Path) -> DockerEngine:
         docker = DockerSettings(log_limit_bytes=settings.log_limit_mib * MIB, listen=listen)
-        return DockerEngine(socket_path, places.state_dir, places.logs_dir, places.work_dir, docker)
+        return DockerEngine(socket_path, paths.state_dir, paths.logs_dir, paths.work_dir, docker)
 
     return make

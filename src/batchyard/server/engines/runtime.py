@@ -33,7 +33,7 @@ from batchyard.server.engines.docker_watch import DockerWatch
 from batchyard.server.http.job_listener import JobListener
 from batchyard.server.settings import host
 from batchyard.server.settings.config import DOCUMENTATION_OF_CONTAINERS, Settings
-from batchyard.server.settings.paths import Places
+from batchyard.server.settings.paths import Paths
 
 BUSY_SECONDS = 0.1  # between tries while the inbox is full of callers' commands
 FIRST_LOOK_SECONDS = 6.0  # at Docker, before requests are served without it; a healthy daemon takes milliseconds
@@ -45,13 +45,13 @@ class EngineSet:
     def __init__(
         self,
         settings: Settings,
-        places: Places,
+        paths: Paths,
         engines: dict[str, Engine],
         machine: Machine,
         job_listener: JobListener | None = None,
     ) -> None:
         self._settings = settings
-        self._places = places
+        self._paths = paths
         self._engines = engines
         self._machine = machine
         self._job_listener = job_listener
@@ -80,7 +80,7 @@ class EngineSet:
             await self._tell(loop.ask)
 
         listen = self._job_listener.listen if self._job_listener is not None else None
-        make = docker_maker(self._settings, self._places, listen)
+        make = docker_maker(self._settings, self._paths, listen)
         self._docker = DockerWatch(os.environ, make, start, tell)
         self._watching = asyncio.create_task(self._docker.run())
         looked = asyncio.create_task(self._docker.looked.wait())

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from batchyard.api.context import VaultError
+from batchyard.api.context import CipherError
 from batchyard.server.settings.config import is_inside
 from batchyard.server.settings.paths import PRIVATE_DIRECTORY
 
@@ -40,7 +40,7 @@ class _Key(Struct, frozen=True):
     key_id: bytes
 
 
-class Vault:
+class KeyFileCipher:
     """`path`: the key file; read again when it changes, made at the first `seal` that may. Any thread may call."""
 
     def __init__(self, path: Path, data_dir: Path) -> None:
@@ -53,7 +53,7 @@ class Vault:
     def seal(self, value: bytes, bound_to: str, *, is_first: Callable[[], bool]) -> bytes:
         """Encrypted, to be opened with the same `bound_to` only. `is_first`, asked when the key file is missing: no
         sealed value is kept anywhere, so that the file is made; else it is an error, since what is there could not be
-        read with a new one. Raises VaultError."""
+        read with a new one. Raises CipherError."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # here: most services never need it
 
         key = self._current(makes=is_first)
@@ -62,15 +62,15 @@ class Vault:
         return SEALED_AS + key.key_id + nonce + sealed
 
     def open(self, sealed: bytes, bound_to: str) -> bytes:
-        """Raises VaultError."""
+        """Raises CipherError."""
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         key = self._current(makes=_never)
         if sealed[:1] != SEALED_AS or len(sealed) < HEAD_BYTES:
-            raise VaultError("The stored value was not written by this version of the service, or is damaged.")
+            raise CipherError("The stored value was not written by this version of the service, or is damaged.")
         if sealed[1 : 1 + KEY_ID_BYTES] != key.key_id:
-            raise VaultError(
+            raise CipherError(
                 f"{self._path} holds another key than the one this value was encrypted with: put that one back, or "
                 "delete the secret and set it again."
             )
@@ -79,7 +79,7 @@ class Vault:
                 sealed[HEAD_BYTES - NONCE_BYTES : HEAD_BYTES], sealed[HEAD_BYTES:], bound_to.encode()
             )
         except InvalidTag:
-            raise VaultError(
+            raise CipherError(
                 "The stored value is damaged, or belongs to something else: set the secret again."
             ) from None
 
@@ -97,7 +97,7 @@ class Vault:
                 self._read()
         except FileNotFoundError:
             return ""
-        except VaultError as error:
+        except CipherError as error:
             return str(error)
         return ""
 
@@ -107,13 +107,13 @@ class Vault:
                 return self._read()
             except FileNotFoundError:
                 if not makes():
-                    raise VaultError(
+                    raise CipherError(
                         f"The key file {self._path} is not there, and without it no secret can be read: put it back "
                         "from where you keep its copy. If it is lost, delete the secrets (`batchyard secrets rm NAME "
                         "--now`) and parameters, and set them again."
                     ) from None
             if is_inside(self._path, self._data_dir):
-                raise VaultError(
+                raise CipherError(
                     f"The key file would be {self._path}, in the data directory, where every copy of that would hold "
                     "what opens its secrets: name another one with --secrets-key-file."
                 )
@@ -121,16 +121,16 @@ class Vault:
                 _make(self._path)
                 return self._read()
             except OSError as error:
-                raise VaultError(f"The key file {self._path} cannot be made: {error.strerror}.") from error
+                raise CipherError(f"The key file {self._path} cannot be made: {error.strerror}.") from error
 
     def _read(self) -> _Key:
-        """FileNotFoundError when there is none; VaultError when it cannot be used."""
+        """FileNotFoundError when there is none; CipherError when it cannot be used."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise VaultError(f"The key file {self._path} cannot be read: {error.strerror}.") from error
+            raise CipherError(f"The key file {self._path} cannot be read: {error.strerror}.") from error
         try:
             found = os.fstat(descriptor)
             stamp = (found.st_ino, found.st_mtime_ns, found.st_size, found.st_ctime_ns)
@@ -143,15 +143,15 @@ class Vault:
 
     def _check(self, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
-            raise VaultError(f"{self._path} is no file: name another one with --secrets-key-file.")
+            raise CipherError(f"{self._path} is no file: name another one with --secrets-key-file.")
         if found.st_uid != os.geteuid():
-            raise VaultError(
+            raise CipherError(
                 f"The key file {self._path} belongs to the user {found.st_uid}, and this is {os.geteuid()}: run chown "
                 "on it, or name another one with --secrets-key-file."
             )
         mode = stat.S_IMODE(found.st_mode)
         if mode & 0o077:
-            raise VaultError(
+            raise CipherError(
                 f"The key file {self._path} is open to others (mode {mode:04o}): run chmod 600 {self._path}, and think "
                 "of who may have read it."
             )
@@ -163,7 +163,7 @@ class Vault:
         except ValueError:
             key = b""
         if not text.startswith(KEY_LINE) or len(key) != KEY_BYTES:
-            raise VaultError(f"The key file {self._path} is damaged: put it back from where you keep its copy.")
+            raise CipherError(f"The key file {self._path} is damaged: put it back from where you keep its copy.")
         return _Key(
             encryption=_derived(key, b"encryption"),
             digests=_derived(key, b"digests"),

@@ -54,7 +54,7 @@ WITHOUT_S3_KEYS = frozenset(
 )
 
 
-class Dressed(Struct, frozen=True):
+class PreparedTask(Struct, frozen=True):
     """`task` with the weaker variables below its own. `brings_credentials`: its environment says where to get them.
     `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did not set itself."""
 
@@ -64,7 +64,7 @@ class Dressed(Struct, frozen=True):
     reads_secrets: bool
 
 
-class Dress:
+class LaunchBuilder:
     """LaunchTask -> Launch. From the weakest to the strongest: the endpoints, the variables that settings give to every
     job, the definition and its overrides, its secrets, the attempt's own: AWS_BATCH_*, its metadata endpoint and,
     unless the job names another source of them, where its credentials are.
@@ -106,14 +106,14 @@ class Dress:
         # Variables that settings give to every job are as good as a job's own.
         self._settings_names = frozenset(name for name, _ in job_env)
         # By spec key: the task it was made from, which tells a changed one, and what `_task` gives.
-        self._tasks: OrderedDict[int, tuple[TaskSpec, Dressed]] = OrderedDict()
+        self._tasks: OrderedDict[int, tuple[TaskSpec, PreparedTask]] = OrderedDict()
 
     def __call__(self, effect: LaunchTask) -> Launch:
-        dressed = self._task(effect)
-        task, attempt_id = dressed.task, effect.attempt_id
+        prepared = self._task(effect)
+        task, attempt_id = prepared.task, effect.attempt_id
         address = self._address_for(task)
-        own = () if dressed.brings_credentials or not address else self._credentials(address, attempt_id)
-        addresses = self._addresses(dressed, address, attempt_id) if dressed.signing and address else ()
+        own = () if prepared.brings_credentials or not address else self._credentials(address, attempt_id)
+        addresses = self._addresses(prepared, address, attempt_id) if prepared.signing and address else ()
         metadata: tuple[tuple[str, str, str], ...] = ()
         if task.containers:
             if address:
@@ -128,10 +128,10 @@ class Dress:
             environment=(*effect.environment, *own),
             device_ids=effect.device_ids,
             job_id=effect.job_id,
-            secrets=self._keys_of_s3(dressed) if dressed.signing else (),
+            secrets=self._keys_of_s3(prepared) if prepared.signing else (),
             container_environment=metadata,
         )
-        if dressed.reads_secrets:
+        if prepared.reads_secrets:
             return self._with_secrets(launch, effect.engine)
         return launch
 
@@ -158,11 +158,11 @@ class Dress:
             log_options=tuple(log_options),
         )
 
-    def _keys_of_s3(self, dressed: Dressed) -> tuple[tuple[str, str, str], ...]:
+    def _keys_of_s3(self, prepared: PreparedTask) -> tuple[tuple[str, str, str], ...]:
         """As secrets: in no record, log or journal."""
         assert self._s3_keys is not None, "a task signs with keys that there are not"
         pairs = tuple(zip((KEY_ID_VARIABLE, SECRET_VARIABLE), self._s3_keys, strict=True))
-        return tuple((container, *pair) for container, _ in dressed.signing for pair in pairs)
+        return tuple((container, *pair) for container, _ in prepared.signing for pair in pairs)
 
     def _address_for(self, task: TaskSpec) -> str:
         """Of this service; empty where it can't be reached."""
@@ -170,17 +170,17 @@ class Dress:
             return ""
         return self._bridge_address if task.network else self._address
 
-    def _addresses(self, dressed: Dressed, address: str, attempt_id: str) -> tuple[tuple[str, str, str], ...]:
+    def _addresses(self, prepared: PreparedTask, address: str, attempt_id: str) -> tuple[tuple[str, str, str], ...]:
         """(container, variable, value): this service, by the addresses that tell the attempt."""
         own = self._own_address(address, attempt_id)
         if not own:
             return ()
-        return tuple((container, name, own) for container, names in dressed.signing for name in names)
+        return tuple((container, name, own) for container, names in prepared.signing for name in names)
 
     def _endpoint(self, address: str, attempt_id: str, container: str) -> tuple[str, str]:
         return "ECS_CONTAINER_METADATA_URI_V4", f"{address}/v4/{self._token(attempt_id, container)}"
 
-    def _task(self, effect: LaunchTask) -> Dressed:
+    def _task(self, effect: LaunchTask) -> PreparedTask:
         """The same object for the same submission, so that engines send its task once."""
         known = self._tasks.get(effect.spec_key)
         if known is not None and known[0] is effect.task:
@@ -189,13 +189,13 @@ class Dress:
         base = self._base(effect.task)
         if effect.task.containers:
             containers = [replace(one, environment=_over(base, one.environment)) for one in effect.task.containers]
-            dressed = replace(effect.task, containers=tuple(containers))
+            prepared = replace(effect.task, containers=tuple(containers))
         else:
-            dressed = replace(effect.task, environment=_over(base, effect.task.environment))
-        names = {name for one in containers_of(dressed) for name, _ in (*one.environment, *one.secrets)}
+            prepared = replace(effect.task, environment=_over(base, effect.task.environment))
+        names = {name for one in containers_of(prepared) for name, _ in (*one.environment, *one.secrets)}
         signing = self._signing(effect.task) if self._s3_keys is not None else ()
-        reads = any(map(reads_secrets, containers_of(dressed)))
-        found = Dressed(dressed, not names.isdisjoint(OTHER_SOURCES), signing, reads)
+        reads = any(map(reads_secrets, containers_of(prepared)))
+        found = PreparedTask(prepared, not names.isdisjoint(OTHER_SOURCES), signing, reads)
         self._tasks[effect.spec_key] = (effect.task, found)
         if len(self._tasks) > TASK_CACHE_SIZE:
             self._tasks.popitem(last=False)

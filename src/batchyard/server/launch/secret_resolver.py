@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from batchyard.api.context import Vault, VaultError
+from batchyard.api.context import CipherError, SecretCipher
 from batchyard.core.model.records import ContainerSpec, Secret
 from batchyard.core.model.refusal import Refused
 from batchyard.core.secrets import references
@@ -27,9 +27,9 @@ class UnresolvedError(Exception):
 class Resolver:
     """Reads secrets and parameters from the machine's memory, in its thread."""
 
-    def __init__(self, world: World, vault: Vault) -> None:
+    def __init__(self, world: World, cipher: SecretCipher) -> None:
         self._world = world
-        self._vault = vault
+        self._cipher = cipher
 
     def variables(self, container: ContainerSpec) -> Iterator[tuple[str, str, str]]:
         """(container, variable, value) for each of its secrets. Raises UnresolvedError."""
@@ -50,7 +50,7 @@ class Resolver:
     def _named(self, container: ContainerSpec, name: str, value_from: str) -> str:
         try:
             return self._value(value_from)
-        except (Refused, VaultError) as problem:
+        except (Refused, CipherError) as problem:
             raise UnresolvedError(container.name, f"{name} from {value_from}: {problem}") from problem
 
     def registry_credentials(self, container: ContainerSpec) -> Iterator[tuple[str, str, str]]:
@@ -61,7 +61,7 @@ class Resolver:
         try:
             text = self._text(self._secret(secret_id))
             user, password = (references.json_member(text, key) for key in ("username", "password"))
-        except (Refused, VaultError) as problem:
+        except (Refused, CipherError) as problem:
             raise UnresolvedError(container.name, f"registry credentials {secret_id}: {problem}") from problem
         yield container.name, user, password
 
@@ -92,8 +92,10 @@ class Resolver:
             raise Refused(
                 "the secret holds a SecretBinary, and jobs can be given a SecretString only.", INVALID_REQUEST
             )
-        return self._vault.open(version.sealed, references.secret_binding(secret.name, version.version_id)).decode()
+        return self._cipher.open(version.sealed, references.secret_binding(secret.name, version.version_id)).decode()
 
     def _parameter(self, reference: ParameterReference) -> str:
         parameter, version = references.find_parameter(self._world.parameters, reference)
-        return self._vault.open(version.sealed, references.parameter_binding(parameter.name, version.value_id)).decode()
+        return self._cipher.open(
+            version.sealed, references.parameter_binding(parameter.name, version.value_id)
+        ).decode()

@@ -27,7 +27,7 @@ RUNTIME_IN_DATA = "run"
 HASH_HEX = 12  # tells data directories of one user apart; short, since paths of sockets are
 
 
-class PlaceError(Exception):
+class PathError(Exception):
     """A directory or file that cannot be used. The text is a sentence that says which, why, and what would help."""
 
 
@@ -42,7 +42,7 @@ class ServerFile(Struct, frozen=True):
     started: str
 
 
-class Places(Struct, frozen=True):
+class Paths(Struct, frozen=True):
     """The paths of one data directory."""
 
     data_dir: Path
@@ -79,8 +79,8 @@ class Places(Struct, frozen=True):
         return self.data_dir / "server.json"
 
 
-def places_of(data_dir: Path, work_dir: Path, variables: Mapping[str, str]) -> Places:
-    return Places(data_dir, work_dir, runtime_directory(data_dir, variables))
+def paths_of(data_dir: Path, work_dir: Path, variables: Mapping[str, str]) -> Paths:
+    return Paths(data_dir, work_dir, runtime_directory(data_dir, variables))
 
 
 def runtime_directory(data_dir: Path, variables: Mapping[str, str]) -> Path:
@@ -94,8 +94,8 @@ def runtime_directory(data_dir: Path, variables: Mapping[str, str]) -> Path:
     own = variables.get("XDG_RUNTIME_DIR", "")
     if own.startswith("/") and _is_ours(Path(own)):  # after `su` it may be another user's
         roots.insert(0, Path(own) / "batchyard")
-    places = [root / digest for root in roots if _can_be_ours(root)] + [data_dir / RUNTIME_IN_DATA]
-    return next((place for place in places if _fits(place)), roots[-1] / digest)
+    candidates = [root / digest for root in roots if _can_be_ours(root)] + [data_dir / RUNTIME_IN_DATA]
+    return next((path for path in candidates if _fits(path)), roots[-1] / digest)
 
 
 def _fits(runtime_dir: Path) -> bool:
@@ -115,67 +115,67 @@ def _can_be_ours(path: Path) -> bool:
     return _is_ours(path) or (not os.path.lexists(path) and os.access(path.parent, os.W_OK | os.X_OK))
 
 
-def prepare(places: Places) -> None:
-    """Makes the directories. Raises PlaceError where one cannot be made, or belongs to somebody else."""
-    make_private(places.data_dir)
-    for path in (places.logs_dir, places.state_dir):
+def prepare(paths: Paths) -> None:
+    """Makes the directories. Raises PathError where one cannot be made, or belongs to somebody else."""
+    make_private(paths.data_dir)
+    for path in (paths.logs_dir, paths.state_dir):
         make_private(path)
-    _make_runtime(places)
-    _make(places.work_dir)
-    if not os.access(places.work_dir, os.W_OK | os.X_OK):
-        raise PlaceError(f"The work directory {places.work_dir} is not writable: choose another one with --work-dir.")
+    _make_runtime(paths)
+    _make(paths.work_dir)
+    if not os.access(paths.work_dir, os.W_OK | os.X_OK):
+        raise PathError(f"The work directory {paths.work_dir} is not writable: choose another one with --work-dir.")
 
 
-def _make_runtime(places: Places) -> None:
-    root = places.runtime_dir.parent
-    if root != places.data_dir and not _can_be_ours(root):
+def _make_runtime(paths: Paths) -> None:
+    root = paths.runtime_dir.parent
+    if root != paths.data_dir and not _can_be_ours(root):
         longest = SOCKET_PATH_BYTES - SOCKET_NAME_BYTES - len(f"/{RUNTIME_IN_DATA}/")
-        raise PlaceError(
+        raise PathError(
             f"Sockets need a short path, and {root} cannot be used: it belongs to somebody else, or is no directory "
             "that files can be made in. Have it removed, set XDG_RUNTIME_DIR to a directory of your own, or choose a "
             f"data directory whose path has at most {longest} bytes with --data-dir."
         )
     make_private(root)
-    make_private(places.runtime_dir)
+    make_private(paths.runtime_dir)
 
 
-def tidy_up(places: Places) -> None:
+def tidy_up(paths: Paths) -> None:
     """At the end of a server: the runtime directory goes, unless attempts that run on have their pipes there."""
     try:
-        places.runtime_dir.rmdir()
+        paths.runtime_dir.rmdir()
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
             raise
 
 
 def make_private(path: Path) -> None:
-    """Makes `path` a directory of our own, closed to others. Raises PlaceError."""
+    """Makes `path` a directory of our own, closed to others. Raises PathError."""
     _make(path)
     # The link and what it points to: in /tmp somebody else may have put a link in our way.
     for found in (os.lstat(path), os.stat(path)):
         if found.st_uid != os.geteuid():
-            raise PlaceError(
+            raise PathError(
                 f"The directory {path} belongs to the user {found.st_uid}, and this is {os.geteuid()}: "
                 "choose another one with --data-dir, or run as its owner."
             )
     if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
         _close_to_others(path)
     if not os.access(path, os.W_OK | os.X_OK):
-        raise PlaceError(f"The directory {path} is not writable: choose another one with --data-dir.")
+        raise PathError(f"The directory {path} is not writable: choose another one with --data-dir.")
 
 
 def _close_to_others(path: Path) -> None:
     """A directory that holds other things (a home, /tmp) is never closed: that would break what is not ours."""
     names = os.listdir(path)
     if names and not OWN_NAMES & set(names):
-        raise PlaceError(
+        raise PathError(
             f"The directory {path} is open to other users and holds other files: "
             "choose a new or empty directory with --data-dir."
         )
     try:
         os.chmod(path, PRIVATE_DIRECTORY)
     except OSError as error:
-        raise PlaceError(
+        raise PathError(
             f"The directory {path} cannot be used ({error.strerror}): choose another one with --data-dir."
         ) from error
 
@@ -184,7 +184,7 @@ def _make(path: Path) -> None:
     try:
         path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     except OSError as error:
-        raise PlaceError(f"The directory {path} cannot be made: {error.strerror}.") from error
+        raise PathError(f"The directory {path} cannot be made: {error.strerror}.") from error
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -222,26 +222,26 @@ def process_start(pid: int) -> str:
     return f"{boot}/{int(fields[19])}"
 
 
-def write_server_file(places: Places, address: str, version: str) -> None:
+def write_server_file(paths: Paths, address: str, version: str) -> None:
     pid = os.getpid()
-    content = ServerFile(address, pid, version, str(places.data_dir), process_start(pid))
-    write_private(places.server_file, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+    content = ServerFile(address, pid, version, str(paths.data_dir), process_start(pid))
+    write_private(paths.server_file, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
 
 
-def remove_server_file(places: Places) -> None:
-    places.server_file.unlink(missing_ok=True)
+def remove_server_file(paths: Paths) -> None:
+    paths.server_file.unlink(missing_ok=True)
 
 
 def read_server_file(path: Path) -> ServerFile | None:
-    """What it says, or None when it is not there. Raises PlaceError when it cannot be understood."""
+    """What it says, or None when it is not there. Raises PathError when it cannot be understood."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=ServerFile)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise PlaceError(f"{path} cannot be read: {error.strerror}.") from error
+        raise PathError(f"{path} cannot be read: {error.strerror}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise PlaceError(f"{path} is damaged ({error}): remove it when no server runs on this directory.") from error
+        raise PathError(f"{path} is damaged ({error}): remove it when no server runs on this directory.") from error
 
 
 def is_running(server: ServerFile) -> bool:

@@ -13,8 +13,8 @@ from batchyard.core.model.names import Account
 from batchyard.core.model.records import ContainerSpec, TaskSpec
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
-from batchyard.server.launch.cipher import Vault
-from batchyard.server.launch.launch_builder import Dress
+from batchyard.server.launch.cipher import KeyFileCipher
+from batchyard.server.launch.launch_builder import LaunchBuilder
 from batchyard.server.launch.secret_resolver import Resolver
 from tests.api.service import Service
 
@@ -46,18 +46,18 @@ def arn(service: Service) -> str:
     return str(old["ARN"])
 
 
-def dressed(service: Service, task: TaskSpec, *pulling: str) -> Launch:
-    vault = service.context.vault
-    assert isinstance(vault, Vault)
-    dress = Dress(
+def launch_of(service: Service, task: TaskSpec, *pulling: str) -> Launch:
+    cipher = service.context.cipher
+    assert isinstance(cipher, KeyFileCipher)
+    build_launch = LaunchBuilder(
         "http://x",
         "us-east-1",
         (),
         lambda a, c: a + c,
-        resolver=Resolver(service.machine.world, vault),
+        resolver=Resolver(service.machine.world, cipher),
         pulling=pulling,
     )
-    return dress(LaunchTask("process", "1", 1, task, (), (), "job", "/group", "stream"))
+    return build_launch(LaunchTask("process", "1", 1, task, (), (), "job", "/group", "stream"))
 
 
 def task_of(*secrets: tuple[str, str], **members: Any) -> TaskSpec:
@@ -84,7 +84,7 @@ def test_every_form_of_a_reference(service: Service, arn: str) -> None:
         "flat:1": "1",
         PARAMETER + "/flat": "2",
     }
-    launch = dressed(service, task_of(*((f"V{n}", reference) for n, reference in enumerate(expected))))
+    launch = launch_of(service, task_of(*((f"V{n}", reference) for n, reference in enumerate(expected))))
     assert launch.problem == ""
     assert [value for _, _, value in launch.secrets] == list(expected.values())
     assert {container for container, _, _ in launch.secrets} == {"default"}
@@ -111,7 +111,7 @@ def test_every_form_of_a_reference(service: Service, arn: str) -> None:
     ],
 )
 def test_what_cannot_be_read_is_the_launchs_problem(service: Service, arn: str, reference: str, problem: str) -> None:
-    launch = dressed(service, task_of(("OK", arn), ("BAD", reference)))
+    launch = launch_of(service, task_of(("OK", arn), ("BAD", reference)))
     assert launch.problem.startswith(f"{UNABLE}BAD from {reference}: ")
     assert problem in launch.problem
     assert launch.secrets == ()
@@ -121,7 +121,7 @@ def test_what_cannot_be_read_is_the_launchs_problem(service: Service, arn: str, 
 
 def test_a_lost_key_is_a_problem_too(service: Service, arn: str, tmp_path: Path) -> None:
     (tmp_path / "secrets.key").unlink()
-    assert "is not there, and without it no secret can be read" in dressed(service, task_of(("A", arn))).problem
+    assert "is not there, and without it no secret can be read" in launch_of(service, task_of(("A", arn))).problem
 
 
 def test_each_container_gets_its_own_and_the_registrys_only_where_images_are_pulled(service: Service, arn: str) -> None:
@@ -137,27 +137,27 @@ def test_each_container_gets_its_own_and_the_registrys_only_where_images_are_pul
             ContainerSpec("side", secrets=(("A", "flat"), ("B", "/app/key"))),
         ),
     )
-    launch = dressed(service, task, "process")
+    launch = launch_of(service, task, "process")
     assert launch.secrets == (("main", "A", "ada"), ("side", "A", "2"), ("side", "B", "k"))
     assert launch.registry_credentials == (("main", "robot", "hunter2"),)
     assert "hunter2" not in repr(launch)
     assert "ada" not in repr(launch)
-    assert dressed(service, task).registry_credentials == ()
+    assert launch_of(service, task).registry_credentials == ()
     missing = replace(task, containers=(*task.containers[:1], ContainerSpec("side", secrets=(("A", "none"),))))
-    assert dressed(service, missing).problem_container == "side"
+    assert launch_of(service, missing).problem_container == "side"
     wrong = task_of(container={"repositoryCredentials": {"credentialsParameter": arn}})
-    assert "did not contain json key username" in dressed(service, wrong, "process").problem
-    assert dressed(service, wrong).problem == ""
+    assert "did not contain json key username" in launch_of(service, wrong, "process").problem
+    assert launch_of(service, wrong).problem == ""
 
 
 def test_deleted_secrets_are_a_problem(service: Service, arn: str) -> None:
     service.call("DeleteSecret", {"SecretId": "app"})
-    assert "marked for deletion" in dressed(service, task_of(("A", arn))).problem
+    assert "marked for deletion" in launch_of(service, task_of(("A", arn))).problem
 
 
 def test_a_restored_machine_resolves_the_same(service: Service, arn: str) -> None:
     later = Machine(Account("123456789012", "us-east-1"))
     later.restore(service.writer.load(service.now_ms))
-    vault = service.context.vault
+    cipher = service.context.cipher
     container = ContainerSpec("default", secrets=(("A", arn + ":user::"),))
-    assert [*Resolver(later.world, vault).variables(container)] == [("default", "A", "ada")]
+    assert [*Resolver(later.world, cipher).variables(container)] == [("default", "A", "ada")]

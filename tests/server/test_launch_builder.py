@@ -12,10 +12,10 @@ from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerSpec, TaskS
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.server.access.metadata_tokens import Tokens, secret_of
-from batchyard.server.launch.cipher import Vault
-from batchyard.server.launch.launch_builder import ENDPOINTS, WITHOUT_S3_KEYS, Dress
+from batchyard.server.launch.cipher import KeyFileCipher
+from batchyard.server.launch.launch_builder import ENDPOINTS, WITHOUT_S3_KEYS, LaunchBuilder
 from batchyard.server.launch.secret_resolver import Resolver
-from batchyard.server.settings.paths import PlaceError
+from batchyard.server.settings.paths import PathError
 from batchyard.server.settings.s3 import S3
 
 ATTEMPT = "0" * 31 + "1"
@@ -25,10 +25,10 @@ def effect(task: TaskSpec, spec_key: int = 1, *own: tuple[str, str]) -> LaunchTa
     return LaunchTask("process", ATTEMPT, spec_key, task, own, (0,), "job", "/group", "stream")
 
 
-def dress_of(directory: Path, *job_env: tuple[str, str]) -> Dress:
+def launch_builder_of(directory: Path, *job_env: tuple[str, str]) -> LaunchBuilder:
     world = Machine(Account("123456789012", "us-east-1")).world
-    resolver = Resolver(world, Vault(directory / "secrets.key", directory / "data"))
-    return Dress(
+    resolver = Resolver(world, KeyFileCipher(directory / "secrets.key", directory / "data"))
+    return LaunchBuilder(
         "http://127.0.0.1:1",
         "us-east-1",
         job_env,
@@ -39,8 +39,8 @@ def dress_of(directory: Path, *job_env: tuple[str, str]) -> Dress:
 
 def test_who_wins(tmp_path: Path) -> None:
     task = TaskSpec(("true",), (("B", "definition"), ("AWS_REGION", "definition")), Resources(1000, 64))
-    dress = dress_of(tmp_path, ("A", "settings"), ("B", "settings"))
-    launch = dress(effect(task, 1, ("AWS_BATCH_JOB_ID", "job")))
+    build_launch = launch_builder_of(tmp_path, ("A", "settings"), ("B", "settings"))
+    launch = build_launch(effect(task, 1, ("AWS_BATCH_JOB_ID", "job")))
     assert dict(launch.task.environment) == {
         "AWS_REGION": "definition",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -59,9 +59,9 @@ def test_who_wins(tmp_path: Path) -> None:
         "ECS_CONTAINER_METADATA_URI_V4": f"http://127.0.0.1:1/v4/tok-{ATTEMPT}",
     }
     assert (launch.attempt_id, launch.spec_key, launch.device_ids, launch.job_id) == (ATTEMPT, 1, (0,), "job")
-    assert dress(effect(task)).task is launch.task
+    assert build_launch(effect(task)).task is launch.task
     other = TaskSpec(("false",), (), Resources(1000, 64))
-    assert dress(effect(other)).task.command == ("false",)
+    assert build_launch(effect(other)).task.command == ("false",)
 
 
 def test_tokens_prove_their_attempt(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_tokens_prove_their_attempt(tmp_path: Path) -> None:
 
 def test_a_damaged_secret_is_said(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("zz")
-    with pytest.raises(PlaceError, match="is damaged"):
+    with pytest.raises(PathError, match="is damaged"):
         secret_of(tmp_path / "secret")
 
 
@@ -87,8 +87,10 @@ def test_a_secret_may_be_the_source_of_credentials_too(tmp_path: Path) -> None:
         return (("AWS_CONTAINER_CREDENTIALS_FULL_URI", "uri"),)
 
     task = TaskSpec(("true",), (), Resources(1000, 64), secrets=(("AWS_CONTAINER_AUTHORIZATION_TOKEN", "none"),))
-    resolver = Resolver(Machine(Account("1", "r")).world, Vault(tmp_path / "secrets.key", tmp_path / "data"))
-    launch = Dress("http://127.0.0.1:1", "us-east-1", (), lambda a, c: a + c, credentials, resolver)(effect(task))
+    resolver = Resolver(Machine(Account("1", "r")).world, KeyFileCipher(tmp_path / "secrets.key", tmp_path / "data"))
+    launch = LaunchBuilder("http://127.0.0.1:1", "us-east-1", (), lambda a, c: a + c, credentials, resolver)(
+        effect(task)
+    )
     assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in dict(launch.environment)
     assert "Parameter none not found" in launch.problem
 
@@ -101,7 +103,7 @@ def test_credentials_are_given_unless_the_job_names_a_source(variable: str, give
         return (("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"uri/{attempt_id}"),)
 
     task = TaskSpec(("true",), ((variable, "own"),), Resources(1000, 64))
-    launch = Dress("http://127.0.0.1:1", "us-east-1", (), lambda a, c: a + c, credentials)(effect(task))
+    launch = LaunchBuilder("http://127.0.0.1:1", "us-east-1", (), lambda a, c: a + c, credentials)(effect(task))
     own = dict(launch.environment).get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
     assert own == (f"uri/{ATTEMPT}" if given else None)
 
@@ -109,8 +111,8 @@ def test_credentials_are_given_unless_the_job_names_a_source(variable: str, give
 def test_each_of_several_containers_gets_the_base_and_its_own_metadata_endpoint() -> None:
     containers = (ContainerSpec("a", environment=(("AWS_REGION", "mine"),)), ContainerSpec("b"))
     task = TaskSpec((), (), Resources(1000, 64), containers=containers)
-    dress = Dress("http://127.0.0.1:1", "us-east-1", (("A", "settings"),), lambda a, c: f"tok.{c}")
-    launch = dress(effect(task, 1, ("AWS_BATCH_JOB_ID", "job")))
+    build_launch = LaunchBuilder("http://127.0.0.1:1", "us-east-1", (("A", "settings"),), lambda a, c: f"tok.{c}")
+    launch = build_launch(effect(task, 1, ("AWS_BATCH_JOB_ID", "job")))
     first, second = (dict(one.environment) for one in launch.task.containers)
     assert (first["AWS_REGION"], second["AWS_REGION"], second["A"]) == ("mine", "us-east-1", "settings")
     assert launch.task.environment == ()
@@ -119,7 +121,7 @@ def test_each_of_several_containers_gets_the_base_and_its_own_metadata_endpoint(
         ("a", "ECS_CONTAINER_METADATA_URI_V4", "http://127.0.0.1:1/v4/tok.a"),
         ("b", "ECS_CONTAINER_METADATA_URI_V4", "http://127.0.0.1:1/v4/tok.b"),
     )
-    assert dress(effect(task)).task is launch.task
+    assert build_launch(effect(task)).task is launch.task
 
 
 # -- networks --
@@ -129,7 +131,7 @@ def on_network(network: str, task: TaskSpec) -> Launch:
     def credentials(address: str, attempt_id: str) -> tuple[tuple[str, str], ...]:
         return (("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{address}/{attempt_id}"),)
 
-    dress = Dress(
+    build_launch = LaunchBuilder(
         "http://127.0.0.1:1",
         "us-east-1",
         (("A", "settings"),),
@@ -139,14 +141,14 @@ def on_network(network: str, task: TaskSpec) -> Launch:
         own_address=lambda address, attempt: f"{address}/session",
         bridge_address="http://169.254.170.2:2",
     )
-    return dress(effect(replace(task, network=network)))
+    return build_launch(effect(replace(task, network=network)))
 
 
 @pytest.mark.parametrize(
     ("network", "address"),
     [("", "http://127.0.0.1:1"), ("bridge", "http://169.254.170.2:2"), ("awsvpc", "http://169.254.170.2:2")],
 )
-def test_each_network_has_its_address_of_the_service(network: str, address: str) -> None:
+def test_each_network_has_its_adlaunch_builder_of_the_service(network: str, address: str) -> None:
     launch = on_network(network, TaskSpec(("true",), (), Resources(1000, 64)))
     assert dict(launch.task.environment)["AWS_ENDPOINT_URL_BATCH"] == address
     own = dict(launch.environment)
@@ -170,8 +172,8 @@ def test_without_a_network_no_address_is_told(containers: tuple[ContainerSpec, .
 KEYS = ("S3KEY", "s3 secret")
 
 
-def with_s3(*job_env: tuple[str, str], keys: tuple[str, str] | None = KEYS) -> Dress:
-    return Dress(
+def with_s3(*job_env: tuple[str, str], keys: tuple[str, str] | None = KEYS) -> LaunchBuilder:
+    return LaunchBuilder(
         "http://127.0.0.1:1",
         "us-east-1",
         job_env,

@@ -6,107 +6,107 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.api.context import VaultError
+from batchyard.api.context import CipherError
 from batchyard.server.admin.doctor import Finding, findings
-from batchyard.server.launch.cipher import Vault
+from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings.config import SettingError, load
-from batchyard.server.settings.paths import places_of
+from batchyard.server.settings.paths import paths_of
 
 VALUE = b"hush"
 
 
-def vault_in(directory: Path) -> Vault:
-    return Vault(directory / "config" / "secrets.key", directory / "data")
+def cipher_in(directory: Path) -> KeyFileCipher:
+    return KeyFileCipher(directory / "config" / "secrets.key", directory / "data")
 
 
 def test_values_open_where_they_were_sealed_for_and_nowhere_else(tmp_path: Path) -> None:
-    vault = vault_in(tmp_path)
-    sealed = vault.seal(VALUE, "db 1", is_first=lambda: True)
+    cipher = cipher_in(tmp_path)
+    sealed = cipher.seal(VALUE, "db 1", is_first=lambda: True)
     assert VALUE not in sealed
-    assert vault.open(sealed, "db 1") == VALUE
-    assert vault_in(tmp_path).open(sealed, "db 1") == VALUE
-    assert vault.seal(VALUE, "db 1", is_first=lambda: False) != sealed
-    with pytest.raises(VaultError, match="belongs to something else"):
-        vault.open(sealed, "db 2")
+    assert cipher.open(sealed, "db 1") == VALUE
+    assert cipher_in(tmp_path).open(sealed, "db 1") == VALUE
+    assert cipher.seal(VALUE, "db 1", is_first=lambda: False) != sealed
+    with pytest.raises(CipherError, match="belongs to something else"):
+        cipher.open(sealed, "db 2")
     for at in range(len(sealed)):
         damaged = bytes([*sealed[:at], sealed[at] ^ 1, *sealed[at + 1 :]])
-        with pytest.raises(VaultError):
-            vault.open(damaged, "db 1")
+        with pytest.raises(CipherError):
+            cipher.open(damaged, "db 1")
     for size in range(len(sealed)):
-        with pytest.raises(VaultError):
-            vault.open(sealed[:size], "db 1")
+        with pytest.raises(CipherError):
+            cipher.open(sealed[:size], "db 1")
 
 
 def test_digests_tell_values_apart_and_nothing_to_others(tmp_path: Path) -> None:
-    vault, other = vault_in(tmp_path / "a"), vault_in(tmp_path / "b")
-    for each in (vault, other):
+    cipher, other = cipher_in(tmp_path / "a"), cipher_in(tmp_path / "b")
+    for each in (cipher, other):
         each.seal(VALUE, "x", is_first=lambda: True)
-    assert vault.digest(VALUE, "x") == vault.digest(VALUE, "x")
+    assert cipher.digest(VALUE, "x") == cipher.digest(VALUE, "x")
     assert (
-        len({vault.digest(VALUE, "x"), vault.digest(b"x", "x"), vault.digest(VALUE, "y"), other.digest(VALUE, "x")})
+        len({cipher.digest(VALUE, "x"), cipher.digest(b"x", "x"), cipher.digest(VALUE, "y"), other.digest(VALUE, "x")})
         == 4
     )
 
 
 def test_the_key_is_private_and_made_only_at_the_first_secret(tmp_path: Path) -> None:
-    vault, path = vault_in(tmp_path), tmp_path / "config" / "secrets.key"
-    with pytest.raises(VaultError, match="is not there"):
-        vault.seal(VALUE, "x", is_first=lambda: False)
+    cipher, path = cipher_in(tmp_path), tmp_path / "config" / "secrets.key"
+    with pytest.raises(CipherError, match="is not there"):
+        cipher.seal(VALUE, "x", is_first=lambda: False)
     assert not path.exists()
-    vault.seal(VALUE, "x", is_first=lambda: True)
+    cipher.seal(VALUE, "x", is_first=lambda: True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert os.listdir(path.parent) == ["secrets.key"]
     content = path.read_bytes()
-    vault_in(tmp_path).seal(VALUE, "x", is_first=lambda: True)
+    cipher_in(tmp_path).seal(VALUE, "x", is_first=lambda: True)
     assert path.read_bytes() == content
 
 
 def test_a_key_that_others_can_read_or_that_is_no_key_is_refused_until_it_is_right(tmp_path: Path) -> None:
-    vault, path = vault_in(tmp_path), tmp_path / "config" / "secrets.key"
-    sealed = vault.seal(VALUE, "x", is_first=lambda: True)
+    cipher, path = cipher_in(tmp_path), tmp_path / "config" / "secrets.key"
+    sealed = cipher.seal(VALUE, "x", is_first=lambda: True)
     content = path.read_bytes()
     path.chmod(0o640)
-    with pytest.raises(VaultError, match=r"is open to others \(mode 0640\): run chmod 600"):
-        vault.open(sealed, "x")
+    with pytest.raises(CipherError, match=r"is open to others \(mode 0640\): run chmod 600"):
+        cipher.open(sealed, "x")
     path.chmod(0o600)
     for wrong in (b"", b"\xff", content[:-9], content[10:], b"batchyard-secrets-key-1 !!"):
         path.write_bytes(wrong)
-        with pytest.raises(VaultError, match="is damaged"):
-            vault.open(sealed, "x")
+        with pytest.raises(CipherError, match="is damaged"):
+            cipher.open(sealed, "x")
     path.write_bytes(content)
-    assert vault.open(sealed, "x") == VALUE
+    assert cipher.open(sealed, "x") == VALUE
     path.unlink()
-    with pytest.raises(VaultError, match="put it back"):
-        vault.open(sealed, "x")
-    vault.seal(VALUE, "x", is_first=lambda: True)
-    with pytest.raises(VaultError, match="another key"):
-        vault.open(sealed, "x")
+    with pytest.raises(CipherError, match="put it back"):
+        cipher.open(sealed, "x")
+    cipher.seal(VALUE, "x", is_first=lambda: True)
+    with pytest.raises(CipherError, match="another key"):
+        cipher.open(sealed, "x")
     path.unlink()
     path.mkdir(mode=0o700)
-    with pytest.raises(VaultError, match="is no file"):
-        vault.open(sealed, "x")
+    with pytest.raises(CipherError, match="is no file"):
+        cipher.open(sealed, "x")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 def test_somebody_elses_key_is_refused(tmp_path: Path) -> None:
-    vault, path = vault_in(tmp_path), tmp_path / "config" / "secrets.key"
-    sealed = vault.seal(VALUE, "x", is_first=lambda: True)
+    cipher, path = cipher_in(tmp_path), tmp_path / "config" / "secrets.key"
+    sealed = cipher.seal(VALUE, "x", is_first=lambda: True)
     os.chown(path, 65534, 65534)
-    with pytest.raises(VaultError, match="belongs to the user 65534"):
-        vault.open(sealed, "x")
+    with pytest.raises(CipherError, match="belongs to the user 65534"):
+        cipher.open(sealed, "x")
 
 
 def test_the_doctor_looks_at_the_key(tmp_path: Path) -> None:
     settings = load({"data_dir": str(tmp_path / "data")}, {"HOME": str(tmp_path)})
-    places = places_of(settings.data_dir, settings.work_dir, {})
+    paths = paths_of(settings.data_dir, settings.work_dir, {})
 
     def found() -> Finding:
-        return next(finding for finding in findings(settings, places) if finding.check == "secrets key")
+        return next(finding for finding in findings(settings, paths) if finding.check == "secrets key")
 
     path = tmp_path / ".config" / "batchyard" / "secrets.key"
     assert found() == Finding("secrets key", True, f"{path} (made with the first secret)", present=False)
-    Vault(settings.secrets_key_file, settings.data_dir).seal(VALUE, "x", is_first=lambda: True)
+    KeyFileCipher(settings.secrets_key_file, settings.data_dir).seal(VALUE, "x", is_first=lambda: True)
     assert found() == Finding("secrets key", True, f"{path} (keep a copy of it)")
     path.chmod(0o644)
     assert (found().ok, "chmod 600" in found().remedy) == (False, True)
@@ -124,6 +124,6 @@ def test_no_key_is_made_in_the_data_directory(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "data")
     for path in (tmp_path / "data" / "secrets.key", tmp_path / "link" / "secrets.key"):
-        with pytest.raises(VaultError, match="name another one with --secrets-key-file"):
-            Vault(path, tmp_path / "data").seal(VALUE, "x", is_first=lambda: True)
+        with pytest.raises(CipherError, match="name another one with --secrets-key-file"):
+            KeyFileCipher(path, tmp_path / "data").seal(VALUE, "x", is_first=lambda: True)
     assert os.listdir(tmp_path / "data") == []

@@ -18,11 +18,11 @@ from tests.waiting import until
 
 def test_the_data_directory_is_private(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="by") as runtime:  # tmp_path is too long for sockets
-        places = p.places_of(tmp_path / "a" / "data", tmp_path / "work", {"XDG_RUNTIME_DIR": runtime})
-        p.prepare(places)
-        for path in (places.data_dir, places.logs_dir, places.runtime_dir):
+        paths = p.paths_of(tmp_path / "a" / "data", tmp_path / "work", {"XDG_RUNTIME_DIR": runtime})
+        p.prepare(paths)
+        for path in (paths.data_dir, paths.logs_dir, paths.runtime_dir):
             assert stat.S_IMODE(path.stat().st_mode) == 0o700
-        assert places.runtime_dir.parent == Path(runtime) / "batchyard"
+        assert paths.runtime_dir.parent == Path(runtime) / "batchyard"
 
 
 def test_an_empty_open_directory_is_closed_and_one_with_other_things_is_left_alone(tmp_path: Path) -> None:
@@ -32,20 +32,20 @@ def test_an_empty_open_directory_is_closed_and_one_with_other_things_is_left_alo
     (home / "thesis.tex").touch()
     p.make_private(empty)
     assert stat.S_IMODE(empty.stat().st_mode) == 0o700
-    with pytest.raises(p.PlaceError, match="holds other files: choose a new or empty directory"):
+    with pytest.raises(p.PathError, match="holds other files: choose a new or empty directory"):
         p.make_private(home)
     assert stat.S_IMODE(home.stat().st_mode) == 0o755
 
 
 def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4242)
-    with pytest.raises(p.PlaceError, match=r"belongs to the user \d+, and this is 4242"):
+    with pytest.raises(p.PathError, match=r"belongs to the user \d+, and this is 4242"):
         p.make_private(tmp_path)
 
 
 def test_a_file_in_the_way_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(p.PlaceError, match="cannot be made: "):
+    with pytest.raises(p.PathError, match="cannot be made: "):
         p.make_private(tmp_path / "file" / "data")
 
 
@@ -95,16 +95,16 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_what_is_in_the_way_in_tmp_moves_the_runtime_directory_into_the_data_directory(shared: Path, kind: str) -> None:
     in_the_way(shared / f"batchyard-{os.geteuid()}", kind)
     data_dir = shared / "data"
-    places = p.places_of(data_dir, data_dir / "work", {})
-    assert places.runtime_dir == data_dir / "run"
-    p.prepare(places)
-    assert stat.S_IMODE(places.runtime_dir.stat().st_mode) == 0o700
+    paths = p.paths_of(data_dir, data_dir / "work", {})
+    assert paths.runtime_dir == data_dir / "run"
+    p.prepare(paths)
+    assert stat.S_IMODE(paths.runtime_dir.stat().st_mode) == 0o700
     assert not (shared / "elsewhere").exists() or list((shared / "elsewhere").iterdir()) == []
-    p.tidy_up(places)
-    assert not places.runtime_dir.exists()
+    p.tidy_up(paths)
+    assert not paths.runtime_dir.exists()
     long = shared / ("d" * 100)
-    with pytest.raises(p.PlaceError, match=r"Have it removed, set XDG_RUNTIME_DIR .* at most 70 bytes with --data-dir"):
-        p.prepare(p.places_of(long, long / "work", {}))
+    with pytest.raises(p.PathError, match=r"Have it removed, set XDG_RUNTIME_DIR .* at most 70 bytes with --data-dir"):
+        p.prepare(p.paths_of(long, long / "work", {}))
 
 
 def test_the_runtime_directory_of_another_user_is_not_ours(shared: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_service_that_is_kept_out_of_tmp_runs_jobs_and_is_found(
 ) -> None:
     in_the_way(shared / f"batchyard-{os.geteuid()}", "directory of another user" if os.geteuid() == 0 else "file")
     elsewhere = (
-        f"import pathlib; from batchyard.server import places; places.SHARED = pathlib.Path({str(shared)!r}); "
+        f"import pathlib; from batchyard.server.settings import paths; paths.SHARED = pathlib.Path({str(shared)!r}); "
         "from batchyard.__main__ import main; main()"
     )
     monkeypatch.setattr(running, "BATCHYARD", (sys.executable, "-c", elsewhere))
@@ -159,14 +159,14 @@ def test_a_service_that_is_kept_out_of_tmp_runs_jobs_and_is_found(
 
 
 def test_a_server_file_names_one_process(tmp_path: Path) -> None:
-    places = p.places_of(tmp_path, tmp_path / "work", {})
-    assert p.read_server_file(places.server_file) is None
-    p.write_server_file(places, "http://127.0.0.1:1", "1.2")
-    found = p.read_server_file(places.server_file)
+    paths = p.paths_of(tmp_path, tmp_path / "work", {})
+    assert p.read_server_file(paths.server_file) is None
+    p.write_server_file(paths, "http://127.0.0.1:1", "1.2")
+    found = p.read_server_file(paths.server_file)
     assert found is not None
     assert (found.pid, found.address, found.data_dir) == (os.getpid(), "http://127.0.0.1:1", str(tmp_path))
     assert p.is_running(found)
-    assert stat.S_IMODE(places.server_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(paths.server_file.stat().st_mode) == 0o600
     # Another process with that pid is not that server.
     child = subprocess.Popen(["sleep", "60"])
     try:
@@ -178,6 +178,6 @@ def test_a_server_file_names_one_process(tmp_path: Path) -> None:
     until(lambda: not p.is_running(its_own), describe="the killed child, a zombie, counts as gone")
     child.wait()
     assert p.process_start(child.pid) == ""
-    places.server_file.write_text("{")
-    with pytest.raises(p.PlaceError, match="is damaged"):
-        p.read_server_file(places.server_file)
+    paths.server_file.write_text("{")
+    with pytest.raises(p.PathError, match="is damaged"):
+        p.read_server_file(paths.server_file)
