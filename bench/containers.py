@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from batchyard.engines.docker.api import Api, ApiError
-from batchyard.engines.docker.engine import STARTS_AT_ONCE
+from batchyard.engines.docker.engine import MAX_STARTS_AT_ONCE
 from batchyard.engines.docker.sockets import Probe, probe
 from bench.errors import BenchError
 from bench.run import JOB_MEMORY_MIB, run_array, running_server
@@ -43,7 +43,7 @@ class Containers:
         return self.ours / (sum(self.bare) / len(self.bare))
 
 
-def measure(count: int = COUNT, in_flight: int = STARTS_AT_ONCE) -> Containers:
+def measure(count: int = COUNT, in_flight: int = MAX_STARTS_AT_ONCE) -> Containers:
     """Raises BenchError: why it can't be measured here."""
     found = asyncio.run(probe(os.environ))
     if found.problem or found.socket_path is None:

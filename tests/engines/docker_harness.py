@@ -11,17 +11,18 @@ from typing import Any
 from batchyard.core.model.commands import Report
 from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec
 from batchyard.core.model.resources import Resources
-from batchyard.engines.base import StaleEpochError, log_path
+from batchyard.engines.base import StaleEpochError
 from batchyard.engines.docker.engine import DockerEngine, DockerSettings
 from tests.engines.conformance import Part
 from tests.engines.dockerd import IMAGE, Dockerd
+from tests.engines.shell_tasks import ShellTasks
 from tests.waiting import until
 
 DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.005
 
 
-class DockerHarness:
+class DockerHarness(ShellTasks):
     def __init__(self, root: Path, daemon: Dockerd, settings: DockerSettings | None = None) -> None:
         self.daemon = daemon
         self.root = root
@@ -74,27 +75,11 @@ class DockerHarness:
         return TaskSpec(command=command, resources=Resources(1000, memory_mib), **members)
 
     def traced(self, before: str, after: str) -> TaskSpec:
-        """`before`, a line in the attempt's trace, `after`."""
         script = f"{before} echo $$ >> /trace/$BATCHYARD_ATTEMPT; {after}"
         return self.shell(script, mounts=self.traces())
 
     def traces(self) -> tuple[Mount, ...]:
         return (Mount(str(self.trace_dir), "/trace"),)
-
-    def exits(self, code: int) -> TaskSpec:
-        return self.traced("", f"exit {code}")
-
-    def sleeps(self) -> TaskSpec:
-        return self.traced("", "exec sleep 1000")
-
-    def ends_on_term(self, code: int) -> TaskSpec:
-        return self.traced(f'trap "exit {code}" TERM;', "while :; do sleep 0.02; done")
-
-    def ignores_term(self) -> TaskSpec:
-        return self.traced('trap "" TERM;', "while :; do sleep 0.05; done")
-
-    def missing(self) -> TaskSpec:
-        return self.program("no-such-program-anywhere")
 
     def prints(self) -> TaskSpec:
         return self.traced("", "echo one; sleep 0.01; echo two >&2; sleep 0.01; printf three")
@@ -129,17 +114,6 @@ class DockerHarness:
     def runs(self, attempt_id: str) -> int:
         trace = self.trace_dir / attempt_id
         return len(trace.read_text().split()) if trace.exists() else 0
-
-    def log(self, attempt_id: str, container: str = "default") -> list[tuple[int, str]]:
-        path = log_path(self.logs_dir, attempt_id, container)
-        if not path.exists():
-            return []
-        text = path.read_text()
-        assert text.endswith("\n")
-        return [(int(at), words) for at, words in (line.split("\t", 1) for line in text[:-1].split("\n"))]
-
-    def words(self, attempt_id: str, container: str = "default") -> list[str]:
-        return [words for _, words in self.log(attempt_id, container)]
 
     # -- Docker --
 

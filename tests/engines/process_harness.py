@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from batchyard.core.model.commands import Report
-from batchyard.core.model.records import DEFAULT_CONTAINER, TaskSpec
+from batchyard.core.model.records import TaskSpec
 from batchyard.core.model.resources import Resources
-from batchyard.engines.base import log_path
 from batchyard.engines.process import ProcessEngine, ProcessSettings
 from batchyard.engines.supervisor.journal import Replay, replay
 from batchyard.engines.supervisor.processes import start_ticks
+from tests.engines.shell_tasks import ShellTasks
 from tests.waiting import until
 
 DEADLINE_SECONDS = 20.0
 POLL_SECONDS = 0.002
 
 
-class ProcessHarness:
+class ProcessHarness(ShellTasks):
     """`root`: any directory; sockets lie in a short one beside it."""
 
     def __init__(self, root: Path, settings: ProcessSettings | None = None) -> None:
@@ -86,24 +86,8 @@ class ProcessHarness:
         return TaskSpec(command=command, resources=Resources(1000, memory_mib), **members)
 
     def traced(self, before: str, after: str) -> TaskSpec:
-        """`before`, a line in the attempt's trace, `after`."""
         trace = shlex.quote(str(self.trace_dir))
         return self.shell(f'{before} echo $$ >> {trace}/"$BATCHYARD_ATTEMPT"; {after}')
-
-    def exits(self, code: int) -> TaskSpec:
-        return self.traced("", f"exit {code}")
-
-    def sleeps(self) -> TaskSpec:
-        return self.traced("", "exec sleep 1000")
-
-    def ends_on_term(self, code: int) -> TaskSpec:
-        return self.traced(f'trap "exit {code}" TERM;', "while :; do sleep 0.02; done")
-
-    def ignores_term(self) -> TaskSpec:
-        return self.traced('trap "" TERM;', "while :; do sleep 0.05; done")
-
-    def missing(self) -> TaskSpec:
-        return self.program("no-such-program-anywhere")
 
     def prints(self) -> TaskSpec:
         return self.traced("", "echo one; echo two >&2; printf three")
@@ -114,14 +98,6 @@ class ProcessHarness:
     def pids(self, attempt_id: str) -> list[int]:
         trace = self.trace_dir / attempt_id
         return [int(line) for line in trace.read_text().split()] if trace.exists() else []
-
-    def log(self, attempt_id: str, container: str = DEFAULT_CONTAINER) -> list[tuple[int, str]]:
-        text = log_path(self.logs_dir, attempt_id, container).read_text()
-        assert text.endswith("\n")
-        return [(int(at), words) for at, words in (line.split("\t", 1) for line in text[:-1].split("\n"))]
-
-    def words(self, attempt_id: str) -> list[str]:
-        return [words for _, words in self.log(attempt_id)]
 
     # -- The supervisor --
 

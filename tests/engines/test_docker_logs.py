@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.core.model.commands import Exited
-from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES, Recovery, log_path
+from batchyard.engines.base import CUT_MARK, MAX_LOG_LINE_BYTES, Recovery, log_path
 from batchyard.engines.docker.engine import DockerSettings
 from batchyard.engines.docker.logs import Lines, Remainder, last_lines
 from batchyard.engines.log_file import LogFile
@@ -48,10 +48,10 @@ def test_a_long_line_comes_in_pieces_between_others() -> None:
 
 def test_a_line_beyond_the_limit_is_cut_between_characters() -> None:
     lines = Lines(0)
-    text = "é".encode() * LOG_LINE_BYTES
+    text = "é".encode() * MAX_LOG_LINE_BYTES
     found = list(lines.feed(frame(1, 0, b"x" + text[:-2]))) + list(lines.feed(frame(1, 0, b"z\n")))
     assert b"".join(piece for _, piece in found) == b"x" + text[:-2] + b"z"
-    assert all(len(piece) <= LOG_LINE_BYTES and piece.decode() for _, piece in found)
+    assert all(len(piece) <= MAX_LOG_LINE_BYTES and piece.decode() for _, piece in found)
 
 
 # -- going on --

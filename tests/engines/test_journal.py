@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchyard.engines import record_log
 from batchyard.engines.log_file import LogFile
 from batchyard.engines.supervisor import journal as records
-from batchyard.engines.supervisor.attempts import ACKNOWLEDGED_KEPT, Attempt, AttemptTable
+from batchyard.engines.supervisor.attempts import MAX_ACKNOWLEDGED, Attempt, AttemptTable
 from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import IntentItem, Journal, Replay, SpawnedItem
 from batchyard.engines.supervisor.protocol import FinalItem, NotStartedItem
@@ -140,7 +140,7 @@ def test_the_acknowledged_are_remembered_within_bounds(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     journal.rewrite([])
     table = AttemptTable(journal)
-    names = [f"{number}" for number in range(ACKNOWLEDGED_KEPT + 10)]
+    names = [f"{number}" for number in range(MAX_ACKNOWLEDGED + 10)]
     for attempt_id in names:
         table.end(ended(attempt_id))
         table.acknowledge((attempt_id,))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.model.commands import Exited
-from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES, log_path
+from batchyard.engines.base import CUT_MARK, MAX_LOG_LINE_BYTES, log_path
 from batchyard.engines.log_file import LogFile
 from batchyard.engines.process import ProcessSettings
 from tests.engines.conformance import launch_of, run_to_end, wait_for_end
@@ -65,7 +65,7 @@ def test_a_very_long_line_is_cut_into_several(process: ProcessHarness) -> None:
     words = process.words(final.attempt_id)
     assert words[-1] == "end"
     assert "".join(words[:-1]) == "x" * 1000000
-    assert [len(word) for word in words[:-2]] == [LOG_LINE_BYTES] * 3
+    assert [len(word) for word in words[:-2]] == [MAX_LOG_LINE_BYTES] * 3
 
 
 def test_a_flood_is_slowed_and_neither_lost_nor_in_the_way(process: ProcessHarness) -> None:

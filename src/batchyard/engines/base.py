@@ -17,7 +17,7 @@ unless the grace is 0. Exited comes when all have ended, NotStarted when none wa
 **Log layout.** Every container has one append-only log file, `log_path(logs_directory, attempt_id, container)`, where a
 plain job's container is `records.DEFAULT_CONTAINER`; there is no file while nothing was written. A line of it is
 `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8, invalid bytes replaced; a line of output longer than
-LOG_LINE_BYTES is cut into several; a last line without LF is written with one when the container ends. `CUT_MARK`
+MAX_LOG_LINE_BYTES is cut into several; a last line without LF is written with one when the container ends. `CUT_MARK`
 stands alone in the text of a line where output was dropped.
 """
 
@@ -35,7 +35,7 @@ from msgspec import Struct
 from batchyard.core.model.commands import InstanceReport, Report
 from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, Instance, TaskSpec
 
-LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
+MAX_LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
 ATTEMPT_VARIABLE = "BATCHYARD_ATTEMPT"  # in the environment of everything that runs: the id of its attempt
 STOP_GRACE_SECONDS = 30.0  # for the other containers of a task when an essential one has ended (ECS: stopTimeout)
 CUT_MARK = "[batchyard: output beyond the size limit was dropped here]"

@@ -15,7 +15,7 @@ import os
 import shutil
 from pathlib import Path
 
-from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES
+from batchyard.engines.base import CUT_MARK, MAX_LOG_LINE_BYTES
 
 DEFAULT_LIMIT_BYTES = 64 * 1024 * 1024  # per container; thousands of chatty jobs must not fill a disk in a day
 _CHARACTER_BYTES = 4  # the longest in UTF-8
@@ -53,8 +53,8 @@ class LogFile:
             return
         if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
             self._in_line = True
-            start = max(0, self._size - LOG_LINE_BYTES)
-            self._line_bytes = len(os.pread(self._fd, LOG_LINE_BYTES, start).rpartition(b"\n")[2])
+            start = max(0, self._size - MAX_LOG_LINE_BYTES)
+            self._line_bytes = len(os.pread(self._fd, MAX_LOG_LINE_BYTES, start).rpartition(b"\n")[2])
 
     def current_path(self) -> Path:
         """The file with the newest lines."""
@@ -101,7 +101,7 @@ class LogFile:
         """Cuts what would exceed one line's limit, never inside a character."""
         prefix = b"%d\t" % now_ms
         while text:
-            room = LOG_LINE_BYTES - self._line_bytes
+            room = MAX_LOG_LINE_BYTES - self._line_bytes
             if room < _CHARACTER_BYTES and self._in_line:
                 self._put(b"\n")
                 self._in_line, self._line_bytes = False, 0

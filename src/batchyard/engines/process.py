@@ -8,7 +8,6 @@ a recovery of everything that is alive.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import stat
@@ -22,6 +21,7 @@ from batchyard.clock import SteadyClock
 from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, TaskSpec
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
+from batchyard.engines.file_lock import try_lock
 from batchyard.engines.supervisor import protocol
 from batchyard.engines.supervisor.link import SERVER_LINK
 from batchyard.engines.supervisor.protocol import (
@@ -39,13 +39,13 @@ from batchyard.engines.supervisor.protocol import (
 )
 
 BASE_VARIABLES = ("PATH", "HOME", "LANG", "TZ")
-SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with the ending NUL
+MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with the ending NUL
 CONNECT_SECONDS = 15.0  # a cold Python start on a busy machine, several times over
-FIRST_TRY_SECONDS = 0.3  # a supervisor that lives connects within this (link.LONGEST_PAUSE_SECONDS)
+FIRST_TRY_SECONDS = 0.3  # a supervisor that lives connects within this (link.MAX_PAUSE_SECONDS)
 RESTART_PAUSE_SECONDS = 1.0  # between tries to start a supervisor that doesn't come up
 LEAVE_SECONDS = 5.0  # for a supervisor with nothing to do to be gone
 WATCH_PAUSE_SECONDS = 0.02
-SUPERVISOR_LOG_BYTES = 1024 * 1024  # its own messages; begun anew above this
+MAX_SUPERVISOR_LOG_BYTES = 1024 * 1024  # its own messages; begun anew above this
 
 
 SUPERVISOR = ("-m", "batchyard.engines.supervisor")  # for the interpreter
@@ -238,7 +238,7 @@ class ProcessEngine:
         if key not in specs:
             cached = self._tasks.get(key)
             if cached is None or cached[0] is not launch.task:
-                if len(self._tasks) >= TASKS_CACHED:
+                if len(self._tasks) >= MAX_CACHED_TASKS:
                     self._tasks.clear()
                 cached = self._tasks[key] = (launch.task, task_of(launch.task))
             specs[key] = cached[1]
@@ -319,10 +319,10 @@ class ProcessEngine:
 
     async def _listen(self) -> None:
         path = str(self._socket_path)
-        if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
             raise OSError(
-                f"the socket path {path} has {len(os.fsencode(path))} bytes and the system allows {SOCKET_PATH_BYTES}; "
-                "choose a shorter runtime directory"
+                f"the socket path {path} has {len(os.fsencode(path))} bytes and the system allows "
+                f"{MAX_SOCKET_PATH_BYTES}; choose a shorter runtime directory"
             )
         self._socket_path.unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
@@ -361,12 +361,9 @@ class ProcessEngine:
     def _lock_is_held(self) -> bool:
         fd = os.open(self._state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not try_lock(fd)
         finally:
             os.close(fd)
-        return False
 
     def _start_supervisor(self) -> None:
         arguments = [sys.executable, "-P", *SUPERVISOR]
@@ -380,7 +377,7 @@ class ProcessEngine:
         environment = {name: os.environ[name] for name in passed_on if name in os.environ}
         log = self._state_dir / "supervisor.log"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        if log.exists() and log.stat().st_size > SUPERVISOR_LOG_BYTES:
+        if log.exists() and log.stat().st_size > MAX_SUPERVISOR_LOG_BYTES:
             flags |= os.O_TRUNC
         self._child = os.posix_spawn(
             sys.executable,
@@ -430,7 +427,7 @@ def _let_through(work_dir: Path) -> None:
         os.close(fd)
 
 
-TASKS_CACHED = 1024  # converted specs, by key; a spec is a few hundred bytes
+MAX_CACHED_TASKS = 1024  # converted specs, by key; a spec is a few hundred bytes
 
 
 class _Live:

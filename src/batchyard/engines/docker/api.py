@@ -19,12 +19,12 @@ import msgspec
 # The newest API of which something is used here; Debian's 20.10 serves it, as does Podman 4. A daemon may serve less,
 # and newer ones no longer serve the old: see `negotiate`.
 API_VERSION = (1, 41)
-IDLE_CONNECTIONS = 8  # kept for the next request; more in flight than this are opened and closed
+MAX_IDLE_CONNECTIONS = 8  # kept for the next request; more in flight than this are opened and closed
 # Docker answers in milliseconds. A host so loaded that it takes longer than this is what ECS calls DockerTimeoutError;
 # here it only means to look again.
 REQUEST_SECONDS = 240.0
 CONNECT_SECONDS = 10.0
-HEADER_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 64 * 1024
 BLOCK_BYTES = 64 * 1024
 SWITCHING_PROTOCOLS = 101
 _BODILESS = (204, 304)
@@ -155,12 +155,12 @@ class _Pool:
             writer.close()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                return await asyncio.open_unix_connection(str(self._socket_path), limit=HEADER_BYTES)
+                return await asyncio.open_unix_connection(str(self._socket_path), limit=MAX_HEADER_BYTES)
         except (OSError, TimeoutError) as error:
             raise DaemonUnreachable(f"{self._socket_path}: {error or 'no answer'}") from error
 
     def give_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, keep: bool) -> None:
-        if keep and not self.is_closed and len(self._idle) < IDLE_CONNECTIONS:
+        if keep and not self.is_closed and len(self._idle) < MAX_IDLE_CONNECTIONS:
             self._idle.append((reader, writer))
         else:
             writer.close()

@@ -24,11 +24,11 @@ STORE, ATTEMPT, JOB, CONTAINER, EPOCH = (
 
 MIB = 1024 * 1024
 # Docker starts nothing with less (its own minimum is 6 MiB since 20.10), while AWS accepts 4.
-MEMORY_MIB_AT_LEAST = 6
+MIN_MEMORY_MIB = 6
 CPU_SHARES_PER_VCPU = 1024  # a weight, not a cap, as on AWS's EC2 environments (AWS Batch behaviour 6.5)
-CPU_SHARES_AT_LEAST = 2  # the kernel's own least
-DOCKER_LOG_BYTES_AT_LEAST = 16 * MIB
-HIGHEST_SIGNAL = 64
+MIN_CPU_SHARES = 2  # the kernel's own least
+MIN_DOCKER_LOG_BYTES = 16 * MIB
+MAX_SIGNAL = 64
 BRIDGE = "bridge"  # Docker's own network
 _PERMISSIONS = {"READ": "r", "WRITE": "w", "MKNOD": "m"}
 _NANOSECONDS = re.compile(r"(\d\.\d{6})\d+")
@@ -73,7 +73,7 @@ class Seen(Struct, frozen=True):
     def signal(self) -> int:
         """Docker tells a death by signal n as exit code 128+n, like a shell."""
         number = self.exit_code - 128
-        return number if 0 < number <= HIGHEST_SIGNAL else 0
+        return number if 0 < number <= MAX_SIGNAL else 0
 
 
 def container_name(task: TaskSpec, attempt_id: str, name: str) -> str:
@@ -181,7 +181,7 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
     config: dict[str, Any] = {
         "NetworkMode": network_of(launch, spec),
         "Init": bool(linux.get("initProcessEnabled", True)),
-        "CpuShares": max(CPU_SHARES_AT_LEAST, spec.resources.milli_vcpus * CPU_SHARES_PER_VCPU // 1000),
+        "CpuShares": max(MIN_CPU_SHARES, spec.resources.milli_vcpus * CPU_SHARES_PER_VCPU // 1000),
         "RestartPolicy": {"Name": "no"},
         "LogConfig": log_config(launch, spec, placing),
     }
@@ -259,7 +259,7 @@ def _namespaces(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
 def docker_log_bytes(placing: Placing) -> int:
     """Of each of Docker's two files, whose lines are longer than ours, so that a flood fills no disk and is still read
     in time. They go with the container."""
-    return max(DOCKER_LOG_BYTES_AT_LEAST, 2 * placing.log_limit_bytes)
+    return max(MIN_DOCKER_LOG_BYTES, 2 * placing.log_limit_bytes)
 
 
 def _memory(spec: ContainerSpec, linux: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def _memory(spec: ContainerSpec, linux: Mapping[str, Any]) -> dict[str, Any]:
     limit_mib = spec.resources.memory_mib
     config: dict[str, Any] = {}
     if limit_mib:
-        limit_mib = max(limit_mib, MEMORY_MIB_AT_LEAST)
+        limit_mib = max(limit_mib, MIN_MEMORY_MIB)
         config["Memory"] = limit_mib * MIB
         if "maxSwap" in linux:
             config["MemorySwap"] = (limit_mib + linux["maxSwap"]) * MIB

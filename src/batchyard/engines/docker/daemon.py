@@ -14,8 +14,8 @@ from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.containers import ATTEMPT, STORE
 
 FIRST_PAUSE_SECONDS = 0.05  # between tries to reach a daemon that went away
-LONGEST_PAUSE_SECONDS = 2.0
-EVENT_BYTES = 1024 * 1024  # one event is a few hundred; labels of images may make it long
+MAX_PAUSE_SECONDS = 2.0
+MAX_EVENT_BYTES = 1024 * 1024  # one event is a few hundred; labels of images may make it long
 
 Value = TypeVar("Value")
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Daemon:
             except DaemonUnreachable as error:
                 log.info("the Docker daemon does not answer: %s", error)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
     async def _watch(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -73,7 +73,7 @@ class Daemon:
                 self._up.clear()
                 pause = FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
     async def _events(self) -> None:
         """Reports the daemon as up once its events are followed: nothing falls between a look and the next event."""
@@ -87,7 +87,7 @@ class Daemon:
                 for line in lines:
                     if line.strip():
                         self._woken(_attempt_of(line))
-                if len(rest) > EVENT_BYTES:
+                if len(rest) > MAX_EVENT_BYTES:
                     raise DaemonUnreachable("an event without an end")
 
     async def close(self) -> None:

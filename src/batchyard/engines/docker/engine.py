@@ -20,7 +20,7 @@ from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
 from batchyard.engines.docker import execs
 from batchyard.engines.docker.api import ApiError, DaemonUnreachable
 from batchyard.engines.docker.containers import ATTEMPT, STORE, Placing
-from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
+from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, Daemon
 from batchyard.engines.docker.entrypoint_check import EntrypointCheck
 from batchyard.engines.docker.execs import CannotExec, ExecStream
 from batchyard.engines.docker.images import Images
@@ -32,12 +32,12 @@ from batchyard.engines.docker.usage import SAMPLE_SECONDS
 from batchyard.engines.log_file import DEFAULT_LIMIT_BYTES
 
 # Docker starts no more of them in a second with more at once, only each of them later.
-STARTS_AT_ONCE = 8
-REMOVALS_AT_ONCE = 4
+MAX_STARTS_AT_ONCE = 8
+MAX_REMOVALS_AT_ONCE = 4
 CONNECT_SECONDS = 15.0  # a daemon that is being restarted together with the server comes up within this
 REAP_AGAIN_SECONDS = 5.0  # after the first look; a daemon carries out what it was asked within this
 REAP_SECONDS = 600.0  # from then on: one small request
-REMOVAL_TRIES = 8  # with growing pauses, about 10 s: what is left then goes at the next start
+MAX_REMOVAL_TRIES = 8  # with growing pauses, about 10 s: what is left then goes at the next start
 log = logging.getLogger(__name__)
 
 
@@ -94,7 +94,7 @@ class DockerEngine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._left: dict[str, list[str]] = {}  # attempts that ended here without volumes: their containers
         self._removals = 0
-        self._removing = asyncio.Semaphore(REMOVALS_AT_ONCE)
+        self._removing = asyncio.Semaphore(MAX_REMOVALS_AT_ONCE)
         self._failure: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -131,7 +131,7 @@ class DockerEngine:
             self._network,
             placing,
             self._logs_dir,
-            asyncio.Semaphore(STARTS_AT_ONCE),
+            asyncio.Semaphore(MAX_STARTS_AT_ONCE),
             lambda one: report([one]),
         )
         report(list(self._journal.finals.values()))
@@ -151,7 +151,7 @@ class DockerEngine:
                 if asyncio.get_running_loop().time() + pause >= deadline:
                     raise OSError(f"no Docker daemon answered within {CONNECT_SECONDS:g} s: {error}") from error
             await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
     async def failed(self) -> None:
         assert self._failure is not None, "this engine was not started"
@@ -308,7 +308,7 @@ class DockerEngine:
     async def _remove_all(self, label: str, known: list[str] | None = None) -> None:
         """`known`: all containers that there are; None: whatever has the label."""
         pause = FIRST_PAUSE_SECONDS
-        for _ in range(REMOVAL_TRIES):
+        for _ in range(MAX_REMOVAL_TRIES):
             self._journal.check_epoch()
             try:
                 await self._daemon.until_it_answers(lambda: self._try_to_remove(label, known))

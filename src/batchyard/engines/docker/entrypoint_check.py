@@ -18,7 +18,7 @@ from batchyard.engines.docker.api import Api, ApiError
 from batchyard.engines.start_failures import NOT_EXECUTABLE_EXIT_CODE, NOT_FOUND_EXIT_CODE
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker's own, for images without one
-FOUND_KEPT = 4096
+MAX_FOUND = 4096
 _STAT_HEADER = "x-docker-container-path-stat"
 _DIRECTORY_BIT, _LINK_BIT, _EXECUTE_BITS = 1 << 31, 1 << 27, 0o111  # of Go's file modes
 
@@ -40,7 +40,7 @@ class EntrypointCheck:
         directory = str(found.get("Config", {}).get("WorkingDir") or "/")
         verdict = await self._look(container, _places(program, path, directory))
         if verdict is None:
-            if len(self._found) >= FOUND_KEPT:
+            if len(self._found) >= MAX_FOUND:
                 self._found.clear()
             self._found.add(key)
             return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from batchyard.engines.docker.api import BLOCK_BYTES, Api, ApiError, DaemonUnreachable, Response
 
 STDOUT, STDERR = 1, 2
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.005, 0.5  # between looks whether it has ended
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.005, 0.5  # between looks whether it has ended
 _HEADER_BYTES = 8
 _HIJACK = {"Upgrade": "tcp", "Connection": "Upgrade"}
 
@@ -76,7 +76,7 @@ class ExecStream:
             if not found.get("Running"):
                 return int(found["ExitCode"]) if found.get("ExitCode") is not None else None
             await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
     def close(self) -> None:
         self._response.close()

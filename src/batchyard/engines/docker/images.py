@@ -13,7 +13,7 @@ from batchyard.engines.docker.credentials import HUB, Credentials, CredentialsEr
 
 CANNOT_PULL = "CannotPullContainerError"
 DEFAULT_TAG = "latest"
-LINE_BYTES = 1024 * 1024  # a progress line is a few hundred
+MAX_LINE_BYTES = 1024 * 1024  # a progress line is a few hundred
 
 
 class CannotPull(Exception):  # noqa: N818  (an answer, not a fault)
@@ -89,7 +89,7 @@ class Images:
                     *lines, rest = (rest + block).split(b"\n")
                     for line in lines:
                         _check(line)
-                    if len(rest) > LINE_BYTES:
+                    if len(rest) > MAX_LINE_BYTES:
                         raise DaemonUnreachable("a line of progress without an end")
                 _check(rest)
         except CredentialsError as error:

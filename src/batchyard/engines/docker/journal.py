@@ -18,12 +18,13 @@ from msgspec import Struct
 
 from batchyard.core.model.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import StaleEpochError
+from batchyard.engines.boot import boot_id
 from batchyard.engines.record_log import RecordFormat, RecordLog
 
 Final: TypeAlias = Exited | NotStarted | Lost
 
 # The store never launches an id again after its acknowledgement; this many are known for the case that it errs.
-ACKNOWLEDGED_KEPT = 10_000
+MAX_ACKNOWLEDGED = 10_000
 COMPACT_ABOVE_BYTES = 4 * 1024 * 1024
 _EPOCH = struct.Struct("<Q")
 
@@ -87,7 +88,7 @@ class DockerJournal:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self.boot_id = boot_id()
         self.store = ""  # who we are, in the labels of our containers
         self.intact = True
         self.intents: dict[str, Intent] = {}  # no outcome yet
@@ -171,7 +172,7 @@ class DockerJournal:
             final = self.finals.pop(record.attempt_id, None)
             if final is not None:
                 self.acknowledged[record.attempt_id] = final
-                if len(self.acknowledged) > ACKNOWLEDGED_KEPT:
+                if len(self.acknowledged) > MAX_ACKNOWLEDGED:
                     self.acknowledged.popitem(last=False)
         elif isinstance(record, Damaged | Accounted):
             self.intact = isinstance(record, Accounted)

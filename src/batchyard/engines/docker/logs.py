@@ -14,14 +14,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from batchyard.engines.base import CUT_MARK, LOG_LINE_BYTES, open_log
+from batchyard.engines.base import CUT_MARK, MAX_LOG_LINE_BYTES, open_log
 from batchyard.engines.docker.api import ApiError
 from batchyard.engines.docker.containers import milliseconds
 from batchyard.engines.docker.daemon import Daemon
 from batchyard.engines.log_file import LogFile
 
 # A container's two outputs take their times before they wait for each other: never further apart than this.
-DISORDER_MS = 1000
+MAX_DISORDER_MS = 1000
 # The logs of a container that ends before this are read once, at its end: one request less.
 YOUNG_SECONDS = 0.1
 DRAIN_SECONDS = 5.0  # without anything new, for a follower to come to the end of a container that has ended
@@ -67,19 +67,19 @@ class Lines:
         stamp, _, text = payload.partition(b" ")
         self._last_ms = max(self._last_ms, self._time(stamp))
         pieces = self._pieces.get(output)
-        if pieces is None and len(text) <= LOG_LINE_BYTES and text.endswith(b"\n"):
+        if pieces is None and len(text) <= MAX_LOG_LINE_BYTES and text.endswith(b"\n"):
             yield self._last_ms, _as_text(text[:-1])
             return
         self._pieces.setdefault(output, []).append(text)
         self._sizes[output] = self._sizes.get(output, 0) + len(text)
-        if text.endswith(b"\n") or self._sizes[output] >= LOG_LINE_BYTES:
+        if text.endswith(b"\n") or self._sizes[output] >= MAX_LOG_LINE_BYTES:
             yield from self._whole(output)
 
     def _whole(self, output: int) -> Iterator[Line]:
         text = _as_text(b"".join(self._pieces.pop(output)).removesuffix(b"\n"))
         del self._sizes[output]
-        while len(text) > LOG_LINE_BYTES:
-            end = LOG_LINE_BYTES
+        while len(text) > MAX_LOG_LINE_BYTES:
+            end = MAX_LOG_LINE_BYTES
             while text[end] & 0xC0 == 0x80:  # a continuation byte
                 end -= 1
             yield self._last_ms, text[:end]
@@ -180,7 +180,7 @@ class ContainerLog:
 
     async def _copy(self, *, follow: bool) -> None:
         last_ms, known = self._last()
-        since = max(0, last_ms - DISORDER_MS)
+        since = max(0, last_ms - MAX_DISORDER_MS)
         query = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": "1" if follow else "0"}
         if since:
             query["since"] = f"{since // 1000}.{since % 1000:03d}000000"

@@ -19,12 +19,13 @@ from batchyard import failpoints
 from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import ContainerSpec, containers_of
 from batchyard.engines.base import RECOVERED_SILENT, STOP_GRACE_SECONDS, Launch, log_path
+from batchyard.engines.boot import boot_seconds
 from batchyard.engines.container_group import grace_of
 from batchyard.engines.docker import containers, plans
 from batchyard.engines.docker.api import ApiError
 from batchyard.engines.docker.containers import Placing, Seen, State
 from batchyard.engines.docker.credentials import Credentials
-from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Daemon
+from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, Daemon
 from batchyard.engines.docker.entrypoint_check import EntrypointCheck
 from batchyard.engines.docker.images import CannotPull, Images
 from batchyard.engines.docker.journal import DockerJournal, Final
@@ -160,7 +161,7 @@ class TaskRun:
             except ApiError as error:
                 log.warning("attempt %s: the Docker daemon refused: %s", self.attempt_id, error)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
                 continue
             pause = FIRST_PAUSE_SECONDS
             if final is not None:
@@ -485,10 +486,6 @@ def _started_at_ms(seen: Mapping[str, Seen]) -> int:
 def _cannot_start(name: str, message: str, exit_code: int) -> CannotStart:
     known = exit_code if exit_code in (NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE) else None
     return CannotStart(f"{CANNOT_START}: Error response from daemon: {message}", name, known)
-
-
-def boot_seconds() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def wall_ms() -> int:

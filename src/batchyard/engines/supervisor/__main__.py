@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import fcntl
 import os
 import resource
 import signal
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 from batchyard import failpoints
+from batchyard.engines.file_lock import try_lock
 from batchyard.engines.log_file import DEFAULT_LIMIT_BYTES
 from batchyard.engines.supervisor.attempts import LOCK, Settings
 from batchyard.engines.supervisor.process_credentials import knows_keyrings, new_session_keyring
@@ -47,17 +47,13 @@ def _lock(path: Path) -> int | None:
     survivors while one is just being born."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(LOCK_PAUSE_SECONDS)
-            continue
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        return fd
+    while not try_lock(fd):
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(LOCK_PAUSE_SECONDS)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
 
 
 def _become_a_clean_parent() -> tuple[int, int]:

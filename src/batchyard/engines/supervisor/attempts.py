@@ -21,7 +21,7 @@ from batchyard.engines.supervisor.protocol import (
 
 # Outcomes kept after their acknowledgement, to answer a launch that was sent again. The store never launches a finished
 # attempt; only messages that crossed an acknowledgement can name one, and those are few and recent.
-ACKNOWLEDGED_KEPT = 4096
+MAX_ACKNOWLEDGED = 4096
 
 
 JOURNAL = "journal"  # in the state directory
@@ -140,7 +140,7 @@ class AttemptTable:
         known = tuple(attempt_id for attempt_id in dict.fromkeys(attempt_ids) if attempt_id in self.outcomes)
         for attempt_id in known:
             self.acknowledged[attempt_id] = self.outcomes.pop(attempt_id)
-        while len(self.acknowledged) > ACKNOWLEDGED_KEPT:
+        while len(self.acknowledged) > MAX_ACKNOWLEDGED:
             del self.acknowledged[next(iter(self.acknowledged))]
         if known:
             self.journal_ended()  # an outcome is journalled before its acknowledgement

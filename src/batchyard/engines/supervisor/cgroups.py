@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 import uuid
 from collections.abc import Container
 from pathlib import Path
@@ -18,12 +17,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from batchyard.engines.boot import boot_seconds
 from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, enable, find_offer, write
 from batchyard.engines.start_failures import CannotStart
 
 RECORD = "cgroups"  # in the state directory
 SHARES_PER_VCPU = 1024  # what AWS's container agent gives (Docker's CpuShares)
-LEAST_SHARES, MOST_SHARES = 2, 262_144  # the kernel's bounds
+MIN_SHARES, MAX_SHARES = 2, 262_144  # the kernel's bounds
 REMOVE_PAUSE_SECONDS = 0.02  # the kernel lets a dead process go a moment after its end was told
 _NS_PER_MS, _US_PER_MS = 1_000_000, 1000
 
@@ -207,7 +207,7 @@ class Cgroups:
         if not group.remove():  # that none is left in it is the rule, and asking costs as much as trying
             group.kill()
             self._leaving.append(group)
-            self.next_try = time.clock_gettime(time.CLOCK_BOOTTIME) + REMOVE_PAUSE_SECONDS
+            self.next_try = boot_seconds() + REMOVE_PAUSE_SECONDS
 
     def tick(self, now: float) -> None:
         if now < self.next_try:
@@ -262,12 +262,12 @@ def _weigh(yard: Yard) -> None:
 
 
 def shares_of(milli_vcpus: int) -> int:
-    return min(max(milli_vcpus * SHARES_PER_VCPU // 1000, LEAST_SHARES), MOST_SHARES)
+    return min(max(milli_vcpus * SHARES_PER_VCPU // 1000, MIN_SHARES), MAX_SHARES)
 
 
 def weight_of(shares: int) -> int:
     """Version 1's 2 to 262144 on version 2's 1 to 10000, as container runtimes map them."""
-    return 1 + (shares - LEAST_SHARES) * 9999 // (MOST_SHARES - LEAST_SHARES)
+    return 1 + (shares - MIN_SHARES) * 9999 // (MAX_SHARES - MIN_SHARES)
 
 
 def _tree(directory: str) -> list[str]:

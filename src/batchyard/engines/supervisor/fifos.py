@@ -18,8 +18,8 @@ from pathlib import Path
 from batchyard.engines.log_file import LogFile
 
 READ_BYTES = 64 * 1024  # the capacity of a pipe
-BURST_BYTES = 256 * 1024  # what one task may have read in one turn
-FREE_KEPT = 64  # more than are in flight on most hosts; each holds one file open
+MAX_BURST_BYTES = 256 * 1024  # what one task may have read in one turn
+MAX_FREE = 64  # more than are in flight on most hosts; each holds one file open
 _MODE = 0o600
 _PREFIX = "output-"
 
@@ -115,7 +115,7 @@ class Fifos:
         """For use by another task, unless somebody may still hold it or has changed it."""
         if output.fd < 0:
             _remove(output.fifo)
-        elif output.is_shared or len(self._free) >= FREE_KEPT or not _is_as_made(output.fd):
+        elif output.is_shared or len(self._free) >= MAX_FREE or not _is_as_made(output.fd):
             os.close(output.fd)
             _remove(output.fifo)
         else:

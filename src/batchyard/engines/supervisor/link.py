@@ -24,7 +24,7 @@ from batchyard.engines.supervisor.protocol import (
 
 SERVER_LINK = "server"
 FIRST_PAUSE_SECONDS = 0.02  # a server that just restarted is there within this
-LONGEST_PAUSE_SECONDS = 0.2  # a restart is noticed at once by people's measure; a try costs a few microseconds
+MAX_PAUSE_SECONDS = 0.2  # a restart is noticed at once by people's measure; a try costs a few microseconds
 WATCH_SECONDS = 0.5  # while connected, for another server's link
 _RECEIVE_BYTES = 256 * 1024
 _Identity = tuple[int, int]
@@ -107,7 +107,7 @@ class ServerLink:
         if self._current is None and self._candidate is None:
             self._connect()
             self.next_try = now + self._pause
-            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+            self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)
         else:
             self.next_try = now + WATCH_SECONDS
             if self._current is not None and self._candidate is None and self._identity() != self._current.identity:

@@ -6,7 +6,7 @@ import select
 from collections import deque
 
 from batchyard.engines.supervisor.attempts import Attempt
-from batchyard.engines.supervisor.fifos import BURST_BYTES, Fifos
+from batchyard.engines.supervisor.fifos import MAX_BURST_BYTES, Fifos
 
 # An output is watched from this age on: most short tasks end before it, and are read once at their end.
 YOUNG_SECONDS = 0.01
@@ -48,7 +48,7 @@ class Outputs:
         attempt = self._by_fd.get(fd)
         if attempt is None:
             return False
-        if attempt.output.read(now_ms, BURST_BYTES) >= BURST_BYTES:
+        if attempt.output.read(now_ms, MAX_BURST_BYTES) >= MAX_BURST_BYTES:
             self._epoll.modify(fd, 0)
             self._paused.append((now + PAUSE_SECONDS, attempt))
         return True

@@ -8,17 +8,17 @@ says is alive is adopted then, as after a death.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
+from batchyard.engines.file_lock import try_lock
 from batchyard.engines.supervisor.adoption import Adoption
 from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, AttemptTable
 from batchyard.engines.supervisor.journal import Entry, Journal
 from batchyard.engines.supervisor.protocol import StartedItem
 
 LOOK_SECONDS = 0.05  # how late the end of an old supervisor's task may be told: these are minutes of an upgrade
-TRIES = 10
+MAX_READS = 10
 _NONE = float("inf")
 
 
@@ -65,12 +65,9 @@ class Predecessors:
         except FileNotFoundError:  # it died between the two renamings, and its lock is ours
             return True
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+            return try_lock(fd)
         finally:
             os.close(fd)
-        return True
 
     def _read(self, name: str, now_ms: int) -> None:
         status = self._path(name).stat()
@@ -80,7 +77,7 @@ class Predecessors:
         self._seen[name] = seen
         table = self._table
         said = Journal(self._path(name)).load()
-        for _ in range(TRIES):
+        for _ in range(MAX_READS):
             if said.intact:
                 break
             said = Journal(self._path(name)).load()  # an append may be caught in its middle, for microseconds

@@ -108,10 +108,6 @@ def own_peak_kib() -> int:
     return 0
 
 
-def boot_id() -> str:
-    return _read("/proc/sys/kernel/random/boot_id", 64).decode().strip()
-
-
 class LastPid:
     """The pid most recently given to any process: the bound of a search for a task's descendants."""
 

@@ -23,10 +23,10 @@ from batchyard.engines.supervisor.protocol import ExitedItem, LostItem
 from batchyard.engines.supervisor.scratch import Scratch
 
 LOST = "The supervisor of this host ended while the attempt ran, and its exit code is unknown."
-PROBE_PIDS = 512  # more pids than this since the start: one look at /proc is cheaper
-DEAD_PIDS_KEPT = 4096
+MAX_PROBED_PIDS = 512  # more pids than this since the start: one look at /proc is cheaper
+MAX_DEAD_PIDS = 4096
 FIRST_PAUSE_SECONDS = 0.002  # between looks whether the killed are gone
-LONGEST_PAUSE_SECONDS = 0.1  # a process in an uninterruptible wait may take long
+MAX_PAUSE_SECONDS = 0.1  # a process in an uninterruptible wait may take long
 SAMPLE_SECONDS = 1.0
 UNREAPED_SECONDS = 10.0  # a first process that doesn't reap its orphans at all is no reason to wait for ever
 _KIB_PER_MIB = 1024
@@ -201,11 +201,11 @@ class Reaper:
                 self._table.ending[attempt.attempt_id] = attempt
                 self.next_look = now
                 self._pause = FIRST_PAUSE_SECONDS
-        if len(self._dead_pids) > DEAD_PIDS_KEPT:
+        if len(self._dead_pids) > MAX_DEAD_PIDS:
             self._dead_pids.clear()
 
     def _may_have_left(self, attempt: Attempt, last: int) -> bool:
-        if not 0 <= last - attempt.pid <= PROBE_PIDS:
+        if not 0 <= last - attempt.pid <= MAX_PROBED_PIDS:
             return True  # too many, or the pids have wrapped around
         for pid in range(attempt.pid + 1, last + 1):
             if pid in self.by_pid or pid in self._dead_pids or not processes.exists(pid):
@@ -245,7 +245,7 @@ class Reaper:
                 self._finish(attempt, now_ms)
         if self._table.ending:
             self.next_look = now + self._pause
-            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+            self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)
         else:
             self.next_look = float("inf")
             self._pause = FIRST_PAUSE_SECONDS

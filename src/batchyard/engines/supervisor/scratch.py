@@ -18,7 +18,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 FREE_SECONDS = 0.1  # a server that has more to run has sent it by then
-FREE_KEPT = 64
+MAX_FREE = 64
 _MODE = 0o700
 _DISCARDED = ".discarded-"
 
@@ -71,7 +71,7 @@ class Scratch:
         try:
             status = os.lstat(path)
             found = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns)
-            if found == self._as_made and len(self._free) < FREE_KEPT:
+            if found == self._as_made and len(self._free) < MAX_FREE:
                 self._free.append((time.monotonic(), path))
             else:
                 os.rmdir(path)

@@ -33,7 +33,7 @@ _AT_DIRECTORY = b"noexec"  # as CPython's child says it, of anything before its 
 STOP_LOOK_MS = 100  # between looks whether a child is stopped, which has not run its program for so long
 EXEC_SECONDS = 60.0  # for a program from the slowest file system on the busiest host; a user's own may never answer
 ROOT = 0
-HIGHEST_ID = 2**32 - 2  # the one above it means "none" to the system
+MAX_ID = 2**32 - 2  # the one above it means "none" to the system
 # Names of ulimits (Batch API model, Ulimit) -> this system's numbers.
 RLIMITS = {
     "core": resource.RLIMIT_CORE,
@@ -328,8 +328,8 @@ def _is_id(name: str) -> bool:
 
 
 def _id(number: str) -> int:
-    if len(number) > len(str(HIGHEST_ID)) or int(number) > HIGHEST_ID:
-        raise CannotStart(f"{number} is no user or group: the highest number of one is {HIGHEST_ID}")
+    if len(number) > len(str(MAX_ID)) or int(number) > MAX_ID:
+        raise CannotStart(f"{number} is no user or group: the highest number of one is {MAX_ID}")
     return int(number)
 
 

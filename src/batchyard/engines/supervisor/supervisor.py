@@ -16,7 +16,6 @@ import errno
 import os
 import select
 import signal
-import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,9 +26,9 @@ from batchyard import failpoints
 from batchyard.clock import SteadyClock
 from batchyard.core.model import names
 from batchyard.engines.base import RECOVERED_SILENT
+from batchyard.engines.boot import boot_id, boot_seconds
 from batchyard.engines.start_failures import CannotStart
 from batchyard.engines.supervisor import journal as records
-from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.adoption import Adoption
 from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, Attempt, AttemptTable, Queued, Settings, spawned_item
 from batchyard.engines.supervisor.census import Census
@@ -57,7 +56,7 @@ from batchyard.engines.supervisor.protocol import (
 from batchyard.engines.supervisor.reaper import Reaper
 from batchyard.engines.supervisor.scratch import Scratch
 
-STARTS_PER_ROUND = 32  # about 10 ms of starting: exits, outputs and stops wait no longer than that
+MAX_STARTS_PER_ROUND = 32  # about 10 ms of starting: exits, outputs and stops wait no longer than that
 DISK_FULL_PAUSE_SECONDS = 1.0  # between tries to put launches on record
 SWEEP_SECONDS = 3600.0
 NO_TRACE = "The attempt had started, and the supervisor's journal does not know it."
@@ -72,7 +71,7 @@ class Supervisor:
         self._instance = uuid.uuid4().hex
         self._epoll = select.epoll()
         self._table = AttemptTable(Journal(settings.state_dir / JOURNAL))
-        self._table.boot_id = processes.boot_id()
+        self._table.boot_id = boot_id()
         self._fifos = Fifos(settings.runtime_dir, self._instance)
         self._outputs = Outputs(self._epoll, self._fifos)
         self._scratch = Scratch(settings.work_dir, settings.keep_failed_seconds)
@@ -96,16 +95,16 @@ class Supervisor:
         self._wakeup = _wake_on_signals(self._epoll)
         self._is_told_to_go = False  # by a signal: at once, the attempts live on
         self._is_leaving = False  # by the server: when nothing lives
-        self._alone_since = _now()
+        self._alone_since = boot_seconds()
         self._launch_not_before = 0.0
         self._next_sweep = 0.0
         signal.signal(signal.SIGTERM, self._on_terminate)
 
     def run(self) -> None:
         replay = self._table.journal.load()
-        self._adoption.take_over(replay, _now(), self._clock.now_ms())
+        self._adoption.take_over(replay, boot_seconds(), self._clock.now_ms())
         self._table.compact()
-        self._predecessors.find(_now(), self._clock.now_ms())
+        self._predecessors.find(boot_seconds(), self._clock.now_ms())
         if self._table.intact:
             self._cgroups.sweep(self._alive())
         self._fifos.sweep({attempt.output.fifo for attempt in self._table.all_live()} | self._predecessors.fifos())
@@ -119,7 +118,7 @@ class Supervisor:
         self._scratch.tick(everything=True)
 
     def _round(self, events: list[tuple[int, int]]) -> None:
-        now, now_ms = _now(), self._clock.now_ms()
+        now, now_ms = boot_seconds(), self._clock.now_ms()
         self._link.seek(now)
         if now >= self._predecessors.next_look:
             self._predecessors.look(now, now_ms)
@@ -127,7 +126,7 @@ class Supervisor:
         has_exits = self._drain(events, now, now_ms)
         self._launch_round(now)
         if has_exits:
-            self._reaper.reap(_now(), self._clock.now_ms())
+            self._reaper.reap(boot_seconds(), self._clock.now_ms())
         self._reaper.kill_due(now)
         self._reaper.look(now, now_ms)
         self._reaper.sample(now)
@@ -275,7 +274,7 @@ class Supervisor:
         if not table.queued or now < self._launch_not_before:
             return
         prepared: list[Prepared] = []
-        for queued in [*table.queued.values()][:STARTS_PER_ROUND]:
+        for queued in [*table.queued.values()][:MAX_STARTS_PER_ROUND]:
             try:
                 prepared.append(self._launcher.prepare(queued, self._base))
             except CannotStart as reason:
@@ -341,7 +340,7 @@ class Supervisor:
 
     def _timeout(self) -> float:
         """Seconds until something is due."""
-        now = _now()
+        now = boot_seconds()
         due = min(self._link.next_try, self._outputs.next_due(), self._reaper.next_look, self._reaper.next_kill())
         due = min(due, self._cgroups.next_try)
         if self._table.queued:
@@ -359,7 +358,7 @@ class Supervisor:
             return False
         if self._is_leaving or not self._is_in_charge:
             return True
-        is_alone = not self._link.is_connected and _now() - self._alone_since >= self._settings.idle_seconds
+        is_alone = not self._link.is_connected and boot_seconds() - self._alone_since >= self._settings.idle_seconds
         return is_alone and not self._table.outcomes
 
     def _on_terminate(self, _number: int, _frame: object) -> None:
@@ -378,11 +377,6 @@ def _identity(path: Path) -> tuple[int, int]:
 def _start_of(attempt: Attempt) -> str:
     parsed = names.parse_task_id(attempt.attempt_id)
     return "STARTING again" if parsed is not None and parsed[1] > 1 else "STARTING"
-
-
-def _now() -> float:
-    """Seconds; goes on while the host sleeps, and is the same for the next supervisor."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _wake_on_signals(epoll: select.epoll) -> int:
