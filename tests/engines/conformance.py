@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerDependency, TaskSpec
 from batchyard.engines.base import RECOVERED_SILENT, Engine, Launch, Recovery, StaleEpochError
@@ -80,7 +81,7 @@ class Harness(Protocol):
 
 def launch_of(task: TaskSpec, attempt_id: str = "", environment: Sequence[tuple[str, str]] = ()) -> Launch:
     number = next(_numbers)
-    return Launch(attempt_id or f"{number:032x}", number, task, tuple(environment))
+    return Launch(AttemptNode(attempt_id or f"{number:032x}"), number, task, tuple(environment))
 
 
 def final_of(harness: Harness, attempt_id: str) -> Report | None:

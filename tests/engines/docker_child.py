@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from batchyard import failpoints
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.engines.base import Launch
 from tests.engines.conformance import final_of
 from tests.engines.docker_harness import DockerHarness
@@ -22,7 +23,7 @@ def main() -> None:
     socket, root, *attempts = sys.argv[1:]
     failpoints.arm(os.environ)
     docker = DockerHarness(Path(root), Dockerd(Path(socket)))
-    docker.engine.launch([Launch(attempt, 1, docker.exits(7), ()) for attempt in attempts])
+    docker.engine.launch([Launch(AttemptNode(attempt), 1, docker.exits(7), ()) for attempt in attempts])
     docker.until(lambda: all(final_of(docker, attempt) for attempt in attempts))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import ContainerExit, Exited, NotStarted
 from batchyard.core.model.records import ContainerDependency, ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
 from batchyard.core.model.resources import Resources
@@ -24,7 +25,7 @@ def request(**members: Any) -> dict[str, Any]:
     members.setdefault("resources", Resources(2000, 100))
     environment = members.pop("environment", ())
     task = TaskSpec(command=members.pop("command", ("true",)), environment=environment, image="tool:1", **members)
-    launch = Launch(ATTEMPT, 1, task, (("AWS_BATCH_JOB_ID", "job"),), job_id="job", **launch_members)
+    launch = Launch(AttemptNode(ATTEMPT), 1, task, (("AWS_BATCH_JOB_ID", "job"),), job_id="job", **launch_members)
     return create_request(launch, containers_of(task)[0], Placing("me", 7, 64 * MIB))
 
 
@@ -112,7 +113,7 @@ def test_containers_of_a_task_share_out_its_gpus() -> None:
         ContainerSpec(name, image="i", resources=Resources(0, 10, gpus)) for name, gpus in (("a", 1), ("b", 2))
     )
     task = TaskSpec((), (), Resources(1000, 20, 3), containers=specs)
-    launch = Launch(ATTEMPT, 1, task, (), (4, 6, 7))
+    launch = Launch(AttemptNode(ATTEMPT), 1, task, (), (4, 6, 7))
     bodies = [create_request(launch, spec, Placing("me", 1, MIB)) for spec in specs]
     assert [body["HostConfig"]["DeviceRequests"][0]["DeviceIDs"] for body in bodies] == [["4"], ["6", "7"]]
 
@@ -151,7 +152,9 @@ AFTER_INIT = (ContainerDependency("init", "SUCCESS"),)
 def test_networks_of_several_containers(
     network: str, containers: tuple[ContainerSpec, ...], expected: list[str]
 ) -> None:
-    launch = Launch(ATTEMPT, 1, TaskSpec((), (), Resources(1000, 20), containers=containers, network=network), ())
+    launch = Launch(
+        AttemptNode(ATTEMPT), 1, TaskSpec((), (), Resources(1000, 20), containers=containers, network=network), ()
+    )
     found = [create_request(launch, spec, Placing("me", 1, MIB))["HostConfig"]["NetworkMode"] for spec in containers]
     assert found == [one.replace("container:", f"container:batchyard-{ATTEMPT}-") for one in expected]
 
@@ -303,7 +306,9 @@ def test_what_docker_refuses_is_told_in_its_words(docker: DockerHarness) -> None
 
 
 def test_what_must_not_be_started_is_not(docker: DockerHarness) -> None:
-    launch = Launch("b" * 32, 1, docker.exits(0), (), problem="ResourceInitializationError: no such secret")
+    launch = Launch(
+        AttemptNode("b" * 32), 1, docker.exits(0), (), problem="ResourceInitializationError: no such secret"
+    )
     docker.engine.launch([launch])
     final = wait_for_end(docker, launch.attempt_id)
     assert isinstance(final, NotStarted)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from batchyard import failpoints
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, StaleEpochError
 from batchyard.engines.docker import engine as engine_module
@@ -125,7 +126,7 @@ def killed_at(docker: DockerHarness, point: str, times: int = 1) -> None:
 def test_a_server_killed_in_the_middle_of_its_launches(docker: DockerHarness, point: str, times: int) -> None:
     killed_at(docker, point, times)
     docker.connect(2)
-    launches = [Launch(attempt, 1, docker.exits(7), ()) for attempt in ATTEMPTS]
+    launches = [Launch(AttemptNode(attempt), 1, docker.exits(7), ()) for attempt in ATTEMPTS]
     docker.engine.recover([Recovery(launch, may_launch=True, known_started=False) for launch in launches])
     for attempt in ATTEMPTS:
         final = wait_for_end(docker, attempt)
@@ -141,7 +142,7 @@ def test_what_was_created_and_is_not_wanted_any_more_is_not_started(docker: Dock
     killed_at(docker, "after-create-before-start")
     assert docker.containers(), "the story begins with containers that nobody has started"
     docker.connect(2)
-    launches = [Launch(attempt, 1, docker.exits(7), ()) for attempt in ATTEMPTS]
+    launches = [Launch(AttemptNode(attempt), 1, docker.exits(7), ()) for attempt in ATTEMPTS]
     docker.engine.recover([Recovery(launch, may_launch=False, known_started=False) for launch in launches])
     finals = [wait_for_end(docker, attempt) for attempt in ATTEMPTS]
     assert finals[0] == NotStarted(ATTEMPTS[0], finals[0].at_ms, RECOVERED_SILENT)  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import Exited, NotStarted
 from batchyard.core.model.records import TaskSpec
 from batchyard.engines.base import Launch
@@ -159,7 +160,7 @@ def test_a_private_image_needs_credentials(docker: DockerHarness, registry: Call
 def test_a_jobs_own_credentials_are_used(docker: DockerHarness, registry: Callable[..., Registry]) -> None:
     place = registry(PASSWORD)
     credentials = (("default", "reader", PASSWORD),)
-    launch = Launch("5" * 32, 1, says(docker, place.image), (), registry_credentials=credentials)
+    launch = Launch(AttemptNode("5" * 32), 1, says(docker, place.image), (), registry_credentials=credentials)
     docker.engine.launch([launch])
     assert isinstance(wait_for_end(docker, launch.attempt_id), Exited)
     found = json.dumps(docker.inspect(f"batchyard-{launch.attempt_id}"))

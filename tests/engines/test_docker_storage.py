@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import Exited
 from batchyard.core.model.records import TaskSpec, containers_of
 from batchyard.core.model.resources import Resources
@@ -50,7 +51,7 @@ def test_only_what_is_asked_is_asked_for(container: Any, able: bool, expected: A
     """Fargate's own 20 GiB are given, not asked: nothing is limited to them."""
     task = TaskSpec(("true",), (), Resources(1000, 64), container=container)
     placing = Placing("me", 1, 1, limits_storage=able)
-    body = create_request(Launch("a" * 32, 1, task, ()), containers_of(task)[0], placing)
+    body = create_request(Launch(AttemptNode("a" * 32), 1, task, ()), containers_of(task)[0], placing)
     assert body["HostConfig"].get("StorageOpt") == expected
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import ContainerExit, Exited, NotStarted
 from batchyard.core.model.records import ContainerDependency, ContainerSpec, Mount, TaskSpec
 from batchyard.core.model.resources import Resources
@@ -179,7 +180,7 @@ def test_processes_and_shared_memory_of_one_task(docker: DockerHarness) -> None:
 
 def test_only_the_named_container_gets_a_secret(docker: DockerHarness) -> None:
     work = task(container("a", "echo [$KEY]", essential=False), container("b", "echo [$KEY]", ("a", "COMPLETE")))
-    launch = Launch("7" * 32, 1, work, (), secrets=(("a", "KEY", "word"),))
+    launch = Launch(AttemptNode("7" * 32), 1, work, (), secrets=(("a", "KEY", "word"),))
     docker.engine.launch([launch])
     wait_for_end(docker, launch.attempt_id)
     assert docker.words(launch.attempt_id, "a") == ["[word]"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec
 from batchyard.core.model.resources import Resources
@@ -176,7 +177,7 @@ def test_the_same_commands_give_the_same_reports(tmp_path: Path) -> None:
     def story() -> list[Report]:
         harness = FakeHarness(tmp_path)
         tasks = [harness.exits(0), harness.sleeps(), harness.missing(), harness.exits(1)]
-        launches = [Launch(f"{n:032x}", n, task, ()) for n, task in enumerate(tasks)]
+        launches = [Launch(AttemptNode(f"{n:032x}"), n, task, ()) for n, task in enumerate(tasks)]
         harness.engine.launch(launches)
         harness.host.advance(3)
         harness.engine.stop(launches[1].attempt_id, 1)

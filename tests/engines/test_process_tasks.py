@@ -25,7 +25,7 @@ NOBODY = 65534
 
 def output_of(process: ProcessHarness, task: TaskSpec, device_ids: tuple[int, ...] = ()) -> list[str]:
     launch = launch_of(task)
-    launch = Launch(launch.attempt_id, launch.spec_key, task, launch.environment, device_ids)
+    launch = Launch(launch.attempt_node, launch.spec_key, task, launch.environment, device_ids)
     process.engine.launch([launch])
     final = wait_for_end(process, launch.attempt_id)
     assert isinstance(final, Exited), final

@@ -83,7 +83,7 @@ class Yard:
         self.loop = Loop(self.machine, self.writer, {ENGINE: self.engine}, self.clock, self.build_launch)
 
     def build_launch(self, effect: LaunchTask) -> Launch:
-        return Launch(effect.attempt_id, effect.spec_key, effect.task, effect.environment, problem=self.problem)
+        return Launch(effect.attempt_node, effect.spec_key, effect.task, effect.environment, problem=self.problem)
 
     def job(self, number: int) -> Job:
         """As it was committed last."""

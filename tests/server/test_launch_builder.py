@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchyard.core.machine import Machine
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec, containers_of
@@ -22,7 +23,7 @@ ATTEMPT = "0" * 31 + "1"
 
 
 def effect(task: TaskSpec, spec_key: int = 1, *own: tuple[str, str]) -> LaunchTask:
-    return LaunchTask("process", ATTEMPT, spec_key, task, own, (0,), "job", "/group", "stream")
+    return LaunchTask("process", AttemptNode(ATTEMPT), spec_key, task, own, (0,), "job", "/group", "stream")
 
 
 def launch_builder_of(directory: Path, *job_env: tuple[str, str]) -> LaunchBuilder:

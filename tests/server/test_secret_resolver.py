@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchyard.core.machine import Machine
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import ContainerSpec, TaskSpec
@@ -57,7 +58,7 @@ def launch_of(service: Service, task: TaskSpec, *pulling: str) -> Launch:
         resolver=Resolver(service.machine.world, cipher),
         pulling=pulling,
     )
-    return build_launch(LaunchTask("process", "1", 1, task, (), (), "job", "/group", "stream"))
+    return build_launch(LaunchTask("process", AttemptNode("1"), 1, task, (), (), "job", "/group", "stream"))
 
 
 def task_of(*secrets: tuple[str, str], **members: Any) -> TaskSpec:

@@ -32,6 +32,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import InstanceReport, Report
 from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, Instance, TaskSpec
 
@@ -46,7 +47,7 @@ ReportSink = Callable[[Sequence[Report]], None]
 class Launch(Struct, frozen=True):
     """One task to run. The engine's own base (PATH, HOME, LANG, TZ) lies below `task.environment`."""
 
-    attempt_id: str
+    attempt_node: AttemptNode
     spec_key: int  # equal keys mean the same `task`: sent once per message
     task: TaskSpec
     environment: tuple[tuple[str, str], ...]  # this attempt's own: wins over task.environment, in every container
@@ -63,9 +64,17 @@ class Launch(Struct, frozen=True):
     # (container, variable, value): what differs among several containers; wins over `environment`.
     container_environment: tuple[tuple[str, str, str], ...] = ()
 
+    @property
+    def attempt_id(self) -> str:
+        return self.attempt_node.attempt_id
+
+    @property
+    def task_id(self) -> str:
+        return self.attempt_node.task_id
+
     def __repr__(self) -> str:
         """Without the environment and the secrets: this may end up in a log."""
-        return f"Launch({self.attempt_id!r}, job_id={self.job_id!r}, problem={self.problem!r})"
+        return f"Launch({self.task_id!r}, job_id={self.job_id!r}, problem={self.problem!r})"
 
 
 class Recovery(Struct, frozen=True):

@@ -103,7 +103,7 @@ def _extent(changes: Changes, effects: Sequence[Effect]) -> tuple[int, ...]:
 
 def build_launch(launch: LaunchTask, problem: str = "") -> Launch:
     return Launch(
-        attempt_id=launch.attempt_id,
+        attempt_node=launch.attempt_node,
         spec_key=launch.spec_key,
         task=launch.task,
         environment=launch.environment,

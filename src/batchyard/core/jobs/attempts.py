@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from batchyard.core.jobs import completion
 from batchyard.core.model import commands, names
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import AcknowledgeTask, StopTask
 from batchyard.core.model.lifecycle import Cause
 from batchyard.core.model.records import Attempt, ContainerOutcome, Job, JobSpec, Status
@@ -31,13 +32,14 @@ def report(world: World, engine: str, fact: commands.Report, now_ms: int) -> Non
     """Takes a fact about an attempt. Facts about an attempt that is not the current one are only acknowledged: the
     engine repeats its last word until it hears that it was written down."""
     job = current(world, fact.attempt_id)
+    instance_id = job.attempt.instance_id if job is not None and job.attempt is not None else ""
     if isinstance(fact, commands.Started):
         if job is not None and job.status is Status.STARTING:
             _started(world, job, fact.at_ms, now_ms)
         return
     if job is not None:
         _ended(world, job, fact, now_ms)
-    world.effects.append(AcknowledgeTask(engine, fact.attempt_id))
+    world.effects.append(AcknowledgeTask(engine, AttemptNode(fact.attempt_id, fact.node, instance_id)))
 
 
 def current(world: World, attempt_id: str) -> Job | None:
@@ -152,9 +154,10 @@ def stop_of(world: World, job: Job) -> StopTask:
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     task_id = names.task_id(job.key, attempt.number, world.job_id(job.key))
+    node = AttemptNode(task_id, instance_id=attempt.instance_id)
     if attempt.stopping == HOST:
-        return StopTask(attempt.engine, task_id, attempt.notice_seconds)
-    return StopTask(attempt.engine, task_id, _grace_seconds(world, world.spec_of(job.key)))
+        return StopTask(attempt.engine, node, attempt.notice_seconds)
+    return StopTask(attempt.engine, node, _grace_seconds(world, world.spec_of(job.key)))
 
 
 def _grace_seconds(world: World, spec: JobSpec) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.core.model.attempt_node import task_id_of
 from batchyard.core.model.records import (
     DEFAULT_CONTAINER,
     Abilities,
@@ -357,10 +358,19 @@ class ContainerExit(Struct, frozen=True):
     stopped_at_ms: int = 0  # of tasks of several containers: which ended first; 0: it never ran, or nobody knows
 
 
-class Report(Command, frozen=True):
-    """`attempt_id` is the attempt's task id."""
+class _NodeReport(Command, frozen=True, kw_only=True):
+    node: int = 0  # of a plain job's attempt the only one
+
+
+class Report(_NodeReport, frozen=True):
+    """`attempt_id` is the id of the attempt whose `node` this is about (names.task_id)."""
 
     attempt_id: str
+
+    @property
+    def task_id(self) -> str:
+        """As AttemptNode's."""
+        return task_id_of(self.attempt_id, self.node) if self.node else self.attempt_id
 
 
 class Started(Report, frozen=True):

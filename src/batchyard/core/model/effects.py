@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.records import Instance, TaskSpec
 
 
@@ -12,10 +13,14 @@ class Effect(Struct, frozen=True):
 
 
 class TaskEffect(Effect, frozen=True):
-    """`engine` names the engine, `attempt_id` is the attempt's task id."""
+    """`engine` names the engine; `attempt_node` says what it acts on, and on which instance."""
 
     engine: str
-    attempt_id: str
+    attempt_node: AttemptNode
+
+    @property
+    def attempt_id(self) -> str:
+        return self.attempt_node.attempt_id
 
 
 class LaunchTask(TaskEffect, frozen=True):
@@ -37,7 +42,7 @@ class StopTask(TaskEffect, frozen=True):
 
 
 class AcknowledgeTask(TaskEffect, frozen=True):
-    """The attempt's outcome is committed: the engine may forget it, and never launches the id again."""
+    """The node's outcome is committed: the engine may forget it, and never launches it again."""
 
 
 class RecoverTask(TaskEffect, frozen=True):

@@ -8,6 +8,8 @@ import re
 from msgspec import Struct
 
 ATTEMPT_BITS = 4  # up to 10 attempts (RetryStrategy.attempts) fit into 4 bits
+NODE_BITS = 12  # up to 1,000 nodes (NodeProperties.numNodes) fit into 10 bits; 12 are 3 hex digits
+KEY_BITS = 64 - NODE_BITS - ATTEMPT_BITS
 KEY_HEX = 16
 INSTANCE_HEX = 17  # as EC2's instance ids have
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
@@ -94,17 +96,20 @@ def split_definition(text: str) -> tuple[str, int | None]:
 
 
 def task_id(key: int, number: int, job_id: str) -> str:
-    """The 32 hex digits that name one attempt everywhere: ECS task, log stream, container, journal.
+    """The 32 hex digits that name one attempt everywhere: ECS task, log stream, container, journal. Of an attempt with
+    several nodes they name node 0; `AttemptNode` has the others.
 
     Reversible (`parse_task_id`), so that no table of names is needed; the second half ties it to this job's uuid, so
     that ids of different data directories never meet."""
     assert 0 < number < 1 << ATTEMPT_BITS, f"attempt {number} of job {job_id} does not fit a task id"
+    assert key < 1 << KEY_BITS, f"the key {key} of job {job_id} does not fit a task id"
     digest = hashlib.blake2b(f"{job_id}/{key}/{number}".encode(), digest_size=8).hexdigest()
     return f"{key << ATTEMPT_BITS | number:0{KEY_HEX}x}{digest}"
 
 
 def parse_task_id(text: str) -> tuple[int, int] | None:
-    """(job key, attempt number) of a task id, or None when it is not one. The caller checks that `task_id` agrees."""
+    """(job key, attempt number) of a task id of node 0, or None when it is not one. The caller checks that `task_id`
+    agrees."""
     if _TASK_ID.fullmatch(text) is None:
         return None
     packed = int(text[:KEY_HEX], 16)

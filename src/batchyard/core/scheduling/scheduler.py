@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import NoChoice, Why
 from batchyard.core.model import lifecycle, names
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask, RecoverTask
 from batchyard.core.model.lifecycle import Cause
 from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Queue, Status, logs_of
@@ -286,7 +287,7 @@ def launch_of(world: World, job: Job) -> LaunchTask:
     task_id = names.task_id(job.key, attempt.number, job_id)
     return LaunchTask(
         engine=attempt.engine,
-        attempt_id=task_id,
+        attempt_node=AttemptNode(task_id, instance_id=attempt.instance_id),
         spec_key=spec.key,
         task=spec.task,
         environment=tuple(environment),
@@ -305,7 +306,7 @@ def recovery_of(world: World, job: Job) -> RecoverTask:
     launch = launch_of(world, job)
     return RecoverTask(
         engine=launch.engine,
-        attempt_id=launch.attempt_id,
+        attempt_node=launch.attempt_node,
         launch=launch,
         may_launch=not started and not attempt.stopping,
         known_started=started,

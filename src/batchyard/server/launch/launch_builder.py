@@ -122,7 +122,7 @@ class LaunchBuilder:
         elif address:
             own = (self._endpoint(address, attempt_id, ""), *own, *((name, url) for _, name, url in addresses))
         launch = Launch(
-            attempt_id=effect.attempt_id,
+            attempt_node=effect.attempt_node,
             spec_key=effect.spec_key,
             task=task,
             environment=(*effect.environment, *own),
