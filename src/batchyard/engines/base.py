@@ -1,11 +1,11 @@
-"""The seam: what the loop asks of an engine, and what every engine promises.
+"""The seam between loop and engines: the interface, and the promises that every engine keeps.
 
 **Promises**, held by one conformance suite for every engine:
 - `launch` is idempotent by attempt id: an id that was launched, runs, has ended or was acknowledged is not run again;
-  its last report is given again instead.
-- Every launched attempt gets exactly one final report (NotStarted, Exited or Lost), given again after each reconnection
-  until it is acknowledged; Started comes before Exited. Reports are facts as seen, never decisions.
-- No method blocks or raises for the world's sake: what goes wrong comes back as a report.
+  its last report is repeated instead.
+- Every launched attempt gets exactly one final report (NotStarted, Exited or Lost), repeated after each reconnection
+  until it is acknowledged; Started comes before Exited. Reports are observed facts, never decisions.
+- No method blocks, and none raises because a task can't run: that comes back as a report.
 - A command carrying an epoch below the highest one seen is refused.
 
 **Several containers in one task** (`Abilities.multiple_containers`; AWS Batch behaviour 6.10; the rules as values are
@@ -38,7 +38,7 @@ from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, Instance,
 
 MAX_LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
 ATTEMPT_VARIABLE = "BATCHYARD_ATTEMPT"  # in the environment of everything that runs: the id of its attempt
-STOP_GRACE_SECONDS = 30.0  # for the other containers of a task when an essential one has ended (ECS: stopTimeout)
+STOP_GRACE_SECONDS = 30.0  # SIGTERM to SIGKILL, of a task's other containers once an essential one has ended (ECS)
 CUT_MARK = "[batchyard: output beyond the size limit was dropped here]"
 
 ReportSink = Callable[[Sequence[Report]], None]
@@ -50,18 +50,18 @@ class Launch(Struct, frozen=True):
     attempt_node: AttemptNode
     spec_key: int  # equal keys mean the same `task`: sent once per message
     task: TaskSpec
-    environment: tuple[tuple[str, str], ...]  # this attempt's own: wins over task.environment, in every container
+    environment: tuple[tuple[str, str], ...]  # of this attempt: overrides task.environment, in every container
     device_ids: tuple[int, ...] = ()
     job_id: str = ""
-    # (container, variable, value): resolved secrets, for the container's environment alone; never to be written down.
+    # (container, variable, value): resolved secrets, for the container's environment alone; never written to disk.
     secrets: tuple[tuple[str, str, str], ...] = ()
-    problem: str = ""  # why it must not be started now, though it was placed: a secret that can't be read
-    problem_container: str = ""  # of several: the one that it is about
-    # (container, user, password): of the registry of its image, from repositoryCredentials; never to be written down.
+    problem: str = ""  # why it must not be started although it was placed, such as an unreadable secret
+    problem_container: str = ""  # the container with the problem, where the task has several
+    # (container, user, password): for its image's registry, from repositoryCredentials; never written to disk.
     registry_credentials: tuple[tuple[str, str, str], ...] = ()
-    # (container, option, value): of its log driver, from secretOptions; never to be written down.
+    # (container, option, value): for its log driver, from secretOptions; never written to disk.
     log_options: tuple[tuple[str, str, str], ...] = ()
-    # (container, variable, value): what differs among several containers; wins over `environment`.
+    # (container, variable, value): differs among the containers; overrides `environment`.
     container_environment: tuple[tuple[str, str, str], ...] = ()
 
     @property
@@ -73,16 +73,16 @@ class Launch(Struct, frozen=True):
         return self.attempt_node.task_id
 
     def __repr__(self) -> str:
-        """Without the environment and the secrets: this may end up in a log."""
+        """Leaves out environment and secrets: this may end up in a log."""
         return f"Launch({self.task_id!r}, job_id={self.job_id!r}, problem={self.problem!r})"
 
 
 class Recovery(Struct, frozen=True):
-    """A live attempt that the store knows and the engine must account for after a restart of the server.
+    """A live attempt of the store, which the engine must account for after a restart of the server.
 
     `may_launch`: it was STARTING and no stop was asked: an engine whose journal is intact and silent about it runs it.
-    Otherwise silence means: NotStarted with reason `RECOVERED_SILENT` when `known_started` is False and the journal is
-    intact, else Lost."""
+    Otherwise the engine reports an attempt that it does not know as NotStarted with reason `RECOVERED_SILENT` when
+    `known_started` is False and its journal is intact, else as Lost."""
 
     launch: Launch
     may_launch: bool
@@ -114,15 +114,15 @@ class Engine(Protocol):
     def launch(self, tasks: Sequence[Launch]) -> None: ...
 
     def stop(self, attempt_id: str, grace_seconds: float) -> None:
-        """SIGTERM to the whole task, SIGKILL after the grace. Of an unknown or ended attempt: nothing happens."""
+        """Sends SIGTERM to the whole task, and SIGKILL after the grace. Ignores unknown and ended attempts."""
 
     def acknowledge(self, attempt_ids: Sequence[str]) -> None: ...
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
-        """Once after `start`, with every live attempt that names this engine."""
+        """Called once after `start`, with every live attempt that names this engine."""
 
     async def close(self, *, kill: bool) -> None:
-        """Lets go; attempts run on. With `kill` the engine's own processes leave too, once nothing runs."""
+        """Disconnects; attempts run on. With `kill` the engine's own processes end too, once nothing runs."""
 
 
 FactSink = Callable[[Sequence[InstanceReport]], None]
@@ -131,30 +131,30 @@ FactSink = Callable[[Sequence[InstanceReport]], None]
 class Capacity(Protocol):
     """Where instances come from. Called from the event loop's thread; reports are delivered on it too.
 
-    **Promises.** `launch` is idempotent by instance id; of one that is LAUNCHING it is answered by InstanceReady or
-    InstanceRefused. `terminate` is answered by InstanceGone, also of one that is not known. Interruptions and losses
-    are reported as they come."""
+    **Promises.** `launch` is idempotent by instance id; for an instance that is LAUNCHING, InstanceReady or
+    InstanceRefused follows. `terminate` is followed by InstanceGone, also for an unknown instance. Interruptions and
+    losses are reported as they occur."""
 
     def start(self, report: FactSink) -> None: ...
 
     def launch(self, instances: Sequence[Instance]) -> None:
-        """Boots them. After a restart it is told again of every instance that is not being terminated."""
+        """Boots the instances. Called again after a restart, with every instance that is not being terminated."""
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """Nothing runs on them any more."""
+        """Takes the instances down. The caller makes sure that nothing runs on them."""
 
     def close(self) -> None: ...
 
 
 def log_path(logs_directory: Path, attempt_id: str, container: str = DEFAULT_CONTAINER) -> Path:
-    """`container` must be a name of ECS's alphabet (letters, digits, hyphens, underscores)."""
+    """Where a container's log lies. `container`: in ECS's alphabet (letters, digits, hyphens, underscores)."""
     suffix = "" if container == DEFAULT_CONTAINER else f".{container}"
     return logs_directory / attempt_id[-2:] / f"{attempt_id}{suffix}.log"
 
 
 def open_log(path: Path) -> int:
-    """A descriptor for reading; -1: there is no log. Links are not followed and only a file is read: a job that runs as
-    the service's own user may have put something else there."""
+    """Opens a log for reading. Returns the descriptor; -1: there is no log. Follows no link and opens nothing but a
+    file: a job that runs as the service's own user may have put something else there."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:

@@ -1,7 +1,7 @@
-"""The containers of one task: who may start now, who never will, and when the task ends (AWS Batch behaviour 6.10).
+"""The containers of one task: which may start now, which never will, and when the task ends (AWS Batch behaviour 6.10).
 
-Values only, no clock and no world: an engine tells what it saw and asks what follows. After a restart it tells again
-what it finds: first all that were ever started, then all that have ended.
+The rules are values without clock or I/O: an engine enters what it saw and asks what follows. After a restart it enters
+what it finds: first all containers that were ever started, then all that have ended.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class ContainerGroup:
         self._never_ran: set[str] = set()
         self._late: set[str] = set()  # those whose startTimeout has passed
 
-    # -- What the engine saw --
+    # -- Events --
 
     def started(self, name: str) -> None:
         assert name in self.waiting(), f"the container {name} does not wait: it can't be started"
         self._running.add(name)
 
     def ended(self, outcome: ContainerExit) -> None:
-        """It ran and ended; or it could not be started, which `outcome.reason` tells of."""
+        """Enters that a container ran and ended, or could not be started (`outcome.reason` has why)."""
         name = outcome.name
         assert name not in self._ended, f"the container {name} ends twice"
         if name not in self._running:
@@ -43,18 +43,18 @@ class ContainerGroup:
             self.cancel_pending()
 
     def start_timed_out(self, name: str) -> None:
-        """Its startTimeout has passed: who still waits for its end gives up."""
+        """Enters that its startTimeout has passed: containers that still wait for its end never start."""
         self._late.add(name)
         self._fail_unreachable()
         if self.is_ending:
             self.cancel_pending()
 
     def cancel_pending(self) -> None:
-        """The task is being stopped: who has not been started never is."""
+        """Ends every container that has not been started: the task is being stopped."""
         for name in self.waiting():
             self._never_starts(name, ENDED_BEFORE_START)
 
-    # -- What follows --
+    # -- State --
 
     def waiting(self) -> list[str]:
         return [name for name in self.specs if name not in self._running and name not in self._ended]
@@ -63,12 +63,12 @@ class ContainerGroup:
         return [name for name in self.specs if name in self._running]
 
     def startable(self) -> list[str]:
-        """Those whose every dependency has come to pass."""
+        """Returns the waiting containers whose dependencies are all met."""
         return [name for name in self.waiting() if all(self._is_met(d) for d in self.specs[name].depends_on)]
 
     @property
     def is_ending(self) -> bool:
-        """An essential container has ended, or never can start: the others must be stopped."""
+        """Whether an essential container has ended or can never start: the others must be stopped."""
         return any(self.specs[name].essential for name in self._ended)
 
     @property
@@ -80,7 +80,7 @@ class ContainerGroup:
         return bool(self._running) or len(self._ended) > len(self._never_ran)
 
     def exits(self) -> tuple[ContainerExit, ...]:
-        """Of those that have ended, in the order of the definition."""
+        """Returns the exits of the containers that have ended, in the order of the definition."""
         return tuple(self._ended[name] for name in self.specs if name in self._ended)
 
     def _is_met(self, dependency: ContainerDependency) -> bool:
@@ -92,7 +92,7 @@ class ContainerGroup:
         return dependency.condition == "COMPLETE" or self._ended[target].exit_code == 0
 
     def _fail_unreachable(self) -> None:
-        """Who depends on what can no longer come to pass never starts; who depends on that one neither."""
+        """Ends the waiting containers with a dependency that can no longer be met, and so on down the chain."""
         again = True
         while again:
             again = False
@@ -119,6 +119,6 @@ class ContainerGroup:
 
 
 def grace_of(container: ContainerSpec, grace_seconds: float) -> float:
-    """How long the container has after SIGTERM, in a stop with that grace."""
+    """Returns the seconds between SIGTERM and SIGKILL for the container, in a stop with that grace."""
     own = container.stop_timeout_seconds
     return float(own) if own and grace_seconds > 0 else grace_seconds

@@ -18,7 +18,7 @@ class EventQueue:
         self._sequence = 0
 
     def next_event_ms(self) -> int | None:
-        """When the next action is due."""
+        """Returns the time of the next action; None where there is none."""
         return self._events[0][0] if self._events else None
 
     def advance(self, now_ms: int) -> None:

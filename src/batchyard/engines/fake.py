@@ -1,9 +1,8 @@
-"""An engine, and a place where instances come from, in memory and under virtual time: for the simulator and for tests.
+"""An engine and a source of instances, in memory and under virtual time: for the simulator and for tests.
 
-`FakeHost` is the world that outlives a server: it runs what it is told, as `plan` says, and moves only when `advance`
+`FakeHost` outlives a server as a host does: it runs each attempt as `plan` decides, and moves only when `advance`
 is called. `FakeEngine` is one server's connection to it. `FakeCloud` and `FakeCapacity` are the same for instances.
-Nothing here waits, draws lots or reads a clock: faults are the plans' and the couriers' decisions, which may come from
-a seed.
+Nothing here waits, draws random numbers or reads a clock: plans and deliveries decide on faults, perhaps by a seed.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ DAMAGED = "The journal is damaged, so that nobody can tell whether the attempt r
 
 
 class Behaviour(Struct, frozen=True):
-    """What one attempt does. Milliseconds count from its launch (`starts_after_ms`) or its start (the others).
+    """The behaviour of one attempt. Milliseconds count from its launch (`starts_after_ms`) or its start (the others).
 
     Of a task of several containers only `refusal`, `starts_after_ms` and `lost_after_ms` are the attempt's;
     `containers` has what each does, where `starts_after_ms` counts from the moment it may start."""
@@ -115,13 +114,13 @@ class FakeHost(ReportQueue[Report]):
     # -- Faults --
 
     def lose(self, attempt_id: str) -> None:
-        """The attempt dies with its outcome; nothing happens to one that does not live."""
+        """Ends a live attempt without an outcome. Ignores others."""
         attempt = self._attempts.get(attempt_id)
         if attempt is not None and attempt.final is None:
             self._end(attempt, Lost(attempt_id, self.now_ms, LOST, attempt.started_at_ms))
 
     def damage(self) -> None:
-        """From now on silence about an attempt proves nothing, until a server has accounted for all its attempts."""
+        """From now on an unknown attempt may have run, until a server has accounted for all its attempts."""
         self._is_intact = False
 
     def alive(self) -> list[str]:
@@ -196,7 +195,7 @@ class FakeHost(ReportQueue[Report]):
         self._follow(attempt)
 
     def _follow(self, attempt: _Attempt) -> None:
-        """Does what follows from what has happened to the containers so far."""
+        """Takes the steps that follow from the state of the containers."""
         if attempt.final is not None:
             return
         group = attempt.group
@@ -256,7 +255,7 @@ class FakeHost(ReportQueue[Report]):
         self._follow(attempt)
 
     def _stop_all(self, attempt: _Attempt, grace_seconds: float, *, again: bool = True) -> None:
-        """SIGTERM to all that run, once; SIGKILL after the grace, each time."""
+        """Sends SIGTERM to every running container, once; SIGKILL after the grace, each time."""
         for name in attempt.group.running():
             is_new = name not in attempt.stopping
             if is_new or again:
@@ -347,24 +346,24 @@ class FakeEngine:
 
 
 class InstancePlan(Struct, frozen=True):
-    """What becomes of one instance. Milliseconds count from its launch (`boots_ms`), from the end of its boot
-    (`interrupted_after_ms`, `lost_after_ms`), from the notice (`notice_ms`), or from being told to end (`ends_ms`)."""
+    """The fate of one instance. Milliseconds count from its launch (`boots_ms`), from the end of its boot
+    (`interrupted_after_ms`, `lost_after_ms`), from the notice (`notice_ms`), or from its termination (`ends_ms`)."""
 
     boots_ms: int = 0
-    refusal: str = ""  # it can't be had: said where its boot would have ended
+    refusal: str = ""  # it can't be had: reported when its boot would have ended
     interrupted_after_ms: int | None = None  # Spot
-    notice_ms: int = 0  # then it is gone, whether or not it was told to end
-    lost_after_ms: int | None = None  # gone without a word before
+    notice_ms: int = 0  # then it is gone, terminated or not
+    lost_after_ms: int | None = None  # gone without a notice
     ends_ms: int = 0
 
 
 PlanInstance = Callable[[Instance], InstancePlan]
-# As `Delivery`, for what is said about instances.
+# As `Delivery`, for reports about instances.
 InstanceDelivery = Callable[[InstanceReport], Sequence[int]]
 
 
 class _FakeInstance:
-    """An instance as the cloud knows it."""
+    """An instance as the cloud sees it."""
 
     def __init__(self, instance: Instance, plan: InstancePlan) -> None:
         self.instance = instance
@@ -375,8 +374,8 @@ class _FakeInstance:
 
 
 class FakeCloud(ReportQueue[InstanceReport]):
-    """Boots instances under virtual time, and remembers them across servers. `on_end` is told when one is no more,
-    before anybody else is: what ran on it has died with it."""
+    """Boots instances under virtual time, and remembers them across servers. `on_end` is called when one has ended,
+    before that is reported: what ran on it has died with it."""
 
     def __init__(
         self,
@@ -393,7 +392,7 @@ class FakeCloud(ReportQueue[InstanceReport]):
     # -- Faults --
 
     def alive(self) -> list[Instance]:
-        """Those that boot or are up, in the order of their launches."""
+        """Returns the instances that boot or are up, in the order of their launches."""
         return [fake.instance for fake in self._instances.values() if fake.last is None]
 
     def is_up(self, instance_id: str) -> bool:
@@ -401,21 +400,21 @@ class FakeCloud(ReportQueue[InstanceReport]):
         return fake is not None and fake.last is None and fake.is_ready
 
     def interrupt(self, instance_id: str, notice_ms: int) -> None:
-        """Gives notice, and takes it away when that is over; nothing happens to one that is not up."""
+        """Gives notice to an instance, and ends it after the notice. Ignores an instance that is not up."""
         fake = self._instances.get(instance_id)
         if fake is not None and self.is_up(instance_id) and not fake.is_ending:
             self._send(InstanceInterrupted(instance_id, notice_ms / 1000))
             self._after(notice_ms, lambda: self.lose(instance_id))
 
     def lose(self, instance_id: str) -> None:
-        """It is gone, from one moment to the next."""
+        """Ends an instance without a notice."""
         fake = self._instances.get(instance_id)
         if fake is not None:
             self._end(fake, InstanceGone(instance_id))
 
     def forget(self) -> None:
-        """The world starts anew and takes the word of whoever asks for what there is: boots begin again, and what was
-        up is up (as shares of one host are after its reboot)."""
+        """Forgets every instance, as one host does at its reboot: after the next `launch` boots begin again, and
+        instances that were up are up."""
         self._instances.clear()
         self._events.clear()
         self.boots.clear()
@@ -495,4 +494,4 @@ class FakeCapacity:
 
     def close(self) -> None:
         if self.cloud.sink is self._report:
-            self.cloud.sink = None  # instances live on; what is said of them is said again when it is asked for
+            self.cloud.sink = None  # instances live on; reports about them are repeated on request

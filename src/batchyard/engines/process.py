@@ -1,8 +1,8 @@
 """The process engine: attempts are processes of this host, run by a supervisor that outlives the server.
 
-This side listens; the supervisor connects (see `supervisor/link.py`). All that the engine knows of an attempt until its
-acknowledgement is kept here too, so that a new connection, to the same supervisor or to one that took over, begins with
-a recovery of everything that is alive.
+This side listens; the supervisor connects (see `supervisor/link.py`). The engine keeps every attempt until its
+acknowledgement, so that a new connection, to the same supervisor or to its successor, begins with a recovery of
+everything that is alive.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ SUPERVISOR = ("-m", "batchyard.engines.supervisor")  # for the interpreter
 
 
 class ProcessSettings(NamedTuple):
-    """What the supervisor is started with; None: its own default. `enforce_cgroups` and `allow_root_jobs` are told
-    to the one that runs, too: they hold for what is launched from there on. `task_open_files`: the soft limit that
-    tasks get, where ours is not what we were given."""
+    """The supervisor's options; None: its own default. `enforce_cgroups` and `allow_root_jobs` are also sent to a
+    supervisor that already runs: they hold for later launches. `task_open_files`: the soft limit of open files for
+    tasks, where this process has changed its own."""
 
     log_limit_bytes: int | None = None
     idle_seconds: float | None = None
@@ -64,7 +64,7 @@ class ProcessSettings(NamedTuple):
     allow_root_jobs: bool = False
 
 
-# Of the supervisor, from ProcessSettings.
+# The members of ProcessSettings that are command line arguments of the supervisor.
 ARGUMENTS = ("log_limit_bytes", "idle_seconds", "keep_failed_seconds", "task_open_files")
 
 
@@ -84,8 +84,7 @@ class ProcessEngine:
         settings: ProcessSettings | None = None,
         now_ms: Callable[[], int] | None = None,
     ) -> None:
-        """`now_ms`: the service's clock, by which the supervisor stamps attempts and their output; None: the
-        machine's."""
+        """`now_ms`: the service's clock, with which the supervisor stamps attempts and output; None: the machine's."""
         self._now_ms = now_ms or SteadyClock().now_ms
         self._directories = {"runtime": runtime_dir, "state": state_dir, "logs": logs_dir, "work": work_dir}
         self._state_dir = state_dir
@@ -201,7 +200,7 @@ class ProcessEngine:
     # -- Sending --
 
     def _flush_soon(self) -> None:
-        """Everything that one turn of the loop asks for travels in one message."""
+        """Collects the commands of one turn of the event loop in one message."""
         if not self._flush_is_due:
             assert self._loop is not None, "a command before start"
             self._flush_is_due = True
@@ -256,8 +255,8 @@ class ProcessEngine:
         self._connection = connection
         self._hello = None
         environment = tuple((name, os.environ[name]) for name in BASE_VARIABLES if name in os.environ)
-        told = (self._settings.enforce_cgroups, self._settings.allow_root_jobs, self._now_ms())
-        connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment, *told))
+        options = (self._settings.enforce_cgroups, self._settings.allow_root_jobs, self._now_ms())
+        connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment, *options))
 
     def _disconnected(self, connection: _Connection) -> None:
         if connection is self._connection:
@@ -267,7 +266,7 @@ class ProcessEngine:
 
     def _received(self, connection: _Connection, message: protocol.ToServer) -> None:
         if connection is not self._connection:
-            return  # its last words, after another one connected
+            return  # sent before another one connected
         if isinstance(message, Reports):
             self._deliver(message)
         elif isinstance(message, SupervisorHello):
@@ -289,18 +288,18 @@ class ProcessEngine:
         self._changed.set()
 
     def _resend(self) -> None:
-        """What was sent before may be lost with the connection or its supervisor: ask about everything that lives. What
-        was never sent needs no proof that it never ran."""
+        """Asks about everything that lives: messages sent before may be lost with the connection or the supervisor. A
+        launch that was never sent needs no proof that it never ran."""
         pending = self._pending
         unsent = {launch.attempt_id for launch in pending.launch}
         sent = [attempt_id for attempt_id in self._live if attempt_id not in unsent]
         if sent or self._was_connected:
             pending.recover = [*sent]
-        told = {stop.attempt_id for stop in pending.stop}
+        stopping = {stop.attempt_id for stop in pending.stop}
         pending.stop += [
             StopItem(attempt_id, live.grace_seconds)
             for attempt_id, live in self._live.items()
-            if live.grace_seconds is not None and attempt_id not in told
+            if live.grace_seconds is not None and attempt_id not in stopping
         ]
         self._was_connected = True
         self._flush()
@@ -336,7 +335,7 @@ class ProcessEngine:
         self._places = {path: _inode(path) for path in (self._socket_path, link)}
 
     def _withdraw(self) -> None:
-        """Removes the ways to us, unless a later server has put its own there."""
+        """Removes our socket and the link to it, unless a later server has put its own there."""
         for path, inode in self._places.items():
             if _inode(path) == inode:
                 path.unlink()
@@ -399,9 +398,9 @@ class ProcessEngine:
 
     async def _dismiss(self) -> None:
         """Asks the supervisor to leave; waits for it when nothing keeps it."""
-        assert self._connection is not None, "nobody to dismiss"
+        assert self._connection is not None, "no supervisor to dismiss"
         if self._watcher is not None:
-            self._watcher.cancel()  # nobody is to be started in its place
+            self._watcher.cancel()  # no other is to be started in its place
             await asyncio.wait([self._watcher])
         self._flush()
         self._connection.send(Commands(leave=True))
@@ -419,7 +418,7 @@ class ProcessEngine:
 
 
 def _let_through(work_dir: Path) -> None:
-    """A task that runs as another user must get into its own directory there, and need not see the others."""
+    """Lets other users pass through the directory: their tasks have scratch directories in it."""
     fd = os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode) | 0o111)
@@ -443,7 +442,7 @@ class _Live:
 
 
 class _Pending:
-    """What the next message will carry."""
+    """The content of the next message."""
 
     def __init__(self) -> None:
         self.recover: list[str] | None = None
