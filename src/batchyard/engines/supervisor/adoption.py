@@ -1,4 +1,4 @@
-"""What a new supervisor makes of an earlier one's attempts: found and watched, or lost once proven dead."""
+"""The takeover of an earlier supervisor's attempts: survivors are watched, the others are Lost once proven dead."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class Adoption:
         self._outputs = outputs
 
     def take_over(self, replay: Replay, now: float, now_ms: int) -> None:
-        """Everything that the journal says goes into the table; survivors are watched from here on."""
+        """Loads a journal into the table, and watches the survivors."""
         table = self._table
         table.epoch, table.intact = replay.epoch, replay.intact
         table.outcomes, table.acknowledged = replay.outcomes, replay.acknowledged
         self.take_entries([*replay.live.values()], now, now_ms)
 
     def take_entries(self, entries: list[Entry], now: float, now_ms: int) -> None:
-        """What a journal says is alive, and whose supervisor is gone."""
+        """Takes over the live attempts of a journal whose supervisor is gone."""
         table = self._table
         here = [entry for entry in entries if entry.boot_id == table.boot_id]
         census = Census((), everywhere=True) if here else None
         for entry in entries:
             if census is None or entry.boot_id != table.boot_id:
                 attempt = self.attempt_of(entry.intent)
-                attempt.output.reopen(0, self._settings.runtime_dir)  # to end its log; of its processes nothing is left
+                attempt.output.reopen(0, self._settings.runtime_dir)  # to end its log; its processes are gone
                 self._outputs.close(attempt, now_ms)
                 started_at_ms = entry.spawned.at_ms if entry.spawned else 0
                 table.end(LostItem(entry.intent.attempt_id, now_ms, HOST_RESTARTED, started_at_ms))
@@ -55,8 +55,8 @@ class Adoption:
                 failpoints.reach("during-adoption", ["STARTING" if entry.spawned is None else "RUNNING"])
 
     def adopt_orphan(self, intent: IntentItem, census: Census, now: float, now_ms: int) -> bool:
-        """Adopts what carries the attempt's marker, or is in its cgroup, although the journal does not know it. False:
-        nothing does."""
+        """Adopts the processes with the attempt's marker or in its cgroup, although the attempt is not in the journal.
+        Returns False where there are none."""
         cgroup = self._cgroups.find(intent.attempt_id)
         if not census.carrying(intent.attempt_id) and not (cgroup is not None and cgroup.members()):
             return False
@@ -100,7 +100,7 @@ class Adoption:
             attempt.started_at_ms = now_ms
 
     def _watch(self, attempt: Attempt) -> bool:
-        """False: its main process is no more."""
+        """Opens a pidfd for the main process. Returns False when the process is gone."""
         if not attempt.pid:
             return False
         try:

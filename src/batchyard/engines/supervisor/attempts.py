@@ -1,4 +1,4 @@
-"""One attempt while it lives, and the table of all of them: what is queued, alive, ended, acknowledged."""
+"""A live attempt, and the table of all attempts: queued, alive, ended, acknowledged."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from batchyard.engines.supervisor.protocol import (
     Task,
 )
 
-# Outcomes kept after their acknowledgement, to answer a launch that was sent again. The store never launches a finished
-# attempt; only messages that crossed an acknowledgement can name one, and those are few and recent.
+# Outcomes kept after their acknowledgement, to answer a repeated launch. The store never launches a finished attempt;
+# only messages that crossed an acknowledgement can name one, and those are few and recent.
 MAX_ACKNOWLEDGED = 4096
 
 
 JOURNAL = "journal"  # in the state directory
-LOCK = "lock"  # in the state directory: held by the supervisor that serves it, with its pid in it
+LOCK = "lock"  # in the state directory: held by the supervisor that serves it; has its pid
 
 
 class Settings(NamedTuple):
     """Directories and limits of one supervisor."""
 
     runtime_dir: Path  # FIFOs
-    state_dir: Path  # lock, journal, the way to the server
+    state_dir: Path  # lock, journal, link to the server
     logs_dir: Path
     work_dir: Path  # scratch directories
     log_limit_bytes: int
-    idle_seconds: float  # without attempts and server: leave after this
-    keep_failed_seconds: float  # scratch directories of failed attempts
+    idle_seconds: float  # end after this time without attempts and without a server
+    keep_failed_seconds: float  # how long scratch directories of failed attempts are kept
 
 
 class Queued(NamedTuple):
@@ -60,7 +60,7 @@ class Attempt:
         self.pid = 0  # also its session and its first process group
         self.start_ticks = 0
         self.started_at_ms = 0
-        self.pidfd = -1  # only of an adopted one, which is not our child
+        self.pidfd = -1  # only for an adopted process, which is not our child
         self.is_registered = False  # its output wakes us
         self.kill_at_seconds: float | None = None  # CLOCK_BOOTTIME
         self.out_of_memory = False
@@ -75,20 +75,20 @@ class Attempt:
 
 
 class AttemptTable:
-    """Every attempt this supervisor must account for, and the journal that says the same on disk."""
+    """Every attempt that this supervisor must account for, and its journal on disk."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.epoch = 0
-        self.intact = True  # the journal's silence proves that an attempt never ran
+        self.intact = True  # an attempt that is not in the journal never ran
         self.boot_id = ""
         self.queued: dict[str, Queued] = {}
         self.running: dict[str, Attempt] = {}
         self.ending: dict[str, Attempt] = {}
         self.outcomes: dict[str, FinalItem] = {}
         self.acknowledged: dict[str, FinalItem] = {}
-        self.elsewhere: dict[str, Attempt] = {}  # seen to their end by a supervisor that handed over
-        self.is_accounted = False  # a server has asked about everything: no doubt is left
+        self.elsewhere: dict[str, Attempt] = {}  # run by a predecessor that drains
+        self.is_accounted = False  # a server has asked about all its attempts
         self.reports: list[ReportItem] = []  # to send in this round
         self._ended: list[FinalItem] = []  # to journal in this round
 
@@ -106,7 +106,7 @@ class AttemptTable:
         return attempt_id in self.outcomes or attempt_id in self.acknowledged
 
     def repeat(self, attempt_id: str) -> bool:
-        """Reports again what was last said about it. False: this attempt was never heard of."""
+        """Repeats the last report about an attempt. Returns False for an unknown attempt."""
         final = self.outcomes.get(attempt_id) or self.acknowledged.get(attempt_id)
         attempt = self.live(attempt_id) or self.elsewhere.get(attempt_id)
         if final is not None:
@@ -116,7 +116,7 @@ class AttemptTable:
         return final is not None or attempt is not None or attempt_id in self.queued
 
     def repeat_all(self) -> None:
-        """For a new connection: everything that runs, and every outcome that was not acknowledged."""
+        """Reports, for a new connection, everything that runs and every outcome that is not acknowledged."""
         self.reports = [StartedItem(a.attempt_id, a.started_at_ms) for a in self.running.values()]
         self.reports += [StartedItem(a.attempt_id, a.started_at_ms) for a in self.ending.values()]
         self.reports += [StartedItem(a.attempt_id, a.started_at_ms) for a in self.elsewhere.values()]
@@ -128,15 +128,15 @@ class AttemptTable:
         self.reports.append(final)
 
     def ends_seen(self) -> list[str]:
-        """The ends that are not on record yet, in words for a fail point."""
+        """Returns the ends that are not in the journal yet, as texts for a fail point."""
         return [f"{_end_of(final)}, not on record" for final in self._ended]
 
     def ends_on_record(self) -> list[str]:
-        """The ends that are about to be reported, in words for a fail point."""
+        """Returns the ends that are about to be reported, as texts for a fail point."""
         return [_end_of(item) for item in self.reports if not isinstance(item, StartedItem)]
 
     def acknowledge(self, attempt_ids: tuple[str, ...]) -> None:
-        # The same one may be named twice at once: its end was reported twice, and each report is acknowledged.
+        # An id may come twice: its end was reported twice, and each report is acknowledged.
         known = tuple(attempt_id for attempt_id in dict.fromkeys(attempt_ids) if attempt_id in self.outcomes)
         for attempt_id in known:
             self.acknowledged[attempt_id] = self.outcomes.pop(attempt_id)
@@ -157,8 +157,8 @@ class AttemptTable:
             self.journal.append(records.Epoch(epoch))
 
     def compact(self) -> None:
-        """Writes the journal anew: what lives, what is not acknowledged, and the recently acknowledged."""
-        self._ended.clear()  # said again below, as outcomes
+        """Rewrites the journal: live attempts, outcomes, and the recently acknowledged."""
+        self._ended.clear()  # written below, with the outcomes
         entries: list[records.Record] = [records.Opened(self.boot_id, records.FORMAT), records.Epoch(self.epoch)]
         if not self.intact:
             entries.append(records.Damaged(0))

@@ -1,4 +1,4 @@
-"""From a queued launch to a running program: checks, environment, scratch directory, FIFO, start."""
+"""The way of a queued launch to a running program: checks, environment, scratch directory, FIFO, start."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _EXPLANATIONS = {
 
 
 class Prepared(NamedTuple):
-    """A launch that passed every check that can be made before it is on record."""
+    """A launch that passed every check that is possible before it is in the journal."""
 
     queued: Queued
     intent: IntentItem
@@ -65,7 +65,7 @@ def _make_mounts(mounts: tuple[tuple[str, str], ...], whose: str) -> None:
 
 
 def environment_of(queued: Queued, base: dict[str, str], identity: Identity | None) -> dict[str, str]:
-    """The base, then the task's, then the attempt's, then what no job may change."""
+    """Returns the variables: the base, over it the task's, the attempt's, and those that no job may change."""
     item, task = queued
     variables = dict(base)
     if identity is not None:
@@ -80,8 +80,8 @@ def environment_of(queued: Queued, base: dict[str, str], identity: Identity | No
 
 
 def visible_devices(assigned: tuple[int, ...], wanted: str | None) -> str:
-    """A job's own CUDA_VISIBLE_DEVICES counts from 0 within the devices it was assigned, as in a container. As in CUDA,
-    the first entry that names none of them ends the list."""
+    """Returns the value of CUDA_VISIBLE_DEVICES. A job's own value counts from 0 within the devices it was assigned, as
+    in a container. As in CUDA, the first entry that names none of them ends the list."""
     if wanted is None:
         return ",".join(map(str, assigned))
     chosen: list[str] = []
@@ -94,7 +94,7 @@ def visible_devices(assigned: tuple[int, ...], wanted: str | None) -> str:
 
 
 class Launcher:
-    """Prepares launches, and starts what was put on record."""
+    """Prepares launches, and starts them once they are in the journal."""
 
     def __init__(
         self, settings: Settings, fifos: Fifos, scratch: Scratch, cgroups: Cgroups, default_nofile: tuple[int, int]
@@ -108,7 +108,7 @@ class Launcher:
         self._spawner = Spawner(default_nofile)
 
     def prepare(self, queued: Queued, base: dict[str, str]) -> Prepared:
-        """CannotStart: the sentence to report."""
+        """Checks a launch and makes its FIFO. CannotStart: the reason to report."""
         item, task = queued
         identity = _check(task, allow_root=self.allows_root)
         program = _program(queued, base, identity, task.working_directory or self._scratch.path(item.attempt_id))
@@ -120,11 +120,11 @@ class Launcher:
         return Prepared(queued, intent, output, program)
 
     def release(self, prepared: Prepared) -> None:
-        """It will not be started, or not now."""
+        """Gives the FIFO back: the launch is not started, or not now."""
         self._fifos.give_back(prepared.output)
 
     def start(self, prepared: Prepared, now_ms: int) -> Attempt:
-        """CannotStart: the sentence to report; nothing is left behind."""
+        """Starts the program. CannotStart: the reason to report; nothing is left behind."""
         attempt = Attempt(prepared.intent, prepared.output)
         before = boot_ticks()
         try:
@@ -136,7 +136,7 @@ class Launcher:
             if attempt.cgroup is not None:
                 self._cgroups.remove(attempt.cgroup)
             raise
-        # It started between two looks at the clock that dates processes: /proc is asked only when a tick fell between.
+        # The start lies between two readings of the clock that dates processes: /proc is read only if they differ.
         attempt.start_ticks = before if boot_ticks() == before else start_ticks(attempt.pid)
         attempt.started_at_ms = now_ms
         return attempt
@@ -170,7 +170,7 @@ def _owner(identity: Identity | None) -> tuple[int, int] | None:
 
 
 def _check(task: Task, *, allow_root: bool) -> Identity | None:
-    """Whom it runs as. CannotStart: what this host can't give it."""
+    """Returns the identity to run as; None: our own. CannotStart: the task needs what this host does not have."""
     if not task.command:
         raise CannotStart("it has no command, and a process has no image to take one from; give a command")
     for name, _, _ in task.ulimits:
@@ -192,7 +192,7 @@ def _check(task: Task, *, allow_root: bool) -> Identity | None:
 
 
 def _check_places(task: Task, whose: str) -> None:
-    """What the task names on this host. `whose`: as whom we look, in words, unless as ourselves."""
+    """Checks the paths of the task on this host. `whose`: a text that names the user we look as; empty: ourselves."""
     if task.working_directory and not os.path.isdir(task.working_directory):
         raise CannotStart(
             f"working directory {task.working_directory} does not exist on this host, or can't be reached{whose}; "

@@ -1,4 +1,4 @@
-"""What server and supervisor say to each other over the unix socket: length-prefixed msgpack, versioned by a hello.
+"""The messages between server and supervisor over the unix socket: length-prefixed msgpack, versioned by a hello.
 
 The server listens, the supervisor connects. The server speaks first (ServerHello); the supervisor answers with its own
 hello or refuses. After that the server sends Commands and the supervisor Reports, each batched as they come.
@@ -13,14 +13,14 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-# 2: a job's user is exact. A supervisor of version 1 sees its jobs to their end, and starts no more.
+# 2: a job's user is exact. A supervisor of version 1 drains: it keeps its jobs until their end, and starts no more.
 PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 256 * 1024 * 1024  # a recovery of 100,000 live attempts stays far below; more is a broken stream
 _LENGTH = struct.Struct("<I")
 
 
 class Task(Struct, frozen=True, array_like=True):
-    """What is equal for all attempts of one submission."""
+    """The part of a launch that is equal for all attempts of one submission."""
 
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
@@ -35,11 +35,11 @@ class Task(Struct, frozen=True, array_like=True):
 class LaunchItem(Struct, frozen=True, array_like=True):
     attempt_id: str
     spec_key: int
-    environment: tuple[tuple[str, str], ...]  # of this attempt alone, the values of its secrets among it
+    environment: tuple[tuple[str, str], ...]  # of this attempt alone, its secrets' values included
     device_ids: tuple[int, ...]
 
     def __repr__(self) -> str:
-        """Without the environment: this may end up in a log."""
+        """Leaves out the environment: this may end up in a log."""
         return f"LaunchItem({self.attempt_id!r}, {self.spec_key!r})"
 
 
@@ -62,11 +62,11 @@ class ServerHello(Struct, frozen=True, tag="server"):
     environment: tuple[tuple[str, str], ...]  # PATH, HOME, LANG, TZ: the base of every job
     enforce_cgroups: bool = False  # for what is launched from here on
     allow_root_jobs: bool = False  # likewise
-    now_ms: int = 0  # by the service's clock, which may be ahead of the machine's
+    now_ms: int = 0  # the service's clock, which may be ahead of the machine's
 
 
 class Commands(Struct, frozen=True, tag="commands"):
-    """Carried out in the order of the members. `specs`: the tasks that launches and recoveries name, each once.
+    """Commands, carried out in the order of the members. `specs`: the tasks of launches and recoveries, each once.
     `recover`: every live attempt the server knows, perhaps none; None in a message that recovers nothing."""
 
     specs: dict[int, Task] = {}
@@ -78,7 +78,7 @@ class Commands(Struct, frozen=True, tag="commands"):
 
 
 class SupervisorHello(Struct, frozen=True, tag="supervisor"):
-    """`instance` names this run of the supervisor: a new value means that a new one answers."""
+    """The supervisor's hello. `instance`: its random id; a new value means that a new supervisor answers."""
 
     protocol: int
     instance: str
@@ -87,14 +87,14 @@ class SupervisorHello(Struct, frozen=True, tag="supervisor"):
 
 
 class ConnectionRefused(Struct, frozen=True, tag="refused"):
-    """The supervisor serves a server of a higher epoch, or speaks another protocol."""
+    """The supervisor refuses the server: it serves one of a higher epoch, or speaks another protocol."""
 
     protocol: int
     epoch: int
 
 
 class Leaving(Struct, frozen=True, tag="leaving"):
-    """The answer to `leave`: how many attempts must end before it does."""
+    """The answer to `leave`: how many attempts must end before the supervisor does."""
 
     remaining: int
 

@@ -1,8 +1,8 @@
-"""From a stop, or a main process that ended, to an outcome that may be reported.
+"""The end of attempts: stops, memory limits, ended main processes, what they left behind, and the outcome to report.
 
-An outcome is reported only when nothing of the attempt lives: what the main process left behind is killed first, as in
-a container. The usual case, nothing left, must not cost a look at the whole of /proc: a descendant has a pid that was
-given after its ancestor's, so that probing the few pids given since the start is proof.
+An outcome is reported only when no process of the attempt lives: what the main process left behind is killed first, as
+in a container. The usual case, nothing left, must not cost a scan of /proc: a descendant's pid is assigned after its
+ancestor's, so that probing the few pids assigned since the start is proof.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from batchyard.engines.supervisor.protocol import ExitedItem, LostItem
 from batchyard.engines.supervisor.scratch import Scratch
 
 LOST = "The supervisor of this host ended while the attempt ran, and its exit code is unknown."
-MAX_PROBED_PIDS = 512  # more pids than this since the start: one look at /proc is cheaper
+MAX_PROBED_PIDS = 512  # with more pids since the start, one scan of /proc is cheaper
 MAX_DEAD_PIDS = 4096
-FIRST_PAUSE_SECONDS = 0.002  # between looks whether the killed are gone
+FIRST_PAUSE_SECONDS = 0.002  # between checks whether killed processes are gone
 MAX_PAUSE_SECONDS = 0.1  # a process in an uninterruptible wait may take long
 SAMPLE_SECONDS = 1.0
-UNREAPED_SECONDS = 10.0  # a first process that doesn't reap its orphans at all is no reason to wait for ever
+UNREAPED_SECONDS = 10.0  # an init process that never reaps its orphans must not be waited for without end
 _KIB_PER_MIB = 1024
 
 
@@ -42,7 +42,7 @@ class Reaper:
         self._cgroups = cgroups
         self._epoll = epoll
         self._last_pid = processes.LastPid()
-        self._dead_pids: set[int] = set()  # of main processes: known not to be anybody's remains
+        self._dead_pids: set[int] = set()  # of ended main processes: they are no attempt's remains
         self._pause = FIRST_PAUSE_SECONDS
         self._own_peak_kib = processes.own_peak_kib()
         self.by_pid: dict[int, Attempt] = {}  # running main processes
@@ -65,7 +65,7 @@ class Reaper:
         self._epoll.register(attempt.pidfd, select.EPOLLIN)
 
     def census(self) -> Census:
-        # What an earlier supervisor's tasks leave behind goes to whoever reaps for the host: everybody is asked.
+        # The orphans of an earlier supervisor's tasks have another parent: the markers of all processes are read.
         inherited = bool(self._table.elsewhere) or any(
             attempt.pidfd >= 0 or not attempt.pid for attempt in self._table.all_live()
         )
@@ -74,7 +74,8 @@ class Reaper:
     # -- Stopping --
 
     def stop(self, attempts: list[tuple[Attempt, float]], now: float) -> None:
-        """SIGTERM to the session of each, SIGKILL to all of it that much later. A second stop can only shorten."""
+        """Sends SIGTERM to the session of each attempt; SIGKILL to all its processes after its grace. A second stop can
+        only shorten the grace."""
         census: Census | None = None
         for attempt, grace_seconds in attempts:
             kill_at = now + grace_seconds
@@ -101,7 +102,7 @@ class Reaper:
     # -- Memory --
 
     def sample(self, now: float) -> None:
-        """Looks at what tasks use, once a second, and kills those above their limit."""
+        """Measures the tasks' memory, once a second, and kills those above their limit."""
         if now < self.next_sample:
             return
         self.next_sample = now + SAMPLE_SECONDS
@@ -125,7 +126,7 @@ class Reaper:
         self._kill_unattributed(census)
 
     def _kill_unattributed(self, census: Census) -> bool:
-        """Processes of which nobody knows whose they are must go when no attempt is left that may own them."""
+        """Kills processes of unknown owner once no attempt is left that may own them. Returns whether it killed any."""
         unattributed = census.unattributed()
         self._has_unattributed = bool(unattributed)
         if unattributed and not self.by_pid:
@@ -136,7 +137,7 @@ class Reaper:
     # -- Ending --
 
     def reap(self, now: float, now_ms: int) -> None:
-        """Collects our dead children: main processes, and what they left behind."""
+        """Reaps our dead children: main processes, and their orphans."""
         ended: list[Attempt] = []
         while True:
             try:
@@ -152,7 +153,8 @@ class Reaper:
         self._end(ended, now, now_ms)
 
     def reap_adopted(self, fd: int, now: float, now_ms: int) -> None:
-        """A process that is not our child has ended. Its status is told once its parent has reaped it, or by /proc."""
+        """Ends an adopted attempt, whose main process is not our child. Its wait status can be read once its parent has
+        reaped it, or from /proc."""
         attempt = self.by_pidfd[fd]
         attempt.status = processes.foreign_exit_status(fd, attempt.pid, attempt.start_ticks)
         give_up_at = self._unreaped.setdefault(fd, now + UNREAPED_SECONDS)
@@ -171,7 +173,7 @@ class Reaper:
                 self.reap_adopted(fd, now, now_ms)
 
     def end_lost(self, attempt: Attempt, now: float, now_ms: int) -> None:
-        """Nobody knows how its main process ended; its remains are killed before it is reported."""
+        """Ends an attempt whose wait status is unknown; its remains are killed before it is reported."""
         attempt.stopped_at_ms = now_ms
         self._table.running.pop(attempt.attempt_id, None)
         self._table.ending[attempt.attempt_id] = attempt
@@ -180,7 +182,7 @@ class Reaper:
     def _note_exit(self, attempt: Attempt, status: int, usage: struct_rusage) -> None:
         attempt.status = status
         attempt.cpu_ms = int((usage.ru_utime + usage.ru_stime) * 1000)
-        # A vforked child inherits our own peak before it becomes the program: only more than that is its own.
+        # A vforked child inherits our own peak before it becomes the program: only a higher peak is its own.
         if usage.ru_maxrss > self._own_peak_kib:
             attempt.peak_kib = max(attempt.peak_kib, usage.ru_maxrss)
 
@@ -215,7 +217,7 @@ class Reaper:
         return False
 
     def _is_ours(self, pid: int, attempt: Attempt) -> bool:
-        """Whether a process is, or may be, what `attempt` left behind: of its session, or below us by subreaping."""
+        """Whether a process may be left behind by `attempt`: it is in its session, or below us by subreaping."""
         own = os.getpid()
         while pid > 1:
             row = processes.read_row(pid)
@@ -231,7 +233,7 @@ class Reaper:
         return False
 
     def look(self, now: float, now_ms: int) -> None:
-        """Kills what ended attempts left behind; finishes those of which nothing lives."""
+        """Kills what ended attempts left behind; finishes the attempts without living processes."""
         if now < self.next_look:
             return
         census = self.census()
@@ -296,15 +298,15 @@ def _has_members(attempt: Attempt) -> bool:
 
 
 def _kill(census: Census, pids: list[int], attempt: Attempt) -> None:
-    """SIGKILL to what was found to be the attempt's, and to all that is in its cgroup."""
+    """Sends SIGKILL to these processes of the attempt, and to all in its cgroup."""
     if attempt.cgroup is not None:
         attempt.cgroup.kill()
     _signal(census, pids, signal.SIGKILL)
 
 
 def _signal(census: Census, pids: list[int], number: signal.Signals) -> None:
-    """To those processes that the census saw. One may have ended since, and on a machine that starts thousands of
-    programs a second its pid may be another's by now: whoever started at another time is not meant."""
+    """Signals the processes that the census saw. One may have ended since, and on a machine that starts thousands of
+    programs a second its pid may be reused: a process with another start time is skipped."""
     for pid in pids:
         row = census.row(pid)
         try:

@@ -1,13 +1,13 @@
 """The supervisor's one loop. Each round, in this order:
 
- 1. drain what the server says, and what tasks print
- 2. intents of the next launches, made durable with one fsync
+ 1. read the server's commands and the tasks' output
+ 2. write the intents of the next launches, durable with one fsync
  3. start them
- 4. collect the ended; kill what they left
+ 4. reap ended processes; kill what they left
  5. write pids and outcomes to the journal
  6. report
 
-An outcome is thus in the journal before the server hears of it, and a launch before it can have any effect.
+An outcome is thus in the journal before it is reported, and a launch before it can have any effect.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 class Supervisor:
     def __init__(self, settings: Settings, default_nofile: tuple[int, int]) -> None:
         self._settings = settings
-        self._clock = SteadyClock()  # of lines and attempts: the service's, once a server has said what that shows
+        self._clock = SteadyClock()  # for lines and attempts: follows the service's clock once a server is connected
         self._instance = uuid.uuid4().hex
         self._epoll = select.epoll()
         self._table = AttemptTable(Journal(settings.state_dir / JOURNAL))
@@ -81,20 +81,20 @@ class Supervisor:
         self._launcher = Launcher(settings, self._fifos, self._scratch, self._cgroups, default_nofile)
         self._predecessors = Predecessors(settings.state_dir, self._table, self._adoption)
         self._lock = _identity(settings.state_dir / LOCK)
-        self._is_displaced = False  # the data directory was removed: its successor is not our business
-        self._is_retired = False  # handed over to a newer version
+        self._is_displaced = False  # the data directory was removed or replaced
+        self._is_retired = False  # it has handed over to a newer version
         self._link = ServerLink(
             settings.state_dir,
             self._epoll,
             lambda: self._table.epoch,
             self._accept,
-            self._still_has_its_place,
+            self._owns_data_directory,
             self._hand_over,
         )
         self._base: dict[str, str] = {}
         self._wakeup = _wake_on_signals(self._epoll)
-        self._is_told_to_go = False  # by a signal: at once, the attempts live on
-        self._is_leaving = False  # by the server: when nothing lives
+        self._is_terminated = False  # by a signal: it ends at once, and the attempts live on
+        self._is_leaving = False  # by the server: it ends when nothing lives
         self._alone_since = boot_seconds()
         self._launch_not_before = 0.0
         self._next_sweep = 0.0
@@ -139,17 +139,17 @@ class Supervisor:
         self._report_round()
         self._scratch.tick()
         self._cgroups.tick(now)
-        if now >= self._next_sweep and self._is_in_charge:
+        if now >= self._next_sweep and self._takes_attempts:
             self._next_sweep = now + SWEEP_SECONDS
             self._scratch.sweep(self._alive())
 
     def _alive(self) -> set[str]:
         return {*self._table.running, *self._table.ending, *self._table.elsewhere}
 
-    # -- What comes in --
+    # -- Commands --
 
     def _drain(self, events: list[tuple[int, int]], now: float, now_ms: int) -> bool:
-        """True: children may have ended."""
+        """Handles the events of one poll. Returns whether children may have ended."""
         has_exits = False
         for fd, _ in events:
             if fd == self._wakeup:
@@ -166,22 +166,22 @@ class Supervisor:
             self._alone_since = now
         return has_exits
 
-    def _still_has_its_place(self) -> bool:
-        """False once another data directory lies where ours was, or none: what runs is seen to its end, no more."""
-        if self._is_in_charge and _identity(self._settings.state_dir / LOCK) != self._lock:
+    def _owns_data_directory(self) -> bool:
+        """Whether the data directory is still ours. Once it was removed or replaced, this supervisor drains."""
+        if self._takes_attempts and _identity(self._settings.state_dir / LOCK) != self._lock:
             print("the lock of this supervisor was removed: it leaves when its tasks have ended", flush=True)
             self._is_displaced = True
             self._table.queued.clear()
-        return self._is_in_charge
+        return self._takes_attempts
 
     @property
-    def _is_in_charge(self) -> bool:
-        """False: what runs is seen to its end, and then we leave."""
+    def _takes_attempts(self) -> bool:
+        """Whether new attempts are taken. False: this supervisor drains, and then ends."""
         return not (self._is_displaced or self._is_retired)
 
     def _hand_over(self) -> None:
-        """A server of a newer version is there: its own supervisor is to find our journal, and then the place free.
-        Launches that are not on record yet were never made: the server asks for them again."""
+        """Makes way for the supervisor of a newer version: renames journal and lock, and drains. Launches that are not
+        in the journal yet were never made: the server asks for them again."""
         self._table.queued.clear()
         self._table.journal_ended()
         self._table.journal.write()
@@ -248,7 +248,7 @@ class Supervisor:
         table.is_accounted = True
         if not table.intact:
             table.intact = True
-            self._cgroups.sweep(self._alive())  # nothing that is in doubt lives any more
+            self._cgroups.sweep(self._alive())  # no attempt is in doubt any more
             table.journal_ended()
             table.journal.append(records.Accounted(now_ms))
 
@@ -302,7 +302,7 @@ class Supervisor:
             table.journal.append(records.Spawned(tuple(map(spawned_item, started))))
 
     def _write_intents(self, prepared: list[Prepared], now: float) -> bool:
-        """Durable when True. False: the disk is full, and the launches wait for room."""
+        """Writes the intents durably. Returns False when the disk is full: the launches wait for room."""
         journal = self._table.journal
         journal.append(records.Intents(tuple(launch.intent for launch in prepared)))
         try:
@@ -318,7 +318,7 @@ class Supervisor:
         journal.sync()
         return True
 
-    # -- What goes out --
+    # -- Reports --
 
     def _journal_round(self) -> None:
         journal = self._table.journal
@@ -329,7 +329,7 @@ class Supervisor:
             journal.write()
         except OSError as error:
             if error.errno not in _DISK_FULL:
-                raise  # what is not written stays in the buffer, and is tried again in the next round
+                raise  # (else the buffer is written in the next round)
 
     def _report_round(self) -> None:
         if self._table.reports:
@@ -339,7 +339,7 @@ class Supervisor:
     # -- Time --
 
     def _timeout(self) -> float:
-        """Seconds until something is due."""
+        """Returns the seconds until something is due."""
         now = boot_seconds()
         due = min(self._link.next_try, self._outputs.next_due(), self._reaper.next_look, self._reaper.next_kill())
         due = min(due, self._cgroups.next_try)
@@ -347,26 +347,26 @@ class Supervisor:
             due = min(due, self._launch_not_before)
         if self._table.has_work:
             due = min(due, self._reaper.next_sample)
-        if self._is_in_charge:
+        if self._takes_attempts:
             due = min(due, self._next_sweep, self._predecessors.next_look)
         return max(0.0, min(due - now, self._scratch.next_due_seconds()))
 
     def _is_done(self) -> bool:
-        if self._is_told_to_go:
+        if self._is_terminated:
             return True
         if self._table.has_work:
             return False
-        if self._is_leaving or not self._is_in_charge:
+        if self._is_leaving or not self._takes_attempts:
             return True
         is_alone = not self._link.is_connected and boot_seconds() - self._alone_since >= self._settings.idle_seconds
         return is_alone and not self._table.outcomes
 
     def _on_terminate(self, _number: int, _frame: object) -> None:
-        self._is_told_to_go = True
+        self._is_terminated = True
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Zeros: there is nothing."""
+    """Returns device and inode of a file; zeros: there is none."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -380,8 +380,8 @@ def _start_of(attempt: Attempt) -> str:
 
 
 def _wake_on_signals(epoll: select.epoll) -> int:
-    """Ended children and requests to leave wake the loop through a pipe. The handlers do nothing themselves: signals
-    that are handled, not ignored, are at their defaults again in the programs we start."""
+    """Makes the pipe through which SIGCHLD and requests to end wake the loop. The handlers do nothing themselves:
+    signals that are handled, not ignored, have their defaults in the programs that are started."""
     receiving, sending = os.pipe()
     os.set_blocking(receiving, False)
     os.set_blocking(sending, False)
