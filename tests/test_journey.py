@@ -18,26 +18,26 @@ NAME = re.compile(r"`([a-z_]+(?:\.[A-Za-z_]+)+)`")
 # Runs in a process of its own, beside the service: the page's names of it are held by test_docs.py.
 ELSEWHERE = ("engines.supervisor.", "engines.docker.")  # other processes, other jobs
 # Data, not functions: they are looked up, not called.
-DATA = {"core.lifecycle.TABLE", "core.commands.SubmitJob"}
+DATA = {"core.model.lifecycle.TABLE", "core.model.commands.SubmitJob"}
 # The spine of the walk, in its order. (Other names belong to the start of the service or come up several times.)
 SPINE = [
     "wire.router.Router.match",
-    "server.access.Access.admit",
-    "server.app.App",
+    "server.access.access.Access.admit",
+    "server.http.app.App",
     "wire.operation.Operation.parse",
-    "api.jobs.submit_job",
+    "api.batch.jobs.submit_job",
     "loop.loop.Loop.ask",
-    "core.submission.submit",
-    "core.placement.place",
+    "core.jobs.submission.submit",
+    "core.state.placement.place",
     "store.codec.encode_changes",
     "server.launch.launch_builder.LaunchBuilder",
     "engines.process.ProcessEngine.launch",
-    "core.attempts.report",
-    "core.endings.end",
+    "core.jobs.attempts.report",
+    "core.jobs.completion.end",
 ]
 # Met by the start of the service too, which makes the first environment and queue: no order can be told of them.
 ALSO_AT_START = {
-    "server.app.App",
+    "server.http.app.App",
     "loop.loop.Loop.ask",
     "store.codec.encode_changes",
     "server.launch.launch_builder.LaunchBuilder",

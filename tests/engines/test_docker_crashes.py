@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -292,10 +293,9 @@ def test_two_services_on_one_daemon_leave_each_other_alone(docker: DockerHarness
     launch = launch_of(docker.sleeps())
     docker.engine.launch([launch])
     wait_for_run(docker, launch.attempt_id)
-    other = DockerHarness(tmp_path / "other", docker.daemon)
-    other.engine.recover([])
-    other.settle()
-    other.close()
+    with contextlib.closing(DockerHarness(tmp_path / "other", docker.daemon)) as other:
+        other.engine.recover([])
+        other.settle()
     assert docker.inspect(f"batchyard-{launch.attempt_id}")["State"]["Running"]
     assert is_started(docker, launch.attempt_id)
     assert final_of(docker, launch.attempt_id) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from hypothesis import given
@@ -106,8 +107,11 @@ def test_output_is_there_while_the_job_runs(docker: DockerHarness) -> None:
 
 
 def test_a_server_that_comes_later_goes_on_where_the_first_was(docker: DockerHarness) -> None:
-    script = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo $i; [ $((i % 2)) = 0 ] && echo e$i >&2; sleep 0.004; done"
-    launch = launch_of(docker.shell(script))
+    script = (
+        "i=0; while [ ! -e /trace/enough ]; do i=$((i+1)); echo $i; [ $((i % 2)) = 0 ] && echo e$i >&2; sleep 0.004;"
+        " done; echo $i > /trace/count"
+    )
+    launch = launch_of(docker.shell(script, mounts=docker.traces()))
     docker.engine.launch([launch])
     path = log_path(docker.logs_dir, launch.attempt_id)
     for epoch in range(2, 7):
@@ -116,10 +120,12 @@ def test_a_server_that_comes_later_goes_on_where_the_first_was(docker: DockerHar
         docker.drop()
         docker.connect(epoch)
         docker.engine.recover([Recovery(launch, may_launch=False, known_started=True)])
+    (docker.trace_dir / "enough").touch()
     assert isinstance(wait_for_end(docker, launch.attempt_id), Exited)
+    after = int((docker.trace_dir / "count").read_text()) + 1
     words = docker.words(launch.attempt_id)
-    assert [w for w in words if not w.startswith("e")] == [str(i) for i in range(1, 401)]
-    assert [w for w in words if w.startswith("e")] == [f"e{i}" for i in range(2, 401, 2)]
+    assert [w for w in words if not w.startswith("e")] == [str(i) for i in range(1, after)]
+    assert [w for w in words if w.startswith("e")] == [f"e{i}" for i in range(2, after, 2)]
     times = [at for at, _ in docker.log(launch.attempt_id)]
     assert times == sorted(times)
 
@@ -153,11 +159,10 @@ def test_long_lines_and_bad_bytes(docker: DockerHarness) -> None:
 
 def test_a_flood_keeps_its_head_and_its_tail(tmp_path: Path, dockerd: Dockerd) -> None:
     limit = 1024 * 1024
-    docker = DockerHarness(tmp_path, dockerd, DockerSettings(limit, {}))
-    final = run_to_end(docker, docker.shell("seq 1 70000; sleep 0.2; seq 70001 120000"))
-    words = docker.words(final.attempt_id)
-    size = log_path(docker.logs_dir, final.attempt_id).stat().st_size
-    docker.close()
+    with contextlib.closing(DockerHarness(tmp_path, dockerd, DockerSettings(limit, {}))) as docker:
+        final = run_to_end(docker, docker.shell("seq 1 70000; sleep 0.2; seq 70001 120000"))
+        words = docker.words(final.attempt_id)
+        size = log_path(docker.logs_dir, final.attempt_id).stat().st_size
     assert words[:3] == ["1", "2", "3"]
     assert words[-1] == "120000"
     assert CUT_MARK in words

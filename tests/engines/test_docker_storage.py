@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,12 +71,10 @@ def on_disk(root: Path, options: str, *mkfs: str) -> None:
 
 def said(daemon: Dockerd, directory: Path, script: str) -> list[str]:
     daemon.import_image(IMAGE, busybox_files(), "ENV PATH=/bin")
-    docker = DockerHarness(directory, daemon)
-    final = run_to_end(docker, docker.shell(script, container=ASKED))
-    assert isinstance(final, Exited), final
-    words = docker.words(final.attempt_id)
-    docker.close()
-    return words
+    with contextlib.closing(DockerHarness(directory, daemon)) as docker:
+        final = run_to_end(docker, docker.shell(script, container=ASKED))
+        assert isinstance(final, Exited), final
+        return docker.words(final.attempt_id)
 
 
 @pytest.fixture

@@ -268,7 +268,7 @@ MUTATIONS = [
         "settle at once",
         registry,
         "settle",
-        replacing("settling.ENVIRONMENT, now_ms)", "settling.ENVIRONMENT, 1 << 62)"),
+        replacing("transient_states.ENVIRONMENT, now_ms)", "transient_states.ENVIRONMENT, 1 << 62)"),
     ),
     Mutation(
         "forget what is in motion at restore",
