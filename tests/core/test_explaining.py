@@ -13,7 +13,7 @@ from batchyard.core.model import commands as c
 from batchyard.core.model.records import Abilities, Dependency, EnvironmentOrder, Instance
 from batchyard.core.model.resources import Resources
 from batchyard.core.questions.explanation import Explanation
-from batchyard.core.scheduling.wait_reasons import AFTER_ANY_REMEDY, NEVER_STARTS, Wait, remedy
+from batchyard.core.scheduling.wait_reasons import AFTER_ANY_REMEDY, UNSCHEDULABLE, Wait, remedy
 from batchyard.core.state.fairshare import WEIGHT_ONE
 from batchyard.core.state.world import Limits
 from tests.core.driver import ACCOUNT, ENGINE, HOST, Driver
@@ -357,7 +357,7 @@ def test_each_way_to_wait_is_explained_with_its_numbers(wait: Wait) -> None:
     answer = WAYS[wait]()
     assert answer.wait == wait
     assert answer.remedy == remedy(wait)
-    assert bool(answer.status_reason) == (wait in (*NEVER_STARTS, Wait.NO_CAPACITY))
+    assert bool(answer.status_reason) == (wait in (*UNSCHEDULABLE, Wait.NO_CAPACITY))
 
 
 def test_behind_jobs_of_its_own_share_only() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from batchyard.core.model.refusal import Refused
-from batchyard.core.tasks.filesystems import place_of
+from batchyard.core.tasks.filesystems import mount_source
 
 DIRECTORIES = {"fs-1": "/srv/shared", "fs-2": "/", "fsap-own": "/srv/own"}
 
@@ -33,24 +33,24 @@ def efs(file_system: str = "fs-1", point: str = "", **members: Any) -> dict[str,
     ids=str,
 )
 def test_a_volume_has_its_place(volume: dict[str, Any], place: tuple[str, str]) -> None:
-    assert place_of(volume, DIRECTORIES) == place
+    assert mount_source(volume, DIRECTORIES) == place
 
 
 @pytest.mark.parametrize("root", ["..", "/..", "/a/../../etc", "a/.."])
 def test_no_root_directory_leads_up(root: str) -> None:
     with pytest.raises(Refused, match=r"must not hold '\.\.'"):
-        place_of(efs(rootDirectory=root), DIRECTORIES)
+        mount_source(efs(rootDirectory=root), DIRECTORIES)
 
 
 @pytest.mark.parametrize("point", ["..", "fsap-", "fsap-1/../..", "a/b"])
 def test_an_access_point_is_no_path(point: str) -> None:
     with pytest.raises(Refused, match="is not valid"):
-        place_of(efs(point=point), DIRECTORIES)
+        mount_source(efs(point=point), DIRECTORIES)
 
 
 def test_what_nobody_mapped_is_refused_with_the_remedy() -> None:
     with pytest.raises(Refused) as caught:
-        place_of(efs("fs-9"), DIRECTORIES)
+        mount_source(efs("fs-9"), DIRECTORIES)
     assert caught.value.message == (
         "The volume 'v' is on the file system fs-9, and no directory of this machine is configured for that. Name one "
         'in the configuration file: [efs], then "fs-9" = "/srv/shared", and restart the service.'

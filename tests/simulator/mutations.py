@@ -225,13 +225,13 @@ MUTATIONS = [
     Mutation(
         "reserve more than the host has",
         fleet,
-        "situation_of",
+        "allocation_input",
         replacing("world.rooms[host.instance_id].free", "host.resources"),
     ),
     Mutation(
         "place on an instance that is about to go",
         instance_lifecycle,
-        "take_away",
+        "drain_and_stop",
         replacing("state=InstanceState.DRAINING, ", ""),
     ),
     Mutation(

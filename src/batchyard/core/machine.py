@@ -67,7 +67,7 @@ class Machine:
             time_limits.expire(self.world, now_ms)
         scheduler.run_pass(self.world, now_ms)
         if not self.world.is_draining:
-            scaling.settle(self.world, now_ms)
+            scaling.scale(self.world, now_ms)
         registry.sweep_deleted_queues(self.world)
         secrets.sweep(self.world, now_ms)
         registry.sweep_deleted_environments(self.world)

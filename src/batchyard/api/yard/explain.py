@@ -10,7 +10,7 @@ from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.questions.explanation import Explanation
-from batchyard.core.scheduling.share_position import Place
+from batchyard.core.scheduling.share_position import SharePosition
 from batchyard.core.state.fairshare import WEIGHT_ONE
 
 Document = dict[str, Any]
@@ -60,7 +60,7 @@ def _document(answer: Explanation) -> Document:
     return document
 
 
-def _share(place: Place) -> Document:
+def _share(place: SharePosition) -> Document:
     standing = place.standing
     return {
         "shareIdentifier": standing.identifier,

@@ -37,7 +37,7 @@ class Strategy(StrEnum):
     SPOT_CAPACITY_OPTIMIZED_PRIORITIZED = "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED"
 
 
-class Why(StrEnum):
+class NoLaunchReason(StrEnum):
     """Why nothing is launched. `aws_code` has AWS's reason code for those that have one."""
 
     NO_DEMAND = "NO_DEMAND"
@@ -50,13 +50,18 @@ class Why(StrEnum):
 
 
 AWS_CODES = {
-    Why.TOO_LARGE: "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
-    Why.OVER_MAX: "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
-    Why.HOST_TOO_SMALL: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
-    Why.ABOVE_BID: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
-    Why.EXHAUSTED: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+    NoLaunchReason.TOO_LARGE: "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
+    NoLaunchReason.OVER_MAX: "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+    NoLaunchReason.HOST_TOO_SMALL: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+    NoLaunchReason.ABOVE_BID: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+    NoLaunchReason.EXHAUSTED: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
 }
-NEVER = (Why.TOO_LARGE, Why.OVER_MAX, Why.HOST_TOO_SMALL, Why.ABOVE_BID)  # nothing that ends makes room for it
+NEVER = (
+    NoLaunchReason.TOO_LARGE,
+    NoLaunchReason.OVER_MAX,
+    NoLaunchReason.HOST_TOO_SMALL,
+    NoLaunchReason.ABOVE_BID,
+)  # nothing that ends makes room for it
 
 
 class Need(Struct, frozen=True):
@@ -67,7 +72,7 @@ class Need(Struct, frozen=True):
     count: int = 1
 
 
-class Situation(Struct, frozen=True):
+class AllocationInput(Struct, frozen=True):
     """What a choice depends on."""
 
     entries: tuple[tuple[InstanceType, ...], ...]  # Catalogue.entries of the environment's instanceTypes
@@ -87,7 +92,7 @@ class Situation(Struct, frozen=True):
         return self.is_spot or self.strategy is not Strategy.BEST_FIT
 
 
-class Choice(Struct, frozen=True):
+class InstanceLaunch(Struct, frozen=True):
     """Launch one instance of this type. `need`: for whom; `jobs`: how many of the waiting ones it will hold."""
 
     instance_type: InstanceType
@@ -96,10 +101,10 @@ class Choice(Struct, frozen=True):
     reason: str
 
 
-class NoChoice(Struct, frozen=True):
+class NoLaunch(Struct, frozen=True):
     """Nothing is launched. `need`: whose turn it is; `most`: what it is compared with, as the text says."""
 
-    why: Why
+    why: NoLaunchReason
     text: str
     need: Resources = Resources()
     most: Resources = Resources()
@@ -111,34 +116,34 @@ class NoChoice(Struct, frozen=True):
         return AWS_CODES.get(self.why, "")
 
 
-def choose(situation: Situation) -> Choice | NoChoice:
+def choose_launch(given: AllocationInput) -> InstanceLaunch | NoLaunch:
     """For the first need that instances of this environment could ever serve; the impossible ones are passed over."""
-    refusal: NoChoice | None = None
-    for at, need in enumerate(situation.needs):
+    refusal: NoLaunch | None = None
+    for at, need in enumerate(given.needs):
         if need.count <= 0:
             continue
-        candidates = possible(situation, need.resources)
-        if isinstance(candidates, NoChoice):
+        candidates = possible(given, need.resources)
+        if isinstance(candidates, NoLaunch):
             refusal = refusal or candidates
             continue
-        return _choose_among(candidates, situation, at)
-    return refusal or NoChoice(Why.NO_DEMAND, "No job waits for capacity that is not there or coming.")
+        return _choose_among(candidates, given, at)
+    return refusal or NoLaunch(NoLaunchReason.NO_DEMAND, "No job waits for capacity that is not there or coming.")
 
 
-def plan(situation: Situation) -> tuple[list[Choice], NoChoice]:
+def plan(given: AllocationInput) -> tuple[list[InstanceLaunch], NoLaunch]:
     """Everything to launch now, in order, and why it stops there."""
-    choices: list[Choice] = []
+    choices: list[InstanceLaunch] = []
     while True:
-        choice = choose(situation)
-        if isinstance(choice, NoChoice):
+        choice = choose_launch(given)
+        if isinstance(choice, NoLaunch):
             return choices, choice
         choices.append(choice)
         room = registered(choice.instance_type)
-        situation = replace(
-            situation,
-            needs=unserved(situation.needs, room),
-            free=situation.free.minus(room),
-            milli_vcpus=situation.milli_vcpus + room.milli_vcpus,
+        given = replace(
+            given,
+            needs=unserved(given.needs, room),
+            free=given.free.minus(room),
+            milli_vcpus=given.milli_vcpus + room.milli_vcpus,
         )
 
 
@@ -153,42 +158,42 @@ def unserved(needs: Sequence[Need], room: Resources) -> tuple[Need, ...]:
     return tuple(left)
 
 
-def possible(situation: Situation, asked: Resources) -> list[InstanceType] | NoChoice:
+def possible(given: AllocationInput, asked: Resources) -> list[InstanceType] | NoLaunch:
     """The types that could serve one such job once enough is free, in list order; or why there is none."""
-    allowed = [kind for entry in situation.entries for kind in entry]
-    if asked.milli_vcpus > situation.max_milli_vcpus:
+    allowed = [kind for entry in given.entries for kind in entry]
+    if asked.milli_vcpus > given.max_milli_vcpus:
         text = (
             f"The job asks {vcpus(asked.milli_vcpus)} and the environment may have "
-            f"{format_vcpus(situation.max_milli_vcpus)} (maxvCpus)."
+            f"{format_vcpus(given.max_milli_vcpus)} (maxvCpus)."
         )
-        return NoChoice(Why.OVER_MAX, text, asked, Resources(situation.max_milli_vcpus))
+        return NoLaunch(NoLaunchReason.OVER_MAX, text, asked, Resources(given.max_milli_vcpus))
     holding = [kind for kind in allowed if asked.fits(registered(kind))]
     if not holding:
         return _too_large(asked, allowed)
-    sized = [k for k in holding if situation.may_overshoot or k.milli_vcpus <= situation.max_milli_vcpus]
+    sized = [k for k in holding if given.may_overshoot or k.milli_vcpus <= given.max_milli_vcpus]
     if not sized:
         smallest = min(holding, key=_size)
         text = (
             f"The smallest allowed type that holds {describe(asked)} is {smallest.name} with "
             f"{vcpus(smallest.milli_vcpus)}, and BEST_FIT never passes maxvCpus "
-            f"({format_vcpus(situation.max_milli_vcpus)})."
+            f"({format_vcpus(given.max_milli_vcpus)})."
         )
-        return NoChoice(Why.OVER_MAX, text, asked, Resources(situation.max_milli_vcpus), smallest.name)
-    fitting = [kind for kind in sized if registered(kind).fits(situation.host)]
+        return NoLaunch(NoLaunchReason.OVER_MAX, text, asked, Resources(given.max_milli_vcpus), smallest.name)
+    fitting = [kind for kind in sized if registered(kind).fits(given.host)]
     if not fitting:
         smallest = min(sized, key=_size)
         text = (
-            f"This host offers {describe(situation.host)}, too little for any allowed instance type that holds "
+            f"This host offers {describe(given.host)}, too little for any allowed instance type that holds "
             f"{describe(asked)}: the smallest, {smallest.name}, takes {describe(registered(smallest))}."
         )
-        return NoChoice(Why.HOST_TOO_SMALL, text, asked, situation.host, smallest.name)
-    if not situation.is_spot:
+        return NoLaunch(NoLaunchReason.HOST_TOO_SMALL, text, asked, given.host, smallest.name)
+    if not given.is_spot:
         return fitting
-    within = [kind for kind in fitting if situation.prices.is_within_bid(kind, situation.bid_percentage)]
-    return within or _above_bid(situation, asked, fitting)
+    within = [kind for kind in fitting if given.prices.is_within_bid(kind, given.bid_percentage)]
+    return within or _above_bid(given, asked, fitting)
 
 
-def _too_large(asked: Resources, allowed: list[InstanceType]) -> NoChoice:
+def _too_large(asked: Resources, allowed: list[InstanceType]) -> NoLaunch:
     rooms = [registered(kind) for kind in allowed]
     most = Resources(
         max((room.milli_vcpus for room in rooms), default=0),
@@ -197,129 +202,129 @@ def _too_large(asked: Resources, allowed: list[InstanceType]) -> NoChoice:
     )
     at_once = "; no type has all of it at once" if asked.fits(most) else ""
     text = f"No allowed instance type holds {describe(asked)}: the most that any has is {describe(most)}{at_once}."
-    return NoChoice(Why.TOO_LARGE, text, asked, most)
+    return NoLaunch(NoLaunchReason.TOO_LARGE, text, asked, most)
 
 
-def _above_bid(situation: Situation, asked: Resources, fitting: list[InstanceType]) -> NoChoice:
-    prices = situation.prices
+def _above_bid(given: AllocationInput, asked: Resources, fitting: list[InstanceType]) -> NoLaunch:
+    prices = given.prices
     cheapest = min(fitting, key=lambda k: (prices.ranking_price(k, is_spot=True), k.name))
     spot, on_demand = prices.ranking_price(cheapest, is_spot=True), prices.on_demand_of(cheapest)
     text = (
-        f"Every type that holds {describe(asked)} costs more on Spot than {situation.bid_percentage} % of its "
+        f"Every type that holds {describe(asked)} costs more on Spot than {given.bid_percentage} % of its "
         f"on-demand price (bidPercentage); the cheapest, {cheapest.name}, costs {format_dollars(spot)} an hour of "
         f"{format_dollars(on_demand)}."
     )
-    return NoChoice(Why.ABOVE_BID, text, asked, instance_type=cheapest.name)
+    return NoLaunch(NoLaunchReason.ABOVE_BID, text, asked, instance_type=cheapest.name)
 
 
-def _choose_among(candidates: list[InstanceType], situation: Situation, at: int) -> Choice | NoChoice:
+def _choose_among(candidates: list[InstanceType], given: AllocationInput, at: int) -> InstanceLaunch | NoLaunch:
     """`candidates` could all serve the need at `at`; which one does now."""
-    asked = situation.needs[at].resources
-    room_left = situation.max_milli_vcpus - situation.milli_vcpus
-    within = [kind for kind in candidates if kind.milli_vcpus <= room_left]
-    if not within and (not situation.may_overshoot or room_left <= 0):
+    asked = given.needs[at].resources
+    vcpus_left = given.max_milli_vcpus - given.milli_vcpus
+    within = [kind for kind in candidates if kind.milli_vcpus <= vcpus_left]
+    if not within and (not given.may_overshoot or vcpus_left <= 0):
         text = (
-            f"The environment has {format_vcpus(situation.milli_vcpus)} of {format_vcpus(situation.max_milli_vcpus)} "
+            f"The environment has {format_vcpus(given.milli_vcpus)} of {format_vcpus(given.max_milli_vcpus)} "
             "vCPUs (maxvCpus)."
         )
-        return NoChoice(Why.AT_MAX, text, asked, Resources(situation.max_milli_vcpus))
-    ranked = _ranked(within, situation, at)
-    if situation.may_overshoot:  # past maxvCpus goes only what has to, and by as little as it can
+        return NoLaunch(NoLaunchReason.AT_MAX, text, asked, Resources(given.max_milli_vcpus))
+    ranked = _ranked(within, given, at)
+    if given.may_overshoot:  # past maxvCpus goes only what has to, and by as little as it can
         ranked += sorted((kind for kind in candidates if kind not in within), key=_size)
-    waits = situation.strategy is Strategy.BEST_FIT
-    takers = [kind for kind in (ranked[:1] if waits else ranked) if registered(kind).fits(situation.free)]
+    waits = given.strategy is Strategy.BEST_FIT
+    takers = [kind for kind in (ranked[:1] if waits else ranked) if registered(kind).fits(given.free)]
     if not takers:
-        return _exhausted(ranked[0], situation, asked)
+        return _exhausted(ranked[0], given, asked)
     taken = takers[0]
-    jobs = sum(n.count for n in situation.needs[at:])
-    jobs -= sum(n.count for n in unserved(situation.needs[at:], registered(taken)))
-    return Choice(taken, asked, jobs, _reason(taken, ranked, situation, asked))
+    jobs = sum(n.count for n in given.needs[at:])
+    jobs -= sum(n.count for n in unserved(given.needs[at:], registered(taken)))
+    return InstanceLaunch(taken, asked, jobs, _reason(taken, ranked, given, asked))
 
 
-def _exhausted(wanted: InstanceType, situation: Situation, asked: Resources) -> NoChoice:
+def _exhausted(wanted: InstanceType, given: AllocationInput, asked: Resources) -> NoLaunch:
     others = (
         "BEST_FIT waits for this type, where BEST_FIT_PROGRESSIVE would take another."
-        if situation.strategy is Strategy.BEST_FIT
+        if given.strategy is Strategy.BEST_FIT
         else "No other allowed type fits there either."
     )
     text = (
-        f"{wanted.name} takes {describe(registered(wanted))}, and this host has {describe(situation.free)} that nobody "
+        f"{wanted.name} takes {describe(registered(wanted))}, and this host has {describe(given.free)} that nobody "
         f"holds. {others}"
     )
-    return NoChoice(Why.EXHAUSTED, text, asked, situation.free, wanted.name)
+    return NoLaunch(NoLaunchReason.EXHAUSTED, text, asked, given.free, wanted.name)
 
 
 Rank = tuple[int | float | str, ...]
 
 
-def _ranked(kinds: list[InstanceType], situation: Situation, at: int) -> list[InstanceType]:
+def _ranked(kinds: list[InstanceType], given: AllocationInput, at: int) -> list[InstanceType]:
     """In the strategy's order, the best first."""
-    strategy = situation.strategy
+    strategy = given.strategy
     match strategy:
         case Strategy.BEST_FIT:
-            return sorted(kinds, key=lambda kind: _cost_of_work(kind, situation, at))
+            return sorted(kinds, key=lambda kind: _cost_of_work(kind, given, at))
         case Strategy.BEST_FIT_PROGRESSIVE:
-            return sorted(kinds, key=lambda kind: _cost_per_vcpu(kind, situation, at))
+            return sorted(kinds, key=lambda kind: _cost_per_vcpu(kind, given, at))
         case Strategy.BEST_FIT_PROGRESSIVE_ORDERED:
-            places = _places(situation)
-            return sorted(kinds, key=lambda kind: (places[kind.name], *_cost_per_vcpu(kind, situation, at)))
+            places = _places(given)
+            return sorted(kinds, key=lambda kind: (places[kind.name], *_cost_per_vcpu(kind, given, at)))
         case Strategy.SPOT_CAPACITY_OPTIMIZED:
-            return sorted(kinds, key=lambda kind: (-_pool(kind, situation), *_cost_per_vcpu(kind, situation, at)))
+            return sorted(kinds, key=lambda kind: (-_pool(kind, given), *_cost_per_vcpu(kind, given, at)))
         case Strategy.SPOT_PRICE_CAPACITY_OPTIMIZED:
-            good = _good_pools(kinds, situation)
-            return sorted(kinds, key=lambda k: (k.name not in good, *_cost_per_vcpu(k, situation, at)))
+            good = _good_pools(kinds, given)
+            return sorted(kinds, key=lambda k: (k.name not in good, *_cost_per_vcpu(k, given, at)))
         case Strategy.SPOT_CAPACITY_OPTIMIZED_PRIORITIZED:
-            good, places = _good_pools(kinds, situation), _places(situation)
-            return sorted(kinds, key=lambda k: (k.name not in good, places[k.name], *_cost_per_vcpu(k, situation, at)))
+            good, places = _good_pools(kinds, given), _places(given)
+            return sorted(kinds, key=lambda k: (k.name not in good, places[k.name], *_cost_per_vcpu(k, given, at)))
 
 
-def _cost_per_vcpu(kind: InstanceType, situation: Situation, at: int) -> Rank:
-    price = situation.prices.ranking_price(kind, is_spot=situation.is_spot)
-    return (price / kind.milli_vcpus, *_match(kind, situation, at))
+def _cost_per_vcpu(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
+    price = given.prices.ranking_price(kind, is_spot=given.is_spot)
+    return (price / kind.milli_vcpus, *_match(kind, given, at))
 
 
-def _cost_of_work(kind: InstanceType, situation: Situation, at: int) -> Rank:
+def _cost_of_work(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
     """Price by the vCPUs that waiting jobs would use of it: the cheapest type that best fits."""
-    price = situation.prices.ranking_price(kind, is_spot=situation.is_spot)
-    needs, room = situation.needs[at:], registered(kind)
+    price = given.prices.ranking_price(kind, is_spot=given.is_spot)
+    needs, room = given.needs[at:], registered(kind)
     left = unserved(needs, room)
     used = sum(n.resources.milli_vcpus * n.count for n in needs) - sum(n.resources.milli_vcpus * n.count for n in left)
-    return (price / max(used, 1), *_match(kind, situation, at))
+    return (price / max(used, 1), *_match(kind, given, at))
 
 
-def _match(kind: InstanceType, situation: Situation, at: int) -> Rank:
+def _match(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
     """Among types of one price: what can be had now; then the largest that the demand fills, else the smallest."""
     room, demand = registered(kind), Resources()
-    for need in situation.needs[at:]:
+    for need in given.needs[at:]:
         if need.resources.fits(room):
             demand = demand.plus(_multiple(need.resources, need.count))
     too_large = room.milli_vcpus > demand.milli_vcpus and room.memory_mib > demand.memory_mib
     size = kind.milli_vcpus if too_large else -kind.milli_vcpus
-    return (not room.fits(situation.free), too_large, size, kind.memory_mib, kind.gpus, kind.name)
+    return (not room.fits(given.free), too_large, size, kind.memory_mib, kind.gpus, kind.name)
 
 
-def _pool(kind: InstanceType, situation: Situation) -> int:
+def _pool(kind: InstanceType, given: AllocationInput) -> int:
     """The room of a Spot pool: the milli-vCPUs that instances of this type could still get from the ledger."""
-    return kind.milli_vcpus * _times(registered(kind), situation.free)
+    return kind.milli_vcpus * _times(registered(kind), given.free)
 
 
-def _good_pools(kinds: list[InstanceType], situation: Situation) -> set[str]:
-    best = max((_pool(kind, situation) for kind in kinds), default=0)
-    return {kind.name for kind in kinds if _pool(kind, situation) * NEARLY_AS_GOOD >= best}
+def _good_pools(kinds: list[InstanceType], given: AllocationInput) -> set[str]:
+    best = max((_pool(kind, given) for kind in kinds), default=0)
+    return {kind.name for kind in kinds if _pool(kind, given) * NEARLY_AS_GOOD >= best}
 
 
-def _places(situation: Situation) -> dict[str, int]:
+def _places(given: AllocationInput) -> dict[str, int]:
     """By type: the place of its entry in the list."""
-    return {kind.name: place for place, entry in enumerate(situation.entries) for kind in entry}
+    return {kind.name: place for place, entry in enumerate(given.entries) for kind in entry}
 
 
-def _reason(taken: InstanceType, ranked: list[InstanceType], situation: Situation, asked: Resources) -> str:
-    strategy, prices = situation.strategy, situation.prices
-    price = prices.ranking_price(taken, is_spot=situation.is_spot)
-    stated = taken.name in (prices.spot if situation.is_spot else prices.on_demand)
+def _reason(taken: InstanceType, ranked: list[InstanceType], given: AllocationInput, asked: Resources) -> str:
+    strategy, prices = given.strategy, given.prices
+    price = prices.ranking_price(taken, is_spot=given.is_spot)
+    stated = taken.name in (prices.spot if given.is_spot else prices.on_demand)
     cost = f"{format_dollars(price)} an hour" + ("" if stated else ", a nominal price")
-    room_left = situation.max_milli_vcpus - situation.milli_vcpus
-    if taken.milli_vcpus > room_left:
+    vcpus_left = given.max_milli_vcpus - given.milli_vcpus
+    if taken.milli_vcpus > vcpus_left:
         preferred = f"this host cannot give {ranked[0].name} now" if taken is not ranked[0] else "the smallest"
         because = f"{preferred}; it passes maxvCpus, as {strategy} may by one instance"
     elif taken is not ranked[0]:

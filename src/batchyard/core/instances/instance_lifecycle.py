@@ -32,11 +32,11 @@ def report(world: World, fact: commands.InstanceReport, now_ms: int) -> None:
             _pause(world, instance.environment, now_ms + REFUSAL_PAUSE_MS, fact.reason)
             world.remove_instance(instance.instance_id)
     elif isinstance(fact, commands.InstanceInterrupted):
-        take_away(world, instance, fact.notice_seconds, now_ms)
+        drain_and_stop(world, instance, fact.notice_seconds, now_ms)
     else:
         assert isinstance(fact, commands.InstanceGone), f"unknown report {fact!r}"
         if world.placed_on(instance.instance_id):
-            take_away(world, instance, 0.0, now_ms)  # it is removed when its attempts are accounted for
+            drain_and_stop(world, instance, 0.0, now_ms)  # it is removed when its attempts are accounted for
         else:
             _remember(world, world.instances[instance.instance_id], now_ms)
             world.remove_instance(instance.instance_id)
@@ -73,11 +73,11 @@ def interrupt(world: World, command: commands.InterruptInstance, now_ms: int) ->
         )
     if not instance.environment:
         raise Refused(f"{command.instance_id} is this machine itself: only instances of MANAGED environments can go.")
-    take_away(world, instance, command.notice_seconds, now_ms)
+    drain_and_stop(world, instance, command.notice_seconds, now_ms)
     return world.instances.get(command.instance_id, instance)
 
 
-def take_away(world: World, instance: Instance, notice_seconds: float, now_ms: int) -> None:
+def drain_and_stop(world: World, instance: Instance, notice_seconds: float, now_ms: int) -> None:
     """From the notice on it takes no more jobs; those on it get SIGTERM, and SIGKILL when the notice is over."""
     if instance.state is InstanceState.TERMINATING:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from batchyard.core.capacity.allocation import Need, NoChoice
+from batchyard.core.capacity.allocation import Need, NoLaunch
 from batchyard.core.capacity.environment_rules import resources_of
 from batchyard.core.instances import instance_lifecycle
 from batchyard.core.model.records import Environment, Health, InstanceState
@@ -14,7 +14,7 @@ from batchyard.core.scheduling import fleet
 from batchyard.core.state.world import World
 
 
-def settle(world: World, now_ms: int) -> None:
+def scale(world: World, now_ms: int) -> None:
     """Keeps minvCpus, lets idle instances go, writes down what changed, and notes when to look again."""
     instance_lifecycle.forget_ended(world, now_ms)
     if world.host is None:
@@ -39,7 +39,7 @@ def _keep_wanted(world: World, environment: Environment, now_ms: int) -> None:
     wanted = fleet.wanted_milli_vcpus(environment)
     while (missing := wanted - fleet.coming(world, environment.name)) > 0:
         need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))
-        if isinstance(fleet.grow(world, world.environments[environment.name], need, now_ms), NoChoice):
+        if isinstance(fleet.grow(world, world.environments[environment.name], need, now_ms), NoLaunch):
             break
     if fleet.vcpus(environment, "desiredvCpus") and environment.name not in world.paused:
         current = world.environments[environment.name]
@@ -56,7 +56,7 @@ def _let_go(world: World, environment: Environment, now_ms: int) -> list[int]:
     for instance_id in list(world.instances_in.get(environment.name, ())):
         instance = world.instances[instance_id]
         if 0 < instance.ends_at_ms <= now_ms and instance.state is InstanceState.DRAINING:
-            instance_lifecycle.take_away(world, instance, world.limits.stop_grace_seconds, now_ms)
+            instance_lifecycle.drain_and_stop(world, instance, world.limits.stop_grace_seconds, now_ms)
         is_over = instance.state is InstanceState.DRAINING or environment.status is Health.DELETING
         if is_over and not world.placed_on(instance_id):
             instance_lifecycle.terminate(world, instance)

@@ -12,7 +12,7 @@ from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import counted, vcpus
 from batchyard.core.scheduling import fleet, scheduler, share_position, unschedulable, wait_reasons
 from batchyard.core.scheduling.candidates import len_of
-from batchyard.core.scheduling.unschedulable import WhyNot
+from batchyard.core.scheduling.unschedulable import EnvironmentWait
 from batchyard.core.scheduling.wait_reasons import Wait
 from batchyard.core.state.arrays import child_key, waiting_status
 from batchyard.core.state.fairshare import seconds_of, weight_factor
@@ -49,12 +49,12 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     free: tuple[Resources, ...] = ()  # on each of those instances
     holders: tuple[Holder, ...] = ()  # the largest first
     holders_count: int = 0
-    share: share_position.Place | None = None  # on fair-share queues: where its share stands
+    share: share_position.SharePosition | None = None  # on fair-share queues: where its share stands
     ahead: int = 0  # jobs and children before it in its queue
     ahead_elsewhere: int = 0  # in queues of higher priority
     dependencies: tuple[DependencyState, ...] = ()
     dependencies_count: int = 0  # those that have not ended
-    environments: tuple[WhyNot, ...] = ()  # of its queue, in their order: why each does not run it now
+    environments: tuple[EnvironmentWait, ...] = ()  # of its queue, in their order: why each does not run it now
 
 
 def explain(world: World, job_id: str) -> Explanation | None:
@@ -195,17 +195,17 @@ def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) 
 
 
 def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | None, status: Status) -> Explanation:
-    stuck = unschedulable.never_starts(world, spec)
+    stuck = unschedulable.find_unschedulable(world, spec)
     asked = spec.task.resources
     environments = fleet.environments_of(world, spec.queue)
     usable = [i for e in environments for i in fleet.instances_of(world, e)]
     instances = list({i.instance_id: i for i in usable}.values())
     free = tuple(world.rooms[i.instance_id].free for i in instances)
     holders = _holders(world, {i.instance_id for i in instances})
-    place = share_position.place_of(world, spec, key, _own_before(world, spec, key, index))
+    place = share_position.share_position(world, spec, key, _own_before(world, spec, key, index))
     ahead, elsewhere = _ahead(world, spec, key, index, place)
     shared = None if place is None else _by_share(world, spec, environments, place)
-    reasons = unschedulable.each(world, spec)
+    reasons = unschedulable.environment_waits(world, spec)
     if stuck is not None:
         wait, text = stuck.wait, stuck.text
     elif world.is_draining:
@@ -217,7 +217,7 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
     elif ahead or (elsewhere and any(asked.fits(f) for f in free)):
         wait, text = Wait.BEHIND, _behind(world, spec, ahead, elsewhere) + _coming(world, environments)
     else:
-        wait, text = unschedulable.head(reasons)
+        wait, text = unschedulable.head_wait(reasons)
     return Explanation(
         job_id,
         status,
@@ -288,7 +288,7 @@ def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
 
 
 def _by_share(
-    world: World, spec: JobSpec, environments: list[Environment], place: share_position.Place
+    world: World, spec: JobSpec, environments: list[Environment], place: share_position.SharePosition
 ) -> tuple[Wait, str] | None:
     """Why a fair-share queue lets others go first; None when it does not."""
     standing = place.standing
@@ -319,7 +319,7 @@ def _own_before(world: World, spec: JobSpec, key: int, index: int | None) -> int
 
 
 def _ahead(
-    world: World, spec: JobSpec, key: int, index: int | None, place: share_position.Place | None
+    world: World, spec: JobSpec, key: int, index: int | None, place: share_position.SharePosition | None
 ) -> tuple[int, int]:
     """Jobs before it: in its own queue, and in queues of higher priority that share an environment with it."""
     if place is not None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from batchyard.core.capacity.allocation import Need, NoChoice, describe, unserved
+from batchyard.core.capacity.allocation import Need, NoLaunch, describe, unserved
 from batchyard.core.model.names import child_id
 from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Queue, State
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources, format_vcpus
@@ -306,7 +306,7 @@ def _serves(world: World, environment: Environment, need: Need) -> bool:
     if not (fleet.is_usable(environment) and world.can_use(environment.engine) and fleet.has_instances(environment)):
         return False
     return environment.name not in world.paused and not isinstance(
-        fleet.next_launch(world, environment, need), NoChoice
+        fleet.next_launch(world, environment, need), NoLaunch
     )
 
 
@@ -322,7 +322,7 @@ def _launch_step(
     if paused is not None and now_ms < paused[0]:
         return Step(Next.BLOCKED, f"The last launch was refused: {paused[1]} It tries again.", paused[0])
     choice = fleet.next_launch(world, environment, need, kept)
-    if isinstance(choice, NoChoice):
+    if isinstance(choice, NoLaunch):
         return Step(Next.BLOCKED, f"It launches nothing more {purpose}: {choice.text}")
     return Step(Next.LAUNCH, f"It launches, {purpose}, {choice.reason}")
 

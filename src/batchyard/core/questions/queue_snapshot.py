@@ -63,7 +63,7 @@ def _front(world: World, name: str, now_ms: int) -> Iterator[FrontJob]:
         while stuck and stuck[0] < candidate.key:
             yield from _set_aside(world, stuck.popleft())
         yield _in_line(world, name, candidate)
-        jobs.took(world.spec_of(candidate.key).task.resources.milli_vcpus)
+        jobs.placed(world.spec_of(candidate.key).task.resources.milli_vcpus)
     for key in stuck:
         yield from _set_aside(world, key)
 

@@ -42,7 +42,7 @@ def len_of(world: World, key: int) -> int:
     return sum(stop - start for start, stop in book.ready())
 
 
-class InOrder:
+class FifoOrder:
     """Jobs as they stand in line: by priority, retried ones first, then by submission."""
 
     def __init__(self, world: World, lines: Iterable[Line]) -> None:
@@ -63,23 +63,23 @@ class InOrder:
                 return None
             self._at = (*found, indexes_of(self._world, found[0]))
 
-    def took(self, milli_vcpus: int) -> None:
+    def placed(self, milli_vcpus: int) -> None:
         """The job given last has found its place."""
 
-    def drop(self) -> None:
+    def skip_shape(self) -> None:
         """The job given last has found none: passes over the rest of its line."""
         self._turn.drop()
         self._at = None
 
 
-class ByShare:
+class FairShareOrder:
     """The shares take turns; inside each its jobs stand in their order."""
 
     def __init__(self, world: World, lines: Iterable[Line], fair: FairShare, book: ShareBook, now_ms: int) -> None:
         lines_of: dict[str, list[Line]] = {}
         for line in lines:
             lines_of.setdefault(line.share, []).append(line)
-        self._jobs = {share: InOrder(world, own) for share, own in lines_of.items()}
+        self._jobs = {share: FifoOrder(world, own) for share, own in lines_of.items()}
         self._next = {share: found for share, jobs in self._jobs.items() if (found := jobs.next()) is not None}
         oldest = {share: candidate.key for share, candidate in self._next.items()}
         self._turns = Turns(book.standings(fair, now_ms, oldest), book.outlook_ms(fair.window_ms), oldest)
@@ -88,15 +88,15 @@ class ByShare:
         share = self._turns.next()
         return None if share is None else self._next[share]
 
-    def took(self, milli_vcpus: int) -> None:
+    def placed(self, milli_vcpus: int) -> None:
         share = self._turns.next()
         assert share is not None, "a job was placed, and it was nobody's turn"
         self._advance(share, milli_vcpus)
 
-    def drop(self) -> None:
+    def skip_shape(self) -> None:
         share = self._turns.next()
         assert share is not None, "a job found no place, and it was nobody's turn"
-        self._jobs[share].drop()
+        self._jobs[share].skip_shape()
         self._advance(share, 0)
 
     def _advance(self, share: str, milli_vcpus: int) -> None:
@@ -108,10 +108,10 @@ class ByShare:
             self._turns.took(share, milli_vcpus, found.key)
 
 
-def in_turn(world: World, queue: str, now_ms: int) -> InOrder | ByShare:
+def in_turn(world: World, queue: str, now_ms: int) -> FifoOrder | FairShareOrder:
     """The jobs of a queue that could start, in the order of their turn."""
     lines, fair = world.runnable_in(queue).lines(), world.fair_share(queue)
     if fair is None:
-        return InOrder(world, lines)
+        return FifoOrder(world, lines)
     book = world.shares.get(queue) or ShareBook()  # there is none before the first job
-    return ByShare(world, lines, fair, book, now_ms)
+    return FairShareOrder(world, lines, fair, book, now_ms)

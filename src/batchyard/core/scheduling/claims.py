@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from batchyard.core.capacity import allocation
-from batchyard.core.capacity.allocation import NoChoice
+from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.capacity.catalogue import registered
 from batchyard.core.model.records import Environment
 from batchyard.core.model.resources import Resources
@@ -29,7 +29,7 @@ def waits_for(
     claim = Claim(shape.resources, until_ms)
     rooms = {i: claim for offer in able for i in offer.instance_ids if shape.resources.fits(world.rooms[i].total)}
     found = Ahead(rooms, {offer.environment: claim for offer in able if offer.budget is not None})
-    saved = head_reservation.saved_for(world, environments, shape.resources)
+    saved = head_reservation.instances_reserved_for_head(world, environments, shape.resources)
     if saved:
         found = found.plus(Ahead({i: Claim(shape.resources, until_ms, is_kept=True) for i in sorted(saved)}))
     return found.plus(_launches(world, environments, shape.resources, lacks_host))
@@ -51,8 +51,8 @@ def _launches(world: World, environments: list[Environment], asked: Resources, l
         return NOBODY
     rooms: dict[str, Claim] = {}
     if lacks_host and world.host is not None:
-        found = (allocation.possible(fleet.situation_of(world, environment, ()), asked) for environment in own)
-        sizes = [registered(kind) for kinds in found if not isinstance(kinds, NoChoice) for kind in kinds]
+        found = (allocation.possible(fleet.allocation_input(world, environment, ()), asked) for environment in own)
+        sizes = [registered(kind) for kinds in found if not isinstance(kinds, NoLaunch) for kind in kinds]
         rooms[world.host.instance_id] = Claim(min(sizes, key=lambda size: (size.milli_vcpus, size.memory_mib)))
     return Ahead(rooms, environments=frozenset(environment.name for environment in own))
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.core.capacity import allocation, environment_rules
-from batchyard.core.capacity.allocation import Choice, Need, NoChoice, Situation, Strategy, Why
+from batchyard.core.capacity.allocation import AllocationInput, InstanceLaunch, Need, NoLaunch, NoLaunchReason, Strategy
 from batchyard.core.capacity.catalogue import InstanceType, registered
 from batchyard.core.capacity.environment_rules import resources_of
 from batchyard.core.capacity.prices import FULL_BID_PERCENTAGE
@@ -115,19 +115,19 @@ def milli_vcpus_of(world: World, environment: str) -> int:
     return sum(i.resources.milli_vcpus for i in found if i.state is not InstanceState.TERMINATING)
 
 
-def situation_of(
+def allocation_input(
     world: World,
     environment: Environment,
     needs: Sequence[Need],
     kept: Resources = Resources(),  # noqa: B008  (frozen)
-) -> Situation:
+) -> AllocationInput:
     """`kept`: what is free of this host, and not for these needs."""
     host = world.host
     free = world.rooms[host.instance_id].free if host is not None else Resources()
     free = Resources().most(free.minus(kept)) if kept != Resources() else free
     bid = resources_of(environment).get("bidPercentage", FULL_BID_PERCENTAGE)
     assert isinstance(bid, int), f"{environment.name}: bidPercentage is {bid!r}"
-    return Situation(
+    return AllocationInput(
         entries=entries_of(world, environment),
         strategy=strategy_of(environment),
         needs=tuple(needs),
@@ -141,7 +141,7 @@ def situation_of(
     )
 
 
-def never_holds(world: World, environment: Environment, asked: Resources) -> NoChoice | None:
+def never_holds(world: World, environment: Environment, asked: Resources) -> NoLaunch | None:
     """Why nothing that this MANAGED environment may have could ever hold a job; None when something could. Remembered,
     since every submission asks."""
     place = environment.name, asked
@@ -150,20 +150,20 @@ def never_holds(world: World, environment: Environment, asked: Resources) -> NoC
     return world.refused[place]
 
 
-def _never_holds(world: World, environment: Environment, asked: Resources) -> NoChoice | None:
+def _never_holds(world: World, environment: Environment, asked: Resources) -> NoLaunch | None:
     if has_instances(environment):
-        found = allocation.possible(situation_of(world, environment, ()), asked)
-        return found if isinstance(found, NoChoice) else None
+        found = allocation.possible(allocation_input(world, environment, ()), asked)
+        return found if isinstance(found, NoLaunch) else None
     most = Resources(vcpus(environment, "maxvCpus") * MILLI_PER_VCPU)
     if asked.milli_vcpus > most.milli_vcpus:
         wants = (
             f"{allocation.describe(asked)} asked, maxvCpus of {environment.name} is {vcpus(environment, 'maxvCpus')}."
         )
-        return NoChoice(Why.OVER_MAX, wants, asked, most)
+        return NoLaunch(NoLaunchReason.OVER_MAX, wants, asked, most)
     host = world.host.resources if world.host is not None else Resources()
     if not asked.fits(host):
         wants = f"{allocation.describe(asked)} asked, this host offers {allocation.describe(host)}."
-        return NoChoice(Why.HOST_TOO_SMALL, wants, asked, host)
+        return NoLaunch(NoLaunchReason.HOST_TOO_SMALL, wants, asked, host)
     return None
 
 
@@ -184,21 +184,21 @@ def set_budget(world: World, environment: Environment) -> None:
 # -- growing --
 
 
-class Expectation(Struct):
+class PendingCapacity(Struct):
     """What one pass expects of instances that are coming: who waits for one of them is not waiting for more."""
 
     rooms: dict[str, Resources]  # by instance: what nobody expects of it yet
-    refusals: dict[str, NoChoice] = {}  # by environment: why it launched nothing more, in this pass
+    refusals: dict[str, NoLaunch] = {}  # by environment: why it launched nothing more, in this pass
 
 
-def expectation(world: World) -> Expectation:
+def pending_capacity(world: World) -> PendingCapacity:
     coming = [i for i in world.instances.values() if i.state is InstanceState.LAUNCHING]
-    return Expectation({i.instance_id: i.resources for i in coming})
+    return PendingCapacity({i.instance_id: i.resources for i in coming})
 
 
-def expect(
+def claim_pending(
     world: World,
-    expected: Expectation,
+    pending: PendingCapacity,
     environment: Environment,
     asked: Resources,
     count: Callable[[], int],
@@ -209,17 +209,17 @@ def expect(
     `count`: how many of its shape wait, this one included; asked only for a launch, since it looks at all of them.
     `kept`: what a launch has to leave of this host."""
     for instance_id in world.instances_in.get(environment.name, ()):
-        room = expected.rooms.get(instance_id)
+        room = pending.rooms.get(instance_id)
         if room is not None and asked.fits(room):
-            expected.rooms[instance_id] = room.minus(asked)
+            pending.rooms[instance_id] = room.minus(asked)
             return True
-    if environment.name in expected.refusals and expected.refusals[environment.name].need == asked:
+    if environment.name in pending.refusals and pending.refusals[environment.name].need == asked:
         return False
     choice = grow(world, environment, Need(asked, count()), now_ms, kept)
-    if isinstance(choice, NoChoice):
-        expected.refusals[environment.name] = choice
+    if isinstance(choice, NoLaunch):
+        pending.refusals[environment.name] = choice
         return False
-    expected.rooms[choice.instance_id] = choice.resources.minus(asked)
+    pending.rooms[choice.instance_id] = choice.resources.minus(asked)
     return True
 
 
@@ -229,10 +229,10 @@ def grow(
     need: Need,
     now_ms: int,
     kept: Resources = Resources(),  # noqa: B008  (frozen)
-) -> Instance | NoChoice:
+) -> Instance | NoLaunch:
     """Launches one instance for those who wait, or says why none."""
     choice = next_launch(world, environment, need, kept)
-    if isinstance(choice, NoChoice):
+    if isinstance(choice, NoLaunch):
         return choice
     world.paused.pop(environment.name, None)
     return _launch(world, environment, choice, now_ms)
@@ -243,19 +243,19 @@ def next_launch(
     environment: Environment,
     need: Need,
     kept: Resources = Resources(),  # noqa: B008  (frozen)
-) -> Choice | NoChoice:
+) -> InstanceLaunch | NoLaunch:
     """What `grow` would launch. Changes nothing."""
     paused = world.paused.get(environment.name)
     if paused is not None and world.now_ms < paused[0]:
-        return NoChoice(Why.EXHAUSTED, f"The last launch was refused: {paused[1]}", need.resources)
-    choice = allocation.choose(situation_of(world, environment, (need,), kept))
-    if kept != Resources() and isinstance(choice, NoChoice) and choice.why is Why.EXHAUSTED:
+        return NoLaunch(NoLaunchReason.EXHAUSTED, f"The last launch was refused: {paused[1]}", need.resources)
+    choice = allocation.choose_launch(allocation_input(world, environment, (need,), kept))
+    if kept != Resources() and isinstance(choice, NoLaunch) and choice.why is NoLaunchReason.EXHAUSTED:
         what = allocation.describe(kept)
         return replace(choice, text=f"{choice.text} ({what} are kept for a job of a queue of higher priority.)")
     return choice
 
 
-def _launch(world: World, environment: Environment, choice: Choice, now_ms: int) -> Instance:
+def _launch(world: World, environment: Environment, choice: InstanceLaunch, now_ms: int) -> Instance:
     environment = replace(
         world.environments[environment.name],
         launches=environment.launches + 1,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from batchyard.core.capacity import allocation
-from batchyard.core.capacity.allocation import NoChoice
+from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.capacity.catalogue import registered
 from batchyard.core.model.records import Environment, Instance, InstanceState
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
@@ -14,7 +14,7 @@ from batchyard.core.scheduling import fleet
 from batchyard.core.state.world import World
 
 
-def saved_for(world: World, environments: Sequence[Environment], asked: Resources) -> frozenset[str]:
+def instances_reserved_for_head(world: World, environments: Sequence[Environment], asked: Resources) -> frozenset[str]:
     """`environments`: those that the head may use, in order. As few instances as will do, the newest first, so that
     the same ones are saved from pass to pass. None where an instance that is there could hold the head: then it waits
     for room on that one; nor where no number of them would do."""
@@ -22,13 +22,13 @@ def saved_for(world: World, environments: Sequence[Environment], asked: Resource
         own = (i for i in _instances(world, environment) if i.state in fleet.COMING)
         if any(asked.fits(instance.resources) for instance in own):
             return frozenset()
-        saved = _saved_in(world, environment, environments, asked)
-        if saved is not None:
-            return saved
+        reserved = _reserved_in(world, environment, environments, asked)
+        if reserved is not None:
+            return reserved
     return frozenset()
 
 
-def _saved_in(
+def _reserved_in(
     world: World, environment: Environment, environments: Sequence[Environment], asked: Resources
 ) -> frozenset[str] | None:
     """So that this environment could launch an instance for the head, or start it on this host; None: never."""
@@ -38,26 +38,26 @@ def _saved_in(
         return None
     wanted, own, limit = asked, 0, 0
     if fleet.has_instances(environment):
-        situation = fleet.situation_of(world, environment, ())
-        kinds = allocation.possible(situation, asked)
-        if isinstance(kinds, NoChoice):
+        given = fleet.allocation_input(world, environment, ())
+        kinds = allocation.possible(given, asked)
+        if isinstance(kinds, NoLaunch):
             return None
         wanted = min((registered(kind) for kind in kinds), key=lambda room: (room.milli_vcpus, room.memory_mib))
-        own = situation.milli_vcpus
+        own = given.milli_vcpus
         limit = fleet.vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
-        limit -= 1 if situation.may_overshoot else wanted.milli_vcpus  # what it may have before the launch
+        limit -= 1 if given.may_overshoot else wanted.milli_vcpus  # what it may have before the launch
     free = _free_by_itself(world)
-    saved: set[str] = set()
+    reserved: set[str] = set()
     for instance in _in_turn(world, environment, environments):
         if own <= limit and wanted.fits(free):
             break
         is_own = instance.environment == environment.name
         if not is_own and own > limit:
             continue
-        saved.add(instance.instance_id)
+        reserved.add(instance.instance_id)
         own -= instance.resources.milli_vcpus if is_own else 0
         free = free.plus(instance.resources)
-    return frozenset(saved) if own <= limit and wanted.fits(free) else None
+    return frozenset(reserved) if own <= limit and wanted.fits(free) else None
 
 
 def _free_by_itself(world: World) -> Resources:

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchyard.core.capacity.allocation import NoChoice
+from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.model.effects import JobQueueBlocked
 from batchyard.core.model.names import child_id
 from batchyard.core.model.records import Queue, QueueHead
@@ -21,7 +21,7 @@ UNDETERMINED = "UNDETERMINED"
 UNDETERMINED_REASON = "UNDETERMINED - Batch job is blocked, root cause is undetermined."
 
 
-def note(world: World, queue: str, key: int, index: int | None, refusal: NoChoice | None, now_ms: int) -> None:
+def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoLaunch | None, now_ms: int) -> None:
     """After a visit of a queue: this job is its head. `refusal`: an environment could launch nothing for it."""
     before = world.heads.get(queue)
     if before is not None and (before.key, before.index) != (key, index):
@@ -37,14 +37,14 @@ def note(world: World, queue: str, key: int, index: int | None, refusal: NoChoic
         known = head.reason if head.code == UNDETERMINED else ""
         why = known or f"{UNDETERMINED_REASON} {unschedulable.why_head_waits(world, world.spec_of(key))}"
         code, reason = UNDETERMINED, why
-    _say(world, key, index, reason)
+    _set_status_reason(world, key, index, reason)
     since_ms = head.code_since_ms if code == head.code else now_ms
     world.heads[queue] = replace(head, code=code, reason=reason, code_since_ms=since_ms)
     if is_blocked:
-        _tell(world, queue, world.heads[queue], now_ms)
+        _emit_blocked(world, queue, world.heads[queue], now_ms)
 
 
-def _tell(world: World, queue: str, head: BlockedHead, now_ms: int) -> None:
+def _emit_blocked(world: World, queue: str, head: BlockedHead, now_ms: int) -> None:
     """The fact is told once for each submission and code: an array's children block a queue one after another, and
     each that did would be a line."""
     key, before = world.parents.get(head.key, head.key), world.told.get(queue)
@@ -53,7 +53,7 @@ def _tell(world: World, queue: str, head: BlockedHead, now_ms: int) -> None:
         world.effects.append(JobQueueBlocked(queue, _job_id(world, head), head.reason, now_ms))
 
 
-def tell_of_misfit(world: World, queue: str, key: int, reason: str) -> None:
+def emit_misfit(world: World, queue: str, key: int, reason: str) -> None:
     """A job that was set aside for a misconfiguration blocks nobody here; it is told of as on AWS, where it would: once
     for each submission and code, also over restarts."""
     code, top = wait_reasons.code_of(reason), world.parents.get(key, key)
@@ -117,10 +117,10 @@ def clear(world: World, queue: str) -> None:
         return
     job = world.jobs.get(head.key)
     if head.index is not None or (job is not None and job.status_reason == head.reason):
-        _say(world, head.key, head.index, "")
+        _set_status_reason(world, head.key, head.index, "")
 
 
-def _say(world: World, key: int, index: int | None, reason: str) -> None:
+def _set_status_reason(world: World, key: int, index: int | None, reason: str) -> None:
     """statusReason of a head; of an array's child without a row its array keeps it."""
     if index is not None:
         book, said = world.books.get(key), (reason, index if reason else 0)

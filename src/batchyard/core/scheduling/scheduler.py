@@ -9,7 +9,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core.capacity.allocation import NoChoice, Why
+from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
 from batchyard.core.model import lifecycle, names
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask, RecoverTask
@@ -35,7 +35,7 @@ def enqueue(world: World, key: int) -> None:
     the reason why nothing there can ever run it."""
     spec = world.spec_of(key)
     before = world.stuck.get(spec.queue, {}).pop(key, "")
-    stuck = unschedulable.never_starts(world, spec) if world.host is not None else None  # else: nobody knows yet
+    stuck = unschedulable.find_unschedulable(world, spec) if world.host is not None else None  # else: nobody knows yet
     if stuck is None:
         _line_up(world, spec, key)
         _explain(world, key, queue_head.reason_of(world, spec.queue, key), 0)
@@ -44,7 +44,7 @@ def enqueue(world: World, key: int) -> None:
     since_ms = world.stuck_since.get(key, 0) if wait_reasons.code_of(before) == wait_reasons.code_of(reason) else 0
     _set_aside(world, spec, key, reason, since_ms or world.now_ms)
     _explain(world, key, reason, world.stuck_since[key])
-    queue_head.tell_of_misfit(world, spec.queue, key, reason)
+    queue_head.emit_misfit(world, spec.queue, key, reason)
 
 
 def resume(world: World, key: int) -> None:
@@ -114,7 +114,7 @@ def run_pass(world: World, now_ms: int) -> None:
     world.due_ms = None
     if world.is_draining or world.host is None:
         return
-    expected = fleet.expectation(world)
+    pending = fleet.pending_capacity(world)
     ahead = NOBODY
     blocked: list[Visit] = []  # those not in `ahead` yet
     world.ahead.clear()
@@ -127,7 +127,7 @@ def run_pass(world: World, now_ms: int) -> None:
                 ahead = ahead.plus(_own(world, visit, now_ms))
             blocked.clear()
         world.ahead[queue.name] = ahead
-        visit = Visit(queue, offers_of(world, queue.name), expected, room_in(world, queue), ahead)
+        visit = Visit(queue, offers_of(world, queue.name), pending, room_in(world, queue), ahead)
         _visit(world, visit, now_ms)
         if visit.head is not None:
             blocked.append(visit)
@@ -143,13 +143,13 @@ class Visit(Struct):
 
     queue: Queue
     offers: list[Offer]
-    expected: fleet.Expectation
+    pending: fleet.PendingCapacity
     room: int
     ahead: Ahead
     head: Shape | None = None
-    refusal: NoChoice | None = None  # of the head: why nothing was launched for it
+    refusal: NoLaunch | None = None  # of the head: why nothing was launched for it
     own: Ahead | None = None
-    promised: dict[tuple[str, Shape], int] = {}
+    claimed: dict[tuple[str, Shape], int] = {}
 
     @property
     def is_strict(self) -> bool:
@@ -189,11 +189,11 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
         if passed == 1 and visit.own is None:
             visit.ahead = visit.ahead.plus(_own(world, visit, now_ms))
         if _find_place(world, visit, job, now_ms):
-            jobs.took(milli_vcpus)
+            jobs.placed(milli_vcpus)
             if reserved is not None:
                 reserved.held += milli_vcpus
             continue
-        jobs.drop()
+        jobs.skip_shape()
         passed += 1
         if head is None:
             head = job
@@ -203,15 +203,15 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
     if head is None:
         queue_head.clear(world, queue.name)
     else:
-        queue_head.note(world, queue.name, head.key, head.index, visit.refusal, now_ms)
+        queue_head.set_head(world, queue.name, head.key, head.index, visit.refusal, now_ms)
 
 
-def _refusal(visit: Visit, shape: Shape) -> NoChoice | None:
+def _refusal(visit: Visit, shape: Shape) -> NoLaunch | None:
     """Why the first environment that could have launched something for a job did not, for want of capacity."""
     names_ = [o.environment for o in visit.offers if o.engine in shape.engines]
-    found = [visit.expected.refusals[name] for name in names_ if name in visit.expected.refusals]
+    found = [visit.pending.refusals[name] for name in names_ if name in visit.pending.refusals]
     mine = (refusal for refusal in found if refusal.need == shape.resources)
-    return next((refusal for refusal in mine if refusal.why is Why.EXHAUSTED), None)
+    return next((refusal for refusal in mine if refusal.why is NoLaunchReason.EXHAUSTED), None)
 
 
 def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool:
@@ -227,11 +227,11 @@ def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool
             return True
         environment = world.environments[offer.environment]
         if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):
-            promised = visit.promised.get((job.line.share, shape), 0)
-            waiting_count = partial(_waiting_in, world, job.line, promised)
+            claimed = visit.claimed.get((job.line.share, shape), 0)
+            waiting_count = partial(_waiting_in, world, job.line, claimed)
             kept = kept_of_host(world, visit.ahead)
-            if fleet.expect(world, visit.expected, environment, shape.resources, waiting_count, now_ms, kept):
-                visit.promised[job.line.share, shape] = promised + 1
+            if fleet.claim_pending(world, visit.pending, environment, shape.resources, waiting_count, now_ms, kept):
+                visit.claimed[job.line.share, shape] = claimed + 1
                 return True
     return False
 
@@ -240,9 +240,9 @@ def _may_launch(world: World, environment: Environment, ahead: Ahead) -> bool:
     return fleet.has_instances(environment) and environment.name not in ahead.environments
 
 
-def _waiting_in(world: World, line: Line, promised: int) -> int:
+def _waiting_in(world: World, line: Line, claimed: int) -> int:
     """How many jobs of a line wait, an array's children one by one, beside those that were promised an instance."""
-    return sum(len_of(world, key) for key in line.entries) - promised
+    return sum(len_of(world, key) for key in line.entries) - claimed
 
 
 def _apply(world: World, key: int, index: int | None, assignment: Assignment, now_ms: int) -> None:

@@ -43,7 +43,7 @@ def _max_vcpus(environment: Environment) -> int:
     return int(resources.get("maxvCpus") or environment.document.get("unmanagedvCpus") or 0)
 
 
-class Place(Struct, frozen=True):
+class SharePosition(Struct, frozen=True):
     """Where a waiting job's share stands. `number`, from 1, is its place among the `shares` that have waiting jobs."""
 
     standing: Standing
@@ -54,7 +54,7 @@ class Place(Struct, frozen=True):
     ahead_in_share: int
 
 
-def place_of(world: World, spec: JobSpec, key: int, own_before: int) -> Place | None:
+def share_position(world: World, spec: JobSpec, key: int, own_before: int) -> SharePosition | None:
     """Of a job in line in a fair-share queue. `own_before`: jobs of its own array that go before it, where `key` is the
     array's."""
     fair, book = world.fair_share(spec.queue), world.shares.get(spec.queue)
@@ -76,7 +76,7 @@ def place_of(world: World, spec: JobSpec, key: int, own_before: int) -> Place | 
             others += jobs_before(standing, outlook_ms, blocks, limit, key)
     number = 1 + sum(1 for standing in waiting if standing is not mine and standing < mine)
     shares = len(waiting) + (mine not in waiting)
-    return Place(mine, book.shares[spec.share_identifier].held, number, shares, others, in_share)
+    return SharePosition(mine, book.shares[spec.share_identifier].held, number, shares, others, in_share)
 
 
 def _lines_by_share(lines: Iterable[Line]) -> dict[str, list[Line]]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchyard.core.capacity.allocation import Need, NoChoice, Why
+from batchyard.core.capacity.allocation import Need, NoLaunch, NoLaunchReason
 from batchyard.core.model import names
 from batchyard.core.model.records import Environment, Health, InstanceState, JobSpec, TaskSpec
 from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import counted, vcpus
 from batchyard.core.scheduling import fleet, wait_reasons
-from batchyard.core.scheduling.wait_reasons import Place, Stuck, Wait
+from batchyard.core.scheduling.wait_reasons import EnvironmentState, Unschedulable, Wait
 from batchyard.core.state.world import World
 from batchyard.core.tasks import task_spec
 
 
-class WhyNot(Struct, frozen=True):
+class EnvironmentWait(Struct, frozen=True):
     """One environment of the job's queue. `text`: sentences that do not name it again."""
 
     environment: str
@@ -24,10 +24,10 @@ class WhyNot(Struct, frozen=True):
     text: str
 
 
-def place_of(world: World, environment: Environment, task: TaskSpec) -> Place:
+def environment_state(world: World, environment: Environment, task: TaskSpec) -> EnvironmentState:
     asked = task.resources
     abilities = world.abilities.get(environment.engine)
-    return Place(
+    return EnvironmentState(
         environment,
         fleet.instances_of(world, environment),
         world.can_use(environment.engine),
@@ -37,39 +37,41 @@ def place_of(world: World, environment: Environment, task: TaskSpec) -> Place:
     )
 
 
-def never_starts(world: World, spec: JobSpec) -> Stuck | None:
+def find_unschedulable(world: World, spec: JobSpec) -> Unschedulable | None:
     """Why nothing that runs now will ever make room for the job."""
     asked = spec.task.resources
-    places = [place_of(world, environment, spec.task) for environment in fleet.environments_of(world, spec.queue)]
-    return wait_reasons.never_starts(asked, spec.engines, spec.queue, places)
+    found = [environment_state(world, one, spec.task) for one in fleet.environments_of(world, spec.queue)]
+    return wait_reasons.why_unschedulable(asked, spec.engines, spec.queue, found)
 
 
-def each(world: World, spec: JobSpec) -> tuple[WhyNot, ...]:
+def environment_waits(world: World, spec: JobSpec) -> tuple[EnvironmentWait, ...]:
     """Of a job whose turn has come, in the queue's order of environments."""
-    return tuple(_why_not(world, environment, spec) for environment in fleet.environments_of(world, spec.queue))
+    return tuple(
+        _environment_wait(world, environment, spec) for environment in fleet.environments_of(world, spec.queue)
+    )
 
 
-def head(reasons: tuple[WhyNot, ...]) -> tuple[Wait, str]:
+def head_wait(reasons: tuple[EnvironmentWait, ...]) -> tuple[Wait, str]:
     """The same in one text, for a job that could start some day: what it waits for is what the last environment that
     could ever run it lacks, since the others have been tried before."""
     coming = [reason for reason in reasons if reason.wait is Wait.LAUNCHING]
-    able = coming or [reason for reason in reasons if reason.wait not in wait_reasons.NEVER_STARTS]
+    able = coming or [reason for reason in reasons if reason.wait not in wait_reasons.UNSCHEDULABLE]
     assert able, f"no environment could ever run it: {reasons}"
     if coming:
         return Wait.LAUNCHING, coming[0].text
     if all(reason.wait is Wait.SETTLING for reason in able):
-        return Wait.SETTLING, f"It is next. {told(reasons)}"
-    return able[-1].wait, f"It is next, and waits for room. {told(reasons)}"
+        return Wait.SETTLING, f"It is next. {join_texts(reasons)}"
+    return able[-1].wait, f"It is next, and waits for room. {join_texts(reasons)}"
 
 
-def told(reasons: tuple[WhyNot, ...]) -> str:
+def join_texts(reasons: tuple[EnvironmentWait, ...]) -> str:
     if len(reasons) == 1:
         return reasons[0].text
     return " ".join(f"{reason.environment}: {reason.text}" for reason in reasons)
 
 
 def why_head_waits(world: World, spec: JobSpec) -> str:
-    return held_by(world, spec) or head(each(world, spec))[1]
+    return held_by(world, spec) or head_wait(environment_waits(world, spec))[1]
 
 
 def held_by(world: World, spec: JobSpec) -> str:
@@ -91,39 +93,43 @@ def held_by(world: World, spec: JobSpec) -> str:
     return ""
 
 
-def _why_not(world: World, environment: Environment, spec: JobSpec) -> WhyNot:
+def _environment_wait(world: World, environment: Environment, spec: JobSpec) -> EnvironmentWait:
     asked, name = spec.task.resources, environment.name
-    never = wait_reasons.why_never(asked, spec.engines, place_of(world, environment, spec.task))
-    if never is not None:
-        return WhyNot(name, never.wait, never.text)
+    unfit = wait_reasons.why_unfit(asked, spec.engines, environment_state(world, environment, spec.task))
+    if unfit is not None:
+        return EnvironmentWait(name, unfit.wait, unfit.text)
     if environment.status is not Health.VALID:
-        return WhyNot(name, Wait.SETTLING, f"It is {environment.status}: nothing is placed there until it is VALID.")
+        return EnvironmentWait(
+            name, Wait.SETTLING, f"It is {environment.status}: nothing is placed there until it is VALID."
+        )
     if fleet.has_instances(environment):
-        return _why_not_grown(world, environment, asked)
+        return _wait_for_instances(world, environment, asked)
     budget = world.budgets.get(name)
     if budget is not None and not asked.fits(budget.free):
         most, left = fleet.vcpus(environment, "maxvCpus"), format_vcpus(budget.free.milli_vcpus)
-        return WhyNot(name, Wait.AT_MAX, f"{vcpus(asked.milli_vcpus)} asked, {left} of {most} left (maxvCpus).")
+        return EnvironmentWait(
+            name, Wait.AT_MAX, f"{vcpus(asked.milli_vcpus)} asked, {left} of {most} left (maxvCpus)."
+        )
     free = [world.rooms[i.instance_id].free for i in fleet.instances_of(world, environment)]
-    return WhyNot(name, Wait.NO_ROOM, f"{wait_reasons.lacking(asked, free)}. {who_holds(world)}")
+    return EnvironmentWait(name, Wait.NO_ROOM, f"{wait_reasons.lacking(asked, free)}. {who_holds(world)}")
 
 
-def _why_not_grown(world: World, environment: Environment, asked: Resources) -> WhyNot:
+def _wait_for_instances(world: World, environment: Environment, asked: Resources) -> EnvironmentWait:
     name, own = environment.name, world.instances_in.get(environment.name, ())
     for instance_id in own:
         instance = world.instances[instance_id]
         if instance.state is InstanceState.LAUNCHING and asked.fits(instance.resources):
             text = f"{instance_id} ({instance.instance_type}) is being launched in {name} for it."
-            return WhyNot(name, Wait.LAUNCHING, text)
+            return EnvironmentWait(name, Wait.LAUNCHING, text)
     choice = fleet.next_launch(world, environment, Need(asked))
     free = [world.rooms[i.instance_id].free for i in fleet.instances_of(world, environment)]
     placed = sum(len(world.placed_on(i)) for i in own)
     held = f"{wait_reasons.lacking(asked, free)} on its instances; {counted(placed, 'job')} on them." if free else ""
-    if not isinstance(choice, NoChoice):
-        return WhyNot(name, Wait.NO_ROOM, held or f"It can launch a {choice.instance_type.name}.")
-    if choice.why is Why.EXHAUSTED:
-        return WhyNot(name, Wait.NO_CAPACITY, " ".join(filter(None, [choice.text, held, who_holds(world)])))
-    return WhyNot(name, Wait.AT_MAX, f"{choice.text} {held}".rstrip())
+    if not isinstance(choice, NoLaunch):
+        return EnvironmentWait(name, Wait.NO_ROOM, held or f"It can launch a {choice.instance_type.name}.")
+    if choice.why is NoLaunchReason.EXHAUSTED:
+        return EnvironmentWait(name, Wait.NO_CAPACITY, " ".join(filter(None, [choice.text, held, who_holds(world)])))
+    return EnvironmentWait(name, Wait.AT_MAX, f"{choice.text} {held}".rstrip())
 
 
 def who_holds(world: World) -> str:

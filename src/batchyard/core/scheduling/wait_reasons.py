@@ -9,7 +9,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from batchyard.core.capacity.allocation import NoChoice, Why
+from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
 from batchyard.core.model.records import Environment, Health, Instance, State
 from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import gpus, vcpus
@@ -67,7 +67,7 @@ class Wait(StrEnum):
     STARTING = "STARTING"  # placed; its task is not up yet
 
 
-NEVER_STARTS = (
+UNSCHEDULABLE = (
     Wait.ENVIRONMENTS_INVALID,
     Wait.ENVIRONMENTS_DISABLED,
     Wait.ENGINE_GONE,
@@ -143,7 +143,7 @@ def remedy(wait: Wait) -> str:
     assert_never(wait)
 
 
-class Place(Struct, frozen=True):
+class EnvironmentState(Struct, frozen=True):
     """An environment of the job's queue as the scheduler sees it. `engine_ready`: its engine can be used now;
     `engine_away`: why not, where that is known. `wrong_platform`: why its machine is none that the job asks for.
     `refusal`: of a MANAGED one, why it could never hold the job."""
@@ -153,10 +153,10 @@ class Place(Struct, frozen=True):
     engine_ready: bool
     engine_away: str = ""
     wrong_platform: str = ""
-    refusal: NoChoice | None = None
+    refusal: NoLaunch | None = None
 
 
-class Stuck(Struct, frozen=True):
+class Unschedulable(Struct, frozen=True):
     """Why nothing that runs now will ever make room for a job. `text` is the job's statusReason, without the remedy;
     `own_remedy`: where the way to wait has more than one."""
 
@@ -173,92 +173,94 @@ class Stuck(Struct, frozen=True):
         return f"{self.text} {self.remedy}"
 
 
-class Never(Struct, frozen=True):
+class Unfit(Struct, frozen=True):
     """Why one environment could never run a job. `text` is sentences that do not name it."""
 
     wait: Wait
     text: str
-    refusal: NoChoice | None = None
+    refusal: NoLaunch | None = None
 
 
 WAITS = {
-    Why.TOO_LARGE: Wait.TOO_LARGE,
-    Why.OVER_MAX: Wait.OVER_MAX,
-    Why.HOST_TOO_SMALL: Wait.HOST_TOO_SMALL,
-    Why.ABOVE_BID: Wait.ABOVE_BID,
+    NoLaunchReason.TOO_LARGE: Wait.TOO_LARGE,
+    NoLaunchReason.OVER_MAX: Wait.OVER_MAX,
+    NoLaunchReason.HOST_TOO_SMALL: Wait.HOST_TOO_SMALL,
+    NoLaunchReason.ABOVE_BID: Wait.ABOVE_BID,
 }
 
 
-def why_never(asked: Resources, engines: Sequence[str], place: Place) -> Never | None:
+def why_unfit(asked: Resources, engines: Sequence[str], state: EnvironmentState) -> Unfit | None:
     """None when this environment could run the job once enough is free."""
-    environment = place.environment
+    environment = state.environment
     if environment.status not in (Health.VALID, Health.CREATING, Health.UPDATING):
-        return Never(Wait.ENVIRONMENTS_INVALID, f"It is {environment.status}.")
+        return Unfit(Wait.ENVIRONMENTS_INVALID, f"It is {environment.status}.")
     if environment.state is not State.ENABLED:
-        return Never(Wait.ENVIRONMENTS_DISABLED, "It is DISABLED.")
+        return Unfit(Wait.ENVIRONMENTS_DISABLED, "It is DISABLED.")
     if environment.engine not in engines:
         text = f"Its engine is {environment.engine}, and the job was submitted for {', '.join(engines) or 'none'}."
-        return Never(Wait.OTHER_ENGINE, text)
-    if not place.engine_ready:
-        away = f" ({place.engine_away})" if place.engine_away else ""
-        return Never(Wait.ENGINE_GONE, f"Its engine, {environment.engine}, cannot be used now{away}.")
-    if place.wrong_platform:
-        return Never(Wait.OTHER_PLATFORM, place.wrong_platform)
+        return Unfit(Wait.OTHER_ENGINE, text)
+    if not state.engine_ready:
+        away = f" ({state.engine_away})" if state.engine_away else ""
+        return Unfit(Wait.ENGINE_GONE, f"Its engine, {environment.engine}, cannot be used now{away}.")
+    if state.wrong_platform:
+        return Unfit(Wait.OTHER_PLATFORM, state.wrong_platform)
     if environment.type != UNMANAGED:
-        refusal = place.refusal
-        return None if refusal is None else Never(WAITS[refusal.why], refusal.text, refusal)
-    if any(asked.fits(instance.resources) for instance in place.instances):
+        refusal = state.refusal
+        return None if refusal is None else Unfit(WAITS[refusal.why], refusal.text, refusal)
+    if any(asked.fits(instance.resources) for instance in state.instances):
         return None
-    return Never(Wait.TOO_LARGE, _too_large(asked, place.instances))
+    return Unfit(Wait.TOO_LARGE, _too_large(asked, state.instances))
 
 
-def never_starts(asked: Resources, engines: Sequence[str], queue: str, places: Sequence[Place]) -> Stuck | None:
+def why_unschedulable(
+    asked: Resources, engines: Sequence[str], queue: str, environments: Sequence[EnvironmentState]
+) -> Unschedulable | None:
     """None when one of the environments could run the job once enough is free. Else what the one that comes nearest to
     it lacks is the reason, and each is named with its own."""
-    found: list[tuple[Place, Never]] = []
-    for place in places:
-        never = why_never(asked, engines, place)
-        if never is None:
+    found: list[tuple[EnvironmentState, Unfit]] = []
+    for state in environments:
+        unfit = why_unfit(asked, engines, state)
+        if unfit is None:
             return None
-        found.append((place, never))
-    waits = {never.wait for _, never in found}
+        found.append((state, unfit))
+    waits = {unfit.wait for _, unfit in found}
     if not waits - {Wait.ENVIRONMENTS_INVALID}:
-        return Stuck(Wait.ENVIRONMENTS_INVALID, f"{ALL_INVALID} The job queue {queue} has no VALID one.")
+        return Unschedulable(Wait.ENVIRONMENTS_INVALID, f"{ALL_INVALID} The job queue {queue} has no VALID one.")
     if not waits - {Wait.ENVIRONMENTS_INVALID, Wait.ENVIRONMENTS_DISABLED}:
-        valid = [place for place, never in found if never.wait is Wait.ENVIRONMENTS_DISABLED]
+        valid = [state for state, unfit in found if unfit.wait is Wait.ENVIRONMENTS_DISABLED]
         text = f"{ALL_DISABLED} All compute environments of the job queue {queue} are DISABLED ({_names(valid)})."
-        return Stuck(Wait.ENVIRONMENTS_DISABLED, text)
-    able = [(place, never) for place, never in found if never.wait not in UNUSABLE]
+        return Unschedulable(Wait.ENVIRONMENTS_DISABLED, text)
+    able = [(state, unfit) for state, unfit in found if unfit.wait not in UNUSABLE]
     if not able:
         return _without_engine(
-            engines, [p for p, never in found if never.wait in (Wait.ENGINE_GONE, Wait.OTHER_ENGINE)]
+            engines, [p for p, unfit in found if unfit.wait in (Wait.ENGINE_GONE, Wait.OTHER_ENGINE)]
         )
-    if any(never.wait is Wait.OTHER_PLATFORM for _, never in able):
-        return Stuck(Wait.OTHER_PLATFORM, f"{WRONG_PLATFORM} {_each(found)}")
-    own = {never.wait for place, never in able if place.environment.type != UNMANAGED}
+    if any(unfit.wait is Wait.OTHER_PLATFORM for _, unfit in able):
+        return Unschedulable(Wait.OTHER_PLATFORM, f"{WRONG_PLATFORM} {_each(found)}")
+    own = {unfit.wait for state, unfit in able if state.environment.type != UNMANAGED}
     for wait in (Wait.HOST_TOO_SMALL, Wait.ABOVE_BID):
-        refusal = next((never.refusal for _, never in able if never.wait is wait and never.refusal), None)
+        refusal = next((unfit.refusal for _, unfit in able if unfit.wait is wait and unfit.refusal), None)
         if refusal is not None:
-            return Stuck(wait, f"{_no_capacity(refusal)} {_each(found)}")
+            return Unschedulable(wait, f"{_no_capacity(refusal)} {_each(found)}")
     if own == {Wait.OVER_MAX}:
-        return Stuck(Wait.OVER_MAX, f"{OVER_MAX} {_each(found)}")
-    is_own = [place.environment.type != UNMANAGED for place, _ in able]
+        return Unschedulable(Wait.OVER_MAX, f"{OVER_MAX} {_each(found)}")
+    is_own = [state.environment.type != UNMANAGED for state, _ in able]
     fix = "" if not any(is_own) else LARGER_TYPES if all(is_own) else LARGER
-    return Stuck(Wait.TOO_LARGE, f"{TOO_LARGE} {_each(found)}", fix)
+    return Unschedulable(Wait.TOO_LARGE, f"{TOO_LARGE} {_each(found)}", fix)
 
 
-def _each(found: Sequence[tuple[Place, Never]]) -> str:
+def _each(found: Sequence[tuple[EnvironmentState, Unfit]]) -> str:
     if len(found) == 1:
         return found[0][1].text
-    return " ".join(f"{place.environment.name}: {never.text}" for place, never in found)
+    return " ".join(f"{state.environment.name}: {unfit.text}" for state, unfit in found)
 
 
-def _no_capacity(refusal: NoChoice) -> str:
+def _no_capacity(refusal: NoLaunch) -> str:
     named = f" for instance type [{refusal.instance_type}]" if refusal.instance_type else ""
     return f"{INSUFFICIENT} - Service cannot fulfill the capacity requested{named}."
 
 
-def insufficient(refusal: NoChoice) -> str:
+def insufficient(refusal: NoLaunch) -> str:
     """AWS's sentence for capacity that can't be had, and our numbers."""
     return f"{_no_capacity(refusal)} {refusal.text}"
 
@@ -268,7 +270,7 @@ def code_of(status_reason: str) -> str:
     return status_reason.partition(" - ")[0]
 
 
-def _without_engine(engines: Sequence[str], enabled: Sequence[Place]) -> Stuck:
+def _without_engine(engines: Sequence[str], enabled: Sequence[EnvironmentState]) -> Unschedulable:
     """A job is only ever started on an engine that its queue had when it was submitted."""
     fitting = [p for p in enabled if p.environment.engine in engines]
     wanted = ", ".join(sorted({p.environment.engine for p in fitting or enabled}))
@@ -277,15 +279,15 @@ def _without_engine(engines: Sequence[str], enabled: Sequence[Place]) -> Stuck:
             f"{NONE_USABLE} The compute environments of the job queue run jobs on another engine now ({wanted}); "
             f"the job was submitted for {', '.join(engines) or 'none'}."
         )
-        return Stuck(Wait.OTHER_ENGINE, text)
+        return Unschedulable(Wait.OTHER_ENGINE, text)
     away = "; ".join(dict.fromkeys(p.engine_away for p in fitting if p.engine_away))
     why = f" ({away})" if away else ""
     text = f"{NONE_USABLE} The engine of the compute environments ({wanted}) cannot be used now{why}."
-    return Stuck(Wait.ENGINE_GONE, text)
+    return Unschedulable(Wait.ENGINE_GONE, text)
 
 
-def _names(places: Sequence[Place]) -> str:
-    return ", ".join(p.environment.name for p in places)
+def _names(environments: Sequence[EnvironmentState]) -> str:
+    return ", ".join(p.environment.name for p in environments)
 
 
 def largest(rooms: Sequence[Resources]) -> Resources:

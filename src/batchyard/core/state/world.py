@@ -8,7 +8,7 @@ from collections import deque
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core.capacity.allocation import NoChoice
+from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.capacity.catalogue import Catalogue, InstanceType
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.model import lifecycle, names
@@ -119,7 +119,7 @@ class World:
         self.told: dict[str, Told] = {}  # queue -> what was last called blocked there
         self.head_rows: dict[str, QueueHead] = {}  # queue -> what the store has of its head
         self.entries: dict[str, tuple[tuple[str, ...], tuple[tuple[InstanceType, ...], ...]]] = {}  # fleet.entries_of
-        self.refused: dict[tuple[str, Resources], NoChoice | None] = {}  # fleet.never_holds, by environment and shape
+        self.refused: dict[tuple[str, Resources], NoLaunch | None] = {}  # fleet.never_holds, by environment and shape
         self.placed_in_queue: dict[str, int] = {}  # queue -> how many of its attempts are placed
         self.stuck_since: dict[int, int] = {}  # key of a job that is set aside -> since when
         self.due_ms: int | None = None  # when a pass must run next, for instances and heads

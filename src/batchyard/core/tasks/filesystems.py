@@ -16,7 +16,7 @@ EFS = "efsVolumeConfiguration"
 ACCESS_POINT = re.compile(r"fsap-[0-9A-Za-z]{1,40}")  # API: EFSAuthorizationConfig.accessPointId
 
 
-def place_of(volume: Document, directories: Mapping[str, str]) -> tuple[str, str]:
+def mount_source(volume: Document, directories: Mapping[str, str]) -> tuple[str, str]:
     """(source, root) of a volume. Of a host's: its path, and no root. Of EFS: the path that is mounted, and the owner's
     directory that it must not leave. `directories`: by file system or access point. Refused: one that nobody mapped."""
     if EFS not in volume:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from batchyard.core.model.records import Abilities, ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
-from batchyard.core.tasks.filesystems import place_of
+from batchyard.core.tasks.filesystems import mount_source
 
 Document = dict[str, Any]
 
@@ -121,7 +121,7 @@ def build_task(
     file_systems: Mapping[str, str] = NO_FILE_SYSTEMS,
 ) -> TaskSpec:
     """The task of a merged container document. `file_systems`: as in filesystems.place_of."""
-    volumes = {volume.get("name", ""): place_of(volume, file_systems) for volume in container.get("volumes", [])}
+    volumes = {volume.get("name", ""): mount_source(volume, file_systems) for volume in container.get("volumes", [])}
     mounts = []
     for point in container.get("mountPoints", []):
         name = point.get("sourceVolume", "")
