@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from batchyard.api.services import SERVICES
 from batchyard.docsgen import reference
-from batchyard.server.service import SERVICES
 from batchyard.server.settings.config import TABLE
 from batchyard.wire.model import load_service_model
 

@@ -16,6 +16,7 @@ from botocore.config import Config
 
 from batchyard.api import operations
 from batchyard.api.context import Call, Context, Settings
+from batchyard.api.services import SERVICES
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands
 from batchyard.core.model.effects import LaunchTask
@@ -24,7 +25,6 @@ from batchyard.core.model.records import Abilities, Instance
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.server.launch.cipher import KeyFileCipher
-from batchyard.server.service import SERVICES
 from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer

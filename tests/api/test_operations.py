@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchyard.api.checks import ENUMS_WORDED_ELSEWHERE
+from batchyard.api.model_checks import ENUMS_WORDED_ELSEWHERE
 from batchyard.api.operations import OPERATIONS
 from batchyard.core.model.refusal import Refused
 from batchyard.core.state.check import assert_consistent

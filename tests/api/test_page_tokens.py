@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from batchyard.api import page_tokens
-from batchyard.api.operations import INVALID_CODES, OPERATIONS
+from batchyard.api.operations import OPERATIONS
+from batchyard.api.services import SERVICES
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.model import Shape, load_service_model
 from tests.api.service import Service
@@ -19,7 +20,7 @@ Document = dict[str, Any]
 PAGED = {
     (service, operation): member
     for service in sorted({service for service, _ in OPERATIONS})
-    for operation, member in page_tokens.token_members(service).items()
+    for operation, member in SERVICES[service].token_members.items()
     if (service, operation) in OPERATIONS
 }
 LARGE = 1 << 20
@@ -73,7 +74,7 @@ def other_value(shape: Shape, now: Any) -> Any:
 def test_only_the_token_that_was_given_goes_on(service: Service, key: tuple[str, str]) -> None:
     request, token = first_page(service, key)
     member = PAGED[key]
-    bad = page_tokens.BAD_TOKEN_CODES.get(key[0], "ClientException")
+    bad = SERVICES[key[0]].bad_token_code
     assert code_of(service, key, request | {member: token}) == ""
     (size,) = [name for name in request if name in page_tokens.PAGE_SIZES]
     assert code_of(service, key, {**request, member: token, size: request[size] + 1}) == ""
@@ -95,7 +96,7 @@ def test_only_the_token_that_was_given_goes_on(service: Service, key: tuple[str,
     for wrong in made_up:
         assert code_of(service, key, request | {member: wrong}) == bad, wrong[:100]
     for large in ("A" * LARGE, token * (LARGE // len(token))):  # where the model has a length, it is too long by that
-        assert code_of(service, key, request | {member: large}) in (bad, INVALID_CODES.get(key[0]))
+        assert code_of(service, key, request | {member: large}) in (bad, SERVICES[key[0]].invalid_code)
 
 
 @pytest.mark.parametrize("key", sorted(PAGED), ids=".".join)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchyard.api.operations import OPERATIONS
-from batchyard.server.service import SERVICES
+from batchyard.api.services import SERVICES
 from batchyard.wire.model import load_service_model
 from batchyard.wire.operation import Operation
 from batchyard.wire.router import Router

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.api.operations import OPERATIONS
-from batchyard.server.service import SERVICES
+from batchyard.api.services import SERVICES
 from tests.hostile import hunt as hunting
 from tests.hostile.documents import HOSTILE_TEXTS, Maker, Pool, as_json
 from tests.hostile.hunt import hunt, served

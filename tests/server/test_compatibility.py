@@ -3,13 +3,13 @@
 import pytest
 from msgspec.structs import fields
 
+from batchyard.api.services import SERVICES
 from batchyard.core.model.records import Abilities
 from batchyard.docsgen import reference
 from batchyard.docsgen.compatibility import ENGINES, MAIN_OPERATIONS, Requests, refusal, refusals
 from batchyard.docsgen.compatibility_table import FIELDS, SAMPLES, Sample
 from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.process import ProcessEngine
-from batchyard.server.service import SERVICES
 from batchyard.wire.model import load_service_model
 
 BATCH = load_service_model("batch")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchyard.api.operations import OPERATIONS as BUILT
-from batchyard.server.service import SERVICES
+from batchyard.api.services import SERVICES
 from tests.wire import oracle
 from tests.wire.oracle import OPERATIONS, ROUTER
 

@@ -6,14 +6,13 @@ What needs the world (does it exist, may it change) is the core's to check.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.text import quoted as quoted  # part of this module's vocabulary
-from batchyard.wire.model import Shape
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 JOB_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,127}")
@@ -28,19 +27,6 @@ RESERVED_TAG_PREFIX = "aws:"
 MAX_DESCRIBE_NAMES = 100  # names or ids in one Describe call (API: DescribeJobsRequest and its likes)
 KIB = 1024
 NUL_IN_JSON = b"\\u0000"
-
-# These have texts of their own where they are used.
-ENUMS_WORDED_ELSEWHERE = frozenset(
-    {
-        "PlatformCapability",
-        "RetryAction",
-        "DeviceCgroupPermission",
-        "JobStateTimeLimitActionsAction",
-        "QuotaShareIdleResourceAssignmentStrategy",
-    }
-)
-
-Check = Callable[[Any, str], None]
 
 
 def require(condition: object, message: str) -> None:
@@ -136,69 +122,3 @@ def _find_nul(value: Any, path: str) -> None:
 def has_duplicates(values: Iterable[object]) -> bool:
     seen = list(values)
     return len(set(seen)) != len(seen)
-
-
-def enum_check(shape: Shape | None) -> Check | None:
-    """A function that refuses values outside the model's enums anywhere in a document of `shape`; None: it has none.
-
-    Compiled once per operation, so that a request pays only for the members that have an enum."""
-    if shape is None:
-        return None
-    return _enum_check(shape, frozenset())
-
-
-def _enum_check(shape: Shape, outer: frozenset[str]) -> Check | None:
-    if shape.name in outer:  # a shape inside itself: no document of Batch nests an enum that way
-        return None
-    outer = outer | {shape.name}
-    if shape.type == "string":
-        return _enum_leaf(shape) if shape.enum and shape.name not in ENUMS_WORDED_ELSEWHERE else None
-    if shape.type == "structure":
-        inner = {
-            member.name: check
-            for member in shape.members.values()
-            if (check := _enum_check(member.shape, outer)) is not None
-        }
-        return _enum_structure(inner) if inner else None
-    if shape.type in ("list", "map"):
-        assert shape.element is not None, f"shape {shape.name} has no element"
-        element = _enum_check(shape.element, outer)
-        if element is not None:
-            return _enum_list(element) if shape.type == "list" else _enum_map(element)
-    return None
-
-
-def _enum_leaf(shape: Shape) -> Check:
-    allowed = frozenset(shape.enum)
-    choices = ", ".join(shape.enum)
-
-    def check(value: Any, path: str) -> None:
-        if value not in allowed:
-            raise Refused(f"{path} must be one of [{choices}], got {quoted(value)}.")
-
-    return check
-
-
-def _enum_structure(inner: dict[str, Check]) -> Check:
-    def check(value: Any, path: str) -> None:
-        for name, check_member in inner.items():
-            if name in value:
-                check_member(value[name], f"{path}.{name}" if path else name)
-
-    return check
-
-
-def _enum_list(element: Check) -> Check:
-    def check(value: Any, path: str) -> None:
-        for index, entry in enumerate(value):
-            element(entry, f"{path}[{index}]")
-
-    return check
-
-
-def _enum_map(element: Check) -> Check:
-    def check(value: Any, path: str) -> None:
-        for key, entry in value.items():
-            element(entry, f"{path}[{quoted(key)}]")
-
-    return check

@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from batchyard.core.model.refusal import Refused
-from batchyard.wire.model import load_service_model
+from batchyard.wire.model import ServiceModel
 
 Document = dict[str, Any]
 
@@ -23,23 +22,13 @@ TOKEN_MEMBERS = ("nextToken", "NextToken")
 PAGE_SIZES = frozenset({"maxResults", "MaxResults", "limit"})
 PROOF_BYTES = 16
 MAX_TOKEN_CHARACTERS = 8192  # a cursor holds a name or two of at most 512 characters; a longer text is none of ours
-# What each service calls a token that is none of its own (its API reference); the others say ClientException.
-BAD_TOKEN_CODES = {
-    "logs": "InvalidParameterException",
-    "ecs": "InvalidParameterException",
-    "ec2": "InvalidParameterValue",
-    "secretsmanager": "InvalidNextTokenException",
-    "ssm": "InvalidNextToken",
-}
-
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-@lru_cache
-def token_members(service: str) -> dict[str, str]:
-    """What the token is called, of each operation that answers in pages. GetLogEvents's tokens are its own."""
+def token_members(model: ServiceModel) -> dict[str, str]:
+    """The name of the page token, by operation that answers in pages. GetLogEvents's tokens are its own."""
     found: dict[str, str] = {}
-    for name, operation in load_service_model(service).operations.items():
+    for name, operation in model.operations.items():
         members = operation.input.members if operation.input is not None else {}
         given = operation.output.members if operation.output is not None else {}
         for member in TOKEN_MEMBERS:
@@ -53,25 +42,26 @@ def seal(key: bytes, service: str, operation: str, request: Document, cursor: st
     return base64.urlsafe_b64encode(_proof(key, service, operation, request, text) + text).decode().rstrip("=")
 
 
-def unseal(key: bytes, service: str, operation: str, request: Document, token: str) -> str:
-    """The cursor. Refused: the token was not given for this request."""
+def unseal(key: bytes, service: str, operation: str, request: Document, token: str, *, bad_token_code: str) -> str:
+    """The cursor. Refused, with `bad_token_code`: the token was not given for this request."""
     if len(token) > MAX_TOKEN_CHARACTERS:
-        raise bad_token(service)
+        raise bad_token(bad_token_code)
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except ValueError:
-        raise bad_token(service) from None
+        raise bad_token(bad_token_code) from None
     proof, text = raw[:PROOF_BYTES], raw[PROOF_BYTES:]
     if not hmac.compare_digest(proof, _proof(key, service, operation, request, text)):
-        raise bad_token(service)
+        raise bad_token(bad_token_code)
     return text.decode()
 
 
-def bad_token(service: str) -> Refused:
+def bad_token(code: str) -> Refused:
+    """The refusal of a token that is none, by the code that the service has for it."""
     return Refused(
         "The specified nextToken is invalid. Use the nextToken of the previous page, with all other parameters as they "
         "were.",
-        BAD_TOKEN_CODES.get(service, "ClientException"),
+        code,
     )
 
 

@@ -6,7 +6,7 @@ registered and submitted to a machine in memory whose only engine has that engin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from typing import cast
 from batchyard.api.batch.jobs import submission
 from batchyard.api.batch.rules.definition_rules import check_definition
 from batchyard.api.context import Call, Context
+from batchyard.api.service_descriptor import ServiceDescriptor
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands
 from batchyard.core.model.names import Account
@@ -194,28 +195,28 @@ about one member [there too](behaviour.md#where-we-differ), and what AWS leaves 
 """
 
 
-def page(models: list[ServiceModel], built: set[tuple[str, str]], titles: dict[str, str]) -> Iterator[str]:
-    """Its lines. `built`: (service, operation) of what is answered; `titles`: the services' names for people."""
+def page(services: Sequence[ServiceDescriptor], built: set[tuple[str, str]]) -> Iterator[str]:
+    """The lines of the page. `built`: (service, operation) of what is answered."""
     yield HEAD
-    yield from _operations(models, built, titles)
-    requests = Requests(next(model for model in models if model.name == "batch"))
+    yield from _operations(services, built)
+    requests = Requests(next(service.model for service in services if service.name == "batch"))
     for name, shapes in requests.by_operation.items():
         yield f"## {name}\n"
         for shape in shapes:
             yield from _shape(shape, requests.refusing(shape.name), () if name in WITHOUT_ENGINES else tuple(ENGINES))
 
 
-def _operations(models: list[ServiceModel], built: set[tuple[str, str]], titles: dict[str, str]) -> Iterator[str]:
+def _operations(services: Sequence[ServiceDescriptor], built: set[tuple[str, str]]) -> Iterator[str]:
     yield "## Operations\n"
     yield "Requests and answers in full are in the [reference](reference/operations.md). What is not built is routed"
     yield "and checked, then answered with 400 `ClientException` saying so.\n"
     yield "| service | built | not built |"
     yield "|---|---|---|"
-    for model in models:
-        there = [name for name in model.operations if (model.name, name) in built]
-        missing = [name for name in model.operations if (model.name, name) not in built]
-        rest = _missing(missing) if model.name in WHOLE_MODELS else "the rest of the service"
-        yield f"| {titles[model.name]} | {len(there)}: {', '.join(there)} | {rest} |"
+    for service in services:
+        there = [name for name in service.model.operations if (service.name, name) in built]
+        missing = [name for name in service.model.operations if (service.name, name) not in built]
+        rest = _missing(missing) if service.name in WHOLE_MODELS else "the rest of the service"
+        yield f"| {service.title} | {len(there)}: {', '.join(there)} | {rest} |"
     yield ""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard.api.readers import Readers
+from batchyard.api.services import SERVICES
 from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.machine import Machine
@@ -57,12 +58,10 @@ from batchyard.store.queries import Reader
 from batchyard.store.survey import damaged, misfit
 from batchyard.store.writer import Writer
 from batchyard.version import VERSION
-from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router
 
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-SERVICES = ("batch", "logs", "ecs", "ec2", "sts", "secretsmanager", "ssm", "yard")
 # Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
 READER_THREADS = 6
 READERS_OF_ONE = 3  # of them, one caller's: its slow queries leave the others something
@@ -263,7 +262,7 @@ class Service:
         """For everybody, and for jobs alone at the address of their own network."""
         parts, settings = self._parts, self._parts.settings
         router = Router(
-            (load_service_model(name) for name in SERVICES), body_limit_bytes=settings.max_request_kib * 1024
+            (service.model for service in SERVICES.values()), body_limit_bytes=settings.max_request_kib * 1024
         )
         connected = handlers.Connected(
             settings=settings,

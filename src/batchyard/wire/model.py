@@ -96,8 +96,13 @@ def load_service_model(name: str) -> ServiceModel:
     for directory in MODEL_DIRECTORIES:
         path = directory / f"{name}.json"
         if path.is_file():
-            return build_service_model(msgspec.json.decode(path.read_bytes()))
+            return read_service_model(path)
     raise FileNotFoundError(f"no service model named {name!r} in {', '.join(map(str, MODEL_DIRECTORIES))}")
+
+
+def read_service_model(path: Path) -> ServiceModel:
+    """The model in a file of botocore's format."""
+    return build_service_model(msgspec.json.decode(path.read_bytes()))
 
 
 def build_service_model(document: dict[str, Any]) -> ServiceModel:

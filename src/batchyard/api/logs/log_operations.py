@@ -38,6 +38,8 @@ TOKEN = re.compile(rf"[fb]/[0-9]{{{PROOF_DIGITS + PLACE_DIGITS}}}", re.ASCII)
 MAX_PATTERN_CHARACTERS = 1024  # API: FilterPattern
 TIME_DIGITS, STREAM_DIGITS, OFFSET_DIGITS = 13, 20, 23  # the parts of an event id
 
+INVALID_PARAMETER = "InvalidParameterException"
+
 Document = dict[str, Any]
 
 
@@ -320,8 +322,8 @@ def _write_search_token(token: _SearchToken) -> str:
 
 
 def _invalid(message: str) -> Refused:
-    return Refused(message, code="InvalidParameterException")
+    return Refused(message, code=INVALID_PARAMETER)
 
 
 def _bad_token() -> Refused:
-    return page_tokens.bad_token("logs")
+    return page_tokens.bad_token(INVALID_PARAMETER)

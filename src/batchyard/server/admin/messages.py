@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from batchyard.api.services import SERVICES
 from batchyard.core.model.effects import JobQueueBlocked
 from batchyard.core.model.resources import format_vcpus
 from batchyard.server.access.access import Rules
@@ -33,7 +34,8 @@ def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> N
         say("  WARNING    --insecure: whoever reaches this address may run programs here.")
     say()
     say("Point AWS clients here, with the queue `default`:")
-    say(f"  export AWS_ENDPOINT_URL_BATCH={address} AWS_ENDPOINT_URL_CLOUDWATCH_LOGS={address}")
+    variables = [service.endpoint_variable for service in SERVICES.values() if service.is_announced]
+    say("  export " + " ".join(f"{variable}={address}" for variable in variables))
     # boto3 and the AWS CLI's version 1 read the second name alone, other SDKs the first alone.
     region = f"AWS_REGION={settings.region} AWS_DEFAULT_REGION={settings.region}"
     if has_keys:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchyard.api.services import SERVICES
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.records import TaskSpec, containers_of
 from batchyard.core.tasks.task_spec import NO_NETWORK, reads_secrets
@@ -31,13 +32,8 @@ def _no_address(address: str, attempt_id: str) -> str:
 
 
 # Where this service is, for each of its services that jobs may ask.
-ENDPOINTS = (
-    "AWS_ENDPOINT_URL_BATCH",
-    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
-    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-    "AWS_ENDPOINT_URL_SSM",
-    "AWS_ENDPOINT_URL_ECS",
-    "AWS_ENDPOINT_URL_STS",  # where the credentials that jobs have can be asked about
+ENDPOINTS = tuple(
+    service.endpoint_variable for service in SERVICES.values() if service.is_for_jobs and service.endpoint_variable
 )
 KEY_ID_VARIABLE, SECRET_VARIABLE = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 # A container that brings one of these signs with something else than the keys of the owner's S3, or has another S3.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.api.operations import LONGEST_REFUSAL, OPERATIONS
+from batchyard.api.operations import MAX_REFUSAL_CHARACTERS, OPERATIONS
 from batchyard.core.model.refusal import Refused
 from batchyard.core.state.check import assert_consistent
 from batchyard.wire.messages import Request, WireError
@@ -122,7 +122,7 @@ def attempt(service: Service, key: tuple[str, str], request: Document) -> None:
         refusal = error
     else:
         return
-    assert 0 < len(refusal.message) <= LONGEST_REFUSAL
+    assert 0 < len(refusal.message) <= MAX_REFUSAL_CHARACTERS
     assert refusal.code != "ServerException"
 
 
@@ -152,4 +152,4 @@ def test_integers_beyond_their_range_end_at_the_wire(key: tuple[str, str]) -> No
             with pytest.raises(WireError) as refused:
                 operation.parse(request)
             assert refused.value.status == 400
-            assert len(refused.value.message) < LONGEST_REFUSAL
+            assert len(refused.value.message) < MAX_REFUSAL_CHARACTERS

@@ -1,0 +1,16 @@
+"""STS: who signs a request."""
+
+from __future__ import annotations
+
+from batchyard.api.service_descriptor import ServiceDescriptor
+from batchyard.api.sts import caller_identity
+
+SERVICE = ServiceDescriptor(
+    name="sts",
+    title="STS",
+    endpoint_variable="AWS_ENDPOINT_URL_STS",
+    invalid_code="ValidationError",
+    operations={
+        "GetCallerIdentity": caller_identity.get_caller_identity,
+    },
+)

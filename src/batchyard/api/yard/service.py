@@ -1,0 +1,22 @@
+"""This program's own service: what AWS has no operation for. GetService and Shutdown are the running server's."""
+
+from __future__ import annotations
+
+from batchyard.api.model_checks import enum_check
+from batchyard.api.service_descriptor import ServiceDescriptor
+from batchyard.api.yard import explain, overview, run_job, usage
+
+SERVICE = ServiceDescriptor(
+    name="yard",
+    title="Batchyard's own",
+    compile_check=enum_check,
+    operations={
+        "ExplainJob": explain.explain_job,
+        "ListAttempts": usage.list_attempts,
+        "InterruptInstance": overview.interrupt_instance,
+        "ListEnvironments": overview.list_environments,
+        "ListInstances": overview.list_instances,
+        "ListQueues": overview.list_queues,
+        "RunJob": run_job.run_job,
+    },
+)
