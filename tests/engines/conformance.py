@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
-from batchyard.core.model.attempt_node import AttemptNode
+from batchyard.core.model.attempt_node import MAX_NODES, AttemptNode
 from batchyard.core.model.commands import Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerDependency, TaskSpec
 from batchyard.engines.base import RECOVERED_SILENT, Engine, Launch, Recovery, StaleEpochError
@@ -69,28 +69,30 @@ class Harness(Protocol):
     def prints(self) -> TaskSpec:
         """`one` and `three` on standard output, `two` on standard error between them, the last without a newline."""
 
-    def runs(self, attempt_id: str) -> int:
+    def runs(self, task_id: str) -> int:
         """How often it was really started, from a source that is not the engine."""
 
-    def log(self, attempt_id: str, container: str = DEFAULT_CONTAINER) -> list[tuple[int, str]]:
+    def log(self, task_id: str, container: str = DEFAULT_CONTAINER) -> list[tuple[int, str]]:
         """Its lines with their times; none where there is no file."""
 
     def forget_or_damage(self) -> None:
         """Damages the engine's own records; nothing runs."""
 
 
-def launch_of(task: TaskSpec, attempt_id: str = "", environment: Sequence[tuple[str, str]] = ()) -> Launch:
+def launch_of(
+    task: TaskSpec, attempt_id: str = "", environment: Sequence[tuple[str, str]] = (), node: int = 0
+) -> Launch:
     number = next(_numbers)
-    return Launch(AttemptNode(attempt_id or f"{number:032x}"), number, task, tuple(environment))
+    return Launch(AttemptNode(attempt_id or f"{number:032x}", node), number, task, tuple(environment))
 
 
-def final_of(harness: Harness, attempt_id: str) -> Report | None:
-    found = [r for r in harness.reports if r.attempt_id == attempt_id and isinstance(r, FINAL)]
+def final_of(harness: Harness, attempt_id: str, node: int = 0) -> Report | None:
+    found = [r for r in harness.reports if (r.attempt_id, r.node) == (attempt_id, node) and isinstance(r, FINAL)]
     return found[-1] if found else None
 
 
-def is_started(harness: Harness, attempt_id: str) -> bool:
-    return any(isinstance(r, Started) and r.attempt_id == attempt_id for r in harness.reports)
+def is_started(harness: Harness, attempt_id: str, node: int = 0) -> bool:
+    return any(isinstance(r, Started) and (r.attempt_id, r.node) == (attempt_id, node) for r in harness.reports)
 
 
 def run_to_end(harness: Harness, task: TaskSpec) -> Report:
@@ -99,15 +101,16 @@ def run_to_end(harness: Harness, task: TaskSpec) -> Report:
     return wait_for_end(harness, launch.attempt_id)
 
 
-def wait_for_end(harness: Harness, attempt_id: str) -> Report:
-    harness.until(lambda: final_of(harness, attempt_id))
-    final = final_of(harness, attempt_id)
+def wait_for_end(harness: Harness, attempt_id: str, node: int = 0) -> Report:
+    harness.until(lambda: final_of(harness, attempt_id, node))
+    final = final_of(harness, attempt_id, node)
     assert final is not None
     return final
 
 
-def wait_for_run(harness: Harness, attempt_id: str) -> None:
-    harness.until(lambda: is_started(harness, attempt_id) and harness.runs(attempt_id) == 1)
+def wait_for_run(harness: Harness, attempt_id: str, node: int = 0) -> None:
+    task_id = AttemptNode(attempt_id, node).task_id
+    harness.until(lambda: is_started(harness, attempt_id, node) and harness.runs(task_id) == 1)
 
 
 class Conformance:
@@ -168,7 +171,7 @@ class Conformance:
         launch = launch_of(harness.exits(3))
         harness.engine.launch([launch])
         first = wait_for_end(harness, launch.attempt_id)
-        harness.engine.acknowledge([launch.attempt_id])
+        harness.engine.acknowledge([launch.attempt_node])
         harness.settle()
         harness.reports.clear()
         harness.engine.launch([launch])
@@ -181,7 +184,7 @@ class Conformance:
         launch = launch_of(harness.ends_on_term(5))
         harness.engine.launch([launch])
         wait_for_run(harness, launch.attempt_id)
-        harness.engine.stop(launch.attempt_id, 30)
+        harness.engine.stop(launch.attempt_node, 30)
         final = wait_for_end(harness, launch.attempt_id)
         assert isinstance(final, Exited)
         assert (final.containers[0].exit_code, final.containers[0].signal) == (5, 0)
@@ -190,7 +193,7 @@ class Conformance:
         launch = launch_of(harness.sleeps())
         harness.engine.launch([launch])
         wait_for_run(harness, launch.attempt_id)
-        harness.engine.stop(launch.attempt_id, 30)
+        harness.engine.stop(launch.attempt_node, 30)
         final = wait_for_end(harness, launch.attempt_id)
         assert isinstance(final, Exited)
         assert (final.containers[0].exit_code, final.containers[0].signal) == (143, 15)
@@ -199,7 +202,7 @@ class Conformance:
         launch = launch_of(harness.ignores_term())
         harness.engine.launch([launch])
         wait_for_run(harness, launch.attempt_id)
-        harness.engine.stop(launch.attempt_id, 0.3)
+        harness.engine.stop(launch.attempt_node, 0.3)
         final = wait_for_end(harness, launch.attempt_id)
         assert isinstance(final, Exited)
         assert (final.containers[0].exit_code, final.containers[0].signal) == (137, 9)
@@ -208,8 +211,8 @@ class Conformance:
         launch = launch_of(harness.ignores_term())
         harness.engine.launch([launch])
         wait_for_run(harness, launch.attempt_id)
-        harness.engine.stop(launch.attempt_id, 3600)
-        harness.engine.stop(launch.attempt_id, 0)
+        harness.engine.stop(launch.attempt_node, 3600)
+        harness.engine.stop(launch.attempt_node, 0)
         final = wait_for_end(harness, launch.attempt_id)
         assert isinstance(final, Exited)
         assert final.containers[0].exit_code == 137
@@ -217,7 +220,7 @@ class Conformance:
     def test_a_stop_that_overtakes_the_start_prevents_it(self, harness: Harness) -> None:
         launch = launch_of(harness.exits(0))
         harness.engine.launch([launch])
-        harness.engine.stop(launch.attempt_id, 30)
+        harness.engine.stop(launch.attempt_node, 30)
         final = wait_for_end(harness, launch.attempt_id)
         assert isinstance(final, NotStarted)
         assert final.exit_code is None
@@ -225,10 +228,66 @@ class Conformance:
 
     def test_a_stop_of_the_unknown_or_ended_does_nothing(self, harness: Harness) -> None:
         final = run_to_end(harness, harness.exits(0))
-        harness.engine.stop("f" * 32, 0)
-        harness.engine.stop(final.attempt_id, 0)
+        harness.engine.stop(AttemptNode("f" * 32), 0)
+        harness.engine.stop(AttemptNode(final.attempt_id), 0)
         harness.settle()
         assert len(harness.reports) == 2
+
+    # -- Nodes --
+
+    def test_nodes_of_one_attempt_run_and_end_each_for_itself(self, harness: Harness) -> None:
+        main = launch_of(harness.ends_on_term(5))
+        child = launch_of(harness.exits(3), main.attempt_id, node=1)
+        last = launch_of(harness.sleeps(), main.attempt_id, node=MAX_NODES - 1)
+        harness.engine.launch([main, child, last])
+        assert codes(wait_for_end(harness, main.attempt_id, 1)) == {"default": 3}
+        wait_for_run(harness, main.attempt_id)
+        wait_for_run(harness, main.attempt_id, MAX_NODES - 1)
+        harness.engine.stop(last.attempt_node, 30)
+        assert codes(wait_for_end(harness, main.attempt_id, MAX_NODES - 1)) == {"default": 143}
+        harness.settle()
+        assert final_of(harness, main.attempt_id) is None, "the stop of a node is no other's"
+        harness.engine.stop(main.attempt_node, 30)
+        assert codes(wait_for_end(harness, main.attempt_id)) == {"default": 5}
+        assert [harness.runs(one.task_id) for one in (main, child, last)] == [1, 1, 1]
+
+    def test_nodes_of_one_attempt_have_logs_of_their_own(self, harness: Harness) -> None:
+        main, child = launch_of(harness.exits(0)), harness.prints()
+        node = launch_of(child, main.attempt_id, node=2)
+        harness.engine.launch([main, node])
+        wait_for_end(harness, main.attempt_id)
+        wait_for_end(harness, main.attempt_id, 2)
+        assert [text for _, text in harness.log(node.task_id)] == ["one", "two", "three"]
+
+    def test_an_acknowledgement_is_of_one_node(self, harness: Harness) -> None:
+        main = launch_of(harness.exits(1))
+        child = launch_of(harness.exits(2), main.attempt_id, node=1)
+        harness.engine.launch([main, child])
+        first, other = wait_for_end(harness, main.attempt_id), wait_for_end(harness, main.attempt_id, 1)
+        harness.engine.acknowledge([child.attempt_node])
+        harness.settle()
+        harness.connect(2)
+        harness.engine.recover([Recovery(main, may_launch=False, known_started=True)])
+        assert wait_for_end(harness, main.attempt_id) == first
+        harness.settle()
+        assert other not in harness.reports
+
+    def test_a_recovery_is_of_one_node(self, harness: Harness) -> None:
+        main = launch_of(harness.ends_on_term(7))
+        child = launch_of(harness.exits(2), main.attempt_id, node=1)
+        harness.engine.launch([main])
+        wait_for_run(harness, main.attempt_id)
+        harness.connect(2)
+        harness.engine.recover(
+            [
+                Recovery(main, may_launch=False, known_started=True),
+                Recovery(child, may_launch=True, known_started=False),
+            ]
+        )
+        assert codes(wait_for_end(harness, main.attempt_id, 1)) == {"default": 2}
+        assert final_of(harness, main.attempt_id) is None
+        harness.engine.stop(main.attempt_node, 30)
+        assert codes(wait_for_end(harness, main.attempt_id)) == {"default": 7}
 
     # -- Logs --
 
@@ -248,7 +307,7 @@ class Conformance:
         harness.connect(2)
         harness.engine.recover([Recovery(launch, may_launch=False, known_started=True)])
         harness.until(lambda: is_started(harness, launch.attempt_id))
-        harness.engine.stop(launch.attempt_id, 30)
+        harness.engine.stop(launch.attempt_node, 30)
         final = wait_for_end(harness, launch.attempt_id)
         assert isinstance(final, Exited)
         assert final.containers[0].exit_code == 7
@@ -262,7 +321,7 @@ class Conformance:
 
     def test_an_acknowledged_end_is_not_repeated(self, harness: Harness) -> None:
         first = run_to_end(harness, harness.exits(9))
-        harness.engine.acknowledge([first.attempt_id, first.attempt_id])  # as two reports of one end are
+        harness.engine.acknowledge([AttemptNode(first.attempt_id)] * 2)  # as two reports of one end are
         harness.settle()
         harness.connect(2)
         harness.engine.recover([])
@@ -329,15 +388,15 @@ class Conformance:
         assert isinstance(final, Exited)
 
 
+def codes(final: Report) -> dict[str, int | None]:
+    assert isinstance(final, Exited), final
+    return {one.name: one.exit_code for one in final.containers}
+
+
 class SeveralHarness(Harness, Protocol):
     """Of an engine whose abilities have multiple_containers."""
 
     def several(self, *parts: Part) -> TaskSpec: ...
-
-
-def codes(final: Report) -> dict[str, int | None]:
-    assert isinstance(final, Exited), final
-    return {one.name: one.exit_code for one in final.containers}
 
 
 class SeveralContainers:
@@ -390,7 +449,7 @@ class SeveralContainers:
         harness.engine.launch([launch])
         wait_for_run(harness, launch.attempt_id)
         harness.until(lambda: harness.log(launch.attempt_id, "main") and harness.log(launch.attempt_id, "side"))
-        harness.engine.stop(launch.attempt_id, 30)
+        harness.engine.stop(launch.attempt_node, 30)
         assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": 143, "side": 143}
 
     def test_an_essential_container_takes_the_others_along(self, harness: SeveralHarness) -> None:
@@ -415,7 +474,7 @@ class SeveralContainers:
         harness.until(lambda: harness.log(launch.attempt_id, "side"))
         harness.settle()
         assert final_of(harness, launch.attempt_id) is None
-        harness.engine.stop(launch.attempt_id, 30)
+        harness.engine.stop(launch.attempt_node, 30)
         assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": 143, "side": 1}
 
     def test_a_container_has_its_own_grace_unless_there_is_none(self, harness: SeveralHarness) -> None:
@@ -425,10 +484,10 @@ class SeveralContainers:
         harness.engine.launch([launch])
         wait_for_run(harness, launch.attempt_id)
         harness.until(lambda: harness.log(launch.attempt_id, "hasty") and harness.log(launch.attempt_id, "patient"))
-        harness.engine.stop(launch.attempt_id, 3000)
+        harness.engine.stop(launch.attempt_node, 3000)
         harness.settle()
         assert final_of(harness, launch.attempt_id) is None
-        harness.engine.stop(launch.attempt_id, 0)
+        harness.engine.stop(launch.attempt_node, 0)
         final = wait_for_end(harness, launch.attempt_id)
         assert isinstance(final, Exited)
         assert [(one.exit_code, one.signal) for one in final.containers] == [(137, 9), (137, 9)]
@@ -438,7 +497,7 @@ class SeveralContainers:
         harness.engine.launch([launch])
         wait_for_run(harness, launch.attempt_id)
         harness.until(lambda: harness.log(launch.attempt_id, "main"))
-        harness.engine.stop(launch.attempt_id, 3000)
+        harness.engine.stop(launch.attempt_node, 3000)
         assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": 137, "side": 143}
 
     def test_who_waits_too_long_for_another_gives_up(self, harness: SeveralHarness) -> None:
@@ -457,7 +516,7 @@ class SeveralContainers:
         harness.engine.launch([launch])
         harness.until(lambda: harness.log(launch.attempt_id, "init"))
         assert not is_started(harness, launch.attempt_id)
-        harness.engine.stop(launch.attempt_id, 30)
+        harness.engine.stop(launch.attempt_node, 30)
         assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": None, "init": 143}
         assert harness.log(launch.attempt_id, "main") == []
 
@@ -495,6 +554,6 @@ class SeveralContainers:
         harness.engine.recover([Recovery(launch, may_launch=True, known_started=False)])
         harness.settle()
         assert final_of(harness, launch.attempt_id) is None
-        harness.engine.stop(launch.attempt_id, 30)
+        harness.engine.stop(launch.attempt_node, 30)
         assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": None, "init": 143}
         assert [text for _, text in harness.log(launch.attempt_id, "init")] == ["init"]

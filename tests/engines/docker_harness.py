@@ -111,8 +111,8 @@ class DockerHarness(ShellTasks):
         total = Resources(1000 * len(parts), 64 * len(parts))
         return TaskSpec((), (), total, containers=tuple(containers))
 
-    def runs(self, attempt_id: str) -> int:
-        trace = self.trace_dir / attempt_id
+    def runs(self, task_id: str) -> int:
+        trace = self.trace_dir / task_id
         return len(trace.read_text().split()) if trace.exists() else 0
 
     # -- Docker --

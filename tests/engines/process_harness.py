@@ -73,7 +73,7 @@ class ProcessHarness(ShellTasks):
         launch = launch_of(TaskSpec(command=("true",), environment=(), resources=Resources()))
         self.engine.launch([launch])
         self.until(lambda: final_of(self, launch.attempt_id))
-        self.engine.acknowledge([launch.attempt_id])
+        self.engine.acknowledge([launch.attempt_node])
         self.reports[:] = [report for report in self.reports if report.attempt_id != launch.attempt_id]
 
     # -- Tasks --
@@ -92,11 +92,11 @@ class ProcessHarness(ShellTasks):
     def prints(self) -> TaskSpec:
         return self.traced("", "echo one; echo two >&2; printf three")
 
-    def runs(self, attempt_id: str) -> int:
-        return len(self.pids(attempt_id))
+    def runs(self, task_id: str) -> int:
+        return len(self.pids(task_id))
 
-    def pids(self, attempt_id: str) -> list[int]:
-        trace = self.trace_dir / attempt_id
+    def pids(self, task_id: str) -> list[int]:
+        trace = self.trace_dir / task_id
         return [int(line) for line in trace.read_text().split()] if trace.exists() else []
 
     # -- The supervisor --

@@ -34,14 +34,14 @@ class ShellTasks:
     def missing(self) -> TaskSpec:
         return self.program("no-such-program-anywhere")
 
-    def log(self, attempt_id: str, container: str = DEFAULT_CONTAINER) -> list[tuple[int, str]]:
+    def log(self, task_id: str, container: str = DEFAULT_CONTAINER) -> list[tuple[int, str]]:
         """(milliseconds, text) of each line."""
-        path = log_path(self.logs_dir, attempt_id, container)
+        path = log_path(self.logs_dir, task_id, container)
         if not path.exists():
             return []
         text = path.read_text()
         assert text.endswith("\n")
         return [(int(at), words) for at, words in (line.split("\t", 1) for line in text[:-1].split("\n"))]
 
-    def words(self, attempt_id: str, container: str = DEFAULT_CONTAINER) -> list[str]:
-        return [words for _, words in self.log(attempt_id, container)]
+    def words(self, task_id: str, container: str = DEFAULT_CONTAINER) -> list[str]:
+        return [words for _, words in self.log(task_id, container)]

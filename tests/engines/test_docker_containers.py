@@ -271,7 +271,7 @@ def test_a_fresh_volume_goes_with_its_attempt(docker: DockerHarness) -> None:
     final = run_to_end(docker, task)
     assert docker.words(final.attempt_id) == ["kept"]
     assert [one["Labels"]["batchyard.attempt"] for one in docker.volumes()] == [final.attempt_id]
-    docker.engine.acknowledge([final.attempt_id])
+    docker.engine.acknowledge([AttemptNode(final.attempt_id)])
     docker.settle()
     assert docker.volumes() == []
     assert docker.containers() == []

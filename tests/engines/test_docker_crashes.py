@@ -51,7 +51,7 @@ def test_a_job_outlives_the_daemon_and_its_exit_code_is_read_afterwards(mortal: 
     (mortal.trace_dir / "go").touch()
     late = launch_of(mortal.exits(3))
     mortal.engine.launch([late])
-    mortal.engine.stop(running.attempt_id, 30)
+    mortal.engine.stop(running.attempt_node, 30)
     mortal.daemon.start()
     for launch, code in ((running, 5), (ends, 6), (late, 3)):
         final = wait_for_end(mortal, launch.attempt_id)
@@ -134,7 +134,7 @@ def test_a_server_killed_in_the_middle_of_its_launches(docker: DockerHarness, po
         assert isinstance(final, Exited), final
         assert final.containers[0].exit_code == 7
     assert [docker.runs(attempt) for attempt in ATTEMPTS] == [1] * len(ATTEMPTS)
-    docker.engine.acknowledge(ATTEMPTS)
+    docker.engine.acknowledge([AttemptNode(attempt) for attempt in ATTEMPTS])
     docker.settle()
     assert docker.containers() == []
 
@@ -147,7 +147,7 @@ def test_what_was_created_and_is_not_wanted_any_more_is_not_started(docker: Dock
     docker.engine.recover([Recovery(launch, may_launch=False, known_started=False) for launch in launches])
     finals = [wait_for_end(docker, attempt) for attempt in ATTEMPTS]
     assert finals[0] == NotStarted(ATTEMPTS[0], finals[0].at_ms, RECOVERED_SILENT)  # type: ignore[attr-defined]
-    docker.engine.acknowledge(ATTEMPTS)
+    docker.engine.acknowledge([AttemptNode(attempt) for attempt in ATTEMPTS])
     docker.settle()
     assert docker.containers() == []
     assert [docker.runs(attempt) for attempt in ATTEMPTS] == [0] * len(ATTEMPTS)
@@ -161,7 +161,9 @@ def test_what_nobody_asks_about_is_removed(docker: DockerHarness, monkeypatch: p
     foreign = docker.daemon.json("POST", "/containers/create", {"name": f"by-test-{os.getpid()}"}, body)
     docker.connect(2)
     docker.engine.recover([])
-    docker.engine.acknowledge([report.attempt_id for report in docker.reports])  # some may have ended in time
+    docker.engine.acknowledge(
+        [AttemptNode(report.attempt_id) for report in docker.reports]
+    )  # some may have ended in time
     docker.until_asked(lambda: docker.containers() == [])
     docker.daemon.json("DELETE", f"/containers/{foreign['Id']}")
 
@@ -196,12 +198,12 @@ def test_a_grace_goes_on_while_servers_change(docker: DockerHarness) -> None:
     launch = launch_of(docker.ignores_term())
     docker.engine.launch([launch])
     wait_for_run(docker, launch.attempt_id)
-    docker.engine.stop(launch.attempt_id, 1)
+    docker.engine.stop(launch.attempt_node, 1)
     docker.settle()
     docker.drop()
     docker.connect(2)
     docker.engine.recover([Recovery(launch, may_launch=False, known_started=True)])
-    docker.engine.stop(launch.attempt_id, 3600)
+    docker.engine.stop(launch.attempt_node, 3600)
     final = wait_for_end(docker, launch.attempt_id)
     assert isinstance(final, Exited)
     assert final.containers[0].exit_code == 137
@@ -215,7 +217,7 @@ def test_what_fell_with_the_host_is_lost(docker: DockerHarness) -> None:
     docker.engine.launch([launch])
     wait_for_run(docker, launch.attempt_id)
     journal.boot_id = now
-    docker.engine.stop(launch.attempt_id, 0)
+    docker.engine.stop(launch.attempt_node, 0)
     final = wait_for_end(docker, launch.attempt_id)
     assert isinstance(final, Lost)
     assert "went down" in final.reason
@@ -228,7 +230,7 @@ def test_a_later_server_ends_this_one(docker: DockerHarness) -> None:
     before = docker.engine
     docker.connect(2)
     before.launch([launch_of(docker.exits(0))])
-    before.stop(launch.attempt_id, 0)
+    before.stop(launch.attempt_node, 0)
     with pytest.raises(StaleEpochError, match="a server of epoch 2 has taken over"):
         docker.run(before.failed())
     docker.engine.recover([Recovery(launch, may_launch=False, known_started=True)])
@@ -284,7 +286,7 @@ def test_a_container_of_another_service_is_not_adopted(docker: DockerHarness) ->
     final = wait_for_end(docker, launch.attempt_id)
     assert isinstance(final, NotStarted)
     assert final.reason.startswith("CannotCreateContainerError: Error response from daemon: Conflict.")
-    docker.engine.acknowledge([launch.attempt_id])
+    docker.engine.acknowledge([launch.attempt_node])
     docker.settle()
     remove(docker, launch.attempt_id)  # it is still there
 

@@ -183,7 +183,7 @@ def test_a_stop_ends_the_wait_for_an_image(docker: DockerHarness, registry: Call
     docker.engine.launch([launch])
     docker.until(lambda: place.layers_given())
     assert docker.reports == [], "a job whose image is being pulled is STARTING"
-    docker.engine.stop(launch.attempt_id, 30)
+    docker.engine.stop(launch.attempt_node, 30)
     final = wait_for_end(docker, launch.attempt_id)
     assert isinstance(final, NotStarted)
     assert final.exit_code is None

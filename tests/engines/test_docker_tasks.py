@@ -67,7 +67,7 @@ def test_one_after_the_other_over_a_shared_volume(docker: DockerHarness) -> None
     assert (exits["main"].exit_code, exits["setup"].exit_code) == (0, 0)
     assert docker.words(attempt_id, "main") == ["made"]
     assert len(docker.volumes()) == 1
-    docker.engine.acknowledge([attempt_id])
+    docker.engine.acknowledge([AttemptNode(attempt_id)])
     docker.settle()
     assert (docker.containers(), docker.volumes()) == ([], [])
 
@@ -110,7 +110,7 @@ def test_terminating_a_task_stops_all_of_it(docker: DockerHarness) -> None:
     launch = launch_of(task(container("a", "exec sleep 100"), container("b", "exec sleep 100")))
     docker.engine.launch([launch])
     docker.until(lambda: is_started(docker, launch.attempt_id))
-    docker.engine.stop(launch.attempt_id, 30)
+    docker.engine.stop(launch.attempt_node, 30)
     final = wait_for_end(docker, launch.attempt_id)
     assert isinstance(final, Exited)
     assert [one.exit_code for one in final.containers] == [143, 143]
@@ -137,7 +137,7 @@ def test_one_image_that_can_not_be_pulled_keeps_all_from_starting(docker: Docker
     assert isinstance(final, NotStarted)
     assert final.reason.startswith("CannotPullContainerError: ")
     assert final.container == "b"
-    docker.engine.acknowledge([launch.attempt_id])
+    docker.engine.acknowledge([launch.attempt_node])
     docker.settle()
     assert docker.containers() == []
 

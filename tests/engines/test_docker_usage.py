@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import ContainerExit, Exited
 from batchyard.core.model.records import ContainerSpec, TaskSpec
 from batchyard.core.model.resources import Resources
@@ -44,7 +45,7 @@ def running(docker: DockerHarness, task: TaskSpec, *containers: str) -> str:
 
 
 def stopped(docker: DockerHarness, attempt_id: str) -> tuple[ContainerExit, ...]:
-    docker.engine.stop(attempt_id, 30)
+    docker.engine.stop(AttemptNode(attempt_id), 30)
     final = wait_for_end(docker, attempt_id)
     assert isinstance(final, Exited), final
     return final.containers

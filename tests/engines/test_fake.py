@@ -180,7 +180,7 @@ def test_the_same_commands_give_the_same_reports(tmp_path: Path) -> None:
         launches = [Launch(AttemptNode(f"{n:032x}"), n, task, ()) for n, task in enumerate(tasks)]
         harness.engine.launch(launches)
         harness.host.advance(3)
-        harness.engine.stop(launches[1].attempt_id, 1)
+        harness.engine.stop(launches[1].attempt_node, 1)
         harness.host.advance(100)
         return harness.reports
 

@@ -170,7 +170,7 @@ def test_what_escapes_is_dead_before_the_end_is_reported(enforced: ProcessHarnes
     assert exit_of(final).exit_code == 4
     assert not is_alive(int(pid.read_text()))
     assert final_of(enforced, other.attempt_id) is None
-    enforced.engine.stop(other.attempt_id, 0)
+    enforced.engine.stop(other.attempt_node, 0)
     assert exit_of(wait_for_end(enforced, other.attempt_id)).exit_code == 137
 
 
@@ -178,7 +178,7 @@ def test_what_escapes_is_dead_before_the_end_is_reported(enforced: ProcessHarnes
 def test_its_directory_goes_with_it(enforced: ProcessHarness) -> None:
     launch, group = running(enforced, enforced.sleeps())
     assert all(os.path.isdir(place) for place in group.directories)
-    enforced.engine.stop(launch.attempt_id, 0)
+    enforced.engine.stop(launch.attempt_node, 0)
     wait_for_end(enforced, launch.attempt_id)
     until(lambda: not any(os.path.exists(place) for place in group.directories))
 

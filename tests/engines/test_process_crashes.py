@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import Exited, Lost, NotStarted
 from batchyard.engines.base import Recovery, StaleEpochError, log_path
 from batchyard.engines.process import ProcessSettings
@@ -48,7 +49,7 @@ def test_a_server_that_vanished_is_replaced_and_ends_are_kept(process: ProcessHa
     assert isinstance(final, Exited)
     assert final.containers[0].exit_code == 6
     process.until(lambda: is_started(process, long.attempt_id))
-    process.engine.stop(long.attempt_id, 30)
+    process.engine.stop(long.attempt_node, 30)
     assert wait_for_end(process, long.attempt_id).containers[0].exit_code == 8  # type: ignore[attr-defined]
     assert (process.runs(short.attempt_id), process.runs(long.attempt_id)) == (1, 1)
 
@@ -97,7 +98,7 @@ def test_tasks_survive_the_supervisors_death_and_are_never_run_again(process: Pr
     assert all(start_ticks(pid) for pid in pids)
     assert not any(final_of(process, launch.attempt_id) for launch in launches)
     for launch in launches:
-        process.engine.stop(launch.attempt_id, 30)
+        process.engine.stop(launch.attempt_node, 30)
     for launch in launches:
         final = wait_for_end(process, launch.attempt_id)
         # Where the kernel tells how a process that is not our child ended, that is reported; else it is lost.
@@ -158,7 +159,7 @@ def test_a_stop_survives_the_supervisors_death(process: ProcessHarness) -> None:
     launch = launch_of(process.ignores_term())
     process.engine.launch([launch])
     wait_for_trace(process, launch.attempt_id)
-    process.engine.stop(launch.attempt_id, 1.0)
+    process.engine.stop(launch.attempt_node, 1.0)
     process.until(lambda: process.journal().live[launch.attempt_id].kill_at_seconds)
     process.stop_supervisor()
     process.connect(2)
@@ -188,7 +189,7 @@ def test_outcomes_survive_the_supervisors_death(process: ProcessHarness) -> None
     process.stop_supervisor()
     process.connect(2)
     assert wait_for_end(process, first.attempt_id) == first
-    process.engine.acknowledge([first.attempt_id])
+    process.engine.acknowledge([AttemptNode(first.attempt_id)])
     process.settle()
     process.stop_supervisor()
     process.connect(3)
@@ -254,9 +255,9 @@ def test_a_process_started_but_not_recorded_is_found_by_its_marker(process: Proc
         process.settle()
         assert start_ticks(pid)
         assert final_of(process, launch.attempt_id) is None
-        process.engine.stop(launch.attempt_id, 30)
+        process.engine.stop(launch.attempt_node, 30)
         wait_for_end(process, launch.attempt_id)
-        process.engine.acknowledge([launch.attempt_id])
+        process.engine.acknowledge([launch.attempt_node])
         assert process.runs(launch.attempt_id) == 1
 
 
@@ -317,7 +318,7 @@ def test_a_supervisor_without_work_and_server_leaves_by_itself(tmp_path: Path) -
     process = ProcessHarness(tmp_path, ProcessSettings(idle_seconds=0.3))
     try:
         final = run_to_end(process, process.exits(0))
-        process.engine.acknowledge([final.attempt_id])
+        process.engine.acknowledge([AttemptNode(final.attempt_id)])
         pid = process.engine.supervisor_pid
         assert pid is not None
         process.end_everything()
@@ -364,6 +365,6 @@ def test_a_stopped_unsent_launch_never_runs(process: ProcessHarness) -> None:
     os.kill(pid, signal.SIGKILL)
     launch = launch_of(process.exits(2))
     process.engine.launch([launch])
-    process.engine.stop(launch.attempt_id, 10)
+    process.engine.stop(launch.attempt_node, 10)
     assert isinstance(wait_for_end(process, launch.attempt_id), NotStarted)
     assert process.runs(launch.attempt_id) == 0

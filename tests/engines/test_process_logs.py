@@ -76,7 +76,7 @@ def test_a_flood_is_slowed_and_neither_lost_nor_in_the_way(process: ProcessHarne
     process.until(lambda: path.exists() and path.stat().st_size > 1_000_000)
     for _ in range(5):
         assert isinstance(run_to_end(process, process.exits(0)), Exited)
-    process.engine.stop(flood.attempt_id, 10)
+    process.engine.stop(flood.attempt_node, 10)
     wait_for_end(process, flood.attempt_id)
     words = process.words(flood.attempt_id)
     assert set(words[:-1]) <= {"flood", CUT_MARK}

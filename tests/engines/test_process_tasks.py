@@ -248,7 +248,7 @@ def test_the_end_of_one_task_leaves_the_children_of_another(process: ProcessHarn
     process.until(lambda: pid.exists() and pid.read_text())
     run_to_end(process, process.shell("(setsid sleep 1000 &); exit 0"))
     assert start_ticks(int(pid.read_text()))
-    process.engine.stop(other.attempt_id, 0)
+    process.engine.stop(other.attempt_node, 0)
     wait_for_end(process, other.attempt_id)
     assert not is_alive(int(pid.read_text()))
 
@@ -262,7 +262,7 @@ def test_sigterm_reaches_every_process_of_the_session(process: ProcessHarness) -
     process.engine.launch([launch])
     path = log_path(process.logs_dir, launch.attempt_id)
     process.until(lambda: path.exists() and path.read_text().count("ready") == 2)
-    process.engine.stop(launch.attempt_id, 30)
+    process.engine.stop(launch.attempt_node, 30)
     final = wait_for_end(process, launch.attempt_id)
     assert isinstance(final, Exited)
     assert final.containers[0].exit_code == 9

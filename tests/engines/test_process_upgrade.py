@@ -103,8 +103,8 @@ def test_what_the_old_one_runs_can_be_stopped(process: ProcessHarness, old: int)
     launch = started(process, launch_of(process.ends_on_term(4)))
     stubborn = started(process, launch_of(process.ignores_term()))
     upgrade(process, [launch, stubborn])
-    process.engine.stop(launch.attempt_id, 30)
-    process.engine.stop(stubborn.attempt_id, 0.2)
+    process.engine.stop(launch.attempt_node, 30)
+    process.engine.stop(stubborn.attempt_node, 0.2)
     codes = [wait_for_end(process, one.attempt_id).containers[0].exit_code for one in (launch, stubborn)]  # type: ignore[attr-defined]
     assert codes == [4, 137]
     until(lambda: is_gone(old))
@@ -120,7 +120,7 @@ def test_the_death_of_both_loses_nothing_that_lives(process: ProcessHarness, old
     process.settle()
     assert start_ticks(task)
     assert final_of(process, launch.attempt_id) is None
-    process.engine.stop(launch.attempt_id, 30)
+    process.engine.stop(launch.attempt_node, 30)
     assert isinstance(wait_for_end(process, launch.attempt_id), Exited | Lost)
     assert process.runs(launch.attempt_id) == 1
 
@@ -139,6 +139,6 @@ def test_a_death_during_the_hand_over_loses_nothing_that_lives(
     assert isinstance(wait_for_end(process, never_sent.attempt_id), Exited)
     assert start_ticks(task)
     assert final_of(process, launch.attempt_id) is None
-    process.engine.stop(launch.attempt_id, 30)
+    process.engine.stop(launch.attempt_node, 30)
     assert isinstance(wait_for_end(process, launch.attempt_id), Exited | Lost)
     assert (process.runs(launch.attempt_id), process.runs(never_sent.attempt_id)) == (1, 1)

@@ -12,6 +12,7 @@ import pytest
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model import names
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import Abilities, Changes, EnvironmentOrder, Instance, Job, Snapshot, Status
@@ -54,11 +55,11 @@ class RecordingEngine:
     def launch(self, tasks: Sequence[Launch]) -> None:
         self.calls.append(("launch", [t.attempt_id for t in tasks]))
 
-    def stop(self, attempt_id: str, grace_seconds: float) -> None:
-        self.calls.append(("stop", attempt_id))
+    def stop(self, attempt_node: AttemptNode, grace_seconds: float) -> None:
+        self.calls.append(("stop", attempt_node.attempt_id))
 
-    def acknowledge(self, attempt_ids: Sequence[str]) -> None:
-        self.calls.append(("acknowledge", list(attempt_ids)))
+    def acknowledge(self, attempt_nodes: Sequence[AttemptNode]) -> None:
+        self.calls.append(("acknowledge", [one.attempt_id for one in attempt_nodes]))
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
         self.calls.append(("recover", [(a.launch.attempt_id, a.may_launch) for a in attempts]))

@@ -1,9 +1,11 @@
 """The seam between loop and engines: the interface, and the promises that every engine keeps.
 
 **Promises**, held by one conformance suite for every engine:
-- `launch` is idempotent by attempt id: an id that was launched, runs, has ended or was acknowledged is not run again;
-  its last report is repeated instead.
-- Every launched attempt gets exactly one final report (NotStarted, Exited or Lost), repeated after each reconnection
+- What is launched, stopped, acknowledged and recovered is a node of an attempt (AttemptNode). The nodes of one attempt
+  are independent of each other. A plain job has node 0 alone.
+- `launch` is idempotent by attempt and node: one that was launched, runs, has ended or was acknowledged is not run
+  again; its last report is repeated instead.
+- Every launched node gets exactly one final report (NotStarted, Exited or Lost), repeated after each reconnection
   until it is acknowledged; Started comes before Exited. Reports are observed facts, never decisions.
 - No method blocks, and none raises because a task can't run: that comes back as a report.
 - A command carrying an epoch below the highest one seen is refused.
@@ -14,11 +16,11 @@ none waits any more: each was started, or never will be. When an essential conta
 others are stopped, with STOP_GRACE_SECONDS. In every stop a container's own `stop_timeout_seconds` replaces the grace,
 unless the grace is 0. Exited comes when all have ended, NotStarted when none was ever started.
 
-**Log layout.** Every container has one append-only log file, `log_path(logs_directory, attempt_id, container)`, where a
-plain job's container is `records.DEFAULT_CONTAINER`; there is no file while nothing was written. A line of it is
-`<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8, invalid bytes replaced; a line of output longer than
-MAX_LOG_LINE_BYTES is cut into several; a last line without LF is written with one when the container ends. `CUT_MARK`
-stands alone in the text of a line where output was dropped.
+**Log layout.** Every container has one append-only log file, `log_path(logs_directory, task_id, container)`, where
+`task_id` is AttemptNode's and a plain job's container is `records.DEFAULT_CONTAINER`; there is no file while nothing
+was written. A line of it is `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8, invalid bytes replaced; a
+line of output longer than MAX_LOG_LINE_BYTES is cut into several; a last line without LF is written with one when the
+container ends. `CUT_MARK` stands alone in the text of a line where output was dropped.
 """
 
 from __future__ import annotations
@@ -113,10 +115,10 @@ class Engine(Protocol):
 
     def launch(self, tasks: Sequence[Launch]) -> None: ...
 
-    def stop(self, attempt_id: str, grace_seconds: float) -> None:
-        """Sends SIGTERM to the whole task, and SIGKILL after the grace. Ignores unknown and ended attempts."""
+    def stop(self, attempt_node: AttemptNode, grace_seconds: float) -> None:
+        """Sends SIGTERM to the node's whole task, and SIGKILL after the grace. Ignores unknown and ended ones."""
 
-    def acknowledge(self, attempt_ids: Sequence[str]) -> None: ...
+    def acknowledge(self, attempt_nodes: Sequence[AttemptNode]) -> None: ...
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
         """Called once after `start`, with every live attempt that names this engine."""
@@ -146,10 +148,10 @@ class Capacity(Protocol):
     def close(self) -> None: ...
 
 
-def log_path(logs_directory: Path, attempt_id: str, container: str = DEFAULT_CONTAINER) -> Path:
+def log_path(logs_directory: Path, task_id: str, container: str = DEFAULT_CONTAINER) -> Path:
     """Where a container's log lies. `container`: in ECS's alphabet (letters, digits, hyphens, underscores)."""
     suffix = "" if container == DEFAULT_CONTAINER else f".{container}"
-    return logs_directory / attempt_id[-2:] / f"{attempt_id}{suffix}.log"
+    return logs_directory / task_id[-2:] / f"{task_id}{suffix}.log"
 
 
 def open_log(path: Path) -> int:

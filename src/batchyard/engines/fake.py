@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import (
     ContainerExit,
     Exited,
@@ -80,6 +81,7 @@ def immediately(_report: object) -> Sequence[int]:
 class _Attempt:
     def __init__(self, launch: Launch, behaviour: Behaviour) -> None:
         self.launch = launch
+        self.attempt_id, self.node = launch.attempt_id, launch.attempt_node.node
         self.behaviour = behaviour
         self.group = ContainerGroup(containers_of(launch.task))
         self.is_several = bool(launch.task.containers)
@@ -109,22 +111,22 @@ class FakeHost(ReportQueue[Report]):
         self._is_intact = True
         self.epoch = 0
         self.refused_commands = 0
-        self.runs: dict[str, int] = {}  # attempt id -> how often it was really started
+        self.runs: dict[str, int] = {}  # task id -> how often it was really started
 
     # -- Faults --
 
-    def lose(self, attempt_id: str) -> None:
+    def lose(self, task_id: str) -> None:
         """Ends a live attempt without an outcome. Ignores others."""
-        attempt = self._attempts.get(attempt_id)
+        attempt = self._attempts.get(task_id)
         if attempt is not None and attempt.final is None:
-            self._end(attempt, Lost(attempt_id, self.now_ms, LOST, attempt.started_at_ms))
+            self._end(attempt, Lost(attempt.attempt_id, self.now_ms, LOST, attempt.started_at_ms, node=attempt.node))
 
     def damage(self) -> None:
         """From now on an unknown attempt may have run, until a server has accounted for all its attempts."""
         self._is_intact = False
 
     def alive(self) -> list[str]:
-        return [attempt_id for attempt_id, attempt in self._attempts.items() if attempt.final is None]
+        return [task_id for task_id, attempt in self._attempts.items() if attempt.final is None]
 
     # -- Commands --
 
@@ -143,44 +145,47 @@ class FakeHost(ReportQueue[Report]):
         return True
 
     def launch(self, launch: Launch) -> None:
-        known = self._attempts.get(launch.attempt_id)
+        known = self._attempts.get(launch.task_id)
         if known is not None:
             self._repeat(known, even_acknowledged=True)
             return
         attempt = _Attempt(launch, self._plan(launch))
-        self._attempts[launch.attempt_id] = attempt
+        self._attempts[launch.task_id] = attempt
         self._after(attempt.behaviour.starts_after_ms, lambda: self._start(attempt))
 
-    def stop(self, attempt_id: str, grace_seconds: float) -> None:
-        attempt = self._attempts.get(attempt_id)
+    def stop(self, task_id: str, grace_seconds: float) -> None:
+        attempt = self._attempts.get(task_id)
         if attempt is None or attempt.final is not None:
             return
         if not attempt.is_running:
-            self._end(attempt, NotStarted(attempt_id, self.now_ms, RECOVERED_SILENT))
+            self._end(attempt, NotStarted(attempt.attempt_id, self.now_ms, RECOVERED_SILENT, node=attempt.node))
             return
         attempt.group.cancel_pending()
         self._stop_all(attempt, grace_seconds)
         self._follow(attempt)
 
-    def acknowledge(self, attempt_id: str) -> None:
-        attempt = self._attempts.get(attempt_id)
+    def acknowledge(self, task_id: str) -> None:
+        attempt = self._attempts.get(task_id)
         if attempt is not None and attempt.final is not None:
-            self._acknowledged.add(attempt_id)
+            self._acknowledged.add(task_id)
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
         for recovery in attempts:
-            attempt_id = recovery.launch.attempt_id
-            if attempt_id in self._attempts:
-                self._repeat(self._attempts[attempt_id], even_acknowledged=True)
+            task_id = recovery.launch.task_id
+            if task_id in self._attempts:
+                self._repeat(self._attempts[task_id], even_acknowledged=True)
             elif recovery.may_launch and self._is_intact:
                 self.launch(recovery.launch)
             else:
                 attempt = _Attempt(recovery.launch, Behaviour())
-                self._attempts[attempt_id] = attempt
+                self._attempts[task_id] = attempt
                 if self._is_intact and not recovery.known_started:
-                    self._end(attempt, NotStarted(attempt_id, self.now_ms, RECOVERED_SILENT))
+                    self._end(attempt, NotStarted(attempt.attempt_id, self.now_ms, RECOVERED_SILENT, node=attempt.node))
                 else:
-                    self._end(attempt, Lost(attempt_id, self.now_ms, LOST if self._is_intact else DAMAGED))
+                    self._end(
+                        attempt,
+                        Lost(attempt.attempt_id, self.now_ms, LOST if self._is_intact else DAMAGED, node=attempt.node),
+                    )
         self._is_intact = True
 
     # -- What happens --
@@ -188,9 +193,14 @@ class FakeHost(ReportQueue[Report]):
     def _start(self, attempt: _Attempt) -> None:
         if attempt.final is not None:
             return
-        behaviour, attempt_id = attempt.behaviour, attempt.launch.attempt_id
+        behaviour = attempt.behaviour
         if behaviour.refusal:
-            self._end(attempt, NotStarted(attempt_id, self.now_ms, behaviour.refusal, behaviour.refusal_exit_code))
+            self._end(
+                attempt,
+                NotStarted(
+                    attempt.attempt_id, self.now_ms, behaviour.refusal, behaviour.refusal_exit_code, node=attempt.node
+                ),
+            )
             return
         self._follow(attempt)
 
@@ -212,35 +222,40 @@ class FakeHost(ReportQueue[Report]):
         if group.ever_ran and not group.waiting() and not attempt.is_started:
             attempt.is_started = True
             attempt.started_at_ms = self.now_ms
-            self._send(Started(attempt.launch.attempt_id, self.now_ms))
+            self._send(Started(attempt.attempt_id, self.now_ms, node=attempt.node))
         if group.is_over and attempt.final is None:
             self._finish(attempt)
 
     def _finish(self, attempt: _Attempt) -> None:
-        attempt_id, exits = attempt.launch.attempt_id, attempt.group.exits()
+        exits = attempt.group.exits()
         if attempt.is_started:
-            self._end(attempt, Exited(attempt_id, attempt.started_at_ms, self.now_ms, exits))
+            self._end(attempt, Exited(attempt.attempt_id, attempt.started_at_ms, self.now_ms, exits, node=attempt.node))
         else:
             cause = next(one for one in exits if one.name in attempt.begun)
-            self._end(attempt, NotStarted(attempt_id, self.now_ms, cause.reason, cause.exit_code, cause.name))
+            self._end(
+                attempt,
+                NotStarted(
+                    attempt.attempt_id, self.now_ms, cause.reason, cause.exit_code, cause.name, node=attempt.node
+                ),
+            )
 
     def _begin(self, attempt: _Attempt, name: str) -> None:
         """Starts a container."""
         if attempt.final is not None or name not in attempt.group.waiting():
             return
-        behaviour, attempt_id = attempt.behaviour_of(name), attempt.launch.attempt_id
+        behaviour, task_id = attempt.behaviour_of(name), attempt.launch.task_id
         if attempt.is_several and behaviour.refusal:
             attempt.group.ended(ContainerExit(name, behaviour.refusal_exit_code, reason=behaviour.refusal))
             self._follow(attempt)
             return
         if not attempt.is_running:
             attempt.is_running = True
-            self.runs[attempt_id] = self.runs.get(attempt_id, 0) + 1
+            self.runs[task_id] = self.runs.get(task_id, 0) + 1
             if attempt.behaviour.lost_after_ms is not None:
-                self._after(attempt.behaviour.lost_after_ms, lambda: self.lose(attempt_id))
+                self._after(attempt.behaviour.lost_after_ms, lambda: self.lose(task_id))
         attempt.group.started(name)
         if self._logs_directory is not None:
-            attempt.logs[name] = LogFile(log_path(self._logs_directory, attempt_id, name))
+            attempt.logs[name] = LogFile(log_path(self._logs_directory, task_id, name))
         for after_ms, text in behaviour.output:
             self._after(after_ms, lambda text=text: self._print(attempt, name, text))  # type: ignore[misc]
         if behaviour.runs_ms is not None:
@@ -291,12 +306,12 @@ class FakeHost(ReportQueue[Report]):
         self._send(final)
 
     def _repeat(self, attempt: _Attempt, *, even_acknowledged: bool = False) -> None:
-        attempt_id = attempt.launch.attempt_id
+        task_id = attempt.launch.task_id
         if attempt.final is not None:
-            if even_acknowledged or attempt_id not in self._acknowledged:
+            if even_acknowledged or task_id not in self._acknowledged:
                 self._send(attempt.final)
         elif attempt.is_started:
-            self._send(Started(attempt_id, attempt.started_at_ms))
+            self._send(Started(attempt.attempt_id, attempt.started_at_ms, node=attempt.node))
 
 
 class FakeEngine:
@@ -324,14 +339,14 @@ class FakeEngine:
             for launch in tasks:
                 self.host.launch(launch)
 
-    def stop(self, attempt_id: str, grace_seconds: float) -> None:
+    def stop(self, attempt_node: AttemptNode, grace_seconds: float) -> None:
         if self.host.accepts(self._epoch):
-            self.host.stop(attempt_id, grace_seconds)
+            self.host.stop(attempt_node.task_id, grace_seconds)
 
-    def acknowledge(self, attempt_ids: Sequence[str]) -> None:
+    def acknowledge(self, attempt_nodes: Sequence[AttemptNode]) -> None:
         if self.host.accepts(self._epoch):
-            for attempt_id in attempt_ids:
-                self.host.acknowledge(attempt_id)
+            for attempt_node in attempt_nodes:
+                self.host.acknowledge(attempt_node.task_id)
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
         if self.host.accepts(self._epoch):

@@ -18,6 +18,7 @@ from typing import NamedTuple, cast
 
 from batchyard import failpoints
 from batchyard.clock import SteadyClock
+from batchyard.core.model.attempt_node import AttemptNode, parse_node
 from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, TaskSpec
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
@@ -97,7 +98,7 @@ class ProcessEngine:
         self._connection: _Connection | None = None
         self._hello: SupervisorHello | None = None
         self._refused: ConnectionRefused | None = None
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, _Live] = {}  # by task id, which is what the supervisor calls an attempt's id
         self._pending = _Pending()
         self._flush_is_due = False
         self._was_connected = False
@@ -156,31 +157,33 @@ class ProcessEngine:
 
     def launch(self, tasks: Sequence[Launch]) -> None:
         for launch in tasks:
-            known = self._live.get(launch.attempt_id)
+            known = self._live.get(launch.task_id)
             if known is None:
-                self._live[launch.attempt_id] = _Live(launch)
+                self._live[launch.task_id] = _Live(launch)
             self._pending.launch.append(launch)
         self._flush_soon()
 
-    def stop(self, attempt_id: str, grace_seconds: float) -> None:
-        known = self._live.get(attempt_id)
+    def stop(self, attempt_node: AttemptNode, grace_seconds: float) -> None:
+        task_id = attempt_node.task_id
+        known = self._live.get(task_id)
         if known is not None:
             known.grace_seconds = grace_seconds
-        self._pending.stop.append(StopItem(attempt_id, grace_seconds))
+        self._pending.stop.append(StopItem(task_id, grace_seconds))
         self._flush_soon()
 
-    def acknowledge(self, attempt_ids: Sequence[str]) -> None:
-        for attempt_id in attempt_ids:
-            self._live.pop(attempt_id, None)
-        self._pending.acknowledge += attempt_ids
+    def acknowledge(self, attempt_nodes: Sequence[AttemptNode]) -> None:
+        for attempt_node in attempt_nodes:
+            task_id = attempt_node.task_id
+            self._live.pop(task_id, None)
+            self._pending.acknowledge.append(task_id)
         self._flush_soon()
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
         for recovery in attempts:
-            live = self._live.setdefault(recovery.launch.attempt_id, _Live(recovery.launch))
+            live = self._live.setdefault(recovery.launch.task_id, _Live(recovery.launch))
             live.may_launch = recovery.may_launch
             live.known_started = live.known_started or recovery.known_started
-        self._pending.recover = (self._pending.recover or []) + [recovery.launch.attempt_id for recovery in attempts]
+        self._pending.recover = (self._pending.recover or []) + [recovery.launch.task_id for recovery in attempts]
         self._flush_soon()
 
     async def close(self, *, kill: bool) -> None:
@@ -219,8 +222,8 @@ class ProcessEngine:
                 RecoverItem(
                     self._item(live.launch, specs), live.may_launch and not live.known_started, live.known_started
                 )
-                for attempt_id in pending.recover
-                if (live := self._live.get(attempt_id)) is not None
+                for task_id in pending.recover
+                if (live := self._live.get(task_id)) is not None
             )
         self._connection.send(
             Commands(
@@ -245,7 +248,7 @@ class ProcessEngine:
         secrets = tuple(
             (variable, value) for container, variable, value in launch.secrets if container == DEFAULT_CONTAINER
         )
-        return LaunchItem(launch.attempt_id, key, (*secrets, *launch.environment), launch.device_ids)
+        return LaunchItem(launch.task_id, key, (*secrets, *launch.environment), launch.device_ids)
 
     # -- Receiving --
 
@@ -291,15 +294,15 @@ class ProcessEngine:
         """Asks about everything that lives: messages sent before may be lost with the connection or the supervisor. A
         launch that was never sent needs no proof that it never ran."""
         pending = self._pending
-        unsent = {launch.attempt_id for launch in pending.launch}
-        sent = [attempt_id for attempt_id in self._live if attempt_id not in unsent]
+        unsent = {launch.task_id for launch in pending.launch}
+        sent = [task_id for task_id in self._live if task_id not in unsent]
         if sent or self._was_connected:
             pending.recover = [*sent]
         stopping = {stop.attempt_id for stop in pending.stop}
         pending.stop += [
-            StopItem(attempt_id, live.grace_seconds)
-            for attempt_id, live in self._live.items()
-            if live.grace_seconds is not None and attempt_id not in stopping
+            StopItem(task_id, live.grace_seconds)
+            for task_id, live in self._live.items()
+            if live.grace_seconds is not None and task_id not in stopping
         ]
         self._was_connected = True
         self._flush()
@@ -503,12 +506,13 @@ def task_of(task: TaskSpec) -> Task:
 
 
 def report_of(item: protocol.ReportItem) -> Report:
+    attempt_id, node = parse_node(item.attempt_id)
     if isinstance(item, protocol.StartedItem):
-        return Started(item.attempt_id, item.at_ms)
+        return Started(attempt_id, item.at_ms, node=node)
     if isinstance(item, protocol.NotStartedItem):
-        return NotStarted(item.attempt_id, item.at_ms, item.reason, item.exit_code)
+        return NotStarted(attempt_id, item.at_ms, item.reason, item.exit_code, node=node)
     if isinstance(item, protocol.LostItem):
-        return Lost(item.attempt_id, item.at_ms, item.reason, item.started_at_ms)
+        return Lost(attempt_id, item.at_ms, item.reason, item.started_at_ms, node=node)
     container = ContainerExit(
         exit_code=item.exit_code,
         signal=item.signal,
@@ -517,7 +521,7 @@ def report_of(item: protocol.ReportItem) -> Report:
         cpu_ms=item.cpu_ms,
         reason=item.reason,
     )
-    return Exited(item.attempt_id, item.started_at_ms, item.stopped_at_ms, (container,))
+    return Exited(attempt_id, item.started_at_ms, item.stopped_at_ms, (container,), node=node)
 
 
 def _refusal(refused: ConnectionRefused, epoch: int) -> RuntimeError:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from batchyard import failpoints
 from batchyard.clock import Clock
 from batchyard.core.machine import Machine
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import Command, Fact, InstanceReport, NotStarted, Report
 from batchyard.core.model.effects import (
     AcknowledgeTask,
@@ -227,7 +228,7 @@ class Loop:
             failpoints.reach("before-launch", transitions.of_launches(effects))
         launches: dict[str, list[Launch]] = {}
         recoveries: dict[str, list[Recovery]] = {}
-        acknowledged: dict[str, list[str]] = {}
+        acknowledged: dict[str, list[AttemptNode]] = {}
         stops: list[StopTask] = []
         others: list[Effect] = []
         for effect in effects:
@@ -244,7 +245,7 @@ class Loop:
                 else:
                     launches.setdefault(effect.engine, []).append(launch)
             elif isinstance(effect, AcknowledgeTask):
-                acknowledged.setdefault(effect.engine, []).append(effect.attempt_id)
+                acknowledged.setdefault(effect.engine, []).append(effect.attempt_node)
             elif isinstance(effect, RecoverTask):
                 recoveries.setdefault(effect.engine, []).append(self._recovery(effect))
             else:
@@ -257,8 +258,8 @@ class Loop:
         for name, tasks in launches.items():
             self._started[name].launch(tasks)
         for stop in stops:
-            self._problems.pop(stop.attempt_id, None)  # if it never started, then because it was stopped
-            self._started[stop.engine].stop(stop.attempt_id, stop.grace_seconds)
+            self._problems.pop(stop.attempt_node.task_id, None)  # if it never started, then because it was stopped
+            self._started[stop.engine].stop(stop.attempt_node, stop.grace_seconds)
         for effect in others:
             self._act_on_instances(effect)
 
@@ -267,11 +268,11 @@ class Loop:
         says that it never ran; the reason is then what kept it from being started."""
         launch = self._build_launch(effect.launch)
         if launch.problem and effect.may_launch:
-            self._problems[effect.attempt_id] = launch
+            self._problems[launch.task_id] = launch
         return Recovery(launch, effect.may_launch and not launch.problem, effect.known_started)
 
     def _with_reason(self, fact: Fact) -> Fact:
-        launch = self._problems.pop(fact.attempt_id, None) if isinstance(fact, Report) else None
+        launch = self._problems.pop(fact.task_id, None) if isinstance(fact, Report) else None
         if launch is not None and isinstance(fact, NotStarted) and fact.reason == RECOVERED_SILENT:
             return _not_started(launch, fact.at_ms)
         return fact
@@ -289,4 +290,6 @@ class Loop:
 
 
 def _not_started(launch: Launch, at_ms: int) -> NotStarted:
-    return NotStarted(launch.attempt_id, at_ms, launch.problem, container=launch.problem_container)
+    return NotStarted(
+        launch.attempt_id, at_ms, launch.problem, container=launch.problem_container, node=launch.attempt_node.node
+    )

@@ -179,7 +179,9 @@ class Service:
         engine reports them lost where it knows nothing of them, and their jobs' retry strategies decide."""
         for effect in self._machine.recover():
             if isinstance(effect, RecoverTask) and not effect.known_started:
-                self._machine.report(effect.engine, Started(effect.attempt_id, now_ms), now_ms)
+                self._machine.report(
+                    effect.engine, Started(effect.attempt_id, now_ms, node=effect.attempt_node.node), now_ms
+                )
         changes, _ = self._machine.take()
         if not changes.is_empty():
             self._parts.writer.commit(changes, now_ms).result()

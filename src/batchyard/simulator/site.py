@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import ContainerExit, Report, Started
 from batchyard.core.model.records import Abilities
 from batchyard.engines.base import Launch, Recovery, ReportSink
@@ -161,12 +162,12 @@ class Connection:
         for task in tasks:
             self._send(lambda task=task: self._far_end.launch([task]))  # type: ignore[misc]
 
-    def stop(self, attempt_id: str, grace_seconds: float) -> None:
-        self._send(lambda: self._far_end.stop(attempt_id, grace_seconds))
+    def stop(self, attempt_node: AttemptNode, grace_seconds: float) -> None:
+        self._send(lambda: self._far_end.stop(attempt_node, grace_seconds))
 
-    def acknowledge(self, attempt_ids: Sequence[str]) -> None:
-        for attempt_id in attempt_ids:
-            self._send(lambda attempt_id=attempt_id: self._acknowledge(attempt_id))  # type: ignore[misc]
+    def acknowledge(self, attempt_nodes: Sequence[AttemptNode]) -> None:
+        for attempt_node in attempt_nodes:
+            self._send(lambda attempt_node=attempt_node: self._acknowledge(attempt_node))  # type: ignore[misc]
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
         self._send(lambda: self._far_end.recover(attempts))
@@ -180,7 +181,7 @@ class Connection:
         """The server is dead."""
         self._way.cut()
 
-    def _acknowledge(self, attempt_id: str) -> None:
-        self.site.farewell(attempt_id)
-        self.site.ledger.acknowledged.add(attempt_id)
-        self._far_end.acknowledge([attempt_id])
+    def _acknowledge(self, attempt_node: AttemptNode) -> None:
+        self.site.farewell(attempt_node.task_id)
+        self.site.ledger.acknowledged.add(attempt_node.task_id)
+        self._far_end.acknowledge([attempt_node])

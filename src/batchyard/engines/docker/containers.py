@@ -76,19 +76,19 @@ class Seen(Struct, frozen=True):
         return number if 0 < number <= MAX_SIGNAL else 0
 
 
-def container_name(task: TaskSpec, attempt_id: str, name: str) -> str:
+def container_name(task: TaskSpec, task_id: str, name: str) -> str:
     """Docker's name of a container: the same for every launch of the attempt, so that a second one can't be made."""
-    return f"{PREFIX}{attempt_id}-{name}" if task.containers else PREFIX + attempt_id
+    return f"{PREFIX}{task_id}-{name}" if task.containers else PREFIX + task_id
 
 
-def volume_name(attempt_id: str, volume: str) -> str:
-    return f"{PREFIX}{attempt_id}-{volume}"
+def volume_name(task_id: str, volume: str) -> str:
+    return f"{PREFIX}{task_id}-{volume}"
 
 
 def labels_of(launch: Launch, container: str, placing: Placing) -> dict[str, str]:
     return {
         STORE: placing.store,
-        ATTEMPT: launch.attempt_id,
+        ATTEMPT: launch.task_id,
         JOB: launch.job_id,
         CONTAINER: container,
         EPOCH: str(placing.epoch),
@@ -161,7 +161,7 @@ def environment_of(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
     variables.update({name: value for container, name, value in launch.container_environment if container == spec.name})
     if spec.resources.gpus:
         variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(map(str, devices_of(launch, spec)))
-    variables[ATTEMPT_VARIABLE] = launch.attempt_id
+    variables[ATTEMPT_VARIABLE] = launch.task_id
     return variables
 
 
@@ -233,7 +233,7 @@ def network_of(launch: Launch, spec: ContainerSpec) -> str:
     if task.network == "awsvpc":
         anchor = next((one.name for one in task.containers if one.essential and not one.depends_on), spec.name)
         if spec.name != anchor:
-            return f"container:{container_name(task, launch.attempt_id, anchor)}"
+            return f"container:{container_name(task, launch.task_id, anchor)}"
     return BRIDGE if task.network == "awsvpc" else task.network or "host"
 
 
@@ -243,7 +243,7 @@ def _namespaces(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
     if not task.containers:
         return {}
     anchor = anchor_of(task.containers)
-    joined = f"container:{container_name(task, launch.attempt_id, anchor)}"
+    joined = f"container:{container_name(task, launch.task_id, anchor)}"
     config: dict[str, str] = {}
     if (pid_mode := task.container.get("pidMode")) == "host":
         config["PidMode"] = "host"
@@ -289,7 +289,7 @@ def _mounts(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, 
             volumes.append(_mount("bind", mount, mount.source))
         else:
             volume = points[number].get("sourceVolume", "") if number < len(points) else ""
-            entry = _mount("volume", mount, volume_name(launch.attempt_id, volume or f"{spec.name}-{number}"))
+            entry = _mount("volume", mount, volume_name(launch.task_id, volume or f"{spec.name}-{number}"))
             entry["VolumeOptions"] = {"Labels": labels_of(launch, spec.name, placing)}
             volumes.append(entry)
     directory = launch.task.working_directory

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.records import Abilities
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
 from batchyard.engines.docker import execs
@@ -159,28 +160,29 @@ class DockerEngine:
 
     def launch(self, tasks: Sequence[Launch]) -> None:
         for launch in tasks:
-            if not self._repeat(launch.attempt_id):
+            if not self._repeat(launch.task_id):
                 self._begin(launch, Origin())
 
-    def stop(self, attempt_id: str, grace_seconds: float) -> None:
-        run = self._runs.get(attempt_id)
+    def stop(self, attempt_node: AttemptNode, grace_seconds: float) -> None:
+        run = self._runs.get(attempt_node.task_id)
         if run is not None:
             run.stop(grace_seconds)
 
-    def acknowledge(self, attempt_ids: Sequence[str]) -> None:
+    def acknowledge(self, attempt_nodes: Sequence[AttemptNode]) -> None:
         if self._is_stale():
             return
-        for attempt_id in attempt_ids:
-            if self._journal.acknowledge(attempt_id):
+        for attempt_node in attempt_nodes:
+            task_id = attempt_node.task_id
+            if self._journal.acknowledge(task_id):
                 self._removals += 1  # before the task runs: whoever asks now is to hear that it is under way
-                self._spawn(self._remove(attempt_id), f"remove {attempt_id}")
+                self._spawn(self._remove(task_id), f"remove {task_id}")
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
         if self._is_stale():
             return
         in_doubt = not self._journal.intact
         for recovery in attempts:
-            if not self._repeat(recovery.launch.attempt_id):
+            if not self._repeat(recovery.launch.task_id):
                 self._begin(recovery.launch, Origin(recovery.may_launch, recovery.known_started, in_doubt))
         self._journal.accounted()
         self._removals += 1
@@ -202,12 +204,10 @@ class DockerEngine:
         if self._failure is not None and not self._failure.done():
             self._failure.set_result(None)
 
-    async def exec(
-        self, attempt_id: str, command: Sequence[str], *, tty: bool = False, container: str = ""
-    ) -> ExecStream:
+    async def exec(self, task_id: str, command: Sequence[str], *, tty: bool = False, container: str = "") -> ExecStream:
         """Runs a command in a running container of an attempt; `container` may be left out where there is one.
         CannotExec: why not. DaemonUnreachable."""
-        run = self._runs.get(attempt_id)
+        run = self._runs.get(task_id)
         if run is None:
             raise CannotExec("The job does not run here: only a RUNNING job's container takes another command.")
         names = [spec.name for spec in run.specs]
@@ -220,14 +220,14 @@ class DockerEngine:
 
     # -- Attempts --
 
-    def _repeat(self, attempt_id: str) -> bool:
+    def _repeat(self, task_id: str) -> bool:
         """Gives the last report about an attempt again. False: nothing is known of it."""
         assert self._report is not None, "a command before start"
-        final = self._journal.finals.get(attempt_id) or self._journal.acknowledged.get(attempt_id)
+        final = self._journal.finals.get(task_id) or self._journal.acknowledged.get(task_id)
         if final is not None:
             self._report([final])
             return True
-        run = self._runs.get(attempt_id)
+        run = self._runs.get(task_id)
         if run is not None and run.started is not None:
             self._report([run.started])
         return run is not None
@@ -236,8 +236,8 @@ class DockerEngine:
         assert self._context is not None, "a command before start"
         if self._is_stale():
             return
-        run = self._runs[launch.attempt_id] = TaskRun(self._context, launch, origin)
-        self._spawn(self._follow(run), f"attempt {launch.attempt_id}")
+        run = self._runs[launch.task_id] = TaskRun(self._context, launch, origin)
+        self._spawn(self._follow(run), f"attempt {launch.task_id}")
 
     async def _follow(self, run: TaskRun) -> None:
         try:
@@ -245,9 +245,9 @@ class DockerEngine:
         finally:
             await run.leave()  # the container may be gone, and its follower has not begun or has not noticed
         self._journal.ended(final)
-        del self._runs[run.attempt_id]
+        del self._runs[run.task_id]
         if not run.has_volumes():
-            self._left[run.attempt_id] = run.left_behind()
+            self._left[run.task_id] = run.left_behind()
         assert self._report is not None, "a report before start"
         self._report([final])
 
@@ -258,10 +258,10 @@ class DockerEngine:
                 for meter in run.meters.values():
                     meter.read()
 
-    def _woken(self, attempt_id: str) -> None:
+    def _woken(self, task_id: str) -> None:
         """Something happened to an attempt, or (empty) perhaps to all of them."""
-        if attempt_id:
-            run = self._runs.get(attempt_id)
+        if task_id:
+            run = self._runs.get(task_id)
             if run is not None:
                 run.wake()
             return
@@ -271,12 +271,12 @@ class DockerEngine:
 
     # -- Removing --
 
-    async def _remove(self, attempt_id: str) -> None:
+    async def _remove(self, task_id: str) -> None:
         """The containers and volumes of an attempt whose end is committed."""
         try:
             async with self._removing:
-                known = self._left.pop(attempt_id, None)
-                await self._remove_all(f"{ATTEMPT}={attempt_id}", known)
+                known = self._left.pop(task_id, None)
+                await self._remove_all(f"{ATTEMPT}={task_id}", known)
         finally:
             self._removals -= 1
 
@@ -300,10 +300,10 @@ class DockerEngine:
         found = await self._daemon.until_it_answers(lambda: self._containers(own))
         found += await self._daemon.until_it_answers(lambda: self._volumes(own))
         owners = {str((one.get("Labels") or {}).get(ATTEMPT, "")) for one in found}
-        for attempt_id in sorted(owners):
-            if attempt_id and attempt_id not in self._runs and attempt_id not in self._journal.finals:
-                log.info("removing the containers of attempt %s, which nobody asks about", attempt_id)
-                await self._remove_all(f"{ATTEMPT}={attempt_id}")
+        for task_id in sorted(owners):
+            if task_id and task_id not in self._runs and task_id not in self._journal.finals:
+                log.info("removing the containers of attempt %s, which nobody asks about", task_id)
+                await self._remove_all(f"{ATTEMPT}={task_id}")
 
     async def _remove_all(self, label: str, known: list[str] | None = None) -> None:
         """`known`: all containers that there are; None: whatever has the label."""

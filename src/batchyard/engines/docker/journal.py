@@ -32,14 +32,14 @@ _EPOCH = struct.Struct("<Q")
 class Intent(Struct, frozen=True, array_like=True):
     """A container of the attempt is about to be started for the first time, under this boot of the host."""
 
-    attempt_id: str
+    task_id: str
     boot_id: str
 
 
 class StopAsked(Struct, frozen=True, array_like=True):
     """SIGTERM at this CLOCK_BOOTTIME, SIGKILL so much later."""
 
-    attempt_id: str
+    task_id: str
     boot_id: str
     at_seconds: float
     grace_seconds: float
@@ -58,7 +58,7 @@ class EndLost(Struct, frozen=True, array_like=True):
 
 
 class Acknowledged(Struct, frozen=True, array_like=True):
-    attempt_id: str
+    task_id: str
 
 
 class Damaged(Struct, frozen=True, array_like=True):
@@ -159,28 +159,28 @@ class DockerJournal:
         records += self.stops.values()
         for final in self.finals.values():
             records.append(_end_of(final))
-        for attempt_id, final in self.acknowledged.items():
-            records += (_end_of(final), Acknowledged(attempt_id))
+        for task_id, final in self.acknowledged.items():
+            records += (_end_of(final), Acknowledged(task_id))
         self._file.rewrite(records)
 
     def _apply(self, record: Record) -> None:
         if isinstance(record, Intent):
-            self.intents[record.attempt_id] = record
+            self.intents[record.task_id] = record
         elif isinstance(record, StopAsked):
-            self.stops[record.attempt_id] = record
+            self.stops[record.task_id] = record
         elif isinstance(record, Acknowledged):
-            final = self.finals.pop(record.attempt_id, None)
+            final = self.finals.pop(record.task_id, None)
             if final is not None:
-                self.acknowledged[record.attempt_id] = final
+                self.acknowledged[record.task_id] = final
                 if len(self.acknowledged) > MAX_ACKNOWLEDGED:
                     self.acknowledged.popitem(last=False)
         elif isinstance(record, Damaged | Accounted):
             self.intact = isinstance(record, Accounted)
         else:
-            attempt_id = record.report.attempt_id
-            self.finals[attempt_id] = record.report
-            self.intents.pop(attempt_id, None)
-            self.stops.pop(attempt_id, None)
+            task_id = record.report.task_id
+            self.finals[task_id] = record.report
+            self.intents.pop(task_id, None)
+            self.stops.pop(task_id, None)
 
     def _add(self, record: Record) -> None:
         self._apply(record)
@@ -194,24 +194,24 @@ class DockerJournal:
 
     # -- What is noted --
 
-    async def intend(self, attempt_id: str) -> None:
+    async def intend(self, task_id: str) -> None:
         """Durable when it returns."""
-        if attempt_id not in self.intents:
-            self._add(Intent(attempt_id, self.boot_id))
+        if task_id not in self.intents:
+            self._add(Intent(task_id, self.boot_id))
             await self._durable()
 
-    def stop_asked(self, attempt_id: str, at_seconds: float, grace_seconds: float) -> None:
-        self._add(StopAsked(attempt_id, self.boot_id, at_seconds, grace_seconds))
+    def stop_asked(self, task_id: str, at_seconds: float, grace_seconds: float) -> None:
+        self._add(StopAsked(task_id, self.boot_id, at_seconds, grace_seconds))
 
     def ended(self, report: Final) -> None:
         """Survives this process; what the host's own end takes with it, Docker tells again."""
         self._add(_end_of(report))
 
-    def acknowledge(self, attempt_id: str) -> bool:
+    def acknowledge(self, task_id: str) -> bool:
         """False: no end of it was reported."""
-        if attempt_id not in self.finals:
+        if task_id not in self.finals:
             return False
-        self._add(Acknowledged(attempt_id))
+        self._add(Acknowledged(task_id))
         return True
 
     def accounted(self) -> None:

@@ -87,7 +87,7 @@ class Origin(Struct, frozen=True):
 class TaskRun:
     def __init__(self, context: EngineContext, launch: Launch, origin: Origin) -> None:
         self.launch = launch
-        self.attempt_id = launch.attempt_id
+        self.task_id, self.attempt_id, self.node = launch.task_id, launch.attempt_id, launch.attempt_node.node
         self.specs = containers_of(launch.task)
         self._anchor = containers.anchor_of(self.specs)  # made and started first: the others join its namespaces
         self.started: Started | None = None
@@ -105,7 +105,7 @@ class TaskRun:
         self._found: dict[str, dict[str, Any]] = {}  # the last look at each container that is there, and is ours
         self._sealed: set[str] = set()  # whose logs are whole
         self.meters: dict[str, Meter] = {}
-        kept = context.journal.stops.get(self.attempt_id)
+        kept = context.journal.stops.get(self.task_id)
         if kept is not None and kept.boot_id == context.journal.boot_id:
             self._add_stop(Stop(kept.at_seconds, kept.grace_seconds))
 
@@ -118,7 +118,7 @@ class TaskRun:
         stop = Stop(boot_seconds(), grace_seconds)
         if all(stop.at_seconds + grace_seconds < known.at_seconds + known.grace_seconds for known in self._stops):
             self._add_stop(stop)
-            self._context.journal.stop_asked(self.attempt_id, stop.at_seconds, grace_seconds)
+            self._context.journal.stop_asked(self.task_id, stop.at_seconds, grace_seconds)
         self._wake.set()
 
     def _add_stop(self, stop: Stop) -> None:
@@ -126,7 +126,7 @@ class TaskRun:
         self.stopping.set()
 
     def docker_name(self, container: str) -> str:
-        return containers.container_name(self.launch.task, self.attempt_id, container)
+        return containers.container_name(self.launch.task, self.task_id, container)
 
     def left_behind(self) -> list[str]:
         """Docker's names of its containers, so far as any were seen."""
@@ -159,7 +159,7 @@ class TaskRun:
                 self._failure = failure
                 continue
             except ApiError as error:
-                log.warning("attempt %s: the Docker daemon refused: %s", self.attempt_id, error)
+                log.warning("attempt %s: the Docker daemon refused: %s", self.task_id, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
                 continue
@@ -186,11 +186,11 @@ class TaskRun:
         if plan.is_over and self._refused and not any(one.has_started for one in seen.values()):
             refused = next(iter(self._refused.values()))
             cause = refused.name if self.launch.task.containers else ""
-            return NotStarted(self.attempt_id, wall_ms(), refused.reason, refused.exit_code, cause)
+            return NotStarted(self.attempt_id, wall_ms(), refused.reason, refused.exit_code, cause, node=self.node)
         if plan.is_over:
             return await self._end(seen, plan)
         if self.started is None and not plan.waits:
-            self.started = Started(self.attempt_id, _started_at_ms(seen))
+            self.started = Started(self.attempt_id, _started_at_ms(seen), node=self.node)
             self._context.report(self.started)
         for name, one in seen.items():
             if one.state is State.RUNNING:
@@ -257,19 +257,21 @@ class TaskRun:
         """An end without a start, or None: look again."""
         origin, now_ms = self._origin, wall_ms()
         absent = [spec for spec in self.specs if seen[spec.name].state is State.ABSENT]
-        if origin.known_started or (absent and self.attempt_id in self._context.journal.intents):
-            return Lost(self.attempt_id, now_ms, GONE)
+        if origin.known_started or (absent and self.task_id in self._context.journal.intents):
+            return Lost(self.attempt_id, now_ms, GONE, node=self.node)
         if absent and origin.in_doubt:
-            return Lost(self.attempt_id, now_ms, DAMAGED)
+            return Lost(self.attempt_id, now_ms, DAMAGED, node=self.node)
         if self._failure is not None:
             cause = self._failure.container if self.launch.task.containers else ""
-            return NotStarted(self.attempt_id, now_ms, self._failure.reason, self._failure.exit_code, cause)
+            return NotStarted(
+                self.attempt_id, now_ms, self._failure.reason, self._failure.exit_code, cause, node=self.node
+            )
         if not self._refused and (self.stopping.is_set() or not origin.may_launch):
             if not await self._discard(seen):
                 return None
-            return NotStarted(self.attempt_id, now_ms, RECOVERED_SILENT)
+            return NotStarted(self.attempt_id, now_ms, RECOVERED_SILENT, node=self.node)
         if self.launch.problem:
-            return NotStarted(self.attempt_id, now_ms, self.launch.problem)
+            return NotStarted(self.attempt_id, now_ms, self.launch.problem, node=self.node)
         for one in seen.values():
             if one.error:  # a start that failed just before the server died
                 raise _cannot_start(one.name, one.error, one.exit_code)
@@ -308,7 +310,7 @@ class TaskRun:
                 if error.status == 409 and (await self._look_at(spec.name)).state is not State.ABSENT:
                     return True  # made by an earlier launch of the same attempt
                 if REFUSAL in error.message and body["HostConfig"].pop("StorageOpt", None):
-                    log.warning("attempt %s: its ephemeralStorage is not limited: %s", self.attempt_id, error.message)
+                    log.warning("attempt %s: its ephemeralStorage is not limited: %s", self.task_id, error.message)
                     continue
                 if error.status != 404 or was_pulled:
                     reason = f"{CANNOT_CREATE}: Error response from daemon: {error.message}"
@@ -349,7 +351,7 @@ class TaskRun:
             if problem is not None and found.get("HostConfig", {}).get("Init"):
                 raise CannotStart(f"{CANNOT_START}: Error response from daemon: {problem[0]}", name, problem[1])
             await self._join_network(name, found)
-            await self._context.journal.intend(self.attempt_id)
+            await self._context.journal.intend(self.task_id)
             self._context.journal.check_epoch()
             if self.stopping.is_set():
                 return
@@ -412,22 +414,24 @@ class TaskRun:
                 await self._seal(name, one)
         if any(one.state is State.ABSENT for one in seen.values()):
             started_at_ms = self.started.at_ms if self.started is not None else 0
-            return Lost(self.attempt_id, wall_ms(), GONE, started_at_ms)
+            return Lost(self.attempt_id, wall_ms(), GONE, started_at_ms, node=self.node)
         if any(self._fell_with_the_host(one) for one in seen.values()):
-            return Lost(self.attempt_id, wall_ms(), REBOOTED, _started_at_ms(seen))
+            return Lost(self.attempt_id, wall_ms(), REBOOTED, _started_at_ms(seen), node=self.node)
         for one in seen.values():
             if await self._is_made_up(one):
-                return Lost(self.attempt_id, wall_ms(), UNTOLD, _started_at_ms(seen))
+                return Lost(self.attempt_id, wall_ms(), UNTOLD, _started_at_ms(seen), node=self.node)
         exits = tuple(self._exit_of(seen[spec.name], plan) for spec in self.specs)
         if self.started is None:
-            self.started = Started(self.attempt_id, _started_at_ms(seen))
+            self.started = Started(self.attempt_id, _started_at_ms(seen), node=self.node)
             self._context.report(self.started)
         stopped_at_ms = max(one.finished_at_ms for one in seen.values())
-        return Exited(self.attempt_id, self.started.at_ms, max(stopped_at_ms, self.started.at_ms), exits)
+        return Exited(
+            self.attempt_id, self.started.at_ms, max(stopped_at_ms, self.started.at_ms), exits, node=self.node
+        )
 
     def _fell_with_the_host(self, seen: Seen) -> bool:
         """After the host's own end Docker gives what ran a code and, when it starts again, a time."""
-        intent = self._context.journal.intents.get(self.attempt_id)
+        intent = self._context.journal.intents.get(self.task_id)
         if intent is None or intent.boot_id == self._context.journal.boot_id or seen.state is not State.EXITED:
             return False
         booted_at_ms = wall_ms() - int(boot_seconds() * 1000)
@@ -470,7 +474,7 @@ class TaskRun:
             self._logs[name] = ContainerLog(
                 self._context.daemon,
                 self.docker_name(name),
-                log_path(self._context.logs_dir, self.attempt_id, name),
+                log_path(self._context.logs_dir, self.task_id, name),
                 self._context.placing.log_limit_bytes,
                 one.started_at_ms,
                 self._context.journal.check_epoch,

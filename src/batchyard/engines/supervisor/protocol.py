@@ -3,6 +3,7 @@
 The server listens, the supervisor connects. The server speaks first (ServerHello); the supervisor answers with its own
 hello or refuses. After that the server sends Commands and the supervisor Reports, each batched as they come.
 These structs are the format: positions never change within one PROTOCOL_VERSION; members with a default may be added.
+`attempt_id` is a task id: of one node of an attempt (core.model.attempt_node), which is the attempt's own for node 0.
 """
 
 from __future__ import annotations

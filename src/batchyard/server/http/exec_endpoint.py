@@ -38,7 +38,7 @@ class Executor(Protocol):
     """What the docker engine offers for this."""
 
     async def exec(
-        self, attempt_id: str, command: Sequence[str], *, tty: bool = False, container: str = ""
+        self, task_id: str, command: Sequence[str], *, tty: bool = False, container: str = ""
     ) -> ExecStream: ...
 
 
@@ -118,12 +118,12 @@ class ExecEndpoint:
         return asked
 
     async def _begin(self, asked: ExecRequest) -> ExecStream:
-        engine, attempt_id = attempt_to_enter(self._world, asked.job_id)
+        engine, task_id = attempt_to_enter(self._world, asked.job_id)
         executor = self._executor_of(engine)
         if executor is None:
             raise Refused(f"The {engine} engine cannot be used now: {self._world.away.get(engine, 'it is not there')}.")
         try:
-            return await executor.exec(attempt_id, asked.command, tty=asked.tty, container=asked.container)
+            return await executor.exec(task_id, asked.command, tty=asked.tty, container=asked.container)
         except CannotExec as error:
             raise Refused(str(error)) from error
         except DaemonUnreachable as error:
