@@ -1,4 +1,4 @@
-"""Containers as Docker knows them: names, labels, what is asked for at their creation, what they look like after.
+"""Containers in Docker's terms: names, labels, the request that creates one, the answer that describes one.
 
 Everything here is a function of values (AWS Batch behaviour 6.4-6.7, 6.10).
 """
@@ -23,7 +23,7 @@ STORE, ATTEMPT, JOB, CONTAINER, EPOCH = (
 )
 
 MIB = 1024 * 1024
-# Docker starts nothing with less (its own minimum is 6 MiB since 20.10), while AWS accepts 4.
+# Docker starts nothing with less (its minimum is 6 MiB since 20.10), while AWS accepts 4.
 MIN_MEMORY_MIB = 6
 CPU_SHARES_PER_VCPU = 1024  # a weight, not a cap, as on AWS's EC2 environments (AWS Batch behaviour 6.5)
 MIN_CPU_SHARES = 2  # the kernel's own least
@@ -35,12 +35,12 @@ _NANOSECONDS = re.compile(r"(\d\.\d{6})\d+")
 
 
 class Placing(Struct, frozen=True):
-    """What the engine adds of its own to each container."""
+    """The engine's own part of each container's request."""
 
     store: str
     epoch: int
     log_limit_bytes: int
-    limits_storage: bool = False  # the storage driver may be able to
+    limits_storage: bool = False  # the storage driver may support a limit
 
 
 class State(Enum):
@@ -52,7 +52,7 @@ class State(Enum):
 
 class Seen(Struct, frozen=True):
     """One container as Docker showed it. Times are milliseconds; 0: not yet. `error`: why a start failed; `has_no_end`:
-    it has ended, and Docker cannot tell when."""
+    it has ended, and Docker does not know when."""
 
     name: str
     state: State = State.ABSENT
@@ -71,13 +71,14 @@ class Seen(Struct, frozen=True):
 
     @property
     def signal(self) -> int:
-        """Docker tells a death by signal n as exit code 128+n, like a shell."""
+        """The signal it died of; 0: none. Docker shows signal n as exit code 128+n, like a shell."""
         number = self.exit_code - 128
         return number if 0 < number <= MAX_SIGNAL else 0
 
 
 def container_name(task: TaskSpec, task_id: str, name: str) -> str:
-    """Docker's name of a container: the same for every launch of the attempt, so that a second one can't be made."""
+    """Returns Docker's name of a container: the same for every launch of the attempt, so that a second can't be
+    made."""
     return f"{PREFIX}{task_id}-{name}" if task.containers else PREFIX + task_id
 
 
@@ -96,7 +97,7 @@ def labels_of(launch: Launch, container: str, placing: Placing) -> dict[str, str
 
 
 def seen_of(name: str, found: Mapping[str, Any]) -> Seen:
-    """From GET /containers/ID/json."""
+    """`found`: the answer of GET /containers/ID/json."""
     state = found["State"]
     started_at_ms = milliseconds(state.get("StartedAt", ""))
     status = str(state.get("Status", ""))
@@ -112,7 +113,7 @@ def seen_of(name: str, found: Mapping[str, Any]) -> Seen:
         state=known,
         id=str(found.get("Id", "")),
         exit_code=code,
-        # Docker also says so when only a child of the container was killed for it, and the container went on well.
+        # Docker also sets it when only a child process was killed, and the container went on.
         out_of_memory=bool(state.get("OOMKilled")) and code != 0,
         started_at_ms=started_at_ms,
         # Docker looks at the clock for the end of a short one before it does for its start.
@@ -124,14 +125,14 @@ def seen_of(name: str, found: Mapping[str, Any]) -> Seen:
 
 
 def milliseconds(text: str) -> int:
-    """Of an RFC 3339 time with nanoseconds; 0 for Go's zero time (year 1) and for nothing."""
+    """Converts an RFC 3339 time with nanoseconds. Returns 0 for Go's zero time (year 1) and for an empty text."""
     if not text or text.startswith("0001-"):
         return 0
     moment = datetime.fromisoformat(_NANOSECONDS.sub(r"\1", text))
     return int(moment.timestamp() * 1000)
 
 
-# -- What is asked for --
+# -- Requests --
 
 
 def create_request(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
@@ -153,8 +154,8 @@ def create_request(launch: Launch, spec: ContainerSpec, placing: Placing) -> dic
 
 
 def environment_of(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
-    """Over what the image says (Docker merges): the task's, its secrets, the attempt's and of that the container's own,
-    then its devices."""
+    """Returns the variables that Docker merges over the image's: the task's, its secrets, the attempt's, the
+    container's, then its devices."""
     variables = dict(spec.environment)
     variables.update({name: value for container, name, value in launch.secrets if container == spec.name})
     variables.update(launch.environment)
@@ -166,7 +167,7 @@ def environment_of(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
 
 
 def devices_of(launch: Launch, spec: ContainerSpec) -> tuple[int, ...]:
-    """Of the attempt's devices those of this container: each takes its part in the order of the definition."""
+    """Returns the container's part of the attempt's devices: they are dealt in the order of the definition."""
     first = 0
     for other in containers_of(launch.task):
         if other.name == spec.name:
@@ -185,7 +186,7 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
         "RestartPolicy": {"Name": "no"},
         "LogConfig": log_config(launch, spec, placing),
     }
-    # Of the task; each of its containers has all of it, since they have no file system in common.
+    # It is the task's limit; each container gets all of it, since containers share no file system.
     storage = launch.task.container.get("ephemeralStorage")
     if storage and placing.limits_storage:
         config["StorageOpt"] = {"size": f"{storage['sizeInGiB']}G"}
@@ -209,15 +210,15 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
 
 
 def anchor_of(containers: Sequence[ContainerSpec]) -> str:
-    """The container whose namespaces the others join (pidMode and ipcMode `task`): it must run when they start, so it
-    is one that waits for nobody, and rather an essential one, whose end is the task's."""
+    """Returns the container whose namespaces the others join (pidMode and ipcMode `task`). It must run when they start:
+    it has no dependencies, and is essential if possible, so that its end is the task's."""
     free = [spec for spec in containers if not spec.depends_on]
     return next((spec.name for spec in free if spec.essential), free[0].name if free else containers[0].name)
 
 
 def log_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
-    """A driver of the definition's gets its options, those from secrets among them. Docker keeps what it sends away
-    there for its own readers too, so that the log is read as with its own driver."""
+    """Returns Docker's LogConfig. A driver of the job definition gets its options, those from secrets included. Docker
+    keeps a copy of what it sends away, so that the log is read as with its own driver."""
     driver = log_driver(spec.document)
     if not driver:
         return {"Type": "json-file", "Config": {"max-size": str(docker_log_bytes(placing)), "max-file": "2"}}
@@ -227,8 +228,8 @@ def log_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[st
 
 
 def network_of(launch: Launch, spec: ContainerSpec) -> str:
-    """As Docker has it. With `awsvpc` the containers of a task share one network: that of its first essential container
-    that waits for nobody. Where there is none, each has its own, as with `bridge`."""
+    """Returns Docker's NetworkMode. With `awsvpc` the containers of a task share the network of its first essential
+    container without dependencies. Where there is none, each has its own, as with `bridge`."""
     task = launch.task
     if task.network == "awsvpc":
         anchor = next((one.name for one in task.containers if one.essential and not one.depends_on), spec.name)
@@ -238,7 +239,7 @@ def network_of(launch: Launch, spec: ContainerSpec) -> str:
 
 
 def _namespaces(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
-    """Of processes and of shared memory (API: EcsTaskProperties)."""
+    """Returns PidMode and IpcMode (API: EcsTaskProperties)."""
     task = launch.task
     if not task.containers:
         return {}
@@ -257,13 +258,13 @@ def _namespaces(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
 
 
 def docker_log_bytes(placing: Placing) -> int:
-    """Of each of Docker's two files, whose lines are longer than ours, so that a flood fills no disk and is still read
-    in time. They go with the container."""
+    """Returns the size limit of each of Docker's two log files, whose lines are longer than ours: a flood does not fill
+    the disk and is still read in time. The files are removed with the container."""
     return max(MIN_DOCKER_LOG_BYTES, 2 * placing.log_limit_bytes)
 
 
 def _memory(spec: ContainerSpec, linux: Mapping[str, Any]) -> dict[str, Any]:
-    """The hard limit, swap and shared memory (AWS Batch behaviour 6.5, 6.6)."""
+    """Returns the hard limit, swap and shared memory (AWS Batch behaviour 6.5, 6.6)."""
     limit_mib = spec.resources.memory_mib
     config: dict[str, Any] = {}
     if limit_mib:
@@ -279,13 +280,13 @@ def _memory(spec: ContainerSpec, linux: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mounts(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
-    """Binds, which Docker makes where they are missing, and fresh volumes."""
+    """Returns binds, whose sources Docker makes where they are missing, and fresh volumes."""
     binds, volumes = [], []
     points = spec.document.get("mountPoints", [])
     for number, mount in enumerate(spec.mounts):
         if mount.source and ":" not in mount.source + mount.target:
             binds.append(f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else ""))
-        elif mount.source:  # what a bind's notation can't say; the directory must be there
+        elif mount.source:  # not expressible in a bind's notation; the directory must exist
             volumes.append(_mount("bind", mount, mount.source))
         else:
             volume = points[number].get("sourceVolume", "") if number < len(points) else ""

@@ -1,7 +1,7 @@
 """The Docker engine: attempts are containers of this host's Docker (or Podman) daemon.
 
-It lives in the server's process: what must outlive a server is kept by the daemon, whose containers are named after
-their attempts, and by the journal (`journal.py`). `task_run.py` is the life of one attempt.
+It runs in the server's process: the state that must outlive a server is kept by the daemon, whose containers are named
+after their attempts, and by the journal (`journal.py`). `task_run.py` runs one attempt.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from batchyard.engines.docker.task_run import EngineContext, Origin, TaskRun
 from batchyard.engines.docker.usage import SAMPLE_SECONDS
 from batchyard.engines.log_file import DEFAULT_LIMIT_BYTES
 
-# Docker starts no more of them in a second with more at once, only each of them later.
+# With more starts at once Docker starts no more containers per second, only each of them later.
 MAX_STARTS_AT_ONCE = 8
 MAX_REMOVALS_AT_ONCE = 4
-CONNECT_SECONDS = 15.0  # a daemon that is being restarted together with the server comes up within this
-REAP_AGAIN_SECONDS = 5.0  # after the first look; a daemon carries out what it was asked within this
-REAP_SECONDS = 600.0  # from then on: one small request
-MAX_REMOVAL_TRIES = 8  # with growing pauses, about 10 s: what is left then goes at the next start
+CONNECT_SECONDS = 15.0  # a daemon that restarts together with the server comes up within this
+REAP_AGAIN_SECONDS = 5.0  # after the first time; a daemon carries out earlier requests within this
+REAP_SECONDS = 600.0  # after every later time; it costs one small request
+MAX_REMOVAL_TRIES = 8  # with growing pauses, about 10 s: what is left then is removed after the next start
 log = logging.getLogger(__name__)
 
 
 class DockerSettings(NamedTuple):
-    """`log_limit_bytes`: of each container's log. `environ`: where the user's Docker configuration and credential
-    helpers are found; None: this process's own. `listen`: as JobNetwork has it."""
+    """`log_limit_bytes`: the size limit of each container's log. `environ`: the environment in which the user's Docker
+    configuration and credential helpers are found; None: this process's. `listen`: see JobNetwork."""
 
     log_limit_bytes: int = DEFAULT_LIMIT_BYTES
     environ: Mapping[str, str] | None = None
@@ -52,7 +52,7 @@ class DockerSettings(NamedTuple):
 
 
 class DockerEngine:
-    """Implements `batchyard.engines.base.Engine`. `state_dir`: its notes lie in a directory of their own there."""
+    """Implements `batchyard.engines.base.Engine`. `state_dir`: its journal lies in a directory of its own there."""
 
     name = "docker"
     abilities = Abilities(
@@ -101,15 +101,15 @@ class DockerEngine:
 
     @property
     def is_quiet(self) -> bool:
-        """Everything that was asked is done: attempts run, and nothing is being created, ended or removed."""
+        """Whether every command is carried out: attempts run, and nothing is being created, stopped or removed."""
         return not self._removals and all(run.is_waiting for run in self._runs.values())
 
     @property
     def is_up(self) -> bool:
-        """Whether the daemon answers now. What was asked meanwhile is done once it does again."""
+        """Whether the daemon answers now. Commands given meanwhile are carried out once it answers again."""
         return self._daemon.is_up
 
-    # -- The seam --
+    # -- The engine's interface --
 
     async def start(self, epoch: int, report: ReportSink) -> None:
         """StaleEpochError: a later server was here. OSError, TimeoutError: why the daemon can't be reached."""
@@ -174,7 +174,7 @@ class DockerEngine:
         for attempt_node in attempt_nodes:
             task_id = attempt_node.task_id
             if self._journal.acknowledge(task_id):
-                self._removals += 1  # before the task runs: whoever asks now is to hear that it is under way
+                self._removals += 1  # before the task runs: is_quiet must be False from here on
                 self._spawn(self._remove(task_id), f"remove {task_id}")
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
@@ -189,8 +189,8 @@ class DockerEngine:
         self._spawn(self._reap_for_ever(), "docker reaper")
 
     async def close(self, *, kill: bool) -> None:
-        """Containers run on. `kill`: there is no process of the engine's own that could leave."""
-        while self._tasks:  # what one of them began while it was being ended, too
+        """Disconnects; containers run on. `kill` has no effect: the engine has no process of its own."""
+        while self._tasks:  # also those that another one began while it was being cancelled
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
@@ -221,7 +221,7 @@ class DockerEngine:
     # -- Attempts --
 
     def _repeat(self, task_id: str) -> bool:
-        """Gives the last report about an attempt again. False: nothing is known of it."""
+        """Repeats the last report about an attempt. Returns False for an unknown attempt."""
         assert self._report is not None, "a command before start"
         final = self._journal.finals.get(task_id) or self._journal.acknowledged.get(task_id)
         if final is not None:
@@ -259,7 +259,7 @@ class DockerEngine:
                     meter.read()
 
     def _woken(self, task_id: str) -> None:
-        """Something happened to an attempt, or (empty) perhaps to all of them."""
+        """Wakes the run of an attempt; "": of every attempt."""
         if task_id:
             run = self._runs.get(task_id)
             if run is not None:
@@ -272,7 +272,7 @@ class DockerEngine:
     # -- Removing --
 
     async def _remove(self, task_id: str) -> None:
-        """The containers and volumes of an attempt whose end is committed."""
+        """Removes the containers and volumes of an attempt whose end is committed."""
         try:
             async with self._removing:
                 known = self._left.pop(task_id, None)
@@ -281,13 +281,14 @@ class DockerEngine:
             self._removals -= 1
 
     async def _reap_for_ever(self) -> None:
-        """A server that was killed may have left requests that the daemon carries out after our first look."""
+        """Reaps now and then: a killed server may have left requests that the daemon carries out after the first
+        time."""
         pause = REAP_AGAIN_SECONDS
         is_first = True
         while True:
             try:
                 await self._reap()
-            except ApiError as error:  # what is left now goes at a later look
+            except ApiError as error:  # what is left is removed the next time
                 log.warning("the Docker daemon does not say what containers there are: %s", error)
             self._removals -= is_first
             is_first = False
@@ -295,7 +296,7 @@ class DockerEngine:
             pause = REAP_SECONDS
 
     async def _reap(self) -> None:
-        """Removes what nobody asks about: attempts that ended before their acknowledgement came through."""
+        """Removes the containers of attempts that neither run nor wait for their acknowledgement."""
         own = f"{STORE}={self._journal.store}"
         found = await self._daemon.until_it_answers(lambda: self._containers(own))
         found += await self._daemon.until_it_answers(lambda: self._volumes(own))
@@ -306,7 +307,7 @@ class DockerEngine:
                 await self._remove_all(f"{ATTEMPT}={task_id}")
 
     async def _remove_all(self, label: str, known: list[str] | None = None) -> None:
-        """`known`: all containers that there are; None: whatever has the label."""
+        """Removes containers and volumes. `known`: the names of all its containers; None: all with the label."""
         pause = FIRST_PAUSE_SECONDS
         for _ in range(MAX_REMOVAL_TRIES):
             self._journal.check_epoch()
@@ -351,7 +352,7 @@ class DockerEngine:
         found = await self._daemon.api.json("GET", "/volumes", {"filters": filters})
         return found.get("Volumes") or []
 
-    # -- Its own end --
+    # -- Failure --
 
     def _is_stale(self) -> bool:
         try:
@@ -368,7 +369,8 @@ class DockerEngine:
         task.add_done_callback(self._is_done)
 
     def _is_done(self, task: asyncio.Task[None]) -> None:
-        """A fault of ours ends the server with its story: it starts anew, and goes on from what Docker shows."""
+        """Reports a fault of ours through `failed`: the server ends, and its successor goes on from what Docker
+        shows."""
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._fail(task.exception())

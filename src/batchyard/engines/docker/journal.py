@@ -1,7 +1,7 @@
-"""What the Docker engine itself must remember: which attempts it was about to start, and how those that ended did.
+"""The Docker engine's journal: intents to start attempts, stops, and the ends of attempts.
 
-Docker is asked for everything else. The intent is durable *before* the first container of an attempt is started: a
-container that is gone then tells an attempt that ran (Lost) from one that never did.
+Everything else is asked of Docker. The intent is durable *before* the first container of an attempt is started: of an
+attempt whose containers are gone, it shows whether it ran (Lost) or never did.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from batchyard.engines.record_log import RecordFormat, RecordLog
 
 Final: TypeAlias = Exited | NotStarted | Lost
 
-# The store never launches an id again after its acknowledgement; this many are known for the case that it errs.
+# The store never launches an id again after its acknowledgement; this many are kept in case it does.
 MAX_ACKNOWLEDGED = 10_000
 COMPACT_ABOVE_BYTES = 4 * 1024 * 1024
 _EPOCH = struct.Struct("<Q")
@@ -37,7 +37,7 @@ class Intent(Struct, frozen=True, array_like=True):
 
 
 class StopAsked(Struct, frozen=True, array_like=True):
-    """SIGTERM at this CLOCK_BOOTTIME, SIGKILL so much later."""
+    """A stop: SIGTERM at this CLOCK_BOOTTIME, SIGKILL after the grace."""
 
     task_id: str
     boot_id: str
@@ -62,7 +62,8 @@ class Acknowledged(Struct, frozen=True, array_like=True):
 
 
 class Damaged(Struct, frozen=True, array_like=True):
-    """Something before this could not be read: silence proves nothing until a server accounted for all its attempts."""
+    """An earlier record could not be read: unknown attempts may have run, until a server accounted for all of its
+    own."""
 
 
 class Accounted(Struct, frozen=True, array_like=True):
@@ -79,17 +80,17 @@ _ENDS: dict[type[Struct], type[EndExited] | type[EndNotStarted] | type[EndLost]]
     NotStarted: EndNotStarted,
     Lost: EndLost,
 }
-# Cut at the file's end, these hide nothing that Docker does not tell again.
+# Of these, cut at the file's end, Docker still shows everything.
 _FORMAT = RecordFormat[Record](_KINDS, harmless_when_cut=(StopAsked, EndExited, EndNotStarted, EndLost, Acknowledged))
 
 
 class DockerJournal:
-    """The file, and what it says."""
+    """The open journal and its content."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.boot_id = boot_id()
-        self.store = ""  # who we are, in the labels of our containers
+        self.store = ""  # our id, in the labels of our containers
         self.intact = True
         self.intents: dict[str, Intent] = {}  # no outcome yet
         self.stops: dict[str, StopAsked] = {}
@@ -121,7 +122,7 @@ class DockerJournal:
         self._load()
 
     def check_epoch(self) -> None:
-        """StaleEpochError: a later server has taken over since. Asked before everything that changes something."""
+        """StaleEpochError: a later server has taken over since. Called before every change."""
         if self._epoch_fd < 0:
             raise StaleEpochError("this engine was closed")
         latest = self._latest_epoch()
@@ -133,7 +134,8 @@ class DockerJournal:
         return int(_EPOCH.unpack(data)[0]) if len(data) == _EPOCH.size else 0
 
     def _identity(self) -> str:
-        """Drawn once for each state directory: two services that share a daemon never touch each other's containers."""
+        """Returns the random id of this state directory: two services on one daemon never touch each other's
+        containers."""
         path = self.directory / "store-id"
         try:
             return path.read_text().strip()
@@ -192,7 +194,7 @@ class DockerJournal:
             self._file.append(record)
             self._file.write()
 
-    # -- What is noted --
+    # -- Records --
 
     async def intend(self, task_id: str) -> None:
         """Durable when it returns."""
@@ -204,7 +206,7 @@ class DockerJournal:
         self._add(StopAsked(task_id, self.boot_id, at_seconds, grace_seconds))
 
     def ended(self, report: Final) -> None:
-        """Survives this process; what the host's own end takes with it, Docker tells again."""
+        """Records an end. It survives this process; after the host's own end Docker shows it again."""
         self._add(_end_of(report))
 
     def acknowledge(self, task_id: str) -> bool:
@@ -219,7 +221,7 @@ class DockerJournal:
             self._add(Accounted())
 
     async def _durable(self) -> None:
-        """One sync serves all who came before it began."""
+        """Waits until every record so far is on the disk. One sync serves all callers that came before it began."""
         wanted = self._written
         while self._synced < wanted:
             if self._syncing is None:

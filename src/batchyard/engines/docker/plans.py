@@ -1,7 +1,7 @@
-"""What to do next about one task, from what Docker shows: a function of values.
+"""The next steps of one task, from what Docker shows: a function of values.
 
-The same function serves a fresh task and one whose server died in the middle: nothing is remembered of the order in
-which things were done, it is seen. The rules themselves are those of every engine, `engines.container_group`.
+The same function serves a fresh task and one whose server died in the middle: the order in which things were done is
+seen, not remembered. The rules themselves are those of every engine, `engines.container_group`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from batchyard.engines.docker.containers import Seen, State
 
 
 class Plan(Struct, frozen=True):
-    """Names of containers. `waits`: some are still to be started, now or later. `is_over`: nothing lives, and nothing
-    will be started any more. `ends_since_ms`: since when the task is to end although some of it runs; 0: it is not.
-    `reasons`: of those that never ran and never will, why. `due_ms`: when a startTimeout passes; 0: none does."""
+    """Steps, by names of containers. `waits`: some are still to be started, now or later. `is_over`: none lives, and
+    none will be started any more. `ends_since_ms`: since when the task ends although some containers run; 0: it does
+    not. `reasons`: why containers never ran and never will. `due_ms`: when a startTimeout passes; 0: none does."""
 
     start: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
@@ -38,8 +38,7 @@ def plan(
     stopping: bool,
     now_ms: int,
 ) -> Plan:
-    """`seen`: every container of the task. `refused`: those that could not be started. `stopping`: somebody asked for
-    the task's end."""
+    """`seen`: every container of the task. `refused`: those that could not be started. `stopping`: a stop was asked."""
     group = ContainerGroup(containers)
     _replay(group, seen, refused, now_ms)
     if stopping:
@@ -58,7 +57,7 @@ def plan(
 
 
 def _replay(group: ContainerGroup, seen: Mapping[str, Seen], refused: Mapping[str, ContainerExit], now_ms: int) -> None:
-    """What has happened, as far as Docker shows it."""
+    """Enters what has happened, as far as Docker shows it."""
     was_there = [one for one in seen.values() if one.state is not State.CREATED]
     for one in was_there:
         group.started(one.name)
@@ -72,19 +71,20 @@ def _replay(group: ContainerGroup, seen: Mapping[str, Seen], refused: Mapping[st
     for one in sorted(was_there, key=lambda one: one.finished_at_ms):
         if one.state is State.EXITED:
             group.ended(ContainerExit(one.name, one.exit_code))
-        elif one.state is State.ABSENT:  # removed by somebody else: nobody knows how it ended
+        elif one.state is State.ABSENT:  # removed by someone else: how it ended is unknown
             group.ended(ContainerExit(one.name))
 
 
 def _end_of(containers: Sequence[ContainerSpec], seen: Mapping[str, Seen]) -> int:
-    """Since when an essential container has ended; where none ran, since what kept it from that did."""
+    """Returns the time of the first end of an essential container; where none ran, of the last end that prevented
+    it."""
     ended = [seen[spec.name].finished_at_ms for spec in containers if seen[spec.name].finished_at_ms]
     essential = [seen[spec.name].finished_at_ms for spec in containers if spec.essential]
     return min(filter(None, essential), default=max(ended, default=0))
 
 
 def _timeouts(group: ContainerGroup, seen: Mapping[str, Seen]) -> list[int]:
-    """When those that others wait for will have taken too long."""
+    """Returns the times at which the containers that others wait for exceed their startTimeout."""
     awaited = {dependency.container for name in group.waiting() for dependency in group.specs[name].depends_on}
     return [
         seen[name].started_at_ms + group.specs[name].start_timeout_seconds * 1000

@@ -1,7 +1,7 @@
 """One attempt on Docker, from its launch or recovery to its final report.
 
-A loop: look at what Docker shows, do the next thing, wait for something to happen. Nothing is remembered of what was
-done that Docker or the notes don't tell, so that a server that starts in the middle goes on from there.
+A loop: look at what Docker shows, take the next step, wait for an event. Nothing is remembered that is not in Docker or
+in the journal, so that another server can go on at any point.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ GONE = "The containers of the attempt were removed by somebody else, and its out
 DAMAGED = "The notes of the Docker engine are damaged, so that nobody can tell whether the attempt ran."
 UNTOLD = "The Docker daemon went down while a container of the attempt ended, and its exit code is unknown."
 REBOOTED = "The host went down while the attempt ran, and its exit code is unknown."
-# Events tell at once what happens; this is for one that was lost.
+# Events wake the run at once; this is for one that was lost.
 LOOK_SECONDS = 30.0
-# What containerd says of a container whose end it did not see.
+# The exit code that containerd gives a container whose end it did not see.
 MADE_UP_EXIT_CODE = 255
 BOOT_SLACK_MS = 2000  # between the wall clock and the clock since boot
 log = logging.getLogger(__name__)
 
 
 class EngineContext(Struct):
-    """What all runs of one engine share."""
+    """The parts of an engine that all its runs share."""
 
     daemon: Daemon
     journal: DockerJournal
@@ -70,18 +70,18 @@ class EngineContext(Struct):
 
 
 class Stop(Struct, frozen=True):
-    """Asked for at this CLOCK_BOOTTIME."""
+    """A stop, asked for at this CLOCK_BOOTTIME."""
 
     at_seconds: float
     grace_seconds: float
 
 
 class Origin(Struct, frozen=True):
-    """What is known of an attempt that another server may have begun (engines.base.Recovery has the meaning)."""
+    """The knowledge about an attempt that another server may have begun (see engines.base.Recovery)."""
 
     may_launch: bool = True
     known_started: bool = False
-    in_doubt: bool = False  # silence of the notes proves nothing
+    in_doubt: bool = False  # the journal is damaged: an attempt that it does not mention may have run
 
 
 class TaskRun:
@@ -91,7 +91,7 @@ class TaskRun:
         self.specs = containers_of(launch.task)
         self._anchor = containers.anchor_of(self.specs)  # made and started first: the others join its namespaces
         self.started: Started | None = None
-        self.is_waiting = False  # for Docker or a stop: nothing else is to be done
+        self.is_waiting = False  # there is nothing to do until an event or a stop
         self.stopping = asyncio.Event()
         self._context = context
         self._origin = origin
@@ -102,8 +102,8 @@ class TaskRun:
         self._refused: dict[str, ContainerExit] = {}  # those that could not be started, though others may
         self._ending_at: float | None = None  # CLOCK_BOOTTIME when an essential container's end was seen
         self._logs: dict[str, ContainerLog] = {}
-        self._found: dict[str, dict[str, Any]] = {}  # the last look at each container that is there, and is ours
-        self._sealed: set[str] = set()  # whose logs are whole
+        self._found: dict[str, dict[str, Any]] = {}  # by container: what Docker showed last, if it exists and is ours
+        self._sealed: set[str] = set()  # containers whose logs are complete
         self.meters: dict[str, Meter] = {}
         kept = context.journal.stops.get(self.task_id)
         if kept is not None and kept.boot_id == context.journal.boot_id:
@@ -129,11 +129,11 @@ class TaskRun:
         return containers.container_name(self.launch.task, self.task_id, container)
 
     def left_behind(self) -> list[str]:
-        """Docker's names of its containers, so far as any were seen."""
+        """Returns Docker's names of its containers that were seen."""
         return [self.docker_name(name) for name in self._found]
 
     def has_volumes(self) -> bool:
-        """Volumes that go with the attempt."""
+        """Whether it has volumes that are removed with the attempt."""
         return any(not mount.source for spec in self.specs for mount in spec.mounts)
 
     async def leave(self) -> None:
@@ -196,7 +196,7 @@ class TaskRun:
             if one.state is State.RUNNING:
                 self._log_of(name, one).follow()
             elif one.state is State.EXITED:
-                await self._seal(name, one)  # others run on: its whole log is there now
+                await self._seal(name, one)  # also while others run on
         await self._stop_due(plan)
         await self._wait(plan)
         return None
@@ -235,7 +235,7 @@ class TaskRun:
         return found
 
     async def _wait(self, plan: plans.Plan) -> None:
-        """Until Docker, a stop or a deadline says that there is something to do."""
+        """Waits for an event, a stop or a deadline."""
         due = [self._kill_at(spec) for spec in self.specs if spec.name in plan.stop]
         seconds = min([LOOK_SECONDS, *(max(0.0, at - boot_seconds()) for at in due if at is not None)])
         if any(meter.needs_asking for meter in self.meters.values()):
@@ -254,7 +254,7 @@ class TaskRun:
     # -- Before anything runs --
 
     async def _before_the_start(self, seen: Mapping[str, Seen]) -> Final | None:
-        """An end without a start, or None: look again."""
+        """Creates the containers. Returns a report where the attempt ends without a start; None: look again."""
         origin, now_ms = self._origin, wall_ms()
         absent = [spec for spec in self.specs if seen[spec.name].state is State.ABSENT]
         if origin.known_started or (absent and self.task_id in self._context.journal.intents):
@@ -281,7 +281,8 @@ class TaskRun:
         return None
 
     async def _discard(self, seen: Mapping[str, Seen]) -> bool:
-        """Removes what was created, so that no start that is still on its way can find it. False: one came first."""
+        """Removes the created containers, so that a start still under way can't find them. False: a start came
+        first."""
         for one in seen.values():
             if one.state is State.CREATED:
                 try:
@@ -344,7 +345,7 @@ class TaskRun:
             self._refused[name] = ContainerExit(name, failure.exit_code, reason=failure.reason)
 
     async def _start(self, name: str) -> None:
-        """CannotStart. Whatever else happens is seen by the next look."""
+        """Starts a container. CannotStart: why not. Everything else shows at the next look."""
         found = self._found[name]
         async with self._context.starts:
             problem = await self._context.entrypoints.problem(self.docker_name(name), found)
@@ -365,7 +366,7 @@ class TaskRun:
             failpoints.reach("after-start-before-report")
 
     async def _join_network(self, name: str, found: Mapping[str, Any]) -> None:
-        """A container with Docker's bridge gets a second interface, by which it reaches the service."""
+        """Gives a container on Docker's bridge a second interface, by which it reaches the service."""
         if found.get("HostConfig", {}).get("NetworkMode") != containers.BRIDGE:
             return
         try:
@@ -376,7 +377,7 @@ class TaskRun:
     # -- Ending --
 
     def _kill_at(self, spec: ContainerSpec) -> float | None:
-        """When a container that is to end is killed. A stop without grace overrules its own timeout."""
+        """Returns the CLOCK_BOOTTIME of its SIGKILL. A stop without grace overrules the container's own timeout."""
         due = [stop.at_seconds + grace_of(spec, stop.grace_seconds) for stop in self._stops]
         if self._ending_at is not None:
             due.append(self._ending_at + grace_of(spec, STOP_GRACE_SECONDS))
@@ -384,7 +385,7 @@ class TaskRun:
 
     async def _stop_due(self, plan: plans.Plan) -> None:
         if plan.stop and not self._stops and self._ending_at is None:
-            # Counted from the end itself, so that a server that starts meanwhile gives no new grace.
+            # Counted from the end itself, so that a server that starts meanwhile does not begin the grace anew.
             since_ms = min(plan.ends_since_ms or wall_ms(), wall_ms())
             self._ending_at = boot_seconds() - (wall_ms() - since_ms) / 1000
         for spec in self.specs:
@@ -408,7 +409,7 @@ class TaskRun:
                 raise
 
     async def _end(self, seen: Mapping[str, Seen], plan: plans.Plan) -> Final:
-        """Reported only when the logs are complete."""
+        """Completes the logs, and returns the report."""
         for name, one in seen.items():
             if one.has_started or name in self._logs:
                 await self._seal(name, one)
@@ -430,7 +431,7 @@ class TaskRun:
         )
 
     def _fell_with_the_host(self, seen: Seen) -> bool:
-        """After the host's own end Docker gives what ran a code and, when it starts again, a time."""
+        """Whether the container was ended by the host's own end: after it Docker makes up a code and an end time."""
         intent = self._context.journal.intents.get(self.task_id)
         if intent is None or intent.boot_id == self._context.journal.boot_id or seen.state is not State.EXITED:
             return False
@@ -438,8 +439,9 @@ class TaskRun:
         return not seen.finished_at_ms or seen.finished_at_ms >= booted_at_ms - BOOT_SLACK_MS
 
     async def _is_made_up(self, one: Seen) -> bool:
-        """A daemon that dies between a container's end and the record of it knows neither when it starts again: it then
-        tells 0 and no time, or what containerd makes up. A program may end so too, but then Docker told of its end."""
+        """Whether Docker made up the exit code. A daemon that dies between a container's end and the record of it shows
+        0 and no end time afterwards, or what containerd makes up. A program may exit so too, but then there is an
+        event."""
         if one.state is not State.EXITED or (not one.has_no_end and one.exit_code != MADE_UP_EXIT_CODE):
             return False
         if one.has_no_end:
@@ -483,7 +485,7 @@ class TaskRun:
 
 
 def _started_at_ms(seen: Mapping[str, Seen]) -> int:
-    """Waiting for one another belongs to STARTING: the task runs when the last container does."""
+    """Returns the start of the last container: waiting for one another belongs to STARTING."""
     return max(one.started_at_ms for one in seen.values())
 
 
