@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "workflows": ("core",),
     "workflows.api": ("core", "wire", "store.queries"),
     "console": ("store.queries", "api.batch.render"),
-    "simulator": ("core", "loop", "store.codec", "engines.base", "engines.fake"),
+    "simulator": ("core", "loop", "store.codec", "engines.base", "engines.fake", "engines.event_queue"),
     "cli": ("wire",),
     "server": tuple(ROOMS - {"__main__", "docsgen"}),
     "docsgen": tuple(ROOMS - {"__main__"}),

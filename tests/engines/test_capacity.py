@@ -19,8 +19,8 @@ from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Capacity
 from batchyard.engines.fake import FakeCapacity, FakeCloud, InstancePlan
 from batchyard.engines.host import HostCapacity
-from batchyard.simulator.agenda import Agenda
-from batchyard.simulator.eventloop import VirtualLoop
+from batchyard.simulator.event_loop import VirtualLoop
+from batchyard.simulator.event_queue import SimulatorEventQueue
 
 BOOT_MS = 1000
 SPOT_LASTS_MS = 60_000
@@ -60,11 +60,11 @@ class Harness:
 class HostHarness(Harness):
     def __init__(self) -> None:
         super().__init__()
-        self.agenda = Agenda(0)
+        self.event_queue = SimulatorEventQueue(0)
         self._connect()
 
     def _connect(self) -> None:
-        self.loop = VirtualLoop(self.agenda, lambda: None)
+        self.loop = VirtualLoop(self.event_queue, lambda: None)
         self.facts = []
         self.capacity = HostCapacity(BOOT_MS / 1000, 3_600_000 / SPOT_LASTS_MS, NOTICE_MS / 1000, lambda rate: 1 / rate)
         self.capacity.start(self.facts.extend)
@@ -74,11 +74,11 @@ class HostHarness(Harness):
         self.wait(0)
 
     def wait(self, milliseconds: int) -> None:
-        end_ms = self.agenda.now_ms + milliseconds
-        while (next_ms := self.agenda.next_ms()) is not None and next_ms <= end_ms:
-            self.agenda.do_next()
-        self.agenda.now_ms = end_ms
-        assert self.loop.complaint is None, self.loop.complaint
+        end_ms = self.event_queue.now_ms + milliseconds
+        while (next_ms := self.event_queue.next_event_ms()) is not None and next_ms <= end_ms:
+            self.event_queue.run_next()
+        self.event_queue.now_ms = end_ms
+        assert self.loop.error_context is None, self.loop.error_context
 
     def restart(self) -> None:
         self.loop.die()

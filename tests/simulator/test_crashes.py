@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchyard.simulator import workload as w
-from batchyard.simulator.draws import draw
+from batchyard.simulator.generator import generate
 from batchyard.simulator.simulation import Outcome, Simulation
 
 SEED = 1
@@ -78,7 +78,7 @@ def test_a_clock_that_steps_back_an_hour_is_lived_through() -> None:
     skews = set()
     for seed in range(30):
         story: list[str] = []
-        simulation = Simulation(seed, draw(seed), story)
+        simulation = Simulation(seed, generate(seed), story)
         try:
             simulation.run()
         finally:

@@ -8,7 +8,7 @@ import pytest
 
 from batchyard.core.model.records import Changes
 from batchyard.simulator.disk import Disk
-from batchyard.simulator.draws import draw
+from batchyard.simulator.generator import generate
 from batchyard.simulator.server import Server
 from batchyard.simulator.simulation import Simulation
 from batchyard.store import codec
@@ -30,7 +30,7 @@ class Recorded(Simulation):
 
 
 def transactions_of(seed: int) -> list[tuple[Changes, int]]:
-    simulation = Recorded(seed, draw(seed))
+    simulation = Recorded(seed, generate(seed))
     simulation.transactions = []
     try:
         simulation.run()

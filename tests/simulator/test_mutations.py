@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.simulator.hunting import Failure, attempt
+from batchyard.simulator.shrink import Failure, run_seed
 from tests.simulator.mutations import MUTATIONS, Mutation
 from tests.simulator.test_seeds import SEEDS
 
@@ -17,9 +17,9 @@ def catching_seed(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> Failur
     """The first seed that fails with the mutation and not without it."""
     with monkeypatch.context() as patch:
         mutation.apply(patch)
-        found = next((f for seed in MUTATION_SEEDS if isinstance(f := attempt(seed), Failure)), None)
+        found = next((f for seed in MUTATION_SEEDS if isinstance(f := run_seed(seed), Failure)), None)
     if found is not None:
-        assert not isinstance(attempt(found.seed), Failure), f"seed {found.seed} fails without the mutation too"
+        assert not isinstance(run_seed(found.seed), Failure), f"seed {found.seed} fails without the mutation too"
     return found
 
 

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from batchyard.simulator.charts import chart
+from batchyard.simulator.scenario_runner import BOOT_MS, Record
 from batchyard.simulator.scenarios import MINUTE_MS, SCALE_DOWN_MS, SCENARIOS, Scenario
-from batchyard.simulator.stage import BOOT_MS, Record
 
 CHARTS = Path(__file__).parents[2] / "docs" / "scenarios"
 WARM_UP_MS = MINUTE_MS

@@ -8,23 +8,23 @@ import sys
 
 import pytest
 
-from batchyard.simulator.hunting import Failure, attempt
+from batchyard.simulator.shrink import Failure, run_seed
 
 SEEDS = range(500)
 PARTS = 10
 TWICE = (0, 3, 25, 118, 310)  # one of them with large arrays
 PROGRAM = """
 import sys
-from batchyard.simulator.hunting import attempt
+from batchyard.simulator.shrink import run_seed
 for seed in sys.argv[1:]:
-    print(seed, attempt(int(seed)).digest)
+    print(seed, run_seed(int(seed)).digest)
 """
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_seeds_find_nothing(part: int) -> None:
     for seed in SEEDS[part::PARTS]:
-        found = attempt(seed)
+        found = run_seed(seed)
         assert not isinstance(found, Failure), f"seed {seed}: {found.error}\nmake hunt or --seed {seed} tells more"
 
 
@@ -33,7 +33,7 @@ def test_a_digest_does_not_depend_on_the_process() -> None:
     assert digests[0] == digests[1]
     here = []
     for seed in TWICE:
-        found = attempt(seed)
+        found = run_seed(seed)
         assert not isinstance(found, Failure), found
         here.append(f"{seed} {found.digest}")
     assert digests[0] == here

@@ -25,10 +25,14 @@ class EventQueue:
         """Moves the clock, and runs on the way, in order, everything that falls due."""
         assert now_ms >= self.now_ms, f"time went back from {self.now_ms} to {now_ms}"
         while self._events and self._events[0][0] <= now_ms:
-            at_ms, _, action = heapq.heappop(self._events)
-            self.now_ms = at_ms
+            self.now_ms, action = self._pop()
             action()
         self.now_ms = now_ms
+
+    def _pop(self) -> tuple[int, Callable[[], None]]:
+        """Removes the next action; returns when it is due, and the action."""
+        at_ms, _, action = heapq.heappop(self._events)
+        return at_ms, action
 
     def _after(self, delay_ms: int, action: Callable[[], None]) -> None:
         self._sequence += 1

@@ -1,5 +1,5 @@
-"""Hunts bugs in the real machine and the real loop: a fake world on a seed, under virtual time, with crashes.
+"""Finds bugs in the real machine and the real loop: a fake world from a seed, under virtual time, with crashes.
 
 The simulator owns no transition. It plays clients, engines, a disk and a clock; what becomes of a job is decided by
-`batchyard.core` alone, and judged by `witness`, which believes only durable bytes and what really ran.
+`batchyard.core` alone, and checked by `oracle`, which reads only durable bytes and what really ran.
 """

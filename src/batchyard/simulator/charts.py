@@ -1,11 +1,11 @@
-"""Records of a stage as SVG, written by hand: steps over time, with axes and a legend."""
+"""Draws what a scenario runner recorded as SVG: steps over time, with axes and a legend."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
 
-from batchyard.simulator.stage import Load, Record, Sample
+from batchyard.simulator.scenario_runner import Load, Record, Sample
 
 WIDTH, LEFT, RIGHT = 860, 56, 16
 TOP, UPPER, GAP, LOWER, BOTTOM = 66, 220, 68, 110, 44

@@ -1,4 +1,4 @@
-"""Those who ask: they submit, withdraw and change things, ask again when no answer came, and check what they hear."""
+"""Simulated clients: they submit, withdraw and change things, retry when no answer comes, and check each answer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from batchyard.core.model import commands as c
 from batchyard.core.model.records import AFTER_ANY_TAG, Dependency
 from batchyard.core.model.refusal import Refused
 from batchyard.simulator import workload as w
-from batchyard.simulator.agenda import Agenda
+from batchyard.simulator.event_queue import SimulatorEventQueue
+from batchyard.simulator.oracle import Oracle
 from batchyard.simulator.server import NoAnswerError, Server
-from batchyard.simulator.witness import Witness
 
-ASK_AGAIN_MS = 150
-GIVES_UP_MS = 20_000  # well within the time that idempotency keys are kept
-PATIENT_MS = 2000  # how long a client waits for the ids that its own request names
+RETRY_MS = 150
+GIVE_UP_MS = 20_000  # well within the time that idempotency keys are kept
+WAIT_FOR_IDS_MS = 2000  # how long a client waits for the ids that its own request names
 
 Serving = Callable[[], Server | None]
 
 
-class _Wish(Struct):
+class _Submission(Struct):
     """One submission, over all its requests."""
 
     submit: w.Submit
@@ -33,57 +33,61 @@ class _Wish(Struct):
 
 
 class Clients:
-    def __init__(self, seed: int, agenda: Agenda, witness: Witness, serving: Serving, note: Callable[[str], None]):
+    """Sends every request of a workload to the server that serves, and checks the answers against the store."""
+
+    def __init__(
+        self, seed: int, event_queue: SimulatorEventQueue, oracle: Oracle, serving: Serving, note: Callable[[str], None]
+    ):
         self._seed = seed
-        self._agenda = agenda
-        self._witness = witness
+        self._event_queue = event_queue
+        self._oracle = oracle
         self._serving = serving
         self._note = note
-        self._wishes: dict[int, _Wish] = {}
+        self._submissions: dict[int, _Submission] = {}
         self.ids: dict[int, tuple[str, int]] = {}  # number of the submission -> (job id, array size)
 
     # -- submissions --
 
     def submit(self, submit: w.Submit) -> None:
-        wish = self._wishes[submit.number] = _Wish(submit, self._agenda.now_ms)
-        self._try(wish)
+        submission = self._submissions[submit.number] = _Submission(submit, self._event_queue.now_ms)
+        self._try(submission)
 
-    def _try(self, wish: _Wish) -> None:
-        if wish.is_done:
+    def _try(self, submission: _Submission) -> None:
+        if submission.is_done:
             return
-        server, waited_ms = self._serving(), self._agenda.now_ms - wish.since_ms
-        if waited_ms > GIVES_UP_MS:
-            wish.is_done = True
+        server, waited_ms = self._serving(), self._event_queue.now_ms - submission.since_ms
+        if waited_ms > GIVE_UP_MS:
+            submission.is_done = True
             return
-        if server is None or (waited_ms < PATIENT_MS and self._names_unanswered(wish.submit)):
-            self._agenda.after(ASK_AGAIN_MS, lambda: self._try(wish))
+        if server is None or (waited_ms < WAIT_FOR_IDS_MS and self._names_unanswered(submission.submit)):
+            self._event_queue.after(RETRY_MS, lambda: self._try(submission))
             return
-        wish.tries += 1
-        wish.in_flight += 1
-        tries = wish.tries
+        submission.tries += 1
+        submission.in_flight += 1
+        tries = submission.tries
         server.request(
-            lambda: self._command(wish.submit, tries),
-            wish.submit.look_up_ms,
-            lambda answer: self._heard(wish, answer),
+            lambda: self._command(submission.submit, tries),
+            submission.submit.look_up_ms,
+            lambda answer: self._on_answer(submission, answer),
         )
-        if wish.submit.impatient_ms and wish.submit.keyed and tries == 1:
-            self._agenda.after(wish.submit.impatient_ms, lambda: self._try(wish))
+        if submission.submit.impatient_ms and submission.submit.keyed and tries == 1:
+            self._event_queue.after(submission.submit.impatient_ms, lambda: self._try(submission))
 
     def _names_unanswered(self, submit: w.Submit) -> bool:
-        numbers = [edge.number for edge in submit.depends_on if edge.number in self._wishes]
-        return any(not self._wishes[number].is_done for number in numbers)
+        numbers = [edge.number for edge in submit.depends_on if edge.number in self._submissions]
+        return any(not self._submissions[number].is_done for number in numbers)
 
     def _token(self, submit: w.Submit) -> str:
         return f"token-{submit.number}" if submit.keyed else ""
 
     def _command(self, submit: w.Submit, tries: int) -> c.SubmitJob:
-        """As api.jobs.submission makes it, with what the store says now about the dependencies."""
+        """Returns the command that api.batch.jobs would make, with the state of the dependencies in the store now."""
         depends_on = tuple(entry for edge in submit.depends_on if (entry := self._dependency(edge)) is not None)
         named = [entry.job_id for entry in depends_on if entry.job_id]
-        finished = self._witness.disk.finished_statuses(named)
+        finished = self._oracle.disk.finished_statuses(named)
         arrays = {}
         for job_id in finished:
-            job = self._witness.find(job_id)
+            job = self._oracle.find(job_id)
             if job is not None and job.array is not None:
                 arrays[job_id] = c.FinishedArray(job.array.size, job.array.failed)
         strategy: dict[str, Any] = {"attempts": submit.attempts}
@@ -114,23 +118,23 @@ class Clients:
         job_id, _ = self.ids[edge.number]
         return Dependency(job_id if edge.child is None else f"{job_id}:{edge.child}", edge.type)
 
-    def _heard(self, wish: _Wish, answer: Any) -> None:
-        submit, token = wish.submit, self._token(wish.submit)
-        wish.in_flight -= 1
+    def _on_answer(self, submission: _Submission, answer: Any) -> None:
+        submit, token = submission.submit, self._token(submission.submit)
+        submission.in_flight -= 1
         if isinstance(answer, NoAnswerError):
             if submit.keyed:
-                self._agenda.after(ASK_AGAIN_MS, lambda: self._try(wish))
+                self._event_queue.after(RETRY_MS, lambda: self._try(submission))
             else:
-                wish.is_done = True
+                submission.is_done = True
             return
-        wish.is_done = True
+        submission.is_done = True
         if isinstance(answer, Refused):
-            if not wish.in_flight:  # else the other request may have found the world otherwise
-                self._witness.check_refused(token, str(answer))
+            if not submission.in_flight:  # else the other request may have found the world otherwise
+                self._oracle.check_refused(token, str(answer))
             return
         assert isinstance(answer, c.SubmittedJob), f"SubmitJob was answered with {answer!r}"
         self._note(f"job {submit.number} is answered: {answer.job_id}")
-        self._witness.check_submitted(answer.job_id, token)
+        self._oracle.check_submitted(answer.job_id, token)
         self.ids[submit.number] = answer.job_id, submit.array_size
 
     # -- everything else --
@@ -143,52 +147,52 @@ class Clients:
             self.stop(job_id, operation.terminate)
 
     def stop(self, job_id: str, terminate: bool) -> None:
-        """CancelJob and TerminateJob may be asked again as often as one likes."""
+        """Cancels or terminates a job, and retries until an answer comes: both operations are idempotent."""
         command = (c.TerminateJob if terminate else c.CancelJob)(job_id, "withdrawn")
 
-        def heard(answer: Any) -> None:
+        def on_answer(answer: Any) -> None:
             if isinstance(answer, NoAnswerError):
-                self._agenda.after(ASK_AGAIN_MS, lambda: self.stop(job_id, terminate))
+                self._event_queue.after(RETRY_MS, lambda: self.stop(job_id, terminate))
             else:
-                self._witness.check_withdrawn(job_id)
+                self._oracle.check_withdrawn(job_id)
 
-        self._ask(command, heard)
+        self._ask(command, on_answer)
 
     def tag(self, operation: w.TagJob) -> None:
         if operation.number in self.ids:
             job_id, _ = self.ids[operation.number]
-            key = self._witness.disk.keys[job_id]
-            stored = self._witness.disk.spec(key).tags
-            self.once(c.TagResource("job", job_id, operation.tags, key, stored))
+            key = self._oracle.disk.keys[job_id]
+            stored = self._oracle.disk.spec(key).tags
+            self.ask_once(c.TagResource("job", job_id, operation.tags, key, stored))
 
-    def once(self, command: c.Command) -> None:
-        """Asked once; whether it was done before the answer was lost stays unknown."""
+    def ask_once(self, command: c.Command) -> None:
+        """Sends a command once; after a lost answer it stays unknown whether it was done."""
         self._ask(command, lambda answer: None)
 
-    def patiently(self, command: c.Command) -> None:
-        """Asked again for as long as an earlier change is under way, or a compute environment is not VALID."""
-        since_ms = self._agenda.now_ms
+    def ask_until_accepted(self, command: c.Command) -> None:
+        """Sends a command again while an earlier change is under way, or a compute environment is not VALID."""
+        since_ms = self._event_queue.now_ms
 
         def ask() -> None:
-            self._ask(command, heard)
+            self._ask(command, on_answer)
 
-        def heard(answer: Any) -> None:
+        def on_answer(answer: Any) -> None:
             is_for_now = isinstance(answer, Refused) and self._is_for_now(command, str(answer))
             # A creation that may have been done is not asked again: it could make again what was deleted since.
             is_lost = isinstance(answer, NoAnswerError) and not isinstance(command, c.CreateComputeEnvironment)
-            if (is_for_now or is_lost) and self._agenda.now_ms - since_ms <= GIVES_UP_MS:
-                self._agenda.after(ASK_AGAIN_MS, ask)
+            if (is_for_now or is_lost) and self._event_queue.now_ms - since_ms <= GIVE_UP_MS:
+                self._event_queue.after(RETRY_MS, ask)
 
         ask()
 
     def _is_for_now(self, command: c.Command, refusal: str) -> bool:
         if isinstance(command, c.CreateComputeEnvironment):
-            return self._witness.settling.is_leaving("environment", command.name)
+            return self._oracle.settling.is_leaving("environment", command.name)
         return "resource is being modified" in refusal or "must be created and valid" in refusal
 
-    def _ask(self, command: c.Command, heard: Callable[[Any], None]) -> None:
+    def _ask(self, command: c.Command, on_answer: Callable[[Any], None]) -> None:
         server = self._serving()
         if server is None:
-            self._agenda.after(ASK_AGAIN_MS, lambda: self._ask(command, heard))
+            self._event_queue.after(RETRY_MS, lambda: self._ask(command, on_answer))
         else:
-            server.request(lambda: command, 0, heard)
+            server.request(lambda: command, 0, on_answer)

@@ -1,4 +1,4 @@
-"""The store's place: exactly the rows that `store.codec` wrote, made durable a whole transaction at a time."""
+"""The simulated store: exactly the rows that `store.codec` wrote, made durable one transaction at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from batchyard.core.model import names
 from batchyard.core.model.ranges import contains
 from batchyard.core.model.records import Changes, Job, JobSpec, Snapshot, Status
-from batchyard.simulator.agenda import Agenda
+from batchyard.simulator.event_queue import SimulatorEventQueue
 from batchyard.store import codec
 from batchyard.store.codec import Rows
 
@@ -18,7 +18,7 @@ _rows_text = msgspec.json.Encoder().encode
 
 
 class CommitLostError(Exception):
-    """A commit that did not become durable, or of which nobody can tell. The server that asked for it must end."""
+    """A commit did not become durable, or its outcome is unknown. The server that asked for it must end."""
 
 
 class Disk:
@@ -136,7 +136,7 @@ class Disk:
 
 # What a commit meets: how long until it is durable, how long until the server hears of it, and what goes wrong:
 # "" nothing, "lost" nothing is written, "unknown" it is written and reported as failed.
-Fate = tuple[int, int, str]
+CommitOutcome = tuple[int, int, str]
 BeforeDurable = Callable[[Rows, int, int], None]  # (rows, now_ms, epoch)
 Done = Callable[[], None]
 
@@ -149,30 +149,30 @@ class DiskWriter:
         self,
         disk: Disk,
         epoch: int,
-        agenda: Agenda,
-        fate: Callable[[], Fate],
+        event_queue: SimulatorEventQueue,
+        commit_outcome: Callable[[], CommitOutcome],
         before_durable: BeforeDurable,
         after_durable: Done,
     ) -> None:
         self._disk = disk
         self._epoch = epoch
-        self._agenda = agenda
-        self._fate = fate
+        self._event_queue = event_queue
+        self._commit_outcome = commit_outcome
         self._before_durable = before_durable
         self._after_durable = after_durable
         self.is_cut = False  # its process is dead
 
     def commit(self, changes: Changes, now_ms: int) -> Future[None]:
         future: Future[None] = Future()
-        durable_ms, heard_ms, fault = self._fate()
+        durable_ms, heard_ms, fault = self._commit_outcome()
 
         def write() -> None:
             if self.is_cut:
                 return
             error = self._write(changes, now_ms, fault)
-            self._agenda.after(heard_ms, lambda: self._hear(future, error))
+            self._event_queue.after(heard_ms, lambda: self._hear(future, error))
 
-        self._agenda.after(durable_ms, write)
+        self._event_queue.after(durable_ms, write)
         return future
 
     def _write(self, changes: Changes, now_ms: int, fault: str) -> CommitLostError | None:

@@ -1,4 +1,4 @@
-"""MANAGED environments drawn from a seed, and what is done to them."""
+"""Generates MANAGED environments from a seed, and operations on them."""
 
 from __future__ import annotations
 
@@ -36,90 +36,90 @@ QUEUES = {
     "team": (1, ("spot", "ondemand")),
 }
 FAIR_QUEUE = "team"
-MOST_VCPUS = (1, 2, 4, 8)
+MAX_VCPUS = (1, 2, 4, 8)
 
 
-def drawn(dice: random.Random, setup: w.Setup) -> w.Setup:
-    """The setup with MANAGED environments and queues of theirs, or as it is. Instances are shares of one host."""
-    if dice.random() >= HAVE_FLEETS:
+def with_fleets(rng: random.Random, setup: w.Setup) -> w.Setup:
+    """Returns the setup, for a part of the seeds with MANAGED environments and queues for them on one host."""
+    if rng.random() >= HAVE_FLEETS:
         return setup
-    vcpus, memory_mib, gpus = dice.choice((2, 4, 8, 16)), dice.choice((1024, 8192, 32768)), dice.choice((0, 1, 3, 4))
+    vcpus, memory_mib, gpus = rng.choice((2, 4, 8, 16)), rng.choice((1024, 8192, 32768)), rng.choice((0, 1, 3, 4))
     host = w.instance(0, vcpus, memory_mib, gpus)
     smaller, bare = w.instance(0, 1, memory_mib, gpus), w.instance(0, 2, memory_mib, 0)
     return replace(
         setup,
         hosts=((host,), (smaller,), (bare,), (host,)),
-        fleets={name: _resources(dice, kind) for name, kind in KINDS.items()},
+        fleets={name: _resources(rng, kind) for name, kind in KINDS.items()},
         queues={**setup.queues, **QUEUES},
         fair_queues={**setup.fair_queues, FAIR_QUEUE: "other"},
-        time_limits=dice.choice(({}, {"steady": 1}, {"mixed": 2, "serverless": 1})),
+        time_limits=rng.choice(({}, {"steady": 1}, {"mixed": 2, "serverless": 1})),
     )
 
 
-def _resources(dice: random.Random, kind: str) -> dict[str, Any]:
-    most = dice.choice(MOST_VCPUS)
+def _resources(rng: random.Random, kind: str) -> dict[str, Any]:
+    most = rng.choice(MAX_VCPUS)
     if kind not in ("EC2", "SPOT"):
         return {"type": kind, "maxvCpus": most}
-    least = min(most, dice.choice((0, 0, 0, 1, 2)))
+    least = min(most, rng.choice((0, 0, 0, 1, 2)))
     resources = {
         "type": kind,
         "minvCpus": least,
         "maxvCpus": most,
-        "instanceTypes": dice.choice(TYPE_LISTS),
-        "allocationStrategy": dice.choice(EC2_STRATEGIES if kind == "EC2" else SPOT_STRATEGIES),
+        "instanceTypes": rng.choice(TYPE_LISTS),
+        "allocationStrategy": rng.choice(EC2_STRATEGIES if kind == "EC2" else SPOT_STRATEGIES),
     }
-    desired = dice.choice((None, None, None, 1, 2))
+    desired = rng.choice((None, None, None, 1, 2))
     return resources if desired is None else {**resources, "desiredvCpus": min(most, max(least, desired))}
 
 
-def operations(own: random.Random, at_ms: int, setup: w.Setup, troubles: float) -> list[w.Operation]:
+def operations(rng: random.Random, at_ms: int, setup: w.Setup, troubles: float) -> list[w.Operation]:
     """What happens to them: the world's doing as often as there are troubles, else their owner's."""
-    if own.random() < troubles:
-        return [_trouble(own, at_ms)]
-    name = own.choice(tuple(setup.fleets))
-    if own.random() < 0.3:
-        return [w.Interrupt(at_ms, name, own.randrange(8), own.choice((0.0, 0.5, 2.0)))]
-    apart_ms = own.choice((0, 1, 100))
-    return [w.Ask(at_ms + number * apart_ms, command) for number, command in enumerate(_changes(own, setup, name))]
+    if rng.random() < troubles:
+        return [_trouble(rng, at_ms)]
+    name = rng.choice(tuple(setup.fleets))
+    if rng.random() < 0.3:
+        return [w.Interrupt(at_ms, name, rng.randrange(8), rng.choice((0.0, 0.5, 2.0)))]
+    apart_ms = rng.choice((0, 1, 100))
+    return [w.Ask(at_ms + number * apart_ms, command) for number, command in enumerate(_changes(rng, setup, name))]
 
 
-def _trouble(own: random.Random, at_ms: int) -> w.Operation:
+def _trouble(rng: random.Random, at_ms: int) -> w.Operation:
     troubles: tuple[w.Operation, ...] = (
-        w.Storm(at_ms, own.choice((0, 200, 2000))),
-        w.LoseInstance(at_ms, own.randrange(8)),
-        w.Drought(at_ms, own.choice((100, 2000))),
+        w.Storm(at_ms, rng.choice((0, 200, 2000))),
+        w.LoseInstance(at_ms, rng.randrange(8)),
+        w.CapacityOutage(at_ms, rng.choice((100, 2000))),
     )
-    return own.choice(troubles)
+    return rng.choice(troubles)
 
 
-def _changes(own: random.Random, setup: w.Setup, name: str) -> tuple[c.Command, ...]:
+def _changes(rng: random.Random, setup: w.Setup, name: str) -> tuple[c.Command, ...]:
     resources = setup.fleets[name]
-    most = own.choice(MOST_VCPUS)
+    most = rng.choice(MAX_VCPUS)
     changed: list[dict[str, Any]] = [{"maxvCpus": most}]
     if "instanceTypes" in resources:
         changed += [
             {"minvCpus": 0, "maxvCpus": most},
-            {"minvCpus": own.choice((1, 2))},
-            {"desiredvCpus": own.choice((1, 2, 4))},
-            {"instanceTypes": own.choice(TYPE_LISTS)},
-            {"maxvCpus": most, "instanceTypes": own.choice(TYPE_LISTS)},
+            {"minvCpus": rng.choice((1, 2))},
+            {"desiredvCpus": rng.choice((1, 2, 4))},
+            {"instanceTypes": rng.choice(TYPE_LISTS)},
+            {"maxvCpus": most, "instanceTypes": rng.choice(TYPE_LISTS)},
         ]
-    document: dict[str, Any] = {"computeResources": own.choice(changed)}
-    if own.random() < 0.3:
-        document["updatePolicy"] = {"terminateJobsOnUpdate": own.random() < 0.5, "jobExecutionTimeoutMinutes": 1}
+    document: dict[str, Any] = {"computeResources": rng.choice(changed)}
+    if rng.random() < 0.3:
+        document["updatePolicy"] = {"terminateJobsOnUpdate": rng.random() < 0.5, "jobExecutionTimeoutMinutes": 1}
     users = [queue for queue, (_, places) in setup.queues.items() if name in places]
     changes: tuple[tuple[c.Command, ...], ...] = (
         (c.UpdateComputeEnvironment(name, "", document),),
         (c.UpdateComputeEnvironment(name, "", document),),
-        (c.UpdateComputeEnvironment(name, own.choice(("ENABLED", "DISABLED"))),),
+        (c.UpdateComputeEnvironment(name, rng.choice(("ENABLED", "DISABLED"))),),
         (c.UpdateComputeEnvironment(name, "DISABLED"), c.UpdateComputeEnvironment(name, "ENABLED")),
         (
             *(c.UpdateJobQueue(queue, "", None, ()) for queue in users),
             c.UpdateComputeEnvironment(name, "DISABLED"),
             c.DeleteComputeEnvironment(name),
-            w.fleet(setup, name, f"{name}-{own.randrange(1 << 30)}"),
+            w.fleet(setup, name, f"{name}-{rng.randrange(1 << 30)}"),
             *(c.UpdateJobQueue(queue, "", None, w.order(setup.queues[queue][1])) for queue in users),
         ),
-        (c.UpdateJobQueue(own.choice(users), "", None, w.order((name,))),),
+        (c.UpdateJobQueue(rng.choice(users), "", None, w.order((name,))),),
     )
-    return own.choice(changes)
+    return rng.choice(changes)

@@ -9,8 +9,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchyard.simulator.charts import chart
-from batchyard.simulator.lots import lot
-from batchyard.simulator.stage import LIMITS, Arrival, Fleet, Load, Record, Stage, Storm
+from batchyard.simulator.rng import seeded
+from batchyard.simulator.scenario_runner import LIMITS, Arrival, Fleet, Load, Record, ScenarioRunner, Storm
 
 SECOND_MS = 1000
 MINUTE_MS = 60 * SECOND_MS
@@ -20,28 +20,28 @@ ON_DEMAND = Fleet("on-demand", "EC2", 16)
 
 
 class Scenario(Struct, frozen=True):
-    """`title`: what the chart says above it."""
+    """A load, and the title of its chart."""
 
     title: str
     load: Load
 
     def run(self) -> Record:
-        return Stage(self.load).run()
+        return ScenarioRunner(self.load).run()
 
 
 def steady() -> Scenario:
     """A job every two seconds that runs for about 16: eight vCPUs are busy."""
-    draw = lot("steady")
+    rng = seeded("steady")
     times = range(FIRST_MS, 6 * MINUTE_MS, 2 * SECOND_MS)
-    arrivals = tuple(Arrival(at_ms, 1, (draw.randrange(14_000, 18_000),)) for at_ms in times)
+    arrivals = tuple(Arrival(at_ms, 1, (rng.randrange(14_000, 18_000),)) for at_ms in times)
     return Scenario("Steady: a job of 1 vCPU every 2 s, each runs 14 to 18 s", Load((ON_DEMAND,), arrivals))
 
 
 def bursts() -> Scenario:
     """Arrays of 24 with nothing in between, three of them."""
-    draw = lot("bursts")
+    rng = seeded("bursts")
     arrivals = tuple(
-        Arrival(at_ms, 1, tuple(draw.randrange(10_000, 30_000) for _ in range(24)), 24)
+        Arrival(at_ms, 1, tuple(rng.randrange(10_000, 30_000) for _ in range(24)), 24)
         for at_ms in (10_000, 100_000, 220_000)
     )
     return Scenario("Bursts: arrays of 24 jobs of 1 vCPU, each runs 10 to 30 s", Load((ON_DEMAND,), arrivals))
@@ -60,8 +60,8 @@ def sawtooth() -> Scenario:
 
 def giant() -> Scenario:
     """One job of 8 vCPUs among small ones, in an environment that small ones alone would fill."""
-    draw = lot("giant")
-    small = [Arrival(at_ms, 1, (draw.randrange(12_000, 20_000),)) for at_ms in range(FIRST_MS, 4 * MINUTE_MS, 1100)]
+    rng = seeded("giant")
+    small = [Arrival(at_ms, 1, (rng.randrange(12_000, 20_000),)) for at_ms in range(FIRST_MS, 4 * MINUTE_MS, 1100)]
     large = Arrival(MINUTE_MS, 8, (40_000,))
     arrivals = tuple(sorted([*small, large], key=lambda arrival: arrival.at_ms))
     title = "One giant: a job of 8 vCPUs at 60 s, among jobs of 1 vCPU that fill the environment"
@@ -70,9 +70,9 @@ def giant() -> Scenario:
 
 def storms() -> Scenario:
     """Spot first, On-Demand behind it; twice all Spot instances are taken away and refused for a while."""
-    draw = lot("storms")
+    rng = seeded("storms")
     times = range(FIRST_MS, 6 * MINUTE_MS, 2 * SECOND_MS)
-    arrivals = tuple(Arrival(at_ms, 1, (draw.randrange(14_000, 18_000),)) for at_ms in times)
+    arrivals = tuple(Arrival(at_ms, 1, (rng.randrange(14_000, 18_000),)) for at_ms in times)
     fleets = (Fleet("spot", "SPOT", 16), ON_DEMAND)
     blows = (Storm(90_000, 2000, 60_000), Storm(240_000, 2000, 30_000))
     title = "Spot storms at 90 s and 240 s; Spot is refused for 60 s and 30 s, On-Demand takes over"

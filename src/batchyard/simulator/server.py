@@ -1,10 +1,10 @@
-"""One life of a server: the real machine and the real loop, from opening the store to its end or its death."""
+"""One simulated server process: the real machine and the real loop, from opening the store to its end or its death."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
@@ -18,13 +18,13 @@ from batchyard.core.state.world import Limits
 from batchyard.engines.base import Engine, Launch, StaleEpochError
 from batchyard.loop import Busy, Loop, Stopped
 from batchyard.loop.loop import BATCH_COMMANDS
-from batchyard.simulator.agenda import Agenda, SkewedClock
-from batchyard.simulator.canonical import differences
-from batchyard.simulator.cloud import CloudConnection
-from batchyard.simulator.disk import CommitLostError, Disk, DiskWriter, Fate
-from batchyard.simulator.eventloop import VirtualLoop
-from batchyard.simulator.ledger import ViolationError
-from batchyard.simulator.site import Connection
+from batchyard.simulator.attempt_ledger import ViolationError
+from batchyard.simulator.disk import CommitLostError, CommitOutcome, Disk, DiskWriter
+from batchyard.simulator.event_loop import VirtualLoop
+from batchyard.simulator.event_queue import SimulatorEventQueue, SkewedClock
+from batchyard.simulator.fake_cloud import CloudConnection
+from batchyard.simulator.fake_site import Connection
+from batchyard.simulator.state_digest import differences
 from batchyard.simulator.workload import CATALOGUE
 from batchyard.store.codec import Rows
 
@@ -38,9 +38,9 @@ LIMITS = Limits(
     finished_kept_ms=20_000,
     idempotency_kept_ms=60_000,
 )
-LOOKS_FOR_DIFFERENCES = 0.15  # share of commits after which the store is restored and compared: it costs most
+COMPARE_SHARE = 0.15  # share of commits after which the store is restored and compared: it costs most
 
-Heard = Callable[[Any], None]  # takes the answer, or the exception that came instead
+OnAnswer = Callable[[Any], None]  # takes the answer, or the exception that came instead
 
 
 class NoAnswerError(Exception):
@@ -113,37 +113,34 @@ def build_launch(launch: LaunchTask, problem: str = "") -> Launch:
     )
 
 
-class Surroundings:
-    """What a server is given by its world; implemented by the simulation."""
+class ServerContext(Protocol):
+    """What a server needs of its world; implemented by simulation.Simulation."""
 
-    agenda: Agenda
-    disk: Disk
+    @property
+    def event_queue(self) -> SimulatorEventQueue: ...
 
-    def fate(self, server: Server) -> Fate:
-        raise NotImplementedError
+    @property
+    def disk(self) -> Disk: ...
 
-    def latency(self) -> int:
-        raise NotImplementedError
+    def commit_outcome(self, server: Server) -> CommitOutcome: ...
+
+    def latency(self) -> int: ...
 
     def problem(self, server: Server, attempt_id: str) -> str:
         """Why this server must not start the attempt; empty: it may."""
-        raise NotImplementedError
+        ...
 
-    def before_durable(self, server: Server, rows: Rows, now_ms: int) -> None:
-        raise NotImplementedError
+    def before_durable(self, server: Server, rows: Rows, now_ms: int) -> None: ...
 
     def first_commands(self) -> list[c.Command]:
         """What makes an empty store usable."""
-        raise NotImplementedError
+        ...
 
-    def crash(self, server: Server) -> None:
-        raise NotImplementedError
+    def crash(self, server: Server) -> None: ...
 
-    def gone(self, server: Server, error: BaseException | None) -> None:
-        raise NotImplementedError
+    def on_exit(self, server: Server, error: BaseException | None) -> None: ...
 
-    def note(self, text: str) -> None:
-        raise NotImplementedError
+    def note(self, text: str) -> None: ...
 
 
 class Server:
@@ -151,38 +148,38 @@ class Server:
 
     def __init__(
         self,
-        around: Surroundings,
+        context: ServerContext,
         connections: Sequence[Connection],
         capacity: CloudConnection,
         instances: Sequence[Instance],
         skew_ms: int,
         batch_commands: int,
-        compares: Callable[[], bool],
+        should_compare: Callable[[], bool],
         limits: Limits = LIMITS,
     ) -> None:
-        self._around = around
+        self._context = context
         self.connections = list(connections)
         self.capacity = capacity
         self._instances = instances
-        self._compares = compares
-        self.epoch = around.disk.claim()
+        self._should_compare = should_compare
+        self.epoch = context.disk.claim()
         self._limits = limits
         self.crash_in: int | None = None  # steps
         self.is_serving = False
-        self._pending: dict[asyncio.Task[Any], Heard] = {}
-        now_ms = around.agenda.now_ms + skew_ms
-        snapshot = around.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms)
-        self.clock = SkewedClock(around.agenda, skew_ms, snapshot.last_time_ms)
+        self._pending: dict[asyncio.Task[Any], OnAnswer] = {}
+        now_ms = context.event_queue.now_ms + skew_ms
+        snapshot = context.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms)
+        self.clock = SkewedClock(context.event_queue, skew_ms, snapshot.last_time_ms)
         self._is_new = snapshot.last_time_ms == 0
-        self.machine = WatchedMachine(lambda text: around.note(f"server {self.epoch} {text}"), limits)
+        self.machine = WatchedMachine(lambda text: context.note(f"server {self.epoch} {text}"), limits)
         self.machine.restore(snapshot)
-        self.events = VirtualLoop(around.agenda, self._after_step)
+        self.event_loop = VirtualLoop(context.event_queue, self._after_step)
         self.writer = DiskWriter(
-            around.disk,
+            context.disk,
             self.epoch,
-            around.agenda,
-            lambda: around.fate(self),
-            lambda rows, now_ms, _: around.before_durable(self, rows, now_ms),
+            context.event_queue,
+            lambda: context.commit_outcome(self),
+            lambda rows, now_ms, _: context.before_durable(self, rows, now_ms),
             self._after_durable,
         )
         engines: dict[str, Engine] = {connection.name: connection for connection in connections}
@@ -191,19 +188,19 @@ class Server:
         self.loop = Loop(
             self.machine, self.writer, engines, self.clock, self._build_launch, batch_commands, capacity=capacity
         )
-        self.events.create_task(self._live()).add_done_callback(self._ended)
+        self.event_loop.create_task(self._live()).add_done_callback(self._ended)
 
     def _build_launch(self, launch: LaunchTask) -> Launch:
-        return build_launch(launch, self._around.problem(self, launch.attempt_id))
+        return build_launch(launch, self._context.problem(self, launch.attempt_id))
 
     async def _live(self) -> None:
         await self.loop.start(self.epoch)
-        running = self.events.create_task(self.loop.run())
+        running = self.event_loop.create_task(self.loop.run())
         abilities = {connection.name: connection.abilities for connection in self.connections}
         first: list[c.Command] = [c.SetHost(instance, abilities) for instance in self._instances]
         if self._is_new:
-            first += self._around.first_commands()
-        asked = [self.events.create_task(self.loop.ask(command)) for command in first]
+            first += self._context.first_commands()
+        asked = [self.event_loop.create_task(self.loop.ask(command)) for command in first]
         try:
             for one in asked:
                 await one
@@ -219,25 +216,25 @@ class Server:
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = task.exception()
         if error is None or isinstance(error, CommitLostError | StaleEpochError):
-            self._around.gone(self, error)
+            self._context.on_exit(self, error)
         else:
             raise ViolationError(f"server {self.epoch} fell over: {type(error).__name__}: {error}") from error
 
     def _after_step(self) -> None:
-        complaint = self.events.complaint
-        if complaint is not None:
-            error = complaint.get("exception")
+        error_context = self.event_loop.error_context
+        if error_context is not None:
+            error = error_context.get("exception")
             if isinstance(error, ViolationError):
                 raise error
-            raise ViolationError(f"server {self.epoch}: {complaint['message']}") from error
-        if self.crash_in is not None and not self.events.is_dead:
+            raise ViolationError(f"server {self.epoch}: {error_context['message']}") from error
+        if self.crash_in is not None and not self.event_loop.is_dead:
             self.crash_in -= 1
             if self.crash_in < 0:
-                self._around.crash(self)
+                self._context.crash(self)
 
     # -- requests --
 
-    def request(self, make: Callable[[], c.Command], wait_ms: int, heard: Heard) -> None:
+    def request(self, make: Callable[[], c.Command], wait_ms: int, on_answer: OnAnswer) -> None:
         """One HTTP request: `make` reads the store, then the request may wait, then the loop is asked."""
 
         async def handle() -> Any:
@@ -246,25 +243,25 @@ class Server:
                 await asyncio.sleep(wait_ms / 1000)
             return await self.loop.ask(command)
 
-        self._begin(handle(), heard)
+        self._begin(handle(), on_answer)
 
-    def _begin(self, request: Coroutine[Any, Any, Any], heard: Heard) -> None:
-        task = self.events.create_task(request)
-        self._pending[task] = heard
+    def _begin(self, request: Coroutine[Any, Any, Any], on_answer: OnAnswer) -> None:
+        task = self.event_loop.create_task(request)
+        self._pending[task] = on_answer
         task.add_done_callback(self._answered)
 
     def _answered(self, task: asyncio.Task[Any]) -> None:
-        heard = self._pending.pop(task)
+        on_answer = self._pending.pop(task)
         if task.cancelled():
-            heard(NoAnswerError())
+            on_answer(NoAnswerError())
             return
         error = task.exception()
         if error is None:
-            heard(task.result())
+            on_answer(task.result())
         elif isinstance(error, Stopped | Busy):
-            heard(NoAnswerError())
+            on_answer(NoAnswerError())
         elif isinstance(error, Refused):
-            heard(error)
+            on_answer(error)
         else:
             raise ViolationError(f"a request met {type(error).__name__}: {error}") from error
 
@@ -277,15 +274,15 @@ class Server:
         for connection in self.connections:
             connection.cut()
         self.capacity.cut()
-        self.events.die()
+        self.event_loop.die()
         pending, self._pending = list(self._pending.values()), {}
-        for heard in pending:
-            self._around.agenda.after(1, lambda heard=heard: heard(NoAnswerError()))  # type: ignore[misc]
+        for on_answer in pending:
+            self._context.event_queue.after(1, lambda on_answer=on_answer: on_answer(NoAnswerError()))  # type: ignore[misc]
 
     # -- the store and the machine agree --
 
     def _after_durable(self) -> None:
-        if self._compares():
+        if self._should_compare():
             self.compare()
 
     def compare(self) -> None:
@@ -293,7 +290,7 @@ class Server:
         live = self.machine.world
         restored = Machine(ACCOUNT, self._limits, CATALOGUE)
         now_ms = self.clock.now_ms()
-        restored.restore(self._around.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms))
+        restored.restore(self._context.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms))
         if live.host is not None:
             restored.handle(c.SetHost(live.host, live.abilities), now_ms)
         found = differences(live, restored.world)

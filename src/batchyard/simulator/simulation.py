@@ -1,4 +1,4 @@
-"""One seed: a world, its servers one after another (or two at once), its clients, and the judgement at the end."""
+"""Runs one seed: a world, its servers one after another (or two at once), its clients, and the checks at the end."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from msgspec.structs import replace
 from batchyard.core.model import commands as c
 from batchyard.core.model import names
 from batchyard.core.model.records import Instance, Job, Status
-from batchyard.engines.fake import FakeCloud, FakeHost
+from batchyard.engines.event_queue import EventQueue
 from batchyard.simulator import workload as w
-from batchyard.simulator.agenda import Agenda
+from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
 from batchyard.simulator.clients import Clients
-from batchyard.simulator.cloud import Cloud, CloudConnection
-from batchyard.simulator.disk import Disk, Fate, rows_text
-from batchyard.simulator.ledger import Ledger, ViolationError
-from batchyard.simulator.lots import lot
-from batchyard.simulator.server import LIMITS, LOOKS_FOR_DIFFERENCES, Server, Surroundings
-from batchyard.simulator.site import Connection, Site
-from batchyard.simulator.witness import UNREADABLE, Witness
+from batchyard.simulator.disk import CommitOutcome, Disk, rows_text
+from batchyard.simulator.driver import BEGINNING_MS, WorldDriver
+from batchyard.simulator.fake_cloud import Cloud, CloudConnection
+from batchyard.simulator.fake_site import Connection, FakeSite
+from batchyard.simulator.oracle import UNREADABLE, Oracle
+from batchyard.simulator.rng import seeded
+from batchyard.simulator.server import COMPARE_SHARE, LIMITS, Server
 from batchyard.store.codec import Rows
 
-BEGINNING_MS = 1_700_000_000_000
 CALM_AFTER_MS = 5000  # from the last operation to the end of all faults
-MOST_EVENTS = 400_000  # a seed that needs more goes round in circles
 SKEWS_MS = (0, 0, 0, -3_600_000, 4000)  # what the wall clock of the next server may be off
 
 
@@ -40,42 +38,43 @@ class Outcome(Struct, frozen=True):
     crashes: int
 
 
-class Simulation(Surroundings):
-    """Runs `workload` once. `story`: where to write what happens, line by line; None: nobody reads it."""
+class Simulation(WorldDriver):
+    """Runs `workload` once. `story`: where to write what happens, line by line; None: nowhere."""
 
     def __init__(self, seed: int, workload: w.Workload, story: list[str] | None = None) -> None:
+        super().__init__()
         self.seed = seed
         self.setup = workload.setup
         self._operations = workload.operations
         self._story = story
-        self.agenda = Agenda(BEGINNING_MS)
         self.disk = Disk()
-        self.ledger = Ledger()
-        self.witness = Witness(self.disk, self.ledger, self.setup.settle_ms)
+        self.ledger = AttemptLedger()
+        self.oracle = Oracle(self.disk, self.ledger, self.setup.settle_ms)
         self.sites = {name: self._site(name) for name in self.setup.engines}
-        self.cloud = Cloud(seed, self.setup.noise, self.agenda, self.ledger, list(self.sites.values()))
-        self.clients = Clients(seed, self.agenda, self.witness, self._serving, self.note)
+        self.cloud = Cloud(seed, self.setup.noise, self.event_queue, self.ledger, list(self.sites.values()))
+        self.clients = Clients(seed, self.event_queue, self.oracle, self._serving, self.note)
         self.servers: list[Server] = []  # alive, the newest last
         self.is_calm = False
-        self._dice = lot(seed, "world")
+        self._rng = seeded(seed, "world")
         self._host = 0
         self._away_ms = 100
         self._without = ""
         self._failing = ""
         self._served = 0  # the highest epoch that took requests
         self._digest = hashlib.blake2b(digest_size=16)
-        self._events = 0
         self.commits = 0
         self.crashes = 0
 
-    def _site(self, name: str) -> Site:
-        witness = self.witness
+    def _site(self, name: str) -> FakeSite:
+        oracle = self.oracle
         noise = self.setup.noise
-        return Site(name, self.seed, noise, self.agenda, self.ledger, witness.check_launch, witness.check_acknowledged)
+        return FakeSite(
+            name, self.seed, noise, self.event_queue, self.ledger, oracle.check_launch, oracle.check_acknowledged
+        )
 
     def note(self, text: str) -> None:
         if self._story is not None:
-            self._story.append(f"{self.agenda.now_ms - BEGINNING_MS:>7} ms  {text}")
+            self._story.append(f"{self.event_queue.now_ms - BEGINNING_MS:>7} ms  {text}")
 
     # -- the whole of it --
 
@@ -83,54 +82,39 @@ class Simulation(Surroundings):
         """Raises ViolationError, or another AssertionError from the core, at the first thing that must not happen."""
         self._start_server()
         for operation in self._operations:
-            self.agenda.at(BEGINNING_MS + operation.at_ms, partial(self._do, operation))
+            self.event_queue.at(BEGINNING_MS + operation.at_ms, partial(self._apply, operation))
         last_ms = max((o.at_ms for o in self._operations), default=0)
-        self.agenda.at(BEGINNING_MS + last_ms + CALM_AFTER_MS, self._calm_down)
-        self._until_idle()
-        self._end_what_runs_on()
+        self.event_queue.at(BEGINNING_MS + last_ms + CALM_AFTER_MS, self._calm_down)
+        self.run_until_idle()
+        self._stop_endless_jobs()
         self._check_explained()
-        for job in self.witness.unfinished():
-            if self.witness.top_of(job.key) == job.key:
-                self.clients.stop(self.witness.job_id(job.key), True)
-        self._until_idle()
-        self.witness.check_end()
+        for job in self.oracle.unfinished():
+            if self.oracle.top_of(job.key) == job.key:
+                self.clients.stop(self.oracle.job_id(job.key), True)
+        self.run_until_idle()
+        self.oracle.check_end()
         self._check_nothing_left()
         self._set_fleets(keep=False)  # again: what a client asked for may have arrived late
-        self._until_idle()
+        self.run_until_idle()
         self._check_fleets({})
         self._set_fleets(keep=True)
-        self._until_idle()
+        self.run_until_idle()
         self._check_fleets({name: one.get("minvCpus", 0) for name, one in self.setup.fleets.items()})
         return self._outcome()
 
-    def _until_idle(self) -> None:
-        while True:
-            worlds: list[FakeCloud | FakeHost] = [self.cloud.fake, *(site.host for site in self.sites.values())]
-            due = [at for world in worlds if (at := world.next_event_ms()) is not None]
-            next_ms = self.agenda.next_ms()
-            if next_ms is None and not due:
-                return
-            self._events += 1
-            if self._events > MOST_EVENTS:
-                raise ViolationError(f"no end after {MOST_EVENTS} events")
-            world_ms = min(due, default=None)
-            if world_ms is not None and (next_ms is None or world_ms <= next_ms):
-                self.agenda.now_ms = max(self.agenda.now_ms, world_ms)
-                for world in worlds:
-                    world.advance(self.agenda.now_ms)
-            else:
-                self.agenda.do_next()
+    def fakes(self) -> list[EventQueue]:
+        return [self.cloud.fake, *(site.host for site in self.sites.values())]
 
     def close(self) -> None:
-        """Lets go of what a seed leaves behind."""
+        """Closes the event loops of the servers that are left."""
         for server in self.servers:
             server.die()
 
     # -- servers --
 
     def _serving(self) -> Server | None:
-        """The newest server that takes requests. Nobody goes back to an older one that lives on: what changes nothing
-        it would answer from what it remembers."""
+        """Returns the newest server that takes requests. Clients never go back to an older one that lives on: it would
+        answer requests that change nothing from what it remembers."""
         found = next((server for server in reversed(self.servers) if server.is_serving), None)
         if found is None or found.epoch < self._served:
             return None
@@ -140,30 +124,30 @@ class Simulation(Surroundings):
     def _start_server(self) -> None:
         instances = self.setup.hosts[self._host]
         usable = [site for name, site in self.sites.items() if name != self._without]
-        connections = [Connection(site, self.agenda, self.latency) for site in usable]
+        connections = [Connection(site, self.event_queue, self.latency) for site in usable]
         is_first = self.disk.last_time_ms == 0  # no earlier time holds its clock back: an hour's jump could follow
-        skew_ms = 0 if self.is_calm or is_first else self._dice.choice(SKEWS_MS)
-        self.witness.server_started({i.instance_id: i.resources for i in instances})
-        capacity = CloudConnection(self.cloud, self.agenda, self.latency)
+        skew_ms = 0 if self.is_calm or is_first else self._rng.choice(SKEWS_MS)
+        self.oracle.server_started({i.instance_id: i.resources for i in instances})
+        capacity = CloudConnection(self.cloud, self.event_queue, self.latency)
         limits = replace(LIMITS, settle_seconds=self.setup.settle_ms / 1000)
         batch = self.setup.batch_commands
-        server = Server(self, connections, capacity, instances, skew_ms, batch, self._compares, limits)
+        server = Server(self, connections, capacity, instances, skew_ms, batch, self._should_compare, limits)
         self.note(f"server {server.epoch} starts on {_words(instances)}, its clock {skew_ms} ms off")
         self.servers.append(server)
 
-    def _compares(self) -> bool:
-        return self._dice.random() < LOOKS_FOR_DIFFERENCES
+    def _should_compare(self) -> bool:
+        return self._rng.random() < COMPARE_SHARE
 
     def crash(self, server: Server) -> None:
         self.note(f"server {server.epoch} crashes")
         self.crashes += 1
-        self._bury(server)
+        self._remove_server(server)
 
-    def gone(self, server: Server, error: BaseException | None) -> None:
+    def on_exit(self, server: Server, error: BaseException | None) -> None:
         self.note(f"server {server.epoch} ends: {error!r}")
-        self._bury(server)
+        self._remove_server(server)
 
-    def _bury(self, server: Server) -> None:
+    def _remove_server(self, server: Server) -> None:
         is_newest = server is self.servers[-1]
         self.servers.remove(server)
         server.die()
@@ -171,34 +155,34 @@ class Simulation(Surroundings):
             for site in self.sites.values():
                 if site.host.epoch == server.epoch:
                     site.host.sink = None
-            self.agenda.after(self._away_ms, self._replace)
+            self.event_queue.after(self._away_ms, self._replace)
 
     def _replace(self) -> None:
         """The service manager starts a new server unless somebody did already."""
         if not self.servers or self.servers[-1].epoch != self.disk.epoch:
             self._start_server()
 
-    def fate(self, server: Server) -> Fate:
-        durable_ms, heard_ms = self._dice.choice(self.setup.commit_ms), self._dice.choice(self.setup.commit_ms)
+    def commit_outcome(self, server: Server) -> CommitOutcome:
+        durable_ms, heard_ms = self._rng.choice(self.setup.commit_ms), self._rng.choice(self.setup.commit_ms)
         failing, self._failing = self._failing, ""
         return durable_ms, heard_ms, failing
 
     def problem(self, server: Server, attempt_id: str) -> str:
-        own = lot(self.seed, "unreadable", server.epoch, attempt_id)
+        own = seeded(self.seed, "unreadable", server.epoch, attempt_id)
         if own.random() >= self.setup.unreadable or self.is_calm:
             return ""
         self.ledger.withheld.add(attempt_id)
         return UNREADABLE
 
     def latency(self) -> int:
-        return 0 if self.is_calm else self._dice.choice(self.setup.latency_ms)
+        return 0 if self.is_calm else self._rng.choice(self.setup.latency_ms)
 
     def before_durable(self, server: Server, rows: Rows, now_ms: int) -> None:
         self.commits += 1
         self._digest.update(f"{server.epoch} {now_ms} ".encode())
         self._digest.update(rows_text(rows))
         self.note(f"server {server.epoch} commits {len(rows.specs)} submissions, jobs {_statuses(rows)}")
-        self.witness.before_durable(rows, now_ms)
+        self.oracle.before_durable(rows, now_ms)
 
     def first_commands(self) -> list[c.Command]:
         found: list[c.Command] = [
@@ -218,7 +202,7 @@ class Simulation(Surroundings):
 
     # -- operations --
 
-    def _do(self, operation: w.Operation) -> None:
+    def _apply(self, operation: w.Operation) -> None:
         self.note(f"-- {operation}")
         newest = self.servers[-1] if self.servers else None
         if isinstance(operation, w.Submit):
@@ -228,7 +212,7 @@ class Simulation(Surroundings):
         elif isinstance(operation, w.TagJob):
             self.clients.tag(operation)
         elif isinstance(operation, w.Ask):
-            self.clients.once(operation.command)
+            self.clients.ask_once(operation.command)
         elif isinstance(operation, w.FailCommit):
             self._failing = "unknown" if operation.unknown else "lost"
         elif isinstance(operation, w.Lose):
@@ -236,16 +220,16 @@ class Simulation(Surroundings):
         elif isinstance(operation, w.Reconnect):
             self.sites[operation.engine].reconnect()
         elif isinstance(operation, w.Interrupt):
-            found = self.witness.fleets.instances_in(operation.environment)
+            found = self.oracle.fleets.instances_in(operation.environment)
             if found:
                 instance_id = found[operation.pick % len(found)]
-                self.clients.once(c.InterruptInstance(instance_id, operation.notice_seconds))
+                self.clients.ask_once(c.InterruptInstance(instance_id, operation.notice_seconds))
         elif isinstance(operation, w.Storm):
             self.cloud.storm(operation.notice_ms)
         elif isinstance(operation, w.LoseInstance):
             self.cloud.lose(operation.pick)
-        elif isinstance(operation, w.Drought):
-            self.cloud.run_dry(operation.for_ms)
+        elif isinstance(operation, w.CapacityOutage):
+            self.cloud.refuse_launches(operation.for_ms)
         elif isinstance(operation, w.Takeover):
             self._start_server()
         elif newest is not None:
@@ -282,7 +266,7 @@ class Simulation(Surroundings):
             amounts = {"maxvCpus": resources["maxvCpus"]}
             if "minvCpus" in resources:
                 amounts["minvCpus"] = resources["minvCpus"] if keep else 0
-            self.clients.patiently(c.UpdateComputeEnvironment(name, "ENABLED", {"computeResources": amounts}))
+            self.clients.ask_until_accepted(c.UpdateComputeEnvironment(name, "ENABLED", {"computeResources": amounts}))
 
     def _calm_down(self) -> None:
         """Faults end: one server on the full host, everything switched on."""
@@ -294,39 +278,39 @@ class Simulation(Surroundings):
         self.cloud.calm()
         for server in self.servers[::-1]:
             self.crash(server)
-        self.agenda.after(1, self._replace)
+        self.event_queue.after(1, self._replace)
         for command in self.first_commands()[: len(self.setup.environments) + len(self.setup.fleets)]:
             assert isinstance(command, c.CreateComputeEnvironment)
             again = replace(command, uuid=f"{command.name} again", is_settled=False)
-            self.clients.patiently(again)  # refused unless its deletion was the last that was heard of it
+            self.clients.ask_until_accepted(again)  # refused unless the environment was deleted last
         for name in self.setup.environments:
-            self.clients.patiently(c.UpdateComputeEnvironment(name, "ENABLED"))
+            self.clients.ask_until_accepted(c.UpdateComputeEnvironment(name, "ENABLED"))
         self._set_fleets(keep=False)
         for name, (_, environments) in self.setup.queues.items():
-            self.clients.patiently(c.UpdateJobQueue(name, "ENABLED", None, w.order(environments)))
+            self.clients.ask_until_accepted(c.UpdateJobQueue(name, "ENABLED", None, w.order(environments)))
 
-    def _end_what_runs_on(self) -> None:
-        """Programs that run until they are stopped are stopped, so that those behind them have their turn."""
+    def _stop_endless_jobs(self) -> None:
+        """Stops programs that would run for ever, so that the jobs behind them can run."""
         before: list[Job] = []
-        while placed := [job for job in self.witness.unfinished() if job.attempt is not None]:
+        while placed := [job for job in self.oracle.unfinished() if job.attempt is not None]:
             if placed == before:
                 raise ViolationError(f"stopped, and runs on: {placed}")
             before = placed
             for job in placed:
-                self.clients.stop(self.witness.job_id(job.key), True)
-            self._until_idle()
+                self.clients.stop(self.oracle.job_id(job.key), True)
+            self.run_until_idle()
 
     def _check_explained(self) -> None:
-        """Nothing runs, nothing happens, there is room: whoever still waits must say why it can never run, or wait for
-        one that does."""
-        for job in self.witness.unfinished():
-            spec, job_id = self.witness.spec_of(job.key), self.witness.job_id(job.key)
-            if self.witness.top_of(job.key) != job.key or not spec.array_size:
+        """Nothing runs and there is capacity: a job that still waits must have a reason why it can never run, or
+        depend on one that has."""
+        for job in self.oracle.unfinished():
+            spec, job_id = self.oracle.spec_of(job.key), self.oracle.job_id(job.key)
+            if self.oracle.top_of(job.key) != job.key or not spec.array_size:
                 self._check_waits(job_id, job)
                 continue
             for index in range(spec.array_size):
                 child_id = names.child_id(job_id, index)
-                child = self.witness.find(child_id)
+                child = self.oracle.find(child_id)
                 if child is not None and not child.status.is_final:
                     self._check_waits(child_id, child)
 
@@ -336,13 +320,13 @@ class Simulation(Surroundings):
             if not job.status_reason:
                 raise ViolationError(f"{job_id} could run, and waits without a reason")
             return
-        wanted, spec = names.parse_job_id(job_id), self.witness.spec_of(job.key)
+        wanted, spec = names.parse_job_id(job_id), self.oracle.spec_of(job.key)
         others = [entry.job_id for entry in spec.depends_on if entry.job_id]
         if wanted.index is not None:
             others += [f"{e.job_id}:{wanted.index}" for e in spec.depends_on if e.type == "N_TO_N"]
             if spec.sequential and wanted.index:
                 others.append(f"{wanted.uuid}:{wanted.index - 1}")
-        found = [self.witness.find(other) for other in others]
+        found = [self.oracle.find(other) for other in others]
         if all(other is None or other.status.is_final for other in found):
             raise ViolationError(f"{job_id} is {job.status}, and nothing it depends on is unfinished")
 
@@ -366,12 +350,12 @@ class Simulation(Surroundings):
 
     def _check_fleets(self, least_vcpus: dict[str, int]) -> None:
         """Without work there are the instances that minvCpus asks for, and what they reserve is what is missing."""
-        self.witness.fleets.check_idle(least_vcpus)
-        known, alive = set(self.witness.fleets.instances), {one.instance_id for one in self.cloud.fake.alive()}
+        self.oracle.fleets.check_idle(least_vcpus)
+        known, alive = set(self.oracle.fleets.instances), {one.instance_id for one in self.cloud.fake.alive()}
         if known != alive:
-            raise ViolationError(f"instances live on that nobody knows, or the other way round: {known ^ alive}")
+            raise ViolationError(f"the instances of the cloud and of the store differ: {known ^ alive}")
         world = self.servers[-1].machine.world
-        reserved = [one.resources for one in self.witness.fleets.instances.values()]
+        reserved = [one.resources for one in self.oracle.fleets.instances.values()]
         for name, room in world.rooms.items():
             free = room.free
             for resources in reserved if world.host is not None and name == world.host.instance_id else ():
@@ -382,9 +366,9 @@ class Simulation(Surroundings):
     def _outcome(self) -> Outcome:
         for key, (_, status, body) in sorted(self.disk.jobs.items()):
             self._digest.update(f"{key} {status} {body}\n".encode())
-        for attempt_id, life in self.ledger.lives.items():
+        for attempt_id, life in self.ledger.launched.items():
             self._digest.update(f"{attempt_id} {life.starts} {life.final}\n".encode())
-        runs = sum(life.starts for life in self.ledger.lives.values())
+        runs = sum(life.starts for life in self.ledger.launched.values())
         return Outcome(self._digest.hexdigest(), self.commits, len(self.disk.jobs), runs, self.crashes)
 
 

@@ -1,4 +1,4 @@
-"""What clients ask and what goes wrong, as a list that can be shortened: every entry stands for itself."""
+"""The operations of one seed, requests and faults, as a list that can be shortened: no entry needs another."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Reconnect(Operation, frozen=True):
 
 
 class Interrupt(Operation, frozen=True):
-    """The owner interrupts one of an environment's instances, which of them as `pick` says."""
+    """The owner interrupts one of an environment's instances, chosen by `pick`."""
 
     environment: str
     pick: int
@@ -116,13 +116,13 @@ class Storm(Operation, frozen=True):
 
 
 class LoseInstance(Operation, frozen=True):
-    """An instance is gone without a word, which of them as `pick` says."""
+    """An instance, chosen by `pick`, is gone without a report beforehand."""
 
     pick: int
 
 
-class Drought(Operation, frozen=True):
-    """Instances are refused for a while."""
+class CapacityOutage(Operation, frozen=True):
+    """The cloud refuses launches for a while."""
 
     for_ms: int
 
@@ -209,7 +209,7 @@ def container(vcpus: str, memory_mib: int, gpus: int = 0) -> dict[str, Any]:
 
 
 def task(*containers: tuple[str, bool, tuple[tuple[str, str], ...]]) -> dict[str, Any]:
-    """Each container: its name, whether it is essential, whom it waits for and until when."""
+    """Returns a definition of several containers. Each: its name, whether it is essential, its dependsOn entries."""
     documents = [
         container("1", 32)["containerProperties"]
         | {

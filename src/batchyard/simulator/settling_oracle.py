@@ -1,9 +1,9 @@
-"""Judges what became durable about the status of environments and queues: which follows which, and when."""
+"""Checks the durable status of environments and queues: which follows which, and when."""
 
 from __future__ import annotations
 
 from batchyard.core.model.records import Environment, Health, Queue
-from batchyard.simulator.ledger import ViolationError
+from batchyard.simulator.attempt_ledger import ViolationError
 from batchyard.store import codec
 from batchyard.store.codec import Rows
 
@@ -16,7 +16,7 @@ NEXT = {
 }
 
 
-class SettlingWitness:
+class SettlingOracle:
     """`settle_ms` 0: nothing is ever in motion but what is being deleted."""
 
     def __init__(self, settle_ms: int) -> None:

@@ -1,4 +1,4 @@
-"""Judges what became durable about instances, by rules of its own: it reads rows, not the machine."""
+"""Checks what became durable about instances, by rules of its own: it reads rows, not the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchyard.core.model.records import (
     State,
 )
 from batchyard.core.model.resources import Resources
-from batchyard.simulator.ledger import Ledger, ViolationError
+from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
 from batchyard.simulator.workload import CATALOGUE
 from batchyard.store import codec
 from batchyard.store.codec import Rows
@@ -30,12 +30,12 @@ from batchyard.store.codec import Rows
 MILLI = 1000
 LIFE = (InstanceState.LAUNCHING, InstanceState.READY, InstanceState.DRAINING, InstanceState.TERMINATING)
 COMING = LIFE[:2]
-SET_ASIDE = ("MISCONFIGURATION", "CAPACITY", "ACTION_REQUIRED")  # how a job says that nothing there can ever run it
+SET_ASIDE = ("MISCONFIGURATION", "CAPACITY", "ACTION_REQUIRED")  # the codes of jobs that can never run there
 HEAD_KEPT_AFTER_MS = 1000
 SCALE_DOWN_MS = 2000  # scale_down_seconds of the simulated servers
 
 
-class Held(Struct, frozen=True):
+class HeldAttempt(Struct, frozen=True):
     """A placed attempt, and what it holds. `timeout_seconds`: when its own timeout ends it; 0: never."""
 
     key: int
@@ -44,7 +44,7 @@ class Held(Struct, frozen=True):
     timeout_seconds: int = 0
 
 
-class Waits(Struct, frozen=True):
+class NextJob(Struct, frozen=True):
     """The job of a FIFO queue whose turn is next. `reason`: its statusReason."""
 
     job_id: str
@@ -54,10 +54,10 @@ class Waits(Struct, frozen=True):
     reason: str
 
 
-class FleetWitness:
+class FleetOracle:
     """Remembers the durable records of environments, queues and instances, decoded from their text."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: AttemptLedger) -> None:
         self.ledger = ledger
         self.environments: dict[str, Environment] = {}
         self.queues: dict[str, Queue] = {}
@@ -89,13 +89,13 @@ class FleetWitness:
     def before_durable(
         self,
         rows: Rows,
-        held: Sequence[Held],
-        placed: Sequence[tuple[Held, str]],
-        next_ones: Callable[[], Sequence[Waits]],
+        held: Sequence[HeldAttempt],
+        placed: Sequence[tuple[HeldAttempt, str]],
+        next_jobs: Callable[[], Sequence[NextJob]],
         now_ms: int,
     ) -> None:
         """`held`: every attempt that is placed after it; `placed`: those of them that it placed, and their queues;
-        `next_ones`: who is next in each queue after it."""
+        `next_jobs`: the next job of each queue after it."""
         pauses = {name: one.paused_until_ms for name, one in self.environments.items()}
         self.environments.update((row[0], codec.decode_environment(row[-1])) for row in rows.environments)
         self.queues.update((row[0], codec.decode_queue(row[-1])) for row in rows.queues)
@@ -129,7 +129,7 @@ class FleetWitness:
         if launched or placed:
             self._check_host(held)
         if placed:
-            self._check_passed(placed, next_ones(), held)
+            self._check_passed(placed, next_jobs(), held)
         self._note_idle(busy, now_ms)
         for (name,) in rows.deleted_environments:
             if self.instances_in(name):
@@ -153,26 +153,26 @@ class FleetWitness:
         if LIFE.index(new.state) < LIFE.index(old.state) or _lasting(old) != _lasting(new):
             raise ViolationError(f"instance {name} changes from {old} to {new}")
         if (new.state is InstanceState.READY or new.ready_at_ms) and name not in self.ledger.booted:
-            raise ViolationError(f"instance {name} is ready, and nobody said so")
+            raise ViolationError(f"instance {name} is ready, and no report said so")
         if new.state is InstanceState.TERMINATING and old.state is not new.state:
             self._check_end(old, new, is_busy, now_ms)
 
     def _check_end(self, old: Instance, new: Instance, is_busy: bool, now_ms: int) -> None:
-        """Asked to end: it is empty; and without another cause idle for long enough, and more than minvCpus asks."""
+        """A terminated instance is empty; without another cause it was idle for long enough, and above minvCpus."""
         environment, name = self.environments[new.environment], new.instance_id
         if is_busy:
-            raise ViolationError(f"instance {name} is told to end, and is in use")
+            raise ViolationError(f"instance {name} is terminated, and is in use")
         if new.ends_at_ms or environment.status is Health.DELETING:
             return
         since_ms = self._idle_since.get(name, now_ms)
         if old.state is not InstanceState.READY or now_ms - since_ms < SCALE_DOWN_MS:
-            raise ViolationError(f"instance {name} is told to end at {now_ms}, and was idle since {since_ms}: {old}")
+            raise ViolationError(f"instance {name} is terminated at {now_ms}, and was idle since {since_ms}: {old}")
         left = sum(i.resources.milli_vcpus for i in self._of(environment.name, COMING))
         if left < _vcpus(environment, "minvCpus") * MILLI:
-            raise ViolationError(f"instance {name} is told to end, and {environment.name} then has only {left}")
+            raise ViolationError(f"instance {name} is terminated, and {environment.name} then has only {left}")
 
     def _check_launches(self, environment: Environment, launched: Sequence[Instance]) -> None:
-        """Of the allowed types, and only so many that the last of them was asked for below maxvCpus."""
+        """Launched instances are of allowed types, and the last of them was launched below maxvCpus."""
         name, resources = environment.name, _resources(environment)
         total = sum(i.resources.milli_vcpus for i in self._of(name, LIFE[:3]))
         before = total - max(i.resources.milli_vcpus for i in launched)
@@ -192,8 +192,8 @@ class FleetWitness:
             if (one.market is Market.SPOT) != (resources["type"] == "SPOT"):
                 raise ViolationError(f"{name} is {resources['type']} and launches {one}")
 
-    def _check_placed(self, one: Held, queue: Queue, held: Sequence[Held]) -> None:
-        """On an instance of its environment that is ready and holds it, or on the host where there are none."""
+    def _check_placed(self, one: HeldAttempt, queue: Queue, held: Sequence[HeldAttempt]) -> None:
+        """An attempt is placed on a READY instance of its environment that holds it; without instances, on the host."""
         attempt = one.attempt
         environment = self.environments[attempt.environment]
         if environment.state is not State.ENABLED or environment.status is not Health.VALID:
@@ -219,10 +219,10 @@ class FleetWitness:
             raise ViolationError(f"with {attempt} {total} is used of {instance}")
 
     def _check_passed(
-        self, placed: Sequence[tuple[Held, str]], next_ones: Sequence[Waits], held: Sequence[Held]
+        self, placed: Sequence[tuple[HeldAttempt, str]], next_jobs: Sequence[NextJob], held: Sequence[HeldAttempt]
     ) -> None:
-        """Who still waits after it in a queue of higher priority, and could use where a job without a timeout was
-        placed, has enough left there of what that job took."""
+        """A job that still waits in a queue of higher priority, and could run where a job without a timeout was placed,
+        has enough left there of what that job took."""
         for one, queue in placed:
             environment, instance_id = self.environments[one.attempt.environment], one.attempt.instance_id
             instance = self.instances.get(instance_id)
@@ -230,7 +230,7 @@ class FleetWitness:
             left = total.minus(_sum([o.resources for o in held if o.attempt.instance_id == instance_id]))
             if instance is None:
                 left = left.minus(_sum([i.resources for i in self.instances.values()]))
-            for other in next_ones:
+            for other in next_jobs:
                 theirs = self.queues[other.queue]
                 shares = environment.name in [o.environment for o in theirs.environments]
                 if one.timeout_seconds or theirs.priority <= self.queues[queue].priority or not shares:
@@ -242,7 +242,7 @@ class FleetWitness:
                 if other.resources.fits(total) and not _leaves(left, one.resources, other.resources):
                     raise ViolationError(f"{one} of {queue} passes {other}, which could use the {left} left there")
 
-    def _check_host(self, held: Sequence[Held]) -> None:
+    def _check_host(self, held: Sequence[HeldAttempt]) -> None:
         """What is reserved, and what runs on the host itself, is not more than it has; nor is a device given twice."""
         local = [one for one in held if one.attempt.instance_id == self._host]
         total = _sum([i.resources for i in self.instances.values()] + [one.resources for one in local])
@@ -261,13 +261,13 @@ class FleetWitness:
                 raise ViolationError(f"{one} is idle since {self._idle_since[one.instance_id]}")
 
     def _check_head(self, queue: str, old: QueueHead, new: QueueHead, now_ms: int) -> None:
-        """It has stood for a while, and who stays stands since the same moment; what was told is never taken back."""
+        """A durable head has been the head for a while and keeps its time; the count of reports never goes down."""
         if new.key and not now_ms - new.since_ms >= HEAD_KEPT_AFTER_MS:
             raise ViolationError(f"{new} of {queue} is written down at {now_ms}")
         if new.key and (old.key, old.index) == (new.key, new.index) and old.since_ms != new.since_ms:
             raise ViolationError(f"the head of {queue} changes from {old} to {new}")
         if new.told_count < old.told_count:
-            raise ViolationError(f"{queue} was told of as blocked {old.told_count} times, and then {new.told_count}")
+            raise ViolationError(f"{queue} was reported blocked {old.told_count} times, and then {new.told_count}")
 
     # -- the end --
 

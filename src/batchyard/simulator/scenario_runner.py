@@ -1,5 +1,5 @@
-"""Runs one load on the real machine and the real loop under virtual time, without faults of its own, and records what
-there was: vCPUs in service, demand, who waits, what is launched and ended."""
+"""Runs one load on the real machine and the real loop under virtual time, without faults of its own, and records vCPUs
+in service, demand, waiting jobs, launches and ends."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.state.world import Limits
 from batchyard.engines.base import Launch
+from batchyard.engines.event_queue import EventQueue
 from batchyard.engines.fake import Behaviour, FakeCapacity, FakeCloud, FakeEngine, FakeHost, InstancePlan
 from batchyard.loop import Loop
-from batchyard.simulator.agenda import Agenda, SkewedClock
-from batchyard.simulator.eventloop import VirtualLoop
+from batchyard.simulator.driver import BEGINNING_MS, WorldDriver
+from batchyard.simulator.event_loop import VirtualLoop
+from batchyard.simulator.event_queue import SkewedClock
 from batchyard.simulator.server import ACCOUNT, build_launch
 
-BEGINNING_MS = 1_700_000_000_000
 BOOT_MS = 1000  # as the service's --boot-seconds
 LIMITS = Limits()  # the service's own: --scale-down-seconds 30
 ENGINE = "fake"
@@ -90,7 +91,7 @@ class Fleet(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True):
-    """What a run is of. The queue tries the fleets in their order."""
+    """The fleets and arrivals of one run. The queue tries the fleets in their order."""
 
     fleets: tuple[Fleet, ...]
     arrivals: tuple[Arrival, ...]
@@ -99,7 +100,7 @@ class Load(Struct, frozen=True):
 
 
 class Sample(Struct, frozen=True):
-    """How it was from `at_ms` (after the beginning) on; vCPUs, and numbers of jobs."""
+    """vCPUs and numbers of jobs from `at_ms` (after the beginning) on."""
 
     at_ms: int
     in_service: dict[str, float]  # by environment: of instances that are READY
@@ -114,8 +115,8 @@ class Sample(Struct, frozen=True):
         return self.running + self.waiting_vcpus
 
 
-class Turn(Struct, frozen=True):
-    """An instance was launched or told to end. `idle_ms`: for how long it had no work, when it was told."""
+class InstanceEvent(Struct, frozen=True):
+    """An instance was launched, refused or terminated. `idle_ms`: for how long it was idle when it was terminated."""
 
     at_ms: int
     instance_id: str
@@ -126,12 +127,12 @@ class Turn(Struct, frozen=True):
 
 
 class Record(Struct):
-    """What was seen."""
+    """Everything that one run recorded."""
 
     samples: list[Sample] = []
-    launches: list[Turn] = []
-    ends: list[Turn] = []
-    refused: list[Turn] = []
+    launches: list[InstanceEvent] = []
+    ends: list[InstanceEvent] = []
+    refused: list[InstanceEvent] = []
     waits_ms: dict[str, int] = {}  # by job: from its submission to its first attempt
     failed: int = 0
     succeeded: int = 0
@@ -140,12 +141,12 @@ class Record(Struct):
         return [sample for sample in self.samples if sample.at_ms <= at_ms]
 
 
-class Stage:
-    """One run of a load."""
+class ScenarioRunner(WorldDriver):
+    """Runs one load, and is the writer of its loop."""
 
     def __init__(self, load: Load) -> None:
+        super().__init__()
         self._load = load
-        self._agenda = Agenda(BEGINNING_MS)
         self._host = FakeHost(self._plan)
         self._cloud = FakeCloud(self._plan_instance, on_end=self._on_end)
         self._refused_until_ms = 0
@@ -155,41 +156,41 @@ class Stage:
         self._known: dict[str, Instance] = {}
         self.record = Record()
         self._machine = Machine(ACCOUNT, LIMITS, CATALOGUE)
-        self._events = VirtualLoop(self._agenda, lambda: None)
+        self._event_loop = VirtualLoop(self.event_queue, self._after_step)
         self._loop = Loop(
             self._machine,
             self,
             {ENGINE: FakeEngine(self._host, ENGINE)},
-            SkewedClock(self._agenda, 0, 0),
+            SkewedClock(self.event_queue, 0, 0),
             self._build_launch,
             capacity=FakeCapacity(self._cloud),
         )
 
     def run(self) -> Record:
         """Until nothing happens any more."""
-        self._events.create_task(self._serve())
+        self._event_loop.create_task(self._serve())
         for number, arrival in enumerate(self._load.arrivals, 1):
-            self._agenda.at(BEGINNING_MS + arrival.at_ms, partial(self._submit, number, arrival))
+            self.event_queue.at(BEGINNING_MS + arrival.at_ms, partial(self._submit, number, arrival))
         for storm in self._load.storms:
-            self._agenda.at(BEGINNING_MS + storm.at_ms, partial(self._strike, storm))
-        worlds: list[FakeHost | FakeCloud] = [self._cloud, self._host]
-        while True:
-            times = [at for at in (self._agenda.next_ms(), *(w.next_event_ms() for w in worlds)) if at is not None]
-            if not times:
-                break
-            at_ms = max(min(times), self._agenda.now_ms)
-            self._agenda.now_ms = at_ms
-            for world in worlds:
-                world.advance(at_ms)
-            if self._agenda.next_ms() == at_ms:
-                self._agenda.do_next()
-            assert self._events.complaint is None, self._events.complaint
-        self._events.die()
+            self.event_queue.at(BEGINNING_MS + storm.at_ms, partial(self._strike, storm))
+        self.run_until_idle()
+        self._event_loop.die()
         return self.record
+
+    def fakes(self) -> Sequence[EventQueue]:
+        return self._cloud, self._host
+
+    def run_event(self, at_ms: int) -> None:
+        """Moves the clocks of the fakes first: no connection between them and the loop does it."""
+        self.advance_fakes(at_ms)
+        super().run_event(at_ms)
+
+    def _after_step(self) -> None:
+        assert self._event_loop.error_context is None, self._event_loop.error_context
 
     async def _serve(self) -> None:
         await self._loop.start(1)
-        running = self._events.create_task(self._loop.run())
+        running = self._event_loop.create_task(self._loop.run())
         host = Instance("i-host", Resources(self._load.host_vcpus * MILLI_PER_VCPU, HOST_MEMORY_MIB))
         abilities = FakeEngine(self._host, ENGINE).abilities
         commands: list[c.Command] = [c.SetHost(host, {ENGINE: abilities})]
@@ -209,7 +210,7 @@ class Stage:
     def _submit(self, number: int, arrival: Arrival) -> None:
         job_id = f"{number:08x}-0000-4000-8000-000000000000"
         self._runs_ms[job_id] = arrival.runs_ms
-        self._submitted_ms[job_id] = self._agenda.now_ms
+        self._submitted_ms[job_id] = self.event_queue.now_ms
         asked = [{"type": "VCPU", "value": str(arrival.vcpus)}, {"type": "MEMORY", "value": "256"}]
         command = c.SubmitJob(
             job_id,
@@ -220,22 +221,22 @@ class Stage:
             overrides={"resourceRequirements": asked},
             retry_strategy={"attempts": 10},
         )
-        self._events.create_task(self._loop.ask(command)).add_done_callback(lambda answered: answered.result())
+        self._event_loop.create_task(self._loop.ask(command)).add_done_callback(lambda answered: answered.result())
 
     def _strike(self, storm: Storm) -> None:
-        self._refused_until_ms = self._agenda.now_ms + storm.refused_ms
+        self._refused_until_ms = self.event_queue.now_ms + storm.refused_ms
         for instance in self._cloud.alive():
             if instance.market is Market.SPOT:
                 self._cloud.interrupt(instance.instance_id, storm.notice_ms)
 
     def _plan(self, launch: Launch) -> Behaviour:
         job_id, _, index = launch.job_id.partition(":")
-        self.record.waits_ms.setdefault(launch.job_id, self._agenda.now_ms - self._submitted_ms[job_id])
+        self.record.waits_ms.setdefault(launch.job_id, self.event_queue.now_ms - self._submitted_ms[job_id])
         runs_ms = self._runs_ms[job_id]
         return Behaviour(runs_ms=runs_ms[int(index or 0) % len(runs_ms)])
 
     def _plan_instance(self, instance: Instance) -> InstancePlan:
-        is_refused = instance.market is Market.SPOT and self._agenda.now_ms < self._refused_until_ms
+        is_refused = instance.market is Market.SPOT and self.event_queue.now_ms < self._refused_until_ms
         return InstancePlan(BOOT_MS, NO_CAPACITY if is_refused else "")
 
     def _on_end(self, instance_id: str) -> None:
@@ -249,7 +250,7 @@ class Stage:
     def _build_launch(self, launch: LaunchTask) -> Launch:
         return build_launch(launch)
 
-    # -- the store's place: what is committed is recorded --
+    # -- the loop's writer: records what is committed --
 
     def commit(self, changes: Changes, now_ms: int) -> Future[None]:
         """Implements loop.ChangeWriter."""
@@ -277,15 +278,15 @@ class Stage:
             assert old is not None, f"{name} is gone and was never there"
             if old.state is InstanceState.LAUNCHING:
                 vcpus = old.resources.milli_vcpus / MILLI_PER_VCPU
-                self.record.refused.append(Turn(at_ms, name, old.environment, vcpus))
+                self.record.refused.append(InstanceEvent(at_ms, name, old.environment, vcpus))
             return
         self._known[name] = new
         vcpus = new.resources.milli_vcpus / MILLI_PER_VCPU
         if old is None:
-            self.record.launches.append(Turn(at_ms, name, new.environment, vcpus))
+            self.record.launches.append(InstanceEvent(at_ms, name, new.environment, vcpus))
         elif new.state is InstanceState.TERMINATING and old.state is not new.state:
             idle_ms = at_ms - self._idle_since.get(name, at_ms)
-            self.record.ends.append(Turn(at_ms, name, new.environment, vcpus, idle_ms, bool(new.ends_at_ms)))
+            self.record.ends.append(InstanceEvent(at_ms, name, new.environment, vcpus, idle_ms, bool(new.ends_at_ms)))
 
     def _note_idle(self, at_ms: int) -> None:
         world = self._machine.world

@@ -1,4 +1,4 @@
-"""Judges what became durable, and what the world was told, by rules of its own: it reads rows, not the machine."""
+"""Checks what became durable and what engines received, by rules of its own: it reads rows, not the machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from batchyard.core.model.records import Attempt, Dependency, Job, JobSpec, Stat
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.arrays import status_summary, virtual_child
 from batchyard.engines.base import Launch
+from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
 from batchyard.simulator.disk import Disk
-from batchyard.simulator.fleetwitness import FleetWitness, Held, Waits
-from batchyard.simulator.ledger import Ledger, ViolationError
-from batchyard.simulator.settlingwitness import SettlingWitness
+from batchyard.simulator.fleet_oracle import FleetOracle, HeldAttempt, NextJob
+from batchyard.simulator.settling_oracle import SettlingOracle
 from batchyard.store import codec
 from batchyard.store.codec import Rows
 
@@ -23,18 +23,18 @@ PLACED = (Status.STARTING, Status.RUNNING)
 UNREADABLE = "ResourceInitializationError: unable to pull secrets"
 
 
-class Witness:
+class Oracle:
     """Remembers the durable rows, decoded from their text, and every id that a client was given."""
 
-    def __init__(self, disk: Disk, ledger: Ledger, settle_ms: int = 0) -> None:
+    def __init__(self, disk: Disk, ledger: AttemptLedger, settle_ms: int = 0) -> None:
         self.disk = disk
         self.ledger = ledger
         self.specs: dict[int, JobSpec] = {}
         self.jobs: dict[int, Job] = {}
         self.promised: dict[str, str] = {}  # job id -> the idempotency key it was submitted with
         self.allowance: dict[str, Resources] = {}  # by instance: what may be held at most, since the last start
-        self.fleets = FleetWitness(ledger)
-        self.settling = SettlingWitness(settle_ms)
+        self.fleets = FleetOracle(ledger)
+        self.settling = SettlingOracle(settle_ms)
         self._tops: list[int] = []  # keys of top-level jobs, ascending
 
     # -- reading --
@@ -124,7 +124,7 @@ class Witness:
 
     def _check_fleets(self, rows: Rows, before: dict[int, Job | None], now_ms: int) -> None:
         held = [
-            Held(key, self.spec_of(key).task.resources, job.attempt, self.spec_of(key).timeout_seconds)
+            HeldAttempt(key, self.spec_of(key).task.resources, job.attempt, self.spec_of(key).timeout_seconds)
             for key, job in sorted(self.jobs.items())
             if job.attempt is not None
         ]
@@ -134,12 +134,12 @@ class Witness:
             if old is None or old.attempt is None or old.attempt.number != one.attempt.number:
                 new.append((one, self.spec_of(one.key).queue))
         self.settling.before_durable(rows, now_ms)
-        self.fleets.before_durable(rows, held, new, self._next_ones, now_ms)
+        self.fleets.before_durable(rows, held, new, self._next_jobs, now_ms)
 
-    def _next_ones(self) -> list[Waits]:
-        """Whose turn is next in each FIFO queue: retried ones first, then by submission; of an array that has been
-        released its first child that has not begun."""
-        first: dict[str, tuple[tuple[bool, int], Waits]] = {}
+    def _next_jobs(self) -> list[NextJob]:
+        """Returns the next job of each FIFO queue: retried ones first, then by submission; for a released array its
+        first child that has not started."""
+        first: dict[str, tuple[tuple[bool, int], NextJob]] = {}
         for key, job in self.jobs.items():
             spec, array = self.spec_of(key), job.array
             if spec.share_identifier:
@@ -152,7 +152,7 @@ class Witness:
                 waits, reason = waits and not (job.is_cancelled or job.is_terminated), array.waiting_reason
             turn = not (array is None and job.past), key
             if waits and (spec.queue not in first or turn < first[spec.queue][0]):
-                one = Waits(self.job_id(key), spec.queue, spec.task.resources, spec.engines, reason)
+                one = NextJob(self.job_id(key), spec.queue, spec.task.resources, spec.engines, reason)
                 first[spec.queue] = turn, one
         return [one for _, one in first.values()]
 
@@ -186,19 +186,19 @@ class Witness:
             raise ViolationError(f"finished children of {self.job_id(key)} are not finished any more: {lost}")
 
     def _check_ended(self, key: int, job: Job, attempt: Attempt) -> None:
-        """An attempt is over when the world says so, and as the world says."""
+        """An attempt ends after its engine reported the end, and as reported."""
         task_id = names.task_id(key, attempt.number, self.job_id(key))
-        if task_id in self.ledger.alive:
+        if task_id in self.ledger.running:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over and still runs")
         is_lost = attempt.stopping == "host" and attempt.status_reason == host_lost(attempt.instance_id)
         was_withheld = task_id in self.ledger.withheld and task_id not in self.ledger.finals
         if attempt.reason == UNREADABLE or (is_lost and was_withheld):
-            if task_id in self.ledger.lives or attempt.exit_code is not None or attempt.started_at_ms:
-                raise ViolationError(f"{self.job_id(key)} says {attempt}, and its engine was told to run it")
+            if task_id in self.ledger.launched or attempt.exit_code is not None or attempt.started_at_ms:
+                raise ViolationError(f"{self.job_id(key)} has {attempt}, and its engine received the launch")
             return
         final = self.ledger.finals.get(task_id)
         if final is None:
-            raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over; no engine said so")
+            raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over; no engine reported it")
         seen = None
         if isinstance(final, Exited):
             seen = _code_of(self.spec_of(key), final)
@@ -206,10 +206,10 @@ class Witness:
             seen = final.exit_code
         if is_lost:
             if attempt.exit_code is not None or attempt.reason or seen == 0:
-                raise ViolationError(f"{self.job_id(key)} says {attempt} after the end of its host, {final}")
+                raise ViolationError(f"{self.job_id(key)} has {attempt} after the end of its host, {final}")
             return
         if attempt.exit_code != seen or (isinstance(final, NotStarted) and attempt.started_at_ms):
-            raise ViolationError(f"{self.job_id(key)} says {attempt}, the engine said {final}")
+            raise ViolationError(f"{self.job_id(key)} has {attempt}, the engine reported {final}")
 
     def _check_placed(self, key: int, old: Job | None, new: Job, batch: dict[int, Job]) -> None:
         """What was cancelled, terminated or out of time is not placed again; nor a child of such an array."""
@@ -247,7 +247,7 @@ class Witness:
         if gave_up and last.number < spec.retry.attempts:
             raise ViolationError(f"{job_id} failed after attempt {last.number} of {spec.retry.attempts}")
 
-    # -- an engine is told to run something --
+    # -- an engine receives a launch --
 
     def check_launch(self, launch: Launch) -> str:
         """Launched means committed before; there is room; its dependencies are done. Returns its instance."""
@@ -304,8 +304,8 @@ class Witness:
         left = [f"{self.job_id(job.key)}: {job}" for job in self.unfinished()]
         if left:
             raise ViolationError("these never end: " + "; ".join(left))
-        if self.ledger.alive:
-            raise ViolationError(f"these still run and nobody knows: {sorted(self.ledger.alive)}")
+        if self.ledger.running:
+            raise ViolationError(f"these still run, and no job in the store does: {sorted(self.ledger.running)}")
         owed = sorted(set(self.ledger.finals) - self.ledger.acknowledged)
         if owed:
             raise ViolationError(f"these outcomes were never acknowledged: {owed}")
@@ -355,7 +355,7 @@ class Witness:
 
 
 def _code_of(spec: JobSpec, final: Exited) -> int | None:
-    """What the essential containers say: of those that failed the one that ended first, in the world's order."""
+    """Returns the exit code of a task: that of the first essential container that failed, else 0."""
     essential = {one.name for one in spec.task.containers if one.essential} or {final.containers[0].name}
     ended = sorted(final.containers, key=lambda one: one.stopped_at_ms or float("inf"))
     failed = [one.exit_code for one in ended if one.name in essential and one.exit_code != 0]

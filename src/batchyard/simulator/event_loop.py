@@ -1,4 +1,4 @@
-"""An asyncio event loop under virtual time. Its steps stand in the agenda with everything else that happens."""
+"""An asyncio event loop under virtual time. Its steps stand in the event queue with everything else that happens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVarTuple
 
-from batchyard.simulator.agenda import Agenda
+from batchyard.simulator.event_queue import SimulatorEventQueue
 
 _Ts = TypeVarTuple("_Ts")
 
@@ -18,24 +18,26 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """One server's event loop: no threads, no sockets, no sleeping. `after_step` is called between any two steps of
     its tasks, which is where a process can die as far as asyncio code can tell."""
 
-    def __init__(self, agenda: Agenda, after_step: Callable[[], None]) -> None:
+    def __init__(self, event_queue: SimulatorEventQueue, after_step: Callable[[], None]) -> None:
         super().__init__()
-        self._agenda = agenda
+        self._event_queue = event_queue
         self._after_step = after_step
         self._tasks: list[asyncio.Task[Any]] = []
         self.is_dead = False
         self.steps = 0
-        self.complaint: dict[str, Any] | None = None  # what a callback raised, or a task that nobody looked at
+        self.error_context: dict[str, Any] | None = (
+            None  # of what a callback raised, or a task whose result was never read
+        )
 
     def time(self) -> float:
-        return self._agenda.now_ms / 1000
+        return self._event_queue.now_ms / 1000
 
     def call_soon(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         if not self.is_dead:
-            self._agenda.after(0, partial(self._step, handle))
+            self._event_queue.after(0, partial(self._step, handle))
         return handle
 
     def call_soon_threadsafe(
@@ -48,7 +50,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         if not self.is_dead:
-            self._agenda.at(math.ceil(round(when * 1000, 3)), partial(self._step, handle))
+            self._event_queue.at(math.ceil(round(when * 1000, 3)), partial(self._step, handle))
         return handle
 
     def create_task(self, coro: Any, *, name: object = None, context: Any = None) -> asyncio.Task[Any]:
@@ -57,8 +59,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if not self.is_dead and self.complaint is None:
-            self.complaint = context
+        if not self.is_dead and self.error_context is None:
+            self.error_context = context
 
     def _step(self, handle: asyncio.Handle) -> None:
         if self.is_dead or handle.cancelled():

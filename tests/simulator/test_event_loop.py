@@ -5,28 +5,28 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future
 
-from batchyard.simulator.agenda import Agenda, SkewedClock
-from batchyard.simulator.eventloop import VirtualLoop
+from batchyard.simulator.event_loop import VirtualLoop
+from batchyard.simulator.event_queue import SimulatorEventQueue, SkewedClock
 
 
-def run_out(agenda: Agenda) -> None:
-    while agenda.next_ms() is not None:
-        agenda.do_next()
+def run_out(event_queue: SimulatorEventQueue) -> None:
+    while event_queue.next_event_ms() is not None:
+        event_queue.run_next()
 
 
 def test_tasks_take_turns_and_time_jumps() -> None:
-    agenda = Agenda(1000)
-    loop = VirtualLoop(agenda, lambda: None)
+    event_queue = SimulatorEventQueue(1000)
+    loop = VirtualLoop(event_queue, lambda: None)
     seen: list[tuple[str, int]] = []
 
     async def work(name: str, seconds: float) -> None:
-        seen.append((name, agenda.now_ms))
+        seen.append((name, event_queue.now_ms))
         await asyncio.sleep(seconds)
-        seen.append((name, agenda.now_ms))
+        seen.append((name, event_queue.now_ms))
 
     for name, seconds in (("slow", 3600.0), ("fast", 0.25), ("none", 0.0)):
         loop.create_task(work(name, seconds))
-    run_out(agenda)
+    run_out(event_queue)
     loop.die()
     assert seen == [
         ("slow", 1000),
@@ -39,25 +39,25 @@ def test_tasks_take_turns_and_time_jumps() -> None:
 
 
 def test_a_commit_future_wakes_its_task() -> None:
-    agenda = Agenda(0)
-    loop = VirtualLoop(agenda, lambda: None)
+    event_queue = SimulatorEventQueue(0)
+    loop = VirtualLoop(event_queue, lambda: None)
     commit: Future[str] = Future()
 
     async def wait() -> str:
         return await asyncio.wrap_future(commit)
 
     task = loop.create_task(wait())
-    agenda.after(5, lambda: commit.set_result("durable"))
-    run_out(agenda)
+    event_queue.after(5, lambda: commit.set_result("durable"))
+    run_out(event_queue)
     loop.die()
-    assert (task.result(), agenda.now_ms) == ("durable", 5)
+    assert (task.result(), event_queue.now_ms) == ("durable", 5)
 
 
 def test_the_dead_do_nothing_more() -> None:
-    agenda = Agenda(0)
+    event_queue = SimulatorEventQueue(0)
     done: list[str] = []
     steps: list[int] = []
-    loop = VirtualLoop(agenda, lambda: steps.append(1))
+    loop = VirtualLoop(event_queue, lambda: steps.append(1))
 
     async def work() -> None:
         done.append("began")
@@ -68,27 +68,27 @@ def test_the_dead_do_nothing_more() -> None:
         done.append("never")
 
     loop.create_task(work())
-    agenda.do_next()
+    event_queue.run_next()
     loop.create_task(later())
     loop.die()
-    run_out(agenda)
+    run_out(event_queue)
     assert (done, steps) == (["began"], [1])
 
 
 def test_what_nobody_caught_is_a_complaint() -> None:
-    agenda = Agenda(0)
-    loop = VirtualLoop(agenda, lambda: None)
+    event_queue = SimulatorEventQueue(0)
+    loop = VirtualLoop(event_queue, lambda: None)
     loop.call_soon(lambda: 1 // 0)
-    run_out(agenda)
-    assert loop.complaint is not None
-    assert isinstance(loop.complaint["exception"], ZeroDivisionError)
+    run_out(event_queue)
+    assert loop.error_context is not None
+    assert isinstance(loop.error_context["exception"], ZeroDivisionError)
     loop.die()
 
 
 def test_a_servers_clock_never_goes_below_what_its_store_knows() -> None:
-    agenda = Agenda(10_000)
-    assert SkewedClock(agenda, -5000, 0).now_ms() == 5000
-    clock = SkewedClock(agenda, -5000, 9000)
-    agenda.after(7, lambda: None)
-    agenda.do_next()
+    event_queue = SimulatorEventQueue(10_000)
+    assert SkewedClock(event_queue, -5000, 0).now_ms() == 5000
+    clock = SkewedClock(event_queue, -5000, 9000)
+    event_queue.after(7, lambda: None)
+    event_queue.run_next()
     assert clock.now_ms() == 9007

@@ -1,4 +1,4 @@
-"""A machine's state in one form: what was restored from the store must equal what lives."""
+"""Digests a machine's state into plain values: a restored machine must equal the one that runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from batchyard.core.model.records import Job, Status
 from batchyard.core.state.world import World
 
 
-def canonical(world: World) -> dict[str, Any]:
-    """Everything that decides what happens next. Left out: what is only remembered for late requests (recently
-    finished jobs), and entries that are looked past (a dependant that ended, a deadline of an attempt that is over)."""
+def state_digest(world: World) -> dict[str, Any]:
+    """Returns everything that decides what happens next. Left out: what is only kept for late requests (recently
+    finished jobs), and entries that are skipped (a dependant that ended, a deadline of an attempt that is over)."""
     return {
         "environments": world.environments,
         "queues": world.queues,
@@ -45,8 +45,8 @@ def canonical(world: World) -> dict[str, Any]:
 
 
 def differences(live: World, restored: World) -> list[str]:
-    """What is not the same, in words; empty when both would go on alike."""
-    mine, theirs = canonical(live), canonical(restored)
+    """Returns one line for each difference; none when both machines would go on alike."""
+    mine, theirs = state_digest(live), state_digest(restored)
     found = []
     for name, value in mine.items():
         other = theirs[name]
@@ -61,8 +61,8 @@ def differences(live: World, restored: World) -> list[str]:
 
 
 def _job(world: World, key: int, job: Job) -> Job:
-    """An array's reason to wait, and since when, counts while one of its children could be placed. What the head of a
-    queue says of it is compared with the heads: of one that has just become it, it is said anew after a restart."""
+    """An array's reason to wait, and since when, counts while one of its children could be placed. The reason that
+    the head of a queue gives it is compared with the heads: a new head sets it again after a restart."""
     book = world.books.get(key)
     if book is None:
         head = world.heads.get(world.spec_of(key).queue)
@@ -75,7 +75,7 @@ def _job(world: World, key: int, job: Job) -> Job:
 
 
 def _heads(world: World) -> dict[str, Any]:
-    """Those that stood for long enough to be written down."""
+    """Returns the heads that were heads for long enough to be durable."""
     found: dict[str, Any] = {}
     for queue, row in world.head_rows.items():
         head = world.heads.get(queue)
@@ -109,7 +109,7 @@ def _line(world: World, queue: str) -> dict[str, Any]:
 
 
 def _is_passed_over(world: World, key: int) -> bool:
-    """Whether an array has no child to place now, wherever it stands: the next of a SEQUENTIAL one has not its turn."""
+    """Whether an array has no child to place now: the next child of a SEQUENTIAL array must wait for the one before."""
     book = world.books.get(key)
     if book is None:
         return False

@@ -1,4 +1,4 @@
-"""A failing seed tells its story, reproduces with one command, and shrinks."""
+"""A failing seed prints its story, reproduces with one command, and shrinks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 
 from batchyard.simulator.__main__ import main
-from batchyard.simulator.hunting import Failure, attempt, command_of, shrink
+from batchyard.simulator.shrink import Failure, command_of, run_seed, shrink
 from tests.simulator.mutations import MUTATIONS
 
 FORGET_A_RELEASE = next(mutation for mutation in MUTATIONS if mutation.name == "forget a release")
@@ -17,7 +17,7 @@ FORGET_A_RELEASE = next(mutation for mutation in MUTATIONS if mutation.name == "
 def broken(monkeypatch: pytest.MonkeyPatch) -> int:
     """The first seed that fails."""
     FORGET_A_RELEASE.apply(monkeypatch)
-    return next(seed for seed in range(50) if isinstance(attempt(seed), Failure))
+    return next(seed for seed in range(50) if isinstance(run_seed(seed), Failure))
 
 
 def test_a_seed_prints_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,7 +29,7 @@ def test_a_seed_prints_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_different_seeds_have_different_digests() -> None:
-    digests = {found.digest for seed in range(20) if not isinstance(found := attempt(seed), Failure)}
+    digests = {found.digest for seed in range(20) if not isinstance(found := run_seed(seed), Failure)}
     assert len(digests) == 20
 
 
@@ -49,11 +49,11 @@ def test_a_failing_seed_tells_and_reproduces(broken: int, capsys: pytest.Capture
 
 
 def test_shrinking_leaves_what_is_needed(broken: int) -> None:
-    found = attempt(broken)
+    found = run_seed(broken)
     assert isinstance(found, Failure)
     least = shrink(found, lambda text: None)
     assert len(least.kept) <= 2, least.operations  # one job that runs is enough, on some hosts
-    assert not isinstance(attempt(broken, []), Failure)
+    assert not isinstance(run_seed(broken, []), Failure)
     assert command_of(found) == f"python -m batchyard.simulator --seed {broken}"
 
 

@@ -1,4 +1,4 @@
-"""Runs seeds, and makes what a failing one shows as small as it gets."""
+"""Runs seeds, and shrinks the workload of a failing one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from batchyard.simulator.draws import draw
+from batchyard.simulator.generator import generate
 from batchyard.simulator.simulation import Outcome, Simulation
 from batchyard.simulator.workload import Operation, without
 
@@ -26,16 +26,16 @@ class Failure(Struct, frozen=True):
     operations: tuple[Operation, ...]
 
 
-def attempt(seed: int, kept: Sequence[int] | None = None, *, tells: bool = False) -> Outcome | Failure:
-    """One seed. `kept`: the positions of the operations to do; None: all. `tells`: with the story if it fails."""
-    workload = draw(seed)
+def run_seed(seed: int, kept: Sequence[int] | None = None, *, with_story: bool = False) -> Outcome | Failure:
+    """Runs one seed. `kept`: the positions of the operations to do; None: all. `with_story`: fills Failure.story."""
+    workload = generate(seed)
     positions = tuple(range(len(workload.operations))) if kept is None else tuple(kept)
     chosen = without(workload, frozenset(positions))
-    story: list[str] | None = [] if tells else None
+    story: list[str] | None = [] if with_story else None
     simulation = Simulation(seed, chosen, story)
     try:
         return simulation.run()
-    except Exception as error:  # noqa: BLE001  (whatever the core, the loop or the judgement raised is the find)
+    except Exception as error:  # noqa: BLE001  (what the core, the loop or an oracle raised is the failure)
         cause = error.__cause__ or error
         lines = "".join(traceback.format_exception(cause)).splitlines()
         text = f"{type(error).__name__}: {error}"
@@ -47,13 +47,13 @@ def attempt(seed: int, kept: Sequence[int] | None = None, *, tells: bool = False
 
 
 def shrink(failure: Failure, say: Callable[[str], None]) -> Failure:
-    """Leaves out operations, halves first, while the seed still fails somehow."""
+    """Returns the smallest failure found by leaving out operations, halves first, while the seed still fails."""
     best, size = failure, max(1, len(failure.kept) // 2)
     while True:
         at, is_shorter = 0, False
         while at < len(best.kept):
             fewer = best.kept[:at] + best.kept[at + size :]
-            found = attempt(best.seed, fewer)
+            found = run_seed(best.seed, fewer)
             if isinstance(found, Failure):
                 best, is_shorter = found, True
                 say(f"{len(best.kept)} operations left: {best.error[:100]}")
@@ -65,7 +65,7 @@ def shrink(failure: Failure, say: Callable[[str], None]) -> Failure:
 
 
 def command_of(failure: Failure) -> str:
-    """What reproduces it."""
-    everything = tuple(range(len(draw(failure.seed).operations)))
+    """Returns the command line that reproduces the failure."""
+    everything = tuple(range(len(generate(failure.seed).operations)))
     kept = "" if failure.kept == everything else f" --keep {','.join(str(at) for at in failure.kept)}"
     return f"python -m batchyard.simulator --seed {failure.seed}{kept}"

@@ -1,4 +1,4 @@
-"""Where instances come from: a fake cloud with its faults, and one server's connection to it."""
+"""A fake cloud that launches instances, with its faults, and one server's connection to it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from batchyard.core.model.commands import InstanceGone, InstanceReady, InstanceR
 from batchyard.core.model.records import Instance, Market
 from batchyard.engines.base import FactSink
 from batchyard.engines.fake import FakeCapacity, FakeCloud, InstancePlan
-from batchyard.simulator.agenda import Agenda
-from batchyard.simulator.ledger import Ledger, ViolationError
-from batchyard.simulator.lots import lot
-from batchyard.simulator.site import SLOWEST_REPORT_MS, Site, Way
+from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
+from batchyard.simulator.event_queue import SimulatorEventQueue
+from batchyard.simulator.fake_site import MAX_REPORT_DELAY_MS, CommandChannel, FakeSite
+from batchyard.simulator.rng import seeded
 
 NO_CAPACITY = "no Spot capacity"
 
@@ -19,20 +19,27 @@ NO_CAPACITY = "no Spot capacity"
 class Cloud:
     """Outlives servers; `calm` ends its faults. What runs on an instance dies with it, at every site."""
 
-    def __init__(self, seed: int, noise: float, agenda: Agenda, ledger: Ledger, sites: Sequence[Site]) -> None:
+    def __init__(
+        self,
+        seed: int,
+        noise: float,
+        event_queue: SimulatorEventQueue,
+        ledger: AttemptLedger,
+        sites: Sequence[FakeSite],
+    ) -> None:
         self.seed = seed
         self.noise = noise
-        self._agenda = agenda
+        self._event_queue = event_queue
         self.ledger = ledger
         self._sites = sites
         self._is_calm = False
-        self._dry_until_ms = 0
+        self._refused_until_ms = 0
         self._sent: dict[tuple[str, str], int] = {}
         self.fake = FakeCloud(self._plan_instance, self._carry, self._on_end)
-        self.fake.advance(agenda.now_ms)
+        self.fake.advance(event_queue.now_ms)
 
     def calm(self) -> None:
-        self.noise, self._is_calm, self._dry_until_ms = 0.0, True, 0
+        self.noise, self._is_calm, self._refused_until_ms = 0.0, True, 0
 
     def advance(self, now_ms: int) -> None:
         self.fake.advance(now_ms)
@@ -41,20 +48,20 @@ class Cloud:
 
     def storm(self, notice_ms: int) -> None:
         """Every Spot instance is taken away."""
-        self.fake.advance(self._agenda.now_ms)
+        self.fake.advance(self._event_queue.now_ms)
         for instance in self.fake.alive():
             if instance.market is Market.SPOT:
                 self.fake.interrupt(instance.instance_id, notice_ms)
 
     def lose(self, pick: int) -> None:
-        self.fake.advance(self._agenda.now_ms)
+        self.fake.advance(self._event_queue.now_ms)
         alive = self.fake.alive()
         if alive:
             self.fake.lose(alive[pick % len(alive)].instance_id)
 
-    def run_dry(self, for_ms: int) -> None:
-        """Whatever is asked for meanwhile is refused."""
-        self._dry_until_ms = self._agenda.now_ms + for_ms
+    def refuse_launches(self, for_ms: int) -> None:
+        """Refuses every launch for so long."""
+        self._refused_until_ms = self._event_queue.now_ms + for_ms
 
     def reboot(self) -> None:
         """The machine whose shares the instances are went down."""
@@ -63,21 +70,21 @@ class Cloud:
     # -- what the fake asks --
 
     def _plan_instance(self, instance: Instance) -> InstancePlan:
-        draw = lot(self.seed, "fortune", instance.instance_id)
+        rng = seeded(self.seed, "fortune", instance.instance_id)
         is_spot = instance.market is Market.SPOT
-        is_refused = self._agenda.now_ms < self._dry_until_ms or draw.random() < self.noise / 2
+        is_refused = self._event_queue.now_ms < self._refused_until_ms or rng.random() < self.noise / 2
         plan = InstancePlan(
-            boots_ms=draw.choice((0, 1, 50, 500)),
+            boots_ms=rng.choice((0, 1, 50, 500)),
             refusal=NO_CAPACITY if is_refused else "",
-            interrupted_after_ms=draw.choice((0, 100, 1500)) if is_spot and draw.random() < 0.2 else None,
-            notice_ms=draw.choice((0, 100, 1000)),
-            lost_after_ms=draw.choice((0, 50, 1000)) if draw.random() < self.noise / 4 else None,
-            ends_ms=draw.choice((0, 0, 10, 300)),
+            interrupted_after_ms=rng.choice((0, 100, 1500)) if is_spot and rng.random() < 0.2 else None,
+            notice_ms=rng.choice((0, 100, 1000)),
+            lost_after_ms=rng.choice((0, 50, 1000)) if rng.random() < self.noise / 4 else None,
+            ends_ms=rng.choice((0, 0, 10, 300)),
         )
         return InstancePlan(plan.boots_ms, ends_ms=plan.ends_ms) if self._is_calm else plan
 
     def _carry(self, report: InstanceReport) -> Sequence[int]:
-        """As Site: late, more than once, or not before a server asks again."""
+        """As FakeSite: late, more than once, or not before a server asks again."""
         if isinstance(report, InstanceReady):
             self.ledger.booted.add(report.instance_id)
         elif isinstance(report, InstanceGone | InstanceRefused):
@@ -86,49 +93,49 @@ class Cloud:
             return (0,)
         kind = type(report).__name__
         times = self._sent[report.instance_id, kind] = self._sent.get((report.instance_id, kind), 0) + 1
-        draw = lot(self.seed, "carry", report.instance_id, kind, times)
-        if draw.random() >= self.noise:
-            return (draw.choice((0, 0, 1, 5)),)
-        late_ms = draw.randrange(SLOWEST_REPORT_MS)
-        return draw.choice(((), (late_ms,), (0, late_ms), (late_ms, 0, late_ms + 1)))
+        rng = seeded(self.seed, "carry", report.instance_id, kind, times)
+        if rng.random() >= self.noise:
+            return (rng.choice((0, 0, 1, 5)),)
+        late_ms = rng.randrange(MAX_REPORT_DELAY_MS)
+        return rng.choice(((), (late_ms,), (0, late_ms), (late_ms, 0, late_ms + 1)))
 
     def _on_end(self, instance_id: str) -> None:
         for site in self._sites:
-            site.host.advance(self._agenda.now_ms)
+            site.host.advance(self._event_queue.now_ms)
             site.lose(instance_id)
 
 
 class CloudConnection:
     """One server's way to the cloud: implements engines.base.Capacity."""
 
-    def __init__(self, cloud: Cloud, agenda: Agenda, latency: Callable[[], int]) -> None:
+    def __init__(self, cloud: Cloud, event_queue: SimulatorEventQueue, latency: Callable[[], int]) -> None:
         self._cloud = cloud
-        self._far_end = FakeCapacity(cloud.fake)
-        self._way = Way(agenda, latency, lambda: cloud.advance(agenda.now_ms))
+        self._engine = FakeCapacity(cloud.fake)
+        self._channel = CommandChannel(event_queue, latency, lambda: cloud.advance(event_queue.now_ms))
 
     def start(self, report: FactSink) -> None:
-        self._far_end.start(report)
+        self._engine.start(report)
 
     def launch(self, instances: Sequence[Instance]) -> None:
         for instance in instances:
-            self._way.send(lambda instance=instance: self._far_end.launch([instance]))  # type: ignore[misc]
+            self._channel.send(lambda instance=instance: self._engine.launch([instance]))  # type: ignore[misc]
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
         for instance_id in instance_ids:
-            self._way.send(lambda instance_id=instance_id: self._terminate(instance_id))  # type: ignore[misc]
+            self._channel.send(lambda instance_id=instance_id: self._terminate(instance_id))  # type: ignore[misc]
 
     def close(self) -> None:
-        """Lets go in good order: what was sent arrives."""
-        self._way.arrive()
-        self._far_end.close()
+        """Delivers what was sent, then closes."""
+        self._channel.arrive()
+        self._engine.close()
 
     def cut(self) -> None:
         """The server is dead."""
-        self._way.cut()
-        self._far_end.close()
+        self._channel.cut()
+        self._engine.close()
 
     def _terminate(self, instance_id: str) -> None:
         held = self._cloud.ledger.held(instance_id)
         if held.milli_vcpus:
             raise ViolationError(f"instance {instance_id} is told to end, and {held} is in use on it")
-        self._far_end.terminate([instance_id])
+        self._engine.terminate([instance_id])
