@@ -104,7 +104,7 @@ MUTATIONS = [
         replacing("room.gpu_ids = [d for d in room.gpu_ids if d not in job.attempt.device_ids]", "pass"),
     ),
     Mutation("retry a cancelled job", attempts, "_decide", replacing("not job.is_cancelled and ", "")),
-    Mutation("retry after a timeout", attempts, "_decide", replacing("attempt.stopping == TIMEOUT", "False")),
+    Mutation("retry after a timeout", attempts, "_decide", replacing("attempt.stopping is StopCause.TIMEOUT", "False")),
     Mutation(
         "believe late reports of earlier attempts",
         attempts,

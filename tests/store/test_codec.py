@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.core.model.records import Changes, Definition, Environment, Instance, Job, JobSpec, Queue, Status
+from batchyard.core.model.records import (
+    Changes,
+    Definition,
+    Environment,
+    Instance,
+    Job,
+    JobSpec,
+    Queue,
+    Status,
+    StopCause,
+)
 from batchyard.store import codec
 from tests.store.samples import anything, finished_job, make_job, make_spec, numbers, patient, ran, submit, texts
 
@@ -34,6 +44,17 @@ def test_definitions_come_back(definition: Definition) -> None:
 @given(anything(Job))
 def test_jobs_come_back(job: Job) -> None:
     assert codec.decode_job(codec.encode(job)) == job
+
+
+def test_rows_of_earlier_versions_say_by_their_text_which_attempts_were_lost_and_why_one_is_stopped() -> None:
+    kept = '"number":1,"environment":"local","engine":"fake","instance_id":"i-1"'
+    lost = '"status_reason":"Host EC2 (instance i-1) terminated."'
+    attempt = f'{{{kept},"stopping":"timeout"}}'
+    body = f'{{"key":1,"status":"RUNNING","created_at_ms":1,"past":[{{{kept},{lost}}},{{{kept}}}],"attempt":{attempt}}}'
+    job = codec.decode_job(body)
+    assert [past.is_lost for past in job.past] == [True, False]
+    assert job.attempt is not None
+    assert job.attempt.stopping is StopCause.TIMEOUT
 
 
 @patient

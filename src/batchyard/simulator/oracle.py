@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from batchyard.core.model import names
 from batchyard.core.model.commands import Exited, NotStarted
 from batchyard.core.model.ranges import contains, subtract
-from batchyard.core.model.records import Attempt, Dependency, Job, JobSpec, Status
+from batchyard.core.model.records import Attempt, Dependency, Job, JobSpec, Status, StopCause
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.arrays import status_summary, virtual_child
 from batchyard.engines.base import Launch
@@ -190,7 +190,7 @@ class Oracle:
         task_id = names.task_id(key, attempt.number, self.job_id(key))
         if task_id in self.ledger.running:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over and still runs")
-        is_lost = attempt.stopping == "host" and attempt.status_reason == host_lost(attempt.instance_id)
+        is_lost = attempt.stopping is StopCause.HOST and attempt.status_reason == host_lost(attempt.instance_id)
         was_withheld = task_id in self.ledger.withheld and task_id not in self.ledger.finals
         if attempt.reason == UNREADABLE or (is_lost and was_withheld):
             if task_id in self.ledger.launched or attempt.exit_code is not None or attempt.started_at_ms:
@@ -219,7 +219,7 @@ class Oracle:
             return
         if new.is_cancelled or new.is_terminated:
             raise ViolationError(f"{self.job_id(key)} was withdrawn and is placed: {new}")
-        if any(past.stopping not in ("", "host") for past in new.past):
+        if any(past.stopping not in (None, StopCause.HOST) for past in new.past):
             raise ViolationError(f"{self.job_id(key)} was stopped and is placed again: {new}")
         top = self.top_of(key)
         parent = batch.get(top, self.jobs.get(top))
@@ -238,7 +238,7 @@ class Oracle:
         last = job.past[-1]
         withdrawn = job.is_cancelled or job.is_terminated
         well = last.exit_code == 0 and bool(last.started_at_ms)
-        stopped = last.stopping not in ("", "host")
+        stopped = last.stopping not in (None, StopCause.HOST)
         if job.status is Status.SUCCEEDED and (not well or job.is_terminated or stopped):
             raise ViolationError(f"{job_id} succeeded after {last}")
         if job.status is Status.FAILED and well and not (job.is_terminated or stopped):

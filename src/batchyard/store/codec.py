@@ -50,6 +50,7 @@ _job = msgspec.json.Decoder(Job).decode
 _tags = msgspec.json.Decoder(dict[str, str]).decode
 
 NO_TAGS = "{}"
+_LOST_TEXT = "Host EC2 (instance "  # how status_reason of a lost attempt begins in rows without `is_lost`
 
 
 def _as_declared(field: FieldInfo) -> Any:
@@ -131,7 +132,14 @@ def _document_decoder(kind: str) -> msgspec.json.Decoder[Any]:
 
 
 def decode_job(body: str) -> Job:
-    return _job(body)
+    job = _job(body)
+    return _with_lost_attempts(job) if _LOST_TEXT in body else job
+
+
+def _with_lost_attempts(job: Job) -> Job:
+    """As this version writes it: in rows of earlier ones only the text says which attempts were lost."""
+    past = (replace(a, is_lost=a.is_lost or a.status_reason.startswith(_LOST_TEXT)) for a in job.past)
+    return replace(job, past=tuple(past))
 
 
 def decode_spec(body: str, tags: str) -> JobSpec:

@@ -32,7 +32,6 @@ Document = dict[str, Any]
 
 CPU_UNITS_PER_VCPU = 1024  # how ECS counts CPU
 FARGATE = "FARGATE"
-HOST_GONE = "Host EC2"  # what statusReason begins with when an attempt's instance went away
 STATUS_OF_STATE = {
     InstanceState.LAUNCHING: "REGISTERING",
     InstanceState.READY: "ACTIVE",
@@ -104,7 +103,7 @@ def task_document(
 
 def _stop_code(attempt: Attempt) -> str:
     """TaskStopCode."""
-    if attempt.status_reason.startswith(HOST_GONE):
+    if attempt.is_lost:
         return "TerminationNotice"
     if attempt.stopping:
         return "UserInitiated"

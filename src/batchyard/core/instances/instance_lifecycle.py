@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from batchyard.core.jobs import attempts
 from batchyard.core.model import commands
 from batchyard.core.model.effects import LaunchInstance, TerminateInstance
-from batchyard.core.model.records import ENDED_INSTANCE, EndedInstance, Instance, InstanceState
+from batchyard.core.model.records import ENDED_INSTANCE, EndedInstance, Instance, InstanceState, StopCause
 from batchyard.core.model.refusal import Refused
 from batchyard.core.state.world import World
 
@@ -86,7 +86,7 @@ def drain_and_stop(world: World, instance: Instance, notice_seconds: float, now_
         world.put_instance(instance)
         world.idle_since.pop(instance.instance_id, None)
     for key in world.placed_on(instance.instance_id):
-        attempts.stop(world, world.jobs[key], attempts.HOST, notice_seconds)
+        attempts.stop(world, world.jobs[key], StopCause.HOST, notice_seconds)
 
 
 def terminate(world: World, instance: Instance) -> None:

@@ -12,7 +12,7 @@ from batchyard.core.model import commands, names
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import AcknowledgeTask, StopTask
 from batchyard.core.model.lifecycle import Cause
-from batchyard.core.model.records import Attempt, ContainerOutcome, Job, JobSpec, Status
+from batchyard.core.model.records import Attempt, ContainerOutcome, Job, JobSpec, Status, StopCause
 from batchyard.core.scheduling import scheduler
 from batchyard.core.state.world import World
 from batchyard.core.tasks import retry
@@ -20,7 +20,6 @@ from batchyard.core.tasks import retry
 EXITED = "Essential container in task exited"
 NOT_STARTED = "Task failed to start"
 TIMED_OUT = "Job attempt duration exceeded timeout"
-TERMINATE, TIMEOUT, HOST = "terminate", "timeout", "host"
 REASON_CHARACTERS = 255  # container.reason (Batch API model, ContainerDetail)
 
 
@@ -89,7 +88,7 @@ def _ended(world: World, job: Job, fact: commands.Report, now_ms: int) -> None:
         stopped_at_ms = fact.at_ms
     else:
         assert isinstance(fact, commands.Lost), f"unknown report {fact!r}"
-        attempt = replace(attempt, status_reason=host_lost(attempt.instance_id))
+        attempt = replace(attempt, status_reason=host_lost(attempt.instance_id), is_lost=True)
         stopped_at_ms = fact.at_ms
     stopped_at_ms = max(_within(job, stopped_at_ms, now_ms), attempt.started_at_ms)
     _decide(world, job, replace(attempt, stopped_at_ms=stopped_at_ms), succeeded, now_ms)
@@ -121,13 +120,14 @@ def _reason(one: commands.ContainerExit) -> str:
 
 def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: int) -> None:
     """Cancelled, terminated and timed-out jobs are never retried. What its host's end made fail ends as lost."""
-    if attempt.stopping == HOST and not succeeded:
-        attempt = replace(attempt, status_reason=host_lost(attempt.instance_id), exit_code=None, reason="")
+    if attempt.stopping is StopCause.HOST and not succeeded:
+        reason = host_lost(attempt.instance_id)
+        attempt = replace(attempt, status_reason=reason, is_lost=True, exit_code=None, reason="")
     changes: dict[str, object] = {"attempt": None, "past": (*job.past, attempt)}
     ending = {**changes, "stopped_at_ms": attempt.stopped_at_ms}
     if job.is_terminated:
         completion.end(world, job, Cause.FAILED, now_ms, status_reason=job.end_reason, **ending)
-    elif attempt.stopping == TIMEOUT:
+    elif attempt.stopping is StopCause.TIMEOUT:
         completion.end(world, job, Cause.FAILED, now_ms, status_reason=TIMED_OUT, **ending)
     elif succeeded:
         completion.end(world, job, Cause.SUCCEEDED, now_ms, status_reason=attempt.status_reason, **ending)
@@ -138,13 +138,13 @@ def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: i
         completion.end(world, job, Cause.FAILED, now_ms, status_reason=attempt.status_reason, **ending)
 
 
-def stop(world: World, job: Job, why: str, notice_seconds: float = 0.0) -> Job:
+def stop(world: World, job: Job, cause: StopCause, notice_seconds: float = 0.0) -> Job:
     """Asks for a placed attempt's end, once. `notice_seconds`: the grace where its host is about to go."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     if attempt.stopping:
         return job
-    job = replace(job, attempt=replace(attempt, stopping=why, notice_seconds=notice_seconds))
+    job = replace(job, attempt=replace(attempt, stopping=cause, notice_seconds=notice_seconds))
     world.put(job)
     world.effects.append(stop_of(world, job))
     return job
@@ -155,7 +155,7 @@ def stop_of(world: World, job: Job) -> StopTask:
     assert attempt is not None, f"job {job.key} has nothing to stop"
     task_id = names.task_id(job.key, attempt.number, world.job_id(job.key))
     node = AttemptNode(task_id, instance_id=attempt.instance_id)
-    if attempt.stopping == HOST:
+    if attempt.stopping is StopCause.HOST:
         return StopTask(attempt.engine, node, attempt.notice_seconds)
     return StopTask(attempt.engine, node, _grace_seconds(world, world.spec_of(job.key)))
 
@@ -174,4 +174,4 @@ def expire(world: World, now_ms: int) -> None:
         job = world.jobs.get(key)
         if job is None or job.attempt is None or job.attempt.number != number or job.status is not Status.RUNNING:
             continue
-        stop(world, job, TIMEOUT)
+        stop(world, job, StopCause.TIMEOUT)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from batchyard.core.jobs import attempts, completion
 from batchyard.core.model import lifecycle, names
 from batchyard.core.model.lifecycle import Cause
-from batchyard.core.model.records import Job, Status
+from batchyard.core.model.records import Job, Status, StopCause
 from batchyard.core.scheduling import scheduler
 from batchyard.core.state.arrays import child_key, waiting_status
 from batchyard.core.state.world import World
@@ -51,7 +51,7 @@ def _withdraw_row(world: World, job: Job, reason: str, terminate: bool, now_ms: 
     if job.status is Status.RUNNABLE:
         completion.end(world, job, Cause.WITHDRAWN, now_ms, status_reason=job.end_reason)
     elif job.attempt is not None and terminate:
-        attempts.stop(world, job, attempts.TERMINATE)
+        attempts.stop(world, job, StopCause.TERMINATE)
 
 
 def _row_of_child(world: World, parent_key: int, index: int) -> Job:

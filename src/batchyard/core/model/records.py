@@ -306,6 +306,14 @@ class ContainerOutcome(Struct, frozen=True, omit_defaults=True):
     cpu_ms: int = 0
 
 
+class StopCause(StrEnum):
+    """Why a placed attempt was asked to end."""
+
+    TERMINATE = "terminate"
+    TIMEOUT = "timeout"
+    HOST = "host"  # its instance is about to go
+
+
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One run of a job, from its placement on. Its task id derives from the job's key and `number` (names.task_id)."""
 
@@ -319,7 +327,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     exit_code: int | None = None
     reason: str = ""  # container.reason
     status_reason: str = ""
-    stopping: str = ""  # why a stop was asked: "", terminate, timeout, host
+    stopping: StopCause | None = None  # why it was asked to end; None: it was not
     notice_seconds: float = 0.0  # of the interruption of its host: the grace of that stop
     # Of ecsProperties: those about which something is known. `exit_code` and `reason` are the essential one's then.
     containers: tuple[ContainerOutcome, ...] = ()
@@ -327,6 +335,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     peak_memory_mib: int = 0
     cpu_ms: int = 0
     placed_at_ms: int = 0  # by the service's clock; 0: placed by a version that did not note it
+    is_lost: bool = False  # it ended with its instance
 
 
 class EndedTogether(Struct, frozen=True, array_like=True):

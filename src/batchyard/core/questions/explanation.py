@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from batchyard.core.model import names
 from batchyard.core.model.ranges import count, within
-from batchyard.core.model.records import Attempt, Environment, InstanceState, Job, JobSpec, Status
+from batchyard.core.model.records import Attempt, Environment, InstanceState, Job, JobSpec, Status, StopCause
 from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import counted, vcpus
 from batchyard.core.scheduling import fleet, scheduler, share_position, unschedulable, wait_reasons
@@ -111,9 +111,9 @@ def _running(world: World, row: Job) -> str:
 
 
 STOPPING = {
-    "terminate": " It was terminated: it is being stopped.",
-    "timeout": " Its timeout is over: it is being stopped, and is not retried.",
-    "host": " Its instance is about to go: it is being stopped, and its retry strategy decides what follows.",
+    StopCause.TERMINATE: " It was terminated: it is being stopped.",
+    StopCause.TIMEOUT: " Its timeout is over: it is being stopped, and is not retried.",
+    StopCause.HOST: " Its instance is about to go: it is being stopped, and its retry strategy decides what follows.",
 }
 
 
