@@ -18,6 +18,7 @@ from batchyard.core.model.records import (
     Instance,
     InstanceState,
     JobSpec,
+    Placement,
     TaskSpec,
 )
 from batchyard.core.model.resources import Resources
@@ -143,7 +144,14 @@ def test_a_task_of_several_containers_shows_each() -> None:
     spec = replace(spec, container_logs=tuple(ContainerLog(one.name, "/group", "many") for one in containers))
     outcomes = (ContainerOutcome("main", 2, "why"), ContainerOutcome("side", 143), ContainerOutcome("never"))
     attempt = Attempt(
-        1, "local", "docker", HOST, started_at_ms=START_MS, stopped_at_ms=START_MS + 5, exit_code=2, containers=outcomes
+        1,
+        "local",
+        "docker",
+        (Placement(HOST),),
+        started_at_ms=START_MS,
+        stopped_at_ms=START_MS + 5,
+        exit_code=2,
+        containers=outcomes,
     )
     task_id = names.task_id(1, 1, "job")
     document = task_document(ACCOUNT, spec, "job", task_id, attempt, is_current=False, with_tags=True)

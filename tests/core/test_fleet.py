@@ -43,7 +43,7 @@ def test_from_zero_and_back() -> None:
     assert driver.status(job) is Status.STARTING
     attempt = driver.job(job).attempt
     assert attempt is not None
-    assert attempt.instance_id == instance.instance_id
+    assert attempt.main.instance_id == instance.instance_id
     assert driver.machine.world.environments["fleet"].desired_vcpus == 2
     driver.started(job)
     driver.exited(job)
@@ -315,7 +315,7 @@ def test_gpus_belong_to_the_instance_that_has_them() -> None:
     first, second = driver.submit("train", queue="gpu"), driver.submit("train", queue="gpu")
     third = driver.submit("train", queue="gpu")
     driver.booted()
-    devices = [attempt.device_ids for job in (first, second) if (attempt := driver.job(job).attempt) is not None]
+    devices = [attempt.main.device_ids for job in (first, second) if (attempt := driver.job(job).attempt) is not None]
     assert sorted(devices) == [(0,), (1,)]
     assert driver.status(third) is Status.RUNNABLE
     assert "[g5.xlarge]" in driver.job(third).status_reason

@@ -144,7 +144,7 @@ def test_random_jobs_all_run_and_nothing_is_launched_in_vain(
         assert len(new) <= 1, f"one job, and {new} were launched"
         if new:
             assert attempt is not None, "what was launched for it is its own"
-            assert attempt.instance_id == new[0].instance_id, "none is launched while one that is there would do"
+            assert attempt.main.instance_id == new[0].instance_id, "none is launched while one that is there would do"
         check(yard, naive, shapes)
         for placed in yard.driver.placed()[:finished]:
             yard.finish(placed)
@@ -175,7 +175,7 @@ def check(yard: Yard, naive: list[NaiveEnvironment], shapes: dict[str, NaiveJob]
     for job_id in yard.driver.placed():
         attempt = yard.driver.job(job_id).attempt
         assert attempt is not None
-        on.setdefault(attempt.instance_id, []).append(shapes[job_id])
+        on.setdefault(attempt.main.instance_id, []).append(shapes[job_id])
     for one in yard.instances():
         vcpus, memory_mib = SIZES[one.instance_type]
         jobs = on.pop(one.instance_id, [])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from batchyard.core.model.records import Attempt
+from batchyard.core.model.records import Attempt, Placement
 from batchyard.core.tasks.retry import parse_strategy, should_retry
 
 
 def attempt(code: int | None = 1, reason: str = "", status: str = "Essential container in task exited") -> Attempt:
-    return Attempt(1, "local", "process", "i-1", exit_code=code, reason=reason, status_reason=status)
+    return Attempt(1, "local", "process", (Placement("i-1"),), exit_code=code, reason=reason, status_reason=status)
 
 
 LOST = attempt(None, status="Host EC2 (instance i-0123456789abcdef0) terminated.")

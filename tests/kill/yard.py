@@ -218,7 +218,7 @@ class Yard:
             engine.dispose()
         machine = Machine(Account("123456789012", "us-east-1"))
         machine.restore(snapshot)
-        named = [job.attempt.instance_id for job in snapshot.jobs if job.attempt is not None]
+        named = [job.attempt.main.instance_id for job in snapshot.jobs if job.attempt is not None]
         instance = Instance(named[0] if named else "i-0", Resources(VCPUS * 1000, 8192, 0))
         machine.handle(SetHost(instance, {"process": Abilities()}), snapshot.last_time_ms)
         assert_consistent(machine.world)

@@ -101,7 +101,7 @@ MUTATIONS = [
         "double-count a device",
         world.World,
         "_take_room",
-        replacing("room.gpu_ids = [d for d in room.gpu_ids if d not in job.attempt.device_ids]", "pass"),
+        replacing("room.gpu_ids = [d for d in room.gpu_ids if d not in placement.device_ids]", "pass"),
     ),
     Mutation("retry a cancelled job", attempts, "_decide", replacing("not job.is_cancelled and ", "")),
     Mutation("retry after a timeout", attempts, "_decide", replacing("attempt.stopping is StopCause.TIMEOUT", "False")),

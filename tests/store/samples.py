@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from batchyard.core.model.records import ArrayState, Attempt, Changes, Job, JobSpec, Status, TaskSpec
+from batchyard.core.model.records import ArrayState, Attempt, Changes, Job, JobSpec, Placement, Status, TaskSpec
 from batchyard.core.model.resources import Resources
 
 ACCOUNT = "123456789012"
@@ -39,7 +39,9 @@ def make_job(key: int, status: Status = Status.RUNNABLE, **members: Any) -> Job:
 
 
 def ran(number: int = 1, started_at_ms: int = NOW_MS + 5) -> Attempt:
-    return Attempt(number, "local", "fake", "i-1", started_at_ms=started_at_ms, stopped_at_ms=started_at_ms + 1)
+    return Attempt(
+        number, "local", "fake", (Placement("i-1"),), started_at_ms=started_at_ms, stopped_at_ms=started_at_ms + 1
+    )
 
 
 def finished_job(key: int, status: Status = Status.SUCCEEDED) -> Job:

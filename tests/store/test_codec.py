@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from batchyard.core.model.records import (
     Changes,
@@ -14,6 +15,7 @@ from batchyard.core.model.records import (
     Instance,
     Job,
     JobSpec,
+    Placement,
     Queue,
     Status,
     StopCause,
@@ -147,3 +149,24 @@ def test_what_version_0_1_wrote_has_no_times_that_it_did_not_know(
 ) -> None:
     record = decode(text)
     assert [getattr(record, member) for member in members] == [0] * len(members)
+
+
+def test_attempts_written_with_one_instance_have_one_placement() -> None:
+    text = (
+        '{"attempt":{"device_ids":[2,3],"engine":"docker","environment":"gpu","instance_id":"i-2","number":2,'
+        '"placed_at_ms":7},"created_at_ms":1,"key":9,"past":[{"engine":"docker","environment":"gpu","exit_code":1,'
+        '"instance_id":"i-1","number":1,"reason":"\\"instance_id\\": \\"i-3\\"","started_at_ms":5,"stopped_at_ms":6}],'
+        '"status":"STARTING"}'
+    )
+    job = codec.decode_job(text)
+    assert job.attempt is not None
+    assert job.attempt.placements == (Placement("i-2", (2, 3)),)
+    assert (job.attempt.number, job.attempt.placed_at_ms) == (2, 7)
+    (past,) = job.past
+    assert (past.placements, past.exit_code, past.reason) == ((Placement("i-1"),), 1, '"instance_id": "i-3"')
+    assert codec.decode_job(codec.encode(job)) == job
+
+
+def test_what_a_job_says_of_instances_is_not_taken_for_the_shape_of_its_row() -> None:
+    job = make_job(1, Status.FAILED, past=(replace(ran(1), reason='{"instance_id":"i-1"}'),))
+    assert codec.decode_job(codec.encode(job)) == job

@@ -3,7 +3,7 @@
 import pytest
 
 from batchyard.core.model import names
-from batchyard.core.model.records import Attempt, Changes, Status
+from batchyard.core.model.records import Attempt, Changes, Placement, Status
 from batchyard.store.queries import Reader, TaskRow
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, job_id, make_job, make_spec, ran, submit
@@ -17,12 +17,14 @@ def fill(writer: Writer) -> None:
     for key in keys:
         count, is_placed = key % 4, key % 3 == 0
         past = tuple(ran(number, NOW_MS + 1000 - 10 * key + number) for number in range(1, count + 1))
-        current = Attempt(count + 1, "local", "process", "i-1", started_at_ms=NOW_MS + 5000 + key if key % 2 else 0)
+        current = Attempt(
+            count + 1, "local", "process", (Placement("i-1"),), started_at_ms=NOW_MS + 5000 + key if key % 2 else 0
+        )
         status = (Status.RUNNING if key % 2 else Status.STARTING) if is_placed else Status.FAILED
         changes.jobs[key] = make_job(key, status, past=past, attempt=current if is_placed else None)
     array = array_of_four()
     array.jobs[12] = make_job(
-        12, Status.RUNNING, past=(ran(1),), attempt=Attempt(2, "local", "process", "i-1", (), NOW_MS)
+        12, Status.RUNNING, past=(ran(1),), attempt=Attempt(2, "local", "process", (Placement("i-1"),), NOW_MS)
     )
     commit(writer, array, changes)
 

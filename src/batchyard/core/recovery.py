@@ -139,6 +139,9 @@ def recover(world: World) -> list[Effect]:
     """Every placed attempt, in the order of their jobs; then the stops that were asked for before."""
     placed = [job for _, job in sorted(world.jobs.items()) if job.attempt is not None]
     effects: list[Effect] = [*instance_lifecycle.recovery(world)]
-    effects.extend(scheduler.recovery_of(world, job) for job in placed)
-    effects.extend(attempts.stop_of(world, job) for job in placed if job.attempt is not None and job.attempt.stopping)
+    for job in placed:
+        effects.extend(scheduler.recoveries_of(world, job))
+    for job in placed:
+        if job.attempt is not None and job.attempt.stopping:
+            effects.extend(attempts.stops_of(world, job))
     return effects

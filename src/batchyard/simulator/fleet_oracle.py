@@ -115,7 +115,7 @@ class FleetOracle:
                 self.instances.pop(name, None)
             elif kind == QUEUE_HEAD:
                 del self.heads[name]
-        busy = {one.attempt.instance_id for one in held}
+        busy = {one.attempt.main.instance_id for one in held}
         for name in sorted({*before, *self.instances}):
             self._check_change(name, before.get(name), self.instances.get(name), name in busy, now_ms)
         launched = [self.instances[name] for name in self.instances if name not in before]
@@ -200,7 +200,7 @@ class FleetOracle:
             raise ViolationError(f"{attempt} is placed in {environment}")
         if attempt.environment not in [o.environment for o in queue.environments]:
             raise ViolationError(f"{attempt} is placed by the queue {queue}")
-        instance = self.instances.get(attempt.instance_id)
+        instance = self.instances.get(attempt.main.instance_id)
         kind = _resources(environment).get("type", "")
         if (instance is not None) != (kind in ("EC2", "SPOT")):
             raise ViolationError(f"{attempt} is placed on {instance}, and its environment is {environment}")
@@ -212,9 +212,9 @@ class FleetOracle:
             return
         if instance.state is not InstanceState.READY or instance.environment != environment.name:
             raise ViolationError(f"{attempt} is placed on {instance}")
-        if not {*attempt.device_ids} <= {*instance.gpu_ids}:
+        if not {*attempt.main.device_ids} <= {*instance.gpu_ids}:
             raise ViolationError(f"{attempt} has devices that {instance} does not have")
-        total = _sum([o.resources for o in held if o.attempt.instance_id == instance.instance_id])
+        total = _sum([o.resources for o in held if o.attempt.main.instance_id == instance.instance_id])
         if not total.fits(instance.resources):
             raise ViolationError(f"with {attempt} {total} is used of {instance}")
 
@@ -224,10 +224,10 @@ class FleetOracle:
         """A job that still waits in a queue of higher priority, and could run where a job without a timeout was placed,
         has enough left there of what that job took."""
         for one, queue in placed:
-            environment, instance_id = self.environments[one.attempt.environment], one.attempt.instance_id
+            environment, instance_id = self.environments[one.attempt.environment], one.attempt.main.instance_id
             instance = self.instances.get(instance_id)
             total = self._host_now if instance is None else instance.resources
-            left = total.minus(_sum([o.resources for o in held if o.attempt.instance_id == instance_id]))
+            left = total.minus(_sum([o.resources for o in held if o.attempt.main.instance_id == instance_id]))
             if instance is None:
                 left = left.minus(_sum([i.resources for i in self.instances.values()]))
             for other in next_jobs:
@@ -244,12 +244,12 @@ class FleetOracle:
 
     def _check_host(self, held: Sequence[HeldAttempt]) -> None:
         """What is reserved, and what runs on the host itself, is not more than it has; nor is a device given twice."""
-        local = [one for one in held if one.attempt.instance_id == self._host]
+        local = [one for one in held if one.attempt.main.instance_id == self._host]
         total = _sum([i.resources for i in self.instances.values()] + [one.resources for one in local])
         if not total.fits(self._allowance):
             raise ViolationError(f"{total} is reserved and held of the host, which has {self._allowance}")
         devices = [d for i in self.instances.values() for d in i.gpu_ids]
-        devices += [d for one in local for d in one.attempt.device_ids]
+        devices += [d for one in local for d in one.attempt.main.device_ids]
         if len(devices) != len(set(devices)):
             raise ViolationError(f"devices of the host are given twice: {sorted(devices)}")
 

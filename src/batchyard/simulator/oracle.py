@@ -68,7 +68,7 @@ class Oracle:
         held: dict[str, Resources] = {}
         for key, job in self.jobs.items():
             if job.attempt is not None:
-                name = job.attempt.instance_id
+                name = job.attempt.main.instance_id
                 held[name] = held.get(name, Resources()).plus(self.spec_of(key).task.resources)
         self.fleets.server_started(capacity, held)
         for name, total in held.items():
@@ -190,7 +190,7 @@ class Oracle:
         task_id = names.task_id(key, attempt.number, self.job_id(key))
         if task_id in self.ledger.running:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over and still runs")
-        is_lost = attempt.stopping is StopCause.HOST and attempt.status_reason == host_lost(attempt.instance_id)
+        is_lost = attempt.stopping is StopCause.HOST and attempt.status_reason == host_lost(attempt.main.instance_id)
         was_withheld = task_id in self.ledger.withheld and task_id not in self.ledger.finals
         if attempt.reason == UNREADABLE or (is_lost and was_withheld):
             if task_id in self.ledger.launched or attempt.exit_code is not None or attempt.started_at_ms:
@@ -262,7 +262,7 @@ class Oracle:
             raise ViolationError(f"{launch.job_id} is launched as attempt {number}; the store has {job}")
         if launch.job_id != self.job_id(key) or launch.task != self.spec_of(key).task:
             raise ViolationError(f"{launch.job_id} is launched with another job's task")
-        instance_id, asked = job.attempt.instance_id, launch.task.resources
+        instance_id, asked = job.attempt.main.instance_id, launch.task.resources
         held = self.ledger.held(instance_id).plus(asked)
         most = self.fleets.sizes.get(instance_id) or self.allowance.get(instance_id, Resources())
         if not held.fits(most):

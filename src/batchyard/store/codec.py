@@ -51,6 +51,7 @@ _tags = msgspec.json.Decoder(dict[str, str]).decode
 
 NO_TAGS = "{}"
 _LOST_TEXT = "Host EC2 (instance "  # how status_reason of a lost attempt begins in rows without `is_lost`
+_FLAT_PLACEMENT = '"instance_id":'  # in a job's row: only those without placements and `is_lost` have it
 
 
 def _as_declared(field: FieldInfo) -> Any:
@@ -132,14 +133,19 @@ def _document_decoder(kind: str) -> msgspec.json.Decoder[Any]:
 
 
 def decode_job(body: str) -> Job:
-    job = _job(body)
-    return _with_lost_attempts(job) if _LOST_TEXT in body else job
+    return _job(body) if _FLAT_PLACEMENT not in body else _decode_flat_job(body)
 
 
-def _with_lost_attempts(job: Job) -> Job:
-    """As this version writes it: in rows of earlier ones only the text says which attempts were lost."""
-    past = (replace(a, is_lost=a.is_lost or a.status_reason.startswith(_LOST_TEXT)) for a in job.past)
-    return replace(job, past=tuple(past))
+def _decode_flat_job(body: str) -> Job:
+    """Decodes a row of an earlier version, whose attempts name their one instance themselves, and say only in
+    `status_reason` that they were lost."""
+    members = msgspec.json.decode(body)
+    for attempt in members.get("past", ()):
+        attempt["is_lost"] = attempt.get("status_reason", "").startswith(_LOST_TEXT)
+    current = [members["attempt"]] if "attempt" in members else []
+    for attempt in [*members.get("past", ()), *current]:
+        attempt["placements"] = [(attempt.pop("instance_id"), attempt.pop("device_ids", ()))]
+    return msgspec.convert(members, Job)
 
 
 def decode_spec(body: str, tags: str) -> JobSpec:

@@ -305,7 +305,7 @@ def _places(view: JobView, attempt: Attempt, account: Account) -> Document:
     task = {"taskArn": account.task_arn(cluster, task_id)}
     if FARGATE in view.spec.platform_capabilities:
         return task
-    return {"containerInstanceArn": account.container_instance_arn(cluster, attempt.instance_id)} | task
+    return {"containerInstanceArn": account.container_instance_arn(cluster, attempt.main.instance_id)} | task
 
 
 def _container_facts(view: JobView, attempt: Attempt, log: ContainerLog) -> Document:

@@ -90,8 +90,8 @@ def task_document(
         "attributes": [],
         "tags": key_values(spec.tags) if with_tags and spec.propagate_tags else [],
     }
-    if attempt.instance_id and launch_type(spec) != FARGATE:
-        document["containerInstanceArn"] = account.container_instance_arn(cluster, attempt.instance_id)
+    if attempt.main.instance_id and launch_type(spec) != FARGATE:
+        document["containerInstanceArn"] = account.container_instance_arn(cluster, attempt.main.instance_id)
     if attempt.started_at_ms:
         document |= {"startedAt": attempt.started_at_ms / 1000, "connectivity": "CONNECTED"}
     if not is_current:
@@ -132,8 +132,8 @@ def _containers(
         }
         if container.image:
             document["image"] = container.image
-        if attempt.device_ids and container.resources.gpus:
-            document["gpuIds"] = [str(device) for device in attempt.device_ids]
+        if attempt.main.device_ids and container.resources.gpus:
+            document["gpuIds"] = [str(device) for device in attempt.main.device_ids]
         outcome = outcomes.get(container.name)
         if outcome is not None and outcome.exit_code is not None:
             document |= {"exitCode": outcome.exit_code, "lastStatus": "STOPPED"}

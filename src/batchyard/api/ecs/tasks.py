@@ -98,7 +98,7 @@ def _is_wanted(request: Document, environment: str, desired: str, row: TaskRow) 
     if documents.desired_status(attempt, is_current=row.is_current) != desired:
         return False
     instance = request.get("containerInstance")
-    if instance and instance.rpartition("/")[2] != names.container_instance_id(attempt.instance_id):
+    if instance and instance.rpartition("/")[2] != names.container_instance_id(attempt.main.instance_id):
         return False
     family = request.get("family")
     if family and documents.group(spec) != f"family:{family}":

@@ -31,7 +31,11 @@ def report(world: World, engine: str, fact: commands.Report, now_ms: int) -> Non
     """Takes a fact about an attempt. Facts about an attempt that is not the current one are only acknowledged: the
     engine repeats its last word until it hears that it was written down."""
     job = current(world, fact.attempt_id)
-    instance_id = job.attempt.instance_id if job is not None and job.attempt is not None else ""
+    instance_id = ""
+    if job is not None and job.attempt is not None and fact.node < len(job.attempt.placements):
+        instance_id = job.attempt.placements[fact.node].instance_id
+    if fact.node:
+        job = None  # an attempt is what its main node is; the end of another one is only acknowledged
     if isinstance(fact, commands.Started):
         if job is not None and job.status is Status.STARTING:
             _started(world, job, fact.at_ms, now_ms)
@@ -88,7 +92,7 @@ def _ended(world: World, job: Job, fact: commands.Report, now_ms: int) -> None:
         stopped_at_ms = fact.at_ms
     else:
         assert isinstance(fact, commands.Lost), f"unknown report {fact!r}"
-        attempt = replace(attempt, status_reason=host_lost(attempt.instance_id), is_lost=True)
+        attempt = replace(attempt, status_reason=host_lost(attempt.main.instance_id), is_lost=True)
         stopped_at_ms = fact.at_ms
     stopped_at_ms = max(_within(job, stopped_at_ms, now_ms), attempt.started_at_ms)
     _decide(world, job, replace(attempt, stopped_at_ms=stopped_at_ms), succeeded, now_ms)
@@ -121,7 +125,7 @@ def _reason(one: commands.ContainerExit) -> str:
 def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: int) -> None:
     """Cancelled, terminated and timed-out jobs are never retried. What its host's end made fail ends as lost."""
     if attempt.stopping is StopCause.HOST and not succeeded:
-        reason = host_lost(attempt.instance_id)
+        reason = host_lost(attempt.main.instance_id)
         attempt = replace(attempt, status_reason=reason, is_lost=True, exit_code=None, reason="")
     changes: dict[str, object] = {"attempt": None, "past": (*job.past, attempt)}
     ending = {**changes, "stopped_at_ms": attempt.stopped_at_ms}
@@ -146,18 +150,23 @@ def stop(world: World, job: Job, cause: StopCause, notice_seconds: float = 0.0) 
         return job
     job = replace(job, attempt=replace(attempt, stopping=cause, notice_seconds=notice_seconds))
     world.put(job)
-    world.effects.append(stop_of(world, job))
+    world.effects.extend(stops_of(world, job))
     return job
 
 
-def stop_of(world: World, job: Job) -> StopTask:
+def stops_of(world: World, job: Job) -> list[StopTask]:
+    """One for each node of its attempt."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     task_id = names.task_id(job.key, attempt.number, world.job_id(job.key))
-    node = AttemptNode(task_id, instance_id=attempt.instance_id)
     if attempt.stopping is StopCause.HOST:
-        return StopTask(attempt.engine, node, attempt.notice_seconds)
-    return StopTask(attempt.engine, node, _grace_seconds(world, world.spec_of(job.key)))
+        grace_seconds = attempt.notice_seconds
+    else:
+        grace_seconds = _grace_seconds(world, world.spec_of(job.key))
+    return [
+        StopTask(attempt.engine, AttemptNode(task_id, node, placement.instance_id), grace_seconds)
+        for node, placement in enumerate(attempt.placements)
+    ]
 
 
 def _grace_seconds(world: World, spec: JobSpec) -> float:

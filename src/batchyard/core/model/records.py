@@ -285,6 +285,11 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
         return self.array_size > 0 and any(d.type == "SEQUENTIAL" and not d.job_id for d in self.depends_on)
 
 
+def node_resources(spec: JobSpec) -> tuple[Resources, ...]:
+    """What each node of a job asks for, in the order of the nodes. A plain job has one."""
+    return (spec.task.resources,)
+
+
 def logs_of(spec: JobSpec) -> tuple[ContainerLog, ...]:
     """One for each container of a job's task, in the order of its definition."""
     return spec.container_logs or (ContainerLog(DEFAULT_CONTAINER, spec.log_group, spec.log_prefix),)
@@ -314,14 +319,22 @@ class StopCause(StrEnum):
     HOST = "host"  # its instance is about to go
 
 
+class Placement(Struct, frozen=True, array_like=True, gc=False):
+    """Where one node of an attempt is placed: the instance, and the devices that it is given there."""
+
+    instance_id: str
+    device_ids: tuple[int, ...] = ()
+
+
 class Attempt(Struct, frozen=True, omit_defaults=True):
-    """One run of a job, from its placement on. Its task id derives from the job's key and `number` (names.task_id)."""
+    """One run of a job, from its placement on. Its task id derives from the job's key and `number` (names.task_id).
+
+    `placements`: one for each node, in the order of the nodes; a plain job has one."""
 
     number: int  # from 1
     environment: str
     engine: str
-    instance_id: str
-    device_ids: tuple[int, ...] = ()
+    placements: tuple[Placement, ...]
     started_at_ms: int = 0  # 0: has not been RUNNING
     stopped_at_ms: int = 0
     exit_code: int | None = None
@@ -336,6 +349,11 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     cpu_ms: int = 0
     placed_at_ms: int = 0  # by the service's clock; 0: placed by a version that did not note it
     is_lost: bool = False  # it ended with its instance
+
+    @property
+    def main(self) -> Placement:
+        """Node 0's: the only one of a plain job."""
+        return self.placements[0]
 
 
 class EndedTogether(Struct, frozen=True, array_like=True):

@@ -57,7 +57,8 @@ def inventory(world: World) -> Inventory:
     for job in world.jobs.values():
         if job.attempt is not None:
             counter = running if job.attempt.started_at_ms else pending
-            counter[job.attempt.environment, job.attempt.instance_id] += 1
+            for placement in job.attempt.placements:
+                counter[job.attempt.environment, placement.instance_id] += 1
     stocks = []
     for instance_id in sorted(world.instances):
         room = world.rooms[instance_id]

@@ -14,7 +14,7 @@ from batchyard.core.model import lifecycle, names
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask, RecoverTask
 from batchyard.core.model.lifecycle import Cause
-from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Queue, Status, logs_of
+from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Placement, Queue, Status, logs_of
 from batchyard.core.scheduling import candidates, fleet, queue_head, share_position, unschedulable, wait_reasons
 from batchyard.core.scheduling.candidates import Candidate, len_of
 from batchyard.core.scheduling.claims import kept_of_host, longest_ms, waits_for
@@ -260,16 +260,15 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment, no
         number=len(job.past) + 1,
         environment=assignment.environment,
         engine=assignment.engine,
-        instance_id=assignment.instance_id,
-        device_ids=assignment.device_ids,
+        placements=(Placement(assignment.instance_id, assignment.device_ids),),
         placed_at_ms=now_ms,
     )
     placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="", set_aside_at_ms=0)
     world.effects.append(launch_of(world, placed))
 
 
-def launch_of(world: World, job: Job) -> LaunchTask:
-    """What to tell the engine about a placed attempt."""
+def launch_of(world: World, job: Job, node: int = 0) -> LaunchTask:
+    """The launch of a node of a placed attempt."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has no attempt to launch"
     spec = world.spec_of(job.key)
@@ -284,30 +283,34 @@ def launch_of(world: World, job: Job) -> LaunchTask:
     if index is not None:
         environment.append(("AWS_BATCH_JOB_ARRAY_INDEX", str(index)))
         environment.append(("AWS_BATCH_JOB_ARRAY_SIZE", str(spec.array_size)))
-    task_id = names.task_id(job.key, attempt.number, job_id)
+    placement = attempt.placements[node]
+    attempt_node = AttemptNode(names.task_id(job.key, attempt.number, job_id), node, placement.instance_id)
     return LaunchTask(
         engine=attempt.engine,
-        attempt_node=AttemptNode(task_id, instance_id=attempt.instance_id),
+        attempt_node=attempt_node,
         spec_key=spec.key,
         task=spec.task,
         environment=tuple(environment),
-        device_ids=attempt.device_ids,
+        device_ids=placement.device_ids,
         job_id=job_id,
         log_group=spec.log_group,
-        log_stream=names.log_stream(spec.log_prefix, task_id, logs_of(spec)[0].container),
+        log_stream=names.log_stream(spec.log_prefix, attempt_node.task_id, logs_of(spec)[0].container),
     )
 
 
-def recovery_of(world: World, job: Job) -> RecoverTask:
-    """What to ask the engine about an attempt that was placed when the server last stopped."""
+def recoveries_of(world: World, job: Job) -> list[RecoverTask]:
+    """What to ask the engine about the nodes of an attempt that was placed when the server last stopped."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has no attempt to recover"
     started = job.status is Status.RUNNING
-    launch = launch_of(world, job)
-    return RecoverTask(
-        engine=launch.engine,
-        attempt_node=launch.attempt_node,
-        launch=launch,
-        may_launch=not started and not attempt.stopping,
-        known_started=started,
-    )
+    launches = [launch_of(world, job, node) for node in range(len(attempt.placements))]
+    return [
+        RecoverTask(
+            engine=launch.engine,
+            attempt_node=launch.attempt_node,
+            launch=launch,
+            may_launch=not started and not attempt.stopping,
+            known_started=started,
+        )
+        for launch in launches
+    ]

@@ -60,9 +60,10 @@ def _check_capacity(world: World) -> None:
             for instance in world.instances.values():
                 total = total.minus(instance.resources) if instance.environment else total
         assert room.free == total.minus(world.held(name)), f"instance {name}: free {room.free} is not what is left"
-        placed = [j for j in world.jobs.values() if j.attempt is not None and j.attempt.instance_id == name]
-        assert sorted(world.placed_on(name)) == sorted(j.key for j in placed), f"instance {name}: who is on it"
-        used = [device for job in placed if job.attempt is not None for device in job.attempt.device_ids]
+        placed = [(j.key, p) for j in world.jobs.values() if j.attempt for p in j.attempt.placements]
+        here = [(key, placement) for key, placement in placed if placement.instance_id == name]
+        assert sorted(world.placed_on(name)) == sorted({key for key, _ in here}), f"instance {name}: who is on it"
+        used = [device for _, placement in here for device in placement.device_ids]
         assert len(used) == len(set(used)), f"instance {name}: a device is given twice, {sorted(used)}"
         assert not set(used) & set(room.gpu_ids), f"instance {name}: a device is free and in use"
         assert set(used) <= set(world.instances[name].gpu_ids), f"instance {name}: a device is not its own"
@@ -84,14 +85,15 @@ def _check_fleet(world: World) -> None:
             assert not world.placed_on(name), f"instance {name} has attempts and has not booted"
     assert len(given) == len(set(given)), f"a device is given to two instances, {sorted(given)}"
     for key, job in world.jobs.items():
-        if job.attempt is not None and job.attempt.instance_id in world.instances:
-            owner = world.instances[job.attempt.instance_id].environment
-            assert owner in ("", job.attempt.environment), f"job {key} runs in {job.attempt.environment} on {owner}'s"
+        for placement in job.attempt.placements if job.attempt is not None else ():
+            if placement.instance_id in world.instances:
+                owner = world.instances[placement.instance_id].environment
+                environment = job.attempt.environment if job.attempt is not None else ""
+                assert owner in ("", environment), f"job {key} runs in {environment} on {owner}'s"
     queued: dict[str, int] = {}
-    for keys in world.placed.values():
-        for key in keys:
-            queue = world.spec_of(key).queue
-            queued[queue] = queued.get(queue, 0) + 1
+    for key in {key for keys in world.placed.values() for key in keys}:
+        queue = world.spec_of(key).queue
+        queued[queue] = queued.get(queue, 0) + 1
     counted = {queue: number for queue, number in world.placed_in_queue.items() if number}
     assert counted == queued, f"placed in queues: {counted} counted, {queued} there are"
 

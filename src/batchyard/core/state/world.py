@@ -29,11 +29,13 @@ from batchyard.core.model.records import (
     Job,
     JobSpec,
     Parameter,
+    Placement,
     Queue,
     QueueHead,
     SchedulingPolicy,
     Secret,
     Status,
+    node_resources,
 )
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.arrays import ArrayBook
@@ -264,20 +266,28 @@ class World:
         """Takes and gives back capacity as attempts come and go."""
         held, holds = before.attempt, after.attempt
         if held is not None and (holds is None or holds.number != held.number):
-            self._leave(held.instance_id, before.key)
             self._count(before.key, held.environment, -1)
             self._hold(before.key, -1)
             self._learn_run(after)
-            room = self.rooms.get(held.instance_id)
-            if room is not None:
-                room.free = room.free.plus(self.spec_of(before.key).task.resources)
-                room.gpu_ids = sorted({*room.gpu_ids, *held.device_ids} & {*self.instances[held.instance_id].gpu_ids})
+            for placement, resources in zip(held.placements, node_resources(self.spec_of(before.key)), strict=True):
+                self._leave(placement.instance_id, before.key)
+                self._give_back(placement, resources)
         if holds is not None and (held is None or holds.number != held.number):
             self.place(after)
             self._hold(after.key, 1)
 
+    def _give_back(self, placement: Placement, resources: Resources) -> None:
+        room = self.rooms.get(placement.instance_id)
+        if room is not None:
+            room.free = room.free.plus(resources)
+            if placement.device_ids:
+                own = self.instances[placement.instance_id].gpu_ids
+                room.gpu_ids = sorted({*room.gpu_ids, *placement.device_ids} & {*own})
+
     def _leave(self, instance_id: str, key: int) -> None:
         placed = self.placed[instance_id]
+        if key not in placed:
+            return  # another node of the same attempt was there, too
         del placed[key]
         instance = self.instances.get(instance_id)
         if not placed and instance is not None and instance.environment and instance.state is InstanceState.READY:
@@ -300,7 +310,7 @@ class World:
             if instance.environment:
                 self._reserve(room, instance)
         for key in self.placed_on(host.instance_id):
-            self._take_room(self.jobs[key])
+            self._take_room(self.jobs[key], host.instance_id)
 
     def add_instance(self, instance: Instance) -> None:
         """An instance of a MANAGED environment, new or restored."""
@@ -340,8 +350,9 @@ class World:
         """A placed attempt, new or restored, holds its part of its instance, and of what its environment may use."""
         attempt = job.attempt
         assert attempt is not None, f"job {job.key} is placed without an attempt"
-        self.placed.setdefault(attempt.instance_id, {})[job.key] = None
-        self.idle_since.pop(attempt.instance_id, None)
+        for placement in attempt.placements:
+            self.placed.setdefault(placement.instance_id, {})[job.key] = None
+            self.idle_since.pop(placement.instance_id, None)
         self._take_room(job)
         self._count(job.key, attempt.environment, 1)
 
@@ -392,12 +403,15 @@ class World:
         else:
             self.head_rows[queue] = row
 
-    def _take_room(self, job: Job) -> None:
+    def _take_room(self, job: Job, instance_id: str = "") -> None:
+        """What the nodes of a placed attempt hold. `instance_id`: only of those placed there; empty: of all."""
         assert job.attempt is not None
-        room = self.rooms.get(job.attempt.instance_id)
-        if room is not None:
-            room.free = room.free.minus(self.spec_of(job.key).task.resources)
-            room.gpu_ids = [d for d in room.gpu_ids if d not in job.attempt.device_ids]
+        for placement, resources in zip(job.attempt.placements, node_resources(self.spec_of(job.key)), strict=True):
+            room = self.rooms.get(placement.instance_id)
+            if room is not None and instance_id in ("", placement.instance_id):
+                room.free = room.free.minus(resources)
+                if placement.device_ids:
+                    room.gpu_ids = [d for d in room.gpu_ids if d not in placement.device_ids]
 
     # -- batch ends --
 
@@ -447,6 +461,8 @@ class World:
         """What placed attempts hold of an instance, counted anew."""
         total = Resources()
         for key, job in self.jobs.items():
-            if job.attempt is not None and job.attempt.instance_id == instance_id:
-                total = total.plus(self.spec_of(key).task.resources)
+            if job.attempt is not None:
+                for placement, resources in zip(job.attempt.placements, node_resources(self.spec_of(key)), strict=True):
+                    if placement.instance_id == instance_id:
+                        total = total.plus(resources)
         return total
