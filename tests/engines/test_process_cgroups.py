@@ -18,7 +18,7 @@ from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, Offer, find_offer, try_out
 from batchyard.engines.process import ProcessSettings
-from batchyard.engines.supervisor.cgroups import Cgroups, Group, Usage, Yard, shares_of, weight_of
+from batchyard.engines.supervisor.cgroups import Cgroup, CgroupRoot, Cgroups, Usage, shares_of, weight_of
 from batchyard.engines.supervisor.processes import read_row
 from batchyard.engines.supervisor.spawner import ExecFailed, Program, Spawner
 from tests.engines.conformance import Conformance, final_of, launch_of, run_to_end, wait_for_end, wait_for_run
@@ -61,11 +61,11 @@ def exit_of(final: Report) -> ContainerExit:
     return final.containers[0]
 
 
-def group_of(harness: ProcessHarness, attempt_id: str) -> Group | None:
+def group_of(harness: ProcessHarness, attempt_id: str) -> Cgroup | None:
     return Cgroups(harness.state_dir).find(attempt_id)
 
 
-def content(group: Group, name: str) -> str:
+def content(group: Cgroup, name: str) -> str:
     (found,) = [path for place in group.directories if (path := Path(place, name)).exists()]
     return found.read_text().strip()
 
@@ -75,7 +75,7 @@ def is_alive(pid: int) -> bool:
     return row is not None and not row.is_dead
 
 
-def running(harness: ProcessHarness, task: TaskSpec) -> tuple[Launch, Group]:
+def running(harness: ProcessHarness, task: TaskSpec) -> tuple[Launch, Cgroup]:
     launch = launch_of(task)
     harness.engine.launch([launch])
     wait_for_run(harness, launch.attempt_id)
@@ -187,8 +187,8 @@ def test_its_directory_goes_with_it(enforced: ProcessHarness) -> None:
 def test_a_program_that_does_not_start_leaves_no_directory(enforced: ProcessHarness) -> None:
     run_to_end(enforced, enforced.exits(0))
     run_to_end(enforced, enforced.missing())
-    yards = {Path(place).parent for place in Group(Cgroups(enforced.state_dir)._yards[0], "x").directories}
-    until(lambda: not [path for yard in yards for path in yard.iterdir() if path.is_dir()])
+    roots = {Path(place).parent for place in Cgroup(Cgroups(enforced.state_dir)._roots[0], "x").directories}
+    until(lambda: not [path for root in roots for path in root.iterdir() if path.is_dir()])
 
 
 # -- Supervisors come and go --
@@ -294,7 +294,7 @@ def test_version_2_has_its_limits_by_other_names(tmp_path: Path) -> None:
     place.mkdir()
     for name in ("memory.max", "memory.swap.max", "cpu.weight", "memory.peak", "memory.events", "cpu.stat"):
         (place / name).touch()
-    group = Group(Yard(2, (("memory", str(tmp_path)), ("cpu", str(tmp_path)))), "attempt")
+    group = Cgroup(CgroupRoot(2, (("memory", str(tmp_path)), ("cpu", str(tmp_path)))), "attempt")
     group.make(64, 2500)
     found = [(place / name).read_text() for name in ("memory.max", "memory.swap.max", "cpu.weight")]
     assert found == [str(64 << 20), "0", str(weight_of(2560))]
@@ -319,7 +319,7 @@ def v2_place() -> str:
 @pytest.mark.skipif(not v2_place(), reason="no cgroup file system of version 2 is writable here")
 def test_version_2_joins_kills_and_removes(tmp_path: Path) -> None:
     """On a real one: even a hierarchy without controllers has members, CPU times and cgroup.kill."""
-    group = Group(Yard(2, (("memory", v2_place()),)), f"batchyard-test-{os.getpid()}")
+    group = Cgroup(CgroupRoot(2, (("memory", v2_place()),)), f"batchyard-test-{os.getpid()}")
     group.make(0, 0)
     entrances = group.open_entrances()
     try:

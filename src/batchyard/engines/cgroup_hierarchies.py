@@ -1,8 +1,8 @@
-"""Where this host lets us make cgroups: which version, which controllers, under which directories.
+"""The cgroup hierarchies of this host: version, controllers, and the directories in which cgroups can be made.
 
-Version 1: one hierarchy for each controller; ours lie below our own place in each, so that a limit set on the service
-from outside holds for its jobs too. Version 2: a cgroup with processes of its own can't have children with limits, so
-that ours lie beside our own, below the same slice, unless our own is the host's topmost.
+Version 1: one hierarchy for each controller; new cgroups lie below our own in each, so that a limit set on the service
+from outside holds for its jobs too. Version 2: a cgroup with processes can't have children with limits, so that new
+cgroups lie beside our own, below the same slice, unless our own is the host's topmost.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from pathlib import Path
 from msgspec import Struct
 
 REQUIRED = "memory"
-# `cpu` weighs tasks against each other, `cpuacct` (version 1) knows their CPU time, `pids` stops new ones from being
-# born while the old are killed. Without them the memory limit still holds.
+# `cpu` weighs tasks against each other, `cpuacct` (version 1) measures their CPU time, `pids` prevents new processes
+# while the old are killed. Without them the memory limit still holds.
 WANTED = ("memory", "cpu", "cpuacct", "pids")
 LEAVE_IT_OUT = "or leave out --enforce cgroup: memory limits are then held by watching the jobs"
 
 
 class CgroupsUnavailable(Exception):  # noqa: N818 - it is a finding about the host
-    """`str()` is a sentence: what is missing, and what to do."""
+    """The reason as a sentence: what is missing, and what to do."""
 
 
 class Offer(Struct, frozen=True):
-    """`places`: controller and the directory below which a cgroup of ours may be made; one directory in version 2."""
+    """`locations`: (controller, directory in which cgroups can be made); one directory in version 2."""
 
     version: int
-    places: tuple[tuple[str, str], ...]
+    locations: tuple[tuple[str, str], ...]
 
     @property
     def directories(self) -> list[str]:
-        """Each once: on many hosts cpu and cpuacct are one."""
-        return list(dict.fromkeys(directory for _, directory in self.places))
+        """Each directory once: on many hosts cpu and cpuacct share one."""
+        return list(dict.fromkeys(directory for _, directory in self.locations))
 
     @property
     def controllers(self) -> list[str]:
-        return [controller for controller, _ in self.places]
+        return [controller for controller, _ in self.locations]
 
 
 def find_offer(proc: Path = Path("/proc/self")) -> Offer:
-    """Looks, and changes nothing. `proc` has the files `mountinfo` and `cgroup` (proc(5), cgroups(7)).
+    """Inspects the host without changing it. `proc` has the files `mountinfo` and `cgroup` (proc(5), cgroups(7)).
 
-    CgroupsUnavailable: why this host lets us make none."""
+    CgroupsUnavailable: why no cgroup can be made."""
     mounts = mounts_of(proc / "mountinfo")
-    own = places_of(proc / "cgroup")
+    own = cgroup_paths(proc / "cgroup")
     if REQUIRED in mounts:
         return _offer_v1(mounts, own)
     if "" in mounts:
@@ -54,7 +54,7 @@ def find_offer(proc: Path = Path("/proc/self")) -> Offer:
 
 
 def mounts_of(mountinfo: Path) -> dict[str, tuple[str, str]]:
-    """Controller ("" for version 2) -> what of the hierarchy is mounted, and where."""
+    """Returns, by controller ("" for version 2), which part of its hierarchy is mounted, and where."""
     found: dict[str, tuple[str, str]] = {}
     for line in mountinfo.read_text().splitlines():
         left, _, right = line.partition(" - ")
@@ -69,12 +69,12 @@ def mounts_of(mountinfo: Path) -> dict[str, tuple[str, str]]:
 
 
 def _unescaped(field: str) -> str:
-    """Blanks in paths stand there as octal escapes (proc(5))."""
+    """Replaces the octal escapes for blanks in paths (proc(5))."""
     return field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 
 
-def places_of(cgroup: Path) -> dict[str, str]:
-    """Controller ("" for version 2) -> a cgroup's path in its hierarchy. `cgroup`: of a process, /proc/<pid>/cgroup."""
+def cgroup_paths(cgroup: Path) -> dict[str, str]:
+    """Returns, by controller ("" for version 2), a process's cgroup in its hierarchy. `cgroup`: /proc/<pid>/cgroup."""
     found: dict[str, str] = {}
     for line in cgroup.read_text().splitlines():
         number, controllers, path = line.split(":", 2)
@@ -85,30 +85,32 @@ def places_of(cgroup: Path) -> dict[str, str]:
 
 
 def directory_of(mount: tuple[str, str], path: str) -> str:
-    """Where a cgroup is seen. In a container only a part of the hierarchy is mounted, and it may be all we have."""
+    """Returns the directory of a cgroup. In a container only a part of the hierarchy may be mounted."""
     root, point = mount
     inside = path.removeprefix(root) if path == root or path.startswith(f"{root.rstrip('/')}/") else ""
     return os.path.normpath(f"{point}/{inside}")
 
 
 def _offer_v1(mounts: dict[str, tuple[str, str]], own: dict[str, str]) -> Offer:
-    places = []
+    locations = []
     for controller in WANTED:
         if controller not in mounts or controller not in own:
             continue
         directory = directory_of(mounts[controller], own[controller])
         if os.access(directory, os.W_OK | os.X_OK):
-            places.append((controller, directory))
+            locations.append((controller, directory))
         elif controller == REQUIRED:
             raise CgroupsUnavailable(
                 f"{directory} is not writable: on cgroups version 1 the service must run as root, with that file "
                 f"system mounted read-write, {LEAVE_IT_OUT}"
             )
-    return Offer(1, tuple(places))
+    return Offer(1, tuple(locations))
 
 
 def _offer_v2(own: str, mount_point: str) -> Offer:
-    if not os.path.exists(f"{own}/cgroup.type"):  # only the host's topmost has none, and may have all at once
+    if not os.path.exists(
+        f"{own}/cgroup.type"
+    ):  # only the host's topmost has none; it may have processes and limited children
         base = own
     elif own == mount_point:
         raise CgroupsUnavailable(
@@ -125,7 +127,7 @@ def _offer_v2(own: str, mount_point: str) -> Offer:
         )
     enabled = _words(f"{base}/cgroup.subtree_control")
     control_is_writable = os.access(f"{base}/cgroup.subtree_control", os.W_OK)
-    # To move a process from one cgroup to another takes the right to write here, their common ancestor.
+    # Moving a process from one cgroup to another takes the right to write to their common ancestor, which is this.
     writable = os.access(base, os.W_OK | os.X_OK) and os.access(f"{base}/cgroup.procs", os.W_OK)
     if not writable or (REQUIRED not in enabled and not control_is_writable):
         raise CgroupsUnavailable(
@@ -137,7 +139,7 @@ def _offer_v2(own: str, mount_point: str) -> Offer:
 
 
 def enable(directory: str, controllers: list[str]) -> None:
-    """Version 2: makes the controllers available to the children of a cgroup. OSError: it can't be done for memory."""
+    """Version 2: makes controllers available to the children of a cgroup. OSError: memory's can't be."""
     path = f"{directory}/cgroup.subtree_control"
     missing = [name for name in controllers if name not in _words(path)]
     for controller in missing:
@@ -145,11 +147,11 @@ def enable(directory: str, controllers: list[str]) -> None:
             write(path, f"+{controller}")
         except OSError:
             if controller == REQUIRED:
-                raise  # the others are used where they are there
+                raise  # the others are optional
 
 
 def try_out(offer: Offer) -> None:
-    """Makes a cgroup, gives it a limit, and removes it. CgroupsUnavailable: it didn't work, though it looked so."""
+    """Makes a cgroup, sets a limit, and removes it. CgroupsUnavailable: it failed."""
     made: list[str] = []
     try:
         if offer.version == 2:
@@ -178,7 +180,7 @@ def write(path: str, text: str) -> None:
 
 
 def _words(path: str) -> list[str]:
-    """Empty where there is no such file."""
+    """Returns the words of a file; none where there is no such file."""
     try:
         with open(path) as file:
             return file.read().split()

@@ -102,7 +102,7 @@ class ProcessEngine:
         self._pending = _Pending()
         self._flush_is_due = False
         self._was_connected = False
-        self._places: dict[Path, int] = {}  # our socket and the link to it, with their inodes
+        self._inodes: dict[Path, int] = {}  # our socket and the link to it, with their inodes
         self._tasks: dict[int, tuple[TaskSpec, Task]] = {}
         self._changed = asyncio.Event()
         self._left: int | None = None
@@ -335,11 +335,11 @@ class ProcessEngine:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(self._socket_path.absolute())
         temporary.rename(link)
-        self._places = {path: _inode(path) for path in (self._socket_path, link)}
+        self._inodes = {path: _inode(path) for path in (self._socket_path, link)}
 
     def _withdraw(self) -> None:
         """Removes our socket and the link to it, unless a later server has put its own there."""
-        for path, inode in self._places.items():
+        for path, inode in self._inodes.items():
             if _inode(path) == inode:
                 path.unlink()
 

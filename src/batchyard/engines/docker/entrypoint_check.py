@@ -38,7 +38,7 @@ class EntrypointCheck:
         if not program or key in self._found:
             return None
         directory = str(found.get("Config", {}).get("WorkingDir") or "/")
-        verdict = await self._look(container, _places(program, path, directory))
+        verdict = await self._look(container, _candidates(program, path, directory))
         if verdict is None:
             if len(self._found) >= MAX_FOUND:
                 self._found.clear()
@@ -48,12 +48,12 @@ class EntrypointCheck:
         why = where if verdict == NOT_FOUND_EXIT_CODE else "permission denied"
         return f'exec: "{program}": {why}', verdict
 
-    async def _look(self, container: str, places: list[str]) -> int | None:
+    async def _look(self, container: str, candidates: list[str]) -> int | None:
         """The exit code of a failure."""
         verdict: int = NOT_FOUND_EXIT_CODE
-        for place in places:
+        for candidate in candidates:
             try:
-                headers = await self._api.head(f"/containers/{container}/archive", {"path": place})
+                headers = await self._api.head(f"/containers/{container}/archive", {"path": candidate})
                 mode = int(_stat(headers)["mode"])
             except ApiError as error:
                 if error.status == 404:
@@ -67,7 +67,7 @@ class EntrypointCheck:
         return verdict
 
 
-def _places(program: str, path: str, directory: str) -> list[str]:
+def _candidates(program: str, path: str, directory: str) -> list[str]:
     if program.startswith("/"):
         return [program]
     if "/" in program:

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from batchyard.engines.cgroup_hierarchies import directory_of, mounts_of, places_of
+from batchyard.engines.cgroup_hierarchies import cgroup_paths, directory_of, mounts_of
 from batchyard.engines.docker.api import Api, ApiError
 from batchyard.engines.docker.containers import Seen
 
@@ -78,11 +78,12 @@ class Meter:
     def _files_of(self, seen: Seen) -> tuple[Path, Path]:
         """Of its memory and its CPU time. FileNotFoundError: what has this pid here is not the container."""
         mounts = _mounts(self._proc / "self" / "mountinfo")
-        places = places_of(self._proc / str(seen.pid) / "cgroup")
+        paths = cgroup_paths(self._proc / str(seen.pid) / "cgroup")
         if "memory" in mounts:
-            return _place(mounts, places, "memory", seen.id) / _PEAK, _place(mounts, places, "cpuacct", seen.id) / _CPU
-        place = _place(mounts, places, "", seen.id)
-        return place / (_PEAK_2 if (place / _PEAK_2).exists() else _CURRENT_2), place / _CPU_2
+            memory, cpu = (_directory(mounts, paths, controller, seen.id) for controller in ("memory", "cpuacct"))
+            return memory / _PEAK, cpu / _CPU
+        directory = _directory(mounts, paths, "", seen.id)
+        return directory / (_PEAK_2 if (directory / _PEAK_2).exists() else _CURRENT_2), directory / _CPU_2
 
     def read(self) -> None:
         """Looks at the files again. Nothing happens where there are none, or none any more."""
@@ -145,11 +146,11 @@ def cpu_ms_of(content: bytes) -> int:
     return int(words[words.index(b"usage_usec") + 1]) // _US_PER_MS
 
 
-def _place(
-    mounts: Mapping[str, tuple[str, str]], places: Mapping[str, str], controller: str, container_id: str
+def _directory(
+    mounts: Mapping[str, tuple[str, str]], paths: Mapping[str, str], controller: str, container_id: str
 ) -> Path:
     """The directory of the container's cgroup."""
-    path = places.get(controller, "")
+    path = paths.get(controller, "")
     if controller not in mounts or container_id not in path:
         raise FileNotFoundError(f"its process is not in a cgroup of that name, but in {path or 'none'}")
     return Path(directory_of(mounts[controller], path))

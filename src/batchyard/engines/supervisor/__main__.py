@@ -18,7 +18,7 @@ from batchyard.engines.supervisor.attempts import LOCK, Settings
 from batchyard.engines.supervisor.process_credentials import knows_keyrings, new_session_keyring
 from batchyard.engines.supervisor.supervisor import Supervisor
 
-LOCK_SECONDS = 5.0  # a predecessor that is leaving, or a program it was just starting, may hold the lock a moment
+LOCK_SECONDS = 5.0  # a predecessor that ends, or a program that it was just starting, may still hold the lock
 LOCK_PAUSE_SECONDS = 0.02
 IDLE_SECONDS = 60.0
 KEEP_FAILED_SECONDS = 7 * 24 * 3600.0
@@ -27,7 +27,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
 
 
 def _settings(arguments: list[str]) -> tuple[Settings, int | None]:
-    """And the soft limit of open files that tasks get; None: the one that we were given."""
+    """Returns the settings, and the soft limit of open files for tasks; None: the one that was inherited."""
     parser = argparse.ArgumentParser(prog="python -m batchyard.engines.supervisor", description=__doc__)
     for name in ("runtime", "state", "logs", "work"):
         parser.add_argument(f"--{name}-dir", type=Path, required=True)
@@ -41,7 +41,7 @@ def _settings(arguments: list[str]) -> tuple[Settings, int | None]:
 
 
 def _lock(path: Path) -> int | None:
-    """The lock of the data directory, with our pid in it. None: another supervisor has it.
+    """Takes the lock of the data directory and writes our pid into it. Returns None when another supervisor has it.
 
     The lock belongs to the opening that a vforked child shares until its program runs: a successor can't look for
     survivors while one is just being born."""
@@ -57,8 +57,8 @@ def _lock(path: Path) -> int | None:
 
 
 def _become_a_clean_parent() -> tuple[int, int]:
-    """Nothing inherited from the server reaches a task: files, signals, limits, keys. Returns the limit of open files
-    that we were given, which is the tasks' too."""
+    """Keeps what was inherited from the server from the tasks: files, signals, limits, keys. Returns the inherited
+    limit of open files, which is the tasks' too."""
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in signal.valid_signals():

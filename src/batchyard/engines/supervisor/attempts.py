@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchyard.engines.supervisor import journal as records
-from batchyard.engines.supervisor.cgroups import Group
+from batchyard.engines.supervisor.cgroups import Cgroup
 from batchyard.engines.supervisor.fifos import Output
 from batchyard.engines.supervisor.journal import IntentItem, Journal
 from batchyard.engines.supervisor.protocol import (
@@ -56,7 +56,7 @@ class Attempt:
     def __init__(self, intent: IntentItem, output: Output) -> None:
         self.intent = intent
         self.output = output
-        self.cgroup: Group | None = None  # where limits are enforced
+        self.cgroup: Cgroup | None = None  # where limits are enforced
         self.pid = 0  # also its session and its first process group
         self.start_ticks = 0
         self.started_at_ms = 0

@@ -1,8 +1,8 @@
-"""Who belongs to which attempt: one look at /proc, asked about many attempts.
+"""Which processes belong to which attempt: one scan of /proc for many attempts.
 
 An attempt's processes are those of its session, those whose environment carries its marker, and the descendants of
-both. As subreaper we become the parent of everything that our tasks leave behind, so that only our own children need
-be asked for their marker; after an earlier supervisor's death they are anybody's children, and all are asked.
+both. As subreaper we become the parent of every orphan of our tasks, so that only our own children's markers need be
+read; after an earlier supervisor's death orphans may have any parent, and all processes' markers are read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from batchyard.engines.supervisor.processes import Row
 
 
 class Census:
-    """A snapshot. `mains`: pids of running attempts' main processes. `everywhere`: ask every process for its marker."""
+    """A snapshot. `mains`: pids of running attempts' main processes. `everywhere`: read every process's marker."""
 
     def __init__(self, mains: Container[int], *, everywhere: bool) -> None:
         self._rows = processes.table()
@@ -41,7 +41,7 @@ class Census:
         return self._rows.get(pid)
 
     def members(self, attempt: Attempt) -> list[int]:
-        """The pids of its living processes, the main one included."""
+        """Returns the pids of its living processes, the main one included."""
         pending = [*self._session(attempt), *self._by_marker.get(attempt.attempt_id, ())]
         if attempt.pid in self._rows and self._rows[attempt.pid].start_ticks == attempt.start_ticks:
             pending.append(attempt.pid)
@@ -54,11 +54,11 @@ class Census:
         return [pid for pid in found if not self._rows[pid].is_dead]
 
     def session(self, attempt: Attempt) -> list[int]:
-        """The pids of the living processes in its session."""
+        """Returns the pids of the living processes in its session."""
         return [pid for pid in self._session(attempt) if not self._rows[pid].is_dead]
 
     def unattributed(self) -> list[int]:
-        """What some task left behind after it had dropped its environment and its session: nobody knows whose."""
+        """Returns orphans without marker and session of an attempt: which task left them behind is unknown."""
         return [
             pid
             for pid in self._unattributed
@@ -66,26 +66,26 @@ class Census:
         ]
 
     def carrying(self, attempt_id: str) -> list[int]:
-        """Processes with the attempt's marker, oldest first."""
+        """Returns the processes with the attempt's marker, oldest first."""
         return self.oldest_first(self._by_marker.get(attempt_id, ()))
 
     def oldest_first(self, pids: Iterable[int]) -> list[int]:
-        """Those of them that were there."""
+        """Sorts processes by age, without those that the snapshot does not have."""
         known = [pid for pid in pids if pid in self._rows]
         return sorted(known, key=lambda pid: (self._rows[pid].start_ticks, pid))
 
     def _session(self, attempt: Attempt) -> list[int]:
         leader = self._rows.get(attempt.pid)
         if not attempt.pid or (leader is not None and leader.start_ticks != attempt.start_ticks):
-            return []  # the number has a new owner
+            return []  # the pid was reused
         return [
             pid for pid in self._by_session.get(attempt.pid, ()) if self._rows[pid].start_ticks >= attempt.start_ticks
         ]
 
 
 def memory_kib(census: Census, members: list[int], worth_asking_kib: int) -> int:
-    """What the processes use: the one's resident size, or several's proportional sizes added up. The latter is dear to
-    ask for, and never above the sum of resident sizes: not asked unless that sum is above `worth_asking_kib`."""
+    """Returns the memory of the processes: the resident size of one, the sum of the proportional sizes of several. The
+    latter is expensive, and never above the sum of resident sizes: 0 unless that sum is above `worth_asking_kib`."""
     rows = [row for pid in members if (row := census.row(pid)) is not None]
     resident = sum(row.rss_kib for row in rows)
     if len(rows) < 2 or resident <= worth_asking_kib:

@@ -1,10 +1,10 @@
-"""The supervisor's memory on disk: append-only, each record framed by checksums.
+"""The supervisor's journal on disk: append-only, each record framed by checksums.
 
-A record that may hide a launch is made durable before the launch (`sync`); everything else survives the supervisor's
-death in the page cache, and the host's death makes it moot: the boot id then says that nothing of it lives.
+The record of an intent is durable before its launch (`sync`). Everything else survives the supervisor's death in the
+page cache, and does not matter after the host's: the boot id then shows that no attempt lives.
 
 **Damage.** A cut last record is dropped when its kind can't name an attempt for the first time. Anything else that
-can't be read is damage: silence of such a journal about an attempt is no proof that it never ran (`Replay.intact`).
+can't be read is damage: an attempt that such a journal does not mention may have run (`Replay.intact`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ COMPACT_ABOVE_BYTES = 8 * 1024 * 1024  # about 20,000 short attempts: read in we
 
 
 class Opened(Struct, frozen=True, array_like=True):
-    """A supervisor took over: what follows happened under this boot of the host."""
+    """A supervisor took over: the records behind this one are of this boot of the host."""
 
     boot_id: str
     format: int
 
 
 class IntentItem(Struct, frozen=True, array_like=True):
-    """All that a later supervisor must know of an attempt to take it over."""
+    """What a later supervisor must know of an attempt to take it over."""
 
     attempt_id: str
     fifo: str
@@ -42,7 +42,7 @@ class Intents(Struct, frozen=True, array_like=True):
 
 
 class SpawnedItem(Struct, frozen=True, array_like=True):
-    """`start_ticks`: field 22 of /proc/<pid>/stat; with the pid it names a process for ever within one boot."""
+    """`start_ticks`: field 22 of /proc/<pid>/stat; with the pid it identifies a process within one boot."""
 
     attempt_id: str
     pid: int
@@ -74,13 +74,14 @@ class Epoch(Struct, frozen=True, array_like=True):
 
 
 class Damaged(Struct, frozen=True, array_like=True):
-    """Something before this could not be read: silence proves nothing until a server accounted for all its attempts."""
+    """An earlier record could not be read: unknown attempts may have run, until a server accounted for all of its
+    own."""
 
     at_ms: int
 
 
 class Accounted(Struct, frozen=True, array_like=True):
-    """A server asked about all its live attempts since the damage: those in doubt have an outcome now."""
+    """A server has asked about all its live attempts since the damage: none is in doubt any more."""
 
     at_ms: int
 
@@ -95,7 +96,7 @@ _FORMAT = RecordFormat[Record](_KINDS, harmless_when_cut=(Spawned, Stopping, End
 
 
 class Entry:
-    """One attempt as the journal tells it."""
+    """One live attempt of a journal."""
 
     __slots__ = ("boot_id", "intent", "kill_at_seconds", "spawned")
 
@@ -107,7 +108,7 @@ class Entry:
 
 
 class Replay:
-    """What a journal says, in the order in which it was written."""
+    """The state after the records of a journal, applied in their order."""
 
     def __init__(self) -> None:
         self.boot_id = ""
@@ -154,7 +155,7 @@ def encode(record: Record) -> bytes:
 
 
 def replay(data: bytes) -> tuple[Replay, int]:
-    """What the journal's bytes say, and how many of them are good records."""
+    """Returns the state after the journal's records, and how many bytes of it could be read."""
     state = Replay()
     at = 0
     for decoded in _FORMAT.decode(data):
@@ -170,5 +171,5 @@ class Journal(RecordLog[Record]):
         super().__init__(path, _FORMAT)
 
     def load(self) -> Replay:
-        """The state after every record of the file."""
+        """Returns the state after every record of the file."""
         return replay(self.read())[0]

@@ -177,21 +177,21 @@ def _check(task: Task, *, allow_root: bool) -> Identity | None:
         if name not in RLIMITS:
             raise CannotStart(f"ulimit '{name}' is unknown; use one of {', '.join(sorted(RLIMITS))}")
     if not task.user:
-        _check_places(task, "")
+        _check_paths(task, "")
         return None
     identity = identity_of(task.user, allow_root=allow_root)
     if identity is None or not (task.working_directory or task.mounts):
-        _check_places(task, "")
+        _check_paths(task, "")
         return identity
     try:
         with acting_as(identity.uid, identity.gid, identity.groups):
-            _check_places(task, f" as uid {identity.uid}")
+            _check_paths(task, f" as uid {identity.uid}")
     except PermissionError as error:
         raise CannotStart(_no_right(error)) from error
     return identity
 
 
-def _check_places(task: Task, whose: str) -> None:
+def _check_paths(task: Task, whose: str) -> None:
     """Checks the paths of the task on this host. `whose`: a text that names the user we look as; empty: ourselves."""
     if task.working_directory and not os.path.isdir(task.working_directory):
         raise CannotStart(
@@ -209,7 +209,7 @@ def _program(queued: Queued, base: dict[str, str], identity: Identity | None, di
     try:
         return Program(
             arguments=[argument.encode(errors="surrogateescape") for argument in task.command],
-            places=programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)),
+            paths=programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)),
             directory=directory,
             environment=[f"{name}={value}".encode(errors="surrogateescape") for name, value in variables.items()],
             identity=identity,
@@ -242,9 +242,9 @@ def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> st
     if isinstance(error, ExecFailed) and error.errno == errno.ENOENT:
         if "/" in program:
             return f"program {program} does not exist on this host, or the interpreter it names; install it"
-        path = os.pathsep.join(os.path.dirname(os.fsdecode(place)) for place in prepared.program.places)
+        search_path = os.pathsep.join(os.path.dirname(os.fsdecode(path)) for path in prepared.program.paths)
         # The PATH comes last: AWS's reason has 255 characters, and the remedy must be among them.
-        return f"program '{program}' is not in PATH; install it or give its full path (PATH is {path})"
+        return f"program '{program}' is not in PATH; install it or give its full path (PATH is {search_path})"
     why = _EXPLANATIONS.get(error.errno or 0)
     return f"program {program}: {error}" + (f"; {why}" if why else "")
 

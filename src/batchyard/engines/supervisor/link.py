@@ -1,7 +1,8 @@
-"""The way to the server: found through a symbolic link in the state directory, lost and found again for ever.
+"""The supervisor's connection to the server, made anew whenever it is lost.
 
-The server listens in its runtime directory and points `<state-dir>/server` at its socket. While connected we watch that
-link: when another server has put its own there, we hear its hello, and serve the one with the higher epoch.
+The server listens in its runtime directory and points the symbolic link `<state-dir>/server` at its socket. While
+connected, the supervisor watches that link: when it leads to another server, it reads that one's hello, and serves the
+one with the higher epoch.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from batchyard.engines.supervisor.protocol import (
 )
 
 SERVER_LINK = "server"
-FIRST_PAUSE_SECONDS = 0.02  # a server that just restarted is there within this
-MAX_PAUSE_SECONDS = 0.2  # a restart is noticed at once by people's measure; a try costs a few microseconds
-WATCH_SECONDS = 0.5  # while connected, for another server's link
+FIRST_PAUSE_SECONDS = 0.02  # a server that restarts listens within this
+MAX_PAUSE_SECONDS = 0.2  # people notice no delay; a try costs a few microseconds
+WATCH_SECONDS = 0.5  # while connected, between looks at the link
 _RECEIVE_BYTES = 256 * 1024
 _Identity = tuple[int, int]
 
@@ -40,7 +41,8 @@ class Connection:
         self._outgoing = bytearray()
 
     def receive(self) -> list[protocol.ToSupervisor]:
-        """What has come. ConnectionError: the server is gone. ValueError: it speaks something else."""
+        """Returns the messages that have arrived. ConnectionError: the server is gone. ValueError: it speaks another
+        protocol."""
         try:
             data = self.socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
@@ -50,7 +52,7 @@ class Connection:
         return [protocol.to_supervisor_decoder.decode(payload) for payload in self._incoming.feed(data)]
 
     def send(self, message: protocol.ToServer) -> None:
-        """Buffers it, and sends what the socket takes. ConnectionError: the server is gone."""
+        """Buffers a message, and sends what the socket takes. ConnectionError: the server is gone."""
         self._outgoing += protocol.frame(message)
         self.flush()
 
@@ -68,7 +70,7 @@ class Connection:
 
 
 class ServerLink:
-    """Holds at most two connections: the one we serve, and one that has not said its hello."""
+    """At most two connections: the one that is served, and one whose hello has not come yet."""
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class ServerLink:
         is_ours: Callable[[], bool],
         hand_over: Callable[[], None],
     ) -> None:
-        """`is_ours`: whether the directory is still the one whose lock we hold; nobody is served from another.
+        """`is_ours`: whether the directory is still the one whose lock we hold; no server of another is served.
         `hand_over`: makes way for a supervisor that speaks a newer server's protocol."""
         self._path = state_dir / SERVER_LINK
         self._epoll = epoll
@@ -98,7 +100,7 @@ class ServerLink:
         return self._current is not None
 
     def seek(self, now: float) -> None:
-        """Tries to connect when it is time to."""
+        """Tries to connect when a try is due."""
         if now < self.next_try:
             return
         if not self._is_ours():
@@ -117,7 +119,7 @@ class ServerLink:
         return any(c is not None and c.socket.fileno() == fd for c in (self._current, self._candidate))
 
     def handle(self, fd: int) -> list[Commands]:
-        """Reads what came on `fd`."""
+        """Reads from `fd`. Returns the commands of the server that is served."""
         commands: list[Commands] = []
         connection = self._current
         if connection is None or connection.socket.fileno() != fd:
@@ -139,7 +141,8 @@ class ServerLink:
         return commands
 
     def send(self, message: protocol.ToServer) -> None:
-        """To the server that we serve; nothing happens when there is none (it is told again when it connects)."""
+        """Sends to the server that is served. Drops the message without one: a new connection begins with all
+        reports."""
         connection = self._current
         if connection is None:
             return
@@ -156,7 +159,7 @@ class ServerLink:
                 self._drop(connection)
 
     def _leave(self) -> None:
-        """For good."""
+        """Disconnects and makes no connection any more."""
         self.close()
         self.next_try = float("inf")
 
@@ -174,14 +177,14 @@ class ServerLink:
         endpoint = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             endpoint.connect(os.readlink(self._path))
-        except OSError:  # nobody listens there, or not yet, or its queue is full: the next try comes soon
+        except OSError:  # no server listens there yet, or its queue is full: the next try comes soon
             endpoint.close()
             return
         self._candidate = Connection(endpoint, identity)
         self._epoll.register(endpoint.fileno(), select.EPOLLIN)
 
     def _judge(self, connection: Connection, hello: ServerHello) -> bool:
-        """Whether the server that said hello is one to serve."""
+        """Returns whether the server of this hello is to be served."""
         if hello.protocol > PROTOCOL_VERSION and hello.epoch >= self._lowest_epoch():
             self._hand_over()
             connection.send(ConnectionRefused(PROTOCOL_VERSION, self._lowest_epoch()))

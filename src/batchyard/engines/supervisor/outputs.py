@@ -1,4 +1,4 @@
-"""Which outputs are read when: late for short tasks, in turns for floods."""
+"""The schedule of reading outputs: late for short tasks, in turns for floods."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Outputs:
                 self._epoll.modify(attempt.output.fd, select.EPOLLIN)
 
     def read(self, fd: int, now: float, now_ms: int) -> bool:
-        """Reads one burst. False: the file is no output."""
+        """Reads one burst. Returns False when the file is no output."""
         attempt = self._by_fd.get(fd)
         if attempt is None:
             return False
@@ -54,10 +54,10 @@ class Outputs:
         return True
 
     def close(self, attempt: Attempt, now_ms: int) -> None:
-        """Reads the rest and ends the log. Nobody writes any more."""
+        """Reads the rest and ends the log. The caller makes sure that no process writes any more."""
         output = attempt.output
         if attempt.is_registered:
-            # Before closing: the task's side shares nothing with ours, but a vforked child may hold ours a moment.
+            # Before closing: a vforked child may still hold our opening for a moment.
             self._epoll.unregister(output.fd)
             del self._by_fd[output.fd]
             attempt.is_registered = False

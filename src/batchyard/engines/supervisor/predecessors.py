@@ -1,9 +1,9 @@
-"""Supervisors of older protocol versions that still see their tasks to the end, and what their journals say meanwhile.
+"""Supervisors of older protocol versions that drain: they keep their tasks until their end, and take no more.
 
-One that hears a server of a newer version hands over: it renames its journal and then its lock, each to its name with
-its instance behind, takes no more work, and leaves when empty. Its successor reads that journal again and again: an end
-written there is reported and acknowledged here. The lock tells when the old one is gone: whatever its journal still
-says is alive is adopted then, as after a death.
+A supervisor that gets the hello of a newer server hands over: it renames its journal and then its lock, appending its
+instance to each name, takes no more work, and ends when its tasks have. Its successor reads that journal again and
+again: an end written there is reported and acknowledged here. Once the lock is free the old supervisor is gone: the
+attempts that are still alive in its journal are adopted, as after a death.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from batchyard.engines.supervisor.attempts import JOURNAL, LOCK, AttemptTable
 from batchyard.engines.supervisor.journal import Entry, Journal
 from batchyard.engines.supervisor.protocol import StartedItem
 
-LOOK_SECONDS = 0.05  # how late the end of an old supervisor's task may be told: these are minutes of an upgrade
+LOOK_SECONDS = 0.05  # the delay of reports about an old supervisor's tasks, in the minutes of an upgrade
 MAX_READS = 10
 _NONE = float("inf")
 
@@ -28,11 +28,11 @@ class Predecessors:
         self._table = table
         self._adoption = adoption
         self._names: list[str] = []  # the instances
-        self._seen: dict[str, tuple[int, int, int]] = {}  # inode, size and time of what was read last
+        self._seen: dict[str, tuple[int, int, int]] = {}  # inode, size and time of the journal that was read last
         self.next_look = _NONE
 
     def find(self, now: float, now_ms: int) -> None:
-        """At the start, after our own journal was read."""
+        """Finds the predecessors, once our own journal was read."""
         prefix = f"{JOURNAL}."
         self._names = sorted(
             path.name.removeprefix(prefix)
@@ -44,9 +44,9 @@ class Predecessors:
         self.look(now, now_ms)
 
     def look(self, now: float, now_ms: int) -> None:
-        """Takes over what ended, and everything from those that are gone."""
+        """Takes over the attempts that ended, and all attempts of predecessors that are gone."""
         for name in list(self._names):
-            is_gone = self._is_gone(name)  # asked before the reading: what it wrote last is read
+            is_gone = self._is_gone(name)  # checked before the reading, which thus includes its last records
             self._read(name, now_ms)
             if is_gone:
                 self._names.remove(name)
@@ -76,20 +76,20 @@ class Predecessors:
             return
         self._seen[name] = seen
         table = self._table
-        said = Journal(self._path(name)).load()
+        replay = Journal(self._path(name)).load()
         for _ in range(MAX_READS):
-            if said.intact:
+            if replay.intact:
                 break
-            said = Journal(self._path(name)).load()  # an append may be caught in its middle, for microseconds
-        table.intact = table.intact and (said.intact or table.is_accounted)
-        table.epoch = max(table.epoch, said.epoch)
-        for attempt_id, final in said.acknowledged.items():
+            replay = Journal(self._path(name)).load()  # an append may be caught in its middle, for microseconds
+        table.intact = table.intact and (replay.intact or table.is_accounted)
+        table.epoch = max(table.epoch, replay.epoch)
+        for attempt_id, final in replay.acknowledged.items():
             table.acknowledged.setdefault(attempt_id, final)
-        for attempt_id, final in said.outcomes.items():
+        for attempt_id, final in replay.outcomes.items():
             table.elsewhere.pop(attempt_id, None)
             if not table.has_ended(attempt_id):
                 table.end(final)
-        for attempt_id, entry in said.live.items():
+        for attempt_id, entry in replay.live.items():
             if not table.has_ended(attempt_id) and table.live(attempt_id) is None:
                 self._note(entry, now_ms)
 
@@ -106,13 +106,13 @@ class Predecessors:
             known.pid, known.start_ticks = attempt.pid, attempt.start_ticks
 
     def _adopt_all(self, name: str, now: float, now_ms: int) -> None:
-        said = Journal(self._path(name)).load()
-        left = [entry for attempt_id, entry in said.live.items() if not self._table.has_ended(attempt_id)]
+        replay = Journal(self._path(name)).load()
+        left = [entry for attempt_id, entry in replay.live.items() if not self._table.has_ended(attempt_id)]
         for entry in left:
             known = self._table.elsewhere.pop(entry.intent.attempt_id, None)
             if known is not None and known.kill_at_seconds is not None:
                 entry.kill_at_seconds = known.kill_at_seconds
         self._adoption.take_entries(left, now, now_ms)
-        self._table.compact()  # ours says it all now, durably
+        self._table.compact()  # our own journal has it all now, durably
         self._path(name).unlink()
         (self._state_dir / f"{LOCK}.{name}").unlink(missing_ok=True)

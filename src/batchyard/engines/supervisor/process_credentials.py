@@ -1,6 +1,6 @@
-"""What a supervisor of root does in a task's name: file access as the task's user, and a session keyring of its own.
+"""File access as a task's user, and a session keyring of its own, for a supervisor that runs as root.
 
-Both belong to the thread that takes them on (credentials(7), session-keyring(7)), not to the process: a thread beside
+Both belong to the thread that changes them (credentials(7), session-keyring(7)), not to the process: a thread beside
 this one removes scratch directories meanwhile, with its own rights."""
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _KEYCTL_NUMBERS = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64le": 271, "s390x": 280}
 _KEYCTL = _KEYCTL_NUMBERS.get(os.uname().machine, 0) if struct.calcsize("P") == 8 else 0
 _KEYCTL_JOIN_SESSION_KEYRING = 1  # include/uapi/linux/keyctl.h
-# A kernel without keys, or a container in which nobody may use them: there is nothing to inherit then.
+# A kernel without keys, or a container without the right to use them: there is nothing to inherit then.
 _NO_KEYS = (errno.ENOSYS, errno.EPERM)
-_ASK = -1  # no user's number: setfsuid and setfsgid change nothing, and answer what is in force
+_ASK = -1  # no valid id: setfsuid and setfsgid change nothing, and return the id in force
 
 
 @contextmanager
@@ -38,17 +38,17 @@ def acting_as(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
 
 
 def _set_file_access(uid: int, gid: int) -> None:
-    """The system refuses without a word, so that only asking again tells."""
+    """Changes the ids for file access. The system calls report no refusal: the ids in force are read back."""
     _libc.setfsgid(gid)
     _libc.setfsuid(uid)
-    # As C's int, which the numbers of users come back in.
+    # Compared as C's int, in which the ids come back.
     if (_libc.setfsuid(_ASK), _libc.setfsgid(_ASK)) != (c_int(uid).value, c_int(gid).value):
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def new_session_keyring() -> None:
-    """Leaves the session keyring that this thread has, with whatever keys are in it, for a new and empty one, which
-    programs that are started from here inherit. OSError: the system has no room for another."""
+    """Replaces this thread's session keyring by a new and empty one, which programs that it starts inherit. OSError:
+    the system has no room for another."""
     if not _KEYCTL:
         return
     if _libc.syscall(_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, None) < 0 and ctypes.get_errno() not in _NO_KEYS:
@@ -56,5 +56,5 @@ def new_session_keyring() -> None:
 
 
 def knows_keyrings() -> bool:
-    """False: on this kind of machine tasks inherit the service's session keyring."""
+    """Whether keyrings are supported on this kind of machine. False: tasks inherit the service's session keyring."""
     return bool(_KEYCTL)

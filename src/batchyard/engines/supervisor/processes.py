@@ -1,4 +1,4 @@
-"""What /proc and the kernel say about processes: who lives, whose children they are, what they use, how they ended."""
+"""Facts about processes from /proc and the kernel: parents, sessions, memory, start times, exit statuses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def read_row(pid: int) -> Row | None:
-    """None: no such process."""
+    """Returns the row of a process; None: there is none."""
     fields = _stat_fields(pid)
     if fields is None:
         return None
@@ -57,23 +57,23 @@ def read_row(pid: int) -> Row | None:
 
 def _stat_fields(pid: int) -> list[bytes] | None:
     data = _read(f"/proc/{pid}/stat", _STAT_BYTES)
-    # The name may hold blanks and brackets: count from behind its last bracket.
+    # The name may hold blanks and brackets: fields are counted behind its last bracket.
     return data[data.rindex(b")") + 2 :].split() if data else None
 
 
 def start_ticks(pid: int) -> int:
-    """When it started, in clock ticks since boot; 0 when there is no such process."""
+    """Returns the start of a process in clock ticks since boot; 0: there is no such process."""
     fields = _stat_fields(pid)
     return int(fields[19]) if fields else 0
 
 
 def boot_ticks() -> int:
-    """Now, on the clock and in the unit of `start_ticks`."""
+    """Returns the time now, on the clock and in the unit of `start_ticks`."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // _TICK_NS
 
 
 def table() -> dict[int, Row]:
-    """Every process of this pid namespace."""
+    """Returns every process of this pid namespace."""
     rows: dict[int, Row] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -84,7 +84,7 @@ def table() -> dict[int, Row]:
 
 
 def marker(pid: int) -> str:
-    """The attempt that a process carries in its environment; empty when none, or when we may not look."""
+    """Returns the attempt in a process's environment; empty: there is none, or we may not read it."""
     data = _read(f"/proc/{pid}/environ", _ENVIRON_BYTES)
     at = 0 if data.startswith(_MARKER_BYTES) else data.find(b"\0" + _MARKER_BYTES) + 1
     if not data or (at == 0 and not data.startswith(_MARKER_BYTES)):
@@ -94,7 +94,7 @@ def marker(pid: int) -> str:
 
 
 def pss_kib(pid: int) -> int:
-    """Memory with shared pages divided among their users; 0 when it is gone or we may not look."""
+    """Returns the memory with shared pages divided among their users; 0: the process is gone or we may not read it."""
     for line in _read(f"/proc/{pid}/smaps_rollup", 4096).splitlines():
         if line.startswith(b"Pss:"):
             return int(line.split()[1])
@@ -109,7 +109,7 @@ def own_peak_kib() -> int:
 
 
 class LastPid:
-    """The pid most recently given to any process: the bound of a search for a task's descendants."""
+    """The pid assigned last on this host: the upper bound of a search for a task's descendants."""
 
     def __init__(self) -> None:
         self._fd = os.open("/proc/loadavg", os.O_RDONLY)
@@ -129,7 +129,7 @@ def exists(pid: int) -> bool:
 
 
 def foreign_exit_status(pidfd: int, pid: int, ticks: int) -> int | None:
-    """The wait status of an ended process that is not our child; None where this kernel does not tell.
+    """Returns the wait status of an ended process that is not our child; None where this kernel does not give it.
 
     A reaped one is asked through its pidfd (Linux 6.15), an unreaped one in /proc."""
     buffer = bytearray(_PIDFD_INFO.size)
@@ -150,7 +150,7 @@ def _zombie_exit_status(pid: int, ticks: int) -> int | None:
 
 
 def _read(path: str, limit_bytes: int) -> bytes:
-    """The file's bytes; empty when the process is gone or we may not look."""
+    """Returns the file's bytes; empty: the process is gone or we may not read it."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except OSError:

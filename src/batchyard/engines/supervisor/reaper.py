@@ -17,7 +17,7 @@ from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.attempts import Attempt, AttemptTable
 from batchyard.engines.supervisor.census import Census, memory_kib
-from batchyard.engines.supervisor.cgroups import Cgroups, Group
+from batchyard.engines.supervisor.cgroups import Cgroup, Cgroups
 from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.protocol import ExitedItem, LostItem
 from batchyard.engines.supervisor.scratch import Scratch
@@ -284,7 +284,7 @@ def outcome(attempt: Attempt, lost_reason: str) -> ExitedItem | LostItem:
     )
 
 
-def _take_accounts(attempt: Attempt, cgroup: Group) -> None:
+def _take_accounts(attempt: Attempt, cgroup: Cgroup) -> None:
     usage = cgroup.usage()
     if usage.peak_kib is not None:
         attempt.peak_kib = usage.peak_kib

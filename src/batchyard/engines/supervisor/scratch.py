@@ -1,9 +1,9 @@
-"""Scratch directories: gone at success, kept a while after failure.
+"""Scratch directories: removed after success, kept for a while after failure.
 
-A task may change anything below its own at any moment, also what it left running while we remove it. So nothing here
-goes by a path through one: each directory is opened by one name in a directory that is open already, never through a
-link, and what is changed is what was opened. Whatever a task swaps in, only what lies in its scratch directory is
-touched."""
+A task, or a process that it left behind, may change anything below its own directory at any moment, also while we
+remove it. So nothing here uses a path that leads through one: each directory is opened by one name in a directory that
+is already open, never through a link, and changes go by the open descriptor. Whatever a task swaps in, only the content
+of its scratch directory is touched."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from collections import deque
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-FREE_SECONDS = 0.1  # a server that has more to run has sent it by then
+FREE_SECONDS = 0.1  # a server with more tasks to run has sent them by then
 MAX_FREE = 64
 _MODE = 0o700
 _DISCARDED = ".discarded-"
 
 
 class Scratch:
-    """Directories that are empty again are renamed for the next task: a file system makes and removes a directory at
-    ten times the cost of a rename."""
+    """Directories that are empty again are renamed for the next task: to make and remove one costs ten times a
+    rename."""
 
     def __init__(self, work_dir: Path, keep_failed_seconds: float) -> None:
         self._work_dir = work_dir
         self._prefix = f"{work_dir}/"
         self._keep_failed_seconds = keep_failed_seconds
-        # A directory's own time of change tells that nothing was ever put into it: cheaper than looking inside.
+        # A directory's own modification time shows that nothing was ever put into it: cheaper than listing it.
         self._as_made = (stat.S_IFDIR | _MODE, os.geteuid(), os.getegid(), 0)
         self._free: deque[tuple[float, str]] = deque()  # when it became free, path
         self._discarded: queue.SimpleQueue[Path] = queue.SimpleQueue()
@@ -41,7 +41,7 @@ class Scratch:
         return self._prefix + attempt_id
 
     def make(self, attempt_id: str, owner: tuple[int, int] | None) -> None:
-        """OSError: why there can be none."""
+        """Makes the directory of an attempt. OSError: why not."""
         path = self.path(attempt_id)
         if owner is None and self._free:
             _, free = self._free.pop()
@@ -49,13 +49,13 @@ class Scratch:
                 os.rename(free, path)
                 return
             except FileNotFoundError:
-                self._free.clear()  # somebody tidied up here: make a new one
+                self._free.clear()  # someone else removed it: make a new one
         try:
             os.mkdir(path, _MODE)
         except FileNotFoundError:
-            os.makedirs(path, _MODE)  # somebody removed the whole work directory
+            os.makedirs(path, _MODE)  # someone else removed the whole work directory
         except FileExistsError:
-            os.close(open_directory(path))  # of this attempt: made, and then not used
+            os.close(open_directory(path))  # made earlier for this attempt, and not used
         if owner is None:
             os.utime(path, (0, 0), follow_symlinks=False)
             return
@@ -66,7 +66,7 @@ class Scratch:
             os.close(fd)
 
     def discard(self, attempt_id: str) -> None:
-        """Most are empty; the content of others is removed beside the loop."""
+        """Removes a directory. Most are empty; the content of others is removed by a thread."""
         path = self.path(attempt_id)
         try:
             status = os.lstat(path)
@@ -77,15 +77,15 @@ class Scratch:
                 os.rmdir(path)
         except FileNotFoundError:
             return  # the task removed it itself
-        except OSError:  # not empty; or no directory any more, or another file system is mounted on it
+        except OSError:  # it is not empty, is no directory any more, or has another file system mounted on it
             self._discard_later(Path(path))
 
     def next_due_seconds(self) -> float:
-        """From now, until `tick` has something to do."""
+        """Returns the seconds until `tick` has something to do."""
         return max(0.0, self._free[0][0] + FREE_SECONDS - time.monotonic()) if self._free else float("inf")
 
     def tick(self, *, everything: bool = False) -> None:
-        """Removes the directories that no next task came for."""
+        """Removes the free directories that no task has taken."""
         latest = time.monotonic() - FREE_SECONDS
         while self._free and (everything or self._free[0][0] <= latest):
             _, path = self._free.popleft()
@@ -95,14 +95,14 @@ class Scratch:
                 print(f"scratch directory {path} stays: {error}", flush=True)
 
     def keep(self, attempt_id: str) -> None:
-        """Its time of rest begins now."""
+        """Keeps a directory: the time for which it is kept begins now."""
         try:
             os.utime(self._work_dir / attempt_id, follow_symlinks=False)
         except FileNotFoundError:
             return  # the task removed it itself
 
     def sweep(self, alive: Container[str]) -> None:
-        """Discards what failed long ago, and what an earlier supervisor did not finish removing."""
+        """Removes directories whose time is over, and those that an earlier supervisor did not finish removing."""
         oldest = time.time() - self._keep_failed_seconds
         work_dir = os.open(self._work_dir, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -119,7 +119,7 @@ class Scratch:
             elif entry.name not in alive and entry.stat(follow_symlinks=False).st_mtime < oldest:
                 self._discard_later(self._work_dir / entry.name)
         except FileNotFoundError:
-            return  # somebody else removed it just now
+            return  # someone else removed it just now
 
     def _discard_later(self, path: Path) -> None:
         discarded = path.with_name(f"{_DISCARDED}{path.name}")
@@ -141,13 +141,13 @@ class Scratch:
             path = self._discarded.get()
             try:
                 remove_tree(path)
-            except OSError as error:  # tried again by the next sweep
+            except OSError as error:  # the next sweep tries again
                 print(f"scratch directory {path} can't be removed yet: {error}", flush=True)
 
 
 def remove_tree(top: Path) -> None:
-    """Removes a directory of any depth: moves each directory found up to the top's side, so that no path grows long and
-    nothing recurses. The top's own directory must be ours. OSError: what is left goes with another call."""
+    """Removes a directory of any depth: moves each directory found up beside the top, so that no path grows long and
+    nothing recurses. The top's own parent must be ours. OSError: the rest is removed by another call."""
     beside = os.open(top.parent, os.O_RDONLY | os.O_DIRECTORY)  # the owner's choice, which may be a link
     try:
         pending = deque([top.name])
@@ -170,7 +170,7 @@ def remove_tree(top: Path) -> None:
 
 
 def _empty(directory: int, beside: int, prefix: str) -> Iterator[str]:
-    """Removes the files in an open directory, and moves the directories in it to `beside`; gives their names there."""
+    """Removes the files in an open directory, and moves its directories to `beside`. Yields their names there."""
     with os.scandir(directory) as entries:
         for number, entry in enumerate(entries):
             try:
@@ -180,11 +180,11 @@ def _empty(directory: int, beside: int, prefix: str) -> Iterator[str]:
                 _move(entry.name, directory, aside, beside)
                 yield aside
             except FileNotFoundError:
-                continue  # somebody else removed it just now
+                continue  # someone else removed it just now
 
 
 def _is_unlinked(name: str, directory: int) -> bool:
-    """False: it is a directory by now."""
+    """Removes a file. Returns False when it is a directory by now."""
     try:
         os.unlink(name, dir_fd=directory)
     except IsADirectoryError:
@@ -201,16 +201,16 @@ def _move(name: str, directory: int, aside: str, beside: int) -> None:
 
 
 def _open_closed(name: str, directory: int) -> int:
-    """Opens a directory, which is opened to us before where its mode keeps us out."""
-    place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+    """Opens a directory, whose mode is changed first where it keeps us out."""
+    found = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
     try:
-        if os.fstat(place).st_mode & _MODE != _MODE:
-            os.chmod(f"/proc/self/fd/{place}", _MODE)  # what was opened: fchmod does not take an O_PATH
-        return os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=place)
+        if os.fstat(found).st_mode & _MODE != _MODE:
+            os.chmod(f"/proc/self/fd/{found}", _MODE)  # what was opened: fchmod does not take an O_PATH
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=found)
     finally:
-        os.close(place)
+        os.close(found)
 
 
 def open_directory(path: str | Path) -> int:
-    """NotADirectoryError: it is something else, or a link."""
+    """Opens a directory. NotADirectoryError: it is something else, or a link."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

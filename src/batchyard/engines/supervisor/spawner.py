@@ -1,11 +1,11 @@
-"""Starting a program the cheap way: vfork-like, in a session of its own, exactly one system call sequence a start.
+"""Starts programs at low cost: by vfork, each in a session of its own.
 
-Uses what `subprocess` itself uses, without its per-start pipe: after a vfork the parent sleeps until the program runs
-or has failed, so that one non-blocking pipe for all starts says which. Only a start as another user, with limits of
-its own or into a cgroup is a plain fork.
+Uses the C function behind `subprocess`, without a pipe for each start: after a vfork the parent sleeps until the
+program runs or has failed, so that one non-blocking pipe serves all starts. Only a start as another user, with limits
+of its own or into a cgroup is a plain fork.
 
-A task of another user gets nothing by root's rights but what it is: its working directory is entered as that user
-before the fork, its program is looked up and executed as that user after it."""
+Root's rights open no path for a task of another user: its working directory is entered as that user before the fork,
+its program is looked up and executed as that user after it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ UMASK = 0o022
 _AT_CGROUP = b"cgroup"
 _AT_USER = b"user"
 _AT_STOP = b"stop"
-_AT_DIRECTORY = b"noexec"  # as CPython's child says it, of anything before its preexec_fn
-STOP_LOOK_MS = 100  # between looks whether a child is stopped, which has not run its program for so long
+_AT_DIRECTORY = b"noexec"  # what CPython's child writes for a failure before its preexec_fn
+STOP_LOOK_MS = 100  # between checks whether a child was stopped before it ran its program
 EXEC_SECONDS = 60.0  # for a program from the slowest file system on the busiest host; a user's own may never answer
 ROOT = 0
 MAX_ID = 2**32 - 2  # the one above it means "none" to the system
@@ -55,7 +55,7 @@ RLIMITS = {
 
 
 class Identity(NamedTuple):
-    """Whom a task runs as: exactly this user, group and groups."""
+    """The user, group and supplementary groups of a task, exactly."""
 
     uid: int
     gid: int
@@ -64,8 +64,8 @@ class Identity(NamedTuple):
 
 
 class ExecFailed(Exception):  # noqa: N818
-    """The system's answer: `errno`, and whether the working directory, the user, the joining of its cgroup or what
-    kept it from beginning was the trouble."""
+    """`errno`, and where the start failed: entering the working directory, becoming the user, joining the cgroup, or
+    because the child was stopped or took too long."""
 
     def __init__(self, errno: int, stage: bytes) -> None:
         super().__init__(os.strerror(errno))
@@ -77,11 +77,11 @@ class ExecFailed(Exception):  # noqa: N818
 
 
 class Program(NamedTuple):
-    """What to start: the first of `places` that is a program. `is_scratch`: we made `directory` for it, so that its
-    user need not be able to walk there."""
+    """A program to start: the first of `paths` that exists. `is_scratch`: we made `directory` for it, so that its user
+    need not have the right to look it up."""
 
     arguments: list[bytes]
-    places: list[bytes]
+    paths: list[bytes]
     directory: str
     environment: list[bytes]
     identity: Identity | None
@@ -90,7 +90,7 @@ class Program(NamedTuple):
 
 
 class Spawner:
-    """`default_nofile`: the limit of open files that tasks get unless told, since the supervisor raised its own."""
+    """`default_nofile`: the tasks' limit of open files unless they set one; the supervisor has raised its own."""
 
     def __init__(self, default_nofile: tuple[int, int]) -> None:
         self._default_nofile = default_nofile
@@ -102,7 +102,7 @@ class Spawner:
         self._has_tasks_keyring = False  # our session keyring is that of a task of another user
 
     def start(self, program: Program, output: int, entrances: Sequence[int] = ()) -> int:
-        """The pid of the running program. `entrances`: of cgroups to be in. ExecFailed: it does not run."""
+        """Starts a program and returns its pid. `entrances`: see Cgroup.open_entrances. ExecFailed: it does not run."""
         if program.identity is not None:
             return self._start_as(program.identity, program, output, entrances)
         if self._has_tasks_keyring:
@@ -137,7 +137,7 @@ class Spawner:
             os.fchdir(self._here)
 
     def _enter(self, directory: str, identity: Identity | None) -> None:
-        """Our own working directory, which the child inherits: there is no path left for it to walk as root."""
+        """Changes our own working directory, which the child inherits: it looks up no path as root."""
         try:
             if identity is not None:
                 with acting_as(identity.uid, identity.gid, identity.groups):
@@ -161,8 +161,8 @@ class Spawner:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._own_nofile)
 
     def _preparation(self, program: Program, entrances: Sequence[int]) -> Callable[[int], None]:
-        """What only the child itself can do between fork and exec. Its user comes last: it may lack the right to the
-        rest."""
+        """Returns the steps that only the child can take between fork and exec. Becoming the user comes last: it may
+        not have the right to the others."""
 
         def prepare(errors: int) -> None:
             join(entrances, errors)
@@ -178,8 +178,8 @@ class Spawner:
     def _start_by_fork(
         self, program: Program, directory: str | None, output: int, prepare: Callable[[int], None] | None
     ) -> int:
-        """Another user, limits, a cgroup: worth a plain fork. We run on before the program does; the end of a pipe of
-        its own, at exec, says how it went."""
+        """Starts by a plain fork, for another user, limits or a cgroup. We run on before the program does; a pipe of
+        its own, which closes at exec, has the error of a failed start."""
         error_read, error_write = os.pipe()
         try:
             try:
@@ -191,7 +191,7 @@ class Spawner:
         finally:
             os.close(error_read)
         if story:
-            # Where we entered its directory ourselves, what CPython's child does before its exec is to change its user.
+            # Where we entered its directory, the only step of CPython's child before its exec is the change of user.
             raise _failure(pid, story.replace(_AT_DIRECTORY, _AT_USER) if directory is None else story)
         return pid
 
@@ -207,7 +207,7 @@ class Spawner:
         identity = program.identity if before_exec is None else None
         # Our own files are all close-on-exec, so that nothing need be closed by number.
         return _posixsubprocess.fork_exec(
-            program.arguments, program.places, False, (), cast(str, directory), program.environment,
+            program.arguments, program.paths, False, (), cast(str, directory), program.environment,
             self._null, -1, -1, output, -1, output, *errors,
             True, True, -1,  # default signals, a new session, no process group
             identity.gid if identity else None, list(identity.groups) if identity else None,
@@ -217,9 +217,9 @@ class Spawner:
 
 
 def _story(pid: int, errors: int) -> bytes:
-    """What the child of a plain fork says of its exec; empty: its program runs. As soon as it is another user, that
-    user's programs may stop it, and a file system of that user's may hold up its exec: it is ended then, since
-    everybody's tasks would wait with us."""
+    """Returns the error of a plain fork's child; empty: its program runs. Once it is another user, that user's programs
+    may stop it, and that user's file systems may hold up its exec: it is killed then, since all other tasks would
+    wait."""
     ready = select.poll()
     ready.register(errors, select.POLLIN)
     latest = time.monotonic() + EXEC_SECONDS
@@ -240,8 +240,8 @@ def _failure(pid: int, story: bytes) -> ExecFailed:
 
 
 def join(entrances: Sequence[int], errors: int) -> None:
-    """In the child: enters cgroups, before anything can be started or allocated outside of them. Where that fails, the
-    child ends with its story in `errors`."""
+    """In the child: enters cgroups, before it can start or allocate anything outside of them. When that fails, the
+    child ends, with the error written to `errors`."""
     for entrance in entrances:
         try:
             os.write(entrance, b"0")  # the writer itself
@@ -255,7 +255,7 @@ def _give_up(errors: int, error: OSError, stage: bytes) -> NoReturn:
 
 
 def become(identity: Identity, errors: int) -> None:
-    """In the child, which ends like that of `join` where it fails."""
+    """In the child: becomes the user. When that fails, the child ends as in `join`."""
     try:
         os.setgroups(identity.groups)
         os.setresgid(identity.gid, identity.gid, identity.gid)
@@ -265,7 +265,7 @@ def become(identity: Identity, errors: int) -> None:
 
 
 def programs_of(command: str, search_path: str) -> list[bytes]:
-    """Where the program may be: as given when it has a slash, else in each directory of the task's PATH."""
+    """Returns the candidate paths of a command: itself when it has a slash, else one in each directory of the PATH."""
     if "/" in command:
         return [os.fsencode(command)]
     return [os.path.join(os.fsencode(directory or "."), os.fsencode(command)) for directory in search_path.split(":")]
@@ -307,7 +307,7 @@ def identity_of(user: str, *, allow_root: bool = False) -> Identity | None:
 
 
 def _account(name: str) -> pwd.struct_passwd | None:
-    """None: a number without an account."""
+    """Returns the account of a name or number; None: a number without an account."""
     try:
         return pwd.getpwuid(_id(name)) if _is_id(name) else pwd.getpwnam(name)
     except KeyError:
@@ -334,7 +334,8 @@ def _id(number: str) -> int:
 
 
 def set_limit(name: str, soft: int, hard: int) -> str:
-    """Sets a limit of this process; what the host does not allow is lowered, and said in words."""
+    """Sets a limit of this process. A limit that the host does not allow is lowered. Returns a note about that, or
+    ""."""
     number = RLIMITS[name]
     soft, hard = (resource.RLIM_INFINITY if value < 0 else value for value in (soft, hard))
     try:
