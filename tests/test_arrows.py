@@ -1,57 +1,15 @@
 """Who may import whom: the arrows between the rooms, and what keeps the core pure."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "batchyard"
-# fmt: off
-ROOMS = {
-    "core", "wire", "api", "store", "engines", "observe", "workflows", "loop", "server", "cli", "console",
-    "simulator", "docsgen", "vendor", "__main__", "version", "failpoints", "clock",
-}
-# fmt: on
+from batchyard.docsgen import rooms
+from batchyard.docsgen.imports import core_arrows, core_room, imported_names, modules
+from batchyard.docsgen.rooms import CORE_ORDER
 
-# room -> what of ours it may import besides itself and the version. A more precise line (`workflows.api`) replaces
-# its room's. A name allows everything below it: `store.queries` allows store/queries.py, and not the rest of store/.
-MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "core": (),
-    "wire": (),
-    "version": (),
-    "vendor": (),
-    "failpoints": (),
-    "clock": (),
-    "store": ("core",),
-    "engines": ("core", "failpoints", "clock"),
-    "loop": ("core", "store.writer", "engines.base", "failpoints", "clock"),
-    "api": ("core", "wire", "store.queries", "observe"),
-    "observe": ("core", "wire", "store.queries", "engines.base"),  # the log layout belongs to the seam
-    "workflows": ("core",),
-    "workflows.api": ("core", "wire", "store.queries"),
-    "console": ("store.queries", "api.batch.render"),
-    "simulator": ("core", "loop", "store.codec", "engines.base", "engines.fake", "engines.event_queue"),
-    "cli": ("wire",),
-    "server": tuple(ROOMS - {"__main__", "docsgen"}),
-    "docsgen": tuple(ROOMS - {"__main__"}),
-    "__main__": ("cli", "server"),
-}
-# The rooms of the core from the bottom to the top: each may import those before it. `machine` and `recovery` are
-# modules, and dispatch to all of them.
-CORE_ORDER = (
-    "model",
-    "capacity",
-    "tasks",
-    "state",
-    "secrets",
-    "scheduling",
-    "jobs",
-    "instances",
-    "registry",
-    "questions",
-    "recovery",
-    "machine",
-)
+ROOMS = {room.name for room in rooms.ROOMS}
+MAY_IMPORT = rooms.may_import()
 MAX_CORE_ARROWS = 60  # between rooms of the core: beyond it the rooms no longer divide anything
 MAX_CORE_FLOORS = 9  # the longest chain of rooms, each importing the next
 # fmt: off
@@ -75,27 +33,8 @@ OWNED_LIBRARIES = {
 }
 
 
-def imported_names(tree: ast.AST, module: str, is_package: bool) -> list[tuple[int, str]]:
-    """(line, full dotted name) of everything `module` imports, at any depth, relative imports resolved."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(node.lineno, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            parts = module.split(".")[: len(module.split(".")) - node.level + is_package] if node.level else []
-            base = ".".join([*parts, *([node.module] if node.module else [])])
-            found += [(node.lineno, f"{base}.{alias.name}") for alias in node.names]
-    return found
-
-
 def below(name: str, prefix: str) -> bool:
     return name == prefix or name.startswith(prefix + ".")
-
-
-def core_room(name: str) -> str:
-    """The room of a dotted name below the package (`core.state.world.World` -> `state`); empty outside the core."""
-    parts = name.split(".")
-    return parts[1] if parts[0] == "core" and len(parts) > 1 else ""
 
 
 def runs_upward(inner: str, target: str) -> bool:
@@ -137,17 +76,6 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
     return found
 
 
-def modules() -> list[tuple[Path, str, bool]]:
-    """(file, full dotted name, whether it is a package) of every module that is written here."""
-    found = []
-    for path in sorted(SOURCE.rglob("*.py")):
-        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
-        if "vendor" not in parts:
-            is_package = parts[-1] == "__init__"
-            found.append((path, ".".join(parts[:-1] if is_package else parts), is_package))
-    return found
-
-
 def test_every_module_keeps_to_its_arrows() -> None:
     assert len(modules()) > 5
     found = []
@@ -157,12 +85,7 @@ def test_every_module_keeps_to_its_arrows() -> None:
 
 
 def test_the_core_has_few_arrows_and_few_floors() -> None:
-    arrows: dict[str, set[str]] = {room: set() for room in CORE_ORDER}
-    for path, module, is_package in modules():
-        room = core_room(module.removeprefix("batchyard."))
-        for _, name in imported_names(ast.parse(path.read_text()), module, is_package) if room else ():
-            imported = core_room(name.removeprefix("batchyard."))
-            arrows[room] |= {imported} - {"", room}
+    arrows = core_arrows()
     floors: dict[str, int] = {}
     for room in CORE_ORDER:  # whatever a room imports comes before it
         floors[room] = 1 + max((floors[imported] for imported in arrows[room]), default=0)

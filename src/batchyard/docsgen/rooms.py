@@ -1,0 +1,112 @@
+"""The rooms of the source and the arrows between them: what tests/test_arrows.py enforces and the docs show."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Room(Struct, frozen=True):
+    """One room: a package or a module directly below src/batchyard.
+
+    `may_import`: what of ours it may import besides itself and the version. A name allows everything below it:
+    `store.queries` allows store/queries.py, and not the rest of store/."""
+
+    name: str
+    does: str
+    must_not_know: str
+    may_import: tuple[str, ...] = ()
+    is_module: bool = False
+    is_planned: bool = False  # its arrows are fixed before it is there
+
+    @property
+    def path(self) -> str:
+        return f"{self.name}.py" if self.is_module else f"{self.name}/"
+
+
+EVERYTHING = "everything"  # in may_import: every room but the entry point and, for the server, the generator
+
+ROOMS = (
+    Room("core", "every decision: commands in, changed records and effects out", "clocks, files, SQL, networks"),
+    Room("wire", "turns bytes into checked documents and back, from AWS's service models; signatures", "jobs"),
+    Room("api", "one function per operation: translates", "decisions", ("core", "wire", "store.queries", "observe")),
+    Room("store", "durable state, the only SQL: one writer, many readers", "what is decided", ("core",)),
+    Room("engines", "run attempts; report facts", "why an attempt runs", ("core", "failpoints", "clock")),
+    Room(
+        "observe",
+        "logs and task metadata, as clients may read them",
+        "engines behind the seam",
+        ("core", "wire", "store.queries", "engines.base"),  # the log layout belongs to the seam
+    ),
+    Room(
+        "loop",
+        "the one loop: inbox, machine, commit, effects",
+        "what is decided",
+        ("core", "store.writer", "engines.base", "failpoints", "clock"),
+    ),
+    Room("clock", "the time of service and supervisor, which never goes back", "everything else", is_module=True),
+    Room("failpoints", "named points where tests make a process fail", "everything else", is_module=True),
+    Room("server", "puts the rooms together; HTTP, access, settings, its own commands", "", (EVERYTHING,)),
+    Room("cli", "the commands for people: a client of our own endpoint", "the server", ("wire",)),
+    Room(
+        "simulator",
+        "random worlds under virtual time, in which core and loop are checked",
+        "processes, files, SQL",
+        ("core", "loop", "store.codec", "engines.base", "engines.fake", "engines.event_queue"),
+    ),
+    Room("docsgen", "generates the reference, the compatibility page and these tables", "", (EVERYTHING,)),
+    Room("vendor", "AWS's service models and other data", "everything else"),
+    Room("version", "the version, which every room may import", "everything else", is_module=True),
+    Room("__main__", "the entry point of the program", "", ("cli", "server"), is_module=True),
+    Room("workflows", "state machines of workflows", "", ("core",), is_planned=True),
+    Room("console", "the web console", "", ("store.queries", "api.batch.render"), is_planned=True),
+)
+
+# A more precise line replaces its room's.
+PART_MAY_IMPORT = {"workflows.api": ("core", "wire", "store.queries")}
+
+# The rooms of the core from the bottom to the top: each may import those before it. `machine` and `recovery` are
+# modules, and dispatch to all of them.
+CORE_ORDER = (
+    "model",
+    "capacity",
+    "tasks",
+    "state",
+    "secrets",
+    "scheduling",
+    "jobs",
+    "instances",
+    "registry",
+    "questions",
+    "recovery",
+    "machine",
+)
+CORE_DOES = {
+    "model": "records, commands, effects, names, amounts",
+    "capacity": "instance types, prices, which instance to launch",
+    "tasks": "from a definition to what runs",
+    "state": "the world in memory",
+    "secrets": "secrets and parameters",
+    "scheduling": "who starts, where, and why others wait",
+    "jobs": "the life of a job, from submission to its end",
+    "instances": "the life of an instance",
+    "registry": "queues, environments, definitions, policies",
+    "questions": "answers that change nothing",
+    "recovery": "the world from the store",
+    "machine": "dispatches commands to all of them",
+}
+
+
+def may_import() -> dict[str, tuple[str, ...]]:
+    """Returns what each room, or part of a room, may import, with EVERYTHING spelled out."""
+    found = {}
+    for room in ROOMS:
+        everything = {other.name for other in ROOMS} - {"__main__", *({"docsgen"} if room.name != "docsgen" else ())}
+        found[room.name] = tuple(sorted(everything)) if EVERYTHING in room.may_import else room.may_import
+    return {**found, **PART_MAY_IMPORT}
+
+
+def arrows_of(room: Room) -> str:
+    """Returns what a room may import, as the tables show it."""
+    if EVERYTHING in room.may_import:
+        return "everything" if room.name == "docsgen" else "everything but `docsgen`"
+    return ", ".join(f"`{name}`" for name in room.may_import) or "nothing of ours"
