@@ -18,7 +18,7 @@ from batchyard.api import operations
 from batchyard.api.context import Call, Context, Settings
 from batchyard.api.services import SERVICES
 from batchyard.core.machine import Machine
-from batchyard.core.model import commands
+from batchyard.core.model import commands, reports
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import Abilities, Instance
@@ -68,7 +68,7 @@ class Service:
         self.writer = Writer(directory / "yard.db")
         self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
         self.reader = Reader(directory / "yard.db")
-        self.asked: list[commands.Command] = []
+        self.asked: list[commands.Command[object]] = []
         self.launched: dict[str, LaunchTask] = {}  # by job id, the latest
         numbers = itertools.count(1)
         self.context = Context(
@@ -144,20 +144,20 @@ class Service:
         ROUTER.operations[service, name].check(result)
         return result
 
-    async def _ask(self, command: commands.Command) -> Any:
+    async def _ask(self, command: commands.Command[commands.Answer]) -> commands.Answer:
         self.asked.append(command)
         return self.do(command)
 
     # -- the machine --
 
-    def do(self, command: commands.Command) -> Any:
+    def do(self, command: commands.Command[commands.Answer]) -> commands.Answer:
         """One batch of one command, committed before its answer is given."""
         try:
             return self.machine.handle(command, self.now_ms)
         finally:
             self._finish_batch()
 
-    def report(self, fact: commands.Report) -> None:
+    def report(self, fact: reports.Report) -> None:
         self.machine.report(ENGINE, fact, self.now_ms)
         self._finish_batch()
 
@@ -174,17 +174,17 @@ class Service:
     # -- the engine's part --
 
     def start(self, job_id: str) -> None:
-        self.report(commands.Started(self.launched[job_id].attempt_id, self.now_ms))
+        self.report(reports.Started(self.launched[job_id].attempt_id, self.now_ms))
 
     def end(self, job_id: str, exit_code: int = 0, reason: str = "", ran_ms: int = 1000) -> None:
         """The job's task ran and ended."""
         self.tick(ran_ms)
-        exit_of = commands.ContainerExit(exit_code=exit_code, reason=reason)
+        exit_of = reports.ContainerExit(exit_code=exit_code, reason=reason)
         attempt = self.launched[job_id].attempt_id
-        self.report(commands.Exited(attempt, self.now_ms - ran_ms, self.now_ms, (exit_of,)))
+        self.report(reports.Exited(attempt, self.now_ms - ran_ms, self.now_ms, (exit_of,)))
 
     def fail_to_start(self, job_id: str, reason: str) -> None:
-        self.report(commands.NotStarted(self.launched[job_id].attempt_id, self.now_ms, reason, 127))
+        self.report(reports.NotStarted(self.launched[job_id].attempt_id, self.now_ms, reason, 127))
 
     # -- what most tests need --
 

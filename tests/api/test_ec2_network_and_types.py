@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from batchyard.core.model import commands
+from batchyard.core.model import reports
 from batchyard.core.model.records import Instance, InstanceState, Market
 from batchyard.core.model.resources import Resources
 from tests.api.service import ROLE, START_MS, Service
@@ -94,7 +94,7 @@ def test_what_an_instance_names_can_be_asked_for(yard: Service) -> None:
 
 
 def test_an_ended_instance_is_terminated_for_an_hour(yard: Service) -> None:
-    yard.machine.report("process", commands.InstanceGone(OWN), yard.now_ms)
+    yard.machine.report("process", reports.InstanceGone(OWN), yard.now_ms)
     yard.tick(1)
     found = instance(yard, OWN)
     assert found["State"] == {"Code": 48, "Name": "terminated"}

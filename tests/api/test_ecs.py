@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
 from batchyard.api.ecs.documents import task_document
-from batchyard.core.model import commands, names
+from batchyard.core.model import names, reports
 from batchyard.core.model.records import (
     Attempt,
     ContainerLog,
@@ -127,7 +127,7 @@ def test_a_task_that_is_being_stopped(service: Service) -> None:
 def test_a_task_whose_host_went_away(service: Service) -> None:
     job_id = service.submit()
     service.start(job_id)
-    service.report(commands.Lost(service.launched[job_id].attempt_id, service.now_ms, "gone"))
+    service.report(reports.Lost(service.launched[job_id].attempt_id, service.now_ms, "gone"))
     task = task_of(service, arn_of(service, job_id))
     assert (task["stopCode"], task["stoppedReason"]) == ("TerminationNotice", f"Host EC2 (instance {HOST}) terminated.")
     assert "exitCode" not in task["containers"][0]

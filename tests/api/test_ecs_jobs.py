@@ -10,9 +10,9 @@ import pytest
 
 from batchyard.api.ecs.documents import task_document
 from batchyard.api.ecs.metadata import metadata
-from batchyard.core.model import commands
-from batchyard.core.model.commands import ContainerExit
+from batchyard.core.model import commands, reports
 from batchyard.core.model.records import Abilities
+from batchyard.core.model.reports import ContainerExit
 from batchyard.engines.base import log_path
 from batchyard.server.access.metadata_tokens import Tokens
 from tests.api.service import ENGINE, START_MS, Service, refusal_of
@@ -58,7 +58,7 @@ def end(service: Service, job_id: str, **codes: int | None) -> None:
         for name, code in codes.items()
     )
     attempt = service.launched[job_id].attempt_id
-    service.report(commands.Exited(attempt, service.now_ms - 1000, service.now_ms, exits))
+    service.report(reports.Exited(attempt, service.now_ms - 1000, service.now_ms, exits))
 
 
 def write(service: Service, task_id: str, name: str, *lines: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.model import commands
+from batchyard.core.model import reports
 from tests.api.service import Service, refusal_of
 
 EC2 = {
@@ -31,7 +31,7 @@ def yard(service: Service) -> Service:
     for number in range(3):
         service.batch.submit_job(jobName=f"job-{number}", jobQueue="small", jobDefinition="work")
     (instance_id,) = service.machine.world.instances_in["small"]
-    service.machine.report("", commands.InstanceReady(instance_id), service.now_ms)
+    service.machine.report("", reports.InstanceReady(instance_id), service.now_ms)
     service.tick(0)
     return service
 

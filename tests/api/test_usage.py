@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.model.commands import ContainerExit, Exited
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.reports import ContainerExit, Exited
 from tests.api.service import Service
 
 

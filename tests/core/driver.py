@@ -8,6 +8,7 @@ from typing import Any
 from batchyard.core.capacity.catalogue import Catalogue, InstanceType
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
+from batchyard.core.model import reports
 from batchyard.core.model.effects import (
     AcknowledgeTask,
     Effect,
@@ -160,7 +161,7 @@ class Driver:
 
     # -- one step --
 
-    def do(self, command: c.Command) -> Any:
+    def do(self, command: c.Command[c.Answer]) -> c.Answer:
         self.now_ms += 1
         try:
             answer = self.machine.handle(command, self.now_ms)
@@ -215,10 +216,10 @@ class Driver:
         ready = list(instance_ids or self.launching)
         for instance_id in ready:
             del self.launching[instance_id]
-            self.fact(c.InstanceReady(instance_id))
+            self.fact(reports.InstanceReady(instance_id))
         return ready
 
-    def fact(self, fact: c.InstanceReport) -> None:
+    def fact(self, fact: reports.InstanceReport) -> None:
         self.now_ms += 1
         self.machine.report("", fact, self.now_ms)
         self._finish_batch()
@@ -227,7 +228,7 @@ class Driver:
         """What was told to end has ended; returns their ids."""
         ended, self.terminated = self.terminated, []
         for instance_id in ended:
-            self.fact(c.InstanceGone(instance_id))
+            self.fact(reports.InstanceGone(instance_id))
         return ended
 
     def instances(self, environment: str) -> list[Instance]:
@@ -279,7 +280,7 @@ class Driver:
         assert len(found) == 1, f"{job_id} has the placed attempts {found}"
         return found[0]
 
-    def report(self, fact: c.Report) -> None:
+    def report(self, fact: reports.Report) -> None:
         self.now_ms += 1
         self.machine.report(ENGINE, fact, self.now_ms)
         self._finish_batch()
@@ -287,22 +288,24 @@ class Driver:
     def started(self, job_id: str) -> None:
         attempt = self.attempt_of(job_id)
         self.running.add(attempt)
-        self.report(c.Started(attempt, self.now_ms))
+        self.report(reports.Started(attempt, self.now_ms))
 
     def exited(self, job_id: str, code: int = 0, **members: Any) -> None:
         attempt = self.attempt_of(job_id)
         self._forget(attempt)
-        self.report(c.Exited(attempt, self.now_ms, self.now_ms + 1, (c.ContainerExit(exit_code=code, **members),)))
+        self.report(
+            reports.Exited(attempt, self.now_ms, self.now_ms + 1, (reports.ContainerExit(exit_code=code, **members),))
+        )
 
     def not_started(self, job_id: str, reason: str = "CannotStartContainerError: no such program") -> None:
         attempt = self.attempt_of(job_id)
         self._forget(attempt)
-        self.report(c.NotStarted(attempt, self.now_ms, reason, 127))
+        self.report(reports.NotStarted(attempt, self.now_ms, reason, 127))
 
     def lost(self, job_id: str) -> None:
         attempt = self.attempt_of(job_id)
         self._forget(attempt)
-        self.report(c.Lost(attempt, self.now_ms, "gone"))
+        self.report(reports.Lost(attempt, self.now_ms, "gone"))
 
     def _forget(self, attempt: str) -> None:
         del self.launched[attempt]

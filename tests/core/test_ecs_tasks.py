@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from batchyard.core.model import commands as c
+from batchyard.core.model import reports
 from batchyard.core.model.records import (
     Abilities,
     ContainerDependency,
@@ -52,10 +53,10 @@ def submit(yard: Driver, *containers: dict[str, Any], members: dict[str, Any] | 
     return yard.submit(name, **more)
 
 
-def exits(yard: Driver, job_id: str, *containers: c.ContainerExit) -> None:
+def exits(yard: Driver, job_id: str, *containers: reports.ContainerExit) -> None:
     attempt = yard.attempt_of(job_id)
     yard._forget(attempt)
-    yard.report(c.Exited(attempt, yard.now_ms, yard.now_ms + 1, containers))
+    yard.report(reports.Exited(attempt, yard.now_ms, yard.now_ms + 1, containers))
 
 
 def test_overrides_and_parameters_reach_their_container_alone(yard: Driver) -> None:
@@ -169,7 +170,7 @@ def test_parts_of_a_vcpu_are_for_fargate(yard: Driver) -> None:
     assert body.build({}, "", fractions=True).resources == Resources(1000, 2048)
 
 
-Exit = c.ContainerExit
+Exit = reports.ContainerExit
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_a_task_that_did_not_start_says_which_container_was_the_cause(yard: Driv
     job_id = submit(yard, SIDE, MAIN)
     attempt = yard.attempt_of(job_id)
     yard._forget(attempt)
-    yard.report(c.NotStarted(attempt, yard.now_ms, "CannotPullContainerError: no", 127, blamed))
+    yard.report(reports.NotStarted(attempt, yard.now_ms, "CannotPullContainerError: no", 127, blamed))
     job = yard.job(job_id)
     assert (job.status, job.status_reason) == (Status.FAILED, "Task failed to start")
     assert job.past[0].containers == (ContainerOutcome(shown, 127, "CannotPullContainerError: no"),)

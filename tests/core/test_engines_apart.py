@@ -7,6 +7,7 @@ import pytest
 from batchyard.core.model import commands as c
 from batchyard.core.model.records import Abilities, EnvironmentOrder, Status
 from batchyard.core.model.refusal import Refused
+from batchyard.core.questions.explanation import AskExplain
 from batchyard.core.scheduling.wait_reasons import Wait
 from tests.core.driver import ENGINE, Driver
 
@@ -39,7 +40,7 @@ def test_jobs_wait_for_an_engine_that_is_away_and_say_why() -> None:
     waits, runs = yard.submit(queue="docker"), yard.submit()
     assert yard.job(runs).status == Status.STARTING
     assert "(containers) cannot be used now (no daemon answers)" in yard.job(waits).status_reason
-    answer = yard.do(c.AskExplain(waits))
+    answer = yard.do(AskExplain(waits))
     assert answer.wait == Wait.ENGINE_GONE
     yard.exited(runs)
     assert yard.job(waits).status == Status.RUNNABLE

@@ -12,7 +12,8 @@ from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model.records import Abilities, Dependency, EnvironmentOrder, Instance
 from batchyard.core.model.resources import Resources
-from batchyard.core.questions.explanation import Explanation
+from batchyard.core.questions.explanation import AskExplain, Explanation
+from batchyard.core.questions.overview import InterruptInstance
 from batchyard.core.scheduling.wait_reasons import AFTER_ANY_REMEDY, UNSCHEDULABLE, Wait, remedy
 from batchyard.core.state.fairshare import WEIGHT_ONE
 from batchyard.core.state.world import Limits
@@ -20,7 +21,7 @@ from tests.core.driver import ACCOUNT, ENGINE, HOST, Driver
 
 
 def explain(yard: Driver, job_id: str) -> Explanation:
-    answer = yard.do(c.AskExplain(job_id))
+    answer = yard.do(AskExplain(job_id))
     assert isinstance(answer, Explanation), f"{job_id} is not explained"
     return answer
 
@@ -379,8 +380,8 @@ def test_running_and_ended_jobs() -> None:
     yard.started(job)
     assert explain(yard, job).text == "It runs."
     yard.exited(job)
-    assert yard.do(c.AskExplain(job)) is None
-    assert yard.do(c.AskExplain("no-such-job")) is None
+    assert yard.do(AskExplain(job)) is None
+    assert yard.do(AskExplain("no-such-job")) is None
 
 
 def test_who_holds_the_host_and_what_is_coming() -> None:
@@ -416,7 +417,7 @@ def test_what_was_asked_of_a_job_that_runs() -> None:
     lost = yard.submit(queue="spot")
     (instance,) = yard.booted()
     yard.started(lost)
-    yard.do(c.InterruptInstance(instance, 2.0))
+    yard.do(InterruptInstance(instance, 2.0))
     assert "Its instance is about to go" in explain(yard, lost).text
 
 

@@ -9,9 +9,13 @@ import pytest
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.instances.instance_lifecycle import ENDED_KEPT_MS
 from batchyard.core.model import commands as c
+from batchyard.core.model import reports
 from batchyard.core.model.records import ENDED_INSTANCE, EnvironmentOrder, Health, InstanceState, Status
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
+from batchyard.core.questions.explanation import AskExplain
+from batchyard.core.questions.inventory import AskInstances
+from batchyard.core.questions.overview import InterruptInstance
 from batchyard.core.scheduling.wait_reasons import Wait
 from tests.core.driver import ENGINE, HOST, Driver
 
@@ -139,7 +143,7 @@ def test_desiredvcpus_wait_while_capacity_is_refused() -> None:
     driver.submit(queue="fleet")
     (asked,) = driver.launching
     del driver.launching[asked]
-    driver.fact(c.InstanceRefused(asked, "no capacity"))
+    driver.fact(reports.InstanceRefused(asked, "no capacity"))
     driver.do(c.UpdateComputeEnvironment("fleet", "", {"computeResources": {"desiredvCpus": 4}}))
     assert not driver.launching
     driver.tick(11_000)
@@ -183,13 +187,13 @@ def test_refused_capacity_spills_over_and_says_so_where_there_is_no_other() -> N
     job = driver.submit(queue="both", **asking(2))
     (asked,) = driver.launching
     del driver.launching[asked]
-    driver.fact(c.InstanceRefused(asked, "no Spot capacity"))
+    driver.fact(reports.InstanceRefused(asked, "no Spot capacity"))
     assert [i.environment for i in driver.launching.values()] == ["second"]
     driver.booted()
     assert driver.status(job) is Status.STARTING
     alone = driver.submit(queue="first", **asking(2))
     assert driver.job(alone).status_reason.startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ")
-    answer = driver.do(c.AskExplain(alone))
+    answer = driver.do(AskExplain(alone))
     assert answer.wait == Wait.NO_CAPACITY
     assert "The last launch was refused: no Spot capacity" in answer.text
     driver.tick(11_000)
@@ -219,7 +223,7 @@ def test_an_interruption_ends_jobs_as_their_host_s_end_does() -> None:
     retried = driver.submit(queue="spot", retry_strategy={"attempts": 2})
     (instance,) = driver.booted()
     driver.started(retried)
-    taken = driver.do(c.InterruptInstance(instance, 2.0))
+    taken = driver.do(InterruptInstance(instance, 2.0))
     assert taken.instance.state is InstanceState.DRAINING
     (stop,) = driver.stops
     assert stop.grace_seconds == 2.0
@@ -241,7 +245,7 @@ def test_a_job_that_ends_well_within_the_notice_has_succeeded() -> None:
     job = driver.submit(queue="spot")
     (instance,) = driver.booted()
     driver.started(job)
-    driver.fact(c.InstanceInterrupted(instance, 120.0))
+    driver.fact(reports.InstanceInterrupted(instance, 120.0))
     driver.exited(job, 0)
     assert driver.status(job) is Status.SUCCEEDED
 
@@ -249,9 +253,9 @@ def test_a_job_that_ends_well_within_the_notice_has_succeeded() -> None:
 def test_only_managed_instances_can_be_interrupted() -> None:
     driver = yard()
     with pytest.raises(Refused, match="does not exist"):
-        driver.do(c.InterruptInstance("i-unknown", 2.0))
+        driver.do(InterruptInstance("i-unknown", 2.0))
     with pytest.raises(Refused, match="is this machine itself"):
-        driver.do(c.InterruptInstance(HOST, 2.0))
+        driver.do(InterruptInstance(HOST, 2.0))
 
 
 def test_on_fargate_each_job_reserves_its_own_share_up_to_maxvcpus() -> None:
@@ -264,7 +268,7 @@ def test_on_fargate_each_job_reserves_its_own_share_up_to_maxvcpus() -> None:
     assert driver.placed() == [f"{array}:{index}" for index in range(3)]
     assert free_vcpus(driver) == 13
     assert not driver.launching
-    answer = driver.do(c.AskExplain(f"{array}:3"))
+    answer = driver.do(AskExplain(f"{array}:3"))
     assert answer.wait == Wait.AT_MAX
     assert "1 vCPU asked, 0 of 3 left (maxvCpus)" in answer.text
     driver.exited(f"{array}:1")
@@ -296,7 +300,7 @@ def test_a_bid_of_nothing_takes_nothing_that_has_a_price() -> None:
     driver = yard()
     driver.machine.world.prices = Prices({}, {"c5.large": 1})
     driver.fleet("free", "c5.large", kind="SPOT", bidPercentage=0)
-    assert driver.do(c.AskExplain(driver.submit(queue="free"))).wait == Wait.ABOVE_BID
+    assert driver.do(AskExplain(driver.submit(queue="free"))).wait == Wait.ABOVE_BID
 
 
 def test_gpus_belong_to_the_instance_that_has_them() -> None:
@@ -352,7 +356,7 @@ def test_after_a_restart_an_instance_may_be_gone_before_the_host_is_known() -> N
     (ended,) = driver.terminated
     driver.machine = driver.new_machine()
     driver.machine.restore(driver.kept.snapshot())
-    driver.fact(c.InstanceGone(ended))
+    driver.fact(reports.InstanceGone(ended))
     driver.set_host()
     assert driver.instances("fleet") == []
     assert free_vcpus(driver) == 16
@@ -369,7 +373,7 @@ def test_an_instance_that_ended_is_remembered_for_an_hour_over_restarts() -> Non
     at_ms = driver.now_ms
 
     def remembered() -> list[tuple[str, int]]:
-        found = driver.do(c.AskInstances()).ended
+        found = driver.do(AskInstances()).ended
         return [(one.instance.instance_id, one.ended_at_ms) for one in found]
 
     assert remembered() == [(ended, at_ms)]
@@ -387,8 +391,8 @@ def test_a_launch_that_was_refused_leaves_nothing_to_remember() -> None:
     driver.fleet("fleet", "c5.large")
     driver.submit(queue="fleet")
     (instance,) = driver.instances("fleet")
-    driver.fact(c.InstanceRefused(instance.instance_id, "none left"))
-    assert driver.do(c.AskInstances()).ended == ()
+    driver.fact(reports.InstanceRefused(instance.instance_id, "none left"))
+    assert driver.do(AskInstances()).ended == ()
 
 
 def test_after_a_restart_instances_are_tried_in_the_order_they_were_launched_in() -> None:
@@ -573,7 +577,7 @@ def test_a_queue_s_tags_mean_something_or_are_refused(tags: dict[str, str]) -> N
 
 def test_reports_about_unknown_instances_are_answered() -> None:
     driver = yard()
-    driver.fact(c.InstanceReady("i-stray"))
+    driver.fact(reports.InstanceReady("i-stray"))
     assert driver.terminated == ["i-stray"]
-    driver.fact(c.InstanceGone("i-stray"))
+    driver.fact(reports.InstanceGone("i-stray"))
     assert ENGINE in driver.machine.world.abilities

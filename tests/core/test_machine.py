@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchyard.core.model import commands as c
+from batchyard.core.model import reports
 from batchyard.core.model.idempotency import split_stored_key, stored_key
 from batchyard.core.model.records import Dependency, EnvironmentOrder, Status
 from batchyard.core.model.refusal import Refused
@@ -344,18 +345,18 @@ def test_an_engine_whose_clock_is_behind_uses_up_no_timeout() -> None:
     yard.exited(first_in_line)
     for number in (1, 2):
         yard.tick(30_000)
-        yard.report(c.Started(yard.attempt_of(job), yard.now_ms - hour_ms))
+        yard.report(reports.Started(yard.attempt_of(job), yard.now_ms - hour_ms))
         started_at_ms = yard.job(job).started_at_ms
         attempt = yard.job(job).attempt
         assert attempt is not None
         assert yard.job(job).created_at_ms < attempt.placed_at_ms <= started_at_ms
         yard.tick(1)
         assert yard.stops == []
-        ended = (c.ContainerExit(exit_code=0 if number == 2 else 1),)
+        ended = (reports.ContainerExit(exit_code=0 if number == 2 else 1),)
         at_ms = yard.now_ms - hour_ms
         task = yard.attempt_of(job)
         yard._forget(task)
-        yard.report(c.Exited(task, at_ms, at_ms + 1, ended))
+        yard.report(reports.Exited(task, at_ms, at_ms + 1, ended))
     first, second = yard.job(job).past
     assert first.started_at_ms <= first.stopped_at_ms < second.started_at_ms <= second.stopped_at_ms
 
@@ -388,7 +389,7 @@ def test_a_late_word_about_an_old_attempt_is_acknowledged_and_changes_nothing() 
     old = yard.attempt_of(job)
     yard.exited(job, 1)
     yard.acknowledged.clear()
-    yard.report(c.Exited(old, yard.now_ms, yard.now_ms, (c.ContainerExit(exit_code=0),)))
+    yard.report(reports.Exited(old, yard.now_ms, yard.now_ms, (reports.ContainerExit(exit_code=0),)))
     assert yard.status(job) is S.STARTING
     assert yard.acknowledged == {old}
 

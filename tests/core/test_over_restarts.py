@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from batchyard.core.model import commands as c
+from batchyard.core.model import reports
 from batchyard.core.model.records import QUEUE_HEAD, Status
+from batchyard.core.questions.overview import AskOverview
 from tests.core.driver import Driver
 
 
@@ -60,7 +62,7 @@ def test_a_refused_environment_pauses_on() -> None:
     driver.submit(queue="fleet")
     (refused,) = driver.launching
     del driver.launching[refused]
-    driver.fact(c.InstanceRefused(refused, "none left"))
+    driver.fact(reports.InstanceRefused(refused, "none left"))
     driver.tick(4_000)
     driver.crash()
     driver.tick(5_000)
@@ -134,7 +136,7 @@ def test_a_misconfigured_job_is_told_of_once_as_blocking_its_queue() -> None:
     driver.crash()
     driver.tick(120_000)
     assert len(driver.facts) == 2
-    (queue,) = driver.do(c.AskOverview()).queues
+    (queue,) = driver.do(AskOverview()).queues
     assert (queue.blocked_count, queue.stuck_count) == (2, 5)
 
 

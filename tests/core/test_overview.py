@@ -6,14 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchyard.core.model import commands as c
+from batchyard.core.model import reports
 from batchyard.core.model.records import EnvironmentOrder
 from batchyard.core.model.resources import Resources
-from batchyard.core.questions.overview import EnvironmentView, InstanceView, Next, Overview, QueueView
+from batchyard.core.questions.overview import (
+    AskOverview,
+    EnvironmentView,
+    InstanceView,
+    InterruptInstance,
+    Next,
+    Overview,
+    QueueView,
+)
 from tests.core.driver import HOST, Driver
 
 
 def look(driver: Driver) -> Overview:
-    found: Overview = driver.do(c.AskOverview())
+    found: Overview = driver.do(AskOverview())
     return found
 
 
@@ -125,7 +134,7 @@ def test_a_refused_launch_is_told_with_its_pause() -> None:
     driver.submit(queue="yard")
     (instance_id,) = driver.launching
     del driver.launching[instance_id]
-    driver.fact(c.InstanceRefused(instance_id, "No such machine today."))
+    driver.fact(reports.InstanceRefused(instance_id, "No such machine today."))
     step = environment(driver, "yard").step
     assert step.next is Next.BLOCKED
     assert step.text == "The last launch was refused: No such machine today. It tries again."
@@ -175,7 +184,7 @@ def test_an_interrupted_instance_is_answered_as_it_is_then() -> None:
     driver.fleet("spot", kind="SPOT")
     driver.submit(queue="spot")
     (instance_id,) = driver.booted()
-    view: InstanceView = driver.do(c.InterruptInstance(instance_id, 2.0))
+    view: InstanceView = driver.do(InterruptInstance(instance_id, 2.0))
     assert (view.instance.state, view.jobs_count, view.step.next) == ("DRAINING", 1, Next.ENDING)
     assert view.step.at_ms == view.instance.ends_at_ms > driver.now_ms
 

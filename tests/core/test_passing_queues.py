@@ -9,6 +9,7 @@ import pytest
 
 from batchyard.core.model import commands as c
 from batchyard.core.model.records import EnvironmentOrder, Status
+from batchyard.core.questions.explanation import AskExplain
 from tests.core.driver import ENGINE, Driver
 
 
@@ -122,7 +123,7 @@ def test_a_launch_for_others_leaves_what_the_head_needs_of_this_host() -> None:
     head = driver.submit(queue="high", **sized(4))
     driver.submit(queue="fleet")
     assert not driver.launching, "the last two vCPUs are kept for the head"
-    answer = driver.do(c.AskExplain(head))
+    answer = driver.do(AskExplain(head))
     assert "4 vCPUs asked" in answer.text
     driver.exited(driver.placed()[0])
     assert driver.status(head) is Status.STARTING
@@ -134,7 +135,7 @@ def test_the_jobs_behind_say_whom_they_may_not_pass() -> None:
     driver.submit(queue="low", **sized(3))
     head = driver.submit(queue="high", **sized(4))
     small = driver.submit(queue="low")
-    answer = driver.do(c.AskExplain(small))
+    answer = driver.do(AskExplain(small))
     assert answer.wait == "BEHIND"
     assert f"{head} waits for room in the queue high" in answer.text
     driver.tick(61_000)

@@ -27,7 +27,7 @@ class Kept:
         self.documents: dict[tuple[str, str], Struct] = {}
         self.now_ms = START_MS
 
-    def do(self, command: c.Command) -> Any:
+    def do(self, command: c.Command[c.Answer]) -> c.Answer:
         """None: it was refused, and changed nothing."""
         before = dict(self.machine.world.secrets), dict(self.machine.world.leaving_secrets)
         answer = None

@@ -9,6 +9,8 @@ from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model.records import EnvironmentOrder, Health, Status
 from batchyard.core.model.refusal import Refused
+from batchyard.core.questions.explanation import AskExplain
+from batchyard.core.questions.overview import AskOverview
 from batchyard.core.scheduling.wait_reasons import Wait
 from batchyard.core.state.world import Limits
 from tests.core.driver import ACCOUNT, CATALOGUE, ENGINE, Driver
@@ -106,10 +108,10 @@ def test_jobs_wait_for_an_environment_that_is_updating_and_say_so() -> None:
     yard.exited(running)
     waiting = yard.submit()
     assert yard.status(waiting) is Status.RUNNABLE
-    answer = yard.do(c.AskExplain(waiting))
+    answer = yard.do(AskExplain(waiting))
     assert answer.wait == Wait.SETTLING
     assert answer.text == "It is next. It is UPDATING: nothing is placed there until it is VALID."
-    (environment,) = yard.do(c.AskOverview()).environments
+    (environment,) = yard.do(AskOverview()).environments
     assert environment.step.at_ms == environment.environment.settles_at_ms > yard.now_ms
     assert not yard.facts
     yard.tick(SETTLE_MS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchyard.core.model import commands as c
+from batchyard.core.model import reports
 from batchyard.core.model.records import EnvironmentOrder, Status
 from tests.core.driver import Driver
 
@@ -75,7 +76,7 @@ def test_what_became_too_late_while_the_service_was_down_may_start_first() -> No
     driver.now_ms += LIMIT_MS
     driver.machine = driver.new_machine()
     driver.machine.restore(driver.kept.snapshot())
-    driver.machine.report("process", c.Lost(driver.attempt_of(running), driver.now_ms, "gone"), driver.now_ms)
+    driver.machine.report("process", reports.Lost(driver.attempt_of(running), driver.now_ms, "gone"), driver.now_ms)
     driver._forget(driver.attempt_of(running))
     driver.set_host()
     assert driver.status(waiting) is Status.STARTING

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 import pytest
 
 from batchyard.core.model.attempt_node import MAX_NODES, AttemptNode
-from batchyard.core.model.commands import Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerDependency, TaskSpec
+from batchyard.core.model.reports import Exited, Lost, NotStarted, Report, Started
 from batchyard.engines.base import RECOVERED_SILENT, Engine, Launch, Recovery, StaleEpochError
 
 # From anywhere: a supervisor looks for its attempts' marker among all processes of the machine, and another worker's

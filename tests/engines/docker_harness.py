@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from batchyard.core.model.commands import Report
 from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec
+from batchyard.core.model.reports import Report
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import StaleEpochError
 from batchyard.engines.docker.engine import DockerEngine, DockerSettings

@@ -13,8 +13,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from batchyard.core.model.commands import Report
 from batchyard.core.model.records import TaskSpec
+from batchyard.core.model.reports import Report
 from batchyard.core.model.resources import Resources
 from batchyard.engines.process import ProcessEngine, ProcessSettings
 from batchyard.engines.supervisor.journal import Replay, replay

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from batchyard.core.model.commands import (
+from batchyard.core.model.records import Instance, InstanceState, Market
+from batchyard.core.model.reports import (
     InstanceGone,
     InstanceInterrupted,
     InstanceReady,
     InstanceRefused,
     InstanceReport,
 )
-from batchyard.core.model.records import Instance, InstanceState, Market
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Capacity
 from batchyard.engines.fake import FakeCapacity, FakeCloud, InstancePlan

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.core.model.commands import ContainerExit
 from batchyard.core.model.records import ContainerDependency, ContainerSpec
+from batchyard.core.model.reports import ContainerExit
 from batchyard.engines.container_group import ENDED_BEFORE_START, ContainerGroup, grace_of
 
 CONDITIONS = ("START", "COMPLETE", "SUCCESS")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import ContainerExit, Exited, NotStarted
 from batchyard.core.model.records import ContainerDependency, ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
+from batchyard.core.model.reports import ContainerExit, Exited, NotStarted
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.containers import MIB, Placing, create_request, milliseconds, seen_of

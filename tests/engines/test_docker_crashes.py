@@ -16,7 +16,7 @@ import pytest
 
 from batchyard import failpoints
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import Exited, Lost, NotStarted
+from batchyard.core.model.reports import Exited, Lost, NotStarted
 from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, StaleEpochError
 from batchyard.engines.docker import engine as engine_module
 from batchyard.engines.docker import logs as logs_module

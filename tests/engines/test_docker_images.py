@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import Exited, NotStarted
 from batchyard.core.model.records import TaskSpec
+from batchyard.core.model.reports import Exited, NotStarted
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.credentials import Credentials, CredentialsError, find_credentials
 from batchyard.engines.docker.images import ImageName, parse_image

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.core.model.commands import Exited
+from batchyard.core.model.reports import Exited
 from batchyard.engines.base import CUT_MARK, MAX_LOG_LINE_BYTES, Recovery, log_path
 from batchyard.engines.docker.engine import DockerSettings
 from batchyard.engines.docker.logs import Lines, Remainder, last_lines

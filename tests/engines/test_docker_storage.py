@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import Exited
 from batchyard.core.model.records import TaskSpec, containers_of
+from batchyard.core.model.reports import Exited
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.containers import Placing, create_request

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import ContainerExit, Exited, NotStarted
 from batchyard.core.model.records import ContainerDependency, ContainerSpec, Mount, TaskSpec
+from batchyard.core.model.reports import ContainerExit, Exited, NotStarted
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch, Recovery
 from tests.engines.conformance import is_started, launch_of, wait_for_end

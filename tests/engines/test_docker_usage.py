@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import ContainerExit, Exited
 from batchyard.core.model.records import ContainerSpec, TaskSpec
+from batchyard.core.model.reports import ContainerExit, Exited
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Recovery
 from batchyard.engines.docker import task_run

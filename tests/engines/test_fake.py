@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec
+from batchyard.core.model.reports import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Engine, Launch, log_path
 from batchyard.engines.fake import Behaviour, Delivery, FakeEngine, FakeHost, immediately

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.model.commands import NotStarted
 from batchyard.core.model.records import Mount
+from batchyard.core.model.reports import NotStarted
 from batchyard.engines.docker.path_containment import containment_problem
 from tests.engines.conformance import run_to_end
 from tests.engines.docker_harness import DockerHarness

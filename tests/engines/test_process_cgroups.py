@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.model.commands import ContainerExit, Exited, Report
 from batchyard.core.model.records import TaskSpec
+from batchyard.core.model.reports import ContainerExit, Exited, Report
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, Offer, find_offer, try_out

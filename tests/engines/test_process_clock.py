@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from batchyard.core.model.commands import Exited, Started
+from batchyard.core.model.reports import Exited, Started
 from tests.engines.conformance import launch_of, wait_for_end
 from tests.engines.process_harness import ProcessHarness
 

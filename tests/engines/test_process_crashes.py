@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import Exited, Lost, NotStarted
+from batchyard.core.model.reports import Exited, Lost, NotStarted
 from batchyard.engines.base import Recovery, StaleEpochError, log_path
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor import journal as records

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.model.commands import Exited
+from batchyard.core.model.reports import Exited
 from batchyard.engines.base import CUT_MARK, MAX_LOG_LINE_BYTES, log_path
 from batchyard.engines.log_file import LogFile
 from batchyard.engines.process import ProcessSettings

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.jobs.attempts import REASON_CHARACTERS
-from batchyard.core.model.commands import Exited, NotStarted, Report
 from batchyard.core.model.records import Mount, TaskSpec, Ulimit
+from batchyard.core.model.reports import Exited, NotStarted, Report
 from batchyard.engines.base import Launch, log_path
 from batchyard.engines.process import ProcessEngine
 from batchyard.engines.start_failures import CannotStart

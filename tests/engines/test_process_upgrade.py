@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from batchyard import failpoints
-from batchyard.core.model.commands import Exited, Lost
+from batchyard.core.model.reports import Exited, Lost
 from batchyard.engines import process as engine_module
 from batchyard.engines.base import Launch, Recovery
 from batchyard.engines.supervisor.processes import read_row, start_ticks

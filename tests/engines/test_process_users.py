@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.model.commands import Exited, NotStarted
 from batchyard.core.model.records import Mount, TaskSpec, Ulimit
+from batchyard.core.model.reports import Exited, NotStarted
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor import spawner
 from batchyard.engines.supervisor.process_credentials import _KEYCTL, acting_as, new_session_keyring

@@ -11,13 +11,14 @@ import pytest
 
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
-from batchyard.core.model import names
+from batchyard.core.model import names, reports
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import Abilities, Changes, EnvironmentOrder, Instance, Job, Snapshot, Status
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
+from batchyard.core.questions.capacity import AskCapacity
 from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, ReportSink
 from batchyard.loop import Busy, Loop, Stopped
 from batchyard.loop import loop as loop_module
@@ -191,7 +192,7 @@ def test_a_failed_commit_ends_the_loop_and_nobody_is_told_yes() -> None:
         with pytest.raises(Stopped):
             await later
         with pytest.raises(Stopped):
-            await yard.loop.ask(c.AskCapacity())
+            await yard.loop.ask(AskCapacity())
 
     asyncio.run(run())
 
@@ -206,7 +207,7 @@ def test_a_full_inbox_is_busy_and_reports_are_never_refused(monkeypatch: pytest.
         await settle()
         with pytest.raises(Busy):
             await yard.loop.ask(c.SubmitJob("id-9", "n", "default", "work"))
-        yard.engine.report([c.Started("0" * 32, 1)] * 10)
+        yard.engine.report([reports.Started("0" * 32, 1)] * 10)
         yard.writer.automatic = True
         yard.writer.asked[0][1].set_result(None)
         await asyncio.gather(first, *waiting)
@@ -231,7 +232,7 @@ def test_a_timeout_wakes_the_loop_by_itself() -> None:
         yard.writer.automatic = True
         await yard.submit(1, timeout={"attemptDurationSeconds": 60})
         attempt = yard.engine.calls[0][1][0]
-        yard.engine.report([c.Started(attempt, yard.clock.ms)])
+        yard.engine.report([reports.Started(attempt, yard.clock.ms)])
         await settle()
         yard.clock.ms += 60_000
         yard.engine.report([])  # what it waits for was computed before the clock was set
@@ -250,7 +251,7 @@ def test_outcomes_are_acknowledged_after_their_commit_and_before_the_next_launch
         yard.writer.automatic = False
         yard.writer.asked.clear()
         yard.engine.calls.clear()
-        yard.engine.report([c.Exited(first, 1, 2, (c.ContainerExit(exit_code=0),))])
+        yard.engine.report([reports.Exited(first, 1, 2, (reports.ContainerExit(exit_code=0),))])
         await settle()
         assert yard.engine.calls == []
         yard.writer.asked[0][1].set_result(None)
@@ -274,7 +275,7 @@ def test_stop_serves_what_was_accepted_and_then_refuses() -> None:
         assert [(await a).job_id for a in (answer, second)] == ["id-1", "id-2"]
         await settle()
         with pytest.raises(Stopped):
-            await yard.loop.ask(c.AskCapacity())
+            await yard.loop.ask(AskCapacity())
 
     in_loop(scenario)
 
@@ -360,11 +361,11 @@ def test_after_a_restart_it_is_started_only_if_it_can_be_now(problem: str) -> No
         assert (name, may_launch) == ("recover", not problem)
         running = asyncio.create_task(later.loop.run())
         if problem:
-            later.engine.report([c.NotStarted(attempt, 1, RECOVERED_SILENT)])
+            later.engine.report([reports.NotStarted(attempt, 1, RECOVERED_SILENT)])
             await settle()
             assert later.job(1).past[0].reason == PROBLEM
         else:
-            later.engine.report([c.Started(attempt, 1)])
+            later.engine.report([reports.Started(attempt, 1)])
             await settle()
             assert later.job(1).status is Status.RUNNING
         later.loop.stop()
@@ -385,7 +386,7 @@ def test_what_was_stopped_before_it_started_says_just_that() -> None:
         ((_, ((attempt, _),)),) = later.engine.calls
         await later.loop.ask(c.TerminateJob("id-1", "enough"))
         await settle()
-        later.engine.report([c.NotStarted(attempt, 1, RECOVERED_SILENT)])
+        later.engine.report([reports.NotStarted(attempt, 1, RECOVERED_SILENT)])
         await settle()
         assert later.job(1).status is Status.FAILED
         assert later.job(1).past[0].reason == RECOVERED_SILENT
@@ -403,8 +404,8 @@ def test_what_runs_is_left_alone_though_it_could_not_be_started_now() -> None:
         await later.loop.start(epoch=2)
         running = asyncio.create_task(later.loop.run())
         ((_, ((attempt, _),)),) = later.engine.calls
-        later.engine.report([c.Started(attempt, 1)])
-        later.engine.report([c.Exited(attempt, 1, 2, (c.ContainerExit(exit_code=0),))])
+        later.engine.report([reports.Started(attempt, 1)])
+        later.engine.report([reports.Exited(attempt, 1, 2, (reports.ContainerExit(exit_code=0),))])
         await settle()
         assert later.job(1).status is Status.SUCCEEDED
         later.loop.stop()

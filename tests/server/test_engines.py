@@ -237,9 +237,9 @@ def test_a_full_inbox_or_a_taken_name_keeps_nobody_from_being_told(
     engines = EngineSet(told, paths_of(told.data_dir, told.work_dir, {}), {}, machine())
     monkeypatch.setattr("batchyard.server.engines.runtime.BUSY_SECONDS", 0)
     answers: list[Exception | None] = [Busy(), Busy(), None, Refused("Object already exists"), Stopped()]
-    asked: list[c.Command] = []
+    asked: list[c.Command[object]] = []
 
-    async def ask(command: c.Command) -> None:
+    async def ask(command: c.Command[object]) -> None:
         asked.append(command)
         answer = answers.pop(0) if answers else None
         if answer is not None:

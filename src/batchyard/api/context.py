@@ -6,19 +6,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from msgspec import Struct
 
 from batchyard.api.readers import Readers
 from batchyard.core.capacity.catalogue import X86_64, Catalogue
-from batchyard.core.model.commands import Command
+from batchyard.core.model.commands import Answer, Command
 from batchyard.core.model.names import Account
 from batchyard.store.queries import Reader, time_budget
 
 PROCESS = "process"  # the engine that runs programs of this machine; every other one runs images
 Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+
+
+class Ask(Protocol):
+    """Hands a command to the loop and returns its answer after the commit. Raises Refused, Busy or Stopped."""
+
+    def __call__(self, command: Command[Answer], /) -> Awaitable[Answer]: ...
 
 
 class CipherError(Exception):
@@ -48,12 +54,10 @@ class Settings(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Context:
-    """The service's side of every request.
-
-    `ask` hands a command to the loop and returns the machine's answer after its commit; it raises Refused."""
+    """The service's side of every request."""
 
     account: Account
-    ask: Callable[[Command], Awaitable[Any]]
+    ask: Ask
     reader: Reader
     new_uuid: Callable[[], str]
     logs_directory: Path
@@ -70,11 +74,11 @@ class Context:
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition
 
     async def read(
-        self, query: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
-    ) -> Answer:
+        self, query: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
         """The answer of one of the reader's queries. OutOfTime: it took too long."""
 
-        def work() -> Answer:
+        def work() -> Result:
             with time_budget():
                 return query(*args, **kwargs)
 

@@ -11,10 +11,16 @@ from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.instances import instance_lifecycle, scaling
 from batchyard.core.jobs import attempts, cancellation, submission, time_limits
-from batchyard.core.model import commands, names
+from batchyard.core.model import commands, names, reports
+from batchyard.core.model.commands import Answer
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.records import Changes, Snapshot
-from batchyard.core.questions import explanation, inventory, overview, queue_snapshot
+from batchyard.core.questions import capacity, explanation, inventory, overview, queue_snapshot
+from batchyard.core.questions.capacity import AskCapacity
+from batchyard.core.questions.explanation import AskExplain
+from batchyard.core.questions.inventory import AskInstances
+from batchyard.core.questions.overview import AskOverview, InterruptInstance
+from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
 from batchyard.core.registry import registry
 from batchyard.core.scheduling import policies, scheduler
 from batchyard.core.secrets import parameters, secrets
@@ -43,17 +49,18 @@ class Machine:
         """What to ask the engines after a restart, about every placed attempt."""
         return recovery.recover(self.world)
 
-    def handle(self, command: commands.Command, now_ms: int) -> Any:
+    def handle(self, command: commands.Command[Answer], now_ms: int) -> Answer:
         """Carries out one command. Raises Refused, having changed nothing. Returns the command's answer."""
         handler = _HANDLERS.get(type(command))
         assert handler is not None, f"no handler for {type(command).__name__}"
         self.world.now_ms = now_ms
-        return handler(self.world, command, now_ms)
+        answer: Answer = handler(self.world, command, now_ms)
+        return answer
 
-    def report(self, engine: str, fact: commands.Fact, now_ms: int) -> None:
+    def report(self, engine: str, fact: reports.Fact, now_ms: int) -> None:
         """Takes what an engine reports, or the capacity seam."""
         self.world.now_ms = now_ms
-        if isinstance(fact, commands.InstanceReport):
+        if isinstance(fact, reports.InstanceReport):
             instance_lifecycle.report(self.world, fact, now_ms)
         else:
             attempts.report(self.world, engine, fact, now_ms)
@@ -86,7 +93,7 @@ class Machine:
         return changes, effects
 
 
-Handler = Callable[[World, Any, int], Any]
+Handler = Callable[[World, Any, int], Any]  # its second argument is the command that it stands beside
 
 
 def _set_host(world: World, command: commands.SetHost, now_ms: int) -> None:
@@ -101,24 +108,6 @@ def _set_away(world: World, command: commands.SetAway, now_ms: int) -> None:
         scheduler.reassess(world)
 
 
-def _ask_capacity(world: World, command: commands.AskCapacity, now_ms: int) -> commands.CapacityAnswer:
-    total = [world.host.resources] if world.host is not None else []
-    free = [world.rooms[world.host.instance_id].free] if world.host is not None else []
-    running = sum(1 for job in world.jobs.values() if job.attempt is not None)
-    unstarted = sum(len(world.books[key].unstarted) for key in world.specs if key in world.books)
-    rows = sum(1 for key in world.jobs if key not in world.books)
-    return commands.CapacityAnswer(
-        total_milli_vcpus=sum(r.milli_vcpus for r in total),
-        total_memory_mib=sum(r.memory_mib for r in total),
-        total_gpus=sum(r.gpus for r in total),
-        free_milli_vcpus=sum(r.milli_vcpus for r in free),
-        free_memory_mib=sum(r.memory_mib for r in free),
-        free_gpus=sum(r.gpus for r in free),
-        jobs_running=running,
-        jobs_waiting=rows - running + unstarted,
-    )
-
-
 def _cancel(world: World, command: commands.CancelJob, now_ms: int) -> None:
     cancellation.withdraw(world, command.job_id, command.reason, terminate=False, now_ms=now_ms)
 
@@ -127,7 +116,7 @@ def _terminate(world: World, command: commands.TerminateJob, now_ms: int) -> Non
     cancellation.withdraw(world, command.job_id, command.reason, terminate=True, now_ms=now_ms)
 
 
-_HANDLERS: dict[type[commands.Command], Handler] = {
+_HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     commands.SubmitJob: submission.submit,
     commands.CancelJob: _cancel,
     commands.TerminateJob: _terminate,
@@ -152,14 +141,12 @@ _HANDLERS: dict[type[commands.Command], Handler] = {
     commands.RestoreSecret: lambda world, c, now: secrets.restore_deleted(world, c),
     commands.PutParameter: parameters.put,
     commands.DeleteParameter: lambda world, c, now: parameters.delete(world, c),
-    commands.InterruptInstance: lambda world, c, now: overview.view_of(
-        world, instance_lifecycle.interrupt(world, c, now)
-    ),
+    InterruptInstance: overview.interrupt,
     commands.SetHost: _set_host,
     commands.SetAway: _set_away,
-    commands.AskCapacity: _ask_capacity,
-    commands.AskOverview: lambda world, c, now: overview.overview(world, now),
-    commands.AskInstances: lambda world, c, now: inventory.inventory(world),
-    commands.AskQueueSnapshot: lambda world, c, now: queue_snapshot.snapshot(world, c.queue, now),
-    commands.AskExplain: lambda world, c, now: explanation.explain(world, c.job_id),
+    AskCapacity: lambda world, c, now: capacity.capacity(world),
+    AskOverview: lambda world, c, now: overview.overview(world, now),
+    AskInstances: lambda world, c, now: inventory.inventory(world),
+    AskQueueSnapshot: lambda world, c, now: queue_snapshot.snapshot(world, c.queue, now),
+    AskExplain: lambda world, c, now: explanation.explain(world, c.job_id),
 }

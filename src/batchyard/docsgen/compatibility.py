@@ -18,6 +18,7 @@ from batchyard.api.context import Call, Context
 from batchyard.api.service_descriptor import ServiceDescriptor
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands
+from batchyard.core.model.commands import Answer, Command
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import Abilities, EnvironmentOrder, Instance
 from batchyard.core.model.refusal import Refused
@@ -95,7 +96,7 @@ def _definition(sample: Sample) -> Document:
 def _context() -> Context:
     """Of a service that stores nothing."""
 
-    async def ask(command: object) -> None:
+    async def ask(command: Command[Answer]) -> Answer:
         raise AssertionError(f"a sample asks nothing, and yet: {command!r}")
 
     reader = SimpleNamespace(definitions=lambda *_, **__: ([], None))

@@ -19,6 +19,7 @@ from batchyard.api.operations import OPERATIONS
 from batchyard.api.readers import Readers
 from batchyard.api.services import SERVICES
 from batchyard.cli.app import app as client_app
+from batchyard.core.model.commands import Answer, Command
 from batchyard.core.model.names import Account
 from batchyard.docsgen import compatibility, drawings
 from batchyard.server import commands, handlers
@@ -79,7 +80,7 @@ def built_operations() -> set[tuple[str, str]]:
     settings = Settings(Path("/"), Path("/"), Path("/"))
     paths = Paths(Path("/"), Path("/"), Path("/"))
 
-    async def ask(command: object) -> None:
+    async def ask(command: Command[Answer]) -> Answer:
         raise AssertionError(f"the reference asks nothing, and yet: {command!r}")
 
     context = handlers.context_of(

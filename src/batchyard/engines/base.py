@@ -35,8 +35,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import InstanceReport, Report
 from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, Instance, TaskSpec
+from batchyard.core.model.reports import InstanceReport, Report
 
 MAX_LOG_LINE_BYTES = 256 * 1024  # CloudWatch Logs' own limit of one event
 ATTEMPT_VARIABLE = "BATCHYARD_ATTEMPT"  # in the environment of everything that runs: the id of its attempt

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batchyard.core.model.commands import ContainerExit
 from batchyard.core.model.records import ContainerDependency, ContainerSpec
+from batchyard.core.model.reports import ContainerExit
 
 ENDED_BEFORE_START = "The task ended before this container was started."
 

@@ -15,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import (
+from batchyard.core.model.records import Abilities, Instance, InstanceState, containers_of
+from batchyard.core.model.reports import (
     ContainerExit,
     Exited,
     InstanceGone,
@@ -28,7 +29,6 @@ from batchyard.core.model.commands import (
     Report,
     Started,
 )
-from batchyard.core.model.records import Abilities, Instance, InstanceState, containers_of
 from batchyard.engines.base import (
     RECOVERED_SILENT,
     STOP_GRACE_SECONDS,

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from batchyard.core.model.commands import InstanceGone, InstanceInterrupted, InstanceReady, InstanceReport
 from batchyard.core.model.records import Instance, InstanceState, Market
+from batchyard.core.model.reports import InstanceGone, InstanceInterrupted, InstanceReady, InstanceReport
 from batchyard.engines.base import FactSink
 
 SECONDS_PER_HOUR = 3600.0

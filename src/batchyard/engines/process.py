@@ -19,8 +19,8 @@ from typing import NamedTuple, cast
 from batchyard import failpoints
 from batchyard.clock import SteadyClock
 from batchyard.core.model.attempt_node import AttemptNode, parse_node
-from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, TaskSpec
+from batchyard.core.model.reports import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
 from batchyard.engines.file_lock import try_lock
 from batchyard.engines.supervisor import protocol

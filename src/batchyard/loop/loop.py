@@ -16,7 +16,7 @@ from batchyard import failpoints
 from batchyard.clock import Clock
 from batchyard.core.machine import Machine
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import Command, Fact, InstanceReport, NotStarted, Report
+from batchyard.core.model.commands import Answer, Command
 from batchyard.core.model.effects import (
     AcknowledgeTask,
     Effect,
@@ -30,6 +30,7 @@ from batchyard.core.model.effects import (
 )
 from batchyard.core.model.records import Changes
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.reports import Fact, InstanceReport, NotStarted, Report
 from batchyard.engines.base import RECOVERED_SILENT, Capacity, Engine, Launch, Recovery, ReportSink
 from batchyard.loop import transitions
 
@@ -78,7 +79,7 @@ class Loop:
         self._batch_commands = batch_commands
         self._capacity = capacity
         self._publish = publish
-        self._commands: deque[tuple[Command, asyncio.Future[Any]]] = deque()
+        self._commands: deque[tuple[Command[object], asyncio.Future[Any]]] = deque()
         self._reports: deque[tuple[str, Fact]] = deque()
         self._arrived: deque[Engine] = deque()  # they were started, and not asked yet about their attempts
         self._started: dict[str, Engine] = {}
@@ -89,13 +90,13 @@ class Loop:
 
     # -- the inbox --
 
-    async def ask(self, command: Command) -> Any:
+    async def ask(self, command: Command[Answer]) -> Answer:
         """The machine's answer, given after the commit that holds it. Raises Refused, Busy or Stopped."""
         if self._ended:
             raise Stopped
         if len(self._commands) >= INBOX_COMMANDS:
             raise Busy
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._commands.append((command, answer))
         self._wake.set()
         return await answer

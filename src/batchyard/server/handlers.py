@@ -6,18 +6,16 @@ import hashlib
 import platform
 import socket
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from msgspec import Struct
 
-from batchyard.api.context import Context
+from batchyard.api.context import Ask, Context
 from batchyard.api.context import Settings as ApiSettings
 from batchyard.api.ecs.metadata import metadata
 from batchyard.api.operations import bind
 from batchyard.api.readers import Readers
 from batchyard.core.capacity.catalogue import ARM64, X86_64
-from batchyard.core.model.commands import Command
 from batchyard.core.model.names import Account
 from batchyard.server.access.metadata_tokens import Tokens
 from batchyard.server.admin.service_operations import ServiceOperations
@@ -68,7 +66,7 @@ def context_of(
     settings: Settings,
     paths: Paths,
     account: Account,
-    ask: Callable[[Command], Awaitable[Any]],
+    ask: Ask,
     reader: Reader,
     cipher: KeyFileCipher,
     readers: Readers,

@@ -21,11 +21,13 @@ from batchyard.api.services import SERVICES
 from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.machine import Machine
-from batchyard.core.model.commands import AskCapacity, CapacityAnswer, SetHost, Started
+from batchyard.core.model.commands import SetHost
 from batchyard.core.model.effects import RecoverTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import Instance, Snapshot
+from batchyard.core.model.reports import Started
 from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.state.check import assert_consistent
 from batchyard.core.state.world import Limits
 from batchyard.engines.base import Engine
@@ -349,7 +351,7 @@ class Service:
             await _while(running, self._wait_for_jobs())
         remove_server_file(self._parts.paths)
         if not running.done():
-            capacity: CapacityAnswer = await self._loop.ask(AskCapacity())
+            capacity = await self._loop.ask(AskCapacity())
             messages.ended(capacity.jobs_running, killed=self._kill)
         server.end()
         await serving
@@ -371,7 +373,7 @@ class Service:
     async def _wait_for_jobs(self) -> None:
         deadline = time.monotonic() + self._parts.settings.stop_grace_seconds + KILL_PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            capacity: CapacityAnswer = await self._loop.ask(AskCapacity())
+            capacity = await self._loop.ask(AskCapacity())
             if capacity.jobs_running == 0:
                 return
             await asyncio.sleep(LOOK_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchyard.core.model.commands import Exited, Lost, NotStarted, Report, Started
+from batchyard.core.model.reports import Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 

@@ -165,11 +165,11 @@ class Clients:
             stored = self._oracle.disk.spec(key).tags
             self.ask_once(c.TagResource("job", job_id, operation.tags, key, stored))
 
-    def ask_once(self, command: c.Command) -> None:
+    def ask_once(self, command: c.Command[object]) -> None:
         """Sends a command once; after a lost answer it stays unknown whether it was done."""
         self._ask(command, lambda answer: None)
 
-    def ask_until_accepted(self, command: c.Command) -> None:
+    def ask_until_accepted(self, command: c.Command[object]) -> None:
         """Sends a command again while an earlier change is under way, or a compute environment is not VALID."""
         since_ms = self._event_queue.now_ms
 
@@ -185,12 +185,12 @@ class Clients:
 
         ask()
 
-    def _is_for_now(self, command: c.Command, refusal: str) -> bool:
+    def _is_for_now(self, command: c.Command[object], refusal: str) -> bool:
         if isinstance(command, c.CreateComputeEnvironment):
             return self._oracle.settling.is_leaving("environment", command.name)
         return "resource is being modified" in refusal or "must be created and valid" in refusal
 
-    def _ask(self, command: c.Command, on_answer: Callable[[Any], None]) -> None:
+    def _ask(self, command: c.Command[object], on_answer: Callable[[Any], None]) -> None:
         server = self._serving()
         if server is None:
             self._event_queue.after(RETRY_MS, lambda: self._ask(command, on_answer))

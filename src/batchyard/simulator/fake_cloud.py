@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from batchyard.core.model.commands import InstanceGone, InstanceReady, InstanceRefused, InstanceReport
 from batchyard.core.model.records import Instance, Market
+from batchyard.core.model.reports import InstanceGone, InstanceReady, InstanceRefused, InstanceReport
 from batchyard.engines.base import FactSink
 from batchyard.engines.fake import FakeCapacity, FakeCloud, InstancePlan
 from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.commands import ContainerExit, Report, Started
 from batchyard.core.model.records import Abilities
+from batchyard.core.model.reports import ContainerExit, Report, Started
 from batchyard.engines.base import Launch, Recovery, ReportSink
 from batchyard.engines.fake import Behaviour, FakeEngine, FakeHost
 from batchyard.simulator.attempt_ledger import AttemptLedger

@@ -92,7 +92,7 @@ def _trouble(rng: random.Random, at_ms: int) -> w.Operation:
     return rng.choice(troubles)
 
 
-def _changes(rng: random.Random, setup: w.Setup, name: str) -> tuple[c.Command, ...]:
+def _changes(rng: random.Random, setup: w.Setup, name: str) -> tuple[c.Command[object], ...]:
     resources = setup.fleets[name]
     most = rng.choice(MAX_VCPUS)
     changed: list[dict[str, Any]] = [{"maxvCpus": most}]
@@ -108,7 +108,7 @@ def _changes(rng: random.Random, setup: w.Setup, name: str) -> tuple[c.Command, 
     if rng.random() < 0.3:
         document["updatePolicy"] = {"terminateJobsOnUpdate": rng.random() < 0.5, "jobExecutionTimeoutMinutes": 1}
     users = [queue for queue, (_, places) in setup.queues.items() if name in places]
-    changes: tuple[tuple[c.Command, ...], ...] = (
+    changes: tuple[tuple[c.Command[object], ...], ...] = (
         (c.UpdateComputeEnvironment(name, "", document),),
         (c.UpdateComputeEnvironment(name, "", document),),
         (c.UpdateComputeEnvironment(name, rng.choice(("ENABLED", "DISABLED"))),),

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from batchyard.core.model import commands as c
+from batchyard.core.questions.capacity import AskCapacity
 from batchyard.loop.loop import BATCH_COMMANDS
 from batchyard.simulator import fleets
 from batchyard.simulator import workload as w
@@ -146,7 +147,7 @@ def _requests(rng: random.Random, at_ms: int, setup: w.Setup, before: list[w.Sub
     return [w.Ask(at_ms + number * apart_ms, command) for number, command in enumerate(_changes(rng, setup))]
 
 
-def _changes(rng: random.Random, setup: w.Setup) -> tuple[c.Command, ...]:
+def _changes(rng: random.Random, setup: w.Setup) -> tuple[c.Command[object], ...]:
     queue, environment = rng.choice(tuple(setup.queues)), rng.choice(tuple(setup.environments))
     state = rng.choice(("ENABLED", "DISABLED"))
     everywhere = tuple(setup.environments)
@@ -155,7 +156,7 @@ def _changes(rng: random.Random, setup: w.Setup) -> tuple[c.Command, ...]:
     engine, document = setup.environments[environment], w.environment_document(setup)
     environment_again = c.CreateComputeEnvironment(environment, environment, "UNMANAGED", "ENABLED", engine, document)
     policy = rng.choice(tuple(setup.policies))
-    changes: tuple[tuple[c.Command, ...], ...] = (
+    changes: tuple[tuple[c.Command[object], ...], ...] = (
         (c.UpdateComputeEnvironment(environment, state),),
         (c.UpdateComputeEnvironment(environment, "DISABLED"), c.UpdateComputeEnvironment(environment, "ENABLED")),
         (c.UpdateJobQueue(queue, state, rng.choice((None, 0, 100))),),
@@ -172,7 +173,7 @@ def _changes(rng: random.Random, setup: w.Setup) -> tuple[c.Command, ...]:
         (c.UpdateJobQueue("shared", document={"schedulingPolicyArn": w.policy_arn(policy)}),),
         (c.RegisterJobDefinition("one", rng.choice((w.DEFINITIONS["one"], w.DEFINITIONS["two"]))),),
         (c.DeregisterJobDefinition("one", rng.choice((1, 2))),),
-        (c.TagResource("job-queue", queue, {"note": str(rng.randrange(10))}), c.AskCapacity()),
+        (c.TagResource("job-queue", queue, {"note": str(rng.randrange(10))}), AskCapacity()),
     )
     return rng.choice(changes)
 

@@ -193,7 +193,7 @@ class ScenarioRunner(WorldDriver):
         running = self._event_loop.create_task(self._loop.run())
         host = Instance("i-host", Resources(self._load.host_vcpus * MILLI_PER_VCPU, HOST_MEMORY_MIB))
         abilities = FakeEngine(self._host, ENGINE).abilities
-        commands: list[c.Command] = [c.SetHost(host, {ENGINE: abilities})]
+        commands: list[c.Command[object]] = [c.SetHost(host, {ENGINE: abilities})]
         for one in self._load.fleets:
             document = one.document()
             commands.append(c.CreateComputeEnvironment(one.name, one.name, "MANAGED", "ENABLED", ENGINE, document))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
+from batchyard.core.model import reports
 from batchyard.core.model.effects import Effect, LaunchTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import Changes, Instance
@@ -55,7 +56,7 @@ class WatchedMachine(Machine):
         self._note = note
         self._floors: dict[str, Resources] = {}
 
-    def handle(self, command: c.Command, now_ms: int) -> Any:
+    def handle(self, command: c.Command[c.Answer], now_ms: int) -> c.Answer:
         before = _extent(self.world.changes, self.world.effects)
         try:
             answer = super().handle(command, now_ms)
@@ -71,7 +72,7 @@ class WatchedMachine(Machine):
             self._floors[name] = _below_zero(self.world.rooms[name].free)
         return answer
 
-    def report(self, engine: str, fact: c.Fact, now_ms: int) -> None:
+    def report(self, engine: str, fact: reports.Fact, now_ms: int) -> None:
         self._note(f"{engine} reports {fact}")
         super().report(engine, fact, now_ms)
 
@@ -132,7 +133,7 @@ class ServerContext(Protocol):
 
     def before_durable(self, server: Server, rows: Rows, now_ms: int) -> None: ...
 
-    def first_commands(self) -> list[c.Command]:
+    def first_commands(self) -> list[c.Command[object]]:
         """What makes an empty store usable."""
         ...
 
@@ -197,7 +198,7 @@ class Server:
         await self.loop.start(self.epoch)
         running = self.event_loop.create_task(self.loop.run())
         abilities = {connection.name: connection.abilities for connection in self.connections}
-        first: list[c.Command] = [c.SetHost(instance, abilities) for instance in self._instances]
+        first: list[c.Command[object]] = [c.SetHost(instance, abilities) for instance in self._instances]
         if self._is_new:
             first += self._context.first_commands()
         asked = [self.event_loop.create_task(self.loop.ask(command)) for command in first]
@@ -234,7 +235,7 @@ class Server:
 
     # -- requests --
 
-    def request(self, make: Callable[[], c.Command], wait_ms: int, on_answer: OnAnswer) -> None:
+    def request(self, make: Callable[[], c.Command[object]], wait_ms: int, on_answer: OnAnswer) -> None:
         """One HTTP request: `make` reads the store, then the request may wait, then the loop is asked."""
 
         async def handle() -> Any:

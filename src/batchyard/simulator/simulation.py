@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from batchyard.core.model import commands as c
 from batchyard.core.model import names
 from batchyard.core.model.records import Instance, Job, Status
+from batchyard.core.questions.overview import InterruptInstance
 from batchyard.engines.event_queue import EventQueue
 from batchyard.simulator import workload as w
 from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
@@ -184,8 +185,8 @@ class Simulation(WorldDriver):
         self.note(f"server {server.epoch} commits {len(rows.specs)} submissions, jobs {_statuses(rows)}")
         self.oracle.before_durable(rows, now_ms)
 
-    def first_commands(self) -> list[c.Command]:
-        found: list[c.Command] = [
+    def first_commands(self) -> list[c.Command[object]]:
+        found: list[c.Command[object]] = [
             c.CreateComputeEnvironment(
                 name, name, "UNMANAGED", "ENABLED", engine, w.environment_document(self.setup), is_settled=True
             )
@@ -223,7 +224,7 @@ class Simulation(WorldDriver):
             found = self.oracle.fleets.instances_in(operation.environment)
             if found:
                 instance_id = found[operation.pick % len(found)]
-                self.clients.ask_once(c.InterruptInstance(instance_id, operation.notice_seconds))
+                self.clients.ask_once(InterruptInstance(instance_id, operation.notice_seconds))
         elif isinstance(operation, w.Storm):
             self.cloud.storm(operation.notice_ms)
         elif isinstance(operation, w.LoseInstance):

@@ -55,7 +55,7 @@ class TagJob(Operation, frozen=True):
 class Ask(Operation, frozen=True):
     """A change to queues, environments or definitions, asked once."""
 
-    command: c.Command
+    command: c.Command[object]
 
 
 class Crash(Operation, frozen=True):

@@ -49,7 +49,6 @@ UNSUPPORTED = (
 
 async def submit_job(context: Context, call: Call, request: Document) -> Document:
     submitted = await context.ask(await submission(context, call, request))
-    assert isinstance(submitted, commands.SubmittedJob), f"the machine answered SubmitJob with {submitted!r}"
     return {
         "jobArn": context.account.job_arn(submitted.job_id),
         "jobName": submitted.name,
@@ -234,10 +233,10 @@ async def terminate_jobs(context: Context, call: Call, request: Document) -> Doc
     return await _stop_each(context, commands.TerminateJob, request)
 
 
-Stop = Callable[[str, str], commands.Command]
+Stop = Callable[[str, str], commands.Command[object]]
 
 
-def _stop(command: Stop, request: Document) -> commands.Command:
+def _stop(command: Stop, request: Document) -> commands.Command[object]:
     require(request["jobId"], "'jobId' is a required field (cannot be an empty string)")
     _check_reason(request["reason"])
     return command(resource_name(request["jobId"], "job"), request["reason"])

@@ -23,7 +23,7 @@ from batchyard.core.model.names import resource_name
 from batchyard.core.model.records import EnvironmentOrder
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU
-from batchyard.core.questions.queue_snapshot import QueueSnapshot
+from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
 
 Document = dict[str, Any]
 
@@ -100,7 +100,7 @@ async def describe_job_queues(context: Context, call: Call, request: Document) -
 
 async def get_job_queue_snapshot(context: Context, call: Call, request: Document) -> Document:
     name = resource_name(request["jobQueue"], KIND)
-    found: QueueSnapshot = await context.ask(commands.AskQueueSnapshot(name))
+    found = await context.ask(AskQueueSnapshot(name))
     utilization: Document = {
         "totalCapacityUsage": _vcpus(found.used),
         "lastUpdatedAt": found.at_ms,

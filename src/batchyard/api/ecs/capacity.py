@@ -9,10 +9,9 @@ import re
 
 from batchyard.api.batch.render import cluster_name
 from batchyard.api.context import Context
-from batchyard.core.model import commands
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import Environment, Instance
-from batchyard.core.questions.inventory import Inventory
+from batchyard.core.questions.inventory import AskInstances, Inventory
 
 HOST_TYPE = "local"  # instanceType of this machine: none of EC2's, and no client may take it for one
 ENVIRONMENT_TAG = "batchyard:compute-environment"
@@ -23,8 +22,7 @@ _CLUSTER = re.compile(rf"AWSBatch-(?P<environment>[a-zA-Z0-9_-]{{1,128}})-[0-9a-
 
 
 async def ask_inventory(context: Context) -> Inventory:
-    found: Inventory = await context.ask(commands.AskInstances())
-    return found
+    return await context.ask(AskInstances())
 
 
 def environment_of(account: Account, cluster: str) -> str | None:

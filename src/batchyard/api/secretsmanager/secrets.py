@@ -174,7 +174,7 @@ async def delete_secret(context: Context, call: Call, request: Document) -> Docu
         raise _invalid(f"The RecoveryWindowInDays value must be between {low} and {high} days (inclusive), got {days}.")
     secret = await _find(context, request["SecretId"])
     recovery_ms = 0 if is_forced else (days or DEFAULT_RECOVERY_DAYS) * DAY_MS
-    deleted: Secret = await context.ask(commands.DeleteSecret(secret.name, recovery_ms))
+    deleted = await context.ask(commands.DeleteSecret(secret.name, recovery_ms))
     return _head(context.account, deleted) | {"DeletionDate": seconds(deleted.gone_at_ms)}
 
 
@@ -296,8 +296,7 @@ def _head(account: Account, secret: Secret) -> Document:
     return {"ARN": account.secret_arn(secret.name, secret.suffix), "Name": secret.name}
 
 
-def _versioned(account: Account, answer: object) -> Document:
-    assert isinstance(answer, VersionedSecret), f"the machine answered with a {type(answer).__name__}"
+def _versioned(account: Account, answer: VersionedSecret) -> Document:
     document = _head(account, answer.secret)
     return document | {"VersionId": answer.version_id} if answer.version_id else document
 

@@ -76,7 +76,7 @@ async def put_parameter(context: Context, call: Call, request: Document) -> Docu
     binding = parameter_binding(name, value_id)
     value = await seal(context, request["Value"].encode(), binding, value_id, "InvalidKeyId")
     default_key = DEFAULT_KEY if kind == SECURE and not overwrite else None
-    parameter: Parameter = await context.ask(
+    parameter = await context.ask(
         commands.PutParameter(
             name,
             kind,

@@ -6,10 +6,9 @@ from typing import Any
 
 from batchyard.api.checks import require
 from batchyard.api.context import Call, Context
-from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
-from batchyard.core.questions.explanation import Explanation
+from batchyard.core.questions.explanation import AskExplain, Explanation
 from batchyard.core.scheduling.share_position import SharePosition
 from batchyard.core.state.fairshare import WEIGHT_ONE
 
@@ -19,7 +18,7 @@ Document = dict[str, Any]
 async def explain_job(context: Context, call: Call, request: Document) -> Document:
     """A job that is not in memory has ended: the store says how."""
     job_id = resource_name(request["jobId"], "job")
-    answer = await context.ask(commands.AskExplain(job_id))
+    answer = await context.ask(AskExplain(job_id))
     if isinstance(answer, Explanation):
         return _document(answer)
     views = await context.read(context.reader.jobs, [job_id])

@@ -8,10 +8,18 @@ from typing import Any
 
 from batchyard.api.checks import quoted, require
 from batchyard.api.context import Call, Context
-from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
-from batchyard.core.questions.overview import Demand, EnvironmentView, InstanceView, Overview, QueueView, Step
+from batchyard.core.questions.overview import (
+    AskOverview,
+    Demand,
+    EnvironmentView,
+    InstanceView,
+    InterruptInstance,
+    Overview,
+    QueueView,
+    Step,
+)
 
 Document = dict[str, Any]
 
@@ -45,15 +53,12 @@ async def interrupt_instance(context: Context, call: Call, request: Document) ->
         0 <= notice_seconds <= MAX_NOTICE_SECONDS,
         f"noticeSeconds must be from 0 to {MAX_NOTICE_SECONDS:g}, got {quoted(notice_seconds)}.",
     )
-    view = await context.ask(commands.InterruptInstance(instance_id, notice_seconds))
-    assert isinstance(view, InstanceView), f"the machine answered InterruptInstance with {view!r}"
+    view = await context.ask(InterruptInstance(instance_id, notice_seconds))
     return {"instance": _instance(view)}
 
 
 async def _ask(context: Context) -> Overview:
-    found = await context.ask(commands.AskOverview())
-    assert isinstance(found, Overview), f"the machine answered AskOverview with {found!r}"
-    return found
+    return await context.ask(AskOverview())
 
 
 def _environment(view: EnvironmentView) -> Document:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchyard.core.jobs import attempts
-from batchyard.core.model import commands
+from batchyard.core.model import reports
 from batchyard.core.model.effects import LaunchInstance, TerminateInstance
 from batchyard.core.model.records import ENDED_INSTANCE, EndedInstance, Instance, InstanceState, StopCause
 from batchyard.core.model.refusal import Refused
@@ -16,25 +16,25 @@ ENDED_KEPT_MS = 3600 * 1000  # as EC2 describes terminated instances for about a
 REFUSAL_PAUSE_MS = 10_000  # after capacity was refused: asking again at once would be refused again
 
 
-def report(world: World, fact: commands.InstanceReport, now_ms: int) -> None:
+def report(world: World, fact: reports.InstanceReport, now_ms: int) -> None:
     """Takes a fact about an instance. One that is not known (any more) is told to end."""
     instance = world.instances.get(fact.instance_id)
     if instance is None or not instance.environment:
-        if not isinstance(fact, commands.InstanceGone):
+        if not isinstance(fact, reports.InstanceGone):
             world.effects.append(TerminateInstance(fact.instance_id))
         return
-    if isinstance(fact, commands.InstanceReady):
+    if isinstance(fact, reports.InstanceReady):
         if instance.state is InstanceState.LAUNCHING:
             world.put_instance(replace(instance, state=InstanceState.READY, ready_at_ms=now_ms))
             world.become_idle(instance.instance_id)
-    elif isinstance(fact, commands.InstanceRefused):
+    elif isinstance(fact, reports.InstanceRefused):
         if instance.state is InstanceState.LAUNCHING:
             _pause(world, instance.environment, now_ms + REFUSAL_PAUSE_MS, fact.reason)
             world.remove_instance(instance.instance_id)
-    elif isinstance(fact, commands.InstanceInterrupted):
+    elif isinstance(fact, reports.InstanceInterrupted):
         drain_and_stop(world, instance, fact.notice_seconds, now_ms)
     else:
-        assert isinstance(fact, commands.InstanceGone), f"unknown report {fact!r}"
+        assert isinstance(fact, reports.InstanceGone), f"unknown report {fact!r}"
         if world.placed_on(instance.instance_id):
             drain_and_stop(world, instance, 0.0, now_ms)  # it is removed when its attempts are accounted for
         else:
@@ -64,17 +64,15 @@ def forget_ended(world: World, now_ms: int) -> None:
         world.changes.documents[ENDED_INSTANCE, instance_id] = None
 
 
-def interrupt(world: World, command: commands.InterruptInstance, now_ms: int) -> Instance:
+def interrupt(world: World, instance_id: str, notice_seconds: float, now_ms: int) -> Instance:
     """An interruption that the owner asks for. Returns the instance as it is then."""
-    instance = world.instances.get(command.instance_id)
+    instance = world.instances.get(instance_id)
     if instance is None:
-        raise Refused(
-            f"The instance {command.instance_id} does not exist. `batchyard instances` lists those there are."
-        )
+        raise Refused(f"The instance {instance_id} does not exist. `batchyard instances` lists those there are.")
     if not instance.environment:
-        raise Refused(f"{command.instance_id} is this machine itself: only instances of MANAGED environments can go.")
-    drain_and_stop(world, instance, command.notice_seconds, now_ms)
-    return world.instances.get(command.instance_id, instance)
+        raise Refused(f"{instance_id} is this machine itself: only instances of MANAGED environments can go.")
+    drain_and_stop(world, instance, notice_seconds, now_ms)
+    return world.instances.get(instance_id, instance)
 
 
 def drain_and_stop(world: World, instance: Instance, notice_seconds: float, now_ms: int) -> None:

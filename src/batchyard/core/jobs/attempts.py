@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from batchyard.core.jobs import completion
-from batchyard.core.model import commands, names
+from batchyard.core.model import names, reports
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import AcknowledgeTask, StopTask
 from batchyard.core.model.lifecycle import Cause
@@ -27,7 +27,7 @@ def host_lost(instance_id: str) -> str:
     return f"Host EC2 (instance {instance_id}) terminated."
 
 
-def report(world: World, engine: str, fact: commands.Report, now_ms: int) -> None:
+def report(world: World, engine: str, fact: reports.Report, now_ms: int) -> None:
     """Takes a fact about an attempt. Facts about an attempt that is not the current one are only acknowledged: the
     engine repeats its last word until it hears that it was written down."""
     job = current(world, fact.attempt_id)
@@ -36,7 +36,7 @@ def report(world: World, engine: str, fact: commands.Report, now_ms: int) -> Non
         instance_id = job.attempt.placements[fact.node].instance_id
     if fact.node:
         job = None  # an attempt is what its main node is; the end of another one is only acknowledged
-    if isinstance(fact, commands.Started):
+    if isinstance(fact, reports.Started):
         if job is not None and job.status is Status.STARTING:
             _started(world, job, fact.at_ms, now_ms)
         return
@@ -75,30 +75,30 @@ def _started(world: World, job: Job, at_ms: int, now_ms: int) -> Job:
     return job
 
 
-def _ended(world: World, job: Job, fact: commands.Report, now_ms: int) -> None:
+def _ended(world: World, job: Job, fact: reports.Report, now_ms: int) -> None:
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} ended without an attempt"
     succeeded = False
-    if isinstance(fact, commands.Exited):
+    if isinstance(fact, reports.Exited):
         if job.status is Status.STARTING:
             job = _started(world, job, fact.started_at_ms, now_ms)
             assert job.attempt is not None, f"job {job.key} lost its attempt"
             attempt = job.attempt
         attempt = replace(outcome(attempt, world.spec_of(job.key), fact.containers), status_reason=EXITED)
         stopped_at_ms, succeeded = fact.stopped_at_ms, attempt.exit_code == 0
-    elif isinstance(fact, commands.NotStarted):
-        refused = commands.ContainerExit(fact.container, fact.exit_code, reason=fact.reason)
+    elif isinstance(fact, reports.NotStarted):
+        refused = reports.ContainerExit(fact.container, fact.exit_code, reason=fact.reason)
         attempt = replace(outcome(attempt, world.spec_of(job.key), (refused,)), status_reason=NOT_STARTED)
         stopped_at_ms = fact.at_ms
     else:
-        assert isinstance(fact, commands.Lost), f"unknown report {fact!r}"
+        assert isinstance(fact, reports.Lost), f"unknown report {fact!r}"
         attempt = replace(attempt, status_reason=host_lost(attempt.main.instance_id), is_lost=True)
         stopped_at_ms = fact.at_ms
     stopped_at_ms = max(_within(job, stopped_at_ms, now_ms), attempt.started_at_ms)
     _decide(world, job, replace(attempt, stopped_at_ms=stopped_at_ms), succeeded, now_ms)
 
 
-def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[commands.ContainerExit]) -> Attempt:
+def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[reports.ContainerExit]) -> Attempt:
     """The attempt with its exit code and reason: its container's. Of several: those of the essential container that
     failed first, since the others may have been stopped for it; 0 when every essential one ended so."""
     if not spec.container_logs:
@@ -118,8 +118,8 @@ def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[commands.ContainerE
     return replace(attempt, exit_code=first.exit_code, reason=_reason(first), containers=outcomes)
 
 
-def _reason(one: commands.ContainerExit) -> str:
-    return (commands.OUT_OF_MEMORY if one.out_of_memory else one.reason)[:REASON_CHARACTERS]
+def _reason(one: reports.ContainerExit) -> str:
+    return (reports.OUT_OF_MEMORY if one.out_of_memory else one.reason)[:REASON_CHARACTERS]
 
 
 def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: int) -> None:

@@ -1,32 +1,39 @@
-"""Every input of the machine: one Struct per API write, per question to memory, and per thing that engines report."""
+"""What the machine carries out and answers: one Struct for each write of the API and of the composition root, with the
+type of its answer. Questions to memory are in core.questions, what engines report is in core.model.reports."""
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from batchyard.core.model.attempt_node import task_id_of
 from batchyard.core.model.records import (
-    DEFAULT_CONTAINER,
     Abilities,
+    Definition,
     Dependency,
+    Environment,
     EnvironmentOrder,
     Instance,
+    Parameter,
+    Queue,
     Ranges,
+    SchedulingPolicy,
     Secret,
 )
 
+Answer = TypeVar("Answer", covariant=True)
 
-class Command(Struct, frozen=True):
-    """Something the machine handles. A request was checked for shape; the machine checks it against its world."""
+
+class Command(Struct, Generic[Answer], frozen=True):
+    """Something the machine handles and answers with an `Answer`. A request was checked for shape; the machine checks
+    it against its world."""
 
 
 # -- API writes --
 
 
-class CreateComputeEnvironment(Command, frozen=True):
+class CreateComputeEnvironment(Command[Environment], frozen=True):
     """`is_settled`: VALID at once, however long others take: what the service makes for itself."""
 
     name: str
@@ -39,7 +46,7 @@ class CreateComputeEnvironment(Command, frozen=True):
     is_settled: bool = False
 
 
-class UpdateComputeEnvironment(Command, frozen=True):
+class UpdateComputeEnvironment(Command[Environment], frozen=True):
     """`document` holds the members to change, merged one level deep into computeResources."""
 
     name: str
@@ -47,11 +54,11 @@ class UpdateComputeEnvironment(Command, frozen=True):
     document: dict[str, Any] = {}
 
 
-class DeleteComputeEnvironment(Command, frozen=True):
+class DeleteComputeEnvironment(Command[None], frozen=True):
     name: str
 
 
-class CreateJobQueue(Command, frozen=True):
+class CreateJobQueue(Command[Queue], frozen=True):
     """`is_settled`: as an environment's."""
 
     name: str
@@ -63,7 +70,7 @@ class CreateJobQueue(Command, frozen=True):
     is_settled: bool = False
 
 
-class UpdateJobQueue(Command, frozen=True):
+class UpdateJobQueue(Command[Queue], frozen=True):
     """Members that are None stay as they are."""
 
     name: str
@@ -73,11 +80,11 @@ class UpdateJobQueue(Command, frozen=True):
     document: dict[str, Any] = {}
 
 
-class DeleteJobQueue(Command, frozen=True):
+class DeleteJobQueue(Command[None], frozen=True):
     name: str
 
 
-class CreateSchedulingPolicy(Command, frozen=True):
+class CreateSchedulingPolicy(Command[SchedulingPolicy], frozen=True):
     """`document`: fairsharePolicy or quotaSharePolicy, as sent."""
 
     name: str
@@ -85,24 +92,24 @@ class CreateSchedulingPolicy(Command, frozen=True):
     tags: dict[str, str] = {}
 
 
-class UpdateSchedulingPolicy(Command, frozen=True):
+class UpdateSchedulingPolicy(Command[SchedulingPolicy], frozen=True):
     """`document` replaces the policy's; empty: nothing changes."""
 
     name: str
     document: dict[str, Any] = {}
 
 
-class DeleteSchedulingPolicy(Command, frozen=True):
+class DeleteSchedulingPolicy(Command[None], frozen=True):
     name: str
 
 
-class RegisterJobDefinition(Command, frozen=True):
+class RegisterJobDefinition(Command[Definition], frozen=True):
     name: str
     document: dict[str, Any]
     tags: dict[str, str] = {}
 
 
-class DeregisterJobDefinition(Command, frozen=True):
+class DeregisterJobDefinition(Command[None], frozen=True):
     name: str
     revision: int
 
@@ -130,7 +137,14 @@ class Objection(Struct, frozen=True):
     is_bare: bool = False  # as Refused has it
 
 
-class SubmitJob(Command, frozen=True):
+class SubmittedJob(Struct, frozen=True):
+    """SubmitJob's answer. A retry with the same idempotency key gets the first answer again."""
+
+    job_id: str
+    name: str
+
+
+class SubmitJob(Command[SubmittedJob], frozen=True):
     """`finished`: final statuses, from the store, of dependencies the machine may no longer hold; `finished_arrays`:
     those of them that are arrays, and which of their children failed.
     `overrides`, `retry_strategy`, `timeout`: the request's documents; None where the definition's holds.
@@ -163,24 +177,17 @@ class SubmitJob(Command, frozen=True):
     unsupported: tuple[str, ...] = ()  # members of the request that nothing here can honour yet
 
 
-class SubmittedJob(Struct, frozen=True):
-    """SubmitJob's answer. A retry with the same idempotency key gets the first answer again."""
-
-    job_id: str
-    name: str
-
-
-class CancelJob(Command, frozen=True):
+class CancelJob(Command[None], frozen=True):
     job_id: str
     reason: str
 
 
-class TerminateJob(Command, frozen=True):
+class TerminateJob(Command[None], frozen=True):
     job_id: str
     reason: str
 
 
-class TagResource(Command, frozen=True):
+class TagResource(Command[None], frozen=True):
     """`kind`: compute-environment, job-queue, job-definition, scheduling-policy, job, secret or parameter. `name`: of
     a secret or a parameter its name, of the others what follows the kind in the ARN. `stored`: a finished job's tags as
     the store had them (the machine remembers recent changes itself)."""
@@ -192,7 +199,7 @@ class TagResource(Command, frozen=True):
     stored: dict[str, str] | None = None
 
 
-class UntagResource(Command, frozen=True):
+class UntagResource(Command[None], frozen=True):
     kind: str
     name: str
     tag_keys: tuple[str, ...]
@@ -209,8 +216,15 @@ class SealedValue(Struct, frozen=True):
     is_binary: bool = False
 
 
-class CreateSecret(Command, frozen=True):
-    """`suffix`: the end of its ARN. Answered with a VersionedSecret; a repeated request gets the first answer again."""
+class VersionedSecret(Struct, frozen=True):
+    """A secret, and which of its versions a request made."""
+
+    secret: Secret
+    version_id: str = ""  # of what the request brought; empty: no value
+
+
+class CreateSecret(Command[VersionedSecret], frozen=True):
+    """`suffix`: the end of its ARN. A repeated request gets the first answer again."""
 
     name: str
     suffix: str
@@ -220,16 +234,16 @@ class CreateSecret(Command, frozen=True):
     tags: dict[str, str] = {}
 
 
-class PutSecretValue(Command, frozen=True):
-    """`stages` empty: AWSCURRENT. Answered with a VersionedSecret."""
+class PutSecretValue(Command[VersionedSecret], frozen=True):
+    """`stages` empty: AWSCURRENT."""
 
     name: str
     value: SealedValue
     stages: tuple[str, ...] = ()
 
 
-class UpdateSecret(Command, frozen=True):
-    """Members that are None stay as they are. Answered with a VersionedSecret."""
+class UpdateSecret(Command[VersionedSecret], frozen=True):
+    """Members that are None stay as they are."""
 
     name: str
     value: SealedValue | None = None
@@ -237,24 +251,19 @@ class UpdateSecret(Command, frozen=True):
     kms_key_id: str | None = None
 
 
-class DeleteSecret(Command, frozen=True):
-    """`recovery_ms` 0: at once. Answered with the Secret, whose `gone_at_ms` says when it goes."""
+class DeleteSecret(Command[Secret], frozen=True):
+    """`recovery_ms` 0: at once. The `gone_at_ms` of its answer is when the secret goes."""
 
     name: str
     recovery_ms: int
 
 
-class RestoreSecret(Command, frozen=True):
+class RestoreSecret(Command[Secret], frozen=True):
     name: str
 
 
-class VersionedSecret(Struct, frozen=True):
-    secret: Secret
-    version_id: str = ""  # of what the request brought; empty: no value
-
-
-class PutParameter(Command, frozen=True):
-    """Answered with the Parameter. `type` empty: as it is. `description` and `key_id` None: as they are."""
+class PutParameter(Command[Parameter], frozen=True):
+    """`type` empty: as it is. `description` and `key_id` None: as they are."""
 
     name: str
     type: str
@@ -266,168 +275,28 @@ class PutParameter(Command, frozen=True):
     tags: dict[str, str] = {}
 
 
-class DeleteParameter(Command, frozen=True):
+class DeleteParameter(Command[None], frozen=True):
     name: str
-
-
-class InterruptInstance(Command, frozen=True):
-    """Takes an instance away as a Spot interruption does, after a notice. Answered with an overview.InstanceView of
-    it as it is then."""
-
-    instance_id: str
-    notice_seconds: float
 
 
 # -- From the composition root --
 
 
-class SetHost(Command, frozen=True):
+class SetHost(Command[None], frozen=True):
     """This machine's capacity, as detected or declared, and the engines that can be used on it."""
 
     instance: Instance
     abilities: dict[str, Abilities]
 
 
-class SetAway(Command, frozen=True):
+class SetAway(Command[None], frozen=True):
     """The engines that can't be used now, and why, as sentences without a full stop; the others can. Jobs wait."""
 
     engines: dict[str, str]
 
 
-class TerminateAllRunning(Command, frozen=True):
-    """`batchyard down --kill`: terminates every STARTING or RUNNING job; waiting jobs stay and none starts any more."""
+class TerminateAllRunning(Command[int], frozen=True):
+    """`batchyard down --kill`: terminates every STARTING or RUNNING job; waiting jobs stay and none starts any more.
+    The answer is how many were terminated."""
 
     reason: str
-
-
-# -- Questions to memory (read-only) --
-
-
-class AskCapacity(Command, frozen=True):
-    """Answered with a CapacityAnswer."""
-
-
-class AskExplain(Command, frozen=True):
-    """Why one job waits; answered with an explaining.Explanation, or None when it is not in memory (it ended)."""
-
-    job_id: str
-
-
-class AskInstances(Command, frozen=True):
-    """What there is to run on, and what runs there; answered with an inventory.Inventory."""
-
-
-class AskQueueSnapshot(Command, frozen=True):
-    """Answered with a queue_snapshot.QueueSnapshot."""
-
-    queue: str
-
-
-class AskOverview(Command, frozen=True):
-    """Environments, queues and instances as an owner looks at them; answered with an overview.Overview."""
-
-
-class CapacityAnswer(Struct, frozen=True):
-    total_milli_vcpus: int
-    total_memory_mib: int
-    total_gpus: int
-    free_milli_vcpus: int
-    free_memory_mib: int
-    free_gpus: int
-    jobs_running: int  # STARTING or RUNNING attempts
-    jobs_waiting: int  # unfinished jobs, children counted singly, that have no attempt
-
-
-# -- Reports of engines: facts, never decisions; times are the engine's --
-
-
-OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"  # the reason of a container killed for it
-
-
-class ContainerExit(Struct, frozen=True):
-    """How one container of a task ended. `exit_code` is 128+n after signal n; None when it is unknown, or when the
-    container never ran: then `reason` says why not."""
-
-    name: str = DEFAULT_CONTAINER
-    exit_code: int | None = None
-    signal: int = 0
-    out_of_memory: bool = False
-    peak_memory_mib: int = 0
-    cpu_ms: int = 0
-    reason: str = ""
-    stopped_at_ms: int = 0  # of tasks of several containers: which ended first; 0: it never ran, or nobody knows
-
-
-class _NodeReport(Command, frozen=True, kw_only=True):
-    node: int = 0  # of a plain job's attempt the only one
-
-
-class Report(_NodeReport, frozen=True):
-    """`attempt_id` is the id of the attempt whose `node` this is about (names.task_id)."""
-
-    attempt_id: str
-
-    @property
-    def task_id(self) -> str:
-        """As AttemptNode's."""
-        return task_id_of(self.attempt_id, self.node) if self.node else self.attempt_id
-
-
-class Started(Report, frozen=True):
-    at_ms: int
-
-
-class NotStarted(Report, frozen=True):
-    """It never ran. `reason`: `CannotStartContainerError: ...`; exit code 127 where a program could not be started."""
-
-    at_ms: int
-    reason: str
-    exit_code: int | None = None
-    container: str = ""  # of several: the one that was the cause; empty where it was none of them alone
-
-
-class Exited(Report, frozen=True):
-    """It ran and ended. `started_at_ms` is given too: after a crash of the server this may be the first report.
-    `containers`: every one, in the order of its definition."""
-
-    started_at_ms: int
-    stopped_at_ms: int
-    containers: tuple[ContainerExit, ...]
-
-
-class Lost(Report, frozen=True):
-    """It may have run, its outcome is unknown, and nothing of it lives any more."""
-
-    at_ms: int
-    reason: str
-    started_at_ms: int = 0
-
-
-# -- Reports of the capacity seam, about instances --
-
-
-class InstanceReport(Command, frozen=True):
-    instance_id: str
-
-
-class InstanceReady(InstanceReport, frozen=True):
-    """It has booted."""
-
-
-class InstanceRefused(InstanceReport, frozen=True):
-    """It can't be had now."""
-
-    reason: str
-
-
-class InstanceInterrupted(InstanceReport, frozen=True):
-    """It will be taken away after the notice."""
-
-    notice_seconds: float
-
-
-class InstanceGone(InstanceReport, frozen=True):
-    """It is no more: terminated as asked, or lost."""
-
-
-Fact = Report | InstanceReport

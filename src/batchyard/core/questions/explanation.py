@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.core.model import names
+from batchyard.core.model.commands import Command
 from batchyard.core.model.ranges import count, within
 from batchyard.core.model.records import Attempt, Environment, InstanceState, Job, JobSpec, Status, StopCause
 from batchyard.core.model.resources import Resources, format_vcpus
@@ -55,6 +56,12 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     dependencies: tuple[DependencyState, ...] = ()
     dependencies_count: int = 0  # those that have not ended
     environments: tuple[EnvironmentWait, ...] = ()  # of its queue, in their order: why each does not run it now
+
+
+class AskExplain(Command[Explanation | None], frozen=True):
+    """Asks why one job waits. The answer is None for a job that is not in memory: it ended, or is unknown."""
+
+    job_id: str
 
 
 def explain(world: World, job_id: str) -> Explanation | None:

@@ -8,6 +8,7 @@ from collections import Counter
 from msgspec import Struct
 
 from batchyard.core.instances.instance_lifecycle import ENDED_KEPT_MS
+from batchyard.core.model.commands import Command
 from batchyard.core.model.records import EndedInstance, Instance
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.world import World
@@ -49,6 +50,10 @@ class Inventory(Struct, frozen=True):
     def _counts(self, environment: str, instance_id: str) -> list[TaskCount]:
         of_environment = [count for count in self.tasks if count.environment == environment]
         return [count for count in of_environment if not instance_id or count.instance_id == instance_id]
+
+
+class AskInstances(Command[Inventory], frozen=True):
+    """Asks what there is to run on, and what runs there."""
 
 
 def inventory(world: World) -> Inventory:

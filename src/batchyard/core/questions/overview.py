@@ -11,6 +11,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from batchyard.core.capacity.allocation import Need, NoLaunch, describe, unserved
+from batchyard.core.instances import instance_lifecycle
+from batchyard.core.model.commands import Command
 from batchyard.core.model.names import child_id
 from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Queue, State
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources, format_vcpus
@@ -106,6 +108,17 @@ class Overview(Struct, frozen=True):
     instances: tuple[InstanceView, ...]
 
 
+class AskOverview(Command[Overview], frozen=True):
+    """Asks for environments, queues and instances as an owner looks at them."""
+
+
+class InterruptInstance(Command[InstanceView], frozen=True):
+    """Takes an instance away as a Spot interruption does, after a notice. The answer is the instance as it is then."""
+
+    instance_id: str
+    notice_seconds: float
+
+
 def overview(world: World, now_ms: int) -> Overview:
     waiting = {name: _waiting(world, name) for name in sorted(world.queues)}
     running = _running(world)
@@ -124,6 +137,12 @@ def view_of(world: World, instance: Instance) -> InstanceView:
         return _instance(world, instance)
     step = Step(Next.ENDING, "It is gone.")
     return InstanceView(instance, (instance.environment,), False, Resources(), (), 0, 0, step)
+
+
+def interrupt(world: World, command: InterruptInstance, now_ms: int) -> InstanceView:
+    """Interrupts a managed instance because its owner asks for it."""
+    instance = instance_lifecycle.interrupt(world, command.instance_id, command.notice_seconds, now_ms)
+    return view_of(world, instance)
 
 
 # -- who waits --

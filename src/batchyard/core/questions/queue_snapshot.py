@@ -10,6 +10,7 @@ from itertools import islice
 from msgspec import Struct
 
 from batchyard.core.model import names
+from batchyard.core.model.commands import Command
 from batchyard.core.model.refusal import Refused
 from batchyard.core.scheduling import candidates
 from batchyard.core.state.world import World
@@ -34,6 +35,12 @@ class QueueSnapshot(Struct, frozen=True):
     used_by_share: tuple[tuple[str, int], ...]
     active_shares: int
     at_ms: int
+
+
+class AskQueueSnapshot(Command[QueueSnapshot], frozen=True):
+    """Asks which jobs are at the front of a queue. Refused for a queue that does not exist."""
+
+    queue: str
 
 
 def snapshot(world: World, name: str, now_ms: int) -> QueueSnapshot:

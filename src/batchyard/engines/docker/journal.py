@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from batchyard.core.model.commands import Exited, Lost, NotStarted
+from batchyard.core.model.reports import Exited, Lost, NotStarted
 from batchyard.engines.base import StaleEpochError
 from batchyard.engines.boot import boot_id
 from batchyard.engines.record_log import RecordFormat, RecordLog

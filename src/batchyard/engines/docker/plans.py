@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from batchyard.core.model.commands import ContainerExit
 from batchyard.core.model.records import ContainerSpec
+from batchyard.core.model.reports import ContainerExit
 from batchyard.engines.container_group import ContainerGroup
 from batchyard.engines.docker.containers import Seen, State
 

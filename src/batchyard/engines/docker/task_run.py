@@ -16,8 +16,8 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard import failpoints
-from batchyard.core.model.commands import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.core.model.records import ContainerSpec, containers_of
+from batchyard.core.model.reports import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.engines.base import RECOVERED_SILENT, STOP_GRACE_SECONDS, Launch, log_path
 from batchyard.engines.boot import boot_seconds
 from batchyard.engines.container_group import grace_of

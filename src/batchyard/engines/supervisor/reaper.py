@@ -12,7 +12,7 @@ import select
 import signal
 from resource import struct_rusage
 
-from batchyard.core.model.commands import OUT_OF_MEMORY
+from batchyard.core.model.reports import OUT_OF_MEMORY
 from batchyard.engines.supervisor import journal as records
 from batchyard.engines.supervisor import processes
 from batchyard.engines.supervisor.attempts import Attempt, AttemptTable

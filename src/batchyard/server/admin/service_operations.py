@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from batchyard.api.context import Call
-from batchyard.core.model.commands import AskCapacity, CapacityAnswer, Command, TerminateAllRunning
+from batchyard.api.context import Ask, Call
+from batchyard.core.model.commands import TerminateAllRunning
 from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.questions.capacity import AskCapacity
 from batchyard.server.admin.doctor import findings
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths
@@ -29,7 +30,7 @@ class ServiceOperations:
         settings: Settings,
         paths: Paths,
         address: str,
-        ask: Callable[[Command], Awaitable[Any]],
+        ask: Ask,
         health: Callable[[], Document],
         stop: Callable[[bool], None],
     ) -> None:
@@ -42,7 +43,7 @@ class ServiceOperations:
 
     async def get_service(self, call: Call, request: Document) -> Document:
         """What `batchyard doctor` and others show of a running service; memory in MiB."""
-        capacity: CapacityAnswer = await self._ask(AskCapacity())
+        capacity = await self._ask(AskCapacity())
         # Looks at files and sockets: not in the event loop's thread.
         found = await asyncio.get_running_loop().run_in_executor(None, findings, self._settings, self._paths)
         return {
@@ -68,7 +69,7 @@ class ServiceOperations:
     async def shutdown(self, call: Call, request: Document) -> Document:
         """Answers when the terminations are committed; the service ends when their jobs have."""
         kill: bool = request.get("kill", False)
-        terminated: int = await self._ask(TerminateAllRunning(KILL_REASON)) if kill else 0
-        capacity: CapacityAnswer = await self._ask(AskCapacity())
+        terminated = await self._ask(TerminateAllRunning(KILL_REASON)) if kill else 0
+        capacity = await self._ask(AskCapacity())
         self._stop(kill)
         return {"jobsRunning": capacity.jobs_running, "jobsTerminated": terminated}

@@ -20,9 +20,9 @@ HOST = "host"  # an environment and its queue
 CONTAINERS = "containers"  # likewise
 
 
-def missing(world: World, *, is_new: bool, engine: str, has_docker: bool) -> list[Command]:
+def missing(world: World, *, is_new: bool, engine: str, has_docker: bool) -> list[Command[object]]:
     """The commands that make what is not there. `engine`: for `local`, if it is made."""
-    made: list[Command] = []
+    made: list[Command[object]] = []
     if is_new:
         made += _pair(LOCAL, DEFAULT_QUEUE, engine)
     if _is_free(world, HOST):
@@ -37,7 +37,7 @@ def _is_free(world: World, name: str) -> bool:
     return name not in world.environments and name not in world.queues
 
 
-def _pair(environment: str, queue: str, engine: str) -> list[Command]:
+def _pair(environment: str, queue: str, engine: str) -> list[Command[object]]:
     return [
         CreateComputeEnvironment(
             environment, str(uuid.uuid4()), UNMANAGED, "ENABLED", engine, document={}, is_settled=True

@@ -89,7 +89,7 @@ class EngineSet:
         if self._watching.done():
             self._watching.result()
 
-    async def _tell(self, ask: Callable[[Command], Awaitable[Any]]) -> None:
+    async def _tell(self, ask: Callable[[Command[object]], Awaitable[Any]]) -> None:
         """What `begin` says, when it has changed."""
         for command in [self._away(), *self._missing()]:
             while True:
@@ -127,14 +127,14 @@ class EngineSet:
         architecture = host.architecture(platform.machine())
         return {name: replace(abilities, architecture=architecture) for name, abilities in known.items()}
 
-    def begin(self) -> list[Command]:
+    def begin(self) -> list[Command[object]]:
         """Besides the host: what can't be used now, and the environments and queues that are not there."""
         return [self._away(), *self._missing()]
 
     def _away(self) -> SetAway:
         return SetAway({DOCKER: self.problem} if self._docker is not None and self.problem else {})
 
-    def _missing(self) -> list[Command]:
+    def _missing(self) -> list[Command[object]]:
         is_new, self._is_new = self._is_new, False
         has_docker = self._docker is not None and not self.problem
         return default_environments.missing(

@@ -1,0 +1,104 @@
+"""What the seams report to the machine, one Struct each: facts, never decisions. Times are the engine's."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchyard.core.model.attempt_node import task_id_of
+from batchyard.core.model.records import DEFAULT_CONTAINER
+
+# -- of engines, about attempts --
+
+
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"  # the reason of a container killed for it
+
+
+class ContainerExit(Struct, frozen=True):
+    """How one container of a task ended. `exit_code` is 128+n after signal n; None when it is unknown, or when the
+    container never ran: then `reason` says why not."""
+
+    name: str = DEFAULT_CONTAINER
+    exit_code: int | None = None
+    signal: int = 0
+    out_of_memory: bool = False
+    peak_memory_mib: int = 0
+    cpu_ms: int = 0
+    reason: str = ""
+    stopped_at_ms: int = 0  # of tasks of several containers: which ended first; 0: it never ran, or nobody knows
+
+
+class _NodeReport(Struct, frozen=True, kw_only=True):
+    node: int = 0  # of a plain job's attempt the only one
+
+
+class Report(_NodeReport, frozen=True):
+    """`attempt_id` is the id of the attempt whose `node` this is about (names.task_id)."""
+
+    attempt_id: str
+
+    @property
+    def task_id(self) -> str:
+        """As AttemptNode's."""
+        return task_id_of(self.attempt_id, self.node) if self.node else self.attempt_id
+
+
+class Started(Report, frozen=True):
+    at_ms: int
+
+
+class NotStarted(Report, frozen=True):
+    """It never ran. `reason`: `CannotStartContainerError: ...`; exit code 127 where a program could not be started."""
+
+    at_ms: int
+    reason: str
+    exit_code: int | None = None
+    container: str = ""  # of several: the one that was the cause; empty where it was none of them alone
+
+
+class Exited(Report, frozen=True):
+    """It ran and ended. `started_at_ms` is given too: after a crash of the server this may be the first report.
+    `containers`: every one, in the order of its definition."""
+
+    started_at_ms: int
+    stopped_at_ms: int
+    containers: tuple[ContainerExit, ...]
+
+
+class Lost(Report, frozen=True):
+    """It may have run, its outcome is unknown, and nothing of it lives any more."""
+
+    at_ms: int
+    reason: str
+    started_at_ms: int = 0
+
+
+# -- of the capacity seam, about instances --
+
+
+class InstanceReport(Struct, frozen=True):
+    """`instance_id` is that of a managed instance, or of one that is not known any more."""
+
+    instance_id: str
+
+
+class InstanceReady(InstanceReport, frozen=True):
+    """It has booted."""
+
+
+class InstanceRefused(InstanceReport, frozen=True):
+    """It can't be had now."""
+
+    reason: str
+
+
+class InstanceInterrupted(InstanceReport, frozen=True):
+    """It will be taken away after the notice."""
+
+    notice_seconds: float
+
+
+class InstanceGone(InstanceReport, frozen=True):
+    """It is no more: terminated as asked, or lost."""
+
+
+Fact = Report | InstanceReport
