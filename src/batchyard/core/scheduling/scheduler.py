@@ -14,7 +14,7 @@ from batchyard.core.model import lifecycle, names
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask, RecoverTask
 from batchyard.core.model.lifecycle import Cause
-from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Placement, Queue, Status, logs_of
+from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Queue, Status, logs_of
 from batchyard.core.scheduling import candidates, fleet, queue_head, share_position, unschedulable, wait_reasons
 from batchyard.core.scheduling.candidates import Candidate, len_of
 from batchyard.core.scheduling.claims import kept_of_host, longest_ms, waits_for
@@ -260,7 +260,7 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment, no
         number=len(job.past) + 1,
         environment=assignment.environment,
         engine=assignment.engine,
-        placements=(Placement(assignment.instance_id, assignment.device_ids),),
+        placements=assignment.placements,
         placed_at_ms=now_ms,
     )
     placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="", set_aside_at_ms=0)

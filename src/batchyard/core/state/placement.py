@@ -3,10 +3,11 @@ Functions of values: they return an assignment and change nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from batchyard.core.model.records import Placement
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.runnable import Shape
 
@@ -31,10 +32,11 @@ class Offer(Struct, frozen=True):
 
 
 class Assignment(Struct, frozen=True):
+    """Where all nodes of a job start: one placement each, in the order of the nodes."""
+
     environment: str
     engine: str
-    instance_id: str
-    device_ids: tuple[int, ...]
+    placements: tuple[Placement, ...]
 
 
 class Claim(Struct, frozen=True):
@@ -83,24 +85,44 @@ NOBODY = Ahead()
 def place(
     shape: Shape, offer: Offer, rooms: Mapping[str, Room], ahead: Ahead = NOBODY, ends_at_ms: int = 0
 ) -> Assignment | None:
-    """The first instance of an environment with room for a job of this shape; None: there is none.
+    """Where a job of this shape starts in an environment now; None: there is no room for all of its nodes.
 
     `ahead`: the jobs it would pass, and `ends_at_ms` when its own timeout would have ended it (0: it has none)."""
-    asked, budget = shape.resources, offer.budget
     if offer.engine not in shape.engines:
         return None
+    placements = place_nodes(shape.node_resources, offer, rooms, ahead, ends_at_ms)
+    return None if placements is None else Assignment(offer.environment, offer.engine, placements)
+
+
+def place_nodes(
+    vectors: Sequence[Resources],
+    offer: Offer,
+    rooms: Mapping[str, Room],
+    ahead: Ahead = NOBODY,
+    ends_at_ms: int = 0,
+) -> tuple[Placement, ...] | None:
+    """All nodes or none. `vectors`: what each node asks for. Each gets the first instance that has room for it beside
+    the nodes before it; several may share an instance."""
+    budget = offer.budget
     if budget is not None:
-        share = Resources(asked.milli_vcpus)
+        share = Resources(sum(asked.milli_vcpus for asked in vectors))
         claim = ahead.budgets.get(offer.environment)
         if not share.fits(budget.free) or not may_take(claim, share, budget.free, ends_at_ms):
             return None
-    for instance_id in offer.instance_ids:
-        free = rooms[instance_id].free
-        if asked.fits(free) and may_take(ahead.rooms.get(instance_id), asked, free, ends_at_ms):
-            return Assignment(
-                offer.environment, offer.engine, instance_id, tuple(rooms[instance_id].gpu_ids[: asked.gpus])
-            )
-    return None
+    left: dict[str, Resources] = {}  # of the instances that earlier nodes take from
+    placements: list[Placement] = []
+    for asked in vectors:
+        for instance_id in offer.instance_ids:
+            free = left[instance_id] if instance_id in left else rooms[instance_id].free
+            if asked.fits(free) and may_take(ahead.rooms.get(instance_id), asked, free, ends_at_ms):
+                break
+        else:
+            return None
+        given = sum(len(one.device_ids) for one in placements if one.instance_id == instance_id)
+        device_ids = tuple(rooms[instance_id].gpu_ids[given : given + asked.gpus])
+        placements.append(Placement(instance_id, device_ids))
+        left[instance_id] = free.minus(asked)
+    return tuple(placements)
 
 
 def may_take(claim: Claim | None, asked: Resources, free: Resources, ends_at_ms: int = 0) -> bool:

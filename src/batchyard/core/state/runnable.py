@@ -29,6 +29,11 @@ class Shape(Struct, frozen=True):
     engines: tuple[str, ...]
     timeout_seconds: int = 0
 
+    @property
+    def node_resources(self) -> tuple[Resources, ...]:
+        """What each node asks for. A plain job has one."""
+        return (self.resources,)
+
 
 def shape_of(spec: JobSpec) -> Shape:
     return Shape(spec.task.resources, spec.engines, spec.timeout_seconds)
