@@ -1,5 +1,5 @@
-"""Instances that are shares of this host: what they reserve is kept in the machine's ledger, so that all there is to do
-is to let time pass as a boot does, and to take Spot instances away at a configured rate."""
+"""Instances that are shares of this host. Their resources are reserved in the machine's ledger, so that this provider
+only lets the boot time pass, and interrupts Spot instances at a configured rate."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SECONDS_PER_HOUR = 3600.0
 class HostCapacity:
     """Implements `batchyard.engines.base.Capacity`.
 
-    `boot_seconds`: from the launch to the first job. `interruptions_per_hour`: how often each Spot instance is taken
-    away on average, 0 for never; `draw` gives the seconds to the next one for a rate per second (exponential times), so
-    that a test decides. `notice_seconds`: between the notice and the loss."""
+    `boot_seconds`: from the launch to the first job. `interruptions_per_hour`: the average rate for each Spot instance,
+    0 for never; `draw` returns the seconds to the next one for a rate per second (exponential times), so that a test
+    can decide. `notice_seconds`: between the notice and the loss."""
 
     def __init__(
         self,

@@ -1,11 +1,11 @@
-"""Log files: what was read of a task's output, in the layout that `batchyard.engines.base` describes.
+"""Log files: a task's output on disk, in the layout that `batchyard.engines.base` describes.
 
 Everything read is in the file at once, an unfinished line too, so that the supervisor's death loses nothing. Readers
 ignore a last line without LF.
 
-**Size limit.** The first half of the limit goes to the log file itself (the head). Then two segments take turns beside
-it, the older one dropped when the newer is full, so that the newest quarter to half of the limit survives (the tail).
-At the end the tail is appended to the head, behind a mark when something was dropped.
+**Size limit.** The first half of the limit goes to the log file itself (the head). Then two segments beside it are
+written in turn; when one is full, the older one is dropped, so that the newest quarter to half of the limit survives
+(the tail). At the end the tail is appended to the head, behind a mark when something was dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COPY_BYTES = 1024 * 1024
 
 
 class LogFile:
-    """One container's log. Nothing exists on disk before the first byte."""
+    """One container's log. There is no file before the first byte."""
 
     def __init__(self, path: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         self._path = path
@@ -39,7 +39,7 @@ class LogFile:
         self._is_failing = False
 
     def resume(self) -> None:
-        """Goes on with what an earlier supervisor wrote."""
+        """Goes on with the file of an earlier supervisor."""
         segments = self._segments()
         path = segments[-1] if segments else self._path
         if segments:
@@ -48,7 +48,7 @@ class LogFile:
             return
         try:
             self._open(path)
-        except OSError:  # told as every other trouble of the disk, once it can be written
+        except OSError:  # marked in the file like a failed write, once the disk can be written
             self._is_failing = True
             return
         if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
@@ -57,11 +57,11 @@ class LogFile:
             self._line_bytes = len(os.pread(self._fd, MAX_LOG_LINE_BYTES, start).rpartition(b"\n")[2])
 
     def current_path(self) -> Path:
-        """The file with the newest lines."""
+        """Returns the file with the newest lines."""
         return self._segment_path(self._segment) if self._head_end else self._path
 
     def write(self, data: bytes, now_ms: int) -> None:
-        """Takes output as read. A disk that can't take it loses it, marked in the file as soon as there is room."""
+        """Writes output as it was read. When the disk is full it is lost, and marked in the file once there is room."""
         try:
             if self._is_failing:
                 self._recover(now_ms)
@@ -70,7 +70,7 @@ class LogFile:
             self._is_failing = True
 
     def finish(self, now_ms: int) -> None:
-        """Ends the last line, joins head and tail. The file is complete."""
+        """Ends the last line, and joins head and tail: the file is complete."""
         if self._fd < 0 and not self._pending:
             return
         try:
@@ -98,7 +98,7 @@ class LogFile:
         return text.encode()
 
     def _write_text(self, text: bytes, now_ms: int) -> None:
-        """Cuts what would exceed one line's limit, never inside a character."""
+        """Writes text, and cuts lines at their limit, never inside a character."""
         prefix = b"%d\t" % now_ms
         while text:
             room = MAX_LOG_LINE_BYTES - self._line_bytes
@@ -114,7 +114,7 @@ class LogFile:
             text = text[end:]
 
     def _write_piece(self, piece: bytes, prefix: bytes) -> None:
-        """`piece` exceeds no limit, whatever its lines are."""
+        """Writes a piece that exceeds no line's limit."""
         body = piece if self._in_line else prefix + piece
         last = piece.rfind(b"\n")
         if last < 0:
@@ -131,7 +131,7 @@ class LogFile:
         if self._fd < 0:
             self._open(self._path)
         while self._size + len(body) >= (limit := self._segment_limit if self._head_end else self._head_limit):
-            # Files end with whole lines: the last that fits, else the one that is begun.
+            # Files end with whole lines: the last that fits, else the one that has begun.
             cut = body.rfind(b"\n", 0, max(0, limit - self._size)) + 1 or body.find(b"\n") + 1
             if not cut:
                 break
@@ -176,7 +176,7 @@ class LogFile:
             self._segment_path(self._segment - 2).unlink(missing_ok=True)
 
     def _recover(self, now_ms: int) -> None:
-        """After failed writes: says that something is missing, if the disk takes it."""
+        """Marks after failed writes that output is missing, if the disk can be written."""
         if self._fd < 0:
             self._open(self._path)
         torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
@@ -185,7 +185,7 @@ class LogFile:
         self._is_failing, self._in_line, self._line_bytes = False, False, 0
 
     def _join(self, now_ms: int) -> None:
-        """Appends the tail to the head. Begins by cutting to the head's end: a death in the middle is made good."""
+        """Appends the tail to the head, which is first cut to its length: an interrupted join is repeated."""
         segments = self._segments()
         with os.fdopen(os.open(self._path, os.O_RDWR | os.O_NOFOLLOW), "r+b") as head:
             head.truncate(self._head_end)

@@ -1,10 +1,10 @@
-"""Append-only files of framed records: what engines remember across their own deaths.
+"""Append-only files of framed records, for the journals of engines.
 
 Each frame carries checksums of its header and of its payload, and the record's kind in the header, so that a cut end is
-told from a corrupted middle.
+distinguished from a corrupted middle.
 
 **Damage.** A cut last record is harmless when its kind hides nothing that matters (`RecordFormat`). Anything else that
-can't be read is damage: what the file does not mention may have happened all the same.
+can't be read is damage: events that the file does not mention may have happened.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _HEADER_BYTES = _HEADER.size + _CHECK.size
 
 
 class Frame(NamedTuple):
-    """`payload` is None where it can't be trusted: cut (`is_cut`, nothing follows) or damaged (reading goes on behind
-    it). `number` is None where not even the kind can be read. `stop`: where it ends in the file."""
+    """One frame of a file. `payload` is None when it is cut (`is_cut`, nothing follows) or damaged (reading goes on
+    behind it). `number`: its kind; None: not even that can be read. `stop`: where it ends in the file."""
 
     number: int | None
     payload: bytes | None
@@ -42,15 +42,15 @@ def encode_frame(number: int, payload: bytes) -> bytes:
 
 
 def frames(data: bytes) -> Iterator[Frame]:
-    """Every frame, up to the first that is cut."""
+    """Yields every frame, up to the first that is cut."""
     at = 0
     while at < len(data):
         header = data[at : at + _HEADER.size]
         check = data[at + _HEADER.size : at + _HEADER_BYTES]
         if len(check) < _CHECK.size or _CHECK.unpack(check)[0] != zlib.crc32(header):
-            # Fewer bytes than a header: an append was cut before it could say what it was. Only the kinds matter, and
-            # the cut one is unknown, so that it may have been the important one. Zeros alone are a host's crash between
-            # growing the file and writing it: never synced, so nothing was done on its word.
+            # No valid header: an append was cut so early that its kind is unknown, and may be one that matters. Zeros
+            # alone come from a host's crash between growing the file and writing it: never synced, so that nothing was
+            # done that relied on it.
             if any(data[at:]):
                 yield Frame(None, None, at, is_cut=True)
             return
@@ -64,8 +64,8 @@ def frames(data: bytes) -> Iterator[Frame]:
 
 
 class Decoded(NamedTuple, Generic[Record]):
-    """One frame of a file, decoded. `record` is None where it can't be read; `is_harmless`: it was read, or nothing
-    that matters was lost with it. `stop`: how many bytes of the file are done with."""
+    """One frame of a file, decoded. `record`: None when it can't be read; `is_harmless`: it was read, or nothing that
+    matters was lost with it. `stop`: where it ends in the file."""
 
     record: Record | None
     stop: int
@@ -73,7 +73,7 @@ class Decoded(NamedTuple, Generic[Record]):
 
 
 class RecordFormat(Generic[Record]):
-    """How the records of a file are encoded: the number of a record's kind, and the record in msgpack.
+    """The encoding of a file's records: the number of a record's kind, and the record in msgpack.
 
     `kinds`: the number of a kind is its position, so that kinds are only ever appended. `harmless_when_cut`: the kinds
     whose record may be cut off at the end of the file without hiding anything that matters."""
@@ -89,7 +89,7 @@ class RecordFormat(Generic[Record]):
         return encode_frame(self._numbers[type(record)], self._encoder.encode(record))
 
     def decode(self, data: bytes) -> Iterator[Decoded[Record]]:
-        """Every record, in the order of the file. Reading goes on behind a damaged one, and ends at one that is cut."""
+        """Yields every record, in the order of the file. Goes on behind a damaged one, and ends at one that is cut."""
         for frame in frames(data):
             number = frame.number
             if number is None or number >= len(self._kinds):
@@ -118,7 +118,7 @@ class RecordLog(Generic[Record]):
             return b""
 
     def rewrite(self, records: Iterable[Record]) -> None:
-        """Puts these records in the place of everything there was, atomically and durably."""
+        """Replaces the whole content by these records, atomically and durably."""
         self._buffer.clear()
         temporary = self._path.with_name(self._path.name + ".new")
         data = b"".join(map(self._format.encode, records))
@@ -141,7 +141,7 @@ class RecordLog(Generic[Record]):
         self.size_bytes = len(data)
 
     def move(self, path: Path) -> None:
-        """Gives the file another name, and goes on writing to it."""
+        """Renames the file, and goes on writing to it."""
         self._path.rename(path)
         self._path = path
 
@@ -149,7 +149,7 @@ class RecordLog(Generic[Record]):
         self._buffer.append(self._format.encode(record))
 
     def write(self) -> None:
-        """OSError (a full disk): nothing of the buffer is in the file, and it is kept for the next try."""
+        """Writes the buffer to the file. OSError (a full disk): nothing was written, and the buffer is kept."""
         if not self._buffer:
             return
         data = b"".join(self._buffer)
@@ -163,11 +163,12 @@ class RecordLog(Generic[Record]):
         self._buffer.clear()
 
     def forget_last(self) -> None:
-        """Takes back the last append, which is still in the buffer."""
+        """Removes the last appended record, which is still in the buffer."""
         self._buffer.pop()
 
     def sync(self) -> None:
-        """Durable when it returns. A failed fsync says nothing about what is on the disk: the caller must not go on."""
+        """Makes everything durable. After a failed fsync the content of the disk is unknown: the caller must not go
+        on."""
         self.write()
         os.fdatasync(self._fd)
 

@@ -1,8 +1,7 @@
 """A small client of the Docker Engine API (Podman serves it too) over its unix socket.
 
-**What it promises.** `ApiError` is the daemon's own refusal. `DaemonUnreachable` means that nobody knows whether the
-request was carried out: whoever asked for a change looks at what Docker shows before asking again. Nothing that changes
-something is ever sent twice from here.
+**Promises.** `ApiError` is the daemon's own refusal. After `DaemonUnreachable` it is unknown whether the request was
+carried out: the caller checks what Docker shows before it repeats a change. This client never repeats a request.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-# The newest API of which something is used here; Debian's 20.10 serves it, as does Podman 4. A daemon may serve less,
-# and newer ones no longer serve the old: see `negotiate`.
+# The newest version whose features are used here; Debian's 20.10 serves it, as does Podman 4. A daemon may serve only
+# an older one, and newer daemons no longer serve the oldest: see `negotiate`.
 API_VERSION = (1, 41)
-MAX_IDLE_CONNECTIONS = 8  # kept for the next request; more in flight than this are opened and closed
+MAX_IDLE_CONNECTIONS = 8  # kept for later requests; further connections are closed after their request
 # Docker answers in milliseconds. A host so loaded that it takes longer than this is what ECS calls DockerTimeoutError;
-# here it only means to look again.
+# here it only means that the caller looks again.
 REQUEST_SECONDS = 240.0
 CONNECT_SECONDS = 10.0
 MAX_HEADER_BYTES = 64 * 1024
@@ -33,11 +32,11 @@ Query = Mapping[str, str]
 
 
 class DaemonUnreachable(Exception):  # noqa: N818  (a state of the world, not a fault)
-    """No answer: the daemon is not there, went away meanwhile, or hangs."""
+    """There is no answer: the daemon is not there, went away meanwhile, or hangs."""
 
 
 class ApiError(Exception):
-    """The daemon refused. `message`: its words."""
+    """The daemon refused. `message`: its reason."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{message} ({status})")
@@ -46,7 +45,7 @@ class ApiError(Exception):
 
 
 class Response:
-    """An answer whose body is still to be read, as a context manager: leaving early ends the connection."""
+    """An answer whose body is not read yet, as a context manager: leaving early closes the connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pool: _Pool) -> None:
         self.status = 0
@@ -64,11 +63,11 @@ class Response:
             pairs = (line.split(":", 1) for line in lines[1:] if ":" in line)
             self.headers = {name.strip().lower(): value.strip() for name, value in pairs}
             if self.status >= 200 or self.status == SWITCHING_PROTOCOLS:
-                break  # else a 100 Continue goes before the answer
+                break  # else it is a 100 Continue, and the answer follows
         self._is_whole = not has_body or self.status in _BODILESS or self.headers.get("content-length") == "0"
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. DaemonUnreachable: it ended in the middle."""
+        """Yields the body as it arrives. DaemonUnreachable: it was cut."""
         if self._is_whole:
             return
         try:
@@ -113,15 +112,15 @@ class Response:
 
 
 class _Chunks:
-    """Decodes chunked transfer coding. A daemon sends each line of a log as a chunk of its own: as many as there are
-    are taken at once. https://www.rfc-editor.org/rfc/rfc9112#section-7.1 (no trailers: Docker sends none)."""
+    """Decodes chunked transfer coding. A daemon sends each line of a log as a chunk of its own: all complete chunks are
+    decoded at once. https://www.rfc-editor.org/rfc/rfc9112#section-7.1 (no trailers: Docker sends none)."""
 
     def __init__(self) -> None:
         self.is_over = False
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """The content that is whole now. ValueError: this is no such coding."""
+        """Returns the content of the chunks that are complete now. ValueError: it is no chunked coding."""
         data = self._rest + data
         at = 0
         found: list[bytes] = []
@@ -172,14 +171,14 @@ class _Pool:
 
 
 class Api:
-    """Requests to one daemon. Paths begin with a slash and carry no version: it is put before them."""
+    """Requests to one daemon. Paths begin with a slash and have no version: it is prefixed."""
 
     def __init__(self, socket_path: Path) -> None:
         self._pool = _Pool(socket_path)
         self._prefix = ""
 
     async def negotiate(self) -> dict[str, Any]:
-        """Finds the version to speak; returns what the daemon says of itself (GET /version). Opens what was closed."""
+        """Chooses the API version, and opens a closed client again. Returns the daemon's answer to GET /version."""
         self._pool.is_closed = False
         self._prefix = ""
         found: dict[str, Any] = await self.json("GET", "/version")
@@ -189,7 +188,7 @@ class Api:
         return found
 
     async def json(self, method: str, path: str, query: Query | None = None, body: Any = None) -> Any:
-        """The answer decoded; None when there is none. ApiError, DaemonUnreachable."""
+        """Returns the decoded answer; None: it is empty. ApiError, DaemonUnreachable."""
         content = await self.bytes(method, path, query, body)
         if not content:
             return None
@@ -207,7 +206,7 @@ class Api:
             raise DaemonUnreachable(f"{method} {path}: no answer within {REQUEST_SECONDS:g} s") from None
 
     async def head(self, path: str, query: Query | None = None) -> dict[str, str]:
-        """The headers of the answer."""
+        """Returns the headers of the answer."""
         async with await self.open("HEAD", path, query) as response:
             return response.headers
 

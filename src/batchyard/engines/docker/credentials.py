@@ -1,4 +1,4 @@
-"""Who the user is to a registry: Docker's own configuration file and its credential helpers."""
+"""The user's credentials for registries: from Docker's own configuration file and its credential helpers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 HELPER_SECONDS = 30.0  # a helper may ask a cloud's token service
 HELPER_PREFIX = "docker-credential-"
-TOKEN_USER = "<token>"  # what helpers say for a user when the secret is an identity token
+TOKEN_USER = "<token>"  # the user name of helpers when the secret is an identity token
 HUB = "docker.io"
 HUB_SERVER = "https://index.docker.io/v1/"  # Docker's name for its own registry in the file
 
@@ -25,7 +25,7 @@ class Credentials(Struct, frozen=True):
     identity_token: str = ""
 
     def header(self, server: str) -> str:
-        """X-Registry-Auth. https://docs.docker.com/reference/api/engine/, "Authentication"."""
+        """Returns X-Registry-Auth. https://docs.docker.com/reference/api/engine/, "Authentication"."""
         members = {"serveraddress": server}
         if self.identity_token:
             members["identitytoken"] = self.identity_token
@@ -35,7 +35,7 @@ class Credentials(Struct, frozen=True):
 
 
 class CredentialsError(Exception):
-    """A sentence: why the user's credentials can't be had."""
+    """The reason, as a sentence, why there are no credentials."""
 
 
 def server_of(registry: str) -> str:
@@ -43,7 +43,7 @@ def server_of(registry: str) -> str:
 
 
 async def find_credentials(registry: str, environ: Mapping[str, str]) -> Credentials | None:
-    """The user's credentials for a registry (`docker.io`, `ghcr.io`, `localhost:5000`); None: it is asked without."""
+    """Returns the credentials for a registry (`docker.io`, `ghcr.io`, `localhost:5000`); None: pull without any."""
     path = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "/")) / ".docker") / "config.json"
     config = _read(path)
     server = server_of(registry)
@@ -86,12 +86,12 @@ def _from_file(auths: dict[str, Any], registry: str, path: Path) -> Credentials 
 
 
 def _host(name: str) -> str:
-    """Keys of the file are hosts, or URLs from older versions of Docker."""
+    """Returns the host of a key of the file, which is a host, or a URL from older versions of Docker."""
     return name.partition("://")[2].partition("/")[0] if "://" in name else name.partition("/")[0]
 
 
 async def _ask_helper(helper: str, server: str, environ: Mapping[str, str]) -> Credentials | None:
-    """`docker-credential-X get`: the server's address in, JSON out. None: it knows none."""
+    """Runs `docker-credential-X get`: the server's address in, JSON out. Returns None when the helper has none."""
     program = HELPER_PREFIX + helper
     try:
         process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""The connection to the Docker daemon: up or down, its events, and waiting for it to come back."""
+"""The connection to the Docker daemon: its state, its events, and retries until it is back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """`woken` is called with the attempt of each event, and with "" when the daemon is back: look at everything."""
+    """`woken` is called with the attempt of each event, and with "" when the daemon is back: all attempts."""
 
     def __init__(self, socket_path: Path, woken: Callable[[str], None]) -> None:
         self.api = Api(socket_path)
@@ -37,7 +37,7 @@ class Daemon:
         return self._up.is_set()
 
     async def connect(self, store: str) -> None:
-        """DaemonUnreachable, ApiError: why not."""
+        """Connects, and follows the events of our containers. DaemonUnreachable, ApiError: why not."""
         self._store = store
         self.version = await self.api.negotiate()
         self._watcher = asyncio.create_task(self._watch(), name="docker events")
@@ -50,7 +50,7 @@ class Daemon:
             self._watcher.result()
 
     async def until_it_answers(self, ask: Callable[[], Awaitable[Value]]) -> Value:
-        """What `ask` returns, tried again whenever the daemon is back. Only for what may be asked twice."""
+        """Returns the answer of `ask`, which is repeated whenever the daemon is back: only for idempotent requests."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             await self._up.wait()
@@ -76,7 +76,7 @@ class Daemon:
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
     async def _events(self) -> None:
-        """Reports the daemon as up once its events are followed: nothing falls between a look and the next event."""
+        """Follows the events. The daemon counts as up once they are followed: no event is missed after a look."""
         filters = msgspec.json.encode({"type": ["container"], "label": [f"{STORE}={self._store}"]}).decode()
         async with await self.api.open("GET", "/events", {"filters": filters}) as response:
             self._up.set()
@@ -98,7 +98,7 @@ class Daemon:
 
 
 def _attempt_of(line: bytes) -> str:
-    """ "" for an event that tells nothing of whose it is: everybody looks."""
+    """Returns the attempt of an event; "" for an event without one: all attempts are woken."""
     try:
         event = msgspec.json.decode(line)
         return str(event["Actor"]["Attributes"].get(ATTEMPT, ""))

@@ -1,8 +1,8 @@
-"""Whether the program of a container exists in it.
+"""The check that the program of a container exists in it.
 
 With an init in front (`Init`), Docker starts a container whose program does not exist: the init then exits with 127, as
-if the program had run. Whoever asks for a program that isn't there is to hear what Docker says without an init, so this
-looks before the start. What was found in an image is not looked for again.
+if the program had run. So that a missing program is reported as without an init, this check runs before the start. A
+program that was found in an image is not looked for again.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class EntrypointCheck:
         self._found: set[tuple[str, str, str]] = set()  # image id, program, PATH
 
     async def problem(self, container: str, found: Mapping[str, Any]) -> tuple[str, int] | None:
-        """Why the program of a created container can't be started, and its exit code; None: it can, as far as can be
-        seen. `found`: the container as GET /containers/ID/json tells it."""
+        """Returns why the program of a created container can't be started, and its exit code; None: there is no reason.
+        `found`: the answer of GET /containers/ID/json."""
         program = str(found.get("Path", ""))
         variables = dict(entry.partition("=")[::2] for entry in found.get("Config", {}).get("Env") or [])
         path = variables.get("PATH", DEFAULT_PATH)
@@ -49,7 +49,7 @@ class EntrypointCheck:
         return f'exec: "{program}": {why}', verdict
 
     async def _look(self, container: str, candidates: list[str]) -> int | None:
-        """The exit code of a failure."""
+        """Returns the exit code of a failure; None: the program was found, or can't be looked for."""
         verdict: int = NOT_FOUND_EXIT_CODE
         for candidate in candidates:
             try:
@@ -58,7 +58,7 @@ class EntrypointCheck:
             except ApiError as error:
                 if error.status == 404:
                     continue
-                return None  # this daemon can't say: it will show when the program is started
+                return None  # this daemon does not answer: the start will show it
             except (KeyError, ValueError, TypeError):
                 return None
             if mode & _LINK_BIT or (mode & _EXECUTE_BITS and not mode & _DIRECTORY_BIT):

@@ -1,4 +1,4 @@
-"""A second command in a running container: input, output, the size of its terminal, its exit code."""
+"""A second command in a running container: its input, output, terminal size and exit code."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from batchyard.engines.docker.api import BLOCK_BYTES, Api, ApiError, DaemonUnreachable, Response
 
 STDOUT, STDERR = 1, 2
-FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.005, 0.5  # between looks whether it has ended
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.005, 0.5  # between checks whether it has ended
 _HEADER_BYTES = 8
 _HIJACK = {"Upgrade": "tcp", "Connection": "Upgrade"}
 
 
 class CannotExec(Exception):  # noqa: N818  (an answer, not a fault)
-    """The sentence to show."""
+    """The reason to show, as a sentence."""
 
 
 class ExecStream:
-    """One command under way, as an async iterator over its output. What one end does not read, the other can't write:
-    nothing is buffered beyond a pipe."""
+    """One running command. Nothing is buffered beyond a pipe: while one end does not read, the other can't write."""
 
     def __init__(self, api: Api, exec_id: str, response: Response, *, tty: bool) -> None:
         self._api = api
@@ -28,7 +27,7 @@ class ExecStream:
         self._tty = tty
 
     async def read(self) -> tuple[int, bytes] | None:
-        """(STDOUT or STDERR, some output); with a terminal everything is STDOUT. None: it has ended."""
+        """Returns (STDOUT or STDERR, some output); with a terminal everything is STDOUT. None: the output has ended."""
         reader = self._response.reader
         try:
             if self._tty:
@@ -44,7 +43,7 @@ class ExecStream:
             raise DaemonUnreachable(f"the output was cut: {error}") from error
 
     async def write(self, data: bytes) -> None:
-        """Returns when there is room for more."""
+        """Writes to its input. Returns when there is room for more."""
         try:
             self._response.writer.write(data)
             await self._response.writer.drain()
@@ -56,7 +55,7 @@ class ExecStream:
             self._response.writer.write_eof()
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Of the terminal. Nothing happens without one, or when the command has ended."""
+        """Resizes the terminal. Does nothing without one, or when the command has ended."""
         try:
             await self._api.json("POST", f"/exec/{self._exec_id}/resize", {"h": str(rows), "w": str(columns)})
         except ApiError as error:
@@ -64,7 +63,7 @@ class ExecStream:
                 raise
 
     async def exit_code(self) -> int | None:
-        """Waits for its end, which comes a little after that of its output. None: the daemon does not know any more."""
+        """Waits for its end, a little after that of its output. Returns None when the daemon has forgotten the code."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -85,7 +84,7 @@ class ExecStream:
 async def begin(
     api: Api, container: str, command: Sequence[str], *, tty: bool, environment: Sequence[tuple[str, str]] = ()
 ) -> ExecStream:
-    """CannotExec: why not. DaemonUnreachable."""
+    """Starts a command. CannotExec: why not. DaemonUnreachable."""
     body = {
         "AttachStdin": True,
         "AttachStdout": True,

@@ -1,4 +1,4 @@
-"""Pulling images: only what is not there, each once at a time, with the user's or the job's own credentials."""
+"""Pulls of images: each image once at a time, with the user's or the job's own credentials."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MAX_LINE_BYTES = 1024 * 1024  # a progress line is a few hundred
 
 
 class CannotPull(Exception):  # noqa: N818  (an answer, not a fault)
-    """The sentence to report."""
+    """The reason to report."""
 
 
 class ImageName(Struct, frozen=True):
-    """`repository` as it is asked for; `reference`: a tag or a digest."""
+    """A parsed image name. `repository`: as in requests to Docker; `reference`: a tag or a digest."""
 
     registry: str
     repository: str
@@ -29,7 +29,7 @@ class ImageName(Struct, frozen=True):
 
 
 def parse_image(image: str) -> ImageName:
-    """`busybox`, `ghcr.io/org/tool:1.2`, `localhost:5000/x@sha256:...`."""
+    """Parses `busybox`, `ghcr.io/org/tool:1.2`, `localhost:5000/x@sha256:...`."""
     name, at, digest = image.partition("@")
     first, slash, rest = name.partition("/")
     has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
@@ -44,10 +44,10 @@ class Images:
         self._api = api
         self._environ = environ
         self._pulls: dict[tuple[str, Credentials | None], _Pull] = {}
-        self._tasks: set[asyncio.Task[None]] = set()  # until they have ended: also those that nobody waits for
+        self._tasks: set[asyncio.Task[None]] = set()  # until they have ended, also without a waiting caller
 
     async def pull(self, image: str, credentials: Credentials | None = None) -> None:
-        """Returns when the image is there. CannotPull: why not. Cancelled: the pull goes on for others who wait."""
+        """Returns when the image is there. CannotPull: why not. When cancelled, the pull goes on for other callers."""
         key = image, credentials
         shared = self._pulls.get(key)
         if shared is None:
@@ -65,12 +65,12 @@ class Images:
                 self._forget(key, shared.task)
 
     def _forget(self, key: tuple[str, Credentials | None], task: asyncio.Task[None]) -> None:
-        """Takes out the pull of this task, and not one of the same image that began after it was cancelled."""
+        """Removes the pull of this task, but not a later one of the same image."""
         if (shared := self._pulls.get(key)) is not None and shared.task is task:
             del self._pulls[key]
 
     async def close(self) -> None:
-        """Ends the pulls that are still under way, and waits for their ends."""
+        """Cancels the pulls under way, and waits for their ends."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -105,7 +105,7 @@ class _Pull:
 
 
 def _check(line: bytes) -> None:
-    """Docker answers 200 first and tells what went wrong among the progress."""
+    """Raises the error of a progress line: Docker answers 200 first, and reports errors among the progress."""
     if not line.strip():
         return
     try:

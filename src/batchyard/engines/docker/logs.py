@@ -1,10 +1,10 @@
 """A container's output, from Docker into the log file of the seam, live, without loss or repetition.
 
-Docker's own log is the truth: a sequence of lines with times, of which our file always holds a beginning. Whoever goes
-on with a file (after a lost connection, or another server's death) asks Docker for everything from a little before the
-file's last time on, and passes over what is there already. For that to be exact the times in the file are made to never
-go back (two outputs of a container race for Docker's log), which depends on the lines alone and not on when they are
-read. Where Docker threw lines away that were not read in time, the cut is marked.
+Docker's own log is the truth: a sequence of lines with times, of which our file always holds a beginning. To go on with
+a file (after a lost connection, or another server's death), Docker is asked for everything from a little before the
+file's last time on, and the lines that the file has are skipped. For that to be exact the times in the file never
+decrease (two outputs of a container race for Docker's log), by a rule that depends on the lines alone and not on when
+they are read. Where Docker dropped lines that were not read in time, the cut is marked.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from batchyard.engines.docker.containers import milliseconds
 from batchyard.engines.docker.daemon import Daemon
 from batchyard.engines.log_file import LogFile
 
-# A container's two outputs take their times before they wait for each other: never further apart than this.
+# The two outputs of a container are stamped before they wait for each other: at most this far out of order.
 MAX_DISORDER_MS = 1000
-# The logs of a container that ends before this are read once, at its end: one request less.
+# The log of a container that ends before this is read once, at its end: one request less.
 YOUNG_SECONDS = 0.1
-DRAIN_SECONDS = 5.0  # without anything new, for a follower to come to the end of a container that has ended
-NOT_READABLE = "does not support reading"  # of Docker before 20.10, Podman, and drivers whose cache is switched off
+DRAIN_SECONDS = 5.0  # a follower of an ended container is cancelled after this time without new output
+NOT_READABLE = "does not support reading"  # from Docker before 20.10, Podman, and drivers without a cache
 _HEADER_BYTES = 8
 _SECOND_BYTES = len("2026-01-01T00:00:00")
 _STAMP_BYTES = len("2026-01-01T00:00:00.000000000Z")
@@ -37,7 +37,7 @@ Tail = tuple[int, list[bytes]]  # milliseconds, the texts of all lines of that t
 
 
 class Lines:
-    """Docker's frames -> lines. A line longer than 16 KiB comes in pieces, and other lines may come between them."""
+    """Decodes Docker's frames into lines. A line longer than 16 KiB comes in pieces, with other lines between them."""
 
     def __init__(self, floor_ms: int) -> None:
         self._last_ms = floor_ms
@@ -59,7 +59,7 @@ class Lines:
         self._rest = data[at:]
 
     def flush(self) -> Iterator[Line]:
-        """The unfinished lines: nothing will end them any more."""
+        """Yields the unfinished lines, at the end of the log."""
         for output in list(self._pieces):
             yield from self._whole(output)
 
@@ -96,7 +96,7 @@ class Lines:
 
 
 class Remainder:
-    """Passes over the lines that a file holds already. `known`: all its lines of the time `last_ms`, in order."""
+    """Skips the lines that a file has already. `known`: all its lines of the time `last_ms`, in order."""
 
     def __init__(self, last_ms: int, known: list[bytes]) -> None:
         self._last_ms = last_ms
@@ -111,13 +111,13 @@ class Remainder:
             if at_ms == self._last_ms and text == self._known[self._at]:
                 self._at += 1
                 return
-            self._at = len(self._known)  # what should be here is gone: so are lines that nobody has read
+            self._at = len(self._known)  # a known line is gone: so are lines that were not read
             yield at_ms, _MARK
         yield line
 
 
 class ContainerLog:
-    """One container's log file, written by this server alone. `check`: raises when a later server writes it."""
+    """One container's log file, written by this server alone. `check`: raises once a later server writes it."""
 
     def __init__(
         self, daemon: Daemon, container: str, path: Path, limit_bytes: int, floor_ms: int, check: Callable[[], None]
@@ -130,11 +130,11 @@ class ContainerLog:
         self._file = LogFile(path, limit_bytes)
         self._file.resume()
         self._follower: asyncio.Task[None] | None = None
-        self._is_young = True  # the follower has not asked for anything yet
+        self._is_young = True  # the follower has sent no request yet
         self._blocks = 0  # read so far
 
     def follow(self) -> None:
-        """Reads along from now on, in the background; also after a daemon that ended in order ended its streams."""
+        """Follows the log in the background. Called again, it restarts a follower whose stream the daemon has ended."""
         if self._follower is not None and self._follower.done():
             self._follower.result()
             self._follower = None
@@ -142,13 +142,13 @@ class ContainerLog:
             self._follower = asyncio.create_task(self._follow(), name=f"log of {self._container}")
 
     async def seal(self) -> None:
-        """The container has ended. Returns when the file holds everything. DaemonUnreachable: ask again."""
+        """Completes the file of a container that has ended. DaemonUnreachable: call again."""
         await self._end_follower()
         await self._copy(follow=False)
         self._file.finish(self._last()[0])
 
     async def leave(self) -> None:
-        """Ends the follower, wherever it is; the file stays as it is. Raises what the follower failed with."""
+        """Cancels the follower; the file stays as it is. Raises the follower's failure."""
         if self._follower is None:
             return
         follower, self._follower = self._follower, None
@@ -158,7 +158,7 @@ class ContainerLog:
             follower.result()
 
     async def _end_follower(self) -> None:
-        """A failure of it is a fault of ours, and is raised here."""
+        """Waits until the follower has read everything. Raises its failure, which is a fault of ours."""
         if self._follower is None:
             return
         progress = -1
@@ -188,7 +188,7 @@ class ContainerLog:
         try:
             response = await self._daemon.api.open("GET", f"/containers/{self._container}/logs", query)
         except ApiError as error:
-            # Removed, never started, or of a log driver that keeps nothing to be read: there is no more than we have.
+            # Removed, never started, or with a log driver that can't be read: the file has all there is.
             if error.status in (404, 409) or NOT_READABLE in error.message:
                 return
             raise
@@ -200,7 +200,7 @@ class ContainerLog:
             self._write([new for line in lines.flush() for new in remainder.take(line)])
 
     def _write(self, lines: list[Line]) -> None:
-        """Lines of one time go in one write."""
+        """Writes lines, those of one time together."""
         if not lines:
             return
         self._check()
@@ -211,7 +211,7 @@ class ContainerLog:
                 start = at
 
     def _last(self) -> Tail:
-        """What the file ends with; 0 milliseconds: with nothing."""
+        """Returns the last lines of the file; 0 milliseconds: it is empty."""
         return last_lines(self._file.current_path())
 
 
@@ -234,10 +234,10 @@ def last_lines(path: Path) -> Tail:
 
 
 def _backwards(fd: int) -> Iterator[bytes]:
-    """The whole lines of a file, the last first, without their newlines."""
+    """Yields the complete lines of a file, the last first, without their newlines."""
     start = os.fstat(fd).st_size
     rest = b""
-    is_whole = False  # bytes behind the last newline are no whole line
+    is_whole = False  # the bytes behind the last newline are an unfinished line
     while start > 0:
         end, start = start, max(0, start - _BLOCK_BYTES)
         data = os.pread(fd, end - start, start) + rest

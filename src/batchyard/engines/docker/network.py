@@ -1,9 +1,9 @@
 """The network by which containers that are not on the host's reach the service: one on each daemon, shared by all its
 services, whose gateway is the address from which AWS's SDKs take credentials without TLS.
 
-It leads nowhere else: it is internal, and its containers don't reach each other by it. Their own network is Docker's
-`bridge`; this is a second interface. It is made when the first container needs it, known again by its name and label,
-and removed when a service ends and nothing is on it.
+It leads nowhere else: it is internal, and its containers can't reach each other by it. Their own network is Docker's
+`bridge`; this is a second interface. It is created when the first container needs it, recognised by its name and label,
+and removed when a service ends and no container is on it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from batchyard.engines.docker.daemon import Daemon
 NAME = "batchyard"
 LABEL = "batchyard.network"
 # SDK reference guide, container credential provider: in clear text only from loopback, this address and its
-# neighbour .23. Amazon's container agent uses it, so that no network of anybody's has it.
+# neighbour .23. Amazon's container agent uses it, so that no other network has it.
 ADDRESS = "169.254.170.2"
 SUBNET = "169.254.170.0/24"  # 251 containers at once; 169.254.169.254 (a cloud's instance metadata) stays out of it
-# Given to no container: others who serve credentials on a network of this machine's are there, and what bears an
-# address of the machine itself gets no answer from it.
+# Assigned to no container: other services that serve credentials on a network of this machine are there, and a
+# container with an address of the machine itself would get no answer from it.
 KEPT_FREE = {"gateway": "169.254.170.1", "eks": "169.254.170.23"}
 REMEDY = "use the network host or none"
 REMOVE_SECONDS = 1.0  # a service that ends has little time, and may leave the network
@@ -33,11 +33,12 @@ log = logging.getLogger(__name__)
 
 
 class NetworkProblem(Exception):  # noqa: N818  (an answer, not a fault)
-    """A sentence: why containers can't be on the network."""
+    """The reason, as a sentence, why containers can't be on the network."""
 
 
 class JobNetwork:
-    """`listen`: told of the network's interface on this machine, before any container is on it; OSError: it can't."""
+    """`listen`: called with the network's interface on this machine, before any container is on it; it may raise
+    OSError."""
 
     def __init__(self, daemon: Daemon, listen: Callable[[str], None] | None = None) -> None:
         self._daemon = daemon
@@ -46,7 +47,7 @@ class JobNetwork:
         self._known: tuple[str, int] | None = None  # interface and its index
 
     async def join(self, container: str) -> None:
-        """A created container; one that has joined already stays as it is. NetworkProblem, DaemonUnreachable."""
+        """Connects a created container, unless it is connected already. NetworkProblem, DaemonUnreachable."""
         await self._ensure()
         try:
             await self._connect(container)
@@ -68,7 +69,7 @@ class JobNetwork:
                 raise
 
     async def resume(self) -> None:
-        """Containers of an earlier server, or of before the daemon's restart, may be on it: they are served again."""
+        """Serves containers again that an earlier server connected, or that outlived the daemon's restart."""
         try:
             found = await self._find()
             if found is not None:
@@ -77,7 +78,7 @@ class JobNetwork:
             log.warning("containers on a network of their own don't reach this service: %s", problem)
 
     async def remove(self) -> None:
-        """Unless something is on it, or this service never had to do with it."""
+        """Removes the network, unless a container is on it or this service never used it."""
         if self._known is None or not self._daemon.is_up:
             return
         try:
@@ -95,7 +96,7 @@ class JobNetwork:
                 try:
                     await self._daemon.api.json("POST", "/networks/create", body=_REQUEST)
                 except ApiError as error:
-                    found = await self._find()  # another service may have been quicker
+                    found = await self._find()  # another service may have created it just now
                     if found is None:
                         text = f"the network {NAME} ({SUBNET}) can't be made: {error.message}; {REMEDY}"
                         raise NetworkProblem(text) from error
@@ -146,13 +147,13 @@ _REQUEST = {
 
 
 def interface_of(found: Mapping[str, Any]) -> str:
-    """Docker's name for a bridge that nobody named; Podman tells its own."""
+    """Returns the bridge's interface: its option where it has a name, Podman's, or Docker's default."""
     named = (found.get("Options") or {}).get("com.docker.network.bridge.name") or found.get("network_interface")
     return str(named or f"br-{found['Id'][:12]}")
 
 
 def _index(interface: str) -> int:
-    """0: there is none of that name on this machine."""
+    """Returns the index of an interface; 0: there is none of that name on this machine."""
     try:
         return socket.if_nametoindex(interface)
     except OSError:

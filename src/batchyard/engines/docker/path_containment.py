@@ -1,4 +1,4 @@
-"""Whether a directory lies beneath another with no link on the way: looked at part by part, by descriptors."""
+"""The check that a directory lies within another with no link on the way, part by part, by descriptors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def containment_problem(root: str, path: str) -> str:
-    """Why `path` cannot be used as a directory within `root`, which the owner named and may itself be a link; empty
-    when it can. Blocks for as long as the file system does."""
+    """Returns why `path` can't be used as a directory within `root`, which the owner named and may itself be a link;
+    empty: it can. Blocks for as long as the file system does."""
     try:
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where the Docker daemon listens, and whether it can be used."""
+"""The socket of the Docker daemon, and whether the daemon can be used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PODMAN = "Podman Engine"
 
 
 class Probe(Struct, frozen=True):
-    """What stands behind a socket. `problem`: why it can't be used; empty when it can."""
+    """The daemon behind a socket. `problem`: why it can't be used; empty when it can."""
 
     socket_path: Path | None
     name: str = ""  # Docker Engine, Podman Engine...
@@ -25,11 +25,12 @@ class Probe(Struct, frozen=True):
 
 
 def find_socket(environ: Mapping[str, str]) -> Path | None:
-    """DOCKER_HOST where it is a unix socket, else Docker's own place, else Podman's of this user. None: there is none,
-    or DOCKER_HOST names a daemon elsewhere, whose containers would not see this machine's files."""
-    told = environ.get("DOCKER_HOST", "")
-    if told:
-        return Path(told.removeprefix(UNIX)) if told.startswith(UNIX) else None
+    """Returns DOCKER_HOST where it is a unix socket, else Docker's default socket, else this user's Podman socket.
+    None: there is none, or DOCKER_HOST names a daemon elsewhere, whose containers would not see this machine's
+    files."""
+    address = environ.get("DOCKER_HOST", "")
+    if address:
+        return Path(address.removeprefix(UNIX)) if address.startswith(UNIX) else None
     if DOCKER_SOCKET.exists():
         return DOCKER_SOCKET
     runtime = environ.get("XDG_RUNTIME_DIR", "")
@@ -38,12 +39,14 @@ def find_socket(environ: Mapping[str, str]) -> Path | None:
 
 
 async def probe(environ: Mapping[str, str], socket_path: Path | None = None) -> Probe:
-    """Asks the daemon behind `socket_path`, or behind the one that is found."""
+    """Asks the daemon at `socket_path`, or at the socket that is found."""
     path = socket_path or find_socket(environ)
     if path is None:
-        told = environ.get("DOCKER_HOST", "")
-        if told:
-            return Probe(None, problem=f"DOCKER_HOST is {told}, and only unix:// sockets of this machine can be used")
+        address = environ.get("DOCKER_HOST", "")
+        if address:
+            return Probe(
+                None, problem=f"DOCKER_HOST is {address}, and only unix:// sockets of this machine can be used"
+            )
         return Probe(
             None, problem=f"there is no {DOCKER_SOCKET} and no Podman socket: start Docker, or set DOCKER_HOST"
         )

@@ -1,9 +1,9 @@
-"""How much memory and CPU time a container used: from its cgroup's files, or from what Docker tells of them.
+"""Peak memory and CPU time of containers, from their cgroups' files or from Docker.
 
-A container's cgroup goes with it, a moment after its first process has ended. So its files are read while it runs, and
-again the moment that process ends, which a pidfd tells before Docker has tidied up. What was read last counts: where
-that moment is missed, what was used since the last read, SAMPLE_SECONDS before at most, is not seen. Where the files
-can't be had (rootless Docker, a daemon in a virtual machine) Docker is asked now and then.
+A container's cgroup is removed a moment after its first process has ended. So its files are read while it runs, and
+again at the moment when that process ends, of which a pidfd informs before Docker has removed the cgroup. The last
+values count: where that moment is missed, the use since the last read, SAMPLE_SECONDS before at most, is not seen.
+Where the files can't be read (rootless Docker, a daemon in a virtual machine) Docker is asked now and then.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from batchyard.engines.docker.api import Api, ApiError
 from batchyard.engines.docker.containers import Seen
 
 SAMPLE_SECONDS = 1.0  # between reads; one takes some 50 microseconds
-# Between questions to Docker, where it must be asked: each costs it a walk through the container's cgroup.
+# Between requests to Docker, where it must be asked: for each it walks through the container's cgroup.
 STATS_SECONDS = 5.0
 _NS_PER_MS, _US_PER_MS = 1_000_000, 1000
 _MIB = 1024 * 1024
 _PEAK, _CPU = "memory.max_usage_in_bytes", "cpuacct.usage"  # version 1
-# Version 2. Before Linux 5.19 there is no memory.peak: the highest of what is read now and then must do.
+# Version 2. Before Linux 5.19 there is no memory.peak: the maximum of the samples has to do.
 _PEAK_2, _CURRENT_2, _CPU_2 = "memory.peak", "memory.current", "cpu.stat"
 log = logging.getLogger(__name__)
 
 
 class Meter:
-    """Of one container. 0 as long as nothing was measured: it ended before it could be looked at."""
+    """The usage of one container; 0 while nothing was measured, as when it ended before the first sample."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
@@ -46,7 +46,7 @@ class Meter:
 
     @property
     def needs_asking(self) -> bool:
-        """The container runs, and its files can't be read."""
+        """Whether the container runs and its files can't be read."""
         return not self.is_open and not self._has_ended
 
     @property
@@ -58,12 +58,12 @@ class Meter:
         return self._cpu_ms
 
     def open(self, seen: Seen, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Of a running container, once. Where its process or its files are not to be seen, `is_open` stays False.
-        `loop`: where its end is waited for."""
+        """Opens the files of a running container, once. Where its process or its files can't be seen, `is_open` stays
+        False. `loop`: the event loop that waits for its end."""
         if self.is_open or self._has_ended or not seen.pid or not seen.id:
             return
         try:
-            self._pidfd = os.pidfd_open(seen.pid)  # before the look at whose process it is: it can't be another's then
+            self._pidfd = os.pidfd_open(seen.pid)  # before its cgroup is checked: the pid can't be reused from here on
             self._memory, self._cpu = self._files_of(seen)
         except OSError as error:
             log.debug("the cgroup of container %s can't be read: %s", seen.id, error)
@@ -76,7 +76,7 @@ class Meter:
             loop.add_reader(self._pidfd, self._ended)
 
     def _files_of(self, seen: Seen) -> tuple[Path, Path]:
-        """Of its memory and its CPU time. FileNotFoundError: what has this pid here is not the container."""
+        """Returns the files of its memory and its CPU time. FileNotFoundError: the pid is not the container's here."""
         mounts = _mounts(self._proc / "self" / "mountinfo")
         paths = cgroup_paths(self._proc / str(seen.pid) / "cgroup")
         if "memory" in mounts:
@@ -86,7 +86,7 @@ class Meter:
         return directory / (_PEAK_2 if (directory / _PEAK_2).exists() else _CURRENT_2), directory / _CPU_2
 
     def read(self) -> None:
-        """Looks at the files again. Nothing happens where there are none, or none any more."""
+        """Takes a sample. Does nothing when the files are not open or are gone."""
         if not self.is_open:
             return
         try:
@@ -96,7 +96,7 @@ class Meter:
         self._note(int(memory), cpu_ms_of(cpu))
 
     def take(self, stats: Mapping[str, Any]) -> None:
-        """What GET /containers/ID/stats said."""
+        """Takes the answer of GET /containers/ID/stats as a sample."""
         memory, cpu = stats.get("memory_stats") or {}, (stats.get("cpu_stats") or {}).get("cpu_usage") or {}
         peak_bytes = int(memory.get("max_usage") or memory.get("usage") or 0)
         self._note(peak_bytes, int(cpu.get("total_usage") or 0) // _NS_PER_MS)
@@ -111,7 +111,7 @@ class Meter:
         self.close()
 
     def close(self) -> None:
-        """What was measured stays."""
+        """Closes the files. The measured values stay."""
         if self._loop is not None:
             self._loop.remove_reader(self._pidfd)
             self._loop = None
@@ -123,12 +123,12 @@ class Meter:
 
 @cache
 def _mounts(mountinfo: Path) -> Mapping[str, tuple[str, str]]:
-    """Read once: it has a line for every container's file system, and those of cgroups stay what they are."""
+    """Returns the cgroup mounts, read once: the file has a line for every container's file system, and cgroups stay."""
     return mounts_of(mountinfo)
 
 
 async def ask_docker(api: Api, container: str, meter: Meter) -> None:
-    """Once. Nothing happens where Docker does not tell, or the container has ended meanwhile. DaemonUnreachable."""
+    """Takes one sample from Docker. Does nothing when Docker has none or the container has ended. DaemonUnreachable."""
     try:
         found = await api.json("GET", f"/containers/{container}/stats", {"stream": "0", "one-shot": "1"})
     except ApiError as error:
@@ -139,7 +139,7 @@ async def ask_docker(api: Api, container: str, meter: Meter) -> None:
 
 
 def cpu_ms_of(content: bytes) -> int:
-    """Of cpuacct.usage (nanoseconds) or cpu.stat (`usage_usec N` on a line)."""
+    """Parses cpuacct.usage (nanoseconds) or cpu.stat (with a line `usage_usec N`)."""
     words = content.split()
     if len(words) == 1:
         return int(words[0]) // _NS_PER_MS
@@ -149,7 +149,7 @@ def cpu_ms_of(content: bytes) -> int:
 def _directory(
     mounts: Mapping[str, tuple[str, str]], paths: Mapping[str, str], controller: str, container_id: str
 ) -> Path:
-    """The directory of the container's cgroup."""
+    """Returns the directory of the container's cgroup."""
     path = paths.get(controller, "")
     if controller not in mounts or container_id not in path:
         raise FileNotFoundError(f"its process is not in a cgroup of that name, but in {path or 'none'}")
