@@ -5,19 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.core.model import commands as c
-from batchyard.core.model.records import Status
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.placement import NEVER_MS, Ahead, Claim, Offer, Room, may_take, place, starts_at_the_latest
 from batchyard.core.state.runnable import Shape
-from tests.core.driver import Driver
 
 BIG, SMALL = Shape(Resources(4000, 64), ("fake",)), Shape(Resources(1000, 64), ("fake",))
-
-
-def sized(vcpus: int, **members: object) -> dict[str, object]:
-    overrides = {"resourceRequirements": [{"type": "VCPU", "value": str(vcpus)}]}
-    return {"overrides": overrides, **members}
 
 
 def room(vcpus: int, free: int | None = None) -> Room:
@@ -96,32 +88,3 @@ def test_the_latest_start_is_the_first_moment_with_enough_room(
         at for at in [0, *sorted(at for at, _ in ends)] if free + sum(n for end, n in ends if end <= at) >= asked
     ]
     assert found == (moments[0] if moments else NEVER_MS)
-
-
-def test_a_short_job_slips_in_before_a_large_one() -> None:
-    driver = Driver(vcpus=4)
-    driver.define(timeout={"attemptDurationSeconds": 600})
-    long = driver.submit(**sized(3))
-    driver.started(long)
-    head = driver.submit(**sized(4, timeout={"attemptDurationSeconds": 60}))
-    too_long = driver.submit(**sized(1, timeout={"attemptDurationSeconds": 600}))
-    short = driver.submit(**sized(1, timeout={"attemptDurationSeconds": 60}))
-    assert driver.status(head) is Status.RUNNABLE
-    assert driver.status(too_long) is Status.RUNNABLE
-    assert driver.status(short) is Status.STARTING
-    driver.started(short)
-    driver.exited(short)
-    driver.exited(long)
-    assert driver.status(head) is Status.STARTING
-
-
-def test_nobody_passes_in_a_strict_queue() -> None:
-    driver = Driver(vcpus=4)
-    driver.queue("strict", tags={"batchyard:strict-fifo": "true"})
-    driver.define(timeout={"attemptDurationSeconds": 600})
-    driver.started(driver.submit(queue="strict", **sized(3)))
-    driver.submit(queue="strict", **sized(4))
-    short = driver.submit(queue="strict", **sized(1, timeout={"attemptDurationSeconds": 60}))
-    assert driver.status(short) is Status.RUNNABLE
-    driver.do(c.UntagResource("job-queue", "strict", ("batchyard:strict-fifo",)))
-    assert driver.status(short) is Status.STARTING

@@ -13,7 +13,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.core.state.arrays import status_summary
 from batchyard.core.state.world import Limits
 from tests.core.driver import ACCOUNT, ENGINE, Driver
-from tests.core.test_arrays import after
+from tests.core.jobs.test_completion import after
 
 S = Status
 ALWAYS = [{"onReason": "*", "action": "RETRY"}]

@@ -1,4 +1,4 @@
-"""Jobs pass the head of a queue of higher priority only as a job of its own queue may (decision 26)."""
+"""Jobs pass the head of their queue, or of one of higher priority, only where it loses nothing by it (decision 26)."""
 
 from __future__ import annotations
 
@@ -153,3 +153,32 @@ def test_fargate_jobs_do_not_take_what_another_waits_for_of_maxvcpus() -> None:
     driver.submit("little", queue="serverless", **sized(4))
     assert driver.status(driver.submit("little", queue="behind")) is Status.RUNNABLE
     assert driver.status(driver.submit()) is Status.STARTING, "this host has room for others"
+
+
+def test_a_short_job_slips_in_before_a_large_one() -> None:
+    driver = Driver(vcpus=4)
+    driver.define(timeout={"attemptDurationSeconds": 600})
+    long = driver.submit(**sized(3))
+    driver.started(long)
+    head = driver.submit(**sized(4, timeout={"attemptDurationSeconds": 60}))
+    too_long = driver.submit(**sized(1, timeout={"attemptDurationSeconds": 600}))
+    short = driver.submit(**sized(1, timeout={"attemptDurationSeconds": 60}))
+    assert driver.status(head) is Status.RUNNABLE
+    assert driver.status(too_long) is Status.RUNNABLE
+    assert driver.status(short) is Status.STARTING
+    driver.started(short)
+    driver.exited(short)
+    driver.exited(long)
+    assert driver.status(head) is Status.STARTING
+
+
+def test_nobody_passes_in_a_strict_queue_while_it_is_strict() -> None:
+    driver = Driver(vcpus=4)
+    driver.queue("strict", tags={"batchyard:strict-fifo": "true"})
+    driver.define(timeout={"attemptDurationSeconds": 600})
+    driver.started(driver.submit(queue="strict", **sized(3)))
+    driver.submit(queue="strict", **sized(4))
+    short = driver.submit(queue="strict", **sized(1, timeout={"attemptDurationSeconds": 60}))
+    assert driver.status(short) is Status.RUNNABLE
+    driver.do(c.UntagResource("job-queue", "strict", ("batchyard:strict-fifo",)))
+    assert driver.status(short) is Status.STARTING
