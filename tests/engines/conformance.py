@@ -394,7 +394,7 @@ def codes(final: Report) -> dict[str, int | None]:
 
 
 class SeveralHarness(Harness, Protocol):
-    """Of an engine whose abilities have multiple_containers."""
+    """The promises of an engine whose abilities have multiple_containers."""
 
     def several(self, *parts: Part) -> TaskSpec: ...
 

@@ -121,7 +121,7 @@ class ProcessHarness(ShellTasks):
             self.run(engine.close(kill=False))
 
     def stop_supervisor(self) -> None:
-        """Nobody starts another: for changing its files."""
+        """Ends the supervisor without a successor, so that a test can change its files."""
         self.end_everything()
         self.kill_supervisor()
 

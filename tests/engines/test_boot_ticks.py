@@ -1,4 +1,4 @@
-"""The clock that dates processes, and what /proc says of one that was just started, agree."""
+"""The clock that dates processes agrees with /proc about a process that was just started."""
 
 import subprocess
 import sys

@@ -82,7 +82,7 @@ def test_one_that_somebody_removed_has_ended() -> None:
 
 
 def test_patience_with_one_that_does_not_end() -> None:
-    """startTimeout counts from the start of the one that is waited for, and what Docker shows tells it afterwards."""
+    """startTimeout counts from the start of the container that is waited for, and can be seen afterwards in Docker."""
     slow = ContainerSpec("slow", essential=False, start_timeout_seconds=2)
     containers = (spec("main", ("slow", "COMPLETE")), slow)
     waiting = {"main": Seen("main", State.CREATED), "slow": Seen("slow", State.RUNNING, started_at_ms=5000)}

@@ -154,7 +154,7 @@ def test_without_a_peak_of_the_kernels_the_highest_that_was_read_counts(tmp_path
 
 
 def test_a_process_of_another_container_is_not_measured(tmp_path: Path) -> None:
-    """A pid of another machine's, as a daemon in a virtual machine tells it, is somebody else's here."""
+    """A pid from a daemon in a virtual machine is another process's here."""
     meter = Meter(version_2(tmp_path, memory_peak="1\n", cpu_stat="usage_usec 1\n"))
     meter.open(seen("d" * 64))
     assert (meter.is_open, meter.needs_asking, meter.peak_memory_mib) == (False, True, 0)

@@ -10,7 +10,7 @@ from batchyard.engines.supervisor.fifos import READ_BYTES, Fifos
 
 
 class Flooded(LogFile):
-    """Of a task that left a process behind, which fills the FIFO again whenever there is room."""
+    """The output of a task that left a process behind, which fills the FIFO again whenever there is room."""
 
     writer = -1
     writes = 0

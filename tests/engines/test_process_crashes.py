@@ -66,7 +66,7 @@ def test_a_server_that_was_replaced_is_told_and_not_obeyed(process: ProcessHarne
 
 
 def test_a_removed_state_directory_gets_a_supervisor_of_its_own(process: ProcessHarness) -> None:
-    """The old one serves nobody from the new directory, and leaves when its task has ended."""
+    """The old supervisor serves no server from the new directory, and ends when its task has ended."""
     gate = process.root / "gate"
     launch = launch_of(process.traced("", f"until [ -e {gate} ]; do sleep 0.02; done"))
     process.connect(7)

@@ -176,7 +176,7 @@ def add_key(description: bytes) -> None:
 
 @pytest.mark.skipif(not shutil.which("perl"), reason="a task of another user asks for its keyring with perl")
 def test_the_session_keyring_is_new_for_each_user_and_never_the_services(tmp_path: Path) -> None:
-    """/proc/keys has the keyrings of everything else that its user runs, too: each task tells its own."""
+    """/proc/keys has the keyrings of all processes of its user: each task reads its own."""
     add_key(b"by-test:services")
     process = ProcessHarness(tmp_path)
     show = f"import ctypes; print(ctypes.CDLL(None).syscall({_KEYCTL}, 0, {_KEY_SPEC_SESSION_KEYRING}, 0))"

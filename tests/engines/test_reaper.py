@@ -13,7 +13,7 @@ from batchyard.engines.supervisor import processes, reaper
 
 
 class Seen:
-    """What a census says about one process."""
+    """A census of one process."""
 
     def __init__(self, pid: int, start_ticks: int) -> None:
         found = processes.read_row(pid)

@@ -27,7 +27,7 @@ _AT_FDCWD = -100
 
 
 class Victim:
-    """A directory that nobody may touch, with content."""
+    """A directory with content that must not be touched."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,1 +1,1 @@
-"""Docker as an engine. `engine.DockerEngine` is the seam; `sockets` says whether there is a daemon."""
+"""The Docker engine: `engine.DockerEngine` implements the seam, `sockets` finds the daemon."""

@@ -303,7 +303,7 @@ class DockerEngine:
         owners = {str((one.get("Labels") or {}).get(ATTEMPT, "")) for one in found}
         for task_id in sorted(owners):
             if task_id and task_id not in self._runs and task_id not in self._journal.finals:
-                log.info("removing the containers of attempt %s, which nobody asks about", task_id)
+                log.info("removing the containers of attempt %s, which is not known any more", task_id)
                 await self._remove_all(f"{ATTEMPT}={task_id}")
 
     async def _remove_all(self, label: str, known: list[str] | None = None) -> None:

@@ -132,7 +132,7 @@ async def ask_docker(api: Api, container: str, meter: Meter) -> None:
     try:
         found = await api.json("GET", f"/containers/{container}/stats", {"stream": "0", "one-shot": "1"})
     except ApiError as error:
-        log.debug("Docker tells nothing of the usage of container %s: %s", container, error)
+        log.debug("Docker reports no usage of container %s: %s", container, error)
         return
     if isinstance(found, dict):
         meter.take(found)
