@@ -6,8 +6,9 @@ from typing import Any
 
 from batchyard.core.model import commands as c
 from batchyard.core.model import reports
-from batchyard.core.model.records import QUEUE_HEAD, Status
+from batchyard.core.model.records import Status
 from batchyard.core.questions.overview import AskOverview
+from batchyard.core.state.document_kinds import QUEUE_HEAD
 from tests.core.driver import Driver
 
 

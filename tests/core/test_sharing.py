@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from batchyard.core.model import commands as c
-from batchyard.core.model.records import SHARE_USAGE, Dependency, EnvironmentOrder, Instance, ShareUsage, Status
+from batchyard.core.model.records import Dependency, EnvironmentOrder, Instance, ShareUsage, Status
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
+from batchyard.core.state.document_kinds import SHARE_USAGE
 from batchyard.core.state.fairshare import ACTIVE_SHARES_AT_MOST, FORGOTTEN_AFTER_WINDOWS
 from tests.core.driver import ACCOUNT, HOST, Driver
 from tests.core.naive_shares import NaiveShares

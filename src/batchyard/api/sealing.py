@@ -8,8 +8,8 @@ from typing import Any
 from batchyard.api.checks import MAX_TAG_KEY_LENGTH, MAX_TAG_VALUE_LENGTH, MAX_TAGS, RESERVED_TAG_PREFIX
 from batchyard.api.context import CipherError, Context
 from batchyard.core.model.commands import SealedValue
-from batchyard.core.model.records import PARAMETER, SECRET
 from batchyard.core.model.refusal import Refused
+from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
 
 Document = dict[str, Any]
 

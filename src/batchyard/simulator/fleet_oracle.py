@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from batchyard.core.capacity.catalogue import InstanceType, registered
 from batchyard.core.model.records import (
-    INSTANCE,
-    QUEUE_HEAD,
     Attempt,
     Environment,
     Health,
@@ -22,6 +20,7 @@ from batchyard.core.model.records import (
     State,
 )
 from batchyard.core.model.resources import Resources
+from batchyard.core.state.document_kinds import INSTANCE, QUEUE_HEAD
 from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
 from batchyard.simulator.workload import CATALOGUE
 from batchyard.store import codec

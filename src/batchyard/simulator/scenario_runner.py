@@ -15,18 +15,10 @@ from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model import names
 from batchyard.core.model.effects import LaunchTask
-from batchyard.core.model.records import (
-    INSTANCE,
-    Changes,
-    EnvironmentOrder,
-    Instance,
-    InstanceState,
-    Job,
-    Market,
-    Status,
-)
+from batchyard.core.model.records import Changes, EnvironmentOrder, Instance, InstanceState, Job, Market, Status
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.scheduling.candidates import len_of
+from batchyard.core.state.document_kinds import INSTANCE
 from batchyard.core.state.world import Limits
 from batchyard.engines.base import Launch
 from batchyard.engines.event_queue import EventQueue

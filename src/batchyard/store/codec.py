@@ -13,9 +13,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import FieldInfo, asdict, fields, replace
 
+# `recovery` imports every room of the core, and so registers the kinds of documents that they keep.
+from batchyard.core import recovery  # noqa: F401
 from batchyard.core.model import names
+from batchyard.core.model.documents import is_registered, record_type
 from batchyard.core.model.records import (
-    DOCUMENT_KINDS,
     Changes,
     ContainerLog,
     Definition,
@@ -121,15 +123,15 @@ def decode_definition(body: str) -> Definition:
 
 
 def decode_document(kind: str, body: str) -> Struct:
-    """A record of one of `records.DOCUMENT_KINDS`."""
+    """A record of a kind that a room has registered (core.model.documents)."""
     record: Struct = _document_decoder(kind).decode(body)
     return record
 
 
 @lru_cache
 def _document_decoder(kind: str) -> msgspec.json.Decoder[Any]:
-    assert kind in DOCUMENT_KINDS, f"the database has a document of the unknown kind {kind}"
-    return msgspec.json.Decoder(DOCUMENT_KINDS[kind])
+    assert is_registered(kind), f"the database has a document of the unknown kind {kind}"
+    return msgspec.json.Decoder(record_type(kind))
 
 
 def decode_job(body: str) -> Job:

@@ -183,7 +183,7 @@ class Reader:
     def documents(
         self, kind: str, wanted: Sequence[str] | None = None, limit: int = 100, after: str | None = None
     ) -> tuple[list[Any], str | None]:
-        """The records of one of `records.DOCUMENT_KINDS`, by name; `wanted`: only those names (None: all)."""
+        """The records of one kind of documents, by name; `wanted`: only those names (None: all)."""
         name = documents.c.name
         at = decode_cursor(after, kind, str)[0] if after else ""
         statement = select(name, documents.c.body).where(documents.c.kind == kind, name > at)

@@ -10,13 +10,14 @@ from batchyard.core.capacity.prices import Prices
 from batchyard.core.instances.instance_lifecycle import ENDED_KEPT_MS
 from batchyard.core.model import commands as c
 from batchyard.core.model import reports
-from batchyard.core.model.records import ENDED_INSTANCE, EnvironmentOrder, Health, InstanceState, Status
+from batchyard.core.model.records import EnvironmentOrder, Health, InstanceState, Status
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.core.questions.explanation import AskExplain
 from batchyard.core.questions.inventory import AskInstances
 from batchyard.core.questions.overview import InterruptInstance
 from batchyard.core.scheduling.wait_reasons import Wait
+from batchyard.core.state.document_kinds import ENDED_INSTANCE
 from tests.core.driver import ENGINE, HOST, Driver
 
 IDLE_MS = 30_000

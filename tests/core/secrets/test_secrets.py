@@ -9,8 +9,9 @@ from msgspec import Struct
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import PARAMETER, SECRET, Snapshot
+from batchyard.core.model.records import Snapshot
 from batchyard.core.model.refusal import Refused
+from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
 from batchyard.core.secrets.secrets import CURRENT, PREVIOUS, UNLABELLED_KEPT
 
 ACCOUNT = Account("123456789012", "us-east-1")

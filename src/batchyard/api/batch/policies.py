@@ -22,8 +22,8 @@ from batchyard.api.context import Call, Context
 from batchyard.api.paging import page_size, read_page
 from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
-from batchyard.core.model.records import SCHEDULING_POLICY
 from batchyard.core.model.refusal import Refused
+from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 
 Document = dict[str, Any]
 

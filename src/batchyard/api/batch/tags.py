@@ -11,8 +11,8 @@ from batchyard.api.checks import MAX_TAGS, check_tag_key, check_tags, quoted, re
 from batchyard.api.context import Call, Context
 from batchyard.core.model import commands
 from batchyard.core.model.names import parse_job_id, split_definition
-from batchyard.core.model.records import SCHEDULING_POLICY
 from batchyard.core.model.refusal import Refused
+from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 
 Document = dict[str, Any]
 

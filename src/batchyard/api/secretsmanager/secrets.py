@@ -19,8 +19,9 @@ from batchyard.api.sealing import every, seal, seconds, tag_keys_of, tag_list, t
 from batchyard.core.model import commands
 from batchyard.core.model.commands import SealedValue, VersionedSecret
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import SECRET, Secret
+from batchyard.core.model.records import Secret
 from batchyard.core.model.refusal import Refused
+from batchyard.core.secrets.document_kinds import SECRET
 from batchyard.core.secrets.references import find_secret, secret_binding, secret_names, version_of
 from batchyard.core.secrets.secrets import INVALID_REQUEST, MAX_STAGES
 

@@ -537,25 +537,6 @@ class Parameter(Struct, frozen=True, omit_defaults=True):
     tags: dict[str, str] = {}
 
 
-# Small named things that need no table of their own: kind -> its record. A new kind is a line here.
-INSTANCE = "instance"
-ENDED_INSTANCE = "ended-instance"
-SCHEDULING_POLICY = "scheduling-policy"
-SHARE_USAGE = "share-usage"
-QUEUE_HEAD = "queue-head"
-SECRET = "secret"
-PARAMETER = "parameter"
-DOCUMENT_KINDS: dict[str, type[Struct]] = {
-    INSTANCE: Instance,
-    ENDED_INSTANCE: EndedInstance,
-    SCHEDULING_POLICY: SchedulingPolicy,
-    SHARE_USAGE: ShareUsage,
-    QUEUE_HEAD: QueueHead,
-    SECRET: Secret,
-    PARAMETER: Parameter,
-}
-
-
 class Changes(Struct):
     """Everything one batch of commands changed: written in one transaction. `None` means deleted."""
 
@@ -567,7 +548,7 @@ class Changes(Struct):
     job_tags: dict[int, dict[str, str]] = {}  # by key of the top-level job
     next_key: int = 0
     revisions: dict[str, int] = {}  # highest revision ever given, by definition name
-    documents: dict[tuple[str, str], Struct | None] = {}  # by (kind, name), see DOCUMENT_KINDS
+    documents: dict[tuple[str, str], Struct | None] = {}  # by (kind, name), see core.model.documents
 
     def is_empty(self) -> bool:
         documents = self.environments or self.queues or self.definitions or self.documents

@@ -9,21 +9,13 @@ from msgspec.structs import replace
 from batchyard.core.capacity import environment_rules
 from batchyard.core.jobs import cancellation
 from batchyard.core.model import commands, names
-from batchyard.core.model.records import (
-    PARAMETER,
-    SCHEDULING_POLICY,
-    SECRET,
-    Definition,
-    Environment,
-    EnvironmentOrder,
-    Health,
-    Queue,
-    State,
-)
+from batchyard.core.model.records import Definition, Environment, EnvironmentOrder, Health, Queue, State
 from batchyard.core.model.refusal import CLIENT_EXCEPTION, EXISTS, Refused
 from batchyard.core.scheduling import fleet, policies, scheduler
 from batchyard.core.secrets import parameters, secrets
+from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
 from batchyard.core.state import transient_states
+from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.core.state.world import World
 
 QUEUE_HEALTHY = "JobQueue Healthy"

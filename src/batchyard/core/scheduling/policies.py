@@ -7,8 +7,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from batchyard.core.model import commands, names
-from batchyard.core.model.records import SCHEDULING_POLICY, Queue, SchedulingPolicy
+from batchyard.core.model.records import Queue, SchedulingPolicy
 from batchyard.core.model.refusal import EXISTS, Refused
+from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.core.state.fairshare import fair_share_of
 from batchyard.core.state.world import World
 

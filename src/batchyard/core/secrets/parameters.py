@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchyard.core.model import commands
-from batchyard.core.model.records import PARAMETER, Parameter, ParameterVersion
+from batchyard.core.model.records import Parameter, ParameterVersion
 from batchyard.core.model.refusal import Refused
+from batchyard.core.secrets.document_kinds import PARAMETER
 from batchyard.core.state.world import World
 
 MAX_PARAMETERS = 10_000  # Systems Manager quotas: standard parameters

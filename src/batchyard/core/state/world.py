@@ -15,10 +15,6 @@ from batchyard.core.model import lifecycle, names
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.idempotency import Remembered
 from batchyard.core.model.records import (
-    INSTANCE,
-    QUEUE_HEAD,
-    SCHEDULING_POLICY,
-    SHARE_USAGE,
     Abilities,
     Changes,
     Definition,
@@ -39,6 +35,7 @@ from batchyard.core.model.records import (
 )
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.arrays import ArrayBook
+from batchyard.core.state.document_kinds import INSTANCE, QUEUE_HEAD, SCHEDULING_POLICY, SHARE_USAGE
 from batchyard.core.state.fairshare import FairShare, ShareBook
 from batchyard.core.state.placement import Ahead, Room
 from batchyard.core.state.runnable import RunnableJobs

@@ -23,8 +23,8 @@ from msgspec import Struct
 from batchyard.api.context import CipherError
 from batchyard.cli.client import ClientError
 from batchyard.cli.endpoint import find_endpoint
-from batchyard.core.model.records import SECRET
 from batchyard.core.model.resources import format_vcpus
+from batchyard.core.secrets.document_kinds import SECRET
 from batchyard.core.secrets.references import secret_binding
 from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_offer
 from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
