@@ -82,7 +82,7 @@ class Yard:
         self.problem = ""  # why nothing may be started
         self.writer, self.engine, self.clock = HeldWriter(), RecordingEngine(), SetClock()
         self.machine = Machine(Account("123456789012", "us-east-1"))
-        self.loop = Loop(self.machine, self.writer, {ENGINE: self.engine}, self.clock, self.build_launch)
+        self.loop = Loop([self.machine], self.writer, {ENGINE: self.engine}, self.clock, self.build_launch)
 
     def build_launch(self, effect: LaunchTask) -> Launch:
         return Launch(effect.attempt_node, effect.spec_key, effect.task, effect.environment, problem=self.problem)

@@ -19,6 +19,7 @@ from batchyard.core.scheduling import fleet, queue_head, scheduler
 from batchyard.core.state import transient_states, world
 from batchyard.core.state.arrays import ArrayBook
 from batchyard.loop import loop
+from batchyard.loop.effect_handlers import EngineEffects
 from batchyard.simulator import disk
 
 Owner = ModuleType | type
@@ -66,8 +67,8 @@ def moving(begin: str, end: str, before: str) -> Edit:
 
 COMMIT = "    if not changes.is_empty():\n"
 ANSWERS = "    for answer, result in answers:\n"
-ACT = "    self._act(effects)\n"
-ACKNOWLEDGE = "    self._act([e for e in effects if isinstance(e, AcknowledgeTask)])\n"
+ACT = "    self._table.carry_out(effects)\n"
+ACKNOWLEDGE = '    self._table.carry_out([e for e in effects if type(e).__name__ == "AcknowledgeTask"])\n'
 
 
 def go_on(source: str) -> str:
@@ -82,9 +83,12 @@ def run_ahead(source: str) -> str:
 
 MUTATIONS = [
     Mutation("skip the fence", disk.Disk, "check_fence", replacing("if epoch != self.epoch:", "if False:")),
-    Mutation("launch without the secrets", loop.Loop, "_act", replacing("if launch.problem:", "if False:")),
+    Mutation("launch without the secrets", EngineEffects, "_add_launch", replacing("if launch.problem:", "if False:")),
     Mutation(
-        "launch without the secrets after a restart", loop.Loop, "_recovery", replacing(" and not launch.problem", "")
+        "launch without the secrets after a restart",
+        EngineEffects,
+        "_recovery",
+        replacing(" and not launch.problem", ""),
     ),
     Mutation("go on after a failed commit", loop.Loop, "_batch", go_on),
     Mutation("answer before commit", loop.Loop, "_batch", moving(ANSWERS, ACT, COMMIT)),
@@ -92,8 +96,8 @@ MUTATIONS = [
     Mutation("acknowledge before commit", loop.Loop, "_batch", replacing(COMMIT, ACKNOWLEDGE + COMMIT)),
     Mutation(
         "drop acknowledgements",
-        loop.Loop,
-        "_act",
+        EngineEffects,
+        "carry_out",
         replacing("self._started[name].acknowledge(attempts)", "pass"),
     ),
     Mutation("forget a release", world.World, "_move_room", replacing("room.free = room.free.plus", "room.free.plus")),

@@ -3,7 +3,7 @@ a module of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from batchyard.core import recovery
@@ -40,6 +40,18 @@ class Machine:
         prices: Prices = Prices(),  # noqa: B008  (frozen)
     ) -> None:
         self.world = World(account, limits, catalogue, prices)
+
+    @property
+    def command_types(self) -> Collection[type[commands.Command[Any]]]:
+        return _HANDLERS.keys()
+
+    @property
+    def report_types(self) -> Collection[type[reports.Fact]]:
+        return reports.TYPES
+
+    @property
+    def pending_changes(self) -> Changes:
+        return self.world.changes
 
     def restore(self, snapshot: Snapshot) -> None:
         """Before the first command: the state as the store kept it."""

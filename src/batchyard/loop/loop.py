@@ -1,38 +1,30 @@
-"""The one loop: drain the inbox, let the machine handle each command, schedule once, commit everything in one
+"""The one loop: drain the inbox, let the machines handle each command, schedule once, commit everything in one
 transaction, and only then answer callers and act on the world.
 
-It touches the world only through what it is handed (writer, engines, clock), so that a simulator can run the same code.
+It hosts several machines (loop.hosted_machine): each command and report goes to the machine that takes its type, and
+what all of them changed in one batch is one transaction. It touches the world only through what it is handed (writer,
+engines, clock), so that a simulator can run the same code.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future as CommitFuture
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from batchyard import failpoints
 from batchyard.clock import Clock
-from batchyard.core.machine import Machine
-from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.commands import Answer, Command
-from batchyard.core.model.effects import (
-    AcknowledgeTask,
-    Effect,
-    JobQueueBlocked,
-    LaunchInstance,
-    LaunchTask,
-    RecoverTask,
-    StopTask,
-    TaskEffect,
-    TerminateInstance,
-)
+from batchyard.core.model.effects import Effect, JobQueueBlocked, TaskEffect
 from batchyard.core.model.records import Changes
 from batchyard.core.model.refusal import Refused
-from batchyard.core.model.reports import Fact, InstanceReport, NotStarted, Report
-from batchyard.engines.base import RECOVERED_SILENT, Capacity, Engine, Launch, Recovery, ReportSink
+from batchyard.core.model.reports import InstanceReport, Report
+from batchyard.engines.base import Capacity, Engine, ReportSink
 from batchyard.loop import transitions
+from batchyard.loop.effect_handlers import BuildLaunch, CapacityEffects, EffectHandler, EffectTable, EngineEffects
+from batchyard.loop.hosted_machine import HostedMachine
 
 INBOX_COMMANDS = 10_000  # callers beyond this get TooManyRequestsException rather than an ever longer wait
 BATCH_COMMANDS = 2_000  # in one transaction: keeps a commit under about 0.1 s
@@ -52,17 +44,17 @@ class ChangeWriter(Protocol):
     def commit(self, changes: Changes, now_ms: int) -> CommitFuture[None]: ...
 
 
-BuildLaunch = Callable[[LaunchTask], Launch]
-Kind = TypeVar("Kind", bound=Effect)
 Publish = Callable[[JobQueueBlocked], None]
 
 
 class Loop:
-    """Hosts the machine. `ask` from any coroutine of its event loop; `run` once."""
+    """Hosts machines. `ask` from any coroutine of its event loop; `run` once.
+
+    `handlers`: who carries out the effects of machines besides those about attempts and instances."""
 
     def __init__(
         self,
-        machine: Machine,
+        machines: Sequence[HostedMachine],
         writer: ChangeWriter,
         engines: dict[str, Engine],
         clock: Clock,
@@ -70,20 +62,27 @@ class Loop:
         batch_commands: int = BATCH_COMMANDS,
         capacity: Capacity | None = None,
         publish: Publish = lambda fact: None,
+        handlers: Mapping[type[Effect], EffectHandler] | None = None,
     ) -> None:
-        self._machine = machine
+        self._machines = tuple(machines)
+        self._by_command = _routes(self._machines, lambda machine: machine.command_types)
+        self._by_report = _routes(self._machines, lambda machine: machine.report_types)
         self._writer = writer
         self._engines = engines  # those that `start` starts
         self._clock = clock
-        self._build_launch = build_launch
         self._batch_commands = batch_commands
         self._capacity = capacity
-        self._publish = publish
-        self._commands: deque[tuple[Command[object], asyncio.Future[Any]]] = deque()
-        self._reports: deque[tuple[str, Fact]] = deque()
+        self._engine_effects = EngineEffects(build_launch, clock, lambda engine, report: self.sink(engine)([report]))
+        self._table = EffectTable()
+        self._table.add(EngineEffects.TYPES, self._engine_effects.carry_out)
+        if capacity is not None:
+            self._table.add(CapacityEffects.TYPES, CapacityEffects(capacity).carry_out)
+        self._table.add([JobQueueBlocked], _publishing(publish))
+        for effect_type, handler in (handlers or {}).items():
+            self._table.add([effect_type], handler)
+        self._commands: deque[tuple[Command[Any], asyncio.Future[Any]]] = deque()
+        self._reports: deque[tuple[str, Any]] = deque()
         self._arrived: deque[Engine] = deque()  # they were started, and not asked yet about their attempts
-        self._started: dict[str, Engine] = {}
-        self._problems: dict[str, Launch] = {}  # by attempt id: recovered ones that were not to be started
         self._wake = asyncio.Event()
         self._stopping = False
         self._ended = False
@@ -91,7 +90,8 @@ class Loop:
     # -- the inbox --
 
     async def ask(self, command: Command[Answer]) -> Answer:
-        """The machine's answer, given after the commit that holds it. Raises Refused, Busy or Stopped."""
+        """The answer of the command's machine, given after the commit that holds it. Raises Refused, Busy or
+        Stopped."""
         if self._ended:
             raise Stopped
         if len(self._commands) >= INBOX_COMMANDS:
@@ -104,14 +104,14 @@ class Loop:
     def sink(self, engine: str) -> ReportSink:
         """Where an engine delivers its reports. They are never refused."""
 
-        def deliver(facts: Sequence[Report]) -> None:
-            self._reports.extend((engine, fact) for fact in facts)
+        def deliver(reports: Sequence[Report]) -> None:
+            self._reports.extend((engine, report) for report in reports)
             self._wake.set()
 
         return deliver
 
-    def _take_facts(self, facts: Sequence[InstanceReport]) -> None:
-        self._reports.extend(("", fact) for fact in facts)
+    def _take_instance_reports(self, reports: Sequence[InstanceReport]) -> None:
+        self._reports.extend(("", report) for report in reports)
         self._wake.set()
 
     # -- running --
@@ -132,10 +132,8 @@ class Loop:
     async def run(self) -> None:
         """Until `stop`. A failed commit ends it: memory is never ahead of a disk it serves from."""
         if self._capacity is not None:
-            self._capacity.start(self._take_facts)
-            for kind in (LaunchInstance, TerminateInstance):
-                for effect in self._asked_again(kind):
-                    self._act_on_instances(effect)
+            self._capacity.start(self._take_instance_reports)
+        self._table.carry_out([effect for effect in self._recovered() if not isinstance(effect, TaskEffect)])
         try:
             while True:
                 await self._wait()
@@ -158,11 +156,11 @@ class Loop:
         if self._commands or self._reports or self._arrived or self._stopping:
             self._wake.clear()
             return
-        deadline_ms = self._machine.next_deadline()
-        if deadline_ms is None:
+        deadlines = [due for machine in self._machines if (due := machine.next_deadline()) is not None]
+        if not deadlines:
             await self._wake.wait()
         else:
-            seconds = max(0.0, (deadline_ms - self._clock.now_ms()) / 1000)
+            seconds = max(0.0, (min(deadlines) - self._clock.now_ms()) / 1000)
             handle = asyncio.get_running_loop().call_later(seconds, self._wake.set)
             await self._wake.wait()
             handle.cancel()
@@ -171,22 +169,11 @@ class Loop:
     async def _batch(self) -> None:
         self._take_arrived()
         now_ms = self._clock.now_ms()
-        answers: list[tuple[asyncio.Future[Any], Any]] = []
-        for _ in range(min(len(self._reports), self._batch_commands)):
-            engine, fact = self._reports.popleft()
-            if self._problems:
-                fact = self._with_reason(fact)
-            self._machine.report(engine, fact, now_ms)
-            if failpoints.armed:
-                failpoints.reach("after-report-before-commit", transitions.of_changes(self._machine.world.changes))
-        for _ in range(min(len(self._commands), self._batch_commands)):
-            command, answer = self._commands.popleft()
-            try:
-                answers.append((answer, self._machine.handle(command, now_ms)))
-            except Refused as refusal:
-                answers.append((answer, refusal))
-        self._machine.schedule(now_ms)
-        changes, effects = self._machine.take()
+        self._handle_reports(now_ms)
+        answers = self._handle_commands(now_ms)
+        for machine in self._machines:
+            machine.schedule(now_ms)
+        changes, effects = self._take()
         if failpoints.armed:
             failpoints.reach("before-commit", transitions.of_changes(changes))
         if not changes.is_empty():
@@ -205,92 +192,74 @@ class Loop:
                 answer.set_exception(result)
             else:
                 answer.set_result(result)
-        self._act(effects)
+        if failpoints.armed:
+            failpoints.reach("before-launch", transitions.of_launches(effects))
+        self._table.carry_out(effects)
 
-    def _asked_again(self, kind: type[Kind]) -> list[Kind]:
-        """What the machine asks after a restart, of one kind."""
-        return [effect for effect in self._machine.recover() if isinstance(effect, kind)]
+    def _handle_reports(self, now_ms: int) -> None:
+        for _ in range(min(len(self._reports), self._batch_commands)):
+            source, report = self._reports.popleft()
+            report = self._engine_effects.with_reason(report)
+            machine = self._by_report.get(type(report))
+            assert machine is not None, f"no machine takes {report!r}"
+            machine.report(source, report, now_ms)
+            if failpoints.armed:
+                failpoints.reach("after-report-before-commit", transitions.of_changes(machine.pending_changes))
+
+    def _handle_commands(self, now_ms: int) -> list[tuple[asyncio.Future[Any], Any]]:
+        """The callers' futures, each with the answer or the refusal that it gets after the commit."""
+        answers: list[tuple[asyncio.Future[Any], Any]] = []
+        for _ in range(min(len(self._commands), self._batch_commands)):
+            command, answer = self._commands.popleft()
+            machine = self._by_command.get(type(command))
+            assert machine is not None, f"no machine handles {type(command).__name__}"
+            try:
+                answers.append((answer, machine.handle(command, now_ms)))
+            except Refused as refusal:
+                answers.append((answer, refusal))
+        return answers
+
+    def _take(self) -> tuple[Changes, list[Effect]]:
+        """What all machines changed in this batch, as one transaction, and their effects."""
+        changes, effects = self._machines[0].take()
+        for machine in self._machines[1:]:
+            more, further = machine.take()
+            changes.absorb(more)
+            effects += further
+        return changes, effects
+
+    def _recovered(self) -> list[Effect]:
+        """What the machines ask after a restart."""
+        return [effect for machine in self._machines for effect in machine.recover()]
 
     def _take_arrived(self) -> None:
         """Between two batches, when everything decided is committed."""
         if self._arrived:
             arrived = {engine.name: engine for engine in self._arrived}
             self._arrived.clear()
-            self._started |= arrived
-            effects = [effect for effect in self._asked_again(TaskEffect) if effect.engine in arrived]
-            self._act(effects)
-            for name in sorted(arrived.keys() - {effect.engine for effect in effects}):
-                arrived[name].recover([])  # what it still has is nobody's
+            asked = [effect for effect in self._recovered() if isinstance(effect, TaskEffect)]
+            effects = [effect for effect in asked if effect.engine in arrived]
+            if failpoints.armed:
+                failpoints.reach("before-launch", transitions.of_launches(effects))
+            self._engine_effects.begin(arrived, effects)
 
-    def _act(self, effects: Sequence[Effect]) -> None:
-        """Acknowledgements first, then launches, then stops, so that a stop finds what it stops. What concerns an
-        engine that was not started is left out: it hears of it when it is (Machine.recover)."""
-        if failpoints.armed:
-            failpoints.reach("before-launch", transitions.of_launches(effects))
-        launches: dict[str, list[Launch]] = {}
-        recoveries: dict[str, list[Recovery]] = {}
-        acknowledged: dict[str, list[AttemptNode]] = {}
-        stops: list[StopTask] = []
-        others: list[Effect] = []
+
+def _publishing(publish: Publish) -> EffectHandler:
+    def carry_out(effects: Sequence[Effect]) -> None:
         for effect in effects:
-            if not isinstance(effect, TaskEffect):
-                others.append(effect)
-                continue
-            if effect.engine not in self._started:
-                continue
-            if isinstance(effect, LaunchTask):
-                launch = self._build_launch(effect)
-                if launch.problem:
-                    # The engine never hears of it: what the machine is told takes its turn like an engine's report.
-                    self.sink(effect.engine)([_not_started(launch, self._clock.now_ms())])
-                else:
-                    launches.setdefault(effect.engine, []).append(launch)
-            elif isinstance(effect, AcknowledgeTask):
-                acknowledged.setdefault(effect.engine, []).append(effect.attempt_node)
-            elif isinstance(effect, RecoverTask):
-                recoveries.setdefault(effect.engine, []).append(self._recovery(effect))
-            else:
-                assert isinstance(effect, StopTask), f"unknown effect {effect!r}"
-                stops.append(effect)
-        for name, attempts in acknowledged.items():
-            self._started[name].acknowledge(attempts)
-        for name, recovered in recoveries.items():
-            self._started[name].recover(recovered)
-        for name, tasks in launches.items():
-            self._started[name].launch(tasks)
-        for stop in stops:
-            self._problems.pop(stop.attempt_node.task_id, None)  # if it never started, then because it was stopped
-            self._started[stop.engine].stop(stop.attempt_node, stop.grace_seconds)
-        for effect in others:
-            self._act_on_instances(effect)
+            assert isinstance(effect, JobQueueBlocked), f"unknown effect {effect!r}"
+            publish(effect)
 
-    def _recovery(self, effect: RecoverTask) -> Recovery:
-        """One that can't be started now is asked about, and left alone where it runs. An engine that is silent about it
-        says that it never ran; the reason is then what kept it from being started."""
-        launch = self._build_launch(effect.launch)
-        if launch.problem and effect.may_launch:
-            self._problems[launch.task_id] = launch
-        return Recovery(launch, effect.may_launch and not launch.problem, effect.known_started)
-
-    def _with_reason(self, fact: Fact) -> Fact:
-        launch = self._problems.pop(fact.task_id, None) if isinstance(fact, Report) else None
-        if launch is not None and isinstance(fact, NotStarted) and fact.reason == RECOVERED_SILENT:
-            return _not_started(launch, fact.at_ms)
-        return fact
-
-    def _act_on_instances(self, effect: Effect) -> None:
-        if isinstance(effect, JobQueueBlocked):
-            self._publish(effect)
-            return
-        assert self._capacity is not None, f"{effect!r} without anything that launches instances"
-        if isinstance(effect, LaunchInstance):
-            self._capacity.launch([effect.instance])
-        else:
-            assert isinstance(effect, TerminateInstance), f"unknown effect {effect!r}"
-            self._capacity.terminate([effect.instance_id])
+    return carry_out
 
 
-def _not_started(launch: Launch, at_ms: int) -> NotStarted:
-    return NotStarted(
-        launch.attempt_id, at_ms, launch.problem, container=launch.problem_container, node=launch.attempt_node.node
-    )
+def _routes(
+    machines: Sequence[HostedMachine], types_of: Callable[[HostedMachine], Iterable[type[Any]]]
+) -> dict[type[Any], HostedMachine]:
+    """By type, the one machine that takes it."""
+    found: dict[type[Any], HostedMachine] = {}
+    for machine in machines:
+        for one in types_of(machine):
+            assert one not in found, f"two machines take {one.__name__}"
+            found[one] = machine
+    return found

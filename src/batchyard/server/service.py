@@ -157,7 +157,7 @@ class Service:
             random.expovariate,
         )
         self._loop = Loop(
-            machine, parts.writer, parts.engines, clock, build_launch, capacity=capacity, publish=messages.blocked
+            [machine], parts.writer, parts.engines, clock, build_launch, capacity=capacity, publish=messages.blocked
         )
 
     @contextlib.contextmanager

@@ -150,7 +150,7 @@ class ScenarioRunner(WorldDriver):
         self._machine = Machine(ACCOUNT, LIMITS, CATALOGUE)
         self._event_loop = VirtualLoop(self.event_queue, self._after_step)
         self._loop = Loop(
-            self._machine,
+            [self._machine],
             self,
             {ENGINE: FakeEngine(self._host, ENGINE)},
             SkewedClock(self.event_queue, 0, 0),

@@ -187,7 +187,7 @@ class Server:
         if self._is_new:
             batch_commands = BATCH_COMMANDS  # what makes an empty store usable is one commit
         self.loop = Loop(
-            self.machine, self.writer, engines, self.clock, self._build_launch, batch_commands, capacity=capacity
+            [self.machine], self.writer, engines, self.clock, self._build_launch, batch_commands, capacity=capacity
         )
         self.event_loop.create_task(self._live()).add_done_callback(self._ended)
 

@@ -554,6 +554,13 @@ class Changes(Struct):
         documents = self.environments or self.queues or self.definitions or self.documents
         return not (documents or self.specs or self.jobs or self.job_tags)
 
+    def absorb(self, other: Changes) -> None:
+        """Adds what another machine changed in the same batch. No record belongs to two machines."""
+        assert not self.documents.keys() & other.documents.keys(), "two machines changed one record"
+        others = (other.environments, other.queues, other.definitions, other.specs, other.jobs, other.job_tags)
+        assert not any(others), "only one machine has environments, queues, definitions and jobs"
+        self.documents |= other.documents
+
 
 class Snapshot(Struct):
     """What a machine starts from: everything unfinished, and what may still be asked of the finished."""

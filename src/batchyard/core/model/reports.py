@@ -102,3 +102,13 @@ class InstanceGone(InstanceReport, frozen=True):
 
 
 Fact = Report | InstanceReport
+TYPES: tuple[type[Fact], ...] = (
+    Started,
+    NotStarted,
+    Exited,
+    Lost,
+    InstanceReady,
+    InstanceRefused,
+    InstanceInterrupted,
+    InstanceGone,
+)

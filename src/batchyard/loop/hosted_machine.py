@@ -1,0 +1,54 @@
+"""What the loop hosts: machines. Each has a state of its own, and commands, reports and deadlines that are its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Protocol
+
+from batchyard.core.model.commands import Command
+from batchyard.core.model.effects import Effect
+from batchyard.core.model.records import Changes
+
+
+class HostedMachine(Protocol):
+    """A deterministic state machine. It reads no clock and does no input or output: `now_ms` never goes back, and what
+    it decides is in `take`. What all machines of a loop changed in one batch is committed in one transaction."""
+
+    @property
+    def command_types(self) -> Collection[type[Command[Any]]]:
+        """The commands that `handle` takes. A command belongs to one machine of a loop."""
+        ...
+
+    @property
+    def report_types(self) -> Collection[type[Any]]:
+        """The reports that `report` takes, of engines, capacity providers or other machines."""
+        ...
+
+    @property
+    def pending_changes(self) -> Changes:
+        """What the running batch has changed so far."""
+        ...
+
+    def handle(self, command: Command[Any], now_ms: int) -> Any:
+        """Carries out one command and returns its answer. Raises Refused, having changed nothing."""
+        ...
+
+    def report(self, source: str, report: Any, now_ms: int) -> None:
+        """Takes what `source` reports: the name of an engine, or empty. Reports are never refused."""
+        ...
+
+    def schedule(self, now_ms: int) -> None:
+        """Once per batch, after its reports and commands: what time brought."""
+        ...
+
+    def take(self) -> tuple[Changes, list[Effect]]:
+        """What the batch changed, and what to do about it once that is committed. Begins the next batch."""
+        ...
+
+    def next_deadline(self) -> int | None:
+        """When `schedule` must run even if nothing arrives, in ms; None: never."""
+        ...
+
+    def recover(self) -> list[Effect]:
+        """After a restart: the effects whose carrying out is unknown, to be asked again."""
+        ...
