@@ -16,7 +16,7 @@ QUEUE_ARN = "arn:aws:batch:us-east-1:123456789012:job-queue/"
 DEFINITION_ARN = "arn:aws:batch:us-east-1:123456789012:job-definition/batchyard-run:1"
 
 
-class Refusal(Exception):  # noqa: N818  (an answer of the stub, not a fault)
+class Refusal(Exception):
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         self.code, self.message, self.status = code, message, status
 

@@ -25,11 +25,11 @@ LIMIT_BYTES = 64 * 1024
 ROUTER = Router([load_service_model(name) for name in ("batch", "logs", "sts")], body_limit_bytes=LIMIT_BYTES)
 
 
-class TooMuch(Exception):  # noqa: N818
+class TooMuch(Exception):
     pass
 
 
-class Gone(Exception):  # noqa: N818
+class Gone(Exception):
     pass
 
 

@@ -20,7 +20,7 @@ WANTED = ("memory", "cpu", "cpuacct", "pids")
 LEAVE_IT_OUT = "or leave out --enforce cgroup: memory limits are then held by watching the jobs"
 
 
-class CgroupsUnavailable(Exception):  # noqa: N818 - it is a finding about the host
+class CgroupsUnavailable(Exception):
     """The reason as a sentence: what is missing, and what to do."""
 
 

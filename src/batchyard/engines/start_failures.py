@@ -6,7 +6,7 @@ CANNOT_START = "CannotStartContainerError"  # how the reason of such a report be
 NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE = 127, 126  # of a program, as shells and Docker have it
 
 
-class CannotStart(Exception):  # noqa: N818 - it is an outcome of the task, not an error of ours
+class CannotStart(Exception):
     """`reason` (also `str()`): what could not be done, why, and what would be right. `container`: which of the task's,
     where there are several. `exit_code`: None where there is none."""
 

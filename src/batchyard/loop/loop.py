@@ -30,11 +30,11 @@ INBOX_COMMANDS = 10_000  # callers beyond this get TooManyRequestsException rath
 BATCH_COMMANDS = 2_000  # in one transaction: keeps a commit under about 0.1 s
 
 
-class Busy(Exception):  # noqa: N818  (an answer, not a fault)
+class Busy(Exception):
     """The inbox is full. Callers get 429 TooManyRequestsException, which every SDK retries."""
 
 
-class Stopped(Exception):  # noqa: N818  (an answer, not a fault)
+class Stopped(Exception):
     """The loop has ended: nothing was done."""
 
 

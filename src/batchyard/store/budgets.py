@@ -12,7 +12,7 @@ from contextlib import contextmanager
 QUERY_SECONDS = 10.0
 
 
-class OutOfTime(Exception):  # noqa: N818  (who asks may ask for less)
+class OutOfTime(Exception):
     """The query's time is over. The text is a sentence for the caller."""
 
     def __init__(self) -> None:

@@ -1,7 +1,5 @@
 """What can go wrong with the store. Each text is a sentence for the operator."""
 
-# ruff: noqa: N818 - the names say what happened, as the operator would
-
 from __future__ import annotations
 
 

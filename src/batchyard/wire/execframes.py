@@ -26,7 +26,7 @@ class Kind(IntEnum):
     ERROR = 6  # the last one: a sentence, what cut the command off
 
 
-class BadFrame(ValueError):  # noqa: N818  (a fact about the other side)
+class BadFrame(ValueError):
     """The other side does not speak this."""
 
 

@@ -6,7 +6,7 @@ CLIENT_EXCEPTION = "ClientException"
 EXISTS = "Object already exists"  # AWS's text for every name that is taken
 
 
-class Refused(Exception):  # noqa: N818  (a refusal is an answer, not a fault of ours)
+class Refused(Exception):
     """A command that changed nothing. `code`: AWS's error code; `message`: what was wrong and what would be right;
     `is_bare`: AWS sends this text without the words that it puts around others (AWS Batch behaviour 1.2)."""
 

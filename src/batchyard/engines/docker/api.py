@@ -31,7 +31,7 @@ _BODILESS = (204, 304)
 Query = Mapping[str, str]
 
 
-class DaemonUnreachable(Exception):  # noqa: N818  (a state of the world, not a fault)
+class DaemonUnreachable(Exception):
     """There is no answer: the daemon is not there, went away meanwhile, or hangs."""
 
 

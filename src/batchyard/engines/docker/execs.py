@@ -13,7 +13,7 @@ _HEADER_BYTES = 8
 _HIJACK = {"Upgrade": "tcp", "Connection": "Upgrade"}
 
 
-class CannotExec(Exception):  # noqa: N818  (an answer, not a fault)
+class CannotExec(Exception):
     """The reason to show, as a sentence."""
 
 

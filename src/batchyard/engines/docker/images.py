@@ -16,7 +16,7 @@ DEFAULT_TAG = "latest"
 MAX_LINE_BYTES = 1024 * 1024  # a progress line is a few hundred
 
 
-class CannotPull(Exception):  # noqa: N818  (an answer, not a fault)
+class CannotPull(Exception):
     """The reason to report."""
 
 

@@ -32,7 +32,7 @@ _IS_CONNECTED = "already exists in network"
 log = logging.getLogger(__name__)
 
 
-class NetworkProblem(Exception):  # noqa: N818  (an answer, not a fault)
+class NetworkProblem(Exception):
     """The reason, as a sentence, why containers can't be on the network."""
 
 

@@ -63,7 +63,7 @@ class Identity(NamedTuple):
     home: str
 
 
-class ExecFailed(Exception):  # noqa: N818
+class ExecFailed(Exception):
     """`errno`, and where the start failed: entering the working directory, becoming the user, joining the cgroup, or
     because the child was stopped or took too long."""
 

@@ -15,7 +15,7 @@ EXIT_DAMAGED = 5  # the database, or a backup, is not what was written
 EXIT_FORCED = 130  # what shells show for Ctrl-C
 
 
-class Failure(Exception):  # noqa: N818  (it is said, not raised to a programmer)
+class Failure(Exception):
     """Ends the command: one readable sentence, and an exit code."""
 
     def __init__(self, sentence: str, code: int = EXIT_FAILED) -> None:

@@ -66,7 +66,7 @@ Credentials = Callable[[str, str], Document]
 AttemptAt = Callable[[bytes], tuple[str, bytes] | None]
 
 
-class Disconnected(Exception):  # noqa: N818  (nobody's error)
+class Disconnected(Exception):
     """The caller went away before the request was whole."""
 
 
