@@ -107,7 +107,7 @@ def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> N
         for key in world.rows_of(spec.key):
             if world.jobs[key].status is Status.RUNNABLE:
                 scheduler.resume(world, key)
-        if book.ready() and not (job.is_cancelled or job.is_terminated):
+        if book.ready() and not job.is_withdrawn:
             scheduler.resume(world, spec.key)
 
 
@@ -129,7 +129,7 @@ def _unfinished(world: World, spec: JobSpec, finished: dict[str, str]) -> list[i
             f"job {spec.job_id} waits for {dependency.job_id}, which the store does not know"
         )
         if key is not None and (status is None or not Status(status).is_final):
-            keys.append(key if wanted.index is None else key + 1 + wanted.index)
+            keys.append(key if wanted.index is None else names.child_key(key, wanted.index))
     unfinished = list(dict.fromkeys(keys))
     assert unfinished, f"job {spec.job_id} waits although nothing it depends on is unfinished"
     return unfinished

@@ -47,7 +47,11 @@ class Oracle:
 
     def job_id(self, key: int) -> str:
         top = self.top_of(key)
-        return self.specs[top].job_id if top == key else names.child_id(self.specs[top].job_id, key - top - 1)
+        return (
+            self.specs[top].job_id
+            if top == key
+            else names.child_id(self.specs[top].job_id, names.child_index(top, key))
+        )
 
     def find(self, job_id: str) -> Job | None:
         """A job or child as a client would be shown it."""
@@ -55,7 +59,7 @@ class Oracle:
         top = self.disk.keys.get(wanted.uuid)
         if top is None or wanted.index is None:
             return None if top is None else self.jobs[top]
-        row = self.jobs.get(top + 1 + wanted.index)
+        row = self.jobs.get(names.child_key(top, wanted.index))
         return row if row is not None else virtual_child(self.specs[top], self.jobs[top], wanted.index)
 
     # -- a server starts --
@@ -98,7 +102,7 @@ class Oracle:
 
     def check_withdrawn(self, job_id: str) -> None:
         job = self.find(job_id)
-        if job is None or not (job.status.is_final or job.is_cancelled or job.is_terminated):
+        if job is None or not (job.status.is_final or job.is_withdrawn):
             raise ViolationError(f"the withdrawal of {job_id} was answered, the store has {job}")
 
     def check_kept(self, job_id: str) -> None:
@@ -149,7 +153,7 @@ class Oracle:
             else:
                 ready = bool(subtract(array.unstarted, array.held))
                 waits = not job.status.is_final and ready and bool(array.released_at_ms) and not spec.sequential
-                waits, reason = waits and not (job.is_cancelled or job.is_terminated), array.waiting_reason
+                waits, reason = waits and not job.is_withdrawn, array.waiting_reason
             turn = not (array is None and job.past), key
             if waits and (spec.queue not in first or turn < first[spec.queue][0]):
                 one = NextJob(self.job_id(key), spec.queue, spec.task.resources, spec.engines, reason)
@@ -217,13 +221,13 @@ class Oracle:
             return
         if old is not None and old.attempt is not None and old.attempt.number == new.attempt.number:
             return
-        if new.is_cancelled or new.is_terminated:
+        if new.is_withdrawn:
             raise ViolationError(f"{self.job_id(key)} was withdrawn and is placed: {new}")
         if any(past.stopping not in (None, StopCause.HOST) for past in new.past):
             raise ViolationError(f"{self.job_id(key)} was stopped and is placed again: {new}")
         top = self.top_of(key)
         parent = batch.get(top, self.jobs.get(top))
-        if top != key and parent is not None and (parent.is_cancelled or parent.is_terminated):
+        if top != key and parent is not None and parent.is_withdrawn:
             raise ViolationError(f"{self.job_id(key)} is placed, and its array was withdrawn")
         if new.attempt.number > self.spec_of(key).retry.attempts:
             raise ViolationError(f"{self.job_id(key)} gets attempt {new.attempt.number}, more than it asked for")
@@ -236,7 +240,7 @@ class Oracle:
                 raise ViolationError(f"{job_id} succeeded without an attempt")
             return
         last = job.past[-1]
-        withdrawn = job.is_cancelled or job.is_terminated
+        withdrawn = job.is_withdrawn
         well = last.exit_code == 0 and bool(last.started_at_ms)
         stopped = last.stopping not in (None, StopCause.HOST)
         if job.status is Status.SUCCEEDED and (not well or job.is_terminated or stopped):
@@ -284,7 +288,7 @@ class Oracle:
 
     def _check_dependencies(self, key: int, job_id: str) -> None:
         spec, top = self.spec_of(key), self.top_of(key)
-        index = None if top == key else key - top - 1
+        index = None if top == key else names.child_index(top, key)
         wanted = [_counterpart(entry, index) for entry in spec.depends_on if entry.job_id]
         if spec.sequential and index:
             wanted.append(names.child_id(spec.job_id, index - 1))
@@ -322,7 +326,7 @@ class Oracle:
         members = [names.child_id(spec.job_id, index) for index in range(spec.array_size)] or [spec.job_id]
         for index, job_id in enumerate(members):
             job = self.find(job_id)
-            if job is None or job.status is not Status.FAILED or job.past or job.is_cancelled or job.is_terminated:
+            if job is None or job.status is not Status.FAILED or job.past or job.is_withdrawn:
                 continue
             wanted = [_counterpart(e, index if spec.array_size else None) for e in spec.depends_on if e.job_id]
             if spec.sequential and index:

@@ -9,9 +9,10 @@ from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select
 
 from batchyard.core.model import names
+from batchyard.core.model.names import child_key
 from batchyard.core.model.ranges import contains
 from batchyard.core.model.records import Attempt, Job, JobSpec, Status
-from batchyard.core.state.arrays import child_key, virtual_child
+from batchyard.core.state.arrays import virtual_child
 from batchyard.store import codec
 from batchyard.store.tables import job_specs, jobs
 
@@ -174,7 +175,7 @@ def find_attempt(connection: Connection, task_id: str) -> AttemptView | None:
     assert view is not None
     if key != view.job.key:
         child = connection.execute(_ROWS, {"keys": [key]}).one_or_none()
-        view = child_view(view, key - view.job.key - 1, child[1] if child else None)
+        view = child_view(view, names.child_index(view.job.key, key), child[1] if child else None)
     if view is None or names.task_id(key, number, view.job_id) != task_id:
         return None
     return AttemptView(view, number, _attempt(view.job, number))

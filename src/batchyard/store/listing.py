@@ -127,7 +127,7 @@ def list_children(
     array = current.job.array
     if array is None:
         return [], None
-    first = current.spec.key + 1
+    first = names.child_key(current.spec.key, 0)
     where: dict[str, object] = {"after": first + start - 1, "last": first + array.size - 1, "limit": limit + 1}
     if status is None:
         found = connection.execute(_CHILDREN, where)

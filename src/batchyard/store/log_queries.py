@@ -58,7 +58,7 @@ class _Row(Struct, frozen=True):
 
     def streams_after(self, shown: int | None, descending: bool) -> Iterator[LogStream]:
         """By number, those beyond `shown` (None: all)."""
-        index = self.job.key - self.spec_key - 1
+        index = names.child_index(self.spec_key, self.job.key)
         job_id = self.parent_id if index < 0 else names.child_id(self.parent_id, index)
         current = () if self.job.attempt is None else (self.job.attempt,)
         container = container_of_head(self.head) if self.is_several else DEFAULT_CONTAINER

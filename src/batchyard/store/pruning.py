@@ -11,7 +11,6 @@ from sqlalchemy import Connection, bindparam, select
 
 from batchyard.core.model import names
 from batchyard.core.model.records import DEFAULT_CONTAINER, Job, Status
-from batchyard.core.state.arrays import child_key
 from batchyard.store import codec
 from batchyard.store.tables import container_logs, job_specs, jobs
 
@@ -86,7 +85,7 @@ def _tasks(connection: Connection, key: int, last_key: int, job_id: str) -> tupl
     count = 0
     for row_key, body in connection.execute(_ROWS, {"key": key, "last_key": last_key}):
         count += 1
-        name = job_id if row_key == key else names.child_id(job_id, row_key - child_key(key, 0))
+        name = job_id if row_key == key else names.child_id(job_id, names.child_index(key, row_key))
         tasks += [names.task_id(row_key, number, name) for number in _numbers(codec.decode_job(body))]
     return tuple(tasks), count
 

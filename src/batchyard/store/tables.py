@@ -2,7 +2,7 @@
 
 Three kinds of rows. Documents (environments, queues, definitions): few, small, whole in `body`. `job_specs`: one wide
 row per submission, never changed but for its tags. `jobs`: narrow rows that change, one per single job, array parent
-and begun child; a child's key is its parent's key + 1 + index, so that the children of an array are a range of keys.
+and begun child; the children of an array are a range of keys, right after their parent's (names.child_key).
 
 Every index serves a query named beside it; each costs about a microsecond of every write to its table.
 """

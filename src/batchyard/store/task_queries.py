@@ -66,7 +66,7 @@ def _tasks(row: Any, kind: str) -> Iterator[TaskRow]:
     """By number. Listings of what is placed show nothing of what ended before."""
     spec_key, body, tags, started_at_ms, job_body = row
     spec, job = codec.decode_listed_spec(body, tags), codec.decode_job(job_body)
-    index = job.key - spec_key - 1
+    index = names.child_index(spec_key, job.key)
     job_id = spec.job_id if index < 0 else names.child_id(spec.job_id, index)
     current = () if job.attempt is None else (job.attempt,)
     for attempt in current if kind == "placed" else job.past + current:

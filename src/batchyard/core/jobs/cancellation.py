@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from batchyard.core.jobs import attempts, completion
 from batchyard.core.model import lifecycle, names
 from batchyard.core.model.lifecycle import Cause
+from batchyard.core.model.names import child_key
 from batchyard.core.model.records import Job, Status, StopCause
 from batchyard.core.scheduling import scheduler
-from batchyard.core.state.arrays import child_key, waiting_status
+from batchyard.core.state.arrays import waiting_status
 from batchyard.core.state.world import World
 
 QUEUE_DELETED = "JobQueue deleted"

@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from batchyard.core.model import lifecycle
 from batchyard.core.model.lifecycle import Cause
+from batchyard.core.model.names import child_index, child_key
 from batchyard.core.model.ranges import within
 from batchyard.core.model.records import Job, Ranges, Status
 from batchyard.core.scheduling import scheduler
-from batchyard.core.state.arrays import child_key
 from batchyard.core.state.world import World
 
 DEPENDENCY_FAILED = "Dependent Job failed"
@@ -115,7 +115,7 @@ def _tell_dependents(world: World, key: int, succeeded: bool, now_ms: int, outco
 def _release(world: World, key: int, now_ms: int, outcomes: Outcomes) -> None:
     job = world.jobs[key]
     book = world.books.get(key)
-    withdrawn = job.is_cancelled or job.is_terminated
+    withdrawn = job.is_withdrawn
     if world.specs[key].late_refusal and not withdrawn:
         _refuse_late(world, key, now_ms, outcomes)
         return
@@ -150,7 +150,7 @@ def _fail_dependent(world: World, key: int, now_ms: int, outcomes: Outcomes) -> 
     """One dependency of all that is left of the job failed."""
     world.unmet.pop(key, None)
     job = world.jobs[key]
-    reason = job.end_reason if job.is_cancelled or job.is_terminated else DEPENDENCY_FAILED
+    reason = job.end_reason if job.is_withdrawn else DEPENDENCY_FAILED
     if key in world.books:
         _fail_rest(world, key, reason, now_ms, outcomes)
     else:
@@ -180,7 +180,7 @@ def _close(world: World, job: Job, cause: Cause, now_ms: int, outcomes: Outcomes
         outcomes.append(Outcome(job.key, succeeded))
     else:
         world.put(ended)
-        index = job.key - parent_key - 1
+        index = child_index(parent_key, job.key)
         outcomes.append(Outcome(parent_key, succeeded, index, index + 1))
     return ended
 
@@ -191,8 +191,8 @@ def _after_child(world: World, parent_key: int, child: Job, now_ms: int, outcome
     if parent is None or spec is None:
         return  # the array ended with it
     if spec.sequential:
-        index = child.key - parent_key - 1
-        withdrawn = parent.is_cancelled or parent.is_terminated
+        index = child_index(parent_key, child.key)
+        withdrawn = parent.is_withdrawn
         if withdrawn and book.released_at_ms:
             _fail_after(world, parent_key, index, parent.end_reason, now_ms, outcomes)
         elif child.status is Status.FAILED and not spec.after_any:
@@ -220,7 +220,7 @@ def _pending_rows(world: World, parent_key: int, start: int, stop: int) -> list[
     return [
         key
         for key in world.rows_of(parent_key)
-        if start <= key - parent_key - 1 < stop and world.jobs[key].status is Status.PENDING
+        if start <= child_index(parent_key, key) < stop and world.jobs[key].status is Status.PENDING
     ]
 
 
@@ -234,7 +234,7 @@ def _end_due_rows(world: World, parent_key: int, start: int, stop: int, now_ms: 
     SEQUENTIAL array one's end is what the next waited for."""
     spec = world.specs[parent_key]
     for row_key in _pending_rows(world, parent_key, start, stop):
-        index = row_key - parent_key - 1
+        index = child_index(parent_key, row_key)
         if not _is_due(world, parent_key, index):
             continue
         _withdraw_pending(world, row_key, now_ms, outcomes)
@@ -264,7 +264,7 @@ def _fail_virtual(world: World, parent_key: int, ranges: Ranges, reason: str, no
     """Ends virtual children as failed; in a SEQUENTIAL array those behind the first of them fail with it."""
     _fail_together(world, parent_key, ranges, reason, now_ms, outcomes)
     spec, parent = world.specs[parent_key], world.jobs[parent_key]
-    if ranges and spec.sequential and (not spec.after_any or parent.is_cancelled or parent.is_terminated):
+    if ranges and spec.sequential and (not spec.after_any or parent.is_withdrawn):
         _fail_after(world, parent_key, ranges[0][0], reason, now_ms, outcomes)
 
 
@@ -286,7 +286,7 @@ def _finish_parent(world: World, parent_key: int, now_ms: int, outcomes: Outcome
     if not book.failed:
         cause, reason = Cause.CHILDREN_SUCCEEDED, ""
     else:
-        withdrawn = parent.is_cancelled or parent.is_terminated
+        withdrawn = parent.is_withdrawn
         cause, reason = Cause.CHILDREN_FAILED, parent.end_reason if withdrawn else CHILD_FAILED
     world.finish(lifecycle.move(parent, cause, status_reason=reason, stopped_at_ms=now_ms), now_ms)
     outcomes.append(Outcome(parent_key, cause is Cause.CHILDREN_SUCCEEDED))
@@ -311,14 +311,14 @@ def _counterparts_ended(
     """Children [start, stop) of an array that array `key` follows N_TO_N have ended."""
     book, job, spec = world.books[key], world.jobs[key], world.specs[key]
     held = within(book.held.freeze(), start, stop)
-    withdrawn = job.is_cancelled or job.is_terminated
+    withdrawn = job.is_withdrawn
     if not succeeded and not spec.after_any:
         reason = job.end_reason if withdrawn else DEPENDENCY_FAILED
         pending = _pending_rows(world, key, start, stop)
         for row_key in pending:
             _withdraw_pending(world, row_key, now_ms, outcomes)
         _fail_together(world, key, held, reason, now_ms, outcomes)
-        failed = [first for first, _ in held] + [row_key - key - 1 for row_key in pending]
+        failed = [first for first, _ in held] + [child_index(key, row_key) for row_key in pending]
         if spec.sequential and failed:
             _fail_after(world, key, min(failed), reason, now_ms, outcomes)
         _finish_parent(world, key, now_ms, outcomes)

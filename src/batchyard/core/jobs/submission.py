@@ -266,7 +266,7 @@ def _dependencies(world: World, command: SubmitJob) -> _Waits:
             waits.failed = waits.failed or not after_any
         elif status != Status.SUCCEEDED:
             assert key is not None, f"the unfinished dependency {dependency.job_id} is not in memory"
-            waits.keys.append(key if wanted.index is None else key + 1 + wanted.index)
+            waits.keys.append(key if wanted.index is None else names.child_key(key, wanted.index))
     waits.keys = list(dict.fromkeys(waits.keys))
     return waits
 

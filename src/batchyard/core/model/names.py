@@ -83,6 +83,16 @@ def parse_job_id(text: str) -> JobId:
     return JobId(text)
 
 
+def child_key(parent_key: int, index: int) -> int:
+    """The key of an array's child: an array of N takes the N keys after its own."""
+    return parent_key + 1 + index
+
+
+def child_index(parent_key: int, key: int) -> int:
+    """The index of the child whose key is `key`: the other way round."""
+    return key - parent_key - 1
+
+
 def child_id(parent_id: str, index: int) -> str:
     return f"{parent_id}:{index}"
 

@@ -248,7 +248,7 @@ class ContainerLog(Struct, frozen=True):
 class JobSpec(Struct, frozen=True, omit_defaults=True):
     """What never changes about one submission, stored once and shared by all children of an array.
 
-    `key` orders submissions. A child's key is `key + 1 + index`, so an array of N takes the keys up to `key + N`."""
+    `key` orders submissions. The keys of an array's children follow its own (names.child_key)."""
 
     key: int
     job_id: str
@@ -404,6 +404,11 @@ class Job(Struct, frozen=True, omit_defaults=True):
     set_aside_at_ms: int = 0  # RUNNABLE, and nothing can run it: since when, for the code in `status_reason`
     told_code: str = ""  # the last reason code for which it was reported that it can never start
     array: ArrayState | None = None  # parents only
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether its caller cancelled or terminated it."""
+        return self.is_cancelled or self.is_terminated
 
 
 class InstanceState(StrEnum):

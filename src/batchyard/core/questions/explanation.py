@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from batchyard.core.model import names
 from batchyard.core.model.commands import Command
+from batchyard.core.model.names import child_key
 from batchyard.core.model.ranges import count, within
 from batchyard.core.model.records import Attempt, Environment, InstanceState, Job, JobSpec, Status, StopCause
 from batchyard.core.model.resources import Resources, format_vcpus
@@ -15,7 +16,7 @@ from batchyard.core.scheduling import fleet, scheduler, share_position, unschedu
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.scheduling.unschedulable import EnvironmentWait
 from batchyard.core.scheduling.wait_reasons import Wait
-from batchyard.core.state.arrays import child_key, waiting_status
+from batchyard.core.state.arrays import waiting_status
 from batchyard.core.state.fairshare import seconds_of, weight_factor
 from batchyard.core.state.world import World
 
@@ -133,7 +134,7 @@ def _stopped(row: Job, attempt: Attempt) -> str:
 def _as_asked(world: World, spec: JobSpec, row: Job | None, key: int, waits: Explanation) -> Explanation:
     """What a job waits for others for: to end, if it or its array was withdrawn; to start after any end, if tagged."""
     for job in (row, world.jobs[key]):
-        if job is not None and (job.is_cancelled or job.is_terminated):
+        if job is not None and job.is_withdrawn:
             done = "terminated" if job.is_terminated else "cancelled"
             text = f"It was {done}, and ends when what it waits for has. {waits.text}"
             return replace(waits, wait=Wait.WITHDRAWN, text=text, remedy=wait_reasons.remedy(Wait.WITHDRAWN))

@@ -252,7 +252,7 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment, no
         job = world.jobs[key]
     else:
         book = world.books[key]
-        job = lifecycle.child_row(key + 1 + index, Status.RUNNABLE, world.jobs[key].created_at_ms)
+        job = lifecycle.child_row(names.child_key(key, index), Status.RUNNABLE, world.jobs[key].created_at_ms)
         world.add_child_row(key, index, job)
         if spec.sequential or len(book.unstarted) == len(book.held):
             dequeue(world, key)

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from batchyard.core.model.names import child_key
 from batchyard.core.model.ranges import RangeSet, contains, count, subtract
 from batchyard.core.model.records import ArrayState, EndedTogether, Job, JobSpec, Ranges, Status
-
-
-def child_key(parent_key: int, index: int) -> int:
-    return parent_key + 1 + index
 
 
 def _active(row_counts: dict[str, int]) -> int:

@@ -160,7 +160,7 @@ class World:
 
     def index_of(self, key: int) -> int | None:
         parent = self.parents.get(key)
-        return None if parent is None else key - parent - 1
+        return None if parent is None else names.child_index(parent, key)
 
     def job_id(self, key: int) -> str:
         spec, index = self.spec_of(key), self.index_of(key)
@@ -172,7 +172,7 @@ class World:
             final = self.books[key].final_status(index)
             if final is not None:
                 return final
-            row = self.jobs.get(key + 1 + index)
+            row = self.jobs.get(names.child_key(key, index))
             return None if row is None else row.status
         if key in self.finished:
             return self.finished[key]
@@ -231,7 +231,7 @@ class World:
             book = self.books[parent_key]
             book.count_row(before.status, job.status)
             if job.status.is_final:
-                index = job.key - parent_key - 1
+                index = names.child_index(parent_key, job.key)
                 (book.succeeded if job.status is Status.SUCCEEDED else book.failed).add(index)
             self.touch(parent_key)
         self._move_room(before, job)

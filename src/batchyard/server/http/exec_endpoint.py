@@ -50,7 +50,7 @@ def attempt_to_enter(world: World, job_id: str) -> tuple[str, str]:
         raise Refused(f"Job {job_id} does not run: it has ended, or there never was one.")
     if wanted.index is None and top in world.books:
         raise Refused(f"Job {job_id} is an array: name one of its children, like {job_id}:0.")
-    key = top if wanted.index is None else top + 1 + wanted.index
+    key = top if wanted.index is None else names.child_key(top, wanted.index)
     job = world.jobs.get(key)
     if job is None or job.attempt is None or job.status is not Status.RUNNING:
         state = f"is {job.status.value}" if job is not None else "has no container now"
