@@ -9,7 +9,7 @@ import pytest
 from batchyard.core.model import names
 from batchyard.core.model.records import ArrayState, Changes, Definition, EndedTogether, Instance, Status
 from batchyard.core.model.resources import Resources
-from batchyard.store.job_views import IN_LIST
+from batchyard.store.job_queries import IN_LIST
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, finished_job, job_id, make_job, make_spec, ran, submit

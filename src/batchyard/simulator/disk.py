@@ -115,7 +115,7 @@ class Disk:
         return codec.decode_job(self.jobs[key][2])
 
     def finished_statuses(self, ids: Iterable[str]) -> dict[str, str]:
-        """As store.job_views.finished_statuses."""
+        """As store.job_queries.finished_statuses."""
         final: dict[str, str] = {}
         for text in ids:
             wanted = names.parse_job_id(text)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select, text
 from batchyard.core.model import names
 from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue, Snapshot, Status
 from batchyard.store import codec
-from batchyard.store.job_views import find_tags, finished_statuses
+from batchyard.store.job_queries import find_tags, finished_statuses
 from batchyard.store.tables import (
     UNFINISHED,
     definitions,

@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, tuple_
 
 from batchyard.core.model.records import Definition, Environment, Queue, Status
-from batchyard.store import codec, database, job_views, listing, log_queries, task_queries
+from batchyard.store import codec, database, job_queries, listing_queries, log_queries, task_queries
 from batchyard.store.budgets import OutOfTime, check_time, is_spent, time_budget
 from batchyard.store.cursors import decode_cursor, encode_cursor
-from batchyard.store.job_views import AttemptView, JobTags, JobView
+from batchyard.store.job_queries import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
 from batchyard.store.pruning import Bite, next_bite
 from batchyard.store.tables import definitions, documents, environments, jobs, queues
@@ -66,7 +66,7 @@ class Reader:
     def jobs(self, ids: Sequence[str]) -> list[JobView]:
         """The jobs and children with these ids or ARNs, each once, in the order asked; unknown ones are left out."""
         with self._engine.connect() as connection:
-            return job_views.find_jobs(connection, ids)
+            return job_queries.find_jobs(connection, ids)
 
     def prunable(self, after: int, before_ms: int) -> Bite:
         """Submissions that ended before `before_ms`, behind the key `after`; see pruning.next_bite."""
@@ -82,26 +82,26 @@ class Reader:
         limit: int = 100,
         after: str | None = None,
     ) -> tuple[list[JobView], str | None]:
-        """A queue's top-level jobs; see listing.list_jobs."""
+        """A queue's top-level jobs; see listing_queries.list_jobs."""
         with self._engine.connect() as connection:
-            return listing.list_jobs(connection, queue, status, filter_name, filter_values, limit, after)
+            return listing_queries.list_jobs(connection, queue, status, filter_name, filter_values, limit, after)
 
     def list_children(
         self, parent: JobView, status: Status | None = None, limit: int = 100, after: str | None = None
     ) -> tuple[list[JobView], str | None]:
         """An array's children by index; none for a job that is not an array."""
         with self._engine.connect() as connection:
-            return listing.list_children(connection, parent, status, limit, after)
+            return listing_queries.list_children(connection, parent, status, limit, after)
 
     def finished_statuses(self, ids: Sequence[str]) -> dict[str, str]:
         """The final status of those of these jobs and children that have one, by the id as given."""
         with self._engine.connect() as connection:
-            return job_views.finished_statuses(connection, ids)
+            return job_queries.finished_statuses(connection, ids)
 
     def tags(self, ids: Sequence[str]) -> dict[str, JobTags]:
         """The tags and keys of top-level jobs, by job id; unknown ones are left out."""
         with self._engine.connect() as connection:
-            return job_views.find_tags(connection, ids)
+            return job_queries.find_tags(connection, ids)
 
     def counts(self, queue: str) -> dict[str, int]:
         """The number of a queue's top-level jobs by status; statuses without any are left out."""
@@ -113,7 +113,7 @@ class Reader:
     def attempt(self, task_id: str) -> AttemptView | None:
         """The job and attempt that a task id names; None when no job of ours ever could have had it."""
         with self._engine.connect() as connection:
-            return job_views.find_attempt(connection, task_id)
+            return job_queries.find_attempt(connection, task_id)
 
     def log_groups(
         self, prefix: str = "", limit: int = 50, after: str | None = None

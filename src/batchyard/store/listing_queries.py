@@ -14,7 +14,7 @@ from batchyard.core.model import names
 from batchyard.core.model.records import Ranges, Status
 from batchyard.core.state.arrays import virtual_ranges
 from batchyard.store.cursors import LARGEST_INTEGER, Part, decode_cursor, encode_cursor
-from batchyard.store.job_views import TOP_LEVEL, JobView, child_view, listed_view, views_by_key
+from batchyard.store.job_queries import TOP_LEVEL, JobView, child_view, listed_view, views_by_key
 from batchyard.store.tables import TEXT_END, job_specs, jobs
 
 Page = tuple[list[JobView], str | None]
