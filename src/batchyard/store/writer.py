@@ -15,13 +15,14 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Dialect, Engine, Table, bindparam, delete, update
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.dml import UpdateBase
 
 from batchyard.core.model.records import Changes, Snapshot
 from batchyard.store import database, tables
 from batchyard.store.codec import Rows, encode_changes
+from batchyard.store.epoch import claim
 from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced, StoreMismatch
 from batchyard.store.load import load
 from batchyard.store.lock import DirectoryLock
@@ -167,22 +168,12 @@ class Writer:
 
     def _claim(self, connection: Connection, account_id: str, region: str) -> None:
         connection.exec_driver_sql(database.begin_statement(connection.dialect))
-        version = current_version(connection)
-        reached = migrate(connection, version)
-        if version == 0:
-            first = {"id": 1, "schema_version": reached, "epoch": 0, "last_time_ms": 0, "next_key": 1}
-            connection.execute(tables.meta.insert().values(**first, account_id=account_id, region=region))
-        row = connection.execute(select(tables.meta)).one()
-        if (row.account_id, row.region) != (account_id, region):
-            raise StoreMismatch(
-                f"The database {self.path} belongs to account {row.account_id} in {row.region}, not to account "
-                f"{account_id} in {region}. Start with that account and region, or choose another data directory."
-            )
-        connection.execute(update(tables.meta).values(epoch=row.epoch + 1, schema_version=reached))
+        reached = migrate(connection, current_version(connection))
+        claimed = claim(connection, str(self.path), account_id, region, reached)
         connection.exec_driver_sql("COMMIT")
-        self.epoch = row.epoch + 1
-        self._next_key = row.next_key
-        self._last_time_ms = row.last_time_ms
+        self.epoch = claimed.epoch
+        self._next_key = claimed.next_key
+        self._last_time_ms = claimed.last_time_ms
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
