@@ -59,6 +59,28 @@ def _client(name: str) -> Any:
     return session.client(name, endpoint_url="http://127.0.0.1:1", config=config)
 
 
+class _Control:
+    """A running service for its own operations; what Shutdown asked is in `ended`."""
+
+    def __init__(self) -> None:
+        self.ended: list[bool] = []
+
+    async def describe(self) -> dict[str, Any]:
+        return {
+            "version": "1.0",
+            "role": "active",
+            "engines": [],
+            "store": "sqlite",
+            "dataDirectory": "/data",
+            "address": "http://127.0.0.1:1",
+            "processId": 1,
+            "findings": [],
+        }
+
+    def end(self, kill: bool) -> None:
+        self.ended.append(kill)
+
+
 class Service:
     """Time stands still but for `tick` and `end`; the test plays the engine."""
 
@@ -82,6 +104,7 @@ class Service:
             host_name="yard.example",
             catalogue=load_catalogue(),
             settings=settings or Settings(),
+            control=_Control(),
         )
         self.handlers = operations.bind(self.context)
         host = Instance("i-0123456789abcdef0", Resources(4000, 4096, 2), (0, 1))

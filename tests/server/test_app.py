@@ -14,7 +14,8 @@ from batchyard.core.model.refusal import Refused
 from batchyard.server.access.access import Access, Rules
 from batchyard.server.access.keys import Key, KeyFile
 from batchyard.server.access.peers import PeerUser
-from batchyard.server.http.app import PEER, UNFINISHED_BODIES, UNFINISHED_BODIES_OF_ONE, App, Handler
+from batchyard.server.http.app import PEER, UNFINISHED_BODIES, UNFINISHED_BODIES_OF_ONE, App, Dispatch, Handler
+from batchyard.server.http.routes import Asgi, Route, Routes, credentials_route, health_route, metadata_route
 from batchyard.wire.messages import WireError
 from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router
@@ -51,7 +52,14 @@ class Answer:
         return self.headers.get("x-amzn-errortype", "")
 
 
-def app(tmp_path: Path, handlers: dict[tuple[str, str], Handler], *, aws_error_texts: bool = False) -> App:
+def dispatcher(tmp_path: Path, handlers: dict[tuple[str, str], Handler], *, aws_error_texts: bool = False) -> App:
+    access = Access(
+        Rules("127.0.0.1", bound_to_loopback=True), KeyFile(tmp_path / "keys.json"), Key("OP", "s"), lambda: NOW_MS, 7
+    )
+    return App(ROUTER, handlers, access, Dispatch(LIMIT_BYTES, (TooMuch,), (Gone,), aws_error_texts))
+
+
+def app(tmp_path: Path, handlers: dict[tuple[str, str], Handler], *, aws_error_texts: bool = False) -> Asgi:
     async def metadata(token: str, rest: str) -> dict[str, Any] | None:
         return {"token": token, "rest": rest} if token == "good" else None
 
@@ -60,21 +68,8 @@ def app(tmp_path: Path, handlers: dict[tuple[str, str], Handler], *, aws_error_t
             raise WireError("AccessDeniedException", "Show it.", 403)
         return {"of": attempt_id}
 
-    access = Access(
-        Rules("127.0.0.1", bound_to_loopback=True), KeyFile(tmp_path / "keys.json"), Key("OP", "s"), lambda: NOW_MS, 7
-    )
-    return App(
-        ROUTER,
-        handlers,
-        access,
-        lambda: {"role": "active"},
-        metadata,
-        credentials,
-        LIMIT_BYTES,
-        (TooMuch,),
-        (Gone,),
-        aws_error_texts=aws_error_texts,
-    )
+    routes = [health_route(lambda: {"role": "active"}), metadata_route(metadata), credentials_route(credentials)]
+    return Routes(routes, dispatcher(tmp_path, handlers, aws_error_texts=aws_error_texts))
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -106,7 +101,7 @@ def test_only_what_batch_itself_refuses_is_wrapped(tmp_path: Path) -> None:
 
 
 def send(
-    app: App,
+    app: Asgi,
     path: str,
     body: bytes | list[bytes] = b"{}",
     method: str = "POST",
@@ -148,7 +143,7 @@ def scope_of(
     }
 
 
-def exchange(app: App, scope: dict[str, Any], pending: list[dict[str, Any]]) -> list[Any]:
+def exchange(app: Asgi, scope: dict[str, Any], pending: list[dict[str, Any]]) -> list[Any]:
     """What the app sends for `scope` and these pieces of a body."""
     messages: list[Any] = []
 
@@ -311,7 +306,7 @@ def test_a_body_that_was_waited_for_and_is_not_wanted_ends_its_connection(tmp_pa
 
 
 def test_bodies_that_never_end_are_held_up_to_a_limit_of_each_caller_and_of_all(tmp_path: Path) -> None:
-    made = app(tmp_path, {})
+    made = dispatcher(tmp_path, {})
     nearly = b" " * (LIMIT_BYTES - 1)
 
     async def begin(uid: int, bodies: int, ends: asyncio.Event) -> tuple[list[asyncio.Task[None]], list[int]]:
@@ -384,3 +379,41 @@ def test_our_own_failure_is_told_in_the_callers_protocol(tmp_path: Path) -> None
     answer = send(app(tmp_path, {("sts", "GetCallerIdentity"): fail}), "/", WHO, headers=FORM)
     assert answer.status == 500
     assert b"<Type>Receiver</Type><Code>InternalFailure</Code>" in answer.body
+
+
+def test_a_route_answers_its_path_and_below_it_alone() -> None:
+    async def answered_by(path: bytes) -> str:
+        seen: list[str] = []
+
+        def page(name: str) -> Asgi:
+            async def answer(scope: Any, receive: Any, send: Any) -> None:
+                seen.append(name)
+
+            return answer
+
+        routes = Routes([Route(b"/exact", page("exact")), Route(b"/tree/", page("tree"))], page("otherwise"))
+        nothing: Any = None
+        await routes({"type": "http", "raw_path": path}, nothing, nothing)
+        (name,) = seen
+        return name
+
+    wanted = {
+        b"/exact": "exact",
+        b"/exact/": "otherwise",
+        b"/exactly": "otherwise",
+        b"/tree/": "tree",
+        b"/tree/leaf": "tree",
+        b"/tree": "otherwise",
+        b"/": "otherwise",
+    }
+    assert {path: asyncio.run(answered_by(path)) for path in wanted} == wanted
+
+
+def test_a_fault_of_a_page_is_logged_and_answered_with_its_request_id(caplog: pytest.LogCaptureFixture) -> None:
+    def health() -> dict[str, Any]:
+        raise RuntimeError("no health")
+
+    answer = send(health_route(health).app, "/health", method="GET")
+    assert (answer.status, answer.code) == (500, "ServerException")
+    assert answer.headers["x-amzn-requestid"] in answer.json["message"]
+    assert answer.headers["x-amzn-requestid"] in caplog.text

@@ -15,6 +15,7 @@ from batchyard.core.capacity.catalogue import X86_64, Catalogue
 from batchyard.core.model.commands import Answer, Command
 from batchyard.core.model.names import Account
 from batchyard.store.queries import Reader, time_budget
+from batchyard.wire.messages import Document
 
 PROCESS = "process"  # the engine that runs programs of this machine; every other one runs images
 Arguments = ParamSpec("Arguments")
@@ -39,6 +40,16 @@ class SecretCipher(Protocol):
     def open(self, sealed: bytes, bound_to: str) -> bytes: ...
 
     def digest(self, value: bytes, bound_to: str) -> bytes: ...
+
+
+class ServiceControl(Protocol):
+    """The running service, as its own operations see it."""
+
+    async def describe(self) -> Document:
+        """Where it runs, its version and role, its engines, and the findings of `batchyard doctor`."""
+
+    def end(self, kill: bool) -> None:
+        """Begins the end of the service; with `kill` it waits for the ends of the running jobs."""
 
 
 class Settings(Struct, frozen=True):
@@ -70,6 +81,7 @@ class Context:
     key_name: Callable[[str], str] = str  # what the owner of the service calls an access key id; unknown: the id
     settings: Settings = field(default_factory=Settings)
     readers: Readers | None = None  # where queries run; None: in the event loop's own thread
+    control: ServiceControl | None = None  # None: no service runs, as in tests of single operations
     page_key: bytes = b""  # what page tokens are proved with: the same after a restart
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition
 

@@ -9,10 +9,11 @@ from batchyard.api import page_tokens
 from batchyard.api.checks import check_names_alone
 from batchyard.api.context import Call, Context
 from batchyard.api.readers import CALLER
-from batchyard.api.service_descriptor import Document, Handler, ServiceDescriptor
+from batchyard.api.service_descriptor import Handler, ServiceDescriptor
 from batchyard.api.services import SERVICES
 from batchyard.core.model.refusal import Refused
 from batchyard.store.queries import OutOfTime
+from batchyard.wire.messages import Document
 
 BoundHandler = Callable[[Call, Document], Awaitable[Document]]
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from typing import Any
 
 import msgspec
 
 from batchyard.core.model.refusal import Refused
+from batchyard.wire.messages import Document
 from batchyard.wire.model import ServiceModel
-
-Document = dict[str, Any]
 
 TOKEN_MEMBERS = ("nextToken", "NextToken")
 PAGE_SIZES = frozenset({"maxResults", "MaxResults", "limit"})

@@ -10,8 +10,7 @@ from batchyard.api.context import CipherError, Context
 from batchyard.core.model.commands import SealedValue
 from batchyard.core.model.refusal import Refused
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 STORED_PER_READ = 100  # records may hold a MiB each: no more of them in one piece
 

@@ -6,15 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from batchyard.api import page_tokens
 from batchyard.api.context import Call, Context
 from batchyard.api.model_checks import Check, length_check
 from batchyard.core.model.refusal import CLIENT_EXCEPTION
+from batchyard.wire.messages import Document
 from batchyard.wire.model import ServiceModel, Shape, load_service_model, read_service_model
 
-Document = dict[str, Any]
 Handler = Callable[[Context, Call, Document], Awaitable[Document]]
 
 

@@ -41,6 +41,8 @@ RETRY_PAUSE_SECONDS = 0.5
 STREAM_BYTES = 64 * 1024
 SHOWN_CHARACTERS = 200  # of an answer that is not ours
 
+Document = dict[str, Any]  # a request or an answer: AWS's member names -> values
+
 
 class ClientError(Exception):
     """Something to tell the user, as one sentence."""

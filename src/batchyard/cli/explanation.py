@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from batchyard.cli.client import Document
 from batchyard.cli.present import pairs
 
 LABEL_WIDTH = 12
 ROWS_AT_MOST = 10  # of dependencies and holders: the counts are whole
-Document = dict[str, Any]
 
 
 def explanation(answer: Document) -> str:

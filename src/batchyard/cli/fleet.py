@@ -7,15 +7,14 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from batchyard.cli.client import Client
+from batchyard.cli.client import Client, Document
 from batchyard.cli.listing import short_ids
 from batchyard.cli.present import clock, duration, now_ms, table
 from batchyard.cli.printing import print_json, redraw, say, shown, tell
 from batchyard.cli.tables import PATIENCE_SECONDS, WATCH_SECONDS
 
-Document = dict[str, Any]
 Column = tuple[str, Callable[[Document], str]]
 
 NAME_CHARACTERS = 24  # longer names would push the numbers off the terminal

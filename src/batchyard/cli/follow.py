@@ -9,8 +9,8 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from batchyard.cli import streams
-from batchyard.cli.client import Client, ServiceError
-from batchyard.cli.listing import DESCRIBE_IDS, FINISHED, Document, describe, describe_one, list_children
+from batchyard.cli.client import Client, Document, ServiceError
+from batchyard.cli.listing import DESCRIBE_IDS, FINISHED, describe, describe_one, list_children
 from batchyard.cli.present import progress, reason_of
 from batchyard.cli.printing import StatusLine, flush
 from batchyard.cli.streams import Source

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from batchyard.cli.client import Client, ClientError
+from batchyard.cli.client import Client, ClientError, Document
 from batchyard.cli.present import SHORT_ID, name_of
 
 UNFINISHED = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
@@ -15,8 +14,6 @@ FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}([:#]\d+)?")
 SHORT = re.compile(r"([0-9a-f-]+)([:#]\d+)?")
 DESCRIBE_IDS = 100  # DescribeJobs takes no more in one call
 SHOWN_MATCHES = 5  # of an ambiguous id
-
-Document = dict[str, Any]
 
 
 def queue_names(client: Client) -> list[str]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from batchyard.cli.client import Client, ServiceError
+from batchyard.cli.client import Client, Document, ServiceError
 from batchyard.cli.present import duration
 
-Document = dict[str, Any]
 OUT_OF_MEMORY = "OutOfMemoryError"  # how the reason of a container killed for its memory begins (AWS's text)
 
 

@@ -10,9 +10,9 @@ import stat
 import sys
 from typing import Any, NamedTuple
 
-from batchyard.cli.client import Client, ClientError
+from batchyard.cli.client import Client, ClientError, Document
 from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, outcome
-from batchyard.cli.listing import Document, describe_one
+from batchyard.cli.listing import describe_one
 from batchyard.cli.measured import OUT_OF_MEMORY, out_of_memory, usage
 from batchyard.cli.options import INTERRUPTED
 from batchyard.cli.present import SHORT_ID, progress, reason_of, run_time

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from batchyard.cli.client import Document
 from batchyard.cli.follow import is_array, is_final
 from batchyard.cli.measured import cpu_time, memory, memory_limit, out_of_memory
 from batchyard.cli.present import (
@@ -26,7 +26,6 @@ from batchyard.cli.streams import attempt_containers, containers, exit_code, sou
 LABEL_WIDTH = 12
 ATTEMPT_HEADINGS = ("#", "STARTED", "RAN", "EXIT", "MEMORY", "CPU", "REASON")
 STATUS_LINE = 1  # of the head
-Document = dict[str, Any]
 Pairs = Iterator[tuple[str, str]]
 
 

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from batchyard.cli.client import Client, ClientError, ServiceError
+from batchyard.cli.client import Client, ClientError, Document, ServiceError
 from batchyard.cli.follow import is_array, is_final
-from batchyard.cli.listing import UNFINISHED, Document, describe, list_states, resolve_all
+from batchyard.cli.listing import UNFINISHED, describe, list_states, resolve_all
 from batchyard.cli.present import SHORT_ID, counted
 from batchyard.cli.printing import StatusLine, ask, complain, print_json, say, shown
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from batchyard.cli.client import ClientError
-
-Document = dict[str, Any]
+from batchyard.cli.client import ClientError, Document
 
 DEFAULT_GROUP = "/aws/batch/job"
 PLAIN_CONTAINER = "default"  # what a plain job's one container is called in the name of its stream

@@ -24,11 +24,12 @@ from batchyard.core.model.records import Abilities, EnvironmentOrder, Instance
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.world import Limits
-from batchyard.docsgen.compatibility_table import FIELDS, PLAIN, ROLE, SAMPLES, Document, Sample, Says
+from batchyard.docsgen.compatibility_table import FIELDS, PLAIN, ROLE, SAMPLES, Sample, Says
 from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.process import ProcessEngine
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.store.queries import Reader
+from batchyard.wire.messages import Document
 from batchyard.wire.model import ServiceModel, Shape
 
 ENGINES: dict[str, Abilities] = {"process": ProcessEngine.abilities, "docker": DockerEngine.abilities}

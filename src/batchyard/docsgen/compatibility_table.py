@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 
 class Does(StrEnum):

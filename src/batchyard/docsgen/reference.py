@@ -9,26 +9,18 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import typer
 from msgspec import Struct
 from typer.models import ArgumentInfo, OptionInfo
 
 from batchyard.api.operations import OPERATIONS
-from batchyard.api.readers import Readers
 from batchyard.api.services import SERVICES
 from batchyard.cli.app import app as client_app
-from batchyard.core.model.commands import Answer, Command
-from batchyard.core.model.names import Account
 from batchyard.docsgen import compatibility, drawings
-from batchyard.server import commands, handlers
-from batchyard.server.access.metadata_tokens import Tokens
-from batchyard.server.admin.service_operations import ServiceOperations
-from batchyard.server.launch.cipher import KeyFileCipher
-from batchyard.server.settings.config import TABLE, Setting, Settings
-from batchyard.server.settings.paths import Paths
-from batchyard.store.queries import Reader
+from batchyard.server import commands
+from batchyard.server.settings.config import TABLE, Setting
 from batchyard.wire.model import OperationModel, ServiceModel, Shape
 
 DEFAULT_FOLDER = Path("docs")
@@ -76,40 +68,8 @@ def _document(lines: Iterator[str]) -> str:
 
 
 def built_operations() -> set[tuple[str, str]]:
-    """(service, operation) of all that a running service answers: its own table, over parts that are never used."""
-    settings = Settings(Path("/"), Path("/"), Path("/"))
-    paths = Paths(Path("/"), Path("/"), Path("/"))
-
-    async def ask(command: Command[Answer]) -> Answer:
-        raise AssertionError(f"the reference asks nothing, and yet: {command!r}")
-
-    context = handlers.context_of(
-        settings,
-        paths,
-        Account(settings.account_id, settings.region),
-        ask,
-        cast(Reader, None),
-        cast(KeyFileCipher, None),
-        cast(Readers, None),
-        "process",
-        ("process",),
-        0,
-        "",
-        str,
-        b"",
-    )
-    connected = handlers.Connected(
-        settings=settings,
-        paths=paths,
-        address="",
-        context=context,
-        tokens=cast(Tokens, None),
-        free_bytes=lambda: 0,
-        now_ms=lambda: 0,
-        health=dict,
-        end=lambda kill: None,
-    )
-    return set(connected.operations())
+    """(service, operation) of all that a running service answers."""
+    return set(OPERATIONS)
 
 
 def _operations() -> Iterator[str]:
@@ -146,12 +106,8 @@ def _operation(model: ServiceModel, operation: OperationModel) -> Iterator[str]:
 
 
 def _sentence(service: str, name: str) -> str:
-    """What the function of an operation says of itself."""
-    function: Any = OPERATIONS.get((service, name))
-    if function is None and service == "yard":
-        snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-        function = getattr(ServiceOperations, snake)
-    text = inspect.getdoc(function) or ""
+    """The docstring of the function of an operation."""
+    text = inspect.getdoc(OPERATIONS[service, name]) or ""
     return " ".join(text.split())
 
 

@@ -7,7 +7,6 @@ Programs inside jobs ask it for their task, their limits and where their log goe
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from msgspec import Struct
 
@@ -16,11 +15,10 @@ from batchyard.core.model.names import Account
 from batchyard.core.model.records import Attempt, ContainerLog, ContainerSpec, JobSpec, containers_of, logs_of
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.tasks.task_spec import HOST_NETWORK
+from batchyard.wire.messages import Document
 
 CPU_SHARES_PER_VCPU = 1024  # how ECS counts a container's CPU
 MIB = 1024 * 1024
-
-Document = dict[str, Any]
 
 
 class Task(Struct, frozen=True):

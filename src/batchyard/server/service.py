@@ -4,65 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
 import socket
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from msgspec import Struct
 
 from batchyard.api.readers import Readers
-from batchyard.api.services import SERVICES
 from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
-from batchyard.core.machine import Machine
 from batchyard.core.model.commands import SetHost
-from batchyard.core.model.effects import RecoverTask
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import Instance, Snapshot
-from batchyard.core.model.reports import Started
-from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.model.records import Instance
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.state.check import assert_consistent
-from batchyard.core.state.world import Limits
 from batchyard.engines.base import Engine
-from batchyard.engines.docker.network import ADDRESS
 from batchyard.engines.host import HostCapacity
-from batchyard.loop import Busy, Loop, SteadyClock, Stopped
-from batchyard.server import handlers
-from batchyard.server.access.access import Access, Rules
+from batchyard.loop import Loop, SteadyClock
+from batchyard.server.access.access import Rules
 from batchyard.server.access.keys import OPERATOR, Key, KeyFile
 from batchyard.server.access.metadata_tokens import Tokens
 from batchyard.server.access.peers import PeerLookup
 from batchyard.server.access.sessions import LiveRoles, Sessions
 from batchyard.server.admin import messages
 from batchyard.server.admin.pruning import Pruning
-from batchyard.server.admin.terminal import EXIT_FORCED, complain
+from batchyard.server.admin.service_control import RunningService
+from batchyard.server.admin.terminal import complain
+from batchyard.server.end_signals import EndSignals, start_deadline
 from batchyard.server.engines.choice import DOCKER, wants_docker
 from batchyard.server.engines.runtime import EngineSet
-from batchyard.server.http.app import App, Document, Receive, Scope, Send, SessionPaths
-from batchyard.server.http.exec_endpoint import ExecEndpoint
+from batchyard.server.http.applications import Applications, Identity
 from batchyard.server.http.job_listener import JobListener
 from batchyard.server.http.server import HttpServer
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.launch.launch_builder import LaunchBuilder
 from batchyard.server.launch.secret_resolver import Resolver
+from batchyard.server.operations_context import EngineNames, Secrets, State, context_of, instance_id, page_key
 from batchyard.server.settings import host
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths, remove_server_file, write_server_file
 from batchyard.server.settings.s3 import S3
+from batchyard.server.stored_machine import blames_the_store, load_machine
 from batchyard.store.queries import Reader
-from batchyard.store.survey import damaged, misfit
 from batchyard.store.writer import Writer
 from batchyard.version import VERSION
-from batchyard.wire.router import Router
-
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+from batchyard.wire.messages import Document
 
 # Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
 READER_THREADS = 6
@@ -71,7 +60,6 @@ READERS_OF_ONE = 3  # of them, one caller's: its slow queries leave the others s
 JOBS_PART = 8
 ROLE = "active"  # this server writes the store; a standby is another role
 STORE = "sqlite"
-END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_SECONDS = 4.5  # a stop must take less than 5 s: what is not done then needs nothing that is not durable already
 SUPERVISOR_LEAVES_SECONDS = 10.0  # what the supervisor gets on top with --kill
 LOOK_SECONDS = 0.05  # how often the end of killed jobs is looked for: only during `down --kill`
@@ -105,27 +93,14 @@ class Service:
         self._parts = parts
         self._ending = asyncio.Event()
         self._kill = False
-        self._interrupts = 0  # Ctrl-C so far
-        snapshot, clock = self._load(), parts.clock
+        self._signals = EndSignals(parts.paths, self._ending.set)
         settings = parts.settings
-        self._is_new = snapshot.last_time_ms == 0  # nothing was ever committed
         self._host = host.detect(settings)
         self._account = Account(settings.account_id, settings.region)
-        limits = Limits(
-            stop_grace_seconds=settings.stop_grace_seconds,
-            max_array_size=settings.max_array_size,
-            max_overrides_characters=settings.max_overrides_characters,
-            scale_down_seconds=settings.scale_down_seconds,
-            blocked_after_seconds=settings.blocked_seconds,
-            file_systems=dict(settings.efs),
-            settle_seconds=settings.settle_seconds,
+        machine, self._is_new = load_machine(
+            settings, parts.catalogue, parts.prices, parts.writer, parts.clock, wall_clock_ms()
         )
-        machine = Machine(self._account, limits, parts.catalogue, parts.prices)
-        with self._blames_the_store():
-            machine.restore(snapshot)
         self._machine = machine
-        if parts.writer.is_restored:
-            self._settle_restored(clock.now_ms())
         self._tokens = Tokens(parts.secret)
         self._sessions = Sessions(
             parts.secret,
@@ -157,41 +132,18 @@ class Service:
             random.expovariate,
         )
         self._loop = Loop(
-            [machine], parts.writer, parts.engines, clock, build_launch, capacity=capacity, publish=messages.blocked
+            [machine],
+            parts.writer,
+            parts.engines,
+            parts.clock,
+            build_launch,
+            capacity=capacity,
+            publish=messages.blocked,
         )
-
-    @contextlib.contextmanager
-    def _blames_the_store(self) -> Iterator[None]:
-        """What was kept was consistent when it was written: records that do not fit together are damaged ones."""
-        try:
-            yield
-        except (AssertionError, LookupError, ValueError) as error:
-            raise damaged(self._parts.writer.path, f"its records do not fit together ({error})") from error
-
-    def _load(self) -> Snapshot:
-        snapshot = self._parts.writer.load(wall_clock_ms())
-        fault = misfit(snapshot)
-        if fault:
-            raise damaged(self._parts.writer.path, fault)
-        self._parts.clock.catch_up(snapshot.last_time_ms)
-        return snapshot
-
-    def _settle_restored(self, now_ms: int) -> None:
-        """Attempts that a backup shows as STARTING may have run since it was made: they count as started, so that their
-        engine reports them lost where it knows nothing of them, and their jobs' retry strategies decide."""
-        for effect in self._machine.recover():
-            if isinstance(effect, RecoverTask) and not effect.known_started:
-                self._machine.report(
-                    effect.engine, Started(effect.attempt_id, now_ms, node=effect.attempt_node.node), now_ms
-                )
-        changes, _ = self._machine.take()
-        if not changes.is_empty():
-            self._parts.writer.commit(changes, now_ms).result()
-        self._parts.writer.take_into_use()
 
     async def run(self) -> None:
         """Until a signal or Shutdown. Raises what ended the loop: a failed commit."""
-        self._handle_signals()
+        self._signals.install()
         starting = asyncio.create_task(self._engines.start(self._loop, self._parts.writer.epoch, is_new=self._is_new))
         ending = asyncio.create_task(self._ending.wait())
         try:
@@ -200,7 +152,7 @@ class Service:
                 starting.result()
                 await self._run_loop()
         finally:
-            _start_deadline(STOP_SECONDS + (SUPERVISOR_LEAVES_SECONDS if self._kill else 0.0))
+            start_deadline(STOP_SECONDS + (SUPERVISOR_LEAVES_SECONDS if self._kill else 0.0))
             await _cancel(starting, ending)
             await self._engines.close(kill=self._kill)
             if self._job_listener is not None:
@@ -221,12 +173,13 @@ class Service:
                 wall_clock_ms,
                 threads,
             )
-            everybody, jobs = self._apps(reader, Readers(threads, READERS_OF_ONE))
-            async with self._serving_jobs(jobs, lookup):
+            applications = self._applications(reader, Readers(threads, READERS_OF_ONE))
+            everyone = applications.for_everyone(self._parts.rules)
+            async with self._serving_jobs(applications, lookup):
                 most, most_of_one = self._parts.most_connections
                 if self._job_listener is not None:
                     most -= most // JOBS_PART
-                await self._serve(HttpServer(everybody, lookup, (most, min(most, most_of_one))), running, pruning)
+                await self._serve(HttpServer(everyone, lookup, (most, min(most, most_of_one))), running, pruning)
         finally:
             self._loop.stop()
             try:
@@ -250,7 +203,7 @@ class Service:
         """What the machine must know before the first request. On the very first start all of it is one commit."""
         found = self._host
         instance = Instance(
-            handlers.instance_id(self._parts.secret),
+            instance_id(self._parts.secret),
             found.resources,
             found.gpu_ids,
             launched_at_ms=found.booted_at_ms,
@@ -258,70 +211,32 @@ class Service:
         commands = [SetHost(instance, self._engines.abilities()), *self._engines.begin()]
         await asyncio.gather(*(self._loop.ask(command) for command in commands))
         if self._parts.settings.check_on_start:
-            with self._blames_the_store():
+            with blames_the_store(self._parts.writer.path):
                 assert_consistent(self._machine.world)
         messages.starting(self._parts.paths, self._engines.lines(), found)
 
-    def _apps(self, reader: Reader, readers: Readers) -> tuple[Asgi, Asgi]:
-        """For everybody, and for jobs alone at the address of their own network."""
+    def _applications(self, reader: Reader, readers: Readers) -> Applications:
         parts, settings = self._parts, self._parts.settings
-        router = Router(
-            (service.model for service in SERVICES.values()), body_limit_bytes=settings.max_request_kib * 1024
+        control = RunningService(settings, parts.paths, parts.address, self._health, self.end)
+        context = context_of(
+            settings,
+            parts.paths,
+            self._host,
+            state=State(self._loop.ask, reader, readers),
+            engines=EngineNames(self._engines.of_new_environments, self._engines.names),
+            secrets=Secrets(self._cipher, page_key(parts.secret), self._key_name),
+            control=control,
         )
-        connected = handlers.Connected(
+        return Applications(
             settings=settings,
-            paths=parts.paths,
-            address=parts.address,
-            context=handlers.context_of(
-                settings,
-                parts.paths,
-                self._account,
-                self._loop.ask,
-                reader,
-                self._cipher,
-                readers,
-                self._engines.of_new_environments,
-                self._engines.names,
-                self._host.resources.milli_vcpus // MILLI_PER_VCPU,
-                self._host.address,
-                self._key_name,
-                handlers.page_key(parts.secret),
-            ),
-            tokens=self._tokens,
+            identity=Identity(parts.keys, parts.operator, self._sessions, self._tokens),
+            context=context,
+            world=self._machine.world,
             free_bytes=parts.writer.free_bytes,
             now_ms=wall_clock_ms,
             health=self._health,
-            end=self.end,
+            executor_of=self._engines.executor,
         )
-        everybody = self._app(router, connected, parts.rules)
-        jobs = self._app(router, connected, Rules(ADDRESS, bound_to_loopback=False, jobs_only=True))
-        return everybody, jobs
-
-    def _app(self, router: Router, connected: handlers.Connected, rules: Rules) -> Asgi:
-        parts = self._parts
-        access = Access(
-            rules,
-            parts.keys,
-            parts.operator,
-            wall_clock_ms,
-            session_of=self._sessions.find,
-            session_by_s3_keys=self._sessions.by_s3_keys,
-        )
-        app: Asgi = App(
-            router,
-            connected.operations(),
-            access,
-            None if rules.jobs_only else self._health,
-            connected.metadata,
-            self._sessions.answer,
-            parts.settings.max_request_kib * 1024,
-            busy=(Busy,),
-            stopped=(Stopped,),
-            aws_error_texts=parts.settings.aws_error_texts,
-        )
-        if not rules.jobs_only:
-            app = ExecEndpoint(app, access, self._machine.world, self._engines.executor)
-        return SessionPaths(app, self._sessions.attempt_at) if parts.s3 is not None else app
 
     def _health(self) -> Document:
         return {"version": VERSION, "role": ROLE, "engines": self._engines.health(), "store": STORE}
@@ -329,12 +244,12 @@ class Service:
     # -- serving --
 
     @contextlib.asynccontextmanager
-    async def _serving_jobs(self, app: Asgi, lookup: PeerLookup) -> AsyncIterator[None]:
+    async def _serving_jobs(self, applications: Applications, lookup: PeerLookup) -> AsyncIterator[None]:
         if self._job_listener is None:
             yield
             return
         most = self._parts.most_connections[0] // JOBS_PART
-        async with self._job_listener.serving(app, lookup, (most, max(1, most // JOBS_PART))):
+        async with self._job_listener.serving(applications.for_jobs(), lookup, (most, max(1, most // JOBS_PART))):
             yield
 
     async def _serve(self, server: HttpServer, running: asyncio.Task[None], pruning: Pruning) -> None:
@@ -389,25 +304,6 @@ class Service:
     def _has_keys(self) -> bool:
         return bool(self._parts.keys.current())
 
-    # -- signals --
-
-    def _handle_signals(self) -> None:
-        events = asyncio.get_running_loop()
-        for number in END_SIGNALS:
-            # nohup ignores SIGHUP for its command, and a shell SIGINT for those in the background: that stays.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                events.add_signal_handler(number, self._signalled, number)
-
-    def _signalled(self, number: signal.Signals) -> None:
-        self._ending.set()
-        if number is signal.SIGINT:
-            self._interrupts += 1
-        # Only a second Ctrl-C means impatience: a SIGTERM beside one comes from scripts that stop what they started.
-        if self._interrupts > 1:
-            complain("Ended at once, as asked again; nothing that was answered is lost.")
-            remove_server_file(self._parts.paths)
-            os._exit(EXIT_FORCED)
-
 
 async def _while(running: asyncio.Task[None], work: Any) -> None:
     """Does `work`, unless the loop fails meanwhile: then that is raised, and not what it did to the work."""
@@ -424,16 +320,6 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-
-
-def _start_deadline(seconds: float) -> None:
-    def too_late() -> None:
-        complain(f"Not everything ended within {seconds:g} s; nothing that was answered is lost.")
-        os._exit(EXIT_FORCED)
-
-    timer = threading.Timer(seconds, too_late)
-    timer.daemon = True
-    timer.start()
 
 
 def wall_clock_ms() -> int:

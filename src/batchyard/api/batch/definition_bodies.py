@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
+
 Change = Callable[[Document], Document]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from batchyard.api.batch import render
 from batchyard.api.batch.definition_bodies import each_body
@@ -24,8 +23,7 @@ from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name, split_definition
 from batchyard.core.model.records import Definition
 from batchyard.core.model.refusal import Refused
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 KIND = "job-definition"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from batchyard.api.batch import render
 from batchyard.api.batch.rules.environment_rules import check_changed_environment, check_new_environment
@@ -12,8 +11,7 @@ from batchyard.api.context import Call, Context
 from batchyard.api.paging import page_size, read_page
 from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 KIND = "compute-environment"
 # Names the engine of a new environment, where it should be another than this service's own choice. AWS has no such

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from batchyard.api.batch import render
 from batchyard.api.checks import one_filter, quoted, require
@@ -12,8 +11,7 @@ from batchyard.api.paging import MAX_PAGE, page_size, read_page
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.records import Status
 from batchyard.core.model.refusal import Refused
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 MAX_UNFILTERED_PAGE = 1000  # API: ListJobsRequest
 SUBJECTS = ("jobQueue", "arrayJobId", "multiNodeJobId")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from batchyard.api.batch import render
 from batchyard.api.batch.definitions import active_definition
@@ -30,8 +29,7 @@ from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name, split_definition
 from batchyard.core.model.records import Dependency
 from batchyard.core.model.refusal import Refused
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 MAX_DESCRIBED_JOBS = 100  # API: DescribeJobsRequest
 MAX_BULK_JOBS = 50  # API: CancelJobsRequest, TerminateJobsRequest

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 from batchyard.api.batch import render
 from batchyard.api.checks import (
@@ -24,8 +23,7 @@ from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.refusal import Refused
 from batchyard.core.state.document_kinds import SCHEDULING_POLICY
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 POLICY_ARN = re.compile(r"arn:[^:/]+:batch:[^:/]*:[^:/]*:scheduling-policy/[^/]+", re.DOTALL)
 KINDS = ("fairsharePolicy", "quotaSharePolicy")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from batchyard.api.batch import render
 from batchyard.api.batch.policies import POLICY_ARN
@@ -24,8 +23,7 @@ from batchyard.core.model.records import EnvironmentOrder
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 KIND = "job-queue"
 MAX_ENVIRONMENTS = 3  # user guide: service_limits

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from typing import Any
 
 from batchyard.api.batch.definition_bodies import each_body
 from batchyard.core.model import names
@@ -28,8 +27,7 @@ from batchyard.core.model.records import (
 )
 from batchyard.core.state import arrays
 from batchyard.store.queries import JobView
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 # What describes of a container hold even when nobody gave it (AWS Batch behaviour 6.4).
 CONTAINER_LISTS = ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")

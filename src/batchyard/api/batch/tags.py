@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from msgspec import Struct
 
@@ -13,8 +12,7 @@ from batchyard.core.model import commands
 from batchyard.core.model.names import parse_job_id, split_definition
 from batchyard.core.model.refusal import Refused
 from batchyard.core.state.document_kinds import SCHEDULING_POLICY
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 RESOURCE_ARN = re.compile(r"arn:[^:/]+:batch:[^:/]*:[^:/]*:([a-z-]+)/(.+)", re.DOTALL)
 KINDS = ("compute-environment", "job-queue", "job-definition", "scheduling-policy", "job")

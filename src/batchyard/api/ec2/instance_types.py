@@ -3,8 +3,6 @@ reference)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
 from batchyard.api.ec2.queries import Values, check_alone, select
@@ -12,8 +10,7 @@ from batchyard.api.ecs.capacity import HOST_TYPE, ask_inventory
 from batchyard.core.capacity.catalogue import InstanceType
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 MAX_PAGE = 100  # EC2 API reference: DescribeInstanceTypes, MaxResults
 MARKETS = ["on-demand", "spot"]

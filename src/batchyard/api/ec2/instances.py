@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
 
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
@@ -15,8 +14,7 @@ from batchyard.api.ecs.capacity import ask_inventory, environments_of, instance_
 from batchyard.core.model.records import EndedInstance, Environment, Instance, InstanceState, Market
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 MAX_PAGE = 1000  # EC2 API reference: DescribeInstances, MaxResults
 STATES = {  # InstanceState: code and name

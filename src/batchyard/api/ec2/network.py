@@ -14,8 +14,7 @@ from batchyard.api.ec2.queries import Values, check_alone, select
 from batchyard.api.ecs.capacity import zone
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 MAX_PAGE = 1000  # EC2 API reference: MaxResults of both
 ID_HEX = 17  # as EC2's ids have

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from batchyard.api.checks import quoted
 from batchyard.core.model.refusal import Refused
+from batchyard.wire.messages import Document
 
-Document = dict[str, Any]
 Values = Callable[[Document], list[str]]  # the values of a thing that a filter looks at
 Check = Callable[[Document], bool]
 

@@ -5,8 +5,6 @@ A task is an attempt; its ARN is the one that DescribeJobs shows. Times are seco
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from batchyard.api.batch.render import CONTAINER_REASON_CHARACTERS, cluster_name
@@ -27,8 +25,7 @@ from batchyard.core.model.records import (
 )
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.questions.inventory import Inventory, Stock
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 CPU_UNITS_PER_VCPU = 1024  # how ECS counts CPU
 FARGATE = "FARGATE"

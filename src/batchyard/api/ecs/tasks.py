@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 from batchyard.api.batch.render import cluster_name
 from batchyard.api.checks import quoted
@@ -18,8 +17,7 @@ from batchyard.core.model.records import Attempt, Environment, InstanceState
 from batchyard.core.model.refusal import Refused
 from batchyard.core.questions.inventory import Inventory, Stock
 from batchyard.store.queries import AttemptView, TaskRow
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 INVALID = "InvalidParameterException"
 DEFAULT_CLUSTER = "default"  # what ECS means where no cluster is named

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import re
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +26,7 @@ from batchyard.observe.logfile import PAGE_EVENTS, Line, LogFile, log_path
 from batchyard.observe.logpattern import compile_pattern
 from batchyard.observe.logsearch import Cursor, Stream, search
 from batchyard.store.queries import AttemptView, LogGroup, LogStream, Reader
+from batchyard.wire.messages import Document
 
 MAX_DESCRIBED = 50  # DescribeLogGroups, DescribeLogStreams (API: DescribeLimit)
 MAX_STREAM_NAMES = 100  # FilterLogEvents (API: InputLogStreamNames)
@@ -39,8 +39,6 @@ MAX_PATTERN_CHARACTERS = 1024  # API: FilterPattern
 TIME_DIGITS, STREAM_DIGITS, OFFSET_DIGITS = 13, 20, 23  # the parts of an event id
 
 INVALID_PARAMETER = "InvalidParameterException"
-
-Document = dict[str, Any]
 
 
 class _SearchToken(Struct, array_like=True):

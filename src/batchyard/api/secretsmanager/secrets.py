@@ -24,8 +24,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.core.secrets.document_kinds import SECRET
 from batchyard.core.secrets.references import find_secret, secret_binding, secret_names, version_of
 from batchyard.core.secrets.secrets import INVALID_REQUEST, MAX_STAGES
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # API: CreateSecretRequest.Name
 TOKEN_CHARACTERS = (32, 64)  # API: ClientRequestTokenType

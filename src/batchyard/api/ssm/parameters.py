@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from typing import Any
 
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
@@ -16,8 +15,7 @@ from batchyard.core.model.records import Parameter, ParameterVersion
 from batchyard.core.model.refusal import Refused
 from batchyard.core.secrets.document_kinds import PARAMETER
 from batchyard.core.secrets.references import find_parameter, parameter_binding, parameter_names, parse_parameter
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 NAME = re.compile(r"[A-Za-z0-9_./-]+")
 MAX_NAME_LENGTH = 1011  # API: PutParameterRequest.Name

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from typing import Any
 
 from batchyard.api.context import Call, Context
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 ROLE_ID_PREFIX = "AROA"  # of the unique ids of roles (IAM user guide: Unique identifiers)
 ROLE_ID_LETTERS = 17

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchyard.api.checks import require
 from batchyard.api.context import Call, Context
 from batchyard.core.model.names import resource_name
@@ -11,8 +9,7 @@ from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.questions.explanation import AskExplain, Explanation
 from batchyard.core.scheduling.share_position import SharePosition
 from batchyard.core.state.fairshare import WEIGHT_ONE
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 
 async def explain_job(context: Context, call: Call, request: Document) -> Document:

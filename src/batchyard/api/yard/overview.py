@@ -4,8 +4,6 @@ is MiB, times are milliseconds since the epoch."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchyard.api.checks import quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.core.model.names import resource_name
@@ -20,8 +18,7 @@ from batchyard.core.questions.overview import (
     QueueView,
     Step,
 )
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 DEFAULT_NOTICE_SECONDS = 2.0  # AWS gives two minutes; on one machine nobody has to be moved anywhere
 MAX_NOTICE_SECONDS = 24 * 3600.0  # a day: longer notices are typing mistakes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import PurePosixPath
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -15,8 +14,7 @@ from batchyard.api.checks import check_between, check_no_nul, quoted, require
 from batchyard.api.context import PROCESS, Call, Context
 from batchyard.core.model import commands
 from batchyard.core.model.refusal import Refused
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 RUN_DEFINITION = "batchyard-run"
 RUN_IMAGE = "host"  # says what it is: the program runs on this machine as it is

@@ -1,10 +1,10 @@
-"""This program's own service: what AWS has no operation for. GetService and Shutdown are the running server's."""
+"""This program's own service: what AWS has no operation for."""
 
 from __future__ import annotations
 
 from batchyard.api.model_checks import enum_check
 from batchyard.api.service_descriptor import ServiceDescriptor
-from batchyard.api.yard import explain, overview, run_job, usage
+from batchyard.api.yard import explain, overview, run_job, service_operations, usage
 
 SERVICE = ServiceDescriptor(
     name="yard",
@@ -18,5 +18,7 @@ SERVICE = ServiceDescriptor(
         "ListInstances": overview.list_instances,
         "ListQueues": overview.list_queues,
         "RunJob": run_job.run_job,
+        "GetService": service_operations.get_service,
+        "Shutdown": service_operations.shutdown,
     },
 )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchyard.api.checks import require
 from batchyard.api.context import Call, Context
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.records import Attempt, ContainerOutcome
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 
 async def list_attempts(context: Context, call: Call, request: Document) -> Document:

@@ -13,7 +13,6 @@ import hmac
 import ipaddress
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -24,7 +23,7 @@ from batchyard.core.machine import Machine
 from batchyard.core.model import names
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import JobSpec
-from batchyard.wire.messages import WireError
+from batchyard.wire.messages import Document, WireError
 
 CREDENTIALS_PATH = "/v2/credentials/"  # as the ECS agent has it
 # Before the path of a request whose signature, made with the keys of the owner's S3, can't tell the attempt.
@@ -51,8 +50,6 @@ PROOF_HEX = 32  # 128 bits: nobody guesses one
 LIFETIME_MS = 6 * 3600 * 1000
 FORBIDDEN = 403
 EXPIRED = "The security token included in the request is expired: the job attempt that it belongs to has ended."
-
-Document = dict[str, Any]
 
 
 class Session(Struct, frozen=True):
@@ -81,6 +78,11 @@ class Sessions:
         self._role_of = role_of
         self._now_ms = now_ms
         self._s3_keys = s3_keys
+
+    @property
+    def has_s3_keys(self) -> bool:
+        """Whether jobs sign with the keys of the owner's S3."""
+        return self._s3_keys is not None
 
     def variables(self, address: str, attempt_id: str) -> tuple[tuple[str, str], ...]:
         """What tells SDKs inside the attempt where to ask; nothing where they would refuse to."""

@@ -12,23 +12,18 @@ import hashlib
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
-import msgspec
+from msgspec import Struct
 
 from batchyard.api.context import Call
 from batchyard.core.model.refusal import CLIENT_EXCEPTION, Refused
 from batchyard.server.access.access import Access, Admitted, Client
 from batchyard.server.access.peers import PeerUser
-from batchyard.server.access.sessions import CREDENTIALS_PATH
-from batchyard.wire.messages import Request, Response, WireError
+from batchyard.server.http.routes import FAILED, Asgi, Receive, Scope, Send, fault, headers_of, send_response
+from batchyard.wire.messages import Document, Request, Response, WireError
 from batchyard.wire.operation import Operation
 from batchyard.wire.router import Router
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 INVOCATION_HEADER = "amz-sdk-invocation-id"
 # Bodies of the largest size that may be coming at once: what callers who never finish can make us hold.
@@ -36,7 +31,6 @@ UNFINISHED_BODIES = 64
 UNFINISHED_BODIES_OF_ONE = 48  # of one caller: a quarter is left to the others
 UNFINISHED = "Too many request bodies are unfinished; try again."
 MAX_LENGTH_DIGITS = 18  # of a Content-Length: more than any memory
-REFUSED_BY_HEAD = frozenset({403, 404, 413})
 PEER = "batchyard.peer"  # where the protocol leaves the connection's user in the scope's state
 ATTEMPT = "batchyard.attempt"  # where SessionPaths leaves the attempt, and the path that names it
 MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are somebody's mistake and would be kept for an hour
@@ -49,20 +43,10 @@ STATUS_OF_CODE = {
     "DryRunOperation": 412,  # EC2's answer to a request that would have succeeded
 }
 STOPPING = "The service is stopping; what this request asked may not have been done. Try again."
-CREDENTIALS_PREFIX = CREDENTIALS_PATH.encode()
 UNKNOWN_PEER = PeerUser(None, "the connection was not looked at")
 
 logger = logging.getLogger("batchyard.server")
-
-
-Document = dict[str, Any]
 Handler = Callable[[Call, Document], Awaitable[Document]]
-# Answers a path below /v4/ (without it); None: there is no such thing.
-Metadata = Callable[[str, str], Awaitable[Document | None]]
-# The credentials of an attempt for who shows its authorization; raises WireError.
-Credentials = Callable[[str, str], Document]
-
-
 AttemptAt = Callable[[bytes], tuple[str, bytes] | None]
 
 
@@ -70,40 +54,31 @@ class Disconnected(Exception):
     """The caller went away before the request was whole."""
 
 
+class Dispatch(Struct, frozen=True):
+    """How the dispatcher answers: `body_limit_bytes` of a request; the exceptions that mean 429 (`busy`) and 503
+    (`stopped`); `aws_error_texts`: refusals of Batch come within the words that AWS puts around them."""
+
+    body_limit_bytes: int
+    busy: tuple[type[Exception], ...] = ()
+    stopped: tuple[type[Exception], ...] = ()
+    aws_error_texts: bool = False
+
+
 class App:
-    """ASGI 3. `handlers`: by service and operation. `health`: the body of /health; None: it is not told. `metadata`:
-    the ECS task metadata of a token and the path after it. `credentials`: those of an attempt, for its authorization
-    token. `busy`: the exceptions that mean 429; `stopped`: those that mean 503. `aws_error_texts`: refusals of Batch
-    come within the words that AWS puts around them."""
+    """ASGI 3. `handlers`: by service and operation."""
 
     def __init__(
-        self,
-        router: Router,
-        handlers: Mapping[tuple[str, str], Handler],
-        access: Access,
-        health: Callable[[], Document] | None,
-        metadata: Metadata,
-        credentials: Credentials,
-        body_limit_bytes: int,
-        busy: tuple[type[Exception], ...] = (),
-        stopped: tuple[type[Exception], ...] = (),
-        *,
-        aws_error_texts: bool = False,
+        self, router: Router, handlers: Mapping[tuple[str, str], Handler], access: Access, dispatch: Dispatch
     ) -> None:
-        self._aws_error_texts = aws_error_texts
         self._router = router
         self._handlers = handlers
         self._access = access
-        self._health = health
-        self._metadata = metadata
-        self._credentials = credentials
-        self._body_limit_bytes = body_limit_bytes
+        self._aws_error_texts = dispatch.aws_error_texts
+        self._body_limit_bytes = dispatch.body_limit_bytes
         self._unfinished_bytes: Counter[str] = Counter()  # by caller, of bodies that are still coming, held now
-        self._busy = busy
-        self._stopped: tuple[type[BaseException], ...] = (
-            *stopped,
-            asyncio.CancelledError,
-        )  # a failed commit cancels the answers of its batch
+        self._busy = dispatch.busy
+        # A failed commit cancels the answers of its batch.
+        self._stopped: tuple[type[BaseException], ...] = (*dispatch.stopped, asyncio.CancelledError)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -115,26 +90,14 @@ class App:
         except Disconnected:
             return
         except Exception:
-            logger.exception("Request %s (%s %s) failed", request_id, scope["method"], scope["path"])
-            error = WireError("ServerException", f"An internal error occurred; it is logged as {request_id}.", 500)
-            response = self._router.refuse(error, _headers(scope["headers"]), request_id)
-        headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
-        headers.append((b"content-length", b"%d" % len(response.body)))
-        if response.status in REFUSED_BY_HEAD and any(name == b"expect" for name, _ in scope["headers"]):
-            headers.append((b"connection", b"close"))  # its body, which was not asked for, may come or not
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": response.body})
+            logger.exception(FAILED, request_id, scope["method"], scope["path"])
+            response = self._router.refuse(fault(request_id), headers_of(scope), request_id)
+        await send_response(scope, send, response)
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
         raw_path: bytes = scope["raw_path"]
         method: str = scope["method"]
-        if raw_path == b"/health" and self._health is not None:
-            return _health_response(self._health, method, request_id)
-        if raw_path.startswith(b"/v4/"):
-            return await self._metadata_response(method, raw_path, request_id)
-        headers = _headers(scope["headers"])
-        if raw_path.startswith(CREDENTIALS_PREFIX):
-            return self._credentials_response(method, raw_path, headers, request_id)
+        headers = headers_of(scope)
         body: bytes | None = None
         admitted: Admitted | None = None
         try:
@@ -224,57 +187,6 @@ class App:
             413,
         )
 
-    async def _metadata_response(self, method: str, raw_path: bytes, request_id: str) -> Response:
-        """ECS task metadata version 4: whoever knows an attempt's token may read."""
-        if method not in ("GET", "HEAD"):
-            return _json(405, {"message": "The task metadata endpoint takes GET."}, request_id)
-        token, _, rest = raw_path[len("/v4/") :].decode("ascii", "replace").partition("/")
-        document = await self._metadata(token, rest)
-        if document is None:
-            return _json(
-                404, {"message": "There is no such task metadata: the token or the path is wrong."}, request_id
-            )
-        return _json(200, document, request_id)
-
-    def _credentials_response(
-        self, method: str, raw_path: bytes, headers: Mapping[str, str], request_id: str
-    ) -> Response:
-        """The container credentials endpoint, as SDKs ask it; an error's `code` and `message` are what they show."""
-        if method not in ("GET", "HEAD"):
-            return _json(405, {"message": "The container credentials endpoint takes GET."}, request_id)
-        attempt_id = raw_path[len(CREDENTIALS_PREFIX) :].decode("ascii", "replace")
-        try:
-            document = self._credentials(attempt_id, headers.get("authorization", ""))
-        except WireError as error:
-            return _json(error.status, {"code": error.code, "message": error.message}, request_id)
-        return _json(200, document, request_id)
-
-
-def _health_response(health: Callable[[], Document], method: str, request_id: str) -> Response:
-    if method not in ("GET", "HEAD"):
-        return _json(405, {"message": "/health takes GET."}, request_id)
-    return _json(200, health(), request_id)
-
-
-def _json(status: int, document: Document, request_id: str) -> Response:
-    headers = (("content-type", "application/json"), ("x-amzn-requestid", request_id))
-    return Response(status, headers, msgspec.json.encode(document))
-
-
-def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """By lower-case name; repeated headers joined by commas, as HTTP says they may be."""
-    headers: dict[str, str] = {}
-    for name, value in raw:
-        text = value.decode("latin-1")
-        key = name.decode("latin-1")
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
-    return headers
-
-
-def headers_of(scope: Scope) -> dict[str, str]:
-    """By lower-case name."""
-    return _headers(scope["headers"])
-
 
 def call_of(operation: str, admitted: Admitted, request: Request) -> Call:
     """The caller's side of a request. WireError: its invocation id is none."""
@@ -304,7 +216,7 @@ class SessionPaths:
     SDKs have one pair of keys for all services, and an address for each. Where a job's pair is that of S3, the
     addresses of this service that it is given name its attempt, which its signature can't."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], attempt_at: AttemptAt) -> None:
+    def __init__(self, app: Asgi, attempt_at: AttemptAt) -> None:
         self._app = app
         self._attempt_at = attempt_at
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
@@ -18,7 +18,8 @@ from batchyard.core.state.world import World
 from batchyard.engines.docker.api import DaemonUnreachable
 from batchyard.engines.docker.execs import STDERR, CannotExec, ExecStream
 from batchyard.server.access.access import Access
-from batchyard.server.http.app import Receive, Scope, Send, client_of, headers_of
+from batchyard.server.http.app import client_of
+from batchyard.server.http.routes import Receive, Route, Scope, Send, headers_of
 from batchyard.wire.execframes import CONTENT_TYPE, EXEC_PATH, BadFrame, Frames, Kind, pack, size_of
 from batchyard.wire.messages import Request, WireError
 
@@ -69,25 +70,22 @@ def attempt_to_enter(world: World, job_id: str) -> tuple[str, str]:
 
 
 class ExecEndpoint:
-    """ASGI 3: answers EXEC_PATH itself, and leaves everything else to `app`. `executor_of`: of an engine that is
-    there."""
+    """ASGI 3, for EXEC_PATH. `executor_of`: the executor of an engine, None where it is not there."""
 
     def __init__(
         self,
-        app: Callable[[Scope, Receive, Send], Awaitable[None]],
         access: Access,
         world: World,
         executor_of: Callable[[str], Executor | None],
     ) -> None:
-        self._app = app
         self._access = access
         self._world = world
         self._executor_of = executor_of
 
+    def route(self) -> Route:
+        return Route(RAW_PATH, self)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["raw_path"] != RAW_PATH:
-            await self._app(scope, receive, send)
-            return
         try:
             asked = self._read(scope)
             stream = await self._begin(asked)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchyard.api.checks import has_duplicates, quoted, require
 from batchyard.core.model.names import resource_name
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 MAX_CONSUMABLES = 5  # of one job; user guide: resource-aware-scheduling
 

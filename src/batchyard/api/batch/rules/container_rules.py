@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any
 
 from batchyard.api.batch.rules.platform_rules import (
     check_ephemeral_storage,
@@ -15,8 +14,7 @@ from batchyard.api.batch.rules.volume_rules import check_volumes
 from batchyard.api.checks import quoted, require
 from batchyard.core.model.refusal import Refused
 from batchyard.core.tasks import requirements
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 IMAGE = re.compile(r"[A-Za-z0-9\-_:./#@]{1,255}")
 USER = re.compile(r"[a-z0-9_][a-z0-9_-]{0,30}")

@@ -5,7 +5,6 @@ Each body has a module of its own: container_rules, task_rules, pod_rules, node_
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from batchyard.api.batch.rules.consumable_rules import check_consumables
 from batchyard.api.batch.rules.container_rules import check_container
@@ -14,8 +13,7 @@ from batchyard.api.batch.rules.pod_rules import check_pod
 from batchyard.api.batch.rules.task_rules import check_task
 from batchyard.api.checks import check_between, check_no_nul, quoted, require
 from batchyard.core.model.refusal import Refused
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 BODIES = ("containerProperties", "ecsProperties", "eksProperties", "nodeProperties")
 CAPABILITIES = ("FARGATE", "EC2", "MANAGED_INSTANCES")  # in the order of AWS's refusal

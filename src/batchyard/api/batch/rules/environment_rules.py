@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from batchyard.api.checks import check_between, has_duplicates, require
 from batchyard.core.capacity.catalogue import BUNDLES
@@ -16,8 +15,7 @@ from batchyard.core.capacity.environment_rules import (
 )
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 MANAGED_INSTANCES = "ECS_MANAGED_INSTANCES"
 FARGATE_FORBIDDEN = (

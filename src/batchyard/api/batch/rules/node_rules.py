@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from msgspec import Struct
 
@@ -12,8 +11,7 @@ from batchyard.api.batch.rules.container_rules import check_container
 from batchyard.api.batch.rules.pod_rules import check_pod, namespace_of
 from batchyard.api.batch.rules.task_rules import check_task
 from batchyard.api.checks import quoted, require
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 NODES = (1, 1000)  # user guide: mnp-node-groups
 MAX_NODE_RANGES = 5

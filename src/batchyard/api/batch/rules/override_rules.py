@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from batchyard.api.batch.rules.consumable_rules import check_consumables
 from batchyard.api.batch.rules.container_rules import check_environment
 from batchyard.api.batch.rules.node_rules import BODIES, NODES, Target, check_nodes, parse_target
@@ -11,8 +9,7 @@ from batchyard.api.batch.rules.pod_rules import DEFAULT_NAME, check_pod
 from batchyard.api.batch.rules.task_rules import CONTAINERS
 from batchyard.api.checks import check_no_nul, has_duplicates, quoted, require
 from batchyard.core.tasks import ecs_task, requirements, task_spec
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 # What changes each kind of a node range's body (API: NodePropertyOverride).
 OVERRIDE_OF = {

@@ -5,12 +5,10 @@ A platform is EC2, FARGATE or MANAGED_INSTANCES."""
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from batchyard.api.checks import capital, quoted, require
 from batchyard.core.tasks.requirements import WINDOWS_FAMILIES, check_windows
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 EPHEMERAL_GIB = (21, 200)  # API: EphemeralStorage
 SYSTEM_FAMILIES = (*WINDOWS_FAMILIES, "LINUX")  # in the order of AWS's refusal

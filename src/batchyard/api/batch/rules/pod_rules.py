@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any
 
 from batchyard.api.batch.rules.container_rules import check_environment
 from batchyard.api.checks import has_duplicates, quoted, require
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 MAX_CONTAINERS = 10  # API: EksPodProperties, of containers and of initContainers
 DEFAULT_NAME = "Default"  # API: EksContainer.name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any
 
 from batchyard.api.batch.rules.container_rules import check_shared
 from batchyard.api.batch.rules.platform_rules import (
@@ -16,8 +15,7 @@ from batchyard.api.batch.rules.volume_rules import check_volumes
 from batchyard.api.checks import has_duplicates, quoted, require
 from batchyard.core.model.records import DEFAULT_CONTAINER
 from batchyard.core.tasks import requirements
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 CONTAINERS = (1, 10)  # API: EcsTaskProperties
 # ECS's own limit is 255; a log file is named <task id>.<container>.log, and a file name has at most 255 bytes.

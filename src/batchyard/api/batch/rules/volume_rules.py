@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from batchyard.api.checks import quoted, require
-
-Document = dict[str, Any]
+from batchyard.wire.messages import Document
 
 VOLUME_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 VOLUME_KINDS = ("host", "efsVolumeConfiguration", "s3filesVolumeConfiguration")

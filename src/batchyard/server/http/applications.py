@@ -1,0 +1,95 @@
+"""The ASGI applications of a running server: one for every caller, one for jobs on networks of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from batchyard.api.context import Context
+from batchyard.api.ecs.metadata import metadata
+from batchyard.api.operations import bind
+from batchyard.api.services import SERVICES
+from batchyard.core.state.world import World
+from batchyard.engines.docker.network import ADDRESS
+from batchyard.loop import Busy, Stopped
+from batchyard.server.access.access import Access, Rules
+from batchyard.server.access.keys import Key, KeyFile
+from batchyard.server.access.metadata_tokens import Tokens
+from batchyard.server.access.sessions import Sessions
+from batchyard.server.http.app import App, Dispatch, SessionPaths
+from batchyard.server.http.disk_guard import FreeSpace, guarded
+from batchyard.server.http.exec_endpoint import ExecEndpoint, Executor
+from batchyard.server.http.routes import Asgi, Route, Routes, credentials_route, health_route, metadata_route
+from batchyard.server.settings.config import Settings
+from batchyard.wire.messages import Document
+from batchyard.wire.router import Router
+
+JOBS_ONLY = Rules(ADDRESS, bound_to_loopback=False, jobs_only=True)
+
+
+class Identity(Struct, frozen=True):
+    """Who callers may be: the owner's keys, the operator's own one, the sessions and metadata tokens of attempts."""
+
+    keys: KeyFile
+    operator: Key
+    sessions: Sessions
+    tokens: Tokens
+
+
+class Applications(Struct, frozen=True):
+    """Makes the applications. `context`: of operations; `free_bytes`: of the store's disk; `health`: the body of
+    /health; `executor_of`: what runs second commands on an engine, where it is there."""
+
+    settings: Settings
+    identity: Identity
+    context: Context
+    world: World
+    free_bytes: Callable[[], int]
+    now_ms: Callable[[], int]
+    health: Callable[[], Document]
+    executor_of: Callable[[str], Executor | None]
+
+    def for_everyone(self, rules: Rules) -> Asgi:
+        """Everything that this server answers, for callers that pass the rules."""
+        access = self._access(rules)
+        own = [health_route(self.health), ExecEndpoint(access, self.world, self.executor_of).route()]
+        return self._with_sessions(Routes([*own, *self._routes_of_jobs()], self._app(access)))
+
+    def for_jobs(self) -> Asgi:
+        """What jobs may ask at the address of their own network."""
+        return self._with_sessions(Routes(self._routes_of_jobs(), self._app(self._access(JOBS_ONLY))))
+
+    def _app(self, access: Access) -> App:
+        limit_bytes = self.settings.max_request_kib * 1024
+        router = Router((service.model for service in SERVICES.values()), body_limit_bytes=limit_bytes)
+        space = FreeSpace(self.free_bytes, self.settings.min_free_mib, self.now_ms)
+        dispatch = Dispatch(limit_bytes, (Busy,), (Stopped,), self.settings.aws_error_texts)
+        return App(router, guarded(bind(self.context), space), access, dispatch)
+
+    def _access(self, rules: Rules) -> Access:
+        identity = self.identity
+        return Access(
+            rules,
+            identity.keys,
+            identity.operator,
+            self.now_ms,
+            session_of=identity.sessions.find,
+            session_by_s3_keys=identity.sessions.by_s3_keys,
+        )
+
+    def _routes_of_jobs(self) -> list[Route]:
+        return [metadata_route(self._metadata), credentials_route(self.identity.sessions.answer)]
+
+    async def _metadata(self, token: str, rest: str) -> Document | None:
+        """ECS task metadata of the attempt that the token was made for; `rest` is the path after it."""
+        tokens = self.identity.tokens
+        attempt_id = tokens.attempt_id(token)
+        if attempt_id is None:
+            return None
+        return await metadata(self.context, attempt_id, f"/{rest}", tokens.container(token))
+
+    def _with_sessions(self, app: Asgi) -> Asgi:
+        """Where jobs sign with the keys of the owner's S3, their paths name the attempt."""
+        sessions = self.identity.sessions
+        return SessionPaths(app, sessions.attempt_at) if sessions.has_s3_keys else app

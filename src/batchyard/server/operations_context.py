@@ -1,0 +1,96 @@
+"""What the operations of all services work with, made of the parts of a running server."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import socket
+import uuid
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from batchyard.api.context import Ask, Context, SecretCipher, ServiceControl
+from batchyard.api.context import Settings as ApiSettings
+from batchyard.api.readers import Readers
+from batchyard.core.capacity.catalogue import ARM64, X86_64
+from batchyard.core.model.names import Account
+from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.server.settings.catalogue_file import load_catalogue
+from batchyard.server.settings.config import Settings
+from batchyard.server.settings.host import Detected
+from batchyard.server.settings.paths import Paths
+from batchyard.store.queries import Reader
+
+INSTANCE_HEX = 17  # as EC2's instance ids have
+ARM_MACHINES = ("aarch64", "arm64")  # as platform.machine() names them
+
+
+class State(Struct, frozen=True):
+    """Where operations find what is: `ask` hands commands to the loop, `reader` queries the store, in `readers`."""
+
+    ask: Ask
+    reader: Reader
+    readers: Readers
+
+
+class EngineNames(Struct, frozen=True):
+    """The engine of environments that callers create unless they name another, and all there are."""
+
+    default: str
+    all: tuple[str, ...]
+
+
+class Secrets(Struct, frozen=True):
+    """`cipher` encrypts the values of secrets; `page_key` proves page tokens; `key_name`: whose an access key is."""
+
+    cipher: SecretCipher
+    page_key: bytes
+    key_name: Callable[[str], str]
+
+
+def context_of(
+    settings: Settings,
+    paths: Paths,
+    host: Detected,
+    *,
+    state: State,
+    engines: EngineNames,
+    secrets: Secrets,
+    control: ServiceControl,
+) -> Context:
+    """What the functions of operations work with."""
+    return Context(
+        account=Account(settings.account_id, settings.region),
+        ask=state.ask,
+        reader=state.reader,
+        new_uuid=lambda: str(uuid.uuid4()),
+        logs_directory=paths.logs_dir,
+        cipher=secrets.cipher,
+        host_vcpus=host.resources.milli_vcpus // MILLI_PER_VCPU,
+        host_address=host.address,
+        host_name=socket.gethostname(),
+        architecture=ARM64 if platform.machine() in ARM_MACHINES else X86_64,
+        catalogue=load_catalogue(),
+        key_name=secrets.key_name,
+        settings=ApiSettings(
+            engine=engines.default,
+            engines=engines.all,
+            min_timeout_seconds=settings.min_timeout_seconds,
+            max_array_size=settings.max_array_size,
+            max_job_kib=settings.max_job_kib,
+        ),
+        readers=state.readers,
+        control=control,
+        page_key=secrets.page_key,
+    )
+
+
+def page_key(secret: bytes) -> bytes:
+    """The key that proves the page tokens of a data directory."""
+    return hashlib.blake2b(secret, person=b"page tokens").digest()
+
+
+def instance_id(secret: bytes) -> str:
+    """This machine as an EC2 instance id: the same for a data directory at each start."""
+    return "i-" + hashlib.blake2b(secret, person=b"instance id").hexdigest()[:INSTANCE_HEX]

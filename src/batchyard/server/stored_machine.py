@@ -1,0 +1,67 @@
+"""The machine as the store kept it: loaded, restored, and held to its invariants."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchyard.core.capacity.catalogue import Catalogue
+from batchyard.core.capacity.prices import Prices
+from batchyard.core.machine import Machine
+from batchyard.core.model.effects import RecoverTask
+from batchyard.core.model.names import Account
+from batchyard.core.model.reports import Started
+from batchyard.core.state.world import Limits
+from batchyard.loop import SteadyClock
+from batchyard.server.settings.config import Settings
+from batchyard.store.survey import damaged, misfit
+from batchyard.store.writer import Writer
+
+
+def load_machine(
+    settings: Settings, catalogue: Catalogue, prices: Prices, writer: Writer, clock: SteadyClock, wall_ms: int
+) -> tuple[Machine, bool]:
+    """The machine, and whether nothing was ever committed. Moves the clock to the store's last time where it is behind
+    it. StoreError: the database is damaged."""
+    snapshot = writer.load(wall_ms)
+    misfit_found = misfit(snapshot)
+    if misfit_found:
+        raise damaged(writer.path, misfit_found)
+    clock.catch_up(snapshot.last_time_ms)
+    limits = Limits(
+        stop_grace_seconds=settings.stop_grace_seconds,
+        max_array_size=settings.max_array_size,
+        max_overrides_characters=settings.max_overrides_characters,
+        scale_down_seconds=settings.scale_down_seconds,
+        blocked_after_seconds=settings.blocked_seconds,
+        file_systems=dict(settings.efs),
+        settle_seconds=settings.settle_seconds,
+    )
+    machine = Machine(Account(settings.account_id, settings.region), limits, catalogue, prices)
+    with blames_the_store(writer.path):
+        machine.restore(snapshot)
+    if writer.is_restored:
+        _settle_restored(machine, writer, clock.now_ms())
+    return machine, snapshot.last_time_ms == 0
+
+
+@contextlib.contextmanager
+def blames_the_store(path: Path) -> Iterator[None]:
+    """Faults inside mean a damaged database: what was kept was consistent when it was written."""
+    try:
+        yield
+    except (AssertionError, LookupError, ValueError) as error:
+        raise damaged(path, f"its records do not fit together ({error})") from error
+
+
+def _settle_restored(machine: Machine, writer: Writer, now_ms: int) -> None:
+    """Attempts that a backup shows as STARTING may have run since it was made: they count as started, so that their
+    engine reports them lost where it knows nothing of them, and their jobs' retry strategies decide."""
+    for effect in machine.recover():
+        if isinstance(effect, RecoverTask) and not effect.known_started:
+            machine.report(effect.engine, Started(effect.attempt_id, now_ms, node=effect.attempt_node.node), now_ms)
+    changes, _ = machine.take()
+    if not changes.is_empty():
+        writer.commit(changes, now_ms).result()
+    writer.take_into_use()
