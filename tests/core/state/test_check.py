@@ -1,0 +1,82 @@
+"""Each invariant is found broken by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from batchyard.core.model.records import Status
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.check import assert_consistent, never_over_committed
+from batchyard.core.state.world import World
+from tests.core.driver import HOST, Driver
+
+
+def busy() -> World:
+    """One job runs (key 1), one waits (key 2), and an array of three has one child placed (keys 3 to 6)."""
+    driver = Driver(vcpus=2)
+    driver.started(driver.submit())
+    array = driver.submit(array_size=3)
+    driver.submit()
+    assert driver.placed() == ["00000000-0000-4000-8000-000000000001", f"{array}:0"]
+    return driver.machine.world
+
+
+def test_a_world_in_order_is_consistent() -> None:
+    assert_consistent(busy())
+    assert never_over_committed(busy())
+
+
+def final(world: World) -> None:
+    world.jobs[6] = replace(world.jobs[6], status=Status.FAILED)
+
+
+def another_key(world: World) -> None:
+    world.jobs[99] = world.jobs[6]
+
+
+def no_attempt(world: World) -> None:
+    world.jobs[1] = replace(world.jobs[1], attempt=None)
+
+
+def out_of_line(world: World) -> None:
+    world.runnable_in("default").discard(6)
+
+
+def a_count(world: World) -> None:
+    world.books[2].count_row(None, Status.RUNNING)
+
+
+def placed_elsewhere(world: World) -> None:
+    del world.placed[HOST][1]
+
+
+def counted_twice(world: World) -> None:
+    world.placed_in_queue["default"] += 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (final, "finished job 6 is kept"),
+        (another_key, "job 6 is kept under 99"),
+        (no_attempt, "job 1 is RUNNING and has None"),
+        (out_of_line, "the RUNNABLE job 6 is in line"),
+        (a_count, "array 2 counts"),
+        (placed_elsewhere, "is not what is left|who is on it"),
+        (counted_twice, "placed in queues"),
+    ],
+)
+def test_a_broken_invariant_is_named(damage: Callable[[World], None], words: str) -> None:
+    world = busy()
+    damage(world)
+    with pytest.raises(AssertionError, match=words):
+        assert_consistent(world)
+
+
+def test_an_instance_that_gives_more_than_it_has() -> None:
+    world = busy()
+    world.rooms[HOST].free = Resources(-1)
+    assert not never_over_committed(world)
