@@ -15,12 +15,13 @@ from batchyard.core.model import commands, names, reports
 from batchyard.core.model.commands import Answer
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.records import Changes, Snapshot
-from batchyard.core.questions import capacity, explanation, inventory, overview, queue_snapshot
+from batchyard.core.questions import capacity, explanation, inventory, overview, queue_snapshot, running_task
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.questions.explanation import AskExplain
 from batchyard.core.questions.inventory import AskInstances
 from batchyard.core.questions.overview import AskOverview, InterruptInstance
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
+from batchyard.core.questions.running_task import AskRunningTask
 from batchyard.core.registry import registry
 from batchyard.core.scheduling import policies, scheduler
 from batchyard.core.secrets import parameters, secrets
@@ -161,4 +162,5 @@ _HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     AskInstances: lambda world, c, now: inventory.inventory(world),
     AskQueueSnapshot: lambda world, c, now: queue_snapshot.snapshot(world, c.queue, now),
     AskExplain: lambda world, c, now: explanation.explain(world, c.job_id),
+    AskRunningTask: lambda world, c, now: running_task.running_task(world, c.job_id),
 }

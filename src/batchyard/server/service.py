@@ -231,7 +231,6 @@ class Service:
             settings=settings,
             identity=Identity(parts.keys, parts.operator, self._sessions, self._tokens),
             context=context,
-            world=self._machine.world,
             free_bytes=parts.writer.free_bytes,
             now_ms=wall_clock_ms,
             health=self._health,

@@ -10,7 +10,6 @@ from batchyard.api.context import Context
 from batchyard.api.ecs.metadata import metadata
 from batchyard.api.operations import bind
 from batchyard.api.services import SERVICES
-from batchyard.core.state.world import World
 from batchyard.engines.docker.network import ADDRESS
 from batchyard.loop import Busy, Stopped
 from batchyard.server.access.access import Access, Rules
@@ -44,7 +43,6 @@ class Applications(Struct, frozen=True):
     settings: Settings
     identity: Identity
     context: Context
-    world: World
     free_bytes: Callable[[], int]
     now_ms: Callable[[], int]
     health: Callable[[], Document]
@@ -53,7 +51,7 @@ class Applications(Struct, frozen=True):
     def for_everyone(self, rules: Rules) -> Asgi:
         """Everything that this server answers, for callers that pass the rules."""
         access = self._access(rules)
-        own = [health_route(self.health), ExecEndpoint(access, self.world, self.executor_of).route()]
+        own = [health_route(self.health), ExecEndpoint(access, self.context.ask, self.executor_of).route()]
         return self._with_sessions(Routes([*own, *self._routes_of_jobs()], self._app(access)))
 
     def for_jobs(self) -> Asgi:

@@ -11,20 +11,22 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Struct
 
-from batchyard.core.model import names
-from batchyard.core.model.records import Status
+from batchyard.api.context import Ask
 from batchyard.core.model.refusal import Refused
-from batchyard.core.state.world import World
+from batchyard.core.questions.running_task import AskRunningTask
 from batchyard.engines.docker.api import DaemonUnreachable
 from batchyard.engines.docker.execs import STDERR, CannotExec, ExecStream
+from batchyard.loop import Busy, Stopped
 from batchyard.server.access.access import Access
-from batchyard.server.http.app import client_of
+from batchyard.server.http.app import STOPPING, client_of
 from batchyard.server.http.routes import Receive, Route, Scope, Send, headers_of
 from batchyard.wire.execframes import CONTENT_TYPE, EXEC_PATH, BadFrame, Frames, Kind, pack, size_of
 from batchyard.wire.messages import Request, WireError
 
 RAW_PATH = EXEC_PATH.encode()
 BAD_REQUEST = 400
+TOO_MANY_REQUESTS = 429
+UNAVAILABLE = 503
 METHOD_NOT_ALLOWED = 405
 
 
@@ -43,43 +45,17 @@ class Executor(Protocol):
     ) -> ExecStream: ...
 
 
-def attempt_to_enter(world: World, job_id: str) -> tuple[str, str]:
-    """The engine and the task id of a running job's attempt. Refused, with what would be right."""
-    wanted = names.parse_job_id(job_id)
-    top = world.ids.get(wanted.uuid)
-    if top is None:
-        raise Refused(f"Job {job_id} does not run: it has ended, or there never was one.")
-    if wanted.index is None and top in world.books:
-        raise Refused(f"Job {job_id} is an array: name one of its children, like {job_id}:0.")
-    key = top if wanted.index is None else names.child_key(top, wanted.index)
-    job = world.jobs.get(key)
-    if job is None or job.attempt is None or job.status is not Status.RUNNING:
-        state = f"is {job.status.value}" if job is not None else "has no container now"
-        raise Refused(f"Job {job_id} {state}: only the container of a RUNNING job takes a command.")
-    engine, spec = job.attempt.engine, world.spec_of(key)
-    if engine in world.abilities and not world.abilities[engine].execute_command:
-        raise Refused(
-            f"Job {job_id} runs on the {engine} engine, which has no containers: it is a program of the machine that "
-            "the service runs on."
-        )
-    if not spec.task.container.get("enableExecuteCommand"):
-        raise Refused(
-            f"The job definition {spec.definition} does not set enableExecuteCommand: set it, and submit the job again."
-        )
-    return engine, names.task_id(key, job.attempt.number, world.job_id(key))
-
-
 class ExecEndpoint:
     """ASGI 3, for EXEC_PATH. `executor_of`: the executor of an engine, None where it is not there."""
 
     def __init__(
         self,
         access: Access,
-        world: World,
+        ask: Ask,
         executor_of: Callable[[str], Executor | None],
     ) -> None:
         self._access = access
-        self._world = world
+        self._ask = ask
         self._executor_of = executor_of
 
     def route(self) -> Route:
@@ -94,6 +70,12 @@ class ExecEndpoint:
             return
         except Refused as refusal:
             await _refuse(send, BAD_REQUEST, refusal.code, refusal.message)
+            return
+        except Busy:
+            await _refuse(send, TOO_MANY_REQUESTS, "TooManyRequestsException", "Too Many Requests")
+            return
+        except Stopped:
+            await _refuse(send, UNAVAILABLE, "ServiceUnavailableException", STOPPING)
             return
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _head(CONTENT_TYPE)})
@@ -116,12 +98,13 @@ class ExecEndpoint:
         return asked
 
     async def _begin(self, asked: ExecRequest) -> ExecStream:
-        engine, task_id = attempt_to_enter(self._world, asked.job_id)
+        task = await self._ask(AskRunningTask(asked.job_id))
+        engine = task.engine
         executor = self._executor_of(engine)
         if executor is None:
-            raise Refused(f"The {engine} engine cannot be used now: {self._world.away.get(engine, 'it is not there')}.")
+            raise Refused(f"The {engine} engine cannot be used now: {task.away or 'it is not there'}.")
         try:
-            return await executor.exec(task_id, asked.command, tty=asked.tty, container=asked.container)
+            return await executor.exec(task.task_id, asked.command, tty=asked.tty, container=asked.container)
         except CannotExec as error:
             raise Refused(str(error)) from error
         except DaemonUnreachable as error:
