@@ -99,6 +99,10 @@ class Machine:
         times += [] if self.world.due_ms is None else [self.world.due_ms]
         return min([*times, *self.world.settling.values(), *self.world.leaving_secrets.values()], default=None)
 
+    def outgoing(self) -> Collection[Any]:
+        """Nothing: no other machine is reported to."""
+        return ()
+
     def take(self) -> tuple[Changes, list[Effect]]:
         """What the batch changed, and what to do about it once that is committed."""
         changes, effects = self.world.changes, self.world.effects

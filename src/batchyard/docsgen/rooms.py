@@ -43,6 +43,12 @@ ROOMS = (
         "what is decided",
         ("core", "store.writer", "engines.base", "failpoints", "clock"),
     ),
+    Room(
+        "timers",
+        "the machine of durable timers: a report to another machine when its time has come",
+        "whose they are",
+        ("core.model",),
+    ),
     Room("clock", "the time of service and supervisor, which never goes back", "everything else", is_module=True),
     Room("failpoints", "named points where tests make a process fail", "everything else", is_module=True),
     Room("server", "puts the rooms together; HTTP, access, settings, its own commands", "", (EVERYTHING,)),

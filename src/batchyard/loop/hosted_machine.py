@@ -41,6 +41,11 @@ class HostedMachine(Protocol):
         """Once per batch, after its reports and commands: what time brought."""
         ...
 
+    def outgoing(self) -> Collection[Any]:
+        """Reports to other machines of the loop since the last call. They get them in the same batch, and so in the
+        same transaction; each goes to the machine that takes its type."""
+        ...
+
     def take(self) -> tuple[Changes, list[Effect]]:
         """What the batch changed, and what to do about it once that is committed. Begins the next batch."""
         ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future as CommitFuture
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from batchyard.loop.hosted_machine import HostedMachine
 
 INBOX_COMMANDS = 10_000  # callers beyond this get TooManyRequestsException rather than an ever longer wait
 BATCH_COMMANDS = 2_000  # in one transaction: keeps a commit under about 0.1 s
+MAX_EXCHANGES = 100  # rounds of reports between machines in one batch; more are two machines that answer each other
 
 
 class Busy(Exception):
@@ -171,8 +172,7 @@ class Loop:
         now_ms = self._clock.now_ms()
         self._handle_reports(now_ms)
         answers = self._handle_commands(now_ms)
-        for machine in self._machines:
-            machine.schedule(now_ms)
+        self._schedule(now_ms)
         changes, effects = self._take()
         if failpoints.armed:
             failpoints.reach("before-commit", transitions.of_changes(changes))
@@ -200,8 +200,7 @@ class Loop:
         for _ in range(min(len(self._reports), self._batch_commands)):
             source, report = self._reports.popleft()
             report = self._engine_effects.with_reason(report)
-            machine = self._by_report.get(type(report))
-            assert machine is not None, f"no machine takes {report!r}"
+            machine = self._receiver(report)
             machine.report(source, report, now_ms)
             if failpoints.armed:
                 failpoints.reach("after-report-before-commit", transitions.of_changes(machine.pending_changes))
@@ -218,6 +217,28 @@ class Loop:
             except Refused as refusal:
                 answers.append((answer, refusal))
         return answers
+
+    def _schedule(self, now_ms: int) -> None:
+        """Runs `schedule` of all machines, and again of those that others reported to, until none has reports left."""
+        waiting: Collection[HostedMachine] = self._machines
+        for _ in range(MAX_EXCHANGES):
+            for machine in waiting:
+                machine.schedule(now_ms)
+            receivers: dict[int, HostedMachine] = {}  # by place in self._machines, which is the order of their turns
+            for sender in self._machines:
+                for report in sender.outgoing():
+                    receiver = self._receiver(report)
+                    receiver.report("", report, now_ms)
+                    receivers[self._machines.index(receiver)] = receiver
+            if not receivers:
+                return
+            waiting = [receivers[place] for place in sorted(receivers)]
+        raise AssertionError(f"the machines still report to each other after {MAX_EXCHANGES} rounds of one batch")
+
+    def _receiver(self, report: Any) -> HostedMachine:
+        machine = self._by_report.get(type(report))
+        assert machine is not None, f"no machine takes {report!r}"
+        return machine
 
     def _take(self) -> tuple[Changes, list[Effect]]:
         """What all machines changed in this batch, as one transaction, and their effects."""

@@ -47,7 +47,7 @@ from batchyard.server.settings import host
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths, remove_server_file, write_server_file
 from batchyard.server.settings.s3 import S3
-from batchyard.server.stored_machine import blames_the_store, load_machine
+from batchyard.server.stored_machines import blames_the_store, load_machines
 from batchyard.store.queries import Reader
 from batchyard.store.writer import Writer
 from batchyard.version import VERSION
@@ -97,7 +97,7 @@ class Service:
         settings = parts.settings
         self._host = host.detect(settings)
         self._account = Account(settings.account_id, settings.region)
-        machine, self._is_new = load_machine(
+        machine, timers, self._is_new = load_machines(
             settings, parts.catalogue, parts.prices, parts.writer, parts.clock, wall_clock_ms()
         )
         self._machine = machine
@@ -132,7 +132,7 @@ class Service:
             random.expovariate,
         )
         self._loop = Loop(
-            [machine],
+            [machine, timers],
             parts.writer,
             parts.engines,
             parts.clock,

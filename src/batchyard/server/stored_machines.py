@@ -17,13 +17,14 @@ from batchyard.loop import SteadyClock
 from batchyard.server.settings.config import Settings
 from batchyard.store.survey import damaged, misfit
 from batchyard.store.writer import Writer
+from batchyard.timers.machine import TimerMachine
 
 
-def load_machine(
+def load_machines(
     settings: Settings, catalogue: Catalogue, prices: Prices, writer: Writer, clock: SteadyClock, wall_ms: int
-) -> tuple[Machine, bool]:
-    """The machine, and whether nothing was ever committed. Moves the clock to the store's last time where it is behind
-    it. StoreError: the database is damaged."""
+) -> tuple[Machine, TimerMachine, bool]:
+    """The machines of jobs and of timers, and whether nothing was ever committed. Moves the clock to the
+    store's last time where it is behind it. StoreError: the database is damaged."""
     snapshot = writer.load(wall_ms)
     misfit_found = misfit(snapshot)
     if misfit_found:
@@ -39,11 +40,13 @@ def load_machine(
         settle_seconds=settings.settle_seconds,
     )
     machine = Machine(Account(settings.account_id, settings.region), limits, catalogue, prices)
+    timers = TimerMachine()
     with blames_the_store(writer.path):
         machine.restore(snapshot)
+        timers.restore(snapshot.documents)
     if writer.is_restored:
         _settle_restored(machine, writer, clock.now_ms())
-    return machine, snapshot.last_time_ms == 0
+    return machine, timers, snapshot.last_time_ms == 0
 
 
 @contextlib.contextmanager
