@@ -16,7 +16,6 @@ from batchyard.core.capacity.allocation import (
     Need,
     NoLaunch,
     NoLaunchReason,
-    Strategy,
     choose_launch,
     describe,
     plan,
@@ -24,6 +23,7 @@ from batchyard.core.capacity.allocation import (
 )
 from batchyard.core.capacity.catalogue import catalogue_of, registered
 from batchyard.core.capacity.prices import Prices
+from batchyard.core.model.compute_resources import Strategy
 from batchyard.core.model.resources import Resources
 
 DATA = Path(batchyard.__file__).parent / "vendor" / "instance_types" / "instance_types.json"

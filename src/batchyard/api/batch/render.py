@@ -10,6 +10,7 @@ import uuid
 
 from batchyard.api.batch.definition_bodies import each_body
 from batchyard.core.model import names
+from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import (
     Attempt,
@@ -36,8 +37,6 @@ POD_CONTAINER_LISTS = ("args", "command", "env", "volumeMounts")
 TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "secrets", "ulimits")
 SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
 FAIR_SHARE_DEFAULTS: Document = {"shareDecaySeconds": 0, "computeReservation": 0, "shareDistribution": []}
-FARGATE = "FARGATE"  # a platform capability
-INSTANCE_TYPES = ("EC2", "SPOT")  # computeResources.type of environments that have instances
 CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
 
 
@@ -70,14 +69,14 @@ def environment_detail(environment: Environment, account: Account, host_vcpus: i
     }
     if not is_eks:
         detail["ecsClusterArn"] = account.cluster_arn(cluster_name(account, environment.name))
-    if environment.type == "MANAGED":
+    if environment.kind.is_managed:
         linked = f"arn:{account.partition}:iam::{account.account_id}:{SERVICE_LINKED_ROLE}"
         detail["serviceRole"] = linked
     elif "serviceRole" not in environment.document:
         detail["computeResources"] = _built_in_resources(host_vcpus)
     detail |= _given(environment.document)
     resources = detail.get("computeResources")
-    if resources and resources.get("type") in INSTANCE_TYPES:
+    if resources and environment.kind.has_instances:
         detail["computeResources"] = resources | {
             "desiredvCpus": max(environment.desired_vcpus, resources.get("desiredvCpus") or 0)
         }
@@ -301,7 +300,7 @@ def _places(view: JobView, attempt: Attempt, account: Account) -> Document:
     cluster = cluster_name(account, attempt.environment)
     task_id = names.task_id(view.job.key, attempt.number, view.job_id)
     task = {"taskArn": account.task_arn(cluster, task_id)}
-    if FARGATE in view.spec.platform_capabilities:
+    if Platform.FARGATE in view.spec.platform_capabilities:
         return task
     return {"containerInstanceArn": account.container_instance_arn(cluster, attempt.main.instance_id)} | task
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from batchyard.api.batch.render import CONTAINER_REASON_CHARACTERS, cluster_name
 from batchyard.api.ecs.capacity import instance_tags, instance_type, zone
 from batchyard.core.model import names
+from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import (
     DEFAULT_CONTAINER,
@@ -28,7 +29,6 @@ from batchyard.core.questions.inventory import Inventory, Stock
 from batchyard.wire.messages import Document
 
 CPU_UNITS_PER_VCPU = 1024  # how ECS counts CPU
-FARGATE = "FARGATE"
 STATUS_OF_STATE = {
     InstanceState.LAUNCHING: "REGISTERING",
     InstanceState.READY: "ACTIVE",
@@ -40,8 +40,8 @@ STATUS_OF_STATE = {
 # -- tasks --
 
 
-def launch_type(spec: JobSpec) -> str:
-    return FARGATE if FARGATE in spec.platform_capabilities else "EC2"
+def launch_type(spec: JobSpec) -> Platform:
+    return Platform.FARGATE if Platform.FARGATE in spec.platform_capabilities else Platform.EC2
 
 
 def desired_status(attempt: Attempt, *, is_current: bool) -> str:
@@ -73,7 +73,7 @@ def task_document(
         "taskDefinitionArn": account.arn("ecs", f"task-definition/{family}:{revision}"),
         "group": group(spec),
         "startedBy": job_id,
-        "launchType": launch_type(spec),
+        "launchType": launch_type(spec).value,
         "availabilityZone": zone(account),
         "lastStatus": last_status(attempt, is_current=is_current),
         "desiredStatus": desired_status(attempt, is_current=is_current),
@@ -87,7 +87,7 @@ def task_document(
         "attributes": [],
         "tags": key_values(spec.tags) if with_tags and spec.propagate_tags else [],
     }
-    if attempt.main.instance_id and launch_type(spec) != FARGATE:
+    if attempt.main.instance_id and launch_type(spec) is not Platform.FARGATE:
         document["containerInstanceArn"] = account.container_instance_arn(cluster, attempt.main.instance_id)
     if attempt.started_at_ms:
         document |= {"startedAt": attempt.started_at_ms / 1000, "connectivity": "CONNECTED"}

@@ -207,7 +207,7 @@ def _instances_of(inventory: Inventory, environment: Environment) -> list[Stock]
 
 def _uses(inventory: Inventory, environment: Environment, instance_id: str) -> bool:
     placed = any((each.environment, each.instance_id) == (environment.name, instance_id) for each in inventory.tasks)
-    return placed or environment.type == "UNMANAGED"
+    return placed or not environment.kind.is_managed
 
 
 # -- clusters --

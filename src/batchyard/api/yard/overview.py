@@ -62,7 +62,7 @@ def _environment(view: EnvironmentView) -> Document:
     environment = view.environment
     document = {
         "computeEnvironment": environment.name,
-        "kind": view.kind,
+        "kind": view.kind.value,
         "state": environment.state.value,
         "status": environment.status.value,
         "statusReason": environment.status_reason,
@@ -79,7 +79,7 @@ def _environment(view: EnvironmentView) -> Document:
         document["allocationStrategy"] = view.strategy
         document["minvCpus"] = view.min_milli_vcpus // MILLI_PER_VCPU
         document["desiredvCpus"] = view.desired_milli_vcpus // MILLI_PER_VCPU
-    if environment.type == "MANAGED":
+    if environment.kind.is_managed:
         document["maxvCpus"] = view.max_milli_vcpus // MILLI_PER_VCPU
     return document
 

@@ -16,7 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.core.capacity.catalogue import InstanceType, registered
-from batchyard.core.capacity.prices import FULL_BID_PERCENTAGE, Prices, format_dollars
+from batchyard.core.capacity.prices import Prices, format_dollars
+from batchyard.core.model.compute_resources import FULL_BID_PERCENTAGE, Strategy, may_overshoot
 from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import gpus, vcpus
 
@@ -24,17 +25,6 @@ from batchyard.core.model.text import gpus, vcpus
 # decides among pools that are about equal, and a nearly empty one is left alone.
 NEARLY_AS_GOOD = 2
 UNBOUNDED = 1 << 62  # how often nothing fits into something
-
-
-class Strategy(StrEnum):
-    """API: CRAllocationStrategy."""
-
-    BEST_FIT = "BEST_FIT"
-    BEST_FIT_PROGRESSIVE = "BEST_FIT_PROGRESSIVE"
-    BEST_FIT_PROGRESSIVE_ORDERED = "BEST_FIT_PROGRESSIVE_ORDERED"
-    SPOT_CAPACITY_OPTIMIZED = "SPOT_CAPACITY_OPTIMIZED"
-    SPOT_PRICE_CAPACITY_OPTIMIZED = "SPOT_PRICE_CAPACITY_OPTIMIZED"
-    SPOT_CAPACITY_OPTIMIZED_PRIORITIZED = "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED"
 
 
 class NoLaunchReason(StrEnum):
@@ -88,8 +78,7 @@ class AllocationInput(Struct, frozen=True):
 
     @property
     def may_overshoot(self) -> bool:
-        """maxvCpus may be passed by at most one instance, but for BEST_FIT on On-Demand (AWS Batch behaviour 3.4)."""
-        return self.is_spot or self.strategy is not Strategy.BEST_FIT
+        return may_overshoot(self.strategy, is_spot=self.is_spot)
 
 
 class InstanceLaunch(Struct, frozen=True):

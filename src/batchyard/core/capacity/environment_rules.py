@@ -7,17 +7,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchyard.core.capacity.catalogue import ARM64, BUNDLES, Catalogue, InstanceType
+from batchyard.core.model.compute_resources import (
+    DEFAULT_STRATEGY,
+    MANAGED,
+    ORDERED_STRATEGIES,
+    SPOT_STRATEGIES,
+    EnvironmentKind,
+    Strategy,
+    parse_compute_resources,
+)
 from batchyard.core.model.records import Environment
 from batchyard.core.model.refusal import Refused
 
 Document = dict[str, Any]
 
-MANAGED = "MANAGED"
-INSTANCE_KINDS = ("EC2", "SPOT")
-FARGATE_KINDS = ("FARGATE", "FARGATE_SPOT")
 MAX_FARGATE_SUBNETS = 16  # AWS Batch behaviour 3.3
 MAX_FARGATE_SECURITY_GROUPS = 5
-DEFAULT_STRATEGY = "BEST_FIT"
 SERVICE_LINKED_ROLE = "AWSServiceRoleForBatch"
 
 # Members of computeResources whose change replaces instances (AWS Batch behaviour 3.7, infrastructure update).
@@ -49,35 +54,24 @@ NO_MANUAL_SCALE_DOWN = (
     "will cause it to scale-down to minvCpus."
 )
 MIXED_ARCHITECTURES = "arm-based instance type cannot be used with other instance types"
-ORDERED_STRATEGIES = ("BEST_FIT_PROGRESSIVE_ORDERED", "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED")
 
 
-def resources_of(environment: Environment) -> Document:
-    resources: Document = environment.document.get("computeResources", {})
-    return resources
+def _members_of(document: Document) -> Document:
+    members: Document = document.get("computeResources", {})
+    return members
 
 
-def kind_of(environment: Environment) -> str:
-    """EC2, SPOT, FARGATE, ...; UNMANAGED environments are EC2's."""
-    kind: str = resources_of(environment).get("type", "EC2") if environment.type == MANAGED else "EC2"
-    return kind
-
-
-def strategy_of(resources: Mapping[str, Any]) -> str:
-    return resources.get("allocationStrategy") or DEFAULT_STRATEGY
-
-
-def check_new(kind: str, document: Document, catalogue: Catalogue) -> None:
-    """`kind`: MANAGED or UNMANAGED. Raises Refused for instance types that are not in the catalogue or do not mix."""
-    if kind == MANAGED:
-        _check_types(document.get("computeResources", {}), catalogue)
+def check_new(type_: str, document: Document, catalogue: Catalogue) -> None:
+    """`type_`: MANAGED or UNMANAGED. Raises Refused for instance types that are not in the catalogue or do not mix."""
+    if type_ == MANAGED:
+        _check_types(_members_of(document), catalogue)
 
 
 def updated(environment: Environment, changes: Document, desired_vcpus: int, catalogue: Catalogue) -> Document:
     """The environment's document with an update's members in it. `desired_vcpus`: what it has now. Raises Refused."""
     _check_members(environment, changes)
-    before = resources_of(environment)
-    after = _merged_resources(before, changes.get("computeResources", {}), kind_of(environment))
+    before = _members_of(environment.document)
+    after = _merged_resources(before, _members_of(changes), environment.kind)
     if changes.get("computeResources"):
         _check_amounts(environment, changes["computeResources"], after, desired_vcpus)
         _check_infrastructure(environment, before, changes["computeResources"])
@@ -101,12 +95,13 @@ def check_fargate_network(resources: Mapping[str, Any]) -> None:
 
 def check_strategy(resources: Mapping[str, Any]) -> None:
     """The allocation strategy against the type and the list (AWS Batch behaviour 3.4)."""
-    strategy, kind = strategy_of(resources), resources.get("type", "EC2")
-    if kind == "EC2" and strategy.startswith("SPOT_"):
+    parsed = parse_compute_resources(resources)
+    kind, strategy = parsed.kind, parsed.strategy
+    if kind is EnvironmentKind.EC2 and strategy in SPOT_STRATEGIES:
         raise Refused(f"{strategy} can only be used with compute resources of type SPOT.")
-    if kind == "SPOT" and strategy == "BEST_FIT_PROGRESSIVE_ORDERED":
+    if kind is EnvironmentKind.SPOT and strategy is Strategy.BEST_FIT_PROGRESSIVE_ORDERED:
         raise Refused(f"{strategy} can only be used with compute resources of type EC2.")
-    if strategy in ORDERED_STRATEGIES and any(name in BUNDLES for name in resources.get("instanceTypes", ())):
+    if strategy in ORDERED_STRATEGIES and any(name in BUNDLES for name in parsed.instance_types):
         raise Refused(
             "Instance type bundles (e.g. optimal, default_x86_64) are not allowed for "
             f"{strategy} allocation strategy. Specify instance families or types directly."
@@ -137,17 +132,19 @@ def allowed_types(environment: Environment, catalogue: Catalogue) -> tuple[Insta
 
 def allowed_entries(environment: Environment, catalogue: Catalogue) -> tuple[tuple[InstanceType, ...], ...]:
     """The same, by entry of its list (Catalogue.entries). A name that a newer catalogue no longer has gives nothing."""
-    if environment.type != MANAGED or kind_of(environment) not in INSTANCE_KINDS:
+    if not environment.kind.has_instances:
         return ()
-    names = [name for name in resources_of(environment).get("instanceTypes", ()) if catalogue.knows(name)]
+    names = [name for name in environment.compute_resources.instance_types if catalogue.knows(name)]
     return catalogue.entries(names)
 
 
 def _provisioning(environment: Environment) -> str:
     if "eksConfiguration" in environment.document:
         return "EKS"
-    kind = kind_of(environment)
-    return "EC2" if kind in INSTANCE_KINDS else "Fargate" if kind in FARGATE_KINDS else kind
+    kind = environment.kind
+    if kind.is_fargate:
+        return "Fargate"
+    return "EC2" if kind.has_instances or not kind.is_managed else kind
 
 
 def _check_types(resources: Mapping[str, Any], catalogue: Catalogue) -> None:
@@ -173,13 +170,13 @@ def _check_overrides(overrides: Sequence[Document], allowed: Sequence[InstanceTy
 
 def _check_members(environment: Environment, changes: Document) -> None:
     """What the kind of environment has no use for."""
-    if environment.type != MANAGED:
+    if not environment.kind.is_managed:
         for member in ("computeResources", "eksConfiguration", "updatePolicy"):
             if changes.get(member):
                 raise Refused(f"{member} is not applicable for UNMANAGED Compute Environments.")
     elif "unmanagedvCpus" in changes:
         raise Refused("unmanagedvCpus is not applicable for managed Compute Environments")
-    elif kind_of(environment) in FARGATE_KINDS:
+    elif environment.kind.is_fargate:
         _check_on_fargate(changes)
     _check_role(environment, changes)
 
@@ -187,7 +184,7 @@ def _check_members(environment: Environment, changes: Document) -> None:
 def _check_on_fargate(changes: Document) -> None:
     """A member counts when it is named, with the value that it has now too: so does AWS. Empty texts, lists and
     structures do not count: clients that fill every member send them."""
-    named = {**changes.get("computeResources", {}), "updatePolicy": changes.get("updatePolicy")}
+    named = {**_members_of(changes), "updatePolicy": changes.get("updatePolicy")}
     given = [member for member, value in named.items() if value not in (None, "", [], {})]
     if any(member in NOT_UPDATED_ON_FARGATE for member in given):
         raise Refused(NOT_ON_FARGATE)
@@ -217,17 +214,17 @@ def _is_linked(role: str) -> bool:
 def replaces_instances(before: Document, after: Document, changes: Document) -> bool:
     """Whether an update, from one document of an environment to the next, is an infrastructure update: one that changes
     what instances are made of (AWS Batch behaviour 3.7)."""
-    was, becomes = before.get("computeResources", {}), after.get("computeResources", {})
-    newest = changes.get("computeResources", {}).get("updateToLatestImageVersion", False)
+    was, becomes = _members_of(before), _members_of(after)
+    newest = _members_of(changes).get("updateToLatestImageVersion", False)
     return newest or any(was.get(member) != becomes.get(member) for member in INFRASTRUCTURE)
 
 
-def _merged_resources(before: Document, changes: Document, kind: str) -> Document:
+def _merged_resources(before: Document, changes: Document, kind: EnvironmentKind) -> Document:
     """Empty texts and lists remove a member; on Fargate empty lists change nothing (AWS Batch behaviour 3.7)."""
     after = dict(before)
     for member, value in changes.items():
         if member in REMOVED_BY_EMPTY and _is_empty(value):
-            if kind not in FARGATE_KINDS or not isinstance(value, list):
+            if not kind.is_fargate or not isinstance(value, list):
                 after.pop(member, None)
         elif member == "scalingPolicy" and value.get("minScaleDownDelayMinutes") == 0:
             after.pop(member, None)
@@ -241,7 +238,8 @@ def _is_empty(value: Any) -> bool:
 
 
 def _check_amounts(environment: Environment, changes: Document, after: Document, desired_vcpus: int) -> None:
-    least, most = after.get("minvCpus", 0), after["maxvCpus"]
+    parsed = parse_compute_resources(after)
+    least, most = parsed.min_vcpus, parsed.max_vcpus
     if most < least:
         raise Refused("maxvCpus should be greater than or equal to minvCpus.")
     desired = changes.get("desiredvCpus")
@@ -257,23 +255,22 @@ def _check_amounts(environment: Environment, changes: Document, after: Document,
 
 def _check_infrastructure(environment: Environment, before: Document, changes: Document) -> None:
     """An infrastructure update needs the service-linked role and a strategy other than BEST_FIT."""
-    kind, wanted = kind_of(environment), changes.get("type")
-    if wanted is not None:
-        families = [INSTANCE_KINDS, FARGATE_KINDS]
-        if wanted != kind and not any(kind in family and wanted in family for family in families):
-            raise Refused(f"The type cannot change from {kind} to {wanted}: create a new compute environment instead.")
-    if kind in FARGATE_KINDS:
+    kind, wanted = environment.kind, EnvironmentKind(changes.get("type", environment.kind))
+    both_alike = (kind.has_instances and wanted.has_instances) or (kind.is_fargate and wanted.is_fargate)
+    if wanted is not kind and not both_alike:
+        raise Refused(f"The type cannot change from {kind} to {wanted}: create a new compute environment instead.")
+    if kind.is_fargate:
         check_fargate_network(changes)
         return
     named = [m for m in INFRASTRUCTURE if m in changes and changes[m] != before.get(m) and _counts(changes, before, m)]
-    if not named or kind not in INSTANCE_KINDS:
+    if not named or not kind.has_instances:
         return
     if not _is_linked(environment.document.get("serviceRole", "")):
         raise Refused(
             f"Only compute environments with the service-linked role {SERVICE_LINKED_ROLE} take infrastructure updates "
             f"({', '.join(named)}): create a new compute environment instead."
         )
-    if strategy_of(before) == DEFAULT_STRATEGY:
+    if environment.compute_resources.strategy is DEFAULT_STRATEGY:
         raise Refused(
             f"Compute environments with the allocation strategy {DEFAULT_STRATEGY} take no infrastructure updates "
             f"({', '.join(named)}): create a new compute environment instead."

@@ -17,8 +17,6 @@ NOMINAL_VCPU_MICRO_DOLLARS = 37_000
 NOMINAL_MIB_MICRO_DOLLARS = 3
 NOMINAL_GPU_MICRO_DOLLARS = 500_000
 
-FULL_BID_PERCENTAGE = 100  # bidPercentage's default (API: ComputeResource)
-
 
 class Prices(Struct, frozen=True):
     """The owner's prices by instance type, in micro-dollars per hour; what is not in them has no price of its own."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import Need, NoLaunch
-from batchyard.core.capacity.environment_rules import resources_of
 from batchyard.core.instances import instance_lifecycle
 from batchyard.core.model.records import Environment, Health, InstanceState
 from batchyard.core.model.resources import MILLI_PER_VCPU
@@ -22,7 +21,7 @@ def scale(world: World, now_ms: int) -> None:
     due: list[int] = [] if world.due_ms is None else [world.due_ms]
     for name in sorted(world.environments):
         environment = world.environments[name]
-        if not fleet.has_instances(environment):
+        if not environment.kind.has_instances:
             continue
         if environment.status is Health.VALID:
             _keep_wanted(world, environment, now_ms)
@@ -41,9 +40,9 @@ def _keep_wanted(world: World, environment: Environment, now_ms: int) -> None:
         need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))
         if isinstance(fleet.grow(world, world.environments[environment.name], need, now_ms), NoLaunch):
             break
-    if fleet.vcpus(environment, "desiredvCpus") and environment.name not in world.paused:
+    if environment.compute_resources.desired_vcpus and environment.name not in world.paused:
         current = world.environments[environment.name]
-        left = {k: v for k, v in resources_of(current).items() if k != "desiredvCpus"}
+        left = {k: v for k, v in current.document["computeResources"].items() if k != "desiredvCpus"}
         document = {**current.document, "computeResources": left}
         world.environments[current.name] = world.changes.environments[current.name] = replace(
             current, document=document
@@ -75,6 +74,6 @@ def _let_go(world: World, environment: Environment, now_ms: int) -> list[int]:
 
 def _write_desired(world: World, name: str) -> None:
     environment = world.environments[name]
-    desired = max(fleet.vcpus(environment, "minvCpus"), -(-fleet.coming(world, name) // MILLI_PER_VCPU))
+    desired = max(environment.compute_resources.min_vcpus, -(-fleet.coming(world, name) // MILLI_PER_VCPU))
     if environment.desired_vcpus != desired:
         world.environments[name] = world.changes.environments[name] = replace(environment, desired_vcpus=desired)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,6 +9,7 @@ from msgspec.structs import replace
 from batchyard.core.jobs import completion
 from batchyard.core.model import lifecycle, names
 from batchyard.core.model.commands import Stage, SubmitJob, SubmittedJob
+from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.idempotency import Remembered, split_stored_key, stored_key
 from batchyard.core.model.ranges import RangeSet, subtract, union
 from batchyard.core.model.records import (
@@ -32,8 +31,7 @@ from batchyard.core.state.fairshare import ACTIVE_SHARES_AT_MOST
 from batchyard.core.state.world import World
 from batchyard.core.tasks import ecs_task, requirements, retry, task_spec
 
-MANAGED_INSTANCES = "ECS_MANAGED_INSTANCES"  # computeResources.type; its capability lacks the first word
-DEFAULT_PLATFORM = "EC2"  # API: RegisterJobDefinitionRequest.platformCapabilities
+DEFAULT_PLATFORM = Platform.EC2  # API: RegisterJobDefinitionRequest.platformCapabilities
 ON_FIFO = (  # the missing space is AWS's
     "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share scheduling "
     "policy."
@@ -89,7 +87,7 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     task = body.build(
         parameters,
         command.working_directory,
-        fractions=_platform_of(definition) == requirements.FARGATE,
+        fractions=_platform_of(definition) is Platform.FARGATE,
         file_systems=world.limits.file_systems,
     )
     network = task_spec.network_of(command.tags, definition.tags, body.task)
@@ -135,9 +133,9 @@ def _definition(world: World, command: SubmitJob) -> Definition:
     raise Refused(f"JobDefinition name {name} does not exist or is not in ACTIVE status", is_bare=True)
 
 
-def _platform_of(definition: Definition) -> str:
+def _platform_of(definition: Definition) -> Platform:
     capabilities = definition.document.get("platformCapabilities") or (DEFAULT_PLATFORM,)
-    return str(capabilities[0])
+    return Platform(capabilities[0])
 
 
 def _hold_overrides(command: SubmitJob, definition: Definition, body: ecs_task.Body) -> None:
@@ -153,7 +151,7 @@ def _check_built(command: SubmitJob, definition: Definition) -> None:
     for member in ("nodeProperties", "eksProperties", "consumableResourceProperties"):
         if definition.document.get(member):
             raise Refused(f"Job definition {definition.name} has {member}, which this service can't run yet.")
-    if command.overrides.get("instanceType") and _platform_of(definition) == requirements.FARGATE:
+    if command.overrides.get("instanceType") and _platform_of(definition) is Platform.FARGATE:
         raise Refused("instanceType is not applicable for Fargate.")
     if command.unsupported:
         raise Refused(f"This service can't do {', '.join(command.unsupported)} yet; submit the job without it.")
@@ -210,7 +208,7 @@ def _object(command: SubmitJob, stage: Stage) -> None:
 def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
     environments = fleet.environments_of(world, queue.name)
     for capability in definition.document.get("platformCapabilities") or (DEFAULT_PLATFORM,):
-        if not any(_platform(e.document) == capability for e in environments):
+        if not any(e.kind.platform == capability for e in environments):
             raise Refused(
                 f"Job Queue is attached to Compute Environment that can not run Jobs with capability {capability}"
             )
@@ -233,13 +231,6 @@ def _engines(world: World, queue: Queue, task: TaskSpec, images: bool | None) ->
         raise Refused(f"No compute environment of job queue {queue.name} can run this job: {refusals[0]}")
     fitting = [e for e in able if not task_spec.wrong_platform(task, world.abilities.get(e, Abilities()))]
     return tuple(fitting or able)
-
-
-def _platform(document: dict[str, Any]) -> str:
-    kind = document.get("computeResources", {}).get("type", "EC2")
-    if kind == MANAGED_INSTANCES:
-        return "MANAGED_INSTANCES"
-    return "FARGATE" if kind.startswith("FARGATE") else "EC2"
 
 
 def _dependencies(world: World, command: SubmitJob) -> _Waits:

@@ -7,10 +7,12 @@ field is copied by hand and dropped; the members beside them are those the core 
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
 
+from batchyard.core.model.compute_resources import ComputeResources, EnvironmentKind, read_compute_resources
 from batchyard.core.model.resources import Resources
 
 # A job tagged so runs after its dependencies ended in any way (AWS has no such mode; users ask for it).
@@ -54,7 +56,7 @@ class Health(StrEnum):
     INVALID = "INVALID"
 
 
-class Environment(Struct, frozen=True):
+class Environment(Struct, frozen=True, dict=True):
     """A compute environment. `document` holds the remaining members of CreateComputeEnvironment as sent and updated:
     computeResources, serviceRole, unmanagedvCpus, eksConfiguration, updatePolicy, context, ecsSettings..."""
 
@@ -73,6 +75,15 @@ class Environment(Struct, frozen=True):
     paused_until_ms: int = 0  # after a refused launch: until when it launches nothing; 0: it was not refused
     pause_reason: str = ""  # why it was refused
     settles_at_ms: int = 0  # while CREATING, UPDATING or DELETING: when that is over at the earliest; else 0
+
+    @cached_property
+    def compute_resources(self) -> ComputeResources:
+        """What the core decides by, of the document's computeResources."""
+        return read_compute_resources(self.type, self.document)
+
+    @property
+    def kind(self) -> EnvironmentKind:
+        return self.compute_resources.kind
 
 
 class EnvironmentOrder(Struct, frozen=True):

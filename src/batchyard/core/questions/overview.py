@@ -13,6 +13,7 @@ from msgspec import Struct
 from batchyard.core.capacity.allocation import Need, NoLaunch, describe, unserved
 from batchyard.core.instances import instance_lifecycle
 from batchyard.core.model.commands import Command
+from batchyard.core.model.compute_resources import EnvironmentKind
 from batchyard.core.model.names import child_id
 from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Queue, State
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources, format_vcpus
@@ -72,7 +73,7 @@ class EnvironmentView(Struct, frozen=True):
     of that. `demand`: RUNNABLE jobs of the queues it is attached to, whoever serves them."""
 
     environment: Environment
-    kind: str
+    kind: EnvironmentKind
     strategy: str  # empty where it launches no instances
     queues: tuple[str, ...]
     instances: dict[str, int]  # by state
@@ -198,15 +199,15 @@ def _environment(
         theirs = waiting[name].demand
         demand = Demand(demand.jobs + theirs.jobs, demand.resources.plus(theirs.resources))
     total, free = _capacity(world, environment)
-    has_instances = fleet.has_instances(environment)
+    has_instances = environment.kind.has_instances
     return EnvironmentView(
         environment=environment,
-        kind=fleet.kind_of(environment),
-        strategy=str(fleet.strategy_of(environment)) if has_instances else "",
+        kind=environment.kind,
+        strategy=environment.compute_resources.strategy.value if has_instances else "",
         queues=attached,
         instances=states,
-        min_milli_vcpus=fleet.vcpus(environment, "minvCpus") * MILLI_PER_VCPU,
-        max_milli_vcpus=fleet.vcpus(environment, "maxvCpus") * MILLI_PER_VCPU,
+        min_milli_vcpus=environment.compute_resources.min_vcpus * MILLI_PER_VCPU,
+        max_milli_vcpus=environment.compute_resources.max_vcpus * MILLI_PER_VCPU,
         desired_milli_vcpus=environment.desired_vcpus * MILLI_PER_VCPU,
         total=total,
         free=free,
@@ -227,7 +228,7 @@ def _is_attached(queue: Queue, environment: str) -> bool:
 
 def _capacity(world: World, environment: Environment) -> tuple[Resources, Resources]:
     """What there is for its jobs, and what of it is free: of this host what managed instances leave."""
-    if fleet.has_instances(environment):
+    if environment.kind.has_instances:
         total, free = Resources(), Resources()
         for instance in fleet.instances_of(world, environment):
             total, free = total.plus(instance.resources), free.plus(world.rooms[instance.instance_id].free)
@@ -239,7 +240,7 @@ def _capacity(world: World, environment: Environment) -> tuple[Resources, Resour
     budget = world.budgets.get(environment.name)
     if budget is None:
         return total, free
-    most = fleet.vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
+    most = environment.compute_resources.max_vcpus * MILLI_PER_VCPU
     left = max(0, min(budget.free.milli_vcpus, free.milli_vcpus))
     return (
         Resources(min(most, total.milli_vcpus), total.memory_mib, total.gpus),
@@ -264,7 +265,7 @@ def _in_motion(environment: Environment) -> Step | None:
 
 
 def _without_instances(environment: Environment) -> Step:
-    if fleet.is_budgeted(environment):
+    if environment.kind.is_budgeted:
         return Step(Next.NOTHING, "It launches no instances: each job reserves its own share of this host.")
     return Step(Next.NOTHING, "It launches nothing: its jobs run on this host, beside what managed instances reserve.")
 
@@ -322,7 +323,7 @@ def _booting(world: World, environment: str) -> list[str]:
 
 def _serves(world: World, environment: Environment, need: Need) -> bool:
     """Whether an environment would launch something for it."""
-    if not (fleet.is_usable(environment) and world.can_use(environment.engine) and fleet.has_instances(environment)):
+    if not (fleet.is_usable(environment) and world.can_use(environment.engine) and environment.kind.has_instances):
         return False
     return environment.name not in world.paused and not isinstance(
         fleet.next_launch(world, environment, need), NoLaunch
@@ -398,7 +399,7 @@ def _instance(world: World, instance: Instance) -> InstanceView:
 
 def _on_host(world: World) -> tuple[str, ...]:
     """The environments whose jobs run on this host as it is."""
-    return tuple(name for name in sorted(world.environments) if not fleet.has_instances(world.environments[name]))
+    return tuple(name for name in sorted(world.environments) if not world.environments[name].kind.has_instances)
 
 
 def _instance_step(world: World, instance: Instance, is_host: bool) -> Step:

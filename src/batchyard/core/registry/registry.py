@@ -52,7 +52,7 @@ def update_environment(world: World, command: commands.UpdateComputeEnvironment,
     if environment.status is Health.DELETING:
         raise Refused(f"ComputeEnvironment {command.name} is being deleted.")
     transient_states.check(environment, "update")
-    desired = max(environment.desired_vcpus, fleet.vcpus(environment, "desiredvCpus"))
+    desired = max(environment.desired_vcpus, environment.compute_resources.desired_vcpus)
     document = environment_rules.updated(environment, command.document, desired, world.catalogue)
     state = State(command.state) if command.state else environment.state
     replaces = environment_rules.replaces_instances(environment.document, document, command.document)

@@ -40,13 +40,13 @@ def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:
     return Ahead(
         {instance_id: claim for offer in offers for instance_id in offer.instance_ids},
         {offer.environment: claim for offer in offers if offer.budget is not None},
-        frozenset(o.environment for o in offers if fleet.has_instances(world.environments[o.environment])),
+        frozenset(o.environment for o in offers if world.environments[o.environment].kind.has_instances),
     )
 
 
 def _launches(world: World, environments: list[Environment], asked: Resources, lacks_host: bool) -> Ahead:
     """The environments that would launch an instance for it, and what the smallest of those takes of this host."""
-    own = [e for e in environments if fleet.has_instances(e) and fleet.never_holds(world, e, asked) is None]
+    own = [e for e in environments if e.kind.has_instances and fleet.never_holds(world, e, asked) is None]
     if not own:
         return NOBODY
     rooms: dict[str, Claim] = {}

@@ -11,43 +11,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.core.capacity import allocation, environment_rules
-from batchyard.core.capacity.allocation import AllocationInput, InstanceLaunch, Need, NoLaunch, NoLaunchReason, Strategy
+from batchyard.core.capacity.allocation import AllocationInput, InstanceLaunch, Need, NoLaunch, NoLaunchReason
 from batchyard.core.capacity.catalogue import InstanceType, registered
-from batchyard.core.capacity.environment_rules import resources_of
-from batchyard.core.capacity.prices import FULL_BID_PERCENTAGE
 from batchyard.core.model import names
+from batchyard.core.model.compute_resources import MILLISECONDS_PER_MINUTE, may_overshoot
 from batchyard.core.model.effects import LaunchInstance
 from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Market, State
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.state.placement import Room
 from batchyard.core.state.world import World
 
-UNMANAGED = "UNMANAGED"
-FARGATE_TYPES = ("FARGATE", "FARGATE_SPOT")
-SPOT_TYPES = ("SPOT", "FARGATE_SPOT")
 UNLIMITED = 1 << 62  # of memory and GPUs in the budget of an environment: maxvCpus limits vCPUs only
 COMING = (InstanceState.LAUNCHING, InstanceState.READY)  # they count for minvCpus
-MILLISECONDS_PER_MINUTE = 60_000
 ENVIRONMENT_HEALTHY = "ComputeEnvironment Healthy"
 UPDATE_MINUTES = 30  # jobExecutionTimeoutMinutes' default (API: UpdatePolicy)
 ONE_VCPU = Resources(MILLI_PER_VCPU)  # what minvCpus and desiredvCpus are asked for in
-
-
-def kind_of(environment: Environment) -> str:
-    """EC2, SPOT, FARGATE, FARGATE_SPOT...; UNMANAGED for those."""
-    return UNMANAGED if environment.type == UNMANAGED else str(resources_of(environment).get("type", "EC2"))
-
-
-def has_instances(environment: Environment) -> bool:
-    """Whether it launches instances of its own. UNMANAGED ones use this host as it is; on Fargate each job reserves its
-    own share of it."""
-    return kind_of(environment) in ("EC2", "SPOT")
-
-
-def is_budgeted(environment: Environment) -> bool:
-    """Whether each of its jobs reserves its own share of this host, up to maxvCpus: on Fargate, and where ECS owns the
-    instances."""
-    return environment.type != UNMANAGED and not has_instances(environment)
 
 
 def is_usable(environment: Environment) -> bool:
@@ -64,7 +42,7 @@ def environments_of(world: World, queue: str) -> list[Environment]:
 def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]:
     """Those that can take jobs of an environment: its own that are ready; for the others this host, from its one
     ledger."""
-    if has_instances(environment):
+    if environment.kind.has_instances:
         own = (world.instances[i] for i in world.instances_in.get(environment.name, ()))
         return tuple(i for i in own if i.state is InstanceState.READY)
     return (world.host,) if world.host is not None else ()
@@ -74,20 +52,13 @@ def sizes_of(world: World, environment: Environment) -> list[Resources]:
     """What a job could have in an environment at most: of each instance type that this host could give; of this host;
     on Fargate no more vCPUs of it than maxvCpus."""
     host = world.host.resources if world.host is not None else Resources()
-    if has_instances(environment):
+    if environment.kind.has_instances:
         kinds = (registered(kind) for entry in entries_of(world, environment) for kind in entry)
         return [kind for kind in kinds if kind.fits(host)]
-    if is_budgeted(environment):
-        most = min(host.milli_vcpus, vcpus(environment, "maxvCpus") * MILLI_PER_VCPU)
+    if environment.kind.is_budgeted:
+        most = min(host.milli_vcpus, environment.compute_resources.max_vcpus * MILLI_PER_VCPU)
         return [Resources(most, host.memory_mib, host.gpus)]
     return [host]
-
-
-def vcpus(environment: Environment, member: str) -> int:
-    """minvCpus, maxvCpus or desiredvCpus; 0 where it is not given."""
-    found = resources_of(environment).get(member) or 0
-    assert isinstance(found, int), f"{environment.name}: {member} is {found!r}"
-    return found
 
 
 # -- what an environment may have --
@@ -95,7 +66,7 @@ def vcpus(environment: Environment, member: str) -> int:
 
 def entries_of(world: World, environment: Environment) -> tuple[tuple[InstanceType, ...], ...]:
     """The instance types it may launch, by entry of its list; kept until the list changes."""
-    listed = tuple(resources_of(environment).get("instanceTypes", ()))
+    listed = environment.compute_resources.instance_types
     known = world.entries.get(environment.name)
     if known is None or known[0] != listed:
         known = world.entries[environment.name] = (
@@ -103,10 +74,6 @@ def entries_of(world: World, environment: Environment) -> tuple[tuple[InstanceTy
             environment_rules.allowed_entries(environment, world.catalogue),
         )
     return known[1]
-
-
-def strategy_of(environment: Environment) -> Strategy:
-    return Strategy(str(resources_of(environment).get("allocationStrategy") or Strategy.BEST_FIT))
 
 
 def milli_vcpus_of(world: World, environment: str) -> int:
@@ -125,19 +92,18 @@ def allocation_input(
     host = world.host
     free = world.rooms[host.instance_id].free if host is not None else Resources()
     free = Resources().most(free.minus(kept)) if kept != Resources() else free
-    bid = resources_of(environment).get("bidPercentage", FULL_BID_PERCENTAGE)
-    assert isinstance(bid, int), f"{environment.name}: bidPercentage is {bid!r}"
+    resources = environment.compute_resources
     return AllocationInput(
         entries=entries_of(world, environment),
-        strategy=strategy_of(environment),
+        strategy=resources.strategy,
         needs=tuple(needs),
         free=free,
         host=host.resources if host is not None else Resources(),
         milli_vcpus=milli_vcpus_of(world, environment.name),
-        max_milli_vcpus=vcpus(environment, "maxvCpus") * MILLI_PER_VCPU,
+        max_milli_vcpus=resources.max_vcpus * MILLI_PER_VCPU,
         prices=world.prices,
-        is_spot=kind_of(environment) in SPOT_TYPES,
-        bid_percentage=bid,
+        is_spot=environment.kind.is_spot,
+        bid_percentage=resources.bid_percentage,
     )
 
 
@@ -151,14 +117,13 @@ def never_holds(world: World, environment: Environment, asked: Resources) -> NoL
 
 
 def _never_holds(world: World, environment: Environment, asked: Resources) -> NoLaunch | None:
-    if has_instances(environment):
+    if environment.kind.has_instances:
         found = allocation.possible(allocation_input(world, environment, ()), asked)
         return found if isinstance(found, NoLaunch) else None
-    most = Resources(vcpus(environment, "maxvCpus") * MILLI_PER_VCPU)
+    max_vcpus = environment.compute_resources.max_vcpus
+    most = Resources(max_vcpus * MILLI_PER_VCPU)
     if asked.milli_vcpus > most.milli_vcpus:
-        wants = (
-            f"{allocation.describe(asked)} asked, maxvCpus of {environment.name} is {vcpus(environment, 'maxvCpus')}."
-        )
+        wants = f"{allocation.describe(asked)} asked, maxvCpus of {environment.name} is {max_vcpus}."
         return NoLaunch(NoLaunchReason.OVER_MAX, wants, asked, most)
     host = world.host.resources if world.host is not None else Resources()
     if not asked.fits(host):
@@ -169,10 +134,10 @@ def _never_holds(world: World, environment: Environment, asked: Resources) -> No
 
 def set_budget(world: World, environment: Environment) -> None:
     """What maxvCpus leaves of an environment whose jobs reserve their own share of the host."""
-    if not is_budgeted(environment):
+    if not environment.kind.is_budgeted:
         world.budgets.pop(environment.name, None)
         return
-    most = vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
+    most = environment.compute_resources.max_vcpus * MILLI_PER_VCPU
     world.budgets[environment.name] = budget = Room(Resources(most, UNLIMITED, UNLIMITED), [])
     for keys in world.placed.values():
         for key in keys:
@@ -263,8 +228,8 @@ def _launch(world: World, environment: Environment, choice: InstanceLaunch, now_
         pause_reason="",
     )
     size = registered(choice.instance_type)
-    before, most = milli_vcpus_of(world, environment.name), vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
-    is_strict = strategy_of(environment) is Strategy.BEST_FIT and kind_of(environment) == "EC2"
+    before, most = milli_vcpus_of(world, environment.name), environment.compute_resources.max_vcpus * MILLI_PER_VCPU
+    is_strict = not may_overshoot(environment.compute_resources.strategy, is_spot=environment.kind.is_spot)
     assert before < most, f"{environment.name} has {before} milli-vCPUs of {most}, and launches {choice}"
     assert not is_strict or before + size.milli_vcpus <= most, f"{environment.name} passes {most} by {choice}"
     assert world.host is not None, "an instance is launched without a host"
@@ -275,7 +240,7 @@ def _launch(world: World, environment: Environment, choice: InstanceLaunch, now_
         environment=environment.name,
         number=environment.launches,
         instance_type=choice.instance_type.name,
-        market=Market.SPOT if kind_of(environment) in SPOT_TYPES else Market.ON_DEMAND,
+        market=Market.SPOT if environment.kind.is_spot else Market.ON_DEMAND,
         state=InstanceState.LAUNCHING,
         launched_at_ms=now_ms,
     )
@@ -292,8 +257,8 @@ def _launch(world: World, environment: Environment, choice: InstanceLaunch, now_
 def wanted_milli_vcpus(environment: Environment) -> int:
     """What is kept without any demand: minvCpus, also when DISABLED (AWS Batch behaviour 3.2); and what was asked for
     by desiredvCpus, until it is there (scaling._keep_wanted)."""
-    asked = vcpus(environment, "desiredvCpus") if environment.state is State.ENABLED else 0
-    return max(vcpus(environment, "minvCpus"), asked) * MILLI_PER_VCPU
+    asked = environment.compute_resources.desired_vcpus if environment.state is State.ENABLED else 0
+    return max(environment.compute_resources.min_vcpus, asked) * MILLI_PER_VCPU
 
 
 def coming(world: World, environment: str) -> int:
@@ -303,10 +268,7 @@ def coming(world: World, environment: str) -> int:
 
 def scale_down_ms(world: World, environment: Environment) -> int:
     """How long an instance stays without work, from the end of its last job."""
-    policy = resources_of(environment).get("scalingPolicy") or {}
-    assert isinstance(policy, dict), f"{environment.name}: scalingPolicy is {policy!r}"
-    minutes = policy.get("minScaleDownDelayMinutes") or 0
-    return int(minutes) * MILLISECONDS_PER_MINUTE if minutes else int(world.limits.scale_down_seconds * 1000)
+    return environment.compute_resources.scale_down_ms or int(world.limits.scale_down_seconds * 1000)
 
 
 def idle_in(world: World, environment: str) -> list[tuple[int, str]]:
@@ -331,7 +293,7 @@ def replace_instances(world: World, environment: Environment, now_ms: int) -> No
 
 def health_of(world: World, environment: Environment) -> str:
     """statusReason: whether this host could give any of its instance types."""
-    if not has_instances(environment) or world.host is None:
+    if not environment.kind.has_instances or world.host is None:
         return ENVIRONMENT_HEALTHY
     kinds = [kind for entry in entries_of(world, environment) for kind in entry]
     host = world.host.resources

@@ -34,17 +34,17 @@ def _reserved_in(
     """So that this environment could launch an instance for the head, or start it on this host; None: never."""
     if world.host is None or not asked.fits(world.host.resources):
         return None
-    if environment.type != fleet.UNMANAGED and fleet.never_holds(world, environment, asked) is not None:
+    if environment.kind.is_managed and fleet.never_holds(world, environment, asked) is not None:
         return None
     wanted, own, limit = asked, 0, 0
-    if fleet.has_instances(environment):
+    if environment.kind.has_instances:
         given = fleet.allocation_input(world, environment, ())
         kinds = allocation.possible(given, asked)
         if isinstance(kinds, NoLaunch):
             return None
         wanted = min((registered(kind) for kind in kinds), key=lambda room: (room.milli_vcpus, room.memory_mib))
         own = given.milli_vcpus
-        limit = fleet.vcpus(environment, "maxvCpus") * MILLI_PER_VCPU
+        limit = environment.compute_resources.max_vcpus * MILLI_PER_VCPU
         limit -= 1 if given.may_overshoot else wanted.milli_vcpus  # what it may have before the launch
     free = _free_by_itself(world)
     reserved: set[str] = set()
@@ -75,7 +75,7 @@ def _in_turn(world: World, first: Environment, environments: Sequence[Environmen
     What drains goes anyway."""
     others = [environment for environment in environments if environment.name != first.name]
     for environment in (first, *others):
-        if not fleet.has_instances(environment):
+        if not environment.kind.has_instances:
             continue
         left = fleet.coming(world, environment.name) - fleet.wanted_milli_vcpus(environment)
         found = _instances(world, environment)

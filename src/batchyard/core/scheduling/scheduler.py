@@ -23,7 +23,6 @@ from batchyard.core.state.placement import NOBODY, Ahead, Assignment, Offer
 from batchyard.core.state.runnable import FRESH, RETRIED, Line, Shape, shape_of
 from batchyard.core.state.world import World
 
-UNMANAGED = fleet.UNMANAGED
 STRICT_FIFO_TAG = "batchyard:strict-fifo"  # of a queue: "true" lets no job pass another
 CONCURRENCY_LIMIT_TAG = "batchyard:concurrency-limit"  # of a queue: how many of its jobs run at once
 NO_LIMIT = 1 << 62
@@ -237,7 +236,7 @@ def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool
 
 
 def _may_launch(world: World, environment: Environment, ahead: Ahead) -> bool:
-    return fleet.has_instances(environment) and environment.name not in ahead.environments
+    return environment.kind.has_instances and environment.name not in ahead.environments
 
 
 def _waiting_in(world: World, line: Line, claimed: int) -> int:

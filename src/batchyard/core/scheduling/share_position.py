@@ -39,8 +39,7 @@ def reservation(world: World, queue: str, environments: Sequence[Environment], n
 
 def _max_vcpus(environment: Environment) -> int:
     """0: it has no maximum of its own."""
-    resources = environment.document.get("computeResources", {})
-    return int(resources.get("maxvCpus") or environment.document.get("unmanagedvCpus") or 0)
+    return environment.compute_resources.max_vcpus or int(environment.document.get("unmanagedvCpus") or 0)
 
 
 class SharePosition(Struct, frozen=True):

@@ -33,7 +33,7 @@ def environment_state(world: World, environment: Environment, task: TaskSpec) ->
         world.can_use(environment.engine),
         world.away.get(environment.engine, ""),
         "" if abilities is None else task_spec.wrong_platform(task, abilities),
-        None if environment.type == fleet.UNMANAGED else fleet.never_holds(world, environment, asked),
+        fleet.never_holds(world, environment, asked) if environment.kind.is_managed else None,
     )
 
 
@@ -80,13 +80,13 @@ def held_by(world: World, spec: JobSpec) -> str:
     free = [world.rooms[i.instance_id].free for e in mine.values() for i in fleet.instances_of(world, e)]
     if not any(spec.task.resources.fits(room) for room in free):
         return ""
-    on_host = any(not fleet.has_instances(environment) for environment in mine.values())
+    on_host = any(not environment.kind.has_instances for environment in mine.values())
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
         found = world.heads.get(queue.name)
         if queue.priority <= world.queues[spec.queue].priority or found is None or found.key not in world.jobs:
             continue
         theirs = fleet.environments_of(world, queue.name)
-        if any(e.name in mine or (on_host and not fleet.has_instances(e)) for e in theirs):
+        if any(e.name in mine or (on_host and not e.kind.has_instances) for e in theirs):
             own = world.job_id(found.key)
             job_id = own if found.index is None else names.child_id(own, found.index)
             return f"{job_id} waits for room in the queue {queue.name}, which has a higher priority."
@@ -102,11 +102,11 @@ def _environment_wait(world: World, environment: Environment, spec: JobSpec) -> 
         return EnvironmentWait(
             name, Wait.SETTLING, f"It is {environment.status}: nothing is placed there until it is VALID."
         )
-    if fleet.has_instances(environment):
+    if environment.kind.has_instances:
         return _wait_for_instances(world, environment, asked)
     budget = world.budgets.get(name)
     if budget is not None and not asked.fits(budget.free):
-        most, left = fleet.vcpus(environment, "maxvCpus"), format_vcpus(budget.free.milli_vcpus)
+        most, left = environment.compute_resources.max_vcpus, format_vcpus(budget.free.milli_vcpus)
         return EnvironmentWait(
             name, Wait.AT_MAX, f"{vcpus(asked.milli_vcpus)} asked, {left} of {most} left (maxvCpus)."
         )

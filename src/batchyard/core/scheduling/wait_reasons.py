@@ -19,7 +19,6 @@ TOO_LARGE = (
     "can be met by the CE(s) attached to the job queue."
 )
 INSUFFICIENT = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
-UNMANAGED = "UNMANAGED"
 DECLARE = "start the service with more declared (--vcpus, --memory, --gpus)."
 LARGER = f"Ask for less, allow larger instance types, or {DECLARE}"
 LARGER_TYPES = "Ask for less, or allow larger instance types with UpdateComputeEnvironment."
@@ -204,7 +203,7 @@ def why_unfit(asked: Resources, engines: Sequence[str], state: EnvironmentState)
         return Unfit(Wait.ENGINE_GONE, f"Its engine, {environment.engine}, cannot be used now{away}.")
     if state.wrong_platform:
         return Unfit(Wait.OTHER_PLATFORM, state.wrong_platform)
-    if environment.type != UNMANAGED:
+    if environment.kind.is_managed:
         refusal = state.refusal
         return None if refusal is None else Unfit(WAITS[refusal.why], refusal.text, refusal)
     if any(asked.fits(instance.resources) for instance in state.instances):
@@ -237,14 +236,14 @@ def why_unschedulable(
         )
     if any(unfit.wait is Wait.OTHER_PLATFORM for _, unfit in able):
         return Unschedulable(Wait.OTHER_PLATFORM, f"{WRONG_PLATFORM} {_each(found)}")
-    own = {unfit.wait for state, unfit in able if state.environment.type != UNMANAGED}
+    own = {unfit.wait for state, unfit in able if state.environment.kind.is_managed}
     for wait in (Wait.HOST_TOO_SMALL, Wait.ABOVE_BID):
         refusal = next((unfit.refusal for _, unfit in able if unfit.wait is wait and unfit.refusal), None)
         if refusal is not None:
             return Unschedulable(wait, f"{_no_capacity(refusal)} {_each(found)}")
     if own == {Wait.OVER_MAX}:
         return Unschedulable(Wait.OVER_MAX, f"{OVER_MAX} {_each(found)}")
-    is_own = [state.environment.type != UNMANAGED for state, _ in able]
+    is_own = [state.environment.kind.is_managed for state, _ in able]
     fix = "" if not any(is_own) else LARGER_TYPES if all(is_own) else LARGER
     return Unschedulable(Wait.TOO_LARGE, f"{TOO_LARGE} {_each(found)}", fix)
 

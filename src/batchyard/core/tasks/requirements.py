@@ -1,7 +1,7 @@
 """How much a container and a task may ask for on each platform (AWS Batch behaviour 6.5): one rule for what is
 registered and for what overrides make of it.
 
-A platform is EC2, FARGATE or MANAGED_INSTANCES. Takes AWS documents that were checked for shape; amounts are as they
+Takes AWS documents that were checked for shape; amounts are as they
 are written: vCPUs, MiB and GPUs."""
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from batchyard.core.capacity import fargate
+from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.model.text import quoted
@@ -19,9 +20,6 @@ from batchyard.core.model.text import quoted
 Document = dict[str, Any]
 Amounts = dict[str, Decimal]  # by type: VCPU, MEMORY, GPU
 
-FARGATE = "FARGATE"
-EC2 = "EC2"
-MANAGED_INSTANCES = "MANAGED_INSTANCES"
 NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,6})?")  # nobody has 1,000,000,000 of anything; keeps sums in 64 bits
 MIN_MEMORY_MIB = 4  # the smallest memory limit that Docker takes
 OLD_MEMBERS = {"vcpus": "VCPU", "memory": "MEMORY"}  # what they are called in resourceRequirements
@@ -53,13 +51,14 @@ def listed(requirements: Sequence[Document]) -> Amounts:
     return amounts
 
 
-def written(document: Document, platform: str) -> Amounts:
-    """What a containerProperties document or an override says itself, in the old members or in resourceRequirements."""
+def written(document: Document, platform: Platform | None) -> Amounts:
+    """What a containerProperties document or an override says itself, in the old members or in resourceRequirements.
+    `platform`: None for overrides whose definition is not known yet."""
     amounts = listed(document.get("resourceRequirements", []))
     old = _old(document)
     if old and amounts.keys() & {"VCPU", "MEMORY"}:
         raise Refused("Cannot use both ECS containerProperties vcpus/memory and resourceRequirement VCPU/MEMORY.")
-    if old and platform == FARGATE:
+    if old and platform is Platform.FARGATE:
         raise Refused("vcpus and memory are not applicable for Fargate. Use resourceRequirements instead.")
     return amounts | old
 
@@ -78,16 +77,16 @@ def settled(container: Document) -> Document:
     return rest | {"resourceRequirements": [*container["resourceRequirements"], *old]}
 
 
-def check_container(amounts: Amounts, platform: str) -> tuple[Decimal, Decimal]:
+def check_container(amounts: Amounts, platform: Platform) -> tuple[Decimal, Decimal]:
     """One container's. Returns its vCPUs and MiB; Fargate's pairs are the task's (check_task)."""
     vcpus, memory_mib = amounts.get("VCPU"), amounts.get("MEMORY")
-    if "GPU" in amounts and platform == FARGATE:
+    if "GPU" in amounts and platform is Platform.FARGATE:
         raise Refused("GPU is not applicable for Fargate.")
     if vcpus is None:
         raise Refused("vCPU is required.")
     if memory_mib is None:
         raise Refused("Memory is required.")
-    if platform != FARGATE:
+    if platform is not Platform.FARGATE:
         if vcpus < 1:
             raise Refused(f"vCPU must be at least 1, got {vcpus}.")
         _check_whole(vcpus, "vCPU")
@@ -97,11 +96,11 @@ def check_container(amounts: Amounts, platform: str) -> tuple[Decimal, Decimal]:
     return vcpus, memory_mib
 
 
-def check_task(asked: Sequence[tuple[Decimal, Decimal]], platform: str) -> Decimal:
+def check_task(asked: Sequence[tuple[Decimal, Decimal]], platform: Platform) -> Decimal:
     """A whole task's; `asked`: vCPUs and MiB of each container. Returns the vCPUs of all."""
     vcpus = sum((vcpus for vcpus, _ in asked), Decimal())
     memory_mib = sum((memory_mib for _, memory_mib in asked), Decimal())
-    if platform == FARGATE:
+    if platform is Platform.FARGATE:
         milli_vcpus = vcpus * MILLI_PER_VCPU
         is_whole = milli_vcpus == milli_vcpus.to_integral_value()
         if not is_whole or memory_mib not in fargate.PAIRS.get(int(milli_vcpus), frozenset()):
@@ -117,7 +116,7 @@ def check_windows(vcpus: Decimal, family: str) -> None:
 
 
 def check_overridden(
-    overrides: Sequence[Document], containers: Sequence[Document], platform: str, around: Document
+    overrides: Sequence[Document], containers: Sequence[Document], platform: Platform, around: Document
 ) -> None:
     """What overrides ask for, and what the containers ask for with them, by the rules of registration. `around`: the
     document that has runtimePlatform."""

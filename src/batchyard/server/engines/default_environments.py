@@ -10,8 +10,8 @@ from __future__ import annotations
 import uuid
 
 from batchyard.core.model.commands import Command, CreateComputeEnvironment, CreateJobQueue
+from batchyard.core.model.compute_resources import EnvironmentKind
 from batchyard.core.model.records import EnvironmentOrder
-from batchyard.core.scheduling.scheduler import UNMANAGED
 from batchyard.core.state.world import World
 from batchyard.server.engines.choice import DOCKER, PROCESS
 
@@ -40,7 +40,7 @@ def _is_free(world: World, name: str) -> bool:
 def _pair(environment: str, queue: str, engine: str) -> list[Command[object]]:
     return [
         CreateComputeEnvironment(
-            environment, str(uuid.uuid4()), UNMANAGED, "ENABLED", engine, document={}, is_settled=True
+            environment, str(uuid.uuid4()), EnvironmentKind.UNMANAGED, "ENABLED", engine, document={}, is_settled=True
         ),
         CreateJobQueue(queue, "ENABLED", 1, (EnvironmentOrder(1, environment),), is_settled=True),
     ]

@@ -12,6 +12,7 @@ from batchyard.api.batch.rules.platform_rules import (
 )
 from batchyard.api.batch.rules.volume_rules import check_volumes
 from batchyard.api.checks import quoted, require
+from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.refusal import Refused
 from batchyard.core.tasks import requirements
 from batchyard.wire.messages import Document
@@ -68,7 +69,7 @@ EC2_FORBIDDEN = {
 }
 
 
-def check_container(container: Document, platform: str) -> None:
+def check_container(container: Document, platform: Platform) -> None:
     """Everything about one containerProperties document. `platform`: EC2 or FARGATE."""
     check_shared(container, platform, container.get("executionRoleArn", ""))
     asked = requirements.check_container(requirements.written(container, platform), platform)
@@ -76,14 +77,14 @@ def check_container(container: Document, platform: str) -> None:
     check_volumes(
         container.get("volumes", []), platform, role=container.get("jobRoleArn", ""), platform_version=version
     )
-    if platform == "FARGATE":
+    if platform is Platform.FARGATE:
         _check_fargate(container, requirements.check_task([asked], platform))
         return
     for member, message in EC2_FORBIDDEN.items():
         require(member not in container, message)
 
 
-def check_shared(container: Document, platform: str, execution_role: str) -> None:
+def check_shared(container: Document, platform: Platform, execution_role: str) -> None:
     """What a containerProperties document and a container of several have in common, but for their resources."""
     require(container.get("image"), "ECS Container Image must be provided.")
     require(
@@ -130,12 +131,12 @@ def _check_secrets(container: Document, execution_role: str) -> None:
         )
 
 
-def _check_logs(container: Document, platform: str) -> None:
+def _check_logs(container: Document, platform: Platform) -> None:
     logging = container.get("logConfiguration")
     if logging is None:
         return
     driver = logging["logDriver"]
-    if platform == "FARGATE":
+    if platform is Platform.FARGATE:
         require(driver in FARGATE_LOG_DRIVERS, f"Log driver for Fargate is not valid: {driver}")
     if driver == "awslogs":
         unknown = sorted(logging.get("options", {}).keys() - AWSLOGS_OPTIONS)
@@ -155,8 +156,8 @@ def _check_ulimits(container: Document) -> None:
         )
 
 
-def _check_linux(linux: Document, platform: str) -> None:
-    if platform == "FARGATE":
+def _check_linux(linux: Document, platform: Platform) -> None:
+    if platform is Platform.FARGATE:
         for member in FARGATE_FORBIDDEN_LINUX:
             require(member not in linux, f"linuxParameter.{member} is not allowed for Fargate.")
     for device in linux.get("devices", []):
@@ -196,4 +197,4 @@ def _check_fargate(container: Document, vcpus: Decimal) -> None:
     check_fargate_container(container)
     require("instanceType" not in container, "instanceType is not applicable for Fargate.")
     check_ephemeral_storage(container.get("ephemeralStorage"))
-    check_runtime_platform(container, [container], vcpus, "FARGATE")
+    check_runtime_platform(container, [container], vcpus, Platform.FARGATE)

@@ -12,11 +12,12 @@ from batchyard.api.batch.rules.node_rules import check_nodes
 from batchyard.api.batch.rules.pod_rules import check_pod
 from batchyard.api.batch.rules.task_rules import check_task
 from batchyard.api.checks import check_between, check_no_nul, quoted, require
+from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
 
 BODIES = ("containerProperties", "ecsProperties", "eksProperties", "nodeProperties")
-CAPABILITIES = ("FARGATE", "EC2", "MANAGED_INSTANCES")  # in the order of AWS's refusal
+CAPABILITIES = (Platform.FARGATE, Platform.EC2, Platform.MANAGED_INSTANCES)  # in the order of AWS's refusal
 
 RETRY_ATTEMPTS = (1, 10)  # API: RetryStrategy
 MAX_EXIT_RULES = 5  # API: RetryStrategy.evaluateOnExit
@@ -83,21 +84,20 @@ def check_priority(priority: int | None) -> None:
     require(priority is None or low <= priority <= high, f"Scheduling priority must be between {low} and {high}.")
 
 
-def _check_platform(document: Document) -> str:
-    """Returns EC2, FARGATE or MANAGED_INSTANCES."""
+def _check_platform(document: Document) -> Platform:
     capabilities = document.get("platformCapabilities")
     if not capabilities:
-        return "EC2"
+        return Platform.EC2
     for capability in capabilities:
         require(
             capability in CAPABILITIES,
             f"Capability {quoted(capability)} is not valid. Valid capabilities: [{', '.join(CAPABILITIES)}]",
         )
     require(len(capabilities) == 1, "Exactly 1 capability must be provided.")
-    return str(capabilities[0])
+    return Platform(capabilities[0])
 
 
-def _check_single(document: Document, platform: str) -> None:
+def _check_single(document: Document, platform: Platform) -> None:
     bodies = [body for body in BODIES if body in document]
     require("nodeProperties" not in bodies, "nodeProperties can only be used with type multinode.")
     require(bodies, "ECS ContainerProperties, ecsProperties, or eksProperties is required when using type container.")
@@ -105,7 +105,7 @@ def _check_single(document: Document, platform: str) -> None:
         first = "ECS containerProperties" if bodies[0] == "containerProperties" else bodies[0]
         raise Refused(f"Cannot use both {first} and {bodies[1]}")
     if "containerProperties" in document:
-        require(platform != "MANAGED_INSTANCES", "Cannot use ECS containerProperties for MANAGED_INSTANCES")
+        require(platform is not Platform.MANAGED_INSTANCES, "Cannot use ECS containerProperties for MANAGED_INSTANCES")
         check_container(document["containerProperties"], platform)
     elif "ecsProperties" in document:
         check_task(document["ecsProperties"], platform)
@@ -120,9 +120,9 @@ def _check_without_platform(document: Document) -> None:
     require(not document.get("propagateTags"), "Batch on EKS does not support tag propagation.")
 
 
-def _check_multinode(document: Document, platform: str) -> None:
-    require(platform != "FARGATE", "Fargate does not support MNP jobs")
-    require(platform != "MANAGED_INSTANCES", "MANAGED_INSTANCES does not support MNP jobs")
+def _check_multinode(document: Document, platform: Platform) -> None:
+    require(platform is not Platform.FARGATE, "Fargate does not support MNP jobs")
+    require(platform is not Platform.MANAGED_INSTANCES, "MANAGED_INSTANCES does not support MNP jobs")
     require("nodeProperties" in document, "Node properties of multinode job is required.")
     for body in BODIES[:3]:
         require(body not in document, f"Cannot use both nodeProperties and {body}")

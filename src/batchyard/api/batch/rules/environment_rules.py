@@ -7,17 +7,15 @@ import re
 from batchyard.api.checks import check_between, has_duplicates, require
 from batchyard.core.capacity.catalogue import BUNDLES
 from batchyard.core.capacity.environment_rules import (
-    DEFAULT_STRATEGY,
-    FARGATE_KINDS,
     SERVICE_LINKED_ROLE,
     check_fargate_network,
     check_strategy,
 )
+from batchyard.core.model.compute_resources import DEFAULT_STRATEGY, EnvironmentKind
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
 
-MANAGED_INSTANCES = "ECS_MANAGED_INSTANCES"
 FARGATE_FORBIDDEN = (
     "minvCpus",
     "desiredvCpus",
@@ -51,7 +49,7 @@ MAX_NAMESPACE_LENGTH = 63  # a DNS label
 def check_new_environment(document: Document, account: Account) -> None:
     """CreateComputeEnvironment, but for name and tags."""
     require(document.get("state", "ENABLED") == "ENABLED", "Compute Environment must be created in ENABLED state.")
-    if document["type"] == "UNMANAGED":
+    if document["type"] == EnvironmentKind.UNMANAGED:
         _check_unmanaged(document)
     else:
         require("unmanagedvCpus" not in document, "unmanagedvCpus is not applicable for managed Compute Environments")
@@ -92,14 +90,14 @@ def _check_unmanaged(document: Document) -> None:
 
 
 def _check_resources(resources: Document, is_eks: bool) -> None:
-    kind = resources["type"]
+    kind = EnvironmentKind(resources["type"])
     require(resources["maxvCpus"] >= 0, f"maxvCpus should be greater than or equal to 0, got {resources['maxvCpus']}.")
-    if kind == MANAGED_INSTANCES:
+    if kind is EnvironmentKind.MANAGED_INSTANCES:
         require("managedInstancesProvider" in resources, f"managedInstancesProvider is required for {kind}.")
         require(not is_eks, "Supported compute types for EKS compute environments are [EC2, SPOT]")
         return
     require("managedInstancesProvider" not in resources, f"managedInstancesProvider is not applicable for {kind}.")
-    if kind in FARGATE_KINDS:
+    if kind.is_fargate:
         require(not is_eks, "Supported compute types for EKS compute environments are [EC2, SPOT]")
         _check_fargate(resources)
         return
@@ -141,7 +139,7 @@ def _check_strategy(resources: Document, is_eks: bool) -> None:
     strategy = resources.get("allocationStrategy", "")
     require(strategy or not is_eks, "allocationStrategy is required for EKS Compute Environments.")
     check_strategy(resources)
-    if resources["type"] == "SPOT":
+    if resources["type"] == EnvironmentKind.SPOT:
         require(
             resources.get("spotIamFleetRole") or strategy not in ("", DEFAULT_STRATEGY) or is_eks,
             "compute resource spotIamFleetRole is required.",

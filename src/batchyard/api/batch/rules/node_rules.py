@@ -11,6 +11,7 @@ from batchyard.api.batch.rules.container_rules import check_container
 from batchyard.api.batch.rules.pod_rules import check_pod, namespace_of
 from batchyard.api.batch.rules.task_rules import check_task
 from batchyard.api.checks import quoted, require
+from batchyard.core.model.compute_resources import Platform
 from batchyard.wire.messages import Document
 
 NODES = (1, 1000)  # user guide: mnp-node-groups
@@ -84,9 +85,9 @@ def _check_range(node_range: Document) -> None:
     )
     check_consumables(node_range.get("consumableResourceProperties"))
     if "container" in node_range:
-        check_container(node_range["container"], "EC2")
+        check_container(node_range["container"], Platform.EC2)
     elif "ecsProperties" in node_range:
-        check_task(node_range["ecsProperties"], "EC2")
+        check_task(node_range["ecsProperties"], Platform.EC2)
     else:
         check_pod(node_range["eksProperties"])
 

@@ -8,6 +8,7 @@ from batchyard.api.batch.rules.node_rules import BODIES, NODES, Target, check_no
 from batchyard.api.batch.rules.pod_rules import DEFAULT_NAME, check_pod
 from batchyard.api.batch.rules.task_rules import CONTAINERS
 from batchyard.api.checks import check_no_nul, has_duplicates, quoted, require
+from batchyard.core.model.compute_resources import Platform
 from batchyard.core.tasks import ecs_task, requirements, task_spec
 from batchyard.wire.messages import Document
 
@@ -17,9 +18,9 @@ OVERRIDE_OF = {
     "ecsProperties": "ecsPropertiesOverride",
     "eksProperties": "eksPropertiesOverride",
 }
-ANY_PLATFORM = ""  # the machine, which knows the definition, holds overrides against its platform
+ANY_PLATFORM = None  # the machine, which knows the definition, holds overrides against its platform
 METADATA_MAPS = ("labels", "annotations")
-NODES_PLATFORM = "EC2"  # multi-node jobs have no other
+NODES_PLATFORM = Platform.EC2  # multi-node jobs have no other
 
 
 def check_overrides(overrides: Document, called: str = "containerOverrides") -> None:

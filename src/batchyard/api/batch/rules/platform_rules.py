@@ -7,6 +7,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from batchyard.api.checks import capital, quoted, require
+from batchyard.core.model.compute_resources import Platform
 from batchyard.core.tasks.requirements import WINDOWS_FAMILIES, check_windows
 from batchyard.wire.messages import Document
 
@@ -39,13 +40,13 @@ def check_ephemeral_storage(storage: Document | None) -> None:
     )
 
 
-def check_runtime_platform(task: Document, containers: list[Document], vcpus: Decimal, platform: str) -> None:
+def check_runtime_platform(task: Document, containers: list[Document], vcpus: Decimal, platform: Platform) -> None:
     """`runtimePlatform` and `volumes` of a task (or of a containerProperties document, which is one) on Fargate or
     managed instances, its containers, and the vCPUs of all together."""
     system = task.get("runtimePlatform", {})
     family = system.get("operatingSystemFamily", "LINUX")
     architecture = system.get("cpuArchitecture", "X86_64")
-    if platform == "MANAGED_INSTANCES":
+    if platform is Platform.MANAGED_INSTANCES:
         require(family == "LINUX", "runtimePlatform for MANAGED_INSTANCES only supports LINUX operating system family.")
     require(
         family in SYSTEM_FAMILIES,

@@ -13,6 +13,7 @@ from batchyard.api.batch.rules.platform_rules import (
 )
 from batchyard.api.batch.rules.volume_rules import check_volumes
 from batchyard.api.checks import has_duplicates, quoted, require
+from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.records import DEFAULT_CONTAINER
 from batchyard.core.tasks import requirements
 from batchyard.wire.messages import Document
@@ -49,7 +50,7 @@ NOT_APPLICABLE = {
 }
 
 
-def check_task(properties: Document, platform: str) -> None:
+def check_task(properties: Document, platform: Platform) -> None:
     """One ecsProperties document. `platform`: EC2, FARGATE or MANAGED_INSTANCES."""
     tasks = properties.get("taskProperties", [])
     require(len(tasks) == 1, f"ecsProperties.taskProperties must hold exactly 1 task, got {len(tasks)}.")
@@ -63,10 +64,10 @@ def check_task(properties: Document, platform: str) -> None:
         "At least one container must be set as essential",
     )
     _check_dependencies(containers)
-    has_own_network = platform != "MANAGED_INSTANCES" and task.get("networkMode") in OWN_NETWORK_MODES
+    has_own_network = platform is not Platform.MANAGED_INSTANCES and task.get("networkMode") in OWN_NETWORK_MODES
     for member, message in NOT_APPLICABLE[platform].items():
         require(member not in task or (member == "networkMode" and has_own_network), message)
-    _check_modes(task, NETWORK_MODES if platform == "MANAGED_INSTANCES" else OWN_NETWORK_MODES)
+    _check_modes(task, NETWORK_MODES if platform is Platform.MANAGED_INSTANCES else OWN_NETWORK_MODES)
     asked = [_check_one(container, task, platform) for container in containers]
     check_volumes(
         task.get("volumes", []),
@@ -74,12 +75,12 @@ def check_task(properties: Document, platform: str) -> None:
         role=task.get("taskRoleArn", ""),
         platform_version=task.get("platformVersion", ""),
     )
-    if platform == "FARGATE":
+    if platform is Platform.FARGATE:
         require(task.get("executionRoleArn"), "executionRoleArn is required for Fargate jobs.")
     vcpus = requirements.check_task(asked, platform)
-    if platform == "FARGATE":
+    if platform is Platform.FARGATE:
         check_ephemeral_storage(task.get("ephemeralStorage"))
-    if platform != "EC2":
+    if platform is not Platform.EC2:
         check_runtime_platform(task, containers, vcpus, platform)
 
 
@@ -147,10 +148,10 @@ def _check_modes(task: Document, network_modes: tuple[str, ...]) -> None:
     )
 
 
-def _check_one(container: Document, task: Document, platform: str) -> tuple[Decimal, Decimal]:
+def _check_one(container: Document, task: Document, platform: Platform) -> tuple[Decimal, Decimal]:
     """Returns its vCPUs and MiB."""
     check_shared(container, platform, task.get("executionRoleArn", ""))
-    if platform == "FARGATE":
+    if platform is Platform.FARGATE:
         check_fargate_container(container)
     for member in ("startTimeout", "stopTimeout"):
         seconds = container.get(member)
@@ -158,7 +159,7 @@ def _check_one(container: Document, task: Document, platform: str) -> tuple[Deci
             continue
         require(seconds >= MIN_TIMEOUT_SECONDS, f"{member} must be at least 2 seconds, got {seconds}.")
         require(
-            platform != "FARGATE" or seconds <= MAX_FARGATE_TIMEOUT_SECONDS,
+            platform is not Platform.FARGATE or seconds <= MAX_FARGATE_TIMEOUT_SECONDS,
             f"{member} must be at most {MAX_FARGATE_TIMEOUT_SECONDS} seconds for Fargate, got {seconds}.",
         )
     return requirements.check_container(requirements.listed(container.get("resourceRequirements", [])), platform)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from batchyard.api.checks import quoted, require
+from batchyard.core.model.compute_resources import Platform
 from batchyard.wire.messages import Document
 
 VOLUME_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -15,7 +16,7 @@ EFS_PLATFORM_VERSION = (1, 4, 0)  # the first of Fargate's that mounts EFS (API:
 VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}")
 
 
-def check_volumes(volumes: list[Document], platform: str, *, role: str, platform_version: str) -> None:
+def check_volumes(volumes: list[Document], platform: Platform, *, role: str, platform_version: str) -> None:
     """`role`: the containers' own (jobRoleArn, taskRoleArn). `platform_version`: Fargate's, empty for the latest."""
     names = set()
     for volume in volumes:
@@ -32,7 +33,7 @@ def check_volumes(volumes: list[Document], platform: str, *, role: str, platform
         )
         require(name not in names, f"Volume name {name} is used twice.")
         names.add(name)
-        if platform == "FARGATE":
+        if platform is Platform.FARGATE:
             _check_on_fargate(volume, platform_version)
         if "efsVolumeConfiguration" in volume:
             _check_efs(volume["efsVolumeConfiguration"])
