@@ -222,6 +222,24 @@ def test_every_exception_to_the_status_rule_is_still_needed(name: str) -> None:
     assert any("status" in path.read_text() for path in paths), f"{name} no longer needs its exception"
 
 
+# --- each module of the core has a test file of its name ---
+
+
+def untested_modules(files: list[str]) -> list[str]:
+    """The test files that are missing: `src/batchyard/core/state/world.py` has `tests/core/state/test_world.py`."""
+    modules = [Path(name) for name in files if name.startswith("src/batchyard/core/") and name.endswith(".py")]
+    wanted = [
+        (Path("tests") / path.relative_to("src/batchyard")).with_name(f"test_{path.name}")
+        for path in modules
+        if path.name != "__init__.py"
+    ]
+    return [str(path) for path in wanted if str(path) not in files]
+
+
+def test_each_module_of_the_core_has_a_test_file_of_its_name() -> None:
+    assert untested_modules(FILES) == []
+
+
 # --- the requirement files and pyproject.toml say the same ---
 
 
@@ -309,6 +327,12 @@ KEEPING = [
 @pytest.mark.parametrize(("rule", "path", "text"), BREAKING)
 def test_a_breach_is_found(rule: Rule, path: str, text: str) -> None:
     assert len(rule(path, text)) >= 1
+
+
+def test_a_module_without_a_test_is_found() -> None:
+    files = ["src/batchyard/core/state/new.py", "src/batchyard/core/state/__init__.py", "tests/core/test_new.py"]
+    assert untested_modules(files) == ["tests/core/state/test_new.py"]
+    assert untested_modules([*files, "tests/core/state/test_new.py"]) == []
 
 
 @pytest.mark.parametrize(("rule", "path", "text"), KEEPING)
