@@ -26,7 +26,7 @@ IMAGE = "batchyard-bench:true"
 COUNT = 96  # twelve rounds of as many as are started at once
 TIMEOUT_SECONDS = 300.0
 MIB = 1024 * 1024
-LEAST_MEMORY_MIB = 6  # what Docker starts
+MIN_MEMORY_MIB = 6  # what Docker starts
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ async def _bare(found: Probe, count: int, in_flight: int) -> float:
         "NetworkMode": "host",
         "Init": True,
         "CpuShares": 1024,
-        "Memory": max(JOB_MEMORY_MIB, LEAST_MEMORY_MIB) * MIB,
+        "Memory": max(JOB_MEMORY_MIB, MIN_MEMORY_MIB) * MIB,
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "64m", "max-file": "2"}},
     }
     body: dict[str, Any] = {"Image": IMAGE, "Cmd": ["/bin/true"], "HostConfig": config}

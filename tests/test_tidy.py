@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-MOST_FUNCTION_LINES = 60  # what is longer has parts that deserve a name
-MOST_FILE_LINES = 600  # what is longer is more than one thing
+MAX_FUNCTION_LINES = 60  # what is longer has parts that deserve a name
+MAX_FILE_LINES = 600  # what is longer is more than one thing
 BANNED_MODULES = {"utils", "util", "common", "helpers", "helper", "manager", "managers", "misc", "base_utils"}
 
 # Generated from AWS's models or copied with their licence: not written here, so not styled here.
@@ -73,20 +73,20 @@ def text_of(name: str) -> str:
         return ""  # an image or another binary file
 
 
-# --- the rules: (path, text) -> complaints ---
+# -- the rules: (path, text) -> complaints --
 
 Rule = Callable[[str, str], list[str]]
 
 
 def too_long(path: str, text: str) -> list[str]:
     found = []
-    if text.count("\n") > MOST_FILE_LINES:
-        found.append(f"{path}: {text.count(chr(10))} lines, at most {MOST_FILE_LINES}")
+    if text.count("\n") > MAX_FILE_LINES:
+        found.append(f"{path}: {text.count(chr(10))} lines, at most {MAX_FILE_LINES}")
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            if lines > MOST_FUNCTION_LINES:
-                found.append(f"{path}:{node.lineno}: {node.name} has {lines} lines, at most {MOST_FUNCTION_LINES}")
+            if lines > MAX_FUNCTION_LINES:
+                found.append(f"{path}:{node.lineno}: {node.name} has {lines} lines, at most {MAX_FUNCTION_LINES}")
     return found
 
 
@@ -198,7 +198,7 @@ CODE_RULES = [too_long, vaguely_named, proves_nothing, hopes_by_sleeping, swallo
 TEXT_RULES = [unfinished, tied_to_a_machine, tied_to_an_index, secret]
 
 
-# --- the tree keeps them ---
+# -- the tree keeps them --
 
 
 @pytest.mark.parametrize("rule", CODE_RULES)
@@ -222,7 +222,7 @@ def test_every_exception_to_the_status_rule_is_still_needed(name: str) -> None:
     assert any("status" in path.read_text() for path in paths), f"{name} no longer needs its exception"
 
 
-# --- each module of the core has a test file of its name ---
+# -- each module of the core has a test file of its name --
 
 
 def untested_modules(files: list[str]) -> list[str]:
@@ -240,7 +240,7 @@ def test_each_module_of_the_core_has_a_test_file_of_its_name() -> None:
     assert untested_modules(FILES) == []
 
 
-# --- the requirement files and pyproject.toml say the same ---
+# -- the requirement files and pyproject.toml say the same --
 
 
 def requirement_lines(name: str) -> list[str]:
@@ -271,7 +271,7 @@ def test_dev_locks_the_versions_that_base_locks() -> None:
     assert pins[0] <= pins[1]
 
 
-# --- the rules bite ---
+# -- the rules bite --
 
 CORE = "src/batchyard/core/machine.py"
 BREAKING = [

@@ -7,7 +7,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 FIRST_PAUSE_SECONDS = 0.001  # most conditions hold within a few milliseconds
-LONGEST_PAUSE_SECONDS = 0.05  # long waits must not burn the processor that the awaited thing needs
+MAX_PAUSE_SECONDS = 0.05  # long waits must not burn the processor that the awaited thing needs
 
 
 def until(
@@ -33,4 +33,4 @@ def until(
             story = describe() if callable(describe) else describe or getattr(condition, "__name__", "the condition")
             raise AssertionError(f"still waiting after {timeout_seconds} s for: {story} (last value: {value!r})")
         time.sleep(pause_seconds)
-        pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+        pause_seconds = min(pause_seconds * 2, MAX_PAUSE_SECONDS)

@@ -53,7 +53,7 @@ def test_the_enums_with_texts_of_their_own_are_in_the_model() -> None:
 
 # -- Whatever a client sends --
 
-LONGEST_REFUSAL = 2500
+MAX_REFUSAL_CHARACTERS = 2500
 
 # Texts that mean something here, and texts that break things elsewhere.
 TEXTS = [
@@ -127,7 +127,7 @@ def attempt(service: Service, operation: str, request: dict[str, Any]) -> dict[s
         problem = ("ClientException", "none")
     assert_consistent(service.machine.world)
     assert problem[0] == "ClientException"
-    assert 0 < len(problem[1]) < LONGEST_REFUSAL
+    assert 0 < len(problem[1]) < MAX_REFUSAL_CHARACTERS
     return answer
 
 

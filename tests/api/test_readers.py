@@ -67,7 +67,7 @@ def test_a_callers_queries_run_in_their_order_and_at_most_so_many_at_once() -> N
 
 
 def test_too_many_waiting_queries_are_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MOST_WAITING", 4)
+    monkeypatch.setattr(readers, "MAX_WAITING", 4)
 
     async def test(made: Readers) -> None:
         gate = threading.Event()

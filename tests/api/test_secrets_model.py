@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from batchyard.core.machine import Machine
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
-from batchyard.core.secrets.secrets import CURRENT, PREVIOUS, UNLABELLED_KEPT
+from batchyard.core.secrets.secrets import CURRENT, MAX_UNLABELLED, PREVIOUS
 from batchyard.server.settings.catalogue_file import load_catalogue
 from tests.api.service import ACCOUNT, Service
 
@@ -44,7 +44,7 @@ class Kept:
         self.values[token] = value
         self.labels |= dict.fromkeys(given, token)
         bare = [one for one in self.values if one not in self.labels.values()]
-        for dropped in bare[: max(0, len(bare) - UNLABELLED_KEPT)]:
+        for dropped in bare[: max(0, len(bare) - MAX_UNLABELLED)]:
             del self.values[dropped]
         return ""
 

@@ -19,7 +19,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("AWS_", "BATCHYARD_", "XDG_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(follow, "LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(follow, "MAX_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(follow, "FIRST_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(tables, "WATCH_SECONDS", 0.01)
 

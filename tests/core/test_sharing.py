@@ -12,7 +12,7 @@ from batchyard.core.model.records import Dependency, EnvironmentOrder, Instance,
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.document_kinds import SHARE_USAGE
-from batchyard.core.state.fairshare import ACTIVE_SHARES_AT_MOST, FORGOTTEN_AFTER_WINDOWS
+from batchyard.core.state.fairshare import FORGOTTEN_AFTER_WINDOWS, MAX_ACTIVE_SHARES
 from tests.core.driver import ACCOUNT, HOST, Driver
 from tests.core.naive_shares import NaiveShares
 
@@ -192,7 +192,7 @@ def test_a_queue_that_goes_takes_its_usage_along() -> None:
 
 def test_a_queue_takes_no_more_than_so_many_active_shares() -> None:
     yard = Yard(vcpus=1)
-    for number in range(ACTIVE_SHARES_AT_MOST):
+    for number in range(MAX_ACTIVE_SHARES):
         yard.share(f"s{number}")
     with pytest.raises(Refused, match="500 active share identifiers"):
         yard.share("one-more")

@@ -22,7 +22,7 @@ from tests.server.running import command, environment
 from tests.waiting import until
 
 DISK_MIB = 64
-LEAST_FREE_MIB = 40
+MIN_FREE_MIB = 40
 MIB = 1 << 20
 DAY = 24 * 3600
 
@@ -80,7 +80,7 @@ def fill(place: Path, left_bytes: int) -> None:
 def test_a_disk_that_fills_up(disk: Path, tmp_path: Path) -> None:
     home = disk / "home"
     home.mkdir()
-    yard = Yard(home, "--min-free-mib", str(LEAST_FREE_MIB))
+    yard = Yard(home, "--min-free-mib", str(MIN_FREE_MIB))
     yard.traces = tmp_path / "traces"
     yard.traces.mkdir()
     gates = [tmp_path / "first", tmp_path / "second"]
@@ -89,7 +89,7 @@ def test_a_disk_that_fills_up(disk: Path, tmp_path: Path) -> None:
         first, second = (yard.submit(gate.name, nap=str(gate)) for gate in gates)
         waiting = yard.submit("waiting", after=second)
         until(lambda: yard.status(first) == yard.status(second) == "RUNNING", 20)
-        fill(disk, (LEAST_FREE_MIB - 10) * MIB)
+        fill(disk, (MIN_FREE_MIB - 10) * MIB)
         status, answer = until(lambda: (r := yard.reply("SubmitJob", yard.submission("more")))[0] != 200 and r, 10)
         assert status == 500
         assert b"takes no new jobs" in answer

@@ -19,7 +19,7 @@ from tests.kill.yard import Yard
 from tests.waiting import until
 
 KILLS = {"server": 24, "supervisor": 24, "both": 12}  # unless told
-LONGEST_PEACE_SECONDS = 0.5
+MAX_PEACE_SECONDS = 0.5
 DIES_WHILE_STARTING = 0.2  # of the starts
 
 
@@ -31,7 +31,7 @@ class Chaos:
         self._verdict = verdict
         self._chance = random.Random(seed)
 
-    def peace(self, longest_seconds: float = LONGEST_PEACE_SECONDS) -> None:
+    def peace(self, longest_seconds: float = MAX_PEACE_SECONDS) -> None:
         """Lets the service work for a while."""
         ends = time.monotonic() + self._chance.uniform(0, longest_seconds)
         until(lambda: time.monotonic() >= ends)

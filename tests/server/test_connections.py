@@ -135,7 +135,7 @@ def test_files_are_kept_in_reserve() -> None:
     most, most_of_one = allowed_connections(4096, 1024, 1024)
     assert most == 1024 - connections.RESERVED_FILES
     assert most_of_one < most
-    assert allowed_connections(4096, 1024, 64)[0] == connections.LEAST_CONNECTIONS
+    assert allowed_connections(4096, 1024, 64)[0] == connections.MIN_CONNECTIONS
 
 
 # -- the protocol --

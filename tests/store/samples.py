@@ -58,7 +58,7 @@ def submit(*specs: JobSpec, status: Status = Status.RUNNABLE) -> Changes:
     return changes
 
 
-# -- Any record --------------------------------------------------------------------------------------------------------
+# -- Any record --
 
 # A loaded machine is slow, and slowness is no failure.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

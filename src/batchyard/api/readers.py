@@ -13,7 +13,7 @@ from typing import TypeVar
 from batchyard.core.model.refusal import Refused
 
 # Queries of one caller that wait for its turn; one more is told to come again, as AWS's throttled callers are.
-MOST_WAITING = 256
+MAX_WAITING = 256
 
 Answer = TypeVar("Answer")
 
@@ -54,7 +54,7 @@ class Readers:
 
 
 async def _wait(turns: _Turns) -> None:
-    if len(turns.waiting) >= MOST_WAITING:
+    if len(turns.waiting) >= MAX_WAITING:
         raise Refused("Too Many Requests", "TooManyRequestsException")
     turn = asyncio.get_running_loop().create_future()
     turns.waiting.append(turn)

@@ -8,7 +8,7 @@ from batchyard.cli.client import Document
 from batchyard.cli.present import pairs
 
 LABEL_WIDTH = 12
-ROWS_AT_MOST = 10  # of dependencies and holders: the counts are whole
+MAX_ROWS = 10  # of dependencies and holders: the counts are whole
 
 
 def explanation(answer: Document) -> str:
@@ -41,7 +41,7 @@ def _pairs(answer: Document) -> Iterator[tuple[str, str]]:
 
 
 def _listed(label: str, rows: list[Document], count: int, member: str) -> Iterator[tuple[str, str]]:
-    shown = rows[:ROWS_AT_MOST]
+    shown = rows[:MAX_ROWS]
     for number, row in enumerate(shown):
         yield "" if number else label, f"{row['jobId']}  {row[member]}"
     if count > len(shown) > 0:

@@ -18,7 +18,7 @@ from batchyard.cli.streams import Source
 FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
 LIVE_CHILDREN = 64  # children read while they run; the output of others comes when they end
 FIRST_PAUSE_SECONDS = 0.05  # short jobs are over within a few of these
-LONGEST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 1.0
 NOTICE_AFTER_SECONDS = 0.5  # a job that starts at once needs no word about waiting
 NO_EXIT_CODE = 1  # what a failed job without an exit code counts as
 
@@ -213,7 +213,7 @@ def follow(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLi
             return detail
         if time.monotonic() - begun > NOTICE_AFTER_SECONDS:
             _tell(detail, line)
-        pause_seconds = FIRST_PAUSE_SECONDS if wrote else min(pause_seconds * 1.5, LONGEST_PAUSE_SECONDS)
+        pause_seconds = FIRST_PAUSE_SECONDS if wrote else min(pause_seconds * 1.5, MAX_PAUSE_SECONDS)
         time.sleep(pause_seconds)
 
 

@@ -10,9 +10,9 @@ import typer
 from batchyard.cli.options import Json, Raw, Url, connect, reports_errors
 from batchyard.cli.usage import whole_number
 
-LEAST_TIMEOUT_SECONDS = 60  # of an attempt (Batch API, JobTimeout)
-TIMEOUT_HELP = f"Stop an attempt after this long; {LEAST_TIMEOUT_SECONDS} at least."
-parse_timeout = whole_number(LEAST_TIMEOUT_SECONDS, why="AWS Batch knows no shorter timeout.")
+MIN_TIMEOUT_SECONDS = 60  # of an attempt (Batch API, JobTimeout)
+TIMEOUT_HELP = f"Stop an attempt after this long; {MIN_TIMEOUT_SECONDS} at least."
+parse_timeout = whole_number(MIN_TIMEOUT_SECONDS, why="AWS Batch knows no shorter timeout.")
 COMMAND_HELP = "The command and its arguments; an image may bring its own."
 ENV_HELP = "A variable for the job; NAME alone takes its value here."
 SHARE_HELP = "The share identifier, on a fair-share queue."

@@ -48,7 +48,7 @@ FILE_SYSTEMS = {"fs-1": "/v"}  # as an owner would map the one of the samples
 PREFIX = f"No compute environment of job queue {QUEUE} can run this job: "
 
 
-# -- asking the code -------------------------------------------------------------------------------------------------
+# -- asking the code --
 
 
 def refusal(sample: Sample, engine: str, abilities: Abilities) -> str:
@@ -121,7 +121,7 @@ def refusals(path: str) -> dict[str, str]:
     return {engine: message for engine, message in found.items() if message}
 
 
-# -- the table -------------------------------------------------------------------------------------------------------
+# -- the table --
 
 
 def says(shape: str) -> dict[str, Says]:
@@ -175,7 +175,7 @@ class Requests:
         return self._known[shape]
 
 
-# -- the page --------------------------------------------------------------------------------------------------------
+# -- the page --
 
 
 HEAD = """\

@@ -9,7 +9,7 @@ import msgspec
 
 Part = int | str
 
-LARGEST_INTEGER = 2**63 - 1  # of a database
+MAX_INTEGER = 2**63 - 1  # of a database
 
 
 def encode_cursor(kind: str, *parts: Part) -> str:
@@ -29,7 +29,7 @@ def decode_cursor(cursor: str, kind: str, *types: type) -> list[Part]:
         raise _invalid()
     parts = found[1:]
     for part, expected in zip(parts, types, strict=True):
-        if type(part) is not expected or (isinstance(part, int) and abs(part) > LARGEST_INTEGER):
+        if type(part) is not expected or (isinstance(part, int) and abs(part) > MAX_INTEGER):
             raise _invalid()
     return parts
 

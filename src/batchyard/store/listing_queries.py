@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select, tuple_
 from batchyard.core.model import names
 from batchyard.core.model.records import Ranges, Status
 from batchyard.core.state.arrays import virtual_ranges
-from batchyard.store.cursors import LARGEST_INTEGER, Part, decode_cursor, encode_cursor
+from batchyard.store.cursors import MAX_INTEGER, Part, decode_cursor, encode_cursor
 from batchyard.store.job_queries import TOP_LEVEL, JobView, child_view, listed_view, views_by_key
 from batchyard.store.tables import TEXT_END, job_specs, jobs
 
@@ -186,11 +186,11 @@ def _by_time(
     connection: Connection, queue: str, filter_name: str, values: Sequence[str], limit: int, after: str | None
 ) -> Page:
     times = [_milliseconds(filter_name, value) for value in values]
-    low_ms, before_ms = -1, LARGEST_INTEGER
+    low_ms, before_ms = -1, MAX_INTEGER
     if filter_name == "BEFORE_CREATED_AT":
         before_ms = max(times, default=0)
     else:
-        low_ms = min(times, default=LARGEST_INTEGER)
+        low_ms = min(times, default=MAX_INTEGER)
     before: Part = 0
     start_ms: Part = before_ms
     if after:
@@ -205,17 +205,17 @@ def _milliseconds(filter_name: str, value: str) -> int:
         raise ValueError(
             f"The filter {filter_name} takes milliseconds since 1970, in digits, such as 1700000000000; not {value!r}."
         )
-    return min(int(value[:20]), LARGEST_INTEGER)
+    return min(int(value[:20]), MAX_INTEGER)
 
 
 def _by_name(connection: Connection, queue: str, values: Sequence[str], limit: int, after: str | None) -> Page:
-    at_name, at_key = decode_cursor(after, "name", str, int) if after else ("", LARGEST_INTEGER)
+    at_name, at_key = decode_cursor(after, "name", str, int) if after else ("", MAX_INTEGER)
     views: list[JobView] = []
     for name, is_prefix in _searches([value.lower() for value in values]):
         end = name + TEXT_END if is_prefix else name
         if str(at_name) > end:
             continue  # shown on earlier pages
-        start, before = (str(at_name), int(at_key)) if str(at_name) >= name else (name, LARGEST_INTEGER)
+        start, before = (str(at_name), int(at_key)) if str(at_name) >= name else (name, MAX_INTEGER)
         where: dict[str, Part] = {"queue": queue, "limit": limit + 1 - len(views)}
         views += _views(connection, _OF_NAME, {**where, "name": start, "before": before})
         if is_prefix and len(views) <= limit:
@@ -239,7 +239,7 @@ def _by_share(
     connection: Connection, queue: str, status: Status | None, values: Sequence[str], limit: int, after: str | None
 ) -> Page:
     where: dict[str, Part] = {"queue": queue, "limit": limit + 1}
-    where["before"] = decode_cursor(after, "share", int)[0] if after else LARGEST_INTEGER
+    where["before"] = decode_cursor(after, "share", int)[0] if after else MAX_INTEGER
     statement = _OF_SHARE
     if status is not None:
         where["status"] = status.value
@@ -249,7 +249,7 @@ def _by_share(
 
 
 def _by_definition(connection: Connection, queue: str, values: Sequence[str], limit: int, after: str | None) -> Page:
-    before = decode_cursor(after, "definition", int)[0] if after else LARGEST_INTEGER
+    before = decode_cursor(after, "definition", int)[0] if after else MAX_INTEGER
     keys: set[int] = set()
     for definition in sorted({one for value in values for one in _definitions(connection, queue, value)}):
         where = {"queue": queue, "definition": definition, "before": before, "limit": limit + 1}

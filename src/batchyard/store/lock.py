@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchyard.store.errors import StoreLocked
 
-LONGEST_PID_TEXT = 32  # bytes read back of the holder's process id
+MAX_PID_BYTES = 32  # bytes read back of the holder's process id
 
 
 class DirectoryLock:
@@ -27,7 +27,7 @@ class DirectoryLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(descriptor, LONGEST_PID_TEXT).decode("ascii", "replace").strip()
+            holder = os.read(descriptor, MAX_PID_BYTES).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise StoreLocked(
                 f"Another server (process {holder or 'unknown'}) is using {self._database.parent}. "

@@ -20,15 +20,15 @@ from sqlalchemy import Connection, Table, and_, bindparam, func, or_, select, te
 from batchyard.core.model import names
 from batchyard.core.model.records import DEFAULT_CONTAINER, Attempt, Job
 from batchyard.store import codec
-from batchyard.store.cursors import LARGEST_INTEGER, Part, decode_cursor, encode_cursor
+from batchyard.store.cursors import MAX_INTEGER, Part, decode_cursor, encode_cursor
 from batchyard.store.pruning import container_of_head
 from batchyard.store.tables import STARTED, TEXT_END, container_logs, job_specs, jobs, log_groups
 
-LARGEST_KEY = (1 << 4 * names.KEY_HEX - names.ATTEMPT_BITS) - 1  # that a task id can hold
-LARGEST_NUMBER = (1 << names.ATTEMPT_BITS) - 1
+MAX_KEY = (1 << 4 * names.KEY_HEX - names.ATTEMPT_BITS) - 1  # that a task id can hold
+MAX_ATTEMPT_NUMBER = (1 << names.ATTEMPT_BITS) - 1
 
 _HEX = re.compile(r"[0-9a-f]+")
-MOST_CONTAINERS = 10  # of a task (API: EcsTaskProperties): so many rows may have one job
+MAX_CONTAINERS = 10  # of a task (API: EcsTaskProperties): so many rows may have one job
 
 
 class LogGroup(Struct, frozen=True):
@@ -76,7 +76,7 @@ class _Scope(Struct, frozen=True):
 
     head: str = ""
     low_key: int = 0
-    high_key: int = LARGEST_KEY
+    high_key: int = MAX_KEY
     low: str = ""
     high: str = ""
 
@@ -199,11 +199,9 @@ def list_streams(
 def _by_time(
     connection: Connection, group: str, limit: int, after: tuple[Part, ...] | None, descending: bool
 ) -> Iterator[tuple[tuple[Part, ...], LogStream]]:
-    at_ms, at_key, at_head, at_number = after or (
-        (LARGEST_INTEGER, LARGEST_KEY, "", 0) if descending else (0, 0, "", 0)
-    )
+    at_ms, at_key, at_head, at_number = after or ((MAX_INTEGER, MAX_KEY, "", 0) if descending else (0, 0, "", 0))
     # More rows than the page and its successor need: those of the job that the cursor names may all be shown already.
-    where = {"group": group, "at_ms": at_ms, "at_key": at_key, "limit": limit + 1 + MOST_CONTAINERS}
+    where = {"group": group, "at_ms": at_ms, "at_key": at_key, "limit": limit + 1 + MAX_CONTAINERS}
     for head, spec_key, parent_id, body, is_several, started_at_ms in connection.execute(_BY_TIME[descending], where):
         row = _Row(head, spec_key, parent_id, codec.decode_job(body), is_several)
         shown = None

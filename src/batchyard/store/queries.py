@@ -61,7 +61,7 @@ class Reader:
     def close(self) -> None:
         self._engine.dispose()
 
-    # -- Jobs ---------------------------------------------------------------------------------------------------------
+    # -- Jobs --
 
     def jobs(self, ids: Sequence[str]) -> list[JobView]:
         """The jobs and children with these ids or ARNs, each once, in the order asked; unknown ones are left out."""
@@ -108,7 +108,7 @@ class Reader:
         with self._engine.connect() as connection:
             return {row.status: row.number for row in connection.execute(_COUNTS, {"queue": queue})}
 
-    # -- Logs ---------------------------------------------------------------------------------------------------------
+    # -- Logs --
 
     def attempt(self, task_id: str) -> AttemptView | None:
         """The job and attempt that a task id names; None when no job of ours ever could have had it."""
@@ -136,14 +136,14 @@ class Reader:
         with self._engine.connect() as connection:
             return log_queries.list_streams(connection, group, stream_prefix, limit, after, descending, by_time)
 
-    # -- Tasks --------------------------------------------------------------------------------------------------------
+    # -- Tasks --
 
     def tasks(self, limit: int, after: str | None = None, *, placed: bool) -> tuple[list[TaskRow], str | None]:
         """Attempts as ECS lists them: those placed now, or of all that ever started; see task_queries.list_tasks."""
         with self._engine.connect() as connection:
             return task_queries.list_tasks(connection, limit, after, placed=placed)
 
-    # -- Environments, queues, definitions ----------------------------------------------------------------------------
+    # -- Environments, queues, definitions --
 
     def environments(
         self, wanted: Sequence[str] | None = None, limit: int = 100, after: str | None = None

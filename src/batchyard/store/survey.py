@@ -19,7 +19,7 @@ from batchyard.store.database import BUSY_SECONDS, SEAL
 from batchyard.store.errors import StoreDamaged, StoreError, StoreMismatch
 
 SHOWN_FAULTS = 3  # in a sentence; the rest is counted
-MOST_FAULTS = 100  # looked for in one table: enough to see that it is beyond repair
+MAX_FAULTS = 100  # looked for in one table: enough to see that it is beyond repair
 PAGE_FAULTS = 10
 META = "meta"
 # Names of what people know, for the sentence about what can still be read.
@@ -208,7 +208,7 @@ def _read_rows(connection: sqlite3.Connection, found: Survey) -> None:
                 fault = _row_fault(table.name, row)
                 if not fault:
                     found.readable[table.name] += 1
-                elif len(faults) < MOST_FAULTS:
+                elif len(faults) < MAX_FAULTS:
                     faults.append(f"in {table.name} the row of {row[0]!r} {fault}")
         except sqlite3.OperationalError:
             pass  # the table is missing, or a column is: said already

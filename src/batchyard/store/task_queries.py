@@ -11,8 +11,8 @@ from sqlalchemy import Connection, bindparam, select, text, tuple_
 from batchyard.core.model import names
 from batchyard.core.model.records import Attempt, JobSpec
 from batchyard.store import codec
-from batchyard.store.cursors import LARGEST_INTEGER, decode_cursor, encode_cursor
-from batchyard.store.log_queries import LARGEST_KEY, spec_key_of
+from batchyard.store.cursors import MAX_INTEGER, decode_cursor, encode_cursor
+from batchyard.store.log_queries import MAX_KEY, spec_key_of
 from batchyard.store.tables import STARTED, UNFINISHED, job_specs, jobs
 
 
@@ -51,7 +51,7 @@ def list_tasks(
     """A page of at most `limit`. `placed`: those that are placed now, by job; else all attempts of jobs that have
     started, by the start of each job's latest, a job's attempts together. Raises ValueError for a wrong cursor."""
     kind = "placed" if placed else "started"
-    at_ms, at_key, at_number = (0, 0, 0) if placed else (LARGEST_INTEGER, LARGEST_KEY, 0)
+    at_ms, at_key, at_number = (0, 0, 0) if placed else (MAX_INTEGER, MAX_KEY, 0)
     if after:
         at_ms, at_key, at_number = (int(part) for part in decode_cursor(after, kind, int, int, int))
     # One row more than the page and its successor need: the row that the cursor names may be shown in full already.

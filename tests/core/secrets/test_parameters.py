@@ -44,10 +44,10 @@ def test_overwriting_makes_the_next_version_and_keeps_what_is_not_named(world: W
 
 def test_only_so_many_versions_are_kept(world: World) -> None:
     put(world)
-    for _ in range(parameters.VERSIONS_KEPT):
+    for _ in range(parameters.MAX_VERSIONS):
         put(world, overwrite=True)
     numbers = [version.number for version in parameters.find(world, "/a").versions]
-    assert numbers == list(range(2, parameters.VERSIONS_KEPT + 2))
+    assert numbers == list(range(2, parameters.MAX_VERSIONS + 2))
 
 
 @pytest.mark.parametrize(

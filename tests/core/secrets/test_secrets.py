@@ -12,7 +12,7 @@ from batchyard.core.model.names import Account
 from batchyard.core.model.records import Snapshot
 from batchyard.core.model.refusal import Refused
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
-from batchyard.core.secrets.secrets import CURRENT, PREVIOUS, UNLABELLED_KEPT
+from batchyard.core.secrets.secrets import CURRENT, MAX_UNLABELLED, PREVIOUS
 
 ACCOUNT = Account("123456789012", "us-east-1")
 START_MS = 1_700_000_000_000
@@ -76,7 +76,7 @@ def test_each_label_is_on_one_version_and_one_version_is_current(history: list[l
         assert set(labels or [CURRENT]) <= set(newest.stages)
         if before and CURRENT in newest.stages and PREVIOUS not in labels:
             assert [v.version_id for v in versions if PREVIOUS in v.stages] == current
-        assert sum(not version.stages for version in versions) <= UNLABELLED_KEPT
+        assert sum(not version.stages for version in versions) <= MAX_UNLABELLED
         again = kept.do(c.PutSecretValue("db", value(number), ("OTHER",)))
         assert again.secret == kept.machine.world.secrets["db"]
         assert kept.do(c.PutSecretValue("db", c.SealedValue(f"version-{number}", b"sealed", b"other"))) is None

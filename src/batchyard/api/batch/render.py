@@ -50,7 +50,7 @@ def cluster_name(account: Account, environment: str) -> str:
     return names.cluster_name(environment, str(uuid.UUID(bytes=digest, version=5)))
 
 
-# -- environments and queues -------------------------------------------------------------------------------------------
+# -- environments and queues --
 
 
 def environment_detail(environment: Environment, account: Account, host_vcpus: int) -> Document:
@@ -123,7 +123,7 @@ def policy_detail(policy: SchedulingPolicy, account: Account) -> Document:
     return detail
 
 
-# -- definitions -------------------------------------------------------------------------------------------------------
+# -- definitions --
 
 
 def definition_detail(definition: Definition, account: Account) -> Document:
@@ -168,7 +168,7 @@ def _pod_with_lists(pod: Document) -> Document:
     return described
 
 
-# -- jobs --------------------------------------------------------------------------------------------------------------
+# -- jobs --
 
 
 def job_detail(view: JobView, account: Account) -> Document:

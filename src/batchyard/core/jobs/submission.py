@@ -27,7 +27,7 @@ from batchyard.core.model.records import (
 )
 from batchyard.core.model.refusal import Refused
 from batchyard.core.scheduling import fleet, policies
-from batchyard.core.state.fairshare import ACTIVE_SHARES_AT_MOST
+from batchyard.core.state.fairshare import MAX_ACTIVE_SHARES
 from batchyard.core.state.world import World
 from batchyard.core.tasks import ecs_task, requirements, retry, task_spec
 
@@ -192,9 +192,9 @@ def _check_number_of_shares(world: World, queue: str, identifier: str) -> None:
     if share is not None and share.is_active(world.now_ms, fair.window_ms):
         return
     active = book.active(world.now_ms, fair.window_ms)
-    if len(active) >= ACTIVE_SHARES_AT_MOST:
+    if len(active) >= MAX_ACTIVE_SHARES:
         raise Refused(
-            f"JobQueue {queue} has {len(active)} active share identifiers, and {ACTIVE_SHARES_AT_MOST} are the most: "
+            f"JobQueue {queue} has {len(active)} active share identifiers, and {MAX_ACTIVE_SHARES} are the most: "
             "use one of those, or wait until one has had no jobs for a while."
         )
 

@@ -20,7 +20,7 @@ from batchyard.core.state.arrays import waiting_status
 from batchyard.core.state.fairshare import seconds_of, weight_factor
 from batchyard.core.state.world import World
 
-LISTED_AT_MOST = 20  # dependencies and holders named in one answer; the counts are whole
+MAX_LISTED = 20  # dependencies and holders named in one answer; the counts are whole
 
 
 class DependencyState(Struct, frozen=True):
@@ -159,7 +159,7 @@ def _pending(job_id: str, text: str, wait: Wait, states: list[DependencyState], 
         text,
         wait,
         wait_reasons.remedy(wait),
-        dependencies=tuple(states[:LISTED_AT_MOST]),
+        dependencies=tuple(states[:MAX_LISTED]),
         dependencies_count=count,
     )
 
@@ -238,7 +238,7 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
             [size for e in environments if fleet.is_usable(e) for size in fleet.sizes_of(world, e)]
         ),
         free=free,
-        holders=tuple(holders[:LISTED_AT_MOST]),
+        holders=tuple(holders[:MAX_LISTED]),
         holders_count=len(holders),
         share=place,
         ahead=ahead,

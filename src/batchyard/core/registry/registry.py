@@ -19,7 +19,7 @@ from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.core.state.world import World
 
 QUEUE_HEALTHY = "JobQueue Healthy"
-TAGS_AT_MOST = 50  # Batch API model, TagrisTagsMap; the same in the other services
+MAX_TAGS = 50  # Batch API model, TagrisTagsMap; the same in the other services
 TOO_MANY_TAGS = {SECRET: secrets.LIMIT, PARAMETER: "TooManyTagsError"}  # codes that are not Batch's
 
 # -- compute environments --
@@ -279,8 +279,8 @@ def deregister_definition(world: World, command: commands.DeregisterJobDefinitio
 def tag(world: World, command: commands.TagResource, now_ms: int) -> None:
     """Merges; keys not named stay."""
     merged = {**_tags(world, command), **command.tags}
-    if len(merged) > TAGS_AT_MOST:
-        text = f"A resource can have at most {TAGS_AT_MOST} tags; with these it would have {len(merged)}."
+    if len(merged) > MAX_TAGS:
+        text = f"A resource can have at most {MAX_TAGS} tags; with these it would have {len(merged)}."
         raise Refused(text, TOO_MANY_TAGS.get(command.kind, CLIENT_EXCEPTION))
     _set_tags(world, command, merged, now_ms)
 

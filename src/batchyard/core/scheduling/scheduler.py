@@ -26,7 +26,7 @@ from batchyard.core.state.world import World
 STRICT_FIFO_TAG = "batchyard:strict-fifo"  # of a queue: "true" lets no job pass another
 CONCURRENCY_LIMIT_TAG = "batchyard:concurrency-limit"  # of a queue: how many of its jobs run at once
 NO_LIMIT = 1 << 62
-LINES_PASSED_AT_MOST = 200  # shapes that found no room, after which a pass stops looking further back in a queue
+MAX_SHAPES_PASSED = 200  # shapes that found no room, after which a pass stops looking further back in a queue
 
 
 def enqueue(world: World, key: int) -> None:
@@ -197,7 +197,7 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
         if head is None:
             head = job
             visit.head, visit.refusal = shape, _refusal(visit, shape)
-        if visit.is_strict or passed >= LINES_PASSED_AT_MOST:
+        if visit.is_strict or passed >= MAX_SHAPES_PASSED:
             break
     if head is None:
         queue_head.clear(world, queue.name)

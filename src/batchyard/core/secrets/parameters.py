@@ -11,7 +11,7 @@ from batchyard.core.secrets.document_kinds import PARAMETER
 from batchyard.core.state.world import World
 
 MAX_PARAMETERS = 10_000  # Systems Manager quotas: standard parameters
-VERSIONS_KEPT = 100  # Systems Manager: past versions of a parameter
+MAX_VERSIONS = 100  # Systems Manager: past versions of a parameter
 
 
 def put(world: World, command: commands.PutParameter, now_ms: int) -> Parameter:
@@ -67,7 +67,7 @@ def _next(known: Parameter, command: commands.PutParameter, now_ms: int) -> Para
     version = _version(known.versions[-1].number + 1, command, now_ms)
     return replace(
         known,
-        versions=(*known.versions, version)[-VERSIONS_KEPT:],
+        versions=(*known.versions, version)[-MAX_VERSIONS:],
         tier=command.tier,
         description=known.description if command.description is None else command.description,
         key_id=known.key_id if command.key_id is None else command.key_id,

@@ -20,7 +20,7 @@ CURRENT, PREVIOUS = "AWSCURRENT", "AWSPREVIOUS"
 MAX_SECRETS = 10_000  # they are all in memory, for the jobs that name them; AWS allows 500,000
 MAX_STAGES = 20  # of one secret (Secrets Manager quotas)
 # Newest versions without a staging label that are kept: each may hold 64 KiB, and a change writes all of them.
-UNLABELLED_KEPT = 10
+MAX_UNLABELLED = 10
 
 NOT_FOUND = "ResourceNotFoundException"
 EXISTS = "ResourceExistsException"
@@ -181,7 +181,7 @@ def _left(stages: tuple[str, ...], taken: tuple[str, ...]) -> tuple[str, ...]:
 
 def _kept(versions: list[SecretVersion]) -> tuple[SecretVersion, ...]:
     unlabelled = [version for version in versions if not version.stages]
-    dropped = {version.version_id for version in unlabelled[: max(0, len(unlabelled) - UNLABELLED_KEPT)]}
+    dropped = {version.version_id for version in unlabelled[: max(0, len(unlabelled) - MAX_UNLABELLED)]}
     return tuple(version for version in versions if version.version_id not in dropped)
 
 

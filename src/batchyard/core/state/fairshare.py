@@ -21,7 +21,7 @@ from batchyard.core.model.records import SavedShare, ShareUsage
 from batchyard.core.model.resources import MILLI_PER_VCPU
 
 DEFAULT_WINDOW_SECONDS = 600  # what shareDecaySeconds 0 means (API: FairsharePolicy)
-ACTIVE_SHARES_AT_MOST = 500  # in one queue (API: SubmitJobRequest.shareIdentifier)
+MAX_ACTIVE_SHARES = 500  # in one queue (API: SubmitJobRequest.shareIdentifier)
 # So many windows after its last job a share is forgotten: less than 1 % of what it used counts by then. Together with
 # the limit of active shares this bounds what is kept of a queue.
 FORGOTTEN_AFTER_WINDOWS = 5

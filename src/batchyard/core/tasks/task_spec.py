@@ -18,7 +18,7 @@ from batchyard.core.tasks.filesystems import mount_source
 Document = dict[str, Any]
 
 DEFAULT_LOG_GROUP = "/aws/batch/job"
-MEMORY_MIB_AT_LEAST = 4  # what Docker needs to start anything (Batch API model, ContainerProperties.memory)
+MIN_MEMORY_MIB = 4  # what Docker needs to start anything (Batch API model, ContainerProperties.memory)
 LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
 # Of a job, else of its definition: the network of its containers, where ecsProperties do not say it (AWS has no such
 # choice for containerProperties).
@@ -89,8 +89,8 @@ def resources_of(container: Document, *, fractions: bool = False) -> Resources:
         raise Refused(f"vCPU must be at least 1, got {asked}.")
     if milli_vcpus % MILLI_PER_VCPU and not fractions:
         raise Refused(f"vCPU must be a whole number, got {asked}.")
-    if memory_mib < MEMORY_MIB_AT_LEAST:
-        raise Refused(f"Memory must be at least {MEMORY_MIB_AT_LEAST} Mib, got {memory_mib} Mib.")
+    if memory_mib < MIN_MEMORY_MIB:
+        raise Refused(f"Memory must be at least {MIN_MEMORY_MIB} Mib, got {memory_mib} Mib.")
     return Resources(milli_vcpus, memory_mib, gpus)
 
 

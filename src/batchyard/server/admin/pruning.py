@@ -17,7 +17,7 @@ SWEEP_SECONDS = 60.0  # between walks; jobs are kept for days
 PAUSE_SECONDS = 0.05  # after each bite: others come first
 MS_PER_DAY = 24 * 3600 * 1000
 # A retried submission is recognised by its job's row: that is kept for as long, and a margin.
-LEAST_KEPT_MS = 2 * IDEMPOTENCY_MS
+MIN_KEPT_MS = 2 * IDEMPOTENCY_MS
 
 
 class Pruning:
@@ -29,7 +29,7 @@ class Pruning:
         self._reader = reader
         self._writer = writer
         self._logs_dir = logs_dir
-        self._kept_ms = max(int(days * MS_PER_DAY), LEAST_KEPT_MS) if days else 0
+        self._kept_ms = max(int(days * MS_PER_DAY), MIN_KEPT_MS) if days else 0
         self._now_ms = now_ms
         self._threads = threads
 

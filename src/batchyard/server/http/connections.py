@@ -26,7 +26,7 @@ DISCARDED_BYTES = 16 * 1024 * 1024
 # Files beside connections: the store (its writer and readers, three each), logs being read, engines and their jobs'
 # output, the keys. Connections never take these.
 RESERVED_FILES = 256
-LEAST_CONNECTIONS = 16  # served however small the limit of open files is
+MIN_CONNECTIONS = 16  # served however small the limit of open files is
 IPV6_NETWORK_BITS = 64  # one caller's own to choose addresses from
 
 
@@ -70,7 +70,7 @@ def caller_of(host: str, uid: int | None) -> str:
 def allowed_connections(most: int, most_of_one: int, open_files: int) -> tuple[int, int]:
     """How many connections in all and of one caller there may be within a limit of open files. One caller leaves a
     quarter to the others."""
-    most = max(min(most, open_files - RESERVED_FILES), LEAST_CONNECTIONS)
+    most = max(min(most, open_files - RESERVED_FILES), MIN_CONNECTIONS)
     return most, min(most_of_one, most - most // 4)
 
 

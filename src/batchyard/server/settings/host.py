@@ -18,7 +18,7 @@ MIB = 1 << 20
 RESERVE_DIVISOR = 10
 MAX_RESERVE_MIB = 1024
 MIN_RESERVE_MIB = 128
-LEAST_MEMORY_MIB = 64  # offered on even the smallest machine
+MIN_MEMORY_MIB = 64  # offered on even the smallest machine
 LOOPBACK = "127.0.0.1"
 ARCHITECTURES = {"x86_64": "X86_64", "amd64": "X86_64", "aarch64": "ARM64", "arm64": "ARM64"}
 # Reserved for documentation (RFC 5737): nothing is sent there, it only stands for "somewhere else".
@@ -74,7 +74,7 @@ def booted_at_ms() -> int:
 
 def offered_memory_mib(total_mib: int) -> int:
     reserve = max(MIN_RESERVE_MIB, min(MAX_RESERVE_MIB, total_mib // RESERVE_DIVISOR))
-    return max(LEAST_MEMORY_MIB, total_mib - reserve)
+    return max(MIN_MEMORY_MIB, total_mib - reserve)
 
 
 def detected_vcpus(root: Path = Path("/")) -> int:
