@@ -158,6 +158,32 @@ def test_the_architecture_names_what_exists() -> None:
     assert missing_names(text) == []
 
 
+# -- the glossary --
+
+
+def glossary() -> list[list[tuple[str, str, str]]]:
+    """The tables of the glossary: (term, meaning, in code) of each row."""
+    sections = text_of("docs/glossary.md").split("\n## ")[1:]
+    rows = [re.findall(r"^\| ([^|]+) \| ([^|]+) \| `([^`|]+)` \|$", section, re.MULTILINE) for section in sections]
+    for section, found in zip(sections, rows, strict=True):
+        lines = [line for line in section.splitlines() if line.startswith("|")]
+        assert len(lines) == len(found) + 2, f"a row that is none: {lines}"  # the head and the line below it
+    return rows
+
+
+def test_each_term_of_the_glossary_stands_there_once_and_in_its_place() -> None:
+    terms = [[term for term, _, _ in table] for table in glossary()]
+    assert sum(map(len, terms)) > 60
+    assert all(table == sorted(table) for table in terms)
+    assert len({term for table in terms for term in table}) == sum(map(len, terms))
+
+
+def test_each_term_of_the_glossary_is_in_the_code() -> None:
+    named = [name for table in glossary() for _, _, name in table]
+    assert [name for name in named if not exists(name)] == []
+    assert len(set(named)) == len(named), "one name in code for two terms"
+
+
 def test_every_page_can_be_reached_from_the_readme() -> None:
     reached, todo = set(), [Path("README.md")]
     while todo:
