@@ -1,16 +1,14 @@
-"""Tokens of the task metadata endpoint: an attempt's id, and a proof that only this service could make."""
+"""Tokens of the task metadata endpoint: an attempt's id with its proof; and the secret that proofs are made of."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
 from pathlib import Path
 
+from batchyard.server.access.attempt_proofs import METADATA, AttemptProofs
 from batchyard.server.settings.paths import PathError, write_private
 
 SECRET_BYTES = 32
-PROOF_HEX = 32  # 128 bits: nobody guesses one
 TASK_ID_HEX = 32
 
 
@@ -18,11 +16,11 @@ class Tokens:
     """Unguessable, the same after a restart, and kept nowhere."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        self._proofs = AttemptProofs(secret)
 
     def token(self, attempt_id: str, container: str = "") -> str:
         """`container`: whose it is, where the task has several. It is no secret: they are one task's."""
-        return f"{attempt_id}-{self._proof(attempt_id)}" + (f".{container}" if container else "")
+        return f"{attempt_id}-{self._proofs.proof(METADATA, attempt_id)}" + (f".{container}" if container else "")
 
     @staticmethod
     def container(token: str) -> str:
@@ -32,12 +30,9 @@ class Tokens:
     def attempt_id(self, token: str) -> str | None:
         """The attempt that a token was made for; None when it is not one of ours."""
         attempt_id, _, proof = token.partition(".")[0].partition("-")
-        if len(attempt_id) != TASK_ID_HEX or not proof.isascii():
+        if len(attempt_id) != TASK_ID_HEX:
             return None
-        return attempt_id if hmac.compare_digest(proof, self._proof(attempt_id)) else None
-
-    def _proof(self, attempt_id: str) -> str:
-        return hmac.new(self._secret, attempt_id.encode(), hashlib.sha256).hexdigest()[:PROOF_HEX]
+        return attempt_id if self._proofs.is_proof(proof, METADATA, attempt_id) else None
 
 
 def secret_of(path: Path) -> bytes:

@@ -8,7 +8,6 @@ credentials endpoint (SDK reference guide: container credential provider).
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import ipaddress
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from batchyard.core.machine import Machine
 from batchyard.core.model import names
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import JobSpec
+from batchyard.server.access.attempt_proofs import AttemptProofs
 from batchyard.wire.messages import Document, WireError
 
 CREDENTIALS_PATH = "/v2/credentials/"  # as the ECS agent has it
@@ -44,7 +44,9 @@ ACCESS_KEY_PREFIX = "BYAS"
 ACCESS_KEY_LETTERS = 16  # with the prefix 20 characters, as AWS's ids have
 SECRET_BYTES = 30  # 40 characters, as AWS's secrets have
 TOKEN_PREFIX = "batchyard."  # no token of AWS looks so: those are left to whoever they are meant for
-PROOF_HEX = 32  # 128 bits: nobody guesses one
+# Purposes of what is derived for an attempt.
+ADDRESS, AUTHORIZATION, SESSION_TOKEN = "address", "authorization", "session token"
+ACCESS_KEY, SECRET_ACCESS_KEY = "access key", "secret access key"
 # When SDKs ask again. What ends credentials is the attempt's end, so this is only as short as ECS makes it: a service
 # that is just being restarted is then hardly ever asked.
 LIFETIME_MS = 6 * 3600 * 1000
@@ -73,7 +75,7 @@ class Sessions:
         now_ms: Callable[[], int],
         s3_keys: tuple[str, str] | None = None,
     ) -> None:
-        self._secret = secret
+        self._proofs = AttemptProofs(secret)
         self._account = account
         self._role_of = role_of
         self._now_ms = now_ms
@@ -89,14 +91,14 @@ class Sessions:
         if not takes_credentials_from(address):
             return ()
         uri = f"{address}{CREDENTIALS_PATH}{attempt_id}"
-        return ((URI_VARIABLE, uri), (AUTHORIZATION_VARIABLE, self._derive("authorization", attempt_id).hex()))
+        return ((URI_VARIABLE, uri), (AUTHORIZATION_VARIABLE, self._proofs.derive(AUTHORIZATION, attempt_id).hex()))
 
     def address(self, address: str, attempt_id: str) -> str:
         """Where the attempt reaches this service when it signs with the keys of S3: the path says who it is. Empty
         where there are no such keys, or the address is not one to show credentials to."""
         if self._s3_keys is None or not takes_credentials_from(address):
             return ""
-        return f"{address}{SESSION_PATH}{attempt_id}.{self._derive('address', attempt_id).hex()[:PROOF_HEX]}"
+        return f"{address}{SESSION_PATH}{attempt_id}.{self._proofs.proof(ADDRESS, attempt_id)}"
 
     def attempt_at(self, raw_path: bytes) -> tuple[str, bytes] | None:
         """The attempt whose `address` a request came to, and the path after it; None for every other path."""
@@ -105,8 +107,7 @@ class Sessions:
             return None
         name, _, rest = raw_path.removeprefix(prefix).decode("ascii", "replace").partition("/")
         attempt_id, _, proof = name.partition(".")
-        expected = self._derive("address", attempt_id).hex()[:PROOF_HEX]
-        if not hmac.compare_digest(proof.encode("utf-8", "replace"), expected.encode()):
+        if not self._proofs.is_proof(proof, ADDRESS, attempt_id):
             return None
         return attempt_id, f"/{rest}".encode("ascii", "replace")
 
@@ -119,7 +120,7 @@ class Sessions:
     def answer(self, attempt_id: str, authorization: str) -> Document:
         """The container credentials endpoint's document. Raises WireError 403."""
         if not hmac.compare_digest(
-            authorization.encode("utf-8", "replace"), self._derive("authorization", attempt_id).hex().encode()
+            authorization.encode("utf-8", "replace"), self._proofs.derive(AUTHORIZATION, attempt_id).hex().encode()
         ):
             raise WireError(
                 "AccessDeniedException", f"The Authorization header must hold {AUTHORIZATION_VARIABLE}.", FORBIDDEN
@@ -130,7 +131,7 @@ class Sessions:
             "RoleArn": session.role_arn,
             "AccessKeyId": session.access_key_id,
             "SecretAccessKey": session.secret_access_key,
-            "Token": f"{TOKEN_PREFIX}{attempt_id}.{self._proof(attempt_id)}",
+            "Token": f"{TOKEN_PREFIX}{attempt_id}.{self._proofs.proof(SESSION_TOKEN, attempt_id)}",
             "Expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
 
@@ -140,7 +141,7 @@ class Sessions:
         if not token.startswith(TOKEN_PREFIX):
             return None
         attempt_id, _, proof = token.removeprefix(TOKEN_PREFIX).partition(".")
-        if not hmac.compare_digest(proof.encode("utf-8", "replace"), self._proof(attempt_id).encode()):
+        if not self._proofs.is_proof(proof, SESSION_TOKEN, attempt_id):
             return None
         return self._session(attempt_id)
 
@@ -148,20 +149,14 @@ class Sessions:
         role_arn = self._role_of(attempt_id)
         if role_arn is None:
             raise WireError("ExpiredTokenException", EXPIRED, FORBIDDEN)
-        letters = base64.b32encode(self._derive("access key", attempt_id)).decode()[:ACCESS_KEY_LETTERS]
-        secret = base64.urlsafe_b64encode(self._derive("secret access key", attempt_id)[:SECRET_BYTES]).decode()
+        letters = base64.b32encode(self._proofs.derive(ACCESS_KEY, attempt_id)).decode()[:ACCESS_KEY_LETTERS]
+        secret = base64.urlsafe_b64encode(self._proofs.derive(SECRET_ACCESS_KEY, attempt_id)[:SECRET_BYTES]).decode()
         return Session(ACCESS_KEY_PREFIX + letters, secret, self._principal(role_arn, attempt_id), role_arn)
 
     def _principal(self, role_arn: str, attempt_id: str) -> str:
         account_id = self._account.account_id
         role = role_arn.rpartition("/")[2]
         return f"arn:{self._account.partition}:sts::{account_id}:assumed-role/{role}/{attempt_id}"
-
-    def _proof(self, attempt_id: str) -> str:
-        return self._derive("session token", attempt_id).hex()[:PROOF_HEX]
-
-    def _derive(self, purpose: str, attempt_id: str) -> bytes:
-        return hmac.digest(self._secret, f"{purpose}\n{attempt_id}".encode(), hashlib.sha256)
 
 
 class LiveRoles:
