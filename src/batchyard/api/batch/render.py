@@ -1,4 +1,4 @@
-"""Stored records as Describe and List shapes: the only place that knows them (AWS Batch behaviour 3.1, 4.1, 6, 7).
+"""Stored records in the Describe and List shapes of AWS Batch, which no other module knows (behaviour 3.1, 4.1, 6, 7).
 
 List members are present and empty where there is nothing, scalars are absent: as AWS answers.
 """

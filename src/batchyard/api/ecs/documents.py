@@ -1,4 +1,5 @@
-"""Attempts and instances in ECS's shapes: Task, ContainerInstance, Cluster (ECS API reference).
+"""Attempts, instances and environments in the shapes of ECS, which no other module knows: Task, ContainerInstance,
+Cluster (ECS API reference).
 
 A task is an attempt; its ARN is the one that DescribeJobs shows. Times are seconds since 1970.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.api.ecs import tasks
+from batchyard.api.ecs import clusters, container_instances, tasks
 from batchyard.api.service_descriptor import ServiceDescriptor
 
 SERVICE = ServiceDescriptor(
@@ -14,9 +14,9 @@ SERVICE = ServiceDescriptor(
     operations={
         "DescribeTasks": tasks.describe_tasks,
         "ListTasks": tasks.list_tasks,
-        "DescribeContainerInstances": tasks.describe_container_instances,
-        "ListContainerInstances": tasks.list_container_instances,
-        "DescribeClusters": tasks.describe_clusters,
-        "ListClusters": tasks.list_clusters,
+        "DescribeContainerInstances": container_instances.describe_container_instances,
+        "ListContainerInstances": container_instances.list_container_instances,
+        "DescribeClusters": clusters.describe_clusters,
+        "ListClusters": clusters.list_clusters,
     },
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from batchyard.api.checks import require
 from batchyard.api.context import Call, Context
+from batchyard.api.yard.amounts import amounts
 from batchyard.core.model.names import resource_name
-from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.questions.explanation import AskExplain, Explanation
 from batchyard.core.scheduling.share_position import SharePosition
 from batchyard.core.state.fairshare import WEIGHT_ONE
@@ -37,10 +38,10 @@ def _document(answer: Explanation) -> Document:
         document["statusReason"] = answer.status_reason
     if answer.asked is not None and answer.largest is not None:
         document |= {
-            "asked": _amounts(answer.asked),
-            "largest": _amounts(answer.largest),
-            "free": [_amounts(free) for free in answer.free],
-            "holders": [{"jobId": h.job_id, "resources": _amounts(h.resources)} for h in answer.holders],
+            "asked": amounts(answer.asked),
+            "largest": amounts(answer.largest),
+            "free": [amounts(free) for free in answer.free],
+            "holders": [{"jobId": h.job_id, "resources": amounts(h.resources)} for h in answer.holders],
             "holdersCount": answer.holders_count,
             "jobsAhead": answer.ahead,
             "jobsAheadElsewhere": answer.ahead_elsewhere,
@@ -65,12 +66,4 @@ def _share(place: SharePosition) -> Document:
         "weight": standing.weight / WEIGHT_ONE,
         "place": place.number,
         "shares": place.shares,
-    }
-
-
-def _amounts(resources: Resources) -> Document:
-    return {
-        "vcpus": resources.milli_vcpus / MILLI_PER_VCPU,
-        "memory": resources.memory_mib,
-        "gpus": resources.gpus,
     }

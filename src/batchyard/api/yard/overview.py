@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from batchyard.api.checks import quoted, require
 from batchyard.api.context import Call, Context
+from batchyard.api.yard.amounts import amounts
 from batchyard.core.model.names import resource_name
-from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.questions.overview import (
     AskOverview,
     Demand,
@@ -69,8 +70,8 @@ def _environment(view: EnvironmentView) -> Document:
         "engine": environment.engine,
         "jobQueues": list(view.queues),
         "instances": view.instances,
-        "capacity": _amounts(view.total),
-        "free": _amounts(view.free),
+        "capacity": amounts(view.total),
+        "free": amounts(view.free),
         "jobsRunning": view.jobs_count,
         "demand": _demand(view.demand),
         "next": _step(view.step),
@@ -115,8 +116,8 @@ def _instance(view: InstanceView) -> Document:
         "computeEnvironment": ",".join(view.environments),
         "market": instance.market.value,
         "state": instance.state.value,
-        "capacity": _amounts(instance.resources),
-        "free": _amounts(view.free),
+        "capacity": amounts(instance.resources),
+        "free": amounts(view.free),
         "gpuIds": list(instance.gpu_ids),
         "jobs": list(view.jobs),
         "jobsCount": view.jobs_count,
@@ -134,17 +135,9 @@ def _instance(view: InstanceView) -> Document:
 
 
 def _demand(demand: Demand) -> Document:
-    return {"jobs": demand.jobs, "resources": _amounts(demand.resources)}
+    return {"jobs": demand.jobs, "resources": amounts(demand.resources)}
 
 
 def _step(step: Step) -> Document:
     document: Document = {"action": step.next.value, "text": step.text}
     return document | ({"at": step.at_ms} if step.at_ms else {})
-
-
-def _amounts(resources: Resources) -> Document:
-    return {
-        "vcpus": resources.milli_vcpus / MILLI_PER_VCPU,
-        "memory": resources.memory_mib,
-        "gpus": resources.gpus,
-    }
