@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from batchyard.core.model import reports
+from batchyard.core.model.records import HOST_PROVIDER
 from tests.api.service import Service, refusal_of
 
 EC2 = {
@@ -31,7 +32,7 @@ def yard(service: Service) -> Service:
     for number in range(3):
         service.batch.submit_job(jobName=f"job-{number}", jobQueue="small", jobDefinition="work")
     (instance_id,) = service.machine.world.instances_in["small"]
-    service.machine.report("", reports.InstanceReady(instance_id), service.now_ms)
+    service.machine.report(HOST_PROVIDER, reports.InstanceReady(instance_id), service.now_ms)
     service.tick(0)
     return service
 

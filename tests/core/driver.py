@@ -21,6 +21,7 @@ from batchyard.core.model.effects import (
 )
 from batchyard.core.model.names import Account, parse_job_id
 from batchyard.core.model.records import (
+    HOST_PROVIDER,
     Abilities,
     Changes,
     EnvironmentOrder,
@@ -141,6 +142,7 @@ class Driver:
         self.acknowledged: set[str] = set()
         self.ids = itertools.count(1)
         self.host = Instance(HOST, Resources(vcpus * 1000, memory_mib, gpus), tuple(range(gpus)))
+        self.machines: dict[str, Instance] = {}  # by the name of their capacity provider, beside the host
         self.launching: dict[str, Instance] = {}  # asked for, not ready yet
         self.terminated: list[str] = []
         self.facts: list[JobQueueBlocked] = []
@@ -158,6 +160,8 @@ class Driver:
 
     def set_host(self) -> None:
         self.do(c.SetHost(self.host, {ENGINE: Abilities()}))
+        for provider, machine in self.machines.items():
+            self.do(c.SetHost(machine, {ENGINE: Abilities()}, provider))
 
     # -- one step --
 
@@ -201,14 +205,18 @@ class Driver:
 
     # -- managed environments --
 
-    def fleet(self, name: str, *types: str, most: int = 16, kind: str = "EC2", **members: Any) -> None:
+    def fleet(
+        self, name: str, *types: str, most: int = 16, kind: str = "EC2", provider: str = HOST_PROVIDER, **members: Any
+    ) -> None:
         """A MANAGED environment, and a queue of its name."""
         resources = {"type": kind, "maxvCpus": most, **members}
         if kind in ("EC2", "SPOT"):
             resources = {"minvCpus": 0, "instanceTypes": list(types or ("c5.large",)), **resources}
             resources.setdefault("allocationStrategy", "BEST_FIT_PROGRESSIVE" if kind == "EC2" else "BEST_FIT")
         document = {"computeResources": resources}
-        self.do(c.CreateComputeEnvironment(name, f"uuid-{name}", "MANAGED", "ENABLED", ENGINE, document))
+        self.do(
+            c.CreateComputeEnvironment(name, f"uuid-{name}", "MANAGED", "ENABLED", ENGINE, document, provider=provider)
+        )
         self.queue(name, name)
 
     def booted(self, *instance_ids: str) -> list[str]:
@@ -221,7 +229,7 @@ class Driver:
 
     def fact(self, fact: reports.InstanceReport) -> None:
         self.now_ms += 1
-        self.machine.report("", fact, self.now_ms)
+        self.machine.report(HOST_PROVIDER, fact, self.now_ms)
         self._finish_batch()
 
     def gone(self) -> list[str]:

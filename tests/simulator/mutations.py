@@ -100,7 +100,7 @@ MUTATIONS = [
         "carry_out",
         replacing("self._started[name].acknowledge(attempts)", "pass"),
     ),
-    Mutation("forget a release", world.World, "_move_room", replacing("room.free = room.free.plus", "room.free.plus")),
+    Mutation("forget a release", world.World, "_give_back", replacing("room.free = room.free.plus", "room.free.plus")),
     Mutation(
         "double-count a device",
         world.World,
@@ -182,7 +182,7 @@ MUTATIONS = [
         "forget to give back a reservation",
         world.World,
         "remove_instance",
-        replacing("room.free = room.free.plus", "room.free.plus"),
+        replacing("ledger.free = ledger.free.plus", "ledger.free.plus"),
     ),
     Mutation(
         "place on an instance that has not booted",
@@ -224,13 +224,13 @@ MUTATIONS = [
         "give a device to two instances",
         fleet,
         "_launch",
-        replacing("world.rooms[world.host.instance_id].gpu_ids[: size.gpus]", "world.host.gpu_ids[: size.gpus]"),
+        replacing("provider.ledger.gpu_ids[: size.gpus]", "provider.machine.gpu_ids[: size.gpus]"),
     ),
     Mutation(
         "reserve more than the host has",
         fleet,
         "allocation_input",
-        replacing("world.rooms[host.instance_id].free", "host.resources"),
+        replacing("provider.ledger.free", "provider.total"),
     ),
     Mutation(
         "place on an instance that is about to go",

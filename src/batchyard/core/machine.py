@@ -70,13 +70,13 @@ class Machine:
         answer: Answer = handler(self.world, command, now_ms)
         return answer
 
-    def report(self, engine: str, fact: reports.Fact, now_ms: int) -> None:
-        """Takes what an engine reports, or the capacity seam."""
+    def report(self, source: str, fact: reports.Fact, now_ms: int) -> None:
+        """Takes what an engine reports, or a capacity provider. `source`: its name."""
         self.world.now_ms = now_ms
         if isinstance(fact, reports.InstanceReport):
-            instance_lifecycle.report(self.world, fact, now_ms)
+            instance_lifecycle.report(self.world, source, fact, now_ms)
         else:
-            attempts.report(self.world, engine, fact, now_ms)
+            attempts.report(self.world, source, fact, now_ms)
 
     def schedule(self, now_ms: int) -> None:
         """Once per batch: what time brought, then who starts."""
@@ -115,8 +115,8 @@ Handler = Callable[[World, Any, int], Any]  # its second argument is the command
 
 def _set_host(world: World, command: commands.SetHost, now_ms: int) -> None:
     world.abilities = dict(command.abilities)
-    world.set_host(command.instance)
-    registry.reassess_host(world)
+    world.set_machine(command.provider, command.instance)
+    registry.reassess_providers(world)
 
 
 def _set_away(world: World, command: commands.SetAway, now_ms: int) -> None:

@@ -125,20 +125,24 @@ class EngineEffects:
 
 
 class CapacityEffects:
-    """Carries out launches and ends of instances."""
+    """Carries out launches and ends of instances. `capacities`: by the name of the capacity provider."""
 
     TYPES = (LaunchInstance, TerminateInstance)
 
-    def __init__(self, capacity: Capacity) -> None:
-        self._capacity = capacity
+    def __init__(self, capacities: Mapping[str, Capacity]) -> None:
+        self._capacities = capacities
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, LaunchInstance):
-                self._capacity.launch([effect.instance])
+                self._of(effect.instance.provider).launch([effect.instance])
             else:
                 assert isinstance(effect, TerminateInstance), f"unknown effect {effect!r}"
-                self._capacity.terminate([effect.instance_id])
+                self._of(effect.provider).terminate([effect.instance_id])
+
+    def _of(self, provider: str) -> Capacity:
+        assert provider in self._capacities, f"the provider {provider} launches no instances"
+        return self._capacities[provider]
 
 
 def _not_started(launch: Launch, at_ms: int) -> NotStarted:

@@ -34,7 +34,7 @@ class HostedMachine(Protocol):
         ...
 
     def report(self, source: str, report: Any, now_ms: int) -> None:
-        """Takes what `source` reports: the name of an engine, or empty. Reports are never refused."""
+        """Takes what `source` reports: an engine or a capacity provider, by its name. Reports are never refused."""
         ...
 
     def schedule(self, now_ms: int) -> None:

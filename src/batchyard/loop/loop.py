@@ -21,7 +21,7 @@ from batchyard.core.model.effects import Effect, JobQueueBlocked, TaskEffect
 from batchyard.core.model.records import Changes
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.reports import InstanceReport, Report
-from batchyard.engines.base import Capacity, Engine, ReportSink
+from batchyard.engines.base import Capacity, Engine, FactSink, ReportSink
 from batchyard.loop import transitions
 from batchyard.loop.effect_handlers import BuildLaunch, CapacityEffects, EffectHandler, EffectTable, EngineEffects
 from batchyard.loop.hosted_machine import HostedMachine
@@ -61,7 +61,7 @@ class Loop:
         clock: Clock,
         build_launch: BuildLaunch,
         batch_commands: int = BATCH_COMMANDS,
-        capacity: Capacity | None = None,
+        capacities: Mapping[str, Capacity] | None = None,
         publish: Publish = lambda fact: None,
         handlers: Mapping[type[Effect], EffectHandler] | None = None,
     ) -> None:
@@ -72,12 +72,11 @@ class Loop:
         self._engines = engines  # those that `start` starts
         self._clock = clock
         self._batch_commands = batch_commands
-        self._capacity = capacity
+        self._capacities = capacities or {}  # by the name of the provider
         self._engine_effects = EngineEffects(build_launch, clock, lambda engine, report: self.sink(engine)([report]))
         self._table = EffectTable()
         self._table.add(EngineEffects.TYPES, self._engine_effects.carry_out)
-        if capacity is not None:
-            self._table.add(CapacityEffects.TYPES, CapacityEffects(capacity).carry_out)
+        self._table.add(CapacityEffects.TYPES, CapacityEffects(self._capacities).carry_out)
         self._table.add([JobQueueBlocked], _publishing(publish))
         for effect_type, handler in (handlers or {}).items():
             self._table.add([effect_type], handler)
@@ -111,9 +110,14 @@ class Loop:
 
         return deliver
 
-    def _take_instance_reports(self, reports: Sequence[InstanceReport]) -> None:
-        self._reports.extend(("", report) for report in reports)
-        self._wake.set()
+    def _instance_sink(self, provider: str) -> FactSink:
+        """Where a capacity provider delivers its reports."""
+
+        def deliver(reports: Sequence[InstanceReport]) -> None:
+            self._reports.extend((provider, report) for report in reports)
+            self._wake.set()
+
+        return deliver
 
     # -- running --
 
@@ -132,8 +136,8 @@ class Loop:
 
     async def run(self) -> None:
         """Until `stop`. A failed commit ends it: memory is never ahead of a disk it serves from."""
-        if self._capacity is not None:
-            self._capacity.start(self._take_instance_reports)
+        for provider, capacity in self._capacities.items():
+            capacity.start(self._instance_sink(provider))
         self._table.carry_out([effect for effect in self._recovered() if not isinstance(effect, TaskEffect)])
         try:
             while True:

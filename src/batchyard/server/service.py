@@ -18,10 +18,10 @@ from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.model.commands import SetHost
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import Instance
+from batchyard.core.model.records import HOST_PROVIDER, Instance
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.state.check import assert_consistent
-from batchyard.engines.base import Engine
+from batchyard.engines.base import Capacity, Engine
 from batchyard.engines.host import HostCapacity
 from batchyard.loop import Loop, SteadyClock
 from batchyard.server.access.access import Rules
@@ -86,6 +86,17 @@ class Parts(Struct, frozen=True):
     most_connections: tuple[int, int]  # in all, and of one caller
 
 
+def _capacities(settings: Settings) -> dict[str, Capacity]:
+    """By the name of the capacity provider."""
+    host = HostCapacity(
+        settings.boot_seconds,
+        settings.spot_interruptions_per_hour,
+        settings.spot_notice_seconds,
+        random.expovariate,
+    )
+    return {HOST_PROVIDER: host}
+
+
 class Service:
     """One running server. `run` once, in the main thread."""
 
@@ -125,19 +136,13 @@ class Service:
             bridge_address=self._job_listener.address if self._job_listener is not None else "",
         )
         self._engines = EngineSet(settings, parts.paths, parts.engines, machine, self._job_listener)
-        capacity = HostCapacity(
-            settings.boot_seconds,
-            settings.spot_interruptions_per_hour,
-            settings.spot_notice_seconds,
-            random.expovariate,
-        )
         self._loop = Loop(
             [machine, timers],
             parts.writer,
             parts.engines,
             parts.clock,
             build_launch,
-            capacity=capacity,
+            capacities=_capacities(settings),
             publish=messages.blocked,
         )
 

@@ -15,7 +15,16 @@ from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model import names
 from batchyard.core.model.effects import LaunchTask
-from batchyard.core.model.records import Changes, EnvironmentOrder, Instance, InstanceState, Job, Market, Status
+from batchyard.core.model.records import (
+    HOST_PROVIDER,
+    Changes,
+    EnvironmentOrder,
+    Instance,
+    InstanceState,
+    Job,
+    Market,
+    Status,
+)
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.state.document_kinds import INSTANCE
@@ -155,7 +164,7 @@ class ScenarioRunner(WorldDriver):
             {ENGINE: FakeEngine(self._host, ENGINE)},
             SkewedClock(self.event_queue, 0, 0),
             self._build_launch,
-            capacity=FakeCapacity(self._cloud),
+            capacities={HOST_PROVIDER: FakeCapacity(self._cloud)},
         )
 
     def run(self) -> Record:

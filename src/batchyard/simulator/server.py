@@ -11,7 +11,7 @@ from batchyard.core.model import commands as c
 from batchyard.core.model import reports
 from batchyard.core.model.effects import Effect, LaunchTask
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import Changes, Instance
+from batchyard.core.model.records import HOST_PROVIDER, Changes, Instance
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.check import assert_consistent
@@ -187,7 +187,13 @@ class Server:
         if self._is_new:
             batch_commands = BATCH_COMMANDS  # what makes an empty store usable is one commit
         self.loop = Loop(
-            [self.machine], self.writer, engines, self.clock, self._build_launch, batch_commands, capacity=capacity
+            [self.machine],
+            self.writer,
+            engines,
+            self.clock,
+            self._build_launch,
+            batch_commands,
+            capacities={HOST_PROVIDER: capacity},
         )
         self.event_loop.create_task(self._live()).add_done_callback(self._ended)
 
@@ -292,8 +298,8 @@ class Server:
         restored = Machine(ACCOUNT, self._limits, CATALOGUE)
         now_ms = self.clock.now_ms()
         restored.restore(self._context.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms))
-        if live.host is not None:
-            restored.handle(c.SetHost(live.host, live.abilities), now_ms)
+        for name, provider in live.providers.items():
+            restored.handle(c.SetHost(provider.machine, live.abilities, name), now_ms)
         found = differences(live, restored.world)
         if found:
             raise ViolationError("what was restored from the store is not what lives:\n  " + "\n  ".join(found))

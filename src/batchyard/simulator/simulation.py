@@ -359,7 +359,7 @@ class Simulation(WorldDriver):
         reserved = [one.resources for one in self.oracle.fleets.instances.values()]
         for name, room in world.rooms.items():
             free = room.free
-            for resources in reserved if world.host is not None and name == world.host.instance_id else ():
+            for resources in reserved if not world.instances[name].environment else ():
                 free = free.plus(resources)
             if free != world.instances[name].resources:
                 raise ViolationError(f"every job has ended, and instance {name} has only {room.free} free")

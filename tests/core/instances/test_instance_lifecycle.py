@@ -8,7 +8,7 @@ from batchyard.core.instances import instance_lifecycle
 from batchyard.core.instances.instance_lifecycle import ENDED_KEPT_MS, REFUSAL_PAUSE_MS
 from batchyard.core.model import reports
 from batchyard.core.model.effects import LaunchInstance, TerminateInstance
-from batchyard.core.model.records import InstanceState
+from batchyard.core.model.records import HOST_PROVIDER, InstanceState
 from batchyard.core.model.refusal import Refused
 from batchyard.core.questions.overview import InterruptInstance
 from tests.core.driver import HOST, Driver
@@ -78,4 +78,4 @@ def test_after_a_restart_launches_and_ends_are_asked_again(driver: Driver) -> No
     driver.booted()
     driver.exited(driver.placed()[0])
     instance_lifecycle.terminate(world, driver.instances("fleet")[0])
-    assert instance_lifecycle.recovery(world) == [TerminateInstance(instance.instance_id)]
+    assert instance_lifecycle.recovery(world) == [TerminateInstance(instance.instance_id, HOST_PROVIDER)]

@@ -17,12 +17,12 @@ ENDED_KEPT_MS = 3600 * 1000  # as EC2 describes terminated instances for about a
 REFUSAL_PAUSE_MS = 10_000  # after capacity was refused: asking again at once would be refused again
 
 
-def report(world: World, fact: reports.InstanceReport, now_ms: int) -> None:
+def report(world: World, provider: str, fact: reports.InstanceReport, now_ms: int) -> None:
     """Takes a fact about an instance. One that is not known (any more) is told to end."""
     instance = world.instances.get(fact.instance_id)
     if instance is None or not instance.environment:
         if not isinstance(fact, reports.InstanceGone):
-            world.effects.append(TerminateInstance(fact.instance_id))
+            world.effects.append(TerminateInstance(fact.instance_id, provider))
         return
     if isinstance(fact, reports.InstanceReady):
         if instance.state is InstanceState.LAUNCHING:
@@ -94,7 +94,7 @@ def terminate(world: World, instance: Instance) -> None:
     if instance.state is not InstanceState.TERMINATING:
         world.put_instance(replace(instance, state=InstanceState.TERMINATING))
         world.idle_since.pop(instance.instance_id, None)
-        world.effects.append(TerminateInstance(instance.instance_id))
+        world.effects.append(TerminateInstance(instance.instance_id, instance.provider))
 
 
 def recovery(world: World) -> list[LaunchInstance | TerminateInstance]:
@@ -102,7 +102,7 @@ def recovery(world: World) -> list[LaunchInstance | TerminateInstance]:
     effects: list[LaunchInstance | TerminateInstance] = []
     for instance in world.instances.values():
         if instance.state is InstanceState.TERMINATING:
-            effects.append(TerminateInstance(instance.instance_id))
+            effects.append(TerminateInstance(instance.instance_id, instance.provider))
         elif instance.environment:
             effects.append(LaunchInstance(instance))
     return effects

@@ -16,12 +16,12 @@ from batchyard.core.state.world import World
 def scale(world: World, now_ms: int) -> None:
     """Keeps minvCpus, lets idle instances go, writes down what changed, and notes when to look again."""
     instance_lifecycle.forget_ended(world, now_ms)
-    if world.host is None:
-        return  # nobody knows yet what there is, nor who needs it
+    if not world.providers:
+        return  # it is not known yet what there is, nor who needs it
     due: list[int] = [] if world.due_ms is None else [world.due_ms]
     for name in sorted(world.environments):
         environment = world.environments[name]
-        if not environment.kind.has_instances:
+        if not environment.kind.has_instances or world.provider_of(environment) is None:
             continue
         if environment.status is Health.VALID:
             _keep_wanted(world, environment, now_ms)

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from batchyard.core.model.records import (
+    HOST_PROVIDER,
     Abilities,
     Definition,
     Dependency,
@@ -34,7 +35,8 @@ class Command(Struct, Generic[Answer], frozen=True):
 
 
 class CreateComputeEnvironment(Command[Environment], frozen=True):
-    """`is_settled`: VALID at once, however long others take: what the service makes for itself."""
+    """`is_settled`: VALID at once, however long others take: what the service makes for itself. `provider`: whose
+    capacity it has."""
 
     name: str
     uuid: str
@@ -44,6 +46,7 @@ class CreateComputeEnvironment(Command[Environment], frozen=True):
     document: dict[str, Any]
     tags: dict[str, str] = {}
     is_settled: bool = False
+    provider: str = HOST_PROVIDER
 
 
 class UpdateComputeEnvironment(Command[Environment], frozen=True):
@@ -68,6 +71,7 @@ class CreateJobQueue(Command[Queue], frozen=True):
     document: dict[str, Any] = {}
     tags: dict[str, str] = {}
     is_settled: bool = False
+    provider: str = HOST_PROVIDER
 
 
 class UpdateJobQueue(Command[Queue], frozen=True):
@@ -283,10 +287,12 @@ class DeleteParameter(Command[None], frozen=True):
 
 
 class SetHost(Command[None], frozen=True):
-    """This machine's capacity, as detected or declared, and the engines that can be used on it."""
+    """A machine's capacity, as detected or declared, and the engines that can be used. `provider`: whose machine it is;
+    this host's, unless it is named otherwise."""
 
     instance: Instance
     abilities: dict[str, Abilities]
+    provider: str = HOST_PROVIDER
 
 
 class SetAway(Command[None], frozen=True):

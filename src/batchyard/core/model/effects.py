@@ -63,6 +63,7 @@ class TerminateInstance(Effect, frozen=True):
     """Nothing runs on it any more. Of one that is not there: it is reported gone."""
 
     instance_id: str
+    provider: str
 
 
 class JobQueueBlocked(Effect, frozen=True):

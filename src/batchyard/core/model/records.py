@@ -18,6 +18,8 @@ from batchyard.core.model.resources import Resources
 # A job tagged so runs after its dependencies ended in any way (AWS has no such mode; users ask for it).
 AFTER_ANY_TAG = "batchyard:after-any"
 
+HOST_PROVIDER = "host"  # the capacity provider that is this machine
+
 # Half-open [start, stop) index ranges, ascending and disjoint.
 Ranges = tuple[tuple[int, int], ...]
 
@@ -75,6 +77,7 @@ class Environment(Struct, frozen=True, dict=True):
     paused_until_ms: int = 0  # after a refused launch: until when it launches nothing; 0: it was not refused
     pause_reason: str = ""  # why it was refused
     settles_at_ms: int = 0  # while CREATING, UPDATING or DELETING: when that is over at the earliest; else 0
+    provider: str = HOST_PROVIDER  # the capacity provider of its instances, or of the machine that runs its attempts
 
     @cached_property
     def compute_resources(self) -> ComputeResources:
@@ -439,15 +442,16 @@ class Market(StrEnum):
 
 
 class Instance(Struct, frozen=True, omit_defaults=True):
-    """A machine that offers capacity: this host, or an instance of a MANAGED environment that reserves a share of it.
+    """A machine that offers capacity: a provider's own (this host), or an instance of a MANAGED environment, which
+    reserves a share of its provider.
 
-    `resources`: what jobs can use, and what a managed one takes from the host; `gpu_ids`: the device ids it has. The
-    rest is of managed ones only."""
+    `resources`: what jobs can use, and what a managed one takes from its provider; `gpu_ids`: the device ids it has.
+    `provider`: its capacity provider. The rest is of managed ones only."""
 
     instance_id: str
     resources: Resources
     gpu_ids: tuple[int, ...] = ()
-    environment: str = ""  # empty: this host
+    environment: str = ""  # empty: a provider's own machine
     number: int = 0  # among all that its environment ever launched: placement tries them in this order
     instance_type: str = ""
     market: Market = Market.ON_DEMAND
@@ -456,6 +460,7 @@ class Instance(Struct, frozen=True, omit_defaults=True):
     ready_at_ms: int = 0  # 0: it has not been
     ends_at_ms: int = 0  # the moment an interruption takes it; 0: none is announced
     idle_since_ms: int = 0  # of a READY one on which nothing is placed: since when; else since when it last was
+    provider: str = HOST_PROVIDER  # where it comes from
 
 
 class EndedInstance(Struct, frozen=True):

@@ -25,8 +25,8 @@ class AskCapacity(Command[CapacityAnswer], frozen=True):
 
 
 def capacity(world: World) -> CapacityAnswer:
-    total = [world.host.resources] if world.host is not None else []
-    free = [world.rooms[world.host.instance_id].free] if world.host is not None else []
+    total = [provider.total for provider in world.providers.values()]
+    free = [provider.ledger.free for provider in world.providers.values()]
     running = sum(1 for job in world.jobs.values() if job.attempt is not None)
     unstarted = sum(len(world.books[key].unstarted) for key in world.specs if key in world.books)
     rows = sum(1 for key in world.jobs if key not in world.books)

@@ -15,11 +15,11 @@ from batchyard.core.instances import instance_lifecycle
 from batchyard.core.model.commands import Command
 from batchyard.core.model.compute_resources import EnvironmentKind
 from batchyard.core.model.names import child_id
-from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Queue, State
+from batchyard.core.model.records import HOST_PROVIDER, Environment, Health, Instance, InstanceState, Queue, State
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources, format_vcpus
 from batchyard.core.scheduling import fleet
 from batchyard.core.scheduling.candidates import len_of
-from batchyard.core.scheduling.claims import kept_of_host
+from batchyard.core.scheduling.claims import kept_of_provider
 from batchyard.core.state.placement import NOBODY
 from batchyard.core.state.runnable import Turn
 from batchyard.core.state.transient_states import IN_MOTION
@@ -124,11 +124,11 @@ def overview(world: World, now_ms: int) -> Overview:
     waiting = {name: _waiting(world, name) for name in sorted(world.queues)}
     running = _running(world)
     managed = [i for name in sorted(world.instances_in) for i in world.instances_in[name]]
-    host = [world.host.instance_id] if world.host is not None else []
+    machines = [provider.machine.instance_id for _, provider in sorted(world.providers.items())]
     return Overview(
         tuple(_environment(world, world.environments[n], waiting, running, now_ms) for n in sorted(world.environments)),
         tuple(_queue(world, world.queues[name], waiting[name].demand) for name in waiting),
-        tuple(_instance(world, world.instances[instance_id]) for instance_id in [*host, *managed]),
+        tuple(_instance(world, world.instances[instance_id]) for instance_id in [*machines, *managed]),
     )
 
 
@@ -233,10 +233,11 @@ def _capacity(world: World, environment: Environment) -> tuple[Resources, Resour
         for instance in fleet.instances_of(world, environment):
             total, free = total.plus(instance.resources), free.plus(world.rooms[instance.instance_id].free)
         return total, free
-    if world.host is None:
+    provider = world.provider_of(environment)
+    if provider is None:
         return Resources(), Resources()
-    total = world.host.resources.minus(_reserved(world))
-    free = world.rooms[world.host.instance_id].free
+    total = provider.total.minus(_reserved(world, provider.name))
+    free = provider.ledger.free
     budget = world.budgets.get(environment.name)
     if budget is None:
         return total, free
@@ -248,11 +249,11 @@ def _capacity(world: World, environment: Environment) -> tuple[Resources, Resour
     )
 
 
-def _reserved(world: World) -> Resources:
-    """What managed instances take from this host."""
+def _reserved(world: World, provider: str) -> Resources:
+    """What managed instances take from a provider."""
     reserved = Resources()
     for instance in world.instances.values():
-        if instance.environment:
+        if instance.environment and instance.provider == provider:
             reserved = reserved.plus(instance.resources)
     return reserved
 
@@ -312,7 +313,7 @@ def _for_queue(world: World, environment: Environment, queue: str, waiting: _Wai
     if environment.name in ahead.environments:
         text = f"It launches nothing for the queue {queue}: a job of a queue of higher priority waits for room."
         return Step(Next.BLOCKED, text)
-    kept = kept_of_host(world, ahead)
+    kept = kept_of_provider(world, environment, ahead)
     return _launch_step(world, environment, needs[0], f"for the queue {queue}", now_ms, kept)
 
 
@@ -382,9 +383,9 @@ def _instances(count: int) -> str:
 
 
 def _instance(world: World, instance: Instance) -> InstanceView:
-    is_host = world.host is not None and instance.instance_id == world.host.instance_id
+    is_host = not instance.environment and instance.provider == HOST_PROVIDER
     keys = world.placed_on(instance.instance_id)
-    names = (instance.environment,) if instance.environment else _on_host(world)
+    names = (instance.environment,) if instance.environment else _on_machine(world, instance.provider)
     return InstanceView(
         instance=instance,
         environments=names,
@@ -397,14 +398,15 @@ def _instance(world: World, instance: Instance) -> InstanceView:
     )
 
 
-def _on_host(world: World) -> tuple[str, ...]:
-    """The environments whose jobs run on this host as it is."""
-    return tuple(name for name in sorted(world.environments) if not world.environments[name].kind.has_instances)
+def _on_machine(world: World, provider: str) -> tuple[str, ...]:
+    """The environments whose jobs run on a provider's machine as it is."""
+    found = (e for _, e in sorted(world.environments.items()) if e.provider == provider)
+    return tuple(environment.name for environment in found if not environment.kind.has_instances)
 
 
 def _instance_step(world: World, instance: Instance, is_host: bool) -> Step:
     if is_host:
-        reserved = _reserved(world)
+        reserved = _reserved(world, instance.provider)
         text = f"This machine; managed instances reserve {describe(reserved)} of it." if reserved.milli_vcpus else ""
         return Step(Next.NOTHING, text or "This machine.")
     if instance.state is InstanceState.LAUNCHING:

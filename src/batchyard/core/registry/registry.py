@@ -41,6 +41,7 @@ def create_environment(world: World, command: commands.CreateComputeEnvironment,
         document=command.document,
         tags=command.tags,
         created_at_ms=now_ms,
+        provider=command.provider,
     )
     if not command.is_settled:
         environment = transient_states.begin(world, environment, Health.CREATING)
@@ -117,8 +118,8 @@ def settle(world: World, now_ms: int) -> None:
     scheduler.reassess(world)
 
 
-def reassess_host(world: World) -> None:
-    """This host has other amounts than before: what environments can have of it changes."""
+def reassess_providers(world: World) -> None:
+    """A provider has other amounts than before: what environments can have of it changes."""
     for name in sorted(world.environments):
         environment = world.environments[name]
         reason = fleet.health_of(world, environment)

@@ -45,24 +45,30 @@ def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:
 
 
 def _launches(world: World, environments: list[Environment], asked: Resources, lacks_host: bool) -> Ahead:
-    """The environments that would launch an instance for it, and what the smallest of those takes of this host."""
+    """The environments that would launch an instance for it, and what the smallest of those takes of its provider."""
     own = [e for e in environments if e.kind.has_instances and fleet.never_holds(world, e, asked) is None]
     if not own:
         return NOBODY
-    rooms: dict[str, Claim] = {}
-    if lacks_host and world.host is not None:
-        found = (allocation.possible(fleet.allocation_input(world, environment, ()), asked) for environment in own)
-        sizes = [registered(kind) for kinds in found if not isinstance(kinds, NoLaunch) for kind in kinds]
-        rooms[world.host.instance_id] = Claim(min(sizes, key=lambda size: (size.milli_vcpus, size.memory_mib)))
+    sizes: dict[str, list[Resources]] = {}  # by the machine they are taken from
+    for environment in own if lacks_host else ():
+        provider = world.provider_of(environment)
+        kinds = allocation.possible(fleet.allocation_input(world, environment, ()), asked)
+        if provider is not None and not isinstance(kinds, NoLaunch):
+            sizes.setdefault(provider.machine.instance_id, []).extend(registered(kind) for kind in kinds)
+    rooms = {
+        machine_id: Claim(min(found, key=lambda size: (size.milli_vcpus, size.memory_mib)))
+        for machine_id, found in sizes.items()
+    }
     return Ahead(rooms, environments=frozenset(environment.name for environment in own))
 
 
-def kept_of_host(world: World, ahead: Ahead) -> Resources:
-    """What a launch for others has to leave of this host."""
-    claim = ahead.rooms.get(world.host.instance_id) if world.host is not None else None
-    if claim is None or world.host is None:
+def kept_of_provider(world: World, environment: Environment, ahead: Ahead) -> Resources:
+    """What a launch in this environment for others has to leave of its provider."""
+    provider = world.provider_of(environment)
+    claim = ahead.rooms.get(provider.machine.instance_id) if provider is not None else None
+    if claim is None or provider is None:
         return Resources()
-    return world.host.resources if claim.is_kept else claim.asked
+    return provider.total if claim.is_kept else claim.asked
 
 
 def longest_ms(world: World, timeout_seconds: int) -> int:

@@ -40,18 +40,25 @@ def environments_of(world: World, queue: str) -> list[Environment]:
 
 
 def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]:
-    """Those that can take jobs of an environment: its own that are ready; for the others this host, from its one
-    ledger."""
+    """Those that can take jobs of an environment: its own that are ready; for the others the machine of its provider,
+    from its one ledger."""
     if environment.kind.has_instances:
         own = (world.instances[i] for i in world.instances_in.get(environment.name, ()))
         return tuple(i for i in own if i.state is InstanceState.READY)
-    return (world.host,) if world.host is not None else ()
+    provider = world.provider_of(environment)
+    return (provider.machine,) if provider is not None else ()
+
+
+def total_of(world: World, environment: Environment) -> Resources:
+    """What its provider has in all; nothing while that is not known."""
+    provider = world.provider_of(environment)
+    return provider.total if provider is not None else Resources()
 
 
 def sizes_of(world: World, environment: Environment) -> list[Resources]:
     """What a job could have in an environment at most: of each instance type that this host could give; of this host;
     on Fargate no more vCPUs of it than maxvCpus."""
-    host = world.host.resources if world.host is not None else Resources()
+    host = total_of(world, environment)
     if environment.kind.has_instances:
         kinds = (registered(kind) for entry in entries_of(world, environment) for kind in entry)
         return [kind for kind in kinds if kind.fits(host)]
@@ -89,8 +96,8 @@ def allocation_input(
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> AllocationInput:
     """`kept`: what is free of this host, and not for these needs."""
-    host = world.host
-    free = world.rooms[host.instance_id].free if host is not None else Resources()
+    provider = world.provider_of(environment)
+    free = provider.ledger.free if provider is not None else Resources()
     free = Resources().most(free.minus(kept)) if kept != Resources() else free
     resources = environment.compute_resources
     return AllocationInput(
@@ -98,7 +105,7 @@ def allocation_input(
         strategy=resources.strategy,
         needs=tuple(needs),
         free=free,
-        host=host.resources if host is not None else Resources(),
+        host=total_of(world, environment),
         milli_vcpus=milli_vcpus_of(world, environment.name),
         max_milli_vcpus=resources.max_vcpus * MILLI_PER_VCPU,
         prices=world.prices,
@@ -125,7 +132,7 @@ def _never_holds(world: World, environment: Environment, asked: Resources) -> No
     if asked.milli_vcpus > most.milli_vcpus:
         wants = f"{allocation.describe(asked)} asked, maxvCpus of {environment.name} is {max_vcpus}."
         return NoLaunch(NoLaunchReason.OVER_MAX, wants, asked, most)
-    host = world.host.resources if world.host is not None else Resources()
+    host = total_of(world, environment)
     if not asked.fits(host):
         wants = f"{allocation.describe(asked)} asked, this host offers {allocation.describe(host)}."
         return NoLaunch(NoLaunchReason.HOST_TOO_SMALL, wants, asked, host)
@@ -232,17 +239,19 @@ def _launch(world: World, environment: Environment, choice: InstanceLaunch, now_
     is_strict = not may_overshoot(environment.compute_resources.strategy, is_spot=environment.kind.is_spot)
     assert before < most, f"{environment.name} has {before} milli-vCPUs of {most}, and launches {choice}"
     assert not is_strict or before + size.milli_vcpus <= most, f"{environment.name} passes {most} by {choice}"
-    assert world.host is not None, "an instance is launched without a host"
+    provider = world.provider_of(environment)
+    assert provider is not None, "an instance is launched without a provider"
     instance = Instance(
         instance_id=names.instance_id(environment.uuid, environment.launches),
         resources=size,
-        gpu_ids=tuple(world.rooms[world.host.instance_id].gpu_ids[: size.gpus]),
+        gpu_ids=tuple(provider.ledger.gpu_ids[: size.gpus]),
         environment=environment.name,
         number=environment.launches,
         instance_type=choice.instance_type.name,
         market=Market.SPOT if environment.kind.is_spot else Market.ON_DEMAND,
         state=InstanceState.LAUNCHING,
         launched_at_ms=now_ms,
+        provider=environment.provider,
     )
     world.environments[environment.name] = world.changes.environments[environment.name] = environment
     world.add_instance(instance)
@@ -293,10 +302,11 @@ def replace_instances(world: World, environment: Environment, now_ms: int) -> No
 
 def health_of(world: World, environment: Environment) -> str:
     """statusReason: whether this host could give any of its instance types."""
-    if not environment.kind.has_instances or world.host is None:
+    provider = world.provider_of(environment)
+    if not environment.kind.has_instances or provider is None:
         return ENVIRONMENT_HEALTHY
     kinds = [kind for entry in entries_of(world, environment) for kind in entry]
-    host = world.host.resources
+    host = provider.total
     if not kinds or any(registered(kind).fits(host) for kind in kinds):
         return ENVIRONMENT_HEALTHY
     smallest = min(kinds, key=lambda kind: (kind.milli_vcpus, kind.memory_mib, kind.name))

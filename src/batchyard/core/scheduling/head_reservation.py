@@ -11,6 +11,7 @@ from batchyard.core.capacity.catalogue import registered
 from batchyard.core.model.records import Environment, Instance, InstanceState
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.scheduling import fleet
+from batchyard.core.state.provider import Provider
 from batchyard.core.state.world import World
 
 
@@ -32,7 +33,8 @@ def _reserved_in(
     world: World, environment: Environment, environments: Sequence[Environment], asked: Resources
 ) -> frozenset[str] | None:
     """So that this environment could launch an instance for the head, or start it on this host; None: never."""
-    if world.host is None or not asked.fits(world.host.resources):
+    provider = world.provider_of(environment)
+    if provider is None or not asked.fits(provider.total):
         return None
     if environment.kind.is_managed and fleet.never_holds(world, environment, asked) is not None:
         return None
@@ -46,7 +48,7 @@ def _reserved_in(
         own = given.milli_vcpus
         limit = environment.compute_resources.max_vcpus * MILLI_PER_VCPU
         limit -= 1 if given.may_overshoot else wanted.milli_vcpus  # what it may have before the launch
-    free = _free_by_itself(world)
+    free = _free_by_itself(world, provider)
     reserved: set[str] = set()
     for instance in _in_turn(world, environment, environments):
         if own <= limit and wanted.fits(free):
@@ -60,12 +62,12 @@ def _reserved_in(
     return frozenset(reserved) if own <= limit and wanted.fits(free) else None
 
 
-def _free_by_itself(world: World) -> Resources:
-    """What the host has when what ends anyway has ended: the attempts on it, and instances that were told to."""
-    assert world.host is not None
-    free = world.rooms[world.host.instance_id].free.plus(world.held(world.host.instance_id))
+def _free_by_itself(world: World, provider: Provider) -> Resources:
+    """What a provider has when what ends anyway has ended: the attempts on its machine, and instances that were told
+    to."""
+    free = provider.ledger.free.plus(world.held(provider.machine.instance_id))
     for instance in world.instances.values():
-        if instance.state is InstanceState.TERMINATING:
+        if instance.state is InstanceState.TERMINATING and instance.provider == provider.name:
             free = free.plus(instance.resources)
     return free
 
@@ -73,7 +75,7 @@ def _free_by_itself(world: World) -> Resources:
 def _in_turn(world: World, first: Environment, environments: Sequence[Environment]) -> Iterator[Instance]:
     """What could go: the environment's own, then the others'; each one's newest first, down to what it has to keep.
     What drains goes anyway."""
-    others = [environment for environment in environments if environment.name != first.name]
+    others = [e for e in environments if e.name != first.name and e.provider == first.provider]
     for environment in (first, *others):
         if not environment.kind.has_instances:
             continue

@@ -17,7 +17,7 @@ from batchyard.core.model.lifecycle import Cause
 from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Queue, Status, logs_of
 from batchyard.core.scheduling import candidates, fleet, queue_head, share_position, unschedulable, wait_reasons
 from batchyard.core.scheduling.candidates import Candidate, len_of
-from batchyard.core.scheduling.claims import kept_of_host, longest_ms, waits_for
+from batchyard.core.scheduling.claims import kept_of_provider, longest_ms, waits_for
 from batchyard.core.state import placement
 from batchyard.core.state.placement import NOBODY, Ahead, Assignment, Offer
 from batchyard.core.state.runnable import FRESH, RETRIED, Line, Shape, shape_of
@@ -34,7 +34,7 @@ def enqueue(world: World, key: int) -> None:
     the reason why nothing there can ever run it."""
     spec = world.spec_of(key)
     before = world.stuck.get(spec.queue, {}).pop(key, "")
-    stuck = unschedulable.find_unschedulable(world, spec) if world.host is not None else None  # else: nobody knows yet
+    stuck = unschedulable.find_unschedulable(world, spec) if _knows_capacity(world, spec.queue) else None
     if stuck is None:
         _line_up(world, spec, key)
         _explain(world, key, queue_head.reason_of(world, spec.queue, key), 0)
@@ -44,6 +44,11 @@ def enqueue(world: World, key: int) -> None:
     _set_aside(world, spec, key, reason, since_ms or world.now_ms)
     _explain(world, key, reason, world.stuck_since[key])
     queue_head.emit_misfit(world, spec.queue, key, reason)
+
+
+def _knows_capacity(world: World, queue: str) -> bool:
+    """After a start providers come to be known one after the other; until then no verdict can be given."""
+    return bool(world.providers) and all(e.provider in world.providers for e in fleet.environments_of(world, queue))
 
 
 def resume(world: World, key: int) -> None:
@@ -102,7 +107,7 @@ def offers_of(world: World, queue: str) -> list[Offer]:
     return [
         Offer(e.name, e.engine, tuple(i.instance_id for i in fleet.instances_of(world, e)), world.budgets.get(e.name))
         for e in fleet.environments_of(world, queue)
-        if fleet.is_usable(e) and world.can_use(e.engine)
+        if fleet.is_usable(e) and world.can_use(e.engine) and e.provider in world.providers
     ]
 
 
@@ -111,7 +116,7 @@ def run_pass(world: World, now_ms: int) -> None:
     pass the heads of queues of higher priority as they pass their own; queues of one priority reserve nothing of each
     other."""
     world.due_ms = None
-    if world.is_draining or world.host is None:
+    if world.is_draining or not world.providers:
         return
     pending = fleet.pending_capacity(world)
     ahead = NOBODY
@@ -228,7 +233,7 @@ def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool
         if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):
             claimed = visit.claimed.get((job.line.share, shape), 0)
             waiting_count = partial(_waiting_in, world, job.line, claimed)
-            kept = kept_of_host(world, visit.ahead)
+            kept = kept_of_provider(world, environment, visit.ahead)
             if fleet.claim_pending(world, visit.pending, environment, shape.resources, waiting_count, now_ms, kept):
                 visit.claimed[job.line.share, shape] = claimed + 1
                 return True

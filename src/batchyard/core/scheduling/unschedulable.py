@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from batchyard.core.capacity.allocation import Need, NoLaunch, NoLaunchReason
 from batchyard.core.model import names
-from batchyard.core.model.records import Environment, Health, InstanceState, JobSpec, TaskSpec
+from batchyard.core.model.records import HOST_PROVIDER, Environment, Health, InstanceState, JobSpec, TaskSpec
 from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import counted, vcpus
 from batchyard.core.scheduling import fleet, wait_reasons
@@ -111,7 +111,7 @@ def _environment_wait(world: World, environment: Environment, spec: JobSpec) -> 
             name, Wait.AT_MAX, f"{vcpus(asked.milli_vcpus)} asked, {left} of {most} left (maxvCpus)."
         )
     free = [world.rooms[i.instance_id].free for i in fleet.instances_of(world, environment)]
-    return EnvironmentWait(name, Wait.NO_ROOM, f"{wait_reasons.lacking(asked, free)}. {who_holds(world)}")
+    return EnvironmentWait(name, Wait.NO_ROOM, f"{wait_reasons.lacking(asked, free)}. {who_holds(world, environment)}")
 
 
 def _wait_for_instances(world: World, environment: Environment, asked: Resources) -> EnvironmentWait:
@@ -128,23 +128,27 @@ def _wait_for_instances(world: World, environment: Environment, asked: Resources
     if not isinstance(choice, NoLaunch):
         return EnvironmentWait(name, Wait.NO_ROOM, held or f"It can launch a {choice.instance_type.name}.")
     if choice.why is NoLaunchReason.EXHAUSTED:
-        return EnvironmentWait(name, Wait.NO_CAPACITY, " ".join(filter(None, [choice.text, held, who_holds(world)])))
+        return EnvironmentWait(
+            name, Wait.NO_CAPACITY, " ".join(filter(None, [choice.text, held, who_holds(world, environment)]))
+        )
     return EnvironmentWait(name, Wait.AT_MAX, f"{choice.text} {held}".rstrip())
 
 
-def who_holds(world: World) -> str:
-    """What this host's vCPUs are reserved and used for."""
+def who_holds(world: World, environment: Environment) -> str:
+    """What the vCPUs of an environment's provider are reserved and used for."""
+    provider = world.provider_of(environment)
     parts: list[str] = []
     for name in sorted(world.instances_in):
-        own = [world.instances[i].resources.milli_vcpus for i in world.instances_in[name]]
+        instances = [world.instances[i] for i in world.instances_in[name]]
+        own = [i.resources.milli_vcpus for i in instances if i.provider == environment.provider]
         if own:
             parts.append(f"{format_vcpus(sum(own))} by {counted(len(own), 'instance')} of {name}")
-    host = world.host
-    placed = world.placed_on(host.instance_id) if host is not None else []
-    if host is None or not (parts or placed):
+    placed = world.placed_on(provider.machine.instance_id) if provider is not None else []
+    if provider is None or not (parts or placed):
         return ""
     if placed:
         used = sum(world.spec_of(key).task.resources.milli_vcpus for key in placed)
         verb = "runs" if len(placed) == 1 else "run"
         parts.append(f"{format_vcpus(used)} by {counted(len(placed), 'job')} that {verb} on it as it is")
-    return f"Held of this host's {vcpus(host.resources.milli_vcpus)}: {', '.join(parts)}."
+    owner = "this host" if provider.name == HOST_PROVIDER else provider.name
+    return f"Held of {owner}'s {vcpus(provider.total.milli_vcpus)}: {', '.join(parts)}."

@@ -56,9 +56,8 @@ def _check_capacity(world: World) -> None:
     for name, room in world.rooms.items():
         total = world.instances[name].resources
         assert room.total == total, f"instance {name}: {room.total} is not what it has, {total}"
-        if world.host is not None and name == world.host.instance_id:
-            for instance in world.instances.values():
-                total = total.minus(instance.resources) if instance.environment else total
+        if not world.instances[name].environment:
+            total = total.minus(_reserved(world, world.instances[name].provider))
         assert room.free == total.minus(world.held(name)), f"instance {name}: free {room.free} is not what is left"
         placed = [(j.key, p) for j in world.jobs.values() if j.attempt for p in j.attempt.placements]
         here = [(key, placement) for key, placement in placed if placement.instance_id == name]
@@ -67,18 +66,29 @@ def _check_capacity(world: World) -> None:
         assert len(used) == len(set(used)), f"instance {name}: a device is given twice, {sorted(used)}"
         assert not set(used) & set(room.gpu_ids), f"instance {name}: a device is free and in use"
         assert set(used) <= set(world.instances[name].gpu_ids), f"instance {name}: a device is not its own"
+    for name, provider in world.providers.items():
+        assert provider.ledger is world.rooms[provider.machine.instance_id], f"provider {name} has two ledgers"
     _check_fleet(world)
+
+
+def _reserved(world: World, provider: str) -> Resources:
+    """What managed instances take of a provider, counted anew."""
+    total = Resources()
+    for instance in world.instances.values():
+        if instance.environment and instance.provider == provider:
+            total = total.plus(instance.resources)
+    return total
 
 
 def _check_fleet(world: World) -> None:
     """Every started task names an instance whose vector holds it, of the environment it was placed in; reservations
     are counted once. (That maxvCpus is kept to is asserted where an instance is launched: it may be lowered later.)"""
-    given: list[int] = []
+    given: list[tuple[str, int]] = []
     for name, instance in world.instances.items():
         if not instance.environment:
             continue
         assert name in world.instances_in[instance.environment], f"{instance.environment} does not know {name}"
-        given.extend(instance.gpu_ids)
+        given.extend((instance.provider, device) for device in instance.gpu_ids)
         is_idle = instance.state is InstanceState.READY and not world.placed_on(name)
         assert (name in world.idle_since) == is_idle, f"instance {name} is {instance.state} and idle, or neither"
         if instance.state is InstanceState.LAUNCHING:

@@ -38,6 +38,7 @@ from batchyard.core.state.arrays import ArrayBook
 from batchyard.core.state.document_kinds import INSTANCE, QUEUE_HEAD, SCHEDULING_POLICY, SHARE_USAGE
 from batchyard.core.state.fairshare import FairShare, ShareBook
 from batchyard.core.state.placement import Ahead, Room
+from batchyard.core.state.provider import Provider
 from batchyard.core.state.runnable import RunnableJobs
 
 
@@ -103,7 +104,7 @@ class World:
         self.sources: dict[int, tuple[int, ...]] = {}  # array -> the arrays it follows
         self.runnable: dict[str, RunnableJobs] = {}  # by queue
         self.stuck: dict[str, dict[int, str]] = {}  # by queue: keys that nothing there can run, and why
-        self.host: Instance | None = None  # this machine; it is among the instances too
+        self.providers: dict[str, Provider] = {}  # by name, once known; their machines are among the instances too
         self.instances: dict[str, Instance] = {}
         self.rooms: dict[str, Room] = {}
         self.instances_in: dict[str, list[str]] = {}  # MANAGED environment -> its instances, as they were launched
@@ -295,27 +296,35 @@ class World:
         self.idle_since[instance_id] = self.now_ms
         self.touched_idle.add(instance_id)
 
-    def set_host(self, host: Instance) -> None:
-        """This machine, new or with new capacity: what managed instances reserve and placed attempts hold is taken from
-        it."""
-        if self.host is not None and self.host.instance_id != host.instance_id:
-            del self.instances[self.host.instance_id], self.rooms[self.host.instance_id]
-        self.host = self.instances[host.instance_id] = host
+    def provider_of(self, environment: Environment) -> Provider | None:
+        """None: it is not known yet what there is."""
+        return self.providers.get(environment.provider)
+
+    def set_machine(self, name: str, machine: Instance) -> None:
+        """Sets a provider's machine, new or with new capacity. What managed instances reserve and placed attempts
+        hold is taken from it."""
+        machine = replace(machine, provider=name) if machine.provider != name else machine
+        known = self.providers.get(name)
+        if known is not None and known.machine.instance_id != machine.instance_id:
+            del self.instances[known.machine.instance_id], self.rooms[known.machine.instance_id]
+        self.instances[machine.instance_id] = machine
+        room = self.rooms[machine.instance_id] = Room(machine.resources, sorted(machine.gpu_ids), machine.resources)
+        self.providers[name] = Provider(name, machine, room)
         self.refused.clear()
-        room = self.rooms[host.instance_id] = Room(host.resources, sorted(host.gpu_ids), host.resources)
         for instance in self.instances.values():
-            if instance.environment:
+            if instance.environment and instance.provider == name:
                 self._reserve(room, instance)
-        for key in self.placed_on(host.instance_id):
-            self._take_room(self.jobs[key], host.instance_id)
+        for key in self.placed_on(machine.instance_id):
+            self._take_room(self.jobs[key], machine.instance_id)
 
     def add_instance(self, instance: Instance) -> None:
         """An instance of a MANAGED environment, new or restored."""
         self.instances[instance.instance_id] = instance
         self.rooms[instance.instance_id] = Room(instance.resources, sorted(instance.gpu_ids), instance.resources)
         self.instances_in.setdefault(instance.environment, []).append(instance.instance_id)
-        if self.host is not None:
-            self._reserve(self.rooms[self.host.instance_id], instance)
+        provider = self.providers.get(instance.provider)
+        if provider is not None:
+            self._reserve(provider.ledger, instance)
 
     def put_instance(self, instance: Instance) -> None:
         """The next version of a managed instance's record; its size never changes."""
@@ -323,8 +332,8 @@ class World:
         self.changes.documents[INSTANCE, instance.instance_id] = instance
 
     def remove_instance(self, instance_id: str) -> None:
-        """A managed instance is gone: what it reserved is the host's again. After a restart that may be reported before
-        the host is known; then nothing was taken from it yet."""
+        """A managed instance is gone: what it reserved is its provider's again. After a restart that may be reported
+        before the provider is known; then nothing was taken from it yet."""
         instance = self.instances.pop(instance_id)
         assert not self.placed_on(instance_id), f"the instance {instance_id} leaves with attempts on it"
         del self.rooms[instance_id]
@@ -334,10 +343,11 @@ class World:
         if not self.instances_in[instance.environment]:
             del self.instances_in[instance.environment]
         self.changes.documents[INSTANCE, instance_id] = None
-        if self.host is not None:
-            room = self.rooms[self.host.instance_id]
-            room.free = room.free.plus(instance.resources)
-            room.gpu_ids = sorted({*room.gpu_ids, *instance.gpu_ids} & {*self.host.gpu_ids})
+        provider = self.providers.get(instance.provider)
+        if provider is not None:
+            ledger = provider.ledger
+            ledger.free = ledger.free.plus(instance.resources)
+            ledger.gpu_ids = sorted({*ledger.gpu_ids, *instance.gpu_ids} & {*provider.machine.gpu_ids})
 
     def _reserve(self, room: Room, instance: Instance) -> None:
         room.free = room.free.minus(instance.resources)
