@@ -82,3 +82,12 @@ def test_who_may_not_be_passed() -> None:
     )
     driver.do(c.CancelJob(head, "no"))
     assert unschedulable.held_by(driver.machine.world, low) == ""
+
+
+def test_a_head_of_a_queue_of_one_priority_holds_nobody_up() -> None:
+    driver = Driver(vcpus=4)
+    driver.queue("same", priority=1)
+    driver.submit(**of(2))
+    driver.submit(queue="same", **of(4))
+    passing = spec(driver, driver.submit(**of(1)))
+    assert unschedulable.held_by(driver.machine.world, passing) == ""
