@@ -134,6 +134,12 @@ class Client:
                 continue
             return self._parse(status, code, content)
 
+    def exchange(self, operation: str, request: Document) -> tuple[int, str, bytes]:
+        """One try, signed with the best credentials: the status, the error code or "", the body. Raises
+        UnreachableError."""
+        service, path, headers = self._route(operation)
+        return self._exchange(service, path, headers, json.dumps(request).encode())
+
     def stream(self, request: dict[str, Any]) -> Stream:
         """Begins `batchyard exec` (wire/execframes.py), on this client's connection: the last thing it does. Raises
         ServiceError, UnreachableError."""

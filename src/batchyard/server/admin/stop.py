@@ -6,16 +6,14 @@ import http.client
 import os
 import select
 import signal
-import time
-from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
+from batchyard.cli.client import Client, Document, UnreachableError
+from batchyard.cli.endpoint import DEFAULT_REGION, Credentials, Endpoint
 from batchyard.server.access.keys import Key, KeysError, read_keys
 from batchyard.server.admin.terminal import Failure
 from batchyard.server.settings.paths import Paths, ServerFile, is_running, read_server_file
-from batchyard.wire.sigv4 import sign
 
 STOP_SECONDS = 15.0  # a server ends within 5 s of SIGTERM; a busy machine gets more
 REQUEST_SECONDS = 30.0  # the answer to Shutdown waits for a commit of every running job's end
@@ -88,36 +86,20 @@ def count(jobs: int) -> str:
     return "1 running job" if jobs == 1 else f"{jobs} running jobs"
 
 
-def _ask(
-    server: ServerFile, key: Key, operation: str, document: dict[str, object], timeout_seconds: float
-) -> dict[str, Any]:
+def _ask(server: ServerFile, key: Key, operation: str, document: Document, timeout_seconds: float) -> Document:
     """Calls an operation of our own. Failure: no answer, or not the one asked for."""
-    path, body = f"/yard/v1/{operation.lower()}", msgspec.json.encode(document)
-    headers = sign(
-        "POST",
-        server.address + path,
-        {"Content-Type": "application/json"},
-        body,
-        access_key=key.access_key_id,
-        secret_key=key.secret_access_key,
-        session_token=None,
-        region="us-east-1",  # requests signed for any region are served
-        service="yard",
-        now_ms=time.time_ns() // 1_000_000,
-    )
-    parts = urlsplit(server.address)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_seconds)
-    try:
-        connection.request("POST", path, body, headers)
-        response = connection.getresponse()
-        content = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise Failure(f"The server at {server.address} does not answer ({error}); stop it without --kill.") from error
-    finally:
-        connection.close()
-    if response.status != http.client.OK:
+    credentials = Credentials(key.access_key_id, key.secret_access_key)
+    with Client(Endpoint(server.address, DEFAULT_REGION, (credentials,)), timeout_seconds) as client:
+        try:
+            status, _, content = client.exchange(operation, document)
+        except UnreachableError as error:
+            reason = error.__cause__
+            raise Failure(
+                f"The server at {server.address} does not answer ({reason}); stop it without --kill."
+            ) from error
+    if status != http.client.OK:
         raise Failure(f"The server refused to stop: {content[:500].decode('utf-8', 'replace')}")
-    return msgspec.json.decode(content, type=dict[str, Any])
+    return msgspec.json.decode(content, type=Document)
 
 
 def _ended(handle: int, timeout_seconds: float) -> bool:
