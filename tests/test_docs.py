@@ -11,7 +11,7 @@ import pytest
 from batchyard.api.services import SERVICES
 from batchyard.core.model import lifecycle
 from batchyard.docsgen import drawings, reference
-from batchyard.server.settings.config import TABLE
+from batchyard.server.settings.table import TABLE
 from batchyard.wire.model import load_service_model
 
 ROOT = Path(__file__).parents[1]

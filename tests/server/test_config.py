@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.server.settings.config import BY_NAME, TABLE, Kind, SettingError, Settings, load
+from batchyard.server.settings.config import SettingError, Settings, load
+from batchyard.server.settings.table import BY_NAME, TABLE, Kind
 
 LAYERS = ("file", "environment", "flag")
 

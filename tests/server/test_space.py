@@ -8,8 +8,8 @@ import pytest
 from batchyard.api.context import Call
 from batchyard.core.model.refusal import Refused
 from batchyard.server.http.disk_guard import LOOK_EVERY_MS, FreeSpace, guarded
-from batchyard.server.settings.config import BY_NAME
 from batchyard.server.settings.host import MIB
+from batchyard.server.settings.table import BY_NAME
 from batchyard.store.writer import SUBMIT_FREE_BYTES
 
 

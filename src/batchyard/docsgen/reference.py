@@ -20,7 +20,7 @@ from batchyard.api.services import SERVICES
 from batchyard.cli.app import app as client_app
 from batchyard.docsgen import compatibility, drawings
 from batchyard.server import commands
-from batchyard.server.settings.config import TABLE, Setting
+from batchyard.server.settings.table import TABLE, Setting
 from batchyard.wire.model import OperationModel, ServiceModel, Shape
 
 DEFAULT_FOLDER = Path("docs")

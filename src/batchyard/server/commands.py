@@ -14,8 +14,9 @@ from batchyard.cli.endpoint import URL_VARIABLES
 from batchyard.cli.printing import print_json
 from batchyard.cli.usage import Application
 from batchyard.server.admin.terminal import EXIT_DAMAGED, EXIT_USAGE, Failure, leave, say
-from batchyard.server.settings.config import TABLE, Kind, Setting, SettingError, Settings, load
+from batchyard.server.settings.config import SettingError, Settings, load
 from batchyard.server.settings.paths import PathError, Paths, make_private, paths_of
+from batchyard.server.settings.table import TABLE, Kind, Setting
 from batchyard.store.errors import StoreDamaged, StoreError
 
 app = Application()

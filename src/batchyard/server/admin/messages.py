@@ -10,9 +10,10 @@ from batchyard.core.model.resources import format_vcpus
 from batchyard.server.access.access import Rules
 from batchyard.server.admin.stop import count
 from batchyard.server.admin.terminal import complain, say
-from batchyard.server.settings.config import DOCUMENTATION, Settings
+from batchyard.server.settings.config import Settings
 from batchyard.server.settings.host import Detected
 from batchyard.server.settings.paths import Paths
+from batchyard.server.settings.table import DOCUMENTATION
 from batchyard.version import VERSION
 
 

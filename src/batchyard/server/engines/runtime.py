@@ -32,8 +32,9 @@ from batchyard.server.engines.choice import (
 from batchyard.server.engines.docker_watch import DockerWatch
 from batchyard.server.http.job_listener import JobListener
 from batchyard.server.settings import host
-from batchyard.server.settings.config import DOCUMENTATION_OF_CONTAINERS, Settings
+from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths
+from batchyard.server.settings.table import DOCUMENTATION_OF_CONTAINERS
 
 BUSY_SECONDS = 0.1  # between tries while the inbox is full of callers' commands
 FIRST_LOOK_SECONDS = 6.0  # at Docker, before requests are served without it; a healthy daemon takes milliseconds
