@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from batchyard.core.model.reasons import StopCause
 from batchyard.core.model.records import (
     Changes,
     Definition,
@@ -18,7 +19,6 @@ from batchyard.core.model.records import (
     Placement,
     Queue,
     Status,
-    StopCause,
 )
 from batchyard.store import codec
 from tests.store.samples import anything, finished_job, make_job, make_spec, numbers, patient, ran, submit, texts

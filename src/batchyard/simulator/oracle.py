@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from batchyard.core.model import names
 from batchyard.core.model.ranges import contains, subtract
-from batchyard.core.model.records import Attempt, Dependency, Job, JobSpec, Status, StopCause
+from batchyard.core.model.reasons import StopCause
+from batchyard.core.model.records import Attempt, Dependency, Job, JobSpec, Status
 from batchyard.core.model.reports import Exited, NotStarted
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.arrays import status_summary, virtual_child

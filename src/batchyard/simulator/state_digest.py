@@ -69,9 +69,9 @@ def _job(world: World, key: int, job: Job) -> Job:
         is_told = head is not None and head.key == key and head.index is None and head.reason == job.status_reason
         return replace(job, status_reason="") if is_told else job
     array = replace(book.freeze(), head_reason="", head_index=0)
-    return replace(
-        job, array=replace(array, waiting_reason="", set_aside_at_ms=0) if _is_passed_over(world, key) else array
-    )
+    if _is_passed_over(world, key):
+        array = replace(array, waiting_reason="", set_aside_at_ms=0, set_aside_code=None)
+    return replace(job, array=array)
 
 
 def _heads(world: World) -> dict[str, Any]:

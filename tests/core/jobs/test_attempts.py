@@ -6,6 +6,7 @@ import pytest
 
 from batchyard.core.jobs import attempts
 from batchyard.core.model import reports
+from batchyard.core.model.reasons import StopCause
 from batchyard.core.model.records import (
     Attempt,
     ContainerLog,
@@ -13,7 +14,6 @@ from batchyard.core.model.records import (
     JobSpec,
     Placement,
     Status,
-    StopCause,
     TaskSpec,
 )
 from batchyard.core.model.reports import ContainerExit

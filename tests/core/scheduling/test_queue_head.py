@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from batchyard.core.model import commands as c
+from batchyard.core.model.reasons import ReasonCode
 from batchyard.core.model.records import Status
 from batchyard.core.scheduling import queue_head
-from batchyard.core.scheduling.queue_head import UNDETERMINED
 from tests.core.driver import Driver
 
 BLOCKED_MS = 60_000
 LIMIT = {
     "jobStateTimeLimitActions": [
-        {"state": "RUNNABLE", "action": "CANCEL", "maxTimeSeconds": 600, "reason": UNDETERMINED},
+        {"state": "RUNNABLE", "action": "CANCEL", "maxTimeSeconds": 600, "reason": ReasonCode.UNDETERMINED},
     ]
 }
 ALL = {"overrides": {"resourceRequirements": [{"type": "VCPU", "value": "4"}]}}
@@ -40,9 +40,9 @@ def test_after_a_minute_it_is_blocked_and_reported_once() -> None:
     driver.tick(BLOCKED_MS - 1)
     assert driver.job(head).status_reason == ""
     driver.tick(1)
-    assert driver.machine.world.heads["default"].code == UNDETERMINED
+    assert driver.machine.world.heads["default"].code == ReasonCode.UNDETERMINED
     reason = driver.job(head).status_reason
-    assert reason.startswith(f"{UNDETERMINED} - Batch job is blocked")
+    assert reason.startswith(f"{ReasonCode.UNDETERMINED} - Batch job is blocked")
     assert [(fact.queue, fact.job_id, fact.reason) for fact in driver.facts] == [("default", head, reason)]
     driver.tick(BLOCKED_MS)
     assert len(driver.facts) == 1
@@ -66,11 +66,11 @@ def test_the_time_limits_of_a_queue() -> None:
     driver, head = waiting()
     driver.do(c.UpdateJobQueue("default", document=LIMIT))
     world = driver.machine.world
-    assert queue_head.limits_of(world.queues["default"]) == [(600_000, UNDETERMINED)]
-    assert queue_head.stuck_for(world, "default", UNDETERMINED) == []
+    assert queue_head.limits_of(world.queues["default"]) == [(600_000, ReasonCode.UNDETERMINED)]
+    assert queue_head.stuck_for(world, "default", ReasonCode.UNDETERMINED) == []
     driver.tick(BLOCKED_MS)
     stuck_since_ms = driver.now_ms
-    assert queue_head.stuck_for(world, "default", UNDETERMINED) == [(head, stuck_since_ms)]
+    assert queue_head.stuck_for(world, "default", ReasonCode.UNDETERMINED) == [(head, stuck_since_ms)]
     driver.tick(600_000 - 1)
     assert driver.status(head) is Status.RUNNABLE
     driver.tick(1)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from batchyard.core.model import commands as c
 from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.reasons import ReasonCode
 from batchyard.core.model.records import Placement, Status
 from batchyard.core.scheduling import scheduler
 from batchyard.core.scheduling.scheduler import CONCURRENCY_LIMIT_TAG, NO_LIMIT
@@ -108,3 +109,23 @@ def test_nothing_starts_while_the_service_ends() -> None:
     driver = Driver()
     driver.do(c.TerminateAllRunning("down"))
     assert driver.status(driver.submit()) is Status.RUNNABLE
+
+
+@pytest.mark.parametrize(
+    ("code", "is_kept"),
+    [
+        (ReasonCode.JOB_RESOURCE_REQUIREMENT, True),
+        (ReasonCode.ACTION_REQUIRED, False),
+        (None, True),  # a row of an earlier version, which kept no code
+    ],
+)
+def test_a_job_is_set_aside_since_its_code_is_what_it_is(code: ReasonCode | None, is_kept: bool) -> None:
+    driver = Driver(vcpus=1)
+    driver.submit(**of(2))
+    world = driver.machine.world
+    ((key, reason),) = world.stuck["default"].items()
+    assert (reason.code, world.jobs[key].set_aside_code) == (ReasonCode.JOB_RESOURCE_REQUIREMENT,) * 2
+    assert reason.text == world.jobs[key].status_reason
+    world.stuck["default"][key], world.stuck_since[key] = replace(reason, code=code), 1
+    scheduler.enqueue(world, key)
+    assert (world.stuck_since[key] == 1) is is_kept

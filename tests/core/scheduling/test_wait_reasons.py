@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
+from batchyard.core.model.reasons import Reason
 from batchyard.core.model.records import Environment, Health, Instance, State
 from batchyard.core.model.resources import Resources
 from batchyard.core.scheduling import wait_reasons
@@ -79,7 +80,9 @@ def test_the_code_of_aws_for_a_whole_queue(states: list[EnvironmentState], wait:
     found = wait_reasons.why_unschedulable(ASKED, ENGINES, "q", states)
     assert found is not None
     assert found.wait is wait
-    assert wait_reasons.code_of(found.status_reason) == code
+    assert found.code == code
+    assert found.reason == Reason(found.code, found.status_reason)
+    assert found.status_reason.startswith(f"{code} - ")
     assert found.status_reason.endswith(found.remedy)
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from batchyard.core.capacity.catalogue import InstanceType, registered
 from batchyard.core.capacity.prices import Prices, format_dollars
 from batchyard.core.model.compute_resources import FULL_BID_PERCENTAGE, Strategy, may_overshoot
+from batchyard.core.model.reasons import ReasonCode
 from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import gpus, vcpus
 
@@ -40,11 +41,11 @@ class NoLaunchReason(StrEnum):
 
 
 AWS_CODES = {
-    NoLaunchReason.TOO_LARGE: "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
-    NoLaunchReason.OVER_MAX: "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
-    NoLaunchReason.HOST_TOO_SMALL: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
-    NoLaunchReason.ABOVE_BID: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
-    NoLaunchReason.EXHAUSTED: "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
+    NoLaunchReason.TOO_LARGE: ReasonCode.JOB_RESOURCE_REQUIREMENT,
+    NoLaunchReason.OVER_MAX: ReasonCode.MAX_RESOURCE,
+    NoLaunchReason.HOST_TOO_SMALL: ReasonCode.INSUFFICIENT_CAPACITY,
+    NoLaunchReason.ABOVE_BID: ReasonCode.INSUFFICIENT_CAPACITY,
+    NoLaunchReason.EXHAUSTED: ReasonCode.INSUFFICIENT_CAPACITY,
 }
 NEVER = (
     NoLaunchReason.TOO_LARGE,

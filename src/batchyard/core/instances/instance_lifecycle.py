@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from batchyard.core.jobs import attempts
 from batchyard.core.model import reports
 from batchyard.core.model.effects import LaunchInstance, TerminateInstance
-from batchyard.core.model.records import EndedInstance, Instance, InstanceState, StopCause
+from batchyard.core.model.reasons import StopCause
+from batchyard.core.model.records import EndedInstance, Instance, InstanceState
 from batchyard.core.model.refusal import Refused
 from batchyard.core.state.document_kinds import ENDED_INSTANCE
 from batchyard.core.state.world import World

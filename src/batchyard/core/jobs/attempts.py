@@ -12,7 +12,8 @@ from batchyard.core.model import names, reports
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import AcknowledgeTask, StopTask
 from batchyard.core.model.lifecycle import Cause
-from batchyard.core.model.records import Attempt, ContainerOutcome, Job, JobSpec, Status, StopCause
+from batchyard.core.model.reasons import StopCause
+from batchyard.core.model.records import Attempt, ContainerOutcome, Job, JobSpec, Status
 from batchyard.core.scheduling import scheduler
 from batchyard.core.state.world import World
 from batchyard.core.tasks import retry

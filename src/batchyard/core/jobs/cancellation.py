@@ -11,7 +11,8 @@ from batchyard.core.jobs import attempts, completion
 from batchyard.core.model import lifecycle, names
 from batchyard.core.model.lifecycle import Cause
 from batchyard.core.model.names import child_key
-from batchyard.core.model.records import Job, Status, StopCause
+from batchyard.core.model.reasons import StopCause
+from batchyard.core.model.records import Job, Status
 from batchyard.core.scheduling import scheduler
 from batchyard.core.state.arrays import waiting_status
 from batchyard.core.state.world import World

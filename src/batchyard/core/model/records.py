@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard.core.model.compute_resources import ComputeResources, EnvironmentKind, read_compute_resources
+from batchyard.core.model.reasons import ReasonCode, StopCause
 from batchyard.core.model.resources import Resources
 
 # A job tagged so runs after its dependencies ended in any way (AWS has no such mode; users ask for it).
@@ -325,14 +326,6 @@ class ContainerOutcome(Struct, frozen=True, omit_defaults=True):
     cpu_ms: int = 0
 
 
-class StopCause(StrEnum):
-    """Why a placed attempt was asked to end."""
-
-    TERMINATE = "terminate"
-    TIMEOUT = "timeout"
-    HOST = "host"  # its instance is about to go
-
-
 class Placement(Struct, frozen=True, array_like=True, gc=False):
     """Where one node of an attempt is placed: the instance, and the devices that it is given there."""
 
@@ -397,7 +390,8 @@ class ArrayState(Struct, frozen=True, omit_defaults=True):
     head_reason: str = ""  # of child `head_index`, while it blocks its queue
     head_index: int = 0
     set_aside_at_ms: int = 0  # since when `waiting_reason` holds; 0: they can start
-    told_code: str = ""  # the last reason code for which it was reported that it can never start
+    set_aside_code: ReasonCode | None = None  # its code
+    told_code: ReasonCode | None = None  # the last one for which it was reported that it can never start
     updated_at_ms: int = 0
 
 
@@ -415,8 +409,9 @@ class Job(Struct, frozen=True, omit_defaults=True):
     is_cancelled: bool = False
     is_terminated: bool = False
     end_reason: str = ""  # the caller's text of cancel or terminate
-    set_aside_at_ms: int = 0  # RUNNABLE, and nothing can run it: since when, for the code in `status_reason`
-    told_code: str = ""  # the last reason code for which it was reported that it can never start
+    set_aside_at_ms: int = 0  # RUNNABLE, and nothing can run it: since when, for this code
+    set_aside_code: ReasonCode | None = None
+    told_code: ReasonCode | None = None  # the last one for which it was reported that it can never start
     array: ArrayState | None = None  # parents only
 
     @property

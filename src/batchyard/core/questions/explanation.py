@@ -9,7 +9,8 @@ from batchyard.core.model import names
 from batchyard.core.model.commands import Command
 from batchyard.core.model.names import child_key
 from batchyard.core.model.ranges import count, within
-from batchyard.core.model.records import Attempt, Environment, InstanceState, Job, JobSpec, Status, StopCause
+from batchyard.core.model.reasons import StopCause
+from batchyard.core.model.records import Attempt, Environment, InstanceState, Job, JobSpec, Status
 from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import counted, vcpus
 from batchyard.core.scheduling import fleet, scheduler, share_position, unschedulable, wait_reasons

@@ -11,14 +11,13 @@ from msgspec.structs import replace
 from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.model.effects import JobQueueBlocked
 from batchyard.core.model.names import child_id
+from batchyard.core.model.reasons import Reason, ReasonCode
 from batchyard.core.model.records import Queue, QueueHead
-from batchyard.core.scheduling import unschedulable, wait_reasons
-from batchyard.core.scheduling.wait_reasons import INSUFFICIENT, insufficient
+from batchyard.core.scheduling import unschedulable
+from batchyard.core.scheduling.wait_reasons import insufficient
 from batchyard.core.state.world import BlockedHead, Told, World
 
-MISCONFIGURATION = "MISCONFIGURATION:"
-UNDETERMINED = "UNDETERMINED"
-UNDETERMINED_REASON = "UNDETERMINED - Batch job is blocked, root cause is undetermined."
+UNDETERMINED_TEXT = f"{ReasonCode.UNDETERMINED} - Batch job is blocked, root cause is undetermined."
 
 
 def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoLaunch | None, now_ms: int) -> None:
@@ -30,13 +29,13 @@ def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoL
     head = before or BlockedHead(key, index, now_ms, code_since_ms=now_ms)
     is_blocked = now_ms - head.since_ms >= int(world.limits.blocked_after_seconds * 1000)
     code, reason = "", ""
-    if refusal is not None and refusal.aws_code == INSUFFICIENT:
-        code, reason = INSUFFICIENT, insufficient(refusal)
+    if refusal is not None and refusal.aws_code == ReasonCode.INSUFFICIENT_CAPACITY:
+        code, reason = ReasonCode.INSUFFICIENT_CAPACITY, insufficient(refusal)
     elif is_blocked:
         # The numbers are those of the moment in which it was found: every pass would write others.
-        known = head.reason if head.code == UNDETERMINED else ""
-        why = known or f"{UNDETERMINED_REASON} {unschedulable.why_head_waits(world, world.spec_of(key))}"
-        code, reason = UNDETERMINED, why
+        known = head.reason if head.code == ReasonCode.UNDETERMINED else ""
+        why = known or f"{UNDETERMINED_TEXT} {unschedulable.why_head_waits(world, world.spec_of(key))}"
+        code, reason = ReasonCode.UNDETERMINED, why
     _set_status_reason(world, key, index, reason)
     since_ms = head.code_since_ms if code == head.code else now_ms
     world.heads[queue] = replace(head, code=code, reason=reason, code_since_ms=since_ms)
@@ -53,11 +52,11 @@ def _emit_blocked(world: World, queue: str, head: BlockedHead, now_ms: int) -> N
         world.effects.append(JobQueueBlocked(queue, _job_id(world, head), head.reason, now_ms))
 
 
-def emit_misfit(world: World, queue: str, key: int, reason: str) -> None:
+def emit_misfit(world: World, queue: str, key: int, reason: Reason) -> None:
     """A job that was set aside for a misconfiguration blocks nobody here; it is told of as on AWS, where it would: once
     for each submission and code, also over restarts."""
-    code, top = wait_reasons.code_of(reason), world.parents.get(key, key)
-    if not code.startswith(MISCONFIGURATION):
+    code, top = reason.code, world.parents.get(key, key)
+    if code is None or not code.is_misconfiguration:
         return
     book = world.books.get(top)
     if (book.told_code if book is not None else world.jobs[top].told_code) == code:
@@ -69,7 +68,7 @@ def emit_misfit(world: World, queue: str, key: int, reason: str) -> None:
         world.put(replace(world.jobs[top], told_code=code))
     before = world.told.get(queue, Told(0, "", 0))
     world.told[queue] = replace(before, count=before.count + 1)
-    world.effects.append(JobQueueBlocked(queue, world.job_id(key), reason, world.now_ms))
+    world.effects.append(JobQueueBlocked(queue, world.job_id(key), reason.text, world.now_ms))
 
 
 def reason_of(world: World, queue: str, key: int) -> str:
@@ -165,7 +164,7 @@ def stuck_for(world: World, queue: str, code: str) -> list[tuple[str, int]]:
     found = [
         (world.job_id(key), world.stuck_since[key])
         for key, reason in world.stuck.get(queue, {}).items()
-        if reason.startswith(code)
+        if reason.code == code
     ]
     head = world.heads.get(queue)
     if head is not None and head.code == code and head.key in world.jobs:

@@ -14,8 +14,9 @@ from batchyard.core.model import lifecycle, names
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask, RecoverTask
 from batchyard.core.model.lifecycle import Cause
+from batchyard.core.model.reasons import Reason, ReasonCode
 from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Queue, Status, logs_of
-from batchyard.core.scheduling import candidates, fleet, queue_head, share_position, unschedulable, wait_reasons
+from batchyard.core.scheduling import candidates, fleet, queue_head, share_position, unschedulable
 from batchyard.core.scheduling.candidates import Candidate, len_of
 from batchyard.core.scheduling.claims import kept_of_provider, longest_ms, waits_for
 from batchyard.core.state import placement
@@ -33,16 +34,17 @@ def enqueue(world: World, key: int) -> None:
     """A job became RUNNABLE (or the children of an array did): it takes its place in its queue, or is set aside with
     the reason why nothing there can ever run it."""
     spec = world.spec_of(key)
-    before = world.stuck.get(spec.queue, {}).pop(key, "")
+    before = world.stuck.get(spec.queue, {}).pop(key, None)
     stuck = unschedulable.find_unschedulable(world, spec) if _knows_capacity(world, spec.queue) else None
     if stuck is None:
         _line_up(world, spec, key)
-        _explain(world, key, queue_head.reason_of(world, spec.queue, key), 0)
+        _explain(world, key, queue_head.reason_of(world, spec.queue, key), 0, None)
         return
-    reason = stuck.status_reason
-    since_ms = world.stuck_since.get(key, 0) if wait_reasons.code_of(before) == wait_reasons.code_of(reason) else 0
+    reason = stuck.reason
+    is_same = before is not None and before.code in (reason.code, None)
+    since_ms = world.stuck_since.get(key, 0) if is_same else 0
     _set_aside(world, spec, key, reason, since_ms or world.now_ms)
-    _explain(world, key, reason, world.stuck_since[key])
+    _explain(world, key, reason.text, world.stuck_since[key], reason.code)
     queue_head.emit_misfit(world, spec.queue, key, reason)
 
 
@@ -56,8 +58,9 @@ def resume(world: World, key: int) -> None:
     spec, book, job = world.spec_of(key), world.books.get(key), world.jobs[key]
     since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms
     if since_ms:
-        reason = book.waiting_reason if book is not None else job.status_reason
-        _set_aside(world, spec, key, reason, since_ms)
+        text = book.waiting_reason if book is not None else job.status_reason
+        code = book.set_aside_code if book is not None else job.set_aside_code
+        _set_aside(world, spec, key, Reason(code, text), since_ms)
     else:
         _line_up(world, spec, key)
 
@@ -69,7 +72,7 @@ def _line_up(world: World, spec: JobSpec, key: int) -> None:
     line.push(key, shape_of(spec), rank, spec.share_identifier, spec.scheduling_priority)
 
 
-def _set_aside(world: World, spec: JobSpec, key: int, reason: str, since_ms: int) -> None:
+def _set_aside(world: World, spec: JobSpec, key: int, reason: Reason, since_ms: int) -> None:
     world.stuck.setdefault(spec.queue, {})[key] = reason
     world.stuck_since[key] = since_ms
     world.runnable_in(spec.queue).discard(key)
@@ -90,17 +93,17 @@ def reassess(world: World) -> None:
             enqueue(world, key)
 
 
-def _explain(world: World, key: int, reason: str, set_aside_at_ms: int) -> None:
+def _explain(world: World, key: int, reason: str, since_ms: int, code: ReasonCode | None) -> None:
     """statusReason of a RUNNABLE job says why it can never run, and since when; or what its queue's head waits for."""
     book = world.books.get(key)
     if book is not None:
-        if (book.waiting_reason, book.set_aside_at_ms) != (reason, set_aside_at_ms):
-            book.waiting_reason, book.set_aside_at_ms = reason, set_aside_at_ms
+        if (book.waiting_reason, book.set_aside_at_ms, book.set_aside_code) != (reason, since_ms, code):
+            book.waiting_reason, book.set_aside_at_ms, book.set_aside_code = reason, since_ms, code
             world.touch(key)
         return
     job = world.jobs[key]
-    if (job.status_reason, job.set_aside_at_ms) != (reason, set_aside_at_ms):
-        world.put(replace(job, status_reason=reason, set_aside_at_ms=set_aside_at_ms))
+    if (job.status_reason, job.set_aside_at_ms, job.set_aside_code) != (reason, since_ms, code):
+        world.put(replace(job, status_reason=reason, set_aside_at_ms=since_ms, set_aside_code=code))
 
 
 def offers_of(world: World, queue: str) -> list[Offer]:
@@ -267,7 +270,7 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment, no
         placements=assignment.placements,
         placed_at_ms=now_ms,
     )
-    placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="", set_aside_at_ms=0)
+    placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="", set_aside_at_ms=0, set_aside_code=None)
     world.effects.append(launch_of(world, placed))
 
 

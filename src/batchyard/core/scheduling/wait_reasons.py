@@ -10,28 +10,27 @@ from typing import assert_never
 from msgspec import Struct
 
 from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
+from batchyard.core.model.reasons import Reason, ReasonCode
 from batchyard.core.model.records import Environment, Health, Instance, State
 from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import gpus, vcpus
 
 TOO_LARGE = (
-    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "
+    f"{ReasonCode.JOB_RESOURCE_REQUIREMENT} - The job resource requirement (vCPU/memory/GPU) is higher than that "
     "can be met by the CE(s) attached to the job queue."
 )
-INSUFFICIENT = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
 DECLARE = "start the service with more declared (--vcpus, --memory, --gpus)."
 LARGER = f"Ask for less, allow larger instance types, or {DECLARE}"
 LARGER_TYPES = "Ask for less, or allow larger instance types with UpdateComputeEnvironment."
-ALL_DISABLED = "ACTION_REQUIRED - CE(s) associated with the job queue are disabled."
-NONE_USABLE = "ACTION_REQUIRED - CE(s) associated with the job queue cannot be used."
-ALL_INVALID = "ACTION_REQUIRED - CE(s) associated with the job queue are invalid."
+ALL_DISABLED = f"{ReasonCode.ACTION_REQUIRED} - CE(s) associated with the job queue are disabled."
+NONE_USABLE = f"{ReasonCode.ACTION_REQUIRED} - CE(s) associated with the job queue cannot be used."
+ALL_INVALID = f"{ReasonCode.ACTION_REQUIRED} - CE(s) associated with the job queue are invalid."
 OVER_MAX = (
-    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU "
-    "requirement of the job."
+    f"{ReasonCode.MAX_RESOURCE} - CE(s) associated with the job queue cannot meet the CPU requirement of the job."
 )
 
 WRONG_PLATFORM = (
-    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job's runtimePlatform cannot be met by the CE(s) attached to the "
+    f"{ReasonCode.JOB_RESOURCE_REQUIREMENT} - The job's runtimePlatform cannot be met by the CE(s) attached to the "
     "job queue."
 )
 
@@ -66,25 +65,26 @@ class Wait(StrEnum):
     STARTING = "STARTING"  # placed; its task is not up yet
 
 
-UNSCHEDULABLE = (
-    Wait.ENVIRONMENTS_INVALID,
-    Wait.ENVIRONMENTS_DISABLED,
-    Wait.ENGINE_GONE,
-    Wait.OTHER_ENGINE,
-    Wait.OTHER_PLATFORM,
-    Wait.TOO_LARGE,
-    Wait.OVER_MAX,
-    Wait.HOST_TOO_SMALL,
-    Wait.ABOVE_BID,
-)
-
-
 UNUSABLE = (  # whatever the job asks
     Wait.ENVIRONMENTS_INVALID,
     Wait.ENVIRONMENTS_DISABLED,
     Wait.ENGINE_GONE,
     Wait.OTHER_ENGINE,
 )
+
+
+CODES = {  # of those that nothing which ends makes room for
+    Wait.ENVIRONMENTS_INVALID: ReasonCode.ACTION_REQUIRED,
+    Wait.ENVIRONMENTS_DISABLED: ReasonCode.ACTION_REQUIRED,
+    Wait.ENGINE_GONE: ReasonCode.ACTION_REQUIRED,
+    Wait.OTHER_ENGINE: ReasonCode.ACTION_REQUIRED,
+    Wait.OTHER_PLATFORM: ReasonCode.JOB_RESOURCE_REQUIREMENT,
+    Wait.TOO_LARGE: ReasonCode.JOB_RESOURCE_REQUIREMENT,
+    Wait.OVER_MAX: ReasonCode.MAX_RESOURCE,
+    Wait.HOST_TOO_SMALL: ReasonCode.INSUFFICIENT_CAPACITY,
+    Wait.ABOVE_BID: ReasonCode.INSUFFICIENT_CAPACITY,
+}
+UNSCHEDULABLE = tuple(CODES)
 
 
 AFTER_ANY_REMEDY = "It starts when those have ended, however they end, as its tag asks."  # instead of remedy's
@@ -168,8 +168,16 @@ class Unschedulable(Struct, frozen=True):
         return self.own_remedy or remedy(self.wait)
 
     @property
+    def code(self) -> ReasonCode:
+        return CODES[self.wait]
+
+    @property
     def status_reason(self) -> str:
         return f"{self.text} {self.remedy}"
+
+    @property
+    def reason(self) -> Reason:
+        return Reason(self.code, self.status_reason)
 
 
 class Unfit(Struct, frozen=True):
@@ -256,17 +264,12 @@ def _each(found: Sequence[tuple[EnvironmentState, Unfit]]) -> str:
 
 def _no_capacity(refusal: NoLaunch) -> str:
     named = f" for instance type [{refusal.instance_type}]" if refusal.instance_type else ""
-    return f"{INSUFFICIENT} - Service cannot fulfill the capacity requested{named}."
+    return f"{ReasonCode.INSUFFICIENT_CAPACITY} - Service cannot fulfill the capacity requested{named}."
 
 
 def insufficient(refusal: NoLaunch) -> str:
     """AWS's sentence for capacity that can't be had, and our numbers."""
     return f"{_no_capacity(refusal)} {refusal.text}"
-
-
-def code_of(status_reason: str) -> str:
-    """AWS's reason code (AWS Batch behaviour 4.7), which a statusReason begins with."""
-    return status_reason.partition(" - ")[0]
 
 
 def _without_engine(engines: Sequence[str], enabled: Sequence[EnvironmentState]) -> Unschedulable:

@@ -126,6 +126,7 @@ class ArrayBook:
         "released_at_ms",
         "row_counts",
         "set_aside_at_ms",
+        "set_aside_code",
         "size",
         "succeeded",
         "told_code",
@@ -147,6 +148,7 @@ class ArrayBook:
         self.head_reason = state.head_reason
         self.head_index = state.head_index
         self.set_aside_at_ms = state.set_aside_at_ms
+        self.set_aside_code = state.set_aside_code
         self.told_code = state.told_code
         self.updated_at_ms = state.updated_at_ms
 
@@ -168,6 +170,7 @@ class ArrayBook:
             head_reason=self.head_reason,
             head_index=self.head_index,
             set_aside_at_ms=self.set_aside_at_ms,
+            set_aside_code=self.set_aside_code,
             told_code=self.told_code,
             updated_at_ms=self.updated_at_ms,
         )

@@ -14,6 +14,7 @@ from batchyard.core.capacity.prices import Prices
 from batchyard.core.model import lifecycle, names
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.idempotency import Remembered
+from batchyard.core.model.reasons import Reason
 from batchyard.core.model.records import (
     Abilities,
     Changes,
@@ -103,7 +104,7 @@ class World:
         self.followers: dict[int, list[int]] = {}  # array -> arrays that follow it N_TO_N
         self.sources: dict[int, tuple[int, ...]] = {}  # array -> the arrays it follows
         self.runnable: dict[str, RunnableJobs] = {}  # by queue
-        self.stuck: dict[str, dict[int, str]] = {}  # by queue: keys that nothing there can run, and why
+        self.stuck: dict[str, dict[int, Reason]] = {}  # by queue: keys that nothing there can run, and why
         self.providers: dict[str, Provider] = {}  # by name, once known; their machines are among the instances too
         self.instances: dict[str, Instance] = {}
         self.rooms: dict[str, Room] = {}

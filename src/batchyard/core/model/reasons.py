@@ -1,0 +1,37 @@
+"""Why a job waits or is stopped: codes to decide by, and texts for people. A code is never read out of a text."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class StopCause(StrEnum):
+    """Why a placed attempt was asked to end."""
+
+    TERMINATE = "terminate"
+    TIMEOUT = "timeout"
+    HOST = "host"  # its instance is about to go
+
+
+class ReasonCode(StrEnum):
+    """What statusReason of a RUNNABLE job begins with when nothing can start it now (AWS Batch behaviour 4.7)."""
+
+    ACTION_REQUIRED = "ACTION_REQUIRED"
+    JOB_RESOURCE_REQUIREMENT = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
+    MAX_RESOURCE = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"
+    INSUFFICIENT_CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+    UNDETERMINED = "UNDETERMINED"
+
+    @property
+    def is_misconfiguration(self) -> bool:
+        return self in (ReasonCode.JOB_RESOURCE_REQUIREMENT, ReasonCode.MAX_RESOURCE)
+
+
+class Reason(Struct, frozen=True):
+    """Why a job can not start. `text`: the whole statusReason, code included. `code`: None where an earlier version,
+    which did not keep it, set the job aside."""
+
+    code: ReasonCode | None
+    text: str
