@@ -88,7 +88,7 @@ def test_an_end_that_went_down_with_the_daemon_is_lost(mortal: DockerHarness) ->
     mortal.daemon.start()
     final = wait_for_end(mortal, launch.attempt_id)
     assert isinstance(final, Lost)
-    assert final.reason == task_run_module.UNTOLD
+    assert final.reason == task_run_module.UNRECORDED_END
     assert final.started_at_ms > 0
 
 

@@ -125,7 +125,7 @@ class ProcessEngine:
         self._report = report
         for directory in self._directories.values():
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _let_through(self._directories["work"])
+        _make_traversable(self._directories["work"])
         await self._listen()
         self._watcher = asyncio.create_task(self._watch(), name="supervisor watch")
         try:
@@ -138,7 +138,7 @@ class ProcessEngine:
         except TimeoutError:
             await self.close(kill=False)
             raise TimeoutError(
-                f"no supervisor answered within {CONNECT_SECONDS:g} s; its last words: {self._last_words()}"
+                f"no supervisor answered within {CONNECT_SECONDS:g} s; its last words: {self._log_tail()}"
             ) from None
         if self._refused is not None:
             refused = self._refused
@@ -188,7 +188,7 @@ class ProcessEngine:
 
     async def close(self, *, kill: bool) -> None:
         if kill and self._connection is not None:
-            await self._dismiss()
+            await self._end_supervisor()
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
@@ -197,7 +197,7 @@ class ProcessEngine:
             self._connection.close()
         if self._server is not None:
             self._server.close()
-            self._withdraw()
+            self._unpublish()
         self._reap()
 
     # -- Sending --
@@ -273,7 +273,7 @@ class ProcessEngine:
         if isinstance(message, Reports):
             self._deliver(message)
         elif isinstance(message, SupervisorHello):
-            self._welcome(message)
+            self._accept_hello(message)
         elif isinstance(message, ConnectionRefused):
             # An older supervisor hands over instead: the watcher starts one of our own now that the lock is free.
             if message.protocol >= PROTOCOL_VERSION or message.epoch > self._epoch:
@@ -283,7 +283,7 @@ class ProcessEngine:
             self._left = message.remaining
             self._changed.set()
 
-    def _welcome(self, hello: SupervisorHello) -> None:
+    def _accept_hello(self, hello: SupervisorHello) -> None:
         self._hello = hello
         self._supervisor_pid = hello.pid
         self._start_not_before = 0.0  # it came up: if it dies, the next one is started at once
@@ -337,7 +337,7 @@ class ProcessEngine:
         temporary.rename(link)
         self._inodes = {path: _inode(path) for path in (self._socket_path, link)}
 
-    def _withdraw(self) -> None:
+    def _unpublish(self) -> None:
         """Removes our socket and the link to it, unless a later server has put its own there."""
         for path, inode in self._inodes.items():
             if _inode(path) == inode:
@@ -399,7 +399,7 @@ class ProcessEngine:
         if self._child and os.waitpid(self._child, os.WNOHANG)[0]:
             self._child = 0
 
-    async def _dismiss(self) -> None:
+    async def _end_supervisor(self) -> None:
         """Asks the supervisor to leave; waits for it when nothing keeps it."""
         assert self._connection is not None, "no supervisor to dismiss"
         if self._watcher is not None:
@@ -415,12 +415,12 @@ class ProcessEngine:
                 return
             await asyncio.sleep(WATCH_PAUSE_SECONDS)
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         log = self._state_dir / "supervisor.log"
         return log.read_text(errors="replace")[-2000:].strip() if log.exists() else "none"
 
 
-def _let_through(work_dir: Path) -> None:
+def _make_traversable(work_dir: Path) -> None:
     """Lets other users pass through the directory: their tasks have scratch directories in it."""
     fd = os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:

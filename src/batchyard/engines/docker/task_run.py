@@ -45,7 +45,7 @@ CANNOT_INITIALIZE = "ResourceInitializationError"  # ECS's word for file systems
 CANNOT_CREATE = "CannotCreateContainerError"
 GONE = "The containers of the attempt were removed by somebody else, and its outcome with them."
 DAMAGED = "The notes of the Docker engine are damaged, so that nobody can tell whether the attempt ran."
-UNTOLD = "The Docker daemon went down while a container of the attempt ended, and its exit code is unknown."
+UNRECORDED_END = "The Docker daemon went down while a container of the attempt ended, and its exit code is unknown."
 REBOOTED = "The host went down while the attempt ran, and its exit code is unknown."
 # Events wake the run at once; this is for one that was lost.
 LOOK_SECONDS = 30.0
@@ -97,7 +97,7 @@ class TaskRun:
         self._origin = origin
         self._wake = asyncio.Event()
         self._stops: list[Stop] = []
-        self._termed: set[str] = set()
+        self._sigtermed: set[str] = set()
         self._failure: CannotStart | None = None  # none of its containers can be started
         self._refused: dict[str, ContainerExit] = {}  # those that could not be started, though others may
         self._ending_at: float | None = None  # CLOCK_BOOTTIME when an essential container's end was seen
@@ -394,9 +394,9 @@ class TaskRun:
             kill_at = self._kill_at(spec)
             if kill_at is not None and kill_at <= boot_seconds():
                 await self._signal(spec.name, "SIGKILL")
-            elif spec.name not in self._termed:
+            elif spec.name not in self._sigtermed:
                 await self._signal(spec.name, "SIGTERM")
-                self._termed.add(spec.name)
+                self._sigtermed.add(spec.name)
 
     async def _signal(self, name: str, signal: str) -> None:
         self._context.journal.check_epoch()
@@ -420,7 +420,7 @@ class TaskRun:
             return Lost(self.attempt_id, wall_ms(), REBOOTED, _started_at_ms(seen), node=self.node)
         for one in seen.values():
             if await self._is_made_up(one):
-                return Lost(self.attempt_id, wall_ms(), UNTOLD, _started_at_ms(seen), node=self.node)
+                return Lost(self.attempt_id, wall_ms(), UNRECORDED_END, _started_at_ms(seen), node=self.node)
         exits = tuple(self._exit_of(seen[spec.name], plan) for spec in self.specs)
         if self.started is None:
             self.started = Started(self.attempt_id, _started_at_ms(seen), node=self.node)

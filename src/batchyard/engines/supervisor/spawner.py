@@ -116,10 +116,10 @@ class Spawner:
         finally:
             self._expect_many_files()
         try:
-            story = os.read(self._error_read, 4096)
+            message = os.read(self._error_read, 4096)
         except BlockingIOError:
             return pid
-        raise _failure(pid, story)
+        raise _failure(pid, message)
 
     def _start_as(self, identity: Identity, program: Program, output: int, entrances: Sequence[int]) -> int:
         new_session_keyring()
@@ -187,12 +187,12 @@ class Spawner:
                 pid = self._fork_exec(program, directory, output, (error_read, error_write), before_exec)
             finally:
                 os.close(error_write)
-            story = _story(pid, error_read)
+            message = _exec_error(pid, error_read)
         finally:
             os.close(error_read)
-        if story:
+        if message:
             # Where we entered its directory, the only step of CPython's child before its exec is the change of user.
-            raise _failure(pid, story.replace(_AT_DIRECTORY, _AT_USER) if directory is None else story)
+            raise _failure(pid, message.replace(_AT_DIRECTORY, _AT_USER) if directory is None else message)
         return pid
 
     def _fork_exec(
@@ -216,7 +216,7 @@ class Spawner:
         )  # fmt: skip
 
 
-def _story(pid: int, errors: int) -> bytes:
+def _exec_error(pid: int, errors: int) -> bytes:
     """Returns the error of a plain fork's child; empty: its program runs. Once it is another user, that user's programs
     may stop it, and that user's file systems may hold up its exec: it is killed then, since all other tasks would
     wait."""
@@ -231,11 +231,11 @@ def _story(pid: int, errors: int) -> bytes:
     return os.read(errors, 4096)
 
 
-def _failure(pid: int, story: bytes) -> ExecFailed:
-    """`story` is what CPython's child wrote: `OSError:<errno in hex>:` and `noexec` when it was the directory; or what
-    `join` wrote."""
+def _failure(pid: int, message: bytes) -> ExecFailed:
+    """`message` is what CPython's child wrote: `OSError:<errno in hex>:` and `noexec` when it was the directory; or
+    what `join` wrote."""
     os.waitpid(pid, 0)
-    _, number, stage = story.split(b":", 2)
+    _, number, stage = message.split(b":", 2)
     return ExecFailed(int(number, 16), stage)
 
 
@@ -246,10 +246,10 @@ def join(entrances: Sequence[int], errors: int) -> None:
         try:
             os.write(entrance, b"0")  # the writer itself
         except OSError as error:
-            _give_up(errors, error, _AT_CGROUP)
+            _exit_with(errors, error, _AT_CGROUP)
 
 
-def _give_up(errors: int, error: OSError, stage: bytes) -> NoReturn:
+def _exit_with(errors: int, error: OSError, stage: bytes) -> NoReturn:
     os.write(errors, b"OSError:%x:%s" % (error.errno or 0, stage))
     os._exit(255)  # as CPython's own child
 
@@ -261,7 +261,7 @@ def become(identity: Identity, errors: int) -> None:
         os.setresgid(identity.gid, identity.gid, identity.gid)
         os.setresuid(identity.uid, identity.uid, identity.uid)
     except OSError as error:
-        _give_up(errors, error, _AT_USER)
+        _exit_with(errors, error, _AT_USER)
 
 
 def programs_of(command: str, search_path: str) -> list[bytes]:

@@ -157,7 +157,7 @@ class Supervisor:
                 has_exits = True
             elif self._link.owns(fd):
                 for commands in self._link.handle(fd):
-                    self._obey(commands, now, now_ms)
+                    self._carry_out(commands, now, now_ms)
             elif fd in self._reaper.by_pidfd:
                 self._reaper.reap_adopted(fd, now, now_ms)
             else:
@@ -207,7 +207,7 @@ class Supervisor:
         self._link.send(SupervisorHello(PROTOCOL_VERSION, self._instance, os.getpid(), self._table.boot_id))
         self._table.repeat_all()
 
-    def _obey(self, commands: Commands, now: float, now_ms: int) -> None:
+    def _carry_out(self, commands: Commands, now: float, now_ms: int) -> None:
         specs = commands.specs
         if commands.recover is not None:
             self._recover(commands.recover, specs, now, now_ms)
