@@ -14,7 +14,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.server.access.access import Access, Rules
 from batchyard.server.access.keys import Key, KeyFile
 from batchyard.server.access.peers import PeerUser
-from batchyard.server.http.app import PEER, UNFINISHED_BODIES, UNFINISHED_BODIES_OF_ONE, App, Dispatch, Handler
+from batchyard.server.http.app import MAX_UNFINISHED_BODIES, MAX_UNFINISHED_BODIES_OF_ONE, PEER, App, Dispatch, Handler
 from batchyard.server.http.routes import Asgi, Route, Routes, credentials_route, health_route, metadata_route
 from batchyard.wire.messages import WireError
 from batchyard.wire.model import load_service_model
@@ -333,9 +333,9 @@ def test_bodies_that_never_end_are_held_up_to_a_limit_of_each_caller_and_of_all(
 
     async def unfinished() -> None:
         ends = asyncio.Event()
-        tasks, of_one = await begin(7, UNFINISHED_BODIES_OF_ONE + 5, ends)
+        tasks, of_one = await begin(7, MAX_UNFINISHED_BODIES_OF_ONE + 5, ends)
         assert 0 < len(of_one) <= 5
-        more, of_other = await begin(0, UNFINISHED_BODIES - UNFINISHED_BODIES_OF_ONE + 5, ends)
+        more, of_other = await begin(0, MAX_UNFINISHED_BODIES - MAX_UNFINISHED_BODIES_OF_ONE + 5, ends)
         assert 0 < len(of_other) <= 5
         refused = [*of_one, *of_other]
         assert set(refused) == {429}

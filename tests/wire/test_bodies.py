@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchyard.wire.bodies import BodyReader
 from batchyard.wire.documents import DocumentError, check
-from batchyard.wire.messages import BODY_LIMIT_BYTES, Request, WireError
+from batchyard.wire.messages import MAX_BODY_BYTES, Request, WireError
 from batchyard.wire.model import build_service_model
 from batchyard.wire.operation import Operation
 from tests.wire.oracle import OPERATIONS, ROUTER, as_seconds, botocore_operation, random_document
@@ -131,8 +131,8 @@ def test_an_empty_body_is_an_empty_object(body: bytes) -> None:
 
 def test_a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() -> None:
     body = json.dumps(MINIMAL).encode()
-    assert parse(SUBMIT, body.ljust(BODY_LIMIT_BYTES)) == MINIMAL
-    error = refusal(SUBMIT, body.ljust(BODY_LIMIT_BYTES + 1))
+    assert parse(SUBMIT, body.ljust(MAX_BODY_BYTES)) == MINIMAL
+    error = refusal(SUBMIT, body.ljust(MAX_BODY_BYTES + 1))
     assert (error.code, error.status) == ("RequestEntityTooLargeException", 413)
 
 

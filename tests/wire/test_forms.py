@@ -11,7 +11,7 @@ from botocore import model as botocore_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.wire.forms import FORM_FIELDS_LIMIT
+from batchyard.wire.forms import MAX_FORM_FIELDS
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.model import build_service_model, load_service_model
 from batchyard.wire.operation import Operation
@@ -166,7 +166,7 @@ def test_what_a_form_holds_beside_members_is_dropped() -> None:
         ("query", "Map.entry.1.key=k", "ValidationError", "Each entry of Map must have a key and a value"),
         ("query", "theText=%ff", "ValidationError", "form-encoded UTF-8"),
         ("query", "Inner." * 101 + "x=1", "ValidationError", "nested deeper than 100 levels"),
-        ("query", "a=&" * FORM_FIELDS_LIMIT, "ValidationError", f"at most {FORM_FIELDS_LIMIT} parameters"),
+        ("query", "a=&" * MAX_FORM_FIELDS, "ValidationError", f"at most {MAX_FORM_FIELDS} parameters"),
     ],
 )
 def test_bad_forms_are_refused_in_words(protocol: str, text: str, code: str, message: str) -> None:

@@ -19,7 +19,7 @@ from batchyard.wire.model import INTEGER_RANGES, Shape
 QUOTED_KEY_LENGTH = 64
 QUOTED_INTEGER_BOUND = 10**30
 # Deeper than any document of AWS Batch (about 10), far below Python's own limit on recursion.
-DEPTH_LIMIT = 100
+MAX_DEPTH = 100
 
 _NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?", re.ASCII)
 
@@ -56,8 +56,8 @@ def read(shape: Shape, value: Any, path: str = "") -> Any:
 
 
 def _read(shape: Shape, value: Any, path: str, depth: int) -> Any:
-    if depth > DEPTH_LIMIT:
-        raise DocumentError("type", path, f"The request is nested deeper than {DEPTH_LIMIT} levels.")
+    if depth > MAX_DEPTH:
+        raise DocumentError("type", path, f"The request is nested deeper than {MAX_DEPTH} levels.")
     if shape.type == "structure":
         if not isinstance(value, dict):
             raise _mismatch(shape, value, path)

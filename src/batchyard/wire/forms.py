@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from batchyard.wire.documents import DEPTH_LIMIT, DocumentError, missing, read_text, wanted
+from batchyard.wire.documents import MAX_DEPTH, DocumentError, missing, read_text, wanted
 from batchyard.wire.model import Member, Shape
 
 # EC2 takes up to 50 filters of 200 values each beside 1,000 ids in one request; twice that costs little to read.
-FORM_FIELDS_LIMIT = 25_000
+MAX_FORM_FIELDS = 25_000
 # The largest index of a list that is read; a longer number only pretends to be one.
 INDEX_DIGITS = 9
 QUOTED_KEY_LENGTH = 64  # a refusal quotes at most this much of a caller's own key
@@ -117,8 +117,8 @@ def _tree(body: bytes) -> _Node:
     root = _Node()
     for name, value in _fields(body):
         parts = name.split(".")
-        if len(parts) > DEPTH_LIMIT:
-            raise DocumentError("type", "", f"The request is nested deeper than {DEPTH_LIMIT} levels.")
+        if len(parts) > MAX_DEPTH:
+            raise DocumentError("type", "", f"The request is nested deeper than {MAX_DEPTH} levels.")
         node = root
         for part in parts:
             node = node.inner.setdefault(part, _Node())
@@ -129,13 +129,11 @@ def _tree(body: bytes) -> _Node:
 def _fields(body: bytes) -> list[tuple[str, str]]:
     try:
         text = body.decode("ascii")
-        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_LIMIT)
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
     except UnicodeDecodeError:
         raise DocumentError("syntax", "", "The request body must be form-encoded UTF-8.") from None
     except ValueError:
-        raise DocumentError(
-            "syntax", "", f"The request body must have at most {FORM_FIELDS_LIMIT} parameters."
-        ) from None
+        raise DocumentError("syntax", "", f"The request body must have at most {MAX_FORM_FIELDS} parameters.") from None
 
 
 def _behind(node: _Node, name: str) -> _Node:

@@ -12,7 +12,7 @@ from batchyard.wire.messages import Request
 from batchyard.wire.model import Member, Shape
 
 # AWS allows 50 tag keys in one request; the API layer words that refusal, so the wire lets more through.
-QUERY_FIELDS_LIMIT = 1000
+MAX_QUERY_FIELDS = 1000
 
 _LABEL = re.compile(r"\{([^}+]+)\+?\}")
 
@@ -85,14 +85,12 @@ def _texts(
 def _parse_query(query: bytes) -> dict[str, list[str]]:
     try:
         pairs = parse_qsl(
-            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_LIMIT
+            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS
         )
     except UnicodeDecodeError:
         raise DocumentError("type", "", "The query string must be percent-encoded UTF-8.") from None
     except ValueError:
-        raise DocumentError(
-            "type", "", f"The query string must have at most {QUERY_FIELDS_LIMIT} parameters."
-        ) from None
+        raise DocumentError("type", "", f"The query string must have at most {MAX_QUERY_FIELDS} parameters.") from None
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)

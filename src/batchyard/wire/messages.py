@@ -9,7 +9,7 @@ import msgspec
 
 # AWS Batch's largest documents are 30 KiB; tag maps and node overrides stay well below this. A larger body
 # is a mistake or an attack, and reading it would only cost memory.
-BODY_LIMIT_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 
 
 Document = dict[str, Any]  # a parsed request or a result: AWS's member names -> values

@@ -6,7 +6,7 @@ from typing import Any
 
 from batchyard.wire.documents import DocumentError, check
 from batchyard.wire.locations import LocationReader
-from batchyard.wire.messages import BODY_LIMIT_BYTES, Request, Response, WireError
+from batchyard.wire.messages import MAX_BODY_BYTES, Request, Response, WireError
 from batchyard.wire.model import OperationModel, ServiceModel
 from batchyard.wire.protocols import WireProtocol
 
@@ -24,7 +24,7 @@ class Operation:
         model: OperationModel,
         protocol: WireProtocol,
         *,
-        body_limit_bytes: int = BODY_LIMIT_BYTES,
+        body_limit_bytes: int = MAX_BODY_BYTES,
         check_results: bool = False,
     ) -> None:
         self.service = service.name

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from batchyard.wire.forms import named_operation
 from batchyard.wire.locations import PathTemplate
-from batchyard.wire.messages import BODY_LIMIT_BYTES, Response, WireError
+from batchyard.wire.messages import MAX_BODY_BYTES, Response, WireError
 from batchyard.wire.model import ServiceModel
 from batchyard.wire.operation import Operation
 from batchyard.wire.protocols import AwsJson, RestJson, WireProtocol
@@ -32,7 +32,7 @@ class Router:
         self,
         services: Iterable[ServiceModel],
         *,
-        body_limit_bytes: int = BODY_LIMIT_BYTES,
+        body_limit_bytes: int = MAX_BODY_BYTES,
         check_results: bool = False,
     ) -> None:
         self.operations: dict[tuple[str, str], Operation] = {}

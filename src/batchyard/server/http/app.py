@@ -27,8 +27,8 @@ from batchyard.wire.router import Router
 
 INVOCATION_HEADER = "amz-sdk-invocation-id"
 # Bodies of the largest size that may be coming at once: what callers who never finish can make us hold.
-UNFINISHED_BODIES = 64
-UNFINISHED_BODIES_OF_ONE = 48  # of one caller: a quarter is left to the others
+MAX_UNFINISHED_BODIES = 64
+MAX_UNFINISHED_BODIES_OF_ONE = 48  # of one caller: a quarter is left to the others
 UNFINISHED = "Too many request bodies are unfinished; try again."
 MAX_LENGTH_DIGITS = 18  # of a Content-Length: more than any memory
 PEER = "batchyard.peer"  # where the protocol leaves the connection's user in the scope's state
@@ -176,7 +176,7 @@ class App:
     def _holds_too_much(self, caller: str) -> bool:
         """Of unfinished bodies: the caller, or all together."""
         most, most_of_one = (
-            number * self._body_limit_bytes for number in (UNFINISHED_BODIES, UNFINISHED_BODIES_OF_ONE)
+            number * self._body_limit_bytes for number in (MAX_UNFINISHED_BODIES, MAX_UNFINISHED_BODIES_OF_ONE)
         )
         return self._unfinished_bytes[caller] > most_of_one or self._unfinished_bytes.total() > most
 
