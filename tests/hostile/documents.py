@@ -1,4 +1,4 @@
-"""Documents for any operation, made from its service model: valid, nearly valid and hostile. Seeded: the same dice and
+"""Documents for any operation, made from its service model: valid, nearly valid and hostile. Seeded: the same rng and
 the same pool give the same document."""
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ ARNS = (
 class Pool:
     """Ids that earlier answers gave, by what they name."""
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._known: dict[str, list[str]] = {}
 
     def learn(self, answer: Any, name: str = "") -> None:
@@ -162,34 +162,34 @@ class Pool:
         if text not in known:
             known.append(text)
             if len(known) > KNOWN_PER_KIND:
-                known.pop(self._dice.randrange(len(known)))
+                known.pop(self._rng.randrange(len(known)))
 
     def draw(self, name: str) -> str | None:
         known = self._known.get(KINDS.get(name.lower(), ""))
-        return self._dice.choice(known) if known else None
+        return self._rng.choice(known) if known else None
 
 
 class Maker:
     """Makes documents. `spite`: the share of scalars that are hostile."""
 
-    def __init__(self, dice: random.Random, pool: Pool) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random, pool: Pool) -> None:
+        self._rng = rng
         self._pool = pool
         self.spite = 0.0
 
     def document(self, shape: Shape | None, template: Document | None) -> Document:
         """A third each: as it should be, a little wrong, and anything."""
-        dice = self._dice
-        self.spite = dice.choice((0.0, 0.05, 0.4))
+        rng = self._rng
+        self.spite = rng.choice((0.0, 0.05, 0.4))
         if shape is None:
-            return {} if dice.random() < 0.5 else {"extra": self._anything()}
-        if template is not None and dice.random() < (0.6 if self.spite else 0.9):
+            return {} if rng.random() < 0.5 else {"extra": self._anything()}
+        if template is not None and rng.random() < (0.6 if self.spite else 0.9):
             made = {name: self._filled(name, value) for name, value in copy.deepcopy(template).items()}
-            if self.spite and dice.random() < 0.5:  # more of what the model has
-                made |= {k: v for k, v in self._structure(shape, 0).items() if k not in made and dice.random() < 0.3}
+            if self.spite and rng.random() < 0.5:  # more of what the model has
+                made |= {k: v for k, v in self._structure(shape, 0).items() if k not in made and rng.random() < 0.3}
         else:
             made = self._structure(shape, 0)
-        for _ in range(dice.choice((0, 0, 1, 1, 3)) if self.spite else 0):
+        for _ in range(rng.choice((0, 0, 1, 1, 3)) if self.spite else 0):
             self._spoil(made)
         return made
 
@@ -202,93 +202,93 @@ class Maker:
         if isinstance(value, list):
             return [self._filled(name, inner) for inner in value]
         if isinstance(value, str) and value.endswith("-N"):
-            return f"{value[:-1]}{self._dice.randrange(6)}"
+            return f"{value[:-1]}{self._rng.randrange(6)}"
         return value
 
     def _structure(self, shape: Shape, depth: int) -> Document:
-        share = self._dice.choice((0.1, 0.3, 0.9)) if depth < DEEPEST else 0.0
+        share = self._rng.choice((0.1, 0.3, 0.9)) if depth < DEEPEST else 0.0
         return {
             member.wire_name: self._value(member.shape, member.name, depth + 1)
             for member in shape.members.values()
-            if member.required or self._dice.random() < share
+            if member.required or self._rng.random() < share
         }
 
     def _value(self, shape: Shape, name: str, depth: int) -> Any:
-        dice = self._dice
-        if dice.random() < self.spite:
+        rng = self._rng
+        if rng.random() < self.spite:
             return self._hostile(shape)
         if shape.type == "structure":
             return self._structure(shape, depth)
         hinted = next((values for end, values in HINTS if name.lower().endswith(end)), None)
-        if hinted is not None and dice.random() < 0.9 and isinstance(hinted[0], list) == (shape.type == "list"):
-            return copy.deepcopy(dice.choice(hinted))
+        if hinted is not None and rng.random() < 0.9 and isinstance(hinted[0], list) == (shape.type == "list"):
+            return copy.deepcopy(rng.choice(hinted))
         if shape.type == "list":
             assert shape.element is not None
-            count = dice.choice((0, 1, 1, 2, 3)) if depth < DEEPEST else 0
+            count = rng.choice((0, 1, 1, 2, 3)) if depth < DEEPEST else 0
             return [self._value(shape.element, name, depth + 1) for _ in range(max(count, shape.minimum or 0))]
         if shape.type == "map":
             assert shape.element is not None
-            keys = [dice.choice(("a", "b", "Name", "batchyard:engine")) for _ in range(dice.choice((0, 1, 2)))]
+            keys = [rng.choice(("a", "b", "Name", "batchyard:engine")) for _ in range(rng.choice((0, 1, 2)))]
             return {key: self._value(shape.element, key, depth + 1) for key in keys}
         return self._scalar(shape, name)
 
     def _scalar(self, shape: Shape, name: str) -> Any:
-        dice = self._dice
+        rng = self._rng
         if shape.type in INTEGER_RANGES:
             low = shape.minimum if shape.minimum is not None else 0
             high = shape.maximum if shape.maximum is not None else low + 100
-            return dice.choice((low, high, dice.randint(low, max(low, high)), dice.randint(low, low + 5)))
+            return rng.choice((low, high, rng.randint(low, max(low, high)), rng.randint(low, low + 5)))
         if shape.type == "boolean":
-            return dice.random() < 0.5
+            return rng.random() < 0.5
         if shape.type in ("float", "double", "timestamp"):
-            return dice.choice((0, 1.5, 100.0, 1_700_000_000))
+            return rng.choice((0, 1.5, 100.0, 1_700_000_000))
         if shape.type == "blob":
-            return dice.choice(("", "aGVsbG8=", "!"))
+            return rng.choice(("", "aGVsbG8=", "!"))
         known = self._pool.draw(name)
-        if known is not None and dice.random() < 0.7:
+        if known is not None and rng.random() < 0.7:
             return known
         if shape.enum:
-            return dice.choice(shape.enum)
-        return dice.choice(("a", "name-1", "x" * max(1, shape.minimum or 1), "1", "ENABLED", "a:1"))
+            return rng.choice(shape.enum)
+        return rng.choice(("a", "name-1", "x" * max(1, shape.minimum or 1), "1", "ENABLED", "a:1"))
 
     def _hostile(self, shape: Shape) -> Any:
-        dice = self._dice
-        kind = dice.random()
+        rng = self._rng
+        kind = rng.random()
         if kind < 0.5 and shape.type in ("string", "blob", "timestamp"):
-            return dice.choice(HOSTILE_TEXTS)
+            return rng.choice(HOSTILE_TEXTS)
         if kind < 0.7 and shape.type in (*INTEGER_RANGES, "float", "double", "timestamp"):
-            return dice.choice(HOSTILE_NUMBERS)
+            return rng.choice(HOSTILE_NUMBERS)
         if kind < 0.6 and shape.type == "list":
-            return [self._anything()] * dice.choice((1, 50, 2000))
+            return [self._anything()] * rng.choice((1, 50, 2000))
         if kind < 0.6 and shape.type == "map":
-            return {text: self._anything() for text in dice.sample(HOSTILE_TEXTS[:20], 3)}
+            return {text: self._anything() for text in rng.sample(HOSTILE_TEXTS[:20], 3)}
         return self._anything()
 
     def _anything(self) -> Any:
         """One of its own each time: what is made of it is changed later."""
-        return copy.deepcopy(self._dice.choice((*HOSTILE_VALUES, *HOSTILE_TEXTS, *HOSTILE_NUMBERS)))
+        return copy.deepcopy(self._rng.choice((*HOSTILE_VALUES, *HOSTILE_TEXTS, *HOSTILE_NUMBERS)))
 
     def _spoil(self, document: Document) -> None:
         """One place of it: another value, none, a further one, or one of elsewhere."""
-        dice = self._dice
+        rng = self._rng
         places = list(_places(document))
         if not places:
             document["extra"] = self._anything()
             return
-        holder, key = dice.choice(places)
+        holder, key = rng.choice(places)
         if isinstance(key, str) and key.lower() in ("command", "user"):
             return  # what a job runs, and as whom, is chosen above
-        deed = dice.randrange(5)
+        deed = rng.randrange(5)
         if deed == 0:
             holder[key] = self._anything()
         elif deed == 1:
             del holder[key]
         elif deed == 2 and isinstance(holder, dict):
-            holder[dice.choice(HOSTILE_TEXTS)] = copy.deepcopy(holder[key])
+            holder[rng.choice(HOSTILE_TEXTS)] = copy.deepcopy(holder[key])
         elif deed == 3 and isinstance(holder, list):
-            holder.extend([holder[key]] * dice.choice((1, 100)))
+            holder.extend([holder[key]] * rng.choice((1, 100)))
         else:
-            other, place = dice.choice(places)
+            other, place = rng.choice(places)
             if not (isinstance(place, str) and place.lower() == "command"):
                 holder[key] = copy.deepcopy(other[place])
 
@@ -305,13 +305,13 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(inner)
 
 
-def as_json(document: Document, dice: random.Random) -> bytes:
+def as_json(document: Document, rng: random.Random) -> bytes:
     """Its text; one in eight is no JSON, or JSON that says too much."""
-    text = json.dumps(document, ensure_ascii=dice.random() < 0.5).encode("utf-8", "surrogatepass")
-    if dice.random() > 0.125:
+    text = json.dumps(document, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
+    if rng.random() > 0.125:
         return text
     spoiled = (
-        text[: dice.randrange(len(text) + 1)],
+        text[: rng.randrange(len(text) + 1)],
         text[:-1] + b"," + text[1:],  # every member twice
         text.replace(b'"', b"'", 1),
         text + text,
@@ -329,23 +329,23 @@ def as_json(document: Document, dice: random.Random) -> bytes:
         b" \n\t" * 1000,
         b"\0" * 100,
     )
-    return dice.choice(spoiled)
+    return rng.choice(spoiled)
 
 
-def as_form(name: str, version: str, document: Document, dice: random.Random) -> bytes:
+def as_form(name: str, version: str, document: Document, rng: random.Random) -> bytes:
     """A document of the form-encoded protocols, as any client could spell it, or as none would."""
     from urllib.parse import quote
 
     fields = [("Action", name), ("Version", version), *_fields(document, "")]
-    if dice.random() < 0.3:
-        text = dice.choice(HOSTILE_TEXTS)
-        index = dice.choice(("0", "1", "01", "-1", "9" * 30, "4294967296", "x", ""))
+    if rng.random() < 0.3:
+        text = rng.choice(HOSTILE_TEXTS)
+        index = rng.choice(("0", "1", "01", "-1", "9" * 30, "4294967296", "x", ""))
         fields.append((f"Filter.{index}.Value.{index}", text))
         fields.append((text, text))
-        fields.append((f"InstanceId{'.1' * dice.choice((1, 3, 500))}", text))
+        fields.append((f"InstanceId{'.1' * rng.choice((1, 3, 500))}", text))
     made = "&".join(f"{quote(k, errors='replace')}={quote(str(v), errors='replace')}" for k, v in fields).encode()
-    if dice.random() < 0.15:
-        made = dice.choice((made[: len(made) // 2], made + b"&%zz=%f", made.replace(b"=", b"=="), b"&" * 30_000 + made))
+    if rng.random() < 0.15:
+        made = rng.choice((made[: len(made) // 2], made + b"&%zz=%f", made.replace(b"=", b"=="), b"&" * 30_000 + made))
     return made
 
 

@@ -30,13 +30,13 @@ class Sent(NamedTuple):
     body: bytes
 
 
-def request_of(operation: Operation, document: Document, versions: dict[str, str], address: str, dice: Any) -> Sent:
+def request_of(operation: Operation, document: Document, versions: dict[str, str], address: str, rng: Any) -> Sent:
     """The document in the operation's protocol, signed. `versions`: of each service's API."""
     model, protocol = operation.model, operation.protocol
     target, headers = model.request_uri, {"Content-Type": protocol.content_type}
     if operation.service in versions:
         headers["Content-Type"] = FORM_CONTENT_TYPE
-        body = as_form(operation.name, versions[operation.service], document, dice)
+        body = as_form(operation.name, versions[operation.service], document, rng)
     else:
         placed = [m for m in model.input.members.values() if m.location != "body"] if model.input else []
         query: list[str] = []
@@ -49,10 +49,10 @@ def request_of(operation: Operation, document: Document, versions: dict[str, str
             elif member.location == "querystring":
                 query += [f"{member.wire_name}={text}" for text in coded]
         target += "?" + "&".join(query) if query else ""
-        body = b"" if model.method == "GET" else as_json(document, dice)
+        body = b"" if model.method == "GET" else as_json(document, rng)
     if target == "/" and operation.service not in versions:
         headers["X-Amz-Target"] = target_of(operation)
-        headers["Content-Type"] = dice.choice(("application/x-amz-json-1.0", "application/x-amz-json-1.1"))
+        headers["Content-Type"] = rng.choice(("application/x-amz-json-1.0", "application/x-amz-json-1.1"))
     signed = sign(
         model.method,
         address + target,
@@ -65,8 +65,8 @@ def request_of(operation: Operation, document: Document, versions: dict[str, str
         service=operation.service,
         now_ms=time.time_ns() // 1_000_000,
     )
-    if dice.random() < 0.05:
-        signed["amz-sdk-invocation-id"] = dice.choice(("one", "x" * 300, "\t"))
+    if rng.random() < 0.05:
+        signed["amz-sdk-invocation-id"] = rng.choice(("one", "x" * 300, "\t"))
     return Sent(f"{operation.service}.{operation.name}", model.method, target, signed, body)
 
 
@@ -92,7 +92,7 @@ def bytes_of(sent: Sent, *extra: str, length: str | None = "") -> bytes:
     return "\r\n".join((*lines, *extra, "", "")).encode("latin-1", "replace") + sent.body
 
 
-def _wrong_length(sent: Sent, dice: random.Random) -> bytes:
+def _wrong_length(sent: Sent, rng: random.Random) -> bytes:
     size = len(sent.body)
     wrong = (
         "0",
@@ -108,14 +108,14 @@ def _wrong_length(sent: Sent, dice: random.Random) -> bytes:
         " ",
         "\u0661",
     )
-    return bytes_of(sent, length=dice.choice(wrong))
+    return bytes_of(sent, length=rng.choice(wrong))
 
 
-def _two_lengths(sent: Sent, dice: random.Random) -> bytes:
-    return bytes_of(sent, f"Content-Length: {dice.randrange(100)}", *dice.choice(((), ("Transfer-Encoding: chunked",))))
+def _two_lengths(sent: Sent, rng: random.Random) -> bytes:
+    return bytes_of(sent, f"Content-Length: {rng.randrange(100)}", *rng.choice(((), ("Transfer-Encoding: chunked",))))
 
 
-def _chunks(sent: Sent, dice: random.Random) -> bytes:
+def _chunks(sent: Sent, rng: random.Random) -> bytes:
     head = bytes_of(sent._replace(body=b""), "Transfer-Encoding: chunked", length=None)
     size = b"%x" % len(sent.body)
     bodies = (
@@ -130,12 +130,12 @@ def _chunks(sent: Sent, dice: random.Random) -> bytes:
         b"0" * 5000 + b"\r\n\r\n",
         sent.body,
     )
-    return head + dice.choice(bodies)
+    return head + rng.choice(bodies)
 
 
-def _giant_head(sent: Sent, dice: random.Random) -> bytes:
+def _giant_head(sent: Sent, rng: random.Random) -> bytes:
     extra = (
-        ["X-Long: " + "a" * dice.choice((HEAD_LIMIT // 2, HEAD_LIMIT, 2 * HEAD_LIMIT))],
+        ["X-Long: " + "a" * rng.choice((HEAD_LIMIT // 2, HEAD_LIMIT, 2 * HEAD_LIMIT))],
         [f"X-{n}: 1" for n in range(8000)],
         ["X-Same: 1"] * 3000,
         ["Authorization: " + "Credential=/" * 5000],
@@ -154,17 +154,17 @@ def _giant_head(sent: Sent, dice: random.Random) -> bytes:
         ["Content-Encoding: gzip"],
         ["Connection: " + "close, " * 500],
     )
-    return bytes_of(sent, *dice.choice(extra))
+    return bytes_of(sent, *rng.choice(extra))
 
 
-def _request_line(sent: Sent, dice: random.Random) -> bytes:
+def _request_line(sent: Sent, rng: random.Random) -> bytes:
     escapes = ("%00", "%zz", "%", "%ff%fe", "%2e%2e%2f", "%25" * 1000, "/" * 3000, "?" * 3000, "#f", "\xff", ";a=b")
     lines = (
-        f"{sent.method} {sent.target}{dice.choice(escapes)} HTTP/1.1",
-        f"{sent.method} {dice.choice(ENDPOINTS)}{dice.choice(escapes)} HTTP/1.1",
-        f"{dice.choice(('GET', 'PUT', 'HEAD', 'OPTIONS', 'CONNECT', 'TRACE', 'BREW'))} {sent.target} HTTP/1.1",
+        f"{sent.method} {sent.target}{rng.choice(escapes)} HTTP/1.1",
+        f"{sent.method} {rng.choice(ENDPOINTS)}{rng.choice(escapes)} HTTP/1.1",
+        f"{rng.choice(('GET', 'PUT', 'HEAD', 'OPTIONS', 'CONNECT', 'TRACE', 'BREW'))} {sent.target} HTTP/1.1",
         f"{sent.method} http://evil.example{sent.target} HTTP/1.1",
-        f"{sent.method} {sent.target} HTTP/{dice.choice(('1.0', '0.9', '2.0', '9.9', '1.1.1'))}",
+        f"{sent.method} {sent.target} HTTP/{rng.choice(('1.0', '0.9', '2.0', '9.9', '1.1.1'))}",
         f"{sent.method} {sent.target}",
         f"{'X' * 70_000} / HTTP/1.1",
         f"{sent.method} {'/' + 'a' * 70_000} HTTP/1.1",
@@ -174,37 +174,37 @@ def _request_line(sent: Sent, dice: random.Random) -> bytes:
         "",
     )
     whole = bytes_of(sent)
-    return dice.choice(lines).encode("latin-1", "replace") + whole[whole.index(b"\r\n") :]
+    return rng.choice(lines).encode("latin-1", "replace") + whole[whole.index(b"\r\n") :]
 
 
-def _pipeline(sent: Sent, dice: random.Random) -> bytes:
+def _pipeline(sent: Sent, rng: random.Random) -> bytes:
     whole = bytes_of(sent)
-    return whole * dice.choice((2, PIPELINED)) + dice.choice((b"", whole[: len(whole) // 2], b"garbage\r\n\r\n"))
+    return whole * rng.choice((2, PIPELINED)) + rng.choice((b"", whole[: len(whole) // 2], b"garbage\r\n\r\n"))
 
 
-def _cut(sent: Sent, dice: random.Random) -> bytes:
+def _cut(sent: Sent, rng: random.Random) -> bytes:
     whole = bytes_of(sent)
-    return whole[: dice.randrange(len(whole))]
+    return whole[: rng.randrange(len(whole))]
 
 
-def _flipped(sent: Sent, dice: random.Random) -> bytes:
+def _flipped(sent: Sent, rng: random.Random) -> bytes:
     whole = bytearray(bytes_of(sent))
-    for _ in range(dice.choice((1, 2, 10))):
-        whole[dice.randrange(len(whole))] = dice.randrange(256)
+    for _ in range(rng.choice((1, 2, 10))):
+        whole[rng.randrange(len(whole))] = rng.randrange(256)
     return bytes(whole)
 
 
-def _noise(sent: Sent, dice: random.Random) -> bytes:
-    return dice.choice((dice.randbytes(2000), b"\r\n" * 5000, b"\0" * 5000, b"\n", b"GET", dice.randbytes(1)))
+def _noise(sent: Sent, rng: random.Random) -> bytes:
+    return rng.choice((rng.randbytes(2000), b"\r\n" * 5000, b"\0" * 5000, b"\n", b"GET", rng.randbytes(1)))
 
 
-def _forged(sent: Sent, dice: random.Random) -> bytes:
+def _forged(sent: Sent, rng: random.Random) -> bytes:
     """A well-made message whose signature, target or type is not."""
-    text = dice.choice(HOSTILE_TEXTS)[:3000].encode("utf-8", "replace").decode("latin-1")
+    text = rng.choice(HOSTILE_TEXTS)[:3000].encode("utf-8", "replace").decode("latin-1")
     text = text.replace("\r", "").replace("\n", "")
-    name = dice.choice(("Authorization", "X-Amz-Target", "Content-Type", "X-Amz-Date", "Host", "X-Amz-Content-Sha256"))
+    name = rng.choice(("Authorization", "X-Amz-Target", "Content-Type", "X-Amz-Date", "Host", "X-Amz-Content-Sha256"))
     headers = {**sent.headers, name: text}
-    return bytes_of(sent._replace(headers=headers, target=dice.choice((sent.target, dice.choice(ENDPOINTS)))))
+    return bytes_of(sent._replace(headers=headers, target=rng.choice((sent.target, rng.choice(ENDPOINTS)))))
 
 
 DEEDS: dict[str, Callable[[Sent, random.Random], bytes]] = {

@@ -57,7 +57,7 @@ def test_shrinking_leaves_what_is_needed(broken: int) -> None:
     assert command_of(found) == f"python -m batchyard.simulator --seed {broken}"
 
 
-def test_a_hunt_stops_when_it_has_found_enough(broken: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_of_seeds_stops_when_it_has_found_enough(broken: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seeds", "0..99999"]) == 1
     told = capsys.readouterr().out
     assert "after 10 failures" in told

@@ -1,4 +1,4 @@
-"""Hostile requests to a running service: `python -m tests.hostile.hunt --seconds 600 --seed 7`.
+"""Hostile requests to a running service: `python -m tests.hostile.fuzzer --seconds 600 --seed 7`.
 
 Starts a service of its own in a fresh directory, sends documents made from the service models to every operation, and
 mutilated messages to the port; builds on the ids that answers gave. Prints a table; exit code 1 when an answer was an
@@ -46,7 +46,7 @@ GROWTH_MIB = 64
 LOG_LINES_PER_1000 = 1
 FINDS_SHOWN = 20
 SHOWN_BYTES = 3000
-NOT_BUILT = frozenset({("yard", "Shutdown")})  # it would end the hunt
+NOT_BUILT = frozenset({("yard", "Shutdown")})  # it would end the run
 
 
 @dataclass
@@ -103,35 +103,35 @@ class Report:
 class Client(threading.Thread):
     """Sends one request after the other over a connection that it keeps, mutilated ones over fresh ones."""
 
-    def __init__(self, hunt: Hunt, number: int) -> None:
+    def __init__(self, run: FuzzRun, number: int) -> None:
         super().__init__(name=f"client {number}", daemon=True)
-        self._hunt = hunt
-        self._dice = random.Random(f"{hunt.seed}/{number}")
-        self._pool = Pool(self._dice)
-        self._maker = Maker(self._dice, self._pool)
+        self._run = run
+        self._rng = random.Random(f"{run.seed}/{number}")
+        self._pool = Pool(self._rng)
+        self._maker = Maker(self._rng, self._pool)
         self._connection: http.client.HTTPConnection | None = None
         self.failure: BaseException | None = None
 
     def run(self) -> None:
         try:
-            while self._hunt.goes_on():
+            while self._run.goes_on():
                 sent = self._next()
-                if self._dice.random() < BYTES_SHARE:
-                    deed = self._dice.choice(list(DEEDS))
-                    self._throw(f"bytes: {deed}", DEEDS[deed](sent, self._dice))
+                if self._rng.random() < BYTES_SHARE:
+                    deed = self._rng.choice(list(DEEDS))
+                    self._throw(f"bytes: {deed}", DEEDS[deed](sent, self._rng))
                 else:
                     self._ask(sent)
-        except BaseException as error:  # noqa: BLE001  (told by the hunt, in its own thread)
+        except BaseException as error:  # noqa: BLE001  (reported by the run, in its own thread)
             self.failure = error
         finally:
             self._drop()
 
     def _next(self) -> Sent:
-        operation = self._dice.choice(self._hunt.operations)
+        operation = self._rng.choice(self._run.operations)
         templates = templates_of(operation.service, operation.name)
-        template = self._dice.choice(templates) if templates else None
+        template = self._rng.choice(templates) if templates else None
         document = self._maker.document(operation.model.input, template)
-        return request_of(operation, document, self._hunt.versions, self._hunt.address, self._dice)
+        return request_of(operation, document, self._run.versions, self._run.address, self._rng)
 
     def _ask(self, sent: Sent) -> None:
         began = time.monotonic()
@@ -139,7 +139,7 @@ class Client(threading.Thread):
         answer = b""
         try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection(*host_of(self._hunt.address), timeout=ANSWER_SECONDS)
+                self._connection = http.client.HTTPConnection(*host_of(self._run.address), timeout=ANSWER_SECONDS)
             self._connection.request(sent.method, sent.target, sent.body, sent.headers)
             response = self._connection.getresponse()
             answer, status = response.read(), response.status
@@ -149,7 +149,7 @@ class Client(threading.Thread):
             answer = repr(error).encode()
         if not status:
             self._drop()
-        self._hunt.report.add(sent.label, time.monotonic() - began, status, bytes_of(sent), answer)
+        self._run.report.add(sent.label, time.monotonic() - began, status, bytes_of(sent), answer)
         if status == 200:
             with contextlib.suppress(ValueError):
                 self._pool.learn(json.loads(answer))
@@ -166,7 +166,7 @@ class Client(threading.Thread):
         answer = b""
         status: int | None = 0
         try:
-            with socket.create_connection(host_of(self._hunt.address), timeout=ANSWER_SECONDS) as connection:
+            with socket.create_connection(host_of(self._run.address), timeout=ANSWER_SECONDS) as connection:
                 connection.sendall(message)
                 select.select([connection], [], [], MOMENT_SECONDS)
                 connection.shutdown(socket.SHUT_WR)
@@ -175,10 +175,10 @@ class Client(threading.Thread):
         except TimeoutError:
             status = None
         except OSError:
-            pass  # refused half-way, which is an answer too; that the service ended is seen by the hunt
+            pass  # refused half-way, which is an answer too; that the service ended is seen by the run
         if status is not None:
             status = max(_statuses(answer), key=lambda found: (found >= 500, -found), default=0)
-        self._hunt.report.add(label, time.monotonic() - began, status, message, answer)
+        self._run.report.add(label, time.monotonic() - began, status, message, answer)
 
 
 def _statuses(answer: bytes) -> list[int]:
@@ -187,7 +187,7 @@ def _statuses(answer: bytes) -> list[int]:
     return [int(found[0]) for found in words if found and found[0].isdigit() and len(found[0]) == 3]
 
 
-class Hunt:
+class FuzzRun:
     """Against one service. Ends after `requests`, or at the time `until` (monotonic)."""
 
     def __init__(self, server: Server, seed: int, requests: int = 0, seconds: float = 0.0) -> None:
@@ -251,11 +251,11 @@ def served() -> list[Operation]:
     return [router.operations[key] for key in sorted(router.operations) if key not in NOT_BUILT]
 
 
-def hunt(directory: Path, seed: int, requests: int = 0, seconds: float = 0.0) -> list[str]:
-    """A whole hunt: service, requests, an orderly end, and a start that checks every invariant of what was kept."""
+def fuzz(directory: Path, seed: int, requests: int = 0, seconds: float = 0.0) -> list[str]:
+    """A whole run: service, requests, an orderly end, and a start that checks every invariant of what was kept."""
     with Server(directory, "--vcpus", "2", "--boot-seconds", "0") as server:
         server.submit(["true"])
-        running = Hunt(server, seed, requests, seconds)
+        running = FuzzRun(server, seed, requests, seconds)
         faults = running.run()
         for find in running.report.finds[:FINDS_SHOWN]:
             print(f"\n{find.what}, {find.label}:\n{find.request[:SHOWN_BYTES]!r}\n-> {find.answer[:SHOWN_BYTES]!r}")
@@ -277,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     print(f"seed {chosen.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="hostile-") as directory:
-        faults = hunt(Path(directory), chosen.seed, seconds=chosen.seconds)
+        faults = fuzz(Path(directory), chosen.seed, seconds=chosen.seconds)
     print("\n".join(faults) or "nothing found")
     return 1 if faults else 0
 

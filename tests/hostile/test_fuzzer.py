@@ -1,6 +1,6 @@
 """Hostile requests to every operation, in every protocol, and mutilated messages: no 5xx, no hang, no growth, no log.
 
-The same requests each time: other ones are for `make hunt`."""
+The same requests each time: other ones are for `make fuzz`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 from batchyard.api.operations import OPERATIONS
 from batchyard.api.services import SERVICES
-from tests.hostile import hunt as hunting
+from tests.hostile import fuzzer
 from tests.hostile.documents import HOSTILE_TEXTS, Maker, Pool, as_json
-from tests.hostile.hunt import NOT_BUILT, hunt, served
+from tests.hostile.fuzzer import NOT_BUILT, fuzz, served
 from tests.hostile.messages import DEEDS, form_versions, request_of
 from tests.hostile.templates import TEMPLATES, templates_of
 from tests.server import running
@@ -44,7 +44,7 @@ main()
 
 
 def test_a_service_stands_hostile_requests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    faults = hunt(tmp_path, SEED, requests=REQUESTS)
+    faults = fuzz(tmp_path, SEED, requests=REQUESTS)
     assert faults == [], capsys.readouterr().out
     table = capsys.readouterr().out
     assert {f"{operation.service}.{operation.name}" for operation in served()} <= set(table.split())
@@ -55,13 +55,13 @@ def test_what_is_wrong_with_a_service_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(running, "BATCHYARD", (sys.executable, "-c", FAULTY))
-    monkeypatch.setattr(hunting, "ANSWER_SECONDS", 3.0)
-    monkeypatch.setattr(hunting, "GROWTH_MIB", 8)
+    monkeypatch.setattr(fuzzer, "ANSWER_SECONDS", 3.0)
+    monkeypatch.setattr(fuzzer, "GROWTH_MIB", 8)
     wanted = {("yard", "ListQueues"), ("sts", "GetCallerIdentity"), ("ssm", "DescribeParameters")}
     monkeypatch.setattr(
-        hunting, "served", lambda: [one for one in served() if (one.service, one.name) in wanted], raising=True
+        fuzzer, "served", lambda: [one for one in served() if (one.service, one.name) in wanted], raising=True
     )
-    faults = " ".join(hunt(tmp_path, SEED, requests=60))
+    faults = " ".join(fuzz(tmp_path, SEED, requests=60))
     for fault in ("status 500 of yard.ListQueues", "no answer of sts.GetCallerIdentity", "grew by", "lines of log"):
         assert fault in faults
     assert "-> b'" in capsys.readouterr().out
@@ -69,8 +69,8 @@ def test_what_is_wrong_with_a_service_is_found(
 
 def test_templates_name_operations_that_are_served_and_are_read_by_them() -> None:
     """A template with a member that the model does not have would reach nothing."""
-    dice = random.Random(1)
-    maker, used = Maker(dice, Pool(dice)), set()
+    rng = random.Random(1)
+    maker, used = Maker(rng, Pool(rng)), set()
     for operation in served():
         shape = operation.model.input
         for template in templates_of(operation.service, operation.name):
@@ -83,12 +83,12 @@ def test_templates_name_operations_that_are_served_and_are_read_by_them() -> Non
 
 def test_requests_come_again_with_their_seed_and_reach_every_operation() -> None:
     def made(seed: int) -> list[tuple[str, str, bytes]]:
-        dice = random.Random(seed)
-        maker = Maker(dice, Pool(dice))
+        rng = random.Random(seed)
+        maker = Maker(rng, Pool(rng))
         requests = []
         for operation in served():
             document = maker.document(operation.model.input, None)
-            sent = request_of(operation, document, form_versions(SERVICES), "http://127.0.0.1:1", dice)
+            sent = request_of(operation, document, form_versions(SERVICES), "http://127.0.0.1:1", rng)
             requests.append((sent.label, sent.target, sent.body))
         return requests
 
@@ -98,11 +98,11 @@ def test_requests_come_again_with_their_seed_and_reach_every_operation() -> None
 
 
 def test_documents_are_json_but_for_those_that_are_meant_not_to_be() -> None:
-    dice = random.Random(1)
+    rng = random.Random(1)
     readable = 0
     for _ in range(400):
         try:
-            json.loads(as_json({"text": dice.choice(HOSTILE_TEXTS[:10])}, dice))
+            json.loads(as_json({"text": rng.choice(HOSTILE_TEXTS[:10])}, rng))
         except (ValueError, RecursionError):
             continue
         readable += 1
