@@ -14,6 +14,7 @@ from batchyard.core.model.commands import Objection, Stage
 from batchyard.core.model.records import Abilities
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
+from batchyard.core.tasks.requirements import resources_of
 from batchyard.core.tasks.task_spec import (
     NETWORK_TAG,
     build_task,
@@ -21,7 +22,6 @@ from batchyard.core.tasks.task_spec import (
     log_location,
     merge_container,
     network_of,
-    resources_of,
     substitute,
     unbuilt,
     wrong_platform,

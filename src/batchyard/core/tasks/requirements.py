@@ -14,14 +14,14 @@ from typing import Any
 from batchyard.core.capacity import fargate
 from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.refusal import Refused
-from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.model.text import quoted
 
 Document = dict[str, Any]
 Amounts = dict[str, Decimal]  # by type: VCPU, MEMORY, GPU
 
 NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,6})?")  # nobody has 1,000,000,000 of anything; keeps sums in 64 bits
-MIN_MEMORY_MIB = 4  # the smallest memory limit that Docker takes
+MIN_MEMORY_MIB = 4  # of a container (API: ResourceRequirement, EksContainerResourceRequirements)
 OLD_MEMBERS = {"vcpus": "VCPU", "memory": "MEMORY"}  # what they are called in resourceRequirements
 MEMBERS = ("resourceRequirements", *OLD_MEMBERS)  # of overrides: those that this is about
 WINDOWS_FAMILIES = (
@@ -87,13 +87,21 @@ def check_container(amounts: Amounts, platform: Platform) -> tuple[Decimal, Deci
     if memory_mib is None:
         raise Refused("Memory is required.")
     if platform is not Platform.FARGATE:
-        if vcpus < 1:
-            raise Refused(f"vCPU must be at least 1, got {vcpus}.")
-        _check_whole(vcpus, "vCPU")
-        if memory_mib < MIN_MEMORY_MIB:
-            raise Refused(f"Memory must be at least {MIN_MEMORY_MIB} Mib, got {memory_mib} Mib.")
-        _check_whole(memory_mib, "Memory")
+        _check_vcpus(vcpus)
+        _check_memory(memory_mib)
     return vcpus, memory_mib
+
+
+def resources_of(container: Document, *, fractions: bool = False) -> Resources:
+    """The resources a container asks for after its overrides; `fractions` of a vCPU on Fargate only. Raises
+    Refused for amounts that no task can have."""
+    amounts = merged(container)
+    vcpus, memory_mib = amounts.get("VCPU", Decimal()), amounts.get("MEMORY", Decimal())
+    milli_vcpus = int((vcpus * MILLI_PER_VCPU).to_integral_value())
+    if not fractions or milli_vcpus < 1:
+        _check_vcpus(vcpus)
+    _check_memory(memory_mib)
+    return Resources(milli_vcpus, int(memory_mib), int(amounts.get("GPU", 0)))
 
 
 def check_task(asked: Sequence[tuple[Decimal, Decimal]], platform: Platform) -> Decimal:
@@ -128,6 +136,18 @@ def check_overridden(
 
 def _old(document: Document) -> Amounts:
     return {kind: Decimal(document[member]) for member, kind in OLD_MEMBERS.items() if member in document}
+
+
+def _check_vcpus(vcpus: Decimal) -> None:
+    if vcpus < 1:
+        raise Refused(f"vCPU must be at least 1, got {vcpus}.")
+    _check_whole(vcpus, "vCPU")
+
+
+def _check_memory(memory_mib: Decimal) -> None:
+    if memory_mib < MIN_MEMORY_MIB:
+        raise Refused(f"Memory must be at least {MIN_MEMORY_MIB} Mib, got {memory_mib} Mib.")
+    _check_whole(memory_mib, "Memory")
 
 
 def _check_whole(value: Decimal, kind: str) -> None:

@@ -12,13 +12,12 @@ from msgspec import Struct
 
 from batchyard.core.model.records import Abilities, ContainerSpec, Mount, TaskSpec, Ulimit, containers_of
 from batchyard.core.model.refusal import Refused
-from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.tasks.filesystems import mount_source
+from batchyard.core.tasks.requirements import resources_of
 
 Document = dict[str, Any]
 
 DEFAULT_LOG_GROUP = "/aws/batch/job"
-MIN_MEMORY_MIB = 4  # what Docker needs to start anything (Batch API model, ContainerProperties.memory)
 LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
 # Of a job, else of its definition: the network of its containers, where ecsProperties do not say it (AWS has no such
 # choice for containerProperties).
@@ -75,41 +74,6 @@ def substitute(command: list[str], parameters: Mapping[str, str]) -> tuple[str, 
         return parameters[name]
 
     return tuple(_REFERENCE.sub(value_of, word) if "Ref::" in word else word for word in command)
-
-
-def resources_of(container: Document, *, fractions: bool = False) -> Resources:
-    """The resources a merged container asks for; 1 vCPU is 1000 milli-vCPU, memory in MiB. `fractions` of a vCPU may be
-    asked on Fargate only."""
-    values = {entry["type"]: entry["value"] for entry in container.get("resourceRequirements", [])}
-    milli_vcpus = _milli(values["VCPU"]) if "VCPU" in values else int(container.get("vcpus", 0)) * MILLI_PER_VCPU
-    memory_mib = _whole(values["MEMORY"], "MEMORY") if "MEMORY" in values else int(container.get("memory", 0))
-    gpus = _whole(values["GPU"], "GPU") if "GPU" in values else 0
-    asked = values.get("VCPU", container.get("vcpus", 0))
-    if milli_vcpus < (1 if fractions else MILLI_PER_VCPU):
-        raise Refused(f"vCPU must be at least 1, got {asked}.")
-    if milli_vcpus % MILLI_PER_VCPU and not fractions:
-        raise Refused(f"vCPU must be a whole number, got {asked}.")
-    if memory_mib < MIN_MEMORY_MIB:
-        raise Refused(f"Memory must be at least {MIN_MEMORY_MIB} Mib, got {memory_mib} Mib.")
-    return Resources(milli_vcpus, memory_mib, gpus)
-
-
-def _milli(text: str) -> int:
-    try:
-        return round(float(text) * MILLI_PER_VCPU)
-    except (ValueError, OverflowError):
-        raise _not_numeric(text, "VCPU") from None
-
-
-def _whole(text: str, kind: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise _not_numeric(text, kind) from None
-
-
-def _not_numeric(text: str, kind: str) -> Refused:
-    return Refused(f"Value {text} for type {kind} in resourceRequirement is not valid. Please provide a numeric value.")
 
 
 def build_task(

@@ -7,11 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.core.tasks.requirements import MIN_MEMORY_MIB
+
 MAX_PORT = 65535
 MAX_VCPUS = 1_000_000  # a typing mistake, not a machine: keeps all sums of milli-vCPUs far below 64 bits
 MAX_MEMORY_MIB = 1 << 40  # likewise
 MAX_GPUS = 4096  # likewise: device ids are listed one by one
-MIN_MEMORY_MIB = 4  # the least memory a job may ask (Batch API model, ResourceRequirement)
 MIN_REQUEST_KIB = 32  # SubmitJob takes 30 KiB (AWS Batch quotas): a smaller limit would refuse what AWS accepts
 MAX_REQUEST_KIB = 64 * 1024  # a request is held in memory whole
 MIN_CONNECTIONS = 16  # fewer would lock out the owner's own commands

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from batchyard.api.batch.rules.container_rules import check_environment
 from batchyard.api.checks import has_duplicates, quoted, require
+from batchyard.core.tasks.requirements import MIN_MEMORY_MIB
 from batchyard.wire.messages import Document
 
 MAX_CONTAINERS = 10  # API: EksPodProperties, of containers and of initContainers
@@ -15,7 +16,6 @@ DNS_POLICIES = frozenset({"Default", "ClusterFirst", "ClusterFirstWithHostNet"})
 PULL_POLICIES = frozenset({"Always", "IfNotPresent", "Never"})
 RESOURCES = ("memory", "cpu", "nvidia.com/gpu")
 MEMORY = re.compile(r"[0-9]{1,9}Mi")
-MIN_MEMORY_MIB = 4  # API: EksContainerResourceRequirements
 CPU = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 CPU_STEP = Decimal("0.25")
 GPU = re.compile(r"[0-9]{1,6}")
