@@ -103,7 +103,9 @@ def check_size(size_bytes: int, max_kib: int, subject: str) -> None:
 
 def check_no_nul(value: Any, path: str) -> None:
     """A NUL ends a text for the operating system: no program, path or variable can hold one."""
-    if NUL_IN_JSON in msgspec.json.encode(value):  # a look at all of it at once; the walk is for who must be told
+    if NUL_IN_JSON in msgspec.json.encode(
+        value
+    ):  # a look at all of it at once; the walk finds the path for the refusal
         _find_nul(value, path)
 
 

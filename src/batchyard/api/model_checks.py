@@ -1,4 +1,4 @@
-"""What a service's model says of values, held before an operation sees a request: enums and lengths.
+"""The constraints of a service's model on values, held before an operation sees a request: enums and lengths.
 
 AWS Batch words its own refusals, where an operation looks at a member; of its model the enums are held alone. The other
 services refuse by the lengths of their models, in one text (observed: `1 validation error detected: ... failed to

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from batchyard.core.model.refusal import Refused
 
-# Queries of one caller that wait for its turn; one more is told to come again, as AWS's throttled callers are.
+# Queries of one caller that wait for its turn; one more is refused, to be tried again, as AWS's throttled callers are.
 MAX_WAITING = 256
 
 Answer = TypeVar("Answer")
@@ -23,7 +23,7 @@ CALLER: ContextVar[str] = ContextVar("caller", default="")
 
 @dataclass(slots=True)
 class _Turns:
-    """Of one caller."""
+    """The queries of one caller: how many run, and those that wait for their turn."""
 
     running: int = 0
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)

@@ -1,4 +1,4 @@
-"""A small client of our own endpoint: signs, keeps its connection, and says in one sentence what went wrong."""
+"""A small client of our own endpoint: signs, keeps its connection, and reports in one sentence what went wrong."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Document = dict[str, Any]  # a request or an answer: AWS's member names -> value
 
 
 class ClientError(Exception):
-    """Something to tell the user, as one sentence."""
+    """An error for the user, as one sentence."""
 
 
 class UnreachableError(ClientError):
@@ -98,7 +98,7 @@ class Client:
         self.url = endpoint.url
         self.patience_seconds = 0.0
         self._timeout_seconds = timeout_seconds
-        self.on_wait: Callable[[str], object] = lambda text: None  # told what is waited for
+        self.on_wait: Callable[[str], object] = lambda text: None  # called with what is waited for
         self._region = endpoint.region
         self._credentials = list(endpoint.credentials)
         parts = urlsplit(endpoint.url)

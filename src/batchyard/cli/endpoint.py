@@ -49,7 +49,7 @@ def find_endpoint(url: str | None, variables: Mapping[str, str]) -> Endpoint:
 
 
 def find_data_directory(variables: Mapping[str, str]) -> Path:
-    """BATCHYARD_DATA_DIR, else what the configuration file says, else $XDG_DATA_HOME/batchyard, as the server does."""
+    """BATCHYARD_DATA_DIR, else the one in the configuration file, else $XDG_DATA_HOME/batchyard, as the server does."""
     named = variables.get("BATCHYARD_DATA_DIR")
     if named:
         return Path(named).expanduser()
@@ -63,7 +63,7 @@ def find_data_directory(variables: Mapping[str, str]) -> Path:
 
 
 def _configured_directory(variables: Mapping[str, str]) -> Path | None:
-    """`data_dir` of the configuration file; None where none can be read: the server says what is wrong with it."""
+    """`data_dir` of the configuration file; None where none can be read: the server reports what is wrong with it."""
     root = variables.get("XDG_CONFIG_HOME", "")
     home = Path(root) if root.startswith("/") else Path(variables.get("HOME") or Path.home()) / ".config"
     file = Path(variables.get("BATCHYARD_CONFIG") or home / "batchyard" / "config.toml").expanduser()

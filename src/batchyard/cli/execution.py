@@ -58,7 +58,7 @@ def _send_input(stream: Stream) -> None:
             stream.write(pack(Kind.INPUT, data))
         stream.write(pack(Kind.INPUT_END))
     except OSError:
-        return  # the command has ended, or there is no input at all: the other thread says how it went
+        return  # the command has ended, or there is no input at all: the other thread has the result
 
 
 @contextmanager

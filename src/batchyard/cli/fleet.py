@@ -168,7 +168,7 @@ def _next(row: Document) -> list[str]:
 
 
 def _state_notes(row: Document) -> list[str]:
-    """What is not as it should be: nobody has to read that all is well."""
+    """What is not as it should be; that all is well needs no words."""
     notes = [f"It is {row['state']}: nothing new is placed there."] if row["state"] != "ENABLED" else []
     _, reason, text = row["statusReason"].partition(" - ")
     if row["status"] != "VALID":

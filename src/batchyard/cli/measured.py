@@ -9,7 +9,7 @@ OUT_OF_MEMORY = "OutOfMemoryError"  # how the reason of a container killed for i
 
 
 def usage(client: Client, detail: Document) -> list[list[Document]]:
-    """Of each attempt that has ended what each of its containers used. Empty for a service that does not know."""
+    """What each container of each ended attempt used. Empty for a service that does not know."""
     if not detail.get("attempts"):
         return []
     try:

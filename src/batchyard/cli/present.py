@@ -14,7 +14,7 @@ from typing import Any
 from batchyard.cli.printing import coloured, shown
 
 SHORT_ID = 8  # characters: the first part of a UUID
-REASON_MIN_WIDTH = 20  # below this a cut reason tells nothing: let the terminal wrap it
+REASON_MIN_WIDTH = 20  # below this a cut reason explains nothing: let the terminal wrap it
 
 
 def duration(milliseconds: int) -> str:

@@ -111,7 +111,7 @@ def _json_escape(one: str) -> str:
 
 
 def output_is_raw(raw: bool) -> bool:
-    """Whether a job's output goes out as it was written: into a file or pipe, or since somebody asked for it."""
+    """Whether a job's output goes out as it was written: into a file or pipe, or since the user asked for it."""
     return raw or not sys.stdout.isatty()
 
 

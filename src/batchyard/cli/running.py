@@ -159,7 +159,7 @@ def _follow_or_ask(client: Client, tail: Tail, job_id: str, write: Write, line: 
     except KeyboardInterrupt:
         line.clear()
     try:
-        # Without a terminal nobody can answer, and a job outlives its client.
+        # Without a terminal there is no one to answer, and a job outlives its client.
         if sys.stdin.isatty() and ask(f"\nTerminate job {job_id}? [y/N] "):
             client.call("TerminateJob", {"jobId": job_id, "reason": INTERRUPT_REASON})
             return follow(client, tail, job_id, write, line)
@@ -217,7 +217,7 @@ def shell_hint(request: dict[str, Any]) -> str:
 
 
 def input_waits() -> bool:
-    """Whether somebody sends us input, by a file or a pipe, that the job will not see."""
+    """Whether there is input, from a file or a pipe, that the job will not see."""
     try:
         mode = os.fstat(STDIN).st_mode
     except OSError:  # it is closed

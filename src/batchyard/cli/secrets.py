@@ -111,7 +111,7 @@ def rm_secret(
 
 
 def read_value(path: str | None) -> str:
-    """From the file as it is, else from standard input, else from whoever sits at the terminal."""
+    """From the file as it is, else from standard input, else from the user at the terminal."""
     from batchyard.cli.client import ClientError
 
     if path is not None:

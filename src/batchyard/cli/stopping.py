@@ -36,7 +36,7 @@ class Stopped(NamedTuple):
 
 
 def stop_jobs(client: Client, operation: str, wanted: Wanted, reason: str, *, agreed: bool, as_json: bool) -> int:
-    """Stops them and says what came of it; 1 when one of them could not be. Of a queue's jobs their number is asked for
+    """Stops them and prints the outcome; 1 when one of them could not be. Of a queue's jobs their number is asked for
     first, unless `agreed`."""
     line = StatusLine(silent=as_json)
     if wanted.queue:

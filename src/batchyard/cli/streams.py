@@ -19,13 +19,13 @@ class Source(NamedTuple):
 
 
 def containers(detail: Document) -> list[Document]:
-    """Of ecsProperties, as DescribeJobs has them; of a plain job none."""
+    """The containers of ecsProperties, as DescribeJobs has them; none for a plain job."""
     tasks = (detail.get("ecsProperties") or {}).get("taskProperties") or []
     return list((tasks[0].get("containers") or []) if tasks else [])
 
 
 def attempt_containers(attempt: Document) -> list[Document]:
-    """Of one entry of `attempts`; of a plain job none."""
+    """The containers of one entry of `attempts`; none for a plain job."""
     tasks = attempt.get("taskProperties") or []
     return list((tasks[0].get("containers") or []) if tasks else [])
 
@@ -66,7 +66,7 @@ def check_container(detail: Document, container: str) -> None:
 
 
 def exit_code(detail: Document) -> int | None:
-    """Of the job's last attempt: of several containers the first essential one's that did not end with 0."""
+    """The exit code of the last attempt: with several containers, the first essential one that did not end with 0."""
     several = containers(detail)
     if not several:
         code = (detail.get("container") or {}).get("exitCode")

@@ -84,7 +84,7 @@ class Application(typer.Typer):
 
 
 class Commands(TyperGroup):
-    """A group of commands that says itself what was wrong about a command line."""
+    """A group of commands that reports mistakes in a command line in words of its own."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         options["standalone_mode"] = False  # the parser would word it for programmers

@@ -1,6 +1,6 @@
-"""AWS's refusals in words for people: the language of its validators says neither what a pattern holds nor what to do.
+"""AWS's refusals in words for people: the language of its validators explains neither patterns nor remedies.
 
-The service answers in AWS's own texts, which clients compare; here they are told to whoever typed a command.
+The service answers in AWS's own texts, which clients compare; here they are reworded for the user of a command.
 """
 
 from __future__ import annotations

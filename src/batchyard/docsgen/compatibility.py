@@ -95,7 +95,7 @@ def _definition(sample: Sample) -> Document:
 
 
 def _context() -> Context:
-    """Of a service that stores nothing."""
+    """The context of a service that stores nothing."""
 
     async def ask(command: Command[Answer]) -> Answer:
         raise AssertionError(f"a sample asks nothing, and yet: {command!r}")

@@ -23,7 +23,7 @@ class Does(StrEnum):
 
 
 class Says(Struct, frozen=True):
-    """Of one member: what processes do with it, what containers do, and what a reader must know beyond that."""
+    """What processes and containers do with one member, and what a reader must know beyond that."""
 
     process: Does
     docker: Does

@@ -24,7 +24,7 @@ def invalid(message: str) -> Refused:
 
 
 def compile_pattern(pattern: str) -> Matches:
-    """A function that tells whether a message matches. Raises Refused (InvalidParameterException)."""
+    """A function that returns whether a message matches. Raises Refused (InvalidParameterException)."""
     pattern = pattern.strip()
     kind = UNBUILT.get(pattern[:1])
     if kind:

@@ -1,4 +1,4 @@
-"""What the ECS task metadata endpoint, version 4, says about an attempt (ECS developer guide).
+"""The answers of the ECS task metadata endpoint, version 4, about an attempt (ECS developer guide).
 
 Programs inside jobs ask it for their task, their limits and where their log goes. Samples of usage are not given:
 `/stats` names the container and its limits only.

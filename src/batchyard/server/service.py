@@ -76,7 +76,7 @@ class Parts(Struct, frozen=True):
     operator: Key
     secret: bytes
     writer: Writer
-    clock: SteadyClock  # told by the store, before anything is decided, when it is behind
+    clock: SteadyClock  # moved on by the store, before anything is decided, when it is behind
     listener: socket.socket
     address: str
     engines: dict[str, Engine]
@@ -198,7 +198,7 @@ class Service:
                 lookup.close()
 
     def end(self, kill: bool) -> None:
-        """Begins the end of the service. With `kill` the jobs, which were told to end, are waited for."""
+        """Begins the end of the service. With `kill` it waits for the jobs, whose end was asked for."""
         self._kill = kill
         self._ending.set()
 
@@ -299,7 +299,7 @@ class Service:
         complain("Some jobs have not ended; they run on.")
 
     def _key_name(self, access_key_id: str) -> str:
-        """Whose it is: the name it was given, or the owner's; without keys anything may sign, and is its own name."""
+        """The name that a key was given, or the operator's; without keys anything may sign, and is its own name."""
         if access_key_id == self._parts.operator.access_key_id:
             return OPERATOR
         key = self._parts.keys.current().get(access_key_id)

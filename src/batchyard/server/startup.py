@@ -39,7 +39,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def serve(settings: Settings, paths: Paths) -> None:
-    """Runs the service until it is told to end. Raises Failure, with its exit code."""
+    """Runs the service until a signal or Shutdown ends it. Raises Failure, with its exit code."""
     failpoints.arm(os.environ)
     gc.set_threshold(*GC_THRESHOLDS)
     _configure_logging()
@@ -77,12 +77,12 @@ def _open(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     operator, secret = operator_key(paths.operator_key_file), secret_of(paths.secret_file)
     _refuse_emptied(paths)
     writer = Writer(paths.database)
-    writer.open(settings.account_id, settings.region)  # before the port: a second server is told what it is
+    writer.open(settings.account_id, settings.region)  # before the port: a second server gets the true reason
     stack.callback(writer.close)
     stack.callback(tidy_up, paths)  # while the lock is held: no other server can be using it
     listener = stack.enter_context(listening_socket(settings.host, settings.port))
     rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
-    keys.current()  # a damaged file is told of at once, and not to each caller
+    keys.current()  # a damaged file is reported at once, and not to each caller
     check_listening(rules, keys)
     address = url_of(settings.host, listener.getsockname()[1])
     given, usable = raise_open_files()

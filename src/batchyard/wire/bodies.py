@@ -59,7 +59,7 @@ class BodyReader:
 class _Compiler:
     """Makes one TypedDict per structure shape.
 
-    `exact` is False when the type says less than the shape (one that contains itself, members named otherwise on
+    `exact` is False when the type allows more than the shape (one that contains itself, members named otherwise on
     the wire): then the walk must read every document.
     """
 

@@ -41,7 +41,7 @@ WANTED = {
 
 
 class DocumentError(Exception):
-    """A document is not what its shape says: which member (AWS member path, "" for the whole), and the sentence."""
+    """A document that does not fit its shape: which member (AWS member path, "" for the whole), and the sentence."""
 
     def __init__(self, fault: Fault, path: str, message: str) -> None:
         super().__init__(message)
@@ -191,7 +191,7 @@ def _quoted(key: str) -> str:
 
 
 def check(shape: Shape, value: Any, path: str) -> None:
-    """AssertionError naming the member where a result of ours is not what `shape` says; required members may be absent.
+    """AssertionError naming the member where a result of ours does not fit `shape`; required members may be absent.
 
     Absent required members pass since AWS leaves some out itself (`startedAt` of a job that never ran).
     """

@@ -22,7 +22,7 @@ class Kind(IntEnum):
     STDERR = 2
     INPUT_END = 3
     SIZE = 4  # of the terminal: rows and columns, two bytes each
-    EXIT = 5  # the last one: the command's exit code, decimal; empty when nobody knows it
+    EXIT = 5  # the last one: the command's exit code, decimal; empty when it is not known
     ERROR = 6  # the last one: a sentence, what cut the command off
 
 

@@ -1,6 +1,6 @@
 """Form-encoded requests (protocols `query` and `ec2`): `Filter.1.Name=tag%3Ateam` becomes the document that it spells.
 
-Lists count from 1. What both protocols write alike is here; where they differ says `FormStyle`.
+Lists count from 1. What both protocols write alike is here; where they differ is in `FormStyle`.
 """
 
 from __future__ import annotations

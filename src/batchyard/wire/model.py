@@ -1,6 +1,6 @@
 """Service models: what operations a service has and what their documents look like.
 
-The format is botocore's `service-2.json`. `min`, `max`, `pattern` and `enum` are kept for whoever words
+The format is botocore's `service-2.json`. `min`, `max`, `pattern` and `enum` are kept for the rooms that word
 their refusals, and are not enforced here: the real services answer them in texts of their own.
 """
 

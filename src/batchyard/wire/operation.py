@@ -41,7 +41,7 @@ class Operation:
         return f"<Operation {self.service}.{self.name}>"
 
     def parse(self, request: Request) -> dict[str, Any]:
-        """The request's members: AWS names, types as the model says, required ones present, no nulls, none unknown.
+        """The request's members: AWS names, types as in the model, required ones present, no nulls, none unknown.
 
         Values: str, bool, int (within 32 or 64 bits), float, bytes (blobs), list, dict. Raises WireError, and
         nothing else, whatever the bytes. The Content-Type is not looked at, and an empty body is `{}`.

@@ -33,7 +33,7 @@ class WireProtocol(Protocol):
         """The reader of request bodies of `shape`."""
 
     def refusal(self, fault: DocumentError) -> WireError:
-        """The error a caller gets for a document that is not what the model says."""
+        """The error a caller gets for a document that does not fit the model."""
 
     def encode(self, operation: OperationModel, result: dict[str, Any], request_id: str) -> bytes:
         """The body of a result."""

@@ -17,12 +17,12 @@ from batchyard.wire.xmlprotocols import FORM_PROTOCOLS, AwsQuery, protocol_of
 QUOTED_LENGTH = 200
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 
-# The service in the credential scope of a SigV4 header, which tells services apart that have operations of one name.
+# The service in the credential scope of a SigV4 header, which distinguishes services that have operations of one name.
 _SIGNED_FOR = re.compile(r"Credential=[^,\s]*/([^/,\s]+)/aws4_request", re.ASCII)
 
 
 class Router:
-    """All operations of some services, told apart by path, by `X-Amz-Target`, and by a form's `Action` and `Version`
+    """All operations of some services, distinguished by path, by `X-Amz-Target`, and by a form's `Action` and `Version`
     together with the service that the request is signed for.
 
     AssertionError when two services claim one address: a fault of ours, found at start.

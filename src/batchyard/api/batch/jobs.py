@@ -56,7 +56,7 @@ async def submit_job(context: Context, call: Call, request: Document) -> Documen
 
 async def submission(context: Context, call: Call, request: Document) -> commands.SubmitJob:
     """The command of a SubmitJob request. What is wrong with its shape goes along: AWS looks at queue and definition
-    first, and who gets several things wrong is told of them in its order."""
+    first, and a request with several mistakes is refused for them in its order."""
     require(JOB_NAME.fullmatch(request["jobName"]), "Job name should match valid pattern")
     array_size = request.get("arrayProperties", {}).get("size")  # arrayProperties {} means no array, as clients send it
     depends_on = _dependencies(request.get("dependsOn", []))
@@ -156,7 +156,7 @@ def _refusal_of(check: Callable[[], None]) -> Refused | None:
 
 
 async def _finished_arrays(context: Context, depends_on: tuple[Dependency, ...]) -> dict[str, commands.FinishedArray]:
-    """Of the arrays followed N_TO_N those that have ended, which the machine may have forgotten."""
+    """The arrays followed N_TO_N that have ended, which the machine may have forgotten."""
     wanted = sorted({dependency.job_id for dependency in depends_on if dependency.type == "N_TO_N"})
     views = await context.read(context.reader.jobs, wanted) if wanted else []
     return {

@@ -78,7 +78,7 @@ def policy_name(arn: str) -> str:
 
 
 def _policy(request: Document) -> Document:
-    """The part that says how to share, checked; {} when the request has none."""
+    """The part that defines the sharing, checked; {} when the request has none."""
     given = [kind for kind in KINDS if request.get(kind) is not None]
     require(len(given) <= 1, "A scheduling policy can have either fairsharePolicy or quotaSharePolicy")
     if not given:

@@ -30,7 +30,7 @@ from batchyard.core.state import arrays
 from batchyard.store.queries import JobView
 from batchyard.wire.messages import Document
 
-# What describes of a container hold even when nobody gave it (AWS Batch behaviour 6.4).
+# What describes of a container hold even when the request left it out (AWS Batch behaviour 6.4).
 CONTAINER_LISTS = ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")
 POD_LISTS = ("imagePullSecrets", "initContainers", "volumes")
 POD_CONTAINER_LISTS = ("args", "command", "env", "volumeMounts")
@@ -306,7 +306,7 @@ def _places(view: JobView, attempt: Attempt, account: Account) -> Document:
 
 
 def _container_facts(view: JobView, attempt: Attempt, log: ContainerLog) -> Document:
-    """Of one container of ecsProperties."""
+    """The container of an attempt, for one container of ecsProperties."""
     ended = next((one for one in attempt.containers if one.name == log.container), None)
     return ({} if ended is None else _outcome(ended)) | _stream(view, attempt, log)
 
@@ -331,7 +331,7 @@ def stream_name(log: ContainerLog, task_id: str) -> str:
 
 
 def _retry_strategy(strategy: RetryStrategy) -> Document:
-    """Of a job. Actions are taken in any case, and answered in lower case: Terraform compares them."""
+    """A job's retry strategy. Actions are taken in any case, and answered in lower case: Terraform compares them."""
     members = {"onStatusReason": "on_status_reason", "onReason": "on_reason", "onExitCode": "on_exit_code"}
     rules = []
     for rule in strategy.rules:

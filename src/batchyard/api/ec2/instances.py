@@ -31,7 +31,7 @@ _INSTANCE_ID = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
 
 
 def _member(name: str) -> Values:
-    """Of a member that terminated instances lack."""
+    """The values of a member that terminated instances lack."""
     return lambda instance: [instance[name]] if name in instance else []
 
 
@@ -131,7 +131,7 @@ def _shared(context: Context, instance: Instance, environments: dict[str, Enviro
             "GroupName": resources.get("placementGroup", ""),
         },
         "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
-        "PublicDnsName": "",  # nobody has a public address here
+        "PublicDnsName": "",  # no instance has a public address here
         "AmiLaunchIndex": 0,
         "BlockDeviceMappings": [],
         "ClientToken": "",

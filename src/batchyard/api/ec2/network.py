@@ -118,7 +118,7 @@ async def _named(context: Context, member: str) -> set[str]:
 
 
 def _chosen(asked: list[str], known: dict[str, Any], what: str, code: str) -> dict[str, Any]:
-    """Those asked for; all when nobody asks."""
+    """Those asked for; all when the request names none."""
     for name in asked:
         if name not in known:
             raise Refused(f"{what} '{quoted(name)}' does not exist", code)

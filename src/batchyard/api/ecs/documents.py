@@ -148,7 +148,7 @@ def _named(spec: JobSpec) -> list[ContainerSpec]:
 
 
 def _override(container: ContainerSpec) -> Document:
-    """What Batch tells ECS for this attempt over the task definition."""
+    """ContainerOverride: what Batch sets for this attempt over the task definition."""
     return {
         "name": container.name,
         "command": list(container.command),

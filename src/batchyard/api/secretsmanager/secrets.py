@@ -132,7 +132,7 @@ async def describe_secret(context: Context, call: Call, request: Document) -> Do
 
 
 async def list_secrets(context: Context, call: Call, request: Document) -> Document:
-    """By name unless told otherwise; a filter's value matches what begins with it, `!` before it what does not."""
+    """By name by default; a filter's value matches what begins with it, `!` before it what does not."""
     limit = request.get("MaxResults", MAX_PAGE)
     if not 1 <= limit <= MAX_PAGE:
         raise _invalid(f"MaxResults must be between 1 and {MAX_PAGE}, got {limit}.")

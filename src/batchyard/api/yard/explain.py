@@ -14,7 +14,7 @@ from batchyard.wire.messages import Document
 
 
 async def explain_job(context: Context, call: Call, request: Document) -> Document:
-    """A job that is not in memory has ended: the store says how."""
+    """A job that is not in memory has ended: the store knows how."""
     job_id = resource_name(request["jobId"], "job")
     answer = await context.ask(AskExplain(job_id))
     if isinstance(answer, Explanation):

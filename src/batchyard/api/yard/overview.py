@@ -21,7 +21,7 @@ from batchyard.core.questions.overview import (
 )
 from batchyard.wire.messages import Document
 
-DEFAULT_NOTICE_SECONDS = 2.0  # AWS gives two minutes; on one machine nobody has to be moved anywhere
+DEFAULT_NOTICE_SECONDS = 2.0  # AWS gives two minutes; on one machine nothing has to be moved anywhere
 MAX_NOTICE_SECONDS = 24 * 3600.0  # a day: longer notices are typing mistakes
 
 
@@ -123,7 +123,7 @@ def _instance(view: InstanceView) -> Document:
         "jobsCount": view.jobs_count,
         "next": _step(view.step),
     }
-    if view.is_host:  # it is of no type, and nobody pays for it by the hour
+    if view.is_host:  # it is of no type, and has no price by the hour
         del document["instanceType"], document["market"]
     times = {
         "launchedAt": instance.launched_at_ms,

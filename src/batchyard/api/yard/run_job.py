@@ -17,7 +17,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
 
 RUN_DEFINITION = "batchyard-run"
-RUN_IMAGE = "host"  # says what it is: the program runs on this machine as it is
+RUN_IMAGE = "host"  # names what it is: the program runs on this machine as it is
 # Where a command goes whose caller names no queue: the first of these that can run it.
 DEFAULT_QUEUE, HOST_QUEUE, CONTAINERS_QUEUE = "default", "host", "containers"
 QUEUES_OF_IMAGES = (DEFAULT_QUEUE, CONTAINERS_QUEUE)
@@ -115,7 +115,7 @@ def job_name(program: str) -> str:
 
 
 def definition_name(image: str) -> str:
-    """The built-in definition of an image, whose name tells it: `batchyard-run-busybox-1-36-0d15f3c8`."""
+    """The name of the built-in definition of an image: `batchyard-run-busybox-1-36-0d15f3c8`."""
     if not image:
         return RUN_DEFINITION
     words = re.findall(r"[A-Za-z0-9]+", image.rpartition("/")[2])
@@ -134,7 +134,7 @@ def run_document(image: str) -> Document:
 
 
 async def _definition_revision(context: Context, name: str, document: Document) -> int:
-    """The revision of a built-in definition, registered on first use, or anew when somebody changed it."""
+    """The revision of a built-in definition, registered on first use, or anew when a caller changed it."""
     async with context.registering:
         found, _ = await context.read(context.reader.definitions, name=name, status="ACTIVE")
         for definition in found:

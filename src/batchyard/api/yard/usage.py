@@ -10,7 +10,7 @@ from batchyard.wire.messages import Document
 
 
 async def list_attempts(context: Context, call: Call, request: Document) -> Document:
-    """The attempts that have ended, oldest first. A member that nobody measured is left out."""
+    """The attempts that have ended, oldest first. A member that was not measured is left out."""
     job_id = resource_name(request["jobId"], "job")
     views = await context.read(context.reader.jobs, [job_id])
     require(views, f"The job {job_id} does not exist.")

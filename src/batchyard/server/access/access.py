@@ -1,6 +1,6 @@
 """Who may call. While no keys are configured: programs of the same user on this machine, who need only look like AWS
-clients. With keys: whoever signs with one of them, from anywhere. In both cases: what runs as a job here, with the
-credentials of its attempt, while that lives. Nothing else tells a job: not the user that it runs as, as whom other
+clients. With keys: callers that sign with one of them, from anywhere. In both cases: what runs as a job here, with the
+credentials of its attempt, while that lives. Nothing else identifies a job: not the user that it runs as, as whom other
 programs run too.
 
 What keeps others out without keys: the port is bound to loopback; a well-formed SigV4 header is needed, which no
@@ -47,7 +47,7 @@ class Client(Struct, frozen=True):
 
 
 class Rules(Struct, frozen=True):
-    """How the service was told to listen."""
+    """Where the service listens, and who may call it there."""
 
     host: str  # as given: a name or an address
     bound_to_loopback: bool
@@ -57,7 +57,7 @@ class Rules(Struct, frozen=True):
 
 
 class Admitted(Struct, frozen=True):
-    """Who calls, as the head of a request says. `principal`: the access key id; of an attempt's credentials the ARN of
+    """The caller, by the head of a request. `principal`: the access key id; of an attempt's credentials the ARN of
     its session. `caller`: whose requests count together, where one caller must leave something to the others.
     `secret_access_key`: what the request must be signed with; None where anything may sign. `signed_path`: what the
     signature covers, where that is not the path that is answered."""
@@ -70,7 +70,7 @@ class Admitted(Struct, frozen=True):
 
 
 def _admit_session(headers: Mapping[str, str], session: Session, client: Client) -> Admitted:
-    """A signature that only the attempt's programs could make says more than where they call from."""
+    """A signature that only the attempt's programs could make is better proof than the address they call from."""
     authorization = parse_authorization(headers)
     if authorization.access_key != session.access_key_id:
         raise WireError(
@@ -113,7 +113,7 @@ class Access:
         self._own_uid = os.geteuid() if own_uid is None else own_uid
 
     def admit(self, headers: Mapping[str, str], client: Client) -> Admitted:
-        """What the head of a request says, before anything of its body is read: whether its caller may call at all.
+        """Admits a caller by the head of a request, before anything of its body is read.
         Raises WireError 403."""
         token = headers.get(TOKEN_HEADER)
         session = self._session_of(token) if token else None

@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-PROOF_HEX = 32  # 128 bits: nobody guesses one
+PROOF_HEX = 32  # 128 bits: not to be guessed
 METADATA = "task metadata"
 # Its message is the bare id: containers that run hold tokens of versions that had no other purpose.
 WITHOUT_PURPOSE = frozenset({METADATA})
 
 
 class AttemptProofs:
-    """Derives by HMAC-SHA256. `purpose`: what the result is for; results of two purposes tell nothing of each other."""
+    """Derives by HMAC-SHA256. `purpose`: what the result is for; results of two purposes do not reveal each other."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -26,7 +26,7 @@ class AttemptProofs:
         return hmac.digest(self._secret, message.encode(), hashlib.sha256)
 
     def proof(self, purpose: str, attempt_id: str) -> str:
-        """The part of a token that nobody else can make."""
+        """The part of a token that only this service can make."""
         return self.derive(purpose, attempt_id).hex()[:PROOF_HEX]
 
     def is_proof(self, text: str, purpose: str, attempt_id: str) -> bool:

@@ -38,7 +38,7 @@ PROC_LINE_FIELDS = 10  # up to and including the inode
 
 
 class PeerUser(Struct, frozen=True):
-    """Who holds the other end: `uid`, or None with the reason why nobody can say."""
+    """The user at the other end: `uid`, or None with the reason why it is not known."""
 
     uid: int | None
     reason: str = ""
@@ -79,7 +79,7 @@ class PeerLookup:
         if self._netlink is not None:
             try:
                 return self._ask_kernel(self._netlink, peer, local)
-            except OSError:  # netlink is there but refuses (a sandbox): /proc may still tell
+            except OSError:  # netlink is there but refuses (a sandbox): /proc may still show it
                 self.close()
         return user_from_proc(peer, local)
 

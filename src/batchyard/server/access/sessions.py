@@ -26,7 +26,7 @@ from batchyard.server.access.attempt_proofs import AttemptProofs
 from batchyard.wire.messages import Document, WireError
 
 CREDENTIALS_PATH = "/v2/credentials/"  # as the ECS agent has it
-# Before the path of a request whose signature, made with the keys of the owner's S3, can't tell the attempt.
+# Before the path of a request whose signature, made with the keys of the owner's S3, does not identify the attempt.
 SESSION_PATH = "/session/"
 URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 AUTHORIZATION_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
@@ -43,7 +43,7 @@ DEFAULT_ROLE = "batchyard-job"  # of a job whose definition names no jobRoleArn
 ACCESS_KEY_PREFIX = "BYAS"
 ACCESS_KEY_LETTERS = 16  # with the prefix 20 characters, as AWS's ids have
 SECRET_BYTES = 30  # 40 characters, as AWS's secrets have
-TOKEN_PREFIX = "batchyard."  # no token of AWS looks so: those are left to whoever they are meant for
+TOKEN_PREFIX = "batchyard."  # no token of AWS looks so: those are not ours to judge
 # Purposes of what is derived for an attempt.
 ADDRESS, AUTHORIZATION, SESSION_TOKEN = "address", "authorization", "session token"
 ACCESS_KEY, SECRET_ACCESS_KEY = "access key", "secret access key"
@@ -87,14 +87,14 @@ class Sessions:
         return self._s3_keys is not None
 
     def variables(self, address: str, attempt_id: str) -> tuple[tuple[str, str], ...]:
-        """What tells SDKs inside the attempt where to ask; nothing where they would refuse to."""
+        """The variables that show SDKs inside the attempt where to ask; none where they would refuse to."""
         if not takes_credentials_from(address):
             return ()
         uri = f"{address}{CREDENTIALS_PATH}{attempt_id}"
         return ((URI_VARIABLE, uri), (AUTHORIZATION_VARIABLE, self._proofs.derive(AUTHORIZATION, attempt_id).hex()))
 
     def address(self, address: str, attempt_id: str) -> str:
-        """Where the attempt reaches this service when it signs with the keys of S3: the path says who it is. Empty
+        """Where the attempt reaches this service when it signs with the keys of S3: the path identifies it. Empty
         where there are no such keys, or the address is not one to show credentials to."""
         if self._s3_keys is None or not takes_credentials_from(address):
             return ""

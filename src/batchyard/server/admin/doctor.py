@@ -50,14 +50,14 @@ PLAUSIBLE_TIME_SECONDS = 1_735_689_600  # 2025
 # Less is the clock's own correction (NTP), and commits of the service while doctor looks.
 AHEAD_SECONDS = 60.0
 DOCKER_TIMEOUT_SECONDS = 5.0  # a healthy daemon answers in milliseconds
-SECRETS_TRIED = 20  # one is enough to tell another key, some may have no value yet
+SECRETS_TRIED = 20  # one is enough to recognise another key, some may have no value yet
 DATABASE = "database"  # the check of it
 OLDEST_KERNEL = (5, 3)  # pidfd_open, by which the supervisor waits for processes
 PACKAGES = ("msgspec", "uvicorn", "uvloop", "httptools", "SQLAlchemy", "typer")
 
 
 class Finding(Struct, frozen=True):
-    """One thing looked at. ok: it is no fault. present: it is there; what is not may be no fault where nobody asked for
+    """One thing looked at. ok: it is no fault. present: it is there; what is not may be no fault where none asked for
     it. `remedy` is empty where nothing is to be done."""
 
     check: str
@@ -248,7 +248,7 @@ def _secrets_key(settings: Settings, paths: Paths | None) -> Finding:
 
 
 def _s3(settings: Settings) -> Iterator[Finding]:
-    """Whether the S3 that jobs are told of answers, and takes the keys that they are given."""
+    """Whether the S3 that jobs are given answers, and takes the keys that they are given."""
     try:
         s3 = s3_of(settings)
     except SettingError as error:
@@ -266,7 +266,7 @@ def _s3(settings: Settings) -> Iterator[Finding]:
 
 
 def _key_problem(cipher: KeyFileCipher, database: Path) -> str:
-    """Why the key does not open what is kept; empty: it does, or nothing is kept, or that can't be told."""
+    """Why the key does not open what is kept; empty: it does, or nothing is kept, or it can't be known."""
     if not database.is_file() or not database.stat().st_size:
         return ""
     reader = Reader(database)
@@ -309,7 +309,7 @@ def _clock(paths: Paths) -> Finding:
 
 
 def _last_time_seconds(paths: Paths) -> float:
-    """The last time that the store knows; 0 where none can be read: the database's check tells."""
+    """The last time that the store knows; 0 where none can be read: the check of the database reports it."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(paths.database))}?mode=ro", uri=True)) as connection:
             row = connection.execute("SELECT last_time_ms FROM meta").fetchone()

@@ -1,4 +1,4 @@
-"""What `batchyard up` says: where it is, what it offers, and how to point clients at it."""
+"""The lines that `batchyard up` prints: where it is, what it offers, and how to point clients at it."""
 
 from __future__ import annotations
 

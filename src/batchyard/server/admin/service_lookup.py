@@ -19,7 +19,7 @@ ANSWER_SECONDS = 5.0  # a service on this machine answers in milliseconds
 
 
 class Named(NamedTuple):
-    """The URL that the command line goes by, and what says so."""
+    """The URL that the command line goes by, and what names it."""
 
     url: str
     source: str
@@ -33,7 +33,7 @@ def named_service(url: str | None, variables: Mapping[str, str]) -> Named | None
 
 
 def data_directory_at(endpoint: Endpoint) -> Path:
-    """Of the service that answers there. Raises ClientError where none does, or not as Batchyard does."""
+    """The data directory of the service there. Raises ClientError where none answers, or not as Batchyard does."""
     with Client(endpoint, timeout_seconds=ANSWER_SECONDS) as client:
         answer = client.call("GetService", {})
     directory = answer.get("dataDirectory")

@@ -19,11 +19,11 @@ STOP_SECONDS = 15.0  # a server ends within 5 s of SIGTERM; a busy machine gets 
 REQUEST_SECONDS = 30.0  # the answer to Shutdown waits for a commit of every running job's end
 # After the jobs' own grace: reports, their commits, the supervisor's end and the server's.
 KILL_MARGIN_SECONDS = 30.0
-COUNT_SECONDS = 2.0  # how many jobs run on is worth that much waiting, not more: the server is told to end anyway
+COUNT_SECONDS = 2.0  # how many jobs run on is worth that much waiting, not more: the server is ended anyway
 
 
 def running_server(paths: Paths, otherwise: str = "") -> tuple[ServerFile, int]:
-    """The server and a pidfd of it. Raises Failure when none runs, and says then what to do `otherwise`."""
+    """The server and a pidfd of it. Raises Failure when none runs; its text ends with `otherwise`, what to do then."""
     server = read_server_file(paths.server_file)
     if server is not None:
         try:

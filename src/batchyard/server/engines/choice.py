@@ -42,7 +42,7 @@ def check_limits(settings: Settings) -> None:
 
 
 def wants_docker(settings: Settings, environments: Iterable[Environment]) -> bool:
-    """Whether Docker is looked for: unless told otherwise, and then still where an environment runs containers."""
+    """Whether Docker is looked for: unless settings exclude it, and then still where an environment runs containers."""
     return settings.engine != PROCESS or any(environment.engine == DOCKER for environment in environments)
 
 

@@ -47,7 +47,7 @@ def _pair(environment: str, queue: str, engine: str) -> list[Command[object]]:
 
 
 def kinds_of_queues(world: World) -> list[tuple[str, str]]:
-    """Of the queues that the service made: what their jobs are, in words."""
+    """The queues that the service made, each with what its jobs are, in words."""
     kinds: list[tuple[str, str]] = []
     for name in (DEFAULT_QUEUE, HOST, CONTAINERS):
         queue = world.queues.get(name)

@@ -1,4 +1,4 @@
-"""Docker's coming and going: its engine is brought in when a daemon answers, and the machine told when it is away.
+"""Docker's coming and going: its engine is brought in when a daemon answers, and the machine informed when it is away.
 
 A daemon that is not there keeps nothing else from working: jobs of containers wait, with the reason.
 """
@@ -13,7 +13,7 @@ from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.docker.sockets import Probe, probe
 from batchyard.server.admin.terminal import Failure
 
-LOOK_SECONDS = 1.0  # between looks at the daemon: a restart that is over sooner concerns nobody
+LOOK_SECONDS = 1.0  # between looks at the daemon: a restart that is over sooner need not be noticed
 PROBE_SECONDS = 5.0  # a healthy daemon answers in milliseconds
 # At the end the containers of attempts that have just ended are still being removed: what is left then goes at the next
 # start, and there may be none for long. The whole stop must take less than 5 s, and with --kill 10 more.
@@ -26,7 +26,7 @@ NOT_YET = "the daemon has not answered yet"
 class DockerWatch:
     """`run` once. `problem`: why the engine can't be used now, empty when it can; `looked` is set once that is known.
 
-    `make`: an engine on a socket; `start`: gives it to the loop; `tell`: hears of each change of `problem`."""
+    `make`: an engine on a socket; `start`: gives it to the loop; `tell`: called at each change of `problem`."""
 
     def __init__(
         self,

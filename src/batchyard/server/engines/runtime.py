@@ -91,7 +91,7 @@ class EngineSet:
             self._watching.result()
 
     async def _tell(self, ask: Callable[[Command[object]], Awaitable[Any]]) -> None:
-        """What `begin` says, when it has changed."""
+        """Sends the commands of `begin` again, when they have changed."""
         for command in [self._away(), *self._missing()]:
             while True:
                 try:
@@ -103,7 +103,7 @@ class EngineSet:
                     pass
                 break
 
-    # -- what the machine is told --
+    # -- commands for the machine --
 
     @property
     def problem(self) -> str:
@@ -116,7 +116,7 @@ class EngineSet:
 
     @property
     def of_new_environments(self) -> str:
-        """The engine of environments that callers make: as told, else that of `local`."""
+        """The engine of environments that callers make: as settings name it, else that of `local`."""
         local = self._machine.world.environments.get(default_environments.LOCAL)
         return self._choice.name if local is None or self._settings.engine != AUTO else local.engine
 
@@ -146,7 +146,7 @@ class EngineSet:
         """The engine of that name if it runs second commands, and is there."""
         return self._docker.engine if self._docker is not None and engine == DOCKER else None
 
-    # -- what people are told --
+    # -- texts for people --
 
     def lines(self) -> list[tuple[str, str]]:
         """For the start: a head and a text each."""
@@ -204,7 +204,7 @@ class EngineSet:
 
 
 async def _failed(engine: Engine) -> None:
-    """What the engine would be told to start would never run: the server has to end."""
+    """Raises Failure when the engine is gone: what it is asked to start would never run, so the server has to end."""
     try:
         await engine.failed()
     except (RuntimeError, OSError) as error:

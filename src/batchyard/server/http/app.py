@@ -1,6 +1,6 @@
 """The ASGI application: one dispatcher for every protocol on the port.
 
-A request is read whole, told apart by path and X-Amz-Target, checked for who calls, parsed, answered by the function of
+A request is read whole, recognised by path and X-Amz-Target, checked for who calls, parsed, answered by the function of
 its operation, and written. What the caller did wrong is a 4xx with AWS's code; anything unexpected is our fault: logged
 with its story, and a 500 ServerException with the request id to find it by.
 """
@@ -33,7 +33,7 @@ UNFINISHED = "Too many request bodies are unfinished; try again."
 MAX_LENGTH_DIGITS = 18  # of a Content-Length: more than any memory
 PEER = "batchyard.peer"  # where the protocol leaves the connection's user in the scope's state
 ATTEMPT = "batchyard.attempt"  # where SessionPaths leaves the attempt, and the path that names it
-MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are somebody's mistake and would be kept for an hour
+MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are a mistake and would be kept for an hour
 DIGEST_BYTES = 16  # of a body, to know it again
 # Codes whose status is not 400.
 STATUS_OF_CODE = {
@@ -174,7 +174,7 @@ class App:
                 del self._unfinished_bytes[caller]
 
     def _holds_too_much(self, caller: str) -> bool:
-        """Of unfinished bodies: the caller, or all together."""
+        """Whether the unfinished bodies of the caller, or of all callers together, are too large."""
         most, most_of_one = (
             number * self._body_limit_bytes for number in (MAX_UNFINISHED_BODIES, MAX_UNFINISHED_BODIES_OF_ONE)
         )

@@ -20,7 +20,7 @@ BODY_SECONDS = 20.0
 BODY_BYTES_PER_SECOND = 8 * 1024
 # Beyond the time after which idle connections are closed in order: who has not read its answer by then never will.
 UNREAD_SECONDS = 15.0
-# Of a body that nobody wants (its request was refused by its head): read to this size, since clients read the answer
+# A body whose request was refused by its head is read to this size, since clients read the answer
 # only when they have sent everything, and ended beyond it.
 DISCARDED_BYTES = 16 * 1024 * 1024
 # Files beside connections: the store (its writer and readers, three each), logs being read, engines and their jobs'
@@ -48,7 +48,7 @@ class Connection(Protocol):
     body_bytes: int
 
     def unsent_bytes(self) -> int:
-        """Of answers, not taken by the network yet."""
+        """How much of the answers the network has not taken yet."""
 
     def drop(self) -> None:
         """Ends it at once."""
@@ -75,7 +75,7 @@ def allowed_connections(most: int, most_of_one: int, open_files: int) -> tuple[i
 
 
 class Connections:
-    """`most`, `most_of_one`: as allowed_connections says. `idle_seconds`: how long one may wait between requests."""
+    """`most`, `most_of_one`: see allowed_connections. `idle_seconds`: how long one may wait between requests."""
 
     def __init__(self, most: int, most_of_one: int, idle_seconds: float, clock: Callable[[], float]) -> None:
         self._most = most

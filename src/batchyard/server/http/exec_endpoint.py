@@ -117,7 +117,7 @@ class ExecEndpoint:
         try:
             await asyncio.wait({output, taking}, return_when=asyncio.FIRST_COMPLETED)
             if taking.done() and not taking.result():
-                return  # nobody is there to be told
+                return  # the caller has gone
             await output
         except (DaemonUnreachable, BadFrame) as error:
             await send({"type": "http.response.body", "body": pack(Kind.ERROR, f"It was cut off: {error}.".encode())})
@@ -150,7 +150,7 @@ async def _take(stream: ExecStream, receive: Receive) -> bool:
                 try:
                     await stream.write(content)
                 except DaemonUnreachable:
-                    return True  # the command reads no more: its output tells the rest
+                    return True  # the command reads no more: its output shows the rest
             elif kind is Kind.SIZE:
                 await stream.resize(*size_of(content))
             elif kind is Kind.INPUT_END:

@@ -1,9 +1,9 @@
 """Where containers that are not on the host's network reach this service: a second listener, at the address from which
 AWS's SDKs take credentials, on the network that the Docker engine makes for them (`engines.docker.network`).
 
-It serves what runs as a job, and nobody else: task metadata and credentials by their tokens, and requests that are
+It serves what runs as a job, and no other caller: task metadata and credentials by their tokens, and requests that are
 signed with an attempt's session. The port is reserved before the address exists on this machine (IP_FREEBIND), since
-jobs are told of it first, and kept over restarts, since they may run on. Once the network is there, the socket is tied
+jobs get it first, and kept over restarts, since they may run on. Once the network is there, the socket is tied
 to its interface: the same address may then be on the networks of several daemons, and nothing else of this machine,
 nor of its own network, comes to it.
 """
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class JobListener:
-    """`address`: what jobs are told; empty where there is no port to be had, and `problem` says why."""
+    """`address`: what jobs are given; empty where there is no port to be had: `problem` is the reason."""
 
     def __init__(self, state_dir: Path) -> None:
         self.address = ""
@@ -50,7 +50,7 @@ class JobListener:
         self.address = url_of(ADDRESS, self._port)
         # At once, where the network still is: containers that run may ask before Docker does.
         if interface in (name for _, name in socket.if_nameindex()):
-            with contextlib.suppress(OSError):  # the engine comes to it, and says what is wrong
+            with contextlib.suppress(OSError):  # the engine comes to it, and reports what is wrong
                 self._tie(interface)
         if self._port != before:
             try:
@@ -67,7 +67,7 @@ class JobListener:
 
     def _tie(self, interface: str) -> None:
         assert self._socket is not None, "there is no socket to be tied"
-        # Told again of the same name, it may be another interface: what the name means is looked up here.
+        # For the same name again, it may be another interface: what the name means is looked up here.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
 
     def _keep(self, interface: str) -> None:
@@ -96,7 +96,7 @@ class JobListener:
 
 
 def _reserve(before: int) -> socket.socket:
-    """A listening socket on the port of last time (0: there was none), or else on the next that nobody has. OSError:
+    """A listening socket on the port of last time (0: there was none), or else on the next free one. OSError:
     there is none."""
     ports = [*([before] if before else []), *range(FIRST_PORT, FIRST_PORT + PORTS)]
     for port in ports:
@@ -106,7 +106,7 @@ def _reserve(before: int) -> socket.socket:
             # Connections of our predecessor may linger. Who listens has the port all the same.
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             reserved.bind((ADDRESS, port))
-            reserved.listen(BACKLOG)  # from now on nobody else can have it
+            reserved.listen(BACKLOG)  # from now on it is taken
         except OSError as error:
             reserved.close()
             if error.errno != errno.EADDRINUSE or port == ports[-1]:

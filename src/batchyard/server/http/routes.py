@@ -141,7 +141,7 @@ async def send_response(scope: Scope, send: Send, response: Response) -> None:
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """By lower-case name; repeated headers joined by commas, as HTTP says they may be."""
+    """By lower-case name; repeated headers joined by commas, as HTTP allows."""
     raw: Iterable[tuple[bytes, bytes]] = scope["headers"]
     headers: dict[str, str] = {}
     for name, value in raw:

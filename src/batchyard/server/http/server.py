@@ -29,7 +29,7 @@ KEEP_ALIVE_SECONDS = (
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TOO_LONG = f"The request line and the headers must be at most {MAX_HEAD_BYTES} bytes together."
 
-# What a connection too many is told, whatever it asks: SDKs try again after a pause.
+# The answer to a connection too many, whatever it asks: SDKs try again after a pause.
 TOO_MANY_TEXT = b'{"message": "Too many connections are open: close some, or raise max_connections."}'
 TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
@@ -56,7 +56,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         raise ListenError(
             f"The host {host!r} has no address: use --host with a name or address of this machine."
         ) from error
-    # A name like localhost may have both; most clients try IPv4 when told 127.0.0.1 and we print the one taken.
+    # A name like localhost may have both; most clients try IPv4 for 127.0.0.1 and we print the one taken.
     family, kind, protocol, _, address = sorted(found, key=lambda entry: entry[0] != socket.AF_INET)[0]
     listener = socket.socket(family, kind, protocol)
     try:

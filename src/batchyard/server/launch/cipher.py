@@ -84,7 +84,7 @@ class KeyFileCipher:
             ) from None
 
     def digest(self, value: bytes, bound_to: str) -> bytes:
-        """Tells equal values of one `bound_to` from others, to whoever has the key file alone. After `seal`."""
+        """A digest by which the owner of the key file alone can compare values of one `bound_to`. After `seal`."""
         key = self._current(makes=_never)
         return hmac.new(key.digests, b"\0".join((bound_to.encode(), value)), hashlib.sha256).digest()
 
@@ -181,7 +181,7 @@ def _derived(key: bytes, purpose: bytes) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Makes the file, whole or not at all. One that somebody else made meanwhile stays."""
+    """Makes the file, whole or not at all. One that another process made meanwhile stays."""
     path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     line = KEY_LINE.encode() + base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n"
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600

@@ -51,7 +51,7 @@ WITHOUT_S3_KEYS = frozenset(
 
 
 class PreparedTask(Struct, frozen=True):
-    """`task` with the weaker variables below its own. `brings_credentials`: its environment says where to get them.
+    """`task` with the weaker variables below its own. `brings_credentials`: its environment names where to get them.
     `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did not set itself."""
 
     task: TaskSpec
@@ -69,7 +69,7 @@ class LaunchBuilder:
     What has no network hears of no address. `token`: of an attempt and (of several) a container, for the metadata
     endpoint; `credentials`: by the address of this service and the attempt, as variables. `resolver` reads secrets;
     `pulling`: the engines that pull images, and so need the credentials of their registries. `s3`: the owner's, which
-    jobs are told of and given the keys for. They then sign with these whatever they ask; `own_address`, by address and
+    jobs are given, with its keys. They then sign with these whatever they ask; `own_address`, by address and
     attempt, is where this service knows them all the same."""
 
     def __init__(
@@ -101,7 +101,7 @@ class LaunchBuilder:
         self._own_address = own_address
         # Variables that settings give to every job are as good as a job's own.
         self._settings_names = frozenset(name for name, _ in job_env)
-        # By spec key: the task it was made from, which tells a changed one, and what `_task` gives.
+        # By spec key: the task it was made from, to notice a changed one, and what `_task` gives.
         self._tasks: OrderedDict[int, tuple[TaskSpec, PreparedTask]] = OrderedDict()
 
     def __call__(self, effect: LaunchTask) -> Launch:
@@ -161,13 +161,13 @@ class LaunchBuilder:
         return tuple((container, *pair) for container, _ in prepared.signing for pair in pairs)
 
     def _address_for(self, task: TaskSpec) -> str:
-        """Of this service; empty where it can't be reached."""
+        """The address of this service for the task; empty where it can't be reached."""
         if task.network == NO_NETWORK:
             return ""
         return self._bridge_address if task.network else self._address
 
     def _addresses(self, prepared: PreparedTask, address: str, attempt_id: str) -> tuple[tuple[str, str, str], ...]:
-        """(container, variable, value): this service, by the addresses that tell the attempt."""
+        """(container, variable, value): this service, by the addresses that name the attempt."""
         own = self._own_address(address, attempt_id)
         if not own:
             return ()

@@ -135,7 +135,7 @@ def _from_variables(variables: Mapping[str, str], here: Path) -> dict[str, Any]:
     layer: dict[str, Any] = {}
     for setting in TABLE:
         text = variables.get(setting.variable, "")
-        if text:  # an empty variable is how a shell says: not set
+        if text:  # an empty variable is a shell's way to leave it unset
             layer[setting.name] = _from_text(setting, text, setting.variable, here)
             _check(setting, layer[setting.name], setting.variable)
     return layer

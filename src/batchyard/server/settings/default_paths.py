@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class SettingError(Exception):
-    """A setting that the user has to change. The text is one sentence that says what is allowed."""
+    """A setting that the user has to change. The text is one sentence with what is allowed."""
 
 
 def is_inside(path: Path, directory: Path) -> bool:

@@ -26,7 +26,7 @@ ELSEWHERE = ("192.0.2.1", 9)
 
 
 class Detected(Struct, frozen=True):
-    """What was found, and what of it is offered; `notes` says in words where an amount comes from. `address`: where the
+    """What was found, and what of it is offered; `notes`: where an amount comes from, in words. `address`: where the
     machines of its network find this one."""
 
     resources: Resources

@@ -21,18 +21,18 @@ SOCKET_PATH_BYTES = 107
 SOCKET_NAME_BYTES = 32
 # A directory with one of these is a data directory or a runtime directory of ours.
 OWN_NAMES = frozenset({"operator-key.json", "keys.json", "batchyard.db"})
-# Where every user of a machine may make directories: of one that we made nobody else can take the name away.
+# Where every user of a machine may make directories: the name of one that we made can't be taken away by others.
 SHARED = Path("/tmp")
 RUNTIME_IN_DATA = "run"
-HASH_HEX = 12  # tells data directories of one user apart; short, since paths of sockets are
+HASH_HEX = 12  # distinguishes data directories of one user; short, since paths of sockets are
 
 
 class PathError(Exception):
-    """A directory or file that cannot be used. The text is a sentence that says which, why, and what would help."""
+    """A directory or file that cannot be used. The text is a sentence with which, why, and what would help."""
 
 
 class ServerFile(Struct, frozen=True):
-    """`server.json`: the server that serves a data directory. `started` tells its process from a later one of that
+    """`server.json`: the server that serves a data directory. `started` sets its process apart from a later one of that
     pid: the host's boot id and the process's start in clock ticks since boot."""
 
     address: str  # http://127.0.0.1:8470
@@ -85,7 +85,7 @@ def paths_of(data_dir: Path, work_dir: Path, variables: Mapping[str, str]) -> Pa
 
 def runtime_directory(data_dir: Path, variables: Mapping[str, str]) -> Path:
     """A short path of this user and data directory, for sockets and pipes: below XDG_RUNTIME_DIR, else below SHARED,
-    else, where somebody else has made that first, in the data directory.
+    else, where another user has made that first, in the data directory.
 
     A server decides at its start. Nothing else needs to know: supervisors find their server by a link in the data
     directory, commands find it by server.json."""
@@ -116,7 +116,7 @@ def _can_be_ours(path: Path) -> bool:
 
 
 def prepare(paths: Paths) -> None:
-    """Makes the directories. Raises PathError where one cannot be made, or belongs to somebody else."""
+    """Makes the directories. Raises PathError where one cannot be made, or belongs to another user."""
     make_private(paths.data_dir)
     for path in (paths.logs_dir, paths.state_dir):
         make_private(path)
@@ -151,7 +151,7 @@ def tidy_up(paths: Paths) -> None:
 def make_private(path: Path) -> None:
     """Makes `path` a directory of our own, closed to others. Raises PathError."""
     _make(path)
-    # The link and what it points to: in /tmp somebody else may have put a link in our way.
+    # The link and what it points to: in /tmp another user may have put a link in our way.
     for found in (os.lstat(path), os.stat(path)):
         if found.st_uid != os.geteuid():
             raise PathError(
@@ -233,7 +233,7 @@ def remove_server_file(paths: Paths) -> None:
 
 
 def read_server_file(path: Path) -> ServerFile | None:
-    """What it says, or None when it is not there. Raises PathError when it cannot be understood."""
+    """Its content, or None when it is not there. Raises PathError when it cannot be understood."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=ServerFile)
     except FileNotFoundError:

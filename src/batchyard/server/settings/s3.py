@@ -1,6 +1,6 @@
 """An S3 of the owner's for jobs: where it is, the keys for it, and whether it answers.
 
-The service itself keeps nothing there: it tells every job the address, and gives it the keys.
+The service itself keeps nothing there: it gives every job the address and the keys.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXAMPLE = f"[{PROFILE}], {KEY_ID} = ... and {SECRET} = ..."
 TIMEOUT_SECONDS = 5.0  # a healthy one answers in milliseconds; who asked waits
 ANSWER_BYTES = 64 * 1024  # of a list of buckets: its beginning shows that it is one
 FORBIDDEN = 403
-# What S3 says of keys that it knows, whose owner may just not list buckets.
+# S3's answer to keys that it knows, whose owner may just not list buckets.
 MAY_NOT_LIST = "AccessDenied"
 
 _CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")

@@ -10,7 +10,7 @@ MAX_CONSUMABLES = 5  # of one job; user guide: resource-aware-scheduling
 
 
 def check_consumables(properties: Document | None) -> None:
-    """Of a definition, of a node range, or of a submission. A name and its ARN are the same resource."""
+    """Checks consumable resources: of a definition, node range or submission. A name and its ARN are the same one."""
     entries = (properties or {}).get("consumableResourceList", [])
     require(
         len(entries) <= MAX_CONSUMABLES,
