@@ -16,7 +16,7 @@ from batchyard.core.model.records import TaskSpec
 from batchyard.core.model.reports import ContainerExit, Exited, Report
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
-from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, Offer, find_offer, try_out
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, CgroupSupport, find_cgroup_support, try_out
 from batchyard.engines.process import ProcessSettings
 from batchyard.engines.supervisor.cgroups import Cgroup, CgroupRoot, Cgroups, Usage, shares_of, weight_of
 from batchyard.engines.supervisor.processes import read_row
@@ -30,7 +30,7 @@ ENFORCED = ProcessSettings(enforce_cgroups=True)
 
 def _why_not() -> str:
     try:
-        try_out(find_offer())
+        try_out(find_cgroup_support())
     except CgroupsUnavailable as reason:
         return str(reason)
     return ""
@@ -121,7 +121,7 @@ def test_vcpus_are_a_weight(enforced: ProcessHarness) -> None:
     task = enforced.traced("", "exec sleep 1000")
     task = TaskSpec(command=task.command, environment=(), resources=Resources(2500, 64))
     launch, group = running(enforced, task)
-    version = find_offer().version
+    version = find_cgroup_support().version
     if version == 1:
         assert content(group, "cpu.shares") == "2560"
         assert content(group, "memory.limit_in_bytes") == str(64 << 20)
@@ -254,7 +254,7 @@ def test_a_supervisor_that_runs_is_told_of_the_new_setting(enforced: ProcessHarn
     assert group.members() == enforced.pids(launch.attempt_id)
 
 
-# -- What hosts offer --
+# -- What hosts support --
 
 
 def test_weights_stay_within_the_kernels_bounds() -> None:
@@ -285,7 +285,7 @@ def v2_tree(root: Path, own: str, controllers: str, enabled: str = "") -> Path:
 def test_version_2_offers_a_place_beside_the_services_own(tmp_path: Path) -> None:
     proc = v2_tree(tmp_path, "user.slice/app.slice/run.scope", "cpuset cpu io memory pids", "memory pids")
     base = str(tmp_path / "fs/user.slice/app.slice")
-    assert find_offer(proc) == Offer(2, (("memory", base), ("cpu", base), ("pids", base)))
+    assert find_cgroup_support(proc) == CgroupSupport(2, (("memory", base), ("cpu", base), ("pids", base)))
 
 
 def test_version_2_has_its_limits_by_other_names(tmp_path: Path) -> None:
@@ -356,14 +356,14 @@ def test_version_2_without_the_memory_controller_says_what_to_do(tmp_path: Path)
     with pytest.raises(
         CgroupsUnavailable, match=r"not given the memory controller \(it has: cpu pids\): start the serv"
     ):
-        find_offer(v2_tree(tmp_path, "a/b", "cpu pids"))
+        find_cgroup_support(v2_tree(tmp_path, "a/b", "cpu pids"))
 
 
 def test_version_2_in_the_topmost_of_a_container_says_what_to_do(tmp_path: Path) -> None:
     proc = v2_tree(tmp_path, "a", "memory")
     (proc / "cgroup").write_text("0::/\n")
     with pytest.raises(CgroupsUnavailable, match="the topmost cgroup it sees"):
-        find_offer(proc)
+        find_cgroup_support(proc)
 
 
 def test_version_1_offers_places_below_the_services_own(tmp_path: Path) -> None:
@@ -377,10 +377,11 @@ def test_version_1_offers_places_below_the_services_own(tmp_path: Path) -> None:
     )
     proc = host(tmp_path, mountinfo, "9:memory:/docker/1f/below\n4:cpu,cpuacct:/\n3:name=systemd:/x\n0::/\n")
     both = str(tmp_path / "cpu,cpuacct")
-    assert find_offer(proc) == Offer(1, (("memory", str(tmp_path / "memory/below")), ("cpu", both), ("cpuacct", both)))
-    assert find_offer(proc).directories == [str(tmp_path / "memory/below"), both]
+    locations = (("memory", str(tmp_path / "memory/below")), ("cpu", both), ("cpuacct", both))
+    assert find_cgroup_support(proc) == CgroupSupport(1, locations)
+    assert find_cgroup_support(proc).directories == [str(tmp_path / "memory/below"), both]
 
 
 def test_a_host_without_cgroups_is_told(tmp_path: Path) -> None:
     with pytest.raises(CgroupsUnavailable, match="no cgroup file system with the memory controller is mounted"):
-        find_offer(host(tmp_path, "20 1 0:1 / / rw - ext4 /dev/sda rw\n", "0::/\n"))
+        find_cgroup_support(host(tmp_path, "20 1 0:1 / / rw - ext4 /dev/sda rw\n", "0::/\n"))

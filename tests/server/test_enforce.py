@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_offer, try_out
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_cgroup_support, try_out
 from batchyard.server.admin import doctor
 from batchyard.server.admin.doctor import Finding, findings
 from batchyard.server.admin.terminal import EXIT_USAGE, Failure
@@ -26,7 +26,7 @@ def bare_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mountinfo").write_text("20 1 0:1 / / rw - ext4 /dev/sda rw\n")
     (tmp_path / "cgroup").write_text("0::/\n")
     for module in (engines_module, doctor):
-        monkeypatch.setattr(module, "find_offer", partial(find_offer, tmp_path))
+        monkeypatch.setattr(module, "find_cgroup_support", partial(find_cgroup_support, tmp_path))
 
 
 def settings(tmp_path: Path, enforce: str) -> Settings:
@@ -67,7 +67,7 @@ def test_another_value_is_refused(tmp_path: Path) -> None:
 
 def test_a_job_over_its_memory_says_so(tmp_path: Path) -> None:
     try:
-        try_out(find_offer())
+        try_out(find_cgroup_support())
     except CgroupsUnavailable as reason:
         pytest.skip(str(reason))
     finding = finding_of(settings(tmp_path, "cgroup"))

@@ -24,7 +24,7 @@ class CgroupsUnavailable(Exception):
     """The reason as a sentence: what is missing, and what to do."""
 
 
-class Offer(Struct, frozen=True):
+class CgroupSupport(Struct, frozen=True):
     """`locations`: (controller, directory in which cgroups can be made); one directory in version 2."""
 
     version: int
@@ -40,16 +40,16 @@ class Offer(Struct, frozen=True):
         return [controller for controller, _ in self.locations]
 
 
-def find_offer(proc: Path = Path("/proc/self")) -> Offer:
+def find_cgroup_support(proc: Path = Path("/proc/self")) -> CgroupSupport:
     """Inspects the host without changing it. `proc` has the files `mountinfo` and `cgroup` (proc(5), cgroups(7)).
 
     CgroupsUnavailable: why no cgroup can be made."""
     mounts = mounts_of(proc / "mountinfo")
     own = cgroup_paths(proc / "cgroup")
     if REQUIRED in mounts:
-        return _offer_v1(mounts, own)
+        return _support_v1(mounts, own)
     if "" in mounts:
-        return _offer_v2(directory_of(mounts[""], own.get("", "/")), mounts[""][1])
+        return _support_v2(directory_of(mounts[""], own.get("", "/")), mounts[""][1])
     raise CgroupsUnavailable(f"no cgroup file system with the memory controller is mounted: mount one, {LEAVE_IT_OUT}")
 
 
@@ -91,7 +91,7 @@ def directory_of(mount: tuple[str, str], path: str) -> str:
     return os.path.normpath(f"{point}/{inside}")
 
 
-def _offer_v1(mounts: dict[str, tuple[str, str]], own: dict[str, str]) -> Offer:
+def _support_v1(mounts: dict[str, tuple[str, str]], own: dict[str, str]) -> CgroupSupport:
     locations = []
     for controller in WANTED:
         if controller not in mounts or controller not in own:
@@ -104,10 +104,10 @@ def _offer_v1(mounts: dict[str, tuple[str, str]], own: dict[str, str]) -> Offer:
                 f"{directory} is not writable: on cgroups version 1 the service must run as root, with that file "
                 f"system mounted read-write, {LEAVE_IT_OUT}"
             )
-    return Offer(1, tuple(locations))
+    return CgroupSupport(1, tuple(locations))
 
 
-def _offer_v2(own: str, mount_point: str) -> Offer:
+def _support_v2(own: str, mount_point: str) -> CgroupSupport:
     if not os.path.exists(
         f"{own}/cgroup.type"
     ):  # only the host's topmost has none; it may have processes and limited children
@@ -135,7 +135,7 @@ def _offer_v2(own: str, mount_point: str) -> Offer:
             f"`systemd-run --user --scope`, or as root, {LEAVE_IT_OUT}"
         )
     usable = [name for name in WANTED if name in offered and (name in enabled or control_is_writable)]
-    return Offer(2, tuple((name, base) for name in usable))
+    return CgroupSupport(2, tuple((name, base) for name in usable))
 
 
 def enable(directory: str, controllers: list[str]) -> None:
@@ -150,17 +150,17 @@ def enable(directory: str, controllers: list[str]) -> None:
                 raise  # the others are optional
 
 
-def try_out(offer: Offer) -> None:
+def try_out(support: CgroupSupport) -> None:
     """Makes a cgroup, sets a limit, and removes it. CgroupsUnavailable: it failed."""
     made: list[str] = []
     try:
-        if offer.version == 2:
-            enable(offer.directories[0], offer.controllers)
-        for base in offer.directories:
+        if support.version == 2:
+            enable(support.directories[0], support.controllers)
+        for base in support.directories:
             directory = f"{base}/batchyard-try-{uuid.uuid4().hex}"
             os.mkdir(directory)
             made.append(directory)
-        limit = "memory.limit_in_bytes" if offer.version == 1 else "memory.max"
+        limit = "memory.limit_in_bytes" if support.version == 1 else "memory.max"
         write(f"{made[0]}/{limit}", str(1 << 30))
     except OSError as error:
         raise CgroupsUnavailable(

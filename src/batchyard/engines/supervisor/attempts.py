@@ -87,7 +87,7 @@ class AttemptTable:
         self.ending: dict[str, Attempt] = {}
         self.outcomes: dict[str, FinalItem] = {}
         self.acknowledged: dict[str, FinalItem] = {}
-        self.elsewhere: dict[str, Attempt] = {}  # run by a predecessor that drains
+        self.elsewhere: dict[str, Attempt] = {}  # run by a predecessor
         self.is_accounted = False  # a server has asked about all its attempts
         self.reports: list[ReportItem] = []  # to send in this round
         self._ended: list[FinalItem] = []  # to journal in this round

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.engines.boot import boot_seconds
-from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, enable, find_offer, write
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, enable, find_cgroup_support, write
 from batchyard.engines.start_failures import CannotStart
 
 RECORD = "cgroups"  # in the state directory
@@ -230,23 +230,23 @@ class Cgroups:
 
     def _open_root(self) -> CgroupRoot:
         """Makes our root, or takes a recorded one. CgroupsUnavailable, OSError: why there is none."""
-        offer = find_offer()
-        bases = dict(offer.locations)
+        support = find_cgroup_support()
+        bases = dict(support.locations)
         fitting = [one for one in self._roots if {c: os.path.dirname(d) for c, d in one.controllers} == bases]
         if fitting:
             root = fitting[0]
         else:
             name = f"batchyard-{uuid.uuid4().hex[:12]}"
-            controllers = tuple((controller, f"{base}/{name}") for controller, base in offer.locations)
-            root = CgroupRoot(offer.version, controllers)
+            controllers = tuple((controller, f"{base}/{name}") for controller, base in support.locations)
+            root = CgroupRoot(support.version, controllers)
             self._roots.append(root)
             _write_record(self._record, self._roots)
-        if offer.version == 2:
-            enable(offer.directories[0], offer.controllers)
+        if support.version == 2:
+            enable(support.directories[0], support.controllers)
         for directory in root.directories:
             os.makedirs(directory, exist_ok=True)
-        if offer.version == 2:
-            enable(root.directories[0], offer.controllers)
+        if support.version == 2:
+            enable(root.directories[0], support.controllers)
         _weigh(root)
         self._own = root
         return root

@@ -1,4 +1,4 @@
-"""Supervisors of older protocol versions that drain: they keep their tasks until their end, and take no more.
+"""Supervisors of older protocol versions that retire: they keep their tasks until their end, and take no more.
 
 A supervisor that gets the hello of a newer server hands over: it renames its journal and then its lock, appending its
 instance to each name, takes no more work, and ends when its tasks have. Its successor reads that journal again and

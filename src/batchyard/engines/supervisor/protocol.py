@@ -14,7 +14,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-# 2: a job's user is exact. A supervisor of version 1 drains: it keeps its jobs until their end, and starts no more.
+# 2: a job's user is exact. A supervisor of version 1 retires: it keeps its jobs until their end, and starts no more.
 PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 256 * 1024 * 1024  # a recovery of 100,000 live attempts stays far below; more is a broken stream
 _LENGTH = struct.Struct("<I")

@@ -123,7 +123,7 @@ class Supervisor:
         if now >= self._predecessors.next_look:
             self._predecessors.look(now, now_ms)
         self._outputs.tick(now)
-        has_exits = self._drain(events, now, now_ms)
+        has_exits = self._read_events(events, now, now_ms)
         self._launch_round(now)
         if has_exits:
             self._reaper.reap(boot_seconds(), self._clock.now_ms())
@@ -148,7 +148,7 @@ class Supervisor:
 
     # -- Commands --
 
-    def _drain(self, events: list[tuple[int, int]], now: float, now_ms: int) -> bool:
+    def _read_events(self, events: list[tuple[int, int]], now: float, now_ms: int) -> bool:
         """Handles the events of one poll. Returns whether children may have ended."""
         has_exits = False
         for fd, _ in events:
@@ -167,7 +167,7 @@ class Supervisor:
         return has_exits
 
     def _owns_data_directory(self) -> bool:
-        """Whether the data directory is still ours. Once it was removed or replaced, this supervisor drains."""
+        """Whether the data directory is still ours. Once it was removed or replaced, this supervisor retires."""
         if self._takes_attempts and _identity(self._settings.state_dir / LOCK) != self._lock:
             print("the lock of this supervisor was removed: it leaves when its tasks have ended", flush=True)
             self._is_displaced = True
@@ -176,11 +176,11 @@ class Supervisor:
 
     @property
     def _takes_attempts(self) -> bool:
-        """Whether new attempts are taken. False: this supervisor drains, and then ends."""
+        """Whether new attempts are taken. False: this one retires, and ends with its last."""
         return not (self._is_displaced or self._is_retired)
 
     def _hand_over(self) -> None:
-        """Makes way for the supervisor of a newer version: renames journal and lock, and drains. Launches that are not
+        """Makes way for the supervisor of a newer version: renames journal and lock, and retires. Launches that are not
         in the journal yet were never made: the server asks for them again."""
         self._table.queued.clear()
         self._table.journal_ended()

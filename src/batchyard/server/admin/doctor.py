@@ -26,7 +26,7 @@ from batchyard.cli.endpoint import find_endpoint
 from batchyard.core.model.resources import format_vcpus
 from batchyard.core.secrets.document_kinds import SECRET
 from batchyard.core.secrets.references import secret_binding
-from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_offer
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_cgroup_support
 from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import probe
 from batchyard.engines.docker.storage import note_of
@@ -214,13 +214,13 @@ def _cgroups(settings: Settings) -> Finding:
     """Whether jobs could be held to their limits by the kernel, and how. A fault only where that was asked for."""
     asked = settings.enforce == "cgroup"
     try:
-        offer = find_offer()
+        support = find_cgroup_support()
     except CgroupsUnavailable as reason:
         return Finding("cgroups", not asked, f"can't be used; limits are watched: {reason}", present=False)
-    missing = [name for name in ("memory", "cpu") if name not in offer.controllers]
+    missing = [name for name in ("memory", "cpu") if name not in support.controllers]
     limits = "memory" if missing else "memory and CPU weight"
     use = f"held by them: {limits}" if asked else f"--enforce cgroup would hold {limits} of jobs; now memory is watched"
-    return Finding("cgroups", True, f"version {offer.version}, writable ({', '.join(offer.controllers)}); {use}")
+    return Finding("cgroups", True, f"version {support.version}, writable ({', '.join(support.controllers)}); {use}")
 
 
 def _data_directory(settings: Settings, paths: Paths) -> Iterator[Finding]:

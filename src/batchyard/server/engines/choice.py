@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from batchyard.core.model.records import Environment
 from batchyard.engines.base import Engine
-from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_offer, try_out
+from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_cgroup_support, try_out
 from batchyard.engines.docker.engine import DockerEngine, DockerSettings
 from batchyard.engines.docker.sockets import Probe
 from batchyard.engines.process import ProcessEngine, ProcessSettings
@@ -36,7 +36,7 @@ def check_limits(settings: Settings) -> None:
     """Raises Failure for limits that this host can't enforce."""
     if settings.enforce == CGROUP:
         try:
-            try_out(find_offer())
+            try_out(find_cgroup_support())
         except CgroupsUnavailable as reason:
             raise Failure(f"--enforce cgroup is not possible here: {reason}.", EXIT_USAGE) from reason
 
