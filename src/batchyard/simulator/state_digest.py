@@ -40,7 +40,7 @@ def state_digest(world: World) -> dict[str, Any]:
         "settling": world.settling,
         "set aside since": {key: at for key, at in world.stuck_since.items() if not _is_passed_over(world, key)},
         "heads": _heads(world),
-        "told": world.told,
+        "told": world.reported_blocked,
     }
 
 

@@ -1,5 +1,5 @@
-"""At the end of a pass: MANAGED environments keep minvCpus, and let go of what has been idle for long enough (AWS Batch
-behaviour 3.6)."""
+"""Scales MANAGED environments at the end of a pass: they keep minvCpus, and terminate what has been idle for long
+enough (AWS Batch behaviour 3.6)."""
 
 from __future__ import annotations
 

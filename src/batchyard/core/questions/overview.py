@@ -442,5 +442,5 @@ def _queue(world: World, queue: Queue, demand: Demand) -> QueueView:
         blocked_job=blocked,
         blocked_since_ms=head.since_ms if head is not None and blocked else 0,
         blocked_reason=head.reason if head is not None and blocked else "",
-        blocked_count=world.told[queue.name].count if queue.name in world.told else 0,
+        blocked_count=world.reported_blocked[queue.name].count if queue.name in world.reported_blocked else 0,
     )

@@ -222,7 +222,7 @@ def sweep_deleted_queues(world: World) -> None:
             world.stuck.pop(name, None)
             world.heads.pop(name, None)
             world.forget_shares(name)
-            world.told.pop(name, None)
+            world.reported_blocked.pop(name, None)
             world.keep_head(name, None)
             world.changes.queues[name] = None
 

@@ -1,5 +1,6 @@
-"""The waiting jobs of one queue in the order of their turn, one by one, while a pass places them (AWS Batch behaviour
-5.1, 5.3). By submission on a FIFO queue; on one with a fair-share policy the share that is behind most goes next."""
+"""Iterates over the waiting jobs of a queue in scheduling order while a pass places them (AWS Batch behaviour 5.1,
+5.3): by submission on a FIFO queue; on a queue with a fair-share policy, the share that is furthest behind goes
+next."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class Candidate(Struct, frozen=True):
 
 
 def indexes_of(world: World, key: int) -> Iterator[int | None]:
-    """An array's children that could start, in their order; None for what is a row of its own."""
+    """Yields the indexes of an array's children that could start, in order; None for a job with a row of its own."""
     book = world.books.get(key)
     if book is None:
         yield None
@@ -35,7 +36,7 @@ def indexes_of(world: World, key: int) -> Iterator[int | None]:
 
 
 def len_of(world: World, key: int) -> int:
-    """How many could start: the children of an array that are ready, one of a SEQUENTIAL one; else the job itself."""
+    """Returns how many jobs a key stands for: an array's children that are ready, one if it is SEQUENTIAL; else 1."""
     book = world.books.get(key)
     if book is None or world.specs[key].sequential:
         return 1
@@ -43,7 +44,7 @@ def len_of(world: World, key: int) -> int:
 
 
 class FifoOrder:
-    """Jobs as they stand in line: by priority, retried ones first, then by submission."""
+    """Orders jobs by priority, retried ones first, then by submission."""
 
     def __init__(self, world: World, lines: Iterable[Line]) -> None:
         self._world = world
@@ -51,7 +52,7 @@ class FifoOrder:
         self._at: tuple[int, Line, Iterator[int | None]] | None = None
 
     def next(self) -> Candidate | None:
-        """The job whose turn is next; None after the last. Jobs may be discarded meanwhile, none pushed."""
+        """Returns the next job; None after the last. Jobs may be discarded meanwhile, none pushed."""
         while True:
             if self._at is not None:
                 key, line, indexes = self._at
@@ -64,16 +65,16 @@ class FifoOrder:
             self._at = (*found, indexes_of(self._world, found[0]))
 
     def placed(self, milli_vcpus: int) -> None:
-        """The job given last has found its place."""
+        """Records that the job returned last was placed."""
 
     def skip_shape(self) -> None:
-        """The job given last has found none: passes over the rest of its line."""
+        """Skips all jobs of the shape of the job returned last, for which there is no room."""
         self._turn.drop()
         self._at = None
 
 
 class FairShareOrder:
-    """The shares take turns; inside each its jobs stand in their order."""
+    """Rotates over the shares; inside each, jobs are in FIFO order."""
 
     def __init__(self, world: World, lines: Iterable[Line], fair: FairShare, book: ShareBook, now_ms: int) -> None:
         lines_of: dict[str, list[Line]] = {}
@@ -109,7 +110,7 @@ class FairShareOrder:
 
 
 def in_turn(world: World, queue: str, now_ms: int) -> FifoOrder | FairShareOrder:
-    """The jobs of a queue that could start, in the order of their turn."""
+    """Returns the jobs of a queue that could start, in scheduling order."""
     lines, fair = world.runnable_in(queue).lines(), world.fair_share(queue)
     if fair is None:
         return FifoOrder(world, lines)

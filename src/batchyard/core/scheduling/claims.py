@@ -1,5 +1,5 @@
-"""What the head of a queue waits for, so that others may pass it only where that costs it nothing (AWS Batch behaviour
-4.1, 5.1). Reads the world, changes nothing."""
+"""Computes what the head of a queue waits for, so that other jobs pass it only where that does not delay it (AWS Batch
+behaviour 4.1, 5.1). Reads the world, changes nothing."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def kept_of_provider(world: World, environment: Environment, ahead: Ahead) -> Re
 
 
 def longest_ms(world: World, timeout_seconds: int) -> int:
-    """How long an attempt of this timeout can last: it gets its grace on top."""
+    """Returns how long an attempt with this timeout can last: the stop's grace comes on top."""
     return int((timeout_seconds + world.limits.stop_grace_seconds) * 1000)
 
 
 def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer], now_ms: int) -> int:
-    """When the head of a queue starts if everything before it takes all the time that its timeout gives it."""
+    """Returns when the head of a queue starts if everything before it takes all the time that its timeout allows."""
     latest_ms = NEVER_MS
     for offer in offers:
         for instance_id in offer.instance_ids:
@@ -90,7 +90,7 @@ def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer], now_ms
 
 
 def _end_of(world: World, key: int, now_ms: int) -> tuple[int, Resources]:
-    """When the timeout of a placed attempt ends it at the latest, and what it holds until then."""
+    """Returns when the timeout of a placed attempt ends it at the latest, and what it holds until then."""
     spec, attempt = world.spec_of(key), world.jobs[key].attempt
     assert attempt is not None, f"job {key} is placed without an attempt"
     started_ms = attempt.started_at_ms or now_ms

@@ -1,5 +1,5 @@
-"""Which instances are saved for a head that needs another one than there is: while others start on them they never
-become idle, and never make room for it (AWS Batch behaviour 3.6, 4.1)."""
+"""Reserves instances for a head that needs another instance than there is: as long as other jobs start on them they
+never become idle, and never make room for it (AWS Batch behaviour 3.6, 4.1)."""
 
 from __future__ import annotations
 

@@ -15,13 +15,14 @@ from batchyard.core.model.reasons import Reason, ReasonCode
 from batchyard.core.model.records import Queue, QueueHead
 from batchyard.core.scheduling import unschedulable
 from batchyard.core.scheduling.wait_reasons import insufficient
-from batchyard.core.state.world import BlockedHead, Told, World
+from batchyard.core.state.world import BlockedHead, ReportedBlocked, World
 
 UNDETERMINED_TEXT = f"{ReasonCode.UNDETERMINED} - Batch job is blocked, root cause is undetermined."
 
 
 def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoLaunch | None, now_ms: int) -> None:
-    """After a visit of a queue: this job is its head. `refusal`: an environment could launch nothing for it."""
+    """Records, after a visit of a queue, which job is its head. `refusal`: why an environment launched nothing for
+    it."""
     before = world.heads.get(queue)
     if before is not None and (before.key, before.index) != (key, index):
         clear(world, queue)
@@ -44,17 +45,17 @@ def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoL
 
 
 def _emit_blocked(world: World, queue: str, head: BlockedHead, now_ms: int) -> None:
-    """The fact is told once for each submission and code: an array's children block a queue one after another, and
-    each that did would be a line."""
-    key, before = world.parents.get(head.key, head.key), world.told.get(queue)
+    """Emits Job Queue Blocked once for each submission and code: an array's children block a queue one after another,
+    and each of them would be a line."""
+    key, before = world.parents.get(head.key, head.key), world.reported_blocked.get(queue)
     if before is None or (before.key, before.code) != (key, head.code):
-        world.told[queue] = Told(key, head.code, 1 + (before.count if before is not None else 0))
+        world.reported_blocked[queue] = ReportedBlocked(key, head.code, 1 + (before.count if before is not None else 0))
         world.effects.append(JobQueueBlocked(queue, _job_id(world, head), head.reason, now_ms))
 
 
 def emit_misfit(world: World, queue: str, key: int, reason: Reason) -> None:
-    """A job that was set aside for a misconfiguration blocks nobody here; it is told of as on AWS, where it would: once
-    for each submission and code, also over restarts."""
+    """Emits Job Queue Blocked for a job that was set aside for a misconfiguration, once for each submission and code,
+    also over restarts. It blocks no other job here; on AWS it would."""
     code, top = reason.code, world.parents.get(key, key)
     if code is None or not code.is_misconfiguration:
         return
@@ -66,13 +67,13 @@ def emit_misfit(world: World, queue: str, key: int, reason: Reason) -> None:
         world.touch(top)
     else:
         world.put(replace(world.jobs[top], told_code=code))
-    before = world.told.get(queue, Told(0, "", 0))
-    world.told[queue] = replace(before, count=before.count + 1)
+    before = world.reported_blocked.get(queue, ReportedBlocked(0, "", 0))
+    world.reported_blocked[queue] = replace(before, count=before.count + 1)
     world.effects.append(JobQueueBlocked(queue, world.job_id(key), reason.text, world.now_ms))
 
 
 def reason_of(world: World, queue: str, key: int) -> str:
-    """What a job that has a row of its own says as the head of its queue; empty: it is not."""
+    """The statusReason of a job with a row of its own as the head of its queue; empty when it is not the head."""
     head = world.heads.get(queue)
     return head.reason if head is not None and (head.key, head.index) == (key, None) else ""
 
@@ -81,9 +82,9 @@ def reason_of(world: World, queue: str, key: int) -> str:
 
 
 def keep(world: World, now_ms: int) -> None:
-    """At the end of a pass: writes down the heads that have stood for a while, and what was told."""
-    for queue in sorted({*world.heads, *world.told, *world.head_rows}):
-        head, told = world.heads.get(queue), world.told.get(queue)
+    """Writes down, at the end of a pass, the heads that have stood for a while, and what was reported."""
+    for queue in sorted({*world.heads, *world.reported_blocked, *world.head_rows}):
+        head, told = world.heads.get(queue), world.reported_blocked.get(queue)
         row = QueueHead()
         if head is not None and now_ms - head.since_ms >= world.limits.head_kept_after_ms:
             row = QueueHead(head.key, head.index, head.since_ms, head.code, head.code_since_ms)
@@ -93,11 +94,11 @@ def keep(world: World, now_ms: int) -> None:
 
 
 def restore(world: World, rows: Mapping[str, QueueHead]) -> None:
-    """After the jobs: who was the head of a queue is so since then, and says what it said."""
+    """Restores the heads after the jobs, each with the time since which it stands and its statusReason."""
     for queue, row in rows.items():
         world.head_rows[queue] = row
         if row.told_count:
-            world.told[queue] = Told(row.told_key, row.told_code, row.told_count)
+            world.reported_blocked[queue] = ReportedBlocked(row.told_key, row.told_code, row.told_count)
         if row.key in world.jobs:
             book = world.books.get(row.key)
             reason = world.jobs[row.key].status_reason if book is None else book.head_reason
@@ -110,7 +111,7 @@ def restore(world: World, rows: Mapping[str, QueueHead]) -> None:
 
 
 def clear(world: World, queue: str) -> None:
-    """Nobody is blocked there any more. What a former head says by now for another reason stays."""
+    """Removes the head of a queue. A statusReason that the job has by now for another reason stays."""
     head = world.heads.pop(queue, None)
     if head is None or not head.reason:
         return
@@ -120,7 +121,7 @@ def clear(world: World, queue: str) -> None:
 
 
 def _set_status_reason(world: World, key: int, index: int | None, reason: str) -> None:
-    """statusReason of a head; of an array's child without a row its array keeps it."""
+    """Sets the statusReason of a head; for an array's child without a row its array keeps it."""
     if index is not None:
         book, said = world.books.get(key), (reason, index if reason else 0)
         if book is not None and key in world.jobs and (book.head_reason, book.head_index) != said:
@@ -141,7 +142,7 @@ def _job_id(world: World, head: BlockedHead) -> str:
 
 
 def due(world: World) -> int | None:
-    """When a head becomes blocked, or one is cancelled, if nothing happens."""
+    """Returns when the next head becomes blocked or is cancelled, if nothing else happens."""
     found: list[int] = []
     for name, queue in world.queues.items():
         head = world.heads.get(name)
@@ -160,7 +161,7 @@ def limits_of(queue: Queue) -> list[tuple[int, str]]:
 
 
 def stuck_for(world: World, queue: str, code: str) -> list[tuple[str, int]]:
-    """(job id, since when) of the jobs that this reason keeps from starting: the head, and those that never can."""
+    """Returns (job id, since when) of the jobs kept from starting for a reason: the head, and those set aside."""
     found = [
         (world.job_id(key), world.stuck_since[key])
         for key, reason in world.stuck.get(queue, {}).items()

@@ -1,6 +1,6 @@
-"""One scheduling pass over the world: who waits where, who can run, and what placing an attempt changes.
+"""The scheduling pass: puts jobs into their queues, places those that can start, and records what that changes.
 
-The decisions are in placement.py (who starts) and waiting.py (who never can); this applies them."""
+placement.py decides where a job starts, wait_reasons.py which jobs no environment can ever run; this applies both."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ MAX_SHAPES_PASSED = 200  # shapes that found no room, after which a pass stops l
 
 
 def enqueue(world: World, key: int) -> None:
-    """A job became RUNNABLE (or the children of an array did): it takes its place in its queue, or is set aside with
-    the reason why nothing there can ever run it."""
+    """Puts a job that became RUNNABLE (or an array whose children did) into its queue, or sets it aside with the reason
+    why nothing there can ever run it."""
     spec = world.spec_of(key)
     before = world.stuck.get(spec.queue, {}).pop(key, None)
     stuck = unschedulable.find_unschedulable(world, spec) if _knows_capacity(world, spec.queue) else None
@@ -54,7 +54,7 @@ def _knows_capacity(world: World, queue: str) -> bool:
 
 
 def resume(world: World, key: int) -> None:
-    """After a restart: as it waited before. Whether that is still so is asked when the host is known (reassess)."""
+    """Restores a waiting job after a restart as it waited before; `reassess` checks it once the capacity is known."""
     spec, book, job = world.spec_of(key), world.books.get(key), world.jobs[key]
     since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms
     if since_ms:
@@ -86,7 +86,7 @@ def dequeue(world: World, key: int) -> None:
 
 
 def reassess(world: World) -> None:
-    """Environments, queues or the host changed: everybody who waits for capacity is looked at again."""
+    """Looks again at every job that waits for capacity, after environments, queues or hosts changed."""
     for queue in sorted({*world.runnable, *world.stuck}):
         keys = [*world.runnable_in(queue).waiting_keys(), *world.stuck.get(queue, {})]
         for key in sorted(keys):
@@ -164,7 +164,7 @@ class Visit(Struct):
 
 
 def _own(world: World, visit: Visit, now_ms: int) -> Ahead:
-    """What the head of a visited queue waits for; found when somebody comes who could pass it."""
+    """Returns what the head of a visited queue waits for; computed only when another job could pass it."""
     assert visit.head is not None, f"the queue {visit.queue.name} has no head"
     if visit.own is None:
         lacks_host = visit.refusal is not None
@@ -173,7 +173,7 @@ def _own(world: World, visit: Visit, now_ms: int) -> Ahead:
 
 
 def room_in(world: World, queue: Queue) -> int:
-    """How many more jobs of a queue may be placed, where its tag sets a limit."""
+    """Returns how many more jobs of a queue may be placed under the limit of its tag; NO_LIMIT without one."""
     limit = queue.tags.get(CONCURRENCY_LIMIT_TAG, "")
     if not (limit.isascii() and limit.isdigit()):
         return NO_LIMIT
@@ -214,7 +214,7 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
 
 
 def _refusal(visit: Visit, shape: Shape) -> NoLaunch | None:
-    """Why the first environment that could have launched something for a job did not, for want of capacity."""
+    """Returns why the first environment that could have launched for a job lacked the capacity; None when none did."""
     names_ = [o.environment for o in visit.offers if o.engine in shape.engines]
     found = [visit.pending.refusals[name] for name in names_ if name in visit.pending.refusals]
     mine = (refusal for refusal in found if refusal.need == shape.resources)
@@ -222,8 +222,8 @@ def _refusal(visit: Visit, shape: Shape) -> NoLaunch | None:
 
 
 def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool:
-    """A place for a job now or on an instance that is coming. Environments in their order: each one's room now, then
-    what it can still launch; only then the next one."""
+    """Places a job now, or claims room for it on an instance that is coming. Returns whether either worked. Tries the
+    environments in their order: each one's free room first, then what it can still launch."""
     shape = job.line.shape
     ends_at_ms = now_ms + longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
     for offer in visit.offers:
@@ -248,7 +248,8 @@ def _may_launch(world: World, environment: Environment, ahead: Ahead) -> bool:
 
 
 def _waiting_in(world: World, line: Line, claimed: int) -> int:
-    """How many jobs of a line wait, an array's children one by one, beside those that were promised an instance."""
+    """Returns how many jobs of a shape wait for more capacity: an array's children one by one, less those with a claim
+    on pending capacity."""
     return sum(len_of(world, key) for key in line.entries) - claimed
 
 

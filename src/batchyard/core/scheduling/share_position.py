@@ -1,5 +1,5 @@
-"""Fair share in the world: what is held back in a queue, where a job's share stands, who goes before it (AWS Batch
-behaviour 5.3). The arithmetic is fairshare.py's."""
+"""Fair share of a queue: what is held back, where a job's share stands, and which jobs go before it (AWS Batch
+behaviour 5.3). fairshare.py has the arithmetic."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Reservation(Struct):
 
 
 def reservation(world: World, queue: str, environments: Sequence[Environment], now_ms: int) -> Reservation | None:
-    """None: nothing is held back, as where an environment has no maximum, so that nobody can tell of what."""
+    """Returns None where nothing is held back, also where an environment has no maximum to take a part of."""
     fair, book = world.fair_share(queue), world.shares.get(queue)
     limits = [_max_vcpus(environment) for environment in environments]
     if fair is None or book is None or not fair.reservation_percent or not all(limits):
@@ -38,7 +38,7 @@ def reservation(world: World, queue: str, environments: Sequence[Environment], n
 
 
 def _max_vcpus(environment: Environment) -> int:
-    """0: it has no maximum of its own."""
+    """Returns 0 for an environment without a maximum."""
     return environment.compute_resources.max_vcpus or int(environment.document.get("unmanagedvCpus") or 0)
 
 
@@ -54,8 +54,8 @@ class SharePosition(Struct, frozen=True):
 
 
 def share_position(world: World, spec: JobSpec, key: int, own_before: int) -> SharePosition | None:
-    """Of a job in line in a fair-share queue. `own_before`: jobs of its own array that go before it, where `key` is the
-    array's."""
+    """Returns where the share of a waiting job stands; None on a FIFO queue. `own_before`: jobs of its own array that
+    go before it, where `key` is the array's."""
     fair, book = world.fair_share(spec.queue), world.shares.get(spec.queue)
     if fair is None or book is None:
         return None
@@ -86,7 +86,7 @@ def _lines_by_share(lines: Iterable[Line]) -> dict[str, list[Line]]:
 
 
 def _blocks(world: World, lines: Iterable[Line]) -> Iterator[Block]:
-    """A share's waiting jobs in their order."""
+    """Yields a share's waiting jobs in order."""
     turn = Turn(lines)
     while (found := turn.next()) is not None:
         key, line = found

@@ -1,4 +1,4 @@
-"""Why each environment of a queue does not run a job: never, or not now (AWS Batch behaviour 4.3, 4.7). Reads the
+"""Finds why each environment of a queue does not run a job, ever or now (AWS Batch behaviour 4.3, 4.7). Reads the
 world, changes nothing."""
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ def environment_state(world: World, environment: Environment, task: TaskSpec) ->
 
 
 def find_unschedulable(world: World, spec: JobSpec) -> Unschedulable | None:
-    """Why nothing that runs now will ever make room for the job."""
+    """Returns why no environment of its queue can ever run the job; None when one could."""
     asked = spec.task.resources
     found = [environment_state(world, one, spec.task) for one in fleet.environments_of(world, spec.queue)]
     return wait_reasons.why_unschedulable(asked, spec.engines, spec.queue, found)
 
 
 def environment_waits(world: World, spec: JobSpec) -> tuple[EnvironmentWait, ...]:
-    """Of a job whose turn has come, in the queue's order of environments."""
+    """Returns why each environment does not run the job whose turn has come, in the queue's order."""
     return tuple(
         _environment_wait(world, environment, spec) for environment in fleet.environments_of(world, spec.queue)
     )
 
 
 def head_wait(reasons: tuple[EnvironmentWait, ...]) -> tuple[Wait, str]:
-    """The same in one text, for a job that could start some day: what it waits for is what the last environment that
-    could ever run it lacks, since the others have been tried before."""
+    """Returns the same in one text, for a job that can start later: it waits for what the last environment that could
+    run it lacks, since the others have been tried before."""
     coming = [reason for reason in reasons if reason.wait is Wait.LAUNCHING]
     able = coming or [reason for reason in reasons if reason.wait not in wait_reasons.UNSCHEDULABLE]
     assert able, f"no environment could ever run it: {reasons}"
@@ -75,7 +75,8 @@ def why_head_waits(world: World, spec: JobSpec) -> str:
 
 
 def held_by(world: World, spec: JobSpec) -> str:
-    """Of a job for which there is room, and which may not pass a job of a queue of higher priority: who that is."""
+    """Returns which job of a queue of higher priority keeps this one from starting although there is room; else
+    empty."""
     mine = {e.name: e for e in fleet.environments_of(world, spec.queue) if e.engine in spec.engines}
     free = [world.rooms[i.instance_id].free for e in mine.values() for i in fleet.instances_of(world, e)]
     if not any(spec.task.resources.fits(room) for room in free):

@@ -71,8 +71,8 @@ class BlockedHead(Struct, frozen=True):
     code_since_ms: int = 0  # since when it is stuck for that code
 
 
-class Told(Struct, frozen=True):
-    """What was last told as blocking a queue: a submission and its reason code; and how often anything was."""
+class ReportedBlocked(Struct, frozen=True):
+    """The submission and reason code last reported as blocking a queue, and how often anything was reported."""
 
     key: int
     code: str
@@ -117,7 +117,7 @@ class World:
         self.paused: dict[str, tuple[int, str]] = {}  # environment -> until when it launches nothing, and why
         self.heads: dict[str, BlockedHead] = {}  # queue -> the job whose turn it is, and which finds no room
         self.ahead: dict[str, Ahead] = {}  # queue -> what heads of queues of higher priority wait for, in the last pass
-        self.told: dict[str, Told] = {}  # queue -> what was last called blocked there
+        self.reported_blocked: dict[str, ReportedBlocked] = {}  # queue -> what was last reported there
         self.head_rows: dict[str, QueueHead] = {}  # queue -> what the store has of its head
         self.entries: dict[str, tuple[tuple[str, ...], tuple[tuple[InstanceType, ...], ...]]] = {}  # fleet.entries_of
         self.refused: dict[tuple[str, Resources], NoLaunch | None] = {}  # fleet.never_holds, by environment and shape
