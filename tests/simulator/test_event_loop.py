@@ -75,7 +75,7 @@ def test_the_dead_do_nothing_more() -> None:
     assert (done, steps) == (["began"], [1])
 
 
-def test_what_nobody_caught_is_a_complaint() -> None:
+def test_an_exception_that_no_task_caught_is_kept() -> None:
     event_queue = SimulatorEventQueue(0)
     loop = VirtualLoop(event_queue, lambda: None)
     loop.call_soon(lambda: 1 // 0)

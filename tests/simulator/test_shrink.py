@@ -40,11 +40,11 @@ def test_many_seeds_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_failing_seed_tells_and_reproduces(broken: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seed", str(broken), "--shrink"]) == 1
-    told = capsys.readouterr().out
-    assert "is not what is left" in told
-    assert "commits 1 submissions" in told
-    again = re.search(r"again: python -m batchyard\.simulator (--seed \d+ --keep [\d,]+)", told)
-    assert again is not None, told
+    printed = capsys.readouterr().out
+    assert "is not what is left" in printed
+    assert "commits 1 submissions" in printed
+    again = re.search(r"again: python -m batchyard\.simulator (--seed \d+ --keep [\d,]+)", printed)
+    assert again is not None, printed
     assert main(again.group(1).split()) == 1
 
 
@@ -59,9 +59,9 @@ def test_shrinking_leaves_what_is_needed(broken: int) -> None:
 
 def test_a_run_of_seeds_stops_when_it_has_found_enough(broken: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seeds", "0..99999"]) == 1
-    told = capsys.readouterr().out
-    assert "after 10 failures" in told
-    assert f"python -m batchyard.simulator --seed {broken} --shrink" in told
+    printed = capsys.readouterr().out
+    assert "after 10 failures" in printed
+    assert f"python -m batchyard.simulator --seed {broken} --shrink" in printed
 
 
 def test_a_span_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,18 +65,18 @@ def _run_seeds(first: int, last: int) -> int:
 
 
 def _print_failure(failure: Failure, *, everything: bool) -> None:
-    told = run_seed(failure.seed, failure.kept, with_story=True)
-    assert isinstance(told, Failure), f"seed {failure.seed} failed and does not any more: it is not deterministic"
-    print(f"seed {told.seed} fails with {len(told.operations)} operations:")
-    for at, operation in zip(told.kept, told.operations, strict=True):
+    again = run_seed(failure.seed, failure.kept, with_story=True)
+    assert isinstance(again, Failure), f"seed {failure.seed} failed and does not any more: it is not deterministic"
+    print(f"seed {again.seed} fails with {len(again.operations)} operations:")
+    for at, operation in zip(again.kept, again.operations, strict=True):
         print(f"  {at:>2}: {operation}")
-    lines = told.story if everything else told.story[-STORY_LINES:]
-    print(f"the story, {len(lines)} of {len(told.story)} lines:")
+    lines = again.story if everything else again.story[-STORY_LINES:]
+    print(f"the story, {len(lines)} of {len(again.story)} lines:")
     for line in lines:
         print(line)
-    print(told.trace)
-    print(told.error)
-    print(f"again: {command_of(told)}")
+    print(again.trace)
+    print(again.error)
+    print(f"again: {command_of(again)}")
 
 
 if __name__ == "__main__":

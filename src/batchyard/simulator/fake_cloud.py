@@ -137,5 +137,5 @@ class CloudConnection:
     def _terminate(self, instance_id: str) -> None:
         held = self._cloud.ledger.held(instance_id)
         if held.milli_vcpus:
-            raise ViolationError(f"instance {instance_id} is told to end, and {held} is in use on it")
+            raise ViolationError(f"instance {instance_id} is terminated, and {held} is in use on it")
         self._engine.terminate([instance_id])

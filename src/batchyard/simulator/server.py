@@ -212,7 +212,7 @@ class Server:
             for one in asked:
                 await one
         except (Stopped, asyncio.CancelledError):
-            await running  # says why
+            await running  # raises the reason
         self.is_serving = True
         await running
         self.is_serving = False
