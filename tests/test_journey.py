@@ -68,7 +68,10 @@ def walk() -> str:
 
 
 def called(trace: list[str], dotted: str) -> int | None:
-    """Where in the trace a function, or a method of a class, was first called."""
+    """Where in the trace a function, a method of a class, or anything of a module or a room was first called."""
+    for at, line in enumerate(trace):
+        if line.startswith((f"{dotted}.", f"{dotted}:")):
+            return at
     parts = dotted.split(".")
     for size in range(len(parts) - 1, 0, -1):
         module, name = ".".join(parts[:size]), ".".join(parts[size:])
