@@ -19,7 +19,7 @@ TASK = TaskSpec((), (), Resources(1000, 64, 1))
 @pytest.fixture
 def world() -> World:
     world = World(Account("1", "r"), Limits(finished_kept_ms=1000), CATALOGUE, Prices())
-    world.set_host(HOST)
+    world.set_machine(HOST.provider, HOST)
     return world
 
 
@@ -85,5 +85,5 @@ def test_an_instance_reserves_its_share_of_the_host(world: World) -> None:
 def test_the_host_s_new_size_counts_what_is_taken_from_it(world: World) -> None:
     placed(world, add(world))
     world.add_instance(Instance("i-own", Resources(2000, 1024), environment="fleet"))
-    world.set_host(Instance("i-host", Resources(8000, 8192, 2), (0, 1)))
+    world.set_machine(HOST.provider, Instance("i-host", Resources(8000, 8192, 2), (0, 1)))
     assert world.rooms["i-host"].free == Resources(5000, 7104, 1)
