@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.programs import output_of
 from tests.server.running import Server
 from tests.waiting import until
 
@@ -45,18 +45,8 @@ def run(server: Server, program: list[str], text: str) -> str:
         "AWS_PAGER": "",
         "BATCHYARD_URL": server.address,
     }
-    done = subprocess.run(
-        [*program, "-c", text.replace(ADDRESS, server.address)],
-        env=environment,
-        cwd=server.directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=EXAMPLE_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    words = [*program, "-c", text.replace(ADDRESS, server.address)]
+    return output_of(words, server.directory, environment, EXAMPLE_SECONDS)
 
 
 SHELL = ["bash", "-eu"]  # stop at the first line that fails

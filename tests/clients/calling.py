@@ -45,3 +45,17 @@ class Clients:
 
 def needs(vcpus: int, memory_mib: int) -> list[Document]:
     return [{"type": "VCPU", "value": str(vcpus)}, {"type": "MEMORY", "value": str(memory_mib)}]
+
+
+def managed(kind: str, strategy: str, instance_type: str, max_vcpus: int) -> Document:
+    """computeResources of an environment that launches instances of one type."""
+    return {
+        "type": kind,
+        "allocationStrategy": strategy,
+        "minvCpus": 0,
+        "maxvCpus": max_vcpus,
+        "instanceTypes": [instance_type],
+        "instanceRole": "arn:aws:iam::123456789012:instance-profile/ecsInstanceRole",
+        "subnets": ["subnet-abc123"],
+        "securityGroupIds": ["sg-xyz789"],
+    }

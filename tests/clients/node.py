@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import output_of
+
 PROGRAMS = Path(__file__).parent / "javascript"
 INSTALL_SECONDS = 300.0
 RUN_SECONDS = 120.0
@@ -28,27 +30,17 @@ class Node:
 
     def run(self, address: str, *arguments: str) -> list[str]:
         """The lines that a program of `directory` printed, with the environment that the how-to page names."""
-        done = subprocess.run(
-            [self.program, *arguments],
-            cwd=self.directory,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(self.directory),
-                "AWS_ENDPOINT_URL_BATCH": address,
-                "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": address,
-                "AWS_ACCESS_KEY_ID": "any",
-                "AWS_SECRET_ACCESS_KEY": "any",
-                "AWS_REGION": "us-east-1",
-                "AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE": "1",
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
+        variables = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "AWS_ENDPOINT_URL_BATCH": address,
+            "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": address,
+            "AWS_ACCESS_KEY_ID": "any",
+            "AWS_SECRET_ACCESS_KEY": "any",
+            "AWS_REGION": "us-east-1",
+            "AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE": "1",
+        }
+        return output_of([self.program, *arguments], self.directory, variables, RUN_SECONDS).splitlines()
 
 
 def node_with_sdks(cache: Path) -> Node:

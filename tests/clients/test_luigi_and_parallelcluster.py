@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from tests.clients.calling import Clients, needs
 from tests.clients.test_redun_and_others import log_lines
+from tests.programs import output_of
 
 SECONDS = 120.0
 SERVICES = ("BATCH", "CLOUDWATCH_LOGS", "EC2", "ECS")
@@ -106,21 +107,11 @@ class Commands:
         """What it printed. Its input is a terminal: awsbsub takes anything else for a script to be sent to S3."""
         controller, terminal = pty.openpty()
         try:
-            done = subprocess.run(
-                [str(Path(sys.executable).with_name(name)), *arguments],
-                cwd=self._home,
-                env=self._environment,
-                stdin=terminal,
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                check=False,
-            )
+            program = str(Path(sys.executable).with_name(name))
+            return output_of([program, *arguments], self._home, self._environment, SECONDS, stdin=terminal)
         finally:
             os.close(controller)
             os.close(terminal)
-        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
-        return done.stdout
 
 
 @pytest.fixture

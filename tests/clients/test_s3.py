@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.clients.calling import JOB_SECONDS, Clients, Document, needs
+from tests.clients.calling import JOB_SECONDS, Clients, Document, managed, needs
 from tests.clients.node import Node
 from tests.server.running import Server
 from tests.waiting import until
@@ -87,16 +87,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterator[C
 
 
 def make_spot_queue(clients: Clients) -> None:
-    resources = {
-        "type": "SPOT",
-        "allocationStrategy": "SPOT_CAPACITY_OPTIMIZED",
-        "minvCpus": 0,
-        "maxvCpus": 2,
-        "instanceTypes": ["c5.large"],
-        "instanceRole": "arn:aws:iam::123456789012:instance-profile/ecsInstanceRole",
-        "subnets": ["subnet-abc123"],
-        "securityGroupIds": ["sg-xyz789"],
-    }
+    resources = managed("SPOT", "SPOT_CAPACITY_OPTIMIZED", "c5.large", max_vcpus=2)
     role = "arn:aws:iam::123456789012:role/AWSBatchServiceRole"
     clients.batch.create_compute_environment(
         computeEnvironmentName=QUEUE, type="MANAGED", serviceRole=role, computeResources=resources

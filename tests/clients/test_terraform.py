@@ -3,7 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.clients.calling import JOB_SECONDS, Clients, Document, needs
+from tests.clients.calling import JOB_SECONDS, Clients, Document, managed, needs
 from tests.waiting import until
 
 ROLE = "arn:aws:iam::123456789012:role/AWSBatchServiceRole"
@@ -132,17 +132,7 @@ def destroy(clients: Clients, arn: str, queue_arn: str) -> None:
 
 
 def test_a_managed_environment_comes_back_as_planned(clients: Clients) -> None:
-    resources = {
-        "type": "EC2",
-        "allocationStrategy": "BEST_FIT_PROGRESSIVE",
-        "minvCpus": 0,
-        "maxvCpus": 16,
-        "instanceTypes": ["c4.large"],
-        "instanceRole": "arn:aws:iam::123456789012:instance-profile/ecs",
-        "subnets": ["subnet-1"],
-        "securityGroupIds": ["sg-1"],
-        "tags": {"a": "b"},
-    }
+    resources = managed("EC2", "BEST_FIT_PROGRESSIVE", "c4.large", max_vcpus=16) | {"tags": {"a": "b"}}
     clients.batch.create_compute_environment(
         computeEnvironmentName="tf-managed", type="MANAGED", serviceRole=ROLE, computeResources=resources
     )

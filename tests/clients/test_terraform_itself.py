@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.clients.calling import Clients
+from tests.programs import output_of
 
 CONFIGURATION = Path(__file__).parent / "terraform" / "main.tf"
 PROVIDER = "*/hashicorp/aws"  # below whichever host it was mirrored from
@@ -35,29 +35,20 @@ class Terraform(NamedTuple):
     def __call__(self, directory: Path, *arguments: str, code: int = 0) -> str:
         """What it said; anything but `code` at its end fails."""
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        done = subprocess.run(
-            [self.program, arguments[0], "-no-color", *arguments[1:]],
-            cwd=directory,
-            env={
-                **kept,
-                **{f"AWS_ENDPOINT_URL_{service}": self.address for service in SERVICES},
-                "AWS_ACCESS_KEY_ID": "any",
-                "AWS_SECRET_ACCESS_KEY": "any",
-                "AWS_REGION": "us-east-1",
-                "AWS_EC2_METADATA_DISABLED": "true",
-                "CHECKPOINT_DISABLE": "1",  # asks nobody for newer versions
-                "HOME": str(directory),
-                "TF_CLI_CONFIG_FILE": str(directory / "terraform.rc"),
-                "TF_IN_AUTOMATION": "1",
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert done.returncode == code, f"terraform {' '.join(arguments)}: {done.stdout}{done.stderr}"
-        return done.stdout
+        variables = {
+            **kept,
+            **{f"AWS_ENDPOINT_URL_{service}": self.address for service in SERVICES},
+            "AWS_ACCESS_KEY_ID": "any",
+            "AWS_SECRET_ACCESS_KEY": "any",
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CHECKPOINT_DISABLE": "1",  # asks nobody for newer versions
+            "HOME": str(directory),
+            "TF_CLI_CONFIG_FILE": str(directory / "terraform.rc"),
+            "TF_IN_AUTOMATION": "1",
+        }
+        words = [self.program, arguments[0], "-no-color", *arguments[1:]]
+        return output_of(words, directory, variables, SECONDS, code=code)
 
 
 def mirrors() -> Iterator[Path]:

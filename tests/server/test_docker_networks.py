@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,15 @@ def server(tmp_path_factory: pytest.TempPathFactory, dockerd: Dockerd) -> Iterat
         yield running
 
 
-def submit(server: Server, name: str, command: list[str], **members: Any) -> str:
+def submit(
+    server: Server,
+    name: str,
+    command: list[str],
+    volumes: Sequence[dict[str, Any]] = (),
+    mounts: Sequence[dict[str, Any]] = (),
+    **members: Any,
+) -> str:
+    """`volumes`, `mounts`: beside those that every job of these tests has."""
     server.call(
         "RegisterJobDefinition",
         {
@@ -70,8 +78,8 @@ def submit(server: Server, name: str, command: list[str], **members: Any) -> str
                 "image": IMAGE,
                 "command": command,
                 "resourceRequirements": RESOURCES,
-                "volumes": VOLUMES,
-                "mountPoints": MOUNTS,
+                "volumes": [*VOLUMES, *volumes],
+                "mountPoints": [*MOUNTS, *mounts],
             },
             **members,
         },
@@ -182,23 +190,14 @@ say(boto3.Session().client("sts").get_caller_identity()["Arn"])
 def waiting(server: Server, directory: Path, name: str) -> str:
     """A job that has called the service once, and calls again when there is a file `go` in the directory."""
     directory.mkdir()
-    server.call(
-        "RegisterJobDefinition",
-        {
-            "jobDefinitionName": name,
-            "type": "container",
-            "containerProperties": {
-                "image": IMAGE,
-                "command": python(WAITS),
-                "resourceRequirements": RESOURCES,
-                "volumes": [*VOLUMES, {"name": "wait", "host": {"sourcePath": str(directory)}}],
-                "mountPoints": [*MOUNTS, {"sourceVolume": "wait", "containerPath": "/wait"}],
-            },
-            "tags": {"batchyard:network": "bridge"},
-        },
+    return submit(
+        server,
+        name,
+        python(WAITS),
+        volumes=[{"name": "wait", "host": {"sourcePath": str(directory)}}],
+        mounts=[{"sourceVolume": "wait", "containerPath": "/wait"}],
+        tags={"batchyard:network": "bridge"},
     )
-    job: str = server.call("SubmitJob", {"jobName": name, "jobQueue": "default", "jobDefinition": name})["jobId"]
-    return job
 
 
 def has_called(server: Server, job_id: str) -> bool:
