@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.core.model.resources import Resources, format_vcpus
+from batchyard.core.model.resources import UNBOUNDED, Resources, format_vcpus, largest
 
 AMOUNTS = st.builds(Resources, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
 
@@ -33,6 +33,21 @@ def test_sums_and_maxima(one: Resources, other: Resources) -> None:
     assert one.fits(most)
     assert other.fits(most)
     assert most.milli_vcpus in (one.milli_vcpus, other.milli_vcpus)
+
+
+@given(AMOUNTS, AMOUNTS)
+def test_an_amount_is_counted_in_another(part: Resources, whole: Resources) -> None:
+    count = part.count_in(whole)
+    if part == Resources():
+        assert count == UNBOUNDED
+    else:
+        assert part.times(count).fits(whole)
+        assert not part.times(count + 1).fits(whole)
+
+
+def test_the_largest_has_the_most_of_each_kind() -> None:
+    assert largest([Resources(1000, 64), Resources(500, 128, 1)]) == Resources(1000, 128, 1)
+    assert largest([]) == Resources()
 
 
 @pytest.mark.parametrize(("milli_vcpus", "text"), [(2000, "2"), (250, "0.25"), (0, "0"), (1500, "1.5")])

@@ -1,4 +1,4 @@
-"""Which instance to launch next, or why none: the allocation strategies (AWS Batch behaviour 3.4, 3.6, 4.7).
+"""Chooses which instance to launch next, or why none: the allocation strategies (AWS Batch behaviour 3.4, 3.6, 4.7).
 
 A host is finite: `free` is what its ledger could give now, `host` what it could give if nothing else held any of it.
 Where AWS knows how likely a Spot pool is to be interrupted, a host knows how much of its ledger a type could still get:
@@ -19,13 +19,12 @@ from batchyard.core.capacity.catalogue import InstanceType, registered
 from batchyard.core.capacity.prices import Prices, format_dollars
 from batchyard.core.model.compute_resources import FULL_BID_PERCENTAGE, Strategy, may_overshoot
 from batchyard.core.model.reasons import ReasonCode
-from batchyard.core.model.resources import Resources, format_vcpus
+from batchyard.core.model.resources import Resources, format_vcpus, largest
 from batchyard.core.model.text import gpus, vcpus
 
 # A pool counts as good as the best one while it has at least half as much room: so price, or the order of the list,
 # decides among pools that are about equal, and a nearly empty one is left alone.
 NEARLY_AS_GOOD = 2
-UNBOUNDED = 1 << 62  # how often nothing fits into something
 
 
 class NoLaunchReason(StrEnum):
@@ -107,7 +106,7 @@ class NoLaunch(Struct, frozen=True):
 
 
 def choose_launch(given: AllocationInput) -> InstanceLaunch | NoLaunch:
-    """For the first need that instances of this environment could ever serve; the impossible ones are passed over."""
+    """Chooses for the first need that instances of this environment could ever serve, and skips the others."""
     refusal: NoLaunch | None = None
     for at, need in enumerate(given.needs):
         if need.count <= 0:
@@ -121,7 +120,7 @@ def choose_launch(given: AllocationInput) -> InstanceLaunch | NoLaunch:
 
 
 def plan(given: AllocationInput) -> tuple[list[InstanceLaunch], NoLaunch]:
-    """Everything to launch now, in order, and why it stops there."""
+    """Returns everything to launch now, in order, and why it stops there."""
     choices: list[InstanceLaunch] = []
     while True:
         choice = choose_launch(given)
@@ -138,18 +137,18 @@ def plan(given: AllocationInput) -> tuple[list[InstanceLaunch], NoLaunch]:
 
 
 def unserved(needs: Sequence[Need], room: Resources) -> tuple[Need, ...]:
-    """What is left of the demand when one instance takes what it holds of it, in order."""
+    """Returns what is left of the demand when one instance takes what it holds of it, in order."""
     left: list[Need] = []
     for need in needs:
-        held = min(need.count, _times(need.resources, room))
-        room = room.minus(_multiple(need.resources, held))
+        held = min(need.count, need.resources.count_in(room))
+        room = room.minus(need.resources.times(held))
         if held < need.count:
             left.append(Need(need.resources, need.count - held))
     return tuple(left)
 
 
 def possible(given: AllocationInput, asked: Resources) -> list[InstanceType] | NoLaunch:
-    """The types that could serve one such job once enough is free, in list order; or why there is none."""
+    """Returns the types that could serve one such job once enough is free, in list order; or why there is none."""
     allowed = [kind for entry in given.entries for kind in entry]
     if asked.milli_vcpus > given.max_milli_vcpus:
         text = (
@@ -184,12 +183,7 @@ def possible(given: AllocationInput, asked: Resources) -> list[InstanceType] | N
 
 
 def _too_large(asked: Resources, allowed: list[InstanceType]) -> NoLaunch:
-    rooms = [registered(kind) for kind in allowed]
-    most = Resources(
-        max((room.milli_vcpus for room in rooms), default=0),
-        max((room.memory_mib for room in rooms), default=0),
-        max((room.gpus for room in rooms), default=0),
-    )
+    most = largest(registered(kind) for kind in allowed)
     at_once = "; no type has all of it at once" if asked.fits(most) else ""
     text = f"No allowed instance type holds {describe(asked)}: the most that any has is {describe(most)}{at_once}."
     return NoLaunch(NoLaunchReason.TOO_LARGE, text, asked, most)
@@ -208,7 +202,7 @@ def _above_bid(given: AllocationInput, asked: Resources, fitting: list[InstanceT
 
 
 def _choose_among(candidates: list[InstanceType], given: AllocationInput, at: int) -> InstanceLaunch | NoLaunch:
-    """`candidates` could all serve the need at `at`; which one does now."""
+    """Chooses among types which could all serve the need at `at`."""
     asked = given.needs[at].resources
     vcpus_left = given.max_milli_vcpus - given.milli_vcpus
     within = [kind for kind in candidates if kind.milli_vcpus <= vcpus_left]
@@ -248,7 +242,7 @@ Rank = tuple[int | float | str, ...]
 
 
 def _ranked(kinds: list[InstanceType], given: AllocationInput, at: int) -> list[InstanceType]:
-    """In the strategy's order, the best first."""
+    """Sorts types by the strategy, the best first."""
     strategy = given.strategy
     match strategy:
         case Strategy.BEST_FIT:
@@ -256,16 +250,16 @@ def _ranked(kinds: list[InstanceType], given: AllocationInput, at: int) -> list[
         case Strategy.BEST_FIT_PROGRESSIVE:
             return sorted(kinds, key=lambda kind: _cost_per_vcpu(kind, given, at))
         case Strategy.BEST_FIT_PROGRESSIVE_ORDERED:
-            places = _places(given)
-            return sorted(kinds, key=lambda kind: (places[kind.name], *_cost_per_vcpu(kind, given, at)))
+            positions = _positions(given)
+            return sorted(kinds, key=lambda kind: (positions[kind.name], *_cost_per_vcpu(kind, given, at)))
         case Strategy.SPOT_CAPACITY_OPTIMIZED:
             return sorted(kinds, key=lambda kind: (-_pool(kind, given), *_cost_per_vcpu(kind, given, at)))
         case Strategy.SPOT_PRICE_CAPACITY_OPTIMIZED:
             good = _good_pools(kinds, given)
             return sorted(kinds, key=lambda k: (k.name not in good, *_cost_per_vcpu(k, given, at)))
         case Strategy.SPOT_CAPACITY_OPTIMIZED_PRIORITIZED:
-            good, places = _good_pools(kinds, given), _places(given)
-            return sorted(kinds, key=lambda k: (k.name not in good, places[k.name], *_cost_per_vcpu(k, given, at)))
+            good, positions = _good_pools(kinds, given), _positions(given)
+            return sorted(kinds, key=lambda k: (k.name not in good, positions[k.name], *_cost_per_vcpu(k, given, at)))
 
 
 def _cost_per_vcpu(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
@@ -287,7 +281,7 @@ def _match(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
     room, demand = registered(kind), Resources()
     for need in given.needs[at:]:
         if need.resources.fits(room):
-            demand = demand.plus(_multiple(need.resources, need.count))
+            demand = demand.plus(need.resources.times(need.count))
     too_large = room.milli_vcpus > demand.milli_vcpus and room.memory_mib > demand.memory_mib
     size = kind.milli_vcpus if too_large else -kind.milli_vcpus
     return (not room.fits(given.free), too_large, size, kind.memory_mib, kind.gpus, kind.name)
@@ -295,7 +289,7 @@ def _match(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
 
 def _pool(kind: InstanceType, given: AllocationInput) -> int:
     """The room of a Spot pool: the milli-vCPUs that instances of this type could still get from the ledger."""
-    return kind.milli_vcpus * _times(registered(kind), given.free)
+    return kind.milli_vcpus * registered(kind).count_in(given.free)
 
 
 def _good_pools(kinds: list[InstanceType], given: AllocationInput) -> set[str]:
@@ -303,9 +297,9 @@ def _good_pools(kinds: list[InstanceType], given: AllocationInput) -> set[str]:
     return {kind.name for kind in kinds if _pool(kind, given) * NEARLY_AS_GOOD >= best}
 
 
-def _places(given: AllocationInput) -> dict[str, int]:
-    """By type: the place of its entry in the list."""
-    return {kind.name: place for place, entry in enumerate(given.entries) for kind in entry}
+def _positions(given: AllocationInput) -> dict[str, int]:
+    """Returns by type the position of its entry in the list."""
+    return {kind.name: position for position, entry in enumerate(given.entries) for kind in entry}
 
 
 def _reason(taken: InstanceType, ranked: list[InstanceType], given: AllocationInput, asked: Resources) -> str:
@@ -344,17 +338,3 @@ def describe(amount: Resources) -> str:
 
 def _size(kind: InstanceType) -> Rank:
     return (kind.milli_vcpus, kind.memory_mib, kind.name)
-
-
-def _times(part: Resources, whole: Resources) -> int:
-    """How often `part` can be taken from `whole`; as often as one likes where it is nothing."""
-    pairs = (
-        (part.milli_vcpus, whole.milli_vcpus),
-        (part.memory_mib, whole.memory_mib),
-        (part.gpus, whole.gpus),
-    )
-    return max(0, min((has // takes for takes, has in pairs if takes > 0), default=UNBOUNDED))
-
-
-def _multiple(amount: Resources, count: int) -> Resources:
-    return Resources(amount.milli_vcpus * count, amount.memory_mib * count, amount.gpus * count)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+
 from msgspec import Struct
 
 MILLI_PER_VCPU = 1000
+UNBOUNDED = 1 << 62  # how often nothing fits into something
 
 
 class Resources(Struct, frozen=True, order=True):
@@ -33,6 +37,23 @@ class Resources(Struct, frozen=True, order=True):
         return Resources(
             max(self.milli_vcpus, other.milli_vcpus), max(self.memory_mib, other.memory_mib), max(self.gpus, other.gpus)
         )
+
+    def times(self, count: int) -> Resources:
+        return Resources(self.milli_vcpus * count, self.memory_mib * count, self.gpus * count)
+
+    def count_in(self, whole: Resources) -> int:
+        """How often this amount can be taken from `whole`; UNBOUNDED where it is nothing."""
+        pairs = (
+            (self.milli_vcpus, whole.milli_vcpus),
+            (self.memory_mib, whole.memory_mib),
+            (self.gpus, whole.gpus),
+        )
+        return max(0, min((has // takes for takes, has in pairs if takes > 0), default=UNBOUNDED))
+
+
+def largest(amounts: Iterable[Resources]) -> Resources:
+    """The most of each kind that any of them has."""
+    return reduce(Resources.most, amounts, Resources())
 
 
 def format_vcpus(milli_vcpus: int) -> str:
