@@ -26,8 +26,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings.catalogue_file import load_catalogue
-from batchyard.store.queries import Reader
-from batchyard.store.writer import Writer
+from batchyard.store.store import Store
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router
@@ -87,9 +86,9 @@ class Service:
     def __init__(self, directory: Path, settings: Settings | None = None) -> None:
         self.now_ms = START_MS
         self.machine = Machine(ACCOUNT, catalogue=load_catalogue())
-        self.writer = Writer(directory / "yard.db")
+        self.writer = Store.open(directory / "yard.db").writer()
         self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
-        self.reader = Reader(directory / "yard.db")
+        self.reader = Store.open(directory / "yard.db").reader()
         self.asked: list[commands.Command[object]] = []
         self.launched: dict[str, LaunchTask] = {}  # by job id, the latest
         numbers = itertools.count(1)

@@ -20,8 +20,8 @@ from batchyard.core.model.records import Abilities, Instance
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.check import assert_consistent
 from batchyard.engines.supervisor.processes import start_ticks
-from batchyard.store import database
 from batchyard.store.load import load
+from batchyard.store.store import Store
 from batchyard.wire.sigv4 import sign
 from tests.kill.traces import SCRIPT
 from tests.server.running import BATCHYARD, START_SECONDS, command, environment
@@ -210,7 +210,7 @@ class Yard:
 
     def check_store(self) -> None:
         """A machine made of what the disk says holds every invariant."""
-        engine = database.read_engine(self.data_dir / "batchyard.db")
+        engine = Store.open(self.data_dir / "batchyard.db").driver.read_engine()
         try:
             with engine.connect() as connection:
                 snapshot = load(connection, time.time_ns() // 1_000_000)

@@ -22,11 +22,12 @@ from batchyard.__main__ import app
 from batchyard.server import startup
 from batchyard.server.admin.terminal import EXIT_DAMAGED, EXIT_FAILED
 from batchyard.server.service import Parts, Service
-from batchyard.store import survey as surveying
-from batchyard.store.backup import back_up, restore
-from batchyard.store.database import COPY_MARK
+from batchyard.store.driver import Survey
 from batchyard.store.errors import StoreDamaged
-from batchyard.store.survey import Survey, survey
+from batchyard.store.sqlite import inspection as surveying
+from batchyard.store.sqlite.backup import back_up, restore
+from batchyard.store.sqlite.connections import COPY_MARK
+from batchyard.store.sqlite.inspection import survey
 from tests.server.damages import A_TRIGGER, DAMAGES, SERVES, Damage, cut, garbage_in, overwrite, sql
 from tests.server.running import BATCHYARD, Server, command, environment
 from tests.waiting import until

@@ -14,7 +14,7 @@ from batchyard.simulator.simulation import Simulation
 from batchyard.store import codec
 from batchyard.store.codec import Rows
 from batchyard.store.load import IDEMPOTENCY_MS
-from batchyard.store.writer import Writer
+from batchyard.store.store import Store
 
 COMPARED_EVERY = 4  # commits
 
@@ -42,7 +42,7 @@ def transactions_of(seed: int) -> list[tuple[Changes, int]]:
 @pytest.mark.parametrize("seed", [1, 7, 34, 118])
 def test_the_disk_loads_what_the_store_loads(seed: int, tmp_path: Path) -> None:
     disk = Disk()
-    writer = Writer(tmp_path / "yard.db")
+    writer = Store.open(tmp_path / "yard.db").writer()
     writer.open("123456789012", "us-east-1")
     try:
         for number, (changes, now_ms) in enumerate(transactions_of(seed)):

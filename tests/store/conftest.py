@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.store.queries import Reader
+from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 from tests.store.samples import ACCOUNT, REGION
 
@@ -15,7 +16,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def writer(path: Path) -> Iterator[Writer]:
-    writer = Writer(path)
+    writer = Store.open(path).writer()
     writer.open(ACCOUNT, REGION)
     yield writer
     writer.close()
@@ -23,6 +24,6 @@ def writer(path: Path) -> Iterator[Writer]:
 
 @pytest.fixture
 def reader(writer: Writer, path: Path) -> Iterator[Reader]:
-    reader = Reader(path)
+    reader = Store.open(path).reader()
     yield reader
     reader.close()

@@ -1,11 +1,14 @@
 """Queries end when their time is over, wherever they are."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text
 
-from batchyard.store import budgets, database
+from batchyard.store import budgets
 from batchyard.store.budgets import OutOfTime, check_time, is_spent, time_budget
 from batchyard.store.queries import Reader
+from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 
 COUNTING = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {most}) SELECT max(i) FROM n"
@@ -23,9 +26,9 @@ class Clock:
         return self.now
 
 
-def test_a_search_that_takes_too_long_is_ended(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_takes_too_long_is_ended(path: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "time", Clock())
-    engine = database.read_engine(writer.path)
+    engine = Store.open(path).driver.read_engine()
     try:
         with engine.connect() as connection, time_budget(20), pytest.raises(OutOfTime, match="ask for less"):
             connection.execute(text(ENDLESS)).all()

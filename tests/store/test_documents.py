@@ -11,6 +11,7 @@ from msgspec import Struct
 from batchyard.core.model.documents import register
 from batchyard.core.model.records import Changes
 from batchyard.store.queries import Reader
+from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 from tests.store.samples import ACCOUNT, NOW_MS, REGION
 
@@ -37,7 +38,7 @@ def test_a_kind_that_a_toy_room_registered_is_stored_and_restored(path: Path, wr
     assert reader.documents(KITE) == (kites, None)
     writer.commit(Changes(documents={(KITE, "a"): None}), NOW_MS).result(WAIT_SECONDS)
     writer.close()
-    again = Writer(path)
+    again = Store.open(path).writer()
     again.open(ACCOUNT, REGION)
     snapshot = again.load(NOW_MS)
     again.close()

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 
-from batchyard.store import database, migrations
+from batchyard.store import migrations
 from batchyard.store.epoch import CLAIM, claim
 from batchyard.store.errors import StoreFenced
+from batchyard.store.store import Store
 from batchyard.store.tables import metadata
 from batchyard.store.writer import Writer
 from tests.store.samples import ACCOUNT, NOW_MS, REGION, make_spec, submit
@@ -27,7 +28,7 @@ WAIT_SECONDS = 30
 def connections(path: Path) -> Iterator[list[Connection]]:
     """One for each claimant, to a database whose tables are there and which was never claimed."""
     path.parent.mkdir()
-    engine = database.write_engine(path)
+    engine = Store.open(path).driver.write_engine()
     found = [engine.connect() for _ in range(CLAIMANTS)]
     metadata.create_all(found[0])
     yield found
@@ -52,7 +53,7 @@ def test_claimants_at_once_get_different_epochs(connections: list[Connection]) -
 
 
 def test_a_claim_fences_the_writer_before_it(path: Path, writer: Writer) -> None:
-    engine = database.write_engine(path)
+    engine = Store.open(path).driver.write_engine()
     with engine.connect() as connection:
         assert claim(connection, "db", ACCOUNT, REGION, max(migrations.steps())).epoch == writer.epoch + 1
     engine.dispose()

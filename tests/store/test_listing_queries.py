@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from batchyard.core.model.records import ArrayState, Changes, Status
 from batchyard.store.queries import JobView, Reader
+from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, finished_job, job_id, make_job, make_spec, patient, submit
 from tests.store.test_queries import array_of_four, commit
@@ -209,12 +210,12 @@ def test_children_that_begin_between_pages_are_shown_once(writer: Writer, reader
 @given(st.lists(st.sampled_from(Status), min_size=1, max_size=12), st.integers(1, 4))
 def test_statuses_divide_a_queue(tmp_path_factory: pytest.TempPathFactory, statuses: list[Status], limit: int) -> None:
     path = tmp_path_factory.mktemp("divide") / "a.db"
-    writer = Writer(path)
+    writer = Store.open(path).writer()
     writer.open("1", "r")
     changes = submit(*(make_spec(key) for key in range(1, len(statuses) + 1)))
     changes.jobs = {key: make_job(key, status) for key, status in enumerate(statuses, 1)}
     commit(writer, changes)
-    reader = Reader(path)
+    reader = Store.open(path).reader()
     for status in Status:
         listed = keys(by_status(reader, status), limit)
         assert listed == [key for key, one in enumerate(statuses, 1) if one is status]

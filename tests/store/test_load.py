@@ -24,6 +24,7 @@ from batchyard.core.model.records import (
 )
 from batchyard.core.model.resources import Resources
 from batchyard.store.load import IDEMPOTENCY_MS
+from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 from tests.store.samples import ACCOUNT, NOW_MS, REGION, finished_job, job_id, make_job, make_spec, patient, submit
 
@@ -148,7 +149,7 @@ def histories(draw: st.DrawFn) -> History:
 def test_any_history_loads_as_what_is_unfinished_of_it(history: History) -> None:
     with tempfile.TemporaryDirectory() as directory:
         for number, changes in enumerate(history.commits):
-            writer = Writer(Path(directory) / "a.db")
+            writer = Store.open(Path(directory) / "a.db").writer()
             writer.open(ACCOUNT, REGION)
             writer.commit(changes, NOW_MS + number).result(WAIT_SECONDS)
             snapshot = writer.load(NOW_MS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from batchyard.core.model.records import ArrayState, Attempt, Changes, Container
 from batchyard.store import pruning
 from batchyard.store.errors import StoreFenced
 from batchyard.store.queries import Reader
+from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 from tests.store.samples import ACCOUNT, NOW_MS, REGION, make_job, make_spec, ran, submit
 
@@ -90,7 +92,7 @@ def test_a_server_that_was_replaced_prunes_nothing(writer: Writer, reader: Reade
     assert len(reader.jobs([make_spec(1).job_id])) == 1
 
 
-def test_a_dependency_that_is_gone_counts_as_succeeded(writer: Writer, reader: Reader) -> None:
+def test_a_dependency_that_is_gone_counts_as_succeeded(path: Path, writer: Writer, reader: Reader) -> None:
     gone, left = make_spec(1), make_spec(2)
     waits = make_spec(3, depends_on=(Dependency(gone.job_id), Dependency(left.job_id)))
     commit(writer, submit(gone, left))
@@ -98,14 +100,14 @@ def test_a_dependency_that_is_gone_counts_as_succeeded(writer: Writer, reader: R
     commit(writer, submit(waits, status=Status.PENDING))
     writer.prune([(1, 1)], LATER).result()
     writer.close()
-    again = Writer(writer.path)
+    again = Store.open(path).writer()
     again.open(ACCOUNT, REGION)
     snapshot = again.load(LATER)
     again.close()
     assert snapshot.finished == {gone.job_id: "SUCCEEDED"}
 
 
-def test_what_has_several_logs_goes_with_all_of_them(writer: Writer, reader: Reader) -> None:
+def test_what_has_several_logs_goes_with_all_of_them(path: Path, writer: Writer, reader: Reader) -> None:
     logs = tuple(ContainerLog(name, "/group", "a/b") for name in ("main", "side"))
     commit(writer, submit(make_spec(1, container_logs=logs), make_spec(2, container_logs=logs[:1])))
     commit(writer, Changes(jobs={key: finished(key, NOW_MS + 10) for key in (1, 2)}))
@@ -114,5 +116,5 @@ def test_what_has_several_logs_goes_with_all_of_them(writer: Writer, reader: Rea
     assert len(reader.log_streams("/group")[0]) == 3
     writer.prune([(1, 1)], LATER).result()
     assert len(reader.log_streams("/group")[0]) == 1
-    with sqlite3.connect(writer.path) as database:
+    with sqlite3.connect(path) as database:
         assert database.execute("SELECT count(*) FROM container_logs").fetchone() == (0,)

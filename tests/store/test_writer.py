@@ -12,6 +12,7 @@ import pytest
 from batchyard.core.model.records import Changes, Status
 from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced, StoreLocked, StoreMismatch
 from batchyard.store.queries import Reader
+from batchyard.store.store import Store
 from batchyard.store.writer import SUBMIT_FREE_BYTES, Writer
 from tests.store.samples import ACCOUNT, NOW_MS, REGION, finished_job, job_id, make_spec, submit
 
@@ -19,7 +20,7 @@ WAIT_SECONDS = 30
 
 
 def reopened(path: Path) -> Writer:
-    writer = Writer(path)
+    writer = Store.open(path).writer()
     writer.open(ACCOUNT, REGION)
     return writer
 
@@ -36,9 +37,9 @@ def test_a_commit_survives_a_reopen(path: Path, writer: Writer) -> None:
 
 CRASH = """
 import os, sys
-from batchyard.store.writer import Writer
+from batchyard.store.store import Store
 from tests.store.samples import make_spec, submit, NOW_MS, ACCOUNT, REGION
-writer = Writer(sys.argv[1])
+writer = Store.open(sys.argv[1]).writer()
 writer.open(ACCOUNT, REGION)
 for key in range(1, 21):
     writer.commit(submit(make_spec(key)), NOW_MS + key).result()
@@ -91,7 +92,7 @@ def test_only_the_owner_may_read_the_files(path: Path, writer: Writer) -> None:
 
 def test_a_second_server_is_refused_by_name(path: Path, writer: Writer) -> None:
     with pytest.raises(StoreLocked, match=rf"Another server \(process {os.getpid()}\) is using .*batchyard down"):
-        Writer(path).open(ACCOUNT, REGION)
+        Store.open(path).writer().open(ACCOUNT, REGION)
     writer.commit(Changes(), NOW_MS).result(WAIT_SECONDS)
     writer.close()
     reopened(path).close()
@@ -135,7 +136,7 @@ def test_a_full_disk_has_an_error_of_its_own(writer: Writer) -> None:
 def test_another_account_or_region_is_refused(path: Path, writer: Writer, account: str, region: str) -> None:
     writer.close()
     with pytest.raises(StoreMismatch, match=f"belongs to account {ACCOUNT} in {REGION}, not to account {account}"):
-        Writer(path).open(account, region)
+        Store.open(path).writer().open(account, region)
     again = reopened(path)
     again.close()
     assert again.epoch == 2, "a refused open must leave the database as it was"
@@ -163,7 +164,7 @@ def test_a_space_in_the_path_and_free_space(tmp_path: Path) -> None:
     path = tmp_path / "a data?dir#%20" / "b.db"
     writer = reopened(path)
     writer.commit(submit(make_spec(1)), NOW_MS).result(WAIT_SECONDS)
-    reader = Reader(path)
+    reader = Store.open(path).reader()
     assert len(reader.jobs([job_id(1)])) == 1
     free = os.statvfs(tmp_path)
     assert 0 < writer.free_bytes() <= free.f_blocks * free.f_frsize

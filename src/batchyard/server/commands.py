@@ -217,9 +217,9 @@ def backup(
 
     def action() -> None:
         _, paths = _meant(url, data_dir, config)
-        from batchyard.store.backup import back_up
+        from batchyard.server.service_store import open_store
 
-        size = back_up(paths.database, Path(file).absolute())
+        size = open_store(paths).driver.back_up(Path(file).absolute())
         say(f"Wrote {file}, {size / 1024:.0f} KiB.")
 
     _guarded(action)
@@ -235,10 +235,10 @@ def restore(
     paths = _paths(settings_of({"data_dir": data_dir}, config))
 
     def action() -> None:
-        from batchyard.store.backup import restore as make
+        from batchyard.server.service_store import open_store
 
         make_private(paths.data_dir)
-        make(Path(file).absolute(), paths.database)
+        open_store(paths).driver.restore(Path(file).absolute())
         say(f"Restored {paths.data_dir}. Start it with: batchyard up --data-dir {paths.data_dir}")
 
     _guarded(action)

@@ -49,6 +49,7 @@ from batchyard.server.settings.paths import Paths, remove_server_file, write_ser
 from batchyard.server.settings.s3 import S3
 from batchyard.server.stored_machines import blames_the_store, load_machines
 from batchyard.store.queries import Reader
+from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 from batchyard.version import VERSION
 from batchyard.wire.messages import Document
@@ -59,7 +60,6 @@ READERS_OF_ONE = 3  # of them, one caller's: its slow queries leave the others s
 # Of all connections one in so many is for containers on networks of their own, and of those again for one of them.
 JOBS_PART = 8
 ROLE = "active"  # this server writes the store; a standby is another role
-STORE = "sqlite"
 STOP_SECONDS = 4.5  # a stop must take less than 5 s: what is not done then needs nothing that is not durable already
 SUPERVISOR_LEAVES_SECONDS = 10.0  # what the supervisor gets on top with --kill
 LOOK_SECONDS = 0.05  # how often the end of killed jobs is looked for: only during `down --kill`
@@ -75,7 +75,8 @@ class Parts(Struct, frozen=True):
     keys: KeyFile
     operator: Key
     secret: bytes
-    writer: Writer
+    store: Store
+    writer: Writer  # of it, and open
     clock: SteadyClock  # moved on by the store, before anything is decided, when it is behind
     listener: socket.socket
     address: str
@@ -165,7 +166,7 @@ class Service:
 
     async def _run_loop(self) -> None:
         running = asyncio.create_task(self._loop.run())
-        reader = Reader(self._parts.writer.path)
+        reader = self._parts.store.reader()
         threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
         lookup = PeerLookup()
         try:
@@ -216,7 +217,7 @@ class Service:
         commands = [SetHost(instance, self._engines.abilities()), *self._engines.begin()]
         await asyncio.gather(*(self._loop.ask(command) for command in commands))
         if self._parts.settings.check_on_start:
-            with blames_the_store(self._parts.writer.path):
+            with blames_the_store(self._parts.writer):
                 assert_consistent(self._machine.world)
         messages.starting(self._parts.paths, self._engines.lines(), found)
 
@@ -243,7 +244,12 @@ class Service:
         )
 
     def _health(self) -> Document:
-        return {"version": VERSION, "role": ROLE, "engines": self._engines.health(), "store": STORE}
+        return {
+            "version": VERSION,
+            "role": ROLE,
+            "engines": self._engines.health(),
+            "store": self._parts.store.driver.kind,
+        }
 
     # -- serving --
 

@@ -23,13 +23,14 @@ from batchyard.server.engines.choice import check_limits, make_engines
 from batchyard.server.http.connections import allowed_connections
 from batchyard.server.http.server import ListenError, bound_to_loopback, listening_socket, url_of
 from batchyard.server.service import Parts, Service
+from batchyard.server.service_store import open_store
 from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
 from batchyard.server.settings.config import SettingError, Settings
 from batchyard.server.settings.paths import PathError, Paths, prepare, tidy_up
 from batchyard.server.settings.s3 import s3_of
+from batchyard.store.driver import Survey
 from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreError
-from batchyard.store.survey import Survey, damaged
-from batchyard.store.writer import Writer
+from batchyard.store.store import Store
 
 # Records live long and form no cycles: at Python's own thresholds (700, 10, 10) the collector walks all waiting jobs
 # again and again while jobs are submitted, a seventh of the core's time; at these it runs 70 times less often.
@@ -75,8 +76,9 @@ def _open(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     prepare(paths)
     keys = KeyFile(paths.keys_file)
     operator, secret = operator_key(paths.operator_key_file), secret_of(paths.secret_file)
-    _refuse_emptied(paths)
-    writer = Writer(paths.database)
+    store = open_store(paths)
+    _refuse_emptied(store, paths)
+    writer = store.writer()
     writer.open(settings.account_id, settings.region)  # before the port: a second server gets the true reason
     stack.callback(writer.close)
     stack.callback(tidy_up, paths)  # while the lock is held: no other server can be using it
@@ -96,6 +98,7 @@ def _open(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
         keys,
         operator,
         secret,
+        store,
         writer,
         clock,
         listener,
@@ -108,11 +111,10 @@ def _open(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     )
 
 
-def _refuse_emptied(paths: Paths) -> None:
-    """SQLite takes a file of no bytes for a new database. Where jobs have run it is one that was lost."""
-    path = paths.database
-    if path.is_file() and path.stat().st_size == 0 and any(paths.state_dir.iterdir()):
-        raise damaged(path, found=Survey(["it is empty, and jobs have run here"]))
+def _refuse_emptied(store: Store, paths: Paths) -> None:
+    """It would be taken for a new database. Where jobs have run it is one that was lost."""
+    if store.driver.is_emptied and any(paths.state_dir.iterdir()):
+        raise store.driver.damaged(found=Survey(["it is empty, and jobs have run here"]))
 
 
 class ShownFormatter(logging.Formatter):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
@@ -15,7 +14,7 @@ from batchyard.core.model.reports import Started
 from batchyard.core.state.world import Limits
 from batchyard.loop import SteadyClock
 from batchyard.server.settings.config import Settings
-from batchyard.store.survey import damaged, misfit
+from batchyard.store.load import misfit
 from batchyard.store.writer import Writer
 from batchyard.timers.machine import TimerMachine
 
@@ -28,7 +27,7 @@ def load_machines(
     snapshot = writer.load(wall_ms)
     misfit_found = misfit(snapshot)
     if misfit_found:
-        raise damaged(writer.path, misfit_found)
+        raise writer.damaged(misfit_found)
     clock.catch_up(snapshot.last_time_ms)
     limits = Limits(
         stop_grace_seconds=settings.stop_grace_seconds,
@@ -41,7 +40,7 @@ def load_machines(
     )
     machine = Machine(Account(settings.account_id, settings.region), limits, catalogue, prices)
     timers = TimerMachine()
-    with blames_the_store(writer.path):
+    with blames_the_store(writer):
         machine.restore(snapshot)
         timers.restore(snapshot.documents)
     if writer.is_restored:
@@ -50,12 +49,12 @@ def load_machines(
 
 
 @contextlib.contextmanager
-def blames_the_store(path: Path) -> Iterator[None]:
+def blames_the_store(writer: Writer) -> Iterator[None]:
     """Faults inside mean a damaged database: what was kept was consistent when it was written."""
     try:
         yield
     except (AssertionError, LookupError, ValueError) as error:
-        raise damaged(path, f"its records do not fit together ({error})") from error
+        raise writer.damaged(f"its records do not fit together ({error})") from error
 
 
 def _settle_restored(machine: Machine, writer: Writer, now_ms: int) -> None:

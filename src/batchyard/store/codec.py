@@ -52,6 +52,9 @@ _job = msgspec.json.Decoder(Job).decode
 _tags = msgspec.json.Decoder(dict[str, str]).decode
 
 NO_TAGS = "{}"
+
+# What the decoders raise for text that is none of ours.
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, AssertionError, KeyError)
 _LOST_TEXT = "Host EC2 (instance "  # how status_reason of a lost attempt begins in rows without `is_lost`
 _FLAT_PLACEMENT = '"instance_id":'  # in a job's row: only those without placements and `is_lost` have it
 

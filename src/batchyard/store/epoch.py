@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select, update
 
-from batchyard.store.database import upsert
+from batchyard.store.dialects import upsert
 from batchyard.store.errors import StoreMismatch
 from batchyard.store.tables import meta
 

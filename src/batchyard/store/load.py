@@ -5,6 +5,8 @@ The cost follows the unfinished work; finished jobs are found by nobody here, ho
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from sqlalchemy import Connection, bindparam, select, text
 
 from batchyard.core.model import names
@@ -104,3 +106,26 @@ def _queues(connection: Connection) -> list[Queue]:
 def _definitions(connection: Connection) -> list[Definition]:
     rows = connection.execute(select(definitions.c.body).order_by(definitions.c.name, definitions.c.revision))
     return [codec.decode_definition(body) for (body,) in rows]
+
+
+def misfit(snapshot: Snapshot) -> str:
+    """What is missing of that on which unfinished work depends; empty: nothing. Costs little: every start asks."""
+    for fault in missing_environments(snapshot.queues, {one.name for one in snapshot.environments}):
+        return fault
+    queues = {queue.name for queue in snapshot.queues}
+    return next(
+        (
+            f"the queue {spec.queue} of the unfinished job {spec.job_id} is missing"
+            for spec in snapshot.specs
+            if spec.queue not in queues
+        ),
+        "",
+    )
+
+
+def missing_environments(queues: Sequence[Queue], known: set[str]) -> Iterator[str]:
+    """A sentence's beginning for each environment of `queues` that is not `known`."""
+    for queue in queues:
+        for one in queue.environments:
+            if one.environment not in known:
+                yield f"the environment {one.environment} of the queue {queue.name} is missing"

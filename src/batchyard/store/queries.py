@@ -7,17 +7,16 @@ over.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import bindparam, func, select, tuple_
 
 from batchyard.core.model.records import Definition, Environment, Queue, Status
-from batchyard.store import codec, database, job_queries, listing_queries, log_queries, task_queries
+from batchyard.store import codec, job_queries, listing_queries, log_queries, task_queries
 from batchyard.store.budgets import OutOfTime, check_time, is_spent, time_budget
 from batchyard.store.cursors import decode_cursor, encode_cursor
+from batchyard.store.driver import Driver
 from batchyard.store.job_queries import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
 from batchyard.store.pruning import Bite, next_bite
@@ -53,10 +52,10 @@ _COUNTS = (
 
 
 class Reader:
-    """`path`: the database file that a Writer has opened before. May be used from several threads at once."""
+    """`driver`: of a database that a Writer has opened before. May be used from several threads at once."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._engine = database.read_engine(Path(path))
+    def __init__(self, driver: Driver) -> None:
+        self._engine = driver.read_engine()
 
     def close(self) -> None:
         self._engine.dispose()

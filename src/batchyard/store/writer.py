@@ -6,11 +6,8 @@ and start again from what is durable.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -20,23 +17,13 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.dml import UpdateBase
 
 from batchyard.core.model.records import Changes, Snapshot
-from batchyard.store import database, tables
-from batchyard.store.codec import Rows, encode_changes
+from batchyard.store import dialects, tables
+from batchyard.store.codec import UNDECODABLE, Rows, encode_changes
+from batchyard.store.driver import Driver
 from batchyard.store.epoch import claim
-from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced, StoreMismatch
+from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced
 from batchyard.store.load import load
-from batchyard.store.lock import DirectoryLock
 from batchyard.store.migrations import current_version, migrate
-from batchyard.store.seal import check_seal
-from batchyard.store.survey import (
-    UNDECODABLE,
-    application_id,
-    damaged,
-    explain,
-    schema_faults,
-    schema_version,
-    survey,
-)
 
 # Below this SubmitJob is refused. It leaves room for what must still be written for the work already accepted: the ends
 # of running attempts, the supervisor's journal, the write-ahead log (16 MiB between checkpoints) and the jobs' logs.
@@ -46,14 +33,13 @@ _Task = tuple[Changes | Rows, int, "Future[None]"]
 
 
 class Writer:
-    """`path`: the database file; made, with its directory, when it is not there."""
+    """`driver`: of the database, which is made when it is not there."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
         self.epoch = 0
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._failure: CommitFailed | None = None
-        self._lock = DirectoryLock(self.path)
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._thread: Thread | None = None
@@ -66,17 +52,17 @@ class Writer:
         Raises StoreLocked when another server has it, StoreMismatch when it belongs to another account or region or a
         newer version wrote it, StoreDamaged when it is not what was written, StoreError when it cannot be opened."""
         assert self._thread is None, "this writer is open"
-        self._lock.acquire()
+        errors: tuple[type[Exception], ...] = (DatabaseError, *self._driver.errors)
+        self._driver.acquire()
         try:
-            _create_private(self.path)
-            self._engine = database.write_engine(self.path)
+            self._engine = self._driver.write_engine()
             self._connection = self._engine.connect()
-            self._look(self._connection)
+            self._driver.check(self._connection)
             self._claim(self._connection, account_id, region)
             self._statements = _Statements(self._engine.dialect)
-        except (DatabaseError, sqlite3.Error) as error:
+        except errors as error:
             self._release()
-            raise explain(self.path, getattr(error, "orig", error)) from error
+            raise self._driver.explain(getattr(error, "orig", None) or error) from error
         except BaseException:
             self._release()
             raise
@@ -92,9 +78,9 @@ class Writer:
             with self._engine.connect() as connection:
                 return load(connection, now_ms)
         except DatabaseError as error:
-            raise explain(self.path, error.orig or error) from error
+            raise self._driver.explain(error.orig or error) from error
         except UNDECODABLE as error:
-            raise damaged(self.path, str(error)) from error
+            raise self.damaged(str(error)) from error
 
     def commit(self, changes: Changes, now_ms: int) -> Future[None]:
         """Write all of `changes` in one transaction; the future is done when it is durable. Commits keep their order.
@@ -113,20 +99,23 @@ class Writer:
         """Delete finished submissions, each given by the range of its rows' keys, in one transaction."""
         return self._enqueue(Rows(pruned=ranges), now_ms)
 
+    def damaged(self, reason: str) -> StoreDamaged:
+        """The whole story of the database's damage, as an error to raise; `reason`: what was seen."""
+        return self._driver.damaged(reason)
+
     @property
     def is_restored(self) -> bool:
         """The database is a backup's copy that no server has taken into use: what its placed attempts did since is not
         known here, and none of them may be started."""
-        return database.is_marked_copy(self.path)
+        return self._driver.is_restored
 
     def take_into_use(self) -> None:
         """The attempts of a restored database were dealt with, durably: from here on it is a database as any other."""
-        database.remove_mark(self.path)
+        self._driver.take_into_use()
 
     def free_bytes(self) -> int:
         """Space left for this process where the database lies. Compare with SUBMIT_FREE_BYTES."""
-        status = os.statvfs(self.path.parent)
-        return status.f_bavail * status.f_frsize
+        return self._driver.free_bytes()
 
     def close(self) -> None:
         """Finish the commits already asked for, and give the database back."""
@@ -143,33 +132,12 @@ class Writer:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
-        self._lock.release()
-
-    def _look(self, connection: Connection) -> None:
-        """Before anything is written: whether this is a database of ours, of a version that is known here."""
-        raw = connection.connection.driver_connection
-        assert isinstance(raw, sqlite3.Connection), f"{raw} is not known how to look at"
-        is_copy = database.is_marked_copy(self.path)
-        is_empty = not raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        if is_empty and not is_copy and not application_id(raw):
-            return  # made a moment ago
-        try:
-            faults = survey(self.path).faults if is_copy else schema_faults(raw, schema_version(raw))
-        except StoreDamaged as fault:
-            faults = [str(fault)]
-        except StoreMismatch as mismatch:
-            raise StoreMismatch(
-                f"The database {self.path} was written by a newer version. {mismatch} Or choose another data directory."
-            ) from mismatch
-        if faults:
-            raise damaged(self.path, "; ".join(faults))
-        if is_copy:
-            check_seal(raw, self.path)
+        self._driver.release()
 
     def _claim(self, connection: Connection, account_id: str, region: str) -> None:
-        connection.exec_driver_sql(database.begin_statement(connection.dialect))
+        connection.exec_driver_sql(dialects.begin_statement(connection.dialect))
         reached = migrate(connection, current_version(connection))
-        claimed = claim(connection, str(self.path), account_id, region, reached)
+        claimed = claim(connection, self._driver.place, account_id, region, reached)
         connection.exec_driver_sql("COMMIT")
         self.epoch = claimed.epoch
         self._next_key = claimed.next_key
@@ -193,9 +161,11 @@ class Writer:
     def _explain(self, error: BaseException) -> CommitFailed:
         if isinstance(error, CommitFailed):
             return error
-        if database.is_disk_full(error):
-            return DiskFull(f"No space is left for the database {self.path}; everything committed before is safe.")
-        return CommitFailed(f"A commit to the database {self.path} failed: {type(error).__name__}: {error}")
+        if self._driver.is_disk_full(error):
+            return DiskFull(
+                f"No space is left for the database {self._driver.place}; everything committed before is safe."
+            )
+        return CommitFailed(f"A commit to the database {self._driver.place} failed: {type(error).__name__}: {error}")
 
     def _write(self, rows: Rows, now_ms: int) -> None:
         assert self._connection is not None
@@ -222,7 +192,8 @@ class Writer:
         cursor.execute(self._statements.fence, (last_time_ms, next_key, self.epoch))
         if cursor.rowcount != 1:
             raise StoreFenced(
-                f"Another server has taken the database {self.path}; this one (epoch {self.epoch}) must not write."
+                f"Another server has taken the database {self._driver.place}; this one (epoch {self.epoch}) must not "
+                "write."
             )
 
 
@@ -231,7 +202,7 @@ class _Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self.begin = database.begin_statement(dialect)
+        self.begin = dialects.begin_statement(dialect)
         meta = tables.meta
         self.fence = self._compile(
             update(meta)
@@ -269,7 +240,7 @@ class _Statements:
                 cursor.executemany(sql, values)
 
     def _upsert(self, table: Any, changing: tuple[str, ...]) -> str:
-        return self._compile(database.upsert(table, changing, self._dialect), table.columns.keys())
+        return self._compile(dialects.upsert(table, changing, self._dialect), table.columns.keys())
 
     def _delete(self, table: Any) -> str:
         keys = [column.name for column in table.primary_key.columns]
@@ -291,17 +262,3 @@ class _Statements:
         order = compiled.positiontup
         assert order == list(expected), f"{compiled} takes {order}, the rows are {expected}"
         return str(compiled)
-
-
-def _create_private(path: Path) -> None:
-    """Make the file readable by its owner alone; SQLite gives its companions the same mode."""
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    except FileExistsError:
-        return
-    os.close(descriptor)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

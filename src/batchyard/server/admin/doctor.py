@@ -10,13 +10,11 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -33,13 +31,14 @@ from batchyard.engines.docker.storage import note_of
 from batchyard.server.admin.service_lookup import Named, data_directory_at, named_service
 from batchyard.server.engines.choice import DOCKER, describe
 from batchyard.server.launch.cipher import KeyFileCipher
+from batchyard.server.service_store import open_store
 from batchyard.server.settings import efs_directories, host
 from batchyard.server.settings.config import SettingError, Settings
 from batchyard.server.settings.paths import PathError, Paths, is_running, read_server_file
 from batchyard.server.settings.s3 import problem_of, s3_of
+from batchyard.store.driver import Driver, Survey
 from batchyard.store.errors import StoreError
-from batchyard.store.queries import Reader
-from batchyard.store.survey import Survey, damaged, survey
+from batchyard.store.store import Store
 from batchyard.version import VERSION
 
 # Descriptors the supervisor holds for one attempt (pidfd, log file, pipe) times attempts that run at once on a large
@@ -154,36 +153,37 @@ async def _more_about(socket_path: Path) -> str:
 
 def _database(paths: Paths, reads_database: bool) -> Iterator[Finding]:
     """The database, and which environments run what in it."""
-    path = paths.database
-    if not os.path.lexists(path):
+    store = open_store(paths)
+    driver = store.driver
+    if not driver.is_there:
         return
-    problem = _problem(paths) if reads_database else ""
+    problem = _problem(driver, paths) if reads_database else ""
     if problem:
-        yield Finding(DATABASE, False, str(path), problem)
+        yield Finding(DATABASE, False, driver.place, problem)
         return
     if reads_database:
-        yield Finding(DATABASE, True, f"{path}, {path.stat().st_size // host.MIB} MiB, every record readable")
-    yield _environments(paths)
+        size = f"{driver.size_bytes() // host.MIB} MiB"
+        yield Finding(DATABASE, True, f"{driver.place}, {size}, every record readable")
+    yield _environments(store)
 
 
-def _problem(paths: Paths) -> str:
+def _problem(driver: Driver, paths: Paths) -> str:
     """What is wrong with the database, and what to do; empty: nothing."""
-    path = paths.database
-    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
-        return "It is no file that this user may read and write."
-    if path.stat().st_size == 0 and not path.with_name(f"{path.name}-wal").exists():
+    if problem := driver.access_problem():
+        return problem
+    if driver.is_emptied:
         jobs_ran = paths.state_dir.is_dir() and any(paths.state_dir.iterdir())
-        return str(damaged(path, found=Survey(["it is empty, and jobs have run here"]))) if jobs_ran else ""
+        return str(driver.damaged(found=Survey(["it is empty, and jobs have run here"]))) if jobs_ran else ""
     try:
-        found = survey(path)
+        found = driver.survey()
     except StoreError as error:
         return str(error)
-    return str(damaged(path, found=found)) if found.faults else ""
+    return str(driver.damaged(found=found)) if found.faults else ""
 
 
-def _environments(paths: Paths) -> Finding:
+def _environments(store: Store) -> Finding:
     """Which environments run what, as the store has them."""
-    reader = Reader(paths.database)
+    reader = store.reader()
     try:
         found, _ = reader.environments()
     finally:
@@ -240,7 +240,7 @@ def _secrets_key(settings: Settings, paths: Paths | None) -> Finding:
     """`paths`: where to look for a value that it must open."""
     path = settings.secrets_key_file
     cipher = KeyFileCipher(path, settings.data_dir)
-    problem = cipher.problem() or (_key_problem(cipher, paths.database) if paths is not None else "")
+    problem = cipher.problem() or (_key_problem(cipher, open_store(paths)) if paths is not None else "")
     if problem:
         return Finding("secrets key", False, str(path), problem)
     state = "keep a copy of it" if path.exists() else "made with the first secret"
@@ -265,11 +265,11 @@ def _s3(settings: Settings) -> Iterator[Finding]:
         yield Finding("s3", True, f"{s3.endpoint} answers; {keys}")
 
 
-def _key_problem(cipher: KeyFileCipher, database: Path) -> str:
+def _key_problem(cipher: KeyFileCipher, store: Store) -> str:
     """Why the key does not open what is kept; empty: it does, or nothing is kept, or it can't be known."""
-    if not database.is_file() or not database.stat().st_size:
+    if not store.driver.is_there or store.driver.is_emptied:
         return ""
-    reader = Reader(database)
+    reader = store.reader()
     try:
         kept, _ = reader.documents(SECRET, limit=SECRETS_TRIED)
         for secret in kept:
@@ -296,7 +296,7 @@ def _clock(paths: Paths) -> Finding:
     if now < PLAUSIBLE_TIME_SECONDS:
         remedy = "Set this machine's clock: signatures and times of jobs depend on it."
         return Finding("clock", False, text, remedy)
-    ahead_seconds = _last_time_seconds(paths) - now
+    ahead_seconds = open_store(paths).driver.last_time_ms() / 1000 - now
     if ahead_seconds < AHEAD_SECONDS:
         return Finding("clock", True, text)
     return Finding(
@@ -306,16 +306,6 @@ def _clock(paths: Paths) -> Finding:
         "This machine's clock was that far ahead once. Times of jobs are right again when it gets there, or in a new "
         "data directory.",
     )
-
-
-def _last_time_seconds(paths: Paths) -> float:
-    """The last time that the store knows; 0 where none can be read: the check of the database reports it."""
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(paths.database))}?mode=ro", uri=True)) as connection:
-            row = connection.execute("SELECT last_time_ms FROM meta").fetchone()
-    except sqlite3.Error:
-        return 0.0
-    return row[0] / 1000 if row and isinstance(row[0], int) else 0.0
 
 
 def _server(paths: Paths, url: str | None) -> Finding:

@@ -14,13 +14,16 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from batchyard.store.sqlite.file_url import url_of_file
+
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
 # A socket's path has 107 usable bytes; the longest name an engine puts into the runtime directory is given this room.
 SOCKET_PATH_BYTES = 107
 SOCKET_NAME_BYTES = 32
 # A directory with one of these is a data directory or a runtime directory of ours.
-OWN_NAMES = frozenset({"operator-key.json", "keys.json", "batchyard.db"})
+DATABASE = "batchyard.db"
+OWN_NAMES = frozenset({"operator-key.json", "keys.json", DATABASE})
 # Where every user of a machine may make directories: the name of one that we made can't be taken away by others.
 SHARED = Path("/tmp")
 RUNTIME_IN_DATA = "run"
@@ -60,7 +63,12 @@ class Paths(Struct, frozen=True):
 
     @property
     def database(self) -> Path:
-        return self.data_dir / "batchyard.db"
+        """SQLite's file."""
+        return self.data_dir / DATABASE
+
+    @property
+    def store_url(self) -> str:
+        return url_of_file(self.database)
 
     @property
     def keys_file(self) -> Path:

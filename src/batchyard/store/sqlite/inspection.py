@@ -1,38 +1,25 @@
-"""What of a database can be read, and what is wrong with it: its pages, its schema, its rows, and whether they fit
+"""What of a SQLite file can be read, and what is wrong with it: its pages, its schema, its rows, and whether they fit
 together. Reads all of it and changes nothing; for a store in doubt, backups, and `batchyard doctor`."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-from msgspec import Struct
-
-from batchyard.core.model.records import Queue, Snapshot, Status
+from batchyard.core.model.records import Status
 from batchyard.store import codec, migrations, tables
-from batchyard.store.database import BUSY_SECONDS, SEAL
+from batchyard.store.driver import SHOWN_FAULTS, Survey
 from batchyard.store.errors import StoreDamaged, StoreError, StoreMismatch
+from batchyard.store.load import missing_environments
+from batchyard.store.sqlite.connections import BUSY_SECONDS, SEAL
 
-SHOWN_FAULTS = 3  # in a sentence; the rest is counted
 MAX_FAULTS = 100  # looked for in one table: enough to see that it is beyond repair
 PAGE_FAULTS = 10
 META = "meta"
-# Names of what people know, for the sentence about what can still be read.
-COUNTED = {
-    "environments": "environments",
-    "queues": "queues",
-    "definitions": "job definitions",
-    "job_specs": "submissions",
-    "jobs": "jobs",
-    "documents": "other records",
-}
-# What a decoder says of text that is none of ours.
-UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, AssertionError, KeyError)
 # A reference, the rows that break it, and what such a row says.
 REFERENCES = {
     "job {} has no submission": """
@@ -50,23 +37,6 @@ REFERENCES = {
     "job {} has a key that was not given yet": """
         SELECT key FROM jobs WHERE key >= (SELECT next_key FROM meta) LIMIT 1""",
 }
-
-
-class Survey(Struct):
-    """`faults`: half sentences, the first one first. `readable`: how many rows of each table are good."""
-
-    faults: list[str] = []
-    readable: dict[str, int] = {}
-
-    def damage(self) -> str:
-        shown = "; ".join(self.faults[:SHOWN_FAULTS])
-        more = len(self.faults) - SHOWN_FAULTS
-        return f"{shown}; and {more} more" if more > 0 else shown
-
-    def rest(self) -> str:
-        counts = [(self.readable.get(table, 0), name) for table, name in COUNTED.items()]
-        known = [f"{count} {name if count > 1 else name.removesuffix('s')}" for count, name in counts if count]
-        return f"Of it can still be read: {', '.join(known)}." if known else "Nothing of it can be read."
 
 
 def survey(path: Path) -> Survey:
@@ -222,7 +192,7 @@ def _row_fault(table: str, row: tuple[Any, ...]) -> str:
     check = _CHECKS.get(table)
     try:
         return "" if check is None or check(row) else "says in its columns something else than in its body"
-    except UNDECODABLE:
+    except codec.UNDECODABLE:
         return "cannot be understood"
 
 
@@ -266,28 +236,6 @@ def _reference_faults(connection: sqlite3.Connection) -> Iterator[str]:
         return
     queues = []
     for (body,) in bodies:
-        with suppress(*UNDECODABLE):  # said already
+        with suppress(*codec.UNDECODABLE):  # said already
             queues.append(codec.decode_queue(body))
-    yield from _missing_environments(queues, known)
-
-
-def misfit(snapshot: Snapshot) -> str:
-    """What is missing of that on which unfinished work depends; empty: nothing. Costs little: every start asks."""
-    for fault in _missing_environments(snapshot.queues, {one.name for one in snapshot.environments}):
-        return fault
-    queues = {queue.name for queue in snapshot.queues}
-    return next(
-        (
-            f"the queue {spec.queue} of the unfinished job {spec.job_id} is missing"
-            for spec in snapshot.specs
-            if spec.queue not in queues
-        ),
-        "",
-    )
-
-
-def _missing_environments(queues: Sequence[Queue], known: set[str]) -> Iterator[str]:
-    for queue in queues:
-        for one in queue.environments:
-            if one.environment not in known:
-                yield f"the environment {one.environment} of the queue {queue.name} is missing"
+    yield from missing_environments(queues, known)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from batchyard.store.database import COPY_MARK, SEAL, SEALED_MARK
 from batchyard.store.errors import StoreDamaged
-from batchyard.store.survey import application_id
+from batchyard.store.sqlite.connections import COPY_MARK, SEAL, SEALED_MARK
+from batchyard.store.sqlite.inspection import application_id
 
 _ADVICE = "Take an older backup, or a fresh copy of this one."
 

@@ -1,17 +1,15 @@
-"""Connections: the one place that knows which database this is. Today SQLite, one file."""
+"""Connections to a SQLite file, and the marks in its header that tell a backup from a database in use."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Dialect, Engine, Table, create_engine, event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool, QueuePool
-from sqlalchemy.sql.dml import Insert
 
 from batchyard.store.budgets import OutOfTime, check_time, is_spent
 
@@ -122,28 +120,15 @@ def remove_mark(path: Path) -> None:
         connection.close()
 
 
-def begin_statement(dialect: Dialect) -> str:
-    # IMMEDIATE takes SQLite's write lock at once, so that a transaction cannot fail half-way for want of it.
-    return "BEGIN IMMEDIATE" if dialect.name == "sqlite" else "BEGIN"
-
-
-def upsert(table: Table, changing: tuple[str, ...], dialect: Dialect) -> Insert:
-    """INSERT of whole rows; where the primary key is there already, the `changing` columns take the new values
-    (none: the row stays as it is)."""
-    insert: Callable[[Table], Any] = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    statement = insert(table)
-    key = list(table.primary_key.columns)
-    if not changing:
-        result: Insert = statement.on_conflict_do_nothing(index_elements=key)
-    else:
-        result = statement.on_conflict_do_update(
-            index_elements=key, set_={name: statement.excluded[name] for name in changing}
-        )
-    return result
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether the database said that no space is left."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return getattr(error, "sqlstate", None) == "53100"  # PostgreSQL: disk_full
+def create_private(path: Path) -> None:
+    """Makes the file, readable by its owner alone, where it is not there; SQLite gives its companions the same mode."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    except FileExistsError:
+        return
+    os.close(descriptor)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

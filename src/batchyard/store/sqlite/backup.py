@@ -16,10 +16,10 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
 
-from batchyard.store import database
 from batchyard.store.errors import StoreDamaged, StoreError, StoreMismatch
-from batchyard.store.seal import check_seal, remove_seal, seal
-from batchyard.store.survey import damaged, explain, is_damage, survey
+from batchyard.store.sqlite import connections
+from batchyard.store.sqlite.inspection import damaged, explain, is_damage, survey
+from batchyard.store.sqlite.seal import check_seal, remove_seal, seal
 
 PRIVATE_FILE = 0o600
 _SUFFIX = ".unfinished"
@@ -32,10 +32,10 @@ def back_up(source: Path, target: Path) -> int:
         raise StoreError(f"There is no database {source}: nothing was ever started there.")
 
     def write(unfinished: Path) -> None:
-        engine = database.read_engine(source)
+        engine = connections.read_engine(source)
         try:
             with engine.connect() as connection:
-                database.copy_into(connection, unfinished)
+                connections.copy_into(connection, unfinished)
         except DatabaseError as error:
             raise explain(source, error.orig or error) from error
         finally:
@@ -78,7 +78,7 @@ def _check_source(source: Path, copy: Path) -> None:
 
 def _check_copy(source: Path, copy: Path) -> None:
     try:
-        if not database.is_marked_copy(copy):
+        if not connections.is_marked_copy(copy):
             raise StoreDamaged(f"{source} is no copy made by `batchyard backup`, or its beginning is damaged.")
         found = survey(copy)
     except StoreMismatch as mismatch:
