@@ -4,7 +4,7 @@
 #   WORKERS=... how many tests run at a time (default 3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test kill fuzz lint bench docs up lock clean
+.PHONY: help setup demo test kill hunt lint bench docs up lock clean
 
 SHELL := /bin/sh
 VENV := .venv
@@ -34,7 +34,7 @@ test: setup ## run every test in a random order, WORKERS at a time (default 3: m
 kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit
 	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py $(ARGS)
 
-fuzz: setup ## look for bugs: SEEDS simulated worlds (default 1000) from FROM on (500), then SECONDS of hostile requests (600)
+hunt: setup ## look for bugs: SEEDS simulated worlds (default 1000) from FROM on (500), then SECONDS of hostile requests (600)
 	@$(RUN) -m batchyard.simulator --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1))
 	@$(RUN) -m tests.hostile.fuzzer --seconds $(SECONDS) $(ARGS)
 
