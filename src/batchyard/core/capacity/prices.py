@@ -11,8 +11,9 @@ from batchyard.core.model.resources import MILLI_PER_VCPU
 
 MICRO_PER_DOLLAR = 1_000_000
 
-# A nominal price is nobody's: it only gives types an order that grows with what they have. The shares are near to what
-# public clouds ask, so that the order is the usual one: compute types first, then general ones, then memory, then GPUs.
+# A nominal price is no real one: it only gives types an order that grows with what they have. The shares are near to
+# what public clouds ask, so that the order is the usual one: compute types first, then general ones, then memory, then
+# GPUs.
 NOMINAL_VCPU_MICRO_DOLLARS = 37_000
 NOMINAL_MIB_MICRO_DOLLARS = 3
 NOMINAL_GPU_MICRO_DOLLARS = 500_000
@@ -39,7 +40,7 @@ class Prices(Struct, frozen=True):
 
     def is_within_bid(self, kind: InstanceType, bid_percentage: int) -> bool:
         """Whether a SPOT environment may use the type: while its Spot price is at most that percentage of its on-demand
-        price (AWS Batch behaviour 3.3). A Spot price that nobody gave refuses nothing."""
+        price (AWS Batch behaviour 3.3). Without a known Spot price no type is refused."""
         spot = self.spot_of(kind)
         return spot is None or spot * 100 <= self.on_demand_of(kind) * bid_percentage
 

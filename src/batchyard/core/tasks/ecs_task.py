@@ -61,7 +61,7 @@ class Body(Struct, frozen=True):
         return TaskSpec((), (), total, working_directory=working_directory, container=around, containers=containers)
 
     def container_logs(self, definition_name: str) -> tuple[ContainerLog, ...]:
-        """Of a task of ecsProperties: one for each container. Empty for a plain job."""
+        """Returns one log for each container of ecsProperties; none for a plain job."""
         locations = [task_spec.log_location(one, definition_name) for one in self.containers] if self.task else []
         names = [one["name"] for one in self.containers] if self.task else []
         return tuple(ContainerLog(name, at.group, at.prefix) for name, at in zip(names, locations, strict=True))

@@ -17,8 +17,9 @@ ACCESS_POINT = re.compile(r"fsap-[0-9A-Za-z]{1,40}")  # API: EFSAuthorizationCon
 
 
 def mount_source(volume: Document, directories: Mapping[str, str]) -> tuple[str, str]:
-    """(source, root) of a volume. Of a host's: its path, and no root. Of EFS: the path that is mounted, and the owner's
-    directory that it must not leave. `directories`: by file system or access point. Refused: one that nobody mapped."""
+    """Returns (source, root) of a volume: a host's path without a root, or the path that an EFS volume mounts, and the
+    owner's directory that it must not leave. `directories`: by file system or access point. Raises Refused for one that
+    the owner did not map."""
     if EFS not in volume:
         return volume.get("host", {}).get("sourcePath", ""), ""
     efs = volume[EFS]

@@ -20,7 +20,7 @@ from batchyard.core.model.text import quoted
 Document = dict[str, Any]
 Amounts = dict[str, Decimal]  # by type: VCPU, MEMORY, GPU
 
-NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,6})?")  # nobody has 1,000,000,000 of anything; keeps sums in 64 bits
+NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,6})?")  # below 1,000,000,000 of anything, so that sums stay in 64 bits
 MIN_MEMORY_MIB = 4  # of a container (API: ResourceRequirement, EksContainerResourceRequirements)
 OLD_MEMBERS = {"vcpus": "VCPU", "memory": "MEMORY"}  # what they are called in resourceRequirements
 MEMBERS = ("resourceRequirements", *OLD_MEMBERS)  # of overrides: those that this is about
@@ -64,12 +64,13 @@ def written(document: Document, platform: Platform | None) -> Amounts:
 
 
 def merged(container: Document) -> Amounts:
-    """Of a container after its overrides, which may have left one amount in an old member and one in the new list."""
+    """Returns what a container asks for after its overrides, which may leave one amount in an old member and one in the
+    new list."""
     return _old(container) | listed(container.get("resourceRequirements", []))
 
 
 def settled(container: Document) -> Document:
-    """The same container with all its amounts in the new list where it has one: as registration takes it."""
+    """Returns the container with all its amounts in the new list where it has one: as registration takes it."""
     if not container.get("resourceRequirements"):
         return container
     old = [{"type": kind, "value": str(container[m])} for m, kind in OLD_MEMBERS.items() if m in container]

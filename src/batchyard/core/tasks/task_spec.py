@@ -19,8 +19,8 @@ Document = dict[str, Any]
 
 DEFAULT_LOG_GROUP = "/aws/batch/job"
 LOG_PREFIX_CHARACTERS = 200  # of the definition's name in a stream name (user guide: job_states)
-# Of a job, else of its definition: the network of its containers, where ecsProperties do not say it (AWS has no such
-# choice for containerProperties).
+# A tag of a job, else of its definition: the network of its containers, where ecsProperties do not say it (AWS has no
+# such choice for containerProperties).
 NETWORK_TAG = "batchyard:network"
 HOST_NETWORK = "host"
 NO_NETWORK = "none"
