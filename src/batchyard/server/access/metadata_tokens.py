@@ -19,7 +19,7 @@ class Tokens:
         self._proofs = AttemptProofs(secret)
 
     def token(self, attempt_id: str, container: str = "") -> str:
-        """`container`: whose it is, where the task has several. It is no secret: they are one task's."""
+        """`container`: gets the token, where the task has several. It is no secret: they are one task's."""
         return f"{attempt_id}-{self._proofs.proof(METADATA, attempt_id)}" + (f".{container}" if container else "")
 
     @staticmethod

@@ -55,7 +55,7 @@ EXPIRED = "The security token included in the request is expired: the job attemp
 
 
 class Session(Struct, frozen=True):
-    """Who a live attempt is to this service. `principal`: its ARN."""
+    """The identity of a live attempt at this service. `principal`: its ARN."""
 
     access_key_id: str
     secret_access_key: str
@@ -64,8 +64,8 @@ class Session(Struct, frozen=True):
 
 
 class Sessions:
-    """Makes and checks them. `role_of`: the role ARN of a live attempt's job, as LiveRoles has it. `s3_keys`: what jobs
-    are given to sign with, beside their own credentials: an access key id and its secret."""
+    """Makes and checks the credentials of attempts. `role_of`: the role ARN of a live attempt's job, as LiveRoles has
+    it. `s3_keys`: what jobs are given to sign with, beside their own credentials: an access key id and its secret."""
 
     def __init__(
         self,
