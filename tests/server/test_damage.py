@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 from batchyard.__main__ import app
 from batchyard.server import startup
 from batchyard.server.admin.terminal import EXIT_DAMAGED, EXIT_FAILED
-from batchyard.server.service import Parts, Service
+from batchyard.server.parts import Parts
+from batchyard.server.service import Service
 from batchyard.store.driver import Survey
 from batchyard.store.errors import StoreDamaged
 from batchyard.store.sqlite import inspection as surveying

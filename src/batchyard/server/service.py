@@ -5,27 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from msgspec import Struct
-
 from batchyard.api.readers import Readers
-from batchyard.core.capacity.catalogue import Catalogue
-from batchyard.core.capacity.prices import Prices
 from batchyard.core.model.commands import SetHost
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import HOST_PROVIDER, Instance
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.state.check import assert_consistent
-from batchyard.engines.base import Capacity, Engine
+from batchyard.engines.base import Capacity
 from batchyard.engines.host import HostCapacity
-from batchyard.loop import Loop, SteadyClock
-from batchyard.server.access.access import Rules
-from batchyard.server.access.keys import OPERATOR, Key, KeyFile
+from batchyard.loop import Loop
+from batchyard.server.access.keys import OPERATOR
 from batchyard.server.access.metadata_tokens import Tokens
 from batchyard.server.access.peers import PeerLookup
 from batchyard.server.access.sessions import LiveRoles, Sessions
@@ -43,14 +37,12 @@ from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.launch.launch_builder import LaunchBuilder
 from batchyard.server.launch.secret_resolver import Resolver
 from batchyard.server.operations_context import EngineNames, Secrets, State, context_of, instance_id, page_key
+from batchyard.server.parts import Parts
 from batchyard.server.settings import host
 from batchyard.server.settings.config import Settings
-from batchyard.server.settings.paths import Paths, remove_server_file, write_server_file
-from batchyard.server.settings.s3 import S3
+from batchyard.server.settings.paths import remove_server_file, write_server_file
 from batchyard.server.stored_machines import blames_the_store, load_machines
 from batchyard.store.queries import Reader
-from batchyard.store.store import Store
-from batchyard.store.writer import Writer
 from batchyard.version import VERSION
 from batchyard.wire.messages import Document
 
@@ -64,27 +56,6 @@ STOP_SECONDS = 4.5  # a stop must take less than 5 s: what is not done then need
 SUPERVISOR_LEAVES_SECONDS = 10.0  # what the supervisor gets on top with --kill
 LOOK_SECONDS = 0.05  # how often the end of killed jobs is looked for: only during `down --kill`
 KILL_PATIENCE_SECONDS = 20.0  # beyond the jobs' own grace: their reports and commits
-
-
-class Parts(Struct, frozen=True):
-    """What was opened before the event loop runs."""
-
-    settings: Settings
-    paths: Paths
-    rules: Rules
-    keys: KeyFile
-    operator: Key
-    secret: bytes
-    store: Store
-    writer: Writer  # of it, and open
-    clock: SteadyClock  # moved on by the store, before anything is decided, when it is behind
-    listener: socket.socket
-    address: str
-    engines: dict[str, Engine]
-    catalogue: Catalogue
-    prices: Prices
-    s3: S3 | None
-    most_connections: tuple[int, int]  # in all, and of one caller
 
 
 def _capacities(settings: Settings) -> dict[str, Capacity]:

@@ -22,7 +22,8 @@ from batchyard.server.admin.terminal import EXIT_COMMIT_FAILED, EXIT_DAMAGED, EX
 from batchyard.server.engines.choice import check_limits, make_engines
 from batchyard.server.http.connections import allowed_connections
 from batchyard.server.http.server import ListenError, bound_to_loopback, listening_socket, url_of
-from batchyard.server.service import Parts, Service
+from batchyard.server.parts import Parts
+from batchyard.server.service import Service
 from batchyard.server.service_store import open_store
 from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
 from batchyard.server.settings.config import SettingError, Settings
