@@ -1,6 +1,6 @@
 """Hostile requests to every operation, in every protocol, and mutilated messages: no 5xx, no hang, no growth, no log.
 
-The same requests each time: other ones are for `make fuzz`."""
+The same requests each time: other ones are for `make hunt`."""
 
 from __future__ import annotations
 

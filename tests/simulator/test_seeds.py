@@ -25,7 +25,7 @@ for seed in sys.argv[1:]:
 def test_seeds_find_nothing(part: int) -> None:
     for seed in SEEDS[part::PARTS]:
         found = run_seed(seed)
-        assert not isinstance(found, Failure), f"seed {seed}: {found.error}\nmake fuzz or --seed {seed} tells more"
+        assert not isinstance(found, Failure), f"seed {seed}: {found.error}\nmake hunt or --seed {seed} tells more"
 
 
 def test_a_digest_does_not_depend_on_the_process() -> None:
