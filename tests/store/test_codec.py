@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from batchyard.core.model.reasons import StopCause
+from batchyard.core.model.reasons import ReasonCode, StopCause
 from batchyard.core.model.records import (
     Changes,
     Definition,
@@ -57,6 +57,17 @@ def test_rows_of_earlier_versions_say_by_their_text_which_attempts_were_lost_and
     assert [past.is_lost for past in job.past] == [True, False]
     assert job.attempt is not None
     assert job.attempt.stopping is StopCause.TIMEOUT
+
+
+def test_rows_of_earlier_versions_keep_their_reason_codes() -> None:
+    code = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
+    waits = f'"set_aside_at_ms":5,"told_code":"{code}"'
+    job = codec.decode_job(f'{{"key":1,"status":"RUNNABLE","created_at_ms":1,"status_reason":"{code} - So.",{waits}}}')
+    assert (job.set_aside_at_ms, job.set_aside_code) == (5, None)
+    assert job.told_code is ReasonCode.JOB_RESOURCE_REQUIREMENT
+    array = codec.decode_job(f'{{"key":1,"status":"PENDING","created_at_ms":1,"array":{{"size":2,{waits}}}}}').array
+    assert array is not None
+    assert (array.set_aside_code, array.told_code) == (None, ReasonCode.JOB_RESOURCE_REQUIREMENT)
 
 
 @patient

@@ -19,6 +19,7 @@ from batchyard.api.context import Call, Context
 from batchyard.api.paging import page_size, read_page
 from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
+from batchyard.core.model.reasons import ReasonCode
 from batchyard.core.model.records import EnvironmentOrder
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU
@@ -31,10 +32,10 @@ TIME_LIMIT_SECONDS = (600, 86_400)  # API: JobStateTimeLimitAction
 # The codes a time limit may watch for (AWS Batch behaviour 4.7).
 TIME_LIMIT_REASONS = frozenset(
     {
-        "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
-        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
-        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
-        "MISCONFIGURATION:EC2_INSTANCE_CONFIGURATION_UNSUPPORTED",
+        ReasonCode.INSUFFICIENT_CAPACITY,
+        ReasonCode.MAX_RESOURCE,
+        ReasonCode.JOB_RESOURCE_REQUIREMENT,
+        "MISCONFIGURATION:EC2_INSTANCE_CONFIGURATION_UNSUPPORTED",  # no job waits for it here
     }
 )
 

@@ -31,18 +31,18 @@ MIN_TIMEOUT_SECONDS = 2  # API: TaskContainerProperties.startTimeout, stopTimeou
 MAX_FARGATE_TIMEOUT_SECONDS = 120
 # Members of a task that only other platforms have, with AWS's two ways to say so.
 NOT_APPLICABLE = {
-    "EC2": {
+    Platform.EC2: {
         "networkConfiguration": "networkConfiguration not applicable for EC2.",
         "platformVersion": "platformVersion not applicable for EC2.",
         "runtimePlatform": "runtimePlatform is not applicable for EC2.",
         "ephemeralStorage": "ephemeralStorage is not applicable for EC2.",
         "networkMode": "networkMode is not applicable for EC2.",
     },
-    "FARGATE": {
+    Platform.FARGATE: {
         "ipcMode": "ipcMode is not applicable for Fargate.",
         "networkMode": "networkMode is not applicable for Fargate.",
     },
-    "MANAGED_INSTANCES": {
+    Platform.MANAGED_INSTANCES: {
         "networkConfiguration": "networkConfiguration not applicable for MANAGED_INSTANCES.",
         "platformVersion": "platformVersion not applicable for MANAGED_INSTANCES.",
         "ephemeralStorage": "ephemeralStorage is not applicable for MANAGED_INSTANCES.",
