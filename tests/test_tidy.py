@@ -171,6 +171,19 @@ def moves_a_job(path: str, text: str) -> list[str]:
     return found
 
 
+def two_clocks(path: str, text: str) -> list[str]:
+    """In the core, what takes the world reads the time from it (`world.now_ms`); functions of values take the time."""
+    if not path.startswith("src/batchyard/core/"):
+        return []
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            taken = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+            if {"world", "now_ms"} <= taken:
+                found.append(f"{path}:{node.lineno}: {node.name} takes the world, and the time once more")
+    return found
+
+
 def matches(pattern: re.Pattern[str], complaint: str, path: str, text: str) -> list[str]:
     return [
         f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {complaint}: {match.group(0).strip()}"
@@ -194,7 +207,7 @@ def secret(path: str, text: str) -> list[str]:
     return matches(SECRETS, "looks like a secret", path, text)
 
 
-CODE_RULES = [too_long, vaguely_named, proves_nothing, hopes_by_sleeping, swallows, moves_a_job]
+CODE_RULES = [too_long, vaguely_named, proves_nothing, hopes_by_sleeping, swallows, moves_a_job, two_clocks]
 TEXT_RULES = [unfinished, tied_to_a_machine, tied_to_an_index, secret]
 
 
@@ -294,6 +307,8 @@ BREAKING = [
     (moves_a_job, CORE, "job = Job(key=1, status=Status.RUNNING)"),
     (moves_a_job, CORE, "job = records.Job(1, status, now_ms)"),
     (moves_a_job, "src/batchyard/core/registry/registry.py", "job = Job(key=1, status=Status.RUNNING)"),
+    (two_clocks, CORE, "def f(world, now_ms): ..."),
+    (two_clocks, CORE, "class A:\n    def f(self, world, *, now_ms): ..."),
     (unfinished, "docs/x.md", "a\nTO" + "DO: b"),
     (tied_to_a_machine, "README.md", "see /ro" + "ot/batchyard"),
     (tied_to_a_machine, "README.md", "cd /ho" + "me/someone/x"),
@@ -318,6 +333,8 @@ KEEPING = [
     (moves_a_job, "src/batchyard/core/model/lifecycle.py", "job = replace(job, status=target)"),
     (moves_a_job, "src/batchyard/core/registry/registry.py", "queue = replace(queue, status=Health.VALID)"),
     (moves_a_job, "src/batchyard/api/batch/jobs.py", "f.status = 1"),
+    (two_clocks, CORE, "def f(world): return g(world.now_ms)\ndef g(now_ms): ..."),
+    (two_clocks, "src/batchyard/simulator/server.py", "def f(world, now_ms): ..."),
     (tied_to_a_machine, "docs/x.md", "$HOME/work ~/home/x https://example.com/home/x /home"),
     (secret, "docs/x.md", "AKIAIOSFODNN7" + "EXAMPLE"),
     (secret, "docs/x.md", "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 
+from batchyard.core.machine import HANDLERS
 from batchyard.core.model import commands as c
 from batchyard.core.model import reports
 from batchyard.core.model.idempotency import split_stored_key, stored_key
@@ -16,6 +19,20 @@ S = Status
 
 def after(*ids: str) -> list[Dependency]:
     return [Dependency(i) for i in ids]
+
+
+def answer_of(command: type[c.Command[object]]) -> object:
+    """The type that a command class names: `class SubmitJob(Command[SubmittedJob])`."""
+    return get_args(command.__orig_bases__[0])[0]  # type: ignore[attr-defined]
+
+
+def test_every_handler_takes_its_command_and_returns_the_commands_answer() -> None:
+    assert len(HANDLERS) > 30
+    for command, handler in HANDLERS.items():
+        takes = get_type_hints(handler)
+        assert list(takes) == ["world", "command", "return"], f"{handler} has a signature of its own"
+        assert takes["command"] is command
+        assert takes["return"] == (type(None) if answer_of(command) is None else answer_of(command))
 
 
 def test_a_job_runs_and_succeeds() -> None:

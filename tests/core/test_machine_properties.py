@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from batchyard.core.model import commands as c
 from batchyard.core.model.records import Dependency, EnvironmentOrder, Job, Status
-from batchyard.core.questions.explanation import explain
+from batchyard.core.questions.explanation import AskExplain, explain
 from batchyard.core.scheduling.wait_reasons import Wait
 from batchyard.core.state.arrays import status_summary
 from tests.core.driver import ACCOUNT, Driver
@@ -163,7 +163,7 @@ class Histories(RuleBasedStateMachine):
                 job = self.yard.job(one)
                 if job.status.is_final:
                     continue
-                answer = explain(self.yard.machine.world, one)
+                answer = explain(self.yard.machine.world, AskExplain(one))
                 assert answer is not None, f"{one} is {job.status}, and not explained"
                 assert answer.status == job.status
                 assert bool(answer.wait) == bool(answer.remedy) == (job.status is not Status.RUNNING)

@@ -41,10 +41,11 @@ class Machine:
         prices: Prices = Prices(),  # noqa: B008  (frozen)
     ) -> None:
         self.world = World(account, limits, catalogue, prices)
+        self._due_ms: int | None = None  # when the scheduler or the scaler must look again
 
     @property
     def command_types(self) -> Collection[type[commands.Command[Any]]]:
-        return _HANDLERS.keys()
+        return HANDLERS.keys()
 
     @property
     def report_types(self) -> Collection[type[reports.Fact]]:
@@ -64,39 +65,39 @@ class Machine:
 
     def handle(self, command: commands.Command[Answer], now_ms: int) -> Answer:
         """Carries out one command. Raises Refused, having changed nothing. Returns the command's answer."""
-        handler = _HANDLERS.get(type(command))
+        handler = HANDLERS.get(type(command))
         assert handler is not None, f"no handler for {type(command).__name__}"
         self.world.now_ms = now_ms
-        answer: Answer = handler(self.world, command, now_ms)
+        answer: Answer = handler(self.world, command)
         return answer
 
     def report(self, source: str, fact: reports.Fact, now_ms: int) -> None:
         """Takes what an engine reports, or a capacity provider. `source`: its name."""
         self.world.now_ms = now_ms
         if isinstance(fact, reports.InstanceReport):
-            instance_lifecycle.report(self.world, source, fact, now_ms)
+            instance_lifecycle.report(self.world, source, fact)
         else:
-            attempts.report(self.world, source, fact, now_ms)
+            attempts.report(self.world, source, fact)
 
     def schedule(self, now_ms: int) -> None:
         """Once per batch: what time brought, then who starts."""
         self.world.now_ms = now_ms
-        registry.settle(self.world, now_ms)
-        attempts.expire(self.world, now_ms)
+        registry.settle(self.world)
+        attempts.expire(self.world)
         if self.world.has_passed:  # what is too late only because the service was down may start first
-            time_limits.expire(self.world, now_ms)
-        scheduler.run_pass(self.world, now_ms)
-        if not self.world.is_draining:
-            scaling.scale(self.world, now_ms)
+            time_limits.expire(self.world)
+        pass_due_ms = scheduler.run_pass(self.world)
+        scaling_due_ms = None if self.world.is_draining else scaling.scale(self.world)
+        self._due_ms = min((at_ms for at_ms in (pass_due_ms, scaling_due_ms) if at_ms is not None), default=None)
         registry.sweep_deleted_queues(self.world)
-        secrets.sweep(self.world, now_ms)
+        secrets.sweep(self.world)
         registry.sweep_deleted_environments(self.world)
-        self.world.settle(now_ms)
+        self.world.settle()
 
     def next_deadline(self) -> int | None:
         """When `schedule` must run next even if nothing happens."""
         times = [deadline for deadline, *_ in self.world.deadlines[:1]]
-        times += [] if self.world.due_ms is None else [self.world.due_ms]
+        times += [] if self._due_ms is None else [self._due_ms]
         return min([*times, *self.world.settling.values(), *self.world.leaving_secrets.values()], default=None)
 
     def outgoing(self) -> Collection[Any]:
@@ -110,43 +111,35 @@ class Machine:
         return changes, effects
 
 
-Handler = Callable[[World, Any, int], Any]  # its second argument is the command that it stands beside
+Handler = Callable[[World, Any], Any]  # takes the command that it stands beside in the table, and returns its answer
 
 
-def _set_host(world: World, command: commands.SetHost, now_ms: int) -> None:
+def _set_host(world: World, command: commands.SetHost) -> None:
     world.abilities = dict(command.abilities)
     world.set_machine(command.provider, command.instance)
     registry.reassess_providers(world)
 
 
-def _set_away(world: World, command: commands.SetAway, now_ms: int) -> None:
+def _set_away(world: World, command: commands.SetAway) -> None:
     if world.away != command.engines:
         world.away = dict(command.engines)
         scheduler.reassess(world)
 
 
-def _cancel(world: World, command: commands.CancelJob, now_ms: int) -> None:
-    cancellation.withdraw(world, command.job_id, command.reason, terminate=False, now_ms=now_ms)
-
-
-def _terminate(world: World, command: commands.TerminateJob, now_ms: int) -> None:
-    cancellation.withdraw(world, command.job_id, command.reason, terminate=True, now_ms=now_ms)
-
-
-_HANDLERS: dict[type[commands.Command[Any]], Handler] = {
+HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     commands.SubmitJob: submission.submit,
-    commands.CancelJob: _cancel,
-    commands.TerminateJob: _terminate,
-    commands.TerminateAllRunning: lambda world, c, now: cancellation.terminate_running(world, c.reason, now),
+    commands.CancelJob: cancellation.cancel,
+    commands.TerminateJob: cancellation.terminate,
+    commands.TerminateAllRunning: cancellation.terminate_running,
     commands.CreateComputeEnvironment: registry.create_environment,
     commands.UpdateComputeEnvironment: registry.update_environment,
-    commands.DeleteComputeEnvironment: lambda world, c, now: registry.delete_environment(world, c),
+    commands.DeleteComputeEnvironment: registry.delete_environment,
     commands.CreateJobQueue: registry.create_queue,
-    commands.UpdateJobQueue: lambda world, c, now: registry.update_queue(world, c),
+    commands.UpdateJobQueue: registry.update_queue,
     commands.DeleteJobQueue: registry.delete_queue,
     commands.CreateSchedulingPolicy: policies.create,
-    commands.UpdateSchedulingPolicy: lambda world, c, now: policies.update(world, c),
-    commands.DeleteSchedulingPolicy: lambda world, c, now: policies.delete(world, c),
+    commands.UpdateSchedulingPolicy: policies.update,
+    commands.DeleteSchedulingPolicy: policies.delete,
     commands.RegisterJobDefinition: registry.register_definition,
     commands.DeregisterJobDefinition: registry.deregister_definition,
     commands.TagResource: registry.tag,
@@ -155,16 +148,16 @@ _HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     commands.PutSecretValue: secrets.put_value,
     commands.UpdateSecret: secrets.update,
     commands.DeleteSecret: secrets.delete,
-    commands.RestoreSecret: lambda world, c, now: secrets.restore_deleted(world, c),
+    commands.RestoreSecret: secrets.restore_deleted,
     commands.PutParameter: parameters.put,
-    commands.DeleteParameter: lambda world, c, now: parameters.delete(world, c),
+    commands.DeleteParameter: parameters.delete,
     InterruptInstance: overview.interrupt,
     commands.SetHost: _set_host,
     commands.SetAway: _set_away,
-    AskCapacity: lambda world, c, now: capacity.capacity(world),
-    AskOverview: lambda world, c, now: overview.overview(world, now),
-    AskInstances: lambda world, c, now: inventory.inventory(world),
-    AskQueueSnapshot: lambda world, c, now: queue_snapshot.snapshot(world, c.queue, now),
-    AskExplain: lambda world, c, now: explanation.explain(world, c.job_id),
-    AskRunningTask: lambda world, c, now: running_task.running_task(world, c.job_id),
+    AskCapacity: capacity.capacity,
+    AskOverview: overview.overview,
+    AskInstances: inventory.inventory,
+    AskQueueSnapshot: queue_snapshot.snapshot,
+    AskExplain: explanation.explain,
+    AskRunningTask: running_task.running_task,
 }

@@ -8,7 +8,7 @@ from batchyard.core.model import commands as c
 from batchyard.core.model.records import EnvironmentOrder
 from batchyard.core.model.refusal import Refused
 from batchyard.core.questions import queue_snapshot
-from batchyard.core.questions.queue_snapshot import FrontJob
+from batchyard.core.questions.queue_snapshot import AskQueueSnapshot, FrontJob
 from tests.core.driver import ACCOUNT, Driver
 
 FULL = {"overrides": {"resourceRequirements": [{"type": "VCPU", "value": "4"}]}}
@@ -21,7 +21,7 @@ def test_the_front_is_in_the_order_of_starting_with_what_was_set_aside() -> None
     head, head_ms = driver.submit(), driver.now_ms
     misfit, misfit_ms = driver.submit(**TOO_LARGE), driver.now_ms
     array, array_ms = driver.submit(array_size=2), driver.now_ms
-    found = queue_snapshot.snapshot(driver.machine.world, "default", driver.now_ms)
+    found = queue_snapshot.snapshot(driver.machine.world, AskQueueSnapshot("default"))
     assert found.front == (
         FrontJob(head, head_ms),
         FrontJob(misfit, misfit_ms),
@@ -35,7 +35,7 @@ def test_the_front_has_an_end() -> None:
     driver = Driver(vcpus=4)
     driver.submit(**FULL)
     driver.submit(array_size=queue_snapshot.FRONT_JOBS + 1)
-    found = queue_snapshot.snapshot(driver.machine.world, "default", driver.now_ms)
+    found = queue_snapshot.snapshot(driver.machine.world, AskQueueSnapshot("default"))
     assert len(found.front) == queue_snapshot.FRONT_JOBS
 
 
@@ -47,10 +47,10 @@ def test_what_each_share_uses_the_largest_first() -> None:
     for share, count in (("a", 1), ("b", 2)):
         driver.submit(queue="fair", share_identifier=share, scheduling_priority=0, array_size=count if count > 1 else 0)
     driver.submit(queue="fair", share_identifier="waits", scheduling_priority=0, **FULL)
-    found = queue_snapshot.snapshot(driver.machine.world, "fair", driver.now_ms)
+    found = queue_snapshot.snapshot(driver.machine.world, AskQueueSnapshot("fair"))
     assert (found.used, found.used_by_share, found.active_shares) == (3000, (("b", 2000), ("a", 1000)), 3)
 
 
 def test_a_queue_that_there_is_not() -> None:
     with pytest.raises(Refused, match="JobQueue none not found"):
-        queue_snapshot.snapshot(Driver().machine.world, "none", 0)
+        queue_snapshot.snapshot(Driver().machine.world, AskQueueSnapshot("none"))

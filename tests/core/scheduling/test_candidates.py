@@ -17,7 +17,7 @@ def full(**members: object) -> Driver:
 
 def order(world: World, queue: str = "default") -> list[tuple[int, int | None]]:
     """Every job, as if each found a place."""
-    jobs, found = candidates.in_turn(world, queue, 0), list[tuple[int, int | None]]()
+    jobs, found = candidates.in_turn(world, queue), list[tuple[int, int | None]]()
     while (one := jobs.next()) is not None:
         found.append((one.key, one.index))
         jobs.placed(1000)
@@ -54,7 +54,7 @@ def test_a_skipped_shape_leaves_the_others() -> None:
     large = driver.machine.world.ids[
         driver.submit(overrides={"resourceRequirements": [{"type": "VCPU", "value": "2"}]})
     ]
-    jobs = candidates.in_turn(driver.machine.world, "default", 0)
+    jobs = candidates.in_turn(driver.machine.world, "default")
     first = jobs.next()
     assert first is not None
     assert first.key == small[0]

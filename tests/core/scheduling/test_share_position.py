@@ -65,7 +65,7 @@ def test_what_is_reserved_for_shares_to_come(percent: int, at_most: int, back: i
     driver = shared(percent, unmanaged_vcpus=2)
     submit(driver, "a")
     world = driver.machine.world
-    found = share_position.reservation(world, "fair", [world.environments["local"]], driver.now_ms)
+    found = share_position.reservation(world, "fair", [world.environments["local"]])
     assert found == Reservation(at_most, 1000, back)
 
 
@@ -73,7 +73,7 @@ def test_without_a_percentage_or_a_maximum_nothing_is_reserved() -> None:
     for driver in (shared(0, unmanaged_vcpus=2), shared(50)):
         submit(driver, "a")
         world = driver.machine.world
-        assert share_position.reservation(world, "fair", [world.environments["local"]], driver.now_ms) is None
+        assert share_position.reservation(world, "fair", [world.environments["local"]]) is None
 
 
 @pytest.mark.parametrize(("held", "asked", "has_room"), [(0, 9000, True), (500, 500, True), (500, 501, False)])

@@ -23,7 +23,7 @@ def world() -> World:
 def put(world: World, name: str = "/a", **members: Any) -> Parameter:
     value = c.SealedValue("id", b"sealed", b"digest")
     return parameters.put(
-        world, c.PutParameter(name, **{"type": "String", "value": value, "tier": "Standard"} | members), 7
+        world, c.PutParameter(name, **{"type": "String", "value": value, "tier": "Standard"} | members)
     )
 
 

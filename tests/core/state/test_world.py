@@ -65,7 +65,8 @@ def test_an_attempt_takes_capacity_and_gives_it_back(world: World) -> None:
 def test_a_finished_job_is_remembered_for_a_while(world: World) -> None:
     key = add(world)
     ended = Job(key, Status.FAILED, 0)
-    world.finish(ended, 500)
+    world.now_ms = 500
+    world.finish(ended)
     assert key not in world.jobs
     assert world.status_at(key, None) is Status.FAILED
     assert world.changes.jobs[key] == ended

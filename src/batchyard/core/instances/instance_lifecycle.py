@@ -18,7 +18,7 @@ ENDED_KEPT_MS = 3600 * 1000  # as EC2 describes terminated instances for about a
 REFUSAL_PAUSE_MS = 10_000  # after capacity was refused: asking again at once would be refused again
 
 
-def report(world: World, provider: str, fact: reports.InstanceReport, now_ms: int) -> None:
+def report(world: World, provider: str, fact: reports.InstanceReport) -> None:
     """Takes a fact about an instance. One that is not known (any more) is told to end."""
     instance = world.instances.get(fact.instance_id)
     if instance is None or not instance.environment:
@@ -27,20 +27,20 @@ def report(world: World, provider: str, fact: reports.InstanceReport, now_ms: in
         return
     if isinstance(fact, reports.InstanceReady):
         if instance.state is InstanceState.LAUNCHING:
-            world.put_instance(replace(instance, state=InstanceState.READY, ready_at_ms=now_ms))
+            world.put_instance(replace(instance, state=InstanceState.READY, ready_at_ms=world.now_ms))
             world.become_idle(instance.instance_id)
     elif isinstance(fact, reports.InstanceRefused):
         if instance.state is InstanceState.LAUNCHING:
-            _pause(world, instance.environment, now_ms + REFUSAL_PAUSE_MS, fact.reason)
+            _pause(world, instance.environment, world.now_ms + REFUSAL_PAUSE_MS, fact.reason)
             world.remove_instance(instance.instance_id)
     elif isinstance(fact, reports.InstanceInterrupted):
-        drain_and_stop(world, instance, fact.notice_seconds, now_ms)
+        drain_and_stop(world, instance, fact.notice_seconds)
     else:
         assert isinstance(fact, reports.InstanceGone), f"unknown report {fact!r}"
         if world.placed_on(instance.instance_id):
-            drain_and_stop(world, instance, 0.0, now_ms)  # it is removed when its attempts are accounted for
+            drain_and_stop(world, instance, 0.0)  # it is removed when its attempts are accounted for
         else:
-            _remember(world, world.instances[instance.instance_id], now_ms)
+            _remember(world, world.instances[instance.instance_id])
             world.remove_instance(instance.instance_id)
 
 
@@ -51,38 +51,38 @@ def _pause(world: World, name: str, until_ms: int, reason: str) -> None:
     world.environments[name] = world.changes.environments[name] = environment
 
 
-def _remember(world: World, instance: Instance, now_ms: int) -> None:
-    ended = EndedInstance(instance, now_ms)
+def _remember(world: World, instance: Instance) -> None:
+    ended = EndedInstance(instance, world.now_ms)
     world.ended_instances[instance.instance_id] = ended
     world.changes.documents[ENDED_INSTANCE, instance.instance_id] = ended
 
 
-def forget_ended(world: World, now_ms: int) -> None:
+def forget_ended(world: World) -> None:
     """Drops the instances whose hour is over."""
     for instance_id, ended in list(world.ended_instances.items()):
-        if now_ms < ended.ended_at_ms + ENDED_KEPT_MS:
+        if world.now_ms < ended.ended_at_ms + ENDED_KEPT_MS:
             break  # the others ended later
         del world.ended_instances[instance_id]
         world.changes.documents[ENDED_INSTANCE, instance_id] = None
 
 
-def interrupt(world: World, instance_id: str, notice_seconds: float, now_ms: int) -> Instance:
+def interrupt(world: World, instance_id: str, notice_seconds: float) -> Instance:
     """An interruption that the owner asks for. Returns the instance as it is then."""
     instance = world.instances.get(instance_id)
     if instance is None:
         raise Refused(f"The instance {instance_id} does not exist. `batchyard instances` lists those there are.")
     if not instance.environment:
         raise Refused(f"{instance_id} is this machine itself: only instances of MANAGED environments can go.")
-    drain_and_stop(world, instance, notice_seconds, now_ms)
+    drain_and_stop(world, instance, notice_seconds)
     return world.instances.get(instance_id, instance)
 
 
-def drain_and_stop(world: World, instance: Instance, notice_seconds: float, now_ms: int) -> None:
+def drain_and_stop(world: World, instance: Instance, notice_seconds: float) -> None:
     """From the notice on it takes no more jobs; those on it get SIGTERM, and SIGKILL when the notice is over."""
     if instance.state is InstanceState.TERMINATING:
         return
     if instance.state is not InstanceState.DRAINING:
-        instance = replace(instance, state=InstanceState.DRAINING, ends_at_ms=now_ms + int(notice_seconds * 1000))
+        instance = replace(instance, state=InstanceState.DRAINING, ends_at_ms=world.now_ms + int(notice_seconds * 1000))
         world.put_instance(instance)
         world.idle_since.pop(instance.instance_id, None)
     for key in world.placed_on(instance.instance_id):

@@ -13,32 +13,33 @@ from batchyard.core.scheduling import fleet
 from batchyard.core.state.world import World
 
 
-def scale(world: World, now_ms: int) -> None:
-    """Keeps minvCpus, lets idle instances go, writes down what changed, and notes when to look again."""
-    instance_lifecycle.forget_ended(world, now_ms)
+def scale(world: World) -> int | None:
+    """Keeps minvCpus, lets idle instances go, and writes down what changed. Returns when to look again; None: at no
+    time."""
+    instance_lifecycle.forget_ended(world)
     if not world.providers:
-        return  # it is not known yet what there is, nor who needs it
-    due: list[int] = [] if world.due_ms is None else [world.due_ms]
+        return None  # it is not known yet what there is, nor who needs it
+    due: list[int] = []
     for name in sorted(world.environments):
         environment = world.environments[name]
         if not environment.kind.has_instances or world.provider_of(environment) is None:
             continue
         if environment.status is Health.VALID:
-            _keep_wanted(world, environment, now_ms)
-        due.extend(_let_go(world, environment, now_ms))
+            _keep_wanted(world, environment)
+        due.extend(_let_go(world, environment))
         _write_desired(world, name)
-    due.extend(at_ms for at_ms, _ in world.paused.values() if at_ms > now_ms)
-    due.extend(i.ends_at_ms for i in world.instances.values() if i.ends_at_ms > now_ms)
-    world.due_ms = min(due, default=None)
+    due.extend(at_ms for at_ms, _ in world.paused.values() if at_ms > world.now_ms)
+    due.extend(i.ends_at_ms for i in world.instances.values() if i.ends_at_ms > world.now_ms)
+    return min(due, default=None)
 
 
-def _keep_wanted(world: World, environment: Environment, now_ms: int) -> None:
+def _keep_wanted(world: World, environment: Environment) -> None:
     """desiredvCpus are asked for once: from the moment on that they are there, or that no more of them can be had,
     demand decides. What was only refused for now is tried again."""
     wanted = fleet.wanted_milli_vcpus(environment)
     while (missing := wanted - fleet.coming(world, environment.name)) > 0:
         need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))
-        if isinstance(fleet.grow(world, world.environments[environment.name], need, now_ms), NoLaunch):
+        if isinstance(fleet.grow(world, world.environments[environment.name], need), NoLaunch):
             break
     if environment.compute_resources.desired_vcpus and environment.name not in world.paused:
         current = world.environments[environment.name]
@@ -49,13 +50,13 @@ def _keep_wanted(world: World, environment: Environment, now_ms: int) -> None:
         )
 
 
-def _let_go(world: World, environment: Environment, now_ms: int) -> list[int]:
+def _let_go(world: World, environment: Environment) -> list[int]:
     """Ends the instances that have been without work for long enough, the longest first, down to what is wanted.
     Returns when the next ones may be due."""
     for instance_id in list(world.instances_in.get(environment.name, ())):
         instance = world.instances[instance_id]
-        if 0 < instance.ends_at_ms <= now_ms and instance.state is InstanceState.DRAINING:
-            instance_lifecycle.drain_and_stop(world, instance, world.limits.stop_grace_seconds, now_ms)
+        if 0 < instance.ends_at_ms <= world.now_ms and instance.state is InstanceState.DRAINING:
+            instance_lifecycle.drain_and_stop(world, instance, world.limits.stop_grace_seconds)
         is_over = instance.state is InstanceState.DRAINING or environment.status is Health.DELETING
         if is_over and not world.placed_on(instance_id):
             instance_lifecycle.terminate(world, instance)
@@ -65,7 +66,7 @@ def _let_go(world: World, environment: Environment, now_ms: int) -> list[int]:
         instance = world.instances[instance_id]
         if fleet.coming(world, environment.name) - instance.resources.milli_vcpus < wanted:
             continue
-        if since_ms + delay_ms <= now_ms:
+        if since_ms + delay_ms <= world.now_ms:
             instance_lifecycle.terminate(world, instance)
         else:
             due.append(since_ms + delay_ms)

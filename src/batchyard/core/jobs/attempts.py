@@ -28,7 +28,7 @@ def host_lost(instance_id: str) -> str:
     return f"Host EC2 (instance {instance_id}) terminated."
 
 
-def report(world: World, engine: str, fact: reports.Report, now_ms: int) -> None:
+def report(world: World, engine: str, fact: reports.Report) -> None:
     """Takes a fact about an attempt. Facts about an attempt that is not the current one are only acknowledged: the
     engine repeats its last word until it hears that it was written down."""
     job = current(world, fact.attempt_id)
@@ -39,10 +39,10 @@ def report(world: World, engine: str, fact: reports.Report, now_ms: int) -> None
         job = None  # an attempt is what its main node is; the end of another one is only acknowledged
     if isinstance(fact, reports.Started):
         if job is not None and job.status is Status.STARTING:
-            _started(world, job, fact.at_ms, now_ms)
+            _started(world, job, fact.at_ms)
         return
     if job is not None:
-        _ended(world, job, fact, now_ms)
+        _ended(world, job, fact)
     world.effects.append(AcknowledgeTask(engine, AttemptNode(fact.attempt_id, fact.node, instance_id)))
 
 
@@ -65,9 +65,9 @@ def _within(job: Job, at_ms: int, now_ms: int) -> int:
     return min(max(at_ms, job.created_at_ms, placed_at_ms), now_ms)
 
 
-def _started(world: World, job: Job, at_ms: int, now_ms: int) -> Job:
+def _started(world: World, job: Job, at_ms: int) -> Job:
     assert job.attempt is not None, f"job {job.key} started without an attempt"
-    at_ms = _within(job, at_ms, now_ms)
+    at_ms = _within(job, at_ms, world.now_ms)
     attempt = replace(job.attempt, started_at_ms=at_ms)
     job = world.move(job, Cause.STARTED, attempt=attempt, started_at_ms=at_ms)
     timeout_seconds = world.spec_of(job.key).timeout_seconds
@@ -76,13 +76,13 @@ def _started(world: World, job: Job, at_ms: int, now_ms: int) -> Job:
     return job
 
 
-def _ended(world: World, job: Job, fact: reports.Report, now_ms: int) -> None:
+def _ended(world: World, job: Job, fact: reports.Report) -> None:
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} ended without an attempt"
     succeeded = False
     if isinstance(fact, reports.Exited):
         if job.status is Status.STARTING:
-            job = _started(world, job, fact.started_at_ms, now_ms)
+            job = _started(world, job, fact.started_at_ms)
             assert job.attempt is not None, f"job {job.key} lost its attempt"
             attempt = job.attempt
         attempt = replace(outcome(attempt, world.spec_of(job.key), fact.containers), status_reason=EXITED)
@@ -95,8 +95,8 @@ def _ended(world: World, job: Job, fact: reports.Report, now_ms: int) -> None:
         assert isinstance(fact, reports.Lost), f"unknown report {fact!r}"
         attempt = replace(attempt, status_reason=host_lost(attempt.main.instance_id), is_lost=True)
         stopped_at_ms = fact.at_ms
-    stopped_at_ms = max(_within(job, stopped_at_ms, now_ms), attempt.started_at_ms)
-    _decide(world, job, replace(attempt, stopped_at_ms=stopped_at_ms), succeeded, now_ms)
+    stopped_at_ms = max(_within(job, stopped_at_ms, world.now_ms), attempt.started_at_ms)
+    _decide(world, job, replace(attempt, stopped_at_ms=stopped_at_ms), succeeded)
 
 
 def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[reports.ContainerExit]) -> Attempt:
@@ -123,7 +123,7 @@ def _reason(one: reports.ContainerExit) -> str:
     return (reports.OUT_OF_MEMORY if one.out_of_memory else one.reason)[:REASON_CHARACTERS]
 
 
-def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: int) -> None:
+def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool) -> None:
     """Cancelled, terminated and timed-out jobs are never retried. What its host's end made fail ends as lost."""
     if attempt.stopping is StopCause.HOST and not succeeded:
         reason = host_lost(attempt.main.instance_id)
@@ -131,16 +131,16 @@ def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool, now_ms: i
     changes: dict[str, object] = {"attempt": None, "past": (*job.past, attempt)}
     ending = {**changes, "stopped_at_ms": attempt.stopped_at_ms}
     if job.is_terminated:
-        completion.end(world, job, Cause.FAILED, now_ms, status_reason=job.end_reason, **ending)
+        completion.end(world, job, Cause.FAILED, status_reason=job.end_reason, **ending)
     elif attempt.stopping is StopCause.TIMEOUT:
-        completion.end(world, job, Cause.FAILED, now_ms, status_reason=TIMED_OUT, **ending)
+        completion.end(world, job, Cause.FAILED, status_reason=TIMED_OUT, **ending)
     elif succeeded:
-        completion.end(world, job, Cause.SUCCEEDED, now_ms, status_reason=attempt.status_reason, **ending)
+        completion.end(world, job, Cause.SUCCEEDED, status_reason=attempt.status_reason, **ending)
     elif not job.is_cancelled and retry.should_retry(world.spec_of(job.key).retry, attempt):
         retried = world.move(job, Cause.RETRIED, status_reason="", **changes)
         scheduler.enqueue(world, retried.key)
     else:
-        completion.end(world, job, Cause.FAILED, now_ms, status_reason=attempt.status_reason, **ending)
+        completion.end(world, job, Cause.FAILED, status_reason=attempt.status_reason, **ending)
 
 
 def stop(world: World, job: Job, cause: StopCause, notice_seconds: float = 0.0) -> Job:
@@ -177,9 +177,9 @@ def _grace_seconds(world: World, spec: JobSpec) -> float:
     return float(own) or world.limits.stop_grace_seconds
 
 
-def expire(world: World, now_ms: int) -> None:
+def expire(world: World) -> None:
     """Stops the attempts whose time is up. The clock of an attempt starts when it is RUNNING."""
-    while world.deadlines and world.deadlines[0][0] <= now_ms:
+    while world.deadlines and world.deadlines[0][0] <= world.now_ms:
         _, key, number = heapq.heappop(world.deadlines)
         job = world.jobs.get(key)
         if job is None or job.attempt is None or job.attempt.number != number or job.status is not Status.RUNNING:

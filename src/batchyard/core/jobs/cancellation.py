@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from batchyard.core.jobs import attempts, completion
 from batchyard.core.model import lifecycle, names
+from batchyard.core.model.commands import CancelJob, TerminateAllRunning, TerminateJob
 from batchyard.core.model.lifecycle import Cause
 from batchyard.core.model.names import child_key
 from batchyard.core.model.reasons import StopCause
@@ -20,7 +21,15 @@ from batchyard.core.state.world import World
 QUEUE_DELETED = "JobQueue deleted"
 
 
-def withdraw(world: World, job_id: str, reason: str, *, terminate: bool, now_ms: int) -> None:
+def cancel(world: World, command: CancelJob) -> None:
+    withdraw(world, command.job_id, command.reason, terminate=False)
+
+
+def terminate(world: World, command: TerminateJob) -> None:
+    withdraw(world, command.job_id, command.reason, terminate=True)
+
+
+def withdraw(world: World, job_id: str, reason: str, *, terminate: bool) -> None:
     """Unknown and finished jobs: nothing happens, as with AWS."""
     wanted = names.parse_job_id(job_id)
     key = world.ids.get(wanted.uuid)
@@ -29,11 +38,11 @@ def withdraw(world: World, job_id: str, reason: str, *, terminate: bool, now_ms:
     book = world.books.get(key)
     if wanted.index is None:
         if book is None:
-            _withdraw_row(world, world.jobs[key], reason, terminate, now_ms)
+            _withdraw_row(world, world.jobs[key], reason, terminate)
         else:
-            _withdraw_array(world, key, reason, terminate, now_ms)
+            _withdraw_array(world, key, reason, terminate)
     elif book is not None and wanted.index < book.size and book.final_status(wanted.index) is None:
-        _withdraw_row(world, _row_of_child(world, key, wanted.index), reason, terminate, now_ms)
+        _withdraw_row(world, _row_of_child(world, key, wanted.index), reason, terminate)
 
 
 def _marked(job: Job, reason: str, terminate: bool) -> Job:
@@ -47,11 +56,11 @@ def _marked(job: Job, reason: str, terminate: bool) -> Job:
     )
 
 
-def _withdraw_row(world: World, job: Job, reason: str, terminate: bool, now_ms: int) -> None:
+def _withdraw_row(world: World, job: Job, reason: str, terminate: bool) -> None:
     job = _marked(job, reason, terminate)
     world.put(job)
     if job.status is Status.RUNNABLE:
-        completion.end(world, job, Cause.WITHDRAWN, now_ms, status_reason=job.end_reason)
+        completion.end(world, job, Cause.WITHDRAWN, status_reason=job.end_reason)
     elif job.attempt is not None and terminate:
         attempts.stop(world, job, StopCause.TERMINATE)
 
@@ -68,35 +77,35 @@ def _row_of_child(world: World, parent_key: int, index: int) -> Job:
     return world.jobs[key]
 
 
-def _withdraw_array(world: World, key: int, reason: str, terminate: bool, now_ms: int) -> None:
+def _withdraw_array(world: World, key: int, reason: str, terminate: bool) -> None:
     world.put(_marked(world.jobs[key], reason, terminate))
     book = world.books[key]
     reason = world.jobs[key].end_reason
     for row_key in world.rows_of(key):
         row = world.jobs.get(row_key)
         if row is not None:
-            _withdraw_row(world, row, reason, terminate, now_ms)
+            _withdraw_row(world, row, reason, terminate)
     if key in world.jobs and book.released_at_ms:
-        completion.withdraw_unstarted(world, key, now_ms)  # those that are PENDING end when what they wait for does
+        completion.withdraw_unstarted(world, key)  # those that are PENDING end when what they wait for does
 
 
-def delete_queue_jobs(world: World, queue: str, now_ms: int) -> None:
+def delete_queue_jobs(world: World, queue: str) -> None:
     """All jobs of a deleted queue end, also those that wait for others."""
     for key in sorted(k for k, spec in world.specs.items() if spec.queue == queue):
         if key not in world.jobs:
             continue  # an earlier one's end took it along
         job_id = world.specs[key].job_id
-        withdraw(world, job_id, QUEUE_DELETED, terminate=True, now_ms=now_ms)
+        withdraw(world, job_id, QUEUE_DELETED, terminate=True)
         job = world.jobs.get(key)
         if job is not None and key in world.unmet:
-            completion.fail_dependent(world, key, now_ms)
+            completion.fail_dependent(world, key)
 
 
-def terminate_running(world: World, reason: str, now_ms: int) -> int:
+def terminate_running(world: World, command: TerminateAllRunning) -> int:
     """Terminates every placed attempt; returns how many. Waiting jobs stay, and none starts until the next restart: the
     room that becomes free is not theirs, since the service is about to end."""
     world.is_draining = True
     placed = sorted(key for key, job in world.jobs.items() if job.attempt is not None)
     for key in placed:
-        _withdraw_row(world, world.jobs[key], reason, True, now_ms)
+        _withdraw_row(world, world.jobs[key], command.reason, True)
     return len(placed)

@@ -56,7 +56,7 @@ class _Waits(Struct):
     failed_counterparts: Ranges = ()
 
 
-def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
+def submit(world: World, command: SubmitJob) -> SubmittedJob:
     """Makes one job, or gives the answer of the same submission that was made before. A refusal changes nothing."""
     known = world.idempotency.get(command.idempotency_key) if command.idempotency_key else None
     if known is not None:
@@ -94,17 +94,17 @@ def submit(world: World, command: SubmitJob, now_ms: int) -> SubmittedJob:
     if network:
         task = replace(task, network=network)
     engines = _engines(world, queue, task, command.images)
-    spec = _spec(world, command, definition, task, body, parameters, engines, share, now_ms)
-    _accept(world, spec, waits, now_ms)
+    spec = _spec(world, command, definition, task, body, parameters, engines, share)
+    _accept(world, spec, waits)
     if command.idempotency_key:
-        remember(world, spec, now_ms)
+        remember(world, spec)
     return SubmittedJob(spec.job_id, spec.name)
 
 
-def remember(world: World, spec: JobSpec, now_ms: int) -> None:
+def remember(world: World, spec: JobSpec) -> None:
     key, digest = split_stored_key(spec.idempotency_key)
     world.idempotency[key] = Remembered(spec.job_id, digest)
-    world.idempotency_order.append((now_ms + world.limits.idempotency_kept_ms, key))
+    world.idempotency_order.append((world.now_ms + world.limits.idempotency_kept_ms, key))
 
 
 def _queue(world: World, name: str) -> Queue:
@@ -310,7 +310,6 @@ def _spec(
     parameters: dict[str, str],
     engines: tuple[str, ...],
     share: tuple[str, int],
-    now_ms: int,
 ) -> JobSpec:
     document = definition.document
     timeout = command.timeout or document.get("timeout") or {}
@@ -324,7 +323,7 @@ def _spec(
         definition=f"{definition.name}:{definition.revision}",
         task=task,
         container=body.container,
-        created_at_ms=now_ms,
+        created_at_ms=world.now_ms,
         engines=engines,
         array_size=command.array_size,
         depends_on=command.depends_on,
@@ -356,8 +355,8 @@ def _late_refusal(world: World, command: SubmitJob) -> str:
     return f"Container Overrides length must be at most {limit}"
 
 
-def _accept(world: World, spec: JobSpec, waits: _Waits, now_ms: int) -> None:
-    job = lifecycle.submitted(spec.key, now_ms)
+def _accept(world: World, spec: JobSpec, waits: _Waits) -> None:
+    job = lifecycle.submitted(spec.key, world.now_ms)
     world.add(spec, job)
     follow(world, spec.key, waits.sources)
     failed = () if spec.after_any else waits.failed_counterparts
@@ -367,11 +366,11 @@ def _accept(world: World, spec: JobSpec, waits: _Waits, now_ms: int) -> None:
         world.move(job, lifecycle.Cause.WAITS)
         wait_for(world, spec.key, waits.keys)
         if waits.failed:
-            completion.fail_dependent(world, spec.key, now_ms)
+            completion.fail_dependent(world, spec.key)
     else:
-        completion.release(world, spec.key, now_ms)
+        completion.release(world, spec.key)
     if failed and spec.key in world.jobs:
-        completion.fail_counterparts(world, spec.key, failed, now_ms)
+        completion.fail_counterparts(world, spec.key, failed)
 
 
 def wait_for(world: World, key: int, keys: list[int]) -> None:

@@ -9,10 +9,10 @@ from batchyard.core.state.world import World
 TIMED_OUT = "Canceled by JobStateTimeLimit action due to reason: "
 
 
-def expire(world: World, now_ms: int) -> None:
+def expire(world: World) -> None:
     """Cancels what has been stuck for longer than its queue's actions allow."""
     for name in sorted(world.queues):
         for limit_ms, code in queue_head.limits_of(world.queues[name]):
             for job_id, since_ms in queue_head.stuck_for(world, name, code):
-                if since_ms + limit_ms <= now_ms:
-                    cancellation.withdraw(world, job_id, f"{TIMED_OUT}{code}", terminate=False, now_ms=now_ms)
+                if since_ms + limit_ms <= world.now_ms:
+                    cancellation.withdraw(world, job_id, f"{TIMED_OUT}{code}", terminate=False)

@@ -24,7 +24,7 @@ class AskCapacity(Command[CapacityAnswer], frozen=True):
     """Asks what there is to run on, and how much runs."""
 
 
-def capacity(world: World) -> CapacityAnswer:
+def capacity(world: World, command: AskCapacity) -> CapacityAnswer:
     total = [provider.total for provider in world.providers.values()]
     free = [provider.ledger.free for provider in world.providers.values()]
     running = sum(1 for job in world.jobs.values() if job.attempt is not None)

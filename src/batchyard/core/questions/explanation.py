@@ -66,9 +66,9 @@ class AskExplain(Command[Explanation | None], frozen=True):
     job_id: str
 
 
-def explain(world: World, job_id: str) -> Explanation | None:
-    """None for a job that is not in memory: unknown, or ended."""
-    wanted = names.parse_job_id(job_id)
+def explain(world: World, command: AskExplain) -> Explanation | None:
+    """Why a job waits; None for one that is not in memory: unknown, or ended."""
+    wanted = names.parse_job_id(command.job_id)
     key = world.ids.get(wanted.uuid)
     if key is None or key not in world.specs or wanted.node is not None:
         return None
@@ -309,7 +309,7 @@ def _by_share(
             f"shares and {place.ahead_in_share} of its own are before it."
         )
         return Wait.SHARE if place.ahead_of_others else Wait.BEHIND, text
-    reserved = share_position.reservation(world, spec.queue, environments, world.now_ms)
+    reserved = share_position.reservation(world, spec.queue, environments)
     if reserved is None or reserved.has_room(spec.task.resources.milli_vcpus):
         return None
     text = (

@@ -56,7 +56,7 @@ class AskInstances(Command[Inventory], frozen=True):
     """Asks what there is to run on, and what runs there."""
 
 
-def inventory(world: World) -> Inventory:
+def inventory(world: World, command: AskInstances) -> Inventory:
     running: Counter[tuple[str, str]] = Counter()
     pending: Counter[tuple[str, str]] = Counter()
     for job in world.jobs.values():

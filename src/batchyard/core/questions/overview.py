@@ -120,13 +120,13 @@ class InterruptInstance(Command[InstanceView], frozen=True):
     notice_seconds: float
 
 
-def overview(world: World, now_ms: int) -> Overview:
+def overview(world: World, command: AskOverview) -> Overview:
     waiting = {name: _waiting(world, name) for name in sorted(world.queues)}
     running = _running(world)
     managed = [i for name in sorted(world.instances_in) for i in world.instances_in[name]]
     machines = [provider.machine.instance_id for _, provider in sorted(world.providers.items())]
     return Overview(
-        tuple(_environment(world, world.environments[n], waiting, running, now_ms) for n in sorted(world.environments)),
+        tuple(_environment(world, world.environments[n], waiting, running) for n in sorted(world.environments)),
         tuple(_queue(world, world.queues[name], waiting[name].demand) for name in waiting),
         tuple(_instance(world, world.instances[instance_id]) for instance_id in [*machines, *managed]),
     )
@@ -140,9 +140,9 @@ def view_of(world: World, instance: Instance) -> InstanceView:
     return InstanceView(instance, (instance.environment,), False, Resources(), (), 0, 0, step)
 
 
-def interrupt(world: World, command: InterruptInstance, now_ms: int) -> InstanceView:
+def interrupt(world: World, command: InterruptInstance) -> InstanceView:
     """Interrupts a managed instance because its owner asks for it."""
-    instance = instance_lifecycle.interrupt(world, command.instance_id, command.notice_seconds, now_ms)
+    instance = instance_lifecycle.interrupt(world, command.instance_id, command.notice_seconds)
     return view_of(world, instance)
 
 
@@ -187,7 +187,7 @@ def _waiting(world: World, queue: str) -> _Waiting:
 
 
 def _environment(
-    world: World, environment: Environment, waiting: dict[str, _Waiting], running: dict[str, int], now_ms: int
+    world: World, environment: Environment, waiting: dict[str, _Waiting], running: dict[str, int]
 ) -> EnvironmentView:
     attached = tuple(name for name in waiting if _is_attached(world.queues[name], environment.name))
     states: dict[str, int] = {}
@@ -215,7 +215,7 @@ def _environment(
         demand=demand,
         step=_in_motion(environment)
         or (
-            _next_step(world, environment, {name: waiting[name] for name in attached}, now_ms)
+            _next_step(world, environment, {name: waiting[name] for name in attached})
             if has_instances
             else _without_instances(environment)
         ),
@@ -271,7 +271,7 @@ def _without_instances(environment: Environment) -> Step:
     return Step(Next.NOTHING, "It launches nothing: its jobs run on this host, beside what managed instances reserve.")
 
 
-def _next_step(world: World, environment: Environment, queues: dict[str, _Waiting], now_ms: int) -> Step:
+def _next_step(world: World, environment: Environment, queues: dict[str, _Waiting]) -> Step:
     """Of one that launches instances."""
     name = environment.name
     if environment.status is Health.DELETING:
@@ -279,11 +279,11 @@ def _next_step(world: World, environment: Environment, queues: dict[str, _Waitin
     missing = fleet.wanted_milli_vcpus(environment) - fleet.coming(world, name)
     if missing > 0:
         need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))
-        return _launch_step(world, environment, need, "for minvCpus or desiredvCpus", now_ms)
+        return _launch_step(world, environment, need, "for minvCpus or desiredvCpus")
     blocked: Step | None = None
     if environment.state is State.ENABLED and not world.is_draining:
         for queue in sorted(queues, key=lambda q: (-world.queues[q].priority, q)):
-            step = _for_queue(world, environment, queue, queues[queue], now_ms)
+            step = _for_queue(world, environment, queue, queues[queue])
             if step is not None and step.next is Next.LAUNCH:
                 return step
             blocked = blocked or step
@@ -294,7 +294,7 @@ def _next_step(world: World, environment: Environment, queues: dict[str, _Waitin
     return blocked or _idle_step(world, environment)
 
 
-def _for_queue(world: World, environment: Environment, queue: str, waiting: _Waiting, now_ms: int) -> Step | None:
+def _for_queue(world: World, environment: Environment, queue: str, waiting: _Waiting) -> Step | None:
     """What is done for the jobs of a queue that instances which are coming will not hold. None: nothing is needed here,
     also where an environment before it in the queue serves them."""
     needs = [need for need, engines in waiting.needs if environment.engine in engines]
@@ -314,7 +314,7 @@ def _for_queue(world: World, environment: Environment, queue: str, waiting: _Wai
         text = f"It launches nothing for the queue {queue}: a job of a queue of higher priority waits for room."
         return Step(Next.BLOCKED, text)
     kept = kept_of_provider(world, environment, ahead)
-    return _launch_step(world, environment, needs[0], f"for the queue {queue}", now_ms, kept)
+    return _launch_step(world, environment, needs[0], f"for the queue {queue}", kept)
 
 
 def _booting(world: World, environment: str) -> list[str]:
@@ -336,11 +336,10 @@ def _launch_step(
     environment: Environment,
     need: Need,
     purpose: str,
-    now_ms: int,
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> Step:
     paused = world.paused.get(environment.name)
-    if paused is not None and now_ms < paused[0]:
+    if paused is not None and world.now_ms < paused[0]:
         return Step(Next.BLOCKED, f"The last launch was refused: {paused[1]} It tries again.", paused[0])
     choice = fleet.next_launch(world, environment, need, kept)
     if isinstance(choice, NoLaunch):

@@ -43,10 +43,11 @@ class AskQueueSnapshot(Command[QueueSnapshot], frozen=True):
     queue: str
 
 
-def snapshot(world: World, name: str, now_ms: int) -> QueueSnapshot:
+def snapshot(world: World, command: AskQueueSnapshot) -> QueueSnapshot:
+    name = command.queue
     if name not in world.queues:
         raise Refused(f"JobQueue {name} not found.")
-    front = tuple(islice(_front(world, name, now_ms), FRONT_JOBS))
+    front = tuple(islice(_front(world, name), FRONT_JOBS))
     used: dict[str, int] = {}
     active: set[str] = set()
     for key, job in world.jobs.items():
@@ -58,14 +59,14 @@ def snapshot(world: World, name: str, now_ms: int) -> QueueSnapshot:
             share = spec.share_identifier
             used[share] = used.get(share, 0) + spec.task.resources.milli_vcpus
     shares = sorted(((s, amount) for s, amount in used.items() if s), key=lambda pair: (-pair[1], pair[0]))
-    return QueueSnapshot(front, sum(used.values()), tuple(shares[:TOP_SHARES]), len(active - {""}), now_ms)
+    return QueueSnapshot(front, sum(used.values()), tuple(shares[:TOP_SHARES]), len(active - {""}), world.now_ms)
 
 
-def _front(world: World, name: str, now_ms: int) -> Iterator[FrontJob]:
+def _front(world: World, name: str) -> Iterator[FrontJob]:
     """RUNNABLE jobs in the order in which they would start, an array's children one by one; those that nothing can run
     now stand where they were submitted."""
     stuck = deque(sorted(world.stuck.get(name, {})))
-    jobs = candidates.in_turn(world, name, now_ms)
+    jobs = candidates.in_turn(world, name)
     while (candidate := jobs.next()) is not None:
         while stuck and stuck[0] < candidate.key:
             yield from _set_aside(world, stuck.popleft())

@@ -26,7 +26,8 @@ class AskRunningTask(Command[RunningTask], frozen=True):
     job_id: str
 
 
-def running_task(world: World, job_id: str) -> RunningTask:
+def running_task(world: World, command: AskRunningTask) -> RunningTask:
+    job_id = command.job_id
     wanted = names.parse_job_id(job_id)
     top = world.ids.get(wanted.uuid)
     if top is None:

@@ -25,7 +25,7 @@ TOO_MANY_TAGS = {SECRET: secrets.LIMIT, PARAMETER: "TooManyTagsError"}  # codes 
 # -- compute environments --
 
 
-def create_environment(world: World, command: commands.CreateComputeEnvironment, now_ms: int) -> Environment:
+def create_environment(world: World, command: commands.CreateComputeEnvironment) -> Environment:
     """VALID at once, so that scripts create and attach in one breath, unless changes are told to take their time."""
     if command.name in world.environments:
         raise Refused(EXISTS)
@@ -40,7 +40,7 @@ def create_environment(world: World, command: commands.CreateComputeEnvironment,
         engine=command.engine,
         document=command.document,
         tags=command.tags,
-        created_at_ms=now_ms,
+        created_at_ms=world.now_ms,
         provider=command.provider,
     )
     if not command.is_settled:
@@ -48,7 +48,7 @@ def create_environment(world: World, command: commands.CreateComputeEnvironment,
     return _keep_environment(world, environment)
 
 
-def update_environment(world: World, command: commands.UpdateComputeEnvironment, now_ms: int) -> Environment:
+def update_environment(world: World, command: commands.UpdateComputeEnvironment) -> Environment:
     environment = _environment(world, command.name)
     if environment.status is Health.DELETING:
         raise Refused(f"ComputeEnvironment {command.name} is being deleted.")
@@ -60,7 +60,7 @@ def update_environment(world: World, command: commands.UpdateComputeEnvironment,
     environment = replace(environment, state=state, document=document)
     environment = _keep_environment(world, transient_states.begin(world, environment, Health.UPDATING))
     if replaces:
-        fleet.replace_instances(world, environment, now_ms)
+        fleet.replace_instances(world, environment)
     scheduler.reassess(world)
     return environment
 
@@ -101,16 +101,16 @@ def sweep_deleted_environments(world: World) -> None:
         world.changes.environments[name] = None
 
 
-def settle(world: World, now_ms: int) -> None:
+def settle(world: World) -> None:
     """Before a pass: what was in motion for long enough is VALID, and takes what waits for it."""
-    if not world.settling or min(world.settling.values()) > now_ms:
+    if not world.settling or min(world.settling.values()) > world.now_ms:
         return
-    for name in transient_states.due(world, transient_states.ENVIRONMENT, now_ms):
+    for name in transient_states.due(world, transient_states.ENVIRONMENT):
         environment = replace(world.environments[name], settles_at_ms=0)
         if environment.status is not Health.DELETING:
             environment = replace(environment, status=Health.VALID)
         _keep_environment(world, environment)
-    for name in transient_states.due(world, transient_states.QUEUE, now_ms):
+    for name in transient_states.due(world, transient_states.QUEUE):
         queue = replace(world.queues[name], settles_at_ms=0)
         if queue.status is not Health.DELETING:
             queue = replace(queue, status=Health.VALID, status_reason=QUEUE_HEALTHY)
@@ -154,7 +154,7 @@ def check_queue_tags(tags: Mapping[str, str]) -> None:
         raise Refused(f"The tag {scheduler.STRICT_FIFO_TAG} must be true or false, got '{strict}'.")
 
 
-def create_queue(world: World, command: commands.CreateJobQueue, now_ms: int) -> Queue:
+def create_queue(world: World, command: commands.CreateJobQueue) -> Queue:
     if command.name in world.queues:
         raise Refused(EXISTS)
     _check_order(world, command.environments)
@@ -169,7 +169,7 @@ def create_queue(world: World, command: commands.CreateJobQueue, now_ms: int) ->
         environments=tuple(sorted(command.environments, key=lambda o: o.order)),
         document=command.document,
         tags=command.tags,
-        created_at_ms=now_ms,
+        created_at_ms=world.now_ms,
     )
     if not command.is_settled:
         queue = transient_states.begin(world, queue, Health.CREATING)
@@ -200,7 +200,7 @@ def update_queue(world: World, command: commands.UpdateJobQueue) -> Queue:
     return queue
 
 
-def delete_queue(world: World, command: commands.DeleteJobQueue, now_ms: int) -> None:
+def delete_queue(world: World, command: commands.DeleteJobQueue) -> None:
     """The queue is gone when its last job is, and what a change takes is over: running ones get their grace."""
     queue = _queue(world, command.name)
     transient_states.check(queue, "delete")
@@ -208,7 +208,7 @@ def delete_queue(world: World, command: commands.DeleteJobQueue, now_ms: int) ->
         raise Refused(f"Cannot delete, job queue {command.name} must be DISABLED first.")
     if queue.status is not Health.DELETING:
         _put_queue(world, transient_states.begin(world, queue, Health.DELETING))
-    cancellation.delete_queue_jobs(world, command.name, now_ms)
+    cancellation.delete_queue_jobs(world, command.name)
 
 
 def sweep_deleted_queues(world: World) -> None:
@@ -255,21 +255,21 @@ def _check_order(world: World, order: tuple[EnvironmentOrder, ...]) -> None:
 # -- job definitions --
 
 
-def register_definition(world: World, command: commands.RegisterJobDefinition, now_ms: int) -> Definition:
+def register_definition(world: World, command: commands.RegisterJobDefinition) -> Definition:
     """Each registration is a new revision; numbers are never given twice, even after deregistration."""
     revision = world.revisions.get(command.name, 0) + 1
-    definition = Definition(command.name, revision, "ACTIVE", command.document, command.tags, now_ms)
+    definition = Definition(command.name, revision, "ACTIVE", command.document, command.tags, world.now_ms)
     world.revisions[command.name] = world.changes.revisions[command.name] = revision
     world.definitions[command.name, revision] = world.changes.definitions[command.name, revision] = definition
     return definition
 
 
-def deregister_definition(world: World, command: commands.DeregisterJobDefinition, now_ms: int) -> None:
+def deregister_definition(world: World, command: commands.DeregisterJobDefinition) -> None:
     definition = world.definitions.get((command.name, command.revision))
     if definition is None:
         raise Refused(f"JobDefinition {command.name}:{command.revision} does not exist.")
     if definition.status == "ACTIVE":
-        definition = replace(definition, status="INACTIVE", deregistered_at_ms=now_ms)
+        definition = replace(definition, status="INACTIVE", deregistered_at_ms=world.now_ms)
         world.definitions[command.name, command.revision] = definition
         world.changes.definitions[command.name, command.revision] = definition
 
@@ -277,19 +277,19 @@ def deregister_definition(world: World, command: commands.DeregisterJobDefinitio
 # -- tags --
 
 
-def tag(world: World, command: commands.TagResource, now_ms: int) -> None:
+def tag(world: World, command: commands.TagResource) -> None:
     """Merges; keys not named stay."""
     merged = {**_tags(world, command), **command.tags}
     if len(merged) > MAX_TAGS:
         text = f"A resource can have at most {MAX_TAGS} tags; with these it would have {len(merged)}."
         raise Refused(text, TOO_MANY_TAGS.get(command.kind, CLIENT_EXCEPTION))
-    _set_tags(world, command, merged, now_ms)
+    _set_tags(world, command, merged)
 
 
-def untag(world: World, command: commands.UntagResource, now_ms: int) -> None:
+def untag(world: World, command: commands.UntagResource) -> None:
     """Keys that are not there are ignored."""
     left = {key: value for key, value in _tags(world, command).items() if key not in command.tag_keys}
-    _set_tags(world, command, left, now_ms)
+    _set_tags(world, command, left)
 
 
 TagCommand = commands.TagResource | commands.UntagResource
@@ -320,7 +320,7 @@ def _tags(world: World, command: TagCommand) -> dict[str, str]:
     return command.stored
 
 
-def _set_tags(world: World, command: TagCommand, tags: dict[str, str], now_ms: int) -> None:
+def _set_tags(world: World, command: TagCommand, tags: dict[str, str]) -> None:
     if command.kind == "compute-environment":
         _put_environment(world, replace(_environment(world, command.name), tags=tags))
     elif command.kind == "job-queue":
@@ -339,7 +339,7 @@ def _set_tags(world: World, command: TagCommand, tags: dict[str, str], now_ms: i
         key = world.ids.get(command.name, command.stored_key)
         world.job_tags[key] = world.changes.job_tags[key] = tags
         if key not in world.specs:  # remembered as long as a request may still carry older tags from the store
-            world.finished_order.append((now_ms + world.limits.finished_kept_ms, key, ""))
+            world.finished_order.append((world.now_ms + world.limits.finished_kept_ms, key, ""))
 
 
 def _revision(world: World, name: str) -> Definition:

@@ -76,14 +76,14 @@ class FifoOrder:
 class FairShareOrder:
     """Rotates over the shares; inside each, jobs are in FIFO order."""
 
-    def __init__(self, world: World, lines: Iterable[Line], fair: FairShare, book: ShareBook, now_ms: int) -> None:
+    def __init__(self, world: World, lines: Iterable[Line], fair: FairShare, book: ShareBook) -> None:
         lines_of: dict[str, list[Line]] = {}
         for line in lines:
             lines_of.setdefault(line.share, []).append(line)
         self._jobs = {share: FifoOrder(world, own) for share, own in lines_of.items()}
         self._next = {share: found for share, jobs in self._jobs.items() if (found := jobs.next()) is not None}
         oldest = {share: candidate.key for share, candidate in self._next.items()}
-        self._turns = Turns(book.standings(fair, now_ms, oldest), book.outlook_ms(fair.window_ms), oldest)
+        self._turns = Turns(book.standings(fair, world.now_ms, oldest), book.outlook_ms(fair.window_ms), oldest)
 
     def next(self) -> Candidate | None:
         share = self._turns.next()
@@ -109,10 +109,10 @@ class FairShareOrder:
             self._turns.took(share, milli_vcpus, found.key)
 
 
-def in_turn(world: World, queue: str, now_ms: int) -> FifoOrder | FairShareOrder:
+def in_turn(world: World, queue: str) -> FifoOrder | FairShareOrder:
     """Returns the jobs of a queue that could start, in scheduling order."""
     lines, fair = world.runnable_in(queue).lines(), world.fair_share(queue)
     if fair is None:
         return FifoOrder(world, lines)
     book = world.shares.get(queue) or ShareBook()  # there is none before the first job
-    return FairShareOrder(world, lines, fair, book, now_ms)
+    return FairShareOrder(world, lines, fair, book)

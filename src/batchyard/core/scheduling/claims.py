@@ -15,16 +15,14 @@ from batchyard.core.state.runnable import Shape
 from batchyard.core.state.world import World
 
 
-def waits_for(
-    world: World, shape: Shape, offers: list[Offer], now_ms: int, *, is_strict: bool, lacks_host: bool
-) -> Ahead:
+def waits_for(world: World, shape: Shape, offers: list[Offer], *, is_strict: bool, lacks_host: bool) -> Ahead:
     """Of a job that found no room in these offers. `is_strict`: its queue lets nobody pass; `lacks_host`: an instance
     for it can't be launched for want of capacity."""
     if is_strict:
         return _everything(world, shape, offers)
     able = [offer for offer in offers if offer.engine in shape.engines]
     environments = [world.environments[offer.environment] for offer in able]
-    latest_ms = starts_at_the_latest(world, shape, able, now_ms)
+    latest_ms = starts_at_the_latest(world, shape, able)
     until_ms = latest_ms if latest_ms < NEVER_MS else 0
     claim = Claim(shape.resources, until_ms)
     rooms = {i: claim for offer in able for i in offer.instance_ids if shape.resources.fits(world.rooms[i].total)}
@@ -76,23 +74,23 @@ def longest_ms(world: World, timeout_seconds: int) -> int:
     return int((timeout_seconds + world.limits.stop_grace_seconds) * 1000)
 
 
-def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer], now_ms: int) -> int:
+def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer]) -> int:
     """Returns when the head of a queue starts if everything before it takes all the time that its timeout allows."""
     latest_ms = NEVER_MS
     for offer in offers:
         for instance_id in offer.instance_ids:
             room = world.rooms[instance_id]
             if shape.resources.fits(room.total):
-                ends = (_end_of(world, key, now_ms) for key in world.placed_on(instance_id))
-                at_ms = placement.starts_at_the_latest(shape.resources, room.free, ends, now_ms)
+                ends = (_end_of(world, key) for key in world.placed_on(instance_id))
+                at_ms = placement.starts_at_the_latest(shape.resources, room.free, ends, world.now_ms)
                 latest_ms = min(latest_ms, at_ms)
     return latest_ms
 
 
-def _end_of(world: World, key: int, now_ms: int) -> tuple[int, Resources]:
+def _end_of(world: World, key: int) -> tuple[int, Resources]:
     """Returns when the timeout of a placed attempt ends it at the latest, and what it holds until then."""
     spec, attempt = world.spec_of(key), world.jobs[key].attempt
     assert attempt is not None, f"job {key} is placed without an attempt"
-    started_ms = attempt.started_at_ms or now_ms
+    started_ms = attempt.started_at_ms or world.now_ms
     end_ms = started_ms + longest_ms(world, spec.timeout_seconds) if spec.timeout_seconds else NEVER_MS
     return end_ms, spec.task.resources

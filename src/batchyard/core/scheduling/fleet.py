@@ -174,7 +174,6 @@ def claim_pending(
     environment: Environment,
     asked: Resources,
     count: Callable[[], int],
-    now_ms: int,
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> bool:
     """Whether a job will find room on an instance of this environment that is coming, or is launched for it now.
@@ -187,7 +186,7 @@ def claim_pending(
             return True
     if environment.name in pending.refusals and pending.refusals[environment.name].need == asked:
         return False
-    choice = grow(world, environment, Need(asked, count()), now_ms, kept)
+    choice = grow(world, environment, Need(asked, count()), kept)
     if isinstance(choice, NoLaunch):
         pending.refusals[environment.name] = choice
         return False
@@ -199,7 +198,6 @@ def grow(
     world: World,
     environment: Environment,
     need: Need,
-    now_ms: int,
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> Instance | NoLaunch:
     """Launches one instance for those who wait, or says why none."""
@@ -207,7 +205,7 @@ def grow(
     if isinstance(choice, NoLaunch):
         return choice
     world.paused.pop(environment.name, None)
-    return _launch(world, environment, choice, now_ms)
+    return _launch(world, environment, choice)
 
 
 def next_launch(
@@ -227,7 +225,7 @@ def next_launch(
     return choice
 
 
-def _launch(world: World, environment: Environment, choice: InstanceLaunch, now_ms: int) -> Instance:
+def _launch(world: World, environment: Environment, choice: InstanceLaunch) -> Instance:
     environment = replace(
         world.environments[environment.name],
         launches=environment.launches + 1,
@@ -250,7 +248,7 @@ def _launch(world: World, environment: Environment, choice: InstanceLaunch, now_
         instance_type=choice.instance_type.name,
         market=Market.SPOT if environment.kind.is_spot else Market.ON_DEMAND,
         state=InstanceState.LAUNCHING,
-        launched_at_ms=now_ms,
+        launched_at_ms=world.now_ms,
         provider=environment.provider,
     )
     world.environments[environment.name] = world.changes.environments[environment.name] = environment
@@ -287,7 +285,7 @@ def idle_in(world: World, environment: str) -> list[tuple[int, str]]:
     return sorted((world.idle_since[i], i) for i in ready)
 
 
-def replace_instances(world: World, environment: Environment, now_ms: int) -> None:
+def replace_instances(world: World, environment: Environment) -> None:
     """After an infrastructure update: those it has take no more jobs, and end when they are empty, or when the update
     policy's time is over (AWS Batch behaviour 3.7)."""
     policy = environment.document.get("updatePolicy") or {}
@@ -295,7 +293,11 @@ def replace_instances(world: World, environment: Environment, now_ms: int) -> No
     for instance_id in world.instances_in.get(environment.name, ()):
         instance = world.instances[instance_id]
         if instance.state in COMING:
-            ends_at_ms = now_ms if policy.get("terminateJobsOnUpdate") else now_ms + minutes * MILLISECONDS_PER_MINUTE
+            ends_at_ms = (
+                world.now_ms
+                if policy.get("terminateJobsOnUpdate")
+                else world.now_ms + minutes * MILLISECONDS_PER_MINUTE
+            )
             world.put_instance(replace(instance, state=InstanceState.DRAINING, ends_at_ms=ends_at_ms))
             world.idle_since.pop(instance_id, None)
 

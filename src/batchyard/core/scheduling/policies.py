@@ -17,10 +17,10 @@ FAIR, QUOTA = "fairsharePolicy", "quotaSharePolicy"
 ARN_MEMBER = "schedulingPolicyArn"
 
 
-def create(world: World, command: commands.CreateSchedulingPolicy, now_ms: int) -> SchedulingPolicy:
+def create(world: World, command: commands.CreateSchedulingPolicy) -> SchedulingPolicy:
     if command.name in world.policies:
         raise Refused(EXISTS)
-    policy = SchedulingPolicy(command.name, command.document, command.tags, now_ms)
+    policy = SchedulingPolicy(command.name, command.document, command.tags, world.now_ms)
     put(world, policy)
     return policy
 

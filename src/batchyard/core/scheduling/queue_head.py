@@ -20,15 +20,15 @@ from batchyard.core.state.world import BlockedHead, ReportedBlocked, World
 UNDETERMINED_TEXT = f"{ReasonCode.UNDETERMINED} - Batch job is blocked, root cause is undetermined."
 
 
-def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoLaunch | None, now_ms: int) -> None:
+def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoLaunch | None) -> None:
     """Records, after a visit of a queue, which job is its head. `refusal`: why an environment launched nothing for
     it."""
     before = world.heads.get(queue)
     if before is not None and (before.key, before.index) != (key, index):
         clear(world, queue)
         before = None
-    head = before or BlockedHead(key, index, now_ms, code_since_ms=now_ms)
-    is_blocked = now_ms - head.since_ms >= int(world.limits.blocked_after_seconds * 1000)
+    head = before or BlockedHead(key, index, world.now_ms, code_since_ms=world.now_ms)
+    is_blocked = world.now_ms - head.since_ms >= int(world.limits.blocked_after_seconds * 1000)
     code, reason = "", ""
     if refusal is not None and refusal.aws_code == ReasonCode.INSUFFICIENT_CAPACITY:
         code, reason = ReasonCode.INSUFFICIENT_CAPACITY, insufficient(refusal)
@@ -38,19 +38,19 @@ def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoL
         why = known or f"{UNDETERMINED_TEXT} {unschedulable.why_head_waits(world, world.spec_of(key))}"
         code, reason = ReasonCode.UNDETERMINED, why
     _set_status_reason(world, key, index, reason)
-    since_ms = head.code_since_ms if code == head.code else now_ms
+    since_ms = head.code_since_ms if code == head.code else world.now_ms
     world.heads[queue] = replace(head, code=code, reason=reason, code_since_ms=since_ms)
     if is_blocked:
-        _emit_blocked(world, queue, world.heads[queue], now_ms)
+        _emit_blocked(world, queue, world.heads[queue])
 
 
-def _emit_blocked(world: World, queue: str, head: BlockedHead, now_ms: int) -> None:
+def _emit_blocked(world: World, queue: str, head: BlockedHead) -> None:
     """Emits Job Queue Blocked once for each submission and code: an array's children block a queue one after another,
     and each of them would be a line."""
     key, before = world.parents.get(head.key, head.key), world.reported_blocked.get(queue)
     if before is None or (before.key, before.code) != (key, head.code):
         world.reported_blocked[queue] = ReportedBlocked(key, head.code, 1 + (before.count if before is not None else 0))
-        world.effects.append(JobQueueBlocked(queue, _job_id(world, head), head.reason, now_ms))
+        world.effects.append(JobQueueBlocked(queue, _job_id(world, head), head.reason, world.now_ms))
 
 
 def emit_misfit(world: World, queue: str, key: int, reason: Reason) -> None:
@@ -81,12 +81,12 @@ def reason_of(world: World, queue: str, key: int) -> str:
 # -- over restarts --
 
 
-def keep(world: World, now_ms: int) -> None:
+def keep(world: World) -> None:
     """Writes down, at the end of a pass, the heads that have stood for a while, and what was reported."""
     for queue in sorted({*world.heads, *world.reported_blocked, *world.head_rows}):
         head, told = world.heads.get(queue), world.reported_blocked.get(queue)
         row = QueueHead()
-        if head is not None and now_ms - head.since_ms >= world.limits.head_kept_after_ms:
+        if head is not None and world.now_ms - head.since_ms >= world.limits.head_kept_after_ms:
             row = QueueHead(head.key, head.index, head.since_ms, head.code, head.code_since_ms)
         if told is not None:
             row = replace(row, told_key=told.key, told_code=told.code, told_count=told.count)

@@ -114,13 +114,12 @@ def offers_of(world: World, queue: str) -> list[Offer]:
     ]
 
 
-def run_pass(world: World, now_ms: int) -> None:
+def run_pass(world: World) -> int | None:
     """Starts whatever fits now, queues in the order of their priority, and launches instances for those who wait. Jobs
     pass the heads of queues of higher priority as they pass their own; queues of one priority reserve nothing of each
-    other."""
-    world.due_ms = None
+    other. Returns when the next pass is due if nothing happens; None: at no time."""
     if world.is_draining or not world.providers:
-        return
+        return None
     pending = fleet.pending_capacity(world)
     ahead = NOBODY
     blocked: list[Visit] = []  # those not in `ahead` yet
@@ -131,16 +130,16 @@ def run_pass(world: World, now_ms: int) -> None:
             continue
         if blocked and blocked[-1].queue.priority > queue.priority:
             for visit in blocked:
-                ahead = ahead.plus(_own(world, visit, now_ms))
+                ahead = ahead.plus(_own(world, visit))
             blocked.clear()
         world.ahead[queue.name] = ahead
         visit = Visit(queue, offers_of(world, queue.name), pending, room_in(world, queue), ahead)
-        _visit(world, visit, now_ms)
+        _visit(world, visit)
         if visit.head is not None:
             blocked.append(visit)
     world.has_passed = True
-    queue_head.keep(world, now_ms)
-    world.due_ms = queue_head.due(world)
+    queue_head.keep(world)
+    return queue_head.due(world)
 
 
 class Visit(Struct):
@@ -163,12 +162,12 @@ class Visit(Struct):
         return self.queue.tags.get(STRICT_FIFO_TAG) == "true"
 
 
-def _own(world: World, visit: Visit, now_ms: int) -> Ahead:
+def _own(world: World, visit: Visit) -> Ahead:
     """Returns what the head of a visited queue waits for; computed only when another job could pass it."""
     assert visit.head is not None, f"the queue {visit.queue.name} has no head"
     if visit.own is None:
         lacks_host = visit.refusal is not None
-        visit.own = waits_for(world, visit.head, visit.offers, now_ms, is_strict=visit.is_strict, lacks_host=lacks_host)
+        visit.own = waits_for(world, visit.head, visit.offers, is_strict=visit.is_strict, lacks_host=lacks_host)
     return visit.own
 
 
@@ -180,12 +179,12 @@ def room_in(world: World, queue: Queue) -> int:
     return max(0, int(limit) - world.placed_in_queue.get(queue.name, 0))
 
 
-def _visit(world: World, visit: Visit, now_ms: int) -> None:
+def _visit(world: World, visit: Visit) -> None:
     """Jobs start in their order. The first that finds no room is the head: others pass it only where it loses
     nothing by it (placement.place). What is reserved for other shares holds up all of them."""
     queue = visit.queue
-    jobs = candidates.in_turn(world, queue.name, now_ms)
-    reserved = share_position.reservation(world, queue.name, fleet.environments_of(world, queue.name), now_ms)
+    jobs = candidates.in_turn(world, queue.name)
+    reserved = share_position.reservation(world, queue.name, fleet.environments_of(world, queue.name))
     head: Candidate | None = None
     passed = 0
     while visit.room and (job := jobs.next()) is not None:
@@ -194,8 +193,8 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
         if reserved is not None and not reserved.has_room(milli_vcpus):
             break
         if passed == 1 and visit.own is None:
-            visit.ahead = visit.ahead.plus(_own(world, visit, now_ms))
-        if _find_place(world, visit, job, now_ms):
+            visit.ahead = visit.ahead.plus(_own(world, visit))
+        if _find_place(world, visit, job):
             jobs.placed(milli_vcpus)
             if reserved is not None:
                 reserved.held += milli_vcpus
@@ -210,7 +209,7 @@ def _visit(world: World, visit: Visit, now_ms: int) -> None:
     if head is None:
         queue_head.clear(world, queue.name)
     else:
-        queue_head.set_head(world, queue.name, head.key, head.index, visit.refusal, now_ms)
+        queue_head.set_head(world, queue.name, head.key, head.index, visit.refusal)
 
 
 def _refusal(visit: Visit, shape: Shape) -> NoLaunch | None:
@@ -221,15 +220,15 @@ def _refusal(visit: Visit, shape: Shape) -> NoLaunch | None:
     return next((refusal for refusal in mine if refusal.why is NoLaunchReason.EXHAUSTED), None)
 
 
-def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool:
+def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
     """Places a job now, or claims room for it on an instance that is coming. Returns whether either worked. Tries the
     environments in their order: each one's free room first, then what it can still launch."""
     shape = job.line.shape
-    ends_at_ms = now_ms + longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
+    ends_at_ms = world.now_ms + longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
     for offer in visit.offers:
         assignment = placement.place(shape, offer, world.rooms, visit.ahead, ends_at_ms)
         if assignment is not None:
-            _apply(world, job.key, job.index, assignment, now_ms)
+            _apply(world, job.key, job.index, assignment)
             visit.room -= 1
             return True
         environment = world.environments[offer.environment]
@@ -237,7 +236,7 @@ def _find_place(world: World, visit: Visit, job: Candidate, now_ms: int) -> bool
             claimed = visit.claimed.get((job.line.share, shape), 0)
             waiting_count = partial(_waiting_in, world, job.line, claimed)
             kept = kept_of_provider(world, environment, visit.ahead)
-            if fleet.claim_pending(world, visit.pending, environment, shape.resources, waiting_count, now_ms, kept):
+            if fleet.claim_pending(world, visit.pending, environment, shape.resources, waiting_count, kept):
                 visit.claimed[job.line.share, shape] = claimed + 1
                 return True
     return False
@@ -253,7 +252,7 @@ def _waiting_in(world: World, line: Line, claimed: int) -> int:
     return sum(len_of(world, key) for key in line.entries) - claimed
 
 
-def _apply(world: World, key: int, index: int | None, assignment: Assignment, now_ms: int) -> None:
+def _apply(world: World, key: int, index: int | None, assignment: Assignment) -> None:
     spec = world.spec_of(key)
     if index is None:
         dequeue(world, key)
@@ -269,7 +268,7 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment, no
         environment=assignment.environment,
         engine=assignment.engine,
         placements=assignment.placements,
-        placed_at_ms=now_ms,
+        placed_at_ms=world.now_ms,
     )
     placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="", set_aside_at_ms=0, set_aside_code=None)
     world.effects.append(launch_of(world, placed))

@@ -27,13 +27,13 @@ class Reservation(Struct):
         return self.held == 0 or self.held + milli_vcpus <= self.at_most
 
 
-def reservation(world: World, queue: str, environments: Sequence[Environment], now_ms: int) -> Reservation | None:
+def reservation(world: World, queue: str, environments: Sequence[Environment]) -> Reservation | None:
     """Returns None where nothing is held back, also where an environment has no maximum to take a part of."""
     fair, book = world.fair_share(queue), world.shares.get(queue)
     limits = [_max_vcpus(environment) for environment in environments]
     if fair is None or book is None or not fair.reservation_percent or not all(limits):
         return None
-    back = held_back(fair, sum(limits), len(book.active(now_ms, fair.window_ms)))
+    back = held_back(fair, sum(limits), len(book.active(world.now_ms, fair.window_ms)))
     return Reservation(sum(limits) * MILLI_PER_VCPU - back, book.held(), back)
 
 

@@ -14,7 +14,7 @@ MAX_PARAMETERS = 10_000  # Systems Manager quotas: standard parameters
 MAX_VERSIONS = 100  # Systems Manager: past versions of a parameter
 
 
-def put(world: World, command: commands.PutParameter, now_ms: int) -> Parameter:
+def put(world: World, command: commands.PutParameter) -> Parameter:
     """A new parameter, or with `overwrite` the next version of one."""
     known = world.parameters.get(command.name)
     if known is None:
@@ -28,14 +28,14 @@ def put(world: World, command: commands.PutParameter, now_ms: int) -> Parameter:
         parameter = Parameter(
             name=command.name,
             type=command.type,
-            versions=(_version(1, command, now_ms),),
+            versions=(_version(1, command, world.now_ms),),
             tier=command.tier,
             description=command.description or "",
             key_id=command.key_id or "",
             tags=command.tags,
         )
     else:
-        parameter = _next(known, command, now_ms)
+        parameter = _next(known, command, world.now_ms)
     keep(world, parameter)
     return parameter
 

@@ -28,7 +28,7 @@ INVALID_REQUEST = "InvalidRequestException"
 LIMIT = "LimitExceededException"
 
 
-def create(world: World, command: commands.CreateSecret, now_ms: int) -> VersionedSecret:
+def create(world: World, command: commands.CreateSecret) -> VersionedSecret:
     known = world.secrets.get(command.name)
     if known is not None:
         return _created_before(known, command)
@@ -37,14 +37,14 @@ def create(world: World, command: commands.CreateSecret, now_ms: int) -> Version
     secret = Secret(
         name=command.name,
         suffix=command.suffix,
-        created_at_ms=now_ms,
-        changed_at_ms=now_ms,
+        created_at_ms=world.now_ms,
+        changed_at_ms=world.now_ms,
         description=command.description,
         kms_key_id=command.kms_key_id,
         tags=command.tags,
     )
     if command.value is not None:
-        secret = _with_version(secret, command.value, (CURRENT,), now_ms)
+        secret = _with_version(secret, command.value, (CURRENT,), world.now_ms)
     put(world, secret)
     return VersionedSecret(secret, command.value.value_id if command.value is not None else "")
 
@@ -61,41 +61,43 @@ def _created_before(known: Secret, command: commands.CreateSecret) -> VersionedS
     raise Refused(f"The operation failed because the secret {command.name} already exists.", EXISTS)
 
 
-def put_value(world: World, command: commands.PutSecretValue, now_ms: int) -> VersionedSecret:
+def put_value(world: World, command: commands.PutSecretValue) -> VersionedSecret:
     secret = living(world, command.name)
     if _is_there(secret, command.value):
         return VersionedSecret(secret, command.value.value_id)
-    secret = _with_version(secret, command.value, command.stages or (CURRENT,), now_ms)
+    secret = _with_version(secret, command.value, command.stages or (CURRENT,), world.now_ms)
     put(world, secret)
     return VersionedSecret(secret, command.value.value_id)
 
 
-def update(world: World, command: commands.UpdateSecret, now_ms: int) -> VersionedSecret:
+def update(world: World, command: commands.UpdateSecret) -> VersionedSecret:
     secret = living(world, command.name)
     value = command.value
     if value is not None and not _is_there(secret, value):
-        secret = _with_version(secret, value, (CURRENT,), now_ms)
+        secret = _with_version(secret, value, (CURRENT,), world.now_ms)
     secret = replace(
         secret,
         description=secret.description if command.description is None else command.description,
         kms_key_id=secret.kms_key_id if command.kms_key_id is None else command.kms_key_id,
-        changed_at_ms=now_ms,
+        changed_at_ms=world.now_ms,
     )
     put(world, secret)
     return VersionedSecret(secret, value.value_id if value is not None else "")
 
 
-def delete(world: World, command: commands.DeleteSecret, now_ms: int) -> Secret:
+def delete(world: World, command: commands.DeleteSecret) -> Secret:
     """With a recovery window it is out of reach at once, and gone at its end; without one gone now."""
     if command.recovery_ms:
-        secret = replace(living(world, command.name), deleted_at_ms=now_ms, gone_at_ms=now_ms + command.recovery_ms)
+        secret = replace(
+            living(world, command.name), deleted_at_ms=world.now_ms, gone_at_ms=world.now_ms + command.recovery_ms
+        )
         put(world, secret)
         return secret
     known = world.secrets.get(command.name)
     if known is None:
         raise _not_found()
     _remove(world, command.name)
-    return replace(known, deleted_at_ms=now_ms, gone_at_ms=now_ms)
+    return replace(known, deleted_at_ms=world.now_ms, gone_at_ms=world.now_ms)
 
 
 def restore_deleted(world: World, command: commands.RestoreSecret) -> Secret:
@@ -108,9 +110,9 @@ def restore_deleted(world: World, command: commands.RestoreSecret) -> Secret:
     return secret
 
 
-def sweep(world: World, now_ms: int) -> None:
+def sweep(world: World) -> None:
     """Removes the deleted secrets whose recovery window is over."""
-    over = [name for name, gone_at_ms in world.leaving_secrets.items() if gone_at_ms <= now_ms]
+    over = [name for name, gone_at_ms in world.leaving_secrets.items() if gone_at_ms <= world.now_ms]
     for name in over:
         _remove(world, name)
 

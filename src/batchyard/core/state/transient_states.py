@@ -46,9 +46,9 @@ def check(record: Environment | Queue, verb: str) -> None:
         )
 
 
-def due(world: World, kind: str, now_ms: int) -> list[str]:
+def due(world: World, kind: str) -> list[str]:
     """The names of those whose time is over; they are not in motion any more."""
-    found = sorted(name for (one, name), at_ms in world.settling.items() if one == kind and at_ms <= now_ms)
+    found = sorted(name for (one, name), at_ms in world.settling.items() if one == kind and at_ms <= world.now_ms)
     for name in found:
         del world.settling[kind, name]
     return found

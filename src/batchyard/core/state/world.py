@@ -111,9 +111,7 @@ class World:
         self.instances_in: dict[str, list[str]] = {}  # MANAGED environment -> its instances, as they were launched
         self.idle_since: dict[str, int] = {}  # READY instance on which nothing is placed -> since when
         self.budgets: dict[str, Room] = {}  # environment without instances of its own -> what maxvCpus leaves
-        self.settling: dict[
-            tuple[str, str], int
-        ] = {}  # (kind, name) of what is not VALID yet, or not gone -> until when
+        self.settling: dict[tuple[str, str], int] = {}  # (kind, name) of what is not VALID yet, or gone -> until when
         self.paused: dict[str, tuple[int, str]] = {}  # environment -> until when it launches nothing, and why
         self.heads: dict[str, BlockedHead] = {}  # queue -> the job whose turn it is, and which finds no room
         self.ahead: dict[str, Ahead] = {}  # queue -> what heads of queues of higher priority wait for, in the last pass
@@ -123,8 +121,9 @@ class World:
         self.refused: dict[tuple[str, Resources], NoLaunch | None] = {}  # fleet.never_holds, by environment and shape
         self.placed_in_queue: dict[str, int] = {}  # queue -> how many of its attempts are placed
         self.stuck_since: dict[int, int] = {}  # key of a job that is set aside -> since when
-        self.due_ms: int | None = None  # when a pass must run next, for instances and heads
-        self.now_ms = 0  # of the command at hand
+        self.now_ms = (
+            0  # the one clock of all that works on this world: set by the machine for each command, report and pass
+        )
         self.placed: dict[str, dict[int, None]] = {}  # instance -> keys of the attempts on it, in the order they came
         self.abilities: dict[str, Abilities] = {}
         self.away: dict[str, str] = {}  # engines that can't be used now, and why
@@ -244,19 +243,19 @@ class World:
         else:
             self.jobs[job.key] = job
 
-    def finish(self, job: Job, now_ms: int) -> None:
+    def finish(self, job: Job) -> None:
         """A top-level job's final version: as `put`, and its status is remembered for those who asked already."""
         book = self.books.get(job.key)
         if book is not None:
-            book.updated_at_ms = now_ms
+            book.updated_at_ms = self.now_ms
             job = replace(job, array=book.freeze())
         self.put(job)
         spec = self.specs.pop(job.key)
         if spec.share_identifier:
-            self.shares[spec.queue].leave(spec.share_identifier, now_ms)
+            self.shares[spec.queue].leave(spec.share_identifier, self.now_ms)
             self.touched_shares.add(spec.queue)
         self.finished[job.key] = job.status
-        self.finished_order.append((now_ms + self.limits.finished_kept_ms, job.key, spec.job_id))
+        self.finished_order.append((self.now_ms + self.limits.finished_kept_ms, job.key, spec.job_id))
 
     def touch(self, parent_key: int) -> None:
         self.touched_books.add(parent_key)
@@ -423,13 +422,13 @@ class World:
 
     # -- batch ends --
 
-    def settle(self, now_ms: int) -> None:
+    def settle(self) -> None:
         """Writes the touched arrays' books into their parents' records; forgets what nobody may ask for any more."""
         for key in sorted(self.touched_books):
             parent = self.jobs.get(key)
             if parent is not None:
                 book = self.books[key]
-                book.updated_at_ms = now_ms
+                book.updated_at_ms = self.now_ms
                 self.changes.jobs[key] = self.jobs[key] = replace(parent, array=book.freeze())
         self.touched_books.clear()
         for instance_id in sorted(self.touched_idle):
@@ -440,16 +439,16 @@ class World:
         for queue in sorted(self.touched_shares):
             fair, shares = self.fair_share(queue), self.shares[queue]
             assert fair is not None, f"the shares of the FIFO queue {queue} have changed"
-            shares.forget(now_ms, fair.window_ms)
+            shares.forget(self.now_ms, fair.window_ms)
             self.changes.documents[SHARE_USAGE, queue] = shares.freeze()
         self.touched_shares.clear()
-        while self.finished_order and self.finished_order[0][0] <= now_ms:
+        while self.finished_order and self.finished_order[0][0] <= self.now_ms:
             _, key, uuid = self.finished_order.popleft()
             self.finished.pop(key, None)
             self.books.pop(key, None)
             self.job_tags.pop(key, None)
             self.ids.pop(uuid, None)
-        while self.idempotency_order and self.idempotency_order[0][0] <= now_ms:
+        while self.idempotency_order and self.idempotency_order[0][0] <= self.now_ms:
             self.idempotency.pop(self.idempotency_order.popleft()[1], None)
 
     def add_deadline(self, when_ms: int, key: int, number: int) -> None:
