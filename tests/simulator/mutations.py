@@ -129,9 +129,9 @@ MUTATIONS = [
     ),
     Mutation(
         "fail what runs after any end",
-        completion,
+        completion.Cascade,
         "_tell_dependents",
-        replacing(" and not world.specs[waiting].after_any", ""),
+        replacing(" and not self._world.specs[waiting].after_any", ""),
     ),
     Mutation(
         "forget a dependency at restore",
@@ -212,7 +212,7 @@ MUTATIONS = [
         "let go of what has just booted",
         scaling,
         "_let_go",
-        replacing("if since_ms + delay_ms <= now_ms", "if True"),
+        replacing("if since_ms + delay_ms <= world.now_ms", "if True"),
     ),
     Mutation(
         "let go below minvCpus",
@@ -272,7 +272,10 @@ MUTATIONS = [
         "settle at once",
         registry,
         "settle",
-        replacing("transient_states.ENVIRONMENT, now_ms)", "transient_states.ENVIRONMENT, 1 << 62)"),
+        replacing(
+            "transient_states.due(world, transient_states.ENVIRONMENT)",
+            "[n for k, n in [*world.settling] if k == transient_states.ENVIRONMENT and world.settling.pop((k, n))]",
+        ),
     ),
     Mutation(
         "forget what is in motion at restore",
