@@ -21,7 +21,7 @@ from batchyard.core.questions.capacity import AskCapacity
 from batchyard.engines.base import Launch
 from batchyard.loop import Loop
 from batchyard.loop.hosted_machine import HostedMachine
-from batchyard.store.writer import Writer
+from batchyard.store.store import Store
 from batchyard.timers.machine import TIMER, SetTimer, TimerMachine, register
 from tests.loop.test_loop import SetClock
 
@@ -95,7 +95,7 @@ class WatchedWriter:
     """A real store, whose commits are remembered."""
 
     def __init__(self, directory: Path) -> None:
-        self.writer = Writer(directory / "state.db")
+        self.writer = Store.open(str(directory / "state.db")).writer()
         self.writer.open("123456789012", "us-east-1")
         self.commits: list[Changes] = []
 
