@@ -9,32 +9,33 @@ from batchyard.core.capacity.catalogue import Catalogue, InstanceType
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model import reports
+from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.effects import (
     AcknowledgeTask,
     Effect,
-    JobQueueBlocked,
     LaunchInstance,
     LaunchTask,
     RecoverTask,
     StopTask,
     TerminateInstance,
 )
+from batchyard.core.model.fact_kinds import kinds
+from batchyard.core.model.facts import JobQueueBlocked
 from batchyard.core.model.names import Account, parse_job_id
 from batchyard.core.model.records import (
     HOST_PROVIDER,
     Abilities,
-    Changes,
     EnvironmentOrder,
     Instance,
     InstanceState,
     Job,
     JobSpec,
-    Snapshot,
     Status,
 )
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.arrays import virtual_child
 from batchyard.core.state.check import assert_consistent, never_over_committed
+from tests.core.fact_ledger import FactLedger
 
 ACCOUNT = Account("123456789012", "us-east-1")
 HOST = "i-0123456789abcdef0"
@@ -146,7 +147,9 @@ class Driver:
         self.launching: dict[str, Instance] = {}  # asked for, not ready yet
         self.terminated: list[str] = []
         self.facts: list[JobQueueBlocked] = []
+        self.ledger = FactLedger()
         self.machine = self.new_machine()
+        self.machine.want_facts(kinds().values())
         self.set_host()
         self.do(c.CreateComputeEnvironment("local", "u", "UNMANAGED", "ENABLED", ENGINE, {}, is_settled=True))
         self.do(c.CreateJobQueue("default", "ENABLED", 1, (EnvironmentOrder(1, "local"),), is_settled=True))
@@ -181,6 +184,8 @@ class Driver:
         self.machine.schedule(self.now_ms)
         changes, effects = self.machine.take()
         self.kept.commit(changes)
+        self.ledger.take(changes.facts)
+        self.facts += [fact for fact in changes.facts if isinstance(fact, JobQueueBlocked)]
         for effect in effects:
             self._act(effect)
         assert_consistent(self.machine.world)
@@ -200,8 +205,6 @@ class Driver:
         elif isinstance(effect, TerminateInstance):
             self.launching.pop(effect.instance_id, None)
             self.terminated.append(effect.instance_id)
-        elif isinstance(effect, JobQueueBlocked):
-            self.facts.append(effect)
 
     # -- managed environments --
 
@@ -323,6 +326,7 @@ class Driver:
         """The server dies; a new one starts from what was committed. The engine kept its attempts."""
         self.machine = self.new_machine()
         self.machine.restore(self.kept.snapshot())
+        self.machine.want_facts(kinds().values())
         recovery = self.machine.recover()
         asked = {e.attempt_id: e for e in recovery if isinstance(e, RecoverTask)}
         again = [e.instance for e in recovery if isinstance(e, LaunchInstance)]

@@ -137,6 +137,14 @@ class Histories(RuleBasedStateMachine):
         self.yard.do(c.UpdateComputeEnvironment("local", document={"unmanagedvCpus": vcpus}))
 
     @invariant()
+    def every_change_of_a_state_was_one_fact(self) -> None:
+        known = {}
+        for job_id, size in self.jobs:
+            for one in [job_id, *(f"{job_id}:{index}" for index in range(size))]:
+                known[one] = self.yard.status(one)
+        assert self.yard.ledger.statuses == known
+
+    @invariant()
     def parents_add_up(self) -> None:
         for job_id, size in self.jobs:
             if not size:

@@ -13,9 +13,10 @@ from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model import names, reports
 from batchyard.core.model.attempt_node import AttemptNode
+from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import Abilities, Changes, EnvironmentOrder, Instance, Job, Snapshot, Status
+from batchyard.core.model.records import Abilities, EnvironmentOrder, Instance, Job, Status
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.core.questions.capacity import AskCapacity

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from batchyard.core.machine import Machine
 from batchyard.core.model import documents
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
 from batchyard.core.model.effects import Effect, LaunchTask
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import Changes
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.engines.base import Launch
 from batchyard.loop import Loop

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.model.records import Changes
+from batchyard.core.model.changes import Changes
 from batchyard.simulator.disk import Disk
 from batchyard.simulator.generator import generate
 from batchyard.simulator.server import Server

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from batchyard.core.model.records import ArrayState, Attempt, Changes, Job, JobSpec, Placement, Status, TaskSpec
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.records import ArrayState, Attempt, Job, JobSpec, Placement, Status, TaskSpec
 from batchyard.core.model.resources import Resources
 
 ACCOUNT = "123456789012"

@@ -8,18 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.reasons import ReasonCode, StopCause
-from batchyard.core.model.records import (
-    Changes,
-    Definition,
-    Environment,
-    Instance,
-    Job,
-    JobSpec,
-    Placement,
-    Queue,
-    Status,
-)
+from batchyard.core.model.records import Definition, Environment, Instance, Job, JobSpec, Placement, Queue, Status
 from batchyard.store import codec
 from tests.store.samples import anything, finished_job, make_job, make_spec, numbers, patient, ran, submit, texts
 

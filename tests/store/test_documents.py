@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.documents import register
-from batchyard.core.model.records import Changes
 from batchyard.store.queries import Reader
 from batchyard.store.store import Store
 from batchyard.store.writer import Writer

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.core.model.records import ArrayState, Changes, Status
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.records import ArrayState, Status
 from batchyard.store.queries import JobView, Reader
 from batchyard.store.store import Store
 from batchyard.store.writer import Writer

@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.records import (
     ArrayState,
-    Changes,
     Definition,
     Dependency,
     EndedTogether,

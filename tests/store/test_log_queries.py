@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from batchyard.core.model import names
-from batchyard.core.model.records import Changes, ContainerLog, Status
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.records import ContainerLog, Status
 from batchyard.store.queries import LogStream, Reader
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, finished_job, job_id, make_job, make_spec, ran, submit

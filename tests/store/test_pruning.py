@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.model import names
-from batchyard.core.model.records import ArrayState, Attempt, Changes, ContainerLog, Dependency, Job, Status
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.records import ArrayState, Attempt, ContainerLog, Dependency, Job, Status
 from batchyard.store import pruning
 from batchyard.store.errors import StoreFenced
 from batchyard.store.queries import Reader

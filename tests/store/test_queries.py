@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from batchyard.core.model import names
-from batchyard.core.model.records import ArrayState, Changes, Definition, EndedTogether, Instance, Status
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.records import ArrayState, Definition, EndedTogether, Instance, Status
 from batchyard.core.model.resources import Resources
 from batchyard.store.job_queries import IN_LIST
 from batchyard.store.queries import Reader

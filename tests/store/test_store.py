@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects import postgresql
 
-from batchyard.core.model.records import Changes
+from batchyard.core.model.changes import Changes
 from batchyard.docsgen.imports import imported_names, modules
 from batchyard.store.errors import StoreError, StoreLocked
 from batchyard.store.sqlite.driver import SqliteDriver

@@ -3,7 +3,8 @@
 import pytest
 
 from batchyard.core.model import names
-from batchyard.core.model.records import Attempt, Changes, Placement, Status
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.records import Attempt, Placement, Status
 from batchyard.store.queries import Reader, TaskRow
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, job_id, make_job, make_spec, ran, submit

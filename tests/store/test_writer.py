@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.core.model.records import Changes, Status
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.records import Status
 from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced, StoreLocked, StoreMismatch
 from batchyard.store.queries import Reader
 from batchyard.store.store import Store

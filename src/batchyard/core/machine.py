@@ -12,9 +12,10 @@ from batchyard.core.capacity.prices import Prices
 from batchyard.core.instances import instance_lifecycle, scaling
 from batchyard.core.jobs import attempts, cancellation, submission, time_limits
 from batchyard.core.model import commands, names, reports
+from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.commands import Answer
 from batchyard.core.model.effects import Effect
-from batchyard.core.model.records import Changes, Snapshot
+from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.questions import capacity, explanation, inventory, overview, queue_snapshot, running_task
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.questions.explanation import AskExplain
@@ -48,16 +49,21 @@ class Machine:
         return HANDLERS.keys()
 
     @property
-    def report_types(self) -> Collection[type[reports.Fact]]:
+    def report_types(self) -> Collection[type[reports.AnyReport]]:
         return reports.TYPES
 
     @property
     def pending_changes(self) -> Changes:
         return self.world.changes
 
+    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
+        """Between batches: which facts are to be made."""
+        self.world.want_facts(kinds)
+
     def restore(self, snapshot: Snapshot) -> None:
         """Before the first command: the state as the store kept it."""
         recovery.restore(self.world, snapshot)
+        assert not self.world.recorder.wanted, "a machine is restored before anybody asks it for facts"
 
     def recover(self) -> list[Effect]:
         """What to ask the engines after a restart, about every placed attempt."""
@@ -71,7 +77,7 @@ class Machine:
         answer: Answer = handler(self.world, command)
         return answer
 
-    def report(self, source: str, fact: reports.Fact, now_ms: int) -> None:
+    def report(self, source: str, fact: reports.AnyReport, now_ms: int) -> None:
         """Takes what an engine reports, or a capacity provider. `source`: its name."""
         self.world.now_ms = now_ms
         if isinstance(fact, reports.InstanceReport):
@@ -107,7 +113,7 @@ class Machine:
     def take(self) -> tuple[Changes, list[Effect]]:
         """What the batch changed, and what to do about it once that is committed."""
         changes, effects = self.world.changes, self.world.effects
-        self.world.changes, self.world.effects = Changes(), []
+        self.world.begin_batch()
         return changes, effects
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from batchyard.core.instances import instance_lifecycle
 from batchyard.core.jobs import attempts, submission
 from batchyard.core.model import names
+from batchyard.core.model.changes import Snapshot
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.idempotency import Remembered, split_stored_key
 from batchyard.core.model.records import (
@@ -15,7 +16,6 @@ from batchyard.core.model.records import (
     QueueHead,
     SchedulingPolicy,
     ShareUsage,
-    Snapshot,
     Status,
 )
 from batchyard.core.scheduling import fleet, policies, queue_head, scheduler

@@ -18,7 +18,7 @@ from batchyard.core.model.effects import (
     TaskEffect,
     TerminateInstance,
 )
-from batchyard.core.model.reports import Fact, NotStarted, Report
+from batchyard.core.model.reports import AnyReport, NotStarted, Report
 from batchyard.engines.base import RECOVERED_SILENT, Capacity, Engine, Launch, Recovery
 
 BuildLaunch = Callable[[LaunchTask], Launch]
@@ -114,7 +114,7 @@ class EngineEffects:
             self._problems[launch.task_id] = launch
         return Recovery(launch, effect.may_launch and not launch.problem, effect.known_started)
 
-    def with_reason(self, report: Fact) -> Fact:
+    def with_reason(self, report: AnyReport) -> AnyReport:
         """`report`, or why the attempt could not be started where the engine only reports that it was not."""
         if not self._problems or not isinstance(report, Report):
             return report

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, Protocol
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol, runtime_checkable
 
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
 from batchyard.core.model.effects import Effect
-from batchyard.core.model.records import Changes
+from batchyard.core.model.fact_kinds import Fact
 
 
 class HostedMachine(Protocol):
@@ -27,6 +28,10 @@ class HostedMachine(Protocol):
     @property
     def pending_changes(self) -> Changes:
         """What the running batch has changed so far."""
+        ...
+
+    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
+        """Between batches, and after the machine was restored: the facts that somebody asks for. It makes no others."""
         ...
 
     def handle(self, command: Command[Any], now_ms: int) -> Any:
@@ -56,4 +61,17 @@ class HostedMachine(Protocol):
 
     def recover(self) -> list[Effect]:
         """After a restart: the effects whose carrying out is unknown, to be asked again."""
+        ...
+
+
+@runtime_checkable
+class FactObserver(HostedMachine, Protocol):
+    """A machine that follows facts of the other machines of its loop within the batch that makes them. What it changes
+    is in the same transaction: a counter, or a step that follows from a fact, needs no stored fact."""
+
+    @property
+    def observed_facts(self) -> Collection[type[Fact]]: ...
+
+    def observe(self, facts: Sequence[Fact], now_ms: int) -> None:
+        """Takes facts that others have made, in their order; ranges of children stay ranges. `schedule` follows."""
         ...

@@ -16,15 +16,17 @@ from typing import Any, Protocol
 
 from batchyard import failpoints
 from batchyard.clock import Clock
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Answer, Command
-from batchyard.core.model.effects import Effect, JobQueueBlocked, TaskEffect
-from batchyard.core.model.records import Changes
+from batchyard.core.model.effects import Effect, TaskEffect
+from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.reports import InstanceReport, Report
 from batchyard.engines.base import Capacity, Engine, FactSink, ReportSink
 from batchyard.loop import transitions
 from batchyard.loop.effect_handlers import BuildLaunch, CapacityEffects, EffectHandler, EffectTable, EngineEffects
-from batchyard.loop.hosted_machine import HostedMachine
+from batchyard.loop.fact_delivery import FactDelivery, FactListener
+from batchyard.loop.hosted_machine import FactObserver, HostedMachine
 
 INBOX_COMMANDS = 10_000  # callers beyond this get TooManyRequestsException rather than an ever longer wait
 BATCH_COMMANDS = 2_000  # in one transaction: keeps a commit under about 0.1 s
@@ -45,13 +47,11 @@ class ChangeWriter(Protocol):
     def commit(self, changes: Changes, now_ms: int) -> CommitFuture[None]: ...
 
 
-Publish = Callable[[JobQueueBlocked], None]
-
-
 class Loop:
     """Hosts machines. `ask` from any coroutine of its event loop; `run` once.
 
-    `handlers`: who carries out the effects of machines besides those about attempts and instances."""
+    `handlers`: who carries out the effects of machines besides those about attempts and instances. `listeners` get each
+    fact once after its commit, and miss what a crash keeps from them; `delivery` has the durable consumers."""
 
     def __init__(
         self,
@@ -62,12 +62,14 @@ class Loop:
         build_launch: BuildLaunch,
         batch_commands: int = BATCH_COMMANDS,
         capacities: Mapping[str, Capacity] | None = None,
-        publish: Publish = lambda fact: None,
         handlers: Mapping[type[Effect], EffectHandler] | None = None,
+        listeners: Mapping[type[Fact], FactListener] | None = None,
+        delivery: FactDelivery | None = None,
     ) -> None:
         self._machines = tuple(machines)
         self._by_command = _routes(self._machines, lambda machine: machine.command_types)
         self._by_report = _routes(self._machines, lambda machine: machine.report_types)
+        self._observers = [machine for machine in self._machines if isinstance(machine, FactObserver)]
         self._writer = writer
         self._engines = engines  # those that `start` starts
         self._clock = clock
@@ -77,9 +79,11 @@ class Loop:
         self._table = EffectTable()
         self._table.add(EngineEffects.TYPES, self._engine_effects.carry_out)
         self._table.add(CapacityEffects.TYPES, CapacityEffects(self._capacities).carry_out)
-        self._table.add([JobQueueBlocked], _publishing(publish))
         for effect_type, handler in (handlers or {}).items():
             self._table.add([effect_type], handler)
+        self._listeners = dict(listeners or {})
+        self._delivery = delivery or FactDelivery(_NoFacts(), {}, 0)
+        self._wanted: frozenset[type[Fact]] = frozenset()  # the facts that the machines are asked to make
         self._commands: deque[tuple[Command[Any], asyncio.Future[Any]]] = deque()
         self._reports: deque[tuple[str, Any]] = deque()
         self._arrived: deque[Engine] = deque()  # they were started, and not asked yet about their attempts
@@ -139,14 +143,17 @@ class Loop:
         for provider, capacity in self._capacities.items():
             capacity.start(self._instance_sink(provider))
         self._table.carry_out([effect for effect in self._recovered() if not isinstance(effect, TaskEffect)])
+        self._delivery.begin(self._wake.set)
         try:
             while True:
                 await self._wait()
+                self._delivery.check()
                 if self._stopping and not self._commands:
                     return
                 await self._batch()
         finally:
             self._ended = True
+            await self._delivery.end()
             for _, answer in self._commands:
                 if not answer.done():
                     answer.set_exception(Stopped())
@@ -158,7 +165,7 @@ class Loop:
         self._wake.set()
 
     async def _wait(self) -> None:
-        if self._commands or self._reports or self._arrived or self._stopping:
+        if self._commands or self._reports or self._arrived or self._stopping or self._delivery.has_moved:
             self._wake.clear()
             return
         deadlines = [due for machine in self._machines if (due := machine.next_deadline()) is not None]
@@ -173,11 +180,14 @@ class Loop:
 
     async def _batch(self) -> None:
         self._take_arrived()
+        self._want_facts()
         now_ms = self._clock.now_ms()
         self._handle_reports(now_ms)
         answers = self._handle_commands(now_ms)
         self._schedule(now_ms)
         changes, effects = self._take()
+        facts = changes.facts
+        self._delivery.add_to(changes)
         if failpoints.armed:
             failpoints.reach("before-commit", transitions.of_changes(changes))
         if not changes.is_empty():
@@ -187,6 +197,7 @@ class Loop:
                 for answer, _ in answers:
                     answer.cancel()
                 raise
+        self._delivery.committed()
         if failpoints.armed:
             failpoints.reach("after-commit-before-answer", transitions.of_changes(changes))
         for answer, result in answers:
@@ -199,6 +210,18 @@ class Loop:
         if failpoints.armed:
             failpoints.reach("before-launch", transitions.of_launches(effects))
         self._table.carry_out(effects)
+        for fact in facts:
+            listener = self._listeners.get(type(fact))
+            if listener is not None:
+                listener(fact)
+
+    def _want_facts(self) -> None:
+        observed = (observer.observed_facts for observer in self._observers)
+        wanted = self._delivery.stored_types.union(self._listeners, *observed)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            for machine in self._machines:
+                machine.want_facts(wanted)
 
     def _handle_reports(self, now_ms: int) -> None:
         for _ in range(min(len(self._reports), self._batch_commands)):
@@ -225,6 +248,7 @@ class Loop:
     def _schedule(self, now_ms: int) -> None:
         """Runs `schedule` of all machines, and again of those that others reported to, until none has reports left."""
         waiting: Collection[HostedMachine] = self._machines
+        seen = [0] * len(self._machines)
         for _ in range(MAX_EXCHANGES):
             for machine in waiting:
                 machine.schedule(now_ms)
@@ -234,10 +258,26 @@ class Loop:
                     receiver = self._receiver(report)
                     receiver.report("", report, now_ms)
                     receivers[self._machines.index(receiver)] = receiver
+            if self._observers:
+                receivers |= self._show_facts(seen, now_ms)
             if not receivers:
                 return
             waiting = [receivers[place] for place in sorted(receivers)]
         raise AssertionError(f"the machines still report to each other after {MAX_EXCHANGES} rounds of one batch")
+
+    def _show_facts(self, seen: list[int], now_ms: int) -> dict[int, HostedMachine]:
+        """Shows the observers what the others have made since the last round. `seen`: how many facts of each machine
+        were shown before. Returns who got any, by their places."""
+        found: dict[int, HostedMachine] = {}
+        for number, machine in enumerate(self._machines):
+            facts = machine.pending_changes.facts[seen[number] :]
+            seen[number] += len(facts)
+            for observer in self._observers if facts else ():
+                asked = [fact for fact in facts if type(fact) in observer.observed_facts]
+                if asked and observer is not machine:
+                    observer.observe(asked, now_ms)
+                    found[self._machines.index(observer)] = observer
+        return found
 
     def _receiver(self, report: Any) -> HostedMachine:
         machine = self._by_report.get(type(report))
@@ -269,13 +309,11 @@ class Loop:
             self._engine_effects.begin(arrived, effects)
 
 
-def _publishing(publish: Publish) -> EffectHandler:
-    def carry_out(effects: Sequence[Effect]) -> None:
-        for effect in effects:
-            assert isinstance(effect, JobQueueBlocked), f"unknown effect {effect!r}"
-            publish(effect)
+class _NoFacts:
+    """The log of a loop without consumers of facts."""
 
-    return carry_out
+    async def read(self, after: int, limit: int) -> Sequence[tuple[int, Sequence[Fact]]]:
+        raise AssertionError("nothing stores facts here, and somebody asks for them")
 
 
 def _routes(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from batchyard.core.model import names
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.effects import LaunchTask
-from batchyard.core.model.records import Changes, Job, Status
+from batchyard.core.model.records import Job, Status
 
 
 def of_changes(changes: Changes) -> list[str]:

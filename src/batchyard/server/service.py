@@ -12,6 +12,7 @@ from typing import Any
 
 from batchyard.api.readers import Readers
 from batchyard.core.model.commands import SetHost
+from batchyard.core.model.facts import JobQueueBlocked
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import HOST_PROVIDER, Instance
 from batchyard.core.questions.capacity import AskCapacity
@@ -80,10 +81,11 @@ class Service:
         settings = parts.settings
         self._host = host.detect(settings)
         self._account = Account(settings.account_id, settings.region)
-        machine, timers, self._is_new = load_machines(
-            settings, parts.catalogue, parts.prices, parts.writer, parts.clock, wall_clock_ms()
+        stored = load_machines(
+            settings, parts.catalogue, parts.prices, parts.store, parts.writer, parts.clock, wall_clock_ms()
         )
-        self._machine = machine
+        self._is_new, self._facts = stored.is_new, stored.facts
+        self._machine = machine = stored.machine
         self._tokens = Tokens(parts.secret)
         self._sessions = Sessions(
             parts.secret,
@@ -109,13 +111,14 @@ class Service:
         )
         self._engines = EngineSet(settings, parts.paths, parts.engines, machine, self._job_listener)
         self._loop = Loop(
-            [machine, timers],
+            [machine, stored.timers],
             parts.writer,
             parts.engines,
             parts.clock,
             build_launch,
             capacities=_capacities(settings),
-            publish=messages.blocked,
+            listeners={JobQueueBlocked: messages.blocked},
+            delivery=stored.delivery,
         )
 
     async def run(self) -> None:
@@ -167,6 +170,7 @@ class Service:
             finally:
                 threads.shutdown()
                 reader.close()
+                self._facts.close()
                 lookup.close()
 
     def end(self, kill: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
@@ -13,17 +14,36 @@ from batchyard.core.model.names import Account
 from batchyard.core.model.reports import Started
 from batchyard.core.state.world import Limits
 from batchyard.loop import SteadyClock
+from batchyard.loop.fact_delivery import FactDelivery
 from batchyard.server.settings.config import Settings
+from batchyard.server.stored_facts import StoredFacts
 from batchyard.store.load import misfit
+from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 from batchyard.timers.machine import TimerMachine
 
 
+class Stored(NamedTuple):
+    """What a server goes on with."""
+
+    machine: Machine
+    timers: TimerMachine
+    facts: StoredFacts
+    delivery: FactDelivery
+    is_new: bool  # nothing was ever committed
+
+
 def load_machines(
-    settings: Settings, catalogue: Catalogue, prices: Prices, writer: Writer, clock: SteadyClock, wall_ms: int
-) -> tuple[Machine, TimerMachine, bool]:
-    """The machines of jobs and of timers, and whether nothing was ever committed. Moves the clock to the
-    store's last time where it is behind it. StoreError: the database is damaged."""
+    settings: Settings,
+    catalogue: Catalogue,
+    prices: Prices,
+    store: Store,
+    writer: Writer,
+    clock: SteadyClock,
+    wall_ms: int,
+) -> Stored:
+    """Everything as it was committed last. `writer`: of the store. Moves the clock to the store's last time where it is
+    behind it. StoreError: the database is damaged."""
     snapshot = writer.load(wall_ms)
     misfit_found = misfit(snapshot)
     if misfit_found:
@@ -43,9 +63,11 @@ def load_machines(
     with blames_the_store(writer):
         machine.restore(snapshot)
         timers.restore(snapshot.documents)
+    facts = StoredFacts(store)
+    delivery = FactDelivery(facts, snapshot.cursors, snapshot.fact_sequence)
     if writer.is_restored:
-        _settle_restored(machine, writer, clock.now_ms())
-    return machine, timers, snapshot.last_time_ms == 0
+        _settle_restored(machine, delivery, writer, clock.now_ms())
+    return Stored(machine, timers, facts, delivery, snapshot.last_time_ms == 0)
 
 
 @contextlib.contextmanager
@@ -57,13 +79,16 @@ def blames_the_store(writer: Writer) -> Iterator[None]:
         raise writer.damaged(f"its records do not fit together ({error})") from error
 
 
-def _settle_restored(machine: Machine, writer: Writer, now_ms: int) -> None:
+def _settle_restored(machine: Machine, delivery: FactDelivery, writer: Writer, now_ms: int) -> None:
     """Attempts that a backup shows as STARTING may have run since it was made: they count as started, so that their
     engine reports them lost where it knows nothing of them, and their jobs' retry strategies decide."""
+    machine.want_facts(delivery.stored_types)
     for effect in machine.recover():
         if isinstance(effect, RecoverTask) and not effect.known_started:
             machine.report(effect.engine, Started(effect.attempt_id, now_ms, node=effect.attempt_node.node), now_ms)
     changes, _ = machine.take()
+    delivery.add_to(changes)
     if not changes.is_empty():
         writer.commit(changes, now_ms).result()
+        delivery.committed()
     writer.take_into_use()

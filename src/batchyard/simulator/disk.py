@@ -8,8 +8,9 @@ from concurrent.futures import Future
 import msgspec
 
 from batchyard.core.model import names
+from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.ranges import contains
-from batchyard.core.model.records import Changes, Job, JobSpec, Snapshot, Status
+from batchyard.core.model.records import Job, JobSpec, Status
 from batchyard.simulator.event_queue import SimulatorEventQueue
 from batchyard.store import codec
 from batchyard.store.codec import Rows
@@ -37,6 +38,8 @@ class Disk:
         self.jobs: dict[int, tuple[bool, str, str]] = {}  # key -> (is top-level, status, body)
         self.keys: dict[str, int] = {}  # job id -> key
         self.tokens: dict[str, tuple[str, int]] = {}  # idempotency key -> (job id, created_at_ms)
+        self.facts: dict[int, str] = {}  # by sequence
+        self.cursors: dict[str, str] = {}  # by consumer
 
     def claim(self) -> int:
         """A server opens the store: its epoch, above all before."""
@@ -74,6 +77,12 @@ class Disk:
             self.jobs[job_key] = (before[0] if before else queue is not None), status, body
         for tags, key in rows.job_tags:
             self.specs[key] = tags, self.specs[key][1]
+        self.facts.update(rows.facts)
+        self.cursors.update(rows.cursors)
+        for (consumer,) in rows.deleted_cursors:
+            self.cursors.pop(consumer, None)
+        for (last,) in rows.forgotten_facts:
+            self.facts = {sequence: body for sequence, body in self.facts.items() if sequence > last}
         self.next_key = max(self.next_key, rows.next_key)
         self.last_time_ms = max(self.last_time_ms, now_ms)
 
@@ -92,6 +101,7 @@ class Disk:
             elif key > last_key:
                 continue
             jobs.append(codec.decode_job(body))
+        cursors = {consumer: codec.decode_cursor(body) for consumer, body in self.cursors.items()}
         tokens = sorted((at, self.keys[job_id], token, job_id) for token, (job_id, at) in self.tokens.items())
         return Snapshot(
             environments=[codec.decode_environment(body) for _, body in sorted(self.environments.items())],
@@ -105,6 +115,8 @@ class Disk:
             idempotency={token: (job_id, at) for at, _, token, job_id in tokens if at > now_ms - idempotency_kept_ms},
             next_key=self.next_key,
             last_time_ms=self.last_time_ms,
+            cursors=cursors,
+            fact_sequence=max([0, *self.facts, *(cursor.sequence for cursor in cursors.values())]),
         )
 
     def spec(self, key: int) -> JobSpec:

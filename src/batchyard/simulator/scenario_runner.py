@@ -14,17 +14,9 @@ from batchyard.core.capacity.catalogue import Catalogue, InstanceType
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model import names
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.effects import LaunchTask
-from batchyard.core.model.records import (
-    HOST_PROVIDER,
-    Changes,
-    EnvironmentOrder,
-    Instance,
-    InstanceState,
-    Job,
-    Market,
-    Status,
-)
+from batchyard.core.model.records import HOST_PROVIDER, EnvironmentOrder, Instance, InstanceState, Job, Market, Status
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.state.document_kinds import INSTANCE

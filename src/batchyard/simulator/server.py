@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model import reports
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.effects import Effect, LaunchTask
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import HOST_PROVIDER, Changes, Instance
+from batchyard.core.model.records import HOST_PROVIDER, Instance
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.check import assert_consistent
@@ -72,7 +73,7 @@ class WatchedMachine(Machine):
             self._floors[name] = _below_zero(self.world.rooms[name].free)
         return answer
 
-    def report(self, engine: str, fact: reports.Fact, now_ms: int) -> None:
+    def report(self, engine: str, fact: reports.AnyReport, now_ms: int) -> None:
         self._note(f"{engine} reports {fact}")
         super().report(engine, fact, now_ms)
 

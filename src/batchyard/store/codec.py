@@ -5,8 +5,9 @@ JSON with sorted keys: equal records give equal text, so that a digest over rows
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, reduce
+from operator import or_
 from typing import Any
 
 import msgspec
@@ -15,19 +16,11 @@ from msgspec.structs import FieldInfo, asdict, fields, replace
 
 # `recovery` imports every room of the core, and so registers the kinds of documents that they keep.
 from batchyard.core import recovery  # noqa: F401
-from batchyard.core.model import names
+from batchyard.core.model import fact_kinds, names
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.documents import is_registered, record_type
-from batchyard.core.model.records import (
-    Changes,
-    ContainerLog,
-    Definition,
-    Environment,
-    Job,
-    JobSpec,
-    Queue,
-    TaskSpec,
-    logs_of,
-)
+from batchyard.core.model.fact_kinds import Cursor, Fact
+from batchyard.core.model.records import ContainerLog, Definition, Environment, Job, JobSpec, Queue, TaskSpec, logs_of
 from batchyard.core.model.resources import Resources
 
 # (name, body)
@@ -50,6 +43,7 @@ _definition = msgspec.json.Decoder(Definition).decode
 _spec = msgspec.json.Decoder(JobSpec).decode
 _job = msgspec.json.Decoder(Job).decode
 _tags = msgspec.json.Decoder(dict[str, str]).decode
+_cursor = msgspec.json.Decoder(Cursor).decode
 
 NO_TAGS = "{}"
 
@@ -97,6 +91,10 @@ class Rows(Struct):
     container_logs: list[tuple[str, str, int]] = []  # (log group, stream head, key)
     log_groups: list[tuple[str, int]] = []  # (name, created_at_ms) of groups that `specs` use
     pruned: list[tuple[int, int]] = []  # (key, last_key) of finished submissions that go with all their rows
+    facts: list[tuple[int, str]] = []  # (sequence, body): one row, where there are any
+    cursors: list[tuple[str, str]] = []  # (consumer, body)
+    deleted_cursors: list[tuple[str]] = []
+    forgotten_facts: list[tuple[int]] = []  # (sequence): it goes, and all before
     next_key: int = 0
 
 
@@ -135,6 +133,25 @@ def decode_document(kind: str, body: str) -> Struct:
 def _document_decoder(kind: str) -> msgspec.json.Decoder[Any]:
     assert is_registered(kind), f"the database has a document of the unknown kind {kind}"
     return msgspec.json.Decoder(record_type(kind))
+
+
+def encode_facts(facts: Sequence[Fact]) -> str:
+    """The facts of one transaction, in their order."""
+    return _encode(facts).decode()
+
+
+def decode_facts(body: str) -> list[Fact]:
+    facts: list[Fact] = _fact_decoder(tuple(fact_kinds.kinds().values())).decode(body)
+    return facts
+
+
+@lru_cache
+def _fact_decoder(kinds: tuple[type[Fact], ...]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[reduce(or_, kinds)])  # type: ignore[misc]
+
+
+def decode_cursor(body: str) -> Cursor:
+    return _cursor(body)
 
 
 def decode_job(body: str) -> Job:
@@ -257,7 +274,21 @@ def encode_changes(changes: Changes) -> Rows:
         for log in logs_of(spec):
             groups.setdefault(log.group, spec.created_at_ms)
     rows.log_groups = list(groups.items())
+    _add_facts(changes, rows)
     return rows
+
+
+def _add_facts(changes: Changes, rows: Rows) -> None:
+    if changes.facts:
+        assert changes.fact_sequence, "facts without a sequence: no consumer would ever find them"
+        rows.facts = [(changes.fact_sequence, encode_facts(changes.facts))]
+    for consumer, cursor in changes.cursors.items():
+        if cursor is None:
+            rows.deleted_cursors.append((consumer,))
+        else:
+            rows.cursors.append((consumer, encode(cursor)))
+    if changes.forgotten_facts:
+        rows.forgotten_facts = [(changes.forgotten_facts,)]
 
 
 def decode_changes(rows: Rows) -> Changes:
@@ -278,4 +309,9 @@ def decode_changes(rows: Rows) -> Changes:
     changes.specs = [decode_spec(row[-1], row[-2]) for row in rows.specs]
     changes.jobs = {row[0]: decode_job(row[-1]) for row in rows.jobs}
     changes.job_tags = {key: decode_tags(tags) for tags, key in rows.job_tags}
+    for sequence, body in rows.facts:
+        changes.fact_sequence, changes.facts = sequence, decode_facts(body)
+    changes.cursors.update((consumer, decode_cursor(body)) for consumer, body in rows.cursors)
+    changes.cursors.update((consumer, None) for (consumer,) in rows.deleted_cursors)
+    changes.forgotten_facts = rows.forgotten_facts[0][0] if rows.forgotten_facts else 0
     return changes

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, bindparam, select, text
 
 from batchyard.core.model import names
-from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue, Snapshot, Status
-from batchyard.store import codec
+from batchyard.core.model.changes import Snapshot
+from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue, Status
+from batchyard.store import codec, fact_queries
 from batchyard.store.job_queries import find_tags, finished_statuses
 from batchyard.store.tables import (
     UNFINISHED,
@@ -47,6 +48,7 @@ def load(connection: Connection, now_ms: int) -> Snapshot:
     row = connection.execute(select(meta.c.next_key, meta.c.last_time_ms)).one()
     specs = [codec.decode_spec(body, tags) for body, tags in connection.execute(_SPECS)]
     wanted = sorted({entry.job_id for spec in specs for entry in spec.depends_on if entry.job_id})
+    cursors = fact_queries.cursors(connection)
     return Snapshot(
         environments=_environments(connection),
         queues=_queues(connection),
@@ -65,6 +67,8 @@ def load(connection: Connection, now_ms: int) -> Snapshot:
             (kind, name): codec.decode_document(kind, body)
             for kind, name, body in connection.execute(select(documents).order_by(documents.c.kind, documents.c.name))
         },
+        cursors=cursors,
+        fact_sequence=fact_queries.last_sequence(connection, cursors),
     )
 
 

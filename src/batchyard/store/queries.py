@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select, tuple_
 
+from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.records import Definition, Environment, Queue, Status
-from batchyard.store import codec, job_queries, listing_queries, log_queries, task_queries
+from batchyard.store import codec, fact_queries, job_queries, listing_queries, log_queries, task_queries
 from batchyard.store.budgets import OutOfTime, check_time, is_spent, time_budget
 from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.driver import Driver
@@ -59,6 +60,13 @@ class Reader:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    # -- Facts --
+
+    def facts_after(self, sequence: int, limit: int) -> list[tuple[int, list[Fact]]]:
+        """Facts that wait for their consumers; see fact_queries.facts_after."""
+        with self._engine.connect() as connection:
+            return fact_queries.facts_after(connection, sequence, limit)
 
     # -- Jobs --
 

@@ -131,6 +131,20 @@ container_logs = Table(  # of tasks of several containers: a row for each
     Index("container_logs_by_key", "key"),  # DescribeLogStreams, by time; pruning
 )
 
+facts = Table(  # that consumers ask for: a row for those of a transaction, until all consumers have them
+    "facts",
+    metadata,
+    Column("sequence", KEY, primary_key=True, autoincrement=False),
+    Column("body", TEXT, nullable=False),
+)
+
+fact_cursors = Table(  # how far each consumer of facts has come
+    "fact_cursors",
+    metadata,
+    Column("consumer", TEXT, primary_key=True),
+    Column("body", TEXT, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Dialect, Engine, Table, bindparam, delete, up
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.dml import UpdateBase
 
-from batchyard.core.model.records import Changes, Snapshot
+from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.store import dialects, tables
 from batchyard.store.codec import UNDECODABLE, Rows, encode_changes
 from batchyard.store.driver import Driver
@@ -231,6 +231,10 @@ class _Statements:
             ("pruned", self._prune(tables.jobs)),
             ("pruned", self._prune(tables.job_specs)),
             ("pruned", self._prune(tables.container_logs)),
+            ("facts", self._compile(tables.facts.insert(), tables.facts.columns.keys())),
+            ("cursors", self._upsert(tables.fact_cursors, body)),
+            ("deleted_cursors", self._delete(tables.fact_cursors)),
+            ("forgotten_facts", self._forget_facts()),
         )
 
     def write(self, cursor: Any, rows: Rows) -> None:
@@ -251,6 +255,10 @@ class _Statements:
         specs = tables.job_specs
         statement = update(specs).values(tags=bindparam("new")).where(specs.c.key == bindparam("which"))
         return self._compile(statement, ("new", "which"))
+
+    def _forget_facts(self) -> str:
+        delivered = tables.facts.c.sequence <= bindparam("last")
+        return self._compile(delete(tables.facts).where(delivered), ("last",))
 
     def _prune(self, table: Table) -> str:
         rows = table.c.key.between(bindparam("first"), bindparam("last"))

@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.core.model import documents
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
 from batchyard.core.model.effects import Effect
-from batchyard.core.model.records import Changes
+from batchyard.core.model.fact_kinds import Fact
 
 _PAYLOADS: dict[str, type[Struct]] = {}  # by owner
 
@@ -79,6 +80,9 @@ class TimerMachine:
     @property
     def pending_changes(self) -> Changes:
         return self._changes
+
+    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
+        """Makes no facts: who set a timer is reported to."""
 
     def handle(self, command: Command[Any], now_ms: int) -> NoReturn:
         raise AssertionError(f"timers are set by machines, not by callers: {command!r}")

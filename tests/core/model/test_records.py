@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from batchyard.core.model import records
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.records import (
     Attempt,
-    Changes,
     ContainerLog,
     ContainerSpec,
     Dependency,

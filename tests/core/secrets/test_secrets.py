@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
+from batchyard.core.model.changes import Snapshot
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import Snapshot
 from batchyard.core.model.refusal import Refused
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
 from batchyard.core.secrets.secrets import CURRENT, MAX_UNLABELLED, PREVIOUS

@@ -271,8 +271,11 @@ class Cascade:
             self._fail_after(parent_key, ranges[0][0], reason)
 
     def _fail_together(self, parent_key: int, ranges: Ranges, reason: str) -> None:
-        self._world.books[parent_key].fail_together(self._world.jobs[parent_key], ranges, reason, self._world.now_ms)
-        self._world.touch(parent_key)
+        world = self._world
+        world.books[parent_key].fail_together(world.jobs[parent_key], ranges, reason, world.now_ms)
+        if world.recorder.wants_jobs:
+            world.recorder.failed_together(world.specs[parent_key], ranges, reason, world.now_ms)
+        world.touch(parent_key)
         self._outcomes.extend(Outcome(parent_key, False, start, stop) for start, stop in ranges)
 
     def finish_parent(self, parent_key: int) -> None:

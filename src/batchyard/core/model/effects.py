@@ -64,13 +64,3 @@ class TerminateInstance(Effect, frozen=True):
 
     instance_id: str
     provider: str
-
-
-class JobQueueBlocked(Effect, frozen=True):
-    """A fact for whoever follows: a job cannot start that blocks its queue, or would on AWS (AWS Batch behaviour 4.7,
-    9.3)."""
-
-    queue: str
-    job_id: str
-    reason: str  # as in statusReason
-    at_ms: int

@@ -101,8 +101,8 @@ class InstanceGone(InstanceReport, frozen=True):
     """It is no more: terminated as asked, or lost."""
 
 
-Fact = Report | InstanceReport
-TYPES: tuple[type[Fact], ...] = (
+AnyReport = Report | InstanceReport
+TYPES: tuple[type[AnyReport], ...] = (
     Started,
     NotStarted,
     Exited,

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import NoLaunch
-from batchyard.core.model.effects import JobQueueBlocked
+from batchyard.core.model.facts import JobQueueBlocked
 from batchyard.core.model.names import child_id
 from batchyard.core.model.reasons import Reason, ReasonCode
 from batchyard.core.model.records import Queue, QueueHead
@@ -50,7 +50,7 @@ def _emit_blocked(world: World, queue: str, head: BlockedHead) -> None:
     key, before = world.parents.get(head.key, head.key), world.reported_blocked.get(queue)
     if before is None or (before.key, before.code) != (key, head.code):
         world.reported_blocked[queue] = ReportedBlocked(key, head.code, 1 + (before.count if before is not None else 0))
-        world.effects.append(JobQueueBlocked(queue, _job_id(world, head), head.reason, world.now_ms))
+        world.recorder.add(JobQueueBlocked(world.now_ms, queue, _job_id(world, head), head.reason))
 
 
 def emit_misfit(world: World, queue: str, key: int, reason: Reason) -> None:
@@ -69,7 +69,7 @@ def emit_misfit(world: World, queue: str, key: int, reason: Reason) -> None:
         world.put(replace(world.jobs[top], told_code=code))
     before = world.reported_blocked.get(queue, ReportedBlocked(0, "", 0))
     world.reported_blocked[queue] = replace(before, count=before.count + 1)
-    world.effects.append(JobQueueBlocked(queue, world.job_id(key), reason.text, world.now_ms))
+    world.recorder.add(JobQueueBlocked(world.now_ms, queue, world.job_id(key), reason.text))
 
 
 def reason_of(world: World, queue: str, key: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Collection
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,12 +13,14 @@ from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.capacity.catalogue import Catalogue, InstanceType
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.model import lifecycle, names
+from batchyard.core.model.changes import Changes
 from batchyard.core.model.effects import Effect
+from batchyard.core.model.fact_kinds import Fact
+from batchyard.core.model.facts import GONE
 from batchyard.core.model.idempotency import Remembered
 from batchyard.core.model.reasons import Reason
 from batchyard.core.model.records import (
     Abilities,
-    Changes,
     Definition,
     EndedInstance,
     Environment,
@@ -37,6 +40,7 @@ from batchyard.core.model.records import (
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.arrays import ArrayBook
 from batchyard.core.state.document_kinds import INSTANCE, QUEUE_HEAD, SCHEDULING_POLICY, SHARE_USAGE
+from batchyard.core.state.fact_recorder import FactRecorder
 from batchyard.core.state.fairshare import FairShare, ShareBook
 from batchyard.core.state.placement import Ahead, Room
 from batchyard.core.state.provider import Provider
@@ -133,6 +137,7 @@ class World:
         self.job_tags: dict[int, dict[str, str]] = {}  # tags of jobs, where they differ from the spec's
         self.deadlines: list[tuple[int, int, int]] = []  # (when, key, attempt): attempts that may time out
         self.next_key = 1
+        self.recorder = FactRecorder()
         self.begin_batch()
         self.touched_books: set[int] = set()
         self.touched_idle: set[str] = set()  # instances that became idle in this batch
@@ -151,6 +156,7 @@ class World:
 
     def begin_batch(self) -> None:
         self.changes = Changes()
+        self.recorder.begin_batch(self.changes.facts)
         self.effects: list[Effect] = []
 
     # -- reading --
@@ -212,10 +218,14 @@ class World:
         self.changes.specs.append(spec)
         self.changes.jobs[job.key] = job
         self.changes.next_key = self.next_key
+        if self.recorder.wants_jobs:
+            self.recorder.submitted(spec, job, self.now_ms)
 
     def add_child_row(self, parent_key: int, index: int, job: Job) -> None:
         """A virtual child becomes a row, for good."""
         book = self.books[parent_key]
+        if self.recorder.wants_jobs:
+            self.recorder.began(self.specs[parent_key], index, job.status, self.now_ms)
         book.begin(index)
         self.parents[job.key] = parent_key
         self.jobs[job.key] = job
@@ -227,6 +237,8 @@ class World:
         """The next version of an unfinished row. A finished row leaves memory; its status stays known for a while."""
         before = self.jobs[job.key]
         assert not before.status.is_final, f"job {job.key} is final and changes"
+        if self.recorder.wants_jobs and job.status is not before.status:
+            self.recorder.changed(self.spec_of(job.key), self.index_of(job.key), job, self.now_ms)
         parent_key = self.parents.get(job.key)
         if parent_key is not None:
             book = self.books[parent_key]
@@ -328,6 +340,9 @@ class World:
 
     def put_instance(self, instance: Instance) -> None:
         """The next version of a managed instance's record; its size never changes."""
+        before = self.instances[instance.instance_id]
+        if before is instance or before.state is not instance.state:  # the same: it was added a moment ago
+            self.recorder.instance_changed(instance, self.now_ms)
         self.instances[instance.instance_id] = instance
         self.changes.documents[INSTANCE, instance.instance_id] = instance
 
@@ -335,6 +350,7 @@ class World:
         """A managed instance is gone: what it reserved is its provider's again. After a restart that may be reported
         before the provider is known; then nothing was taken from it yet."""
         instance = self.instances.pop(instance_id)
+        self.recorder.instance_changed(instance, self.now_ms, GONE)
         assert not self.placed_on(instance_id), f"the instance {instance_id} leaves with attempts on it"
         del self.rooms[instance_id]
         self.placed.pop(instance_id, None)
@@ -430,6 +446,8 @@ class World:
                 book = self.books[key]
                 book.updated_at_ms = self.now_ms
                 self.changes.jobs[key] = self.jobs[key] = replace(parent, array=book.freeze())
+                if self.recorder.wants_jobs:
+                    self.recorder.settle(self.specs[key], self.jobs[key], self.now_ms)
         self.touched_books.clear()
         for instance_id in sorted(self.touched_idle):
             since_ms = self.idle_since.get(instance_id, 0)  # jobs that follow each other at once leave no trace
@@ -442,6 +460,8 @@ class World:
             shares.forget(self.now_ms, fair.window_ms)
             self.changes.documents[SHARE_USAGE, queue] = shares.freeze()
         self.touched_shares.clear()
+        self.recorder.environments_changed(self.changes.environments, self.now_ms)
+        self.recorder.close()
         while self.finished_order and self.finished_order[0][0] <= self.now_ms:
             _, key, uuid = self.finished_order.popleft()
             self.finished.pop(key, None)
@@ -450,6 +470,13 @@ class World:
             self.ids.pop(uuid, None)
         while self.idempotency_order and self.idempotency_order[0][0] <= self.now_ms:
             self.idempotency.pop(self.idempotency_order.popleft()[1], None)
+
+    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
+        """Sets which facts are made, from the next batch on."""
+        if self.recorder.want(kinds):
+            for key, spec in self.specs.items():
+                if spec.array_size:
+                    self.recorder.resume(spec, self.jobs[key])
 
     def add_deadline(self, when_ms: int, key: int, number: int) -> None:
         heapq.heappush(self.deadlines, (when_ms, key, number))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batchyard.api.services import SERVICES
-from batchyard.core.model.effects import JobQueueBlocked
+from batchyard.core.model.fact_kinds import Fact
+from batchyard.core.model.facts import JobQueueBlocked
 from batchyard.core.model.resources import format_vcpus
 from batchyard.server.access.access import Rules
 from batchyard.server.admin.stop import count
@@ -47,8 +48,9 @@ def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> N
     say(f"Documentation: {DOCUMENTATION}. Ctrl-C ends the service; jobs run on.")
 
 
-def blocked(fact: JobQueueBlocked) -> None:
+def blocked(fact: Fact) -> None:
     """The head of a queue cannot start, or a job never can: once for each such job and reason."""
+    assert isinstance(fact, JobQueueBlocked), f"{fact!r} blocks no queue"
     complain(f"The job queue {fact.queue} is blocked by {fact.job_id}: {fact.reason}")
 
 

@@ -218,6 +218,8 @@ _CHECKS: dict[str, Callable[[tuple[Any, ...]], bool]] = {
     "documents": lambda row: codec.decode_document(row[0], row[2]) is not None,
     "job_specs": _spec_fits,
     "jobs": _job_fits,
+    "facts": lambda row: codec.decode_facts(row[1]) is not None,
+    "fact_cursors": lambda row: codec.decode_cursor(row[1]) is not None,
 }
 
 

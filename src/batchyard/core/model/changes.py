@@ -1,0 +1,56 @@
+"""What a batch changed, and what a machine starts from: all records together, as the store takes and gives them."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchyard.core.model.fact_kinds import Cursor, Fact
+from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue
+
+
+class Changes(Struct):
+    """Everything one batch of commands changed: written in one transaction. `None` means deleted."""
+
+    environments: dict[str, Environment | None] = {}
+    queues: dict[str, Queue | None] = {}
+    definitions: dict[tuple[str, int], Definition | None] = {}
+    specs: list[JobSpec] = []
+    jobs: dict[int, Job] = {}
+    job_tags: dict[int, dict[str, str]] = {}  # by key of the top-level job
+    next_key: int = 0
+    revisions: dict[str, int] = {}  # highest revision ever given, by definition name
+    documents: dict[tuple[str, str], Struct | None] = {}  # by (kind, name), see core.model.documents
+    facts: list[Fact] = []  # in the order in which it happened
+    fact_sequence: int = 0  # of `facts`: above that of every earlier transaction with facts
+    cursors: dict[str, Cursor | None] = {}  # by consumer of facts
+    forgotten_facts: int = 0  # facts of this sequence and before are not asked for any more
+
+    def is_empty(self) -> bool:
+        registry = self.environments or self.queues or self.definitions or self.documents
+        return not (registry or self.specs or self.jobs or self.job_tags or self.facts or self.cursors)
+
+    def absorb(self, other: Changes) -> None:
+        """Adds what another machine changed in the same batch. No record belongs to two machines."""
+        assert not self.documents.keys() & other.documents.keys(), "two machines changed one record"
+        others = (other.environments, other.queues, other.definitions, other.specs, other.jobs, other.job_tags)
+        assert not any(others), "only one machine has environments, queues, definitions and jobs"
+        self.documents |= other.documents
+        self.facts += other.facts
+
+
+class Snapshot(Struct):
+    """What a machine starts from: everything unfinished, and what may still be asked of the finished."""
+
+    environments: list[Environment] = []
+    queues: list[Queue] = []
+    definitions: list[Definition] = []
+    revisions: dict[str, int] = {}
+    specs: list[JobSpec] = []  # of all unfinished top-level jobs (parents of unfinished arrays included)
+    jobs: list[Job] = []  # unfinished rows: single jobs, parents, children
+    finished: dict[str, str] = {}  # job id -> final status, of dependencies named by `specs` that are finished
+    idempotency: dict[str, tuple[str, int]] = {}  # stored key -> (job id, created_at_ms), of the last hour
+    next_key: int = 1
+    last_time_ms: int = 0
+    documents: dict[tuple[str, str], Struct] = {}  # by (kind, name)
+    cursors: dict[str, Cursor] = {}  # by consumer of facts
+    fact_sequence: int = 0  # the highest ever used

@@ -1,0 +1,182 @@
+"""Facts to their followers: listeners, which hear of each batch after its commit, and durable consumers.
+
+A durable consumer has a cursor in the store. What it asks for is stored in the transaction of the batch that made it,
+also while the consumer is away, and delivered after the commit: at least once, in order, ranges of children expanded.
+Its cursor moves in a later transaction, with which the facts go that no cursor can come to any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from itertools import islice
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.fact_kinds import Cursor, Fact, kinds
+from batchyard.core.model.facts import expand
+
+READ_TRANSACTIONS = 64  # at once: their facts are in memory together, and one commit moves the cursor past all of them
+DELIVERED_FACTS = 500  # in one call: a consumer that is killed gets so many again at most
+
+FactListener = Callable[[Fact], None]
+
+
+class FactConsumer(Protocol):
+    """A durable follower of facts. What it could not pass on is its own to keep: a fact is delivered once `deliver`
+    returns, and an exception of it ends the loop."""
+
+    @property
+    def name(self) -> str:
+        """Names its cursor in the store."""
+        ...
+
+    @property
+    def fact_types(self) -> Collection[type[Fact]]: ...
+
+    async def deliver(self, facts: Sequence[Fact]) -> None:
+        """Takes the next facts. After a crash it may get facts again that it had before."""
+        ...
+
+
+class FactLog(Protocol):
+    """The stored facts."""
+
+    def read(self, after: int, limit: int) -> Awaitable[Sequence[tuple[int, Sequence[Fact]]]]:
+        """The facts of the next `limit` transactions that had any, each with its sequence, oldest first."""
+        ...
+
+
+class FactDelivery:
+    """`cursors` and `sequence`: as the store has them. Consumers whose cursors are there and that do not subscribe are
+    away: their facts are kept for them until `unsubscribe`."""
+
+    def __init__(self, log: FactLog, cursors: Mapping[str, Cursor], sequence: int) -> None:
+        self._log = log
+        self._cursors = dict(cursors)
+        self._sequence = sequence  # the highest given
+        self._committed = sequence
+        self._consumers: dict[str, FactConsumer] = {}
+        self._moved: set[str] = set()  # consumers whose cursor is not in the store as it is here
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._news: dict[str, asyncio.Event] = {}
+        self._wake: Callable[[], None] | None = None  # while the loop runs
+        self.stored_types: frozenset[type[Fact]] = frozenset()  # what consumers ask for, those that are away too
+        self._set_stored_types()
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the loop has to commit, if only for the cursors."""
+        return bool(self._moved)
+
+    def subscribe(self, consumer: FactConsumer) -> None:
+        """A consumer whose name is known goes on where it stopped; a new one gets what happens from the next batch
+        on."""
+        name = consumer.name
+        assert name not in self._consumers, f"two consumers of facts have the name {name}"
+        asked = tuple(sorted(str(kind.__struct_config__.tag) for kind in consumer.fact_types))
+        cursor = self._cursors.get(name, Cursor(self._sequence))
+        self._consumers[name] = consumer
+        self._news[name] = asyncio.Event()
+        if cursor.kinds != asked:
+            self._move(name, replace(cursor, kinds=asked))
+            self._set_stored_types()
+        if self._wake is not None:
+            self._begin(name)
+            self._wake()
+
+    def unsubscribe(self, name: str) -> None:
+        """The consumer, which may be away, asks for nothing any more; what is kept for it alone is removed."""
+        self._consumers.pop(name, None)
+        self._news.pop(name, None)
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+        if self._cursors.pop(name, None) is not None:
+            self._moved.add(name)
+            self._set_stored_types()
+            if self._wake is not None:
+                self._wake()
+
+    def _set_stored_types(self) -> None:
+        known, asked = kinds(), {kind for cursor in self._cursors.values() for kind in cursor.kinds}
+        self.stored_types = frozenset(known[kind] for kind in asked if kind in known)
+
+    # -- the loop's side --
+
+    def add_to(self, changes: Changes) -> None:
+        """Before a commit: leaves in `changes` the facts that are to be stored, and adds the cursors that moved."""
+        if changes.facts:
+            wanted = self.stored_types
+            changes.facts = [fact for fact in changes.facts if type(fact) in wanted]
+        if changes.facts:
+            self._sequence += 1
+            changes.fact_sequence = self._sequence
+        if self._moved:
+            changes.cursors = {name: self._cursors.get(name) for name in sorted(self._moved)}
+            changes.forgotten_facts = min((c.sequence for c in self._cursors.values()), default=self._sequence)
+            self._moved.clear()
+
+    def committed(self) -> None:
+        """After a commit: what it stored can be delivered."""
+        if self._committed != self._sequence:
+            self._committed = self._sequence
+            for news in self._news.values():
+                news.set()
+
+    def begin(self, wake: Callable[[], None]) -> None:
+        """Starts to deliver. `wake`: to be called when the loop has something to commit or to check."""
+        self._wake = wake
+        for name in self._consumers:
+            self._begin(name)
+
+    def check(self) -> None:
+        """Raises what a consumer raised."""
+        for task in self._tasks.values():
+            if task.done():
+                task.result()
+
+    async def end(self) -> None:
+        """What is being delivered is cut short, and delivered again after the next start."""
+        self._wake = None
+        tasks, self._tasks = list(self._tasks.values()), {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- delivering --
+
+    def _begin(self, name: str) -> None:
+        assert self._wake is not None, "facts are delivered while the loop runs"
+        wake = self._wake
+        self._tasks[name] = asyncio.get_running_loop().create_task(self._deliver(self._consumers[name]))
+        self._tasks[name].add_done_callback(lambda _: wake())
+
+    def _move(self, name: str, cursor: Cursor) -> None:
+        self._cursors[name] = cursor
+        self._moved.add(name)
+
+    async def _deliver(self, consumer: FactConsumer) -> None:
+        name, news = consumer.name, self._news[consumer.name]
+        while True:
+            if self._cursors[name].sequence >= self._committed:
+                news.clear()
+                await news.wait()
+            for sequence, facts in await self._log.read(self._cursors[name].sequence, READ_TRANSACTIONS):
+                await self._deliver_transaction(consumer, facts)
+                self._move(name, replace(self._cursors[name], sequence=sequence, done=0))
+            assert self._wake is not None, "facts are delivered while the loop runs"
+            self._wake()
+
+    async def _deliver_transaction(self, consumer: FactConsumer, facts: Sequence[Fact]) -> None:
+        cursor = self._cursors[consumer.name]
+        types = tuple(consumer.fact_types)
+        left = islice(expand(facts), cursor.done, None)
+        while part := list(islice(left, DELIVERED_FACTS)):
+            asked = [fact for fact in part if isinstance(fact, types)]
+            if asked:
+                await consumer.deliver(asked)
+            cursor = replace(cursor, done=cursor.done + len(part))
+            self._move(consumer.name, cursor)
