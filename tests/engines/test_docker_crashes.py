@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -90,6 +91,42 @@ def test_an_end_that_went_down_with_the_daemon_is_lost(mortal: DockerHarness) ->
     assert isinstance(final, Lost)
     assert final.reason == task_run_module.UNRECORDED_END
     assert final.started_at_ms > 0
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_a_start_that_went_down_with_the_daemon_is_not_repeated(mortal: DockerHarness, is_served: bool) -> None:
+    """Docker shows the container as created then, as if it had never run."""
+    launch = launch_of(mortal.sleeps())
+    mortal.engine.launch([launch])
+    wait_for_run(mortal, launch.attempt_id)
+    if not is_served:
+        mortal.drop()
+    found = mortal.inspect(f"batchyard-{launch.attempt_id}")
+    program = int(found["State"]["Pid"])
+    shim = int(Path(f"/proc/{program}/stat").read_text().rpartition(")")[2].split()[1])
+    mortal.daemon.kill()
+    for pid in (shim, program):
+        os.kill(pid, signal.SIGKILL)
+    forget_start(mortal.daemon, found["Id"])
+    mortal.daemon.start()
+    assert mortal.inspect(f"batchyard-{launch.attempt_id}")["State"]["Status"] == "created"
+    if not is_served:
+        mortal.connect(2)  # the report of the start was never committed
+        mortal.engine.recover([Recovery(launch, may_launch=True, known_started=False)])
+    final = wait_for_end(mortal, launch.attempt_id)
+    assert isinstance(final, Lost)
+    assert final.reason == task_run_module.UNRECORDED_START
+    assert mortal.runs(launch.attempt_id) == 1
+
+
+def forget_start(daemon: Dockerd, container_id: str) -> None:
+    """What a daemon that is dead has written down of a container is made what it was before the start."""
+    assert daemon._root is not None
+    path = daemon._root / "data" / "containers" / container_id / "config.v2.json"
+    document = json.loads(path.read_text())
+    never = "0001-01-01T00:00:00Z"
+    document["State"] |= {"Running": False, "Pid": 0, "StartedAt": never, "FinishedAt": never, "ExitCode": 0}
+    path.write_text(json.dumps(document))
 
 
 def test_a_program_may_end_with_255(docker: DockerHarness) -> None:

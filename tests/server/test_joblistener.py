@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from batchyard.server.http.job_listener import ADDRESS, FIRST_PORT, JobListener
+from batchyard.server.http.job_listener import ADDRESS, FIRST_PORT, JobListener, preferred_port
 
 
 @pytest.fixture
@@ -28,6 +29,16 @@ def test_a_service_keeps_its_port(state_dir: Path) -> None:
         address = first.address
     with closing(JobListener(state_dir)) as again:
         assert again.address == address
+
+
+def test_a_service_that_starts_leaves_the_port_of_one_that_is_down(tmp_path: Path) -> None:
+    with closing(JobListener(tmp_path / "down")) as first:
+        address = first.address
+    other = next(
+        d for number in count() if preferred_port(d := tmp_path / str(number)) != preferred_port(tmp_path / "down")
+    )
+    with closing(JobListener(other)) as second:
+        assert second.address not in ("", address)
 
 
 def test_it_is_tied_to_its_interface_again_before_anybody_says_so(state_dir: Path) -> None:

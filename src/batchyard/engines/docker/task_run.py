@@ -46,6 +46,7 @@ CANNOT_CREATE = "CannotCreateContainerError"
 GONE = "The containers of the attempt were removed by somebody else, and its outcome with them."
 DAMAGED = "The notes of the Docker engine are damaged, so that nobody can tell whether the attempt ran."
 UNRECORDED_END = "The Docker daemon went down while a container of the attempt ended, and its exit code is unknown."
+UNRECORDED_START = "The Docker daemon went down while the attempt may have been starting; whether it ran is unknown."
 REBOOTED = "The host went down while the attempt ran, and its exit code is unknown."
 # Events wake the run at once; this is for one that was lost.
 LOOK_SECONDS = 30.0
@@ -104,6 +105,8 @@ class TaskRun:
         self._logs: dict[str, ContainerLog] = {}
         self._found: dict[str, dict[str, Any]] = {}  # by container: what Docker showed last, if it exists and is ours
         self._sealed: set[str] = set()  # containers whose logs are complete
+        self._tried: set[str] = set()  # containers whose start was asked for by this server
+        self._is_known_from_before = self.task_id in context.journal.intents  # an earlier server may have asked
         self.meters: dict[str, Meter] = {}
         kept = context.journal.stops.get(self.task_id)
         if kept is not None and kept.boot_id == context.journal.boot_id:
@@ -275,6 +278,9 @@ class TaskRun:
         for one in seen.values():
             if one.error:  # a start that failed just before the server died
                 raise _cannot_start(one.name, one.error, one.exit_code)
+        for one in seen.values():
+            if await self._may_have_run(one):
+                return Lost(self.attempt_id, now_ms, UNRECORDED_START, node=self.node)
         for spec in sorted(absent, key=lambda spec: spec.name != self._anchor):
             if not await self._create(spec):
                 return None  # a stop came: the next look decides
@@ -344,9 +350,27 @@ class TaskRun:
         except CannotStart as failure:
             self._refused[name] = ContainerExit(name, failure.exit_code, reason=failure.reason)
 
+    async def _may_have_run(self, one: Seen) -> bool:
+        """Whether a container that Docker shows as created may have been started before. A daemon that dies while it
+        starts a container shows it as created afterwards, and would start it once more. Whether that daemon still lives
+        is seen by its events, which no daemon remembers of the one before it."""
+        if one.state is not State.CREATED or not (self._is_known_from_before or one.name in self._tried):
+            return False
+        return not await self._remembers(one, "create", since_seconds=1)
+
+    async def _remembers(self, one: Seen, event: str, since_seconds: int) -> bool:
+        """Whether the daemon still has an event of a container: it keeps the latest 256 of its own life."""
+        filters = f'{{"container":["{one.id}"],"event":["{event}"]}}'
+        now_ms = wall_ms()
+        until = f"{now_ms // 1000}.{now_ms % 1000:03d}000000"
+        query = {"since": str(since_seconds), "until": until, "filters": filters}
+        return bool(await self._context.daemon.api.bytes("GET", "/events", query))
+
     async def _start(self, name: str) -> None:
         """Starts a container. CannotStart: why not. Everything else shows at the next look."""
         found = self._found[name]
+        if await self._may_have_run(containers.seen_of(name, found)):
+            raise CannotStart(UNRECORDED_START, name)
         async with self._context.starts:
             problem = await self._context.entrypoints.problem(self.docker_name(name), found)
             if problem is not None and found.get("HostConfig", {}).get("Init"):
@@ -357,6 +381,7 @@ class TaskRun:
             if self.stopping.is_set():
                 return
             failpoints.reach("after-create-before-start")
+            self._tried.add(name)
             try:
                 await self._context.daemon.api.json("POST", f"/containers/{self.docker_name(name)}/start")
             except ApiError as error:
@@ -446,11 +471,7 @@ class TaskRun:
             return False
         if one.has_no_end:
             return True
-        filters = f'{{"container":["{one.id}"],"event":["die"]}}'
-        now_ms = wall_ms()
-        until = f"{now_ms // 1000}.{now_ms % 1000:03d}000000"
-        query = {"since": str(one.started_at_ms // 1000), "until": until, "filters": filters}
-        return not await self._context.daemon.api.bytes("GET", "/events", query)
+        return not await self._remembers(one, "die", since_seconds=one.started_at_ms // 1000)
 
     def _exit_of(self, one: Seen, plan: plans.Plan) -> ContainerExit:
         if one.state is State.EXITED:

@@ -28,6 +28,7 @@ BAD_REQUEST = 400
 TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 METHOD_NOT_ALLOWED = 405
+LINGER_SECONDS = 10.0  # after the exit code: a caller that still sends takes a moment to read it
 
 
 class ExecRequest(Struct, frozen=True, rename="camel"):
@@ -119,12 +120,15 @@ class ExecEndpoint:
             if taking.done() and not taking.result():
                 return  # the caller has gone
             await output
+            # A connection that is closed over unread input is reset, and the exit code would be lost with it.
+            await asyncio.wait({taking}, timeout=LINGER_SECONDS)
+            await send({"type": "http.response.body", "body": b""})
         except (DaemonUnreachable, BadFrame) as error:
             await send({"type": "http.response.body", "body": pack(Kind.ERROR, f"It was cut off: {error}.".encode())})
         finally:
             for task in (output, taking):
                 task.cancel()
-            await asyncio.wait({output, taking})
+            await asyncio.gather(output, taking, return_exceptions=True)
 
 
 async def _give(stream: ExecStream, send: Send) -> None:
@@ -135,12 +139,12 @@ async def _give(stream: ExecStream, send: Send) -> None:
         await send({"type": "http.response.body", "body": frame, "more_body": True})
     code = await stream.exit_code()
     last = pack(Kind.EXIT, b"" if code is None else str(code).encode())
-    await send({"type": "http.response.body", "body": last})
+    await send({"type": "http.response.body", "body": last, "more_body": True})
 
 
 async def _take(stream: ExecStream, receive: Receive) -> bool:
     """The caller's input. True when it has ended, and the caller is still there; False when the caller has gone."""
-    frames = Frames()
+    frames, is_read = Frames(), True
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -148,9 +152,10 @@ async def _take(stream: ExecStream, receive: Receive) -> bool:
         for kind, content in frames.feed(message.get("body", b"")):
             if kind is Kind.INPUT:
                 try:
-                    await stream.write(content)
+                    if is_read:
+                        await stream.write(content)
                 except DaemonUnreachable:
-                    return True  # the command reads no more: its output shows the rest
+                    is_read = False  # the command reads no more: its output shows the rest
             elif kind is Kind.SIZE:
                 await stream.resize(*size_of(content))
             elif kind is Kind.INPUT_END:

@@ -14,7 +14,9 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
+import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ class JobListener:
         self._socket: socket.socket | None = None
         before, interface = _read(self._port_file)
         try:
-            self._socket = _reserve(before)
+            self._socket = _reserve(before, preferred_port(state_dir))
         except OSError as error:
             self.problem = f"no port at {ADDRESS} can be had: {error}"
             log.warning("containers on a network of their own won't reach this service: %s", self.problem)
@@ -95,10 +97,16 @@ class JobListener:
             self._socket.close()
 
 
-def _reserve(before: int) -> socket.socket:
-    """A listening socket on the port of last time (0: there was none), or else on the next free one. OSError:
-    there is none."""
-    ports = [*([before] if before else []), *range(FIRST_PORT, FIRST_PORT + PORTS)]
+def preferred_port(state_dir: Path) -> int:
+    """The port with which a service begins to look for a free one: by its directory, so that a service that starts does
+    not take the port of another that is down for a moment, and whose containers run on."""
+    return FIRST_PORT + zlib.crc32(os.fsencode(state_dir.absolute())) % PORTS
+
+
+def _reserve(before: int, preferred: int) -> socket.socket:
+    """A listening socket on the port of last time (0: there was none), or else on the next free one from `preferred`
+    on. OSError: there is none."""
+    ports = [*([before] if before else []), *range(preferred, FIRST_PORT + PORTS), *range(FIRST_PORT, preferred)]
     for port in ports:
         reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
