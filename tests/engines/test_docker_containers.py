@@ -13,7 +13,7 @@ from batchyard.core.model.reports import ContainerExit, Exited, NotStarted
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.containers import MIB, Placing, create_request, milliseconds, seen_of
-from tests.engines.conformance import launch_of, run_to_end, wait_for_end, wait_for_run
+from tests.engines.conformance import is_started, launch_of, run_to_end, wait_for_end, wait_for_run
 from tests.engines.docker_harness import DockerHarness
 
 ATTEMPT = "a" * 32
@@ -252,9 +252,14 @@ def test_the_network_is_the_hosts(docker: DockerHarness) -> None:
 
 
 def test_memory_over_the_limit_is_told(docker: DockerHarness) -> None:
-    script = "tail -c 200000000 /dev/zero | wc -c; while [ ! -e /trace/go ]; do sleep 0.02; done; exit 9"
+    """Docker begins to watch a container's memory just after its start, and misses what is killed before: so nothing
+    is eaten until the start has been reported."""
+    waits = "while [ ! -e /trace/{} ]; do sleep 0.02; done; "
+    script = waits.format("eat") + "tail -c 200000000 /dev/zero | wc -c; " + waits.format("go") + "exit 9"
     hungry = launch_of(docker.shell(script, memory_mib=16, mounts=docker.traces()))
     docker.engine.launch([hungry])
+    docker.until(lambda: is_started(docker, hungry.attempt_id))
+    (docker.trace_dir / "eat").touch()
     # Docker hears of the kernel's kill and of the container's end on two ways: the first may come last, under load.
     docker.until_asked(lambda: docker.daemon.events(f"batchyard-{hungry.attempt_id}", "oom"))
     (docker.trace_dir / "go").touch()
@@ -262,7 +267,17 @@ def test_memory_over_the_limit_is_told(docker: DockerHarness) -> None:
     assert isinstance(final, Exited)
     # Only a child was killed: the shell went on, and ended with a code of its own.
     assert (final.containers[0].exit_code, final.containers[0].out_of_memory) == (9, True)
-    alone, _ = ended(docker, docker.shell("echo; exec tail -c 200000000 /dev/zero", memory_mib=16))
+
+
+def test_a_program_that_is_killed_for_its_memory_is_told(docker: DockerHarness) -> None:
+    script = "while [ ! -e /trace/eat ]; do sleep 0.02; done; echo; exec tail -c 200000000 /dev/zero"
+    hungry = launch_of(docker.shell(script, memory_mib=16, mounts=docker.traces()))
+    docker.engine.launch([hungry])
+    docker.until(lambda: is_started(docker, hungry.attempt_id))
+    (docker.trace_dir / "eat").touch()
+    final = wait_for_end(docker, hungry.attempt_id)
+    assert isinstance(final, Exited)
+    alone = final.containers[0]
     assert (alone.exit_code, alone.signal, alone.out_of_memory) == (137, 9, True)
 
 
