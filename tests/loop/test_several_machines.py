@@ -16,6 +16,7 @@ from batchyard.core.model import documents
 from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
 from batchyard.core.model.effects import Effect, LaunchTask
+from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.names import Account
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.engines.base import Launch
@@ -72,6 +73,9 @@ class Bells:
         self.rung[report.name] = self.rung.get(report.name, 0) + 1
         self.pending_changes.documents[BELL, report.name] = Bell(report.name, self.rung[report.name])
         self._effects.append(Ring(report.name))
+
+    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
+        """It makes none."""
 
     def schedule(self, now_ms: int) -> None: ...
 

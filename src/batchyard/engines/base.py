@@ -127,7 +127,7 @@ class Engine(Protocol):
         """Disconnects; attempts run on. With `kill` the engine's own processes end too, once nothing runs."""
 
 
-FactSink = Callable[[Sequence[InstanceReport]], None]
+InstanceReportSink = Callable[[Sequence[InstanceReport]], None]
 
 
 class Capacity(Protocol):
@@ -137,7 +137,7 @@ class Capacity(Protocol):
     InstanceRefused follows. `terminate` is followed by InstanceGone, also for an unknown instance. Interruptions and
     losses are reported as they occur."""
 
-    def start(self, report: FactSink) -> None: ...
+    def start(self, report: InstanceReportSink) -> None: ...
 
     def launch(self, instances: Sequence[Instance]) -> None:
         """Boots the instances. Called again after a restart, with every instance that is not being terminated."""

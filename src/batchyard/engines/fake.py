@@ -32,7 +32,7 @@ from batchyard.core.model.reports import (
 from batchyard.engines.base import (
     RECOVERED_SILENT,
     STOP_GRACE_SECONDS,
-    FactSink,
+    InstanceReportSink,
     Launch,
     Recovery,
     ReportSink,
@@ -494,9 +494,9 @@ class FakeCapacity:
 
     def __init__(self, cloud: FakeCloud) -> None:
         self.cloud = cloud
-        self._report: FactSink | None = None
+        self._report: InstanceReportSink | None = None
 
-    def start(self, report: FactSink) -> None:
+    def start(self, report: InstanceReportSink) -> None:
         self._report = self.cloud.sink = report
 
     def launch(self, instances: Sequence[Instance]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from batchyard.core.model.records import Instance, InstanceState, Market
 from batchyard.core.model.reports import InstanceGone, InstanceInterrupted, InstanceReady, InstanceReport
-from batchyard.engines.base import FactSink
+from batchyard.engines.base import InstanceReportSink
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -31,10 +31,10 @@ class HostCapacity:
         self._rate = interruptions_per_hour / SECONDS_PER_HOUR
         self._notice_seconds = notice_seconds
         self._draw = draw
-        self._report: FactSink | None = None
+        self._report: InstanceReportSink | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    def start(self, report: FactSink) -> None:
+    def start(self, report: InstanceReportSink) -> None:
         self._report = report
 
     def launch(self, instances: Sequence[Instance]) -> None:

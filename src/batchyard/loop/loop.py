@@ -22,7 +22,7 @@ from batchyard.core.model.effects import Effect, TaskEffect
 from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.reports import InstanceReport, Report
-from batchyard.engines.base import Capacity, Engine, FactSink, ReportSink
+from batchyard.engines.base import Capacity, Engine, InstanceReportSink, ReportSink
 from batchyard.loop import transitions
 from batchyard.loop.effect_handlers import BuildLaunch, CapacityEffects, EffectHandler, EffectTable, EngineEffects
 from batchyard.loop.fact_delivery import FactDelivery, FactListener
@@ -114,7 +114,7 @@ class Loop:
 
         return deliver
 
-    def _instance_sink(self, provider: str) -> FactSink:
+    def _instance_sink(self, provider: str) -> InstanceReportSink:
         """Where a capacity provider delivers its reports."""
 
         def deliver(reports: Sequence[InstanceReport]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from batchyard.core.model.records import Instance, Market
 from batchyard.core.model.reports import InstanceGone, InstanceReady, InstanceRefused, InstanceReport
-from batchyard.engines.base import FactSink
+from batchyard.engines.base import InstanceReportSink
 from batchyard.engines.fake import FakeCapacity, FakeCloud, InstancePlan
 from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
 from batchyard.simulator.event_queue import SimulatorEventQueue
@@ -113,7 +113,7 @@ class CloudConnection:
         self._engine = FakeCapacity(cloud.fake)
         self._channel = CommandChannel(event_queue, latency, lambda: cloud.advance(event_queue.now_ms))
 
-    def start(self, report: FactSink) -> None:
+    def start(self, report: InstanceReportSink) -> None:
         self._engine.start(report)
 
     def launch(self, instances: Sequence[Instance]) -> None:

@@ -26,14 +26,23 @@ def test_a_batch_that_must_be_written_is_not_empty(changes: Changes) -> None:
     assert Changes().is_empty()
 
 
-def test_what_two_machines_changed_is_one_batch() -> None:
-    first, record = Changes(jobs={1: JOB}), Ulimit("nofile", 1, 2)
-    first.absorb(Changes(documents={("timer", "a"): record}, facts=[BLOCKED]))
-    assert first == Changes(jobs={1: JOB}, documents={("timer", "a"): record}, facts=[BLOCKED])
+def test_what_two_machines_changed_is_one_batch_whichever_comes_first() -> None:
+    record = Ulimit("nofile", 1, 2)
+
+    def jobs() -> Changes:
+        return Changes(jobs={1: JOB}, next_key=2, revisions={"d": 1})
+
+    def timers() -> Changes:
+        return Changes(documents={("timer", "a"): record}, facts=[BLOCKED])
+
+    both = Changes(jobs={1: JOB}, next_key=2, revisions={"d": 1}, documents={("timer", "a"): record}, facts=[BLOCKED])
+    for first, second in ((jobs(), timers()), (timers(), jobs())):
+        first.absorb(second)
+        assert first == both
 
 
 def test_no_record_belongs_to_two_machines() -> None:
-    with pytest.raises(AssertionError, match="two machines changed one record"):
+    with pytest.raises(AssertionError, match=r"two machines changed the records \{\('timer', 'a'\)\}"):
         Changes(documents={("timer", "a"): None}).absorb(Changes(documents={("timer", "a"): None}))
-    with pytest.raises(AssertionError, match="only one machine has"):
-        Changes().absorb(Changes(jobs={1: JOB}))
+    with pytest.raises(AssertionError, match=r"two machines changed the records \{1\}"):
+        Changes(jobs={1: JOB}).absorb(Changes(jobs={1: JOB}))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from msgspec import Struct
 
 from batchyard.core.model.fact_kinds import Cursor, Fact
 from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class Changes(Struct):
@@ -31,11 +36,22 @@ class Changes(Struct):
 
     def absorb(self, other: Changes) -> None:
         """Adds what another machine changed in the same batch. No record belongs to two machines."""
-        assert not self.documents.keys() & other.documents.keys(), "two machines changed one record"
-        others = (other.environments, other.queues, other.definitions, other.specs, other.jobs, other.job_tags)
-        assert not any(others), "only one machine has environments, queues, definitions and jobs"
-        self.documents |= other.documents
+        _unite(self.environments, other.environments)
+        _unite(self.queues, other.queues)
+        _unite(self.definitions, other.definitions)
+        _unite(self.jobs, other.jobs)
+        _unite(self.job_tags, other.job_tags)
+        _unite(self.revisions, other.revisions)
+        _unite(self.documents, other.documents)
+        self.specs += other.specs
         self.facts += other.facts
+        self.next_key = max(self.next_key, other.next_key)
+
+
+def _unite(mine: dict[Key, Value], others: dict[Key, Value]) -> None:
+    both = mine.keys() & others.keys()
+    assert not both, f"two machines changed the records {both}"
+    mine |= others
 
 
 class Snapshot(Struct):
