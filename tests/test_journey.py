@@ -28,7 +28,7 @@ SPINE = [
     "api.batch.jobs.submit_job",
     "loop.loop.Loop.ask",
     "core.jobs.submission.submit",
-    "core.state.placement.place",
+    "core.state.placement.find_placement",
     "store.codec.encode_changes",
     "server.launch.launch_builder.LaunchBuilder",
     "engines.process.ProcessEngine.launch",

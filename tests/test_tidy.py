@@ -23,7 +23,9 @@ UNTRACKED_FOLDERS = {".git", ".venv", "build", "dist", "__pycache__", ".mypy_cac
 # Files of the core besides lifecycle.py that may pass status=, since what they change is no job.
 STATUS_OF_OTHER_THINGS = {
     "transient_states.py": "environments and queues",
-    "registry.py": "environments and queues (status is their health) and definitions (ACTIVE or INACTIVE)",
+    "environments.py": "compute environments: status is their health",
+    "queues.py": "job queues: status is their health",
+    "definitions.py": "definitions: ACTIVE or INACTIVE",
 }
 # And those that may make a job record with any status.
 STATUS_SAID_BY_ANOTHER_RECORD = {
@@ -306,7 +308,7 @@ BREAKING = [
     (moves_a_job, CORE, "job.status = Status.FAILED"),
     (moves_a_job, CORE, "job = Job(key=1, status=Status.RUNNING)"),
     (moves_a_job, CORE, "job = records.Job(1, status, now_ms)"),
-    (moves_a_job, "src/batchyard/core/registry/registry.py", "job = Job(key=1, status=Status.RUNNING)"),
+    (moves_a_job, "src/batchyard/core/registry/queues.py", "job = Job(key=1, status=Status.RUNNING)"),
     (two_clocks, CORE, "def f(world, now_ms): ..."),
     (two_clocks, CORE, "class A:\n    def f(self, world, *, now_ms): ..."),
     (unfinished, "docs/x.md", "a\nTO" + "DO: b"),
@@ -331,7 +333,7 @@ KEEPING = [
         "job = Job(key=1, status=Status.SUBMITTED, created_at_ms=2)\nif job.status == 1: replace(job, key=2)",
     ),
     (moves_a_job, "src/batchyard/core/model/lifecycle.py", "job = replace(job, status=target)"),
-    (moves_a_job, "src/batchyard/core/registry/registry.py", "queue = replace(queue, status=Health.VALID)"),
+    (moves_a_job, "src/batchyard/core/registry/queues.py", "queue = replace(queue, status=Health.VALID)"),
     (moves_a_job, "src/batchyard/api/batch/jobs.py", "f.status = 1"),
     (two_clocks, CORE, "def f(world): return g(world.now_ms)\ndef g(now_ms): ..."),
     (two_clocks, "src/batchyard/simulator/server.py", "def f(world, now_ms): ..."),

@@ -31,7 +31,7 @@ def yard(service: Service) -> Service:
     service.batch.register_job_definition(jobDefinitionName="work", type="container", containerProperties=container)
     for number in range(3):
         service.batch.submit_job(jobName=f"job-{number}", jobQueue="small", jobDefinition="work")
-    (instance_id,) = service.machine.world.instances_in["small"]
+    (instance_id,) = service.machine.world.instances.launched_in["small"]
     service.machine.report(HOST_PROVIDER, reports.InstanceReady(instance_id), service.now_ms)
     service.tick(0)
     return service
@@ -100,7 +100,7 @@ def test_instances_this_machine_first(yard: Service) -> None:
     for member in ("launchedAt", "readyAt"):
         assert own.pop(member) == yard.now_ms
     assert own == {
-        "instanceId": yard.machine.world.instances_in["small"][0],
+        "instanceId": yard.machine.world.instances.launched_in["small"][0],
         "instanceType": "c6i.large",
         "computeEnvironment": "small",
         "market": "ON_DEMAND",
@@ -114,7 +114,7 @@ def test_instances_this_machine_first(yard: Service) -> None:
 
 
 def test_an_interruption(yard: Service) -> None:
-    instance_id = yard.machine.world.instances_in["small"][0]
+    instance_id = yard.machine.world.instances.launched_in["small"][0]
     found = yard.call("InterruptInstance", {"instanceId": instance_id})["instance"]
     assert (found["state"], found["endsAt"], found["jobsCount"]) == ("DRAINING", yard.now_ms + 2000, 2)
     assert found["next"]["action"] == "ENDING"

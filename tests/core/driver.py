@@ -244,7 +244,7 @@ class Driver:
 
     def instances(self, environment: str) -> list[Instance]:
         world = self.machine.world
-        return [world.instances[i] for i in world.instances_in.get(environment, ())]
+        return [world.instances[i] for i in world.instances.launched_in.get(environment, ())]
 
     # -- submissions --
 

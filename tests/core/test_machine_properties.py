@@ -189,8 +189,8 @@ class Histories(RuleBasedStateMachine):
             self.yard.exited(placed[0])
         unfinished = [j for j, _ in self.jobs if not self.yard.status(j).is_final]
         assert not unfinished, f"these never end: {unfinished}"
-        assert not self.yard.machine.world.unmet
-        assert not self.yard.machine.world.parents
+        assert not self.yard.machine.world.jobs.unmet
+        assert not self.yard.machine.world.jobs.parents
 
 
 TestHistories = Histories.TestCase

@@ -77,10 +77,10 @@ def test_a_head_has_stood_since_it_became_it() -> None:
     driver = Driver(vcpus=1)
     driver.submit()
     driver.submit()
-    head = driver.machine.world.heads["default"]
+    head = driver.machine.world.queues.heads["default"]
     driver.tick(30_000)
     driver.crash()
-    assert driver.machine.world.heads["default"] == head
+    assert driver.machine.world.queues.heads["default"] == head
     driver.tick(29_000)
     assert not driver.facts
     driver.tick(2_000)

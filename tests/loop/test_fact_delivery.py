@@ -363,7 +363,7 @@ def run_and_die(path: Path, output: Path, deliveries: int) -> None:
 
     async def run() -> None:
         async with serving(path, Dying(), vcpus=2) as server:
-            known = server.machine.world.next_key
+            known = server.machine.world.jobs.next_key
             for number in range(known, JOBS + 1):
                 await server.submit(number)
                 await server.run_jobs()

@@ -90,7 +90,7 @@ class Yard:
 
     def job(self, number: int) -> Job:
         """As it was committed last."""
-        key = self.machine.world.ids[f"id-{number}"]
+        key = self.machine.world.jobs.by_id[f"id-{number}"]
         return next(changes.jobs[key] for changes, _ in reversed(self.writer.asked) if key in changes.jobs)
 
     async def set_up(self) -> None:
@@ -223,7 +223,7 @@ def test_a_caller_who_left_does_not_hold_up_the_others() -> None:
         gone.cancel()
         yard.writer.asked[0][1].set_result(None)
         assert (await stays).job_id == "id-2"
-        assert len(yard.machine.world.specs) == 2, "the one who left was served all the same"
+        assert len(yard.machine.world.jobs.specs) == 2, "the one who left was served all the same"
 
     in_loop(scenario)
 
@@ -338,7 +338,7 @@ def restarted(yard: Yard, problem: str) -> Yard:
     later = Yard()
     later.problem = problem
     later.writer.automatic = True
-    snapshot = Snapshot(next_key=yard.machine.world.next_key, last_time_ms=yard.clock.ms)
+    snapshot = Snapshot(next_key=yard.machine.world.jobs.next_key, last_time_ms=yard.clock.ms)
     for changes, _ in yard.writer.asked:
         snapshot.specs += changes.specs
         snapshot.jobs += [job for job in changes.jobs.values() if job.attempt is not None]

@@ -14,10 +14,10 @@ import pytest
 from batchyard.core import recovery
 from batchyard.core.instances import instance_lifecycle, scaling
 from batchyard.core.jobs import attempts, completion, submission
-from batchyard.core.registry import registry
+from batchyard.core.registry import environments
 from batchyard.core.scheduling import fleet, queue_head, scheduler
 from batchyard.core.state import transient_states, world
-from batchyard.core.state.arrays import ArrayBook
+from batchyard.core.state.arrays import ArrayProgress
 from batchyard.loop import loop
 from batchyard.loop.effect_handlers import EngineEffects
 from batchyard.simulator import disk
@@ -100,12 +100,17 @@ MUTATIONS = [
         "carry_out",
         replacing("self._started[name].acknowledge(attempts)", "pass"),
     ),
-    Mutation("forget a release", world.World, "_give_back", replacing("room.free = room.free.plus", "room.free.plus")),
+    Mutation(
+        "forget a release",
+        world.World,
+        "_give_back",
+        replacing("available.free = available.free.plus", "available.free.plus"),
+    ),
     Mutation(
         "double-count a device",
         world.World,
-        "_take_room",
-        replacing("room.gpu_ids = [d for d in room.gpu_ids if d not in placement.device_ids]", "pass"),
+        "_take_capacity",
+        replacing("available.gpu_ids = [d for d in available.gpu_ids if d not in placement.device_ids]", "pass"),
     ),
     Mutation("retry a cancelled job", attempts, "_decide", replacing("not job.is_cancelled and ", "")),
     Mutation("retry after a timeout", attempts, "_decide", replacing("attempt.stopping is StopCause.TIMEOUT", "False")),
@@ -119,11 +124,11 @@ MUTATIONS = [
         "forget to write down an end",
         world.World,
         "put",
-        replacing("self.changes.jobs[job.key] = job", "self.changes.jobs.setdefault(job.key, job)"),
+        replacing("self.changes.jobs[key] = job", "self.changes.jobs.setdefault(key, job)"),
     ),
     Mutation(
         "start the next of a sequence too early",
-        ArrayBook,
+        ArrayProgress,
         "next_in_line",
         run_ahead,
     ),
@@ -131,7 +136,7 @@ MUTATIONS = [
         "fail what runs after any end",
         completion.Cascade,
         "_tell_dependents",
-        replacing(" and not self._world.specs[waiting].after_any", ""),
+        replacing(" and not self._world.jobs.specs[waiting].after_any", ""),
     ),
     Mutation(
         "forget a dependency at restore",
@@ -146,7 +151,10 @@ MUTATIONS = [
         replacing("if job.attempt is not None and job.attempt.stopping", "if False"),
     ),
     Mutation(
-        "forget the deadlines at restore", recovery, "restore", replacing("world.add_deadline", "(lambda *_: None)")
+        "forget the deadlines at restore",
+        recovery,
+        "restore",
+        replacing("world.timetable.add_deadline", "(lambda *_: None)"),
     ),
     Mutation(
         "forget the idempotency keys at restore",
@@ -158,12 +166,12 @@ MUTATIONS = [
         "forget what shares hold at restore",
         recovery,
         "restore",
-        replacing("spec.task.resources.milli_vcpus)", "0)"),
+        replacing("milli_vcpus_of(spec))", "0)"),
     ),
     Mutation(
         "forget to write down what shares have used",
         world.World,
-        "settle",
+        "finish_batch",
         replacing("self.changes.documents[SHARE_USAGE, queue] = shares.freeze()", "pass"),
     ),
     Mutation(
@@ -194,7 +202,7 @@ MUTATIONS = [
         "end an instance that is in use",
         scaling,
         "_let_go",
-        replacing("if is_over and not world.placed_on(instance_id)", "if is_over"),
+        replacing("if is_over and not world.instances.placed_on(instance_id)", "if is_over"),
     ),
     Mutation(
         "ignore maxvCpus",
@@ -270,11 +278,12 @@ MUTATIONS = [
     ),
     Mutation(
         "settle at once",
-        registry,
-        "settle",
+        environments,
+        "finish_changes",
         replacing(
             "transient_states.due(world, transient_states.ENVIRONMENT)",
-            "[n for k, n in [*world.settling] if k == transient_states.ENVIRONMENT and world.settling.pop((k, n))]",
+            "[n for k, n in [*world.timetable.settling] if k == transient_states.ENVIRONMENT"
+            " and world.timetable.settling.pop((k, n))]",
         ),
     ),
     Mutation(

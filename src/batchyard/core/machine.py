@@ -23,7 +23,7 @@ from batchyard.core.questions.inventory import AskInstances
 from batchyard.core.questions.overview import AskOverview, InterruptInstance
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
 from batchyard.core.questions.running_task import AskRunningTask
-from batchyard.core.registry import registry
+from batchyard.core.registry import definitions, environments, queues, tags
 from batchyard.core.scheduling import policies, scheduler
 from batchyard.core.secrets import parameters, secrets
 from batchyard.core.state.world import Limits, World
@@ -88,23 +88,23 @@ class Machine:
     def schedule(self, now_ms: int) -> None:
         """Once per batch: what time brought, then who starts."""
         self.world.now_ms = now_ms
-        registry.settle(self.world)
+        if environments.finish_changes(self.world) | queues.finish_changes(self.world):
+            scheduler.reassess(self.world)
         attempts.expire(self.world)
         if self.world.has_passed:  # what is too late only because the service was down may start first
             time_limits.expire(self.world)
         pass_due_ms = scheduler.run_pass(self.world)
         scaling_due_ms = None if self.world.is_draining else scaling.scale(self.world)
         self._due_ms = min((at_ms for at_ms in (pass_due_ms, scaling_due_ms) if at_ms is not None), default=None)
-        registry.sweep_deleted_queues(self.world)
+        queues.sweep_deleted(self.world)
         secrets.sweep(self.world)
-        registry.sweep_deleted_environments(self.world)
-        self.world.settle()
+        environments.sweep_deleted(self.world)
+        self.world.finish_batch()
 
     def next_deadline(self) -> int | None:
         """When `schedule` must run next even if nothing happens."""
-        times = [deadline for deadline, *_ in self.world.deadlines[:1]]
-        times += [] if self._due_ms is None else [self._due_ms]
-        return min([*times, *self.world.settling.values(), *self.world.leaving_secrets.values()], default=None)
+        moments = (self._due_ms, self.world.timetable.next_ms(), *self.world.leaving_secrets.values())
+        return min((at_ms for at_ms in moments if at_ms is not None), default=None)
 
     def outgoing(self) -> Collection[Any]:
         """Nothing: no other machine is reported to."""
@@ -123,7 +123,7 @@ Handler = Callable[[World, Any], Any]  # takes the command that it stands beside
 def _set_host(world: World, command: commands.SetHost) -> None:
     world.abilities = dict(command.abilities)
     world.set_machine(command.provider, command.instance)
-    registry.reassess_providers(world)
+    environments.reassess_providers(world)
 
 
 def _set_away(world: World, command: commands.SetAway) -> None:
@@ -137,19 +137,19 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     commands.CancelJob: cancellation.cancel,
     commands.TerminateJob: cancellation.terminate,
     commands.TerminateAllRunning: cancellation.terminate_running,
-    commands.CreateComputeEnvironment: registry.create_environment,
-    commands.UpdateComputeEnvironment: registry.update_environment,
-    commands.DeleteComputeEnvironment: registry.delete_environment,
-    commands.CreateJobQueue: registry.create_queue,
-    commands.UpdateJobQueue: registry.update_queue,
-    commands.DeleteJobQueue: registry.delete_queue,
+    commands.CreateComputeEnvironment: environments.create,
+    commands.UpdateComputeEnvironment: environments.update,
+    commands.DeleteComputeEnvironment: environments.delete,
+    commands.CreateJobQueue: queues.create,
+    commands.UpdateJobQueue: queues.update,
+    commands.DeleteJobQueue: queues.delete,
     commands.CreateSchedulingPolicy: policies.create,
     commands.UpdateSchedulingPolicy: policies.update,
     commands.DeleteSchedulingPolicy: policies.delete,
-    commands.RegisterJobDefinition: registry.register_definition,
-    commands.DeregisterJobDefinition: registry.deregister_definition,
-    commands.TagResource: registry.tag,
-    commands.UntagResource: registry.untag,
+    commands.RegisterJobDefinition: definitions.register,
+    commands.DeregisterJobDefinition: definitions.deregister,
+    commands.TagResource: tags.tag,
+    commands.UntagResource: tags.untag,
     commands.CreateSecret: secrets.create,
     commands.PutSecretValue: secrets.put_value,
     commands.UpdateSecret: secrets.update,

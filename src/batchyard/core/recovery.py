@@ -17,43 +17,44 @@ from batchyard.core.model.records import (
     SchedulingPolicy,
     ShareUsage,
     Status,
+    milli_vcpus_of,
 )
 from batchyard.core.scheduling import fleet, policies, queue_head, scheduler
 from batchyard.core.secrets import secrets
 from batchyard.core.state import transient_states
-from batchyard.core.state.arrays import ArrayBook
-from batchyard.core.state.fairshare import ShareBook
+from batchyard.core.state.arrays import ArrayProgress
+from batchyard.core.state.fairshare import ShareLedger
 from batchyard.core.state.world import World
 
 
 def restore(world: World, snapshot: Snapshot) -> None:
     """Rebuilds every index from the records. Instances come later (SetHost); until then nothing can be placed."""
-    world.environments = {e.name: e for e in snapshot.environments}
-    world.queues = {q.name: q for q in snapshot.queues}
+    world.environments.update((e.name, e) for e in snapshot.environments)
+    world.queues.update((q.name, q) for q in snapshot.queues)
     world.definitions = {(d.name, d.revision): d for d in snapshot.definitions}
     world.revisions = dict(snapshot.revisions)
     secrets.restore(world, snapshot.documents)
-    world.next_key = snapshot.next_key
+    world.jobs.next_key = snapshot.next_key
     world.now_ms = snapshot.last_time_ms
     known = [record for record in snapshot.documents.values() if isinstance(record, Instance)]
     for instance in sorted(known, key=lambda i: (i.number, i.launched_at_ms)):
         world.add_instance(instance)
     ended = [record for record in snapshot.documents.values() if isinstance(record, EndedInstance)]
-    world.ended_instances = {e.instance.instance_id: e for e in sorted(ended, key=lambda e: e.ended_at_ms)}
+    world.instances.ended = {e.instance.instance_id: e for e in sorted(ended, key=lambda e: e.ended_at_ms)}
     for (_, name), record in snapshot.documents.items():
         if isinstance(record, SchedulingPolicy):
             policies.keep(world, record)
         elif isinstance(record, ShareUsage):
-            world.shares[name] = ShareBook(record)
+            world.queues.shares[name] = ShareLedger(record)
     for spec in snapshot.specs:
-        world.specs[spec.key] = spec
-        world.ids[spec.job_id] = spec.key
+        world.jobs.specs[spec.key] = spec
+        world.jobs.by_id[spec.job_id] = spec.key
         if spec.share_identifier:
-            world.shares.setdefault(spec.queue, ShareBook()).join(spec.share_identifier)
+            world.queues.shares.setdefault(spec.queue, ShareLedger()).join(spec.share_identifier)
     for job in sorted(snapshot.jobs, key=lambda j: j.key):
         world.jobs[job.key] = job
         if job.array is not None:
-            world.books[job.key] = ArrayBook(job.array)
+            world.jobs.arrays[job.key] = ArrayProgress(job.array)
     _find_parents(world)
     for stored, (job_id, created_at_ms) in sorted(snapshot.idempotency.items(), key=lambda item: item[1][1]):
         token, digest = split_stored_key(stored)
@@ -63,39 +64,39 @@ def restore(world: World, snapshot: Snapshot) -> None:
         _restore_waiting(world, spec, snapshot.finished)
     for key, job in sorted(world.jobs.items()):
         if job.attempt is not None:
-            world.place(job)
-            spec = world.spec_of(key)
+            world.occupy(job)
+            spec = world.jobs.spec_of(key)
             if spec.share_identifier:
-                world.shares[spec.queue].resume(spec.share_identifier, spec.task.resources.milli_vcpus)
-        seconds = world.spec_of(key).timeout_seconds
+                world.queues.shares[spec.queue].resume(spec.share_identifier, milli_vcpus_of(spec))
+        seconds = world.jobs.spec_of(key).timeout_seconds
         if job.status is Status.RUNNING and job.attempt is not None and seconds and not job.attempt.stopping:
-            world.add_deadline(job.attempt.started_at_ms + seconds * 1000, key, job.attempt.number)
+            world.timetable.add_deadline(job.attempt.started_at_ms + seconds * 1000, key, job.attempt.number)
     queue_head.restore(world, {name: r for (_, name), r in snapshot.documents.items() if isinstance(r, QueueHead)})
     transient_states.restore(world)
     for environment in snapshot.environments:
         if environment.paused_until_ms:
-            world.paused[environment.name] = environment.paused_until_ms, environment.pause_reason
+            world.environments.paused[environment.name] = environment.paused_until_ms, environment.pause_reason
         fleet.set_budget(world, environment)
     for instance_id, instance in world.instances.items():
-        if instance.state is InstanceState.READY and not world.placed_on(instance_id):
-            world.idle_since[instance_id] = instance.idle_since_ms or snapshot.last_time_ms
+        if instance.state is InstanceState.READY and not world.instances.placed_on(instance_id):
+            world.instances.idle_since[instance_id] = instance.idle_since_ms or snapshot.last_time_ms
 
 
 def _find_parents(world: World) -> None:
     """A row that is no submission of its own is a child: its parent is the last submission before it."""
     parent = 0
-    for key in sorted({*world.specs, *world.jobs}):
-        if key in world.specs:
+    for key in sorted({*world.jobs.specs, *world.jobs}):
+        if key in world.jobs.specs:
             parent = key
             continue
-        spec = world.specs[parent]
+        spec = world.jobs.specs[parent]
         assert key <= parent + spec.array_size, f"row {key} belongs to no unfinished submission"
-        world.parents[key] = parent
+        world.jobs.parents[key] = parent
 
 
 def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> None:
     """Puts a submission back where it waited: for dependencies, or for its turn."""
-    job, book = world.jobs[spec.key], world.books.get(spec.key)
+    job, book = world.jobs[spec.key], world.jobs.arrays.get(spec.key)
     submission.follow(world, spec.key, _followed(world, spec))
     waits = job.status in (Status.SUBMITTED, Status.PENDING) if book is None else not book.released_at_ms
     if waits:
@@ -104,7 +105,7 @@ def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> N
         if job.status is Status.RUNNABLE:
             scheduler.resume(world, spec.key)
     else:
-        for key in world.rows_of(spec.key):
+        for key in world.jobs.rows_of(spec.key):
             if world.jobs[key].status is Status.RUNNABLE:
                 scheduler.resume(world, key)
         if book.ready() and not job.is_withdrawn:
@@ -114,7 +115,7 @@ def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> N
 def _followed(world: World, spec: JobSpec) -> list[int]:
     """The unfinished arrays it follows N_TO_N; what finished ones meant for it is in its ranges already."""
     wanted = [names.parse_job_id(d.job_id).uuid for d in spec.depends_on if d.type == "N_TO_N"]
-    return [world.ids[uuid] for uuid in wanted if uuid in world.ids]
+    return [world.jobs.by_id[uuid] for uuid in wanted if uuid in world.jobs.by_id]
 
 
 def _unfinished(world: World, spec: JobSpec, finished: dict[str, str]) -> list[int]:
@@ -123,8 +124,8 @@ def _unfinished(world: World, spec: JobSpec, finished: dict[str, str]) -> list[i
         if not dependency.job_id or dependency.type == "N_TO_N":
             continue
         wanted = names.parse_job_id(dependency.job_id)
-        key = world.ids.get(wanted.uuid)
-        status = finished.get(dependency.job_id) if key is None else world.status_at(key, wanted.index)
+        key = world.jobs.by_id.get(wanted.uuid)
+        status = finished.get(dependency.job_id) if key is None else world.jobs.status_at(key, wanted.index)
         assert key is not None or status is not None, (
             f"job {spec.job_id} waits for {dependency.job_id}, which the store does not know"
         )

@@ -3,7 +3,7 @@ in service, demand, waiting jobs, launches and ends."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from batchyard.core.model.records import HOST_PROVIDER, EnvironmentOrder, Instan
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.state.document_kinds import INSTANCE
+from batchyard.core.state.runnable import RunnableJobs, ShapeQueue
 from batchyard.core.state.world import Limits
 from batchyard.engines.base import Launch
 from batchyard.engines.event_queue import EventQueue
@@ -235,10 +236,10 @@ class ScenarioRunner(WorldDriver):
     def _on_end(self, instance_id: str) -> None:
         """What runs on an instance dies with it."""
         world = self._machine.world
-        for key in world.placed_on(instance_id):
+        for key in world.instances.placed_on(instance_id):
             attempt = world.jobs[key].attempt
             assert attempt is not None
-            self._host.lose(names.task_id(key, attempt.number, world.job_id(key)))
+            self._host.lose(names.task_id(key, attempt.number, world.jobs.id_of(key)))
 
     def _build_launch(self, launch: LaunchTask) -> Launch:
         return build_launch(launch)
@@ -284,7 +285,7 @@ class ScenarioRunner(WorldDriver):
     def _note_idle(self, at_ms: int) -> None:
         world = self._machine.world
         ready = [name for name, one in self._known.items() if one.state is InstanceState.READY]
-        idle = [name for name in ready if not world.placed_on(name)]
+        idle = [name for name in ready if not world.instances.placed_on(name)]
         self._idle_since = {name: self._idle_since.get(name, at_ms) for name in idle}
 
     def _sample(self, at_ms: int) -> None:
@@ -298,8 +299,12 @@ class ScenarioRunner(WorldDriver):
             else:
                 amounts["coming" if instance.state is InstanceState.LAUNCHING else "leaving"] += vcpus
         placed = (key for key, job in world.jobs.items() if job.attempt is not None)
-        running = sum(world.spec_of(key).task.resources.milli_vcpus for key in placed)
-        waiting = [(line.shape, len_of(world, key)) for line in _lines(world.runnable.values()) for key in line.entries]
+        running = sum(world.jobs.spec_of(key).task.resources.milli_vcpus for key in placed)
+        waiting = [
+            (one.shape, len_of(world, key))
+            for one in _shape_queues(world.queues.runnable.values())
+            for key in one.entries
+        ]
         sample = Sample(
             at_ms,
             in_service,
@@ -314,5 +319,5 @@ class ScenarioRunner(WorldDriver):
         self.record.samples.append(sample)
 
 
-def _lines(queues: Any) -> Sequence[Any]:
-    return [line for queue in queues for line in queue.lines()]
+def _shape_queues(runnable: Iterable[RunnableJobs]) -> list[ShapeQueue]:
+    return [one for jobs in runnable for one in jobs.shape_queues()]

@@ -70,7 +70,7 @@ class WatchedMachine(Machine):
         self._note(f"handled {command}")
         if isinstance(command, c.SetHost):
             name = command.instance.instance_id
-            self._floors[name] = _below_zero(self.world.rooms[name].free)
+            self._floors[name] = _below_zero(self.world.instances.available[name].free)
         return answer
 
     def report(self, engine: str, fact: reports.AnyReport, now_ms: int) -> None:
@@ -80,7 +80,7 @@ class WatchedMachine(Machine):
     def take(self) -> tuple[Changes, list[Effect]]:
         taken = super().take()
         assert_consistent(self.world)
-        for name, room in self.world.rooms.items():
+        for name, room in self.world.instances.available.items():
             floor = self._floors.get(name, Resources())
             if not floor.fits(room.free):
                 raise ViolationError(f"instance {name} is over-committed: {room.free} free, {floor} is the least")
@@ -299,7 +299,7 @@ class Server:
         restored = Machine(ACCOUNT, self._limits, CATALOGUE)
         now_ms = self.clock.now_ms()
         restored.restore(self._context.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms))
-        for name, provider in live.providers.items():
+        for name, provider in live.instances.providers.items():
             restored.handle(c.SetHost(provider.machine, live.abilities, name), now_ms)
         found = differences(live, restored.world)
         if found:

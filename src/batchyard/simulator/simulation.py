@@ -336,14 +336,14 @@ class Simulation(WorldDriver):
         world = self.servers[-1].machine.world
         left = {
             "jobs": world.jobs,
-            "specs": world.specs,
-            "parents": world.parents,
-            "unmet": world.unmet,
-            "dependents": world.dependents,
-            "followers": world.followers,
-            "sources": world.sources,
-            "in line": {name: line.waiting_keys() for name, line in world.runnable.items() if line},
-            "set aside": {name: keys for name, keys in world.stuck.items() if keys},
+            "specs": world.jobs.specs,
+            "parents": world.jobs.parents,
+            "unmet": world.jobs.unmet,
+            "dependents": world.jobs.dependents,
+            "followers": world.jobs.followers,
+            "sources": world.jobs.sources,
+            "in line": {name: line.waiting_keys() for name, line in world.queues.runnable.items() if line},
+            "set aside": {name: keys for name, keys in world.queues.stuck.items() if keys},
         }
         kept = {name: value for name, value in left.items() if value}
         if kept:
@@ -357,7 +357,7 @@ class Simulation(WorldDriver):
             raise ViolationError(f"the instances of the cloud and of the store differ: {known ^ alive}")
         world = self.servers[-1].machine.world
         reserved = [one.resources for one in self.oracle.fleets.instances.values()]
-        for name, room in world.rooms.items():
+        for name, room in world.instances.available.items():
             free = room.free
             for resources in reserved if not world.instances[name].environment else ():
                 free = free.plus(resources)

@@ -16,31 +16,31 @@ def state_digest(world: World) -> dict[str, Any]:
     return {
         "environments": world.environments,
         "queues": world.queues,
-        "policies": world.policies,
-        "shares": {name: (book.shares, book.usual_run_ms) for name, book in world.shares.items() if book.shares},
+        "policies": world.queues.policies,
+        "shares": {name: (book.shares, book.usual_run_ms) for name, book in world.queues.shares.items() if book.shares},
         "definitions": world.definitions,
         "revisions": world.revisions,
-        "next key": world.next_key,
-        "specs": {key: replace(spec, tags={}) for key, spec in world.specs.items()},
+        "next key": world.jobs.next_key,
+        "specs": {key: replace(spec, tags={}) for key, spec in world.jobs.specs.items()},
         "jobs": {key: _job(world, key, job) for key, job in world.jobs.items()},
-        "ids": {uuid: key for uuid, key in world.ids.items() if key in world.specs},
-        "parents": world.parents,
-        "unmet": world.unmet,
+        "ids": {uuid: key for uuid, key in world.jobs.by_id.items() if key in world.jobs.specs},
+        "parents": world.jobs.parents,
+        "unmet": world.jobs.unmet,
         "dependents": _dependents(world),
         "followers": _followers(world),
         "sources": _sources(world),
         "lines": {name: _line(world, name) for name in world.queues},
         "instances": world.instances,
-        "instances in": world.instances_in,
-        "budgets": {name: budget.free for name, budget in world.budgets.items()},
-        "rooms": {name: (room.free, tuple(room.gpu_ids)) for name, room in world.rooms.items()},
+        "instances in": world.instances.launched_in,
+        "budgets": {name: budget.free for name, budget in world.environments.budgets.items()},
+        "rooms": {name: (room.free, tuple(room.gpu_ids)) for name, room in world.instances.available.items()},
         "deadlines": _deadlines(world),
-        "idle since": world.idle_since,
-        "pauses": world.paused,
-        "settling": world.settling,
-        "set aside since": {key: at for key, at in world.stuck_since.items() if not _is_passed_over(world, key)},
+        "idle since": world.instances.idle_since,
+        "pauses": world.environments.paused,
+        "settling": world.timetable.settling,
+        "set aside since": {key: at for key, at in world.queues.stuck_since.items() if not _is_passed_over(world, key)},
         "heads": _heads(world),
-        "told": world.reported_blocked,
+        "told": world.queues.reported_blocked,
     }
 
 
@@ -63,9 +63,9 @@ def differences(live: World, restored: World) -> list[str]:
 def _job(world: World, key: int, job: Job) -> Job:
     """An array's reason to wait, and since when, counts while one of its children could be placed. The reason that
     the head of a queue gives it is compared with the heads: a new head sets it again after a restart."""
-    book = world.books.get(key)
+    book = world.jobs.arrays.get(key)
     if book is None:
-        head = world.heads.get(world.spec_of(key).queue)
+        head = world.queues.heads.get(world.jobs.spec_of(key).queue)
         is_told = head is not None and head.key == key and head.index is None and head.reason == job.status_reason
         return replace(job, status_reason="") if is_told else job
     array = replace(book.freeze(), head_reason="", head_index=0)
@@ -77,31 +77,33 @@ def _job(world: World, key: int, job: Job) -> Job:
 def _heads(world: World) -> dict[str, Any]:
     """Returns the heads that were heads for long enough to be durable."""
     found: dict[str, Any] = {}
-    for queue, row in world.head_rows.items():
-        head = world.heads.get(queue)
+    for queue, row in world.queues.head_rows.items():
+        head = world.queues.heads.get(queue)
         if head is not None and head.key in world.jobs and (head.key, head.index) == (row.key, row.index):
             found[queue] = head
     return found
 
 
 def _dependents(world: World) -> dict[int, list[int]]:
-    waited = {key: sorted(w for w in waiters if w in world.unmet) for key, waiters in world.dependents.items()}
+    waited = {
+        key: sorted(w for w in waiters if w in world.jobs.unmet) for key, waiters in world.jobs.dependents.items()
+    }
     return {key: waiters for key, waiters in waited.items() if waiters}
 
 
 def _followers(world: World) -> dict[int, list[int]]:
-    kept = {key: sorted(f for f in followers if f in world.jobs) for key, followers in world.followers.items()}
+    kept = {key: sorted(f for f in followers if f in world.jobs) for key, followers in world.jobs.followers.items()}
     return {key: followers for key, followers in kept.items() if followers}
 
 
 def _sources(world: World) -> dict[int, list[int]]:
-    kept = {key: sorted(s for s in sources if s in world.specs) for key, sources in world.sources.items()}
+    kept = {key: sorted(s for s in sources if s in world.jobs.specs) for key, sources in world.jobs.sources.items()}
     return {key: sources for key, sources in kept.items() if sources}
 
 
 def _line(world: World, queue: str) -> dict[str, Any]:
-    stuck = world.stuck.get(queue, {})
-    line = list(world.runnable_in(queue).in_order())
+    stuck = world.queues.stuck.get(queue, {})
+    line = list(world.queues.runnable_in(queue).in_order())
     return {
         "in line": [key for key in line if not _is_passed_over(world, key)],
         "set aside": {key: reason for key, reason in stuck.items() if not _is_passed_over(world, key)},
@@ -110,15 +112,15 @@ def _line(world: World, queue: str) -> dict[str, Any]:
 
 def _is_passed_over(world: World, key: int) -> bool:
     """Whether an array has no child to place now: the next child of a SEQUENTIAL array must wait for the one before."""
-    book = world.books.get(key)
+    book = world.jobs.arrays.get(key)
     if book is None:
         return False
-    return book.next_in_line() is None if world.specs[key].sequential else not book.ready()
+    return book.next_in_line() is None if world.jobs.specs[key].sequential else not book.ready()
 
 
 def _deadlines(world: World) -> list[tuple[int, int, int]]:
     kept = []
-    for when_ms, key, number in world.deadlines:
+    for when_ms, key, number in world.timetable.deadlines:
         job = world.jobs.get(key)
         attempt = None if job is None else job.attempt
         if job is None or attempt is None or attempt.number != number or attempt.stopping:

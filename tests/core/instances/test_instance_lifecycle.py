@@ -42,16 +42,16 @@ def test_launched_ready_draining_gone(driver: Driver) -> None:
     assert state(driver) is InstanceState.TERMINATING
     driver.gone()
     assert name not in driver.machine.world.instances
-    assert driver.machine.world.ended_instances[name].ended_at_ms == driver.now_ms
+    assert driver.machine.world.instances.ended[name].ended_at_ms == driver.now_ms
     driver.tick(ENDED_KEPT_MS)
-    assert name not in driver.machine.world.ended_instances
+    assert name not in driver.machine.world.instances.ended
 
 
 def test_refused_capacity_pauses_the_environment(driver: Driver) -> None:
     (name,) = driver.launching
     del driver.launching[name]
     driver.fact(reports.InstanceRefused(name, "no capacity"))
-    assert driver.machine.world.paused["fleet"] == (driver.now_ms + REFUSAL_PAUSE_MS, "no capacity")
+    assert driver.machine.world.environments.paused["fleet"] == (driver.now_ms + REFUSAL_PAUSE_MS, "no capacity")
     assert not driver.instances("fleet")
     driver.tick(REFUSAL_PAUSE_MS)
     assert len(driver.instances("fleet")) == 1, "it is tried again"

@@ -22,5 +22,5 @@ def test_a_command_cannot_change_on_its_way() -> None:
         command.reason = "another"  # type: ignore[misc]
 
 
-def test_objections_are_due_in_the_order_of_aws() -> None:
-    assert sorted(c.Stage) == [c.Stage.SIZE, c.Stage.OVERRIDES, c.Stage.RULES]
+def test_deferred_errors_are_due_in_the_order_of_aws() -> None:
+    assert sorted(c.CheckStage) == [c.CheckStage.SIZE, c.CheckStage.OVERRIDES, c.CheckStage.RULES]

@@ -19,7 +19,7 @@ def test_the_inventory_counts_what_is_free_and_what_runs() -> None:
     assert (held.running(environment), held.pending(environment)) == (1, 1)
     assert (held.running(environment, instance_id), held.running(environment, "i-other")) == (1, 0)
     assert held.running("another") == held.pending("another") == 0
-    asked = driver.machine.world.specs[driver.machine.world.ids[starting]].task.resources
+    asked = driver.machine.world.jobs.specs[driver.machine.world.jobs.by_id[starting]].task.resources
     assert held.instances[0].free == Resources(4000, 4096, 2).minus(asked).minus(asked)
     driver.exited(running)
     assert driver.do(AskInstances()).running(environment) == 0

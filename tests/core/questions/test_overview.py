@@ -250,7 +250,10 @@ def _hold_to_its_word(driver: Driver) -> None:
         after = {name: driver.machine.world.environments[name].launches for name in launches}
         assert after == launches, "nothing is launched where nobody came"
         driver.gone()
-    held = {instance_id: len(driver.machine.world.placed_on(instance_id)) for instance_id in driver.machine.world.rooms}
+    held = {
+        instance_id: len(driver.machine.world.instances.placed_on(instance_id))
+        for instance_id in driver.machine.world.instances.available
+    }
     for view in look(driver).instances:
         assert view.jobs_count == held[view.instance.instance_id]
         assert view.free.milli_vcpus >= 0

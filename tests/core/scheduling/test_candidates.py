@@ -27,7 +27,7 @@ def order(world: World, queue: str = "default") -> list[tuple[int, int | None]]:
 def test_by_submission_and_an_array_s_children_one_by_one() -> None:
     driver = full()
     first, array, last = driver.submit(), driver.submit(array_size=3), driver.submit()
-    keys = [driver.machine.world.ids[job] for job in (first, array, last)]
+    keys = [driver.machine.world.jobs.by_id[job] for job in (first, array, last)]
     assert order(driver.machine.world) == [
         (keys[0], None),
         (keys[1], 0),
@@ -40,18 +40,18 @@ def test_by_submission_and_an_array_s_children_one_by_one() -> None:
 def test_a_sequential_array_offers_one_child() -> None:
     driver = full()
     array = driver.submit(array_size=3, depends_on=[c.Dependency(type="SEQUENTIAL")])
-    world, key = driver.machine.world, driver.machine.world.ids[array]
+    world, key = driver.machine.world, driver.machine.world.jobs.by_id[array]
     assert list(candidates.indexes_of(world, key)) == [0]
     assert candidates.len_of(world, key) == 1
-    plain = world.ids[driver.submit(array_size=3)]
+    plain = world.jobs.by_id[driver.submit(array_size=3)]
     assert candidates.len_of(world, plain) == 3
-    assert candidates.len_of(world, world.ids[driver.submit()]) == 1
+    assert candidates.len_of(world, world.jobs.by_id[driver.submit()]) == 1
 
 
 def test_a_skipped_shape_leaves_the_others() -> None:
     driver = full()
-    small = [driver.machine.world.ids[driver.submit()] for _ in "ab"]
-    large = driver.machine.world.ids[
+    small = [driver.machine.world.jobs.by_id[driver.submit()] for _ in "ab"]
+    large = driver.machine.world.jobs.by_id[
         driver.submit(overrides={"resourceRequirements": [{"type": "VCPU", "value": "2"}]})
     ]
     jobs = candidates.in_turn(driver.machine.world, "default")
@@ -73,7 +73,7 @@ def test_shares_take_turns() -> None:
     driver.do(c.CreateJobQueue("fair", "ENABLED", 1, (c.EnvironmentOrder(1, "local"),), document))
     shares = ["a", "a", "a", "b", "b"]
     keys = [
-        driver.machine.world.ids[driver.submit(queue="fair", share_identifier=share, scheduling_priority=0)]
+        driver.machine.world.jobs.by_id[driver.submit(queue="fair", share_identifier=share, scheduling_priority=0)]
         for share in shares
     ]
     by_key = dict(zip(keys, shares, strict=True))

@@ -32,7 +32,7 @@ def yard(vcpus: int = 16, **members: Any) -> Driver:
 
 
 def free_vcpus(driver: Driver) -> int:
-    return driver.machine.world.rooms[HOST].free.milli_vcpus // 1000
+    return driver.machine.world.instances.available[HOST].free.milli_vcpus // 1000
 
 
 def test_from_zero_and_back() -> None:

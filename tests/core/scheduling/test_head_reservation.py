@@ -30,7 +30,7 @@ def keep_busy(driver: Driver, rounds: int) -> None:
     """Small jobs come and go: each time all of them end, and as many are submitted."""
     for _ in range(rounds):
         for job_id in driver.placed():
-            if driver.machine.world.spec_of(driver.job(job_id).key).task.resources.milli_vcpus <= 2000:
+            if driver.machine.world.jobs.spec_of(driver.job(job_id).key).task.resources.milli_vcpus <= 2000:
                 driver.exited(job_id)
                 driver.submit(queue="fleet", **asking(2))
         driver.tick(SOON_MS)

@@ -32,14 +32,14 @@ def policy(name: str) -> dict[str, str]:
 
 def test_a_policy_decides_as_soon_as_it_is_kept(driver: Driver) -> None:
     world = driver.machine.world
-    share = world.fair_share("shared")
+    share = world.queues.fair_share("shared")
     assert share is not None
     assert share.window_ms == 60_000
     driver.do(c.UpdateSchedulingPolicy("fair", {"fairsharePolicy": {"shareDecaySeconds": 7}}))
-    changed = world.fair_share("shared")
+    changed = world.queues.fair_share("shared")
     assert changed is not None
     assert changed.window_ms == 7000
-    assert world.fair_share("default") is None
+    assert world.queues.fair_share("default") is None
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,6 @@ def test_what_is_refused(driver: Driver, command: c.Command[Any], words: str) ->
 def test_a_policy_is_replaced_and_then_deleted(driver: Driver) -> None:
     driver.do(c.UpdateJobQueue("shared", document=policy("other")))
     driver.do(c.DeleteSchedulingPolicy("fair"))
-    assert sorted(driver.machine.world.policies) == ["other", "quota"]
+    assert sorted(driver.machine.world.queues.policies) == ["other", "quota"]
     assert driver.kept.documents.keys() >= {("scheduling-policy", "other"), ("scheduling-policy", "quota")}
     assert ("scheduling-policy", "fair") not in driver.kept.documents

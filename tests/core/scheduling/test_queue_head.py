@@ -27,12 +27,12 @@ def waiting() -> tuple[Driver, str]:
 def test_the_first_job_without_room_is_the_head_until_it_starts() -> None:
     driver, head = waiting()
     world = driver.machine.world
-    found = world.heads["default"]
-    assert (found.key, found.index, found.since_ms, found.code) == (world.ids[head], None, driver.now_ms, "")
+    found = world.queues.heads["default"]
+    assert (found.key, found.index, found.since_ms, found.code) == (world.jobs.by_id[head], None, driver.now_ms, "")
     driver.submit()
-    assert world.heads["default"] == found, "others come behind it"
+    assert world.queues.heads["default"] == found, "others come behind it"
     driver.exited(driver.placed()[0])
-    assert "default" not in world.heads
+    assert "default" not in world.queues.heads
 
 
 def test_after_a_minute_it_is_blocked_and_reported_once() -> None:
@@ -40,20 +40,20 @@ def test_after_a_minute_it_is_blocked_and_reported_once() -> None:
     driver.tick(BLOCKED_MS - 1)
     assert driver.job(head).status_reason == ""
     driver.tick(1)
-    assert driver.machine.world.heads["default"].code == ReasonCode.UNDETERMINED
+    assert driver.machine.world.queues.heads["default"].code == ReasonCode.UNDETERMINED
     reason = driver.job(head).status_reason
     assert reason.startswith(f"{ReasonCode.UNDETERMINED} - Batch job is blocked")
     assert [(fact.queue, fact.job_id, fact.reason) for fact in driver.facts] == [("default", head, reason)]
     driver.tick(BLOCKED_MS)
     assert len(driver.facts) == 1
     driver.do(c.CancelJob(head, "no"))
-    assert "default" not in driver.machine.world.heads
+    assert "default" not in driver.machine.world.queues.heads
 
 
 def test_when_to_look_again() -> None:
     driver, _ = waiting()
     world = driver.machine.world
-    since_ms = world.heads["default"].since_ms
+    since_ms = world.queues.heads["default"].since_ms
     world.now_ms = since_ms
     assert queue_head.due(world) == since_ms + world.limits.head_kept_after_ms
     world.now_ms = since_ms + world.limits.head_kept_after_ms
@@ -79,10 +79,10 @@ def test_the_time_limits_of_a_queue() -> None:
 
 def test_a_head_that_stood_for_a_while_is_so_after_a_restart() -> None:
     driver, _ = waiting()
-    before = driver.machine.world.heads["default"]
+    before = driver.machine.world.queues.heads["default"]
     driver.tick(10_000)
     driver.crash()
-    assert driver.machine.world.heads["default"].since_ms == before.since_ms
+    assert driver.machine.world.queues.heads["default"].since_ms == before.since_ms
 
 
 def test_a_misfit_is_reported_for_its_code_and_blocks_nobody() -> None:
@@ -90,6 +90,6 @@ def test_a_misfit_is_reported_for_its_code_and_blocks_nobody() -> None:
     misfit = driver.submit(overrides={"resourceRequirements": [{"type": "VCPU", "value": "5"}]})
     assert [fact.job_id for fact in driver.facts] == [misfit]
     assert driver.facts[0].reason.startswith("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
-    assert "default" not in driver.machine.world.heads
+    assert "default" not in driver.machine.world.queues.heads
     driver.crash()
     assert len(driver.facts) == 1, "also over a restart"

@@ -62,19 +62,23 @@ def test_a_placed_job_has_an_attempt_with_its_placement() -> None:
 def test_what_can_never_run_is_set_aside_and_comes_back_when_it_can() -> None:
     driver = Driver(vcpus=4)
     large = driver.submit(**of(8))
-    world, key = driver.machine.world, driver.machine.world.ids[large]
+    world, key = driver.machine.world, driver.machine.world.jobs.by_id[large]
     since_ms = driver.now_ms
-    assert (key in world.stuck["default"], world.stuck_since[key], key in world.runnable_in("default")) == (
+    assert (
+        key in world.queues.stuck["default"],
+        world.queues.stuck_since[key],
+        key in world.queues.runnable_in("default"),
+    ) == (
         True,
         since_ms,
         False,
     )
     driver.do(c.UpdateJobQueue("default", priority=5))
-    assert world.stuck_since[key] == since_ms, "looked at again, for the same code"
+    assert world.queues.stuck_since[key] == since_ms, "looked at again, for the same code"
     driver.host = replace(driver.host, resources=driver.host.resources.plus(driver.host.resources))
     driver.set_host()
     assert driver.status(large) is Status.STARTING
-    assert key not in world.stuck_since
+    assert key not in world.queues.stuck_since
 
 
 @pytest.mark.parametrize(("tag", "room"), [("3", 2), ("1", 0), ("0", 0), ("many", NO_LIMIT), ("", NO_LIMIT)])
@@ -98,10 +102,10 @@ def test_after_a_restart_an_engine_is_asked_about_each_node() -> None:
     driver = Driver()
     job = driver.submit()
     world = driver.machine.world
-    (asked,) = scheduler.recoveries_of(world, world.jobs[world.ids[job]])
+    (asked,) = scheduler.recoveries_of(world, world.jobs[world.jobs.by_id[job]])
     assert (asked.may_launch, asked.known_started, asked.launch) == (True, False, driver.launched[asked.attempt_id])
     driver.started(job)
-    (asked,) = scheduler.recoveries_of(world, world.jobs[world.ids[job]])
+    (asked,) = scheduler.recoveries_of(world, world.jobs[world.jobs.by_id[job]])
     assert (asked.may_launch, asked.known_started) == (False, True)
 
 
@@ -123,9 +127,9 @@ def test_a_job_is_set_aside_since_its_code_is_what_it_is(code: ReasonCode | None
     driver = Driver(vcpus=1)
     driver.submit(**of(2))
     world = driver.machine.world
-    ((key, reason),) = world.stuck["default"].items()
+    ((key, reason),) = world.queues.stuck["default"].items()
     assert (reason.code, world.jobs[key].set_aside_code) == (ReasonCode.JOB_RESOURCE_REQUIREMENT,) * 2
     assert reason.text == world.jobs[key].status_reason
-    world.stuck["default"][key], world.stuck_since[key] = replace(reason, code=code), 1
+    world.queues.stuck["default"][key], world.queues.stuck_since[key] = replace(reason, code=code), 1
     scheduler.enqueue(world, key)
-    assert (world.stuck_since[key] == 1) is is_kept
+    assert (world.queues.stuck_since[key] == 1) is is_kept

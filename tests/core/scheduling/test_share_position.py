@@ -26,12 +26,12 @@ def shared(percent: int = 0, unmanaged_vcpus: int = 0) -> Driver:
 
 def submit(driver: Driver, share: str, **members: Any) -> int:
     job_id = driver.submit(queue="fair", share_identifier=share, scheduling_priority=0, **members)
-    return driver.machine.world.ids[job_id]
+    return driver.machine.world.jobs.by_id[job_id]
 
 
 def position(driver: Driver, key: int, own_before: int = 0) -> SharePosition:
     world = driver.machine.world
-    found = share_position.share_position(world, world.specs[key], key, own_before)
+    found = share_position.share_position(world, world.jobs.specs[key], key, own_before)
     assert found is not None
     return found
 
@@ -55,9 +55,9 @@ def test_jobs_of_its_own_share_that_go_before() -> None:
 
 def test_a_fifo_queue_has_no_shares() -> None:
     driver = Driver()
-    key = driver.machine.world.ids[driver.submit()]
+    key = driver.machine.world.jobs.by_id[driver.submit()]
     world = driver.machine.world
-    assert share_position.share_position(world, world.specs[key], key, 0) is None
+    assert share_position.share_position(world, world.jobs.specs[key], key, 0) is None
 
 
 @pytest.mark.parametrize(("percent", "at_most", "back"), [(50, 1000, 1000), (25, 1500, 500)])

@@ -17,7 +17,7 @@ def of(vcpus: int) -> dict[str, object]:
 
 
 def spec(driver: Driver, job_id: str) -> JobSpec:
-    return driver.machine.world.specs[driver.machine.world.ids[job_id]]
+    return driver.machine.world.jobs.specs[driver.machine.world.jobs.by_id[job_id]]
 
 
 def test_a_job_that_fits_some_day_and_one_that_never_does() -> None:

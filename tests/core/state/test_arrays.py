@@ -7,7 +7,7 @@ import pytest
 from batchyard.core.model.records import ArrayState, Dependency, EndedTogether, Job, JobSpec, Status, TaskSpec
 from batchyard.core.model.resources import Resources
 from batchyard.core.state import arrays
-from batchyard.core.state.arrays import ArrayBook
+from batchyard.core.state.arrays import ArrayProgress
 
 TASK = TaskSpec((), (), Resources())
 PLAIN = JobSpec(10, "id", "name", "queue", "work:1", TASK, {}, 0, array_size=6)
@@ -55,7 +55,7 @@ def test_a_child_held_for_its_counterpart_is_pending() -> None:
 )
 def test_the_next_child_of_a_sequential_array(state: ArrayState, first: int | None) -> None:
     assert arrays.next_in_line(state) == first
-    assert ArrayBook(state).next_in_line() == first
+    assert ArrayProgress(state).next_in_line() == first
 
 
 def test_a_virtual_child_as_a_record() -> None:
@@ -92,7 +92,7 @@ def test_ranges_of_children_by_status() -> None:
 
 
 def test_the_working_copy_follows_rows_and_ends() -> None:
-    book = ArrayBook.of_size(4)
+    book = ArrayProgress.of_size(4)
     book.begin(0)
     book.count_row(None, Status.RUNNABLE)
     book.count_row(Status.RUNNABLE, Status.RUNNING)

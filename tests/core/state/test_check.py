@@ -42,19 +42,19 @@ def no_attempt(world: World) -> None:
 
 
 def out_of_line(world: World) -> None:
-    world.runnable_in("default").discard(6)
+    world.queues.runnable_in("default").discard(6)
 
 
 def a_count(world: World) -> None:
-    world.books[2].count_row(None, Status.RUNNING)
+    world.jobs.arrays[2].count_row(None, Status.RUNNING)
 
 
 def placed_elsewhere(world: World) -> None:
-    del world.placed[HOST][1]
+    del world.instances.placed[HOST][1]
 
 
 def counted_twice(world: World) -> None:
-    world.placed_in_queue["default"] += 1
+    world.queues.placed["default"] += 1
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_a_broken_invariant_is_named(damage: Callable[[World], None], words: str
 
 def test_an_instance_that_gives_more_than_it_has() -> None:
     world = busy()
-    world.rooms[HOST].free = Resources(-1)
+    world.instances.available[HOST].free = Resources(-1)
     assert not never_over_committed(world)

@@ -15,9 +15,9 @@ from batchyard.core.state.fairshare import (
     WEIGHT_ONE,
     Block,
     FairShare,
-    ShareBook,
+    ShareLedger,
+    ShareRotation,
     Standing,
-    Turns,
     decay,
     fair_share_of,
     held_back,
@@ -47,13 +47,13 @@ def test_decay_never_grows_and_forgets(times: list[int]) -> None:
 
 
 def test_usage_grows_while_something_is_held_and_decays_after() -> None:
-    book = ShareBook()
-    book.join("a")
-    book.hold("a", 2000, 0, WINDOW_MS)
-    share = book.shares["a"]
+    ledger = ShareLedger()
+    ledger.join("a")
+    ledger.hold("a", 2000, 0, WINDOW_MS)
+    share = ledger.shares["a"]
     assert share.usage_at(1000, WINDOW_MS) == pytest.approx(2000 * 1000, rel=1e-3)  # the window is long
     assert share.usage_at(10**9, WINDOW_MS) == 2000 * WINDOW_MS, "it can never be more than the window holds"
-    book.hold("a", -2000, WINDOW_MS, WINDOW_MS)
+    ledger.hold("a", -2000, WINDOW_MS, WINDOW_MS)
     used = share.usage
     assert used == pytest.approx(2000 * WINDOW_MS * (1 - math.exp(-1)), rel=1e-6)
     assert share.usage_at(2 * WINDOW_MS, WINDOW_MS) == pytest.approx(used / math.e, rel=1e-6)
@@ -66,10 +66,10 @@ def test_a_window_of_zero_is_ten_minutes() -> None:
 
 def test_weights_by_the_longest_entry_and_shared_among_those_it_matches() -> None:
     fair = fair_share_of({"shareDistribution": distribution(team_all=0.5, team9_all=2.0, boss=0.125)})
-    book = ShareBook()
+    ledger = ShareLedger()
     for name in ("team1", "team2", "team3", "team91", "boss", "other"):
-        book.join(name)
-    assert {name: weight / WEIGHT_ONE for name, weight in book.weights(fair, 0).items()} == {
+        ledger.join(name)
+    assert {name: weight / WEIGHT_ONE for name, weight in ledger.weights(fair, 0).items()} == {
         "team1": 1.5,
         "team2": 1.5,
         "team3": 1.5,
@@ -77,22 +77,22 @@ def test_weights_by_the_longest_entry_and_shared_among_those_it_matches() -> Non
         "boss": 0.125,
         "other": 1.0,
     }
-    book.leave("team3", 1000)
-    assert book.weights(fair, 1000 + WINDOW_MS - 1)["team1"] == 1.5 * WEIGHT_ONE, "active until the window has passed"
-    assert book.weights(fair, 1000 + WINDOW_MS)["team1"] == WEIGHT_ONE
+    ledger.leave("team3", 1000)
+    assert ledger.weights(fair, 1000 + WINDOW_MS - 1)["team1"] == 1.5 * WEIGHT_ONE, "active until the window has passed"
+    assert ledger.weights(fair, 1000 + WINDOW_MS)["team1"] == WEIGHT_ONE
 
 
 def test_a_share_is_forgotten_some_windows_after_its_last_job() -> None:
-    book = ShareBook()
+    ledger = ShareLedger()
     for name in ("gone", "stays"):
-        book.join(name)
-        book.hold(name, 1000, 0, WINDOW_MS)
-    book.hold("gone", -1000, 60_000, WINDOW_MS)
-    book.leave("gone", 60_000)
-    book.forget(60_000 + FORGOTTEN_AFTER_WINDOWS * WINDOW_MS - 1, WINDOW_MS)
-    assert sorted(book.shares) == ["gone", "stays"]
-    book.forget(60_000 + FORGOTTEN_AFTER_WINDOWS * WINDOW_MS, WINDOW_MS)
-    assert sorted(book.shares) == ["stays"]
+        ledger.join(name)
+        ledger.hold(name, 1000, 0, WINDOW_MS)
+    ledger.hold("gone", -1000, 60_000, WINDOW_MS)
+    ledger.leave("gone", 60_000)
+    ledger.forget(60_000 + FORGOTTEN_AFTER_WINDOWS * WINDOW_MS - 1, WINDOW_MS)
+    assert sorted(ledger.shares) == ["gone", "stays"]
+    ledger.forget(60_000 + FORGOTTEN_AFTER_WINDOWS * WINDOW_MS, WINDOW_MS)
+    assert sorted(ledger.shares) == ["stays"]
 
 
 @pytest.mark.parametrize(
@@ -104,21 +104,21 @@ def test_what_is_held_back_is_as_in_the_guide(percent: int, active: int, milli_v
 
 
 def test_what_has_just_been_placed_counts_at_once() -> None:
-    book = ShareBook()
+    ledger = ShareLedger()
     for name in ("b", "a"):
-        book.join(name)
+        ledger.join(name)
     fair = FairShare()
-    turns = Turns(book.standings(fair, 0), 60_000, {"a": 5, "b": 1})
+    rotation = ShareRotation(ledger.standings(fair, 0), 60_000, {"a": 5, "b": 1})
     got = []
     for number in range(6):
-        name = turns.next()
+        name = rotation.next()
         assert name is not None
         got.append(name)
-        turns.took(name, 1000, 10 + number)
+        rotation.placed(name, 1000, 10 + number)
     assert got == ["b", "a", "b", "a", "b", "a"], "a tie goes to the oldest job"
-    turns.drop("b")
-    turns.took("a", 1000, None)
-    assert turns.next() is None
+    rotation.skip("b")
+    rotation.placed("a", 1000, None)
+    assert rotation.next() is None
 
 
 @given(
@@ -140,12 +140,12 @@ def test_who_goes_before_a_job_is_who_would_be_placed_before_it(
         for name, blocks in waiting.items()
     }
     queued = {name: list(blocks) for name, blocks in single.items()}
-    turns = Turns(standings, 60_000, {name: blocks[0].key for name, blocks in queued.items() if blocks})
+    rotation = ShareRotation(standings, 60_000, {name: blocks[0].key for name, blocks in queued.items() if blocks})
     placed: list[tuple[str, Block]] = []
-    while (name := turns.next()) is not None:
+    while (name := rotation.next()) is not None:
         block = queued[name].pop(0)
         placed.append((name, block))
-        turns.took(name, block.milli_vcpus, queued[name][0].key if queued[name] else None)
+        rotation.placed(name, block.milli_vcpus, queued[name][0].key if queued[name] else None)
     mine = placed[-1][0]
     own = next(s for s in standings if s.identifier == mine)
     before = single[mine][:-1]
@@ -165,22 +165,22 @@ def test_who_goes_before_a_job_is_who_would_be_placed_before_it(
 def served(weights: dict[str, float], vcpus: int, lengths_s: list[int], window_s: int, windows: int) -> dict[str, int]:
     """vCPU-seconds each share got over the second half: everybody has jobs waiting, always."""
     fair = fair_share_of({"shareDistribution": distribution(**weights), "shareDecaySeconds": window_s})
-    book = ShareBook()
+    ledger = ShareLedger()
     for name in weights:
-        book.join(name)
+        ledger.join(name)
     lengths = itertools.cycle(lengths_s)
     ends: list[tuple[int, int, str, int]] = []
     got = dict.fromkeys(weights, 0)
     now_ms, number, end_ms = 0, 0, windows * fair.window_ms
     while now_ms < end_ms:
-        outlook_ms = book.outlook_ms(fair.window_ms)
-        turns = Turns(book.standings(fair, now_ms), outlook_ms, dict.fromkeys(weights, 0))
+        outlook_ms = ledger.outlook_ms(fair.window_ms)
+        rotation = ShareRotation(ledger.standings(fair, now_ms), outlook_ms, dict.fromkeys(weights, 0))
         for _ in range(vcpus - len(ends)):
-            name = turns.next()
+            name = rotation.next()
             assert name is not None
             number += 1
-            turns.took(name, 1000, number)
-            book.hold(name, 1000, now_ms, fair.window_ms)
+            rotation.placed(name, 1000, number)
+            ledger.hold(name, 1000, now_ms, fair.window_ms)
             length_s = next(lengths)
             heapq.heappush(ends, (now_ms + length_s * 1000, number, name, length_s * 1000))
             if now_ms > end_ms // 2:
@@ -188,8 +188,8 @@ def served(weights: dict[str, float], vcpus: int, lengths_s: list[int], window_s
         now_ms = ends[0][0]
         while ends and ends[0][0] == now_ms:
             _, _, name, run_ms = heapq.heappop(ends)
-            book.hold(name, -1000, now_ms, fair.window_ms)
-            book.ran(run_ms)
+            ledger.hold(name, -1000, now_ms, fair.window_ms)
+            ledger.ran(run_ms)
     return got
 
 
@@ -214,20 +214,20 @@ def test_an_eighth_of_the_weight_gets_eight_times_as_much(vcpus: int, lengths_s:
 
 def test_a_share_that_comes_late_goes_first_until_it_has_caught_up() -> None:
     fair = FairShare()
-    book = ShareBook()
-    book.join("early")
-    book.hold("early", 4000, 0, WINDOW_MS)
-    book.hold("early", -4000, WINDOW_MS, WINDOW_MS)
-    book.join("late")
-    first = book.standings(fair, WINDOW_MS)
+    ledger = ShareLedger()
+    ledger.join("early")
+    ledger.hold("early", 4000, 0, WINDOW_MS)
+    ledger.hold("early", -4000, WINDOW_MS, WINDOW_MS)
+    ledger.join("late")
+    first = ledger.standings(fair, WINDOW_MS)
     assert [s.identifier for s in first] == ["late", "early"]
-    turns = Turns(first, WINDOW_MS, {"early": 0, "late": 1})
+    rotation = ShareRotation(first, WINDOW_MS, {"early": 0, "late": 1})
     got = []
     for number in range(6):
-        name = turns.next()
+        name = rotation.next()
         assert name is not None
         got.append(name)
-        turns.took(name, 1000, number)
+        rotation.placed(name, 1000, number)
     assert got == ["late", "late", "late", "early", "late", "early"]
 
 
@@ -245,10 +245,10 @@ STEPS = st.lists(
 )
 
 
-def restarted(book: ShareBook) -> ShareBook:
-    """A book of what is kept, and what the jobs say."""
-    again = ShareBook(book.freeze())
-    for name, share in book.shares.items():
+def restarted(ledger: ShareLedger) -> ShareLedger:
+    """A ledger of what is kept, and what the jobs say."""
+    again = ShareLedger(ledger.freeze())
+    for name, share in ledger.shares.items():
         for _ in range(share.jobs):
             again.join(name)
         again.shares[name].held = share.held
@@ -261,29 +261,29 @@ def test_the_order_is_that_of_the_naive_model(steps: list[tuple[str, str, int, i
     given_weights = distribution(a=0.125, team_all=3.0, team3=2.5)
     fair = fair_share_of({"shareDistribution": given_weights, "shareDecaySeconds": window_ms // 1000})
     naive = NaiveShares(window_ms, [(str(w["shareIdentifier"]), float(str(w["weightFactor"]))) for w in given_weights])
-    book, now_ms = ShareBook(), 0
+    ledger, now_ms = ShareLedger(), 0
     held: list[tuple[str, int, int]] = []
     for kind, name, milli_vcpus, wait_ms in steps:
         now_ms += wait_ms
-        known = book.shares.get(name)
+        known = ledger.shares.get(name)
         if kind == "submit":
-            book.join(name)
+            ledger.join(name)
             naive.submit(name)
         elif kind == "place" and known is not None and known.jobs:
-            book.hold(name, milli_vcpus, now_ms, window_ms)
+            ledger.hold(name, milli_vcpus, now_ms, window_ms)
             naive.place(name, milli_vcpus / 1000, now_ms)
             held.append((name, milli_vcpus, now_ms))
         elif kind == "release" and held:
             name, milli_vcpus, placed_ms = held.pop(0)
-            book.hold(name, -milli_vcpus, now_ms, window_ms)
-            book.ran(now_ms - placed_ms)
+            ledger.hold(name, -milli_vcpus, now_ms, window_ms)
+            ledger.ran(now_ms - placed_ms)
             naive.release(name, milli_vcpus / 1000, now_ms)
         elif kind == "end" and known is not None and known.jobs > 1:
-            book.leave(name, now_ms)
+            ledger.leave(name, now_ms)
             naive.end(name, now_ms)
         elif kind == "restart":
-            book = restarted(book)
-        standings = book.standings(fair, now_ms)
+            ledger = restarted(ledger)
+        standings = ledger.standings(fair, now_ms)
         assert sorted(s.identifier for s in standings) == naive.active(now_ms)
         for standing in standings:
             wanted = naive.load(standing.identifier, now_ms)

@@ -6,15 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.core.model.resources import Resources
-from batchyard.core.state.placement import NEVER_MS, Ahead, Claim, Offer, Room, may_take, place, starts_at_the_latest
+from batchyard.core.state.placement import (
+    NEVER_MS,
+    Ahead,
+    Available,
+    Claim,
+    Offer,
+    find_placement,
+    may_take,
+    starts_at_the_latest,
+)
 from batchyard.core.state.runnable import Shape
 
 BIG, SMALL = Shape(Resources(4000, 64), ("fake",)), Shape(Resources(1000, 64), ("fake",))
 
 
-def room(vcpus: int, free: int | None = None) -> Room:
+def room(vcpus: int, free: int | None = None) -> Available:
     total = Resources(vcpus * 1000, 1024)
-    return Room(Resources(1000 * (vcpus if free is None else free), 1024), [], total)
+    return Available(Resources(1000 * (vcpus if free is None else free), 1024), [], total)
 
 
 def head_on(*instance_ids: str, until_ms: int = 0, is_kept: bool = False) -> Ahead:
@@ -25,35 +34,37 @@ def head_on(*instance_ids: str, until_ms: int = 0, is_kept: bool = False) -> Ahe
 def test_onto_what_the_head_could_not_use_even_if_it_were_empty() -> None:
     offer = Offer("one", "fake", ("large", "small"))
     rooms = {"large": room(4, free=2), "small": room(2)}
-    found = place(SMALL, offer, rooms, head_on("large"))
+    found = find_placement(SMALL, offer, rooms, head_on("large"))
     assert found is not None
     assert [one.instance_id for one in found.placements] == ["small"]
-    assert place(SMALL, offer, {**rooms, "small": room(2, free=0)}, head_on("large")) is None
+    assert find_placement(SMALL, offer, {**rooms, "small": room(2, free=0)}, head_on("large")) is None
 
 
 def test_where_enough_is_left_for_the_head() -> None:
     """It waits for a GPU: vCPUs beyond those that it asks cost it nothing."""
     offer, asked = Offer("one", "fake", ("large",)), Resources(1000, 64, 1)
     ahead = Ahead({"large": Claim(asked)})
-    assert place(SMALL, offer, {"large": room(4, free=2)}, ahead) is not None
-    assert place(SMALL, offer, {"large": room(4, free=1)}, ahead) is None
-    memory = Room(Resources(4000, 127), [], Resources(4000, 1024))
-    assert place(SMALL, offer, {"large": memory}, ahead) is None
+    assert find_placement(SMALL, offer, {"large": room(4, free=2)}, ahead) is not None
+    assert find_placement(SMALL, offer, {"large": room(4, free=1)}, ahead) is None
+    memory = Available(Resources(4000, 127), [], Resources(4000, 1024))
+    assert find_placement(SMALL, offer, {"large": memory}, ahead) is None
 
 
 def test_nobody_passes_onto_what_is_saved_for_the_head() -> None:
     offer, rooms = Offer("one", "fake", ("saved", "other")), {"saved": room(8), "other": room(2)}
-    found = place(SMALL, offer, rooms, head_on("saved", is_kept=True))
+    found = find_placement(SMALL, offer, rooms, head_on("saved", is_kept=True))
     assert found is not None
     assert [one.instance_id for one in found.placements] == ["other"]
 
 
 def test_when_its_timeout_ends_it_before_the_head_can_start() -> None:
     offer, rooms, ahead = Offer("one", "fake", ("large",)), {"large": room(4, free=2)}, head_on("large", until_ms=1000)
-    assert place(SMALL, offer, rooms, ahead, ends_at_ms=1000) is not None
-    assert place(SMALL, offer, rooms, ahead, ends_at_ms=1001) is None
-    assert place(SMALL, offer, rooms, ahead, ends_at_ms=0) is None, "without a timeout it may stay for ever"
-    assert place(SMALL, offer, rooms, head_on("large"), ends_at_ms=1000) is None, "nobody knows when the head starts"
+    assert find_placement(SMALL, offer, rooms, ahead, ends_at_ms=1000) is not None
+    assert find_placement(SMALL, offer, rooms, ahead, ends_at_ms=1001) is None
+    assert find_placement(SMALL, offer, rooms, ahead, ends_at_ms=0) is None, "without a timeout it may stay for ever"
+    assert find_placement(SMALL, offer, rooms, head_on("large"), ends_at_ms=1000) is None, (
+        "nobody knows when the head starts"
+    )
 
 
 amounts = st.builds(Resources, st.integers(0, 4), st.integers(0, 4), st.integers(0, 2))
@@ -73,9 +84,9 @@ def test_who_may_pass_two_heads_may_pass_each(
     both = one.plus(other)
     assert both == other.plus(one)
     for name in "ab":
-        if may_take(both.rooms.get(name), asked, free, ends_at_ms):
-            assert may_take(one.rooms.get(name), asked, free, ends_at_ms)
-            assert may_take(other.rooms.get(name), asked, free, ends_at_ms)
+        if may_take(both.instances.get(name), asked, free, ends_at_ms):
+            assert may_take(one.instances.get(name), asked, free, ends_at_ms)
+            assert may_take(other.instances.get(name), asked, free, ends_at_ms)
     assert both.environments >= one.environments | other.environments
 
 

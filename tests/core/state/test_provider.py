@@ -62,14 +62,14 @@ def test_instances_reserve_of_their_own_provider() -> None:
     driver.fleet("local-fleet", "c5.large")
     jobs = [driver.submit(queue="racked", definition="two") for _ in range(3)]
     world = driver.machine.world
-    free = {name: provider.ledger.free.milli_vcpus for name, provider in world.providers.items()}
+    free = {name: provider.ledger.free.milli_vcpus for name, provider in world.instances.providers.items()}
     assert free == {"host": 4000, RACK: 0}
     assert [i.provider for i in driver.instances("racked")] == [RACK, RACK]
     driver.booted()
     assert [driver.status(job) for job in jobs] == [Status.STARTING] * 2 + [Status.RUNNABLE]
     driver.submit(queue="local-fleet", definition="two")
     assert [i.provider for i in driver.instances("local-fleet")] == ["host"]
-    assert world.providers["host"].ledger.free.milli_vcpus == 2000
+    assert world.instances.providers["host"].ledger.free.milli_vcpus == 2000
 
 
 def test_providers_are_known_again_after_a_restart() -> None:
@@ -80,12 +80,12 @@ def test_providers_are_known_again_after_a_restart() -> None:
     local = driver.submit(queue=RACK)
     driver.crash()
     assert (driver.status(job), driver.status(local)) == (Status.STARTING, Status.STARTING)
-    assert driver.machine.world.providers[RACK].ledger.free.milli_vcpus == 1000
+    assert driver.machine.world.instances.providers[RACK].ledger.free.milli_vcpus == 1000
     driver.exited(job)
     driver.exited(local)
     driver.tick(24 * 3600 * 1000)
     assert driver.gone()
-    assert driver.machine.world.providers[RACK].ledger.free.milli_vcpus == 4000
+    assert driver.machine.world.instances.providers[RACK].ledger.free.milli_vcpus == 4000
 
 
 def test_jobs_wait_without_a_verdict_while_their_provider_is_not_known() -> None:

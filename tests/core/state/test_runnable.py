@@ -1,4 +1,4 @@
-"""The line of runnable jobs, against a sorted list."""
+"""The runnable jobs, against a sorted list."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.core.model.resources import Resources
-from batchyard.core.state.runnable import FRESH, RETRIED, RunnableJobs, Shape, Turn
+from batchyard.core.state.runnable import FRESH, RETRIED, QueueMerge, RunnableJobs, Shape
 
 STEPS = st.lists(
     st.tuples(st.sampled_from(["push", "retry", "discard"]), st.integers(0, 30), st.integers(0, 2), st.integers(0, 1)),
@@ -38,12 +38,12 @@ def test_a_dropped_line_is_passed_over_and_the_others_go_on(shapes: list[int], d
     jobs = RunnableJobs()
     for key, shape in enumerate(shapes):
         jobs.push(key, SHAPES[shape])
-    turn, seen = Turn(jobs.lines()), list[int]()
-    while (found := turn.next()) is not None:
-        key, line = found
+    merge, seen = QueueMerge(jobs.shape_queues()), list[int]()
+    while (found := merge.next()) is not None:
+        key, shape_queue = found
         seen.append(key)
-        if line.shape == SHAPES[dropped]:
-            turn.drop()
+        if shape_queue.shape == SHAPES[dropped]:
+            merge.skip_shape()
         else:
             jobs.discard(key)  # it was placed
     first = next((key for key, shape in enumerate(shapes) if shape == dropped), None)

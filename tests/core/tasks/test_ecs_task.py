@@ -77,7 +77,7 @@ def test_overrides_and_parameters_reach_their_container_alone(yard: Driver) -> N
     assert (first.essential, second.essential, second.stop_timeout_seconds) == (True, False, 5)
     assert first.depends_on == (ContainerDependency("side", "START"),)
     assert (launch.task.command, launch.task.image) == ((), "")
-    spec = yard.machine.world.specs[1]
+    spec = yard.machine.world.jobs.specs[1]
     assert [log.container for log in spec.container_logs] == ["main", "side"]
     assert log_file_container(spec, "side") == "side"
     assert yard.status(job_id) is Status.STARTING
@@ -107,7 +107,7 @@ def test_a_task_of_one_container_is_a_plain_one_on_every_engine() -> None:
     assert (launch.task.command, launch.task.containers) == (("app",), ())
     assert launch.task.container["jobRoleArn"] == "arn:role"
     assert launch.log_stream == f"several-0/app/{launch.attempt_id}"
-    spec = yard.machine.world.specs[1]
+    spec = yard.machine.world.jobs.specs[1]
     assert log_file_container(spec, "app") == "default"
     yard.started(job_id)
     yard.do(c.TerminateJob(job_id, "enough"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchyard.core.model import commands as c
-from batchyard.core.model.commands import Objection, Stage
+from batchyard.core.model.commands import CheckStage, DeferredError
 from batchyard.core.model.records import Abilities
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
@@ -143,19 +143,23 @@ def test_who_gets_several_things_wrong_is_told_in_the_order_of_aws() -> None:
     yard = Driver()
     yard.define("work", platformCapabilities=["FARGATE"], container={"command": ["Ref::who"]})
     yard.define("plain", container={"command": ["Ref::who"]})
-    wrong = [Objection(Stage.SIZE, "size"), Objection(Stage.OVERRIDES, "overrides"), Objection(Stage.RULES, "rules")]
+    wrong = [
+        DeferredError(CheckStage.SIZE, "size"),
+        DeferredError(CheckStage.OVERRIDES, "overrides"),
+        DeferredError(CheckStage.RULES, "rules"),
+    ]
     steps: list[tuple[dict[str, Any], str]] = [
         ({"queue": "nowhere", "definition": "nothing"}, "JobQueue nowhere not found."),
         ({"definition": "nothing"}, "JobDefinition name nothing does not exist"),
         ({"definition": "work"}, "can not run Jobs with capability FARGATE"),
         ({}, "size"),
-        ({"objections": tuple(wrong[1:])}, "No parameter found for reference who"),
-        ({"objections": tuple(wrong[1:]), "parameters": {"who": "me"}}, "overrides"),
-        ({"objections": tuple(wrong[2:]), "parameters": {"who": "me"}}, "share"),
-        ({"objections": tuple(wrong[2:]), "parameters": {"who": "me"}, "share_identifier": ""}, "rules"),
+        ({"deferred": tuple(wrong[1:])}, "No parameter found for reference who"),
+        ({"deferred": tuple(wrong[1:]), "parameters": {"who": "me"}}, "overrides"),
+        ({"deferred": tuple(wrong[2:]), "parameters": {"who": "me"}}, "share"),
+        ({"deferred": tuple(wrong[2:]), "parameters": {"who": "me"}, "share_identifier": ""}, "rules"),
     ]
     for changes, text in steps:
-        members = {"queue": "default", "definition": "plain", "objections": tuple(wrong), "share_identifier": "s"}
+        members = {"queue": "default", "definition": "plain", "deferred": tuple(wrong), "share_identifier": "s"}
         with pytest.raises(Refused, match=text):
             yard.do(c.SubmitJob("id", "n", **(members | changes)))
     assert yard.kept.specs == {}

@@ -84,7 +84,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         retry_strategy=request.get("retryStrategy"),
         timeout=request.get("timeout"),
         tags=request.get("tags", {}),
-        objections=_objections(context.settings, call, request, await _overridden(context, request)),
+        deferred=_deferred_errors(context.settings, call, request, await _overridden(context, request)),
         propagate_tags=request.get("propagateTags"),
         share_identifier=request.get("shareIdentifier", ""),
         scheduling_priority=request.get("schedulingPriorityOverride"),
@@ -101,9 +101,9 @@ async def _overridden(context: Context, request: Document) -> Document:
     return {} if definition is None else definition.document
 
 
-def _objections(
+def _deferred_errors(
     settings: Settings, call: Call, request: Document, overridden: Document
-) -> tuple[commands.Objection, ...]:
+) -> tuple[commands.DeferredError, ...]:
     """The first thing wrong at each stage. `overridden`: of the definition that nodeOverrides or eksPropertiesOverride
     change."""
     nodes, pod = overridden.get("nodeProperties"), overridden.get("eksProperties")
@@ -139,12 +139,12 @@ def _objections(
         check_tags(request.get("tags", {}))
 
     checks = {
-        commands.Stage.SIZE: at_size,
-        commands.Stage.OVERRIDES: at_overrides,
-        commands.Stage.RULES: at_rules,
+        commands.CheckStage.SIZE: at_size,
+        commands.CheckStage.OVERRIDES: at_overrides,
+        commands.CheckStage.RULES: at_rules,
     }
     found = ((stage, _refusal_of(check)) for stage, check in checks.items())
-    return tuple(commands.Objection(stage, refusal.message, refusal.is_bare) for stage, refusal in found if refusal)
+    return tuple(commands.DeferredError(stage, refusal.message, refusal.is_bare) for stage, refusal in found if refusal)
 
 
 def _refusal_of(check: Callable[[], None]) -> Refused | None:

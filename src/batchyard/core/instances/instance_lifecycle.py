@@ -37,7 +37,7 @@ def report(world: World, provider: str, fact: reports.InstanceReport) -> None:
         drain_and_stop(world, instance, fact.notice_seconds)
     else:
         assert isinstance(fact, reports.InstanceGone), f"unknown report {fact!r}"
-        if world.placed_on(instance.instance_id):
+        if world.instances.placed_on(instance.instance_id):
             drain_and_stop(world, instance, 0.0)  # it is removed when its attempts are accounted for
         else:
             _remember(world, world.instances[instance.instance_id])
@@ -46,23 +46,23 @@ def report(world: World, provider: str, fact: reports.InstanceReport) -> None:
 
 def _pause(world: World, name: str, until_ms: int, reason: str) -> None:
     """An environment launches nothing for a while, also after a restart."""
-    world.paused[name] = until_ms, reason
+    world.environments.paused[name] = until_ms, reason
     environment = replace(world.environments[name], paused_until_ms=until_ms, pause_reason=reason)
     world.environments[name] = world.changes.environments[name] = environment
 
 
 def _remember(world: World, instance: Instance) -> None:
     ended = EndedInstance(instance, world.now_ms)
-    world.ended_instances[instance.instance_id] = ended
+    world.instances.ended[instance.instance_id] = ended
     world.changes.documents[ENDED_INSTANCE, instance.instance_id] = ended
 
 
 def forget_ended(world: World) -> None:
     """Drops the instances whose hour is over."""
-    for instance_id, ended in list(world.ended_instances.items()):
+    for instance_id, ended in list(world.instances.ended.items()):
         if world.now_ms < ended.ended_at_ms + ENDED_KEPT_MS:
             break  # the others ended later
-        del world.ended_instances[instance_id]
+        del world.instances.ended[instance_id]
         world.changes.documents[ENDED_INSTANCE, instance_id] = None
 
 
@@ -84,17 +84,17 @@ def drain_and_stop(world: World, instance: Instance, notice_seconds: float) -> N
     if instance.state is not InstanceState.DRAINING:
         instance = replace(instance, state=InstanceState.DRAINING, ends_at_ms=world.now_ms + int(notice_seconds * 1000))
         world.put_instance(instance)
-        world.idle_since.pop(instance.instance_id, None)
-    for key in world.placed_on(instance.instance_id):
+        world.instances.idle_since.pop(instance.instance_id, None)
+    for key in world.instances.placed_on(instance.instance_id):
         attempts.stop(world, world.jobs[key], StopCause.HOST, notice_seconds)
 
 
 def terminate(world: World, instance: Instance) -> None:
     """Nothing runs on it: it is asked to end. What it reserves comes back when it has."""
-    assert not world.placed_on(instance.instance_id), f"{instance.instance_id} ends with attempts on it"
+    assert not world.instances.placed_on(instance.instance_id), f"{instance.instance_id} ends with attempts on it"
     if instance.state is not InstanceState.TERMINATING:
         world.put_instance(replace(instance, state=InstanceState.TERMINATING))
-        world.idle_since.pop(instance.instance_id, None)
+        world.instances.idle_since.pop(instance.instance_id, None)
         world.effects.append(TerminateInstance(instance.instance_id, instance.provider))
 
 

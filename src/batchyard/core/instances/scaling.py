@@ -17,18 +17,18 @@ def scale(world: World) -> int | None:
     """Keeps minvCpus, lets idle instances go, and writes down what changed. Returns when to look again; None: at no
     time."""
     instance_lifecycle.forget_ended(world)
-    if not world.providers:
+    if not world.instances.providers:
         return None  # it is not known yet what there is, nor who needs it
     due: list[int] = []
     for name in sorted(world.environments):
         environment = world.environments[name]
-        if not environment.kind.has_instances or world.provider_of(environment) is None:
+        if not environment.kind.has_instances or world.instances.provider_of(environment) is None:
             continue
         if environment.status is Health.VALID:
             _keep_wanted(world, environment)
         due.extend(_let_go(world, environment))
         _write_desired(world, name)
-    due.extend(at_ms for at_ms, _ in world.paused.values() if at_ms > world.now_ms)
+    due.extend(at_ms for at_ms, _ in world.environments.paused.values() if at_ms > world.now_ms)
     due.extend(i.ends_at_ms for i in world.instances.values() if i.ends_at_ms > world.now_ms)
     return min(due, default=None)
 
@@ -41,7 +41,7 @@ def _keep_wanted(world: World, environment: Environment) -> None:
         need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))
         if isinstance(fleet.grow(world, world.environments[environment.name], need), NoLaunch):
             break
-    if environment.compute_resources.desired_vcpus and environment.name not in world.paused:
+    if environment.compute_resources.desired_vcpus and environment.name not in world.environments.paused:
         current = world.environments[environment.name]
         left = {k: v for k, v in current.document["computeResources"].items() if k != "desiredvCpus"}
         document = {**current.document, "computeResources": left}
@@ -53,12 +53,12 @@ def _keep_wanted(world: World, environment: Environment) -> None:
 def _let_go(world: World, environment: Environment) -> list[int]:
     """Ends the instances that have been without work for long enough, the longest first, down to what is wanted.
     Returns when the next ones may be due."""
-    for instance_id in list(world.instances_in.get(environment.name, ())):
+    for instance_id in list(world.instances.launched_in.get(environment.name, ())):
         instance = world.instances[instance_id]
         if 0 < instance.ends_at_ms <= world.now_ms and instance.state is InstanceState.DRAINING:
             instance_lifecycle.drain_and_stop(world, instance, world.limits.stop_grace_seconds)
         is_over = instance.state is InstanceState.DRAINING or environment.status is Health.DELETING
-        if is_over and not world.placed_on(instance_id):
+        if is_over and not world.instances.placed_on(instance_id):
             instance_lifecycle.terminate(world, instance)
     delay_ms, wanted = fleet.scale_down_ms(world, environment), fleet.wanted_milli_vcpus(environment)
     due: list[int] = []

@@ -55,7 +55,7 @@ def current(world: World, attempt_id: str) -> Job | None:
     job = world.jobs.get(key)
     if job is None or job.attempt is None or job.attempt.number != number:
         return None
-    return job if names.task_id(key, number, world.job_id(key)) == attempt_id else None
+    return job if names.task_id(key, number, world.jobs.id_of(key)) == attempt_id else None
 
 
 def _within(job: Job, at_ms: int, now_ms: int) -> int:
@@ -70,9 +70,9 @@ def _started(world: World, job: Job, at_ms: int) -> Job:
     at_ms = _within(job, at_ms, world.now_ms)
     attempt = replace(job.attempt, started_at_ms=at_ms)
     job = world.move(job, Cause.STARTED, attempt=attempt, started_at_ms=at_ms)
-    timeout_seconds = world.spec_of(job.key).timeout_seconds
+    timeout_seconds = world.jobs.spec_of(job.key).timeout_seconds
     if timeout_seconds and not attempt.stopping:
-        world.add_deadline(at_ms + timeout_seconds * 1000, job.key, attempt.number)
+        world.timetable.add_deadline(at_ms + timeout_seconds * 1000, job.key, attempt.number)
     return job
 
 
@@ -85,11 +85,11 @@ def _ended(world: World, job: Job, fact: reports.Report) -> None:
             job = _started(world, job, fact.started_at_ms)
             assert job.attempt is not None, f"job {job.key} lost its attempt"
             attempt = job.attempt
-        attempt = replace(outcome(attempt, world.spec_of(job.key), fact.containers), status_reason=EXITED)
+        attempt = replace(outcome(attempt, world.jobs.spec_of(job.key), fact.containers), status_reason=EXITED)
         stopped_at_ms, succeeded = fact.stopped_at_ms, attempt.exit_code == 0
     elif isinstance(fact, reports.NotStarted):
         refused = reports.ContainerExit(fact.container, fact.exit_code, reason=fact.reason)
-        attempt = replace(outcome(attempt, world.spec_of(job.key), (refused,)), status_reason=NOT_STARTED)
+        attempt = replace(outcome(attempt, world.jobs.spec_of(job.key), (refused,)), status_reason=NOT_STARTED)
         stopped_at_ms = fact.at_ms
     else:
         assert isinstance(fact, reports.Lost), f"unknown report {fact!r}"
@@ -136,7 +136,7 @@ def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool) -> None:
         completion.end(world, job, Cause.FAILED, status_reason=TIMED_OUT, **ending)
     elif succeeded:
         completion.end(world, job, Cause.SUCCEEDED, status_reason=attempt.status_reason, **ending)
-    elif not job.is_cancelled and retry.should_retry(world.spec_of(job.key).retry, attempt):
+    elif not job.is_cancelled and retry.should_retry(world.jobs.spec_of(job.key).retry, attempt):
         retried = world.move(job, Cause.RETRIED, status_reason="", **changes)
         scheduler.enqueue(world, retried.key)
     else:
@@ -159,11 +159,11 @@ def stops_of(world: World, job: Job) -> list[StopTask]:
     """One for each node of its attempt."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
-    task_id = names.task_id(job.key, attempt.number, world.job_id(job.key))
+    task_id = names.task_id(job.key, attempt.number, world.jobs.id_of(job.key))
     if attempt.stopping is StopCause.HOST:
         grace_seconds = attempt.notice_seconds
     else:
-        grace_seconds = _grace_seconds(world, world.spec_of(job.key))
+        grace_seconds = _grace_seconds(world, world.jobs.spec_of(job.key))
     return [
         StopTask(attempt.engine, AttemptNode(task_id, node, placement.instance_id), grace_seconds)
         for node, placement in enumerate(attempt.placements)
@@ -179,8 +179,8 @@ def _grace_seconds(world: World, spec: JobSpec) -> float:
 
 def expire(world: World) -> None:
     """Stops the attempts whose time is up. The clock of an attempt starts when it is RUNNING."""
-    while world.deadlines and world.deadlines[0][0] <= world.now_ms:
-        _, key, number = heapq.heappop(world.deadlines)
+    while world.timetable.deadlines and world.timetable.deadlines[0][0] <= world.now_ms:
+        _, key, number = heapq.heappop(world.timetable.deadlines)
         job = world.jobs.get(key)
         if job is None or job.attempt is None or job.attempt.number != number or job.status is not Status.RUNNING:
             continue

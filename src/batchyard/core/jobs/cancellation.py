@@ -32,10 +32,10 @@ def terminate(world: World, command: TerminateJob) -> None:
 def withdraw(world: World, job_id: str, reason: str, *, terminate: bool) -> None:
     """Unknown and finished jobs: nothing happens, as with AWS."""
     wanted = names.parse_job_id(job_id)
-    key = world.ids.get(wanted.uuid)
-    if key is None or key in world.finished or wanted.node is not None:
+    key = world.jobs.by_id.get(wanted.uuid)
+    if key is None or key in world.jobs.finished or wanted.node is not None:
         return
-    book = world.books.get(key)
+    book = world.jobs.arrays.get(key)
     if wanted.index is None:
         if book is None:
             _withdraw_row(world, world.jobs[key], reason, terminate)
@@ -69,7 +69,7 @@ def _row_of_child(world: World, parent_key: int, index: int) -> Job:
     """The child's row; one is made for it if it had none."""
     key = child_key(parent_key, index)
     if key not in world.jobs:
-        parent, spec, book = world.jobs[parent_key], world.specs[parent_key], world.books[parent_key]
+        parent, spec, book = world.jobs[parent_key], world.jobs.specs[parent_key], world.jobs.arrays[parent_key]
         status = waiting_status(spec, book.freeze(), index)
         world.add_child_row(parent_key, index, lifecycle.child_row(key, status, parent.created_at_ms))
         if not book.ready():
@@ -79,9 +79,9 @@ def _row_of_child(world: World, parent_key: int, index: int) -> Job:
 
 def _withdraw_array(world: World, key: int, reason: str, terminate: bool) -> None:
     world.put(_marked(world.jobs[key], reason, terminate))
-    book = world.books[key]
+    book = world.jobs.arrays[key]
     reason = world.jobs[key].end_reason
-    for row_key in world.rows_of(key):
+    for row_key in world.jobs.rows_of(key):
         row = world.jobs.get(row_key)
         if row is not None:
             _withdraw_row(world, row, reason, terminate)
@@ -91,13 +91,13 @@ def _withdraw_array(world: World, key: int, reason: str, terminate: bool) -> Non
 
 def delete_queue_jobs(world: World, queue: str) -> None:
     """All jobs of a deleted queue end, also those that wait for others."""
-    for key in sorted(k for k, spec in world.specs.items() if spec.queue == queue):
+    for key in sorted(k for k, spec in world.jobs.specs.items() if spec.queue == queue):
         if key not in world.jobs:
             continue  # an earlier one's end took it along
-        job_id = world.specs[key].job_id
+        job_id = world.jobs.specs[key].job_id
         withdraw(world, job_id, QUEUE_DELETED, terminate=True)
         job = world.jobs.get(key)
-        if job is not None and key in world.unmet:
+        if job is not None and key in world.jobs.unmet:
             completion.fail_dependent(world, key)
 
 

@@ -39,9 +39,9 @@ def end(world: World, job: Job, cause: Cause, **changes: object) -> None:
 def withdraw_unstarted(world: World, parent_key: int) -> None:
     """A released array was cancelled or terminated: its children that wait for nothing but capacity end."""
     cascade = Cascade(world)
-    book, parent = world.books[parent_key], world.jobs[parent_key]
+    book, parent = world.jobs.arrays[parent_key], world.jobs[parent_key]
     scheduler.dequeue(world, parent_key)
-    if not (world.specs[parent_key].sequential and book.active_rows()):
+    if not (world.jobs.specs[parent_key].sequential and book.active_rows()):
         cascade.fail_virtual(parent_key, book.ready(), parent.end_reason)
         cascade.end_due_rows(parent_key, 0, book.size)
     cascade.finish_parent(parent_key)
@@ -75,26 +75,26 @@ def _awaited_children(world: World, outcome: Outcome) -> list[int]:
     """The keys of the ended children that somebody depends on one by one."""
     first, last = child_key(outcome.key, outcome.start), child_key(outcome.key, outcome.stop)
     if last - first == 1:
-        return [first] if first in world.dependents else []
-    return sorted(key for key in world.dependents if first <= key < last)
+        return [first] if first in world.jobs.dependents else []
+    return sorted(key for key in world.jobs.dependents if first <= key < last)
 
 
 def _is_due(world: World, parent_key: int, index: int) -> bool:
     """Whether a PENDING child that was withdrawn alone has nothing left to wait for."""
-    book = world.books[parent_key]
+    book = world.jobs.arrays[parent_key]
     if not book.released_at_ms or not _counterparts_succeeded(world, parent_key, index):
         return False
     before = book.final_status(index - 1) if index else Status.SUCCEEDED
-    return not world.specs[parent_key].sequential or before is not None
+    return not world.jobs.specs[parent_key].sequential or before is not None
 
 
 def _pending_rows(world: World, parent_key: int, start: int, stop: int) -> list[int]:
     """Children that were withdrawn alone while they waited: the only PENDING ones that have a row."""
-    if not world.books[parent_key].row_counts.get(Status.PENDING):
+    if not world.jobs.arrays[parent_key].row_counts.get(Status.PENDING):
         return []
     return [
         key
-        for key in world.rows_of(parent_key)
+        for key in world.jobs.rows_of(parent_key)
         if start <= child_index(parent_key, key) < stop and world.jobs[key].status is Status.PENDING
     ]
 
@@ -102,10 +102,10 @@ def _pending_rows(world: World, parent_key: int, start: int, stop: int) -> list[
 def _counterparts_succeeded(world: World, key: int, index: int) -> bool:
     """Whether child `index` waits for none of its counterparts. An array that is no longer known ended long ago, and
     its children's outcome was applied when it did."""
-    wanted = (Status.SUCCEEDED, Status.FAILED) if world.specs[key].after_any else (Status.SUCCEEDED,)
+    wanted = (Status.SUCCEEDED, Status.FAILED) if world.jobs.specs[key].after_any else (Status.SUCCEEDED,)
     return all(
-        source not in world.books or world.books[source].final_status(index) in wanted
-        for source in world.sources.get(key, ())
+        source not in world.jobs.arrays or world.jobs.arrays[source].final_status(index) in wanted
+        for source in world.jobs.sources.get(key, ())
     )
 
 
@@ -125,29 +125,29 @@ class Cascade:
                 continue
             for key in _awaited_children(self._world, outcome):
                 self._tell_dependents(key, outcome.succeeded)
-            for follower in self._world.followers.get(outcome.key, ()):
+            for follower in self._world.jobs.followers.get(outcome.key, ()):
                 if follower in self._world.jobs:
                     self.counterparts_ended(follower, outcome.start, outcome.stop, outcome.succeeded)
 
     def _tell_dependents(self, key: int, succeeded: bool) -> None:
-        self._world.followers.pop(key, None)
-        for waiting in self._world.dependents.pop(key, ()):
-            if waiting not in self._world.unmet:
+        self._world.jobs.followers.pop(key, None)
+        for waiting in self._world.jobs.dependents.pop(key, ()):
+            if waiting not in self._world.jobs.unmet:
                 continue  # it ended already, by another dependency or by its caller
-            if not succeeded and not self._world.specs[waiting].after_any:
+            if not succeeded and not self._world.jobs.specs[waiting].after_any:
                 self.fail_dependent(waiting)
                 continue
-            self._world.unmet[waiting] -= 1
-            if not self._world.unmet[waiting]:
-                del self._world.unmet[waiting]
+            self._world.jobs.unmet[waiting] -= 1
+            if not self._world.jobs.unmet[waiting]:
+                del self._world.jobs.unmet[waiting]
                 self.release(waiting)
 
     def release(self, key: int) -> None:
         """Makes a job RUNNABLE, or an array's children, that waits for no dependency any more."""
         job = self._world.jobs[key]
-        book = self._world.books.get(key)
+        book = self._world.jobs.arrays.get(key)
         withdrawn = job.is_withdrawn
-        if self._world.specs[key].late_refusal and not withdrawn:
+        if self._world.jobs.specs[key].late_refusal and not withdrawn:
             self._refuse_late(key)
             return
         if book is None:
@@ -158,7 +158,7 @@ class Cascade:
             scheduler.enqueue(self._world, key)
             return
         book.released_at_ms = self._world.now_ms
-        self._world.touch(key)
+        self._world.jobs.touch(key)
         if job.status is Status.SUBMITTED:
             self._world.move(job, Cause.SPAWNED)
         if withdrawn:
@@ -169,38 +169,38 @@ class Cascade:
             scheduler.enqueue(self._world, key)
 
     def _refuse_late(self, key: int) -> None:
-        reason = self._world.specs[key].late_refusal
-        if key in self._world.books:
+        reason = self._world.jobs.specs[key].late_refusal
+        if key in self._world.jobs.arrays:
             self._fail_rest(key, reason)
         else:
             self.end_row(self._world.jobs[key], Cause.WITHDRAWN, {"status_reason": reason})
 
     def fail_dependent(self, key: int) -> None:
         """One dependency of all that is left of the job failed."""
-        self._world.unmet.pop(key, None)
+        self._world.jobs.unmet.pop(key, None)
         job = self._world.jobs[key]
         reason = job.end_reason if job.is_withdrawn else DEPENDENCY_FAILED
-        if key in self._world.books:
+        if key in self._world.jobs.arrays:
             self._fail_rest(key, reason)
         else:
             self.end_row(job, Cause.DEPENDENCY_FAILED, {"status_reason": reason})
 
     def end_row(self, job: Job, cause: Cause, changes: dict[str, object]) -> None:
         """Ends one row; of a child, what follows for its array too."""
-        parent_key = self._world.parents.get(job.key)
+        parent_key = self._world.jobs.parents.get(job.key)
         ended = self._close(job, cause, changes)
         if parent_key is not None:
             self._after_child(parent_key, ended)
 
     def _close(self, job: Job, cause: Cause, changes: dict[str, object]) -> Job:
         """Ends one row. Of a child: what follows for its array is the caller's."""
-        parent_key = self._world.parents.get(job.key)
+        parent_key = self._world.jobs.parents.get(job.key)
         scheduler.dequeue(self._world, job.key)
         ended = lifecycle.move(job, cause, **{"stopped_at_ms": self._world.now_ms, **changes})
         assert ended.status.is_final, f"job {job.key} does not end because {cause.value}"
         succeeded = ended.status is Status.SUCCEEDED
         if parent_key is None:
-            self._world.unmet.pop(job.key, None)
+            self._world.jobs.unmet.pop(job.key, None)
             self._world.finish(ended)
             self._outcomes.append(Outcome(job.key, succeeded))
         else:
@@ -212,9 +212,9 @@ class Cascade:
     def _after_child(self, parent_key: int, child: Job) -> None:
         """A child with a row ended: the next of a SEQUENTIAL array has its turn, or those after it fail with it."""
         book, parent, spec = (
-            self._world.books[parent_key],
+            self._world.jobs.arrays[parent_key],
             self._world.jobs.get(parent_key),
-            self._world.specs.get(parent_key),
+            self._world.jobs.specs.get(parent_key),
         )
         if parent is None or spec is None:
             return  # the array ended with it
@@ -238,7 +238,7 @@ class Cascade:
     def end_due_rows(self, parent_key: int, start: int, stop: int) -> None:
         """Ends those children [start, stop) that were withdrawn alone and wait for nothing any more. Ascending, since
         in a SEQUENTIAL array one's end is what the next waited for."""
-        spec = self._world.specs[parent_key]
+        spec = self._world.jobs.specs[parent_key]
         for row_key in _pending_rows(self._world, parent_key, start, stop):
             index = child_index(parent_key, row_key)
             if not _is_due(self._world, parent_key, index):
@@ -256,7 +256,7 @@ class Cascade:
 
     def _fail_after(self, parent_key: int, index: int, reason: str) -> None:
         """Ends the children behind `index` that have not begun, as failed."""
-        book = self._world.books[parent_key]
+        book = self._world.jobs.arrays[parent_key]
         self._fail_together(parent_key, within(book.unstarted.freeze(), index + 1, book.size), reason)
         for row_key in _pending_rows(self._world, parent_key, index + 1, book.size):
             self._withdraw_pending(row_key)
@@ -266,25 +266,25 @@ class Cascade:
     def fail_virtual(self, parent_key: int, ranges: Ranges, reason: str) -> None:
         """Ends virtual children as failed; in a SEQUENTIAL array those behind the first of them fail with it."""
         self._fail_together(parent_key, ranges, reason)
-        spec, parent = self._world.specs[parent_key], self._world.jobs[parent_key]
+        spec, parent = self._world.jobs.specs[parent_key], self._world.jobs[parent_key]
         if ranges and spec.sequential and (not spec.after_any or parent.is_withdrawn):
             self._fail_after(parent_key, ranges[0][0], reason)
 
     def _fail_together(self, parent_key: int, ranges: Ranges, reason: str) -> None:
         world = self._world
-        world.books[parent_key].fail_together(world.jobs[parent_key], ranges, reason, world.now_ms)
+        world.jobs.arrays[parent_key].fail_together(world.jobs[parent_key], ranges, reason, world.now_ms)
         if world.recorder.wants_jobs:
-            world.recorder.failed_together(world.specs[parent_key], ranges, reason, world.now_ms)
-        world.touch(parent_key)
+            world.recorder.failed_together(world.jobs.specs[parent_key], ranges, reason, world.now_ms)
+        world.jobs.touch(parent_key)
         self._outcomes.extend(Outcome(parent_key, False, start, stop) for start, stop in ranges)
 
     def finish_parent(self, parent_key: int) -> None:
-        book, parent = self._world.books[parent_key], self._world.jobs.get(parent_key)
+        book, parent = self._world.jobs.arrays[parent_key], self._world.jobs.get(parent_key)
         if parent is None or not book.is_finished():
             return
         scheduler.dequeue(self._world, parent_key)
-        self._world.unmet.pop(parent_key, None)
-        self._world.sources.pop(parent_key, None)
+        self._world.jobs.unmet.pop(parent_key, None)
+        self._world.jobs.sources.pop(parent_key, None)
         if parent.status is Status.SUBMITTED:
             parent = self._world.move(parent, Cause.WAITS)
         if not book.failed:
@@ -297,7 +297,7 @@ class Cascade:
 
     def counterparts_ended(self, key: int, start: int, stop: int, succeeded: bool) -> None:
         """Children [start, stop) of an array that array `key` follows N_TO_N have ended."""
-        book, job, spec = self._world.books[key], self._world.jobs[key], self._world.specs[key]
+        book, job, spec = self._world.jobs.arrays[key], self._world.jobs[key], self._world.jobs.specs[key]
         held = within(book.held.freeze(), start, stop)
         withdrawn = job.is_withdrawn
         if not succeeded and not spec.after_any:
@@ -314,7 +314,7 @@ class Cascade:
         for index in (i for a, b in held for i in range(a, b)):
             if index in book.held and _counterparts_succeeded(self._world, key, index):
                 book.held.remove(index)
-                self._world.touch(key)
+                self._world.jobs.touch(key)
                 if withdrawn and book.released_at_ms:
                     self.fail_virtual(key, ((index, index + 1),), job.end_reason)
         first, last = (0, book.size) if spec.sequential else (start, stop)

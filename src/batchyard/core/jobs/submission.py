@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from batchyard.core.jobs import completion
 from batchyard.core.model import lifecycle, names
-from batchyard.core.model.commands import Stage, SubmitJob, SubmittedJob
+from batchyard.core.model.commands import CheckStage, SubmitJob, SubmittedJob
 from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.idempotency import Remembered, split_stored_key, stored_key
 from batchyard.core.model.ranges import RangeSet, subtract, union
@@ -66,7 +66,7 @@ def submit(world: World, command: SubmitJob) -> SubmittedJob:
     queue = _queue(world, command.queue)
     definition = _definition(world, command)
     _check_platform(world, queue, definition)
-    _object(command, Stage.SIZE)
+    _raise_deferred(command, CheckStage.SIZE)
     if command.array_size > world.limits.max_array_size:
         raise Refused(
             f"Array size must be between 2 and {world.limits.max_array_size}, got {command.array_size}. "
@@ -77,10 +77,10 @@ def submit(world: World, command: SubmitJob) -> SubmittedJob:
     body = ecs_task.merge(definition.document, command.overrides, command.task_override)
     parameters = {**definition.document.get("parameters", {}), **command.parameters}
     body.substitute(parameters)  # this is its turn among the checks
-    _object(command, Stage.OVERRIDES)
+    _raise_deferred(command, CheckStage.OVERRIDES)
     _hold_overrides(command, definition, body)
     share = _share(world, command, queue, definition)
-    _object(command, Stage.RULES)
+    _raise_deferred(command, CheckStage.RULES)
     unbuilt = body.unbuilt()
     if unbuilt:
         raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
@@ -185,7 +185,7 @@ def _share(world: World, command: SubmitJob, queue: Queue, definition: Definitio
 
 
 def _check_number_of_shares(world: World, queue: str, identifier: str) -> None:
-    fair, book = world.fair_share(queue), world.shares.get(queue)
+    fair, book = world.queues.fair_share(queue), world.queues.shares.get(queue)
     if fair is None or book is None:
         return
     share = book.shares.get(identifier)
@@ -199,10 +199,10 @@ def _check_number_of_shares(world: World, queue: str, identifier: str) -> None:
         )
 
 
-def _object(command: SubmitJob, stage: Stage) -> None:
-    for objection in command.objections:
-        if objection.stage is stage:
-            raise Refused(objection.message, is_bare=objection.is_bare)
+def _raise_deferred(command: SubmitJob, stage: CheckStage) -> None:
+    for error in command.deferred:
+        if error.stage is stage:
+            raise Refused(error.message, is_bare=error.is_bare)
 
 
 def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
@@ -243,14 +243,14 @@ def _dependencies(world: World, command: SubmitJob) -> _Waits:
             _follow_array(world, command, dependency, waits)
             continue
         wanted = names.parse_job_id(dependency.job_id)
-        key = world.ids.get(wanted.uuid)
+        key = world.jobs.by_id.get(wanted.uuid)
         if key is None:
             status = command.finished.get(dependency.job_id)
         else:
-            book = world.books.get(key)
+            book = world.jobs.arrays.get(key)
             if wanted.node is not None or (wanted.index is not None and (book is None or wanted.index >= book.size)):
                 raise _unknown(dependency)
-            status = world.status_at(key, wanted.index)
+            status = world.jobs.status_at(key, wanted.index)
         if key is None and status is None:
             raise _unknown(dependency)
         if status == Status.FAILED:
@@ -269,8 +269,8 @@ def _wants_after_any(command: SubmitJob) -> bool:
 def _follow_array(world: World, command: SubmitJob, dependency: Dependency, waits: _Waits) -> None:
     """Child i waits for child i of the named array, which must be of the same size."""
     wanted = names.parse_job_id(dependency.job_id)
-    key = world.ids.get(wanted.uuid)
-    book = None if key is None else world.books.get(key)
+    key = world.jobs.by_id.get(wanted.uuid)
+    book = None if key is None else world.jobs.arrays.get(key)
     done = command.finished_arrays.get(dependency.job_id)
     if key is None and done is None and dependency.job_id not in command.finished:
         raise _unknown(dependency)
@@ -284,7 +284,7 @@ def _follow_array(world: World, command: SubmitJob, dependency: Dependency, wait
         )
     if key is not None and book is not None:
         failed, succeeded = book.failed.freeze(), book.succeeded.freeze()
-        if key not in world.finished:
+        if key not in world.jobs.finished:
             waits.sources.append(key)
             open_ranges = subtract(subtract(((0, size),), failed), succeeded)
             waits.held = union(waits.held, open_ranges)
@@ -316,7 +316,7 @@ def _spec(
     log = task_spec.log_location(body.containers[0], definition.name)
     propagate = document.get("propagateTags", False) if command.propagate_tags is None else command.propagate_tags
     return JobSpec(
-        key=world.next_key,
+        key=world.jobs.next_key,
         job_id=command.job_id,
         name=command.name,
         queue=command.queue,
@@ -361,7 +361,7 @@ def _accept(world: World, spec: JobSpec, waits: _Waits) -> None:
     follow(world, spec.key, waits.sources)
     failed = () if spec.after_any else waits.failed_counterparts
     if spec.array_size:
-        world.books[spec.key].held = RangeSet(union(waits.held, failed))
+        world.jobs.arrays[spec.key].held = RangeSet(union(waits.held, failed))
     if waits.keys or waits.failed:
         world.move(job, lifecycle.Cause.WAITS)
         wait_for(world, spec.key, waits.keys)
@@ -374,14 +374,14 @@ def _accept(world: World, spec: JobSpec, waits: _Waits) -> None:
 
 
 def wait_for(world: World, key: int, keys: list[int]) -> None:
-    world.unmet[key] = len(keys)
+    world.jobs.unmet[key] = len(keys)
     for other in keys:
-        world.dependents.setdefault(other, []).append(key)
+        world.jobs.dependents.setdefault(other, []).append(key)
 
 
 def follow(world: World, key: int, sources: list[int]) -> None:
     """N_TO_N: array `key` hears of every child of `sources` that ends."""
     if sources:
-        world.sources[key] = tuple(dict.fromkeys(sources))
+        world.jobs.sources[key] = tuple(dict.fromkeys(sources))
     for source in dict.fromkeys(sources):
-        world.followers.setdefault(source, []).append(key)
+        world.jobs.followers.setdefault(source, []).append(key)

@@ -125,18 +125,18 @@ class FinishedArray(Struct, frozen=True):
     failed: Ranges = ()
 
 
-class Stage(IntEnum):
-    """When, among the checks of SubmitJob, an objection to the request's shape is due (AWS Batch behaviour 7.2)."""
+class CheckStage(IntEnum):
+    """When, among the checks of SubmitJob, an error in the request's shape is due (AWS Batch behaviour 7.2)."""
 
     SIZE = 1  # size, array size, number of dependencies: after queue, definition and platform
     OVERRIDES = 2  # after the parameters
     RULES = 3  # retry strategy, timeout, tags: last
 
 
-class Objection(Struct, frozen=True):
+class DeferredError(Struct, frozen=True):
     """What is wrong with a request's shape, found before the machine looks at it."""
 
-    stage: Stage
+    stage: CheckStage
     message: str
     is_bare: bool = False  # as Refused has it
 
@@ -177,7 +177,7 @@ class SubmitJob(Command[SubmittedJob], frozen=True):
     scheduling_priority: int | None = None
     working_directory: str = ""
     images: bool | None = None  # True: only engines that run images, False: only those that run none; None: any
-    objections: tuple[Objection, ...] = ()
+    deferred: tuple[DeferredError, ...] = ()
     unsupported: tuple[str, ...] = ()  # members of the request that nothing here can honour yet
 
 

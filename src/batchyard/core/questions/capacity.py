@@ -25,11 +25,11 @@ class AskCapacity(Command[CapacityAnswer], frozen=True):
 
 
 def capacity(world: World, command: AskCapacity) -> CapacityAnswer:
-    total = [provider.total for provider in world.providers.values()]
-    free = [provider.ledger.free for provider in world.providers.values()]
+    total = [provider.total for provider in world.instances.providers.values()]
+    free = [provider.ledger.free for provider in world.instances.providers.values()]
     running = sum(1 for job in world.jobs.values() if job.attempt is not None)
-    unstarted = sum(len(world.books[key].unstarted) for key in world.specs if key in world.books)
-    rows = sum(1 for key in world.jobs if key not in world.books)
+    unstarted = sum(len(world.jobs.arrays[key].unstarted) for key in world.jobs.specs if key in world.jobs.arrays)
+    rows = sum(1 for key in world.jobs if key not in world.jobs.arrays)
     return CapacityAnswer(
         total_milli_vcpus=sum(r.milli_vcpus for r in total),
         total_memory_mib=sum(r.memory_mib for r in total),

@@ -69,13 +69,13 @@ class AskExplain(Command[Explanation | None], frozen=True):
 def explain(world: World, command: AskExplain) -> Explanation | None:
     """Why a job waits; None for one that is not in memory: unknown, or ended."""
     wanted = names.parse_job_id(command.job_id)
-    key = world.ids.get(wanted.uuid)
-    if key is None or key not in world.specs or wanted.node is not None:
+    key = world.jobs.by_id.get(wanted.uuid)
+    if key is None or key not in world.jobs.specs or wanted.node is not None:
         return None
-    spec, book = world.specs[key], world.books.get(key)
+    spec, book = world.jobs.specs[key], world.jobs.arrays.get(key)
     if wanted.index is None:
         job = world.jobs[key]
-        if book is not None and (book.released_at_ms or key not in world.unmet):
+        if book is not None and (book.released_at_ms or key not in world.jobs.unmet):
             return _parent(spec, job, len(book.succeeded) + len(book.failed), book.size)
         return _explain_row(world, spec, job, spec.job_id, key, None)
     if book is None or wanted.index >= book.size or book.final_status(wanted.index) is not None:
@@ -99,7 +99,7 @@ def _explain_row(world: World, spec: JobSpec, row: Job | None, job_id: str, key:
         assert row.attempt is not None, f"job {job_id} starts without an attempt"
         text = f"It has its place in {row.attempt.environment} and is being started.{_stopped(row, row.attempt)}"
         return Explanation(job_id, row.status, text, Wait.STARTING, wait_reasons.remedy(Wait.STARTING))
-    if key in world.unmet:
+    if key in world.jobs.unmet:
         return _as_asked(world, spec, row, key, _dependencies(world, spec, job_id))
     status = row.status if row is not None else Status.PENDING
     if index is not None and (row is None or row.status is Status.PENDING):
@@ -114,7 +114,7 @@ def _explain_row(world: World, spec: JobSpec, row: Job | None, job_id: str, key:
 def _running(world: World, row: Job) -> str:
     """A job that runs, and what was asked of it since."""
     assert row.attempt is not None, f"job {row.key} runs without an attempt"
-    spec, number = world.spec_of(row.key), row.attempt.number
+    spec, number = world.jobs.spec_of(row.key), row.attempt.number
     which = f", attempt {number} of {spec.retry.attempts}" if spec.retry.attempts > 1 else ""
     return f"It runs{which}.{_stopped(row, row.attempt)}"
 
@@ -168,24 +168,24 @@ def _pending(job_id: str, text: str, wait: Wait, states: list[DependencyState], 
 def _status_of(world: World, job_id: str) -> str:
     """The state of a dependency; empty when it is no longer known."""
     wanted = names.parse_job_id(job_id)
-    key = world.ids.get(wanted.uuid)
+    key = world.jobs.by_id.get(wanted.uuid)
     if key is None:
         return ""
-    status = world.status_at(key, wanted.index)
+    status = world.jobs.status_at(key, wanted.index)
     if status is not None or wanted.index is None:
         return status or ""
-    return waiting_status(world.specs[key], world.books[key].freeze(), wanted.index)
+    return waiting_status(world.jobs.specs[key], world.jobs.arrays[key].freeze(), wanted.index)
 
 
 def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) -> Explanation | None:
     """What an array's child waits for beside capacity, once its array is released."""
-    book = world.books[key]
+    book = world.jobs.arrays[key]
     done = (Status.SUCCEEDED, Status.FAILED)
     open_counterparts = [
         DependencyState(child, _status_of(world, child))
-        for source in world.sources.get(key, ())
-        if source in world.specs and world.books[source].final_status(index) not in done
-        for child in [names.child_id(world.specs[source].job_id, index)]
+        for source in world.jobs.sources.get(key, ())
+        if source in world.jobs.specs and world.jobs.arrays[source].final_status(index) not in done
+        for child in [names.child_id(world.jobs.specs[source].job_id, index)]
     ]
     if open_counterparts:
         shown = ", ".join(f"{s.job_id} ({s.status})" for s in open_counterparts)
@@ -209,7 +209,7 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
     environments = fleet.environments_of(world, spec.queue)
     usable = [i for e in environments for i in fleet.instances_of(world, e)]
     instances = list({i.instance_id: i for i in usable}.values())
-    free = tuple(world.rooms[i.instance_id].free for i in instances)
+    free = tuple(world.instances.available[i.instance_id].free for i in instances)
     holders = _holders(world, {i.instance_id for i in instances})
     place = share_position.share_position(world, spec, key, _own_before(world, spec, key, index))
     ahead, elsewhere = _ahead(world, spec, key, index, place)
@@ -257,16 +257,16 @@ def _behind(world: World, spec: JobSpec, ahead: int, elsewhere: int) -> str:
     text = f"{counted(ahead, 'job')} {verb} before it in the queue {spec.queue}"
     if elsewhere:
         text += f", and {elsewhere} in queues of higher priority"
-    head = world.heads.get(spec.queue)
+    head = world.queues.heads.get(spec.queue)
     if head is None or head.key not in world.jobs:
         return f"{text}."
-    own = world.job_id(head.key)
+    own = world.jobs.id_of(head.key)
     return f"{text}. The first that waits for room is {own if head.index is None else names.child_id(own, head.index)}."
 
 
 def _coming(world: World, environments: list[Environment]) -> str:
     """The instances that its queue's environments are launching."""
-    ids = [i for e in environments for i in world.instances_in.get(e.name, ())]
+    ids = [i for e in environments for i in world.instances.launched_in.get(e.name, ())]
     sizes = [
         world.instances[i].resources.milli_vcpus for i in ids if world.instances[i].state is InstanceState.LAUNCHING
     ]
@@ -276,13 +276,13 @@ def _coming(world: World, environments: list[Environment]) -> str:
 
 def _head_reason(world: World, queue: str, key: int, index: int | None) -> str:
     """statusReason of a job that blocks its queue."""
-    head = world.heads.get(queue)
+    head = world.queues.heads.get(queue)
     return head.reason if head is not None and (head.key, head.index) == (key, index) else ""
 
 
 def _limit_text(world: World, queue: str) -> str:
     limit = world.queues[queue].tags[scheduler.CONCURRENCY_LIMIT_TAG]
-    placed = world.placed_in_queue.get(queue, 0)
+    placed = world.queues.placed.get(queue, 0)
     tag = scheduler.CONCURRENCY_LIMIT_TAG
     verb = "runs" if placed == 1 else "run"
     return f"{counted(placed, 'job')} of the queue {queue} {verb}, and its tag {tag} allows {limit} at once."
@@ -290,8 +290,8 @@ def _limit_text(world: World, queue: str) -> str:
 
 def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
     held = [
-        Holder(world.job_id(key), world.spec_of(key).task.resources)
-        for key in sorted(key for instance_id in sorted(instance_ids) for key in world.placed_on(instance_id))
+        Holder(world.jobs.id_of(key), world.jobs.spec_of(key).task.resources)
+        for key in sorted(key for instance_id in sorted(instance_ids) for key in world.instances.placed_on(instance_id))
     ]
     return sorted(held, key=lambda h: h.resources, reverse=True)
 
@@ -324,7 +324,7 @@ def _own_before(world: World, spec: JobSpec, key: int, index: int | None) -> int
     """Children of its own array that go before one."""
     if index is None or spec.sequential:
         return 0
-    return sum(min(stop, index) - start for start, stop in world.books[key].ready() if start < index)
+    return sum(min(stop, index) - start for start, stop in world.jobs.arrays[key].ready() if start < index)
 
 
 def _ahead(
@@ -334,12 +334,12 @@ def _ahead(
     if place is not None:
         before = place.ahead_of_others + place.ahead_in_share
     else:
-        earlier = world.runnable_in(spec.queue).before(key)
+        earlier = world.queues.runnable_in(spec.queue).before(key)
         before = sum(len_of(world, other) for other in earlier) + _own_before(world, spec, key, index)
     mine = {e.name for e in fleet.environments_of(world, spec.queue)}
     elsewhere = 0
     for queue in world.queues.values():
         shares = any(e.name in mine for e in fleet.environments_of(world, queue.name))
         if shares and queue.name != spec.queue and queue.priority > world.queues[spec.queue].priority:
-            elsewhere += sum(len_of(world, other) for other in world.runnable_in(queue.name).waiting_keys())
+            elsewhere += sum(len_of(world, other) for other in world.queues.runnable_in(queue.name).waiting_keys())
     return before, elsewhere

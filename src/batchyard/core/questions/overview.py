@@ -20,13 +20,13 @@ from batchyard.core.model.resources import MILLI_PER_VCPU, Resources, format_vcp
 from batchyard.core.scheduling import fleet
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.scheduling.claims import kept_of_provider
-from batchyard.core.state.placement import NOBODY
-from batchyard.core.state.runnable import Turn
+from batchyard.core.state.placement import NONE_AHEAD
+from batchyard.core.state.runnable import QueueMerge
 from batchyard.core.state.transient_states import IN_MOTION
 from batchyard.core.state.world import World
 
 JOBS_LISTED = 100  # ids named in an instance's row; the count is whole
-LINES_LOOKED_AT = 200  # shapes of one queue's demand that are packed onto coming instances: as many as a pass visits
+MAX_SHAPE_QUEUES = 200  # shapes of one queue's demand that are packed onto coming instances: as many as a pass visits
 
 
 class Next(StrEnum):
@@ -123,8 +123,8 @@ class InterruptInstance(Command[InstanceView], frozen=True):
 def overview(world: World, command: AskOverview) -> Overview:
     waiting = {name: _waiting(world, name) for name in sorted(world.queues)}
     running = _running(world)
-    managed = [i for name in sorted(world.instances_in) for i in world.instances_in[name]]
-    machines = [provider.machine.instance_id for _, provider in sorted(world.providers.items())]
+    managed = [i for name in sorted(world.instances.launched_in) for i in world.instances.launched_in[name]]
+    machines = [provider.machine.instance_id for _, provider in sorted(world.instances.providers.items())]
     return Overview(
         tuple(_environment(world, world.environments[n], waiting, running) for n in sorted(world.environments)),
         tuple(_queue(world, world.queues[name], waiting[name].demand) for name in waiting),
@@ -152,7 +152,7 @@ def interrupt(world: World, command: InterruptInstance) -> InstanceView:
 def _running(world: World) -> dict[str, int]:
     """Placed attempts by environment."""
     counts: dict[str, int] = {}
-    for keys in world.placed.values():
+    for keys in world.instances.placed.values():
         for key in keys:
             attempt = world.jobs[key].attempt
             assert attempt is not None, f"job {key} is placed without an attempt"
@@ -168,18 +168,18 @@ class _Waiting(Struct, frozen=True):
 
 
 def _waiting(world: World, queue: str) -> _Waiting:
-    lines = world.runnable_in(queue).lines()
-    counts = [sum(len_of(world, key) for key in line.entries) for line in lines]
+    queues = world.queues.runnable_in(queue).shape_queues()
+    counts = [sum(len_of(world, key) for key in shape_queue.entries) for shape_queue in queues]
     total = Resources()
-    for line, count in zip(lines, counts, strict=True):
-        asked = line.shape.resources
+    for shape_queue, count in zip(queues, counts, strict=True):
+        asked = shape_queue.shape.resources
         total = total.plus(Resources(asked.milli_vcpus * count, asked.memory_mib * count, asked.gpus * count))
     needs: list[tuple[Need, tuple[str, ...]]] = []
-    turn = Turn(lines)
-    while len(needs) < LINES_LOOKED_AT and (found := turn.next()) is not None:
-        line = found[1]
-        needs.append((Need(line.shape.resources, counts[lines.index(line)]), line.shape.engines))
-        turn.drop()
+    merge = QueueMerge(queues)
+    while len(needs) < MAX_SHAPE_QUEUES and (found := merge.next()) is not None:
+        shape_queue = found[1]
+        needs.append((Need(shape_queue.shape.resources, counts[queues.index(shape_queue)]), shape_queue.shape.engines))
+        merge.skip_shape()
     return _Waiting(Demand(sum(counts), total), tuple(needs))
 
 
@@ -191,7 +191,7 @@ def _environment(
 ) -> EnvironmentView:
     attached = tuple(name for name in waiting if _is_attached(world.queues[name], environment.name))
     states: dict[str, int] = {}
-    for instance_id in world.instances_in.get(environment.name, ()):
+    for instance_id in world.instances.launched_in.get(environment.name, ()):
         state = str(world.instances[instance_id].state)
         states[state] = states.get(state, 0) + 1
     demand = Demand()
@@ -231,14 +231,17 @@ def _capacity(world: World, environment: Environment) -> tuple[Resources, Resour
     if environment.kind.has_instances:
         total, free = Resources(), Resources()
         for instance in fleet.instances_of(world, environment):
-            total, free = total.plus(instance.resources), free.plus(world.rooms[instance.instance_id].free)
+            total, free = (
+                total.plus(instance.resources),
+                free.plus(world.instances.available[instance.instance_id].free),
+            )
         return total, free
-    provider = world.provider_of(environment)
+    provider = world.instances.provider_of(environment)
     if provider is None:
         return Resources(), Resources()
     total = provider.total.minus(_reserved(world, provider.name))
     free = provider.ledger.free
-    budget = world.budgets.get(environment.name)
+    budget = world.environments.budgets.get(environment.name)
     if budget is None:
         return total, free
     most = environment.compute_resources.max_vcpus * MILLI_PER_VCPU
@@ -309,7 +312,7 @@ def _for_queue(world: World, environment: Environment, queue: str, waiting: _Wai
         other = world.environments.get(order.environment)
         if other is not None and _serves(world, other, needs[0]):
             return None
-    ahead = world.ahead.get(queue, NOBODY)
+    ahead = world.queues.ahead.get(queue, NONE_AHEAD)
     if environment.name in ahead.environments:
         text = f"It launches nothing for the queue {queue}: a job of a queue of higher priority waits for room."
         return Step(Next.BLOCKED, text)
@@ -318,7 +321,7 @@ def _for_queue(world: World, environment: Environment, queue: str, waiting: _Wai
 
 
 def _booting(world: World, environment: str) -> list[str]:
-    found = world.instances_in.get(environment, ())
+    found = world.instances.launched_in.get(environment, ())
     return [i for i in found if world.instances[i].state is InstanceState.LAUNCHING]
 
 
@@ -326,7 +329,7 @@ def _serves(world: World, environment: Environment, need: Need) -> bool:
     """Whether an environment would launch something for it."""
     if not (fleet.is_usable(environment) and world.can_use(environment.engine) and environment.kind.has_instances):
         return False
-    return environment.name not in world.paused and not isinstance(
+    return environment.name not in world.environments.paused and not isinstance(
         fleet.next_launch(world, environment, need), NoLaunch
     )
 
@@ -338,7 +341,7 @@ def _launch_step(
     purpose: str,
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> Step:
-    paused = world.paused.get(environment.name)
+    paused = world.environments.paused.get(environment.name)
     if paused is not None and world.now_ms < paused[0]:
         return Step(Next.BLOCKED, f"The last launch was refused: {paused[1]} It tries again.", paused[0])
     choice = fleet.next_launch(world, environment, need, kept)
@@ -383,16 +386,16 @@ def _instances(count: int) -> str:
 
 def _instance(world: World, instance: Instance) -> InstanceView:
     is_host = not instance.environment and instance.provider == HOST_PROVIDER
-    keys = world.placed_on(instance.instance_id)
+    keys = world.instances.placed_on(instance.instance_id)
     names = (instance.environment,) if instance.environment else _on_machine(world, instance.provider)
     return InstanceView(
         instance=instance,
         environments=names,
         is_host=is_host,
-        free=world.rooms[instance.instance_id].free,
-        jobs=tuple(world.job_id(key) for key in keys[:JOBS_LISTED]),
+        free=world.instances.available[instance.instance_id].free,
+        jobs=tuple(world.jobs.id_of(key) for key in keys[:JOBS_LISTED]),
         jobs_count=len(keys),
-        idle_since_ms=world.idle_since.get(instance.instance_id, 0),
+        idle_since_ms=world.instances.idle_since.get(instance.instance_id, 0),
         step=_instance_step(world, instance, is_host),
     )
 
@@ -414,7 +417,7 @@ def _instance_step(world: World, instance: Instance, is_host: bool) -> Step:
         return Step(Next.ENDING, "It ends.")
     if instance.state is InstanceState.DRAINING:
         return Step(Next.ENDING, "It takes no more jobs, and is taken away.", instance.ends_at_ms)
-    if instance.instance_id not in world.idle_since:
+    if instance.instance_id not in world.instances.idle_since:
         return Step(Next.NOTHING, "")
     environment = world.environments.get(instance.environment)
     at_ms = _leaving(world, environment).get(instance.instance_id, 0) if environment is not None else 0
@@ -427,19 +430,21 @@ def _instance_step(world: World, instance: Instance, is_host: bool) -> Step:
 
 
 def _queue(world: World, queue: Queue, demand: Demand) -> QueueView:
-    head = world.heads.get(queue.name)
+    head = world.queues.heads.get(queue.name)
     blocked = ""
     if head is not None and head.key in world.jobs:
-        own = world.job_id(head.key)
+        own = world.jobs.id_of(head.key)
         blocked = own if head.index is None else child_id(own, head.index)
-    stuck = world.stuck.get(queue.name, {})
+    stuck = world.queues.stuck.get(queue.name, {})
     return QueueView(
         queue=queue,
-        jobs_count=world.placed_in_queue.get(queue.name, 0),
+        jobs_count=world.queues.placed.get(queue.name, 0),
         demand=demand,
         stuck_count=sum(len_of(world, key) for key in stuck),
         blocked_job=blocked,
         blocked_since_ms=head.since_ms if head is not None and blocked else 0,
         blocked_reason=head.reason if head is not None and blocked else "",
-        blocked_count=world.reported_blocked[queue.name].count if queue.name in world.reported_blocked else 0,
+        blocked_count=world.queues.reported_blocked[queue.name].count
+        if queue.name in world.queues.reported_blocked
+        else 0,
     )

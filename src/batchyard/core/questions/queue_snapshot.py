@@ -51,7 +51,7 @@ def snapshot(world: World, command: AskQueueSnapshot) -> QueueSnapshot:
     used: dict[str, int] = {}
     active: set[str] = set()
     for key, job in world.jobs.items():
-        spec = world.spec_of(key)
+        spec = world.jobs.spec_of(key)
         if spec.queue != name:
             continue
         active.add(spec.share_identifier)
@@ -65,19 +65,19 @@ def snapshot(world: World, command: AskQueueSnapshot) -> QueueSnapshot:
 def _front(world: World, name: str) -> Iterator[FrontJob]:
     """RUNNABLE jobs in the order in which they would start, an array's children one by one; those that nothing can run
     now stand where they were submitted."""
-    stuck = deque(sorted(world.stuck.get(name, {})))
+    stuck = deque(sorted(world.queues.stuck.get(name, {})))
     jobs = candidates.in_turn(world, name)
     while (candidate := jobs.next()) is not None:
         while stuck and stuck[0] < candidate.key:
             yield from _set_aside(world, stuck.popleft())
         yield _in_line(world, name, candidate)
-        jobs.placed(world.spec_of(candidate.key).task.resources.milli_vcpus)
+        jobs.placed(world.jobs.spec_of(candidate.key).task.resources.milli_vcpus)
     for key in stuck:
         yield from _set_aside(world, key)
 
 
 def _in_line(world: World, name: str, candidate: candidates.Candidate) -> FrontJob:
-    head, place = world.heads.get(name), (candidate.key, candidate.index)
+    head, place = world.queues.heads.get(name), (candidate.key, candidate.index)
     is_head = head is not None and (head.key, head.index) == place
     since_ms = head.since_ms if is_head and head is not None else world.jobs[candidate.key].created_at_ms
     return FrontJob(_id_of(world, *place), since_ms)
@@ -85,8 +85,8 @@ def _in_line(world: World, name: str, candidate: candidates.Candidate) -> FrontJ
 
 def _set_aside(world: World, key: int) -> Iterator[FrontJob]:
     for index in candidates.indexes_of(world, key):
-        yield FrontJob(_id_of(world, key, index), world.stuck_since[key])
+        yield FrontJob(_id_of(world, key, index), world.queues.stuck_since[key])
 
 
 def _id_of(world: World, key: int, index: int | None) -> str:
-    return world.job_id(key) if index is None else names.child_id(world.specs[key].job_id, index)
+    return world.jobs.id_of(key) if index is None else names.child_id(world.jobs.specs[key].job_id, index)

@@ -10,7 +10,7 @@ from batchyard.core.model.records import Environment
 from batchyard.core.model.resources import Resources
 from batchyard.core.scheduling import fleet, head_reservation
 from batchyard.core.state import placement
-from batchyard.core.state.placement import NEVER_MS, NOBODY, Ahead, Claim, Offer
+from batchyard.core.state.placement import NEVER_MS, NONE_AHEAD, Ahead, Claim, Offer
 from batchyard.core.state.runnable import Shape
 from batchyard.core.state.world import World
 
@@ -25,8 +25,13 @@ def waits_for(world: World, shape: Shape, offers: list[Offer], *, is_strict: boo
     latest_ms = starts_at_the_latest(world, shape, able)
     until_ms = latest_ms if latest_ms < NEVER_MS else 0
     claim = Claim(shape.resources, until_ms)
-    rooms = {i: claim for offer in able for i in offer.instance_ids if shape.resources.fits(world.rooms[i].total)}
-    found = Ahead(rooms, {offer.environment: claim for offer in able if offer.budget is not None})
+    claims = {
+        i: claim
+        for offer in able
+        for i in offer.instance_ids
+        if shape.resources.fits(world.instances.available[i].total)
+    }
+    found = Ahead(claims, {offer.environment: claim for offer in able if offer.budget is not None})
     saved = head_reservation.instances_reserved_for_head(world, environments, shape.resources)
     if saved:
         found = found.plus(Ahead({i: Claim(shape.resources, until_ms, is_kept=True) for i in sorted(saved)}))
@@ -46,24 +51,24 @@ def _launches(world: World, environments: list[Environment], asked: Resources, l
     """The environments that would launch an instance for it, and what the smallest of those takes of its provider."""
     own = [e for e in environments if e.kind.has_instances and fleet.never_holds(world, e, asked) is None]
     if not own:
-        return NOBODY
+        return NONE_AHEAD
     sizes: dict[str, list[Resources]] = {}  # by the machine they are taken from
     for environment in own if lacks_host else ():
-        provider = world.provider_of(environment)
+        provider = world.instances.provider_of(environment)
         kinds = allocation.possible(fleet.allocation_input(world, environment, ()), asked)
         if provider is not None and not isinstance(kinds, NoLaunch):
             sizes.setdefault(provider.machine.instance_id, []).extend(registered(kind) for kind in kinds)
-    rooms = {
+    claims = {
         machine_id: Claim(min(found, key=lambda size: (size.milli_vcpus, size.memory_mib)))
         for machine_id, found in sizes.items()
     }
-    return Ahead(rooms, environments=frozenset(environment.name for environment in own))
+    return Ahead(claims, environments=frozenset(environment.name for environment in own))
 
 
 def kept_of_provider(world: World, environment: Environment, ahead: Ahead) -> Resources:
     """What a launch in this environment for others has to leave of its provider."""
-    provider = world.provider_of(environment)
-    claim = ahead.rooms.get(provider.machine.instance_id) if provider is not None else None
+    provider = world.instances.provider_of(environment)
+    claim = ahead.instances.get(provider.machine.instance_id) if provider is not None else None
     if claim is None or provider is None:
         return Resources()
     return provider.total if claim.is_kept else claim.asked
@@ -79,9 +84,9 @@ def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer]) -> int
     latest_ms = NEVER_MS
     for offer in offers:
         for instance_id in offer.instance_ids:
-            room = world.rooms[instance_id]
+            room = world.instances.available[instance_id]
             if shape.resources.fits(room.total):
-                ends = (_end_of(world, key) for key in world.placed_on(instance_id))
+                ends = (_end_of(world, key) for key in world.instances.placed_on(instance_id))
                 at_ms = placement.starts_at_the_latest(shape.resources, room.free, ends, world.now_ms)
                 latest_ms = min(latest_ms, at_ms)
     return latest_ms
@@ -89,7 +94,7 @@ def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer]) -> int
 
 def _end_of(world: World, key: int) -> tuple[int, Resources]:
     """Returns when the timeout of a placed attempt ends it at the latest, and what it holds until then."""
-    spec, attempt = world.spec_of(key), world.jobs[key].attempt
+    spec, attempt = world.jobs.spec_of(key), world.jobs[key].attempt
     assert attempt is not None, f"job {key} is placed without an attempt"
     started_ms = attempt.started_at_ms or world.now_ms
     end_ms = started_ms + longest_ms(world, spec.timeout_seconds) if spec.timeout_seconds else NEVER_MS

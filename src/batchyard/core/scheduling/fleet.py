@@ -18,7 +18,7 @@ from batchyard.core.model.compute_resources import MILLISECONDS_PER_MINUTE, may_
 from batchyard.core.model.effects import LaunchInstance
 from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Market, State
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
-from batchyard.core.state.placement import Room
+from batchyard.core.state.placement import Available
 from batchyard.core.state.world import World
 
 UNLIMITED = 1 << 62  # of memory and GPUs in the budget of an environment: maxvCpus limits vCPUs only
@@ -43,15 +43,15 @@ def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]
     """Those that can take jobs of an environment: its own that are ready; for the others the machine of its provider,
     from its one ledger."""
     if environment.kind.has_instances:
-        own = (world.instances[i] for i in world.instances_in.get(environment.name, ()))
+        own = (world.instances[i] for i in world.instances.launched_in.get(environment.name, ()))
         return tuple(i for i in own if i.state is InstanceState.READY)
-    provider = world.provider_of(environment)
+    provider = world.instances.provider_of(environment)
     return (provider.machine,) if provider is not None else ()
 
 
 def total_of(world: World, environment: Environment) -> Resources:
     """What its provider has in all; nothing while that is not known."""
-    provider = world.provider_of(environment)
+    provider = world.instances.provider_of(environment)
     return provider.total if provider is not None else Resources()
 
 
@@ -74,9 +74,9 @@ def sizes_of(world: World, environment: Environment) -> list[Resources]:
 def entries_of(world: World, environment: Environment) -> tuple[tuple[InstanceType, ...], ...]:
     """The instance types it may launch, by entry of its list; kept until the list changes."""
     listed = environment.compute_resources.instance_types
-    known = world.entries.get(environment.name)
+    known = world.environments.entries.get(environment.name)
     if known is None or known[0] != listed:
-        known = world.entries[environment.name] = (
+        known = world.environments.entries[environment.name] = (
             listed,
             environment_rules.allowed_entries(environment, world.catalogue),
         )
@@ -85,7 +85,7 @@ def entries_of(world: World, environment: Environment) -> tuple[tuple[InstanceTy
 
 def milli_vcpus_of(world: World, environment: str) -> int:
     """Of its instances, those that are coming too."""
-    found = (world.instances[i] for i in world.instances_in.get(environment, ()))
+    found = (world.instances[i] for i in world.instances.launched_in.get(environment, ()))
     return sum(i.resources.milli_vcpus for i in found if i.state is not InstanceState.TERMINATING)
 
 
@@ -96,7 +96,7 @@ def allocation_input(
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> AllocationInput:
     """`kept`: what is free of this host, and not for these needs."""
-    provider = world.provider_of(environment)
+    provider = world.instances.provider_of(environment)
     free = provider.ledger.free if provider is not None else Resources()
     free = Resources().most(free.minus(kept)) if kept != Resources() else free
     resources = environment.compute_resources
@@ -118,9 +118,9 @@ def never_holds(world: World, environment: Environment, asked: Resources) -> NoL
     """Why nothing that this MANAGED environment may have could ever hold a job; None when something could. Remembered,
     since every submission asks."""
     place = environment.name, asked
-    if place not in world.refused:
-        world.refused[place] = _never_holds(world, environment, asked)
-    return world.refused[place]
+    if place not in world.environments.refused:
+        world.environments.refused[place] = _never_holds(world, environment, asked)
+    return world.environments.refused[place]
 
 
 def _never_holds(world: World, environment: Environment, asked: Resources) -> NoLaunch | None:
@@ -142,15 +142,15 @@ def _never_holds(world: World, environment: Environment, asked: Resources) -> No
 def set_budget(world: World, environment: Environment) -> None:
     """What maxvCpus leaves of an environment whose jobs reserve their own share of the host."""
     if not environment.kind.is_budgeted:
-        world.budgets.pop(environment.name, None)
+        world.environments.budgets.pop(environment.name, None)
         return
     most = environment.compute_resources.max_vcpus * MILLI_PER_VCPU
-    world.budgets[environment.name] = budget = Room(Resources(most, UNLIMITED, UNLIMITED), [])
-    for keys in world.placed.values():
+    world.environments.budgets[environment.name] = budget = Available(Resources(most, UNLIMITED, UNLIMITED), [])
+    for keys in world.instances.placed.values():
         for key in keys:
             attempt = world.jobs[key].attempt
             if attempt is not None and attempt.environment == environment.name:
-                budget.free = budget.free.minus(Resources(world.spec_of(key).task.resources.milli_vcpus))
+                budget.free = budget.free.minus(Resources(world.jobs.spec_of(key).task.resources.milli_vcpus))
 
 
 # -- growing --
@@ -159,7 +159,7 @@ def set_budget(world: World, environment: Environment) -> None:
 class PendingCapacity(Struct):
     """What one pass expects of instances that are coming: who waits for one of them is not waiting for more."""
 
-    rooms: dict[str, Resources]  # by instance: what nobody expects of it yet
+    unclaimed: dict[str, Resources]  # by instance: what nobody expects of it yet
     refusals: dict[str, NoLaunch] = {}  # by environment: why it launched nothing more, in this pass
 
 
@@ -179,10 +179,10 @@ def claim_pending(
     """Whether a job will find room on an instance of this environment that is coming, or is launched for it now.
     `count`: how many of its shape wait, this one included; asked only for a launch, since it looks at all of them.
     `kept`: what a launch has to leave of this host."""
-    for instance_id in world.instances_in.get(environment.name, ()):
-        room = pending.rooms.get(instance_id)
+    for instance_id in world.instances.launched_in.get(environment.name, ()):
+        room = pending.unclaimed.get(instance_id)
         if room is not None and asked.fits(room):
-            pending.rooms[instance_id] = room.minus(asked)
+            pending.unclaimed[instance_id] = room.minus(asked)
             return True
     if environment.name in pending.refusals and pending.refusals[environment.name].need == asked:
         return False
@@ -190,7 +190,7 @@ def claim_pending(
     if isinstance(choice, NoLaunch):
         pending.refusals[environment.name] = choice
         return False
-    pending.rooms[choice.instance_id] = choice.resources.minus(asked)
+    pending.unclaimed[choice.instance_id] = choice.resources.minus(asked)
     return True
 
 
@@ -204,7 +204,7 @@ def grow(
     choice = next_launch(world, environment, need, kept)
     if isinstance(choice, NoLaunch):
         return choice
-    world.paused.pop(environment.name, None)
+    world.environments.paused.pop(environment.name, None)
     return _launch(world, environment, choice)
 
 
@@ -215,7 +215,7 @@ def next_launch(
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> InstanceLaunch | NoLaunch:
     """What `grow` would launch. Changes nothing."""
-    paused = world.paused.get(environment.name)
+    paused = world.environments.paused.get(environment.name)
     if paused is not None and world.now_ms < paused[0]:
         return NoLaunch(NoLaunchReason.EXHAUSTED, f"The last launch was refused: {paused[1]}", need.resources)
     choice = allocation.choose_launch(allocation_input(world, environment, (need,), kept))
@@ -237,7 +237,7 @@ def _launch(world: World, environment: Environment, choice: InstanceLaunch) -> I
     is_strict = not may_overshoot(environment.compute_resources.strategy, is_spot=environment.kind.is_spot)
     assert before < most, f"{environment.name} has {before} milli-vCPUs of {most}, and launches {choice}"
     assert not is_strict or before + size.milli_vcpus <= most, f"{environment.name} passes {most} by {choice}"
-    provider = world.provider_of(environment)
+    provider = world.instances.provider_of(environment)
     assert provider is not None, "an instance is launched without a provider"
     instance = Instance(
         instance_id=names.instance_id(environment.uuid, environment.launches),
@@ -269,7 +269,7 @@ def wanted_milli_vcpus(environment: Environment) -> int:
 
 
 def coming(world: World, environment: str) -> int:
-    found = (world.instances[i] for i in world.instances_in.get(environment, ()))
+    found = (world.instances[i] for i in world.instances.launched_in.get(environment, ()))
     return sum(i.resources.milli_vcpus for i in found if i.state in COMING)
 
 
@@ -280,9 +280,9 @@ def scale_down_ms(world: World, environment: Environment) -> int:
 
 def idle_in(world: World, environment: str) -> list[tuple[int, str]]:
     """(since when, instance) of its READY instances without work, the longest first."""
-    found = world.instances_in.get(environment, ())
-    ready = [i for i in found if world.instances[i].state is InstanceState.READY and i in world.idle_since]
-    return sorted((world.idle_since[i], i) for i in ready)
+    found = world.instances.launched_in.get(environment, ())
+    ready = [i for i in found if world.instances[i].state is InstanceState.READY and i in world.instances.idle_since]
+    return sorted((world.instances.idle_since[i], i) for i in ready)
 
 
 def replace_instances(world: World, environment: Environment) -> None:
@@ -290,7 +290,7 @@ def replace_instances(world: World, environment: Environment) -> None:
     policy's time is over (AWS Batch behaviour 3.7)."""
     policy = environment.document.get("updatePolicy") or {}
     minutes = policy.get("jobExecutionTimeoutMinutes") or UPDATE_MINUTES
-    for instance_id in world.instances_in.get(environment.name, ()):
+    for instance_id in world.instances.launched_in.get(environment.name, ()):
         instance = world.instances[instance_id]
         if instance.state in COMING:
             ends_at_ms = (
@@ -299,12 +299,12 @@ def replace_instances(world: World, environment: Environment) -> None:
                 else world.now_ms + minutes * MILLISECONDS_PER_MINUTE
             )
             world.put_instance(replace(instance, state=InstanceState.DRAINING, ends_at_ms=ends_at_ms))
-            world.idle_since.pop(instance_id, None)
+            world.instances.idle_since.pop(instance_id, None)
 
 
 def health_of(world: World, environment: Environment) -> str:
     """statusReason: whether this host could give any of its instance types."""
-    provider = world.provider_of(environment)
+    provider = world.instances.provider_of(environment)
     if not environment.kind.has_instances or provider is None:
         return ENVIRONMENT_HEALTHY
     kinds = [kind for entry in entries_of(world, environment) for kind in entry]

@@ -33,7 +33,7 @@ def _reserved_in(
     world: World, environment: Environment, environments: Sequence[Environment], asked: Resources
 ) -> frozenset[str] | None:
     """So that this environment could launch an instance for the head, or start it on this host; None: never."""
-    provider = world.provider_of(environment)
+    provider = world.instances.provider_of(environment)
     if provider is None or not asked.fits(provider.total):
         return None
     if environment.kind.is_managed and fleet.never_holds(world, environment, asked) is not None:
@@ -89,4 +89,4 @@ def _in_turn(world: World, first: Environment, environments: Sequence[Environmen
 
 
 def _instances(world: World, environment: Environment) -> list[Instance]:
-    return [world.instances[i] for i in world.instances_in.get(environment.name, ())]
+    return [world.instances[i] for i in world.instances.launched_in.get(environment.name, ())]

@@ -18,7 +18,7 @@ ARN_MEMBER = "schedulingPolicyArn"
 
 
 def create(world: World, command: commands.CreateSchedulingPolicy) -> SchedulingPolicy:
-    if command.name in world.policies:
+    if command.name in world.queues.policies:
         raise Refused(EXISTS)
     policy = SchedulingPolicy(command.name, command.document, command.tags, world.now_ms)
     put(world, policy)
@@ -37,7 +37,7 @@ def update(world: World, command: commands.UpdateSchedulingPolicy) -> Scheduling
         policy = replace(policy, document=command.document)
         for queue in world.queues.values():
             if name_of(queue) == policy.name:
-                world.settle_shares(queue.name)
+                world.accrue_shares(queue.name)
         put(world, policy)
     return policy
 
@@ -50,12 +50,12 @@ def delete(world: World, command: commands.DeleteSchedulingPolicy) -> None:
             f"Cannot delete, scheduling policy {command.name} is used by job queue {users[0]}: delete that first, or "
             "give it another policy."
         )
-    del world.policies[command.name], world.fair[command.name]
+    del world.queues.policies[command.name], world.queues.fair[command.name]
     world.changes.documents[SCHEDULING_POLICY, command.name] = None
 
 
 def find(world: World, name: str) -> SchedulingPolicy:
-    policy = world.policies.get(name)
+    policy = world.queues.policies.get(name)
     if policy is None:
         raise Refused(f"SchedulingPolicy {world.account.policy_arn(name)} not found.")
     return policy
@@ -68,8 +68,8 @@ def put(world: World, policy: SchedulingPolicy) -> None:
 
 def keep(world: World, policy: SchedulingPolicy) -> None:
     """In memory, and ready to decide by."""
-    world.policies[policy.name] = policy
-    world.fair[policy.name] = fair_share_of(policy.document.get(FAIR, {}))
+    world.queues.policies[policy.name] = policy
+    world.queues.fair[policy.name] = fair_share_of(policy.document.get(FAIR, {}))
 
 
 def name_of(queue: Queue) -> str:
@@ -82,7 +82,7 @@ def check_new_queue(world: World, document: dict[str, Any]) -> None:
     arn = document.get(ARN_MEMBER)
     if not arn:
         return
-    policy = world.policies.get(names.resource_name(arn, "scheduling-policy"))
+    policy = world.queues.policies.get(names.resource_name(arn, "scheduling-policy"))
     if policy is None:
         raise Refused(f"SchedulingPolicy {arn} not found.")
     if QUOTA in policy.document:

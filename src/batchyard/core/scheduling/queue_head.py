@@ -15,7 +15,8 @@ from batchyard.core.model.reasons import Reason, ReasonCode
 from batchyard.core.model.records import Queue, QueueHead
 from batchyard.core.scheduling import unschedulable
 from batchyard.core.scheduling.wait_reasons import insufficient
-from batchyard.core.state.world import BlockedHead, ReportedBlocked, World
+from batchyard.core.state.queue_table import BlockedHead, ReportedBlocked
+from batchyard.core.state.world import World
 
 UNDETERMINED_TEXT = f"{ReasonCode.UNDETERMINED} - Batch job is blocked, root cause is undetermined."
 
@@ -23,7 +24,7 @@ UNDETERMINED_TEXT = f"{ReasonCode.UNDETERMINED} - Batch job is blocked, root cau
 def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoLaunch | None) -> None:
     """Records, after a visit of a queue, which job is its head. `refusal`: why an environment launched nothing for
     it."""
-    before = world.heads.get(queue)
+    before = world.queues.heads.get(queue)
     if before is not None and (before.key, before.index) != (key, index):
         clear(world, queue)
         before = None
@@ -35,46 +36,48 @@ def set_head(world: World, queue: str, key: int, index: int | None, refusal: NoL
     elif is_blocked:
         # The numbers are those of the moment in which it was found: every pass would write others.
         known = head.reason if head.code == ReasonCode.UNDETERMINED else ""
-        why = known or f"{UNDETERMINED_TEXT} {unschedulable.why_head_waits(world, world.spec_of(key))}"
+        why = known or f"{UNDETERMINED_TEXT} {unschedulable.why_head_waits(world, world.jobs.spec_of(key))}"
         code, reason = ReasonCode.UNDETERMINED, why
     _set_status_reason(world, key, index, reason)
     since_ms = head.code_since_ms if code == head.code else world.now_ms
-    world.heads[queue] = replace(head, code=code, reason=reason, code_since_ms=since_ms)
+    world.queues.heads[queue] = replace(head, code=code, reason=reason, code_since_ms=since_ms)
     if is_blocked:
-        _emit_blocked(world, queue, world.heads[queue])
+        _emit_blocked(world, queue, world.queues.heads[queue])
 
 
 def _emit_blocked(world: World, queue: str, head: BlockedHead) -> None:
     """Emits Job Queue Blocked once for each submission and code: an array's children block a queue one after another,
     and each of them would be a line."""
-    key, before = world.parents.get(head.key, head.key), world.reported_blocked.get(queue)
+    key, before = world.jobs.parents.get(head.key, head.key), world.queues.reported_blocked.get(queue)
     if before is None or (before.key, before.code) != (key, head.code):
-        world.reported_blocked[queue] = ReportedBlocked(key, head.code, 1 + (before.count if before is not None else 0))
+        world.queues.reported_blocked[queue] = ReportedBlocked(
+            key, head.code, 1 + (before.count if before is not None else 0)
+        )
         world.recorder.add(JobQueueBlocked(world.now_ms, queue, _job_id(world, head), head.reason))
 
 
 def emit_misfit(world: World, queue: str, key: int, reason: Reason) -> None:
     """Emits Job Queue Blocked for a job that was set aside for a misconfiguration, once for each submission and code,
     also over restarts. It blocks no other job here; on AWS it would."""
-    code, top = reason.code, world.parents.get(key, key)
+    code, top = reason.code, world.jobs.parents.get(key, key)
     if code is None or not code.is_misconfiguration:
         return
-    book = world.books.get(top)
+    book = world.jobs.arrays.get(top)
     if (book.told_code if book is not None else world.jobs[top].told_code) == code:
         return
     if book is not None:
         book.told_code = code
-        world.touch(top)
+        world.jobs.touch(top)
     else:
         world.put(replace(world.jobs[top], told_code=code))
-    before = world.reported_blocked.get(queue, ReportedBlocked(0, "", 0))
-    world.reported_blocked[queue] = replace(before, count=before.count + 1)
-    world.recorder.add(JobQueueBlocked(world.now_ms, queue, world.job_id(key), reason.text))
+    before = world.queues.reported_blocked.get(queue, ReportedBlocked(0, "", 0))
+    world.queues.reported_blocked[queue] = replace(before, count=before.count + 1)
+    world.recorder.add(JobQueueBlocked(world.now_ms, queue, world.jobs.id_of(key), reason.text))
 
 
 def reason_of(world: World, queue: str, key: int) -> str:
     """The statusReason of a job with a row of its own as the head of its queue; empty when it is not the head."""
-    head = world.heads.get(queue)
+    head = world.queues.heads.get(queue)
     return head.reason if head is not None and (head.key, head.index) == (key, None) else ""
 
 
@@ -83,8 +86,8 @@ def reason_of(world: World, queue: str, key: int) -> str:
 
 def keep(world: World) -> None:
     """Writes down, at the end of a pass, the heads that have stood for a while, and what was reported."""
-    for queue in sorted({*world.heads, *world.reported_blocked, *world.head_rows}):
-        head, told = world.heads.get(queue), world.reported_blocked.get(queue)
+    for queue in sorted({*world.queues.heads, *world.queues.reported_blocked, *world.queues.head_rows}):
+        head, told = world.queues.heads.get(queue), world.queues.reported_blocked.get(queue)
         row = QueueHead()
         if head is not None and world.now_ms - head.since_ms >= world.limits.head_kept_after_ms:
             row = QueueHead(head.key, head.index, head.since_ms, head.code, head.code_since_ms)
@@ -96,23 +99,25 @@ def keep(world: World) -> None:
 def restore(world: World, rows: Mapping[str, QueueHead]) -> None:
     """Restores the heads after the jobs, each with the time since which it stands and its statusReason."""
     for queue, row in rows.items():
-        world.head_rows[queue] = row
+        world.queues.head_rows[queue] = row
         if row.told_count:
-            world.reported_blocked[queue] = ReportedBlocked(row.told_key, row.told_code, row.told_count)
+            world.queues.reported_blocked[queue] = ReportedBlocked(row.told_key, row.told_code, row.told_count)
         if row.key in world.jobs:
-            book = world.books.get(row.key)
+            book = world.jobs.arrays.get(row.key)
             reason = world.jobs[row.key].status_reason if book is None else book.head_reason
-            world.heads[queue] = BlockedHead(row.key, row.index, row.since_ms, row.code, reason, row.code_since_ms)
-    for key, book in world.books.items():
-        head = world.heads.get(world.specs[key].queue) if key in world.specs else None
+            world.queues.heads[queue] = BlockedHead(
+                row.key, row.index, row.since_ms, row.code, reason, row.code_since_ms
+            )
+    for key, book in world.jobs.arrays.items():
+        head = world.queues.heads.get(world.jobs.specs[key].queue) if key in world.jobs.specs else None
         if book.head_reason and (head is None or (head.key, head.index) != (key, book.head_index)):
             book.head_reason, book.head_index = "", 0
-            world.touch(key)
+            world.jobs.touch(key)
 
 
 def clear(world: World, queue: str) -> None:
     """Removes the head of a queue. A statusReason that the job has by now for another reason stays."""
-    head = world.heads.pop(queue, None)
+    head = world.queues.heads.pop(queue, None)
     if head is None or not head.reason:
         return
     job = world.jobs.get(head.key)
@@ -123,10 +128,10 @@ def clear(world: World, queue: str) -> None:
 def _set_status_reason(world: World, key: int, index: int | None, reason: str) -> None:
     """Sets the statusReason of a head; for an array's child without a row its array keeps it."""
     if index is not None:
-        book, said = world.books.get(key), (reason, index if reason else 0)
+        book, said = world.jobs.arrays.get(key), (reason, index if reason else 0)
         if book is not None and key in world.jobs and (book.head_reason, book.head_index) != said:
             book.head_reason, book.head_index = said
-            world.touch(key)
+            world.jobs.touch(key)
         return
     job = world.jobs.get(key)
     if job is not None and job.attempt is None and job.status_reason != reason:
@@ -134,7 +139,7 @@ def _set_status_reason(world: World, key: int, index: int | None, reason: str) -
 
 
 def _job_id(world: World, head: BlockedHead) -> str:
-    own = world.job_id(head.key)
+    own = world.jobs.id_of(head.key)
     return own if head.index is None else child_id(own, head.index)
 
 
@@ -145,7 +150,7 @@ def due(world: World) -> int | None:
     """Returns when the next head becomes blocked or is cancelled, if nothing else happens."""
     found: list[int] = []
     for name, queue in world.queues.items():
-        head = world.heads.get(name)
+        head = world.queues.heads.get(name)
         blocked_ms = int(world.limits.blocked_after_seconds * 1000)
         if head is not None:
             moments = head.since_ms + blocked_ms, head.since_ms + world.limits.head_kept_after_ms
@@ -163,11 +168,11 @@ def limits_of(queue: Queue) -> list[tuple[int, str]]:
 def stuck_for(world: World, queue: str, code: str) -> list[tuple[str, int]]:
     """Returns (job id, since when) of the jobs kept from starting for a reason: the head, and those set aside."""
     found = [
-        (world.job_id(key), world.stuck_since[key])
-        for key, reason in world.stuck.get(queue, {}).items()
+        (world.jobs.id_of(key), world.queues.stuck_since[key])
+        for key, reason in world.queues.stuck.get(queue, {}).items()
         if reason.code == code
     ]
-    head = world.heads.get(queue)
+    head = world.queues.heads.get(queue)
     if head is not None and head.code == code and head.key in world.jobs:
         found.append((_job_id(world, head), head.code_since_ms))
     return found

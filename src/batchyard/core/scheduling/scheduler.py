@@ -20,8 +20,8 @@ from batchyard.core.scheduling import candidates, fleet, queue_head, share_posit
 from batchyard.core.scheduling.candidates import Candidate, len_of
 from batchyard.core.scheduling.claims import kept_of_provider, longest_ms, waits_for
 from batchyard.core.state import placement
-from batchyard.core.state.placement import NOBODY, Ahead, Assignment, Offer
-from batchyard.core.state.runnable import FRESH, RETRIED, Line, Shape, shape_of
+from batchyard.core.state.placement import NONE_AHEAD, Ahead, Assignment, Offer
+from batchyard.core.state.runnable import FRESH, RETRIED, Shape, ShapeQueue, shape_of
 from batchyard.core.state.world import World
 
 STRICT_FIFO_TAG = "batchyard:strict-fifo"  # of a queue: "true" lets no job pass another
@@ -33,8 +33,8 @@ MAX_SHAPES_PASSED = 200  # shapes that found no room, after which a pass stops l
 def enqueue(world: World, key: int) -> None:
     """Puts a job that became RUNNABLE (or an array whose children did) into its queue, or sets it aside with the reason
     why nothing there can ever run it."""
-    spec = world.spec_of(key)
-    before = world.stuck.get(spec.queue, {}).pop(key, None)
+    spec = world.jobs.spec_of(key)
+    before = world.queues.stuck.get(spec.queue, {}).pop(key, None)
     stuck = unschedulable.find_unschedulable(world, spec) if _knows_capacity(world, spec.queue) else None
     if stuck is None:
         _line_up(world, spec, key)
@@ -42,20 +42,22 @@ def enqueue(world: World, key: int) -> None:
         return
     reason = stuck.reason
     is_same = before is not None and before.code in (reason.code, None)
-    since_ms = world.stuck_since.get(key, 0) if is_same else 0
+    since_ms = world.queues.stuck_since.get(key, 0) if is_same else 0
     _set_aside(world, spec, key, reason, since_ms or world.now_ms)
-    _explain(world, key, reason.text, world.stuck_since[key], reason.code)
+    _explain(world, key, reason.text, world.queues.stuck_since[key], reason.code)
     queue_head.emit_misfit(world, spec.queue, key, reason)
 
 
 def _knows_capacity(world: World, queue: str) -> bool:
     """After a start providers come to be known one after the other; until then no verdict can be given."""
-    return bool(world.providers) and all(e.provider in world.providers for e in fleet.environments_of(world, queue))
+    return bool(world.instances.providers) and all(
+        e.provider in world.instances.providers for e in fleet.environments_of(world, queue)
+    )
 
 
 def resume(world: World, key: int) -> None:
     """Restores a waiting job after a restart as it waited before; `reassess` checks it once the capacity is known."""
-    spec, book, job = world.spec_of(key), world.books.get(key), world.jobs[key]
+    spec, book, job = world.jobs.spec_of(key), world.jobs.arrays.get(key), world.jobs[key]
     since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms
     if since_ms:
         text = book.waiting_reason if book is not None else job.status_reason
@@ -66,40 +68,40 @@ def resume(world: World, key: int) -> None:
 
 
 def _line_up(world: World, spec: JobSpec, key: int) -> None:
-    world.stuck_since.pop(key, None)
-    rank = RETRIED if key not in world.books and world.jobs[key].past else FRESH
-    line = world.runnable_in(spec.queue)
-    line.push(key, shape_of(spec), rank, spec.share_identifier, spec.scheduling_priority)
+    world.queues.stuck_since.pop(key, None)
+    rank = RETRIED if key not in world.jobs.arrays and world.jobs[key].past else FRESH
+    runnable = world.queues.runnable_in(spec.queue)
+    runnable.push(key, shape_of(spec), rank, spec.share_identifier, spec.scheduling_priority)
 
 
 def _set_aside(world: World, spec: JobSpec, key: int, reason: Reason, since_ms: int) -> None:
-    world.stuck.setdefault(spec.queue, {})[key] = reason
-    world.stuck_since[key] = since_ms
-    world.runnable_in(spec.queue).discard(key)
+    world.queues.stuck.setdefault(spec.queue, {})[key] = reason
+    world.queues.stuck_since[key] = since_ms
+    world.queues.runnable_in(spec.queue).discard(key)
 
 
 def dequeue(world: World, key: int) -> None:
-    queue = world.spec_of(key).queue
-    world.stuck.get(queue, {}).pop(key, None)
-    world.stuck_since.pop(key, None)
-    world.runnable_in(queue).discard(key)
+    queue = world.jobs.spec_of(key).queue
+    world.queues.stuck.get(queue, {}).pop(key, None)
+    world.queues.stuck_since.pop(key, None)
+    world.queues.runnable_in(queue).discard(key)
 
 
 def reassess(world: World) -> None:
     """Looks again at every job that waits for capacity, after environments, queues or hosts changed."""
-    for queue in sorted({*world.runnable, *world.stuck}):
-        keys = [*world.runnable_in(queue).waiting_keys(), *world.stuck.get(queue, {})]
+    for queue in sorted({*world.queues.runnable, *world.queues.stuck}):
+        keys = [*world.queues.runnable_in(queue).waiting_keys(), *world.queues.stuck.get(queue, {})]
         for key in sorted(keys):
             enqueue(world, key)
 
 
 def _explain(world: World, key: int, reason: str, since_ms: int, code: ReasonCode | None) -> None:
     """statusReason of a RUNNABLE job says why it can never run, and since when; or what its queue's head waits for."""
-    book = world.books.get(key)
+    book = world.jobs.arrays.get(key)
     if book is not None:
         if (book.waiting_reason, book.set_aside_at_ms, book.set_aside_code) != (reason, since_ms, code):
             book.waiting_reason, book.set_aside_at_ms, book.set_aside_code = reason, since_ms, code
-            world.touch(key)
+            world.jobs.touch(key)
         return
     job = world.jobs[key]
     if (job.status_reason, job.set_aside_at_ms, job.set_aside_code) != (reason, since_ms, code):
@@ -108,9 +110,14 @@ def _explain(world: World, key: int, reason: str, since_ms: int, code: ReasonCod
 
 def offers_of(world: World, queue: str) -> list[Offer]:
     return [
-        Offer(e.name, e.engine, tuple(i.instance_id for i in fleet.instances_of(world, e)), world.budgets.get(e.name))
+        Offer(
+            e.name,
+            e.engine,
+            tuple(i.instance_id for i in fleet.instances_of(world, e)),
+            world.environments.budgets.get(e.name),
+        )
         for e in fleet.environments_of(world, queue)
-        if fleet.is_usable(e) and world.can_use(e.engine) and e.provider in world.providers
+        if fleet.is_usable(e) and world.can_use(e.engine) and e.provider in world.instances.providers
     ]
 
 
@@ -118,21 +125,21 @@ def run_pass(world: World) -> int | None:
     """Starts whatever fits now, queues in the order of their priority, and launches instances for those who wait. Jobs
     pass the heads of queues of higher priority as they pass their own; queues of one priority reserve nothing of each
     other. Returns when the next pass is due if nothing happens; None: at no time."""
-    if world.is_draining or not world.providers:
+    if world.is_draining or not world.instances.providers:
         return None
     pending = fleet.pending_capacity(world)
-    ahead = NOBODY
+    ahead = NONE_AHEAD
     blocked: list[Visit] = []  # those not in `ahead` yet
-    world.ahead.clear()
+    world.queues.ahead.clear()
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
-        if not world.runnable_in(queue.name):
+        if not world.queues.runnable_in(queue.name):
             queue_head.clear(world, queue.name)
             continue
         if blocked and blocked[-1].queue.priority > queue.priority:
             for visit in blocked:
                 ahead = ahead.plus(_own(world, visit))
             blocked.clear()
-        world.ahead[queue.name] = ahead
+        world.queues.ahead[queue.name] = ahead
         visit = Visit(queue, offers_of(world, queue.name), pending, room_in(world, queue), ahead)
         _visit(world, visit)
         if visit.head is not None:
@@ -176,19 +183,19 @@ def room_in(world: World, queue: Queue) -> int:
     limit = queue.tags.get(CONCURRENCY_LIMIT_TAG, "")
     if not (limit.isascii() and limit.isdigit()):
         return NO_LIMIT
-    return max(0, int(limit) - world.placed_in_queue.get(queue.name, 0))
+    return max(0, int(limit) - world.queues.placed.get(queue.name, 0))
 
 
 def _visit(world: World, visit: Visit) -> None:
     """Jobs start in their order. The first that finds no room is the head: others pass it only where it loses
-    nothing by it (placement.place). What is reserved for other shares holds up all of them."""
+    nothing by it (placement.find_placement). What is reserved for other shares holds up all of them."""
     queue = visit.queue
     jobs = candidates.in_turn(world, queue.name)
     reserved = share_position.reservation(world, queue.name, fleet.environments_of(world, queue.name))
     head: Candidate | None = None
     passed = 0
     while visit.room and (job := jobs.next()) is not None:
-        shape = job.line.shape
+        shape = job.shape_queue.shape
         milli_vcpus = shape.resources.milli_vcpus
         if reserved is not None and not reserved.has_room(milli_vcpus):
             break
@@ -223,21 +230,21 @@ def _refusal(visit: Visit, shape: Shape) -> NoLaunch | None:
 def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
     """Places a job now, or claims room for it on an instance that is coming. Returns whether either worked. Tries the
     environments in their order: each one's free room first, then what it can still launch."""
-    shape = job.line.shape
+    shape = job.shape_queue.shape
     ends_at_ms = world.now_ms + longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
     for offer in visit.offers:
-        assignment = placement.place(shape, offer, world.rooms, visit.ahead, ends_at_ms)
+        assignment = placement.find_placement(shape, offer, world.instances.available, visit.ahead, ends_at_ms)
         if assignment is not None:
             _apply(world, job.key, job.index, assignment)
             visit.room -= 1
             return True
         environment = world.environments[offer.environment]
         if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):
-            claimed = visit.claimed.get((job.line.share, shape), 0)
-            waiting_count = partial(_waiting_in, world, job.line, claimed)
+            claimed = visit.claimed.get((job.shape_queue.share, shape), 0)
+            waiting_count = partial(_waiting_in, world, job.shape_queue, claimed)
             kept = kept_of_provider(world, environment, visit.ahead)
             if fleet.claim_pending(world, visit.pending, environment, shape.resources, waiting_count, kept):
-                visit.claimed[job.line.share, shape] = claimed + 1
+                visit.claimed[job.shape_queue.share, shape] = claimed + 1
                 return True
     return False
 
@@ -246,19 +253,19 @@ def _may_launch(world: World, environment: Environment, ahead: Ahead) -> bool:
     return environment.kind.has_instances and environment.name not in ahead.environments
 
 
-def _waiting_in(world: World, line: Line, claimed: int) -> int:
+def _waiting_in(world: World, shape_queue: ShapeQueue, claimed: int) -> int:
     """Returns how many jobs of a shape wait for more capacity: an array's children one by one, less those with a claim
     on pending capacity."""
-    return sum(len_of(world, key) for key in line.entries) - claimed
+    return sum(len_of(world, key) for key in shape_queue.entries) - claimed
 
 
 def _apply(world: World, key: int, index: int | None, assignment: Assignment) -> None:
-    spec = world.spec_of(key)
+    spec = world.jobs.spec_of(key)
     if index is None:
         dequeue(world, key)
         job = world.jobs[key]
     else:
-        book = world.books[key]
+        book = world.jobs.arrays[key]
         job = lifecycle.child_row(names.child_key(key, index), Status.RUNNABLE, world.jobs[key].created_at_ms)
         world.add_child_row(key, index, job)
         if spec.sequential or len(book.unstarted) == len(book.held):
@@ -278,15 +285,15 @@ def launch_of(world: World, job: Job, node: int = 0) -> LaunchTask:
     """The launch of a node of a placed attempt."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has no attempt to launch"
-    spec = world.spec_of(job.key)
-    job_id = world.job_id(job.key)
+    spec = world.jobs.spec_of(job.key)
+    job_id = world.jobs.id_of(job.key)
     environment = [
         ("AWS_BATCH_JOB_ID", job_id),
         ("AWS_BATCH_JOB_ATTEMPT", str(attempt.number)),
         ("AWS_BATCH_JQ_NAME", spec.queue),
         ("AWS_BATCH_CE_NAME", attempt.environment),
     ]
-    index = world.index_of(job.key)
+    index = world.jobs.index_of(job.key)
     if index is not None:
         environment.append(("AWS_BATCH_JOB_ARRAY_INDEX", str(index)))
         environment.append(("AWS_BATCH_JOB_ARRAY_SIZE", str(spec.array_size)))

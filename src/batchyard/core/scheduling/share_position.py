@@ -11,7 +11,7 @@ from batchyard.core.model.records import Environment, JobSpec
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.state.fairshare import Block, Standing, held_back, jobs_before
-from batchyard.core.state.runnable import Line, Turn
+from batchyard.core.state.runnable import QueueMerge, ShapeQueue
 from batchyard.core.state.world import World
 
 
@@ -29,12 +29,12 @@ class Reservation(Struct):
 
 def reservation(world: World, queue: str, environments: Sequence[Environment]) -> Reservation | None:
     """Returns None where nothing is held back, also where an environment has no maximum to take a part of."""
-    fair, book = world.fair_share(queue), world.shares.get(queue)
+    fair, ledger = world.queues.fair_share(queue), world.queues.shares.get(queue)
     limits = [_max_vcpus(environment) for environment in environments]
-    if fair is None or book is None or not fair.reservation_percent or not all(limits):
+    if fair is None or ledger is None or not fair.reservation_percent or not all(limits):
         return None
-    back = held_back(fair, sum(limits), len(book.active(world.now_ms, fair.window_ms)))
-    return Reservation(sum(limits) * MILLI_PER_VCPU - back, book.held(), back)
+    back = held_back(fair, sum(limits), len(ledger.active(world.now_ms, fair.window_ms)))
+    return Reservation(sum(limits) * MILLI_PER_VCPU - back, ledger.held(), back)
 
 
 def _max_vcpus(environment: Environment) -> int:
@@ -56,41 +56,41 @@ class SharePosition(Struct, frozen=True):
 def share_position(world: World, spec: JobSpec, key: int, own_before: int) -> SharePosition | None:
     """Returns where the share of a waiting job stands; None on a FIFO queue. `own_before`: jobs of its own array that
     go before it, where `key` is the array's."""
-    fair, book = world.fair_share(spec.queue), world.shares.get(spec.queue)
-    if fair is None or book is None:
+    fair, ledger = world.queues.fair_share(spec.queue), world.queues.shares.get(spec.queue)
+    if fair is None or ledger is None:
         return None
-    standings = {standing.identifier: standing for standing in book.standings(fair, world.now_ms)}
-    lines = _lines_by_share(world.runnable_in(spec.queue).lines())
-    mine, outlook_ms = standings[spec.share_identifier], book.outlook_ms(fair.window_ms)
+    standings = {standing.identifier: standing for standing in ledger.standings(fair, world.now_ms)}
+    queues = _by_share(world.queues.runnable_in(spec.queue).shape_queues())
+    mine, outlook_ms = standings[spec.share_identifier], ledger.outlook_ms(fair.window_ms)
     limit, in_share = mine.weighted, own_before
     limit += own_before * spec.task.resources.milli_vcpus * outlook_ms * mine.weight
-    for block in _until(_blocks(world, lines.get(spec.share_identifier, ())), key):
+    for block in _until(_blocks(world, queues.get(spec.share_identifier, ())), key):
         in_share += block.count
         limit += block.count * block.milli_vcpus * outlook_ms * mine.weight
     others = 0
-    waiting = [standings[share] for share in lines if share in standings]
+    waiting = [standings[share] for share in queues if share in standings]
     for standing in waiting:
         if standing is not mine:
-            blocks = _blocks(world, lines[standing.identifier])
+            blocks = _blocks(world, queues[standing.identifier])
             others += jobs_before(standing, outlook_ms, blocks, limit, key)
     number = 1 + sum(1 for standing in waiting if standing is not mine and standing < mine)
     shares = len(waiting) + (mine not in waiting)
-    return SharePosition(mine, book.shares[spec.share_identifier].held, number, shares, others, in_share)
+    return SharePosition(mine, ledger.shares[spec.share_identifier].held, number, shares, others, in_share)
 
 
-def _lines_by_share(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    found: dict[str, list[Line]] = {}
-    for line in lines:
-        found.setdefault(line.share, []).append(line)
+def _by_share(queues: Iterable[ShapeQueue]) -> dict[str, list[ShapeQueue]]:
+    found: dict[str, list[ShapeQueue]] = {}
+    for shape_queue in queues:
+        found.setdefault(shape_queue.share, []).append(shape_queue)
     return found
 
 
-def _blocks(world: World, lines: Iterable[Line]) -> Iterator[Block]:
+def _blocks(world: World, queues: Iterable[ShapeQueue]) -> Iterator[Block]:
     """Yields a share's waiting jobs in order."""
-    turn = Turn(lines)
-    while (found := turn.next()) is not None:
-        key, line = found
-        yield Block(key, len_of(world, key), line.shape.resources.milli_vcpus)
+    merge = QueueMerge(queues)
+    while (found := merge.next()) is not None:
+        key, shape_queue = found
+        yield Block(key, len_of(world, key), shape_queue.shape.resources.milli_vcpus)
 
 
 def _until(blocks: Iterable[Block], key: int) -> Iterator[Block]:

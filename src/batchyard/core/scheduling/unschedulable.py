@@ -78,17 +78,17 @@ def held_by(world: World, spec: JobSpec) -> str:
     """Returns which job of a queue of higher priority keeps this one from starting although there is room; else
     empty."""
     mine = {e.name: e for e in fleet.environments_of(world, spec.queue) if e.engine in spec.engines}
-    free = [world.rooms[i.instance_id].free for e in mine.values() for i in fleet.instances_of(world, e)]
+    free = [world.instances.available[i.instance_id].free for e in mine.values() for i in fleet.instances_of(world, e)]
     if not any(spec.task.resources.fits(room) for room in free):
         return ""
     on_host = any(not environment.kind.has_instances for environment in mine.values())
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
-        found = world.heads.get(queue.name)
+        found = world.queues.heads.get(queue.name)
         if queue.priority <= world.queues[spec.queue].priority or found is None or found.key not in world.jobs:
             continue
         theirs = fleet.environments_of(world, queue.name)
         if any(e.name in mine or (on_host and not e.kind.has_instances) for e in theirs):
-            own = world.job_id(found.key)
+            own = world.jobs.id_of(found.key)
             job_id = own if found.index is None else names.child_id(own, found.index)
             return f"{job_id} waits for room in the queue {queue.name}, which has a higher priority."
     return ""
@@ -105,26 +105,26 @@ def _environment_wait(world: World, environment: Environment, spec: JobSpec) -> 
         )
     if environment.kind.has_instances:
         return _wait_for_instances(world, environment, asked)
-    budget = world.budgets.get(name)
+    budget = world.environments.budgets.get(name)
     if budget is not None and not asked.fits(budget.free):
         most, left = environment.compute_resources.max_vcpus, format_vcpus(budget.free.milli_vcpus)
         return EnvironmentWait(
             name, Wait.AT_MAX, f"{vcpus(asked.milli_vcpus)} asked, {left} of {most} left (maxvCpus)."
         )
-    free = [world.rooms[i.instance_id].free for i in fleet.instances_of(world, environment)]
+    free = [world.instances.available[i.instance_id].free for i in fleet.instances_of(world, environment)]
     return EnvironmentWait(name, Wait.NO_ROOM, f"{wait_reasons.lacking(asked, free)}. {who_holds(world, environment)}")
 
 
 def _wait_for_instances(world: World, environment: Environment, asked: Resources) -> EnvironmentWait:
-    name, own = environment.name, world.instances_in.get(environment.name, ())
+    name, own = environment.name, world.instances.launched_in.get(environment.name, ())
     for instance_id in own:
         instance = world.instances[instance_id]
         if instance.state is InstanceState.LAUNCHING and asked.fits(instance.resources):
             text = f"{instance_id} ({instance.instance_type}) is being launched in {name} for it."
             return EnvironmentWait(name, Wait.LAUNCHING, text)
     choice = fleet.next_launch(world, environment, Need(asked))
-    free = [world.rooms[i.instance_id].free for i in fleet.instances_of(world, environment)]
-    placed = sum(len(world.placed_on(i)) for i in own)
+    free = [world.instances.available[i.instance_id].free for i in fleet.instances_of(world, environment)]
+    placed = sum(len(world.instances.placed_on(i)) for i in own)
     held = f"{wait_reasons.lacking(asked, free)} on its instances; {counted(placed, 'job')} on them." if free else ""
     if not isinstance(choice, NoLaunch):
         return EnvironmentWait(name, Wait.NO_ROOM, held or f"It can launch a {choice.instance_type.name}.")
@@ -137,18 +137,18 @@ def _wait_for_instances(world: World, environment: Environment, asked: Resources
 
 def who_holds(world: World, environment: Environment) -> str:
     """What the vCPUs of an environment's provider are reserved and used for."""
-    provider = world.provider_of(environment)
+    provider = world.instances.provider_of(environment)
     parts: list[str] = []
-    for name in sorted(world.instances_in):
-        instances = [world.instances[i] for i in world.instances_in[name]]
+    for name in sorted(world.instances.launched_in):
+        instances = [world.instances[i] for i in world.instances.launched_in[name]]
         own = [i.resources.milli_vcpus for i in instances if i.provider == environment.provider]
         if own:
             parts.append(f"{format_vcpus(sum(own))} by {counted(len(own), 'instance')} of {name}")
-    placed = world.placed_on(provider.machine.instance_id) if provider is not None else []
+    placed = world.instances.placed_on(provider.machine.instance_id) if provider is not None else []
     if provider is None or not (parts or placed):
         return ""
     if placed:
-        used = sum(world.spec_of(key).task.resources.milli_vcpus for key in placed)
+        used = sum(world.jobs.spec_of(key).task.resources.milli_vcpus for key in placed)
         verb = "runs" if len(placed) == 1 else "run"
         parts.append(f"{format_vcpus(used)} by {counted(len(placed), 'job')} that {verb} on it as it is")
     owner = "this host" if provider.name == HOST_PROVIDER else provider.name

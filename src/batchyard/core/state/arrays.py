@@ -114,7 +114,7 @@ def status_summary(spec: JobSpec, parent: Job) -> dict[Status, int]:
     return counts
 
 
-class ArrayBook:
+class ArrayProgress:
     """The machine's working copy of a parent's ranges; `freeze` gives the record."""
 
     __slots__ = (
@@ -153,7 +153,7 @@ class ArrayBook:
         self.updated_at_ms = state.updated_at_ms
 
     @classmethod
-    def of_size(cls, size: int) -> ArrayBook:
+    def of_size(cls, size: int) -> ArrayProgress:
         return cls(ArrayState(size=size, unstarted=((0, size),)))
 
     def freeze(self) -> ArrayState:

@@ -22,22 +22,22 @@ def assert_consistent(world: World) -> None:
 def _check_job(world: World, key: int, job: Job) -> None:
     assert job.key == key, f"job {job.key} is kept under {key}"
     assert not job.status.is_final, f"the finished job {key} is kept as unfinished"
-    is_parent = key in world.books
+    is_parent = key in world.jobs.arrays
     assert (job.attempt is not None) == (job.status in PLACED), f"job {key} is {job.status} and has {job.attempt}"
     assert not (is_parent and job.attempt), f"the array {key} has an attempt of its own"
     if job.attempt is not None:
         assert job.attempt.number == len(job.past) + 1, f"job {key} skipped an attempt"
-        assert job.attempt.number <= world.spec_of(key).retry.attempts, f"job {key} has too many attempts"
+        assert job.attempt.number <= world.jobs.spec_of(key).retry.attempts, f"job {key} has too many attempts"
         assert bool(job.attempt.started_at_ms) == (job.status is Status.RUNNING), f"job {key}: start time and state"
     if job.status is Status.RUNNABLE:
-        queue = world.spec_of(key).queue
-        waits = key in world.runnable_in(queue), key in world.stuck.get(queue, {})
+        queue = world.jobs.spec_of(key).queue
+        waits = key in world.queues.runnable_in(queue), key in world.queues.stuck.get(queue, {})
         assert sum(waits) == 1, f"the RUNNABLE job {key} is in line {waits}"
 
 
 def _check_arrays(world: World) -> None:
-    for key, book in world.books.items():
-        rows = world.rows_of(key)
+    for key, book in world.jobs.arrays.items():
+        rows = world.jobs.rows_of(key)
         counts: dict[str, int] = {}
         for row in rows:
             status = world.jobs[row].status
@@ -45,7 +45,7 @@ def _check_arrays(world: World) -> None:
         assert counts == book.row_counts, f"array {key} counts {book.row_counts}, its rows are {counts}"
         total = len(book.unstarted) + len(book.succeeded) + len(book.failed) + len(rows)
         assert total == book.size, f"array {key} of {book.size} has {total} children"
-        assert (key in world.specs) == (not book.is_finished()), f"array {key} is done and open, or neither"
+        assert (key in world.jobs.specs) == (not book.is_finished()), f"array {key} is done and open, or neither"
         for group in book.never_started:
             assert group.start in book.failed, f"child {key}:{group.start} never started and did not fail"
         for index in book.held:
@@ -53,7 +53,7 @@ def _check_arrays(world: World) -> None:
 
 
 def _check_capacity(world: World) -> None:
-    for name, room in world.rooms.items():
+    for name, room in world.instances.available.items():
         total = world.instances[name].resources
         assert room.total == total, f"instance {name}: {room.total} is not what it has, {total}"
         if not world.instances[name].environment:
@@ -61,13 +61,17 @@ def _check_capacity(world: World) -> None:
         assert room.free == total.minus(world.held(name)), f"instance {name}: free {room.free} is not what is left"
         placed = [(j.key, p) for j in world.jobs.values() if j.attempt for p in j.attempt.placements]
         here = [(key, placement) for key, placement in placed if placement.instance_id == name]
-        assert sorted(world.placed_on(name)) == sorted({key for key, _ in here}), f"instance {name}: who is on it"
+        assert sorted(world.instances.placed_on(name)) == sorted({key for key, _ in here}), (
+            f"instance {name}: who is on it"
+        )
         used = [device for _, placement in here for device in placement.device_ids]
         assert len(used) == len(set(used)), f"instance {name}: a device is given twice, {sorted(used)}"
         assert not set(used) & set(room.gpu_ids), f"instance {name}: a device is free and in use"
         assert set(used) <= set(world.instances[name].gpu_ids), f"instance {name}: a device is not its own"
-    for name, provider in world.providers.items():
-        assert provider.ledger is world.rooms[provider.machine.instance_id], f"provider {name} has two ledgers"
+    for name, provider in world.instances.providers.items():
+        assert provider.ledger is world.instances.available[provider.machine.instance_id], (
+            f"provider {name} has two ledgers"
+        )
     _check_fleet(world)
 
 
@@ -87,12 +91,14 @@ def _check_fleet(world: World) -> None:
     for name, instance in world.instances.items():
         if not instance.environment:
             continue
-        assert name in world.instances_in[instance.environment], f"{instance.environment} does not know {name}"
+        assert name in world.instances.launched_in[instance.environment], f"{instance.environment} does not know {name}"
         given.extend((instance.provider, device) for device in instance.gpu_ids)
-        is_idle = instance.state is InstanceState.READY and not world.placed_on(name)
-        assert (name in world.idle_since) == is_idle, f"instance {name} is {instance.state} and idle, or neither"
+        is_idle = instance.state is InstanceState.READY and not world.instances.placed_on(name)
+        assert (name in world.instances.idle_since) == is_idle, (
+            f"instance {name} is {instance.state} and idle, or neither"
+        )
         if instance.state is InstanceState.LAUNCHING:
-            assert not world.placed_on(name), f"instance {name} has attempts and has not booted"
+            assert not world.instances.placed_on(name), f"instance {name} has attempts and has not booted"
     assert len(given) == len(set(given)), f"a device is given to two instances, {sorted(given)}"
     for key, job in world.jobs.items():
         for placement in job.attempt.placements if job.attempt is not None else ():
@@ -101,25 +107,25 @@ def _check_fleet(world: World) -> None:
                 environment = job.attempt.environment if job.attempt is not None else ""
                 assert owner in ("", environment), f"job {key} runs in {environment} on {owner}'s"
     queued: dict[str, int] = {}
-    for key in {key for keys in world.placed.values() for key in keys}:
-        queue = world.spec_of(key).queue
+    for key in {key for keys in world.instances.placed.values() for key in keys}:
+        queue = world.jobs.spec_of(key).queue
         queued[queue] = queued.get(queue, 0) + 1
-    counted = {queue: number for queue, number in world.placed_in_queue.items() if number}
+    counted = {queue: number for queue, number in world.queues.placed.items() if number}
     assert counted == queued, f"placed in queues: {counted} counted, {queued} there are"
 
 
 def never_over_committed(world: World) -> bool:
     """Holds as long as no instance was made smaller under running jobs."""
-    return all(Resources().fits(room.free) for room in world.rooms.values())
+    return all(Resources().fits(room.free) for room in world.instances.available.values())
 
 
 def _check_waiting(world: World) -> None:
     counted: dict[int, int] = {}
-    for waited, waiters in world.dependents.items():
-        assert waited not in world.finished, f"jobs wait for {waited}, which is finished"
+    for waited, waiters in world.jobs.dependents.items():
+        assert waited not in world.jobs.finished, f"jobs wait for {waited}, which is finished"
         for key in waiters:
             counted[key] = counted.get(key, 0) + 1
-    for key, number in world.unmet.items():
+    for key, number in world.jobs.unmet.items():
         assert key in world.jobs, f"{key} waits and is unknown"
         assert counted.get(key) == number, f"{key} waits for {number} jobs, {counted.get(key)} know of it"
 
@@ -127,20 +133,22 @@ def _check_waiting(world: World) -> None:
 def _check_shares(world: World) -> None:
     held: dict[tuple[str, str], int] = {}
     jobs: dict[tuple[str, str], int] = {}
-    for spec in world.specs.values():
+    for spec in world.jobs.specs.values():
         if spec.share_identifier:
             at = spec.queue, spec.share_identifier
             jobs[at] = jobs.get(at, 0) + 1
     for key, job in world.jobs.items():
-        spec = world.spec_of(key)
+        spec = world.jobs.spec_of(key)
         if spec.share_identifier and job.attempt is not None:
             at = spec.queue, spec.share_identifier
             held[at] = held.get(at, 0) + spec.task.resources.milli_vcpus
-    for queue, book in world.shares.items():
+    for queue, book in world.queues.shares.items():
         for identifier, share in book.shares.items():
             at = queue, identifier
             assert share.held == held.pop(at, 0), f"share {identifier} of {queue} holds {share.held}"
             assert share.jobs == jobs.pop(at, 0), f"share {identifier} of {queue} has {share.jobs} jobs"
             assert bool(share.jobs) == (share.left_at_ms == 0), f"share {identifier} of {queue} left and is there"
     assert not {**held, **jobs}, f"no account is kept of {held or jobs}"
-    assert set(world.fair) == set(world.policies), f"policies {sorted(world.policies)}, ready {sorted(world.fair)}"
+    assert set(world.queues.fair) == set(world.queues.policies), (
+        f"policies {sorted(world.queues.policies)}, ready {sorted(world.queues.fair)}"
+    )

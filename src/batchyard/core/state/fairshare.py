@@ -131,7 +131,7 @@ class Standing(Struct, frozen=True, order=True):
     weight: int
 
 
-class ShareBook:
+class ShareLedger:
     """The shares of one queue. Changes come with the time; each brings the share's usage up to it first."""
 
     def __init__(self, saved: ShareUsage = ShareUsage()) -> None:  # noqa: B008  (frozen)
@@ -184,7 +184,7 @@ class ShareBook:
         known_ms = self.usual_run_ms
         self.usual_run_ms = max(1, known_ms + (run_ms - known_ms) // RUN_MEMORY if known_ms else run_ms)
 
-    def settle(self, now_ms: int, window_ms: int) -> None:
+    def accrue(self, now_ms: int, window_ms: int) -> None:
         """Before the window changes: what was used until now was used under the old one."""
         for identifier in self.shares:
             self.hold(identifier, 0, now_ms, window_ms)
@@ -274,7 +274,7 @@ def held_back(fair: FairShare, max_vcpus: int, active_shares: int) -> int:
     return max_vcpus * MILLI_PER_VCPU * percent // whole
 
 
-class Turns:
+class ShareRotation:
     """Whose turn it is while one pass places jobs: what a share has just got counts at once.
 
     Ties go to the oldest job. `oldest`: of every share that has jobs to place, what orders its first one."""
@@ -290,9 +290,9 @@ class Turns:
         """The share whose turn it is; None when all are done."""
         return self._heap[0][2] if self._heap else None
 
-    def took(self, identifier: str, milli_vcpus: int, oldest: Any) -> None:
+    def placed(self, identifier: str, milli_vcpus: int, oldest: Any) -> None:
         """The share whose turn it was got a job placed, and `oldest` is the next it has; None: it has no more."""
-        self.drop(identifier)
+        self.skip(identifier)
         if oldest is None:
             return
         self._taken[identifier] += milli_vcpus
@@ -300,7 +300,7 @@ class Turns:
         load = standing.load + self._taken[identifier] * self._outlook_ms
         heapq.heappush(self._heap, (load * standing.weight, oldest, identifier))
 
-    def drop(self, identifier: str) -> None:
+    def skip(self, identifier: str) -> None:
         """Nothing more of the share whose turn it is can be placed now."""
         assert self.next() == identifier, f"it is not the turn of share {identifier}"
         heapq.heappop(self._heap)

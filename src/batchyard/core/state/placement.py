@@ -14,7 +14,7 @@ from batchyard.core.state.runnable import Shape
 NEVER_MS = 1 << 62  # later than every moment: running jobs without a timeout may never make room
 
 
-class Room(Struct):
+class Available(Struct):
     """An instance as placement sees it."""
 
     free: Resources
@@ -28,7 +28,7 @@ class Offer(Struct, frozen=True):
     environment: str
     engine: str
     instance_ids: tuple[str, ...]
-    budget: Room | None = None  # what it may still use, where its instances do not say it
+    budget: Available | None = None  # what it may still use, where its instances do not say it
 
 
 class Assignment(Struct, frozen=True):
@@ -53,15 +53,15 @@ class Ahead(Struct, frozen=True):
     them nothing. `budgets`: of environments whose jobs reserve their own share of the host; `environments`: those that
     would launch an instance for one of them, and so launch none for others."""
 
-    rooms: dict[str, Claim] = {}  # by instance
+    instances: dict[str, Claim] = {}  # by instance
     budgets: dict[str, Claim] = {}  # by environment
     environments: frozenset[str] = frozenset()
 
     def plus(self, other: Ahead) -> Ahead:
-        if self is NOBODY or other is NOBODY:
-            return self if other is NOBODY else other
+        if self is NONE_AHEAD or other is NONE_AHEAD:
+            return self if other is NONE_AHEAD else other
         return Ahead(
-            _merged(self.rooms, other.rooms),
+            _merged(self.instances, other.instances),
             _merged(self.budgets, other.budgets),
             self.environments | other.environments,
         )
@@ -79,26 +79,26 @@ def _both(one: Claim, other: Claim) -> Claim:
     return Claim(one.asked.most(other.asked), min(one.until_ms, other.until_ms), is_kept=one.is_kept or other.is_kept)
 
 
-NOBODY = Ahead()
+NONE_AHEAD = Ahead()
 
 
-def place(
-    shape: Shape, offer: Offer, rooms: Mapping[str, Room], ahead: Ahead = NOBODY, ends_at_ms: int = 0
+def find_placement(
+    shape: Shape, offer: Offer, available: Mapping[str, Available], ahead: Ahead = NONE_AHEAD, ends_at_ms: int = 0
 ) -> Assignment | None:
     """Where a job of this shape starts in an environment now; None: there is no room for all of its nodes.
 
     `ahead`: the jobs it would pass, and `ends_at_ms` when its own timeout would have ended it (0: it has none)."""
     if offer.engine not in shape.engines:
         return None
-    placements = place_nodes(shape.node_resources, offer, rooms, ahead, ends_at_ms)
+    placements = place_nodes(shape.node_resources, offer, available, ahead, ends_at_ms)
     return None if placements is None else Assignment(offer.environment, offer.engine, placements)
 
 
 def place_nodes(
     vectors: Sequence[Resources],
     offer: Offer,
-    rooms: Mapping[str, Room],
-    ahead: Ahead = NOBODY,
+    available: Mapping[str, Available],
+    ahead: Ahead = NONE_AHEAD,
     ends_at_ms: int = 0,
 ) -> tuple[Placement, ...] | None:
     """All nodes or none. `vectors`: what each node asks for. Each gets the first instance that has room for it beside
@@ -113,13 +113,13 @@ def place_nodes(
     placements: list[Placement] = []
     for asked in vectors:
         for instance_id in offer.instance_ids:
-            free = left[instance_id] if instance_id in left else rooms[instance_id].free
-            if asked.fits(free) and may_take(ahead.rooms.get(instance_id), asked, free, ends_at_ms):
+            free = left[instance_id] if instance_id in left else available[instance_id].free
+            if asked.fits(free) and may_take(ahead.instances.get(instance_id), asked, free, ends_at_ms):
                 break
         else:
             return None
         given = sum(len(one.device_ids) for one in placements if one.instance_id == instance_id)
-        device_ids = tuple(rooms[instance_id].gpu_ids[given : given + asked.gpus])
+        device_ids = tuple(available[instance_id].gpu_ids[given : given + asked.gpus])
         placements.append(Placement(instance_id, device_ids))
         left[instance_id] = free.minus(asked)
     return tuple(placements)

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from batchyard.core.model.records import Instance
 from batchyard.core.model.resources import Resources
-from batchyard.core.state.placement import Room
+from batchyard.core.state.placement import Available
 
 
 class Provider(Struct, frozen=True):
@@ -17,7 +17,7 @@ class Provider(Struct, frozen=True):
 
     name: str
     machine: Instance
-    ledger: Room
+    ledger: Available
 
     @property
     def total(self) -> Resources:

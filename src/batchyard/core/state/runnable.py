@@ -1,8 +1,8 @@
 """The jobs of one queue that could start now, in the order of their turn.
 
-They stand in lines: one for each share identifier and shape. Jobs of one shape fit or do not fit alike, so that a pass
-that could not place one of them need not look at the others: its cost grows with the number of shapes and with what it
-places, never with the length of the queue."""
+They stand in shape queues: one for each share identifier and shape. Jobs of one shape fit or do not fit alike, so that
+a pass that could not place one of them need not look at the others: its cost grows with the number of shapes and with
+what it places, never with the length of the job queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batchyard.core.model.resources import Resources
 FRESH = 1
 RETRIED = 0  # a retried attempt goes to the front (AWS Batch behaviour 5.1)
 
-# (-scheduling priority, rank, key): in a line by priority, then retried ones, then by submission, since keys ascend
+# (-scheduling priority, rank, key): in a queue by priority, then retried ones, then by submission, since keys ascend
 # with it. On FIFO queues all priorities are 0.
 Entry = tuple[int, int, int]
 
@@ -39,7 +39,7 @@ def shape_of(spec: JobSpec) -> Shape:
     return Shape(spec.task.resources, spec.engines, spec.timeout_seconds)
 
 
-class Line:
+class ShapeQueue:
     """A heap with lazy deletion. An array stands in it once, under its own key, for all children that have no row:
     their keys follow its own at once, so its place is theirs."""
 
@@ -83,88 +83,88 @@ class Line:
 
 
 class RunnableJobs:
-    """All lines of a queue."""
+    """Holds all shape queues of a job queue."""
 
-    __slots__ = ("_line_of", "_lines")
+    __slots__ = ("_queue_of", "_shape_queues")
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[str, Shape], Line] = {}
-        self._line_of: dict[int, Line] = {}
+        self._shape_queues: dict[tuple[str, Shape], ShapeQueue] = {}
+        self._queue_of: dict[int, ShapeQueue] = {}
 
     def __len__(self) -> int:
-        return len(self._line_of)
+        return len(self._queue_of)
 
     def __contains__(self, key: int) -> bool:
-        return key in self._line_of
+        return key in self._queue_of
 
     def waiting_keys(self) -> list[int]:
-        return sorted(self._line_of)
+        return sorted(self._queue_of)
 
-    def lines(self) -> list[Line]:
-        return list(self._lines.values())
+    def shape_queues(self) -> list[ShapeQueue]:
+        return list(self._shape_queues.values())
 
     def before(self, key: int) -> list[int]:
-        """The keys whose turn is before this one's, were there one share only; all of them for a key not in line."""
-        mine = self._line_of[key].entries[key] if key in self._line_of else None
-        entries = (entry for line in self._lines.values() for entry in line.entries.values())
+        """The keys whose turn is before this one's, were there one share only; all of them for a key not in queue."""
+        mine = self._queue_of[key].entries[key] if key in self._queue_of else None
+        entries = (entry for queue in self._shape_queues.values() for entry in queue.entries.values())
         return [entry[-1] for entry in entries if mine is None or entry < mine]
 
     def push(self, key: int, shape: Shape, rank: int = FRESH, share: str = "", priority: int = 0) -> None:
         entry = (-priority, rank, key)
-        line = self._line_of.get(key)
-        if line is not None:
-            if line.entries[key] == entry and line.shape == shape and line.share == share:
+        queue = self._queue_of.get(key)
+        if queue is not None:
+            if queue.entries[key] == entry and queue.shape == shape and queue.share == share:
                 return
             self.discard(key)
-        line = self._lines.get((share, shape))
-        if line is None:
-            line = self._lines[share, shape] = Line(share, shape)
-        line.push(entry)
-        self._line_of[key] = line
+        queue = self._shape_queues.get((share, shape))
+        if queue is None:
+            queue = self._shape_queues[share, shape] = ShapeQueue(share, shape)
+        queue.push(entry)
+        self._queue_of[key] = queue
 
     def discard(self, key: int) -> None:
-        line = self._line_of.pop(key, None)
-        if line is not None:
-            line.discard(key)
-            if not line.entries:
-                del self._lines[line.share, line.shape]
+        queue = self._queue_of.pop(key, None)
+        if queue is not None:
+            queue.discard(key)
+            if not queue.entries:
+                del self._shape_queues[queue.share, queue.shape]
 
     def in_order(self) -> Iterator[int]:
         """Keys in the order of their turn, were there one share only."""
-        turn = Turn(self._lines.values())
-        while (found := turn.next()) is not None:
+        merge = QueueMerge(self._shape_queues.values())
+        while (found := merge.next()) is not None:
             yield found[0]
 
 
-class Turn:
-    """One look over lines in the order of their jobs' turns. Jobs may be discarded meanwhile, none pushed."""
+class QueueMerge:
+    """One look over queues in the order of their jobs' turns. Jobs may be discarded meanwhile, none pushed."""
 
     __slots__ = ("_advancing", "_heads", "_jobs")
 
-    def __init__(self, lines: Iterable[Line]) -> None:
+    def __init__(self, queues: Iterable[ShapeQueue]) -> None:
         self._heads: list[tuple[Entry, int]] = []
-        self._jobs: list[tuple[Line, Iterator[Entry]]] = []
+        self._jobs: list[tuple[ShapeQueue, Iterator[Entry]]] = []
         self._advancing: int | None = None
-        for line in lines:
-            self._jobs.append((line, line.in_order()))
+        for queue in queues:
+            self._jobs.append((queue, queue.in_order()))
             self._advance(len(self._jobs) - 1)
 
-    def next(self) -> tuple[int, Line] | None:
-        """The key whose turn is next, and its line; None after the last."""
+    def next(self) -> tuple[int, ShapeQueue] | None:
+        """The key whose turn is next, and its queue; None after the last."""
         if self._advancing is not None:
             self._advance(self._advancing)
             self._advancing = None
         while self._heads:
             entry, self._advancing = heapq.heappop(self._heads)
-            line = self._jobs[self._advancing][0]
-            if line.entries.get(entry[-1]) == entry:
-                return entry[-1], line
+            queue = self._jobs[self._advancing][0]
+            if queue.entries.get(entry[-1]) == entry:
+                return entry[-1], queue
             self._advance(self._advancing)
         self._advancing = None
         return None
 
-    def drop(self) -> None:
-        """Passes over the rest of the line of the key given last."""
+    def skip_shape(self) -> None:
+        """Passes over the rest of the queue of the key given last."""
         self._advancing = None
 
     def _advance(self, at: int) -> None:

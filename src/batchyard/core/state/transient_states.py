@@ -32,7 +32,7 @@ def begin(world: World, record: Record, status: Health) -> Record:
     if not settle_ms:
         return replace(record, status=status) if status is Health.DELETING else record
     kind, at_ms = kind_of(record), world.now_ms + settle_ms
-    world.settling[kind, record.name] = at_ms
+    world.timetable.settling[kind, record.name] = at_ms
     return replace(record, status=status, status_reason=f"The {kind} {WORDS[status]}.", settles_at_ms=at_ms)
 
 
@@ -48,9 +48,11 @@ def check(record: Environment | Queue, verb: str) -> None:
 
 def due(world: World, kind: str) -> list[str]:
     """The names of those whose time is over; they are not in motion any more."""
-    found = sorted(name for (one, name), at_ms in world.settling.items() if one == kind and at_ms <= world.now_ms)
+    found = sorted(
+        name for (one, name), at_ms in world.timetable.settling.items() if one == kind and at_ms <= world.now_ms
+    )
     for name in found:
-        del world.settling[kind, name]
+        del world.timetable.settling[kind, name]
     return found
 
 
@@ -58,4 +60,4 @@ def restore(world: World) -> None:
     records: list[Environment | Queue] = [*world.environments.values(), *world.queues.values()]
     for record in records:
         if record.settles_at_ms:
-            world.settling[kind_of(record), record.name] = record.settles_at_ms
+            world.timetable.settling[kind_of(record), record.name] = record.settles_at_ms

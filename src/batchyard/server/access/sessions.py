@@ -170,7 +170,7 @@ class LiveRoles:
         """The role ARN of a STARTING or RUNNING attempt's job; None for any other id."""
         world = self._machine.world
         job = attempts.current(world, attempt_id)
-        return None if job is None else role_arn(world.spec_of(job.key), self._account)
+        return None if job is None else role_arn(world.jobs.spec_of(job.key), self._account)
 
 
 def role_arn(spec: JobSpec, account: Account) -> str:

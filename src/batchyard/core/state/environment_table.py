@@ -1,0 +1,30 @@
+"""The compute environments, and what is known beside their records: budgets, pauses, and what was derived of them."""
+
+from __future__ import annotations
+
+from batchyard.core.capacity.allocation import NoLaunch
+from batchyard.core.capacity.catalogue import InstanceType
+from batchyard.core.model.records import Environment
+from batchyard.core.model.resources import Resources
+from batchyard.core.state.placement import Available
+
+
+class Environments(dict[str, Environment]):
+    """Records by name, with the indexes over them. `forget` removes an environment from all of them."""
+
+    __slots__ = ("budgets", "entries", "paused", "refused")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.budgets: dict[str, Available] = {}  # environment without instances of its own -> what maxvCpus leaves
+        self.paused: dict[str, tuple[int, str]] = {}  # environment -> until when it launches nothing, and why
+        self.entries: dict[str, tuple[tuple[str, ...], tuple[tuple[InstanceType, ...], ...]]] = {}  # fleet.entries_of
+        self.refused: dict[tuple[str, Resources], NoLaunch | None] = {}  # fleet.never_holds, by environment and shape
+
+    def forget(self, environment: str) -> None:
+        """Removes an environment in which nothing is left, and everything that is known of it."""
+        del self[environment]
+        self.budgets.pop(environment, None)
+        self.paused.pop(environment, None)
+        self.entries.pop(environment, None)
+        self.refused.clear()
