@@ -268,13 +268,15 @@ MUTATIONS = [
         "tell of a blocked queue again after a restart",
         queue_head,
         "restore",
-        replacing("if row.told_count", "if False"),
+        replacing("if row.reported_count", "if False"),
     ),
     Mutation(
         "forget since when a job is set aside",
         scheduler,
         "resume",
-        replacing("since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms", "since_ms = 0"),
+        replacing(
+            "since_ms = progress.set_aside_at_ms if progress is not None else job.set_aside_at_ms", "since_ms = 0"
+        ),
     ),
     Mutation(
         "settle at once",

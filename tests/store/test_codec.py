@@ -55,10 +55,10 @@ def test_rows_of_earlier_versions_keep_their_reason_codes() -> None:
     waits = f'"set_aside_at_ms":5,"told_code":"{code}"'
     job = codec.decode_job(f'{{"key":1,"status":"RUNNABLE","created_at_ms":1,"status_reason":"{code} - So.",{waits}}}')
     assert (job.set_aside_at_ms, job.set_aside_code) == (5, None)
-    assert job.told_code is ReasonCode.JOB_RESOURCE_REQUIREMENT
+    assert job.reported_code is ReasonCode.JOB_RESOURCE_REQUIREMENT
     array = codec.decode_job(f'{{"key":1,"status":"PENDING","created_at_ms":1,"array":{{"size":2,{waits}}}}}').array
     assert array is not None
-    assert (array.set_aside_code, array.told_code) == (None, ReasonCode.JOB_RESOURCE_REQUIREMENT)
+    assert (array.set_aside_code, array.reported_code) == (None, ReasonCode.JOB_RESOURCE_REQUIREMENT)
 
 
 @patient

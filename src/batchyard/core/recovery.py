@@ -96,19 +96,19 @@ def _find_parents(world: World) -> None:
 
 def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> None:
     """Puts a submission back where it waited: for dependencies, or for its turn."""
-    job, book = world.jobs[spec.key], world.jobs.arrays.get(spec.key)
+    job, progress = world.jobs[spec.key], world.jobs.arrays.get(spec.key)
     submission.follow(world, spec.key, _followed(world, spec))
-    waits = job.status in (Status.SUBMITTED, Status.PENDING) if book is None else not book.released_at_ms
+    waits = job.status in (Status.SUBMITTED, Status.PENDING) if progress is None else not progress.released_at_ms
     if waits:
         submission.wait_for(world, spec.key, _unfinished(world, spec, finished))
-    elif book is None:
+    elif progress is None:
         if job.status is Status.RUNNABLE:
             scheduler.resume(world, spec.key)
     else:
         for key in world.jobs.rows_of(spec.key):
             if world.jobs[key].status is Status.RUNNABLE:
                 scheduler.resume(world, key)
-        if book.ready() and not job.is_withdrawn:
+        if progress.ready() and not job.is_withdrawn:
             scheduler.resume(world, spec.key)
 
 

@@ -265,8 +265,10 @@ class FleetOracle:
             raise ViolationError(f"{new} of {queue} is written down at {now_ms}")
         if new.key and (old.key, old.index) == (new.key, new.index) and old.since_ms != new.since_ms:
             raise ViolationError(f"the head of {queue} changes from {old} to {new}")
-        if new.told_count < old.told_count:
-            raise ViolationError(f"{queue} was reported blocked {old.told_count} times, and then {new.told_count}")
+        if new.reported_count < old.reported_count:
+            raise ViolationError(
+                f"{queue} was reported blocked {old.reported_count} times, and then {new.reported_count}"
+            )
 
     # -- the end --
 

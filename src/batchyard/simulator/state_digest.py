@@ -17,7 +17,9 @@ def state_digest(world: World) -> dict[str, Any]:
         "environments": world.environments,
         "queues": world.queues,
         "policies": world.queues.policies,
-        "shares": {name: (book.shares, book.usual_run_ms) for name, book in world.queues.shares.items() if book.shares},
+        "shares": {
+            name: (ledger.shares, ledger.usual_run_ms) for name, ledger in world.queues.shares.items() if ledger.shares
+        },
         "definitions": world.definitions,
         "revisions": world.revisions,
         "next key": world.jobs.next_key,
@@ -63,12 +65,12 @@ def differences(live: World, restored: World) -> list[str]:
 def _job(world: World, key: int, job: Job) -> Job:
     """An array's reason to wait, and since when, counts while one of its children could be placed. The reason that
     the head of a queue gives it is compared with the heads: a new head sets it again after a restart."""
-    book = world.jobs.arrays.get(key)
-    if book is None:
+    progress = world.jobs.arrays.get(key)
+    if progress is None:
         head = world.queues.heads.get(world.jobs.spec_of(key).queue)
         is_told = head is not None and head.key == key and head.index is None and head.reason == job.status_reason
         return replace(job, status_reason="") if is_told else job
-    array = replace(book.freeze(), head_reason="", head_index=0)
+    array = replace(progress.freeze(), head_reason="", head_index=0)
     if _is_passed_over(world, key):
         array = replace(array, waiting_reason="", set_aside_at_ms=0, set_aside_code=None)
     return replace(job, array=array)
@@ -112,10 +114,10 @@ def _line(world: World, queue: str) -> dict[str, Any]:
 
 def _is_passed_over(world: World, key: int) -> bool:
     """Whether an array has no child to place now: the next child of a SEQUENTIAL array must wait for the one before."""
-    book = world.jobs.arrays.get(key)
-    if book is None:
+    progress = world.jobs.arrays.get(key)
+    if progress is None:
         return False
-    return book.next_in_line() is None if world.jobs.specs[key].sequential else not book.ready()
+    return progress.next_in_line() is None if world.jobs.specs[key].sequential else not progress.ready()
 
 
 def _deadlines(world: World) -> list[tuple[int, int, int]]:

@@ -35,13 +35,13 @@ def withdraw(world: World, job_id: str, reason: str, *, terminate: bool) -> None
     key = world.jobs.by_id.get(wanted.uuid)
     if key is None or key in world.jobs.finished or wanted.node is not None:
         return
-    book = world.jobs.arrays.get(key)
+    progress = world.jobs.arrays.get(key)
     if wanted.index is None:
-        if book is None:
+        if progress is None:
             _withdraw_row(world, world.jobs[key], reason, terminate)
         else:
             _withdraw_array(world, key, reason, terminate)
-    elif book is not None and wanted.index < book.size and book.final_status(wanted.index) is None:
+    elif progress is not None and wanted.index < progress.size and progress.final_status(wanted.index) is None:
         _withdraw_row(world, _row_of_child(world, key, wanted.index), reason, terminate)
 
 
@@ -69,23 +69,23 @@ def _row_of_child(world: World, parent_key: int, index: int) -> Job:
     """The child's row; one is made for it if it had none."""
     key = child_key(parent_key, index)
     if key not in world.jobs:
-        parent, spec, book = world.jobs[parent_key], world.jobs.specs[parent_key], world.jobs.arrays[parent_key]
-        status = waiting_status(spec, book.freeze(), index)
+        parent, spec, progress = world.jobs[parent_key], world.jobs.specs[parent_key], world.jobs.arrays[parent_key]
+        status = waiting_status(spec, progress.freeze(), index)
         world.add_child_row(parent_key, index, lifecycle.child_row(key, status, parent.created_at_ms))
-        if not book.ready():
+        if not progress.ready():
             scheduler.dequeue(world, parent_key)
     return world.jobs[key]
 
 
 def _withdraw_array(world: World, key: int, reason: str, terminate: bool) -> None:
     world.put(_marked(world.jobs[key], reason, terminate))
-    book = world.jobs.arrays[key]
+    progress = world.jobs.arrays[key]
     reason = world.jobs[key].end_reason
     for row_key in world.jobs.rows_of(key):
         row = world.jobs.get(row_key)
         if row is not None:
             _withdraw_row(world, row, reason, terminate)
-    if key in world.jobs and book.released_at_ms:
+    if key in world.jobs and progress.released_at_ms:
         completion.withdraw_unstarted(world, key)  # those that are PENDING end when what they wait for does
 
 

@@ -39,11 +39,11 @@ def end(world: World, job: Job, cause: Cause, **changes: object) -> None:
 def withdraw_unstarted(world: World, parent_key: int) -> None:
     """A released array was cancelled or terminated: its children that wait for nothing but capacity end."""
     cascade = Cascade(world)
-    book, parent = world.jobs.arrays[parent_key], world.jobs[parent_key]
+    progress, parent = world.jobs.arrays[parent_key], world.jobs[parent_key]
     scheduler.dequeue(world, parent_key)
-    if not (world.jobs.specs[parent_key].sequential and book.active_rows()):
-        cascade.fail_virtual(parent_key, book.ready(), parent.end_reason)
-        cascade.end_due_rows(parent_key, 0, book.size)
+    if not (world.jobs.specs[parent_key].sequential and progress.active_rows()):
+        cascade.fail_virtual(parent_key, progress.ready(), parent.end_reason)
+        cascade.end_due_rows(parent_key, 0, progress.size)
     cascade.finish_parent(parent_key)
     cascade.follow()
 
@@ -81,10 +81,10 @@ def _awaited_children(world: World, outcome: Outcome) -> list[int]:
 
 def _is_due(world: World, parent_key: int, index: int) -> bool:
     """Whether a PENDING child that was withdrawn alone has nothing left to wait for."""
-    book = world.jobs.arrays[parent_key]
-    if not book.released_at_ms or not _counterparts_succeeded(world, parent_key, index):
+    progress = world.jobs.arrays[parent_key]
+    if not progress.released_at_ms or not _counterparts_succeeded(world, parent_key, index):
         return False
-    before = book.final_status(index - 1) if index else Status.SUCCEEDED
+    before = progress.final_status(index - 1) if index else Status.SUCCEEDED
     return not world.jobs.specs[parent_key].sequential or before is not None
 
 
@@ -145,27 +145,27 @@ class Cascade:
     def release(self, key: int) -> None:
         """Makes a job RUNNABLE, or an array's children, that waits for no dependency any more."""
         job = self._world.jobs[key]
-        book = self._world.jobs.arrays.get(key)
+        progress = self._world.jobs.arrays.get(key)
         withdrawn = job.is_withdrawn
         if self._world.jobs.specs[key].late_refusal and not withdrawn:
             self._refuse_late(key)
             return
-        if book is None:
+        if progress is None:
             if withdrawn:
                 self.end_row(job, Cause.WITHDRAWN, {"status_reason": job.end_reason})
                 return
             self._world.move(job, Cause.READY)
             scheduler.enqueue(self._world, key)
             return
-        book.released_at_ms = self._world.now_ms
+        progress.released_at_ms = self._world.now_ms
         self._world.jobs.touch(key)
         if job.status is Status.SUBMITTED:
             self._world.move(job, Cause.SPAWNED)
         if withdrawn:
-            self.fail_virtual(key, book.ready(), job.end_reason)
-        self.end_due_rows(key, 0, book.size)
+            self.fail_virtual(key, progress.ready(), job.end_reason)
+        self.end_due_rows(key, 0, progress.size)
         self.finish_parent(key)
-        if key in self._world.jobs and book.ready() and not withdrawn:
+        if key in self._world.jobs and progress.ready() and not withdrawn:
             scheduler.enqueue(self._world, key)
 
     def _refuse_late(self, key: int) -> None:
@@ -211,7 +211,7 @@ class Cascade:
 
     def _after_child(self, parent_key: int, child: Job) -> None:
         """A child with a row ended: the next of a SEQUENTIAL array has its turn, or those after it fail with it."""
-        book, parent, spec = (
+        progress, parent, spec = (
             self._world.jobs.arrays[parent_key],
             self._world.jobs.get(parent_key),
             self._world.jobs.specs.get(parent_key),
@@ -221,13 +221,13 @@ class Cascade:
         if spec.sequential:
             index = child_index(parent_key, child.key)
             withdrawn = parent.is_withdrawn
-            if withdrawn and book.released_at_ms:
+            if withdrawn and progress.released_at_ms:
                 self._fail_after(parent_key, index, parent.end_reason)
             elif child.status is Status.FAILED and not spec.after_any:
                 self._fail_after(parent_key, index, DEPENDENCY_FAILED)
             else:
-                self.end_due_rows(parent_key, 0, book.size)
-                if book.released_at_ms and book.ready():
+                self.end_due_rows(parent_key, 0, progress.size)
+                if progress.released_at_ms and progress.ready():
                     scheduler.enqueue(self._world, parent_key)
         self.finish_parent(parent_key)
 
@@ -256,11 +256,11 @@ class Cascade:
 
     def _fail_after(self, parent_key: int, index: int, reason: str) -> None:
         """Ends the children behind `index` that have not begun, as failed."""
-        book = self._world.jobs.arrays[parent_key]
-        self._fail_together(parent_key, within(book.unstarted.freeze(), index + 1, book.size), reason)
-        for row_key in _pending_rows(self._world, parent_key, index + 1, book.size):
+        progress = self._world.jobs.arrays[parent_key]
+        self._fail_together(parent_key, within(progress.unstarted.freeze(), index + 1, progress.size), reason)
+        for row_key in _pending_rows(self._world, parent_key, index + 1, progress.size):
             self._withdraw_pending(row_key)
-        if not book.ready():
+        if not progress.ready():
             scheduler.dequeue(self._world, parent_key)
 
     def fail_virtual(self, parent_key: int, ranges: Ranges, reason: str) -> None:
@@ -279,15 +279,15 @@ class Cascade:
         self._outcomes.extend(Outcome(parent_key, False, start, stop) for start, stop in ranges)
 
     def finish_parent(self, parent_key: int) -> None:
-        book, parent = self._world.jobs.arrays[parent_key], self._world.jobs.get(parent_key)
-        if parent is None or not book.is_finished():
+        progress, parent = self._world.jobs.arrays[parent_key], self._world.jobs.get(parent_key)
+        if parent is None or not progress.is_finished():
             return
         scheduler.dequeue(self._world, parent_key)
         self._world.jobs.unmet.pop(parent_key, None)
         self._world.jobs.sources.pop(parent_key, None)
         if parent.status is Status.SUBMITTED:
             parent = self._world.move(parent, Cause.WAITS)
-        if not book.failed:
+        if not progress.failed:
             cause, reason = Cause.CHILDREN_SUCCEEDED, ""
         else:
             withdrawn = parent.is_withdrawn
@@ -297,8 +297,8 @@ class Cascade:
 
     def counterparts_ended(self, key: int, start: int, stop: int, succeeded: bool) -> None:
         """Children [start, stop) of an array that array `key` follows N_TO_N have ended."""
-        book, job, spec = self._world.jobs.arrays[key], self._world.jobs[key], self._world.jobs.specs[key]
-        held = within(book.held.freeze(), start, stop)
+        progress, job, spec = self._world.jobs.arrays[key], self._world.jobs[key], self._world.jobs.specs[key]
+        held = within(progress.held.freeze(), start, stop)
         withdrawn = job.is_withdrawn
         if not succeeded and not spec.after_any:
             reason = job.end_reason if withdrawn else DEPENDENCY_FAILED
@@ -312,13 +312,13 @@ class Cascade:
             self.finish_parent(key)
             return
         for index in (i for a, b in held for i in range(a, b)):
-            if index in book.held and _counterparts_succeeded(self._world, key, index):
-                book.held.remove(index)
+            if index in progress.held and _counterparts_succeeded(self._world, key, index):
+                progress.held.remove(index)
                 self._world.jobs.touch(key)
-                if withdrawn and book.released_at_ms:
+                if withdrawn and progress.released_at_ms:
                     self.fail_virtual(key, ((index, index + 1),), job.end_reason)
-        first, last = (0, book.size) if spec.sequential else (start, stop)
+        first, last = (0, progress.size) if spec.sequential else (start, stop)
         self.end_due_rows(key, first, last)
         self.finish_parent(key)
-        if key in self._world.jobs and book.released_at_ms and book.ready() and not withdrawn:
+        if key in self._world.jobs and progress.released_at_ms and progress.ready() and not withdrawn:
             scheduler.enqueue(self._world, key)

@@ -185,13 +185,13 @@ def _share(world: World, command: SubmitJob, queue: Queue, definition: Definitio
 
 
 def _check_number_of_shares(world: World, queue: str, identifier: str) -> None:
-    fair, book = world.queues.fair_share(queue), world.queues.shares.get(queue)
-    if fair is None or book is None:
+    fair, ledger = world.queues.fair_share(queue), world.queues.shares.get(queue)
+    if fair is None or ledger is None:
         return
-    share = book.shares.get(identifier)
+    share = ledger.shares.get(identifier)
     if share is not None and share.is_active(world.now_ms, fair.window_ms):
         return
-    active = book.active(world.now_ms, fair.window_ms)
+    active = ledger.active(world.now_ms, fair.window_ms)
     if len(active) >= MAX_ACTIVE_SHARES:
         raise Refused(
             f"JobQueue {queue} has {len(active)} active share identifiers, and {MAX_ACTIVE_SHARES} are the most: "
@@ -247,8 +247,10 @@ def _dependencies(world: World, command: SubmitJob) -> _Waits:
         if key is None:
             status = command.finished.get(dependency.job_id)
         else:
-            book = world.jobs.arrays.get(key)
-            if wanted.node is not None or (wanted.index is not None and (book is None or wanted.index >= book.size)):
+            progress = world.jobs.arrays.get(key)
+            if wanted.node is not None or (
+                wanted.index is not None and (progress is None or wanted.index >= progress.size)
+            ):
                 raise _unknown(dependency)
             status = world.jobs.status_at(key, wanted.index)
         if key is None and status is None:
@@ -270,11 +272,11 @@ def _follow_array(world: World, command: SubmitJob, dependency: Dependency, wait
     """Child i waits for child i of the named array, which must be of the same size."""
     wanted = names.parse_job_id(dependency.job_id)
     key = world.jobs.by_id.get(wanted.uuid)
-    book = None if key is None else world.jobs.arrays.get(key)
+    progress = None if key is None else world.jobs.arrays.get(key)
     done = command.finished_arrays.get(dependency.job_id)
     if key is None and done is None and dependency.job_id not in command.finished:
         raise _unknown(dependency)
-    size = book.size if book is not None else done.size if done is not None else 0
+    size = progress.size if progress is not None else done.size if done is not None else 0
     if wanted.index is not None or size != command.array_size:
         have = "a child" if wanted.index is not None else f"an array of {size}" if size else "no array"
         raise Refused(
@@ -282,8 +284,8 @@ def _follow_array(world: World, command: SubmitJob, dependency: Dependency, wait
             f"{dependency.job_id} is {have}.",
             is_bare=True,
         )
-    if key is not None and book is not None:
-        failed, succeeded = book.failed.freeze(), book.succeeded.freeze()
+    if key is not None and progress is not None:
+        failed, succeeded = progress.failed.freeze(), progress.succeeded.freeze()
         if key not in world.jobs.finished:
             waits.sources.append(key)
             open_ranges = subtract(subtract(((0, size),), failed), succeeded)

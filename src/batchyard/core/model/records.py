@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from batchyard.core.model.compute_resources import ComputeResources, EnvironmentKind, read_compute_resources
 from batchyard.core.model.reasons import ReasonCode, StopCause
@@ -398,7 +398,8 @@ class ArrayState(Struct, frozen=True, omit_defaults=True):
     head_index: int = 0
     set_aside_at_ms: int = 0  # since when `waiting_reason` holds; 0: they can start
     set_aside_code: ReasonCode | None = None  # its code
-    told_code: ReasonCode | None = None  # the last one for which it was reported that it can never start
+    # The last one for which it was reported that it can never start. Stored under its name in version 0.1.
+    reported_code: ReasonCode | None = field(default=None, name="told_code")
     updated_at_ms: int = 0
 
 
@@ -418,7 +419,8 @@ class Job(Struct, frozen=True, omit_defaults=True):
     end_reason: str = ""  # the caller's text of cancel or terminate
     set_aside_at_ms: int = 0  # RUNNABLE, and nothing can run it: since when, for this code
     set_aside_code: ReasonCode | None = None
-    told_code: ReasonCode | None = None  # the last one for which it was reported that it can never start
+    # The last one for which it was reported that it can never start. Stored under its name in version 0.1.
+    reported_code: ReasonCode | None = field(default=None, name="told_code")
     array: ArrayState | None = None  # parents only
 
     @property
@@ -499,17 +501,19 @@ class ShareUsage(Struct, frozen=True):
 
 
 class QueueHead(Struct, frozen=True, omit_defaults=True):
-    """Who blocks a queue, since when, and what was told of it. Named like the queue. A head is kept once it has stood
-    for a while, so that a queue whose jobs follow each other quickly writes nothing."""
+    """Which job blocks a queue, since when, and what was reported of it. Named like the queue. A head is kept once it
+    has stood for a while, so that a queue whose jobs follow each other quickly writes nothing."""
 
-    key: int = 0  # of the job, or of the array when `index` is given; 0: nobody is known to
+    key: int = 0  # of the job, or of the array when `index` is given; 0: none is known to
     index: int | None = None
     since_ms: int = 0
     code: str = ""
     code_since_ms: int = 0
-    told_key: int = 0  # the submission that was last told as blocking the queue; 0: none was
-    told_code: str = ""
-    told_count: int = 0  # how often Job Queue Blocked was told of this queue
+    # What was last reported as blocking the queue: the submission (0: none), the code, and how often anything was.
+    # Stored under the names of version 0.1.
+    reported_key: int = field(default=0, name="told_key")
+    reported_code: str = field(default="", name="told_code")
+    reported_count: int = field(default=0, name="told_count")
 
 
 class SecretVersion(Struct, frozen=True, omit_defaults=True):

@@ -72,13 +72,13 @@ def explain(world: World, command: AskExplain) -> Explanation | None:
     key = world.jobs.by_id.get(wanted.uuid)
     if key is None or key not in world.jobs.specs or wanted.node is not None:
         return None
-    spec, book = world.jobs.specs[key], world.jobs.arrays.get(key)
+    spec, progress = world.jobs.specs[key], world.jobs.arrays.get(key)
     if wanted.index is None:
         job = world.jobs[key]
-        if book is not None and (book.released_at_ms or key not in world.jobs.unmet):
-            return _parent(spec, job, len(book.succeeded) + len(book.failed), book.size)
+        if progress is not None and (progress.released_at_ms or key not in world.jobs.unmet):
+            return _parent(spec, job, len(progress.succeeded) + len(progress.failed), progress.size)
         return _explain_row(world, spec, job, spec.job_id, key, None)
-    if book is None or wanted.index >= book.size or book.final_status(wanted.index) is not None:
+    if progress is None or wanted.index >= progress.size or progress.final_status(wanted.index) is not None:
         return None
     row = world.jobs.get(child_key(key, wanted.index))
     child = names.child_id(spec.job_id, wanted.index)
@@ -179,7 +179,7 @@ def _status_of(world: World, job_id: str) -> str:
 
 def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) -> Explanation | None:
     """What an array's child waits for beside capacity, once its array is released."""
-    book = world.jobs.arrays[key]
+    progress = world.jobs.arrays[key]
     done = (Status.SUCCEEDED, Status.FAILED)
     open_counterparts = [
         DependencyState(child, _status_of(world, child))
@@ -191,14 +191,14 @@ def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) 
         shown = ", ".join(f"{s.job_id} ({s.status})" for s in open_counterparts)
         text = f"It waits for its counterpart (N_TO_N): {shown}."
         return _pending(job_id, text, Wait.COUNTERPART, open_counterparts, len(open_counterparts))
-    if spec.sequential and index and book.final_status(index - 1) is None:
+    if spec.sequential and index and progress.final_status(index - 1) is None:
         before = names.child_id(spec.job_id, index - 1)
         state = DependencyState(before, _status_of(world, before))
-        ended = len(book.succeeded) + len(book.failed)
+        ended = len(progress.succeeded) + len(progress.failed)
         # Children behind it may have ended already: withdrawn alone, or with a counterpart that failed.
-        before_it = *within(book.succeeded.freeze(), 0, index), *within(book.failed.freeze(), 0, index)
+        before_it = *within(progress.succeeded.freeze(), 0, index), *within(progress.failed.freeze(), 0, index)
         open_before = index - count(before_it)
-        text = f"It waits for the child before it, {before} ({state.status}): {ended} of {book.size} have ended."
+        text = f"It waits for the child before it, {before} ({state.status}): {ended} of {progress.size} have ended."
         return _pending(job_id, text, Wait.PREDECESSOR, [state], open_before)
     return None
 

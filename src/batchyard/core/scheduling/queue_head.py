@@ -62,14 +62,14 @@ def emit_misfit(world: World, queue: str, key: int, reason: Reason) -> None:
     code, top = reason.code, world.jobs.parents.get(key, key)
     if code is None or not code.is_misconfiguration:
         return
-    book = world.jobs.arrays.get(top)
-    if (book.told_code if book is not None else world.jobs[top].told_code) == code:
+    progress = world.jobs.arrays.get(top)
+    if (progress.reported_code if progress is not None else world.jobs[top].reported_code) == code:
         return
-    if book is not None:
-        book.told_code = code
+    if progress is not None:
+        progress.reported_code = code
         world.jobs.touch(top)
     else:
-        world.put(replace(world.jobs[top], told_code=code))
+        world.put(replace(world.jobs[top], reported_code=code))
     before = world.queues.reported_blocked.get(queue, ReportedBlocked(0, "", 0))
     world.queues.reported_blocked[queue] = replace(before, count=before.count + 1)
     world.recorder.add(JobQueueBlocked(world.now_ms, queue, world.jobs.id_of(key), reason.text))
@@ -87,12 +87,12 @@ def reason_of(world: World, queue: str, key: int) -> str:
 def keep(world: World) -> None:
     """Writes down, at the end of a pass, the heads that have stood for a while, and what was reported."""
     for queue in sorted({*world.queues.heads, *world.queues.reported_blocked, *world.queues.head_rows}):
-        head, told = world.queues.heads.get(queue), world.queues.reported_blocked.get(queue)
+        head, reported = world.queues.heads.get(queue), world.queues.reported_blocked.get(queue)
         row = QueueHead()
         if head is not None and world.now_ms - head.since_ms >= world.limits.head_kept_after_ms:
             row = QueueHead(head.key, head.index, head.since_ms, head.code, head.code_since_ms)
-        if told is not None:
-            row = replace(row, told_key=told.key, told_code=told.code, told_count=told.count)
+        if reported is not None:
+            row = replace(row, reported_key=reported.key, reported_code=reported.code, reported_count=reported.count)
         world.keep_head(queue, row if row != QueueHead() else None)
 
 
@@ -100,18 +100,20 @@ def restore(world: World, rows: Mapping[str, QueueHead]) -> None:
     """Restores the heads after the jobs, each with the time since which it stands and its statusReason."""
     for queue, row in rows.items():
         world.queues.head_rows[queue] = row
-        if row.told_count:
-            world.queues.reported_blocked[queue] = ReportedBlocked(row.told_key, row.told_code, row.told_count)
+        if row.reported_count:
+            world.queues.reported_blocked[queue] = ReportedBlocked(
+                row.reported_key, row.reported_code, row.reported_count
+            )
         if row.key in world.jobs:
-            book = world.jobs.arrays.get(row.key)
-            reason = world.jobs[row.key].status_reason if book is None else book.head_reason
+            progress = world.jobs.arrays.get(row.key)
+            reason = world.jobs[row.key].status_reason if progress is None else progress.head_reason
             world.queues.heads[queue] = BlockedHead(
                 row.key, row.index, row.since_ms, row.code, reason, row.code_since_ms
             )
-    for key, book in world.jobs.arrays.items():
+    for key, progress in world.jobs.arrays.items():
         head = world.queues.heads.get(world.jobs.specs[key].queue) if key in world.jobs.specs else None
-        if book.head_reason and (head is None or (head.key, head.index) != (key, book.head_index)):
-            book.head_reason, book.head_index = "", 0
+        if progress.head_reason and (head is None or (head.key, head.index) != (key, progress.head_index)):
+            progress.head_reason, progress.head_index = "", 0
             world.jobs.touch(key)
 
 
@@ -128,9 +130,9 @@ def clear(world: World, queue: str) -> None:
 def _set_status_reason(world: World, key: int, index: int | None, reason: str) -> None:
     """Sets the statusReason of a head; for an array's child without a row its array keeps it."""
     if index is not None:
-        book, said = world.jobs.arrays.get(key), (reason, index if reason else 0)
-        if book is not None and key in world.jobs and (book.head_reason, book.head_index) != said:
-            book.head_reason, book.head_index = said
+        progress, said = world.jobs.arrays.get(key), (reason, index if reason else 0)
+        if progress is not None and key in world.jobs and (progress.head_reason, progress.head_index) != said:
+            progress.head_reason, progress.head_index = said
             world.jobs.touch(key)
         return
     job = world.jobs.get(key)

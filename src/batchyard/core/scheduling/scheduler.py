@@ -57,11 +57,11 @@ def _knows_capacity(world: World, queue: str) -> bool:
 
 def resume(world: World, key: int) -> None:
     """Restores a waiting job after a restart as it waited before; `reassess` checks it once the capacity is known."""
-    spec, book, job = world.jobs.spec_of(key), world.jobs.arrays.get(key), world.jobs[key]
-    since_ms = book.set_aside_at_ms if book is not None else job.set_aside_at_ms
+    spec, progress, job = world.jobs.spec_of(key), world.jobs.arrays.get(key), world.jobs[key]
+    since_ms = progress.set_aside_at_ms if progress is not None else job.set_aside_at_ms
     if since_ms:
-        text = book.waiting_reason if book is not None else job.status_reason
-        code = book.set_aside_code if book is not None else job.set_aside_code
+        text = progress.waiting_reason if progress is not None else job.status_reason
+        code = progress.set_aside_code if progress is not None else job.set_aside_code
         _set_aside(world, spec, key, Reason(code, text), since_ms)
     else:
         _line_up(world, spec, key)
@@ -97,10 +97,10 @@ def reassess(world: World) -> None:
 
 def _explain(world: World, key: int, reason: str, since_ms: int, code: ReasonCode | None) -> None:
     """statusReason of a RUNNABLE job says why it can never run, and since when; or what its queue's head waits for."""
-    book = world.jobs.arrays.get(key)
-    if book is not None:
-        if (book.waiting_reason, book.set_aside_at_ms, book.set_aside_code) != (reason, since_ms, code):
-            book.waiting_reason, book.set_aside_at_ms, book.set_aside_code = reason, since_ms, code
+    progress = world.jobs.arrays.get(key)
+    if progress is not None:
+        if (progress.waiting_reason, progress.set_aside_at_ms, progress.set_aside_code) != (reason, since_ms, code):
+            progress.waiting_reason, progress.set_aside_at_ms, progress.set_aside_code = reason, since_ms, code
             world.jobs.touch(key)
         return
     job = world.jobs[key]
@@ -265,10 +265,10 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment) ->
         dequeue(world, key)
         job = world.jobs[key]
     else:
-        book = world.jobs.arrays[key]
+        progress = world.jobs.arrays[key]
         job = lifecycle.child_row(names.child_key(key, index), Status.RUNNABLE, world.jobs[key].created_at_ms)
         world.add_child_row(key, index, job)
-        if spec.sequential or len(book.unstarted) == len(book.held):
+        if spec.sequential or len(progress.unstarted) == len(progress.held):
             dequeue(world, key)
     attempt = Attempt(
         number=len(job.past) + 1,

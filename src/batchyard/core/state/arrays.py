@@ -124,12 +124,12 @@ class ArrayProgress:
         "held",
         "never_started",
         "released_at_ms",
+        "reported_code",
         "row_counts",
         "set_aside_at_ms",
         "set_aside_code",
         "size",
         "succeeded",
-        "told_code",
         "unstarted",
         "updated_at_ms",
         "waiting_reason",
@@ -149,7 +149,7 @@ class ArrayProgress:
         self.head_index = state.head_index
         self.set_aside_at_ms = state.set_aside_at_ms
         self.set_aside_code = state.set_aside_code
-        self.told_code = state.told_code
+        self.reported_code = state.reported_code
         self.updated_at_ms = state.updated_at_ms
 
     @classmethod
@@ -171,7 +171,7 @@ class ArrayProgress:
             head_index=self.head_index,
             set_aside_at_ms=self.set_aside_at_ms,
             set_aside_code=self.set_aside_code,
-            told_code=self.told_code,
+            reported_code=self.reported_code,
             updated_at_ms=self.updated_at_ms,
         )
 

@@ -36,20 +36,20 @@ def _check_job(world: World, key: int, job: Job) -> None:
 
 
 def _check_arrays(world: World) -> None:
-    for key, book in world.jobs.arrays.items():
+    for key, progress in world.jobs.arrays.items():
         rows = world.jobs.rows_of(key)
         counts: dict[str, int] = {}
         for row in rows:
             status = world.jobs[row].status
             counts[status] = counts.get(status, 0) + 1
-        assert counts == book.row_counts, f"array {key} counts {book.row_counts}, its rows are {counts}"
-        total = len(book.unstarted) + len(book.succeeded) + len(book.failed) + len(rows)
-        assert total == book.size, f"array {key} of {book.size} has {total} children"
-        assert (key in world.jobs.specs) == (not book.is_finished()), f"array {key} is done and open, or neither"
-        for group in book.never_started:
-            assert group.start in book.failed, f"child {key}:{group.start} never started and did not fail"
-        for index in book.held:
-            assert index in book.unstarted, f"child {key}:{index} is held and has begun"
+        assert counts == progress.row_counts, f"array {key} counts {progress.row_counts}, its rows are {counts}"
+        total = len(progress.unstarted) + len(progress.succeeded) + len(progress.failed) + len(rows)
+        assert total == progress.size, f"array {key} of {progress.size} has {total} children"
+        assert (key in world.jobs.specs) == (not progress.is_finished()), f"array {key} is done and open, or neither"
+        for group in progress.never_started:
+            assert group.start in progress.failed, f"child {key}:{group.start} never started and did not fail"
+        for index in progress.held:
+            assert index in progress.unstarted, f"child {key}:{index} is held and has begun"
 
 
 def _check_capacity(world: World) -> None:
@@ -142,8 +142,8 @@ def _check_shares(world: World) -> None:
         if spec.share_identifier and job.attempt is not None:
             at = spec.queue, spec.share_identifier
             held[at] = held.get(at, 0) + spec.task.resources.milli_vcpus
-    for queue, book in world.queues.shares.items():
-        for identifier, share in book.shares.items():
+    for queue, ledger in world.queues.shares.items():
+        for identifier, share in ledger.shares.items():
             at = queue, identifier
             assert share.held == held.pop(at, 0), f"share {identifier} of {queue} holds {share.held}"
             assert share.jobs == jobs.pop(at, 0), f"share {identifier} of {queue} has {share.jobs} jobs"

@@ -1,8 +1,8 @@
 """What becomes a fact, and in what order: the recorder of a machine's batch.
 
-The children of an array that have no row change their state as ranges, and by what their array's book holds. That a
-virtual child has become RUNNABLE shows only in the book; it is recorded at the end of the batch, or before the child
-gets a row."""
+The children of an array that have no row change their state as ranges, and by what their array's progress holds. That a
+virtual child has become RUNNABLE shows only in the progress; it is recorded at the end of the batch, or before the
+child gets a row."""
 
 from __future__ import annotations
 
