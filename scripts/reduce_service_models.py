@@ -3,7 +3,8 @@
     python scripts/reduce_service_models.py [--out DIRECTORY]
 
 A reduced model keeps what the wire needs (operations, shapes, constraints) and drops what it does not
-(documentation, operations that we do not serve and the shapes only they use). The result depends on
+(documentation, operations that we do not serve and the shapes only they use; which those are, the descriptors
+of the services say). The result depends on
 the botocore version alone: the same version writes the same bytes.
 """
 
@@ -17,50 +18,9 @@ from typing import Any
 import botocore
 from botocore.loaders import Loader
 
-# None keeps every operation of the service.
-SERVICES: dict[str, tuple[str, ...] | None] = {
-    "batch": None,
-    "logs": ("DescribeLogGroups", "DescribeLogStreams", "FilterLogEvents", "GetLogEvents"),
-    "ecs": (
-        "DescribeClusters",
-        "DescribeContainerInstances",
-        "DescribeTasks",
-        "ListClusters",
-        "ListContainerInstances",
-        "ListTasks",
-    ),
-    "ec2": (
-        "DescribeInstances",
-        "DescribeInstanceTypes",
-        "DescribeRegions",
-        "DescribeSecurityGroups",
-        "DescribeSubnets",
-    ),
-    "sts": ("GetCallerIdentity",),
-    "secretsmanager": (
-        "CreateSecret",
-        "DeleteSecret",
-        "DescribeSecret",
-        "GetResourcePolicy",
-        "GetSecretValue",
-        "ListSecrets",
-        "PutSecretValue",
-        "RestoreSecret",
-        "TagResource",
-        "UntagResource",
-        "UpdateSecret",
-    ),
-    "ssm": (
-        "AddTagsToResource",
-        "DeleteParameter",
-        "DescribeParameters",
-        "GetParameter",
-        "GetParameters",
-        "ListTagsForResource",
-        "PutParameter",
-        "RemoveTagsFromResource",
-    ),
-}
+from batchyard.api.service_descriptor import ServiceDescriptor
+from batchyard.api.services import SERVICES
+
 DROPPED_KEYS = frozenset({"documentation", "documentationUrl", "deprecatedMessage"})
 DEFAULT_OUT = Path(__file__).resolve().parent.parent / "src" / "batchyard" / "vendor" / "service_models"
 
@@ -148,14 +108,20 @@ def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
+def kept_operations(service: ServiceDescriptor) -> tuple[str, ...] | None:
+    """The operations that the reduced model keeps; None: all, so that those not built are refused by name."""
+    return None if service.is_model_whole else tuple(service.operations)
+
+
 def write_all(out: Path) -> None:
     """Write every reduced model, README.md and NOTICE into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     loader = Loader(include_default_search_paths=False, extra_search_paths=[Loader.BUILTIN_DATA_PATH])
-    for service, kept in SERVICES.items():
-        model = loader.load_service_model(service, "service-2")
-        (out / f"{service}.json").write_text(render(reduce_model(model, kept)), encoding="utf-8")
-    files = "`, `".join(f"{service}.json" for service in SERVICES)
+    services = [service for service in SERVICES.values() if service.is_of_aws]
+    for service in services:
+        model = reduce_model(loader.load_service_model(service.name, "service-2"), kept_operations(service))
+        (out / f"{service.name}.json").write_text(render(model), encoding="utf-8")
+    files = "`, `".join(f"{service.name}.json" for service in services)
     (out / "README.md").write_text(README.format(files=files, version=botocore.__version__), encoding="utf-8")
     (out / "NOTICE").write_text(NOTICE.format(version=botocore.__version__), encoding="utf-8")
 

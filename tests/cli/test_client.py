@@ -4,7 +4,16 @@ import socket
 
 import pytest
 
-from batchyard.cli.client import Client, ClientError, ServiceError, UnreachableError
+from batchyard.api.services import SERVICES
+from batchyard.cli.client import (
+    LOGS_OPERATIONS,
+    SECRETS_OPERATIONS,
+    YARD_OPERATIONS,
+    Client,
+    ClientError,
+    ServiceError,
+    UnreachableError,
+)
 from batchyard.cli.endpoint import Credentials, Endpoint, find_endpoint
 from batchyard.wire.messages import Request
 from batchyard.wire.sigv4 import parse_authorization, verify
@@ -99,3 +108,17 @@ def test_another_server_is_recognised(invoke: Invoke, stub: Stub) -> None:
     result = invoke("jobs")
     assert result.exit_code == 1
     assert "does not answer as Batchyard does (HTTP 404)" in result.stderr
+
+
+OF_BATCH = ("DescribeJobs", "ListJobs", "SubmitJob", "TerminateJob", "RegisterJobDefinition")
+
+
+@pytest.mark.parametrize("operation", sorted(LOGS_OPERATIONS | SECRETS_OPERATIONS | YARD_OPERATIONS | {*OF_BATCH}))
+def test_each_operation_goes_where_its_service_is_declared(operation: str) -> None:
+    built = [service for service in SERVICES.values() if operation in service.operations]
+    assert len(built) == 1, f"{operation} is built by {[service.name for service in built]}"
+    model = built[0].model
+    service, path, headers = Client(Endpoint("http://127.0.0.1:1", "r", ()))._route(operation)
+    assert (service, path) == (model.signing_name, model.operations[operation].request_uri)
+    target = f"{model.target_prefix}.{operation}" if model.target_prefix else None
+    assert headers.get("X-Amz-Target") == target

@@ -28,6 +28,8 @@ class ServiceDescriptor:
     endpoint_variable: the environment variable by which SDKs find the service; empty: there is none.
     is_for_jobs: jobs get the endpoint variable. is_announced: `batchyard up` prints it for clients.
     model_file: its model (`service-2.json`); None: the bundled one of this name.
+    is_of_aws: its bundled model is made of AWS's. is_model_whole: that model keeps the operations which are not built,
+    so that they are refused by name; else only `operations` are kept.
     compile_check: makes, from an operation's input shape and `invalid_code`, what its requests must pass first.
     invalid_code: the error code of a request that asks for too much. bad_token_code: of a foreign page token.
     listed_by_names: the member of an operation's request that excludes pages.
@@ -40,6 +42,8 @@ class ServiceDescriptor:
     is_for_jobs: bool = True
     is_announced: bool = False
     model_file: Path | None = None
+    is_of_aws: bool = True
+    is_model_whole: bool = False
     compile_check: Callable[[Shape | None, str], Check | None] = length_check
     invalid_code: str = CLIENT_EXCEPTION
     bad_token_code: str = CLIENT_EXCEPTION

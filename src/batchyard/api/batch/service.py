@@ -11,6 +11,7 @@ SERVICE = ServiceDescriptor(
     title="AWS Batch",
     endpoint_variable="AWS_ENDPOINT_URL_BATCH",
     is_announced=True,
+    is_model_whole=True,
     compile_check=enum_check,
     listed_by_names={
         "DescribeComputeEnvironments": "computeEnvironments",

@@ -9,6 +9,7 @@ from batchyard.api.yard import explain, overview, run_job, service_operations, u
 SERVICE = ServiceDescriptor(
     name="yard",
     title="Batchyard's own",
+    is_of_aws=False,
     compile_check=enum_check,
     operations={
         "ExplainJob": explain.explain_job,
