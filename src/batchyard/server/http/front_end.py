@@ -1,0 +1,102 @@
+"""The outer side of a server: what answers callers and jobs, over one listener for all and one for jobs' networks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from batchyard.api.context import ServiceControl
+from batchyard.api.readers import Readers
+from batchyard.server.access.keys import OPERATOR
+from batchyard.server.access.peers import PeerLookup
+from batchyard.server.assembly import Assembly, wall_clock_ms
+from batchyard.server.http.applications import Applications, Identity
+from batchyard.server.http.server import HttpServer
+from batchyard.server.operations_context import EngineNames, Secrets, State, context_of, page_key
+from batchyard.server.parts import Parts
+from batchyard.server.settings.host import Detected
+from batchyard.version import VERSION
+from batchyard.wire.messages import Document
+
+# Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
+READER_THREADS = 6
+READERS_OF_ONE = 3  # of them, one caller's: its slow queries leave the others something
+# Of all connections one in so many is for containers on networks of their own, and of those again for one of them.
+JOBS_PART = 8
+ROLE = "active"  # this server writes the store; a standby is another role
+
+
+class FrontEnd:
+    """The HTTP side of a server whose machine knows its engines. `threads` and `reader` are for what reads the store
+    beside the event loop."""
+
+    def __init__(
+        self, parts: Parts, inner: Assembly, host: Detected, control: Callable[[FrontEnd], ServiceControl]
+    ) -> None:
+        self._parts = parts
+        self._inner = inner
+        self.reader = parts.store.reader()
+        self.threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+        self._lookup = PeerLookup()
+        context = context_of(
+            parts.settings,
+            parts.paths,
+            host,
+            state=State(inner.loop.ask, self.reader, Readers(self.threads, READERS_OF_ONE)),
+            engines=EngineNames(inner.engines.of_new_environments, inner.engines.names),
+            secrets=Secrets(inner.cipher, page_key(parts.secret), self._key_name),
+            control=control(self),
+        )
+        self._applications = Applications(
+            settings=parts.settings,
+            identity=Identity(parts.keys, parts.operator, inner.sessions, inner.tokens),
+            context=context,
+            free_bytes=parts.writer.free_bytes,
+            now_ms=wall_clock_ms,
+            health=self.health,
+            executor_of=inner.engines.executor,
+        )
+
+    def close(self) -> None:
+        """Ends the threads that read, and their reader."""
+        self.threads.shutdown()
+        self.reader.close()
+        self._lookup.close()
+
+    def server(self) -> HttpServer:
+        """Returns the server for all callers, not serving yet."""
+        most, most_of_one = self._parts.most_connections
+        if self._inner.job_listener is not None:
+            most -= most // JOBS_PART
+        everyone = self._applications.for_everyone(self._parts.rules)
+        return HttpServer(everyone, self._lookup, (most, min(most, most_of_one)))
+
+    @contextlib.asynccontextmanager
+    async def serving_jobs(self) -> AsyncIterator[None]:
+        """Serves jobs on networks of their own while the block runs, where there is a listener for them."""
+        listener = self._inner.job_listener
+        if listener is None:
+            yield
+            return
+        most = self._parts.most_connections[0] // JOBS_PART
+        limits = most, max(1, most // JOBS_PART)
+        async with listener.serving(self._applications.for_jobs(), self._lookup, limits):
+            yield
+
+    def health(self) -> Document:
+        """Returns the body of /health."""
+        return {
+            "version": VERSION,
+            "role": ROLE,
+            "engines": self._inner.engines.health(),
+            "store": self._parts.store.driver.kind,
+        }
+
+    def _key_name(self, access_key_id: str) -> str:
+        """Returns the name that a key was given, or the operator's; without keys anything may sign, and is its own
+        name."""
+        if access_key_id == self._parts.operator.access_key_id:
+            return OPERATOR
+        key = self._parts.keys.current().get(access_key_id)
+        return key.name if key is not None and key.name else access_key_id
