@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from batchyard.api.batch import render
 from batchyard.api.batch.rules.environment_rules import check_changed_environment, check_new_environment
-from batchyard.api.checks import check_describe_count, check_name, check_names_alone, check_tags, require
+from batchyard.api.checks import check_name, check_tags, require
 from batchyard.api.context import Call, Context
-from batchyard.api.paging import page_size, read_page
+from batchyard.api.paging import read_named
 from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
 from batchyard.wire.messages import Document
@@ -61,12 +59,7 @@ async def delete_compute_environment(context: Context, call: Call, request: Docu
 
 async def describe_compute_environments(context: Context, call: Call, request: Document) -> Document:
     """Unknown names are left out."""
-    asked = request.get("computeEnvironments")
-    check_describe_count(asked or [], "computeEnvironments")
-    check_names_alone(request, "computeEnvironments")
-    names = [resource_name(text, KIND) for text in asked] if asked else None
-    query = partial(context.reader.environments, names, page_size(request), request.get("nextToken"))
-    found, token = await read_page(context, query)
+    found, token = await read_named(context, request, "computeEnvironments", KIND, context.reader.environments)
     details = [render.environment_detail(environment, context.account, context.host_vcpus) for environment in found]
     return {"computeEnvironments": details} | token
 

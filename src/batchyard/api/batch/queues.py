@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from batchyard.api.batch import render
 from batchyard.api.batch.policies import POLICY_ARN
 from batchyard.api.checks import (
     check_between,
-    check_describe_count,
     check_name,
-    check_names_alone,
     check_tags,
     has_duplicates,
     require,
 )
 from batchyard.api.context import Call, Context
-from batchyard.api.paging import page_size, read_page
+from batchyard.api.paging import read_named
 from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.reasons import ReasonCode
@@ -88,12 +84,7 @@ async def delete_job_queue(context: Context, call: Call, request: Document) -> D
 
 async def describe_job_queues(context: Context, call: Call, request: Document) -> Document:
     """Unknown names are left out."""
-    asked = request.get("jobQueues")
-    check_describe_count(asked or [], "jobQueues")
-    check_names_alone(request, "jobQueues")
-    names = [resource_name(text, KIND) for text in asked] if asked else None
-    query = partial(context.reader.queues, names, page_size(request), request.get("nextToken"))
-    found, token = await read_page(context, query)
+    found, token = await read_named(context, request, "jobQueues", KIND, context.reader.queues)
     return {"jobQueues": [render.queue_detail(queue, context.account) for queue in found]} | token
 
 

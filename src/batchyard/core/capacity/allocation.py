@@ -46,12 +46,6 @@ AWS_CODES = {
     NoLaunchReason.ABOVE_BID: ReasonCode.INSUFFICIENT_CAPACITY,
     NoLaunchReason.EXHAUSTED: ReasonCode.INSUFFICIENT_CAPACITY,
 }
-NEVER = (
-    NoLaunchReason.TOO_LARGE,
-    NoLaunchReason.OVER_MAX,
-    NoLaunchReason.HOST_TOO_SMALL,
-    NoLaunchReason.ABOVE_BID,
-)  # nothing that ends makes room for it
 
 
 class Need(Struct, frozen=True):

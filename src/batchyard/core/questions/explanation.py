@@ -11,7 +11,7 @@ from batchyard.core.model.names import child_key
 from batchyard.core.model.ranges import count, within
 from batchyard.core.model.reasons import StopCause
 from batchyard.core.model.records import Attempt, Environment, InstanceState, Job, JobSpec, Status
-from batchyard.core.model.resources import Resources, format_vcpus
+from batchyard.core.model.resources import Resources, format_vcpus, largest
 from batchyard.core.model.text import counted, vcpus
 from batchyard.core.scheduling import fleet, scheduler, share_position, unschedulable, wait_reasons
 from batchyard.core.scheduling.candidates import len_of
@@ -235,9 +235,7 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
         stuck.remedy if stuck is not None else wait_reasons.remedy(wait),
         status_reason=stuck.status_reason if stuck is not None else _head_reason(world, spec.queue, key, index),
         asked=asked,
-        largest=wait_reasons.largest(
-            [size for e in environments if fleet.is_usable(e) for size in fleet.sizes_of(world, e)]
-        ),
+        largest=largest(size for e in environments if fleet.is_usable(e) for size in fleet.sizes_of(world, e)),
         free=free,
         holders=tuple(holders[:MAX_LISTED]),
         holders_count=len(holders),

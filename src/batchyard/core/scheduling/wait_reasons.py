@@ -12,7 +12,7 @@ from msgspec import Struct
 from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
 from batchyard.core.model.reasons import Reason, ReasonCode
 from batchyard.core.model.records import Environment, Health, Instance, State
-from batchyard.core.model.resources import Resources, format_vcpus
+from batchyard.core.model.resources import Resources, format_vcpus, largest
 from batchyard.core.model.text import gpus, vcpus
 
 TOO_LARGE = (
@@ -292,17 +292,8 @@ def _names(environments: Sequence[EnvironmentState]) -> str:
     return ", ".join(p.environment.name for p in environments)
 
 
-def largest(rooms: Sequence[Resources]) -> Resources:
-    """The most of each kind that any of them has."""
-    return Resources(
-        max((room.milli_vcpus for room in rooms), default=0),
-        max((room.memory_mib for room in rooms), default=0),
-        max((room.gpus for room in rooms), default=0),
-    )
-
-
 def _too_large(asked: Resources, instances: Sequence[Instance]) -> str:
-    most = largest([instance.resources for instance in instances])
+    most = largest(instance.resources for instance in instances)
     wants: list[str] = []
     if asked.milli_vcpus > most.milli_vcpus:
         wants.append(f"{vcpus(asked.milli_vcpus)} asked, {format_vcpus(most.milli_vcpus)} at most there (--vcpus)")
