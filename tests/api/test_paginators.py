@@ -16,6 +16,7 @@ from batchyard.core.model.records import Instance
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import log_path
 from tests.api.service import START_MS, Service
+from tests.api.training import make_service_environment
 
 Document = dict[str, Any]
 GROUP = "/aws/batch/job"
@@ -50,6 +51,12 @@ def jobs(service: Service) -> Document:
 def policies(service: Service) -> Document:
     for number in range(MANY):
         service.call("CreateSchedulingPolicy", {"name": f"policy-{number}"})
+    return {}
+
+
+def service_environments(service: Service) -> Document:
+    for number in range(MANY):
+        make_service_environment(service, f"training-{number}")
     return {}
 
 
@@ -145,6 +152,7 @@ WALKS: dict[tuple[str, str], Walk] = {
     ("batch", "DescribeJobDefinitions"): Walk(definitions),
     ("batch", "ListJobs"): Walk(jobs),
     ("batch", "ListSchedulingPolicies"): Walk(policies),
+    ("batch", "DescribeServiceEnvironments"): Walk(service_environments),
     ("logs", "DescribeLogGroups"): Walk(groups),
     ("logs", "DescribeLogStreams"): Walk(streams),
     ("logs", "FilterLogEvents"): Walk(events),

@@ -55,6 +55,18 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "UpdateSchedulingPolicy": ({"arn": None, "fairsharePolicy": {"shareDecaySeconds": 60, "computeReservation": 10}},),
     "DeleteSchedulingPolicy": ({"arn": None},),
     "DescribeSchedulingPolicies": ({"arns": [None]},),
+    "CreateServiceEnvironment": (
+        {
+            "serviceEnvironmentName": "service-N",
+            "serviceEnvironmentType": "SAGEMAKER_TRAINING",
+            "capacityLimits": [{"maxCapacity": 2, "capacityUnit": "NUM_INSTANCES"}],
+        },
+    ),
+    "UpdateServiceEnvironment": (
+        {"serviceEnvironment": "service-N", "state": "DISABLED"},
+        {"serviceEnvironment": None, "state": "ENABLED"},
+    ),
+    "DeleteServiceEnvironment": ({"serviceEnvironment": "service-N"},),
     "RegisterJobDefinition": (
         {"jobDefinitionName": "work", "type": "container", "containerProperties": CONTAINER},
         {

@@ -11,7 +11,7 @@ from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.instances import instance_lifecycle, scaling
 from batchyard.core.jobs import attempts, cancellation, submission, time_limits
-from batchyard.core.model import commands, names, reports
+from batchyard.core.model import commands, names, reports, service_commands
 from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.commands import Answer
 from batchyard.core.model.effects import Effect
@@ -26,6 +26,7 @@ from batchyard.core.questions.running_task import AskRunningTask
 from batchyard.core.registry import definitions, environments, queues, tags
 from batchyard.core.scheduling import policies, scheduler
 from batchyard.core.secrets import parameters, secrets
+from batchyard.core.service_jobs import service_environments
 from batchyard.core.state.world import Limits, World
 
 
@@ -146,6 +147,9 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     commands.CreateSchedulingPolicy: policies.create,
     commands.UpdateSchedulingPolicy: policies.update,
     commands.DeleteSchedulingPolicy: policies.delete,
+    service_commands.CreateServiceEnvironment: service_environments.create,
+    service_commands.UpdateServiceEnvironment: service_environments.update,
+    service_commands.DeleteServiceEnvironment: service_environments.delete,
     commands.RegisterJobDefinition: definitions.register,
     commands.DeregisterJobDefinition: definitions.deregister,
     commands.TagResource: tags.tag,

@@ -19,8 +19,10 @@ from batchyard.core.model.records import (
     Status,
     milli_vcpus_of,
 )
+from batchyard.core.model.service_records import ServiceEnvironment
 from batchyard.core.scheduling import fleet, policies, queue_head, scheduler
 from batchyard.core.secrets import secrets
+from batchyard.core.service_jobs import service_environments
 from batchyard.core.state import transient_states
 from batchyard.core.state.arrays import ArrayProgress
 from batchyard.core.state.fairshare import ShareLedger
@@ -44,6 +46,8 @@ def restore(world: World, snapshot: Snapshot) -> None:
     for (_, name), record in snapshot.documents.items():
         if isinstance(record, SchedulingPolicy):
             policies.keep(world, record)
+        elif isinstance(record, ServiceEnvironment):
+            service_environments.keep(world, record)
         elif isinstance(record, ShareUsage):
             world.queues.shares[name] = ShareLedger(record)
     for spec in snapshot.specs:

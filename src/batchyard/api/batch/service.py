@@ -1,8 +1,18 @@
-"""AWS Batch: compute environments, job queues, scheduling policies, job definitions and jobs."""
+"""AWS Batch: compute environments, job queues, scheduling policies, job definitions, jobs, and what is around
+service jobs."""
 
 from __future__ import annotations
 
-from batchyard.api.batch import definitions, environments, job_lists, jobs, policies, queues, tags
+from batchyard.api.batch import (
+    definitions,
+    environments,
+    job_lists,
+    jobs,
+    policies,
+    queues,
+    service_environments,
+    tags,
+)
 from batchyard.api.model_checks import enum_check
 from batchyard.api.service_descriptor import ServiceDescriptor
 
@@ -17,6 +27,7 @@ SERVICE = ServiceDescriptor(
         "DescribeComputeEnvironments": "computeEnvironments",
         "DescribeJobQueues": "jobQueues",
         "DescribeJobDefinitions": "jobDefinitions",
+        "DescribeServiceEnvironments": "serviceEnvironments",
     },
     operations={
         "CreateComputeEnvironment": environments.create_compute_environment,
@@ -43,6 +54,10 @@ SERVICE = ServiceDescriptor(
         "TerminateJob": jobs.terminate_job,
         "CancelJobs": jobs.cancel_jobs,
         "TerminateJobs": jobs.terminate_jobs,
+        "CreateServiceEnvironment": service_environments.create_service_environment,
+        "UpdateServiceEnvironment": service_environments.update_service_environment,
+        "DeleteServiceEnvironment": service_environments.delete_service_environment,
+        "DescribeServiceEnvironments": service_environments.describe_service_environments,
         "TagResource": tags.tag_resource,
         "UntagResource": tags.untag_resource,
         "ListTagsForResource": tags.list_tags_for_resource,

@@ -11,11 +11,13 @@ from batchyard.api.context import Call, Context
 from batchyard.core.model import commands
 from batchyard.core.model.names import parse_job_id, split_definition
 from batchyard.core.model.refusal import Refused
+from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT
 from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.wire.messages import Document
 
 RESOURCE_ARN = re.compile(r"arn:[^:/]+:batch:[^:/]*:[^:/]*:([a-z-]+)/(.+)", re.DOTALL)
-KINDS = ("compute-environment", "job-queue", "job-definition", "scheduling-policy", "job")
+KINDS = ("compute-environment", "job-queue", "job-definition", "scheduling-policy", "job", "service-environment")
+DOCUMENTS = (SCHEDULING_POLICY, SERVICE_ENVIRONMENT)  # kinds that the store keeps as documents of that name
 
 
 class Tagged(Struct, frozen=True):
@@ -94,9 +96,9 @@ async def _look_up(context: Context, kind: str, name: str) -> Tagged | None:
         assert revision is not None
         definitions, _ = await context.read(reader.definitions, [(definition, revision)])
         return Tagged(kind, name, definitions[0].tags) if definitions else None
-    if kind == SCHEDULING_POLICY:
-        policies, _ = await context.read(reader.documents, SCHEDULING_POLICY, [name])
-        return Tagged(kind, name, policies[0].tags) if policies else None
+    if kind in DOCUMENTS:
+        found, _ = await context.read(reader.documents, kind, [name])
+        return Tagged(kind, name, found[0].tags) if found else None
     if kind == "job-queue":
         queues, _ = await context.read(reader.queues, [name])
         return Tagged(kind, name, queues[0].tags) if queues else None

@@ -37,6 +37,9 @@ class Account(Struct, frozen=True):
     def policy_arn(self, name: str) -> str:
         return self.arn("batch", f"scheduling-policy/{name}")
 
+    def service_environment_arn(self, name: str) -> str:
+        return self.arn("batch", f"service-environment/{name}")
+
     def job_arn(self, job_id: str) -> str:
         return self.arn("batch", f"job/{job_id}")
 

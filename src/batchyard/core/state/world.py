@@ -44,6 +44,7 @@ from batchyard.core.state.job_table import Jobs
 from batchyard.core.state.placement import Available
 from batchyard.core.state.provider import Provider
 from batchyard.core.state.queue_table import Queues
+from batchyard.core.state.service_table import Services
 from batchyard.core.state.timetable import Timetable
 
 
@@ -77,6 +78,7 @@ class World:
         self.environments = Environments()
         self.instances = Instances()
         self.timetable = Timetable()
+        self.services = Services()
         self.definitions: dict[tuple[str, int], Definition] = {}
         self.revisions: dict[str, int] = {}
         self.secrets: dict[str, Secret] = {}

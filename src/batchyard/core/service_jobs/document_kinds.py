@@ -1,0 +1,6 @@
+"""The kinds of documents that hold what is around service jobs."""
+
+from batchyard.core.model.documents import register
+from batchyard.core.model.service_records import ServiceEnvironment
+
+SERVICE_ENVIRONMENT = register("service-environment", ServiceEnvironment)

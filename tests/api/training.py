@@ -1,0 +1,25 @@
+"""What tests of service jobs need: service environments, and a restart."""
+
+from typing import Any
+
+from batchyard.core.machine import Machine
+from tests.api.service import ACCOUNT, Service
+
+ARN = "arn:aws:batch:us-east-1:123456789012:"
+INSTANCES = [{"maxCapacity": 4, "capacityUnit": "NUM_INSTANCES"}]
+
+
+def make_service_environment(service: Service, name: str = "training", **members: Any) -> None:
+    request = {
+        "serviceEnvironmentName": name,
+        "serviceEnvironmentType": "SAGEMAKER_TRAINING",
+        "capacityLimits": INSTANCES,
+    }
+    service.batch.create_service_environment(**(request | members))
+
+
+def restart(service: Service) -> None:
+    """The machine anew, from what the store has."""
+    machine = Machine(ACCOUNT)
+    machine.restore(service.writer.load(service.now_ms))
+    service.machine = machine
