@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import assert_never
 
@@ -294,27 +294,25 @@ def _names(environments: Sequence[EnvironmentState]) -> str:
 
 def _too_large(asked: Resources, instances: Sequence[Instance]) -> str:
     most = largest(instance.resources for instance in instances)
-    wants: list[str] = []
-    if asked.milli_vcpus > most.milli_vcpus:
-        wants.append(f"{vcpus(asked.milli_vcpus)} asked, {format_vcpus(most.milli_vcpus)} at most there (--vcpus)")
-    if asked.memory_mib > most.memory_mib:
-        wants.append(f"{asked.memory_mib} MiB asked, {most.memory_mib} MiB at most there (--memory)")
-    if asked.gpus > most.gpus:
-        wants.append(f"{gpus(asked.gpus)} asked, {most.gpus} at most there (--gpus)")
+    wants = [f"{wanted} asked, {there} at most there ({flag})" for wanted, there, flag in _shortfalls(asked, most)]
     return ("; ".join(wants) or "No single instance has all of it at once") + "."
 
 
 def lacking(asked: Resources, free: Sequence[Resources]) -> str:
     """What a job lacks on the instance that is nearest to having it: `2 vCPUs asked, 1 free`."""
     nearest = min(free, key=lambda f: _lack(asked, f), default=Resources())
-    lacks: list[str] = []
-    if asked.milli_vcpus > nearest.milli_vcpus:
-        lacks.append(f"{vcpus(asked.milli_vcpus)} asked, {format_vcpus(nearest.milli_vcpus)} free")
-    if asked.memory_mib > nearest.memory_mib:
-        lacks.append(f"{asked.memory_mib} MiB asked, {nearest.memory_mib} MiB free")
-    if asked.gpus > nearest.gpus:
-        lacks.append(f"{gpus(asked.gpus)} asked, {nearest.gpus} free")
+    lacks = [f"{wanted} asked, {there} free" for wanted, there, _ in _shortfalls(asked, nearest)]
     return "; ".join(lacks) or "It would fit"
+
+
+def _shortfalls(asked: Resources, there: Resources) -> Iterator[tuple[str, str, str]]:
+    """Yields, for each kind of which there is less than asked: what is asked, what is there, and the setting for it."""
+    if asked.milli_vcpus > there.milli_vcpus:
+        yield vcpus(asked.milli_vcpus), format_vcpus(there.milli_vcpus), "--vcpus"
+    if asked.memory_mib > there.memory_mib:
+        yield f"{asked.memory_mib} MiB", f"{there.memory_mib} MiB", "--memory"
+    if asked.gpus > there.gpus:
+        yield gpus(asked.gpus), str(there.gpus), "--gpus"
 
 
 def _lack(asked: Resources, free: Resources) -> tuple[int, int, int]:

@@ -8,8 +8,16 @@ from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerDependency, ContainerLog, ContainerSpec, TaskSpec
+from batchyard.core.model.records import (
+    DEFAULT_CONTAINER,
+    ContainerDependency,
+    ContainerLog,
+    ContainerSpec,
+    TaskSpec,
+    containers_of,
+)
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.core.tasks import task_spec
@@ -107,21 +115,14 @@ def _named(containers: Sequence[Document]) -> list[Document]:
 
 def _container(document: Document, around: Document, build: Callable[[Document], TaskSpec]) -> ContainerSpec:
     alone = document | {"volumes": around.get("volumes", [])}
-    task = build(alone)
-    return ContainerSpec(
+    (container,) = containers_of(build(alone))
+    return replace(
+        container,
         name=document["name"],
-        command=task.command,
-        environment=task.environment,
-        resources=task.resources,
-        image=task.image,
-        user=task.user,
-        ulimits=task.ulimits,
-        mounts=task.mounts,
         essential=document.get("essential", True),
         depends_on=tuple(
             ContainerDependency(entry["containerName"], entry["condition"]) for entry in document.get("dependsOn", [])
         ),
-        secrets=task.secrets,
         stop_timeout_seconds=document.get("stopTimeout", 0),
         start_timeout_seconds=document.get("startTimeout", 0),
         document=document,
