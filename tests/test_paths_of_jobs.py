@@ -107,7 +107,7 @@ SCRATCH = f"{SOURCE}engines/supervisor/scratch.py"
         (SCRATCH, "open(path)"),
         (SCRATCH, "os.open(path, os.O_RDONLY)"),
         (SCRATCH, "os.utime(path)"),
-        (f"{SOURCE}server/admin/pruning.py", "shutil.rmtree(path)"),
+        (f"{SOURCE}server/admin/retention.py", "shutil.rmtree(path)"),
         (f"{SOURCE}store/backup.py", "Path(path).chmod(0o600)"),
     ],
 )

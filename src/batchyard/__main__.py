@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from batchyard.cli.app import app as client
-from batchyard.cli.printing import say
+from batchyard.cli.terminal_output import say
 from batchyard.cli.usage import Application
 from batchyard.server.commands import app as server
 from batchyard.version import VERSION

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from batchyard.cli.present import now_ms
+from batchyard.cli.formats import now_ms
 
 Document = dict[str, Any]
 QUEUE_ARN = "arn:aws:batch:us-east-1:123456789012:job-queue/"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batchyard.cli import fleet
-from batchyard.cli.present import now_ms
+from batchyard.cli.formats import now_ms
 from tests.cli.conftest import Invoke
 from tests.cli.stub import Refusal, Stub
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.cli.present import duration
+from batchyard.cli.formats import duration
 from tests.cli.conftest import Invoke
 from tests.cli.stub import QUEUE_ARN, Refusal, Stub
 from tests.waiting import until

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from batchyard.__main__ import app
-from batchyard.cli.wording import in_words
+from batchyard.cli.refusal_texts import in_words
 from batchyard.docsgen.reference import all_commands, parameters_of
 from tests.cli.conftest import Invoke
 from tests.cli.stub import Refusal, Stub

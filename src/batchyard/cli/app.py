@@ -50,7 +50,7 @@ def jobs(
 ) -> int:
     """List jobs, newest first: the unfinished ones, or all with --all. An array is one line. --json has the shape of
     ListJobs, each job with its jobQueue."""
-    from batchyard.cli.listing import FINISHED, UNFINISHED
+    from batchyard.cli.job_lookup import FINISHED, UNFINISHED
     from batchyard.cli.tables import Selection, show_jobs, watch_jobs
 
     wanted = _states(status or [], (*UNFINISHED, *FINISHED))
@@ -77,8 +77,8 @@ def logs(
     as_json: Json = False,
 ) -> int:
     """Print the output of a job; of an array, that of its children; of several containers, that of each."""
-    from batchyard.cli.listing import resolve
-    from batchyard.cli.running import Output, print_logs
+    from batchyard.cli.job_lookup import resolve
+    from batchyard.cli.run_session import Output, print_logs
 
     if attempt is not None and attempts:
         raise typer.BadParameter("and --attempts exclude each other.", param_hint="--attempt")
@@ -97,10 +97,10 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Show everything about a job: its state and why, times, attempts and what each used, command, resources, log."""
-    from batchyard.cli.listing import describe_one, resolve
-    from batchyard.cli.measured import usage
-    from batchyard.cli.printing import print_json, say
-    from batchyard.cli.sheet import sheet
+    from batchyard.cli.attempt_usage import usage
+    from batchyard.cli.job_description import sheet
+    from batchyard.cli.job_lookup import describe_one, resolve
+    from batchyard.cli.terminal_output import print_json, say
 
     with connect(url) as client:
         detail = describe_one(client, resolve(client, job))
@@ -116,8 +116,8 @@ def describe(
 def explain(job: JobRef, url: Url = None, as_json: Json = False) -> None:
     """Say why a job is not running: what it waits for, with numbers, and what to change."""
     from batchyard.cli.explanation import explanation
-    from batchyard.cli.listing import resolve
-    from batchyard.cli.printing import print_json, say
+    from batchyard.cli.job_lookup import resolve
+    from batchyard.cli.terminal_output import print_json, say
 
     with connect(url) as client:
         answer = client.call("ExplainJob", {"jobId": resolve(client, job)})
@@ -179,7 +179,7 @@ def cancel(
     as_json: Json = False,
 ) -> int:
     """Cancel jobs that wait (SUBMITTED, PENDING or RUNNABLE): those named, or all of a queue."""
-    from batchyard.cli.stopping import CANCEL
+    from batchyard.cli.cancellation import CANCEL
 
     return _stop(CANCEL, jobs or [], queue, status, reason, url, yes=yes, as_json=as_json)
 
@@ -197,7 +197,7 @@ def terminate(
 ) -> int:
     """Stop jobs, those named or all of a queue: SIGTERM, and SIGKILL for what is left 30 seconds later; they are
     cancelled where they wait."""
-    from batchyard.cli.stopping import TERMINATE
+    from batchyard.cli.cancellation import TERMINATE
 
     return _stop(TERMINATE, jobs or [], queue, status, reason, url, yes=yes, as_json=as_json)
 
@@ -213,7 +213,7 @@ def _stop(
     yes: bool,
     as_json: bool,
 ) -> int:
-    from batchyard.cli.stopping import STOPPABLE, Wanted, stop_jobs
+    from batchyard.cli.cancellation import STOPPABLE, Wanted, stop_jobs
 
     if bool(ids) == bool(queue):
         wrong = "or a --queue, not both." if ids else "is missing: name jobs, or a --queue."

@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from batchyard.cli.endpoint import Endpoint
-from batchyard.cli.wording import in_words
+from batchyard.cli.refusal_texts import in_words
 from batchyard.version import VERSION
 from batchyard.wire.execframes import EXEC_PATH
 

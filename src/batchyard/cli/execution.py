@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from batchyard.cli.client import Client, ClientError, Stream
-from batchyard.cli.listing import resolve
-from batchyard.cli.printing import flush
+from batchyard.cli.job_lookup import resolve
+from batchyard.cli.terminal_output import flush
 from batchyard.wire.execframes import BadFrame, Frames, Kind, pack, pack_size
 
 READ_BYTES = 32 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batchyard.cli.client import Document
-from batchyard.cli.present import pairs
+from batchyard.cli.formats import pairs
 
 LABEL_WIDTH = 12
 MAX_ROWS = 10  # of dependencies and holders: the counts are whole

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from batchyard.cli.client import Client, Document
-from batchyard.cli.listing import short_ids
-from batchyard.cli.present import clock, duration, now_ms, table
-from batchyard.cli.printing import print_json, redraw, say, shown, tell
+from batchyard.cli.formats import clock, duration, now_ms, table
+from batchyard.cli.job_lookup import short_ids
 from batchyard.cli.tables import PATIENCE_SECONDS, WATCH_SECONDS
+from batchyard.cli.terminal_output import print_json, redraw, say, shown, tell
 
 Column = tuple[str, Callable[[Document], str]]
 

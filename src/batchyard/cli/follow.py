@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from batchyard.cli import streams
 from batchyard.cli.client import Client, Document, ServiceError
-from batchyard.cli.listing import DESCRIBE_IDS, FINISHED, describe, describe_one, list_children
-from batchyard.cli.present import progress, reason_of
-from batchyard.cli.printing import StatusLine, flush
+from batchyard.cli.formats import progress, reason_of
+from batchyard.cli.job_lookup import DESCRIBE_IDS, FINISHED, describe, describe_one, list_children
 from batchyard.cli.streams import Source
+from batchyard.cli.terminal_output import StatusLine, flush
 
 FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
 LIVE_CHILDREN = 64  # children read while they run; the output of others comes when they end

@@ -35,7 +35,7 @@ def reports_errors(command: Callable[Parameters, int | None]) -> Callable[Parame
     @functools.wraps(command)
     def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         from batchyard.cli.client import ClientError
-        from batchyard.cli.printing import complain, drop_output, flush, prepare_streams, tell
+        from batchyard.cli.terminal_output import complain, drop_output, flush, prepare_streams, tell
 
         prepare_streams()
         try:

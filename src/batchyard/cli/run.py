@@ -58,7 +58,7 @@ def run(
 
     Without --image it is a program of this machine; with it a container, which sees this directory under the same path.
     Ctrl-C asks whether to terminate the job; a second Ctrl-C leaves it running."""
-    from batchyard.cli.running import run_job
+    from batchyard.cli.run_session import run_job
 
     if not command and image is None:
         raise typer.BadParameter("is missing: name a command, or an --image that brings its own.", param_hint="CMD")

@@ -34,7 +34,7 @@ def set_secret(
 
     One newline at the end of standard input is not part of the value."""
     from batchyard.cli.client import ServiceError
-    from batchyard.cli.printing import print_json, say, shown
+    from batchyard.cli.terminal_output import print_json, say, shown
 
     request: dict[str, Any] = {"SecretString": read_value(from_file), "ClientRequestToken": str(uuid.uuid4())}
     if description is not None:
@@ -56,8 +56,8 @@ def set_secret(
 @reports_errors
 def list_secrets(url: Url = None, as_json: Json = False) -> None:
     """List the secrets, without their values."""
-    from batchyard.cli.present import clock, table
-    from batchyard.cli.printing import print_json, say, shown, tell
+    from batchyard.cli.formats import clock, table
+    from batchyard.cli.terminal_output import print_json, say, shown, tell
 
     found: list[dict[str, Any]] = []
     request: dict[str, Any] = {"IncludePlannedDeletion": True}
@@ -96,8 +96,8 @@ def rm_secret(
     as_json: Json = False,
 ) -> None:
     """Delete a secret. For 30 days it is out of reach, and RestoreSecret brings it back; with --now it is gone."""
-    from batchyard.cli.present import clock
-    from batchyard.cli.printing import print_json, say, shown
+    from batchyard.cli.formats import clock
+    from batchyard.cli.terminal_output import print_json, say, shown
 
     with connect(url) as client:
         answer = client.call("DeleteSecret", {"SecretId": name} | ({"ForceDeleteWithoutRecovery": True} if now else {}))

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from batchyard.cli.client import Client
 from batchyard.cli.follow import is_array
-from batchyard.cli.listing import UNFINISHED, list_jobs, queue_names, short_ids
-from batchyard.cli.present import (
+from batchyard.cli.formats import (
     clock,
     duration,
     exit_code_of,
@@ -19,7 +18,8 @@ from batchyard.cli.present import (
     short_reason,
     table,
 )
-from batchyard.cli.printing import print_json, redraw, say, shown, tell
+from batchyard.cli.job_lookup import UNFINISHED, list_jobs, queue_names, short_ids
+from batchyard.cli.terminal_output import print_json, redraw, say, shown, tell
 
 HEADINGS = ("ID", "NAME", "QUEUE", "STATUS", "AGE", "RAN", "EXIT", "REASON")
 STATUS_COLUMN = 3

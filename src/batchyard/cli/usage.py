@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from batchyard.cli.printing import complain, say, tell
+from batchyard.cli.terminal_output import complain, say, tell
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 WRONG_USAGE = 2

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from batchyard.cli.endpoint import URL_VARIABLES
-from batchyard.cli.printing import print_json
+from batchyard.cli.terminal_output import print_json
 from batchyard.cli.usage import Application
 from batchyard.server.admin.terminal import EXIT_DAMAGED, EXIT_USAGE, Failure, leave, say
 from batchyard.server.settings.config import SettingError, Settings, load
@@ -253,8 +253,8 @@ def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_
         settings = settings_of({"data_dir": data_dir}, config)
         import msgspec
 
-        from batchyard.cli.present import hanging
-        from batchyard.cli.printing import shown
+        from batchyard.cli.formats import hanging
+        from batchyard.cli.terminal_output import shown
         from batchyard.server.admin.doctor import DATABASE, findings
 
         meant = url if data_dir is None else ""

@@ -11,7 +11,7 @@ from batchyard.core.model.records import Instance
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.state.check import assert_consistent
 from batchyard.server.admin import messages
-from batchyard.server.admin.pruning import Pruning
+from batchyard.server.admin.retention import Pruning
 from batchyard.server.admin.service_control import RunningService
 from batchyard.server.admin.terminal import complain
 from batchyard.server.assembly import assemble, wall_clock_ms

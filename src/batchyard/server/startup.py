@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import uvloop
 
 from batchyard import failpoints
-from batchyard.cli.printing import shown
+from batchyard.cli.terminal_output import shown
 from batchyard.clock import SteadyClock
 from batchyard.server.access.access import AccessError, Rules, check_listening
 from batchyard.server.access.keys import KeyFile, operator_key

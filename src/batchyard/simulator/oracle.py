@@ -16,7 +16,7 @@ from batchyard.engines.base import Launch
 from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
 from batchyard.simulator.disk import Disk
 from batchyard.simulator.fleet_oracle import FleetOracle, HeldAttempt, NextJob
-from batchyard.simulator.settling_oracle import SettlingOracle
+from batchyard.simulator.transient_state_oracle import SettlingOracle
 from batchyard.store import codec
 from batchyard.store.codec import Rows
 

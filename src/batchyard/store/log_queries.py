@@ -21,7 +21,7 @@ from batchyard.core.model import names
 from batchyard.core.model.records import DEFAULT_CONTAINER, Attempt, Job
 from batchyard.store import codec
 from batchyard.store.cursors import MAX_INTEGER, Part, decode_cursor, encode_cursor
-from batchyard.store.pruning import container_of_head
+from batchyard.store.retention_queries import container_of_head
 from batchyard.store.tables import STARTED, TEXT_END, container_logs, job_specs, jobs, log_groups
 
 MAX_KEY = (1 << 4 * names.KEY_HEX - names.ATTEMPT_BITS) - 1  # that a task id can hold

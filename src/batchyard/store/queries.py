@@ -20,7 +20,7 @@ from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.driver import Driver
 from batchyard.store.job_queries import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
-from batchyard.store.pruning import Bite, next_bite
+from batchyard.store.retention_queries import Bite, next_bite
 from batchyard.store.tables import definitions, documents, environments, jobs, queues
 from batchyard.store.task_queries import TaskRow
 

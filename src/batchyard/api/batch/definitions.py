@@ -18,7 +18,7 @@ from batchyard.api.checks import (
     require,
 )
 from batchyard.api.context import Call, Context
-from batchyard.api.paging import page_size, read_page
+from batchyard.api.pages import page_size, read_page
 from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name, split_definition
 from batchyard.core.model.records import Definition

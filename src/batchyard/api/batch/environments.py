@@ -6,7 +6,7 @@ from batchyard.api.batch import render
 from batchyard.api.batch.rules.environment_rules import check_changed_environment, check_new_environment
 from batchyard.api.checks import check_name, check_tags, require
 from batchyard.api.context import Call, Context
-from batchyard.api.paging import read_named
+from batchyard.api.pages import read_named
 from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
 from batchyard.wire.messages import Document

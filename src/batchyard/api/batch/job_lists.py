@@ -7,7 +7,7 @@ from functools import partial
 from batchyard.api.batch import render
 from batchyard.api.checks import one_filter, quoted, require
 from batchyard.api.context import Call, Context
-from batchyard.api.paging import MAX_PAGE, page_size, read_page
+from batchyard.api.pages import MAX_PAGE, page_size, read_page
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.records import Status
 from batchyard.core.model.refusal import Refused

@@ -12,7 +12,7 @@ from batchyard.api.checks import (
     require,
 )
 from batchyard.api.context import Call, Context
-from batchyard.api.paging import read_named
+from batchyard.api.pages import read_named
 from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.reasons import ReasonCode

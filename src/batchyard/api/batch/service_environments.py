@@ -8,7 +8,7 @@ from functools import partial
 from batchyard.api.batch.rules.capacity_rules import check_capacity_limits
 from batchyard.api.checks import check_describe_count, check_name, check_names_alone, check_tags, require
 from batchyard.api.context import Call, Context
-from batchyard.api.paging import page_size, read_page
+from batchyard.api.pages import page_size, read_page
 from batchyard.core.model import service_commands
 from batchyard.core.model.names import Account, resource_name
 from batchyard.core.model.records import Health

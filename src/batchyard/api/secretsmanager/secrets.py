@@ -15,7 +15,7 @@ import msgspec
 
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
-from batchyard.api.sealing import every, seal, seconds, tag_keys_of, tag_list, tags_of, unseal
+from batchyard.api.secret_values import every, seal, seconds, tag_keys_of, tag_list, tags_of, unseal
 from batchyard.core.model import commands
 from batchyard.core.model.commands import SealedValue, VersionedSecret
 from batchyard.core.model.names import Account

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from batchyard.cli import printing
+from batchyard.cli import terminal_output
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2  # a flag, variable or file that the caller has to change
@@ -27,13 +27,13 @@ class Failure(Exception):
 def say(text: str = "") -> None:
     """A line for the reader, at once. A reader who went away (`up | head`) stops neither server nor command."""
     try:
-        printing.say(printing.shown(text), flush=True)
+        terminal_output.say(terminal_output.shown(text), flush=True)
     except BrokenPipeError:
-        printing.drop_output()
+        terminal_output.drop_output()
 
 
 def complain(sentence: str) -> None:
-    printing.complain(f"batchyard: {sentence}")
+    terminal_output.complain(f"batchyard: {sentence}")
 
 
 def leave(failure: Failure) -> NoReturn:

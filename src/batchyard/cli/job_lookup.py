@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from batchyard.cli.client import Client, ClientError, Document
-from batchyard.cli.present import SHORT_ID, name_of
+from batchyard.cli.formats import SHORT_ID, name_of
 
 UNFINISHED = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 FINISHED = ("SUCCEEDED", "FAILED")

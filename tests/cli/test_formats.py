@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchyard.cli.present import short_reason
+from batchyard.cli.formats import short_reason
 
 TOO_LARGE = (
     "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from batchyard.cli.attempt_usage import cpu_time, memory, memory_limit, out_of_memory
 from batchyard.cli.client import Document
 from batchyard.cli.follow import is_array, is_final
-from batchyard.cli.measured import cpu_time, memory, memory_limit, out_of_memory
-from batchyard.cli.present import (
+from batchyard.cli.formats import (
     clock,
     command_line,
     duration,
@@ -20,8 +20,8 @@ from batchyard.cli.present import (
     run_time,
     table,
 )
-from batchyard.cli.printing import coloured, shown
 from batchyard.cli.streams import attempt_containers, containers, exit_code, sources
+from batchyard.cli.terminal_output import coloured, shown
 
 LABEL_WIDTH = 12
 ATTEMPT_HEADINGS = ("#", "STARTED", "RAN", "EXIT", "MEMORY", "CPU", "REASON")

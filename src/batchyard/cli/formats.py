@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from batchyard.cli.printing import coloured, shown
+from batchyard.cli.terminal_output import coloured, shown
 
 SHORT_ID = 8  # characters: the first part of a UUID
 REASON_MIN_WIDTH = 20  # below this a cut reason explains nothing: let the terminal wrap it

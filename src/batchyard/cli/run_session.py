@@ -10,14 +10,14 @@ import stat
 import sys
 from typing import Any, NamedTuple
 
+from batchyard.cli.attempt_usage import OUT_OF_MEMORY, out_of_memory, usage
 from batchyard.cli.client import Client, ClientError, Document
 from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, outcome
-from batchyard.cli.listing import describe_one
-from batchyard.cli.measured import OUT_OF_MEMORY, out_of_memory, usage
+from batchyard.cli.formats import SHORT_ID, progress, reason_of, run_time
+from batchyard.cli.job_lookup import describe_one
 from batchyard.cli.options import INTERRUPTED
-from batchyard.cli.present import SHORT_ID, progress, reason_of, run_time
-from batchyard.cli.printing import StatusLine, ask, complain, flush, job_line, output_is_raw, print_json
 from batchyard.cli.streams import check_container, exit_code, sources
+from batchyard.cli.terminal_output import StatusLine, ask, complain, flush, job_line, output_is_raw, print_json
 
 STDIN = 0
 PATIENCE_SECONDS = 60.0  # the service may be restarted while a job is followed: the job runs on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchyard.cli.client import Client, Document, ServiceError
-from batchyard.cli.present import duration
+from batchyard.cli.formats import duration
 
 OUT_OF_MEMORY = "OutOfMemoryError"  # how the reason of a container killed for its memory begins (AWS's text)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from batchyard.engines.base import log_path
 from batchyard.store.load import IDEMPOTENCY_MS
-from batchyard.store.pruning import Bite
 from batchyard.store.queries import Reader
+from batchyard.store.retention_queries import Bite
 from batchyard.store.writer import Writer
 
 SWEEP_SECONDS = 60.0  # between walks; jobs are kept for days

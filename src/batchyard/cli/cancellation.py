@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from batchyard.cli.client import Client, ClientError, Document, ServiceError
 from batchyard.cli.follow import is_array, is_final
-from batchyard.cli.listing import UNFINISHED, describe, list_states, resolve_all
-from batchyard.cli.present import SHORT_ID, counted
-from batchyard.cli.printing import StatusLine, ask, complain, print_json, say, shown
+from batchyard.cli.formats import SHORT_ID, counted
+from batchyard.cli.job_lookup import UNFINISHED, describe, list_states, resolve_all
+from batchyard.cli.terminal_output import StatusLine, ask, complain, print_json, say, shown
 
 CANCEL, TERMINATE = "CancelJob", "TerminateJob"
 VERBS = {CANCEL: "Cancel", TERMINATE: "Terminate"}

@@ -10,7 +10,7 @@ import pytest
 from batchyard.core.model import names
 from batchyard.core.model.changes import Changes
 from batchyard.core.model.records import ArrayState, Attempt, ContainerLog, Dependency, Job, Status
-from batchyard.store import pruning
+from batchyard.store import retention_queries
 from batchyard.store.errors import StoreFenced
 from batchyard.store.queries import Reader
 from batchyard.store.store import Store
@@ -72,9 +72,9 @@ def test_an_array_goes_with_its_children_and_their_attempts(writer: Writer, read
 def test_small_bites_find_everything_once(
     writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch, rows: int, specs: int
 ) -> None:
-    monkeypatch.setattr(pruning, "BITE_ROWS", rows)
-    monkeypatch.setattr(pruning, "_SPECS", pruning._SPECS.limit(specs))
-    monkeypatch.setattr(pruning, "SPECS_AT_ONCE", specs)
+    monkeypatch.setattr(retention_queries, "BITE_ROWS", rows)
+    monkeypatch.setattr(retention_queries, "_SPECS", retention_queries._SPECS.limit(specs))
+    monkeypatch.setattr(retention_queries, "SPECS_AT_ONCE", specs)
     keys = range(1, 12)
     commit(writer, submit(*(make_spec(key) for key in keys)))
     commit(writer, Changes(jobs={key: finished(key, NOW_MS + 20) for key in keys if key != 7}))

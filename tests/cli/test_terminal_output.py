@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.cli.printing import shown
+from batchyard.cli.terminal_output import shown
 from batchyard.server.startup import LOG_FORMAT, ShownFormatter
 from batchyard.wire.model import Shape, load_service_model
 from tests.cli.stub import Refusal, Stub, serving
@@ -254,10 +254,10 @@ def prints(tree: ast.AST) -> list[int]:
 
 @pytest.mark.parametrize("path", PRINTERS, ids=lambda path: path.name)
 def test_one_module_prints(path: Path) -> None:
-    if path.name == "printing.py":
+    if path.name == "terminal_output.py":
         assert prints(ast.parse(path.read_text()))
     elif path.name not in PASSES_BYTES:
-        assert prints(ast.parse(path.read_text())) == [], f"{path}: use batchyard.cli.printing"
+        assert prints(ast.parse(path.read_text())) == [], f"{path}: use batchyard.cli.terminal_output"
 
 
 @pytest.mark.parametrize("code", ["print(1)", "typer.echo(x)", "sys.stderr.write(x)", "sys.stdout.buffer.write(x)"])

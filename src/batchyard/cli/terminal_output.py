@@ -2,7 +2,7 @@
 
 Names, reasons, tags, log lines and errors are written by others. None of them can move the cursor, ring, reorder
 a line or break a table: what is no printable character appears as `\\x1b`, `\\n` or `\\u202e`. No other module of the
-command line prints (tests/cli/test_printing.py holds that).
+command line prints (tests/cli/test_terminal_output.py holds that).
 """
 
 from __future__ import annotations
