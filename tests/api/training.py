@@ -23,3 +23,12 @@ def restart(service: Service) -> None:
     machine = Machine(ACCOUNT)
     machine.restore(service.writer.load(service.now_ms))
     service.machine = machine
+
+
+def make_service_queue(service: Service, name: str = "training", **members: Any) -> None:
+    """A queue on a service environment of its name, both new."""
+    make_service_environment(service, name)
+    order = [{"order": 1, "serviceEnvironment": name}]
+    service.batch.create_job_queue(
+        **({"jobQueueName": name, "priority": 1, "serviceEnvironmentOrder": order} | members)
+    )

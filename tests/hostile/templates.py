@@ -41,6 +41,11 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "CreateJobQueue": (
         {"jobQueueName": "queue-N", "priority": 1, "computeEnvironmentOrder": ORDER},
         {"jobQueueName": "queue-N", "priority": 5, "computeEnvironmentOrder": ORDER, "schedulingPolicyArn": None},
+        {
+            "jobQueueName": "training-N",
+            "priority": 1,
+            "serviceEnvironmentOrder": [{"order": 1, "serviceEnvironment": "service-N"}],
+        },
     ),
     "UpdateJobQueue": (
         {"jobQueue": "queue-N", "state": "DISABLED"},

@@ -322,15 +322,15 @@ FIELDS: dict[str, dict[str, Says]] = {
         "state": both(Y, "A DISABLED queue refuses SubmitJob."),
         "computeEnvironmentOrder": YES,
         "schedulingPolicyArn": YES,
-        "serviceEnvironmentOrder": both(N, "There are no service environments."),
+        "serviceEnvironmentOrder": both(R, "Such a queue takes service jobs only, and none of them runs."),
         "jobQueueType": both(R),
         "jobStateTimeLimitActions": YES,
     },
     "ComputeEnvironmentOrder": {"order computeEnvironment": YES},
-    "ServiceEnvironmentOrder": {"order serviceEnvironment": both(N)},
+    "ServiceEnvironmentOrder": {"order serviceEnvironment": both(R)},
     "JobStateTimeLimitAction": {
         "reason state maxTimeSeconds": YES,
-        "action": both(Y, "CANCEL."),
+        "action": both(Y, "CANCEL; TERMINATE on queues for service jobs."),
     },
 }
 

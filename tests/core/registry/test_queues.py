@@ -3,11 +3,15 @@ one does to its jobs (AWS Batch behaviour 2.2, 4.1-4.4)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from batchyard.core.model import commands as c
+from batchyard.core.model import service_commands as s
 from batchyard.core.model.records import Dependency, EnvironmentOrder, Status
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.service_records import SAGEMAKER_TRAINING
 from tests.core.driver import Driver
 
 
@@ -81,3 +85,42 @@ def test_environments_are_tried_in_their_order_whatever_order_they_were_named_in
     places = [attempt.environment for job in jobs if (attempt := yard.job(job).attempt) is not None]
     assert places == ["first", "second", "third"]
     assert yard.status(jobs[3]) is Status.RUNNABLE
+
+
+# -- queues for service jobs --
+
+SERVICE_ORDER = [{"order": 1, "serviceEnvironment": "training"}]
+SERVICE_QUEUE = {"jobQueueType": SAGEMAKER_TRAINING, "serviceEnvironmentOrder": SERVICE_ORDER}
+
+
+@pytest.fixture
+def training() -> Driver:
+    """With the queue and the service environment `training`."""
+    driver = Driver()
+    limits = ({"maxCapacity": 4, "capacityUnit": "NUM_INSTANCES"},)
+    driver.do(s.CreateServiceEnvironment("training", SAGEMAKER_TRAINING, "ENABLED", limits, {}))
+    driver.do(c.CreateJobQueue("training", "ENABLED", 1, (), SERVICE_QUEUE))
+    return driver
+
+
+def test_a_queue_for_service_jobs_holds_its_environment(training: Driver) -> None:
+    training.do(s.UpdateServiceEnvironment("training", "DISABLED"))
+    with pytest.raises(Refused, match="found existing JobQueue relationship"):
+        training.do(s.DeleteServiceEnvironment("training"))
+    training.do(c.UpdateJobQueue("training", "DISABLED"))
+    training.do(c.DeleteJobQueue("training"))
+    training.do(s.DeleteServiceEnvironment("training"))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (c.CreateJobQueue("new", "ENABLED", 1, (), SERVICE_QUEUE | {"serviceEnvironmentOrder": [
+            {"order": 1, "serviceEnvironment": "none"}]}), "must be created and valid"),
+        (c.UpdateJobQueue("training", environments=(EnvironmentOrder(1, "local"),)), "must have serviceEnv"),
+        (c.UpdateJobQueue("default", document={"serviceEnvironmentOrder": SERVICE_ORDER}), "incompatible"),
+    ],
+)  # fmt: skip
+def test_a_queue_keeps_its_kind(training: Driver, command: c.Command[Any], words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        training.do(command)

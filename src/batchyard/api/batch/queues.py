@@ -17,9 +17,10 @@ from batchyard.core.model import commands
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.reasons import ReasonCode
 from batchyard.core.model.records import EnvironmentOrder
-from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.model.service_records import SAGEMAKER_TRAINING, takes_service_jobs
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
+from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT
 from batchyard.wire.messages import Document
 
 KIND = "job-queue"
@@ -34,6 +35,13 @@ TIME_LIMIT_REASONS = frozenset(
         "MISCONFIGURATION:EC2_INSTANCE_CONFIGURATION_UNSUPPORTED",  # no job waits for it here
     }
 )
+SERVICE_TIME_LIMIT_REASONS = frozenset(
+    {
+        ReasonCode.INSUFFICIENT_CAPACITY,
+        "MISCONFIGURATION:SERVICE_ENVIRONMENT_MAX_RESOURCE",
+        "MISCONFIGURATION:QUOTA_MANAGEMENT_LIMIT_EXCEEDED",
+    }
+)
 
 
 async def create_job_queue(context: Context, call: Call, request: Document) -> Document:
@@ -41,17 +49,19 @@ async def create_job_queue(context: Context, call: Call, request: Document) -> D
     check_name(name, "Job Queue")
     tags = request.get("tags", {})
     check_tags(tags)
-    _check_queue(request)
+    is_service = _is_for_service_jobs(request)
+    _check_queue(request, is_service)
     environments = _environment_order(request.get("computeEnvironmentOrder", []))
-    require(environments, "At least 1 compute environment must be provided")
-    kept = {"jobQueueName", "state", "priority", "computeEnvironmentOrder", "tags"}
+    require(is_service or environments, "At least 1 compute environment must be provided")
+    kept = {"jobQueueName", "state", "priority", "computeEnvironmentOrder", "serviceEnvironmentOrder", "tags"}
     await context.ask(
         commands.CreateJobQueue(
             name=name,
             state=request.get("state", "ENABLED"),
             priority=request["priority"],
             environments=environments,
-            document={member: value for member, value in request.items() if member not in kept},
+            document={member: value for member, value in request.items() if member not in kept}
+            | _service_part(request),
             tags=tags,
         )
     )
@@ -60,18 +70,19 @@ async def create_job_queue(context: Context, call: Call, request: Document) -> D
 
 async def update_job_queue(context: Context, call: Call, request: Document) -> Document:
     name = resource_name(request["jobQueue"], KIND)
-    _check_queue(request)
+    _check_queue(request, await _takes_service_jobs(context, name))
     order = request.get("computeEnvironmentOrder")
     environments = None if order is None else _environment_order(order)
     require(environments is None or environments, "At least 1 compute environment must be provided")
-    kept = {"jobQueue", "state", "priority", "computeEnvironmentOrder"}
+    kept = {"jobQueue", "state", "priority", "computeEnvironmentOrder", "serviceEnvironmentOrder"}
     await context.ask(
         commands.UpdateJobQueue(
             name=name,
             state=request.get("state", ""),
             priority=request.get("priority"),
             environments=environments,
-            document={member: value for member, value in request.items() if member not in kept},
+            document={member: value for member, value in request.items() if member not in kept}
+            | _service_part(request),
         )
     )
     return _named(context, name)
@@ -130,29 +141,62 @@ def _environment_order(entries: list[Document]) -> tuple[EnvironmentOrder, ...]:
     return tuple(sorted(order, key=lambda entry: entry.order))
 
 
-def _check_queue(request: Document) -> None:
-    """What creation and update have in common, but for the environments."""
+def _is_for_service_jobs(request: Document) -> bool:
+    """Whether a new queue is for service jobs; checks that what says so agrees."""
+    order, kind = request.get("serviceEnvironmentOrder"), request.get("jobQueueType")
+    require(
+        order or kind != SAGEMAKER_TRAINING,
+        "Job queues of type SAGEMAKER_TRAINING must have serviceEnvironmentOrder.",
+    )
+    require(
+        not order or kind in (None, SAGEMAKER_TRAINING),
+        f"The jobQueueType provided is {kind}, which is incompatible with the provided serviceEnvironmentOrder.",
+    )
+    return bool(order)
+
+
+async def _takes_service_jobs(context: Context, queue: str) -> bool:
+    """Whether the queue of this name is for service jobs; one that does not exist is refused by the machine."""
+    found, _ = await context.read(context.reader.queues, [queue])
+    return bool(found) and takes_service_jobs(found[0].document)
+
+
+def _service_part(request: Document) -> Document:
+    """What only queues for service jobs have of a request, as it is kept; {} for the others."""
+    order = request.get("serviceEnvironmentOrder")
+    if not order:
+        return {}
+    kept = [
+        {"order": entry["order"], "serviceEnvironment": resource_name(entry["serviceEnvironment"], SERVICE_ENVIRONMENT)}
+        for entry in order
+    ]
+    return {"serviceEnvironmentOrder": kept, "jobQueueType": SAGEMAKER_TRAINING}
+
+
+def _check_queue(request: Document, is_service: bool) -> None:
+    """What creation and update have in common, but for the compute environments."""
     policy = request.get("schedulingPolicyArn")
     require(not policy or POLICY_ARN.fullmatch(policy), "Only scheduling policy Arn can be allowed.")
-    if request.get("serviceEnvironmentOrder"):
+    order = request.get("serviceEnvironmentOrder")
+    require(
+        order is None or order or not is_service,
+        "Job queues of type SAGEMAKER_TRAINING must have serviceEnvironmentOrder.",
+    )
+    if order:
         require(
             not request.get("computeEnvironmentOrder"),
             "Only one of computeEnvironmentOrder and serviceEnvironmentOrder can be provided.",
         )
-        require(len(request["serviceEnvironmentOrder"]) == 1, "Job queue can only have 1 service environment.")
-        # There is no operation yet that makes a service environment.
-        raise Refused("Service environments must be created and valid before attaching them to a job queue.")
-    require(
-        request.get("jobQueueType") != "SAGEMAKER_TRAINING",
-        "Job queues of type SAGEMAKER_TRAINING must have serviceEnvironmentOrder.",
-    )
-    _check_time_limits(request.get("jobStateTimeLimitActions", []))
+        require(len(order) == 1, "Job queue can only have 1 service environment.")
+    _check_time_limits(request.get("jobStateTimeLimitActions", []), is_service)
 
 
-def _check_time_limits(actions: list[Document]) -> None:
+def _check_time_limits(actions: list[Document], is_service: bool) -> None:
     reasons = [action["reason"] for action in actions]
+    only = "TERMINATE" if is_service else "CANCEL"
+    known = SERVICE_TIME_LIMIT_REASONS if is_service else TIME_LIMIT_REASONS
     for action in actions:
-        require(action["action"] == "CANCEL", "Invalid job action. Valid job actions: [CANCEL]")
-        require(action["reason"] in TIME_LIMIT_REASONS, "Invalid job reason")
+        require(action["action"] == only, f"Invalid job action. Valid job actions: [{only}]")
+        require(action["reason"] in known, "Invalid job reason")
         check_between(action["maxTimeSeconds"], *TIME_LIMIT_SECONDS, "jobStateTimeLimitActions.maxTimeSeconds")
     require(not has_duplicates(reasons), "Duplicate job state limit actions are not allowed.")

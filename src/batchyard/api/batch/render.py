@@ -99,7 +99,7 @@ def _given(document: Document) -> Document:
 
 def queue_detail(queue: Queue, account: Account) -> Document:
     """JobQueueDetail; environments as ARNs, which Terraform compares."""
-    return {
+    detail: Document = {
         "jobQueueName": queue.name,
         "jobQueueArn": account.queue_arn(queue.name),
         "state": queue.state.value,
@@ -112,7 +112,14 @@ def queue_detail(queue: Queue, account: Account) -> Document:
         ],
         "jobStateTimeLimitActions": [],
         "tags": queue.tags,
-    } | _given(queue.document)
+    }
+    detail |= _given(queue.document)
+    if "serviceEnvironmentOrder" in detail:
+        detail["serviceEnvironmentOrder"] = [
+            entry | {"serviceEnvironment": account.service_environment_arn(entry["serviceEnvironment"])}
+            for entry in detail["serviceEnvironmentOrder"]
+        ]
+    return detail
 
 
 def policy_detail(policy: SchedulingPolicy, account: Account) -> Document:

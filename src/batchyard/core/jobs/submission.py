@@ -113,6 +113,11 @@ def _queue(world: World, name: str) -> Queue:
         raise Refused(f"JobQueue {name} not found.", is_bare=True)
     if queue.state is not State.ENABLED:
         raise Refused(f"JobQueue {name} is {queue.state.value}; it must be ENABLED to take jobs.")
+    if not queue.environments:
+        raise Refused(
+            f"JobQueue {name} is of type SAGEMAKER_TRAINING, which takes only service jobs: use SubmitServiceJob, or "
+            "another job queue."
+        )
     if queue.status is Health.CREATING:
         raise Refused(f"JobQueue {name} is not VALID: it is {queue.status.value}. Wait until it is before submitting.")
     return queue

@@ -11,6 +11,11 @@ from batchyard.core.model.records import State
 SAGEMAKER_TRAINING = "SAGEMAKER_TRAINING"  # the one ServiceEnvironmentType, ServiceJobType, and JobQueueType beside it
 
 
+def takes_service_jobs(queue: dict[str, Any]) -> bool:
+    """Whether the queue of this document is for service jobs, and so takes no others."""
+    return bool(queue.get("jobQueueType") == SAGEMAKER_TRAINING)
+
+
 class ServiceEnvironment(Struct, frozen=True):
     """A service environment. `capacity_limits`: as sent, each with its maxCapacity and capacityUnit."""
 

@@ -11,7 +11,9 @@ from batchyard.core.jobs import cancellation
 from batchyard.core.model import commands
 from batchyard.core.model.records import Environment, EnvironmentOrder, Health, Queue, State
 from batchyard.core.model.refusal import EXISTS, Refused
+from batchyard.core.model.service_records import takes_service_jobs
 from batchyard.core.scheduling import policies, scheduler
+from batchyard.core.service_jobs import service_environments
 from batchyard.core.state import transient_states
 from batchyard.core.state.world import World
 
@@ -31,7 +33,10 @@ def check_tags(tags: Mapping[str, str]) -> None:
 def create(world: World, command: commands.CreateJobQueue) -> Queue:
     if command.name in world.queues:
         raise Refused(EXISTS)
-    _check_order(world, command.environments)
+    if takes_service_jobs(command.document):
+        service_environments.check_order(world, command.document["serviceEnvironmentOrder"])
+    else:
+        _check_order(world, command.environments)
     policies.check_new_queue(world, command.document)
     check_tags(command.tags)
     queue = Queue(
@@ -56,9 +61,12 @@ def update(world: World, command: commands.UpdateJobQueue) -> Queue:
     if queue.status is Health.DELETING:
         raise Refused(f"JobQueue {command.name} is being deleted.")
     transient_states.check(queue, "update")
+    _check_kind(queue, command)
     order = queue.environments if command.environments is None else command.environments
     if command.environments is not None:
         _check_order(world, command.environments)
+    if "serviceEnvironmentOrder" in command.document:
+        service_environments.check_order(world, command.document["serviceEnvironmentOrder"])
     policies.check_changed_queue(world, queue, command.document)
     world.accrue_shares(command.name)
     queue = replace(
@@ -111,6 +119,18 @@ def find(world: World, name: str) -> Queue:
     if queue is None:
         raise Refused(f"JobQueue {name} does not exist.")
     return queue
+
+
+def _check_kind(queue: Queue, command: commands.UpdateJobQueue) -> None:
+    """A queue keeps its kind: it has compute environments, or a service environment."""
+    if takes_service_jobs(queue.document):
+        if command.environments is not None:
+            raise Refused("Job queues of type SAGEMAKER_TRAINING must have serviceEnvironmentOrder.")
+    elif "serviceEnvironmentOrder" in command.document:
+        kind = queue.document.get("jobQueueType", "ECS")
+        raise Refused(
+            f"The jobQueueType provided is {kind}, which is incompatible with the provided serviceEnvironmentOrder."
+        )
 
 
 def _check_order(world: World, order: tuple[EnvironmentOrder, ...]) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from batchyard.core.model import commands, names
 from batchyard.core.model.records import Queue, SchedulingPolicy
 from batchyard.core.model.refusal import EXISTS, Refused
+from batchyard.core.model.service_records import takes_service_jobs
 from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.core.state.fairshare import fair_share_of
 from batchyard.core.state.world import World
@@ -74,18 +75,22 @@ def keep(world: World, policy: SchedulingPolicy) -> None:
 
 def name_of(queue: Queue) -> str:
     """The policy of a queue; empty for a FIFO queue."""
-    return names.resource_name(queue.document.get(ARN_MEMBER, ""), "scheduling-policy")
+    return _name_in(queue.document.get(ARN_MEMBER, ""))
+
+
+def _name_in(arn: str) -> str:
+    return names.resource_name(arn, SCHEDULING_POLICY)
 
 
 def check_new_queue(world: World, document: dict[str, Any]) -> None:
-    """The policy a queue is created with must exist, and be of a kind that orders jobs."""
+    """The policy a queue is created with must exist, and be of a kind that orders its jobs."""
     arn = document.get(ARN_MEMBER)
     if not arn:
         return
-    policy = world.queues.policies.get(names.resource_name(arn, "scheduling-policy"))
+    policy = world.queues.policies.get(_name_in(arn))
     if policy is None:
         raise Refused(f"SchedulingPolicy {arn} not found.")
-    if QUOTA in policy.document:
+    if QUOTA in policy.document and not takes_service_jobs(document):
         raise Refused("Quota Management feature is only supported for SageMaker Training job queues.")
 
 
@@ -103,4 +108,10 @@ def check_changed_queue(world: World, queue: Queue, document: dict[str, Any]) ->
     elif not arn:
         raise Refused(f"The scheduling policy of JobQueue {queue.name} can be replaced, but not removed.")
     else:
-        check_new_queue(world, document)
+        check_new_queue(world, {**queue.document, **document})
+        before, after = (world.queues.policies[name].document for name in (name_of(queue), _name_in(arn)))
+        if before.keys() != after.keys():
+            raise Refused(
+                f"JobQueue {queue.name} has a {''.join(before)}: its scheduling policy can be replaced only by one of "
+                "that kind."
+            )

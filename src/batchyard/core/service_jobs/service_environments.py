@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from batchyard.core.model import names, service_commands
@@ -65,6 +67,13 @@ def put(world: World, environment: ServiceEnvironment) -> None:
 def keep(world: World, environment: ServiceEnvironment) -> None:
     """Sets a record in memory alone."""
     world.services.environments[environment.name] = environment
+
+
+def check_order(world: World, order: list[dict[str, Any]]) -> None:
+    """Checks serviceEnvironmentOrder of a job queue. Raises Refused where it names what is not there."""
+    for entry in order:
+        if names.resource_name(entry["serviceEnvironment"], SERVICE_ENVIRONMENT) not in world.services.environments:
+            raise Refused("Service environments must be created and valid before attaching them to a job queue.")
 
 
 def names_of(queue: Queue) -> list[str]:
