@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import floor, run
+from bench import core, floor, run
 from bench.errors import BenchError
 from bench.processes import CpuTime, cpu_time, pids_naming
 from tests.waiting import until
@@ -69,3 +69,9 @@ def test_the_report_gives_the_ratio() -> None:
     said = run.report(measured, array)
     assert "0.50 of the floor" in said
     assert "server 100 µs, supervisor 200 µs, jobs themselves 500 µs" in said
+
+
+def test_the_core_alone_runs_an_array_to_its_end() -> None:
+    machine = core.prepared_machine()
+    assert core.run_array(machine, 200) > 0
+    assert machine.world.jobs == {}
