@@ -1,11 +1,11 @@
 """Make the reduced service models under src/batchyard/vendor/service_models from the installed botocore.
 
-    python scripts/reduce_service_models.py [--out DIRECTORY]
+    python scripts/reduce_service_models.py [--out DIRECTORY] [--models DIRECTORY]
 
 A reduced model keeps what the wire needs (operations, shapes, constraints) and drops what it does not
-(documentation, operations that we do not serve and the shapes only they use; which those are, the descriptors
-of the services say). The result depends on
-the botocore version alone: the same version writes the same bytes.
+(documentation, operations that we do not serve and the shapes only they use). Services and their operations are those
+of the descriptors in `batchyard.api.services`. The result depends on them and on the botocore version alone: the same
+version writes the same bytes.
 """
 
 from __future__ import annotations
@@ -113,10 +113,12 @@ def kept_operations(service: ServiceDescriptor) -> tuple[str, ...] | None:
     return None if service.is_model_whole else tuple(service.operations)
 
 
-def write_all(out: Path) -> None:
-    """Write every reduced model, README.md and NOTICE into `out`."""
+def write_all(out: Path, models: Path | None = None) -> None:
+    """Write every reduced model, README.md and NOTICE into `out`. `models`: a directory of more models in the layout of
+    botocore's data, for services that the installed botocore does not have."""
     out.mkdir(parents=True, exist_ok=True)
-    loader = Loader(include_default_search_paths=False, extra_search_paths=[Loader.BUILTIN_DATA_PATH])
+    search_paths = [Loader.BUILTIN_DATA_PATH, *([str(models)] if models else [])]
+    loader = Loader(include_default_search_paths=False, extra_search_paths=search_paths)
     services = [service for service in SERVICES.values() if service.is_of_aws]
     for service in services:
         model = reduce_model(loader.load_service_model(service.name, "service-2"), kept_operations(service))
@@ -129,4 +131,6 @@ def write_all(out: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="the directory to write to")
-    write_all(parser.parse_args().out)
+    parser.add_argument("--models", type=Path, help="a directory of more models than botocore's")
+    arguments = parser.parse_args()
+    write_all(arguments.out, arguments.models)

@@ -1,5 +1,6 @@
-"""A service of AWS is declared in one place: one that a test puts into a folder of `api/`, with one operation and a
-model of its own, is served, documented, and pointed at for jobs and clients without any other edit."""
+"""A service of AWS is declared in one place: one that a test puts into a folder of `api/`, with one operation, gets its
+reduced model, is served, documented, pointed at for jobs and clients, and called by the command line's client without
+any other edit."""
 
 from __future__ import annotations
 
@@ -17,17 +18,15 @@ from tests.server.running import Server
 from tests.waiting import until
 
 DESCRIPTOR = """
-from pathlib import Path
 from batchyard.api.service_descriptor import ServiceDescriptor
 from batchyard.api.toy import greetings
 
 SERVICE = ServiceDescriptor(
     name="toy",
     title="Toy Service",
-    endpoint_variable="AWS_ENDPOINT_URL_TOY",
     is_announced=True,
     invalid_code="ToyException",
-    model_file=Path(__file__).parent / "model.json",
+    is_model_whole=True,
     operations={"Greet": greetings.greet},
 )
 """
@@ -36,8 +35,17 @@ async def greet(context, call, request):
     """name -> greeting, account."""
     return {"greeting": f"Hello, {request['name']}", "account": context.account.account_id}
 '''
+# As AWS publishes models, and botocore carries them.
 MODEL = {
-    "metadata": {"endpointPrefix": "toy", "protocol": "json", "jsonVersion": "1.1", "targetPrefix": "Toy_20250101"},
+    "version": "2.0",
+    "metadata": {
+        "endpointPrefix": "toy",
+        "serviceId": "Toy",
+        "protocol": "json",
+        "jsonVersion": "1.1",
+        "targetPrefix": "Toy_20250101",
+    },
+    "documentation": "<p>Greets.</p>",
     "operations": {
         name: {
             "name": name,
@@ -61,18 +69,34 @@ MODEL = {
         "Text": {"type": "string"},
     },
 }
+SCRIPT = Path(__file__).parents[2] / "scripts" / "reduce_service_models.py"
 
 
-@pytest.fixture
-def prelude(tmp_path: Path) -> str:
-    """Code that adds the folder of the service to `api/`, as if it lay there."""
-    folder = tmp_path / "services" / "toy"
+@pytest.fixture(scope="module")
+def prelude(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Code that adds the folder of the service to `api/`, and the models that the script reduced, as if they lay
+    there."""
+    directory = tmp_path_factory.mktemp("toy")
+    folder = directory / "services" / "toy"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
     (folder / "service.py").write_text(DESCRIPTOR)
     (folder / "greetings.py").write_text(OPERATION)
-    (folder / "model.json").write_text(json.dumps(MODEL))
-    return f"from batchyard import api; api.__path__.append({str(folder.parent)!r}); "
+    published = directory / "published" / "toy" / "2025-01-01"
+    published.mkdir(parents=True)
+    (published / "service-2.json").write_text(json.dumps(MODEL))
+    added = f"from batchyard import api; api.__path__.append({str(folder.parent)!r}); "
+    reduced = directory / "reduced"
+    script = [str(SCRIPT), "--out", str(reduced), "--models", str(published.parents[1])]
+    run_code(f"{added}import runpy, sys; sys.argv = {script}; runpy.run_path({str(SCRIPT)!r}, run_name='__main__')")
+    directories = f"(Path({str(reduced)!r}), model.MODEL_DIRECTORIES[-1])"
+    return (
+        f"{added}from pathlib import Path; from batchyard.wire import model; model.MODEL_DIRECTORIES = {directories}; "
+    )
+
+
+def run_code(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
 
 
 def test_a_service_is_added_by_its_folder_alone(prelude: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +116,12 @@ def test_a_service_is_added_by_its_folder_alone(prelude: str, tmp_path: Path, mo
             lambda: server.status(job) in ("SUCCEEDED", "FAILED") and server.status(job), 60, "the job to end"
         )
         assert ended == "SUCCEEDED"
+        code = (
+            f"{prelude}from batchyard.cli.client import Client; from batchyard.cli.endpoint import find_endpoint; "
+            f"client = Client(find_endpoint({server.address!r}, {{}})); "
+            "print(client.call('Greet', {'name': 'Bob'}, 'toy')['greeting'])"
+        )
+        assert run_code(code) == "Hello, Bob\n"
 
 
 def toy_call(server: Server, operation: str, document: object) -> tuple[int, dict[str, str]]:
@@ -115,7 +145,7 @@ def toy_call(server: Server, operation: str, document: object) -> tuple[int, dic
 
 def test_the_documentation_lists_it(prelude: str) -> None:
     code = f"{prelude}import json; from batchyard.docsgen.reference import documents; print(json.dumps(documents()))"
-    pages = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    pages = json.loads(run_code(code))
     operations = pages["reference/operations.md"]
     assert "- Toy Service: 1 of 2 operations\n" in operations
     section = operations.split("\n## Toy Service\n")[1].split("\n## ")[0]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 from batchyard.api import page_tokens
 from batchyard.api.context import Call, Context
 from batchyard.api.model_checks import Check, length_check
 from batchyard.core.model.refusal import CLIENT_EXCEPTION
 from batchyard.wire.messages import Document
-from batchyard.wire.model import ServiceModel, Shape, load_service_model, read_service_model
+from batchyard.wire.model import ServiceModel, Shape, load_service_model
 
 Handler = Callable[[Context, Call, Document], Awaitable[Document]]
 
@@ -25,36 +24,43 @@ class ServiceDescriptor:
     name: the endpoint prefix of its model, and the service's key in the table of operations.
     title: its heading in the documentation.
     operations: what is built, by AWS's name. The model's others are routed, checked and refused as not built.
-    endpoint_variable: the environment variable by which SDKs find the service; empty: there is none.
-    is_for_jobs: jobs get the endpoint variable. is_announced: `batchyard up` prints it for clients.
-    model_file: its model (`service-2.json`); None: the bundled one of this name.
-    is_of_aws: its bundled model is made of AWS's. is_model_whole: that model keeps the operations which are not built,
-    so that they are refused by name; else only `operations` are kept.
+    is_for_jobs: jobs get `endpoint_variable`. is_announced: `batchyard up` prints it for clients.
+    is_of_aws: SDKs know it, and its model is made of AWS's by `scripts/reduce_service_models.py`. is_model_whole: that
+    model keeps the operations which are not built, so that they are refused by name; else only `operations` are kept.
     compile_check: makes, from an operation's input shape and `invalid_code`, what its requests must pass first.
-    invalid_code: the error code of a request that asks for too much. bad_token_code: of a foreign page token.
+    invalid_code: the error code of a request that asks for too much. token_code: the code for a page token of another
+    request, where it is not `invalid_code`.
     listed_by_names: the member of an operation's request that excludes pages.
     """
 
     name: str
     title: str
     operations: Mapping[str, Handler]
-    endpoint_variable: str = ""
     is_for_jobs: bool = True
     is_announced: bool = False
-    model_file: Path | None = None
     is_of_aws: bool = True
     is_model_whole: bool = False
     compile_check: Callable[[Shape | None, str], Check | None] = length_check
     invalid_code: str = CLIENT_EXCEPTION
-    bad_token_code: str = CLIENT_EXCEPTION
+    token_code: str = ""
     listed_by_names: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def model(self) -> ServiceModel:
-        """Its model, read when it is first needed."""
-        model = load_service_model(self.name) if self.model_file is None else read_service_model(self.model_file)
+        """Its bundled model, read when it is first needed."""
+        model = load_service_model(self.name)
         assert model.name == self.name, f"the service {self.name} has the model of {model.name}"
         return model
+
+    @property
+    def endpoint_variable(self) -> str:
+        """The environment variable by which SDKs find the service; empty for a service that is not of AWS."""
+        return f"AWS_ENDPOINT_URL_{self.model.service_id.replace(' ', '_').upper()}" if self.is_of_aws else ""
+
+    @property
+    def bad_token_code(self) -> str:
+        """The error code for a page token of another request."""
+        return self.token_code or self.invalid_code
 
     @cached_property
     def checks(self) -> dict[str, Check]:

@@ -115,12 +115,13 @@ def describe(
 @reports_errors
 def explain(job: JobRef, url: Url = None, as_json: Json = False) -> None:
     """Say why a job is not running: what it waits for, with numbers, and what to change."""
+    from batchyard.cli.client import YARD
     from batchyard.cli.explanation import explanation
     from batchyard.cli.job_lookup import resolve
     from batchyard.cli.terminal_output import print_json, say
 
     with connect(url) as client:
-        answer = client.call("ExplainJob", {"jobId": resolve(client, job)})
+        answer = client.call("ExplainJob", {"jobId": resolve(client, job)}, YARD)
     if as_json:
         print_json(answer)
     else:

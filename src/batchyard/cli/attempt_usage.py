@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.cli.client import Client, Document, ServiceError
+from batchyard.cli.client import YARD, Client, Document, ServiceError
 from batchyard.cli.formats import duration
 
 OUT_OF_MEMORY = "OutOfMemoryError"  # how the reason of a container killed for its memory begins (AWS's text)
@@ -13,7 +13,7 @@ def usage(client: Client, detail: Document) -> list[list[Document]]:
     if not detail.get("attempts"):
         return []
     try:
-        rows = client.call("ListAttempts", {"jobId": detail["jobId"]})["attempts"]
+        rows = client.call("ListAttempts", {"jobId": detail["jobId"]}, YARD)["attempts"]
     except ServiceError:  # one that is older, or AWS itself
         return []
     return [row["containers"] for row in rows]

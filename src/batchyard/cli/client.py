@@ -17,23 +17,8 @@ from batchyard.cli.refusal_texts import in_words
 from batchyard.version import VERSION
 from batchyard.wire.execframes import EXEC_PATH
 
-LOGS_TARGET = "Logs_20140328"
-LOGS_OPERATIONS = frozenset({"DescribeLogGroups", "DescribeLogStreams", "GetLogEvents", "FilterLogEvents"})
-SECRETS_TARGET = "secretsmanager"
-SECRETS_OPERATIONS = frozenset({"CreateSecret", "UpdateSecret", "ListSecrets", "DeleteSecret"})
-YARD_OPERATIONS = frozenset(
-    {
-        "ExplainJob",
-        "GetService",
-        "InterruptInstance",
-        "ListAttempts",
-        "ListEnvironments",
-        "ListInstances",
-        "ListQueues",
-        "RunJob",
-        "Shutdown",
-    }
-)
+# The services that commands call, by the names of their models; what an operation's address is, the models say.
+BATCH, LOGS, SECRETS, YARD = "batch", "logs", "secretsmanager", "yard"
 TIMEOUT_SECONDS = 60.0  # no answer takes that long: beyond it, saying so is better than waiting
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
@@ -112,17 +97,17 @@ class Client:
         self._connection = kind(parts.hostname, port, timeout=timeout_seconds)
         self._base_path = parts.path
 
-    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """The operation's response. Raises ServiceError with the service's refusal, UnreachableError where none came:
-        at once, or after `patience_seconds` of trying again."""
-        service, path, headers = self._route(operation)
+    def call(self, operation: str, request: Document, service: str = BATCH) -> Document:
+        """Returns the operation's response. Raises ServiceError with the service's refusal, UnreachableError where none
+        came: at once, or after `patience_seconds` of trying again."""
+        signing_name, path, headers = operation_address(service, operation)
         # Constant over the tries of one call, so that a job is not submitted twice (AWS SDKs send the same header).
         headers["amz-sdk-invocation-id"] = str(uuid.uuid4())
         body = json.dumps(request).encode()
         deadline = time.monotonic() + self.patience_seconds
         while True:
             try:
-                status, code, content = self._exchange(service, path, headers, body)
+                status, code, content = self._exchange(signing_name, path, headers, body)
             except UnreachableError:
                 if time.monotonic() >= deadline:
                     raise
@@ -134,11 +119,11 @@ class Client:
                 continue
             return self._parse(status, code, content)
 
-    def exchange(self, operation: str, request: Document) -> tuple[int, str, bytes]:
-        """One try, signed with the best credentials: the status, the error code or "", the body. Raises
+    def exchange(self, operation: str, request: Document, service: str) -> tuple[int, str, bytes]:
+        """Tries once, signed with the best credentials. Returns the status, the error code or "", the body. Raises
         UnreachableError."""
-        service, path, headers = self._route(operation)
-        return self._exchange(service, path, headers, json.dumps(request).encode())
+        signing_name, path, headers = operation_address(service, operation)
+        return self._exchange(signing_name, path, headers, json.dumps(request).encode())
 
     def stream(self, request: dict[str, Any]) -> Stream:
         """Begins `batchyard exec` (wire/execframes.py), on this client's connection: the last thing it does. Raises
@@ -150,7 +135,7 @@ class Client:
             connection.connect()
             connection.sock.settimeout(None)  # a command may be silent for as long as it likes
             connection.putrequest("POST", f"{self._base_path}{path}", skip_host=True, skip_accept_encoding=True)
-            for name, value in self._signed("yard", path, {}, b"").items():
+            for name, value in self._signed(YARD, path, {}, b"").items():
                 connection.putheader(name, value)
             connection.putheader("Transfer-Encoding", "chunked")
             connection.endheaders()
@@ -172,21 +157,10 @@ class Client:
     def close(self) -> None:
         self._connection.close()
 
-    def _route(self, operation: str) -> tuple[str, str, dict[str, str]]:
-        if operation in LOGS_OPERATIONS:
-            target = f"{LOGS_TARGET}.{operation}"
-            return "logs", "/", {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
-        if operation in SECRETS_OPERATIONS:
-            target = f"{SECRETS_TARGET}.{operation}"
-            return SECRETS_TARGET, "/", {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
-        kind = "/yard/v1" if operation in YARD_OPERATIONS else "/v1"
-        service = "yard" if operation in YARD_OPERATIONS else "batch"
-        return service, f"{kind}/{operation.lower()}", {"Content-Type": "application/json"}
-
-    def _exchange(self, service: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
+    def _exchange(self, signing_name: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
         """(status, error code or "", body). A kept connection that the service closed meanwhile is opened again."""
         kept = self._connection.sock is not None
-        signed = self._signed(service, path, headers, body)
+        signed = self._signed(signing_name, path, headers, body)
         try:
             self._connection.request("POST", f"{self._base_path}{path}", body, signed)
             response = self._connection.getresponse()
@@ -194,7 +168,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             if kept and not isinstance(error, TimeoutError):
-                return self._exchange(service, path, headers, body)
+                return self._exchange(signing_name, path, headers, body)
             raise UnreachableError(self._unreachable(error)) from error
         except BaseException:  # Ctrl-C amid an answer: what is left of it must not be read as the next one
             self.close()
@@ -204,7 +178,7 @@ class Client:
             code = _code_of(content)
         return response.status, code, content
 
-    def _signed(self, service: str, path: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+    def _signed(self, signing_name: str, path: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
         """The headers to send; `path` may have a query."""
         from batchyard.wire.sigv4 import sign  # here, since the command line must start fast
 
@@ -218,7 +192,7 @@ class Client:
             secret_key=signer.secret_key,
             session_token=signer.session_token,
             region=self._region,
-            service=service,
+            service=signing_name,
             now_ms=time.time_ns() // 1_000_000,
         )
 
@@ -241,6 +215,22 @@ class Client:
             wrapped = WRAPPED.match(message)
             raise ServiceError(code, wrapped["text"] if wrapped else message)
         return document
+
+
+def operation_address(service: str, operation: str) -> tuple[str, str, dict[str, str]]:
+    """Returns the signing name, the path and the headers of an operation, from the service's model."""
+    from batchyard.wire.model import load_service_model  # here, since the command line must start fast
+
+    model = load_service_model(service)
+    path = model.operations[operation].request_uri
+    if model.protocol != "json":
+        return model.signing_name, path, {"Content-Type": "application/json"}
+    content_type = f"application/x-amz-json-{model.json_version}"
+    return (
+        model.signing_name,
+        path,
+        {"Content-Type": content_type, "X-Amz-Target": f"{model.target_prefix}.{operation}"},
+    )
 
 
 def _code_of(content: bytes) -> str:

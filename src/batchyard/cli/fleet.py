@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from batchyard.cli.client import Client, Document
+from batchyard.cli.client import YARD, Client, Document
 from batchyard.cli.formats import clock, duration, now_ms, table
 from batchyard.cli.job_lookup import short_ids
 from batchyard.cli.tables import PATIENCE_SECONDS, WATCH_SECONDS
@@ -37,7 +37,7 @@ class View(NamedTuple):
 
 
 def show(client: Client, view: View, *, as_json: bool) -> int:
-    rows = client.call(view.operation, {})[view.member]
+    rows = client.call(view.operation, {}, YARD)[view.member]
     if as_json:
         print_json(rows)
     elif rows:
@@ -53,7 +53,7 @@ def watch(client: Client, view: View, *, as_json: bool) -> int:
     seen: dict[str, Document] = {}
     try:
         while True:
-            rows = client.call(view.operation, {})[view.member]
+            rows = client.call(view.operation, {}, YARD)[view.member]
             if as_json:
                 for row in rows:
                     if seen.get(row[view.key]) != row:
@@ -71,7 +71,7 @@ def interrupt(client: Client, instance_id: str, notice_seconds: float | None, *,
     request: Document = {"instanceId": instance_id}
     if notice_seconds is not None:
         request["noticeSeconds"] = notice_seconds
-    row = client.call("InterruptInstance", request)["instance"]
+    row = client.call("InterruptInstance", request, YARD)["instance"]
     if as_json:
         print_json(row)
         return 0

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from batchyard.cli import streams
-from batchyard.cli.client import Client, Document, ServiceError
+from batchyard.cli.client import LOGS, Client, Document, ServiceError
 from batchyard.cli.formats import progress, reason_of
 from batchyard.cli.job_lookup import DESCRIBE_IDS, FINISHED, describe, describe_one, list_children
 from batchyard.cli.streams import Source
@@ -102,7 +102,7 @@ class JobTail:
             if name in self._tokens:
                 request["nextToken"] = self._tokens[name]
             try:
-                page = self._client.call("GetLogEvents", request)
+                page = self._client.call("GetLogEvents", request, LOGS)
             except ServiceError as error:
                 if error.code != "ResourceNotFoundException":
                     raise
@@ -180,7 +180,7 @@ class ArrayTail:
         for group, chunk in chunks:
             request: dict[str, Any] = {"logGroupName": group, "logStreamNames": chunk}
             while True:
-                page = self._client.call("FilterLogEvents", request)
+                page = self._client.call("FilterLogEvents", request, LOGS)
                 for document in page["events"]:
                     name = document["logStreamName"]
                     job_id, container = owners[name]

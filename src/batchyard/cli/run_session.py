@@ -11,7 +11,7 @@ import sys
 from typing import Any, NamedTuple
 
 from batchyard.cli.attempt_usage import OUT_OF_MEMORY, out_of_memory, usage
-from batchyard.cli.client import Client, ClientError, Document
+from batchyard.cli.client import YARD, Client, ClientError, Document
 from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, outcome
 from batchyard.cli.formats import SHORT_ID, progress, reason_of, run_time
 from batchyard.cli.job_lookup import describe_one
@@ -33,7 +33,7 @@ def run_job(client: Client, request: dict[str, Any], *, as_json: bool, raw: bool
     hint = shell_hint(request)
     if hint:
         complain(hint)
-    answer = client.call("RunJob", request)
+    answer = client.call("RunJob", request, YARD)
     job_id = answer["jobId"]
     line = StatusLine(silent=as_json)
     if as_json:

@@ -33,7 +33,7 @@ def set_secret(
     """Make a secret, or give it a new value. The value comes from standard input, or from a prompt that hides it.
 
     One newline at the end of standard input is not part of the value."""
-    from batchyard.cli.client import ServiceError
+    from batchyard.cli.client import SECRETS, ServiceError
     from batchyard.cli.terminal_output import print_json, say, shown
 
     request: dict[str, Any] = {"SecretString": read_value(from_file), "ClientRequestToken": str(uuid.uuid4())}
@@ -41,11 +41,11 @@ def set_secret(
         request["Description"] = description
     with connect(url) as client:
         try:
-            answer = client.call("UpdateSecret", {"SecretId": name} | request)
+            answer = client.call("UpdateSecret", {"SecretId": name} | request, SECRETS)
         except ServiceError as refusal:
             if refusal.code != "ResourceNotFoundException":
                 raise
-            answer = client.call("CreateSecret", {"Name": name} | request)
+            answer = client.call("CreateSecret", {"Name": name} | request, SECRETS)
     if as_json:
         print_json(answer)
     else:
@@ -56,6 +56,7 @@ def set_secret(
 @reports_errors
 def list_secrets(url: Url = None, as_json: Json = False) -> None:
     """List the secrets, without their values."""
+    from batchyard.cli.client import SECRETS
     from batchyard.cli.formats import clock, table
     from batchyard.cli.terminal_output import print_json, say, shown, tell
 
@@ -63,7 +64,7 @@ def list_secrets(url: Url = None, as_json: Json = False) -> None:
     request: dict[str, Any] = {"IncludePlannedDeletion": True}
     with connect(url) as client:
         while True:
-            page = client.call("ListSecrets", request)
+            page = client.call("ListSecrets", request, SECRETS)
             found += page["SecretList"]
             if "NextToken" not in page:
                 break
@@ -96,11 +97,13 @@ def rm_secret(
     as_json: Json = False,
 ) -> None:
     """Delete a secret. For 30 days it is out of reach, and RestoreSecret brings it back; with --now it is gone."""
+    from batchyard.cli.client import SECRETS
     from batchyard.cli.formats import clock
     from batchyard.cli.terminal_output import print_json, say, shown
 
     with connect(url) as client:
-        answer = client.call("DeleteSecret", {"SecretId": name} | ({"ForceDeleteWithoutRecovery": True} if now else {}))
+        request: dict[str, Any] = {"SecretId": name} | ({"ForceDeleteWithoutRecovery": True} if now else {})
+        answer = client.call("DeleteSecret", request, SECRETS)
     if as_json:
         print_json(answer)
     elif now:

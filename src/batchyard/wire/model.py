@@ -78,9 +78,11 @@ class OperationModel:
 
 @dataclass(slots=True, eq=False)
 class ServiceModel:
-    """One service. `name`: its endpoint prefix. `signing_name`: what SigV4 calls it. `version`: the date of its API."""
+    """One service. `name`: its endpoint prefix. `service_id`: what SDKs call it. `signing_name`: what SigV4 calls it.
+    `version`: the date of its API."""
 
     name: str
+    service_id: str
     signing_name: str
     protocol: str
     json_version: str
@@ -111,6 +113,7 @@ def build_service_model(document: dict[str, Any]) -> ServiceModel:
     shapes = _link_shapes(document["shapes"])
     return ServiceModel(
         name=metadata["endpointPrefix"],
+        service_id=metadata["serviceId"],
         signing_name=metadata.get("signingName", metadata["endpointPrefix"]),
         protocol=metadata["protocol"],
         json_version=metadata.get("jsonVersion", "1.0"),

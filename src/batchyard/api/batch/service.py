@@ -19,7 +19,6 @@ from batchyard.api.service_descriptor import ServiceDescriptor
 SERVICE = ServiceDescriptor(
     name="batch",
     title="AWS Batch",
-    endpoint_variable="AWS_ENDPOINT_URL_BATCH",
     is_announced=True,
     is_model_whole=True,
     compile_check=enum_check,

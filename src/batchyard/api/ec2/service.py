@@ -8,10 +8,8 @@ from batchyard.api.service_descriptor import ServiceDescriptor
 SERVICE = ServiceDescriptor(
     name="ec2",
     title="EC2",
-    endpoint_variable="AWS_ENDPOINT_URL_EC2",
     is_for_jobs=False,
     invalid_code="InvalidParameterValue",
-    bad_token_code="InvalidParameterValue",
     operations={
         "DescribeInstances": instances.describe_instances,
         "DescribeInstanceTypes": instance_types.describe_instance_types,

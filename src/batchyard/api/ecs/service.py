@@ -8,9 +8,7 @@ from batchyard.api.service_descriptor import ServiceDescriptor
 SERVICE = ServiceDescriptor(
     name="ecs",
     title="ECS",
-    endpoint_variable="AWS_ENDPOINT_URL_ECS",
     invalid_code="InvalidParameterException",
-    bad_token_code="InvalidParameterException",
     operations={
         "DescribeTasks": tasks.describe_tasks,
         "ListTasks": tasks.list_tasks,

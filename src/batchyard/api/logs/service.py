@@ -8,10 +8,8 @@ from batchyard.api.service_descriptor import ServiceDescriptor
 SERVICE = ServiceDescriptor(
     name="logs",
     title="CloudWatch Logs",
-    endpoint_variable="AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
     is_announced=True,
     invalid_code=log_operations.INVALID_PARAMETER,
-    bad_token_code=log_operations.INVALID_PARAMETER,
     operations={
         "DescribeLogGroups": log_operations.describe_log_groups,
         "DescribeLogStreams": log_operations.describe_log_streams,

@@ -8,9 +8,8 @@ from batchyard.api.service_descriptor import ServiceDescriptor
 SERVICE = ServiceDescriptor(
     name="secretsmanager",
     title="Secrets Manager",
-    endpoint_variable="AWS_ENDPOINT_URL_SECRETS_MANAGER",
     invalid_code="InvalidParameterException",
-    bad_token_code="InvalidNextTokenException",
+    token_code="InvalidNextTokenException",
     operations={
         "CreateSecret": secrets.create_secret,
         "PutSecretValue": secrets.put_secret_value,

@@ -8,9 +8,8 @@ from batchyard.api.ssm import parameters
 SERVICE = ServiceDescriptor(
     name="ssm",
     title="SSM Parameter Store",
-    endpoint_variable="AWS_ENDPOINT_URL_SSM",
     invalid_code="ValidationException",
-    bad_token_code="InvalidNextToken",
+    token_code="InvalidNextToken",
     operations={
         "PutParameter": parameters.put_parameter,
         "GetParameter": parameters.get_parameter,

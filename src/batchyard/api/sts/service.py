@@ -8,7 +8,6 @@ from batchyard.api.sts import caller_identity
 SERVICE = ServiceDescriptor(
     name="sts",
     title="STS",
-    endpoint_variable="AWS_ENDPOINT_URL_STS",
     invalid_code="ValidationError",
     operations={
         "GetCallerIdentity": caller_identity.get_caller_identity,

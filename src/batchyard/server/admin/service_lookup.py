@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from batchyard.cli.client import Client, ClientError
+from batchyard.cli.client import YARD, Client, ClientError
 from batchyard.cli.endpoint import URL_VARIABLES, Endpoint, find_endpoint
 from batchyard.server.admin.terminal import Failure
 from batchyard.server.settings.config import Settings
@@ -35,7 +35,7 @@ def named_service(url: str | None, variables: Mapping[str, str]) -> Named | None
 def data_directory_at(endpoint: Endpoint) -> Path:
     """The data directory of the service there. Raises ClientError where none answers, or not as Batchyard does."""
     with Client(endpoint, timeout_seconds=ANSWER_SECONDS) as client:
-        answer = client.call("GetService", {})
+        answer = client.call("GetService", {}, YARD)
     directory = answer.get("dataDirectory")
     if not isinstance(directory, str):
         raise ClientError(f"{endpoint.url} does not answer as Batchyard does.")

@@ -9,7 +9,7 @@ import signal
 
 import msgspec
 
-from batchyard.cli.client import Client, Document, UnreachableError
+from batchyard.cli.client import YARD, Client, Document, UnreachableError
 from batchyard.cli.endpoint import DEFAULT_REGION, Credentials, Endpoint
 from batchyard.server.access.keys import Key, KeysError, read_keys
 from batchyard.server.admin.terminal import Failure
@@ -91,7 +91,7 @@ def _ask(server: ServerFile, key: Key, operation: str, document: Document, timeo
     credentials = Credentials(key.access_key_id, key.secret_access_key)
     with Client(Endpoint(server.address, DEFAULT_REGION, (credentials,)), timeout_seconds) as client:
         try:
-            status, _, content = client.exchange(operation, document)
+            status, _, content = client.exchange(operation, document, YARD)
         except UnreachableError as error:
             reason = error.__cause__
             raise Failure(
