@@ -1,11 +1,12 @@
 """The service with its steps written down: `python tests/traced_server.py FILE up ...` runs `batchyard up ...`, and at
 its end FILE holds every function of ours that was called, one `module:qualified.name` a line, in the order of the first
-calls."""
+calls. Bodies of modules and classes, which run when they are imported, are not calls."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -23,7 +24,7 @@ def trace_into(file: Path) -> None:
         code = frame.f_code
         if event == "call" and code not in seen:
             seen.add(code)
-            if code.co_filename.startswith(PACKAGE):
+            if code.co_flags & CO_OPTIMIZED and code.co_filename.startswith(PACKAGE):
                 module = code.co_filename[len(PACKAGE) :].removesuffix(".py").replace("/", ".")
                 out.write(f"{module}:{code.co_qualname}\n")
 
