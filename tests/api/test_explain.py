@@ -53,6 +53,10 @@ def test_a_job_that_has_ended_and_one_that_never_was(service: Service) -> None:
     job = service.submit()
     service.end(job)
     assert service.call("ExplainJob", {"jobId": job})["text"].startswith("It has ended: Essential container")
+    other = service.submit()
+    service.fail_to_start(other, "CannotPullContainerError: no such image")
+    text = "It has ended: Task failed to start. CannotPullContainerError: no such image"
+    assert service.call("ExplainJob", {"jobId": other})["text"] == text
     with pytest.raises(Refused, match="does not exist"):
         service.call("ExplainJob", {"jobId": "no-such-job"})
 

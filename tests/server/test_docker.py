@@ -364,3 +364,21 @@ def test_containers_get_their_secrets(server: Server) -> None:
     assert reasons["three"].startswith(
         f"ResourceInitializationError: unable to pull secrets or registry auth: WORD from {arn}three: Parameter "
     )
+
+
+# -- images by another name --
+
+
+def test_an_image_is_run_by_another_name_and_explained_when_it_cannot_be_had(tmp_path: Path, dockerd: Dockerd) -> None:
+    config = tmp_path / "images.toml"
+    config.write_text(f'[images]\n"*.dkr.ecr.*.amazonaws.com/tool:*" = "{IMAGE}"\n"team/*" = "127.0.0.1:1/team/*"\n')
+    ecr = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tool:7"
+    with server_of(tmp_path, reaching(dockerd), "auto", "--config", str(config)) as named:
+        detail = run(named, "true", image=ecr)
+        assert (detail["status"], detail["container"]["image"]) == ("SUCCEEDED", ecr)
+        failed = run(named, "true", image="team/other:1")
+        why = "(127.0.0.1:1/team/other:1 stands for the definition's team/other:1, by the line 'team/*' of [images])"
+        assert failed["container"]["reason"].startswith("CannotPullContainerError: ")
+        assert failed["container"]["reason"].endswith(why)
+        explained = named.call("ExplainJob", {"jobId": failed["jobId"]}, "/yard/v1/")
+        assert why in explained["text"]

@@ -61,6 +61,8 @@ class Launch(Struct, frozen=True):
     problem_container: str = ""  # the container with the problem, where the task has several
     # (container, user, password): for its image's registry, from repositoryCredentials; never written to disk.
     registry_credentials: tuple[tuple[str, str, str], ...] = ()
+    # (container, the definition's image, why another stands for it): for the reason when that one cannot be had.
+    replaced_images: tuple[tuple[str, str, str], ...] = ()
     # (container, option, value): for its log driver, from secretOptions; never written to disk.
     log_options: tuple[tuple[str, str, str], ...] = ()
     # (container, variable, value): differs among the containers; overrides `environment`.

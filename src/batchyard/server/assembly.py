@@ -25,6 +25,7 @@ from batchyard.server.launch.launch_builder import LaunchBuilder
 from batchyard.server.launch.secret_resolver import Resolver
 from batchyard.server.parts import Parts
 from batchyard.server.settings.config import Settings
+from batchyard.server.settings.image_names import ImageNames
 from batchyard.server.stored_facts import StoredFacts
 from batchyard.server.stored_machines import load_machines
 
@@ -69,6 +70,7 @@ def assemble(parts: Parts) -> Assembly:
         s3=parts.s3,
         own_address=sessions.address,
         bridge_address=job_listener.address if job_listener is not None else "",
+        images=ImageNames(settings.images),
     )
     loop = Loop(
         [machine, stored.timers],

@@ -6,6 +6,7 @@ from batchyard.api.checks import require
 from batchyard.api.context import Call, Context
 from batchyard.api.yard.amounts import amounts
 from batchyard.core.model.names import resource_name
+from batchyard.core.model.records import Status
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.questions.explanation import AskExplain, Explanation
 from batchyard.core.scheduling.share_position import SharePosition
@@ -22,11 +23,10 @@ async def explain_job(context: Context, call: Call, request: Document) -> Docume
     views = await context.read(context.reader.jobs, [job_id])
     require(views, f"The job {job_id} does not exist.")
     job = views[0].job
-    return {
-        "jobId": views[0].job_id,
-        "status": str(job.status),
-        "text": f"It has ended: {job.status_reason or job.status}.",
-    }
+    text = f"It has ended: {job.status_reason or job.status}."
+    if job.status is Status.FAILED and job.past and job.past[-1].reason:
+        text = f"{text} {job.past[-1].reason}"
+    return {"jobId": views[0].job_id, "status": str(job.status), "text": text}
 
 
 def _document(answer: Explanation) -> Document:

@@ -338,11 +338,18 @@ class TaskRun:
             pull.result()
             return True
         except CannotPull as error:
-            raise CannotStart(str(error), spec.name) from error
+            raise CannotStart(f"{error}{self._why_this_image(spec)}", spec.name) from error
         finally:
             stop.cancel()
             pull.cancel()
             await asyncio.wait([pull, stop])
+
+    def _why_this_image(self, spec: ContainerSpec) -> str:
+        """Returns what to add to a failed pull when the definition names another image; else nothing."""
+        for name, image, why in self.launch.replaced_images:
+            if name == spec.name:
+                return f" ({spec.image} stands for the definition's {image}, by {why})"
+        return ""
 
     async def _try_to_start(self, name: str) -> None:
         try:

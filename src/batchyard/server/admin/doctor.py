@@ -89,6 +89,7 @@ def findings(
         _secrets_key(settings, paths if reads_database and all(one.ok for one in database) else None),
         *_s3(settings),
         *_efs(settings),
+        *_images(settings),
         _clock(paths),
         _server(paths, url),
     ]
@@ -287,6 +288,12 @@ def _efs(settings: Settings) -> Iterator[Finding]:
         problem = efs_directories.problem_of(directory)
         remedy = f"Create {directory}, or correct it in the table [efs] of the configuration file." if problem else ""
         yield Finding("efs", not problem, f"{name} is {directory}{f': {problem}' if problem else ''}", remedy)
+
+
+def _images(settings: Settings) -> Iterator[Finding]:
+    for line in settings.images:
+        where = f" on {line.engine}" if line.engine else ""
+        yield Finding("images", True, f"{line.pattern} is {line.replacement}{where}", "")
 
 
 def _clock(paths: Paths) -> Finding:

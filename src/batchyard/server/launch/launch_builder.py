@@ -15,10 +15,13 @@ from batchyard.core.tasks.task_spec import NO_NETWORK, reads_secrets
 from batchyard.engines.base import Launch
 from batchyard.server.access.sessions import OTHER_SOURCES
 from batchyard.server.launch.secret_resolver import Resolver, UnresolvedError
+from batchyard.server.settings.image_names import IMAGES_TABLE, ImageNames
 from batchyard.server.settings.s3 import ENDPOINT_VARIABLE, S3
 
 # Submissions whose tasks are launched in turns; an array launches one task thousands of times.
 TASK_CACHE_SIZE = 1024
+
+NO_OTHER_IMAGES = ImageNames(())
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -52,12 +55,14 @@ WITHOUT_S3_KEYS = frozenset(
 
 class PreparedTask(Struct, frozen=True):
     """`task` with the weaker variables below its own. `brings_credentials`: its environment names where to get them.
-    `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did not set itself."""
+    `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did not set itself.
+    `replaced_images`: as in Launch."""
 
     task: TaskSpec
     brings_credentials: bool
     signing: tuple[tuple[str, tuple[str, ...]], ...]
     reads_secrets: bool
+    replaced_images: tuple[tuple[str, str, str], ...] = ()
 
 
 class LaunchBuilder:
@@ -70,7 +75,7 @@ class LaunchBuilder:
     endpoint; `credentials`: by the address of this service and the attempt, as variables. `resolver` reads secrets;
     `pulling`: the engines that pull images, and so need the credentials of their registries. `s3`: the owner's, which
     jobs are given, with its keys. They then sign with these whatever they ask; `own_address`, by address and
-    attempt, is where this service knows them all the same."""
+    attempt, is where this service knows them all the same. `images`: which images stand for those of definitions."""
 
     def __init__(
         self,
@@ -84,6 +89,7 @@ class LaunchBuilder:
         s3: S3 | None = None,
         own_address: Callable[[str, str], str] = _no_address,
         bridge_address: str = "",
+        images: ImageNames = NO_OTHER_IMAGES,
     ) -> None:
         self._address, self._bridge_address = address, bridge_address
         self._anywhere = {
@@ -99,10 +105,11 @@ class LaunchBuilder:
         self._pulling = frozenset(pulling)
         self._s3_keys = s3.keys if s3 is not None else None
         self._own_address = own_address
+        self._images = images
         # Variables that settings give to every job are as good as a job's own.
         self._settings_names = frozenset(name for name, _ in job_env)
-        # By spec key: the task it was made from, to notice a changed one, and what `_task` gives.
-        self._tasks: OrderedDict[int, tuple[TaskSpec, PreparedTask]] = OrderedDict()
+        # By engine and spec key: the task it was made from, to notice a changed one, and what `_task` gives.
+        self._tasks: OrderedDict[tuple[str, int], tuple[TaskSpec, PreparedTask]] = OrderedDict()
 
     def __call__(self, effect: LaunchTask) -> Launch:
         prepared = self._task(effect)
@@ -126,6 +133,7 @@ class LaunchBuilder:
             job_id=effect.job_id,
             secrets=self._keys_of_s3(prepared) if prepared.signing else (),
             container_environment=metadata,
+            replaced_images=prepared.replaced_images,
         )
         if prepared.reads_secrets:
             return self._with_secrets(launch, effect.engine)
@@ -178,24 +186,42 @@ class LaunchBuilder:
 
     def _task(self, effect: LaunchTask) -> PreparedTask:
         """The same object for the same submission, so that engines send its task once."""
-        known = self._tasks.get(effect.spec_key)
+        key = effect.engine, effect.spec_key
+        known = self._tasks.get(key)
         if known is not None and known[0] is effect.task:
-            self._tasks.move_to_end(effect.spec_key)
+            self._tasks.move_to_end(key)
             return known[1]
         base = self._base(effect.task)
-        if effect.task.containers:
-            containers = [replace(one, environment=_over(base, one.environment)) for one in effect.task.containers]
-            prepared = replace(effect.task, containers=tuple(containers))
+        task, replaced_images = self._with_images(effect.task, effect.engine)
+        if task.containers:
+            containers = [replace(one, environment=_over(base, one.environment)) for one in task.containers]
+            prepared = replace(task, containers=tuple(containers))
         else:
-            prepared = replace(effect.task, environment=_over(base, effect.task.environment))
+            prepared = replace(task, environment=_over(base, task.environment))
         names = {name for one in containers_of(prepared) for name, _ in (*one.environment, *one.secrets)}
         signing = self._signing(effect.task) if self._s3_keys is not None else ()
         reads = any(map(reads_secrets, containers_of(prepared)))
-        found = PreparedTask(prepared, not names.isdisjoint(OTHER_SOURCES), signing, reads)
-        self._tasks[effect.spec_key] = (effect.task, found)
+        found = PreparedTask(prepared, not names.isdisjoint(OTHER_SOURCES), signing, reads, replaced_images)
+        self._tasks[key] = (effect.task, found)
         if len(self._tasks) > TASK_CACHE_SIZE:
             self._tasks.popitem(last=False)
         return found
+
+    def _with_images(self, task: TaskSpec, engine: str) -> tuple[TaskSpec, tuple[tuple[str, str, str], ...]]:
+        """Returns the task with the images that stand for its own on an engine, and those that were replaced."""
+        replaced: list[tuple[str, str, str]] = []
+        images: list[str] = []
+        for container in containers_of(task):
+            image, line = self._images.find(engine, container.image)
+            images.append(image)
+            if line is not None:
+                replaced.append((container.name, container.image, f"the line {line.pattern!r} of [{IMAGES_TABLE}]"))
+        if not replaced:
+            return task, ()
+        if not task.containers:
+            return replace(task, image=images[0]), tuple(replaced)
+        containers = tuple(replace(one, image=image) for one, image in zip(task.containers, images, strict=True))
+        return replace(task, containers=containers), tuple(replaced)
 
     def _signing(self, task: TaskSpec) -> tuple[tuple[str, tuple[str, ...]], ...]:
         found = []

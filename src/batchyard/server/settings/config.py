@@ -21,7 +21,10 @@ from batchyard.server.settings.default_paths import config_home as config_home
 from batchyard.server.settings.default_paths import data_home as data_home
 from batchyard.server.settings.default_paths import is_inside as is_inside
 from batchyard.server.settings.efs_directories import EFS_TABLE, file_systems
+from batchyard.server.settings.image_names import IMAGES_TABLE, ImageLine, image_lines
 from batchyard.server.settings.table import BY_KEY, BY_NAME, CONFIG_VARIABLE, SECRETS_KEY, TABLE, Kind, Setting
+
+ENGINES = frozenset(BY_NAME["engine"].choices) - {"auto"}
 
 
 class Settings(Struct, frozen=True):
@@ -57,6 +60,7 @@ class Settings(Struct, frozen=True):
     insecure: bool = False
     aws_error_texts: bool = False
     efs: tuple[tuple[str, str], ...] = ()  # of the configuration file's table [efs] alone
+    images: tuple[ImageLine, ...] = ()  # of its table [images] alone
     min_timeout_seconds: int = 60
     max_array_size: int = 10_000
     max_job_kib: int = 30
@@ -174,6 +178,8 @@ def _from_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
     layer: dict[str, Any] = {}
     if EFS_TABLE in document:
         layer["efs"] = file_systems(document.pop(EFS_TABLE), f"{path}: [{EFS_TABLE}]", path.parent)
+    if IMAGES_TABLE in document:
+        layer["images"] = image_lines(document.pop(IMAGES_TABLE), f"{path}: [{IMAGES_TABLE}]", ENGINES)
     for key, value in _flatten(document):
         setting = BY_KEY.get(key)
         if setting is None:
