@@ -113,7 +113,7 @@ def build_service_model(document: dict[str, Any]) -> ServiceModel:
     shapes = _link_shapes(document["shapes"])
     return ServiceModel(
         name=metadata["endpointPrefix"],
-        service_id=metadata["serviceId"],
+        service_id=metadata.get("serviceId", metadata["endpointPrefix"]),
         signing_name=metadata.get("signingName", metadata["endpointPrefix"]),
         protocol=metadata["protocol"],
         json_version=metadata.get("jsonVersion", "1.0"),
