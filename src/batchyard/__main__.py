@@ -1,4 +1,4 @@
-"""The command `batchyard`: the commands of a client of the service, and those that are the server's own."""
+"""The command `batchyard`: the client's commands and the server's."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-REANCHOR_EVERY_MS = 10_000  # how often a wall clock that was set forward is followed
+REANCHOR_EVERY_MS = 10_000  # between checks whether the wall clock was set forward
 
 
 class Clock(Protocol):
@@ -20,7 +20,7 @@ class SteadyClock:
         self._anchor(max(time.time_ns() // 1_000_000, floor_ms))
 
     def catch_up(self, now_ms: int) -> None:
-        """Goes forward to what another clock of the same service shows, if that is ahead."""
+        """Moves forward to the time of another clock of the same service, if that is ahead."""
         self._anchor(max(self.now_ms(), now_ms))
 
     def _anchor(self, now_ms: int) -> None:

@@ -2,8 +2,8 @@
 
 Armed by the environment alone: BATCHYARD_FAILPOINTS="before-launch=crash@2;before-commit[RETRIED]=crash@1" dies when
 `before-launch` is reached for the second time, or `before-commit` for the first time with that transition in flight.
-BATCHYARD_FAILPOINT_HITS names a file to which `<point> TAB <transitions>` is appended just before. A point that the
-file says was reached so is not armed again: else a process that is started anew would die there for ever.
+BATCHYARD_FAILPOINT_HITS names a file to which `<point> TAB <transitions>` is appended just before. A point that is
+in the file already is not armed again: else a process that is started anew would die there for ever.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ HITS_VARIABLE = "BATCHYARD_FAILPOINT_HITS"
 ANY = ""  # no transition asked for: the point as such
 _FORM = re.compile(r"(?P<point>[a-z-]+)(\[(?P<transition>[^\[\]]+)\])?=crash@(?P<times>[1-9][0-9]*)")
 
-# (point, transition) -> how many more times it is to be reached. Look here before working out transitions.
+# (point, transition) -> how many more times it is to be reached. Check this before computing transitions.
 armed: dict[tuple[str, str], int] = {}
 _hits: list[Path] = []
 
 
 def arm(variables: Mapping[str, str]) -> None:
-    """Called once by each of our programs. Raises ValueError, with a sentence, for what it cannot understand."""
+    """Arms the points of the environment; called once by each program. Raises ValueError, with a sentence, for a
+    text that it cannot parse."""
     text = variables.get(VARIABLE, "")
     if not text:
         return
@@ -57,7 +58,8 @@ def arm(variables: Mapping[str, str]) -> None:
 
 
 def reach(point: str, transitions: Iterable[str] = ()) -> None:
-    """Dies here when it was asked to. `transitions`: what is under way, and must neither be lost nor be done twice."""
+    """Ends the process here if the point is armed. `transitions`: those under way, which must neither be lost nor be
+    repeated."""
     assert point in POINTS, f"{point} is no fail point"
     under_way = sorted(set(transitions))
     for transition in (ANY, *under_way):

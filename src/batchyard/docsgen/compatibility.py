@@ -1,7 +1,8 @@
-"""docs/compatibility.md: what is done with every operation, and with each member of the main requests on each engine.
+"""Generates docs/compatibility.md: what is done with every operation, and with each member of the main requests on each
+engine.
 
-The words are `server.fields`'; whether an engine refuses a member is asked of the code itself: each sample is
-registered and submitted to a machine in memory whose only engine has that engine's abilities."""
+The words are those of compatibility_table; whether an engine refuses a member is found by the code itself: each
+sample is registered and submitted to a machine in memory whose only engine has that engine's abilities."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from batchyard.core.model.records import Abilities, EnvironmentOrder, Instance
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.world import Limits
-from batchyard.docsgen.compatibility_table import FIELDS, PLAIN, ROLE, SAMPLES, Sample, Says
+from batchyard.docsgen.compatibility_table import FIELDS, PLAIN, ROLE, SAMPLES, MemberSupport, Sample
 from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.process import ProcessEngine
 from batchyard.server.launch.cipher import KeyFileCipher
@@ -38,13 +39,13 @@ MAIN_OPERATIONS = ("RegisterJobDefinition", "SubmitJob", "CreateComputeEnvironme
 # Of these nothing depends on the engine.
 WITHOUT_ENGINES = ("CreateComputeEnvironment", "CreateJobQueue")
 
-WHOLE_MODELS = ("batch", "yard")  # of the other services only what clients of Batch ask is modelled at all
+WHOLE_MODELS = ("batch", "yard")  # of the other services only the operations that clients of Batch use are modelled
 
 ACCOUNT = Account("123456789012", "us-east-1")
 QUEUE, DEFINITION = "queue", "example"
 HOST = Instance("i-0123456789abcdef0", Resources(64_000, 65_536, 1), (0,))  # larger than any sample
-# Said before every reason of an engine's; on this page it would be said in every line.
-FILE_SYSTEMS = {"fs-1": "/v"}  # as an owner would map the one of the samples
+# The beginning of every reason of an engine; on this page it would be in every line.
+FILE_SYSTEMS = {"fs-1": "/v"}  # as the owner would map the directory of the samples
 PREFIX = f"No compute environment of job queue {QUEUE} can run this job: "
 
 
@@ -52,7 +53,7 @@ PREFIX = f"No compute environment of job queue {QUEUE} can run this job: "
 
 
 def refusal(sample: Sample, engine: str, abilities: Abilities) -> str:
-    """What the sample is refused with where `engine` is the only one; empty: it is accepted."""
+    """Returns the refusal of the sample where `engine` is the only engine; empty: it is accepted."""
     try:
         _submit(sample, engine, abilities)
     except Refused as refused:
@@ -95,7 +96,7 @@ def _definition(sample: Sample) -> Document:
 
 
 def _context() -> Context:
-    """The context of a service that stores nothing."""
+    """Returns the context of a service that stores nothing."""
 
     async def ask(command: Command[Answer]) -> Answer:
         raise AssertionError(f"a sample asks nothing, and yet: {command!r}")
@@ -113,7 +114,7 @@ def _context() -> Context:
 
 @cache
 def refusals(path: str) -> dict[str, str]:
-    """By engine, of a member such as LinuxParameters.tmpfs; nothing of members without a sample."""
+    """Returns the refusals of a member such as LinuxParameters.tmpfs, by engine; none for members without a sample."""
     sample = SAMPLES.get(path)
     if sample is None:
         return {}
@@ -124,13 +125,14 @@ def refusals(path: str) -> dict[str, str]:
 # -- the table --
 
 
-def says(shape: str) -> dict[str, Says]:
-    """The table's lines of a shape, by member."""
+def member_support(shape: str) -> dict[str, MemberSupport]:
+    """Returns the table's lines of a shape, by member."""
     return {member: line for members, line in FIELDS.get(shape, {}).items() for member in members.split()}
 
 
 class Requests:
-    """The structures in the main requests of Batch, and who refuses all of one because it refuses every way to it."""
+    """The structures in the main requests of Batch, and the engines that refuse a whole structure because they
+    refuse every way to it."""
 
     def __init__(self, batch: ServiceModel) -> None:
         self.by_operation: dict[str, list[Shape]] = {}
@@ -163,11 +165,11 @@ class Requests:
         return [shape for shapes in self.by_operation.values() for shape in shapes]
 
     def ways(self, shape: str) -> list[tuple[str, str]]:
-        """The members, each with its shape, whose value is or holds this shape."""
+        """Returns the members, each with its shape, whose value is or contains this shape."""
         return self._ways[shape]
 
     def refusing(self, shape: str) -> set[str]:
-        """The engines that refuse whatever needs this shape."""
+        """Returns the engines that refuse everything that needs this shape."""
         if shape not in self._known:
             self._known[shape] = set()  # of a shape inside itself
             ways = [refusals(f"{outer}.{member}").keys() | self.refusing(outer) for outer, member in self._ways[shape]]
@@ -198,7 +200,7 @@ about one member [there too](behaviour.md#where-we-differ), and what AWS leaves 
 
 
 def page(services: Sequence[ServiceDescriptor], built: set[tuple[str, str]]) -> Iterator[str]:
-    """The lines of the page. `built`: (service, operation) of what is answered."""
+    """Returns the lines of the page. `built`: (service, operation) of the implemented operations."""
     yield HEAD
     yield from _operations(services, built)
     requests = Requests(next(service.model for service in services if service.name == "batch"))
@@ -227,14 +229,15 @@ def _missing(names: list[str]) -> str:
 
 
 def _shape(shape: Shape, refusing: set[str], engines: tuple[str, ...]) -> Iterator[str]:
-    """`refusing`: the engines that refuse all of it; `engines`: the columns, none where engines make no difference."""
+    """Returns the lines of a shape. `refusing`: the engines that refuse all of it; `engines`: the columns, none
+    where engines make no difference."""
     yield f"### {shape.name}\n"
     if engines and refusing >= set(engines):
         yield f"Refused with what leads here. Members: {', '.join(shape.members)}.\n"
         return
     yield f"| member | {' | '.join(engines or ('here',))} | |"
     yield f"|---|{'---|' * len(engines or ('here',))}---|"
-    lines = says(shape.name)
+    lines = member_support(shape.name)
     for member in shape.members:
         found = refusals(f"{shape.name}.{member}")
         line = lines[member]
@@ -243,11 +246,11 @@ def _shape(shape: Shape, refusing: set[str], engines: tuple[str, ...]) -> Iterat
     yield ""
 
 
-def _note(line: Says, found: dict[str, str], engines: tuple[str, ...]) -> str:
-    """The table's note unless every engine refuses, then why which of them does."""
-    everybody = engines and found.keys() == set(engines)
-    notes = [] if everybody else [line.note]
-    if everybody and len(set(found.values())) == 1:
+def _note(line: MemberSupport, found: dict[str, str], engines: tuple[str, ...]) -> str:
+    """Returns the table's note and the reasons of the engines that refuse; where all refuse, the reasons alone."""
+    refused_by_all = engines and found.keys() == set(engines)
+    notes = [] if refused_by_all else [line.note]
+    if refused_by_all and len(set(found.values())) == 1:
         notes.append(found[engines[0]])
     else:
         notes += [text if f"the {engine} engine" in text else f"{engine}: {text}" for engine, text in found.items()]

@@ -1,7 +1,7 @@
 """What is done with each member of the requests that describe environments, queues, definitions and jobs.
 
-The compatibility page is made from this table, from what the code itself refuses (`server.compatibility` submits every
-sample below), and from the service model, whose every member must have its line here."""
+The compatibility page is made from this table, from what the code itself refuses (`docsgen.compatibility` submits
+every sample below), and from the service model, whose every member must have its line here."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from msgspec import Struct
 from batchyard.wire.messages import Document
 
 
-class Does(StrEnum):
-    """What happens with a member, unless an engine refuses it."""
+class Support(StrEnum):
+    """What is done with a member, unless an engine refuses it."""
 
     YES = "yes"
     PARTLY = "partly"
@@ -22,11 +22,11 @@ class Does(StrEnum):
     REFUSED = "refused"  # whatever the engine; of requests that no sample is made of
 
 
-class Says(Struct, frozen=True):
-    """What processes and containers do with one member, and what a reader must know beyond that."""
+class MemberSupport(Struct, frozen=True):
+    """What the process engine and Docker do with one member, and a note for the reader."""
 
-    process: Does
-    docker: Does
+    process: Support
+    docker: Support
     note: str = ""
 
 
@@ -44,15 +44,15 @@ class Sample(Struct, frozen=True):
     on_fargate: bool = False
 
 
-def both(does: Does, note: str = "") -> Says:
-    return Says(does, does, note)
+def both(support: Support, note: str = "") -> MemberSupport:
+    return MemberSupport(support, support, note)
 
 
-def apart(process: Does, docker: Does, note: str = "") -> Says:
-    return Says(process, docker, note)
+def apart(process: Support, docker: Support, note: str = "") -> MemberSupport:
+    return MemberSupport(process, docker, note)
 
 
-Y, P, R, N = Does.YES, Does.PARTLY, Does.RECORDED, Does.REFUSED
+Y, P, R, N = Support.YES, Support.PARTLY, Support.RECORDED, Support.REFUSED
 YES = both(Y)
 FIRST_ROLE = "No role is assumed. Each attempt has credentials of its own for this service, under this role's name."
 NO_ROLE = "No role is assumed: the service itself reads what it needs."
@@ -68,7 +68,7 @@ STORAGE = (
 )
 
 # Shape of the service model -> members, separated by spaces where they share a line -> what is done with them.
-FIELDS: dict[str, dict[str, Says]] = {
+FIELDS: dict[str, dict[str, MemberSupport]] = {
     "RegisterJobDefinitionRequest": {
         "jobDefinitionName type parameters": YES,
         "containerProperties": both(Y, "See ContainerProperties."),

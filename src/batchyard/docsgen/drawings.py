@@ -86,7 +86,7 @@ def rooms_page() -> Iterator[str]:
 
 
 def import_table() -> Iterator[str]:
-    """The table of CONTRIBUTING.md."""
+    """Returns the table of CONTRIBUTING.md."""
     yield from ("| room | holds | may import |", "|---|---|---|")
     for room in there():
         yield f"| `{room.path}` | {room.does} | {arrows_of(room)} |"
@@ -96,7 +96,7 @@ def import_table() -> Iterator[str]:
 
 
 def ignorance_table() -> Iterator[str]:
-    """The table of docs/architecture.md."""
+    """Returns the table of docs/architecture.md."""
     yield from ("| room | what it does | what it must not know |", "|---|---|---|")
     for room in there():
         yield f"| `src/batchyard/{room.path}` | {room.does} | {room.must_not_know} |"

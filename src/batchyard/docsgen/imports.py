@@ -1,4 +1,4 @@
-"""Reads who imports whom from the source."""
+"""Reads the imports of every module from the source."""
 
 from __future__ import annotations
 

@@ -8,15 +8,15 @@ from msgspec import Struct
 class Room(Struct, frozen=True):
     """One room: a package or a module directly below src/batchyard.
 
-    `may_import`: what of ours it may import besides itself and the version. A name allows everything below it:
-    `store.queries` allows store/queries.py, and not the rest of store/."""
+    `may_import`: the parts of batchyard that it may import besides itself and the version. A name allows everything
+    below it: `store.queries` allows store/queries.py, and not the rest of store/."""
 
     name: str
     does: str
     must_not_know: str
     may_import: tuple[str, ...] = ()
     is_module: bool = False
-    is_planned: bool = False  # its arrows are fixed before it is there
+    is_planned: bool = False  # its arrows are fixed before it exists
 
     @property
     def path(self) -> str:

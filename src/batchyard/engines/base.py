@@ -3,7 +3,7 @@
 **Promises**, held by one conformance suite for every engine:
 - What is launched, stopped, acknowledged and recovered is a node of an attempt (AttemptNode). The nodes of one attempt
   are independent of each other. A plain job has node 0 alone.
-- `launch` is idempotent by attempt and node: one that was launched, runs, has ended or was acknowledged is not run
+- `launch` is idempotent by attempt and node: a node that was launched, runs, has ended or was acknowledged is not run
   again; its last report is repeated instead.
 - Every launched node gets exactly one final report (NotStarted, Exited or Lost), repeated after each reconnection
   until it is acknowledged; Started comes before Exited. Reports are observed facts, never decisions.
@@ -11,16 +11,16 @@
 - A command carrying an epoch below the highest one seen is refused.
 
 **Several containers in one task** (`Abilities.multiple_containers`; AWS Batch behaviour 6.10; the rules as values are
-in `engines.container_group`). A container is started once what it depends on has come to pass. Started is reported when
-none waits any more: each was started, or never will be. When an essential container ends, or can never start, the
-others are stopped, with STOP_GRACE_SECONDS. In every stop a container's own `stop_timeout_seconds` replaces the grace,
-unless the grace is 0. Exited comes when all have ended, NotStarted when none was ever started.
+in `engines.container_group`). A container is started once the conditions of its dependencies are met. Started is
+reported when no container waits any more: each was started, or can never start. When an essential container ends, or
+can never start, the others are stopped, with STOP_GRACE_SECONDS. In every stop a container's own `stop_timeout_seconds`
+replaces the grace, unless the grace is 0. Exited comes when all have ended, NotStarted when none was ever started.
 
 **Log layout.** Every container has one append-only log file, `log_path(logs_directory, task_id, container)`, where
-`task_id` is AttemptNode's and a plain job's container is `records.DEFAULT_CONTAINER`; there is no file while nothing
-was written. A line of it is `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8, invalid bytes replaced; a
-line of output longer than MAX_LOG_LINE_BYTES is cut into several; a last line without LF is written with one when the
-container ends. `CUT_MARK` stands alone in the text of a line where output was dropped.
+`task_id` is AttemptNode's and a plain job's container is `records.DEFAULT_CONTAINER`; the file does not exist until
+something is written. A line of it is `<epoch milliseconds, decimal> TAB <text> LF`; text is UTF-8, invalid bytes
+replaced; a line of output longer than MAX_LOG_LINE_BYTES is cut into several; a last line without LF is written with
+one when the container ends. `CUT_MARK` stands alone in the text of a line where output was dropped.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ class Launch(Struct, frozen=True):
 class Recovery(Struct, frozen=True):
     """A live attempt of the store, which the engine must account for after a restart of the server.
 
-    `may_launch`: it was STARTING and no stop was asked: an engine whose journal is intact and silent about it runs it.
-    Otherwise the engine reports an attempt that it does not know as NotStarted with reason `RECOVERED_SILENT` when
-    `known_started` is False and its journal is intact, else as Lost."""
+    `may_launch`: it was STARTING and no stop was asked: an engine whose journal is intact and does not mention it
+    runs it. Otherwise the engine reports an attempt that it does not know as NotStarted with reason
+    `RECOVERED_SILENT` when `known_started` is False and its journal is intact, else as Lost."""
 
     launch: Launch
     may_launch: bool
@@ -107,13 +107,13 @@ class Engine(Protocol):
     abilities: Abilities
 
     async def start(self, epoch: int, report: ReportSink) -> None:
-        """Connects. Returns when commands can be given (they are queued while a connection is down).
+        """Connects. Returns once commands are taken (they are queued while a connection is down).
 
-        StaleEpochError: a later server was here. OSError, TimeoutError: why the engine can't be reached."""
+        StaleEpochError: a later server has connected before. OSError, TimeoutError: why the engine can't be reached."""
 
     async def failed(self) -> None:
-        """Raises when the engine can never serve this server again: StaleEpochError, RuntimeError with the story, or
-        what went wrong. Returns once it was closed."""
+        """Raises when the engine can never serve this server again: StaleEpochError, RuntimeError with an
+        explanation, or the error itself. Returns once the engine was closed."""
 
     def launch(self, tasks: Sequence[Launch]) -> None: ...
 
@@ -133,7 +133,7 @@ InstanceReportSink = Callable[[Sequence[InstanceReport]], None]
 
 
 class Capacity(Protocol):
-    """Where instances come from. Called from the event loop's thread; reports are delivered on it too.
+    """A source of instances. Called from the event loop's thread; reports are delivered on it too.
 
     **Promises.** `launch` is idempotent by instance id; for an instance that is LAUNCHING, InstanceReady or
     InstanceRefused follows. `terminate` is followed by InstanceGone, also for an unknown instance. Interruptions and
@@ -151,7 +151,7 @@ class Capacity(Protocol):
 
 
 def log_path(logs_directory: Path, task_id: str, container: str = DEFAULT_CONTAINER) -> Path:
-    """Where a container's log lies. `container`: in ECS's alphabet (letters, digits, hyphens, underscores)."""
+    """Returns the path of a container's log. `container`: in ECS's alphabet (letters, digits, hyphens, underscores)."""
     suffix = "" if container == DEFAULT_CONTAINER else f".{container}"
     return logs_directory / task_id[-2:] / f"{task_id}{suffix}.log"
 

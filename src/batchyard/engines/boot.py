@@ -9,10 +9,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> str:
-    """Another one after each boot."""
+    """Returns the id of the host's current boot; every boot has another."""
     return _BOOT_ID.read_text().strip()
 
 
 def boot_seconds() -> float:
-    """CLOCK_BOOTTIME: goes on while the host sleeps, and is the same for every process of this boot."""
+    """Returns CLOCK_BOOTTIME, which continues while the host sleeps and is the same for every process of this boot."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

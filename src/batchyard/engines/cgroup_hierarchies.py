@@ -21,18 +21,18 @@ LEAVE_IT_OUT = "or leave out --enforce cgroup: memory limits are then held by wa
 
 
 class CgroupsUnavailable(Exception):
-    """The reason as a sentence: what is missing, and what to do."""
+    """This host can't make cgroups. The text is a sentence: what is missing, and what to do."""
 
 
 class CgroupSupport(Struct, frozen=True):
-    """`locations`: (controller, directory in which cgroups can be made); one directory in version 2."""
+    """Where cgroups can be made. `locations`: (controller, directory); one directory in version 2."""
 
     version: int
     locations: tuple[tuple[str, str], ...]
 
     @property
     def directories(self) -> list[str]:
-        """Each directory once: on many hosts cpu and cpuacct share one."""
+        """Returns each directory once: on many hosts cpu and cpuacct share one."""
         return list(dict.fromkeys(directory for _, directory in self.locations))
 
     @property

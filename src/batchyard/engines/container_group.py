@@ -15,7 +15,8 @@ ENDED_BEFORE_START = "The task ended before this container was started."
 
 
 class ContainerGroup:
-    """Every container waits, then runs, then has ended; one that can never start has ended without having run."""
+    """The states of a task's containers: each waits, then runs, then has ended. A container that can never start
+    goes from waiting to ended."""
 
     def __init__(self, containers: Sequence[ContainerSpec]) -> None:
         self.specs = {spec.name: spec for spec in containers}
@@ -31,7 +32,7 @@ class ContainerGroup:
         self._running.add(name)
 
     def ended(self, outcome: ContainerExit) -> None:
-        """Enters that a container ran and ended, or could not be started (`outcome.reason` has why)."""
+        """Enters that a container ran and ended, or could not be started (`outcome.reason` gives the reason)."""
         name = outcome.name
         assert name not in self._ended, f"the container {name} ends twice"
         if name not in self._running:

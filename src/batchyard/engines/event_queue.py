@@ -50,7 +50,7 @@ class ReportQueue(EventQueue, Generic[Item]):
         self.sink: Callable[[Sequence[Item]], None] | None = None
 
     def _send(self, report: Item) -> None:
-        """Reports arrive from `advance` only, never while a command is being given."""
+        """Queues reports: they arrive from `advance` only, never while a command is being given."""
         for delay_ms in self._delivery(report):
             self._after(delay_ms, lambda: self._deliver(report))
 

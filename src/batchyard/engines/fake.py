@@ -361,7 +361,7 @@ class FakeEngine:
 
 
 class InstancePlan(Struct, frozen=True):
-    """The fate of one instance. Milliseconds count from its launch (`boots_ms`), from the end of its boot
+    """What happens to one instance. Milliseconds count from its launch (`boots_ms`), from the end of its boot
     (`interrupted_after_ms`, `lost_after_ms`), from the notice (`notice_ms`), or from its termination (`ends_ms`)."""
 
     boots_ms: int = 0

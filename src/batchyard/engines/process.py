@@ -119,7 +119,8 @@ class ProcessEngine:
     # -- The seam --
 
     async def start(self, epoch: int, report: ReportSink) -> None:
-        """StaleEpochError: a later server has the supervisor. OSError, TimeoutError: why it can't be reached."""
+        """Starts or reaches the supervisor. StaleEpochError: a later server has it. OSError, TimeoutError: why it
+        can't be reached."""
         self._loop = asyncio.get_running_loop()
         self._epoch = epoch
         self._report = report
@@ -485,7 +486,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _inode(path: Path) -> int:
-    """0: there is nothing."""
+    """Returns the inode of a path; 0: it does not exist."""
     try:
         return path.lstat().st_ino
     except FileNotFoundError:

@@ -7,8 +7,8 @@ NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE = 127, 126  # of a program, as she
 
 
 class CannotStart(Exception):
-    """`reason` (also `str()`): what could not be done, why, and what would be right. `container`: which of the task's,
-    where there are several. `exit_code`: None where there is none."""
+    """`reason` (also `str()`): what could not be done, why, and the remedy. `container`: which of the task's, where
+    there are several. `exit_code`: None where there is none."""
 
     def __init__(self, reason: str, container: str = "", exit_code: int | None = None) -> None:
         super().__init__(reason)

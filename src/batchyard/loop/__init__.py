@@ -1,4 +1,4 @@
-"""Inbox -> machine -> commit -> effects."""
+"""The loop: inbox -> machine -> commit -> effects."""
 
 from batchyard.clock import Clock, SteadyClock
 from batchyard.loop.loop import Busy, ChangeWriter, Loop, Stopped

@@ -1,4 +1,4 @@
-"""Who carries out which effect: a table from an effect's type to its handler, and the handlers of engines and capacity.
+"""A table from an effect's type to the handler that carries it out, and the handlers of engines and capacity.
 
 Effects are carried out after the commit of the batch that caused them, the engines' first."""
 
@@ -50,28 +50,29 @@ class EffectTable:
 
 
 class EngineEffects:
-    """Carries out effects about attempts, on the engines that were started. Effects of an engine that was not are
-    dropped: when it is started it is asked about all of its attempts (HostedMachine.recover)."""
+    """Carries out effects about attempts, on the engines that were started. Effects for an engine that was not
+    started are dropped: when it is started it is asked about all of its attempts (HostedMachine.recover)."""
 
     TYPES = (LaunchTask, StopTask, AcknowledgeTask, RecoverTask)
 
     def __init__(self, build_launch: BuildLaunch, clock: Clock, deliver: Callable[[str, Report], None]) -> None:
         self._build_launch = build_launch
         self._clock = clock
-        self._deliver = deliver  # a report in an engine's name takes its turn like the engine's own
+        self._deliver = deliver  # a report in an engine's name is queued like the engine's own
         self._started: dict[str, Engine] = {}
         self._problems: dict[str, Launch] = {}  # by task id: recovered ones that were not to be started
 
     def begin(self, engines: Mapping[str, Engine], effects: Sequence[TaskEffect]) -> None:
-        """These engines were started. `effects` ask about their attempts; an engine without any hears that it has
-        none."""
+        """Takes over engines that were started. `effects` ask about their attempts; an engine without any gets an
+        empty recovery."""
         self._started |= engines
         self.carry_out(effects)
         for name in sorted(engines.keys() - {effect.engine for effect in effects}):
             engines[name].recover([])
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
-        """Acknowledgements first, then launches, then stops, so that a stop finds what it stops."""
+        """Carries out acknowledgements first, then launches, then stops, so that a stop finds the attempt that it
+        stops."""
         launches: dict[str, list[Launch]] = {}
         recoveries: dict[str, list[Recovery]] = {}
         acknowledged: dict[str, list[AttemptNode]] = {}
@@ -96,7 +97,7 @@ class EngineEffects:
         for name, tasks in launches.items():
             self._started[name].launch(tasks)
         for stop in stops:
-            self._problems.pop(stop.attempt_node.task_id, None)  # if it never started, then because it was stopped
+            self._problems.pop(stop.attempt_node.task_id, None)  # if it never started, the stop is the reason
             self._started[stop.engine].stop(stop.attempt_node, stop.grace_seconds)
 
     def _add_launch(self, effect: LaunchTask, launches: dict[str, list[Launch]]) -> None:
@@ -107,15 +108,16 @@ class EngineEffects:
             launches.setdefault(effect.engine, []).append(launch)
 
     def _recovery(self, effect: RecoverTask) -> Recovery:
-        """An attempt that can't be started now is asked about, and left alone where it runs. An engine that is silent
-        about it reports that it never ran; the reason is then what kept it from being started."""
+        """Asks about an attempt, also where it can't be started now: if it runs it is left alone. An engine that
+        does not know it reports that it never ran; the reason is then why it could not be started."""
         launch = self._build_launch(effect.launch)
         if launch.problem and effect.may_launch:
             self._problems[launch.task_id] = launch
         return Recovery(launch, effect.may_launch and not launch.problem, effect.known_started)
 
     def with_reason(self, report: AnyReport) -> AnyReport:
-        """`report`, or why the attempt could not be started where the engine only reports that it was not."""
+        """Returns `report`, with the reason why the attempt could not be started where the engine only reports that
+        it was not."""
         if not self._problems or not isinstance(report, Report):
             return report
         launch = self._problems.pop(report.task_id, None)

@@ -1,8 +1,9 @@
-"""Facts to their followers: listeners, which hear of each batch after its commit, and durable consumers.
+"""Delivers facts to listeners, which get those of each batch after its commit, and to durable consumers.
 
-A durable consumer has a cursor in the store. What it asks for is stored in the transaction of the batch that made it,
-also while the consumer is away, and delivered after the commit: at least once, in order, ranges of children expanded.
-Its cursor moves in a later transaction, with which the facts go that no cursor can come to any more.
+A durable consumer has a cursor in the store. The facts that it asks for are stored in the transaction of the batch
+that made them, also while the consumer is away, and delivered after the commit: at least once, in order, ranges of
+children expanded. Its cursor moves in a later transaction, which also removes the facts that all cursors have
+passed.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from batchyard.core.model.fact_kinds import Cursor, Fact, kinds
 from batchyard.core.model.facts import expand
 
 READ_TRANSACTIONS = 64  # at once: their facts are in memory together, and one commit moves the cursor past all of them
-DELIVERED_FACTS = 500  # in one call: a consumer that is killed gets so many again at most
+DELIVERED_FACTS = 500  # in one call: the most that a killed consumer gets again
 
 FactListener = Callable[[Fact], None]
 
 
 class FactConsumer(Protocol):
-    """A durable follower of facts. What it could not pass on is its own to keep: a fact is delivered once `deliver`
-    returns, and an exception of it ends the loop."""
+    """A durable consumer of facts. It must itself keep what it could not pass on: a fact counts as delivered once
+    `deliver` returns, and an exception from it ends the loop."""
 
     @property
     def name(self) -> str:
-        """Names its cursor in the store."""
+        """The name of its cursor in the store."""
         ...
 
     @property
     def fact_types(self) -> Collection[type[Fact]]: ...
 
     async def deliver(self, facts: Sequence[Fact]) -> None:
-        """Takes the next facts. After a crash it may get facts again that it had before."""
+        """Takes the next facts. After a crash some facts may come again."""
         ...
 
 
@@ -45,13 +46,13 @@ class FactLog(Protocol):
     """The stored facts."""
 
     def read(self, after: int, limit: int) -> Awaitable[Sequence[tuple[int, Sequence[Fact]]]]:
-        """The facts of the next `limit` transactions that had any, each with its sequence, oldest first."""
+        """Returns the facts of the next `limit` transactions that had any, each with its sequence, oldest first."""
         ...
 
 
 class FactDelivery:
-    """`cursors` and `sequence`: as the store has them. Consumers whose cursors are there and that do not subscribe are
-    away: their facts are kept for them until `unsubscribe`."""
+    """The delivery of facts. `cursors` and `sequence`: as the store has them. Consumers whose cursors are there and
+    that do not subscribe are away: their facts are kept for them until `unsubscribe`."""
 
     def __init__(self, log: FactLog, cursors: Mapping[str, Cursor], sequence: int) -> None:
         self._log = log
@@ -63,7 +64,7 @@ class FactDelivery:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._wake: Callable[[], None] | None = None  # while the loop runs
-        self.stored_types: frozenset[type[Fact]] = frozenset()  # what consumers ask for, those that are away too
+        self.stored_types: frozenset[type[Fact]] = frozenset()  # what consumers ask for, including those that are away
         self._set_stored_types()
 
     @property
@@ -72,8 +73,8 @@ class FactDelivery:
         return bool(self._moved)
 
     def subscribe(self, consumer: FactConsumer) -> None:
-        """A consumer whose name is known goes on where it stopped; a new one gets what happens from the next batch
-        on."""
+        """Adds a consumer. One whose name is known goes on where it stopped; a new one gets the facts from the next
+        batch on."""
         name = consumer.name
         assert name not in self._consumers, f"two consumers of facts have the name {name}"
         asked = tuple(sorted(str(kind.__struct_config__.tag) for kind in consumer.fact_types))
@@ -88,7 +89,7 @@ class FactDelivery:
             self._wake()
 
     def unsubscribe(self, name: str) -> None:
-        """The consumer, which may be away, asks for nothing any more; what is kept for it alone is removed."""
+        """Removes a consumer, which may be away, and the facts that are kept for it alone."""
         self._consumers.pop(name, None)
         self._news.pop(name, None)
         task = self._tasks.pop(name, None)
@@ -107,7 +108,7 @@ class FactDelivery:
     # -- the loop's side --
 
     def add_to(self, changes: Changes) -> None:
-        """Before a commit: leaves in `changes` the facts that are to be stored, and adds the cursors that moved."""
+        """Prepares a commit: leaves in `changes` the facts that are to be stored, and adds the cursors that moved."""
         if changes.facts:
             wanted = self.stored_types
             changes.facts = [fact for fact in changes.facts if type(fact) in wanted]
@@ -120,7 +121,7 @@ class FactDelivery:
             self._moved.clear()
 
     def committed(self) -> None:
-        """After a commit: what it stored can be delivered."""
+        """Releases what a commit has stored for delivery."""
         if self._committed != self._sequence:
             self._committed = self._sequence
             for news in self._news.values():
@@ -139,7 +140,7 @@ class FactDelivery:
                 task.result()
 
     async def end(self) -> None:
-        """What is being delivered is cut short, and delivered again after the next start."""
+        """Cancels the delivery under way, which is repeated after the next start."""
         self._wake = None
         tasks, self._tasks = list(self._tasks.values()), {}
         for task in tasks:

@@ -1,4 +1,4 @@
-"""What the loop hosts: machines. Each has a state of its own, and commands, reports and deadlines that are its own."""
+"""The protocol of the machines that the loop hosts. Each has its own state, commands, reports and deadlines."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from batchyard.core.model.fact_kinds import Fact
 
 
 class HostedMachine(Protocol):
-    """A deterministic state machine. It reads no clock and does no input or output: `now_ms` never goes back, and what
-    it decides is in `take`. What all machines of a loop changed in one batch is committed in one transaction."""
+    """A deterministic state machine. It reads no clock and does no input or output: `now_ms` never goes back; its
+    decisions are returned by `take`. What all machines of a loop changed in one batch is committed in one
+    transaction."""
 
     @property
     def command_types(self) -> Collection[type[Command[Any]]]:
@@ -27,11 +28,12 @@ class HostedMachine(Protocol):
 
     @property
     def pending_changes(self) -> Changes:
-        """What the running batch has changed so far."""
+        """Returns what the running batch has changed so far."""
         ...
 
     def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Between batches, and after the machine was restored: the facts that somebody asks for. It makes no others."""
+        """Sets the kinds of facts that a consumer asks for; the machine makes no others. Called between batches, and
+        after the machine was restored."""
         ...
 
     def handle(self, command: Command[Any], now_ms: int) -> Any:
@@ -43,24 +45,25 @@ class HostedMachine(Protocol):
         ...
 
     def schedule(self, now_ms: int) -> None:
-        """Once per batch, after its reports and commands: what time brought."""
+        """Does what is due. Called once per batch, after its reports and commands."""
         ...
 
     def outgoing(self) -> Collection[Any]:
-        """Reports to other machines of the loop since the last call. They get them in the same batch, and so in the
-        same transaction; each goes to the machine that takes its type."""
+        """Returns the reports to other machines of the loop since the last call. They are handled in the same batch,
+        and so in the same transaction; each goes to the machine that takes its type."""
         ...
 
     def take(self) -> tuple[Changes, list[Effect]]:
-        """What the batch changed, and what to do about it once that is committed. Begins the next batch."""
+        """Returns what the batch changed, and the effects to carry out once that is committed. Begins the next
+        batch."""
         ...
 
     def next_deadline(self) -> int | None:
-        """When `schedule` must run even if nothing arrives, in ms; None: never."""
+        """Returns when `schedule` must run even if nothing arrives, in ms; None: never."""
         ...
 
     def recover(self) -> list[Effect]:
-        """After a restart: the effects whose carrying out is unknown, to be asked again."""
+        """Returns, after a restart, the effects that may not have been carried out, to be repeated."""
         ...
 
 
@@ -73,5 +76,6 @@ class FactObserver(HostedMachine, Protocol):
     def observed_facts(self) -> Collection[type[Fact]]: ...
 
     def observe(self, facts: Sequence[Fact], now_ms: int) -> None:
-        """Takes facts that others have made, in their order; ranges of children stay ranges. `schedule` follows."""
+        """Takes facts that other machines have made, in their order; ranges of children stay ranges. `schedule`
+        follows."""
         ...

@@ -2,8 +2,8 @@
 transaction, and only then answer callers and act on the world.
 
 It hosts several machines (loop.hosted_machine): each command and report goes to the machine that takes its type, and
-what all of them changed in one batch is one transaction. It touches the world only through what it is handed (writer,
-engines, clock), so that a simulator can run the same code.
+what all of them changed in one batch is one transaction. It acts only through the writer, engines and clock that it
+is given, so that a simulator can run the same code.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Stopped(Exception):
 
 
 class ChangeWriter(Protocol):
-    """What the loop needs of the store: everything in one durable transaction, or a future that fails."""
+    """The part of the store that the loop needs: it writes everything in one durable transaction, or returns a
+    future that fails."""
 
     def commit(self, changes: Changes, now_ms: int) -> CommitFuture[None]: ...
 
@@ -50,8 +51,8 @@ class ChangeWriter(Protocol):
 class Loop:
     """Hosts machines. `ask` from any coroutine of its event loop; `run` once.
 
-    `handlers`: who carries out the effects of machines besides those about attempts and instances. `listeners` get each
-    fact once after its commit, and miss what a crash keeps from them; `delivery` has the durable consumers."""
+    `handlers`: they carry out all effects but those about attempts and instances. `listeners` get each fact once
+    after its commit, and miss what a crash keeps from them; `delivery` has the durable consumers."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Loop:
         self._wanted: frozenset[type[Fact]] = frozenset()  # the facts that the machines are asked to make
         self._commands: deque[tuple[Command[Any], asyncio.Future[Any]]] = deque()
         self._reports: deque[tuple[str, Any]] = deque()
-        self._arrived: deque[Engine] = deque()  # they were started, and not asked yet about their attempts
+        self._arrived: deque[Engine] = deque()  # engines that were started, and not asked yet about their attempts
         self._wake = asyncio.Event()
         self._stopping = False
         self._ended = False
@@ -94,7 +95,7 @@ class Loop:
     # -- the inbox --
 
     async def ask(self, command: Command[Answer]) -> Answer:
-        """The answer of the command's machine, given after the commit that holds it. Raises Refused, Busy or
+        """Returns the answer of the command's machine, after the commit of its batch. Raises Refused, Busy or
         Stopped."""
         if self._ended:
             raise Stopped
@@ -106,7 +107,7 @@ class Loop:
         return await answer
 
     def sink(self, engine: str) -> ReportSink:
-        """Where an engine delivers its reports. They are never refused."""
+        """Returns the function to which an engine delivers its reports. They are never refused."""
 
         def deliver(reports: Sequence[Report]) -> None:
             self._reports.extend((engine, report) for report in reports)
@@ -115,7 +116,7 @@ class Loop:
         return deliver
 
     def _instance_sink(self, provider: str) -> InstanceReportSink:
-        """Where a capacity provider delivers its reports."""
+        """Returns the function to which a capacity provider delivers its reports."""
 
         def deliver(reports: Sequence[InstanceReport]) -> None:
             self._reports.extend((provider, report) for report in reports)
@@ -126,7 +127,7 @@ class Loop:
     # -- running --
 
     async def start(self, epoch: int) -> None:
-        """Before `run`: starts all engines and asks them about every attempt that was placed before."""
+        """Starts all engines and asks them about every attempt that was placed before. Called before `run`."""
         for engine in self._engines.values():
             await self.start_engine(engine, epoch)
         self._take_arrived()
@@ -139,7 +140,7 @@ class Loop:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until `stop`. A failed commit ends it: memory is never ahead of a disk it serves from."""
+        """Runs until `stop`. A failed commit ends it, so that what it serves from memory is never ahead of the disk."""
         for provider, capacity in self._capacities.items():
             capacity.start(self._instance_sink(provider))
         self._table.carry_out([effect for effect in self._recovered() if not isinstance(effect, TaskEffect)])
@@ -233,7 +234,8 @@ class Loop:
                 failpoints.reach("after-report-before-commit", transitions.of_changes(machine.pending_changes))
 
     def _handle_commands(self, now_ms: int) -> list[tuple[asyncio.Future[Any], Any]]:
-        """The callers' futures, each with the answer or the refusal that it gets after the commit."""
+        """Handles the commands. Returns the callers' futures, each with the answer or the refusal that it gets after
+        the commit."""
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         for _ in range(min(len(self._commands), self._batch_commands)):
             command, answer = self._commands.popleft()
@@ -252,22 +254,22 @@ class Loop:
         for _ in range(MAX_EXCHANGES):
             for machine in waiting:
                 machine.schedule(now_ms)
-            receivers: dict[int, HostedMachine] = {}  # by place in self._machines, which is the order of their turns
+            receivers: dict[int, HostedMachine] = {}  # by index in self._machines, the order in which they run
             for sender in self._machines:
                 for report in sender.outgoing():
                     receiver = self._receiver(report)
                     receiver.report("", report, now_ms)
                     receivers[self._machines.index(receiver)] = receiver
             if self._observers:
-                receivers |= self._show_facts(seen, now_ms)
+                receivers |= self._notify_observers(seen, now_ms)
             if not receivers:
                 return
             waiting = [receivers[place] for place in sorted(receivers)]
         raise AssertionError(f"the machines still report to each other after {MAX_EXCHANGES} rounds of one batch")
 
-    def _show_facts(self, seen: list[int], now_ms: int) -> dict[int, HostedMachine]:
-        """Shows the observers what the others have made since the last round. `seen`: how many facts of each machine
-        were shown before. Returns who got any, by their places."""
+    def _notify_observers(self, seen: list[int], now_ms: int) -> dict[int, HostedMachine]:
+        """Passes to the observers the facts that other machines have made since the last round. `seen`: how many
+        facts of each machine were passed before. Returns the observers that got any, by their indexes."""
         found: dict[int, HostedMachine] = {}
         for number, machine in enumerate(self._machines):
             facts = machine.pending_changes.facts[seen[number] :]
@@ -285,7 +287,7 @@ class Loop:
         return machine
 
     def _take(self) -> tuple[Changes, list[Effect]]:
-        """What all machines changed in this batch, as one transaction, and their effects."""
+        """Returns what all machines changed in this batch, as one transaction, and their effects."""
         changes, effects = self._machines[0].take()
         for machine in self._machines[1:]:
             more, further = machine.take()
@@ -294,11 +296,12 @@ class Loop:
         return changes, effects
 
     def _recovered(self) -> list[Effect]:
-        """What the machines ask after a restart."""
+        """Returns the effects that the machines repeat after a restart."""
         return [effect for machine in self._machines for effect in machine.recover()]
 
     def _take_arrived(self) -> None:
-        """Between two batches, when everything decided is committed."""
+        """Takes in engines that were started meanwhile; runs between two batches, when everything decided is
+        committed."""
         if self._arrived:
             arrived = {engine.name: engine for engine in self._arrived}
             self._arrived.clear()
@@ -310,7 +313,7 @@ class Loop:
 
 
 class _NoFacts:
-    """The log of a loop without consumers of facts."""
+    """A fact log that is empty, for a loop without consumers."""
 
     async def read(self, after: int, limit: int) -> Sequence[tuple[int, Sequence[Fact]]]:
         raise AssertionError("nothing stores facts here, and somebody asks for them")
@@ -319,7 +322,7 @@ class _NoFacts:
 def _routes(
     machines: Sequence[HostedMachine], types_of: Callable[[HostedMachine], Iterable[type[Any]]]
 ) -> dict[type[Any], HostedMachine]:
-    """By type, the one machine that takes it."""
+    """Returns, by type, the one machine that takes it."""
     found: dict[type[Any], HostedMachine] = {}
     for machine in machines:
         for one in types_of(machine):

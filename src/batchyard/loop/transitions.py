@@ -1,4 +1,4 @@
-"""Which of the table's transitions a batch carries, in words: what fail points are told by."""
+"""The names of the transitions in a batch, by which fail points are selected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from batchyard.core.model.records import Job, Status
 
 
 def of_changes(changes: Changes) -> list[str]:
-    """By the state that each job is in now; a retry's states apart, since another attempt precedes them."""
+    """Returns them by the state that each job is in now. Those of a retry have names of their own, since another
+    attempt precedes them."""
     found = [_of_job(job) for job in changes.jobs.values()]
     found += ["array submitted" if spec.array_size else "submitted" for spec in changes.specs]
     return found

@@ -2,8 +2,8 @@
 
 The file may not exist yet (nothing was written), grows while it is read (a last line without its LF is not returned
 yet), and holds its lines in the order of their times. Offsets come from callers' tokens: any number is safe, and one
-inside a line means the next line's start. A line that cannot be read as `<milliseconds> TAB <text>` (a write torn by a
-crash) is given whole, with the time of the line before it.
+inside a line means the next line's start. A line that cannot be read as `<milliseconds> TAB <text>` (a write torn by
+a crash) is returned whole, with the time of the line before it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGE_EVENTS = 10_000
 EVENT_OVERHEAD_BYTES = 26
 
 BLOCK_BYTES = 64 * 1024  # one read: large enough to make calls cheap, small enough for a page of short lines
-SHORT_BYTES = 256  # the first look for the end of a line: most lines are shorter
+SHORT_BYTES = 256  # the first read in search of a line's end: most lines are shorter
 TIME_DIGITS = 19  # more digits than this are no milliseconds since 1970, and int() of a huge text would be slow
 
 
@@ -38,7 +38,8 @@ class Line(NamedTuple):
 
     @property
     def event_bytes(self) -> int:
-        """What CloudWatch Logs counts for it (close enough for a bound: bytes of the file, not of the text alone)."""
+        """The size that CloudWatch Logs counts for the line (close enough for a bound: bytes of the file, not of the
+        text alone)."""
         return self.stop - self.start + EVENT_OVERHEAD_BYTES
 
 
@@ -51,7 +52,7 @@ class Page(NamedTuple):
 
 
 def parse_line(raw: bytes, start: int, fallback_ms: int) -> Line:
-    """A Line of `raw`, which ends with its LF and begins at offset `start`."""
+    """Returns the Line of `raw`, which ends with its LF and begins at offset `start`."""
     head, tab, text = raw[:-1].partition(b"\t")
     if tab and head.isdigit() and len(head) <= TIME_DIGITS:
         return Line(start, start + len(raw), int(head), text.decode("utf-8", "replace"))
@@ -90,8 +91,9 @@ class LogFile:
         limit: int = PAGE_EVENTS,
         limit_bytes: int = PAGE_BYTES,
     ) -> Page:
-        """The first lines from `offset` on whose times are in [start_ms, end_ms), at most `limit` and `limit_bytes`.
-        At least one line comes when there is one. `stop` of an empty page is where reading goes on later."""
+        """Returns the first lines from `offset` on whose times are in [start_ms, end_ms), at most `limit` and
+        `limit_bytes`, but at least one line where there is one. `stop` of an empty page is where reading continues
+        later."""
         begin = self._line_start_after(offset)
         if start_ms is not None:
             begin = max(begin, self.first_at(start_ms))
@@ -119,7 +121,7 @@ class LogFile:
         limit: int = PAGE_EVENTS,
         limit_bytes: int = PAGE_BYTES,
     ) -> Page:
-        """The last lines before `offset` whose times are in [start_ms, end_ms), in the order of the file."""
+        """Returns the last lines before `offset` whose times are in [start_ms, end_ms), in the order of the file."""
         bottom = 0 if start_ms is None else self.first_at(start_ms)
         top = self._line_start_after(offset)
         if end_ms is not None:
@@ -145,8 +147,8 @@ class LogFile:
         return next(self._lines_before(self.end, 0), None)
 
     def first_at(self, at_ms: int) -> int:
-        """Offset of a line before which every line is earlier than `at_ms`: the first at or after it, where all lines
-        can be read. `end` when all are earlier."""
+        """Returns the offset of a line before which every line is earlier than `at_ms`: the first line at or after
+        that time, where all lines can be read; `end` when all are earlier."""
         low, high, found = 0, self.end, self.end
         while low < high:
             middle = (low + high) // 2
@@ -166,7 +168,7 @@ class LogFile:
     # -- lines --
 
     def lines(self, start: int, block_bytes: int = 0) -> Iterator[Line]:
-        """Every whole line from the line start `start` on, read in blocks of `block_bytes` (0: BLOCK_BYTES)."""
+        """Yields every whole line from the line start `start` on, read in blocks of `block_bytes` (0: BLOCK_BYTES)."""
         rest = b""
         position = start  # of rest's first byte
         last_ms = 0
@@ -184,7 +186,7 @@ class LogFile:
             rest = tail
 
     def _lines_before(self, top: int, bottom: int) -> Iterator[Line]:
-        """Every line in [bottom, top), the last one first; both are line starts."""
+        """Yields every line in [bottom, top), the last one first; both are line starts."""
         rest = b""  # the beginning of lines already read, complete to its right
         position = top
         while position > bottom:
@@ -216,7 +218,7 @@ class LogFile:
     # -- line starts --
 
     def _line_start_after(self, offset: int) -> int:
-        """The first line start at or after `offset`, at most `end`."""
+        """Returns the first line start at or after `offset`, at most `end`."""
         if offset <= 0:
             return 0
         position = offset - 1  # an LF there makes `offset` itself a start
@@ -232,7 +234,7 @@ class LogFile:
         return self.end
 
     def _line_start_before(self, offset: int) -> int:
-        """The last line start at or before `offset`."""
+        """Returns the last line start at or before `offset`."""
         while offset > 0:
             size = min(BLOCK_BYTES, offset)
             found = self._read(size, offset - size).rfind(b"\n")

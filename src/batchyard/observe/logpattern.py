@@ -1,7 +1,7 @@
 """Filter patterns of FilterLogEvents: plain terms (CloudWatch Logs user guide, "Filter pattern syntax").
 
 Space-separated terms must all be in the message, `"a phrase"` is one term, `-term` must not be in it, and of `?a ?b`
-one must be. As AWS has it, `?` terms count only where no other terms are given, and matching minds the case. Patterns
+one must be. As on AWS, `?` terms count only where no other terms are given, and matching is case-sensitive. Patterns
 for JSON (`{ ... }`), for columns (`[ ... ]`) and regular expressions (`%...%`) are refused by name.
 """
 
@@ -24,7 +24,7 @@ def invalid(message: str) -> Refused:
 
 
 def compile_pattern(pattern: str) -> Matches:
-    """A function that returns whether a message matches. Raises Refused (InvalidParameterException)."""
+    """Returns a function that returns whether a message matches. Raises Refused (InvalidParameterException)."""
     pattern = pattern.strip()
     kind = UNBUILT.get(pattern[:1])
     if kind:

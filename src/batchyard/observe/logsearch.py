@@ -1,7 +1,7 @@
-"""Searches many log files at once, in the order of time: what FilterLogEvents does.
+"""Searches many log files at once, in the order of time, as FilterLogEvents does.
 
-A page ends at its bounds of events, of bytes given, of bytes looked through and of time, so that a search for a rare
-term answers in bounded time with a cursor to go on from, as AWS's own does."""
+A page ends at its limits of events, of bytes returned, of bytes searched and of time, so that a search for a rare
+term answers in bounded time with a cursor from which it continues, as on AWS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchyard.observe.logpattern import Matches
 
 SEARCH_SECONDS = 5.0  # for one page: many terms take longer over the same bytes
 LINES_BETWEEN_LOOKS = 256  # at the time
-SCAN_BYTES = 32 * 1024 * 1024  # looked through for one page: a fraction of a second
+SCAN_BYTES = 32 * 1024 * 1024  # searched for one page: a fraction of a second
 BUFFER_BYTES = 16 * 1024 * 1024  # read ahead over all streams of a search
 
 
@@ -26,7 +26,7 @@ class Stream(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """The place after the last line looked at: its time, its stream's name, and where it ended in its file."""
+    """The position after the last line searched: its time, its stream's name, and where it ended in its file."""
 
     at_ms: int
     name: str
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 
 class SearchPage(NamedTuple):
-    """`cursor` is None when everything was searched."""
+    """One page of a search. `cursor` is None when everything was searched."""
 
     events: list[Found]
     cursor: Cursor | None
@@ -56,7 +56,8 @@ def search(
     scan_bytes: int = SCAN_BYTES,
     clock: Callable[[], float] = time.monotonic,
 ) -> SearchPage:
-    """The next matching lines of all streams by time (then by stream name) in [start_ms, end_ms), `after` a cursor."""
+    """Returns the next matching lines of all streams by time (then by stream name) in [start_ms, end_ms), `after` a
+    cursor."""
     ends_at = clock() + SEARCH_SECONDS
     ahead_bytes = min(BLOCK_BYTES, BUFFER_BYTES // max(1, len(streams)))
     heads: list[tuple[int, str, int, Line, Iterator[Line]]] = []
@@ -93,14 +94,14 @@ def search(
 def _lines(
     stream: Stream, start_ms: int | None, end_ms: int | None, after: Cursor | None, ahead_bytes: int
 ) -> Iterator[Line]:
-    """The stream's lines behind the cursor. The file is open only while it is read: a search may span more streams
-    than a process may hold files open."""
+    """Yields the stream's lines after the cursor. The file is open only while it is read: a search may span more
+    streams than a process may have files open."""
     offset = 0
     if after is not None:
         if stream.name == after.name:
             offset = after.stop
         else:
-            # Lines of one time come by stream name: those of the streams before the cursor's are already given.
+            # Lines of one time come by stream name: those of the streams before the cursor's were returned already.
             low_ms = after.at_ms if stream.name > after.name else after.at_ms + 1
             start_ms = low_ms if start_ms is None else max(start_ms, low_ms)
     while True:

@@ -22,8 +22,8 @@ MIB = 1024 * 1024
 
 
 class Task(Struct, frozen=True):
-    """An attempt, and what is needed to speak of it. `cluster`: the name of the ECS cluster that its environment stands
-    for."""
+    """An attempt, and what is needed to describe it. `cluster`: the name of the ECS cluster that represents its
+    environment."""
 
     account: Account
     cluster: str
@@ -36,8 +36,9 @@ class Task(Struct, frozen=True):
 
 
 def metadata_document(path: str, task: Task, container: str) -> Document | None:
-    """The answer to GET of the endpoint's own URI (`path` is "" or "/"), /task, /stats or /task/stats; None for others,
-    and where there is no such container. `container`: whose URI it is; empty: the first one's."""
+    """Returns the answer to GET of the endpoint's own URI (`path` is "" or "/"), /task, /stats or /task/stats; None
+    for other paths, and where there is no such container. `container`: the container that the URI belongs to; empty:
+    the first."""
     found = [pair for pair in task.containers() if container in ("", pair[1].container)]
     if not found:
         return None
@@ -113,7 +114,7 @@ def _container(task: Task, container: ContainerSpec, log: ContainerLog) -> Docum
 
 
 def _docker_id(task: Task, log: ContainerLog) -> str:
-    """The task's id, which a plain job's container has; of several each has one of its own."""
+    """Returns the container's id: the task's for the container of a plain job, an id of its own for each of several."""
     return task.task_id if len(task.spec.container_logs) <= 1 else f"{task.task_id}-{log.container}"
 
 
@@ -123,7 +124,7 @@ def _stats(task: Task, container: ContainerSpec, log: ContainerLog) -> Document:
 
 
 def _known_status(attempt: Attempt) -> str:
-    """Who asks from inside runs, even before its start was reported."""
+    """Returns the status that the task knows: a task that asks is running, even before its start was reported."""
     return "STOPPED" if attempt.stopped_at_ms else "RUNNING"
 
 

@@ -1,5 +1,5 @@
-"""Time that a query may take: set around the work of one reader's thread, looked at by SQLite while it searches, before
-each statement, and by loops over what was read."""
+"""The time that a query may take: set around the work of one reader's thread, checked by SQLite while it searches,
+before each statement, and by loops over rows that were read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ QUERY_SECONDS = 10.0
 
 
 class OutOfTime(Exception):
-    """The query's time is over. The text is a sentence for the caller."""
+    """The query took longer than its budget. The text is a sentence for the caller."""
 
     def __init__(self) -> None:
         super().__init__(f"The query took longer than {QUERY_SECONDS:.0f} s: ask for less, or narrow it.")
@@ -28,7 +28,7 @@ _until = _Until()
 
 @contextmanager
 def time_budget(seconds: float = QUERY_SECONDS) -> Iterator[None]:
-    """What this thread does inside has `seconds`."""
+    """Limits the queries of this thread to `seconds`, inside the context."""
     before = _until.at
     _until.at = time.monotonic() + seconds
     try:
@@ -42,6 +42,6 @@ def is_spent() -> bool:
 
 
 def check_time() -> None:
-    """Raises OutOfTime when this thread's time is over."""
+    """Raises OutOfTime when this thread's budget is used up."""
     if is_spent():
         raise OutOfTime

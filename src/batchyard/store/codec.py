@@ -1,4 +1,4 @@
-"""Records to text and back: the only place that knows how records lie in rows. Needs no database.
+"""Converts records to rows and back: the only module that knows how records are stored in rows. Needs no database.
 
 JSON with sorted keys: equal records give equal text, so that a digest over rows is a digest over state.
 """
@@ -47,14 +47,14 @@ _cursor = msgspec.json.Decoder(Cursor).decode
 
 NO_TAGS = "{}"
 
-# What the decoders raise for text that is none of ours.
+# What the decoders raise for text that this service did not write.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, AssertionError, KeyError)
 _LOST_TEXT = "Host EC2 (instance "  # how status_reason of a lost attempt begins in rows without `is_lost`
 _FLAT_PLACEMENT = '"instance_id":'  # in a job's row: only those without placements and `is_lost` have it
 
 
 def _as_declared(field: FieldInfo) -> Any:
-    """The same default for a field of another Struct."""
+    """Returns the same default for a field of another Struct."""
     if field.default is not msgspec.NODEFAULT:
         return msgspec.field(default=field.default)
     if field.default_factory is not msgspec.NODEFAULT:
@@ -99,7 +99,7 @@ class Rows(Struct):
 
 
 def encode(record: Struct) -> str:
-    """The `body` of a record."""
+    """Returns the `body` of a record."""
     return _encode(record).decode()
 
 
@@ -124,7 +124,7 @@ def decode_definition(body: str) -> Definition:
 
 
 def decode_document(kind: str, body: str) -> Struct:
-    """A record of a kind that a room has registered (core.model.documents)."""
+    """Decodes a record of a kind that a room has registered (core.model.documents)."""
     record: Struct = _document_decoder(kind).decode(body)
     return record
 
@@ -136,7 +136,7 @@ def _document_decoder(kind: str) -> msgspec.json.Decoder[Any]:
 
 
 def encode_facts(facts: Sequence[Fact]) -> str:
-    """The facts of one transaction, in their order."""
+    """Encodes the facts of one transaction, in their order."""
     return _encode(facts).decode()
 
 
@@ -159,7 +159,7 @@ def decode_job(body: str) -> Job:
 
 
 def _decode_flat_job(body: str) -> Job:
-    """Decodes a row of an earlier version, whose attempts name their one instance themselves, and say only in
+    """Decodes a row of an earlier version, whose attempts contain their one instance themselves, and show only in
     `status_reason` that they were lost."""
     members = msgspec.json.decode(body)
     for attempt in members.get("past", ()):
@@ -171,13 +171,13 @@ def _decode_flat_job(body: str) -> Job:
 
 
 def decode_spec(body: str, tags: str) -> JobSpec:
-    """`tags`: the text beside the body, which alone knows what TagResource changed."""
+    """Decodes a spec. `tags`: the text of the tags column, which alone has what TagResource changed."""
     spec = _spec(body)
     return spec if tags == NO_TAGS else replace(spec, tags=_tags(tags))
 
 
 def decode_listed_spec(body: str, tags: str) -> JobSpec:
-    """A spec whose `task`, `container` and `ecs_task` are left empty: a fifth of the work."""
+    """Decodes a spec without `task`, `container` and `ecs_task`, which stay empty: a fifth of the work."""
     members = asdict(_listed_spec(body))
     if tags != NO_TAGS:
         members["tags"] = _tags(tags)
@@ -206,7 +206,7 @@ def spec_row(spec: JobSpec) -> SpecRow:
 
 
 def stream_head(log: ContainerLog) -> str:
-    """What the names of a container's streams start with, up to the task id."""
+    """Returns what the names of a container's streams start with, up to the task id."""
     return names.log_stream(log.prefix, "", log.container)
 
 
@@ -216,7 +216,8 @@ def _container_logs(specs: Iterable[JobSpec]) -> list[tuple[str, str, int]]:
 
 
 def job_row(job: Job, queue: str | None) -> JobRow:
-    """`queue`: of a top-level job's first row; later rows need not name it again, since it never changes."""
+    """Encodes a job. `queue`: given for a top-level job's first row; later rows need not repeat it, since it never
+    changes."""
     return (
         job.key,
         queue,
@@ -229,7 +230,8 @@ def job_row(job: Job, queue: str | None) -> JobRow:
 
 
 def latest_start_ms(job: Job) -> int:
-    """When the latest attempt that ran began to; 0 when none did. The job's own time may be gone before a retry."""
+    """Returns when the latest attempt that ran was started; 0 when none ran. The job's own time may be reset before
+    a retry."""
     if job.attempt is not None and job.attempt.started_at_ms:
         return job.attempt.started_at_ms
     latest_ms = 0
@@ -240,7 +242,8 @@ def latest_start_ms(job: Job) -> int:
 
 
 def encode_changes(changes: Changes) -> Rows:
-    """Every spec must come together with its job's first row: only then is it known which rows are top-level."""
+    """Encodes the changes of one transaction. Every spec must come together with its job's first row, which shows
+    that the row is top-level."""
     queues = {spec.key: spec.queue for spec in changes.specs}
     for key in queues:
         assert key in changes.jobs, f"spec {key} comes without its job's row: no query would ever find the job"
@@ -292,7 +295,7 @@ def _add_facts(changes: Changes, rows: Rows) -> None:
 
 
 def decode_changes(rows: Rows) -> Changes:
-    """The changes that `encode_changes` made these rows of."""
+    """Returns the changes from which `encode_changes` made these rows."""
     changes = Changes(next_key=rows.next_key, revisions=dict(rows.revisions))
     changes.environments.update((name, decode_environment(body)) for name, body in rows.environments)
     changes.environments.update((name, None) for (name,) in rows.deleted_environments)

@@ -1,4 +1,5 @@
-"""Where a page ended, as an opaque text. It names the last row shown, so that rows added meanwhile shift nothing."""
+"""Cursors: where a page ended, as an opaque text. A cursor names the last row shown, so that rows added meanwhile
+shift nothing."""
 
 from __future__ import annotations
 
@@ -13,13 +14,14 @@ MAX_INTEGER = 2**63 - 1  # of a database
 
 
 def encode_cursor(kind: str, *parts: Part) -> str:
-    """`kind`: the listing it belongs to; another listing refuses it."""
+    """Makes a cursor. `kind`: the listing it belongs to; other listings refuse it."""
     text = msgspec.json.encode([kind, *parts])
     return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, kind: str, *types: type) -> list[Part]:
-    """The parts given to `encode_cursor`, which must be of `types`. Raises ValueError, a sentence for the caller."""
+    """Returns the parts given to `encode_cursor`, which must be of `types`. Raises ValueError, a sentence for the
+    caller."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         found = msgspec.json.decode(raw, type=list[Part])

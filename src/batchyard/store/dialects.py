@@ -1,4 +1,4 @@
-"""What databases say in words of their own, for statements that are made once for all of them."""
+"""The parts of SQL in which databases differ, for statements that are written once for all of them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def begin_statement(dialect: Dialect) -> str:
 
 
 def upsert(table: Table, changing: tuple[str, ...], dialect: Dialect) -> Insert:
-    """INSERT of whole rows; where the primary key is there already, the `changing` columns take the new values
-    (none: the row stays as it is)."""
+    """Returns an INSERT of whole rows; where the primary key exists already, the `changing` columns take the new
+    values (none: the row stays as it is)."""
     insert: Callable[[Table], Any] = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     statement = insert(table)
     key = list(table.primary_key.columns)

@@ -1,4 +1,5 @@
-"""The store's seam: what one kind of database has to do. Tables, queries and migrations are the same for all of them.
+"""The store's seam: what the driver of one kind of database has to implement. Tables, queries and migrations are the
+same for all of them.
 
 A driver names one database. It opens connections to it and knows what its errors mean; what is particular to its kind
 (files, locks, marks in a header) stays behind it. `batchyard.store.sqlite` is one; the URL of the store chooses
@@ -28,8 +29,8 @@ COUNTED = {
 
 
 class Survey(Struct):
-    """What of a database is wrong, and what can be read. `faults`: half sentences, the first one first. `readable`: how
-    many rows of each table are good."""
+    """The faults of a database, and what can still be read of it. `faults`: clauses, in the order in which they were
+    found. `readable`: the number of good rows of each table."""
 
     faults: list[str] = []
     readable: dict[str, int] = {}
@@ -46,8 +47,9 @@ class Survey(Struct):
 
 
 class Driver(Protocol):
-    """One database, opened or not. `kind`: what the service calls databases of this kind (`sqlite`). `place`: where it
-    is, for sentences, without credentials. `errors`: what its connections raise below SQLAlchemy's DatabaseError."""
+    """One database, opened or not. `kind`: the service's name for this kind of database (`sqlite`). `place`: its
+    location as text for messages, without credentials. `errors`: what its connections raise below SQLAlchemy's
+    DatabaseError."""
 
     kind: str
     place: str
@@ -58,45 +60,46 @@ class Driver(Protocol):
     # -- One writer --
 
     def acquire(self) -> None:
-        """Makes the database where it is not there, and keeps other writers out until `release`, or until this process
-        ends. A kind that cannot do this relies on the epoch alone. Raises StoreLocked."""
+        """Creates the database if it does not exist, and keeps other writers out until `release`, or until this
+        process ends. A kind that cannot do this relies on the epoch alone. Raises StoreLocked."""
 
     def release(self) -> None: ...
 
     # -- Connections --
 
     def write_engine(self) -> Engine:
-        """For the one connection that writes. Transactions are the caller's, who sends BEGIN and COMMIT; a COMMIT that
-        returned survives a loss of power."""
+        """Returns the engine of the one connection that writes. Transactions are the caller's, which sends BEGIN and
+        COMMIT; a COMMIT that returned survives a loss of power."""
 
     def read_engine(self) -> Engine:
-        """For queries. Everything read through one connection of it, up to its release, is one snapshot; what takes
-        longer than a `time_budget` is ended with OutOfTime."""
+        """Returns the engine for queries. Everything read through one of its connections, up to its release, is one
+        snapshot; a query that takes longer than a `time_budget` ends with OutOfTime."""
 
     # -- What it holds --
 
     def check(self, connection: Connection) -> None:
-        """To be called before anything is written: raises StoreDamaged where this is no database of ours, or not as it
-        was written, StoreMismatch where a newer version wrote it. An empty database is fine."""
+        """Checks the database; called before anything is written. Raises StoreDamaged where it is not a database of
+        this service, or not as it was written, StoreMismatch where a newer version wrote it. An empty database is
+        fine."""
 
     @property
     def is_restored(self) -> bool:
-        """The database is a backup's copy that no server has taken into use."""
+        """Whether the database is a backup's copy that no server has taken into use."""
 
     def take_into_use(self) -> None:
-        """From here on a restored database is one as any other. Durable when it returns."""
+        """Turns a restored database into an ordinary one. Durable when it returns."""
 
     def free_bytes(self) -> int:
-        """Space left for this process where the database lies."""
+        """Returns the space left for this process where the database is stored."""
 
     # -- What went wrong --
 
     def explain(self, error: BaseException) -> StoreError:
-        """What it means that the database could not be opened or read."""
+        """Returns the error to raise when the database could not be opened or read."""
 
     def damaged(self, reason: str = "", found: Survey | None = None) -> StoreDamaged:
-        """The whole story of a damaged database, as an error to raise. `reason`: what was seen, for when a survey
-        (`found`, else made here) finds nothing itself."""
+        """Returns the complete description of a damaged database, as an error to raise. `reason`: what was observed,
+        used where a survey (`found`, else made here) finds nothing itself."""
 
     def is_disk_full(self, error: BaseException) -> bool:
         """Whether the database reported that no space is left."""
@@ -105,27 +108,28 @@ class Driver(Protocol):
 
     @property
     def is_there(self) -> bool:
-        """Something is at the database's place, a database or not."""
+        """Whether anything exists at the database's location, a database or not."""
 
     @property
     def is_emptied(self) -> bool:
-        """What is at the place would be taken for a new database. Where jobs have run, their database was lost."""
+        """Whether the location is so empty that a new database would be created there. If jobs have run before,
+        their database was lost."""
 
     def access_problem(self) -> str:
-        """Why this user cannot use what is there, as a sentence; empty: nothing hinders."""
+        """Returns why this user cannot use the database, as a sentence; empty: there is no problem."""
 
     def size_bytes(self) -> int: ...
 
     def last_time_ms(self) -> int:
-        """The last time that a commit recorded; 0 where none can be read, for whatever reason."""
+        """Returns the last time that a commit recorded; 0 where none can be read, for whatever reason."""
 
     def survey(self) -> Survey:
-        """Reads everything and changes nothing. What is there raises nothing but StoreMismatch: a newer version wrote
-        it."""
+        """Reads everything and changes nothing. Never raises for the content, except StoreMismatch: a newer version
+        wrote it."""
 
     def back_up(self, target: Path) -> int:
-        """Copies the database, in use or not, into the new file `target`; returns its size in bytes. Raises StoreError,
-        StoreDamaged where what is there is not worth keeping as a backup."""
+        """Copies the database, in use or not, into the new file `target`; returns its size in bytes. Raises
+        StoreError, StoreDamaged where the database is too damaged to be worth a backup."""
 
     def restore(self, source: Path) -> None:
-        """Makes the database, which must not be there, of a backup. Raises StoreError."""
+        """Creates the database, which must not exist, from a backup. Raises StoreError."""

@@ -1,4 +1,4 @@
-"""The claim of a database by a server: one atomic statement, so that no two servers ever have the same epoch."""
+"""A server's claim on a database: one atomic statement, so that no two servers ever have the same epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from batchyard.store.tables import meta
 
 
 class Claim(Struct, frozen=True):
-    """`epoch`: higher than that of every claim before. With it what the writer goes on from."""
+    """The result of a claim: an `epoch` higher than that of every claim before, and the counters from which the
+    writer continues."""
 
     epoch: int
     next_key: int

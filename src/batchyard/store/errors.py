@@ -1,4 +1,4 @@
-"""What can go wrong with the store. Each text is a sentence for the operator."""
+"""The errors of the store. Each text is a sentence for the operator."""
 
 from __future__ import annotations
 

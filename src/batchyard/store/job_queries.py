@@ -1,4 +1,4 @@
-"""Jobs as queries give them: by id, by task id, their final statuses and tags."""
+"""Queries of jobs: by id, by task id, their final statuses and tags."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ IN_LIST = 1000  # values of one IN (...); SQLite takes 32,766, and a longer stat
 
 
 class JobView(Struct, frozen=True):
-    """A job with what is known of it. For an array's child `spec` is its parent's and `job` may be synthesised;
-    `tags` are the top-level job's own (children have none). In listings `spec.task` and `spec.container` are empty."""
+    """A job together with its spec and tags. For an array's child `spec` is its parent's and `job` may be
+    synthesised; `tags` are the top-level job's own (children have none). In listings `spec.task` and
+    `spec.container` are empty."""
 
     spec: JobSpec
     job: Job
@@ -37,7 +38,7 @@ class JobView(Struct, frozen=True):
 
 
 class AttemptView(Struct, frozen=True):
-    """Attempt `number` of a job. `attempt` is None when it neither is the current one nor ever ran."""
+    """Attempt `number` of a job. `attempt` is None when it is not the current one and never ran."""
 
     view: JobView
     number: int
@@ -71,18 +72,18 @@ def top_view(body: str, tags: str, job: str) -> JobView:
 
 
 def listed_view(body: str, tags: str, job: str) -> JobView:
-    """For pages of many: its spec comes without `task` and `container`."""
+    """Returns a view for long listings: its spec comes without `task` and `container`."""
     spec = codec.decode_listed_spec(body, tags)
     return JobView(spec, codec.decode_job(job), spec.tags)
 
 
 def views_by_key(connection: Connection, keys: Iterable[int]) -> list[JobView]:
-    """Top-level jobs as listed, ascending."""
+    """Returns top-level jobs as views for listings, by ascending key."""
     return [listed_view(*row[2:]) for part in _parts(keys) for row in connection.execute(_BY_KEY, {"keys": part})]
 
 
 def child_view(parent: JobView, index: int, row: str | None) -> JobView | None:
-    """`row`: the child's own, where it has one. None when there is no such child."""
+    """Returns the view of a child. `row`: the child's own, where it has one. None when there is no such child."""
     array = parent.job.array
     if array is None or not 0 <= index < array.size:
         return None
@@ -91,7 +92,8 @@ def child_view(parent: JobView, index: int, row: str | None) -> JobView | None:
 
 
 def find_jobs(connection: Connection, ids: Sequence[str]) -> list[JobView]:
-    """The jobs with these ids or ARNs, children's included, each once, in the order asked; unknown ones left out."""
+    """Returns the jobs with these ids or ARNs, children included, each once, in the order of the request, without
+    unknown ones."""
     wanted = [names.parse_job_id(text) for text in dict.fromkeys(ids)]
     tops = {
         view.spec.job_id: view
@@ -120,7 +122,7 @@ def find_jobs(connection: Connection, ids: Sequence[str]) -> list[JobView]:
 
 
 def finished_statuses(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
-    """The final status of those of these jobs and children that have one, by the id as given.
+    """Returns the final statuses of those of the jobs and children that have ended, by the id as given.
 
     A child's comes from its parent's ranges, so that it needs no row of its own."""
     wanted = {text: names.parse_job_id(text) for text in ids}
@@ -145,7 +147,7 @@ def finished_statuses(connection: Connection, ids: Iterable[str]) -> dict[str, s
 
 
 def _child_status(parent: Job, index: int) -> str:
-    """The final status of a child; empty while it has none, or there is no such child."""
+    """Returns the final status of a child; empty while it has none, or where there is no such child."""
     if parent.array is None:
         return ""
     if contains(parent.array.succeeded, index):
@@ -154,7 +156,7 @@ def _child_status(parent: Job, index: int) -> str:
 
 
 def find_tags(connection: Connection, ids: Sequence[str]) -> dict[str, JobTags]:
-    """The tags of top-level jobs, by id; unknown ones are left out."""
+    """Returns the tags of top-level jobs, by id, without unknown ones."""
     return {
         job_id: JobTags(key, codec.decode_tags(tags))
         for part in _parts(set(ids))
@@ -163,7 +165,7 @@ def find_tags(connection: Connection, ids: Sequence[str]) -> dict[str, JobTags]:
 
 
 def find_attempt(connection: Connection, task_id: str) -> AttemptView | None:
-    """The attempt that this task id names; None when no job of ours ever could have had it."""
+    """Returns the attempt that a task id names; None when no job can ever have had it."""
     parsed = names.parse_task_id(task_id)
     if parsed is None:
         return None
@@ -192,7 +194,7 @@ def _has_child(top: JobView, index: int) -> bool:
 
 
 def _parts(values: Iterable[_Value]) -> Iterator[list[_Value]]:
-    """In lists that one statement takes; sorted, so that rows are read in the order they lie in."""
+    """Splits values into lists short enough for one statement; sorted, so that rows are read in their stored order."""
     ordered = sorted(values)
     for start in range(0, len(ordered), IN_LIST):
         yield ordered[start : start + IN_LIST]

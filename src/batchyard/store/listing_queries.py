@@ -55,7 +55,7 @@ _KEYS_OF_DEFINITION = (
     .order_by(_spec.key.desc())
     .limit(bindparam("limit"))
 )
-# Of a status that jobs leave again few are in it: the search goes through those. Of the others it goes by share.
+# Few jobs are in a status that jobs leave again: those are searched. In the final statuses the search goes by share.
 _OF_SHARE = (
     TOP_LEVEL.where(
         _spec.queue == bindparam("queue"),
@@ -94,7 +94,7 @@ def list_jobs(
     limit: int,
     after: str | None,
 ) -> Page:
-    """One page of a queue's jobs, at most `limit`, and the cursor of the next page (None on the last).
+    """Returns one page of a queue's jobs, at most `limit`, and the cursor of the next page (None on the last).
 
     Without a filter: the jobs in `status` (None: in every one), oldest first. With one, `status` plays no part but for
     SHARE_IDENTIFIER: newest first, by JOB_NAME grouped by name. Several values are alternatives. Raises ValueError,
@@ -116,7 +116,7 @@ def list_jobs(
 def list_children(
     connection: Connection, parent: JobView, status: Status | None, limit: int, after: str | None
 ) -> Page:
-    """One page of an array's children in `status` (None: in every one), by index.
+    """Returns one page of an array's children in `status` (None: in every one), by index.
 
     The parent is read again: only within one snapshot do its ranges and its children's rows complete each other."""
     assert limit > 0, "a page has at least one row"
@@ -153,7 +153,7 @@ def _virtual(parent: JobView, status: Status | None) -> list[Ranges]:
 
 
 def _indexes(ranges: Ranges, start: int) -> Iterator[int]:
-    """The members from `start` on, made one by one: an array may have a million."""
+    """Yields the indexes from `start` on one by one: an array may have a million."""
     for low, high in ranges:
         yield from range(max(low, start), high)
 
@@ -163,7 +163,8 @@ def _views(connection: Connection, statement: Select[Any], where: dict[str, Part
 
 
 def _page(views: list[JobView], limit: int, kind: str, *position: str) -> Page:
-    """Cut what was read, up to one row too many, to a page. `position`: the spec's members that the cursor holds."""
+    """Cuts the rows read, which may be one too many, to a page. `position`: the spec's members that the cursor
+    holds."""
     if len(views) <= limit:
         return views, None
     last = views[limit - 1].spec
@@ -227,7 +228,7 @@ def _by_name(connection: Connection, queue: str, values: Sequence[str], limit: i
 
 
 def _searches(values: Sequence[str]) -> list[tuple[str, bool]]:
-    """(text, whether it is a prefix), ascending, without those that a prefix among them covers."""
+    """Returns (text, whether it is a prefix), ascending, without those that a prefix among them covers."""
     found: list[tuple[str, bool]] = []
     for text, is_exact in sorted({(value.removesuffix("*"), not value.endswith("*")) for value in values}):
         if not (found and found[-1][1] and text.startswith(found[-1][0])):
@@ -260,7 +261,8 @@ def _by_definition(connection: Connection, queue: str, values: Sequence[str], li
 
 
 def _definitions(connection: Connection, queue: str, value: str) -> Iterator[str]:
-    """The `name:revision`s of a queue's jobs that a filter value means, each found by one step down the index."""
+    """Yields the `name:revision`s of a queue's jobs that a filter value matches, each found by one step down the
+    index."""
     name, revision = names.split_definition(value)
     if revision is not None:
         yield f"{name}:{revision}"

@@ -1,6 +1,6 @@
-"""What a machine starts from: everything unfinished, and what may still be asked of the finished.
+"""Loads what a machine starts from: everything unfinished, and what can still be asked about finished jobs.
 
-The cost follows the unfinished work; finished jobs are found by nobody here, however many lie in the database.
+The cost depends on the unfinished work alone; finished jobs are not read here, however many the database has.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _IDEMPOTENCY = (
 
 
 def load(connection: Connection, now_ms: int) -> Snapshot:
-    """`now_ms` says which submissions are less than an hour old."""
+    """Loads the state of a machine. `now_ms`: from it follows which submissions are less than an hour old."""
     row = connection.execute(select(meta.c.next_key, meta.c.last_time_ms)).one()
     specs = [codec.decode_spec(body, tags) for body, tags in connection.execute(_SPECS)]
     wanted = sorted({entry.job_id for spec in specs for entry in spec.depends_on if entry.job_id})
@@ -73,8 +73,8 @@ def load(connection: Connection, now_ms: int) -> Snapshot:
 
 
 def _pruned(connection: Connection, specs: list[JobSpec], wanted: list[str]) -> dict[str, str]:
-    """Dependencies that are gone: only finished jobs are pruned, and had one failed, what waited for it would have
-    ended with it."""
+    """Returns the dependencies that were pruned: only finished jobs are pruned, and if one had failed, the jobs that
+    waited for it would have ended with it."""
     unfinished = {spec.job_id for spec in specs}
     asked = [text for text in wanted if names.parse_job_id(text).uuid not in unfinished]
     known = find_tags(connection, [names.parse_job_id(text).uuid for text in asked])
@@ -82,7 +82,7 @@ def _pruned(connection: Connection, specs: list[JobSpec], wanted: list[str]) -> 
 
 
 def _unfinished(connection: Connection, specs: list[JobSpec]) -> list[Job]:
-    """The unfinished rows, by key; of children those whose parent is unfinished."""
+    """Returns the unfinished rows, by key, without children whose parent has finished."""
     found: list[Job] = []
     last_key = 0  # of the unfinished submission passed last: rows and specs ascend together
     arrays = iter(specs)
@@ -113,7 +113,7 @@ def _definitions(connection: Connection) -> list[Definition]:
 
 
 def misfit(snapshot: Snapshot) -> str:
-    """What is missing of that on which unfinished work depends; empty: nothing. Costs little: every start asks."""
+    """Returns what unfinished work depends on and is missing; empty: nothing. Must be cheap: it runs at every start."""
     for fault in missing_environments(snapshot.queues, {one.name for one in snapshot.environments}):
         return fault
     queues = {queue.name for queue in snapshot.queues}
@@ -128,7 +128,7 @@ def misfit(snapshot: Snapshot) -> str:
 
 
 def missing_environments(queues: Sequence[Queue], known: set[str]) -> Iterator[str]:
-    """A sentence's beginning for each environment of `queues` that is not `known`."""
+    """Returns the beginning of a sentence for each environment of `queues` that is not `known`."""
     for queue in queues:
         for one in queue.environments:
             if one.environment not in known:

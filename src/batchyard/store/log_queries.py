@@ -1,9 +1,10 @@
-"""Log groups and streams as CloudWatch Logs lists them, derived from the jobs: a stream is a container of an attempt
-that ran.
+"""Queries of log groups and streams as CloudWatch Logs lists them, derived from the jobs: a stream is a container of an
+attempt that ran.
 
-Stream names are `<prefix>/<container>/<task id>`, and a task id starts with the job's key and the attempt's number in
-digits of fixed width. So the order by (what stands before the task id, key, number) is the order by name. What stands
-before it is in `job_specs`; of tasks of several containers in `container_logs`, once for each.
+Stream names are `<prefix>/<container>/<task id>`, and a task id starts with the job's key and the attempt's number
+in digits of fixed width. So the order by (what stands before the task id, key, number) is the order by name. The
+text before the task id is in `job_specs`; for tasks of several containers it is in `container_logs`, once for each
+container.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class LogGroup(Struct, frozen=True):
 
 
 class LogStream(Struct, frozen=True):
-    """`key` and `job_id`: the child's own for a child of an array. `container`: by the name that its log file has."""
+    """One log stream. `key` and `job_id`: the child's own for a child of an array. `container`: the name that its
+    log file has."""
 
     name: str
     task_id: str
@@ -57,7 +59,7 @@ class _Row(Struct, frozen=True):
     is_several: bool
 
     def streams_after(self, shown: int | None, descending: bool) -> Iterator[LogStream]:
-        """By number, those beyond `shown` (None: all)."""
+        """Yields the streams by attempt number, those after `shown` (None: all)."""
         index = names.child_index(self.spec_key, self.job.key)
         job_id = self.parent_id if index < 0 else names.child_id(self.parent_id, index)
         current = () if self.job.attempt is None else (self.job.attempt,)
@@ -81,8 +83,8 @@ class _Scope(Struct, frozen=True):
     high: str = ""
 
     def after(self, head: str, key: int, descending: bool) -> list[_Scope]:
-        """What of it comes after (head, key), ascending in either direction. The key itself stays: it may have more
-        attempts."""
+        """Returns the part of the scope after (head, key), ascending in either direction. The key itself stays: it
+        may have more attempts."""
         if self.head:
             if self.head != head:
                 return [self] if (self.head < head) == descending else []
@@ -110,7 +112,7 @@ _specs_again = job_specs.alias("again")
 
 
 def spec_key_of(key: Any) -> Any:
-    """The key of the submission that a job's key belongs to."""
+    """Returns the key of the submission that a job's key belongs to."""
     return select(func.coalesce(func.max(_specs_again.c.key), 0)).where(_specs_again.c.key <= key).scalar_subquery()
 
 
@@ -168,7 +170,7 @@ _BY_TIME = {
 def list_groups(
     connection: Connection, prefix: str, limit: int, after: str | None
 ) -> tuple[list[LogGroup], str | None]:
-    """The groups whose names start with `prefix`, by name."""
+    """Returns the groups whose names start with `prefix`, by name."""
     at = str(decode_cursor(after, "groups", str)[0]) if after else ""
     where = {"low": prefix, "after": at, "high": prefix + TEXT_END, "limit": limit + 1}
     found = [LogGroup(name, created_at_ms) for name, created_at_ms in connection.execute(_GROUPS, where)]
@@ -178,8 +180,8 @@ def list_groups(
 def list_streams(
     connection: Connection, group: str, prefix: str, limit: int, after: str | None, descending: bool, by_time: bool
 ) -> tuple[list[LogStream], str | None]:
-    """A page of a group's streams: by name, or `by_time`: by the start of each job's latest attempt, a job's attempts
-    together. Raises ValueError for an unreadable cursor, and for a prefix with `by_time`."""
+    """Returns a page of a group's streams: by name, or `by_time`: by the start of each job's latest attempt, a job's
+    attempts together. Raises ValueError for an unreadable cursor, and for a prefix with `by_time`."""
     if by_time and prefix:
         raise ValueError("Cannot order by LastEventTime with a logStreamNamePrefix.")
     if connection.execute(_GROUP, {"name": group}).one_or_none() is None:
@@ -242,7 +244,8 @@ def _place(found: tuple[str, Job, int, str, bool]) -> tuple[str, int]:
 
 
 def _scopes(prefix: str, after: tuple[Part, ...] | None, descending: bool) -> list[_Scope]:
-    """Which parts of a group's index hold the names that start with `prefix` and come after `after`, in order."""
+    """Returns the parts of a group's index that hold the names that start with `prefix` and come after `after`, in
+    order."""
     scopes: list[_Scope] = []
     head, slash, digits = prefix.rpartition("/")
     if slash and _HEX.fullmatch(digits):  # the prefix may reach into the task id

@@ -1,8 +1,8 @@
-"""Every question that the outside may ask the store. Read-only connections of its own; each call sees one state.
+"""Every query that other rooms can make of the store. Uses read-only connections of its own; each call sees one state.
 
-Pages are lists with the cursor of the next page, an opaque text, None on the last. Functions that take a cursor raise
-ValueError, with a sentence for the caller, when it cannot be read. All raise OutOfTime inside a `time_budget` that is
-over.
+Pages are lists with the cursor of the next page, an opaque text, None on the last. Functions that take a cursor
+raise ValueError, with a sentence for the caller, when it cannot be read. All raise OutOfTime inside a `time_budget`
+that is used up.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ _COUNTS = (
 
 
 class Reader:
-    """`driver`: of a database that a Writer has opened before. May be used from several threads at once."""
+    """The queries of one database. `driver`: of a database that a Writer has opened before. May be used from several
+    threads at once."""
 
     def __init__(self, driver: Driver) -> None:
         self._engine = driver.read_engine()
@@ -64,19 +65,20 @@ class Reader:
     # -- Facts --
 
     def facts_after(self, sequence: int, limit: int) -> list[tuple[int, list[Fact]]]:
-        """Facts that wait for their consumers; see fact_queries.facts_after."""
+        """Returns facts that wait for their consumers; see fact_queries.facts_after."""
         with self._engine.connect() as connection:
             return fact_queries.facts_after(connection, sequence, limit)
 
     # -- Jobs --
 
     def jobs(self, ids: Sequence[str]) -> list[JobView]:
-        """The jobs and children with these ids or ARNs, each once, in the order asked; unknown ones are left out."""
+        """Returns the jobs and children with these ids or ARNs, each once, in the order of the request, without
+        unknown ones."""
         with self._engine.connect() as connection:
             return job_queries.find_jobs(connection, ids)
 
     def prunable(self, after: int, before_ms: int) -> Bite:
-        """Submissions that ended before `before_ms`, behind the key `after`; see pruning.next_bite."""
+        """Returns submissions after the key `after` that ended before `before_ms`; see pruning.next_bite."""
         with self._engine.connect() as connection:
             return next_bite(connection, after, before_ms)
 
@@ -89,43 +91,43 @@ class Reader:
         limit: int = 100,
         after: str | None = None,
     ) -> tuple[list[JobView], str | None]:
-        """A queue's top-level jobs; see listing_queries.list_jobs."""
+        """Returns a queue's top-level jobs; see listing_queries.list_jobs."""
         with self._engine.connect() as connection:
             return listing_queries.list_jobs(connection, queue, status, filter_name, filter_values, limit, after)
 
     def list_children(
         self, parent: JobView, status: Status | None = None, limit: int = 100, after: str | None = None
     ) -> tuple[list[JobView], str | None]:
-        """An array's children by index; none for a job that is not an array."""
+        """Returns an array's children by index; none for a job that is not an array."""
         with self._engine.connect() as connection:
             return listing_queries.list_children(connection, parent, status, limit, after)
 
     def finished_statuses(self, ids: Sequence[str]) -> dict[str, str]:
-        """The final status of those of these jobs and children that have one, by the id as given."""
+        """Returns the final statuses of those of the jobs and children that have ended, by the id as given."""
         with self._engine.connect() as connection:
             return job_queries.finished_statuses(connection, ids)
 
     def tags(self, ids: Sequence[str]) -> dict[str, JobTags]:
-        """The tags and keys of top-level jobs, by job id; unknown ones are left out."""
+        """Returns the tags and keys of top-level jobs, by job id, without unknown ones."""
         with self._engine.connect() as connection:
             return job_queries.find_tags(connection, ids)
 
     def counts(self, queue: str) -> dict[str, int]:
-        """The number of a queue's top-level jobs by status; statuses without any are left out."""
+        """Returns the number of a queue's top-level jobs by status, without statuses that have none."""
         with self._engine.connect() as connection:
             return {row.status: row.number for row in connection.execute(_COUNTS, {"queue": queue})}
 
     # -- Logs --
 
     def attempt(self, task_id: str) -> AttemptView | None:
-        """The job and attempt that a task id names; None when no job of ours ever could have had it."""
+        """Returns the job and attempt that a task id names; None when no job can ever have had it."""
         with self._engine.connect() as connection:
             return job_queries.find_attempt(connection, task_id)
 
     def log_groups(
         self, prefix: str = "", limit: int = 50, after: str | None = None
     ) -> tuple[list[LogGroup], str | None]:
-        """By name. A group is there from the first submission that names it."""
+        """Returns the log groups, by name. A group exists from the first submission that names it."""
         with self._engine.connect() as connection:
             return log_queries.list_groups(connection, prefix, limit, after)
 
@@ -139,14 +141,15 @@ class Reader:
         descending: bool = False,
         by_time: bool = False,
     ) -> tuple[list[LogStream], str | None]:
-        """A group's streams: the attempts that ran; see log_queries.list_streams."""
+        """Returns a group's streams: the attempts that ran; see log_queries.list_streams."""
         with self._engine.connect() as connection:
             return log_queries.list_streams(connection, group, stream_prefix, limit, after, descending, by_time)
 
     # -- Tasks --
 
     def tasks(self, limit: int, after: str | None = None, *, placed: bool) -> tuple[list[TaskRow], str | None]:
-        """Attempts as ECS lists them: those placed now, or of all that ever started; see task_queries.list_tasks."""
+        """Returns attempts as ECS lists them: those placed now, or all that ever started; see
+        task_queries.list_tasks."""
         with self._engine.connect() as connection:
             return task_queries.list_tasks(connection, limit, after, placed=placed)
 
@@ -155,13 +158,13 @@ class Reader:
     def environments(
         self, wanted: Sequence[str] | None = None, limit: int = 100, after: str | None = None
     ) -> tuple[list[Environment], str | None]:
-        """By name; `wanted`: only those names (None: all)."""
+        """Returns the environments by name; `wanted`: only those names (None: all)."""
         return self._documents(environments, codec.decode_environment, wanted, limit, after)
 
     def queues(
         self, wanted: Sequence[str] | None = None, limit: int = 100, after: str | None = None
     ) -> tuple[list[Queue], str | None]:
-        """By name; `wanted`: only those names (None: all)."""
+        """Returns the queues by name; `wanted`: only those names (None: all)."""
         return self._documents(queues, codec.decode_queue, wanted, limit, after)
 
     def definitions(
@@ -172,7 +175,8 @@ class Reader:
         limit: int = 100,
         after: str | None = None,
     ) -> tuple[list[Definition], str | None]:
-        """By name and revision; `wanted`: only those (name, revision); `name`, `status`: only those that have them."""
+        """Returns the definitions by name and revision. `wanted`: only those (name, revision); `name`, `status`:
+        only those that have them."""
         statement = _DEFINITIONS
         if wanted is not None:
             statement = statement.where(tuple_(definitions.c.name, definitions.c.revision).in_(list(wanted)))
@@ -190,7 +194,7 @@ class Reader:
     def documents(
         self, kind: str, wanted: Sequence[str] | None = None, limit: int = 100, after: str | None = None
     ) -> tuple[list[Any], str | None]:
-        """The records of one kind of documents, by name; `wanted`: only those names (None: all)."""
+        """Returns the records of one kind of documents, by name; `wanted`: only those names (None: all)."""
         name = documents.c.name
         at = decode_cursor(after, kind, str)[0] if after else ""
         statement = select(name, documents.c.body).where(documents.c.kind == kind, name > at)

@@ -1,4 +1,4 @@
-"""Which finished jobs are old enough to go, in small bites.
+"""Finds finished jobs that are old enough to be deleted, in batches small enough for one transaction.
 
 Keys follow the order of submission, so that a walk along them ends at the first job that is younger than the limit:
 what was submitted later cannot have ended earlier.
@@ -51,7 +51,7 @@ _HEADS = select(container_logs.c.stream_head).where(container_logs.c.key == bind
 
 
 def next_bite(connection: Connection, after: int, before_ms: int) -> Bite:
-    """Of the submissions behind the key `after` those that ended before `before_ms`; about BITE_ROWS rows, or one
+    """Returns the submissions after the key `after` that ended before `before_ms`: about BITE_ROWS rows, or one
     array."""
     found: list[Prunable] = []
     rows = 0
@@ -80,7 +80,7 @@ def container_of_head(head: str) -> str:
 
 
 def _tasks(connection: Connection, key: int, last_key: int, job_id: str) -> tuple[tuple[str, ...], int]:
-    """Of all its attempts, and how many rows it has."""
+    """Returns the task ids of all attempts of the submission, and the number of its rows."""
     tasks: list[str] = []
     count = 0
     for row_key, body in connection.execute(_ROWS, {"key": key, "last_key": last_key}):

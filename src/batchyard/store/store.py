@@ -26,7 +26,8 @@ class Store:
 
     @classmethod
     def open(cls, url: str | os.PathLike[str], drivers: Mapping[str, Callable[[str], Driver]] = DRIVERS) -> Store:
-        """`url`: `sqlite:///…`, or the plain path of a SQLite file. Raises StoreError where no driver knows it."""
+        """Returns the store of a URL: `sqlite:///…`, or the plain path of a SQLite file. Raises StoreError where no
+        driver takes it."""
         scheme = _SCHEME.match(url) if isinstance(url, str) else None
         if scheme is None:
             return cls(SqliteDriver(Path(url)))
@@ -37,9 +38,9 @@ class Store:
         return cls(make(str(url)))
 
     def writer(self) -> Writer:
-        """The one that writes; to be opened by its caller."""
+        """Returns the writer, which the caller must open."""
         return Writer(self.driver)
 
     def reader(self) -> Reader:
-        """For a database that a writer has opened before; to be closed by its caller."""
+        """Returns a reader of a database that a writer has opened before. The caller must close it."""
         return Reader(self.driver)

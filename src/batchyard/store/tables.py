@@ -1,4 +1,4 @@
-"""The tables, once, for every database: what the queries are built from, and what the migrations must add up to.
+"""The tables, defined once for every database: the queries are built from them, and the migrations must result in them.
 
 Three kinds of rows. Documents (environments, queues, definitions): few, small, whole in `body`. `job_specs`: one wide
 row per submission, never changed but for its tags. `jobs`: narrow rows that change, one per single job, array parent
@@ -131,14 +131,14 @@ container_logs = Table(  # of tasks of several containers: a row for each
     Index("container_logs_by_key", "key"),  # DescribeLogStreams, by time; pruning
 )
 
-facts = Table(  # that consumers ask for: a row for those of a transaction, until all consumers have them
+facts = Table(  # facts that consumers ask for: one row for each transaction, until all consumers have them
     "facts",
     metadata,
     Column("sequence", KEY, primary_key=True, autoincrement=False),
     Column("body", TEXT, nullable=False),
 )
 
-fact_cursors = Table(  # how far each consumer of facts has come
+fact_cursors = Table(  # the position of each consumer of facts
     "fact_cursors",
     metadata,
     Column("consumer", TEXT, primary_key=True),

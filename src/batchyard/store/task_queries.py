@@ -1,4 +1,4 @@
-"""Attempts as ECS lists tasks: those that are placed, and those that have started, the latest first."""
+"""Queries of attempts as ECS lists tasks: those that are placed, and those that have started, the latest first."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from batchyard.store.tables import STARTED, UNFINISHED, job_specs, jobs
 
 
 class TaskRow(Struct, frozen=True):
-    """Attempt `attempt` of the job or child `job_id`, whose key is `job_key`; `spec` comes without task and container.
-    `is_current`: it is placed now. `cursor`: where a page that ends with it goes on."""
+    """Attempt `attempt` of the job or child `job_id`, whose key is `job_key`; `spec` comes without task and
+    container. `is_current`: it is placed now. `cursor`: of the page that starts after it."""
 
     spec: JobSpec
     job_key: int
@@ -48,8 +48,9 @@ _LATEST = (
 def list_tasks(
     connection: Connection, limit: int, after: str | None, *, placed: bool
 ) -> tuple[list[TaskRow], str | None]:
-    """A page of at most `limit`. `placed`: those that are placed now, by job; else all attempts of jobs that have
-    started, by the start of each job's latest, a job's attempts together. Raises ValueError for a wrong cursor."""
+    """Returns a page of at most `limit` attempts. `placed`: those that are placed now, by job; else all attempts of
+    jobs that have started, by the start of each job's latest attempt, a job's attempts together. Raises ValueError
+    for a wrong cursor."""
     kind = "placed" if placed else "started"
     at_ms, at_key, at_number = (0, 0, 0) if placed else (MAX_INTEGER, MAX_KEY, 0)
     if after:
@@ -63,7 +64,7 @@ def list_tasks(
 
 
 def _tasks(row: Any, kind: str) -> Iterator[TaskRow]:
-    """By number. Listings of what is placed show nothing of what ended before."""
+    """Yields a job's attempts by number. Listings of placed attempts leave out those that ended before."""
     spec_key, body, tags, started_at_ms, job_body = row
     spec, job = codec.decode_listed_spec(body, tags), codec.decode_job(job_body)
     index = names.child_index(spec_key, job.key)

@@ -33,7 +33,7 @@ _Task = tuple[Changes | Rows, int, "Future[None]"]
 
 
 class Writer:
-    """`driver`: of the database, which is made when it is not there."""
+    """The writer of a store. `driver`: of the database, which is created when it does not exist."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -47,7 +47,7 @@ class Writer:
         self._last_time_ms = 0
 
     def open(self, account_id: str, region: str) -> int:
-        """Take the database for this process and return its new epoch, which is durable.
+        """Takes the database for this process and returns its new epoch, which is durable.
 
         Raises StoreLocked when another server has it, StoreMismatch when it belongs to another account or region or a
         newer version wrote it, StoreDamaged when it is not what was written, StoreError when it cannot be opened."""
@@ -71,8 +71,8 @@ class Writer:
         return self.epoch
 
     def load(self, now_ms: int) -> Snapshot:
-        """What a machine starts from. To be called between `open` and the first commit. Raises StoreDamaged where a
-        record cannot be understood."""
+        """Loads what a machine starts from. Must be called between `open` and the first commit. Raises StoreDamaged
+        where a record cannot be decoded."""
         assert self._engine is not None, "this writer is not open"
         try:
             with self._engine.connect() as connection:
@@ -83,10 +83,10 @@ class Writer:
             raise self.damaged(str(error)) from error
 
     def commit(self, changes: Changes, now_ms: int) -> Future[None]:
-        """Write all of `changes` in one transaction; the future is done when it is durable. Commits keep their order.
+        """Writes all of `changes` in one transaction; the future is done when it is durable. Commits keep their order.
 
         `changes` must not be changed afterwards. The future raises DiskFull, StoreFenced or another CommitFailed; so
-        does every later one."""
+        does every later commit."""
         return self._enqueue(changes, now_ms)
 
     def _enqueue(self, work: Changes | Rows, now_ms: int) -> Future[None]:
@@ -96,29 +96,30 @@ class Writer:
         return future
 
     def prune(self, ranges: list[tuple[int, int]], now_ms: int) -> Future[None]:
-        """Delete finished submissions, each given by the range of its rows' keys, in one transaction."""
+        """Deletes finished submissions, each given by the range of its rows' keys, in one transaction."""
         return self._enqueue(Rows(pruned=ranges), now_ms)
 
     def damaged(self, reason: str) -> StoreDamaged:
-        """The whole story of the database's damage, as an error to raise; `reason`: what was seen."""
+        """Returns the complete description of the database's damage, as an error to raise; `reason`: what was
+        observed."""
         return self._driver.damaged(reason)
 
     @property
     def is_restored(self) -> bool:
-        """The database is a backup's copy that no server has taken into use: what its placed attempts did since is not
-        known here, and none of them may be started."""
+        """Whether the database is a backup's copy that no server has taken into use: it is not known here what its
+        placed attempts did since, and none of them may be started."""
         return self._driver.is_restored
 
     def take_into_use(self) -> None:
-        """The attempts of a restored database were dealt with, durably: from here on it is a database as any other."""
+        """Turns a restored database, whose attempts have been handled durably, into an ordinary one."""
         self._driver.take_into_use()
 
     def free_bytes(self) -> int:
-        """Space left for this process where the database lies. Compare with SUBMIT_FREE_BYTES."""
+        """Returns the space left for this process where the database is stored. Compare with SUBMIT_FREE_BYTES."""
         return self._driver.free_bytes()
 
     def close(self) -> None:
-        """Finish the commits already asked for, and give the database back."""
+        """Finishes the commits already requested, and releases the database."""
         if self._thread is not None:
             self._tasks.put(None)
             self._thread.join()
@@ -151,7 +152,7 @@ class Writer:
                 continue
             try:
                 self._write(changes if isinstance(changes, Rows) else encode_changes(changes), now_ms)
-            except BaseException as error:  # noqa: BLE001 - whoever awaits the future gets it
+            except BaseException as error:  # noqa: BLE001 - the future carries it to its caller
                 self._failure = self._explain(error)
                 self._failure.__cause__ = error
                 future.set_exception(self._failure)
@@ -181,7 +182,7 @@ class Writer:
             try:
                 cursor.execute("ROLLBACK")
             except self._connection.dialect.loaded_dbapi.Error as second:
-                error.add_note(f"Nor could it be rolled back: {second}")  # closing the connection will
+                error.add_note(f"Nor could it be rolled back: {second}")  # closing the connection rolls back
             raise
         finally:
             cursor.close()
@@ -198,7 +199,7 @@ class Writer:
 
 
 class _Statements:
-    """The statements of a commit, compiled once: with rows by the dozen, building them costs more than running them."""
+    """The statements of a commit, compiled once: for a few dozen rows, building them costs more than running them."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -265,7 +266,7 @@ class _Statements:
         return self._compile(delete(table).where(rows), ("first", "last"))
 
     def _compile(self, statement: UpdateBase, expected: Sequence[str]) -> str:
-        """The statement's text; its parameters must come in the order of the rows that will be given to it."""
+        """Compiles a statement to text; its parameters must come in the order of the rows that will be given to it."""
         compiled = statement.compile(dialect=self._dialect)
         order = compiled.positiontup
         assert order == list(expected), f"{compiled} takes {order}, the rows are {expected}"

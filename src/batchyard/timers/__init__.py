@@ -1,1 +1,1 @@
-"""Durable timers: a report that a machine gets when its time has come, also after a restart."""
+"""Durable timers: a report that a machine gets when it is due, also after a restart."""

@@ -1,7 +1,7 @@
-"""The machine of timers. Another machine of the same loop sets a timer, and gets what it carries back as a report once
-its time has come: in the batch that removes the timer, so that a timer is neither lost nor reported twice.
+"""The machine of timers. Another machine of the same loop sets a timer, and gets its payload back as a report once it
+is due: in the batch that removes the timer, so that a timer is neither lost nor reported twice.
 
-A room that uses timers registers the record that its timers carry (`register`); the record's type is the report's."""
+A room that uses timers registers the type of their payload (`register`), which is the type of the report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAYLOADS: dict[str, type[Struct]] = {}  # by owner
 
 
 class Timer(Struct, frozen=True):
-    """`owner` and `name` tell timers apart. `payload`: the owner's record, as JSON values."""
+    """One timer, identified by `owner` and `name`. `payload`: the owner's record, as JSON values."""
 
     owner: str
     name: str
@@ -43,16 +43,16 @@ class SetTimer(Struct, frozen=True):
 
 
 class CancelTimer(Struct, frozen=True):
-    """A report to this machine: the timer is not wanted any more. One that is not there is no fault: it may have come
-    due in the same batch."""
+    """A report to this machine: removes a timer. A timer that does not exist is no fault: it may have come due in
+    the same batch."""
 
     owner: str
     name: str
 
 
 def register(owner: str, payload: type[Struct]) -> str:
-    """Declares that timers of `owner` carry a `payload`, and returns `owner`. To be called while modules are imported;
-    `owner` is stored: once released it never changes."""
+    """Declares the type of `payload` of the timers of `owner`, and returns `owner`. Must be called while modules are
+    imported. `owner` is stored: once released it never changes."""
     known = _PAYLOADS.setdefault(owner, payload)
     assert known is payload, f"timers of {owner} carry {known.__name__} already"
     return owner
@@ -71,7 +71,7 @@ class TimerMachine:
         self._outgoing: list[Struct] = []
 
     def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
-        """Before the first batch: the documents that the store kept."""
+        """Takes the documents of the store, before the first batch."""
         for record in records.values():
             if isinstance(record, Timer):
                 assert record.owner in _PAYLOADS, f"the timer {record.name} belongs to the unknown owner {record.owner}"
@@ -82,7 +82,7 @@ class TimerMachine:
         return self._changes
 
     def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Makes no facts: who set a timer is reported to."""
+        """Does nothing: this machine makes no facts; the machine that set a timer gets a report."""
 
     def handle(self, command: Command[Any], now_ms: int) -> NoReturn:
         raise AssertionError(f"timers are set by machines, not by callers: {command!r}")
@@ -98,7 +98,8 @@ class TimerMachine:
         self._changes.documents[TIMER, _document_name(timer.owner, timer.name)] = timer
 
     def schedule(self, now_ms: int) -> None:
-        """Takes out what is due, the earliest first; timers due at the same time by owner and name."""
+        """Removes the timers that are due and reports them, the earliest first; timers due at the same time by owner
+        and name."""
         while self._due and self._due[0][0] <= now_ms:
             due_ms, owner, name = heapq.heappop(self._due)
             timer = self._timers.get((owner, name))

@@ -1,8 +1,8 @@
-"""Compile a structure shape into a JSON reader: msgspec decodes into TypedDicts made from the shape.
+"""Compiles a structure shape into a JSON reader: msgspec decodes into TypedDicts made from the shape.
 
-They know types, required members and integer bounds, and skip unknown members unread; what comes out is already
-the plain dict that the rest of the product works with (half the time of a Struct turned into a dict). What they
-refuse, nulls among it, is read again by `documents.read`, which forgets nulls and words the refusals.
+They check types, required members and integer bounds, and skip unknown members unread; the result is already the
+plain dict that the rest of the product works with (half the time of a Struct converted to a dict). A document that
+they refuse, also for a null, is read again by `documents.read`, which drops nulls and words the refusals.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class BodyReader:
         self._exact = compiler.exact
 
     def read(self, body: bytes) -> dict[str, Any]:
-        """The document in `body`: AWS member names, no nulls, no unknown members; an empty body is `{}`.
+        """Returns the document in `body`: AWS member names, no nulls, no unknown members; an empty body is `{}`.
 
         Raises DocumentError, and nothing else, whatever the bytes.
         """
@@ -43,7 +43,7 @@ class BodyReader:
         return self.read_slowly(body)
 
     def read_slowly(self, body: bytes) -> dict[str, Any]:
-        """As `read`, by walking the model: about 20 times the time, every refusal worded."""
+        """Does the same as `read` by walking the model: takes about 20 times as long, and words every refusal."""
         try:
             document = msgspec.json.decode(body) if body.strip() else {}
         except msgspec.ValidationError:
@@ -82,7 +82,7 @@ class _Compiler:
         return self._made[shape.name]
 
     def type_of(self, shape: Shape) -> Any:
-        """The type that a value of `shape` is decoded to."""
+        """Returns the type that a value of `shape` is decoded to."""
         if shape.type in INTEGER_RANGES:
             low, high = INTEGER_RANGES[shape.type]
             return Annotated[int, msgspec.Meta(ge=low, le=high)]

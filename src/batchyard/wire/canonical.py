@@ -26,7 +26,8 @@ def canonical_request(
     header_values: list[str],
     body: bytes,
 ) -> bytes:
-    """The canonical request. header_values belong to signed_headers, decoded as latin-1 (as HTTP servers do)."""
+    """Returns the canonical request. header_values belong to signed_headers, decoded as latin-1 (as HTTP servers
+    do)."""
     lines = [f"{name}:{_trimmed(value)}" for name, value in zip(signed_headers, header_values, strict=True)]
     text = "\n".join(
         (
@@ -39,7 +40,7 @@ def canonical_request(
             hashlib.sha256(body).hexdigest(),
         )
     )
-    # latin-1 gives back the bytes that travelled; what is not latin-1 never did, and then no signature fits.
+    # latin-1 returns the bytes that were sent; other text was never sent, and then no signature fits.
     return text.encode("latin-1", "replace")
 
 
@@ -52,7 +53,7 @@ def _trimmed(value: str) -> str:
 
 @lru_cache(maxsize=PATH_CACHE_SIZE)
 def canonical_path(raw_path: bytes) -> str:
-    """The path as sent, without empty and dot segments, percent-encoded once more (all services but S3)."""
+    """Returns the path as sent, without empty and dot segments, percent-encoded once more (all services but S3)."""
     kept: list[bytes] = []
     for segment in raw_path.split(b"/"):
         if segment == b"..":
@@ -64,7 +65,7 @@ def canonical_path(raw_path: bytes) -> str:
 
 
 def canonical_query(query: bytes) -> str:
-    """Parameters in the one encoding, sorted by name, then value."""
+    """Returns the parameters in the canonical encoding, sorted by name, then value."""
     pairs = [pair.partition(b"=") for pair in query.split(b"&")]
     return "&".join(f"{name}={value}" for name, value in sorted((_encoded(k), _encoded(v)) for k, _, v in pairs))
 
@@ -75,7 +76,8 @@ def _encoded(raw: bytes) -> str:
 
 @lru_cache(maxsize=SIGNING_KEY_CACHE_SIZE)
 def _keyed(secret_key: str, date: str, region: str, service: str) -> hmac.HMAC:
-    """An HMAC with the key of one day, region and service; copied for use, which costs half of a new one."""
+    """Returns an HMAC with the key of one day, region and service; callers copy it, which costs half as much as a
+    new one."""
     key = ("AWS4" + secret_key).encode()
     for part in (date, region, service, TERMINATOR):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -83,7 +85,7 @@ def _keyed(secret_key: str, date: str, region: str, service: str) -> hmac.HMAC:
 
 
 def signature(secret_key: str, timestamp: str, region: str, service: str, canonical: bytes) -> str:
-    """The signature in hex. timestamp: `YYYYMMDDTHHMMSSZ`."""
+    """Returns the signature in hex. timestamp: `YYYYMMDDTHHMMSSZ`."""
     date = timestamp[:8]
     digest = hashlib.sha256(canonical).hexdigest()
     keyed = _keyed(secret_key, date, region, service).copy()

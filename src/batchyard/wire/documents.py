@@ -1,7 +1,7 @@
-"""Read and check documents member by member against a shape.
+"""Reads and checks documents member by member against a shape.
 
-`read` is the authority on what a caller may send and words the refusals; `bodies` is its fast twin.
-`check` holds our own results to the output shape.
+`read` decides what a caller may send and words the refusals; `bodies` is the fast version of it. `check` compares
+our own results with the output shape.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ WANTED = {
 
 
 class DocumentError(Exception):
-    """A document that does not fit its shape: which member (AWS member path, "" for the whole), and the sentence."""
+    """A document does not fit its shape: the member (AWS member path, "" for the whole), and a sentence."""
 
     def __init__(self, fault: Fault, path: str, message: str) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class DocumentError(Exception):
 
 
 def read(shape: Shape, value: Any, path: str = "") -> Any:
-    """`value` (decoded JSON) without nulls and unknown members; raises DocumentError at the first fault."""
+    """Returns `value` (decoded JSON) without nulls and unknown members; raises DocumentError at the first fault."""
     return _read(shape, value, path, 0)
 
 
@@ -109,7 +109,7 @@ def _fits(shape: Shape, value: Any) -> bool:
 
 
 def read_text(shape: Shape, text: str, path: str) -> Any:
-    """A scalar that travels as text (path, query string, header, form); raises DocumentError."""
+    """Parses a scalar that travels as text (path, query string, header, form); raises DocumentError."""
     if shape.type in INTEGER_RANGES:
         low, high = INTEGER_RANGES[shape.type]
         # 20 characters hold every 64-bit integer; int() of a longer text would only cost time.
@@ -140,7 +140,7 @@ def _blob(text: str, path: str) -> bytes:
 
 
 def _seconds(text: str, path: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time, which is UTC where it names no zone, or of a number."""
+    """Parses an ISO 8601 time, which is UTC where it names no zone, or a number, to seconds since 1970."""
     if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
         return float(text)
     try:
@@ -155,7 +155,7 @@ def missing(path: str) -> DocumentError:
 
 
 def wanted(shape: Shape) -> str:
-    """What a value of this shape is called in a refusal."""
+    """Returns the name of a shape's type in refusals."""
     if shape.type in INTEGER_RANGES:
         low, high = INTEGER_RANGES[shape.type]
         return f"an integer between {low} and {high}"
@@ -191,7 +191,8 @@ def _quoted(key: str) -> str:
 
 
 def check(shape: Shape, value: Any, path: str) -> None:
-    """AssertionError naming the member where a result of ours does not fit `shape`; required members may be absent.
+    """Raises AssertionError, which names the member, where our result does not fit `shape`; required members may be
+    absent.
 
     Absent required members pass since AWS leaves some out itself (`startedAt` of a job that never ran).
     """

@@ -1,8 +1,8 @@
-"""What `batchyard exec` and the service say to each other while a command runs: frames, in both directions at once.
+"""The frames that `batchyard exec` and the service exchange while a command runs, in both directions at once.
 
-The request is `POST /yard/v1/execjob?request=JSON`, signed over its head alone; its body and the answer's are frames,
-sent as they arise (chunked), so that one connection carries input, output, sizes of the terminal and the exit code. A
-frame is one byte, its kind; four bytes, how long it is; and that many bytes of content.
+The request is `POST /yard/v1/execjob?request=JSON`, signed over its head alone; its body and the answer's are
+frames, sent as they arise (chunked), so that one connection carries input, output, sizes of the terminal and the
+exit code. A frame is one byte for its kind, four bytes for its length, and that many bytes of content.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import IntEnum
 EXEC_PATH = "/yard/v1/execjob"
 CONTENT_TYPE = "application/vnd.batchyard.exec"
 HEADER_BYTES = 5
-MAX_FRAME_BYTES = 1024 * 1024  # senders send what they have read at once, far less: a longer one is no frame of ours
+MAX_FRAME_BYTES = 1024 * 1024  # senders send what one read returned, far less: a longer frame is not ours
 
 
 class Kind(IntEnum):
@@ -23,11 +23,11 @@ class Kind(IntEnum):
     INPUT_END = 3
     SIZE = 4  # of the terminal: rows and columns, two bytes each
     EXIT = 5  # the last one: the command's exit code, decimal; empty when it is not known
-    ERROR = 6  # the last one: a sentence, what cut the command off
+    ERROR = 6  # the last one: a sentence, why the command was cut off
 
 
 class BadFrame(ValueError):
-    """The other side does not speak this."""
+    """The other side does not speak this protocol."""
 
 
 def pack(kind: Kind, content: bytes = b"") -> bytes:
@@ -39,20 +39,20 @@ def pack_size(rows: int, columns: int) -> bytes:
 
 
 def size_of(content: bytes) -> tuple[int, int]:
-    """Rows and columns. BadFrame."""
+    """Decodes rows and columns. Raises BadFrame."""
     if len(content) != 4:
         raise BadFrame("a terminal's size is four bytes")
     return int.from_bytes(content[:2], "big"), int.from_bytes(content[2:], "big")
 
 
 class Frames:
-    """Frames out of pieces that come as they like."""
+    """Assembles frames from pieces of any size."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, piece: bytes) -> Iterator[tuple[Kind, bytes]]:
-        """The frames that are whole now. BadFrame."""
+        """Returns the frames that are complete now. Raises BadFrame."""
         self._rest += piece
         while len(self._rest) >= HEADER_BYTES:
             length = int.from_bytes(self._rest[1:HEADER_BYTES], "big")

@@ -1,6 +1,7 @@
-"""Form-encoded requests (protocols `query` and `ec2`): `Filter.1.Name=tag%3Ateam` becomes the document that it spells.
+"""Form-encoded requests (protocols `query` and `ec2`): `Filter.1.Name=tag%3Ateam` becomes the document that it
+describes.
 
-Lists count from 1. What both protocols write alike is here; where they differ is in `FormStyle`.
+Lists count from 1. What the protocols have in common is here; where they differ is in `FormStyle`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from batchyard.wire.model import Member, Shape
 
 # EC2 takes up to 50 filters of 200 values each beside 1,000 ids in one request; twice that costs little to read.
 MAX_FORM_FIELDS = 25_000
-# The largest index of a list that is read; a longer number only pretends to be one.
+# The largest index of a list that is read; no real list has more digits in its indexes.
 INDEX_DIGITS = 9
 QUOTED_KEY_LENGTH = 64  # a refusal quotes at most this much of a caller's own key
 
@@ -35,12 +36,12 @@ class FormStyle:
         return flattened_name(member)
 
     def list_name(self, shape: Shape) -> str:
-        """What stands between a list's name and the number of an element; empty: nothing."""
+        """Returns the text between a list's name and the number of an element; empty: there is none."""
         return "" if self.ec2 or shape.flattened else shape.element_name or "member"
 
 
 def flattened_name(member: Member) -> str:
-    """The name of a member where a flattened list goes by the name of its elements: in XML, and in `query` forms."""
+    """Returns the name of a member where a flattened list is named after its elements: in XML, and in `query` forms."""
     if member.shape.type == "list" and member.shape.flattened and member.shape.element_name:
         return member.shape.element_name
     return member.wire_name
@@ -48,7 +49,7 @@ def flattened_name(member: Member) -> str:
 
 @dataclass(slots=True)
 class _Node:
-    """One part of the dotted names: the text that stands there, and what follows behind a dot."""
+    """One part of the dotted names: its value, and what follows after a dot."""
 
     text: str | None = None
     inner: dict[str, _Node] = field(default_factory=dict)
@@ -62,7 +63,8 @@ class FormReader:
         self._style = style
 
     def read(self, body: bytes) -> dict[str, Any]:
-        """The document in `body`: AWS member names, no unknown members. Raises DocumentError, and nothing else."""
+        """Returns the document in `body`: AWS member names, no unknown members. Raises DocumentError, and nothing
+        else."""
         result: dict[str, Any] = self._read(self.shape, _tree(body), "")
         return result
 
@@ -107,7 +109,7 @@ class FormReader:
 
 
 def named_operation(body: bytes) -> tuple[str, str]:
-    """`Action` and `Version` of a form; empty where they are not given."""
+    """Returns `Action` and `Version` of a form; empty where they are not given."""
     found = (pattern.search(body) for pattern in (_ACTION, _VERSION))
     action, version = (unquote_to_bytes(each[1]).decode("ascii", "replace") if each else "" for each in found)
     return action, version
@@ -137,12 +139,13 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
 
 
 def _behind(node: _Node, name: str) -> _Node:
-    """What stands behind `name`, for lists and maps that are not flattened; an empty text there means an empty one."""
+    """Returns what follows `name`, for lists and maps that are not flattened; an empty text means an empty list or
+    map."""
     return node.inner.get(name, _Node(node.text))
 
 
 def _numbered(node: _Node, shape: Shape, path: str) -> list[_Node]:
-    """The elements of a list, in the order of their numbers; gaps are closed."""
+    """Returns the elements of a list, in the order of their numbers; gaps are closed."""
     if node.text:
         raise DocumentError("type", path, f"{path} must be {wanted(shape)}, numbered from 1, got text.")
     numbers = [each for each in node.inner if each.isascii() and each.isdigit() and len(each) <= INDEX_DIGITS]

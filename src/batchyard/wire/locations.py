@@ -34,7 +34,7 @@ class PathTemplate:
         self._pattern = re.compile(pattern.encode("ascii"), re.DOTALL)
 
     def match(self, raw_path: bytes) -> dict[str, bytes] | None:
-        """Label -> raw text, or None where the path is another."""
+        """Returns label -> raw text, or None where the path does not match."""
         found = self._pattern.fullmatch(raw_path)
         return None if found is None else dict(zip(self.labels, found.groups(), strict=True))
 
@@ -47,7 +47,7 @@ class LocationReader:
         self._template = PathTemplate(request_uri)
 
     def read(self, request: Request) -> dict[str, Any]:
-        """Member -> value; raises DocumentError for missing or ill-formed members."""
+        """Returns member -> value; raises DocumentError for missing or ill-formed members."""
         labels = self._template.match(request.raw_path) or {}
         query = _parse_query(request.query) if request.query else {}
         result: dict[str, Any] = {}

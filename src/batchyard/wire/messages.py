@@ -1,4 +1,4 @@
-"""What goes in and out of the wire: requests, responses, refusals."""
+"""The requests, responses and refusals of the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Service models: what operations a service has and what their documents look like.
+"""Service models: the operations of a service, and the shapes of their documents.
 
 The format is botocore's `service-2.json`. `min`, `max`, `pattern` and `enum` are kept for the rooms that word
 their refusals, and are not enforced here: the real services answer them in texts of their own.
@@ -43,8 +43,8 @@ class Member:
 class Shape:
     """One shape of the model. `members` is for structures, `element` for lists and map values, `key` for maps.
 
-    flattened, element_name, key_name: how the form-encoded and XML protocols write lists and maps; names are empty
-    where the protocol's own is meant."""
+    flattened, element_name, key_name: how the form-encoded and XML protocols write lists and maps; empty names mean
+    the protocol's own."""
 
     name: str
     type: str
@@ -78,7 +78,7 @@ class OperationModel:
 
 @dataclass(slots=True, eq=False)
 class ServiceModel:
-    """One service. `name`: its endpoint prefix. `service_id`: what SDKs call it. `signing_name`: what SigV4 calls it.
+    """One service. `name`: its endpoint prefix. `service_id`: its name in SDKs. `signing_name`: its name in SigV4.
     `version`: the date of its API."""
 
     name: str
@@ -94,7 +94,7 @@ class ServiceModel:
 
 
 def load_service_model(name: str) -> ServiceModel:
-    """The bundled model of a service (`batch`, `ecs`, `yard`, ...); FileNotFoundError for any other name."""
+    """Loads the bundled model of a service (`batch`, `ecs`, `yard`, ...); FileNotFoundError for any other name."""
     for directory in MODEL_DIRECTORIES:
         path = directory / f"{name}.json"
         if path.is_file():
@@ -103,12 +103,12 @@ def load_service_model(name: str) -> ServiceModel:
 
 
 def read_service_model(path: Path) -> ServiceModel:
-    """The model in a file of botocore's format."""
+    """Reads the model in a file of botocore's format."""
     return build_service_model(msgspec.json.decode(path.read_bytes()))
 
 
 def build_service_model(document: dict[str, Any]) -> ServiceModel:
-    """Link a decoded `service-2.json`; AssertionError where it uses something this wire does not implement."""
+    """Links a decoded `service-2.json`; AssertionError where it uses something this wire does not implement."""
     metadata = document["metadata"]
     shapes = _link_shapes(document["shapes"])
     return ServiceModel(

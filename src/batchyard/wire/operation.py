@@ -14,8 +14,8 @@ from batchyard.wire.protocols import WireProtocol
 class Operation:
     """An operation compiled from its model.
 
-    service, name: for example `batch`, `SubmitJob`. model: its shapes, with their constraints.
-    body_limit_bytes: larger bodies are refused. check_results: hold every result to the output shape (tests).
+    service, name: for example `batch`, `SubmitJob`. model: its shapes, with their constraints. body_limit_bytes:
+    larger bodies are refused. check_results: compare every result with the output shape (tests).
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class Operation:
         return f"<Operation {self.service}.{self.name}>"
 
     def parse(self, request: Request) -> dict[str, Any]:
-        """The request's members: AWS names, types as in the model, required ones present, no nulls, none unknown.
+        """Returns the request's members: AWS names, types as in the model, required ones present, no nulls, none
+        unknown.
 
         Values: str, bool, int (within 32 or 64 bits), float, bytes (blobs), list, dict. Raises WireError, and
         nothing else, whatever the bytes. The Content-Type is not looked at, and an empty body is `{}`.
@@ -65,24 +66,25 @@ class Operation:
         return document
 
     def serialise(self, result: dict[str, Any], request_id: str = "") -> bytes:
-        """The body of a result (AWS member names); with check_results, held to the output shape first (see `check`).
-        Some protocols repeat the request's id in it."""
+        """Returns the body of a result (AWS member names), which with check_results is compared with the output
+        shape first (see `check`). Some protocols repeat the request's id in it."""
         if self._check_results:
             self.check(result)
         return self.protocol.encode(self.model, result, request_id)
 
     def check(self, result: dict[str, Any]) -> None:
-        """AssertionError naming the member of `result` that the output shape does not have or has otherwise."""
+        """Raises AssertionError, which names the member of `result` that the output shape lacks or defines
+        differently."""
         if self.model.output is None:
             assert not result, f"{self.name} has no output, got {result!r}"
         else:
             check(self.model.output, result, self.name)
 
     def respond(self, result: dict[str, Any], request_id: str) -> Response:
-        """The response of a success."""
+        """Returns the response of a success."""
         headers = (("content-type", self.protocol.content_type), ("x-amzn-requestid", request_id))
         return Response(self.model.status, headers, self.serialise(result, request_id))
 
     def refuse(self, error: WireError, request_id: str) -> Response:
-        """The response of a refusal."""
+        """Returns the response of a refusal."""
         return self.protocol.error_response(error, request_id)

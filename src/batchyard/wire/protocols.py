@@ -1,4 +1,4 @@
-"""How each AWS protocol words requests, results and errors.
+"""How each AWS protocol encodes requests, results and errors.
 
 A protocol is chosen once per service: `rest-json` and `json` (1.0, 1.1) are here, `query` and `ec2` in `xmlprotocols`.
 """
@@ -21,25 +21,26 @@ class DocumentReader(Protocol):
     """Reads the bodies of one operation's requests."""
 
     def read(self, body: bytes) -> dict[str, Any]:
-        """The document in `body`: AWS member names, no nulls, no unknown members. Raises DocumentError alone."""
+        """Returns the document in `body`: AWS member names, no nulls, no unknown members. Raises DocumentError
+        alone."""
 
 
 class WireProtocol(Protocol):
-    """What Operation and Router need of a protocol."""
+    """The interface of a protocol for Operation and Router."""
 
     content_type: str
 
     def reader(self, shape: Shape) -> DocumentReader:
-        """The reader of request bodies of `shape`."""
+        """Returns the reader of request bodies of `shape`."""
 
     def refusal(self, fault: DocumentError) -> WireError:
-        """The error a caller gets for a document that does not fit the model."""
+        """Returns the error that a caller gets for a document that does not fit the model."""
 
     def encode(self, operation: OperationModel, result: dict[str, Any], request_id: str) -> bytes:
-        """The body of a result."""
+        """Returns the body of a result."""
 
     def error_response(self, error: WireError, request_id: str) -> Response:
-        """The response of a refusal, in the form that SDKs parse."""
+        """Returns the response of a refusal, in the form that SDKs parse."""
 
 
 class RestJson:
@@ -65,7 +66,7 @@ class RestJson:
             ("x-amzn-requestid", request_id),
             ("x-amzn-errortype", error.code),
         )
-        # `__type` repeats the header for those who read bodies only; the real service's front end does so too.
+        # `__type` repeats the header for clients that read bodies only; the real service's front end does so too.
         return Response(error.status, headers, _encoder.encode({"message": error.message, "__type": error.code}))
 
 

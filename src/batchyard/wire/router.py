@@ -1,4 +1,4 @@
-"""Find the operation of a request among all services on one port."""
+"""Finds the operation of a request among all services on one port."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Router:
         self._by_template: list[tuple[str, PathTemplate, Operation]] = []
         self._by_target: dict[str, Operation] = {}
         self._by_action: dict[str, list[Operation]] = {}
-        self._form_services: dict[str, tuple[ServiceModel, WireProtocol]] = {}  # by what SigV4 calls them
+        self._form_services: dict[str, tuple[ServiceModel, WireProtocol]] = {}  # by their names in SigV4
         for service in services:
             protocol = protocol_of(service)
             if service.protocol in FORM_PROTOCOLS:
@@ -72,11 +72,12 @@ class Router:
         self._by_path[address] = operation
 
     def needs_body(self, method: str, raw_path: bytes, headers: Mapping[str, str]) -> bool:
-        """True where `match` needs the body too: a form, which names its operation itself."""
+        """Whether `match` needs the body too: a form names its operation itself."""
         return raw_path == b"/" and method == "POST" and "x-amz-target" not in headers and bool(self._by_action)
 
     def match(self, method: str, raw_path: bytes, headers: Mapping[str, str], body: bytes = b"") -> Operation:
-        """The operation at `method` and `raw_path` (percent-encoded, no query string); headers by lower-case name.
+        """Returns the operation at `method` and `raw_path` (percent-encoded, no query string); headers by lower-case
+        name.
 
         body: only where `needs_body`. Raises WireError UnknownOperationException (404).
         """
@@ -99,7 +100,8 @@ class Router:
         raise self._unknown_path(method, raw_path)
 
     def _match_form(self, action: str, version: str, headers: Mapping[str, str]) -> Operation:
-        """The service is that of the signature; where it has no forms, the only one with this action and version."""
+        """Returns the operation of the service in the signature; where that has no forms, of the only service with
+        this action and version."""
         signed_for = _signed_for(headers)
         named = self._by_action.get(action, [])
         if signed_for in self._form_services:
@@ -116,7 +118,8 @@ class Router:
         return candidates[0]
 
     def refuse(self, error: WireError, headers: Mapping[str, str], request_id: str) -> Response:
-        """The response of a refusal before any operation is known: in the protocol that the caller seems to speak."""
+        """Returns the response of a refusal before any operation is known: in the protocol that the caller seems to
+        speak."""
         if headers.get("content-type", "").startswith(FORM_CONTENT_TYPE) and "x-amz-target" not in headers:
             known = self._form_services.get(_signed_for(headers))
             return (known[1] if known else AwsQuery("")).error_response(error, request_id)

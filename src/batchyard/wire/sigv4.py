@@ -1,4 +1,4 @@
-"""AWS Signature Version 4: read, verify and make the `Authorization` header.
+"""AWS Signature Version 4: reads, verifies and makes the `Authorization` header.
 
 Presigned URLs (the signature in the query string) and the asymmetric variant are not implemented. Time is an
 argument everywhere. Refusals carry the codes of AWS's common errors, HTTP 403.
@@ -69,7 +69,7 @@ class Authorization(msgspec.Struct, frozen=True):
 
 
 def parse_authorization(headers: Mapping[str, str]) -> Authorization:
-    """The SigV4 credentials of a request; headers by lower-case name.
+    """Parses the SigV4 credentials of a request; headers by lower-case name.
 
     Raises WireError 403: MissingAuthenticationTokenException without the header, IncompleteSignatureException
     where a part is missing or ill-formed.
@@ -116,9 +116,9 @@ def verify(
     now_ms: int,
     max_skew_seconds: int = MAX_SKEW_SECONDS,
 ) -> None:
-    """Return if the holder of secret_key signed this very request about now.
+    """Returns if the holder of secret_key signed exactly this request at about this time.
 
-    Method, path, query, body, `host`, every `x-amz-*` header and what else the signer chose are covered.
+    The signature covers method, path, query, body, `host`, every `x-amz-*` header and what else the signer chose.
     Raises WireError 403 InvalidSignatureException.
     """
     skew_ms = now_ms - authorization.signed_at_ms
@@ -159,7 +159,8 @@ def sign(
     service: str,
     now_ms: int,
 ) -> dict[str, str]:
-    """The headers to send: those given (any case), with Host, X-Amz-Date, X-Amz-Security-Token and Authorization.
+    """Returns the headers to send: those given (any case), with Host, X-Amz-Date, X-Amz-Security-Token and
+    Authorization.
 
     url: absolute, path and query percent-encoded as they will be sent.
     """
@@ -184,7 +185,7 @@ def sign(
 
 
 def format_timestamp(now_ms: int) -> str:
-    """`YYYYMMDDTHHMMSSZ` of milliseconds since 1970."""
+    """Formats milliseconds since 1970 as `YYYYMMDDTHHMMSSZ`."""
     return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
@@ -202,7 +203,7 @@ def _read_time(text: str) -> tuple[str, int]:
             moment = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         else:
             moment = parsedate_to_datetime(text)
-            # The zone "-0000" comes without one: RFC 5322 means UTC by it.
+            # The zone "-0000" is parsed as none: RFC 5322 means UTC by it.
             moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise _incomplete(

@@ -1,7 +1,8 @@
-"""The protocols of form-encoded requests and XML answers: `query` (STS) and `ec2` (EC2), and which one a service has.
+"""The protocols of form-encoded requests and XML answers: `query` (STS) and `ec2` (EC2), and the choice of a service's
+protocol.
 
-Their services have other words for what every AWS service may say: the codes of the JSON protocols, which the rest of
-the product uses, are put into theirs here (AWS: Common Error Types; EC2 API reference: Error codes).
+Their services have codes of their own for the errors that all AWS services share: the codes of the JSON protocols,
+which the rest of the product uses, are translated here (AWS: Common Error Types; EC2 API reference: Error codes).
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class AwsQuery:
 
 
 class Ec2Query:
-    """`ec2`: as `query`, but for the names in forms, the shape of answers and of errors."""
+    """`ec2`: like `query`, except for the names in forms and the shape of answers and errors."""
 
     content_type = "text/xml;charset=UTF-8"
 
@@ -108,7 +109,7 @@ class Ec2Query:
 
 
 def protocol_of(service: ServiceModel) -> WireProtocol:
-    """The protocol of a service, with the code its model has for bad input."""
+    """Returns the protocol of a service, with its model's error code for bad input."""
     if service.protocol == "query":
         return AwsQuery(service.xml_namespace)
     if service.protocol == "ec2":

@@ -1,6 +1,6 @@
 """Results as XML (protocols `query` and `ec2`): elements by the names that the service model gives them.
 
-Texts may hold what no XML document can (control characters): U+FFFD stands for those.
+Texts may contain what no XML document can (control characters): U+FFFD replaces those.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def text_of(value: str) -> str:
-    """`value` between tags. A bare carriage return would be read as a line's end."""
+    """Escapes `value` for use between tags. A bare carriage return would be read as a line's end."""
     return escape(_NOT_IN_XML.sub("\ufffd", value), {"\r": "&#xD;"})
 
 
 def element(name: str, content: str) -> str:
-    """`content` is XML already."""
+    """Returns an element; `content` is XML already."""
     return f"<{name}>{content}</{name}>"
 
 
 def members(shape: Shape, value: dict[str, Any]) -> str:
-    """The members of a structure, one after the other, in the model's order."""
+    """Returns the members of a structure, one after the other, in the model's order."""
     return "".join(
         _written(member.shape, flattened_name(member), value[member.name])
         for member in shape.members.values()
@@ -65,7 +65,7 @@ def _blob(value: bytes) -> str:
 
 
 def _timestamp(value: float | str) -> str:
-    """ISO 8601 to the millisecond, of seconds since 1970; a text is one already."""
+    """Formats seconds since 1970 as ISO 8601 to the millisecond; a text is formatted already."""
     if isinstance(value, str):
         return value
     moment = datetime.fromtimestamp(value, UTC)

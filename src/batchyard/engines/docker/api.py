@@ -32,7 +32,7 @@ Query = Mapping[str, str]
 
 
 class DaemonUnreachable(Exception):
-    """There is no answer: the daemon is not there, went away meanwhile, or hangs."""
+    """The daemon did not answer: it is not running, went away meanwhile, or hangs."""
 
 
 class ApiError(Exception):

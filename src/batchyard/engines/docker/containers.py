@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 # Docker starts nothing with less (its minimum is 6 MiB since 20.10), while AWS accepts 4.
 MIN_MEMORY_MIB = 6
 CPU_SHARES_PER_VCPU = 1024  # a weight, not a cap, as on AWS's EC2 environments (AWS Batch behaviour 6.5)
-MIN_CPU_SHARES = 2  # the kernel's own least
+MIN_CPU_SHARES = 2  # the kernel's own minimum
 MIN_DOCKER_LOG_BYTES = 16 * MIB
 MAX_SIGNAL = 64
 BRIDGE = "bridge"  # Docker's own network
@@ -97,7 +97,7 @@ def labels_of(launch: Launch, container: str, placing: Placing) -> dict[str, str
 
 
 def seen_of(name: str, found: Mapping[str, Any]) -> Seen:
-    """`found`: the answer of GET /containers/ID/json."""
+    """Reads one container. `found`: the answer of GET /containers/ID/json."""
     state = found["State"]
     started_at_ms = milliseconds(state.get("StartedAt", ""))
     status = str(state.get("Status", ""))
@@ -167,7 +167,7 @@ def environment_of(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
 
 
 def devices_of(launch: Launch, spec: ContainerSpec) -> tuple[int, ...]:
-    """Returns the container's part of the attempt's devices: they are dealt in the order of the definition."""
+    """Returns the container's part of the attempt's devices: they are assigned in the order of the definition."""
     first = 0
     for other in containers_of(launch.task):
         if other.name == spec.name:

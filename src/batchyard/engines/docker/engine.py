@@ -52,7 +52,7 @@ class DockerSettings(NamedTuple):
 
 
 class DockerEngine:
-    """Implements `batchyard.engines.base.Engine`. `state_dir`: its journal lies in a directory of its own there."""
+    """Implements `batchyard.engines.base.Engine`. `state_dir`: contains the journal, in a directory of its own."""
 
     name = "docker"
     abilities = Abilities(
@@ -112,7 +112,8 @@ class DockerEngine:
     # -- The engine's interface --
 
     async def start(self, epoch: int, report: ReportSink) -> None:
-        """StaleEpochError: a later server was here. OSError, TimeoutError: why the daemon can't be reached."""
+        """StaleEpochError: a later server has connected before. OSError, TimeoutError: why the daemon can't be
+        reached."""
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._failure = self._loop.create_future()
@@ -186,7 +187,7 @@ class DockerEngine:
                 self._begin(recovery.launch, Origin(recovery.may_launch, recovery.known_started, in_doubt))
         self._journal.accounted()
         self._removals += 1
-        self._spawn(self._reap_for_ever(), "docker reaper")
+        self._spawn(self._reap_periodically(), "docker reaper")
 
     async def close(self, *, kill: bool) -> None:
         """Disconnects; containers run on. `kill` has no effect: the engine has no process of its own."""
@@ -280,8 +281,8 @@ class DockerEngine:
         finally:
             self._removals -= 1
 
-    async def _reap_for_ever(self) -> None:
-        """Reaps now and then: a killed server may have left requests that the daemon carries out after the first
+    async def _reap_periodically(self) -> None:
+        """Reaps periodically: a killed server may have left requests that the daemon carries out after the first
         time."""
         pause = REAP_AGAIN_SECONDS
         is_first = True

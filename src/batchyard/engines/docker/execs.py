@@ -14,7 +14,7 @@ _HIJACK = {"Upgrade": "tcp", "Connection": "Upgrade"}
 
 
 class CannotExec(Exception):
-    """The reason to show, as a sentence."""
+    """The command can't be run. The text is a sentence to show to the caller."""
 
 
 class ExecStream:

@@ -17,7 +17,7 @@ MAX_LINE_BYTES = 1024 * 1024  # a progress line is a few hundred
 
 
 class CannotPull(Exception):
-    """The reason to report."""
+    """The image can't be pulled. The text is the reason to report."""
 
 
 class ImageName(Struct, frozen=True):

@@ -106,7 +106,7 @@ class DockerJournal:
     # -- One server at a time --
 
     def open(self, epoch: int) -> None:
-        """StaleEpochError: a later server was here."""
+        """Opens the journal. StaleEpochError: a later server has opened it before."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._epoch_fd = os.open(self.directory / "epoch", os.O_RDWR | os.O_CREAT, 0o600)
         latest = self._latest_epoch()
@@ -122,7 +122,7 @@ class DockerJournal:
         self._load()
 
     def check_epoch(self) -> None:
-        """StaleEpochError: a later server has taken over since. Called before every change."""
+        """Checks that no later server has taken over (StaleEpochError). Called before every change."""
         if self._epoch_fd < 0:
             raise StaleEpochError("this engine was closed")
         latest = self._latest_epoch()
@@ -197,7 +197,7 @@ class DockerJournal:
     # -- Records --
 
     async def intend(self, task_id: str) -> None:
-        """Durable when it returns."""
+        """Records the intent; durable when it returns."""
         if task_id not in self.intents:
             self._add(Intent(task_id, self.boot_id))
             await self._durable()
@@ -210,7 +210,7 @@ class DockerJournal:
         self._add(_end_of(report))
 
     def acknowledge(self, task_id: str) -> bool:
-        """False: no end of it was reported."""
+        """Records an acknowledgement. Returns False if no end of the attempt was reported."""
         if task_id not in self.finals:
             return False
         self._add(Acknowledged(task_id))

@@ -12,14 +12,14 @@ REFUSAL = "storage-opt"  # in the error of every driver that can't
 
 
 def may_limit(info: Mapping[str, Any]) -> bool:
-    """`info`: the answer of GET /info. Whether a limit is worth a try."""
+    """Whether a limit is worth a try. `info`: the answer of GET /info."""
     backing = dict(entry for entry in info.get("DriverStatus") or [] if len(entry) == 2).get("Backing Filesystem", "")
     driver = info.get("Driver", "")
     return driver in ABLE or (driver in ABLE_OVER_XFS and backing == "xfs")
 
 
 def note_of(info: Mapping[str, Any]) -> str:
-    """Returns a note for people."""
+    """Returns a note for the operator."""
     if not may_limit(info):
         return "ephemeralStorage not limited"
     return "ephemeralStorage limited" + (" with pquota" if info.get("Driver") in ABLE_OVER_XFS else "")

@@ -144,7 +144,7 @@ class TaskRun:
             await file.leave()
 
     async def run_until_final(self) -> Final:
-        """StaleEpochError: a later server has taken over."""
+        """Runs the attempt until its final report. StaleEpochError: a later server has taken over."""
         try:
             return await self._steps()
         finally:
@@ -448,7 +448,7 @@ class TaskRun:
         if any(one.state is State.ABSENT for one in seen.values()):
             started_at_ms = self.started.at_ms if self.started is not None else 0
             return Lost(self.attempt_id, wall_ms(), GONE, started_at_ms, node=self.node)
-        if any(self._fell_with_the_host(one) for one in seen.values()):
+        if any(self._ended_with_host(one) for one in seen.values()):
             return Lost(self.attempt_id, wall_ms(), REBOOTED, _started_at_ms(seen), node=self.node)
         for one in seen.values():
             if await self._is_made_up(one):
@@ -462,7 +462,7 @@ class TaskRun:
             self.attempt_id, self.started.at_ms, max(stopped_at_ms, self.started.at_ms), exits, node=self.node
         )
 
-    def _fell_with_the_host(self, seen: Seen) -> bool:
+    def _ended_with_host(self, seen: Seen) -> bool:
         """Whether the container was ended by the host's own end: after it Docker makes up a code and an end time."""
         intent = self._context.journal.intents.get(self.task_id)
         if intent is None or intent.boot_id == self._context.journal.boot_id or seen.state is not State.EXITED:

@@ -3,7 +3,7 @@
 A container's cgroup is removed a moment after its first process has ended. So its files are read while it runs, and
 again at the moment when that process ends, of which a pidfd informs before Docker has removed the cgroup. The last
 values count: where that moment is missed, the use since the last read, SAMPLE_SECONDS before at most, is not seen.
-Where the files can't be read (rootless Docker, a daemon in a virtual machine) Docker is asked now and then.
+Where the files can't be read (rootless Docker, a daemon in a virtual machine) Docker is asked periodically.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STATS_SECONDS = 5.0
 _NS_PER_MS, _US_PER_MS = 1_000_000, 1000
 _MIB = 1024 * 1024
 _PEAK, _CPU = "memory.max_usage_in_bytes", "cpuacct.usage"  # version 1
-# Version 2. Before Linux 5.19 there is no memory.peak: the maximum of the samples has to do.
+# Version 2. Before Linux 5.19 there is no memory.peak: the maximum of the samples is used.
 _PEAK_2, _CURRENT_2, _CPU_2 = "memory.peak", "memory.current", "cpu.stat"
 log = logging.getLogger(__name__)
 

@@ -56,7 +56,7 @@ def _lock(path: Path) -> int | None:
     return fd
 
 
-def _become_a_clean_parent() -> tuple[int, int]:
+def _shed_inherited_state() -> tuple[int, int]:
     """Keeps what was inherited from the server from the tasks: files, signals, limits, keys. Returns the inherited
     limit of open files, which is the tasks' too."""
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
     failpoints.arm(os.environ)
     for directory in settings[:4]:
         directory.mkdir(parents=True, exist_ok=True)
-    default_nofile = _become_a_clean_parent()
+    default_nofile = _shed_inherited_state()
     if _lock(settings.state_dir / LOCK) is None:
         print(f"another supervisor serves {settings.state_dir}", flush=True)
         return EXIT_LOCKED

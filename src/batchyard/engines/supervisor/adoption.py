@@ -107,7 +107,7 @@ class Adoption:
             attempt.pidfd = os.pidfd_open(attempt.pid)
         except ProcessLookupError:
             return False
-        # Compared after the opening: now the number can't change hands unseen.
+        # Compared after the opening: from here on the pid can't be reused unnoticed.
         if not attempt.start_ticks or processes.start_ticks(attempt.pid) != attempt.start_ticks:
             os.close(attempt.pidfd)
             attempt.pidfd = -1

@@ -45,7 +45,7 @@ class CgroupRoot(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """None: this kernel does not measure it."""
+    """What the processes of a cgroup used. None: this kernel does not measure it."""
 
     peak_kib: int | None
     cpu_ms: int | None

@@ -29,7 +29,7 @@ class Opened(Struct, frozen=True, array_like=True):
 
 
 class IntentItem(Struct, frozen=True, array_like=True):
-    """What a later supervisor must know of an attempt to take it over."""
+    """What a later supervisor needs in order to take over an attempt."""
 
     attempt_id: str
     fifo: str

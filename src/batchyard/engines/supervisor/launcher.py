@@ -1,4 +1,4 @@
-"""The way of a queued launch to a running program: checks, environment, scratch directory, FIFO, start."""
+"""Turns a queued launch into a running program: checks, environment, scratch directory, FIFO, start."""
 
 from __future__ import annotations
 
@@ -192,7 +192,8 @@ def _check(task: Task, *, allow_root: bool) -> Identity | None:
 
 
 def _check_paths(task: Task, whose: str) -> None:
-    """Checks the paths of the task on this host. `whose`: a text that names the user we look as; empty: ourselves."""
+    """Checks the paths of the task on this host. `whose`: a text that names the user for whom they are checked;
+    empty: ourselves."""
     if task.working_directory and not os.path.isdir(task.working_directory):
         raise CannotStart(
             f"working directory {task.working_directory} does not exist on this host, or can't be reached{whose}; "

@@ -1,4 +1,4 @@
-"""The schedule of reading outputs: late for short tasks, in turns for floods."""
+"""Schedules the reading of outputs: late for short tasks, in turns for floods."""
 
 from __future__ import annotations
 

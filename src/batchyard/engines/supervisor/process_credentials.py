@@ -25,8 +25,8 @@ _ASK = -1  # no valid id: setfsuid and setfsgid change nothing, and return the i
 
 @contextmanager
 def acting_as(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
-    """Paths are looked up, entered and made as this user, without root's right to pass by their modes. Whom the system
-    takes this process for is unchanged: the user can't send it a signal meanwhile. OSError: we may not."""
+    """Looks up, enters and makes paths as this user, without root's right to ignore their modes. The process itself
+    keeps its user, so that this one can't send it a signal meanwhile. OSError: we lack the right."""
     own_groups = os.getgroups()
     os.setgroups(groups)
     try:

@@ -1,4 +1,4 @@
-"""The end of attempts: stops, memory limits, ended main processes, what they left behind, and the outcome to report.
+"""The end of attempts: stops, memory limits, ended main processes, leftover processes, and the outcome to report.
 
 An outcome is reported only when no process of the attempt lives: what the main process left behind is killed first, as
 in a container. The usual case, nothing left, must not cost a scan of /proc: a descendant's pid is assigned after its

@@ -24,8 +24,8 @@ _DISCARDED = ".discarded-"
 
 
 class Scratch:
-    """Directories that are empty again are renamed for the next task: to make and remove one costs ten times a
-    rename."""
+    """The scratch directories. Those that are empty again are renamed for the next task: making and removing a
+    directory costs ten times as much as renaming it."""
 
     def __init__(self, work_dir: Path, keep_failed_seconds: float) -> None:
         self._work_dir = work_dir

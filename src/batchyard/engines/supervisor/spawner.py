@@ -64,8 +64,8 @@ class Identity(NamedTuple):
 
 
 class ExecFailed(Exception):
-    """`errno`, and where the start failed: entering the working directory, becoming the user, joining the cgroup, or
-    because the child was stopped or took too long."""
+    """A program did not start: `errno`, and the step that failed: entering the working directory, becoming the user,
+    joining the cgroup, or because the child was stopped or took too long."""
 
     def __init__(self, errno: int, stage: bytes) -> None:
         super().__init__(os.strerror(errno))
@@ -90,7 +90,8 @@ class Program(NamedTuple):
 
 
 class Spawner:
-    """`default_nofile`: the tasks' limit of open files unless they set one; the supervisor has raised its own."""
+    """Starts programs. `default_nofile`: the tasks' limit of open files unless they set one; the supervisor has
+    raised its own."""
 
     def __init__(self, default_nofile: tuple[int, int]) -> None:
         self._default_nofile = default_nofile
@@ -110,11 +111,11 @@ class Spawner:
             self._has_tasks_keyring = False
         if program.ulimits or entrances:
             return self._start_by_fork(program, program.directory, output, self._preparation(program, entrances))
-        self._expect_few_files()
+        self._lower_file_limit()
         try:
             pid = self._fork_exec(program, program.directory, output, (self._error_read, self._error_write), None)
         finally:
-            self._expect_many_files()
+            self._raise_file_limit()
         try:
             message = os.read(self._error_read, 4096)
         except BlockingIOError:
@@ -128,11 +129,11 @@ class Spawner:
             self._enter(program.directory, None if program.is_scratch else identity)
             if program.ulimits or entrances:
                 return self._start_by_fork(program, None, output, self._preparation(program, entrances))
-            self._expect_few_files()
+            self._lower_file_limit()
             try:
                 return self._start_by_fork(program, None, output, None)
             finally:
-                self._expect_many_files()
+                self._raise_file_limit()
         finally:
             os.fchdir(self._here)
 
@@ -151,12 +152,13 @@ class Spawner:
         except OSError as error:
             raise ExecFailed(error.errno or 0, _AT_DIRECTORY) from error
 
-    def _expect_few_files(self) -> None:
-        """Limits are inherited at the fork: setting them afterwards would race with the program."""
+    def _lower_file_limit(self) -> None:
+        """Lowers our own limit of open files around a start. Limits are inherited at the fork: setting them
+        afterwards would race with the program."""
         if self._own_nofile != self._default_nofile:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self._default_nofile[0], self._own_nofile[1]))
 
-    def _expect_many_files(self) -> None:
+    def _raise_file_limit(self) -> None:
         if self._own_nofile != self._default_nofile:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._own_nofile)
 
@@ -232,8 +234,8 @@ def _exec_error(pid: int, errors: int) -> bytes:
 
 
 def _failure(pid: int, message: bytes) -> ExecFailed:
-    """`message` is what CPython's child wrote: `OSError:<errno in hex>:` and `noexec` when it was the directory; or
-    what `join` wrote."""
+    """Decodes `message`, which CPython's child wrote: `OSError:<errno in hex>:` and `noexec` when it was the
+    directory; or what `join` wrote."""
     os.waitpid(pid, 0)
     _, number, stage = message.split(b":", 2)
     return ExecFailed(int(number, 16), stage)
@@ -272,10 +274,11 @@ def programs_of(command: str, search_path: str) -> list[bytes]:
 
 
 def identity_of(user: str, *, allow_root: bool = False) -> Identity | None:
-    """`name`, `uid`, `name:group` or `uid:gid`, as in a container. An account has its own groups, or the one that is
-    named and no other. None: we are no root, and are that already.
+    """Parses `name`, `uid`, `name:group` or `uid:gid`, as in a container. An account has its own groups, or the one
+    that is named and no other. None: we are no root, and are that already.
 
-    CannotStart: it does not exist, it is root or in root's group without `allow_root`, or we have no right to be it."""
+    CannotStart: the user does not exist, is root or in root's group without `allow_root`, or we have no right to run
+    as it."""
     name, _, group = user.partition(":")
     account = _account(name)
     gid = _group(group) if group else -1

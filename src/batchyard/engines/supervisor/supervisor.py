@@ -167,7 +167,7 @@ class Supervisor:
         return has_exits
 
     def _owns_data_directory(self) -> bool:
-        """Whether the data directory is still ours. Once it was removed or replaced, this supervisor retires."""
+        """Whether the data directory is still ours. If it was removed or replaced, this supervisor retires."""
         if self._takes_attempts and _identity(self._settings.state_dir / LOCK) != self._lock:
             print("the lock of this supervisor was removed: it leaves when its tasks have ended", flush=True)
             self._is_displaced = True

@@ -1,6 +1,7 @@
 """Numbered steps from an empty database to today's schema. A step that was released never changes.
 
-Steps are SQL that both databases take, but for two words: `$KEY` (the type of a row's integer key) and `$TEXT`.
+Steps are SQL that every database takes, except for two placeholders: `$KEY` (the type of a row's integer key) and
+`$TEXT`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _STEP = re.compile(r"(\d{4})\.sql")
 
 
 def steps() -> dict[int, str]:
-    """Every step's SQL by its number, ascending from 1 without a gap."""
+    """Returns every step's SQL by its number, ascending from 1 without a gap."""
     found: dict[int, str] = {}
     for entry in resources.files(__name__).iterdir():
         match = _STEP.fullmatch(entry.name)
@@ -30,14 +31,14 @@ def steps() -> dict[int, str]:
 
 
 def statements(sql: str, dialect: str) -> list[str]:
-    """One step's statements in the words of `dialect`. A statement ends with `;` at the end of a line."""
+    """Returns one step's statements in `dialect`. A statement ends with `;` at the end of a line."""
     code = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))
     rendered = Template(code).substitute(_WORDS[dialect])
     return [part.strip() for part in re.split(r";\s*(?:\n|$)", rendered) if part.strip()]
 
 
 def current_version(connection: Connection) -> int:
-    """0 for an empty database."""
+    """Returns the schema version; 0 for an empty database."""
     if not inspect(connection).has_table("meta"):
         return 0
     return int(connection.exec_driver_sql("SELECT schema_version FROM meta").scalar_one())

@@ -1,8 +1,8 @@
-"""A consistent copy of a store that may be in use, and a database made of such a copy.
+"""Backs up a store that may be in use to a consistent copy, and restores a database from such a copy.
 
 The copy is one committed state, taken by SQLite's own online backup. It knows nothing of what engines did: attempts
-that were placed in it may have run since. It carries a mark, so that whoever opens it, wherever it was put and by whom,
-starts none of them again (`Writer.is_restored`), and a seal, by which it is known whole before it is used.
+that were placed in it may have run since. It carries a mark, so that a server that opens it, wherever it was copied
+to, starts none of them again (`Writer.is_restored`), and a seal, which proves before its use that it is complete.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SUFFIX = ".unfinished"
 
 def back_up(source: Path, target: Path) -> int:
     """Copies the database `source` into the new file `target`; returns its size in bytes. Raises StoreError;
-    StoreDamaged where what is there is not worth keeping as a backup."""
+    StoreDamaged where the database is too damaged to be worth a backup."""
     if not source.exists():
         raise StoreError(f"There is no database {source}: nothing was ever started there.")
 
@@ -49,7 +49,7 @@ def back_up(source: Path, target: Path) -> int:
 
 
 def restore(source: Path, target: Path) -> None:
-    """Makes the new database `target` of the copy `source`. Raises StoreError."""
+    """Creates the database `target` from the copy `source`. Raises StoreError."""
     if not source.is_file():
         raise StoreError(f"There is no file {source}.")
 
@@ -67,7 +67,7 @@ def restore(source: Path, target: Path) -> None:
 
 
 def _check_source(source: Path, copy: Path) -> None:
-    """A copy of a damaged database is none that anybody should rely on."""
+    """Refuses a damaged database: a copy of it could not be relied on."""
     try:
         found = survey(copy)
     except StoreMismatch as mismatch:
@@ -90,7 +90,7 @@ def _check_copy(source: Path, copy: Path) -> None:
 
 
 def _make(source: Path, target: Path, write: Callable[[Path], None]) -> None:
-    """All of it or nothing, readable by its owner alone, durable."""
+    """Makes the file completely or not at all: readable by its owner alone, and durable."""
     if target.exists():
         raise StoreError(f"{target} is there already: choose another name, or remove it.")
     unfinished = target.with_name(target.name + _SUFFIX)

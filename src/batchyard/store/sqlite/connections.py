@@ -17,7 +17,7 @@ from batchyard.store.budgets import OutOfTime, check_time, is_spent
 BUSY_SECONDS = 10.0
 
 # Page caches. The writer touches the newest rows and the top of each index; readers are several and mostly share the
-# operating system's cache. Small, because an idle server has 80 MiB for everything.
+# operating system's cache. Small, because an idle server may use 80 MiB in all.
 WRITER_CACHE_KIB = 8192
 READER_CACHE_KIB = 2048
 
@@ -39,7 +39,8 @@ READER_CONNECTIONS = 8
 
 
 def write_engine(path: Path) -> Engine:
-    """For the one connection that writes. Transactions are the caller's: it says BEGIN and COMMIT."""
+    """Returns the engine of the one connection that writes. Transactions are the caller's, which sends BEGIN and
+    COMMIT."""
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -53,7 +54,8 @@ def write_engine(path: Path) -> Engine:
 
 
 def read_engine(path: Path) -> Engine:
-    """For queries. Everything read through one connection of it, up to its release, is one snapshot."""
+    """Returns the engine for queries. Everything read through one of its connections, up to its release, is one
+    snapshot."""
 
     def connect() -> sqlite3.Connection:
         address = f"file:{quote(str(path.absolute()))}?mode=ro"
@@ -86,7 +88,7 @@ def read_engine(path: Path) -> Engine:
 
 
 def copy_into(connection: Connection, target: Path) -> None:
-    """One committed state of `connection`'s database into the empty file `target`, marked as a copy."""
+    """Copies one committed state of `connection`'s database into the empty file `target`, and marks it as a copy."""
     source = connection.connection.driver_connection
     assert isinstance(source, sqlite3.Connection), f"a copy of {source} is not known how to make"
     copy = sqlite3.connect(target, isolation_level=None)
@@ -99,7 +101,7 @@ def copy_into(connection: Connection, target: Path) -> None:
 
 
 def is_marked_copy(path: Path) -> bool:
-    """False for anything else, a database or not."""
+    """Whether the file is a marked copy; False for anything else, a database or not."""
     connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
     try:
         return connection.execute("PRAGMA user_version").fetchone()[0] in (COPY_MARK, SEALED_MARK)
@@ -110,7 +112,7 @@ def is_marked_copy(path: Path) -> bool:
 
 
 def remove_mark(path: Path) -> None:
-    """Durable when it returns."""
+    """Removes the mark; durable when it returns."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous=FULL")
@@ -121,7 +123,8 @@ def remove_mark(path: Path) -> None:
 
 
 def create_private(path: Path) -> None:
-    """Makes the file, readable by its owner alone, where it is not there; SQLite gives its companions the same mode."""
+    """Creates the file, readable by its owner alone, if it does not exist; SQLite gives the files beside it the same
+    mode."""
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     except FileExistsError:

@@ -1,4 +1,5 @@
-"""One server to a data directory: an exclusive lock on a file beside the database, held while the process lives."""
+"""Limits a data directory to one server: an exclusive lock on a file beside the database, held while the process
+lives."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ MAX_PID_BYTES = 32  # bytes read back of the holder's process id
 
 
 class DirectoryLock:
-    """The kernel lets go of it when the process ends in any way; the file stays, and says nothing by being there."""
+    """The lock of a data directory. The kernel releases it when the process ends in any way; the file stays, and its
+    existence means nothing."""
 
     def __init__(self, database: Path) -> None:
         self._database = database
@@ -20,7 +22,7 @@ class DirectoryLock:
         self._descriptor = -1
 
     def acquire(self) -> None:
-        """Raises StoreLocked when another process (or another lock in this one) holds it."""
+        """Takes the lock. Raises StoreLocked when another process (or another lock in this one) holds it."""
         assert self._descriptor < 0, "this lock is held"
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)

@@ -19,8 +19,8 @@ from batchyard.store.sqlite.seal import check_seal
 
 
 class SqliteDriver:
-    """Implements `batchyard.store.driver.Driver`. `path`: the database file; made, with its directory, when a writer
-    opens it and it is not there."""
+    """Implements `batchyard.store.driver.Driver`. `path`: the database file; created, with its directory, when a
+    writer opens it and it does not exist."""
 
     kind = "sqlite"
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
@@ -32,7 +32,7 @@ class SqliteDriver:
 
     @classmethod
     def of_url(cls, url: str) -> SqliteDriver:
-        """Raises StoreError."""
+        """Returns the driver of a URL. Raises StoreError."""
         return cls(file_of_url(url))
 
     # -- One writer --
@@ -104,7 +104,7 @@ class SqliteDriver:
 
     @property
     def is_emptied(self) -> bool:
-        """SQLite takes a file of no bytes for a new database."""
+        """Whether the file has no bytes: SQLite takes such a file for a new database."""
         return self.path.is_file() and self.path.stat().st_size == 0
 
     def access_problem(self) -> str:

@@ -15,7 +15,7 @@ def url_of_file(path: Path) -> str:
 
 
 def file_of_url(url: str) -> Path:
-    """Raises StoreError."""
+    """Returns the file that a URL names. Raises StoreError."""
     path = unquote(url.removeprefix(HEAD))
     if not url.startswith(HEAD) or not path:
         raise StoreError(f"The store's URL {url} names no file: write {HEAD} and the path of the database.")

@@ -1,5 +1,6 @@
-"""What of a SQLite file can be read, and what is wrong with it: its pages, its schema, its rows, and whether they fit
-together. Reads all of it and changes nothing; for a store in doubt, backups, and `batchyard doctor`."""
+"""Inspects a SQLite file: what can be read, and what is wrong with its pages, its schema, its rows and the
+references between them. Reads all of it and changes nothing; used for a store in doubt, backups, and `batchyard
+doctor`."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from batchyard.store.sqlite.connections import BUSY_SECONDS, SEAL
 MAX_FAULTS = 100  # looked for in one table: enough to see that it is beyond repair
 PAGE_FAULTS = 10
 META = "meta"
-# A reference, the rows that break it, and what such a row says.
+# A reference, the rows that break it, and how such a row is described.
 REFERENCES = {
     "job {} has no submission": """
         SELECT jobs.key FROM jobs LEFT JOIN job_specs ON job_specs.key = jobs.key
@@ -40,7 +41,7 @@ REFERENCES = {
 
 
 def survey(path: Path) -> Survey:
-    """Never raises for what the file holds. StoreMismatch: a newer version wrote it."""
+    """Surveys the file. Never raises for its content, except StoreMismatch: a newer version wrote it."""
     found = Survey()
     try:
         with closing(_connect(path)) as connection:
@@ -58,8 +59,8 @@ def survey(path: Path) -> Survey:
 
 
 def damaged(path: Path, reason: str = "", found: Survey | None = None) -> StoreDamaged:
-    """The whole story of a database in the data directory, as an error to raise. `reason`: what was seen, for when the
-    survey finds nothing itself."""
+    """Returns the complete description of a damaged database, as an error to raise. `reason`: what was observed,
+    used where the survey finds nothing itself."""
     found = found or survey(path)
     what = found.damage() or reason
     return StoreDamaged(
@@ -69,16 +70,16 @@ def damaged(path: Path, reason: str = "", found: Survey | None = None) -> StoreD
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite means what the file holds, and not what it could not do with it."""
+    """Whether SQLite's error is about the content of the file, and not about access to it."""
     return _kind(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _kind(error: BaseException) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # the low byte; the rest tells it more precisely
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # the low byte; the rest is more precise
 
 
 def explain(path: Path, error: BaseException) -> StoreError:
-    """What it means that SQLite could not open or read the database."""
+    """Returns the error to raise when SQLite could not open or read the database."""
     code = _kind(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(f"The database {path} is locked: end the program that has it open (a database tool?).")
@@ -100,7 +101,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
-    """Of a database that was in use. Raises StoreDamaged where it cannot be told, StoreMismatch where it is newer."""
+    """Returns the schema version of a database that was in use. Raises StoreDamaged where it cannot be read,
+    StoreMismatch where it is newer."""
     if application_id(connection):
         raise StoreDamaged("it is the database of another program")
     names = [
@@ -127,12 +129,12 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 
 def application_id(connection: sqlite3.Connection) -> int:
-    """0 for a database of ours: other programs mark theirs."""
+    """Returns the file's application id; 0 for a database of this service: other programs set one."""
     return int(connection.execute("PRAGMA application_id").fetchone()[0])
 
 
 def schema_faults(connection: sqlite3.Connection, version: int) -> list[str]:
-    """Where the tables are not those of `version`, by name. Views and triggers are never ours."""
+    """Returns where the tables differ from those of `version`, by name. Views and triggers are always faults."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
         for number, sql in migrations.steps().items():
             if number <= version:
@@ -148,7 +150,7 @@ def schema_faults(connection: sqlite3.Connection, version: int) -> list[str]:
 
 
 def _schema(connection: sqlite3.Connection) -> dict[str, Any]:
-    """The form of every table, index, trigger and view, by its kind and name."""
+    """Returns the definition of every table, index, trigger and view, by its kind and name."""
     found: dict[str, Any] = {}
     listed = connection.execute("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
     for kind, name in listed.fetchall():
@@ -181,14 +183,14 @@ def _read_rows(connection: sqlite3.Connection, found: Survey) -> None:
                 elif len(faults) < MAX_FAULTS:
                     faults.append(f"in {table.name} the row of {row[0]!r} {fault}")
         except sqlite3.OperationalError:
-            pass  # the table is missing, or a column is: said already
+            pass  # the table is missing, or a column is: reported already
         except sqlite3.DatabaseError as error:
             faults.append(f"{table.name} can be read up to row {found.readable[table.name]}: {error}")
         found.faults += faults
 
 
 def _row_fault(table: str, row: tuple[Any, ...]) -> str:
-    """What is wrong with it, as the end of a sentence; empty: nothing."""
+    """Returns what is wrong with a row, as the end of a sentence; empty: nothing."""
     check = _CHECKS.get(table)
     try:
         return "" if check is None or check(row) else "says in its columns something else than in its body"
@@ -228,7 +230,7 @@ def _reference_faults(connection: sqlite3.Connection) -> Iterator[str]:
         try:
             broken = connection.execute(sql).fetchone()
         except sqlite3.DatabaseError:
-            continue  # what it needs cannot be read: said already
+            continue  # what it needs cannot be read: reported already
         if broken is not None:
             yield text.format(broken[0])
     try:
@@ -238,6 +240,6 @@ def _reference_faults(connection: sqlite3.Connection) -> Iterator[str]:
         return
     queues = []
     for (body,) in bodies:
-        with suppress(*codec.UNDECODABLE):  # said already
+        with suppress(*codec.UNDECODABLE):  # reported already
             queues.append(codec.decode_queue(body))
     yield from missing_environments(queues, known)

@@ -1,5 +1,5 @@
-"""The seal of a backup: a digest of its schema and of every row, in a table of its own. It tells a copy that is whole
-from one that was cut, altered or damaged on its way."""
+"""The seal of a backup: a digest of its schema and of every row, in a table of its own. It distinguishes a complete
+copy from one that was cut, altered or damaged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ADVICE = "Take an older backup, or a fresh copy of this one."
 
 
 def seal(connection: sqlite3.Connection) -> None:
-    """Writes the digest of what is there. No transaction may be open."""
+    """Writes the digest of the current content. No transaction may be open."""
     digest = digest_of(connection)
     connection.execute(f"CREATE TABLE {SEAL} (digest TEXT NOT NULL)")
     connection.execute(f"INSERT INTO {SEAL} VALUES (?)", (digest,))
@@ -25,7 +25,7 @@ def seal(connection: sqlite3.Connection) -> None:
 
 
 def check_seal(connection: sqlite3.Connection, path: Path) -> None:
-    """Holds a sealed copy to its digest; one of a version that made no seals passes. Raises StoreDamaged."""
+    """Compares a sealed copy with its digest; a copy by a version that made no seals passes. Raises StoreDamaged."""
     if connection.execute("PRAGMA user_version").fetchone()[0] != SEALED_MARK:
         return
     kept = [row[0] for row in connection.execute(f"SELECT * FROM {SEAL}")] if _has_seal(connection) else []
@@ -44,7 +44,7 @@ def _has_seal(connection: sqlite3.Connection) -> bool:
 
 
 def digest_of(connection: sqlite3.Connection) -> str:
-    """SHA-256 over the schema and the rows of every table but the seal, in an order that copies keep."""
+    """Returns the SHA-256 of the schema and the rows of every table but the seal, in an order that copies preserve."""
     found = hashlib.sha256(b"%d" % application_id(connection))
     schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE tbl_name != ?", (SEAL,))
     objects = sorted(tuple(str(part) for part in row) for row in schema)
