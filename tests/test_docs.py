@@ -68,7 +68,7 @@ def test_every_operation_is_documented() -> None:
         for name in load_service_model(service).operations:
             assert f"### {name}\n" in text if (service, name) in built else f"`{name}`" in text, name
     assert ("batch", "SubmitJob") in built
-    assert ("batch", "SubmitServiceJob") not in built
+    assert ("ecs", "RunTask") not in built
 
 
 def test_every_setting_is_documented() -> None:

@@ -16,7 +16,7 @@ from batchyard.core.model.records import Instance
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import log_path
 from tests.api.service import START_MS, Service
-from tests.api.training import make_service_environment
+from tests.api.training import make_service_environment, make_service_queue
 
 Document = dict[str, Any]
 GROUP = "/aws/batch/job"
@@ -58,6 +58,14 @@ def service_environments(service: Service) -> Document:
     for number in range(MANY):
         make_service_environment(service, f"training-{number}")
     return {}
+
+
+def service_jobs(service: Service) -> Document:
+    make_service_queue(service)
+    for number in range(MANY):
+        request = {"jobName": f"job-{number}", "jobQueue": "training", "serviceJobType": "SAGEMAKER_TRAINING"}
+        service.call("SubmitServiceJob", request | {"serviceRequestPayload": "{}"})
+    return {"jobQueue": "training", "jobStatus": "RUNNABLE"}
 
 
 def ran(service: Service) -> list[str]:
@@ -153,6 +161,7 @@ WALKS: dict[tuple[str, str], Walk] = {
     ("batch", "ListJobs"): Walk(jobs),
     ("batch", "ListSchedulingPolicies"): Walk(policies),
     ("batch", "DescribeServiceEnvironments"): Walk(service_environments),
+    ("batch", "ListServiceJobs"): Walk(service_jobs),
     ("logs", "DescribeLogGroups"): Walk(groups),
     ("logs", "DescribeLogStreams"): Walk(streams),
     ("logs", "FilterLogEvents"): Walk(events),

@@ -71,6 +71,20 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
         {"serviceEnvironment": "service-N", "state": "DISABLED"},
         {"serviceEnvironment": None, "state": "ENABLED"},
     ),
+    "SubmitServiceJob": (
+        {
+            "jobName": "train-N",
+            "jobQueue": "training-N",
+            "serviceJobType": "SAGEMAKER_TRAINING",
+            "serviceRequestPayload": "{}",
+        },
+    ),
+    "DescribeServiceJob": ({"jobId": None},),
+    "ListServiceJobs": (
+        {"jobQueue": "training-N", "jobStatus": "RUNNABLE", "maxResults": 1},
+        {"jobQueue": "training-N", "filters": [{"name": "JOB_NAME", "values": ["train*"]}]},
+    ),
+    "TerminateServiceJob": ({"jobId": None, "reason": "none"},),
     "DeleteServiceEnvironment": ({"serviceEnvironment": "service-N"},),
     "RegisterJobDefinition": (
         {"jobDefinitionName": "work", "type": "container", "containerProperties": CONTAINER},

@@ -26,7 +26,7 @@ from batchyard.core.questions.running_task import AskRunningTask
 from batchyard.core.registry import definitions, environments, queues, tags
 from batchyard.core.scheduling import policies, scheduler
 from batchyard.core.secrets import parameters, secrets
-from batchyard.core.service_jobs import service_environments
+from batchyard.core.service_jobs import service_environments, service_jobs
 from batchyard.core.state.world import Limits, World
 
 
@@ -99,12 +99,18 @@ class Machine:
         self._due_ms = min((at_ms for at_ms in (pass_due_ms, scaling_due_ms) if at_ms is not None), default=None)
         queues.sweep_deleted(self.world)
         secrets.sweep(self.world)
+        service_jobs.sweep(self.world)
         environments.sweep_deleted(self.world)
         self.world.finish_batch()
 
     def next_deadline(self) -> int | None:
         """When `schedule` must run next even if nothing happens."""
-        moments = (self._due_ms, self.world.timetable.next_ms(), *self.world.leaving_secrets.values())
+        moments = (
+            self._due_ms,
+            self.world.timetable.next_ms(),
+            service_jobs.next_sweep_ms(self.world),
+            *self.world.leaving_secrets.values(),
+        )
         return min((at_ms for at_ms in moments if at_ms is not None), default=None)
 
     def outgoing(self) -> Collection[Any]:
@@ -150,6 +156,9 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     service_commands.CreateServiceEnvironment: service_environments.create,
     service_commands.UpdateServiceEnvironment: service_environments.update,
     service_commands.DeleteServiceEnvironment: service_environments.delete,
+    service_commands.SubmitServiceJob: service_jobs.submit,
+    service_commands.UpdateServiceJob: service_jobs.update,
+    service_commands.TerminateServiceJob: service_jobs.terminate,
     commands.RegisterJobDefinition: definitions.register,
     commands.DeregisterJobDefinition: definitions.deregister,
     commands.TagResource: tags.tag,

@@ -19,10 +19,10 @@ from batchyard.core.model.records import (
     Status,
     milli_vcpus_of,
 )
-from batchyard.core.model.service_records import ServiceEnvironment
+from batchyard.core.model.service_records import ServiceEnvironment, ServiceJob
 from batchyard.core.scheduling import fleet, policies, queue_head, scheduler
 from batchyard.core.secrets import secrets
-from batchyard.core.service_jobs import service_environments
+from batchyard.core.service_jobs import service_environments, service_jobs
 from batchyard.core.state import transient_states
 from batchyard.core.state.arrays import ArrayProgress
 from batchyard.core.state.fairshare import ShareLedger
@@ -50,6 +50,7 @@ def restore(world: World, snapshot: Snapshot) -> None:
             service_environments.keep(world, record)
         elif isinstance(record, ShareUsage):
             world.queues.shares[name] = ShareLedger(record)
+    service_jobs.restore(world, (r for r in snapshot.documents.values() if isinstance(r, ServiceJob)))
     for spec in snapshot.specs:
         world.jobs.specs[spec.key] = spec
         world.jobs.by_id[spec.job_id] = spec.key

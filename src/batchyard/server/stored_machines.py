@@ -15,6 +15,7 @@ from batchyard.core.model.reports import Started
 from batchyard.core.state.world import Limits
 from batchyard.loop import SteadyClock
 from batchyard.loop.fact_delivery import FactDelivery
+from batchyard.server.admin.retention import kept_ms
 from batchyard.server.settings.config import Settings
 from batchyard.server.stored_facts import StoredFacts
 from batchyard.store.load import misfit
@@ -57,6 +58,7 @@ def load_machines(
         blocked_after_seconds=settings.blocked_seconds,
         file_systems=dict(settings.efs),
         settle_seconds=settings.settle_seconds,
+        service_jobs_kept_ms=kept_ms(settings.finished_days),
     )
     machine = Machine(Account(settings.account_id, settings.region), limits, catalogue, prices)
     timers = TimerMachine()

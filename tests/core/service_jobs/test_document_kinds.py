@@ -1,12 +1,19 @@
 """The stored names of the documents around service jobs never change."""
 
+import pytest
+from msgspec import Struct
+
 from batchyard.core.model import documents
-from batchyard.core.model.service_records import ServiceEnvironment
-from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT
+from batchyard.core.model.service_records import ServiceEnvironment, ServiceJob
+from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT, SERVICE_JOB
 
 
-def test_the_kinds_and_what_they_hold() -> None:
-    assert (SERVICE_ENVIRONMENT, documents.record_type(SERVICE_ENVIRONMENT)) == (
-        "service-environment",
-        ServiceEnvironment,
-    )
+@pytest.mark.parametrize(
+    ("kind", "name", "record"),
+    [
+        (SERVICE_ENVIRONMENT, "service-environment", ServiceEnvironment),
+        (SERVICE_JOB, "service-job", ServiceJob),
+    ],
+)
+def test_the_kinds_and_what_they_hold(kind: str, name: str, record: type[Struct]) -> None:
+    assert (kind, documents.record_type(kind)) == (name, record)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from batchyard.core.model.records import Status
 from batchyard.core.model.resources import Resources
+from batchyard.core.model.service_records import ServiceJob
 from batchyard.core.state.check import assert_consistent, never_over_committed
 from batchyard.core.state.world import World
 from tests.core.driver import HOST, Driver
@@ -57,6 +58,16 @@ def counted_twice(world: World) -> None:
     world.queues.placed["default"] += 1
 
 
+def service_job_without_queue(world: World) -> None:
+    world.services.jobs.keep(ServiceJob("s", "s", "nowhere", "SAGEMAKER_TRAINING", {}, {}, 1))
+
+
+def service_job_not_known_as_ended(world: World) -> None:
+    ended = ServiceJob("s", "s", "default", "SAGEMAKER_TRAINING", {}, {}, 1, stopped_at_ms=2)
+    world.services.jobs.keep(ended)
+    del world.services.jobs.ended["s"]
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -67,6 +78,8 @@ def counted_twice(world: World) -> None:
         (a_count, "array 2 counts"),
         (placed_elsewhere, "is not what is left|who is on it"),
         (counted_twice, "placed in queues"),
+        (service_job_without_queue, "service job s waits in no queue"),
+        (service_job_not_known_as_ended, "service jobs that ended"),
     ],
 )
 def test_a_broken_invariant_is_named(damage: Callable[[World], None], words: str) -> None:

@@ -33,7 +33,7 @@ async def list_jobs(context: Context, call: Call, request: Document) -> Document
 
 async def _list_queue(context: Context, request: Document, name: str, value: str) -> Document:
     queue = resource_name(request["jobQueue"], "job-queue")
-    _check_time(name, value)
+    check_time(name, value)
     maximum = MAX_PAGE if name else MAX_UNFILTERED_PAGE
     found, _ = await context.read(context.reader.queues, [queue])
     require(found, f"Job queue {quoted(queue)} does not exist")
@@ -77,7 +77,7 @@ def _status_beside(filter_name: str, request: Document) -> Status | None:
     return Status(request["jobStatus"]) if filter_name == SHARE_FILTER and "jobStatus" in request else None
 
 
-def _check_time(name: str, value: str) -> None:
+def check_time(name: str, value: str) -> None:
     if name in TIME_FILTERS and not (value.isascii() and value.isdigit()):
         raise Refused(
             f"Filter {name} takes a time in milliseconds since 1970, in digits such as 1700000000000, "

@@ -214,43 +214,44 @@ async def describe_jobs(context: Context, call: Call, request: Document) -> Docu
 
 
 async def cancel_job(context: Context, call: Call, request: Document) -> Document:
-    await context.ask(_stop(commands.CancelJob, request))
+    await context.ask(stop_command(commands.CancelJob, request))
     return {}
 
 
 async def terminate_job(context: Context, call: Call, request: Document) -> Document:
-    await context.ask(_stop(commands.TerminateJob, request))
+    await context.ask(stop_command(commands.TerminateJob, request))
     return {}
 
 
 async def cancel_jobs(context: Context, call: Call, request: Document) -> Document:
-    return await _stop_each(context, commands.CancelJob, request)
+    return await stop_each(context, commands.CancelJob, request)
 
 
 async def terminate_jobs(context: Context, call: Call, request: Document) -> Document:
-    return await _stop_each(context, commands.TerminateJob, request)
+    return await stop_each(context, commands.TerminateJob, request)
 
 
 Stop = Callable[[str, str], commands.Command[object]]
 
 
-def _stop(command: Stop, request: Document) -> commands.Command[object]:
+def stop_command(command: Stop, request: Document, kind: str = "job") -> commands.Command[object]:
+    """Returns the command for a request with jobId and reason. `kind`: of the job's ARN."""
     require(request["jobId"], "'jobId' is a required field (cannot be an empty string)")
-    _check_reason(request["reason"])
-    return command(resource_name(request["jobId"], "job"), request["reason"])
+    check_reason(request["reason"])
+    return command(resource_name(request["jobId"], kind), request["reason"])
 
 
-async def _stop_each(context: Context, command: Stop, request: Document) -> Document:
+async def stop_each(context: Context, command: Stop, request: Document, kind: str = "job") -> Document:
     """One by one: what one job is refused does not hold up the others. Unknown ids count as done, as on AWS."""
     asked = request["jobs"]
     require(asked, "'jobs' is a required field (cannot be an empty list)")
     require(len(asked) <= MAX_BULK_JOBS, f"jobs must hold at most {MAX_BULK_JOBS} job ids, got {len(asked)}.")
     require(not has_duplicates(asked), "jobs must not name a job twice.")
-    _check_reason(request["reason"])
+    check_reason(request["reason"])
     successful, errors = [], []
     for job in asked:
         try:
-            await context.ask(_stop(command, {"jobId": job, "reason": request["reason"]}))
+            await context.ask(stop_command(command, {"jobId": job, "reason": request["reason"]}, kind))
         except Refused as refusal:
             errors.append({"job": job, "code": refusal.code, "message": refusal.message})
         else:
@@ -258,7 +259,7 @@ async def _stop_each(context: Context, command: Stop, request: Document) -> Docu
     return {"successful": successful, "errors": errors}
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
     require(reason, "'reason' is a required field (cannot be an empty string)")
     require(
         len(reason) <= MAX_REASON_LENGTH,

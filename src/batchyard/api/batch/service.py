@@ -11,6 +11,8 @@ from batchyard.api.batch import (
     policies,
     queues,
     service_environments,
+    service_job_lists,
+    service_jobs,
     tags,
 )
 from batchyard.api.model_checks import enum_check
@@ -57,6 +59,12 @@ SERVICE = ServiceDescriptor(
         "UpdateServiceEnvironment": service_environments.update_service_environment,
         "DeleteServiceEnvironment": service_environments.delete_service_environment,
         "DescribeServiceEnvironments": service_environments.describe_service_environments,
+        "SubmitServiceJob": service_jobs.submit_service_job,
+        "DescribeServiceJob": service_jobs.describe_service_job,
+        "ListServiceJobs": service_job_lists.list_service_jobs,
+        "UpdateServiceJob": service_jobs.update_service_job,
+        "TerminateServiceJob": service_jobs.terminate_service_job,
+        "TerminateServiceJobs": service_jobs.terminate_service_jobs,
         "TagResource": tags.tag_resource,
         "UntagResource": tags.untag_resource,
         "ListTagsForResource": tags.list_tags_for_resource,

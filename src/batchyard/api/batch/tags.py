@@ -11,13 +11,25 @@ from batchyard.api.context import Call, Context
 from batchyard.core.model import commands
 from batchyard.core.model.names import parse_job_id, split_definition
 from batchyard.core.model.refusal import Refused
-from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT
+from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT, SERVICE_JOB
 from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.wire.messages import Document
 
 RESOURCE_ARN = re.compile(r"arn:[^:/]+:batch:[^:/]*:[^:/]*:([a-z-]+)/(.+)", re.DOTALL)
-KINDS = ("compute-environment", "job-queue", "job-definition", "scheduling-policy", "job", "service-environment")
-DOCUMENTS = (SCHEDULING_POLICY, SERVICE_ENVIRONMENT)  # kinds that the store keeps as documents of that name
+KINDS = (
+    "compute-environment",
+    "job-queue",
+    "job-definition",
+    "scheduling-policy",
+    "job",
+    "service-environment",
+    "service-job",
+)
+DOCUMENTS = (
+    SCHEDULING_POLICY,
+    SERVICE_ENVIRONMENT,
+    SERVICE_JOB,
+)  # kinds that the store keeps as documents of that name
 
 
 class Tagged(Struct, frozen=True):

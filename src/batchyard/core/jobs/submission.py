@@ -32,16 +32,10 @@ from batchyard.core.state.world import World
 from batchyard.core.tasks import ecs_task, requirements, retry, task_spec
 
 DEFAULT_PLATFORM = Platform.EC2  # API: RegisterJobDefinitionRequest.platformCapabilities
-ON_FIFO = (  # the missing space is AWS's
-    "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share scheduling "
-    "policy."
-)
-
 OTHER_REQUEST = (
     "The invocation id of this request (amz-sdk-invocation-id) was used for another request within the last hour: "
     "give each new request a new one, and repeat it only with the same body."
 )
-NO_SHARE = "shareIdentifier must be specified."
 NO_PRIORITY = "Either schedulingPriority in job definition or schedulingPriorityOverride should be specified."
 
 
@@ -177,10 +171,10 @@ def _share(world: World, command: SubmitJob, queue: Queue, definition: Definitio
     identifier, priority = command.share_identifier, command.scheduling_priority
     if not policies.name_of(queue):
         if identifier or priority is not None:
-            raise Refused(ON_FIFO)
+            raise Refused(policies.ON_FIFO)
         return "", 0
     if not identifier:
-        raise Refused(NO_SHARE)
+        raise Refused(policies.NO_SHARE)
     if priority is None:
         priority = definition.document.get("schedulingPriority")
     if priority is None:

@@ -40,6 +40,9 @@ class Account(Struct, frozen=True):
     def service_environment_arn(self, name: str) -> str:
         return self.arn("batch", f"service-environment/{name}")
 
+    def service_job_arn(self, job_id: str) -> str:
+        return self.arn("batch", f"service-job/{job_id}")
+
     def job_arn(self, job_id: str) -> str:
         return self.arn("batch", f"job/{job_id}")
 

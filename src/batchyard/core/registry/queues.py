@@ -13,7 +13,7 @@ from batchyard.core.model.records import Environment, EnvironmentOrder, Health, 
 from batchyard.core.model.refusal import EXISTS, Refused
 from batchyard.core.model.service_records import takes_service_jobs
 from batchyard.core.scheduling import policies, scheduler
-from batchyard.core.service_jobs import service_environments
+from batchyard.core.service_jobs import service_environments, service_jobs
 from batchyard.core.state import transient_states
 from batchyard.core.state.world import World
 
@@ -91,6 +91,7 @@ def delete(world: World, command: commands.DeleteJobQueue) -> None:
     if queue.status is not Health.DELETING:
         world.put_queue(transient_states.begin(world, queue, Health.DELETING))
     cancellation.delete_queue_jobs(world, command.name)
+    service_jobs.end_all_in(world, command.name, cancellation.QUEUE_DELETED)
 
 
 def finish_changes(world: World) -> bool:

@@ -10,8 +10,8 @@ from batchyard.core.registry import definitions, environments, queues
 from batchyard.core.scheduling import policies
 from batchyard.core.secrets import parameters, secrets
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
-from batchyard.core.service_jobs import service_environments
-from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT
+from batchyard.core.service_jobs import service_environments, service_jobs
+from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT, SERVICE_JOB
 from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.core.state.world import World
 
@@ -50,6 +50,8 @@ def _tags(world: World, command: TagCommand) -> dict[str, str]:
         return policies.find(world, command.name).tags
     if command.kind == SERVICE_ENVIRONMENT:
         return service_environments.find(world, command.name).tags
+    if command.kind == SERVICE_JOB:
+        return service_jobs.find(world, command.name).tags
     if command.kind == SECRET:
         return secrets.living(world, command.name).tags
     if command.kind == PARAMETER:
@@ -77,6 +79,8 @@ def _set_tags(world: World, command: TagCommand, tags: dict[str, str]) -> None:
         policies.put(world, replace(policies.find(world, command.name), tags=tags))
     elif command.kind == SERVICE_ENVIRONMENT:
         service_environments.put(world, replace(service_environments.find(world, command.name), tags=tags))
+    elif command.kind == SERVICE_JOB:
+        service_jobs.put(world, replace(service_jobs.find(world, command.name), tags=tags))
     elif command.kind == SECRET:
         secrets.put(world, replace(secrets.living(world, command.name), tags=tags))
     elif command.kind == PARAMETER:

@@ -15,6 +15,11 @@ from batchyard.core.state.fairshare import fair_share_of
 from batchyard.core.state.world import World
 
 FAIR, QUOTA = "fairsharePolicy", "quotaSharePolicy"
+ON_FIFO = (  # the missing space is AWS's
+    "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share scheduling "
+    "policy."
+)
+NO_SHARE = "shareIdentifier must be specified."
 ARN_MEMBER = "schedulingPolicyArn"
 
 
@@ -80,6 +85,12 @@ def name_of(queue: Queue) -> str:
 
 def _name_in(arn: str) -> str:
     return names.resource_name(arn, SCHEDULING_POLICY)
+
+
+def kind_of(world: World, queue: Queue) -> str:
+    """FAIR or QUOTA, as the policy of a queue is; empty for a FIFO queue."""
+    name = name_of(queue)
+    return "".join(world.queues.policies[name].document) if name else ""
 
 
 def check_new_queue(world: World, document: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The kinds of documents that hold what is around service jobs."""
 
 from batchyard.core.model.documents import register
-from batchyard.core.model.service_records import ServiceEnvironment
+from batchyard.core.model.service_records import ServiceEnvironment, ServiceJob
 
 SERVICE_ENVIRONMENT = register("service-environment", ServiceEnvironment)
+SERVICE_JOB = register("service-job", ServiceJob)

@@ -17,6 +17,7 @@ def assert_consistent(world: World) -> None:
     _check_capacity(world)
     _check_waiting(world)
     _check_shares(world)
+    _check_service_jobs(world)
 
 
 def _check_job(world: World, key: int, job: Job) -> None:
@@ -152,3 +153,16 @@ def _check_shares(world: World) -> None:
     assert set(world.queues.fair) == set(world.queues.policies), (
         f"policies {sorted(world.queues.policies)}, ready {sorted(world.queues.fair)}"
     )
+
+
+def _check_service_jobs(world: World) -> None:
+    jobs = world.services.jobs
+    for job_id, job in jobs.items():
+        assert job.job_id == job_id, f"the service job {job.job_id} is kept under {job_id}"
+        assert job.stopped_at_ms or job.queue in world.queues, f"the service job {job_id} waits in no queue"
+    ended = [job_id for job_id, job in jobs.items() if job.stopped_at_ms]
+    assert sorted(jobs.ended) == sorted(ended), f"service jobs that ended: {ended}, known as such: {list(jobs.ended)}"
+    times = list(jobs.ended.values())
+    assert times == sorted(times), "service jobs are not in the order of their ends"
+    for index in (jobs.by_token, jobs.by_request):
+        assert jobs.keys() >= set(index.values()), "a token or request names a service job that is gone"

@@ -61,6 +61,7 @@ class Limits(Struct, frozen=True):
     )
     settle_seconds: float = 0.0  # environments and queues are CREATING, UPDATING or DELETING for so long; 0: not at all
     finished_kept_ms: int = 15 * 60 * 1000  # longer than any request may wait between its look-up and its turn
+    service_jobs_kept_ms: int = 0  # ended service jobs are kept for so long; 0: for ever
     file_systems: dict[str, str] = {}  # EFS file system or access point -> directory of this machine
     idempotency_kept_ms: int = 60 * 60 * 1000  # an SDK's retries end long before
 

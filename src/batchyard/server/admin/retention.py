@@ -20,6 +20,11 @@ MS_PER_DAY = 24 * 3600 * 1000
 MIN_KEPT_MS = 2 * IDEMPOTENCY_MS
 
 
+def kept_ms(days: float) -> int:
+    """Returns how long finished jobs are kept; 0: for ever."""
+    return max(int(days * MS_PER_DAY), MIN_KEPT_MS) if days else 0
+
+
 class Pruning:
     """`now_ms` is the wall clock. `days`: how long finished jobs are kept; 0 keeps them for ever."""
 
@@ -29,7 +34,7 @@ class Pruning:
         self._reader = reader
         self._writer = writer
         self._logs_dir = logs_dir
-        self._kept_ms = max(int(days * MS_PER_DAY), MIN_KEPT_MS) if days else 0
+        self._kept_ms = kept_ms(days)
         self._now_ms = now_ms
         self._threads = threads
 

@@ -10,7 +10,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.server.http.app import Handler
 from batchyard.server.settings.host import MIB
 
-SUBMISSIONS = (("batch", "SubmitJob"), ("yard", "RunJob"))
+SUBMISSIONS = (("batch", "SubmitJob"), ("batch", "SubmitServiceJob"), ("yard", "RunJob"))
 LOOK_EVERY_MS = 200  # a disk does not fill up faster than the margin below the limit allows, and looking costs time
 
 
