@@ -20,7 +20,7 @@ from batchyard.engines.docker.api import Api, ApiError
 from batchyard.engines.docker.engine import MAX_STARTS_AT_ONCE
 from batchyard.engines.docker.sockets import Probe, probe
 from bench.errors import BenchError
-from bench.run import JOB_MEMORY_MIB, run_array, running_server
+from bench.server import JOB_MEMORY_MIB, run_array, running_server
 
 IMAGE = "batchyard-bench:true"
 COUNT = 96  # twelve rounds of as many as are started at once

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import core, floor, run
+from bench import core, floor, run, server
 from bench.errors import BenchError
 from bench.processes import CpuTime, cpu_time, pids_naming
 from tests.waiting import until
@@ -43,29 +43,29 @@ def test_cpu_time_counts_a_process_and_the_children_it_waited_for() -> None:
 
 def test_what_is_left_of_a_server_is_killed_and_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     data_dir = tmp_path / "data"
-    server = start_sleeper(data_dir)
+    process = start_sleeper(data_dir)
     supervisor = subprocess.Popen([sys.executable, "-c", SLEEPER, str(data_dir / "engine")])
-    run.stop(server, [sys.executable, "-c", "raise SystemExit('no such command')"], {}, data_dir, seconds=0.2)
-    assert server.poll() is not None
+    server.stop(process, [sys.executable, "-c", "raise SystemExit('no such command')"], {}, data_dir, seconds=0.2)
+    assert process.poll() is not None
     assert supervisor.wait(10) < 0
     said = capfd.readouterr().err
     assert "`batchyard down` failed: no such command" in said
-    assert f"the server, process {server.pid}, had to be killed" in said
+    assert f"the server, process {process.pid}, had to be killed" in said
     assert f"process {supervisor.pid} was left over and had to be killed" in said
 
 
 def test_a_server_that_does_not_start_is_an_error_with_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "COMMAND", [sys.executable, "-c", "raise SystemExit('the port is taken')"])
+    monkeypatch.setattr(server, "COMMAND", [sys.executable, "-c", "raise SystemExit('the port is taken')"])
     said = "the server ended with 1 and said:\nthe port is taken"
-    with pytest.raises(BenchError, match=said), run.running_server(tmp_path, 2):
+    with pytest.raises(BenchError, match=said), server.running_server(tmp_path, 2):
         pytest.fail("it did not start")
 
 
 def test_the_report_gives_the_ratio() -> None:
     measured = floor.Floor(2000.0, [2000.0], "C")
-    array = run.Run(10_000, 16, 10.0, 0.02, 1000.0, CpuTime(1.0, 0.0), CpuTime(2.0, 5.0))
+    array = server.Run(10_000, 16, 10.0, 0.02, 1000.0, CpuTime(1.0, 0.0), CpuTime(2.0, 5.0))
     said = run.report(measured, array)
     assert "0.50 of the floor" in said
     assert "server 100 µs, supervisor 200 µs, jobs themselves 500 µs" in said
