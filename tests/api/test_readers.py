@@ -6,10 +6,12 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
 
 from batchyard.api import readers
 from batchyard.api.readers import CALLER, Readers
+from batchyard.core.model.records import Job
 from batchyard.core.model.refusal import Refused
 
 THREADS, OF_ONE = 3, 2
@@ -93,5 +95,16 @@ def test_who_leaves_while_it_waits_holds_nobody_up() -> None:
         assert await stays == "stays"
         await asyncio.gather(*running)
         assert made._turns == {}
+
+    in_loop(test)
+
+
+def test_a_damaged_record_is_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(made: Readers) -> None:
+        with pytest.raises(Refused, match=r"A record in the store is damaged: .*`batchyard doctor` names it") as caught:
+            await ask(made, "one", lambda: msgspec.json.decode(b'{"key":', type=Job))
+        assert caught.value.code == "ServerException"
+        assert "a record in the store is damaged" in caplog.text
+        assert await ask(made, "one", lambda: "answered") == "answered", "its turn is over"
 
     in_loop(test)

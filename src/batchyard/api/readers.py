@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -10,10 +11,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
+
 from batchyard.core.model.refusal import Refused
 
 # Queries of one caller that wait for its turn; one more is refused, to be tried again, as AWS's throttled callers are.
 MAX_WAITING = 256
+
+SERVER_EXCEPTION = "ServerException"  # Batch API model
+logger = logging.getLogger("batchyard.readers")
 
 Answer = TypeVar("Answer")
 
@@ -38,7 +44,8 @@ class Readers:
         self._turns: dict[str, _Turns] = {}
 
     async def run(self, query: Callable[[], Answer]) -> Answer:
-        """The answer of `query`, made in one of the threads when it is its caller's turn. Refused: too many wait."""
+        """Returns the answer of `query`, made in one of the threads when it is its caller's turn. Refused: too many
+        wait, or a record that it reads is damaged."""
         caller = CALLER.get()
         turns = self._turns.setdefault(caller, _Turns())
         if turns.running < self._most_of_one:
@@ -47,6 +54,13 @@ class Readers:
             await _wait(turns)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, query)
+        except msgspec.DecodeError as error:
+            logger.exception("a record in the store is damaged")
+            raise Refused(
+                f"A record in the store is damaged: {error}. `batchyard doctor` names it; a backup brings it back "
+                "(`batchyard restore`).",
+                SERVER_EXCEPTION,
+            ) from error
         finally:
             _pass_on(turns)
             if not turns.running:
