@@ -8,6 +8,11 @@ from typing import Protocol
 REANCHOR_EVERY_MS = 10_000  # between checks whether the wall clock was set forward
 
 
+def wall_clock_ms() -> int:
+    """Returns the time of day of this machine, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 class Clock(Protocol):
     def now_ms(self) -> int: ...
 
@@ -17,7 +22,7 @@ class SteadyClock:
     forward, never back, and never goes below `floor_ms`, the last time the store knows."""
 
     def __init__(self, floor_ms: int = 0) -> None:
-        self._anchor(max(time.time_ns() // 1_000_000, floor_ms))
+        self._anchor(max(wall_clock_ms(), floor_ms))
 
     def catch_up(self, now_ms: int) -> None:
         """Moves forward to the time of another clock of the same service, if that is ahead."""
@@ -35,6 +40,6 @@ class SteadyClock:
         elapsed = self._boottime_ms() - self._boot_ms
         now_ms = self._base_ms + elapsed
         if elapsed >= REANCHOR_EVERY_MS:
-            now_ms = max(now_ms, time.time_ns() // 1_000_000)
+            now_ms = max(now_ms, wall_clock_ms())
             self._anchor(now_ms)
         return now_ms

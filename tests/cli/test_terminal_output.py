@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.cli.terminal_output import shown
-from batchyard.server.startup import LOG_FORMAT, ShownFormatter
+from batchyard.server.log_output import LOG_FORMAT, ShownFormatter
 from batchyard.wire.model import Shape, load_service_model
 from tests.cli.stub import Refusal, Stub, serving
 from tests.waiting import until

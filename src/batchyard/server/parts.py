@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 from msgspec import Struct
 
-from batchyard.core.capacity.catalogue import Catalogue
+from batchyard.clock import SteadyClock
 from batchyard.core.capacity.prices import Prices
 from batchyard.engines.base import Engine
-from batchyard.loop import SteadyClock
-from batchyard.server.access.access import Rules
-from batchyard.server.access.keys import Key, KeyFile
+from batchyard.server.access.access import Rules, check_listening
+from batchyard.server.access.keys import Key, KeyFile, operator_key
+from batchyard.server.access.metadata_tokens import secret_of
+from batchyard.server.engines.choice import check_limits, make_engines
+from batchyard.server.http.connections import allowed_connections
+from batchyard.server.http.server import bound_to_loopback, listening_socket, url_of
+from batchyard.server.open_files import raise_open_files
+from batchyard.server.service_store import open_store, refuse_emptied
+from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
 from batchyard.server.settings.config import Settings
-from batchyard.server.settings.paths import Paths
-from batchyard.server.settings.s3 import S3
+from batchyard.server.settings.paths import Paths, prepare, tidy_up
+from batchyard.server.settings.s3 import S3, s3_of
 from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 
 
-class Parts(Struct, frozen=True):
+class Parts(Struct, frozen=True, kw_only=True):
     """What was opened before the event loop runs."""
 
     settings: Settings
@@ -34,7 +41,46 @@ class Parts(Struct, frozen=True):
     listener: socket.socket
     address: str
     engines: dict[str, Engine]
-    catalogue: Catalogue
     prices: Prices
     s3: S3 | None
-    most_connections: tuple[int, int]  # in all, and of one caller
+    max_connections: tuple[int, int]  # in all, and of one caller
+
+
+def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
+    """Opens everything that can be refused, in the order in which a person would want to hear of it; `stack` closes
+    it. Raises AccessError, ListenError, PathError, SettingError, StoreError."""
+    check_limits(settings)
+    prices = load_prices(settings.prices, load_catalogue())
+    s3 = s3_of(settings)
+    prepare(paths)
+    keys = KeyFile(paths.keys_file)
+    operator, secret = operator_key(paths.operator_key_file), secret_of(paths.secret_file)
+    store = open_store(paths)
+    refuse_emptied(store, paths)
+    writer = store.writer()
+    writer.open(settings.account_id, settings.region)  # before the port: a second server gets the true reason
+    stack.callback(writer.close)
+    stack.callback(tidy_up, paths)  # while the lock is held: no other server can be using it
+    listener = stack.enter_context(listening_socket(settings.host, settings.port))
+    rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
+    keys.current()  # a damaged file is reported at once, and not to each caller
+    check_listening(rules, keys)
+    files_of_jobs, open_files = raise_open_files()
+    clock = SteadyClock()
+    return Parts(
+        settings=settings,
+        paths=paths,
+        rules=rules,
+        keys=keys,
+        operator=operator,
+        secret=secret,
+        store=store,
+        writer=writer,
+        clock=clock,
+        listener=listener,
+        address=url_of(settings.host, listener.getsockname()[1]),
+        engines=make_engines(settings, paths, files_of_jobs, clock.now_ms),
+        prices=prices,
+        s3=s3,
+        max_connections=allowed_connections(settings.max_connections, settings.max_connections_per_caller, open_files),
+    )

@@ -1,34 +1,28 @@
-"""A running server: its two sides are started in order, watched, and ended in reverse."""
+"""A running server: its parts are started in order, watched, and ended in reverse."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Any
 
-from batchyard.core.model.commands import SetHost
-from batchyard.core.model.records import Instance
-from batchyard.core.questions.capacity import AskCapacity
-from batchyard.core.state.check import assert_consistent
+from batchyard.clock import wall_clock_ms
 from batchyard.server.admin import messages
 from batchyard.server.admin.retention import Pruning
 from batchyard.server.admin.service_control import RunningService
 from batchyard.server.admin.terminal import complain
-from batchyard.server.assembly import assemble, wall_clock_ms
+from batchyard.server.assembly import assemble
+from batchyard.server.asyncio_tasks import cancel_tasks, run_beside
 from batchyard.server.end_signals import EndSignals, start_deadline
-from batchyard.server.http.front_end import FrontEnd
+from batchyard.server.first_commands import give_first_commands
+from batchyard.server.front_end import FrontEnd
 from batchyard.server.http.server import HttpServer
-from batchyard.server.operations_context import instance_id
+from batchyard.server.job_drain import count_running_jobs, wait_for_jobs
 from batchyard.server.parts import Parts
 from batchyard.server.settings import host
 from batchyard.server.settings.paths import remove_server_file, write_server_file
-from batchyard.server.stored_machines import blames_the_store
 from batchyard.version import VERSION
 
 STOP_SECONDS = 4.5  # a stop must take less than 5 s: what is not done then needs nothing that is not durable already
 SUPERVISOR_LEAVES_SECONDS = 10.0  # what the supervisor gets on top with --kill
-LOOK_SECONDS = 0.05  # how often the end of killed jobs is looked for: only during `down --kill`
-KILL_PATIENCE_SECONDS = 20.0  # beyond the jobs' own grace: their reports and commits
 
 
 class Service:
@@ -40,13 +34,16 @@ class Service:
         self._kill = False
         self._signals = EndSignals(parts.paths, self._ending.set)
         self._host = host.detect(parts.settings)
-        self._inner = assemble(parts)
+        self._assembly = assemble(parts)
 
     async def run(self) -> None:
         """Until a signal or Shutdown. Raises what ended the loop: a failed commit."""
         self._signals.install()
-        inner = self._inner
-        starting = asyncio.create_task(inner.engines.start(inner.loop, self._parts.writer.epoch, is_new=inner.is_new))
+        assembly = self._assembly
+        engines = assembly.engines
+        starting = asyncio.create_task(
+            engines.start(assembly.loop, self._parts.writer.epoch, is_new=assembly.stored.is_new)
+        )
         ending = asyncio.create_task(self._ending.wait())
         try:
             await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -55,22 +52,21 @@ class Service:
                 await self._run_loop()
         finally:
             start_deadline(STOP_SECONDS + (SUPERVISOR_LEAVES_SECONDS if self._kill else 0.0))
-            await _cancel(starting, ending)
-            await inner.engines.close(kill=self._kill)
-            if inner.job_listener is not None:
-                inner.job_listener.close()
+            await cancel_tasks(starting, ending)
+            await engines.close(kill=self._kill)
+            if assembly.job_listener is not None:
+                assembly.job_listener.close()
 
     async def _run_loop(self) -> None:
-        loop, parts = self._inner.loop, self._parts
+        loop = self._assembly.loop
         running = asyncio.create_task(loop.run())
         front: FrontEnd | None = None
         try:
-            await _while(running, self._begin())
-            front = FrontEnd(parts, self._inner, self._host, self._control)
-            days, logs_dir = parts.settings.finished_days, parts.paths.logs_dir
-            pruning = Pruning(front.reader, parts.writer, logs_dir, days, wall_clock_ms, front.threads)
+            await run_beside(running, give_first_commands(self._parts, self._assembly, self._host))
+            messages.starting(self._parts.paths, self._assembly.engines.lines(), self._host)
+            front = FrontEnd(self._parts, self._assembly, self._host, self._control)
             async with front.serving_jobs():
-                await self._serve(front.server(), running, pruning)
+                await self._serve(front.server(), running, self._pruning(front))
         finally:
             loop.stop()
             try:
@@ -81,7 +77,7 @@ class Service:
             finally:
                 if front is not None:
                     front.close()
-                self._inner.facts.close()
+                self._assembly.stored.facts.close()
 
     def end(self, kill: bool) -> None:
         """Begins the end of the service. With `kill` it waits for the jobs, whose end was asked for."""
@@ -92,18 +88,10 @@ class Service:
         parts = self._parts
         return RunningService(parts.settings, parts.paths, parts.address, front.health, self.end)
 
-    async def _begin(self) -> None:
-        """Hands the machine what it must know before the first request. On the very first start all of it is one
-        commit."""
-        found, inner = self._host, self._inner
-        own_id = instance_id(self._parts.secret)
-        instance = Instance(own_id, found.resources, found.gpu_ids, launched_at_ms=found.booted_at_ms)
-        commands = [SetHost(instance, inner.engines.abilities()), *inner.engines.begin()]
-        await asyncio.gather(*(inner.loop.ask(command) for command in commands))
-        if self._parts.settings.check_on_start:
-            with blames_the_store(self._parts.writer):
-                assert_consistent(inner.machine.world)
-        messages.starting(self._parts.paths, inner.engines.lines(), found)
+    def _pruning(self, front: FrontEnd) -> Pruning:
+        parts = self._parts
+        days = parts.settings.finished_days
+        return Pruning(front.reader, parts.writer, parts.paths.logs_dir, days, wall_clock_ms, front.threads)
 
     async def _serve(self, server: HttpServer, running: asyncio.Task[None], pruning: Pruning) -> None:
         parts = self._parts
@@ -117,50 +105,27 @@ class Service:
             messages.serving(parts.address, parts.settings, parts.rules, has_keys=bool(parts.keys.current()))
             await asyncio.wait({serving, running, ending, failing}, return_when=asyncio.FIRST_COMPLETED)
         if self._kill:
-            await _while(running, self._wait_for_jobs())
+            await run_beside(running, self._end_jobs())
         remove_server_file(parts.paths)
         if not running.done():
-            capacity = await self._inner.loop.ask(AskCapacity())
-            messages.ended(capacity.jobs_running, killed=self._kill)
+            messages.ended(await count_running_jobs(self._assembly.loop), killed=self._kill)
         server.end()
         await serving
         failure = failing.exception() if failing.done() else None
-        await _cancel(ready, ending, failing)
+        await cancel_tasks(ready, ending, failing)
         if failure is not None and not self._kill:
             raise failure
 
     async def _wait_for_failure(self, pruning: Pruning) -> None:
         """Raises when an engine can never serve this server again, or pruning cannot commit."""
-        failing = [asyncio.create_task(self._inner.engines.wait_for_failure()), asyncio.create_task(pruning.run())]
+        failing = [asyncio.create_task(self._assembly.engines.wait_for_failure()), asyncio.create_task(pruning.run())]
         try:
             done, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()
         finally:
-            await _cancel(*failing)
+            await cancel_tasks(*failing)
 
-    async def _wait_for_jobs(self) -> None:
-        deadline = time.monotonic() + self._parts.settings.stop_grace_seconds + KILL_PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            capacity = await self._inner.loop.ask(AskCapacity())
-            if capacity.jobs_running == 0:
-                return
-            await asyncio.sleep(LOOK_SECONDS)
-        complain("Some jobs have not ended; they run on.")
-
-
-async def _while(running: asyncio.Task[None], work: Any) -> None:
-    """Does `work`, unless the loop fails meanwhile: then that is raised, and not what it did to the work."""
-    task = asyncio.ensure_future(work)
-    await asyncio.wait({task, running}, return_when=asyncio.FIRST_COMPLETED)
-    if running.done():
-        task.cancel()
-        await asyncio.wait({task})
-        running.result()
-    await task
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    async def _end_jobs(self) -> None:
+        if not await wait_for_jobs(self._assembly.loop, self._parts.settings.stop_grace_seconds):
+            complain("Some jobs have not ended; they run on.")

@@ -6,20 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from batchyard.core.capacity.catalogue import Catalogue
-from batchyard.core.capacity.prices import Prices
 from batchyard.core.machine import Machine
 from batchyard.core.model.effects import RecoverTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.reports import Started
 from batchyard.core.state.world import Limits
-from batchyard.loop import SteadyClock
 from batchyard.loop.fact_delivery import FactDelivery
 from batchyard.server.admin.retention import kept_ms
-from batchyard.server.settings.config import Settings
+from batchyard.server.parts import Parts
+from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.server.stored_facts import StoredFacts
 from batchyard.store.load import misfit
-from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 from batchyard.timers.machine import TimerMachine
 
@@ -34,17 +31,10 @@ class Stored(NamedTuple):
     is_new: bool  # nothing was ever committed
 
 
-def load_machines(
-    settings: Settings,
-    catalogue: Catalogue,
-    prices: Prices,
-    store: Store,
-    writer: Writer,
-    clock: SteadyClock,
-    wall_ms: int,
-) -> Stored:
-    """Everything as it was committed last. `writer`: of the store. Moves the clock to the store's last time where it is
-    behind it. StoreError: the database is damaged."""
+def load_machines(parts: Parts, wall_ms: int) -> Stored:
+    """Returns everything as it was committed last. Moves the clock to the store's last time where it is behind it.
+    Raises StoreError: the database is damaged."""
+    settings, writer, clock = parts.settings, parts.writer, parts.clock
     snapshot = writer.load(wall_ms)
     misfit_found = misfit(snapshot)
     if misfit_found:
@@ -60,12 +50,12 @@ def load_machines(
         settle_seconds=settings.settle_seconds,
         service_jobs_kept_ms=kept_ms(settings.finished_days),
     )
-    machine = Machine(Account(settings.account_id, settings.region), limits, catalogue, prices)
+    machine = Machine(Account(settings.account_id, settings.region), limits, load_catalogue(), parts.prices)
     timers = TimerMachine()
     with blames_the_store(writer):
         machine.restore(snapshot)
         timers.restore(snapshot.documents)
-    facts = StoredFacts(store)
+    facts = StoredFacts(parts.store)
     delivery = FactDelivery(facts, snapshot.cursors, snapshot.fact_sequence)
     if writer.is_restored:
         _settle_restored(machine, delivery, writer, clock.now_ms())

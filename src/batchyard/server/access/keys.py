@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from batchyard.clock import wall_clock_ms
 from batchyard.server.settings.paths import PRIVATE_FILE, PathError, write_private
 
 ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
@@ -129,7 +129,7 @@ def operator_key(path: Path) -> Key:
 
 def new_key(prefix: str, name: str) -> Key:
     letters = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LETTERS))
-    return Key(prefix + letters, secrets.token_urlsafe(SECRET_BYTES), name, time.time_ns() // 1_000_000)
+    return Key(prefix + letters, secrets.token_urlsafe(SECRET_BYTES), name, wall_clock_ms())
 
 
 def _write(path: Path, keys: list[Key]) -> None:

@@ -18,6 +18,7 @@ from batchyard.engines.base import Engine
 from batchyard.engines.docker.engine import DockerEngine
 from batchyard.loop import Busy, Loop, Stopped
 from batchyard.server.admin.terminal import Failure
+from batchyard.server.asyncio_tasks import cancel_tasks
 from batchyard.server.engines import default_environments
 from batchyard.server.engines.choice import (
     AUTO,
@@ -189,14 +190,11 @@ class EngineSet:
             for task in done:
                 task.result()
         finally:
-            for task in failing:
-                task.cancel()
-            await asyncio.wait(failing)
+            await cancel_tasks(*failing)
 
     async def close(self, *, kill: bool) -> None:
         if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait({self._watching})
+            await cancel_tasks(self._watching)
         if self._docker is not None:
             await self._docker.close(kill=kill)
         for engine in self._engines.values():

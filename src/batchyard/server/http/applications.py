@@ -13,9 +13,7 @@ from batchyard.api.services import SERVICES
 from batchyard.engines.docker.network import ADDRESS
 from batchyard.loop import Busy, Stopped
 from batchyard.server.access.access import Access, Rules
-from batchyard.server.access.keys import Key, KeyFile
-from batchyard.server.access.metadata_tokens import Tokens
-from batchyard.server.access.sessions import Sessions
+from batchyard.server.access.identity import Identity
 from batchyard.server.http.app import App, Dispatch, SessionPaths
 from batchyard.server.http.disk_guard import FreeSpace, guarded
 from batchyard.server.http.exec_endpoint import ExecEndpoint, Executor
@@ -25,15 +23,6 @@ from batchyard.wire.messages import Document
 from batchyard.wire.router import Router
 
 JOBS_ONLY = Rules(ADDRESS, bound_to_loopback=False, jobs_only=True)
-
-
-class Identity(Struct, frozen=True):
-    """Who callers may be: the owner's keys, the operator's own one, the sessions and metadata tokens of attempts."""
-
-    keys: KeyFile
-    operator: Key
-    sessions: Sessions
-    tokens: Tokens
 
 
 class Applications(Struct, frozen=True):

@@ -10,12 +10,12 @@ import hashlib
 import http.client
 import re
 import ssl
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from batchyard.clock import wall_clock_ms
 from batchyard.server.settings.config import SettingError, Settings
 from batchyard.wire.sigv4 import sign
 
@@ -109,7 +109,7 @@ def _get(s3: S3, region: str) -> tuple[int, bytes]:
             session_token=None,
             region=region,
             service="s3",
-            now_ms=time.time_ns() // 1_000_000,
+            now_ms=wall_clock_ms(),
         )
     parts = urlsplit(url)
     host = parts.hostname or ""

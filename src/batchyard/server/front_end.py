@@ -1,4 +1,4 @@
-"""The outer side of a server: what answers callers and jobs, over one listener for all and one for jobs' networks."""
+"""The HTTP side of a server: what answers callers and jobs, over one listener for all and one for jobs' networks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from batchyard.api.context import ServiceControl
 from batchyard.api.readers import Readers
+from batchyard.clock import wall_clock_ms
 from batchyard.server.access.keys import OPERATOR
 from batchyard.server.access.peers import PeerLookup
-from batchyard.server.assembly import Assembly, wall_clock_ms
-from batchyard.server.http.applications import Applications, Identity
+from batchyard.server.assembly import Assembly
+from batchyard.server.http.applications import Applications
 from batchyard.server.http.server import HttpServer
 from batchyard.server.operations_context import EngineNames, Secrets, State, context_of, page_key
 from batchyard.server.parts import Parts
@@ -21,7 +22,7 @@ from batchyard.wire.messages import Document
 
 # Queries of requests run beside the event loop; more threads than this only wait for each other (one interpreter).
 READER_THREADS = 6
-READERS_OF_ONE = 3  # of them, one caller's: its slow queries leave the others something
+MAX_READERS_OF_CALLER = 3  # of them: a caller's slow queries leave the others something
 # Of all connections one in so many is for containers on networks of their own, and of those again for one of them.
 JOBS_PART = 8
 ROLE = "active"  # this server writes the store; a standby is another role
@@ -32,10 +33,10 @@ class FrontEnd:
     beside the event loop."""
 
     def __init__(
-        self, parts: Parts, inner: Assembly, host: Detected, control: Callable[[FrontEnd], ServiceControl]
+        self, parts: Parts, assembly: Assembly, host: Detected, control: Callable[[FrontEnd], ServiceControl]
     ) -> None:
         self._parts = parts
-        self._inner = inner
+        self._assembly = assembly
         self.reader = parts.store.reader()
         self.threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
         self._lookup = PeerLookup()
@@ -43,19 +44,19 @@ class FrontEnd:
             parts.settings,
             parts.paths,
             host,
-            state=State(inner.loop.ask, self.reader, Readers(self.threads, READERS_OF_ONE)),
-            engines=EngineNames(inner.engines.of_new_environments, inner.engines.names),
-            secrets=Secrets(inner.cipher, page_key(parts.secret), self._key_name),
+            state=State(assembly.loop.ask, self.reader, Readers(self.threads, MAX_READERS_OF_CALLER)),
+            engines=EngineNames(assembly.engines.of_new_environments, assembly.engines.names),
+            secrets=Secrets(assembly.cipher, page_key(parts.secret), self._key_name),
             control=control(self),
         )
         self._applications = Applications(
             settings=parts.settings,
-            identity=Identity(parts.keys, parts.operator, inner.sessions, inner.tokens),
+            identity=assembly.identity,
             context=context,
             free_bytes=parts.writer.free_bytes,
             now_ms=wall_clock_ms,
             health=self.health,
-            executor_of=inner.engines.executor,
+            executor_of=assembly.engines.executor,
         )
 
     def close(self) -> None:
@@ -66,8 +67,8 @@ class FrontEnd:
 
     def server(self) -> HttpServer:
         """Returns the server for all callers, not serving yet."""
-        most, most_of_one = self._parts.most_connections
-        if self._inner.job_listener is not None:
+        most, most_of_one = self._parts.max_connections
+        if self._assembly.job_listener is not None:
             most -= most // JOBS_PART
         everyone = self._applications.for_everyone(self._parts.rules)
         return HttpServer(everyone, self._lookup, (most, min(most, most_of_one)))
@@ -75,11 +76,11 @@ class FrontEnd:
     @contextlib.asynccontextmanager
     async def serving_jobs(self) -> AsyncIterator[None]:
         """Serves jobs on networks of their own while the block runs, where there is a listener for them."""
-        listener = self._inner.job_listener
+        listener = self._assembly.job_listener
         if listener is None:
             yield
             return
-        most = self._parts.most_connections[0] // JOBS_PART
+        most = self._parts.max_connections[0] // JOBS_PART
         limits = most, max(1, most // JOBS_PART)
         async with listener.serving(self._applications.for_jobs(), self._lookup, limits):
             yield
@@ -89,7 +90,7 @@ class FrontEnd:
         return {
             "version": VERSION,
             "role": ROLE,
-            "engines": self._inner.engines.health(),
+            "engines": self._assembly.engines.health(),
             "store": self._parts.store.driver.kind,
         }
 

@@ -1,0 +1,21 @@
+"""The capacity providers of a server."""
+
+from __future__ import annotations
+
+import random
+
+from batchyard.core.model.records import HOST_PROVIDER
+from batchyard.engines.base import Capacity
+from batchyard.engines.host import HostCapacity
+from batchyard.server.settings.config import Settings
+
+
+def make_capacities(settings: Settings) -> dict[str, Capacity]:
+    """Returns the capacity providers by name: this host."""
+    host = HostCapacity(
+        settings.boot_seconds,
+        settings.spot_interruptions_per_hour,
+        settings.spot_notice_seconds,
+        random.expovariate,
+    )
+    return {HOST_PROVIDER: host}
