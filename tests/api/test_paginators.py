@@ -16,7 +16,7 @@ from batchyard.core.model.records import Instance
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import log_path
 from tests.api.service import START_MS, Service
-from tests.api.training import make_service_environment, make_service_queue
+from tests.api.training import make_quota_queue, make_quota_share, make_service_environment, make_service_queue
 
 Document = dict[str, Any]
 GROUP = "/aws/batch/job"
@@ -66,6 +66,13 @@ def service_jobs(service: Service) -> Document:
         request = {"jobName": f"job-{number}", "jobQueue": "training", "serviceJobType": "SAGEMAKER_TRAINING"}
         service.call("SubmitServiceJob", request | {"serviceRequestPayload": "{}"})
     return {"jobQueue": "training", "jobStatus": "RUNNABLE"}
+
+
+def quota_shares(service: Service) -> Document:
+    make_quota_queue(service)
+    for number in range(MANY):
+        make_quota_share(service, f"share-{number}")
+    return {"jobQueue": "quota"}
 
 
 def ran(service: Service) -> list[str]:
@@ -162,6 +169,7 @@ WALKS: dict[tuple[str, str], Walk] = {
     ("batch", "ListSchedulingPolicies"): Walk(policies),
     ("batch", "DescribeServiceEnvironments"): Walk(service_environments),
     ("batch", "ListServiceJobs"): Walk(service_jobs),
+    ("batch", "ListQuotaShares"): Walk(quota_shares),
     ("logs", "DescribeLogGroups"): Walk(groups),
     ("logs", "DescribeLogStreams"): Walk(streams),
     ("logs", "FilterLogEvents"): Walk(events),

@@ -74,7 +74,7 @@ MANY = {str(number): "" for number in range(51)}
         (f"{ARN}consumable-resource/r", {"a": "1"},
          ("Resources of type consumable-resource are not built yet in this version; known: compute-environment, "
           "job-queue, job-definition, scheduling-policy, job, service-environment, "
-          "service-job.")),
+          "service-job, quota-share.")),
         (f"{ARN}job-queue/default", {}, "tags must hold 1 to 50 entries, got 0."),
         (f"{ARN}job-queue/default", MANY, "tags: Member must have length less than or equal to 50, got 51."),
         (f"{ARN}job-queue/default", {"": "x"}, "Tag key '' must have 1 to 128 characters, got 0."),

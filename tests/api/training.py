@@ -32,3 +32,22 @@ def make_service_queue(service: Service, name: str = "training", **members: Any)
     service.batch.create_job_queue(
         **({"jobQueueName": name, "priority": 1, "serviceEnvironmentOrder": order} | members)
     )
+
+
+def make_quota_queue(service: Service, name: str = "quota") -> None:
+    """A queue with a quotaSharePolicy and a service environment, all new and of one name."""
+    policy = {"idleResourceAssignmentStrategy": "FIFO"}
+    made = service.batch.create_scheduling_policy(name=name, quotaSharePolicy=policy)
+    make_service_queue(service, name, schedulingPolicyArn=made["arn"])
+
+
+def make_quota_share(service: Service, name: str = "team", queue: str = "quota", **members: Any) -> str:
+    """Returns its ARN."""
+    request = {
+        "quotaShareName": name,
+        "jobQueue": queue,
+        "capacityLimits": [{"maxCapacity": 2, "capacityUnit": "ml.g5.xlarge"}],
+        "resourceSharingConfiguration": {"strategy": "LEND"},
+        "preemptionConfiguration": {"inSharePreemption": "DISABLED"},
+    }
+    return str(service.batch.create_quota_share(**(request | members))["quotaShareArn"])

@@ -46,6 +46,12 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
             "priority": 1,
             "serviceEnvironmentOrder": [{"order": 1, "serviceEnvironment": "service-N"}],
         },
+        {
+            "jobQueueName": "quota-N",
+            "priority": 1,
+            "serviceEnvironmentOrder": [{"order": 1, "serviceEnvironment": "service-N"}],
+            "schedulingPolicyArn": None,
+        },
     ),
     "UpdateJobQueue": (
         {"jobQueue": "queue-N", "state": "DISABLED"},
@@ -55,6 +61,7 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "DeleteJobQueue": ({"jobQueue": "queue-N"},),
     "GetJobQueueSnapshot": ({"jobQueue": None},),
     "CreateSchedulingPolicy": (
+        {"name": "policy-N", "quotaSharePolicy": {"idleResourceAssignmentStrategy": "FIFO"}},
         {"name": "policy-N", "fairsharePolicy": {"shareDistribution": [{"shareIdentifier": "a*", "weightFactor": 1}]}},
     ),
     "UpdateSchedulingPolicy": ({"arn": None, "fairsharePolicy": {"shareDecaySeconds": 60, "computeReservation": 10}},),
@@ -79,6 +86,19 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
             "serviceRequestPayload": "{}",
         },
     ),
+    "CreateQuotaShare": (
+        {
+            "quotaShareName": "share-N",
+            "jobQueue": "quota-N",
+            "capacityLimits": [{"maxCapacity": 2, "capacityUnit": "ml.g5.xlarge"}],
+            "resourceSharingConfiguration": {"strategy": "LEND"},
+            "preemptionConfiguration": {"inSharePreemption": "DISABLED"},
+        },
+    ),
+    "ListQuotaShares": ({"jobQueue": "quota-N"},),
+    "DescribeQuotaShare": ({"quotaShareArn": None},),
+    "UpdateQuotaShare": ({"quotaShareArn": None, "state": "DISABLED"},),
+    "DeleteQuotaShare": ({"quotaShareArn": None},),
     "DescribeServiceJob": ({"jobId": None},),
     "ListServiceJobs": (
         {"jobQueue": "training-N", "jobStatus": "RUNNABLE", "maxResults": 1},

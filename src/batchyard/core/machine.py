@@ -26,7 +26,7 @@ from batchyard.core.questions.running_task import AskRunningTask
 from batchyard.core.registry import definitions, environments, queues, tags
 from batchyard.core.scheduling import policies, scheduler
 from batchyard.core.secrets import parameters, secrets
-from batchyard.core.service_jobs import service_environments, service_jobs
+from batchyard.core.service_jobs import quota_shares, service_environments, service_jobs
 from batchyard.core.state.world import Limits, World
 
 
@@ -159,6 +159,9 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     service_commands.SubmitServiceJob: service_jobs.submit,
     service_commands.UpdateServiceJob: service_jobs.update,
     service_commands.TerminateServiceJob: service_jobs.terminate,
+    service_commands.CreateQuotaShare: quota_shares.create,
+    service_commands.UpdateQuotaShare: quota_shares.update,
+    service_commands.DeleteQuotaShare: quota_shares.delete,
     commands.RegisterJobDefinition: definitions.register,
     commands.DeregisterJobDefinition: definitions.deregister,
     commands.TagResource: tags.tag,

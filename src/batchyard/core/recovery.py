@@ -19,10 +19,10 @@ from batchyard.core.model.records import (
     Status,
     milli_vcpus_of,
 )
-from batchyard.core.model.service_records import ServiceEnvironment, ServiceJob
+from batchyard.core.model.service_records import QuotaShare, ServiceEnvironment, ServiceJob
 from batchyard.core.scheduling import fleet, policies, queue_head, scheduler
 from batchyard.core.secrets import secrets
-from batchyard.core.service_jobs import service_environments, service_jobs
+from batchyard.core.service_jobs import quota_shares, service_environments, service_jobs
 from batchyard.core.state import transient_states
 from batchyard.core.state.arrays import ArrayProgress
 from batchyard.core.state.fairshare import ShareLedger
@@ -48,6 +48,8 @@ def restore(world: World, snapshot: Snapshot) -> None:
             policies.keep(world, record)
         elif isinstance(record, ServiceEnvironment):
             service_environments.keep(world, record)
+        elif isinstance(record, QuotaShare):
+            quota_shares.keep(world, record)
         elif isinstance(record, ShareUsage):
             world.queues.shares[name] = ShareLedger(record)
     service_jobs.restore(world, (r for r in snapshot.documents.values() if isinstance(r, ServiceJob)))

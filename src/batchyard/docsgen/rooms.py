@@ -94,7 +94,7 @@ CORE_DOES = {
     "state": "the world in memory",
     "secrets": "secrets and parameters",
     "scheduling": "who starts, where, and why others wait",
-    "service_jobs": "service environments and service jobs",
+    "service_jobs": "service environments, service jobs and quota shares",
     "jobs": "the life of a job, from submission to its end",
     "instances": "the life of an instance",
     "registry": "queues, environments, definitions, policies",

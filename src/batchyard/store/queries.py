@@ -21,7 +21,7 @@ from batchyard.store.driver import Driver
 from batchyard.store.job_queries import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
 from batchyard.store.retention_queries import Bite, next_bite
-from batchyard.store.tables import definitions, documents, environments, jobs, queues
+from batchyard.store.tables import TEXT_END, definitions, documents, environments, jobs, queues
 from batchyard.store.task_queries import TaskRow
 
 __all__ = [
@@ -192,12 +192,20 @@ class Reader:
         return [codec.decode_definition(row.body) for row in rows[:limit]], cursor
 
     def documents(
-        self, kind: str, wanted: Sequence[str] | None = None, limit: int = 100, after: str | None = None
+        self,
+        kind: str,
+        wanted: Sequence[str] | None = None,
+        limit: int = 100,
+        after: str | None = None,
+        prefix: str = "",
     ) -> tuple[list[Any], str | None]:
-        """Returns the records of one kind of documents, by name; `wanted`: only those names (None: all)."""
+        """Returns the records of one kind of documents, by name; `wanted`: only those names (None: all); `prefix`: only
+        those whose names begin so."""
         name = documents.c.name
         at = decode_cursor(after, kind, str)[0] if after else ""
         statement = select(name, documents.c.body).where(documents.c.kind == kind, name > at)
+        if prefix:
+            statement = statement.where(name >= prefix, name < prefix + TEXT_END)
         if wanted is not None:
             statement = statement.where(name.in_(list(wanted)))
         with self._engine.connect() as connection:

@@ -4,8 +4,8 @@ import pytest
 from msgspec import Struct
 
 from batchyard.core.model import documents
-from batchyard.core.model.service_records import ServiceEnvironment, ServiceJob
-from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT, SERVICE_JOB
+from batchyard.core.model.service_records import QuotaShare, ServiceEnvironment, ServiceJob
+from batchyard.core.service_jobs.document_kinds import QUOTA_SHARE, SERVICE_ENVIRONMENT, SERVICE_JOB
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,7 @@ from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT, SERV
     [
         (SERVICE_ENVIRONMENT, "service-environment", ServiceEnvironment),
         (SERVICE_JOB, "service-job", ServiceJob),
+        (QUOTA_SHARE, "quota-share", QuotaShare),
     ],
 )
 def test_the_kinds_and_what_they_hold(kind: str, name: str, record: type[Struct]) -> None:

@@ -11,7 +11,7 @@ def job(name: str, **members: str) -> ServiceJob:
 
 
 def test_nothing_is_there_at_first() -> None:
-    assert (Services().environments, Services().jobs) == ({}, {})
+    assert (Services().environments, Services().jobs, Services().shares) == ({}, {}, {})
 
 
 def test_a_job_is_found_by_its_token_and_request_until_it_is_forgotten() -> None:

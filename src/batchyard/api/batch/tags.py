@@ -6,12 +6,14 @@ import re
 
 from msgspec import Struct
 
+from batchyard.api.batch.quota_shares import QUOTA_SHARE_ARN
 from batchyard.api.checks import MAX_TAGS, check_tag_key, check_tags, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.core.model import commands
 from batchyard.core.model.names import parse_job_id, split_definition
 from batchyard.core.model.refusal import Refused
-from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT, SERVICE_JOB
+from batchyard.core.model.service_records import quota_share_path
+from batchyard.core.service_jobs.document_kinds import QUOTA_SHARE, SERVICE_ENVIRONMENT, SERVICE_JOB
 from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.wire.messages import Document
 
@@ -24,11 +26,13 @@ KINDS = (
     "job",
     "service-environment",
     "service-job",
+    "quota-share",
 )
 DOCUMENTS = (
     SCHEDULING_POLICY,
     SERVICE_ENVIRONMENT,
     SERVICE_JOB,
+    QUOTA_SHARE,
 )  # kinds that the store keeps as documents of that name
 
 
@@ -80,7 +84,8 @@ async def _find(context: Context, arn: str) -> Tagged:
             f"resourceArn must be the ARN of a Batch resource, arn:aws:batch:<region>:<account>:<type>/<name>, "
             f"got {quoted(arn)!r}."
         )
-    kind, name = match.groups()
+    share = QUOTA_SHARE_ARN.fullmatch(arn)
+    kind, name = match.groups() if share is None else (QUOTA_SHARE, quota_share_path(*share.groups()))
     require(
         kind in KINDS, f"Resources of type {quoted(kind)} are not built yet in this version; known: {', '.join(KINDS)}."
     )

@@ -43,6 +43,9 @@ class Account(Struct, frozen=True):
     def service_job_arn(self, job_id: str) -> str:
         return self.arn("batch", f"service-job/{job_id}")
 
+    def quota_share_arn(self, queue: str, name: str) -> str:
+        return self.arn("batch", f"job-queue/{queue}/quota-share/{name}")
+
     def job_arn(self, job_id: str) -> str:
         return self.arn("batch", f"job/{job_id}")
 

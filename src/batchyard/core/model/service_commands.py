@@ -1,11 +1,12 @@
-"""The commands about service environments and service jobs: writes of the API, with the types of their answers."""
+"""The commands about service environments, service jobs and quota shares: writes of the API, with the types of their
+answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from batchyard.core.model.commands import Command
-from batchyard.core.model.service_records import ServiceEnvironment, ServiceJob
+from batchyard.core.model.service_records import QuotaShare, ServiceEnvironment, ServiceJob
 
 
 class CreateServiceEnvironment(Command[ServiceEnvironment], frozen=True):
@@ -53,3 +54,27 @@ class UpdateServiceJob(Command[ServiceJob], frozen=True):
 class TerminateServiceJob(Command[None], frozen=True):
     job_id: str
     reason: str
+
+
+class CreateQuotaShare(Command[QuotaShare], frozen=True):
+    name: str
+    queue: str
+    state: str
+    capacity_limits: tuple[dict[str, Any], ...]
+    sharing: dict[str, Any]
+    preemption: dict[str, Any]
+    tags: dict[str, str]
+
+
+class UpdateQuotaShare(Command[QuotaShare], frozen=True):
+    """`path`: quota_share_path. Members that are empty or None stay as they are."""
+
+    path: str
+    state: str = ""
+    capacity_limits: tuple[dict[str, Any], ...] = ()
+    sharing: dict[str, Any] | None = None
+    preemption: dict[str, Any] | None = None
+
+
+class DeleteQuotaShare(Command[None], frozen=True):
+    path: str

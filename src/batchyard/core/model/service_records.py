@@ -1,5 +1,5 @@
-"""The records of what AWS Batch has around SageMaker training: service environments and service
-jobs (AWS Batch behaviour 2.7, 5.5)."""
+"""The records of what AWS Batch has around SageMaker training: service environments, service
+jobs and quota shares (AWS Batch behaviour 2.7, 5.5)."""
 
 from __future__ import annotations
 
@@ -62,3 +62,26 @@ class ServiceJob(Struct, frozen=True):
     @property
     def status_reason(self) -> str:
         return self.end_reason if self.stopped_at_ms else NOT_HERE
+
+
+class QuotaShare(Struct, frozen=True):
+    """A part of the capacity of a queue for service jobs. `capacity_limits`: as a service environment's. `sharing` and
+    `preemption`: resourceSharingConfiguration and preemptionConfiguration, as sent."""
+
+    name: str
+    queue: str
+    state: State
+    capacity_limits: tuple[dict[str, Any], ...]
+    sharing: dict[str, Any]
+    preemption: dict[str, Any]
+    tags: dict[str, str]
+    created_at_ms: int
+
+    @property
+    def path(self) -> str:
+        return quota_share_path(self.queue, self.name)
+
+
+def quota_share_path(queue: str, name: str) -> str:
+    """What names a quota share among those of all queues."""
+    return f"{queue}/{name}"

@@ -13,7 +13,7 @@ from batchyard.core.model.records import Environment, EnvironmentOrder, Health, 
 from batchyard.core.model.refusal import EXISTS, Refused
 from batchyard.core.model.service_records import takes_service_jobs
 from batchyard.core.scheduling import policies, scheduler
-from batchyard.core.service_jobs import service_environments, service_jobs
+from batchyard.core.service_jobs import quota_shares, service_environments, service_jobs
 from batchyard.core.state import transient_states
 from batchyard.core.state.world import World
 
@@ -111,6 +111,7 @@ def sweep_deleted(world: World) -> None:
     for name in leaving:
         is_settled = (transient_states.QUEUE, name) not in world.timetable.settling
         if is_settled and not any(spec.queue == name for spec in world.jobs.specs.values()):
+            quota_shares.forget_all_in(world, name)
             world.forget_queue(name)
 
 

@@ -10,8 +10,8 @@ from batchyard.core.registry import definitions, environments, queues
 from batchyard.core.scheduling import policies
 from batchyard.core.secrets import parameters, secrets
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
-from batchyard.core.service_jobs import service_environments, service_jobs
-from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT, SERVICE_JOB
+from batchyard.core.service_jobs import quota_shares, service_environments, service_jobs
+from batchyard.core.service_jobs.document_kinds import QUOTA_SHARE, SERVICE_ENVIRONMENT, SERVICE_JOB
 from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.core.state.world import World
 
@@ -52,6 +52,8 @@ def _tags(world: World, command: TagCommand) -> dict[str, str]:
         return service_environments.find(world, command.name).tags
     if command.kind == SERVICE_JOB:
         return service_jobs.find(world, command.name).tags
+    if command.kind == QUOTA_SHARE:
+        return quota_shares.find(world, command.name).tags
     if command.kind == SECRET:
         return secrets.living(world, command.name).tags
     if command.kind == PARAMETER:
@@ -81,6 +83,8 @@ def _set_tags(world: World, command: TagCommand, tags: dict[str, str]) -> None:
         service_environments.put(world, replace(service_environments.find(world, command.name), tags=tags))
     elif command.kind == SERVICE_JOB:
         service_jobs.put(world, replace(service_jobs.find(world, command.name), tags=tags))
+    elif command.kind == QUOTA_SHARE:
+        quota_shares.put(world, replace(quota_shares.find(world, command.name), tags=tags))
     elif command.kind == SECRET:
         secrets.put(world, replace(secrets.living(world, command.name), tags=tags))
     elif command.kind == PARAMETER:

@@ -1,1 +1,1 @@
-"""Service environments and service jobs: what AWS Batch has around SageMaker training. Nothing here runs any of it."""
+"""Service environments, service jobs and quota shares: what AWS Batch has around SageMaker training. Nothing runs."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from batchyard.core.model import service_commands
 from batchyard.core.model.records import Health, Queue, State
 from batchyard.core.model.refusal import Refused
-from batchyard.core.model.service_records import ServiceJob, takes_service_jobs
+from batchyard.core.model.service_records import ServiceJob, quota_share_path, takes_service_jobs
 from batchyard.core.scheduling import policies
 from batchyard.core.service_jobs.document_kinds import SERVICE_JOB
 from batchyard.core.state.world import World
@@ -80,7 +80,15 @@ def _check_share(world: World, queue: Queue, command: service_commands.SubmitSer
     if kind == policies.QUOTA:
         if not command.quota_share:
             raise Refused("quotaShareName must be specified.")
-        raise Refused(f"QuotaShare {command.quota_share} of JobQueue {queue.name} does not exist.")
+        _check_quota_share(world, queue.name, command.quota_share)
+
+
+def _check_quota_share(world: World, queue: str, name: str) -> None:
+    share = world.services.shares.get(quota_share_path(queue, name))
+    if share is None:
+        raise Refused(f"QuotaShare {name} of JobQueue {queue} does not exist.")
+    if share.state is not State.ENABLED:
+        raise Refused(f"QuotaShare {name} of JobQueue {queue} is {share.state.value}; it must be ENABLED to take jobs.")
 
 
 def _make_room(world: World) -> None:
@@ -115,9 +123,10 @@ def terminate(world: World, command: service_commands.TerminateServiceJob) -> No
         _end(world, [job], command.reason)
 
 
-def end_all_in(world: World, queue: str, reason: str) -> None:
-    """Ends what waits in a queue."""
-    _end(world, [job for job in world.services.jobs.values() if job.queue == queue], reason)
+def end_all_in(world: World, queue: str, reason: str, quota_share: str = "") -> None:
+    """Ends what waits in a queue. `quota_share`: only in that share of it."""
+    jobs = [job for job in world.services.jobs.values() if job.queue == queue]
+    _end(world, [job for job in jobs if quota_share in ("", job.quota_share)], reason)
 
 
 def _end(world: World, jobs: Iterable[ServiceJob], reason: str) -> None:

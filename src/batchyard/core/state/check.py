@@ -157,6 +157,9 @@ def _check_shares(world: World) -> None:
 
 def _check_service_jobs(world: World) -> None:
     jobs = world.services.jobs
+    for path, share in world.services.shares.items():
+        assert share.path == path, f"the quota share {share.path} is kept under {path}"
+        assert share.queue in world.queues, f"the quota share {path} has lost its queue"
     for job_id, job in jobs.items():
         assert job.job_id == job_id, f"the service job {job.job_id} is kept under {job_id}"
         assert job.stopped_at_ms or job.queue in world.queues, f"the service job {job_id} waits in no queue"

@@ -1,8 +1,8 @@
-"""The service environments and service jobs in memory."""
+"""The service environments, service jobs and quota shares in memory."""
 
 from __future__ import annotations
 
-from batchyard.core.model.service_records import ServiceEnvironment, ServiceJob
+from batchyard.core.model.service_records import QuotaShare, ServiceEnvironment, ServiceJob
 
 
 class ServiceJobs(dict[str, ServiceJob]):
@@ -38,10 +38,11 @@ class ServiceJobs(dict[str, ServiceJob]):
 
 
 class Services:
-    """Plain tables. `environments`: by name."""
+    """Plain tables. `environments`: by name; `shares`: by path."""
 
-    __slots__ = ("environments", "jobs")
+    __slots__ = ("environments", "jobs", "shares")
 
     def __init__(self) -> None:
         self.environments: dict[str, ServiceEnvironment] = {}
         self.jobs = ServiceJobs()
+        self.shares: dict[str, QuotaShare] = {}
