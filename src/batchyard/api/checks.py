@@ -1,6 +1,6 @@
 """Checks of a request's shape that several operations share: names, enums, tags, list limits, numbers.
 
-What needs the world (does it exist, may it change) is the core's to check.
+The core checks what depends on its state (whether a thing exists, whether it may change).
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def require(condition: object, message: str) -> None:
 
 
 def check_name(name: str, subject: str) -> None:
-    """`subject` as AWS spells it in the refusal: Compute Environment, Job Queue, Job definition."""
+    """Checks a name. `subject` as AWS spells it in the refusal: Compute Environment, Job Queue, Job definition."""
     require(NAME.fullmatch(name), f"{subject} name should match a valid pattern.")
 
 
 def check_tags(tags: dict[str, str]) -> None:
-    """Number, lengths and reserved prefix (user guide: using-tags)."""
+    """Checks number, lengths and reserved prefix of tags (user guide: using-tags)."""
     if len(tags) > MAX_TAGS:
         raise Refused(f"tags: Member must have length less than or equal to {MAX_TAGS}, got {len(tags)}.")
     for key, value in tags.items():
@@ -65,20 +65,21 @@ def check_describe_count(names: Sequence[str], member: str) -> None:
 
 
 def check_names_alone(request: dict[str, Any], member: str) -> None:
-    """A Describe by names is not paged (observed on AWS: ComputeEnvironments and MaxResults cannot both be set). An
-    empty list, text or number means that the member was not given, as clients send it that fill every member."""
+    """Refuses a Describe by names with paging members (observed on AWS: ComputeEnvironments and MaxResults cannot
+    both be set). An empty list, text or number counts as absent, since clients that fill every member send those."""
     if request.get(member):
         for other in ("maxResults", "nextToken"):
             require(not request.get(other), f"{capital(member)} and {capital(other)} cannot both be set")
 
 
 def capital(member: str) -> str:
-    """A member as AWS's refusals spell it."""
+    """Returns a member's name as AWS's refusals spell it."""
     return member[0].upper() + member[1:]
 
 
 def one_filter(filters: Sequence[dict[str, Any]], served: Sequence[str]) -> tuple[str, str]:
-    """Name and value of the one filter of a list; two empty texts without one. AWS takes one value of each filter."""
+    """Returns name and value of the one filter of a list; two empty texts without one. AWS takes one value for a
+    filter."""
     if not filters:
         return "", ""
     require(len(filters) == 1, f"Only one filter can be used at a time, got {len(filters)}.")
@@ -90,22 +91,21 @@ def one_filter(filters: Sequence[dict[str, Any]], served: Sequence[str]) -> tupl
 
 
 def check_between(value: int | None, low: int, high: int, member: str) -> None:
-    """An integer that may be absent."""
+    """Checks an integer that may be absent."""
     if value is not None and not low <= value <= high:
         raise Refused(f"{member} must be between {low} and {high}, got {value}.")
 
 
 def check_size(size_bytes: int, max_kib: int, subject: str) -> None:
-    """`subject`: Job, Job definition."""
+    """Checks the size of a document. `subject`: Job, Job definition."""
     if size_bytes > max_kib * KIB:
         raise Refused(f"{subject} size must be less than {max_kib} KiB, got {-(-size_bytes // KIB)} KiB")
 
 
 def check_no_nul(value: Any, path: str) -> None:
-    """A NUL ends a text for the operating system: no program, path or variable can hold one."""
-    if NUL_IN_JSON in msgspec.json.encode(
-        value
-    ):  # a look at all of it at once; the walk finds the path for the refusal
+    """Refuses NUL characters, which end a text for the operating system: no program, path or variable can contain
+    one."""
+    if NUL_IN_JSON in msgspec.json.encode(value):  # checks all of it at once; the walk finds the path for the refusal
         _find_nul(value, path)
 
 

@@ -1,4 +1,4 @@
-"""What an operation works with: the account, the loop to ask, the store to read, the limits; and who calls."""
+"""What an operation works with: the account, the loop to ask, the store to read, the limits, and the caller."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ask(Protocol):
 
 
 class CipherError(Exception):
-    """The key of the secrets cannot be used, or a value not be read. The text is a sentence with the remedy."""
+    """The key of the secrets cannot be used, or a value cannot be read. The text is a sentence with the remedy."""
 
 
 class SecretCipher(Protocol):
@@ -43,17 +43,17 @@ class SecretCipher(Protocol):
 
 
 class ServiceControl(Protocol):
-    """The running service, as its own operations see it."""
+    """The running service, for its own operations."""
 
     async def describe(self) -> Document:
-        """Where it runs, its version and role, its engines, and the findings of `batchyard doctor`."""
+        """Returns where it runs, its version and role, its engines, and the findings of `batchyard doctor`."""
 
     def end(self, kill: bool) -> None:
         """Begins the end of the service; with `kill` it waits for the ends of the running jobs."""
 
 
 class Settings(Struct, frozen=True):
-    """Limits a deployment may raise; the defaults are AWS's (user guide: service_limits)."""
+    """Limits that a deployment may raise; the defaults are AWS's (user guide: service_limits)."""
 
     engine: str = PROCESS  # runs the attempts of environments that callers create, unless their tag names another
     engines: tuple[str, ...] = (PROCESS,)  # those there are
@@ -78,17 +78,17 @@ class Context:
     host_name: str = "localhost"
     architecture: str = X86_64  # of this machine, in EC2's words
     catalogue: Catalogue = field(default_factory=lambda: Catalogue({}))
-    key_name: Callable[[str], str] = str  # what the owner of the service calls an access key id; unknown: the id
+    key_name: Callable[[str], str] = str  # the owner's name for an access key id; unknown: the id
     settings: Settings = field(default_factory=Settings)
-    readers: Readers | None = None  # where queries run; None: in the event loop's own thread
+    readers: Readers | None = None  # the threads for queries; None: the event loop's own thread
     control: ServiceControl | None = None  # None: no service runs, as in tests of single operations
-    page_key: bytes = b""  # what page tokens are proved with: the same after a restart
+    page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition
 
     async def read(
         self, query: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
-        """The answer of one of the reader's queries. OutOfTime: it took too long."""
+        """Returns the answer of one of the reader's queries. OutOfTime: it took too long."""
 
         def work() -> Result:
             with time_budget():
@@ -104,5 +104,5 @@ class Call(Struct, frozen=True):
     principal: str = ""
     invocation_id: str = ""  # amz-sdk-invocation-id: constant over an SDK's retries of one call
     size_bytes: int = 0  # of the request's body
-    caller: str = ""  # whose requests count together: an access key, or who holds the connection
+    caller: str = ""  # the caller for limits: an access key, or the user of the connection
     body_digest: str = ""  # of the body, in hex, where there is an invocation id

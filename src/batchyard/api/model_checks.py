@@ -1,9 +1,9 @@
-"""The constraints of a service's model on values, held before an operation sees a request: enums and lengths.
+"""The constraints of a service's model on values, checked before an operation gets a request: enums and lengths.
 
-AWS Batch words its own refusals, where an operation looks at a member; of its model the enums are held alone. The other
-services refuse by the lengths of their models, in one text (observed: `1 validation error detected: ... failed to
-satisfy constraint`). A check is compiled once for each operation, so that a request pays only for the members that it
-concerns."""
+AWS Batch's refusals have texts of their own, in the operations that check a member; only the enums of its model are
+checked here. The other services refuse values by the lengths in their models, with one text (observed: `1 validation
+error detected: ... failed to satisfy constraint`). A check is compiled once for each operation, so that a request
+pays only for the members that it concerns."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def _structure_check(shape: Shape, compile_member: Callable[[Shape], Check | Non
 
 
 def enum_check(shape: Shape | None, code: str = CLIENT_EXCEPTION) -> Check | None:
-    """A function that refuses values outside the model's enums anywhere in a document of `shape`; None: it has none."""
+    """Returns a function that refuses values outside the model's enums anywhere in a document of `shape`; None: it
+    has no enums."""
     return None if shape is None else _enum_check(shape, code, frozenset())
 
 
@@ -99,8 +100,8 @@ def _enum_map(element: Check) -> Check:
 
 
 def length_check(shape: Shape | None, code: str) -> Check | None:
-    """A function that refuses, with `code`, what is longer than the model allows anywhere in a document of `shape`;
-    None: the model allows any length."""
+    """Returns a function that refuses, with `code`, what is longer than the model allows anywhere in a document of
+    `shape`; None: the model allows any length."""
     return None if shape is None else _length_check(shape, code, frozenset())
 
 

@@ -1,4 +1,4 @@
-"""The table of all built operations: (service, operation) -> its function. The dispatcher answers for the others."""
+"""The table of all implemented operations: (service, operation) -> its function. The dispatcher answers the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batchyard.wire.messages import Document
 
 BoundHandler = Callable[[Call, Document], Awaitable[Document]]
 
-MAX_REFUSAL_CHARACTERS = 4000  # more than any sentence of ours about names of the length that names have
+MAX_REFUSAL_CHARACTERS = 4000  # longer than any refusal of ours with names of valid length
 
 OPERATIONS: dict[tuple[str, str], Handler] = {
     (service.name, name): function for service in SERVICES.values() for name, function in service.operations.items()
@@ -25,7 +25,7 @@ OPERATIONS: dict[tuple[str, str], Handler] = {
 
 
 def bind(context: Context) -> dict[tuple[str, str], BoundHandler]:
-    """The operations of all services, ready to be called."""
+    """Returns the operations of all services, ready to be called."""
     return {
         (service, operation): partial(perform, context, SERVICES[service], operation)
         for service, operation in OPERATIONS
@@ -35,8 +35,8 @@ def bind(context: Context) -> dict[tuple[str, str], BoundHandler]:
 async def perform(
     context: Context, service: ServiceDescriptor, operation: str, call: Call, request: Document
 ) -> Document:
-    """Performs one request. Values outside the model's enums or bounds, and page tokens that were given for another
-    request, are refused before the operation sees them."""
+    """Performs one request. Values outside the model's enums or bounds, and page tokens that were made for another
+    request, are refused before the operation runs."""
     CALLER.set(call.caller)
     try:
         check = service.checks.get(operation)
@@ -57,7 +57,8 @@ async def perform(
 async def _page(
     context: Context, service: ServiceDescriptor, operation: str, member: str, call: Call, request: Document
 ) -> Document:
-    """One page. `member`: the name of the page token; the operation sees the cursor that it once returned."""
+    """Performs a request for one page. `member`: the name of the page token; the operation gets the cursor that it
+    once returned."""
     asked, token = request, request.get(member)
     if token:
         if operation in service.listed_by_names:
@@ -73,5 +74,5 @@ async def _page(
 
 
 def shortened(message: str) -> str:
-    """The beginning and the end of a refusal that repeats too much of the caller's request."""
+    """Returns the beginning and the end of a refusal that repeats too much of the caller's request."""
     return f"{message[: MAX_REFUSAL_CHARACTERS // 2]}...{message[-MAX_REFUSAL_CHARACTERS // 4 :]}"

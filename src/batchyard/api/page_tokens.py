@@ -1,7 +1,7 @@
-"""Page tokens as callers see them: the store's cursor with a proof that this service made it, for this very request.
+"""Page tokens of callers: the store's cursor with a proof that this service made it, for this same request.
 
-A token that was cut, made up, or taken to another operation, to other parameters or to another service is refused with
-the service's own error, before anything of it is used. Pages may change their size.
+A token that was cut, made up, or used with another operation, other parameters or another service is refused with
+the service's own error, before any of it is used. The page size may change.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from batchyard.wire.model import ServiceModel
 TOKEN_MEMBERS = ("nextToken", "NextToken")
 PAGE_SIZES = frozenset({"maxResults", "MaxResults", "limit"})
 PROOF_BYTES = 16
-MAX_TOKEN_CHARACTERS = 8192  # a cursor holds a name or two of at most 512 characters; a longer text is none of ours
+MAX_TOKEN_CHARACTERS = 8192  # a cursor holds a name or two of at most 512 characters; a longer text is no token
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def token_members(model: ServiceModel) -> dict[str, str]:
-    """The name of the page token, by operation that answers in pages. GetLogEvents's tokens are its own."""
+    """Returns the name of the page token, by paged operation. GetLogEvents makes its own tokens."""
     found: dict[str, str] = {}
     for name, operation in model.operations.items():
         members = operation.input.members if operation.input is not None else {}
@@ -41,7 +41,7 @@ def seal(key: bytes, service: str, operation: str, request: Document, cursor: st
 
 
 def unseal(key: bytes, service: str, operation: str, request: Document, token: str, *, bad_token_code: str) -> str:
-    """The cursor. Refused, with `bad_token_code`: the token was not given for this request."""
+    """Returns the cursor. Refused, with `bad_token_code`: the token was not made for this request."""
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise bad_token(bad_token_code)
     try:
@@ -55,7 +55,7 @@ def unseal(key: bytes, service: str, operation: str, request: Document, token: s
 
 
 def bad_token(code: str) -> Refused:
-    """The refusal of a token that is none, by the code that the service has for it."""
+    """Returns the refusal of an invalid token, with the service's code for it."""
     return Refused(
         "The specified nextToken is invalid. Use the nextToken of the previous page, with all other parameters as they "
         "were.",
@@ -64,7 +64,7 @@ def bad_token(code: str) -> Refused:
 
 
 def proof(key: bytes, *parts: bytes) -> bytes:
-    """That this service said these parts together."""
+    """Returns the proof that this service issued these parts together."""
     digest = hashlib.blake2b(key=key, digest_size=PROOF_BYTES, person=b"page token")
     for part in parts:
         digest.update(len(part).to_bytes(8) + part)

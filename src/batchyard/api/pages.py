@@ -1,4 +1,5 @@
-"""maxResults and nextToken (AWS Batch behaviour 1.6). Tokens are the store's, and name the last row shown."""
+"""Paging by maxResults and nextToken (AWS Batch behaviour 1.6). Tokens are the store's cursors, and name the last
+row shown."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ Page = tuple[Sequence[Row], str | None]
 
 
 def page_size(request: dict[str, Any], maximum: int = MAX_PAGE) -> int:
-    """Entries on one page. More than the maximum means the maximum: a page may always be shorter than asked."""
+    """Returns the number of entries on one page. More than the maximum means the maximum: a page may always be
+    shorter than requested."""
     asked = request.get("maxResults")
     if asked is None:
         return maximum
@@ -27,7 +29,8 @@ def page_size(request: dict[str, Any], maximum: int = MAX_PAGE) -> int:
 
 
 async def read_page(context: Context, query: Callable[[], Page[Row]]) -> tuple[Sequence[Row], dict[str, str]]:
-    """The rows of a page, and the answer's nextToken member: nothing on the last page. A wrong token is refused."""
+    """Returns the rows of a page, and the answer's nextToken member: empty on the last page. A wrong token is
+    refused."""
     try:
         rows, token = await context.read(query)
     except ValueError as error:
@@ -42,8 +45,8 @@ async def read_named(
     kind: str,
     query: Callable[[list[str] | None, int, str | None], Page[Row]],
 ) -> tuple[Sequence[Row], dict[str, str]]:
-    """The rows that a Describe operation asks for, and the answer's nextToken member: those named in `member`, by names
-    or ARNs of a `kind` of resource, or all of them. Unknown names are left out."""
+    """Returns the rows that a Describe operation asks for, and the answer's nextToken member: those named in
+    `member`, by names or ARNs of a `kind` of resource, or all of them. Unknown names are left out."""
     asked = request.get(member)
     check_describe_count(asked or [], member)
     check_names_alone(request, member)

@@ -1,4 +1,5 @@
-"""The threads that answer queries, shared among callers: who asks for much waits for its own queries, not others."""
+"""The threads that answer queries, shared among callers: the queries of a busy caller wait for each other, and do
+not delay other callers'."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import msgspec
 
 from batchyard.core.model.refusal import Refused
 
-# Queries of one caller that wait for its turn; one more is refused, to be tried again, as AWS's throttled callers are.
+# Queries of one caller that may wait for a thread; one more is refused, to be retried, as AWS throttles callers.
 MAX_WAITING = 256
 
 SERVER_EXCEPTION = "ServerException"  # Batch API model
@@ -23,20 +24,20 @@ logger = logging.getLogger("batchyard.readers")
 
 Answer = TypeVar("Answer")
 
-# Whose request runs here; see Call.caller.
+# The caller of the current request; see Call.caller.
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 
 
 @dataclass(slots=True)
 class _Turns:
-    """The queries of one caller: how many run, and those that wait for their turn."""
+    """The queries of one caller: the number that run, and those that wait."""
 
     running: int = 0
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
 
 class Readers:
-    """`most_of_one`: threads that one caller has at once. For one event loop."""
+    """Runs queries for one event loop. `most_of_one`: threads that one caller may use at once."""
 
     def __init__(self, threads: Executor, most_of_one: int) -> None:
         self._threads = threads
@@ -44,8 +45,8 @@ class Readers:
         self._turns: dict[str, _Turns] = {}
 
     async def run(self, query: Callable[[], Answer]) -> Answer:
-        """Returns the answer of `query`, made in one of the threads when it is its caller's turn. Refused: too many
-        wait, or a record that it reads is damaged."""
+        """Returns the answer of `query`, which runs in one of the threads when its caller may use one. Refused: too
+        many wait, or a record that it reads is damaged."""
         caller = CALLER.get()
         turns = self._turns.setdefault(caller, _Turns())
         if turns.running < self._most_of_one:

@@ -1,4 +1,4 @@
-"""Values of secrets and parameters on their way into the store and out of it: encrypted here, opened here."""
+"""Encrypts values of secrets and parameters for the store, and decrypts them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from batchyard.core.model.refusal import Refused
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
 from batchyard.wire.messages import Document
 
-STORED_PER_READ = 100  # records may hold a MiB each: no more of them in one piece
+STORED_PER_READ = 100  # records may have a MiB each: no more of them in one read
 
 
 async def seal(
     context: Context, value: bytes, bound_to: str, value_id: str, code: str, *, is_binary: bool = False
 ) -> SealedValue:
-    """Refused with `code` when the key file cannot be used."""
+    """Encrypts a value. Refused with `code` when the key file cannot be used."""
 
     def work() -> SealedValue:
         sealed = context.cipher.seal(value, bound_to, is_first=lambda: _nothing_is_sealed(context))
@@ -32,12 +32,12 @@ async def seal(
 
 
 def _nothing_is_sealed(context: Context) -> bool:
-    """Whether no value is kept that a key opens: secrets may have none yet. For a reader's thread."""
+    """Whether no encrypted value is stored: secrets may have no value yet. For a reader's thread."""
     return not any(record.versions for kind in (SECRET, PARAMETER) for record in every(context, kind))
 
 
 async def unseal(context: Context, sealed: bytes, bound_to: str, code: str) -> bytes:
-    """Refused with `code` when it cannot be read."""
+    """Decrypts a value. Refused with `code` when it cannot be read."""
     try:
         return await context.read(context.cipher.open, sealed, bound_to)
     except CipherError as error:
@@ -45,7 +45,7 @@ async def unseal(context: Context, sealed: bytes, bound_to: str, code: str) -> b
 
 
 def every(context: Context, kind: str) -> Iterator[Any]:
-    """All records of a kind by name. For a reader's thread."""
+    """Yields all records of a kind by name. For a reader's thread."""
     cursor: str | None = None
     while True:
         found, cursor = context.reader.documents(kind, limit=STORED_PER_READ, after=cursor)
@@ -55,7 +55,7 @@ def every(context: Context, kind: str) -> Iterator[Any]:
 
 
 def tags_of(entries: list[Document], refuse: Callable[[str], Refused]) -> dict[str, str]:
-    """A list of Key and Value as a map; `refuse` makes the refusal of a sentence."""
+    """Returns a list of Key and Value as a map; `refuse` makes a refusal from a sentence."""
     tags = {entry.get("Key", ""): entry.get("Value", "") for entry in entries}
     if len(tags) < len(entries):
         raise refuse("Tags must have different keys.")
@@ -83,5 +83,5 @@ def tag_list(tags: dict[str, str]) -> list[Document]:
 
 
 def seconds(at_ms: int) -> float:
-    """A time as these services write it: seconds since 1970."""
+    """Returns a time as these services write it: seconds since 1970."""
     return at_ms / 1000

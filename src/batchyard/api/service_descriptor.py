@@ -1,4 +1,4 @@
-"""The declaration of one service: everything that names services reads its descriptor, and nothing else."""
+"""The declaration of one service: whatever needs the names of services reads the descriptors, and nothing else."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from batchyard.engines.base import Launch
 
 
 class ViolationError(AssertionError):
-    """Something that must never happen has happened."""
+    """An invariant was violated."""
 
 
 class LaunchedAttempt(Struct):

@@ -22,8 +22,8 @@ Points = list[tuple[float, float]]
 
 
 def chart(title: str, load: Load, record: Record) -> str:
-    """Above: vCPUs that are in service, are coming and are asked for. Below: jobs that wait, and what was launched and
-    ended."""
+    """Draws one chart. Above: vCPUs in service, being launched and requested. Below: waiting jobs, and launched and
+    ended instances."""
     last_s = (record.samples[-1].at_ms // AFTERWARDS_MS + 1) * AFTERWARDS_MS / 1000
     most = sum(one.most for one in load.fleets)
     highest = max(most if len(load.fleets) == 1 else 0, *(max(s.demand, _supply(s)) for s in record.samples))
@@ -122,7 +122,7 @@ class _Panel:
 
 
 def _supplies(panel: _Panel, load: Load, record: Record) -> list[str]:
-    """What is in service, environment upon environment, and on top of it what is coming."""
+    """Draws the vCPUs in service, stacked by environment, and on top those being launched."""
     parts = []
     names = [one.name for one in load.fleets]
 
@@ -157,14 +157,14 @@ def _legend(load: Load) -> list[str]:
 
 
 def _mark(panel: _Panel, seconds: float, colour: str, direction: int) -> str:
-    """A small triangle above the panel, which points up (-1) or down (1)."""
+    """Draws a small triangle above the panel, which points up (-1) or down (1)."""
     x, y = panel.x(seconds), panel.top - 10
     base, tip = y - 4 * direction, y + 4 * direction
     return f'<polygon points="{_points([(x - 4, base), (x + 4, base), (x, tip)])}" fill="{colour}"/>'
 
 
 def _step(most: float) -> float:
-    """1, 2 or 5 times a power of ten: about TICKS of them reach `most`."""
+    """Returns 1, 2 or 5 times a power of ten, so that about TICKS of them reach `most`."""
     size = 1.0
     while True:
         for factor in (1, 2, 5):

@@ -1,4 +1,5 @@
-"""Simulated clients: they submit, withdraw and change things, retry when no answer comes, and check each answer."""
+"""Simulated clients: they submit and withdraw jobs, change resources, retry when no answer comes, and check each
+answer."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class _Submission(Struct):
 
 
 class Clients:
-    """Sends every request of a workload to the server that serves, and checks the answers against the store."""
+    """Sends every request of a workload to the active server, and checks the answers against the store."""
 
     def __init__(
         self, seed: int, event_queue: SimulatorEventQueue, oracle: Oracle, serving: Serving, note: Callable[[str], None]
@@ -129,7 +130,7 @@ class Clients:
             return
         submission.is_done = True
         if isinstance(answer, Refused):
-            if not submission.in_flight:  # else the other request may have found the world otherwise
+            if not submission.in_flight:  # else the other request may have found another state
                 self._oracle.check_refused(token, str(answer))
             return
         assert isinstance(answer, c.SubmittedJob), f"SubmitJob was answered with {answer!r}"
@@ -178,7 +179,7 @@ class Clients:
 
         def on_answer(answer: Any) -> None:
             is_for_now = isinstance(answer, Refused) and self._is_for_now(command, str(answer))
-            # A creation that may have been done is not asked again: it could make again what was deleted since.
+            # A creation that may have been done is not repeated: it could create again what was deleted since.
             is_lost = isinstance(answer, NoAnswerError) and not isinstance(command, c.CreateComputeEnvironment)
             if (is_for_now or is_lost) and self._event_queue.now_ms - since_ms <= GIVE_UP_MS:
                 self._event_queue.after(RETRY_MS, ask)

@@ -23,7 +23,8 @@ class CommitLostError(Exception):
 
 
 class Disk:
-    """What store/writer.py writes and store/load.py reads, without a database. Holds texts, never records."""
+    """The rows that store/writer.py writes and store/load.py reads, without a database. Contains texts, never
+    records."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -42,7 +43,7 @@ class Disk:
         self.cursors: dict[str, str] = {}  # by consumer
 
     def claim(self) -> int:
-        """A server opens the store: its epoch, above all before."""
+        """Opens the store for a server, and returns its epoch, above all before."""
         self.epoch += 1
         return self.epoch
 
@@ -51,7 +52,7 @@ class Disk:
             raise CommitLostError(f"epoch {epoch} writes after epoch {self.epoch} has opened the store")
 
     def apply(self, rows: Rows, now_ms: int) -> None:
-        """One transaction, in the order of store.writer's statements."""
+        """Applies one transaction, in the order of store.writer's statements."""
         self.environments.update(rows.environments)
         for (name,) in rows.deleted_environments:
             self.environments.pop(name, None)
@@ -89,7 +90,7 @@ class Disk:
     # -- reading --
 
     def snapshot(self, now_ms: int, idempotency_kept_ms: int) -> Snapshot:
-        """As store.load.load."""
+        """Does the same as store.load.load."""
         unfinished = {key: row for key, row in sorted(self.jobs.items()) if not Status(row[1]).is_final}
         specs = [self.spec(key) for key, row in unfinished.items() if row[0]]
         wanted = sorted({entry.job_id for spec in specs for entry in spec.depends_on if entry.job_id})
@@ -127,7 +128,7 @@ class Disk:
         return codec.decode_job(self.jobs[key][2])
 
     def finished_statuses(self, ids: Iterable[str]) -> dict[str, str]:
-        """As store.job_queries.finished_statuses."""
+        """Does the same as store.job_queries.finished_statuses."""
         final: dict[str, str] = {}
         for text in ids:
             wanted = names.parse_job_id(text)
@@ -154,8 +155,8 @@ Done = Callable[[], None]
 
 
 class DiskWriter:
-    """One server's way to the disk: implements loop.ChangeWriter. Encodes when it writes, as store.writer's thread
-    does, so that records changed after `commit` would show."""
+    """One server's connection to the disk: implements loop.ChangeWriter. Encodes when it writes, as store.writer's
+    thread does, so that records changed after `commit` would show."""
 
     def __init__(
         self,
@@ -210,5 +211,5 @@ class DiskWriter:
 
 
 def rows_text(rows: Rows) -> bytes:
-    """A transaction as bytes, for a digest."""
+    """Returns a transaction as bytes, for a digest."""
     return _rows_text(rows)

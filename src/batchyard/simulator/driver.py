@@ -9,7 +9,7 @@ from batchyard.simulator.attempt_ledger import ViolationError
 from batchyard.simulator.event_queue import SimulatorEventQueue
 
 BEGINNING_MS = 1_700_000_000_000
-MAX_EVENTS = 400_000  # a world that needs more goes round in circles
+MAX_EVENTS = 400_000  # a world that needs more is in an endless loop
 
 
 class WorldDriver:

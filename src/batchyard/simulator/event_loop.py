@@ -1,4 +1,4 @@
-"""An asyncio event loop under virtual time. Its steps stand in the event queue with everything else that happens."""
+"""An asyncio event loop under virtual time. Its steps are in the event queue with all other events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Ts = TypeVarTuple("_Ts")
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """One server's event loop: no threads, no sockets, no sleeping. `after_step` is called between any two steps of
-    its tasks, which is where a process can die as far as asyncio code can tell."""
+    its tasks, which are the only points at which asyncio code can observe a process's death."""
 
     def __init__(self, event_queue: SimulatorEventQueue, after_step: Callable[[], None]) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._after_step()
 
     def die(self) -> None:
-        """Drops every task where it stands: nothing of them acts on the world any more."""
+        """Drops every task at its current step: none acts on the world any more."""
         if self.is_dead:
             return
         self.is_dead = True

@@ -23,7 +23,7 @@ class SimulatorEventQueue(EventQueue):
         self.at(self.now_ms + delay_ms, action)
 
     def run_next(self) -> None:
-        """Moves the clock to the next action, and runs that one alone."""
+        """Moves the clock to the next action, and runs only that one."""
         self.now_ms, action = self._pop()
         action()
 

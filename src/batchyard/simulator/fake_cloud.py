@@ -17,7 +17,8 @@ NO_CAPACITY = "no Spot capacity"
 
 
 class Cloud:
-    """Outlives servers; `calm` ends its faults. What runs on an instance dies with it, at every site."""
+    """The fake cloud. It outlives servers; `calm` ends its faults. What runs on an instance dies with it, at every
+    site."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class Cloud:
     # -- faults --
 
     def storm(self, notice_ms: int) -> None:
-        """Every Spot instance is taken away."""
+        """Interrupts every Spot instance."""
         self.fake.advance(self._event_queue.now_ms)
         for instance in self.fake.alive():
             if instance.market is Market.SPOT:
@@ -60,11 +61,11 @@ class Cloud:
             self.fake.lose(alive[pick % len(alive)].instance_id)
 
     def refuse_launches(self, for_ms: int) -> None:
-        """Refuses every launch for so long."""
+        """Refuses every launch for a time."""
         self._refused_until_ms = self._event_queue.now_ms + for_ms
 
     def reboot(self) -> None:
-        """The machine whose shares the instances are went down."""
+        """Simulates a reboot of the machine whose shares the instances are."""
         self.fake.forget()
 
     # -- what the fake asks --
@@ -84,7 +85,8 @@ class Cloud:
         return InstancePlan(plan.boots_ms, ends_ms=plan.ends_ms) if self._is_calm else plan
 
     def _carry(self, report: InstanceReport) -> Sequence[int]:
-        """As FakeSite: late, more than once, or not before a server asks again."""
+        """Decides on the delivery of a report, as in FakeSite: late, more than once, or not until a server asks
+        again."""
         if isinstance(report, InstanceReady):
             self.ledger.booted.add(report.instance_id)
         elif isinstance(report, InstanceGone | InstanceRefused):
@@ -106,7 +108,7 @@ class Cloud:
 
 
 class CloudConnection:
-    """One server's way to the cloud: implements engines.base.Capacity."""
+    """One server's connection to the cloud: implements engines.base.Capacity."""
 
     def __init__(self, cloud: Cloud, event_queue: SimulatorEventQueue, latency: Callable[[], int]) -> None:
         self._cloud = cloud
@@ -130,7 +132,7 @@ class CloudConnection:
         self._engine.close()
 
     def cut(self) -> None:
-        """The server is dead."""
+        """Cuts the connection: the server is dead."""
         self._channel.cut()
         self._engine.close()
 

@@ -55,12 +55,12 @@ class FakeSite:
         self.noise = 0.0
 
     def reconnect(self) -> None:
-        """The connection was broken and is there again: the host repeats what was not acknowledged."""
+        """Restores a broken connection: the host repeats what was not acknowledged."""
         if self.host.sink is not None:
             self.host.connect(self.host.epoch, self.host.sink)
 
     def lose(self, instance_id: str = "") -> None:
-        """Everything on an instance dies, or everything at all."""
+        """Kills everything on one instance, or on all."""
         for attempt_id, life in list(self.ledger.running.items()):
             if not instance_id or life.instance_id == instance_id:
                 self.host.lose(attempt_id)
@@ -78,7 +78,8 @@ class FakeSite:
         return replace(behaviour, starts_after_ms=slow_start_ms, lost_after_ms=lost_after_ms, containers=containers)
 
     def _carry(self, report: Report) -> Sequence[int]:
-        """When a report arrives: late (so that others overtake it), more than once, or not before it is repeated."""
+        """Decides when a report arrives: late (so that others overtake it), more than once, or not until it is
+        repeated."""
         self.ledger.record_report(report)
         if isinstance(report, Started):
             assert self.host.runs[report.attempt_id] == 1, f"{report.attempt_id} was started more than once"
@@ -178,7 +179,7 @@ class Connection:
         await self._engine.close(kill=kill)
 
     def cut(self) -> None:
-        """The server is dead."""
+        """Cuts the connection: the server is dead."""
         self._channel.cut()
 
     def _acknowledge(self, attempt_node: AttemptNode) -> None:

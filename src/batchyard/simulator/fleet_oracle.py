@@ -35,7 +35,7 @@ SCALE_DOWN_MS = 2000  # scale_down_seconds of the simulated servers
 
 
 class HeldAttempt(Struct, frozen=True):
-    """A placed attempt, and what it holds. `timeout_seconds`: when its own timeout ends it; 0: never."""
+    """A placed attempt, and the resources that it holds. `timeout_seconds`: when its own timeout ends it; 0: never."""
 
     key: int
     resources: Resources
@@ -44,7 +44,7 @@ class HeldAttempt(Struct, frozen=True):
 
 
 class NextJob(Struct, frozen=True):
-    """The job of a FIFO queue whose turn is next. `reason`: its statusReason."""
+    """The next job of a FIFO queue. `reason`: its statusReason."""
 
     job_id: str
     queue: str
@@ -62,7 +62,7 @@ class FleetOracle:
         self.queues: dict[str, Queue] = {}
         self.instances: dict[str, Instance] = {}
         self.heads: dict[str, QueueHead] = {}
-        self.sizes: dict[str, Resources] = {}  # of every instance that there ever was
+        self.sizes: dict[str, Resources] = {}  # of every instance that ever existed
         self._idle_since: dict[str, int] = {}  # READY ones without attempts
         self._host = ""
         self._host_now = Resources()
@@ -72,7 +72,8 @@ class FleetOracle:
         return sorted(i.instance_id for i in self.instances.values() if i.environment == environment)
 
     def server_started(self, capacity: Mapping[str, Resources], held: Mapping[str, Resources]) -> None:
-        """A host that became smaller may stay over-committed by what is reserved and held of it."""
+        """Notes the host of a new server. A host that became smaller may stay over-committed by what is reserved and
+        held of it."""
         self._host = list(capacity)[-1]
         self._host_now = capacity[self._host]
         used = held.get(self._host, Resources())
@@ -93,8 +94,8 @@ class FleetOracle:
         next_jobs: Callable[[], Sequence[NextJob]],
         now_ms: int,
     ) -> None:
-        """`held`: every attempt that is placed after it; `placed`: those of them that it placed, and their queues;
-        `next_jobs`: the next job of each queue after it."""
+        """Checks a transaction. `held`: every attempt that is placed after it; `placed`: those of them that it
+        placed, and their queues; `next_jobs`: the next job of each queue after it."""
         pauses = {name: one.paused_until_ms for name, one in self.environments.items()}
         self.environments.update((row[0], codec.decode_environment(row[-1])) for row in rows.environments)
         self.queues.update((row[0], codec.decode_queue(row[-1])) for row in rows.queues)
@@ -157,7 +158,8 @@ class FleetOracle:
             self._check_end(old, new, is_busy, now_ms)
 
     def _check_end(self, old: Instance, new: Instance, is_busy: bool, now_ms: int) -> None:
-        """A terminated instance is empty; without another cause it was idle for long enough, and above minvCpus."""
+        """Checks that a terminated instance is empty, and without another cause was idle for long enough, and above
+        minvCpus."""
         environment, name = self.environments[new.environment], new.instance_id
         if is_busy:
             raise ViolationError(f"instance {name} is terminated, and is in use")
@@ -171,7 +173,8 @@ class FleetOracle:
             raise ViolationError(f"instance {name} is terminated, and {environment.name} then has only {left}")
 
     def _check_launches(self, environment: Environment, launched: Sequence[Instance]) -> None:
-        """Launched instances are of allowed types, and the last of them was launched below maxvCpus."""
+        """Checks that launched instances are of allowed types, and that the last of them was launched below
+        maxvCpus."""
         name, resources = environment.name, _resources(environment)
         total = sum(i.resources.milli_vcpus for i in self._of(name, LIFE[:3]))
         before = total - max(i.resources.milli_vcpus for i in launched)
@@ -192,7 +195,8 @@ class FleetOracle:
                 raise ViolationError(f"{name} is {resources['type']} and launches {one}")
 
     def _check_placed(self, one: HeldAttempt, queue: Queue, held: Sequence[HeldAttempt]) -> None:
-        """An attempt is placed on a READY instance of its environment that holds it; without instances, on the host."""
+        """Checks that an attempt is placed on a READY instance of its environment with room for it; without
+        instances, on the host."""
         attempt = one.attempt
         environment = self.environments[attempt.environment]
         if environment.state is not State.ENABLED or environment.status is not Health.VALID:
@@ -220,8 +224,8 @@ class FleetOracle:
     def _check_passed(
         self, placed: Sequence[tuple[HeldAttempt, str]], next_jobs: Sequence[NextJob], held: Sequence[HeldAttempt]
     ) -> None:
-        """A job that still waits in a queue of higher priority, and could run where a job without a timeout was placed,
-        has enough left there of what that job took."""
+        """Checks that a job which still waits in a queue of higher priority, and could run where a job without a
+        timeout was placed, has enough left there of what that job took."""
         for one, queue in placed:
             environment, instance_id = self.environments[one.attempt.environment], one.attempt.main.instance_id
             instance = self.instances.get(instance_id)
@@ -235,14 +239,15 @@ class FleetOracle:
                 if one.timeout_seconds or theirs.priority <= self.queues[queue].priority or not shares:
                     continue
                 if any(self._of(o.environment, LIFE[:1]) for o in theirs.environments):
-                    continue  # it may be promised an instance that is coming
+                    continue  # an instance that is being launched may be reserved for it
                 if other.reason.startswith(SET_ASIDE) or environment.engine not in other.engines:
                     continue
                 if other.resources.fits(total) and not _leaves(left, one.resources, other.resources):
                     raise ViolationError(f"{one} of {queue} passes {other}, which could use the {left} left there")
 
     def _check_host(self, held: Sequence[HeldAttempt]) -> None:
-        """What is reserved, and what runs on the host itself, is not more than it has; nor is a device given twice."""
+        """Checks that what is reserved, and what runs on the host itself, is not more than it has, and that no
+        device is assigned twice."""
         local = [one for one in held if one.attempt.main.instance_id == self._host]
         total = _sum([i.resources for i in self.instances.values()] + [one.resources for one in local])
         if not total.fits(self._allowance):
@@ -260,7 +265,8 @@ class FleetOracle:
                 raise ViolationError(f"{one} is idle since {self._idle_since[one.instance_id]}")
 
     def _check_head(self, queue: str, old: QueueHead, new: QueueHead, now_ms: int) -> None:
-        """A durable head has been the head for a while and keeps its time; the count of reports never goes down."""
+        """Checks that a durable head has been the head for a while and keeps its time, and that the count of reports
+        never goes down."""
         if new.key and not now_ms - new.since_ms >= HEAD_KEPT_AFTER_MS:
             raise ViolationError(f"{new} of {queue} is written down at {now_ms}")
         if new.key and (old.key, old.index) == (new.key, new.index) and old.since_ms != new.since_ms:
@@ -273,7 +279,8 @@ class FleetOracle:
     # -- the end --
 
     def check_idle(self, least_vcpus: Mapping[str, int]) -> None:
-        """Nothing has happened for long and there is no work: each environment has what minvCpus asks, and no more."""
+        """Checks, after a long time without events and work, that each environment has what minvCpus asks, and no
+        more."""
         for name, environment in self.environments.items():
             own = self._of(name, LIFE)
             if any(one.state is not InstanceState.READY for one in own):
@@ -285,7 +292,7 @@ class FleetOracle:
                 raise ViolationError(f"{name} needs {least} milli-vCPUs without work, and has only {own}")
 
     def _could_launch(self, environment: Environment) -> bool:
-        """Whether one of its types fits beside what is reserved. BEST_FIT may wait for another type."""
+        """Whether one of its instance types fits beside what is reserved. BEST_FIT may wait for another type."""
         resources = _resources(environment)
         if resources["allocationStrategy"] == "BEST_FIT":
             return False
@@ -314,7 +321,7 @@ def _vcpus(environment: Environment, member: str) -> int:
 
 
 def _lasting(instance: Instance) -> tuple[Any, ...]:
-    """What never changes about an instance."""
+    """Returns what never changes about an instance."""
     return (
         instance.resources,
         instance.gpu_ids,

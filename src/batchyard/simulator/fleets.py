@@ -73,7 +73,8 @@ def _resources(rng: random.Random, kind: str) -> dict[str, Any]:
 
 
 def operations(rng: random.Random, at_ms: int, setup: w.Setup, troubles: float) -> list[w.Operation]:
-    """What happens to them: the world's doing as often as there are troubles, else their owner's."""
+    """Generates operations on them: faults of the world, as often as the workload has faults, else changes by their
+    owner."""
     if rng.random() < troubles:
         return [_trouble(rng, at_ms)]
     name = rng.choice(tuple(setup.fleets))

@@ -25,7 +25,7 @@ UNREADABLE = "ResourceInitializationError: unable to pull secrets"
 
 
 class Oracle:
-    """Remembers the durable rows, decoded from their text, and every id that a client was given."""
+    """Keeps the durable rows, decoded from their text, and every id that a client was given."""
 
     def __init__(self, disk: Disk, ledger: AttemptLedger, settle_ms: int = 0) -> None:
         self.disk = disk
@@ -55,7 +55,7 @@ class Oracle:
         )
 
     def find(self, job_id: str) -> Job | None:
-        """A job or child as a client would be shown it."""
+        """Returns a job or child as a client would see it."""
         wanted = names.parse_job_id(job_id)
         top = self.disk.keys.get(wanted.uuid)
         if top is None or wanted.index is None:
@@ -66,7 +66,8 @@ class Oracle:
     # -- a server starts --
 
     def server_started(self, capacity: Mapping[str, Resources]) -> None:
-        """Every id ever given is there. An instance that became smaller may stay over-committed by what it holds."""
+        """Checks that every id ever given exists. An instance that became smaller may stay over-committed by what it
+        holds."""
         for job_id in self.promised:
             self.check_kept(job_id)
         self.allowance = dict(capacity)
@@ -89,7 +90,8 @@ class Oracle:
     # -- a client is answered --
 
     def check_submitted(self, job_id: str, token: str) -> None:
-        """Answered with an id = committed; the same idempotency key means the same job."""
+        """Checks that a submission answered with an id is committed, and that the same idempotency key means the
+        same job."""
         self.check_kept(job_id)
         if token:
             kept = self.disk.tokens.get(token)
@@ -191,7 +193,7 @@ class Oracle:
             raise ViolationError(f"finished children of {self.job_id(key)} are not finished any more: {lost}")
 
     def _check_ended(self, key: int, job: Job, attempt: Attempt) -> None:
-        """An attempt ends after its engine reported the end, and as reported."""
+        """Checks that an attempt ends after its engine reported the end, and as reported."""
         task_id = names.task_id(key, attempt.number, self.job_id(key))
         if task_id in self.ledger.running:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over and still runs")
@@ -217,7 +219,8 @@ class Oracle:
             raise ViolationError(f"{self.job_id(key)} has {attempt}, the engine reported {final}")
 
     def _check_placed(self, key: int, old: Job | None, new: Job, batch: dict[int, Job]) -> None:
-        """What was cancelled, terminated or out of time is not placed again; nor a child of such an array."""
+        """Checks that a job which was cancelled, terminated or out of time is not placed again, nor a child of such
+        an array."""
         if new.attempt is None:
             return
         if old is not None and old.attempt is not None and old.attempt.number == new.attempt.number:
@@ -234,7 +237,7 @@ class Oracle:
             raise ViolationError(f"{self.job_id(key)} gets attempt {new.attempt.number}, more than it asked for")
 
     def _check_outcome(self, key: int, job: Job) -> None:
-        """SUCCEEDED means exit code 0 in the world; FAILED needs a cause."""
+        """Checks that SUCCEEDED means exit code 0 in the world, and that FAILED has a cause."""
         spec, job_id = self.spec_of(key), self.job_id(key)
         if not job.past:
             if job.status is Status.SUCCEEDED:
@@ -255,7 +258,8 @@ class Oracle:
     # -- an engine receives a launch --
 
     def check_launch(self, launch: Launch) -> str:
-        """Launched means committed before; there is room; its dependencies are done. Returns its instance."""
+        """Checks that a launched attempt was committed before, that there is room, and that its dependencies have
+        ended. Returns its instance."""
         if launch.problem:
             raise ViolationError(f"{launch.job_id} is launched in spite of: {launch.problem}")
         parsed = names.parse_task_id(launch.attempt_id)
@@ -281,7 +285,7 @@ class Oracle:
         return instance_id
 
     def check_acknowledged(self, attempt_id: str) -> None:
-        """An engine may forget an outcome only when it is written down."""
+        """Checks that an outcome is durable before its engine may forget it."""
         parsed = names.parse_task_id(attempt_id)
         job = None if parsed is None else self.jobs.get(parsed[0])
         if parsed is not None and job is not None and job.attempt is not None and job.attempt.number == parsed[1]:
@@ -305,7 +309,8 @@ class Oracle:
         return [job for _, job in sorted(self.jobs.items()) if not job.status.is_final]
 
     def check_end(self) -> None:
-        """Everything ended: in the store, in the world; every outcome is acknowledged; parents add up."""
+        """Checks that everything ended, in the store and in the world, that every outcome is acknowledged, and that
+        the counts of parents are right."""
         left = [f"{self.job_id(job.key)}: {job}" for job in self.unfinished()]
         if left:
             raise ViolationError("these never end: " + "; ".join(left))
@@ -322,7 +327,7 @@ class Oracle:
             self._check_causes(top)
 
     def _check_causes(self, top: int) -> None:
-        """What failed without an attempt was withdrawn, or something it depends on failed."""
+        """Checks that a job which failed without an attempt was withdrawn, or that a job it depends on failed."""
         spec = self.specs[top]
         members = [names.child_id(spec.job_id, index) for index in range(spec.array_size)] or [spec.job_id]
         for index, job_id in enumerate(members):
@@ -375,5 +380,5 @@ def _counterpart(entry: Dependency, index: int | None) -> str:
 
 
 def host_lost(instance_id: str) -> str:
-    """As the user guide has it; not what the core makes of it."""
+    """The text of the user guide, independent of the core's."""
     return f"Host EC2 (instance {instance_id}) terminated."

@@ -1,4 +1,4 @@
-"""Seeded random generators: one for each decision, so that leaving one decision out changes no other."""
+"""Seeded random generators: one for each decision, so that omitting one decision changes no other."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ BOOT_MS = 1000  # as the service's --boot-seconds
 LIMITS = Limits()  # the service's own: --scale-down-seconds 30
 ENGINE = "fake"
 QUEUE = "work"
-HOST_MEMORY_MIB = 1 << 20  # so that vCPUs decide
+HOST_MEMORY_MIB = 1 << 20  # so that only vCPUs limit
 NO_CAPACITY = "no Spot capacity"
-# What EC2 has by these names.
+# EC2's types of these names.
 TYPES = (
     InstanceType("c5.large", 2000, 4096),
     InstanceType("c5.xlarge", 4000, 8192),
@@ -47,7 +47,7 @@ CATALOGUE = Catalogue({kind.name: kind for kind in TYPES})
 
 
 class Arrival(Struct, frozen=True):
-    """A job, or an array of `count`, of so many vCPUs; each of them runs one of the times, in turn."""
+    """A job, or an array of `count`, that needs `vcpus`; each job takes the next of the run times."""
 
     at_ms: int
     vcpus: int
@@ -56,7 +56,7 @@ class Arrival(Struct, frozen=True):
 
 
 class Storm(Struct, frozen=True):
-    """All Spot instances are taken away, and Spot capacity is refused for a while."""
+    """An event: all Spot instances are interrupted, and Spot capacity is refused for a while."""
 
     at_ms: int
     notice_ms: int
@@ -94,7 +94,7 @@ class Load(Struct, frozen=True):
 
 
 class Sample(Struct, frozen=True):
-    """vCPUs and numbers of jobs from `at_ms` (after the beginning) on."""
+    """The vCPUs and numbers of jobs from `at_ms` (after the beginning) on."""
 
     at_ms: int
     in_service: dict[str, float]  # by environment: of instances that are READY
@@ -161,7 +161,7 @@ class ScenarioRunner(WorldDriver):
         )
 
     def run(self) -> Record:
-        """Until nothing happens any more."""
+        """Runs until no event is left."""
         self._event_loop.create_task(self._serve())
         for number, arrival in enumerate(self._load.arrivals, 1):
             self.event_queue.at(BEGINNING_MS + arrival.at_ms, partial(self._submit, number, arrival))
@@ -175,7 +175,8 @@ class ScenarioRunner(WorldDriver):
         return self._cloud, self._host
 
     def run_event(self, at_ms: int) -> None:
-        """Moves the clocks of the fakes first: no connection between them and the loop does it."""
+        """Runs the next event; moves the clocks of the fakes first, since no connection between them and the loop
+        does so."""
         self.advance_fakes(at_ms)
         super().run_event(at_ms)
 
@@ -234,7 +235,7 @@ class ScenarioRunner(WorldDriver):
         return InstancePlan(BOOT_MS, NO_CAPACITY if is_refused else "")
 
     def _on_end(self, instance_id: str) -> None:
-        """What runs on an instance dies with it."""
+        """Kills what runs on an instance that ended."""
         world = self._machine.world
         for key in world.instances.placed_on(instance_id):
             attempt = world.jobs[key].attempt

@@ -30,7 +30,7 @@ class Scenario(Struct, frozen=True):
 
 
 def steady() -> Scenario:
-    """A job every two seconds that runs for about 16: eight vCPUs are busy."""
+    """Submits a job every two seconds that runs for about 16: eight vCPUs are busy."""
     rng = seeded("steady")
     times = range(FIRST_MS, 6 * MINUTE_MS, 2 * SECOND_MS)
     arrivals = tuple(Arrival(at_ms, 1, (rng.randrange(14_000, 18_000),)) for at_ms in times)
@@ -38,7 +38,7 @@ def steady() -> Scenario:
 
 
 def bursts() -> Scenario:
-    """Arrays of 24 with nothing in between, three of them."""
+    """Submits three arrays of 24, with pauses in between."""
     rng = seeded("bursts")
     arrivals = tuple(
         Arrival(at_ms, 1, tuple(rng.randrange(10_000, 30_000) for _ in range(24)), 24)
@@ -48,7 +48,7 @@ def bursts() -> Scenario:
 
 
 def sawtooth() -> Scenario:
-    """The load rises for 90 seconds and falls back to nothing, three times."""
+    """Raises the load for 90 seconds and lets it fall to zero, three times."""
     arrivals = []
     for tooth in range(3):
         for step in range(18):
@@ -59,7 +59,7 @@ def sawtooth() -> Scenario:
 
 
 def giant() -> Scenario:
-    """One job of 8 vCPUs among small ones, in an environment that small ones alone would fill."""
+    """Submits one job of 8 vCPUs among small ones, in an environment that small ones alone would fill."""
     rng = seeded("giant")
     small = [Arrival(at_ms, 1, (rng.randrange(12_000, 20_000),)) for at_ms in range(FIRST_MS, 4 * MINUTE_MS, 1100)]
     large = Arrival(MINUTE_MS, 8, (40_000,))
@@ -69,7 +69,7 @@ def giant() -> Scenario:
 
 
 def storms() -> Scenario:
-    """Spot first, On-Demand behind it; twice all Spot instances are taken away and refused for a while."""
+    """Uses Spot first, then On-Demand; twice all Spot instances are interrupted and refused for a while."""
     rng = seeded("storms")
     times = range(FIRST_MS, 6 * MINUTE_MS, 2 * SECOND_MS)
     arrivals = tuple(Arrival(at_ms, 1, (rng.randrange(14_000, 18_000),)) for at_ms in times)
@@ -83,7 +83,7 @@ SCENARIOS = {"steady": steady, "bursts": bursts, "sawtooth": sawtooth, "giant": 
 
 
 def charts() -> dict[str, str]:
-    """The charts of the documentation, by file name."""
+    """Returns the charts of the documentation, by file name."""
     found = {}
     for name, make in SCENARIOS.items():
         scenario = make()

@@ -40,17 +40,17 @@ LIMITS = Limits(
     finished_kept_ms=20_000,
     idempotency_kept_ms=60_000,
 )
-COMPARE_SHARE = 0.15  # share of commits after which the store is restored and compared: it costs most
+COMPARE_SHARE = 0.15  # share of commits after which the store is restored and compared, the most expensive check
 
 OnAnswer = Callable[[Any], None]  # takes the answer, or the exception that came instead
 
 
 class NoAnswerError(Exception):
-    """The connection broke: the client cannot know what became of its request."""
+    """The connection broke: the client cannot know the result of its request."""
 
 
 class WatchedMachine(Machine):
-    """The machine itself; every invariant is checked at the end of each batch."""
+    """The real machine, whose invariants are all checked at the end of each batch."""
 
     def __init__(self, note: Callable[[str], None], limits: Limits) -> None:
         super().__init__(ACCOUNT, limits, CATALOGUE)
@@ -116,7 +116,7 @@ def build_launch(launch: LaunchTask, problem: str = "") -> Launch:
 
 
 class ServerContext(Protocol):
-    """What a server needs of its world; implemented by simulation.Simulation."""
+    """The part of its world that a server needs; implemented by simulation.Simulation."""
 
     @property
     def event_queue(self) -> SimulatorEventQueue: ...
@@ -129,13 +129,13 @@ class ServerContext(Protocol):
     def latency(self) -> int: ...
 
     def problem(self, server: Server, attempt_id: str) -> str:
-        """Why this server must not start the attempt; empty: it may."""
+        """Returns why this server must not start the attempt; empty: it may."""
         ...
 
     def before_durable(self, server: Server, rows: Rows, now_ms: int) -> None: ...
 
     def first_commands(self) -> list[c.Command[object]]:
-        """What makes an empty store usable."""
+        """Returns the commands that make an empty store usable."""
         ...
 
     def crash(self, server: Server) -> None: ...
@@ -243,7 +243,7 @@ class Server:
     # -- requests --
 
     def request(self, make: Callable[[], c.Command[object]], wait_ms: int, on_answer: OnAnswer) -> None:
-        """One HTTP request: `make` reads the store, then the request may wait, then the loop is asked."""
+        """Simulates one HTTP request: `make` reads the store, then the request may wait, then the loop is asked."""
 
         async def handle() -> Any:
             command = make()
@@ -276,7 +276,7 @@ class Server:
     # -- the end --
 
     def die(self) -> None:
-        """The process is gone: whatever it had in hand is dropped, what it wrote stays."""
+        """Kills the process: what it was doing is dropped, what it wrote stays."""
         self.writer.is_cut = True
         self.is_serving = False
         for connection in self.connections:
@@ -294,7 +294,7 @@ class Server:
             self.compare()
 
     def compare(self) -> None:
-        """Between a commit and its answer the machine stands still: a machine restored now must be its equal."""
+        """Compares the machine with one restored from the store: between a commit and its answer they must be equal."""
         live = self.machine.world
         restored = Machine(ACCOUNT, self._limits, CATALOGUE)
         now_ms = self.clock.now_ms()

@@ -11,12 +11,12 @@ from batchyard.simulator.generator import generate
 from batchyard.simulator.simulation import Outcome, Simulation
 from batchyard.simulator.workload import Operation, without
 
-STORY_LINES = 60  # of the end of a story, which is where it went wrong
+STORY_LINES = 60  # of the end of a story, where the failure is
 TRACE_LINES = 12
 
 
 class Failure(Struct, frozen=True):
-    """What went wrong with one seed, with only those operations whose positions are in `kept`."""
+    """The failure of one seed, with only those operations whose positions are in `kept`."""
 
     seed: int
     kept: tuple[int, ...]

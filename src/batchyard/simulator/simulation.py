@@ -26,11 +26,11 @@ from batchyard.simulator.server import COMPARE_SHARE, LIMITS, Server
 from batchyard.store.codec import Rows
 
 CALM_AFTER_MS = 5000  # from the last operation to the end of all faults
-SKEWS_MS = (0, 0, 0, -3_600_000, 4000)  # what the wall clock of the next server may be off
+SKEWS_MS = (0, 0, 0, -3_600_000, 4000)  # by how much the wall clock of the next server may be off
 
 
 class Outcome(Struct, frozen=True):
-    """What one seed came to. `digest` covers every commit in order, and every run."""
+    """The result of one seed. `digest` covers every commit in order, and every run."""
 
     digest: str
     commits: int
@@ -80,7 +80,7 @@ class Simulation(WorldDriver):
     # -- the whole of it --
 
     def run(self) -> Outcome:
-        """Raises ViolationError, or another AssertionError from the core, at the first thing that must not happen."""
+        """Runs the workload. Raises ViolationError, or another AssertionError from the core, at the first violation."""
         self._start_server()
         for operation in self._operations:
             self.event_queue.at(BEGINNING_MS + operation.at_ms, partial(self._apply, operation))
@@ -114,8 +114,8 @@ class Simulation(WorldDriver):
     # -- servers --
 
     def _serving(self) -> Server | None:
-        """Returns the newest server that takes requests. Clients never go back to an older one that lives on: it would
-        answer requests that change nothing from what it remembers."""
+        """Returns the newest server that takes requests. Clients never return to an older server that still lives:
+        it would answer read-only requests from its own memory."""
         found = next((server for server in reversed(self.servers) if server.is_serving), None)
         if found is None or found.epoch < self._served:
             return None
@@ -159,7 +159,7 @@ class Simulation(WorldDriver):
             self.event_queue.after(self._away_ms, self._replace)
 
     def _replace(self) -> None:
-        """The service manager starts a new server unless somebody did already."""
+        """Starts a new server, as a service manager does, unless one was started already."""
         if not self.servers or self.servers[-1].epoch != self.disk.epoch:
             self._start_server()
 
@@ -262,7 +262,7 @@ class Simulation(WorldDriver):
     # -- the end --
 
     def _set_fleets(self, *, keep: bool) -> None:
-        """Environments as they were made; minvCpus only where they are to be kept."""
+        """Sets environments as they were created; minvCpus only where they are to be kept."""
         for name, resources in self.setup.fleets.items():
             amounts = {"maxvCpus": resources["maxvCpus"]}
             if "minvCpus" in resources:
@@ -270,7 +270,7 @@ class Simulation(WorldDriver):
             self.clients.ask_until_accepted(c.UpdateComputeEnvironment(name, "ENABLED", {"computeResources": amounts}))
 
     def _calm_down(self) -> None:
-        """Faults end: one server on the full host, everything switched on."""
+        """Ends all faults: one server on the full host, everything enabled."""
         self.note("calm: no more faults")
         self.is_calm = True
         self._failing, self._without, self._host, self._away_ms = "", "", 0, 0
@@ -302,8 +302,8 @@ class Simulation(WorldDriver):
             self.run_until_idle()
 
     def _check_explained(self) -> None:
-        """Nothing runs and there is capacity: a job that still waits must have a reason why it can never run, or
-        depend on one that has."""
+        """Checks, while nothing runs and there is capacity, that a job which still waits has a reason why it can
+        never run, or depends on one that has."""
         for job in self.oracle.unfinished():
             spec, job_id = self.oracle.spec_of(job.key), self.oracle.job_id(job.key)
             if self.oracle.top_of(job.key) != job.key or not spec.array_size:
@@ -332,7 +332,7 @@ class Simulation(WorldDriver):
             raise ViolationError(f"{job_id} is {job.status}, and nothing it depends on is unfinished")
 
     def _check_nothing_left(self) -> None:
-        """Memory of what waited goes with it."""
+        """Checks that nothing is kept in memory about waiting jobs once none waits."""
         world = self.servers[-1].machine.world
         left = {
             "jobs": world.jobs,
@@ -350,7 +350,8 @@ class Simulation(WorldDriver):
             raise ViolationError(f"every job has ended, and the machine still holds {kept}")
 
     def _check_fleets(self, least_vcpus: dict[str, int]) -> None:
-        """Without work there are the instances that minvCpus asks for, and what they reserve is what is missing."""
+        """Checks that without work there are the instances that minvCpus asks for, and that exactly their resources
+        are reserved."""
         self.oracle.fleets.check_idle(least_vcpus)
         known, alive = set(self.oracle.fleets.instances), {one.instance_id for one in self.cloud.fake.alive()}
         if known != alive:

@@ -11,7 +11,7 @@ from batchyard.core.state.world import World
 
 
 def state_digest(world: World) -> dict[str, Any]:
-    """Returns everything that decides what happens next. Left out: what is only kept for late requests (recently
+    """Returns everything that decides what happens next. Not included: what is only kept for late requests (recently
     finished jobs), and entries that are skipped (a dependant that ended, a deadline of an attempt that is over)."""
     return {
         "environments": world.environments,
@@ -47,7 +47,7 @@ def state_digest(world: World) -> dict[str, Any]:
 
 
 def differences(live: World, restored: World) -> list[str]:
-    """Returns one line for each difference; none when both machines would go on alike."""
+    """Returns one line for each difference; none when both machines would continue alike."""
     mine, theirs = state_digest(live), state_digest(restored)
     found = []
     for name, value in mine.items():
@@ -63,8 +63,9 @@ def differences(live: World, restored: World) -> list[str]:
 
 
 def _job(world: World, key: int, job: Job) -> Job:
-    """An array's reason to wait, and since when, counts while one of its children could be placed. The reason that
-    the head of a queue gives it is compared with the heads: a new head sets it again after a restart."""
+    """Digests one job. An array's reason to wait, and since when, counts while one of its children could be placed.
+    The reason that the head of a queue gives it is compared with the heads: a new head sets it again after a
+    restart."""
     progress = world.jobs.arrays.get(key)
     if progress is None:
         head = world.queues.heads.get(world.jobs.spec_of(key).queue)
@@ -77,7 +78,7 @@ def _job(world: World, key: int, job: Job) -> Job:
 
 
 def _heads(world: World) -> dict[str, Any]:
-    """Returns the heads that were heads for long enough to be durable."""
+    """Returns the queue heads that have been heads for long enough to be durable."""
     found: dict[str, Any] = {}
     for queue, row in world.queues.head_rows.items():
         head = world.queues.heads.get(queue)

@@ -1,4 +1,4 @@
-"""Checks the durable status of environments and queues: which follows which, and when."""
+"""Checks the order and the times of the durable statuses of environments and queues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEXT = {
 
 
 class SettlingOracle:
-    """`settle_ms` 0: nothing is ever in motion but what is being deleted."""
+    """Checks each status. `settle_ms` 0: only deletions have a transient status."""
 
     def __init__(self, settle_ms: int) -> None:
         self.settle_ms = settle_ms
@@ -53,7 +53,7 @@ class SettlingOracle:
         return self._known.get((kind, name), (None, 0))[0] is Health.DELETING
 
     def check_end(self) -> None:
-        """Nothing has happened for long."""
+        """Checks the statuses after a long time without events."""
         left = {place: status for place, (status, _) in self._known.items() if status is not Health.VALID}
         if left:
             raise ViolationError(f"these never settle: {left}")

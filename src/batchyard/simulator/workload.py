@@ -1,4 +1,4 @@
-"""The operations of one seed, requests and faults, as a list that can be shortened: no entry needs another."""
+"""The operations of one seed, requests and faults, as a list that can be shortened: no entry depends on another."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class TagJob(Operation, frozen=True):
 
 
 class Ask(Operation, frozen=True):
-    """A change to queues, environments or definitions, asked once."""
+    """A change to queues, environments or definitions, requested once."""
 
     command: c.Command[object]
 
 
 class Crash(Operation, frozen=True):
-    """The server dies after so many more steps of its tasks. `host`: which of the hosts it starts on then; `without`:
-    the engine that cannot be used until the next crash."""
+    """The server dies after `steps` more steps of its tasks. `host`: which of the hosts it starts on then;
+    `without`: the engine that cannot be used until the next crash."""
 
     steps: int
     host: int | None = None
@@ -85,7 +85,7 @@ class FailCommit(Operation, frozen=True):
 
 
 class Lose(Operation, frozen=True):
-    """Everything on an instance, or everything of an engine, dies."""
+    """Everything on an instance, or on an engine, dies."""
 
     engine: str
     instance_id: str
@@ -138,7 +138,7 @@ class Setup(Struct, frozen=True):
     noise: float  # share of reports that are late, doubled or dropped
     commit_ms: tuple[int, ...]
     latency_ms: tuple[int, ...]
-    batch_commands: int  # commands, and reports, that go into one commit at most
+    batch_commands: int  # the most commands, and reports, in one commit
     policies: dict[str, dict[str, Any]] = {}  # name -> fairsharePolicy
     fair_queues: dict[str, str] = {}  # name -> policy
     unmanaged_vcpus: int = 0  # unmanagedvCpus of the environments; 0: not given
@@ -174,7 +174,8 @@ def queue_document(setup: Setup, queue: str) -> dict[str, Any]:
 
 
 def fleet(setup: Setup, name: str, uuid: str) -> c.CreateComputeEnvironment:
-    """What makes a MANAGED environment. Its instances' ids come from `uuid`: each making has its own."""
+    """Returns the command that makes a MANAGED environment. Its instances' ids come from `uuid`: each creation has
+    its own."""
     document = {"computeResources": setup.fleets[name]}
     return c.CreateComputeEnvironment(name, uuid, "MANAGED", "ENABLED", setup.engines[0], document)
 
@@ -183,7 +184,7 @@ def instance_type(name: str, vcpus: int, memory_mib: int, gpus: int = 0) -> Inst
     return InstanceType(name, vcpus * 1000, memory_mib, gpus, "NVIDIA" if gpus else "")
 
 
-# Small ones, so that several of them fit on a host here.
+# Small ones, so that several of them fit on a simulated host.
 TYPES = (
     instance_type("s.small", 1, 512),
     instance_type("s.medium", 2, 1024),
@@ -250,5 +251,5 @@ def order(names: tuple[str, ...]) -> tuple[EnvironmentOrder, ...]:
 
 
 def without(workload: Workload, kept: frozenset[int]) -> Workload:
-    """Only the operations at these positions."""
+    """Returns the workload with only the operations at these positions."""
     return Workload(workload.setup, tuple(o for at, o in enumerate(workload.operations) if at in kept))

@@ -14,8 +14,8 @@ def as_it_is(document: Document) -> Document:
 
 
 def each_body(document: Document, container: Change, task: Change, pod: Change = as_it_is) -> Document:
-    """The definition with every containerProperties (a node range's too) replaced by `container` of it, every task of
-    every ecsProperties by `task` of it, and the podProperties of every eksProperties by `pod` of it."""
+    """Returns the definition with every containerProperties (a node range's too) mapped by `container`, every task
+    of every ecsProperties by `task`, and the podProperties of every eksProperties by `pod`."""
     changed = _one_body(document, "containerProperties", container, task, pod)
     if "nodeProperties" in document:
         nodes = document["nodeProperties"]

@@ -45,7 +45,8 @@ async def register_job_definition(context: Context, call: Call, request: Documen
 
 
 def kept(document: Document) -> Document:
-    """What is kept of a definition: AWS drops environment variables whose value is empty (AWS Batch behaviour 6.4)."""
+    """Returns the definition as it is kept: AWS drops environment variables whose value is empty (AWS Batch
+    behaviour 6.4)."""
 
     def of_container(container: Document) -> Document:
         if "environment" not in container:
@@ -59,7 +60,8 @@ def kept(document: Document) -> Document:
 
 
 async def active_definition(context: Context, text: str) -> Definition | None:
-    """The revision that SubmitJob's `jobDefinition` means now: the highest ACTIVE one unless it names one."""
+    """Returns the revision that SubmitJob's `jobDefinition` refers to now: the highest ACTIVE one unless it names
+    one."""
     name, revision = split_definition(text)
     if revision is not None:
         found, _ = await context.read(context.reader.definitions, [(name, revision)])

@@ -51,7 +51,7 @@ async def _list_queue(context: Context, request: Document, name: str, value: str
 
 
 async def _list_children(context: Context, request: Document) -> Document:
-    """An array's children. Filters do not apply to them; an unknown array has none."""
+    """Lists an array's children. Filters do not apply to them; an unknown array has none."""
     parents = await context.read(context.reader.jobs, [request["arrayJobId"]])
     if not parents or parents[0].job.array is None:
         return {"jobSummaryList": []}
@@ -71,7 +71,8 @@ def _status(request: Document) -> Status:
 
 
 def _status_beside(filter_name: str, request: Document) -> Status | None:
-    """Filters show jobs of every status; SHARE_IDENTIFIER of the one that is asked for, if any is."""
+    """Returns the status to list beside a filter: filters show jobs of every status, SHARE_IDENTIFIER those of the
+    requested one, if any."""
     if not filter_name:
         return _status(request)
     return Status(request["jobStatus"]) if filter_name == SHARE_FILTER and "jobStatus" in request else None

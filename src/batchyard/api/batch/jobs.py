@@ -37,7 +37,7 @@ MAX_REASON_LENGTH = 1024  # API: CancelJobRequest
 MAX_DEPENDENCIES = 20  # user guide: service_limits
 MIN_ARRAY_SIZE = 2  # user guide: array_jobs
 
-# Members of SubmitJob that change what would run, and that nothing here can honour yet: the core refuses them by name.
+# Members of SubmitJob that change what would run, and that are not implemented yet: the core refuses them by name.
 UNSUPPORTED = (
     "nodeOverrides",
     "eksPropertiesOverride",
@@ -55,14 +55,14 @@ async def submit_job(context: Context, call: Call, request: Document) -> Documen
 
 
 async def submission(context: Context, call: Call, request: Document) -> commands.SubmitJob:
-    """The command of a SubmitJob request. What is wrong with its shape goes along: AWS looks at queue and definition
-    first, and a request with several mistakes is refused for them in its order."""
+    """Returns the command of a SubmitJob request, with the faults of its shape: AWS checks queue and definition
+    first, and a request with several mistakes is refused for the first in AWS's order."""
     require(JOB_NAME.fullmatch(request["jobName"]), "Job name should match valid pattern")
     array_size = request.get("arrayProperties", {}).get("size")  # arrayProperties {} means no array, as clients send it
     depends_on = _dependencies(request.get("dependsOn", []))
     overrides = request.get("containerOverrides", {})
     definition, revision = split_definition(request["jobDefinition"])
-    # Of more than there may be none is looked up: the request will be refused for their number.
+    # Where there are too many, none is looked up: the request will be refused for their number.
     looked_up = depends_on if len(depends_on) <= MAX_DEPENDENCIES else ()
     named = sorted({dependency.job_id for dependency in looked_up if dependency.job_id})
     return commands.SubmitJob(
@@ -93,8 +93,9 @@ async def submission(context: Context, call: Call, request: Document) -> command
 
 
 async def _overridden(context: Context, request: Document) -> Document:
-    """The document of the definition that nodeOverrides or eksPropertiesOverride change; {}: there are none, or nothing
-    for them. The other overrides are held against it by the machine, which has it anyway."""
+    """Returns the document of the definition that nodeOverrides or eksPropertiesOverride change; {}: there are no
+    such overrides, or no such definition. The machine checks the other overrides against the definition, which it
+    has in memory."""
     if not (request.get("nodeOverrides") or request.get("eksPropertiesOverride")):
         return {}
     definition = await active_definition(context, request["jobDefinition"])
@@ -104,8 +105,8 @@ async def _overridden(context: Context, request: Document) -> Document:
 def _deferred_errors(
     settings: Settings, call: Call, request: Document, overridden: Document
 ) -> tuple[commands.DeferredError, ...]:
-    """The first thing wrong at each stage. `overridden`: of the definition that nodeOverrides or eksPropertiesOverride
-    change."""
+    """Returns the first fault for each step of AWS's checks. `overridden`: the document of the definition that
+    nodeOverrides or eksPropertiesOverride change."""
     nodes, pod = overridden.get("nodeProperties"), overridden.get("eksProperties")
 
     def at_size() -> None:
@@ -156,7 +157,7 @@ def _refusal_of(check: Callable[[], None]) -> Refused | None:
 
 
 async def _finished_arrays(context: Context, depends_on: tuple[Dependency, ...]) -> dict[str, commands.FinishedArray]:
-    """The arrays followed N_TO_N that have ended, which the machine may have forgotten."""
+    """Returns the arrays of N_TO_N dependencies that have ended, which the machine may have dropped."""
     wanted = sorted({dependency.job_id for dependency in depends_on if dependency.type == "N_TO_N"})
     views = await context.read(context.reader.jobs, wanted) if wanted else []
     return {
@@ -167,8 +168,9 @@ async def _finished_arrays(context: Context, depends_on: tuple[Dependency, ...])
 
 
 def _idempotency_key(call: Call) -> str:
-    """An SDK repeats its invocation id when it retries: the same key makes the same job. No id, no key. Ids belong to
-    their caller: another user's are others, also under the same access key, which without keys anybody may use."""
+    """Returns the idempotency key: an SDK repeats its invocation id when it retries, and the same key means the same
+    job. Without an id there is no key. Ids are separate for each caller, and for users that share an access key,
+    which any user may use where no keys are configured."""
     return f"submitjob:{call.principal}:{call.caller}:{call.invocation_id}" if call.invocation_id else ""
 
 
@@ -186,7 +188,7 @@ def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:
 
 
 def _task_override(request: Document) -> Document:
-    """The one entry of ecsPropertiesOverride. Without containers it changes nothing."""
+    """Returns the one entry of ecsPropertiesOverride. Without containers it changes nothing."""
     tasks = request.get("ecsPropertiesOverride", {}).get("taskProperties", [])
     return dict(tasks[0]) if tasks and tasks[0].get("containers") else {}
 
@@ -242,7 +244,7 @@ def stop_command(command: Stop, request: Document, kind: str = "job") -> command
 
 
 async def stop_each(context: Context, command: Stop, request: Document, kind: str = "job") -> Document:
-    """One by one: what one job is refused does not hold up the others. Unknown ids count as done, as on AWS."""
+    """Stops jobs one by one: the refusal of one does not affect the others. Unknown ids count as done, as on AWS."""
     asked = request["jobs"]
     require(asked, "'jobs' is a required field (cannot be an empty list)")
     require(len(asked) <= MAX_BULK_JOBS, f"jobs must hold at most {MAX_BULK_JOBS} job ids, got {len(asked)}.")

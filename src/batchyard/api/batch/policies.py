@@ -41,7 +41,7 @@ async def create_scheduling_policy(context: Context, call: Call, request: Docume
     check_name(name, "Scheduling policy")
     tags = request.get("tags", {})
     check_tags(tags)
-    document = _policy(request) or {"fairsharePolicy": {}}  # AWS's default: everybody alike
+    document = _policy(request) or {"fairsharePolicy": {}}  # AWS's default: all shares alike
     await context.ask(commands.CreateSchedulingPolicy(name, document, tags))
     return {"name": name, "arn": context.account.policy_arn(name)}
 
@@ -72,13 +72,13 @@ async def list_scheduling_policies(context: Context, call: Call, request: Docume
 
 
 def policy_name(arn: str) -> str:
-    """The name in a scheduling policy's ARN; nothing else names one."""
+    """Returns the name in a scheduling policy's ARN, which requests must use."""
     require(POLICY_ARN.fullmatch(arn), f"Only scheduling policy Arn can be allowed, got {quoted(arn)!r}.")
     return resource_name(arn, SCHEDULING_POLICY)
 
 
 def _policy(request: Document) -> Document:
-    """The part that defines the sharing, checked; {} when the request has none."""
+    """Returns the part that defines the sharing, checked; {} when the request has none."""
     given = [kind for kind in KINDS if request.get(kind) is not None]
     require(len(given) <= 1, "A scheduling policy can have either fairsharePolicy or quotaSharePolicy")
     if not given:
@@ -111,8 +111,8 @@ def _check_distribution(entries: list[Document]) -> None:
 
 
 def _check_overlaps(identifiers: list[str]) -> None:
-    """`UserA*` matches `UserA1` and `UserA1*`. Sorted by what stands before the `*`, what a prefix matches follows it
-    at once, so neighbours are enough."""
+    """Refuses overlapping identifiers: `UserA*` matches `UserA1` and `UserA1*`. In the order of the text before the
+    `*`, what a prefix matches follows it directly, so that comparing neighbours is enough."""
     ordered = sorted(identifiers, key=lambda identifier: (identifier.removesuffix("*"), not identifier.endswith("*")))
     for before, after in pairwise(ordered):
         if before.endswith("*") and after.startswith(before[:-1]):

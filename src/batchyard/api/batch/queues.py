@@ -128,7 +128,7 @@ def _named(context: Context, name: str) -> Document:
 
 
 def _environment_order(entries: list[Document]) -> tuple[EnvironmentOrder, ...]:
-    """computeEnvironmentOrder as the core has it: by name, in ascending order."""
+    """Returns computeEnvironmentOrder as the core keeps it: by name, in ascending order."""
     require(len(entries) <= MAX_ENVIRONMENTS, f"Only {MAX_ENVIRONMENTS} environments are allowed in job queue request.")
     order = [
         EnvironmentOrder(entry["order"], resource_name(entry["computeEnvironment"], "compute-environment"))
@@ -142,7 +142,7 @@ def _environment_order(entries: list[Document]) -> tuple[EnvironmentOrder, ...]:
 
 
 def _is_for_service_jobs(request: Document) -> bool:
-    """Whether a new queue is for service jobs; checks that what says so agrees."""
+    """Whether a new queue is for service jobs; checks that the members which imply it agree."""
     order, kind = request.get("serviceEnvironmentOrder"), request.get("jobQueueType")
     require(
         order or kind != SAGEMAKER_TRAINING,
@@ -162,7 +162,7 @@ async def _takes_service_jobs(context: Context, queue: str) -> bool:
 
 
 def _service_part(request: Document) -> Document:
-    """What only queues for service jobs have of a request, as it is kept; {} for the others."""
+    """Returns the members that only queues for service jobs have, as they are kept; {} for other queues."""
     order = request.get("serviceEnvironmentOrder")
     if not order:
         return {}
@@ -174,7 +174,7 @@ def _service_part(request: Document) -> Document:
 
 
 def _check_queue(request: Document, is_service: bool) -> None:
-    """What creation and update have in common, but for the compute environments."""
+    """Checks what creation and update have in common, except the compute environments."""
     policy = request.get("schedulingPolicyArn")
     require(not policy or POLICY_ARN.fullmatch(policy), "Only scheduling policy Arn can be allowed.")
     order = request.get("serviceEnvironmentOrder")

@@ -1,6 +1,6 @@
 """Stored records in the Describe and List shapes of AWS Batch, which no other module knows (behaviour 3.1, 4.1, 6, 7).
 
-List members are present and empty where there is nothing, scalars are absent: as AWS answers.
+Empty list members are present, empty scalars absent, as in AWS's answers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from batchyard.core.state import arrays
 from batchyard.store.queries import JobView
 from batchyard.wire.messages import Document
 
-# What describes of a container hold even when the request left it out (AWS Batch behaviour 6.4).
+# Members of a container that Describe operations return even when the request left them out (AWS Batch behaviour 6.4).
 CONTAINER_LISTS = ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")
 POD_LISTS = ("imagePullSecrets", "initContainers", "volumes")
 POD_CONTAINER_LISTS = ("args", "command", "env", "volumeMounts")
@@ -41,10 +41,10 @@ CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
 
 
 def cluster_name(account: Account, environment: str) -> str:
-    """The ECS cluster that an environment's name stands for.
+    """Returns the name of the ECS cluster that represents an environment.
 
-    AWS ends it in a uuid of its own; here it derives from account, region and name, so that an attempt, which knows its
-    environment's name only, and the environment itself agree without a look-up."""
+    AWS ends it in a random uuid; here it is derived from account, region and name, so that an attempt, which knows
+    only its environment's name, and the environment itself agree without a look-up."""
     text = f"{account.account_id}/{account.region}/{environment}"
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     return names.cluster_name(environment, str(uuid.UUID(bytes=digest, version=5)))
@@ -54,7 +54,7 @@ def cluster_name(account: Account, environment: str) -> str:
 
 
 def environment_detail(environment: Environment, account: Account, host_vcpus: int) -> Document:
-    """ComputeEnvironmentDetail. `host_vcpus`: what this machine offers."""
+    """Returns ComputeEnvironmentDetail. `host_vcpus`: what this machine offers."""
     is_eks = "eksConfiguration" in environment.document
     detail: Document = {
         "computeEnvironmentName": environment.name,
@@ -84,21 +84,22 @@ def environment_detail(environment: Environment, account: Account, host_vcpus: i
 
 
 def _built_in_resources(vcpus: int) -> Document:
-    """What the environment that the service made itself has beyond UNMANAGED ones of callers, which need a serviceRole.
+    """Returns the computeResources of the environment that the service made itself. UNMANAGED ones of callers, which
+    need a serviceRole, have none.
 
-    AWS's UNMANAGED environments have no computeResources; but Metaflow and Snakemake read their type without asking, to
-    tell EC2 from Fargate, and must find it where everybody starts."""
+    AWS's UNMANAGED environments have none either; but Metaflow and Snakemake read the type in them unconditionally,
+    to distinguish EC2 from Fargate, and must find it in the default environment."""
     amounts = {"minvCpus": vcpus, "maxvCpus": vcpus, "desiredvCpus": vcpus}
     return {"type": "EC2", **amounts, "instanceTypes": [], "subnets": [], "securityGroupIds": []}
 
 
 def _given(document: Document) -> Document:
-    """Without the empty texts, which mean that there is none."""
+    """Returns the members without empty texts, which mean an absent value."""
     return {member: value for member, value in document.items() if value != ""}
 
 
 def queue_detail(queue: Queue, account: Account) -> Document:
-    """JobQueueDetail; environments as ARNs, which Terraform compares."""
+    """Returns JobQueueDetail; environments as ARNs, which Terraform compares."""
     detail: Document = {
         "jobQueueName": queue.name,
         "jobQueueArn": account.queue_arn(queue.name),
@@ -123,7 +124,8 @@ def queue_detail(queue: Queue, account: Account) -> Document:
 
 
 def policy_detail(policy: SchedulingPolicy, account: Account) -> Document:
-    """SchedulingPolicyDetail. A fair share comes with the defaults of what was left out, as AWS echoes it."""
+    """Returns SchedulingPolicyDetail. A fair share policy includes the defaults of omitted members, as AWS echoes
+    it."""
     detail = {"name": policy.name, "arn": account.policy_arn(policy.name), "tags": policy.tags} | policy.document
     if "fairsharePolicy" in detail:
         detail["fairsharePolicy"] = FAIR_SHARE_DEFAULTS | detail["fairsharePolicy"]
@@ -134,7 +136,7 @@ def policy_detail(policy: SchedulingPolicy, account: Account) -> Document:
 
 
 def definition_detail(definition: Definition, account: Account) -> Document:
-    """JobDefinition: the request as sent, with the defaults that AWS echoes."""
+    """Returns JobDefinition: the request as sent, with the defaults that AWS echoes."""
     document = definition.document
     is_eks = "eksProperties" in document or any(
         "eksProperties" in each for each in document.get("nodeProperties", {}).get("nodeRangeProperties", [])
@@ -167,7 +169,8 @@ def _task_with_lists(task: Document) -> Document:
 
 
 def _pod_with_lists(pod: Document) -> Document:
-    """EksPodProperties. Other members that were not given are not described (API: EksPodPropertiesDetail.dnsPolicy)."""
+    """Returns EksPodProperties. Other members that were not given are not described (API:
+    EksPodPropertiesDetail.dnsPolicy)."""
     empty: Document = {member: [] for member in POD_CONTAINER_LISTS}
     described: Document = {member: [] for member in POD_LISTS} | pod
     for member in ("containers", "initContainers"):
@@ -179,7 +182,7 @@ def _pod_with_lists(pod: Document) -> Document:
 
 
 def job_detail(view: JobView, account: Account) -> Document:
-    """JobDetail. An array's parent has neither attempts nor a timeout, a child no tags."""
+    """Returns JobDetail. An array's parent has neither attempts nor a timeout, a child no tags."""
     spec, job = view.spec, view.job
     detail = _job_head(view, account) | {
         "jobQueue": account.queue_arn(spec.queue),
@@ -203,7 +206,7 @@ def job_detail(view: JobView, account: Account) -> Document:
 
 
 def job_summary(view: JobView, account: Account) -> Document:
-    """JobSummary."""
+    """Returns JobSummary."""
     job = view.job
     summary = _job_head(view, account)
     latest = _latest_attempt(job)
@@ -217,7 +220,7 @@ def job_summary(view: JobView, account: Account) -> Document:
 
 
 def _job_head(view: JobView, account: Account) -> Document:
-    """What detail and summary have in common."""
+    """Returns the members that detail and summary have in common."""
     spec, job = view.spec, view.job
     name, _, revision = spec.definition.rpartition(":")
     head: Document = {
@@ -232,7 +235,7 @@ def _job_head(view: JobView, account: Account) -> Document:
         head["shareIdentifier"] = spec.share_identifier
     if job.status_reason:
         head["statusReason"] = job.status_reason
-    last = job.attempt or (job.past[-1] if job.past else None)  # one that never started hides when another had
+    last = job.attempt or (job.past[-1] if job.past else None)  # one that never started hides when another started
     if last is not None and last.started_at_ms:
         head["startedAt"] = last.started_at_ms
     if job.stopped_at_ms:
@@ -250,14 +253,15 @@ def _job_head(view: JobView, account: Account) -> Document:
 
 
 def _latest_attempt(job: Job) -> Attempt | None:
-    """The attempt whose facts the job shows: the placed one; of a final job the last. A job that waits shows none."""
+    """Returns the attempt that the job shows: the placed one, or the last one of a final job; none for a waiting
+    job."""
     if job.attempt is not None:
         return job.attempt
     return job.past[-1] if job.past and job.status.is_final else None
 
 
 def _run_detail(view: JobView, account: Account) -> Document:
-    """What the job runs: `container`; of ecsProperties that is empty, and everything stands in `ecsProperties`."""
+    """Returns what the job runs: `container`, which is empty where `ecsProperties` has everything."""
     latest = _latest_attempt(view.job)
     if view.spec.ecs_task:
         return {"container": {}, "ecsProperties": {"taskProperties": [_task_detail(view, latest, account)]}}
@@ -266,7 +270,7 @@ def _run_detail(view: JobView, account: Account) -> Document:
 
 
 def _task_detail(view: JobView, latest: Attempt | None, account: Account) -> Document:
-    """EcsTaskDetails."""
+    """Returns EcsTaskDetails."""
     task = _task_with_lists(view.spec.ecs_task)
     places = {} if latest is None else _places(view, latest, account)
     containers: list[Document] = []
@@ -297,13 +301,13 @@ def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Docume
 
 
 def _run_facts(view: JobView, attempt: Attempt, account: Account) -> Document:
-    """Where an attempt runs (from STARTING), its log stream (from RUNNING), how it ended."""
+    """Returns where an attempt runs (from STARTING), its log stream (from RUNNING), and how it ended."""
     (log,) = logs_of(view.spec)
     return _places(view, attempt, account) | _outcome(attempt) | _stream(view, attempt, log)
 
 
 def _places(view: JobView, attempt: Attempt, account: Account) -> Document:
-    """On Fargate there is no instance to name."""
+    """Returns the members that name the instance; on Fargate there is none."""
     cluster = cluster_name(account, attempt.environment)
     task_id = names.task_id(view.job.key, attempt.number, view.job_id)
     task = {"taskArn": account.task_arn(cluster, task_id)}
@@ -313,7 +317,7 @@ def _places(view: JobView, attempt: Attempt, account: Account) -> Document:
 
 
 def _container_facts(view: JobView, attempt: Attempt, log: ContainerLog) -> Document:
-    """The container of an attempt, for one container of ecsProperties."""
+    """Returns the members of an attempt for one container of ecsProperties."""
     ended = next((one for one in attempt.containers if one.name == log.container), None)
     return ({} if ended is None else _outcome(ended)) | _stream(view, attempt, log)
 
@@ -338,7 +342,8 @@ def stream_name(log: ContainerLog, task_id: str) -> str:
 
 
 def _retry_strategy(strategy: RetryStrategy) -> Document:
-    """A job's retry strategy. Actions are taken in any case, and answered in lower case: Terraform compares them."""
+    """Returns a job's retry strategy. Actions are accepted in any case, and returned in lower case: Terraform
+    compares them."""
     members = {"onStatusReason": "on_status_reason", "onReason": "on_reason", "onExitCode": "on_exit_code"}
     rules = []
     for rule in strategy.rules:

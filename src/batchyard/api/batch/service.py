@@ -1,4 +1,4 @@
-"""AWS Batch: compute environments, job queues, scheduling policies, job definitions, jobs, and what is around
+"""AWS Batch: compute environments, job queues, scheduling policies, job definitions, jobs, and the resources for
 service jobs."""
 
 from __future__ import annotations

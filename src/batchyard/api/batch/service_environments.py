@@ -74,7 +74,7 @@ def _named(context: Context, name: str) -> Document:
 
 
 def _detail(environment: ServiceEnvironment, account: Account) -> Document:
-    """ServiceEnvironmentDetail. Changes are done when they are answered: every environment is VALID."""
+    """Returns ServiceEnvironmentDetail. Changes are complete when they are answered: every environment is VALID."""
     return {
         "serviceEnvironmentName": environment.name,
         "serviceEnvironmentArn": account.service_environment_arn(environment.name),

@@ -37,7 +37,7 @@ DOCUMENTS = (
 
 
 class Tagged(Struct, frozen=True):
-    """What an ARN names, and its tags in the store. `job_key` is 0 for what is no job."""
+    """The resource that an ARN names, and its tags in the store. `job_key` is 0 for resources that are not jobs."""
 
     kind: str
     name: str
@@ -77,7 +77,7 @@ def _stored(found: Tagged) -> dict[str, str] | None:
 
 
 async def _find(context: Context, arn: str) -> Tagged:
-    """The resource of an ARN as the store has it. Refuses what does not exist or can't be tagged."""
+    """Returns the resource of an ARN as stored. Refuses what does not exist or can't be tagged."""
     match = RESOURCE_ARN.fullmatch(arn)
     if match is None:
         raise Refused(

@@ -1,1 +1,1 @@
-"""EC2's Describe operations, for clients that look at the instances behind jobs."""
+"""EC2's Describe operations, for clients that inspect the instances behind jobs."""

@@ -1,5 +1,5 @@
-"""DescribeInstances of EC2, for what exists: this machine, instances of MANAGED environments, and for an hour those
-that have ended (EC2 API reference)."""
+"""DescribeInstances of EC2: this machine, instances of MANAGED environments, and for an hour those that have ended
+(EC2 API reference)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _INSTANCE_ID = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
 
 
 def _member(name: str) -> Values:
-    """The values of a member that terminated instances lack."""
+    """Returns the values of a member that terminated instances lack."""
     return lambda instance: [instance[name]] if name in instance else []
 
 
-# The values of an instance by the filters that are served; a filter matches where one of its values fits one of these.
+# The values of an instance by supported filter; a filter matches where one of its values matches one of these.
 FILTERS: dict[str, Values] = {
     "architecture": _member("Architecture"),
     "availability-zone": lambda instance: [instance["Placement"]["AvailabilityZone"]],
@@ -71,8 +71,8 @@ async def describe_instances(context: Context, call: Call, request: Document) ->
 
 
 def _instance(context: Context, instance: Instance, environments: dict[str, Environment]) -> Document:
-    """Instance. What an instance is made of comes from its environment's computeResources; ids that EC2 would have
-    given out itself are made up, and stay the same. Disks, which none has here, are left out."""
+    """Returns Instance. Its properties come from its environment's computeResources; ids that EC2 would have
+    assigned are made up, and stay the same. Disks, which no instance has here, are left out."""
     resources = _resources(environments, instance)
     name = context.host_name
     network = {
@@ -98,7 +98,7 @@ def _instance(context: Context, instance: Instance, environments: dict[str, Envi
 
 
 def _terminated(context: Context, ended: EndedInstance, environments: dict[str, Environment]) -> Document:
-    """An instance that has ended has no network and no address any more."""
+    """Returns a terminated instance, which has no network and no address any more."""
     is_lost = ended.instance.ends_at_ms > 0 and ended.instance.market is Market.SPOT
     code, message = SPOT_ENDED if is_lost else USER_ENDED
     at = datetime.fromtimestamp(ended.ended_at_ms / 1000, UTC)
@@ -114,7 +114,7 @@ def _terminated(context: Context, ended: EndedInstance, environments: dict[str, 
 
 
 def _shared(context: Context, instance: Instance, environments: dict[str, Environment]) -> Document:
-    """What an instance has while it lives and afterwards."""
+    """Returns the members that an instance has both while it lives and afterwards."""
     resources = _resources(environments, instance)
     tags = instance_tags(instance, environments)
     kind = context.catalogue.types.get(instance.instance_type)
@@ -156,7 +156,7 @@ def _resources(environments: dict[str, Environment], instance: Instance) -> Docu
 
 
 def _image(context: Context, resources: Document) -> str:
-    """The AMI that the environment names; else one that stands for the service's own choice."""
+    """Returns the AMI that the environment names; else a made-up one for the service's own choice."""
     configured = [each.get("imageIdOverride") for each in resources.get("ec2Configuration", [])]
     named = [image for image in (resources.get("imageId"), *configured) if image]
     return str(named[0]) if named else made_up_id("ami", context.account, "image")
@@ -183,7 +183,7 @@ def _interface(context: Context, instance: Instance, network: Document, groups: 
 
 
 def _profile(context: Context, role: str) -> Document:
-    """instanceRole is the name or the ARN of an instance profile."""
+    """Returns the instance profile; instanceRole is its name or its ARN."""
     arn = f"arn:{context.account.partition}:iam::{context.account.account_id}:instance-profile/{role}"
     return {"Arn": role if role.startswith("arn:") else arn, "Id": made_up_id("AIPA", context.account, role)}
 
@@ -212,7 +212,7 @@ def _check_known(asked: list[str], instances: dict[str, Document]) -> None:
 
 
 def _check_position(request: Document) -> None:
-    """NextToken is the last instance of the page before."""
+    """Checks NextToken, which is the last instance of the page before."""
     token = str(request.get("NextToken") or "")
     if token and not _INSTANCE_ID.fullmatch(token):
         raise Refused("The token is not valid: use the NextToken of the previous page.", "InvalidParameterValue")

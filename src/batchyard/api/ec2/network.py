@@ -1,7 +1,7 @@
 """DescribeRegions, DescribeSubnets and DescribeSecurityGroups of EC2, from configuration: the service's own region; the
 subnets and security groups that compute environments name, and a default one of each (EC2 API reference).
 
-One network stands behind all of them, that of this machine: nothing is routed or filtered by what is said here."""
+All of them describe one network, this machine's: nothing is routed or filtered by them."""
 
 from __future__ import annotations
 
@@ -99,14 +99,14 @@ def default_group_id(account: Account) -> str:
 
 
 def made_up_id(prefix: str, account: Account, name: str) -> str:
-    """An id in EC2's form that always stands for the same thing: EC2 gives them out, here they are derived."""
+    """Returns an id in EC2's form, always the same for the same thing: EC2 assigns ids, here they are derived."""
     text = f"{account.account_id}/{account.region}/{prefix}/{name}"
     separator = "-" if prefix.islower() else ""  # IAM's ids have none
     return prefix + separator + hashlib.blake2b(text.encode(), person=b"made-up id").hexdigest()[:ID_HEX]
 
 
 async def _named(context: Context, member: str) -> set[str]:
-    """Every text that computeResources of any environment have in a list member."""
+    """Returns every text in a list member of the computeResources of any environment."""
     found: set[str] = set()
     token: str | None = None
     while True:
@@ -118,7 +118,7 @@ async def _named(context: Context, member: str) -> set[str]:
 
 
 def _chosen(asked: list[str], known: dict[str, Any], what: str, code: str) -> dict[str, Any]:
-    """Those asked for; all when the request names none."""
+    """Returns the requested things; all when the request names none."""
     for name in asked:
         if name not in known:
             raise Refused(f"{what} '{quoted(name)}' does not exist", code)
@@ -134,7 +134,7 @@ def _subnet(context: Context, subnet_id: str, *, is_default: bool) -> Document:
         "OwnerId": account.account_id,
         "State": "available",
         "AvailabilityZone": zone(account),
-        "CidrBlock": f"{context.host_address}/32",  # all instances have the one address
+        "CidrBlock": f"{context.host_address}/32",  # all instances have the same address
         "AvailableIpAddressCount": 1,
         "DefaultForAz": is_default,
         "MapPublicIpOnLaunch": False,

@@ -8,7 +8,7 @@ from batchyard.api.checks import quoted
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
 
-Values = Callable[[Document], list[str]]  # the values of a thing that a filter looks at
+Values = Callable[[Document], list[str]]  # returns the values of a thing that a filter compares
 Check = Callable[[Document], bool]
 
 MIN_PAGE = 5  # EC2 API reference: MaxResults
@@ -16,11 +16,11 @@ MAX_FILTER_VALUES = 200  # of one filter, as on EC2
 MAX_FILTERS = 50  # of one request, as on EC2
 MAX_VALUE_CHARACTERS = 1024  # more than any id, name or tag: each is compared with each thing, letter by letter
 TAG_FILTER = "tag:"
-ANY_TEXT, ANY_LETTER = "**", "??"  # what `*` and `?` of a filter's value stand for; no letter looks so
+ANY_TEXT, ANY_LETTER = "**", "??"  # what `*` and `?` in a filter's value become; no letter is equal to these
 
 
 def check_alone(request: Document, members: Sequence[str], called: Mapping[str, str] | None = None) -> None:
-    """Lists of ids or names exclude pages. `called`: what EC2 calls a member in its refusal."""
+    """Refuses a list of ids or names together with paging members. `called`: EC2's name of a member in its refusal."""
     for member in members:
         if request.get(member) and request.get("MaxResults") is not None:
             name = (called or {}).get(member, member)
@@ -33,8 +33,8 @@ def check_alone(request: Document, members: Sequence[str], called: Mapping[str, 
 def select(
     request: Document, things: Mapping[str, Document], served: Mapping[str, Values], most: int
 ) -> tuple[list[Document], Document]:
-    """The things (by id) of one page that pass every filter, in the order of their ids; and the NextToken member, empty
-    on the last page, which names the last thing shown. `most`: of one page."""
+    """Returns the things (by id) of one page that pass every filter, in the order of their ids, and the NextToken
+    member, empty on the last page, which names the last thing shown. `most`: the size of a page."""
     limit, after = _page_size(request, most), str(request.get("NextToken") or "")
     checks = checks_of(request.get("Filters", []), served)
     if request.get("DryRun"):
@@ -54,7 +54,7 @@ def _page_size(request: Document, most: int) -> int:
 
 
 def checks_of(documents: Sequence[Document], served: Mapping[str, Values]) -> list[Check]:
-    """The filters of a request."""
+    """Returns the checks of a request's filters."""
     if len(documents) > MAX_FILTERS:
         raise Refused(
             f"A request must have at most {MAX_FILTERS} filters, got {len(documents)}.", "FilterLimitExceeded"
@@ -63,8 +63,8 @@ def checks_of(documents: Sequence[Document], served: Mapping[str, Values]) -> li
 
 
 def check_of(document: Document, served: Mapping[str, Values]) -> Check:
-    """Whether a thing passes one filter of those `served`. Values may hold `*` and `?`; a backslash takes their meaning
-    away."""
+    """Returns the check of one filter, which must be one of those `served`. Values may contain `*` and `?`; a
+    backslash escapes them."""
     name, values = document.get("Name", ""), document.get("Values", [])
     if len(values) > MAX_FILTER_VALUES:
         raise Refused(
@@ -93,7 +93,7 @@ def _matches(patterns: list[list[str]], values: list[str]) -> bool:
 
 
 def pattern_of(value: str) -> list[str]:
-    """One entry a letter: ANY_LETTER, ANY_TEXT, or the letter itself."""
+    """Parses a pattern to one entry for each letter: ANY_LETTER, ANY_TEXT, or the letter itself."""
     parts: list[str] = []
     letters = iter(value)
     for letter in letters:
@@ -105,8 +105,8 @@ def pattern_of(value: str) -> list[str]:
 
 
 def fits(pattern: list[str], text: str) -> bool:
-    """Without recursion and in the product of the lengths at most, whatever the pattern: only the last star that was
-    passed may take more."""
+    """Whether a text matches a pattern. Does not recurse, and takes at most the product of the lengths in time,
+    whatever the pattern: only the last star that was passed may take more letters."""
     at = mark = 0
     star = -1
     i = 0

@@ -1,4 +1,4 @@
-"""EC2: the instances behind AWS Batch, their types, and what of a network its clients ask for."""
+"""EC2: the instances behind AWS Batch, their types, and the parts of a network that its clients ask for."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""ECS's read-only operations, for clients that look at the tasks behind jobs, and the task metadata endpoint."""
+"""ECS's read-only operations, for clients that inspect the tasks behind jobs, and the task metadata endpoint."""

@@ -1,4 +1,4 @@
-"""What ECS and EC2 say alike about the machines that jobs run on: which cluster, which type, where, whose.
+"""What ECS and EC2 describe alike of the machines that jobs run on: cluster, type, zone, tags.
 
 This machine itself is an instance, of a type that EC2 does not have; those of MANAGED environments are shares of it.
 """
@@ -13,9 +13,9 @@ from batchyard.core.model.names import Account
 from batchyard.core.model.records import Environment, Instance
 from batchyard.core.questions.inventory import AskInstances, Inventory
 
-HOST_TYPE = "local"  # instanceType of this machine: none of EC2's, and no client may take it for one
+HOST_TYPE = "local"  # instanceType of this machine: not one of EC2's, and must not be mistaken for one
 ENVIRONMENT_TAG = "batchyard:compute-environment"
-SERVICE_TAG = ("AWSBatchServiceTag", "batch")  # what Batch puts on what it launches (user guide: AWSBatchServiceRole)
+SERVICE_TAG = ("AWSBatchServiceTag", "batch")  # the tag of what Batch launches (user guide: AWSBatchServiceRole)
 UUID_CHARACTERS = 36
 
 _CLUSTER = re.compile(rf"AWSBatch-(?P<environment>[a-zA-Z0-9_-]{{1,128}})-[0-9a-f-]{{{UUID_CHARACTERS}}}")
@@ -26,8 +26,8 @@ async def ask_inventory(context: Context) -> Inventory:
 
 
 def environment_of(account: Account, cluster: str) -> str | None:
-    """The environment that a cluster (its name or ARN) stands for, whether it is still there or not; None: it is none
-    of ours."""
+    """Returns the environment that a cluster (its name or ARN) represents, whether it still exists or not; None: the
+    cluster is not of this service."""
     name = cluster.removeprefix(account.cluster_arn(""))
     match = _CLUSTER.fullmatch(name)
     if match is None or cluster_name(account, match["environment"]) != name:
@@ -36,7 +36,7 @@ def environment_of(account: Account, cluster: str) -> str | None:
 
 
 def zone(account: Account) -> str:
-    """The one availability zone."""
+    """Returns the one availability zone."""
     return f"{account.region}a"
 
 
@@ -45,7 +45,7 @@ def instance_type(instance: Instance) -> str:
 
 
 def instance_tags(instance: Instance, environments: dict[str, Environment]) -> dict[str, str]:
-    """Those of computeResources, Batch's own, and one of ours, which holds the environment's name."""
+    """Returns the tags of computeResources, Batch's own, and one of this service, which has the environment's name."""
     environment = environments.get(instance.environment)
     if environment is None:
         return {}
@@ -54,7 +54,7 @@ def instance_tags(instance: Instance, environments: dict[str, Environment]) -> d
 
 
 async def environments_of(context: Context, inventory: Inventory) -> dict[str, Environment]:
-    """By name: the environments that instances belong to."""
+    """Returns, by name, the environments that instances belong to."""
     known = [*(stock.instance for stock in inventory.instances), *(one.instance for one in inventory.ended)]
     names = sorted({instance.environment for instance in known} - {""})
     if not names:

@@ -1,4 +1,4 @@
-"""DescribeClusters and ListClusters: the clusters that compute environments stand for."""
+"""DescribeClusters and ListClusters: the clusters that represent compute environments."""
 
 from __future__ import annotations
 

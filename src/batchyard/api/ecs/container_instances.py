@@ -79,7 +79,7 @@ def _registered(inventory: Inventory) -> list[Stock]:
 
 
 def instances_of(inventory: Inventory, environment: Environment) -> list[Stock]:
-    """Its own ones, and this machine where it places attempts on it."""
+    """Returns an environment's own instances, and this machine where it places attempts on it."""
     return [
         stock
         for stock in _registered(inventory)

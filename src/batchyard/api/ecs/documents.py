@@ -58,14 +58,14 @@ def last_status(attempt: Attempt, *, is_current: bool) -> str:
 
 
 def group(spec: JobSpec) -> str:
-    """ECS's group of tasks that no service runs."""
+    """Returns ECS's group of tasks that no service runs."""
     return f"family:{names.split_definition(spec.definition)[0]}"
 
 
 def task_document(
     account: Account, spec: JobSpec, job_id: str, task_id: str, attempt: Attempt, *, is_current: bool, with_tags: bool
 ) -> Document:
-    """Task. Members that nothing here knows (image pulls, health checks) are left out."""
+    """Returns Task. Members without a counterpart here (image pulls, health checks) are left out."""
     cluster = cluster_name(account, attempt.environment)
     family, revision = names.split_definition(spec.definition)
     document: Document = {
@@ -100,7 +100,7 @@ def task_document(
 
 
 def _stop_code(attempt: Attempt) -> str:
-    """TaskStopCode."""
+    """Returns TaskStopCode."""
     if attempt.is_lost:
         return "TerminationNotice"
     if attempt.stopping:
@@ -142,13 +142,13 @@ def _containers(
 
 
 def _named(spec: JobSpec) -> list[ContainerSpec]:
-    """The containers by the names that their definition has."""
+    """Returns the containers by the names in their definition."""
     pairs = zip(containers_of(spec.task), logs_of(spec), strict=True)
     return [replace(container, name=log.container) for container, log in pairs]
 
 
 def _override(container: ContainerSpec) -> Document:
-    """ContainerOverride: what Batch sets for this attempt over the task definition."""
+    """Returns ContainerOverride: what Batch sets for this attempt over the task definition."""
     return {
         "name": container.name,
         "command": list(container.command),
@@ -180,7 +180,7 @@ def container_instance_document(
     *,
     with_tags: bool,
 ) -> Document:
-    """ContainerInstance, as the cluster of `environment` has it: this machine is in the clusters of all that use it."""
+    """Returns ContainerInstance in the cluster of `environment`: this machine is in the clusters of all that use it."""
     instance = stock.instance
     document: Document = {
         "containerInstanceArn": account.container_instance_arn(

@@ -1,4 +1,4 @@
-"""The ECS task metadata endpoint: from a task id and a path to the document that a job's program reads."""
+"""The ECS task metadata endpoint: finds the document that a job's program reads, by task id and path."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from batchyard.observe.metadata import Task, metadata_document
 
 
 async def metadata(context: Context, attempt_id: str, path: str, container: str = "") -> dict[str, Any] | None:
-    """The answer to GET `<the attempt's metadata URI><path>`; None for an unknown attempt, container or path (404).
+    """Returns the answer to GET `<the attempt's metadata URI><path>`; None for an unknown attempt, container or path
+    (404).
 
-    `attempt_id`: the attempt's task id, as the caller's token has proved it. `container`: whose URI it is; empty where
-    the task has one only."""
+    `attempt_id`: the attempt's task id, as the caller's token has proved it. `container`: the one that the URI
+    belongs to; empty where the task has only one."""
     view = await context.read(context.reader.attempt, attempt_id)
     if view is None or view.attempt is None:
         return None

@@ -11,13 +11,13 @@ from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
 
 INVALID = "InvalidParameterException"
-DEFAULT_CLUSTER = "default"  # what ECS means where no cluster is named
+DEFAULT_CLUSTER = "default"  # the cluster in ECS where none is named
 MAX_DESCRIBED = 100  # tasks, container instances or clusters (ECS API reference)
 MAX_PAGE = 100
 
 
 def named_environment(context: Context, request: Document) -> str:
-    """The environment whose cluster the request names. It may be gone: its tasks are still known."""
+    """Returns the environment whose cluster the request names. It may be deleted: its tasks are still known."""
     environment = environment_of(context.account, request.get("cluster") or DEFAULT_CLUSTER)
     if environment is None:
         raise no_cluster()
@@ -29,7 +29,7 @@ def no_cluster() -> Refused:
 
 
 async def with_clusters(context: Context, wanted: list[str]) -> dict[str, Environment]:
-    """Those with a cluster, by name."""
+    """Returns the environments with a cluster, by name."""
     if not wanted:
         return {}
     found, _ = await context.read(context.reader.environments, wanted, len(wanted))
@@ -60,7 +60,7 @@ def page_size(request: Document) -> int:
 
 
 def page_of(arns: Iterable[str], request: Document) -> tuple[list[str], Document]:
-    """A page of sorted ARNs; its token is the last one's."""
+    """Returns a page of sorted ARNs; its token names the last one."""
     after = request.get("nextToken", "")
     rest = [arn for arn in arns if arn > after]
     limit = page_size(request)

@@ -22,7 +22,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.store.queries import AttemptView, TaskRow
 from batchyard.wire.messages import Document
 
-# Rows that one ListTasks looks at: of a large yard a page may be short, or empty, and have a successor.
+# Rows that one ListTasks reads: where there are many tasks a page may be short, or empty, and have a successor.
 SCANNED_ROWS = 1000
 INACTIVE_FILTERS = {"serviceName": "ServiceNotFoundException", "daemonName": INVALID}
 
@@ -55,7 +55,7 @@ async def describe_tasks(context: Context, call: Call, request: Document) -> Doc
 
 
 def _attempt(view: AttemptView) -> Attempt | None:
-    """Attempts that never started too: DescribeJobs shows their ARNs."""
+    """Finds an attempt, also one that never started: DescribeJobs shows the ARN."""
     if view.attempt is not None:
         return view.attempt
     return next((past for past in view.view.job.past if past.number == view.number), None)
@@ -100,7 +100,7 @@ def _is_wanted(request: Document, environment: str, desired: str, row: TaskRow) 
 
 
 async def _tasks_of_job(context: Context, job_id: str) -> list[TaskRow]:
-    """All attempts of one job, as rows: at most 10."""
+    """Returns all attempts of one job, as rows: at most 10."""
     rows = []
     for view in await context.read(context.reader.jobs, [job_id]):
         current = () if view.job.attempt is None else (view.job.attempt,)
@@ -121,7 +121,7 @@ async def _scan(
     limit: int,
     after: str | None,
 ) -> Page:
-    """The wanted rows of the next SCANNED_ROWS, at most `limit` of them, and where the next page goes on."""
+    """Returns the wanted rows among the next SCANNED_ROWS, at most `limit` of them, and the cursor of the next page."""
     try:
         rows, token = await context.read(query, SCANNED_ROWS, after)
     except ValueError as error:

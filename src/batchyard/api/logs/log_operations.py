@@ -30,9 +30,9 @@ from batchyard.wire.messages import Document
 
 MAX_DESCRIBED = 50  # DescribeLogGroups, DescribeLogStreams (API: DescribeLimit)
 MAX_STREAM_NAMES = 100  # FilterLogEvents (API: InputLogStreamNames)
-# Streams that one search merges by time. A larger group is searched part after part, so that a page stays bounded.
+# Streams that one search merges by time. A larger group is searched in parts, so that a page stays bounded.
 STREAMS_AT_ONCE = 10_000
-# A token of GetLogEvents has 56 digits, as AWS's have: a proof that it was given for this stream, and the place in it.
+# A token of GetLogEvents has 56 digits, as on AWS: a proof that it was made for this stream, and the position in it.
 PROOF_DIGITS, PLACE_DIGITS = 36, 20
 TOKEN = re.compile(rf"[fb]/[0-9]{{{PROOF_DIGITS + PLACE_DIGITS}}}", re.ASCII)
 MAX_PATTERN_CHARACTERS = 1024  # API: FilterPattern
@@ -42,7 +42,7 @@ INVALID_PARAMETER = "InvalidParameterException"
 
 
 class _SearchToken(Struct, array_like=True):
-    """Where a search goes on: the store's cursor of the part of the group, and the place in that part."""
+    """The position of a search: the store's cursor of the part of the group, and the position in that part."""
 
     part: str | None
     place: Cursor | None
@@ -170,7 +170,7 @@ def _filter(context: Context, group: str, request: Document) -> Document:
 
 
 def _searched(context: Context, group: str, request: Document, part: str | None) -> tuple[list[Stream], str | None]:
-    """The streams of this part of the search, and the cursor of the next part."""
+    """Returns the streams of this part of the search, and the cursor of the next part."""
     if request.get("logStreamNames") is not None:
         wanted = sorted(set(request["logStreamNames"]))
         return [_find_stream(context, group, name) for name in wanted], None
@@ -218,7 +218,7 @@ def _find_stream(context: Context, group: str, name: str) -> Stream:
 
 
 def _container_of(attempt: AttemptView, group: str, name: str, task_id: str) -> str | None:
-    """Whose log the stream is, by the name that the file has; None when there is no such stream."""
+    """Returns the container whose log the stream is, by the name of the file; None when there is no such stream."""
     if attempt.attempt is None or not attempt.attempt.started_at_ms:
         return None
     spec = attempt.view.spec
@@ -270,7 +270,7 @@ def _event(line: Line) -> Document:
 
 
 def _event_id(stream: str, line: Line) -> str:
-    """56 digits, as AWS's: its time, its stream, its place in the stream."""
+    """Returns 56 digits, as on AWS: the event's time, its stream, and its position in the stream."""
     digest = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest())
     return f"{line.at_ms:0{TIME_DIGITS}}{digest:0{STREAM_DIGITS}}{line.start:0{OFFSET_DIGITS}}"
 
@@ -297,7 +297,7 @@ def _place_token(context: Context, stream: str, direction: str, place: int) -> s
 
 
 def _place_of(context: Context, stream: str, token: str) -> int:
-    """The place in the stream that the token was given for."""
+    """Returns the position in the stream that the token was made for."""
     if not TOKEN.fullmatch(token):
         raise _bad_token()
     place = int(token[-PLACE_DIGITS:])

@@ -41,7 +41,7 @@ SORT_KEYS: dict[str, Callable[[Secret], Any]] = {
     "name": lambda secret: secret.name,
     "created-date": lambda secret: secret.created_at_ms,
     "last-changed-date": lambda secret: secret.changed_at_ms,
-    "last-accessed-date": lambda secret: secret.created_at_ms,  # reading one is not written down
+    "last-accessed-date": lambda secret: secret.created_at_ms,  # when a secret is read is not recorded
 }
 FILTERS: dict[str, Callable[[Secret], list[str]]] = {
     "name": lambda secret: [secret.name],
@@ -213,7 +213,7 @@ async def _find(context: Context, secret_id: str) -> Secret:
 
 
 async def _value(context: Context, name: str, request: Document) -> SealedValue | None:
-    """The request's value, encrypted for the version that its token names; None when it brings none."""
+    """Returns the request's value, encrypted for the version that its token names; None when it has no value."""
     token = request.get("ClientRequestToken") or context.new_uuid()
     low, high = TOKEN_CHARACTERS
     if not low <= len(token) <= high:
@@ -317,7 +317,8 @@ def _described(account: Account, secret: Secret) -> Document:
 
 
 def _stages(secret: Secret, member: str) -> Document:
-    """The labels of each version as `member`; without it where the secret has no value yet, as on AWS."""
+    """Returns the labels of each version as `member`; without the member where the secret has no value yet, as on
+    AWS."""
     stages = {version.version_id: list(version.stages) for version in secret.versions if version.stages}
     return {member: stages} if stages else {}
 

@@ -29,7 +29,7 @@ MAX_CHARACTERS = {"Standard": 4096, "Advanced": 8192, "Intelligent-Tiering": 819
 DATA_TYPE = "text"
 MAX_NAMES = 10  # API: GetParametersRequest
 MAX_PAGE = 50  # API: DescribeParametersRequest
-MAX_FILTERS = 50  # AWS gives no number; each is held against each parameter
+MAX_FILTERS = 50  # AWS states no limit; each value is compared with each parameter
 MAX_DESCRIPTION = 1024  # API: ParameterDescription
 TAGGED = "Parameter"  # of the resource types that SSM knows
 NOT_BUILT = ("AllowedPattern", "Policies")
@@ -161,7 +161,7 @@ async def remove_tags_from_resource(context: Context, call: Call, request: Docum
 
 
 async def _tagged(context: Context, request: Document) -> Parameter:
-    """The parameter that a request about tags means: only these have tags here."""
+    """Returns the parameter that a request about tags refers to: only parameters have tags here."""
     kind, name = request["ResourceType"], request["ResourceId"]
     if kind != TAGGED:
         raise Refused(f"ResourceType must be {TAGGED} here, got {quoted(kind)!r}.", "InvalidResourceType")
@@ -173,7 +173,7 @@ async def _tagged(context: Context, request: Document) -> Parameter:
 
 
 async def _read(context: Context, text: str, *, decrypts: bool) -> Document:
-    """The Parameter that a name, or an ARN, with or without a version, stands for."""
+    """Returns the Parameter of a name, or an ARN, with or without a version."""
     reference = parse_parameter(text)
     stored, _ = await context.read(context.reader.documents, PARAMETER, list(parameter_names(reference.name)))
     parameter, version = find_parameter({parameter.name: parameter for parameter in stored}, reference)
@@ -190,7 +190,7 @@ async def _read(context: Context, text: str, *, decrypts: bool) -> Document:
 
 
 async def _value(context: Context, parameter: Parameter, version: ParameterVersion, *, decrypts: bool) -> str:
-    """A SecureString that is not to be decrypted is shown as it is kept."""
+    """Returns the value; a SecureString that is not to be decrypted is returned as stored."""
     if parameter.type == SECURE and not decrypts:
         return base64.b64encode(version.sealed).decode()
     binding = parameter_binding(parameter.name, version.value_id)
@@ -233,7 +233,7 @@ def _check_name(name: str) -> None:
 
 
 def _tier(request: Document) -> str:
-    """The tier that the value needs, within the one asked for."""
+    """Returns the tier that the value needs, within the requested one."""
     asked, size = request.get("Tier", "Standard"), len(request["Value"])
     if asked not in TIERS:
         raise _invalid(f"Tier must be one of {', '.join(TIERS)}, got {quoted(asked)!r}.")

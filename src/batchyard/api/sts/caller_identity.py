@@ -1,4 +1,5 @@
-"""GetCallerIdentity of STS: who signs, by the name that the owner of the service gave the key (STS API reference)."""
+"""GetCallerIdentity of STS: the signer of a request, by the name that the owner of the service gave to the key (STS
+API reference)."""
 
 from __future__ import annotations
 

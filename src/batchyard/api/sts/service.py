@@ -1,4 +1,4 @@
-"""STS: who signs a request."""
+"""STS: the identity of a request's signer."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from batchyard.wire.messages import Document
 
 
 def amounts(resources: Resources) -> Document:
-    """vCPUs with their fraction, MiB of memory, GPUs."""
+    """Returns vCPUs with their fraction, MiB of memory, GPUs."""
     return {
         "vcpus": resources.milli_vcpus / MILLI_PER_VCPU,
         "memory": resources.memory_mib,

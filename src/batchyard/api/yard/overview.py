@@ -21,7 +21,7 @@ from batchyard.core.questions.overview import (
 )
 from batchyard.wire.messages import Document
 
-DEFAULT_NOTICE_SECONDS = 2.0  # AWS gives two minutes; on one machine nothing has to be moved anywhere
+DEFAULT_NOTICE_SECONDS = 2.0  # AWS gives two minutes; on one machine nothing has to be moved elsewhere
 MAX_NOTICE_SECONDS = 24 * 3600.0  # a day: longer notices are typing mistakes
 
 

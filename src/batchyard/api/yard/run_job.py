@@ -18,7 +18,7 @@ from batchyard.wire.messages import Document
 
 RUN_DEFINITION = "batchyard-run"
 RUN_IMAGE = "host"  # names what it is: the program runs on this machine as it is
-# Where a command goes whose caller names no queue: the first of these that can run it.
+# The queues for a command whose caller names none: the first of these that can run it.
 DEFAULT_QUEUE, HOST_QUEUE, CONTAINERS_QUEUE = "default", "host", "containers"
 QUEUES_OF_IMAGES = (DEFAULT_QUEUE, CONTAINERS_QUEUE)
 QUEUES_OF_PROGRAMS = (HOST_QUEUE, DEFAULT_QUEUE)
@@ -67,7 +67,7 @@ def _check_image(image: str) -> None:
 
 
 async def _queue_for(context: Context, *, images: bool) -> str:
-    """The built-in queue that runs images, or programs of this machine."""
+    """Returns the built-in queue that runs images, or programs of this machine."""
     for name in QUEUES_OF_IMAGES if images else QUEUES_OF_PROGRAMS:
         found, _ = await context.read(context.reader.queues, [name])
         wanted = [order.environment for queue in found for order in queue.environments]
@@ -83,7 +83,7 @@ async def _queue_for(context: Context, *, images: bool) -> str:
 
 
 def _submit_request(request: Document, queue: str, definition: str) -> Document:
-    """RunJob's members as a SubmitJob request."""
+    """Returns RunJob's members as a SubmitJob request."""
     for member in ("vcpus", "memory", "gpus"):
         check_between(request.get(member), 0 if member == "gpus" else 1, 2**31 - 1, member)
     sizes = {"VCPU": request.get("vcpus"), "MEMORY": request.get("memory"), "GPU": request.get("gpus")}
@@ -109,13 +109,13 @@ def _submit_request(request: Document, queue: str, definition: str) -> Document:
 
 
 def job_name(program: str) -> str:
-    """A valid job name made from a program's path: `./my tool.sh` -> `my-tool-sh`."""
+    """Returns a valid job name made from a program's path: `./my tool.sh` -> `my-tool-sh`."""
     words = re.findall(r"[A-Za-z0-9_-]+", PurePosixPath(program).name)
     return "-".join(words).lstrip("_-")[:MAX_NAME_LENGTH] or UNNAMED
 
 
 def definition_name(image: str) -> str:
-    """The name of the built-in definition of an image: `batchyard-run-busybox-1-36-0d15f3c8`."""
+    """Returns the name of the built-in definition of an image: `batchyard-run-busybox-1-36-0d15f3c8`."""
     if not image:
         return RUN_DEFINITION
     words = re.findall(r"[A-Za-z0-9]+", image.rpartition("/")[2])
@@ -134,7 +134,7 @@ def run_document(image: str) -> Document:
 
 
 async def _definition_revision(context: Context, name: str, document: Document) -> int:
-    """The revision of a built-in definition, registered on first use, or anew when a caller changed it."""
+    """Returns the revision of a built-in definition, registered on first use, or again after a caller changed it."""
     async with context.registering:
         found, _ = await context.read(context.reader.definitions, name=name, status="ACTIVE")
         for definition in found:

@@ -25,6 +25,6 @@ def _containers(attempt: Attempt) -> list[Document]:
 
 
 def _used(ended: Attempt | ContainerOutcome) -> Document:
-    """`peakMemory` in MiB."""
+    """Returns the usage; `peakMemory` in MiB."""
     found = {"peakMemory": ended.peak_memory_mib, "cpuMilliseconds": ended.cpu_ms}
     return {member: value for member, value in found.items() if value}

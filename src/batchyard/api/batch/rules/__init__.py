@@ -1,1 +1,1 @@
-"""What RegisterJobDefinition, SubmitJob and CreateComputeEnvironment accept, one module for each part of a request."""
+"""Checks of RegisterJobDefinition, SubmitJob and CreateComputeEnvironment, one module for each part of a request."""

@@ -13,7 +13,8 @@ INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]{1,40}\.[a-z0-9-]{1,40}")  # as SageMa
 
 
 def check_capacity_limits(limits: list[Document]) -> None:
-    """Refuses limits that AWS would not take. Either one of NUM_INSTANCES, or one of each of some instance types."""
+    """Refuses limits that AWS would not accept. Valid are either one limit of NUM_INSTANCES, or one limit for each
+    of some instance types."""
     require(limits, "Capacitylimits are required.")
     require(len(limits) <= MAX_LIMITS, f"Number of capacity limits exceeds {MAX_LIMITS}.")
     units = [limit.get("capacityUnit", "") for limit in limits]

@@ -1,4 +1,4 @@
-"""What consumableResourceProperties must be (AWS Batch behaviour 5.4)."""
+"""Checks consumableResourceProperties (AWS Batch behaviour 5.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What containerProperties must be, and what all kinds of containers share (AWS Batch behaviour 6.4-6.9)."""
+"""Checks containerProperties, and what all kinds of containers share (AWS Batch behaviour 6.4-6.9)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ EC2_FORBIDDEN = {
 
 
 def check_container(container: Document, platform: Platform) -> None:
-    """Everything about one containerProperties document. `platform`: EC2 or FARGATE."""
+    """Checks one containerProperties document. `platform`: EC2 or FARGATE."""
     check_shared(container, platform, container.get("executionRoleArn", ""))
     asked = requirements.check_container(requirements.written(container, platform), platform)
     version = container.get("fargatePlatformConfiguration", {}).get("platformVersion", "")
@@ -85,7 +85,8 @@ def check_container(container: Document, platform: Platform) -> None:
 
 
 def check_shared(container: Document, platform: Platform, execution_role: str) -> None:
-    """What a containerProperties document and a container of several have in common, but for their resources."""
+    """Checks what a containerProperties document and one container of several have in common, except their
+    resources."""
     require(container.get("image"), "ECS Container Image must be provided.")
     require(
         IMAGE.fullmatch(container["image"]),
@@ -100,7 +101,7 @@ def check_shared(container: Document, platform: Platform, execution_role: str) -
 
 
 def check_environment(entries: list[Document]) -> None:
-    """`environment` of a container or of overrides."""
+    """Checks `environment` of a container or of overrides."""
     for entry in entries:
         name = entry.get("name", "")
         require(name, "Environment variable name is required.")
@@ -180,7 +181,7 @@ def _check_linux(linux: Document, platform: Platform) -> None:
     swappiness, max_swap = linux.get("swappiness"), linux.get("maxSwap")
     if max_swap is not None:
         require(max_swap >= 0, f"Invalid swap memory size: {max_swap}, must be non-negative.")
-        # Without swap there is nothing to be swappy about.
+        # Without swap there is no swappiness.
         require(
             swappiness is not None or max_swap == 0,
             "When container specified swap memory, swappiness value is required.",

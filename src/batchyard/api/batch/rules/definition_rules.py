@@ -1,4 +1,4 @@
-"""What RegisterJobDefinition's document must be (AWS Batch behaviour 6.2, 6.9, 7.10-7.12).
+"""Checks RegisterJobDefinition's document (AWS Batch behaviour 6.2, 6.9, 7.10-7.12).
 
 Each body has a module of its own: container_rules, task_rules, pod_rules, node_rules."""
 
@@ -31,7 +31,7 @@ PRIORITY = (0, 9999)  # API: RegisterJobDefinitionRequest.schedulingPriority
 
 
 def check_definition(document: Document, min_timeout_seconds: int) -> None:
-    """The whole request, without its name and tags."""
+    """Checks the whole request, without its name and tags."""
     for member, value in document.items():
         check_no_nul(value, member)
     platform = _check_platform(document)
@@ -46,7 +46,7 @@ def check_definition(document: Document, min_timeout_seconds: int) -> None:
 
 
 def check_retry(strategy: Document | None) -> None:
-    """retryStrategy of a definition or of a job."""
+    """Checks retryStrategy of a definition or of a job."""
     if strategy is None:
         return
     attempts = strategy.get("attempts")
@@ -73,7 +73,7 @@ def _check_exit_rule(rule: Document) -> None:
 
 
 def check_timeout(timeout: Document | None, min_seconds: int) -> None:
-    """timeout of a definition or of a job."""
+    """Checks timeout of a definition or of a job."""
     seconds = (timeout or {}).get("attemptDurationSeconds")
     if seconds is not None and seconds < min_seconds:
         raise Refused(f"timeout.attemptDurationSeconds must be at least {min_seconds} seconds, got {seconds}.")
@@ -115,7 +115,7 @@ def _check_single(document: Document, platform: Platform) -> None:
 
 
 def _check_without_platform(document: Document) -> None:
-    """What only jobs on ECS have."""
+    """Refuses what only jobs on ECS have."""
     require("platformCapabilities" not in document, "platformCapabilities is not applicable for EKS jobs.")
     require(not document.get("propagateTags"), "Batch on EKS does not support tag propagation.")
 

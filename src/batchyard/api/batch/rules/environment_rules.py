@@ -1,4 +1,4 @@
-"""What compute environments and their computeResources must be (AWS Batch behaviour 2.1, 3.3-3.5)."""
+"""Checks compute environments and their computeResources (AWS Batch behaviour 2.1, 3.3-3.5)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MAX_NAMESPACE_LENGTH = 63  # a DNS label
 
 
 def check_new_environment(document: Document, account: Account) -> None:
-    """CreateComputeEnvironment, but for name and tags."""
+    """Checks CreateComputeEnvironment, except name and tags."""
     require(document.get("state", "ENABLED") == "ENABLED", "Compute Environment must be created in ENABLED state.")
     if document["type"] == EnvironmentKind.UNMANAGED:
         _check_unmanaged(document)
@@ -61,7 +61,7 @@ def check_new_environment(document: Document, account: Account) -> None:
 
 
 def check_changed_environment(document: Document) -> None:
-    """UpdateComputeEnvironment: what can be said without the environment as it is."""
+    """Checks what of UpdateComputeEnvironment does not depend on the environment's current state."""
     policy = document.get("updatePolicy", {})
     check_between(policy.get("jobExecutionTimeoutMinutes"), *UPDATE_MINUTES, "updatePolicy.jobExecutionTimeoutMinutes")
     resources = document.get("computeResources", {})
@@ -107,7 +107,7 @@ def _check_resources(resources: Document, is_eks: bool) -> None:
     _check_capacity(resources)
     require(resources.get("instanceTypes"), "Resource instanceTypes are required.")
     require(resources.get("subnets"), "Resource subnets are required.")
-    # A launch template may carry the security groups; it is not ours to open.
+    # A launch template may contain the security groups; its content is not known here.
     require(resources.get("securityGroupIds") or resources.get("launchTemplate"), "Security group ids are required.")
     _check_strategy(resources, is_eks)
     _check_shared(resources)
@@ -144,11 +144,11 @@ def _check_strategy(resources: Document, is_eks: bool) -> None:
             resources.get("spotIamFleetRole") or strategy not in ("", DEFAULT_STRATEGY) or is_eks,
             "compute resource spotIamFleetRole is required.",
         )
-    # On EC2 bidPercentage is meaningless, and AWS keeps it without a word.
+    # On EC2 bidPercentage has no meaning, and AWS keeps it silently.
 
 
 def _check_shared(resources: Document) -> None:
-    """Members that creation and update have in common."""
+    """Checks the members that creation and update have in common."""
     bid = resources.get("bidPercentage")
     require(bid is None or 0 <= bid <= 100, "Bid percentage must be between 0 to 100.")
     delay = resources.get("scalingPolicy", {}).get("minScaleDownDelayMinutes")

@@ -1,4 +1,4 @@
-"""What nodeProperties, the body of multi-node parallel jobs, must be (AWS Batch behaviour 8.1)."""
+"""Checks nodeProperties, the body of multi-node parallel jobs (AWS Batch behaviour 8.1)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BODIES = ("container", "ecsProperties", "eksProperties")
 
 
 class Target(Struct, frozen=True):
-    """targetNodes taken apart: the nodes first..last, both included; `last` is None where the range is open (`n:`)."""
+    """A parsed targetNodes: the nodes first..last, both included; `last` is None where the range is open (`n:`)."""
 
     first: int
     last: int | None
 
 
 def parse_target(text: str) -> Target:
-    """`n`, `n:m`, `n:`, `:m` or `:`."""
+    """Parses `n`, `n:m`, `n:`, `:m` or `:`."""
     require(TARGET_NODES.fullmatch(text), "targetNodes should contain only digits.")
     first, colon, last = text.partition(":")
     start = _index(first) if first else 0
@@ -39,12 +39,12 @@ def parse_target(text: str) -> Target:
 
 
 def _index(digits: str) -> int:
-    """More digits than any node index has are a large number, not a slow one."""
+    """Parses a node index. A text with more digits than any index has is just too large, and is not converted."""
     return int(digits.lstrip("0")[:9] or "0")
 
 
 def check_nodes(properties: Document) -> None:
-    """One nodeProperties document. Ranges may nest and overlap; together they cover every node."""
+    """Checks one nodeProperties document. Ranges may nest and overlap; together they cover every node."""
     low, high = NODES
     count, ranges = properties["numNodes"], properties["nodeRangeProperties"]
     require(low <= count <= high, f"Number of nodes must be between {low} and {high}.")
@@ -93,7 +93,7 @@ def _check_range(node_range: Document) -> None:
 
 
 def _check_alike(ranges: list[Document]) -> None:
-    """What all node ranges of a job share (user guide: mnp-node-groups; API: EksMetadata)."""
+    """Checks that all node ranges of a job agree in what they share (user guide: mnp-node-groups; API: EksMetadata)."""
     types = {_instance_type(node_range) for node_range in ranges} - {""}
     require(
         len(types) <= 1,

@@ -1,4 +1,4 @@
-"""The overrides of SubmitJob (AWS Batch behaviour 7.2, 8.2)."""
+"""Checks the overrides of SubmitJob (AWS Batch behaviour 7.2, 8.2)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from batchyard.core.model.compute_resources import Platform
 from batchyard.core.tasks import ecs_task, requirements, task_spec
 from batchyard.wire.messages import Document
 
-# What changes each kind of a node range's body (API: NodePropertyOverride).
+# The override for each kind of a node range's body (API: NodePropertyOverride).
 OVERRIDE_OF = {
     "container": "containerOverrides",
     "ecsProperties": "ecsPropertiesOverride",
     "eksProperties": "eksPropertiesOverride",
 }
-ANY_PLATFORM = None  # the machine, which knows the definition, holds overrides against its platform
+ANY_PLATFORM = None  # the machine, which knows the definition, checks overrides against its platform
 METADATA_MAPS = ("labels", "annotations")
 NODES_PLATFORM = Platform.EC2  # multi-node jobs have no other
 
 
 def check_overrides(overrides: Document, called: str = "containerOverrides") -> None:
-    """containerOverrides of a job or of a node range, or what ecsPropertiesOverride has for one container."""
+    """Checks containerOverrides of a job or of a node range, or the entry of ecsPropertiesOverride for one
+    container."""
     check_no_nul(overrides, called)
     require(all(overrides.get("command", [])), "Command field cannot have empty strings")
     check_environment(overrides.get("environment", []))
@@ -35,7 +36,7 @@ def check_overrides(overrides: Document, called: str = "containerOverrides") -> 
 
 
 def check_task_overrides(properties: Document) -> None:
-    """ecsPropertiesOverride of a job. Which containers there are is the machine's to know."""
+    """Checks ecsPropertiesOverride of a job. Whether the containers exist is checked by the machine."""
     member = "ecsPropertiesOverride.taskProperties"
     tasks = properties.get("taskProperties", [])
     require(len(tasks) <= 1, f"{member} must hold at most 1 task, got {len(tasks)}.")
@@ -48,7 +49,7 @@ def check_task_overrides(properties: Document) -> None:
 
 
 def check_node_overrides(overrides: Document, properties: Document) -> None:
-    """nodeOverrides of SubmitJob against the nodeProperties of its definition."""
+    """Checks nodeOverrides of SubmitJob against the nodeProperties of its definition."""
     bodies = {parse_target(each["targetNodes"]): each for each in properties["nodeRangeProperties"]}
     count = overrides.get("numNodes")
     if count is not None:
@@ -72,11 +73,12 @@ def check_node_overrides(overrides: Document, properties: Document) -> None:
         check_consumables(change.get("consumableResourcePropertiesOverride"))
         target = parse_target(change["targetNodes"])
         bodies[target] = _changed_range(bodies[target], change)
-    check_nodes(properties | {"nodeRangeProperties": list(bodies.values())})  # as if they had been registered so
+    check_nodes(properties | {"nodeRangeProperties": list(bodies.values())})  # as if they had been registered like that
 
 
 def _changed_range(node_range: Document, change: Document) -> Document:
-    """A node range with its override in it. Raises Refused where an override cannot be for what is there."""
+    """Returns a node range with its override applied. Raises Refused where the override does not fit the range's
+    body."""
     changed = dict(node_range)
     if change.get("containerOverrides"):
         requirements.written(change["containerOverrides"], NODES_PLATFORM)
@@ -95,14 +97,14 @@ def _changed_range(node_range: Document, change: Document) -> Document:
 
 
 def check_pod_overrides(override: Document, properties: Document) -> None:
-    """eksPropertiesOverride of SubmitJob against the eksProperties of its definition."""
+    """Checks eksPropertiesOverride of SubmitJob against the eksProperties of its definition."""
     check_no_nul(override, "eksPropertiesOverride")
     check_pod(merged_pod(properties, override))
 
 
 def merged_pod(properties: Document, override: Document) -> Document:
-    """eksProperties with an eksPropertiesOverride on top: containers by name, their variables by name, their resources
-    by kind, labels and annotations by key (AWS Batch behaviour 7.2)."""
+    """Returns eksProperties merged with an eksPropertiesOverride: containers by name, their variables by name, their
+    resources by kind, labels and annotations by key (AWS Batch behaviour 7.2)."""
     pod, change = properties["podProperties"], override.get("podProperties", {})
     changed = dict(pod)
     for member in ("containers", "initContainers"):
@@ -116,7 +118,8 @@ def merged_pod(properties: Document, override: Document) -> Document:
 
 
 def _changed_containers(containers: list[Document], overrides: list[Document], member: str) -> list[Document]:
-    """The only container needs no name in its override, among several the name is required."""
+    """Returns the containers with their overrides. The override of an only container needs no name; among several
+    the name is required."""
     named = {container.get("name", DEFAULT_NAME): container for container in containers}
     for override in overrides:
         name = override.get("name") or (next(iter(named)) if len(named) == 1 else "")
@@ -143,7 +146,7 @@ def _changed_container(container: Document, override: Document) -> Document:
 
 
 def _check_count(count: int, properties: Document, targets: list[Target]) -> None:
-    """numNodes may change only what an open range leaves open (API: NodeOverrides.numNodes)."""
+    """Checks numNodes, which may change only the size of an open range (API: NodeOverrides.numNodes)."""
     low, high = NODES
     require(low <= count <= high, f"Number of nodes must be between {low} and {high}.")
     require(properties["mainNode"] < count, "Main node index is out of range, must be less than numNodes.")

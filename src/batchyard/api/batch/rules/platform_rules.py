@@ -1,4 +1,5 @@
-"""What only some platforms have: Fargate's valid pairs, storage and operating systems (AWS Batch behaviour 6.4-6.6).
+"""Checks what only some platforms have: Fargate's valid pairs, storage and operating systems (AWS Batch behaviour
+6.4-6.6).
 
 A platform is EC2, FARGATE or MANAGED_INSTANCES."""
 
@@ -26,13 +27,13 @@ NOT_ON_WINDOWS = "parameter is not supported for Windows containers"
 
 
 def is_set(holder: Document, member: str) -> bool:
-    """Whether a document has a member that must not be set. False and 0 are settings, as on AWS; an empty text, list or
-    structure is none, since clients that fill every member send those."""
+    """Whether a document has a member that must not be set. False and 0 are settings, as on AWS; an empty text, list
+    or structure counts as absent, since clients that fill every member send those."""
     return holder.get(member) not in (None, "", [], {})
 
 
 def check_ephemeral_storage(storage: Document | None) -> None:
-    """Of a Fargate task."""
+    """Checks ephemeralStorage of a Fargate task."""
     low, high = EPHEMERAL_GIB
     require(
         storage is None or low <= storage["sizeInGiB"] <= high,
@@ -41,8 +42,8 @@ def check_ephemeral_storage(storage: Document | None) -> None:
 
 
 def check_runtime_platform(task: Document, containers: list[Document], vcpus: Decimal, platform: Platform) -> None:
-    """`runtimePlatform` and `volumes` of a task (or of a containerProperties document, which is one) on Fargate or
-    managed instances, its containers, and the vCPUs of all together."""
+    """Checks a task (or a containerProperties document, which is one) on Fargate or managed instances:
+    `runtimePlatform`, `volumes`, its containers, and the vCPUs of all together."""
     system = task.get("runtimePlatform", {})
     family = system.get("operatingSystemFamily", "LINUX")
     architecture = system.get("cpuArchitecture", "X86_64")
@@ -67,7 +68,7 @@ def check_runtime_platform(task: Document, containers: list[Document], vcpus: De
 
 
 def check_fargate_container(container: Document) -> None:
-    """What one container on Fargate may not have, be it a job's only one or one of several."""
+    """Refuses what a container on Fargate may not have, whether it is a job's only one or one of several."""
     require(
         not container.get("privileged"),
         "Fargate requires that the ‘privileged’ setting be ‘false’ at the container level.",  # noqa: RUF001

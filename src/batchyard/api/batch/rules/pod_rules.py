@@ -1,4 +1,4 @@
-"""What eksProperties must be (AWS Batch behaviour 6.11). Pods are registered and described; nothing here runs them."""
+"""Checks eksProperties (AWS Batch behaviour 6.11). Pods are registered and described, but not run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_VALUE_LENGTH = {"label": 63, "annotation": 255}  # API: EksMetadata
 
 
 def check_pod(properties: Document) -> None:
-    """One eksProperties document."""
+    """Checks one eksProperties document."""
     pod = properties.get("podProperties", {})
     containers, first = pod.get("containers", []), pod.get("initContainers", [])
     require(containers, "Containers must be provided for Batch on EKS jobs.")
@@ -53,7 +53,7 @@ def check_pod(properties: Document) -> None:
 
 
 def namespace_of(properties: Document) -> str:
-    """Empty: the compute environment's."""
+    """Returns the pod's namespace; empty: the compute environment's."""
     return str(properties.get("podProperties", {}).get("metadata", {}).get("namespace", ""))
 
 
@@ -108,7 +108,7 @@ def _check_amount(kind: str, value: str) -> None:
 
 
 def _check_volumes(volumes: list[Document]) -> set[str]:
-    """Returns their names."""
+    """Checks the volumes, and returns their names."""
     names = [volume["name"] for volume in volumes]
     require(not has_duplicates(names), "The names of a pod's volumes must be unique.")
     for volume in volumes:
@@ -150,7 +150,7 @@ def _check_metadata(metadata: Document) -> None:
 
 
 def _check_entry(kind: str, key: str, value: str) -> None:
-    """One of the pod's labels or annotations."""
+    """Checks one of the pod's labels or annotations."""
     prefix, slash, name = key.rpartition("/")
     if slash:
         require(

@@ -1,4 +1,4 @@
-"""What ecsProperties must be: one task of several containers (AWS Batch behaviour 6.10)."""
+"""Checks ecsProperties: one task of several containers (AWS Batch behaviour 6.10)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ CONDITIONS = ("START", "COMPLETE", "SUCCESS")
 IPC_MODES = ("host", "task", "none")
 PID_MODES = ("host", "task")
 NETWORK_MODES = ("host",)
-# This service's own, where AWS has no choice: on EC2 and Fargate.
+# This service's own limit, where AWS states none: on EC2 and Fargate.
 OWN_NETWORK_MODES = ("bridge", "awsvpc", "none")
 MIN_TIMEOUT_SECONDS = 2  # API: TaskContainerProperties.startTimeout, stopTimeout
 MAX_FARGATE_TIMEOUT_SECONDS = 120
-# Members of a task that only other platforms have, with AWS's two ways to say so.
+# Members of a task that only other platforms have, with AWS's two texts of the refusal.
 NOT_APPLICABLE = {
     Platform.EC2: {
         "networkConfiguration": "networkConfiguration not applicable for EC2.",
@@ -51,7 +51,7 @@ NOT_APPLICABLE = {
 
 
 def check_task(properties: Document, platform: Platform) -> None:
-    """One ecsProperties document. `platform`: EC2, FARGATE or MANAGED_INSTANCES."""
+    """Checks one ecsProperties document. `platform`: EC2, FARGATE or MANAGED_INSTANCES."""
     tasks = properties.get("taskProperties", [])
     require(len(tasks) == 1, f"ecsProperties.taskProperties must hold exactly 1 task, got {len(tasks)}.")
     task = tasks[0]
@@ -85,12 +85,13 @@ def check_task(properties: Document, platform: Platform) -> None:
 
 
 def name_of(container: Document) -> str:
-    """What a container without a name is called here: as a plain job's one container."""
+    """Returns a container's name; without one it gets that of a plain job's container."""
     return str(container.get("name", DEFAULT_CONTAINER))
 
 
 def _check_names(containers: list[Document]) -> None:
-    """They become parts of file names and of log streams: what is not of ECS's alphabet must not pass."""
+    """Checks the names of containers, which become parts of file names and of log streams: characters outside of
+    ECS's alphabet must be refused."""
     names = [name_of(container) for container in containers]
     for name in names:
         require(
@@ -123,9 +124,10 @@ def _check_dependencies(containers: list[Document]) -> None:
 
 
 def _check_no_circle(waits: dict[str, list[str]]) -> None:
-    """`waits`: container -> those it waits for. In a circle none of them would ever start."""
+    """Refuses circular dependencies, in which no container would ever start. `waits`: container -> those it waits
+    for."""
     left = {name: set(targets) for name, targets in waits.items()}
-    for _ in waits:  # each round takes away at least one that waits for none of the rest, unless there is a circle
+    for _ in waits:  # each round removes at least one that waits for none of the rest, unless there is a circle
         left = {name: targets for name, targets in left.items() if targets & left.keys()}
     circle = ", ".join(sorted(left))
     require(not left, f"The container dependencies form a circle: none of {circle} could ever start.")
@@ -137,7 +139,7 @@ def _check_modes(task: Document, network_modes: tuple[str, ...]) -> None:
         ipc is None or ipc in IPC_MODES,
         f"ipcMode {quoted(ipc)} is not valid. Valid values are: [{', '.join(IPC_MODES)}]",
     )
-    # That AWS calls it a capability is AWS's slip.
+    # AWS's text says "capability" here, by mistake.
     require(
         pid is None or pid in PID_MODES,
         f"Capability {quoted(pid)} is not valid. Valid capabilities: [{', '.join(PID_MODES)}]",
@@ -149,7 +151,7 @@ def _check_modes(task: Document, network_modes: tuple[str, ...]) -> None:
 
 
 def _check_one(container: Document, task: Document, platform: Platform) -> tuple[Decimal, Decimal]:
-    """Returns its vCPUs and MiB."""
+    """Checks one container, and returns its vCPUs and MiB."""
     check_shared(container, platform, task.get("executionRoleArn", ""))
     if platform is Platform.FARGATE:
         check_fargate_container(container)

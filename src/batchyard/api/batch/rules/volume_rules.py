@@ -1,4 +1,4 @@
-"""The volumes of a task (AWS Batch behaviour 6.7)."""
+"""Checks the volumes of a task (AWS Batch behaviour 6.7)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}")
 
 
 def check_volumes(volumes: list[Document], platform: Platform, *, role: str, platform_version: str) -> None:
-    """`role`: the containers' own (jobRoleArn, taskRoleArn). `platform_version`: Fargate's, empty for the latest."""
+    """Checks the volumes of a task. `role`: the containers' own (jobRoleArn, taskRoleArn). `platform_version`:
+    Fargate's, empty for the latest."""
     names = set()
     for volume in volumes:
         kinds = [kind for kind in VOLUME_KINDS if kind in volume]
