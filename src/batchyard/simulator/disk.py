@@ -147,8 +147,8 @@ class Disk:
         return final
 
 
-# What a commit meets: how long until it is durable, how long until the server hears of it, and what goes wrong:
-# "" nothing, "lost" nothing is written, "unknown" it is written and reported as failed.
+# The result of a commit: how long until it is durable, how long until the server is informed, and the fault:
+# "" none, "lost" nothing is written, "unknown" it is written and reported as failed.
 CommitOutcome = tuple[int, int, str]
 BeforeDurable = Callable[[Rows, int, int], None]  # (rows, now_ms, epoch)
 Done = Callable[[], None]
