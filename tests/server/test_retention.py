@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-from batchyard.core.capacity.catalogue import Catalogue
-from batchyard.core.capacity.prices import Prices
-from batchyard.loop import SteadyClock
 from batchyard.server.admin.retention import MIN_KEPT_MS, MS_PER_DAY, kept_ms
 from batchyard.server.settings.config import Settings
-from batchyard.server.stored_machines import load_machines
-from batchyard.store.store import Store
+from batchyard.server.stored_machines import limits_of
 
 
 def test_finished_jobs_are_kept_for_ever_or_for_days_and_never_too_briefly() -> None:
@@ -16,11 +12,5 @@ def test_finished_jobs_are_kept_for_ever_or_for_days_and_never_too_briefly() -> 
 
 
 def test_the_machine_keeps_service_jobs_for_as_long(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "yard.db")
-    writer = store.writer()
     settings = Settings(tmp_path, tmp_path, tmp_path / "secrets.key", finished_days=3)
-    writer.open(settings.account_id, settings.region)
-    clock = SteadyClock()
-    stored = load_machines(settings, Catalogue({}), Prices(), store, writer, clock, clock.now_ms())
-    writer.close()
-    assert stored.machine.world.limits.service_jobs_kept_ms == 3 * MS_PER_DAY
+    assert limits_of(settings).service_jobs_kept_ms == 3 * MS_PER_DAY

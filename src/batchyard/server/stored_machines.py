@@ -15,6 +15,7 @@ from batchyard.loop.fact_delivery import FactDelivery
 from batchyard.server.admin.retention import kept_ms
 from batchyard.server.parts import Parts
 from batchyard.server.settings.catalogue_file import load_catalogue
+from batchyard.server.settings.config import Settings
 from batchyard.server.stored_facts import StoredFacts
 from batchyard.store.load import misfit
 from batchyard.store.writer import Writer
@@ -40,17 +41,9 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     if misfit_found:
         raise writer.damaged(misfit_found)
     clock.catch_up(snapshot.last_time_ms)
-    limits = Limits(
-        stop_grace_seconds=settings.stop_grace_seconds,
-        max_array_size=settings.max_array_size,
-        max_overrides_characters=settings.max_overrides_characters,
-        scale_down_seconds=settings.scale_down_seconds,
-        blocked_after_seconds=settings.blocked_seconds,
-        file_systems=dict(settings.efs),
-        settle_seconds=settings.settle_seconds,
-        service_jobs_kept_ms=kept_ms(settings.finished_days),
+    machine = Machine(
+        Account(settings.account_id, settings.region), limits_of(settings), load_catalogue(), parts.prices
     )
-    machine = Machine(Account(settings.account_id, settings.region), limits, load_catalogue(), parts.prices)
     timers = TimerMachine()
     with blames_the_store(writer):
         machine.restore(snapshot)
@@ -60,6 +53,20 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     if writer.is_restored:
         _settle_restored(machine, delivery, writer, clock.now_ms())
     return Stored(machine, timers, facts, delivery, snapshot.last_time_ms == 0)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Returns the limits of the machine, as the settings have them."""
+    return Limits(
+        stop_grace_seconds=settings.stop_grace_seconds,
+        max_array_size=settings.max_array_size,
+        max_overrides_characters=settings.max_overrides_characters,
+        scale_down_seconds=settings.scale_down_seconds,
+        blocked_after_seconds=settings.blocked_seconds,
+        file_systems=dict(settings.efs),
+        settle_seconds=settings.settle_seconds,
+        service_jobs_kept_ms=kept_ms(settings.finished_days),
+    )
 
 
 @contextlib.contextmanager
