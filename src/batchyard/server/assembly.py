@@ -1,4 +1,4 @@
-"""What decides and runs jobs, put together from the parts of a server: machines, engines, launches, and their loop."""
+"""Assembles the inner side of a server: machines, engines, launches, and their loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from batchyard.server.stored_machines import Stored, load_machines
 
 
 class Assembly(Struct, frozen=True):
-    """What decides and runs jobs. `job_listener`: for containers on networks of their own; None: there is no Docker."""
+    """The parts that decide about jobs and run them. `job_listener`: for containers on networks of their own; None:
+    there is no Docker."""
 
     stored: Stored
     loop: Loop

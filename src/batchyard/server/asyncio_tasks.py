@@ -1,4 +1,4 @@
-"""How asyncio tasks that run beside each other end."""
+"""Ends asyncio tasks that run beside each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 async def run_beside(running: asyncio.Task[None], work: Awaitable[None]) -> None:
-    """Does `work`, unless `running` ends meanwhile: then its error is raised, and not what it did to the work."""
+    """Does `work`. If `running` ends meanwhile, raises its error, and not the error's effect on the work."""
     task = asyncio.ensure_future(work)
     await asyncio.wait({task, running}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():

@@ -1,4 +1,4 @@
-"""The commands that are the server's own: up, down, keys, doctor. What is heavy is imported inside them."""
+"""The server's commands: up, down, keys, doctor. Heavy modules are imported inside them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_of(flags: dict[str, Any], config: str | None) -> Settings:
-    """The settings in force; a wrong one ends the command with a sentence and exit code 2."""
+    """Returns the settings in force; a wrong one ends the command with a sentence and exit code 2."""
     try:
         return load(flags, os.environ, Path(config) if config else None)
     except SettingError as error:
@@ -51,7 +51,7 @@ def _paths(settings: Settings) -> Paths:
 
 
 def _meant(url: str | None, data_dir: str | None, config: str | None) -> tuple[Settings, Paths]:
-    """The service that a command is about, found as the other commands find it."""
+    """Returns the service that a command is for, found as the other commands find it."""
     from batchyard.server.admin.service_lookup import meant_paths
 
     settings = settings_of({"data_dir": data_dir}, config)
@@ -59,7 +59,7 @@ def _meant(url: str | None, data_dir: str | None, config: str | None) -> tuple[S
 
 
 def _guarded(action: Callable[[], None]) -> None:
-    """Runs a command's work; what a person has to change is said in one sentence."""
+    """Runs a command's work; an error that the user has to fix is printed as one sentence."""
     try:
         action()
     except Failure as failure:
@@ -71,7 +71,7 @@ def _guarded(action: Callable[[], None]) -> None:
 
 
 def _option(setting: Setting) -> Any:
-    """The flag of a setting. Values come as texts, so that each layer is checked by the same code."""
+    """Returns the flag of a setting. Values come as texts, so that each layer is checked by the same code."""
     default = setting.default_help or _shown(setting.default)
     text = f"{setting.help} ({setting.variable}" + (f"; default {default})" if default else ")")
     if setting.kind is Kind.SWITCH:

@@ -1,4 +1,4 @@
-"""Signals that end the service, and ends that must not take for ever."""
+"""Signals that end the service, and the deadline of its end."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class EndSignals:
         self._interrupts = 0  # Ctrl-C so far
 
     def install(self) -> None:
-        """In the running event loop."""
+        """Installs the handlers in the running event loop."""
         events = asyncio.get_running_loop()
         for number in END_SIGNALS:
-            # nohup ignores SIGHUP for its command, and a shell SIGINT for those in the background: that stays.
+            # nohup ignores SIGHUP for its command, and a shell SIGINT for background commands: that stays.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 events.add_signal_handler(number, self._signalled, number)
 
@@ -42,7 +42,7 @@ class EndSignals:
 
 
 def start_deadline(seconds: float) -> None:
-    """The process ends after so long, whatever is not done then."""
+    """Ends the process after a time, whatever is unfinished then."""
 
     def too_late() -> None:
         complain(f"Not everything ended within {seconds:g} s; nothing that was answered is lost.")

@@ -15,8 +15,8 @@ from batchyard.server.stored_machines import blames_the_store
 
 
 async def give_first_commands(parts: Parts, assembly: Assembly, host: Detected) -> None:
-    """Tells the machine of this host, of its engines, and of the environments that are to be there. On the very first
-    start all of it is one commit. Then the world is checked, where the settings ask for it."""
+    """Gives the machine this host, its engines, and the environments that must exist. On the very first start all of
+    it is one commit. Then the world is checked, where the settings require it."""
     instance = Instance(instance_id(parts.secret), host.resources, host.gpu_ids, launched_at_ms=host.booted_at_ms)
     engines = assembly.engines
     commands = [SetHost(instance, engines.abilities()), *engines.begin()]

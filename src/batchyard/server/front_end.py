@@ -1,4 +1,4 @@
-"""The HTTP side of a server: what answers callers and jobs, over one listener for all and one for jobs' networks."""
+"""The HTTP side of a server: answers callers and jobs, over one listener for all and one for jobs' networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROLE = "active"  # this server writes the store; a standby is another role
 
 
 class FrontEnd:
-    """The HTTP side of a server whose machine knows its engines. `threads` and `reader` are for what reads the store
+    """The HTTP side of a server whose machine knows its engines. `threads` and `reader` are for queries of the store
     beside the event loop."""
 
     def __init__(
@@ -95,7 +95,7 @@ class FrontEnd:
         }
 
     def _key_name(self, access_key_id: str) -> str:
-        """Returns the name that a key was given, or the operator's; without keys anything may sign, and is its own
+        """Returns the name of a key, or the operator's; without configured keys any key may sign, and its id is its
         name."""
         if access_key_id == self._parts.operator.access_key_id:
             return OPERATOR

@@ -1,4 +1,4 @@
-"""The wait for running jobs whose end was asked for: `batchyard down --kill`."""
+"""Waits for running jobs that are being terminated: `batchyard down --kill`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What builds the launches of a server's jobs, put together from its parts."""
+"""Makes the builder of launches from the parts of a server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchyard.server.settings.image_names import ImageNames
 def make_launch_builder(
     parts: Parts, machine: Machine, identity: Identity, cipher: KeyFileCipher, job_listener: JobListener | None
 ) -> LaunchBuilder:
-    """`job_listener`: for containers on networks of their own; None: there is no Docker."""
+    """Makes the builder. `job_listener`: for containers on networks of their own; None: there is no Docker."""
     settings, sessions = parts.settings, identity.sessions
     return LaunchBuilder(
         parts.address,

@@ -1,4 +1,4 @@
-"""What the operations of all services work with, made of the parts of a running server."""
+"""Makes the context of operations from the parts of a running server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ARM_MACHINES = ("aarch64", "arm64")  # as platform.machine() names them
 
 
 class State(Struct, frozen=True):
-    """Where operations find what is: `ask` hands commands to the loop, `reader` queries the store, in `readers`."""
+    """How operations reach the state: `ask` hands commands to the loop, `reader` queries the store, in `readers`."""
 
     ask: Ask
     reader: Reader
@@ -35,14 +35,15 @@ class State(Struct, frozen=True):
 
 
 class EngineNames(Struct, frozen=True):
-    """The engine of environments that callers create unless they name another, and all there are."""
+    """The default engine of environments that callers create, and the names of all engines."""
 
     default: str
     all: tuple[str, ...]
 
 
 class Secrets(Struct, frozen=True):
-    """`cipher` encrypts the values of secrets; `page_key` proves page tokens; `key_name`: whose an access key is."""
+    """`cipher` encrypts the values of secrets; `page_key` is for the proofs in page tokens; `key_name`: returns the
+    owner of an access key."""
 
     cipher: SecretCipher
     page_key: bytes
@@ -59,7 +60,7 @@ def context_of(
     secrets: Secrets,
     control: ServiceControl,
 ) -> Context:
-    """What the functions of operations work with."""
+    """Returns the context of operations."""
     return Context(
         account=Account(settings.account_id, settings.region),
         ask=state.ask,
@@ -87,10 +88,10 @@ def context_of(
 
 
 def page_key(secret: bytes) -> bytes:
-    """The key that proves the page tokens of a data directory."""
+    """Returns the key for the proofs in page tokens of a data directory."""
     return hashlib.blake2b(secret, person=b"page tokens").digest()
 
 
 def instance_id(secret: bytes) -> str:
-    """This machine as an EC2 instance id: the same for a data directory at each start."""
+    """Returns an EC2 instance id for this machine: the same for a data directory at each start."""
     return "i-" + hashlib.blake2b(secret, person=b"instance id").hexdigest()[:INSTANCE_HEX]

@@ -27,7 +27,7 @@ from batchyard.store.writer import Writer
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """What was opened before the event loop runs."""
+    """The parts that are opened before the event loop runs."""
 
     settings: Settings
     paths: Paths
@@ -47,8 +47,8 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
-    """Opens everything that can be refused, in the order in which a person would want to hear of it; `stack` closes
-    it. Raises AccessError, ListenError, PathError, SettingError, StoreError."""
+    """Opens everything that can be refused, the most informative error for the user first; `stack` closes it. Raises
+    AccessError, ListenError, PathError, SettingError, StoreError."""
     check_limits(settings)
     prices = load_prices(settings.prices, load_catalogue())
     s3 = s3_of(settings)

@@ -21,7 +21,7 @@ from batchyard.server.settings import host
 from batchyard.server.settings.paths import remove_server_file, write_server_file
 from batchyard.version import VERSION
 
-STOP_SECONDS = 4.5  # a stop must take less than 5 s: what is not done then needs nothing that is not durable already
+STOP_SECONDS = 4.5  # a stop must take less than 5 s: what is unfinished then depends only on durable state
 SUPERVISOR_LEAVES_SECONDS = 10.0  # what the supervisor gets on top with --kill
 
 
@@ -37,7 +37,7 @@ class Service:
         self._assembly = assemble(parts)
 
     async def run(self) -> None:
-        """Until a signal or Shutdown. Raises what ended the loop: a failed commit."""
+        """Runs until a signal or Shutdown. Raises what ended the loop: a failed commit."""
         self._signals.install()
         assembly = self._assembly
         engines = assembly.engines
@@ -80,7 +80,7 @@ class Service:
                 self._assembly.stored.facts.close()
 
     def end(self, kill: bool) -> None:
-        """Begins the end of the service. With `kill` it waits for the jobs, whose end was asked for."""
+        """Begins the end of the service. With `kill` it waits for the jobs, which are being terminated."""
         self._kill = kill
         self._ending.set()
 

@@ -1,4 +1,4 @@
-"""The store of a data directory, as every command of the service opens it: with the kinds of documents of all rooms."""
+"""Opens the store of a data directory, with the kinds of documents of all rooms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOMS_WITH_DOCUMENTS = (timers,)
 
 
 def open_store(paths: Paths) -> Store:
-    """Raises StoreError."""
+    """Opens the store. Raises StoreError."""
     return Store.open(paths.store_url)
 
 

@@ -1,4 +1,4 @@
-"""From settings to a running service and its exit code: what can go wrong on the way is one sentence each."""
+"""Starts the service from its settings, and returns its exit code: each failure on the way is one sentence."""
 
 from __future__ import annotations
 

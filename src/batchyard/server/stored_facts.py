@@ -1,4 +1,4 @@
-"""The stored facts, as the loop's delivery reads them: beside the event loop, on connections of their own."""
+"""Reads the stored facts for the loop's delivery: beside the event loop, on connections of its own."""
 
 from __future__ import annotations
 

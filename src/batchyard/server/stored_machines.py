@@ -1,4 +1,4 @@
-"""The machine as the store kept it: loaded, restored, and held to its invariants."""
+"""Loads a machine from the store, restores it, and checks its invariants."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from batchyard.timers.machine import TimerMachine
 
 
 class Stored(NamedTuple):
-    """What a server goes on with."""
+    """The machines with which a server continues, and what else was loaded."""
 
     machine: Machine
     timers: TimerMachine
@@ -71,7 +71,7 @@ def limits_of(settings: Settings) -> Limits:
 
 @contextlib.contextmanager
 def blames_the_store(writer: Writer) -> Iterator[None]:
-    """Faults inside mean a damaged database: what was kept was consistent when it was written."""
+    """Reports faults inside the block as a damaged database: what was stored was consistent when it was written."""
     try:
         yield
     except (AssertionError, LookupError, ValueError) as error:
@@ -79,8 +79,8 @@ def blames_the_store(writer: Writer) -> Iterator[None]:
 
 
 def _settle_restored(machine: Machine, delivery: FactDelivery, writer: Writer, now_ms: int) -> None:
-    """Attempts that a backup shows as STARTING may have run since it was made: they count as started, so that their
-    engine reports them lost where it knows nothing of them, and their jobs' retry strategies decide."""
+    """Marks attempts that a backup shows as STARTING as started, since they may have run after the backup: an engine
+    that does not know them reports them lost, and their jobs' retry strategies decide."""
     machine.want_facts(delivery.stored_types)
     for effect in machine.recover():
         if isinstance(effect, RecoverTask) and not effect.known_started:

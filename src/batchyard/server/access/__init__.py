@@ -1,1 +1,1 @@
-"""Who may call: keys, peers, sessions of jobs, metadata tokens."""
+"""Access control: keys, peers, sessions of jobs, metadata tokens."""

@@ -1,11 +1,12 @@
-"""Who may call. While no keys are configured: programs of the same user on this machine, who need only look like AWS
-clients. With keys: callers that sign with one of them, from anywhere. In both cases: what runs as a job here, with the
-credentials of its attempt, while that lives. Nothing else identifies a job: not the user that it runs as, as whom other
-programs run too.
+"""Decides which callers are admitted. While no keys are configured: programs of the same user on this machine, whose
+requests only need the form of an AWS client's. With keys: callers that sign with one of them, from anywhere. In both
+cases: jobs of this service, with the credentials of their attempt, while that lives. Nothing else identifies a job, not
+even its user, as whom other programs run too.
 
-What keeps others out without keys: the port is bound to loopback; a well-formed SigV4 header is needed, which no
-browser page can send unasked; a foreign `Host` or `Origin` (a page that reached us through a name which it made
-point to 127.0.0.1) is refused; and so are connections of other users of this machine, by the uid the kernel knows.
+Without keys, others are kept out so: the port is bound to loopback; a well-formed SigV4 header is required, which no
+browser page can send unasked; a foreign `Host` or `Origin` (of a page that reached us through a name which it made
+point to 127.0.0.1) is refused; and so are connections of other users of this machine, by the uid that the kernel
+reports.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ JOBS = "jobs"  # all of them are one caller: an array has thousands
 
 
 class AccessError(Exception):
-    """A way of listening that is refused at start; a sentence."""
+    """The service must not listen as configured. The text is a sentence."""
 
 
 class Client(Struct, frozen=True):
-    """The other end of a connection: its address and, on loopback, who holds it. `attempt_id`: that whose
-    address the request came to, and `signed_path` the path of it, which the signature covers."""
+    """The other end of a connection: its address and, on loopback, its user. `attempt_id`: the attempt whose address
+    the request came to, and `signed_path` the path there, which the signature covers."""
 
     host: str
     user: PeerUser
@@ -47,19 +48,19 @@ class Client(Struct, frozen=True):
 
 
 class Rules(Struct, frozen=True):
-    """Where the service listens, and who may call it there."""
+    """Where the service listens, and which callers it admits there."""
 
     host: str  # as given: a name or an address
     bound_to_loopback: bool
     allow_other_users: bool = False
     insecure: bool = False
-    jobs_only: bool = False  # only what is signed with the credentials of an attempt is served
+    jobs_only: bool = False  # only requests signed with the credentials of an attempt are served
 
 
 class Admitted(Struct, frozen=True):
-    """The caller, by the head of a request. `principal`: the access key id; of an attempt's credentials the ARN of
-    its session. `caller`: whose requests count together, where one caller must leave something to the others.
-    `secret_access_key`: what the request must be signed with; None where anything may sign. `signed_path`: what the
+    """The caller, by the head of a request. `principal`: the access key id, or with an attempt's credentials the ARN
+    of its session. `caller`: identifies the caller in limits for each caller. `secret_access_key`: the key with
+    which the request must be signed; None where any signature is accepted. `signed_path`: the path that the
     signature covers, where that is not the path that is answered."""
 
     principal: str
@@ -70,7 +71,7 @@ class Admitted(Struct, frozen=True):
 
 
 def _admit_session(headers: Mapping[str, str], session: Session, client: Client) -> Admitted:
-    """A signature that only the attempt's programs could make is better proof than the address they call from."""
+    """Admits a request by an attempt's signature, which is better proof than the address that it comes from."""
     authorization = parse_authorization(headers)
     if authorization.access_key != session.access_key_id:
         raise WireError(
@@ -91,8 +92,9 @@ def _no_s3(attempt_id: str) -> Session:
 
 
 class Access:
-    """Decides for each request. Reads the keys file again when it changes. `session_of`: the session of a security
-    token of ours (Sessions.find); `session_by_s3_keys`: of an attempt that signs with the keys of the owner's S3."""
+    """Decides about each request. Reads the keys file again when it changes. `session_of`: returns the session of
+    one of our security tokens (Sessions.find); `session_by_s3_keys`: that of an attempt that signs with the keys of
+    the owner's S3."""
 
     def __init__(
         self,
@@ -113,8 +115,7 @@ class Access:
         self._own_uid = os.geteuid() if own_uid is None else own_uid
 
     def admit(self, headers: Mapping[str, str], client: Client) -> Admitted:
-        """Admits a caller by the head of a request, before anything of its body is read.
-        Raises WireError 403."""
+        """Admits a caller by the head of a request, before any of its body is read. Raises WireError 403."""
         token = headers.get(TOKEN_HEADER)
         session = self._session_of(token) if token else None
         if session is not None:
@@ -150,7 +151,7 @@ class Access:
         authorization = parse_authorization(headers)
         operator = self._operators(authorization)
         if operator is None and not self._rules.bound_to_loopback and not self._rules.insecure:
-            # The last key was removed while we listen to the network: that must not open the door.
+            # The last key was removed while we listen to the network: that must not open the service.
             raise denied(
                 "No keys are configured, and this service listens beyond its machine: add one (batchyard keys add)."
             )
@@ -159,14 +160,15 @@ class Access:
         return Admitted(authorization.access_key, caller, authorization, secret, client.signed_path)
 
     def verify(self, request: Request, admitted: Admitted) -> None:
-        """Holds the whole request, with its body, to its signature, where that is one of ours. Raises WireError 403."""
+        """Verifies the signature of the whole request, with its body, where a key of ours made it. Raises WireError
+        403."""
         if admitted.secret_access_key is not None:
             if admitted.signed_path:
                 request = replace(request, raw_path=admitted.signed_path)
             verify(request, admitted.authorization, admitted.secret_access_key, self._now_ms())
 
     def check(self, request: Request, client: Client) -> str:
-        """Both at once, for a request that holds the whole body; the principal."""
+        """Admits and verifies a request that has its whole body; returns the principal."""
         admitted = self.admit(request.headers, client)
         self.verify(request, admitted)
         return admitted.principal
@@ -175,14 +177,14 @@ class Access:
         return self._operator if authorization.access_key == self._operator.access_key_id else None
 
     def _check_place(self, headers: Mapping[str, str], client: Client) -> None:
-        """The rules for calls without keys, but for the signature's form."""
+        """Checks the rules for calls without keys, except the signature's form."""
         if self._rules.bound_to_loopback:
             self._check_host(headers.get("host"))
             self._check_user(client)
         self._check_origin(headers)
 
     def _check_host(self, host: str | None) -> None:
-        if host is None:  # HTTP/1.0; browsers, who are meant here, always send one
+        if host is None:  # HTTP/1.0; browsers, against which this check is, always send one
             return
         if not self._is_ours(_hostname(f"//{host}")):
             raise denied(f"The Host header {host[:QUOTED_LENGTH]!r} is not this machine: use localhost or 127.0.0.1.")

@@ -1,4 +1,4 @@
-"""Who callers may be."""
+"""What identifies callers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchyard.server.access.sessions import Sessions
 
 
 class Identity(Struct, frozen=True):
-    """Who callers may be: the owner's keys, the operator's own one, the sessions and metadata tokens of attempts."""
+    """What identifies callers: the owner's keys, the operator's key, the sessions and metadata tokens of attempts."""
 
     keys: KeyFile
     operator: Key

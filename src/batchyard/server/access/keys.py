@@ -1,4 +1,4 @@
-"""Access keys: `keys.json` (who else may call) and `operator-key.json` (the data directory's owner, always there)."""
+"""Access keys: `keys.json` (of callers) and `operator-key.json` (of the data directory's owner, always there)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class KeyList(Struct, frozen=True):
 
 
 class KeysError(Exception):
-    """A wish about keys that cannot be met; a sentence."""
+    """A change of the keys is refused. The text is a sentence."""
 
 
 class KeyFile:
@@ -52,8 +52,8 @@ class KeyFile:
         self._error = ""
 
     def current(self) -> dict[str, Key]:
-        """The keys in force, by access key id. Raises PathError while the file is damaged: it must never read as
-        "no keys", since that would let everybody in."""
+        """Returns the keys in force, by access key id. Raises PathError while the file is damaged: it must never be
+        taken for "no keys", which would admit every caller."""
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
@@ -74,7 +74,7 @@ class KeyFile:
 
 
 def read_keys(path: Path) -> list[Key]:
-    """The keys of a file, oldest first; none when it is not there. Raises PathError."""
+    """Reads the keys of a file, oldest first; none when it does not exist. Raises PathError."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -118,7 +118,7 @@ def remove_key(path: Path, wanted: str) -> Key:
 
 
 def operator_key(path: Path) -> Key:
-    """The owner's key; made where there is none. Raises PathError."""
+    """Returns the owner's key, which is made where there is none. Raises PathError."""
     keys = read_keys(path)
     if keys:
         return keys[0]
@@ -138,7 +138,8 @@ def _write(path: Path, keys: list[Key]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Two commands that change the file take turns. The lock lies beside it, since the file itself is replaced."""
+    """Makes commands that change the file take turns. The lock is a file beside it, since the file itself is
+    replaced."""
     try:
         descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     except OSError as error:

@@ -1,4 +1,5 @@
-"""Tokens of the task metadata endpoint: an attempt's id with its proof; and the secret that proofs are made of."""
+"""Tokens of the task metadata endpoint: an attempt's id with its proof; and the secret from which proofs are
+derived."""
 
 from __future__ import annotations
 
@@ -13,22 +14,23 @@ TASK_ID_HEX = 32
 
 
 class Tokens:
-    """Unguessable, the same after a restart, and kept nowhere."""
+    """Makes and checks tokens. They can't be guessed, are the same after a restart, and are stored nowhere."""
 
     def __init__(self, secret: bytes) -> None:
         self._proofs = AttemptProofs(secret)
 
     def token(self, attempt_id: str, container: str = "") -> str:
-        """`container`: gets the token, where the task has several. It is no secret: they are one task's."""
+        """Makes a token. `container`: the one that gets the token, where the task has several; it is not secret from
+        the others."""
         return f"{attempt_id}-{self._proofs.proof(METADATA, attempt_id)}" + (f".{container}" if container else "")
 
     @staticmethod
     def container(token: str) -> str:
-        """The container that a token was made for; empty where the task has one only."""
+        """Returns the container that a token was made for; empty where the task has only one."""
         return token.partition(".")[2]
 
     def attempt_id(self, token: str) -> str | None:
-        """The attempt that a token was made for; None when it is not one of ours."""
+        """Returns the attempt that a token was made for; None when the token is not one of ours."""
         attempt_id, _, proof = token.partition(".")[0].partition("-")
         if len(attempt_id) != TASK_ID_HEX:
             return None
@@ -36,7 +38,7 @@ class Tokens:
 
 
 def secret_of(path: Path) -> bytes:
-    """The secret of a data directory; made at the first start. Raises PathError when it is damaged."""
+    """Returns the secret of a data directory, which is made at the first start. Raises PathError when it is damaged."""
     try:
         text = path.read_text("ascii").strip()
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Which user of this machine holds the other end of a loopback connection.
+"""Finds the user of this machine at the other end of a loopback connection.
 
-The kernel is asked for the one socket that mirrors ours (`sock_diag`, an exact look-up over netlink); where that is not
-allowed, `/proc/net/tcp` is read. Only an ESTABLISHED socket with an inode counts: the uid shown for others (listening,
-closing, orphaned) is no proof of who speaks.
+The kernel is asked for the one socket that mirrors ours (`sock_diag`, an exact look-up over netlink); where that is
+not allowed, `/proc/net/tcp` is read. Only an ESTABLISHED socket with an inode counts: the uid shown for others
+(listening, closing, orphaned) does not prove the caller's identity.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class PeerLookup:
             self._netlink = None
 
     def user(self, peer: Address, local: Address) -> PeerUser:
-        """The user at the other end of our connection `local` <- `peer`."""
+        """Returns the user at the other end of our connection `local` <- `peer`."""
         if not is_loopback(peer[0]):
             return PeerUser(None, f"{peer[0]} is not on this machine")
         if self._netlink is not None:
@@ -122,14 +122,14 @@ def _judge(state: int, uid: int, inode: int) -> PeerUser:
 
 
 def _packed(peer: str, local: str) -> tuple[int, bytes, bytes]:
-    """The family and both addresses in 16 bytes each."""
+    """Returns the family and both addresses in 16 bytes each."""
     addresses = [ipaddress.ip_address(host.partition("%")[0]) for host in (peer, local)]
     family = socket.AF_INET if addresses[0].version == 4 else socket.AF_INET6
     return family, addresses[0].packed.ljust(16, b"\0"), addresses[1].packed.ljust(16, b"\0")
 
 
 def user_from_proc(peer: Address, local: Address, read: Callable[[str], Iterable[str]] | None = None) -> PeerUser:
-    """The same from /proc/net/tcp and tcp6: slower, since every socket of the machine is listed there."""
+    """Finds the user in /proc/net/tcp and tcp6: slower, since every socket of the machine is listed there."""
     wanted = {(_proc_address(*peer, v6=v6), _proc_address(*local, v6=v6)) for v6 in (False, True)}
     for name in ("tcp", "tcp6"):
         for line in (read or _proc_lines)(name):
@@ -147,7 +147,8 @@ def _proc_lines(name: str) -> Iterable[str]:
 
 
 def _proc_address(host: str, port: int, *, v6: bool) -> str:
-    """As /proc/net/tcp writes it: each 32-bit word in the machine's own order, in hex. In tcp6 IPv4 is mapped."""
+    """Formats an address like /proc/net/tcp: each 32-bit word in the machine's own order, in hex. In tcp6 IPv4 is
+    mapped."""
     address = ipaddress.ip_address(host.partition("%")[0])
     packed = address.packed
     if address.version == 4 and v6:

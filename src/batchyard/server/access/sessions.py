@@ -1,8 +1,8 @@
-"""Credentials of attempts: a job's program may call this service as itself, without anybody having given it a key.
+"""Credentials of attempts: a job's program may call this service as itself, without a configured key.
 
-Everything derives from the data directory's secret and the attempt's id, and is kept nowhere: the same after a restart,
-and worth nothing once the attempt has ended. Programs get them as AWS's SDKs do inside ECS tasks: from the container
-credentials endpoint (SDK reference guide: container credential provider).
+Everything is derived from the data directory's secret and the attempt's id, and stored nowhere: it is the same after
+a restart, and invalid once the attempt has ended. Programs get them as AWS's SDKs do inside ECS tasks: from the
+container credentials endpoint (SDK reference guide: container credential provider).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ DEFAULT_ROLE = "batchyard-job"  # of a job whose definition names no jobRoleArn
 ACCESS_KEY_PREFIX = "BYAS"
 ACCESS_KEY_LETTERS = 16  # with the prefix 20 characters, as AWS's ids have
 SECRET_BYTES = 30  # 40 characters, as AWS's secrets have
-TOKEN_PREFIX = "batchyard."  # no token of AWS looks so: those are not ours to judge
-# Purposes of what is derived for an attempt.
+TOKEN_PREFIX = "batchyard."  # no token of AWS looks so: those are not checked here
+# Purposes of the values that are derived for an attempt.
 ADDRESS, AUTHORIZATION, SESSION_TOKEN = "address", "authorization", "session token"
 ACCESS_KEY, SECRET_ACCESS_KEY = "access key", "secret access key"
 # When SDKs ask again. What ends credentials is the attempt's end, so this is only as short as ECS makes it: a service
@@ -64,8 +64,8 @@ class Session(Struct, frozen=True):
 
 
 class Sessions:
-    """Makes and checks the credentials of attempts. `role_of`: the role ARN of a live attempt's job, as LiveRoles has
-    it. `s3_keys`: what jobs are given to sign with, beside their own credentials: an access key id and its secret."""
+    """Makes and checks the credentials of attempts. `role_of`: returns the role ARN of a live attempt's job
+    (LiveRoles). `s3_keys`: an access key id and its secret that jobs get beside their own credentials."""
 
     def __init__(
         self,
@@ -87,21 +87,22 @@ class Sessions:
         return self._s3_keys is not None
 
     def variables(self, address: str, attempt_id: str) -> tuple[tuple[str, str], ...]:
-        """The variables that show SDKs inside the attempt where to ask; none where they would refuse to."""
+        """Returns the variables by which SDKs inside the attempt find the endpoint; none where they would refuse its
+        address."""
         if not takes_credentials_from(address):
             return ()
         uri = f"{address}{CREDENTIALS_PATH}{attempt_id}"
         return ((URI_VARIABLE, uri), (AUTHORIZATION_VARIABLE, self._proofs.derive(AUTHORIZATION, attempt_id).hex()))
 
     def address(self, address: str, attempt_id: str) -> str:
-        """Where the attempt reaches this service when it signs with the keys of S3: the path identifies it. Empty
-        where there are no such keys, or the address is not one to show credentials to."""
+        """Returns where the attempt reaches this service when it signs with the keys of S3: the path identifies it.
+        Empty where there are no such keys, or SDKs send no credentials to the address."""
         if self._s3_keys is None or not takes_credentials_from(address):
             return ""
         return f"{address}{SESSION_PATH}{attempt_id}.{self._proofs.proof(ADDRESS, attempt_id)}"
 
     def attempt_at(self, raw_path: bytes) -> tuple[str, bytes] | None:
-        """The attempt whose `address` a request came to, and the path after it; None for every other path."""
+        """Returns the attempt whose `address` a request came to, and the path after it; None for every other path."""
         prefix = SESSION_PATH.encode()
         if self._s3_keys is None or not raw_path.startswith(prefix):
             return None
@@ -112,13 +113,13 @@ class Sessions:
         return attempt_id, f"/{rest}".encode("ascii", "replace")
 
     def by_s3_keys(self, attempt_id: str) -> Session:
-        """The session of an attempt that signs with the keys of S3. ExpiredTokenException when it has ended."""
+        """Returns the session of an attempt that signs with the keys of S3. ExpiredTokenException when it has ended."""
         assert self._s3_keys is not None, f"attempt {attempt_id} has no keys of an S3"
         access_key_id, secret = self._s3_keys
         return replace(self._session(attempt_id), access_key_id=access_key_id, secret_access_key=secret)
 
     def answer(self, attempt_id: str, authorization: str) -> Document:
-        """The container credentials endpoint's document. Raises WireError 403."""
+        """Returns the container credentials endpoint's document. Raises WireError 403."""
         if not hmac.compare_digest(
             authorization.encode("utf-8", "replace"), self._proofs.derive(AUTHORIZATION, attempt_id).hex().encode()
         ):
@@ -136,8 +137,8 @@ class Sessions:
         }
 
     def find(self, token: str) -> Session | None:
-        """The session of an X-Amz-Security-Token; None when it is not one of this service. ExpiredTokenException when
-        its attempt has ended."""
+        """Returns the session of an X-Amz-Security-Token; None when the token is not of this service.
+        ExpiredTokenException when its attempt has ended."""
         if not token.startswith(TOKEN_PREFIX):
             return None
         attempt_id, _, proof = token.removeprefix(TOKEN_PREFIX).partition(".")
@@ -160,21 +161,22 @@ class Sessions:
 
 
 class LiveRoles:
-    """Which attempts live, and as which role."""
+    """Finds the roles of live attempts."""
 
     def __init__(self, machine: Machine, account: Account) -> None:
         self._machine = machine
         self._account = account
 
     def __call__(self, attempt_id: str) -> str | None:
-        """The role ARN of a STARTING or RUNNING attempt's job; None for any other id."""
+        """Returns the role ARN of a STARTING or RUNNING attempt's job; None for any other id."""
         world = self._machine.world
         job = attempts.current(world, attempt_id)
         return None if job is None else role_arn(world.jobs.spec_of(job.key), self._account)
 
 
 def role_arn(spec: JobSpec, account: Account) -> str:
-    """The role that a job's definition names: jobRoleArn, or taskRoleArn of ecsProperties; ours where it names none."""
+    """Returns the role that a job's definition names: jobRoleArn, or taskRoleArn of ecsProperties; ours where it
+    names none."""
     container = spec.task.container
     named = container.get("jobRoleArn") or container.get("taskRoleArn")
     # An ARN or, as the API allows too, a role's name.
@@ -184,7 +186,7 @@ def role_arn(spec: JobSpec, account: Account) -> str:
 
 
 def session_name(principal: str) -> str:
-    """The attempt's task id in a session's principal; empty for other callers."""
+    """Returns the attempt's task id in a session's principal; empty for other callers."""
     head, _, name = principal.rpartition("/")
     return name if ":assumed-role/" in head and names.parse_task_id(name) is not None else ""
 

@@ -1,4 +1,4 @@
-"""What this machine lacks for running jobs well, and how to get it: `batchyard doctor`, and findings of GetService."""
+"""Finds what this machine lacks for running jobs well, and the remedies: for `batchyard doctor` and GetService."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ PACKAGES = ("msgspec", "uvicorn", "uvloop", "httptools", "SQLAlchemy", "typer")
 
 
 class Finding(Struct, frozen=True):
-    """One thing looked at. ok: it is no fault. present: it is there; what is not may be no fault where none asked for
-    it. `remedy` is empty where nothing is to be done."""
+    """The result of one check. ok: it is no fault. present: the thing exists; its absence is a fault only where it
+    is required. `remedy` is empty where nothing is to be done."""
 
     check: str
     ok: bool
@@ -67,15 +67,15 @@ class Finding(Struct, frozen=True):
 
     @property
     def mark(self) -> str:
-        """In the first column: `ok`, `no` for what is not there and not needed, `MISS` for a fault."""
+        """The text of the first column: `ok`, `no` for what is absent and not needed, `MISS` for a fault."""
         return ("ok" if self.present else "no") if self.ok else "MISS"
 
 
 def findings(
     settings: Settings, paths: Paths, url: str | None = None, *, reads_database: bool = False
 ) -> list[Finding]:
-    """Looks at this machine; changes nothing. `url`: of the service that commands would ask; None: as the environment
-    says, "": that of the data directory. `reads_database`: all of it, record by record."""
+    """Checks this machine; changes nothing. `url`: of the service that commands would call; None: the one in the
+    environment, "": that of the data directory. `reads_database`: reads all of it, record by record."""
     database = list(_database(paths, reads_database))
     return [
         _versions(),
@@ -118,7 +118,7 @@ def _process_engine() -> Finding:
 
 
 def docker(settings: Settings) -> Finding:
-    """Whether there is a daemon, and what it is. Its absence is a fault only where it was asked for."""
+    """Checks whether there is a daemon, and its kind. Its absence is a fault only where it is required by a setting."""
     return asyncio.run(_look_at_docker(settings))
 
 
@@ -153,7 +153,7 @@ async def _more_about(socket_path: Path) -> str:
 
 
 def _database(paths: Paths, reads_database: bool) -> Iterator[Finding]:
-    """The database, and which environments run what in it."""
+    """Checks the database, and lists the engines of the environments in it."""
     store = open_store(paths)
     driver = store.driver
     if not driver.is_there:
@@ -169,7 +169,7 @@ def _database(paths: Paths, reads_database: bool) -> Iterator[Finding]:
 
 
 def _problem(driver: Driver, paths: Paths) -> str:
-    """What is wrong with the database, and what to do; empty: nothing."""
+    """Returns what is wrong with the database, and what to do; empty: nothing."""
     if problem := driver.access_problem():
         return problem
     if driver.is_emptied:
@@ -183,7 +183,7 @@ def _problem(driver: Driver, paths: Paths) -> str:
 
 
 def _environments(store: Store) -> Finding:
-    """Which environments run what, as the store has them."""
+    """Lists the engines of the stored environments."""
     reader = store.reader()
     try:
         found, _ = reader.environments()
@@ -212,7 +212,8 @@ def _files() -> Finding:
 
 
 def _cgroups(settings: Settings) -> Finding:
-    """Whether jobs could be held to their limits by the kernel, and how. A fault only where that was asked for."""
+    """Checks whether the kernel could enforce the limits of jobs, and how. It is a fault only where a setting
+    requires it."""
     asked = settings.enforce == "cgroup"
     try:
         support = find_cgroup_support()
@@ -238,7 +239,7 @@ def _data_directory(settings: Settings, paths: Paths) -> Iterator[Finding]:
 
 
 def _secrets_key(settings: Settings, paths: Paths | None) -> Finding:
-    """`paths`: where to look for a value that it must open."""
+    """Checks the key of the secrets. `paths`: where to find a value that it must decrypt."""
     path = settings.secrets_key_file
     cipher = KeyFileCipher(path, settings.data_dir)
     problem = cipher.problem() or (_key_problem(cipher, open_store(paths)) if paths is not None else "")
@@ -249,7 +250,7 @@ def _secrets_key(settings: Settings, paths: Paths | None) -> Finding:
 
 
 def _s3(settings: Settings) -> Iterator[Finding]:
-    """Whether the S3 that jobs are given answers, and takes the keys that they are given."""
+    """Checks whether the S3 of jobs answers, and accepts the keys that jobs get."""
     try:
         s3 = s3_of(settings)
     except SettingError as error:
@@ -267,7 +268,8 @@ def _s3(settings: Settings) -> Iterator[Finding]:
 
 
 def _key_problem(cipher: KeyFileCipher, store: Store) -> str:
-    """Why the key does not open what is kept; empty: it does, or nothing is kept, or it can't be known."""
+    """Returns why the key does not decrypt the stored values; empty: it does, or none is stored, or it can't be
+    known."""
     if not store.driver.is_there or store.driver.is_emptied:
         return ""
     reader = store.reader()
@@ -297,7 +299,8 @@ def _images(settings: Settings) -> Iterator[Finding]:
 
 
 def _clock(paths: Paths) -> Finding:
-    """This machine's, and how far the service's is ahead of it: that never goes back behind what the store knows."""
+    """Checks this machine's clock, and how far the service's is ahead of it, which never goes back before the
+    store's last time."""
     now = time.time()
     text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     if now < PLAUSIBLE_TIME_SECONDS:
@@ -316,7 +319,7 @@ def _clock(paths: Paths) -> Finding:
 
 
 def _server(paths: Paths, url: str | None) -> Finding:
-    """The one that commands would ask."""
+    """Checks the server that commands would call."""
     named = None if url == "" else named_service(url, os.environ)
     if named is not None:
         return _named_server(named)

@@ -1,4 +1,4 @@
-"""The lines that `batchyard up` prints: where it is, what it offers, and how to point clients at it."""
+"""The lines that `batchyard up` prints: its address, what it offers, and how to point clients at it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from batchyard.version import VERSION
 
 
 def starting(paths: Paths, engines: Sequence[tuple[str, str]], found: Detected) -> None:
-    """`engines`: headed lines about them."""
+    """Returns the lines at the start. `engines`: lines about them, each with a heading."""
     amounts = found.resources
     say(f"Batchyard {VERSION}")
     say(f"  Data       {paths.data_dir}")
@@ -30,7 +30,7 @@ def starting(paths: Paths, engines: Sequence[tuple[str, str]], found: Detected) 
 
 
 def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> None:
-    """Once requests are answered."""
+    """Returns the lines once requests are answered."""
     say(f"  Address    {address}")
     if not rules.bound_to_loopback and not has_keys:
         say("  WARNING    --insecure: whoever reaches this address may run programs here.")
@@ -49,7 +49,8 @@ def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> N
 
 
 def blocked(fact: Fact) -> None:
-    """The head of a queue cannot start, or a job never can: once for each such job and reason."""
+    """Returns the line about the head of a queue that cannot start, or a job that never can: once for each such job
+    and reason."""
     assert isinstance(fact, JobQueueBlocked), f"{fact!r} blocks no queue"
     complain(f"The job queue {fact.queue} is blocked by {fact.job_id}: {fact.reason}")
 

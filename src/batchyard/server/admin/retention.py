@@ -1,4 +1,4 @@
-"""Finished jobs go when their time is over: logs, then rows, a bite at a time, while everything else goes on."""
+"""Deletes finished jobs after the retention time: logs, then rows, in small batches beside all other work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchyard.store.retention_queries import Bite
 from batchyard.store.writer import Writer
 
 SWEEP_SECONDS = 60.0  # between walks; jobs are kept for days
-PAUSE_SECONDS = 0.05  # after each bite: others come first
+PAUSE_SECONDS = 0.05  # after each batch: other commits come first
 MS_PER_DAY = 24 * 3600 * 1000
 # A retried submission is recognised by its job's row: that is kept for as long, and a margin.
 MIN_KEPT_MS = 2 * IDEMPOTENCY_MS
@@ -39,14 +39,14 @@ class Pruning:
         self._threads = threads
 
     async def run(self) -> None:
-        """For ever. Raises CommitFailed."""
+        """Runs until cancelled. Raises CommitFailed."""
         while True:
             if self._kept_ms:
                 await self.sweep()
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> int:
-        """One walk along all jobs; returns how many submissions went."""
+        """Walks along all jobs once; returns how many submissions were deleted."""
         events = asyncio.get_running_loop()
         before_ms = self._now_ms() - self._kept_ms
         after: int | None = 0

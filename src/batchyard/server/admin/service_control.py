@@ -1,4 +1,4 @@
-"""The running service as its own operations see it: described for GetService, ended by Shutdown."""
+"""The running service, for its own operations: described by GetService, ended by Shutdown."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class RunningService:
         self._stop = stop
 
     async def describe(self) -> Document:
-        """The members of GetService's answer that do not need the machine."""
-        # The findings look at files and sockets: not in the event loop's thread.
+        """Returns the members of GetService's answer that do not need the machine."""
+        # The checks block on files and sockets: not in the event loop's thread.
         found = await asyncio.get_running_loop().run_in_executor(None, findings, self._settings, self._paths)
         return {
             **self._health(),

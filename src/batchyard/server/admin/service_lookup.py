@@ -1,4 +1,4 @@
-"""The service that a command means: found as the commands that ask one find it, then by its data directory."""
+"""Finds the service that a command is for: first as client commands do, then by its data directory."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ ANSWER_SECONDS = 5.0  # a service on this machine answers in milliseconds
 
 
 class Named(NamedTuple):
-    """The URL that the command line goes by, and what names it."""
+    """The URL for the command line, and the flag or variable that names it."""
 
     url: str
     source: str
 
 
 def named_service(url: str | None, variables: Mapping[str, str]) -> Named | None:
-    """By --url, else by the first variable that is set; None: by what the server of the data directory wrote there."""
+    """Returns the service of --url, else of the first variable that is set; None: of the file that the server of the
+    data directory wrote."""
     if url:
         return Named(url, "--url")
     return next((Named(variables[name], name) for name in URL_VARIABLES if variables.get(name)), None)
 
 
 def data_directory_at(endpoint: Endpoint) -> Path:
-    """The data directory of the service there. Raises ClientError where none answers, or not as Batchyard does."""
+    """Returns the data directory of the service there. Raises ClientError where none answers, or not as Batchyard
+    does."""
     with Client(endpoint, timeout_seconds=ANSWER_SECONDS) as client:
         answer = client.call("GetService", {}, YARD)
     directory = answer.get("dataDirectory")
@@ -43,8 +45,8 @@ def data_directory_at(endpoint: Endpoint) -> Path:
 
 
 def meant_paths(settings: Settings, data_dir: str | None, url: str | None) -> Paths:
-    """`data_dir` where it is given; else of the service at `url` or at what the environment names; else those of the
-    settings. Failure where the service that is meant cannot be asked, or lives on another machine."""
+    """Returns the paths of `data_dir` where it is given; else of the service at `url` or of the environment's; else
+    of the settings. Failure where that service does not answer, or is on another machine."""
     ours = paths_of(settings.data_dir, settings.work_dir, os.environ)
     named = None if data_dir else named_service(url, os.environ)
     if named is None:
@@ -70,7 +72,7 @@ def meant_paths(settings: Settings, data_dir: str | None, url: str | None) -> Pa
 
 
 def replace_data_directory(settings: Settings, data_dir: Path) -> Paths:
-    """The work directory moves along where it lies inside."""
+    """Replaces the data directory, and the work directory where that lies inside."""
     inside = settings.work_dir.is_relative_to(settings.data_dir)
     work_dir = data_dir / settings.work_dir.relative_to(settings.data_dir) if inside else settings.work_dir
     return paths_of(data_dir, work_dir, os.environ)

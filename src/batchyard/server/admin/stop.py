@@ -19,11 +19,12 @@ STOP_SECONDS = 15.0  # a server ends within 5 s of SIGTERM; a busy machine gets 
 REQUEST_SECONDS = 30.0  # the answer to Shutdown waits for a commit of every running job's end
 # After the jobs' own grace: reports, their commits, the supervisor's end and the server's.
 KILL_MARGIN_SECONDS = 30.0
-COUNT_SECONDS = 2.0  # how many jobs run on is worth that much waiting, not more: the server is ended anyway
+COUNT_SECONDS = 2.0  # the number of jobs that run on is only a message: the server is ended in any case
 
 
 def running_server(paths: Paths, otherwise: str = "") -> tuple[ServerFile, int]:
-    """The server and a pidfd of it. Raises Failure when none runs; its text ends with `otherwise`, what to do then."""
+    """Returns the server and a pidfd of it. Raises Failure when none runs; its text ends with `otherwise`, the
+    remedy."""
     server = read_server_file(paths.server_file)
     if server is not None:
         try:
@@ -31,7 +32,7 @@ def running_server(paths: Paths, otherwise: str = "") -> tuple[ServerFile, int]:
         except ProcessLookupError:
             pass
         else:
-            # Looked at after opening: from now on the handle can mean no other process.
+            # Checked after opening: from here on the handle can't refer to another process.
             if is_running(server):
                 return server, handle
             os.close(handle)
@@ -39,7 +40,7 @@ def running_server(paths: Paths, otherwise: str = "") -> tuple[ServerFile, int]:
 
 
 def stop(paths: Paths) -> str:
-    """SIGTERM; returns what to say. Jobs run on."""
+    """Sends SIGTERM; returns the message. Jobs run on."""
     server, handle = running_server(paths)
     running = _jobs_running(paths, server)
     try:
@@ -55,7 +56,7 @@ def stop(paths: Paths) -> str:
 
 
 def _jobs_running(paths: Paths, server: ServerFile) -> int:
-    """As the server counts them; 0 when it does not say."""
+    """Returns the server's count; 0 when it does not answer."""
     try:
         keys = read_keys(paths.operator_key_file)
         return int(_ask(server, keys[0], "GetService", {}, COUNT_SECONDS).get("jobsRunning", 0)) if keys else 0
@@ -64,11 +65,11 @@ def _jobs_running(paths: Paths, server: ServerFile) -> int:
 
 
 def kill(paths: Paths, grace_seconds: float) -> str:
-    """Terminates the running jobs, then server and supervisor end; returns what to say."""
+    """Terminates the running jobs, then server and supervisor end; returns the message."""
     keys = read_keys(paths.operator_key_file)
     if not keys:
         raise Failure(f"There is no operator key in {paths.data_dir}; stop the server without --kill.")
-    # Only a server may write down how its jobs ended.
+    # Only a server may record how its jobs ended.
     server, handle = running_server(paths, " To end jobs that run on: `batchyard up`, then `batchyard down --kill`.")
     try:
         answer = _ask(server, keys[0], "Shutdown", {"kill": True}, REQUEST_SECONDS)
@@ -87,7 +88,7 @@ def count(jobs: int) -> str:
 
 
 def _ask(server: ServerFile, key: Key, operation: str, document: Document, timeout_seconds: float) -> Document:
-    """Calls an operation of our own. Failure: no answer, or not the one asked for."""
+    """Calls an operation of our own. Failure: no answer, or not the expected one."""
     credentials = Credentials(key.access_key_id, key.secret_access_key)
     with Client(Endpoint(server.address, DEFAULT_REGION, (credentials,)), timeout_seconds) as client:
         try:
@@ -103,7 +104,7 @@ def _ask(server: ServerFile, key: Key, operation: str, document: Document, timeo
 
 
 def _ended(handle: int, timeout_seconds: float) -> bool:
-    """Whether the process of the pidfd ends in time."""
+    """Waits for the end of the pidfd's process. Returns whether it ended in time."""
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return bool(poll.poll(timeout_seconds * 1000))

@@ -1,1 +1,1 @@
-"""Which engines run here, started and watched, and the environments that exist by default."""
+"""The choice, start and supervision of engines, and the environments that exist by default."""

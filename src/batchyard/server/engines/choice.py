@@ -1,4 +1,4 @@
-"""Which engines there are, which of them runs `local`, and why."""
+"""Makes the engines, and chooses the one of `local`, with the reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECONDS_PER_DAY = 24 * 3600
 
 
 class Choice(Struct, frozen=True):
-    """The engine of the environment `local`, should it be made now, and the reason to show."""
+    """The engine of the environment `local`, if that is created now, and the reason to show."""
 
     name: str
     reason: str
@@ -42,13 +42,13 @@ def check_limits(settings: Settings) -> None:
 
 
 def wants_docker(settings: Settings, environments: Iterable[Environment]) -> bool:
-    """Whether Docker is looked for: unless settings exclude it, and then still where an environment runs containers."""
+    """Whether to look for Docker: unless settings exclude it, and even then where an environment runs containers."""
     return settings.engine != PROCESS or any(environment.engine == DOCKER for environment in environments)
 
 
 def choose(settings: Settings, found: Probe | None, problem: str, *, is_new: bool) -> Choice:
-    """`problem`: why Docker can't be used, empty when it can. Failure: Docker was asked for at the first start, and it
-    is not there; later `local` is what it is, and its jobs wait."""
+    """Chooses the engine of `local`. `problem`: why Docker can't be used, empty when it can. Failure: settings
+    require Docker at the first start, and it is absent; later `local` stays as it is, and its jobs wait."""
     if settings.engine == PROCESS:
         return Choice(PROCESS, "as told")
     if settings.engine == DOCKER:
@@ -68,8 +68,8 @@ def describe(found: Probe) -> str:
 def make_engines(
     settings: Settings, paths: Paths, task_open_files: int, now_ms: Callable[[], int]
 ) -> dict[str, Engine]:
-    """The engines that are always there, by name; not started. `task_open_files`: the soft limit that tasks get;
-    `now_ms`: the service's clock."""
+    """Makes the engines that are always present, by name; not started. `task_open_files`: the soft limit that tasks
+    get; `now_ms`: the service's clock."""
     engine = ProcessEngine(
         paths.runtime_dir,
         paths.state_dir,
@@ -91,7 +91,7 @@ def make_engines(
 def docker_maker(
     settings: Settings, paths: Paths, listen: Callable[[str], None] | None = None
 ) -> Callable[[Path], DockerEngine]:
-    """Makes the engine of a daemon's socket; not started. `listen`: as DockerSettings has it."""
+    """Returns the function that makes the engine of a daemon's socket; not started. `listen`: see DockerSettings."""
 
     def make(socket_path: Path) -> DockerEngine:
         docker = DockerSettings(log_limit_bytes=settings.log_limit_mib * MIB, listen=listen)

@@ -1,8 +1,8 @@
-"""The environments and queues that the service makes by itself, so that a first job needs none to be made.
+"""The environments and queues that the service creates by itself, so that a first job needs no setup.
 
-`local` and its queue `default` are made at the first start, for whatever runs jobs there then; after that they are the
-user's. `host` runs programs of this machine, everywhere; `containers` runs images where Docker came after the first
-start. Nothing here ever changes an environment that is there.
+`local` and its queue `default` are created at the first start, for the engine that is chosen then; after that they
+are the user's. `host` runs programs of this machine, everywhere; `containers` runs images where Docker came after
+the first start. Nothing here ever changes an existing environment.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONTAINERS = "containers"  # likewise
 
 
 def missing(world: World, *, is_new: bool, engine: str, has_docker: bool) -> list[Command[object]]:
-    """The commands that make what is not there. `engine`: for `local`, if it is made."""
+    """Returns the commands that create what is missing. `engine`: for `local`, if it is created."""
     made: list[Command[object]] = []
     if is_new:
         made += _pair(LOCAL, DEFAULT_QUEUE, engine)
@@ -47,7 +47,7 @@ def _pair(environment: str, queue: str, engine: str) -> list[Command[object]]:
 
 
 def kinds_of_queues(world: World) -> list[tuple[str, str]]:
-    """The queues that the service made, each with what its jobs are, in words."""
+    """Returns the queues that the service created, each with a description of its jobs."""
     kinds: list[tuple[str, str]] = []
     for name in (DEFAULT_QUEUE, HOST, CONTAINERS):
         queue = world.queues.get(name)

@@ -1,6 +1,6 @@
-"""Docker's coming and going: its engine is brought in when a daemon answers, and the machine informed when it is away.
+"""Watches Docker: its engine is started when a daemon answers, and the machine is informed when it is away.
 
-A daemon that is not there keeps nothing else from working: jobs of containers wait, with the reason.
+An absent daemon affects nothing else: jobs of containers wait, with the reason.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.docker.sockets import Probe, probe
 from batchyard.server.admin.terminal import Failure
 
-LOOK_SECONDS = 1.0  # between looks at the daemon: a restart that is over sooner need not be noticed
+LOOK_SECONDS = 1.0  # between checks of the daemon: a restart that is over sooner need not be noticed
 PROBE_SECONDS = 5.0  # a healthy daemon answers in milliseconds
-# At the end the containers of attempts that have just ended are still being removed: what is left then goes at the next
-# start, and there may be none for long. The whole stop must take less than 5 s, and with --kill 10 more.
+# At the end the containers of attempts that have just ended are still being removed: what is left then is removed at
+# the next start, which may be much later. The whole stop must take less than 5 s, and with --kill 10 more.
 REMOVING_SECONDS = 2.0
 REMOVING_SECONDS_OF_KILL = 8.0
-QUIET_SECONDS = 0.05  # between looks whether that is done
+QUIET_SECONDS = 0.05  # between checks whether that is done
 NOT_YET = "the daemon has not answered yet"
 
 
 class DockerWatch:
-    """`run` once. `problem`: why the engine can't be used now, empty when it can; `looked` is set once that is known.
+    """Watches one daemon; `run` once. `problem`: why the engine can't be used now, empty when it
+    can; `looked` is set once that is known.
 
-    `make`: an engine on a socket; `start`: gives it to the loop; `tell`: called at each change of `problem`."""
+    `make`: makes an engine on a socket; `start`: gives it to the loop; `tell`: called at each change of `problem`."""
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class DockerWatch:
         self.looked = asyncio.Event()
 
     async def run(self) -> None:
-        """Looks again and again. Raises Failure when the engine can never serve this server again."""
+        """Checks the daemon periodically. Raises Failure when the engine can never serve this server again."""
         while True:
             before = self.problem
             self.problem = await self._look()
@@ -88,7 +89,7 @@ class DockerWatch:
         engine = self._make(self.found.socket_path)
         try:
             await self._start(engine)
-        except RuntimeError as error:  # a later server was here
+        except RuntimeError as error:  # a later server has connected before
             raise Failure(f"The docker engine cannot be started: {error}.") from error
         except OSError as error:  # TimeoutError is one
             return str(error) or NOT_YET

@@ -1,4 +1,5 @@
-"""All engines of a running server together: started, said to the machine and to people, watched, and let go."""
+"""All engines of a running server together: starts, watches and closes them, and reports them to the machine and in
+messages."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ FIRST_LOOK_SECONDS = 6.0  # at Docker, before requests are served without it; a 
 
 
 class EngineSet:
-    """`start`, then `begin` for the machine, then `wait_for_failure` while it serves, and `close`."""
+    """The engines of a server. Call `start`, then `begin` for the machine, then
+    `wait_for_failure` while it serves, and `close`."""
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class EngineSet:
         self._choice = Choice(PROCESS, "")
 
     async def start(self, loop: Loop, epoch: int, *, is_new: bool) -> None:
-        """Raises Failure."""
+        """Starts the engines. Raises Failure."""
         self._is_new = is_new
         try:
             await loop.start(epoch)
@@ -100,7 +102,7 @@ class EngineSet:
                 except Busy:
                     await asyncio.sleep(BUSY_SECONDS)
                     continue
-                except (Stopped, Refused):  # the service ends; or a caller has just taken the name: then it is theirs
+                except (Stopped, Refused):  # the service ends; or a caller has just taken the name and keeps it
                     pass
                 break
 
@@ -108,7 +110,7 @@ class EngineSet:
 
     @property
     def problem(self) -> str:
-        """Why Docker can't be used now; empty when it can."""
+        """Returns why Docker can't be used now; empty when it can."""
         return self._docker.problem if self._docker is not None else "--engine process"
 
     @property
@@ -117,12 +119,12 @@ class EngineSet:
 
     @property
     def of_new_environments(self) -> str:
-        """The engine of environments that callers make: as settings name it, else that of `local`."""
+        """Returns the engine of environments that callers create: as settings name it, else that of `local`."""
         local = self._machine.world.environments.get(default_environments.LOCAL)
         return self._choice.name if local is None or self._settings.engine != AUTO else local.engine
 
     def abilities(self) -> dict[str, Abilities]:
-        """All engines run on this machine: Docker's socket is one of its own."""
+        """Returns the abilities of each engine. All run on this machine: Docker's socket is a local one."""
         known = {name: engine.abilities for name, engine in self._engines.items()}
         if self._docker is not None:
             known[DOCKER] = DockerEngine.abilities
@@ -130,7 +132,8 @@ class EngineSet:
         return {name: replace(abilities, architecture=architecture) for name, abilities in known.items()}
 
     def begin(self) -> list[Command[object]]:
-        """Besides the host: what can't be used now, and the environments and queues that are not there."""
+        """Returns the commands for the machine's begin, except the host: the engines that can't be used now, and the
+        missing environments and queues."""
         return [self._away(), *self._missing()]
 
     def _away(self) -> SetAway:
@@ -144,13 +147,13 @@ class EngineSet:
         )
 
     def executor(self, engine: str) -> DockerEngine | None:
-        """The engine of that name if it runs second commands, and is there."""
+        """Returns the engine of that name if it is present and can run second commands."""
         return self._docker.engine if self._docker is not None and engine == DOCKER else None
 
     # -- texts for people --
 
     def lines(self) -> list[tuple[str, str]]:
-        """For the start: a head and a text each."""
+        """Returns the lines at the start: a heading and a text each."""
         world = self._machine.world
         local = world.environments.get(default_environments.LOCAL)
         name = local.engine if local is not None else self._choice.name
@@ -202,7 +205,7 @@ class EngineSet:
 
 
 async def _failed(engine: Engine) -> None:
-    """Raises Failure when the engine is gone: what it is asked to start would never run, so the server has to end."""
+    """Raises Failure when the engine is gone: a launch would never run, so the server has to end."""
     try:
         await engine.failed()
     except (RuntimeError, OSError) as error:

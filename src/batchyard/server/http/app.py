@@ -1,8 +1,8 @@
 """The ASGI application: one dispatcher for every protocol on the port.
 
-A request is read whole, recognised by path and X-Amz-Target, checked for who calls, parsed, answered by the function of
-its operation, and written. What the caller did wrong is a 4xx with AWS's code; anything unexpected is our fault: logged
-with its story, and a 500 ServerException with the request id to find it by.
+A request is read completely, matched by path and X-Amz-Target, its caller admitted; then it is parsed, and answered
+by the function of its operation. A mistake of the caller is a 4xx with AWS's code; anything unexpected is our fault:
+logged with its traceback, and a 500 ServerException with the request id to find it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from batchyard.wire.operation import Operation
 from batchyard.wire.router import Router
 
 INVOCATION_HEADER = "amz-sdk-invocation-id"
-# Bodies of the largest size that may be coming at once: what callers who never finish can make us hold.
+# Bodies of the largest size that may be incomplete at once: the memory that callers which never finish can take.
 MAX_UNFINISHED_BODIES = 64
 MAX_UNFINISHED_BODIES_OF_ONE = 48  # of one caller: a quarter is left to the others
 UNFINISHED = "Too many request bodies are unfinished; try again."
 MAX_LENGTH_DIGITS = 18  # of a Content-Length: more than any memory
-PEER = "batchyard.peer"  # where the protocol leaves the connection's user in the scope's state
-ATTEMPT = "batchyard.attempt"  # where SessionPaths leaves the attempt, and the path that names it
+PEER = "batchyard.peer"  # the key of the connection's user in the scope's state, set by the protocol
+ATTEMPT = "batchyard.attempt"  # the key of the attempt, and the path that names it, set by SessionPaths
 MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are a mistake and would be kept for an hour
-DIGEST_BYTES = 16  # of a body, to know it again
+DIGEST_BYTES = 16  # of a body, to recognise it
 # Codes whose status is not 400.
 STATUS_OF_CODE = {
     "TooManyRequestsException": 429,
@@ -51,12 +51,12 @@ AttemptAt = Callable[[bytes], tuple[str, bytes] | None]
 
 
 class Disconnected(Exception):
-    """The caller went away before the request was whole."""
+    """The caller disconnected before the request was complete."""
 
 
 class Dispatch(Struct, frozen=True):
     """How the dispatcher answers: `body_limit_bytes` of a request; the exceptions that mean 429 (`busy`) and 503
-    (`stopped`); `aws_error_texts`: refusals of Batch come within the words that AWS puts around them."""
+    (`stopped`); `aws_error_texts`: refusals of Batch are wrapped in AWS's wording."""
 
     body_limit_bytes: int
     busy: tuple[type[Exception], ...] = ()
@@ -131,7 +131,8 @@ class App:
             return operation.refuse(WireError("ServiceUnavailableException", STOPPING, 503), request_id)
 
     def _text(self, service: str, refusal: Refused | WireError, request_id: str) -> str:
-        """Within AWS's words around it, where the owner wants them: AWS Batch has them alone."""
+        """Returns the text of a refusal, in AWS's wording where the setting asks for it; only AWS Batch has such
+        wording."""
         is_wrapped = self._aws_error_texts and service == "batch" and not refusal.is_bare
         if not is_wrapped or refusal.code != CLIENT_EXCEPTION:
             return refusal.message
@@ -145,9 +146,9 @@ class App:
         return await handler(call, document)
 
     async def _body(self, headers: Mapping[str, str], receive: Receive, caller: str) -> bytes:
-        """The whole body. One that is too large is not read to its end, nor held."""
+        """Reads the whole body. One that is too large is neither read to its end nor kept."""
         length = headers.get("content-length", "")
-        # A number of so many digits is no number yet: it is compared by its length first.
+        # A number with many digits is compared by its length first, before it is converted.
         digits = length.lstrip("0") if length.isascii() and length.isdigit() else ""
         if len(digits) > MAX_LENGTH_DIGITS or (digits and int(digits) > self._body_limit_bytes):
             raise self._too_large(length)
@@ -189,7 +190,7 @@ class App:
 
 
 def call_of(operation: str, admitted: Admitted, request: Request) -> Call:
-    """The caller's side of a request. WireError: its invocation id is none."""
+    """Returns the caller's side of a request. WireError: the invocation id is invalid."""
     invocation_id = request.headers.get(INVOCATION_HEADER, "")
     if not invocation_id:
         return Call(operation, admitted.principal, caller=admitted.caller, size_bytes=len(request.body))
@@ -210,8 +211,9 @@ def client_of(scope: Scope) -> Client:
 
 
 class SessionPaths:
-    """ASGI 3. Takes the attempt off the path of requests whose jobs sign with the keys of the owner's S3, and leaves it
-    in the scope's state for `app`. `attempt_at`: the attempt that a path begins with, proved, and the path after it.
+    """ASGI 3. Removes the attempt from the path of requests whose jobs sign with the keys of the owner's S3, and puts
+    it into the scope's state for `app`. `attempt_at`: returns the attempt that a path begins with, proved, and the path
+    after it.
 
     SDKs have one pair of keys for all services, and an address for each. Where a job's pair is that of S3, the
     addresses of this service that it is given name its attempt, which its signature can't."""

@@ -27,7 +27,7 @@ JOBS_ONLY = Rules(ADDRESS, bound_to_loopback=False, jobs_only=True)
 
 class Applications(Struct, frozen=True):
     """Makes the applications. `context`: of operations; `free_bytes`: of the store's disk; `health`: the body of
-    /health; `executor_of`: what runs second commands on an engine, where it is there."""
+    /health; `executor_of`: returns what runs second commands on an engine, where that is present."""
 
     settings: Settings
     identity: Identity
@@ -38,13 +38,13 @@ class Applications(Struct, frozen=True):
     executor_of: Callable[[str], Executor | None]
 
     def for_everyone(self, rules: Rules) -> Asgi:
-        """Everything that this server answers, for callers that pass the rules."""
+        """Returns the application of everything that this server answers, for callers that pass the rules."""
         access = self._access(rules)
         own = [health_route(self.health), ExecEndpoint(access, self.context.ask, self.executor_of).route()]
         return self._with_sessions(Routes([*own, *self._routes_of_jobs()], self._app(access)))
 
     def for_jobs(self) -> Asgi:
-        """What jobs may ask at the address of their own network."""
+        """Returns the application of what jobs may request at the address of their own network."""
         return self._with_sessions(Routes(self._routes_of_jobs(), self._app(self._access(JOBS_ONLY))))
 
     def _app(self, access: Access) -> App:
@@ -69,7 +69,7 @@ class Applications(Struct, frozen=True):
         return [metadata_route(self._metadata), credentials_route(self.identity.sessions.answer)]
 
     async def _metadata(self, token: str, rest: str) -> Document | None:
-        """ECS task metadata of the attempt that the token was made for; `rest` is the path after it."""
+        """Returns ECS task metadata of the attempt that the token was made for; `rest` is the path after it."""
         tokens = self.identity.tokens
         attempt_id = tokens.attempt_id(token)
         if attempt_id is None:
@@ -77,6 +77,6 @@ class Applications(Struct, frozen=True):
         return await metadata(self.context, attempt_id, f"/{rest}", tokens.container(token))
 
     def _with_sessions(self, app: Asgi) -> Asgi:
-        """Where jobs sign with the keys of the owner's S3, their paths name the attempt."""
+        """Wraps the application where jobs sign with the keys of the owner's S3: their paths name the attempt."""
         sessions = self.identity.sessions
         return SessionPaths(app, sessions.attempt_at) if sessions.has_s3_keys else app

@@ -1,8 +1,8 @@
-"""The book of open connections: how many may be open, in all and by caller, and how long each may take.
+"""The register of open connections: limits their number, in all and by caller, and the time that each may take.
 
-A connection that is waited for (for a head, or for the next request) makes room for a new one of its caller: silent
-ones can't shut the service to those who speak. Times are those of the last sweep, one for all connections, about a
-second apart, so that a request costs no timer of its own. Holds no sockets itself; pure but for `drop`.
+A connection that is idle (before a head, or before the next request) is closed to make room for a new one of its
+caller: silent connections can't lock out active ones. Times are those of the last sweep, one for all connections,
+about a second apart, so that a request costs no timer of its own. Has no sockets itself; pure except for `drop`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Protocol
 # From the first byte of a request (of a new connection: from its beginning) to the end of its headers. Clients send
 # both in one piece; 20 s are for the slowest network and the busiest machine.
 HEAD_SECONDS = 20.0
-# From the headers to the end of the body: this, and a second more for each so many bytes that have come.
+# From the headers to the end of the body: this, and a second more for every so many bytes received.
 BODY_SECONDS = 20.0
 BODY_BYTES_PER_SECOND = 8 * 1024
-# Beyond the time after which idle connections are closed in order: who has not read its answer by then never will.
+# Longer than an idle connection lives: a client that has not read its answer by then never will.
 UNREAD_SECONDS = 15.0
 # A body whose request was refused by its head is read to this size, since clients read the answer
 # only when they have sent everything, and ended beyond it.
@@ -27,20 +27,20 @@ DISCARDED_BYTES = 16 * 1024 * 1024
 # output, the keys. Connections never take these.
 RESERVED_FILES = 256
 MIN_CONNECTIONS = 16  # served however small the limit of open files is
-IPV6_NETWORK_BITS = 64  # one caller's own to choose addresses from
+IPV6_NETWORK_BITS = 64  # of an IPv6 network: one caller may choose among its addresses
 
 
 class Phase(Enum):
-    """What a connection is busy with."""
+    """What a connection is doing."""
 
     HEAD = "head"
     BODY = "body"
-    ANSWER = "answer"  # ours to make: no deadline
+    ANSWER = "answer"  # the answer is being made: no deadline
     IDLE = "idle"
 
 
 class Connection(Protocol):
-    """What the book knows of a connection. `since`: when `phase` began. `body_bytes`: of the body, so far."""
+    """The register's entry of a connection. `since`: when `phase` began. `body_bytes`: of the body, so far."""
 
     caller: str
     phase: Phase
@@ -48,14 +48,15 @@ class Connection(Protocol):
     body_bytes: int
 
     def unsent_bytes(self) -> int:
-        """How much of the answers the network has not taken yet."""
+        """Returns how much of the answers the network has not taken yet."""
 
     def drop(self) -> None:
-        """Ends it at once."""
+        """Closes the connection at once."""
 
 
 def caller_of(host: str, uid: int | None) -> str:
-    """Whose connections count together: those of a user of this machine, or of an address (of IPv6: its network)."""
+    """Returns the caller to whom a connection is counted: a user of this machine, or an address (of IPv6: its
+    network)."""
     if uid is not None:
         return f"uid {uid}"
     try:
@@ -68,14 +69,15 @@ def caller_of(host: str, uid: int | None) -> str:
 
 
 def allowed_connections(most: int, most_of_one: int, open_files: int) -> tuple[int, int]:
-    """How many connections in all and of one caller there may be within a limit of open files. One caller leaves a
-    quarter to the others."""
+    """Returns how many connections may be open, in all and of one caller, within a limit of open files. One caller
+    leaves a quarter to the others."""
     most = max(min(most, open_files - RESERVED_FILES), MIN_CONNECTIONS)
     return most, min(most_of_one, most - most // 4)
 
 
 class Connections:
-    """`most`, `most_of_one`: see allowed_connections. `idle_seconds`: how long one may wait between requests."""
+    """The register of connections. `most`, `most_of_one`: see allowed_connections. `idle_seconds`: how long one may
+    be idle between requests."""
 
     def __init__(self, most: int, most_of_one: int, idle_seconds: float, clock: Callable[[], float]) -> None:
         self._most = most
@@ -87,8 +89,8 @@ class Connections:
         self._number = 0
 
     def admit(self, connection: Connection) -> bool:
-        """Whether it may stay. Where its caller, or all together, have as many as they may, the one that is waited for
-        the longest goes."""
+        """Adds a connection; returns whether it may stay. Where its caller, or all together, have reached their
+        limit, the one that is idle for the longest is closed."""
         own = self._by_caller.get(connection.caller, {})
         if len(own) >= self._most_of_one and not self._make_room(own):
             return False
@@ -101,7 +103,7 @@ class Connections:
         return True
 
     def forget(self, connection: Connection) -> None:
-        """It has ended. One that was not admitted, or is forgotten already, is none."""
+        """Removes a connection that has ended, if it was admitted and not removed before."""
         own = self._by_caller.get(connection.caller)
         if own is None or connection not in own:
             return

@@ -1,4 +1,4 @@
-"""SubmitJob is refused while the disk is nearly full: what is accepted must still be able to run and to end."""
+"""Refuses SubmitJob while the disk is nearly full: accepted jobs must still be able to run and to end."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from batchyard.server.http.app import Handler
 from batchyard.server.settings.host import MIB
 
 SUBMISSIONS = (("batch", "SubmitJob"), ("batch", "SubmitServiceJob"), ("yard", "RunJob"))
-LOOK_EVERY_MS = 200  # a disk does not fill up faster than the margin below the limit allows, and looking costs time
+LOOK_EVERY_MS = 200  # the margin below the limit is large enough for this interval, and each check costs time
 
 
 class FreeSpace:
-    """Looks at the disk now and then. `free_bytes` is the store's."""
+    """Checks the disk periodically. `free_bytes` is the store's."""
 
     def __init__(self, free_bytes: Callable[[], int], least_mib: int, now_ms: Callable[[], int]) -> None:
         self._free_bytes = free_bytes
@@ -38,7 +38,7 @@ class FreeSpace:
 
 
 def guarded(handlers: Mapping[tuple[str, str], Handler], space: FreeSpace) -> dict[tuple[str, str], Handler]:
-    """The handlers, with submissions refused while space is short."""
+    """Returns the handlers, with submissions refused while space is short."""
     result = dict(handlers)
     for key in SUBMISSIONS:
         result[key] = _checked(handlers[key], space)

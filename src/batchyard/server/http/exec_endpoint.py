@@ -39,7 +39,7 @@ class ExecRequest(Struct, frozen=True, rename="camel"):
 
 
 class Executor(Protocol):
-    """What the docker engine offers for this."""
+    """The part of the docker engine that runs second commands."""
 
     async def exec(
         self, task_id: str, command: Sequence[str], *, tty: bool = False, container: str = ""
@@ -112,15 +112,15 @@ class ExecEndpoint:
             raise Refused(f"The {engine} engine does not answer now: {error}.") from error
 
     async def _stream(self, stream: ExecStream, receive: Receive, send: Send) -> None:
-        """Until the command has ended, or its caller has gone."""
+        """Streams both ways until the command has ended, or its caller has disconnected."""
         output = asyncio.create_task(_give(stream, send))
         taking = asyncio.create_task(_take(stream, receive))
         try:
             await asyncio.wait({output, taking}, return_when=asyncio.FIRST_COMPLETED)
             if taking.done() and not taking.result():
-                return  # the caller has gone
+                return  # the caller has disconnected
             await output
-            # A connection that is closed over unread input is reset, and the exit code would be lost with it.
+            # A connection that is closed with unread input is reset, and the exit code would be lost.
             await asyncio.wait({taking}, timeout=LINGER_SECONDS)
             await send({"type": "http.response.body", "body": b""})
         except (DaemonUnreachable, BadFrame) as error:
@@ -132,7 +132,7 @@ class ExecEndpoint:
 
 
 async def _give(stream: ExecStream, send: Send) -> None:
-    """The command's output, then its exit code."""
+    """Sends the command's output, then its exit code."""
     while (piece := await stream.read()) is not None:
         output, data = piece
         frame = pack(Kind.STDERR if output == STDERR else Kind.STDOUT, data)
@@ -143,7 +143,8 @@ async def _give(stream: ExecStream, send: Send) -> None:
 
 
 async def _take(stream: ExecStream, receive: Receive) -> bool:
-    """The caller's input. True when it has ended, and the caller is still there; False when the caller has gone."""
+    """Passes on the caller's input. Returns True when it has ended, and the caller is still connected; False when
+    the caller has disconnected."""
     frames, is_read = Frames(), True
     while True:
         message = await receive()

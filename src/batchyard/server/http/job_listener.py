@@ -1,11 +1,11 @@
-"""Where containers that are not on the host's network reach this service: a second listener, at the address from which
-AWS's SDKs take credentials, on the network that the Docker engine makes for them (`engines.docker.network`).
+"""The listener for containers that are not on the host's network: at the address from which AWS's SDKs take
+credentials, on the network that the Docker engine makes for them (`engines.docker.network`).
 
-It serves what runs as a job, and no other caller: task metadata and credentials by their tokens, and requests that are
-signed with an attempt's session. The port is reserved before the address exists on this machine (IP_FREEBIND), since
-jobs get it first, and kept over restarts, since they may run on. Once the network is there, the socket is tied
-to its interface: the same address may then be on the networks of several daemons, and nothing else of this machine,
-nor of its own network, comes to it.
+It serves jobs, and no other caller: task metadata and credentials by their tokens, and requests that are signed with
+an attempt's session. The port is reserved before the address exists on this machine (IP_FREEBIND), since jobs get it
+first, and kept over restarts, since they may run on. Once the network is there, the socket is tied to its interface:
+the same address may then be on the networks of several daemons, and nothing else of this machine, nor of its own
+network, comes to it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class JobListener:
-    """`address`: what jobs are given; empty where there is no port to be had: `problem` is the reason."""
+    """The second listener. `address`: the one that jobs get; empty where no port is free: `problem` is the reason."""
 
     def __init__(self, state_dir: Path) -> None:
         self.address = ""
@@ -50,18 +50,18 @@ class JobListener:
             return
         self._port = self._socket.getsockname()[1]
         self.address = url_of(ADDRESS, self._port)
-        # At once, where the network still is: containers that run may ask before Docker does.
+        # At once, where the network still exists: running containers may make requests before Docker is asked.
         if interface in (name for _, name in socket.if_nameindex()):
-            with contextlib.suppress(OSError):  # the engine comes to it, and reports what is wrong
+            with contextlib.suppress(OSError):  # the engine tries again, and reports what is wrong
                 self._tie(interface)
         if self._port != before:
             try:
                 self._keep("")
-            except OSError as error:  # a full disk: jobs are served, but those that outlive us won't find the next one
+            except OSError as error:  # a full disk: jobs are served, but if they outlive us won't find the next server
                 log.warning("the port of jobs can't be kept for the next start: %s", error)
 
     def listen(self, interface: str) -> None:
-        """Takes connections from this interface only. OSError: it can't."""
+        """Accepts connections from this interface only. OSError: it can't."""
         if self._socket is None:
             raise OSError(errno.EADDRNOTAVAIL, self.problem)
         self._tie(interface)
@@ -69,7 +69,7 @@ class JobListener:
 
     def _tie(self, interface: str) -> None:
         assert self._socket is not None, "there is no socket to be tied"
-        # For the same name again, it may be another interface: what the name means is looked up here.
+        # The same name may be another interface later: it is looked up here each time.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
 
     def _keep(self, interface: str) -> None:
@@ -98,20 +98,20 @@ class JobListener:
 
 
 def preferred_port(state_dir: Path) -> int:
-    """The port with which a service begins to look for a free one: by its directory, so that a service that starts does
-    not take the port of another that is down for a moment, and whose containers run on."""
+    """Returns the port at which a service begins its search for a free one: derived from its directory, so that a
+    starting service does not take the port of another that is down for a moment, and whose containers run on."""
     return FIRST_PORT + zlib.crc32(os.fsencode(state_dir.absolute())) % PORTS
 
 
 def _reserve(before: int, preferred: int) -> socket.socket:
-    """A listening socket on the port of last time (0: there was none), or else on the next free one from `preferred`
-    on. OSError: there is none."""
+    """Returns a listening socket on the previous port (0: there was none), or else on the next free one from
+    `preferred` on. OSError: there is none."""
     ports = [*([before] if before else []), *range(preferred, FIRST_PORT + PORTS), *range(FIRST_PORT, preferred)]
     for port in ports:
         reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             reserved.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
-            # Connections of our predecessor may linger. Who listens has the port all the same.
+            # Connections of the previous server may linger. The listening socket owns the port all the same.
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             reserved.bind((ADDRESS, port))
             reserved.listen(BACKLOG)  # from now on it is taken
@@ -126,7 +126,7 @@ def _reserve(before: int, preferred: int) -> socket.socket:
 
 
 def _read(port_file: Path) -> tuple[int, str]:
-    """Port and interface of last time; 0: none that can be used."""
+    """Reads the previous port and interface; 0: none that can be used."""
     try:
         port, _, interface = port_file.read_bytes().decode("ascii", "replace").strip().partition(" ")
     except FileNotFoundError:

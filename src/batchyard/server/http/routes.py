@@ -1,4 +1,4 @@
-"""Which application answers at which path. Everything but AWS's operations has a route: health, task metadata, the
+"""Routes paths to applications. Everything except AWS's operations has a route: health, task metadata, the
 credentials of jobs, `batchyard exec`."""
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Answers a path below /v4/ (without it); None: there is no such thing.
+# Answers a path below /v4/ (without it); None: it does not exist.
 Metadata = Callable[[str, str], Awaitable[Document | None]]
-# The credentials of an attempt for who shows its authorization; raises WireError.
+# Returns the credentials of an attempt for its authorization; raises WireError.
 Credentials = Callable[[str, str], Document]
 
 HEALTH_PATH = b"/health"
@@ -45,7 +45,7 @@ class Route(Struct, frozen=True):
 
 
 class Routes:
-    """ASGI 3: the application of the first route that fits; `otherwise` answers the other paths."""
+    """ASGI 3: calls the application of the first route that matches; `otherwise` answers the other paths."""
 
     def __init__(self, routes: Sequence[Route], otherwise: Asgi) -> None:
         self._routes = tuple(routes)
@@ -89,7 +89,7 @@ class JsonPage:
 
 
 def health_route(health: Callable[[], Document]) -> Route:
-    """/health: the state of the service, for everyone."""
+    """Returns the route of /health: the state of the service, for every caller."""
 
     async def answer(rest: str, headers: Mapping[str, str]) -> tuple[int, Document]:
         return 200, health()
@@ -98,7 +98,8 @@ def health_route(health: Callable[[], Document]) -> Route:
 
 
 def metadata_route(metadata: Metadata) -> Route:
-    """ECS task metadata version 4: the token in the path, which only the attempt has, is proof enough."""
+    """Returns the route of ECS task metadata version 4: the token in the path, which only the attempt has, is proof
+    enough."""
 
     async def answer(rest: str, headers: Mapping[str, str]) -> tuple[int, Document]:
         token, _, below = rest.partition("/")
@@ -111,7 +112,7 @@ def metadata_route(metadata: Metadata) -> Route:
 
 
 def credentials_route(credentials: Credentials) -> Route:
-    """The container credentials endpoint, as SDKs ask it; an error's `code` and `message` are what they show."""
+    """Returns the route of the container credentials endpoint; SDKs show an error's `code` and `message`."""
     path = CREDENTIALS_PATH.encode()
 
     async def answer(rest: str, headers: Mapping[str, str]) -> tuple[int, Document]:
@@ -127,7 +128,7 @@ def credentials_route(credentials: Credentials) -> Route:
 
 
 def fault(request_id: str) -> WireError:
-    """The error for the caller of a request that met a fault of ours, which is logged with the same id."""
+    """Returns the answer to a request that failed by our fault, which is logged with the same id."""
     return WireError("ServerException", f"An internal error occurred; it is logged as {request_id}.", 500)
 
 
@@ -135,13 +136,13 @@ async def send_response(scope: Scope, send: Send, response: Response) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
     headers.append((b"content-length", b"%d" % len(response.body)))
     if response.status in REFUSED_BY_HEAD and any(name == b"expect" for name, _ in scope["headers"]):
-        headers.append((b"connection", b"close"))  # its body, which was not asked for, may come or not
+        headers.append((b"connection", b"close"))  # its body, which was not requested, may come or not
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """By lower-case name; repeated headers joined by commas, as HTTP allows."""
+    """Returns headers by lower-case name; repeated ones joined by commas, as HTTP allows."""
     raw: Iterable[tuple[bytes, bytes]] = scope["headers"]
     headers: dict[str, str] = {}
     for name, value in raw:

@@ -24,12 +24,12 @@ TICK_SECONDS = 1.0  # uvicorn refreshes its Date header then; its own ten a seco
 KEEP_ALIVE_SECONDS = (
     75  # longer than clients keep their side: the client closes first, so no request meets a closing end
 )
-# Request line and headers of one request, and whatever else is not its body: signatures and session tokens take less
+# Request line and headers of one request, and all else that is not its body: signatures and session tokens take less
 # than 8 KiB. The parser has no limit of its own, and gathers one endless header in time that grows with its square.
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TOO_LONG = f"The request line and the headers must be at most {MAX_HEAD_BYTES} bytes together."
 
-# The answer to a connection too many, whatever it asks: SDKs try again after a pause.
+# The answer to a connection beyond the limit, whatever it requests: SDKs try again after a pause.
 TOO_MANY_TEXT = b'{"message": "Too many connections are open: close some, or raise max_connections."}'
 TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
@@ -45,11 +45,11 @@ HINTS = {
 
 
 class ListenError(Exception):
-    """The address cannot be listened on; a sentence."""
+    """The address cannot be listened on. The text is a sentence."""
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket bound to the first address of `host`. Raises ListenError."""
+    """Returns a socket bound to the first address of `host`. Raises ListenError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
@@ -72,7 +72,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 def url_of(host: str, port: int) -> str:
-    """`http://127.0.0.1:8470`; an address for clients: the wildcard is reached by loopback."""
+    """Returns the URL for clients, such as `http://127.0.0.1:8470`: the wildcard address is reached by loopback."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -87,12 +87,12 @@ def bound_to_loopback(listener: socket.socket) -> bool:
 
 
 class PeerProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which leaves the user of each connection in the state of its requests' scopes, ends those
-    that send more than MAX_HEAD_BYTES without getting on with a request, and tells `book` how far each has come."""
+    """uvicorn's protocol, which puts the user of each connection into the state of its requests' scopes, closes
+    connections that send more than MAX_HEAD_BYTES without progress in a request, and reports each phase to `book`."""
 
     lookup: PeerLookup
     book: Connections
-    head_bytes = 0  # since the parser last got on: headers complete, a piece of the body, the end
+    head_bytes = 0  # since the parser's last progress: headers complete, a piece of the body, the end
     caller = ""
     phase = Phase.HEAD
     since = 0.0
@@ -132,7 +132,7 @@ class PeerProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.head_bytes = 0
         super().on_headers_complete()
-        # One that is queued behind another is not read on: its body is not late.
+        # A request that is queued after another is not read further: its body is not late.
         self._enter(Phase.ANSWER if self.pipeline else Phase.BODY)
 
     def on_body(self, body: bytes) -> None:
@@ -151,7 +151,7 @@ class PeerProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.cycle.response_complete and self.cycle.body:
             self.cycle.body = bytearray()  # came before its request was refused
-        # uvicorn reads on after each answer; a client that pipelines would be held in memory without limit.
+        # uvicorn reads on after each answer; the requests of a pipelining client would fill memory without limit.
         if self.pipeline and not self.transport.is_closing():
             self.flow.pause_reading()
         if not self.cycle.response_complete:  # the last one read
@@ -171,7 +171,8 @@ def protocol_with(lookup: PeerLookup, book: Connections) -> type[PeerProtocol]:
 
 
 class HttpServer(uvicorn.Server):
-    """Leaves signals to us, and ends when `end` is called. `most_connections`: in all, and of one caller."""
+    """uvicorn's server, which leaves signals to us, and ends when `end` is called. `most_connections`: in all, and
+    of one caller."""
 
     def __init__(self, app: Callable[..., Any], lookup: PeerLookup, most_connections: tuple[int, int]) -> None:
         self._book = Connections(*most_connections, KEEP_ALIVE_SECONDS, asyncio.get_running_loop().time)
@@ -183,7 +184,7 @@ class HttpServer(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # a header must not change who we think is calling
+            proxy_headers=False,  # a header must not change the caller's identity
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_GRACE_SECONDS,
@@ -209,7 +210,7 @@ class HttpServer(uvicorn.Server):
                 await asyncio.wait_for(self._ended.wait(), TICK_SECONDS)
 
     def end(self, *, force: bool = False) -> None:
-        """Stop accepting; requests in flight get their answers, unless forced."""
+        """Stops accepting; requests in flight get their answers, unless forced."""
         self.should_exit = True
         self.force_exit = self.force_exit or force
         self._ended.set()

@@ -1,1 +1,1 @@
-"""From a launch of the machine to what an engine starts: environment variables, secret values, encryption."""
+"""Turns a launch of the machine into what an engine starts: environment variables, secret values, encryption."""

@@ -1,8 +1,8 @@
-"""Encryption of secrets, and the key file it hangs on.
+"""Encryption of secrets, and its key file.
 
-The key lies outside the data directory, so that no copy of that (a backup, a disk that is given away) holds what opens
-it. AES-256-GCM; what a value belongs to (its name and version) is authenticated with it, so that no value can be put
-in another's place. Without the key file nothing can be read: it has to be kept as safe as what it protects.
+The key is stored outside the data directory, so that no copy of that (a backup, a disk that is given away) contains
+the key. AES-256-GCM; the name and version of a value are authenticated with it, so that no value can replace
+another. Without the key file nothing can be decrypted: it has to be kept as safe as what it protects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEY_LINE = "batchyard-secrets-key-1 "  # what the file begins with: a later kind
 MAX_FILE_BYTES = 256  # more than the line has
 NONCE_BYTES = 12  # AES-GCM's own; random ones are safe for 2**32 values under one key
 KEY_ID_BYTES = 8
-SEALED_AS = b"\x01"  # the first byte of a sealed value: how the rest is to be read
+SEALED_AS = b"\x01"  # the first byte of a sealed value: the format of the rest
 HEAD_BYTES = len(SEALED_AS) + KEY_ID_BYTES + NONCE_BYTES
 
 
@@ -51,9 +51,9 @@ class KeyFileCipher:
         self._lock = threading.Lock()
 
     def seal(self, value: bytes, bound_to: str, *, is_first: Callable[[], bool]) -> bytes:
-        """Encrypted, to be opened with the same `bound_to` only. `is_first`, asked when the key file is missing: no
-        sealed value is kept anywhere, so that the file is made; else it is an error, since what is there could not be
-        read with a new one. Raises CipherError."""
+        """Encrypts a value, which can be decrypted with the same `bound_to` only. `is_first`, called when the key
+        file is missing: whether no sealed value is stored anywhere, so that the file is made; else it is an error,
+        since a new key could not decrypt them. Raises CipherError."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # here: most services never need it
 
         key = self._current(makes=is_first)
@@ -84,14 +84,15 @@ class KeyFileCipher:
             ) from None
 
     def digest(self, value: bytes, bound_to: str) -> bytes:
-        """A digest by which the owner of the key file alone can compare values of one `bound_to`. After `seal`."""
+        """Returns a digest by which only an owner of the key file can compare values of one `bound_to`. Called after
+        `seal`."""
         key = self._current(makes=_never)
         return hmac.new(key.digests, b"\0".join((bound_to.encode(), value)), hashlib.sha256).digest()
 
     # -- the key file --
 
     def problem(self) -> str:
-        """What is wrong with the key file that is there; empty: nothing, or there is none."""
+        """Returns what is wrong with an existing key file; empty: nothing, or there is none."""
         try:
             with self._lock:
                 self._read()
@@ -124,7 +125,7 @@ class KeyFileCipher:
                 raise CipherError(f"The key file {self._path} cannot be made: {error.strerror}.") from error
 
     def _read(self) -> _Key:
-        """FileNotFoundError when there is none; CipherError when it cannot be used."""
+        """Reads the key. FileNotFoundError when there is no file; CipherError when it cannot be used."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -176,12 +177,12 @@ def _never() -> bool:
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:
-    """A key for one purpose, from which the file's own can't be worked out."""
+    """Derives a key for one purpose, from which the file's own can't be computed."""
     return hmac.new(key, b"batchyard " + purpose, hashlib.sha256).digest()
 
 
 def _make(path: Path) -> None:
-    """Makes the file, whole or not at all. One that another process made meanwhile stays."""
+    """Makes the file, completely or not at all. One that another process made meanwhile stays."""
     path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     line = KEY_LINE.encode() + base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n"
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600

@@ -1,4 +1,4 @@
-"""What jobs get from this service in their environment, below and above what their definitions say."""
+"""Builds launches: what jobs get from this service in their environment, below and above their definitions."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def _no_address(address: str, attempt_id: str) -> str:
     return ""
 
 
-# Where this service is, for each of its services that jobs may ask.
+# The address of this service, for each of its services that jobs may call.
 ENDPOINTS = tuple(
     service.endpoint_variable for service in SERVICES.values() if service.is_for_jobs and service.endpoint_variable
 )
 KEY_ID_VARIABLE, SECRET_VARIABLE = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
-# A container that brings one of these signs with something else than the keys of the owner's S3, or has another S3.
+# A container with one of these signs with other keys than those of the owner's S3, or uses another S3.
 WITHOUT_S3_KEYS = frozenset(
     (
         KEY_ID_VARIABLE,
@@ -54,9 +54,9 @@ WITHOUT_S3_KEYS = frozenset(
 
 
 class PreparedTask(Struct, frozen=True):
-    """`task` with the weaker variables below its own. `brings_credentials`: its environment names where to get them.
-    `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did not set itself.
-    `replaced_images`: as in Launch."""
+    """A `task` merged with the weaker variables. `brings_credentials`: its environment names a source of
+    credentials. `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did
+    not set itself. `replaced_images`: as in Launch."""
 
     task: TaskSpec
     brings_credentials: bool
@@ -70,12 +70,13 @@ class LaunchBuilder:
     job, the definition and its overrides, its secrets, the attempt's own: AWS_BATCH_*, its metadata endpoint and,
     unless the job names another source of them, where its credentials are.
 
-    `address`: of this service, for what is on the host's network; `bridge_address`: for containers on one of their own.
-    What has no network hears of no address. `token`: of an attempt and (of several) a container, for the metadata
-    endpoint; `credentials`: by the address of this service and the attempt, as variables. `resolver` reads secrets;
-    `pulling`: the engines that pull images, and so need the credentials of their registries. `s3`: the owner's, which
-    jobs are given, with its keys. They then sign with these whatever they ask; `own_address`, by address and
-    attempt, is where this service knows them all the same. `images`: which images stand for those of definitions."""
+    `address`: of this service, for tasks on the host's network; `bridge_address`: for containers on a network of
+    their own. Tasks without a network get no address. `token`: makes the token of an attempt and (of several) a
+    container, for the metadata endpoint; `credentials`: returns variables, by the address of this service and the
+    attempt. `resolver` reads secrets; `pulling`: the engines that pull images, and so need the credentials of their
+    registries. `s3`: the owner's, which jobs get with its keys. They then sign all requests with these;
+    `own_address`, by address and attempt, is where this service identifies them nevertheless. `images`: which images
+    stand for those of definitions."""
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class LaunchBuilder:
         self._anywhere = {
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
-            "AWS_EXECUTION_ENV": "AWS_ECS_EC2",  # what programs on Batch's EC2 environments find
+            "AWS_EXECUTION_ENV": "AWS_ECS_EC2",  # the variables on Batch's EC2 environments
         }
         self._s3_endpoint = {ENDPOINT_VARIABLE: s3.endpoint} if s3 is not None else {}
         self._job_env = dict(job_env)
@@ -106,7 +107,7 @@ class LaunchBuilder:
         self._s3_keys = s3.keys if s3 is not None else None
         self._own_address = own_address
         self._images = images
-        # Variables that settings give to every job are as good as a job's own.
+        # Variables that settings give to every job count like a job's own.
         self._settings_names = frozenset(name for name, _ in job_env)
         # By engine and spec key: the task it was made from, to notice a changed one, and what `_task` gives.
         self._tasks: OrderedDict[tuple[str, int], tuple[TaskSpec, PreparedTask]] = OrderedDict()
@@ -140,7 +141,7 @@ class LaunchBuilder:
         return launch
 
     def _with_secrets(self, launch: Launch, engine: str) -> Launch:
-        """What can't be read is the launch's problem: it is not to be started then."""
+        """Adds the secrets. One that can't be read becomes the launch's problem, so that it is not started."""
         resolver, containers = self._resolver, containers_of(launch.task)
         assert resolver is not None, f"attempt {launch.attempt_id} has secrets, and nobody reads them"
         try:
@@ -163,19 +164,19 @@ class LaunchBuilder:
         )
 
     def _keys_of_s3(self, prepared: PreparedTask) -> tuple[tuple[str, str, str], ...]:
-        """As secrets: in no record, log or journal."""
+        """Returns the keys of S3 as secrets, so that they are in no record, log or journal."""
         assert self._s3_keys is not None, "a task signs with keys that there are not"
         pairs = tuple(zip((KEY_ID_VARIABLE, SECRET_VARIABLE), self._s3_keys, strict=True))
         return tuple((container, *pair) for container, _ in prepared.signing for pair in pairs)
 
     def _address_for(self, task: TaskSpec) -> str:
-        """The address of this service for the task; empty where it can't be reached."""
+        """Returns the address of this service for the task; empty where it can't be reached."""
         if task.network == NO_NETWORK:
             return ""
         return self._bridge_address if task.network else self._address
 
     def _addresses(self, prepared: PreparedTask, address: str, attempt_id: str) -> tuple[tuple[str, str, str], ...]:
-        """(container, variable, value): this service, by the addresses that name the attempt."""
+        """Returns (container, variable, value): the addresses of this service that name the attempt."""
         own = self._own_address(address, attempt_id)
         if not own:
             return ()
@@ -185,7 +186,7 @@ class LaunchBuilder:
         return "ECS_CONTAINER_METADATA_URI_V4", f"{address}/v4/{self._token(attempt_id, container)}"
 
     def _task(self, effect: LaunchTask) -> PreparedTask:
-        """The same object for the same submission, so that engines send its task once."""
+        """Returns the same object for the same submission, so that engines send its task once."""
         key = effect.engine, effect.spec_key
         known = self._tasks.get(key)
         if known is not None and known[0] is effect.task:
@@ -232,7 +233,7 @@ class LaunchBuilder:
         return tuple(found)
 
     def _base(self, task: TaskSpec) -> dict[str, str]:
-        """The variables below the definition's own."""
+        """Returns the variables weaker than the definition's own."""
         address = self._address_for(task)
         endpoints = dict.fromkeys(ENDPOINTS, address) if address else {}
         s3_endpoint = {} if task.network == NO_NETWORK else self._s3_endpoint

@@ -1,4 +1,4 @@
-"""The values of a task's secrets, read between the effect and the engine: they are in no record, effect or journal."""
+"""Reads the values of a task's secrets between the effect and the engine: they are in no record, effect or journal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNABLE = "ResourceInitializationError: unable to pull secrets or registry auth: 
 
 
 class UnresolvedError(Exception):
-    """Why an attempt can't start: the text of its container's reason."""
+    """An attempt can't start. The text becomes its container's reason."""
 
     def __init__(self, container: str, reason: str) -> None:
         super().__init__(f"{UNABLE}{reason}")
@@ -32,7 +32,7 @@ class Resolver:
         self._cipher = cipher
 
     def variables(self, container: ContainerSpec) -> Iterator[tuple[str, str, str]]:
-        """(container, variable, value) for each of its secrets. Raises UnresolvedError."""
+        """Returns (container, variable, value) for each of its secrets. Raises UnresolvedError."""
         for variable, value_from in container.secrets:
             value = self._named(container, variable, value_from)
             if "\0" in value:
@@ -43,7 +43,7 @@ class Resolver:
             yield container.name, variable, value
 
     def log_options(self, container: ContainerSpec) -> Iterator[tuple[str, str, str]]:
-        """(container, option, value) from the secretOptions of its logConfiguration. Raises UnresolvedError."""
+        """Returns (container, option, value) from the secretOptions of its logConfiguration. Raises UnresolvedError."""
         for option, value_from in secret_log_options(container.document):
             yield container.name, option, self._named(container, option, value_from)
 
@@ -54,7 +54,8 @@ class Resolver:
             raise UnresolvedError(container.name, f"{name} from {value_from}: {problem}") from problem
 
     def registry_credentials(self, container: ContainerSpec) -> Iterator[tuple[str, str, str]]:
-        """(container, user, password) from its repositoryCredentials, where it has them. Raises UnresolvedError."""
+        """Returns (container, user, password) from its repositoryCredentials, where it has them. Raises
+        UnresolvedError."""
         secret_id = container.document.get("repositoryCredentials", {}).get("credentialsParameter")
         if not secret_id:
             return

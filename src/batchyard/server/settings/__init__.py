@@ -1,1 +1,1 @@
-"""What an owner sets: the table of settings, paths, this host's resources, the catalogue, EFS and S3."""
+"""The owner's settings: the table of settings, paths, this host's resources, the catalogue, EFS and S3."""

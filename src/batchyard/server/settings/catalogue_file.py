@@ -1,4 +1,4 @@
-"""The catalogue of instance types from its file, and the owner's prices from theirs."""
+"""Loads the catalogue of instance types, and the owner's prices."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ EXAMPLE = '"c6i.large" = { on_demand = 0.085, spot = 0.035 }'
 
 @cache
 def load_catalogue() -> Catalogue:
-    """Every instance type of the vendored file."""
+    """Loads every instance type of the vendored file."""
     return catalogue_of(json.loads(CATALOGUE.read_bytes()))
 
 
 def load_prices(path: Path | None, catalogue: Catalogue) -> Prices:
-    """The owner's prices: a TOML file with a line for each type, its dollars per hour or a table of on_demand and spot.
-    None: no prices. Raises SettingError with a sentence that names the file and the type."""
+    """Loads the owner's prices: a TOML file with a line for each type, its dollars per hour or a table of on_demand
+    and spot. `None`: no prices. Raises SettingError with a sentence that names the file and the type."""
     if path is None:
         return Prices()
     on_demand: dict[str, int] = {}
@@ -62,7 +62,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _refuse_unquoted(document: dict[str, Any], path: Path) -> None:
-    """`c6i.large = 0.085` without quotes is a table `c6i` with a key `large`, to TOML."""
+    """Refuses a type without quotes: `c6i.large = 0.085` is a table `c6i` with a key `large` in TOML."""
     for name, value in document.items():
         if isinstance(value, dict) and "." not in name and not set(value) & set(MEMBERS):
             raise SettingError(

@@ -1,7 +1,7 @@
 """Settings of the service: one table, and the rule flag > environment > file > default.
 
 The file is TOML, `$XDG_CONFIG_HOME/batchyard/config.toml` unless `--config` (or BATCHYARD_CONFIG) names another one.
-A setting that stands there twice or is unknown, and a value that is not allowed, raise SettingError with a sentence.
+A setting that is there twice or is unknown, and a value that is not allowed, raise SettingError with a sentence.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ENGINES = frozenset(BY_NAME["engine"].choices) - {"auto"}
 
 
 class Settings(Struct, frozen=True):
-    """What the service runs by. Paths are absolute; None means: detect (vcpus, memory in MiB, gpus)."""
+    """The settings in force. Paths are absolute; None means: detect (vcpus, memory in MiB, gpus)."""
 
     data_dir: Path
     work_dir: Path
@@ -81,7 +81,7 @@ def load(
     config_file: Path | None = None,
     current_directory: Path | None = None,
 ) -> Settings:
-    """The settings in force. `flags` by setting name, None where not given (texts, numbers and booleans alike, lists of
+    """Loads the settings. `flags` by setting name, None where not given (texts, numbers and booleans alike, lists of
     NAME=VALUE for job_env). Raises SettingError."""
     here = current_directory or Path.cwd()
     named = config_file or (Path(variables[CONFIG_VARIABLE]) if variables.get(CONFIG_VARIABLE) else None)
@@ -95,7 +95,7 @@ def load(
     assignments: dict[str, str] = {}
     for layer in layers:
         values.update(layer)
-        # Variables for jobs add up by name: a flag for one job variable does not take away those of the file.
+        # Variables for jobs are merged by name: a flag for one variable does not remove those of the file.
         assignments.update(layer.get("job_env", ()))
     values["job_env"] = tuple(assignments.items())
     values["data_dir"] = values["data_dir"] or data_home(variables)
@@ -146,7 +146,7 @@ def _from_variables(variables: Mapping[str, str], here: Path) -> dict[str, Any]:
 
 
 def _from_text(setting: Setting, text: str, where: str, base: Path) -> Any:
-    """The value of a flag or variable."""
+    """Returns the value of a flag or variable."""
     readers: dict[Kind, Callable[[], Any]] = {
         Kind.TEXT: lambda: text,
         Kind.PATH: lambda: absolute(Path(text), base),
@@ -189,7 +189,7 @@ def _from_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
 
 
 def _flatten(document: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Keys with their tables' names before them; a table that is itself a setting stays whole."""
+    """Returns keys prefixed with their tables' names; a table that is itself a setting stays whole."""
     found: list[tuple[str, Any]] = []
     for name, value in document.items():
         if isinstance(value, dict) and name not in BY_KEY:

@@ -1,4 +1,4 @@
-"""Paths that settings name, and where data and configuration are by default."""
+"""The paths that settings name, and the default locations of data and configuration."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class SettingError(Exception):
 
 
 def is_inside(path: Path, directory: Path) -> bool:
-    """Links followed."""
+    """Whether one path is inside another, with links followed."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
 
 
 def data_home(variables: Mapping[str, str]) -> Path:
-    """The default data directory."""
+    """Returns the default data directory."""
     return _home(variables, "XDG_DATA_HOME", ".local/share")
 
 
@@ -26,7 +26,7 @@ def config_home(variables: Mapping[str, str]) -> Path:
 
 
 def absolute(path: Path, base: Path) -> Path:
-    """`path` with ~ and its relation to `base` resolved; links stay."""
+    """Returns `path` with ~ and its relation to `base` resolved; links stay."""
     try:
         expanded = path.expanduser()
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""The configuration file's table [efs]: which directories stand for the file systems of AWS that definitions name."""
+"""The configuration file's table [efs]: the directories that replace AWS's file systems in definitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLE = '"fs-0123456789abcdef0" = "/srv/shared"'
 
 
 def file_systems(table: Any, where: str, base: Path) -> tuple[tuple[str, str], ...]:
-    """(file system or access point, directory) of each line. Raises SettingError."""
+    """Returns (file system or access point, directory) of each line. Raises SettingError."""
     if not isinstance(table, dict):
         raise SettingError(f"{where} must be a table with lines such as {EXAMPLE}.")
     found = []
@@ -27,7 +27,7 @@ def file_systems(table: Any, where: str, base: Path) -> tuple[tuple[str, str], .
 
 
 def problem_of(directory: str) -> str:
-    """Why jobs could not use it; empty when they can."""
+    """Returns why jobs could not use it; empty when they can."""
     if not os.path.isdir(directory):
         return "there is no such directory"
     return "" if os.access(directory, os.R_OK | os.X_OK) else "this service's user may not read it"

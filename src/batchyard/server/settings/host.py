@@ -1,4 +1,5 @@
-"""What this machine offers: processors, memory and GPUs that this process may use, limits of its cgroup respected."""
+"""Detects what this machine offers: processors, memory and GPUs that this process may use, within the limits of its
+cgroup."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ ELSEWHERE = ("192.0.2.1", 9)
 
 
 class Detected(Struct, frozen=True):
-    """What was found, and what of it is offered; `notes`: where an amount comes from, in words. `address`: where the
-    machines of its network find this one."""
+    """The resources that were found, and those that are offered; `notes`: where an amount comes from, in words.
+    `address`: of this machine, for others of its network."""
 
     resources: Resources
     gpu_ids: tuple[int, ...]
@@ -37,7 +38,7 @@ class Detected(Struct, frozen=True):
 
 
 def detect(settings: Settings, root: Path = Path("/")) -> Detected:
-    """Amounts declared by settings win over what is found."""
+    """Detects the resources. Amounts in settings replace detected ones."""
     notes: list[str] = []
     vcpus = settings.vcpus
     if vcpus is None:
@@ -54,15 +55,15 @@ def detect(settings: Settings, root: Path = Path("/")) -> Detected:
 
 
 def architecture(machine: str) -> str:
-    """As API: RuntimePlatform names it. `machine`: as uname(2) does."""
+    """Returns the architecture in the terms of the API (RuntimePlatform). `machine`: in those of uname(2)."""
     return ARCHITECTURES.get(machine, machine.upper())
 
 
 def detected_address() -> str:
-    """The address that connections to other machines come from; loopback where there is no way to any."""
+    """Returns the source address of connections to other machines; loopback where there is no route to any."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(ELSEWHERE)  # of a datagram socket: a look into the routes, no packet
+            probe.connect(ELSEWHERE)  # of a datagram socket: looks up the route, sends no packet
         except OSError:
             return LOOPBACK
         return str(probe.getsockname()[0])
@@ -78,14 +79,14 @@ def offered_memory_mib(total_mib: int) -> int:
 
 
 def detected_vcpus(root: Path = Path("/")) -> int:
-    """Processors in our affinity mask, and no more than the cgroup's quota of processor time."""
+    """Returns the processors in our affinity mask, and no more than the cgroup's quota of processor time."""
     count = len(os.sched_getaffinity(0))
     quota = _cpu_quota(root)
     return max(1, min(count, int(quota)) if quota else count)
 
 
 def detected_memory_mib(root: Path = Path("/")) -> int:
-    """MemTotal, or the smaller limit of our cgroup."""
+    """Returns MemTotal, or the smaller limit of our cgroup."""
     text = (root / "proc/meminfo").read_text()
     found = re.search(r"^MemTotal:\s+(\d+) kB", text, re.MULTILINE)
     assert found, f"/proc/meminfo without MemTotal: {text[:200]!r}"
@@ -102,7 +103,7 @@ def detected_gpus(root: Path = Path("/")) -> tuple[int, ...]:
 
 
 def _own_cgroups(root: Path) -> dict[str, str]:
-    """Our path by controller; "" is the unified hierarchy."""
+    """Returns our path by controller; "" is the unified hierarchy."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:  # a kernel without cgroups limits nothing
@@ -116,8 +117,8 @@ def _own_cgroups(root: Path) -> dict[str, str]:
 
 
 def _upwards(mount: Path, path: str, file: str) -> list[str]:
-    """The file's content in our cgroup and in each one above it. In a container's own view the path may not exist below
-    the mount: then the mount's root is ours."""
+    """Yields the file's content in our cgroup and in each one above it. In a container's own view the path may not
+    exist below the mount: then our cgroup is the mount's root."""
     parts = [part for part in path.split("/") if part not in ("", "..")]
     contents: list[str] = []
     for count in range(len(parts), -1, -1):
@@ -140,7 +141,7 @@ def _memory_limits(root: Path) -> list[int]:
 
 
 def _cpu_quota(root: Path) -> float:
-    """Processors' worth of time per period; 0 without a limit."""
+    """Returns the quota in processors; 0 without a limit."""
     paths = _own_cgroups(root)
     base = root / "sys/fs/cgroup"
     quotas: list[float] = []

@@ -1,4 +1,4 @@
-"""The configuration file's table [images]: which images stand for those that definitions name, on which engine."""
+"""The configuration file's table [images]: the images that replace those that definitions name, by engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from batchyard.server.settings.default_paths import SettingError
 
 IMAGES_TABLE = "images"
-ANY = "*"  # in a pattern: any text; in a replacement: what the pattern's star at the same place stood for
+ANY = "*"  # in a pattern: any text; in a replacement: the text that the pattern's star at the same position matched
 EXAMPLE = '"123456789012.dkr.ecr.*.amazonaws.com/*" = "localhost:5000/*"'
 
 
@@ -22,7 +22,7 @@ class ImageLine(Struct, frozen=True):
     replacement: str
 
     def apply(self, image: str) -> str | None:
-        """Returns the image that stands for this one; None: the line does not match. Takes time in proportion to the
+        """Returns the image that replaces this one; None: the line does not match. Takes time in proportion to the
         texts' lengths: each star takes as little as it can, from the left."""
         first, *parts = self.pattern.split(ANY)
         if not parts:
@@ -74,7 +74,7 @@ def _is_name(text: str) -> bool:
 
 
 class ImageNames:
-    """Says which image an engine runs for one that a definition names."""
+    """Finds the image that an engine runs for one that a definition names."""
 
     def __init__(self, lines: Collection[ImageLine]) -> None:
         self._lines = tuple(lines)

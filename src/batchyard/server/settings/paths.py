@@ -1,5 +1,5 @@
-"""Where things lie: the data directory, the runtime directory for sockets, and `server.json`, by which a running server
-is found. All of it is the owner's alone (0700 and 0600)."""
+"""The paths of the service: the data directory, the runtime directory for sockets, and `server.json`, by which a
+running server is found. All of them are accessible to the owner alone (0700 and 0600)."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SOCKET_NAME_BYTES = 32
 # A directory with one of these is a data directory or a runtime directory of ours.
 DATABASE = "batchyard.db"
 OWN_NAMES = frozenset({"operator-key.json", "keys.json", DATABASE})
-# Where every user of a machine may make directories: the name of one that we made can't be taken away by others.
+# A directory in which every user may make directories, and no user can remove another's.
 SHARED = Path("/tmp")
 RUNTIME_IN_DATA = "run"
 HASH_HEX = 12  # distinguishes data directories of one user; short, since paths of sockets are
 
 
 class PathError(Exception):
-    """A directory or file that cannot be used. The text is a sentence with which, why, and what would help."""
+    """A directory or file cannot be used. The text is a sentence with its path, the reason and the remedy."""
 
 
 class ServerFile(Struct, frozen=True):
-    """`server.json`: the server that serves a data directory. `started` sets its process apart from a later one of that
-    pid: the host's boot id and the process's start in clock ticks since boot."""
+    """The content of `server.json`: the server of a data directory. `started` distinguishes its process from a later
+    one with that pid: the host's boot id and the process's start in clock ticks since boot."""
 
     address: str  # http://127.0.0.1:8470
     pid: int
@@ -58,12 +58,12 @@ class Paths(Struct, frozen=True):
 
     @property
     def state_dir(self) -> Path:
-        """What engines keep: the supervisor's journal."""
+        """The directory for the state of engines: the supervisor's journal."""
         return self.data_dir / "engine"
 
     @property
     def database(self) -> Path:
-        """SQLite's file."""
+        """The file of SQLite."""
         return self.data_dir / DATABASE
 
     @property
@@ -92,8 +92,8 @@ def paths_of(data_dir: Path, work_dir: Path, variables: Mapping[str, str]) -> Pa
 
 
 def runtime_directory(data_dir: Path, variables: Mapping[str, str]) -> Path:
-    """A short path of this user and data directory, for sockets and pipes: below XDG_RUNTIME_DIR, else below SHARED,
-    else, where another user has made that first, in the data directory.
+    """Returns a short path for sockets and pipes of this user and data directory: below XDG_RUNTIME_DIR, else below
+    SHARED, else, where another user has made that first, in the data directory.
 
     A server decides at its start. Nothing else needs to know: supervisors find their server by a link in the data
     directory, commands find it by server.json."""
@@ -111,7 +111,7 @@ def _fits(runtime_dir: Path) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it is a directory of ours, no link, in which files can be made."""
+    """Whether it is a directory of ours, not a link, in which files can be made."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -148,7 +148,7 @@ def _make_runtime(paths: Paths) -> None:
 
 
 def tidy_up(paths: Paths) -> None:
-    """At the end of a server: the runtime directory goes, unless attempts that run on have their pipes there."""
+    """Removes the runtime directory at the end of a server, unless attempts that run on have their pipes there."""
     try:
         paths.runtime_dir.rmdir()
     except OSError as error:
@@ -173,7 +173,8 @@ def make_private(path: Path) -> None:
 
 
 def _close_to_others(path: Path) -> None:
-    """A directory that holds other things (a home, /tmp) is never closed: that would break what is not ours."""
+    """Restricts access to the owner. A directory with other content (a home, /tmp) is never restricted: that would
+    break what is not ours."""
     names = os.listdir(path)
     if names and not OWN_NAMES & set(names):
         raise PathError(
@@ -219,7 +220,7 @@ def _sync_directory(path: Path) -> None:
 
 
 def process_start(pid: int) -> str:
-    """The boot id and the start time of a process, or "" when there is none. A zombie counts as gone."""
+    """Returns the boot id and the start time of a process, or "" when there is none. A zombie counts as gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -241,7 +242,7 @@ def remove_server_file(paths: Paths) -> None:
 
 
 def read_server_file(path: Path) -> ServerFile | None:
-    """Its content, or None when it is not there. Raises PathError when it cannot be understood."""
+    """Reads `server.json`; None when it does not exist. Raises PathError when it cannot be parsed."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=ServerFile)
     except FileNotFoundError:
@@ -253,5 +254,5 @@ def read_server_file(path: Path) -> ServerFile | None:
 
 
 def is_running(server: ServerFile) -> bool:
-    """Whether the process that wrote the file lives (and not another one that got its pid)."""
+    """Whether the process that wrote the file lives (and not another one with its pid)."""
     return bool(server.started) and process_start(server.pid) == server.started

@@ -1,4 +1,4 @@
-"""An S3 of the owner's for jobs: where it is, the keys for it, and whether it answers.
+"""The owner's S3 for jobs: its address, its keys, and whether it answers.
 
 The service itself keeps nothing there: it gives every job the address and the keys.
 """
@@ -23,8 +23,8 @@ ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_S3"
 PROFILE = "default"  # the section that SDKs read where no other is named
 KEY_ID, SECRET, TOKEN = "aws_access_key_id", "aws_secret_access_key", "aws_session_token"
 EXAMPLE = f"[{PROFILE}], {KEY_ID} = ... and {SECRET} = ..."
-TIMEOUT_SECONDS = 5.0  # a healthy one answers in milliseconds; who asked waits
-ANSWER_BYTES = 64 * 1024  # of a list of buckets: its beginning shows that it is one
+TIMEOUT_SECONDS = 5.0  # a healthy one answers in milliseconds; the caller waits
+ANSWER_BYTES = 64 * 1024  # of a list of buckets: its beginning is enough to recognise it
 FORBIDDEN = 403
 # S3's answer to keys that it knows, whose owner may just not list buckets.
 MAY_NOT_LIST = "AccessDenied"
@@ -39,12 +39,13 @@ class S3(Struct, frozen=True):
     keys: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
-        """Without the keys: this may end up in a log."""
+        """Leaves out the keys: this may end up in a log."""
         return f"S3({self.endpoint!r})"
 
 
 def s3_of(settings: Settings) -> S3 | None:
-    """What the settings say; None where they name no S3. Raises SettingError with a sentence about the keys' file."""
+    """Returns the S3 of the settings; None where they name none. Raises SettingError with a sentence about the keys'
+    file."""
     if settings.s3_endpoint is None:
         if settings.s3_keys_file is not None:
             raise SettingError("s3_keys_file holds keys for an S3 that is not named: say where it is with s3_endpoint.")
@@ -80,7 +81,8 @@ def _read_keys(path: Path) -> tuple[str, str]:
 
 
 def problem_of(s3: S3, region: str) -> str:
-    """Asks for its buckets as a job could. Empty when it answers and takes the keys, else a clause with the reason."""
+    """Lists its buckets as a job could. Returns empty when it answers and accepts the keys, else a clause with the
+    reason."""
     try:
         status, body = _get(s3, region)
     except (OSError, http.client.HTTPException) as error:

@@ -30,7 +30,7 @@ SECRETS_KEY = "secrets.key"  # in the configuration directory
 
 
 class Kind(StrEnum):
-    """How a setting's value is written."""
+    """The type of a setting's value."""
 
     TEXT = "text"
     PATH = "path"
@@ -69,7 +69,7 @@ class Setting(Struct, frozen=True):
 
     @property
     def allowed_values(self) -> str:
-        """What may stand there, in words."""
+        """Returns the allowed values, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.kind in (Kind.INTEGER, Kind.NUMBER):
