@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+ARN = "arn:aws:batch:us-east-1:123456789012:"
+QUOTA_SHARE = ARN + "job-queue/quota/quota-share/share-N"
 ROLE = "arn:aws:iam::123456789012:role/r"
 RESOURCES = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
 ORDER = [{"order": 1, "computeEnvironment": None}]
@@ -47,10 +49,10 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
             "serviceEnvironmentOrder": [{"order": 1, "serviceEnvironment": "service-N"}],
         },
         {
-            "jobQueueName": "quota-N",
+            "jobQueueName": "quota",
             "priority": 1,
             "serviceEnvironmentOrder": [{"order": 1, "serviceEnvironment": "service-N"}],
-            "schedulingPolicyArn": None,
+            "schedulingPolicyArn": ARN + "scheduling-policy/quota",
         },
     ),
     "UpdateJobQueue": (
@@ -61,7 +63,7 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "DeleteJobQueue": ({"jobQueue": "queue-N"},),
     "GetJobQueueSnapshot": ({"jobQueue": None},),
     "CreateSchedulingPolicy": (
-        {"name": "policy-N", "quotaSharePolicy": {"idleResourceAssignmentStrategy": "FIFO"}},
+        {"name": "quota", "quotaSharePolicy": {"idleResourceAssignmentStrategy": "FIFO"}},
         {"name": "policy-N", "fairsharePolicy": {"shareDistribution": [{"shareIdentifier": "a*", "weightFactor": 1}]}},
     ),
     "UpdateSchedulingPolicy": ({"arn": None, "fairsharePolicy": {"shareDecaySeconds": 60, "computeReservation": 10}},),
@@ -89,16 +91,17 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "CreateQuotaShare": (
         {
             "quotaShareName": "share-N",
-            "jobQueue": "quota-N",
+            "jobQueue": "quota",
             "capacityLimits": [{"maxCapacity": 2, "capacityUnit": "ml.g5.xlarge"}],
             "resourceSharingConfiguration": {"strategy": "LEND"},
             "preemptionConfiguration": {"inSharePreemption": "DISABLED"},
         },
     ),
-    "ListQuotaShares": ({"jobQueue": "quota-N"},),
-    "DescribeQuotaShare": ({"quotaShareArn": None},),
-    "UpdateQuotaShare": ({"quotaShareArn": None, "state": "DISABLED"},),
-    "DeleteQuotaShare": ({"quotaShareArn": None},),
+    "ListQuotaShares": ({"jobQueue": "quota"},),
+    "DescribeQuotaShare": ({"quotaShareArn": QUOTA_SHARE},),
+    "UpdateQuotaShare": ({"quotaShareArn": QUOTA_SHARE, "state": "DISABLED"},),
+    "DeleteQuotaShare": ({"quotaShareArn": QUOTA_SHARE},),
+    "UpdateServiceJob": ({"jobId": None, "schedulingPriority": 1},),
     "DescribeServiceJob": ({"jobId": None},),
     "ListServiceJobs": (
         {"jobQueue": "training-N", "jobStatus": "RUNNABLE", "maxResults": 1},

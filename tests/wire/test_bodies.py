@@ -271,6 +271,7 @@ def test_blobs_timestamps_and_members_named_otherwise_on_the_wire() -> None:
     for body, message in [
         (b'{"data":"?"}', "data must be a base64 string, got another string."),
         (b'{"at":"now"}', "at must be a number of seconds since 1970, got a string."),
+        (b'{"at":1' + b"0" * 400 + b"}", "at must be a number of seconds since 1970, got one that is out of range."),
         (b'{"day":5}', "day must be an ISO 8601 time, got an integer."),
     ]:
         assert outcome(reader.read, body) == (None, message)

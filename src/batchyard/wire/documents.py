@@ -10,6 +10,7 @@ import binascii
 import json
 import math
 import re
+import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -100,12 +101,17 @@ def _fits(shape: Shape, value: Any) -> bool:
         low, high = INTEGER_RANGES[shape.type]
         return type(value) is int and low <= value <= high
     if shape.type in ("float", "double"):
-        return type(value) in (int, float)
+        return _is_number(value)
     if shape.type == "timestamp":
-        return type(value) is str if shape.timestamp_format == "iso8601" else type(value) in (int, float)
+        return type(value) is str if shape.timestamp_format == "iso8601" else _is_number(value)
     if shape.type == "boolean":
         return type(value) is bool
     return type(value) is str
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number that a float can hold."""
+    return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
 
 
 def read_text(shape: Shape, text: str, path: str) -> Any:
@@ -169,7 +175,9 @@ def _mismatch(shape: Shape, value: Any, path: str) -> DocumentError:
         return DocumentError("type", path, f"{subject} must be {wanted(shape)}, got {got}.")
     if shape.type == "timestamp" and shape.timestamp_format == "iso8601":
         return DocumentError("type", path, f"{subject} must be an ISO 8601 time, got {_kind(value)}.")
-    return DocumentError("type", path, f"{subject} must be {WANTED[shape.type]}, got {_kind(value)}.")
+    is_too_large = type(value) is int and shape.type in ("float", "double", "timestamp")
+    got = "one that is out of range" if is_too_large else _kind(value)
+    return DocumentError("type", path, f"{subject} must be {WANTED[shape.type]}, got {got}.")
 
 
 def _kind(value: Any) -> str:
