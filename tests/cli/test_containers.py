@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.cli.streams import Source, exit_code, sources
+from batchyard.cli.streams import Source, recorded_exit_code, sources
 from tests.cli.conftest import Invoke
 from tests.cli.stub import Stub
 
@@ -75,7 +75,9 @@ def test_describe_lists_the_containers(invoke: Invoke, stub: Stub) -> None:
     ],
 )
 def test_essential_containers_give_the_exit_code(containers: list[dict[str, Any]], code: int | None) -> None:
-    assert exit_code({"container": {}, "ecsProperties": {"taskProperties": [{"containers": containers}]}}) == code
+    assert (
+        recorded_exit_code({"container": {}, "ecsProperties": {"taskProperties": [{"containers": containers}]}}) == code
+    )
 
 
 def test_one_container_of_ecs_properties_needs_no_name_before_its_lines() -> None:

@@ -54,6 +54,15 @@ def check_tags(tags: dict[str, str]) -> None:
             raise Refused(f"Tag key {key} must not start with {RESERVED_TAG_PREFIX}: this prefix is reserved.")
 
 
+def new_resource(request: dict[str, Any], member: str, subject: str) -> tuple[str, dict[str, str]]:
+    """Returns the name, which is in `member`, and the tags of a resource that a request makes. `subject`: as for
+    check_name."""
+    name, tags = request[member], request.get("tags", {})
+    check_name(name, subject)
+    check_tags(tags)
+    return name, tags
+
+
 def check_tag_key(key: str) -> None:
     if not 1 <= len(key) <= MAX_TAG_KEY_LENGTH:
         raise Refused(f"Tag key {quoted(key)!r} must have 1 to {MAX_TAG_KEY_LENGTH} characters, got {len(key)}.")
@@ -119,6 +128,11 @@ def _find_nul(value: Any, path: str) -> None:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             _find_nul(inner, f"{path}[{index}]")
+
+
+def without(request: dict[str, Any], *members: str) -> dict[str, Any]:
+    """Returns the request without some members: what is kept as a document, where those are fields."""
+    return {member: value for member, value in request.items() if member not in members}
 
 
 def has_duplicates(values: Iterable[object]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from batchyard.cli.client import YARD, Client, Document
-from batchyard.cli.formats import clock, duration, now_ms, table
+from batchyard.cli.formats import clock, counted, duration, now_ms, table
 from batchyard.cli.job_lookup import short_ids
 from batchyard.cli.tables import PATIENCE_SECONDS, WATCH_SECONDS
 from batchyard.cli.terminal_output import print_json, redraw, say, shown, tell
@@ -188,12 +188,10 @@ def _queue_notes(row: Document) -> list[str]:
         why = row.get("blockedReason") or f"batchyard explain {short} says what for."
         notes.append(f"{short} is next, and has waited for {duration(now_ms() - row['blockedSince'])}: {why}")
     if row["jobsNeverRunnable"]:
-        notes.append(f"{_jobs(row['jobsNeverRunnable'])} can never run here: batchyard jobs shows which, and why.")
+        notes.append(
+            f"{counted(row['jobsNeverRunnable'], 'job')} can never run here: batchyard jobs shows which, and why."
+        )
     return notes
-
-
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"
 
 
 ENVIRONMENTS = View(

@@ -52,7 +52,7 @@ def exit_code(detail: Document) -> int:
     """The job's exit code; never 0 for a job that failed."""
     if detail["status"] == "SUCCEEDED":
         return 0
-    return streams.exit_code(detail) or NO_EXIT_CODE
+    return streams.recorded_exit_code(detail) or NO_EXIT_CODE
 
 
 class JobTail:

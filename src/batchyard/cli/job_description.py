@@ -20,7 +20,7 @@ from batchyard.cli.formats import (
     run_time,
     table,
 )
-from batchyard.cli.streams import attempt_containers, containers, exit_code, sources
+from batchyard.cli.streams import attempt_containers, containers, recorded_exit_code, sources
 from batchyard.cli.terminal_output import coloured, shown
 
 LABEL_WIDTH = 12
@@ -55,7 +55,7 @@ def _head(detail: Document, used: Sequence[list[Document]]) -> Iterator[tuple[st
     reason = reason_of(detail)
     numbers = out_of_memory(reason, used[-1] if used else [], detail)
     reason += f" ({numbers})" if numbers else ""
-    code = exit_code(detail)
+    code = recorded_exit_code(detail)
     yield "Status", status + (f", exit code {code}" if code is not None else "") + (f": {reason}" if reason else "")
     if is_array(detail):
         yield "Children", progress(detail["arrayProperties"])

@@ -16,7 +16,7 @@ from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow,
 from batchyard.cli.formats import SHORT_ID, progress, reason_of, run_time
 from batchyard.cli.job_lookup import describe_one
 from batchyard.cli.options import INTERRUPTED
-from batchyard.cli.streams import check_container, exit_code, sources
+from batchyard.cli.streams import check_container, recorded_exit_code, sources
 from batchyard.cli.terminal_output import StatusLine, ask, complain, flush, job_line, output_is_raw, print_json
 
 STDIN = 0
@@ -198,7 +198,7 @@ def _ending(client: Client, detail: Document) -> str:
         return f"{text}: {progress(detail['arrayProperties'])}"
     if detail["status"] == "SUCCEEDED":
         return text
-    reason, code = reason_of(detail), exit_code(detail)
+    reason, code = reason_of(detail), recorded_exit_code(detail)
     parts = [f"exit code {code}" if code is not None else ""]
     if OUT_OF_MEMORY in reason:
         used = usage(client, detail)

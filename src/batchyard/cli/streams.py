@@ -65,7 +65,7 @@ def check_container(detail: Document, container: str) -> None:
         raise ClientError(f"Job {detail['jobId']} has no container {container}: {have}.")
 
 
-def exit_code(detail: Document) -> int | None:
+def recorded_exit_code(detail: Document) -> int | None:
     """The exit code of the last attempt: with several containers, the first essential one that did not end with 0."""
     several = containers(detail)
     if not several:

@@ -16,6 +16,7 @@ from batchyard.api.checks import (
     check_tags,
     quoted,
     require,
+    without,
 )
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import page_size, read_page
@@ -34,7 +35,7 @@ async def register_job_definition(context: Context, call: Call, request: Documen
     check_size(call.size_bytes, context.settings.max_definition_kib, "Job definition")
     tags = request.get("tags", {})
     check_tags(tags)
-    document = {member: value for member, value in request.items() if member not in ("jobDefinitionName", "tags")}
+    document = without(request, "jobDefinitionName", "tags")
     check_definition(document, context.settings.min_timeout_seconds)
     definition = await context.ask(commands.RegisterJobDefinition(name=name, document=kept(document), tags=tags))
     return {

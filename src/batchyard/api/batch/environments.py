@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchyard.api.batch import render
 from batchyard.api.batch.rules.environment_rules import check_changed_environment, check_new_environment
-from batchyard.api.checks import check_name, check_tags, require
+from batchyard.api.checks import new_resource, require, without
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import read_named
 from batchyard.core.model import commands
@@ -18,12 +18,8 @@ ENGINE_TAG = "batchyard:engine"
 
 
 async def create_compute_environment(context: Context, call: Call, request: Document) -> Document:
-    name = request["computeEnvironmentName"]
-    check_name(name, "Compute Environment")
-    tags = request.get("tags", {})
-    check_tags(tags)
+    name, tags = new_resource(request, "computeEnvironmentName", "Compute Environment")
     check_new_environment(request, context.account)
-    kept = {"computeEnvironmentName", "type", "state", "tags"}
     await context.ask(
         commands.CreateComputeEnvironment(
             name=name,
@@ -31,7 +27,7 @@ async def create_compute_environment(context: Context, call: Call, request: Docu
             type=request["type"],
             state=request.get("state", "ENABLED"),
             engine=_engine(context, tags),
-            document={member: value for member, value in request.items() if member not in kept},
+            document=without(request, "computeEnvironmentName", "type", "state", "tags"),
             tags=tags,
         )
     )
@@ -41,12 +37,11 @@ async def create_compute_environment(context: Context, call: Call, request: Docu
 async def update_compute_environment(context: Context, call: Call, request: Document) -> Document:
     name = resource_name(request["computeEnvironment"], KIND)
     check_changed_environment(request)
-    kept = {"computeEnvironment", "state"}
     await context.ask(
         commands.UpdateComputeEnvironment(
             name=name,
             state=request.get("state", ""),
-            document={member: value for member, value in request.items() if member not in kept},
+            document=without(request, "computeEnvironment", "state"),
         )
     )
     return _named(context, name)

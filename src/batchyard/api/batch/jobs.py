@@ -26,6 +26,7 @@ from batchyard.api.checks import (
 )
 from batchyard.api.context import Call, Context, Settings
 from batchyard.core.model import commands
+from batchyard.core.model.commands import SubmittedJob
 from batchyard.core.model.names import resource_name, split_definition
 from batchyard.core.model.records import Dependency
 from batchyard.core.model.refusal import Refused
@@ -46,7 +47,11 @@ UNSUPPORTED = (
 
 
 async def submit_job(context: Context, call: Call, request: Document) -> Document:
-    submitted = await context.ask(await submission(context, call, request))
+    return submitted_document(context, await context.ask(await submission(context, call, request)))
+
+
+def submitted_document(context: Context, submitted: SubmittedJob) -> Document:
+    """Returns the answer to a submission."""
     return {
         "jobArn": context.account.job_arn(submitted.job_id),
         "jobName": submitted.name,

@@ -11,9 +11,8 @@ from batchyard.api.batch import render
 from batchyard.api.checks import (
     check_between,
     check_describe_count,
-    check_name,
-    check_tags,
     has_duplicates,
+    new_resource,
     quoted,
     require,
 )
@@ -37,10 +36,7 @@ IDLE_STRATEGIES = ("FIFO",)
 
 
 async def create_scheduling_policy(context: Context, call: Call, request: Document) -> Document:
-    name = request["name"]
-    check_name(name, "Scheduling policy")
-    tags = request.get("tags", {})
-    check_tags(tags)
+    name, tags = new_resource(request, "name", "Scheduling policy")
     document = _policy(request) or {"fairsharePolicy": {}}  # AWS's default: all shares alike
     await context.ask(commands.CreateSchedulingPolicy(name, document, tags))
     return {"name": name, "arn": context.account.policy_arn(name)}

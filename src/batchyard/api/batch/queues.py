@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from batchyard.api.batch import render
 from batchyard.api.batch.policies import POLICY_ARN
-from batchyard.api.checks import (
-    check_between,
-    check_name,
-    check_tags,
-    has_duplicates,
-    require,
-)
+from batchyard.api.checks import check_between, has_duplicates, new_resource, require, without
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import read_named
 from batchyard.core.model import commands
@@ -24,6 +18,8 @@ from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT
 from batchyard.wire.messages import Document
 
 KIND = "job-queue"
+# Members that are fields of a queue, or make one up; the others are its document.
+FIELDS = ("jobQueueName", "jobQueue", "state", "priority", "computeEnvironmentOrder", "serviceEnvironmentOrder", "tags")
 MAX_ENVIRONMENTS = 3  # user guide: service_limits
 TIME_LIMIT_SECONDS = (600, 86_400)  # API: JobStateTimeLimitAction
 # The codes a time limit may watch for (AWS Batch behaviour 4.7).
@@ -45,23 +41,18 @@ SERVICE_TIME_LIMIT_REASONS = frozenset(
 
 
 async def create_job_queue(context: Context, call: Call, request: Document) -> Document:
-    name = request["jobQueueName"]
-    check_name(name, "Job Queue")
-    tags = request.get("tags", {})
-    check_tags(tags)
+    name, tags = new_resource(request, "jobQueueName", "Job Queue")
     is_service = _is_for_service_jobs(request)
     _check_queue(request, is_service)
     environments = _environment_order(request.get("computeEnvironmentOrder", []))
     require(is_service or environments, "At least 1 compute environment must be provided")
-    kept = {"jobQueueName", "state", "priority", "computeEnvironmentOrder", "serviceEnvironmentOrder", "tags"}
     await context.ask(
         commands.CreateJobQueue(
             name=name,
             state=request.get("state", "ENABLED"),
             priority=request["priority"],
             environments=environments,
-            document={member: value for member, value in request.items() if member not in kept}
-            | _service_part(request),
+            document=_document(request),
             tags=tags,
         )
     )
@@ -74,15 +65,13 @@ async def update_job_queue(context: Context, call: Call, request: Document) -> D
     order = request.get("computeEnvironmentOrder")
     environments = None if order is None else _environment_order(order)
     require(environments is None or environments, "At least 1 compute environment must be provided")
-    kept = {"jobQueue", "state", "priority", "computeEnvironmentOrder", "serviceEnvironmentOrder"}
     await context.ask(
         commands.UpdateJobQueue(
             name=name,
             state=request.get("state", ""),
             priority=request.get("priority"),
             environments=environments,
-            document={member: value for member, value in request.items() if member not in kept}
-            | _service_part(request),
+            document=_document(request),
         )
     )
     return _named(context, name)
@@ -161,16 +150,17 @@ async def _takes_service_jobs(context: Context, queue: str) -> bool:
     return bool(found) and takes_service_jobs(found[0].document)
 
 
-def _service_part(request: Document) -> Document:
-    """Returns the members that only queues for service jobs have, as they are kept; {} for other queues."""
+def _document(request: Document) -> Document:
+    """Returns what is kept of a request besides the fields of a queue; service environments by name."""
+    document = without(request, *FIELDS)
     order = request.get("serviceEnvironmentOrder")
     if not order:
-        return {}
-    kept = [
+        return document
+    named = [
         {"order": entry["order"], "serviceEnvironment": resource_name(entry["serviceEnvironment"], SERVICE_ENVIRONMENT)}
         for entry in order
     ]
-    return {"serviceEnvironmentOrder": kept, "jobQueueType": SAGEMAKER_TRAINING}
+    return document | {"serviceEnvironmentOrder": named, "jobQueueType": SAGEMAKER_TRAINING}
 
 
 def _check_queue(request: Document, is_service: bool) -> None:

@@ -5,10 +5,8 @@ Empty list members are present, empty scalars absent, as in AWS's answers.
 
 from __future__ import annotations
 
-import hashlib
-import uuid
-
 from batchyard.api.batch.definition_bodies import each_body
+from batchyard.api.ecs.cluster_names import cluster_name
 from batchyard.core.model import names
 from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.names import Account
@@ -38,16 +36,6 @@ TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "s
 SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
 FAIR_SHARE_DEFAULTS: Document = {"shareDecaySeconds": 0, "computeReservation": 0, "shareDistribution": []}
 CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
-
-
-def cluster_name(account: Account, environment: str) -> str:
-    """Returns the name of the ECS cluster that represents an environment.
-
-    AWS ends it in a random uuid; here it is derived from account, region and name, so that an attempt, which knows
-    only its environment's name, and the environment itself agree without a look-up."""
-    text = f"{account.account_id}/{account.region}/{environment}"
-    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-    return names.cluster_name(environment, str(uuid.UUID(bytes=digest, version=5)))
 
 
 # -- environments and queues --

@@ -6,9 +6,9 @@ from __future__ import annotations
 from functools import partial
 
 from batchyard.api.batch.rules.capacity_rules import check_capacity_limits
-from batchyard.api.checks import check_describe_count, check_name, check_names_alone, check_tags, require
+from batchyard.api.checks import new_resource, require
 from batchyard.api.context import Call, Context
-from batchyard.api.pages import page_size, read_page
+from batchyard.api.pages import read_named
 from batchyard.core.model import service_commands
 from batchyard.core.model.names import Account, resource_name
 from batchyard.core.model.records import Health
@@ -18,10 +18,7 @@ from batchyard.wire.messages import Document
 
 
 async def create_service_environment(context: Context, call: Call, request: Document) -> Document:
-    name = request["serviceEnvironmentName"]
-    check_name(name, "Service environment")
-    tags = request.get("tags", {})
-    check_tags(tags)
+    name, tags = new_resource(request, "serviceEnvironmentName", "Service environment")
     limits = request["capacityLimits"]
     check_capacity_limits(limits)
     await context.ask(
@@ -52,12 +49,8 @@ async def delete_service_environment(context: Context, call: Call, request: Docu
 
 async def describe_service_environments(context: Context, call: Call, request: Document) -> Document:
     """Unknown names are left out."""
-    asked = request.get("serviceEnvironments")
-    check_describe_count(asked or [], "serviceEnvironments")
-    check_names_alone(request, "serviceEnvironments")
-    names = [resource_name(text, SERVICE_ENVIRONMENT) for text in asked] if asked else None
-    query = partial(context.reader.documents, SERVICE_ENVIRONMENT, names, page_size(request), request.get("nextToken"))
-    found, token = await read_page(context, query)
+    query = partial(context.reader.documents, SERVICE_ENVIRONMENT)
+    found, token = await read_named(context, request, "serviceEnvironments", SERVICE_ENVIRONMENT, query)
     return {"serviceEnvironments": [_detail(environment, context.account) for environment in found]} | token
 
 

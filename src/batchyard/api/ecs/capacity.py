@@ -5,9 +5,6 @@ This machine itself is an instance, of a type that EC2 does not have; those of M
 
 from __future__ import annotations
 
-import re
-
-from batchyard.api.batch.render import cluster_name
 from batchyard.api.context import Context
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import Environment, Instance
@@ -16,23 +13,10 @@ from batchyard.core.questions.inventory import AskInstances, Inventory
 HOST_TYPE = "local"  # instanceType of this machine: not one of EC2's, and must not be mistaken for one
 ENVIRONMENT_TAG = "batchyard:compute-environment"
 SERVICE_TAG = ("AWSBatchServiceTag", "batch")  # the tag of what Batch launches (user guide: AWSBatchServiceRole)
-UUID_CHARACTERS = 36
-
-_CLUSTER = re.compile(rf"AWSBatch-(?P<environment>[a-zA-Z0-9_-]{{1,128}})-[0-9a-f-]{{{UUID_CHARACTERS}}}")
 
 
 async def ask_inventory(context: Context) -> Inventory:
     return await context.ask(AskInstances())
-
-
-def environment_of(account: Account, cluster: str) -> str | None:
-    """Returns the environment that a cluster (its name or ARN) represents, whether it still exists or not; None: the
-    cluster is not of this service."""
-    name = cluster.removeprefix(account.cluster_arn(""))
-    match = _CLUSTER.fullmatch(name)
-    if match is None or cluster_name(account, match["environment"]) != name:
-        return None
-    return match["environment"]
 
 
 def zone(account: Account) -> str:

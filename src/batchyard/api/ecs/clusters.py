@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from batchyard.api.batch.render import cluster_name
 from batchyard.api.context import Call, Context
 from batchyard.api.ecs import documents
-from batchyard.api.ecs.capacity import ask_inventory, environment_of
+from batchyard.api.ecs.capacity import ask_inventory
+from batchyard.api.ecs.cluster_names import cluster_name, environment_of_cluster
 from batchyard.api.ecs.container_instances import instances_of
 from batchyard.api.ecs.requests import (
     DEFAULT_CLUSTER,
     INVALID,
+    arn_of,
+    asks_for_tags,
     described,
     has_cluster,
     missing,
-    page_size,
+    page_limit,
     with_clusters,
 )
 from batchyard.core.model.refusal import Refused
@@ -24,18 +26,17 @@ async def describe_clusters(context: Context, call: Call, request: Document) -> 
     """By name or ARN: the clusters of environments. The others are `failures` with the reason MISSING."""
     asked = request.get("clusters") or [DEFAULT_CLUSTER]
     described(asked, "Clusters")
-    named = {text: environment_of(context.account, text) for text in asked}
+    named = {text: environment_of_cluster(context.account, text) for text in asked}
     environments = await with_clusters(context, sorted({name for name in named.values() if name}))
     inventory = await ask_inventory(context)
     found, failures = [], []
     for text, name in named.items():
         environment = environments.get(name or "")
         if environment is None:
-            arn = text if text.startswith("arn:") else context.account.cluster_arn(text)
-            failures.append(missing(arn))
+            failures.append(missing(arn_of(text, context.account.cluster_arn)))
             continue
         instances = len(instances_of(inventory, environment))
-        with_tags = "TAGS" in request.get("include", [])
+        with_tags = asks_for_tags(request)
         found.append(
             documents.cluster_document(context.account, environment, instances, inventory, with_tags=with_tags)
         )
@@ -46,7 +47,7 @@ async def list_clusters(context: Context, call: Call, request: Document) -> Docu
     """ARNs of the clusters that environments stand for; those of EKS have none."""
     arns, token = [], request.get("nextToken")
     try:
-        found, token = await context.read(context.reader.environments, None, page_size(request), token)
+        found, token = await context.read(context.reader.environments, None, page_limit(request), token)
     except ValueError as error:
         raise Refused(str(error), INVALID) from None
     for environment in found:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from batchyard.api.batch.render import cluster_name
 from batchyard.api.context import Call, Context
 from batchyard.api.ecs import documents
 from batchyard.api.ecs.capacity import ask_inventory, environments_of
+from batchyard.api.ecs.cluster_names import cluster_name
 from batchyard.api.ecs.requests import (
     INVALID,
+    arn_of,
+    asks_for_tags,
     described,
     missing,
     named_environment,
@@ -37,7 +39,7 @@ async def describe_container_instances(context: Context, call: Call, request: Do
     }
     found, failures = [], []
     for text in asked:
-        arn = text if text.startswith("arn:") else context.account.arn("ecs", f"container-instance/{cluster}/{text}")
+        arn = arn_of(text, lambda instance: context.account.arn("ecs", f"container-instance/{cluster}/{instance}"))
         if arn not in stocks:
             failures.append(missing(arn))
             continue
@@ -47,7 +49,7 @@ async def describe_container_instances(context: Context, call: Call, request: Do
             stocks[arn],
             inventory,
             environments,
-            with_tags="TAGS" in request.get("include", []),
+            with_tags=asks_for_tags(request),
         )
         found.append(document)
     return {"containerInstances": found, "failures": failures}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from batchyard.api.batch.render import CONTAINER_REASON_CHARACTERS, cluster_name
+from batchyard.api.batch.render import CONTAINER_REASON_CHARACTERS
 from batchyard.api.ecs.capacity import instance_tags, instance_type, zone
+from batchyard.api.ecs.cluster_names import cluster_name
 from batchyard.core.model import names
 from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.names import Account

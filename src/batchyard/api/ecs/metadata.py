@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchyard.api.batch.render import cluster_name
 from batchyard.api.context import Context
+from batchyard.api.ecs.cluster_names import cluster_name
 from batchyard.observe.metadata import Task, metadata_document
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from batchyard.api.context import Context
-from batchyard.api.ecs.capacity import environment_of
+from batchyard.api.ecs.cluster_names import environment_of_cluster
 from batchyard.core.model.records import Environment
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
@@ -18,7 +18,7 @@ MAX_PAGE = 100
 
 def named_environment(context: Context, request: Document) -> str:
     """Returns the environment whose cluster the request names. It may be deleted: its tasks are still known."""
-    environment = environment_of(context.account, request.get("cluster") or DEFAULT_CLUSTER)
+    environment = environment_of_cluster(context.account, request.get("cluster") or DEFAULT_CLUSTER)
     if environment is None:
         raise no_cluster()
     return environment
@@ -48,11 +48,20 @@ def described(asked: list[str], subject: str) -> list[str]:
     return list(dict.fromkeys(asked))
 
 
+def arn_of(text: str, make_arn: Callable[[str], str]) -> str:
+    """Returns what a request names by its ARN or id as an ARN. `make_arn`: from the id."""
+    return text if text.startswith("arn:") else make_arn(text)
+
+
+def asks_for_tags(request: Document) -> bool:
+    return "TAGS" in request.get("include", [])
+
+
 def missing(arn: str) -> Document:
     return {"arn": arn, "reason": "MISSING"}
 
 
-def page_size(request: Document) -> int:
+def page_limit(request: Document) -> int:
     asked = request.get("maxResults")
     if asked is not None and not 1 <= asked <= MAX_PAGE:
         raise Refused(f"maxResults must be between 1 and {MAX_PAGE}, got {asked}.", INVALID)
@@ -63,6 +72,6 @@ def page_of(arns: Iterable[str], request: Document) -> tuple[list[str], Document
     """Returns a page of sorted ARNs; its token names the last one."""
     after = request.get("nextToken", "")
     rest = [arn for arn in arns if arn > after]
-    limit = page_size(request)
+    limit = page_limit(request)
     page = rest[:limit]
     return page, {"nextToken": page[-1]} if len(rest) > limit else {}

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from batchyard.api.batch.render import cluster_name
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
 from batchyard.api.ecs import documents
+from batchyard.api.ecs.cluster_names import cluster_name
 from batchyard.api.ecs.requests import (
     INVALID,
+    arn_of,
+    asks_for_tags,
     described,
     missing,
     named_environment,
-    page_size,
+    page_limit,
 )
 from batchyard.core.model import names
 from batchyard.core.model.records import Attempt
@@ -38,8 +40,7 @@ async def describe_tasks(context: Context, call: Call, request: Document) -> Doc
         view = await context.read(context.reader.attempt, task_id)
         attempt = None if view is None else _attempt(view)
         if view is None or attempt is None or attempt.environment != environment:
-            arn = text if text.startswith("arn:") else context.account.task_arn(cluster, text)
-            failures.append(missing(arn))
+            failures.append(missing(arn_of(text, partial(context.account.task_arn, cluster))))
             continue
         document = documents.task_document(
             context.account,
@@ -48,7 +49,7 @@ async def describe_tasks(context: Context, call: Call, request: Document) -> Doc
             task_id,
             attempt,
             is_current=view.view.job.attempt is attempt,
-            with_tags="TAGS" in request.get("include", []),
+            with_tags=asks_for_tags(request),
         )
         found.append(document)
     return {"tasks": found, "failures": failures}
@@ -72,7 +73,7 @@ async def list_tasks(context: Context, call: Call, request: Document) -> Documen
     if desired == "PENDING":  # as on ECS, which never gives a task this desired status
         return {"taskArns": []}
     wanted = partial(_is_wanted, request, environment, desired)
-    limit = page_size(request)
+    limit = page_limit(request)
     if request.get("startedBy"):
         rows, token = await _tasks_of_job(context, request["startedBy"]), None
         page = [row for row in rows if wanted(row)]

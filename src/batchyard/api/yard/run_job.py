@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from msgspec.structs import replace
 
-from batchyard.api.batch.jobs import submission
+from batchyard.api.batch.jobs import submission, submitted_document
 from batchyard.api.batch.rules.container_rules import IMAGE
 from batchyard.api.checks import check_between, check_no_nul, quoted, require
 from batchyard.api.context import PROCESS, Call, Context
@@ -52,11 +52,7 @@ async def run_job(context: Context, call: Call, request: Document) -> Document:
         directory = ""  # it would hide the whole image
     revision = await _definition_revision(context, definition, run_document(image))
     submitted = await context.ask(replace(submit, revision=revision, working_directory=directory, images=bool(image)))
-    return {
-        "jobArn": context.account.job_arn(submitted.job_id),
-        "jobName": submitted.name,
-        "jobId": submitted.job_id,
-    }
+    return submitted_document(context, submitted)
 
 
 def _check_image(image: str) -> None:

@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 
 from batchyard.api.batch.rules.container_rules import check_environment
+from batchyard.api.batch.rules.volume_rules import check_one_kind
 from batchyard.api.checks import has_duplicates, quoted, require
 from batchyard.core.tasks.requirements import MIN_MEMORY_MIB
 from batchyard.wire.messages import Document
@@ -112,11 +113,7 @@ def _check_volumes(volumes: list[Document]) -> set[str]:
     names = [volume["name"] for volume in volumes]
     require(not has_duplicates(names), "The names of a pod's volumes must be unique.")
     for volume in volumes:
-        kinds = [kind for kind in VOLUME_KINDS if kind in volume]
-        require(
-            len(kinds) <= 1,
-            "When the volume parameter is specified, only one volume configuration type should be used.",
-        )
+        check_one_kind(volume, VOLUME_KINDS)
         empty = volume.get("emptyDir", {})
         require(empty.get("medium", "") in MEDIA, "Invalid Volume mount. Allowed values - Memory or null.")
         limit = empty.get("sizeLimit")

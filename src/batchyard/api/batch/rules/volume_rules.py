@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from batchyard.api.checks import quoted, require
 from batchyard.core.model.compute_resources import Platform
@@ -16,16 +17,20 @@ EFS_PLATFORM_VERSION = (1, 4, 0)  # the first of Fargate's that mounts EFS (API:
 VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}")
 
 
+def check_one_kind(volume: Document, kinds: Sequence[str]) -> None:
+    """Refuses a volume, of a container or of a pod, that has several of the members which say what it is."""
+    require(
+        len([kind for kind in kinds if kind in volume]) <= 1,
+        "When the volume parameter is specified, only one volume configuration type should be used.",
+    )
+
+
 def check_volumes(volumes: list[Document], platform: Platform, *, role: str, platform_version: str) -> None:
     """Checks the volumes of a task. `role`: the containers' own (jobRoleArn, taskRoleArn). `platform_version`:
     Fargate's, empty for the latest."""
     names = set()
     for volume in volumes:
-        kinds = [kind for kind in VOLUME_KINDS if kind in volume]
-        require(
-            len(kinds) <= 1,
-            "When the volume parameter is specified, only one volume configuration type should be used.",
-        )
+        check_one_kind(volume, VOLUME_KINDS)
         name = volume.get("name", "")
         require(name, "A volume needs its name, which mountPoints use.")
         require(
