@@ -7,7 +7,7 @@ import re
 from functools import partial
 
 from batchyard.api.batch.rules.capacity_rules import check_capacity_limits
-from batchyard.api.checks import check_name, check_tags, quoted, require
+from batchyard.api.checks import new_resource, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import page_size, read_page
 from batchyard.core.model import service_commands
@@ -24,10 +24,7 @@ BORROWING = "LEND_AND_BORROW"
 
 
 async def create_quota_share(context: Context, call: Call, request: Document) -> Document:
-    name = request["quotaShareName"]
-    check_name(name, "Quota share")
-    tags = request.get("tags", {})
-    check_tags(tags)
+    name, tags = new_resource(request, "quotaShareName", "Quota share")
     limits, sharing = request["capacityLimits"], request["resourceSharingConfiguration"]
     check_capacity_limits(limits)
     _check_sharing(sharing)
