@@ -201,7 +201,7 @@ def test_filtering_interleaves_streams_and_pages(cloudwatch: Logs) -> None:
 def test_a_large_group_is_searched_part_after_part(cloudwatch: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     for at in range(5):
         cloudwatch.run((at, str(at)))
-    monkeypatch.setattr(log_operations, "STREAMS_AT_ONCE", 2)
+    monkeypatch.setattr(log_operations, "MAX_STREAMS_AT_ONCE", 2)
     found: list[str] = []
     request: Document = {"logGroupName": GROUP}
     pages = 0

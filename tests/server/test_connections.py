@@ -255,7 +255,7 @@ async def test_a_body_that_nobody_wants_is_read_to_a_limit_and_not_held() -> Non
     assert wired.network.written.startswith(b"HTTP/1.1 200")
     await wired.phase_is(Phase.BODY)
     piece = b"a" * (1 << 20)
-    for _ in range(connections.DISCARDED_BYTES // len(piece)):
+    for _ in range(connections.MAX_DISCARDED_BYTES // len(piece)):
         wired.protocol.data_received(piece)
     assert not wired.network.ended
     assert len(wired.protocol.cycle.body) == 0

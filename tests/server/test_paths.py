@@ -56,7 +56,7 @@ def test_paths_of_sockets_stay_short_in_deep_directories(tmp_path: Path) -> None
     for root in (str(deep), "", "relative", str(tmp_path / "missing")):
         found = p.runtime_directory(deep, {"XDG_RUNTIME_DIR": root})
         assert found.parent == Path("/tmp") / f"batchyard-{os.getuid()}"
-        assert len(str(found)) + 1 + p.SOCKET_NAME_BYTES <= p.SOCKET_PATH_BYTES
+        assert len(str(found)) + 1 + p.SOCKET_NAME_BYTES <= p.MAX_SOCKET_PATH_BYTES
     assert found.name != other.name
 
 
@@ -119,7 +119,7 @@ def test_the_runtime_directory_of_another_user_is_not_ours(shared: Path) -> None
 
 def test_a_directory_that_is_as_long_as_can_be_holds_a_socket(shared: Path) -> None:
     (shared / f"batchyard-{os.geteuid()}").touch()
-    room = p.SOCKET_PATH_BYTES - p.SOCKET_NAME_BYTES - len("/run/") - len(str(shared)) - 1
+    room = p.MAX_SOCKET_PATH_BYTES - p.SOCKET_NAME_BYTES - len("/run/") - len(str(shared)) - 1
     fits, too_long = shared / ("d" * room), shared / ("d" * (room + 1))
     assert p.runtime_directory(fits, {}) == fits / "run"
     assert p.runtime_directory(too_long, {}).parent == shared / f"batchyard-{os.geteuid()}"

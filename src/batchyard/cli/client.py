@@ -24,7 +24,7 @@ UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureE
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
 RETRY_PAUSE_SECONDS = 0.5
 STREAM_BYTES = 64 * 1024
-SHOWN_CHARACTERS = 200  # of an answer that is not ours
+MAX_SHOWN_CHARACTERS = 200  # of an answer that is not ours
 
 Document = dict[str, Any]  # a request or an answer: AWS's member names -> values
 
@@ -208,7 +208,7 @@ class Client:
         except ValueError:
             document = None
         if not isinstance(document, dict) or (status >= 300 and not code):
-            shown = content[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
+            shown = content[:MAX_SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
             raise ClientError(f"{self.url} does not answer as Batchyard does (HTTP {status}): {shown or 'no content'}")
         if status >= 300:
             message = str(document.get("message") or document.get("Message") or "")

@@ -17,7 +17,7 @@ from batchyard.cli.terminal_output import print_json, redraw, say, shown, tell
 
 Column = tuple[str, Callable[[Document], str]]
 
-NAME_CHARACTERS = 24  # longer names would push the numbers off the terminal
+MAX_NAME_CHARACTERS = 24  # longer names would push the numbers off the terminal
 NOTE_INDENT = "    "
 MIB_PER_GIB = 1024
 NONE = "-"
@@ -123,7 +123,7 @@ GPUS = "FREE GPU"
 
 def _name(row: Document, member: str) -> str:
     name = shown(row[member])
-    return name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 3] + "..."
+    return name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - 3] + "..."
 
 
 def _free(row: Document, kind: str) -> str:

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from batchyard.cli import streams
 from batchyard.cli.client import LOGS, Client, Document, ServiceError
 from batchyard.cli.formats import progress, reason_of
-from batchyard.cli.job_lookup import DESCRIBE_IDS, FINISHED, describe, describe_one, list_children
+from batchyard.cli.job_lookup import FINISHED, MAX_DESCRIBE_IDS, describe, describe_one, list_children
 from batchyard.cli.streams import Source
 from batchyard.cli.terminal_output import StatusLine, flush
 
-FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
-LIVE_CHILDREN = 64  # children read while they run; the output of others comes when they end
+MAX_FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
+MAX_LIVE_CHILDREN = 64  # children read while they run; the output of others comes when they end
 FIRST_PAUSE_SECONDS = 0.05  # short jobs are over within a few of these
 MAX_PAUSE_SECONDS = 1.0
 NOTICE_AFTER_SECONDS = 0.5  # a job that starts at once needs no word about waiting
@@ -131,7 +131,7 @@ class ArrayTail:
         if not is_final(detail):
             running = [
                 child["jobId"]
-                for child in islice(list_children(self._client, self._parent_id, "RUNNING"), LIVE_CHILDREN)
+                for child in islice(list_children(self._client, self._parent_id, "RUNNING"), MAX_LIVE_CHILDREN)
             ]
             for child in describe(self._client, running):
                 if child["jobId"] not in self._closed and not is_final(child):
@@ -154,8 +154,8 @@ class ArrayTail:
                     ended.append(child["jobId"])
                     self.highest_exit_code = max(self.highest_exit_code, exit_code(child))
         ended.sort(key=lambda job_id: int(job_id.rpartition(":")[2]))
-        for start in range(0, len(ended), DESCRIBE_IDS):
-            details = describe(self._client, ended[start : start + DESCRIBE_IDS])
+        for start in range(0, len(ended), MAX_DESCRIBE_IDS):
+            details = describe(self._client, ended[start : start + MAX_DESCRIBE_IDS])
             for child in details:
                 tail = self._live.pop(child["jobId"], None)
                 if tail is not None:
@@ -173,9 +173,9 @@ class ArrayTail:
                 owners[source.stream] = child["jobId"], source.container
                 groups.setdefault(source.group, []).append(source.stream)
         chunks = [
-            (group, names[start : start + FILTER_STREAMS])
+            (group, names[start : start + MAX_FILTER_STREAMS])
             for group, names in groups.items()
-            for start in range(0, len(names), FILTER_STREAMS)
+            for start in range(0, len(names), MAX_FILTER_STREAMS)
         ]
         for group, chunk in chunks:
             request: dict[str, Any] = {"logGroupName": group, "logStreamNames": chunk}

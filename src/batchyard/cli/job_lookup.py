@@ -12,7 +12,7 @@ UNFINISHED = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 FINISHED = ("SUCCEEDED", "FAILED")
 FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}([:#]\d+)?")
 SHORT = re.compile(r"([0-9a-f-]+)([:#]\d+)?")
-DESCRIBE_IDS = 100  # DescribeJobs takes no more in one call
+MAX_DESCRIBE_IDS = 100  # DescribeJobs takes no more in one call
 SHOWN_MATCHES = 5  # of an ambiguous id
 
 
@@ -45,8 +45,8 @@ def list_children(client: Client, parent_id: str, status: str) -> Iterator[Docum
 def describe(client: Client, job_ids: Sequence[str]) -> list[Document]:
     """Details of those of the jobs that exist."""
     details: list[Document] = []
-    for start in range(0, len(job_ids), DESCRIBE_IDS):
-        details += client.call("DescribeJobs", {"jobs": list(job_ids[start : start + DESCRIBE_IDS])})["jobs"]
+    for start in range(0, len(job_ids), MAX_DESCRIBE_IDS):
+        details += client.call("DescribeJobs", {"jobs": list(job_ids[start : start + MAX_DESCRIBE_IDS])})["jobs"]
     return details
 
 

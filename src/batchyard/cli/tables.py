@@ -25,7 +25,7 @@ HEADINGS = ("ID", "NAME", "QUEUE", "STATUS", "AGE", "RAN", "EXIT", "REASON")
 STATUS_COLUMN = 3
 WATCH_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0  # a watch outlives a restart of the service
-NAME_CHARACTERS = 32  # longer names would push the reasons off the terminal
+MAX_NAME_CHARACTERS = 32  # longer names would push the reasons off the terminal
 
 
 class Selection(NamedTuple):
@@ -89,7 +89,7 @@ def _row(job: dict[str, Any], short_id: str, now: int) -> tuple[str, ...]:
         reason = progress(job["arrayProperties"]) + (f": {reason}" if reason else "")
     return (
         short_id,
-        shown(name if len(name) <= NAME_CHARACTERS else name[: NAME_CHARACTERS - 3] + "..."),
+        shown(name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - 3] + "..."),
         name_of(job["jobQueue"]),
         job["status"],
         duration(now - job["createdAt"]),

@@ -14,7 +14,7 @@ from batchyard.wire.protocols import AwsJson, RestJson, WireProtocol
 from batchyard.wire.xmlprotocols import FORM_PROTOCOLS, AwsQuery, protocol_of
 
 # A refusal quotes at most this much of a caller's path or target.
-QUOTED_LENGTH = 200
+MAX_QUOTED_LENGTH = 200
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 # The service in the credential scope of a SigV4 header, which distinguishes services that have operations of one name.
@@ -92,7 +92,9 @@ class Router:
         if raw_path == b"/" and target is not None:
             operation = self._by_target.get(target) if method == "POST" else None
             if operation is None:
-                raise _unknown(f"No operation here has the X-Amz-Target {target[:QUOTED_LENGTH]!r} by {method[:16]}.")
+                raise _unknown(
+                    f"No operation here has the X-Amz-Target {target[:MAX_QUOTED_LENGTH]!r} by {method[:16]}."
+                )
             return operation
         for template_method, template, templated in self._by_template:
             if template_method == method and template.match(raw_path) is not None:
@@ -112,8 +114,8 @@ class Router:
             candidates = [each for each in named if versions[each.service] == version] or named
         if len(candidates) != 1:
             raise _unknown(
-                f"Could not find operation {action[:QUOTED_LENGTH]!r} for version {version[:QUOTED_LENGTH]!r}"
-                f" of the service {signed_for[:QUOTED_LENGTH]!r}."
+                f"Could not find operation {action[:MAX_QUOTED_LENGTH]!r} for version {version[:MAX_QUOTED_LENGTH]!r}"
+                f" of the service {signed_for[:MAX_QUOTED_LENGTH]!r}."
             )
         return candidates[0]
 
@@ -129,7 +131,7 @@ class Router:
         return RestJson(error.code).error_response(error, request_id)
 
     def _unknown_path(self, method: str, raw_path: bytes) -> WireError:
-        path = raw_path[:QUOTED_LENGTH].decode("ascii", "backslashreplace")
+        path = raw_path[:MAX_QUOTED_LENGTH].decode("ascii", "backslashreplace")
         others = sorted(
             {other for other, known in self._by_path if known == raw_path}
             | {other for other, template, _ in self._by_template if template.match(raw_path) is not None}

@@ -43,7 +43,7 @@ UNSIGNABLE_HEADERS = frozenset(
 )
 # Requests of one second share their timestamp; a busy server sees a few seconds' worth at once.
 TIMESTAMP_CACHE_SIZE = 256
-QUOTED_LENGTH = 64
+MAX_QUOTED_LENGTH = 64
 
 MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
@@ -83,7 +83,7 @@ def parse_authorization(headers: Mapping[str, str]) -> Authorization:
         )
     algorithm, _, rest = header.strip().partition(" ")
     if algorithm != ALGORITHM:
-        raise _incomplete(f"Authorization must begin with '{ALGORITHM}', got {algorithm[:QUOTED_LENGTH]!r}.")
+        raise _incomplete(f"Authorization must begin with '{ALGORITHM}', got {algorithm[:MAX_QUOTED_LENGTH]!r}.")
     parts: dict[str, str] = {}
     for part in rest.split(","):
         name, _, value = part.strip().partition("=")
@@ -95,7 +95,7 @@ def parse_authorization(headers: Mapping[str, str]) -> Authorization:
     if len(credential) != 5 or not all(credential) or credential[4] != TERMINATOR:
         raise _incomplete(
             f"Credential must have exactly 5 slash-delimited elements, keyid/date/region/service/{TERMINATOR}, "
-            f"got {parts['Credential'][:QUOTED_LENGTH]!r}."
+            f"got {parts['Credential'][:MAX_QUOTED_LENGTH]!r}."
         )
     if not _SIGNATURE.fullmatch(parts["Signature"]):
         raise _incomplete("Signature must be 64 lower-case hexadecimal digits.")
@@ -103,7 +103,7 @@ def parse_authorization(headers: Mapping[str, str]) -> Authorization:
     access_key, date, region, service, _ = credential
     if date != timestamp[:8]:
         raise _incomplete(
-            f"Date in Credential scope must be that of the request: {timestamp[:8]}, got {date[:QUOTED_LENGTH]!r}."
+            f"Date in Credential scope must be that of the request: {timestamp[:8]}, got {date[:MAX_QUOTED_LENGTH]!r}."
         )
     signed_headers = tuple(parts["SignedHeaders"].lower().split(";"))
     return Authorization(access_key, date, region, service, signed_headers, parts["Signature"], timestamp, signed_at_ms)
@@ -134,12 +134,12 @@ def verify(
     headers = request.headers
     for name in headers:
         if name.startswith("x-amz-") and name not in signed:
-            raise _invalid(f"{name[:QUOTED_LENGTH]!r} must be a 'SignedHeader' in the AWS Authorization.")
+            raise _invalid(f"{name[:MAX_QUOTED_LENGTH]!r} must be a 'SignedHeader' in the AWS Authorization.")
     try:
         values = [headers[name] for name in signed]
     except KeyError:
         absent = next(name for name in signed if name not in headers)
-        raise _invalid(f"{absent[:QUOTED_LENGTH]!r} is a 'SignedHeader' that the request does not have.") from None
+        raise _invalid(f"{absent[:MAX_QUOTED_LENGTH]!r} is a 'SignedHeader' that the request does not have.") from None
     canonical = canonical_request(request.method, request.raw_path, request.query, signed, values, request.body)
     expected = signature(secret_key, authorization.timestamp, authorization.region, authorization.service, canonical)
     if not hmac.compare_digest(expected, authorization.signature):
@@ -207,7 +207,7 @@ def _read_time(text: str) -> tuple[str, int]:
             moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise _incomplete(
-            f"Date must be in ISO-8601 'basic format' (YYYYMMDDTHHMMSSZ), got {text[:QUOTED_LENGTH]!r}."
+            f"Date must be in ISO-8601 'basic format' (YYYYMMDDTHHMMSSZ), got {text[:MAX_QUOTED_LENGTH]!r}."
         ) from None
     return moment.strftime("%Y%m%dT%H%M%SZ"), int(moment.timestamp()) * 1000
 

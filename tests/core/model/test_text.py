@@ -8,8 +8,8 @@ from batchyard.core.model import text
 
 
 def test_a_long_text_of_the_caller_is_cut() -> None:
-    assert text.quoted("x" * text.QUOTED_LENGTH) == "x" * text.QUOTED_LENGTH
-    assert text.quoted("x" * (text.QUOTED_LENGTH + 1)) == "x" * text.QUOTED_LENGTH + "..."
+    assert text.quoted("x" * text.MAX_QUOTED_LENGTH) == "x" * text.MAX_QUOTED_LENGTH
+    assert text.quoted("x" * (text.MAX_QUOTED_LENGTH + 1)) == "x" * text.MAX_QUOTED_LENGTH + "..."
     assert text.quoted(1.5) == "1.5"
 
 

@@ -27,9 +27,9 @@ from batchyard.wire.messages import Document
 POLICY_ARN = re.compile(r"arn:[^:/]+:batch:[^:/]*:[^:/]*:scheduling-policy/[^/]+", re.DOTALL)
 KINDS = ("fairsharePolicy", "quotaSharePolicy")
 # Ranges of FairsharePolicy and ShareAttributes (Batch API model).
-DECAY_SECONDS = (0, 604_800)
-RESERVATION_PERCENT = (0, 99)
-WEIGHTS = (0.0001, 999.9999)
+DECAY_SECONDS_RANGE = (0, 604_800)
+RESERVATION_PERCENT_RANGE = (0, 99)
+WEIGHT_RANGE = (0.0001, 999.9999)
 MAX_SHARES = 500
 SHARE_ENTRY = re.compile(r"(?=.{1,255}$)[a-zA-Z0-9_-]*\*?", re.DOTALL)
 IDLE_STRATEGIES = ("FIFO",)
@@ -81,8 +81,8 @@ def _policy(request: Document) -> Document:
         return {}
     document = request[given[0]]
     if given[0] == "fairsharePolicy":
-        check_between(document.get("shareDecaySeconds"), *DECAY_SECONDS, "shareDecaySeconds")
-        check_between(document.get("computeReservation"), *RESERVATION_PERCENT, "computeReservation")
+        check_between(document.get("shareDecaySeconds"), *DECAY_SECONDS_RANGE, "shareDecaySeconds")
+        check_between(document.get("computeReservation"), *RESERVATION_PERCENT_RANGE, "computeReservation")
         _check_distribution(document.get("shareDistribution", []))
     else:
         strategy = document.get("idleResourceAssignmentStrategy")
@@ -96,7 +96,7 @@ def _policy(request: Document) -> Document:
 
 def _check_distribution(entries: list[Document]) -> None:
     require(len(entries) <= MAX_SHARES, f"ShareDistribution size cannot be greater than {MAX_SHARES}.")
-    low, high = WEIGHTS
+    low, high = WEIGHT_RANGE
     for entry in entries:
         identifier, weight = entry["shareIdentifier"], entry.get("weightFactor")
         require(SHARE_ENTRY.fullmatch(identifier), "ShareIdentifier name should match a valid pattern.")

@@ -21,7 +21,7 @@ KIND = "job-queue"
 # Members that are fields of a queue, or make one up; the others are its document.
 FIELDS = ("jobQueueName", "jobQueue", "state", "priority", "computeEnvironmentOrder", "serviceEnvironmentOrder", "tags")
 MAX_ENVIRONMENTS = 3  # user guide: service_limits
-TIME_LIMIT_SECONDS = (600, 86_400)  # API: JobStateTimeLimitAction
+TIME_LIMIT_SECONDS_RANGE = (600, 86_400)  # API: JobStateTimeLimitAction
 # The codes a time limit may watch for (AWS Batch behaviour 4.7).
 TIME_LIMIT_REASONS = frozenset(
     {
@@ -188,5 +188,5 @@ def _check_time_limits(actions: list[Document], is_service: bool) -> None:
     for action in actions:
         require(action["action"] == only, f"Invalid job action. Valid job actions: [{only}]")
         require(action["reason"] in known, "Invalid job reason")
-        check_between(action["maxTimeSeconds"], *TIME_LIMIT_SECONDS, "jobStateTimeLimitActions.maxTimeSeconds")
+        check_between(action["maxTimeSeconds"], *TIME_LIMIT_SECONDS_RANGE, "jobStateTimeLimitActions.maxTimeSeconds")
     require(not has_duplicates(reasons), "Duplicate job state limit actions are not allowed.")

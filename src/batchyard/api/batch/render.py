@@ -35,7 +35,7 @@ POD_CONTAINER_LISTS = ("args", "command", "env", "volumeMounts")
 TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "secrets", "ulimits")
 SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
 FAIR_SHARE_DEFAULTS: Document = {"shareDecaySeconds": 0, "computeReservation": 0, "shareDistribution": []}
-CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
+MAX_CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
 
 
 # -- environments and queues --
@@ -321,7 +321,7 @@ def _outcome(ended: Attempt | ContainerOutcome) -> Document:
     if ended.exit_code is not None:
         outcome["exitCode"] = ended.exit_code
     if ended.reason:
-        outcome["reason"] = ended.reason[:CONTAINER_REASON_CHARACTERS]
+        outcome["reason"] = ended.reason[:MAX_CONTAINER_REASON_CHARACTERS]
     return outcome
 
 

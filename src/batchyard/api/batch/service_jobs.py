@@ -9,7 +9,7 @@ from batchyard.api.batch.jobs import stop_command, stop_each
 from batchyard.api.batch.rules.definition_rules import (
     MAX_EXIT_RULES,
     MAX_PATTERN_LENGTH,
-    RETRY_ATTEMPTS,
+    RETRY_ATTEMPTS_RANGE,
     check_priority,
 )
 from batchyard.api.checks import (
@@ -100,7 +100,7 @@ def _check_retry(strategy: Document | None) -> None:
     """ServiceJobRetryStrategy: its patterns may hold any printable character."""
     if strategy is None:
         return
-    check_between(strategy["attempts"], *RETRY_ATTEMPTS, "RetryAttempts")
+    check_between(strategy["attempts"], *RETRY_ATTEMPTS_RANGE, "RetryAttempts")
     rules = strategy.get("evaluateOnExit", [])
     require(len(rules) <= MAX_EXIT_RULES, f"Up to {MAX_EXIT_RULES} evaluateOnExit condition can be specified.")
     for rule in rules:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from batchyard.api.batch.render import CONTAINER_REASON_CHARACTERS
+from batchyard.api.batch.render import MAX_CONTAINER_REASON_CHARACTERS
 from batchyard.api.ecs.capacity import instance_tags, instance_type, zone
 from batchyard.api.ecs.cluster_names import cluster_name
 from batchyard.core.model import names
@@ -137,7 +137,7 @@ def _containers(
         if outcome is not None and outcome.exit_code is not None:
             document |= {"exitCode": outcome.exit_code, "lastStatus": "STOPPED"}
         if outcome is not None and outcome.reason:
-            document["reason"] = outcome.reason[:CONTAINER_REASON_CHARACTERS]
+            document["reason"] = outcome.reason[:MAX_CONTAINER_REASON_CHARACTERS]
         documents.append(document)
     return documents
 

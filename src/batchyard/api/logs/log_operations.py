@@ -31,7 +31,7 @@ from batchyard.wire.messages import Document
 MAX_DESCRIBED = 50  # DescribeLogGroups, DescribeLogStreams (API: DescribeLimit)
 MAX_STREAM_NAMES = 100  # FilterLogEvents (API: InputLogStreamNames)
 # Streams that one search merges by time. A larger group is searched in parts, so that a page stays bounded.
-STREAMS_AT_ONCE = 10_000
+MAX_STREAMS_AT_ONCE = 10_000
 # A token of GetLogEvents has 56 digits, as on AWS: a proof that it was made for this stream, and the position in it.
 PROOF_DIGITS, PLACE_DIGITS = 36, 20
 TOKEN = re.compile(rf"[fb]/[0-9]{{{PROOF_DIGITS + PLACE_DIGITS}}}", re.ASCII)
@@ -176,7 +176,7 @@ def _searched(context: Context, group: str, request: Document, part: str | None)
         return [_find_stream(context, group, name) for name in wanted], None
     prefix = request.get("logStreamNamePrefix", "")
     try:
-        found, next_part = context.reader.log_streams(group, prefix, STREAMS_AT_ONCE, part, by_time=not prefix)
+        found, next_part = context.reader.log_streams(group, prefix, MAX_STREAMS_AT_ONCE, part, by_time=not prefix)
     except ValueError:
         raise _bad_token() from None
     return [Stream(stream.name, _path(context, stream.task_id, stream.container)) for stream in found], next_part

@@ -27,7 +27,7 @@ from batchyard.core.secrets.secrets import INVALID_REQUEST, MAX_STAGES
 from batchyard.wire.messages import Document
 
 NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # API: CreateSecretRequest.Name
-TOKEN_CHARACTERS = (32, 64)  # API: ClientRequestTokenType
+TOKEN_CHARACTERS_RANGE = (32, 64)  # API: ClientRequestTokenType
 MAX_VALUE_BYTES = 65_536  # API: SecretStringType, SecretBinaryType
 MAX_DESCRIPTION = 2048  # API: DescriptionType
 MAX_STAGE_LENGTH = 256  # API: SecretVersionStageType
@@ -215,7 +215,7 @@ async def _find(context: Context, secret_id: str) -> Secret:
 async def _value(context: Context, name: str, request: Document) -> SealedValue | None:
     """Returns the request's value, encrypted for the version that its token names; None when it has no value."""
     token = request.get("ClientRequestToken") or context.new_uuid()
-    low, high = TOKEN_CHARACTERS
+    low, high = TOKEN_CHARACTERS_RANGE
     if not low <= len(token) <= high:
         raise _invalid(f"ClientRequestToken must have {low} to {high} characters, got {len(token)}.")
     if "SecretString" in request and "SecretBinary" in request:

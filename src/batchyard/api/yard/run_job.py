@@ -22,7 +22,7 @@ RUN_IMAGE = "host"  # names what it is: the program runs on this machine as it i
 DEFAULT_QUEUE, HOST_QUEUE, CONTAINERS_QUEUE = "default", "host", "containers"
 QUEUES_OF_IMAGES = (DEFAULT_QUEUE, CONTAINERS_QUEUE)
 QUEUES_OF_PROGRAMS = (HOST_QUEUE, DEFAULT_QUEUE)
-SLUG_LENGTH = 60  # of the image in its definition's name, which is the head of its log streams too
+MAX_SLUG_LENGTH = 60  # of the image in its definition's name, which is the head of its log streams too
 MAX_NAME_LENGTH = 128  # of a job name (API: SubmitJobRequest)
 UNNAMED = "run"
 
@@ -116,7 +116,7 @@ def definition_name(image: str) -> str:
         return RUN_DEFINITION
     words = re.findall(r"[A-Za-z0-9]+", image.rpartition("/")[2])
     digest = hashlib.blake2b(image.encode(), digest_size=4).hexdigest()
-    return f"{RUN_DEFINITION}-{'-'.join(words)[:SLUG_LENGTH]}-{digest}"
+    return f"{RUN_DEFINITION}-{'-'.join(words)[:MAX_SLUG_LENGTH]}-{digest}"
 
 
 def run_document(image: str) -> Document:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from batchyard.core.model.resources import MILLI_PER_VCPU, format_vcpus
 
-QUOTED_LENGTH = 128  # a refusal quotes no more of the caller's own text
+MAX_QUOTED_LENGTH = 128  # a refusal quotes no more of the caller's own text
 
 
 def quoted(text: object) -> str:
     """`text` for a refusal, cut to a readable length."""
     whole = str(text)
-    return whole if len(whole) <= QUOTED_LENGTH else whole[:QUOTED_LENGTH] + "..."
+    return whole if len(whole) <= MAX_QUOTED_LENGTH else whole[:MAX_QUOTED_LENGTH] + "..."
 
 
 def counted(count: int, noun: str) -> str:

@@ -28,7 +28,7 @@ from batchyard.wire.sigv4 import Authorization, parse_authorization, verify
 
 FORBIDDEN = 403
 ROOT_UID = 0
-QUOTED_LENGTH = 100  # a refusal quotes at most this much of a caller's header
+MAX_QUOTED_LENGTH = 100  # a refusal quotes at most this much of a caller's header
 TOKEN_HEADER = "x-amz-security-token"
 JOBS = "jobs"  # all of them are one caller: an array has thousands
 
@@ -77,7 +77,7 @@ def _admit_session(headers: Mapping[str, str], session: Session, client: Client)
         raise WireError(
             "UnrecognizedClientException",
             "The security token included in the request is invalid: it does not belong to the access key "
-            f"{authorization.access_key[:QUOTED_LENGTH]!r}.",
+            f"{authorization.access_key[:MAX_QUOTED_LENGTH]!r}.",
             FORBIDDEN,
         )
     return Admitted(session.principal, JOBS, authorization, session.secret_access_key, client.signed_path)
@@ -142,7 +142,7 @@ class Access:
                 raise WireError(
                     "UnrecognizedClientException",
                     "The security token included in the request is invalid: there is no key "
-                    f"{authorization.access_key[:QUOTED_LENGTH]!r} here (see batchyard keys list).",
+                    f"{authorization.access_key[:MAX_QUOTED_LENGTH]!r} here (see batchyard keys list).",
                     FORBIDDEN,
                 )
             caller = f"key {key.access_key_id}"
@@ -187,7 +187,9 @@ class Access:
         if host is None:  # HTTP/1.0; browsers, against which this check is, always send one
             return
         if not self._is_ours(_hostname(f"//{host}")):
-            raise denied(f"The Host header {host[:QUOTED_LENGTH]!r} is not this machine: use localhost or 127.0.0.1.")
+            raise denied(
+                f"The Host header {host[:MAX_QUOTED_LENGTH]!r} is not this machine: use localhost or 127.0.0.1."
+            )
 
     def _check_origin(self, headers: Mapping[str, str]) -> None:
         origin = headers.get("origin")
@@ -195,7 +197,7 @@ class Access:
             return
         host = headers.get("host", "")
         if origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
-            raise denied(f"Pages of another origin ({origin[:QUOTED_LENGTH]!r}) may not call this service.")
+            raise denied(f"Pages of another origin ({origin[:MAX_QUOTED_LENGTH]!r}) may not call this service.")
 
     def _check_user(self, client: Client) -> None:
         if self._rules.allow_other_users:

@@ -33,7 +33,7 @@ SOCKET_ID = struct.Struct("!HH16s16s")  # ports and addresses are in network ord
 SOCKET_ID_END = struct.Struct("=III")
 ANSWER = struct.Struct("=BBBB48sIIIII")  # family, state, timer, retransmits, id, expires, queues, uid, inode
 MAPPED = b"\0" * 10 + b"\xff\xff"  # before the four bytes of an IPv4 address
-ANSWER_BYTES = 4096
+MAX_ANSWER_BYTES = 4096
 PROC_LINE_FIELDS = 10  # up to and including the inode
 
 
@@ -95,7 +95,7 @@ class PeerLookup:
         length = HEADER.size + len(body)
         netlink.send(HEADER.pack(length, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, self._sequence, 0) + body)
         while True:
-            answer = netlink.recv(ANSWER_BYTES)
+            answer = netlink.recv(MAX_ANSWER_BYTES)
             _, kind, _, sequence, _ = HEADER.unpack_from(answer)
             if sequence == self._sequence:  # an answer that came after its time-out is not ours
                 break

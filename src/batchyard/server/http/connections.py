@@ -22,7 +22,7 @@ BODY_BYTES_PER_SECOND = 8 * 1024
 UNREAD_SECONDS = 15.0
 # A body whose request was refused by its head is read to this size, since clients read the answer
 # only when they have sent everything, and ended beyond it.
-DISCARDED_BYTES = 16 * 1024 * 1024
+MAX_DISCARDED_BYTES = 16 * 1024 * 1024
 # Files beside connections: the store (its writer and readers, three each), logs being read, engines and their jobs'
 # output, the keys. Connections never take these.
 RESERVED_FILES = 256

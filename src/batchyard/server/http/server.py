@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from batchyard.server.access.peers import PeerLookup, PeerUser, is_loopback
 from batchyard.server.http.app import PEER
-from batchyard.server.http.connections import DISCARDED_BYTES, Connections, Phase, caller_of
+from batchyard.server.http.connections import MAX_DISCARDED_BYTES, Connections, Phase, caller_of
 
 BACKLOG = 2048  # connections the kernel holds while we are busy: more than clients of one machine open at once
 # Requests in flight get this long to end: the whole stop must take less than 5 s.
@@ -139,7 +139,7 @@ class PeerProtocol(HttpToolsProtocol):
         self.head_bytes = 0
         self.body_bytes += len(body)
         super().on_body(body)
-        if self.cycle.response_complete and self.body_bytes > DISCARDED_BYTES:
+        if self.cycle.response_complete and self.body_bytes > MAX_DISCARDED_BYTES:
             self.transport.abort()
 
     def on_message_complete(self) -> None:

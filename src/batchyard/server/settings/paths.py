@@ -19,7 +19,7 @@ from batchyard.store.sqlite.file_url import url_of_file
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
 # A socket's path has 107 usable bytes; the longest name an engine puts into the runtime directory is given this room.
-SOCKET_PATH_BYTES = 107
+MAX_SOCKET_PATH_BYTES = 107
 SOCKET_NAME_BYTES = 32
 # A directory with one of these is a data directory or a runtime directory of ours.
 DATABASE = "batchyard.db"
@@ -107,7 +107,7 @@ def runtime_directory(data_dir: Path, variables: Mapping[str, str]) -> Path:
 
 
 def _fits(runtime_dir: Path) -> bool:
-    return len(os.fsencode(runtime_dir.absolute())) + 1 + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES
+    return len(os.fsencode(runtime_dir.absolute())) + 1 + SOCKET_NAME_BYTES <= MAX_SOCKET_PATH_BYTES
 
 
 def _is_ours(path: Path) -> bool:
@@ -137,7 +137,7 @@ def prepare(paths: Paths) -> None:
 def _make_runtime(paths: Paths) -> None:
     root = paths.runtime_dir.parent
     if root != paths.data_dir and not _can_be_ours(root):
-        longest = SOCKET_PATH_BYTES - SOCKET_NAME_BYTES - len(f"/{RUNTIME_IN_DATA}/")
+        longest = MAX_SOCKET_PATH_BYTES - SOCKET_NAME_BYTES - len(f"/{RUNTIME_IN_DATA}/")
         raise PathError(
             f"Sockets need a short path, and {root} cannot be used: it belongs to somebody else, or is no directory "
             "that files can be made in. Have it removed, set XDG_RUNTIME_DIR to a directory of your own, or choose a "

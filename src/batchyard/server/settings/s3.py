@@ -24,7 +24,7 @@ PROFILE = "default"  # the section that SDKs read where no other is named
 KEY_ID, SECRET, TOKEN = "aws_access_key_id", "aws_secret_access_key", "aws_session_token"
 EXAMPLE = f"[{PROFILE}], {KEY_ID} = ... and {SECRET} = ..."
 TIMEOUT_SECONDS = 5.0  # a healthy one answers in milliseconds; the caller waits
-ANSWER_BYTES = 64 * 1024  # of a list of buckets: its beginning is enough to recognise it
+MAX_ANSWER_BYTES = 64 * 1024  # of a list of buckets: its beginning is enough to recognise it
 FORBIDDEN = 403
 # S3's answer to keys that it knows, whose owner may just not list buckets.
 MAY_NOT_LIST = "AccessDenied"
@@ -125,6 +125,6 @@ def _get(s3: S3, region: str) -> tuple[int, bytes]:
     try:
         connection.request("GET", parts.path, headers=headers)
         response = connection.getresponse()
-        return response.status, response.read(ANSWER_BYTES)
+        return response.status, response.read(MAX_ANSWER_BYTES)
     finally:
         connection.close()

@@ -19,7 +19,7 @@ from batchyard.wire.messages import Document
 BODIES = ("containerProperties", "ecsProperties", "eksProperties", "nodeProperties")
 CAPABILITIES = (Platform.FARGATE, Platform.EC2, Platform.MANAGED_INSTANCES)  # in the order of AWS's refusal
 
-RETRY_ATTEMPTS = (1, 10)  # API: RetryStrategy
+RETRY_ATTEMPTS_RANGE = (1, 10)  # API: RetryStrategy
 MAX_EXIT_RULES = 5  # API: RetryStrategy.evaluateOnExit
 MAX_PATTERN_LENGTH = 512  # API: EvaluateOnExit
 EXIT_CODE_PATTERN = re.compile(r"[0-9]*\*?")
@@ -27,7 +27,7 @@ REASON_PATTERN = re.compile(r"[0-9A-Za-z.:\s]*\*?")
 # FAILED is no action of AWS's; tutorials use it and mean EXIT: a recorded superset.
 EXIT_ACTIONS = frozenset({"RETRY", "EXIT", "FAILED"})
 
-PRIORITY = (0, 9999)  # API: RegisterJobDefinitionRequest.schedulingPriority
+PRIORITY_RANGE = (0, 9999)  # API: RegisterJobDefinitionRequest.schedulingPriority
 
 
 def check_definition(document: Document, min_timeout_seconds: int) -> None:
@@ -51,7 +51,7 @@ def check_retry(strategy: Document | None) -> None:
         return
     attempts = strategy.get("attempts")
     require(attempts is not None, "RetryAttempts must be provided with retry strategy.")
-    check_between(attempts, *RETRY_ATTEMPTS, "RetryAttempts")
+    check_between(attempts, *RETRY_ATTEMPTS_RANGE, "RetryAttempts")
     rules = strategy.get("evaluateOnExit", [])
     require(len(rules) <= MAX_EXIT_RULES, f"Up to {MAX_EXIT_RULES} evaluateOnExit condition can be specified.")
     for rule in rules:
@@ -80,7 +80,7 @@ def check_timeout(timeout: Document | None, min_seconds: int) -> None:
 
 
 def check_priority(priority: int | None) -> None:
-    low, high = PRIORITY
+    low, high = PRIORITY_RANGE
     require(priority is None or low <= priority <= high, f"Scheduling priority must be between {low} and {high}.")
 
 

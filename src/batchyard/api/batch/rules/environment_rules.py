@@ -34,9 +34,9 @@ FARGATE_FORBIDDEN = (
 )
 
 
-SCALE_DOWN_MINUTES = (20, 10080)  # API: ComputeScalingPolicy; 0 unsets
-UPDATE_MINUTES = (1, 7200)  # API: UpdatePolicy
-EC2_CONFIGURATIONS = (1, 2)  # API: ComputeResource.ec2Configuration
+SCALE_DOWN_MINUTES_RANGE = (20, 10080)  # API: ComputeScalingPolicy; 0 unsets
+UPDATE_MINUTES_RANGE = (1, 7200)  # API: UpdatePolicy
+EC2_CONFIGURATIONS_RANGE = (1, 2)  # API: ComputeResource.ec2Configuration
 IMAGE_TYPE = re.compile(r"(ECS|EKS)_[A-Z0-9_]+")
 MAX_TEMPLATE_OVERRIDES = 10  # API: LaunchTemplateSpecification
 TEMPLATE_VERSION = re.compile(r"|[0-9]+|\$Default|\$Latest")
@@ -63,7 +63,9 @@ def check_new_environment(document: Document, account: Account) -> None:
 def check_changed_environment(document: Document) -> None:
     """Checks what of UpdateComputeEnvironment does not depend on the environment's current state."""
     policy = document.get("updatePolicy", {})
-    check_between(policy.get("jobExecutionTimeoutMinutes"), *UPDATE_MINUTES, "updatePolicy.jobExecutionTimeoutMinutes")
+    check_between(
+        policy.get("jobExecutionTimeoutMinutes"), *UPDATE_MINUTES_RANGE, "updatePolicy.jobExecutionTimeoutMinutes"
+    )
     resources = document.get("computeResources", {})
     _check_capacity(resources)
     _check_shared(resources)
@@ -153,10 +155,10 @@ def _check_shared(resources: Document) -> None:
     require(bid is None or 0 <= bid <= 100, "Bid percentage must be between 0 to 100.")
     delay = resources.get("scalingPolicy", {}).get("minScaleDownDelayMinutes")
     if delay != 0:
-        check_between(delay, *SCALE_DOWN_MINUTES, "scalingPolicy.minScaleDownDelayMinutes")
+        check_between(delay, *SCALE_DOWN_MINUTES_RANGE, "scalingPolicy.minScaleDownDelayMinutes")
     configurations = resources.get("ec2Configuration", [])
     if configurations:
-        check_between(len(configurations), *EC2_CONFIGURATIONS, "The number of ec2Configuration entries")
+        check_between(len(configurations), *EC2_CONFIGURATIONS_RANGE, "The number of ec2Configuration entries")
     for configuration in configurations:
         require(
             IMAGE_TYPE.fullmatch(configuration["imageType"]),

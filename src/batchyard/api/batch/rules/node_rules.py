@@ -14,7 +14,7 @@ from batchyard.api.checks import quoted, require
 from batchyard.core.model.compute_resources import Platform
 from batchyard.wire.messages import Document
 
-NODES = (1, 1000)  # user guide: mnp-node-groups
+NODE_COUNT_RANGE = (1, 1000)  # user guide: mnp-node-groups
 MAX_NODE_RANGES = 5
 MAX_INSTANCE_TYPES = 1  # API: NodeRangeProperty.instanceTypes
 TARGET_NODES = re.compile(r"[0-9]+|[0-9]*:[0-9]*")
@@ -45,7 +45,7 @@ def _index(digits: str) -> int:
 
 def check_nodes(properties: Document) -> None:
     """Checks one nodeProperties document. Ranges may nest and overlap; together they cover every node."""
-    low, high = NODES
+    low, high = NODE_COUNT_RANGE
     count, ranges = properties["numNodes"], properties["nodeRangeProperties"]
     require(low <= count <= high, f"Number of nodes must be between {low} and {high}.")
     require(0 <= properties["mainNode"] < count, "Main node index is out of range, must be less than numNodes.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from batchyard.api.batch.rules.consumable_rules import check_consumables
 from batchyard.api.batch.rules.container_rules import check_environment
-from batchyard.api.batch.rules.node_rules import BODIES, NODES, Target, check_nodes, parse_target
+from batchyard.api.batch.rules.node_rules import BODIES, NODE_COUNT_RANGE, Target, check_nodes, parse_target
 from batchyard.api.batch.rules.pod_rules import DEFAULT_NAME, check_pod
-from batchyard.api.batch.rules.task_rules import CONTAINERS
+from batchyard.api.batch.rules.task_rules import CONTAINER_COUNT_RANGE
 from batchyard.api.checks import check_no_nul, has_duplicates, quoted, require
 from batchyard.core.model.compute_resources import Platform
 from batchyard.core.tasks import ecs_task, requirements, task_spec
@@ -41,7 +41,7 @@ def check_task_overrides(properties: Document) -> None:
     tasks = properties.get("taskProperties", [])
     require(len(tasks) <= 1, f"{member} must hold at most 1 task, got {len(tasks)}.")
     containers = tasks[0].get("containers", []) if tasks else []
-    _, high = CONTAINERS
+    _, high = CONTAINER_COUNT_RANGE
     require(len(containers) <= high, f"{member}[0] must hold at most {high} containers, got {len(containers)}.")
     require(not has_duplicates([entry.get("name", "") for entry in containers]), "Container names must be unique")
     for entry in containers:
@@ -147,7 +147,7 @@ def _changed_container(container: Document, override: Document) -> Document:
 
 def _check_count(count: int, properties: Document, targets: list[Target]) -> None:
     """Checks numNodes, which may change only the size of an open range (API: NodeOverrides.numNodes)."""
-    low, high = NODES
+    low, high = NODE_COUNT_RANGE
     require(low <= count <= high, f"Number of nodes must be between {low} and {high}.")
     require(properties["mainNode"] < count, "Main node index is out of range, must be less than numNodes.")
     starts = [target.first for target in targets if target.last is None]

@@ -12,7 +12,7 @@ from batchyard.core.model.compute_resources import Platform
 from batchyard.core.tasks.requirements import WINDOWS_FAMILIES, check_windows
 from batchyard.wire.messages import Document
 
-EPHEMERAL_GIB = (21, 200)  # API: EphemeralStorage
+EPHEMERAL_GIB_RANGE = (21, 200)  # API: EphemeralStorage
 SYSTEM_FAMILIES = (*WINDOWS_FAMILIES, "LINUX")  # in the order of AWS's refusal
 ARCHITECTURES = ("X86_64", "ARM64")
 WINDOWS_FORBIDDEN = (
@@ -34,7 +34,7 @@ def is_set(holder: Document, member: str) -> bool:
 
 def check_ephemeral_storage(storage: Document | None) -> None:
     """Checks ephemeralStorage of a Fargate task."""
-    low, high = EPHEMERAL_GIB
+    low, high = EPHEMERAL_GIB_RANGE
     require(
         storage is None or low <= storage["sizeInGiB"] <= high,
         f"Ephemeral storage for Fargate tasks can be only between range {low} GiB to {high} GiB",

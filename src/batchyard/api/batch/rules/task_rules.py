@@ -18,7 +18,7 @@ from batchyard.core.model.records import DEFAULT_CONTAINER
 from batchyard.core.tasks import requirements
 from batchyard.wire.messages import Document
 
-CONTAINERS = (1, 10)  # API: EcsTaskProperties
+CONTAINER_COUNT_RANGE = (1, 10)  # API: EcsTaskProperties
 # ECS's own limit is 255; a log file is named <task id>.<container>.log, and a file name has at most 255 bytes.
 CONTAINER_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 CONDITIONS = ("START", "COMPLETE", "SUCCESS")
@@ -56,7 +56,7 @@ def check_task(properties: Document, platform: Platform) -> None:
     require(len(tasks) == 1, f"ecsProperties.taskProperties must hold exactly 1 task, got {len(tasks)}.")
     task = tasks[0]
     containers = task["containers"]
-    low, high = CONTAINERS
+    low, high = CONTAINER_COUNT_RANGE
     require(low <= len(containers) <= high, f"Number of containers must be between {low} and {high}")
     _check_names(containers)
     require(
