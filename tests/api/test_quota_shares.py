@@ -91,6 +91,23 @@ def test_a_service_job_goes_into_a_quota_share(quota: Service) -> None:
         assert [one["jobName"] for one in found["jobSummaryList"]] == expected
 
 
+def test_the_front_of_each_quota_share(quota: Service) -> None:
+    for name in ("team", "other", "idle"):
+        make_quota_share(quota, name)
+    jobs = []
+    for share, priority in (("team", 1), ("team", 5), ("other", 3)):
+        quota.tick(10)
+        request = {"jobName": "train", "jobQueue": "quota", "serviceRequestPayload": "{}"}
+        more = {"quotaShareName": share, "schedulingPriority": priority}
+        answer = quota.batch.submit_service_job(**request, **more, serviceJobType="SAGEMAKER_TRAINING")
+        jobs.append({"jobArn": answer["jobArn"], "earliestTimeAtPosition": quota.now_ms})
+    low, high, theirs = jobs
+    found = quota.batch.get_job_queue_snapshot(jobQueue="quota")
+    assert found["frontOfQueue"] == {"jobs": [high, theirs, low], "lastUpdatedAt": quota.now_ms}
+    assert found["frontOfQuotaShares"]["quotaShares"] == {"team": [high], "other": [theirs]}
+    assert found["queueUtilization"]["totalCapacityUsage"] == []
+
+
 REQUEST: dict[str, Any] = {
     "quotaShareName": "team",
     "jobQueue": "quota",

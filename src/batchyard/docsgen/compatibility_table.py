@@ -330,7 +330,7 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
     "ServiceEnvironmentOrder": {"order serviceEnvironment": both(R)},
     "JobStateTimeLimitAction": {
         "reason state maxTimeSeconds": YES,
-        "action": both(Y, "CANCEL; TERMINATE on queues for service jobs."),
+        "action": both(Y, "CANCEL; TERMINATE on queues for service jobs, where nothing ever sets it off."),
     },
 }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from batchyard.core.model import commands as c
+from batchyard.core.model import service_commands as s
 from batchyard.core.model.records import EnvironmentOrder
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.service_records import SAGEMAKER_TRAINING
 from batchyard.core.questions import queue_snapshot
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot, FrontJob
 from tests.core.driver import ACCOUNT, Driver
@@ -54,3 +56,26 @@ def test_what_each_share_uses_the_largest_first() -> None:
 def test_a_queue_that_there_is_not() -> None:
     with pytest.raises(Refused, match="JobQueue none not found"):
         queue_snapshot.snapshot(Driver().machine.world, AskQueueSnapshot("none"))
+
+
+def test_the_front_of_a_queue_for_service_jobs() -> None:
+    driver = Driver()
+    limits = ({"maxCapacity": 4, "capacityUnit": "NUM_INSTANCES"},)
+    driver.do(s.CreateServiceEnvironment("training", SAGEMAKER_TRAINING, "ENABLED", limits, {}))
+    driver.do(c.CreateSchedulingPolicy("p", {"fairsharePolicy": {}}))
+    document = {
+        "jobQueueType": SAGEMAKER_TRAINING,
+        "serviceEnvironmentOrder": [{"order": 1, "serviceEnvironment": "training"}],
+        "schedulingPolicyArn": ACCOUNT.policy_arn("p"),
+    }
+    driver.do(c.CreateJobQueue("training", "ENABLED", 1, (), document))
+    for job_id, priority in (("first", None), ("second", None), ("urgent", 7), ("ended", 9)):
+        driver.do(
+            s.SubmitServiceJob(
+                job_id, "t", "training", SAGEMAKER_TRAINING, {}, {}, share_identifier="a", scheduling_priority=priority
+            )
+        )
+    driver.do(s.TerminateServiceJob("ended", "enough"))
+    found = queue_snapshot.snapshot(driver.machine.world, AskQueueSnapshot("training"))
+    assert [job.job_id for job in found.front] == ["urgent", "first", "second"]
+    assert (found.used, found.active_shares, found.takes_service_jobs, found.front_of_shares) == (0, 1, True, ())

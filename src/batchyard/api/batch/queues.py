@@ -92,7 +92,7 @@ async def get_job_queue_snapshot(context: Context, call: Call, request: Document
     name = resource_name(request["jobQueue"], KIND)
     found = await context.ask(AskQueueSnapshot(name))
     utilization: Document = {
-        "totalCapacityUsage": _vcpus(found.used),
+        "totalCapacityUsage": [] if found.takes_service_jobs else _vcpus(found.used),
         "lastUpdatedAt": found.at_ms,
     }
     if found.active_shares:
@@ -102,10 +102,19 @@ async def get_job_queue_snapshot(context: Context, call: Call, request: Document
                 {"shareIdentifier": share, "capacityUsage": _vcpus(used)} for share, used in found.used_by_share
             ],
         }
-    jobs = [
-        {"jobArn": context.account.job_arn(job.job_id), "earliestTimeAtPosition": job.since_ms} for job in found.front
-    ]
-    return {"frontOfQueue": {"jobs": jobs, "lastUpdatedAt": found.at_ms}, "queueUtilization": utilization}
+    arn = context.account.service_job_arn if found.takes_service_jobs else context.account.job_arn
+    jobs = [{"jobArn": arn(job.job_id), "earliestTimeAtPosition": job.since_ms} for job in found.front]
+    answer: Document = {
+        "frontOfQueue": {"jobs": jobs, "lastUpdatedAt": found.at_ms},
+        "queueUtilization": utilization,
+    }
+    if found.front_of_shares:
+        shares = {
+            share: [{"jobArn": arn(job.job_id), "earliestTimeAtPosition": job.since_ms}]
+            for share, job in found.front_of_shares
+        }
+        answer["frontOfQuotaShares"] = {"quotaShares": shares, "lastUpdatedAt": found.at_ms}
+    return answer
 
 
 def _vcpus(milli_vcpus: int) -> list[Document]:

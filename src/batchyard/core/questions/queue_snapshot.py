@@ -12,7 +12,9 @@ from msgspec import Struct
 from batchyard.core.model import names
 from batchyard.core.model.commands import Command
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.service_records import takes_service_jobs
 from batchyard.core.scheduling import candidates
+from batchyard.core.service_jobs import service_jobs
 from batchyard.core.state.world import World
 
 FRONT_JOBS = 100  # API: FrontOfQueueDetail
@@ -28,13 +30,16 @@ class FrontJob(Struct, frozen=True):
 
 
 class QueueSnapshot(Struct, frozen=True):
-    """`used`: milli-vCPUs that its placed jobs hold; `used_by_share`: the largest first, none on FIFO queues."""
+    """`used`: milli-vCPUs that its placed jobs hold; `used_by_share`: the largest first, none on FIFO queues.
+    `takes_service_jobs`: it is of those, and so is `front`; `front_of_shares`: the first job of each quota share."""
 
     front: tuple[FrontJob, ...]
     used: int
     used_by_share: tuple[tuple[str, int], ...]
     active_shares: int
     at_ms: int
+    takes_service_jobs: bool = False
+    front_of_shares: tuple[tuple[str, FrontJob], ...] = ()
 
 
 class AskQueueSnapshot(Command[QueueSnapshot], frozen=True):
@@ -47,6 +52,8 @@ def snapshot(world: World, command: AskQueueSnapshot) -> QueueSnapshot:
     name = command.queue
     if name not in world.queues:
         raise Refused(f"JobQueue {name} not found.")
+    if takes_service_jobs(world.queues[name].document):
+        return _of_service_jobs(world, name)
     front = tuple(islice(_front(world, name), FRONT_JOBS))
     used: dict[str, int] = {}
     active: set[str] = set()
@@ -60,6 +67,18 @@ def snapshot(world: World, command: AskQueueSnapshot) -> QueueSnapshot:
             used[share] = used.get(share, 0) + spec.task.resources.milli_vcpus
     shares = sorted(((s, amount) for s, amount in used.items() if s), key=lambda pair: (-pair[1], pair[0]))
     return QueueSnapshot(front, sum(used.values()), tuple(shares[:TOP_SHARES]), len(active - {""}), world.now_ms)
+
+
+def _of_service_jobs(world: World, name: str) -> QueueSnapshot:
+    """Service jobs in the order of their turn. None runs, so that no share has used more than another."""
+    waiting = service_jobs.waiting_in(world, name)
+    first: dict[str, FrontJob] = {}
+    for job in waiting:
+        if job.quota_share:
+            first.setdefault(job.quota_share, FrontJob(job.job_id, job.created_at_ms))
+    active = {job.share_identifier for job in waiting} - {""}
+    front = tuple(FrontJob(job.job_id, job.created_at_ms) for job in waiting[:FRONT_JOBS])
+    return QueueSnapshot(front, 0, (), len(active), world.now_ms, True, tuple(sorted(first.items())))
 
 
 def _front(world: World, name: str) -> Iterator[FrontJob]:

@@ -135,6 +135,12 @@ def _end(world: World, jobs: Iterable[ServiceJob], reason: str) -> None:
             put(world, replace(job, stopped_at_ms=world.now_ms, end_reason=reason))
 
 
+def waiting_in(world: World, queue: str) -> list[ServiceJob]:
+    """Returns the jobs that wait in a queue, in the order of their turn: by priority, then the oldest first."""
+    jobs = [job for job in world.services.jobs.values() if job.queue == queue and not job.stopped_at_ms]
+    return sorted(jobs, key=lambda job: (-(job.scheduling_priority or 0), job.created_at_ms, job.job_id))
+
+
 def find(world: World, job_id: str) -> ServiceJob:
     """Returns a service job by its id. Raises Refused if there is none."""
     job = world.services.jobs.get(job_id)
