@@ -1,4 +1,4 @@
-"""The commands for people: run, jobs, logs, describe, explain, cancel, terminate; envs, queues, instances, interrupt.
+"""The client commands: run, jobs, logs, describe, explain, cancel, terminate; envs, queues, instances, interrupt.
 
 Everything that only a command's work needs is imported inside it: `batchyard --help` and shell scripts start fast.
 Exit codes: the job's own for `run`, else 0; 1 when something cannot be done, 2 for wrong usage, 130 after Ctrl-C.

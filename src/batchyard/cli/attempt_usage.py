@@ -9,18 +9,18 @@ OUT_OF_MEMORY = "OutOfMemoryError"  # how the reason of a container killed for i
 
 
 def usage(client: Client, detail: Document) -> list[list[Document]]:
-    """What each container of each ended attempt used. Empty for a service that does not know."""
+    """Returns what each container of each ended attempt used; empty for a service that does not report it."""
     if not detail.get("attempts"):
         return []
     try:
         rows = client.call("ListAttempts", {"jobId": detail["jobId"]}, YARD)["attempts"]
-    except ServiceError:  # one that is older, or AWS itself
+    except ServiceError:  # an older service, or AWS itself
         return []
     return [row["containers"] for row in rows]
 
 
 def memory(used: list[Document]) -> str:
-    """`131 MiB`; of several containers that of each."""
+    """Formats memory as `131 MiB`; of several containers, that of each."""
     return ", ".join(f"{_name(one)}{one['peakMemory']} MiB" for one in used if one.get("peakMemory"))
 
 
@@ -29,7 +29,7 @@ def cpu_time(used: list[Document]) -> str:
 
 
 def out_of_memory(reason: str, used: list[Document], detail: Document) -> str:
-    """What the reason of a memory kill leaves out: `its peak was 131 MiB, and its limit is 128 MiB`."""
+    """Returns what the reason of a memory kill leaves out: `its peak was 131 MiB, and its limit is 128 MiB`."""
     if OUT_OF_MEMORY not in reason:
         return ""
     limit = memory_limit(detail.get("container") or {})
@@ -39,7 +39,7 @@ def out_of_memory(reason: str, used: list[Document], detail: Document) -> str:
 
 
 def memory_limit(container: Document) -> str:
-    """In MiB; empty where there is none."""
+    """Returns the limit in MiB; empty where there is none."""
     asked = {entry["type"]: entry["value"] for entry in container.get("resourceRequirements") or []}
     return str(asked.get("MEMORY") or container.get("memory") or "")
 

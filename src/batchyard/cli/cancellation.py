@@ -16,11 +16,11 @@ CANCEL, TERMINATE = "CancelJob", "TerminateJob"
 VERBS = {CANCEL: "Cancel", TERMINATE: "Terminate"}
 WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
 STOPPABLE = {CANCEL: WAITING, TERMINATE: UNFINISHED}
-STEP = 100  # jobs described at once, and stopped between two looks
+STEP = 100  # jobs described at once, and stopped between two progress reports
 
 
 class Wanted(NamedTuple):
-    """Which jobs: `ids` as typed, or those of `queue` in `statuses`."""
+    """The selected jobs: `ids` as typed, or those of `queue` in `statuses`."""
 
     ids: Sequence[str] = ()
     queue: str = ""
@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """What came of one job. `failure`: why it was not stopped."""
+    """The result for one job. `failure`: why it was not stopped."""
 
     detail: Document
     text: str
@@ -36,8 +36,8 @@ class Stopped(NamedTuple):
 
 
 def stop_jobs(client: Client, operation: str, wanted: Wanted, reason: str, *, agreed: bool, as_json: bool) -> int:
-    """Stops them and prints the outcome; 1 when one of them could not be. Of a queue's jobs their number is asked for
-    first, unless `agreed`."""
+    """Stops the jobs and prints the outcome; returns 1 when one could not be stopped. For the jobs of a queue it
+    asks for confirmation with their number first, unless `agreed`."""
     line = StatusLine(silent=as_json)
     if wanted.queue:
         ids = _of_queue(client, operation, wanted, line)
@@ -94,7 +94,7 @@ def _stop(client: Client, operation: str, ids: list[str], reason: str) -> Iterat
 
 
 def _stop_one(client: Client, operation: str, job_id: str, before: Document | None, reason: str) -> str:
-    """Why it was not stopped; empty when it was, or had ended."""
+    """Stops one job. Returns why it was not stopped; empty when it was, or had ended."""
     if before is None:
         return f"There is no job {job_id}: `batchyard jobs --all` lists those there are."
     if is_final(before):
@@ -121,7 +121,7 @@ def _outcome(operation: str, job_id: str, before: Document | None, after: Docume
 
 
 def _report(operation: str, results: list[Stopped], *, many: bool, single: bool, as_json: bool) -> None:
-    """A line for each job that was named; of a queue's, a count."""
+    """Prints a line for each job that was named; for a queue, a count."""
     failed = [one for one in results if one.failure]
     if as_json:
         details: list[Any] = [one.detail for one in results if not one.failure]
@@ -141,6 +141,6 @@ def _report(operation: str, results: list[Stopped], *, many: bool, single: bool,
 
 
 def _short(job_id: str) -> str:
-    """`3f2b8c1e`, of a child `3f2b8c1e:7`."""
+    """Shortens an id to `3f2b8c1e`, of a child to `3f2b8c1e:7`."""
     parent, colon, child = job_id.partition(":")
     return parent[:SHORT_ID] + colon + child

@@ -1,4 +1,4 @@
-"""A small client of our own endpoint: signs, keeps its connection, and reports in one sentence what went wrong."""
+"""A small client of our own endpoint: signs, keeps its connection, and reports an error in one sentence."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from batchyard.cli.refusal_texts import in_words
 from batchyard.version import VERSION
 from batchyard.wire.execframes import EXEC_PATH
 
-# The services that commands call, by the names of their models; what an operation's address is, the models say.
+# The services that commands call, by the names of their models, which have the addresses of the operations.
 BATCH, LOGS, SECRETS, YARD = "batch", "logs", "secretsmanager", "yard"
-TIMEOUT_SECONDS = 60.0  # no answer takes that long: beyond it, saying so is better than waiting
+TIMEOUT_SECONDS = 60.0  # no answer takes that long: after it, an error is better than waiting
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
 RETRY_PAUSE_SECONDS = 0.5
@@ -34,11 +34,11 @@ class ClientError(Exception):
 
 
 class UnreachableError(ClientError):
-    """No answer came."""
+    """The service did not answer."""
 
 
 class ServiceError(ClientError):
-    """The service said no: AWS's error code and its sentence."""
+    """The service refused the request: AWS's error code and its sentence."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{in_words(message)} ({code})" if message else code)
@@ -47,23 +47,23 @@ class ServiceError(ClientError):
 
 
 class Stream:
-    """A request that is answered while it is still being sent: bytes both ways. Reads belong to one thread; writes may
-    come from several."""
+    """A request that is answered while it is still being sent: bytes in both directions. Reads belong to one thread;
+    writes may come from several."""
 
     def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         self._connection = connection
         self._response = response
-        self._writing = threading.RLock()  # a signal's handler may write amid another write of its thread
+        self._writing = threading.RLock()  # a signal's handler may write during another write of its thread
 
     def read(self) -> bytes:
-        """What has come; empty at the end. Raises UnreachableError."""
+        """Returns what has arrived; empty at the end. Raises UnreachableError."""
         try:
             return self._response.read1(STREAM_BYTES)
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(f"The connection was cut: {error}.") from error
 
     def write(self, data: bytes) -> None:
-        """One chunk of the body (RFC 9112, 7.1). Raises OSError."""
+        """Sends one chunk of the body (RFC 9112, 7.1). Raises OSError."""
         with self._writing:
             if self._connection.sock is None:
                 raise OSError("the connection is closed")
@@ -83,7 +83,7 @@ class Client:
         self.url = endpoint.url
         self.patience_seconds = 0.0
         self._timeout_seconds = timeout_seconds
-        self.on_wait: Callable[[str], object] = lambda text: None  # called with what is waited for
+        self.on_wait: Callable[[str], object] = lambda text: None  # called with the reason of a wait
         self._region = endpoint.region
         self._credentials = list(endpoint.credentials)
         parts = urlsplit(endpoint.url)
@@ -158,7 +158,8 @@ class Client:
         self._connection.close()
 
     def _exchange(self, signing_name: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
-        """(status, error code or "", body). A kept connection that the service closed meanwhile is opened again."""
+        """Returns (status, error code or "", body). A kept connection that the service closed meanwhile is opened
+        again."""
         kept = self._connection.sock is not None
         signed = self._signed(signing_name, path, headers, body)
         try:
@@ -170,7 +171,7 @@ class Client:
             if kept and not isinstance(error, TimeoutError):
                 return self._exchange(signing_name, path, headers, body)
             raise UnreachableError(self._unreachable(error)) from error
-        except BaseException:  # Ctrl-C amid an answer: what is left of it must not be read as the next one
+        except BaseException:  # Ctrl-C during an answer: the rest of it must not be read as the next one
             self.close()
             raise
         code = response.headers.get("x-amzn-errortype", "").partition(":")[0]
@@ -179,7 +180,7 @@ class Client:
         return response.status, code, content
 
     def _signed(self, signing_name: str, path: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
-        """The headers to send; `path` may have a query."""
+        """Returns the headers to send; `path` may have a query."""
         from batchyard.wire.sigv4 import sign  # here, since the command line must start fast
 
         signer = self._credentials[0]
@@ -234,7 +235,7 @@ def operation_address(service: str, operation: str) -> tuple[str, str, dict[str,
 
 
 def _code_of(content: bytes) -> str:
-    """The code of a JSON 1.1 error: `__type`, without its namespace."""
+    """Returns the code of a JSON 1.1 error: `__type`, without its namespace."""
     try:
         document = json.loads(content)
     except ValueError:

@@ -1,4 +1,5 @@
-"""Where the service is, and what to sign with: flags, environment, and what a server leaves in its data directory."""
+"""Finds the service and the keys to sign with: in flags, the environment, and the files of a server in its data
+directory."""
 
 from __future__ import annotations
 
@@ -20,12 +21,13 @@ class Credentials(NamedTuple):
     session_token: str | None = None
 
 
-# Where no keys are configured the service wants a well-formed signature of anybody.
+# Where no keys are configured the service requires only a well-formed signature.
 PLACEHOLDER = Credentials("batchyard", "batchyard")
 
 
 class Endpoint(NamedTuple):
-    """`credentials`: what to sign with, best first. The client takes the next where the service does not know a key."""
+    """The address of a service, and the `credentials` to sign with, best first. The client tries the next where the
+    service does not know a key."""
 
     url: str
     region: str
@@ -33,8 +35,8 @@ class Endpoint(NamedTuple):
 
 
 def find_endpoint(url: str | None, variables: Mapping[str, str]) -> Endpoint:
-    """The service to talk to: `url`, else BATCHYARD_URL, AWS_ENDPOINT_URL_BATCH, AWS_ENDPOINT_URL, else the address
-    that a server wrote to the data directory, else the default port of this machine."""
+    """Returns the service to call: `url`, else BATCHYARD_URL, AWS_ENDPOINT_URL_BATCH, AWS_ENDPOINT_URL, else the
+    address that a server wrote to the data directory, else the default port of this machine."""
     data_directory = find_data_directory(variables)
     chosen = url or next((variables[name] for name in URL_VARIABLES if variables.get(name)), None)
     chosen = chosen or _served_address(data_directory) or DEFAULT_URL
@@ -49,7 +51,8 @@ def find_endpoint(url: str | None, variables: Mapping[str, str]) -> Endpoint:
 
 
 def find_data_directory(variables: Mapping[str, str]) -> Path:
-    """BATCHYARD_DATA_DIR, else the one in the configuration file, else $XDG_DATA_HOME/batchyard, as the server does."""
+    """Returns BATCHYARD_DATA_DIR, else the one in the configuration file, else $XDG_DATA_HOME/batchyard, as the
+    server does."""
     named = variables.get("BATCHYARD_DATA_DIR")
     if named:
         return Path(named).expanduser()
@@ -63,7 +66,8 @@ def find_data_directory(variables: Mapping[str, str]) -> Path:
 
 
 def _configured_directory(variables: Mapping[str, str]) -> Path | None:
-    """`data_dir` of the configuration file; None where none can be read: the server reports what is wrong with it."""
+    """Returns `data_dir` of the configuration file; None where none can be read: the server reports what is wrong
+    with it."""
     root = variables.get("XDG_CONFIG_HOME", "")
     home = Path(root) if root.startswith("/") else Path(variables.get("HOME") or Path.home()) / ".config"
     file = Path(variables.get("BATCHYARD_CONFIG") or home / "batchyard" / "config.toml").expanduser()
@@ -87,7 +91,7 @@ def _served_address(data_directory: Path) -> str | None:
 
 
 def _operator_key(data_directory: Path) -> Credentials | None:
-    """The key that the owner of the data directory always has."""
+    """Returns the key that the owner of the data directory always has."""
     keys = _read_json(data_directory / "operator-key.json").get("keys")
     key = keys[0] if isinstance(keys, list) and keys and isinstance(keys[0], dict) else {}
     access_key, secret_key = key.get("accessKeyId"), key.get("secretAccessKey")
@@ -97,7 +101,7 @@ def _operator_key(data_directory: Path) -> Credentials | None:
 
 
 def _read_json(path: Path) -> dict[str, object]:
-    """The object in `path`; empty where there is none that this user may read: there is a next place to look."""
+    """Returns the object in `path`; empty where there is none that this user may read: the search goes on elsewhere."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -113,7 +117,7 @@ def _credentials_of_environment(variables: Mapping[str, str]) -> Credentials | N
 
 
 def _credentials_of_profile(variables: Mapping[str, str]) -> Credentials | None:
-    """The profile's static keys in the shared credentials file, AWS_PROFILE's or the default's."""
+    """Returns the profile's static keys in the shared credentials file, AWS_PROFILE's or the default's."""
     named = variables.get("AWS_SHARED_CREDENTIALS_FILE")
     home = Path(variables.get("HOME") or Path.home())
     path = Path(named).expanduser() if named else home / ".aws" / "credentials"
@@ -137,7 +141,7 @@ def _credentials_of_profile(variables: Mapping[str, str]) -> Credentials | None:
 
 
 def _credentials_of_job(variables: Mapping[str, str], url: str) -> Credentials | None:
-    """Those of the attempt that this command is part of, where the service at `url` is the one that gave them."""
+    """Returns the credentials of the attempt that this command is part of, where the service at `url` issued them."""
     place = variables.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
     authorization = variables.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
     if not place or not authorization or urlsplit(place)[:2] != urlsplit(url)[:2]:

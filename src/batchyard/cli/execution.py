@@ -1,4 +1,4 @@
-"""`batchyard exec`: a command in the container of a running job, with this terminal or this pipe as its own."""
+"""`batchyard exec`: runs a command in the container of a running job, with this terminal or pipe as its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 def execute(client: Client, job: str, command: list[str], *, container: str, tty: bool | None) -> int:
-    """The command's exit code. `tty`: whether it gets a terminal; None: if we have one. Raises ClientError."""
+    """Runs the command and returns its exit code. `tty`: whether it gets a terminal; None: if we have one. Raises
+    ClientError."""
     is_terminal = os.isatty(STDIN) and os.isatty(STDOUT)
     wants_terminal = is_terminal if tty is None else tty
     request = {"jobId": resolve(client, job), "command": command, "container": container, "tty": wants_terminal}
@@ -52,7 +53,8 @@ def _write(descriptor: int, content: bytes) -> None:
 
 
 def _send_input(stream: Stream) -> None:
-    """In a thread of its own: reading a terminal can't be interrupted, and need not be waited for."""
+    """Sends the input, in a thread of its own: reading a terminal can't be interrupted, and nothing waits for the
+    thread."""
     try:
         while data := os.read(STDIN, READ_BYTES):
             stream.write(pack(Kind.INPUT, data))
@@ -63,7 +65,7 @@ def _send_input(stream: Stream) -> None:
 
 @contextmanager
 def _sizes(stream: Stream, *, enabled: bool) -> Iterator[None]:
-    """Our terminal, raw, as that of the command: every key goes there, and every change of its size."""
+    """Puts our terminal into raw mode and connects it with the command: it gets every key, and every change of size."""
     if not enabled:
         yield
         return

@@ -1,4 +1,4 @@
-"""`batchyard explain`: why a job is not running, to be read by people."""
+"""`batchyard explain`: formats why a job is not running."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from batchyard.cli.client import Document
 from batchyard.cli.formats import pairs
 
 LABEL_WIDTH = 12
-MAX_ROWS = 10  # of dependencies and holders: the counts are whole
+MAX_ROWS = 10  # dependencies and holders listed; the counts are complete
 
 
 def explanation(answer: Document) -> str:
-    """The text, of an ExplainJob answer."""
+    """Returns the text of an ExplainJob answer."""
     return "\n".join(pairs(_pairs(answer), LABEL_WIDTH, prose=True))
 
 

@@ -1,4 +1,5 @@
-"""`batchyard envs`, `queues`, `instances`, `interrupt`: capacity, who waits for it, and what the scaler does next."""
+"""`batchyard envs`, `queues`, `instances`, `interrupt`: capacity, the jobs that wait for it, and what the scaler
+does next."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ NONE = "-"
 
 
 class View(NamedTuple):
-    """One kind of rows: the operation that lists them, the member they are in, the member that names one; the columns,
-    those that a narrow terminal can do without, the first to go first; and the lines below a row."""
+    """One kind of rows: the operation that lists them, the member that contains them, and the member that names a
+    row; the columns, those that a narrow terminal leaves out, in that order; and the lines below a row."""
 
     operation: str
     member: str
@@ -48,7 +49,7 @@ def show(client: Client, view: View, *, as_json: bool) -> int:
 
 
 def watch(client: Client, view: View, *, as_json: bool) -> int:
-    """Until Ctrl-C, which is the way to end it and no failure. JSON: a line for each row that is new or has changed."""
+    """Shows the rows until Ctrl-C, the normal way to end it. JSON: a line for each row that is new or has changed."""
     client.patience_seconds = PATIENCE_SECONDS
     seen: dict[str, Document] = {}
     try:
@@ -83,7 +84,7 @@ def interrupt(client: Client, instance_id: str, notice_seconds: float | None, *,
 
 
 def text_of(view: View, rows: list[Document]) -> str:
-    """The table, each row with its notes below it."""
+    """Returns the table, each row with its notes below it."""
     columns = _columns_for(view, rows)
     lines = table(
         [heading for heading, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
@@ -97,7 +98,7 @@ def text_of(view: View, rows: list[Document]) -> str:
 
 
 def _columns_for(view: View, rows: list[Document]) -> list[Column]:
-    """All columns that say anything; on a terminal those that fit."""
+    """Returns all columns with any content; on a terminal those that fit."""
     columns = [c for c in view.columns if c[0] != GPUS or any(row["capacity"]["gpus"] for row in rows)]
     if not sys.stdout.isatty():
         return columns
@@ -127,7 +128,7 @@ def _name(row: Document, member: str) -> str:
 
 
 def _free(row: Document, kind: str) -> str:
-    """`1.5/2`: free of all."""
+    """Formats free and total amounts as `1.5/2`."""
     if not any(row["capacity"].values()):
         return NONE
     return f"{_amount(row['free'], kind)}/{_amount(row['capacity'], kind)}"
@@ -168,7 +169,7 @@ def _next(row: Document) -> list[str]:
 
 
 def _state_notes(row: Document) -> list[str]:
-    """What is not as it should be; that all is well needs no words."""
+    """Returns notes about a state that is not normal; a normal one needs none."""
     notes = [f"It is {row['state']}: nothing new is placed there."] if row["state"] != "ENABLED" else []
     _, reason, text = row["statusReason"].partition(" - ")
     if row["status"] != "VALID":

@@ -19,12 +19,12 @@ MAX_FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
 MAX_LIVE_CHILDREN = 64  # children read while they run; the output of others comes when they end
 FIRST_PAUSE_SECONDS = 0.05  # short jobs are over within a few of these
 MAX_PAUSE_SECONDS = 1.0
-NOTICE_AFTER_SECONDS = 0.5  # a job that starts at once needs no word about waiting
-NO_EXIT_CODE = 1  # what a failed job without an exit code counts as
+NOTICE_AFTER_SECONDS = 0.5  # a job that starts at once needs no message about waiting
+NO_EXIT_CODE = 1  # the exit code of a failed job that has none
 
 
 class Event(NamedTuple):
-    """One line of output: of which job, of which log stream; `document` as AWS gives it. `container` is empty where the
+    """One line of output, with its job and log stream; `document` as AWS returns it. `container` is empty where the
     task has one only."""
 
     job_id: str
@@ -49,15 +49,15 @@ def is_array(job: Document) -> bool:
 
 
 def exit_code(detail: Document) -> int:
-    """The job's exit code; never 0 for a job that failed."""
+    """Returns the job's exit code; never 0 for a job that failed."""
     if detail["status"] == "SUCCEEDED":
         return 0
     return streams.recorded_exit_code(detail) or NO_EXIT_CODE
 
 
 class JobTail:
-    """The log of one job, attempt after attempt, its containers' lines by time. `advance` gives what is new; once the
-    job is final, all of it. With `last_attempt` it is done when that one has ended. `container`: only that one's
+    """The log of one job, attempt after attempt, its containers' lines by time. `advance` returns what is new; once
+    the job is final, all of it. With `last_attempt` it is done when that one has ended. `container`: only that one's
     lines."""
 
     def __init__(
@@ -78,7 +78,8 @@ class JobTail:
         self._tokens: dict[str, str] = {}  # by stream
 
     def advance(self, detail: Document) -> Iterator[Event]:
-        """`detail` was read before: what the attempts it calls finished have written is all in their streams."""
+        """Returns new events. `detail` was read before: the output of the attempts that it shows as finished is
+        complete in their streams."""
         if is_final(detail):
             self.highest_exit_code = exit_code(detail)
         finished = len(detail.get("attempts", []))
@@ -116,7 +117,7 @@ class JobTail:
 
 
 class ArrayTail:
-    """The logs of an array's children: some while they run, each one's whole log by the time the array is final."""
+    """The logs of an array's children: some while they run, and all complete once the array is final."""
 
     def __init__(self, client: Client, parent_id: str, container: str = "") -> None:
         self.highest_exit_code = 0
@@ -165,7 +166,7 @@ class ArrayTail:
             self._closed.update(child["jobId"] for child in details)
 
     def _whole(self, children: Sequence[Document]) -> Iterator[Event]:
-        """The logs of children that ended unwatched, many streams with each call."""
+        """Returns the logs of children that ended unwatched, many streams with each call."""
         owners: dict[str, tuple[str, str]] = {}
         groups: dict[str, list[str]] = {}
         for child in children:
@@ -212,7 +213,7 @@ def follow(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLi
             line.clear()
             return detail
         if time.monotonic() - begun > NOTICE_AFTER_SECONDS:
-            _tell(detail, line)
+            _show_progress(detail, line)
         pause_seconds = FIRST_PAUSE_SECONDS if wrote else min(pause_seconds * 1.5, MAX_PAUSE_SECONDS)
         time.sleep(pause_seconds)
 
@@ -222,8 +223,8 @@ def _tell_retry(number: int, attempt: Document, line: StatusLine) -> None:
     line.note(f"Attempt {number} {outcome(attempt)}; the job is tried again.")
 
 
-def _tell(detail: Document, line: StatusLine) -> None:
-    """What the job waits for, or how far an array is."""
+def _show_progress(detail: Document, line: StatusLine) -> None:
+    """Shows what the job waits for, or the progress of an array."""
     counts = (detail.get("arrayProperties") or {}).get("statusSummary") or {}
     started = any(counts.get(status) for status in ("STARTING", "RUNNING", *FINISHED))
     if is_array(detail) and started:

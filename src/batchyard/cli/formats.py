@@ -1,4 +1,4 @@
-"""How things look on a terminal: ages, tables, reasons. Everything here is text from plain values."""
+"""Formats ages, tables and reasons for a terminal. Everything here is text from plain values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 from batchyard.cli.terminal_output import coloured, shown
 
 SHORT_ID = 8  # characters: the first part of a UUID
-REASON_MIN_WIDTH = 20  # below this a cut reason explains nothing: let the terminal wrap it
+REASON_MIN_WIDTH = 20  # below this a cut reason explains nothing: the terminal wraps it
 
 
 def duration(milliseconds: int) -> str:
-    """`35ms`, `4.2s`, `42s`, `3m12s`, `5h03m`, `2d04h`."""
+    """Formats a duration: `35ms`, `4.2s`, `42s`, `3m12s`, `5h03m`, `2d04h`."""
     if milliseconds < 1000:
         return f"{max(0, milliseconds)}ms"
     seconds = milliseconds / 1000
@@ -43,7 +43,7 @@ def clock(at_ms: int) -> str:
 
 
 def name_of(arn: str) -> str:
-    """What follows the first `/` of an ARN; other text as it is."""
+    """Returns what follows the first `/` of an ARN; other text as it is."""
     return arn.partition("/")[2] if arn.startswith("arn:") else arn
 
 
@@ -52,7 +52,7 @@ def command_line(command: Sequence[str]) -> str:
 
 
 def run_time(job: dict[str, Any], now: int) -> str:
-    """How long it ran, or has been running; empty when it never started."""
+    """Returns how long a job ran, or has been running; empty when it never started."""
     started = job.get("startedAt")
     if not started:
         return ""
@@ -60,7 +60,7 @@ def run_time(job: dict[str, Any], now: int) -> str:
 
 
 def progress(array: dict[str, Any]) -> str:
-    """`37/50 done, 2 failed, 4 running` of an arrayProperties document."""
+    """Formats an arrayProperties document: `37/50 done, 2 failed, 4 running`."""
     counts = array.get("statusSummary") or {}
     failed = counts.get("FAILED", 0)
     running = counts.get("RUNNING", 0) + counts.get("STARTING", 0)
@@ -78,14 +78,15 @@ def exit_code_of(container: dict[str, Any] | None) -> str:
 
 
 def reason_of(job: dict[str, Any]) -> str:
-    """statusReason and container.reason, joined as clients do."""
+    """Returns statusReason and container.reason, joined as clients do."""
     reason = job.get("statusReason") or ""
     detail = (job.get("container") or {}).get("reason") or ""
     return shown(" - ".join(part for part in (reason, detail) if part))
 
 
 def short_reason(job: dict[str, Any]) -> str:
-    """`reason_of` for a row: of `CODE:DETAIL - AWS's sentence. Our numbers.` the detail and the numbers."""
+    """Returns `reason_of` shortened for a row: of `CODE:DETAIL - AWS's sentence. Our numbers.` the detail and the
+    numbers."""
     reason = reason_of(job)
     code, found, text = reason.partition(" - ")
     if not found or not code.isascii() or code != code.upper():
@@ -97,7 +98,7 @@ def short_reason(job: dict[str, Any]) -> str:
 def table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, status_column: int | None = None, indent: str = ""
 ) -> str:
-    """Aligned columns. On a terminal the last one is cut to its width, and the status column has colours."""
+    """Returns aligned columns. On a terminal the last one is cut to its width, and the status column has colours."""
     terminal = sys.stdout.isatty()
     rows = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in [headings, *rows]) for n in range(len(headings) - 1)]
@@ -115,7 +116,8 @@ def table(
 
 
 def pairs(found: Iterable[tuple[str, str]], width: int, *, prose: bool = False) -> list[str]:
-    """Lines of a label, padded to `width`, and its value. `prose`: sentences, which a terminal gets wrapped."""
+    """Returns lines of a label, padded to `width`, and its value. `prose`: sentences, which are wrapped for a
+    terminal."""
     lines = []
     for label, value in found:
         head = f"{label:<{width}}"
@@ -124,7 +126,7 @@ def pairs(found: Iterable[tuple[str, str]], width: int, *, prose: bool = False) 
 
 
 def hanging(head: str, text: str) -> list[str]:
-    """`text` behind `head`; on a terminal its further lines begin below its first word."""
+    """Returns `text` after `head`; on a terminal its further lines begin below its first word."""
     columns = shutil.get_terminal_size().columns
     if not sys.stdout.isatty() or columns - len(head) < REASON_MIN_WIDTH:
         return [f"{head}{text}".rstrip()]
@@ -133,5 +135,5 @@ def hanging(head: str, text: str) -> list[str]:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 job`, `1,200 jobs`."""
+    """Formats a count: `1 job`, `1,200 jobs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""`batchyard describe`: everything about one job, to be read by people."""
+"""`batchyard describe`: formats everything about one job."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Pairs = Iterator[tuple[str, str]]
 
 
 def sheet(detail: Document, used: Sequence[list[Document]] = (), *, every: bool = False) -> str:
-    """The text, of a JobDetail and of what each of its attempts used. `every`: each attempt by itself."""
+    """Returns the text of a JobDetail and of what each of its attempts used. `every`: each attempt by itself."""
     now = now_ms()
     parts = (_head(detail, used), _times(detail, now), _work(detail), _rules(detail))
     lines = [line for part in parts for line in pairs(part, LABEL_WIDTH)]
@@ -83,7 +83,7 @@ def _work(detail: Document) -> Iterator[tuple[str, str]]:
 
 
 def _named(container: Document) -> str:
-    """Its name, what it waits for, and how it ended."""
+    """Returns a container's name, what it waits for, and how it ended."""
     waits = [f"{entry['containerName']} {entry['condition']}" for entry in container.get("dependsOn") or []]
     code = exit_code_of(container)
     parts = [
@@ -148,7 +148,7 @@ def _attempt_row(number: int, attempt: Document, used: list[Document], now: int)
 
 
 def _attempt(detail: Document, number: int, attempt: Document, used: list[Document], now: int) -> Pairs:
-    """One attempt by itself."""
+    """Returns the lines of one attempt by itself."""
     started, stopped = attempt.get("startedAt"), attempt.get("stoppedAt")
     reason = reason_of(attempt)
     yield "", ""

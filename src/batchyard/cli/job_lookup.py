@@ -1,4 +1,4 @@
-"""Which jobs there are: over all queues and states, and by the short ids that people type."""
+"""Finds jobs: over all queues and states, and by the short ids that users type."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ def queue_names(client: Client) -> list[str]:
 
 
 def list_jobs(client: Client, queues: Sequence[str], statuses: Sequence[str], limit: int) -> list[Document]:
-    """Summaries, newest first, at most `limit` (0: all); each with its `jobQueue`, which ListJobs leaves out."""
+    """Returns summaries, newest first, at most `limit` (0: all); each with its `jobQueue`, which ListJobs leaves
+    out."""
     found: list[Document] = []
     for queue in queues:
         if not statuses:
-            # A filter is the one way to all states at once, and it comes newest first (Batch API, ListJobsRequest).
+            # Only a filter lists all states at once; its order is newest first (Batch API, ListJobsRequest).
             filters = [{"name": "AFTER_CREATED_AT", "values": ["0"]}]
             found += _take(client, {"jobQueue": queue, "filters": filters}, queue, limit)
         for status in statuses:
             found += _take(client, {"jobQueue": queue, "jobStatus": status}, queue, limit)
-    # A job that changes its state meanwhile may be seen twice: the later look counts.
+    # A job that changes its state meanwhile may be listed twice: the later entry counts.
     latest = {job["jobId"]: job for job in found}
     jobs = sorted(latest.values(), key=lambda job: (-int(job["createdAt"]), job["jobId"]))
     jobs = jobs[:limit] if limit else jobs
@@ -43,7 +44,7 @@ def list_children(client: Client, parent_id: str, status: str) -> Iterator[Docum
 
 
 def describe(client: Client, job_ids: Sequence[str]) -> list[Document]:
-    """Details of those of the jobs that exist."""
+    """Returns details of those of the jobs that exist."""
     details: list[Document] = []
     for start in range(0, len(job_ids), MAX_DESCRIBE_IDS):
         details += client.call("DescribeJobs", {"jobs": list(job_ids[start : start + MAX_DESCRIBE_IDS])})["jobs"]
@@ -58,12 +59,12 @@ def describe_one(client: Client, job_id: str) -> Document:
 
 
 def resolve(client: Client, text: str) -> str:
-    """The job id meant by an id, an ARN, or at least the first 8 characters of an id (`3f2b8c1e`, `3f2b8c1e:7`)."""
+    """Returns the job id for an id, an ARN, or at least the first 8 characters of an id (`3f2b8c1e`, `3f2b8c1e:7`)."""
     return resolve_all(client, [text])[0]
 
 
 def resolve_all(client: Client, texts: Sequence[str]) -> list[str]:
-    """As `resolve` does for each. The jobs are listed once, where one of them is no whole id."""
+    """Resolves several ids like `resolve`. The jobs are listed once, where one of them is no complete id."""
     known: list[str] | None = None
     found = []
     for text in (name_of(one.strip()) for one in texts):
@@ -97,13 +98,13 @@ def _beginning_with(head: str, known: Sequence[str]) -> str:
 
 
 def list_states(client: Client, queue: str, statuses: Sequence[str]) -> Iterator[Document]:
-    """Summaries of a queue's jobs in these states."""
+    """Returns summaries of a queue's jobs in these states."""
     for status in statuses:
         yield from _pages(client, "ListJobs", {"jobQueue": queue, "jobStatus": status}, "jobSummaryList")
 
 
 def short_ids(job_ids: Sequence[str]) -> dict[str, str]:
-    """Each id's shortest beginning, of 8 characters or more, that no other of them has."""
+    """Returns each id's shortest beginning, of 8 characters or more, that no other of them has."""
     length = SHORT_ID
     while len({job_id[:length] for job_id in job_ids}) < len(set(job_ids)):
         length += 1
@@ -120,7 +121,7 @@ def _take(client: Client, request: Document, queue: str, limit: int) -> list[Doc
 
 
 def _add_progress(client: Client, jobs: list[Document]) -> None:
-    """Counts of children where the summaries do not have them."""
+    """Adds counts of children where the summaries do not have them."""
     parents = {job["jobId"]: job for job in jobs if "size" in (job.get("arrayProperties") or {})}
     missing = [job_id for job_id, job in parents.items() if "statusSummary" not in job["arrayProperties"]]
     for detail in describe(client, missing):

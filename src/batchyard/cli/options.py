@@ -1,4 +1,4 @@
-"""What the commands have in common: options, the connection, and how errors end them."""
+"""What the commands have in common: options, the connection, and the handling of errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON with AWS's member
 
 
 def reports_errors(command: Callable[Parameters, int | None]) -> Callable[Parameters, None]:
-    """What goes wrong is one sentence and exit code 1; what the command returns is the exit code."""
+    """Decorator: an error becomes one sentence and exit code 1; what the command returns is the exit code."""
 
     @functools.wraps(command)
     def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:

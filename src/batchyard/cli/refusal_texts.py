@@ -1,4 +1,4 @@
-"""AWS's refusals in words for people: the language of its validators explains neither patterns nor remedies.
+"""Rewords AWS's refusals for users: the texts of its validators explain neither patterns nor remedies.
 
 The service answers in AWS's own texts, which clients compare; here they are reworded for the user of a command.
 """
@@ -28,7 +28,7 @@ PATTERNS = {
 
 
 def in_words(message: str) -> str:
-    """`message` with what only a validator would say said plainly."""
+    """Returns `message` with a validator's wording replaced by plain words."""
     text = CONSTRAINT.sub(_constraint, VALIDATION.sub("", message))
     text = PATTERN.sub(_pattern, text)
     return _bounds(MEMBER.sub("must ", text))

@@ -1,4 +1,4 @@
-"""What `run` and `logs` do: submit, write lines, ask at Ctrl-C, and say how it ended."""
+"""The work of `run` and `logs`: submits, writes lines, asks at Ctrl-C, and reports how the job ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHELL_CHARACTERS = frozenset(" \t\n|&;<>()$`*?\"'")
 
 
 def run_job(client: Client, request: dict[str, Any], *, as_json: bool, raw: bool = False) -> int:
-    """Submits, follows, and returns the exit code: the job's, an array's highest."""
+    """Submits and follows a job, and returns its exit code, of an array the highest."""
     _check_text(request)
     hint = shell_hint(request)
     if hint:
@@ -56,8 +56,8 @@ def run_job(client: Client, request: dict[str, Any], *, as_json: bool, raw: bool
 
 
 class Output(NamedTuple):
-    """Which of a job's output: of `attempt` (None: the last) or of `every` one, of `container` ("": each); `raw`: as it
-    is, on a terminal too."""
+    """The selected output of a job: of `attempt` (None: the last) or of `every` one, of `container` ("": each);
+    `raw`: unescaped, on a terminal too."""
 
     attempt: int | None = None
     every: bool = False
@@ -66,7 +66,7 @@ class Output(NamedTuple):
 
 
 def print_logs(client: Client, job_id: str, wanted: Output, *, follows: bool, as_json: bool) -> int:
-    """The log of the attempts that are wanted; with `follows` until the end of that attempt, else of the job."""
+    """Prints the log of the selected attempts; with `follows` until the end of that attempt, else of the job."""
     detail = describe_one(client, job_id)
     check_container(detail, wanted.container)
     array = is_array(detail)
@@ -101,7 +101,7 @@ def print_logs(client: Client, job_id: str, wanted: Output, *, follows: bool, as
 
 
 def _print_attempts(client: Client, detail: Document, wanted: Output, line: StatusLine) -> None:
-    """Each attempt's log under a line about it, which is no part of the log."""
+    """Prints each attempt's log below a line about it, which is not part of the log."""
     attempts, found = detail.get("attempts") or [], sources(detail)
     for number in range(1, len(found) + 1):
         ended = attempts[number - 1] if number <= len(attempts) else None
@@ -138,7 +138,7 @@ class Writer:
         self.has_escaped |= job_line(prefix, event.document["message"], raw=self._raw)
 
     def explain(self, line: StatusLine) -> None:
-        """A word to who sees escapes for the first time."""
+        """Explains the escapes when they appear for the first time."""
         if self.has_escaped:
             line.note(ESCAPED)
 
@@ -153,13 +153,14 @@ def _be_patient(client: Client, line: StatusLine) -> None:
 
 
 def _follow_or_ask(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLine) -> Document | None:
-    """The final detail. Ctrl-C asks whether to terminate; None when the job is left running."""
+    """Follows the job and returns its final detail. Ctrl-C asks whether to terminate; None when the job is left
+    running."""
     try:
         return follow(client, tail, job_id, write, line)
     except KeyboardInterrupt:
         line.clear()
     try:
-        # Without a terminal there is no one to answer, and a job outlives its client.
+        # Without a terminal no user can answer, and a job outlives its client.
         if sys.stdin.isatty() and ask(f"\nTerminate job {job_id}? [y/N] "):
             client.call("TerminateJob", {"jobId": job_id, "reason": INTERRUPT_REASON})
             return follow(client, tail, job_id, write, line)
@@ -180,7 +181,7 @@ def _check_attempt(detail: Document, attempt: int) -> None:
 
 
 def _check_text(request: dict[str, Any]) -> None:
-    """Arguments come as bytes: those that are no UTF-8 cannot travel in JSON."""
+    """Refuses arguments that are not UTF-8: they come as bytes, and JSON can't contain them."""
     texts = [*request.get("command", []), request["workingDirectory"]]
     texts += [text for pair in request.get("environment", []) for text in pair.values()]
     for text in texts:
@@ -208,7 +209,7 @@ def _ending(client: Client, detail: Document) -> str:
 
 
 def shell_hint(request: dict[str, Any]) -> str:
-    """For one word that only a shell would understand, what to write; else empty."""
+    """Returns the remedy for a single word that only a shell would understand; else empty."""
     command = request.get("command") or []
     if len(command) != 1 or not SHELL_CHARACTERS & set(command[0]) or shutil.which(command[0]) is not None:
         return ""

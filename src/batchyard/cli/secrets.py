@@ -1,4 +1,5 @@
-"""`batchyard secrets`: values go in, and none comes out again. None is an argument, which `ps` shows to everybody."""
+"""`batchyard secrets`: stores values, and never prints one. No value is an argument, since `ps` shows arguments to
+all users."""
 
 from __future__ import annotations
 
@@ -114,7 +115,7 @@ def rm_secret(
 
 
 def read_value(path: str | None) -> str:
-    """From the file as it is, else from standard input, else from the user at the terminal."""
+    """Reads the value: from the file as it is, else from standard input, else from the user at the terminal."""
     from batchyard.cli.client import ClientError
 
     if path is not None:

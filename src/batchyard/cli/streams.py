@@ -1,4 +1,4 @@
-"""Where a job's output lies: the log streams of each attempt and, of a task of several, of each container."""
+"""Finds the log streams of a job: of each attempt and, in a task of several, of each container."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from batchyard.cli.client import ClientError, Document
 
 DEFAULT_GROUP = "/aws/batch/job"
-PLAIN_CONTAINER = "default"  # what a plain job's one container is called in the name of its stream
+PLAIN_CONTAINER = "default"  # the name of a plain job's one container in the name of its stream
 
 
 class Source(NamedTuple):
@@ -19,13 +19,13 @@ class Source(NamedTuple):
 
 
 def containers(detail: Document) -> list[Document]:
-    """The containers of ecsProperties, as DescribeJobs has them; none for a plain job."""
+    """Returns the containers of ecsProperties, as in DescribeJobs; none for a plain job."""
     tasks = (detail.get("ecsProperties") or {}).get("taskProperties") or []
     return list((tasks[0].get("containers") or []) if tasks else [])
 
 
 def attempt_containers(attempt: Document) -> list[Document]:
-    """The containers of one entry of `attempts`; none for a plain job."""
+    """Returns the containers of one entry of `attempts`; none for a plain job."""
     tasks = attempt.get("taskProperties") or []
     return list((tasks[0].get("containers") or []) if tasks else [])
 
@@ -36,8 +36,8 @@ def log_group(container: Document) -> str:
 
 
 def sources(detail: Document, container: str = "") -> list[list[Source]]:
-    """The streams of each attempt, oldest first, none where an attempt has none; the live attempt's are the last.
-    `container`: only that one's."""
+    """Returns the streams of each attempt, oldest first, none where an attempt has none; the live attempt's are the
+    last. `container`: only that one's."""
     several = containers(detail)
     groups = {one["name"]: log_group(one) for one in several} or {"": log_group(detail.get("container") or {})}
 
@@ -66,7 +66,8 @@ def check_container(detail: Document, container: str) -> None:
 
 
 def recorded_exit_code(detail: Document) -> int | None:
-    """The exit code of the last attempt: with several containers, the first essential one that did not end with 0."""
+    """Returns the exit code of the last attempt: with several containers, that of the first essential one that did
+    not end with 0."""
     several = containers(detail)
     if not several:
         code = (detail.get("container") or {}).get("exitCode")

@@ -1,4 +1,4 @@
-"""`batchyard jobs`: the table of jobs, once or again and again."""
+"""`batchyard jobs`: the table of jobs, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_NAME_CHARACTERS = 32  # longer names would push the reasons off the terminal
 
 
 class Selection(NamedTuple):
-    """Which jobs: of a queue (None: all), in these states (none: all), the newest `limit` (0: all)."""
+    """The selected jobs: of a queue (None: all), in these states (none: all), the newest `limit` (0: all)."""
 
     queue: str | None
     statuses: tuple[str, ...]
@@ -57,7 +57,7 @@ def show_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
 
 
 def watch_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
-    """Until Ctrl-C, which is the way to end it and no failure. JSON: a line for each job that is new or has changed."""
+    """Shows the jobs until Ctrl-C, the normal way to end it. JSON: a line for each job that is new or has changed."""
     client.patience_seconds = PATIENCE_SECONDS
     seen: dict[str, dict[str, Any]] = {}
     try:

@@ -1,7 +1,7 @@
-"""The one way to the terminal: every line of every command goes out here, and what came from outside is shown escaped.
+"""The only module that writes to the terminal: every line of every command, with texts from outside escaped.
 
-Names, reasons, tags, log lines and errors are written by others. None of them can move the cursor, ring, reorder
-a line or break a table: what is no printable character appears as `\\x1b`, `\\n` or `\\u202e`. No other module of the
+Names, reasons, tags, log lines and errors come from others. None of them can move the cursor, ring, reorder a line
+or break a table: a character that is not printable appears as `\\x1b`, `\\n` or `\\u202e`. No other module of the
 command line prints (tests/cli/test_terminal_output.py holds that).
 """
 
@@ -16,7 +16,7 @@ import unicodedata
 from typing import TextIO
 
 COLOURS = {"SUCCEEDED": 32, "FAILED": 31, "RUNNING": 36, "STARTING": 36, "RUNNABLE": 33, "PENDING": 33}
-# How our own colours travel through text to `say`: noncharacters, which `shown` escapes in the text of others.
+# Marks of our own colours in text for `say`: noncharacters, which `shown` escapes in the text of others.
 COLOUR_BASE = 0xFDD0
 COLOUR_END = "\ufdef"
 _MARKS = {chr(COLOUR_BASE + code - 30): f"\x1b[{code}m" for code in set(COLOURS.values())} | {COLOUR_END: "\x1b[0m"}
@@ -28,8 +28,8 @@ NAMED_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def shown(text: str, keep: str = "") -> str:
-    """`text` of others in one line: each character that is not printable (Unicode's controls, formats such as the
-    bidirectional ones, surrogates, unassigned and private ones) as its escape, unless it is one of `keep`."""
+    """Returns `text` of others in one line: each character that is not printable (Unicode's controls, formats such
+    as the bidirectional ones, surrogates, unassigned and private ones) as its escape, unless it is one of `keep`."""
     if text.isprintable():
         return text
     return "".join(one if one in keep or one.isprintable() else _escape(one) for one in text)
@@ -45,7 +45,8 @@ def _escape(one: str) -> str:
 
 
 def coloured(text: str, status: str) -> str:
-    """`text` in the colour of a job's status. `say` makes the colour, or drops it where none is wanted."""
+    """Returns `text` marked with the colour of a job's status. `say` writes the colour, or drops it where none is
+    wanted."""
     code = COLOURS.get(status)
     return f"{chr(COLOUR_BASE + code - 30)}{text}{COLOUR_END}" if code else text
 
@@ -55,7 +56,7 @@ def _colours_wanted(stream: TextIO) -> bool:
 
 
 def _dressed(text: str, stream: TextIO) -> str:
-    """What may go out: lines are ours, their characters are shown, and colours come from marks alone."""
+    """Returns the text to write: line breaks are ours, characters are escaped, and colours come from marks alone."""
     if "\n" not in text and text.isprintable():
         return text
     wanted = _colours_wanted(stream)
@@ -67,7 +68,7 @@ def _dressed(text: str, stream: TextIO) -> str:
 
 
 def prepare_streams() -> None:
-    """Output never fails for a character that the terminal's encoding does not have."""
+    """Configures the streams, so that output never fails for a character that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -75,22 +76,23 @@ def prepare_streams() -> None:
 
 
 def say(text: str = "", *, flush: bool = False) -> None:
-    """Lines on standard output. Values of others in it have been through `shown`: here a newline ends a line."""
+    """Writes lines to standard output. Values of others in them must have passed `shown`: here a newline ends a
+    line."""
     print(_dressed(text, sys.stdout), flush=flush)
 
 
 def tell(text: str = "") -> None:
-    """A line on standard error, at once: about the work, not its result."""
+    """Writes a line to standard error at once: about the work, not its result."""
     print(_dressed(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 def complain(sentence: str) -> None:
-    """An error, in one line whatever its text holds."""
+    """Writes an error, in one line whatever its text contains."""
     tell(shown(sentence))
 
 
 def redraw(text: str) -> None:
-    """The next state of what is watched: over the last one on a terminal, else below it."""
+    """Writes the next state of a watched table: over the last one on a terminal, else below it."""
     if sys.stdout.isatty():
         print(HOME_AND_CLEAR + _dressed(text, sys.stdout), flush=True)
     else:
@@ -98,8 +100,8 @@ def redraw(text: str) -> None:
 
 
 def print_json(document: object, *, line: bool = False) -> None:
-    """`line`: one line, written at once, for those who follow. What is not printable is escaped as JSON has it, so that
-    nothing is lost."""
+    """Writes JSON. `line`: one line, written at once, for programs that follow. What is not printable is escaped as
+    in JSON, so that nothing is lost."""
     text = json.dumps(document, indent=None if line else 2, ensure_ascii=False)
     if not text.isprintable():
         text = "".join(one if one == "\n" or one.isprintable() else _json_escape(one) for one in text)
@@ -111,22 +113,22 @@ def _json_escape(one: str) -> str:
 
 
 def output_is_raw(raw: bool) -> bool:
-    """Whether a job's output goes out as it was written: into a file or pipe, or since the user asked for it."""
+    """Whether a job's output is written unescaped: into a file or pipe, or because the user asked for it."""
     return raw or not sys.stdout.isatty()
 
 
 def job_line(prefix: str, message: str, *, raw: bool) -> bool:
-    """One line that a job wrote. Whether something in it had to be shown escaped."""
+    """Writes one line of a job's output. Returns whether something in it had to be escaped."""
     text = message if raw else shown(message, keep=TAB)
     print(f"{shown(prefix)}{text}")
     return text != message
 
 
-TAB = "\t"  # in a line of its own it moves nothing else
+TAB = "\t"  # on a line of its own it moves nothing else
 
 
 def ask(question: str) -> bool:
-    """Whether who sits at the terminal agrees; the default is no."""
+    """Asks the user at the terminal; returns whether the answer is yes. The default is no."""
     sys.stderr.write(_dressed(question, sys.stderr))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -137,13 +139,13 @@ def flush() -> None:
 
 
 def drop_output() -> None:
-    """Who read our output has left (`| head`). Python flushes once more at its end: let that go nowhere."""
+    """Discards further output: its reader has left (`| head`), and Python flushes once more at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class StatusLine:
-    """One line on standard error about what is being waited for. On a terminal it is rewritten in place and goes away
-    before other output; elsewhere each new text is a line."""
+    """One line on standard error about the current wait. On a terminal it is rewritten in place and goes away before
+    other output; elsewhere each new text is a line."""
 
     def __init__(self, *, silent: bool = False) -> None:
         self._silent = silent
@@ -165,7 +167,7 @@ class StatusLine:
             tell(text)
 
     def progress(self, text: str) -> None:
-        """Like `show`, of numbers that change all the time: on terminals only."""
+        """Does the same as `show` for numbers that change all the time: on terminals only."""
         if self._terminal:
             self.show(text)
 
@@ -176,7 +178,7 @@ class StatusLine:
             self._shown = ""
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Writes a line that stays."""
         self.clear()
         if not self._silent:
             complain(text)

@@ -1,4 +1,4 @@
-"""How a command line is read: numbers with bounds, and wrong usage as one sentence in our own words."""
+"""Parses command lines: numbers with bounds, and wrong usage as one sentence in our own words."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from batchyard.cli.terminal_output import complain, say, tell
 Function = TypeVar("Function", bound=Callable[..., Any])
 WRONG_USAGE = 2
 NO_COMMAND = "NoArgsIsHelpError"  # its text is the help itself
-# The parser's exceptions have no public names of their own: what BadParameter is made of.
+# The base class of BadParameter: the parser's exceptions have no public names of their own.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 def whole_number(low: int, high: int | None = None, why: str = "") -> Callable[[str], int]:
-    """A parser of whole numbers from `low` to `high`. `why`: a sentence about the bound."""
+    """Returns a parser of whole numbers from `low` to `high`. `why`: a sentence about the bound."""
     bounds = f"from {low} to {high}" if high is not None else f"of {low} or more"
 
     def parse(text: str) -> int:
@@ -36,7 +36,7 @@ def whole_number(low: int, high: int | None = None, why: str = "") -> Callable[[
 
 
 def seconds(text: str) -> float:
-    """A parser of durations."""
+    """Returns a parser of durations."""
     try:
         number = float(text)
     except ValueError:
@@ -51,7 +51,7 @@ REPEATED = re.compile(r"\[((?:-- )?[A-Z]+)\.\.\.\]\.\.\.|\{((?:-- )?[A-Z]+)(?:\.
 
 
 def plain_help(text: str) -> str:
-    """Help without Python's types, and with usage as manual pages write it: `JOB`, `[JOB...]`."""
+    """Formats help without Python's types, and with usage as in manual pages: `JOB`, `[JOB...]`."""
 
     def argument(found: re.Match[str]) -> str:
         return f"[{found[1]}...]" if found[1] else f"{found[2]}{found[3] or ''}"
@@ -100,7 +100,7 @@ class Commands(TyperGroup):
 
 
 def report(error: Exception) -> None:
-    """Wrong usage: what is wrong, and where the right one is shown."""
+    """Prints wrong usage: what is wrong, and where the right one is shown."""
     if type(error).__name__ == NO_COMMAND:
         say(str(error))
         return
@@ -112,10 +112,10 @@ def report(error: Exception) -> None:
 
 
 def sentence(error: Exception) -> str:
-    """What is wrong, of an exception of the parser."""
+    """Returns what is wrong, from an exception of the parser."""
     if hasattr(error, "param_type"):  # a missing parameter
         return f"{_subject(error) or 'an argument'} is missing."
-    if hasattr(error, "possibilities"):  # an option that is not there
+    if hasattr(error, "possibilities"):  # an option that does not exist
         near = " or ".join(sorted(error.possibilities or ()))
         return f"there is no option {error.option_name}." + (f" Did you mean {near}?" if near else "")  # type: ignore[attr-defined]
     message = str(getattr(error, "message", error))
@@ -130,7 +130,7 @@ def sentence(error: Exception) -> str:
 
 
 def _subject(error: Any) -> str:
-    """The option or argument meant, as it is typed."""
+    """Returns the option or argument concerned, as it is typed."""
     hint, parameter = error.param_hint, error.param
     if isinstance(hint, str):
         return hint

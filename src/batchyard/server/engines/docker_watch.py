@@ -39,7 +39,7 @@ class DockerWatch:
         self._environ = environ
         self._make = make
         self._start = start
-        self._tell = tell
+        self._on_change = tell
         self._failing: asyncio.Task[None] | None = None
         self.engine: DockerEngine | None = None
         self.found = Probe(None, problem=NOT_YET)
@@ -54,7 +54,7 @@ class DockerWatch:
             was_told = self.looked.is_set()
             self.looked.set()
             if was_told and self.problem != before:
-                await self._tell()
+                await self._on_change()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def close(self, *, kill: bool) -> None:

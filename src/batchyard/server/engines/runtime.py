@@ -81,7 +81,7 @@ class EngineSet:
             await loop.start_engine(engine, epoch)
 
         async def tell() -> None:
-            await self._tell(loop.ask)
+            await self._send_changed_commands(loop.ask)
 
         listen = self._job_listener.listen if self._job_listener is not None else None
         make = docker_maker(self._settings, self._paths, listen)
@@ -93,7 +93,7 @@ class EngineSet:
         if self._watching.done():
             self._watching.result()
 
-    async def _tell(self, ask: Callable[[Command[object]], Awaitable[Any]]) -> None:
+    async def _send_changed_commands(self, ask: Callable[[Command[object]], Awaitable[Any]]) -> None:
         """Sends the commands of `begin` again, when they have changed."""
         for command in [self._away(), *self._missing()]:
             while True:
