@@ -21,12 +21,10 @@ from batchyard.api.checks import (
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import page_size, read_page
 from batchyard.core.model import commands
-from batchyard.core.model.names import resource_name, split_definition
+from batchyard.core.model.names import JOB_DEFINITION, resource_name, split_definition
 from batchyard.core.model.records import Definition
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
-
-KIND = "job-definition"
 
 
 async def register_job_definition(context: Context, call: Call, request: Document) -> Document:
@@ -96,7 +94,7 @@ async def describe_job_definitions(context: Context, call: Call, request: Docume
         revisions = [(name, number) for name, number in map(split_definition, asked) if number is not None]
         found, _ = await context.read(context.reader.definitions, revisions)
         return {"jobDefinitions": _details(context, [one for one in found if status in (None, one.status)])}
-    named = resource_name(request.get("jobDefinitionName", ""), KIND)
+    named = resource_name(request.get("jobDefinitionName", ""), JOB_DEFINITION)
     query = partial(
         context.reader.definitions,
         name=named or None,

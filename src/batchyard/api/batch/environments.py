@@ -8,10 +8,9 @@ from batchyard.api.checks import new_resource, require, without
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import read_named
 from batchyard.core.model import commands
-from batchyard.core.model.names import resource_name
+from batchyard.core.model.names import COMPUTE_ENVIRONMENT, resource_name
 from batchyard.wire.messages import Document
 
-KIND = "compute-environment"
 # Names the engine of a new environment, where it should be another than this service's own choice. AWS has no such
 # choice; a tag is something that every client can send.
 ENGINE_TAG = "batchyard:engine"
@@ -35,7 +34,7 @@ async def create_compute_environment(context: Context, call: Call, request: Docu
 
 
 async def update_compute_environment(context: Context, call: Call, request: Document) -> Document:
-    name = resource_name(request["computeEnvironment"], KIND)
+    name = resource_name(request["computeEnvironment"], COMPUTE_ENVIRONMENT)
     check_changed_environment(request)
     await context.ask(
         commands.UpdateComputeEnvironment(
@@ -48,13 +47,17 @@ async def update_compute_environment(context: Context, call: Call, request: Docu
 
 
 async def delete_compute_environment(context: Context, call: Call, request: Document) -> Document:
-    await context.ask(commands.DeleteComputeEnvironment(resource_name(request["computeEnvironment"], KIND)))
+    await context.ask(
+        commands.DeleteComputeEnvironment(resource_name(request["computeEnvironment"], COMPUTE_ENVIRONMENT))
+    )
     return {}
 
 
 async def describe_compute_environments(context: Context, call: Call, request: Document) -> Document:
     """Unknown names are left out."""
-    found, token = await read_named(context, request, "computeEnvironments", KIND, context.reader.environments)
+    found, token = await read_named(
+        context, request, "computeEnvironments", COMPUTE_ENVIRONMENT, context.reader.environments
+    )
     details = [render.environment_detail(environment, context.account, context.host_vcpus) for environment in found]
     return {"computeEnvironments": details} | token
 

@@ -8,7 +8,7 @@ from batchyard.api.batch import render
 from batchyard.api.checks import one_filter, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import MAX_PAGE, page_size, read_page
-from batchyard.core.model.names import resource_name
+from batchyard.core.model.names import JOB_QUEUE, resource_name
 from batchyard.core.model.records import Status
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
@@ -32,7 +32,7 @@ async def list_jobs(context: Context, call: Call, request: Document) -> Document
 
 
 async def _list_queue(context: Context, request: Document, name: str, value: str) -> Document:
-    queue = resource_name(request["jobQueue"], "job-queue")
+    queue = resource_name(request["jobQueue"], JOB_QUEUE)
     check_time(name, value)
     maximum = MAX_PAGE if name else MAX_UNFILTERED_PAGE
     found, _ = await context.read(context.reader.queues, [queue])

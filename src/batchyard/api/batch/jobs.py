@@ -27,7 +27,7 @@ from batchyard.api.checks import (
 from batchyard.api.context import Call, Context, Settings
 from batchyard.core.model import commands
 from batchyard.core.model.commands import SubmittedJob
-from batchyard.core.model.names import resource_name, split_definition
+from batchyard.core.model.names import JOB, JOB_QUEUE, resource_name, split_definition
 from batchyard.core.model.records import Dependency
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
@@ -73,7 +73,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
     return commands.SubmitJob(
         job_id=context.new_uuid(),
         name=request["jobName"],
-        queue=resource_name(request["jobQueue"], "job-queue"),
+        queue=resource_name(request["jobQueue"], JOB_QUEUE),
         definition=definition,
         revision=revision,
         principal=call.principal,
@@ -182,7 +182,7 @@ def _idempotency_key(call: Call) -> str:
 def _dependencies(entries: list[Document]) -> tuple[Dependency, ...]:
     dependencies = []
     for entry in entries:
-        job_id, kind = resource_name(entry.get("jobId", ""), "job"), entry.get("type", "")
+        job_id, kind = resource_name(entry.get("jobId", ""), JOB), entry.get("type", "")
         if not job_id and kind != "SEQUENTIAL":
             raise Refused(
                 "dependsOn entries need a jobId; only one of type SEQUENTIAL, on an array job, may go without.",
@@ -241,14 +241,14 @@ async def terminate_jobs(context: Context, call: Call, request: Document) -> Doc
 Stop = Callable[[str, str], commands.Command[object]]
 
 
-def stop_command(command: Stop, request: Document, kind: str = "job") -> commands.Command[object]:
+def stop_command(command: Stop, request: Document, kind: str = JOB) -> commands.Command[object]:
     """Returns the command for a request with jobId and reason. `kind`: of the job's ARN."""
     require(request["jobId"], "'jobId' is a required field (cannot be an empty string)")
     check_reason(request["reason"])
     return command(resource_name(request["jobId"], kind), request["reason"])
 
 
-async def stop_each(context: Context, command: Stop, request: Document, kind: str = "job") -> Document:
+async def stop_each(context: Context, command: Stop, request: Document, kind: str = JOB) -> Document:
     """Stops jobs one by one: the refusal of one does not affect the others. Unknown ids count as done, as on AWS."""
     asked = request["jobs"]
     require(asked, "'jobs' is a required field (cannot be an empty list)")

@@ -8,7 +8,7 @@ from batchyard.api.checks import check_between, has_duplicates, new_resource, re
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import read_named
 from batchyard.core.model import commands
-from batchyard.core.model.names import resource_name
+from batchyard.core.model.names import COMPUTE_ENVIRONMENT, JOB_QUEUE, resource_name
 from batchyard.core.model.reasons import ReasonCode
 from batchyard.core.model.records import EnvironmentOrder
 from batchyard.core.model.resources import MILLI_PER_VCPU
@@ -17,7 +17,6 @@ from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
 from batchyard.core.service_jobs.document_kinds import SERVICE_ENVIRONMENT
 from batchyard.wire.messages import Document
 
-KIND = "job-queue"
 # Members that are fields of a queue, or make one up; the others are its document.
 FIELDS = ("jobQueueName", "jobQueue", "state", "priority", "computeEnvironmentOrder", "serviceEnvironmentOrder", "tags")
 MAX_ENVIRONMENTS = 3  # user guide: service_limits
@@ -60,7 +59,7 @@ async def create_job_queue(context: Context, call: Call, request: Document) -> D
 
 
 async def update_job_queue(context: Context, call: Call, request: Document) -> Document:
-    name = resource_name(request["jobQueue"], KIND)
+    name = resource_name(request["jobQueue"], JOB_QUEUE)
     _check_queue(request, await _takes_service_jobs(context, name))
     order = request.get("computeEnvironmentOrder")
     environments = None if order is None else _environment_order(order)
@@ -78,18 +77,18 @@ async def update_job_queue(context: Context, call: Call, request: Document) -> D
 
 
 async def delete_job_queue(context: Context, call: Call, request: Document) -> Document:
-    await context.ask(commands.DeleteJobQueue(resource_name(request["jobQueue"], KIND)))
+    await context.ask(commands.DeleteJobQueue(resource_name(request["jobQueue"], JOB_QUEUE)))
     return {}
 
 
 async def describe_job_queues(context: Context, call: Call, request: Document) -> Document:
     """Unknown names are left out."""
-    found, token = await read_named(context, request, "jobQueues", KIND, context.reader.queues)
+    found, token = await read_named(context, request, "jobQueues", JOB_QUEUE, context.reader.queues)
     return {"jobQueues": [render.queue_detail(queue, context.account) for queue in found]} | token
 
 
 async def get_job_queue_snapshot(context: Context, call: Call, request: Document) -> Document:
-    name = resource_name(request["jobQueue"], KIND)
+    name = resource_name(request["jobQueue"], JOB_QUEUE)
     found = await context.ask(AskQueueSnapshot(name))
     utilization: Document = {
         "totalCapacityUsage": [] if found.takes_service_jobs else _vcpus(found.used),
@@ -129,7 +128,7 @@ def _environment_order(entries: list[Document]) -> tuple[EnvironmentOrder, ...]:
     """Returns computeEnvironmentOrder as the core keeps it: by name, in ascending order."""
     require(len(entries) <= MAX_ENVIRONMENTS, f"Only {MAX_ENVIRONMENTS} environments are allowed in job queue request.")
     order = [
-        EnvironmentOrder(entry["order"], resource_name(entry["computeEnvironment"], "compute-environment"))
+        EnvironmentOrder(entry["order"], resource_name(entry["computeEnvironment"], COMPUTE_ENVIRONMENT))
         for entry in entries
     ]
     require(not has_duplicates(entry.order for entry in order), "Duplicate ComputeEnvironment order values.")

@@ -11,7 +11,7 @@ from batchyard.api.checks import new_resource, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import page_size, read_page
 from batchyard.core.model import service_commands
-from batchyard.core.model.names import Account, resource_name
+from batchyard.core.model.names import JOB_QUEUE, Account, resource_name
 from batchyard.core.model.records import Health
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.service_records import QuotaShare, quota_share_path
@@ -31,7 +31,7 @@ async def create_quota_share(context: Context, call: Call, request: Document) ->
     share = await context.ask(
         service_commands.CreateQuotaShare(
             name=name,
-            queue=resource_name(request["jobQueue"], "job-queue"),
+            queue=resource_name(request["jobQueue"], JOB_QUEUE),
             state=request.get("state", "ENABLED"),
             capacity_limits=tuple(limits),
             sharing=sharing,
@@ -74,7 +74,7 @@ async def describe_quota_share(context: Context, call: Call, request: Document) 
 
 
 async def list_quota_shares(context: Context, call: Call, request: Document) -> Document:
-    queue = resource_name(request["jobQueue"], "job-queue")
+    queue = resource_name(request["jobQueue"], JOB_QUEUE)
     queues, _ = await context.read(context.reader.queues, [queue])
     require(queues, f"Job queue {quoted(queue)} does not exist")
     token, prefix = request.get("nextToken"), quota_share_path(queue, "")

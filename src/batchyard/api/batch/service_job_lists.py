@@ -9,7 +9,7 @@ from batchyard.api.batch.service_jobs import summary
 from batchyard.api.checks import one_filter, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import page_size, read_page
-from batchyard.core.model.names import resource_name
+from batchyard.core.model.names import JOB_QUEUE, resource_name
 from batchyard.core.model.records import Status
 from batchyard.core.model.service_records import ServiceJob
 from batchyard.core.service_jobs.document_kinds import SERVICE_JOB
@@ -28,7 +28,7 @@ class _Wanted:
     def __init__(self, request: Document) -> None:
         self._name, self._value = one_filter(request.get("filters", []), FILTERS)
         check_time(self._name, self._value)
-        self._queue = resource_name(request["jobQueue"], "job-queue")
+        self._queue = resource_name(request["jobQueue"], JOB_QUEUE)
         self._status: str | None = request.get("jobStatus")
         if self._name and self._name not in SHARE_FILTERS:
             self._status = None
@@ -81,7 +81,7 @@ def _position(job: ServiceJob) -> tuple[int, str]:
 async def list_service_jobs(context: Context, call: Call, request: Document) -> Document:
     require(request.get("jobQueue"), "jobQueue must be given.")
     wanted = _Wanted(request)
-    queue = resource_name(request["jobQueue"], "job-queue")
+    queue = resource_name(request["jobQueue"], JOB_QUEUE)
     queues, _ = await context.read(context.reader.queues, [queue])
     require(queues, f"Job queue {quoted(queue)} does not exist")
     query = partial(wanted.page, context.reader, page_size(request), request.get("nextToken"))

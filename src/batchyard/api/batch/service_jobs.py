@@ -23,7 +23,7 @@ from batchyard.api.checks import (
 )
 from batchyard.api.context import Call, Context
 from batchyard.core.model import service_commands
-from batchyard.core.model.names import Account, resource_name
+from batchyard.core.model.names import JOB_QUEUE, Account, resource_name
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.service_records import ServiceJob
 from batchyard.core.service_jobs.document_kinds import SERVICE_JOB
@@ -40,7 +40,7 @@ async def submit_service_job(context: Context, call: Call, request: Document) ->
         service_commands.SubmitServiceJob(
             job_id=context.new_uuid(),
             name=request["jobName"],
-            queue=resource_name(request["jobQueue"], "job-queue"),
+            queue=resource_name(request["jobQueue"], JOB_QUEUE),
             type=request["serviceJobType"],
             document={member: request[member] for member in DESCRIBED if member in request},
             tags=request.get("tags", {}),

@@ -10,7 +10,14 @@ from batchyard.api.batch.quota_shares import QUOTA_SHARE_ARN
 from batchyard.api.checks import MAX_TAGS, check_tag_key, check_tags, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.core.model import commands
-from batchyard.core.model.names import parse_job_id, split_definition
+from batchyard.core.model.names import (
+    COMPUTE_ENVIRONMENT,
+    JOB,
+    JOB_DEFINITION,
+    JOB_QUEUE,
+    parse_job_id,
+    split_definition,
+)
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.service_records import quota_share_path
 from batchyard.core.service_jobs.document_kinds import QUOTA_SHARE, SERVICE_ENVIRONMENT, SERVICE_JOB
@@ -19,21 +26,16 @@ from batchyard.wire.messages import Document
 
 RESOURCE_ARN = re.compile(r"arn:[^:/]+:batch:[^:/]*:[^:/]*:([a-z-]+)/(.+)", re.DOTALL)
 KINDS = (
-    "compute-environment",
-    "job-queue",
-    "job-definition",
-    "scheduling-policy",
-    "job",
-    "service-environment",
-    "service-job",
-    "quota-share",
-)
-DOCUMENTS = (
+    COMPUTE_ENVIRONMENT,
+    JOB_QUEUE,
+    JOB_DEFINITION,
     SCHEDULING_POLICY,
+    JOB,
     SERVICE_ENVIRONMENT,
     SERVICE_JOB,
     QUOTA_SHARE,
-)  # kinds that the store keeps as documents of that name
+)
+DOCUMENTS = (SCHEDULING_POLICY, SERVICE_ENVIRONMENT, SERVICE_JOB, QUOTA_SHARE)  # kept as documents of that kind
 
 
 class Tagged(Struct, frozen=True):
@@ -97,7 +99,7 @@ async def _find(context: Context, arn: str) -> Tagged:
 
 async def _look_up(context: Context, kind: str, name: str) -> Tagged | None:
     reader = context.reader
-    if kind == "job":
+    if kind == JOB:
         job = parse_job_id(name)
         require(
             job.index is None and job.node is None,
@@ -105,7 +107,7 @@ async def _look_up(context: Context, kind: str, name: str) -> Tagged | None:
         )
         tags = (await context.read(reader.tags, [job.uuid])).get(job.uuid)
         return None if tags is None else Tagged(kind, job.uuid, tags.tags, tags.key)
-    if kind == "job-definition":
+    if kind == JOB_DEFINITION:
         definition, revision = split_definition(name)
         require(
             revision is not None, f"Job definitions are tagged by revision: use the ARN of {quoted(name)}:<revision>."
@@ -116,7 +118,7 @@ async def _look_up(context: Context, kind: str, name: str) -> Tagged | None:
     if kind in DOCUMENTS:
         found, _ = await context.read(reader.documents, kind, [name])
         return Tagged(kind, name, found[0].tags) if found else None
-    if kind == "job-queue":
+    if kind == JOB_QUEUE:
         queues, _ = await context.read(reader.queues, [name])
         return Tagged(kind, name, queues[0].tags) if queues else None
     environments, _ = await context.read(reader.environments, [name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchyard.api.checks import require
 from batchyard.api.context import Call, Context
 from batchyard.api.yard.amounts import amounts
-from batchyard.core.model.names import resource_name
+from batchyard.core.model.names import JOB, resource_name
 from batchyard.core.model.records import Status
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.questions.explanation import AskExplain, Explanation
@@ -16,7 +16,7 @@ from batchyard.wire.messages import Document
 
 async def explain_job(context: Context, call: Call, request: Document) -> Document:
     """A job that is not in memory has ended: the store knows how."""
-    job_id = resource_name(request["jobId"], "job")
+    job_id = resource_name(request["jobId"], JOB)
     answer = await context.ask(AskExplain(job_id))
     if isinstance(answer, Explanation):
         return _document(answer)

@@ -19,6 +19,7 @@ from batchyard.core.questions.overview import (
     QueueView,
     Step,
 )
+from batchyard.core.state.document_kinds import SCHEDULING_POLICY
 from batchyard.wire.messages import Document
 
 DEFAULT_NOTICE_SECONDS = 2.0  # AWS gives two minutes; on one machine nothing has to be moved elsewhere
@@ -100,7 +101,7 @@ def _queue(view: QueueView) -> Document:
         "blockedCount": view.blocked_count,
     }
     if queue.document.get("schedulingPolicyArn"):
-        document["schedulingPolicy"] = resource_name(queue.document["schedulingPolicyArn"], "scheduling-policy")
+        document["schedulingPolicy"] = resource_name(queue.document["schedulingPolicyArn"], SCHEDULING_POLICY)
     if view.blocked_job:
         document |= {"blockedJob": view.blocked_job, "blockedSince": view.blocked_since_ms}
         if view.blocked_reason:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from batchyard.api.checks import require
 from batchyard.api.context import Call, Context
-from batchyard.core.model.names import resource_name
+from batchyard.core.model.names import JOB, resource_name
 from batchyard.core.model.records import Attempt, ContainerOutcome
 from batchyard.wire.messages import Document
 
 
 async def list_attempts(context: Context, call: Call, request: Document) -> Document:
     """The attempts that have ended, oldest first. A member that was not measured is left out."""
-    job_id = resource_name(request["jobId"], "job")
+    job_id = resource_name(request["jobId"], JOB)
     views = await context.read(context.reader.jobs, [job_id])
     require(views, f"The job {job_id} does not exist.")
     attempts = views[0].job.past

@@ -12,6 +12,11 @@ NODE_BITS = 12  # up to 1,000 nodes (NodeProperties.numNodes) fit into 10 bits; 
 KEY_BITS = 64 - NODE_BITS - ATTEMPT_BITS
 KEY_HEX = 16
 INSTANCE_HEX = 17  # as EC2's instance ids have
+# Types of resources, as they stand in ARNs; those kept as documents are the kinds of document_kinds.
+COMPUTE_ENVIRONMENT = "compute-environment"
+JOB_QUEUE = "job-queue"
+JOB_DEFINITION = "job-definition"
+JOB = "job"
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -26,13 +31,13 @@ class Account(Struct, frozen=True):
         return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
 
     def environment_arn(self, name: str) -> str:
-        return self.arn("batch", f"compute-environment/{name}")
+        return self.arn("batch", f"{COMPUTE_ENVIRONMENT}/{name}")
 
     def queue_arn(self, name: str) -> str:
-        return self.arn("batch", f"job-queue/{name}")
+        return self.arn("batch", f"{JOB_QUEUE}/{name}")
 
     def definition_arn(self, name: str, revision: int) -> str:
-        return self.arn("batch", f"job-definition/{name}:{revision}")
+        return self.arn("batch", f"{JOB_DEFINITION}/{name}:{revision}")
 
     def policy_arn(self, name: str) -> str:
         return self.arn("batch", f"scheduling-policy/{name}")
@@ -44,10 +49,10 @@ class Account(Struct, frozen=True):
         return self.arn("batch", f"service-job/{job_id}")
 
     def quota_share_arn(self, queue: str, name: str) -> str:
-        return self.arn("batch", f"job-queue/{queue}/quota-share/{name}")
+        return self.arn("batch", f"{JOB_QUEUE}/{queue}/quota-share/{name}")
 
     def job_arn(self, job_id: str) -> str:
-        return self.arn("batch", f"job/{job_id}")
+        return self.arn("batch", f"{JOB}/{job_id}")
 
     def cluster_arn(self, cluster: str) -> str:
         return self.arn("ecs", f"cluster/{cluster}")
@@ -84,7 +89,7 @@ def resource_name(text: str, kind: str) -> str:
 
 def parse_job_id(text: str) -> JobId:
     """Takes a job id or a job ARN. Never fails: an unreadable suffix stays part of the uuid, which then is unknown."""
-    text = resource_name(text, "job")
+    text = resource_name(text, JOB)
     for separator in (":", "#"):
         uuid, found, suffix = text.partition(separator)
         if found and suffix.isascii() and suffix.isdigit() and str(int(suffix[:10])) == suffix:
@@ -108,10 +113,10 @@ def child_id(parent_id: str, index: int) -> str:
 
 def split_definition(text: str) -> tuple[str, int | None]:
     """`name`, `name:rev` or an ARN of either -> (name, revision or None)."""
-    name, found, revision = resource_name(text, "job-definition").rpartition(":")
+    name, found, revision = resource_name(text, JOB_DEFINITION).rpartition(":")
     if found and revision.isascii() and revision.isdigit() and len(revision) <= 9:
         return name, int(revision)
-    return resource_name(text, "job-definition"), None
+    return resource_name(text, JOB_DEFINITION), None
 
 
 def task_id(key: int, number: int, job_id: str) -> str:

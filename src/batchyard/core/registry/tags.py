@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchyard.core.model import commands
+from batchyard.core.model.names import COMPUTE_ENVIRONMENT, JOB_DEFINITION, JOB_QUEUE
 from batchyard.core.model.refusal import CLIENT_EXCEPTION, Refused
 from batchyard.core.registry import definitions, environments, queues
 from batchyard.core.scheduling import policies
@@ -38,13 +39,13 @@ TagCommand = commands.TagResource | commands.UntagResource
 
 
 def _tags(world: World, command: TagCommand) -> dict[str, str]:
-    if command.kind == "compute-environment":
+    if command.kind == COMPUTE_ENVIRONMENT:
         return environments.find(world, command.name).tags
-    if command.kind == "job-queue":
+    if command.kind == JOB_QUEUE:
         if isinstance(command, commands.TagResource):
             queues.check_tags(command.tags)
         return queues.find(world, command.name).tags
-    if command.kind == "job-definition":
+    if command.kind == JOB_DEFINITION:
         return definitions.find(world, command.name).tags
     if command.kind == SCHEDULING_POLICY:
         return policies.find(world, command.name).tags
@@ -69,11 +70,11 @@ def _tags(world: World, command: TagCommand) -> dict[str, str]:
 
 
 def _set_tags(world: World, command: TagCommand, tags: dict[str, str]) -> None:
-    if command.kind == "compute-environment":
+    if command.kind == COMPUTE_ENVIRONMENT:
         world.put_environment(replace(environments.find(world, command.name), tags=tags))
-    elif command.kind == "job-queue":
+    elif command.kind == JOB_QUEUE:
         world.put_queue(replace(queues.find(world, command.name), tags=tags))
-    elif command.kind == "job-definition":
+    elif command.kind == JOB_DEFINITION:
         definition = replace(definitions.find(world, command.name), tags=tags)
         at = definition.name, definition.revision
         world.definitions[at] = world.changes.definitions[at] = definition
