@@ -58,16 +58,16 @@ class Machine:
         return self.world.changes
 
     def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Between batches: which facts are to be made."""
+        """Sets which facts are made. Called between batches."""
         self.world.want_facts(kinds)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Before the first command: the state as the store kept it."""
+        """Takes the stored state, before the first command."""
         recovery.restore(self.world, snapshot)
         assert not self.world.recorder.wanted, "a machine is restored before anybody asks it for facts"
 
     def recover(self) -> list[Effect]:
-        """What to ask the engines after a restart, about every placed attempt."""
+        """Returns what to ask the engines after a restart, about every placed attempt."""
         return recovery.recover(self.world)
 
     def handle(self, command: commands.Command[Answer], now_ms: int) -> Answer:
@@ -79,7 +79,7 @@ class Machine:
         return answer
 
     def report(self, source: str, fact: reports.AnyReport, now_ms: int) -> None:
-        """Takes what an engine reports, or a capacity provider. `source`: its name."""
+        """Handles a report of an engine or a capacity provider. `source`: its name."""
         self.world.now_ms = now_ms
         if isinstance(fact, reports.InstanceReport):
             instance_lifecycle.report(self.world, source, fact)
@@ -87,12 +87,12 @@ class Machine:
             attempts.report(self.world, source, fact)
 
     def schedule(self, now_ms: int) -> None:
-        """Once per batch: what time brought, then who starts."""
+        """Does what is due, then starts jobs. Called once per batch."""
         self.world.now_ms = now_ms
         if environments.finish_changes(self.world) | queues.finish_changes(self.world):
             scheduler.reassess(self.world)
         attempts.expire(self.world)
-        if self.world.has_passed:  # what is too late only because the service was down may start first
+        if self.world.has_passed:  # a job that is late only because the service was down may start first
             time_limits.expire(self.world)
         pass_due_ms = scheduler.run_pass(self.world)
         scaling_due_ms = None if self.world.is_draining else scaling.scale(self.world)
@@ -104,7 +104,7 @@ class Machine:
         self.world.finish_batch()
 
     def next_deadline(self) -> int | None:
-        """When `schedule` must run next even if nothing happens."""
+        """Returns when `schedule` must run next even if nothing happens."""
         moments = (
             self._due_ms,
             self.world.timetable.next_ms(),
@@ -114,17 +114,17 @@ class Machine:
         return min((at_ms for at_ms in moments if at_ms is not None), default=None)
 
     def outgoing(self) -> Collection[Any]:
-        """Nothing: no other machine is reported to."""
+        """Returns nothing: this machine reports to no other."""
         return ()
 
     def take(self) -> tuple[Changes, list[Effect]]:
-        """What the batch changed, and what to do about it once that is committed."""
+        """Returns what the batch changed, and the effects to carry out once that is committed."""
         changes, effects = self.world.changes, self.world.effects
         self.world.begin_batch()
         return changes, effects
 
 
-Handler = Callable[[World, Any], Any]  # takes the command that it stands beside in the table, and returns its answer
+Handler = Callable[[World, Any], Any]  # takes the command beside it in the table, and returns its answer
 
 
 def _set_host(world: World, command: commands.SetHost) -> None:

@@ -1,4 +1,4 @@
-"""From what the store kept back to a running machine."""
+"""Restores a running machine from what the store kept."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def restore(world: World, snapshot: Snapshot) -> None:
 
 
 def _find_parents(world: World) -> None:
-    """A row that is no submission of its own is a child: its parent is the last submission before it."""
+    """Finds the parents of children's rows: a row that is not a submission belongs to the last submission before it."""
     parent = 0
     for key in sorted({*world.jobs.specs, *world.jobs}):
         if key in world.jobs.specs:
@@ -102,7 +102,7 @@ def _find_parents(world: World) -> None:
 
 
 def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> None:
-    """Puts a submission back where it waited: for dependencies, or for its turn."""
+    """Puts a waiting submission back among the dependants, or into its queue."""
     job, progress = world.jobs[spec.key], world.jobs.arrays.get(spec.key)
     submission.follow(world, spec.key, _followed(world, spec))
     waits = job.status in (Status.SUBMITTED, Status.PENDING) if progress is None else not progress.released_at_ms
@@ -120,7 +120,7 @@ def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> N
 
 
 def _followed(world: World, spec: JobSpec) -> list[int]:
-    """The unfinished arrays it follows N_TO_N; what finished ones meant for it is in its ranges already."""
+    """Returns the unfinished arrays it follows N_TO_N; the ends of finished ones are in its ranges already."""
     wanted = [names.parse_job_id(d.job_id).uuid for d in spec.depends_on if d.type == "N_TO_N"]
     return [world.jobs.by_id[uuid] for uuid in wanted if uuid in world.jobs.by_id]
 
@@ -144,7 +144,8 @@ def _unfinished(world: World, spec: JobSpec, finished: dict[str, str]) -> list[i
 
 
 def recover(world: World) -> list[Effect]:
-    """Every placed attempt, in the order of their jobs; then the stops that were asked for before."""
+    """Returns the recovery of every placed attempt, in the order of their jobs; then the stops that were requested
+    before."""
     placed = [job for _, job in sorted(world.jobs.items()) if job.attempt is not None]
     effects: list[Effect] = [*instance_lifecycle.recovery(world)]
     for job in placed:

@@ -1,11 +1,11 @@
 """Chooses which instance to launch next, or why none: the allocation strategies (AWS Batch behaviour 3.4, 3.6, 4.7).
 
 A host is finite: `free` is what its ledger could give now, `host` what it could give if nothing else held any of it.
-Where AWS knows how likely a Spot pool is to be interrupted, a host knows how much of its ledger a type could still get:
-the pools least likely to be interrupted are the types with the most room left there.
+AWS estimates how likely a Spot pool is to be interrupted; here that is derived from how much of the ledger a type could
+still get: the types with the most room left count as the least likely to be interrupted.
 
-One choice is one instance. The caller launches it, takes `registered` of it from the ledger, what it holds from the
-demand, and asks again (`plan` does that). Decides only; changes nothing."""
+One choice is one instance. The caller launches it, subtracts `registered` from the ledger and what it holds from the
+demand, and calls again (`plan` does that). Decides only; changes nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NoLaunchReason(StrEnum):
     OVER_MAX = "OVER_MAX"  # the job alone has more vCPUs than maxvCpus
     HOST_TOO_SMALL = "HOST_TOO_SMALL"  # types that hold the job exist, and this host could never give one
     ABOVE_BID = "ABOVE_BID"  # every type that holds the job costs more than the bid
-    AT_MAX = "AT_MAX"  # the environment has as many vCPUs as it may
+    AT_MAX = "AT_MAX"  # the environment has all the vCPUs that it may have
     EXHAUSTED = "EXHAUSTED"  # the ledger lacks it now
 
 
@@ -49,22 +49,22 @@ AWS_CODES = {
 
 
 class Need(Struct, frozen=True):
-    """`count` waiting jobs of one shape, none of which has a place on an instance that is there or coming. For minvCpus
-    and desiredvCpus: as many needs of one vCPU as are missing."""
+    """`count` waiting jobs of one shape, none of which has a place on an instance that exists or is being launched.
+    For minvCpus and desiredvCpus: as many needs of one vCPU as are missing."""
 
     resources: Resources
     count: int = 1
 
 
 class AllocationInput(Struct, frozen=True):
-    """What a choice depends on."""
+    """The values on which a choice depends."""
 
     entries: tuple[tuple[InstanceType, ...], ...]  # Catalogue.entries of the environment's instanceTypes
     strategy: Strategy
     needs: tuple[Need, ...]  # in the order of their turn
     free: Resources
     host: Resources
-    milli_vcpus: int  # of the environment's instances, those that are coming too
+    milli_vcpus: int  # of the environment's instances, including those being launched
     max_milli_vcpus: int
     prices: Prices = Prices()
     is_spot: bool = False
@@ -76,7 +76,8 @@ class AllocationInput(Struct, frozen=True):
 
 
 class InstanceLaunch(Struct, frozen=True):
-    """Launch one instance of this type. `need`: for whom; `jobs`: how many of the waiting ones it will hold."""
+    """The choice to launch one instance of this type. `need`: the jobs it is for; `jobs`: how many of them it will
+    hold."""
 
     instance_type: InstanceType
     need: Resources
@@ -85,7 +86,7 @@ class InstanceLaunch(Struct, frozen=True):
 
 
 class NoLaunch(Struct, frozen=True):
-    """Nothing is launched. `need`: whose turn it is; `most`: what it is compared with, as the text says."""
+    """The choice to launch nothing. `need`: the next need; `most`: the amount that it is compared with in the text."""
 
     why: NoLaunchReason
     text: str
@@ -95,7 +96,7 @@ class NoLaunch(Struct, frozen=True):
 
     @property
     def aws_code(self) -> str:
-        """The code of AWS Batch behaviour 4.7, or empty."""
+        """Returns the code of AWS Batch behaviour 4.7, or empty."""
         return AWS_CODES.get(self.why, "")
 
 
@@ -207,7 +208,7 @@ def _choose_among(candidates: list[InstanceType], given: AllocationInput, at: in
         )
         return NoLaunch(NoLaunchReason.AT_MAX, text, asked, Resources(given.max_milli_vcpus))
     ranked = _ranked(within, given, at)
-    if given.may_overshoot:  # past maxvCpus goes only what has to, and by as little as it can
+    if given.may_overshoot:  # maxvCpus is exceeded only where it must be, and by as little as possible
         ranked += sorted((kind for kind in candidates if kind not in within), key=_size)
     waits = given.strategy is Strategy.BEST_FIT
     takers = [kind for kind in (ranked[:1] if waits else ranked) if registered(kind).fits(given.free)]
@@ -262,7 +263,8 @@ def _cost_per_vcpu(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
 
 
 def _cost_of_work(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
-    """Price by the vCPUs that waiting jobs would use of it: the cheapest type that best fits."""
+    """Returns the price by the vCPUs that waiting jobs would use of the type: it prefers the cheapest type that fits
+    best."""
     price = given.prices.ranking_price(kind, is_spot=given.is_spot)
     needs, room = given.needs[at:], registered(kind)
     left = unserved(needs, room)
@@ -271,7 +273,8 @@ def _cost_of_work(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
 
 
 def _match(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
-    """Among types of one price: what can be had now; then the largest that the demand fills, else the smallest."""
+    """Ranks types of one price: first those that are available now; then the largest that the demand fills, else the
+    smallest."""
     room, demand = registered(kind), Resources()
     for need in given.needs[at:]:
         if need.resources.fits(room):
@@ -282,7 +285,7 @@ def _match(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
 
 
 def _pool(kind: InstanceType, given: AllocationInput) -> int:
-    """The room of a Spot pool: the milli-vCPUs that instances of this type could still get from the ledger."""
+    """Returns the room of a Spot pool: the milli-vCPUs that instances of this type could still get from the ledger."""
     return kind.milli_vcpus * registered(kind).count_in(given.free)
 
 
@@ -321,7 +324,7 @@ def _reason(taken: InstanceType, ranked: list[InstanceType], given: AllocationIn
 
 
 def describe(amount: Resources) -> str:
-    """`2 vCPUs, 512 MiB and 1 GPU`; what is none is left out, but for vCPUs."""
+    """Formats `2 vCPUs, 512 MiB and 1 GPU`, without amounts of 0 except vCPUs."""
     parts = [vcpus(amount.milli_vcpus)]
     if amount.memory_mib:
         parts.append(f"{amount.memory_mib} MiB")

@@ -1,5 +1,6 @@
-"""EC2 instance types as values: what each has, which ones a compute environment's list means, and what a job can use of
-one (AWS Batch behaviour 3.3, 3.6). The catalogue itself is data, handed to the machine by the composition root."""
+"""EC2 instance types as values: the resources of each, the types that an entry of `instanceTypes` means, and what
+jobs can use of one (AWS Batch behaviour 3.3, 3.6). The catalogue itself is data, handed to the machine by the
+composition root."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 
 X86_64 = "x86_64"
 ARM64 = "arm64"
-SCHEDULABLE_GPUS = "NVIDIA"  # Batch schedules no others: a g4ad's GPUs are there, and no job gets one (behaviour 3.3)
-# What the words stand for (AWS Batch behaviour 3.3, instance type bundles).
+SCHEDULABLE_GPUS = "NVIDIA"  # Batch schedules no others: a g4ad has GPUs, but no job gets one (behaviour 3.3)
+# The types that the words mean (AWS Batch behaviour 3.3, instance type bundles).
 BUNDLES: dict[str, tuple[str, ...]] = {
     "optimal": ("m6i", "c6i", "r6i", "c7i"),
     "default_x86_64": ("m6i", "c6i", "r6i", "c7i"),
@@ -58,22 +59,22 @@ class InstanceType(Struct, frozen=True):
 
 
 def registered(kind: InstanceType) -> Resources:
-    """What jobs can use of an instance of this type, and so what one takes from the host's ledger: all vCPUs, the
-    memory less the kernel's share and the ECS agent's, and the GPUs that Batch schedules."""
+    """Returns what jobs can use of an instance of this type, which it also takes from the host's ledger: all vCPUs,
+    the memory less the kernel's share and the ECS agent's, and the GPUs that Batch schedules."""
     kernel_mib = kind.memory_mib // PAGE_DESCRIPTORS + KERNEL_OWN_MIB
     memory_mib = max(0, kind.memory_mib - kernel_mib - AGENT_RESERVE_MIB)
     return Resources(kind.milli_vcpus, memory_mib, kind.schedulable_gpus)
 
 
 class Catalogue(Struct, frozen=True):
-    """Every type there is, by name."""
+    """Every known type, by name."""
 
     types: Mapping[str, InstanceType]
 
     def entries(self, names: Sequence[str]) -> tuple[tuple[InstanceType, ...], ...]:
-        """The types that each entry of an environment's `instanceTypes` stands for, in list order; within a family the
-        smallest first. A type is given once: where it is named itself, else where its family stands first; a bundle
-        gives one entry for each of its families. Raises Refused for a name that is no type, family or bundle."""
+        """Returns the types that each entry of an environment's `instanceTypes` means, in list order; within a
+        family the smallest first. Each type is in one entry: its own name's, else the first one of its family; a
+        bundle gives one entry for each of its families. Raises Refused for a name that is no type, family or bundle."""
         spelled = [one for name in names for one in BUNDLES.get(name, (name,))]
         taken = {name for name in spelled if name in self.types}
         found: list[tuple[InstanceType, ...]] = []
@@ -90,11 +91,11 @@ class Catalogue(Struct, frozen=True):
         return name in self.types or name in BUNDLES or bool(self._members(name))
 
     def expand(self, names: Sequence[str]) -> tuple[InstanceType, ...]:
-        """The same in one list."""
+        """Returns the same in one list."""
         return tuple(kind for entry in self.entries(names) for kind in entry)
 
     def _family(self, name: str, taken: set[str]) -> tuple[InstanceType, ...]:
-        """A family never includes its metal sizes (AWS Batch behaviour 3.3)."""
+        """Returns the types of a family, which never includes its metal sizes (AWS Batch behaviour 3.3)."""
         members = [kind for kind in self._members(name) if not kind.is_metal]
         if not members:
             raise Refused(self._unknown(name))
@@ -118,7 +119,8 @@ class Catalogue(Struct, frozen=True):
 
 
 def catalogue_of(document: Mapping[str, Any]) -> Catalogue:
-    """From the vendored file: {"families": {name: {architecture, gpu, sizes: {size: [vCPUs, MiB, GPUs]}}}}."""
+    """Builds the catalogue from the vendored file: {"families": {name: {architecture, gpu, sizes: {size: [vCPUs,
+    MiB, GPUs]}}}}."""
     families = msgspec.convert(document["families"], dict[str, _Family])
     types: dict[str, InstanceType] = {}
     for family_name, family in families.items():

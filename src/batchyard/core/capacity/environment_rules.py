@@ -1,5 +1,5 @@
-"""What a compute environment may be, against the catalogue, and become, against what it is (AWS Batch behaviour 3.3,
-3.4, 3.7, 4.2). What can be said of a request alone is the api's to check."""
+"""Checks new compute environments against the catalogue, and updates against the current state (AWS Batch behaviour
+3.3, 3.4, 3.7, 4.2). What depends on the request alone is checked by the api."""
 
 from __future__ import annotations
 
@@ -62,13 +62,15 @@ def _members_of(document: Document) -> Document:
 
 
 def check_new(type_: str, document: Document, catalogue: Catalogue) -> None:
-    """`type_`: MANAGED or UNMANAGED. Raises Refused for instance types that are not in the catalogue or do not mix."""
+    """Checks a new environment. `type_`: MANAGED or UNMANAGED. Raises Refused for instance types that are not in the
+    catalogue or can't be mixed."""
     if type_ == MANAGED:
         _check_types(_members_of(document), catalogue)
 
 
 def updated(environment: Environment, changes: Document, desired_vcpus: int, catalogue: Catalogue) -> Document:
-    """The environment's document with an update's members in it. `desired_vcpus`: what it has now. Raises Refused."""
+    """Returns the environment's document with an update's members merged in. `desired_vcpus`: the current value.
+    Raises Refused."""
     _check_members(environment, changes)
     before = _members_of(environment.document)
     after = _merged_resources(before, _members_of(changes), environment.kind)
@@ -94,7 +96,7 @@ def check_fargate_network(resources: Mapping[str, Any]) -> None:
 
 
 def check_strategy(resources: Mapping[str, Any]) -> None:
-    """The allocation strategy against the type and the list (AWS Batch behaviour 3.4)."""
+    """Checks the allocation strategy against the type and the list (AWS Batch behaviour 3.4)."""
     parsed = parse_compute_resources(resources)
     kind, strategy = parsed.kind, parsed.strategy
     if kind is EnvironmentKind.EC2 and strategy in SPOT_STRATEGIES:
@@ -109,7 +111,8 @@ def check_strategy(resources: Mapping[str, Any]) -> None:
 
 
 def check_together(environments: Sequence[Environment], catalogue: Catalogue) -> None:
-    """Environments of one queue: one way of provisioning, one architecture (AWS Batch behaviour 4.2)."""
+    """Checks that the environments of one queue have one way of provisioning and one architecture (AWS Batch
+    behaviour 4.2)."""
     kinds = {_provisioning(environment) for environment in environments}
     if kinds == {"EC2", "Fargate"}:
         raise Refused("Fargate and EC2 compute environments can not be mixed.")
@@ -126,12 +129,13 @@ def check_together(environments: Sequence[Environment], catalogue: Catalogue) ->
 
 
 def allowed_types(environment: Environment, catalogue: Catalogue) -> tuple[InstanceType, ...]:
-    """The types that it may launch, in list order; none where it has no instances."""
+    """Returns the types that an environment may launch, in list order; none where it has no instances."""
     return tuple(kind for entry in allowed_entries(environment, catalogue) for kind in entry)
 
 
 def allowed_entries(environment: Environment, catalogue: Catalogue) -> tuple[tuple[InstanceType, ...], ...]:
-    """The same, by entry of its list (Catalogue.entries). A name that a newer catalogue no longer has gives nothing."""
+    """Returns the same by entry of its list (Catalogue.entries). A name that a newer catalogue no longer has gives
+    nothing."""
     if not environment.kind.has_instances:
         return ()
     names = [name for name in environment.compute_resources.instance_types if catalogue.knows(name)]
@@ -156,8 +160,8 @@ def _check_types(resources: Mapping[str, Any], catalogue: Catalogue) -> None:
 
 
 def _check_overrides(overrides: Sequence[Document], allowed: Sequence[InstanceType], catalogue: Catalogue) -> None:
-    """Types of launch template overrides: among those of the environment, each in one override (AWS Batch behaviour
-    3.5)."""
+    """Checks that the types of launch template overrides are among those of the environment, each in one override
+    (AWS Batch behaviour 3.5)."""
     seen: set[str] = set()
     for name in [name for entry in overrides for name in entry["targetInstanceTypes"]]:
         members = {kind.name for kind in catalogue.expand([name])}
@@ -169,7 +173,7 @@ def _check_overrides(overrides: Sequence[Document], allowed: Sequence[InstanceTy
 
 
 def _check_members(environment: Environment, changes: Document) -> None:
-    """What the kind of environment has no use for."""
+    """Refuses members that do not apply to the kind of environment."""
     if not environment.kind.is_managed:
         for member in ("computeResources", "eksConfiguration", "updatePolicy"):
             if changes.get(member):
@@ -182,8 +186,8 @@ def _check_members(environment: Environment, changes: Document) -> None:
 
 
 def _check_on_fargate(changes: Document) -> None:
-    """A member counts when it is named, with the value that it has now too: so does AWS. Empty texts, lists and
-    structures do not count: clients that fill every member send them."""
+    """Refuses members that can't change on Fargate. A member counts when it is named, even with its current value,
+    as on AWS. Empty texts, lists and structures do not count: clients that fill every member send them."""
     named = {**_members_of(changes), "updatePolicy": changes.get("updatePolicy")}
     given = [member for member, value in named.items() if value not in (None, "", [], {})]
     if any(member in NOT_UPDATED_ON_FARGATE for member in given):
@@ -207,7 +211,7 @@ def _check_role(environment: Environment, changes: Document) -> None:
 
 
 def _is_linked(role: str) -> bool:
-    """An absent role is the service-linked one (AWS Batch behaviour 3.3)."""
+    """Whether the role is the service-linked one, which an absent role means (AWS Batch behaviour 3.3)."""
     return not role or role.endswith(SERVICE_LINKED_ROLE)
 
 
@@ -220,7 +224,8 @@ def replaces_instances(before: Document, after: Document, changes: Document) -> 
 
 
 def _merged_resources(before: Document, changes: Document, kind: EnvironmentKind) -> Document:
-    """Empty texts and lists remove a member; on Fargate empty lists change nothing (AWS Batch behaviour 3.7)."""
+    """Merges an update into computeResources. Empty texts and lists remove a member; on Fargate empty lists change
+    nothing (AWS Batch behaviour 3.7)."""
     after = dict(before)
     for member, value in changes.items():
         if member in REMOVED_BY_EMPTY and _is_empty(value):
@@ -228,7 +233,7 @@ def _merged_resources(before: Document, changes: Document, kind: EnvironmentKind
                 after.pop(member, None)
         elif member == "scalingPolicy" and value.get("minScaleDownDelayMinutes") == 0:
             after.pop(member, None)
-        elif member != "updateToLatestImageVersion":  # an order, not a property: it is false again afterwards
+        elif member != "updateToLatestImageVersion":  # a command, not a property: it is false again afterwards
             after[member] = value
     return after
 
@@ -254,7 +259,7 @@ def _check_amounts(environment: Environment, changes: Document, after: Document,
 
 
 def _check_infrastructure(environment: Environment, before: Document, changes: Document) -> None:
-    """An infrastructure update needs the service-linked role and a strategy other than BEST_FIT."""
+    """Checks that an infrastructure update has the service-linked role and a strategy other than BEST_FIT."""
     kind, wanted = environment.kind, EnvironmentKind(changes.get("type", environment.kind))
     both_alike = (kind.has_instances and wanted.has_instances) or (kind.is_fargate and wanted.is_fargate)
     if wanted is not kind and not both_alike:
@@ -278,5 +283,5 @@ def _check_infrastructure(environment: Environment, before: Document, changes: D
 
 
 def _counts(changes: Document, before: Document, member: str) -> bool:
-    """Whether naming the member changes anything: taking away what is not there does not."""
+    """Whether naming the member changes anything: removing an absent one does not."""
     return member in before or not _is_empty(changes[member])

@@ -1,4 +1,4 @@
-"""What a task on Fargate may ask: valid pairs of vCPU and memory (API: ResourceRequirement; AWS Batch 6.5)."""
+"""Valid pairs of vCPU and memory of a task on Fargate (API: ResourceRequirement; AWS Batch 6.5)."""
 
 from __future__ import annotations
 

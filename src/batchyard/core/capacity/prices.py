@@ -1,4 +1,4 @@
-"""What an instance costs per hour, in micro-dollars so that sums are exact: the owner's prices, else nominal ones."""
+"""Prices of instances per hour, in micro-dollars so that sums are exact: the owner's prices, else nominal ones."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ NOMINAL_GPU_MICRO_DOLLARS = 500_000
 
 
 class Prices(Struct, frozen=True):
-    """The owner's prices by instance type, in micro-dollars per hour; what is not in them has no price of its own."""
+    """The owner's prices by instance type, in micro-dollars per hour; a type that is missing has no price of its
+    own."""
 
     on_demand: Mapping[str, int] = {}
     spot: Mapping[str, int] = {}
 
     def on_demand_of(self, kind: InstanceType) -> int:
-        """Micro-dollars per hour; nominal where the owner gave none."""
+        """Returns micro-dollars per hour; nominal where the owner gave none."""
         return self.on_demand.get(kind.name) or nominal(kind)
 
     def spot_of(self, kind: InstanceType) -> int | None:
-        """Micro-dollars per hour; None where the owner gave none."""
+        """Returns micro-dollars per hour; None where the owner gave none."""
         return self.spot.get(kind.name)
 
     def ranking_price(self, kind: InstanceType, *, is_spot: bool) -> int:
-        """What to compare types by: on Spot the Spot price, where there is one."""
+        """Returns the price by which types are compared: on Spot the Spot price, where there is one."""
         spot = self.spot_of(kind) if is_spot else None
         return self.on_demand_of(kind) if spot is None else spot
 
@@ -46,7 +47,7 @@ class Prices(Struct, frozen=True):
 
 
 def nominal(kind: InstanceType) -> int:
-    """Micro-dollars per hour, in proportion to what the type has."""
+    """Returns micro-dollars per hour, in proportion to the type's resources."""
     return (
         kind.milli_vcpus * NOMINAL_VCPU_MICRO_DOLLARS // MILLI_PER_VCPU
         + kind.memory_mib * NOMINAL_MIB_MICRO_DOLLARS
@@ -55,7 +56,7 @@ def nominal(kind: InstanceType) -> int:
 
 
 def format_dollars(micro_dollars: int) -> str:
-    """`85000` -> `$0.085`."""
+    """Formats `85000` as `$0.085`."""
     text = f"{micro_dollars / MICRO_PER_DOLLAR:.6f}".rstrip("0")
     whole, _, rest = text.partition(".")
     return f"${whole}.{rest:0<2}"

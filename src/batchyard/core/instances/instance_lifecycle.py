@@ -1,4 +1,4 @@
-"""The life of a managed instance: launched, ready, drained, gone; and what befalls the attempts on it (AWS Batch
+"""The life of a managed instance: launched, ready, drained, gone; and the effect on its attempts (AWS Batch
 behaviour 3.6, 7.9)."""
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from batchyard.core.state.document_kinds import ENDED_INSTANCE
 from batchyard.core.state.world import World
 
 ENDED_KEPT_MS = 3600 * 1000  # as EC2 describes terminated instances for about an hour
-REFUSAL_PAUSE_MS = 10_000  # after capacity was refused: asking again at once would be refused again
+REFUSAL_PAUSE_MS = 10_000  # after capacity was refused: an immediate retry would be refused again
 
 
 def report(world: World, provider: str, fact: reports.InstanceReport) -> None:
-    """Takes a fact about an instance. One that is not known (any more) is told to end."""
+    """Handles a report about an instance. An unknown instance is terminated."""
     instance = world.instances.get(fact.instance_id)
     if instance is None or not instance.environment:
         if not isinstance(fact, reports.InstanceGone):
@@ -45,7 +45,7 @@ def report(world: World, provider: str, fact: reports.InstanceReport) -> None:
 
 
 def _pause(world: World, name: str, until_ms: int, reason: str) -> None:
-    """An environment launches nothing for a while, also after a restart."""
+    """Pauses launches of an environment for a while, also after a restart."""
     world.environments.paused[name] = until_ms, reason
     environment = replace(world.environments[name], paused_until_ms=until_ms, pause_reason=reason)
     world.environments[name] = world.changes.environments[name] = environment
@@ -58,7 +58,7 @@ def _remember(world: World, instance: Instance) -> None:
 
 
 def forget_ended(world: World) -> None:
-    """Drops the instances whose hour is over."""
+    """Drops ended instances after their hour."""
     for instance_id, ended in list(world.instances.ended.items()):
         if world.now_ms < ended.ended_at_ms + ENDED_KEPT_MS:
             break  # the others ended later
@@ -67,7 +67,7 @@ def forget_ended(world: World) -> None:
 
 
 def interrupt(world: World, instance_id: str, notice_seconds: float) -> Instance:
-    """An interruption that the owner asks for. Returns the instance as it is then."""
+    """Interrupts an instance at the owner's request. Returns the instance as it is then."""
     instance = world.instances.get(instance_id)
     if instance is None:
         raise Refused(f"The instance {instance_id} does not exist. `batchyard instances` lists those there are.")
@@ -78,7 +78,8 @@ def interrupt(world: World, instance_id: str, notice_seconds: float) -> Instance
 
 
 def drain_and_stop(world: World, instance: Instance, notice_seconds: float) -> None:
-    """From the notice on it takes no more jobs; those on it get SIGTERM, and SIGKILL when the notice is over."""
+    """Drains an instance: from the notice on it takes no more jobs; those on it get SIGTERM, and SIGKILL when the
+    notice is over."""
     if instance.state is InstanceState.TERMINATING:
         return
     if instance.state is not InstanceState.DRAINING:
@@ -90,7 +91,7 @@ def drain_and_stop(world: World, instance: Instance, notice_seconds: float) -> N
 
 
 def terminate(world: World, instance: Instance) -> None:
-    """Nothing runs on it: it is asked to end. What it reserves comes back when it has."""
+    """Terminates an instance on which nothing runs. What it reserves is released when it has ended."""
     assert not world.instances.placed_on(instance.instance_id), f"{instance.instance_id} ends with attempts on it"
     if instance.state is not InstanceState.TERMINATING:
         world.put_instance(replace(instance, state=InstanceState.TERMINATING))
@@ -99,7 +100,7 @@ def terminate(world: World, instance: Instance) -> None:
 
 
 def recovery(world: World) -> list[LaunchInstance | TerminateInstance]:
-    """What to ask after a restart: launches and ends that were under way are asked again."""
+    """Returns the effects after a restart: launches and terminations that were under way are repeated."""
     effects: list[LaunchInstance | TerminateInstance] = []
     for instance in world.instances.values():
         if instance.state is InstanceState.TERMINATING:

@@ -1,5 +1,5 @@
-"""Scales MANAGED environments at the end of a pass: they keep minvCpus, and terminate what has been idle for long
-enough (AWS Batch behaviour 3.6)."""
+"""Scales MANAGED environments at the end of a pass: they keep minvCpus, and terminate instances that have been idle
+for long enough (AWS Batch behaviour 3.6)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from batchyard.core.state.world import World
 
 
 def scale(world: World) -> int | None:
-    """Keeps minvCpus, lets idle instances go, and writes down what changed. Returns when to look again; None: at no
+    """Keeps minvCpus, terminates idle instances, and records what changed. Returns when to run again; None: at no
     time."""
     instance_lifecycle.forget_ended(world)
     if not world.instances.providers:
-        return None  # it is not known yet what there is, nor who needs it
+        return None  # capacity and demand are not known yet
     due: list[int] = []
     for name in sorted(world.environments):
         environment = world.environments[name]
@@ -34,8 +34,8 @@ def scale(world: World) -> int | None:
 
 
 def _keep_wanted(world: World, environment: Environment) -> None:
-    """desiredvCpus are asked for once: from the moment on that they are there, or that no more of them can be had,
-    demand decides. What was only refused for now is tried again."""
+    """Launches desiredvCpus once: as soon as they exist, or no more of them are available, demand decides. A launch
+    that was refused only for now is tried again."""
     wanted = fleet.wanted_milli_vcpus(environment)
     while (missing := wanted - fleet.coming(world, environment.name)) > 0:
         need = Need(fleet.ONE_VCPU, -(-missing // MILLI_PER_VCPU))
@@ -51,7 +51,7 @@ def _keep_wanted(world: World, environment: Environment) -> None:
 
 
 def _let_go(world: World, environment: Environment) -> list[int]:
-    """Ends the instances that have been without work for long enough, the longest first, down to what is wanted.
+    """Terminates the instances that have been idle for long enough, the longest first, down to what is wanted.
     Returns when the next ones may be due."""
     for instance_id in list(world.instances.launched_in.get(environment.name, ())):
         instance = world.instances[instance_id]

@@ -1,4 +1,4 @@
-"""What engines report about attempts, and what follows: run, retry or end (AWS Batch behaviour 7.5, 7.10-7.13)."""
+"""Handles reports of engines about attempts: run, retry or end (AWS Batch behaviour 7.5, 7.10-7.13)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def host_lost(instance_id: str) -> str:
 
 
 def report(world: World, engine: str, fact: reports.Report) -> None:
-    """Takes a fact about an attempt. Facts about an attempt that is not the current one are only acknowledged: the
-    engine repeats its last word until it hears that it was written down."""
+    """Handles a report about an attempt. Reports about an attempt that is not the current one are only acknowledged:
+    the engine repeats its last report until then."""
     job = current(world, fact.attempt_id)
     instance_id = ""
     if job is not None and job.attempt is not None and fact.node < len(job.attempt.placements):
         instance_id = job.attempt.placements[fact.node].instance_id
     if fact.node:
-        job = None  # an attempt is what its main node is; the end of another one is only acknowledged
+        job = None  # the main node decides about the attempt; the end of another node is only acknowledged
     if isinstance(fact, reports.Started):
         if job is not None and job.status is Status.STARTING:
             _started(world, job, fact.at_ms)
@@ -47,7 +47,7 @@ def report(world: World, engine: str, fact: reports.Report) -> None:
 
 
 def current(world: World, attempt_id: str) -> Job | None:
-    """The job whose placed attempt this is; None when it is not placed any more, or never was."""
+    """Returns the job whose placed attempt this is; None when it is not placed any more, or never was."""
     parsed = names.parse_task_id(attempt_id)
     if parsed is None:
         return None
@@ -59,8 +59,9 @@ def current(world: World, attempt_id: str) -> Job | None:
 
 
 def _within(job: Job, at_ms: int, now_ms: int) -> int:
-    """An engine's time, kept between the attempt's placement and now: the clocks of hosts differ from the service's,
-    which stays ahead of its machine's own after that was set back. An earlier start would use up the timeout."""
+    """Returns an engine's time, limited to between the attempt's placement and now: the clocks of hosts differ from
+    the service's, which stays ahead of its machine's own after that was set back. An earlier start would use up the
+    timeout."""
     placed_at_ms = job.attempt.placed_at_ms if job.attempt is not None else 0
     return min(max(at_ms, job.created_at_ms, placed_at_ms), now_ms)
 
@@ -100,8 +101,9 @@ def _ended(world: World, job: Job, fact: reports.Report) -> None:
 
 
 def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[reports.ContainerExit]) -> Attempt:
-    """The attempt with its exit code and reason: its container's. Of several: those of the essential container that
-    failed first, since the others may have been stopped for it; 0 when every essential one ended so."""
+    """Returns the attempt with its container's exit code and reason; in a task of several, those of the essential
+    container that failed first, since the others may have been stopped for it; 0 when every essential one ended with
+    0."""
     if not spec.container_logs:
         one = exits[0]
         used = {"peak_memory_mib": one.peak_memory_mib, "cpu_ms": one.cpu_ms}
@@ -124,7 +126,8 @@ def _reason(one: reports.ContainerExit) -> str:
 
 
 def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool) -> None:
-    """Cancelled, terminated and timed-out jobs are never retried. What its host's end made fail ends as lost."""
+    """Decides about a retry. Cancelled, terminated and timed-out jobs are never retried. An attempt that failed by
+    its host's end is lost."""
     if attempt.stopping is StopCause.HOST and not succeeded:
         reason = host_lost(attempt.main.instance_id)
         attempt = replace(attempt, status_reason=reason, is_lost=True, exit_code=None, reason="")
@@ -144,7 +147,7 @@ def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool) -> None:
 
 
 def stop(world: World, job: Job, cause: StopCause, notice_seconds: float = 0.0) -> Job:
-    """Asks for a placed attempt's end, once. `notice_seconds`: the grace where its host is about to go."""
+    """Stops a placed attempt, once. `notice_seconds`: the grace where its host is about to end."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     if attempt.stopping:
@@ -156,7 +159,7 @@ def stop(world: World, job: Job, cause: StopCause, notice_seconds: float = 0.0) 
 
 
 def stops_of(world: World, job: Job) -> list[StopTask]:
-    """One for each node of its attempt."""
+    """Returns a stop for each node of the attempt."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     task_id = names.task_id(job.key, attempt.number, world.jobs.id_of(job.key))
@@ -171,14 +174,15 @@ def stops_of(world: World, job: Job) -> list[StopTask]:
 
 
 def _grace_seconds(world: World, spec: JobSpec) -> float:
-    """A task of one container is a plain one to its engine, which then can't know the container's own stopTimeout."""
+    """Returns the grace. A task of one container is a plain one to its engine, which then does not know the
+    container's own stopTimeout."""
     containers = spec.ecs_task.get("containers", ())
     own = containers[0].get("stopTimeout", 0) if len(containers) == 1 else 0
     return float(own) or world.limits.stop_grace_seconds
 
 
 def expire(world: World) -> None:
-    """Stops the attempts whose time is up. The clock of an attempt starts when it is RUNNING."""
+    """Stops the attempts whose timeout has passed. It counts from the moment the attempt is RUNNING."""
     while world.timetable.deadlines and world.timetable.deadlines[0][0] <= world.now_ms:
         _, key, number = heapq.heappop(world.timetable.deadlines)
         job = world.jobs.get(key)

@@ -1,4 +1,4 @@
-"""CancelJob, TerminateJob and what deletes a queue's jobs (AWS Batch behaviour 7.8).
+"""CancelJob, TerminateJob and the end of a deleted queue's jobs (AWS Batch behaviour 7.8).
 
 A waiting job ends at once, a PENDING one when its dependencies are done; a placed one is stopped by terminate and left
 alone by cancel; none is retried."""
@@ -30,7 +30,7 @@ def terminate(world: World, command: TerminateJob) -> None:
 
 
 def withdraw(world: World, job_id: str, reason: str, *, terminate: bool) -> None:
-    """Unknown and finished jobs: nothing happens, as with AWS."""
+    """Cancels or terminates a job. Unknown and finished jobs are ignored, as on AWS."""
     wanted = names.parse_job_id(job_id)
     key = world.jobs.by_id.get(wanted.uuid)
     if key is None or key in world.jobs.finished or wanted.node is not None:
@@ -46,7 +46,8 @@ def withdraw(world: World, job_id: str, reason: str, *, terminate: bool) -> None
 
 
 def _marked(job: Job, reason: str, terminate: bool) -> Job:
-    """isCancelled and isTerminated are true at once. The first text stays, unless a cancel is made stronger."""
+    """Marks a job: isCancelled and isTerminated are true at once. The first text stays, unless a terminate follows a
+    cancel."""
     stronger = terminate and not job.is_terminated
     return replace(
         job,
@@ -66,7 +67,7 @@ def _withdraw_row(world: World, job: Job, reason: str, terminate: bool) -> None:
 
 
 def _row_of_child(world: World, parent_key: int, index: int) -> Job:
-    """The child's row; one is made for it if it had none."""
+    """Returns the child's row, which is made if it had none."""
     key = child_key(parent_key, index)
     if key not in world.jobs:
         parent, spec, progress = world.jobs[parent_key], world.jobs.specs[parent_key], world.jobs.arrays[parent_key]
@@ -86,14 +87,14 @@ def _withdraw_array(world: World, key: int, reason: str, terminate: bool) -> Non
         if row is not None:
             _withdraw_row(world, row, reason, terminate)
     if key in world.jobs and progress.released_at_ms:
-        completion.withdraw_unstarted(world, key)  # those that are PENDING end when what they wait for does
+        completion.withdraw_unstarted(world, key)  # PENDING ones end when their dependencies do
 
 
 def delete_queue_jobs(world: World, queue: str) -> None:
-    """All jobs of a deleted queue end, also those that wait for others."""
+    """Ends all jobs of a deleted queue, also those that wait for others."""
     for key in sorted(k for k, spec in world.jobs.specs.items() if spec.queue == queue):
         if key not in world.jobs:
-            continue  # an earlier one's end took it along
+            continue  # the end of an earlier job ended it too
         job_id = world.jobs.specs[key].job_id
         withdraw(world, job_id, QUEUE_DELETED, terminate=True)
         job = world.jobs.get(key)
@@ -102,8 +103,8 @@ def delete_queue_jobs(world: World, queue: str) -> None:
 
 
 def terminate_running(world: World, command: TerminateAllRunning) -> int:
-    """Terminates every placed attempt; returns how many. Waiting jobs stay, and none starts until the next restart: the
-    room that becomes free is not theirs, since the service is about to end."""
+    """Terminates every placed attempt; returns how many. Waiting jobs stay, and none starts until the next restart,
+    since the service is about to end."""
     world.is_draining = True
     placed = sorted(key for key, job in world.jobs.items() if job.attempt is not None)
     for key in placed:

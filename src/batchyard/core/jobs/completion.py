@@ -1,4 +1,4 @@
-"""How jobs end, and what follows: parents, dependants, the cascade (AWS Batch behaviour 7.6, 7.7).
+"""The ends of jobs and their consequences: parents, dependants, the cascade (AWS Batch behaviour 7.6, 7.7).
 
 One work list, no recursion: a chain of a thousand dependants is a loop of a thousand steps."""
 
@@ -21,7 +21,7 @@ CHILD_FAILED = "Array Child Job failed"
 
 
 class Outcome(Struct, frozen=True):
-    """Job `key` ended, or its children [start, stop) when `stop` is given."""
+    """The end of job `key`, or of its children [start, stop) when `stop` is given."""
 
     key: int
     succeeded: bool
@@ -37,7 +37,7 @@ def end(world: World, job: Job, cause: Cause, **changes: object) -> None:
 
 
 def withdraw_unstarted(world: World, parent_key: int) -> None:
-    """A released array was cancelled or terminated: its children that wait for nothing but capacity end."""
+    """Ends the children of a cancelled or terminated array that was released and wait only for capacity."""
     cascade = Cascade(world)
     progress, parent = world.jobs.arrays[parent_key], world.jobs[parent_key]
     scheduler.dequeue(world, parent_key)
@@ -49,21 +49,21 @@ def withdraw_unstarted(world: World, parent_key: int) -> None:
 
 
 def release(world: World, key: int) -> None:
-    """The last dependency of a job was met, or it had none."""
+    """Releases a job whose last dependency was met, or that had none."""
     cascade = Cascade(world)
     cascade.release(key)
     cascade.follow()
 
 
 def fail_dependent(world: World, key: int) -> None:
-    """A dependency of a waiting job failed."""
+    """Fails a waiting job, a dependency of which failed."""
     cascade = Cascade(world)
     cascade.fail_dependent(key)
     cascade.follow()
 
 
 def fail_counterparts(world: World, key: int, ranges: Ranges) -> None:
-    """Children of an array whose counterparts (N_TO_N) have failed."""
+    """Fails children of an array whose counterparts (N_TO_N) have failed."""
     cascade = Cascade(world)
     for start, stop in ranges:
         if key in world.jobs:  # the first range may have ended it all
@@ -72,7 +72,7 @@ def fail_counterparts(world: World, key: int, ranges: Ranges) -> None:
 
 
 def _awaited_children(world: World, outcome: Outcome) -> list[int]:
-    """The keys of the ended children that somebody depends on one by one."""
+    """Returns the keys of the ended children on which single jobs depend."""
     first, last = child_key(outcome.key, outcome.start), child_key(outcome.key, outcome.stop)
     if last - first == 1:
         return [first] if first in world.jobs.dependents else []
@@ -89,7 +89,7 @@ def _is_due(world: World, parent_key: int, index: int) -> bool:
 
 
 def _pending_rows(world: World, parent_key: int, start: int, stop: int) -> list[int]:
-    """Children that were withdrawn alone while they waited: the only PENDING ones that have a row."""
+    """Returns children that were withdrawn alone while they waited: the only PENDING ones that have a row."""
     if not world.jobs.arrays[parent_key].row_counts.get(Status.PENDING):
         return []
     return [
@@ -101,7 +101,7 @@ def _pending_rows(world: World, parent_key: int, start: int, stop: int) -> list[
 
 def _counterparts_succeeded(world: World, key: int, index: int) -> bool:
     """Whether child `index` waits for none of its counterparts. An array that is no longer known ended long ago, and
-    its children's outcome was applied when it did."""
+    the outcomes of its children were applied then."""
     wanted = (Status.SUCCEEDED, Status.FAILED) if world.jobs.specs[key].after_any else (Status.SUCCEEDED,)
     return all(
         source not in world.jobs.arrays or world.jobs.arrays[source].final_status(index) in wanted
@@ -110,14 +110,15 @@ def _counterparts_succeeded(world: World, key: int, index: int) -> bool:
 
 
 class Cascade:
-    """One job's end and all that follows from it. Each outcome that is not followed yet is in a work list."""
+    """The end of one job with all its consequences. Outcomes whose consequences are still to be applied are in a
+    work list."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._outcomes: deque[Outcome] = deque()
 
     def follow(self) -> None:
-        """Follows the outcomes that are there and those that they cause, until none is left."""
+        """Applies the consequences of all outcomes, and of those that they cause, until none is left."""
         while self._outcomes:
             outcome = self._outcomes.popleft()
             if not outcome.stop:
@@ -143,7 +144,7 @@ class Cascade:
                 self.release(waiting)
 
     def release(self, key: int) -> None:
-        """Makes a job RUNNABLE, or an array's children, that waits for no dependency any more."""
+        """Makes a job, or an array's children, RUNNABLE that waits for no dependency any more."""
         job = self._world.jobs[key]
         progress = self._world.jobs.arrays.get(key)
         withdrawn = job.is_withdrawn
@@ -176,7 +177,7 @@ class Cascade:
             self.end_row(self._world.jobs[key], Cause.WITHDRAWN, {"status_reason": reason})
 
     def fail_dependent(self, key: int) -> None:
-        """One dependency of all that is left of the job failed."""
+        """Fails all that is left of a job, a dependency of which failed."""
         self._world.jobs.unmet.pop(key, None)
         job = self._world.jobs[key]
         reason = job.end_reason if job.is_withdrawn else DEPENDENCY_FAILED
@@ -186,14 +187,14 @@ class Cascade:
             self.end_row(job, Cause.DEPENDENCY_FAILED, {"status_reason": reason})
 
     def end_row(self, job: Job, cause: Cause, changes: dict[str, object]) -> None:
-        """Ends one row; of a child, what follows for its array too."""
+        """Ends one row, with the consequences for its array where it is a child's."""
         parent_key = self._world.jobs.parents.get(job.key)
         ended = self._close(job, cause, changes)
         if parent_key is not None:
             self._after_child(parent_key, ended)
 
     def _close(self, job: Job, cause: Cause, changes: dict[str, object]) -> Job:
-        """Ends one row. Of a child: what follows for its array is the caller's."""
+        """Ends one row. The consequences for a child's array are left to the caller."""
         parent_key = self._world.jobs.parents.get(job.key)
         scheduler.dequeue(self._world, job.key)
         ended = lifecycle.move(job, cause, **{"stopped_at_ms": self._world.now_ms, **changes})
@@ -210,7 +211,8 @@ class Cascade:
         return ended
 
     def _after_child(self, parent_key: int, child: Job) -> None:
-        """A child with a row ended: the next of a SEQUENTIAL array has its turn, or those after it fail with it."""
+        """Applies the end of a child with a row: the next child of a SEQUENTIAL array may start, or those after it
+        fail with it."""
         progress, parent, spec = (
             self._world.jobs.arrays[parent_key],
             self._world.jobs.get(parent_key),
@@ -236,8 +238,8 @@ class Cascade:
         self._close(job, Cause.WITHDRAWN, {"status_reason": job.end_reason})
 
     def end_due_rows(self, parent_key: int, start: int, stop: int) -> None:
-        """Ends those children [start, stop) that were withdrawn alone and wait for nothing any more. Ascending, since
-        in a SEQUENTIAL array one's end is what the next waited for."""
+        """Ends those children [start, stop) that were withdrawn alone and wait for nothing any more. Ascending,
+        since in a SEQUENTIAL array each child waits for the end of the one before."""
         spec = self._world.jobs.specs[parent_key]
         for row_key in _pending_rows(self._world, parent_key, start, stop):
             index = child_index(parent_key, row_key)
@@ -255,7 +257,7 @@ class Cascade:
         self.finish_parent(parent_key)
 
     def _fail_after(self, parent_key: int, index: int, reason: str) -> None:
-        """Ends the children behind `index` that have not begun, as failed."""
+        """Ends the children after `index` that have not begun, as failed."""
         progress = self._world.jobs.arrays[parent_key]
         self._fail_together(parent_key, within(progress.unstarted.freeze(), index + 1, progress.size), reason)
         for row_key in _pending_rows(self._world, parent_key, index + 1, progress.size):
@@ -264,7 +266,7 @@ class Cascade:
             scheduler.dequeue(self._world, parent_key)
 
     def fail_virtual(self, parent_key: int, ranges: Ranges, reason: str) -> None:
-        """Ends virtual children as failed; in a SEQUENTIAL array those behind the first of them fail with it."""
+        """Ends virtual children as failed; in a SEQUENTIAL array those after the first of them fail with it."""
         self._fail_together(parent_key, ranges, reason)
         spec, parent = self._world.jobs.specs[parent_key], self._world.jobs[parent_key]
         if ranges and spec.sequential and (not spec.after_any or parent.is_withdrawn):
@@ -296,7 +298,7 @@ class Cascade:
         self._outcomes.append(Outcome(parent_key, cause is Cause.CHILDREN_SUCCEEDED))
 
     def counterparts_ended(self, key: int, start: int, stop: int, succeeded: bool) -> None:
-        """Children [start, stop) of an array that array `key` follows N_TO_N have ended."""
+        """Applies the end of children [start, stop) of an array that array `key` follows N_TO_N."""
         progress, job, spec = self._world.jobs.arrays[key], self._world.jobs[key], self._world.jobs.specs[key]
         held = within(progress.held.freeze(), start, stop)
         withdrawn = job.is_withdrawn

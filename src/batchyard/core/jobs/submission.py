@@ -1,4 +1,4 @@
-"""SubmitJob against the world, in AWS's order of checks (AWS Batch behaviour 7.2)."""
+"""SubmitJob: checks against the state, in AWS's order (AWS Batch behaviour 7.2)."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ NO_PRIORITY = "Either schedulingPriority in job definition or schedulingPriority
 
 
 class _Waits(Struct):
-    """What dependsOn means now: the keys still waited for, whether one failed already; for N_TO_N the arrays followed,
-    and the children whose counterpart is unfinished or failed."""
+    """The current dependencies: the unfinished keys, whether one failed already; for N_TO_N the arrays followed, and
+    the children whose counterpart is unfinished or failed."""
 
     keys: list[int]
     failed: bool = False
@@ -51,7 +51,7 @@ class _Waits(Struct):
 
 
 def submit(world: World, command: SubmitJob) -> SubmittedJob:
-    """Makes one job, or gives the answer of the same submission that was made before. A refusal changes nothing."""
+    """Makes one job, or repeats the answer of an identical earlier submission. A refusal changes nothing."""
     known = world.idempotency.get(command.idempotency_key) if command.idempotency_key else None
     if known is not None:
         if known.request_digest != command.request_digest and known.request_digest and command.request_digest:
@@ -138,7 +138,7 @@ def _platform_of(definition: Definition) -> Platform:
 
 
 def _hold_overrides(command: SubmitJob, definition: Definition, body: ecs_task.Body) -> None:
-    """The definition's own amounts were checked with it; what overrides make of them is held to the same rules."""
+    """Checks amounts after overrides by the rules of registration, at which the definition's own were checked."""
     overrides = [each for each in (command.overrides, *command.task_override.get("containers", ())) if each]
     if any(member in each for each in overrides for member in requirements.MEMBERS):
         around = body.task or body.container
@@ -146,7 +146,7 @@ def _hold_overrides(command: SubmitJob, definition: Definition, body: ecs_task.B
 
 
 def _check_built(command: SubmitJob, definition: Definition) -> None:
-    """What may be registered but can't be run yet is refused by name, never ignored."""
+    """Refuses by name what may be registered but can't be run yet."""
     for member in ("nodeProperties", "eksProperties", "consumableResourceProperties"):
         if definition.document.get(member):
             raise Refused(f"Job definition {definition.name} has {member}, which this service can't run yet.")
@@ -166,8 +166,8 @@ def _check_built(command: SubmitJob, definition: Definition) -> None:
 
 
 def _share(world: World, command: SubmitJob, queue: Queue, definition: Definition) -> tuple[str, int]:
-    """Share identifier and scheduling priority: a FIFO queue takes neither from the caller, a fair-share queue needs
-    both (AWS Batch behaviour 5.1, 5.2)."""
+    """Returns share identifier and scheduling priority: a FIFO queue accepts neither from the caller, a fair-share
+    queue needs both (AWS Batch behaviour 5.1, 5.2)."""
     identifier, priority = command.share_identifier, command.scheduling_priority
     if not policies.name_of(queue):
         if identifier or priority is not None:
@@ -214,8 +214,8 @@ def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
 
 
 def _engines(world: World, queue: Queue, task: TaskSpec, images: bool | None) -> tuple[str, ...]:
-    """The engines of the queue's environments that can do what the task asks, on the machine that it asks for where one
-    has it; none: refused with the first reason."""
+    """Returns the engines of the queue's environments that can run the task, on the platform that it requests where
+    one has it; none: refused with the first reason."""
     environments = fleet.environments_of(world, queue.name)
     able: list[str] = []
     refusals: list[str] = []
@@ -268,7 +268,7 @@ def _wants_after_any(command: SubmitJob) -> bool:
 
 
 def _follow_array(world: World, command: SubmitJob, dependency: Dependency, waits: _Waits) -> None:
-    """Child i waits for child i of the named array, which must be of the same size."""
+    """Follows an array N_TO_N: child i waits for child i of the named array, which must be of the same size."""
     wanted = names.parse_job_id(dependency.job_id)
     key = world.jobs.by_id.get(wanted.uuid)
     progress = None if key is None else world.jobs.arrays.get(key)
@@ -348,7 +348,8 @@ def _spec(
 
 
 def _late_refusal(world: World, command: SubmitJob) -> str:
-    """AWS accepts overrides that ECS then refuses: the job fails instead of starting."""
+    """Returns the late refusal of overrides that AWS accepts and ECS then refuses: the job fails instead of
+    starting."""
     limit = world.limits.max_overrides_characters
     overrides = command.overrides or command.task_override
     if not overrides or len(msgspec.json.encode(overrides)) <= limit:
@@ -381,7 +382,7 @@ def wait_for(world: World, key: int, keys: list[int]) -> None:
 
 
 def follow(world: World, key: int, sources: list[int]) -> None:
-    """N_TO_N: array `key` hears of every child of `sources` that ends."""
+    """Registers array `key` for the end of every child of `sources` (N_TO_N)."""
     if sources:
         world.jobs.sources[key] = tuple(dict.fromkeys(sources))
     for source in dict.fromkeys(sources):

@@ -10,7 +10,7 @@ TIMED_OUT = "Canceled by JobStateTimeLimit action due to reason: "
 
 
 def expire(world: World) -> None:
-    """Cancels what has been stuck for longer than its queue's actions allow."""
+    """Cancels jobs that have been stuck for longer than their queue's actions allow."""
     for name in sorted(world.queues):
         for limit_ms, code in queue_head.limits_of(world.queues[name]):
             for job_id, since_ms in queue_head.stuck_for(world, name, code):

@@ -1,5 +1,4 @@
-"""What the instances of this service have, what is free, and how many jobs run and wait. Reads the world, changes
-nothing."""
+"""Counts what the instances have, what is free, and how many jobs run and wait. Reads the world, changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ class CapacityAnswer(Struct, frozen=True):
 
 
 class AskCapacity(Command[CapacityAnswer], frozen=True):
-    """Asks what there is to run on, and how much runs."""
+    """Asks for the total and the free capacity, and the numbers of jobs."""
 
 
 def capacity(world: World, command: AskCapacity) -> CapacityAnswer:

@@ -25,7 +25,7 @@ MAX_LISTED = 20  # dependencies and holders named in one answer; the counts are 
 
 
 class DependencyState(Struct, frozen=True):
-    """`status` is empty for one that is no longer known: it ended long ago."""
+    """A dependency and its status, which is empty where it is no longer known: it ended long ago."""
 
     job_id: str
     status: str
@@ -39,7 +39,7 @@ class Holder(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True, omit_defaults=True):
-    """Why a job waits. `wait` is empty when it runs or has ended; then `text` says that."""
+    """Why a job waits. `wait` is empty when it runs or has ended, which `text` then states."""
 
     job_id: str
     status: str
@@ -52,7 +52,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     free: tuple[Resources, ...] = ()  # on each of those instances
     holders: tuple[Holder, ...] = ()  # the largest first
     holders_count: int = 0
-    share: share_position.SharePosition | None = None  # on fair-share queues: where its share stands
+    share: share_position.SharePosition | None = None  # on fair-share queues: the position of its share
     ahead: int = 0  # jobs and children before it in its queue
     ahead_elsewhere: int = 0  # in queues of higher priority
     dependencies: tuple[DependencyState, ...] = ()
@@ -67,7 +67,7 @@ class AskExplain(Command[Explanation | None], frozen=True):
 
 
 def explain(world: World, command: AskExplain) -> Explanation | None:
-    """Why a job waits; None for one that is not in memory: unknown, or ended."""
+    """Explains why a job waits; None for one that is not in memory: unknown, or ended."""
     wanted = names.parse_job_id(command.job_id)
     key = world.jobs.by_id.get(wanted.uuid)
     if key is None or key not in world.jobs.specs or wanted.node is not None:
@@ -92,7 +92,7 @@ def _parent(spec: JobSpec, job: Job, ended: int, size: int) -> Explanation:
 
 
 def _explain_row(world: World, spec: JobSpec, row: Job | None, job_id: str, key: int, index: int | None) -> Explanation:
-    """`row` is None for a child that has none; `key` is the submission's."""
+    """Explains one row. `row` is None for a child that has none; `key` is the submission's."""
     if row is not None and row.status is Status.RUNNING:
         return Explanation(job_id, row.status, _running(world, row))
     if row is not None and row.status is Status.STARTING:
@@ -112,7 +112,7 @@ def _explain_row(world: World, spec: JobSpec, row: Job | None, job_id: str, key:
 
 
 def _running(world: World, row: Job) -> str:
-    """A job that runs, and what was asked of it since."""
+    """Explains a job that runs, and a stop that was requested since."""
     assert row.attempt is not None, f"job {row.key} runs without an attempt"
     spec, number = world.jobs.spec_of(row.key), row.attempt.number
     which = f", attempt {number} of {spec.retry.attempts}" if spec.retry.attempts > 1 else ""
@@ -133,7 +133,8 @@ def _stopped(row: Job, attempt: Attempt) -> str:
 
 
 def _as_asked(world: World, spec: JobSpec, row: Job | None, key: int, waits: Explanation) -> Explanation:
-    """What a job waits for others for: to end, if it or its array was withdrawn; to start after any end, if tagged."""
+    """Returns the condition of a job's dependencies in words: only their end, if it or its array was withdrawn, or
+    if it is tagged so."""
     for job in (row, world.jobs[key]):
         if job is not None and job.is_withdrawn:
             done = "terminated" if job.is_terminated else "cancelled"
@@ -153,7 +154,7 @@ def _dependencies(world: World, spec: JobSpec, job_id: str) -> Explanation:
 
 
 def _pending(job_id: str, text: str, wait: Wait, states: list[DependencyState], count: int) -> Explanation:
-    """A job that waits for others. `count`: how many of them have not ended."""
+    """Explains a job that waits for others. `count`: how many of them have not ended."""
     return Explanation(
         job_id,
         Status.PENDING,
@@ -166,7 +167,7 @@ def _pending(job_id: str, text: str, wait: Wait, states: list[DependencyState], 
 
 
 def _status_of(world: World, job_id: str) -> str:
-    """The state of a dependency; empty when it is no longer known."""
+    """Returns the state of a dependency; empty when it is no longer known."""
     wanted = names.parse_job_id(job_id)
     key = world.jobs.by_id.get(wanted.uuid)
     if key is None:
@@ -178,7 +179,7 @@ def _status_of(world: World, job_id: str) -> str:
 
 
 def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) -> Explanation | None:
-    """What an array's child waits for beside capacity, once its array is released."""
+    """Explains what an array's child waits for besides capacity, once its array is released."""
     progress = world.jobs.arrays[key]
     done = (Status.SUCCEEDED, Status.FAILED)
     open_counterparts = [
@@ -247,7 +248,7 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
 
 
 def _behind(world: World, spec: JobSpec, ahead: int, elsewhere: int) -> str:
-    """Who is before it, and who is the first of them."""
+    """Explains which jobs are before it, and the first of them."""
     above = unschedulable.held_by(world, spec)
     if not ahead and above:
         return f"It would fit, and may not pass those before it: {above}"
@@ -263,7 +264,7 @@ def _behind(world: World, spec: JobSpec, ahead: int, elsewhere: int) -> str:
 
 
 def _coming(world: World, environments: list[Environment]) -> str:
-    """The instances that its queue's environments are launching."""
+    """Returns the instances that its queue's environments are launching."""
     ids = [i for e in environments for i in world.instances.launched_in.get(e.name, ())]
     sizes = [
         world.instances[i].resources.milli_vcpus for i in ids if world.instances[i].state is InstanceState.LAUNCHING
@@ -273,7 +274,7 @@ def _coming(world: World, environments: list[Environment]) -> str:
 
 
 def _head_reason(world: World, queue: str, key: int, index: int | None) -> str:
-    """statusReason of a job that blocks its queue."""
+    """Returns the statusReason of a job that blocks its queue."""
     head = world.queues.heads.get(queue)
     return head.reason if head is not None and (head.key, head.index) == (key, index) else ""
 
@@ -297,7 +298,7 @@ def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
 def _by_share(
     world: World, spec: JobSpec, environments: list[Environment], place: share_position.SharePosition
 ) -> tuple[Wait, str] | None:
-    """Why a fair-share queue lets others go first; None when it does not."""
+    """Explains why a fair-share queue starts other jobs first; None when it does not."""
     standing = place.standing
     if place.ahead_of_others or place.ahead_in_share:
         text = (
@@ -319,7 +320,7 @@ def _by_share(
 
 
 def _own_before(world: World, spec: JobSpec, key: int, index: int | None) -> int:
-    """Children of its own array that go before one."""
+    """Returns the children of its own array that go before it."""
     if index is None or spec.sequential:
         return 0
     return sum(min(stop, index) - start for start, stop in world.jobs.arrays[key].ready() if start < index)
@@ -328,7 +329,8 @@ def _own_before(world: World, spec: JobSpec, key: int, index: int | None) -> int
 def _ahead(
     world: World, spec: JobSpec, key: int, index: int | None, place: share_position.SharePosition | None
 ) -> tuple[int, int]:
-    """Jobs before it: in its own queue, and in queues of higher priority that share an environment with it."""
+    """Returns the jobs before it: in its own queue, and in queues of higher priority that share an environment with
+    it."""
     if place is not None:
         before = place.ahead_of_others + place.ahead_in_share
     else:

@@ -1,5 +1,4 @@
-"""What there is to run on, and what runs there now: for those who ask as ECS's and EC2's clients do. Reads the world,
-changes nothing."""
+"""The instances and what runs there now, for the operations of ECS and EC2. Reads the world, changes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from batchyard.core.state.world import World
 
 
 class Stock(Struct, frozen=True):
-    """An instance and what nothing holds of it."""
+    """An instance and its free resources."""
 
     instance: Instance
     free: Resources
@@ -23,7 +22,7 @@ class Stock(Struct, frozen=True):
 
 
 class TaskCount(Struct, frozen=True):
-    """How many attempts of an environment are placed on an instance: RUNNING, and STARTING."""
+    """The numbers of RUNNING and STARTING attempts of an environment on an instance."""
 
     environment: str
     instance_id: str
@@ -40,11 +39,11 @@ class Inventory(Struct, frozen=True):
     ended: tuple[EndedInstance, ...] = ()
 
     def running(self, environment: str, instance_id: str = "") -> int:
-        """RUNNING attempts of an environment; with an instance, those on it."""
+        """Returns the number of RUNNING attempts of an environment; with an instance, of those on it."""
         return sum(count.running for count in self._counts(environment, instance_id))
 
     def pending(self, environment: str, instance_id: str = "") -> int:
-        """STARTING ones, as `running`."""
+        """Returns the number of STARTING attempts, like `running`."""
         return sum(count.pending for count in self._counts(environment, instance_id))
 
     def _counts(self, environment: str, instance_id: str) -> list[TaskCount]:
@@ -53,7 +52,7 @@ class Inventory(Struct, frozen=True):
 
 
 class AskInstances(Command[Inventory], frozen=True):
-    """Asks what there is to run on, and what runs there."""
+    """Asks for the instances, and what runs there."""
 
 
 def inventory(world: World, command: AskInstances) -> Inventory:

@@ -1,8 +1,8 @@
-"""Environments, queues and instances as an owner looks at them: capacity, what is free, who waits, and what the scaler
+"""The owner's overview of environments, queues and instances: capacity, what is free, waiting jobs, and what the scaler
 will do next and why (AWS Batch behaviour 3.6, 4.3). Reads the world, changes nothing.
 
-What is said of the future is asked of the functions that decide it (fleet.next_launch, fleet.idle_in): it is what the
-scaler does when nothing else happens first."""
+The next step is computed by the functions that decide it (fleet.next_launch, fleet.idle_in): it is what the scaler
+does if nothing else happens first."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ MAX_SHAPE_QUEUES = 200  # shapes of one queue's demand that are packed onto comi
 class Next(StrEnum):
     """What the scaler does next."""
 
-    LAUNCH = "LAUNCH"  # at its next look
-    BOOT = "BOOT"  # instances are coming for those who wait
+    LAUNCH = "LAUNCH"  # in its next pass
+    BOOT = "BOOT"  # instances are being launched for waiting jobs
     BLOCKED = "BLOCKED"  # it would launch, and can't
     LET_GO = "LET_GO"  # an idle instance, when its time is over
-    ENDING = "ENDING"  # an instance ends, or is taken away
+    ENDING = "ENDING"  # an instance ends, or is interrupted
     NOTHING = "NOTHING"
 
 
 class Step(Struct, frozen=True):
-    """`text`: one sentence, empty where there is nothing to say. `at_ms`: when, where that is known; else 0."""
+    """The next step in one sentence. `text`: empty where there is none. `at_ms`: when, where that is known; else 0."""
 
     next: Next
     text: str
@@ -49,14 +49,14 @@ class Step(Struct, frozen=True):
 
 
 class Demand(Struct, frozen=True):
-    """Jobs whose turn could come, children counted singly, and all that they ask together."""
+    """Jobs that could start, children counted singly, and the sum of their requests."""
 
     jobs: int = 0
     resources: Resources = Resources()
 
 
 class InstanceView(Struct, frozen=True):
-    """`environments`: whose jobs may run there; of a managed instance its own."""
+    """One instance. `environments`: those whose jobs may run there; of a managed instance its own."""
 
     instance: Instance
     environments: tuple[str, ...]
@@ -69,8 +69,9 @@ class InstanceView(Struct, frozen=True):
 
 
 class EnvironmentView(Struct, frozen=True):
-    """`total`: what its jobs can use together, of its instances that are there, else what this host offers it; `free`:
-    of that. `demand`: RUNNABLE jobs of the queues it is attached to, whoever serves them."""
+    """One environment. `total`: what its jobs can use together, of its existing instances, else what this host
+    offers it; `free`: of that. `demand`: RUNNABLE jobs of the queues it is attached to, whichever environment serves
+    them."""
 
     environment: Environment
     kind: EnvironmentKind
@@ -88,21 +89,21 @@ class EnvironmentView(Struct, frozen=True):
 
 
 class QueueView(Struct, frozen=True):
-    """`blocked_job`: the one whose turn it is and which finds no room, since `blocked_since_ms`; empty: nobody waits
-    for room."""
+    """One queue. `blocked_job`: its head, which has found no room since `blocked_since_ms`; empty: no job waits for
+    room."""
 
     queue: Queue
     jobs_count: int  # STARTING and RUNNING
     demand: Demand
-    stuck_count: int  # RUNNABLE ones that nothing there can ever run
+    stuck_count: int  # RUNNABLE ones that none of its environments can ever run
     blocked_job: str = ""
     blocked_since_ms: int = 0
     blocked_reason: str = ""  # its statusReason
-    blocked_count: int = 0  # how often Job Queue Blocked was told of it, jobs that can never run included
+    blocked_count: int = 0  # how often Job Queue Blocked was emitted for it, including jobs that can never run
 
 
 class Overview(Struct, frozen=True):
-    """Each by name or id; this host is the first of the instances."""
+    """All views, each by name or id; this host is the first of the instances."""
 
     environments: tuple[EnvironmentView, ...]
     queues: tuple[QueueView, ...]
@@ -110,7 +111,7 @@ class Overview(Struct, frozen=True):
 
 
 class AskOverview(Command[Overview], frozen=True):
-    """Asks for environments, queues and instances as an owner looks at them."""
+    """Asks for the owner's overview of environments, queues and instances."""
 
 
 class InterruptInstance(Command[InstanceView], frozen=True):
@@ -133,7 +134,7 @@ def overview(world: World, command: AskOverview) -> Overview:
 
 
 def view_of(world: World, instance: Instance) -> InstanceView:
-    """One that may just have gone has nothing free and no jobs."""
+    """Returns the view of an instance; one that has just ended has nothing free and no jobs."""
     if instance.instance_id in world.instances:
         return _instance(world, instance)
     step = Step(Next.ENDING, "It is gone.")
@@ -141,7 +142,7 @@ def view_of(world: World, instance: Instance) -> InstanceView:
 
 
 def interrupt(world: World, command: InterruptInstance) -> InstanceView:
-    """Interrupts a managed instance because its owner asks for it."""
+    """Interrupts a managed instance at its owner's request."""
     instance = instance_lifecycle.interrupt(world, command.instance_id, command.notice_seconds)
     return view_of(world, instance)
 
@@ -150,7 +151,7 @@ def interrupt(world: World, command: InterruptInstance) -> InstanceView:
 
 
 def _running(world: World) -> dict[str, int]:
-    """Placed attempts by environment."""
+    """Counts placed attempts by environment."""
     counts: dict[str, int] = {}
     for keys in world.instances.placed.values():
         for key in keys:
@@ -161,7 +162,7 @@ def _running(world: World) -> dict[str, int]:
 
 
 class _Waiting(Struct, frozen=True):
-    """The demand of one queue, and its needs in the order of their turns, with the engines that can run them."""
+    """The demand of one queue, and its needs in scheduling order, with the engines that can run them."""
 
     demand: Demand
     needs: tuple[tuple[Need, tuple[str, ...]], ...]
@@ -227,7 +228,7 @@ def _is_attached(queue: Queue, environment: str) -> bool:
 
 
 def _capacity(world: World, environment: Environment) -> tuple[Resources, Resources]:
-    """What there is for its jobs, and what of it is free: of this host what managed instances leave."""
+    """Returns the total for an environment's jobs, and the free part; of this host, what managed instances leave."""
     if environment.kind.has_instances:
         total, free = Resources(), Resources()
         for instance in fleet.instances_of(world, environment):
@@ -253,7 +254,7 @@ def _capacity(world: World, environment: Environment) -> tuple[Resources, Resour
 
 
 def _reserved(world: World, provider: str) -> Resources:
-    """What managed instances take from a provider."""
+    """Returns what managed instances take from a provider."""
     reserved = Resources()
     for instance in world.instances.values():
         if instance.environment and instance.provider == provider:
@@ -275,7 +276,7 @@ def _without_instances(environment: Environment) -> Step:
 
 
 def _next_step(world: World, environment: Environment, queues: dict[str, _Waiting]) -> Step:
-    """Of one that launches instances."""
+    """Returns the next step of an environment that launches instances."""
     name = environment.name
     if environment.status is Health.DELETING:
         return Step(Next.ENDING, "It is being deleted: its instances end with their last jobs.")
@@ -298,8 +299,8 @@ def _next_step(world: World, environment: Environment, queues: dict[str, _Waitin
 
 
 def _for_queue(world: World, environment: Environment, queue: str, waiting: _Waiting) -> Step | None:
-    """What is done for the jobs of a queue that instances which are coming will not hold. None: nothing is needed here,
-    also where an environment before it in the queue serves them."""
+    """Returns the step for the jobs of a queue that have no room on instances being launched. None: nothing is
+    needed here, also where an environment before it in the queue serves them."""
     needs = [need for need, engines in waiting.needs if environment.engine in engines]
     for order in world.queues[queue].environments:
         for instance_id in _booting(world, order.environment):
@@ -326,7 +327,7 @@ def _booting(world: World, environment: str) -> list[str]:
 
 
 def _serves(world: World, environment: Environment, need: Need) -> bool:
-    """Whether an environment would launch something for it."""
+    """Whether an environment would launch an instance for a need."""
     if not (fleet.is_usable(environment) and world.can_use(environment.engine) and environment.kind.has_instances):
         return False
     return environment.name not in world.environments.paused and not isinstance(
@@ -351,7 +352,7 @@ def _launch_step(
 
 
 def _idle_step(world: World, environment: Environment) -> Step:
-    """Nobody waits: what becomes of what is there."""
+    """Returns the step for idle instances when no job waits."""
     for instance_id, at_ms in _leaving(world, environment).items():
         text = f"It lets {instance_id} go, which is idle, unless a job comes."
         return Step(Next.LET_GO, text, at_ms)
@@ -366,7 +367,7 @@ def _idle_step(world: World, environment: Environment) -> Step:
 
 
 def _leaving(world: World, environment: Environment) -> dict[str, int]:
-    """The idle instances that will be let go, and when: the longest idle first, down to what is to be kept."""
+    """Returns the idle instances that will be terminated, and when: the longest idle first, down to what is kept."""
     left, wanted = fleet.coming(world, environment.name), fleet.wanted_milli_vcpus(environment)
     found: dict[str, int] = {}
     for since_ms, instance_id in fleet.idle_in(world, environment.name):
@@ -401,7 +402,7 @@ def _instance(world: World, instance: Instance) -> InstanceView:
 
 
 def _on_machine(world: World, provider: str) -> tuple[str, ...]:
-    """The environments whose jobs run on a provider's machine as it is."""
+    """Returns the environments whose jobs run directly on a provider's machine."""
     found = (e for _, e in sorted(world.environments.items()) if e.provider == provider)
     return tuple(environment.name for environment in found if not environment.kind.has_instances)
 

@@ -1,5 +1,5 @@
-"""GetJobQueueSnapshot: who is at the front of a queue, and what of its capacity is in use (AWS Batch behaviour 4.6).
-Reads the world, changes nothing."""
+"""GetJobQueueSnapshot: the jobs at the front of a queue, and its used capacity (AWS Batch behaviour 4.6). Reads the
+world, changes nothing."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ TOP_SHARES = 20  # API: FairshareUtilizationDetail, topCapacityUtilization
 
 
 class FrontJob(Struct, frozen=True):
-    """`since_ms`: since when it is known to stand there: of the head, since it became the head; of a job set aside,
-    since then; of the others, since they were submitted."""
+    """A job at the front of a queue. `since_ms`: since when it is known to be there: for the head, since it became
+    the head; for a job set aside, since then; for the others, since they were submitted."""
 
     job_id: str
     since_ms: int
 
 
 class QueueSnapshot(Struct, frozen=True):
-    """`used`: milli-vCPUs that its placed jobs hold; `used_by_share`: the largest first, none on FIFO queues.
-    `takes_service_jobs`: it is of those, and so is `front`; `front_of_shares`: the first job of each quota share."""
+    """The snapshot of a queue. `used`: milli-vCPUs that its placed jobs hold; `used_by_share`: the largest first,
+    none on FIFO queues. `takes_service_jobs`: it is of those, and so is `front`; `front_of_shares`: the first job of
+    each quota share."""
 
     front: tuple[FrontJob, ...]
     used: int
@@ -82,8 +83,8 @@ def _of_service_jobs(world: World, name: str) -> QueueSnapshot:
 
 
 def _front(world: World, name: str) -> Iterator[FrontJob]:
-    """RUNNABLE jobs in the order in which they would start, an array's children one by one; those that nothing can run
-    now stand where they were submitted."""
+    """Returns RUNNABLE jobs in the order in which they would start, an array's children one by one; those that
+    nothing can run now are at their place by submission."""
     stuck = deque(sorted(world.queues.stuck.get(name, {})))
     jobs = candidates.in_turn(world, name)
     while (candidate := jobs.next()) is not None:

@@ -1,4 +1,5 @@
-"""Where a second command for a running job's container goes (`batchyard exec`). Reads the world, changes nothing."""
+"""Finds the attempt that takes a second command in a running job's container (`batchyard exec`). Reads the world,
+changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class RunningTask(Struct, frozen=True):
 
 
 class AskRunningTask(Command[RunningTask], frozen=True):
-    """Asks for the attempt of a job that takes another command. Refused, with what would be right."""
+    """Asks for the attempt of a job that takes another command. Refused, with the remedy."""
 
     job_id: str
 
