@@ -55,7 +55,7 @@ def _unite(mine: dict[Key, Value], others: dict[Key, Value]) -> None:
 
 
 class Snapshot(Struct):
-    """What a machine starts from: everything unfinished, and what may still be asked of the finished."""
+    """The state from which a machine starts: everything unfinished, and what can still be asked about finished jobs."""
 
     environments: list[Environment] = []
     queues: list[Queue] = []

@@ -1,5 +1,6 @@
-"""What the machine carries out and answers: one Struct for each write of the API and of the composition root, with the
-type of its answer. Questions to memory are in core.questions, what engines report is in core.model.reports."""
+"""The commands that the machine carries out and answers: one Struct for each write of the API and of the composition
+root, with the type of its answer. Questions to memory are in core.questions, what engines report is in
+core.model.reports."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ class Command(Struct, Generic[Answer], frozen=True):
 
 
 class CreateComputeEnvironment(Command[Environment], frozen=True):
-    """`is_settled`: VALID at once, however long others take: what the service makes for itself. `provider`: whose
-    capacity it has."""
+    """`is_settled`: VALID at once, however long others take: for the service's own environments. `provider`: the
+    provider of its capacity."""
 
     name: str
     uuid: str
@@ -119,14 +120,14 @@ class DeregisterJobDefinition(Command[None], frozen=True):
 
 
 class FinishedArray(Struct, frozen=True):
-    """An array the machine may no longer hold, for those who follow it N_TO_N."""
+    """An array that the machine may no longer have in memory, for jobs that follow it N_TO_N."""
 
     size: int
     failed: Ranges = ()
 
 
 class CheckStage(IntEnum):
-    """When, among the checks of SubmitJob, an error in the request's shape is due (AWS Batch behaviour 7.2)."""
+    """The position of an error in the request's shape among the checks of SubmitJob (AWS Batch behaviour 7.2)."""
 
     SIZE = 1  # size, array size, number of dependencies: after queue, definition and platform
     OVERRIDES = 2  # after the parameters
@@ -178,7 +179,7 @@ class SubmitJob(Command[SubmittedJob], frozen=True):
     working_directory: str = ""
     images: bool | None = None  # True: only engines that run images, False: only those that run none; None: any
     deferred: tuple[DeferredError, ...] = ()
-    unsupported: tuple[str, ...] = ()  # members of the request that nothing here can honour yet
+    unsupported: tuple[str, ...] = ()  # members of the request that are not implemented yet
 
 
 class CancelJob(Command[None], frozen=True):
@@ -221,7 +222,7 @@ class SealedValue(Struct, frozen=True):
 
 
 class VersionedSecret(Struct, frozen=True):
-    """A secret, and which of its versions a request made."""
+    """A secret, and the version that a request made."""
 
     secret: Secret
     version_id: str = ""  # of what the request brought; empty: no value

@@ -1,4 +1,4 @@
-"""What a compute environment's computeResources say, read once from the document that holds them."""
+"""A compute environment's computeResources, parsed once from its document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MANAGED = "MANAGED"  # API: CEType; the other one is UNMANAGED
 
 
 class Platform(StrEnum):
-    """What a job's container runs on (API: PlatformCapability)."""
+    """The platform of a job's container (API: PlatformCapability)."""
 
     EC2 = "EC2"
     FARGATE = "FARGATE"
@@ -61,7 +61,7 @@ class EnvironmentKind(StrEnum):
         return Platform.FARGATE if self.is_fargate else Platform.EC2
 
 
-# Found here once: looking a member up in its enum costs more than the comparison, and the scheduler asks at each step.
+# Looked up once here: an enum look-up costs more than the comparison, and the scheduler does this at each step.
 _UNMANAGED = EnvironmentKind.UNMANAGED
 _WITH_INSTANCES = (EnvironmentKind.EC2, EnvironmentKind.SPOT)
 _ON_FARGATE = (EnvironmentKind.FARGATE, EnvironmentKind.FARGATE_SPOT)
@@ -69,7 +69,7 @@ _ON_SPOT = (EnvironmentKind.SPOT, EnvironmentKind.FARGATE_SPOT)
 
 
 class Strategy(StrEnum):
-    """API: CRAllocationStrategy."""
+    """An allocation strategy (API: CRAllocationStrategy)."""
 
     BEST_FIT = "BEST_FIT"
     BEST_FIT_PROGRESSIVE = "BEST_FIT_PROGRESSIVE"
@@ -102,7 +102,7 @@ class ComputeResources(Struct, frozen=True):
 
 
 def parse_compute_resources(members: Mapping[str, Any]) -> ComputeResources:
-    """`members`: the document of a MANAGED environment, checked for shape."""
+    """Parses computeResources. `members`: the document of a MANAGED environment, checked for shape."""
     minutes = (members.get("scalingPolicy") or {}).get("minScaleDownDelayMinutes") or 0
     return ComputeResources(
         kind=EnvironmentKind(members.get("type", EnvironmentKind.EC2)),
@@ -117,7 +117,7 @@ def parse_compute_resources(members: Mapping[str, Any]) -> ComputeResources:
 
 
 def read_compute_resources(type_: str, document: Mapping[str, Any]) -> ComputeResources:
-    """Of a compute environment's document. `type_`: MANAGED or UNMANAGED; the latter has none."""
+    """Parses a compute environment's document. `type_`: MANAGED or UNMANAGED; the latter has no computeResources."""
     if type_ != MANAGED:
         return ComputeResources(EnvironmentKind.UNMANAGED)
     return parse_compute_resources(document.get("computeResources", {}))

@@ -13,7 +13,7 @@ class Effect(Struct, frozen=True):
 
 
 class TaskEffect(Effect, frozen=True):
-    """`engine` names the engine; `attempt_node` says what it acts on, and on which instance."""
+    """An effect about an attempt. `engine` names the engine; `attempt_node` is what it acts on, with its instance."""
 
     engine: str
     attempt_node: AttemptNode
@@ -24,7 +24,7 @@ class TaskEffect(Effect, frozen=True):
 
 
 class LaunchTask(TaskEffect, frozen=True):
-    """Run `task`. `environment`: what is this attempt's alone (AWS_BATCH_*), put over the task's own."""
+    """Runs `task`. `environment`: the variables of this attempt alone (AWS_BATCH_*), which override the task's own."""
 
     spec_key: int  # equal keys: the same `task` object
     task: TaskSpec
@@ -36,17 +36,17 @@ class LaunchTask(TaskEffect, frozen=True):
 
 
 class StopTask(TaskEffect, frozen=True):
-    """SIGTERM, and SIGKILL `grace_seconds` later."""
+    """Sends SIGTERM, and SIGKILL `grace_seconds` later."""
 
     grace_seconds: float
 
 
 class AcknowledgeTask(TaskEffect, frozen=True):
-    """The node's outcome is committed: the engine may forget it, and never launches it again."""
+    """Acknowledges the node's outcome, which is committed: the engine may forget it, and never launches it again."""
 
 
 class RecoverTask(TaskEffect, frozen=True):
-    """After a restart of the server: account for an attempt that was placed (engines.base.Recovery has the meaning)."""
+    """Asks, after a restart of the server, about an attempt that was placed (see engines.base.Recovery)."""
 
     launch: LaunchTask
     may_launch: bool
@@ -54,13 +54,13 @@ class RecoverTask(TaskEffect, frozen=True):
 
 
 class LaunchInstance(Effect, frozen=True):
-    """Boot an instance of a MANAGED environment. Idempotent by its id: after a restart it is asked again."""
+    """Boots an instance of a MANAGED environment. Idempotent by its id: it is repeated after a restart."""
 
     instance: Instance
 
 
 class TerminateInstance(Effect, frozen=True):
-    """Nothing runs on it any more. Of one that is not there: it is reported gone."""
+    """Terminates an instance on which nothing runs any more. One that does not exist is reported gone."""
 
     instance_id: str
     provider: str

@@ -1,4 +1,4 @@
-"""Facts: what has happened, for those who follow it. Their form, their kinds, and how far a follower has come.
+"""Facts: what has happened, for consumers. Their form, their kinds, and the cursor of a consumer.
 
 Facts are part of `Changes`: those that a durable consumer asks for are stored in the transaction of what they report,
 and delivered after it. A fact that no consumer asks for is never made. Each room registers the kinds that it makes.
@@ -37,7 +37,7 @@ def kinds() -> dict[str, type[Fact]]:
 
 
 class Cursor(Struct, frozen=True):
-    """How far a durable consumer of facts has come: `sequence` and all before is delivered to it, and of the next
+    """The position of a durable consumer of facts: `sequence` and all before is delivered to it, and of the next
     sequence the first `done` facts, ranges expanded. `kinds`: the tags of the facts that it asks for."""
 
     sequence: int

@@ -60,7 +60,8 @@ class InstanceChanged(Fact, frozen=True, tag="instance"):
 
 
 def expand(facts: Iterable[Fact]) -> Iterator[Fact]:
-    """The facts with each range of children replaced by a fact for every child, whose `job_id` is the child's."""
+    """Returns the facts with each range of children replaced by a fact for every child, whose `job_id` is the
+    child's."""
     for fact in facts:
         if not isinstance(fact, JobStateChanged) or not fact.stop:
             yield fact

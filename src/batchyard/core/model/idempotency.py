@@ -23,6 +23,6 @@ def stored_key(key: str, request_digest: str) -> str:
 
 
 def split_stored_key(text: str) -> tuple[str, str]:
-    """The key and the digest."""
+    """Returns the key and the digest."""
     found = _WITH_DIGEST.fullmatch(text)
     return (found["key"], found["digest"]) if found else (text, "")

@@ -50,17 +50,18 @@ TABLE: dict[tuple[Status, Cause], Status] = {
 
 
 def move(job: Job, cause: Cause, **changes: Any) -> Job:
-    """The job after `cause`, with `changes` made to its other members. A pair outside the table is our own fault."""
+    """Returns the job after `cause`, with `changes` made to its other members. A pair outside the table is our own
+    fault."""
     target = TABLE.get((job.status, cause))
     assert target is not None, f"job {job.key} is {job.status}: no way on because {cause.value}"
     return replace(job, status=target, **changes)
 
 
 def submitted(key: int, now_ms: int) -> Job:
-    """A job as SubmitJob makes it."""
+    """Returns a job as SubmitJob makes it."""
     return Job(key, Status.SUBMITTED, now_ms)
 
 
 def child_row(key: int, status: Status, created_at_ms: int) -> Job:
-    """The row of an array's child that so far was only in its parent's ranges, where it had `status`."""
+    """Returns the row of an array's child that so far was only in its parent's ranges, where it had `status`."""
     return Job(key, status, created_at_ms)

@@ -21,7 +21,7 @@ _TASK_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Account(Struct, frozen=True):
-    """Whose records these are: the parts that all ARNs share."""
+    """The account of the service: the parts that all ARNs share."""
 
     account_id: str
     region: str
@@ -79,7 +79,8 @@ class JobId(Struct, frozen=True):
 
 
 def resource_name(text: str, kind: str) -> str:
-    """The name in `text`, which is a name or an ARN `arn:...:<kind>/<name>`. Other text comes back as it is."""
+    """Returns the name in `text`, which is a name or an ARN `arn:...:<kind>/<name>`. Other text is returned as it
+    is."""
     if text.startswith("arn:"):
         head, _, name = text.partition(f":{kind}/")
         if name and head.count(":") == 4:
@@ -88,7 +89,7 @@ def resource_name(text: str, kind: str) -> str:
 
 
 def parse_job_id(text: str) -> JobId:
-    """Takes a job id or a job ARN. Never fails: an unreadable suffix stays part of the uuid, which then is unknown."""
+    """Parses a job id or a job ARN. Never fails: an unreadable suffix stays part of the uuid, which then is unknown."""
     text = resource_name(text, JOB)
     for separator in (":", "#"):
         uuid, found, suffix = text.partition(separator)
@@ -98,12 +99,12 @@ def parse_job_id(text: str) -> JobId:
 
 
 def child_key(parent_key: int, index: int) -> int:
-    """The key of an array's child: an array of N takes the N keys after its own."""
+    """Returns the key of an array's child: an array of N takes the N keys after its own."""
     return parent_key + 1 + index
 
 
 def child_index(parent_key: int, key: int) -> int:
-    """The index of the child whose key is `key`: the other way round."""
+    """Returns the index of the child whose key is `key`: the inverse of child_key."""
     return key - parent_key - 1
 
 
@@ -112,7 +113,7 @@ def child_id(parent_id: str, index: int) -> str:
 
 
 def split_definition(text: str) -> tuple[str, int | None]:
-    """`name`, `name:rev` or an ARN of either -> (name, revision or None)."""
+    """Splits `name`, `name:rev` or an ARN of either into (name, revision or None)."""
     name, found, revision = resource_name(text, JOB_DEFINITION).rpartition(":")
     if found and revision.isascii() and revision.isdigit() and len(revision) <= 9:
         return name, int(revision)
@@ -120,11 +121,11 @@ def split_definition(text: str) -> tuple[str, int | None]:
 
 
 def task_id(key: int, number: int, job_id: str) -> str:
-    """The 32 hex digits that name one attempt everywhere: ECS task, log stream, container, journal. Of an attempt with
-    several nodes they name node 0; `AttemptNode` has the others.
+    """Returns the 32 hex digits that name one attempt everywhere: ECS task, log stream, container, journal. Of an
+    attempt with several nodes they name node 0; `AttemptNode` has the others.
 
     Reversible (`parse_task_id`), so that no table of names is needed; the second half ties it to this job's uuid, so
-    that ids of different data directories never meet."""
+    that ids of different data directories never collide."""
     assert 0 < number < 1 << ATTEMPT_BITS, f"attempt {number} of job {job_id} does not fit a task id"
     assert key < 1 << KEY_BITS, f"the key {key} of job {job_id} does not fit a task id"
     digest = hashlib.blake2b(f"{job_id}/{key}/{number}".encode(), digest_size=8).hexdigest()
@@ -132,8 +133,8 @@ def task_id(key: int, number: int, job_id: str) -> str:
 
 
 def parse_task_id(text: str) -> tuple[int, int] | None:
-    """(job key, attempt number) of a task id of node 0, or None when it is not one. The caller checks that `task_id`
-    agrees."""
+    """Returns (job key, attempt number) of a task id of node 0, or None when it is not one. The caller checks that
+    `task_id` agrees."""
     if _TASK_ID.fullmatch(text) is None:
         return None
     packed = int(text[:KEY_HEX], 16)
@@ -145,13 +146,13 @@ def log_stream(prefix: str, task: str, container: str = "default") -> str:
 
 
 def instance_id(environment_uuid: str, number: int) -> str:
-    """An EC2 instance id for the `number`th instance that an environment launched."""
+    """Returns an EC2 instance id for the `number`th instance that an environment launched."""
     digest = hashlib.blake2b(f"{environment_uuid}/{number}".encode(), digest_size=9).hexdigest()
     return f"i-{digest[:INSTANCE_HEX]}"
 
 
 def container_uuid(task_id: str, container: str = "default") -> str:
-    """Of one container of a task in ECS's ARNs. `container`: by the name that its engine knows."""
+    """Returns the uuid of a task's container in ECS's ARNs. `container`: its name in the engine."""
     digits = task_id
     if container != "default":
         digits = hashlib.blake2b(f"{task_id}/{container}".encode(), digest_size=16).hexdigest()
@@ -159,7 +160,7 @@ def container_uuid(task_id: str, container: str = "default") -> str:
 
 
 def container_instance_id(instance_id: str) -> str:
-    """32 hex digits for an instance, as ECS names container instances."""
+    """Returns 32 hex digits for an instance, as ECS names container instances."""
     return hashlib.blake2b(instance_id.encode(), digest_size=16).hexdigest()
 
 

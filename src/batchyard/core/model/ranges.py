@@ -75,7 +75,7 @@ class RangeSet:
         self._size -= 1
 
     def remove_all(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Takes out whole ranges, all of whose members are in the set."""
+        """Removes whole ranges, all of whose members are in the set."""
         left = subtract(self.freeze(), tuple(ranges))
         self.__init__(left)  # type: ignore[misc]
 
@@ -98,7 +98,7 @@ class RangeSet:
 
 
 def subtract(ranges: Ranges, other: Ranges) -> Ranges:
-    """What is in `ranges` and not in `other`."""
+    """Returns what is in `ranges` and not in `other`."""
     left: list[tuple[int, int]] = []
     at = 0
     for start, stop in ranges:
@@ -116,7 +116,7 @@ def subtract(ranges: Ranges, other: Ranges) -> Ranges:
 
 
 def union(ranges: Ranges, other: Ranges) -> Ranges:
-    """What is in either."""
+    """Returns what is in either."""
     joined: list[tuple[int, int]] = []
     for start, stop in sorted((*ranges, *other)):
         if joined and start <= joined[-1][1]:
@@ -127,7 +127,7 @@ def union(ranges: Ranges, other: Ranges) -> Ranges:
 
 
 def within(ranges: Ranges, start: int, stop: int) -> Ranges:
-    """The part of `ranges` inside [start, stop)."""
+    """Returns the part of `ranges` inside [start, stop)."""
     return tuple((max(a, start), min(b, stop)) for a, b in ranges if a < stop and start < b)
 
 

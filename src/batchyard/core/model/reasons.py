@@ -1,4 +1,4 @@
-"""Why a job waits or is stopped: codes to decide by, and texts for people. A code is never read out of a text."""
+"""Why a job waits or is stopped: codes for decisions, and texts for users. A code is never parsed from a text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class StopCause(StrEnum):
-    """Why a placed attempt was asked to end."""
+    """Why a placed attempt was stopped."""
 
     TERMINATE = "terminate"
     TIMEOUT = "timeout"

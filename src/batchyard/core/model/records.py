@@ -194,7 +194,7 @@ DEFAULT_CONTAINER = "default"  # the name of a plain job's one container, in log
 
 
 class TaskSpec(Struct, frozen=True, omit_defaults=True):
-    """What an engine is told to run: the same for every child and attempt of one submission.
+    """What an engine runs: the same for every child and attempt of one submission.
 
     A plain job's one container is described by the members here; a task of several (ecsProperties) has them in
     `containers`, and then `command`, `image` and so on are empty: `containers_of` gives one view of both.
@@ -251,11 +251,11 @@ class Abilities(Struct, frozen=True):
     execute_command: bool = False  # a second command in a running container (`batchyard exec`)
     log_drivers: bool = False  # output goes to other log drivers too
     networks: bool = False  # others than the host's (TaskSpec.network)
-    architecture: str = ""  # of its machine, as API: RuntimePlatform names it; empty: nobody knows
+    architecture: str = ""  # of its machine, as API: RuntimePlatform names it; empty: unknown
 
 
 class ContainerLog(Struct, frozen=True):
-    """Where a container's log is found: the streams `<prefix>/<container>/<task id>` of a log group."""
+    """The log of a container: the streams `<prefix>/<container>/<task id>` of a log group."""
 
     container: str
     group: str
@@ -303,7 +303,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
 
 
 def node_resources(spec: JobSpec) -> tuple[Resources, ...]:
-    """What each node of a job asks for, in the order of the nodes. A plain job has one."""
+    """Returns what each node of a job asks for, in the order of the nodes. A plain job has one."""
     return (spec.task.resources,)
 
 
@@ -313,13 +313,13 @@ def milli_vcpus_of(spec: JobSpec) -> int:
 
 
 def logs_of(spec: JobSpec) -> tuple[ContainerLog, ...]:
-    """One for each container of a job's task, in the order of its definition."""
+    """Returns one log for each container of a job's task, in the order of its definition."""
     return spec.container_logs or (ContainerLog(DEFAULT_CONTAINER, spec.log_group, spec.log_prefix),)
 
 
 def log_file_container(spec: JobSpec, container: str) -> str:
-    """By what name the engine knows the container and its log file: a task of one container is a plain one there,
-    whatever its definition calls it."""
+    """Returns the engine's name of the container and its log file: a task of one container is a plain one there,
+    whatever its name in the definition."""
     return container if len(spec.container_logs) > 1 else DEFAULT_CONTAINER
 
 
@@ -329,7 +329,7 @@ class ContainerOutcome(Struct, frozen=True, omit_defaults=True):
     name: str
     exit_code: int | None = None
     reason: str = ""
-    peak_memory_mib: int = 0  # 0: nobody measured it
+    peak_memory_mib: int = 0  # 0: it was not measured
     cpu_ms: int = 0
 
 
@@ -358,7 +358,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     notice_seconds: float = 0.0  # of the interruption of its host: the grace of that stop
     # Of ecsProperties: those about which something is known. `exit_code` and `reason` are the essential one's then.
     containers: tuple[ContainerOutcome, ...] = ()
-    # What its container used, where it has one only; 0: nobody measured it.
+    # What its container used, where it has only one; 0: it was not measured.
     peak_memory_mib: int = 0
     cpu_ms: int = 0
     placed_at_ms: int = 0  # by the service's clock; 0: placed by a version that did not note it
@@ -371,8 +371,8 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
 
 
 class EndedTogether(Struct, frozen=True, array_like=True):
-    """Children [start, stop) that ended FAILED without ever having a row. Whether their array had been cancelled or
-    terminated by then is theirs too: what comes later does not change a finished job."""
+    """Children [start, stop) that ended FAILED without ever having a row. They keep whether their array had been
+    cancelled or terminated by then: later changes do not affect a finished job."""
 
     start: int
     stop: int
@@ -383,7 +383,8 @@ class EndedTogether(Struct, frozen=True, array_like=True):
 
 
 class ArrayState(Struct, frozen=True, omit_defaults=True):
-    """What a parent says about its children. One is virtual (no row) while in `unstarted` or `never_started`."""
+    """What a parent's record has about its children. A child is virtual (no row) while in `unstarted` or
+    `never_started`."""
 
     size: int
     unstarted: Ranges = ()  # not begun, no row
@@ -425,7 +426,7 @@ class Job(Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_withdrawn(self) -> bool:
-        """Whether its caller cancelled or terminated it."""
+        """Whether a caller cancelled or terminated it."""
         return self.is_cancelled or self.is_terminated
 
 
@@ -468,8 +469,8 @@ class Instance(Struct, frozen=True, omit_defaults=True):
 
 
 class EndedInstance(Struct, frozen=True):
-    """An instance of a MANAGED environment as it last was. It is kept for a while for those who ask what became of it.
-    Named by its id."""
+    """An instance of a MANAGED environment as it last was. It is kept for a while for later requests. Named by its
+    id."""
 
     instance: Instance
     ended_at_ms: int
@@ -501,8 +502,8 @@ class ShareUsage(Struct, frozen=True):
 
 
 class QueueHead(Struct, frozen=True, omit_defaults=True):
-    """Which job blocks a queue, since when, and what was reported of it. Named like the queue. A head is kept once it
-    has stood for a while, so that a queue whose jobs follow each other quickly writes nothing."""
+    """The job that blocks a queue, since when, and what was reported about it. Named like the queue. A head is kept
+    once it has stood for a while, so that a queue whose jobs follow each other quickly writes nothing."""
 
     key: int = 0  # of the job, or of the array when `index` is given; 0: none is known to
     index: int | None = None
@@ -517,8 +518,8 @@ class QueueHead(Struct, frozen=True, omit_defaults=True):
 
 
 class SecretVersion(Struct, frozen=True, omit_defaults=True):
-    """One value of a secret, as whoever has the key file can read it. `digest`, made with that file too, tells whether
-    a repeated request brings the same value."""
+    """One encrypted value of a secret, which the key file decrypts. `digest`, made with that file too, shows whether
+    a repeated request has the same value."""
 
     version_id: str
     sealed: bytes

@@ -1,4 +1,4 @@
-"""How the core says no: an AWS error code and a sentence."""
+"""The refusal of a command: an AWS error code and a sentence."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ EXISTS = "Object already exists"  # AWS's text for every name that is taken
 
 
 class Refused(Exception):
-    """A command that changed nothing. `code`: AWS's error code; `message`: what was wrong and what would be right;
-    `is_bare`: AWS sends this text without the words that it puts around others (AWS Batch behaviour 1.2)."""
+    """A command that changed nothing. `code`: AWS's error code; `message`: what was wrong, and the remedy;
+    `is_bare`: AWS sends this text without its usual wording around it (AWS Batch behaviour 1.2)."""
 
     def __init__(self, message: str, code: str = CLIENT_EXCEPTION, *, is_bare: bool = False) -> None:
         super().__init__(message)

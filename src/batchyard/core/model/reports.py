@@ -1,4 +1,5 @@
-"""What the seams report to the machine, one Struct each: facts, never decisions. Times are the engine's."""
+"""The reports of engines and capacity providers to the machine, one Struct each: observations, never decisions.
+Times are the engine's."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"  # the 
 
 class ContainerExit(Struct, frozen=True):
     """How one container of a task ended. `exit_code` is 128+n after signal n; None when it is unknown, or when the
-    container never ran: then `reason` says why not."""
+    container never ran: then `reason` has the cause."""
 
     name: str = DEFAULT_CONTAINER
     exit_code: int | None = None
@@ -24,7 +25,7 @@ class ContainerExit(Struct, frozen=True):
     peak_memory_mib: int = 0
     cpu_ms: int = 0
     reason: str = ""
-    stopped_at_ms: int = 0  # of tasks of several containers: which ended first; 0: it never ran, or nobody knows
+    stopped_at_ms: int = 0  # in tasks of several containers: which ended first; 0: it never ran, or unknown
 
 
 class _NodeReport(Struct, frozen=True, kw_only=True):
@@ -47,7 +48,8 @@ class Started(Report, frozen=True):
 
 
 class NotStarted(Report, frozen=True):
-    """It never ran. `reason`: `CannotStartContainerError: ...`; exit code 127 where a program could not be started."""
+    """The node never ran. `reason`: `CannotStartContainerError: ...`; exit code 127 where a program could not be
+    started."""
 
     at_ms: int
     reason: str
@@ -56,8 +58,8 @@ class NotStarted(Report, frozen=True):
 
 
 class Exited(Report, frozen=True):
-    """It ran and ended. `started_at_ms` is given too: after a crash of the server this may be the first report.
-    `containers`: every one, in the order of its definition."""
+    """The node ran and ended. `started_at_ms` is given too: after a crash of the server this may be the first
+    report. `containers`: every one, in the order of its definition."""
 
     started_at_ms: int
     stopped_at_ms: int
@@ -65,7 +67,7 @@ class Exited(Report, frozen=True):
 
 
 class Lost(Report, frozen=True):
-    """It may have run, its outcome is unknown, and nothing of it lives any more."""
+    """The node may have run, its outcome is unknown, and nothing of it lives any more."""
 
     at_ms: int
     reason: str
@@ -82,23 +84,23 @@ class InstanceReport(Struct, frozen=True):
 
 
 class InstanceReady(InstanceReport, frozen=True):
-    """It has booted."""
+    """The instance has booted."""
 
 
 class InstanceRefused(InstanceReport, frozen=True):
-    """It can't be had now."""
+    """The capacity provider can't launch the instance now."""
 
     reason: str
 
 
 class InstanceInterrupted(InstanceReport, frozen=True):
-    """It will be taken away after the notice."""
+    """The instance will be interrupted after the notice."""
 
     notice_seconds: float
 
 
 class InstanceGone(InstanceReport, frozen=True):
-    """It is no more: terminated as asked, or lost."""
+    """The instance has ended: terminated as requested, or lost."""
 
 
 AnyReport = Report | InstanceReport

@@ -1,4 +1,4 @@
-"""Integer resource vectors: what a task asks, what an instance has, what is free."""
+"""Integer resource vectors: the request of a task, the total of an instance, what is free."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import reduce
 from msgspec import Struct
 
 MILLI_PER_VCPU = 1000
-UNBOUNDED = 1 << 62  # how often nothing fits into something
+UNBOUNDED = 1 << 62  # how often an empty amount fits
 
 
 class Resources(Struct, frozen=True, order=True):
@@ -33,7 +33,7 @@ class Resources(Struct, frozen=True, order=True):
         )
 
     def most(self, other: Resources) -> Resources:
-        """Of each kind the larger amount."""
+        """Returns the larger amount of each kind."""
         return Resources(
             max(self.milli_vcpus, other.milli_vcpus), max(self.memory_mib, other.memory_mib), max(self.gpus, other.gpus)
         )
@@ -42,7 +42,7 @@ class Resources(Struct, frozen=True, order=True):
         return Resources(self.milli_vcpus * count, self.memory_mib * count, self.gpus * count)
 
     def count_in(self, whole: Resources) -> int:
-        """How often this amount can be taken from `whole`; UNBOUNDED where it is nothing."""
+        """Returns how often this amount can be taken from `whole`; UNBOUNDED where it is zero."""
         pairs = (
             (self.milli_vcpus, whole.milli_vcpus),
             (self.memory_mib, whole.memory_mib),
@@ -52,11 +52,11 @@ class Resources(Struct, frozen=True, order=True):
 
 
 def largest(amounts: Iterable[Resources]) -> Resources:
-    """The most of each kind that any of them has."""
+    """Returns the largest amount of each kind in any of them."""
     return reduce(Resources.most, amounts, Resources())
 
 
 def format_vcpus(milli_vcpus: int) -> str:
-    """`2000` -> `2`, `250` -> `0.25`: the way AWS writes a vCPU number."""
+    """Formats `2000` as `2`, `250` as `0.25`, like AWS."""
     whole, rest = divmod(milli_vcpus, MILLI_PER_VCPU)
     return str(whole) if rest == 0 else f"{milli_vcpus / MILLI_PER_VCPU:g}"

@@ -1,5 +1,5 @@
-"""The records of what AWS Batch has around SageMaker training: service environments, service
-jobs and quota shares (AWS Batch behaviour 2.7, 5.5)."""
+"""The records of AWS Batch's resources for SageMaker training: service environments, service jobs and quota shares
+(AWS Batch behaviour 2.7, 5.5)."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ class QuotaShare(Struct, frozen=True):
 
 
 def quota_share_path(queue: str, name: str) -> str:
-    """What names a quota share among those of all queues."""
+    """Returns the name of a quota share among those of all queues."""
     return f"{queue}/{name}"

@@ -11,7 +11,7 @@ from batchyard.core.state.world import World
 
 
 def register(world: World, command: commands.RegisterJobDefinition) -> Definition:
-    """Each registration is a new revision; numbers are never given twice, even after deregistration."""
+    """Registers a new revision; numbers are never reused, even after deregistration."""
     revision = world.revisions.get(command.name, 0) + 1
     definition = Definition(command.name, revision, "ACTIVE", command.document, command.tags, world.now_ms)
     world.revisions[command.name] = world.changes.revisions[command.name] = revision

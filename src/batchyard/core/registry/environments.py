@@ -14,7 +14,8 @@ from batchyard.core.state.world import World
 
 
 def create(world: World, command: commands.CreateComputeEnvironment) -> Environment:
-    """VALID at once, so that scripts create and attach in one breath, unless changes are told to take their time."""
+    """Creates an environment. It is VALID at once, so that scripts can attach it without a wait, unless settings
+    delay changes."""
     if command.name in world.environments:
         raise Refused(EXISTS)
     environment_rules.check_new(command.type, command.document, world.catalogue)
@@ -62,7 +63,8 @@ def _keep(world: World, environment: Environment) -> Environment:
 
 
 def delete(world: World, command: commands.DeleteComputeEnvironment) -> None:
-    """Gone at once, or when its instances and the attempts in it are, and what a change takes is over."""
+    """Deletes an environment: at once, or when its instances and attempts have ended, and the delay of a change has
+    passed."""
     environment = find(world, command.name)
     transient_states.check(environment, "delete")
     if environment.state is not State.DISABLED:
@@ -86,7 +88,7 @@ def sweep_deleted(world: World) -> None:
 
 
 def finish_changes(world: World) -> bool:
-    """Before a pass: makes environments VALID that were in motion for long enough. Returns whether there were any."""
+    """Makes environments VALID whose delay has passed; called before a pass. Returns whether there were any."""
     names = transient_states.due(world, transient_states.ENVIRONMENT)
     for name in names:
         environment = replace(world.environments[name], settles_at_ms=0)
@@ -97,7 +99,7 @@ def finish_changes(world: World) -> bool:
 
 
 def reassess_providers(world: World) -> None:
-    """A provider has other amounts than before: what environments can have of it changes."""
+    """Recomputes what environments can have after a provider's amounts changed."""
     for name in sorted(world.environments):
         environment = world.environments[name]
         reason = fleet.health_of(world, environment)

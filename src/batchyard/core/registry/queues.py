@@ -21,7 +21,7 @@ QUEUE_HEALTHY = "JobQueue Healthy"
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
-    """The tags by which a queue is told what AWS has no member for."""
+    """Checks the tags that configure what AWS has no member for."""
     limit = tags.get(scheduler.CONCURRENCY_LIMIT_TAG)
     if limit is not None and not (limit.isascii() and limit.isdigit() and int(limit[:9]) >= 1):
         raise Refused(f"The tag {scheduler.CONCURRENCY_LIMIT_TAG} must be a whole number from 1 on, got '{limit}'.")
@@ -83,7 +83,8 @@ def update(world: World, command: commands.UpdateJobQueue) -> Queue:
 
 
 def delete(world: World, command: commands.DeleteJobQueue) -> None:
-    """The queue is gone when its last job is, and what a change takes is over: running ones get their grace."""
+    """Deletes a queue: it is gone when its last job has ended, after its grace, and the delay of a change has
+    passed."""
     queue = find(world, command.name)
     transient_states.check(queue, "delete")
     if queue.state is not State.DISABLED:
@@ -95,7 +96,7 @@ def delete(world: World, command: commands.DeleteJobQueue) -> None:
 
 
 def finish_changes(world: World) -> bool:
-    """Before a pass: makes queues VALID that were in motion for long enough. Returns whether there were any."""
+    """Makes queues VALID whose delay has passed; called before a pass. Returns whether there were any."""
     names = transient_states.due(world, transient_states.QUEUE)
     for name in names:
         queue = replace(world.queues[name], settles_at_ms=0)
@@ -124,7 +125,7 @@ def find(world: World, name: str) -> Queue:
 
 
 def _check_kind(queue: Queue, command: commands.UpdateJobQueue) -> None:
-    """A queue keeps its kind: it has compute environments, or a service environment."""
+    """Checks that a queue keeps its kind: it has compute environments, or a service environment."""
     if takes_service_jobs(queue.document):
         if command.environments is not None:
             raise Refused("Job queues of type SAGEMAKER_TRAINING must have serviceEnvironmentOrder.")

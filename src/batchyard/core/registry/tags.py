@@ -21,7 +21,7 @@ TOO_MANY_TAGS = {SECRET: secrets.LIMIT, PARAMETER: "TooManyTagsError"}  # codes 
 
 
 def tag(world: World, command: commands.TagResource) -> None:
-    """Merges; keys not named stay."""
+    """Merges tags; keys that are not named stay."""
     merged = {**_tags(world, command), **command.tags}
     if len(merged) > MAX_TAGS:
         text = f"A resource can have at most {MAX_TAGS} tags; with these it would have {len(merged)}."
@@ -30,7 +30,7 @@ def tag(world: World, command: commands.TagResource) -> None:
 
 
 def untag(world: World, command: commands.UntagResource) -> None:
-    """Keys that are not there are ignored."""
+    """Removes tags; absent keys are ignored."""
     left = {key: value for key, value in _tags(world, command).items() if key not in command.tag_keys}
     _set_tags(world, command, left)
 

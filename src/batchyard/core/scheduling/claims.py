@@ -16,8 +16,8 @@ from batchyard.core.state.world import World
 
 
 def waits_for(world: World, shape: Shape, offers: list[Offer], *, is_strict: bool, lacks_host: bool) -> Ahead:
-    """Of a job that found no room in these offers. `is_strict`: its queue lets nobody pass; `lacks_host`: an instance
-    for it can't be launched for want of capacity."""
+    """Computes what a job waits for that found no room in these offers. `is_strict`: its queue lets no job pass;
+    `lacks_host`: an instance for it can't be launched for lack of capacity."""
     if is_strict:
         return _everything(world, shape, offers)
     able = [offer for offer in offers if offer.engine in shape.engines]
@@ -48,7 +48,8 @@ def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:
 
 
 def _launches(world: World, environments: list[Environment], asked: Resources, lacks_host: bool) -> Ahead:
-    """The environments that would launch an instance for it, and what the smallest of those takes of its provider."""
+    """Returns the environments that would launch an instance for it, and what the smallest of those takes of its
+    provider."""
     own = [e for e in environments if e.kind.has_instances and fleet.never_holds(world, e, asked) is None]
     if not own:
         return NONE_AHEAD
@@ -66,7 +67,7 @@ def _launches(world: World, environments: list[Environment], asked: Resources, l
 
 
 def kept_of_provider(world: World, environment: Environment, ahead: Ahead) -> Resources:
-    """What a launch in this environment for others has to leave of its provider."""
+    """Returns what a launch in this environment for other jobs has to leave of its provider."""
     provider = world.instances.provider_of(environment)
     claim = ahead.instances.get(provider.machine.instance_id) if provider is not None else None
     if claim is None or provider is None:

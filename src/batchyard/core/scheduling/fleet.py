@@ -1,7 +1,7 @@
 """MANAGED compute environments: what they may launch, when they grow and shrink (AWS Batch behaviour 3.4, 3.6, 4.3).
 
 An instance reserves its share of this host's one ledger while it lives. Which type to launch is allocation.py's
-decision; this asks it for those who wait and carries the choices out; scaling.py lets idle instances go."""
+decision; this module calls it for waiting jobs and carries the choices out; scaling.py terminates idle instances."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def environments_of(world: World, queue: str) -> list[Environment]:
 
 
 def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]:
-    """Those that can take jobs of an environment: its own that are ready; for the others the machine of its provider,
-    from its one ledger."""
+    """Returns the instances that can take jobs of an environment: its own that are ready; without instances of its
+    own, the machine of its provider, from its one ledger."""
     if environment.kind.has_instances:
         own = (world.instances[i] for i in world.instances.launched_in.get(environment.name, ()))
         return tuple(i for i in own if i.state is InstanceState.READY)
@@ -50,14 +50,14 @@ def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]
 
 
 def total_of(world: World, environment: Environment) -> Resources:
-    """What its provider has in all; nothing while that is not known."""
+    """Returns the total of its provider; nothing while that is unknown."""
     provider = world.instances.provider_of(environment)
     return provider.total if provider is not None else Resources()
 
 
 def sizes_of(world: World, environment: Environment) -> list[Resources]:
-    """What a job could have in an environment at most: of each instance type that this host could give; of this host;
-    on Fargate no more vCPUs of it than maxvCpus."""
+    """Returns the most that a job could have in an environment: of each instance type that this host could give; of
+    this host; on Fargate no more of its vCPUs than maxvCpus."""
     host = total_of(world, environment)
     if environment.kind.has_instances:
         kinds = (registered(kind) for entry in entries_of(world, environment) for kind in entry)
@@ -72,7 +72,7 @@ def sizes_of(world: World, environment: Environment) -> list[Resources]:
 
 
 def entries_of(world: World, environment: Environment) -> tuple[tuple[InstanceType, ...], ...]:
-    """The instance types it may launch, by entry of its list; kept until the list changes."""
+    """Returns the instance types it may launch, by entry of its list; cached until the list changes."""
     listed = environment.compute_resources.instance_types
     known = world.environments.entries.get(environment.name)
     if known is None or known[0] != listed:
@@ -84,7 +84,7 @@ def entries_of(world: World, environment: Environment) -> tuple[tuple[InstanceTy
 
 
 def milli_vcpus_of(world: World, environment: str) -> int:
-    """Of its instances, those that are coming too."""
+    """Returns the milli-vCPUs of its instances, including those being launched."""
     found = (world.instances[i] for i in world.instances.launched_in.get(environment, ()))
     return sum(i.resources.milli_vcpus for i in found if i.state is not InstanceState.TERMINATING)
 
@@ -95,7 +95,7 @@ def allocation_input(
     needs: Sequence[Need],
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> AllocationInput:
-    """`kept`: what is free of this host, and not for these needs."""
+    """Returns the input of a choice. `kept`: what is free of this host, but reserved for others."""
     provider = world.instances.provider_of(environment)
     free = provider.ledger.free if provider is not None else Resources()
     free = Resources().most(free.minus(kept)) if kept != Resources() else free
@@ -115,8 +115,8 @@ def allocation_input(
 
 
 def never_holds(world: World, environment: Environment, asked: Resources) -> NoLaunch | None:
-    """Why nothing that this MANAGED environment may have could ever hold a job; None when something could. Remembered,
-    since every submission asks."""
+    """Returns why nothing that this MANAGED environment may have could ever hold a job; None when something could.
+    Cached, since every submission calls this."""
     place = environment.name, asked
     if place not in world.environments.refused:
         world.environments.refused[place] = _never_holds(world, environment, asked)
@@ -140,7 +140,7 @@ def _never_holds(world: World, environment: Environment, asked: Resources) -> No
 
 
 def set_budget(world: World, environment: Environment) -> None:
-    """What maxvCpus leaves of an environment whose jobs reserve their own share of the host."""
+    """Computes what maxvCpus leaves of an environment whose jobs reserve their own share of the host."""
     if not environment.kind.is_budgeted:
         world.environments.budgets.pop(environment.name, None)
         return
@@ -157,9 +157,9 @@ def set_budget(world: World, environment: Environment) -> None:
 
 
 class PendingCapacity(Struct):
-    """What one pass expects of instances that are coming: who waits for one of them is not waiting for more."""
+    """What one pass expects of instances being launched: a job that waits for one of them needs no further one."""
 
-    unclaimed: dict[str, Resources]  # by instance: what nobody expects of it yet
+    unclaimed: dict[str, Resources]  # by instance: what is not claimed yet
     refusals: dict[str, NoLaunch] = {}  # by environment: why it launched nothing more, in this pass
 
 
@@ -176,9 +176,9 @@ def claim_pending(
     count: Callable[[], int],
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> bool:
-    """Whether a job will find room on an instance of this environment that is coming, or is launched for it now.
-    `count`: how many of its shape wait, this one included; asked only for a launch, since it looks at all of them.
-    `kept`: what a launch has to leave of this host."""
+    """Claims room for a job on an instance of this environment that is being launched, or launches one now; returns
+    whether it could. `count`: returns how many jobs of its shape wait, this one included; called only for a launch,
+    since it iterates over all of them. `kept`: what a launch has to leave of this host."""
     for instance_id in world.instances.launched_in.get(environment.name, ()):
         room = pending.unclaimed.get(instance_id)
         if room is not None and asked.fits(room):
@@ -200,7 +200,7 @@ def grow(
     need: Need,
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> Instance | NoLaunch:
-    """Launches one instance for those who wait, or says why none."""
+    """Launches one instance for waiting jobs, or returns why not."""
     choice = next_launch(world, environment, need, kept)
     if isinstance(choice, NoLaunch):
         return choice
@@ -214,7 +214,7 @@ def next_launch(
     need: Need,
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> InstanceLaunch | NoLaunch:
-    """What `grow` would launch. Changes nothing."""
+    """Returns what `grow` would launch. Changes nothing."""
     paused = world.environments.paused.get(environment.name)
     if paused is not None and world.now_ms < paused[0]:
         return NoLaunch(NoLaunchReason.EXHAUSTED, f"The last launch was refused: {paused[1]}", need.resources)
@@ -262,8 +262,8 @@ def _launch(world: World, environment: Environment, choice: InstanceLaunch) -> I
 
 
 def wanted_milli_vcpus(environment: Environment) -> int:
-    """What is kept without any demand: minvCpus, also when DISABLED (AWS Batch behaviour 3.2); and what was asked for
-    by desiredvCpus, until it is there (scaling._keep_wanted)."""
+    """Returns what is kept without any demand: minvCpus, also when DISABLED (AWS Batch behaviour 3.2); and
+    desiredvCpus, until they exist (scaling._keep_wanted)."""
     asked = environment.compute_resources.desired_vcpus if environment.state is State.ENABLED else 0
     return max(environment.compute_resources.min_vcpus, asked) * MILLI_PER_VCPU
 
@@ -274,20 +274,20 @@ def coming(world: World, environment: str) -> int:
 
 
 def scale_down_ms(world: World, environment: Environment) -> int:
-    """How long an instance stays without work, from the end of its last job."""
+    """Returns how long an instance stays without work, from the end of its last job."""
     return environment.compute_resources.scale_down_ms or int(world.limits.scale_down_seconds * 1000)
 
 
 def idle_in(world: World, environment: str) -> list[tuple[int, str]]:
-    """(since when, instance) of its READY instances without work, the longest first."""
+    """Returns (since when, instance) of its READY instances without work, the longest first."""
     found = world.instances.launched_in.get(environment, ())
     ready = [i for i in found if world.instances[i].state is InstanceState.READY and i in world.instances.idle_since]
     return sorted((world.instances.idle_since[i], i) for i in ready)
 
 
 def replace_instances(world: World, environment: Environment) -> None:
-    """After an infrastructure update: those it has take no more jobs, and end when they are empty, or when the update
-    policy's time is over (AWS Batch behaviour 3.7)."""
+    """Replaces instances after an infrastructure update: existing ones take no more jobs, and end when they are
+    empty, or when the update policy's time is over (AWS Batch behaviour 3.7)."""
     policy = environment.document.get("updatePolicy") or {}
     minutes = policy.get("jobExecutionTimeoutMinutes") or UPDATE_MINUTES
     for instance_id in world.instances.launched_in.get(environment.name, ()):
@@ -303,7 +303,7 @@ def replace_instances(world: World, environment: Environment) -> None:
 
 
 def health_of(world: World, environment: Environment) -> str:
-    """statusReason: whether this host could give any of its instance types."""
+    """Returns the health and its statusReason: whether this host could give any of its instance types."""
     provider = world.instances.provider_of(environment)
     if not environment.kind.has_instances or provider is None:
         return ENVIRONMENT_HEALTHY

@@ -1,4 +1,4 @@
-"""Reserves instances for a head that needs another instance than there is: as long as other jobs start on them they
+"""Reserves instances for a head that needs a new instance: as long as other jobs start on the existing ones, they
 never become idle, and never make room for it (AWS Batch behaviour 3.6, 4.1)."""
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from batchyard.core.state.world import World
 
 
 def instances_reserved_for_head(world: World, environments: Sequence[Environment], asked: Resources) -> frozenset[str]:
-    """`environments`: those that the head may use, in order. As few instances as will do, the newest first, so that
-    the same ones are saved from pass to pass. None where an instance that is there could hold the head: then it waits
-    for room on that one; nor where no number of them would do."""
+    """`environments`: those that the head may use, in order. As few instances as suffice, the newest first, so that
+    the same ones are reserved in each pass. None where an existing instance could hold the head, which then waits
+    for room on that one, or where no number of them would suffice."""
     for environment in environments:
         own = (i for i in _instances(world, environment) if i.state in fleet.COMING)
         if any(asked.fits(instance.resources) for instance in own):
@@ -32,7 +32,8 @@ def instances_reserved_for_head(world: World, environments: Sequence[Environment
 def _reserved_in(
     world: World, environment: Environment, environments: Sequence[Environment], asked: Resources
 ) -> frozenset[str] | None:
-    """So that this environment could launch an instance for the head, or start it on this host; None: never."""
+    """Returns the instances to reserve so that this environment could launch an instance for the head, or start it
+    on this host; None: never."""
     provider = world.instances.provider_of(environment)
     if provider is None or not asked.fits(provider.total):
         return None
@@ -63,8 +64,7 @@ def _reserved_in(
 
 
 def _free_by_itself(world: World, provider: Provider) -> Resources:
-    """What a provider has when what ends anyway has ended: the attempts on its machine, and instances that were told
-    to."""
+    """Returns what a provider has once the attempts on its machine, and the instances being terminated, have ended."""
     free = provider.ledger.free.plus(world.held(provider.machine.instance_id))
     for instance in world.instances.values():
         if instance.state is InstanceState.TERMINATING and instance.provider == provider.name:
@@ -73,8 +73,8 @@ def _free_by_itself(world: World, provider: Provider) -> Resources:
 
 
 def _in_turn(world: World, first: Environment, environments: Sequence[Environment]) -> Iterator[Instance]:
-    """What could go: the environment's own, then the others'; each one's newest first, down to what it has to keep.
-    What drains goes anyway."""
+    """Returns the instances that could be terminated: the environment's own, then those of others; the newest first,
+    down to what each environment has to keep. Draining ones end anyway."""
     others = [e for e in environments if e.name != first.name and e.provider == first.provider]
     for environment in (first, *others):
         if not environment.kind.has_instances:

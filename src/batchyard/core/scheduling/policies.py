@@ -32,7 +32,7 @@ def create(world: World, command: commands.CreateSchedulingPolicy) -> Scheduling
 
 
 def update(world: World, command: commands.UpdateSchedulingPolicy) -> SchedulingPolicy:
-    """Takes effect on waiting jobs. A policy stays of its kind."""
+    """Updates a policy, with effect on waiting jobs. A policy keeps its kind."""
     policy = find(world, command.name)
     if command.document:
         if command.document.keys() != policy.document.keys():
@@ -73,13 +73,13 @@ def put(world: World, policy: SchedulingPolicy) -> None:
 
 
 def keep(world: World, policy: SchedulingPolicy) -> None:
-    """In memory, and ready to decide by."""
+    """Sets a policy in memory, parsed."""
     world.queues.policies[policy.name] = policy
     world.queues.fair[policy.name] = fair_share_of(policy.document.get(FAIR, {}))
 
 
 def name_of(queue: Queue) -> str:
-    """The policy of a queue; empty for a FIFO queue."""
+    """Returns the name of a queue's policy; empty for a FIFO queue."""
     return _name_in(queue.document.get(ARN_MEMBER, ""))
 
 
@@ -88,13 +88,13 @@ def _name_in(arn: str) -> str:
 
 
 def kind_of(world: World, queue: Queue) -> str:
-    """FAIR or QUOTA, as the policy of a queue is; empty for a FIFO queue."""
+    """Returns FAIR or QUOTA, the kind of a queue's policy; empty for a FIFO queue."""
     name = name_of(queue)
     return "".join(world.queues.policies[name].document) if name else ""
 
 
 def check_new_queue(world: World, document: dict[str, Any]) -> None:
-    """The policy a queue is created with must exist, and be of a kind that orders its jobs."""
+    """Checks that the policy of a new queue exists, and is of a kind that orders its jobs."""
     arn = document.get(ARN_MEMBER)
     if not arn:
         return
@@ -106,7 +106,7 @@ def check_new_queue(world: World, document: dict[str, Any]) -> None:
 
 
 def check_changed_queue(world: World, queue: Queue, document: dict[str, Any]) -> None:
-    """A queue's policy may be replaced, never removed; a queue without one never gains one."""
+    """Checks that a queue's policy is only replaced, never removed, and never added to a queue without one."""
     if ARN_MEMBER not in document:
         return
     arn = document[ARN_MEMBER]

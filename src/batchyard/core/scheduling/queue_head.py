@@ -1,5 +1,5 @@
-"""The head of each queue, the job whose turn it is and which finds no room: since when, AWS's code for it, and what a
-queue does with one that waits too long (AWS Batch behaviour 4.5, 4.7, 9.3)."""
+"""The head of each queue, its first job, which finds no room: since when, AWS's code for it, and the end of one that
+waits too long (AWS Batch behaviour 4.5, 4.7, 9.3)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def emit_misfit(world: World, queue: str, key: int, reason: Reason) -> None:
 
 
 def reason_of(world: World, queue: str, key: int) -> str:
-    """The statusReason of a job with a row of its own as the head of its queue; empty when it is not the head."""
+    """Returns the statusReason of a job with a row of its own as the head of its queue; empty when it is not the
+    head."""
     head = world.queues.heads.get(queue)
     return head.reason if head is not None and (head.key, head.index) == (key, None) else ""
 
@@ -85,7 +86,7 @@ def reason_of(world: World, queue: str, key: int) -> str:
 
 
 def keep(world: World) -> None:
-    """Writes down, at the end of a pass, the heads that have stood for a while, and what was reported."""
+    """Records, at the end of a pass, the heads that have been heads for a while, and what was reported."""
     for queue in sorted({*world.queues.heads, *world.queues.reported_blocked, *world.queues.head_rows}):
         head, reported = world.queues.heads.get(queue), world.queues.reported_blocked.get(queue)
         row = QueueHead()

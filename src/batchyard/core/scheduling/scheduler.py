@@ -88,7 +88,7 @@ def dequeue(world: World, key: int) -> None:
 
 
 def reassess(world: World) -> None:
-    """Looks again at every job that waits for capacity, after environments, queues or hosts changed."""
+    """Checks again every job that waits for capacity, after environments, queues or hosts changed."""
     for queue in sorted({*world.queues.runnable, *world.queues.stuck}):
         keys = [*world.queues.runnable_in(queue).waiting_keys(), *world.queues.stuck.get(queue, {})]
         for key in sorted(keys):
@@ -96,7 +96,8 @@ def reassess(world: World) -> None:
 
 
 def _explain(world: World, key: int, reason: str, since_ms: int, code: ReasonCode | None) -> None:
-    """statusReason of a RUNNABLE job says why it can never run, and since when; or what its queue's head waits for."""
+    """Sets the statusReason of a RUNNABLE job: why it can never run, and since when; or what its queue's head waits
+    for."""
     progress = world.jobs.arrays.get(key)
     if progress is not None:
         if (progress.waiting_reason, progress.set_aside_at_ms, progress.set_aside_code) != (reason, since_ms, code):
@@ -122,9 +123,9 @@ def offers_of(world: World, queue: str) -> list[Offer]:
 
 
 def run_pass(world: World) -> int | None:
-    """Starts whatever fits now, queues in the order of their priority, and launches instances for those who wait. Jobs
-    pass the heads of queues of higher priority as they pass their own; queues of one priority reserve nothing of each
-    other. Returns when the next pass is due if nothing happens; None: at no time."""
+    """Starts whatever fits now, queues in the order of their priority, and launches instances for waiting jobs. Jobs
+    pass the heads of queues of higher priority as they pass their own; queues of one priority reserve nothing of
+    each other. Returns when the next pass is due if nothing happens; None: at no time."""
     if world.is_draining or not world.instances.providers:
         return None
     pending = fleet.pending_capacity(world)
@@ -150,9 +151,10 @@ def run_pass(world: World) -> int | None:
 
 
 class Visit(Struct):
-    """One look at a queue. `room`: how many more of its jobs may be placed; `ahead`: what those wait for whom its jobs
-    would pass; `head`: its first job that found no place, and `own` what that one waits for, once somebody asks;
-    `promised`: by share and shape, how many wait for instances that are coming, and need no more of them."""
+    """One visit of a queue in a pass. `room`: how many more of its jobs may be placed; `ahead`: what the jobs wait
+    for that its jobs would pass; `head`: its first job that found no place, and `own` what that one waits for,
+    computed when first needed; `promised`: by share and shape, how many jobs wait for instances being launched, and
+    need no further ones."""
 
     queue: Queue
     offers: list[Offer]
@@ -187,8 +189,8 @@ def room_in(world: World, queue: Queue) -> int:
 
 
 def _visit(world: World, visit: Visit) -> None:
-    """Jobs start in their order. The first that finds no room is the head: others pass it only where it loses
-    nothing by it (placement.find_placement). What is reserved for other shares holds up all of them."""
+    """Starts the jobs of a queue in their order. The first that finds no room is the head: others pass it only where
+    it loses nothing by it (placement.find_placement). What is reserved for other shares holds up all of them."""
     queue = visit.queue
     jobs = candidates.in_turn(world, queue.name)
     reserved = share_position.reservation(world, queue.name, fleet.environments_of(world, queue.name))
@@ -282,7 +284,7 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment) ->
 
 
 def launch_of(world: World, job: Job, node: int = 0) -> LaunchTask:
-    """The launch of a node of a placed attempt."""
+    """Returns the launch of a node of a placed attempt."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has no attempt to launch"
     spec = world.jobs.spec_of(job.key)
@@ -313,7 +315,7 @@ def launch_of(world: World, job: Job, node: int = 0) -> LaunchTask:
 
 
 def recoveries_of(world: World, job: Job) -> list[RecoverTask]:
-    """What to ask the engine about the nodes of an attempt that was placed when the server last stopped."""
+    """Returns what to ask the engine about the nodes of an attempt that was placed when the server last stopped."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has no attempt to recover"
     started = job.status is Status.RUNNING

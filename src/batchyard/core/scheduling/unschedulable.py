@@ -136,7 +136,7 @@ def _wait_for_instances(world: World, environment: Environment, asked: Resources
 
 
 def who_holds(world: World, environment: Environment) -> str:
-    """What the vCPUs of an environment's provider are reserved and used for."""
+    """Returns what the vCPUs of an environment's provider are reserved and used for."""
     provider = world.instances.provider_of(environment)
     parts: list[str] = []
     for name in sorted(world.instances.launched_in):

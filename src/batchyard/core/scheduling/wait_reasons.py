@@ -61,7 +61,7 @@ class Wait(StrEnum):
     BEHIND = "BEHIND"  # jobs before it in the queue, or in a queue of higher priority, wait too
     SHARE = "SHARE"  # jobs of other shares, which have used less, go before it
     RESERVED = "RESERVED"  # its turn has come; what is free is kept for shares that are not active yet
-    ENDING_SERVICE = "ENDING_SERVICE"  # the service was told to end: nothing starts any more
+    ENDING_SERVICE = "ENDING_SERVICE"  # the service is ending: nothing starts any more
     STARTING = "STARTING"  # placed; its task is not up yet
 
 
@@ -73,7 +73,7 @@ UNUSABLE = (  # whatever the job asks
 )
 
 
-CODES = {  # of those that nothing which ends makes room for
+CODES = {  # of ways to wait in which no job's end makes room
     Wait.ENVIRONMENTS_INVALID: ReasonCode.ACTION_REQUIRED,
     Wait.ENVIRONMENTS_DISABLED: ReasonCode.ACTION_REQUIRED,
     Wait.ENGINE_GONE: ReasonCode.ACTION_REQUIRED,
@@ -91,7 +91,7 @@ AFTER_ANY_REMEDY = "It starts when those have ended, however they end, as its ta
 
 
 def remedy(wait: Wait) -> str:
-    """What to change, as a sentence."""
+    """Returns what to change, as a sentence."""
     match wait:
         case Wait.DEPENDENCIES | Wait.COUNTERPART | Wait.PREDECESSOR:
             return "It starts when those have succeeded; if they should not matter, cancel it and submit it without."
@@ -143,7 +143,7 @@ def remedy(wait: Wait) -> str:
 
 
 class EnvironmentState(Struct, frozen=True):
-    """An environment of the job's queue as the scheduler sees it. `engine_ready`: its engine can be used now;
+    """An environment of the job's queue, for the scheduler. `engine_ready`: its engine can be used now;
     `engine_away`: why not, where that is known. `wrong_platform`: why its machine is none that the job asks for.
     `refusal`: of a MANAGED one, why it could never hold the job."""
 
@@ -197,7 +197,7 @@ WAITS = {
 
 
 def why_unfit(asked: Resources, engines: Sequence[str], state: EnvironmentState) -> Unfit | None:
-    """None when this environment could run the job once enough is free."""
+    """Returns why the environment can't run the job; None when it could once enough is free."""
     environment = state.environment
     if environment.status not in (Health.VALID, Health.CREATING, Health.UPDATING):
         return Unfit(Wait.ENVIRONMENTS_INVALID, f"It is {environment.status}.")
@@ -222,8 +222,8 @@ def why_unfit(asked: Resources, engines: Sequence[str], state: EnvironmentState)
 def why_unschedulable(
     asked: Resources, engines: Sequence[str], queue: str, environments: Sequence[EnvironmentState]
 ) -> Unschedulable | None:
-    """None when one of the environments could run the job once enough is free. Else what the one that comes nearest to
-    it lacks is the reason, and each is named with its own."""
+    """Returns why no environment can run the job; None when one could once enough is free. The reason is what the
+    environment lacks that comes nearest, and each is named with its own."""
     found: list[tuple[EnvironmentState, Unfit]] = []
     for state in environments:
         unfit = why_unfit(asked, engines, state)
@@ -268,7 +268,7 @@ def _no_capacity(refusal: NoLaunch) -> str:
 
 
 def insufficient(refusal: NoLaunch) -> str:
-    """AWS's sentence for capacity that can't be had, and our numbers."""
+    """Returns AWS's sentence for unavailable capacity, and our numbers."""
     return f"{_no_capacity(refusal)} {refusal.text}"
 
 
@@ -299,7 +299,7 @@ def _too_large(asked: Resources, instances: Sequence[Instance]) -> str:
 
 
 def lacking(asked: Resources, free: Sequence[Resources]) -> str:
-    """What a job lacks on the instance that is nearest to having it: `2 vCPUs asked, 1 free`."""
+    """Returns what a job lacks on the instance that comes nearest: `2 vCPUs asked, 1 free`."""
     nearest = min(free, key=lambda f: _lack(asked, f), default=Resources())
     lacks = [f"{wanted} asked, {there} free" for wanted, there, _ in _shortfalls(asked, nearest)]
     return "; ".join(lacks) or "It would fit"

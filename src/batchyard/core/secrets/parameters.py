@@ -15,7 +15,7 @@ MAX_VERSIONS = 100  # Systems Manager: past versions of a parameter
 
 
 def put(world: World, command: commands.PutParameter) -> Parameter:
-    """A new parameter, or with `overwrite` the next version of one."""
+    """Makes a new parameter, or with `overwrite` the next version of one."""
     known = world.parameters.get(command.name)
     if known is None:
         if not command.type:

@@ -40,7 +40,7 @@ Reference = SecretReference | ParameterReference
 
 
 def secret_binding(name: str, version_id: str) -> str:
-    """What the value of a version is encrypted for: it opens nowhere else."""
+    """Returns what the value of a version is bound to: it can't be decrypted with any other."""
     return f"secret {name} {version_id}"
 
 
@@ -49,7 +49,7 @@ def parameter_binding(name: str, value_id: str) -> str:
 
 
 def parse(value_from: str) -> Reference:
-    """Raises Refused with a sentence for what is no reference at all."""
+    """Parses a reference. Raises Refused with a sentence for what is no reference at all."""
     match = _SECRET.fullmatch(value_from)
     if match is not None:
         rest = match[4]
@@ -70,13 +70,13 @@ def parse(value_from: str) -> Reference:
 
 
 def parse_parameter(text: str) -> ParameterReference:
-    """A parameter's name or ARN, perhaps with `:version` behind it. Parameters have no labels here."""
+    """Parses a parameter's name or ARN, with an optional `:version`. Parameters have no labels here."""
     match = _SELECTED.fullmatch(text)
     return ParameterReference(match[1], int(match[2])) if match is not None else ParameterReference(text)
 
 
 def secret_names(secret_id: str, account: Account) -> list[tuple[str, str]]:
-    """The names that a secret id may mean, best first, each with the suffix the secret must have ("": any).
+    """Returns the names that a secret id may mean, best first, each with the suffix the secret must have ("": any).
 
     A name, a full ARN, or one without the suffix. The ARN of another account or region comes from somewhere else, where
     the secret of that name got a suffix of its own: any suffix will do here."""
@@ -93,7 +93,7 @@ def secret_names(secret_id: str, account: Account) -> list[tuple[str, str]]:
 
 
 def find_secret(secrets: Mapping[str, Secret], secret_id: str, account: Account) -> Secret:
-    """Raises Refused when there is none."""
+    """Finds a secret. Raises Refused when there is none."""
     for name, suffix in secret_names(secret_id, account):
         secret = secrets.get(name)
         if secret is not None and suffix in ("", secret.suffix):
@@ -102,7 +102,7 @@ def find_secret(secrets: Mapping[str, Secret], secret_id: str, account: Account)
 
 
 def version_of(secret: Secret, version_id: str = "", stage: str = "") -> SecretVersion:
-    """The version asked for; AWSCURRENT unless told. Raises Refused."""
+    """Returns the requested version; AWSCURRENT by default. Raises Refused."""
     if secret.gone_at_ms:
         raise Refused(
             "You can't perform this operation on the secret because it was marked for deletion.", INVALID_REQUEST
@@ -126,7 +126,8 @@ def version_of(secret: Secret, version_id: str = "", stage: str = "") -> SecretV
 
 
 def parameter_names(name: str) -> tuple[str, ...]:
-    """The names that a parameter's name, or its ARN, may mean: an ARN does not say whether there is a leading slash."""
+    """Returns the names that a parameter's name, or its ARN, may mean: an ARN does not show whether there is a
+    leading slash."""
     match = _PARAMETER.fullmatch(name)
     if match is None:
         return (name,)
@@ -137,7 +138,7 @@ def parameter_names(name: str) -> tuple[str, ...]:
 def find_parameter(
     parameters: Mapping[str, Parameter], reference: ParameterReference
 ) -> tuple[Parameter, ParameterVersion]:
-    """Raises Refused when there is none, or no such version."""
+    """Finds a parameter. Raises Refused when there is none, or no such version."""
     for name in parameter_names(reference.name):
         if name in parameters:
             return parameters[name], _version_of(parameters[name], reference.version)
@@ -155,8 +156,8 @@ def _version_of(parameter: Parameter, number: int) -> ParameterVersion:
 
 
 def json_member(text: str, key: str) -> str:
-    """One member of a secret that holds a JSON object; what is no string as JSON text. Raises Refused, never quoting
-    the value."""
+    """Returns one member of a secret that is a JSON object; other values than strings as JSON text. Raises Refused,
+    never quoting the value."""
     try:
         document = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):

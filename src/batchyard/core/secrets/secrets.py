@@ -50,7 +50,7 @@ def create(world: World, command: commands.CreateSecret) -> VersionedSecret:
 
 
 def _created_before(known: Secret, command: commands.CreateSecret) -> VersionedSecret:
-    """The answer to a request that an SDK repeats; anything else finds the name taken."""
+    """Returns the answer to a request that an SDK repeats; any other request is refused, since the name is taken."""
     if known.gone_at_ms:
         raise Refused(
             "You can't create this secret because a secret with this name is already scheduled for deletion.",
@@ -86,7 +86,8 @@ def update(world: World, command: commands.UpdateSecret) -> VersionedSecret:
 
 
 def delete(world: World, command: commands.DeleteSecret) -> Secret:
-    """With a recovery window it is out of reach at once, and gone at its end; without one gone now."""
+    """Deletes a secret. With a recovery window it is inaccessible at once, and removed at its end; without one it is
+    removed now."""
     if command.recovery_ms:
         secret = replace(
             living(world, command.name), deleted_at_ms=world.now_ms, gone_at_ms=world.now_ms + command.recovery_ms
@@ -101,7 +102,7 @@ def delete(world: World, command: commands.DeleteSecret) -> Secret:
 
 
 def restore_deleted(world: World, command: commands.RestoreSecret) -> Secret:
-    """Takes a deletion back; one that was not deleted stays as it is."""
+    """Undoes a deletion; a secret that was not deleted stays as it is."""
     known = world.secrets.get(command.name)
     if known is None:
         raise _not_found()
@@ -118,7 +119,7 @@ def sweep(world: World) -> None:
 
 
 def restore(world: World, documents: Mapping[tuple[str, str], Struct]) -> None:
-    """After a restart: the secrets and parameters that the store kept."""
+    """Restores the stored secrets and parameters after a restart."""
     for (kind, name), record in documents.items():
         if kind == SECRET:
             assert isinstance(record, Secret), f"the secret {name} is a {type(record).__name__}"
@@ -131,7 +132,7 @@ def restore(world: World, documents: Mapping[tuple[str, str], Struct]) -> None:
 
 
 def living(world: World, name: str) -> Secret:
-    """Refused when there is none, or it is to be deleted."""
+    """Returns a secret. Refused when there is none, or it is to be deleted."""
     secret = world.secrets.get(name)
     if secret is None:
         raise _not_found()
@@ -147,7 +148,7 @@ def _not_found() -> Refused:
 
 
 def _is_there(secret: Secret, value: SealedValue) -> bool:
-    """Whether a version of this id holds this very value already. Another value under its id is refused."""
+    """Whether a version of this id has this same value already. Another value under its id is refused."""
     found = [version for version in secret.versions if version.version_id == value.value_id]
     if not found:
         return False
@@ -161,7 +162,7 @@ def _is_there(secret: Secret, value: SealedValue) -> bool:
 
 
 def _with_version(secret: Secret, value: SealedValue, stages: tuple[str, ...], now_ms: int) -> Secret:
-    """The secret with one more version, which takes `stages` from those that had them."""
+    """Returns the secret with one more version, which takes `stages` from the others."""
     given = dict.fromkeys(stages)
     if not secret.versions:
         given[CURRENT] = None  # whatever was asked, the first one is current
@@ -174,7 +175,8 @@ def _with_version(secret: Secret, value: SealedValue, stages: tuple[str, ...], n
 
 
 def _left(stages: tuple[str, ...], taken: tuple[str, ...]) -> tuple[str, ...]:
-    """What an older version keeps when a new one takes labels; the one that was current becomes the previous one."""
+    """Returns the labels that an older version keeps when a new one takes some; the current one becomes the previous
+    one."""
     was_current = CURRENT in stages and CURRENT in taken
     lost = {*taken, PREVIOUS} if CURRENT in taken else set(taken)
     left = tuple(stage for stage in stages if stage not in lost)

@@ -1,1 +1,1 @@
-"""Service environments, service jobs and quota shares: what AWS Batch has around SageMaker training. Nothing runs."""
+"""Service environments, service jobs and quota shares: AWS Batch's resources for SageMaker training. Nothing runs."""

@@ -15,7 +15,7 @@ from batchyard.core.scheduling import policies
 from batchyard.core.service_jobs.document_kinds import SERVICE_JOB
 from batchyard.core.state.world import World
 
-# All are in memory, each with up to 10 KiB of payload, and none gets any further: more would be kept for nothing.
+# All are in memory, each with up to 10 KiB of payload, and none ever runs: more would be kept for nothing.
 MAX_SERVICE_JOBS = 1000
 
 
@@ -92,7 +92,7 @@ def _check_quota_share(world: World, queue: str, name: str) -> None:
 
 
 def _make_room(world: World) -> None:
-    """Of as many jobs as there may be, the one goes that ended first."""
+    """Removes the job that ended first where there are as many as allowed."""
     jobs = world.services.jobs
     if len(jobs) < MAX_SERVICE_JOBS:
         return
@@ -117,7 +117,7 @@ def update(world: World, command: service_commands.UpdateServiceJob) -> ServiceJ
 
 
 def terminate(world: World, command: service_commands.TerminateServiceJob) -> None:
-    """Unknown and ended jobs: nothing happens, as with other jobs."""
+    """Terminates a job. Unknown and ended jobs are ignored, as with other jobs."""
     job = world.services.jobs.get(command.job_id)
     if job is not None:
         _end(world, [job], command.reason)
@@ -173,6 +173,6 @@ def next_sweep_ms(world: World) -> int | None:
 
 
 def restore(world: World, jobs: Iterable[ServiceJob]) -> None:
-    """Before the first command: the jobs as the store kept them."""
+    """Restores the stored jobs, before the first command."""
     for job in sorted(jobs, key=lambda job: (job.stopped_at_ms, job.created_at_ms, job.job_id)):
         world.services.jobs.keep(job)

@@ -1,4 +1,4 @@
-"""Arrays: what a parent says about children that have no row, and its counts (AWS Batch behaviour 7.7).
+"""Arrays: what a parent's record has about children that have no row, and its counts (AWS Batch behaviour 7.7).
 
 A child is virtual (only in its parent's ranges) until it is placed or touched alone; then it has a row for good.
 """
@@ -17,8 +17,8 @@ def _active(row_counts: dict[str, int]) -> int:
 
 
 def next_in_line(state: ArrayState) -> int | None:
-    """The only virtual child that may run now, of a SEQUENTIAL array; None while another child is active, and while
-    the one before it, withdrawn alone, still waits for its own end."""
+    """Returns the only virtual child of a SEQUENTIAL array that may run now; None while another child is active, and
+    while the one before it, withdrawn alone, still waits for its own end."""
     if _active(state.row_counts) or not state.unstarted:
         return None
     first = state.unstarted[0][0]
@@ -50,7 +50,7 @@ def ended_together(state: ArrayState, index: int) -> EndedTogether | None:
 
 
 def virtual_child(spec: JobSpec, parent: Job, index: int) -> Job | None:
-    """The child as a job record, or None when it has a row of its own (or does not exist)."""
+    """Returns the child as a job record, or None when it has a row of its own (or does not exist)."""
     state = _state_of(parent)
     key = child_key(parent.key, index)
     group = ended_together(state, index)
@@ -81,7 +81,7 @@ def virtual_child(spec: JobSpec, parent: Job, index: int) -> Job | None:
 
 
 def virtual_ranges(spec: JobSpec, parent: Job, status: Status) -> Ranges:
-    """The index ranges of the virtual children that are in `status`."""
+    """Returns the index ranges of the virtual children that are in `status`."""
     state = _state_of(parent)
     if status is Status.FAILED:
         return tuple((group.start, group.stop) for group in state.never_started)
@@ -180,7 +180,7 @@ class ArrayProgress:
         return _active(self.row_counts)
 
     def next_in_line(self) -> int | None:
-        """As the function of that name, of the working copy."""
+        """Does the same as the function of that name, for the working copy."""
         first = self.unstarted.first()
         if first is None or first in self.held or self.active_rows():
             return None
@@ -207,12 +207,12 @@ class ArrayProgress:
         return Status.FAILED if index in self.failed else None
 
     def ready(self) -> Ranges:
-        """The virtual children that do not wait for a counterpart."""
+        """Returns the virtual children that do not wait for a counterpart."""
         unstarted = self.unstarted.freeze()
         return subtract(unstarted, self.held.freeze()) if self.held else unstarted
 
     def begin(self, index: int) -> None:
-        """A virtual child gets a row."""
+        """Records that a virtual child gets a row."""
         self.unstarted.remove(index)
         if index in self.held:
             self.held.remove(index)

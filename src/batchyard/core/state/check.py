@@ -77,7 +77,7 @@ def _check_capacity(world: World) -> None:
 
 
 def _reserved(world: World, provider: str) -> Resources:
-    """What managed instances take of a provider, counted anew."""
+    """Returns what managed instances take of a provider, computed anew."""
     total = Resources()
     for instance in world.instances.values():
         if instance.environment and instance.provider == provider:
@@ -86,7 +86,7 @@ def _reserved(world: World, provider: str) -> Resources:
 
 
 def _check_fleet(world: World) -> None:
-    """Every started task names an instance whose vector holds it, of the environment it was placed in; reservations
+    """Checks that every started task names an instance with room for it, of its environment, and that reservations
     are counted once. (That maxvCpus is kept to is asserted where an instance is launched: it may be lowered later.)"""
     given: list[tuple[str, int]] = []
     for name, instance in world.instances.items():
@@ -116,7 +116,7 @@ def _check_fleet(world: World) -> None:
 
 
 def never_over_committed(world: World) -> bool:
-    """Holds as long as no instance was made smaller under running jobs."""
+    """Whether no instance is over-committed; holds as long as none was made smaller under running jobs."""
     return all(Resources().fits(room.free) for room in world.instances.available.values())
 
 

@@ -1,4 +1,4 @@
-"""What becomes a fact, and in what order: the recorder of a machine's batch.
+"""Records the facts of a machine's batch, in their order.
 
 The children of an array that have no row change their state as ranges, and by what their array's progress holds. That a
 virtual child has become RUNNABLE shows only in the progress; it is recorded at the end of the batch, or before the
@@ -20,7 +20,7 @@ class FactRecorder:
 
     def __init__(self) -> None:
         self.facts: list[Fact] = []  # of the running batch; the list of its Changes
-        self._closed = 0  # so many of them may be known to others, and do not change any more
+        self._closed = 0  # so many of them were passed on, and do not change any more
         self.wanted: frozenset[type[Fact]] = frozenset()
         self.wants_jobs = False  # to be looked at before any work is done for a JobStateChanged
         self._environments: dict[str, Environment | None] = {}  # as recorded in this batch
@@ -60,14 +60,14 @@ class FactRecorder:
             self._job(spec, Status.PENDING, now_ms, start=0, stop=spec.array_size)
 
     def changed(self, spec: JobSpec, index: int | None, job: Job, now_ms: int) -> None:
-        """A row came into another status."""
+        """Records that a row came into another status."""
         start, stop = (0, 0) if index is None else (index, index + 1)
         self._job(spec, job.status, now_ms, len(job.past), job.status_reason, start, stop)
         if index is None and job.status.is_final:
             self._runnable.pop(spec.key, None)
 
     def began(self, spec: JobSpec, index: int, status: Status, now_ms: int) -> None:
-        """A virtual child got a row."""
+        """Records that a virtual child got a row."""
         runnable = self._runnable[spec.key]
         if index in runnable:
             runnable.remove(index)
@@ -75,14 +75,14 @@ class FactRecorder:
             self._job(spec, status, now_ms, start=index, stop=index + 1)
 
     def failed_together(self, spec: JobSpec, ranges: Ranges, reason: str, now_ms: int) -> None:
-        """Virtual children ended."""
+        """Records that virtual children ended."""
         runnable = self._runnable[spec.key]
         self._runnable[spec.key] = RangeSet(subtract(runnable.freeze(), ranges))
         for start, stop in ranges:
             self._job(spec, Status.FAILED, now_ms, reason=reason, start=start, stop=stop)
 
     def settle(self, spec: JobSpec, parent: Job, now_ms: int) -> None:
-        """At the end of a batch, of an array that it touched: which virtual children have become RUNNABLE."""
+        """Records, at the end of a batch, which virtual children of a touched array have become RUNNABLE."""
         ranges = virtual_ranges(spec, parent, Status.RUNNABLE)
         for start, stop in subtract(ranges, self._runnable[spec.key].freeze()):
             self._job(spec, Status.RUNNABLE, now_ms, start=start, stop=stop)
@@ -118,7 +118,7 @@ class FactRecorder:
             self.facts.append(fact)
 
     def environments_changed(self, changed: Mapping[str, Environment | None], now_ms: int) -> None:
-        """At the end of a batch."""
+        """Records changes of environments, at the end of a batch."""
         if EnvironmentChanged not in self.wanted:
             return
         for name, record in changed.items():

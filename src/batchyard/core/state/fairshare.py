@@ -1,5 +1,5 @@
-"""Fair share: what each share identifier of a queue has used, whose turn it is, and what is held back for those that
-are not there yet (AWS Batch behaviour 5.3).
+"""Fair share: what each share identifier of a queue has used, which is next, and what is held back for shares that are
+not active yet (AWS Batch behaviour 5.3).
 
 Usage is counted in milli-vCPU-milliseconds: what a share's attempts held, times how long, each moment weighted by
 exp(-age / window). What a share holds now counts besides, as if it held that for as long as attempts of its queue
@@ -59,7 +59,7 @@ class FairShare(Struct, frozen=True):
 
 
 def fair_share_of(document: Mapping[str, Any]) -> FairShare:
-    """From a fairsharePolicy as sent."""
+    """Parses a fairsharePolicy as sent."""
     exact: dict[str, int] = {}
     prefixes: dict[str, int] = {}
     for entry in document.get("shareDistribution", ()):
@@ -75,7 +75,7 @@ def fair_share_of(document: Mapping[str, Any]) -> FairShare:
 
 
 def _exp_of_minus(exponent: int) -> int:
-    """By its series; exponent and result in units of 2**-60."""
+    """Computes exp(-x) by its series; exponent and result in units of 2**-60."""
     term = total = _ONE
     for number in range(1, _SERIES + 1):
         term = -((term * exponent) >> _BITS) // number
@@ -142,7 +142,7 @@ class ShareLedger:
         self.usual_run_ms = saved.usual_run_ms  # 0: no attempt has ended yet
 
     def freeze(self) -> ShareUsage:
-        """What a restart needs; what is held, and by how many jobs, the jobs say themselves."""
+        """Returns what a restart needs; what is held, and by how many jobs, follows from the jobs."""
         return ShareUsage(
             {
                 identifier: SavedShare(share.usage, share.as_of_ms, share.left_at_ms)
@@ -154,13 +154,13 @@ class ShareLedger:
     # -- what happens --
 
     def join(self, identifier: str) -> None:
-        """A submission."""
+        """Counts a submission."""
         share = self.shares.setdefault(identifier, Share())
         share.jobs += 1
         share.left_at_ms = 0
 
     def leave(self, identifier: str, now_ms: int) -> None:
-        """A submission has ended."""
+        """Counts the end of a submission."""
         share = self.shares[identifier]
         share.jobs -= 1
         assert share.jobs >= 0, f"more jobs of share {identifier} ended than there were"
@@ -168,7 +168,7 @@ class ShareLedger:
             share.left_at_ms = now_ms
 
     def hold(self, identifier: str, milli_vcpus: int, now_ms: int, window_ms: int) -> None:
-        """An attempt is placed, or ends (then the number is negative)."""
+        """Counts an attempt that is placed, or ends (then the number is negative)."""
         share = self.shares[identifier]
         share.usage = share.usage_at(now_ms, window_ms)
         share.as_of_ms = now_ms
@@ -180,7 +180,7 @@ class ShareLedger:
         self.shares[identifier].held += milli_vcpus
 
     def ran(self, run_ms: int) -> None:
-        """An attempt ended that had run so long."""
+        """Takes the run time of an attempt that ended into the average."""
         known_ms = self.usual_run_ms
         self.usual_run_ms = max(1, known_ms + (run_ms - known_ms) // RUN_MEMORY if known_ms else run_ms)
 
@@ -218,7 +218,7 @@ class ShareLedger:
         }
 
     def standings(self, fair: FairShare, now_ms: int, wanted: Container[str] | None = None) -> list[Standing]:
-        """Every active share, or the `wanted` of them, the one whose turn is next first."""
+        """Returns every active share, or the `wanted` of them, the next one first."""
         found = []
         outlook_ms = self.outlook_ms(fair.window_ms)
         for identifier, weight in self.weights(fair, now_ms).items():
@@ -232,7 +232,7 @@ class ShareLedger:
 
 
 class Block(Struct, frozen=True):
-    """Waiting jobs of one size: the children of an array, or one job. `key` says how old they are."""
+    """Waiting jobs of one size: the children of an array, or one job. `key` orders them by age."""
 
     key: int
     count: int
@@ -262,12 +262,13 @@ def seconds_of(usage: int) -> str:
 
 
 def weight_factor(weight: int) -> str:
-    """A weight as weightFactor writes it."""
+    """Formats a weight like weightFactor."""
     return f"{weight / WEIGHT_ONE:g}"
 
 
 def held_back(fair: FairShare, max_vcpus: int, active_shares: int) -> int:
-    """milli-vCPUs kept for shares that are not active yet: (computeReservation/100)^active of the maximum."""
+    """Returns the milli-vCPUs kept for shares that are not active yet: (computeReservation/100)^active of the
+    maximum."""
     percent, whole = 1, 1
     for _ in range(active_shares):
         percent, whole = percent * fair.reservation_percent, whole * 100
@@ -275,7 +276,7 @@ def held_back(fair: FairShare, max_vcpus: int, active_shares: int) -> int:
 
 
 class ShareRotation:
-    """Whose turn it is while one pass places jobs: what a share has just got counts at once.
+    """The rotation of shares while one pass places jobs: what a share has just got counts at once.
 
     Ties go to the oldest job. `oldest`: of every share that has jobs to place, what orders its first one."""
 
@@ -287,7 +288,7 @@ class ShareRotation:
         heapq.heapify(self._heap)
 
     def next(self) -> str | None:
-        """The share whose turn it is; None when all are done."""
+        """Returns the next share; None when all are done."""
         return self._heap[0][2] if self._heap else None
 
     def placed(self, identifier: str, milli_vcpus: int, oldest: Any) -> None:
@@ -301,6 +302,6 @@ class ShareRotation:
         heapq.heappush(self._heap, (load * standing.weight, oldest, identifier))
 
     def skip(self, identifier: str) -> None:
-        """Nothing more of the share whose turn it is can be placed now."""
+        """Skips the current share: no more of its jobs can be placed now."""
         assert self.next() == identifier, f"it is not the turn of share {identifier}"
         heapq.heappop(self._heap)

@@ -20,7 +20,7 @@ class Instances(dict[str, Instance]):
         self.idle_since: dict[str, int] = {}  # READY instance on which nothing is placed -> since when
         self.touched_idle: set[str] = set()  # instances that became idle in this batch
         self.placed: dict[str, dict[int, None]] = {}  # instance -> keys of the attempts on it, in the order they came
-        self.ended: dict[str, EndedInstance] = {}  # the first that ended first; kept for those who ask
+        self.ended: dict[str, EndedInstance] = {}  # the first that ended first; kept for later requests
 
     def placed_on(self, instance_id: str) -> list[int]:
         """Returns the keys of the jobs whose attempts are on an instance, in the order they came."""

@@ -1,5 +1,5 @@
-"""Where a waiting job starts, now, and whether it may pass the head of its queue (AWS Batch behaviour 4.1, 4.3, 5.1).
-Functions of values: they return an assignment and change nothing."""
+"""Finds where a waiting job can start now, and whether it may pass the head of its queue (AWS Batch behaviour 4.1,
+4.3, 5.1). Functions of values: they return an assignment and change nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEVER_MS = 1 << 62  # later than every moment: running jobs without a timeout ma
 
 
 class Available(Struct):
-    """An instance as placement sees it."""
+    """An instance, for placement."""
 
     free: Resources
     gpu_ids: list[int]  # free devices, ascending
@@ -40,8 +40,8 @@ class Assignment(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """What heads of queues wait for of one room. `until_ms`: a job may pass them that has ended by then, by its own
-    timeout; 0: none does. `is_kept`: nobody else takes any of it, whatever is left."""
+    """What heads of queues claim of one instance or budget. `until_ms`: a job may pass them that has ended by then,
+    by its own timeout; 0: none does. `is_kept`: no other job takes any of it, whatever is left."""
 
     asked: Resources
     until_ms: int = 0
@@ -75,7 +75,7 @@ def _merged(claims: dict[str, Claim], others: dict[str, Claim]) -> dict[str, Cla
 
 
 def _both(one: Claim, other: Claim) -> Claim:
-    """Whoever respects this respects both."""
+    """Returns one claim that is at least as strict as both."""
     return Claim(one.asked.most(other.asked), min(one.until_ms, other.until_ms), is_kept=one.is_kept or other.is_kept)
 
 
@@ -85,7 +85,7 @@ NONE_AHEAD = Ahead()
 def find_placement(
     shape: Shape, offer: Offer, available: Mapping[str, Available], ahead: Ahead = NONE_AHEAD, ends_at_ms: int = 0
 ) -> Assignment | None:
-    """Where a job of this shape starts in an environment now; None: there is no room for all of its nodes.
+    """Returns where a job of this shape starts in an environment now; None: there is no room for all of its nodes.
 
     `ahead`: the jobs it would pass, and `ends_at_ms` when its own timeout would have ended it (0: it has none)."""
     if offer.engine not in shape.engines:
@@ -101,8 +101,8 @@ def place_nodes(
     ahead: Ahead = NONE_AHEAD,
     ends_at_ms: int = 0,
 ) -> tuple[Placement, ...] | None:
-    """All nodes or none. `vectors`: what each node asks for. Each gets the first instance that has room for it beside
-    the nodes before it; several may share an instance."""
+    """Places all nodes or none. `vectors`: what each node asks for. Each gets the first instance that has room for
+    it beside the nodes before it; several may share an instance."""
     budget = offer.budget
     if budget is not None:
         share = Resources(sum(asked.milli_vcpus for asked in vectors))
@@ -126,8 +126,8 @@ def place_nodes(
 
 
 def may_take(claim: Claim | None, asked: Resources, free: Resources, ends_at_ms: int = 0) -> bool:
-    """Where enough is left for those who wait there, of each kind that is taken; or what will be given back before they
-    can start."""
+    """Whether a job may take resources on an instance: enough is left for the jobs that wait there, of each kind
+    that is taken; or it will be released before they can start."""
     if claim is None or (not claim.is_kept and _leaves(free, asked, claim.asked)):
         return True
     return 0 < ends_at_ms <= claim.until_ms
@@ -142,8 +142,8 @@ def _leaves(free: Resources, taken: Resources, wanted: Resources) -> bool:
 
 
 def starts_at_the_latest(asked: Resources, free: Resources, ends: Iterable[tuple[int, Resources]], now_ms: int) -> int:
-    """When `asked` fits on an instance with `free` room, if what runs there (when its timeout ends it, what it then
-    gives back) takes all the time it may."""
+    """Returns when `asked` fits on an instance with `free` room, if the attempts there (when their timeouts end
+    them, and what they then release) take all the time they may."""
     if asked.fits(free):
         return now_ms
     for end_ms, given in sorted(ends):

@@ -1,4 +1,4 @@
-"""The job queues, and what is known beside their records: who waits there, the head, the shares."""
+"""The job queues, and what is known besides their records: the waiting jobs, the head, the shares."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Queues(dict[str, Queue]):
         self.stuck: dict[str, dict[int, Reason]] = {}  # by queue: keys that nothing there can run, and why
         self.stuck_since: dict[int, int] = {}  # key of a job that is set aside -> since when
         self.placed: dict[str, int] = {}  # queue -> how many of its attempts are placed
-        self.heads: dict[str, BlockedHead] = {}  # queue -> the job whose turn it is, and which finds no capacity
+        self.heads: dict[str, BlockedHead] = {}  # queue -> its first job, which finds no capacity
         self.ahead: dict[str, Ahead] = {}  # queue -> what heads of queues of higher priority wait for, in the last pass
         self.reported_blocked: dict[str, ReportedBlocked] = {}  # queue -> what was last reported there
         self.head_rows: dict[str, QueueHead] = {}  # queue -> what the store has of its head

@@ -1,4 +1,4 @@
-"""The jobs of one queue that could start now, in the order of their turn.
+"""The jobs of one queue that could start now, in scheduling order.
 
 They stand in shape queues: one for each share identifier and shape. Jobs of one shape fit or do not fit alike, so that
 a pass that could not place one of them need not look at the others: its cost grows with the number of shapes and with
@@ -31,7 +31,7 @@ class Shape(Struct, frozen=True):
 
     @property
     def node_resources(self) -> tuple[Resources, ...]:
-        """What each node asks for. A plain job has one."""
+        """Returns what each node asks for. A plain job has one."""
         return (self.resources,)
 
 
@@ -104,7 +104,8 @@ class RunnableJobs:
         return list(self._shape_queues.values())
 
     def before(self, key: int) -> list[int]:
-        """The keys whose turn is before this one's, were there one share only; all of them for a key not in queue."""
+        """Returns the keys before this one, as if there were one share only; all of them for a key that is not in
+        the queue."""
         mine = self._queue_of[key].entries[key] if key in self._queue_of else None
         entries = (entry for queue in self._shape_queues.values() for entry in queue.entries.values())
         return [entry[-1] for entry in entries if mine is None or entry < mine]
@@ -130,14 +131,14 @@ class RunnableJobs:
                 del self._shape_queues[queue.share, queue.shape]
 
     def in_order(self) -> Iterator[int]:
-        """Keys in the order of their turn, were there one share only."""
+        """Yields the keys in scheduling order, as if there were one share only."""
         merge = QueueMerge(self._shape_queues.values())
         while (found := merge.next()) is not None:
             yield found[0]
 
 
 class QueueMerge:
-    """One look over queues in the order of their jobs' turns. Jobs may be discarded meanwhile, none pushed."""
+    """Merges shape queues in the order of their jobs. Jobs may be discarded meanwhile, none pushed."""
 
     __slots__ = ("_advancing", "_heads", "_jobs")
 
@@ -150,7 +151,7 @@ class QueueMerge:
             self._advance(len(self._jobs) - 1)
 
     def next(self) -> tuple[int, ShapeQueue] | None:
-        """The key whose turn is next, and its queue; None after the last."""
+        """Returns the next key, and its queue; None after the last."""
         if self._advancing is not None:
             self._advance(self._advancing)
             self._advancing = None
@@ -164,7 +165,7 @@ class QueueMerge:
         return None
 
     def skip_shape(self) -> None:
-        """Passes over the rest of the queue of the key given last."""
+        """Skips the rest of the queue of the key returned last."""
         self._advancing = None
 
     def _advance(self, at: int) -> None:

@@ -1,4 +1,5 @@
-"""What time brings by itself: attempts that time out, and environments and queues that become VALID or are gone."""
+"""The moments of changes by time alone: attempts that time out, and environments and queues that become VALID or are
+gone."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ def kind_of(record: Environment | Queue) -> str:
 
 
 def begin(world: World, record: Record, status: Health) -> Record:
-    """The record in motion from now on; as it is, where changes take no time and it does not wait for its end."""
+    """Returns the record in its transient status; unchanged where changes take no time and it does not wait for its
+    end."""
     settle_ms = int(world.limits.settle_seconds * 1000)
     if not settle_ms:
         return replace(record, status=status) if status is Health.DELETING else record
@@ -37,7 +38,7 @@ def begin(world: World, record: Record, status: Health) -> Record:
 
 
 def check(record: Environment | Queue, verb: str) -> None:
-    """`verb`: update or delete. Refuses it while an earlier change is under way, in AWS's words."""
+    """Refuses an update or delete (`verb`) while an earlier change is under way, in AWS's words."""
     if record.status in IN_MOTION:
         kind = kind_of(record)
         raise Refused(
@@ -47,7 +48,7 @@ def check(record: Environment | Queue, verb: str) -> None:
 
 
 def due(world: World, kind: str) -> list[str]:
-    """The names of those whose time is over; they are not in motion any more."""
+    """Returns the names of those whose time is over, and ends their transient status."""
     found = sorted(
         name for (one, name), at_ms in world.timetable.settling.items() if one == kind and at_ms <= world.now_ms
     )

@@ -56,9 +56,7 @@ class Limits(Struct, frozen=True):
     stop_grace_seconds: float = 30.0  # SIGTERM to SIGKILL (AWS Batch behaviour 7.8)
     scale_down_seconds: float = 30.0  # an instance without work stays this long, unless its environment says otherwise
     blocked_after_seconds: float = 60.0  # the head of a queue waits this long before it is called blocked
-    head_kept_after_ms: int = (
-        10_000  # the head of a queue is written down when it stood for so long: most are gone before
-    )
+    head_kept_after_ms: int = 10_000  # the head of a queue is stored after so long: most are gone before
     settle_seconds: float = 0.0  # environments and queues are CREATING, UPDATING or DELETING for so long; 0: not at all
     finished_kept_ms: int = 15 * 60 * 1000  # longer than any request may wait between its look-up and its turn
     service_jobs_kept_ms: int = 0  # ended service jobs are kept for so long; 0: for ever
@@ -107,7 +105,7 @@ class World:
     # -- changing jobs --
 
     def add(self, spec: JobSpec, job: Job) -> None:
-        """A new submission. Its changes reach the store with the batch."""
+        """Adds a new submission. Its changes reach the store with the batch."""
         assert spec.key == job.key == self.jobs.next_key, f"key {spec.key} is not the next, {self.jobs.next_key}"
         self.jobs.next_key += 1 + spec.array_size
         self.jobs.specs[spec.key] = spec
@@ -125,7 +123,7 @@ class World:
             self.recorder.submitted(spec, job, self.now_ms)
 
     def add_child_row(self, parent_key: int, index: int, job: Job) -> None:
-        """A virtual child becomes a row, for good."""
+        """Makes a row of a virtual child, permanently."""
         array = self.jobs.arrays[parent_key]
         if self.recorder.wants_jobs:
             self.recorder.began(self.jobs.specs[parent_key], index, job.status, self.now_ms)
@@ -162,7 +160,8 @@ class World:
             jobs[key] = job
 
     def finish(self, job: Job) -> None:
-        """A top-level job's final version: as `put`, and its status is remembered for those who asked already."""
+        """Sets a top-level job's final version like `put`, and remembers its status for requests that were made
+        before."""
         array = self.jobs.arrays.get(job.key)
         if array is not None:
             array.updated_at_ms = self.now_ms
@@ -176,7 +175,7 @@ class World:
         self.jobs.finished_order.append((self.now_ms + self.limits.finished_kept_ms, job.key, spec.job_id))
 
     def _move_capacity(self, before: Job, after: Job) -> None:
-        """Takes and gives back capacity as attempts come and go."""
+        """Takes and releases capacity when attempts are placed and end."""
         held, holds = before.attempt, after.attempt
         if held is not None and holds is not None and holds.number == held.number:
             return
@@ -210,7 +209,7 @@ class World:
             self.become_idle(instance_id)
 
     def become_idle(self, instance_id: str) -> None:
-        """Nothing is placed on a managed instance any more, or not yet."""
+        """Marks a managed instance as idle: nothing is placed on it any more, or not yet."""
         self.instances.idle_since[instance_id] = self.now_ms
         self.instances.touched_idle.add(instance_id)
 
@@ -234,7 +233,7 @@ class World:
             self._take_capacity(self.jobs.spec_of(key), self.jobs[key], machine.instance_id)
 
     def add_instance(self, instance: Instance) -> None:
-        """An instance of a MANAGED environment, new or restored."""
+        """Adds an instance of a MANAGED environment, new or restored."""
         self.instances[instance.instance_id] = instance
         self.instances.available[instance.instance_id] = Available(
             instance.resources, sorted(instance.gpu_ids), instance.resources
@@ -245,7 +244,7 @@ class World:
             self._reserve(provider.ledger, instance)
 
     def put_instance(self, instance: Instance) -> None:
-        """The next version of a managed instance's record; its size never changes."""
+        """Sets the next version of a managed instance's record; its size never changes."""
         before = self.instances[instance.instance_id]
         if before is instance or before.state is not instance.state:  # the same: it was added a moment ago
             self.recorder.instance_changed(instance, self.now_ms)
@@ -253,7 +252,7 @@ class World:
         self.changes.documents[INSTANCE, instance.instance_id] = instance
 
     def remove_instance(self, instance_id: str) -> None:
-        """A managed instance is gone: what it reserved is its provider's again. After a restart that may be reported
+        """Removes a managed instance: what it reserved is its provider's again. After a restart that may be reported
         before the provider is known; then nothing was taken from it yet."""
         instance = self.instances.pop(instance_id)
         self.recorder.instance_changed(instance, self.now_ms, GONE)
@@ -310,7 +309,7 @@ class World:
             self.queues.shares[spec.queue].ran(job.past[-1].stopped_at_ms - job.past[-1].started_at_ms)
 
     def accrue_shares(self, queue: str) -> None:
-        """Before a queue is shared in another way: what was used until now was used in the old one."""
+        """Settles the usage of shares before a queue's policy changes: it counts under the old one."""
         fair, ledger = self.queues.fair_share(queue), self.queues.shares.get(queue)
         if fair is not None and ledger is not None:
             ledger.accrue(self.now_ms, fair.window_ms)
@@ -341,7 +340,7 @@ class World:
         self.changes.environments[name] = None
 
     def keep_head(self, queue: str, row: QueueHead | None) -> None:
-        """What the store is to know of a queue's head."""
+        """Sets the stored record of a queue's head."""
         if self.queues.head_rows.get(queue) == row:
             return
         self.changes.documents[QUEUE_HEAD, queue] = row
@@ -408,7 +407,7 @@ class World:
         return moved
 
     def held(self, instance_id: str) -> Resources:
-        """What placed attempts hold of an instance, counted anew."""
+        """Returns what placed attempts hold of an instance, computed anew."""
         total = Resources()
         for key, job in self.jobs.items():
             if job.attempt is not None:

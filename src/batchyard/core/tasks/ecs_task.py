@@ -1,5 +1,5 @@
-"""What a job runs, merged: a container of containerProperties, or a task of ecsProperties with its containers
-(AWS Batch behaviour 6.10, 7.2). Takes AWS documents that were checked for shape."""
+"""Merges what a job runs: a container of containerProperties, or a task of ecsProperties with its containers (AWS
+Batch behaviour 6.10, 7.2). Takes AWS documents that were checked for shape."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Body(Struct, frozen=True):
             task_spec.substitute(container.get("command", []), parameters)
 
     def unbuilt(self) -> str:
-        """What nothing here can do yet, in words; empty when there is nothing."""
+        """Returns what is not implemented yet, in words; empty when there is nothing."""
         return next(filter(None, map(task_spec.unbuilt, [*self.containers, self.task])), "")
 
     def build(
@@ -53,7 +53,8 @@ class Body(Struct, frozen=True):
         fractions: bool,
         file_systems: Mapping[str, str] = task_spec.NO_FILE_SYSTEMS,
     ) -> TaskSpec:
-        """A task of one container is a plain one: every engine runs it. `file_systems`: as in filesystems.place_of."""
+        """Builds the task. One of a single container is a plain one, which every engine runs. `file_systems`: as in
+        filesystems.place_of."""
         build = partial(task_spec.build_task, parameters=parameters, fractions=fractions, file_systems=file_systems)
         if not self.task:
             return build(self.container, working_directory=working_directory)
@@ -76,8 +77,8 @@ class Body(Struct, frozen=True):
 
 
 def merge(document: Document, container_overrides: Document, task_override: Document) -> Body:
-    """`document`: of a definition with containerProperties or ecsProperties. `task_override`: an entry of
-    ecsPropertiesOverride.taskProperties. Overrides of the other kind are refused."""
+    """Merges overrides into a definition. `document`: of a definition with containerProperties or ecsProperties.
+    `task_override`: an entry of ecsPropertiesOverride.taskProperties. Overrides of the other kind are refused."""
     tasks = document.get("ecsProperties", {}).get("taskProperties", [])
     if not tasks:
         if task_override:
@@ -95,7 +96,8 @@ def merge(document: Document, container_overrides: Document, task_override: Docu
 
 
 def _merge_task(task: Document, override: Document) -> Document:
-    """Containers by name, each as containerOverrides are merged. One without a name is called as a plain job's."""
+    """Merges containers by name, each like containerOverrides. One without a name gets that of a plain job's
+    container."""
     containers = {one["name"]: one for one in _named(task["containers"])}
     for entry in override.get("containers", []):
         name = entry.get("name", "")

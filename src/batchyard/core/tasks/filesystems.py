@@ -1,4 +1,4 @@
-"""Volumes of efsVolumeConfiguration: which directory of the owner's stands for a file system of AWS (AWS Batch
+"""Volumes of efsVolumeConfiguration: finds the owner's directory that replaces a file system of AWS (AWS Batch
 behaviour 6.7)."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""How much a container and a task may ask for on each platform (AWS Batch behaviour 6.5): one rule for what is
-registered and for what overrides make of it.
+"""The resources that a container and a task may request on each platform (AWS Batch behaviour 6.5): one rule for
+registration and for overrides.
 
 Takes AWS documents that were checked for shape; amounts are as they
 are written: vCPUs, MiB and GPUs."""
@@ -34,7 +34,7 @@ MIN_WINDOWS_VCPUS = 1  # API: RuntimePlatform
 
 
 def listed(requirements: Sequence[Document]) -> Amounts:
-    """resourceRequirements of a container or of overrides: no type twice, numbers only, whole GPUs."""
+    """Checks resourceRequirements of a container or of overrides: no type twice, numbers only, whole GPUs."""
     amounts: Amounts = {}
     for entry in requirements:
         kind, text = entry["type"], entry["value"]
@@ -52,8 +52,8 @@ def listed(requirements: Sequence[Document]) -> Amounts:
 
 
 def written(document: Document, platform: Platform | None) -> Amounts:
-    """What a containerProperties document or an override says itself, in the old members or in resourceRequirements.
-    `platform`: None for overrides whose definition is not known yet."""
+    """Returns the amounts in a containerProperties document or an override, in the old members or in
+    resourceRequirements. `platform`: None for overrides whose definition is not known yet."""
     amounts = listed(document.get("resourceRequirements", []))
     old = _old(document)
     if old and amounts.keys() & {"VCPU", "MEMORY"}:
@@ -79,7 +79,7 @@ def settled(container: Document) -> Document:
 
 
 def check_container(amounts: Amounts, platform: Platform) -> tuple[Decimal, Decimal]:
-    """One container's. Returns its vCPUs and MiB; Fargate's pairs are the task's (check_task)."""
+    """Checks one container's amounts. Returns its vCPUs and MiB; Fargate's pairs are the task's (check_task)."""
     vcpus, memory_mib = amounts.get("VCPU"), amounts.get("MEMORY")
     if "GPU" in amounts and platform is Platform.FARGATE:
         raise Refused("GPU is not applicable for Fargate.")
@@ -94,7 +94,7 @@ def check_container(amounts: Amounts, platform: Platform) -> tuple[Decimal, Deci
 
 
 def resources_of(container: Document, *, fractions: bool = False) -> Resources:
-    """The resources a container asks for after its overrides; `fractions` of a vCPU on Fargate only. Raises
+    """Returns the resources a container asks for after its overrides; `fractions` of a vCPU on Fargate only. Raises
     Refused for amounts that no task can have."""
     amounts = merged(container)
     vcpus, memory_mib = amounts.get("VCPU", Decimal()), amounts.get("MEMORY", Decimal())
@@ -106,7 +106,7 @@ def resources_of(container: Document, *, fractions: bool = False) -> Resources:
 
 
 def check_task(asked: Sequence[tuple[Decimal, Decimal]], platform: Platform) -> Decimal:
-    """A whole task's; `asked`: vCPUs and MiB of each container. Returns the vCPUs of all."""
+    """Checks a whole task's amounts. `asked`: vCPUs and MiB of each container. Returns the vCPUs of all."""
     vcpus = sum((vcpus for vcpus, _ in asked), Decimal())
     memory_mib = sum((memory_mib for _, memory_mib in asked), Decimal())
     if platform is Platform.FARGATE:
@@ -127,8 +127,8 @@ def check_windows(vcpus: Decimal, family: str) -> None:
 def check_overridden(
     overrides: Sequence[Document], containers: Sequence[Document], platform: Platform, around: Document
 ) -> None:
-    """What overrides ask for, and what the containers ask for with them, by the rules of registration. `around`: the
-    document that has runtimePlatform."""
+    """Checks what overrides ask for, and what the containers ask for with them, by the rules of registration.
+    `around`: the document that has runtimePlatform."""
     for override in overrides:
         written(override, platform)
     vcpus = check_task([check_container(merged(one), platform) for one in containers], platform)

@@ -1,4 +1,4 @@
-"""retryStrategy and evaluateOnExit: what follows a failed attempt (AWS Batch behaviour 7.10, 7.11)."""
+"""retryStrategy and evaluateOnExit: decides after a failed attempt (AWS Batch behaviour 7.10, 7.11)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ HOST_LOSS_ALIAS = "Host EC2 was terminated"
 
 
 def should_retry(strategy: RetryStrategy, attempt: Attempt) -> bool:
-    """True when the job goes back to RUNNABLE after this failed attempt: attempts are left and the first matching rule,
-    or no rule at all, says so."""
+    """True when the job goes back to RUNNABLE after this failed attempt: attempts are left, and the first matching
+    rule retries or no rule matches."""
     if attempt.number >= strategy.attempts:
         return False
     for rule in strategy.rules:
@@ -23,7 +23,7 @@ def should_retry(strategy: RetryStrategy, attempt: Attempt) -> bool:
 
 
 def _matches(rule: ExitRule, attempt: Attempt) -> bool:
-    """All conditions that the rule gives hold."""
+    """Whether all conditions of the rule hold."""
     code = "" if attempt.exit_code is None else str(attempt.exit_code)
     return (
         _pattern_matches(rule.on_exit_code, code)
@@ -33,7 +33,8 @@ def _matches(rule: ExitRule, attempt: Attempt) -> bool:
 
 
 def _pattern_matches(pattern: str, text: str) -> bool:
-    """Equal, or starting with what stands before a trailing `*`. A lone `*` matches an absent value too."""
+    """Whether a value equals the pattern, or starts with what is before its trailing `*`. A lone `*` matches an
+    absent value too."""
     if not pattern or pattern == "*":
         return True
     if not text:
@@ -48,7 +49,8 @@ def _status_reason_matches(pattern: str, text: str) -> bool:
 
 
 def parse_strategy(document: dict[str, Any] | None) -> RetryStrategy:
-    """RetryStrategy as a caller sent it, checked for shape. `FAILED` is accepted as EXIT (a recorded superset)."""
+    """Parses RetryStrategy as a caller sent it, checked for shape. `FAILED` is accepted as EXIT (a recorded
+    superset)."""
     if not document:
         return RetryStrategy()
     rules = tuple(

@@ -1,4 +1,4 @@
-"""What an engine is told to run: definition + overrides + Ref:: parameters (AWS Batch behaviour 6.3-6.8, 7.2).
+"""Builds what an engine runs: definition + overrides + Ref:: parameters (AWS Batch behaviour 6.3-6.8, 7.2).
 
 All functions take AWS documents that were checked for shape."""
 
@@ -38,8 +38,8 @@ class LogLocation(Struct, frozen=True):
 
 
 def merge_container(properties: Document, overrides: Document) -> Document:
-    """ContainerProperties with containerOverrides on top: environment per name, command replaced, resourceRequirements
-    per type. The deprecated vcpus and memory replace only their like, as AWS does it."""
+    """Returns ContainerProperties merged with containerOverrides: environment per name, command replaced,
+    resourceRequirements per type. The deprecated vcpus and memory replace only themselves, as on AWS."""
     merged = dict(properties)
     if "command" in overrides:
         merged["command"] = overrides["command"]
@@ -65,7 +65,7 @@ def _merge_by(base: list[Document], extra: list[Document], member: str) -> list[
 
 
 def substitute(command: list[str], parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """The command with each `Ref::name` replaced. A reference without a value refuses the job."""
+    """Returns the command with each `Ref::name` replaced. A reference without a value refuses the job."""
 
     def value_of(match: re.Match[str]) -> str:
         name = match.group(1)
@@ -84,7 +84,7 @@ def build_task(
     fractions: bool = False,
     file_systems: Mapping[str, str] = NO_FILE_SYSTEMS,
 ) -> TaskSpec:
-    """The task of a merged container document. `file_systems`: as in filesystems.place_of."""
+    """Returns the task of a merged container document. `file_systems`: as in filesystems.place_of."""
     volumes = {volume.get("name", ""): mount_source(volume, file_systems) for volume in container.get("volumes", [])}
     mounts = []
     for point in container.get("mountPoints", []):
@@ -120,7 +120,7 @@ def network_of(job_tags: Mapping[str, str], definition_tags: Mapping[str, str], 
 
 
 def log_location(container: Document, definition_name: str) -> LogLocation:
-    """Where AWS users look for the log (user guide: using_awslogs)."""
+    """Returns where AWS users look for the log (user guide: using_awslogs)."""
     options = container.get("logConfiguration", {}).get("options", {})
     return LogLocation(
         options.get("awslogs-group") or DEFAULT_LOG_GROUP,
@@ -129,25 +129,25 @@ def log_location(container: Document, definition_name: str) -> LogLocation:
 
 
 def log_driver(container: Document) -> str:
-    """Where the output goes too; empty where it only goes to this service."""
+    """Returns the additional log driver; empty where the output only goes to this service."""
     driver = container.get("logConfiguration", {}).get("logDriver", "")
     return "" if driver in KEPT_LOG_DRIVERS else str(driver)
 
 
 def secret_log_options(container: Document) -> tuple[tuple[str, str], ...]:
-    """(option, valueFrom) of its log driver."""
+    """Returns (option, valueFrom) of its log driver."""
     entries = container.get("logConfiguration", {}).get("secretOptions") or []
     return tuple((entry["name"], entry["valueFrom"]) for entry in entries)
 
 
 def reads_secrets(container: ContainerSpec) -> bool:
-    """Whether there is something to be read before it can start."""
+    """Whether secrets must be read before it can start."""
     document = container.document
     return bool(container.secrets or "repositoryCredentials" in document or secret_log_options(document))
 
 
 def unbuilt(container: Document) -> str:
-    """What the document asks for that nothing here can do yet, in words; empty when there is nothing."""
+    """Returns what the document requests and is not implemented yet, in words; empty when there is nothing."""
     if container.get("logConfiguration", {}).get("logDriver") == FIRELENS:
         return f"the log driver {FIRELENS}"
     if container.get("firelensConfiguration"):
@@ -159,7 +159,7 @@ def unbuilt(container: Document) -> str:
 
 
 def wrong_kind(engine: str, abilities: Abilities, images: bool | None) -> str:
-    """Why an engine is none of those that a caller wants: one that runs images, or one that runs none."""
+    """Returns why an engine is not of the kind that a caller wants: one that runs images, or one that runs none."""
     if images is None or images == abilities.images:
         return ""
     if images:
@@ -168,7 +168,7 @@ def wrong_kind(engine: str, abilities: Abilities, images: bool | None) -> str:
 
 
 def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
-    """Why an engine of these abilities can't run the task, as a sentence; empty when it can."""
+    """Returns why an engine of these abilities can't run the task, as a sentence; empty when it can."""
     if len(task.containers) > 1 and not abilities.multiple_containers:
         names = ", ".join(container.name for container in task.containers)
         return (
@@ -183,8 +183,8 @@ def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
 
 
 def wrong_platform(task: TaskSpec, abilities: Abilities) -> str:
-    """Why the machine of an engine is not the runtimePlatform that the task asks for, as a sentence; empty when it is.
-    What was not asked is not compared, though AWS has defaults: a definition without it runs on any machine."""
+    """Returns why the machine of an engine is not the runtimePlatform of the task, as a sentence; empty when it is.
+    Absent members are not compared, though AWS has defaults: a definition without it runs on any machine."""
     asked = task.container.get("runtimePlatform", {})
     family = asked.get("operatingSystemFamily", LINUX)
     if family != LINUX:
