@@ -1,11 +1,13 @@
 """The house style that no linter knows. Each rule is a function over text, tried first on a text that breaks it."""
 
 import ast
+import io
 import os
 import re
 import subprocess
+import tokenize
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,15 @@ STATUS_OF_OTHER_THINGS = {
 # And those that may make a job record with any status.
 STATUS_SAID_BY_ANOTHER_RECORD = {
     "arrays.py": "a child without a row has the status that its parent's ranges say",
+}
+
+# Callers, jobs and processes have names; these words do not say which of them is meant. -> what to write instead
+VAGUE_WORDS = {
+    "whoever": "name the caller, user or process",
+    "nobody": "name it: no job, no caller, no consumer, unknown",
+    "everybody": "name them: every caller, every user",
+    "somebody": "name it: a caller, another process, a consumer",
+    "told": "write emitted, reported, informed, requested or configured",
 }
 
 # Spelled in pieces, so that this file does not trip over itself.
@@ -186,6 +197,34 @@ def two_clocks(path: str, text: str) -> list[str]:
     return found
 
 
+def prose(text: str) -> Iterator[tuple[int, str, bool]]:
+    """Yields (line, text, whether it is a docstring) of every docstring and comment of a module."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = ast.get_docstring(node)
+            if docstring is not None:
+                yield node.body[0].lineno, docstring, True
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string, False
+
+
+def speaks_vaguely(path: str, text: str) -> list[str]:
+    """A docstring begins with what a thing does or is, and names whom it speaks of."""
+    if not path.startswith("src/"):
+        return []
+    found = []
+    for line, words, is_docstring in prose(text):
+        if is_docstring and words.startswith("Of "):
+            found.append(
+                f"{path}:{line}: a docstring starts with a verb or a noun (Returns ..., Checks ...), not with Of"
+            )
+        for word in re.findall(r"\w+", words.lower()):
+            if word in VAGUE_WORDS:
+                found.append(f"{path}:{line}: {word}: {VAGUE_WORDS[word]}")
+    return found
+
+
 def matches(pattern: re.Pattern[str], complaint: str, path: str, text: str) -> list[str]:
     return [
         f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {complaint}: {match.group(0).strip()}"
@@ -209,7 +248,16 @@ def secret(path: str, text: str) -> list[str]:
     return matches(SECRETS, "looks like a secret", path, text)
 
 
-CODE_RULES = [too_long, vaguely_named, proves_nothing, hopes_by_sleeping, swallows, moves_a_job, two_clocks]
+CODE_RULES = [
+    too_long,
+    vaguely_named,
+    proves_nothing,
+    hopes_by_sleeping,
+    swallows,
+    moves_a_job,
+    two_clocks,
+    speaks_vaguely,
+]
 TEXT_RULES = [unfinished, tied_to_a_machine, tied_to_an_index, secret]
 
 
@@ -311,6 +359,12 @@ BREAKING = [
     (moves_a_job, "src/batchyard/core/registry/queues.py", "job = Job(key=1, status=Status.RUNNING)"),
     (two_clocks, CORE, "def f(world, now_ms): ..."),
     (two_clocks, CORE, "class A:\n    def f(self, world, *, now_ms): ..."),
+    (speaks_vaguely, CORE, 'def f():\n    """Of one that launches instances."""\n'),
+    (speaks_vaguely, CORE, 'class A:\n    """The keys of whoever\n    calls."""\n'),
+    (speaks_vaguely, CORE, '"""The text\nthat nobody reads."""\n'),
+    (speaks_vaguely, CORE, "x = 1  # Everybody may read it\n"),
+    (speaks_vaguely, CORE, "async def f():\n    # somebody else removed it\n    g()\n"),
+    (speaks_vaguely, "src/batchyard/__main__.py", 'def f():\n    """Returns what the engine is told."""\n'),
     (unfinished, "docs/x.md", "a\nTO" + "DO: b"),
     (tied_to_a_machine, "README.md", "see /ro" + "ot/batchyard"),
     (tied_to_a_machine, "README.md", "cd /ho" + "me/someone/x"),
@@ -337,6 +391,12 @@ KEEPING = [
     (moves_a_job, "src/batchyard/api/batch/jobs.py", "f.status = 1"),
     (two_clocks, CORE, "def f(world): return g(world.now_ms)\ndef g(now_ms): ..."),
     (two_clocks, "src/batchyard/simulator/server.py", "def f(world, now_ms): ..."),
+    (
+        speaks_vaguely,
+        CORE,
+        'def f():\n    """Often of use: the user `nobody_`."""\n    return "nobody"  # of one caller\n',
+    ),
+    (speaks_vaguely, "tests/core/test_x.py", '"""Nobody is told."""\n'),
     (tied_to_a_machine, "docs/x.md", "$HOME/work ~/home/x https://example.com/home/x /home"),
     (secret, "docs/x.md", "AKIAIOSFODNN7" + "EXAMPLE"),
     (secret, "docs/x.md", "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"),
