@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from batchyard.api.context import CipherError
-from batchyard.server.admin.doctor import Finding, findings
+from batchyard.server.admin.doctor import findings
+from batchyard.server.admin.finding import Finding
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings.config import SettingError, load
 from batchyard.server.settings.paths import paths_of

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.state.world import Limits
-from batchyard.server.admin import doctor
+from batchyard.server.admin import settings_checks
 from batchyard.server.settings.config import SettingError, load
 from tests.api.service import Service, container, refusal_of
 
@@ -32,7 +32,7 @@ def test_doctor_looks_whether_they_are_there(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     path = tmp_path / "config.toml"
     path.write_text('[efs]\n"fs-1" = "there"\n"fs-2" = "missing"\n')
-    found = list(doctor._efs(load({}, {}, path)))
+    found = list(settings_checks.check_efs(load({}, {}, path)))
     assert [finding.ok for finding in found] == [True, False]
     assert "there is no such directory" in found[1].detail
     assert found[1].remedy.startswith(f"Create {tmp_path}/missing, or")

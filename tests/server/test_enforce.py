@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_cgroup_support, try_out
-from batchyard.server.admin import doctor
-from batchyard.server.admin.doctor import Finding, findings
+from batchyard.server.admin import machine_checks
+from batchyard.server.admin.doctor import findings
+from batchyard.server.admin.finding import Finding
 from batchyard.server.admin.terminal import EXIT_USAGE, Failure
 from batchyard.server.engines import choice as engines_module
 from batchyard.server.engines.choice import check_limits
@@ -25,7 +26,7 @@ def bare_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host on which no cgroup file system is mounted."""
     (tmp_path / "mountinfo").write_text("20 1 0:1 / / rw - ext4 /dev/sda rw\n")
     (tmp_path / "cgroup").write_text("0::/\n")
-    for module in (engines_module, doctor):
+    for module in (engines_module, machine_checks):
         monkeypatch.setattr(module, "find_cgroup_support", partial(find_cgroup_support, tmp_path))
 
 

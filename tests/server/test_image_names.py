@@ -14,7 +14,7 @@ from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.records import ContainerSpec, TaskSpec
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
-from batchyard.server.admin import doctor
+from batchyard.server.admin import settings_checks
 from batchyard.server.launch.launch_builder import LaunchBuilder
 from batchyard.server.settings.config import SettingError, load
 from batchyard.server.settings.image_names import ImageLine, ImageNames
@@ -79,7 +79,7 @@ def test_other_lines_are_refused(tmp_path: Path, text: str, problem: str) -> Non
 
 def test_doctor_shows_each_line(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(TEXT)
-    found = [finding.detail for finding in doctor._images(load({}, {}, tmp_path / "config.toml"))]
+    found = [finding.detail for finding in settings_checks.list_images(load({}, {}, tmp_path / "config.toml"))]
     assert found[0] == f"{ECR}/gpu/* is nvidia/* on docker"
     assert found[-1] == "mpi:latest is local/mpi:5"
 

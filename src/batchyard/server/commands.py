@@ -255,7 +255,8 @@ def doctor(url: Url = None, data_dir: DataDir = None, config: Config = None, as_
 
         from batchyard.cli.formats import hanging
         from batchyard.cli.terminal_output import shown
-        from batchyard.server.admin.doctor import DATABASE, findings
+        from batchyard.server.admin.doctor import findings
+        from batchyard.server.admin.store_checks import DATABASE
 
         meant = url if data_dir is None else ""
         found = findings(settings, _paths(settings), meant, reads_database=True)

@@ -17,7 +17,7 @@ from batchyard.server.engines.choice import check_limits, make_engines
 from batchyard.server.http.connections import allowed_connections
 from batchyard.server.http.server import bound_to_loopback, listening_socket, url_of
 from batchyard.server.open_files import raise_open_files
-from batchyard.server.service_store import open_store, refuse_emptied
+from batchyard.server.service_store import find_loss, open_store
 from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths, prepare, tidy_up
@@ -56,7 +56,8 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     keys = KeyFile(paths.keys_file)
     operator, secret = operator_key(paths.operator_key_file), secret_of(paths.secret_file)
     store = open_store(paths)
-    refuse_emptied(store, paths)
+    if (loss := find_loss(store.driver, paths)) is not None:
+        raise loss
     writer = store.writer()
     writer.open(settings.account_id, settings.region)  # before the port: a second server gets the true reason
     stack.callback(writer.close)

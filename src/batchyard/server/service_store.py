@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from batchyard.server.settings.paths import Paths
-from batchyard.store.driver import Survey
+from batchyard.store.driver import Driver, Survey
+from batchyard.store.errors import StoreError
 from batchyard.store.store import Store
 from batchyard.timers import machine as timers
 
@@ -17,7 +18,11 @@ def open_store(paths: Paths) -> Store:
     return Store.open(paths.store_url)
 
 
-def refuse_emptied(store: Store, paths: Paths) -> None:
-    """Raises StoreDamaged for an empty database where jobs have run: one that was lost, and not a new one."""
-    if store.driver.is_emptied and any(paths.state_dir.iterdir()):
-        raise store.driver.damaged(found=Survey(["it is empty, and jobs have run here"]))
+def find_loss(driver: Driver, paths: Paths) -> StoreError | None:
+    """Returns the error for an empty database where jobs have run: one that was lost, and not a new one."""
+    jobs_ran = paths.state_dir.is_dir() and any(paths.state_dir.iterdir())
+    return (
+        driver.damaged(found=Survey(["it is empty, and jobs have run here"]))
+        if driver.is_emptied and jobs_ran
+        else None
+    )
