@@ -86,7 +86,7 @@ def test_how_many_more_of_a_queue_may_run(tag: str, room: int) -> None:
     driver = Driver(vcpus=4)
     driver.submit()
     queue = replace(driver.machine.world.queues["default"], tags={CONCURRENCY_LIMIT_TAG: tag})
-    assert scheduler.room_in(driver.machine.world, queue) == room
+    assert scheduler.placeable_in(driver.machine.world, queue) == room
 
 
 def test_what_the_environments_of_a_queue_offer() -> None:

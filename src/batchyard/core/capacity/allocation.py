@@ -122,21 +122,21 @@ def plan(given: AllocationInput) -> tuple[list[InstanceLaunch], NoLaunch]:
         if isinstance(choice, NoLaunch):
             return choices, choice
         choices.append(choice)
-        room = registered(choice.instance_type)
+        usable = registered(choice.instance_type)
         given = replace(
             given,
-            needs=unserved(given.needs, room),
-            free=given.free.minus(room),
-            milli_vcpus=given.milli_vcpus + room.milli_vcpus,
+            needs=unserved(given.needs, usable),
+            free=given.free.minus(usable),
+            milli_vcpus=given.milli_vcpus + usable.milli_vcpus,
         )
 
 
-def unserved(needs: Sequence[Need], room: Resources) -> tuple[Need, ...]:
+def unserved(needs: Sequence[Need], usable: Resources) -> tuple[Need, ...]:
     """Returns what is left of the demand when one instance takes what it holds of it, in order."""
     left: list[Need] = []
     for need in needs:
-        held = min(need.count, need.resources.count_in(room))
-        room = room.minus(need.resources.times(held))
+        held = min(need.count, need.resources.count_in(usable))
+        usable = usable.minus(need.resources.times(held))
         if held < need.count:
             left.append(Need(need.resources, need.count - held))
     return tuple(left)
@@ -266,8 +266,8 @@ def _cost_of_work(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
     """Returns the price by the vCPUs that waiting jobs would use of the type: it prefers the cheapest type that fits
     best."""
     price = given.prices.ranking_price(kind, is_spot=given.is_spot)
-    needs, room = given.needs[at:], registered(kind)
-    left = unserved(needs, room)
+    needs, usable = given.needs[at:], registered(kind)
+    left = unserved(needs, usable)
     used = sum(n.resources.milli_vcpus * n.count for n in needs) - sum(n.resources.milli_vcpus * n.count for n in left)
     return (price / max(used, 1), *_match(kind, given, at))
 
@@ -275,13 +275,13 @@ def _cost_of_work(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
 def _match(kind: InstanceType, given: AllocationInput, at: int) -> Rank:
     """Ranks types of one price: first those that are available now; then the largest that the demand fills, else the
     smallest."""
-    room, demand = registered(kind), Resources()
+    usable, demand = registered(kind), Resources()
     for need in given.needs[at:]:
-        if need.resources.fits(room):
+        if need.resources.fits(usable):
             demand = demand.plus(need.resources.times(need.count))
-    too_large = room.milli_vcpus > demand.milli_vcpus and room.memory_mib > demand.memory_mib
+    too_large = usable.milli_vcpus > demand.milli_vcpus and usable.memory_mib > demand.memory_mib
     size = kind.milli_vcpus if too_large else -kind.milli_vcpus
-    return (not room.fits(given.free), too_large, size, kind.memory_mib, kind.gpus, kind.name)
+    return (not usable.fits(given.free), too_large, size, kind.memory_mib, kind.gpus, kind.name)
 
 
 def _pool(kind: InstanceType, given: AllocationInput) -> int:

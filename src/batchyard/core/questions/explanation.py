@@ -220,7 +220,7 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
         wait, text = stuck.wait, stuck.text
     elif world.is_draining:
         wait, text = Wait.ENDING_SERVICE, "The service was told to end its jobs, and starts no more."
-    elif not scheduler.room_in(world, world.queues[spec.queue]):
+    elif not scheduler.placeable_in(world, world.queues[spec.queue]):
         wait, text = Wait.CONCURRENCY_LIMIT, _limit_text(world, spec.queue)
     elif shared is not None:
         wait, text = shared

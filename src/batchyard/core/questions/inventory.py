@@ -65,8 +65,8 @@ def inventory(world: World, command: AskInstances) -> Inventory:
                 counter[job.attempt.environment, placement.instance_id] += 1
     stocks = []
     for instance_id in sorted(world.instances):
-        room = world.instances.available[instance_id]
-        stocks.append(Stock(world.instances[instance_id], room.free, tuple(room.gpu_ids)))
+        available = world.instances.available[instance_id]
+        stocks.append(Stock(world.instances[instance_id], available.free, tuple(available.gpu_ids)))
     tasks = [TaskCount(*key, running[key], pending[key]) for key in sorted({*running, *pending})]
     since_ms = world.now_ms - ENDED_KEPT_MS
     ended = tuple(one for one in world.instances.ended.values() if one.ended_at_ms > since_ms)

@@ -85,10 +85,10 @@ def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer]) -> int
     latest_ms = NEVER_MS
     for offer in offers:
         for instance_id in offer.instance_ids:
-            room = world.instances.available[instance_id]
-            if shape.resources.fits(room.total):
+            available = world.instances.available[instance_id]
+            if shape.resources.fits(available.total):
                 ends = (_end_of(world, key) for key in world.instances.placed_on(instance_id))
-                at_ms = placement.starts_at_the_latest(shape.resources, room.free, ends, world.now_ms)
+                at_ms = placement.starts_at_the_latest(shape.resources, available.free, ends, world.now_ms)
                 latest_ms = min(latest_ms, at_ms)
     return latest_ms
 

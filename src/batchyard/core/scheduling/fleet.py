@@ -180,9 +180,9 @@ def claim_pending(
     whether it could. `count`: returns how many jobs of its shape wait, this one included; called only for a launch,
     since it iterates over all of them. `kept`: what a launch has to leave of this host."""
     for instance_id in world.instances.launched_in.get(environment.name, ()):
-        room = pending.unclaimed.get(instance_id)
-        if room is not None and asked.fits(room):
-            pending.unclaimed[instance_id] = room.minus(asked)
+        left = pending.unclaimed.get(instance_id)
+        if left is not None and asked.fits(left):
+            pending.unclaimed[instance_id] = left.minus(asked)
             return True
     if environment.name in pending.refusals and pending.refusals[environment.name].need == asked:
         return False

@@ -45,7 +45,7 @@ def _reserved_in(
         kinds = allocation.possible(given, asked)
         if isinstance(kinds, NoLaunch):
             return None
-        wanted = min((registered(kind) for kind in kinds), key=lambda room: (room.milli_vcpus, room.memory_mib))
+        wanted = min((registered(kind) for kind in kinds), key=lambda amount: (amount.milli_vcpus, amount.memory_mib))
         own = given.milli_vcpus
         limit = environment.compute_resources.max_vcpus * MILLI_PER_VCPU
         limit -= 1 if given.may_overshoot else wanted.milli_vcpus  # what it may have before the launch

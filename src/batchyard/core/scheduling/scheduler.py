@@ -141,7 +141,7 @@ def run_pass(world: World) -> int | None:
                 ahead = ahead.plus(_own(world, visit))
             blocked.clear()
         world.queues.ahead[queue.name] = ahead
-        visit = Visit(queue, offers_of(world, queue.name), pending, room_in(world, queue), ahead)
+        visit = Visit(queue, offers_of(world, queue.name), pending, placeable_in(world, queue), ahead)
         _visit(world, visit)
         if visit.head is not None:
             blocked.append(visit)
@@ -151,7 +151,7 @@ def run_pass(world: World) -> int | None:
 
 
 class Visit(Struct):
-    """One visit of a queue in a pass. `room`: how many more of its jobs may be placed; `ahead`: what the jobs wait
+    """One visit of a queue in a pass. `placeable`: how many more of its jobs may be placed; `ahead`: what the jobs wait
     for that its jobs would pass; `head`: its first job that found no place, and `own` what that one waits for,
     computed when first needed; `promised`: by share and shape, how many jobs wait for instances being launched, and
     need no further ones."""
@@ -159,7 +159,7 @@ class Visit(Struct):
     queue: Queue
     offers: list[Offer]
     pending: fleet.PendingCapacity
-    room: int
+    placeable: int
     ahead: Ahead
     head: Shape | None = None
     refusal: NoLaunch | None = None  # of the head: why nothing was launched for it
@@ -180,7 +180,7 @@ def _own(world: World, visit: Visit) -> Ahead:
     return visit.own
 
 
-def room_in(world: World, queue: Queue) -> int:
+def placeable_in(world: World, queue: Queue) -> int:
     """Returns how many more jobs of a queue may be placed under the limit of its tag; NO_LIMIT without one."""
     limit = queue.tags.get(CONCURRENCY_LIMIT_TAG, "")
     if not (limit.isascii() and limit.isdigit()):
@@ -196,7 +196,7 @@ def _visit(world: World, visit: Visit) -> None:
     reserved = share_position.reservation(world, queue.name, fleet.environments_of(world, queue.name))
     head: Candidate | None = None
     passed = 0
-    while visit.room and (job := jobs.next()) is not None:
+    while visit.placeable and (job := jobs.next()) is not None:
         shape = job.shape_queue.shape
         milli_vcpus = shape.resources.milli_vcpus
         if reserved is not None and not reserved.has_room(milli_vcpus):
@@ -238,7 +238,7 @@ def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
         assignment = placement.find_placement(shape, offer, world.instances.available, visit.ahead, ends_at_ms)
         if assignment is not None:
             _apply(world, job.key, job.index, assignment)
-            visit.room -= 1
+            visit.placeable -= 1
             return True
         environment = world.environments[offer.environment]
         if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):

@@ -79,7 +79,7 @@ def held_by(world: World, spec: JobSpec) -> str:
     empty."""
     mine = {e.name: e for e in fleet.environments_of(world, spec.queue) if e.engine in spec.engines}
     free = [world.instances.available[i.instance_id].free for e in mine.values() for i in fleet.instances_of(world, e)]
-    if not any(spec.task.resources.fits(room) for room in free):
+    if not any(spec.task.resources.fits(amount) for amount in free):
         return ""
     on_host = any(not environment.kind.has_instances for environment in mine.values())
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):

@@ -54,12 +54,14 @@ def _check_arrays(world: World) -> None:
 
 
 def _check_capacity(world: World) -> None:
-    for name, room in world.instances.available.items():
+    for name, available in world.instances.available.items():
         total = world.instances[name].resources
-        assert room.total == total, f"instance {name}: {room.total} is not what it has, {total}"
+        assert available.total == total, f"instance {name}: {available.total} is not what it has, {total}"
         if not world.instances[name].environment:
             total = total.minus(_reserved(world, world.instances[name].provider))
-        assert room.free == total.minus(world.held(name)), f"instance {name}: free {room.free} is not what is left"
+        assert available.free == total.minus(world.held(name)), (
+            f"instance {name}: free {available.free} is not what is left"
+        )
         placed = [(j.key, p) for j in world.jobs.values() if j.attempt for p in j.attempt.placements]
         here = [(key, placement) for key, placement in placed if placement.instance_id == name]
         assert sorted(world.instances.placed_on(name)) == sorted({key for key, _ in here}), (
@@ -67,7 +69,7 @@ def _check_capacity(world: World) -> None:
         )
         used = [device for _, placement in here for device in placement.device_ids]
         assert len(used) == len(set(used)), f"instance {name}: a device is given twice, {sorted(used)}"
-        assert not set(used) & set(room.gpu_ids), f"instance {name}: a device is free and in use"
+        assert not set(used) & set(available.gpu_ids), f"instance {name}: a device is free and in use"
         assert set(used) <= set(world.instances[name].gpu_ids), f"instance {name}: a device is not its own"
     for name, provider in world.instances.providers.items():
         assert provider.ledger is world.instances.available[provider.machine.instance_id], (
@@ -117,7 +119,7 @@ def _check_fleet(world: World) -> None:
 
 def never_over_committed(world: World) -> bool:
     """Whether no instance is over-committed; holds as long as none was made smaller under running jobs."""
-    return all(Resources().fits(room.free) for room in world.instances.available.values())
+    return all(Resources().fits(available.free) for available in world.instances.available.values())
 
 
 def _check_waiting(world: World) -> None:

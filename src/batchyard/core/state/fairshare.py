@@ -245,11 +245,11 @@ def jobs_before(standing: Standing, outlook_ms: int, blocks: Iterable[Block], li
     number, weighted = 0, standing.weighted
     for block in blocks:
         step = block.milli_vcpus * outlook_ms * standing.weight
-        room = limit - weighted
-        found = -(-room // step) if room > 0 and step else 0
-        if room >= 0 and found * step == room and block.key < key:
+        headroom = limit - weighted
+        found = -(-headroom // step) if headroom > 0 and step else 0
+        if headroom >= 0 and found * step == headroom and block.key < key:
             found += 1  # a tie goes to the oldest
-        found = min(found, block.count) if step or room < 0 else block.count
+        found = min(found, block.count) if step or headroom < 0 else block.count
         number, weighted = number + found, weighted + found * step
         if found < block.count:
             break
