@@ -141,7 +141,7 @@ def execute(
         str, typer.Option("--container", metavar="NAME", help="Of a job of several: in this container.")
     ] = "",
     tty: Annotated[
-        bool | None, typer.Option("--tty/--no-tty", help="Whether it gets a terminal; unless told, if there is one.")
+        bool | None, typer.Option("--tty/--no-tty", help="Whether it gets a terminal; by default, if there is one.")
     ] = None,
     url: Url = None,
 ) -> int:
@@ -274,7 +274,7 @@ def interrupt(
     notice: Annotated[
         float | None,
         typer.Option(
-            "--notice", metavar="SECONDS", parser=seconds, help="Between the notice and the loss; 2 unless told."
+            "--notice", metavar="SECONDS", parser=seconds, help="Between the notice and the loss; 2 by default."
         ),
     ] = None,
     url: Url = None,

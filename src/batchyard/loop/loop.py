@@ -316,7 +316,7 @@ class _NoFacts:
     """A fact log that is empty, for a loop without consumers."""
 
     async def read(self, after: int, limit: int) -> Sequence[tuple[int, Sequence[Fact]]]:
-        raise AssertionError("nothing stores facts here, and somebody asks for them")
+        raise AssertionError("nothing stores facts here, but a consumer asks for them")
 
 
 def _routes(

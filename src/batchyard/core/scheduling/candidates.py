@@ -93,12 +93,12 @@ class FairShareOrder:
 
     def placed(self, milli_vcpus: int) -> None:
         share = self._rotation.next()
-        assert share is not None, "a job was placed, and it was nobody's turn"
+        assert share is not None, "a job was placed, but no share was next"
         self._advance(share, milli_vcpus)
 
     def skip_shape(self) -> None:
         share = self._rotation.next()
-        assert share is not None, "a job found no place, and it was nobody's turn"
+        assert share is not None, "a job found no place, but no share was next"
         self._jobs[share].skip_shape()
         self._advance(share, 0)
 

@@ -230,7 +230,7 @@ def _refusal(visit: Visit, shape: Shape) -> NoLaunch | None:
 
 
 def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
-    """Places a job now, or claims room for it on an instance that is coming. Returns whether either worked. Tries the
+    """Places a job now, or claims room for it on an instance being launched. Returns whether either worked. Tries the
     environments in their order: each one's free room first, then what it can still launch."""
     shape = job.shape_queue.shape
     ends_at_ms = world.now_ms + longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0

@@ -57,7 +57,7 @@ def choose(settings: Settings, found: Probe | None, problem: str, *, is_new: boo
         return Choice(DOCKER, "as told")
     if problem:
         return Choice(PROCESS, f"auto: {problem}")
-    assert found is not None, "Docker can be used, and nobody looked for it"
+    assert found is not None, "Docker can be used, but was not looked for"
     return Choice(DOCKER, f"auto: {describe(found)}")
 
 

@@ -143,7 +143,7 @@ class LaunchBuilder:
     def _with_secrets(self, launch: Launch, engine: str) -> Launch:
         """Adds the secrets. One that can't be read becomes the launch's problem, so that it is not started."""
         resolver, containers = self._resolver, containers_of(launch.task)
-        assert resolver is not None, f"attempt {launch.attempt_id} has secrets, and nobody reads them"
+        assert resolver is not None, f"attempt {launch.attempt_id} has secrets, and there is no resolver"
         try:
             secrets = [one for container in containers for one in resolver.variables(container)]
             credentials = [
