@@ -99,8 +99,8 @@ async def submission(context: Context, call: Call, request: Document) -> command
 
 async def _overridden(context: Context, request: Document) -> Document:
     """Returns the document of the definition that nodeOverrides or eksPropertiesOverride change; {}: there are no
-    such overrides, or no such definition. The machine checks the other overrides against the definition, which it
-    has in memory."""
+    such overrides, or the definition has nothing for them. The machine checks the other overrides against the
+    definition, which it has in memory."""
     if not (request.get("nodeOverrides") or request.get("eksPropertiesOverride")):
         return {}
     definition = await active_definition(context, request["jobDefinition"])

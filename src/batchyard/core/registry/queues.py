@@ -83,8 +83,8 @@ def update(world: World, command: commands.UpdateJobQueue) -> Queue:
 
 
 def delete(world: World, command: commands.DeleteJobQueue) -> None:
-    """Deletes a queue: it is gone when its last job has ended, after its grace, and the delay of a change has
-    passed."""
+    """Deletes a queue: it is gone when its last job has ended (running ones get their grace) and the delay of a
+    change has passed."""
     queue = find(world, command.name)
     transient_states.check(queue, "delete")
     if queue.state is not State.DISABLED:
