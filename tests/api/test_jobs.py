@@ -78,10 +78,6 @@ def test_a_submission_is_refused_with_its_text(members: dict[str, Any], message:
     [
         ({"nodeOverrides": {"numNodes": 2}}, "nodeOverrides"),
         ({"eksPropertiesOverride": {"podProperties": {}}}, "eksPropertiesOverride"),
-        (
-            {"consumableResourcePropertiesOverride": {"consumableResourceList": []}},
-            "consumableResourcePropertiesOverride",
-        ),
         (override(instanceType="c5.large"), "containerOverrides.instanceType"),
     ],
 )

@@ -54,6 +54,19 @@ def policies(service: Service) -> Document:
     return {}
 
 
+def consumable_resources(service: Service) -> Document:
+    for number in range(MANY):
+        service.call("CreateConsumableResource", {"consumableResourceName": f"licence-{number}"})
+    return {}
+
+
+def consumers(service: Service) -> Document:
+    wanted = {"consumableResourceList": [{"consumableResource": "licence", "quantity": 1}]}
+    for _ in range(MANY):
+        service.submit(consumableResourcePropertiesOverride=wanted)
+    return {"consumableResource": "licence"}
+
+
 def service_environments(service: Service) -> Document:
     for number in range(MANY):
         make_service_environment(service, f"training-{number}")
@@ -167,6 +180,8 @@ WALKS: dict[tuple[str, str], Walk] = {
     ("batch", "DescribeJobDefinitions"): Walk(definitions),
     ("batch", "ListJobs"): Walk(jobs),
     ("batch", "ListSchedulingPolicies"): Walk(policies),
+    ("batch", "ListConsumableResources"): Walk(consumable_resources),
+    ("batch", "ListJobsByConsumableResource"): Walk(consumers),
     ("batch", "DescribeServiceEnvironments"): Walk(service_environments),
     ("batch", "ListServiceJobs"): Walk(service_jobs),
     ("batch", "ListQuotaShares"): Walk(quota_shares),

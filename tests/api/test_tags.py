@@ -71,9 +71,10 @@ MANY = {str(number): "" for number in range(51)}
         (f"{ARN}job/nobody:3", {"a": "1"},
          ("Child jobs of array and multi-node parallel jobs can not be tagged: nobody:3. Tag the parent job.")),
         (f"{ARN}scheduling-policy/p", {"a": "1"}, f"Resource {ARN}scheduling-policy/p does not exist."),
-        (f"{ARN}consumable-resource/r", {"a": "1"},
-         ("Resources of type consumable-resource are not built yet in this version; known: compute-environment, "
-          "job-queue, job-definition, scheduling-policy, job, service-environment, "
+        (f"{ARN}consumable-resource/r", {"a": "1"}, f"Resource {ARN}consumable-resource/r does not exist."),
+        (f"{ARN}other/r", {"a": "1"},
+         ("Resources of type other are not built yet in this version; known: compute-environment, "
+          "job-queue, job-definition, scheduling-policy, job, consumable-resource, service-environment, "
           "service-job, quota-share.")),
         (f"{ARN}job-queue/default", {}, "tags must hold 1 to 50 entries, got 0."),
         (f"{ARN}job-queue/default", MANY, "tags: Member must have length less than or equal to 50, got 51."),

@@ -69,6 +69,19 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "UpdateSchedulingPolicy": ({"arn": None, "fairsharePolicy": {"shareDecaySeconds": 60, "computeReservation": 10}},),
     "DeleteSchedulingPolicy": ({"arn": None},),
     "DescribeSchedulingPolicies": ({"arns": [None]},),
+    "CreateConsumableResource": ({"consumableResourceName": "licence-N", "totalQuantity": 3, "tags": {"a": "b"}},),
+    "UpdateConsumableResource": (
+        {"consumableResource": "licence-N", "operation": "ADD", "quantity": 1, "clientToken": "token-N"},
+        {"consumableResource": None, "operation": "SET", "quantity": 0},
+    ),
+    "DescribeConsumableResource": ({"consumableResource": "licence-N"},),
+    "ListConsumableResources": (
+        {"filters": [{"name": "CONSUMABLE_RESOURCE_NAME", "values": ["licence*"]}], "maxResults": 3},
+    ),
+    "ListJobsByConsumableResource": (
+        {"consumableResource": "licence-N", "filters": [{"name": "JOB_STATUS", "values": ["RUNNABLE"]}]},
+    ),
+    "DeleteConsumableResource": ({"consumableResource": "licence-N"},),
     "CreateServiceEnvironment": (
         {
             "serviceEnvironmentName": "service-N",

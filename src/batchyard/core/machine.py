@@ -11,19 +11,27 @@ from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.instances import instance_lifecycle, scaling
 from batchyard.core.jobs import attempts, cancellation, submission, time_limits
-from batchyard.core.model import commands, names, reports, service_commands
+from batchyard.core.model import commands, consumable_commands, names, reports, service_commands
 from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.commands import Answer
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.fact_kinds import Fact
-from batchyard.core.questions import capacity, explanation, inventory, overview, queue_snapshot, running_task
+from batchyard.core.questions import (
+    capacity,
+    consumable_states,
+    explanation,
+    inventory,
+    overview,
+    queue_snapshot,
+    running_task,
+)
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.questions.explanation import AskExplain
 from batchyard.core.questions.inventory import AskInstances
 from batchyard.core.questions.overview import AskOverview, InterruptInstance
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
 from batchyard.core.questions.running_task import AskRunningTask
-from batchyard.core.registry import definitions, environments, queues, tags
+from batchyard.core.registry import consumable_resources, definitions, environments, queues, tags
 from batchyard.core.scheduling import policies, scheduler
 from batchyard.core.secrets import parameters, secrets
 from batchyard.core.service_jobs import quota_shares, service_environments, service_jobs
@@ -150,6 +158,12 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     commands.CreateJobQueue: queues.create,
     commands.UpdateJobQueue: queues.update,
     commands.DeleteJobQueue: queues.delete,
+    consumable_commands.CreateConsumableResource: consumable_resources.create,
+    consumable_commands.UpdateConsumableResource: consumable_resources.update,
+    consumable_commands.DeleteConsumableResource: consumable_resources.delete,
+    consumable_commands.AskConsumableResource: consumable_states.describe,
+    consumable_commands.AskConsumableResources: consumable_states.listed,
+    consumable_commands.AskConsumableJobs: consumable_states.jobs,
     commands.CreateSchedulingPolicy: policies.create,
     commands.UpdateSchedulingPolicy: policies.update,
     commands.DeleteSchedulingPolicy: policies.delete,

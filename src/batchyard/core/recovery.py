@@ -6,6 +6,7 @@ from batchyard.core.instances import instance_lifecycle
 from batchyard.core.jobs import attempts, submission
 from batchyard.core.model import names
 from batchyard.core.model.changes import Snapshot
+from batchyard.core.model.consumable_records import ConsumableResource
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.idempotency import Remembered, split_stored_key
 from batchyard.core.model.records import (
@@ -50,6 +51,8 @@ def restore(world: World, snapshot: Snapshot) -> None:
             service_environments.keep(world, record)
         elif isinstance(record, QuotaShare):
             quota_shares.keep(world, record)
+        elif isinstance(record, ConsumableResource):
+            world.consumables[name] = record
         elif isinstance(record, ShareUsage):
             world.queues.shares[name] = ShareLedger(record)
     service_jobs.restore(world, (r for r in snapshot.documents.values() if isinstance(r, ServiceJob)))

@@ -39,6 +39,8 @@ def state_digest(world: World) -> dict[str, Any]:
         "deadlines": _deadlines(world),
         "idle since": world.instances.idle_since,
         "pauses": world.environments.paused,
+        "consumables": dict(world.consumables),
+        "held": world.consumables.held,
         "settling": world.timetable.settling,
         "set aside since": {key: at for key, at in world.queues.stuck_since.items() if not _is_passed_over(world, key)},
         "heads": _heads(world),

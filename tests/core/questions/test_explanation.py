@@ -10,6 +10,8 @@ import pytest
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
+from batchyard.core.model.consumable_commands import CreateConsumableResource
+from batchyard.core.model.consumable_records import ConsumableType
 from batchyard.core.model.records import Abilities, Dependency, EnvironmentOrder, Instance
 from batchyard.core.model.resources import Resources
 from batchyard.core.questions.explanation import AskExplain, Explanation
@@ -215,6 +217,16 @@ def concurrency_limit() -> Explanation:
     return answer
 
 
+def consumable_resource() -> Explanation:
+    yard = Driver()
+    yard.do(CreateConsumableResource("licence", ConsumableType.REPLENISHABLE, 1, {}))
+    wanted = {"consumableResourceList": [{"consumableResource": "licence", "quantity": 1}]}
+    holder = yard.submit(consumables=wanted)
+    answer = explain(yard, yard.submit(consumables=wanted))
+    assert f"0 of 1 are free. It is held by {holder} (1)." in answer.text
+    return answer
+
+
 def other_platform() -> Explanation:
     yard = Driver()
     yard.do(c.SetHost(yard.host, {ENGINE: Abilities(architecture="X86_64")}))
@@ -343,6 +355,7 @@ WAYS: dict[Wait, Callable[[], Explanation]] = {
     Wait.AT_MAX: at_max,
     Wait.NO_CAPACITY: no_capacity,
     Wait.CONCURRENCY_LIMIT: concurrency_limit,
+    Wait.CONSUMABLE_RESOURCE: consumable_resource,
     Wait.TOO_LARGE: too_large,
     Wait.NO_ROOM: no_room,
     Wait.BEHIND: behind,

@@ -42,7 +42,6 @@ MIN_ARRAY_SIZE = 2  # user guide: array_jobs
 UNSUPPORTED = (
     "nodeOverrides",
     "eksPropertiesOverride",
-    "consumableResourcePropertiesOverride",
 )
 
 
@@ -93,6 +92,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         propagate_tags=request.get("propagateTags"),
         share_identifier=request.get("shareIdentifier", ""),
         scheduling_priority=request.get("schedulingPriorityOverride"),
+        consumables=request.get("consumableResourcePropertiesOverride", {}),
         unsupported=_unsupported(request),
     )
 

@@ -18,6 +18,7 @@ from batchyard.core.model.records import (
     Dependency,
     Environment,
     Job,
+    JobSpec,
     Queue,
     RetryStrategy,
     SchedulingPolicy,
@@ -190,7 +191,33 @@ def job_detail(view: JobView, account: Account) -> Document:
         detail["schedulingPriority"] = spec.scheduling_priority
     if spec.timeout_seconds and job.array is None:
         detail["timeout"] = {"attemptDurationSeconds": spec.timeout_seconds}
+    if spec.consumables:
+        detail["consumableResourceProperties"] = consumable_properties(spec, account)
     return detail
+
+
+def consumable_properties(spec: JobSpec, account: Account) -> Document:
+    """ConsumableResourceProperties of a job: each resource by its ARN."""
+    return {
+        "consumableResourceList": [
+            {"consumableResource": account.consumable_resource_arn(one.name), "quantity": one.quantity}
+            for one in spec.consumables
+        ]
+    }
+
+
+def consumable_job(view: JobView, name: str, account: Account) -> Document:
+    """ListJobsByConsumableResourceSummary. `name`: of the resource."""
+    head = _job_head(view, account)
+    moved = {"jobDefinition": "jobDefinitionArn", "status": "jobStatus"}
+    kept = ("jobArn", "jobName", "shareIdentifier", "statusReason", "startedAt", "createdAt", *moved)
+    summary = {moved.get(member, member): head[member] for member in kept if member in head}
+    quantity = sum(one.quantity for one in view.spec.consumables if one.name == name)
+    return summary | {
+        "jobQueueArn": account.queue_arn(view.spec.queue),
+        "quantity": quantity,
+        "consumableResourceProperties": consumable_properties(view.spec, account),
+    }
 
 
 def job_summary(view: JobView, account: Account) -> Document:

@@ -4,6 +4,7 @@ service jobs."""
 from __future__ import annotations
 
 from batchyard.api.batch import (
+    consumables,
     definitions,
     environments,
     job_lists,
@@ -56,6 +57,12 @@ SERVICE = ServiceDescriptor(
         "TerminateJob": jobs.terminate_job,
         "CancelJobs": jobs.cancel_jobs,
         "TerminateJobs": jobs.terminate_jobs,
+        "CreateConsumableResource": consumables.create_consumable_resource,
+        "UpdateConsumableResource": consumables.update_consumable_resource,
+        "DeleteConsumableResource": consumables.delete_consumable_resource,
+        "DescribeConsumableResource": consumables.describe_consumable_resource,
+        "ListConsumableResources": consumables.list_consumable_resources,
+        "ListJobsByConsumableResource": consumables.list_jobs_by_consumable_resource,
         "CreateServiceEnvironment": service_environments.create_service_environment,
         "UpdateServiceEnvironment": service_environments.update_service_environment,
         "DeleteServiceEnvironment": service_environments.delete_service_environment,

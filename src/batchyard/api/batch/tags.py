@@ -21,7 +21,7 @@ from batchyard.core.model.names import (
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.service_records import quota_share_path
 from batchyard.core.service_jobs.document_kinds import QUOTA_SHARE, SERVICE_ENVIRONMENT, SERVICE_JOB
-from batchyard.core.state.document_kinds import SCHEDULING_POLICY
+from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE, SCHEDULING_POLICY
 from batchyard.wire.messages import Document
 
 RESOURCE_ARN = re.compile(r"arn:[^:/]+:batch:[^:/]*:[^:/]*:([a-z-]+)/(.+)", re.DOTALL)
@@ -31,11 +31,13 @@ KINDS = (
     JOB_DEFINITION,
     SCHEDULING_POLICY,
     JOB,
+    CONSUMABLE_RESOURCE,
     SERVICE_ENVIRONMENT,
     SERVICE_JOB,
     QUOTA_SHARE,
 )
-DOCUMENTS = (SCHEDULING_POLICY, SERVICE_ENVIRONMENT, SERVICE_JOB, QUOTA_SHARE)  # kept as documents of that kind
+# Kept as documents of that kind.
+DOCUMENTS = (SCHEDULING_POLICY, CONSUMABLE_RESOURCE, SERVICE_ENVIRONMENT, SERVICE_JOB, QUOTA_SHARE)
 
 
 class Tagged(Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,6 +12,7 @@ from batchyard.core.jobs import completion
 from batchyard.core.model import lifecycle, names
 from batchyard.core.model.commands import CheckStage, SubmitJob, SubmittedJob
 from batchyard.core.model.compute_resources import Platform
+from batchyard.core.model.consumable_records import ConsumableRequirement
 from batchyard.core.model.idempotency import Remembered, split_stored_key, stored_key
 from batchyard.core.model.ranges import RangeSet, subtract, union
 from batchyard.core.model.records import (
@@ -27,6 +30,7 @@ from batchyard.core.model.records import (
 )
 from batchyard.core.model.refusal import Refused
 from batchyard.core.scheduling import fleet, policies
+from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE
 from batchyard.core.state.fairshare import MAX_ACTIVE_SHARES
 from batchyard.core.state.world import World
 from batchyard.core.tasks import ecs_task, requirements, retry, task_spec
@@ -147,7 +151,7 @@ def _hold_overrides(command: SubmitJob, definition: Definition, body: ecs_task.B
 
 def _check_built(command: SubmitJob, definition: Definition) -> None:
     """Refuses by name what may be registered but can't be run yet."""
-    for member in ("nodeProperties", "eksProperties", "consumableResourceProperties"):
+    for member in ("nodeProperties", "eksProperties"):
         if definition.document.get(member):
             raise Refused(f"Job definition {definition.name} has {member}, which this service can't run yet.")
     if command.overrides.get("instanceType") and _platform_of(definition) is Platform.FARGATE:
@@ -344,6 +348,17 @@ def _spec(
         idempotency_key=stored_key(command.idempotency_key, command.request_digest),
         share_identifier=share[0],
         scheduling_priority=share[1],
+        consumables=_consumables(command, document),
+    )
+
+
+def _consumables(command: SubmitJob, document: dict[str, Any]) -> tuple[ConsumableRequirement, ...]:
+    """What a job takes of consumable resources: what the submission says, else the definition. They need not exist
+    yet."""
+    properties = command.consumables or document.get("consumableResourceProperties") or {}
+    return tuple(
+        ConsumableRequirement(names.resource_name(entry["consumableResource"], CONSUMABLE_RESOURCE), entry["quantity"])
+        for entry in properties.get("consumableResourceList", ())
     )
 
 

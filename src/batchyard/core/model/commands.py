@@ -179,6 +179,7 @@ class SubmitJob(Command[SubmittedJob], frozen=True):
     working_directory: str = ""
     images: bool | None = None  # True: only engines that run images, False: only those that run none; None: any
     deferred: tuple[DeferredError, ...] = ()
+    consumables: dict[str, Any] = {}  # consumableResourcePropertiesOverride; empty: the definition's hold
     unsupported: tuple[str, ...] = ()  # members of the request that are not implemented yet
 
 

@@ -42,6 +42,9 @@ class Account(Struct, frozen=True):
     def policy_arn(self, name: str) -> str:
         return self.arn("batch", f"scheduling-policy/{name}")
 
+    def consumable_resource_arn(self, name: str) -> str:
+        return self.arn("batch", f"consumable-resource/{name}")
+
     def service_environment_arn(self, name: str) -> str:
         return self.arn("batch", f"service-environment/{name}")
 

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from batchyard.core.model.compute_resources import ComputeResources, EnvironmentKind, read_compute_resources
+from batchyard.core.model.consumable_records import ConsumableRequirement
 from batchyard.core.model.reasons import ReasonCode, StopCause
 from batchyard.core.model.resources import Resources
 
@@ -295,6 +296,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     idempotency_key: str = ""  # with the digest of its request; see core.idempotency
     share_identifier: str = ""  # empty on FIFO queues
     scheduling_priority: int = 0  # among the jobs of one share: the highest first
+    consumables: tuple[ConsumableRequirement, ...] = ()  # what it, or each of its children, takes while it is placed
 
     @property
     def sequential(self) -> bool:

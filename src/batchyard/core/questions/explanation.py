@@ -13,7 +13,7 @@ from batchyard.core.model.reasons import StopCause
 from batchyard.core.model.records import Attempt, Environment, InstanceState, Job, JobSpec, Status
 from batchyard.core.model.resources import Resources, format_vcpus, largest
 from batchyard.core.model.text import counted, vcpus
-from batchyard.core.scheduling import fleet, scheduler, share_position, unschedulable, wait_reasons
+from batchyard.core.scheduling import consumable_gate, fleet, scheduler, share_position, unschedulable, wait_reasons
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.scheduling.unschedulable import EnvironmentWait
 from batchyard.core.scheduling.wait_reasons import Wait
@@ -216,12 +216,15 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
     ahead, elsewhere = _ahead(world, spec, key, index, place)
     shared = None if place is None else _by_share(world, spec, environments, place)
     reasons = unschedulable.environment_waits(world, spec)
+    lacking = consumable_gate.why_lacking(world, spec.consumables) if spec.consumables else ""
     if stuck is not None:
         wait, text = stuck.wait, stuck.text
     elif world.is_draining:
         wait, text = Wait.ENDING_SERVICE, "The service was told to end its jobs, and starts no more."
     elif not scheduler.placeable_in(world, world.queues[spec.queue]):
         wait, text = Wait.CONCURRENCY_LIMIT, _limit_text(world, spec.queue)
+    elif lacking:
+        wait, text = Wait.CONSUMABLE_RESOURCE, lacking
     elif shared is not None:
         wait, text = shared
     elif ahead or (elsewhere and any(asked.fits(f) for f in free)):

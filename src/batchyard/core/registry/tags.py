@@ -7,13 +7,13 @@ from msgspec.structs import replace
 from batchyard.core.model import commands
 from batchyard.core.model.names import COMPUTE_ENVIRONMENT, JOB_DEFINITION, JOB_QUEUE
 from batchyard.core.model.refusal import CLIENT_EXCEPTION, Refused
-from batchyard.core.registry import definitions, environments, queues
+from batchyard.core.registry import consumable_resources, definitions, environments, queues
 from batchyard.core.scheduling import policies
 from batchyard.core.secrets import parameters, secrets
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
 from batchyard.core.service_jobs import quota_shares, service_environments, service_jobs
 from batchyard.core.service_jobs.document_kinds import QUOTA_SHARE, SERVICE_ENVIRONMENT, SERVICE_JOB
-from batchyard.core.state.document_kinds import SCHEDULING_POLICY
+from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE, SCHEDULING_POLICY
 from batchyard.core.state.world import World
 
 MAX_TAGS = 50  # Batch API model, TagrisTagsMap; the same in the other services
@@ -49,6 +49,8 @@ def _tags(world: World, command: TagCommand) -> dict[str, str]:
         return definitions.find(world, command.name).tags
     if command.kind == SCHEDULING_POLICY:
         return policies.find(world, command.name).tags
+    if command.kind == CONSUMABLE_RESOURCE:
+        return consumable_resources.find(world, command.name).tags
     if command.kind == SERVICE_ENVIRONMENT:
         return service_environments.find(world, command.name).tags
     if command.kind == SERVICE_JOB:
@@ -80,6 +82,8 @@ def _set_tags(world: World, command: TagCommand, tags: dict[str, str]) -> None:
         world.definitions[at] = world.changes.definitions[at] = definition
     elif command.kind == SCHEDULING_POLICY:
         policies.put(world, replace(policies.find(world, command.name), tags=tags))
+    elif command.kind == CONSUMABLE_RESOURCE:
+        consumable_resources.put(world, replace(consumable_resources.find(world, command.name), tags=tags))
     elif command.kind == SERVICE_ENVIRONMENT:
         service_environments.put(world, replace(service_environments.find(world, command.name), tags=tags))
     elif command.kind == SERVICE_JOB:

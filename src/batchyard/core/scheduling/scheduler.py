@@ -19,6 +19,7 @@ from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Que
 from batchyard.core.scheduling import candidates, fleet, queue_head, share_position, unschedulable
 from batchyard.core.scheduling.candidates import Candidate, len_of
 from batchyard.core.scheduling.claims import kept_of_provider, longest_ms, waits_for
+from batchyard.core.scheduling.consumable_gate import ConsumableGate, startable
 from batchyard.core.state import placement
 from batchyard.core.state.placement import NONE_AHEAD, Ahead, Assignment, Offer
 from batchyard.core.state.runnable import FRESH, RETRIED, Shape, ShapeQueue, shape_of
@@ -128,20 +129,23 @@ def run_pass(world: World) -> int | None:
     each other. Returns when the next pass is due if nothing happens; None: at no time."""
     if world.is_draining or not world.instances.providers:
         return None
-    pending = fleet.pending_capacity(world)
-    ahead = NONE_AHEAD
+    pending, gate = fleet.pending_capacity(world), ConsumableGate()
+    ahead, priority = NONE_AHEAD, None
     blocked: list[Visit] = []  # those not in `ahead` yet
     world.queues.ahead.clear()
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
         if not world.queues.runnable_in(queue.name):
             queue_head.clear(world, queue.name)
             continue
+        if queue.priority != priority:
+            gate.lower_priority()
+            priority = queue.priority
         if blocked and blocked[-1].queue.priority > queue.priority:
             for visit in blocked:
                 ahead = ahead.plus(_own(world, visit))
             blocked.clear()
         world.queues.ahead[queue.name] = ahead
-        visit = Visit(queue, offers_of(world, queue.name), pending, placeable_in(world, queue), ahead)
+        visit = Visit(queue, offers_of(world, queue.name), pending, placeable_in(world, queue), ahead, gate)
         _visit(world, visit)
         if visit.head is not None:
             blocked.append(visit)
@@ -153,14 +157,15 @@ def run_pass(world: World) -> int | None:
 class Visit(Struct):
     """One visit of a queue in a pass. `placeable`: how many more of its jobs may be placed; `ahead`: what the jobs wait
     for that its jobs would pass; `head`: its first job that found no place, and `own` what that one waits for,
-    computed when first needed; `promised`: by share and shape, how many jobs wait for instances being launched, and
-    need no further ones."""
+    computed when first needed; `claimed`: by share and shape, how many jobs wait for instances being launched, and
+    need no further ones; `gate`: what the pass knows of consumable resources."""
 
     queue: Queue
     offers: list[Offer]
     pending: fleet.PendingCapacity
     placeable: int
     ahead: Ahead
+    gate: ConsumableGate
     head: Shape | None = None
     refusal: NoLaunch | None = None  # of the head: why nothing was launched for it
     own: Ahead | None = None
@@ -195,12 +200,17 @@ def _visit(world: World, visit: Visit) -> None:
     jobs = candidates.in_turn(world, queue.name)
     reserved = share_position.reservation(world, queue.name, fleet.environments_of(world, queue.name))
     head: Candidate | None = None
-    passed = 0
+    passed, awaited = 0, set[str]()
     while visit.placeable and (job := jobs.next()) is not None:
         shape = job.shape_queue.shape
         milli_vcpus = shape.resources.milli_vcpus
         if reserved is not None and not reserved.has_room(milli_vcpus):
             break
+        if shape.consumables and not visit.gate.lets_pass(world, shape, awaited):
+            if visit.is_strict:
+                break
+            jobs.skip_shape()
+            continue
         if passed == 1 and visit.own is None:
             visit.ahead = visit.ahead.plus(_own(world, visit))
         if _find_place(world, visit, job):
@@ -247,6 +257,7 @@ def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
             kept = kept_of_provider(world, environment, visit.ahead)
             if fleet.claim_pending(world, visit.pending, environment, shape.resources, waiting_count, kept):
                 visit.claimed[job.shape_queue.share, shape] = claimed + 1
+                visit.gate.promise(shape)
                 return True
     return False
 
@@ -256,9 +267,12 @@ def _may_launch(world: World, environment: Environment, ahead: Ahead) -> bool:
 
 
 def _waiting_in(world: World, shape_queue: ShapeQueue, claimed: int) -> int:
-    """Returns how many jobs of a shape wait for more capacity: an array's children one by one, less those with a claim
-    on pending capacity."""
-    return sum(len_of(world, key) for key in shape_queue.entries) - claimed
+    """Returns how many jobs of a shape wait for more capacity: an array's children one by one, as far as consumable
+    resources let them start, less those with a claim on pending capacity."""
+    waiting = sum(len_of(world, key) for key in shape_queue.entries)
+    if shape_queue.shape.consumables:
+        waiting = min(waiting, startable(world, shape_queue.shape))
+    return waiting - claimed
 
 
 def _apply(world: World, key: int, index: int | None, assignment: Assignment) -> None:

@@ -57,6 +57,7 @@ class Wait(StrEnum):
     AT_MAX = "AT_MAX"  # its environments have all the vCPUs they may have, in use
     NO_CAPACITY = "NO_CAPACITY"  # an instance for it would take more of this host than is unreserved and unused
     CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT"  # as many jobs of its queue run as its tag allows
+    CONSUMABLE_RESOURCE = "CONSUMABLE_RESOURCE"  # what it asks of a consumable resource is not free
     NO_ROOM = "NO_ROOM"  # its turn has come, what it needs is in use
     BEHIND = "BEHIND"  # jobs before it in the queue, or in a queue of higher priority, wait too
     SHARE = "SHARE"  # jobs of other shares, which have used less, go before it
@@ -127,6 +128,8 @@ def remedy(wait: Wait) -> str:
             return "Wait for what holds this host, attach another environment, or start the service with more declared."
         case Wait.CONCURRENCY_LIMIT:
             return "Wait for one of them to end, or raise the queue's tag."
+        case Wait.CONSUMABLE_RESOURCE:
+            return "Wait for those jobs to end, or raise the total with UpdateConsumableResource."
         case Wait.NO_ROOM:
             return "Wait for the jobs that hold it, terminate one, or declare more with --vcpus, --memory or --gpus."
         case Wait.BEHIND:

@@ -18,6 +18,7 @@ def assert_consistent(world: World) -> None:
     _check_waiting(world)
     _check_shares(world)
     _check_service_jobs(world)
+    _check_consumables(world)
 
 
 def _check_job(world: World, key: int, job: Job) -> None:
@@ -171,3 +172,16 @@ def _check_service_jobs(world: World) -> None:
     assert times == sorted(times), "service jobs are not in the order of their ends"
     for index in (jobs.by_token, jobs.by_request):
         assert jobs.keys() >= set(index.values()), "a token or request names a service job that is gone"
+
+
+def _check_consumables(world: World) -> None:
+    held: dict[str, int] = {}
+    for key, job in world.jobs.items():
+        for one in world.jobs.spec_of(key).consumables if job.attempt is not None else ():
+            held[one.name] = held.get(one.name, 0) + one.quantity
+    assert held == world.consumables.held, (
+        f"attempts hold {held} of consumable resources, counted {world.consumables.held}"
+    )
+    for name, resource in world.consumables.items():
+        assert resource.name == name, f"the consumable resource {resource.name} is kept under {name}"
+        assert resource.total >= 0 <= resource.consumed, f"the consumable resource {name} has negative amounts"

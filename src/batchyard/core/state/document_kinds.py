@@ -1,5 +1,6 @@
 """The kinds of documents that hold the world's state."""
 
+from batchyard.core.model.consumable_records import ConsumableResource
 from batchyard.core.model.documents import register
 from batchyard.core.model.records import EndedInstance, Instance, QueueHead, SchedulingPolicy, ShareUsage
 
@@ -8,3 +9,4 @@ ENDED_INSTANCE = register("ended-instance", EndedInstance)
 SCHEDULING_POLICY = register("scheduling-policy", SchedulingPolicy)
 SHARE_USAGE = register("share-usage", ShareUsage)
 QUEUE_HEAD = register("queue-head", QueueHead)
+CONSUMABLE_RESOURCE = register("consumable-resource", ConsumableResource)

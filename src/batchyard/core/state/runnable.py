@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from batchyard.core.model.consumable_records import ConsumableRequirement
 from batchyard.core.model.records import JobSpec
 from batchyard.core.model.resources import Resources
 
@@ -28,6 +29,7 @@ class Shape(Struct, frozen=True):
     resources: Resources
     engines: tuple[str, ...]
     timeout_seconds: int = 0
+    consumables: tuple[ConsumableRequirement, ...] = ()
 
     @property
     def node_resources(self) -> tuple[Resources, ...]:
@@ -36,7 +38,7 @@ class Shape(Struct, frozen=True):
 
 
 def shape_of(spec: JobSpec) -> Shape:
-    return Shape(spec.task.resources, spec.engines, spec.timeout_seconds)
+    return Shape(spec.task.resources, spec.engines, spec.timeout_seconds, spec.consumables)
 
 
 class ShapeQueue:

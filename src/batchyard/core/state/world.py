@@ -35,7 +35,8 @@ from batchyard.core.model.records import (
 )
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.arrays import ArrayProgress
-from batchyard.core.state.document_kinds import INSTANCE, QUEUE_HEAD, SHARE_USAGE
+from batchyard.core.state.consumable_table import Consumables
+from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE, INSTANCE, QUEUE_HEAD, SHARE_USAGE
 from batchyard.core.state.environment_table import Environments
 from batchyard.core.state.fact_recorder import FactRecorder
 from batchyard.core.state.fairshare import ShareLedger
@@ -77,6 +78,7 @@ class World:
         self.environments = Environments()
         self.instances = Instances()
         self.timetable = Timetable()
+        self.consumables = Consumables()
         self.services = Services()
         self.definitions: dict[tuple[str, int], Definition] = {}
         self.revisions: dict[str, int] = {}
@@ -184,6 +186,9 @@ class World:
             self._count(spec, held.environment, -1)
             self._hold(spec, -1)
             self._learn_run(spec, after)
+            if spec.consumables:
+                for resource in self.consumables.release(spec.consumables):
+                    self.changes.documents[CONSUMABLE_RESOURCE, resource.name] = resource
             for placement, resources in zip(held.placements, node_resources(spec), strict=True):
                 self._leave(placement.instance_id, before.key)
                 self._give_back(placement, resources)
@@ -286,6 +291,8 @@ class World:
             instances.idle_since.pop(placement.instance_id, None)
         self._take_capacity(spec, job)
         self._count(spec, attempt.environment, 1)
+        if spec.consumables:
+            self.consumables.hold(spec.consumables)
 
     def _count(self, spec: JobSpec, environment: str, times: int) -> None:
         """Counts an attempt that comes (1) or goes (-1): in its queue, and in the budget of its environment."""
