@@ -7,7 +7,7 @@ import pytest
 
 from batchyard.api.context import Call
 from batchyard.core.model.refusal import Refused
-from batchyard.server.http.disk_guard import LOOK_EVERY_MS, FreeSpace, guarded
+from batchyard.server.http.disk_guard import LOOK_EVERY_MS, SUBMISSIONS, FreeSpace, guarded
 from batchyard.server.settings.host import MIB
 from batchyard.server.settings.table import BY_NAME
 from batchyard.store.writer import SUBMIT_FREE_BYTES
@@ -25,7 +25,7 @@ def test_submissions_wait_for_space() -> None:
     async def answer(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         return {"fine": True}
 
-    keys = [("batch", "SubmitJob"), ("yard", "RunJob"), ("batch", "CancelJob")]
+    keys = [*SUBMISSIONS, ("batch", "CancelJob")]
     handlers = guarded(dict.fromkeys(keys, answer), FreeSpace(free_bytes, 64, lambda: now[0]))
 
     def ask(service: str, operation: str) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def test_submissions_wait_for_space() -> None:
     assert all(ask(*key) == {"fine": True} for key in keys)
     free[0] = 63 * MIB
     now[0] += LOOK_EVERY_MS
-    for key in keys[:2]:
+    for key in SUBMISSIONS:
         with pytest.raises(Refused, match="its disk has 63 MiB free and needs 64") as refused:
             ask(*key)
         assert refused.value.code == "ServerException"
