@@ -47,7 +47,7 @@ def _total_after(resource: ConsumableResource, command: c.UpdateConsumableResour
 
 
 def delete(world: World, command: c.DeleteConsumableResource) -> None:
-    """Deletes it whoever uses it: what runs goes on, and what waits for it waits until it is created again."""
+    """Deletes it although jobs use it: what runs goes on, and what waits for it waits until it is created again."""
     find(world, command.name)
     del world.consumables[command.name]
     world.changes.documents[CONSUMABLE_RESOURCE, command.name] = None
