@@ -64,6 +64,24 @@ def test_what_is_free_is_not_given_to_those_behind_who_want_the_same() -> None:
     assert states(yard, large, small) == ["STARTING", "RUNNABLE"]
 
 
+def test_who_asks_for_more_than_there_will_be_holds_up_nobody() -> None:
+    yard = yard_with(licence=2)
+    yard.do(c.CreateConsumableResource("credit", ConsumableType.NON_REPLENISHABLE, 2, {}))
+    too_many, spent, nothing = (
+        yard.submit(**wants(licence=3)),
+        yard.submit(**wants(credit=3)),
+        yard.submit(**wants(x=1)),
+    )
+    others = [yard.submit(**wants(licence=1)), yard.submit(**wants(credit=1))]
+    assert states(yard, too_many, spent, nothing) == ["RUNNABLE"] * 3
+    assert states(yard, *others) == ["STARTING"] * 2
+    yard.do(c.UpdateConsumableResource("licence", "SET", 3))
+    later = yard.submit(**wants(licence=1))
+    assert states(yard, too_many, later) == ["RUNNABLE", "RUNNABLE"], "it may get them now, and is first"
+    yard.exited(others[0])
+    assert states(yard, too_many, later) == ["STARTING", "RUNNABLE"]
+
+
 def test_a_queue_of_lower_priority_takes_nothing_that_a_higher_one_waits_for() -> None:
     yard = yard_with(licence=3)
     yard.queue("high", priority=9)

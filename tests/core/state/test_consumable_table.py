@@ -27,6 +27,14 @@ def test_one_kind_comes_back_and_the_other_does_not() -> None:
     assert made.held == {}
 
 
+def test_what_may_become_free_is_the_total_of_what_comes_back() -> None:
+    made = consumables()
+    made.hold(BOTH)
+    assert [made.may_become_free("licence", quantity) for quantity in (5, 6)] == [True, False]
+    assert [made.may_become_free("credit", quantity) for quantity in (2, 3)] == [True, False]
+    assert not made.may_become_free("unknown", 1)
+
+
 def test_a_deleted_name_is_held_on_and_gives_nothing() -> None:
     made = consumables()
     made.hold(BOTH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from heapq import nsmallest
 
 from batchyard.core.model import consumable_commands as c
 from batchyard.core.model.consumable_records import ConsumableResource
@@ -25,8 +25,8 @@ def listed(world: World, command: c.AskConsumableResources) -> tuple[c.Consumabl
         lower = name.lower()
         return lower.startswith(command.prefix) if command.is_prefix else lower == command.prefix
 
-    names = sorted(name for name in world.consumables if name > command.after and matches(name))
-    return tuple(_state(world, world.consumables[name]) for name in islice(names, command.limit))
+    names = nsmallest(command.limit, (name for name in world.consumables if name > command.after and matches(name)))
+    return tuple(_state(world, world.consumables[name]) for name in names)
 
 
 def jobs(world: World, command: c.AskConsumableJobs) -> tuple[c.ConsumableJob, ...]:

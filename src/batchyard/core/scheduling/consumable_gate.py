@@ -34,15 +34,18 @@ class ConsumableGate(Struct):
 
     def lets_pass(self, world: World, shape: Shape, awaited_in_queue: set[str]) -> bool:
         """Returns whether a job of this shape may start now as far as consumable resources go. `awaited_in_queue`:
-        names of what jobs before it in its queue lack; grows by what this one lacks."""
+        names of what jobs before it in its queue lack; grows by what this one lacks and may get: a job that asks for
+        more than there will be holds up no other."""
         lacking = {
             one.name
             for one in shape.consumables
             if world.consumables.available(one.name) - self.promised.get(one.name, 0) < one.quantity
         }
         is_behind = any(one.name in self.awaited or one.name in awaited_in_queue for one in shape.consumables)
-        awaited_in_queue |= lacking
-        self.awaited_here |= lacking
+        for one in shape.consumables:
+            if one.name in lacking and world.consumables.may_become_free(one.name, one.quantity):
+                awaited_in_queue.add(one.name)
+                self.awaited_here.add(one.name)
         return not lacking and not is_behind
 
     def promise(self, shape: Shape) -> None:

@@ -29,6 +29,13 @@ class Consumables(dict[str, ConsumableResource]):
         resource = self.get(name)
         return 0 if resource is None else max(0, resource.total - self.in_use(name))
 
+    def may_become_free(self, name: str, quantity: int) -> bool:
+        """Returns whether so much is free once all that is held has come back, unless the total is changed."""
+        resource = self.get(name)
+        if resource is None or resource.type is ConsumableType.NON_REPLENISHABLE:
+            return self.available(name) >= quantity
+        return resource.total >= quantity
+
     def hold(self, requirements: Iterable[ConsumableRequirement]) -> None:
         """Counts what an attempt takes that is placed now, or was before a restart."""
         for one in requirements:
