@@ -245,7 +245,7 @@ def test_a_full_inbox_or_a_taken_name_keeps_nobody_from_being_told(
         if answer is not None:
             raise answer
 
-    asyncio.run(engines._tell(ask))
+    asyncio.run(engines._send_changed_commands(ask))
     assert [type(command).__name__ for command in asked] == [
         *["SetAway"] * 3,
         "CreateComputeEnvironment",
