@@ -131,6 +131,8 @@ def test_how_to_order_and_limit_a_queue(server: Server) -> None:
     run(server, SHELL, variables + blocks(page, "sh", "concurrency-limit"))
     succeed(server, "now", "urgent")
     succeed(server, "seats", "licensed")
+    assert run(server, SHELL, variables + blocks(page, "sh", "create-consumable-resource")).split()[-1] in "012"
+    succeed(server, "many", "default")
     run(server, SHELL, variables + blocks(page, "sh", "update-job-queue"))
     said = run(server, SHELL, variables + blocks(page, "sh", "get-job-queue-snapshot"))
     assert '"jobs": []' in said

@@ -2,12 +2,13 @@
 behaviour 5.4).
 
 A job that lacks some is passed over: it is no head of its queue, and nothing else is reserved for it. But nothing of
-what it lacks goes to jobs behind it in its queue, nor to jobs of queues of lower priority, so that many small jobs
-cannot keep a large one waiting for ever."""
+what it lacks goes to jobs behind it in its queue, nor to jobs of queues of lower priority: many small jobs that want
+the same do not keep a large one waiting for ever. One that asks for several has no claim on those that it does not
+lack now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -54,9 +55,13 @@ class ConsumableGate(Struct):
             self.promised[one.name] = self.promised.get(one.name, 0) + one.quantity
 
 
-def startable(world: World, shape: Shape) -> int:
-    """Returns how many jobs of a shape that asks for consumable resources could start with what is free of those."""
-    return min(world.consumables.available(one.name) // one.quantity for one in shape.consumables)
+def startable(world: World, shape: Shape, promised: Mapping[str, int]) -> int:
+    """Returns how many jobs of a shape that asks for consumable resources could start with what is free of those, and
+    not promised."""
+    return min(
+        max(0, world.consumables.available(one.name) - promised.get(one.name, 0)) // one.quantity
+        for one in shape.consumables
+    )
 
 
 def why_lacking(world: World, requirements: Iterable[ConsumableRequirement]) -> str:
@@ -72,11 +77,12 @@ def _why_lacking(world: World, asked: ConsumableRequirement) -> str:
         return ""
     text = f"It waits for {asked.quantity} of the consumable resource {asked.name}: {available} of {resource.total} are"
     holders = _holders(world, asked.name)
+    text += f" free, {resource.consumed} were consumed" if resource.consumed else " free"
     if not holders:
-        return f"{text} free, and none is in use"
+        return f"{text}, and no job holds any"
     named = ", ".join(f"{job_id} ({quantity})" for job_id, quantity in holders[:MAX_HOLDERS_NAMED])
     more = f" and {counted(len(holders) - MAX_HOLDERS_NAMED, 'more job')}" if len(holders) > MAX_HOLDERS_NAMED else ""
-    return f"{text} free. It is held by {named}{more}"
+    return f"{text}. It is held by {named}{more}"
 
 
 def _holders(world: World, name: str) -> list[tuple[str, int]]:

@@ -28,7 +28,7 @@ from batchyard.core.state.world import World
 STRICT_FIFO_TAG = "batchyard:strict-fifo"  # of a queue: "true" lets no job pass another
 CONCURRENCY_LIMIT_TAG = "batchyard:concurrency-limit"  # of a queue: how many of its jobs run at once
 NO_LIMIT = 1 << 62
-MAX_SHAPES_PASSED = 200  # shapes that found no room, after which a pass stops looking further back in a queue
+MAX_SHAPES_PASSED = 200  # shapes that could not start, after which a pass stops looking further back in a queue
 
 
 def enqueue(world: World, key: int) -> None:
@@ -200,14 +200,15 @@ def _visit(world: World, visit: Visit) -> None:
     jobs = candidates.in_turn(world, queue.name)
     reserved = share_position.reservation(world, queue.name, fleet.environments_of(world, queue.name))
     head: Candidate | None = None
-    passed, awaited = 0, set[str]()
+    passed, gated, awaited = 0, 0, set[str]()
     while visit.placeable and (job := jobs.next()) is not None:
         shape = job.shape_queue.shape
         milli_vcpus = shape.resources.milli_vcpus
         if reserved is not None and not reserved.has_room(milli_vcpus):
             break
         if shape.consumables and not visit.gate.lets_pass(world, shape, awaited):
-            if visit.is_strict:
+            gated += 1
+            if visit.is_strict or passed + gated >= MAX_SHAPES_PASSED:
                 break
             jobs.skip_shape()
             continue
@@ -223,7 +224,7 @@ def _visit(world: World, visit: Visit) -> None:
         if head is None:
             head = job
             visit.head, visit.refusal = shape, _refusal(visit, shape)
-        if visit.is_strict or passed >= MAX_SHAPES_PASSED:
+        if visit.is_strict or passed + gated >= MAX_SHAPES_PASSED:
             break
     if head is None:
         queue_head.clear(world, queue.name)
@@ -253,7 +254,7 @@ def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
         environment = world.environments[offer.environment]
         if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):
             claimed = visit.claimed.get((job.shape_queue.share, shape), 0)
-            waiting_count = partial(_waiting_in, world, job.shape_queue, claimed)
+            waiting_count = partial(_waiting_in, world, job.shape_queue, claimed, visit.gate)
             kept = kept_of_provider(world, environment, visit.ahead)
             if fleet.claim_pending(world, visit.pending, environment, shape.resources, waiting_count, kept):
                 visit.claimed[job.shape_queue.share, shape] = claimed + 1
@@ -266,13 +267,13 @@ def _may_launch(world: World, environment: Environment, ahead: Ahead) -> bool:
     return environment.kind.has_instances and environment.name not in ahead.environments
 
 
-def _waiting_in(world: World, shape_queue: ShapeQueue, claimed: int) -> int:
-    """Returns how many jobs of a shape wait for more capacity: an array's children one by one, as far as consumable
-    resources let them start, less those with a claim on pending capacity."""
-    waiting = sum(len_of(world, key) for key in shape_queue.entries)
+def _waiting_in(world: World, shape_queue: ShapeQueue, claimed: int, gate: ConsumableGate) -> int:
+    """Returns how many jobs of a shape wait for more capacity: an array's children one by one, less those with a claim
+    on pending capacity, and as far as consumable resources let them start."""
+    waiting = sum(len_of(world, key) for key in shape_queue.entries) - claimed
     if shape_queue.shape.consumables:
-        waiting = min(waiting, startable(world, shape_queue.shape))
-    return waiting - claimed
+        return min(waiting, startable(world, shape_queue.shape, gate.promised))
+    return waiting
 
 
 def _apply(world: World, key: int, index: int | None, assignment: Assignment) -> None:
