@@ -112,6 +112,18 @@ MUTATIONS = [
         "_take_capacity",
         replacing("available.gpu_ids = [d for d in available.gpu_ids if d not in placement.device_ids]", "pass"),
     ),
+    Mutation(
+        "start a job that lacks a licence",
+        scheduler,
+        "_visit",
+        replacing("not visit.gate.lets_pass(world, shape, awaited)", "False"),
+    ),
+    Mutation(
+        "keep a licence after the end",
+        world.World,
+        "_move_capacity",
+        replacing("for resource in self.consumables.release(spec.consumables)", "for resource in ()"),
+    ),
     Mutation("retry a cancelled job", attempts, "_decide", replacing("not job.is_cancelled and ", "")),
     Mutation("retry after a timeout", attempts, "_decide", replacing("attempt.stopping is StopCause.TIMEOUT", "False")),
     Mutation(

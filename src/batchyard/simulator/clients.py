@@ -109,6 +109,7 @@ class Clients:
             tags={AFTER_ANY_TAG: "true"} if submit.after_any else {},
             share_identifier=submit.share,
             scheduling_priority=submit.priority,
+            consumables=w.consumable_properties(submit.consumables),
         )
 
     def _dependency(self, edge: w.Edge) -> Dependency | None:

@@ -27,6 +27,7 @@ POLICIES: tuple[dict[str, Any], ...] = (
     {"computeReservation": 50, "shareDecaySeconds": 2},
     {"computeReservation": 99},
 )
+CONSUMABLES: tuple[dict[str, int], ...] = ({}, {}, {"licence": 1}, {"licence": 2, "seat": 3})
 HORIZONS_MS = (50, 1000, 4000, 12_000)  # the shorter, the more happens within one commit
 RULES: tuple[tuple[dict[str, str], ...], ...] = (
     (),
@@ -44,6 +45,7 @@ def generate(seed: int) -> w.Workload:
         _setup(setup_rng),
         unreadable=seeded(seed, "unreadable").choice((0.0, 0.0, 0.1, 0.5)),
         settle_ms=seeded(seed, "settling").choice((0, 0, 0, 50, 1500)),
+        consumables=seeded(seed, "consumables").choice(CONSUMABLES),
     )
     setup = fleets.with_fleets(seeded(seed, "fleets"), setup)
     horizon_ms = setup_rng.choice(HORIZONS_MS)
@@ -63,6 +65,7 @@ def generate(seed: int) -> w.Workload:
                 operations.append(w.Crash(at_ms, rng.randrange(1, 16)))
         else:
             submit = _submit(rng, at_ms, number, setup, submitted, seed % LARGE_EVERY == 0)
+            submit = replace(submit, consumables=_consumables(seeded(seed, "consumables", number), setup))
             submitted.append(submit)
             operations.append(submit)
     return w.Workload(setup, tuple(operations))
@@ -134,6 +137,12 @@ def _submit(
         impatient_ms=rng.choice((0, 0, 0, 1, 60)),
     )
     return submit if rng.random() < 0.85 else replace(submit, definition=rng.choice(tuple(w.SEVERAL)))
+
+
+def _consumables(rng: random.Random, setup: w.Setup) -> tuple[tuple[str, int], ...]:
+    """Returns what a submission takes of consumable resources: often nothing, never more than there is."""
+    asked = [(name, rng.randint(1, total)) for name, total in setup.consumables.items() if rng.random() < 0.4]
+    return tuple(asked)
 
 
 def _requests(rng: random.Random, at_ms: int, setup: w.Setup, before: list[w.Submit]) -> list[w.Operation]:

@@ -25,9 +25,13 @@ UNREADABLE = "ResourceInitializationError: unable to pull secrets"
 
 
 class Oracle:
-    """Keeps the durable rows, decoded from their text, and every id that a client was given."""
+    """Keeps the durable rows, decoded from their text, and every id that a client was given. `consumables`: the total
+    of each consumable resource."""
 
-    def __init__(self, disk: Disk, ledger: AttemptLedger, settle_ms: int = 0) -> None:
+    def __init__(
+        self, disk: Disk, ledger: AttemptLedger, settle_ms: int = 0, consumables: Mapping[str, int] | None = None
+    ) -> None:
+        self._consumables = dict(consumables or {})
         self.disk = disk
         self.ledger = ledger
         self.specs: dict[int, JobSpec] = {}
@@ -145,7 +149,8 @@ class Oracle:
 
     def _next_jobs(self) -> list[NextJob]:
         """Returns the next job of each FIFO queue: retried ones first, then by submission; for a released array its
-        first child that has not started."""
+        first child that has not started. Not of a queue whose next job asks for consumable resources: it is passed over
+        while it lacks some."""
         first: dict[str, tuple[tuple[bool, int], NextJob]] = {}
         for key, job in self.jobs.items():
             spec, array = self.spec_of(key), job.array
@@ -161,7 +166,7 @@ class Oracle:
             if waits and (spec.queue not in first or turn < first[spec.queue][0]):
                 one = NextJob(self.job_id(key), spec.queue, spec.task.resources, spec.engines, reason)
                 first[spec.queue] = turn, one
-        return [one for _, one in first.values()]
+        return [one for (_, key), one in first.values() if not self.spec_of(key).consumables]
 
     def _check_new(self, spec: JobSpec) -> None:
         if spec.key in self.specs or spec.job_id in self.disk.keys:
@@ -281,8 +286,25 @@ class Oracle:
         shared = {*launch.device_ids} & {*self.ledger.devices(instance_id)}
         if shared:
             raise ViolationError(f"{launch.job_id} gets the devices {sorted(shared)} that others use")
+        self._check_consumables(key, launch.job_id)
         self._check_dependencies(key, launch.job_id)
         return instance_id
+
+    def _check_consumables(self, key: int, job_id: str) -> None:
+        """Checks that what really runs, and what is launched now, take no more of a consumable resource than there
+        is."""
+        asked = self.spec_of(key).consumables
+        running = [names.parse_task_id(attempt_id) for attempt_id in self.ledger.running] if asked else ()
+        for one in asked:
+            taken = one.quantity + sum(
+                other.quantity
+                for parsed in running
+                if parsed is not None
+                for other in self.spec_of(parsed[0]).consumables
+                if other.name == one.name
+            )
+            if taken > self._consumables[one.name]:
+                raise ViolationError(f"{job_id} makes {taken} of {one.name} in use, of {self._consumables[one.name]}")
 
     def check_acknowledged(self, attempt_id: str) -> None:
         """Checks that an outcome is durable before its engine may forget it."""

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from batchyard.core.model import commands as c
 from batchyard.core.model import names
+from batchyard.core.model.consumable_commands import CreateConsumableResource
+from batchyard.core.model.consumable_records import ConsumableType
 from batchyard.core.model.records import Instance, Job, Status
 from batchyard.core.questions.overview import InterruptInstance
 from batchyard.engines.event_queue import EventQueue
@@ -50,7 +52,7 @@ class Simulation(WorldDriver):
         self._story = story
         self.disk = Disk()
         self.ledger = AttemptLedger()
-        self.oracle = Oracle(self.disk, self.ledger, self.setup.settle_ms)
+        self.oracle = Oracle(self.disk, self.ledger, self.setup.settle_ms, self.setup.consumables)
         self.sites = {name: self._site(name) for name in self.setup.engines}
         self.cloud = Cloud(seed, self.setup.noise, self.event_queue, self.ledger, list(self.sites.values()))
         self.clients = Clients(seed, self.event_queue, self.oracle, self._serving, self.note)
@@ -193,6 +195,8 @@ class Simulation(WorldDriver):
             for name, engine in self.setup.environments.items()
         ]
         found += [replace(w.fleet(self.setup, n, f"{n} {self.is_calm}"), is_settled=True) for n in self.setup.fleets]
+        for name, total in self.setup.consumables.items():
+            found.append(CreateConsumableResource(name, ConsumableType.REPLENISHABLE, total, {}))
         for name, policy in self.setup.policies.items():
             found.append(c.CreateSchedulingPolicy(name, {"fairsharePolicy": policy}))
         for name, (priority, environments) in self.setup.queues.items():
@@ -342,6 +346,7 @@ class Simulation(WorldDriver):
             "dependents": world.jobs.dependents,
             "followers": world.jobs.followers,
             "sources": world.jobs.sources,
+            "consumables": world.consumables.held,
             "in line": {name: line.waiting_keys() for name, line in world.queues.runnable.items() if line},
             "set aside": {name: keys for name, keys in world.queues.stuck.items() if keys},
         }

@@ -39,6 +39,7 @@ class Submit(Operation, frozen=True):
     impatient_ms: int = 0  # asked a second time when no answer came by then; 0: never
     share: str = ""  # share identifier, on queues with a policy
     priority: int | None = None  # scheduling priority, with a share
+    consumables: tuple[tuple[str, int], ...] = ()  # (consumable resource, quantity) of each child or the job
 
 
 class Withdraw(Operation, frozen=True):
@@ -145,6 +146,7 @@ class Setup(Struct, frozen=True):
     unreadable: float = 0.0  # share of the attempts whose secrets one server cannot read; another one may
     time_limits: dict[str, int] = {}  # queue -> after how many seconds its jobStateTimeLimitActions cancel
     settle_ms: int = 0  # how long environments and queues are CREATING, UPDATING or DELETING
+    consumables: dict[str, int] = {}  # consumable resources: name -> total
     fleets: dict[str, dict[str, Any]] = {}  # MANAGED environments: name -> computeResources; all on the first engine
 
 
@@ -155,6 +157,11 @@ class Workload(Struct, frozen=True):
 
 def policy_arn(name: str) -> str:
     return f"arn:aws:batch:us-east-1:123456789012:scheduling-policy/{name}"
+
+
+def consumable_properties(consumables: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    entries = [{"consumableResource": name, "quantity": quantity} for name, quantity in consumables]
+    return {"consumableResourceList": entries} if entries else {}
 
 
 def environment_document(setup: Setup) -> dict[str, Any]:
