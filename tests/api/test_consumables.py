@@ -165,6 +165,8 @@ def test_jobs_of_a_resource_are_filtered_and_come_in_pages(service: Service) -> 
     assert ids(filters=[{"name": "JOB_STATUS", "values": ["RUNNABLE"]}], PaginationConfig={"PageSize": 1}) == jobs[2:]
     assert ids(filters=[{"name": "JOB_NAME", "values": ["STEP-3"]}]) == [jobs[3]]
     assert ids(filters=[{"name": "JOB_NAME", "values": ["step*"]}]) == jobs
+    answer = service.call("ListJobsByConsumableResource", {"consumableResource": "licence", "nextToken": ""})
+    assert len(answer["jobs"]) == 5, "an empty token is none"
 
 
 def test_a_resource_is_tagged(service: Service) -> None:

@@ -106,7 +106,7 @@ async def list_jobs_by_consumable_resource(context: Context, call: Call, request
     filter_name, value = one_filter(request.get("filters", []), JOB_FILTERS)
     if filter_name == "JOB_STATUS":
         require(value in list(Status), f"JOB_STATUS must be one of [{', '.join(Status)}], got {quoted(value)!r}.")
-    after = request.get("nextToken", "0")
+    after = request.get("nextToken") or "0"
     jobs = await context.ask(commands.AskConsumableJobs(name, int(after)))
     shown: list[Document] = []
     for read in range(MAX_READS):
