@@ -22,7 +22,8 @@ from tests.waiting import until
 WHEEL_BYTES = 1024 * 1024  # what the repository keeps for it
 END_SECONDS = 120.0
 # A job that ignores its stop does so until the gate opens; the last job needs the room of the cloud's instance.
-FLAGS = ("--stop-grace-seconds", "600", "--scale-down-seconds", "1")
+# Heads of queues are called blocked after a while, and say so: later than any test of these takes.
+FLAGS = ("--stop-grace-seconds", "600", "--scale-down-seconds", "1", "--blocked-seconds", "3600")
 RUNNING = ["running", "retried", "partly:2", "in-order:0", "stopped", "cloud-one", "cloud-two", "red-runs"]
 ENDED = ["done", "failed", "twice", *(f"array:{index}" for index in range(4)), "partly:0", "partly:1"]
 
