@@ -63,7 +63,7 @@ def _as_declared(field: FieldInfo) -> Any:
 
 
 # Listings show many jobs and nothing of what they run, which makes up most of a spec's text and of its decoding.
-_LEFT_OUT_OF_LISTINGS = ("task", "container", "ecs_task")
+_LEFT_OUT_OF_LISTINGS = ("task", "container", "ecs_task", "node_groups", "node_properties")
 _NO_TASK = TaskSpec((), (), Resources())
 _ListedSpec = msgspec.defstruct(
     "_ListedSpec",

@@ -1,7 +1,7 @@
 """The stored names of the documents that hold secrets and parameters never change."""
 
 from batchyard.core.model import documents
-from batchyard.core.model.records import Parameter, Secret
+from batchyard.core.model.secret_records import Parameter, Secret
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from batchyard.core.model import commands as c
-from batchyard.core.model.records import Parameter
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.secret_records import Parameter
 from batchyard.core.secrets import parameters
 from batchyard.core.secrets.document_kinds import PARAMETER
 from batchyard.core.state.world import World

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import Parameter, ParameterVersion, Secret, SecretVersion
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.secret_records import Parameter, ParameterVersion, Secret, SecretVersion
 from batchyard.core.secrets import references
 from batchyard.core.secrets.references import ParameterReference, SecretReference
 

@@ -19,8 +19,8 @@ from batchyard.api.secret_values import every, seal, seconds, tag_keys_of, tag_l
 from batchyard.core.model import commands
 from batchyard.core.model.commands import SealedValue, VersionedSecret
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import Secret
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.secret_records import Secret
 from batchyard.core.secrets.document_kinds import SECRET
 from batchyard.core.secrets.references import find_secret, secret_binding, secret_names, version_of
 from batchyard.core.secrets.secrets import INVALID_REQUEST, MAX_STAGES

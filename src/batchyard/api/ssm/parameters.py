@@ -11,8 +11,8 @@ from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
 from batchyard.api.secret_values import every, seal, seconds, tag_keys_of, tag_list, tags_of, unseal
 from batchyard.core.model import commands
-from batchyard.core.model.records import Parameter, ParameterVersion
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.secret_records import Parameter, ParameterVersion
 from batchyard.core.secrets.document_kinds import PARAMETER
 from batchyard.core.secrets.references import find_parameter, parameter_binding, parameter_names, parse_parameter
 from batchyard.wire.messages import Document

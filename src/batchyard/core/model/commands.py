@@ -17,12 +17,11 @@ from batchyard.core.model.records import (
     Environment,
     EnvironmentOrder,
     Instance,
-    Parameter,
     Queue,
     Ranges,
     SchedulingPolicy,
-    Secret,
 )
+from batchyard.core.model.secret_records import Parameter, Secret
 
 Answer = TypeVar("Answer", covariant=True)
 

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from batchyard.core.model.compute_resources import ComputeResources, EnvironmentKind, read_compute_resources
 from batchyard.core.model.consumable_records import ConsumableRequirement
 from batchyard.core.model.reasons import ReasonCode, StopCause
-from batchyard.core.model.resources import Resources
+from batchyard.core.model.resources import Resources, sum_of
 
 # A job tagged so runs after its dependencies ended in any way (AWS has no such mode; users ask for it).
 AFTER_ANY_TAG = "batchyard:after-any"
@@ -263,6 +263,18 @@ class ContainerLog(Struct, frozen=True):
     prefix: str
 
 
+class NodeGroup(Struct, frozen=True, omit_defaults=True):
+    """Nodes of a multi-node job that run one task, by their indexes. The other members are those of JobSpec."""
+
+    nodes: Ranges
+    task: TaskSpec
+    container: dict[str, Any] = {}
+    log_group: str = "/aws/batch/job"
+    log_prefix: str = ""
+    ecs_task: dict[str, Any] = {}
+    container_logs: tuple[ContainerLog, ...] = ()
+
+
 class JobSpec(Struct, frozen=True, omit_defaults=True):
     """What never changes about one submission, stored once and shared by all children of an array.
 
@@ -297,6 +309,11 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     share_identifier: str = ""  # empty on FIFO queues
     scheduling_priority: int = 0  # among the jobs of one share: the highest first
     consumables: tuple[ConsumableRequirement, ...] = ()  # what it, or each of its children, takes while it is placed
+    # Of a multi-node job (else 0 and empty), whose `task`, `container` and logs are those of its main node.
+    num_nodes: int = 0
+    main_node: int = 0
+    node_groups: tuple[NodeGroup, ...] = ()
+    node_properties: dict[str, Any] = {}  # as DescribeJobs echoes them: definition merged with overrides
 
     @property
     def sequential(self) -> bool:
@@ -304,14 +321,33 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
         return self.array_size > 0 and any(d.type == "SEQUENTIAL" and not d.job_id for d in self.depends_on)
 
 
+def group_of(spec: JobSpec, node: int) -> NodeGroup:
+    """Returns the group of a node of a multi-node job."""
+    for group in spec.node_groups:
+        if any(start <= node < stop for start, stop in group.nodes):
+            return group
+    raise AssertionError(f"job {spec.job_id} has no node {node}")
+
+
 def node_resources(spec: JobSpec) -> tuple[Resources, ...]:
     """Returns what each node of a job asks for, in the order of the nodes. A plain job has one."""
-    return (spec.task.resources,)
+    if not spec.num_nodes:
+        return (spec.task.resources,)
+    found: list[Resources] = [spec.task.resources] * spec.num_nodes
+    for group in spec.node_groups:
+        for start, stop in group.nodes:
+            found[start:stop] = [group.task.resources] * (stop - start)
+    return tuple(found)
+
+
+def asked_by(spec: JobSpec) -> Resources:
+    """Returns what all nodes of a job ask for together. A plain job has one."""
+    return sum_of(node_resources(spec)) if spec.num_nodes else spec.task.resources
 
 
 def milli_vcpus_of(spec: JobSpec) -> int:
     """Returns what all nodes of a job ask for together."""
-    return sum(resources.milli_vcpus for resources in node_resources(spec))
+    return asked_by(spec).milli_vcpus
 
 
 def logs_of(spec: JobSpec) -> tuple[ContainerLog, ...]:
@@ -342,10 +378,31 @@ class Placement(Struct, frozen=True, array_like=True, gc=False):
     device_ids: tuple[int, ...] = ()
 
 
+class NodeRun(Struct, frozen=True, omit_defaults=True):
+    """How one node of a multi-node job runs in an attempt. The members are those of Attempt."""
+
+    launched_at_ms: int = 0  # 0: it has not been launched: it waits for the main node to be RUNNING
+    started_at_ms: int = 0
+    stopped_at_ms: int = 0
+    exit_code: int | None = None
+    reason: str = ""
+    status_reason: str = ""
+    containers: tuple[ContainerOutcome, ...] = ()
+    peak_memory_mib: int = 0
+    cpu_ms: int = 0
+    is_lost: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it was launched and has not ended."""
+        return bool(self.launched_at_ms) and not self.stopped_at_ms
+
+
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One run of a job, from its placement on. Its task id derives from the job's key and `number` (names.task_id).
 
-    `placements`: one for each node, in the order of the nodes; a plain job has one."""
+    `placements`: one for each node, in the order of the nodes; a plain job has one. A multi-node job's attempt has its
+    main node's times and outcome, and those of every node in `nodes`."""
 
     number: int  # from 1
     environment: str
@@ -364,12 +421,17 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     peak_memory_mib: int = 0
     cpu_ms: int = 0
     placed_at_ms: int = 0  # by the service's clock; 0: placed by a version that did not note it
-    is_lost: bool = False  # it ended with its instance
+    is_lost: bool = False  # it ended with its instance, or with that of one of its nodes
+    # Of multi-node jobs only:
+    main_node: int = 0
+    nodes: tuple[NodeRun, ...] = ()  # in the order of the nodes
+    first_address: str = ""  # of node 0; the others' follow it (node_addresses.address_of)
+    lost_instance: str = ""  # whose end is the reason for `stopping`, where that is HOST
 
     @property
     def main(self) -> Placement:
-        """Node 0's: the only one of a plain job."""
-        return self.placements[0]
+        """The main node's: the only one of a plain job."""
+        return self.placements[self.main_node]
 
 
 class EndedTogether(Struct, frozen=True, array_like=True):
@@ -517,51 +579,3 @@ class QueueHead(Struct, frozen=True, omit_defaults=True):
     reported_key: int = field(default=0, name="told_key")
     reported_code: str = field(default="", name="told_code")
     reported_count: int = field(default=0, name="told_count")
-
-
-class SecretVersion(Struct, frozen=True, omit_defaults=True):
-    """One encrypted value of a secret, which the key file decrypts. `digest`, made with that file too, shows whether
-    a repeated request has the same value."""
-
-    version_id: str
-    sealed: bytes
-    digest: bytes
-    created_at_ms: int
-    stages: tuple[str, ...] = ()  # staging labels: AWSCURRENT, AWSPREVIOUS, ...
-    is_binary: bool = False
-
-
-class Secret(Struct, frozen=True, omit_defaults=True):
-    """A secret of Secrets Manager. `suffix`: the six characters behind its name in its ARN."""
-
-    name: str
-    suffix: str
-    created_at_ms: int
-    changed_at_ms: int
-    versions: tuple[SecretVersion, ...] = ()  # oldest first
-    description: str = ""
-    kms_key_id: str = ""  # kept and echoed; the key file is what encrypts
-    tags: dict[str, str] = {}
-    deleted_at_ms: int = 0  # 0: it is not being deleted
-    gone_at_ms: int = 0  # when the recovery window of a deleted one ends
-
-
-class ParameterVersion(Struct, frozen=True, omit_defaults=True):
-    """One value of a parameter, encrypted like a secret's, whatever its type. `value_id` is what it is bound to."""
-
-    number: int  # from 1
-    value_id: str
-    sealed: bytes
-    created_at_ms: int
-
-
-class Parameter(Struct, frozen=True, omit_defaults=True):
-    """A parameter of SSM's Parameter Store."""
-
-    name: str  # with its leading slash, where it has one
-    type: str  # String, StringList or SecureString
-    versions: tuple[ParameterVersion, ...]  # oldest first, never empty
-    tier: str = "Standard"
-    description: str = ""
-    key_id: str = ""  # kept and echoed
-    tags: dict[str, str] = {}

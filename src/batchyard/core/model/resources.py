@@ -56,6 +56,10 @@ def largest(amounts: Iterable[Resources]) -> Resources:
     return reduce(Resources.most, amounts, Resources())
 
 
+def sum_of(amounts: Iterable[Resources]) -> Resources:
+    return reduce(Resources.plus, amounts, Resources())
+
+
 def format_vcpus(milli_vcpus: int) -> str:
     """Formats `2000` as `2`, `250` as `0.25`, like AWS."""
     whole, rest = divmod(milli_vcpus, MILLI_PER_VCPU)

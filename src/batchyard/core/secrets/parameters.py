@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchyard.core.model import commands
-from batchyard.core.model.records import Parameter, ParameterVersion
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.secret_records import Parameter, ParameterVersion
 from batchyard.core.secrets.document_kinds import PARAMETER
 from batchyard.core.state.world import World
 

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import Parameter, ParameterVersion, Secret, SecretVersion
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.secret_records import Parameter, ParameterVersion, Secret, SecretVersion
 from batchyard.core.secrets.secrets import CURRENT, INVALID_REQUEST, NOT_FOUND
 
 _SECRET = re.compile(r"arn:[^:]+:secretsmanager:([^:]*):([^:]*):secret:([^:]+)(?::(.*))?", re.DOTALL)

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from batchyard.core.model import commands
 from batchyard.core.model.commands import SealedValue, VersionedSecret
-from batchyard.core.model.records import Parameter, Secret, SecretVersion
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.secret_records import Parameter, Secret, SecretVersion
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
 from batchyard.core.state.world import World
 

@@ -24,16 +24,15 @@ from batchyard.core.model.records import (
     InstanceState,
     Job,
     JobSpec,
-    Parameter,
     Placement,
     Queue,
     QueueHead,
-    Secret,
     Status,
     milli_vcpus_of,
     node_resources,
 )
 from batchyard.core.model.resources import Resources
+from batchyard.core.model.secret_records import Parameter, Secret
 from batchyard.core.state.arrays import ArrayProgress
 from batchyard.core.state.consumable_table import Consumables
 from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE, INSTANCE, QUEUE_HEAD, SHARE_USAGE

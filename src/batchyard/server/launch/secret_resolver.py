@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batchyard.api.context import CipherError, SecretCipher
-from batchyard.core.model.records import ContainerSpec, Secret
+from batchyard.core.model.records import ContainerSpec
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.secret_records import Secret
 from batchyard.core.secrets import references
 from batchyard.core.secrets.references import ParameterReference, SecretReference
 from batchyard.core.secrets.secrets import INVALID_REQUEST, NOT_FOUND
