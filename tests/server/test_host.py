@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.model.resources import Resources
+from batchyard.engines.gpus import GpuFinder
 from batchyard.server.settings import host
 from batchyard.server.settings.config import load
 
@@ -66,10 +67,11 @@ def test_a_reserve_is_kept_for_the_system() -> None:
 def test_declared_amounts_win(tmp_path: Path) -> None:
     root = machine(tmp_path, {"dev/nvidia0": "", "dev/nvidia1": "", "dev/nvidiactl": "", "dev/nvidia-uvm": ""})
     declared = load({"vcpus": 16, "memory": 999, "gpus": 3}, {"HOME": "/x"})
-    found = host.detect(declared, root)
+    finder = GpuFinder(load=lambda: None, run=lambda command: None, root=root)  # without the tools of a real GPU
+    found = host.detect(declared, root, finder)
     assert found.resources == Resources(16000, 999, 3)
     assert found.gpu_ids == (0, 1, 2)
-    assert host.detect(load({}, {"HOME": "/x"}), root).gpu_ids == (0, 1)
+    assert host.detect(load({}, {"HOME": "/x"}), root, finder).gpu_ids == (0, 1)
 
 
 @pytest.mark.parametrize(("machine", "name"), [("x86_64", "X86_64"), ("aarch64", "ARM64"), ("riscv64", "RISCV64")])

@@ -33,7 +33,7 @@ class Service:
         self._ending = asyncio.Event()
         self._kill = False
         self._signals = EndSignals(parts.paths, self._ending.set)
-        self._host = host.detect(parts.settings)
+        self._host = host.detect(parts.settings, state_dir=parts.paths.state_dir)
         self._assembly = assemble(parts)
 
     async def run(self) -> None:

@@ -17,10 +17,12 @@ from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_cgroup
 from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import probe
 from batchyard.engines.docker.storage import note_of
+from batchyard.engines.gpus import GpuFinder
 from batchyard.server.admin.finding import Finding
 from batchyard.server.engines.choice import DOCKER, describe
 from batchyard.server.settings import host
 from batchyard.server.settings.config import Settings
+from batchyard.server.settings.offered_gpus import described, offer
 from batchyard.version import VERSION
 
 # Descriptors the supervisor holds for one attempt (pidfd, log file, pipe) times attempts that run at once on a large
@@ -93,6 +95,26 @@ def check_capacity(settings: Settings) -> Finding:
     amounts = found.resources
     detail = f"{format_vcpus(amounts.milli_vcpus)} vCPUs, {amounts.memory_mib} MiB, {amounts.gpus} GPUs for jobs"
     return Finding("capacity", True, f"{detail} ({', '.join(found.notes)})" if found.notes else detail)
+
+
+def check_gpus(settings: Settings, finder: GpuFinder | None = None) -> Finding:
+    """Checks which GPUs there are, and whether there are as many as the settings name. None is no fault."""
+    gpus = offer((finder or GpuFinder()).find(), settings.gpus)
+    found = gpus.found
+    if found.problem:
+        remedy = "Repair the driver (`nvidia-smi` shows its state), or set gpus = 0 if no job needs one."
+        return Finding("gpus", False, f"can't be found: {found.problem}", remedy)
+    if not any(gpu.uuid for gpu in found.gpus):
+        if not gpus.gpus:
+            return Finding("gpus", True, "none found", present=False)
+        seen = f"{len(found.gpus)} by their device files" if found.gpus else "none found"
+        detail = f"{seen}; {len(gpus.gpus)} offered, by number only"
+        return Finding("gpus", True, detail, "To have them found by UUID and watched: pip install 'batchyard[gpu]'.")
+    detail = f"{described(gpus.gpus) or 'none'} offered, {len(found.gpus)} found by {found.source}"
+    if gpus.lacks:
+        remedy = f"The setting gpus is {settings.gpus}: lower it to {len(found.gpus)}, or leave it out."
+        return Finding("gpus", False, f"{detail}, {settings.gpus} set", remedy)
+    return Finding("gpus", True, detail)
 
 
 def check_open_files() -> Finding:

@@ -13,6 +13,7 @@ from batchyard.server.admin.stop import count
 from batchyard.server.admin.terminal import complain, say
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.host import Detected
+from batchyard.server.settings.offered_gpus import described
 from batchyard.server.settings.paths import Paths
 from batchyard.server.settings.table import DOCUMENTATION
 from batchyard.version import VERSION
@@ -27,6 +28,12 @@ def starting(paths: Paths, engines: Sequence[tuple[str, str]], found: Detected) 
         say(f"  {head:<10} {text}")
     offered = f"{format_vcpus(amounts.milli_vcpus)} vCPUs, {amounts.memory_mib} MiB, {amounts.gpus} GPUs"
     say(f"  Capacity   {offered}")
+    if models := described(found.gpus.gpus):
+        say(f"  GPUs       {models}")
+    if found.gpus.found.problem:
+        say(f"  WARNING    The GPUs of this machine can't be found: {found.gpus.found.problem}.")
+    if found.gpus.lacks:
+        say(f"  WARNING    The settings name {found.gpus.asked} GPUs, and this machine has {amounts.gpus}.")
 
 
 def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> None:

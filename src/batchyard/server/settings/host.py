@@ -1,5 +1,5 @@
-"""Detects what this machine offers: processors, memory and GPUs that this process may use, within the limits of its
-cgroup."""
+"""Detects what this machine offers: processors and memory that this process may use, within the limits of its cgroup,
+and GPUs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.engines.gpus import GpuFinder
 from batchyard.server.settings.config import Settings
+from batchyard.server.settings.offered_gpus import OfferedGpus, offer, offer_and_remember
 
 MIB = 1 << 20
 # Left for the system and this service: a tenth, but no more than 1 GiB, and no less than the service needs itself.
@@ -31,14 +33,21 @@ class Detected(Struct, frozen=True):
     `address`: of this machine, for others of its network."""
 
     resources: Resources
-    gpu_ids: tuple[int, ...]
+    gpus: OfferedGpus
     notes: tuple[str, ...]
     address: str = LOOPBACK
     booted_at_ms: int = 0
 
+    @property
+    def gpu_ids(self) -> tuple[int, ...]:
+        return tuple(sorted(gpu.device_id for gpu in self.gpus.gpus))
 
-def detect(settings: Settings, root: Path = Path("/")) -> Detected:
-    """Detects the resources. Amounts in settings replace detected ones."""
+
+def detect(
+    settings: Settings, root: Path = Path("/"), finder: GpuFinder | None = None, state_dir: Path | None = None
+) -> Detected:
+    """Detects the resources. Amounts in settings replace detected ones, but GPUs that do not exist are not offered.
+    `state_dir`: where the numbers of GPUs are kept; None: nothing is written."""
     notes: list[str] = []
     vcpus = settings.vcpus
     if vcpus is None:
@@ -49,9 +58,10 @@ def detect(settings: Settings, root: Path = Path("/")) -> Detected:
         total_mib = detected_memory_mib(root)
         memory_mib = offered_memory_mib(total_mib)
         notes.append(f"{memory_mib} of {total_mib} MiB of memory offered")
-    gpu_ids = detected_gpus(root) if settings.gpus is None else tuple(range(settings.gpus))
-    resources = Resources(vcpus * MILLI_PER_VCPU, memory_mib, len(gpu_ids))
-    return Detected(resources, gpu_ids, tuple(notes), detected_address(), booted_at_ms())
+    found = (finder or GpuFinder(root=root)).find()
+    gpus = offer(found, settings.gpus) if state_dir is None else offer_and_remember(found, settings.gpus, state_dir)
+    resources = Resources(vcpus * MILLI_PER_VCPU, memory_mib, len(gpus.gpus))
+    return Detected(resources, gpus, tuple(notes), detected_address(), booted_at_ms())
 
 
 def architecture(machine: str) -> str:
@@ -92,14 +102,6 @@ def detected_memory_mib(root: Path = Path("/")) -> int:
     assert found, f"/proc/meminfo without MemTotal: {text[:200]!r}"
     limits = [int(found[1]) * 1024, *_memory_limits(root)]
     return min(limits) // MIB
-
-
-def detected_gpus(root: Path = Path("/")) -> tuple[int, ...]:
-    try:
-        names = os.listdir(root / "dev")
-    except OSError:  # no /dev: no devices
-        return ()
-    return tuple(sorted(int(name[6:]) for name in names if re.fullmatch(r"nvidia[0-9]+", name)))
 
 
 def _own_cgroups(root: Path) -> dict[str, str]:

@@ -141,8 +141,8 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "gpus",
         Kind.INTEGER,
-        "How many GPUs this machine offers to jobs.",
-        default_help="the NVIDIA devices found",
+        "How many GPUs this machine offers to jobs: the first of those found, and no more than there are.",
+        default_help="the GPUs found",
         maximum=MAX_GPUS,
     ),
     Setting(
