@@ -136,6 +136,16 @@ def test_instances_as_a_table_with_how_long_an_idle_one_stays(invoke: Invoke, st
     assert re.fullmatch(r"    It is idle, and goes unless a job comes \(2[0-5]s left\)\.", lines[4])
 
 
+def test_instances_name_their_gpus(invoke: Invoke, stub: Stub) -> None:
+    model = {"vendor": "NVIDIA", "model": "NVIDIA H100\x1b 80GB", "memory": 81559}
+    gpus = [{"deviceId": 0, "uuid": "GPU-a"} | model, {"deviceId": 1, "uuid": "GPU-b"} | model, {"deviceId": 2}]
+    stub.rows["instances"] = [instance(gpus=gpus, capacity=amounts(2, 3953, 3), free=amounts(2, 3953, 1))]
+    heading, row, models, _ = invoke("instances").stdout.splitlines()
+    assert "FREE GPU" in heading
+    assert "1/3" in row.split()
+    assert models == "    GPUs: 2 × NVIDIA H100\\x1b 80GB (79.6 GiB)."
+
+
 @pytest.mark.parametrize("command", ["envs", "queues", "instances"])
 def test_rows_as_json_and_none_at_all(command: str, invoke: Invoke, stub: Stub) -> None:
     result = invoke(command)

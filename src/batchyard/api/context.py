@@ -13,6 +13,7 @@ from msgspec import Struct
 from batchyard.api.readers import Readers
 from batchyard.core.capacity.catalogue import X86_64, Catalogue
 from batchyard.core.model.commands import Answer, Command
+from batchyard.core.model.gpus import Gpu
 from batchyard.core.model.names import Account
 from batchyard.store.queries import Reader, time_budget
 from batchyard.wire.messages import Document
@@ -77,6 +78,7 @@ class Context:
     host_address: str = "127.0.0.1"  # where others of its network reach it
     host_name: str = "localhost"
     architecture: str = X86_64  # of this machine, in EC2's words
+    gpus: tuple[Gpu, ...] = ()  # of this machine, those that jobs can have
     catalogue: Catalogue = field(default_factory=lambda: Catalogue({}))
     key_name: Callable[[str], str] = str  # the owner's name for an access key id; unknown: the id
     settings: Settings = field(default_factory=Settings)

@@ -168,6 +168,20 @@ def _next(row: Document) -> list[str]:
     return [f"{step['text'].removesuffix('.')} ({duration(max(0, step['at'] - now_ms()))} left)."]
 
 
+def _gpu_models(row: Document) -> list[str]:
+    """Returns a note with the models of its GPUs, where they are known."""
+    counts: dict[tuple[str, int], int] = {}
+    for gpu in row.get("gpus", []):
+        if "model" in gpu:
+            key = gpu["model"], gpu.get("memory", 0)
+            counts[key] = counts.get(key, 0) + 1
+    models = [
+        f"{count} × {model}" + (f" ({memory / MIB_PER_GIB:.1f} GiB)" if memory else "")
+        for (model, memory), count in counts.items()
+    ]
+    return [f"GPUs: {', '.join(models)}."] if models else []
+
+
 def _state_notes(row: Document) -> list[str]:
     """Returns notes about a state that is not normal; a normal one needs none."""
     notes = [f"It is {row['state']}: nothing new is placed there."] if row["state"] != "ENABLED" else []
@@ -253,6 +267,6 @@ INSTANCES = View(
         ("STATE", lambda row: row["state"]),
     ),
     ("MARKET", "AGE", "FREE GIB", GPUS),
-    _next,
+    lambda row: [*_gpu_models(row), *_next(row)],
     "No instances: this machine has not been set up yet.",
 )

@@ -71,6 +71,7 @@ def context_of(
         host_vcpus=host.resources.milli_vcpus // MILLI_PER_VCPU,
         host_address=host.address,
         host_name=socket.gethostname(),
+        gpus=host.gpus.gpus,
         architecture=ARM64 if platform.machine() in ARM_MACHINES else X86_64,
         catalogue=load_catalogue(),
         key_name=secrets.key_name,

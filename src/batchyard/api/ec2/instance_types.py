@@ -8,6 +8,7 @@ from batchyard.api.context import Call, Context
 from batchyard.api.ec2.queries import Values, check_alone, select
 from batchyard.api.ecs.capacity import HOST_TYPE, ask_inventory
 from batchyard.core.capacity.catalogue import InstanceType
+from batchyard.core.model.gpus import Gpu
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.wire.messages import Document
@@ -40,6 +41,8 @@ async def describe_instance_types(context: Context, call: Call, request: Documen
             f"The following supplied instance types do not exist: [{', '.join(unknown)}]", "InvalidInstanceType"
         )
     documents = {name: _document(kinds[name]) for name in asked or kinds}
+    if HOST_TYPE in documents and (gpus := _gpus_of(context.gpus)):
+        documents[HOST_TYPE]["GpuInfo"] = gpus
     found, token = select(request, documents, FILTERS, MAX_PAGE)
     return {"InstanceTypes": found} | token
 
@@ -50,6 +53,20 @@ async def _host_type(context: Context) -> InstanceType:
     return InstanceType(
         HOST_TYPE, resources.milli_vcpus, resources.memory_mib, resources.gpus, architecture=context.architecture
     )
+
+
+def _gpus_of(gpus: tuple[Gpu, ...]) -> Document:
+    """Returns GpuInfo of GPUs that were found, an entry for each model; empty where no model is known."""
+    counts: dict[tuple[str, str, int], int] = {}
+    for gpu in gpus:
+        if gpu.model:
+            key = gpu.model, gpu.vendor, gpu.memory_mib
+            counts[key] = counts.get(key, 0) + 1
+    entries = [
+        {"Name": model, "Manufacturer": vendor, "Count": count, "MemoryInfo": {"SizeInMiB": memory_mib}}
+        for (model, vendor, memory_mib), count in counts.items()
+    ]
+    return {"Gpus": entries, "TotalGpuMemoryInMiB": sum(gpu.memory_mib for gpu in gpus)} if entries else {}
 
 
 def _document(kind: InstanceType) -> Document:

@@ -49,6 +49,7 @@ async def describe_container_instances(context: Context, call: Call, request: Do
             stocks[arn],
             inventory,
             environments,
+            context.gpus,
             with_tags=asks_for_tags(request),
         )
         found.append(document)

@@ -13,6 +13,7 @@ from batchyard.api.ecs.capacity import instance_tags, instance_type, zone
 from batchyard.api.ecs.cluster_names import cluster_name
 from batchyard.core.model import names
 from batchyard.core.model.compute_resources import Platform
+from batchyard.core.model.gpus import Gpu, gpus_named
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import (
     DEFAULT_CONTAINER,
@@ -64,9 +65,18 @@ def group(spec: JobSpec) -> str:
 
 
 def task_document(
-    account: Account, spec: JobSpec, job_id: str, task_id: str, attempt: Attempt, *, is_current: bool, with_tags: bool
+    account: Account,
+    spec: JobSpec,
+    job_id: str,
+    task_id: str,
+    attempt: Attempt,
+    gpus: tuple[Gpu, ...] = (),
+    *,
+    is_current: bool,
+    with_tags: bool,
 ) -> Document:
-    """Returns Task. Members without a counterpart here (image pulls, health checks) are left out."""
+    """Returns Task. Members without a counterpart here (image pulls, health checks) are left out. `gpus`: those of the
+    machine."""
     cluster = cluster_name(account, attempt.environment)
     family, revision = names.split_definition(spec.definition)
     document: Document = {
@@ -83,7 +93,7 @@ def task_document(
         "memory": str(spec.task.resources.memory_mib),
         "enableExecuteCommand": bool(spec.task.container.get("enableExecuteCommand", False)),
         "healthStatus": "UNKNOWN",
-        "containers": _containers(account, cluster, spec, task_id, attempt, is_current=is_current),
+        "containers": _containers(account, cluster, spec, task_id, attempt, gpus, is_current=is_current),
         "overrides": {"containerOverrides": [_override(container) for container in _named(spec)]},
         "attachments": [],
         "attributes": [],
@@ -110,12 +120,20 @@ def _stop_code(attempt: Attempt) -> str:
 
 
 def _containers(
-    account: Account, cluster: str, spec: JobSpec, task_id: str, attempt: Attempt, *, is_current: bool
+    account: Account,
+    cluster: str,
+    spec: JobSpec,
+    task_id: str,
+    attempt: Attempt,
+    gpus: tuple[Gpu, ...],
+    *,
+    is_current: bool,
 ) -> list[Document]:
     whole = ContainerOutcome(DEFAULT_CONTAINER, attempt.exit_code, attempt.reason)
     outcomes = {outcome.name: outcome for outcome in attempt.containers or (whole,)}
     status = last_status(attempt, is_current=is_current).replace("STOPPING", "RUNNING")
-    documents = []
+    documents: list[Document] = []
+    device_ids = attempt.main.device_ids  # assigned in the order of the definition
     for container in _named(spec):
         known = log_file_container(spec, container.name)
         document: Document = {
@@ -131,8 +149,9 @@ def _containers(
         }
         if container.image:
             document["image"] = container.image
-        if attempt.main.device_ids and container.resources.gpus:
-            document["gpuIds"] = [str(device) for device in attempt.main.device_ids]
+        own, device_ids = device_ids[: container.resources.gpus], device_ids[container.resources.gpus :]
+        if own:
+            document["gpuIds"] = _gpu_names(gpus, own)
         outcome = outcomes.get(container.name)
         if outcome is not None and outcome.exit_code is not None:
             document |= {"exitCode": outcome.exit_code, "lastStatus": "STOPPED"}
@@ -178,6 +197,7 @@ def container_instance_document(
     stock: Stock,
     inventory: Inventory,
     environments: dict[str, Environment],
+    gpus: tuple[Gpu, ...],
     *,
     with_tags: bool,
 ) -> Document:
@@ -192,8 +212,8 @@ def container_instance_document(
         "agentConnected": True,
         "runningTasksCount": inventory.running(environment, instance.instance_id),
         "pendingTasksCount": inventory.pending(environment, instance.instance_id),
-        "registeredResources": _resources(instance.resources, instance.gpu_ids),
-        "remainingResources": _resources(stock.free, stock.free_gpu_ids),
+        "registeredResources": _resources(instance.resources, _gpu_names(gpus, instance.gpu_ids)),
+        "remainingResources": _resources(stock.free, _gpu_names(gpus, stock.free_gpu_ids)),
         "attributes": [
             {"name": "ecs.instance-type", "value": instance_type(instance)},
             {"name": "ecs.availability-zone", "value": zone(account)},
@@ -208,13 +228,17 @@ def container_instance_document(
     return document
 
 
-def _resources(amounts: Resources, gpu_ids: tuple[int, ...]) -> list[Document]:
+def _gpu_names(gpus: tuple[Gpu, ...], device_ids: tuple[int, ...]) -> list[str]:
+    return [gpu.name for gpu in gpus_named(gpus, device_ids)]
+
+
+def _resources(amounts: Resources, gpus: list[str]) -> list[Document]:
     numbers = {"CPU": _cpu_units(amounts), "MEMORY": amounts.memory_mib}
     documents: list[Document] = [
         {"name": name, "type": "INTEGER", "integerValue": number} for name, number in numbers.items()
     ]
-    if gpu_ids:
-        documents.append({"name": "GPU", "type": "STRINGSET", "stringSetValue": [str(device) for device in gpu_ids]})
+    if gpus:
+        documents.append({"name": "GPU", "type": "STRINGSET", "stringSetValue": gpus})
     return documents
 
 

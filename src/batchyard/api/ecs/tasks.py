@@ -48,6 +48,7 @@ async def describe_tasks(context: Context, call: Call, request: Document) -> Doc
             view.view.job_id,
             task_id,
             attempt,
+            context.gpus,
             is_current=view.view.job.attempt is attempt,
             with_tags=asks_for_tags(request),
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 from batchyard.api.checks import quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.api.yard.amounts import amounts
+from batchyard.core.model.gpus import Gpu, gpus_named
 from batchyard.core.model.names import resource_name
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.questions.overview import (
@@ -41,7 +42,7 @@ async def list_queues(context: Context, call: Call, request: Document) -> Docume
 async def list_instances(context: Context, call: Call, request: Document) -> Document:
     """This machine, then the instances of MANAGED environments."""
     found = await _ask(context)
-    return {"instances": [_instance(view) for view in found.instances]}
+    return {"instances": [_instance(view, context.gpus) for view in found.instances]}
 
 
 async def interrupt_instance(context: Context, call: Call, request: Document) -> Document:
@@ -53,7 +54,7 @@ async def interrupt_instance(context: Context, call: Call, request: Document) ->
         f"noticeSeconds must be from 0 to {MAX_NOTICE_SECONDS:g}, got {quoted(notice_seconds)}.",
     )
     view = await context.ask(InterruptInstance(instance_id, notice_seconds))
-    return {"instance": _instance(view)}
+    return {"instance": _instance(view, context.gpus)}
 
 
 async def _ask(context: Context) -> Overview:
@@ -109,7 +110,7 @@ def _queue(view: QueueView) -> Document:
     return document
 
 
-def _instance(view: InstanceView) -> Document:
+def _instance(view: InstanceView, gpus: tuple[Gpu, ...]) -> Document:
     instance = view.instance
     document: Document = {
         "instanceId": instance.instance_id,
@@ -126,6 +127,8 @@ def _instance(view: InstanceView) -> Document:
     }
     if view.is_host:  # it is of no type, and has no price by the hour
         del document["instanceType"], document["market"]
+    if gpus and instance.gpu_ids:
+        document["gpus"] = [_gpu(gpu) for gpu in gpus_named(gpus, instance.gpu_ids)]
     times = {
         "launchedAt": instance.launched_at_ms,
         "readyAt": instance.ready_at_ms,
@@ -133,6 +136,12 @@ def _instance(view: InstanceView) -> Document:
         "endsAt": instance.ends_at_ms,
     }
     return document | {member: at_ms for member, at_ms in times.items() if at_ms}
+
+
+def _gpu(gpu: Gpu) -> Document:
+    """Returns a GPU; what is not known of it is left out."""
+    known = {"vendor": gpu.vendor, "uuid": gpu.uuid, "model": gpu.model, "memory": gpu.memory_mib}
+    return {"deviceId": gpu.device_id} | {member: value for member, value in known.items() if value}
 
 
 def _demand(demand: Demand) -> Document:
