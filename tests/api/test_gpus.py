@@ -5,15 +5,18 @@ from dataclasses import replace
 import pytest
 
 from batchyard.api import operations
+from batchyard.core.model.commands import SetHost
 from batchyard.core.model.gpus import NVIDIA, Gpu
-from tests.api.service import Service, container
+from batchyard.core.model.records import Abilities, Instance
+from batchyard.core.model.resources import Resources
+from tests.api.service import ENGINE, Service, container
 
+HOST = "i-0123456789abcdef0"
 PAIR = (Gpu(0, 0, NVIDIA, "GPU-a", "NVIDIA H100", 81559), Gpu(1, 1, NVIDIA, "GPU-b", "NVIDIA T4", 15360))
 
 
 @pytest.fixture
 def yard(service: Service) -> Service:
-    service.make_queue()
     service.context = replace(service.context, gpus=PAIR)
     service.handlers = operations.bind(service.context)
     return service
@@ -40,6 +43,8 @@ def test_ecs_names_them_by_uuid(yard: Service) -> None:
 
 
 def test_each_container_has_its_part(yard: Service) -> None:
+    host = Instance(HOST, Resources(4000, 4096, 2), (0, 1))
+    yard.do(SetHost(host, {ENGINE: Abilities(multiple_containers=True)}))
     needs = container()["resourceRequirements"]
     gpu = {"type": "GPU", "value": "1"}
     containers = [
