@@ -7,8 +7,10 @@ import resource
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from batchyard.core.jobs.attempts import REASON_CHARACTERS
+from batchyard.core.model.gpus import AMD, NVIDIA, Gpu
 from batchyard.core.model.records import Mount, TaskSpec, Ulimit
 from batchyard.core.model.reports import Exited, NotStarted, Report
 from batchyard.engines.base import Launch, log_path
@@ -83,6 +85,39 @@ def test_only_assigned_devices_are_visible(
     environment = () if own is None else (("CUDA_VISIBLE_DEVICES", own),)
     task = process.shell('echo "<$CUDA_VISIBLE_DEVICES>"', environment=environment)
     assert output_of(process, task, assigned) == [f"<{seen}>"]
+
+
+FIRST, SECOND = "GPU-11111111-aaaa", "GPU-22222222-bbbb"
+GPU_VARIABLES = (
+    *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
+    "CUDA_DEVICE_ORDER",
+)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "own", "assigned", "seen"),
+    [
+        (NVIDIA, {}, (7, 0), f"{SECOND},{FIRST} {SECOND},{FIRST} - - -"),
+        (NVIDIA, {"CUDA_VISIBLE_DEVICES": "0"}, (7,), f"{SECOND} {SECOND} - - -"),
+        (NVIDIA, {"CUDA_VISIBLE_DEVICES": "GPU-2222"}, (0, 7), f"{SECOND} {SECOND} - - -"),
+        (NVIDIA, {"CUDA_VISIBLE_DEVICES": FIRST, "NVIDIA_VISIBLE_DEVICES": "all"}, (), "none none - - -"),
+        (NVIDIA, {}, (9,), "9 9 - - PCI_BUS_ID"),  # one that has gone since, or was never found by name
+        (AMD, {}, (7, 0), f"0,1 - {SECOND},{FIRST} 0,1 -"),
+        (AMD, {"HIP_VISIBLE_DEVICES": "1"}, (0, 7), f"0 - {SECOND} 0 -"),
+        (AMD, {"CUDA_VISIBLE_DEVICES": "0"}, (0, 7), f"0 - {FIRST} 0 -"),
+        (AMD, {"ROCR_VISIBLE_DEVICES": "0,1"}, (), "none - none none -"),
+    ],
+)
+def test_gpus_are_named_by_uuid(
+    process: ProcessHarness, vendor: str, own: dict[str, str], assigned: tuple[int, ...], seen: str
+) -> None:
+    known = (Gpu(0, 0, vendor, FIRST), Gpu(7, 1, vendor, SECOND))
+    words = " ".join(f"$(test -z ${{{name}+set}} && echo - || echo ${{{name}:-none}})" for name in GPU_VARIABLES)
+    task = process.shell(f'echo "{words}"', environment=tuple(own.items()))
+    launch = replace(launch_of(task), device_ids=assigned, gpus=known, gpu_vendor=vendor)
+    process.engine.launch([launch])
+    wait_for_end(process, launch.attempt_id)
+    assert process.words(launch.attempt_id) == [seen]
 
 
 def test_the_program_is_searched_in_the_tasks_own_path(process: ProcessHarness) -> None:

@@ -8,14 +8,18 @@ from msgspec.structs import replace
 from batchyard.core.machine import Machine
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.gpus import Gpu
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import DEFAULT_CONTAINER, ContainerSpec, TaskSpec, containers_of
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
+from batchyard.engines.gpu_probes import SeenGpu
+from batchyard.engines.gpus import FoundGpus
 from batchyard.server.access.metadata_tokens import Tokens, secret_of
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.launch.launch_builder import ENDPOINTS, WITHOUT_S3_KEYS, LaunchBuilder
 from batchyard.server.launch.secret_resolver import Resolver
+from batchyard.server.settings.offered_gpus import OfferedGpus
 from batchyard.server.settings.paths import PathError
 from batchyard.server.settings.s3 import S3
 
@@ -36,6 +40,16 @@ def launch_builder_of(directory: Path, *job_env: tuple[str, str]) -> LaunchBuild
         lambda attempt, container: f"tok-{attempt}{container}",
         resolver=resolver,
     )
+
+
+def test_gpus_have_their_names(tmp_path: Path) -> None:
+    gpus = tuple(Gpu(number, number, "NVIDIA", f"GPU-{number}") for number in (0, 1))
+    offered = OfferedGpus(gpus, FoundGpus((SeenGpu(0, "NVIDIA", "GPU-0", "", 0),), "NVML"), None)
+    build_launch = LaunchBuilder("http://127.0.0.1:1", "us-east-1", (), lambda attempt, container: "", gpus=offered)
+    launch = build_launch(effect(TaskSpec(("true",), (), Resources(1000, 64, 1))))
+    assert ([gpu.name for gpu in launch.assigned_gpus], launch.gpu_vendor) == (["GPU-0"], "NVIDIA")
+    unnamed = launch_builder_of(tmp_path)(effect(TaskSpec(("true",), (), Resources(1000, 64, 1))))
+    assert ([gpu.name for gpu in unnamed.assigned_gpus], unnamed.gpu_vendor) == (["0"], "")
 
 
 def test_who_wins(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from batchyard.core.model.attempt_node import AttemptNode
+from batchyard.core.model.gpus import Gpu, gpus_named
 from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, Instance, TaskSpec
 from batchyard.core.model.reports import InstanceReport, Report
 
@@ -54,6 +55,8 @@ class Launch(Struct, frozen=True):
     task: TaskSpec
     environment: tuple[tuple[str, str], ...]  # of this attempt: overrides task.environment, in every container
     device_ids: tuple[int, ...] = ()
+    gpus: tuple[Gpu, ...] = ()  # those of `device_ids`, as far as more than their numbers is known
+    gpu_vendor: str = ""  # the vendor of this machine's GPUs, also for a task that has none of them
     job_id: str = ""
     # (container, variable, value): resolved secrets, for the container's environment alone; never written to disk.
     secrets: tuple[tuple[str, str, str], ...] = ()
@@ -75,6 +78,10 @@ class Launch(Struct, frozen=True):
     @property
     def task_id(self) -> str:
         return self.attempt_node.task_id
+
+    @property
+    def assigned_gpus(self) -> tuple[Gpu, ...]:
+        return gpus_named(self.gpus, self.device_ids)
 
     def __repr__(self) -> str:
         """Leaves out environment and secrets: this may end up in a log."""

@@ -249,7 +249,9 @@ class ProcessEngine:
         secrets = tuple(
             (variable, value) for container, variable, value in launch.secrets if container == DEFAULT_CONTAINER
         )
-        return LaunchItem(launch.task_id, key, (*secrets, *launch.environment), launch.device_ids)
+        names = tuple(gpu.name for gpu in launch.assigned_gpus)
+        environment = (*secrets, *launch.environment)
+        return LaunchItem(launch.task_id, key, environment, launch.device_ids, names, launch.gpu_vendor)
 
     # -- Receiving --
 

@@ -20,6 +20,7 @@ from batchyard.server.http.job_listener import JobListener
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.launches import make_launch_builder
 from batchyard.server.parts import Parts
+from batchyard.server.settings.host import Detected
 from batchyard.server.stored_machines import Stored, load_machines
 
 
@@ -39,7 +40,7 @@ class Assembly(Struct, frozen=True):
         return self.stored.machine
 
 
-def assemble(parts: Parts) -> Assembly:
+def assemble(parts: Parts, host: Detected) -> Assembly:
     """Loads the machines from the store and connects them with engines and capacities; starts nothing yet. Raises
     StoreError: the database is damaged."""
     settings, stored = parts.settings, load_machines(parts, wall_clock_ms())
@@ -47,7 +48,7 @@ def assemble(parts: Parts) -> Assembly:
     cipher = KeyFileCipher(settings.secrets_key_file, parts.paths.data_dir)
     has_docker = wants_docker(settings, stored.machine.world.environments.values())
     job_listener = JobListener(parts.paths.state_dir) if has_docker else None
-    build_launch = make_launch_builder(parts, stored.machine, identity, cipher, job_listener)
+    build_launch = make_launch_builder(parts, stored.machine, identity, cipher, job_listener, host.gpus)
     loop = Loop(
         [stored.machine, stored.timers],
         parts.writer,

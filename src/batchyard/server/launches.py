@@ -11,12 +11,19 @@ from batchyard.server.launch.launch_builder import LaunchBuilder
 from batchyard.server.launch.secret_resolver import Resolver
 from batchyard.server.parts import Parts
 from batchyard.server.settings.image_names import ImageNames
+from batchyard.server.settings.offered_gpus import OfferedGpus
 
 
 def make_launch_builder(
-    parts: Parts, machine: Machine, identity: Identity, cipher: KeyFileCipher, job_listener: JobListener | None
+    parts: Parts,
+    machine: Machine,
+    identity: Identity,
+    cipher: KeyFileCipher,
+    job_listener: JobListener | None,
+    gpus: OfferedGpus,
 ) -> LaunchBuilder:
-    """Makes the builder. `job_listener`: for containers on networks of their own; None: there is no Docker."""
+    """Makes the builder. `job_listener`: for containers on networks of their own; None: there is no Docker.
+    `gpus`: those of this machine."""
     settings, sessions = parts.settings, identity.sessions
     return LaunchBuilder(
         parts.address,
@@ -30,4 +37,5 @@ def make_launch_builder(
         own_address=sessions.address,
         bridge_address=job_listener.address if job_listener is not None else "",
         images=ImageNames(settings.images),
+        gpus=gpus,
     )

@@ -34,7 +34,7 @@ class Service:
         self._kill = False
         self._signals = EndSignals(parts.paths, self._ending.set)
         self._host = host.detect(parts.settings, state_dir=parts.paths.state_dir)
-        self._assembly = assemble(parts)
+        self._assembly = assemble(parts, self._host)
 
     async def run(self) -> None:
         """Runs until a signal or Shutdown. Raises what ended the loop: a failed commit."""

@@ -13,9 +13,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.core.model.gpus import AMD, Gpu
 from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec, containers_of
 from batchyard.core.tasks.task_spec import log_driver
 from batchyard.engines.base import ATTEMPT_VARIABLE, Launch
+from batchyard.engines.docker.gpus import NO_DEVICES, GpuAccess, device_requests
 
 PREFIX = "batchyard-"
 STORE, ATTEMPT, JOB, CONTAINER, EPOCH = (
@@ -41,6 +43,7 @@ class Placing(Struct, frozen=True):
     epoch: int
     log_limit_bytes: int
     limits_storage: bool = False  # the storage driver may support a limit
+    gpu_access: GpuAccess = GpuAccess(has_runtime=True)
 
 
 class State(Enum):
@@ -140,7 +143,7 @@ def create_request(launch: Launch, spec: ContainerSpec, placing: Placing) -> dic
     task = launch.task
     body: dict[str, Any] = {
         "Image": spec.image,
-        "Env": [f"{name}={value}" for name, value in environment_of(launch, spec).items()],
+        "Env": [f"{name}={value}" for name, value in environment_of(launch, spec, placing.gpu_access).items()],
         "Labels": labels_of(launch, spec.name, placing),
         "HostConfig": _host_config(launch, spec, placing),
     }
@@ -153,27 +156,30 @@ def create_request(launch: Launch, spec: ContainerSpec, placing: Placing) -> dic
     return body
 
 
-def environment_of(launch: Launch, spec: ContainerSpec) -> dict[str, str]:
+def environment_of(launch: Launch, spec: ContainerSpec, access: GpuAccess) -> dict[str, str]:
     """Returns the variables that Docker merges over the image's: the task's, its secrets, the attempt's, the
     container's, then its devices."""
     variables = dict(spec.environment)
     variables.update({name: value for container, name, value in launch.secrets if container == spec.name})
     variables.update(launch.environment)
     variables.update({name: value for container, name, value in launch.container_environment if container == spec.name})
-    if spec.resources.gpus:
-        variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(map(str, devices_of(launch, spec)))
+    gpus = gpus_of(launch, spec)
+    if gpus and launch.gpu_vendor != AMD:
+        variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpu.name for gpu in gpus)
+    elif access.is_default_runtime:
+        variables["NVIDIA_VISIBLE_DEVICES"] = NO_DEVICES
     variables[ATTEMPT_VARIABLE] = launch.task_id
     return variables
 
 
-def devices_of(launch: Launch, spec: ContainerSpec) -> tuple[int, ...]:
-    """Returns the container's part of the attempt's devices: they are assigned in the order of the definition."""
+def gpus_of(launch: Launch, spec: ContainerSpec) -> tuple[Gpu, ...]:
+    """Returns the container's part of the attempt's GPUs: they are assigned in the order of the definition."""
     first = 0
     for other in containers_of(launch.task):
         if other.name == spec.name:
             break
         first += other.resources.gpus
-    return launch.device_ids[first : first + spec.resources.gpus]
+    return launch.assigned_gpus[first : first + spec.resources.gpus]
 
 
 def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
@@ -203,9 +209,8 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
         config["Tmpfs"] = {entry["containerPath"]: _tmpfs_options(entry) for entry in linux["tmpfs"]}
     if linux.get("devices"):
         config["Devices"] = [_device(device) for device in linux["devices"]]
-    if spec.resources.gpus:
-        ids = [str(number) for number in devices_of(launch, spec)]
-        config["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": ids, "Capabilities": [["gpu"]]}]
+    if gpus := gpus_of(launch, spec):
+        config["DeviceRequests"] = device_requests(placing.gpu_access, gpus, spec.name)
     return config
 
 

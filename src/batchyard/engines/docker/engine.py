@@ -24,6 +24,7 @@ from batchyard.engines.docker.containers import ATTEMPT, STORE, Placing
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, Daemon
 from batchyard.engines.docker.entrypoint_check import EntrypointCheck
 from batchyard.engines.docker.execs import CannotExec, ExecStream
+from batchyard.engines.docker.gpus import access_of
 from batchyard.engines.docker.images import Images
 from batchyard.engines.docker.journal import DockerJournal
 from batchyard.engines.docker.network import JobNetwork
@@ -124,7 +125,7 @@ class DockerEngine:
             await self.close(kill=False)
             raise
         info = await self._daemon.until_it_answers(lambda: self._daemon.api.json("GET", "/info"))
-        placing = Placing(self._journal.store, epoch, self._settings.log_limit_bytes, may_limit(info))
+        placing = Placing(self._journal.store, epoch, self._settings.log_limit_bytes, may_limit(info), access_of(info))
         self._context = EngineContext(
             self._daemon,
             self._journal,

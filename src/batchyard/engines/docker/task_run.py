@@ -21,7 +21,7 @@ from batchyard.core.model.reports import ContainerExit, Exited, Lost, NotStarted
 from batchyard.engines.base import RECOVERED_SILENT, STOP_GRACE_SECONDS, Launch, log_path
 from batchyard.engines.boot import boot_seconds
 from batchyard.engines.container_group import grace_of
-from batchyard.engines.docker import containers, plans
+from batchyard.engines.docker import containers, gpus, plans
 from batchyard.engines.docker.api import ApiError
 from batchyard.engines.docker.containers import Placing, Seen, State
 from batchyard.engines.docker.credentials import Credentials
@@ -519,7 +519,7 @@ def _started_at_ms(seen: Mapping[str, Seen]) -> int:
 
 def _cannot_start(name: str, message: str, exit_code: int) -> CannotStart:
     known = exit_code if exit_code in (NOT_FOUND_EXIT_CODE, NOT_EXECUTABLE_EXIT_CODE) else None
-    return CannotStart(f"{CANNOT_START}: Error response from daemon: {message}", name, known)
+    return CannotStart(f"{CANNOT_START}: Error response from daemon: {gpus.explained(message)}", name, known)
 
 
 def wall_ms() -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from batchyard.core.model.gpus import AMD, selected
 from batchyard.engines.base import ATTEMPT_VARIABLE, log_path
 from batchyard.engines.log_file import LogFile
 from batchyard.engines.start_failures import CANNOT_START, NOT_FOUND_EXIT_CODE, CannotStart
@@ -72,25 +74,26 @@ def environment_of(queued: Queued, base: dict[str, str], identity: Identity | No
         variables["HOME"] = identity.home
     variables.update(task.environment)
     variables.update(item.environment)
-    devices = visible_devices(item.device_ids, variables.get("CUDA_VISIBLE_DEVICES"))
-    variables["CUDA_VISIBLE_DEVICES"] = devices
-    variables["NVIDIA_VISIBLE_DEVICES"] = devices
+    names = item.gpu_names or tuple(map(str, item.device_ids))
+    variables.update(gpu_variables(names, item.gpu_vendor, variables))
     variables[ATTEMPT_VARIABLE] = item.attempt_id
     return variables
 
 
-def visible_devices(assigned: tuple[int, ...], wanted: str | None) -> str:
-    """Returns the value of CUDA_VISIBLE_DEVICES. A job's own value counts from 0 within the devices it was assigned, as
-    in a container. As in CUDA, the first entry that names none of them ends the list."""
-    if wanted is None:
-        return ",".join(map(str, assigned))
-    chosen: list[str] = []
-    for entry in wanted.split(","):
-        index = entry.strip()
-        if not index.isascii() or not index.isdigit() or int(index) >= len(assigned):
-            break
-        chosen.append(str(assigned[int(index)]))
-    return ",".join(chosen)
+def gpu_variables(names: tuple[str, ...], vendor: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables by which a process sees its own GPUs, and none without any. What it says itself with
+    CUDA_VISIBLE_DEVICES (AMD: HIP_VISIBLE_DEVICES) selects among them. `names`: of its GPUs; `variables`: the job's."""
+    if vendor == AMD:
+        chosen = selected(names, variables.get("HIP_VISIBLE_DEVICES", variables.get("CUDA_VISIBLE_DEVICES")))
+        # HIP counts within what ROCR leaves, and takes numbers only; it reads CUDA's variable too.
+        within = ",".join(map(str, range(len(chosen))))
+        own = ",".join(names[at] for at in chosen)
+        return {"ROCR_VISIBLE_DEVICES": own, "HIP_VISIBLE_DEVICES": within, "CUDA_VISIBLE_DEVICES": within}
+    own = ",".join(names[at] for at in selected(names, variables.get("CUDA_VISIBLE_DEVICES")))
+    found = {"CUDA_VISIBLE_DEVICES": own, "NVIDIA_VISIBLE_DEVICES": own}
+    if own and own[0].isdigit():
+        found["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # by default CUDA counts the fastest first, and not as the driver
+    return found
 
 
 class Launcher:

@@ -38,6 +38,8 @@ class LaunchItem(Struct, frozen=True, array_like=True):
     spec_key: int
     environment: tuple[tuple[str, str], ...]  # of this attempt alone, its secrets' values included
     device_ids: tuple[int, ...]
+    gpu_names: tuple[str, ...] = ()  # of these devices; from a server of an earlier version: none
+    gpu_vendor: str = ""  # of this machine's GPUs
 
     def __repr__(self) -> str:
         """Leaves out the environment: this may end up in a log."""

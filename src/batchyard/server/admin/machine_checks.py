@@ -14,6 +14,7 @@ from typing import Any
 
 from batchyard.core.model.resources import format_vcpus
 from batchyard.engines.cgroup_hierarchies import CgroupsUnavailable, find_cgroup_support
+from batchyard.engines.docker import gpus
 from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import probe
 from batchyard.engines.docker.storage import note_of
@@ -83,11 +84,8 @@ async def _more_about(socket_path: Path) -> str:
         info: dict[str, Any] = await api.json("GET", "/info")
     finally:
         api.close()
-    runtimes = sorted(info.get("Runtimes") or {})
-    # A GPU needs NVIDIA's runtime or, in newer versions, devices that Docker learns from CDI specifications.
-    gpus = "GPUs by the runtime nvidia" if "nvidia" in runtimes else "no GPU runtime (nvidia)"
     restore = "live-restore" if info.get("LiveRestoreEnabled") else "without live-restore: its restart ends containers"
-    return f"storage {info.get('Driver', 'unknown')} ({note_of(info)}), {restore}, {gpus}"
+    return f"storage {info.get('Driver', 'unknown')} ({note_of(info)}), {restore}, {gpus.note_of(gpus.access_of(info))}"
 
 
 def check_capacity(settings: Settings) -> Finding:
@@ -99,19 +97,19 @@ def check_capacity(settings: Settings) -> Finding:
 
 def check_gpus(settings: Settings, finder: GpuFinder | None = None) -> Finding:
     """Checks which GPUs there are, and whether there are as many as the settings name. None is no fault."""
-    gpus = offer((finder or GpuFinder()).find(), settings.gpus)
-    found = gpus.found
+    offered = offer((finder or GpuFinder()).find(), settings.gpus)
+    found = offered.found
     if found.problem:
         remedy = "Repair the driver (`nvidia-smi` shows its state), or set gpus = 0 if no job needs one."
         return Finding("gpus", False, f"can't be found: {found.problem}", remedy)
     if not any(gpu.uuid for gpu in found.gpus):
-        if not gpus.gpus:
+        if not offered.gpus:
             return Finding("gpus", True, "none found", present=False)
         seen = f"{len(found.gpus)} by their device files" if found.gpus else "none found"
-        detail = f"{seen}; {len(gpus.gpus)} offered, by number only"
+        detail = f"{seen}; {len(offered.gpus)} offered, by number only"
         return Finding("gpus", True, detail, "To have them found by UUID and watched: pip install 'batchyard[gpu]'.")
-    detail = f"{described(gpus.gpus) or 'none'} offered, {len(found.gpus)} found by {found.source}"
-    if gpus.lacks:
+    detail = f"{described(offered.gpus) or 'none'} offered, {len(found.gpus)} found by {found.source}"
+    if offered.lacks:
         remedy = f"The setting gpus is {settings.gpus}: lower it to {len(found.gpus)}, or leave it out."
         return Finding("gpus", False, f"{detail}, {settings.gpus} set", remedy)
     return Finding("gpus", True, detail)

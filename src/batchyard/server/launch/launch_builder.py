@@ -13,15 +13,18 @@ from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.records import TaskSpec, containers_of
 from batchyard.core.tasks.task_spec import NO_NETWORK, reads_secrets
 from batchyard.engines.base import Launch
+from batchyard.engines.gpus import FoundGpus
 from batchyard.server.access.sessions import OTHER_SOURCES
 from batchyard.server.launch.secret_resolver import Resolver, UnresolvedError
 from batchyard.server.settings.image_names import IMAGES_TABLE, ImageNames
+from batchyard.server.settings.offered_gpus import OfferedGpus
 from batchyard.server.settings.s3 import ENDPOINT_VARIABLE, S3
 
 # Submissions whose tasks are launched in turns; an array launches one task thousands of times.
 TASK_CACHE_SIZE = 1024
 
 NO_OTHER_IMAGES = ImageNames(())
+NO_GPUS = OfferedGpus((), FoundGpus(), None)
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -76,7 +79,7 @@ class LaunchBuilder:
     attempt. `resolver` reads secrets; `pulling`: the engines that pull images, and so need the credentials of their
     registries. `s3`: the owner's, which jobs get with its keys. They then sign all requests with these;
     `own_address`, by address and attempt, is where this service identifies them nevertheless. `images`: which images
-    stand for those of definitions."""
+    stand for those of definitions. `gpus`: those of this machine, for their names."""
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class LaunchBuilder:
         own_address: Callable[[str, str], str] = _no_address,
         bridge_address: str = "",
         images: ImageNames = NO_OTHER_IMAGES,
+        gpus: OfferedGpus = NO_GPUS,
     ) -> None:
         self._address, self._bridge_address = address, bridge_address
         self._anywhere = {
@@ -106,7 +110,7 @@ class LaunchBuilder:
         self._pulling = frozenset(pulling)
         self._s3_keys = s3.keys if s3 is not None else None
         self._own_address = own_address
-        self._images = images
+        self._images, self._gpus = images, gpus
         # Variables that settings give to every job count like a job's own.
         self._settings_names = frozenset(name for name, _ in job_env)
         # By engine and spec key: the task it was made from, to notice a changed one, and what `_task` gives.
@@ -131,6 +135,8 @@ class LaunchBuilder:
             task=task,
             environment=(*effect.environment, *own),
             device_ids=effect.device_ids,
+            gpus=self._gpus.named(effect.device_ids),
+            gpu_vendor=self._gpus.vendor,
             job_id=effect.job_id,
             secrets=self._keys_of_s3(prepared) if prepared.signing else (),
             container_environment=metadata,

@@ -31,6 +31,10 @@ class OfferedGpus(Struct, frozen=True):
         """The vendor of this machine's GPUs, also where none of them is offered."""
         return self.found.gpus[0].vendor if self.found.gpus else ""
 
+    def named(self, device_ids: Sequence[int]) -> tuple[Gpu, ...]:
+        """Returns the GPUs with these ids, of those that are known."""
+        return tuple(gpu for gpu in self.gpus if gpu.device_id in device_ids)
+
     @property
     def lacks(self) -> int:
         """How many fewer there are than the settings name. Only GPUs that were found by name are sure to be all."""
