@@ -31,7 +31,7 @@ from batchyard.core.questions.inventory import AskInstances
 from batchyard.core.questions.overview import AskOverview, InterruptInstance
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
 from batchyard.core.questions.running_task import AskRunningTask
-from batchyard.core.registry import consumable_resources, definitions, environments, queues, tags
+from batchyard.core.registry import consumable_resources, definitions, environments, machine_gpus, queues, tags
 from batchyard.core.scheduling import policies, scheduler
 from batchyard.core.secrets import parameters, secrets
 from batchyard.core.service_jobs import quota_shares, service_environments, service_jobs
@@ -190,6 +190,7 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     InterruptInstance: overview.interrupt,
     commands.SetHost: _set_host,
     commands.SetAway: _set_away,
+    commands.SetGpus: machine_gpus.set_gpus,
     AskCapacity: capacity.capacity,
     AskOverview: overview.overview,
     AskInstances: inventory.inventory,

@@ -1,8 +1,8 @@
 """What the vendors' tools report about the GPUs of this host.
 
 NVIDIA's: NVML by the vendor's own Python binding (`nvidia-ml-py`, whose module is `pynvml`); where that is not
-installed, `nvidia-smi`. AMD's: `amd-smi`, else `rocm-smi`. A probe that has no driver, library or program below it
-finds nothing; one that fails for another reason raises ProbeFailed, and nothing is known then."""
+installed, `nvidia-smi`. AMD's: `amd-smi`, else `rocm-smi`. A probe without a driver, library or program below it
+raises NoDriver; one that fails for another reason ProbeFailed, and then nothing is known."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ ROCM_SMI_QUERY = ("rocm-smi", "--showuniqueid", "--showproductname", "--showmemi
 
 
 class ProbeFailed(Exception):
-    """A tool is there and does not report what there is: why, as a sentence without a full stop."""
+    """A tool does not report what there is: why, as a sentence without a full stop."""
+
+
+class NoDriver(ProbeFailed):
+    """There is no such tool, or no driver below it: no GPU of this vendor can be used."""
 
 
 class SeenGpu(Struct, frozen=True):
@@ -90,7 +94,7 @@ def nvml_gpus(nvml: Any) -> tuple[SeenGpu, ...]:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         if error.value in NVML_NO_DRIVER:
-            return ()
+            raise NoDriver(f"NVML: {error}") from error
         raise ProbeFailed(f"NVML: {error}") from error
     try:
         found = [_nvml_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
@@ -119,8 +123,10 @@ def _text(value: str | bytes) -> str:
 def nvidia_smi_gpus(run: Run) -> tuple[SeenGpu, ...]:
     """Asks nvidia-smi. ProbeFailed."""
     output = run(NVIDIA_SMI_QUERY)
-    if output is None or output.code in NVIDIA_SMI_NO_DRIVER:
-        return ()
+    if output is None:
+        raise NoDriver("there is no nvidia-smi")
+    if output.code in NVIDIA_SMI_NO_DRIVER:
+        raise NoDriver(_failure(NVIDIA_SMI_QUERY[0], output))
     if output.code != 0:
         raise ProbeFailed(_failure(NVIDIA_SMI_QUERY[0], output))
     found = []
@@ -175,10 +181,10 @@ def _amd_uuid(unique_id: str) -> str:
 
 
 def _json_of(command: Sequence[str], run: Run) -> Any:
-    """Returns the document that a program prints; None: there is no such program."""
+    """Returns the document that a program prints; None: it prints nothing."""
     output = run(command)
     if output is None:
-        return None
+        raise NoDriver(f"there is no {command[0]}")
     if output.code != 0:
         raise ProbeFailed(_failure(command[0], output))
     if not output.out.strip():

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from batchyard.core.model.gpus import NVIDIA
 from batchyard.engines.gpu_probes import (
+    NoDriver,
     ProbeFailed,
     Run,
     SeenGpu,
@@ -53,6 +54,8 @@ class GpuFinder:
         for source, probe in self._probes():
             try:
                 gpus = probe()
+            except NoDriver:
+                continue
             except ProbeFailed as problem:
                 problems.append(str(problem))
                 continue
@@ -68,7 +71,7 @@ class GpuFinder:
             return None
         try:
             return probe()
-        except ProbeFailed:
+        except ProbeFailed:  # also without a driver: one that is being replaced takes no GPU away
             return None
 
     def _probes(self) -> list[tuple[str, Callable[[], tuple[SeenGpu, ...]]]]:

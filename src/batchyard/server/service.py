@@ -12,6 +12,7 @@ from batchyard.server.admin.terminal import complain
 from batchyard.server.assembly import assemble
 from batchyard.server.asyncio_tasks import cancel_tasks, run_beside
 from batchyard.server.end_signals import EndSignals, start_deadline
+from batchyard.server.engines.gpu_watch import GpuWatch
 from batchyard.server.first_commands import give_first_commands
 from batchyard.server.front_end import FrontEnd
 from batchyard.server.http.server import HttpServer
@@ -118,7 +119,9 @@ class Service:
 
     async def _wait_for_failure(self, pruning: Pruning) -> None:
         """Raises when an engine can never serve this server again, or pruning cannot commit."""
-        failing = [asyncio.create_task(self._assembly.engines.wait_for_failure()), asyncio.create_task(pruning.run())]
+        gpus = GpuWatch(self._host.gpus, self._assembly.loop.ask)
+        work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run())
+        failing = [asyncio.create_task(one) for one in work]
         try:
             done, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:

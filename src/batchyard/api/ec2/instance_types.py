@@ -8,7 +8,7 @@ from batchyard.api.context import Call, Context
 from batchyard.api.ec2.queries import Values, check_alone, select
 from batchyard.api.ecs.capacity import HOST_TYPE, ask_inventory
 from batchyard.core.capacity.catalogue import InstanceType
-from batchyard.core.model.gpus import Gpu
+from batchyard.core.model.gpus import Gpu, gpus_named
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.wire.messages import Document
@@ -33,26 +33,28 @@ async def describe_instance_types(context: Context, call: Call, request: Documen
     asked = request.get("InstanceTypes", [])
     check_alone(request, ["InstanceTypes"])
     kinds = dict(context.catalogue.types)
+    gpus: Document = {}
     if HOST_TYPE in asked:
-        kinds[HOST_TYPE] = await _host_type(context)
+        kinds[HOST_TYPE], gpus = await _host_type(context)
     unknown = [quoted(name) for name in asked if name not in kinds]
     if unknown:
         raise Refused(
             f"The following supplied instance types do not exist: [{', '.join(unknown)}]", "InvalidInstanceType"
         )
     documents = {name: _document(kinds[name]) for name in asked or kinds}
-    if HOST_TYPE in documents and (gpus := _gpus_of(context.gpus)):
+    if gpus:
         documents[HOST_TYPE]["GpuInfo"] = gpus
     found, token = select(request, documents, FILTERS, MAX_PAGE)
     return {"InstanceTypes": found} | token
 
 
-async def _host_type(context: Context) -> InstanceType:
+async def _host_type(context: Context) -> tuple[InstanceType, Document]:
+    """Returns this machine's type, and GpuInfo of its GPUs."""
     inventory = await ask_inventory(context)
-    resources = next(stock.instance.resources for stock in inventory.instances if not stock.instance.environment)
-    return InstanceType(
-        HOST_TYPE, resources.milli_vcpus, resources.memory_mib, resources.gpus, architecture=context.architecture
-    )
+    host = next(stock.instance for stock in inventory.instances if not stock.instance.environment)
+    vcpus, memory_mib, gpus = host.resources.milli_vcpus, host.resources.memory_mib, host.resources.gpus
+    kind = InstanceType(HOST_TYPE, vcpus, memory_mib, gpus, architecture=context.architecture)
+    return kind, _gpus_of(gpus_named(context.gpus, host.gpu_ids))
 
 
 def _gpus_of(gpus: tuple[Gpu, ...]) -> Document:

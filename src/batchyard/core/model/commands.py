@@ -296,6 +296,14 @@ class SetHost(Command[None], frozen=True):
     provider: str = HOST_PROVIDER
 
 
+class SetGpus(Command[None], frozen=True):
+    """The GPUs that a machine offers now (`device_ids`, ascending), and those that it had and has no more (`lost`)."""
+
+    device_ids: tuple[int, ...]
+    lost: tuple[int, ...]
+    provider: str = HOST_PROVIDER
+
+
 class SetAway(Command[None], frozen=True):
     """The engines that can't be used now, and why, as sentences without a full stop; the others can. Jobs wait."""
 

@@ -20,11 +20,18 @@ MIB_PER_GIB = 1024
 
 
 class OfferedGpus(Struct, frozen=True):
-    """The GPUs that jobs can have. `found`: those of this machine; `asked`: how many the settings name, or None."""
+    """The GPUs that jobs can have. `found`: those of this machine; `asked`: how many the settings name, or None.
+    `lost`: the numbers of GPUs that an earlier server found, and this one does not."""
 
     gpus: tuple[Gpu, ...]
     found: FoundGpus
     asked: int | None
+    lost: tuple[int, ...] = ()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the loss of one can be noticed."""
+        return any(gpu.uuid for gpu in self.gpus)
 
     @property
     def vendor(self) -> str:
@@ -44,8 +51,11 @@ class OfferedGpus(Struct, frozen=True):
 def offer(found: FoundGpus, asked: int | None, known: Sequence[str] = ()) -> OfferedGpus:
     """Offers what the settings name, of what there is: the first ones of those that were found, all without a setting.
     Where no GPU was found by name, the settings are believed. `known`: the numbers given before (NUMBERS_FILE)."""
+    lost: tuple[int, ...] = ()
     if any(gpu.uuid for gpu in found.gpus):
         table = numbers_of(found.gpus, known)
+        there = {_key(seen) for seen in found.gpus}
+        lost = tuple(number for number, key in enumerate(table) if key not in there)
         gpus = [
             Gpu(table.index(_key(seen)), seen.index, seen.vendor, seen.uuid, seen.model, seen.memory_mib)
             for seen in found.gpus
@@ -55,7 +65,7 @@ def offer(found: FoundGpus, asked: int | None, known: Sequence[str] = ()) -> Off
     else:
         vendor = found.gpus[0].vendor if found.gpus else ""
         gpus = [Gpu(number, number, vendor) for number in range(asked)]
-    return OfferedGpus(tuple(gpus if asked is None else gpus[:asked]), found, asked)
+    return OfferedGpus(tuple(gpus if asked is None else gpus[:asked]), found, asked, lost)
 
 
 def numbers_of(gpus: Sequence[SeenGpu], known: Sequence[str]) -> list[str]:
