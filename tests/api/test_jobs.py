@@ -77,7 +77,6 @@ def test_a_submission_is_refused_with_its_text(members: dict[str, Any], message:
     ("members", "name"),
     [
         ({"nodeOverrides": {"numNodes": 2}}, "nodeOverrides"),
-        ({"eksPropertiesOverride": {"podProperties": {}}}, "eksPropertiesOverride"),
         (override(instanceType="c5.large"), "containerOverrides.instanceType"),
     ],
 )
@@ -99,9 +98,8 @@ def test_what_can_not_be_done_yet_is_refused_by_name(members: dict[str, Any], na
                 "nodeRangeProperties": [{"targetNodes": "0", "container": container()}],
             },
         },
-        {"eksProperties": {"podProperties": {"containers": [{"image": "a"}]}}},
     ],
-    ids=["nodeProperties", "eksProperties"],
+    ids=["nodeProperties"],
 )
 def test_definitions_that_can_not_run_yet_are_refused_at_submission(
     body: dict[str, Any], service: Service, request: pytest.FixtureRequest

@@ -197,7 +197,8 @@ def test_old_and_new_members_in_one_override(yard: Service) -> None:
          ("Environment variable name AWS_BATCH_X must not start with AWS_BATCH: this prefix is reserved for the "
           "variables that the service sets.")),
         ({"resources": {"limits": {"cpu": "4"}}},
-         "Job definition pod has eksProperties, which this service can't run yet."),
+         ("No compute environment of job queue EC2 can run this job: the process engine needs a command, and neither "
+          "the job definition nor containerOverrides gives one (the image is recorded there, not used).")),
     ],
 )  # fmt: skip
 def test_overrides_of_a_pod_are_held_to_its_rules(override: Document, message: str, yard: Service) -> None:
@@ -207,6 +208,16 @@ def test_overrides_of_a_pod_are_held_to_its_rules(override: Document, message: s
     request = {"jobName": "j", "jobQueue": "EC2", "jobDefinition": "pod"}
     change = {"eksPropertiesOverride": {"podProperties": {"containers": [override]}}}
     assert refusal_of(lambda: yard.call("SubmitJob", request | change)) == message
+
+
+def test_a_fargate_queue_takes_no_pods(yard: Service) -> None:
+    pod = {"containers": [{"image": "i", "command": ["true"]}]}
+    definition = {"jobDefinitionName": "nowhere", "type": "container", "eksProperties": {"podProperties": pod}}
+    yard.call("RegisterJobDefinition", definition)
+    request = {"jobName": "j", "jobQueue": "FARGATE", "jobDefinition": "nowhere"}
+    assert refusal_of(lambda: yard.call("SubmitJob", request)) == (
+        "Job Queue is attached to Compute Environment that can not run Jobs with capability EC2"
+    )
 
 
 @pytest.mark.parametrize("change", list(overrides()), ids=str)

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.service import Service, container, refusal_of
+from batchyard.core.model import commands, names, reports
+from batchyard.core.model.records import Abilities, Instance
+from batchyard.core.model.resources import Resources
+from tests.api.service import ENGINE, Service, container, refusal_of
 
 
 def one(name: str = "a", **members: Any) -> dict[str, Any]:
@@ -142,13 +145,128 @@ def test_a_pod_is_kept_and_described_with_empty_lists(members: dict[str, Any], s
     assert described == expected
 
 
-def test_submitting_a_pod_says_what_is_missing(shared: Service) -> None:
+def test_submitting_a_pod_names_what_it_has_that_can_not_be_done(shared: Service) -> None:
     shared.call("RegisterJobDefinition", {"jobDefinitionName": "pod", "type": "container"} | WHOLE)
     message = refusal_of(lambda: shared.submit("pod"))
-    assert message == "Job definition pod has eksProperties, which this service can't run yet."
+    assert message == (
+        "The pod has serviceAccountName, which this service can't do: there is no Kubernetes whose account it would be."
+    )
 
 
-def test_a_container_is_no_pod(shared: Service) -> None:
-    request = {"jobDefinitionName": "both", "type": "container", "containerProperties": container()} | WHOLE
-    message = refusal_of(lambda: shared.call("RegisterJobDefinition", request))
-    assert message == "Cannot use both ECS containerProperties and eksProperties"
+def several_pods(service: Service) -> None:
+    """Lets the engine run pods of several containers."""
+    able = Abilities(images=True, multiple_containers=True, needs_command=False, any_mount=True, networks=True)
+    service.do(commands.SetHost(Instance("i-0123456789abcdef0", Resources(4000, 4096, 2), (0, 1)), {ENGINE: able}))
+
+
+def submitted(service: Service, body: dict[str, Any], **members: Any) -> str:
+    service.call("RegisterJobDefinition", {"jobDefinitionName": "pod", "type": "container"} | body)
+    return service.submit("pod", **members)
+
+
+def test_a_pod_of_one_container_runs_where_a_plain_job_would(service: Service) -> None:
+    main = one("main", command=["sleep"], args=["Ref::seconds"], env=[{"name": "A", "value": "1"}])
+    change = {
+        "containers": [{"env": [{"name": "B", "value": "2"}], "image": "other"}],
+        "metadata": {"labels": {"team": "data"}},
+    }
+    job_id = submitted(
+        service,
+        pod(main, metadata={"namespace": "jobs"}),
+        parameters={"seconds": "60"},
+        eksPropertiesOverride={"podProperties": change},
+    )
+    launch = service.launched[job_id]
+    assert launch.task.command == ("sleep", "60")
+    assert launch.task.environment == (("A", "1"), ("B", "2"))
+    assert dict(launch.environment)["AWS_BATCH_JOB_KUBERNETES_NODE_UID"] == names.node_uid("i-0123456789abcdef0")
+    service.start(job_id)
+    detail = service.detail(job_id)
+    described = detail["eksProperties"]["podProperties"]
+    assert described["containers"] == [
+        {
+            "name": "main",
+            "image": "other",
+            "command": ["sleep"],
+            "args": ["Ref::seconds"],
+            "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+            "volumeMounts": [],
+        }
+    ]
+    assert described["metadata"] == {"namespace": "jobs", "labels": {"team": "data"}, "annotations": {}}
+    assert described["nodeName"] == "i-0123456789abcdef0"
+    assert described["podName"] == names.pod_name(launch.attempt_id)
+    assert detail["container"]["logStreamName"] == f"pod/main/{launch.attempt_id}"
+    assert (detail["eksAttempts"], detail.get("ecsProperties")) == ([], None)
+
+
+def test_the_attempts_of_a_pod_are_described(service: Service) -> None:
+    several_pods(service)
+    body = pod(one("main"), one("side"), initContainers=[one("first")], metadata={"namespace": "jobs"})
+    job_id = submitted(service, body | {"retryStrategy": {"attempts": 2}})
+    attempts = [service.launched[job_id].attempt_id]
+    service.start(job_id)
+    exits = [
+        reports.ContainerExit("main", 0, stopped_at_ms=service.now_ms + 5),
+        reports.ContainerExit("side", 3, stopped_at_ms=service.now_ms + 6),
+        reports.ContainerExit("first", 0, stopped_at_ms=service.now_ms + 1),
+    ]
+    service.tick(10)
+    service.report(reports.Exited(attempts[0], service.now_ms - 10, service.now_ms, tuple(exits)))
+    attempts.append(service.launched[job_id].attempt_id)
+    service.report(reports.NotStarted(attempts[1], service.now_ms, "CannotPullContainerError: no", container="first"))
+    detail = service.detail(job_id)
+    assert (detail["status"], detail["statusReason"]) == ("FAILED", "Task failed to start")
+    ran, refused = detail["eksAttempts"]
+    cluster = ran.pop("eksClusterArn")
+    assert cluster.startswith("arn:aws:eks:us-east-1:123456789012:cluster/AWSBatch-local-")
+    assert ran == {
+        "containers": [{"name": "main", "exitCode": 0}, {"name": "side", "exitCode": 3}],
+        "initContainers": [{"name": "first", "exitCode": 0}],
+        "podName": names.pod_name(attempts[0]),
+        "podNamespace": "jobs",
+        "nodeName": "i-0123456789abcdef0",
+        "startedAt": service.now_ms - 10,
+        "stoppedAt": service.now_ms,
+        "statusReason": "Essential container in task exited",
+    }
+    assert refused["initContainers"] == [{"name": "first", "reason": "CannotPullContainerError: no"}]
+    assert refused["containers"] == [{"name": "main"}, {"name": "side"}]
+    # The one that failed is the attempt's, for the retry strategy and for clients that know `attempts` only.
+    assert [one["container"].get("exitCode") for one in detail["attempts"]] == [3, None]
+    described = detail["eksProperties"]["podProperties"]
+    assert described["initContainers"][0]["reason"] == "CannotPullContainerError: no"
+    (summary,) = service.batch.list_jobs(jobQueue="default", jobStatus="FAILED")["jobSummaryList"]
+    assert summary["container"] == {"reason": "CannotPullContainerError: no"}
+
+
+def test_a_pause_container_is_no_container_of_ecs_tasks_and_metadata(service: Service) -> None:
+    several_pods(service)
+    job_id = submitted(service, pod(one("main"), one("side"), shareProcessNamespace=True))
+    launch = service.launched[job_id]
+    assert [container.name for container in launch.task.containers] == ["main", "side", "pause"]
+    service.start(job_id)
+    cluster, _, task_id = service.detail(job_id)["container"]["taskArn"].rpartition(":task/")[2].partition("/")
+    (found,) = service.client("ecs").describe_tasks(cluster=cluster, tasks=[task_id])["tasks"]
+    assert [container["name"] for container in found["containers"]] == ["main", "side"]
+
+
+@pytest.mark.parametrize(
+    ("body", "override", "message"),
+    [
+        (pod(), "containerOverrides", "needs a job definition with containerProperties; this one has eksProperties"),
+        (pod(), "ecsPropertiesOverride", "needs a job definition with ecsProperties; this one has eksProperties"),
+        ({"containerProperties": container()}, "eksPropertiesOverride",
+         "needs a job definition with eksProperties; this one has containerProperties: use containerOverrides."),
+    ],
+)  # fmt: skip
+def test_an_override_of_another_kind_is_refused(
+    body: dict[str, Any], override: str, message: str, service: Service
+) -> None:
+    change: dict[str, Any] = {
+        "containerOverrides": {"command": ["true"]},
+        "ecsPropertiesOverride": {"taskProperties": [{"containers": [{"name": "a", "command": ["true"]}]}]},
+        "eksPropertiesOverride": {"podProperties": {"containers": [{"command": ["true"]}]}},
+    }
+    text = refusal_of(lambda: submitted(service, body, **{override: change[override]}))
+    assert text.startswith(f"{override} {message}")

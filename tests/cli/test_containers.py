@@ -86,3 +86,39 @@ def test_one_container_of_ecs_properties_needs_no_name_before_its_lines() -> Non
     assert sources(detail) == [[Source("", "/aws/batch/job", "work/app/t")]]
     assert sources(detail, "app") == sources(detail)
     assert sources({"container": {"logStreamName": "s"}}, "default") == [[Source("", "/aws/batch/job", "s")]]
+
+
+def test_a_pod_is_shown_like_a_task_of_its_containers(invoke: Invoke, stub: Stub) -> None:
+    def pod(side: int) -> dict[str, Any]:
+        resources = {"limits": {"cpu": "2", "memory": "64Mi"}, "requests": {"cpu": "0.5"}}
+        main = {"name": "main", "command": ["sh"], "args": ["-c"], "resources": resources, "exitCode": 0}
+        first = {"name": "first", "image": "busybox", "exitCode": 0}
+        return {"containers": [main, {"image": "i", "exitCode": side}], "initContainers": [first]}
+
+    ran = {
+        "containers": [{"name": "main", "exitCode": 0}, {"name": "Default", "exitCode": 7}],
+        "initContainers": [{"name": "first", "exitCode": 0}],
+    }
+    stub.add(
+        JOB,
+        "FAILED",
+        container={"logStreamName": "work/main/t2", "exitCode": 4},
+        eksProperties={"podProperties": pod(4)},
+        attempts=[{"container": {"logStreamName": f"work/main/t{number}"}} for number in (1, 2)],
+        eksAttempts=[ran, ran],
+    )
+    stub.logs |= {f"work/{name}/t{number}": [f"{name} {number}"] for name in ("main", "first") for number in (1, 2)}
+    lines = invoke("logs", JOB).stdout.splitlines()
+    assert sorted(lines) == [f"[{name}] {name} 2" for name in ("first", "main")]
+    assert invoke("logs", "--attempt", "1", "--container", "main", JOB).stdout.splitlines() == ["[main] main 1"]
+    described = invoke("describe", JOB).stdout
+    assert "FAILED, exit code 4" in described
+    assert "sh -c" in described
+    assert "0.5 vCPU, 64 MiB" in described
+    assert "main 0, Default 7, first 0" in described
+
+
+def test_a_pod_that_waits_has_no_streams() -> None:
+    detail = {"container": {}, "eksProperties": {"podProperties": {"containers": [{"name": "a"}]}}, "eksAttempts": []}
+    assert sources(detail) == []
+    assert recorded_exit_code(detail) is None

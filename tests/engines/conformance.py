@@ -33,6 +33,7 @@ class Part(NamedTuple):
     after: tuple[ContainerDependency, ...] = ()
     stop_timeout_seconds: int = 0
     start_timeout_seconds: int = 0
+    is_pause: bool = False
 
 
 def after(container: str, condition: str) -> tuple[ContainerDependency, ...]:
@@ -476,6 +477,33 @@ class SeveralContainers:
         assert final_of(harness, launch.attempt_id) is None
         harness.engine.stop(launch.attempt_node, 30)
         assert codes(wait_for_end(harness, launch.attempt_id)) == {"main": 143, "side": 1}
+
+    def test_a_pod_ends_when_all_its_containers_have_and_its_pause_container_last(
+        self, harness: SeveralHarness
+    ) -> None:
+        task = harness.several(
+            Part("first", "exits", 3, essential=False, after=after("pause", "START")),
+            Part("then", "exits", 0, essential=False, after=after("first", "COMPLETE")),
+            Part("pause", essential=False, is_pause=True),
+        )
+        final = run_to_end(harness, task)
+        assert codes(final) == {"first": 3, "then": 0, "pause": 143}
+        assert isinstance(final, Exited)
+        first, then, pause = final.containers
+        assert first.stopped_at_ms <= then.stopped_at_ms <= pause.stopped_at_ms
+
+    def test_a_pause_container_is_stopped_after_the_others(self, harness: SeveralHarness) -> None:
+        stubborn = Part("main", "ignores_term", essential=False, after=after("pause", "START"), stop_timeout_seconds=1)
+        launch = launch_of(harness.several(stubborn, Part("pause", essential=False, is_pause=True)))
+        harness.engine.launch([launch])
+        wait_for_run(harness, launch.attempt_id)
+        harness.until(lambda: harness.log(launch.attempt_id, "main") and harness.log(launch.attempt_id, "pause"))
+        harness.engine.stop(launch.attempt_node, 30)
+        final = wait_for_end(harness, launch.attempt_id)
+        assert codes(final) == {"main": 137, "pause": 143}
+        assert isinstance(final, Exited)
+        main, pause = final.containers
+        assert main.stopped_at_ms <= pause.stopped_at_ms
 
     def test_a_container_has_its_own_grace_unless_there_is_none(self, harness: SeveralHarness) -> None:
         patient = Part("patient", "ignores_term", essential=False, stop_timeout_seconds=3600)

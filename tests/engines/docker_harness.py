@@ -106,6 +106,7 @@ class DockerHarness(ShellTasks):
                     depends_on=part.after,
                     stop_timeout_seconds=part.stop_timeout_seconds,
                     start_timeout_seconds=part.start_timeout_seconds,
+                    is_pause=part.is_pause,
                 )
             )
         total = Resources(1000 * len(parts), 64 * len(parts))

@@ -54,6 +54,27 @@ def test_every_task_comes_to_its_end_by_the_rules(containers: list[ContainerSpec
     assert all(one.reason for one in exits if one.name not in ran)
 
 
+def test_a_pause_container_is_left_until_all_others_have_ended() -> None:
+    after_pause = (wait("pause", "START"),)
+    group = ContainerGroup(
+        [
+            ContainerSpec("a", essential=False, depends_on=after_pause),
+            ContainerSpec("b", essential=False, depends_on=after_pause),
+            ContainerSpec("pause", essential=False, is_pause=True),
+        ]
+    )
+    assert group.startable() == ["pause"]
+    for name in ("pause", "a", "b"):
+        group.started(name)
+    assert group.stoppable() == ["a", "b"]
+    group.ended(ContainerExit("a", 1))
+    assert (group.is_ending, group.stoppable()) == (False, ["b"])
+    group.ended(ContainerExit("b", 0))
+    assert (group.is_ending, group.is_over, group.stoppable()) == (True, False, ["pause"])
+    group.ended(ContainerExit("pause", 143))
+    assert group.is_over
+
+
 def test_a_container_that_could_not_be_started_never_ran() -> None:
     group = ContainerGroup([ContainerSpec("a", essential=False), ContainerSpec("b", depends_on=(wait("a", "START"),))])
     group.ended(ContainerExit("a", 127, reason="no such program"))

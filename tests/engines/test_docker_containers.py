@@ -118,6 +118,59 @@ def test_containers_of_a_task_share_out_its_gpus() -> None:
     assert [body["HostConfig"]["DeviceRequests"][0]["DeviceIDs"] for body in bodies] == [["4"], ["6", "7"]]
 
 
+def test_init_containers_have_the_gpus_that_the_main_ones_have_later() -> None:
+    gpu = Resources(0, 10, 1)
+    specs = (
+        ContainerSpec("a", resources=gpu),
+        ContainerSpec("b", resources=gpu),
+        ContainerSpec("x", resources=Resources(0, 10, 2), is_init=True),
+        ContainerSpec("y", resources=gpu, is_init=True),
+    )
+    task = TaskSpec((), (), Resources(1000, 20, 2), containers=specs)
+    launch = Launch(AttemptNode(ATTEMPT), 1, task, (), (4, 6))
+    bodies = [create_request(launch, spec, Placing("me", 1, MIB)) for spec in specs]
+    found = [body["HostConfig"]["DeviceRequests"][0]["DeviceIDs"] for body in bodies]
+    assert found == [["4"], ["6"], ["4", "6"], ["4"]]
+
+
+def test_the_first_words_may_replace_the_entrypoint() -> None:
+    body = request(command=("a", "b", "c"), entrypoint_words=2)
+    assert (body["Entrypoint"], body["Cmd"]) == (["a", "b"], ["c"])
+    assert "Cmd" not in request(command=("a",), entrypoint_words=1)
+    assert "Entrypoint" not in request(command=("a",))
+
+
+def test_what_a_pod_says_of_security_and_cpu() -> None:
+    container = {
+        "linuxParameters": {"capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}},
+        "dockerSecurityOptions": ["no-new-privileges"],
+        "cpuLimit": "0.5",
+    }
+    config = host_config(container=container)
+    assert (config["CapAdd"], config["CapDrop"]) == (["NET_ADMIN"], ["ALL"])
+    assert config["SecurityOpt"] == ["no-new-privileges"]
+    assert (config["CpuPeriod"], config["CpuQuota"]) == (100_000, 50_000)
+    assert not {"CapAdd", "CapDrop", "SecurityOpt", "CpuQuota"} & host_config().keys()
+
+
+def test_a_volume_in_memory() -> None:
+    mounts = (Mount("", "/a", volume="a", in_memory=True, size_mib=8), Mount("", "/b", volume="b", in_memory=True))
+    limited, free = (one["VolumeOptions"]["DriverConfig"] for one in host_config(mounts=mounts)["Mounts"])
+    assert limited == {"Name": "local", "Options": {"type": "tmpfs", "device": "tmpfs", "o": "size=8m"}}
+    assert free == {"Name": "local", "Options": {"type": "tmpfs", "device": "tmpfs"}}
+
+
+def test_containers_of_a_pod_join_its_pause_container() -> None:
+    specs = (ContainerSpec("a", essential=False), ContainerSpec("pause", essential=False, is_pause=True))
+    shares = {"pidMode": "task", "ipcMode": "task"}
+    task = TaskSpec((), (), Resources(1000, 20), containers=specs, network="awsvpc", container=shares)
+    launch = Launch(AttemptNode(ATTEMPT), 1, task, ())
+    main, pause = (create_request(launch, spec, Placing("me", 1, MIB))["HostConfig"] for spec in specs)
+    joined = f"container:batchyard-{ATTEMPT}-pause"
+    assert (main["NetworkMode"], main["PidMode"], main["IpcMode"]) == (joined, joined, joined)
+    assert (pause["NetworkMode"], pause.get("PidMode"), pause["IpcMode"]) == ("bridge", None, "shareable")
+
+
 def test_networks() -> None:
     assert host_config(network="none")["NetworkMode"] == "none"
     assert host_config(network="bridge")["NetworkMode"] == "bridge"

@@ -44,6 +44,21 @@ def test_start_waits_for_the_others_start() -> None:
     assert plan(MAIN_WITH_SIDECAR, seen(main="created", side=1)).start == ("main",)
 
 
+POD = (
+    spec("main", ("pause", "START"), essential=False),
+    ContainerSpec("pause", essential=False, is_pause=True),
+)
+
+
+def test_a_pause_container_starts_first_and_is_stopped_last() -> None:
+    assert plan(POD, seen(main="created", pause="created")).start == ("pause",)
+    assert plan(POD, seen(main="running", pause="running")).stop == ()
+    assert plan(POD, seen(main="running", pause="running"), stopping=True).stop == ("main",)
+    for stopping in (False, True):
+        ending = plan(POD, seen(main=0, pause="running"), stopping=stopping)
+        assert (ending.stop, ending.is_over, ending.ends_since_ms) == (("pause",), False, 100)
+
+
 def test_success_waits_for_a_zero() -> None:
     waiting = plan(MAIN_AFTER_SETUP, seen(main="created", setup="running"))
     assert (waiting.start, waiting.stop, waiting.waits, waiting.is_over) == ((), (), True, False)

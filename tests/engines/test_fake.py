@@ -97,6 +97,7 @@ class FakeHarness:
                     depends_on=part.after,
                     stop_timeout_seconds=part.stop_timeout_seconds,
                     start_timeout_seconds=part.start_timeout_seconds,
+                    is_pause=part.is_pause,
                 )
             )
         return TaskSpec((), (), Resources(1000, 100), containers=tuple(containers))

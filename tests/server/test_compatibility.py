@@ -15,7 +15,13 @@ from batchyard.wire.model import load_service_model
 BATCH = load_service_model("batch")
 REQUESTS = Requests(BATCH)
 PAGE = reference.documents()["compatibility.md"]
-OWN_WORDS = {"MountPoint.readOnly": "read-only"}  # refusals that do not name the member
+OWN_WORDS = {  # refusals that do not name the member
+    "MountPoint.readOnly": "read-only",
+    "EksContainerVolumeMount.readOnly": "read-only",
+    "EksSeccompProfile.localhostProfile": "Localhost",
+    "EksPodProperties.initContainers": "one container in a task",
+    "EksPodProperties.shareProcessNamespace": "one container in a task",
+}
 EVERYTHING = Abilities(
     **{field.name: field.name != "needs_command" for field in fields(Abilities) if field.type in (bool, "bool")}
 )
@@ -73,7 +79,9 @@ def test_what_leads_to_a_shape_decides_for_its_members() -> None:
     assert "process" in REQUESTS.refusing("Tmpfs"), "a tmpfs is refused, so its size is"
     assert REQUESTS.refusing("KeyValuePair") == set(), "variables come with every kind of container"
     assert REQUESTS.refusing("ContainerProperties") == set(), "of node ranges they are refused, of jobs not"
-    assert REQUESTS.refusing("EksMetadata") == set(ENGINES)
+    assert REQUESTS.refusing("EksPersistentVolumeClaim") == set(ENGINES), "no engine has claims"
+    assert "process" in REQUESTS.refusing("EksEmptyDir"), "its medium is refused with it"
+    assert REQUESTS.refusing("EksMetadata") == set()
 
 
 def test_the_page_names_every_operation_and_member() -> None:

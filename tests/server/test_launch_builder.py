@@ -79,6 +79,22 @@ def test_who_wins(tmp_path: Path) -> None:
     assert build_launch(effect(other)).task.command == ("false",)
 
 
+def test_a_pod_names_variables_of_its_attempt(tmp_path: Path) -> None:
+    build_launch = launch_builder_of(tmp_path)
+    plain = TaskSpec(("$(AWS_BATCH_JOB_ID)",), (), Resources(1000, 64))
+    task = replace(plain, is_pod=True)
+    assert build_launch(effect(plain, 1, ("AWS_BATCH_JOB_ID", "a"))).task.command == plain.command
+    first = build_launch(effect(task, 2, ("AWS_BATCH_JOB_ID", "a")))
+    other = replace(effect(task, 2, ("AWS_BATCH_JOB_ID", "b")), attempt_node=AttemptNode("0" * 31 + "2"))
+    second = build_launch(other)
+    assert (first.task.command, second.task.command) == (("a",), ("b",))
+    # Engines send the task of a key once: each has one of its own, which is no submission's.
+    assert first.spec_key != second.spec_key
+    assert max(first.spec_key, second.spec_key) < 0
+    unnamed = TaskSpec(("true",), (), Resources(1000, 64), is_pod=True)
+    assert build_launch(effect(unnamed, 3)).spec_key == 3
+
+
 def test_tokens_prove_their_attempt(tmp_path: Path) -> None:
     secret = secret_of(tmp_path / "secret")
     assert secret_of(tmp_path / "secret") == secret

@@ -11,7 +11,7 @@ from batchyard.core.machine import Machine
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.names import Account
-from batchyard.core.model.records import ContainerSpec, TaskSpec
+from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.server.launch.cipher import KeyFileCipher
@@ -162,3 +162,23 @@ def test_a_restored_machine_resolves_the_same(service: Service, arn: str) -> Non
     cipher = service.context.cipher
     container = ContainerSpec("default", secrets=(("A", arn + ":user::"),))
     assert [*Resolver(later.world, cipher).variables(container)] == [("default", "A", "ada")]
+
+
+def test_secrets_that_are_mounted_are_files(service: Service, arn: str) -> None:
+    def mount(secret: str, **members: Any) -> Mount:
+        return Mount("", f"/{secret}", volume="v", secret=secret, **members)
+
+    launch = launch_of(service, TaskSpec((), (), Resources(1000, 64), mounts=(mount("text"), mount("app"))))
+    assert launch.files == (
+        ("default", "/text", "value", "plain text"),
+        ("default", "/app", "user", "ada"),
+        ("default", "/app", "port", "5432"),
+        ("default", "/app", "on", "true"),
+        ("default", "/app", "deep", '{"a":[1]}'),
+    )
+    optional = launch_of(service, TaskSpec((), (), Resources(1000, 64), mounts=(mount("none", is_optional=True),)))
+    assert (optional.files, optional.problem) == ((), "")
+    missing = launch_of(service, TaskSpec((), (), Resources(1000, 64), mounts=(mount("none"),)))
+    assert missing.problem.startswith(f"{UNABLE}the volume v from none: ")
+    assert "batchyard secrets set none" in missing.problem
+    assert launch_of(service, TaskSpec((), (), Resources(1, 6), mounts=(mount("bytes", is_optional=True),))).problem

@@ -20,7 +20,7 @@ from batchyard.cli.formats import (
     run_time,
     table,
 )
-from batchyard.cli.streams import attempt_containers, containers, recorded_exit_code, sources
+from batchyard.cli.streams import attempt_containers, attempts, containers, recorded_exit_code, sources
 from batchyard.cli.terminal_output import coloured, shown
 
 LABEL_WIDTH = 12
@@ -35,15 +35,15 @@ def sheet(detail: Document, used: Sequence[list[Document]] = (), *, every: bool 
     parts = (_head(detail, used), _times(detail, now), _work(detail), _rules(detail))
     lines = [line for part in parts for line in pairs(part, LABEL_WIDTH)]
     lines[STATUS_LINE] = lines[STATUS_LINE].replace(detail["status"], coloured(detail["status"], detail["status"]), 1)
-    attempts = [
+    ran = [
         (number, attempt, used[number - 1] if number <= len(used) else [])
-        for number, attempt in enumerate(detail.get("attempts") or [], start=1)
+        for number, attempt in enumerate(attempts(detail), start=1)
     ]
     if every:
-        for number, attempt, one in attempts:
+        for number, attempt, one in ran:
             lines += pairs(_attempt(detail, number, attempt, one, now), LABEL_WIDTH)
-    elif attempts:
-        rows = [_attempt_row(number, attempt, one, now) for number, attempt, one in attempts]
+    elif ran:
+        rows = [_attempt_row(number, attempt, one, now) for number, attempt, one in ran]
         lines += ["", "Attempts", table(ATTEMPT_HEADINGS, rows, indent="  ")]
     lines += pairs(_log(detail), LABEL_WIDTH)
     return "\n".join(lines)
@@ -124,9 +124,9 @@ def _resources(container: Document) -> str:
 def _rules(detail: Document) -> Iterator[tuple[str, str]]:
     for number, other in enumerate(detail.get("dependsOn") or []):
         yield "" if number else "Depends on", " ".join(part for part in (other.get("jobId"), other.get("type")) if part)
-    attempts = (detail.get("retryStrategy") or {}).get("attempts") or 1
-    if attempts > 1:
-        yield "Retries", f"up to {attempts} attempts"
+    most = (detail.get("retryStrategy") or {}).get("attempts") or 1
+    if most > 1:
+        yield "Retries", f"up to {most} attempts"
     seconds = (detail.get("timeout") or {}).get("attemptDurationSeconds")
     if seconds:
         yield "Timeout", f"{duration(seconds * 1000)} for each attempt"

@@ -1,4 +1,4 @@
-"""Finds the log streams of a job: of each attempt and, in a task of several, of each container."""
+"""Finds the log streams of a job: of each attempt and, in a task of several or a pod, of each container."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NamedTuple
 from batchyard.cli.client import ClientError, Document
 
 DEFAULT_GROUP = "/aws/batch/job"
+POD_CONTAINER = "Default"  # the name of a pod's container that has none
+KINDS = {"cpu": "VCPU", "memory": "MEMORY", "nvidia.com/gpu": "GPU"}  # of resources: their names in ecsProperties
 PLAIN_CONTAINER = "default"  # the name of a plain job's one container in the name of its stream
 
 
@@ -19,13 +21,30 @@ class Source(NamedTuple):
 
 
 def containers(detail: Document) -> list[Document]:
-    """Returns the containers of ecsProperties, as in DescribeJobs; none for a plain job."""
+    """Returns the containers of ecsProperties, as in DescribeJobs, and those of a pod in the same words; none for a
+    plain job."""
+    pod = _pod(detail)
+    if pod:
+        stream = (detail.get("container") or {}).get("logStreamName") or ""
+        return [_task_container(one, stream) for one in pod]
     tasks = (detail.get("ecsProperties") or {}).get("taskProperties") or []
     return list((tasks[0].get("containers") or []) if tasks else [])
 
 
+def attempts(detail: Document) -> list[Document]:
+    """Returns the entries of `attempts`; of a pod with its containers in the words of ecsProperties."""
+    found = list(detail.get("attempts") or [])
+    pods = (detail.get("eksAttempts") or []) if _pod(detail) else []
+    for number, (attempt, ran) in enumerate(zip(found, pods, strict=False)):
+        stream = (attempt.get("container") or {}).get("logStreamName") or ""
+        several = [*(ran.get("containers") or []), *(ran.get("initContainers") or [])]
+        task = {"containers": [one | _stream_of(one["name"], stream) for one in several]}
+        found[number] = attempt | {"taskProperties": [task]}
+    return found
+
+
 def attempt_containers(attempt: Document) -> list[Document]:
-    """Returns the containers of one entry of `attempts`; none for a plain job."""
+    """Returns the containers of one of `attempts`; none for a plain job."""
     tasks = attempt.get("taskProperties") or []
     return list((tasks[0].get("containers") or []) if tasks else [])
 
@@ -48,13 +67,11 @@ def sources(detail: Document, container: str = "") -> list[list[Source]]:
             if one.get("logStreamName") and container in ("", one.get("name", PLAIN_CONTAINER))
         ]
 
-    attempts = [
-        found(attempt_containers(attempt) or [attempt.get("container") or {}]) for attempt in detail.get("attempts", [])
-    ]
+    ran = [found(attempt_containers(attempt) or [attempt.get("container") or {}]) for attempt in attempts(detail)]
     current = found(several or [detail.get("container") or {}])
-    if current and current not in attempts:
-        attempts.append(current)
-    return attempts
+    if current and current not in ran:
+        ran.append(current)
+    return ran
 
 
 def check_container(detail: Document, container: str) -> None:
@@ -74,3 +91,36 @@ def recorded_exit_code(detail: Document) -> int | None:
         return None if code is None else int(code)
     codes = [one.get("exitCode") for one in several if one.get("essential", True)]
     return next((code for code in codes if code), 0 if 0 in codes else None)
+
+
+# -- pods --
+
+
+def _pod(detail: Document) -> list[Document]:
+    """Returns the main containers of a pod, then its init containers."""
+    pod = (detail.get("eksProperties") or {}).get("podProperties") or {}
+    return [*(pod.get("containers") or []), *(pod.get("initContainers") or [])]
+
+
+def _task_container(container: Document, stream: str) -> Document:
+    """Returns a container of a pod in the words of ecsProperties. `stream`: of one of the pod's containers."""
+    name, resources = container.get("name") or POD_CONTAINER, container.get("resources") or {}
+    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    needs = [{"type": KINDS[kind], "value": text.removesuffix("Mi")} for kind, text in asked.items() if kind in KINDS]
+    found = {
+        "name": name,
+        "image": container.get("image") or "",
+        "command": [*(container.get("command") or []), *(container.get("args") or [])],
+        "environment": container.get("env") or [],
+        "resourceRequirements": needs,
+    }
+    ended = {member: container[member] for member in ("exitCode", "reason") if member in container}
+    return found | ended | _stream_of(name, stream)
+
+
+def _stream_of(container: str, stream: str) -> Document:
+    """Returns the member that names the stream of a container, from that of another one of its task."""
+    if not stream:
+        return {}
+    head, _, task = stream.split("/")
+    return {"logStreamName": f"{head}/{container}/{task}"}

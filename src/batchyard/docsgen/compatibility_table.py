@@ -61,7 +61,8 @@ NETWORK = "Jobs have the host's network, unless the tag batchyard:network or net
 PLATFORM = "Compared with this machine, where given: a job for another processor or system is set aside, and says so."
 SECRETS = "Read when the attempt starts, from this service's secrets and parameters."
 NO_NODES = "Multi-node parallel definitions are registered and described."
-NO_PODS = "Pods are registered and described."
+NO_CLUSTER = "Kept and described: pods run wherever containers do."
+ONE_CONTAINER = "Processes: one container."
 NO_IMAGE = "On the process engine a job is a process of this machine."
 STORAGE = (
     "Limits a container's own file system where Docker's storage driver can: overlay2 on xfs with pquota, btrfs, zfs."
@@ -73,7 +74,7 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
         "jobDefinitionName type parameters": YES,
         "containerProperties": both(Y, "See ContainerProperties."),
         "ecsProperties": apart(P, Y, "See EcsTaskProperties. Processes: one container."),
-        "eksProperties": both(R, NO_PODS),
+        "eksProperties": apart(P, Y, "See EksPodProperties. Processes: one container."),
         "nodeProperties": both(R, NO_NODES),
         "retryStrategy timeout tags": YES,
         "schedulingPriority": both(Y, "On queues with a scheduling policy, as on AWS."),
@@ -206,31 +207,66 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
     },
     "TaskContainerDependency": {"containerName condition": YES},
     "FirelensConfiguration": {"type options": both(R)},
-    "EksProperties": {"podProperties": both(R, NO_PODS)},
+    "EksProperties": {"podProperties": apart(P, Y, ONE_CONTAINER)},
     "EksPodProperties": {
-        "serviceAccountName hostNetwork dnsPolicy imagePullSecrets containers initContainers volumes metadata "
-        "shareProcessNamespace securityContext": both(R)
+        "serviceAccountName": both(R),
+        "hostNetwork": both(Y, "False: a network of the pod's own."),
+        "dnsPolicy": both(R, "Names are resolved as on this machine: there is no cluster."),
+        "imagePullSecrets": apart(R, Y, "One at most: a secret of Secrets Manager with `username` and `password`."),
+        "containers": apart(P, Y, ONE_CONTAINER),
+        "initContainers": YES,
+        "volumes": apart(P, Y, "See EksVolume."),
+        "metadata": both(R),
+        "shareProcessNamespace": both(Y, "Needs /bin/sh in the image of the first of several containers."),
+        "securityContext": apart(P, P, "As in EksContainerSecurityContext."),
     },
-    "ImagePullSecret": {"name": both(R)},
+    "ImagePullSecret": {"name": apart(R, Y)},
     "EksContainer": {
-        "name image imagePullPolicy command args env resources volumeMounts securityContext": both(R),
+        "name": both(Y, "Up to 200 letters, digits, hyphens and underscores."),
+        "image": apart(R, Y, NO_IMAGE),
+        "imagePullPolicy": apart(R, Y, "Without it an image is pulled where it is missing, whatever its tag."),
+        "command args env": both(Y, "With Kubernetes' `$(VARIABLE)`."),
+        "resources": apart(P, Y, "See EksContainerResourceRequirements."),
+        "volumeMounts": apart(P, Y, "As mountPoints."),
+        "securityContext": apart(P, P, "See EksContainerSecurityContext."),
     },
-    "EksContainerEnvironmentVariable": {"name value": both(R)},
-    "EksContainerResourceRequirements": {"limits requests": both(R)},
-    "EksContainerVolumeMount": {"name mountPath subPath readOnly": both(R)},
+    "EksContainerEnvironmentVariable": {"name value": YES},
+    "EksContainerResourceRequirements": {
+        "limits": apart(P, Y, "Memory, GPUs, and what cpu is capped at; processes: cpu is not capped."),
+        "requests": both(Y, "A container without cpu or memory gets 0.25 and 256Mi, as from a LimitRange."),
+    },
+    "EksContainerVolumeMount": {
+        "name": YES,
+        "mountPath": apart(P, Y, "Processes see the host's own paths."),
+        "subPath": apart(P, P, "Of a hostPath."),
+        "readOnly": YES,
+    },
     "EksContainerSecurityContext": {
-        "runAsUser runAsGroup privileged allowPrivilegeEscalation readOnlyRootFilesystem runAsNonRoot capabilities "
-        "seccompProfile": both(R)
+        "runAsUser runAsGroup": apart(P, Y, "As `user` of ContainerProperties; the group along with a user."),
+        "privileged": apart(P, Y, "A process has no confinement that could be lifted."),
+        "allowPrivilegeEscalation readOnlyRootFilesystem": YES,
+        "runAsNonRoot": both(P, "With runAsUser, which then must not be 0."),
+        "capabilities": YES,
+        "seccompProfile": apart(P, P, "RuntimeDefault or Unconfined."),
     },
-    "EksContainerLinuxCapabilities": {"add drop": both(R)},
-    "EksSeccompProfile": {"type localhostProfile": both(R)},
-    "EksVolume": {"name hostPath emptyDir secret persistentVolumeClaim": both(R)},
-    "EksHostPath": {"path": both(R)},
-    "EksEmptyDir": {"medium sizeLimit": both(R)},
-    "EksSecret": {"secretName optional": both(R)},
+    "EksContainerLinuxCapabilities": {"add drop": YES},
+    "EksSeccompProfile": {"type": both(Y), "localhostProfile": both(R)},
+    "EksVolume": {
+        "name": both(Y, "Up to 200 letters, digits, hyphens, underscores and dots."),
+        "hostPath": apart(P, Y, "Processes: mounted at the same path only."),
+        "emptyDir": YES,
+        "secret": both(Y, "A secret of Secrets Manager: a file for each member of a JSON object, else one `value`."),
+        "persistentVolumeClaim": both(R),
+    },
+    "EksHostPath": {"path": YES},
+    "EksEmptyDir": {"medium": YES, "sizeLimit": both(P, "Holds for the medium Memory.")},
+    "EksSecret": {"secretName optional": YES},
     "EksPersistentVolumeClaim": {"claimName readOnly": both(R)},
     "EksMetadata": {"labels annotations namespace": both(R)},
-    "EksPodSecurityContext": {"runAsUser runAsGroup runAsNonRoot seccompProfile fsGroup": both(R)},
+    "EksPodSecurityContext": {
+        "runAsUser runAsGroup runAsNonRoot seccompProfile": apart(P, P, "As in EksContainerSecurityContext."),
+        "fsGroup": both(R),
+    },
     "ConsumableResourceProperties": {"consumableResourceList": YES},
     "ConsumableResourceRequirement": {"consumableResource quantity": YES},
     "RetryStrategy": {"attempts evaluateOnExit": YES},
@@ -247,8 +283,7 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
         "shareIdentifier schedulingPriorityOverride": both(Y, "On queues with a fair-share policy, as on AWS."),
         "nodeOverrides": both(R, NO_NODES),
         "propagateTags": both(Y, "DescribeTasks of ECS shows them."),
-        "eksPropertiesOverride": both(R, NO_PODS),
-        "ecsPropertiesOverride consumableResourcePropertiesOverride": YES,
+        "ecsPropertiesOverride eksPropertiesOverride consumableResourcePropertiesOverride": YES,
     },
     "ArrayProperties": {"size": both(Y, "The most is a setting, 10,000 as on AWS.")},
     "JobDependency": {
@@ -268,16 +303,16 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
     "EcsPropertiesOverride": {"taskProperties": YES},
     "TaskPropertiesOverride": {"containers": YES},
     "TaskContainerOverrides": {"name command environment resourceRequirements": YES},
-    "EksPropertiesOverride": {"podProperties": both(R)},
-    "EksPodPropertiesOverride": {"containers initContainers metadata": both(R)},
-    "EksContainerOverride": {"name image command args env resources": both(R)},
+    "EksPropertiesOverride": {"podProperties": YES},
+    "EksPodPropertiesOverride": {"containers": YES, "initContainers": YES, "metadata": both(R)},
+    "EksContainerOverride": {"name command args env resources": YES, "image": apart(R, Y, NO_IMAGE)},
     "CreateComputeEnvironmentRequest": {
         "computeEnvironmentName state tags": YES,
         "type": both(Y, "UNMANAGED: this machine as it is. MANAGED: instances that reserve shares of it."),
         "unmanagedvCpus": both(R),
         "computeResources": both(Y, "See ComputeResource."),
         "serviceRole": both(R, NO_ROLE),
-        "eksConfiguration": both(R, NO_PODS),
+        "eksConfiguration": both(R, NO_CLUSTER),
         "context": both(R),
         "ecsSettings": both(R, NO_CLOUD),
     },
@@ -335,7 +370,7 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
 }
 
 ROLE = "arn:aws:iam::123456789012:role/any"
-POD: Document = {"podProperties": {"containers": [{"image": "any"}]}}
+POD: Document = {"podProperties": {"containers": [{"image": "any", "command": ["true"]}]}}
 # Valid on Fargate too, alone and twice.
 RESOURCES: list[Document] = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}]
 PLAIN: Document = {"image": "any", "command": ["true"], "resourceRequirements": RESOURCES}
@@ -383,11 +418,45 @@ def _two(**members: Any) -> Sample:
     return Sample(task={}, one=members, other=True)
 
 
+def _pod(*containers: Document, **members: Any) -> Sample:
+    """Returns a pod of one container unless others are given."""
+    main: Document = {"image": "any", "command": ["true"]}
+    pod = {"containers": [main | one for one in containers or ({},)]} | members
+    return Sample(definition={"eksProperties": {"podProperties": pod}})
+
+
+def _secured(**context: Any) -> Sample:
+    return _pod({"securityContext": context})
+
+
+def _pod_volume(mount: Document | None = None, **kind: Any) -> Sample:
+    point = {"name": "v", "mountPath": "/v"} | (mount or {})
+    return _pod({"volumeMounts": [point]}, volumes=[{"name": "v", **kind}])
+
+
 # A member -> a request that uses it. What the code answers decides between the table above and "refused".
 SAMPLES: dict[str, Sample] = {
     "RegisterJobDefinitionRequest.containerProperties": _container(),
     "RegisterJobDefinitionRequest.ecsProperties": _task(),
     "RegisterJobDefinitionRequest.eksProperties": Sample(definition={"eksProperties": POD}),
+    "EksPodProperties.serviceAccountName": _pod(serviceAccountName="any"),
+    "EksPodProperties.hostNetwork": _pod(hostNetwork=False),
+    "EksPodProperties.imagePullSecrets": _pod(imagePullSecrets=[{"name": "any"}]),
+    "EksPodProperties.initContainers": _pod(initContainers=[{"name": "one", "image": "any", "command": ["true"]}]),
+    "EksPodProperties.shareProcessNamespace": _pod({"name": "one"}, {"name": "other"}, shareProcessNamespace=True),
+    "EksContainer.imagePullPolicy": _pod({"imagePullPolicy": "Always"}),
+    "EksContainerSecurityContext.runAsUser": _secured(runAsUser=1),
+    "EksContainerSecurityContext.privileged": _secured(privileged=True),
+    "EksContainerSecurityContext.allowPrivilegeEscalation": _secured(allowPrivilegeEscalation=False),
+    "EksContainerSecurityContext.readOnlyRootFilesystem": _secured(readOnlyRootFilesystem=True),
+    "EksContainerSecurityContext.capabilities": _secured(capabilities={"drop": ["ALL"]}),
+    "EksSeccompProfile.localhostProfile": _secured(seccompProfile={"type": "Localhost", "localhostProfile": "any"}),
+    "EksPodSecurityContext.fsGroup": _pod(securityContext={"fsGroup": 1}),
+    "EksVolume.hostPath": _pod_volume(hostPath={"path": "/v"}),
+    "EksVolume.emptyDir": _pod_volume(emptyDir={}),
+    "EksVolume.secret": _pod_volume(secret={"secretName": "any"}),
+    "EksVolume.persistentVolumeClaim": _pod_volume(persistentVolumeClaim={"claimName": "any"}),
+    "EksContainerVolumeMount.readOnly": _pod_volume({"readOnly": True}, hostPath={"path": "/v"}),
     "RegisterJobDefinitionRequest.nodeProperties": Sample(definition={"type": "multinode", "nodeProperties": NODES}),
     "RegisterJobDefinitionRequest.propagateTags": Sample(container={}, definition={"propagateTags": True}),
     "RegisterJobDefinitionRequest.platformCapabilities": _fargate(),

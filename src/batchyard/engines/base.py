@@ -68,6 +68,8 @@ class Launch(Struct, frozen=True):
     replaced_images: tuple[tuple[str, str, str], ...] = ()
     # (container, option, value): for its log driver, from secretOptions; never written to disk.
     log_options: tuple[tuple[str, str, str], ...] = ()
+    # (container, directory, name, value): secrets as files of the container; never written to disk by the service.
+    files: tuple[tuple[str, str, str, str], ...] = ()
     # (container, variable, value): differs among the containers; overrides `environment`.
     container_environment: tuple[tuple[str, str, str], ...] = ()
 

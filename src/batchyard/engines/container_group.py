@@ -67,10 +67,19 @@ class ContainerGroup:
         """Returns the waiting containers whose dependencies are all met."""
         return [name for name in self.waiting() if all(self._is_met(d) for d in self.specs[name].depends_on)]
 
+    def stoppable(self) -> list[str]:
+        """Returns the running containers that can be stopped now: a pause container only after all others, which end
+        with what it holds."""
+        running = self.running()
+        return [name for name in running if not self.specs[name].is_pause] or running
+
     @property
     def is_ending(self) -> bool:
-        """Whether an essential container has ended or can never start: the others must be stopped."""
-        return any(self.specs[name].essential for name in self._ended)
+        """Whether an essential container has ended or can never start, or only the pause container of a pod is left:
+        the others must be stopped."""
+        if any(self.specs[name].essential for name in self._ended):
+            return True
+        return all(spec.is_pause or name in self._ended for name, spec in self.specs.items())
 
     @property
     def is_over(self) -> bool:

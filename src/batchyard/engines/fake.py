@@ -271,7 +271,7 @@ class FakeHost(ReportQueue[Report]):
 
     def _stop_all(self, attempt: _Attempt, grace_seconds: float, *, again: bool = True) -> None:
         """Sends SIGTERM to every running container, once; SIGKILL after the grace, each time."""
-        for name in attempt.group.running():
+        for name in attempt.group.stoppable():
             is_new = name not in attempt.stopping
             if is_new or again:
                 attempt.stopping.add(name)

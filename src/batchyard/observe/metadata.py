@@ -32,7 +32,8 @@ class Task(Struct, frozen=True):
     task_id: str
 
     def containers(self) -> list[tuple[ContainerSpec, ContainerLog]]:
-        return list(zip(containers_of(self.spec.task), logs_of(self.spec), strict=True))
+        named = [container for container in containers_of(self.spec.task) if not container.is_pause]
+        return list(zip(named, logs_of(self.spec), strict=True))
 
 
 def metadata_document(path: str, task: Task, container: str) -> Document | None:

@@ -63,7 +63,7 @@ def _as_declared(field: FieldInfo) -> Any:
 
 
 # Listings show many jobs and nothing of what they run, which makes up most of a spec's text and of its decoding.
-_LEFT_OUT_OF_LISTINGS = ("task", "container", "ecs_task", "node_groups", "node_properties")
+_LEFT_OUT_OF_LISTINGS = ("task", "container", "ecs_task", "node_groups", "node_properties", "pod")
 _NO_TASK = TaskSpec((), (), Resources())
 _ListedSpec = msgspec.defstruct(
     "_ListedSpec",
@@ -177,7 +177,7 @@ def decode_spec(body: str, tags: str) -> JobSpec:
 
 
 def decode_listed_spec(body: str, tags: str) -> JobSpec:
-    """Decodes a spec without `task`, `container` and `ecs_task`, which stay empty: a fifth of the work."""
+    """Decodes a spec without `task`, `container`, `ecs_task` and `pod`, which stay empty: a fifth of the work."""
     members = asdict(_listed_spec(body))
     if tags != NO_TAGS:
         members["tags"] = _tags(tags)

@@ -97,6 +97,16 @@ def test_a_member_of_a_json_secret() -> None:
         assert text not in str(refusal.value), "the value is never quoted"
 
 
+def test_the_files_of_a_secret() -> None:
+    assert references.files_of('{"user": "anna", ".port": 5432}') == {"user": "anna", ".port": "5432"}
+    assert references.files_of("word") == {"value": "word"}
+    assert references.files_of("[1]") == {"value": "[1]"}
+    for key in ("..", "a/b", ""):
+        with pytest.raises(Refused, match="can't be the name of a file") as refusal:
+            references.files_of(f'{{"{key}": "hidden"}}')
+        assert "hidden" not in str(refusal.value)
+
+
 def test_a_value_is_bound_to_its_owner() -> None:
     assert references.secret_binding("db", "v1") != references.parameter_binding("db", "v1")
     assert references.secret_binding("db", "v1") != references.secret_binding("db", "v2")

@@ -39,10 +39,7 @@ MAX_DEPENDENCIES = 20  # user guide: service_limits
 MIN_ARRAY_SIZE = 2  # user guide: array_jobs
 
 # Members of SubmitJob that change what would run, and that are not implemented yet: the core refuses them by name.
-UNSUPPORTED = (
-    "nodeOverrides",
-    "eksPropertiesOverride",
-)
+UNSUPPORTED = ("nodeOverrides",)
 
 
 async def submit_job(context: Context, call: Call, request: Document) -> Document:
@@ -84,6 +81,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         finished_arrays=await _finished_arrays(context, looked_up),
         overrides=overrides,
         task_override=_task_override(request),
+        pod_override=request.get("eksPropertiesOverride", {}),
         parameters=request.get("parameters", {}),
         retry_strategy=request.get("retryStrategy"),
         timeout=request.get("timeout"),

@@ -26,11 +26,13 @@ from batchyard.core.model.records import (
     logs_of,
 )
 from batchyard.core.state import arrays
+from batchyard.core.tasks.pod import name_of
 from batchyard.store.queries import JobView
 from batchyard.wire.messages import Document
 
 # Members of a container that Describe operations return even when the request left them out (AWS Batch behaviour 6.4).
 CONTAINER_LISTS = ("command", "volumes", "environment", "mountPoints", "ulimits", "resourceRequirements", "secrets")
+POD_MEMBERS = ("containers", "initContainers")
 POD_LISTS = ("imagePullSecrets", "initContainers", "volumes")
 POD_CONTAINER_LISTS = ("args", "command", "env", "volumeMounts")
 TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "secrets", "ulimits")
@@ -162,7 +164,7 @@ def _pod_with_lists(pod: Document) -> Document:
     EksPodPropertiesDetail.dnsPolicy)."""
     empty: Document = {member: [] for member in POD_CONTAINER_LISTS}
     described: Document = {member: [] for member in POD_LISTS} | pod
-    for member in ("containers", "initContainers"):
+    for member in POD_MEMBERS:
         described[member] = [empty | container for container in described.get(member, [])]
     return described
 
@@ -183,7 +185,7 @@ def job_detail(view: JobView, account: Account) -> Document:
         "tags": {} if view.index is not None else view.tags,
         "propagateTags": spec.propagate_tags,
         "platformCapabilities": list(spec.platform_capabilities),
-        "eksAttempts": [],
+        "eksAttempts": [_pod_attempt(view, attempt, account) for attempt in job.past] if spec.pod else [],
         "isCancelled": job.is_cancelled,
         "isTerminated": job.is_terminated,
     }
@@ -276,8 +278,12 @@ def _latest_attempt(job: Job) -> Attempt | None:
 
 
 def _run_detail(view: JobView, account: Account) -> Document:
-    """Returns what the job runs: `container`, which is empty where `ecsProperties` has everything."""
+    """Returns what the job runs: `container`, which is empty where `ecsProperties` has everything. Of a pod it has
+    where it runs, the log stream of its first container and how it ended, which AWS does not show."""
     latest = _latest_attempt(view.job)
+    if view.spec.pod:
+        container: Document = {} if latest is None else _run_facts(view, latest, account)
+        return {"container": container, "eksProperties": {"podProperties": _pod_detail(view, latest)}}
     if view.spec.ecs_task:
         return {"container": {}, "ecsProperties": {"taskProperties": [_task_detail(view, latest, account)]}}
     container = _with_lists(view.spec.container) | {"networkInterfaces": []}
@@ -295,6 +301,39 @@ def _task_detail(view: JobView, latest: Attempt | None, account: Account) -> Doc
     return task | {"containers": containers} | places
 
 
+def _pod_detail(view: JobView, latest: Attempt | None) -> Document:
+    """Returns EksPodPropertiesDetail."""
+    pod = _pod_with_lists(view.spec.pod)
+    if latest is None:
+        return pod
+    ended = {one.name: _outcome(one) for one in latest.containers}
+    for member in POD_MEMBERS:
+        pod[member] = [container | ended.get(name_of(container), {}) for container in pod[member]]
+    return pod | _pod_place(view, latest)
+
+
+def _pod_attempt(view: JobView, attempt: Attempt, account: Account) -> Document:
+    """Returns EksAttemptDetail."""
+    pod = view.spec.pod
+    ended = {one.name: {"name": one.name} | _outcome(one) for one in attempt.containers}
+    detail: Document = {
+        member: [ended.get(name_of(one), {"name": name_of(one)}) for one in pod.get(member, [])]
+        for member in POD_MEMBERS
+    }
+    detail |= _pod_place(view, attempt) | {
+        "eksClusterArn": account.arn("eks", f"cluster/{cluster_name(account, attempt.environment)}")
+    }
+    if pod.get("metadata", {}).get("namespace"):
+        detail["podNamespace"] = pod["metadata"]["namespace"]
+    return detail | _attempt_times(attempt)
+
+
+def _pod_place(view: JobView, attempt: Attempt) -> Document:
+    """Returns the members that name an attempt's pod and where it runs."""
+    task_id = names.task_id(view.job.key, attempt.number, view.job_id)
+    return {"podName": names.pod_name(task_id), "nodeName": attempt.main.instance_id}
+
+
 def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Document:
     detail: Document
     if view.spec.ecs_task:
@@ -306,6 +345,12 @@ def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Docume
         detail = {"container": {}, "taskProperties": [task]}
     else:
         detail = {"container": _run_facts(view, attempt, account) | {"networkInterfaces": []}}
+    return detail | _attempt_times(attempt)
+
+
+def _attempt_times(attempt: Attempt) -> Document:
+    """Returns when an attempt ran, and why it ended."""
+    detail: Document = {}
     if attempt.started_at_ms:
         detail["startedAt"] = attempt.started_at_ms
     if attempt.stopped_at_ms:
@@ -317,7 +362,7 @@ def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Docume
 
 def _run_facts(view: JobView, attempt: Attempt, account: Account) -> Document:
     """Returns where an attempt runs (from STARTING), its log stream (from RUNNING), and how it ended."""
-    (log,) = logs_of(view.spec)
+    log = logs_of(view.spec)[0]
     return _places(view, attempt, account) | _outcome(attempt) | _stream(view, attempt, log)
 
 

@@ -162,8 +162,9 @@ def _containers(
 
 
 def _named(spec: JobSpec) -> list[ContainerSpec]:
-    """Returns the containers by the names in their definition."""
-    pairs = zip(containers_of(spec.task), logs_of(spec), strict=True)
+    """Returns the containers by the names in their definition; without the pause container of a pod."""
+    named = [container for container in containers_of(spec.task) if not container.is_pause]
+    pairs = zip(named, logs_of(spec), strict=True)
     return [replace(container, name=log.container) for container, log in pairs]
 
 

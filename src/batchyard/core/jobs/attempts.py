@@ -103,11 +103,13 @@ def _ended(world: World, job: Job, fact: reports.Report) -> None:
 def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[reports.ContainerExit]) -> Attempt:
     """Returns the attempt with its container's exit code and reason; in a task of several, those of the essential
     container that failed first, since the others may have been stopped for it; 0 when every essential one ended with
-    0."""
+    0. All containers of a pod count, but for its pause container."""
     if not spec.container_logs:
         one = exits[0]
         used = {"peak_memory_mib": one.peak_memory_mib, "cpu_ms": one.cpu_ms}
         return replace(attempt, exit_code=one.exit_code, reason=_reason(one), **used)
+    pauses = [one.name for one in spec.task.containers if one.is_pause]
+    exits = [one for one in exits if one.name not in pauses] or [replace(exits[0], name="")]
     if len(spec.container_logs) == 1 or not exits[0].name:  # the engine knows no name, or blames no single container
         essential = next((one.name for one in spec.task.containers if one.essential), spec.container_logs[0].container)
         exits = (replace(exits[0], name=essential),)

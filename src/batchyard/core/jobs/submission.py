@@ -72,7 +72,7 @@ def submit(world: World, command: SubmitJob) -> SubmittedJob:
         )
     _check_built(command, definition)
     waits = _dependencies(world, command)
-    body = ecs_task.merge(definition.document, command.overrides, command.task_override)
+    body = ecs_task.merge(definition.document, command.overrides, command.task_override, command.pod_override)
     parameters = {**definition.document.get("parameters", {}), **command.parameters}
     body.substitute(parameters)  # this is its turn among the checks
     _raise_deferred(command, CheckStage.OVERRIDES)
@@ -88,7 +88,7 @@ def submit(world: World, command: SubmitJob) -> SubmittedJob:
         fractions=_platform_of(definition) is Platform.FARGATE,
         file_systems=world.limits.file_systems,
     )
-    network = task_spec.network_of(command.tags, definition.tags, body.task)
+    network = body.network(command.tags, definition.tags)
     if network:
         task = replace(task, network=network)
     engines = _engines(world, queue, task, command.images)
@@ -151,9 +151,8 @@ def _hold_overrides(command: SubmitJob, definition: Definition, body: ecs_task.B
 
 def _check_built(command: SubmitJob, definition: Definition) -> None:
     """Refuses by name what may be registered but can't be run yet."""
-    for member in ("nodeProperties", "eksProperties"):
-        if definition.document.get(member):
-            raise Refused(f"Job definition {definition.name} has {member}, which this service can't run yet.")
+    if definition.document.get("nodeProperties"):
+        raise Refused(f"Job definition {definition.name} has nodeProperties, which this service can't run yet.")
     if command.overrides.get("instanceType") and _platform_of(definition) is Platform.FARGATE:
         raise Refused("instanceType is not applicable for Fargate.")
     if command.unsupported:
@@ -344,6 +343,7 @@ def _spec(
         log_prefix=log.prefix,
         ecs_task=body.task,
         container_logs=body.container_logs(definition.name),
+        pod=body.pod,
         principal=command.principal,
         idempotency_key=stored_key(command.idempotency_key, command.request_digest),
         share_identifier=share[0],
@@ -366,7 +366,7 @@ def _late_refusal(world: World, command: SubmitJob) -> str:
     """Returns the late refusal of overrides that AWS accepts and ECS then refuses: the job fails instead of
     starting."""
     limit = world.limits.max_overrides_characters
-    overrides = command.overrides or command.task_override
+    overrides = command.overrides or command.task_override or command.pod_override
     if not overrides or len(msgspec.json.encode(overrides)) <= limit:
         return ""
     return f"Container Overrides length must be at most {limit}"

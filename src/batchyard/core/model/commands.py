@@ -152,7 +152,7 @@ class SubmitJob(Command[SubmittedJob], frozen=True):
     """`finished`: final statuses, from the store, of dependencies the machine may no longer hold; `finished_arrays`:
     those of them that are arrays, and which of their children failed.
     `overrides`, `retry_strategy`, `timeout`: the request's documents; None where the definition's holds.
-    `task_override`: the entry of ecsPropertiesOverride.taskProperties."""
+    `task_override`: the entry of ecsPropertiesOverride.taskProperties; `pod_override`: eksPropertiesOverride."""
 
     job_id: str
     name: str
@@ -168,6 +168,7 @@ class SubmitJob(Command[SubmittedJob], frozen=True):
     finished_arrays: dict[str, FinishedArray] = {}
     overrides: dict[str, Any] = {}
     task_override: dict[str, Any] = {}
+    pod_override: dict[str, Any] = {}
     parameters: dict[str, str] = {}
     retry_strategy: dict[str, Any] | None = None
     timeout: dict[str, Any] | None = None

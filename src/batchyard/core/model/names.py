@@ -159,6 +159,20 @@ def container_uuid(task_id: str, container: str = "default") -> str:
     digits = task_id
     if container != "default":
         digits = hashlib.blake2b(f"{task_id}/{container}".encode(), digest_size=16).hexdigest()
+    return _as_uuid(digits)
+
+
+def pod_name(task_id: str) -> str:
+    """Returns the name of an attempt's pod, as AWS Batch names pods."""
+    return f"aws-batch.{_as_uuid(task_id)}"
+
+
+def node_uid(instance_id: str) -> str:
+    """Returns the uuid of the Kubernetes node that an instance would be."""
+    return _as_uuid(container_instance_id(instance_id))
+
+
+def _as_uuid(digits: str) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 

@@ -153,7 +153,7 @@ class Ulimit(Struct, frozen=True):
     hard: int
 
 
-class Mount(Struct, frozen=True):
+class Mount(Struct, frozen=True, omit_defaults=True):
     """A bind mount. `source` is empty for a fresh directory chosen by the engine: one for each `volume` of an attempt,
     so that the containers of a task share what they name alike."""
 
@@ -162,6 +162,10 @@ class Mount(Struct, frozen=True):
     read_only: bool = False
     volume: str = ""
     root: str = ""  # the directory that the source must not leave, links included; empty: any source will do
+    in_memory: bool = False  # the fresh directory is in memory, of at most `size_mib` (0: half of the machine's)
+    size_mib: int = 0
+    secret: str = ""  # the secret of Secrets Manager whose value, or each member of it, is a file there
+    is_optional: bool = False  # the secret need not exist
 
 
 class ContainerDependency(Struct, frozen=True):
@@ -189,6 +193,9 @@ class ContainerSpec(Struct, frozen=True, omit_defaults=True):
     stop_timeout_seconds: int = 0  # 0: the grace of the stop
     start_timeout_seconds: int = 0  # 0: none
     document: dict[str, Any] = {}
+    entrypoint_words: int = 0  # how many words of `command` replace the image's ENTRYPOINT; the others replace its CMD
+    is_init: bool = False  # of a pod: it has ended before the main containers start
+    is_pause: bool = False  # of a pod: it holds what the others share, and is stopped once they all have ended
 
 
 DEFAULT_CONTAINER = "default"  # the name of a plain job's one container, in log streams and metadata
@@ -215,6 +222,8 @@ class TaskSpec(Struct, frozen=True, omit_defaults=True):
     secrets: tuple[tuple[str, str], ...] = ()
     containers: tuple[ContainerSpec, ...] = ()
     network: str = ""  # bridge, awsvpc or none; empty: the host's
+    entrypoint_words: int = 0  # as in ContainerSpec
+    is_pod: bool = False  # $(VARIABLE) in its words is replaced at the launch
 
 
 def containers_of(task: TaskSpec) -> tuple[ContainerSpec, ...]:
@@ -232,6 +241,7 @@ def containers_of(task: TaskSpec) -> tuple[ContainerSpec, ...]:
         mounts=task.mounts,
         secrets=task.secrets,
         document=task.container,
+        entrypoint_words=task.entrypoint_words,
     )
     return (alone,)
 
@@ -304,6 +314,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     # Of ecsProperties: EcsTaskDetails as DescribeJobs echoes it (`container` is empty then), and the containers' logs.
     ecs_task: dict[str, Any] = {}
     container_logs: tuple[ContainerLog, ...] = ()
+    pod: dict[str, Any] = {}  # of eksProperties: EksPodProperties as DescribeJobs echoes it (`container` is empty then)
     principal: str = ""
     idempotency_key: str = ""  # with the digest of its request; see core.idempotency
     share_identifier: str = ""  # empty on FIFO queues

@@ -315,6 +315,8 @@ def launch_of(world: World, job: Job, node: int = 0) -> LaunchTask:
         environment.append(("AWS_BATCH_JOB_ARRAY_INDEX", str(index)))
         environment.append(("AWS_BATCH_JOB_ARRAY_SIZE", str(spec.array_size)))
     placement = attempt.placements[node]
+    if spec.pod:
+        environment.append(("AWS_BATCH_JOB_KUBERNETES_NODE_UID", names.node_uid(placement.instance_id)))
     attempt_node = AttemptNode(names.task_id(job.key, attempt.number, job_id), node, placement.instance_id)
     return LaunchTask(
         engine=attempt.engine,

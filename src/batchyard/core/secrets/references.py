@@ -16,11 +16,14 @@ from msgspec import Struct
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.secret_records import Parameter, ParameterVersion, Secret, SecretVersion
+from batchyard.core.model.text import quoted
 from batchyard.core.secrets.secrets import CURRENT, INVALID_REQUEST, NOT_FOUND
 
 _SECRET = re.compile(r"arn:[^:]+:secretsmanager:([^:]*):([^:]*):secret:([^:]+)(?::(.*))?", re.DOTALL)
 _PARAMETER = re.compile(r"arn:[^:]+:ssm:[^:]*:[^:]*:parameter(/.+)", re.DOTALL)
 _SELECTED = re.compile(r"(.+):([0-9]{1,9})", re.DOTALL)
+_FILE_NAME = re.compile(r"[-._a-zA-Z0-9]{1,253}")  # Kubernetes: the keys of a Secret
+WHOLE_FILE = "value"  # the file of a secret that is no JSON object
 _SUFFIX = re.compile(r"(.+)-([A-Za-z0-9]{6})", re.DOTALL)
 
 
@@ -168,3 +171,22 @@ def json_member(text: str, key: str) -> str:
         raise Refused(f"retrieved secret from Secrets Manager did not contain json key {key}", INVALID_REQUEST)
     value = document[key]
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def files_of(text: str) -> dict[str, str]:
+    """Returns the files that stand for a secret, by name: its members where it is a JSON object, else its whole text.
+    Raises Refused, never quoting a value, for a member that can't be the name of a file."""
+    try:
+        document = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        return {WHOLE_FILE: text}
+    for key in document:
+        if not _FILE_NAME.fullmatch(key) or key in (".", ".."):
+            raise Refused(
+                f"the key {quoted(key)!r} of the secret can't be the name of a file: use letters, digits, hyphens, "
+                "underscores and dots.",
+                INVALID_REQUEST,
+            )
+    return {key: json_member(text, key) for key in document}

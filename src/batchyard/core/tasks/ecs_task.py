@@ -1,5 +1,5 @@
-"""Merges what a job runs: a container of containerProperties, or a task of ecsProperties with its containers (AWS
-Batch behaviour 6.10, 7.2). Takes AWS documents that were checked for shape."""
+"""Merges what a job runs: a container of containerProperties, a task of ecsProperties with its containers, or a pod of
+eksProperties (AWS Batch behaviour 6.10, 6.11, 7.2). Takes AWS documents that were checked for shape."""
 
 from __future__ import annotations
 
@@ -20,29 +20,37 @@ from batchyard.core.model.records import (
 )
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
-from batchyard.core.tasks import task_spec
+from batchyard.core.tasks import pod, task_spec
 
 Document = dict[str, Any]
 
 
 class Body(Struct, frozen=True):
-    """Definition with overrides: `container` (ContainerProperties), or else `task` (EcsTaskProperties)."""
+    """Definition with overrides: `container` (ContainerProperties), or else `task` (EcsTaskProperties), or else `pod`
+    (EksPodProperties)."""
 
     container: Document = {}
     task: Document = {}
+    pod: Document = {}
 
     @property
     def containers(self) -> list[Document]:
+        if self.pod:
+            return pod.containers_of_pod(self.pod)
         found: list[Document] = self.task["containers"] if self.task else [self.container]
         return found
 
     def substitute(self, parameters: Mapping[str, str]) -> None:
         """For its refusal: a reference without a value."""
         for container in self.containers:
-            task_spec.substitute(container.get("command", []), parameters)
+            for member in ("command", "args"):  # only containers of pods have the second
+                task_spec.substitute(container.get(member, []), parameters)
 
     def unbuilt(self) -> str:
-        """Returns what is not implemented yet, in words; empty when there is nothing."""
+        """Returns what is not implemented yet, in words; empty when there is nothing. A pod's is refused as it is
+        built."""
+        if self.pod:
+            return ""
         return next(filter(None, map(task_spec.unbuilt, [*self.containers, self.task])), "")
 
     def build(
@@ -55,6 +63,8 @@ class Body(Struct, frozen=True):
     ) -> TaskSpec:
         """Builds the task. One of a single container is a plain one, which every engine runs. `file_systems`: as in
         filesystems.place_of."""
+        if self.pod:
+            return pod.build(self.pod, parameters, working_directory)
         build = partial(task_spec.build_task, parameters=parameters, fractions=fractions, file_systems=file_systems)
         if not self.task:
             return build(self.container, working_directory=working_directory)
@@ -69,16 +79,47 @@ class Body(Struct, frozen=True):
             total = total.plus(one.resources)
         return TaskSpec((), (), total, working_directory=working_directory, container=around, containers=containers)
 
+    def network(self, job_tags: Mapping[str, str], definition_tags: Mapping[str, str]) -> str:
+        """TaskSpec.network. Refused: a tag that names none."""
+        if self.pod:
+            return pod.network_of(self.pod, job_tags, definition_tags)
+        return task_spec.network_of(job_tags, definition_tags, self.task)
+
     def container_logs(self, definition_name: str) -> tuple[ContainerLog, ...]:
-        """Returns one log for each container of ecsProperties; none for a plain job."""
-        locations = [task_spec.log_location(one, definition_name) for one in self.containers] if self.task else []
-        names = [one["name"] for one in self.containers] if self.task else []
+        """Returns one log for each container of ecsProperties or of a pod; none for a plain job."""
+        several = self.containers if self.task or self.pod else []
+        locations = [task_spec.log_location(one, definition_name) for one in several]
+        names = [pod.name_of(one) if self.pod else one["name"] for one in several]
         return tuple(ContainerLog(name, at.group, at.prefix) for name, at in zip(names, locations, strict=True))
 
 
-def merge(document: Document, container_overrides: Document, task_override: Document) -> Body:
-    """Merges overrides into a definition. `document`: of a definition with containerProperties or ecsProperties.
-    `task_override`: an entry of ecsPropertiesOverride.taskProperties. Overrides of the other kind are refused."""
+OVERRIDE_OF = {
+    "containerProperties": "containerOverrides",
+    "ecsProperties": "ecsPropertiesOverride",
+    "eksProperties": "eksPropertiesOverride",
+}
+
+
+def merge(
+    document: Document, container_overrides: Document, task_override: Document, pod_override: Document | None = None
+) -> Body:
+    """Merges overrides into a definition. `document`: of a definition with containerProperties, ecsProperties or
+    eksProperties. `task_override`: an entry of ecsPropertiesOverride.taskProperties; `pod_override`: an
+    eksPropertiesOverride. Overrides of another kind are refused."""
+    if "eksProperties" in document:
+        for override, kind in ((container_overrides, "containerProperties"), (task_override, "ecsProperties")):
+            if override:
+                raise Refused(
+                    f"{OVERRIDE_OF[kind]} needs a job definition with {kind}; this one has eksProperties: use "
+                    "eksPropertiesOverride."
+                )
+        return Body(pod=pod.merge(document["eksProperties"], pod_override or {})["podProperties"])
+    if pod_override:
+        own = next((kind for kind in OVERRIDE_OF if kind in document), "containerProperties")
+        raise Refused(
+            f"eksPropertiesOverride needs a job definition with eksProperties; this one has {own}: use "
+            f"{OVERRIDE_OF[own]}."
+        )
     tasks = document.get("ecsProperties", {}).get("taskProperties", [])
     if not tasks:
         if task_override:

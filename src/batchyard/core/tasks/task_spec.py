@@ -143,7 +143,8 @@ def secret_log_options(container: Document) -> tuple[tuple[str, str], ...]:
 def reads_secrets(container: ContainerSpec) -> bool:
     """Whether secrets must be read before it can start."""
     document = container.document
-    return bool(container.secrets or "repositoryCredentials" in document or secret_log_options(document))
+    has_files = any(mount.secret for mount in container.mounts)
+    return bool(container.secrets or has_files or "repositoryCredentials" in document or secret_log_options(document))
 
 
 def unbuilt(container: Document) -> str:
@@ -170,16 +171,17 @@ def wrong_kind(engine: str, abilities: Abilities, images: bool | None) -> str:
 def cannot_run(task: TaskSpec, engine: str, abilities: Abilities) -> str:
     """Returns why an engine of these abilities can't run the task, as a sentence; empty when it can."""
     if len(task.containers) > 1 and not abilities.multiple_containers:
-        names = ", ".join(container.name for container in task.containers)
+        names = [container.name for container in task.containers if not container.is_pause]
         return (
-            f"the {engine} engine runs one container in a task, and this job has {len(task.containers)} ({names}): "
+            f"the {engine} engine runs one container in a task, and this job has {len(names)} ({', '.join(names)}): "
             "use a queue whose environment runs several."
         )
     if task.container.get("enableExecuteCommand") and not abilities.execute_command:
         return _remove("enableExecuteCommand", engine)
     if task.network and not abilities.networks:
-        return _remove(f"networkMode {task.network} (or the tag {NETWORK_TAG})", engine)
-    return next(filter(None, (_cannot_hold(one, engine, abilities) for one in containers_of(task))), "")
+        named = "hostNetwork false" if task.is_pod else f"networkMode {task.network} (or the tag {NETWORK_TAG})"
+        return _remove(named, engine)
+    return next(filter(None, (_cannot_hold(one, engine, abilities, task.is_pod) for one in containers_of(task))), "")
 
 
 def wrong_platform(task: TaskSpec, abilities: Abilities) -> str:
@@ -199,13 +201,20 @@ def _remove(name: str, engine: str) -> str:
     return f"the {engine} engine can't do {name}: remove it, or use a queue whose environment runs containers."
 
 
-def _cannot_hold(container: ContainerSpec, engine: str, abilities: Abilities) -> str:
+def _cannot_hold(container: ContainerSpec, engine: str, abilities: Abilities, is_pod: bool) -> str:
     document = container.document
     linux, driver = document.get("linuxParameters", {}), log_driver(document)
+    read_only_root = "securityContext.readOnlyRootFilesystem" if is_pod else "readonlyRootFilesystem"
     wants = (
         (driver, abilities.log_drivers, f"the log driver {driver}"),
         (document.get("privileged"), abilities.privileged, "privileged"),
-        (document.get("readonlyRootFilesystem"), abilities.read_only_root, "readonlyRootFilesystem"),
+        (document.get("readonlyRootFilesystem"), abilities.read_only_root, read_only_root),
+        (linux.get("capabilities"), abilities.images, "securityContext.capabilities"),
+        (
+            document.get("dockerSecurityOptions"),
+            abilities.images,
+            "securityContext.allowPrivilegeEscalation false, or a seccompProfile of type Unconfined",
+        ),
         (linux.get("tmpfs"), abilities.tmpfs, "linuxParameters.tmpfs"),
         (linux.get("devices"), abilities.container_devices, "linuxParameters.devices"),
         ("maxSwap" in linux or "swappiness" in linux, abilities.swap, "linuxParameters.maxSwap and swappiness"),
@@ -221,10 +230,14 @@ def _cannot_hold(container: ContainerSpec, engine: str, abilities: Abilities) ->
         )
     for mount in container.mounts:
         if not abilities.any_mount and not mount.source:
+            if is_pod:
+                has = f"is {'a secret' if mount.secret else 'an emptyDir'}: give it the hostPath of a directory"
+            else:
+                has = "has no host.sourcePath: name the directory"
             return (
-                f"the {engine} engine has no mounts, and the volume '{mount.volume}' has no host.sourcePath: name the "
-                "directory of this machine there, and the same in containerPath, or use a queue whose environment runs "
-                "containers."
+                f"the {engine} engine has no mounts, and the volume '{mount.volume}' {has} of this machine"
+                f"{'' if is_pod else ' there'}, and the same in {'mountPath' if is_pod else 'containerPath'}, or use a "
+                "queue whose environment runs containers."
             )
         if not abilities.any_mount and (mount.source != mount.target or mount.read_only):
             return (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -29,6 +30,7 @@ MIB = 1024 * 1024
 MIN_MEMORY_MIB = 6
 CPU_SHARES_PER_VCPU = 1024  # a weight, not a cap, as on AWS's EC2 environments (AWS Batch behaviour 6.5)
 MIN_CPU_SHARES = 2  # the kernel's own minimum
+CPU_PERIOD_MICROSECONDS = 100_000  # Docker's own
 MIN_DOCKER_LOG_BYTES = 16 * MIB
 MAX_SIGNAL = 64
 BRIDGE = "bridge"  # Docker's own network
@@ -147,8 +149,11 @@ def create_request(launch: Launch, spec: ContainerSpec, placing: Placing) -> dic
         "Labels": labels_of(launch, spec.name, placing),
         "HostConfig": _host_config(launch, spec, placing),
     }
-    if spec.command:
-        body["Cmd"] = list(spec.command)
+    entrypoint, command = spec.command[: spec.entrypoint_words], spec.command[spec.entrypoint_words :]
+    if entrypoint:
+        body["Entrypoint"] = list(entrypoint)
+    if command:
+        body["Cmd"] = list(command)
     if spec.user:
         body["User"] = spec.user
     if task.working_directory:
@@ -173,8 +178,11 @@ def environment_of(launch: Launch, spec: ContainerSpec, access: GpuAccess) -> di
 
 
 def gpus_of(launch: Launch, spec: ContainerSpec) -> tuple[Gpu, ...]:
-    """Returns the container's part of the attempt's GPUs: they are assigned in the order of the definition."""
+    """Returns the container's part of the attempt's GPUs: they are assigned in the order of the definition. An init
+    container has those that the main ones have later."""
     first = 0
+    if spec.is_init:
+        return launch.assigned_gpus[: spec.resources.gpus]
     for other in containers_of(launch.task):
         if other.name == spec.name:
             break
@@ -197,12 +205,21 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
     if storage and placing.limits_storage:
         config["StorageOpt"] = {"size": f"{storage['sizeInGiB']}G"}
     config.update(_memory(spec, linux))
+    if document.get("cpuLimit"):  # by its quota: Docker refuses more NanoCpus than the machine has
+        config["CpuPeriod"] = CPU_PERIOD_MICROSECONDS
+        config["CpuQuota"] = int(Decimal(document["cpuLimit"]) * CPU_PERIOD_MICROSECONDS)
     config.update(_mounts(launch, spec, placing))
     config.update(_namespaces(launch, spec))
     if document.get("privileged"):
         config["Privileged"] = True
     if document.get("readonlyRootFilesystem"):
         config["ReadonlyRootfs"] = True
+    capabilities = linux.get("capabilities", {})
+    for member, ours in (("add", "CapAdd"), ("drop", "CapDrop")):
+        if capabilities.get(member):
+            config[ours] = list(capabilities[member])
+    if document.get("dockerSecurityOptions"):
+        config["SecurityOpt"] = list(document["dockerSecurityOptions"])
     if spec.ulimits:
         config["Ulimits"] = [{"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard} for limit in spec.ulimits]
     if linux.get("tmpfs"):
@@ -215,8 +232,12 @@ def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[
 
 
 def anchor_of(containers: Sequence[ContainerSpec]) -> str:
-    """Returns the container whose namespaces the others join (pidMode and ipcMode `task`). It must run when they start:
-    it has no dependencies, and is essential if possible, so that its end is the task's."""
+    """Returns the container whose namespaces the others join (pidMode and ipcMode `task`): the pause container of a
+    pod. Else it must run when they start: it has no dependencies, and is essential if possible, so that its end is the
+    task's."""
+    pause = next((spec.name for spec in containers if spec.is_pause), "")
+    if pause:
+        return pause
     free = [spec for spec in containers if not spec.depends_on]
     return next((spec.name for spec in free if spec.essential), free[0].name if free else containers[0].name)
 
@@ -233,11 +254,14 @@ def log_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[st
 
 
 def network_of(launch: Launch, spec: ContainerSpec) -> str:
-    """Returns Docker's NetworkMode. With `awsvpc` the containers of a task share the network of its first essential
-    container without dependencies. Where there is none, each has its own, as with `bridge`."""
+    """Returns Docker's NetworkMode. With `awsvpc` the containers of a task share the network of its pause container,
+    or of its first essential container without dependencies. Where there is none, each has one of its own, as with
+    `bridge`."""
     task = launch.task
     if task.network == "awsvpc":
-        anchor = next((one.name for one in task.containers if one.essential and not one.depends_on), spec.name)
+        lasting = [one.name for one in task.containers if one.is_pause]
+        lasting += [one.name for one in task.containers if one.essential and not one.depends_on]
+        anchor = lasting[0] if lasting else spec.name
         if spec.name != anchor:
             return f"container:{container_name(task, launch.task_id, anchor)}"
     return BRIDGE if task.network == "awsvpc" else task.network or "host"
@@ -297,6 +321,8 @@ def _mounts(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, 
             volume = points[number].get("sourceVolume", "") if number < len(points) else ""
             entry = _mount("volume", mount, volume_name(launch.task_id, volume or f"{spec.name}-{number}"))
             entry["VolumeOptions"] = {"Labels": labels_of(launch, spec.name, placing)}
+            if mount.in_memory:
+                entry["VolumeOptions"]["DriverConfig"] = _memory_driver(mount)
             volumes.append(entry)
     directory = launch.task.working_directory
     if directory:
@@ -311,6 +337,14 @@ def _mounts(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, 
 
 def _mount(kind: str, mount: Mount, source: str) -> dict[str, Any]:
     return {"Type": kind, "Source": source, "Target": mount.target, "ReadOnly": mount.read_only}
+
+
+def _memory_driver(mount: Mount) -> dict[str, Any]:
+    """Returns the driver of a volume in memory. It is empty again once no container has it."""
+    options = {"type": "tmpfs", "device": "tmpfs"}
+    if mount.size_mib:
+        options["o"] = f"size={mount.size_mib}m"
+    return {"Name": "local", "Options": options}
 
 
 def _tmpfs_options(entry: Mapping[str, Any]) -> str:

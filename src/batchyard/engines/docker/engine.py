@@ -212,7 +212,7 @@ class DockerEngine:
         run = self._runs.get(task_id)
         if run is None:
             raise CannotExec("The job does not run here: only a RUNNING job's container takes another command.")
-        names = [spec.name for spec in run.specs]
+        names = [spec.name for spec in run.specs if not spec.is_pause]
         if not container and len(names) == 1:
             container = names[0]
         if container not in names:

@@ -47,7 +47,7 @@ def plan(
     ends = stopping or group.is_ending
     return Plan(
         start=start,
-        stop=running if ends else (),
+        stop=tuple(group.stoppable()) if ends else (),
         waits=bool(group.waiting()),
         is_over=group.is_over,
         ends_since_ms=_end_of(containers, seen) if group.is_ending and running else 0,

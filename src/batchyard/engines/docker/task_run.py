@@ -32,6 +32,7 @@ from batchyard.engines.docker.journal import DockerJournal, Final
 from batchyard.engines.docker.logs import ContainerLog
 from batchyard.engines.docker.network import JobNetwork, NetworkProblem
 from batchyard.engines.docker.path_containment import containment_problem
+from batchyard.engines.docker.secret_files import archives_of
 from batchyard.engines.docker.storage import REFUSAL
 from batchyard.engines.docker.usage import STATS_SECONDS, Meter, ask_docker
 from batchyard.engines.start_failures import (
@@ -43,6 +44,10 @@ from batchyard.engines.start_failures import (
 
 CANNOT_INITIALIZE = "ResourceInitializationError"  # ECS's word for file systems that can't be mounted
 CANNOT_CREATE = "CannotCreateContainerError"
+PAUSE_NEEDED = (
+    "The pause container, which holds what the pod's containers share, runs /bin/sh of the first one's image:"
+)
+PULL_ALWAYS, PULL_NEVER = "Always", "Never"  # API: EksContainer.imagePullPolicy
 GONE = "The containers of the attempt were removed by somebody else, and its outcome with them."
 DAMAGED = "The notes of the Docker engine are damaged, so that nobody can tell whether the attempt ran."
 UNRECORDED_END = "The Docker daemon went down while a container of the attempt ended, and its exit code is unknown."
@@ -307,7 +312,10 @@ class TaskRun:
             if problem:
                 raise CannotStart(f"{CANNOT_INITIALIZE}: {problem}.", spec.name)
         body = containers.create_request(self.launch, spec, self._context.placing)
-        name, was_pulled = self.docker_name(spec.name), False
+        name, policy = self.docker_name(spec.name), spec.document.get("imagePullPolicy")
+        was_pulled = policy == PULL_ALWAYS
+        if was_pulled and not await self._pull(spec):
+            return False
         while True:
             self._context.journal.check_epoch()
             try:
@@ -319,7 +327,7 @@ class TaskRun:
                 if REFUSAL in error.message and body["HostConfig"].pop("StorageOpt", None):
                     log.warning("attempt %s: its ephemeralStorage is not limited: %s", self.task_id, error.message)
                     continue
-                if error.status != 404 or was_pulled:
+                if error.status != 404 or was_pulled or policy == PULL_NEVER:
                     reason = f"{CANNOT_CREATE}: Error response from daemon: {error.message}"
                     raise CannotStart(reason, spec.name) from error
             if not await self._pull(spec):
@@ -355,7 +363,9 @@ class TaskRun:
         try:
             await self._start(name)
         except CannotStart as failure:
-            self._refused[name] = ContainerExit(name, failure.exit_code, reason=failure.reason)
+            is_pause = any(spec.name == name and spec.is_pause for spec in self.specs)
+            reason = f"{PAUSE_NEEDED} {failure.reason}" if is_pause else failure.reason
+            self._refused[name] = ContainerExit(name, failure.exit_code, reason=reason)
 
     async def _may_have_run(self, one: Seen) -> bool:
         """Whether a container that Docker shows as created may have been started before. A daemon that dies while it
@@ -383,6 +393,7 @@ class TaskRun:
             if problem is not None and found.get("HostConfig", {}).get("Init"):
                 raise CannotStart(f"{CANNOT_START}: Error response from daemon: {problem[0]}", name, problem[1])
             await self._join_network(name, found)
+            await self._bring_files(name)
             await self._context.journal.intend(self.task_id)
             self._context.journal.check_epoch()
             if self.stopping.is_set():
@@ -405,6 +416,15 @@ class TaskRun:
             await self._context.network.join(self.docker_name(name))
         except NetworkProblem as problem:
             raise CannotStart(f"{CANNOT_START}: {problem}.", name) from problem
+
+    async def _bring_files(self, name: str) -> None:
+        """Writes its secrets into the volumes that are for them. Doing it again changes nothing."""
+        for directory, archive in archives_of(self.launch, name).items():
+            path = f"/containers/{self.docker_name(name)}/archive"
+            try:
+                await self._context.daemon.api.bytes("PUT", path, {"path": directory}, archive)
+            except ApiError as error:
+                raise CannotStart(f"{CANNOT_INITIALIZE}: the secrets in {directory}: {error.message}", name) from error
 
     # -- Ending --
 

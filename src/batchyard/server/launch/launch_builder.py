@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from batchyard.api.services import SERVICES
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.records import TaskSpec, containers_of
+from batchyard.core.tasks import pod
 from batchyard.core.tasks.task_spec import NO_NETWORK, reads_secrets
 from batchyard.engines.base import Launch
 from batchyard.engines.gpus import FoundGpus
@@ -22,6 +23,8 @@ from batchyard.server.settings.s3 import ENDPOINT_VARIABLE, S3
 
 # Submissions whose tasks are launched in turns; an array launches one task thousands of times.
 TASK_CACHE_SIZE = 1024
+
+TASK_KEY_HEX = 15  # digits of a task id, of those that tie it to its job: so that the key stays in 64 bits
 
 NO_OTHER_IMAGES = ImageNames(())
 NO_GPUS = OfferedGpus((), FoundGpus(), None)
@@ -59,12 +62,13 @@ WITHOUT_S3_KEYS = frozenset(
 class PreparedTask(Struct, frozen=True):
     """A `task` merged with the weaker variables. `brings_credentials`: its environment names a source of
     credentials. `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did
-    not set itself. `replaced_images`: as in Launch."""
+    not set itself. `refers`: words of it name variables of the attempt. `replaced_images`: as in Launch."""
 
     task: TaskSpec
     brings_credentials: bool
     signing: tuple[tuple[str, tuple[str, ...]], ...]
     reads_secrets: bool
+    refers: bool
     replaced_images: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -129,9 +133,12 @@ class LaunchBuilder:
             metadata = (*metadata, *addresses)
         elif address:
             own = (self._endpoint(address, attempt_id, ""), *own, *((name, url) for _, name, url in addresses))
+        spec_key = effect.spec_key
+        if prepared.refers:
+            task, spec_key = pod.expand(task, dict(effect.environment)), _key_of(effect.attempt_node.task_id)
         launch = Launch(
             attempt_node=effect.attempt_node,
-            spec_key=effect.spec_key,
+            spec_key=spec_key,
             task=task,
             environment=(*effect.environment, *own),
             device_ids=effect.device_ids,
@@ -159,6 +166,7 @@ class LaunchBuilder:
                 for one in resolver.registry_credentials(container)
             ]
             log_options = [one for container in containers for one in resolver.log_options(container)]
+            files = [one for container in containers for one in resolver.files(container)]
         except UnresolvedError as problem:
             culprit = problem.container if launch.task.containers else ""
             return replace(launch, problem=str(problem), problem_container=culprit)
@@ -167,6 +175,7 @@ class LaunchBuilder:
             secrets=(*launch.secrets, *secrets),
             registry_credentials=tuple(credentials),
             log_options=tuple(log_options),
+            files=tuple(files),
         )
 
     def _keys_of_s3(self, prepared: PreparedTask) -> tuple[tuple[str, str, str], ...]:
@@ -208,7 +217,8 @@ class LaunchBuilder:
         names = {name for one in containers_of(prepared) for name, _ in (*one.environment, *one.secrets)}
         signing = self._signing(effect.task) if self._s3_keys is not None else ()
         reads = any(map(reads_secrets, containers_of(prepared)))
-        found = PreparedTask(prepared, not names.isdisjoint(OTHER_SOURCES), signing, reads, replaced_images)
+        refers = pod.refers(prepared)
+        found = PreparedTask(prepared, not names.isdisjoint(OTHER_SOURCES), signing, reads, refers, replaced_images)
         self._tasks[key] = (effect.task, found)
         if len(self._tasks) > TASK_CACHE_SIZE:
             self._tasks.popitem(last=False)
@@ -244,6 +254,11 @@ class LaunchBuilder:
         endpoints = dict.fromkeys(ENDPOINTS, address) if address else {}
         s3_endpoint = {} if task.network == NO_NETWORK else self._s3_endpoint
         return self._anywhere | endpoints | s3_endpoint | self._job_env
+
+
+def _key_of(task_id: str) -> int:
+    """Returns a key for a task that one attempt alone has; those of submissions are positive."""
+    return -int(task_id[-TASK_KEY_HEX:], 16)
 
 
 def _over(base: dict[str, str], environment: Pairs) -> Pairs:

@@ -43,6 +43,22 @@ class Resolver:
                 )
             yield container.name, variable, value
 
+    def files(self, container: ContainerSpec) -> Iterator[tuple[str, str, str, str]]:
+        """Returns (container, directory, name, value) for the files of its secrets: one for each member of a secret
+        that is a JSON object, else one of the whole value. Raises UnresolvedError."""
+        for mount in container.mounts:
+            if not mount.secret:
+                continue
+            try:
+                members = references.files_of(self._text(self._secret(mount.secret)))
+            except (Refused, CipherError) as problem:
+                if mount.is_optional and isinstance(problem, Refused) and problem.code == NOT_FOUND:
+                    continue
+                reason = f"the volume {mount.volume} from {mount.secret}: {problem}"
+                raise UnresolvedError(container.name, reason) from problem
+            for name, value in members.items():
+                yield container.name, mount.target, name, value
+
     def log_options(self, container: ContainerSpec) -> Iterator[tuple[str, str, str]]:
         """Returns (container, option, value) from the secretOptions of its logConfiguration. Raises UnresolvedError."""
         for option, value_from in secret_log_options(container.document):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from batchyard.api.batch.rules.consumable_rules import check_consumables
 from batchyard.api.batch.rules.container_rules import check_environment
 from batchyard.api.batch.rules.node_rules import BODIES, NODE_COUNT_RANGE, Target, check_nodes, parse_target
-from batchyard.api.batch.rules.pod_rules import DEFAULT_NAME, check_pod
+from batchyard.api.batch.rules.pod_rules import check_pod
 from batchyard.api.batch.rules.task_rules import CONTAINER_COUNT_RANGE
 from batchyard.api.checks import check_no_nul, has_duplicates, quoted, require
 from batchyard.core.model.compute_resources import Platform
-from batchyard.core.tasks import ecs_task, requirements, task_spec
+from batchyard.core.tasks import ecs_task, pod, requirements, task_spec
 from batchyard.wire.messages import Document
 
 # The override for each kind of a node range's body (API: NodePropertyOverride).
@@ -19,7 +19,6 @@ OVERRIDE_OF = {
     "eksProperties": "eksPropertiesOverride",
 }
 ANY_PLATFORM = None  # the machine, which knows the definition, checks overrides against its platform
-METADATA_MAPS = ("labels", "annotations")
 NODES_PLATFORM = Platform.EC2  # multi-node jobs have no other
 
 
@@ -90,7 +89,7 @@ def _changed_range(node_range: Document, change: Document) -> Document:
     if tasks:
         changed["ecsProperties"] = {"taskProperties": [ecs_task.merge(node_range, {}, tasks[0]).task]}
     if change.get("eksPropertiesOverride"):
-        changed["eksProperties"] = merged_pod(node_range["eksProperties"], change["eksPropertiesOverride"])
+        changed["eksProperties"] = pod.merge(node_range["eksProperties"], change["eksPropertiesOverride"])
     if change.get("instanceTypes"):
         changed["instanceTypes"] = change["instanceTypes"]
     return changed
@@ -99,50 +98,7 @@ def _changed_range(node_range: Document, change: Document) -> Document:
 def check_pod_overrides(override: Document, properties: Document) -> None:
     """Checks eksPropertiesOverride of SubmitJob against the eksProperties of its definition."""
     check_no_nul(override, "eksPropertiesOverride")
-    check_pod(merged_pod(properties, override))
-
-
-def merged_pod(properties: Document, override: Document) -> Document:
-    """Returns eksProperties merged with an eksPropertiesOverride: containers by name, their variables by name, their
-    resources by kind, labels and annotations by key (AWS Batch behaviour 7.2)."""
-    pod, change = properties["podProperties"], override.get("podProperties", {})
-    changed = dict(pod)
-    for member in ("containers", "initContainers"):
-        if change.get(member):
-            changed[member] = _changed_containers(pod.get(member, []), change[member], member)
-    if change.get("metadata"):
-        before = pod.get("metadata", {})
-        labels = {kind: {**before.get(kind, {}), **change["metadata"].get(kind, {})} for kind in METADATA_MAPS}
-        changed["metadata"] = before | change["metadata"] | labels
-    return properties | {"podProperties": changed}
-
-
-def _changed_containers(containers: list[Document], overrides: list[Document], member: str) -> list[Document]:
-    """Returns the containers with their overrides. The override of an only container needs no name; among several
-    the name is required."""
-    named = {container.get("name", DEFAULT_NAME): container for container in containers}
-    for override in overrides:
-        name = override.get("name") or (next(iter(named)) if len(named) == 1 else "")
-        require(
-            name in named,
-            f"eksPropertiesOverride.podProperties.{member} is for {f'the container {quoted(name)}' if name else 'none'}"
-            f", and the job definition has {', '.join(named) or 'none'} there.",
-        )
-        named[name] = _changed_container(named[name], override)
-    return list(named.values())
-
-
-def _changed_container(container: Document, override: Document) -> Document:
-    changed = container | {m: override[m] for m in ("image", "command", "args") if m in override}
-    if "env" in override:
-        variables = {entry["name"]: entry for entry in [*container.get("env", []), *override["env"]]}
-        changed["env"] = list(variables.values())
-    if "resources" in override:
-        before = container.get("resources", {})
-        changed["resources"] = {
-            kind: {**before.get(kind, {}), **override["resources"].get(kind, {})} for kind in ("limits", "requests")
-        }
-    return changed
+    check_pod(pod.merge(properties, override))
 
 
 def _check_count(count: int, properties: Document, targets: list[Target]) -> None:

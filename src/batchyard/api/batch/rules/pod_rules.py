@@ -1,4 +1,5 @@
-"""Checks eksProperties (AWS Batch behaviour 6.11). Pods are registered and described, but not run."""
+"""Checks eksProperties (AWS Batch behaviour 6.11). What can be registered and not run is refused at submission
+(core.tasks.pod)."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ from decimal import Decimal
 from batchyard.api.batch.rules.container_rules import check_environment
 from batchyard.api.batch.rules.volume_rules import check_one_kind
 from batchyard.api.checks import has_duplicates, quoted, require
+from batchyard.core.tasks.pod import name_of
 from batchyard.core.tasks.requirements import MIN_MEMORY_MIB
 from batchyard.wire.messages import Document
 
 MAX_CONTAINERS = 10  # API: EksPodProperties, of containers and of initContainers
-DEFAULT_NAME = "Default"  # API: EksContainer.name
 DNS_POLICIES = frozenset({"Default", "ClusterFirst", "ClusterFirstWithHostNet"})
 PULL_POLICIES = frozenset({"Always", "IfNotPresent", "Never"})
 RESOURCES = ("memory", "cpu", "nvidia.com/gpu")
@@ -41,7 +42,7 @@ def check_pod(properties: Document) -> None:
             len(found) <= MAX_CONTAINERS,
             f"podProperties.{member} must hold at most {MAX_CONTAINERS} entries, got {len(found)}.",
         )
-    names = [container.get("name", DEFAULT_NAME) for container in [*containers, *first]]
+    names = [name_of(container) for container in [*containers, *first]]
     for name in names:
         require(names.count(name) == 1, f"The container name: {quoted(name)} must be unique in multi-container job.")
     policy = pod.get("dnsPolicy")
