@@ -23,6 +23,7 @@ from batchyard.engines.docker import engine as engine_module
 from batchyard.engines.docker import logs as logs_module
 from batchyard.engines.docker import task_run as task_run_module
 from tests.engines.conformance import final_of, is_started, launch_of, run_to_end, wait_for_end, wait_for_run
+from tests.engines.docker_child import WITH_PODS, pod_of
 from tests.engines.docker_harness import DockerHarness
 from tests.engines.dockerd import IMAGE, Dockerd
 
@@ -150,10 +151,10 @@ def test_without_a_daemon_the_engine_says_so(
 # -- the server --
 
 
-def killed_at(docker: DockerHarness, point: str, times: int = 1) -> None:
+def killed_at(docker: DockerHarness, point: str, times: int = 1, **more: str) -> None:
     """Another server launches ATTEMPTS and dies at the point."""
     docker.drop()
-    variables = {**os.environ, failpoints.VARIABLE: f"{point}=crash@{times}"}
+    variables = {**os.environ, failpoints.VARIABLE: f"{point}=crash@{times}", **more}
     command = [sys.executable, "-m", "tests.engines.docker_child", str(docker.daemon.socket_path), str(docker.root)]
     died = subprocess.run([*command, *ATTEMPTS], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60)
     assert died.returncode == -signal.SIGKILL, died.stderr
@@ -171,6 +172,24 @@ def test_a_server_killed_in_the_middle_of_its_launches(docker: DockerHarness, po
         assert isinstance(final, Exited), final
         assert final.containers[0].exit_code == 7
     assert [docker.runs(attempt) for attempt in ATTEMPTS] == [1] * len(ATTEMPTS)
+    docker.engine.acknowledge([AttemptNode(attempt) for attempt in ATTEMPTS])
+    docker.settle()
+    assert docker.containers() == []
+
+
+@pytest.mark.parametrize("times", [1, 2, 8])
+@pytest.mark.parametrize("point", ["after-create-before-start", "after-start-before-report"])
+def test_a_server_killed_in_the_middle_of_its_pods(docker: DockerHarness, point: str, times: int) -> None:
+    killed_at(docker, point, times, **{WITH_PODS: "1"})
+    docker.connect(2)
+    launches = [Launch(AttemptNode(attempt), 1, pod_of(docker), ()) for attempt in ATTEMPTS]
+    docker.engine.recover([Recovery(launch, may_launch=True, known_started=False) for launch in launches])
+    for attempt in ATTEMPTS:
+        final = wait_for_end(docker, attempt)
+        assert isinstance(final, Exited), final
+        assert {one.name: one.exit_code for one in final.containers} == {"first": 0, "then": 7, "pause": 143}
+        for name in ("first", "then", "pause"):
+            assert docker.words(attempt, name) == [name], "it ran once"
     docker.engine.acknowledge([AttemptNode(attempt) for attempt in ATTEMPTS])
     docker.settle()
     assert docker.containers() == []

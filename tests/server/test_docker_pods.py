@@ -282,6 +282,40 @@ def test_a_pod_is_terminated_with_all_its_containers(pods: Pods) -> None:
     assert [pods.said(detail, name)[-1] for name in ("main", "side")] == ["bye", "bye"]
 
 
+def test_an_environment_with_a_cluster_runs_pods_under_its_name(pods: Pods) -> None:
+    cluster = "arn:aws:eks:us-east-1:123456789012:cluster/of-the-owner"
+    pods.batch.create_compute_environment(
+        computeEnvironmentName="eks",
+        type="MANAGED",
+        eksConfiguration={"eksClusterArn": cluster, "kubernetesNamespace": "jobs"},
+        computeResources={
+            "type": "EC2",
+            "allocationStrategy": "BEST_FIT_PROGRESSIVE",
+            "minvCpus": 0,
+            "maxvCpus": 2,
+            "instanceTypes": ["c5.large"],
+            "subnets": ["subnet-1"],
+            "securityGroupIds": ["sg-1"],
+            "instanceRole": "role",
+        },
+    )
+    order = [{"order": 1, "computeEnvironment": "eks"}]
+    until(
+        lambda: (
+            pods.batch.describe_compute_environments(computeEnvironments=["eks"])["computeEnvironments"][0]["status"]
+            == "VALID"
+        ),
+        JOB_SECONDS,
+    )
+    pods.batch.create_job_queue(jobQueueName="eks", priority=1, computeEnvironmentOrder=order)
+    detail = pods.ended(pods.submit(one("main", "echo here"), queue="eks"))
+    assert detail["status"] == "SUCCEEDED", detail
+    (attempt,) = detail["eksAttempts"]
+    assert (attempt["eksClusterArn"], attempt["podNamespace"]) == (cluster, "jobs")
+    assert attempt["nodeName"].startswith("i-")
+    assert attempt["podName"] == detail["eksProperties"]["podProperties"]["podName"]
+
+
 def test_a_pod_of_one_container_runs_as_a_process(pods: Pods) -> None:
     overrides = {"podProperties": {"containers": [{"env": [{"name": "WORD", "value": "other"}]}]}}
     array = {"arrayProperties": {"size": 2}, "eksPropertiesOverride": overrides}

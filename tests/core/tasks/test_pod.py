@@ -144,9 +144,12 @@ def test_the_security_context_of_the_pod_holds_where_a_container_has_none_of_its
 
 
 def test_an_image_pull_secret_is_the_credentials_of_all_registries() -> None:
-    task = built(one("a"), one("b"), imagePullSecrets=[{"name": "registry"}], shareProcessNamespace=True)
+    first = one("a", imagePullPolicy="Never")
+    task = built(first, one("b"), imagePullSecrets=[{"name": "registry"}], shareProcessNamespace=True)
     credentials = {"credentialsParameter": "registry"}
     assert [one.document["repositoryCredentials"] for one in task.containers] == [credentials] * 3
+    policies = {one.name: one.document.get("imagePullPolicy") for one in task.containers}
+    assert policies == {"a": "Never", "b": None, "pause": "Never"}
 
 
 # -- networks --

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from batchyard.api.batch import render
 from batchyard.api.batch.definitions import active_definition
@@ -30,6 +30,7 @@ from batchyard.core.model.commands import SubmittedJob
 from batchyard.core.model.names import JOB, JOB_QUEUE, resource_name, split_definition
 from batchyard.core.model.records import Dependency
 from batchyard.core.model.refusal import Refused
+from batchyard.store.queries import JobView
 from batchyard.wire.messages import Document
 
 MAX_DESCRIBED_JOBS = 100  # API: DescribeJobsRequest
@@ -215,7 +216,17 @@ async def describe_jobs(context: Context, call: Call, request: Document) -> Docu
     # Both blanks are AWS's.
     require(len(asked) <= MAX_DESCRIBED_JOBS, f"Maximum number of jobs supported is  {MAX_DESCRIBED_JOBS}")
     views = await context.read(context.reader.jobs, asked)
-    return {"jobs": [render.job_detail(view, context.account) for view in views]}
+    clusters = await _clusters(context, views)
+    return {"jobs": [render.job_detail(view, context.account, clusters) for view in views]}
+
+
+async def _clusters(context: Context, views: Sequence[JobView]) -> dict[str, Document]:
+    """Returns the EksConfiguration of the environments in which the pods among the jobs ran, by name."""
+    names = sorted({attempt.environment for view in views if view.spec.pod for attempt in view.job.past})
+    if not names:
+        return {}
+    found, _ = await context.read(context.reader.environments, names, len(names))
+    return {one.name: one.document["eksConfiguration"] for one in found if "eksConfiguration" in one.document}
 
 
 async def cancel_job(context: Context, call: Call, request: Document) -> Document:

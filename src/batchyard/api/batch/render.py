@@ -5,6 +5,8 @@ Empty list members are present, empty scalars absent, as in AWS's answers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from batchyard.api.batch.definition_bodies import each_body
 from batchyard.api.ecs.cluster_names import cluster_name
 from batchyard.core.model import names
@@ -38,6 +40,7 @@ POD_CONTAINER_LISTS = ("args", "command", "env", "volumeMounts")
 TASK_CONTAINER_LISTS = ("command", "dependsOn", "environment", "mountPoints", "secrets", "ulimits")
 SERVICE_LINKED_ROLE = "role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch"
 FAIR_SHARE_DEFAULTS: Document = {"shareDecaySeconds": 0, "computeReservation": 0, "shareDistribution": []}
+NO_CLUSTERS: Mapping[str, Document] = {}
 MAX_CONTAINER_REASON_CHARACTERS = 255  # API: ContainerDetail.reason
 
 
@@ -172,8 +175,9 @@ def _pod_with_lists(pod: Document) -> Document:
 # -- jobs --
 
 
-def job_detail(view: JobView, account: Account) -> Document:
-    """Returns JobDetail. An array's parent has neither attempts nor a timeout, a child no tags."""
+def job_detail(view: JobView, account: Account, clusters: Mapping[str, Document] = NO_CLUSTERS) -> Document:
+    """Returns JobDetail. An array's parent has neither attempts nor a timeout, a child no tags. `clusters`: the
+    EksConfiguration of environments, by name."""
     spec, job = view.spec, view.job
     detail = _job_head(view, account) | {
         "jobQueue": account.queue_arn(spec.queue),
@@ -185,7 +189,7 @@ def job_detail(view: JobView, account: Account) -> Document:
         "tags": {} if view.index is not None else view.tags,
         "propagateTags": spec.propagate_tags,
         "platformCapabilities": list(spec.platform_capabilities),
-        "eksAttempts": [_pod_attempt(view, attempt, account) for attempt in job.past] if spec.pod else [],
+        "eksAttempts": [_pod_attempt(view, attempt, account, clusters) for attempt in job.past] if spec.pod else [],
         "isCancelled": job.is_cancelled,
         "isTerminated": job.is_terminated,
     }
@@ -312,19 +316,19 @@ def _pod_detail(view: JobView, latest: Attempt | None) -> Document:
     return pod | _pod_place(view, latest)
 
 
-def _pod_attempt(view: JobView, attempt: Attempt, account: Account) -> Document:
-    """Returns EksAttemptDetail."""
-    pod = view.spec.pod
+def _pod_attempt(view: JobView, attempt: Attempt, account: Account, clusters: Mapping[str, Document]) -> Document:
+    """Returns EksAttemptDetail. An environment without a cluster has the name of the one that ECS shows for it."""
+    pod, cluster = view.spec.pod, clusters.get(attempt.environment, {})
     ended = {one.name: {"name": one.name} | _outcome(one) for one in attempt.containers}
     detail: Document = {
         member: [ended.get(name_of(one), {"name": name_of(one)}) for one in pod.get(member, [])]
         for member in POD_MEMBERS
     }
-    detail |= _pod_place(view, attempt) | {
-        "eksClusterArn": account.arn("eks", f"cluster/{cluster_name(account, attempt.environment)}")
-    }
-    if pod.get("metadata", {}).get("namespace"):
-        detail["podNamespace"] = pod["metadata"]["namespace"]
+    own = account.arn("eks", f"cluster/{cluster_name(account, attempt.environment)}")
+    detail |= _pod_place(view, attempt) | {"eksClusterArn": cluster.get("eksClusterArn", own)}
+    namespace = pod.get("metadata", {}).get("namespace") or cluster.get("kubernetesNamespace")
+    if namespace:
+        detail["podNamespace"] = namespace
     return detail | _attempt_times(attempt)
 
 

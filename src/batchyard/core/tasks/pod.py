@@ -32,6 +32,7 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")  # a part of the name of a Docker volume
 POD_NETWORK = "awsvpc"  # the containers of a task share one network, which is not the host's
 PAUSE_NAME = "pause"
+OF_THE_IMAGE = ("repositoryCredentials", "imagePullPolicy")  # members of a container's document
 # Docker has no namespace without a process in it: this one lasts as long as the pod. Without `sleep` it ends at once.
 PAUSE_COMMAND = ("/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $! || exit 1; done")
 _REFERENCE = re.compile(r"\$(?:(\$)|\(([^)]*)\))")  # $$, which is a $, or $(VARIABLE)
@@ -182,7 +183,7 @@ def _pause(pod: Document, main: Sequence[ContainerSpec], first: Sequence[Contain
     name = PAUSE_NAME
     while any(one.name == name for one in everyone):
         name += "_"
-    kept = {member: main[0].document[member] for member in ("repositoryCredentials",) if member in main[0].document}
+    kept = {member: main[0].document[member] for member in OF_THE_IMAGE if member in main[0].document}
     return ContainerSpec(
         name,
         PAUSE_COMMAND,
