@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType, SimpleNamespace
 
 GIB = 1 << 30
-LOST, NO_DRIVER, UNKNOWN = 15, 9, 999
+LOST, NO_DRIVER, NO_PERMISSION, NOT_SUPPORTED, UNKNOWN = 15, 9, 4, 3, 999
 
 
 class NVMLError(Exception):
@@ -16,7 +16,8 @@ class NVMLError(Exception):
 
 class FakeNvml(ModuleType):
     """`gpus`: (UUID, model, memory in GiB) in the driver's order. `errors`: by index, what every question about that
-    GPU ends with. `init_error`: what nvmlInit ends with."""
+    GPU ends with. `init_error`: what nvmlInit ends with. `use`: by index, GiB in use and the percentage of use; a GPU
+    without any reports none."""
 
     def __init__(self, *gpus: tuple[str, str, int]) -> None:
         super().__init__("pynvml")
@@ -24,6 +25,7 @@ class FakeNvml(ModuleType):
         self.gpus = list(gpus)
         self.errors: dict[int, int] = {}
         self.init_error = 0
+        self.use: dict[int, tuple[int, int]] = {}
         self.opened = 0
 
     def nvmlInit(self) -> None:  # noqa: N802 - NVML's own names, here and below
@@ -52,7 +54,13 @@ class FakeNvml(ModuleType):
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
         self._check(handle)
-        return SimpleNamespace(total=self.gpus[handle][2] * GIB)
+        return SimpleNamespace(total=self.gpus[handle][2] * GIB, used=self.use.get(handle, (0, 0))[0] * GIB)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:  # noqa: N802
+        self._check(handle)
+        if handle not in self.use:
+            raise NVMLError(NOT_SUPPORTED)
+        return SimpleNamespace(gpu=self.use[handle][1])
 
     def _check(self, index: int) -> None:
         assert self.opened, "a question before nvmlInit"

@@ -7,9 +7,9 @@ from types import ModuleType
 
 import pytest
 
-from batchyard.engines.gpu_probes import Output, ProbeFailed, SeenGpu, run_program
-from batchyard.engines.gpus import FoundGpus, GpuFinder
-from tests.engines.fake_nvml import LOST, NO_DRIVER, UNKNOWN, FakeNvml
+from batchyard.engines.gpu_probes import Output, ProbeFailed, SeenGpu, Use, run_program
+from batchyard.engines.gpus import FoundGpus, GpuFinder, Look
+from tests.engines.fake_nvml import LOST, NO_DRIVER, NO_PERMISSION, UNKNOWN, FakeNvml
 
 H100 = "NVIDIA H100 80GB HBM3"
 FIRST, SECOND = "GPU-11111111-aaaa-bbbb-cccc-000000000001", "GPU-22222222-aaaa-bbbb-cccc-000000000002"
@@ -44,9 +44,10 @@ def test_nvml_names_them(tmp_path: Path) -> None:
     assert nvml.opened == 0, "every init has its shutdown"
 
 
-def test_one_that_fell_off_the_bus_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [LOST, NO_PERMISSION])
+def test_one_that_fell_off_the_bus_or_is_not_ours_is_left_out(tmp_path: Path, error: int) -> None:
     nvml = FakeNvml((FIRST, H100, 80), (SECOND, H100, 80))
-    nvml.errors[0] = LOST
+    nvml.errors[0] = error
     assert finder(tmp_path, nvml).find() == FoundGpus(PAIR[1:], "NVML")
 
 
@@ -146,9 +147,11 @@ def test_device_files_are_the_last_resort(tmp_path: Path, tools: Path) -> None:
 def test_the_tool_that_reported_them_is_asked_again(tmp_path: Path) -> None:
     nvml = FakeNvml((FIRST, H100, 80), (SECOND, H100, 80))
     finding = finder(tmp_path, nvml)
-    assert finding.again("NVML") == PAIR
+    assert finding.again("NVML") == Look(PAIR, {})
+    nvml.use = {0: (5, 42), 1: (0, 0)}
+    assert finding.again("NVML") == Look(PAIR, {FIRST: Use(5 * 1024, 42), SECOND: Use(0, 0)})
     nvml.errors[1] = LOST
-    assert finding.again("NVML") == PAIR[:1]
+    assert finding.again("NVML") == Look(PAIR[:1], {FIRST: Use(5 * 1024, 42)})
 
 
 def test_a_program_that_is_not_there_is_none(tools: Path) -> None:

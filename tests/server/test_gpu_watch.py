@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.model.commands import SetGpus
+from batchyard.core.model.commands import Command, NoteGpuUse, SetGpus
+from batchyard.core.model.gpus import GpuSample
 from batchyard.engines.gpus import GpuFinder
 from batchyard.loop import Busy, Stopped
 from batchyard.server.engines import gpu_watch
 from batchyard.server.engines.gpu_watch import GpuWatch
 from batchyard.server.settings.offered_gpus import offer_and_remember
 from tests.engines.fake_nvml import LOST, NO_DRIVER, UNKNOWN, FakeNvml
-from tests.server.running import Server
+from tests.server.running import Server, command
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +31,15 @@ class Watched:
 
     def __init__(self, directory: Path, nvml: FakeNvml) -> None:
         finder = GpuFinder(load=lambda: nvml, run=lambda command: None, root=directory)
-        self.asked: list[SetGpus] = []
+        self.asked: list[Command[None]] = []
+        self.in_use: set[int] = set()
         self.refusals: list[Exception] = []
         self.was_asked = asyncio.Event()
-        self.watch = GpuWatch(offer_and_remember(finder.find(), None, directory), self._ask, finder)
+        self.watch = GpuWatch(
+            offer_and_remember(finder.find(), None, directory), self._ask, lambda: self.in_use, finder
+        )
 
-    async def _ask(self, command: SetGpus) -> None:
+    async def _ask(self, command: Command[None]) -> None:
         if self.refusals:
             raise self.refusals.pop()
         self.asked.append(command)
@@ -112,6 +116,16 @@ def test_what_was_lost_without_a_service_is_reported_at_the_start(tmp_path: Path
     assert watched.asked == [SetGpus((1,), (0,))]
 
 
+def test_use_is_noted_of_gpus_that_jobs_have(tmp_path: Path, nvml: FakeNvml) -> None:
+    watched = Watched(tmp_path, nvml)
+    nvml.use = {0: (1, 10), 1: (2, 20)}
+    watched.look()
+    assert watched.asked == []
+    watched.in_use = {1}
+    watched.look()
+    assert watched.asked == [NoteGpuUse((GpuSample(1, 2048, 20),))]
+
+
 def test_without_uuids_nothing_is_watched(tmp_path: Path) -> None:
     watched = Watched(tmp_path, FakeNvml())
     asyncio.run(watched.watch.run())
@@ -124,13 +138,14 @@ from pathlib import Path
 from batchyard.server.engines import gpu_watch
 from tests.engines.fake_nvml import FakeNvml
 
-gpu_watch.LOOK_SECONDS = 0.05
+gpu_watch.NVML_LOOK_SECONDS = 0.05
 
 class FromFile(FakeNvml):
     def nvmlInit(self):
         state = json.loads(Path(__file__).with_name("gpus.json").read_text())
         self.gpus = [tuple(gpu) for gpu in state["gpus"]]
         self.errors = {int(index): error for index, error in state["errors"].items()}
+        self.use = {0: (3, 70), 1: (5, 40)}
         super().nvmlInit()
 
 sys.modules[__name__] = FromFile()
@@ -197,5 +212,11 @@ def test_a_lost_gpu_ends_its_job_and_no_gpu_is_given_twice(tmp_path: Path) -> No
         (tmp_path / "two.end").touch()
         assert machine.seen("three") == "GPU-bbbb"
         assert machine.job(two)["status"] == "SUCCEEDED"
+        (attempt,) = server.call("ListAttempts", {"jobId": two}, "/yard/v1/")["attempts"]
+        assert attempt["gpu"] == {"peakMemory": 5 * 1024, "utilization": 40}
+        assert (
+            "GPU, attempt 1: 5120 MiB, 40 % busy"
+            in command(tmp_path, "describe", two, BATCHYARD_URL=server.address).stdout
+        )
         (tmp_path / "three.end").touch()
         until(lambda: machine.job(three)["status"] == "SUCCEEDED")

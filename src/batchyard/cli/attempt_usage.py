@@ -9,14 +9,28 @@ OUT_OF_MEMORY = "OutOfMemoryError"  # how the reason of a container killed for i
 
 
 def usage(client: Client, detail: Document) -> list[list[Document]]:
-    """Returns what each container of each ended attempt used; empty for a service that does not report it."""
+    """Returns what each container of each ended attempt used, the first one's with what the attempt used of its GPUs;
+    empty for a service that does not report it."""
     if not detail.get("attempts"):
         return []
     try:
         rows = client.call("ListAttempts", {"jobId": detail["jobId"]}, YARD)["attempts"]
     except ServiceError:  # an older service, or AWS itself
         return []
-    return [row["containers"] for row in rows]
+    return [_with_gpu(row) for row in rows]
+
+
+def _with_gpu(row: Document) -> list[Document]:
+    containers: list[Document] = row["containers"]
+    if "gpu" not in row or not containers:
+        return containers
+    return [containers[0] | {"gpu": row["gpu"]}, *containers[1:]]
+
+
+def gpu_use(used: list[Document]) -> str:
+    """Formats `1234 MiB, 87 % busy`; empty where it was not measured."""
+    found = next((one["gpu"] for one in used if "gpu" in one), None)
+    return f"{found['peakMemory']} MiB, {found['utilization']} % busy" if found else ""
 
 
 def memory(used: list[Document]) -> str:

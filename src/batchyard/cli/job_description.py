@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from batchyard.cli.attempt_usage import cpu_time, memory, memory_limit, out_of_memory
+from batchyard.cli.attempt_usage import cpu_time, gpu_use, memory, memory_limit, out_of_memory
 from batchyard.cli.client import Document
 from batchyard.cli.follow import is_array, is_final
 from batchyard.cli.formats import (
@@ -45,6 +45,7 @@ def sheet(detail: Document, used: Sequence[list[Document]] = (), *, every: bool 
     elif ran:
         rows = [_attempt_row(number, attempt, one, now) for number, attempt, one in ran]
         lines += ["", "Attempts", table(ATTEMPT_HEADINGS, rows, indent="  ")]
+        lines += [f"  GPU, attempt {number}: {use}" for number, _, one in ran if (use := gpu_use(one))]
     lines += pairs(_log(detail), LABEL_WIDTH)
     return "\n".join(lines)
 
@@ -161,6 +162,7 @@ def _attempt(detail: Document, number: int, attempt: Document, used: list[Docume
         ("Reason", reason),
         ("Peak memory", memory(used)),
         ("CPU time", cpu_time(used)),
+        ("GPU", gpu_use(used)),
         ("Killed", out_of_memory(reason, used, detail)),
         ("On", name_of((attempt.get("container") or {}).get("containerInstanceArn") or "")),
     ):

@@ -191,6 +191,7 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     commands.SetHost: _set_host,
     commands.SetAway: _set_away,
     commands.SetGpus: machine_gpus.set_gpus,
+    commands.NoteGpuUse: machine_gpus.note_use,
     AskCapacity: capacity.capacity,
     AskOverview: overview.overview,
     AskInstances: inventory.inventory,

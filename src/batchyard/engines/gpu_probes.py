@@ -23,7 +23,7 @@ PROGRAM_SECONDS = 30.0  # a driver without persistence initializes each GPU firs
 MIB = 1 << 20
 # nvmlReturn_t, by value: a binding may be older than the driver, and not know a name.
 NVML_NO_DRIVER = (9, 12)  # NVML_ERROR_DRIVER_NOT_LOADED, NVML_ERROR_LIBRARY_NOT_FOUND
-NVML_GPU_IS_LOST = 15
+NVML_NOT_SUPPORTED, NVML_NO_PERMISSION, NVML_GPU_IS_LOST = 3, 4, 15
 NVIDIA_SMI_NO_DRIVER = (9, 12)  # the manual page of nvidia-smi has the same numbers
 NVIDIA_SMI_QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits")
 AMD_SMI_QUERY = ("amd-smi", "static", "--asic", "--vram", "--json")
@@ -46,6 +46,13 @@ class SeenGpu(Struct, frozen=True):
     uuid: str
     model: str
     memory_mib: int
+
+
+class Use(Struct, frozen=True):
+    """What a GPU does at the moment (core.model.gpus.GpuSample)."""
+
+    memory_mib: int
+    percent: int
 
 
 class Output(Struct, frozen=True):
@@ -88,8 +95,9 @@ def load_nvml() -> ModuleType | None:
     return module
 
 
-def nvml_gpus(nvml: Any) -> tuple[SeenGpu, ...]:
-    """Asks NVML. A GPU that has fallen off the bus is left out. ProbeFailed."""
+def nvml_gpus(nvml: Any, use: dict[str, Use] | None = None) -> tuple[SeenGpu, ...]:
+    """Asks NVML. A GPU that has fallen off the bus is left out, and one that this process may not use. `use`: gets
+    what each is doing, by UUID. ProbeFailed."""
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -97,7 +105,7 @@ def nvml_gpus(nvml: Any) -> tuple[SeenGpu, ...]:
             raise NoDriver(f"NVML: {error}") from error
         raise ProbeFailed(f"NVML: {error}") from error
     try:
-        found = [_nvml_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+        found = [_nvml_gpu(nvml, index, use) for index in range(nvml.nvmlDeviceGetCount())]
     except nvml.NVMLError as error:
         raise ProbeFailed(f"NVML: {error}") from error
     finally:
@@ -105,13 +113,26 @@ def nvml_gpus(nvml: Any) -> tuple[SeenGpu, ...]:
     return tuple(gpu for gpu in found if gpu is not None)
 
 
-def _nvml_gpu(nvml: Any, index: int) -> SeenGpu | None:
+def _nvml_gpu(nvml: Any, index: int, use: dict[str, Use] | None) -> SeenGpu | None:
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         uuid, model = _text(nvml.nvmlDeviceGetUUID(handle)), _text(nvml.nvmlDeviceGetName(handle))
-        return SeenGpu(index, NVIDIA, uuid, model, int(nvml.nvmlDeviceGetMemoryInfo(handle).total) // MIB)
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        if use is not None and (percent := _nvml_percent(nvml, handle)) is not None:
+            use[uuid] = Use(int(memory.used) // MIB, percent)
+        return SeenGpu(index, NVIDIA, uuid, model, int(memory.total) // MIB)
     except nvml.NVMLError as error:
-        if error.value == NVML_GPU_IS_LOST:
+        if error.value in (NVML_GPU_IS_LOST, NVML_NO_PERMISSION):
+            return None
+        raise
+
+
+def _nvml_percent(nvml: Any, handle: Any) -> int | None:
+    """Returns the percentage of use; None: this GPU does not report it, as in MIG mode."""
+    try:
+        return int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    except nvml.NVMLError as error:
+        if error.value == NVML_NOT_SUPPORTED:
             return None
         raise
 

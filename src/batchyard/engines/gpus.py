@@ -16,6 +16,7 @@ from batchyard.engines.gpu_probes import (
     ProbeFailed,
     Run,
     SeenGpu,
+    Use,
     amd_smi_gpus,
     load_nvml,
     nvidia_smi_gpus,
@@ -23,6 +24,8 @@ from batchyard.engines.gpu_probes import (
     rocm_smi_gpus,
     run_program,
 )
+
+NVML = "NVML"
 
 
 class FoundGpus(Struct, frozen=True):
@@ -32,6 +35,13 @@ class FoundGpus(Struct, frozen=True):
     gpus: tuple[SeenGpu, ...] = ()
     source: str = ""
     problem: str = ""
+
+
+class Look(Struct, frozen=True):
+    """The GPUs that are there at a moment, and by UUID what they are doing, as far as the tool reports it."""
+
+    gpus: tuple[SeenGpu, ...]
+    use: dict[str, Use]
 
 
 class GpuFinder:
@@ -64,21 +74,22 @@ class GpuFinder:
         files = () if problems else device_files(self._root)
         return FoundGpus(files, "/dev" if files else "", "; ".join(problems))
 
-    def again(self, source: str) -> tuple[SeenGpu, ...] | None:
+    def again(self, source: str) -> Look | None:
         """Asks the tool that reported the GPUs before. None: it can't be asked now, and nothing is known."""
-        probe = dict(self._probes()).get(source)
+        use: dict[str, Use] = {}
+        probe = dict(self._probes(use)).get(source)
         if probe is None:
             return None
         try:
-            return probe()
+            return Look(probe(), use)
         except ProbeFailed:  # also without a driver: one that is being replaced takes no GPU away
             return None
 
-    def _probes(self) -> list[tuple[str, Callable[[], tuple[SeenGpu, ...]]]]:
+    def _probes(self, use: dict[str, Use] | None = None) -> list[tuple[str, Callable[[], tuple[SeenGpu, ...]]]]:
         nvml = self._load()
         probes: list[tuple[str, Callable[[], tuple[SeenGpu, ...]]]] = []
         if nvml is not None:
-            probes.append(("NVML", lambda: nvml_gpus(nvml)))
+            probes.append((NVML, lambda: nvml_gpus(nvml, use)))
         return [
             *probes,
             ("nvidia-smi", lambda: nvidia_smi_gpus(self._run)),

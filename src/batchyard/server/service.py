@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from batchyard.clock import wall_clock_ms
+from batchyard.core.registry.machine_gpus import devices_in_use
 from batchyard.server.admin import messages
 from batchyard.server.admin.retention import Pruning
 from batchyard.server.admin.service_control import RunningService
@@ -119,7 +120,7 @@ class Service:
 
     async def _wait_for_failure(self, pruning: Pruning) -> None:
         """Raises when an engine can never serve this server again, or pruning cannot commit."""
-        gpus = GpuWatch(self._host.gpus, self._assembly.loop.ask)
+        gpus = GpuWatch(self._host.gpus, self._assembly.loop.ask, lambda: devices_in_use(self._assembly.machine.world))
         work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run())
         failing = [asyncio.create_task(one) for one in work]
         try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from batchyard.core.model import reports
-from batchyard.core.model.commands import SetGpus
+from batchyard.core.model.commands import NoteGpuUse, SetGpus
+from batchyard.core.model.gpus import GpuSample, GpuUse
 from batchyard.core.model.records import InstanceState, Status
+from batchyard.core.registry.machine_gpus import devices_in_use
 from tests.core.driver import HOST, Driver
 
 GPU = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}, {"type": "GPU", "value": "1"}]
@@ -130,3 +132,41 @@ def test_one_that_boots_with_a_lost_one_ends_too(driver: Driver) -> None:
     driver.gone()
     (again,) = driver.booted()
     assert driver.machine.world.instances[again].gpu_ids == (1,)
+
+
+def test_what_attempts_use_is_noted(driver: Driver) -> None:
+    job_id, pair, plain = driver.submit("again"), driver.submit("gpu"), driver.submit()
+    assert devices_in_use(driver.machine.world) == {0, 1}
+    driver.do(NoteGpuUse((GpuSample(0, 100, 50),)))
+    assert driver.job(job_id).attempt is not None
+    driver.started(job_id)
+    driver.started(plain)
+    for memory_mib, percent in ((100, 50), (300, 100), (200, 0)):
+        driver.do(NoteGpuUse((GpuSample(0, memory_mib, percent), GpuSample(1, 9, 9))))
+    driver.exited(job_id, 1)
+    use = driver.job(job_id).past[-1].gpu_use
+    assert use == GpuUse(300, 150, 3), "nothing before it ran"
+    assert use.mean_percent == 50
+    assert [driver.job(other).attempt.gpu_use for other in (pair, plain)] == [None, None]  # type: ignore[union-attr]
+    attempt = driver.job(job_id).attempt
+    assert attempt is not None, "it is retried"
+    assert attempt.gpu_use is None
+
+
+def test_several_gpus_of_an_attempt_count_together(driver: Driver) -> None:
+    driver.define("two", container={"resourceRequirements": [*GPU[:2], {"type": "GPU", "value": "2"}]})
+    job_id = driver.submit("two")
+    driver.started(job_id)
+    driver.do(NoteGpuUse((GpuSample(0, 100, 90), GpuSample(1, 50, 30))))
+    driver.exited(job_id)
+    assert driver.job(job_id).past[-1].gpu_use == GpuUse(150, 60, 1)
+
+
+def test_an_instance_counts_its_own(driver: Driver) -> None:
+    driver.fleet("fleet", "g5.xlarge")
+    job_id = driver.submit("gpu", queue="fleet")
+    driver.booted()
+    driver.started(job_id)
+    driver.do(NoteGpuUse((GpuSample(0, 7, 8),)))
+    driver.exited(job_id)
+    assert driver.job(job_id).past[-1].gpu_use == GpuUse(7, 8, 1)

@@ -15,7 +15,13 @@ async def list_attempts(context: Context, call: Call, request: Document) -> Docu
     views = await context.read(context.reader.jobs, [job_id])
     require(views, f"The job {job_id} does not exist.")
     attempts = views[0].job.past
-    return {"attempts": [{"attempt": one.number, "containers": _containers(one)} for one in attempts]}
+    return {"attempts": [{"attempt": one.number, "containers": _containers(one)} | _gpu(one) for one in attempts]}
+
+
+def _gpu(attempt: Attempt) -> Document:
+    """Returns what it used of its GPUs: `peakMemory` in MiB, `utilization` as the mean percentage."""
+    use = attempt.gpu_use
+    return {} if use is None else {"gpu": {"peakMemory": use.peak_memory_mib, "utilization": use.mean_percent}}
 
 
 def _containers(attempt: Attempt) -> list[Document]:

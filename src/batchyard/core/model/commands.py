@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
+from batchyard.core.model.gpus import GpuSample
 from batchyard.core.model.records import (
     HOST_PROVIDER,
     Abilities,
@@ -302,6 +303,13 @@ class SetGpus(Command[None], frozen=True):
 
     device_ids: tuple[int, ...]
     lost: tuple[int, ...]
+    provider: str = HOST_PROVIDER
+
+
+class NoteGpuUse(Command[None], frozen=True):
+    """Samples of GPUs of a machine, for the attempts that have them."""
+
+    samples: tuple[GpuSample, ...]
     provider: str = HOST_PROVIDER
 
 

@@ -27,6 +27,35 @@ class Gpu(Struct, frozen=True):
         return self.uuid or str(self.index)
 
 
+class GpuSample(Struct, frozen=True, array_like=True):
+    """What a GPU does at a moment: memory in use, and the percentage of the last moments in which a kernel ran."""
+
+    device_id: int
+    memory_mib: int
+    percent: int
+
+
+class GpuUse(Struct, frozen=True, array_like=True):
+    """What an attempt has used of its GPUs so far: the most memory of all of them together, and the sum over the
+    samples of their mean percentage of use."""
+
+    peak_memory_mib: int
+    percent_sum: int
+    samples: int
+
+    @property
+    def mean_percent(self) -> int:
+        return self.percent_sum // self.samples
+
+
+def use_with(use: GpuUse | None, samples: Sequence[GpuSample]) -> GpuUse:
+    """Returns the use after one more sample of each of an attempt's GPUs."""
+    known = use or GpuUse(0, 0, 0)
+    memory_mib = sum(sample.memory_mib for sample in samples)
+    percent = sum(sample.percent for sample in samples) // len(samples)
+    return GpuUse(max(known.peak_memory_mib, memory_mib), known.percent_sum + percent, known.samples + 1)
+
+
 def gpus_named(gpus: Sequence[Gpu], device_ids: Sequence[int]) -> tuple[Gpu, ...]:
     """Returns the GPUs with these ids, in this order. An id that is not among them, as of a GPU that is gone, is one
     of which only the number is known."""

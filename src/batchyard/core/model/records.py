@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from batchyard.core.model.compute_resources import ComputeResources, EnvironmentKind, read_compute_resources
 from batchyard.core.model.consumable_records import ConsumableRequirement
+from batchyard.core.model.gpus import GpuUse
 from batchyard.core.model.reasons import ReasonCode, StopCause
 from batchyard.core.model.resources import Resources, sum_of
 
@@ -431,6 +432,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     # What its container used, where it has only one; 0: it was not measured.
     peak_memory_mib: int = 0
     cpu_ms: int = 0
+    gpu_use: GpuUse | None = None  # of the GPUs of all its nodes; None: it has none, or they were not measured
     placed_at_ms: int = 0  # by the service's clock; 0: placed by a version that did not note it
     is_lost: bool = False  # it ended with its instance, or with that of one of its nodes
     # Of multi-node jobs only:

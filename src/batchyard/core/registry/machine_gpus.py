@@ -1,4 +1,4 @@
-"""GPUs that leave a machine while jobs use it, and come back to it: what the ledger has, and which attempts end."""
+"""GPUs of a machine while jobs use them: those that leave it and come back, and what attempts use of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from msgspec.structs import replace
 
 from batchyard.core.instances.instance_lifecycle import drain_and_stop
 from batchyard.core.jobs import attempts
-from batchyard.core.model.commands import SetGpus
+from batchyard.core.model.commands import NoteGpuUse, SetGpus
+from batchyard.core.model.gpus import use_with
 from batchyard.core.model.reasons import StopCause
+from batchyard.core.model.records import HOST_PROVIDER, Status
 from batchyard.core.registry.environments import reassess_providers
 from batchyard.core.state.world import World
 
@@ -34,3 +36,25 @@ def set_gpus(world: World, command: SetGpus) -> None:
             for placement in attempt.placements
         ):
             attempts.stop(world, world.jobs[key], StopCause.HOST, world.limits.stop_grace_seconds)
+
+
+def note_use(world: World, command: NoteGpuUse) -> None:
+    """Adds samples to the use of the running attempts that have these GPUs."""
+    samples = {sample.device_id: sample for sample in command.samples}
+    mine = [i for i in world.instances.values() if i.provider == command.provider and i.gpu_ids]
+    names = {instance.instance_id for instance in mine}
+    for key in dict.fromkeys(key for instance in mine for key in world.instances.placed_on(instance.instance_id)):
+        job = world.jobs[key]
+        if job.status is not Status.RUNNING or job.attempt is None:
+            continue
+        devices = [d for p in job.attempt.placements if p.instance_id in names for d in p.device_ids]
+        found = [samples[device] for device in devices if device in samples]
+        if found:
+            attempt = replace(job.attempt, gpu_use=use_with(job.attempt.gpu_use, found))
+            world.put(replace(job, attempt=attempt))
+
+
+def devices_in_use(world: World) -> frozenset[int]:
+    """Returns the GPUs of this host that an attempt or an instance has."""
+    provider = world.instances.providers.get(HOST_PROVIDER)
+    return frozenset() if provider is None else frozenset({*provider.machine.gpu_ids} - {*provider.ledger.gpu_ids})

@@ -1,37 +1,45 @@
-"""Looks at the GPUs periodically: one that is lost leaves the ledger, and one that comes back is offered again."""
+"""Looks at the GPUs periodically: one that is lost leaves the ledger, one that comes back is offered again, and what
+they do is noted for the attempts that have them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from batchyard.core.model.commands import SetGpus
-from batchyard.engines.gpus import GpuFinder
+from batchyard.core.model.commands import Command, NoteGpuUse, SetGpus
+from batchyard.core.model.gpus import GpuSample
+from batchyard.engines.gpu_probes import Use
+from batchyard.engines.gpus import NVML, GpuFinder
 from batchyard.loop import Busy, Stopped
 from batchyard.server.admin.terminal import complain
 from batchyard.server.settings.offered_gpus import OfferedGpus
 
-# Between looks. A job on a lost GPU has failed or hangs; a look with nvidia-smi costs about a second of a processor.
-LOOK_SECONDS = 30.0
+# Between looks. NVML answers within milliseconds; a program is started for each look, and opens the driver anew.
+NVML_LOOK_SECONDS = 5.0
+PROGRAM_LOOK_SECONDS = 30.0
 BUSY_SECONDS = 0.1  # between tries while the inbox is full of callers' commands
 
 
 class GpuWatch:
     """Watches the GPUs that were found by UUID; without any there is nothing to watch. `ask`: gives commands to the
-    machine."""
+    machine; `in_use`: returns the device ids that jobs have."""
 
     def __init__(
-        self, offered: OfferedGpus, ask: Callable[[SetGpus], Awaitable[None]], finder: GpuFinder | None = None
+        self,
+        offered: OfferedGpus,
+        ask: Callable[[Command[None]], Awaitable[None]],
+        in_use: Callable[[], Collection[int]],
+        finder: GpuFinder | None = None,
     ) -> None:
-        self._offered, self._ask, self._finder = offered, ask, finder or GpuFinder()
+        self._offered, self._ask, self._in_use, self._finder = offered, ask, in_use, finder or GpuFinder()
         self._lost = offered.lost
 
     async def run(self) -> None:
         """Looks for as long as the service runs. First it reports what was lost while no service ran."""
         if self._lost:
-            await self._send()
+            await self._send_gpus()
         while self._offered.is_watched:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(NVML_LOOK_SECONDS if self._offered.found.source == NVML else PROGRAM_LOOK_SECONDS)
             await self.look()
 
     async def look(self) -> None:
@@ -39,7 +47,10 @@ class GpuWatch:
         seen = await asyncio.to_thread(self._finder.again, self._offered.found.source)
         if seen is None:
             return
-        there = {gpu.uuid for gpu in seen}
+        await self._note_loss({gpu.uuid for gpu in seen.gpus})
+        await self._note_use(seen.use)
+
+    async def _note_loss(self, there: set[str]) -> None:
         lost = {gpu.device_id for gpu in self._offered.gpus if gpu.uuid and gpu.uuid not in there}
         lost |= {*self._offered.lost}
         if lost == {*self._lost}:
@@ -49,13 +60,26 @@ class GpuWatch:
                 what = "is lost; jobs that use it are stopped" if gpu.device_id in lost else "is back"
                 complain(f"The GPU {gpu.uuid} ({gpu.model}) {what}.")
         self._lost = tuple(sorted(lost))
-        await self._send()
+        await self._send_gpus()
 
-    async def _send(self) -> None:
+    async def _note_use(self, use: Mapping[str, Use]) -> None:
+        in_use = self._in_use()
+        samples = tuple(
+            GpuSample(gpu.device_id, use[gpu.uuid].memory_mib, use[gpu.uuid].percent)
+            for gpu in self._offered.gpus
+            if gpu.uuid in use and gpu.device_id in in_use
+        )
+        if samples:
+            await self._send(NoteGpuUse(samples))
+
+    async def _send_gpus(self) -> None:
         left = sorted(gpu.device_id for gpu in self._offered.gpus if gpu.device_id not in self._lost)
+        await self._send(SetGpus(tuple(left), self._lost))
+
+    async def _send(self, command: Command[None]) -> None:
         while True:
             try:
-                return await self._ask(SetGpus(tuple(left), self._lost))
+                return await self._ask(command)
             except Busy:
                 await asyncio.sleep(BUSY_SECONDS)
             except Stopped:  # the service ends; the next one looks again
