@@ -26,6 +26,25 @@ CLUSTER: dict[str, Any] = {
     "subnets": ["subnet-1"],
     "securityGroupIds": ["sg-1"],
 }
+POD = {
+    "containers": [
+        {
+            "name": "main",
+            "image": "busybox",
+            "command": ["echo"],
+            "args": ["$(A)"],
+            "env": [{"name": "A", "value": "$(AWS_BATCH_JOB_ID)"}],
+            "resources": {"limits": {"cpu": "0.5", "memory": "64Mi"}, "requests": {"cpu": "0.25"}},
+            "volumeMounts": [{"name": "v", "mountPath": "/tmp", "subPath": ""}],
+            "securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "capabilities": {"drop": ["ALL"]}},
+        }
+    ],
+    "initContainers": [{"name": "first", "image": "busybox"}],
+    "volumes": [{"name": "v", "hostPath": {"path": "/tmp"}}, {"name": "s", "secret": {"secretName": "s"}}],
+    "imagePullSecrets": [{"name": "registry"}],
+    "metadata": {"labels": {"a": "b"}},
+}
+PROCESS_POD = {"containers": [{"image": "busybox", "command": ["echo", "$(AWS_BATCH_JOB_ID)"]}]}
 SUBMISSION = {"jobName": "job-N", "jobQueue": "default", "jobDefinition": "work"}
 
 TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
@@ -144,6 +163,8 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
             "type": "container",
             "ecsProperties": {"taskProperties": [{"containers": [{**CONTAINER, "name": "main"}]}]},
         },
+        {"jobDefinitionName": "pod", "type": "container", "eksProperties": {"podProperties": POD}},
+        {"jobDefinitionName": "pod-N", "type": "container", "eksProperties": {"podProperties": PROCESS_POD}},
         {
             "jobDefinitionName": "retries-N",
             "type": "container",
@@ -161,6 +182,12 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
         {**SUBMISSION, "dependsOn": [{"jobId": None}]},
         {**SUBMISSION, "containerOverrides": {"command": ["false"], "environment": [{"name": "A", "value": "B"}]}},
         {**SUBMISSION, "jobQueue": None, "jobDefinition": None},
+        {
+            **SUBMISSION,
+            "jobDefinition": "pod-N",
+            "eksPropertiesOverride": {"podProperties": {"containers": [{"args": ["$$(A)"], "env": [{"name": "A"}]}]}},
+        },
+        {**SUBMISSION, "jobDefinition": "pod"},
     ),
     "DescribeJobs": ({"jobs": [None, None]},),
     "ListJobs": (

@@ -271,11 +271,13 @@ def test_an_image_that_is_never_pulled_and_one_that_always_is(pods: Pods) -> Non
     assert attempt["containers"][0]["reason"] == always["container"]["reason"]
 
 
-def test_a_pod_is_terminated_with_all_its_containers(pods: Pods) -> None:
+def test_a_pod_is_terminated_with_all_its_containers(pods: Pods, tmp_path: Path) -> None:
     trap = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"
     job_id = pods.submit(one("main", trap), one("side", trap), shareProcessNamespace=True)
     until(lambda: pods.detail(job_id)["status"] == "RUNNING", JOB_SECONDS)
     until(lambda: all(pods.said(pods.detail(job_id), name) for name in ("main", "side")), JOB_SECONDS)
+    done = command(tmp_path, "exec", "--url", pods.server.address, job_id, "--", "true")
+    assert "has several containers: name one of main, side." in done.stderr
     pods.batch.terminate_job(jobId=job_id, reason="enough")
     detail = pods.ended(job_id)
     assert (detail["status"], detail["statusReason"]) == ("FAILED", "enough")

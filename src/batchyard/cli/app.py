@@ -147,7 +147,7 @@ def execute(
 ) -> int:
     """Run another command in the container of a running job, and exit with its exit code.
 
-    For jobs whose definition sets enableExecuteCommand. Options go before JOB."""
+    For pods, and jobs whose definition sets enableExecuteCommand. Options go before JOB."""
     from batchyard.cli.execution import execute
 
     words = command[1:] if command[0] == "--" else command  # options end at JOB already

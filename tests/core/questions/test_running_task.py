@@ -37,6 +37,15 @@ def test_a_running_job_has_an_engine_and_a_task() -> None:
     assert parse_task_id(task.task_id) is not None
 
 
+def test_a_pod_takes_commands_without_asking_for_it() -> None:
+    yard = yard_that_executes()
+    pod = {"containers": [{"name": "main", "image": "busybox", "command": ["sleep"]}]}
+    yard.do(c.RegisterJobDefinition("pod", {"type": "container", "eksProperties": {"podProperties": pod}}))
+    job = yard.submit("pod")
+    yard.started(job)
+    assert yard.do(AskRunningTask(job)).task_id == yard.attempt_of(job)
+
+
 def test_the_engine_may_be_away() -> None:
     yard = yard_that_executes()
     job = yard.submit("open")

@@ -366,7 +366,7 @@ def _late_refusal(world: World, command: SubmitJob) -> str:
     """Returns the late refusal of overrides that AWS accepts and ECS then refuses: the job fails instead of
     starting."""
     limit = world.limits.max_overrides_characters
-    overrides = command.overrides or command.task_override or command.pod_override
+    overrides = command.overrides or command.task_override
     if not overrides or len(msgspec.json.encode(overrides)) <= limit:
         return ""
     return f"Container Overrides length must be at most {limit}"

@@ -46,7 +46,8 @@ def running_task(world: World, command: AskRunningTask) -> RunningTask:
             f"Job {job_id} runs on the {engine} engine, which has no containers: it is a program of the machine that "
             "the service runs on."
         )
-    if not spec.task.container.get("enableExecuteCommand"):
+    # A pod has no such member: every one takes commands, as with Kubernetes.
+    if not spec.pod and not spec.task.container.get("enableExecuteCommand"):
         raise Refused(
             f"The job definition {spec.definition} does not set enableExecuteCommand: set it, and submit the job again."
         )
