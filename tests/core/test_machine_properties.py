@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from batchyard.core.model import commands as c
+from batchyard.core.model.gpus import GpuSample
 from batchyard.core.model.records import Dependency, EnvironmentOrder, Job, Status
 from batchyard.core.questions.explanation import AskExplain, explain
 from batchyard.core.scheduling.wait_reasons import Wait
@@ -28,6 +29,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.yard = Driver(vcpus=3, gpus=1)
+        self.yard.may_shrink = True
         self.yard.do(c.CreateSchedulingPolicy("p", {"fairsharePolicy": POLICIES[0]}))
         shared = {"schedulingPolicyArn": ACCOUNT.policy_arn("p")}
         self.yard.do(c.CreateJobQueue("shared", "ENABLED", 1, (EnvironmentOrder(1, "local"),), shared))
@@ -132,6 +134,14 @@ class Histories(RuleBasedStateMachine):
     def share_otherwise(self, policy: int) -> None:
         self.yard.do(c.UpdateSchedulingPolicy("p", {"fairsharePolicy": POLICIES[policy]}))
 
+    @rule(is_lost=st.booleans())
+    def lose_the_gpu(self, is_lost: bool) -> None:
+        self.yard.do(c.SetGpus((), (0,)) if is_lost else c.SetGpus((0,), ()))
+
+    @rule(percent=st.integers(0, 100))
+    def sample_the_gpu(self, percent: int) -> None:
+        self.yard.do(c.NoteGpuUse((GpuSample(0, 64, percent),)))
+
     @rule(vcpus=st.sampled_from([0, 3]))
     def set_a_maximum(self, vcpus: int) -> None:
         self.yard.do(c.UpdateComputeEnvironment("local", document={"unmanagedvCpus": vcpus}))
@@ -182,6 +192,7 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Liveness: with capacity and without faults every job ends."""
         self.yard.do(c.UpdateComputeEnvironment("local", state="ENABLED"))
+        self.yard.do(c.SetGpus((0,), ()))
         for _ in range(10_000):
             placed = self.yard.placed()
             if not placed:

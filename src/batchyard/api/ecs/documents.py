@@ -29,6 +29,7 @@ from batchyard.core.model.records import (
 )
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.questions.inventory import Inventory, Stock
+from batchyard.core.tasks.device_shares import devices_of
 from batchyard.wire.messages import Document
 
 CPU_UNITS_PER_VCPU = 1024  # how ECS counts CPU
@@ -133,8 +134,8 @@ def _containers(
     outcomes = {outcome.name: outcome for outcome in attempt.containers or (whole,)}
     status = last_status(attempt, is_current=is_current).replace("STOPPING", "RUNNING")
     documents: list[Document] = []
-    device_ids = attempt.main.device_ids  # assigned in the order of the definition
-    for container in _named(spec):
+    started = [container for container in containers_of(spec.task) if not container.is_pause]
+    for own, container in zip(started, _named(spec), strict=True):
         known = log_file_container(spec, container.name)
         document: Document = {
             "containerArn": account.arn("ecs", f"container/{cluster}/{task_id}/{names.container_uuid(task_id, known)}"),
@@ -149,9 +150,8 @@ def _containers(
         }
         if container.image:
             document["image"] = container.image
-        own, device_ids = device_ids[: container.resources.gpus], device_ids[container.resources.gpus :]
-        if own:
-            document["gpuIds"] = _gpu_names(gpus, own)
+        if devices := devices_of(spec.task, own.name, attempt.main.device_ids):
+            document["gpuIds"] = _gpu_names(gpus, devices)
         outcome = outcomes.get(container.name)
         if outcome is not None and outcome.exit_code is not None:
             document |= {"exitCode": outcome.exit_code, "lastStatus": "STOPPED"}

@@ -14,8 +14,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.core.model.gpus import AMD, Gpu
-from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec, containers_of
+from batchyard.core.model.gpus import AMD, Gpu, gpus_named
+from batchyard.core.model.records import ContainerSpec, Mount, TaskSpec
+from batchyard.core.tasks.device_shares import devices_of
 from batchyard.core.tasks.task_spec import log_driver
 from batchyard.engines.base import ATTEMPT_VARIABLE, Launch
 from batchyard.engines.docker.gpus import NO_DEVICES, GpuAccess, device_requests
@@ -178,16 +179,8 @@ def environment_of(launch: Launch, spec: ContainerSpec, access: GpuAccess) -> di
 
 
 def gpus_of(launch: Launch, spec: ContainerSpec) -> tuple[Gpu, ...]:
-    """Returns the container's part of the attempt's GPUs: they are assigned in the order of the definition. An init
-    container has those that the main ones have later."""
-    first = 0
-    if spec.is_init:
-        return launch.assigned_gpus[: spec.resources.gpus]
-    for other in containers_of(launch.task):
-        if other.name == spec.name:
-            break
-        first += other.resources.gpus
-    return launch.assigned_gpus[first : first + spec.resources.gpus]
+    """Returns the container's part of the attempt's GPUs."""
+    return gpus_named(launch.gpus, devices_of(launch.task, spec.name, launch.device_ids))
 
 
 def _host_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
