@@ -120,7 +120,7 @@ def _task_container(container: Document, stream: str) -> Document:
 
 def _stream_of(container: str, stream: str) -> Document:
     """Returns the member that names the stream of a container, from that of another one of its task."""
-    if not stream:
+    parts = stream.split("/")
+    if len(parts) != 3:  # none, or not one of ours
         return {}
-    head, _, task = stream.split("/")
-    return {"logStreamName": f"{head}/{container}/{task}"}
+    return {"logStreamName": f"{parts[0]}/{container}/{parts[2]}"}
