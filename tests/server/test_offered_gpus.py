@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from batchyard.engines.gpu_probes import SeenGpu
 from batchyard.engines.gpus import FoundGpus, GpuFinder
 from batchyard.server.admin.machine_checks import check_gpus
 from batchyard.server.settings.config import Settings, load
 from batchyard.server.settings.offered_gpus import described, offer, offer_and_remember
+from batchyard.server.settings.paths import PathError
 from tests.engines.fake_nvml import UNKNOWN, FakeNvml
 
 H100 = "NVIDIA H100 80GB HBM3"
@@ -43,6 +46,15 @@ def test_a_number_stays_with_its_gpu(tmp_path: Path) -> None:
     assert [(gpu.device_id, gpu.index, gpu.uuid) for gpu in without.gpus] == [(1, 0, "GPU-b")]
     with_another = offer_and_remember(seen("c", "b", "a"), None, tmp_path)
     assert [(gpu.device_id, gpu.uuid) for gpu in with_another.gpus] == [(2, "GPU-c"), (1, "GPU-b"), (0, "GPU-a")]
+
+
+@pytest.mark.parametrize("content", ["", '{"GPU-a": 0}', '["GPU-a'])
+def test_damaged_numbers_end_in_a_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "gpus.json").write_text(content)
+    with pytest.raises(
+        PathError, match=r"gpus\.json, the numbers of this machine's GPUs, is damaged .* Remove it once"
+    ):
+        offer_and_remember(seen("a"), None, tmp_path)
 
 
 def test_models_are_counted() -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from batchyard.core.model.gpus import Gpu
 from batchyard.engines.gpu_probes import SeenGpu
 from batchyard.engines.gpus import FoundGpus
-from batchyard.server.settings.paths import write_private
+from batchyard.server.settings.paths import PathError, write_private
 
 # In the state directory: a list of UUIDs, each at the position that is its number. Attempts outlive the server, and
 # their GPUs are recorded by number: it must name the same GPU for the next server, also when another one has gone.
@@ -78,9 +78,17 @@ def _key(gpu: SeenGpu) -> str:
 
 
 def offer_and_remember(found: FoundGpus, asked: int | None, state_dir: Path) -> OfferedGpus:
-    """Offers GPUs under the numbers that earlier servers of the data directory gave them."""
+    """Offers GPUs under the numbers that earlier servers of the data directory gave them. Raises PathError: these
+    can't be read."""
     path = state_dir / NUMBERS_FILE
-    known = msgspec.json.decode(path.read_bytes(), type=list[str]) if path.exists() else []
+    try:
+        known = msgspec.json.decode(path.read_bytes(), type=list[str])
+    except FileNotFoundError:
+        known = []
+    except msgspec.DecodeError as error:  # also ValidationError
+        raise PathError(
+            f"{path}, the numbers of this machine's GPUs, is damaged ({error}). Remove it once no job runs on a GPU."
+        ) from error
     if any(gpu.uuid for gpu in found.gpus):
         numbers = numbers_of(found.gpus, known)
         if numbers != known:
