@@ -16,7 +16,7 @@ PURE_ROOMS = {"core", "timers"}
 # fmt: off
 CORE_LIBRARY = {
     "__future__", "abc", "bisect", "collections", "dataclasses", "decimal", "enum", "functools", "hashlib", "heapq",
-    "itertools", "math", "msgspec", "operator", "re", "types", "typing",
+    "ipaddress", "itertools", "math", "msgspec", "operator", "re", "types", "typing",
 }
 # The core's only ways out that need no import. `hash` of a string differs from process to process.
 IMPURE_CALLS = {

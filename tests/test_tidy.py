@@ -28,6 +28,7 @@ STATUS_OF_OTHER_THINGS = {
     "environments.py": "compute environments: status is their health",
     "queues.py": "job queues: status is their health",
     "definitions.py": "definitions: ACTIVE or INACTIVE",
+    "node_views.py": "a node as a job of its own, for answers: its status follows from its job's attempt",
 }
 # And those that may make a job record with any status.
 STATUS_SAID_BY_ANOTHER_RECORD = {

@@ -196,17 +196,19 @@ class Service:
     # -- the engine's part --
 
     def start(self, job_id: str) -> None:
-        self.report(reports.Started(self.launched[job_id].attempt_id, self.now_ms))
+        at = self.launched[job_id].attempt_node
+        self.report(reports.Started(at.attempt_id, self.now_ms, node=at.node))
 
     def end(self, job_id: str, exit_code: int = 0, reason: str = "", ran_ms: int = 1000) -> None:
         """The job's task ran and ended."""
         self.tick(ran_ms)
         exit_of = reports.ContainerExit(exit_code=exit_code, reason=reason)
-        attempt = self.launched[job_id].attempt_id
-        self.report(reports.Exited(attempt, self.now_ms - ran_ms, self.now_ms, (exit_of,)))
+        at = self.launched[job_id].attempt_node
+        self.report(reports.Exited(at.attempt_id, self.now_ms - ran_ms, self.now_ms, (exit_of,), node=at.node))
 
     def fail_to_start(self, job_id: str, reason: str) -> None:
-        self.report(reports.NotStarted(self.launched[job_id].attempt_id, self.now_ms, reason, 127))
+        at = self.launched[job_id].attempt_node
+        self.report(reports.NotStarted(at.attempt_id, self.now_ms, reason, 127, node=at.node))
 
     # -- what most tests need --
 

@@ -7,7 +7,7 @@ import pytest
 from batchyard.core.model import commands
 from batchyard.core.model.records import Dependency
 from batchyard.core.model.refusal import Refused
-from tests.api.service import Service, container, refusal_of
+from tests.api.service import Service, refusal_of
 
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
 
@@ -76,7 +76,6 @@ def test_a_submission_is_refused_with_its_text(members: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("members", "name"),
     [
-        ({"nodeOverrides": {"numNodes": 2}}, "nodeOverrides"),
         (override(instanceType="c5.large"), "containerOverrides.instanceType"),
     ],
 )
@@ -95,11 +94,13 @@ def test_what_can_not_be_done_yet_is_refused_by_name(members: dict[str, Any], na
             "nodeProperties": {
                 "numNodes": 1,
                 "mainNode": 0,
-                "nodeRangeProperties": [{"targetNodes": "0", "container": container()}],
+                "nodeRangeProperties": [
+                    {"targetNodes": "0", "eksProperties": {"podProperties": {"containers": [{"image": "a"}]}}}
+                ],
             },
         },
     ],
-    ids=["nodeProperties"],
+    ids=["eksProperties"],
 )
 def test_definitions_that_can_not_run_yet_are_refused_at_submission(
     body: dict[str, Any], service: Service, request: pytest.FixtureRequest

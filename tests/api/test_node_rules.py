@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.api.batch.rules.node_rules import Target, parse_target
+from batchyard.core.tasks.node_ranges import Target, parse_target
 from tests.api.service import Service, container, refusal_of
 
 POD: dict[str, Any] = {"podProperties": {"containers": [{"image": "a"}]}}
@@ -136,10 +136,35 @@ def test_nodes_are_accepted_and_described(members: dict[str, Any], shared: Servi
             assert found["containerOrchestrationType"] == "ECS"
 
 
-def test_submitting_nodes_says_what_is_missing(shared: Service) -> None:
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (
+            {"arrayProperties": {"size": 2}},
+            "arrayProperties can not be used with a multi-node parallel job: its nodes are no array.",
+        ),
+        (
+            {"containerOverrides": {"command": ["x"]}},
+            "containerOverrides can not be used with a multi-node parallel job: use nodeOverrides.",
+        ),
+    ],
+)
+def test_what_does_not_go_with_nodes_is_refused(members: dict[str, Any], message: str, shared: Service) -> None:
     shared.call("RegisterJobDefinition", {"jobDefinitionName": "mpi", "type": "multinode"} | nodes())
-    message = refusal_of(lambda: shared.submit("mpi"))
-    assert message == "Job definition mpi has nodeProperties, which this service can't run yet."
+    assert refusal_of(lambda: shared.submit("mpi", **members)) == message
+
+
+def test_overrides_of_nodes_need_nodes(shared: Service) -> None:
+    message = refusal_of(lambda: shared.submit(nodeOverrides={"numNodes": 2}))
+    assert message == (
+        "nodeOverrides needs a job definition with nodeProperties, and sleeper has none: use containerOverrides."
+    )
+
+
+def test_a_range_that_no_environment_can_run_refuses_the_job(shared: Service) -> None:
+    definition = {"jobDefinitionName": "several", "type": "multinode"} | nodes(plain("0"), several("1:"))
+    shared.call("RegisterJobDefinition", definition)
+    assert "runs one container in a task, and this job has 2 (x, y)" in refusal_of(lambda: shared.submit("several"))
 
 
 # -- the range grammar --
@@ -206,13 +231,12 @@ def test_node_overrides_are_held_against_the_definition(
 @pytest.mark.parametrize(
     "overrides", [change("0:0"), change("5:", containerOverrides={"command": ["x"]}), {"numNodes": 6}], ids=str
 )
-def test_overrides_that_fit_leave_what_is_missing_to_be_said(overrides: dict[str, Any], shared: Service) -> None:
-    definition = {"jobDefinitionName": "fits", "type": "multinode"} | nodes(*RANGES, count=8, main=1)
+def test_overrides_that_fit_are_taken(overrides: dict[str, Any], shared: Service) -> None:
+    ranges = (plain("0"), plain("1:4"), plain("5:"))
+    definition = {"jobDefinitionName": "fits", "type": "multinode"} | nodes(*ranges, count=8, main=1)
     answer = shared.call("RegisterJobDefinition", definition)
-    message = "Job definition fits has nodeProperties, which this service can't run yet."
-    assert refusal_of(lambda: shared.submit("fits", nodeOverrides=overrides)) == message
-    named = f"fits:{answer['revision']}"
-    assert refusal_of(lambda: shared.submit(named, nodeOverrides=overrides)) == message
+    for named in ("fits", f"fits:{answer['revision']}"):
+        shared.call("CancelJob", {"jobId": shared.submit(named, nodeOverrides=overrides), "reason": "it was taken"})
 
 
 def test_a_closed_definition_keeps_its_number_of_nodes(shared: Service) -> None:
@@ -234,5 +258,5 @@ def test_the_newest_active_revision_is_what_overrides_change(shared: Service) ->
     shared.batch.deregister_job_definition(jobDefinition="moving:3")
     message = refusal_of(lambda: shared.submit("moving", nodeOverrides=change(":")))
     assert message == "NodeOverride targets should match job definition. Non matching targets - :"
-    message = refusal_of(lambda: shared.submit("moving", nodeOverrides=change("1:")))
-    assert message == "Job definition moving has nodeProperties, which this service can't run yet."
+    job = shared.submit("moving", nodeOverrides=change("1:"))
+    shared.call("CancelJob", {"jobId": job, "reason": "it was taken"})

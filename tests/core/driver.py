@@ -9,6 +9,7 @@ from batchyard.core.capacity.catalogue import Catalogue, InstanceType
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model import reports
+from batchyard.core.model.attempt_node import parse_node
 from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.effects import (
     AcknowledgeTask,
@@ -136,7 +137,7 @@ class Driver:
     def __init__(self, vcpus: int = 4, memory_mib: int = 4096, gpus: int = 0) -> None:
         self.now_ms = 1_700_000_000_000
         self.kept = Kept()
-        self.launched: dict[str, LaunchTask] = {}  # by attempt id, not yet ended
+        self.launched: dict[str, LaunchTask] = {}  # by task id (of plain jobs the attempt's), not yet ended
         self.running: set[str] = set()
         self.may_shrink = False  # a machine may have less than its jobs hold
         self.stops: list[StopTask] = []
@@ -194,13 +195,14 @@ class Driver:
 
     def _act(self, effect: Effect) -> None:
         if isinstance(effect, LaunchTask):
-            assert effect.attempt_id not in self.ever_launched, "an attempt is launched twice"
-            self.ever_launched.append(effect.attempt_id)
-            self.launched[effect.attempt_id] = effect
+            task_id = effect.attempt_node.task_id
+            assert task_id not in self.ever_launched, "a node of an attempt is launched twice"
+            self.ever_launched.append(task_id)
+            self.launched[task_id] = effect
         elif isinstance(effect, StopTask):
             self.stops.append(effect)
         elif isinstance(effect, AcknowledgeTask):
-            self.acknowledged.add(effect.attempt_id)
+            self.acknowledged.add(effect.attempt_node.task_id)
         elif isinstance(effect, LaunchInstance):
             self.launching[effect.instance.instance_id] = effect.instance
         elif isinstance(effect, TerminateInstance):
@@ -258,6 +260,19 @@ class Driver:
         }
         self.do(c.RegisterJobDefinition(name, {"type": "container", "containerProperties": container, **document}))
 
+    def define_nodes(
+        self, name: str = "gang", count: int = 3, main: int = 0, vcpus: str = "1", **document: Any
+    ) -> None:
+        """A definition of a multi-node job, all of whose nodes run the same."""
+        container = {
+            "image": "busybox",
+            "command": ["true"],
+            "resourceRequirements": [{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": "64"}],
+        }
+        ranges = document.pop("ranges", [{"targetNodes": ":", "container": container}])
+        nodes = {"numNodes": count, "mainNode": main, "nodeRangeProperties": ranges}
+        self.do(c.RegisterJobDefinition(name, {"type": "multinode", "nodeProperties": nodes, **document}))
+
     def submit(self, definition: str = "work", **members: Any) -> str:
         if (definition, 1) not in self.machine.world.definitions:
             self.define(definition)
@@ -300,24 +315,27 @@ class Driver:
     def started(self, job_id: str) -> None:
         attempt = self.attempt_of(job_id)
         self.running.add(attempt)
-        self.report(reports.Started(attempt, self.now_ms))
+        attempt, node = parse_node(attempt)
+        self.report(reports.Started(attempt, self.now_ms, node=node))
 
     def exited(self, job_id: str, code: int = 0, **members: Any) -> None:
         attempt = self.attempt_of(job_id)
         self._forget(attempt)
-        self.report(
-            reports.Exited(attempt, self.now_ms, self.now_ms + 1, (reports.ContainerExit(exit_code=code, **members),))
-        )
+        attempt, node = parse_node(attempt)
+        ended = (reports.ContainerExit(exit_code=code, **members),)
+        self.report(reports.Exited(attempt, self.now_ms, self.now_ms + 1, ended, node=node))
 
     def not_started(self, job_id: str, reason: str = "CannotStartContainerError: no such program") -> None:
         attempt = self.attempt_of(job_id)
         self._forget(attempt)
-        self.report(reports.NotStarted(attempt, self.now_ms, reason, 127))
+        attempt, node = parse_node(attempt)
+        self.report(reports.NotStarted(attempt, self.now_ms, reason, 127, node=node))
 
     def lost(self, job_id: str) -> None:
         attempt = self.attempt_of(job_id)
         self._forget(attempt)
-        self.report(reports.Lost(attempt, self.now_ms, "gone"))
+        attempt, node = parse_node(attempt)
+        self.report(reports.Lost(attempt, self.now_ms, "gone", node=node))
 
     def _forget(self, attempt: str) -> None:
         del self.launched[attempt]
@@ -329,7 +347,7 @@ class Driver:
         self.machine.restore(self.kept.snapshot())
         self.machine.want_facts(kinds().values())
         recovery = self.machine.recover()
-        asked = {e.attempt_id: e for e in recovery if isinstance(e, RecoverTask)}
+        asked = {e.attempt_node.task_id: e for e in recovery if isinstance(e, RecoverTask)}
         again = [e.instance for e in recovery if isinstance(e, LaunchInstance)]
         assert {i.instance_id for i in again if i.state is InstanceState.LAUNCHING} == set(self.launching)
         assert set(asked) == set(self.launched), "the restarted machine knows other attempts than the engine"

@@ -10,7 +10,7 @@ from batchyard.core import recovery
 from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
 from batchyard.core.instances import instance_lifecycle, scaling
-from batchyard.core.jobs import attempts, cancellation, submission, time_limits
+from batchyard.core.jobs import attempts, cancellation, submission, task_reports, time_limits
 from batchyard.core.model import commands, consumable_commands, names, reports, service_commands
 from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.commands import Answer
@@ -92,7 +92,7 @@ class Machine:
         if isinstance(fact, reports.InstanceReport):
             instance_lifecycle.report(self.world, source, fact)
         else:
-            attempts.report(self.world, source, fact)
+            task_reports.report(self.world, source, fact)
 
     def schedule(self, now_ms: int) -> None:
         """Does what is due, then starts jobs. Called once per batch."""

@@ -21,7 +21,7 @@ from batchyard.core.model.records import (
     milli_vcpus_of,
 )
 from batchyard.core.model.service_records import QuotaShare, ServiceEnvironment, ServiceJob
-from batchyard.core.scheduling import fleet, policies, queue_head, scheduler
+from batchyard.core.scheduling import fleet, launches, policies, queue_head, scheduler
 from batchyard.core.secrets import secrets
 from batchyard.core.service_jobs import quota_shares, service_environments, service_jobs
 from batchyard.core.state import transient_states
@@ -152,7 +152,7 @@ def recover(world: World) -> list[Effect]:
     placed = [job for _, job in sorted(world.jobs.items()) if job.attempt is not None]
     effects: list[Effect] = [*instance_lifecycle.recovery(world)]
     for job in placed:
-        effects.extend(scheduler.recoveries_of(world, job))
+        effects.extend(launches.recoveries_of(world, job))
     for job in placed:
         if job.attempt is not None and job.attempt.stopping:
             effects.extend(attempts.stops_of(world, job))

@@ -60,7 +60,6 @@ NO_CLOUD = "There is nothing of it on one's own machines."
 NETWORK = "Jobs have the host's network, unless the tag batchyard:network or networkMode says otherwise."
 PLATFORM = "Compared with this machine, where given: a job for another processor or system is set aside, and says so."
 SECRETS = "Read when the attempt starts, from this service's secrets and parameters."
-NO_NODES = "Multi-node parallel definitions are registered and described."
 NO_CLUSTER = "Kept and described: pods run wherever containers do."
 ONE_CONTAINER = "Processes: one container."
 NO_IMAGE = "On the process engine a job is a process of this machine."
@@ -75,7 +74,7 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
         "containerProperties": both(Y, "See ContainerProperties."),
         "ecsProperties": apart(P, Y, "See EcsTaskProperties. Processes: one container."),
         "eksProperties": apart(P, Y, "See EksPodProperties. Processes: one container."),
-        "nodeProperties": both(R, NO_NODES),
+        "nodeProperties": YES,
         "retryStrategy timeout tags": YES,
         "schedulingPriority": both(Y, "On queues with a scheduling policy, as on AWS."),
         "propagateTags": both(Y, "DescribeTasks of ECS shows them."),
@@ -174,9 +173,11 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
     "EphemeralStorage": {"sizeInGiB": apart(R, P, STORAGE)},
     "RuntimePlatform": {"operatingSystemFamily cpuArchitecture": both(P, PLATFORM)},
     "RepositoryCredentials": {"credentialsParameter": apart(R, Y)},
-    "NodeProperties": {"numNodes mainNode nodeRangeProperties": both(R, NO_NODES)},
+    "NodeProperties": {"numNodes mainNode nodeRangeProperties": YES},
     "NodeRangeProperty": {
-        "targetNodes container instanceTypes ecsProperties eksProperties consumableResourceProperties": both(R)
+        "targetNodes container consumableResourceProperties": YES,
+        "ecsProperties": apart(P, Y, "Processes: one container."),
+        "instanceTypes eksProperties": both(R),
     },
     "EcsProperties": {"taskProperties": YES},
     "EcsTaskProperties": {
@@ -281,7 +282,7 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
         "tags": both(Y, "`batchyard:after-any` = `true` waits for any end of the dependencies."),
         "containerOverrides": both(Y, "See ContainerOverrides."),
         "shareIdentifier schedulingPriorityOverride": both(Y, "On queues with a fair-share policy, as on AWS."),
-        "nodeOverrides": both(R, NO_NODES),
+        "nodeOverrides": YES,
         "propagateTags": both(Y, "DescribeTasks of ECS shows them."),
         "ecsPropertiesOverride eksPropertiesOverride consumableResourcePropertiesOverride": YES,
     },
@@ -295,10 +296,11 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
         "vcpus memory": both(Y, "They replace only their like in the definition, as on AWS."),
         "instanceType": both(R, "Of multi-node parallel jobs."),
     },
-    "NodeOverrides": {"numNodes nodePropertyOverrides": both(R, "Held against the definition's node ranges.")},
+    "NodeOverrides": {"numNodes nodePropertyOverrides": YES},
     "NodePropertyOverride": {
-        "targetNodes containerOverrides ecsPropertiesOverride instanceTypes eksPropertiesOverride "
-        "consumableResourcePropertiesOverride": both(R)
+        "targetNodes containerOverrides consumableResourcePropertiesOverride": YES,
+        "ecsPropertiesOverride": apart(P, Y, "Processes: one container."),
+        "instanceTypes eksPropertiesOverride": both(R),
     },
     "EcsPropertiesOverride": {"taskProperties": YES},
     "TaskPropertiesOverride": {"containers": YES},

@@ -35,6 +35,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from batchyard.core.model.attempt_node import AttemptNode
+from batchyard.core.model.gang import Gang
 from batchyard.core.model.gpus import Gpu, gpus_named
 from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, Instance, TaskSpec
 from batchyard.core.model.reports import InstanceReport, Report
@@ -72,6 +73,7 @@ class Launch(Struct, frozen=True):
     files: tuple[tuple[str, str, str, str], ...] = ()
     # (container, variable, value): differs among the containers; overrides `environment`.
     container_environment: tuple[tuple[str, str, str], ...] = ()
+    gang: Gang | None = None  # of a node of a multi-node job: what it knows of the others
 
     @property
     def attempt_id(self) -> str:

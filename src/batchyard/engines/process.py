@@ -23,6 +23,7 @@ from batchyard.core.model.records import DEFAULT_CONTAINER, Abilities, TaskSpec
 from batchyard.core.model.reports import ContainerExit, Exited, Lost, NotStarted, Report, Started
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
 from batchyard.engines.file_lock import try_lock
+from batchyard.engines.process_nodes import ProcessNodes
 from batchyard.engines.supervisor import protocol
 from batchyard.engines.supervisor.link import SERVER_LINK
 from batchyard.engines.supervisor.protocol import (
@@ -91,6 +92,7 @@ class ProcessEngine:
         self._state_dir = state_dir
         self._socket_path = runtime_dir / "server.sock"
         self._settings = settings or ProcessSettings()
+        self._nodes = ProcessNodes(work_dir, allow_root=self._settings.allow_root_jobs)
         self._epoch = 0
         self._report: ReportSink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -122,6 +124,7 @@ class ProcessEngine:
         """Starts or reaches the supervisor. StaleEpochError: a later server has it. OSError, TimeoutError: why it
         can't be reached."""
         self._loop = asyncio.get_running_loop()
+        self._nodes.start(self._loop)
         self._epoch = epoch
         self._report = report
         for directory in self._directories.values():
@@ -175,11 +178,16 @@ class ProcessEngine:
     def acknowledge(self, attempt_nodes: Sequence[AttemptNode]) -> None:
         for attempt_node in attempt_nodes:
             task_id = attempt_node.task_id
-            self._live.pop(task_id, None)
+            known = self._live.pop(task_id, None)
+            if known is not None and known.launch.gang is not None:
+                attempt_id = attempt_node.attempt_id
+                if not any(live.launch.attempt_id == attempt_id for live in self._live.values()):
+                    self._nodes.forget(attempt_id)
             self._pending.acknowledge.append(task_id)
         self._flush_soon()
 
     def recover(self, attempts: Sequence[Recovery]) -> None:
+        self._nodes.sweep({recovery.launch.attempt_id for recovery in attempts})
         for recovery in attempts:
             live = self._live.setdefault(recovery.launch.task_id, _Live(recovery.launch))
             live.may_launch = recovery.may_launch
@@ -190,6 +198,7 @@ class ProcessEngine:
     async def close(self, *, kill: bool) -> None:
         if kill and self._connection is not None:
             await self._end_supervisor()
+        await self._nodes.close()
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
@@ -251,7 +260,8 @@ class ProcessEngine:
         )
         names = tuple(gpu.name for gpu in launch.assigned_gpus)
         environment = (*secrets, *launch.environment)
-        return LaunchItem(launch.task_id, key, environment, launch.device_ids, names, launch.gpu_vendor)
+        item = LaunchItem(launch.task_id, key, environment, launch.device_ids, names, launch.gpu_vendor)
+        return item if launch.gang is None else self._nodes.with_node(item, launch, launch.gang)
 
     # -- Receiving --
 
@@ -316,6 +326,9 @@ class ProcessEngine:
             live = self._live.get(item.attempt_id)
             if live is not None:
                 live.known_started = live.known_started or isinstance(item, protocol.StartedItem)
+                if live.launch.gang is not None and not isinstance(item, protocol.StartedItem):
+                    code = getattr(item, "exit_code", None)
+                    self._nodes.ended(live.launch.attempt_node, live.launch.gang, code)
             reports.append(report_of(item))
         assert self._report is not None, "reports came before start"
         self._report(reports)

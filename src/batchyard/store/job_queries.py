@@ -9,10 +9,12 @@ from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select
 
 from batchyard.core.model import names
+from batchyard.core.model.attempt_node import parse_node, task_id_of
 from batchyard.core.model.names import child_key
 from batchyard.core.model.ranges import contains
 from batchyard.core.model.records import Attempt, Job, JobSpec, Status
 from batchyard.core.state.arrays import virtual_child
+from batchyard.core.state.node_views import node_job, node_spec
 from batchyard.store import codec
 from batchyard.store.tables import job_specs, jobs
 
@@ -23,17 +25,26 @@ IN_LIST = 1000  # values of one IN (...); SQLite takes 32,766, and a longer stat
 
 class JobView(Struct, frozen=True):
     """A job together with its spec and tags. For an array's child `spec` is its parent's and `job` may be
-    synthesised; `tags` are the top-level job's own (children have none). In listings `spec.task` and
-    `spec.container` are empty."""
+    synthesised; for a node of a multi-node job both are as if they were of that node alone. `tags` are the top-level
+    job's own (children and nodes have none). In listings `spec.task` and `spec.container` are empty."""
 
     spec: JobSpec
     job: Job
     tags: dict[str, str]
     parent: Job | None = None
     index: int | None = None
+    node: int | None = None
+
+    def task_id(self, number: int) -> str:
+        """Returns the task id of an attempt; of a multi-node job that of its main node."""
+        own = self.spec.job_id if self.node is not None else self.job_id
+        node = self.spec.main_node if self.node is None else self.node
+        return task_id_of(names.task_id(self.job.key, number, own), node)
 
     @property
     def job_id(self) -> str:
+        if self.node is not None:
+            return names.node_id(self.spec.job_id, self.node)
         return self.spec.job_id if self.index is None else names.child_id(self.spec.job_id, self.index)
 
 
@@ -91,6 +102,13 @@ def child_view(parent: JobView, index: int, row: str | None) -> JobView | None:
     return None if job is None else JobView(parent.spec, job, {}, parent.job, index)
 
 
+def node_view(top: JobView, node: int) -> JobView | None:
+    """Returns the view of a node of a multi-node job. None when there is no such node."""
+    if not 0 <= node < top.spec.num_nodes:
+        return None
+    return JobView(node_spec(top.spec, node), node_job(top.job, node), {}, top.job, node=node)
+
+
 def find_jobs(connection: Connection, ids: Sequence[str]) -> list[JobView]:
     """Returns the jobs with these ids or ARNs, children included, each once, in the order of the request, without
     unknown ones."""
@@ -108,16 +126,18 @@ def find_jobs(connection: Connection, ids: Sequence[str]) -> list[JobView]:
     rows: dict[int, str] = {
         key: body for part in _parts(keys) for key, body in connection.execute(_ROWS, {"keys": part})
     }
-    found: dict[tuple[str, int | None], JobView] = {}
+    found: dict[names.JobId, JobView] = {}
     for one in wanted:
         top = tops.get(one.uuid)
-        if top is None or one.node is not None:
+        if top is None:
             continue
         view: JobView | None = top
-        if one.index is not None:
+        if one.node is not None:
+            view = node_view(top, one.node)
+        elif one.index is not None:
             view = child_view(top, one.index, rows.get(child_key(top.job.key, one.index)))
         if view is not None:
-            found[one.uuid, one.index] = view
+            found[one] = view
     return list(found.values())
 
 
@@ -166,7 +186,10 @@ def find_tags(connection: Connection, ids: Sequence[str]) -> dict[str, JobTags]:
 
 def find_attempt(connection: Connection, task_id: str) -> AttemptView | None:
     """Returns the attempt that a task id names; None when no job can ever have had it."""
-    parsed = names.parse_task_id(task_id)
+    if not names.is_task_id(task_id):
+        return None
+    attempt_id, node = parse_node(task_id)
+    parsed = names.parse_task_id(attempt_id)
     if parsed is None:
         return None
     key, number = parsed
@@ -178,8 +201,12 @@ def find_attempt(connection: Connection, task_id: str) -> AttemptView | None:
     if key != view.job.key:
         child = connection.execute(_ROWS, {"keys": [key]}).one_or_none()
         view = child_view(view, names.child_index(view.job.key, key), child[1] if child else None)
-    if view is None or names.task_id(key, number, view.job_id) != task_id:
+    if view is None or names.task_id(key, number, view.job_id) != attempt_id:
         return None
+    if node or view.spec.num_nodes:
+        view = node_view(view, node)
+        if view is None:
+            return None
     return AttemptView(view, number, _attempt(view.job, number))
 
 

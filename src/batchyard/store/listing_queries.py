@@ -14,7 +14,7 @@ from batchyard.core.model import names
 from batchyard.core.model.records import Ranges, Status
 from batchyard.core.state.arrays import virtual_ranges
 from batchyard.store.cursors import MAX_INTEGER, Part, decode_cursor, encode_cursor
-from batchyard.store.job_queries import TOP_LEVEL, JobView, child_view, listed_view, views_by_key
+from batchyard.store.job_queries import TOP_LEVEL, JobView, child_view, find_jobs, listed_view, node_view, views_by_key
 from batchyard.store.tables import TEXT_END, job_specs, jobs
 
 Page = tuple[list[JobView], str | None]
@@ -111,6 +111,23 @@ def list_jobs(
     if filter_name == "SHARE_IDENTIFIER":
         return _by_share(connection, queue, status, filter_values, limit, after)
     raise ValueError(f"The filter {filter_name} is not known. Use one of {', '.join(FILTERS)}.")
+
+
+def list_nodes(connection: Connection, job_id: str, status: Status, limit: int, after: str | None) -> Page:
+    """Returns one page of a multi-node job's nodes in `status`, by index."""
+    start = int(decode_cursor(after, "node", int)[0]) + 1 if after else 0
+    if start < 0:
+        raise ValueError("The nextToken is not valid: it names no node.")
+    views: list[JobView] = []
+    for top in find_jobs(connection, [job_id]):
+        nodes = range(start, top.spec.num_nodes) if top.node is None else range(0)
+        found = (node_view(top, node) for node in nodes)
+        views = list(islice((view for view in found if view is not None and view.job.status is status), limit + 1))
+    if len(views) <= limit:
+        return views, None
+    last = views[limit - 1].node
+    assert last is not None, f"the list of nodes of {job_id} has a job without a node"
+    return views[:limit], encode_cursor("node", last)
 
 
 def list_children(

@@ -102,6 +102,13 @@ class Reader:
         with self._engine.connect() as connection:
             return listing_queries.list_children(connection, parent, status, limit, after)
 
+    def list_nodes(
+        self, job_id: str, status: Status, limit: int = 100, after: str | None = None
+    ) -> tuple[list[JobView], str | None]:
+        """Returns a multi-node job's nodes by index; none for another job, or an unknown one."""
+        with self._engine.connect() as connection:
+            return listing_queries.list_nodes(connection, job_id, status, limit, after)
+
     def finished_statuses(self, ids: Sequence[str]) -> dict[str, str]:
         """Returns the final statuses of those of the jobs and children that have ended, by the id as given."""
         with self._engine.connect() as connection:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select
 
 from batchyard.core.model import names
+from batchyard.core.model.attempt_node import task_id_of
 from batchyard.core.model.records import DEFAULT_CONTAINER, Job, Status
 from batchyard.store import codec
 from batchyard.store.tables import container_logs, job_specs, jobs
@@ -86,10 +87,13 @@ def _tasks(connection: Connection, key: int, last_key: int, job_id: str) -> tupl
     for row_key, body in connection.execute(_ROWS, {"key": key, "last_key": last_key}):
         count += 1
         name = job_id if row_key == key else names.child_id(job_id, names.child_index(key, row_key))
-        tasks += [names.task_id(row_key, number, name) for number in _numbers(codec.decode_job(body))]
+        for number, nodes in _attempts(codec.decode_job(body)):
+            attempt_id = names.task_id(row_key, number, name)
+            tasks += [task_id_of(attempt_id, node) for node in range(nodes)]
     return tuple(tasks), count
 
 
-def _numbers(job: Job) -> list[int]:
-    current = [] if job.attempt is None else [job.attempt.number]
-    return [*(attempt.number for attempt in job.past), *current]
+def _attempts(job: Job) -> list[tuple[int, int]]:
+    """Returns the number of each attempt, and how many nodes it has."""
+    current = () if job.attempt is None else (job.attempt,)
+    return [(attempt.number, len(attempt.placements)) for attempt in (*job.past, *current)]

@@ -98,17 +98,6 @@ def test_what_the_environments_of_a_queue_offer() -> None:
     assert scheduler.offers_of(world, "default") == []
 
 
-def test_after_a_restart_an_engine_is_asked_about_each_node() -> None:
-    driver = Driver()
-    job = driver.submit()
-    world = driver.machine.world
-    (asked,) = scheduler.recoveries_of(world, world.jobs[world.jobs.by_id[job]])
-    assert (asked.may_launch, asked.known_started, asked.launch) == (True, False, driver.launched[asked.attempt_id])
-    driver.started(job)
-    (asked,) = scheduler.recoveries_of(world, world.jobs[world.jobs.by_id[job]])
-    assert (asked.may_launch, asked.known_started) == (False, True)
-
-
 def test_nothing_starts_while_the_service_ends() -> None:
     driver = Driver()
     driver.do(c.TerminateAllRunning("down"))

@@ -27,17 +27,18 @@ def offer_of(rooms: dict[str, Available], budget: Available | None = None) -> Of
 
 
 def naive(vectors: list[Resources], rooms: dict[str, Available]) -> list[str] | None:
-    """Node after node into the first instance that is not full, counted by kind."""
+    """Node after node, the largest first, into the first instance that is not full, counted by kind."""
     left = {name: [room.free.milli_vcpus, room.free.memory_mib, room.free.gpus] for name, room in rooms.items()}
-    chosen = []
-    for vector in vectors:
-        wanted = (vector.milli_vcpus, vector.memory_mib, vector.gpus)
+    chosen = {}
+    sizes = [(one.gpus, one.milli_vcpus, one.memory_mib) for one in vectors]
+    for node in sorted(range(len(vectors)), key=lambda node: sizes[node], reverse=True):
+        wanted = (vectors[node].milli_vcpus, vectors[node].memory_mib, vectors[node].gpus)
         fitting = [name for name, free in left.items() if all(f >= w for f, w in zip(free, wanted, strict=True))]
         if not fitting:
             return None
-        chosen.append(fitting[0])
+        chosen[node] = fitting[0]
         left[fitting[0]] = [f - w for f, w in zip(left[fitting[0]], wanted, strict=True)]
-    return chosen
+    return [chosen[node] for node in range(len(vectors))]
 
 
 @given(st.lists(VECTORS, min_size=1, max_size=5), any_rooms())

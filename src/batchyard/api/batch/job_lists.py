@@ -28,7 +28,7 @@ async def list_jobs(context: Context, call: Call, request: Document) -> Document
         return await _list_queue(context, request, name, value)
     if subjects[0] == "arrayJobId":
         return await _list_children(context, request)
-    return {"jobSummaryList": []}  # multi-node jobs are refused at submission, so no id names one
+    return await _list_nodes(context, request)
 
 
 async def _list_queue(context: Context, request: Document, name: str, value: str) -> Document:
@@ -58,6 +58,19 @@ async def _list_children(context: Context, request: Document) -> Document:
     query = partial(
         context.reader.list_children,
         parents[0],
+        status=_status(request),
+        limit=page_size(request, MAX_UNFILTERED_PAGE),
+        after=request.get("nextToken"),
+    )
+    views, token = await read_page(context, query)
+    return {"jobSummaryList": [render.job_summary(view, context.account) for view in views], **token}
+
+
+async def _list_nodes(context: Context, request: Document) -> Document:
+    """Lists the nodes of a multi-node job by index. Filters do not apply to them; an unknown job has none."""
+    query = partial(
+        context.reader.list_nodes,
+        request["multiNodeJobId"],
         status=_status(request),
         limit=page_size(request, MAX_UNFILTERED_PAGE),
         after=request.get("nextToken"),

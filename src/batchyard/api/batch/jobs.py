@@ -40,7 +40,7 @@ MAX_DEPENDENCIES = 20  # user guide: service_limits
 MIN_ARRAY_SIZE = 2  # user guide: array_jobs
 
 # Members of SubmitJob that change what would run, and that are not implemented yet: the core refuses them by name.
-UNSUPPORTED = ("nodeOverrides",)
+UNSUPPORTED: tuple[str, ...] = ()
 
 
 async def submit_job(context: Context, call: Call, request: Document) -> Document:
@@ -83,6 +83,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         overrides=overrides,
         task_override=_task_override(request),
         pod_override=request.get("eksPropertiesOverride", {}),
+        node_overrides=request.get("nodeOverrides", {}),
         parameters=request.get("parameters", {}),
         retry_strategy=request.get("retryStrategy"),
         timeout=request.get("timeout"),

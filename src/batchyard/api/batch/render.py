@@ -12,6 +12,7 @@ from batchyard.api.ecs.cluster_names import cluster_name
 from batchyard.core.model import names
 from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.names import Account
+from batchyard.core.model.node_addresses import address_of
 from batchyard.core.model.records import (
     Attempt,
     ContainerLog,
@@ -186,7 +187,7 @@ def job_detail(view: JobView, account: Account, clusters: Mapping[str, Document]
         "dependsOn": [_dependency(dependency) for dependency in spec.depends_on],
         "parameters": spec.parameters,
         **_run_detail(view, account),
-        "tags": {} if view.index is not None else view.tags,
+        "tags": view.tags,
         "propagateTags": spec.propagate_tags,
         "platformCapabilities": list(spec.platform_capabilities),
         "eksAttempts": [_pod_attempt(view, attempt, account, clusters) for attempt in job.past] if spec.pod else [],
@@ -197,6 +198,8 @@ def job_detail(view: JobView, account: Account, clusters: Mapping[str, Document]
         detail["schedulingPriority"] = spec.scheduling_priority
     if spec.timeout_seconds and job.array is None:
         detail["timeout"] = {"attemptDurationSeconds": spec.timeout_seconds}
+    if view.node is not None:
+        detail["nodeDetails"] = {"nodeIndex": view.node, "isMainNode": view.node == spec.main_node}
     if spec.consumables:
         detail["consumableResourceProperties"] = consumable_properties(spec, account)
     return detail
@@ -230,6 +233,9 @@ def job_summary(view: JobView, account: Account) -> Document:
     """Returns JobSummary."""
     job = view.job
     summary = _job_head(view, account)
+    if view.spec.num_nodes:
+        own = {} if view.node is None else {"nodeIndex": view.node, "isMainNode": view.node == view.spec.main_node}
+        summary["nodeProperties"] = {"numNodes": view.spec.num_nodes, **own}
     latest = _latest_attempt(job)
     if latest is not None and (outcome := _outcome(latest)):
         summary["container"] = outcome
@@ -285,13 +291,30 @@ def _run_detail(view: JobView, account: Account) -> Document:
     """Returns what the job runs: `container`, which is empty where `ecsProperties` has everything. Of a pod it has
     where it runs, the log stream of its first container and how it ended, which AWS does not show."""
     latest = _latest_attempt(view.job)
+    if view.spec.num_nodes and view.node is None:
+        return {"container": {}, "nodeProperties": _node_properties(view.spec)}
     if view.spec.pod:
         container: Document = {} if latest is None else _run_facts(view, latest, account)
         return {"container": container, "eksProperties": {"podProperties": _pod_detail(view, latest)}}
     if view.spec.ecs_task:
         return {"container": {}, "ecsProperties": {"taskProperties": [_task_detail(view, latest, account)]}}
-    container = _with_lists(view.spec.container) | {"networkInterfaces": []}
+    container = _with_lists(view.spec.container) | {"networkInterfaces": _interfaces(view, latest)}
     return {"container": container if latest is None else container | _run_facts(view, latest, account)}
+
+
+def _node_properties(spec: JobSpec) -> Document:
+    """Returns NodeProperties with the lists that AWS returns for every container."""
+    described = each_body({"nodeProperties": spec.node_properties}, _with_lists, _task_with_lists, _pod_with_lists)
+    properties: Document = described["nodeProperties"]
+    return properties
+
+
+def _interfaces(view: JobView, attempt: Attempt | None) -> list[Document]:
+    """Returns the network interfaces of a node, which a plain job does not have: it is on its host's."""
+    if view.node is None or attempt is None or not attempt.first_address:
+        return []
+    address = address_of(attempt.first_address, view.node)
+    return [{"attachmentId": names.container_uuid(view.task_id(attempt.number)), "privateIpv4Address": address}]
 
 
 def _task_detail(view: JobView, latest: Attempt | None, account: Account) -> Document:
@@ -301,7 +324,7 @@ def _task_detail(view: JobView, latest: Attempt | None, account: Account) -> Doc
     containers: list[Document] = []
     for container, log in zip(task["containers"], logs_of(view.spec), strict=True):
         facts = {} if latest is None else _container_facts(view, latest, log)
-        containers.append(container | facts | {"networkInterfaces": []})
+        containers.append(container | facts | {"networkInterfaces": _interfaces(view, latest)})
     return task | {"containers": containers} | places
 
 
@@ -334,21 +357,21 @@ def _pod_attempt(view: JobView, attempt: Attempt, account: Account, clusters: Ma
 
 def _pod_place(view: JobView, attempt: Attempt) -> Document:
     """Returns the members that name an attempt's pod and where it runs."""
-    task_id = names.task_id(view.job.key, attempt.number, view.job_id)
+    task_id = view.task_id(attempt.number)
     return {"podName": names.pod_name(task_id), "nodeName": attempt.main.instance_id}
 
 
 def _attempt_detail(view: JobView, attempt: Attempt, account: Account) -> Document:
     detail: Document
+    interfaces = {"networkInterfaces": _interfaces(view, attempt)}
     if view.spec.ecs_task:
         containers: list[Document] = [
-            {"name": log.container} | _container_facts(view, attempt, log) | {"networkInterfaces": []}
-            for log in logs_of(view.spec)
+            {"name": log.container} | _container_facts(view, attempt, log) | interfaces for log in logs_of(view.spec)
         ]
         task = _places(view, attempt, account) | {"containers": containers}
         detail = {"container": {}, "taskProperties": [task]}
     else:
-        detail = {"container": _run_facts(view, attempt, account) | {"networkInterfaces": []}}
+        detail = {"container": _run_facts(view, attempt, account) | interfaces}
     return detail | _attempt_times(attempt)
 
 
@@ -373,7 +396,7 @@ def _run_facts(view: JobView, attempt: Attempt, account: Account) -> Document:
 def _places(view: JobView, attempt: Attempt, account: Account) -> Document:
     """Returns the members that name the instance; on Fargate there is none."""
     cluster = cluster_name(account, attempt.environment)
-    task_id = names.task_id(view.job.key, attempt.number, view.job_id)
+    task_id = view.task_id(attempt.number)
     task = {"taskArn": account.task_arn(cluster, task_id)}
     if Platform.FARGATE in view.spec.platform_capabilities:
         return task
@@ -389,7 +412,7 @@ def _container_facts(view: JobView, attempt: Attempt, log: ContainerLog) -> Docu
 def _stream(view: JobView, attempt: Attempt, log: ContainerLog) -> Document:
     if not attempt.started_at_ms:
         return {}
-    return {"logStreamName": stream_name(log, names.task_id(view.job.key, attempt.number, view.job_id))}
+    return {"logStreamName": stream_name(log, view.task_id(attempt.number))}
 
 
 def _outcome(ended: Attempt | ContainerOutcome) -> Document:

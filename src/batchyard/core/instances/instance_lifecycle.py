@@ -87,7 +87,7 @@ def drain_and_stop(world: World, instance: Instance, notice_seconds: float) -> N
         world.put_instance(instance)
         world.instances.idle_since.pop(instance.instance_id, None)
     for key in world.instances.placed_on(instance.instance_id):
-        attempts.stop(world, world.jobs[key], StopCause.HOST, notice_seconds)
+        attempts.stop(world, world.jobs[key], StopCause.HOST, notice_seconds, instance.instance_id)
 
 
 def terminate(world: World, instance: Instance) -> None:

@@ -66,6 +66,8 @@ def _let_go(world: World, environment: Environment) -> list[int]:
         instance = world.instances[instance_id]
         if fleet.coming(world, environment.name) - instance.resources.milli_vcpus < wanted:
             continue
+        if environment.name in world.environments.gathering:
+            continue  # a multi-node job waits for the last of its instances: these are for it, too
         if since_ms + delay_ms <= world.now_ms:
             instance_lifecycle.terminate(world, instance)
         else:

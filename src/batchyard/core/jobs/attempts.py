@@ -1,4 +1,4 @@
-"""Handles reports of engines about attempts: run, retry or end (AWS Batch behaviour 7.5, 7.10-7.13)."""
+"""The life of a placed attempt: run, stop, retry or end (AWS Batch behaviour 7.5, 7.10-7.13)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from batchyard.core.jobs import completion
 from batchyard.core.model import names, reports
 from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.effects import AcknowledgeTask, StopTask
+from batchyard.core.model.effects import StopTask
 from batchyard.core.model.lifecycle import Cause
 from batchyard.core.model.reasons import StopCause
 from batchyard.core.model.records import Attempt, ContainerOutcome, Job, JobSpec, Status
@@ -28,22 +28,12 @@ def host_lost(instance_id: str) -> str:
     return f"Host EC2 (instance {instance_id}) terminated."
 
 
-def report(world: World, engine: str, fact: reports.Report) -> None:
-    """Handles a report about an attempt. Reports about an attempt that is not the current one are only acknowledged:
-    the engine repeats its last report until then."""
-    job = current(world, fact.attempt_id)
-    instance_id = ""
-    if job is not None and job.attempt is not None and fact.node < len(job.attempt.placements):
-        instance_id = job.attempt.placements[fact.node].instance_id
-    if fact.node:
-        job = None  # the main node decides about the attempt; the end of another node is only acknowledged
-    if isinstance(fact, reports.Started):
-        if job is not None and job.status is Status.STARTING:
-            _started(world, job, fact.at_ms)
-        return
-    if job is not None:
+def handle(world: World, job: Job, fact: reports.Report) -> None:
+    """Handles a report about the placed attempt of a plain job."""
+    if not isinstance(fact, reports.Started):
         _ended(world, job, fact)
-    world.effects.append(AcknowledgeTask(engine, AttemptNode(fact.attempt_id, fact.node, instance_id)))
+    elif job.status is Status.STARTING:
+        started(world, job, fact.at_ms)
 
 
 def current(world: World, attempt_id: str) -> Job | None:
@@ -58,7 +48,7 @@ def current(world: World, attempt_id: str) -> Job | None:
     return job if names.task_id(key, number, world.jobs.id_of(key)) == attempt_id else None
 
 
-def _within(job: Job, at_ms: int, now_ms: int) -> int:
+def within(job: Job, at_ms: int, now_ms: int) -> int:
     """Returns an engine's time, limited to between the attempt's placement and now: the clocks of hosts differ from
     the service's, which stays ahead of its machine's own after that was set back. An earlier start would use up the
     timeout."""
@@ -66,9 +56,10 @@ def _within(job: Job, at_ms: int, now_ms: int) -> int:
     return min(max(at_ms, job.created_at_ms, placed_at_ms), now_ms)
 
 
-def _started(world: World, job: Job, at_ms: int) -> Job:
+def started(world: World, job: Job, at_ms: int) -> Job:
+    """Makes a STARTING job RUNNING: its timeout counts from here."""
     assert job.attempt is not None, f"job {job.key} started without an attempt"
-    at_ms = _within(job, at_ms, world.now_ms)
+    at_ms = within(job, at_ms, world.now_ms)
     attempt = replace(job.attempt, started_at_ms=at_ms)
     job = world.move(job, Cause.STARTED, attempt=attempt, started_at_ms=at_ms)
     timeout_seconds = world.jobs.spec_of(job.key).timeout_seconds
@@ -78,26 +69,32 @@ def _started(world: World, job: Job, at_ms: int) -> Job:
 
 
 def _ended(world: World, job: Job, fact: reports.Report) -> None:
-    attempt = job.attempt
-    assert attempt is not None, f"job {job.key} ended without an attempt"
-    succeeded = False
+    if isinstance(fact, reports.Exited) and job.status is Status.STARTING:
+        job = started(world, job, fact.started_at_ms)
+    assert job.attempt is not None, f"job {job.key} ended without an attempt"
+    attempt = ended_attempt(world, job, job.attempt, world.jobs.spec_of(job.key), fact)
+    decide(world, job, attempt, has_succeeded(attempt))
+
+
+def has_succeeded(attempt: Attempt) -> bool:
+    return attempt.status_reason == EXITED and attempt.exit_code == 0
+
+
+def ended_attempt(world: World, job: Job, attempt: Attempt, spec: JobSpec, fact: reports.Report) -> Attempt:
+    """Returns an attempt with the outcome that its final report states. `attempt`, `spec`: of a node those of the node
+    alone."""
     if isinstance(fact, reports.Exited):
-        if job.status is Status.STARTING:
-            job = _started(world, job, fact.started_at_ms)
-            assert job.attempt is not None, f"job {job.key} lost its attempt"
-            attempt = job.attempt
-        attempt = replace(outcome(attempt, world.jobs.spec_of(job.key), fact.containers), status_reason=EXITED)
-        stopped_at_ms, succeeded = fact.stopped_at_ms, attempt.exit_code == 0
+        attempt = replace(outcome(attempt, spec, fact.containers), status_reason=EXITED)
+        stopped_at_ms = fact.stopped_at_ms
     elif isinstance(fact, reports.NotStarted):
         refused = reports.ContainerExit(fact.container, fact.exit_code, reason=fact.reason)
-        attempt = replace(outcome(attempt, world.jobs.spec_of(job.key), (refused,)), status_reason=NOT_STARTED)
+        attempt = replace(outcome(attempt, spec, (refused,)), status_reason=NOT_STARTED)
         stopped_at_ms = fact.at_ms
     else:
         assert isinstance(fact, reports.Lost), f"unknown report {fact!r}"
         attempt = replace(attempt, status_reason=host_lost(attempt.main.instance_id), is_lost=True)
         stopped_at_ms = fact.at_ms
-    stopped_at_ms = max(_within(job, stopped_at_ms, world.now_ms), attempt.started_at_ms)
-    _decide(world, job, replace(attempt, stopped_at_ms=stopped_at_ms), succeeded)
+    return replace(attempt, stopped_at_ms=max(within(job, stopped_at_ms, world.now_ms), attempt.started_at_ms))
 
 
 def outcome(attempt: Attempt, spec: JobSpec, exits: Sequence[reports.ContainerExit]) -> Attempt:
@@ -127,11 +124,11 @@ def _reason(one: reports.ContainerExit) -> str:
     return (reports.OUT_OF_MEMORY if one.out_of_memory else one.reason)[:REASON_CHARACTERS]
 
 
-def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool) -> None:
+def decide(world: World, job: Job, attempt: Attempt, succeeded: bool) -> None:
     """Decides about a retry. Cancelled, terminated and timed-out jobs are never retried. An attempt that failed by
     its host's end is lost."""
     if attempt.stopping is StopCause.HOST and not succeeded:
-        reason = host_lost(attempt.main.instance_id)
+        reason = host_lost(attempt.lost_instance or attempt.main.instance_id)
         attempt = replace(attempt, status_reason=reason, is_lost=True, exit_code=None, reason="")
     changes: dict[str, object] = {"attempt": None, "past": (*job.past, attempt)}
     ending = {**changes, "stopped_at_ms": attempt.stopped_at_ms}
@@ -148,20 +145,25 @@ def _decide(world: World, job: Job, attempt: Attempt, succeeded: bool) -> None:
         completion.end(world, job, Cause.FAILED, status_reason=attempt.status_reason, **ending)
 
 
-def stop(world: World, job: Job, cause: StopCause, notice_seconds: float = 0.0) -> Job:
-    """Stops a placed attempt, once. `notice_seconds`: the grace where its host is about to end."""
+def stop(world: World, job: Job, cause: StopCause, notice_seconds: float | None = None, lost_instance: str = "") -> Job:
+    """Stops a placed attempt, once. Of an attempt of several nodes those that run. `notice_seconds`: the grace where
+    its host is about to end; None: that of every other stop. `lost_instance`: the host, of a multi-node job."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     if attempt.stopping:
         return job
-    job = replace(job, attempt=replace(attempt, stopping=cause, notice_seconds=notice_seconds))
+    if notice_seconds is None:
+        notice_seconds = _grace_seconds(world, world.jobs.spec_of(job.key)) if cause is StopCause.HOST else 0.0
+    lost = lost_instance if attempt.nodes else ""
+    changed = replace(attempt, stopping=cause, notice_seconds=notice_seconds, lost_instance=lost)
+    job = replace(job, attempt=changed)
     world.put(job)
     world.effects.extend(stops_of(world, job))
     return job
 
 
 def stops_of(world: World, job: Job) -> list[StopTask]:
-    """Returns a stop for each node of the attempt."""
+    """Returns a stop for each node of the attempt that was launched and has not ended."""
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has nothing to stop"
     task_id = names.task_id(job.key, attempt.number, world.jobs.id_of(job.key))
@@ -172,6 +174,7 @@ def stops_of(world: World, job: Job) -> list[StopTask]:
     return [
         StopTask(attempt.engine, AttemptNode(task_id, node, placement.instance_id), grace_seconds)
         for node, placement in enumerate(attempt.placements)
+        if not attempt.nodes or attempt.nodes[node].is_live
     ]
 
 

@@ -22,6 +22,7 @@ from batchyard.core.model.records import (
     Dependency,
     Health,
     JobSpec,
+    NodeGroup,
     Queue,
     Ranges,
     State,
@@ -32,8 +33,10 @@ from batchyard.core.model.refusal import Refused
 from batchyard.core.scheduling import fleet, policies
 from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE
 from batchyard.core.state.fairshare import MAX_ACTIVE_SHARES
+from batchyard.core.state.node_views import node_spec
 from batchyard.core.state.world import World
-from batchyard.core.tasks import ecs_task, requirements, retry, task_spec
+from batchyard.core.tasks import ecs_task, node_tasks, requirements, retry, task_spec
+from batchyard.core.tasks.node_tasks import RangeBody
 
 DEFAULT_PLATFORM = Platform.EC2  # API: RegisterJobDefinitionRequest.platformCapabilities
 OTHER_REQUEST = (
@@ -72,14 +75,42 @@ def submit(world: World, command: SubmitJob) -> SubmittedJob:
         )
     _check_built(command, definition)
     waits = _dependencies(world, command)
-    body = ecs_task.merge(definition.document, command.overrides, command.task_override, command.pod_override)
+    bodies = _bodies(command, definition)
     parameters = {**definition.document.get("parameters", {}), **command.parameters}
-    body.substitute(parameters)  # this is its turn among the checks
+    for each in bodies:
+        each.body.substitute(parameters)  # this is its turn among the checks
     _raise_deferred(command, CheckStage.OVERRIDES)
-    _hold_overrides(command, definition, body)
+    _hold_overrides(command, definition, bodies[0].body)
     share = _share(world, command, queue, definition)
     _raise_deferred(command, CheckStage.RULES)
-    unbuilt = body.unbuilt()
+    groups = [_group(world, command, definition, each, parameters) for each in bodies]
+    engines = _engines(world, queue, [group.task for group in groups], command.images)
+    spec = _spec(world, command, definition, groups, parameters, engines, share)
+    if "nodeProperties" in definition.document:
+        spec = _with_nodes(spec, groups, _node_properties(command, definition))
+    _accept(world, spec, waits)
+    if command.idempotency_key:
+        remember(world, spec)
+    return SubmittedJob(spec.job_id, spec.name)
+
+
+def _node_properties(command: SubmitJob, definition: Definition) -> dict[str, Any]:
+    return node_tasks.merge_nodes(definition.document["nodeProperties"], command.node_overrides)
+
+
+def _bodies(command: SubmitJob, definition: Definition) -> list[RangeBody]:
+    """Returns what the nodes run, by range; of a plain job the only one."""
+    if "nodeProperties" in definition.document:
+        return node_tasks.bodies_of(_node_properties(command, definition))
+    body = ecs_task.merge(definition.document, command.overrides, command.task_override, command.pod_override)
+    return [RangeBody(((0, 1),), body, definition.document)]
+
+
+def _group(
+    world: World, command: SubmitJob, definition: Definition, each: RangeBody, parameters: dict[str, str]
+) -> NodeGroup:
+    """Builds the task of the nodes of one range, or of a plain job."""
+    body, unbuilt = each.body, each.body.unbuilt()
     if unbuilt:
         raise Refused(f"Job definition {command.definition} asks for {unbuilt}, which this service can't do yet.")
     task = body.build(
@@ -91,12 +122,27 @@ def submit(world: World, command: SubmitJob) -> SubmittedJob:
     network = body.network(command.tags, definition.tags)
     if network:
         task = replace(task, network=network)
-    engines = _engines(world, queue, task, command.images)
-    spec = _spec(world, command, definition, task, body, parameters, engines, share)
-    _accept(world, spec, waits)
-    if command.idempotency_key:
-        remember(world, spec)
-    return SubmittedJob(spec.job_id, spec.name)
+    log = task_spec.log_location(body.containers[0], definition.name)
+    logs = body.container_logs(definition.name)
+    return NodeGroup(each.nodes, task, body.container, log.group, log.prefix, body.task, logs, body.pod)
+
+
+def _with_nodes(spec: JobSpec, groups: list[NodeGroup], properties: dict[str, Any]) -> JobSpec:
+    """Returns the submission of a multi-node job: as a whole it is like its main node. `properties`: merged."""
+    count, main_node = properties["numNodes"], properties["mainNode"]
+    spec = replace(spec, num_nodes=count, main_node=main_node, node_groups=tuple(groups), node_properties=properties)
+    consumables = _consumables_of_nodes(spec, node_tasks.bodies_of(properties))
+    return replace(node_spec(spec, main_node), consumables=consumables)
+
+
+def _consumables_of_nodes(spec: JobSpec, bodies: list[RangeBody]) -> tuple[ConsumableRequirement, ...]:
+    """Returns what all nodes take together: those of each range what its properties say, each of them."""
+    total = {one.name: one.quantity for one in spec.consumables}
+    for each in bodies:
+        count = sum(stop - start for start, stop in each.nodes)
+        for one in _requirements(each.document.get("consumableResourceProperties") or {}):
+            total[one.name] = total.get(one.name, 0) + one.quantity * count
+    return tuple(ConsumableRequirement(name, quantity) for name, quantity in total.items())
 
 
 def remember(world: World, spec: JobSpec) -> None:
@@ -150,9 +196,25 @@ def _hold_overrides(command: SubmitJob, definition: Definition, body: ecs_task.B
 
 
 def _check_built(command: SubmitJob, definition: Definition) -> None:
-    """Refuses by name what may be registered but can't be run yet."""
-    if definition.document.get("nodeProperties"):
-        raise Refused(f"Job definition {definition.name} has nodeProperties, which this service can't run yet.")
+    """Refuses by name what may be registered but can't be run yet, and what does not go together."""
+    nodes = definition.document.get("nodeProperties")
+    if nodes and any("eksProperties" in each for each in nodes["nodeRangeProperties"]):
+        raise Refused(f"Job definition {definition.name} has nodes of eksProperties, which this service can't run yet.")
+    if nodes and command.array_size:
+        raise Refused("arrayProperties can not be used with a multi-node parallel job: its nodes are no array.")
+    single = {
+        "containerOverrides": command.overrides,
+        "ecsPropertiesOverride": command.task_override,
+        "eksPropertiesOverride": command.pod_override,
+    }
+    for member, override in single.items():
+        if nodes and override:
+            raise Refused(f"{member} can not be used with a multi-node parallel job: use nodeOverrides.")
+    if command.node_overrides and not nodes:
+        raise Refused(
+            f"nodeOverrides needs a job definition with nodeProperties, and {definition.name} has none: use "
+            "containerOverrides."
+        )
     if command.overrides.get("instanceType") and _platform_of(definition) is Platform.FARGATE:
         raise Refused("instanceType is not applicable for Fargate.")
     if command.unsupported:
@@ -216,22 +278,27 @@ def _check_platform(world: World, queue: Queue, definition: Definition) -> None:
             )
 
 
-def _engines(world: World, queue: Queue, task: TaskSpec, images: bool | None) -> tuple[str, ...]:
-    """Returns the engines of the queue's environments that can run the task, on the platform that it requests where
+def _engines(world: World, queue: Queue, tasks: list[TaskSpec], images: bool | None) -> tuple[str, ...]:
+    """Returns the engines of the queue's environments that can run the tasks, on the platform that they request where
     one has it; none: refused with the first reason."""
     environments = fleet.environments_of(world, queue.name)
     able: list[str] = []
     refusals: list[str] = []
     for engine in dict.fromkeys(e.engine for e in environments):
         abilities = world.abilities.get(engine, Abilities(images=True))
-        reason = task_spec.wrong_kind(engine, abilities, images) or task_spec.cannot_run(task, engine, abilities)
+        reasons = (task_spec.cannot_run(task, engine, abilities) for task in tasks)
+        reason = task_spec.wrong_kind(engine, abilities, images) or next(filter(None, reasons), "")
         if reason:
             refusals.append(reason)
         else:
             able.append(engine)
     if not able and refusals:
         raise Refused(f"No compute environment of job queue {queue.name} can run this job: {refusals[0]}")
-    fitting = [e for e in able if not task_spec.wrong_platform(task, world.abilities.get(e, Abilities()))]
+    fitting = [
+        e
+        for e in able
+        if not any(task_spec.wrong_platform(task, world.abilities.get(e, Abilities())) for task in tasks)
+    ]
     return tuple(fitting or able)
 
 
@@ -309,15 +376,14 @@ def _spec(
     world: World,
     command: SubmitJob,
     definition: Definition,
-    task: TaskSpec,
-    body: ecs_task.Body,
+    groups: list[NodeGroup],
     parameters: dict[str, str],
     engines: tuple[str, ...],
     share: tuple[str, int],
 ) -> JobSpec:
     document = definition.document
     timeout = command.timeout or document.get("timeout") or {}
-    log = task_spec.log_location(body.containers[0], definition.name)
+    group = groups[0]
     propagate = document.get("propagateTags", False) if command.propagate_tags is None else command.propagate_tags
     return JobSpec(
         key=world.jobs.next_key,
@@ -325,8 +391,8 @@ def _spec(
         name=command.name,
         queue=command.queue,
         definition=f"{definition.name}:{definition.revision}",
-        task=task,
-        container=body.container,
+        task=group.task,
+        container=group.container,
         created_at_ms=world.now_ms,
         engines=engines,
         array_size=command.array_size,
@@ -339,11 +405,11 @@ def _spec(
         platform_capabilities=tuple(document.get("platformCapabilities", ())),
         propagate_tags=propagate,
         tags=command.tags,
-        log_group=log.group,
-        log_prefix=log.prefix,
-        ecs_task=body.task,
-        container_logs=body.container_logs(definition.name),
-        pod=body.pod,
+        log_group=group.log_group,
+        log_prefix=group.log_prefix,
+        ecs_task=group.ecs_task,
+        container_logs=group.container_logs,
+        pod=group.pod,
         principal=command.principal,
         idempotency_key=stored_key(command.idempotency_key, command.request_digest),
         share_identifier=share[0],
@@ -355,7 +421,10 @@ def _spec(
 def _consumables(command: SubmitJob, document: dict[str, Any]) -> tuple[ConsumableRequirement, ...]:
     """What a job takes of consumable resources: what the submission says, else the definition. They need not exist
     yet."""
-    properties = command.consumables or document.get("consumableResourceProperties") or {}
+    return _requirements(command.consumables or document.get("consumableResourceProperties") or {})
+
+
+def _requirements(properties: dict[str, Any]) -> tuple[ConsumableRequirement, ...]:
     return tuple(
         ConsumableRequirement(names.resource_name(entry["consumableResource"], CONSUMABLE_RESOURCE), entry["quantity"])
         for entry in properties.get("consumableResourceList", ())
@@ -366,7 +435,7 @@ def _late_refusal(world: World, command: SubmitJob) -> str:
     """Returns the late refusal of overrides that AWS accepts and ECS then refuses: the job fails instead of
     starting."""
     limit = world.limits.max_overrides_characters
-    overrides = command.overrides or command.task_override
+    overrides = command.overrides or command.task_override or command.node_overrides
     if not overrides or len(msgspec.json.encode(overrides)) <= limit:
         return ""
     return f"Container Overrides length must be at most {limit}"

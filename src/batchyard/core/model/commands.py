@@ -170,6 +170,7 @@ class SubmitJob(Command[SubmittedJob], frozen=True):
     overrides: dict[str, Any] = {}
     task_override: dict[str, Any] = {}
     pod_override: dict[str, Any] = {}
+    node_overrides: dict[str, Any] = {}  # nodeOverrides; empty: the definition's hold
     parameters: dict[str, str] = {}
     retry_strategy: dict[str, Any] | None = None
     timeout: dict[str, Any] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchyard.core.model.attempt_node import AttemptNode
+from batchyard.core.model.gang import Gang
 from batchyard.core.model.records import Instance, TaskSpec
 
 
@@ -30,9 +31,10 @@ class LaunchTask(TaskEffect, frozen=True):
     task: TaskSpec
     environment: tuple[tuple[str, str], ...]
     device_ids: tuple[int, ...]
-    job_id: str  # with the child's index
+    job_id: str  # with the child's index, or the node's
     log_group: str
     log_stream: str
+    gang: Gang | None = None  # of a node of a multi-node job
 
 
 class StopTask(TaskEffect, frozen=True):

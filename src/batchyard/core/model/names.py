@@ -111,6 +111,11 @@ def child_index(parent_key: int, key: int) -> int:
     return key - parent_key - 1
 
 
+def node_id(job_id: str, node: int) -> str:
+    """Returns the id of a node of a multi-node job."""
+    return f"{job_id}#{node}"
+
+
 def child_id(parent_id: str, index: int) -> str:
     return f"{parent_id}:{index}"
 
@@ -133,6 +138,11 @@ def task_id(key: int, number: int, job_id: str) -> str:
     assert key < 1 << KEY_BITS, f"the key {key} of job {job_id} does not fit a task id"
     digest = hashlib.blake2b(f"{job_id}/{key}/{number}".encode(), digest_size=8).hexdigest()
     return f"{key << ATTEMPT_BITS | number:0{KEY_HEX}x}{digest}"
+
+
+def is_task_id(text: str) -> bool:
+    """Whether a text has the form of a task id."""
+    return _TASK_ID.fullmatch(text) is not None
 
 
 def parse_task_id(text: str) -> tuple[int, int] | None:

@@ -12,7 +12,8 @@ class StopCause(StrEnum):
 
     TERMINATE = "terminate"
     TIMEOUT = "timeout"
-    HOST = "host"  # its instance is about to go
+    HOST = "host"  # its instance is about to go, or that of one of its nodes is gone
+    MAIN = "main"  # its main node has ended, and with it the job: the others are stopped
 
 
 class ReasonCode(StrEnum):

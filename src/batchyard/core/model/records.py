@@ -284,6 +284,7 @@ class NodeGroup(Struct, frozen=True, omit_defaults=True):
     log_prefix: str = ""
     ecs_task: dict[str, Any] = {}
     container_logs: tuple[ContainerLog, ...] = ()
+    pod: dict[str, Any] = {}
 
 
 class JobSpec(Struct, frozen=True, omit_defaults=True):

@@ -10,8 +10,17 @@ from batchyard.core.model.commands import Command
 from batchyard.core.model.names import child_key
 from batchyard.core.model.ranges import count, within
 from batchyard.core.model.reasons import StopCause
-from batchyard.core.model.records import Attempt, Environment, InstanceState, Job, JobSpec, Status
-from batchyard.core.model.resources import Resources, format_vcpus, largest
+from batchyard.core.model.records import (
+    Attempt,
+    Environment,
+    InstanceState,
+    Job,
+    JobSpec,
+    Status,
+    asked_by,
+    milli_vcpus_of,
+)
+from batchyard.core.model.resources import Resources, format_vcpus, largest, sum_of
 from batchyard.core.model.text import counted, vcpus
 from batchyard.core.scheduling import consumable_gate, fleet, scheduler, share_position, unschedulable, wait_reasons
 from batchyard.core.scheduling.candidates import len_of
@@ -122,6 +131,7 @@ def _running(world: World, row: Job) -> str:
 STOPPING = {
     StopCause.TERMINATE: " It was terminated: it is being stopped.",
     StopCause.TIMEOUT: " Its timeout is over: it is being stopped, and is not retried.",
+    StopCause.MAIN: " Its main node has ended: the other nodes are being stopped.",
     StopCause.HOST: " Its instance is about to go: it is being stopped, and its retry strategy decides what follows.",
 }
 
@@ -206,7 +216,7 @@ def _held_child(world: World, spec: JobSpec, key: int, index: int, job_id: str) 
 
 def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | None, status: Status) -> Explanation:
     stuck = unschedulable.find_unschedulable(world, spec)
-    asked = spec.task.resources
+    asked = asked_by(spec)
     environments = fleet.environments_of(world, spec.queue)
     usable = [i for e in environments for i in fleet.instances_of(world, e)]
     instances = list({i.instance_id: i for i in usable}.values())
@@ -292,8 +302,8 @@ def _limit_text(world: World, queue: str) -> str:
 
 def _holders(world: World, instance_ids: set[str]) -> list[Holder]:
     held = [
-        Holder(world.jobs.id_of(key), world.jobs.spec_of(key).task.resources)
-        for key in sorted(key for instance_id in sorted(instance_ids) for key in world.instances.placed_on(instance_id))
+        Holder(world.jobs.id_of(key), sum_of(world.held_by(key, instance_id) for instance_id in instance_ids))
+        for key in sorted({key for instance_id in instance_ids for key in world.instances.placed_on(instance_id)})
     ]
     return sorted(held, key=lambda h: h.resources, reverse=True)
 
@@ -312,7 +322,7 @@ def _by_share(
         )
         return Wait.SHARE if place.ahead_of_others else Wait.BEHIND, text
     reserved = share_position.reservation(world, spec.queue, environments)
-    if reserved is None or reserved.has_room(spec.task.resources.milli_vcpus):
+    if reserved is None or reserved.has_room(milli_vcpus_of(spec)):
         return None
     text = (
         f"It is next, and the jobs of the queue {spec.queue} hold {format_vcpus(reserved.held)} vCPUs: "

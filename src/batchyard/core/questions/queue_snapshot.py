@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from batchyard.core.model import names
 from batchyard.core.model.commands import Command
+from batchyard.core.model.records import milli_vcpus_of
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.service_records import takes_service_jobs
 from batchyard.core.scheduling import candidates
@@ -65,7 +66,7 @@ def snapshot(world: World, command: AskQueueSnapshot) -> QueueSnapshot:
         active.add(spec.share_identifier)
         if job.attempt is not None:
             share = spec.share_identifier
-            used[share] = used.get(share, 0) + spec.task.resources.milli_vcpus
+            used[share] = used.get(share, 0) + milli_vcpus_of(spec)
     shares = sorted(((s, amount) for s, amount in used.items() if s), key=lambda pair: (-pair[1], pair[0]))
     return QueueSnapshot(front, sum(used.values()), tuple(shares[:TOP_SHARES]), len(active - {""}), world.now_ms)
 
@@ -91,7 +92,7 @@ def _front(world: World, name: str) -> Iterator[FrontJob]:
         while stuck and stuck[0] < candidate.key:
             yield from _set_aside(world, stuck.popleft())
         yield _in_line(world, name, candidate)
-        jobs.placed(world.jobs.spec_of(candidate.key).task.resources.milli_vcpus)
+        jobs.placed(milli_vcpus_of(world.jobs.spec_of(candidate.key)))
     for key in stuck:
         yield from _set_aside(world, key)
 

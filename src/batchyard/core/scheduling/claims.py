@@ -8,7 +8,7 @@ from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.capacity.catalogue import registered
 from batchyard.core.model.records import Environment
 from batchyard.core.model.resources import Resources
-from batchyard.core.scheduling import fleet, head_reservation
+from batchyard.core.scheduling import fleet, gang_capacity, head_reservation
 from batchyard.core.state import placement
 from batchyard.core.state.placement import NEVER_MS, NONE_AHEAD, Ahead, Claim, Offer
 from batchyard.core.state.runnable import Shape
@@ -21,6 +21,8 @@ def waits_for(world: World, shape: Shape, offers: list[Offer], *, is_strict: boo
     if is_strict:
         return _everything(world, shape, offers)
     able = [offer for offer in offers if offer.engine in shape.engines]
+    if shape.nodes:
+        return _waits_for_gang(world, shape, able, lacks_host=lacks_host)
     environments = [world.environments[offer.environment] for offer in able]
     latest_ms = starts_at_the_latest(world, shape, able)
     until_ms = latest_ms if latest_ms < NEVER_MS else 0
@@ -36,6 +38,18 @@ def waits_for(world: World, shape: Shape, offers: list[Offer], *, is_strict: boo
     if saved:
         found = found.plus(Ahead({i: Claim(shape.resources, until_ms, is_kept=True) for i in sorted(saved)}))
     return found.plus(_launches(world, environments, shape.resources, lacks_host))
+
+
+def _waits_for_gang(world: World, shape: Shape, able: list[Offer], *, lacks_host: bool) -> Ahead:
+    """Computes what a job of several nodes waits for: room on certain instances, all at the same time."""
+    asked = gang_capacity.claims_of(world, shape, able)
+    latest = [_room_at_the_latest(world, instance_id, amount) for instance_id, amount in asked.items()]
+    latest_ms = max(latest, default=NEVER_MS)
+    until_ms = latest_ms if latest_ms < NEVER_MS else 0
+    found = Ahead({instance_id: Claim(amount, until_ms) for instance_id, amount in asked.items()})
+    environments = [world.environments[offer.environment] for offer in able]
+    largest = max(shape.nodes, key=lambda one: (one.gpus, one.milli_vcpus, one.memory_mib))
+    return found.plus(_launches(world, environments, largest, lacks_host))
 
 
 def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:
@@ -87,16 +101,21 @@ def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer]) -> int
         for instance_id in offer.instance_ids:
             available = world.instances.available[instance_id]
             if shape.resources.fits(available.total):
-                ends = (_end_of(world, key) for key in world.instances.placed_on(instance_id))
-                at_ms = placement.starts_at_the_latest(shape.resources, available.free, ends, world.now_ms)
-                latest_ms = min(latest_ms, at_ms)
+                latest_ms = min(latest_ms, _room_at_the_latest(world, instance_id, shape.resources))
     return latest_ms
 
 
-def _end_of(world: World, key: int) -> tuple[int, Resources]:
-    """Returns when the timeout of a placed attempt ends it at the latest, and what it holds until then."""
+def _room_at_the_latest(world: World, instance_id: str, asked: Resources) -> int:
+    """Returns when an instance has room at the latest, as starts_at_the_latest."""
+    ends = (_end_of(world, key, instance_id) for key in world.instances.placed_on(instance_id))
+    return placement.starts_at_the_latest(asked, world.instances.available[instance_id].free, ends, world.now_ms)
+
+
+def _end_of(world: World, key: int, instance_id: str) -> tuple[int, Resources]:
+    """Returns when the timeout of a placed attempt ends it at the latest, and what it holds of an instance until
+    then."""
     spec, attempt = world.jobs.spec_of(key), world.jobs[key].attempt
     assert attempt is not None, f"job {key} is placed without an attempt"
     started_ms = attempt.started_at_ms or world.now_ms
     end_ms = started_ms + longest_ms(world, spec.timeout_seconds) if spec.timeout_seconds else NEVER_MS
-    return end_ms, spec.task.resources
+    return end_ms, world.held_by(key, instance_id)

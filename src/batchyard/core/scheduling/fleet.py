@@ -146,11 +146,11 @@ def set_budget(world: World, environment: Environment) -> None:
         return
     most = environment.compute_resources.max_vcpus * MILLI_PER_VCPU
     world.environments.budgets[environment.name] = budget = Available(Resources(most, UNLIMITED, UNLIMITED), [])
-    for keys in world.instances.placed.values():
+    for instance_id, keys in world.instances.placed.items():
         for key in keys:
             attempt = world.jobs[key].attempt
             if attempt is not None and attempt.environment == environment.name:
-                budget.free = budget.free.minus(Resources(world.jobs.spec_of(key).task.resources.milli_vcpus))
+                budget.free = budget.free.minus(Resources(world.held_by(key, instance_id).milli_vcpus))
 
 
 # -- growing --
@@ -205,7 +205,7 @@ def grow(
     if isinstance(choice, NoLaunch):
         return choice
     world.environments.paused.pop(environment.name, None)
-    return _launch(world, environment, choice)
+    return launch(world, environment, choice)
 
 
 def next_launch(
@@ -215,9 +215,9 @@ def next_launch(
     kept: Resources = Resources(),  # noqa: B008  (frozen)
 ) -> InstanceLaunch | NoLaunch:
     """Returns what `grow` would launch. Changes nothing."""
-    paused = world.environments.paused.get(environment.name)
-    if paused is not None and world.now_ms < paused[0]:
-        return NoLaunch(NoLaunchReason.EXHAUSTED, f"The last launch was refused: {paused[1]}", need.resources)
+    paused = why_paused(world, environment, need.resources)
+    if paused is not None:
+        return paused
     choice = allocation.choose_launch(allocation_input(world, environment, (need,), kept))
     if kept != Resources() and isinstance(choice, NoLaunch) and choice.why is NoLaunchReason.EXHAUSTED:
         what = allocation.describe(kept)
@@ -225,10 +225,18 @@ def next_launch(
     return choice
 
 
-def _launch(world: World, environment: Environment, choice: InstanceLaunch) -> Instance:
+def why_paused(world: World, environment: Environment, asked: Resources) -> NoLaunch | None:
+    """Returns why an environment launches nothing for now, since its last launch was refused; None: it may."""
+    paused = world.environments.paused.get(environment.name)
+    if paused is None or world.now_ms >= paused[0]:
+        return None
+    return NoLaunch(NoLaunchReason.EXHAUSTED, f"The last launch was refused: {paused[1]}", asked)
+
+
+def launch(world: World, environment: Environment, choice: InstanceLaunch) -> Instance:
     environment = replace(
         world.environments[environment.name],
-        launches=environment.launches + 1,
+        launches=world.environments[environment.name].launches + 1,
         paused_until_ms=0,
         pause_reason="",
     )

@@ -11,15 +11,14 @@ from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
 from batchyard.core.model import lifecycle, names
-from batchyard.core.model.attempt_node import AttemptNode
-from batchyard.core.model.effects import LaunchTask, RecoverTask
 from batchyard.core.model.lifecycle import Cause
 from batchyard.core.model.reasons import Reason, ReasonCode
-from batchyard.core.model.records import Attempt, Environment, Job, JobSpec, Queue, Status, logs_of
-from batchyard.core.scheduling import candidates, fleet, queue_head, share_position, unschedulable
+from batchyard.core.model.records import Attempt, Environment, JobSpec, Queue, Status
+from batchyard.core.scheduling import candidates, fleet, gang_capacity, queue_head, share_position, unschedulable
 from batchyard.core.scheduling.candidates import Candidate, len_of
 from batchyard.core.scheduling.claims import kept_of_provider, longest_ms, waits_for
 from batchyard.core.scheduling.consumable_gate import ConsumableGate, startable
+from batchyard.core.scheduling.launches import gang_attempt, launch_of
 from batchyard.core.state import placement
 from batchyard.core.state.placement import NONE_AHEAD, Ahead, Assignment, Offer
 from batchyard.core.state.runnable import FRESH, RETRIED, Shape, ShapeQueue, shape_of
@@ -133,6 +132,7 @@ def run_pass(world: World) -> int | None:
     ahead, priority = NONE_AHEAD, None
     blocked: list[Visit] = []  # those not in `ahead` yet
     world.queues.ahead.clear()
+    world.environments.gathering.clear()
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
         if not world.queues.runnable_in(queue.name):
             queue_head.clear(world, queue.name)
@@ -236,7 +236,7 @@ def _refusal(visit: Visit, shape: Shape) -> NoLaunch | None:
     """Returns why the first environment that could have launched for a job lacked the capacity; None when none did."""
     names_ = [o.environment for o in visit.offers if o.engine in shape.engines]
     found = [visit.pending.refusals[name] for name in names_ if name in visit.pending.refusals]
-    mine = (refusal for refusal in found if refusal.need == shape.resources)
+    mine = (refusal for refusal in found if refusal.need in shape.node_resources)
     return next((refusal for refusal in mine if refusal.why is NoLaunchReason.EXHAUSTED), None)
 
 
@@ -253,6 +253,12 @@ def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
             return True
         environment = world.environments[offer.environment]
         if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):
+            if shape.nodes:
+                kept = kept_of_provider(world, environment, visit.ahead)
+                gang_capacity.gather(world, visit.pending, environment, shape, kept)
+                if environment.name in world.environments.gathering:
+                    break  # all that it lacks is coming here
+                continue
             claimed = visit.claimed.get((job.shape_queue.share, shape), 0)
             waiting_count = partial(_waiting_in, world, job.shape_queue, claimed, visit.gate)
             kept = kept_of_provider(world, environment, visit.ahead)
@@ -294,56 +300,7 @@ def _apply(world: World, key: int, index: int | None, assignment: Assignment) ->
         placements=assignment.placements,
         placed_at_ms=world.now_ms,
     )
+    if spec.num_nodes:
+        attempt = gang_attempt(world, spec, attempt)
     placed = world.move(job, Cause.PLACED, attempt=attempt, status_reason="", set_aside_at_ms=0, set_aside_code=None)
-    world.effects.append(launch_of(world, placed))
-
-
-def launch_of(world: World, job: Job, node: int = 0) -> LaunchTask:
-    """Returns the launch of a node of a placed attempt."""
-    attempt = job.attempt
-    assert attempt is not None, f"job {job.key} has no attempt to launch"
-    spec = world.jobs.spec_of(job.key)
-    job_id = world.jobs.id_of(job.key)
-    environment = [
-        ("AWS_BATCH_JOB_ID", job_id),
-        ("AWS_BATCH_JOB_ATTEMPT", str(attempt.number)),
-        ("AWS_BATCH_JQ_NAME", spec.queue),
-        ("AWS_BATCH_CE_NAME", attempt.environment),
-    ]
-    index = world.jobs.index_of(job.key)
-    if index is not None:
-        environment.append(("AWS_BATCH_JOB_ARRAY_INDEX", str(index)))
-        environment.append(("AWS_BATCH_JOB_ARRAY_SIZE", str(spec.array_size)))
-    placement = attempt.placements[node]
-    if spec.pod:
-        environment.append(("AWS_BATCH_JOB_KUBERNETES_NODE_UID", names.node_uid(placement.instance_id)))
-    attempt_node = AttemptNode(names.task_id(job.key, attempt.number, job_id), node, placement.instance_id)
-    return LaunchTask(
-        engine=attempt.engine,
-        attempt_node=attempt_node,
-        spec_key=spec.key,
-        task=spec.task,
-        environment=tuple(environment),
-        device_ids=placement.device_ids,
-        job_id=job_id,
-        log_group=spec.log_group,
-        log_stream=names.log_stream(spec.log_prefix, attempt_node.task_id, logs_of(spec)[0].container),
-    )
-
-
-def recoveries_of(world: World, job: Job) -> list[RecoverTask]:
-    """Returns what to ask the engine about the nodes of an attempt that was placed when the server last stopped."""
-    attempt = job.attempt
-    assert attempt is not None, f"job {job.key} has no attempt to recover"
-    started = job.status is Status.RUNNING
-    launches = [launch_of(world, job, node) for node in range(len(attempt.placements))]
-    return [
-        RecoverTask(
-            engine=launch.engine,
-            attempt_node=launch.attempt_node,
-            launch=launch,
-            may_launch=not started and not attempt.stopping,
-            known_started=started,
-        )
-        for launch in launches
-    ]
+    world.effects.append(launch_of(world, placed, spec.main_node))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from batchyard.core.model.records import Environment, JobSpec
+from batchyard.core.model.records import Environment, JobSpec, milli_vcpus_of
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.scheduling.candidates import len_of
 from batchyard.core.state.fairshare import Block, Standing, held_back, jobs_before
@@ -63,7 +63,7 @@ def share_position(world: World, spec: JobSpec, key: int, own_before: int) -> Sh
     queues = _by_share(world.queues.runnable_in(spec.queue).shape_queues())
     mine, outlook_ms = standings[spec.share_identifier], ledger.outlook_ms(fair.window_ms)
     limit, in_share = mine.weighted, own_before
-    limit += own_before * spec.task.resources.milli_vcpus * outlook_ms * mine.weight
+    limit += own_before * milli_vcpus_of(spec) * outlook_ms * mine.weight
     for block in _until(_blocks(world, queues.get(spec.share_identifier, ())), key):
         in_share += block.count
         limit += block.count * block.milli_vcpus * outlook_ms * mine.weight

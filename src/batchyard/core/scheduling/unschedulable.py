@@ -4,13 +4,22 @@ world, changes nothing."""
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import Need, NoLaunch, NoLaunchReason
 from batchyard.core.model import names
-from batchyard.core.model.records import HOST_PROVIDER, Environment, Health, InstanceState, JobSpec, TaskSpec
+from batchyard.core.model.records import (
+    HOST_PROVIDER,
+    Environment,
+    Health,
+    InstanceState,
+    JobSpec,
+    asked_by,
+    node_resources,
+)
 from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import counted, vcpus
-from batchyard.core.scheduling import fleet, wait_reasons
+from batchyard.core.scheduling import fleet, gang_capacity, wait_reasons
 from batchyard.core.scheduling.wait_reasons import EnvironmentState, Unschedulable, Wait
 from batchyard.core.state.world import World
 from batchyard.core.tasks import task_spec
@@ -24,8 +33,12 @@ class EnvironmentWait(Struct, frozen=True):
     text: str
 
 
-def environment_state(world: World, environment: Environment, task: TaskSpec) -> EnvironmentState:
-    asked = task.resources
+def environment_state(world: World, environment: Environment, spec: JobSpec) -> EnvironmentState:
+    task, refusal = spec.task, None
+    if environment.kind.is_managed and spec.num_nodes:
+        refusal = gang_capacity.never_gathers(world, environment, node_resources(spec))
+    elif environment.kind.is_managed:
+        refusal = fleet.never_holds(world, environment, task.resources)
     abilities = world.abilities.get(environment.engine)
     return EnvironmentState(
         environment,
@@ -33,15 +46,18 @@ def environment_state(world: World, environment: Environment, task: TaskSpec) ->
         world.can_use(environment.engine),
         world.away.get(environment.engine, ""),
         "" if abilities is None else task_spec.wrong_platform(task, abilities),
-        fleet.never_holds(world, environment, asked) if environment.kind.is_managed else None,
+        refusal,
     )
 
 
 def find_unschedulable(world: World, spec: JobSpec) -> Unschedulable | None:
     """Returns why no environment of its queue can ever run the job; None when one could."""
-    asked = spec.task.resources
-    found = [environment_state(world, one, spec.task) for one in fleet.environments_of(world, spec.queue)]
-    return wait_reasons.why_unschedulable(asked, spec.engines, spec.queue, found)
+    asked = asked_by(spec)
+    found = [environment_state(world, one, spec) for one in fleet.environments_of(world, spec.queue)]
+    stuck = wait_reasons.why_unschedulable(asked, spec.engines, spec.queue, found)
+    if stuck is not None and stuck.wait is Wait.TOO_LARGE and spec.num_nodes:
+        return replace(stuck, text=f"{stuck.text} That is for all of its {spec.num_nodes} nodes at once.")
+    return stuck
 
 
 def environment_waits(world: World, spec: JobSpec) -> tuple[EnvironmentWait, ...]:
@@ -79,7 +95,7 @@ def held_by(world: World, spec: JobSpec) -> str:
     empty."""
     mine = {e.name: e for e in fleet.environments_of(world, spec.queue) if e.engine in spec.engines}
     free = [world.instances.available[i.instance_id].free for e in mine.values() for i in fleet.instances_of(world, e)]
-    if not any(spec.task.resources.fits(amount) for amount in free):
+    if not any(asked_by(spec).fits(amount) for amount in free):
         return ""
     on_host = any(not environment.kind.has_instances for environment in mine.values())
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
@@ -95,14 +111,16 @@ def held_by(world: World, spec: JobSpec) -> str:
 
 
 def _environment_wait(world: World, environment: Environment, spec: JobSpec) -> EnvironmentWait:
-    asked, name = spec.task.resources, environment.name
-    unfit = wait_reasons.why_unfit(asked, spec.engines, environment_state(world, environment, spec.task))
+    asked, name = asked_by(spec), environment.name
+    unfit = wait_reasons.why_unfit(asked, spec.engines, environment_state(world, environment, spec))
     if unfit is not None:
         return EnvironmentWait(name, unfit.wait, unfit.text)
     if environment.status is not Health.VALID:
         return EnvironmentWait(
             name, Wait.SETTLING, f"It is {environment.status}: nothing is placed there until it is VALID."
         )
+    if spec.num_nodes:
+        return _wait_of_gang(world, environment, spec)
     if environment.kind.has_instances:
         return _wait_for_instances(world, environment, asked)
     budget = world.environments.budgets.get(name)
@@ -135,6 +153,27 @@ def _wait_for_instances(world: World, environment: Environment, asked: Resources
     return EnvironmentWait(name, Wait.AT_MAX, f"{choice.text} {held}".rstrip())
 
 
+def _wait_of_gang(world: World, environment: Environment, spec: JobSpec) -> EnvironmentWait:
+    """Explains what the nodes of a multi-node job lack in an environment that could run them."""
+    name, lacks = environment.name, gang_capacity.why_no_room(world, environment, spec)
+    if environment.kind.has_instances:
+        own = [world.instances[i] for i in world.instances.launched_in.get(name, ())]
+        coming = [i for i in own if i.state is InstanceState.LAUNCHING]
+        if name in world.environments.gathering and coming:
+            what = f"{counted(len(coming), 'instance')} {'is' if len(coming) == 1 else 'are'} being launched in {name}"
+            return EnvironmentWait(name, Wait.LAUNCHING, f"{what} for its {spec.num_nodes} nodes.")
+        refusal = gang_capacity.why_not_launched(world, environment, spec)
+        if refusal is not None:
+            wait = Wait.NO_CAPACITY if refusal.why is NoLaunchReason.EXHAUSTED else Wait.AT_MAX
+            return EnvironmentWait(name, wait, _joined(lacks, refusal.text, who_holds(world, environment)))
+    text = _joined(lacks or "All of its nodes would fit.", who_holds(world, environment))
+    return EnvironmentWait(name, Wait.NO_ROOM, text)
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
 def who_holds(world: World, environment: Environment) -> str:
     """Returns what the vCPUs of an environment's provider are reserved and used for."""
     provider = world.instances.provider_of(environment)
@@ -148,7 +187,7 @@ def who_holds(world: World, environment: Environment) -> str:
     if provider is None or not (parts or placed):
         return ""
     if placed:
-        used = sum(world.jobs.spec_of(key).task.resources.milli_vcpus for key in placed)
+        used = sum(world.held_by(key, provider.machine.instance_id).milli_vcpus for key in placed)
         verb = "runs" if len(placed) == 1 else "run"
         parts.append(f"{format_vcpus(used)} by {counted(len(placed), 'job')} that {verb} on it as it is")
     owner = "this host" if provider.name == HOST_PROVIDER else provider.name

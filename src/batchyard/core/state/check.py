@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchyard.core.model.reasons import StopCause
-from batchyard.core.model.records import InstanceState, Job, Status
+from batchyard.core.model.records import InstanceState, Job, Status, milli_vcpus_of
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.world import World
 
@@ -161,7 +161,7 @@ def _check_shares(world: World) -> None:
         spec = world.jobs.spec_of(key)
         if spec.share_identifier and job.attempt is not None:
             at = spec.queue, spec.share_identifier
-            held[at] = held.get(at, 0) + spec.task.resources.milli_vcpus
+            held[at] = held.get(at, 0) + milli_vcpus_of(spec)
     for queue, ledger in world.queues.shares.items():
         for identifier, share in ledger.shares.items():
             at = queue, identifier

@@ -101,8 +101,8 @@ def place_nodes(
     ahead: Ahead = NONE_AHEAD,
     ends_at_ms: int = 0,
 ) -> tuple[Placement, ...] | None:
-    """Places all nodes or none. `vectors`: what each node asks for. Each gets the first instance that has room for
-    it beside the nodes before it; several may share an instance."""
+    """Places all nodes or none. `vectors`: what each node asks for. The largest come first; each gets the first
+    instance that has room for it beside those before it; several may share an instance."""
     budget = offer.budget
     if budget is not None:
         share = Resources(sum(asked.milli_vcpus for asked in vectors))
@@ -110,19 +110,49 @@ def place_nodes(
         if not share.fits(budget.free) or not may_take(claim, share, budget.free, ends_at_ms):
             return None
     left: dict[str, Resources] = {}  # of the instances that earlier nodes take from
-    placements: list[Placement] = []
-    for asked in vectors:
+    placed: dict[int, Placement] = {}
+    for node in largest_first(vectors):
+        asked = vectors[node]
         for instance_id in offer.instance_ids:
             free = left[instance_id] if instance_id in left else available[instance_id].free
             if asked.fits(free) and may_take(ahead.instances.get(instance_id), asked, free, ends_at_ms):
                 break
         else:
             return None
-        given = sum(len(one.device_ids) for one in placements if one.instance_id == instance_id)
-        device_ids = tuple(available[instance_id].gpu_ids[given : given + asked.gpus])
-        placements.append(Placement(instance_id, device_ids))
+        device_ids: tuple[int, ...] = ()
+        if asked.gpus:
+            given = sum(len(one.device_ids) for one in placed.values() if one.instance_id == instance_id)
+            device_ids = tuple(available[instance_id].gpu_ids[given : given + asked.gpus])
+        placed[node] = Placement(instance_id, device_ids)
         left[instance_id] = free.minus(asked)
-    return tuple(placements)
+    return tuple(placed[node] for node in range(len(vectors)))
+
+
+def largest_first(vectors: Sequence[Resources]) -> Sequence[int]:
+    """Returns the nodes, those that ask for most first: the small ones fit into what the large ones leave."""
+    if len(vectors) == 1:
+        return (0,)
+    return sorted(
+        range(len(vectors)),
+        key=lambda node: (-vectors[node].gpus, -vectors[node].milli_vcpus, -vectors[node].memory_mib, node),
+    )
+
+
+def pack(vectors: Sequence[Resources], rooms: Mapping[str, Resources]) -> tuple[dict[str, Resources], list[int]]:
+    """Packs nodes into rooms as `place_nodes` does. Returns what is taken of each room, and the nodes that are left
+    without one. `rooms`: in the order to try."""
+    taken: dict[str, Resources] = {}
+    without: list[int] = []
+    for node in largest_first(vectors):
+        asked = vectors[node]
+        for name, room in rooms.items():
+            total = taken[name].plus(asked) if name in taken else asked
+            if total.fits(room):
+                taken[name] = total
+                break
+        else:
+            without.append(node)
+    return taken, sorted(without)
 
 
 def may_take(claim: Claim | None, asked: Resources, free: Resources, ends_at_ms: int = 0) -> bool:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from batchyard.core.model.consumable_records import ConsumableRequirement
-from batchyard.core.model.records import JobSpec
-from batchyard.core.model.resources import Resources
+from batchyard.core.model.records import JobSpec, node_resources
+from batchyard.core.model.resources import Resources, sum_of
 
 FRESH = 1
 RETRIED = 0  # a retried attempt goes to the front (AWS Batch behaviour 5.1)
@@ -24,21 +24,26 @@ Entry = tuple[int, int, int]
 
 
 class Shape(Struct, frozen=True):
-    """Everything about a job that decides where it fits, and whether it may pass another."""
+    """Everything about a job that decides where it fits, and whether it may pass another. `nodes`: what each node of a
+    multi-node job asks for; empty for others. `resources`: what all ask for together."""
 
     resources: Resources
     engines: tuple[str, ...]
     timeout_seconds: int = 0
     consumables: tuple[ConsumableRequirement, ...] = ()
+    nodes: tuple[Resources, ...] = ()
 
     @property
     def node_resources(self) -> tuple[Resources, ...]:
         """Returns what each node asks for. A plain job has one."""
-        return (self.resources,)
+        return self.nodes or (self.resources,)
 
 
 def shape_of(spec: JobSpec) -> Shape:
-    return Shape(spec.task.resources, spec.engines, spec.timeout_seconds, spec.consumables)
+    if not spec.num_nodes:
+        return Shape(spec.task.resources, spec.engines, spec.timeout_seconds, spec.consumables)
+    nodes = node_resources(spec)
+    return Shape(sum_of(nodes), spec.engines, spec.timeout_seconds, spec.consumables, nodes)
 
 
 class ShapeQueue:

@@ -31,7 +31,7 @@ from batchyard.core.model.records import (
     milli_vcpus_of,
     node_resources,
 )
-from batchyard.core.model.resources import Resources
+from batchyard.core.model.resources import Resources, sum_of
 from batchyard.core.model.secret_records import Parameter, Secret
 from batchyard.core.state.arrays import ArrayProgress
 from batchyard.core.state.consumable_table import Consumables
@@ -414,12 +414,11 @@ class World:
 
     def held(self, instance_id: str) -> Resources:
         """Returns what placed attempts hold of an instance, computed anew."""
-        total = Resources()
-        for key, job in self.jobs.items():
-            if job.attempt is not None:
-                for placement, resources in zip(
-                    job.attempt.placements, node_resources(self.jobs.spec_of(key)), strict=True
-                ):
-                    if placement.instance_id == instance_id:
-                        total = total.plus(resources)
-        return total
+        return sum_of(self.held_by(key, instance_id) for key, job in self.jobs.items() if job.attempt is not None)
+
+    def held_by(self, key: int, instance_id: str) -> Resources:
+        """Returns what a placed attempt holds of an instance: what all its nodes there ask for."""
+        attempt, spec = self.jobs[key].attempt, self.jobs.spec_of(key)
+        assert attempt is not None, f"job {key} holds nothing: it is not placed"
+        pairs = zip(attempt.placements, node_resources(spec), strict=True)
+        return sum_of(resources for placement, resources in pairs if placement.instance_id == instance_id)

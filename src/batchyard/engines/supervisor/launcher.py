@@ -114,12 +114,13 @@ class Launcher:
         """Checks a launch and makes its FIFO. CannotStart: the reason to report."""
         item, task = queued
         identity = _check(task, allow_root=self.allows_root)
-        program = _program(queued, base, identity, task.working_directory or self._scratch.path(item.attempt_id))
+        directory = task.working_directory or item.directory or self._scratch.path(item.attempt_id)
+        program = _program(queued, base, identity, directory)
         try:
             output = self._fifos.take(_owner(identity), lambda: self._open_log(item.attempt_id))
         except OSError as error:
             raise CannotStart(f"the host can't take its output: {error}; see to its disks and limits") from error
-        intent = IntentItem(item.attempt_id, output.fifo, not task.working_directory, task.memory_mib)
+        intent = IntentItem(item.attempt_id, output.fifo, has_own_scratch(queued), task.memory_mib)
         return Prepared(queued, intent, output, program)
 
     def release(self, prepared: Prepared) -> None:
@@ -168,6 +169,11 @@ class Launcher:
         return LogFile(log_path(self._settings.logs_dir, attempt_id), self._settings.log_limit_bytes)
 
 
+def has_own_scratch(queued: Queued) -> bool:
+    """Whether an attempt has a scratch directory that is made and removed with it."""
+    return not (queued.task.working_directory or queued.item.directory)
+
+
 def _owner(identity: Identity | None) -> tuple[int, int] | None:
     return (identity.uid, identity.gid) if identity else None
 
@@ -210,10 +216,16 @@ def _check_paths(task: Task, whose: str) -> None:
 def _program(queued: Queued, base: dict[str, str], identity: Identity | None, directory: str) -> Program:
     task = queued.task
     variables = environment_of(queued, base, identity)
+    paths, command = programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)), task.command
+    if queued.item.prefix:
+        if not any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths):
+            raise CannotStart(_not_found(task.command[0], paths))
+        command = (*queued.item.prefix, *command)
+        paths = [os.fsencode(command[0])]
     try:
         return Program(
-            arguments=[argument.encode(errors="surrogateescape") for argument in task.command],
-            paths=programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)),
+            arguments=[argument.encode(errors="surrogateescape") for argument in command],
+            paths=paths,
             directory=directory,
             environment=[f"{name}={value}".encode(errors="surrogateescape") for name, value in variables.items()],
             identity=identity,
@@ -244,13 +256,17 @@ def _explain(prepared: Prepared, error: ExecFailed | OSError | ValueError) -> st
     if isinstance(error, ValueError):
         return f"its command or environment can't be passed to a program: {error}; remove that character"
     if isinstance(error, ExecFailed) and error.errno == errno.ENOENT:
-        if "/" in program:
-            return f"program {program} does not exist on this host, or the interpreter it names; install it"
-        search_path = os.pathsep.join(os.path.dirname(os.fsdecode(path)) for path in prepared.program.paths)
-        # The PATH comes last: AWS's reason has 255 characters, and the remedy must be among them.
-        return f"program '{program}' is not in PATH; install it or give its full path (PATH is {search_path})"
+        return _not_found(program, prepared.program.paths)
     why = _EXPLANATIONS.get(error.errno or 0)
     return f"program {program}: {error}" + (f"; {why}" if why else "")
+
+
+def _not_found(program: str, paths: list[bytes]) -> str:
+    if "/" in program:
+        return f"program {program} does not exist on this host, or the interpreter it names; install it"
+    search_path = os.pathsep.join(os.path.dirname(os.fsdecode(path)) for path in paths)
+    # The PATH comes last: AWS's reason has 255 characters, and the remedy must be among them.
+    return f"program '{program}' is not in PATH; install it or give its full path (PATH is {search_path})"
 
 
 def not_started(attempt_id: str, reason: CannotStart, now_ms: int) -> NotStartedItem:

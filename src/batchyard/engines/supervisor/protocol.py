@@ -40,6 +40,8 @@ class LaunchItem(Struct, frozen=True, array_like=True):
     device_ids: tuple[int, ...]
     gpu_names: tuple[str, ...] = ()  # of these devices; from a server of an earlier version: none
     gpu_vendor: str = ""  # of this machine's GPUs
+    directory: str = ""  # where it runs, made already; empty: a scratch directory of its own
+    prefix: tuple[str, ...] = ()  # a command that becomes the task's, which is appended to it
 
     def __repr__(self) -> str:
         """Leaves out the environment: this may end up in a log."""

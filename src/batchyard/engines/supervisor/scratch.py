@@ -116,7 +116,9 @@ class Scratch:
         try:
             if entry.name.startswith(_DISCARDED):
                 self._remove_later(self._work_dir / entry.name)
-            elif entry.name not in alive and entry.stat(follow_symlinks=False).st_mtime < oldest:
+            elif entry.name in alive or entry.name.startswith("."):
+                return
+            elif entry.stat(follow_symlinks=False).st_mtime < oldest:
                 self._discard_later(self._work_dir / entry.name)
         except FileNotFoundError:
             return  # someone else removed it just now

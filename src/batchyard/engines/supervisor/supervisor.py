@@ -35,7 +35,7 @@ from batchyard.engines.supervisor.census import Census
 from batchyard.engines.supervisor.cgroups import Cgroups
 from batchyard.engines.supervisor.fifos import Fifos
 from batchyard.engines.supervisor.journal import COMPACT_ABOVE_BYTES, IntentItem, Journal
-from batchyard.engines.supervisor.launcher import Launcher, Prepared, not_started
+from batchyard.engines.supervisor.launcher import Launcher, Prepared, has_own_scratch, not_started
 from batchyard.engines.supervisor.link import ServerLink
 from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.predecessors import Predecessors
@@ -232,7 +232,7 @@ class Supervisor:
         for item in silent:
             attempt_id = item.launch.attempt_id
             task = specs[item.launch.spec_key]
-            intent = IntentItem(attempt_id, "", not task.working_directory, task.memory_mib)
+            intent = IntentItem(attempt_id, "", has_own_scratch(Queued(item.launch, task)), task.memory_mib)
             if census is not None and self._adoption.adopt_orphan(intent, census, now, now_ms):
                 attempt = table.live(attempt_id)
                 assert attempt is not None, f"adopted attempt {attempt_id} is not in the table"

@@ -148,6 +148,7 @@ class LaunchBuilder:
             secrets=self._keys_of_s3(prepared) if prepared.signing else (),
             container_environment=metadata,
             replaced_images=prepared.replaced_images,
+            gang=effect.gang,
         )
         if prepared.reads_secrets:
             return self._with_secrets(launch, effect.engine)

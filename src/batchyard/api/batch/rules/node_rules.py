@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import re
-
-from msgspec import Struct
-
 from batchyard.api.batch.rules.consumable_rules import check_consumables
 from batchyard.api.batch.rules.container_rules import check_container
 from batchyard.api.batch.rules.pod_rules import check_pod, namespace_of
 from batchyard.api.batch.rules.task_rules import check_task
 from batchyard.api.checks import quoted, require
 from batchyard.core.model.compute_resources import Platform
+from batchyard.core.tasks.node_ranges import parse_target
 from batchyard.wire.messages import Document
 
 NODE_COUNT_RANGE = (1, 1000)  # user guide: mnp-node-groups
 MAX_NODE_RANGES = 5
 MAX_INSTANCE_TYPES = 1  # API: NodeRangeProperty.instanceTypes
-TARGET_NODES = re.compile(r"[0-9]+|[0-9]*:[0-9]*")
 BODIES = ("container", "ecsProperties", "eksProperties")
-
-
-class Target(Struct, frozen=True):
-    """A parsed targetNodes: the nodes first..last, both included; `last` is None where the range is open (`n:`)."""
-
-    first: int
-    last: int | None
-
-
-def parse_target(text: str) -> Target:
-    """Parses `n`, `n:m`, `n:`, `:m` or `:`."""
-    require(TARGET_NODES.fullmatch(text), "targetNodes should contain only digits.")
-    first, colon, last = text.partition(":")
-    start = _index(first) if first else 0
-    if not colon:
-        return Target(start, start)
-    return Target(start, _index(last) if last else None)
-
-
-def _index(digits: str) -> int:
-    """Parses a node index. A text with more digits than any index has is just too large, and is not converted."""
-    return int(digits.lstrip("0")[:9] or "0")
 
 
 def check_nodes(properties: Document) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from batchyard.api.batch.rules.consumable_rules import check_consumables
 from batchyard.api.batch.rules.container_rules import check_environment
-from batchyard.api.batch.rules.node_rules import BODIES, NODE_COUNT_RANGE, Target, check_nodes, parse_target
+from batchyard.api.batch.rules.node_rules import BODIES, NODE_COUNT_RANGE, check_nodes
 from batchyard.api.batch.rules.pod_rules import check_pod
 from batchyard.api.batch.rules.task_rules import CONTAINER_COUNT_RANGE
 from batchyard.api.checks import check_no_nul, has_duplicates, quoted, require
-from batchyard.core.model.compute_resources import Platform
-from batchyard.core.tasks import ecs_task, pod, requirements, task_spec
+from batchyard.core.tasks import pod, requirements
+from batchyard.core.tasks.node_ranges import Target, parse_target
+from batchyard.core.tasks.node_tasks import merge_range
 from batchyard.wire.messages import Document
 
 # The override for each kind of a node range's body (API: NodePropertyOverride).
@@ -19,7 +20,6 @@ OVERRIDE_OF = {
     "eksProperties": "eksPropertiesOverride",
 }
 ANY_PLATFORM = None  # the machine, which knows the definition, checks overrides against its platform
-NODES_PLATFORM = Platform.EC2  # multi-node jobs have no other
 
 
 def check_overrides(overrides: Document, called: str = "containerOverrides") -> None:
@@ -78,20 +78,9 @@ def check_node_overrides(overrides: Document, properties: Document) -> None:
 def _changed_range(node_range: Document, change: Document) -> Document:
     """Returns a node range with its override applied. Raises Refused where the override does not fit the range's
     body."""
-    changed = dict(node_range)
-    if change.get("containerOverrides"):
-        requirements.written(change["containerOverrides"], NODES_PLATFORM)
-        merged = task_spec.merge_container(node_range["container"], change["containerOverrides"])
-        if "instanceType" in change["containerOverrides"]:
-            merged["instanceType"] = change["containerOverrides"]["instanceType"]
-        changed["container"] = requirements.settled(merged)
-    tasks = change.get("ecsPropertiesOverride", {}).get("taskProperties", [])
-    if tasks:
-        changed["ecsProperties"] = {"taskProperties": [ecs_task.merge(node_range, {}, tasks[0]).task]}
+    changed = merge_range(node_range, change)
     if change.get("eksPropertiesOverride"):
         changed["eksProperties"] = pod.merge(node_range["eksProperties"], change["eksPropertiesOverride"])
-    if change.get("instanceTypes"):
-        changed["instanceTypes"] = change["instanceTypes"]
     return changed
 
 

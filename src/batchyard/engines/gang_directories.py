@@ -1,0 +1,205 @@
+"""The directory that all nodes of a multi-node job's attempt share: their addresses, host files for MPI launchers, and
+the FIFOs by which a command gets into another node (nodes/batchyard-rsh.sh, nodes/agent.sh).
+
+    hosts              address, number and name of each node, the main one first
+    hostfile           the same for Open MPI; hostfile.hydra for MPICH and Intel MPI
+    batchyard-rsh      the launchers' remote shell
+    N.requests         FIFO: requests to the agent of node N; N.up: it serves them; N.gone: the node has ended
+    request.*          one request: the command, and FIFOs for its input, output, errors and exit code
+
+What a job finds in its environment about them is weaker than what its definition sets."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+from importlib.resources import files
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from batchyard.core.model.gang import Gang
+from batchyard.engines.supervisor.scratch import open_directory, remove_tree
+
+RSH = "batchyard-rsh"
+AGENT = "agent"
+SCRATCH = "scratch"
+NODES = "nodes"
+KEPT_SECONDS = 3600.0  # the files of failed attempts, as the supervisor keeps scratch directories by default
+# Ports of the main node for programs that meet there, below those that the system gives to outgoing connections. Nodes
+# that share this machine's network get other ports for each attempt, since programs listen at all its addresses.
+MASTER_PORT = 29500
+FIRST_SHARED_PORT, SHARED_PORTS = 20000, 8000
+_SCRIPTS = {RSH: "batchyard-rsh.sh", AGENT: "agent.sh"}
+_SHARED_MODE, _OWN_MODE = 0o711, 0o700
+
+
+class GangDirectories:
+    """The directories of attempts, below `base`, by attempt id."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+
+    def nodes_directory(self, attempt_id: str) -> Path:
+        return self._base / attempt_id / NODES
+
+    def scratch_directory(self, attempt_id: str) -> Path:
+        return self._base / attempt_id / SCRATCH
+
+    def make(self, attempt_id: str, gang: Gang, owner: tuple[int, int] | None = None, mode: int = _OWN_MODE) -> None:
+        """Makes the directories of an attempt, unless they are there. `owner`: user and group of all its nodes; `mode`:
+        of the shared directory. OSError: why not."""
+        top = self._base / attempt_id
+        if (top / "made").exists():
+            return
+        for directory in (self._base, top):
+            directory.mkdir(_SHARED_MODE, parents=True, exist_ok=True)
+            _set(directory, None, _SHARED_MODE)
+        nodes = top / NODES
+        for directory in (nodes, top / SCRATCH):
+            directory.mkdir(_OWN_MODE, exist_ok=True)
+        for name, text in _texts(gang).items():
+            (nodes / name).write_text(text)
+            (nodes / name).chmod(0o755 if name in _SCRIPTS else 0o644)
+        for node in range(len(gang.addresses)):
+            fifo = nodes / f"{node}.requests"
+            if not fifo.exists():
+                os.mkfifo(fifo, 0o600)
+            fifo.chmod(0o600 if mode == _OWN_MODE else 0o666)
+            if owner is not None:
+                os.chown(fifo, *owner, follow_symlinks=False)
+        _set(top / SCRATCH, owner, _OWN_MODE)
+        _set(nodes, owner, mode)
+        (top / "made").touch()
+
+    def node_ended(self, attempt_id: str, node: int) -> None:
+        """Marks a node as ended: nothing waits for it any more."""
+        nodes = self.nodes_directory(attempt_id)
+        try:
+            fd = open_directory(nodes)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # the job removed it
+        try:
+            os.close(os.open(f"{node}.gone", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644, dir_fd=fd))
+        except (FileExistsError, OSError):
+            return  # the job put something else there
+        finally:
+            os.close(fd)
+
+    def remove(self, attempt_id: str, *, with_scratch: bool) -> None:
+        """Removes the shared directory of an attempt whose nodes have all ended; with its scratch directory, or that is
+        kept for a while."""
+        top = self._base / attempt_id
+        if not top.exists():
+            return
+        (top / "made").unlink(missing_ok=True)
+        if (top / NODES).exists():
+            remove_tree(top / NODES)
+        if with_scratch:
+            remove_tree(top)
+        else:
+            os.utime(top)
+
+    def sweep(self, alive: Collection[str], kept_seconds: float = KEPT_SECONDS) -> None:
+        """Removes the directories of attempts that ended long ago."""
+        if not self._base.exists():
+            return
+        oldest = time.time() - kept_seconds
+        for top in self._base.iterdir():
+            if top.name not in alive and top.lstat().st_mtime < oldest:
+                remove_tree(top)
+
+
+def _set(directory: Path, owner: tuple[int, int] | None, mode: int) -> None:
+    fd = open_directory(directory)
+    try:
+        os.fchmod(fd, mode)
+        if owner is not None:
+            os.fchown(fd, *owner)
+    finally:
+        os.close(fd)
+
+
+def _texts(gang: Gang) -> dict[str, str]:
+    """Returns the files of the shared directory, by name."""
+    hosts = [(gang.addresses[node], node) for node in order_of(gang)]
+    scripts = files("batchyard.engines.nodes")
+    return {
+        "hosts": "".join(f"{address} {node} {node_name(node)}\n" for address, node in hosts),
+        "hostfile": "".join(f"{address} slots={gang.slots[node]}\n" for address, node in hosts),
+        "hostfile.hydra": "".join(f"{address}:{gang.slots[node]}\n" for address, node in hosts),
+        **{name: (scripts / source).read_text() for name, source in _SCRIPTS.items()},
+    }
+
+
+def node_name(node: int) -> str:
+    """Returns the host name of a node, where it has a network of its own."""
+    return f"node-{node}"
+
+
+def order_of(gang: Gang) -> list[int]:
+    """Returns the nodes, the main one first."""
+    return [gang.main_node, *(node for node in range(len(gang.addresses)) if node != gang.main_node)]
+
+
+def agent_command(directory: str, node: int) -> tuple[str, ...]:
+    """Returns the command of a node's agent. `directory`: the shared one, as the node sees it."""
+    return ("/bin/sh", f"{directory}/{AGENT}", directory, str(node))
+
+
+def variables(gang: Gang, node: int, directory: str, *, is_shared_host: bool) -> dict[str, str]:
+    """Returns what a node finds in its environment. `directory`: as it sees it; `is_shared_host`: the nodes are on this
+    machine's network, each with an address of its loopback network."""
+    main = gang.addresses[gang.main_node]
+    rank = str(order_of(gang).index(node))
+    port = MASTER_PORT
+    if is_shared_host:
+        port = FIRST_SHARED_PORT + 2 * (int(IPv4Address(gang.addresses[0])) // 16 % (SHARED_PORTS // 2))
+    rsh, count = f"{directory}/{RSH}", str(len(gang.addresses))
+    hydra_hosts = f"{directory}/hostfile.hydra"
+    found = {
+        "BATCHYARD_NODES_DIR": directory,
+        "BATCHYARD_NODE_ADDRESS": gang.addresses[node],
+        "BATCHYARD_NODE_ADDRESSES": ",".join(gang.addresses),
+        "BATCHYARD_HOSTFILE": f"{directory}/hostfile",
+        "BATCHYARD_RSH": rsh,
+        # Open MPI 4 and 5
+        "OMPI_MCA_plm_rsh_agent": rsh,
+        "OMPI_MCA_orte_default_hostfile": f"{directory}/hostfile",
+        "PRTE_MCA_plm_ssh_agent": rsh,
+        "PRTE_MCA_prte_default_hostfile": f"{directory}/hostfile",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "PRTE_ALLOW_RUN_AS_ROOT": "1",
+        "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        # MPICH, and Intel MPI, whose launcher is MPICH's under other names
+        "HYDRA_LAUNCHER": "rsh",
+        "HYDRA_LAUNCHER_EXEC": rsh,
+        "HYDRA_HOST_FILE": hydra_hosts,
+        "I_MPI_HYDRA_BOOTSTRAP": "rsh",
+        "I_MPI_HYDRA_BOOTSTRAP_EXEC": rsh,
+        "I_MPI_HYDRA_HOST_FILE": hydra_hosts,
+        # torchrun, torch.distributed and what follows its names: one process a node; launchers set their own
+        "MASTER_ADDR": main,
+        "MASTER_PORT": str(port),
+        "NODE_RANK": rank,
+        "NNODES": count,
+        "RANK": rank,
+        "WORLD_SIZE": count,
+        "PET_NNODES": count,
+        "PET_NODE_RANK": rank,
+        "PET_MASTER_ADDR": main,
+        "PET_MASTER_PORT": str(port),
+        "JAX_COORDINATOR_ADDRESS": f"{main}:{port + 1}",
+        "JAX_NUM_PROCESSES": count,
+        "JAX_PROCESS_ID": rank,
+    }
+    if is_shared_host:
+        # Open MPI takes nodes of one host name for one node, and shares memory among ranks that are not the same.
+        found |= {
+            "OMPI_MCA_btl": "self,tcp",
+            "OMPI_MCA_btl_tcp_if_include": "lo",
+            "OMPI_MCA_oob_tcp_if_include": "lo",
+            "PRTE_MCA_prte_if_include": "lo",
+        }
+    return found

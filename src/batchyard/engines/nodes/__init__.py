@@ -1,0 +1,1 @@
+"""Scripts that run inside the nodes of multi-node jobs."""

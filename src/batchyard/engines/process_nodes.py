@@ -1,0 +1,99 @@
+"""Nodes of multi-node jobs as processes of this host: the directories that the nodes of an attempt share, and what is
+added to the launch of each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from batchyard.core.model.attempt_node import AttemptNode
+from batchyard.core.model.gang import Gang
+from batchyard.engines.base import Launch
+from batchyard.engines.gang_directories import GangDirectories, agent_command, variables
+from batchyard.engines.start_failures import CannotStart
+from batchyard.engines.supervisor.protocol import LaunchItem
+from batchyard.engines.supervisor.spawner import identity_of
+
+DIRECTORY = ".gangs"  # in the work directory; the supervisor's sweep leaves it alone
+log = logging.getLogger(__name__)
+
+
+class ProcessNodes:
+    """`allow_root`: jobs may name root as their user."""
+
+    def __init__(self, work_dir: Path, *, allow_root: bool) -> None:
+        self._directories = GangDirectories(work_dir / DIRECTORY)
+        self._allow_root = allow_root
+        self._failed: set[str] = set()  # attempts whose main node failed, and whose other nodes are not accounted for
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._removals: list[asyncio.Future[None]] = []
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def with_node(self, item: LaunchItem, launch: Launch, gang: Gang) -> LaunchItem:
+        """Returns the item of a node: it runs beside its agent in a directory that all nodes share. The variables about
+        the other nodes are weaker than the attempt's own, and than the definition's."""
+        attempt_id, node = launch.attempt_id, launch.attempt_node.node
+        nodes = str(self._directories.nodes_directory(attempt_id))
+        taken = {name for name, _ in (*launch.task.environment, *item.environment)}
+        offered = variables(gang, node, nodes, is_shared_host=True)
+        weaker = tuple((name, value) for name, value in offered.items() if name not in taken)
+        try:
+            self._directories.make(attempt_id, gang, self._owner_of(launch.task.user))
+        except OSError as error:
+            log.warning("the nodes of attempt %s have no directory in common: %s", attempt_id, error)
+        return replace(
+            item,
+            environment=(*weaker, *item.environment),
+            directory="" if launch.task.working_directory else str(self._directories.scratch_directory(attempt_id)),
+            prefix=agent_command(nodes, node),
+        )
+
+    def _owner_of(self, user: str) -> tuple[int, int] | None:
+        """Returns user and group of a job's processes; None: our own, or one that can't be used, as the supervisor
+        reports."""
+        try:
+            identity = identity_of(user, allow_root=self._allow_root) if user else None
+        except CannotStart:
+            return None
+        return None if identity is None else (identity.uid, identity.gid)
+
+    def ended(self, attempt_node: AttemptNode, gang: Gang, exit_code: int | None) -> None:
+        """Handles the final report of a node."""
+        if attempt_node.node == gang.main_node and exit_code != 0:
+            self._failed.add(attempt_node.attempt_id)
+        self._directories.node_ended(attempt_node.attempt_id, attempt_node.node)
+
+    def forget(self, attempt_id: str) -> None:
+        """Removes the directories of an attempt whose last node is acknowledged. The scratch directory of one whose
+        main node failed is kept for a while."""
+        has_failed = attempt_id in self._failed
+        self._failed.discard(attempt_id)
+        self._in_thread(partial(self._directories.remove, attempt_id, with_scratch=not has_failed))
+
+    def sweep(self, alive: Collection[str]) -> None:
+        """Removes what earlier servers left of attempts that are not alive."""
+        self._in_thread(partial(self._directories.sweep, alive))
+
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        """Does work on directories, which may be large, beside the event loop. What it leaves is swept later."""
+
+        def reported() -> None:
+            try:
+                work()
+            except OSError as error:
+                log.warning("directories of multi-node jobs stay for now: %s", error)
+
+        self._removals = [one for one in self._removals if not one.done()]
+        assert self._loop is not None, "work before start"
+        self._removals.append(self._loop.run_in_executor(None, reported))
+
+    async def close(self) -> None:
+        if self._removals:
+            await asyncio.wait(self._removals)

@@ -1,0 +1,231 @@
+"""Multi-node jobs: the main node first, then the others; the job ends with its main node (AWS Batch behaviour 8.3)."""
+
+from typing import Any
+
+import pytest
+
+from batchyard.core.model import commands as c
+from batchyard.core.model import reports
+from batchyard.core.model.consumable_commands import CreateConsumableResource
+from batchyard.core.model.consumable_records import ConsumableType
+from batchyard.core.model.reasons import StopCause
+from batchyard.core.model.records import Dependency, Status
+from batchyard.core.state.node_views import node_job
+from tests.core.driver import Driver
+
+EXITED = "Essential container in task exited"
+
+
+def gang(driver: Driver, count: int = 3, main: int = 0, **members: Any) -> str:
+    driver.define_nodes(count=count, main=main, **members)
+    return driver.submit("gang")
+
+
+def running(driver: Driver, job: str, count: int = 3, main: int = 0) -> None:
+    """All nodes run."""
+    driver.started(f"{job}#{main}")
+    for node in range(count):
+        if node != main:
+            driver.started(f"{job}#{node}")
+
+
+def statuses(driver: Driver, job: str, count: int = 3) -> list[str]:
+    return [node_job(driver.job(job), node).status.value for node in range(count)]
+
+
+@pytest.mark.parametrize("main", [0, 2])
+def test_the_main_node_starts_first_and_the_others_once_it_runs(main: int) -> None:
+    driver = Driver()
+    job = gang(driver, main=main)
+    assert driver.placed() == [f"{job}#{main}"]
+    assert driver.status(job) is Status.STARTING
+    driver.started(f"{job}#{main}")
+    assert driver.placed() == [f"{job}#{node}" for node in range(3)]
+    assert driver.status(job) is Status.RUNNING
+    assert sorted(statuses(driver, job)) == ["RUNNING", "STARTING", "STARTING"]
+
+
+def test_the_job_ends_with_its_main_node_and_the_others_are_stopped() -> None:
+    driver = Driver()
+    job = gang(driver)
+    running(driver, job)
+    driver.exited(f"{job}#0")
+    assert [stop.attempt_node.node for stop in driver.stops] == [1, 2]
+    assert driver.status(job) is Status.RUNNING, "its last nodes still run"
+    driver.exited(f"{job}#1", 143)
+    driver.exited(f"{job}#2", 143)
+    assert (driver.status(job), driver.job(job).status_reason) == (Status.SUCCEEDED, EXITED)
+    assert statuses(driver, job) == ["SUCCEEDED", "FAILED", "FAILED"]
+    assert len(driver.acknowledged) == 3
+
+
+def test_the_end_of_another_node_changes_nothing() -> None:
+    driver = Driver()
+    job = gang(driver, retryStrategy={"attempts": 3})
+    running(driver, job)
+    driver.exited(f"{job}#1", 1)
+    driver.exited(f"{job}#2", 0)
+    assert (driver.status(job), driver.stops) == (Status.RUNNING, [])
+    assert statuses(driver, job) == ["RUNNING", "FAILED", "SUCCEEDED"]
+    driver.exited(f"{job}#0")
+    assert driver.status(job) is Status.SUCCEEDED
+    assert len(driver.job(job).past) == 1
+
+
+def test_a_retry_of_the_main_node_begins_when_all_nodes_have_ended() -> None:
+    driver = Driver()
+    job = gang(driver, retryStrategy={"attempts": 2})
+    running(driver, job)
+    driver.exited(f"{job}#0", 7)
+    driver.exited(f"{job}#1", 143)
+    assert driver.placed() == [f"{job}#2"]
+    driver.exited(f"{job}#2", 143)
+    assert driver.placed() == [f"{job}#0"], "the second attempt begins with the main node"
+    running(driver, job)
+    (first,) = driver.job(job).past
+    assert (first.exit_code, [run.exit_code for run in first.nodes]) == (7, [7, 143, 143])
+    assert node_job(driver.job(job), 1).past[0].exit_code == 143
+
+
+def test_a_main_node_that_does_not_start_fails_the_job_and_launches_no_other() -> None:
+    driver = Driver()
+    job = gang(driver)
+    driver.not_started(f"{job}#0")
+    assert driver.status(job) is Status.FAILED
+    assert len(driver.ever_launched) == 1
+    assert node_job(driver.job(job), 1).status_reason == "The job ended before this node was started."
+
+
+def test_a_main_node_that_has_ended_before_its_start_was_reported_launches_no_other() -> None:
+    driver = Driver()
+    job = gang(driver)
+    driver.exited(f"{job}#0")
+    assert (driver.status(job), len(driver.ever_launched)) == (Status.SUCCEEDED, 1)
+
+
+def test_terminate_reaches_every_node() -> None:
+    driver = Driver()
+    job = gang(driver)
+    running(driver, job)
+    driver.do(c.TerminateJob(job, "enough"))
+    assert sorted(stop.attempt_node.node for stop in driver.stops) == [0, 1, 2]
+    driver.exited(f"{job}#0", 143)
+    driver.exited(f"{job}#2", 143)
+    driver.exited(f"{job}#1", 143)
+    assert (driver.status(job), driver.job(job).status_reason) == (Status.FAILED, "enough")
+
+
+def test_terminate_before_the_main_node_runs_launches_no_other() -> None:
+    driver = Driver()
+    job = gang(driver)
+    driver.do(c.TerminateJob(job, "enough"))
+    driver.started(f"{job}#0")
+    assert driver.placed() == [f"{job}#0"]
+    driver.exited(f"{job}#0", 143)
+    assert driver.status(job) is Status.FAILED
+
+
+def test_one_timeout_is_for_all_nodes() -> None:
+    driver = Driver()
+    job = gang(driver, timeout={"attemptDurationSeconds": 60}, retryStrategy={"attempts": 2})
+    running(driver, job)
+    driver.tick(60_000)
+    assert sorted(stop.attempt_node.node for stop in driver.stops) == [0, 1, 2]
+    for node in (1, 2, 0):
+        driver.exited(f"{job}#{node}", 143)
+    assert driver.job(job).status_reason == "Job attempt duration exceeded timeout"
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_lost_node_ends_the_attempt_as_its_host_did(attempts: int) -> None:
+    driver = Driver()
+    job = gang(driver, retryStrategy={"attempts": attempts})
+    running(driver, job)
+    driver.lost(f"{job}#2")
+    assert sorted(stop.attempt_node.node for stop in driver.stops) == [0, 1]
+    assert {stop.grace_seconds for stop in driver.stops} == {30.0}, "the others end as in any stop"
+    driver.exited(f"{job}#1", 143)
+    driver.exited(f"{job}#0", 143)
+    if attempts == 2:
+        assert driver.placed() == [f"{job}#0"]
+        driver.not_started(f"{job}#0")
+    first = driver.job(job).past[0]
+    assert (first.is_lost, first.exit_code, first.stopping) == (True, None, StopCause.HOST)
+    assert first.status_reason == f"Host EC2 (instance {driver.host.instance_id}) terminated."
+
+
+def test_repeated_reports_change_nothing() -> None:
+    driver = Driver()
+    job = gang(driver)
+    running(driver, job)
+    ended = driver.launched[driver.attempt_of(f"{job}#1")].attempt_node
+    driver.exited(f"{job}#1", 5)
+    before = driver.job(job)
+    driver.report(reports.Started(ended.attempt_id, driver.now_ms, node=1))
+    driver.report(reports.Lost(ended.attempt_id, driver.now_ms, "again", node=1))
+    assert driver.job(job) == before
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_crash_of_the_server_loses_no_node(stopped: bool) -> None:
+    driver = Driver()
+    job = gang(driver)
+    driver.crash()
+    driver.started(f"{job}#0")
+    driver.crash()
+    driver.started(f"{job}#1")
+    if stopped:
+        driver.exited(f"{job}#0")
+        driver.crash()
+        driver.exited(f"{job}#1", 143)
+        driver.crash()
+        driver.exited(f"{job}#2", 143)
+    else:
+        driver.exited(f"{job}#2", 1)
+        driver.crash()
+        driver.exited(f"{job}#1")
+        driver.exited(f"{job}#0")
+    assert driver.status(job) is Status.SUCCEEDED
+
+
+def test_all_places_are_given_back_together() -> None:
+    driver = Driver(vcpus=4)
+    job = gang(driver, count=3)
+    running(driver, job)
+    other = driver.submit(overrides={"resourceRequirements": [{"type": "VCPU", "value": "2"}]})
+    driver.exited(f"{job}#1", 0)
+    driver.exited(f"{job}#2", 0)
+    assert driver.status(other) is Status.RUNNABLE
+    driver.exited(f"{job}#0", 0)
+    assert driver.status(other) is Status.STARTING
+
+
+def test_jobs_wait_for_a_multi_node_job_and_it_waits_for_jobs() -> None:
+    driver = Driver()
+    before = driver.submit()
+    driver.define_nodes(count=2)
+    job = driver.submit("gang", depends_on=[Dependency(before)])
+    after = driver.submit(depends_on=[Dependency(job)])
+    assert driver.status(job) is Status.PENDING
+    driver.exited(before)
+    assert driver.placed() == [f"{job}#0"]
+    driver.exited(f"{job}#0")
+    assert driver.placed() == [after]
+
+
+def test_consumables_of_nodes_are_held_by_the_job() -> None:
+    driver = Driver()
+    driver.do(CreateConsumableResource("licence", ConsumableType.REPLENISHABLE, 5, {}))
+    needs = {"consumableResourceList": [{"consumableResource": "licence", "quantity": 2}]}
+    asked = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+    container = {"image": "busybox", "command": ["true"], "resourceRequirements": asked}
+    ranges = [
+        {"targetNodes": "0", "container": container},
+        {"targetNodes": "1:", "container": container, "consumableResourceProperties": needs},
+    ]
+    driver.define_nodes(count=3, ranges=ranges)
+    first, second = driver.submit("gang"), driver.submit("gang")
+    assert driver.machine.world.consumables.held == {"licence": 4}
+    assert driver.status(second) is Status.RUNNABLE
+    driver.exited(f"{first}#0")
+    assert driver.status(second) is Status.STARTING
