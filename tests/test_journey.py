@@ -45,7 +45,7 @@ SPINE = [
     "store.codec.encode_changes",
     "server.launch.launch_builder.LaunchBuilder",
     "engines.process.ProcessEngine.launch",
-    "core.jobs.attempts.report",
+    "core.jobs.task_reports.report",
     "core.jobs.completion.end",
 ]
 # Met by the start of the service too, which makes the first environment and queue: no order can be told of them.

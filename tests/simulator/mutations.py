@@ -124,8 +124,8 @@ MUTATIONS = [
         "_move_capacity",
         replacing("for resource in self.consumables.release(spec.consumables)", "for resource in ()"),
     ),
-    Mutation("retry a cancelled job", attempts, "_decide", replacing("not job.is_cancelled and ", "")),
-    Mutation("retry after a timeout", attempts, "_decide", replacing("attempt.stopping is StopCause.TIMEOUT", "False")),
+    Mutation("retry a cancelled job", attempts, "decide", replacing("not job.is_cancelled and ", "")),
+    Mutation("retry after a timeout", attempts, "decide", replacing("attempt.stopping is StopCause.TIMEOUT", "False")),
     Mutation(
         "believe late reports of earlier attempts",
         attempts,
@@ -243,7 +243,7 @@ MUTATIONS = [
     Mutation(
         "give a device to two instances",
         fleet,
-        "_launch",
+        "launch",
         replacing("provider.ledger.gpu_ids[: size.gpus]", "provider.machine.gpu_ids[: size.gpus]"),
     ),
     Mutation(

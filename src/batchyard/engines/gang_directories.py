@@ -35,10 +35,12 @@ _SHARED_MODE, _OWN_MODE = 0o711, 0o700
 
 
 class GangDirectories:
-    """The directories of attempts, below `base`, by attempt id."""
+    """The directories of attempts, below `base`, by attempt id. `is_private`: no other user of this machine gets into
+    them; containers see only what is mounted there."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, *, is_private: bool = False) -> None:
         self._base = base
+        self._mode = _OWN_MODE if is_private else _SHARED_MODE
 
     def nodes_directory(self, attempt_id: str) -> Path:
         return self._base / attempt_id / NODES
@@ -53,8 +55,8 @@ class GangDirectories:
         if (top / "made").exists():
             return
         for directory in (self._base, top):
-            directory.mkdir(_SHARED_MODE, parents=True, exist_ok=True)
-            _set(directory, None, _SHARED_MODE)
+            directory.mkdir(self._mode, parents=True, exist_ok=True)
+            _set(directory, None, self._mode)
         nodes = top / NODES
         for directory in (nodes, top / SCRATCH):
             directory.mkdir(_OWN_MODE, exist_ok=True)
@@ -72,17 +74,19 @@ class GangDirectories:
         _set(nodes, owner, mode)
         (top / "made").touch()
 
-    def node_ended(self, attempt_id: str, node: int) -> None:
-        """Marks a node as ended: nothing waits for it any more."""
+    def node_ended(self, attempt_id: str, node: int, why: str = "has ended") -> None:
+        """Marks a node that takes no commands any more: nothing waits for it. `why`: what is said of it then."""
         nodes = self.nodes_directory(attempt_id)
         try:
             fd = open_directory(nodes)
         except (FileNotFoundError, NotADirectoryError):
             return  # the job removed it
         try:
-            os.close(os.open(f"{node}.gone", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644, dir_fd=fd))
-        except (FileExistsError, OSError):
-            return  # the job put something else there
+            mark = os.open(f"{node}.gone", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=fd)
+            os.write(mark, why.encode())
+            os.close(mark)
+        except OSError:
+            return  # it was marked before, or the job put something else there
         finally:
             os.close(fd)
 

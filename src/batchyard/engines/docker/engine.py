@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from batchyard.core.model.attempt_node import AttemptNode
+from batchyard.core.model.attempt_node import AttemptNode, parse_node
 from batchyard.core.model.records import Abilities
 from batchyard.engines.base import Launch, Recovery, ReportSink, StaleEpochError
 from batchyard.engines.docker import execs
@@ -24,6 +24,7 @@ from batchyard.engines.docker.containers import ATTEMPT, STORE, Placing
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, Daemon
 from batchyard.engines.docker.entrypoint_check import EntrypointCheck
 from batchyard.engines.docker.execs import CannotExec, ExecStream
+from batchyard.engines.docker.gangs import Gangs
 from batchyard.engines.docker.gpus import access_of
 from batchyard.engines.docker.images import Images
 from batchyard.engines.docker.journal import DockerJournal
@@ -31,6 +32,7 @@ from batchyard.engines.docker.network import JobNetwork
 from batchyard.engines.docker.storage import may_limit
 from batchyard.engines.docker.task_run import EngineContext, Origin, TaskRun
 from batchyard.engines.docker.usage import SAMPLE_SECONDS
+from batchyard.engines.gang_directories import GangDirectories
 from batchyard.engines.log_file import DEFAULT_LIMIT_BYTES
 
 # With more starts at once Docker starts no more containers per second, only each of them later.
@@ -40,6 +42,7 @@ CONNECT_SECONDS = 15.0  # a daemon that restarts together with the server comes 
 REAP_AGAIN_SECONDS = 5.0  # after the first time; a daemon carries out earlier requests within this
 REAP_SECONDS = 600.0  # after every later time; it costs one small request
 MAX_REMOVAL_TRIES = 8  # with growing pauses, about 10 s: what is left then is removed after the next start
+GANGS = ".container-gangs"  # in the work directory: what the nodes of multi-node attempts share
 log = logging.getLogger(__name__)
 
 
@@ -90,6 +93,7 @@ class DockerEngine:
         self._images = Images(self._daemon.api, environ)
         self._entrypoints = EntrypointCheck(self._daemon.api)
         self._network = JobNetwork(self._daemon, self._settings.listen)
+        self._gangs = Gangs(self._daemon, GangDirectories(work_dir / GANGS, is_private=True))
         self._context: EngineContext | None = None
         self._report: ReportSink | None = None
         self._runs: dict[str, TaskRun] = {}
@@ -132,6 +136,7 @@ class DockerEngine:
             self._images,
             self._entrypoints,
             self._network,
+            self._gangs,
             placing,
             self._logs_dir,
             asyncio.Semaphore(MAX_STARTS_AT_ONCE),
@@ -248,6 +253,8 @@ class DockerEngine:
             await run.leave()  # the container may be gone, and its follower has not begun or has not noticed
         self._journal.ended(final)
         del self._runs[run.task_id]
+        if run.launch.gang is not None:
+            self._gangs.node_ended(run.launch.attempt_node)
         if not run.has_volumes():
             self._left[run.task_id] = run.left_behind()
         assert self._report is not None, "a report before start"
@@ -279,8 +286,18 @@ class DockerEngine:
             async with self._removing:
                 known = self._left.pop(task_id, None)
                 await self._remove_all(f"{ATTEMPT}={task_id}", known)
+                await self._remove_gang(parse_node(task_id)[0])
         finally:
             self._removals -= 1
+
+    async def _remove_gang(self, attempt_id: str) -> None:
+        """Removes what the nodes of an attempt shared, once the last of them is acknowledged."""
+        alive = {*self._runs, *self._journal.finals}
+        if self._gangs.is_gang(attempt_id) and not any(parse_node(one)[0] == attempt_id for one in alive):
+            try:
+                await self._daemon.until_it_answers(lambda: self._gangs.remove(attempt_id))
+            except (ApiError, OSError) as error:  # the reaper tries again
+                log.warning("network and directory of the nodes of attempt %s stay for now: %s", attempt_id, error)
 
     async def _reap_periodically(self) -> None:
         """Reaps periodically: a killed server may have left requests that the daemon carries out after the first
@@ -307,6 +324,8 @@ class DockerEngine:
             if task_id and task_id not in self._runs and task_id not in self._journal.finals:
                 log.info("removing the containers of attempt %s, which is not known any more", task_id)
                 await self._remove_all(f"{ATTEMPT}={task_id}")
+        alive = {*self._runs, *self._journal.finals}
+        await self._daemon.until_it_answers(lambda: self._gangs.reap(self._journal.store, alive))
 
     async def _remove_all(self, label: str, known: list[str] | None = None) -> None:
         """Removes containers and volumes. `known`: the names of all its containers; None: all with the label."""

@@ -27,6 +27,7 @@ from batchyard.engines.docker.containers import Placing, Seen, State
 from batchyard.engines.docker.credentials import Credentials
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, Daemon
 from batchyard.engines.docker.entrypoint_check import EntrypointCheck
+from batchyard.engines.docker.gangs import Gangs, network_name
 from batchyard.engines.docker.images import CannotPull, Images
 from batchyard.engines.docker.journal import DockerJournal, Final
 from batchyard.engines.docker.logs import ContainerLog
@@ -69,6 +70,7 @@ class EngineContext(Struct):
     images: Images
     entrypoints: EntrypointCheck
     network: JobNetwork
+    gangs: Gangs
     placing: Placing
     logs_dir: Path
     starts: asyncio.Semaphore
@@ -112,6 +114,7 @@ class TaskRun:
         self._sealed: set[str] = set()  # containers whose logs are complete
         self._tried: set[str] = set()  # containers whose start was asked for by this server
         self._is_known_from_before = self.task_id in context.journal.intents  # an earlier server may have asked
+        self._has_agent = False  # of a node of a multi-node job: this server has started it
         self.meters: dict[str, Meter] = {}
         kept = context.journal.stops.get(self.task_id)
         if kept is not None and kept.boot_id == context.journal.boot_id:
@@ -200,6 +203,9 @@ class TaskRun:
         if self.started is None and not plan.waits:
             self.started = Started(self.attempt_id, _started_at_ms(seen), node=self.node)
             self._context.report(self.started)
+        if self.launch.gang is not None and not self._has_agent and seen[self._anchor].state is State.RUNNING:
+            self._has_agent = True
+            await self._context.gangs.begin_agent(self.docker_name(self._anchor), self.launch.attempt_node)
         for name, one in seen.items():
             if one.state is State.RUNNING:
                 self._log_of(name, one).follow()
@@ -312,6 +318,9 @@ class TaskRun:
             if problem:
                 raise CannotStart(f"{CANNOT_INITIALIZE}: {problem}.", spec.name)
         body = containers.create_request(self.launch, spec, self._context.placing)
+        if self.launch.gang is not None:
+            await self._context.gangs.prepare(self.launch, self._context.placing.store)
+            body = self._context.gangs.with_node(body, self.launch, spec, tuple(self.specs))
         name, policy = self.docker_name(spec.name), spec.document.get("imagePullPolicy")
         was_pulled = policy == PULL_ALWAYS
         if was_pulled and not await self._pull(spec):
@@ -409,8 +418,10 @@ class TaskRun:
             failpoints.reach("after-start-before-report")
 
     async def _join_network(self, name: str, found: Mapping[str, Any]) -> None:
-        """Gives a container on Docker's bridge a second interface, by which it reaches the service."""
-        if found.get("HostConfig", {}).get("NetworkMode") != containers.BRIDGE:
+        """Gives a container on Docker's bridge, or on the network of its gang, a second interface, by which it reaches
+        the service."""
+        own = network_name(self.attempt_id) if self.launch.gang is not None else containers.BRIDGE
+        if found.get("HostConfig", {}).get("NetworkMode") not in (containers.BRIDGE, own):
             return
         try:
             await self._context.network.join(self.docker_name(name))

@@ -32,7 +32,7 @@ done <"$dir/hosts"
 
 # The main node runs before the others are launched.
 until [ -e "$dir/$node.up" ]; do
-    [ ! -e "$dir/$node.gone" ] || fail "node $node ($host) has ended"
+    [ ! -e "$dir/$node.gone" ] || fail "node $node ($host) $(cat "$dir/$node.gone")"
     sleep 0.1 2>/dev/null || sleep 1
 done
 
@@ -65,7 +65,7 @@ kill "$watch" "$input" 2>/dev/null
 if [ "$code" = gone ]; then
     kill "$output" "$errors" 2>/dev/null
     rm -rf "$request"
-    fail "node $node ($host) has ended"
+    fail "node $node ($host) $(cat "$dir/$node.gone")"
 fi
 wait "$output" "$errors"
 rm -rf "$request"

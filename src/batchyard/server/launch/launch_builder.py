@@ -123,7 +123,7 @@ class LaunchBuilder:
     def __call__(self, effect: LaunchTask) -> Launch:
         prepared = self._task(effect)
         task, attempt_id = prepared.task, effect.attempt_id
-        address = self._address_for(task)
+        address = self._address_for(effect)
         own = () if prepared.brings_credentials or not address else self._credentials(address, attempt_id)
         addresses = self._addresses(prepared, address, attempt_id) if prepared.signing and address else ()
         metadata: tuple[tuple[str, str, str], ...] = ()
@@ -185,11 +185,14 @@ class LaunchBuilder:
         pairs = tuple(zip((KEY_ID_VARIABLE, SECRET_VARIABLE), self._s3_keys, strict=True))
         return tuple((container, *pair) for container, _ in prepared.signing for pair in pairs)
 
-    def _address_for(self, task: TaskSpec) -> str:
-        """Returns the address of this service for the task; empty where it can't be reached."""
-        if task.network == NO_NETWORK:
+    def _address_for(self, effect: LaunchTask) -> str:
+        """Returns the address of this service for the task; empty where it can't be reached. Containers that are nodes
+        of a multi-node job are on a network of their own."""
+        network = effect.task.network
+        if network == NO_NETWORK:
             return ""
-        return self._bridge_address if task.network else self._address
+        is_apart = network or (effect.gang is not None and effect.engine in self._pulling)
+        return self._bridge_address if is_apart else self._address
 
     def _addresses(self, prepared: PreparedTask, address: str, attempt_id: str) -> tuple[tuple[str, str, str], ...]:
         """Returns (container, variable, value): the addresses of this service that name the attempt."""
@@ -208,7 +211,7 @@ class LaunchBuilder:
         if known is not None and known[0] is effect.task:
             self._tasks.move_to_end(key)
             return known[1]
-        base = self._base(effect.task)
+        base = self._base(effect)
         task, replaced_images = self._with_images(effect.task, effect.engine)
         if task.containers:
             containers = [replace(one, environment=_over(base, one.environment)) for one in task.containers]
@@ -249,9 +252,9 @@ class LaunchBuilder:
                 found.append((one.name, tuple(name for name in ENDPOINTS if name not in own)))
         return tuple(found)
 
-    def _base(self, task: TaskSpec) -> dict[str, str]:
+    def _base(self, effect: LaunchTask) -> dict[str, str]:
         """Returns the variables weaker than the definition's own."""
-        address = self._address_for(task)
+        task, address = effect.task, self._address_for(effect)
         endpoints = dict.fromkeys(ENDPOINTS, address) if address else {}
         s3_endpoint = {} if task.network == NO_NETWORK else self._s3_endpoint
         return self._anywhere | endpoints | s3_endpoint | self._job_env
