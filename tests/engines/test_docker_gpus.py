@@ -1,5 +1,9 @@
 """How containers get GPUs: by what the daemon has, of made-up answers; and what a real daemon without any says."""
 
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +13,7 @@ from batchyard.core.jobs.attempts import REASON_CHARACTERS
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.gpus import AMD, NVIDIA, Gpu
 from batchyard.core.model.records import TaskSpec, containers_of
-from batchyard.core.model.reports import NotStarted
+from batchyard.core.model.reports import Exited, NotStarted
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.containers import Placing, create_request
@@ -17,8 +21,10 @@ from batchyard.engines.docker.gpus import access_of, device_requests, note_of
 from batchyard.engines.start_failures import CannotStart
 from tests.engines.conformance import launch_of, wait_for_end
 from tests.engines.docker_harness import DockerHarness
+from tests.engines.dockerd import IMAGE, busybox_files, our_own
 
 PAIR = (Gpu(0, 0, NVIDIA, "GPU-a"), Gpu(7, 1, NVIDIA, "GPU-b"))
+CUDA_FIRST = ("CUDA_VISIBLE_DEVICES", "0")
 INSTINCT = (Gpu(0, 0, AMD, "GPU-c"),)
 BARE: dict[str, Any] = {"Runtimes": {"runc": {}}, "DefaultRuntime": "runc"}
 RUNTIME: dict[str, Any] = {"Runtimes": {"runc": {}, "nvidia": {}}, "DefaultRuntime": "runc"}
@@ -69,7 +75,7 @@ BY_UUID = cdi("nvidia.com/gpu=0", "nvidia.com/gpu=GPU-a", "nvidia.com/gpu=1", "n
             BARE | {"CDISpecDirs": [], "DiscoveredDevices": None},
             (Gpu(3, 3),),
             {"Driver": "nvidia", "DeviceIDs": ["3"], "Capabilities": [["gpu"]]},
-            "no way to give GPUs (runtime nvidia, or CDI devices)",
+            "neither the runtime nvidia nor CDI devices for GPUs",
         ),
     ],
 )
@@ -117,3 +123,40 @@ def test_a_daemon_without_a_way_is_a_reason_with_a_remedy(docker: DockerHarness)
     assert final.reason[:REASON_CHARACTERS].endswith(
         "install nvidia-container-toolkit, run `nvidia-ctk runtime configure --runtime=docker` and restart Docker."
     )
+
+
+HOOK = """#!/bin/sh
+bundle=$(sed 's/.*"bundle":"\\([^"]*\\)".*/\\1/')
+cp "$bundle/config.json" {kept}
+"""
+
+
+@pytest.fixture
+def gpu_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerHarness]:
+    """A daemon that finds NVIDIA's hook, which here only keeps what the daemon gives to runc."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    hook = tools / "nvidia-container-runtime-hook"
+    hook.write_text(HOOK.format(kept=tmp_path / "config.json"))
+    hook.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    daemon = our_own()
+    try:
+        daemon.import_image(IMAGE, busybox_files(), "ENV PATH=/bin")
+        harness = DockerHarness(tmp_path, daemon)
+        yield harness
+        harness.close()
+    finally:
+        daemon.end()
+
+
+def test_a_real_daemon_gives_the_devices_that_are_named_by_uuid(gpu_docker: DockerHarness, tmp_path: Path) -> None:
+    task = gpu_docker.shell("echo $NVIDIA_VISIBLE_DEVICES $CUDA_VISIBLE_DEVICES", environment=(CUDA_FIRST,))
+    task = replace(task, resources=replace(task.resources, gpus=1))
+    launch = replace(launch_of(task), device_ids=(7,), gpus=PAIR, gpu_vendor=NVIDIA)
+    gpu_docker.engine.launch([launch])
+    final = wait_for_end(gpu_docker, launch.attempt_id)
+    assert isinstance(final, Exited), final
+    assert gpu_docker.words(launch.attempt_id) == ["GPU-b 0"]
+    given = json.loads((tmp_path / "config.json").read_text())["process"]["env"]
+    assert "NVIDIA_VISIBLE_DEVICES=GPU-b" in given

@@ -51,7 +51,7 @@ def note_of(access: GpuAccess) -> str:
     if access.devices is None:
         return "GPUs by CDI, whose devices it does not list"
     kinds = sorted({device.partition("=")[0] for device in access.devices} & {*CDI_KINDS.values()})
-    return f"GPUs by CDI ({', '.join(kinds)})" if kinds else "no way to give GPUs (runtime nvidia, or CDI devices)"
+    return f"GPUs by CDI ({', '.join(kinds)})" if kinds else "neither the runtime nvidia nor CDI devices for GPUs"
 
 
 def device_requests(access: GpuAccess, gpus: Sequence[Gpu], container: str) -> list[dict[str, Any]]:
