@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from batchyard.core.model import reports
 from batchyard.core.model.commands import NoteGpuUse, SetGpus
@@ -170,3 +171,18 @@ def test_an_instance_counts_its_own(driver: Driver) -> None:
     driver.do(NoteGpuUse((GpuSample(0, 7, 8),)))
     driver.exited(job_id)
     assert driver.job(job_id).past[-1].gpu_use == GpuUse(7, 8, 1)
+
+
+def test_fewer_by_a_setting_end_no_job(driver: Driver) -> None:
+    """Nothing is lost: the attempts keep what they have, and others get no more."""
+    first, second = driver.submit("gpu"), driver.submit("gpu")
+    driver.started(first)
+    driver.started(second)
+    driver.host = replace(driver.host, gpu_ids=(0,), resources=replace(driver.host.resources, gpus=1))
+    driver.crash()
+    assert not driver.stops
+    driver.exited(second)
+    third = driver.submit("gpu")
+    assert (driver.status(first), driver.status(third)) == (Status.RUNNING, Status.RUNNABLE)
+    driver.exited(first)
+    assert devices(driver, third) == (0,)

