@@ -124,6 +124,12 @@ MUTATIONS = [
         "_move_capacity",
         replacing("for resource in self.consumables.release(spec.consumables)", "for resource in ()"),
     ),
+    Mutation(
+        "count the pause container of a pod",
+        attempts,
+        "outcome",
+        replacing("if one.name not in pauses", ""),
+    ),
     Mutation("retry a cancelled job", attempts, "decide", replacing("not job.is_cancelled and ", "")),
     Mutation("retry after a timeout", attempts, "decide", replacing("attempt.stopping is StopCause.TIMEOUT", "False")),
     Mutation(

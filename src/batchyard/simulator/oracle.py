@@ -387,8 +387,11 @@ class Oracle:
 
 
 def _code_of(spec: JobSpec, final: Exited) -> int | None:
-    """Returns the exit code of a task: that of the first essential container that failed, else 0."""
+    """Returns the exit code of a task: that of the first essential container that failed, else 0. Of a pod all count
+    but the one that it has not in its definition."""
     essential = {one.name for one in spec.task.containers if one.essential} or {final.containers[0].name}
+    if spec.pod:
+        essential = {one["name"] for kind in ("containers", "initContainers") for one in spec.pod[kind]}
     ended = sorted(final.containers, key=lambda one: one.stopped_at_ms or float("inf"))
     failed = [one.exit_code for one in ended if one.name in essential and one.exit_code != 0]
     return failed[0] if failed else 0

@@ -230,6 +230,17 @@ def task(*containers: tuple[str, bool, tuple[tuple[str, str], ...]]) -> dict[str
     return {"type": "container", "ecsProperties": {"taskProperties": [{"containers": documents}]}}
 
 
+def pod(main: tuple[str, ...], init: tuple[str, ...]) -> dict[str, Any]:
+    """Returns a definition of a pod whose main containers share their processes."""
+    one = {"image": "busybox", "command": ["true"], "resources": {"limits": {"cpu": "0.5", "memory": "16Mi"}}}
+    properties = {
+        "containers": [one | {"name": name} for name in main],
+        "initContainers": [one | {"name": name} for name in init],
+        "shareProcessNamespace": True,
+    }
+    return {"type": "container", "eksProperties": {"podProperties": properties}}
+
+
 SEVERAL = {
     "pair": task(("main", True, (("side", "START"),)), ("side", False, ())),
     "trio": task(
@@ -237,6 +248,7 @@ SEVERAL = {
         ("main", True, (("init", "SUCCESS"),)),
         ("other", True, (("init", "COMPLETE"), ("main", "START"))),
     ),
+    "pod": pod(("left", "right"), ("first", "second")),
 }
 DEFINITIONS = {
     "half": container("0.5", 64),
