@@ -220,3 +220,33 @@ def test_a_lost_gpu_ends_its_job_and_no_gpu_is_given_twice(tmp_path: Path) -> No
         )
         (tmp_path / "three.end").touch()
         until(lambda: machine.job(three)["status"] == "SUCCEEDED")
+
+
+def test_each_node_of_a_gang_has_its_own_and_a_jobs_own_value_selects(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    with machine.server as server:
+        own = f"{tmp_path}/node-$AWS_BATCH_JOB_NODE_INDEX"
+        notes = f"echo $CUDA_VISIBLE_DEVICES $NCCL_DEBUG > {own}.new; mv {own}.new {own}"
+        script = f"{notes}; until [ -e {tmp_path}/node-1 ]; do sleep 0.05; done"  # the others end with the main node
+        requirements = [
+            {"type": kind, "value": value} for kind, value in (("VCPU", "1"), ("MEMORY", "64"), ("GPU", "1"))
+        ]
+        container = {
+            "image": "any",
+            "command": ["sh", "-c", script],
+            "resourceRequirements": requirements,
+            "environment": [{"name": "CUDA_VISIBLE_DEVICES", "value": "0"}, {"name": "NCCL_DEBUG", "value": "INFO"}],
+        }
+        nodes = {
+            "numNodes": 2,
+            "mainNode": 0,
+            "nodeRangeProperties": [{"targetNodes": "0:1", "container": container}],
+        }
+        definition = {"jobDefinitionName": "training", "type": "multinode", "nodeProperties": nodes}
+        server.call("RegisterJobDefinition", definition)
+        asked = {"jobName": "training", "jobQueue": "default", "jobDefinition": "training"}
+        job_id = server.call("SubmitJob", asked)["jobId"]
+        until(lambda: machine.job(job_id)["status"] in ("SUCCEEDED", "FAILED"))
+        assert machine.job(job_id)["status"] == "SUCCEEDED", machine.job(job_id)
+        seen = [(tmp_path / f"node-{node}").read_text() for node in (0, 1)]
+        assert seen == ["GPU-aaaa INFO\n", "GPU-bbbb INFO\n"]

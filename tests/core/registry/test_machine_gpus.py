@@ -186,3 +186,36 @@ def test_fewer_by_a_setting_end_no_job(driver: Driver) -> None:
     assert (driver.status(first), driver.status(third)) == (Status.RUNNING, Status.RUNNABLE)
     driver.exited(first)
     assert devices(driver, third) == (0,)
+
+
+def gang(driver: Driver) -> str:
+    """Two nodes of a GPU each, both of which run."""
+    container = {"image": "busybox", "command": ["true"], "resourceRequirements": GPU}
+    driver.define_nodes(count=2, ranges=[{"targetNodes": ":", "container": container}])
+    job_id = driver.submit("gang")
+    driver.started(f"{job_id}#0")
+    driver.started(f"{job_id}#1")
+    return job_id
+
+
+def test_a_lost_one_of_any_node_ends_the_gang_as_its_host_would(driver: Driver) -> None:
+    job_id = gang(driver)
+    given = [driver.launched[driver.attempt_of(f"{job_id}#{node}")].device_ids for node in (0, 1)]
+    assert given == [(0,), (1,)]
+    driver.do(NoteGpuUse((GpuSample(0, 100, 90), GpuSample(1, 50, 30))))
+    driver.do(SetGpus((0,), (1,)))
+    assert [stop.attempt_node.node for stop in driver.stops] == [0, 1]
+    driver.exited(f"{job_id}#1", 143)
+    driver.exited(f"{job_id}#0", 143)
+    job = driver.job(job_id)
+    assert (job.status, job.status_reason) == (Status.FAILED, f"Host EC2 (instance {HOST}) terminated.")
+    assert job.past[-1].gpu_use == GpuUse(150, 60, 1)
+
+
+def test_a_lost_one_of_a_node_that_has_ended_ends_no_gang(driver: Driver) -> None:
+    job_id = gang(driver)
+    driver.exited(f"{job_id}#1")
+    driver.do(SetGpus((0,), (1,)))
+    assert not driver.stops
+    driver.exited(f"{job_id}#0")
+    assert driver.status(job_id) is Status.SUCCEEDED

@@ -33,9 +33,10 @@ def set_gpus(world: World, command: SetGpus) -> None:
         assert attempt is not None, f"job {key} is placed without an attempt"
         if any(
             placement.instance_id == machine.instance_id and not lost.isdisjoint(placement.device_ids)
-            for placement in attempt.placements
+            for node, placement in enumerate(attempt.placements)
+            if not attempt.nodes or not attempt.nodes[node].stopped_at_ms
         ):
-            attempts.stop(world, world.jobs[key], StopCause.HOST, world.limits.stop_grace_seconds)
+            attempts.stop(world, world.jobs[key], StopCause.HOST, lost_instance=machine.instance_id)
 
 
 def note_use(world: World, command: NoteGpuUse) -> None:
