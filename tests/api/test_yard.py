@@ -51,6 +51,34 @@ def test_everything_that_is_asked_reaches_the_job(service: Service) -> None:
     assert found["timeout"] == {"attemptDurationSeconds": 60}
 
 
+def test_the_main_node_runs_the_command_and_the_others_stand_by(service: Service) -> None:
+    request = {
+        "command": ["mpirun", ""],
+        "nodes": 3,
+        "workingDirectory": "/here",
+        "vcpus": 1,
+        "memory": 64,
+        "environment": [{"name": "A", "value": "1"}],
+    }
+    job = service.call("RunJob", request)["jobId"]
+    assert service.detail(job)["nodeProperties"]["numNodes"] == 3
+    nodes = [service.detail(f"{job}#{node}") for node in range(3)]
+    assert [one["nodeDetails"]["isMainNode"] for one in nodes] == [True, False, False]
+    stand_by = ["sh", "-c", "exec sleep 2147483647"]
+    assert [one["container"]["command"] for one in nodes] == [["mpirun", ""], stand_by, stand_by]
+    for one in nodes:
+        assert [entry["value"] for entry in one["container"]["resourceRequirements"]] == ["1", "64"]
+        assert one["container"]["environment"] == [{"name": "A", "value": "1"}]
+    assert service.launched[f"{job}#0"].task.working_directory == "/here"
+
+
+def test_one_node_is_a_multi_node_job_too(service: Service) -> None:
+    service.call("RunJob", {"command": ["true"], "nodes": 2})
+    job = service.call("RunJob", {"command": ["true"], "nodes": 1})["jobId"]
+    assert service.detail(job)["nodeProperties"]["numNodes"] == 1
+    assert service.detail(f"{job}#0")["container"]["command"] == ["true"]
+
+
 def test_a_share_and_its_priority_reach_the_job(service: Service) -> None:
     service.batch.create_scheduling_policy(name="p")
     service.batch.create_job_queue(
@@ -102,6 +130,11 @@ def test_jobs_are_named_after_their_program(program: str, name: str) -> None:
         ({"command": ["a"], "workingDirectory": "x"}, "workingDirectory must be an absolute path, got 'x'."),
         ({"command": ["a", "\0"]}, "command[1] must not hold a NUL character."),
         ({"command": ["a"], "vcpus": 0}, "vcpus must be between 1 and 2147483647, got 0."),
+        ({"command": ["a"], "nodes": 0}, "nodes must be between 1 and 1000, got 0."),
+        (
+            {"command": ["a"], "nodes": 2, "arraySize": 2},
+            "nodes and arraySize exclude each other: an array of multi-node jobs is not possible.",
+        ),
         ({"command": ["a"], "jobName": "a b"}, "Job name should match valid pattern"),
         ({"command": ["a"], "jobQueue": "nobody"}, "JobQueue nobody not found."),
     ],

@@ -134,6 +134,25 @@ def test_what_cannot_be_entered_is_refused(server: Server, kind: str, words: byt
     assert b"Traceback" not in done.stderr
 
 
+def test_each_node_of_a_multi_node_job_takes_commands(server: Server) -> None:
+    container = {
+        "image": IMAGE,
+        "command": ["sleep", "1000"],
+        "enableExecuteCommand": True,
+        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
+    }
+    nodes = {"numNodes": 2, "mainNode": 1, "nodeRangeProperties": [{"targetNodes": ":", "container": container}]}
+    server.call("RegisterJobDefinition", {"jobDefinitionName": "nodes", "type": "multinode", "nodeProperties": nodes})
+    submit = {"jobName": "nodes", "jobQueue": "default", "jobDefinition": "nodes"}
+    job = str(server.call("SubmitJob", submit)["jobId"])
+    until(lambda: server.status(f"{job}#0") == "RUNNING", JOB_SECONDS)
+    index = ("--", "sh", "-c", "echo $AWS_BATCH_JOB_NODE_INDEX")
+    said = [execute(server, name, *index).stdout for name in (f"{job[:8]}#0", f"{job}#1", job)]
+    assert said == [b"0\n", b"1\n", b"1\n"]
+    assert b"has no node 2: its nodes are 0 to 1" in execute(server, f"{job}#2", "true").stderr
+    server.call("TerminateJob", {"jobId": job, "reason": "over"})
+
+
 def test_a_job_that_wants_it_is_refused_where_there_are_only_processes(server: Server) -> None:
     with pytest.raises(AssertionError, match=r"the process engine can.*t do enableExecuteCommand"):
         running_job(server, "wants", "host", enableExecuteCommand=True)

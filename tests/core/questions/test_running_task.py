@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from batchyard.core.model import commands as c
+from batchyard.core.model.attempt_node import parse_node
 from batchyard.core.model.names import parse_task_id
 from batchyard.core.model.records import Abilities
 from batchyard.core.model.refusal import Refused
@@ -79,3 +80,48 @@ def test_a_child_is_named_by_its_index() -> None:
     yard.started(f"{array}:1")
     assert refusal(yard, array) == f"Job {array} is an array: name one of its children, like {array}:0."
     assert yard.do(AskRunningTask(f"{array}:1")).task_id == yard.attempt_of(f"{array}:1")
+
+
+def test_there_is_no_child_of_a_job_without_children() -> None:
+    yard = yard_that_executes()
+    job, after = yard.submit("open"), yard.submit("open")
+    yard.started(job)
+    yard.started(after)
+    assert refusal(yard, f"{job}:0") == f"Job {job} has no child 0."
+
+
+@pytest.fixture
+def gang() -> tuple[Driver, str]:
+    """A job whose main node is 1, and whose node 2 alone takes no commands. All nodes run."""
+    yard = yard_that_executes()
+    ranges = [{"targetNodes": nodes, "container": container} for nodes, container in (("0:1", OPEN), ("2", CLOSED))]
+    yard.define_nodes(count=3, main=1, ranges=ranges)
+    job = yard.submit("gang")
+    for node in (1, 0, 2):
+        yard.started(f"{job}#{node}")
+    return yard, job
+
+
+CLOSED = {
+    "image": "busybox",
+    "command": ["true"],
+    "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}],
+}
+OPEN = CLOSED | {"enableExecuteCommand": True}
+
+
+def test_a_node_takes_a_command_by_its_index_and_the_main_node_that_of_the_job(gang: tuple[Driver, str]) -> None:
+    yard, job = gang
+    tasks = [yard.do(AskRunningTask(name)).task_id for name in (f"{job}#0", f"{job}#1", job)]
+    assert tasks == [yard.attempt_of(f"{job}#0"), yard.attempt_of(f"{job}#1"), yard.attempt_of(f"{job}#1")]
+    assert [parse_node(task_id)[1] for task_id in tasks] == [0, 1, 1]
+
+
+def test_nodes_that_take_no_command(gang: tuple[Driver, str]) -> None:
+    yard, job = gang
+    assert refusal(yard, f"{job}#2").startswith("The job definition gang:1 does not set enableExecuteCommand")
+    assert refusal(yard, f"{job}#3") == f"Job {job} has no node 3: its nodes are 0 to 2."
+    yard.exited(f"{job}#0", 3)
+    assert refusal(yard, f"{job}#0").startswith(f"Job {job}#0 is FAILED: only the container of a RUNNING job")
+    plain = yard.submit("open")
+    assert refusal(yard, f"{plain}#0") == f"Job {plain} is no multi-node job: there is no node {plain}#0."

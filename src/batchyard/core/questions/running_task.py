@@ -6,10 +6,12 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchyard.core.model import names
+from batchyard.core.model.attempt_node import task_id_of
 from batchyard.core.model.commands import Command
-from batchyard.core.model.names import child_key
-from batchyard.core.model.records import Status
+from batchyard.core.model.names import JobId, child_key
+from batchyard.core.model.records import Job, JobSpec, Status
 from batchyard.core.model.refusal import Refused
+from batchyard.core.state.node_views import node_spec, node_status
 from batchyard.core.state.world import World
 
 
@@ -22,7 +24,8 @@ class RunningTask(Struct, frozen=True):
 
 
 class AskRunningTask(Command[RunningTask], frozen=True):
-    """Asks for the attempt of a job that takes another command. Refused, with the remedy."""
+    """Asks for the attempt of a job, a child or a node that takes another command; of a multi-node job it is its main
+    node. Refused, with the remedy."""
 
     job_id: str
 
@@ -35,21 +38,43 @@ def running_task(world: World, command: AskRunningTask) -> RunningTask:
         raise Refused(f"Job {job_id} does not run: it has ended, or there never was one.")
     if wanted.index is None and top in world.jobs.arrays:
         raise Refused(f"Job {job_id} is an array: name one of its children, like {job_id}:0.")
+    spec = world.jobs.spec_of(top)
+    if wanted.index is not None and wanted.index >= spec.array_size:  # that key is another job's
+        raise Refused(f"Job {wanted.uuid} has no child {wanted.index}.")
     key = top if wanted.index is None else child_key(top, wanted.index)
     job = world.jobs.get(key)
-    if job is None or job.attempt is None or job.status is not Status.RUNNING:
-        state = f"is {job.status.value}" if job is not None else "has no container now"
+    node = _node(spec, wanted, job_id)
+    status = _status(job, spec, node)
+    if job is None or job.attempt is None or status is not Status.RUNNING:
+        state = f"is {status.value}" if status is not None else "has no container now"
         raise Refused(f"Job {job_id} {state}: only the container of a RUNNING job takes a command.")
-    engine, spec = job.attempt.engine, world.jobs.spec_of(key)
+    engine, own = job.attempt.engine, node_spec(spec, node) if spec.num_nodes else spec
     if engine in world.abilities and not world.abilities[engine].execute_command:
         raise Refused(
             f"Job {job_id} runs on the {engine} engine, which has no containers: it is a program of the machine that "
             "the service runs on."
         )
     # A pod has no such member: every one takes commands, as with Kubernetes.
-    if not spec.pod and not spec.task.container.get("enableExecuteCommand"):
+    if not own.pod and not own.task.container.get("enableExecuteCommand"):
         raise Refused(
-            f"The job definition {spec.definition} does not set enableExecuteCommand: set it, and submit the job again."
+            f"The job definition {own.definition} does not set enableExecuteCommand: set it, and submit the job again."
         )
-    task_id = names.task_id(key, job.attempt.number, world.jobs.id_of(key))
+    task_id = task_id_of(names.task_id(key, job.attempt.number, world.jobs.id_of(key)), node)
     return RunningTask(engine, task_id, world.away.get(engine, ""))
+
+
+def _node(spec: JobSpec, wanted: JobId, job_id: str) -> int:
+    """Returns the node that takes the command; 0 for a job that has no nodes."""
+    if wanted.node is None:
+        return spec.main_node if spec.num_nodes else 0
+    if not spec.num_nodes:
+        raise Refused(f"Job {wanted.uuid} is no multi-node job: there is no node {job_id}.")
+    if wanted.node >= spec.num_nodes:
+        raise Refused(f"Job {wanted.uuid} has no node {wanted.node}: its nodes are 0 to {spec.num_nodes - 1}.")
+    return wanted.node
+
+
+def _status(job: Job | None, spec: JobSpec, node: int) -> Status | None:
+    if job is None:
+        return None
+    return node_status(job, node) if spec.num_nodes else job.status
