@@ -39,6 +39,7 @@ BUILTIN_NETWORKS = ("bridge", "host", "none")
 PROGRAMS = (
     "sh", "sleep", "true", "false", "echo", "cat", "printf", "id", "env", "mount", "stat", "dd", "kill", "head", "tail",
     "seq", "wc", "ls", "yes", "grep", "ps", "hostname", "df", "touch", "mkdir", "tr", "wget", "stty", "readlink", "pwd",
+    "mkfifo", "rm",
 )  # fmt: skip
 
 

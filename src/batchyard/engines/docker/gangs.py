@@ -43,9 +43,14 @@ class Gangs:
     def __init__(self, daemon: Daemon, directories: GangDirectories) -> None:
         self._daemon = daemon
         self._directories = directories
+        self._making = asyncio.Lock()  # two requests for one network would be refused for overlapping
 
     async def prepare(self, launch: Launch, store: str) -> None:
         """Makes the network and the directory of a node's attempt, unless they are there. CannotStart: why not."""
+        async with self._making:
+            await self._prepare(launch, store)
+
+    async def _prepare(self, launch: Launch, store: str) -> None:
         gang = launch.gang
         assert gang is not None, f"attempt {launch.attempt_id} has one node"
         try:

@@ -1,0 +1,49 @@
+"""Nodes of multi-node jobs as processes of this host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batchyard.core.model.node_addresses import LOOPBACK_POOL
+from batchyard.core.model.reports import NotStarted
+from tests.engines.conformance import final_of
+from tests.engines.node_conformance import NodeConformance
+from tests.engines.process_harness import ProcessHarness
+
+
+@pytest.fixture
+def harness(process: ProcessHarness) -> ProcessHarness:
+    return process
+
+
+class TestProcessNodes(NodeConformance):
+    pool = LOOPBACK_POOL
+
+    def test_nodes_share_the_directory_in_which_they_start(self, harness: ProcessHarness) -> None:
+        script = "pwd; echo data > file; $BATCHYARD_RSH $OTHER 'cat file; pwd'"
+        attempt_id, _ = self.launch(harness, script, harness.sleeps())
+        assert self.ended(harness, attempt_id) == 0
+        own, data, others = harness.words(attempt_id)
+        assert (own, data) == (others, "data")
+        self.stop(harness, attempt_id, 1)
+
+    def test_a_missing_program_is_not_started_and_the_other_hears_of_it(self, harness: ProcessHarness) -> None:
+        attempt_id, _ = self.launch(harness, "$BATCHYARD_RSH $OTHER true; echo code $?", harness.missing())
+        assert self.ended(harness, attempt_id) == 0
+        report = final_of(harness, attempt_id, 1)
+        assert isinstance(report, NotStarted)
+        assert report.exit_code == 127
+        assert "is not in PATH" in report.reason
+        assert harness.words(attempt_id)[-1] == "code 255"
+
+    def test_what_the_agent_runs_ends_with_its_node(self, harness: ProcessHarness, tmp_path: Path) -> None:
+        script = f"$BATCHYARD_RSH $OTHER 'echo $$ > {tmp_path}/pid; exec sleep 1000'"
+        attempt_id, _ = self.launch(harness, script, harness.sleeps())
+        harness.until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        pid = int((tmp_path / "pid").read_text())
+        assert b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        self.stop(harness, attempt_id, 1)
+        assert not Path(f"/proc/{pid}").exists(), "it was killed before the end of its node was reported"
+        self.ended(harness, attempt_id)
