@@ -144,6 +144,17 @@ def test_a_node_that_dies_ends_mpirun(server: Server) -> None:
     assert detail["attempts"][0]["container"]["exitCode"] not in (0, None)
 
 
+def test_a_node_finds_its_own_address_where_programs_look_for_it(server: Server) -> None:
+    script = "import json, os, urllib.request as r; "
+    script += "print(json.load(r.urlopen(os.environ['ECS_CONTAINER_METADATA_URI_V4']))['Networks'][0]['IPv4Addresses'])"
+    main = ["sh", "-c", "until [ -e go ]; do sleep 0.1; done"]
+    other = ["sh", "-c", f'{sys.executable} -c "{script}"; touch go; exec sleep 1000']
+    job = submit(server, "address", nodes(main, other, count=2))
+    assert ended(server, job)["status"] == "SUCCEEDED"
+    address = node_of(server, job, 1)["container"]["networkInterfaces"][0]["privateIpv4Address"]
+    assert log_of(server, node_of(server, job, 1)) == [f"['{address}']"]
+
+
 def test_nodes_are_listed_and_described(server: Server) -> None:
     job = submit(server, "listed", nodes(["sh", "-c", "until [ -e go ]; do sleep 0.1; done"], ["touch", "go"]))
     detail = ended(server, job)

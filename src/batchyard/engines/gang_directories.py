@@ -205,7 +205,7 @@ def variables(gang: Gang, node: int, directory: str, *, is_shared_host: bool) ->
             "OMPI_MCA_btl_tcp_if_include": "lo",
             "OMPI_MCA_oob_tcp_if_include": "lo",
             "PRTE_MCA_prte_if_include": "lo",
-            # Daemons of one host name and user share their files in /tmp: what ranks know of each other stays in memory.
+            # Daemons of one host name and user share files in /tmp: what ranks know of each other stays in memory.
             "PMIX_MCA_gds": "hash",
         }
     return found

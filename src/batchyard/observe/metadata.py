@@ -30,6 +30,7 @@ class Task(Struct, frozen=True):
     spec: JobSpec
     attempt: Attempt
     task_id: str
+    address: str = ""  # of a node of a multi-node job; empty: it has none of its own
 
     def containers(self) -> list[tuple[ContainerSpec, ContainerLog]]:
         named = [container for container in containers_of(self.spec.task) if not container.is_pause]
@@ -74,6 +75,7 @@ def _container(task: Task, container: ContainerSpec, log: ContainerLog) -> Docum
     family, revision = names.split_definition(task.spec.definition)
     account, attempt, name = task.account, task.attempt, log.container
     own = names.container_uuid(task.task_id, container.name)
+    addresses = [task.address] if task.address else []
     document: Document = {
         "DockerId": _docker_id(task, log),
         "Name": name,
@@ -101,7 +103,7 @@ def _container(task: Task, container: ContainerSpec, log: ContainerLog) -> Docum
         },
         "ContainerARN": account.arn("ecs", f"container/{task.cluster}/{task.task_id}/{own}"),
         # Unless they ask for another one, jobs share the network of their host, as on AWS's EC2 environments.
-        "Networks": [{"NetworkMode": task.spec.task.network or HOST_NETWORK, "IPv4Addresses": []}],
+        "Networks": [{"NetworkMode": task.spec.task.network or HOST_NETWORK, "IPv4Addresses": addresses}],
     }
     if attempt.started_at_ms:
         document["CreatedAt"] = document["StartedAt"] = _time(attempt.started_at_ms)

@@ -6,6 +6,7 @@ from typing import Any
 
 from batchyard.api.context import Context
 from batchyard.api.ecs.cluster_names import cluster_name
+from batchyard.core.model.node_addresses import address_of
 from batchyard.observe.metadata import Task, metadata_document
 
 
@@ -18,12 +19,13 @@ async def metadata(context: Context, attempt_id: str, path: str, container: str 
     view = await context.read(context.reader.attempt, attempt_id)
     if view is None or view.attempt is None:
         return None
-    spec = view.view.spec
+    spec, node, first = view.view.spec, view.view.node, view.attempt.first_address
     task = Task(
         account=context.account,
         cluster=cluster_name(context.account, view.attempt.environment),
         spec=spec,
         attempt=view.attempt,
         task_id=attempt_id,
+        address="" if node is None or not first else address_of(first, node),
     )
     return metadata_document(path.rstrip("/"), task, container)

@@ -122,17 +122,17 @@ class LaunchBuilder:
 
     def __call__(self, effect: LaunchTask) -> Launch:
         prepared = self._task(effect)
-        task, attempt_id = prepared.task, effect.attempt_id
+        task, attempt_id, task_id = prepared.task, effect.attempt_id, effect.attempt_node.task_id
         address = self._address_for(effect)
         own = () if prepared.brings_credentials or not address else self._credentials(address, attempt_id)
         addresses = self._addresses(prepared, address, attempt_id) if prepared.signing and address else ()
         metadata: tuple[tuple[str, str, str], ...] = ()
         if task.containers:
             if address:
-                metadata = tuple((one.name, *self._endpoint(address, attempt_id, one.name)) for one in task.containers)
+                metadata = tuple((one.name, *self._endpoint(address, task_id, one.name)) for one in task.containers)
             metadata = (*metadata, *addresses)
         elif address:
-            own = (self._endpoint(address, attempt_id, ""), *own, *((name, url) for _, name, url in addresses))
+            own = (self._endpoint(address, task_id, ""), *own, *((name, url) for _, name, url in addresses))
         spec_key = effect.spec_key
         if prepared.refers:
             task, spec_key = pod.expand(task, dict(effect.environment)), _key_of(effect.attempt_node.task_id)
@@ -201,8 +201,8 @@ class LaunchBuilder:
             return ()
         return tuple((container, name, own) for container, names in prepared.signing for name in names)
 
-    def _endpoint(self, address: str, attempt_id: str, container: str) -> tuple[str, str]:
-        return "ECS_CONTAINER_METADATA_URI_V4", f"{address}/v4/{self._token(attempt_id, container)}"
+    def _endpoint(self, address: str, task_id: str, container: str) -> tuple[str, str]:
+        return "ECS_CONTAINER_METADATA_URI_V4", f"{address}/v4/{self._token(task_id, container)}"
 
     def _task(self, effect: LaunchTask) -> PreparedTask:
         """Returns the same object for the same submission, so that engines send its task once."""
