@@ -3,10 +3,11 @@
 import itertools
 
 import pytest
+from msgspec.structs import replace
 
 from batchyard.core.model import names
 from batchyard.core.model.changes import Changes
-from batchyard.core.model.records import ContainerLog, Status
+from batchyard.core.model.records import ContainerLog, NodeGroup, NodeRun, Placement, Status
 from batchyard.store.queries import LogStream, Reader
 from batchyard.store.writer import Writer
 from tests.store.samples import NOW_MS, finished_job, job_id, make_job, make_spec, ran, submit
@@ -156,3 +157,27 @@ def test_a_stream_of_several_knows_its_file(writer: Writer, reader: Reader) -> N
     other, _ = reader.log_streams("/other")
     assert [one.name.split("/")[1] for one in other] == ["apart", "apart", "default"]
     assert [one.name for one in reader.log_groups()[0]] == [GROUP, "/other"]
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_streams_of_nodes_are_listed_page_by_page(
+    writer: Writer, reader: Reader, by_time: bool, descending: bool, limit: int
+) -> None:
+    runs = (NodeRun(1, 2, 3, 0), NodeRun(), NodeRun(1, 2, 3, 1))
+    places = (Placement("i-1"),) * 3
+    past = tuple(replace(ran(number, NOW_MS), placements=places, nodes=runs) for number in (1, 2))
+    task = make_spec(7).task
+    changes = submit(make_spec(7, num_nodes=3, node_groups=(NodeGroup(((0, 3),), task),)))
+    changes.jobs[7] = make_job(7, Status.FAILED, past=past)
+    commit(writer, changes)
+    found = pages(reader, limit, descending=descending, by_time=by_time)
+    expected = [(number, f"{job_id(7)}#{node}") for number in (1, 2) for node in (0, 2)]
+    assert [(one.attempt.number, one.job_id) for one in found] == (expected[::-1] if descending else expected)
+    last = next(one for one in found if (one.attempt.number, one.job_id) == expected[-1])
+    assert (last.task_id[:3], last.attempt.exit_code) == ("002", 1)
+    assert pages(reader, 10, prefix=last.name) == [last]
+    view = reader.attempt(last.task_id)
+    assert view is not None
+    assert view.view.job_id == f"{job_id(7)}#2"

@@ -19,7 +19,9 @@ from msgspec import Struct
 from sqlalchemy import Connection, Table, and_, bindparam, func, or_, select, text, tuple_
 
 from batchyard.core.model import names
+from batchyard.core.model.attempt_node import MAX_NODES, NODE_HEX, parse_node, task_id_of
 from batchyard.core.model.records import DEFAULT_CONTAINER, Attempt, Job
+from batchyard.core.state.node_views import node_attempt
 from batchyard.store import codec
 from batchyard.store.cursors import MAX_INTEGER, Part, decode_cursor, encode_cursor
 from batchyard.store.retention_queries import container_of_head
@@ -38,8 +40,8 @@ class LogGroup(Struct, frozen=True):
 
 
 class LogStream(Struct, frozen=True):
-    """One log stream. `key` and `job_id`: the child's own for a child of an array. `container`: the name that its
-    log file has."""
+    """One log stream. `key` and `job_id`: the child's own for a child of an array, `job_id` the node's for a node of a
+    multi-node job, whose `attempt` is that of the node alone. `container`: the name that its log file has."""
 
     name: str
     task_id: str
@@ -47,6 +49,11 @@ class LogStream(Struct, frozen=True):
     key: int
     attempt: Attempt
     container: str = DEFAULT_CONTAINER
+
+    @property
+    def number(self) -> int:
+        """Of the stream among those of its job and container: ascends with attempts and nodes."""
+        return self.attempt.number * MAX_NODES + parse_node(self.task_id)[1]
 
 
 class _Row(Struct, frozen=True):
@@ -59,17 +66,22 @@ class _Row(Struct, frozen=True):
     is_several: bool
 
     def streams_after(self, shown: int | None, descending: bool) -> Iterator[LogStream]:
-        """Yields the streams by attempt number, those after `shown` (None: all)."""
+        """Yields the streams by attempt and node, those after the number `shown` (None: all)."""
         index = names.child_index(self.spec_key, self.job.key)
         job_id = self.parent_id if index < 0 else names.child_id(self.parent_id, index)
         current = () if self.job.attempt is None else (self.job.attempt,)
         container = container_of_head(self.head) if self.is_several else DEFAULT_CONTAINER
         attempts = sorted(self.job.past + current, key=lambda attempt: attempt.number, reverse=descending)
         for attempt in attempts:
-            is_new = shown is None or (attempt.number < shown if descending else attempt.number > shown)
-            if attempt.started_at_ms and is_new:
-                task = names.task_id(self.job.key, attempt.number, job_id)
-                yield LogStream(self.head + task, task, job_id, self.job.key, attempt, container)
+            nodes = range(len(attempt.nodes) or 1)
+            for node in reversed(nodes) if descending else nodes:
+                number = attempt.number * MAX_NODES + node
+                own = node_attempt(attempt, node) if attempt.nodes else attempt
+                if not own.started_at_ms or not (shown is None or (number < shown if descending else number > shown)):
+                    continue
+                task = task_id_of(names.task_id(self.job.key, attempt.number, job_id), node)
+                named = names.node_id(job_id, node) if attempt.nodes else job_id
+                yield LogStream(self.head + task, task, named, self.job.key, own, container)
 
 
 class _Scope(Struct, frozen=True):
@@ -212,7 +224,7 @@ def _by_time(
                 continue
             shown = int(at_number) if head == at_head else None
         for stream in row.streams_after(shown, descending):
-            yield (started_at_ms, row.job.key, head, stream.attempt.number), stream
+            yield (started_at_ms, row.job.key, head, stream.number), stream
 
 
 def _by_name(
@@ -236,7 +248,7 @@ def _by_name(
             shown = int(after[2]) if after and (head, job.key) == after[:2] else None
             for stream in row.streams_after(shown, descending):
                 if stream.name.startswith(prefix):
-                    yield (head, job.key, stream.attempt.number), stream
+                    yield (head, job.key, stream.number), stream
 
 
 def _place(found: tuple[str, Job, int, str, bool]) -> tuple[str, int]:
@@ -249,7 +261,8 @@ def _scopes(prefix: str, after: tuple[Part, ...] | None, descending: bool) -> li
     scopes: list[_Scope] = []
     head, slash, digits = prefix.rpartition("/")
     if slash and _HEX.fullmatch(digits):  # the prefix may reach into the task id
-        low, high = (int(digits[: names.KEY_HEX].ljust(names.KEY_HEX, fill), 16) for fill in "0f")
+        # The first digits are the node's: the key comes after them.
+        low, high = (int(digits[NODE_HEX : names.KEY_HEX].ljust(names.KEY_HEX - NODE_HEX, fill), 16) for fill in "0f")
         scopes.append(_Scope(head=head + "/", low_key=low >> names.ATTEMPT_BITS, high_key=high >> names.ATTEMPT_BITS))
     elif slash and not digits:
         scopes.append(_Scope(head=prefix))  # the open range below does not hold its own start
