@@ -36,3 +36,11 @@ def test_what_was_measured_is_kept_for_each_attempt(tmp_path: Path) -> None:
             service.call("ListAttempts", {"jobId": "no-such-job"})
     finally:
         service.close()
+
+
+def test_the_instances_of_the_nodes_of_a_multi_node_job(service: Service) -> None:
+    job = service.call("RunJob", {"command": ["true"], "nodes": 2, "memory": 2048})["jobId"]
+    waits = service.call("RunJob", {"command": ["true"], "nodes": 2, "memory": 2048})["jobId"]
+    here = "i-0123456789abcdef0"
+    assert service.call("ListAttempts", {"jobId": job}) == {"attempts": [], "instanceIds": [here, here]}
+    assert service.call("ListAttempts", {"jobId": waits}) == {"attempts": []}

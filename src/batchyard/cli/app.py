@@ -76,7 +76,8 @@ def logs(
     url: Url = None,
     as_json: Json = False,
 ) -> int:
-    """Print the output of a job; of an array, that of its children; of several containers, that of each."""
+    """Print the output of a job; of an array, that of its children; of a multi-node job, that of its nodes; of several
+    containers, that of each. JOB:2 is one child, JOB#2 one node."""
     from batchyard.cli.job_lookup import resolve
     from batchyard.cli.run_session import Output, print_logs
 
@@ -96,19 +97,22 @@ def describe(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Show everything about a job: its state and why, times, attempts and what each used, command, resources, log."""
+    """Show everything about a job: its state and why, times, attempts and what each used, command, resources, log; of
+    a multi-node job its nodes, and which of them failed first. JOB#2 is one node."""
     from batchyard.cli.attempt_usage import usage
     from batchyard.cli.job_description import sheet
     from batchyard.cli.job_lookup import describe_one, resolve
+    from batchyard.cli.job_nodes import describe_nodes, instances_of
     from batchyard.cli.terminal_output import print_json, say
 
     with connect(url) as client:
         detail = describe_one(client, resolve(client, job))
-        used = usage(client, detail) if not as_json else []
-    if as_json:
-        print_json(detail)
-    else:
-        say(sheet(detail, used, every=attempts))
+        if as_json:
+            print_json(detail)
+            return
+        used, nodes = usage(client, detail), describe_nodes(client, detail)
+        instances = instances_of(client, detail) if nodes else []
+    say(sheet(detail, used, nodes, instances, every=attempts))
 
 
 @app.command("explain", short_help="Say why a job is not running.")
@@ -145,7 +149,8 @@ def execute(
     ] = None,
     url: Url = None,
 ) -> int:
-    """Run another command in the container of a running job, and exit with its exit code.
+    """Run another command in the container of a running job, and exit with its exit code. JOB#2 is one node of a
+    multi-node job, JOB alone its main node.
 
     For pods, and jobs whose definition sets enableExecuteCommand. Options go before JOB."""
     from batchyard.cli.execution import execute

@@ -13,11 +13,15 @@ def usage(client: Client, detail: Document) -> list[list[Document]]:
     empty for a service that does not report it."""
     if not detail.get("attempts"):
         return []
+    return [_with_gpu(row) for row in usage_rows(client, detail["jobId"]).get("attempts", [])]
+
+
+def usage_rows(client: Client, job_id: str) -> Document:
+    """Returns the answer of ListAttempts; empty for a service that has no such operation."""
     try:
-        rows = client.call("ListAttempts", {"jobId": detail["jobId"]}, YARD)["attempts"]
+        return client.call("ListAttempts", {"jobId": job_id}, YARD)
     except ServiceError:  # an older service, or AWS itself
-        return []
-    return [_with_gpu(row) for row in rows]
+        return {}
 
 
 def _with_gpu(row: Document) -> list[Document]:

@@ -1,4 +1,5 @@
-"""Reads the logs of jobs as they grow: over the attempts of one job, over the children of an array."""
+"""Reads the logs of jobs as they grow: over the attempts of one job, the children of an array, the nodes of a
+multi-node job."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from batchyard.cli import streams
 from batchyard.cli.client import LOGS, Client, Document, ServiceError
 from batchyard.cli.formats import progress, reason_of
 from batchyard.cli.job_lookup import FINISHED, MAX_DESCRIBE_IDS, describe, describe_one, list_children
+from batchyard.cli.job_nodes import attempt_numbers, node_ids, with_main
 from batchyard.cli.streams import Source
 from batchyard.cli.terminal_output import StatusLine, flush
 
 MAX_FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
-MAX_LIVE_CHILDREN = 64  # children read while they run; the output of others comes when they end
+MAX_LIVE_CHILDREN = 64  # children and nodes read while they run; the output of others comes when they end
 FIRST_PAUSE_SECONDS = 0.05  # short jobs are over within a few of these
 MAX_PAUSE_SECONDS = 1.0
 NOTICE_AFTER_SECONDS = 0.5  # a job that starts at once needs no message about waiting
@@ -73,7 +75,7 @@ class JobTail:
         self._client = client
         self._job_id = job_id
         self._position = first_attempt - 1
-        self._last_attempt = last_attempt
+        self.last_attempt = last_attempt
         self._container = container
         self._tokens: dict[str, str] = {}  # by stream
 
@@ -84,7 +86,7 @@ class JobTail:
             self.highest_exit_code = exit_code(detail)
         finished = len(detail.get("attempts", []))
         attempts = streams.sources(detail, self._container)
-        for position, found in list(enumerate(attempts))[self._position : self._last_attempt]:
+        for position, found in list(enumerate(attempts))[self._position : self.last_attempt]:
             yield from merge(*map(self._drain, found), key=lambda event: event.at_ms)
             if position < finished:
                 self._position, self._tokens = position + 1, {}
@@ -93,7 +95,7 @@ class JobTail:
 
     def is_done(self, detail: Document) -> bool:
         return is_final(detail) or (
-            self._last_attempt is not None and len(detail.get("attempts", [])) >= self._last_attempt
+            self.last_attempt is not None and len(detail.get("attempts", [])) >= self.last_attempt
         )
 
     def _drain(self, source: Source) -> Iterator[Event]:
@@ -191,14 +193,68 @@ class ArrayTail:
                 request["nextToken"] = page["nextToken"]
 
 
-Tail = JobTail | ArrayTail
+class NodesTail:
+    """The logs of a multi-node job's nodes, their lines by time: of the first nodes while they run, and all complete
+    once the job is final. Attempts are the job's; with `last_attempt` it is done when that one has ended."""
+
+    def __init__(
+        self,
+        client: Client,
+        job_id: str,
+        count: int,
+        first_attempt: int = 1,
+        last_attempt: int | None = None,
+        container: str = "",
+    ) -> None:
+        self.highest_exit_code = 0  # the main node's, which is the job's
+        self.on_retry: Callable[[int, Document], object] = lambda number, attempt: None
+        self._client = client
+        self._ids = node_ids(job_id, count)
+        self._first_attempt = first_attempt
+        self._last_attempt = last_attempt
+        self._container = container
+        self._retried = first_attempt - 1  # the attempts reported to on_retry
+        self._tails: dict[str, JobTail] = {}
+
+    def advance(self, detail: Document) -> Iterator[Event]:
+        """Returns new events. `detail` was read before, and nodes are read after it: those of a final job are final."""
+        nodes = describe(self._client, self._ids if is_final(detail) else self._ids[:MAX_LIVE_CHILDREN])
+        found = [self._tail(detail, node).advance(node) for node in nodes]
+        yield from merge(*found, key=lambda event: event.at_ms)
+        ended = (detail.get("attempts") or [])[: self._last_attempt]
+        for number in range(self._retried + 1, len(ended) + 1):
+            if number < len(ended) or not is_final(detail):
+                self.on_retry(number, ended[number - 1])
+        self._retried = max(self._retried, len(ended))
+        if is_final(detail):
+            self.highest_exit_code = exit_code(with_main(detail, nodes))
+
+    def is_done(self, detail: Document) -> bool:
+        return is_final(detail) or (
+            self._last_attempt is not None and len(detail.get("attempts") or []) >= self._last_attempt
+        )
+
+    def _tail(self, detail: Document, node: Document) -> JobTail:
+        """Returns the tail of a node, with its own attempts for those of the job."""
+        numbers = attempt_numbers(detail, node)
+        tail = self._tails.get(node["jobId"])
+        if tail is None:
+            before = sum(number < self._first_attempt for number in numbers)
+            tail = JobTail(self._client, node["jobId"], 1 + before, container=self._container)
+            self._tails[node["jobId"]] = tail
+        if self._last_attempt is not None:
+            tail.last_attempt = sum(number <= self._last_attempt for number in numbers)
+        return tail
+
+
+Tail = JobTail | ArrayTail | NodesTail
 
 
 def follow(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLine) -> Document:
     """Writes the log until the tail is done and all of it is written; returns the job's last detail."""
     begun = time.monotonic()
     pause_seconds = FIRST_PAUSE_SECONDS
-    if isinstance(tail, JobTail):
+    if not isinstance(tail, ArrayTail):
         tail.on_retry = lambda number, attempt: _tell_retry(number, attempt, line)
     while True:
         detail = describe_one(client, job_id)

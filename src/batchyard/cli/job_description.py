@@ -20,6 +20,16 @@ from batchyard.cli.formats import (
     run_time,
     table,
 )
+from batchyard.cli.job_nodes import (
+    NODE_HEADINGS,
+    STATUS_COLUMN,
+    address_of,
+    count_of,
+    failed_first,
+    is_main,
+    node_rows,
+    with_main,
+)
 from batchyard.cli.streams import attempt_containers, attempts, containers, recorded_exit_code, sources
 from batchyard.cli.terminal_output import coloured, shown
 
@@ -29,12 +39,25 @@ STATUS_LINE = 1  # of the head
 Pairs = Iterator[tuple[str, str]]
 
 
-def sheet(detail: Document, used: Sequence[list[Document]] = (), *, every: bool = False) -> str:
-    """Returns the text of a JobDetail and of what each of its attempts used. `every`: each attempt by itself."""
+def sheet(
+    detail: Document,
+    used: Sequence[list[Document]] = (),
+    nodes: Sequence[Document] = (),
+    instances: Sequence[str] = (),
+    *,
+    every: bool = False,
+) -> str:
+    """Returns the text of a JobDetail and of what each of its attempts used. `every`: each attempt by itself. `nodes`,
+    `instances`: of a multi-node job, by index."""
     now = now_ms()
-    parts = (_head(detail, used), _times(detail, now), _work(detail), _rules(detail))
+    work, first = _work(detail), failed_first(detail, nodes)
+    detail = with_main(detail, nodes)
+    parts = (_head(detail, used, first), _times(detail, now), work, _rules(detail))
     lines = [line for part in parts for line in pairs(part, LABEL_WIDTH)]
     lines[STATUS_LINE] = lines[STATUS_LINE].replace(detail["status"], coloured(detail["status"], detail["status"]), 1)
+    if nodes:
+        rows = node_rows(nodes, instances)
+        lines += ["", "Nodes", table(NODE_HEADINGS, rows, status_column=STATUS_COLUMN, indent="  ")]
     ran = [
         (number, attempt, used[number - 1] if number <= len(used) else [])
         for number, attempt in enumerate(attempts(detail), start=1)
@@ -50,7 +73,8 @@ def sheet(detail: Document, used: Sequence[list[Document]] = (), *, every: bool 
     return "\n".join(lines)
 
 
-def _head(detail: Document, used: Sequence[list[Document]]) -> Iterator[tuple[str, str]]:
+def _head(detail: Document, used: Sequence[list[Document]], first: str) -> Iterator[tuple[str, str]]:
+    """Returns what the job is and how it stands. `first`: the node that failed before the main node."""
     yield "Job", f"{detail['jobName']}  {detail['jobId']}"
     status = detail["status"]
     reason = reason_of(detail)
@@ -58,8 +82,14 @@ def _head(detail: Document, used: Sequence[list[Document]]) -> Iterator[tuple[st
     reason += f" ({numbers})" if numbers else ""
     code = recorded_exit_code(detail)
     yield "Status", status + (f", exit code {code}" if code is not None else "") + (f": {reason}" if reason else "")
+    if first:
+        yield "Died first", first
     if is_array(detail):
         yield "Children", progress(detail["arrayProperties"])
+    if "nodeDetails" in detail:
+        yield "Node", f"{detail['nodeDetails']['nodeIndex']}" + (", the main node" if is_main(detail) else "")
+        if address := address_of(detail):
+            yield "Address", address
     yield "Queue", name_of(detail["jobQueue"])
     yield "Definition", name_of(detail["jobDefinition"])
 
@@ -76,6 +106,10 @@ def _times(detail: Document, now: int) -> Iterator[tuple[str, str]]:
 
 
 def _work(detail: Document) -> Iterator[tuple[str, str]]:
+    for each in (detail.get("nodeProperties") or {}).get("nodeRangeProperties") or []:
+        yield "", ""
+        yield "On nodes", each["targetNodes"]
+        yield from _work(each)
     for container in containers(detail):
         yield "", ""
         yield "Container", _named(container)
@@ -182,7 +216,7 @@ def _exit_codes(attempt: Document) -> str:
 
 
 def _log(detail: Document) -> Iterator[tuple[str, str]]:
-    found = next((one for one in reversed(sources(detail)) if one), [])
+    found = next((one for one in reversed(sources(detail)) if one), []) if not count_of(detail) else []
     if found:
         yield "", ""
     groups = list(dict.fromkeys(one.group for one in found))
@@ -190,5 +224,5 @@ def _log(detail: Document) -> Iterator[tuple[str, str]]:
         yield "" if number else "Log group", group
     for number, one in enumerate(found):
         yield "" if number else "Log stream", one.stream
-    if found or is_array(detail):
+    if found or is_array(detail) or count_of(detail):
         yield "Read it", f"batchyard logs {detail['jobId']}" + ("" if is_final(detail) else " --follow")

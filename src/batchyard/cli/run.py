@@ -11,6 +11,7 @@ from batchyard.cli.options import Json, Raw, Url, connect, reports_errors
 from batchyard.cli.usage import whole_number
 
 MIN_TIMEOUT_SECONDS = 60  # of an attempt (Batch API, JobTimeout)
+MAX_NODES = 1000  # of a multi-node job (user guide, mnp-node-groups)
 TIMEOUT_HELP = f"Stop an attempt after this long; {MIN_TIMEOUT_SECONDS} at least."
 parse_timeout = whole_number(MIN_TIMEOUT_SECONDS, why="AWS Batch knows no shorter timeout.")
 COMMAND_HELP = "The command and its arguments; an image may bring its own."
@@ -27,6 +28,9 @@ Memory = Annotated[Number, typer.Option(metavar="MIB", parser=whole_number(4), h
 Gpus = Annotated[Number, typer.Option(metavar="N", parser=whole_number(1), help="GPUs.")]
 Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help=ENV_HELP)]
 Array = Annotated[Number, typer.Option(metavar="N", parser=whole_number(2), help="Run N children.")]
+Nodes = Annotated[
+    Number, typer.Option(metavar="N", parser=whole_number(1, MAX_NODES), help="Run a multi-node job of N nodes.")
+]
 Queue = Annotated[Text, typer.Option("--queue", metavar="QUEUE", help="The job queue; by default one that fits.")]
 Name = Annotated[Text, typer.Option("--name", metavar="NAME", help="The job's name.")]
 Attempts = Annotated[Number, typer.Option(metavar="N", parser=whole_number(1, 10), help="Tries at most.")]
@@ -44,6 +48,7 @@ def run(
     gpus: Gpus = None,
     env: Env = None,
     array: Array = None,
+    nodes: Nodes = None,
     queue: Queue = None,
     name: Name = None,
     attempts: Attempts = None,
@@ -57,11 +62,16 @@ def run(
     """Run a command as a job in this directory, follow its output, and exit with its exit code.
 
     Without --image it is a program of this machine; with it a container, which sees this directory under the same path.
+    With --nodes it is the main node of a multi-node job: the others stand by for what it starts there, as mpirun does,
+    and --vcpus, --memory and --gpus are of each node.
+
     Ctrl-C asks whether to terminate the job; a second Ctrl-C leaves it running."""
     from batchyard.cli.run_session import run_job
 
     if not command and image is None:
         raise typer.BadParameter("is missing: name a command, or an --image that brings its own.", param_hint="CMD")
+    if array and nodes:
+        raise typer.BadParameter("and --nodes exclude each other.", param_hint="--array")
     request: dict[str, Any] = {
         "image": image,
         "command": command,
@@ -73,6 +83,7 @@ def run(
         "gpus": gpus,
         "environment": _environment(env or []) or None,
         "arraySize": array,
+        "nodes": nodes,
         "attempts": attempts,
         "shareIdentifier": share,
         "schedulingPriorityOverride": 0 if share and priority is None else priority,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shlex
 import shutil
@@ -12,9 +13,10 @@ from typing import Any, NamedTuple
 
 from batchyard.cli.attempt_usage import OUT_OF_MEMORY, out_of_memory, usage
 from batchyard.cli.client import YARD, Client, ClientError, Document
-from batchyard.cli.follow import ArrayTail, Event, JobTail, Tail, Write, follow, is_array, outcome
+from batchyard.cli.follow import ArrayTail, Event, JobTail, NodesTail, Tail, Write, follow, is_array, outcome
 from batchyard.cli.formats import SHORT_ID, progress, reason_of, run_time
 from batchyard.cli.job_lookup import describe_one
+from batchyard.cli.job_nodes import count_of, describe_nodes, failed_first, with_main
 from batchyard.cli.options import INTERRUPTED
 from batchyard.cli.streams import check_container, recorded_exit_code, sources
 from batchyard.cli.terminal_output import StatusLine, ask, complain, flush, job_line, output_is_raw, print_json
@@ -24,11 +26,12 @@ PATIENCE_SECONDS = 60.0  # the service may be restarted while a job is followed:
 INTERRUPT_REASON = "Interrupted by the user"
 NO_INPUT = "Standard input is not passed on: a job reads none. Give it a file, or arguments."
 ESCAPED = "Control characters in the output are shown, not obeyed; --raw lets them through."
+INDEX = re.compile("[:#]")  # comes before a child's or a node's
 SHELL_CHARACTERS = frozenset(" \t\n|&;<>()$`*?\"'")
 
 
 def run_job(client: Client, request: dict[str, Any], *, as_json: bool, raw: bool = False) -> int:
-    """Submits and follows a job, and returns its exit code, of an array the highest."""
+    """Submits and follows a job, and returns its exit code, of an array the highest, of nodes the main one's."""
     _check_text(request)
     hint = shell_hint(request)
     if hint:
@@ -42,9 +45,11 @@ def run_job(client: Client, request: dict[str, Any], *, as_json: bool, raw: bool
     if input_waits():
         line.note(NO_INPUT)
     _be_patient(client, line)
-    array = "arraySize" in request
-    tail: Tail = ArrayTail(client, job_id) if array else JobTail(client, job_id)
-    write = Writer(as_json=as_json, prefixes=array, raw=raw)
+    nodes = request.get("nodes", 0)
+    tail: Tail = ArrayTail(client, job_id) if "arraySize" in request else JobTail(client, job_id)
+    if nodes:
+        tail = NodesTail(client, job_id, nodes)
+    write = Writer(as_json=as_json, prefixes="arraySize" in request or nodes > 1, raw=raw)
     detail = _follow_or_ask(client, tail, job_id, write, line)
     write.explain(line)
     if detail is None:
@@ -68,30 +73,28 @@ class Output(NamedTuple):
 def print_logs(client: Client, job_id: str, wanted: Output, *, follows: bool, as_json: bool) -> int:
     """Prints the log of the selected attempts; with `follows` until the end of that attempt, else of the job."""
     detail = describe_one(client, job_id)
-    check_container(detail, wanted.container)
-    array = is_array(detail)
+    nodes = describe_nodes(client, detail)
+    check_container(detail, wanted.container, nodes)
+    detail, array = with_main(detail, nodes), is_array(detail)
+    prefixes = array or len(nodes) > 1
     line = StatusLine(silent=as_json)
     if wanted.attempt is not None:
         _check_attempt(detail, wanted.attempt)
     count = len(sources(detail))
     first = wanted.attempt or (1 if wanted.every else count or 1)
-    tail: Tail = (
-        ArrayTail(client, job_id, wanted.container)
-        if array
-        else JobTail(client, job_id, first, wanted.attempt, wanted.container)
-    )
+    tail = _tail(client, detail, first, wanted.attempt, wanted.container)
     if follows:
         _be_patient(client, line)
-        write = Writer(as_json=as_json, prefixes=array, raw=wanted.raw)
+        write = Writer(as_json=as_json, prefixes=prefixes, raw=wanted.raw)
         follow(client, tail, job_id, write, line)
         write.explain(line)
         return 0
     if as_json:
         print_json([_document(event) for event in tail.advance(detail)])
     elif wanted.every and not array:
-        _print_attempts(client, detail, wanted, line)
+        _print_attempts(client, detail, wanted, line, prefixes=prefixes)
     else:
-        _print_events(tail, detail, line, prefixes=array, raw=wanted.raw)
+        _print_events(tail, detail, line, prefixes=prefixes, raw=wanted.raw)
         if not array and wanted.attempt is None and count > 1:
             line.note(f"This is attempt {count}. Those before it: batchyard logs --attempts {job_id[:SHORT_ID]}")
     if not array and not any(sources(detail)):
@@ -100,15 +103,24 @@ def print_logs(client: Client, job_id: str, wanted: Output, *, follows: bool, as
     return 0
 
 
-def _print_attempts(client: Client, detail: Document, wanted: Output, line: StatusLine) -> None:
+def _tail(client: Client, detail: Document, first_attempt: int, last_attempt: int | None, container: str) -> Tail:
+    job_id, nodes = detail["jobId"], count_of(detail)
+    if is_array(detail):
+        return ArrayTail(client, job_id, container)
+    if nodes:
+        return NodesTail(client, job_id, nodes, first_attempt, last_attempt, container)
+    return JobTail(client, job_id, first_attempt, last_attempt, container)
+
+
+def _print_attempts(client: Client, detail: Document, wanted: Output, line: StatusLine, *, prefixes: bool) -> None:
     """Prints each attempt's log below a line about it, which is not part of the log."""
     attempts, found = detail.get("attempts") or [], sources(detail)
     for number in range(1, len(found) + 1):
         ended = attempts[number - 1] if number <= len(attempts) else None
         flush()
         line.note(f"-- Attempt {number} " + (outcome(ended) if ended else "runs"))
-        tail = JobTail(client, detail["jobId"], number, number, wanted.container)
-        _print_events(tail, detail, line, prefixes=False, raw=wanted.raw)
+        tail = _tail(client, detail, number, number, wanted.container)
+        _print_events(tail, detail, line, prefixes=prefixes, raw=wanted.raw)
 
 
 def _print_events(tail: Tail, detail: Document, line: StatusLine, *, prefixes: bool, raw: bool) -> None:
@@ -120,8 +132,9 @@ def _print_events(tail: Tail, detail: Document, line: StatusLine, *, prefixes: b
 
 
 class Writer:
-    """Writes an event as the line the job wrote, with the child's index for arrays and the container's name where there
-    are several, or as a JSON line. On a terminal the line's control characters are shown, unless it is to be `raw`."""
+    """Writes an event as the line the job wrote, or as a JSON line. Before it stand the index of the child or node
+    (`prefixes`), and the container's name where there are several. On a terminal the line's control characters are
+    shown, unless it is to be `raw`."""
 
     def __init__(self, *, as_json: bool, prefixes: bool, raw: bool) -> None:
         self.has_escaped = False
@@ -133,7 +146,7 @@ class Writer:
         if self._as_json:
             print_json(_document(event), line=True)
             return
-        prefix = f"[{event.job_id.rpartition(':')[2]}] " if self._prefixes else ""
+        prefix = f"[{INDEX.split(event.job_id)[-1]}] " if self._prefixes else ""
         prefix += f"[{event.container}] " if event.container else ""
         self.has_escaped |= job_line(prefix, event.document["message"], raw=self._raw)
 
@@ -199,13 +212,15 @@ def _ending(client: Client, detail: Document) -> str:
         return f"{text}: {progress(detail['arrayProperties'])}"
     if detail["status"] == "SUCCEEDED":
         return text
+    nodes = describe_nodes(client, detail)
+    first, detail = failed_first(detail, nodes), with_main(detail, nodes)
     reason, code = reason_of(detail), recorded_exit_code(detail)
     parts = [f"exit code {code}" if code is not None else ""]
     if OUT_OF_MEMORY in reason:
         used = usage(client, detail)
         parts.append(out_of_memory(reason, used[-1] if used else [], detail))
     shown = ", ".join(part for part in parts if part)
-    return f"{text}: {reason}" + (f" ({shown})" if shown else "")
+    return f"{text}: {reason}" + (f" ({shown})" if shown else "") + (f". Died first: {first}" if first else "")
 
 
 def shell_hint(request: dict[str, Any]) -> str:

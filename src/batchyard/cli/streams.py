@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from batchyard.cli.client import ClientError, Document
@@ -74,12 +75,16 @@ def sources(detail: Document, container: str = "") -> list[list[Source]]:
     return ran
 
 
-def check_container(detail: Document, container: str) -> None:
-    """Raises ClientError when the job has no container of that name."""
-    names = [one["name"] for one in containers(detail)] or [PLAIN_CONTAINER]
+def check_container(detail: Document, container: str, nodes: Sequence[Document] = ()) -> None:
+    """Raises ClientError when the job has no container of that name, in none of its nodes."""
+    names = list(dict.fromkeys(name for each in nodes or [detail] for name in _names(each)))
     if container and container not in names:
         have = f"its containers are {', '.join(names)}" if len(names) > 1 else f"its one container is {names[0]}"
         raise ClientError(f"Job {detail['jobId']} has no container {container}: {have}.")
+
+
+def _names(detail: Document) -> list[str]:
+    return [one["name"] for one in containers(detail)] or [PLAIN_CONTAINER]
 
 
 def recorded_exit_code(detail: Document) -> int | None:

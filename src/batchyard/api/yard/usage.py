@@ -10,12 +10,17 @@ from batchyard.wire.messages import Document
 
 
 async def list_attempts(context: Context, call: Call, request: Document) -> Document:
-    """The attempts that have ended, oldest first. A member that was not measured is left out."""
+    """The attempts that have ended, oldest first. A member that was not measured is left out. `instanceIds`: of a
+    multi-node job's nodes, by index, in its latest attempt, which may run."""
     job_id = resource_name(request["jobId"], JOB)
     views = await context.read(context.reader.jobs, [job_id])
     require(views, f"The job {job_id} does not exist.")
-    attempts = views[0].job.past
-    return {"attempts": [{"attempt": one.number, "containers": _containers(one)} | _gpu(one) for one in attempts]}
+    job, num_nodes = views[0].job, views[0].spec.num_nodes
+    attempts = [{"attempt": one.number, "containers": _containers(one)} | _gpu(one) for one in job.past]
+    latest = job.attempt or (job.past[-1] if job.past else None)
+    if not num_nodes or latest is None:
+        return {"attempts": attempts}
+    return {"attempts": attempts, "instanceIds": [placement.instance_id for placement in latest.placements]}
 
 
 def _gpu(attempt: Attempt) -> Document:
