@@ -151,12 +151,28 @@ def test_each_registration_is_a_new_revision(server: Server, batch: Any) -> None
     assert answer["revision"] == before + 1
 
 
-@pytest.mark.parametrize(("name", "word"), [("mpi-simulation", "nodeProperties")])
-def test_what_is_not_built_is_refused_by_name(batch: Any, name: str, word: str) -> None:
-    batch.register_job_definition(**definition(name))
-    with pytest.raises(ClientError, match=word) as refused:
-        batch.submit_job(jobName=name, jobQueue="default", jobDefinition=name)
-    assert refused.value.response["Error"]["Code"] == "ClientException"
+def test_the_simulation_runs_on_fewer_and_smaller_nodes(server: Server, batch: Any) -> None:
+    batch.register_job_definition(**definition("mpi-simulation"))
+    smaller = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+    main = ["sh", "-c", "until [ -e reported ]; do sleep 0.1; done; echo '\"'$ROLE of $NUM_WORKERS'\"'"]
+    worker = ["sh", "-c", "touch reported; echo '\"'$ROLE'\"'; exec sleep 1000"]
+    changes = [
+        {"targetNodes": target, "containerOverrides": {"command": command, "resourceRequirements": smaller}}
+        for target, command in (("0:0", main), ("1:", worker))
+    ]
+    job_id = batch.submit_job(
+        jobName="mpi",
+        jobQueue="default",
+        jobDefinition="mpi-simulation",
+        nodeOverrides={"numNodes": 3, "nodePropertyOverrides": changes},
+    )["jobId"]
+    job = wait(batch, job_id)
+    assert job["status"] == "SUCCEEDED", job.get("statusReason")
+    nodes = batch.describe_jobs(jobs=[f"{job_id}#{node}" for node in range(3)])["jobs"]
+    assert output(server, nodes[0], "/aws/batch/job") == ["master of 7"]
+    streams = [node for node in nodes[1:] if "logStreamName" in node["container"]]
+    assert ["worker"] in [output(server, node, "/aws/batch/job") for node in streams]
+    assert [node["nodeDetails"]["isMainNode"] for node in nodes] == [True, False, False]
 
 
 def test_a_mount_at_another_path_is_refused_by_name(batch: Any) -> None:
