@@ -292,7 +292,9 @@ def _run_detail(view: JobView, account: Account) -> Document:
     where it runs, the log stream of its first container and how it ended, which AWS does not show."""
     latest = _latest_attempt(view.job)
     if view.spec.num_nodes and view.node is None:
-        return {"container": {}, "nodeProperties": _node_properties(view.spec)}
+        # Exit data and log stream are the main node's (AWS Batch behaviour 8.4); what it runs is in nodeProperties.
+        facts = {} if latest is None or view.spec.ecs_task else _run_facts(view, latest, account)
+        return {"container": facts, "nodeProperties": _node_properties(view.spec)}
     if view.spec.pod:
         container: Document = {} if latest is None else _run_facts(view, latest, account)
         return {"container": container, "eksProperties": {"podProperties": _pod_detail(view, latest)}}
