@@ -14,6 +14,8 @@ from typer.testing import CliRunner, Result
 
 from batchyard.cli.app import app
 from batchyard.cli.job_nodes import TIMED_OUT, attempt_numbers, failed_first
+from tests.cli.conftest import Invoke
+from tests.cli.stub import Stub
 from tests.server.running import BATCHYARD, Server, environment
 from tests.waiting import until
 
@@ -35,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
-def invoke(server: Server, *arguments: str) -> Result:
+def ask(server: Server, *arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments), env={"BATCHYARD_DATA_DIR": str(server.data_dir)})
 
 
@@ -67,7 +69,7 @@ def test_a_command_reaches_the_other_nodes_and_its_exit_code_comes_back(
     monkeypatch.chdir(tmp_path)
     script = f"echo main in $PWD; {IN_OTHERS} exit 7"
     remote = 'echo "$GREETING from $AWS_BATCH_JOB_NODE_INDEX in $PWD"'
-    result = invoke(
+    result = ask(
         server, "run", "--nodes", "3", "--env", "GREETING=hello", "--name", "trio", "sh", "-c", script, "-", remote
     )
     assert result.stdout.splitlines() == [
@@ -80,7 +82,7 @@ def test_a_command_reaches_the_other_nodes_and_its_exit_code_comes_back(
 
 
 def test_one_node_writes_no_index(server: Server) -> None:
-    result = invoke(server, "run", "--nodes", "1", "--", "sh", "-c", "echo $AWS_BATCH_JOB_NUM_NODES")
+    result = ask(server, "run", "--nodes", "1", "--", "sh", "-c", "echo $AWS_BATCH_JOB_NUM_NODES")
     assert (result.stdout, result.exit_code) == ("1\n", 0)
 
 
@@ -105,11 +107,11 @@ def test_logs_of_all_nodes_by_time_and_of_one(server: Server, tmp_path: Path) ->
     second = f"echo begins; touch {gate}; sleep 1000"
     third = rf"until [ -e {gate} ]; do sleep 0.05; done; printf '\033[2Jthird\n'"
     job = submit(server, "logs", f"{UNTIL_LAST_ENDS} echo main", second, third)
-    lines = invoke(server, "logs", job[:8]).stdout.splitlines()
+    lines = ask(server, "logs", job[:8]).stdout.splitlines()
     assert lines == ["[1] begins", "[2] \x1b[2Jthird", "[0] main"]
-    assert invoke(server, "logs", f"{job[:8]}#1").stdout == "begins\n"
-    assert sorted(invoke(server, "logs", "--follow", job).stdout.splitlines()) == sorted(lines)
-    found = json.loads(invoke(server, "logs", "--json", job).stdout)
+    assert ask(server, "logs", f"{job[:8]}#1").stdout == "begins\n"
+    assert sorted(ask(server, "logs", "--follow", job).stdout.splitlines()) == sorted(lines)
+    found = json.loads(ask(server, "logs", "--json", job).stdout)
     assert {event["jobId"] for event in found} == {f"{job}#{node}" for node in range(3)}
 
 
@@ -119,20 +121,20 @@ def test_logs_of_each_attempt_of_all_nodes(server: Server, tmp_path: Path) -> No
     main = f"until [ -e {wrote} ]; do sleep 0.05; done; echo main $AWS_BATCH_JOB_ATTEMPT; [ -e {tmp_path}/wrote2 ]"
     job = submit(server, "twice", main, other, retryStrategy={"attempts": 2})
     first, second = ["[0] main 1", "[1] other 1"], ["[0] main 2", "[1] other 2"]
-    last = invoke(server, "logs", job)
+    last = ask(server, "logs", job)
     assert sorted(last.stdout.splitlines()) == second
     assert f"This is attempt 2. Those before it: batchyard logs --attempts {job[:8]}" in last.stderr
-    assert sorted(invoke(server, "logs", "--attempt", "1", job).stdout.splitlines()) == first
-    every = invoke(server, "logs", "--attempts", job)
+    assert sorted(ask(server, "logs", "--attempt", "1", job).stdout.splitlines()) == first
+    every = ask(server, "logs", "--attempts", job)
     assert sorted(every.stdout.splitlines()[:2]) == first
     assert sorted(every.stdout.splitlines()[2:]) == second
     assert "-- Attempt 1 ended with exit code 1" in every.stderr
-    assert "has no attempt 3: it has 2" in invoke(server, "logs", "--attempt", "3", job).stderr
+    assert "has no attempt 3: it has 2" in ask(server, "logs", "--attempt", "3", job).stderr
 
 
 def test_describe_has_a_table_of_nodes_and_the_one_that_died_first(server: Server) -> None:
     job = submit(server, "dies", f"{UNTIL_LAST_ENDS} exit 1", "sleep 1000", "exit 9")
-    text = invoke(server, "describe", job[:8]).stdout
+    text = ask(server, "describe", job[:8]).stdout
     assert "Status      FAILED, exit code 1: Essential container in task exited" in text
     died = re.search(r"Died first  node 2, \S+ before the main node: exit code 9, Essential container in", text)
     assert died is not None, text
@@ -144,16 +146,16 @@ def test_describe_has_a_table_of_nodes_and_the_one_that_died_first(server: Serve
     assert re.search(rf"  2       FAILED  9 +{address} +{instance}  {reason}\n", text), text
     assert "On nodes    1\nCommand     sh -c 'sleep 1000'\n" in text
     assert f"Read it     batchyard logs {job}\n" in text
-    node = invoke(server, "describe", f"{job[:8]}#2").stdout
+    node = ask(server, "describe", f"{job[:8]}#2").stdout
     assert f"{job}#2\nStatus      FAILED, exit code 9" in node
     assert re.search(rf"Node        2\nAddress     {address}\n", node), node
-    assert "Node        0, the main node\n" in invoke(server, "describe", f"{job}#0").stdout
+    assert "Node        0, the main node\n" in ask(server, "describe", f"{job}#0").stdout
 
 
 def test_a_run_says_which_node_died_first(server: Server) -> None:
     # Its shell waits for what runs in the other node, which ends that node's own program.
     script = f"{IN_OTHERS} exit 3"
-    result = invoke(server, "run", "--nodes", "2", "--", "sh", "-c", script, "-", "kill -9 0")
+    result = ask(server, "run", "--nodes", "2", "--", "sh", "-c", script, "-", "kill -9 0")
     assert result.exit_code == 3
     assert re.search(r"\(exit code 3\)\. Died first: node 1, \S+ before the main node: exit code 137", result.stderr)
 
@@ -162,10 +164,53 @@ def test_nodes_that_were_stopped_did_not_die_first(server: Server) -> None:
     request = {"command": ["sleep", "100"], "nodes": 3, "jobName": "held"}
     job = str(server.call("RunJob", request, "/yard/v1/")["jobId"])
     until(lambda: server.status(f"{job}#2") == "RUNNING", SECONDS)
-    assert "RUNNING" in invoke(server, "describe", job).stdout
-    assert invoke(server, "terminate", job[:8]).exit_code == 0
+    assert "RUNNING" in ask(server, "describe", job).stdout
+    assert ask(server, "terminate", job[:8]).exit_code == 0
     until(lambda: server.status(job) == "FAILED", SECONDS)
-    assert "Died first" not in invoke(server, "describe", job).stdout
+    assert "Died first" not in ask(server, "describe", job).stdout
+
+
+JOB = "3f2b8c1e-0000-4000-8000-000000000000"
+
+
+def add_nodes(stub: Stub, count: int) -> None:
+    """A job whose nodes run. The job's own detail has no container, as with AWS."""
+    stub.add(JOB, "RUNNING", startedAt=1, nodeProperties={"numNodes": count, "mainNode": 0})
+    for index in range(count):
+        stub.add(f"{JOB}#{index}", nodeDetails={"nodeIndex": index, "isMainNode": index == 0})
+        stub.run(f"{JOB}#{index}", f"s{index}", f"line {index}")
+
+
+def end_nodes(stub: Stub, count: int) -> None:
+    for name in (JOB, *(f"{JOB}#{index}" for index in range(count))):
+        stub.end(name)
+
+
+def test_lines_of_nodes_beyond_the_first_come_at_the_end(
+    invoke: Invoke, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchyard.cli.follow.MAX_LIVE_CHILDREN", 1)
+    add_nodes(stub, 2)
+    looks = [lambda: None] * 6
+    stub.steps = [*looks, lambda: stub.logs["s0"].append("last"), lambda: None, lambda: end_nodes(stub, 2)]
+    result = invoke("logs", "--follow", JOB)
+    assert result.stdout == "[0] line 0\n[0] last\n[1] line 1\n"
+
+
+def test_several_containers_of_a_node(invoke: Invoke, stub: Stub) -> None:
+    add_nodes(stub, 2)
+    pair = [{"name": "main", "logStreamName": "s0", "exitCode": 3}, {"name": "side", "logStreamName": "s2"}]
+    task = {"container": {}, "ecsProperties": {"taskProperties": [{"containers": pair}]}}
+    stub.details[f"{JOB}#0"] |= task
+    stub.logs["s2"] = ["aside"]
+    assert invoke("logs", JOB).stdout == "[0] [main] line 0\n[0] [side] aside\n[1] line 1\n"
+    assert invoke("logs", "--container", "side", JOB).stdout == "[0] [side] aside\n"
+    wrong = invoke("logs", "--container", "nobody", JOB).stderr
+    assert "no container nobody: its containers are main, side, default" in wrong
+    end_nodes(stub, 2)
+    text = invoke("describe", JOB).stdout
+    assert "Status      SUCCEEDED, exit code 3" in text
+    assert "  0 main  SUCCEEDED  main 3" in text
 
 
 def node(index: int, *times: tuple[int, int], status: str = "FAILED", **members: Any) -> dict[str, Any]:
@@ -201,6 +246,6 @@ def test_the_first_of_the_nodes_that_failed_before_the_main_node() -> None:
 
 
 def test_nodes_and_arrays_exclude_each_other(server: Server) -> None:
-    result = invoke(server, "run", "--nodes", "2", "--array", "2", "true")
+    result = ask(server, "run", "--nodes", "2", "--array", "2", "true")
     assert result.exit_code == 2
     assert "--nodes exclude each other" in result.stderr

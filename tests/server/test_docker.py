@@ -104,6 +104,16 @@ def test_the_command_line_runs_an_image(server: Server, tmp_path: Path) -> None:
     assert (done.stdout, done.returncode) == (f"{os.getcwd()}\n", 3), done.stderr
 
 
+def test_nodes_of_an_image_stand_by_for_the_main_node(server: Server, tmp_path: Path) -> None:
+    script = '"$BATCHYARD_RSH" "${BATCHYARD_NODE_ADDRESSES##*,}" "$1"; exit 3'
+    remote = "echo node $AWS_BATCH_JOB_NODE_INDEX in $PWD"
+    options = ("--url", server.address, "--nodes", "2", "--memory", "64", "--image", IMAGE)
+    done = command(tmp_path, "run", *options, "--", "sh", "-c", script, "-", remote)
+    assert (done.stdout, done.returncode) == (f"[0] node 1 in {os.getcwd()}\n", 3), done.stderr
+    stood_by = ended(server, f"{done.stderr.split()[1]}#1")
+    assert stood_by["container"]["exitCode"] == 143, "SIGTERM ends it"
+
+
 def test_both_take_from_one_ledger(server: Server) -> None:
     def capacity() -> int:
         return int(server.call("GetService", prefix="/yard/v1/")["free"]["vcpus"])

@@ -217,7 +217,7 @@ def _exit_codes(attempt: Document) -> str:
 
 def _log(detail: Document) -> Iterator[tuple[str, str]]:
     found = next((one for one in reversed(sources(detail)) if one), []) if not count_of(detail) else []
-    if found:
+    if found or count_of(detail):
         yield "", ""
     groups = list(dict.fromkeys(one.group for one in found))
     for number, group in enumerate(groups):
