@@ -132,6 +132,14 @@ def test_logs_of_each_attempt_of_all_nodes(server: Server, tmp_path: Path) -> No
     assert "has no attempt 3: it has 2" in ask(server, "logs", "--attempt", "3", job).stderr
 
 
+def test_a_retry_of_all_nodes_is_followed(server: Server) -> None:
+    script = "echo try $AWS_BATCH_JOB_ATTEMPT; exit $((6 - AWS_BATCH_JOB_ATTEMPT))"
+    result = ask(server, "run", "--nodes", "2", "--attempts", "2", "--", "sh", "-c", script)
+    assert (result.stdout, result.exit_code) == ("[0] try 1\n[0] try 2\n", 4)
+    assert result.stderr.count("Attempt 1 ended with exit code 5; the job is tried again.") == 1
+    assert "Attempt 2" not in result.stderr
+
+
 def test_describe_has_a_table_of_nodes_and_the_one_that_died_first(server: Server) -> None:
     job = submit(server, "dies", f"{UNTIL_LAST_ENDS} exit 1", "sleep 1000", "exit 9")
     text = ask(server, "describe", job[:8]).stdout
