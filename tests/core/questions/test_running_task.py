@@ -82,6 +82,16 @@ def test_a_child_is_named_by_its_index() -> None:
     assert yard.do(AskRunningTask(f"{array}:1")).task_id == yard.attempt_of(f"{array}:1")
 
 
+@pytest.mark.parametrize("suffix", ["", ":0", "#0"])
+def test_an_ended_job_takes_no_command(suffix: str) -> None:
+    yard = yard_that_executes()
+    job = yard.submit("open")
+    yard.started(job)
+    yard.exited(job, 0)
+    wanted = f"Job {job}{suffix} has no container now: only the container of a RUNNING job takes a command."
+    assert refusal(yard, job + suffix) == wanted
+
+
 def test_there_is_no_child_of_a_job_without_children() -> None:
     yard = yard_that_executes()
     job, after = yard.submit("open"), yard.submit("open")

@@ -14,6 +14,8 @@ from batchyard.core.model.refusal import Refused
 from batchyard.core.state.node_views import node_spec, node_status
 from batchyard.core.state.world import World
 
+NOT_RUNNING = "Job {}: only the container of a RUNNING job takes a command."
+
 
 class RunningTask(Struct, frozen=True):
     """The attempt of a RUNNING job: its engine, and its task id there. `away`: why the engine can't be used now."""
@@ -38,7 +40,9 @@ def running_task(world: World, command: AskRunningTask) -> RunningTask:
         raise Refused(f"Job {job_id} does not run: it has ended, or there never was one.")
     if wanted.index is None and top in world.jobs.arrays:
         raise Refused(f"Job {job_id} is an array: name one of its children, like {job_id}:0.")
-    spec = world.jobs.spec_of(top)
+    spec = world.jobs.specs.get(top)
+    if spec is None:  # it has ended
+        raise Refused(NOT_RUNNING.format(f"{job_id} has no container now"))
     if wanted.index is not None and wanted.index >= spec.array_size:  # that key is another job's
         raise Refused(f"Job {wanted.uuid} has no child {wanted.index}.")
     key = top if wanted.index is None else child_key(top, wanted.index)
@@ -47,7 +51,7 @@ def running_task(world: World, command: AskRunningTask) -> RunningTask:
     status = _status(job, spec, node)
     if job is None or job.attempt is None or status is not Status.RUNNING:
         state = f"is {status.value}" if status is not None else "has no container now"
-        raise Refused(f"Job {job_id} {state}: only the container of a RUNNING job takes a command.")
+        raise Refused(NOT_RUNNING.format(f"{job_id} {state}"))
     engine, own = job.attempt.engine, node_spec(spec, node) if spec.num_nodes else spec
     if engine in world.abilities and not world.abilities[engine].execute_command:
         raise Refused(
