@@ -117,6 +117,38 @@ def test_two_gangs_in_two_environments_do_not_hold_each_other_up() -> None:
     assert driver.placed() == [f"{second}#0"]
 
 
+def test_others_leave_the_room_where_the_rest_of_a_gang_is_being_launched() -> None:
+    driver = Driver(vcpus=16, memory_mib=65536)
+    driver.fleet("yard", "c5.large", most=8)
+    driver.queue("both", "yard", "local")
+    driver.submit(overrides={"resourceRequirements": [{"type": "VCPU", "value": "8"}]})
+    small = driver.submit(queue="yard")
+    driver.booted()
+    driver.exited(small)
+    driver.define_nodes(count=3, vcpus="2")
+    job = driver.submit("gang", queue="both")
+    assert len(driver.launching) == 2, "one instance is there, and free"
+    late = driver.submit(queue="both")
+    attempt = driver.job(late).attempt
+    assert attempt is not None
+    assert attempt.environment == "local", "the free instance is kept for the gang, though this host could hold it, too"
+    driver.booted()
+    assert f"{job}#0" in driver.placed()
+    assert len(driver.instances("yard")) == 3
+
+
+def test_a_gang_goes_on_to_its_next_environment_where_another_gathers_in_the_first() -> None:
+    driver = Driver(vcpus=16, memory_mib=65536)
+    driver.fleet("yard", "c5.large", most=6)
+    driver.queue("zoo", "yard", "local")
+    driver.define_nodes(count=3, vcpus="2")
+    first, second = driver.submit("gang", queue="yard"), driver.submit("gang", queue="zoo")
+    assert len(driver.launching) == 3
+    assert driver.placed() == [f"{second}#0"], "yard has maxvCpus for the first alone"
+    driver.booted()
+    assert driver.placed() == sorted([f"{first}#0", f"{second}#0"])
+
+
 @pytest.mark.parametrize(
     ("most", "text"),
     [(4, "maxvCpus of yard is 4"), (64, "this host offers 8 vCPUs")],

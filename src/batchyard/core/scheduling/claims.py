@@ -15,14 +15,17 @@ from batchyard.core.state.runnable import Shape
 from batchyard.core.state.world import World
 
 
-def waits_for(world: World, shape: Shape, offers: list[Offer], *, is_strict: bool, lacks_host: bool) -> Ahead:
+def waits_for(
+    world: World, shape: Shape, offers: list[Offer], *, is_strict: bool, lacks_host: bool, gathers_in: str = ""
+) -> Ahead:
     """Computes what a job waits for that found no room in these offers. `is_strict`: its queue lets no job pass;
-    `lacks_host`: an instance for it can't be launched for lack of capacity."""
+    `lacks_host`: an instance for it can't be launched for lack of capacity; `gathers_in`: the environment where what
+    a multi-node job lacks is being launched."""
     if is_strict:
         return _everything(world, shape, offers)
     able = [offer for offer in offers if offer.engine in shape.engines]
     if shape.nodes:
-        return _waits_for_gang(world, shape, able, lacks_host=lacks_host)
+        return _waits_for_gang(world, shape, able, gathers_in, lacks_host=lacks_host)
     environments = [world.environments[offer.environment] for offer in able]
     latest_ms = starts_at_the_latest(world, shape, able)
     until_ms = latest_ms if latest_ms < NEVER_MS else 0
@@ -40,9 +43,9 @@ def waits_for(world: World, shape: Shape, offers: list[Offer], *, is_strict: boo
     return found.plus(_launches(world, environments, shape.resources, lacks_host))
 
 
-def _waits_for_gang(world: World, shape: Shape, able: list[Offer], *, lacks_host: bool) -> Ahead:
+def _waits_for_gang(world: World, shape: Shape, able: list[Offer], gathers_in: str, *, lacks_host: bool) -> Ahead:
     """Computes what a job of several nodes waits for: room on certain instances, all at the same time."""
-    asked = gang_capacity.claims_of(world, shape, able)
+    asked = gang_capacity.claims_of(world, shape, able, gathers_in)
     latest = [_room_at_the_latest(world, instance_id, amount) for instance_id, amount in asked.items()]
     latest_ms = max(latest, default=NEVER_MS)
     until_ms = latest_ms if latest_ms < NEVER_MS else 0

@@ -42,10 +42,10 @@ def needs_of(vectors: Sequence[Resources]) -> tuple[Need, ...]:
 
 def gather(
     world: World, pending: fleet.PendingCapacity, environment: Environment, shape: Shape, kept: Resources
-) -> None:
+) -> bool:
     """Launches the instances that a job of several nodes lacks in an environment beside what is free there and what
-    is being launched; none where not all of them can be launched now. `kept`: what a launch has to leave of the
-    host."""
+    is being launched; none where not all of them can be launched now. Returns whether it will have room for all its
+    nodes there. `kept`: what a launch has to leave of the host."""
     rooms = _rooms_in(world, environment)
     _, without = pack(shape.node_resources, rooms)
     left = [shape.node_resources[node] for node in without]
@@ -57,10 +57,11 @@ def gather(
         refusal = fleet.why_paused(world, environment, left[0]) or _launch_for(world, pending, environment, left, kept)
         if refusal is not None:
             pending.refusals[environment.name] = refusal
-            return
+            return False
     for instance_id, taken in claimed.items():
         pending.unclaimed[instance_id] = pending.unclaimed[instance_id].minus(taken)
     world.environments.gathering.add(environment.name)
+    return True
 
 
 def _launch_for(
@@ -127,12 +128,12 @@ def _never_gathers(world: World, environment: Environment, vectors: tuple[Resour
     return replace(end, why=NoLaunchReason.OVER_MAX if is_over else NoLaunchReason.HOST_TOO_SMALL, text=text)
 
 
-def claims_of(world: World, shape: Shape, offers: Sequence[Offer]) -> dict[str, Resources]:
+def claims_of(world: World, shape: Shape, offers: Sequence[Offer], gathers_in: str) -> dict[str, Resources]:
     """Returns what a job of several nodes, the head of its queue, claims of each instance: as if it were placed once
-    nothing else is on them. In the first environment that could hold all of it; else as much of it as there is room
-    for."""
+    nothing else is on them. In the environment `gathers_in`, where what it lacks is being launched; else in the first
+    that could hold all of it; else as much of it as there is room for."""
     best: tuple[int, dict[str, Resources]] | None = None
-    for offer in offers:
+    for offer in [one for one in offers if one.environment == gathers_in] or offers:
         rooms = {i: world.instances.available[i].total for i in offer.instance_ids}
         taken, without = pack(shape.node_resources, rooms)
         if best is None or len(without) < best[0]:

@@ -168,6 +168,7 @@ class Visit(Struct):
     gate: ConsumableGate
     head: Shape | None = None
     refusal: NoLaunch | None = None  # of the head: why nothing was launched for it
+    gathers_in: str = ""  # of the head, a multi-node job: the environment where what it lacks is being launched
     own: Ahead | None = None
     claimed: dict[tuple[str, Shape], int] = {}
 
@@ -181,7 +182,14 @@ def _own(world: World, visit: Visit) -> Ahead:
     assert visit.head is not None, f"the queue {visit.queue.name} has no head"
     if visit.own is None:
         lacks_host = visit.refusal is not None
-        visit.own = waits_for(world, visit.head, visit.offers, is_strict=visit.is_strict, lacks_host=lacks_host)
+        visit.own = waits_for(
+            world,
+            visit.head,
+            visit.offers,
+            is_strict=visit.is_strict,
+            lacks_host=lacks_host,
+            gathers_in=visit.gathers_in,
+        )
     return visit.own
 
 
@@ -255,9 +263,9 @@ def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
         if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):
             if shape.nodes:
                 kept = kept_of_provider(world, environment, visit.ahead)
-                gang_capacity.gather(world, visit.pending, environment, shape, kept)
-                if environment.name in world.environments.gathering:
-                    break  # all that it lacks is coming here
+                if gang_capacity.gather(world, visit.pending, environment, shape, kept):
+                    visit.gathers_in = environment.name
+                    break
                 continue
             claimed = visit.claimed.get((job.shape_queue.share, shape), 0)
             waiting_count = partial(_waiting_in, world, job.shape_queue, claimed, visit.gate)
