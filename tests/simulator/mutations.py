@@ -13,9 +13,9 @@ import pytest
 
 from batchyard.core import recovery
 from batchyard.core.instances import instance_lifecycle, scaling
-from batchyard.core.jobs import attempts, completion, submission
+from batchyard.core.jobs import attempts, completion, gangs, submission
 from batchyard.core.registry import environments
-from batchyard.core.scheduling import fleet, queue_head, scheduler
+from batchyard.core.scheduling import fleet, gang_capacity, launches, queue_head, scheduler
 from batchyard.core.state import transient_states, world
 from batchyard.core.state.arrays import ArrayProgress
 from batchyard.loop import loop
@@ -326,5 +326,57 @@ MUTATIONS = [
         instance_lifecycle,
         "recovery",
         replacing("elif instance.environment:", "elif False:"),
+    ),
+    Mutation(
+        "launch all nodes together",
+        scheduler,
+        "_apply",
+        replacing(
+            "world.effects.append(launch_of(world, placed, spec.main_node))",
+            "world.effects.extend(launch_of(world, placed, node) for node in range(len(attempt.placements)))",
+        ),
+    ),
+    Mutation(
+        "decide at the main node's end",
+        gangs,
+        "_ended",
+        replacing("if not any(run.is_live for run in attempt.nodes):", "if node == attempt.main_node:"),
+    ),
+    Mutation(
+        "let the last node speak for all",
+        gangs,
+        "_ended",
+        replacing("if node == attempt.main_node:\n        job = _with", "if True:\n        job = _with"),
+    ),
+    Mutation("ignore a lost node", gangs, "_ended", replacing("elif ended.is_lost:", "elif False:")),
+    Mutation(
+        "stop the main node alone",
+        attempts,
+        "stops_of",
+        replacing("attempt.nodes[node].is_live", "node == attempt.main_node"),
+    ),
+    Mutation(
+        "ask for nodes that were not launched after a restart",
+        launches,
+        "recoveries_of",
+        replacing("if not attempt.nodes[node].is_live:", "if attempt.nodes[node].stopped_at_ms:"),
+    ),
+    Mutation(
+        "forget nodes that have not started after a restart",
+        launches,
+        "recoveries_of",
+        replacing("if not attempt.nodes[node].is_live:", "if not attempt.nodes[node].started_at_ms:"),
+    ),
+    Mutation(
+        "launch instances for a part of the nodes",
+        gang_capacity,
+        "_launch_for",
+        replacing("if end.why is not NoLaunchReason.NO_DEMAND:", "if not choices:"),
+    ),
+    Mutation(
+        "give two multi-node jobs the same addresses",
+        scheduler,
+        "gang_attempt",
+        replacing("choose(pool, spec.num_nodes, attempt_id, others)", '"198.18.0.2"'),
     ),
 ]

@@ -14,9 +14,10 @@ class ViolationError(AssertionError):
 
 
 class LaunchedAttempt(Struct):
-    """One attempt of the simulated world, from the moment its engine received the launch."""
+    """One attempt of the simulated world, or one node of it, from the moment its engine received the launch."""
 
     launch: Launch
+    engine: str
     instance_id: str
     resources: Resources
     starts: int = 0
@@ -24,43 +25,47 @@ class LaunchedAttempt(Struct):
 
 
 class AttemptLedger:
-    """Every attempt that an engine received."""
+    """Every attempt that an engine received; of a multi-node job every node. Their ids are task ids."""
 
     def __init__(self) -> None:
-        self.launched: dict[str, LaunchedAttempt] = {}  # by attempt id
+        self.launched: dict[str, LaunchedAttempt] = {}  # by task id
         self.running: dict[str, LaunchedAttempt] = {}  # those without an end
-        self.of_job: dict[str, str] = {}  # job id -> its latest attempt
+        self.of_job: dict[str, str] = {}  # job id, of a node its job's -> its latest attempt
         self.finals: dict[str, Report] = {}  # also of attempts that were never launched
         self.acknowledged: set[str] = set()
         self.withheld: set[str] = set()  # attempts that a server could not give their secrets
         self.booted: set[str] = set()  # instances that were reported ready
         self.ended: set[str] = set()  # instances that were reported gone or refused
 
-    def record_launch(self, launch: Launch, instance_id: str) -> None:
-        """Counts the attempt as running from now on, since the engine may start it at any time."""
-        attempt_id = launch.attempt_id
-        if attempt_id in self.launched:
-            raise ViolationError(f"attempt {attempt_id} of job {launch.job_id} is run a second time")
-        before = self.of_job.get(launch.job_id)
-        if before is not None and before in self.running:
-            raise ViolationError(f"job {launch.job_id} runs attempt {attempt_id} while {before} still runs")
-        attempt = LaunchedAttempt(launch, instance_id, launch.task.resources)
-        self.launched[attempt_id] = self.running[attempt_id] = attempt
-        self.of_job[launch.job_id] = attempt_id
+    def record_launch(self, engine: str, launch: Launch, instance_id: str) -> None:
+        """Counts the attempt, or node, as running from now on, since the engine may start it at any time."""
+        task_id = launch.task_id
+        if task_id in self.launched:
+            raise ViolationError(f"attempt {task_id} of job {launch.job_id} is run a second time")
+        job_id = launch.job_id.partition("#")[0]
+        before = self.of_job.get(job_id)
+        if before is not None and before != launch.attempt_id and self._live_nodes(before):
+            raise ViolationError(f"job {launch.job_id} runs attempt {task_id} while {before} still runs")
+        attempt = LaunchedAttempt(launch, engine, instance_id, launch.task.resources)
+        self.launched[task_id] = self.running[task_id] = attempt
+        self.of_job[job_id] = launch.attempt_id
+
+    def _live_nodes(self, attempt_id: str) -> list[str]:
+        return [task_id for task_id, one in self.running.items() if one.launch.attempt_id == attempt_id]
 
     def record_report(self, report: Report) -> None:
         """Records a report at the moment the engine sends it."""
-        attempt = self.launched.get(report.attempt_id)
+        attempt = self.launched.get(report.task_id)
         if isinstance(report, Started):
             if attempt is None:
-                raise ViolationError(f"attempt {report.attempt_id} started and was never launched")
+                raise ViolationError(f"attempt {report.task_id} started and was never launched")
             attempt.starts = 1
             return
         assert isinstance(report, Exited | NotStarted | Lost), f"unknown report {report!r}"
-        self.finals.setdefault(report.attempt_id, report)
+        self.finals.setdefault(report.task_id, report)
         if attempt is not None and attempt.final is None:
             attempt.final = report
-            del self.running[report.attempt_id]
+            del self.running[report.task_id]
 
     def held(self, instance_id: str) -> Resources:
         total = Resources()

@@ -110,6 +110,7 @@ class Clients:
             share_identifier=submit.share,
             scheduling_priority=submit.priority,
             consumables=w.consumable_properties(submit.consumables),
+            node_overrides={"numNodes": submit.num_nodes} if submit.num_nodes else {},
         )
 
     def _dependency(self, edge: w.Edge) -> Dependency | None:

@@ -24,7 +24,7 @@ MAX_REPORT_DELAY_MS = 3000
 SLOWEST_COMMAND_MS = 300
 
 CheckLaunch = Callable[[Launch], str]  # checks a launch at the moment it arrives; returns its instance id
-CheckAcknowledged = Callable[[str], None]  # checks an acknowledgement at the moment it arrives
+CheckAcknowledged = Callable[[AttemptNode], None]  # checks an acknowledgement at the moment it arrives
 
 
 class FakeSite:
@@ -61,12 +61,12 @@ class FakeSite:
 
     def lose(self, instance_id: str = "") -> None:
         """Kills everything on one instance, or on all."""
-        for attempt_id, life in list(self.ledger.running.items()):
+        for task_id, life in list(self.ledger.running.items()):
             if not instance_id or life.instance_id == instance_id:
-                self.host.lose(attempt_id)
+                self.host.lose(task_id)
 
     def _plan(self, launch: Launch) -> Behaviour:
-        self.ledger.record_launch(launch, self._check_launch(launch))
+        self.ledger.record_launch(self.name, launch, self._check_launch(launch))
         rng = seeded(self.seed, "plan", launch.job_id, launch.attempt_id[:16])
         number = rng.random()
         slow_start_ms = rng.choice((0, 0, 1, 20, 2000 if self.noise else 0))
@@ -75,6 +75,8 @@ class FakeSite:
         behaviour = _behaviour(rng, number)
         lost_after_ms = rng.choice((0, 50, 1000)) if rng.random() < self.noise / 4 else None
         containers = {one.name: _behaviour(rng, rng.random()) for one in launch.task.containers}
+        if launch.gang is not None and launch.attempt_node.node != launch.gang.main_node and rng.random() < 0.5:
+            behaviour = replace(behaviour, runs_ms=None)  # as workers run: until the main node has ended
         return replace(behaviour, starts_after_ms=slow_start_ms, lost_after_ms=lost_after_ms, containers=containers)
 
     def _carry(self, report: Report) -> Sequence[int]:
@@ -82,12 +84,12 @@ class FakeSite:
         repeated."""
         self.ledger.record_report(report)
         if isinstance(report, Started):
-            assert self.host.runs[report.attempt_id] == 1, f"{report.attempt_id} was started more than once"
+            assert self.host.runs[report.task_id] == 1, f"{report.task_id} was started more than once"
         if not self.noise:
             return (0,)
         kind = type(report).__name__
-        times = self._sent[report.attempt_id, kind] = self._sent.get((report.attempt_id, kind), 0) + 1
-        rng = seeded(self.seed, "carry", report.attempt_id, kind, times)
+        times = self._sent[report.task_id, kind] = self._sent.get((report.task_id, kind), 0) + 1
+        rng = seeded(self.seed, "carry", report.task_id, kind, times)
         if rng.random() >= self.noise:
             return (rng.choice((0, 0, 1, 5)),)
         late_ms = rng.randrange(MAX_REPORT_DELAY_MS)
@@ -183,6 +185,6 @@ class Connection:
         self._channel.cut()
 
     def _acknowledge(self, attempt_node: AttemptNode) -> None:
-        self.site.check_acknowledged(attempt_node.task_id)
+        self.site.check_acknowledged(attempt_node)
         self.site.ledger.acknowledged.add(attempt_node.task_id)
         self._engine.acknowledge([attempt_node])

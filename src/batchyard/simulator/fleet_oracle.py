@@ -34,23 +34,34 @@ HEAD_KEPT_AFTER_MS = 1000
 SCALE_DOWN_MS = 2000  # scale_down_seconds of the simulated servers
 
 
-class HeldAttempt(Struct, frozen=True):
-    """A placed attempt, and the resources that it holds. `timeout_seconds`: when its own timeout ends it; 0: never."""
+class HeldPlace(Struct, frozen=True):
+    """The place of one node of a placed attempt, and the resources that it holds there. `timeout_seconds`: when the
+    job's own timeout ends it; 0: never."""
 
     key: int
     resources: Resources
     attempt: Attempt
+    instance_id: str
+    device_ids: tuple[int, ...]
     timeout_seconds: int = 0
 
 
 class NextJob(Struct, frozen=True):
-    """The next job of a FIFO queue. `reason`: its statusReason."""
+    """The next job of a FIFO queue. `resources`: of all its nodes together; `reason`: its statusReason."""
 
     job_id: str
     queue: str
     resources: Resources
     engines: tuple[str, ...]
     reason: str
+    node_count: int = 1
+
+
+class WaitingJob(Struct, frozen=True):
+    """A RUNNABLE job. `nodes`: what each of its nodes asks for."""
+
+    queue: str
+    nodes: tuple[Resources, ...]
 
 
 class FleetOracle:
@@ -63,6 +74,7 @@ class FleetOracle:
         self.instances: dict[str, Instance] = {}
         self.heads: dict[str, QueueHead] = {}
         self.sizes: dict[str, Resources] = {}  # of every instance that ever existed
+        self.sized_by_owner: set[str] = set()  # environments whose desiredvCpus their owner has asked for
         self._idle_since: dict[str, int] = {}  # READY ones without attempts
         self._host = ""
         self._host_now = Resources()
@@ -89,13 +101,15 @@ class FleetOracle:
     def before_durable(
         self,
         rows: Rows,
-        held: Sequence[HeldAttempt],
-        placed: Sequence[tuple[HeldAttempt, str]],
+        held: Sequence[HeldPlace],
+        placed: Sequence[tuple[HeldPlace, str]],
         next_jobs: Callable[[], Sequence[NextJob]],
+        waiting: Callable[[], Sequence[WaitingJob]],
         now_ms: int,
     ) -> None:
-        """Checks a transaction. `held`: every attempt that is placed after it; `placed`: those of them that it
-        placed, and their queues; `next_jobs`: the next job of each queue after it."""
+        """Checks a transaction. `held`: every place that is held after it; `placed`: those of attempts that it
+        placed, and their queues; `next_jobs`: the next job of each queue after it; `waiting`: every RUNNABLE
+        job."""
         pauses = {name: one.paused_until_ms for name, one in self.environments.items()}
         self.environments.update((row[0], codec.decode_environment(row[-1])) for row in rows.environments)
         self.queues.update((row[0], codec.decode_queue(row[-1])) for row in rows.queues)
@@ -115,7 +129,7 @@ class FleetOracle:
                 self.instances.pop(name, None)
             elif kind == QUEUE_HEAD:
                 del self.heads[name]
-        busy = {one.attempt.main.instance_id for one in held}
+        busy = {one.instance_id for one in held}
         for name in sorted({*before, *self.instances}):
             self._check_change(name, before.get(name), self.instances.get(name), name in busy, now_ms)
         launched = [self.instances[name] for name in self.instances if name not in before]
@@ -123,7 +137,9 @@ class FleetOracle:
             if pauses.get(new.environment, 0) > now_ms:
                 raise ViolationError(f"{new} is launched at {now_ms}, before its environment's pause is over: {pauses}")
         for name in sorted({one.environment for one in launched}):
-            self._check_launches(self.environments[name], [one for one in launched if one.environment == name])
+            own = [one for one in launched if one.environment == name]
+            self._check_launches(self.environments[name], own)
+            self._check_gathered(self.environments[name], own, waiting(), held)
         for one, queue in placed:
             self._check_placed(one, self.queues[queue], held)
         if launched or placed:
@@ -194,7 +210,33 @@ class FleetOracle:
             if (one.market is Market.SPOT) != (resources["type"] == "SPOT"):
                 raise ViolationError(f"{name} is {resources['type']} and launches {one}")
 
-    def _check_placed(self, one: HeldAttempt, queue: Queue, held: Sequence[HeldAttempt]) -> None:
+    def _check_gathered(
+        self,
+        environment: Environment,
+        launched: Sequence[Instance],
+        waiting: Sequence[WaitingJob],
+        held: Sequence[HeldPlace],
+    ) -> None:
+        """Checks that instances which are launched for a multi-node job are all that it lacks: for a part of its nodes
+        none may be."""
+        coming = self._of(environment.name, COMING)
+        before = sum(i.resources.milli_vcpus for i in coming) - sum(i.resources.milli_vcpus for i in launched)
+        least = max(_vcpus(environment, "minvCpus"), _vcpus(environment, "desiredvCpus"))
+        users = [
+            one for one in waiting if environment.name in [o.environment for o in self.queues[one.queue].environments]
+        ]
+        if (
+            environment.name in self.sized_by_owner
+            or before < least * MILLI
+            or not users
+            or any(len(one.nodes) == 1 for one in users)
+        ):
+            return
+        rooms = [i.resources.minus(_sum([o.resources for o in held if o.instance_id == i.instance_id])) for i in coming]
+        if not any(_could_place(one.nodes, rooms) for one in users):
+            raise ViolationError(f"{environment.name} launches {launched}, too little for each of {users}")
+
+    def _check_placed(self, one: HeldPlace, queue: Queue, held: Sequence[HeldPlace]) -> None:
         """Checks that an attempt is placed on a READY instance of its environment with room for it; without
         instances, on the host."""
         attempt = one.attempt
@@ -203,7 +245,7 @@ class FleetOracle:
             raise ViolationError(f"{attempt} is placed in {environment}")
         if attempt.environment not in [o.environment for o in queue.environments]:
             raise ViolationError(f"{attempt} is placed by the queue {queue}")
-        instance = self.instances.get(attempt.main.instance_id)
+        instance = self.instances.get(one.instance_id)
         kind = _resources(environment).get("type", "")
         if (instance is not None) != (kind in ("EC2", "SPOT")):
             raise ViolationError(f"{attempt} is placed on {instance}, and its environment is {environment}")
@@ -215,22 +257,25 @@ class FleetOracle:
             return
         if instance.state is not InstanceState.READY or instance.environment != environment.name:
             raise ViolationError(f"{attempt} is placed on {instance}")
-        if not {*attempt.main.device_ids} <= {*instance.gpu_ids}:
+        if not {*one.device_ids} <= {*instance.gpu_ids}:
             raise ViolationError(f"{attempt} has devices that {instance} does not have")
-        total = _sum([o.resources for o in held if o.attempt.main.instance_id == instance.instance_id])
+        total = _sum([o.resources for o in held if o.instance_id == instance.instance_id])
         if not total.fits(instance.resources):
             raise ViolationError(f"with {attempt} {total} is used of {instance}")
 
     def _check_passed(
-        self, placed: Sequence[tuple[HeldAttempt, str]], next_jobs: Sequence[NextJob], held: Sequence[HeldAttempt]
+        self, placed: Sequence[tuple[HeldPlace, str]], next_jobs: Sequence[NextJob], held: Sequence[HeldPlace]
     ) -> None:
         """Checks that a job which still waits in a queue of higher priority, and could run where a job without a
-        timeout was placed, has enough left there of what that job took."""
+        timeout was placed, has enough left there of what that job took. Jobs with a timeout may have taken the rest
+        after it: they end in time."""
         for one, queue in placed:
-            environment, instance_id = self.environments[one.attempt.environment], one.attempt.main.instance_id
+            environment, instance_id = self.environments[one.attempt.environment], one.instance_id
             instance = self.instances.get(instance_id)
             total = self._host_now if instance is None else instance.resources
-            left = total.minus(_sum([o.resources for o in held if o.attempt.main.instance_id == instance_id]))
+            here = [o for o in held if o.instance_id == instance_id]
+            later = [o for o, _ in placed if o.instance_id == instance_id and o.timeout_seconds]
+            left = total.minus(_sum([o.resources for o in here])).plus(_sum([o.resources for o in later]))
             if instance is None:
                 left = left.minus(_sum([i.resources for i in self.instances.values()]))
             for other in next_jobs:
@@ -242,18 +287,20 @@ class FleetOracle:
                     continue  # an instance that is being launched may be reserved for it
                 if other.reason.startswith(SET_ASIDE) or environment.engine not in other.engines:
                     continue
+                if other.node_count > 1 and instance is not None:
+                    continue  # its nodes may have room reserved on other instances
                 if other.resources.fits(total) and not _leaves(left, one.resources, other.resources):
                     raise ViolationError(f"{one} of {queue} passes {other}, which could use the {left} left there")
 
-    def _check_host(self, held: Sequence[HeldAttempt]) -> None:
+    def _check_host(self, held: Sequence[HeldPlace]) -> None:
         """Checks that what is reserved, and what runs on the host itself, is not more than it has, and that no
         device is assigned twice."""
-        local = [one for one in held if one.attempt.main.instance_id == self._host]
+        local = [one for one in held if one.instance_id == self._host]
         total = _sum([i.resources for i in self.instances.values()] + [one.resources for one in local])
         if not total.fits(self._allowance):
             raise ViolationError(f"{total} is reserved and held of the host, which has {self._allowance}")
         devices = [d for i in self.instances.values() for d in i.gpu_ids]
-        devices += [d for one in local for d in one.attempt.main.device_ids]
+        devices += [d for one in local for d in one.device_ids]
         if len(devices) != len(set(devices)):
             raise ViolationError(f"devices of the host are given twice: {sorted(devices)}")
 
@@ -302,6 +349,17 @@ class FleetOracle:
 
     def _of(self, environment: str, states: Sequence[InstanceState]) -> list[Instance]:
         return [i for i in self.instances.values() if i.environment == environment and i.state in states]
+
+
+def _could_place(nodes: Sequence[Resources], rooms: Sequence[Resources]) -> bool:
+    """Whether nodes fit into rooms together: the largest first, each into the first room that has enough."""
+    left = list(rooms)
+    for one in sorted(nodes, key=lambda one: (one.gpus, one.milli_vcpus, one.memory_mib), reverse=True):
+        found = next((at for at, room in enumerate(left) if one.fits(room)), None)
+        if found is None:
+            return False
+        left[found] = left[found].minus(one)
+    return True
 
 
 def _leaves(left: Resources, taken: Resources, wanted: Resources) -> bool:

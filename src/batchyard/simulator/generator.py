@@ -16,6 +16,9 @@ from batchyard.simulator.rng import seeded
 
 MAX_OPERATIONS = 24
 FLEETS_SHARE = 0.25  # of the operations, where there are MANAGED environments
+HAVE_GANGS = 0.45  # share of the seeds with room for multi-node jobs
+GANGS_SHARES = (0.05, 0.75)  # of the submissions without an array: in all other seeds, and in those
+GANG_VCPUS = (4, 8, 16, 16)
 LARGE_EVERY = 25  # one seed in so many submits arrays of hundreds
 LARGE_ARRAYS = (120, 300)
 SMALL_ARRAYS = (0, 0, 0, 0, 2, 2, 3, 3, 5, 8)
@@ -48,6 +51,7 @@ def generate(seed: int) -> w.Workload:
         consumables=seeded(seed, "consumables").choice(CONSUMABLES),
     )
     setup = fleets.with_fleets(seeded(seed, "fleets"), setup)
+    setup = _with_gangs(seeded(seed, "gangs"), setup)
     horizon_ms = setup_rng.choice(HORIZONS_MS)
     troubles = setup_rng.choice((0.0, 0.1, 0.25, 0.5))
     operations: list[w.Operation] = []
@@ -66,6 +70,7 @@ def generate(seed: int) -> w.Workload:
         else:
             submit = _submit(rng, at_ms, number, setup, submitted, seed % LARGE_EVERY == 0)
             submit = replace(submit, consumables=_consumables(seeded(seed, "consumables", number), setup))
+            submit = _with_nodes(seeded(seed, "nodes", number), setup, submit)
             submitted.append(submit)
             operations.append(submit)
     return w.Workload(setup, tuple(operations))
@@ -137,6 +142,29 @@ def _submit(
         impatient_ms=rng.choice((0, 0, 0, 1, 60)),
     )
     return submit if rng.random() < 0.85 else replace(submit, definition=rng.choice(tuple(w.SEVERAL)))
+
+
+def _with_gangs(rng: random.Random, setup: w.Setup) -> w.Setup:
+    """Returns the setup, for a part of the seeds with a host and environments that are large enough for multi-node
+    jobs, and with many of these."""
+    if rng.random() >= HAVE_GANGS:
+        return replace(setup, gangs_share=GANGS_SHARES[0])
+    vcpus, gpus = rng.choice(GANG_VCPUS), rng.choice((0, 2, 4))
+    number = len(setup.hosts[0]) - 1  # engines run everything on the last one
+    host = w.instance(number, vcpus, 8192, gpus)
+    smaller, bare = w.instance(number, vcpus // 2, 8192, gpus), w.instance(number, vcpus, 8192, 0)
+    hosts = [(*instances[:-1], own) for instances, own in zip(setup.hosts, (host, smaller, bare, host), strict=True)]
+    fleets = {name: {**one, "maxvCpus": max(one["maxvCpus"], vcpus)} for name, one in setup.fleets.items()}
+    return replace(setup, hosts=tuple(hosts), fleets=fleets, gangs_share=GANGS_SHARES[1])
+
+
+def _with_nodes(rng: random.Random, setup: w.Setup, submit: w.Submit) -> w.Submit:
+    """Returns a submission as one of a multi-node job, for a part of those without an array."""
+    if submit.array_size or rng.random() >= setup.gangs_share:
+        return submit
+    definition = rng.choice(tuple(w.GANGS))
+    count = rng.randint(*w.OPEN_GANGS[definition]) if definition in w.OPEN_GANGS and rng.random() < 0.7 else 0
+    return replace(submit, definition=definition, num_nodes=count)
 
 
 def _consumables(rng: random.Random, setup: w.Setup) -> tuple[tuple[str, int], ...]:

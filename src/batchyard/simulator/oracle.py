@@ -6,16 +6,18 @@ from bisect import bisect_right
 from collections.abc import Mapping
 
 from batchyard.core.model import names
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.ranges import contains, subtract
 from batchyard.core.model.reasons import StopCause
-from batchyard.core.model.records import Attempt, Dependency, Job, JobSpec, Status
+from batchyard.core.model.records import Attempt, Dependency, Job, JobSpec, Status, group_of, node_resources
 from batchyard.core.model.reports import Exited, NotStarted
-from batchyard.core.model.resources import Resources
+from batchyard.core.model.resources import Resources, sum_of
 from batchyard.core.state.arrays import status_summary, virtual_child
 from batchyard.engines.base import Launch
 from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
 from batchyard.simulator.disk import Disk
-from batchyard.simulator.fleet_oracle import FleetOracle, HeldAttempt, NextJob
+from batchyard.simulator.fleet_oracle import FleetOracle, HeldPlace, NextJob, WaitingJob
+from batchyard.simulator.gang_oracle import GangOracle, exit_code_of, host_lost
 from batchyard.simulator.transient_state_oracle import SettlingOracle
 from batchyard.store import codec
 from batchyard.store.codec import Rows
@@ -39,6 +41,7 @@ class Oracle:
         self.promised: dict[str, str] = {}  # job id -> the idempotency key it was submitted with
         self.allowance: dict[str, Resources] = {}  # by instance: what may be held at most, since the last start
         self.fleets = FleetOracle(ledger)
+        self.gangs = GangOracle(ledger)
         self.settling = SettlingOracle(settle_ms)
         self._tops: list[int] = []  # keys of top-level jobs, ascending
 
@@ -77,9 +80,9 @@ class Oracle:
         self.allowance = dict(capacity)
         held: dict[str, Resources] = {}
         for key, job in self.jobs.items():
-            if job.attempt is not None:
-                name = job.attempt.main.instance_id
-                held[name] = held.get(name, Resources()).plus(self.spec_of(key).task.resources)
+            for place in self._places_of(key, job):
+                name = place.instance_id
+                held[name] = held.get(name, Resources()).plus(place.resources)
         self.fleets.server_started(capacity, held)
         for name, total in held.items():
             if name in self.fleets.sizes:
@@ -133,19 +136,35 @@ class Oracle:
         self.jobs.update(decoded)
         self._check_fleets(rows, before, now_ms)
 
-    def _check_fleets(self, rows: Rows, before: dict[int, Job | None], now_ms: int) -> None:
-        held = [
-            HeldAttempt(key, self.spec_of(key).task.resources, job.attempt, self.spec_of(key).timeout_seconds)
-            for key, job in sorted(self.jobs.items())
-            if job.attempt is not None
+    def _places_of(self, key: int, job: Job) -> list[HeldPlace]:
+        """Returns what the placed attempt of a job holds: one for each of its nodes."""
+        if job.attempt is None:
+            return []
+        spec = self.spec_of(key)
+        return [
+            HeldPlace(key, asked, job.attempt, place.instance_id, place.device_ids, spec.timeout_seconds)
+            for asked, place in zip(node_resources(spec), job.attempt.placements, strict=True)
         ]
+
+    def _check_fleets(self, rows: Rows, before: dict[int, Job | None], now_ms: int) -> None:
+        held = [place for key, job in sorted(self.jobs.items()) for place in self._places_of(key, job)]
         new = []
         for one in held:
             old = before[one.key] if one.key in before else self.jobs[one.key]
             if old is None or old.attempt is None or old.attempt.number != one.attempt.number:
                 new.append((one, self.spec_of(one.key).queue))
         self.settling.before_durable(rows, now_ms)
-        self.fleets.before_durable(rows, held, new, self._next_jobs, now_ms)
+        self.fleets.before_durable(rows, held, new, self._next_jobs, self._waiting, now_ms)
+
+    def _waiting(self) -> list[WaitingJob]:
+        """Returns every job that is RUNNABLE; of an array with RUNNABLE children one."""
+        found: list[WaitingJob] = []
+        for key, job in self.jobs.items():
+            spec, array = self.spec_of(key), job.array
+            waits = job.status is Status.RUNNABLE if array is None else bool(array.unstarted and array.released_at_ms)
+            if waits:
+                found.append(WaitingJob(spec.queue, node_resources(spec)))
+        return found
 
     def _next_jobs(self) -> list[NextJob]:
         """Returns the next job of each FIFO queue: retried ones first, then by submission; for a released array its
@@ -164,7 +183,8 @@ class Oracle:
                 waits, reason = waits and not job.is_withdrawn, array.waiting_reason
             turn = not (array is None and job.past), key
             if waits and (spec.queue not in first or turn < first[spec.queue][0]):
-                one = NextJob(self.job_id(key), spec.queue, spec.task.resources, spec.engines, reason)
+                asked = sum_of(node_resources(spec))
+                one = NextJob(self.job_id(key), spec.queue, asked, spec.engines, reason, len(node_resources(spec)))
                 first[spec.queue] = turn, one
         return [one for (_, key), one in first.values() if not self.spec_of(key).consumables]
 
@@ -186,7 +206,11 @@ class Oracle:
             raise ViolationError(f"{self.job_id(key)} forgets an attempt: {known} became {new.past}")
         for attempt in new.past[len(known) :]:
             self._check_ended(key, new, attempt)
+            if not new.status.is_final and attempt.exit_code == 0 and attempt.started_at_ms:
+                raise ViolationError(f"{self.job_id(key)} is retried after {attempt}")
         self._check_placed(key, old, new, batch)
+        if new.attempt is not None and self.spec_of(key).num_nodes:
+            self.gangs.check_placed_attempt(key, self.spec_of(key), new.attempt)
         if new.status.is_final and new.array is None:
             self._check_outcome(key, new)
 
@@ -199,6 +223,9 @@ class Oracle:
 
     def _check_ended(self, key: int, job: Job, attempt: Attempt) -> None:
         """Checks that an attempt ends after its engine reported the end, and as reported."""
+        if self.spec_of(key).num_nodes:
+            self.gangs.check_ended(key, self.spec_of(key), attempt)
+            return
         task_id = names.task_id(key, attempt.number, self.job_id(key))
         if task_id in self.ledger.running:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over and still runs")
@@ -213,7 +240,7 @@ class Oracle:
             raise ViolationError(f"attempt {attempt.number} of {self.job_id(key)} is over; no engine reported it")
         seen = None
         if isinstance(final, Exited):
-            seen = _code_of(self.spec_of(key), final)
+            seen = exit_code_of(self.spec_of(key), final)
         elif isinstance(final, NotStarted):
             seen = final.exit_code
         if is_lost:
@@ -232,12 +259,14 @@ class Oracle:
             return
         if new.is_withdrawn:
             raise ViolationError(f"{self.job_id(key)} was withdrawn and is placed: {new}")
-        if any(past.stopping not in (None, StopCause.HOST) for past in new.past):
+        if any(past.stopping not in (None, StopCause.HOST, StopCause.MAIN) for past in new.past):
             raise ViolationError(f"{self.job_id(key)} was stopped and is placed again: {new}")
         top = self.top_of(key)
         parent = batch.get(top, self.jobs.get(top))
         if top != key and parent is not None and parent.is_withdrawn:
             raise ViolationError(f"{self.job_id(key)} is placed, and its array was withdrawn")
+        if self.spec_of(key).num_nodes:
+            self.gangs.check_placed(self.spec_of(key), new.attempt)
         if new.attempt.number > self.spec_of(key).retry.attempts:
             raise ViolationError(f"{self.job_id(key)} gets attempt {new.attempt.number}, more than it asked for")
 
@@ -251,7 +280,7 @@ class Oracle:
         last = job.past[-1]
         withdrawn = job.is_withdrawn
         well = last.exit_code == 0 and bool(last.started_at_ms)
-        stopped = last.stopping not in (None, StopCause.HOST)
+        stopped = last.stopping not in (None, StopCause.HOST, StopCause.MAIN)
         if job.status is Status.SUCCEEDED and (not well or job.is_terminated or stopped):
             raise ViolationError(f"{job_id} succeeded after {last}")
         if job.status is Status.FAILED and well and not (job.is_terminated or stopped):
@@ -274,9 +303,13 @@ class Oracle:
         job = self.jobs.get(key)
         if job is None or job.attempt is None or job.attempt.number != number:
             raise ViolationError(f"{launch.job_id} is launched as attempt {number}; the store has {job}")
-        if launch.job_id != self.job_id(key) or launch.task != self.spec_of(key).task:
+        spec, node = self.spec_of(key), launch.attempt_node.node
+        job_id = names.node_id(self.job_id(key), node) if spec.num_nodes else self.job_id(key)
+        if launch.job_id != job_id or launch.task != (group_of(spec, node).task if spec.num_nodes else spec.task):
             raise ViolationError(f"{launch.job_id} is launched with another job's task")
-        instance_id, asked = job.attempt.main.instance_id, launch.task.resources
+        if spec.num_nodes:
+            self.gangs.check_launch(key, spec, job, launch)
+        instance_id, asked = job.attempt.placements[node].instance_id, launch.task.resources
         held = self.ledger.held(instance_id).plus(asked)
         most = self.fleets.sizes.get(instance_id) or self.allowance.get(instance_id, Resources())
         if not held.fits(most):
@@ -286,15 +319,16 @@ class Oracle:
         shared = {*launch.device_ids} & {*self.ledger.devices(instance_id)}
         if shared:
             raise ViolationError(f"{launch.job_id} gets the devices {sorted(shared)} that others use")
-        self._check_consumables(key, launch.job_id)
+        self._check_consumables(key, launch)
         self._check_dependencies(key, launch.job_id)
         return instance_id
 
-    def _check_consumables(self, key: int, job_id: str) -> None:
+    def _check_consumables(self, key: int, launch: Launch) -> None:
         """Checks that what really runs, and what is launched now, take no more of a consumable resource than there
         is."""
         asked = self.spec_of(key).consumables
-        running = [names.parse_task_id(attempt_id) for attempt_id in self.ledger.running] if asked else ()
+        others = {one.launch.attempt_id for one in self.ledger.running.values()} if asked else set()
+        running = [names.parse_task_id(attempt_id) for attempt_id in sorted(others - {launch.attempt_id})]
         for one in asked:
             taken = one.quantity + sum(
                 other.quantity
@@ -304,14 +338,17 @@ class Oracle:
                 if other.name == one.name
             )
             if taken > self._consumables[one.name]:
-                raise ViolationError(f"{job_id} makes {taken} of {one.name} in use, of {self._consumables[one.name]}")
+                total = self._consumables[one.name]
+                raise ViolationError(f"{launch.job_id} makes {taken} of {one.name} in use, of {total}")
 
-    def check_acknowledged(self, attempt_id: str) -> None:
+    def check_acknowledged(self, attempt_node: AttemptNode) -> None:
         """Checks that an outcome is durable before its engine may forget it."""
-        parsed = names.parse_task_id(attempt_id)
+        parsed = names.parse_task_id(attempt_node.attempt_id)
         job = None if parsed is None else self.jobs.get(parsed[0])
         if parsed is not None and job is not None and job.attempt is not None and job.attempt.number == parsed[1]:
-            raise ViolationError(f"the outcome of {attempt_id} is acknowledged; the store still has {job}")
+            nodes = job.attempt.nodes
+            if not nodes or not nodes[attempt_node.node].stopped_at_ms:
+                raise ViolationError(f"the outcome of {attempt_node} is acknowledged; the store still has {job}")
 
     def _check_dependencies(self, key: int, job_id: str) -> None:
         spec, top = self.spec_of(key), self.top_of(key)
@@ -386,24 +423,8 @@ class Oracle:
             raise ViolationError(f"array {spec.job_id}: its children are {counts}, its parent says otherwise")
 
 
-def _code_of(spec: JobSpec, final: Exited) -> int | None:
-    """Returns the exit code of a task: that of the first essential container that failed, else 0. Of a pod all count
-    but the one that it has not in its definition."""
-    essential = {one.name for one in spec.task.containers if one.essential} or {final.containers[0].name}
-    if spec.pod:
-        essential = {one["name"] for kind in ("containers", "initContainers") for one in spec.pod[kind]}
-    ended = sorted(final.containers, key=lambda one: one.stopped_at_ms or float("inf"))
-    failed = [one.exit_code for one in ended if one.name in essential and one.exit_code != 0]
-    return failed[0] if failed else 0
-
-
 def _counterpart(entry: Dependency, index: int | None) -> str:
     if entry.type == "N_TO_N":
         assert index is not None, "only arrays depend N_TO_N"
         return names.child_id(entry.job_id, index)
     return entry.job_id
-
-
-def host_lost(instance_id: str) -> str:
-    """The text of the user guide, independent of the core's."""
-    return f"Host EC2 (instance {instance_id}) terminated."

@@ -112,6 +112,7 @@ def build_launch(launch: LaunchTask, problem: str = "") -> Launch:
         device_ids=launch.device_ids,
         job_id=launch.job_id,
         problem=problem,
+        gang=launch.gang,
     )
 
 
@@ -128,8 +129,8 @@ class ServerContext(Protocol):
 
     def latency(self) -> int: ...
 
-    def problem(self, server: Server, attempt_id: str) -> str:
-        """Returns why this server must not start the attempt; empty: it may."""
+    def problem(self, server: Server, task_id: str) -> str:
+        """Returns why this server must not start the attempt, or the node of one; empty: it may."""
         ...
 
     def before_durable(self, server: Server, rows: Rows, now_ms: int) -> None: ...
@@ -199,7 +200,7 @@ class Server:
         self.event_loop.create_task(self._live()).add_done_callback(self._ended)
 
     def _build_launch(self, launch: LaunchTask) -> Launch:
-        return build_launch(launch, self._context.problem(self, launch.attempt_id))
+        return build_launch(launch, self._context.problem(self, launch.attempt_node.task_id))
 
     async def _live(self) -> None:
         await self.loop.start(self.epoch)

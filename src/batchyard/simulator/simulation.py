@@ -12,7 +12,8 @@ from batchyard.core.model import commands as c
 from batchyard.core.model import names
 from batchyard.core.model.consumable_commands import CreateConsumableResource
 from batchyard.core.model.consumable_records import ConsumableType
-from batchyard.core.model.records import Instance, Job, Status
+from batchyard.core.model.records import Health, Instance, Job, State, Status, node_resources
+from batchyard.core.model.resources import sum_of
 from batchyard.core.questions.overview import InterruptInstance
 from batchyard.engines.event_queue import EventQueue
 from batchyard.simulator import workload as w
@@ -170,11 +171,11 @@ class Simulation(WorldDriver):
         failing, self._failing = self._failing, ""
         return durable_ms, heard_ms, failing
 
-    def problem(self, server: Server, attempt_id: str) -> str:
-        own = seeded(self.seed, "unreadable", server.epoch, attempt_id)
+    def problem(self, server: Server, task_id: str) -> str:
+        own = seeded(self.seed, "unreadable", server.epoch, task_id)
         if own.random() >= self.setup.unreadable or self.is_calm:
             return ""
-        self.ledger.withheld.add(attempt_id)
+        self.ledger.withheld.add(task_id)
         return UNREADABLE
 
     def latency(self) -> int:
@@ -217,6 +218,7 @@ class Simulation(WorldDriver):
         elif isinstance(operation, w.TagJob):
             self.clients.tag(operation)
         elif isinstance(operation, w.Ask):
+            self._note_size(operation.command)
             self.clients.ask_once(operation.command)
         elif isinstance(operation, w.FailCommit):
             self._failing = "unknown" if operation.unknown else "lost"
@@ -239,6 +241,12 @@ class Simulation(WorldDriver):
             self._start_server()
         elif newest is not None:
             self._end_server(newest, operation)
+
+    def _note_size(self, command: c.Command[object]) -> None:
+        if not isinstance(command, c.UpdateComputeEnvironment):
+            return
+        if "desiredvCpus" in command.document.get("computeResources", {}):
+            self.oracle.fleets.sized_by_owner.add(command.name)
 
     def _end_server(self, server: Server, operation: w.Operation) -> None:
         self._away_ms = 100
@@ -322,8 +330,8 @@ class Simulation(WorldDriver):
     def _check_waits(self, job_id: str, job: Job) -> None:
         self.note(f"waits: {job_id} {job.status} {job.status_reason}")
         if job.status is Status.RUNNABLE:
-            if not job.status_reason:
-                raise ViolationError(f"{job_id} could run, and waits without a reason")
+            if not job.status_reason or self._could_gather(job):
+                raise ViolationError(f"{job_id} could run, and waits: {job.status_reason!r}")
             return
         wanted, spec = names.parse_job_id(job_id), self.oracle.spec_of(job.key)
         others = [entry.job_id for entry in spec.depends_on if entry.job_id]
@@ -334,6 +342,17 @@ class Simulation(WorldDriver):
         found = [self.oracle.find(other) for other in others]
         if all(other is None or other.status.is_final for other in found):
             raise ViolationError(f"{job_id} is {job.status}, and nothing it depends on is unfinished")
+
+    def _could_gather(self, job: Job) -> bool:
+        """Whether a multi-node job has room for all its nodes on the host, as nothing else runs."""
+        spec = self.oracle.spec_of(job.key)
+        if not spec.num_nodes or self.oracle.fleets.instances:
+            return False
+        fleets = self.oracle.fleets
+        places = [fleets.environments[one.environment] for one in fleets.queues[spec.queue].environments]
+        usable = [one for one in places if one.name in self.setup.environments and one.engine in spec.engines]
+        is_open = any(one.state is State.ENABLED and one.status is Health.VALID for one in usable)
+        return is_open and sum_of(node_resources(spec)).fits(self.setup.hosts[self._host][-1].resources)
 
     def _check_nothing_left(self) -> None:
         """Checks that nothing is kept in memory about waiting jobs once none waits."""
@@ -373,8 +392,8 @@ class Simulation(WorldDriver):
     def _outcome(self) -> Outcome:
         for key, (_, status, body) in sorted(self.disk.jobs.items()):
             self._digest.update(f"{key} {status} {body}\n".encode())
-        for attempt_id, life in self.ledger.launched.items():
-            self._digest.update(f"{attempt_id} {life.starts} {life.final}\n".encode())
+        for task_id, life in self.ledger.launched.items():
+            self._digest.update(f"{task_id} {life.starts} {life.final}\n".encode())
         runs = sum(life.starts for life in self.ledger.launched.values())
         return Outcome(self._digest.hexdigest(), self.commits, len(self.disk.jobs), runs, self.crashes)
 

@@ -40,6 +40,7 @@ class Submit(Operation, frozen=True):
     share: str = ""  # share identifier, on queues with a policy
     priority: int | None = None  # scheduling priority, with a share
     consumables: tuple[tuple[str, int], ...] = ()  # (consumable resource, quantity) of each child or the job
+    num_nodes: int = 0  # of nodeOverrides; 0: not given
 
 
 class Withdraw(Operation, frozen=True):
@@ -147,6 +148,7 @@ class Setup(Struct, frozen=True):
     time_limits: dict[str, int] = {}  # queue -> after how many seconds its jobStateTimeLimitActions cancel
     settle_ms: int = 0  # how long environments and queues are CREATING, UPDATING or DELETING
     consumables: dict[str, int] = {}  # consumable resources: name -> total
+    gangs_share: float = 0.0  # of the submissions without an array: how many are multi-node jobs
     fleets: dict[str, dict[str, Any]] = {}  # MANAGED environments: name -> computeResources; all on the first engine
 
 
@@ -250,6 +252,30 @@ SEVERAL = {
     ),
     "pod": pod(("left", "right"), ("first", "second")),
 }
+
+
+def nodes(count: int, main: int, ranges: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Returns a definition of a multi-node job. `ranges`: by targetNodes the definition of a plain job, whose
+    container or task the nodes run."""
+    members = {"containerProperties": "container", "ecsProperties": "ecsProperties"}
+    documents = [
+        {"targetNodes": target, **{members[member]: body for member, body in each.items() if member in members}}
+        for target, each in ranges.items()
+    ]
+    properties = {"numNodes": count, "mainNode": main, "nodeRangeProperties": documents}
+    return {"type": "multinode", "nodeProperties": properties}
+
+
+GANGS = {
+    "gang-2": nodes(2, 0, {":": container("1", 64)}),
+    "gang-open": nodes(3, 1, {":": container("1", 128)}),
+    "gang-unequal": nodes(3, 2, {"0:1": container("1", 64), "2:": container("2", 256)}),
+    "gang-nested": nodes(5, 3, {":": container("1", 32), "1:2": container("2", 64)}),
+    "gang-gpus": nodes(2, 1, {"0": container("1", 64, 1), "1": container("1", 64, 1)}),
+    "gang-tasks": nodes(2, 0, {"0": SEVERAL["pair"], "1:": container("1", 64)}),
+    "gang-huge": nodes(2, 0, {"0": container("1", 64), "1": container(str(HUGE_VCPUS), 64)}),
+}
+OPEN_GANGS = {"gang-open": (2, 5), "gang-unequal": (3, 5), "gang-nested": (4, 5)}  # how many nodes may be asked for
 DEFINITIONS = {
     "half": container("0.5", 64),
     "one": container("1", 128),
@@ -258,6 +284,7 @@ DEFINITIONS = {
     "gpus": container("1", 64, 2),
     "huge": container(str(HUGE_VCPUS), 64),
     **SEVERAL,
+    **GANGS,
 }
 
 
