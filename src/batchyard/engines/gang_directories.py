@@ -11,6 +11,7 @@ What a job finds in its environment about them is weaker than what its definitio
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Collection
@@ -60,16 +61,14 @@ class GangDirectories:
         nodes = top / NODES
         for directory in (nodes, top / SCRATCH):
             directory.mkdir(_OWN_MODE, exist_ok=True)
-        for name, text in _texts(gang).items():
-            (nodes / name).write_text(text)
-            (nodes / name).chmod(0o755 if name in _SCRIPTS else 0o644)
-        for node in range(len(gang.addresses)):
-            fifo = nodes / f"{node}.requests"
-            if not fifo.exists():
-                os.mkfifo(fifo, 0o600)
-            fifo.chmod(0o600 if mode == _OWN_MODE else 0o666)
-            if owner is not None:
-                os.chown(fifo, *owner, follow_symlinks=False)
+        inside = open_directory(nodes)
+        try:
+            for name, text in _texts(gang).items():
+                _write(inside, name, text, 0o755 if name in _SCRIPTS else 0o644)
+            for node in range(len(gang.addresses)):
+                _make_fifo(inside, f"{node}.requests", owner, 0o600 if mode == _OWN_MODE else 0o666)
+        finally:
+            os.close(inside)
         _set(top / SCRATCH, owner, _OWN_MODE)
         _set(nodes, owner, mode)
         (top / "made").touch()
@@ -116,6 +115,25 @@ class GangDirectories:
 
 def _set(directory: Path, owner: tuple[int, int] | None, mode: int) -> None:
     fd = open_directory(directory)
+    try:
+        os.fchmod(fd, mode)
+        if owner is not None:
+            os.fchown(fd, *owner)
+    finally:
+        os.close(fd)
+
+
+def _write(directory: int, name: str, text: str, mode: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with os.fdopen(os.open(name, flags, mode, dir_fd=directory), "w") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), mode)
+
+
+def _make_fifo(directory: int, name: str, owner: tuple[int, int] | None, mode: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkfifo(name, _OWN_MODE, dir_fd=directory)
+    fd = os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=directory)
     try:
         os.fchmod(fd, mode)
         if owner is not None:

@@ -52,7 +52,7 @@ class LogStream(Struct, frozen=True):
 
     @property
     def number(self) -> int:
-        """Of the stream among those of its job and container: ascends with attempts and nodes."""
+        """Returns the number of the stream among those of its job and container: it ascends with attempts and nodes."""
         return self.attempt.number * MAX_NODES + parse_node(self.task_id)[1]
 
 
