@@ -124,7 +124,7 @@ class Yard:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             return False
-        until(lambda: start_ticks(pid) != ticks or _is_dead(pid), 10, "the supervisor's end")
+        until(lambda: start_ticks(pid) != ticks or is_dead(pid), 10, "the supervisor's end")
         return True
 
     def said(self) -> str:
@@ -231,7 +231,7 @@ def _free_port() -> int:
         return port
 
 
-def _is_dead(pid: int) -> bool:
+def is_dead(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     try:
         return stat.read_text().rpartition(")")[2].split()[0] in "ZX"
