@@ -36,6 +36,7 @@ until [ -e "$dir/$node.up" ]; do
     sleep 0.1 2>/dev/null || sleep 1
 done
 
+umask 000 # nodes may have different users; nothing but the nodes gets into the directory above
 number=0
 until mkdir "$dir/request.$$.$number" 2>/dev/null; do
     number=$((number + 1))
