@@ -149,6 +149,27 @@ def test_a_gang_goes_on_to_its_next_environment_where_another_gathers_in_the_fir
     assert driver.placed() == sorted([f"{first}#0", f"{second}#0"])
 
 
+def test_instances_that_are_too_small_for_a_gang_make_room_for_it() -> None:
+    driver = Driver(vcpus=8, memory_mib=65536)
+    driver.fleet("yard", "c5.large", "c5.xlarge", most=8)
+    driver.define_nodes(count=2, vcpus="4")
+    first = []
+    for _ in range(4):
+        first.append(driver.submit(queue="yard", **of_two))
+        driver.booted()
+    job = driver.submit("gang", queue="yard")
+    late = [driver.submit(queue="yard", **of_two) for _ in range(3)]
+    for small in first:
+        driver.exited(small)
+    assert {driver.status(one) for one in late} == {Status.RUNNABLE}, "they would keep the small instances busy"
+    driver.tick(600_000)
+    driver.gone()
+    driver.tick(60_000)
+    assert [one.instance_type for one in driver.instances("yard")] == ["c5.xlarge", "c5.xlarge"]
+    driver.booted()
+    assert driver.placed() == [f"{job}#0"]
+
+
 @pytest.mark.parametrize(
     ("most", "text"),
     [(4, "maxvCpus of yard is 4"), (64, "this host offers 8 vCPUs")],

@@ -7,7 +7,7 @@ from batchyard.core.capacity import allocation
 from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.capacity.catalogue import registered
 from batchyard.core.model.records import Environment
-from batchyard.core.model.resources import Resources
+from batchyard.core.model.resources import Resources, sum_of
 from batchyard.core.scheduling import fleet, gang_capacity, head_reservation
 from batchyard.core.state import placement
 from batchyard.core.state.placement import NEVER_MS, NONE_AHEAD, Ahead, Claim, Offer
@@ -51,6 +51,9 @@ def _waits_for_gang(world: World, shape: Shape, able: list[Offer], gathers_in: s
     until_ms = latest_ms if latest_ms < NEVER_MS else 0
     found = Ahead({instance_id: Claim(amount, until_ms) for instance_id, amount in asked.items()})
     environments = [world.environments[offer.environment] for offer in able]
+    if not gathers_in and sum_of(asked.values()) != sum_of(shape.node_resources):
+        saved = head_reservation.instances_reserved_for_nodes(world, environments, shape.node_resources)
+        found = found.plus(Ahead({i: Claim(shape.resources, until_ms=0, is_kept=True) for i in sorted(saved)}))
     largest = max(shape.nodes, key=lambda one: (one.gpus, one.milli_vcpus, one.memory_mib))
     return found.plus(_launches(world, environments, largest, lacks_host))
 

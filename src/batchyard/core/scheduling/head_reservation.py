@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from batchyard.core.capacity import allocation
-from batchyard.core.capacity.allocation import NoLaunch
+from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
 from batchyard.core.capacity.catalogue import registered
 from batchyard.core.model.records import Environment, Instance, InstanceState
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
-from batchyard.core.scheduling import fleet
+from batchyard.core.scheduling import fleet, gang_capacity
 from batchyard.core.state.provider import Provider
 from batchyard.core.state.world import World
 
@@ -26,6 +28,33 @@ def instances_reserved_for_head(world: World, environments: Sequence[Environment
         reserved = _reserved_in(world, environment, environments, asked)
         if reserved is not None:
             return reserved
+    return frozenset()
+
+
+def instances_reserved_for_nodes(
+    world: World, environments: Sequence[Environment], vectors: tuple[Resources, ...]
+) -> frozenset[str]:
+    """As instances_reserved_for_head, for a head of several nodes that the existing instances could not hold, even if
+    nothing else were on them: so that one of the environments could launch instances for all nodes."""
+    for environment in environments:
+        provider = world.instances.provider_of(environment)
+        if provider is None or not environment.kind.has_instances:
+            continue
+        if gang_capacity.never_gathers(world, environment, vectors) is not None:
+            continue
+        given = fleet.allocation_input(world, environment, gang_capacity.needs_of(vectors))
+        given = replace(given, free=_free_by_itself(world, provider))
+        reserved: set[str] = set()
+        instances = _in_turn(world, environment, environments)
+        while allocation.plan(given)[1].why is not NoLaunchReason.NO_DEMAND:
+            instance = next(instances, None)
+            if instance is None:
+                break
+            reserved.add(instance.instance_id)
+            own = instance.resources.milli_vcpus if instance.environment == environment.name else 0
+            given = replace(given, free=given.free.plus(instance.resources), milli_vcpus=given.milli_vcpus - own)
+        else:
+            return frozenset(reserved)
     return frozenset()
 
 
