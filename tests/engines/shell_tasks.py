@@ -40,6 +40,8 @@ class ShellTasks:
         if not path.exists():
             return []
         text = path.read_text()
+        if not text:
+            return []  # it was made a moment ago
         assert text.endswith("\n")
         return [(int(at), words) for at, words in (line.split("\t", 1) for line in text[:-1].split("\n"))]
 

@@ -139,10 +139,12 @@ def test_a_program_may_end_with_255(docker: DockerHarness) -> None:
 def test_without_a_daemon_the_engine_says_so(
     docker: DockerHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    patience_seconds = engine_module.CONNECT_SECONDS
     monkeypatch.setattr(engine_module, "CONNECT_SECONDS", 0.2)
     there, docker.daemon = docker.daemon, Dockerd(tmp_path / "nobody.sock")
     with pytest.raises(OSError, match=r"no Docker daemon answered within 0.2 s.*nobody.sock"):
         docker.connect(2)
+    monkeypatch.setattr(engine_module, "CONNECT_SECONDS", patience_seconds)
     docker.daemon = there
     docker.engines.pop()
     docker.connect(2)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.engines.dockerd import IMAGE, Dockerd, install_packages
@@ -187,3 +188,21 @@ def test_an_instance_that_is_interrupted_ends_the_attempt_as_its_host(server: Se
     server.call("InterruptInstance", {"instanceId": managed["instanceId"], "noticeSeconds": 1}, "/yard/v1/")
     detail = ended(server, job)
     assert detail["statusReason"] == f"Host EC2 (instance {managed['instanceId']}) terminated."
+
+
+def test_ecs_names_the_task_of_a_main_node_as_describe_jobs_does(server: Server) -> None:
+    definition = nodes(["touch", "go"], ["sh", "-c", "until [ -e go ]; do sleep 0.1; done"], count=2)
+    definition["nodeProperties"]["mainNode"] = 1
+    job = submit(server, "ecs", definition)
+    assert ended(server, job)["status"] == "SUCCEEDED"
+    (attempt,) = server.call("DescribeJobs", {"jobs": [job]})["jobs"][0]["attempts"]
+    arn = attempt["container"]["taskArn"]
+    assert arn == node_of(server, job, 1)["container"]["taskArn"] != node_of(server, job, 0)["container"]["taskArn"]
+    ecs = boto3.Session("any", "any", region_name="us-east-1").client("ecs", endpoint_url=server.address)
+    at = {"cluster": arn.split("/")[1], "desiredStatus": "STOPPED"}
+    assert arn in ecs.list_tasks(**at)["taskArns"]
+    assert ecs.list_tasks(**at, startedBy=job)["taskArns"] == [arn]
+    found = ecs.list_tasks(**at, startedBy=f"{job}#0")["taskArns"]
+    assert found == [node_of(server, job, 0)["container"]["taskArn"]]
+    described = ecs.describe_tasks(cluster=at["cluster"], tasks=found)["tasks"]
+    assert [one["taskArn"] for one in described] == found

@@ -9,6 +9,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select, text, tuple_
 
 from batchyard.core.model import names
+from batchyard.core.model.attempt_node import task_id_of
 from batchyard.core.model.records import Attempt, JobSpec
 from batchyard.store import codec
 from batchyard.store.cursors import MAX_INTEGER, decode_cursor, encode_cursor
@@ -71,6 +72,6 @@ def _tasks(row: Any, kind: str) -> Iterator[TaskRow]:
     job_id = spec.job_id if index < 0 else names.child_id(spec.job_id, index)
     current = () if job.attempt is None else (job.attempt,)
     for attempt in current if kind == "placed" else job.past + current:
-        task_id = names.task_id(job.key, attempt.number, job_id)
+        task_id = task_id_of(names.task_id(job.key, attempt.number, job_id), attempt.main_node)
         cursor = encode_cursor(kind, started_at_ms, job.key, attempt.number)
         yield TaskRow(spec, job.key, job_id, task_id, attempt, attempt is job.attempt, cursor)

@@ -107,7 +107,7 @@ async def _tasks_of_job(context: Context, job_id: str) -> list[TaskRow]:
     for view in await context.read(context.reader.jobs, [job_id]):
         current = () if view.job.attempt is None else (view.job.attempt,)
         for attempt in view.job.past + current:
-            task_id = names.task_id(view.job.key, attempt.number, view.job_id)
+            task_id = view.task_id(attempt.number)
             is_current = attempt is view.job.attempt
             rows.append(TaskRow(view.spec, view.job.key, view.job_id, task_id, attempt, is_current, ""))
     return rows
