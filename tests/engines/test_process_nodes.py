@@ -43,7 +43,7 @@ class TestProcessNodes(NodeConformance):
         attempt_id, _ = self.launch(harness, script, harness.sleeps())
         harness.until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         pid = int((tmp_path / "pid").read_text())
-        assert b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        harness.until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"))
         self.stop(harness, attempt_id, 1)
         assert not Path(f"/proc/{pid}").exists(), "it was killed before the end of its node was reported"
         self.ended(harness, attempt_id)
