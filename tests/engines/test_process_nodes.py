@@ -11,6 +11,7 @@ from batchyard.core.model.reports import NotStarted
 from tests.engines.conformance import final_of
 from tests.engines.node_conformance import NodeConformance
 from tests.engines.process_harness import ProcessHarness
+from tests.kill.yard import is_dead
 
 
 @pytest.fixture
@@ -45,5 +46,5 @@ class TestProcessNodes(NodeConformance):
         pid = int((tmp_path / "pid").read_text())
         harness.until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"))
         self.stop(harness, attempt_id, 1)
-        assert not Path(f"/proc/{pid}").exists(), "it was killed before the end of its node was reported"
+        assert is_dead(pid), "it was killed before the end of its node was reported"
         self.ended(harness, attempt_id)
