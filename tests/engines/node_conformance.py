@@ -40,7 +40,7 @@ class NodeConformance:
         number = next(_numbers)
         attempt_id = f"{number:032x}"
         first = choose(self.pool, 2, attempt_id, [])
-        gang = Gang(0, (first, address_of(first, 1)), (2, 1), first)
+        gang = Gang(0, (first, address_of(first, 1)), (2, 1))
         tasks = [harness.shell(main, **members)] + ([other] if other is not None else [])
         for node, task in enumerate(tasks):
             variables = (("OTHER", gang.addresses[1]), ("WHO", f"node {node}"))

@@ -346,7 +346,7 @@ MUTATIONS = [
         "let the last node speak for all",
         gangs,
         "_ended",
-        replacing("if node == attempt.main_node:\n        job = _with", "if True:\n        job = _with"),
+        replacing("if node == attempt.main_node:  # its outcome", "if True:  # its outcome"),
     ),
     Mutation("ignore a lost node", gangs, "_ended", replacing("elif ended.is_lost:", "elif False:")),
     Mutation(
@@ -359,13 +359,13 @@ MUTATIONS = [
         "ask for nodes that were not launched after a restart",
         launches,
         "recoveries_of",
-        replacing("if not attempt.nodes[node].is_live:", "if attempt.nodes[node].stopped_at_ms:"),
+        replacing("if run.is_live]", "if not run.stopped_at_ms]"),
     ),
     Mutation(
         "forget nodes that have not started after a restart",
         launches,
         "recoveries_of",
-        replacing("if not attempt.nodes[node].is_live:", "if not attempt.nodes[node].started_at_ms:"),
+        replacing("if run.is_live]", "if run.is_live and run.started_at_ms]"),
     ),
     Mutation(
         "launch instances for a part of the nodes",

@@ -114,7 +114,11 @@ class GangDirectories:
 
 
 def _set(directory: Path, owner: tuple[int, int] | None, mode: int) -> None:
-    fd = open_directory(directory)
+    _set_open(open_directory(directory), owner, mode)
+
+
+def _set_open(fd: int, owner: tuple[int, int] | None, mode: int) -> None:
+    """Sets mode and owner of what is open, and closes it."""
     try:
         os.fchmod(fd, mode)
         if owner is not None:
@@ -133,13 +137,7 @@ def _write(directory: int, name: str, text: str, mode: int) -> None:
 def _make_fifo(directory: int, name: str, owner: tuple[int, int] | None, mode: int) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkfifo(name, _OWN_MODE, dir_fd=directory)
-    fd = os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=directory)
-    try:
-        os.fchmod(fd, mode)
-        if owner is not None:
-            os.fchown(fd, *owner)
-    finally:
-        os.close(fd)
+    _set_open(os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=directory), owner, mode)
 
 
 def _texts(gang: Gang) -> dict[str, str]:

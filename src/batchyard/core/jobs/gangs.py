@@ -57,7 +57,7 @@ def _launch_others(world: World, job: Job) -> None:
     nodes = tuple(run if run.launched_at_ms else NodeRun(launched_at_ms=world.now_ms) for run in attempt.nodes)
     job = replace(job, attempt=replace(attempt, nodes=nodes))
     world.put(job)
-    world.effects.extend(launches.launch_of(world, job, node) for node in waiting)
+    world.effects.extend(launches.launches_of(world, job, waiting))
 
 
 def _ended(world: World, job: Job, fact: reports.Report) -> None:
@@ -66,9 +66,10 @@ def _ended(world: World, job: Job, fact: reports.Report) -> None:
         job = _started(world, job, node, fact.started_at_ms)
     attempt, own = _attempt_of(job), node_views.node_spec(spec, node)
     ended = attempts.ended_attempt(world, job, node_views.node_attempt(attempt, node), own, fact)
-    job = _with_run(job, node, _run_of(ended, attempt.nodes[node]))
-    if node == attempt.main_node:
-        job = _with_outcome(job, ended)
+    run = NodeRun(attempt.nodes[node].launched_at_ms, **node_views.run_members(ended))
+    job = _with_run(job, node, run)
+    if node == attempt.main_node:  # its outcome is that of the attempt
+        job = replace(job, attempt=replace(_attempt_of(job), **node_views.run_members(ended)))
     world.put(job)
     attempt = _attempt_of(job)
     if not any(run.is_live for run in attempt.nodes):
@@ -77,34 +78,3 @@ def _ended(world: World, job: Job, fact: reports.Report) -> None:
         attempts.stop(world, job, StopCause.MAIN)
     elif ended.is_lost:
         attempts.stop(world, job, StopCause.HOST, lost_instance=attempt.placements[node].instance_id)
-
-
-def _run_of(ended: Attempt, run: NodeRun) -> NodeRun:
-    return NodeRun(
-        run.launched_at_ms,
-        run.started_at_ms,
-        ended.stopped_at_ms,
-        ended.exit_code,
-        ended.reason,
-        ended.status_reason,
-        ended.containers,
-        ended.peak_memory_mib,
-        ended.cpu_ms,
-        ended.is_lost,
-    )
-
-
-def _with_outcome(job: Job, main: Attempt) -> Job:
-    """Returns the job with the outcome of its main node as that of its attempt."""
-    outcome = replace(
-        _attempt_of(job),
-        stopped_at_ms=main.stopped_at_ms,
-        exit_code=main.exit_code,
-        reason=main.reason,
-        status_reason=main.status_reason,
-        containers=main.containers,
-        peak_memory_mib=main.peak_memory_mib,
-        cpu_ms=main.cpu_ms,
-        is_lost=main.is_lost,
-    )
-    return replace(job, attempt=outcome)

@@ -12,4 +12,3 @@ class Gang(Struct, frozen=True):
     main_node: int
     addresses: tuple[str, ...]
     slots: tuple[int, ...]
-    first_address: str = ""  # of the network of their own, where they have one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from batchyard.core.model import names
@@ -19,13 +21,25 @@ MAX_GROUPS = 8  # of nodes with tasks of their own: node ranges are at most 5
 
 def launch_of(world: World, job: Job, node: int = 0) -> LaunchTask:
     """Returns the launch of a node of a placed attempt."""
+    (launch,) = launches_of(world, job, [node])
+    return launch
+
+
+def launches_of(world: World, job: Job, nodes: Sequence[int]) -> list[LaunchTask]:
+    """Returns the launches of nodes of a placed attempt. What all nodes know of each other is made once."""
+    spec = world.jobs.spec_of(job.key)
+    gang = _gang_of(spec, job.attempt) if spec.num_nodes and job.attempt is not None else None
+    return [_launch_of(world, job, node, gang) for node in nodes]
+
+
+def _launch_of(world: World, job: Job, node: int, gang: Gang | None) -> LaunchTask:
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has no attempt to launch"
     spec, job_id = world.jobs.spec_of(job.key), world.jobs.id_of(job.key)
     attempt_id = names.task_id(job.key, attempt.number, job_id)
-    gang, spec_key = None, spec.key
+    spec_key = spec.key
     if spec.num_nodes:
-        gang, spec_key = _gang_of(spec, attempt), _group_key(spec, node)
+        spec_key = _group_key(spec, node)
         job_id, spec = names.node_id(job_id, node), node_spec(spec, node)
     placement = attempt.placements[node]
     attempt_node = AttemptNode(attempt_id, node, placement.instance_id)
@@ -93,7 +107,6 @@ def _gang_of(spec: JobSpec, attempt: Attempt) -> Gang:
         spec.main_node,
         tuple(address_of(attempt.first_address, node) for node in range(spec.num_nodes)),
         tuple(max(1, asked.milli_vcpus // MILLI_PER_VCPU) for asked in node_resources(spec)),
-        attempt.first_address,
     )
 
 
@@ -112,13 +125,11 @@ def recoveries_of(world: World, job: Job) -> list[RecoverTask]:
     attempt = job.attempt
     assert attempt is not None, f"job {job.key} has no attempt to recover"
     recoveries: list[RecoverTask] = []
-    for node in range(len(attempt.placements)):
+    nodes = [node for node, run in enumerate(attempt.nodes) if run.is_live] if attempt.nodes else [0]
+    for launch in launches_of(world, job, nodes):
         has_started = job.status is Status.RUNNING
         if attempt.nodes:
-            if not attempt.nodes[node].is_live:
-                continue
-            has_started = bool(attempt.nodes[node].started_at_ms)
-        launch = launch_of(world, job, node)
+            has_started = bool(attempt.nodes[launch.attempt_node.node].started_at_ms)
         recoveries.append(
             RecoverTask(
                 engine=launch.engine,

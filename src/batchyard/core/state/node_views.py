@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from batchyard.core.model.records import Attempt, Job, JobSpec, NodeRun, Status, group_of
 
+RUN_MEMBERS = tuple(name for name in NodeRun.__struct_fields__ if name in Attempt.__struct_fields__)
 NOT_LAUNCHED = "The job ended before this node was started."
 
 
@@ -27,22 +30,13 @@ def node_spec(spec: JobSpec, node: int) -> JobSpec:
 
 def node_attempt(attempt: Attempt, node: int) -> Attempt:
     """Returns an attempt as if it were of this node alone."""
-    run = attempt.nodes[node]
-    return replace(
-        attempt,
-        placements=(attempt.placements[node],),
-        main_node=0,
-        nodes=(),
-        started_at_ms=run.started_at_ms,
-        stopped_at_ms=run.stopped_at_ms,
-        exit_code=run.exit_code,
-        reason=run.reason,
-        status_reason=run.status_reason,
-        containers=run.containers,
-        peak_memory_mib=run.peak_memory_mib,
-        cpu_ms=run.cpu_ms,
-        is_lost=run.is_lost,
-    )
+    own = run_members(attempt.nodes[node])
+    return replace(attempt, placements=(attempt.placements[node],), main_node=0, nodes=(), **own)
+
+
+def run_members(of: NodeRun | Attempt) -> dict[str, Any]:
+    """Returns what a node's run and an attempt have in common, by name: times and outcome."""
+    return {name: getattr(of, name) for name in RUN_MEMBERS}
 
 
 def node_status(job: Job, node: int) -> Status:

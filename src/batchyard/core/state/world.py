@@ -420,5 +420,7 @@ class World:
         """Returns what a placed attempt holds of an instance: what all its nodes there ask for."""
         attempt, spec = self.jobs[key].attempt, self.jobs.spec_of(key)
         assert attempt is not None, f"job {key} holds nothing: it is not placed"
+        if not spec.num_nodes:  # at no cost: this is asked about every placed job while a head waits
+            return spec.task.resources if attempt.main.instance_id == instance_id else Resources()
         pairs = zip(attempt.placements, node_resources(spec), strict=True)
         return sum_of(resources for placement, resources in pairs if placement.instance_id == instance_id)

@@ -62,12 +62,12 @@ class Gangs:
 
     async def _make_network(self, launch: Launch, gang: Gang, store: str) -> None:
         count = len(gang.addresses)
-        subnet = str(network_of(gang.first_address, count))
+        subnet = str(network_of(gang.addresses[0], count))
         body = {
             "Name": network_name(launch.attempt_id),
             "CheckDuplicate": True,
             "Driver": "bridge",
-            "IPAM": {"Config": [{"Subnet": subnet, "Gateway": gateway_of(gang.first_address, count)}]},
+            "IPAM": {"Config": [{"Subnet": subnet, "Gateway": gateway_of(gang.addresses[0], count)}]},
             "Labels": {STORE: store, ATTEMPT: launch.attempt_id},
         }
         try:
@@ -92,7 +92,7 @@ class Gangs:
         taken = {entry.partition("=")[0] for entry in body["Env"]}
         offered = variables(gang, node, SHARED, is_shared_host=False)
         if has_network(launch):
-            offered |= _interfaces(str(network_of(gang.first_address, len(gang.addresses))))
+            offered |= _interfaces(str(network_of(gang.addresses[0], len(gang.addresses))))
         changed = body | {
             "Env": [*(f"{name}={value}" for name, value in offered.items() if name not in taken), *body["Env"]],
             "HostConfig": host,
