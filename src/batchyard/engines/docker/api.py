@@ -44,10 +44,24 @@ class ApiError(Exception):
         self.message = message
 
 
+class _Reader(asyncio.StreamReader):
+    """A reader that returns what had arrived before its connection was reset, then ends: asyncio's own drops it. The
+    daemon resets the connection of a command that has ended before it read all its input."""
+
+    reset: OSError | None = None
+
+    def set_exception(self, exc: Exception) -> None:
+        if isinstance(exc, ConnectionResetError | BrokenPipeError):
+            self.reset = exc
+            self.feed_eof()
+        else:
+            super().set_exception(exc)
+
+
 class Response:
     """An answer whose body is not read yet, as a context manager: leaving early closes the connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pool: _Pool) -> None:
+    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter, pool: _Pool) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}  # names in lower case
         self.reader = reader
@@ -90,6 +104,8 @@ class Response:
             else:  # until the connection ends
                 while block := await self.reader.read(BLOCK_BYTES):
                     yield block
+                if self.reader.reset is not None:
+                    raise self.reader.reset
                 return
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
             raise DaemonUnreachable(f"the answer was cut: {error}") from error
@@ -143,10 +159,10 @@ class _Chunks:
 class _Pool:
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[_Reader, asyncio.StreamWriter]] = []
         self.is_closed = False
 
-    async def take(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def take(self) -> tuple[_Reader, asyncio.StreamWriter]:
         while self._idle:
             reader, writer = self._idle.pop()
             if not reader.at_eof() and reader.exception() is None and not writer.is_closing():
@@ -154,11 +170,18 @@ class _Pool:
             writer.close()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                return await asyncio.open_unix_connection(str(self._socket_path), limit=MAX_HEADER_BYTES)
+                return await self._connect()
         except (OSError, TimeoutError) as error:
             raise DaemonUnreachable(f"{self._socket_path}: {error or 'no answer'}") from error
 
-    def give_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, keep: bool) -> None:
+    async def _connect(self) -> tuple[_Reader, asyncio.StreamWriter]:
+        loop = asyncio.get_running_loop()
+        reader = _Reader(limit=MAX_HEADER_BYTES, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_unix_connection(lambda: protocol, str(self._socket_path))
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    def give_back(self, reader: _Reader, writer: asyncio.StreamWriter, *, keep: bool) -> None:
         if keep and not self.is_closed and len(self._idle) < MAX_IDLE_CONNECTIONS:
             self._idle.append((reader, writer))
         else:

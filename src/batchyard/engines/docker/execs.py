@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import socket
 from collections.abc import Sequence
 
 from batchyard.engines.docker.api import BLOCK_BYTES, Api, ApiError, DaemonUnreachable, Response
@@ -25,6 +28,10 @@ class ExecStream:
         self._exec_id = exec_id
         self._response = response
         self._tty = tty
+        # The input goes through a descriptor of its own: a transport that fails to write drops the output that it has
+        # not read yet, and a command may end before it has read all its input.
+        self._input = socket.socket(fileno=os.dup(response.writer.get_extra_info("socket").fileno()))
+        self._input.setblocking(False)
 
     async def read(self) -> tuple[int, bytes] | None:
         """Returns (STDOUT or STDERR, some output); with a terminal everything is STDOUT. None: the output has ended."""
@@ -45,14 +52,16 @@ class ExecStream:
     async def write(self, data: bytes) -> None:
         """Writes to its input. Returns when there is room for more."""
         try:
-            self._response.writer.write(data)
-            await self._response.writer.drain()
+            await asyncio.get_running_loop().sock_sendall(self._input, data)
         except OSError as error:
             raise DaemonUnreachable(f"the input was cut: {error}") from error
 
     def end_input(self) -> None:
-        if self._response.writer.can_write_eof():
-            self._response.writer.write_eof()
+        try:
+            self._input.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # the daemon has closed the connection: the command has ended
+                raise
 
     async def resize(self, rows: int, columns: int) -> None:
         """Resizes the terminal. Does nothing without one, or when the command has ended."""
@@ -78,6 +87,7 @@ class ExecStream:
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
     def close(self) -> None:
+        self._input.close()
         self._response.close()
 
 
