@@ -18,7 +18,7 @@ from batchyard.engines.base import Launch, Recovery
 from tests.engines.conformance import Harness, final_of
 
 # From anywhere, like those of the rest of the suite; the digits of the node stay 0.
-_numbers = count(SystemRandom().getrandbits(48))
+numbers = count(SystemRandom().getrandbits(48))
 
 
 class NodesHarness(Harness, Protocol):
@@ -37,7 +37,7 @@ class NodeConformance:
 
     def launch(self, harness: NodesHarness, main: str, other: TaskSpec | None, **members: Any) -> tuple[str, Gang]:
         """Two nodes. The main one runs this script, where $OTHER is the address of the other node."""
-        number = next(_numbers)
+        number = next(numbers)
         attempt_id = f"{number:032x}"
         first = choose(self.pool, 2, attempt_id, [])
         gang = Gang(0, (first, address_of(first, 1)), (2, 1))

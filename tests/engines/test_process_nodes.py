@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from batchyard.core.model.node_addresses import LOOPBACK_POOL
+from batchyard.core.model.attempt_node import AttemptNode
+from batchyard.core.model.gang import Gang
+from batchyard.core.model.node_addresses import LOOPBACK_POOL, address_of, choose
 from batchyard.core.model.reports import NotStarted
+from batchyard.engines.base import Launch
 from tests.engines.conformance import final_of
-from tests.engines.node_conformance import NodeConformance
+from tests.engines.node_conformance import NodeConformance, numbers
 from tests.engines.process_harness import ProcessHarness
 from tests.kill.yard import is_dead
 
@@ -21,6 +25,16 @@ def harness(process: ProcessHarness) -> ProcessHarness:
 
 class TestProcessNodes(NodeConformance):
     pool = LOOPBACK_POOL
+
+    def launch_in(self, harness: ProcessHarness, directory: Path, command: tuple[str, ...], path: str = "/bin") -> str:
+        """Launches a main node alone, which runs this command in this directory."""
+        attempt_id = f"{next(numbers):032x}"
+        first = choose(self.pool, 2, attempt_id, [])
+        gang = Gang(0, (first, address_of(first, 1)), (1, 1))
+        task = replace(harness.shell(""), command=command, working_directory=str(directory))
+        harness.engine.launch([Launch(AttemptNode(attempt_id), -1, task, (("PATH", path),), gang=gang)])
+        harness.until(lambda: final_of(harness, attempt_id))
+        return attempt_id
 
     def test_nodes_share_the_directory_in_which_they_start(self, harness: ProcessHarness) -> None:
         script = "pwd; echo data > file; $BATCHYARD_RSH $OTHER 'cat file; pwd'"
@@ -38,6 +52,22 @@ class TestProcessNodes(NodeConformance):
         assert report.exit_code == 127
         assert "is not in PATH" in report.reason
         assert "code 255" in harness.words(attempt_id)
+
+    def test_a_relative_program_is_in_the_directory_where_it_runs(
+        self, harness: ProcessHarness, tmp_path: Path
+    ) -> None:
+        (tmp_path / "solve").write_text("#!/bin/sh\nexit 5\n")
+        (tmp_path / "solve").chmod(0o700)
+        for command, path in ((("./solve",), ""), (("solve",), ":/bin")):
+            attempt_id = self.launch_in(harness, tmp_path, command, path)
+            assert self.ended(harness, attempt_id) == 5
+
+    def test_a_program_that_may_not_run_is_named_with_the_remedy(self, harness: ProcessHarness, tmp_path: Path) -> None:
+        (tmp_path / "solve").write_text("#!/bin/sh\nexit 5\n")
+        attempt_id = self.launch_in(harness, tmp_path, ("./solve",))
+        report = final_of(harness, attempt_id, 0)
+        assert isinstance(report, NotStarted)
+        assert "program ./solve: Permission denied; it is not an executable file" in report.reason
 
     def test_what_the_agent_runs_ends_with_its_node(self, harness: ProcessHarness, tmp_path: Path) -> None:
         script = f"$BATCHYARD_RSH $OTHER 'echo $$ > {tmp_path}/pid; exec sleep 1000'"

@@ -218,8 +218,7 @@ def _program(queued: Queued, base: dict[str, str], identity: Identity | None, di
     variables = environment_of(queued, base, identity)
     paths, command = programs_of(task.command[0], variables.get("PATH", DEFAULT_PATH)), task.command
     if queued.item.prefix:
-        if not any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths):
-            raise CannotStart(_not_found(task.command[0], paths))
+        _check_program(task.command[0], paths, directory)
         command = (*queued.item.prefix, *command)
         paths = [os.fsencode(command[0])]
     try:
@@ -234,6 +233,15 @@ def _program(queued: Queued, base: dict[str, str], identity: Identity | None, di
         )
     except UnicodeEncodeError as error:
         raise CannotStart(f"its command or environment holds text that is no valid Unicode ({error})") from None
+
+
+def _check_program(program: str, paths: list[bytes], directory: str) -> None:
+    """Checks a program that the prefix starts, and not the kernel, whose refusal would be exact. CannotStart."""
+    found = [path for path in (os.path.join(os.fsencode(directory), one) for one in paths) if os.path.isfile(path)]
+    if not found:
+        raise CannotStart(_not_found(program, paths))
+    if not any(os.access(path, os.X_OK) for path in found):
+        raise CannotStart(f"program {program}: {os.strerror(errno.EACCES)}; {_EXPLANATIONS[errno.EACCES]}")
 
 
 def _no_right(error: OSError | ExecFailed) -> str:
