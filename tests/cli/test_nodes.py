@@ -249,6 +249,11 @@ def test_the_first_of_the_nodes_that_failed_before_the_main_node() -> None:
     assert failed_first({}, [main | {"statusReason": TIMED_OUT}, *nodes[1:]]) == ""
     assert failed_first({}, [main, node(1, (1, 9))]) == "", "of the attempt before"
     assert failed_first({}, [main | {"status": "SUCCEEDED"}, *nodes[1:]]) == ""
+    assert failed_first({"statusReason": TIMED_OUT}, nodes) == "", "all were stopped: a node has its own reason"
+    host = "Host EC2 (instance i-0f) terminated."
+    assert failed_first({"statusReason": host}, nodes) == "", "all were stopped for the host"
+    lost = node(5, (20, 75), statusReason=host)
+    assert failed_first({"statusReason": host}, [*nodes, lost]).startswith("node 5, 15ms before the main node")
     never = node(1, statusReason="CannotPullContainerError: no such image", stoppedAt=30)
     assert failed_first({}, [main, never]).endswith("main node: CannotPullContainerError: no such image")
 

@@ -10,7 +10,9 @@ from batchyard.cli.formats import duration, exit_code_of, reason_of
 from batchyard.cli.job_lookup import describe
 from batchyard.cli.streams import containers, recorded_exit_code
 
-TIMED_OUT = "Job attempt duration exceeded timeout"  # AWS's statusReason: all nodes are stopped then
+# AWS's statusReasons of jobs all of whose nodes are stopped. Each node has a reason of its own: a lost one the host's.
+TIMED_OUT = "Job attempt duration exceeded timeout"
+HOST_LOST = "Host EC2"
 NODE_HEADINGS = ("NODE", "STATUS", "EXIT", "ADDRESS", "INSTANCE", "REASON")
 STATUS_COLUMN = 1
 
@@ -60,12 +62,15 @@ def failed_first(detail: Document, nodes: Sequence[Document]) -> str:
     main = next((node for node in nodes if is_main(node)), None)
     if main is None or main["status"] != "FAILED" or not main.get("startedAt") or not main.get("stoppedAt"):
         return ""
-    if detail.get("isTerminated") or main.get("statusReason") == TIMED_OUT:
+    why = detail.get("statusReason") or ""
+    if detail.get("isTerminated") or TIMED_OUT in (why, main.get("statusReason")):
         return ""
     failed = [
         (node["stoppedAt"], node["nodeDetails"]["nodeIndex"], node)
         for node in nodes
-        if node["status"] == "FAILED" and main["startedAt"] < node.get("stoppedAt", 0) < main["stoppedAt"]
+        if node["status"] == "FAILED"
+        and main["startedAt"] < node.get("stoppedAt", 0) < main["stoppedAt"]
+        and (not why.startswith(HOST_LOST) or node.get("statusReason") == why)
     ]
     if not failed:
         return ""
