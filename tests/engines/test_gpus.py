@@ -133,6 +133,27 @@ def test_what_is_no_json_is_a_problem(tmp_path: Path, tools: Path) -> None:
     assert "which is no JSON" in finder(tmp_path).find().problem
 
 
+@pytest.mark.parametrize(
+    ("tool", "document"),
+    [
+        ("amd-smi", ["GPU 0"]),
+        ("amd-smi", [{"gpu": "N/A"}]),
+        ("amd-smi", {"gpu_data": "N/A"}),
+        ("amd-smi", "N/A"),
+        ("rocm-smi", {"card0": "N/A"}),
+        ("rocm-smi", ["card0"]),
+    ],
+)
+def test_a_document_of_another_shape_is_a_problem(tmp_path: Path, tools: Path, tool: str, document: object) -> None:
+    program(tools, tool, json.dumps(document))
+    assert f"{tool} prints" in finder(tmp_path).find().problem
+
+
+def test_what_amd_smi_can_not_read_of_a_gpu_is_left_out(tmp_path: Path, tools: Path) -> None:
+    program(tools, "amd-smi", json.dumps([{"gpu": 0, "asic": "N/A", "vram": "N/A"}]))
+    assert finder(tmp_path).find() == FoundGpus((SeenGpu(0, "AMD", "", "", 0),), "amd-smi")
+
+
 def test_device_files_are_the_last_resort(tmp_path: Path, tools: Path) -> None:
     for name in ("nvidia1", "nvidia0", "nvidiactl", "nvidia-uvm"):
         (tmp_path / "dev").mkdir(exist_ok=True)

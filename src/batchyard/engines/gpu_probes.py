@@ -168,31 +168,48 @@ def amd_smi_gpus(run: Run) -> tuple[SeenGpu, ...]:
     """Asks amd-smi. ProbeFailed."""
     document = _json_of(AMD_SMI_QUERY, run)
     entries = document.get("gpu_data", []) if isinstance(document, dict) else document or []
+    if not isinstance(entries, list):
+        raise _no_gpu(AMD_SMI_QUERY[0], entries)
     found = []
     for number, entry in enumerate(entries):
-        asic, vram = entry.get("asic") or {}, entry.get("vram") or {}
+        if not isinstance(entry, dict) or not isinstance(entry.get("gpu", number), int):
+            raise _no_gpu(AMD_SMI_QUERY[0], entry)
+        asic, vram = _members(entry.get("asic")), _members(entry.get("vram"))
         size = vram.get("size")
         amount = re.match(r"\d+", str(size.get("value") if isinstance(size, dict) else size))
         uuid = _amd_uuid(str(asic.get("asic_serial", "")))
         model = str(asic.get("market_name", ""))
-        found.append(SeenGpu(int(entry.get("gpu", number)), AMD, uuid, model, int(amount[0]) if amount else 0))
+        found.append(SeenGpu(entry.get("gpu", number), AMD, uuid, model, int(amount[0]) if amount else 0))
     return tuple(found)
 
 
 def rocm_smi_gpus(run: Run) -> tuple[SeenGpu, ...]:
     """Asks rocm-smi. ProbeFailed."""
-    document = _json_of(ROCM_SMI_QUERY, run)
+    document = _json_of(ROCM_SMI_QUERY, run) or {}
+    if not isinstance(document, dict):
+        raise _no_gpu(ROCM_SMI_QUERY[0], document)
     found = []
-    for name, entry in (document or {}).items():
+    for name, entry in document.items():
         number = re.fullmatch(r"card(\d+)", name)
         if number is None:
             continue  # "system"
+        if not isinstance(entry, dict):
+            raise _no_gpu(ROCM_SMI_QUERY[0], entry)
         known = {member.lower(): str(value) for member, value in entry.items()}
         memory = re.match(r"\d+", known.get("vram total memory (b)", ""))
         model = known.get("card series") or known.get("device name", "")
         uuid = _amd_uuid(known.get("unique id", ""))
         found.append(SeenGpu(int(number[1]), AMD, uuid, model, int(memory[0]) // MIB if memory else 0))
     return tuple(sorted(found, key=lambda gpu: gpu.index))
+
+
+def _members(value: Any) -> dict[str, Any]:
+    """Returns a part of amd-smi's document; empty where it has a text such as N/A instead."""
+    return value if isinstance(value, dict) else {}
+
+
+def _no_gpu(program: str, value: Any) -> ProbeFailed:
+    return ProbeFailed(f"{program} prints {json.dumps(value)[:80]!r}, which is no GPU")
 
 
 def _amd_uuid(unique_id: str) -> str:
