@@ -73,11 +73,7 @@ def _ended(world: World, job: Job, fact: reports.Report) -> None:
         job = started(world, job, fact.started_at_ms)
     assert job.attempt is not None, f"job {job.key} ended without an attempt"
     attempt = ended_attempt(world, job, job.attempt, world.jobs.spec_of(job.key), fact)
-    decide(world, job, attempt, has_succeeded(attempt))
-
-
-def has_succeeded(attempt: Attempt) -> bool:
-    return attempt.status_reason == EXITED and attempt.exit_code == 0
+    decide(world, job, attempt)
 
 
 def ended_attempt(world: World, job: Job, attempt: Attempt, spec: JobSpec, fact: reports.Report) -> Attempt:
@@ -124,9 +120,10 @@ def _reason(one: reports.ContainerExit) -> str:
     return (reports.OUT_OF_MEMORY if one.out_of_memory else one.reason)[:REASON_CHARACTERS]
 
 
-def decide(world: World, job: Job, attempt: Attempt, succeeded: bool) -> None:
+def decide(world: World, job: Job, attempt: Attempt) -> None:
     """Decides about a retry. Cancelled, terminated and timed-out jobs are never retried. An attempt that failed by
     its host's end is lost."""
+    succeeded = attempt.status_reason == EXITED and attempt.exit_code == 0
     if attempt.stopping is StopCause.HOST and not succeeded:
         reason = host_lost(attempt.lost_instance or attempt.main.instance_id)
         attempt = replace(attempt, status_reason=reason, is_lost=True, exit_code=None, reason="")

@@ -73,7 +73,7 @@ def _ended(world: World, job: Job, fact: reports.Report) -> None:
     world.put(job)
     attempt = _attempt_of(job)
     if not any(run.is_live for run in attempt.nodes):
-        attempts.decide(world, job, attempt, attempts.has_succeeded(attempt))
+        attempts.decide(world, job, attempt)
     elif node == attempt.main_node:
         attempts.stop(world, job, StopCause.MAIN)
     elif ended.is_lost:

@@ -11,7 +11,17 @@ from batchyard.core.model.attempt_node import AttemptNode, task_id_of
 from batchyard.core.model.effects import LaunchTask, RecoverTask
 from batchyard.core.model.gang import Gang
 from batchyard.core.model.node_addresses import LOOPBACK_POOL, NETWORK_POOL, address_of, block_of, choose
-from batchyard.core.model.records import Abilities, Attempt, Job, JobSpec, NodeRun, Status, logs_of, node_resources
+from batchyard.core.model.records import (
+    Abilities,
+    Attempt,
+    Job,
+    JobSpec,
+    NodeRun,
+    Status,
+    group_of,
+    logs_of,
+    node_resources,
+)
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.state.node_views import node_spec
 from batchyard.core.state.world import World
@@ -112,11 +122,9 @@ def _gang_of(spec: JobSpec, attempt: Attempt) -> Gang:
 
 def _group_key(spec: JobSpec, node: int) -> int:
     """Returns the spec key of a node's task: no job has a negative one, and each group of nodes its own."""
-    for number, group in enumerate(spec.node_groups):
-        if any(start <= node < stop for start, stop in group.nodes):
-            assert number < MAX_GROUPS, f"job {spec.job_id} has more groups of nodes than {MAX_GROUPS}"
-            return -(spec.key * MAX_GROUPS + number)
-    raise AssertionError(f"job {spec.job_id} has no node {node}")
+    number = spec.node_groups.index(group_of(spec, node))
+    assert number < MAX_GROUPS, f"job {spec.job_id} has more groups of nodes than {MAX_GROUPS}"
+    return -(spec.key * MAX_GROUPS + number)
 
 
 def recoveries_of(world: World, job: Job) -> list[RecoverTask]:
