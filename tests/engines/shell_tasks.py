@@ -25,6 +25,9 @@ class ShellTasks:
     def sleeps(self) -> TaskSpec:
         return self.traced("", "exec sleep 1000")
 
+    def shows_gpus(self) -> TaskSpec:
+        return self.traced("echo $NVIDIA_VISIBLE_DEVICES;", "exec sleep 1000")
+
     def ends_on_term(self, code: int) -> TaskSpec:
         return self.traced(f'trap "exit {code}" TERM;', "while :; do sleep 0.02; done")
 

@@ -21,7 +21,8 @@ from batchyard.engines.docker.gpus import access_of, device_requests, note_of
 from batchyard.engines.start_failures import CannotStart
 from tests.engines.conformance import launch_of, wait_for_end
 from tests.engines.docker_harness import DockerHarness
-from tests.engines.dockerd import IMAGE, busybox_files, our_own
+from tests.engines.dockerd import IMAGE, Dockerd, busybox_files, our_own
+from tests.engines.gpu_conformance import GpuConformance
 
 PAIR = (Gpu(0, 0, NVIDIA, "GPU-a"), Gpu(7, 1, NVIDIA, "GPU-b"))
 CUDA_FIRST = ("CUDA_VISIBLE_DEVICES", "0")
@@ -131,32 +132,43 @@ cp "$bundle/config.json" {kept}
 """
 
 
-@pytest.fixture
-def gpu_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerHarness]:
-    """A daemon that finds NVIDIA's hook, which here only keeps what the daemon gives to runc."""
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    hook = tools / "nvidia-container-runtime-hook"
-    hook.write_text(HOOK.format(kept=tmp_path / "config.json"))
+@pytest.fixture(scope="module")
+def gpu_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dockerd, Path]]:
+    """A daemon that finds NVIDIA's hook, which here only keeps what the daemon gives to runc, in this file."""
+    tools = tmp_path_factory.mktemp("tools")
+    hook, kept = tools / "nvidia-container-runtime-hook", tools / "config.json"
+    hook.write_text(HOOK.format(kept=kept))
     hook.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    daemon = our_own()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+        daemon = our_own()
     try:
         daemon.import_image(IMAGE, busybox_files(), "ENV PATH=/bin")
-        harness = DockerHarness(tmp_path, daemon)
-        yield harness
-        harness.close()
+        yield daemon, kept
     finally:
         daemon.end()
 
 
-def test_a_real_daemon_gives_the_devices_that_are_named_by_uuid(gpu_docker: DockerHarness, tmp_path: Path) -> None:
-    task = gpu_docker.shell("echo $NVIDIA_VISIBLE_DEVICES $CUDA_VISIBLE_DEVICES", environment=(CUDA_FIRST,))
+@pytest.fixture
+def harness(gpu_daemon: tuple[Dockerd, Path], tmp_path: Path) -> Iterator[DockerHarness]:
+    harness = DockerHarness(tmp_path, gpu_daemon[0])
+    yield harness
+    harness.close()
+
+
+class TestDocker(GpuConformance):
+    pass
+
+
+def test_a_real_daemon_gives_the_devices_that_are_named_by_uuid(
+    harness: DockerHarness, gpu_daemon: tuple[Dockerd, Path]
+) -> None:
+    task = harness.shell("echo $NVIDIA_VISIBLE_DEVICES $CUDA_VISIBLE_DEVICES", environment=(CUDA_FIRST,))
     task = replace(task, resources=replace(task.resources, gpus=1))
     launch = replace(launch_of(task), device_ids=(7,), gpus=PAIR, gpu_vendor=NVIDIA)
-    gpu_docker.engine.launch([launch])
-    final = wait_for_end(gpu_docker, launch.attempt_id)
+    harness.engine.launch([launch])
+    final = wait_for_end(harness, launch.attempt_id)
     assert isinstance(final, Exited), final
-    assert gpu_docker.words(launch.attempt_id) == ["GPU-b 0"]
-    given = json.loads((tmp_path / "config.json").read_text())["process"]["env"]
+    assert harness.words(launch.attempt_id) == ["GPU-b 0"]
+    given = json.loads(gpu_daemon[1].read_text())["process"]["env"]
     assert "NVIDIA_VISIBLE_DEVICES=GPU-b" in given

@@ -16,9 +16,11 @@ from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Engine, Launch, log_path
 from batchyard.engines.fake import Behaviour, Delivery, FakeEngine, FakeHost, immediately
 from tests.engines.conformance import Conformance, Part, SeveralContainers, launch_of, run_to_end, wait_for_end
+from tests.engines.gpu_conformance import GpuConformance
 
 STEP_MS = 10
 PATIENCE_MS = 10_000_000
+SHOW_GPUS = ("show gpus",)
 
 
 class FakeHarness:
@@ -30,6 +32,9 @@ class FakeHarness:
         self.engine: Engine = self.connect(1)
 
     def _plan(self, launch: Launch) -> Behaviour:
+        if launch.task.command == SHOW_GPUS:
+            names = ",".join(gpu.name for gpu in launch.assigned_gpus)
+            return Behaviour(runs_ms=None, output=((0, f"{names}\n"),))
         if not launch.task.containers:
             return self._behaviours[launch.task.command]
         return Behaviour(containers={one.name: self._behaviours[one.command] for one in launch.task.containers})
@@ -58,6 +63,9 @@ class FakeHarness:
 
     def sleeps(self) -> TaskSpec:
         return self.task("sleep", Behaviour(runs_ms=None))
+
+    def shows_gpus(self) -> TaskSpec:
+        return TaskSpec(command=SHOW_GPUS, environment=(), resources=Resources(1000, 100))
 
     def ends_on_term(self, code: int) -> TaskSpec:
         return self.task(f"term {code}", Behaviour(runs_ms=None, stop_exit_code=code))
@@ -116,7 +124,7 @@ def harness(tmp_path: Path) -> FakeHarness:
     return FakeHarness(tmp_path)
 
 
-class TestFake(Conformance, SeveralContainers):
+class TestFake(Conformance, SeveralContainers, GpuConformance):
     pass
 
 

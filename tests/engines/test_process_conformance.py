@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines.conformance import Conformance
+from tests.engines.gpu_conformance import GpuConformance
 from tests.engines.process_harness import ProcessHarness
 
 
@@ -18,7 +19,7 @@ def harness(tmp_path: Path) -> Iterator[ProcessHarness]:
     harness.close()
 
 
-class TestProcess(Conformance):
+class TestProcess(Conformance, GpuConformance):
     pass
 
 
