@@ -188,6 +188,28 @@ def test_a_crash_of_the_server_loses_no_node(stopped: bool) -> None:
     assert driver.status(job) is Status.SUCCEEDED
 
 
+@pytest.mark.parametrize("terminate", [True, False])
+def test_a_job_is_stopped_by_the_id_of_a_node_too(terminate: bool) -> None:
+    driver = Driver(vcpus=3)
+    job, waiting = gang(driver), driver.submit("gang")
+    running(driver, job)
+    stop = c.TerminateJob if terminate else c.CancelJob
+    driver.do(stop(f"{job}#3", "there is no such node"))
+    assert not driver.job(job).is_withdrawn
+    driver.do(stop(f"{job}#1", "enough"))
+    assert (driver.job(job).is_terminated, driver.job(job).is_cancelled) == (terminate, not terminate)
+    assert [one.attempt_node.node for one in driver.stops] == ([0, 1, 2] if terminate else [])
+    driver.do(stop(f"{waiting}#2", "not now"))
+    assert (driver.status(waiting), driver.job(waiting).status_reason) == (Status.FAILED, "not now")
+
+
+def test_a_plain_job_has_no_nodes_to_stop() -> None:
+    driver = Driver()
+    job = driver.submit()
+    driver.do(c.TerminateJob(f"{job}#0", "enough"))
+    assert not driver.job(job).is_withdrawn
+
+
 def test_all_places_are_given_back_together() -> None:
     driver = Driver(vcpus=4)
     job = gang(driver, count=3)

@@ -536,3 +536,23 @@ def test_who_is_first_of_those_before_it() -> None:
         explain(yard, mine).text
         == f"2 jobs are before it in the queue default. The first that waits for room is {first}:0."
     )
+
+
+def test_a_node_is_explained_as_its_job_and_by_what_it_waits_for_itself() -> None:
+    yard = Driver(vcpus=3)
+    yard.define_nodes()
+    job, waiting = yard.submit("gang"), yard.submit("gang")
+    whole, node = explain(yard, waiting), explain(yard, f"{waiting}#1")
+    assert (node.job_id, node.status, node.text) == (f"{waiting}#1", "RUNNABLE", whole.text)
+    assert "needs room for all 3 nodes" in node.text
+    before = explain(yard, f"{job}#1")
+    assert (before.status, before.wait) == ("RUNNABLE", Wait.STARTING)
+    assert before.text == "It has its place, and is started once the main node runs."
+    yard.started(f"{job}#0")
+    assert explain(yard, f"{job}#0").text == "It runs."
+    assert explain(yard, f"{job}#1").text.startswith("It has its place in ")
+    yard.started(f"{job}#1")
+    assert explain(yard, f"{job}#1").text == "It runs."
+    yard.exited(f"{job}#1", 4)
+    for ended in (f"{job}#1", f"{job}#3"):
+        assert yard.do(AskExplain(ended)) is None

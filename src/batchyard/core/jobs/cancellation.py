@@ -30,10 +30,13 @@ def terminate(world: World, command: TerminateJob) -> None:
 
 
 def withdraw(world: World, job_id: str, reason: str, *, terminate: bool) -> None:
-    """Cancels or terminates a job. Unknown and finished jobs are ignored, as on AWS."""
+    """Cancels or terminates a job; by the id of one of its nodes too. Unknown and finished jobs are ignored, as on
+    AWS."""
     wanted = names.parse_job_id(job_id)
     key = world.jobs.by_id.get(wanted.uuid)
-    if key is None or key in world.jobs.finished or wanted.node is not None:
+    if key is None or key in world.jobs.finished:
+        return
+    if wanted.node is not None and wanted.node >= world.jobs.specs[key].num_nodes:
         return
     progress = world.jobs.arrays.get(key)
     if wanted.index is None:

@@ -28,6 +28,7 @@ from batchyard.core.scheduling.unschedulable import EnvironmentWait
 from batchyard.core.scheduling.wait_reasons import Wait
 from batchyard.core.state.arrays import waiting_status
 from batchyard.core.state.fairshare import seconds_of, weight_factor
+from batchyard.core.state.node_views import node_job
 from batchyard.core.state.world import World
 
 MAX_LISTED = 20  # dependencies and holders named in one answer; the counts are whole
@@ -79,9 +80,11 @@ def explain(world: World, command: AskExplain) -> Explanation | None:
     """Explains why a job waits; None for one that is not in memory: unknown, or ended."""
     wanted = names.parse_job_id(command.job_id)
     key = world.jobs.by_id.get(wanted.uuid)
-    if key is None or key not in world.jobs.specs or wanted.node is not None:
+    if key is None or key not in world.jobs.specs:
         return None
     spec, progress = world.jobs.specs[key], world.jobs.arrays.get(key)
+    if wanted.node is not None:
+        return _explain_node(world, spec, key, wanted.node) if wanted.node < spec.num_nodes else None
     if wanted.index is None:
         job = world.jobs[key]
         if progress is not None and (progress.released_at_ms or key not in world.jobs.unmet):
@@ -92,6 +95,18 @@ def explain(world: World, command: AskExplain) -> Explanation | None:
     row = world.jobs.get(child_key(key, wanted.index))
     child = names.child_id(spec.job_id, wanted.index)
     return _explain_row(world, spec, row, child, key, wanted.index)
+
+
+def _explain_node(world: World, spec: JobSpec, key: int, node: int) -> Explanation | None:
+    """Explains a node of a multi-node job, which waits for what its job waits for, then for the main node."""
+    job = world.jobs[key]
+    view, job_id = node_job(job, node), names.node_id(spec.job_id, node)
+    if view.status.is_final:
+        return None
+    if view.attempt is None and job.attempt is not None:
+        text = "It has its place, and is started once the main node runs."
+        return Explanation(job_id, view.status, text, Wait.STARTING, wait_reasons.remedy(Wait.STARTING))
+    return _explain_row(world, spec, view, job_id, key, None)
 
 
 def _parent(spec: JobSpec, job: Job, ended: int, size: int) -> Explanation:
