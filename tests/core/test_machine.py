@@ -538,6 +538,24 @@ def test_a_restart_in_the_middle_of_everything() -> None:
     assert yard.status(last) is S.SUCCEEDED
 
 
+@pytest.mark.parametrize(
+    ("count", "propagate", "status"), [(20, True, S.STARTING), (21, True, S.FAILED), (21, False, S.STARTING)]
+)
+def test_a_job_with_too_many_tags_for_its_task_is_accepted_and_fails_late(
+    count: int, propagate: bool, status: S
+) -> None:
+    yard = Driver()
+    resources = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+    container = {"image": "busybox", "command": ["true"], "resourceRequirements": resources}
+    document = {"type": "container", "containerProperties": container}
+    yard.do(c.RegisterJobDefinition("tagged", document, tags={f"d{n}": "" for n in range(30)} | {"both": "d"}))
+    job = yard.submit("tagged", tags={f"j{n}": "" for n in range(count - 1)} | {"both": "j"}, propagate_tags=propagate)
+    assert yard.status(job) is status
+    if status is S.FAILED:
+        reason = "propagateTags: the job and its definition have 51 tags together; a task has at most 50"
+        assert (yard.job(job).status_reason, yard.job(job).past) == (reason, ())
+
+
 @pytest.mark.parametrize("size", [0, 3])
 def test_overrides_too_long_for_ecs_are_accepted_and_fail_late(size: int) -> None:
     yard = Driver()

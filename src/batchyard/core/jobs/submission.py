@@ -39,6 +39,7 @@ from batchyard.core.tasks import ecs_task, node_tasks, requirements, retry, task
 from batchyard.core.tasks.node_tasks import RangeBody
 
 DEFAULT_PLATFORM = Platform.EC2  # API: RegisterJobDefinitionRequest.platformCapabilities
+MAX_TASK_TAGS = 50  # user guide, using-tags: more make the job FAILED
 OTHER_REQUEST = (
     "The invocation id of this request (amz-sdk-invocation-id) was used for another request within the last hour: "
     "give each new request a new one, and repeat it only with the same body."
@@ -400,7 +401,7 @@ def _spec(
         after_any=_wants_after_any(command),
         retry=retry.parse_strategy(command.retry_strategy or document.get("retryStrategy")),
         timeout_seconds=timeout.get("attemptDurationSeconds", 0),
-        late_refusal=_late_refusal(world, command),
+        late_refusal=_late_refusal(world, command, definition.tags if propagate else {}),
         parameters=parameters,
         platform_capabilities=tuple(document.get("platformCapabilities", ())),
         propagate_tags=propagate,
@@ -431,9 +432,14 @@ def _requirements(properties: dict[str, Any]) -> tuple[ConsumableRequirement, ..
     )
 
 
-def _late_refusal(world: World, command: SubmitJob) -> str:
-    """Returns the late refusal of overrides that AWS accepts and ECS then refuses: the job fails instead of
-    starting."""
+def _late_refusal(world: World, command: SubmitJob, propagated_tags: dict[str, str]) -> str:
+    """Returns the late refusal of what AWS accepts and ECS then refuses: the job fails instead of starting.
+    `propagated_tags`: of the definition, where the task gets its tags and the job's (behaviour 1.5)."""
+    tags = len(propagated_tags | command.tags) if propagated_tags else 0
+    if tags > MAX_TASK_TAGS:
+        return (
+            f"propagateTags: the job and its definition have {tags} tags together; a task has at most {MAX_TASK_TAGS}"
+        )
     limit = world.limits.max_overrides_characters
     overrides = command.overrides or command.task_override or command.node_overrides
     if not overrides or len(msgspec.json.encode(overrides)) <= limit:
