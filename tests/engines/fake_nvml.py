@@ -16,8 +16,8 @@ class NVMLError(Exception):
 
 class FakeNvml(ModuleType):
     """`gpus`: (UUID, model, memory in GiB) in the driver's order. `errors`: by index, what every question about that
-    GPU ends with. `init_error`: what nvmlInit ends with. `use`: by index, GiB in use and the percentage of use; a GPU
-    without any reports none."""
+    GPU ends with. `init_error`, `shutdown_error`: what nvmlInit and nvmlShutdown end with. `use`: by index, GiB in use
+    and the percentage of use; a GPU without any reports none."""
 
     def __init__(self, *gpus: tuple[str, str, int]) -> None:
         super().__init__("pynvml")
@@ -25,6 +25,7 @@ class FakeNvml(ModuleType):
         self.gpus = list(gpus)
         self.errors: dict[int, int] = {}
         self.init_error = 0
+        self.shutdown_error = 0
         self.use: dict[int, tuple[int, int]] = {}
         self.opened = 0
 
@@ -35,6 +36,8 @@ class FakeNvml(ModuleType):
 
     def nvmlShutdown(self) -> None:  # noqa: N802
         self.opened -= 1
+        if self.shutdown_error:
+            raise NVMLError(self.shutdown_error)
 
     def nvmlDeviceGetCount(self) -> int:  # noqa: N802
         assert self.opened, "a question before nvmlInit"

@@ -88,6 +88,30 @@ def test_a_tool_that_does_not_answer_takes_nothing_away(tmp_path: Path, nvml: Fa
     assert watched.asked == []
 
 
+def test_a_tool_that_does_not_answer_is_reported_once(
+    tmp_path: Path, nvml: FakeNvml, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched = Watched(tmp_path, nvml)
+    nvml.errors[1] = UNKNOWN
+    watched.look()
+    watched.look()
+    said = "The GPUs can't be looked at: NVML: Unknown Error. The loss of one is not noticed meanwhile."
+    assert capsys.readouterr().err == f"batchyard: {said}\n"
+    nvml.errors.clear()
+    watched.look()
+    assert capsys.readouterr().err == "batchyard: The GPUs are looked at again.\n"
+    nvml.init_error = NO_DRIVER
+    watched.look()
+    assert "can't be looked at" in capsys.readouterr().err
+
+
+def test_an_error_at_the_end_of_a_look_is_a_tool_that_does_not_answer(tmp_path: Path, nvml: FakeNvml) -> None:
+    watched = Watched(tmp_path, nvml)
+    nvml.shutdown_error = UNKNOWN
+    watched.look()
+    assert watched.asked == []
+
+
 def test_a_busy_loop_gets_it_later(tmp_path: Path, nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_watch, "BUSY_SECONDS", 0.0)
     watched = Watched(tmp_path, nvml)

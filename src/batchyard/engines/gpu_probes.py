@@ -105,11 +105,12 @@ def nvml_gpus(nvml: Any, use: dict[str, Use] | None = None) -> tuple[SeenGpu, ..
             raise NoDriver(f"NVML: {error}") from error
         raise ProbeFailed(f"NVML: {error}") from error
     try:
-        found = [_nvml_gpu(nvml, index, use) for index in range(nvml.nvmlDeviceGetCount())]
+        try:
+            found = [_nvml_gpu(nvml, index, use) for index in range(nvml.nvmlDeviceGetCount())]
+        finally:
+            nvml.nvmlShutdown()
     except nvml.NVMLError as error:
         raise ProbeFailed(f"NVML: {error}") from error
-    finally:
-        nvml.nvmlShutdown()
     return tuple(gpu for gpu in found if gpu is not None)
 
 

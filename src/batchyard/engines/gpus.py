@@ -57,6 +57,7 @@ class GpuFinder:
         root: Path = Path("/"),
     ) -> None:
         self._load, self._run, self._root = load, run, root
+        self.problem = ""  # why the tool could not be asked again the last time, as in FoundGpus
 
     def find(self) -> FoundGpus:
         """Asks one tool after the other, until one reports GPUs. Device files count only where no tool fails."""
@@ -75,14 +76,16 @@ class GpuFinder:
         return FoundGpus(files, "/dev" if files else "", "; ".join(problems))
 
     def again(self, source: str) -> Look | None:
-        """Asks the tool that reported the GPUs before. None: it can't be asked now, and nothing is known."""
+        """Asks the tool that reported the GPUs before. None: `problem` has why not, and nothing is known."""
         use: dict[str, Use] = {}
         probe = dict(self._probes(use)).get(source)
         if probe is None:
+            self.problem = f"{source} is not there"
             return None
         try:
             return Look(probe(), use)
-        except ProbeFailed:  # also without a driver: one that is being replaced takes no GPU away
+        except ProbeFailed as problem:  # also without a driver: one that is being replaced takes no GPU away
+            self.problem = str(problem)
             return None
 
     def _probes(self, use: dict[str, Use] | None = None) -> list[tuple[str, Callable[[], tuple[SeenGpu, ...]]]]:

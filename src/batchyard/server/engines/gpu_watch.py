@@ -33,6 +33,7 @@ class GpuWatch:
     ) -> None:
         self._offered, self._ask, self._in_use, self._finder = offered, ask, in_use, finder or GpuFinder()
         self._lost = offered.lost
+        self._has_answer = True  # whether the tool answered the last look
 
     async def run(self) -> None:
         """Looks for as long as the service runs. First it reports what was lost while no service ran."""
@@ -43,8 +44,12 @@ class GpuWatch:
             await self.look()
 
     async def look(self) -> None:
-        """Looks once. A tool that does not answer changes nothing."""
+        """Looks once. A tool that does not answer changes nothing, and is reported once."""
         seen = await asyncio.to_thread(self._finder.again, self._offered.found.source)
+        if (seen is not None) != self._has_answer:
+            self._has_answer = seen is not None
+            why = f"can't be looked at: {self._finder.problem}. The loss of one is not noticed meanwhile."
+            complain(f"The GPUs {'are looked at again.' if self._has_answer else why}")
         if seen is None:
             return
         await self._note_loss({gpu.uuid for gpu in seen.gpus})
