@@ -14,6 +14,7 @@ from tests.engines.dockerd import IMAGE, Dockerd, install_packages
 from tests.server.running import Server
 from tests.server.test_docker import ended, log_of, reaching, server_of
 from tests.server.test_docker_networks import MOUNTS, VOLUMES
+from tests.waiting import until
 
 # Open MPI's library without a compiler: all ranks add up their numbers, and say where they are.
 MPI_PROGRAM = """
@@ -81,6 +82,18 @@ def test_mpirun_reaches_all_nodes_of_a_job_of_processes(server: Server) -> None:
     assert ended(server, job)["status"] == "SUCCEEDED", log_of(server, node_of(server, job, 0))
     assert ranks_in(log_of(server, node_of(server, job, 0))) == EXPECTED
     assert [node_of(server, job, node)["status"] for node in range(3)] == ["SUCCEEDED", "FAILED", "FAILED"]
+
+
+@pytest.mark.usefixtures("mpi")
+def test_the_daemons_of_mpirun_on_one_host_share_no_directory(server: Server) -> None:
+    """They would make it at the same moment, and the second would give up: now and then no mpirun would start."""
+    command = [MPIRUN, "-np", "3", "sh", "-c", "echo rank $OMPI_COMM_WORLD_RANK $OMPI_FILE_LOCATION"]
+    job = submit(server, "mpi", nodes(command, ["sleep", "1000"]))
+    assert ended(server, job)["status"] == "SUCCEEDED", log_of(server, node_of(server, job, 0))
+    places = [line.split()[2].split("/ompi.")[0] for line in ranks_in(log_of(server, node_of(server, job, 0)))]
+    assert [Path(place).name for place in places[1:]] == ["1.openmpi", "2.openmpi"]
+    assert places[0] not in places[1:]
+    until(lambda: not Path(places[1]).exists())
 
 
 @pytest.mark.usefixtures("mpi")

@@ -5,6 +5,7 @@ the FIFOs by which a command gets into another node (nodes/batchyard-rsh.sh, nod
     hostfile           the same for Open MPI; hostfile.hydra for MPICH and Intel MPI
     batchyard-rsh      the launchers' remote shell
     N.requests         FIFO: requests to the agent of node N; N.up: it serves them; N.gone: the node has ended
+    N.openmpi          what Open MPI's daemon on node N keeps, as a process
     request.*          one request: the command, and FIFOs for its input, output, errors and exit code
 
 What a job finds in its environment about them is weaker than what its definition sets."""
@@ -215,13 +216,23 @@ def variables(gang: Gang, node: int, directory: str, *, is_shared_host: bool) ->
         "JAX_PROCESS_ID": rank,
     }
     if is_shared_host:
-        # Open MPI takes nodes of one host name for one node, and shares memory among ranks that are not the same.
-        found |= {
-            "OMPI_MCA_btl": "self,tcp",
-            "OMPI_MCA_btl_tcp_if_include": "lo",
-            "OMPI_MCA_oob_tcp_if_include": "lo",
-            "PRTE_MCA_prte_if_include": "lo",
-            # Daemons of one host name and user share files in /tmp: what ranks know of each other stays in memory.
-            "PMIX_MCA_gds": "hash",
-        }
+        found |= _on_one_host(gang, node, directory)
     return found
+
+
+def _on_one_host(gang: Gang, node: int, directory: str) -> dict[str, str]:
+    """Returns the settings of Open MPI 4 and 5 where nodes have one host name."""
+    settings = {
+        # Open MPI takes nodes of one host name for one node, and shares memory among ranks that are not the same.
+        "OMPI_MCA_btl": "self,tcp",
+        "OMPI_MCA_btl_tcp_if_include": "lo",
+        "OMPI_MCA_oob_tcp_if_include": "lo",
+        "PRTE_MCA_prte_if_include": "lo",
+        # Daemons of one host name and user share files in /tmp: what ranks know of each other stays in memory.
+        "PMIX_MCA_gds": "hash",
+    }
+    if node != gang.main_node:
+        # They also make a directory there, at the same moment, and the one that comes second gives up. The main node
+        # has none of this: mpirun would pass it to all of them.
+        settings["OMPI_MCA_orte_tmpdir_base"] = f"{directory}/{node}.openmpi"
+    return settings
