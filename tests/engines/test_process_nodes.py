@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from batchyard.core.model.gang import Gang
 from batchyard.core.model.node_addresses import LOOPBACK_POOL, address_of, choose
 from batchyard.core.model.reports import NotStarted
 from batchyard.engines.base import Launch
+from batchyard.engines.process_nodes import ProcessNodes
 from tests.engines.conformance import final_of
 from tests.engines.node_conformance import NodeConformance, numbers
 from tests.engines.process_harness import ProcessHarness
@@ -78,3 +82,37 @@ class TestProcessNodes(NodeConformance):
         self.stop(harness, attempt_id, 1)
         assert is_dead(pid), "it was killed before the end of its node was reported"
         self.ended(harness, attempt_id)
+
+    def test_files_of_attempts_that_failed_long_ago_are_removed_while_the_server_runs(
+        self, harness: ProcessHarness
+    ) -> None:
+        attempt_id, _ = self.launch(harness, "exit 1", None)
+        assert self.ended(harness, attempt_id) == 1
+        harness.engine.acknowledge([AttemptNode(attempt_id)])
+        failed = harness.work_dir / ".gangs" / attempt_id
+        harness.run(harness.engine._nodes.close())  # its removals are done
+        assert [one.name for one in failed.iterdir()] == ["scratch"]
+        os.utime(failed, (0, 0))
+        attempt_id, _ = self.launch(harness, "exit 0", None)
+        assert self.ended(harness, attempt_id) == 0
+        harness.engine.acknowledge([AttemptNode(attempt_id)])
+        harness.until(lambda: not failed.exists())
+
+
+@pytest.mark.parametrize(("kept_seconds", "left"), [(None, {"live", "new"}), (1000, {"live"})])
+def test_files_of_failed_attempts_are_kept_as_long_as_those_of_other_jobs(
+    tmp_path: Path, kept_seconds: float | None, left: set[str]
+) -> None:
+    now = time.time()
+    for name, days in (("live", 30), ("new", 6), ("old", 8)):
+        (tmp_path / ".gangs" / name).mkdir(parents=True)
+        os.utime(tmp_path / ".gangs" / name, (now, now - days * 24 * 3600))
+
+    async def sweep() -> None:
+        nodes = ProcessNodes(tmp_path, allow_root=False, kept_seconds=kept_seconds)
+        nodes.start(asyncio.get_running_loop())
+        nodes.sweep({"live"})
+        await nodes.close()
+
+    asyncio.run(sweep())
+    assert {one.name for one in (tmp_path / ".gangs").iterdir()} == left

@@ -27,7 +27,7 @@ RSH = "batchyard-rsh"
 AGENT = "agent"
 SCRATCH = "scratch"
 NODES = "nodes"
-KEPT_SECONDS = 3600.0  # the files of failed attempts, as the supervisor keeps scratch directories by default
+KEPT_SECONDS = 3600.0  # what could not be removed at an attempt's end, for a look at it
 # Ports of the main node for programs that meet there, below those that the system gives to outgoing connections. Nodes
 # that share this machine's network get other ports for each attempt, since programs listen at all its addresses.
 MASTER_PORT = 29500
@@ -110,8 +110,9 @@ class GangDirectories:
             return
         oldest = time.time() - kept_seconds
         for top in self._base.iterdir():
-            if top.name not in alive and top.lstat().st_mtime < oldest:
-                remove_tree(top)
+            with contextlib.suppress(FileNotFoundError):  # it was removed beside this
+                if top.name not in alive and top.lstat().st_mtime < oldest:
+                    remove_tree(top)
 
 
 def _set(directory: Path, owner: tuple[int, int] | None, mode: int) -> None:

@@ -92,7 +92,11 @@ class ProcessEngine:
         self._state_dir = state_dir
         self._socket_path = runtime_dir / "server.sock"
         self._settings = settings or ProcessSettings()
-        self._nodes = ProcessNodes(work_dir, allow_root=self._settings.allow_root_jobs)
+        self._nodes = ProcessNodes(
+            work_dir,
+            allow_root=self._settings.allow_root_jobs,
+            kept_seconds=self._settings.keep_failed_seconds,
+        )
         self._epoch = 0
         self._report: ReportSink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -180,9 +184,9 @@ class ProcessEngine:
             task_id = attempt_node.task_id
             known = self._live.pop(task_id, None)
             if known is not None and known.launch.gang is not None:
-                attempt_id = attempt_node.attempt_id
-                if not any(live.launch.attempt_id == attempt_id for live in self._live.values()):
-                    self._nodes.forget(attempt_id)
+                alive = {live.launch.attempt_id for live in self._live.values() if live.launch.gang is not None}
+                if attempt_node.attempt_id not in alive:
+                    self._nodes.forget(attempt_node.attempt_id, alive)
             self._pending.acknowledge.append(task_id)
         self._flush_soon()
 

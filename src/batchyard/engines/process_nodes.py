@@ -20,13 +20,16 @@ from batchyard.engines.supervisor.protocol import LaunchItem
 from batchyard.engines.supervisor.spawner import identity_of
 
 DIRECTORY = ".gangs"  # in the work directory; the supervisor's sweep leaves it alone
+FAILED_KEPT_SECONDS = 7 * 24 * 3600.0  # the supervisor's default, for scratch directories of other jobs
 log = logging.getLogger(__name__)
 
 
 class ProcessNodes:
-    """`allow_root`: jobs may name root as their user."""
+    """`allow_root`: jobs may name root as their user. `kept_seconds`: how long the files of failed attempts
+    stay; None: as long as those of other jobs by default."""
 
-    def __init__(self, work_dir: Path, *, allow_root: bool) -> None:
+    def __init__(self, work_dir: Path, *, allow_root: bool, kept_seconds: float | None = None) -> None:
+        self._kept_seconds = FAILED_KEPT_SECONDS if kept_seconds is None else kept_seconds
         self._directories = GangDirectories(work_dir / DIRECTORY)
         self._allow_root = allow_root
         self._failed: set[str] = set()  # attempts whose main node failed, and whose other nodes are not accounted for
@@ -70,16 +73,22 @@ class ProcessNodes:
             self._failed.add(attempt_node.attempt_id)
         self._directories.node_ended(attempt_node.attempt_id, attempt_node.node)
 
-    def forget(self, attempt_id: str) -> None:
+    def forget(self, attempt_id: str, alive: Collection[str]) -> None:
         """Removes the directories of an attempt whose last node is acknowledged. The scratch directory of one whose
-        main node failed is kept for a while."""
+        main node failed is kept for a while; those of attempts that failed long ago are removed. `alive`: the ids of
+        the attempts that have nodes left."""
         has_failed = attempt_id in self._failed
         self._failed.discard(attempt_id)
-        self._in_thread(partial(self._directories.remove, attempt_id, with_scratch=not has_failed))
+
+        def work() -> None:
+            self._directories.remove(attempt_id, with_scratch=not has_failed)
+            self._directories.sweep(alive, self._kept_seconds)
+
+        self._in_thread(work)
 
     def sweep(self, alive: Collection[str]) -> None:
-        """Removes what earlier servers left of attempts that are not alive."""
-        self._in_thread(partial(self._directories.sweep, alive))
+        """Removes what was left long ago of attempts that are not alive."""
+        self._in_thread(partial(self._directories.sweep, alive, self._kept_seconds))
 
     def _in_thread(self, work: Callable[[], None]) -> None:
         """Does work on directories, which may be large, beside the event loop. What it leaves is swept later."""
