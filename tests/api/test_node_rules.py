@@ -96,6 +96,11 @@ def test_nodes_are_refused_with_their_text(members: dict[str, Any], message: str
 def test_nodes_need_their_type(shared: Service) -> None:
     request = {"jobDefinitionName": "refused", "type": "container"} | nodes()
     message = refusal_of(lambda: shared.call("RegisterJobDefinition", request))
+    assert message == (
+        "ECS ContainerProperties, ecsProperties, or eksProperties is required when using type container."
+    )
+    both = request | {"containerProperties": {"image": "any", "vcpus": 1, "memory": 4}}
+    message = refusal_of(lambda: shared.call("RegisterJobDefinition", both))
     assert message == "nodeProperties can only be used with type multinode."
 
 

@@ -16,7 +16,7 @@ from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
 
-BODIES = ("containerProperties", "ecsProperties", "eksProperties", "nodeProperties")
+BODIES = ("containerProperties", "ecsProperties", "eksProperties")  # of type container: one of them
 CAPABILITIES = (Platform.FARGATE, Platform.EC2, Platform.MANAGED_INSTANCES)  # in the order of AWS's refusal
 
 RETRY_ATTEMPTS_RANGE = (1, 10)  # API: RetryStrategy
@@ -99,8 +99,8 @@ def _check_platform(document: Document) -> Platform:
 
 def _check_single(document: Document, platform: Platform) -> None:
     bodies = [body for body in BODIES if body in document]
-    require("nodeProperties" not in bodies, "nodeProperties can only be used with type multinode.")
     require(bodies, "ECS ContainerProperties, ecsProperties, or eksProperties is required when using type container.")
+    require("nodeProperties" not in document, "nodeProperties can only be used with type multinode.")
     if len(bodies) > 1:
         first = "ECS containerProperties" if bodies[0] == "containerProperties" else bodies[0]
         raise Refused(f"Cannot use both {first} and {bodies[1]}")
@@ -124,7 +124,7 @@ def _check_multinode(document: Document, platform: Platform) -> None:
     require(platform is not Platform.FARGATE, "Fargate does not support MNP jobs")
     require(platform is not Platform.MANAGED_INSTANCES, "MANAGED_INSTANCES does not support MNP jobs")
     require("nodeProperties" in document, "Node properties of multinode job is required.")
-    for body in BODIES[:3]:
+    for body in BODIES:
         require(body not in document, f"Cannot use both nodeProperties and {body}")
     properties = document["nodeProperties"]
     check_nodes(properties)
