@@ -203,6 +203,26 @@ def test_lines_of_nodes_beyond_the_first_come_at_the_end(
     stub.steps = [*looks, lambda: stub.logs["s0"].append("last"), lambda: None, lambda: end_nodes(stub, 2)]
     result = invoke("logs", "--follow", JOB)
     assert result.stdout == "[0] line 0\n[0] last\n[1] line 1\n"
+    note = "Of 2 nodes the first 1 are followed while they run; the lines of the others come when the job has ended."
+    assert result.stderr.count(note) == 1
+    assert note not in invoke("logs", "--follow", JOB).stderr, "it has ended: all are read"
+
+
+def test_all_nodes_within_the_limit_are_followed_without_a_note(invoke: Invoke, stub: Stub) -> None:
+    add_nodes(stub, 2)
+    stub.steps = [lambda: None, lambda: None, lambda: end_nodes(stub, 2)]
+    result = invoke("logs", "--follow", JOB)
+    assert (result.stdout, result.stderr) == ("[0] line 0\n[1] line 1\n", "")
+
+
+def test_json_has_the_nodes_as_describe_jobs_answers_them(server: Server) -> None:
+    job = submit(server, "documents", f"{UNTIL_LAST_ENDS} exit 3", "exit 5")
+    described = json.loads(ask(server, "describe", "--json", job).stdout)
+    answers = [server.call("DescribeJobs", {"jobs": [name]})["jobs"][0] for name in (job, f"{job}#0", f"{job}#1")]
+    assert described == answers[0] | {"nodes": answers[1:]}
+    assert [node["attempts"][0]["container"]["exitCode"] for node in described["nodes"]] == [3, 5]
+    one = json.loads(ask(server, "describe", "--json", f"{job}#1").stdout)
+    assert one == answers[2], "a node has no nodes"
 
 
 def test_several_containers_of_a_node(invoke: Invoke, stub: Stub) -> None:

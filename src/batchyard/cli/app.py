@@ -98,7 +98,8 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Show everything about a job: its state and why, times, attempts and what each used, command, resources, log; of
-    a multi-node job its nodes, and which of them failed first. JOB#2 is one node."""
+    a multi-node job its nodes, and which of them failed first. JOB#2 is one node. --json has the shape of
+    DescribeJobs; the nodes of a multi-node job are added as nodes, each as DescribeJobs has JOB#N."""
     from batchyard.cli.attempt_usage import usage
     from batchyard.cli.job_description import sheet
     from batchyard.cli.job_lookup import describe_one, resolve
@@ -107,10 +108,11 @@ def describe(
 
     with connect(url) as client:
         detail = describe_one(client, resolve(client, job))
+        nodes = describe_nodes(client, detail)
         if as_json:
-            print_json(detail)
+            print_json(detail | {"nodes": nodes} if nodes else detail)
             return
-        used, nodes = usage(client, detail), describe_nodes(client, detail)
+        used = usage(client, detail)
         instances = instances_of(client, detail) if nodes else []
     say(sheet(detail, used, nodes, instances, every=attempts))
 

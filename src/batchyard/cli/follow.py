@@ -18,7 +18,9 @@ from batchyard.cli.streams import Source
 from batchyard.cli.terminal_output import StatusLine, flush
 
 MAX_FILTER_STREAMS = 100  # FilterLogEvents takes no more names in one call
-MAX_LIVE_CHILDREN = 64  # children and nodes read while they run; the output of others comes when they end
+# Children and nodes read while they run, each with a request of its own per look; the output of others comes when they
+# end.
+MAX_LIVE_CHILDREN = 64
 FIRST_PAUSE_SECONDS = 0.05  # short jobs are over within a few of these
 MAX_PAUSE_SECONDS = 1.0
 NOTICE_AFTER_SECONDS = 0.5  # a job that starts at once needs no message about waiting
@@ -229,6 +231,16 @@ class NodesTail:
         if is_final(detail):
             self.highest_exit_code = exit_code(with_main(detail, nodes))
 
+    @property
+    def note(self) -> str:
+        """Which nodes are not read while they run; empty: all are."""
+        if len(self._ids) <= MAX_LIVE_CHILDREN:
+            return ""
+        return (
+            f"Of {len(self._ids)} nodes the first {MAX_LIVE_CHILDREN} are followed while they run; the lines of the "
+            "others come when the job has ended."
+        )
+
     def is_done(self, detail: Document) -> bool:
         return is_final(detail) or (
             self._last_attempt is not None and len(detail.get("attempts") or []) >= self._last_attempt
@@ -256,8 +268,13 @@ def follow(client: Client, tail: Tail, job_id: str, write: Write, line: StatusLi
     pause_seconds = FIRST_PAUSE_SECONDS
     if not isinstance(tail, ArrayTail):
         tail.on_retry = lambda number, attempt: _tell_retry(number, attempt, line)
+    is_noted = False
     while True:
         detail = describe_one(client, job_id)
+        if isinstance(tail, NodesTail) and detail["status"] == "RUNNING" and not is_noted:
+            is_noted = True
+            if tail.note:
+                line.note(tail.note)
         wrote = False
         for event in tail.advance(detail):
             if not wrote:
