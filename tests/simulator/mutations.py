@@ -14,7 +14,7 @@ import pytest
 from batchyard.core import recovery
 from batchyard.core.instances import instance_lifecycle, scaling
 from batchyard.core.jobs import attempts, completion, gangs, submission
-from batchyard.core.registry import environments
+from batchyard.core.registry import environments, machine_gpus
 from batchyard.core.scheduling import fleet, gang_capacity, launches, queue_head, scheduler
 from batchyard.core.state import transient_states, world
 from batchyard.core.state.arrays import ArrayProgress
@@ -378,5 +378,35 @@ MUTATIONS = [
         scheduler,
         "gang_attempt",
         replacing("choose(pool, spec.num_nodes, attempt_id, others)", '"198.18.0.2"'),
+    ),
+    Mutation(
+        "keep a lost GPU",
+        machine_gpus,
+        "_with_gpus",
+        replacing("gpu_ids=device_ids, ", ""),
+    ),
+    Mutation(
+        "count a lost GPU",
+        machine_gpus,
+        "_with_gpus",
+        replacing("gpus=len(device_ids)", "gpus=len(machine.gpu_ids)"),
+    ),
+    Mutation(
+        "let the job of a lost GPU run on",
+        machine_gpus,
+        "_stop_attempts",
+        replacing("attempts.stop(world, world.jobs[key], StopCause.HOST, lost_instance=instance_id)", "pass"),
+    ),
+    Mutation(
+        "keep an instance with a lost GPU",
+        machine_gpus,
+        "_drain_instances",
+        replacing("drain_and_stop(world, instance, world.limits.stop_grace_seconds)", "pass"),
+    ),
+    Mutation(
+        "believe the exit code of a job whose host was lost",
+        attempts,
+        "decide",
+        replacing("if attempt.stopping is StopCause.HOST and not succeeded:", "if False:"),
     ),
 ]

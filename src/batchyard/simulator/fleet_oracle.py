@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.core.capacity.catalogue import InstanceType, registered
 from batchyard.core.model.records import (
@@ -44,6 +45,7 @@ class HeldPlace(Struct, frozen=True):
     instance_id: str
     device_ids: tuple[int, ...]
     timeout_seconds: int = 0
+    is_over: bool = False  # the node has ended, others of its attempt have not
 
 
 class NextJob(Struct, frozen=True):
@@ -95,6 +97,13 @@ class FleetOracle:
         self._allowance = Resources(
             max(most.milli_vcpus, used.milli_vcpus), max(most.memory_mib, used.memory_mib), max(most.gpus, used.gpus)
         )
+
+    def set_gpus(self, count: int, held: Sequence[HeldPlace]) -> None:
+        """Notes how many GPUs the host has now. `held`: what was held of it before."""
+        used = sum(one.resources.gpus for one in held if one.instance_id == self._host)
+        used += sum(one.resources.gpus for one in self.instances.values())
+        self._host_now = replace(self._host_now, gpus=count)
+        self._allowance = replace(self._allowance, gpus=max(count, used))
 
     # -- a transaction becomes durable --
 

@@ -22,6 +22,8 @@ GANG_VCPUS = (4, 8, 16, 16)
 LARGE_EVERY = 25  # one seed in so many submits arrays of hundreds
 LARGE_ARRAYS = (120, 300)
 SMALL_ARRAYS = (0, 0, 0, 0, 2, 2, 3, 3, 5, 8)
+LOSE_GPUS = 0.4  # share of the seeds with GPUs that lose some
+GPU_LOSSES_SHARE = 0.25  # how many more operations they have for it
 SHARES = ("anna", "bob", "team-1", "team-2")
 POLICIES: tuple[dict[str, Any], ...] = (
     {},
@@ -54,6 +56,7 @@ def generate(seed: int) -> w.Workload:
     setup = _with_gangs(seeded(seed, "gangs"), setup)
     horizon_ms = setup_rng.choice(HORIZONS_MS)
     troubles = setup_rng.choice((0.0, 0.1, 0.25, 0.5))
+    loses_gpus = bool(setup.hosts[0][-1].gpu_ids) and seeded(seed, "gpus").random() < LOSE_GPUS
     operations: list[w.Operation] = []
     submitted: list[w.Submit] = []
     times_ms = sorted(setup_rng.randrange(horizon_ms) for _ in range(setup_rng.randint(4, MAX_OPERATIONS)))
@@ -73,6 +76,8 @@ def generate(seed: int) -> w.Workload:
             submit = _with_nodes(seeded(seed, "nodes", number), setup, submit)
             submitted.append(submit)
             operations.append(submit)
+        if loses_gpus:
+            operations += _gpu_troubles(seeded(seed, "gpus", number), at_ms)
     return w.Workload(setup, tuple(operations))
 
 
@@ -213,6 +218,16 @@ def _changes(rng: random.Random, setup: w.Setup) -> tuple[c.Command[object], ...
         (c.TagResource("job-queue", queue, {"note": str(rng.randrange(10))}), AskCapacity()),
     )
     return rng.choice(changes)
+
+
+def _gpu_troubles(rng: random.Random, at_ms: int) -> list[w.Operation]:
+    """Generates operations on the GPUs of the host: more often a loss than the return of all."""
+    if rng.random() >= GPU_LOSSES_SHARE:
+        return []
+    at_ms, noticed_after_ms = at_ms + rng.choice((0, 5, 50, 500)), rng.choice((0, 0, 20, 1000))
+    if rng.random() < 0.3:
+        return [w.ReturnGpus(at_ms, noticed_after_ms)]
+    return [w.LoseGpu(at_ms, rng.randrange(8), noticed_after_ms)]
 
 
 def _trouble(rng: random.Random, at_ms: int, setup: w.Setup) -> w.Operation:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
 
 from batchyard.core.model import names
 from batchyard.core.model.attempt_node import AttemptNode
+from batchyard.core.model.commands import SetGpus
 from batchyard.core.model.ranges import contains, subtract
 from batchyard.core.model.reasons import StopCause
-from batchyard.core.model.records import Attempt, Dependency, Job, JobSpec, Status, group_of, node_resources
+from batchyard.core.model.records import Attempt, Dependency, Instance, Job, JobSpec, Status, group_of, node_resources
 from batchyard.core.model.reports import Exited, NotStarted
 from batchyard.core.model.resources import Resources, sum_of
 from batchyard.core.state.arrays import status_summary, virtual_child
@@ -18,6 +21,7 @@ from batchyard.simulator.attempt_ledger import AttemptLedger, ViolationError
 from batchyard.simulator.disk import Disk
 from batchyard.simulator.fleet_oracle import FleetOracle, HeldPlace, NextJob, WaitingJob
 from batchyard.simulator.gang_oracle import GangOracle, exit_code_of, host_lost
+from batchyard.simulator.gpu_oracle import GpuOracle
 from batchyard.simulator.transient_state_oracle import SettlingOracle
 from batchyard.store import codec
 from batchyard.store.codec import Rows
@@ -42,6 +46,7 @@ class Oracle:
         self.allowance: dict[str, Resources] = {}  # by instance: what may be held at most, since the last start
         self.fleets = FleetOracle(ledger)
         self.gangs = GangOracle(ledger)
+        self.gpus = GpuOracle()
         self.settling = SettlingOracle(settle_ms)
         self._tops: list[int] = []  # keys of top-level jobs, ascending
 
@@ -72,11 +77,13 @@ class Oracle:
 
     # -- a server starts --
 
-    def server_started(self, capacity: Mapping[str, Resources]) -> None:
+    def server_started(self, machines: Sequence[Instance]) -> None:
         """Checks that every id ever given exists. An instance that became smaller may stay over-committed by what it
         holds."""
         for job_id in self.promised:
             self.check_kept(job_id)
+        capacity = {one.instance_id: one.resources for one in machines}
+        self.gpus.server_started(machines[-1])
         self.allowance = dict(capacity)
         held: dict[str, Resources] = {}
         for key, job in self.jobs.items():
@@ -122,7 +129,8 @@ class Oracle:
 
     # -- a transaction becomes durable --
 
-    def before_durable(self, rows: Rows, now_ms: int) -> None:
+    def before_durable(self, rows: Rows, now_ms: int, gpus: SetGpus | None = None) -> None:
+        """Checks a transaction. `gpus`: the latest change of the host's GPUs that its batch has handled."""
         for row in rows.specs:
             spec = codec.decode_spec(row[-1], row[-2])
             self._check_new(spec)
@@ -134,27 +142,39 @@ class Oracle:
             self._check_change(key, self.jobs.get(key), decoded[key], decoded)
         before = {key: self.jobs.get(key) for key in decoded}
         self.jobs.update(decoded)
-        self._check_fleets(rows, before, now_ms)
+        self._check_fleets(rows, before, now_ms, gpus)
 
     def _places_of(self, key: int, job: Job) -> list[HeldPlace]:
         """Returns what the placed attempt of a job holds: one for each of its nodes."""
         if job.attempt is None:
             return []
         spec = self.spec_of(key)
+        over = [bool(run.stopped_at_ms) for run in job.attempt.nodes] or [False]
         return [
-            HeldPlace(key, asked, job.attempt, place.instance_id, place.device_ids, spec.timeout_seconds)
-            for asked, place in zip(node_resources(spec), job.attempt.placements, strict=True)
+            HeldPlace(key, asked, job.attempt, place.instance_id, place.device_ids, spec.timeout_seconds, is_over)
+            for asked, place, is_over in zip(node_resources(spec), job.attempt.placements, over, strict=True)
         ]
 
-    def _check_fleets(self, rows: Rows, before: dict[int, Job | None], now_ms: int) -> None:
+    def _check_fleets(self, rows: Rows, before: dict[int, Job | None], now_ms: int, gpus: SetGpus | None) -> None:
         held = [place for key, job in sorted(self.jobs.items()) for place in self._places_of(key, job)]
         new = []
         for one in held:
             old = before[one.key] if one.key in before else self.jobs[one.key]
             if old is None or old.attempt is None or old.attempt.number != one.attempt.number:
                 new.append((one, self.spec_of(one.key).queue))
+        if gpus is not None:
+            self._note_gpus(gpus, [one for one in held if one not in [placed for placed, _ in new]])
         self.settling.before_durable(rows, now_ms)
         self.fleets.before_durable(rows, held, new, self._next_jobs, self._waiting, now_ms)
+        self.gpus.before_durable(held, [placed for placed, _ in new], self.fleets.instances)
+
+    def _note_gpus(self, gpus: SetGpus, held: Sequence[HeldPlace]) -> None:
+        """Notes the GPUs that are there now. The host may stay over-committed by what is held of it."""
+        self.gpus.set_gpus(gpus)
+        self.fleets.set_gpus(len(gpus.device_ids), held)
+        name = self.gpus.host
+        own = sum(one.resources.gpus for one in held if one.instance_id == name)
+        self.allowance[name] = replace(self.allowance[name], gpus=max(len(gpus.device_ids), own))
 
     def _waiting(self) -> list[WaitingJob]:
         """Returns every job that is RUNNABLE; of an array with RUNNABLE children one."""
@@ -247,6 +267,8 @@ class Oracle:
             if attempt.exit_code is not None or attempt.reason or seen == 0:
                 raise ViolationError(f"{self.job_id(key)} has {attempt} after the end of its host, {final}")
             return
+        if attempt.stopping is StopCause.HOST and seen != 0:
+            raise ViolationError(f"{self.job_id(key)} has {attempt}, and not the end of its host")
         if attempt.exit_code != seen or (isinstance(final, NotStarted) and attempt.started_at_ms):
             raise ViolationError(f"{self.job_id(key)} has {attempt}, the engine reported {final}")
 

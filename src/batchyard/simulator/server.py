@@ -41,6 +41,7 @@ LIMITS = Limits(
     idempotency_kept_ms=60_000,
 )
 COMPARE_SHARE = 0.15  # share of commits after which the store is restored and compared, the most expensive check
+GPUS_AGAIN_MS = 100  # between tries of a watch whose command the loop did not take
 
 OnAnswer = Callable[[Any], None]  # takes the answer, or the exception that came instead
 
@@ -56,6 +57,7 @@ class WatchedMachine(Machine):
         super().__init__(ACCOUNT, limits, CATALOGUE)
         self._note = note
         self._floors: dict[str, Resources] = {}
+        self.gpus_of_batch: c.SetGpus | None = None  # the latest, until a commit has it
 
     def handle(self, command: c.Command[c.Answer], now_ms: int) -> c.Answer:
         before = _extent(self.world.changes, self.world.effects)
@@ -71,6 +73,10 @@ class WatchedMachine(Machine):
         if isinstance(command, c.SetHost):
             name = command.instance.instance_id
             self._floors[name] = _below_zero(self.world.instances.available[name].free)
+        elif isinstance(command, c.SetGpus):
+            name = self.world.instances.providers[command.provider].machine.instance_id
+            self._floors[name] = _below_zero(self.world.instances.available[name].free)
+            self.gpus_of_batch = command
         return answer
 
     def report(self, engine: str, fact: reports.AnyReport, now_ms: int) -> None:
@@ -134,6 +140,10 @@ class ServerContext(Protocol):
         ...
 
     def before_durable(self, server: Server, rows: Rows, now_ms: int) -> None: ...
+
+    def gpus(self) -> c.SetGpus:
+        """Returns the command with the GPUs that are there now."""
+        ...
 
     def first_commands(self) -> list[c.Command[object]]:
         """Returns the commands that make an empty store usable."""
@@ -216,6 +226,8 @@ class Server:
         except (Stopped, asyncio.CancelledError):
             await running  # raises the reason
         self.is_serving = True
+        if self._context.gpus() != c.SetGpus(self._instances[-1].gpu_ids, ()):  # also what was lost before the start
+            self.send_gpus()
         await running
         self.is_serving = False
         for connection in self.connections:
@@ -253,6 +265,17 @@ class Server:
             return await self.loop.ask(command)
 
         self._begin(handle(), on_answer)
+
+    def send_gpus(self) -> None:
+        """Sends the GPUs that are there now, as the watch of the service does: until the loop has them."""
+        if self.is_serving:
+            self.request(self._context.gpus, 0, self._gpus_sent)
+
+    def _gpus_sent(self, answer: Any) -> None:
+        if isinstance(answer, NoAnswerError):
+            self._context.event_queue.after(GPUS_AGAIN_MS, self.send_gpus)
+        else:
+            assert answer is None, f"SetGpus was answered with {answer!r}"
 
     def _begin(self, request: Coroutine[Any, Any, Any], on_answer: OnAnswer) -> None:
         task = self.event_loop.create_task(request)

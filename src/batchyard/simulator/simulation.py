@@ -23,6 +23,7 @@ from batchyard.simulator.disk import CommitOutcome, Disk, rows_text
 from batchyard.simulator.driver import BEGINNING_MS, WorldDriver
 from batchyard.simulator.fake_cloud import Cloud, CloudConnection
 from batchyard.simulator.fake_site import Connection, FakeSite
+from batchyard.simulator.gpu_oracle import with_gpus
 from batchyard.simulator.oracle import UNREADABLE, Oracle
 from batchyard.simulator.rng import seeded
 from batchyard.simulator.server import COMPARE_SHARE, LIMITS, Server
@@ -61,6 +62,7 @@ class Simulation(WorldDriver):
         self.is_calm = False
         self._rng = seeded(seed, "world")
         self._host = 0
+        self._lost_gpus: set[int] = set()  # of the host, by number
         self._away_ms = 100
         self._without = ""
         self._failing = ""
@@ -126,12 +128,13 @@ class Simulation(WorldDriver):
         return found
 
     def _start_server(self) -> None:
-        instances = self.setup.hosts[self._host]
+        *others, host = self.setup.hosts[self._host]
+        instances = (*others, with_gpus(host, self.gpus().device_ids))
         usable = [site for name, site in self.sites.items() if name != self._without]
         connections = [Connection(site, self.event_queue, self.latency) for site in usable]
         is_first = self.disk.last_time_ms == 0  # no earlier time holds its clock back: an hour's jump could follow
         skew_ms = 0 if self.is_calm or is_first else self._rng.choice(SKEWS_MS)
-        self.oracle.server_started({i.instance_id: i.resources for i in instances})
+        self.oracle.server_started(instances)
         capacity = CloudConnection(self.cloud, self.event_queue, self.latency)
         limits = replace(LIMITS, settle_seconds=self.setup.settle_ms / 1000)
         batch = self.setup.batch_commands
@@ -186,7 +189,8 @@ class Simulation(WorldDriver):
         self._digest.update(f"{server.epoch} {now_ms} ".encode())
         self._digest.update(rows_text(rows))
         self.note(f"server {server.epoch} commits {len(rows.specs)} submissions, jobs {_statuses(rows)}")
-        self.oracle.before_durable(rows, now_ms)
+        gpus, server.machine.gpus_of_batch = server.machine.gpus_of_batch, None
+        self.oracle.before_durable(rows, now_ms, gpus)
 
     def first_commands(self) -> list[c.Command[object]]:
         found: list[c.Command[object]] = [
@@ -235,12 +239,30 @@ class Simulation(WorldDriver):
             self.cloud.storm(operation.notice_ms)
         elif isinstance(operation, w.LoseInstance):
             self.cloud.lose(operation.pick)
+        elif isinstance(operation, w.LoseGpu | w.ReturnGpus):
+            self._change_gpus(operation)
         elif isinstance(operation, w.CapacityOutage):
             self.cloud.refuse_launches(operation.for_ms)
         elif isinstance(operation, w.Takeover):
             self._start_server()
         elif newest is not None:
             self._end_server(newest, operation)
+
+    def _change_gpus(self, operation: w.LoseGpu | w.ReturnGpus) -> None:
+        there = self.gpus().device_ids
+        if isinstance(operation, w.ReturnGpus):
+            self._lost_gpus.clear()
+        elif there:
+            self._lost_gpus.add(there[operation.pick % len(there)])
+        self.event_queue.after(operation.noticed_after_ms, self._notice_gpus)
+
+    def _notice_gpus(self) -> None:
+        for server in self.servers:
+            server.send_gpus()
+
+    def gpus(self) -> c.SetGpus:
+        there = self.setup.hosts[self._host][-1].gpu_ids
+        return c.SetGpus(tuple(one for one in there if one not in self._lost_gpus), tuple(sorted(self._lost_gpus)))
 
     def _note_size(self, command: c.Command[object]) -> None:
         if not isinstance(command, c.UpdateComputeEnvironment):
@@ -286,6 +308,7 @@ class Simulation(WorldDriver):
         self.note("calm: no more faults")
         self.is_calm = True
         self._failing, self._without, self._host, self._away_ms = "", "", 0, 0
+        self._lost_gpus.clear()
         for site in self.sites.values():
             site.calm()
         self.cloud.calm()

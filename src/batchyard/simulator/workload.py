@@ -123,6 +123,19 @@ class LoseInstance(Operation, frozen=True):
     pick: int
 
 
+class LoseGpu(Operation, frozen=True):
+    """A GPU of the host, chosen by `pick`, falls off the bus. The service notices it `noticed_after_ms` later."""
+
+    pick: int
+    noticed_after_ms: int
+
+
+class ReturnGpus(Operation, frozen=True):
+    """All GPUs of the host are there again."""
+
+    noticed_after_ms: int
+
+
 class CapacityOutage(Operation, frozen=True):
     """The cloud refuses launches for a while."""
 

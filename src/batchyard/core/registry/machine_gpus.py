@@ -9,7 +9,7 @@ from batchyard.core.jobs import attempts
 from batchyard.core.model.commands import NoteGpuUse, SetGpus
 from batchyard.core.model.gpus import use_with
 from batchyard.core.model.reasons import StopCause
-from batchyard.core.model.records import HOST_PROVIDER, Status
+from batchyard.core.model.records import HOST_PROVIDER, Instance, Status
 from batchyard.core.registry.environments import reassess_providers
 from batchyard.core.state.world import World
 
@@ -21,22 +21,33 @@ def set_gpus(world: World, command: SetGpus) -> None:
     assert provider is not None, f"GPUs of {command.provider}, which has no machine"
     machine = provider.machine
     if machine.gpu_ids != command.device_ids:
-        resources = replace(machine.resources, gpus=len(command.device_ids))
-        world.set_machine(command.provider, replace(machine, gpu_ids=command.device_ids, resources=resources))
+        world.set_machine(command.provider, _with_gpus(machine, command.device_ids))
         reassess_providers(world)
-    lost = frozenset(command.lost)
+    _drain_instances(world, command.provider, frozenset(command.lost))
+    _stop_attempts(world, machine.instance_id, frozenset(command.lost))
+
+
+def _drain_instances(world: World, provider: str, lost: frozenset[int]) -> None:
     for instance in list(world.instances.values()):
-        if instance.environment and instance.provider == command.provider and not lost.isdisjoint(instance.gpu_ids):
+        if instance.environment and instance.provider == provider and not lost.isdisjoint(instance.gpu_ids):
             drain_and_stop(world, instance, world.limits.stop_grace_seconds)
-    for key in list(world.instances.placed_on(machine.instance_id)):
+
+
+def _stop_attempts(world: World, instance_id: str, lost: frozenset[int]) -> None:
+    """Stops the attempts with a lost GPU on the machine itself. A node that has ended uses its GPUs no more."""
+    for key in list(world.instances.placed_on(instance_id)):
         attempt = world.jobs[key].attempt
         assert attempt is not None, f"job {key} is placed without an attempt"
         if any(
-            placement.instance_id == machine.instance_id and not lost.isdisjoint(placement.device_ids)
+            placement.instance_id == instance_id and not lost.isdisjoint(placement.device_ids)
             for node, placement in enumerate(attempt.placements)
             if not attempt.nodes or not attempt.nodes[node].stopped_at_ms
         ):
-            attempts.stop(world, world.jobs[key], StopCause.HOST, lost_instance=machine.instance_id)
+            attempts.stop(world, world.jobs[key], StopCause.HOST, lost_instance=instance_id)
+
+
+def _with_gpus(machine: Instance, device_ids: tuple[int, ...]) -> Instance:
+    return replace(machine, gpu_ids=device_ids, resources=replace(machine.resources, gpus=len(device_ids)))
 
 
 def note_use(world: World, command: NoteGpuUse) -> None:
