@@ -119,6 +119,8 @@ def test_other_jobs_are_refused_there(training: Service) -> None:
         "JobQueue training is of type SAGEMAKER_TRAINING, which takes only service jobs: use SubmitServiceJob, or "
         "another job queue."
     )
+    training.batch.update_job_queue(jobQueue="training", state="DISABLED")
+    assert "takes only service jobs" in refusal_of(lambda: training.submit(jobQueue="training"))
 
 
 def test_its_policy_shares_by_quota_or_fairly_and_stays_so(service: Service) -> None:

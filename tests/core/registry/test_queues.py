@@ -87,6 +87,13 @@ def test_environments_are_tried_in_their_order_whatever_order_they_were_named_in
     assert yard.status(jobs[3]) is Status.RUNNABLE
 
 
+def test_a_queue_of_no_environments_can_run_no_job() -> None:
+    driver = Driver()
+    driver.do(c.CreateJobQueue("bare", "ENABLED", 1, ()))
+    with pytest.raises(Refused, match="Compute Environment that can not run Jobs with capability EC2"):
+        driver.submit(queue="bare")
+
+
 # -- queues for service jobs --
 
 SERVICE_ORDER = [{"order": 1, "serviceEnvironment": "training"}]

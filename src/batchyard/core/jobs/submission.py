@@ -30,6 +30,7 @@ from batchyard.core.model.records import (
     TaskSpec,
 )
 from batchyard.core.model.refusal import Refused
+from batchyard.core.model.service_records import takes_service_jobs
 from batchyard.core.scheduling import fleet, policies
 from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE
 from batchyard.core.state.fairshare import MAX_ACTIVE_SHARES
@@ -156,13 +157,13 @@ def _queue(world: World, name: str) -> Queue:
     queue = world.queues.get(name)
     if queue is None:
         raise Refused(f"JobQueue {name} not found.", is_bare=True)
-    if queue.state is not State.ENABLED:
-        raise Refused(f"JobQueue {name} is {queue.state.value}; it must be ENABLED to take jobs.")
-    if not queue.environments:
+    if takes_service_jobs(queue.document):
         raise Refused(
             f"JobQueue {name} is of type SAGEMAKER_TRAINING, which takes only service jobs: use SubmitServiceJob, or "
             "another job queue."
         )
+    if queue.state is not State.ENABLED:
+        raise Refused(f"JobQueue {name} is {queue.state.value}; it must be ENABLED to take jobs.")
     if queue.status is Health.CREATING:
         raise Refused(f"JobQueue {name} is not VALID: it is {queue.status.value}. Wait until it is before submitting.")
     return queue
