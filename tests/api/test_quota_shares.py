@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.service import Service, refusal_of
-from tests.api.training import ARN, make_quota_queue, make_quota_share, restart
+from tests.api.training import ARN, INSTANCES, make_quota_queue, make_quota_share, restart
 
 LIMITS = [{"maxCapacity": 2, "capacityUnit": "ml.g5.xlarge"}]
 
@@ -115,6 +115,9 @@ REQUEST: dict[str, Any] = {
     "resourceSharingConfiguration": {"strategy": "LEND"},
     "preemptionConfiguration": {"inSharePreemption": "DISABLED"},
 }
+NO_INSTANCES = (
+    "NUM_INSTANCES is unknown capacity unit of a quota share, which has limits of instance types: ml.g5.xlarge."
+)
 NOBODY = ARN + "job-queue/quota/quota-share/nobody"
 
 
@@ -123,6 +126,8 @@ NOBODY = ARN + "job-queue/quota/quota-share/nobody"
     [
         ("CreateQuotaShare", REQUEST | {"quotaShareName": "a b"}, "Quota share name should match a valid pattern."),
         ("CreateQuotaShare", REQUEST | {"capacityLimits": []}, "Capacitylimits are required."),
+        ("CreateQuotaShare", REQUEST | {"capacityLimits": INSTANCES}, NO_INSTANCES),
+        ("UpdateQuotaShare", {"quotaShareArn": NOBODY, "capacityLimits": INSTANCES}, NO_INSTANCES),
         ("CreateQuotaShare", REQUEST | {"resourceSharingConfiguration": {"strategy": "GIVE"}},
          "resourceSharingConfiguration.strategy must be one of [RESERVE, LEND, LEND_AND_BORROW], got GIVE."),
         ("CreateQuotaShare", REQUEST | {"resourceSharingConfiguration": {"strategy": "LEND", "borrowLimit": 5}},

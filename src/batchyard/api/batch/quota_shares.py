@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from batchyard.api.batch.rules.capacity_rules import check_capacity_limits
+from batchyard.api.batch.rules.capacity_rules import check_share_limits
 from batchyard.api.checks import new_resource, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import page_size, read_page
@@ -26,7 +26,7 @@ BORROWING = "LEND_AND_BORROW"
 async def create_quota_share(context: Context, call: Call, request: Document) -> Document:
     name, tags = new_resource(request, "quotaShareName", "Quota share")
     limits, sharing = request["capacityLimits"], request["resourceSharingConfiguration"]
-    check_capacity_limits(limits)
+    check_share_limits(limits)
     _check_sharing(sharing)
     share = await context.ask(
         service_commands.CreateQuotaShare(
@@ -45,7 +45,7 @@ async def create_quota_share(context: Context, call: Call, request: Document) ->
 async def update_quota_share(context: Context, call: Call, request: Document) -> Document:
     limits, sharing = request.get("capacityLimits"), request.get("resourceSharingConfiguration")
     if limits is not None:
-        check_capacity_limits(limits)
+        check_share_limits(limits)
     if sharing is not None:
         _check_sharing(sharing)
     share = await context.ask(

@@ -12,6 +12,15 @@ NUM_INSTANCES = "NUM_INSTANCES"
 INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]{1,40}\.[a-z0-9-]{1,40}")  # as SageMaker names them: ml.p5.48xlarge
 
 
+def check_share_limits(limits: list[Document]) -> None:
+    """Refuses limits that a quota share can't have. They are of instance types."""
+    check_capacity_limits(limits)
+    require(
+        all(limit["capacityUnit"] != NUM_INSTANCES for limit in limits),
+        f"{NUM_INSTANCES} is unknown capacity unit of a quota share, which has limits of instance types: ml.g5.xlarge.",
+    )
+
+
 def check_capacity_limits(limits: list[Document]) -> None:
     """Refuses limits that AWS would not accept. Valid are either one limit of NUM_INSTANCES, or one limit for each
     of some instance types."""
