@@ -75,6 +75,9 @@ def test_a_resource_is_made_changed_and_deleted(service: Service) -> None:
          "quantity cannot be a negative number, got -1."),
         ("UpdateConsumableResource", {"consumableResource": "licence", "operation": "REMOVE", "quantity": 6},
          "totalQuantity cannot be a negative number."),
+        ("UpdateConsumableResource",
+         {"consumableResource": "licence", "operation": "ADD", "quantity": 1, "clientToken": "t" * 65},
+         "clientToken must have at most 64 characters, got 65."),
         ("UpdateConsumableResource", {"consumableResource": "none", "operation": "ADD", "quantity": 1},
          "ConsumableResource none does not exist."),
         ("DeleteConsumableResource", {"consumableResource": "none"}, "ConsumableResource none does not exist."),
@@ -103,6 +106,8 @@ def test_resources_are_listed_in_pages_and_by_the_beginning_of_a_name(service: S
     assert names(PaginationConfig={"PageSize": 1}) == ["Licence-b", "licence-a", "other"]
     wanted = [{"name": "CONSUMABLE_RESOURCE_NAME", "values": ["LICENCE*"]}]
     assert names(filters=wanted) == ["Licence-b", "licence-a"]
+    for value, expected in (("licence-B", ["Licence-b"]), ("*", ["Licence-b", "licence-a", "other"]), ("", [])):
+        assert names(filters=[{"name": "CONSUMABLE_RESOURCE_NAME", "values": [value]}]) == expected
     (first, *_) = service.batch.list_consumable_resources()["consumableResources"]
     assert first == {
         "consumableResourceArn": ARN + "consumable-resource/Licence-b",
@@ -120,6 +125,21 @@ def test_a_client_token_applies_an_update_once(service: Service) -> None:
             consumableResource="licence", operation="ADD", quantity=1, clientToken="once"
         )
         assert answer["totalQuantity"] == 6
+    other = {"consumableResource": "licence", "operation": "ADD", "quantity": 2, "clientToken": "once"}
+    assert refusal_of(lambda: service.call("UpdateConsumableResource", other)) == (
+        "The clientToken once was used for another update of ConsumableResource licence, ADD 1: use another one for "
+        "each update."
+    )
+    assert described(service)["totalQuantity"] == 6
+
+
+@pytest.mark.parametrize("name", ["a b", "a" * 129, ARN + "job-queue/licence", ARN + "consumable-resource/"])
+def test_what_no_resource_can_be_called_is_refused_where_jobs_ask_for_it(service: Service, name: str) -> None:
+    asked = {"consumableResourceList": [{"consumableResource": name, "quantity": 1}]}
+    wrong = "ConsumableResource name should match a valid pattern."
+    assert refusal_of(lambda: taking(service, 1, name)) == wrong
+    definition = service.register("work", containerProperties=container())
+    assert refusal_of(lambda: service.submit(definition, consumableResourcePropertiesOverride=asked)) == wrong
 
 
 def test_jobs_take_what_their_definition_or_the_submission_says(service: Service) -> None:

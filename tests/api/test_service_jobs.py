@@ -175,6 +175,7 @@ RULE = {"action": "RETRY", "onStatusReason": "*"}
          NO_OBJECT),
         ({"serviceRequestPayload": "x" * 10_241},
          "serviceRequestPayload must have at most 10 KiB, got 10241 bytes."),
+        ({"clientToken": "t" * 65}, "clientToken must have at most 64 characters, got 65."),
         ({"schedulingPriority": 10_000}, "Scheduling priority must be between 0 and 9999."),
         ({"shareIdentifier": "a b"}, "ShareIdentifier name should match a valid pattern."),
         ({"retryStrategy": {"attempts": 11}}, "RetryAttempts must be between 1 and 10, got 11."),

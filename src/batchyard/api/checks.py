@@ -24,6 +24,7 @@ MAX_TAG_KEY_LENGTH = 128
 MAX_TAG_VALUE_LENGTH = 256
 RESERVED_TAG_PREFIX = "aws:"
 
+MAX_TOKEN_LENGTH = 64  # API: ClientRequestToken
 MAX_DESCRIBE_NAMES = 100  # names or ids in one Describe call (API: DescribeJobsRequest and its likes)
 KIB = 1024
 NUL_IN_JSON = b"\\u0000"
@@ -66,6 +67,16 @@ def new_resource(request: dict[str, Any], member: str, subject: str) -> tuple[st
 def check_tag_key(key: str) -> None:
     if not 1 <= len(key) <= MAX_TAG_KEY_LENGTH:
         raise Refused(f"Tag key {quoted(key)!r} must have 1 to {MAX_TAG_KEY_LENGTH} characters, got {len(key)}.")
+
+
+def client_token_of(request: dict[str, Any]) -> str:
+    """Returns the clientToken of a request, checked; empty: it has none."""
+    token: str = request.get("clientToken", "")
+    require(
+        len(token) <= MAX_TOKEN_LENGTH,
+        f"clientToken must have at most {MAX_TOKEN_LENGTH} characters, got {len(token)}.",
+    )
+    return token
 
 
 def check_describe_count(names: Sequence[str], member: str) -> None:

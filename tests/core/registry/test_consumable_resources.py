@@ -35,6 +35,10 @@ def test_an_update_with_the_same_token_is_applied_once_for_eight_hours_and_over_
     assert total_after(yard, "ADD", 1, "token") == 6
     yard.tick(TOKEN_KEPT_MS)
     assert total_after(yard, "ADD", 1, "token") == 7
+    for operation, quantity in (("ADD", 2), ("REMOVE", 1)):
+        with pytest.raises(Refused, match="The clientToken token was used for another update"):
+            total_after(yard, operation, quantity, "token")
+    assert total_after(yard, "", 0, "token") == 7, "no update is no other update"
     for number in range(MAX_TOKENS + 5):
         total_after(yard, "ADD", 0, f"other {number}")
     assert len(yard.machine.world.consumables["licence"].updates) == MAX_TOKENS

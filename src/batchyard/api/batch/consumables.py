@@ -4,7 +4,7 @@ ListConsumableResources, ListJobsByConsumableResource (AWS Batch behaviour 2.6).
 from __future__ import annotations
 
 from batchyard.api.batch import render
-from batchyard.api.checks import check_name, check_tags, one_filter, quoted, require
+from batchyard.api.checks import check_name, check_tags, client_token_of, one_filter, quoted, require
 from batchyard.api.context import Call, Context
 from batchyard.api.pages import page_size
 from batchyard.core.model import consumable_commands as commands
@@ -48,7 +48,7 @@ async def update_consumable_resource(context: Context, call: Call, request: Docu
         require(operation in OPERATIONS, f"operation must be one of [{known}], got {quoted(operation)!r}.")
         require("quantity" in request, f"An operation {operation} needs a quantity.")
         require(quantity >= 0, f"quantity cannot be a negative number, got {quantity}.")
-    token = request.get("clientToken", "")
+    token = client_token_of(request)
     state = await context.ask(commands.UpdateConsumableResource(name, operation, quantity, token))
     return _named(context, name) | {"totalQuantity": state.resource.total}
 
@@ -75,14 +75,14 @@ async def describe_consumable_resource(context: Context, call: Call, request: Do
 
 async def list_consumable_resources(context: Context, call: Call, request: Document) -> Document:
     """By name; a filter with a `*` at its end takes all that begin so, in upper or lower case."""
-    _, value = one_filter(request.get("filters", []), (NAME_FILTER,))
+    filter_name, value = one_filter(request.get("filters", []), (NAME_FILTER,))
     limit = page_size(request)
     found = await context.ask(
         commands.AskConsumableResources(
             after=request.get("nextToken", ""),
             limit=limit + 1,
             prefix=value.removesuffix("*").lower(),
-            is_prefix=not value or value.endswith("*"),
+            is_prefix=not filter_name or value.endswith("*"),
         )
     )
     page = found[:limit]

@@ -19,6 +19,7 @@ from batchyard.api.checks import (
     check_between,
     check_size,
     check_tags,
+    client_token_of,
     require,
 )
 from batchyard.api.context import Call, Context
@@ -47,7 +48,7 @@ async def submit_service_job(context: Context, call: Call, request: Document) ->
             share_identifier=request.get("shareIdentifier", ""),
             quota_share=request.get("quotaShareName", ""),
             scheduling_priority=request.get("schedulingPriority"),
-            client_token=request.get("clientToken", ""),
+            client_token=client_token_of(request),
             request_key=_request_key(call),
         )
     )

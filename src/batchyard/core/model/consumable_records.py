@@ -25,10 +25,16 @@ class ConsumableRequirement(Struct, frozen=True):
 
 
 class AppliedUpdate(Struct, frozen=True):
-    """An update that carried a client token. One that comes again with the same token changes nothing."""
+    """An update that carried a client token. The same that comes again with its token changes nothing. `operation`:
+    empty where an earlier version kept the token alone."""
 
     client_token: str
     at_ms: int
+    operation: str = ""
+    quantity: int = 0
+
+    def is_same(self, operation: str, quantity: int) -> bool:
+        return not self.operation or (self.operation, self.quantity) == (operation, quantity)
 
 
 class ConsumableResource(Struct, frozen=True, omit_defaults=True):

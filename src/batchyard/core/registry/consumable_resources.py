@@ -3,6 +3,8 @@ it is placed (5.4): core.scheduling.consumable_gate."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from batchyard.core.model import consumable_commands as c
@@ -28,12 +30,23 @@ def update(world: World, command: c.UpdateConsumableResource) -> c.ConsumableSta
     """Lowering the total below what is in use stops nothing: jobs go on, and none starts until use has drained."""
     resource = find(world, command.name)
     recent = tuple(one for one in resource.updates if one.at_ms + TOKEN_KEPT_MS > world.now_ms)
-    is_repeated = any(one.client_token == command.client_token for one in recent)
-    if command.operation and not is_repeated:
+    if command.operation and not _is_repeated(recent, command):
         if command.client_token:
-            recent = (*recent, AppliedUpdate(command.client_token, world.now_ms))[-MAX_TOKENS:]
+            applied = AppliedUpdate(command.client_token, world.now_ms, command.operation, command.quantity)
+            recent = (*recent, applied)[-MAX_TOKENS:]
         put(world, replace(resource, total=_total_after(resource, command), updates=recent))
     return c.ConsumableState(find(world, command.name), world.consumables.in_use(command.name))
+
+
+def _is_repeated(recent: Iterable[AppliedUpdate], command: c.UpdateConsumableResource) -> bool:
+    """Whether an update was applied before. Raises Refused where its token was used for another one."""
+    before = next((one for one in recent if one.client_token == command.client_token), None)
+    if before is not None and not before.is_same(command.operation, command.quantity):
+        raise Refused(
+            f"The clientToken {command.client_token} was used for another update of ConsumableResource "
+            f"{command.name}, {before.operation} {before.quantity}: use another one for each update."
+        )
+    return before is not None
 
 
 def _total_after(resource: ConsumableResource, command: c.UpdateConsumableResource) -> int:

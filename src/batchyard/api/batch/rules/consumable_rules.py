@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.api.checks import has_duplicates, quoted, require
+from batchyard.api.checks import check_name, has_duplicates, quoted, require
 from batchyard.core.model.names import resource_name
 from batchyard.wire.messages import Document
 
@@ -20,6 +20,7 @@ def check_consumables(properties: Document | None) -> None:
     require(all(names), "consumableResource is required.")
     require(not has_duplicates(names), "Cannot have duplicate consumableResource in consumableResourceProperties")
     for name, entry in zip(names, entries, strict=True):
+        check_name(name, "ConsumableResource")  # no resource could ever be created with another
         quantity = entry.get("quantity")
         require(quantity is not None, f"The quantity of the consumableResource {quoted(name)} is required.")
         require(quantity >= 1, f"The quantity of the consumableResource {quoted(name)} must be at least 1.")
