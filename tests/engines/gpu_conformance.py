@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from itertools import count
 from pathlib import Path
 from random import SystemRandom
@@ -18,7 +19,10 @@ from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import AcknowledgeTask, LaunchTask, StopTask
+from batchyard.core.model.gang import Gang
+from batchyard.core.model.gpus import NVIDIA, Gpu
 from batchyard.core.model.names import Account
+from batchyard.core.model.node_addresses import address_of, choose
 from batchyard.core.model.records import EnvironmentOrder, Instance, Job, Status, TaskSpec
 from batchyard.core.model.resources import Resources
 from batchyard.core.registry.machine_gpus import devices_in_use
@@ -29,6 +33,7 @@ from batchyard.server.engines.gpu_watch import GpuWatch
 from batchyard.server.settings.offered_gpus import offer_and_remember
 from tests.engines.conformance import FINAL, Harness, codes, final_of, wait_for_end, wait_for_run
 from tests.engines.fake_nvml import LOST, FakeNvml
+from tests.engines.node_conformance import NodesHarness
 
 HOST = "i-1"
 HOST_LOST = f"Host EC2 (instance {HOST}) terminated."
@@ -233,3 +238,39 @@ class GpuConformance:
         gpu_machine.look()
         assert gpu_machine.gpus() == ((0, 1), [0, 1])
         assert gpu_machine.seen(gpu_machine.submit(harness.shows_gpus())) == "GPU-aaaa"
+
+
+class GpuNodesHarness(GpuHarness, NodesHarness, Protocol):
+    """The promises of an engine that runs multi-node jobs."""
+
+
+class GpuNodeConformance:
+    """Nodes with GPUs. `pool`: where the engine's nodes have their addresses."""
+
+    pool: IPv4Network
+
+    def start(self, harness: GpuNodesHarness, gpus: tuple[Gpu, ...], script: str, **members: Any) -> list[str]:
+        """Runs a main node with these GPUs; returns its lines."""
+        number = next(_numbers)
+        attempt_id = f"{number:032x}"
+        first = choose(self.pool, 2, attempt_id, [])
+        gang = Gang(0, (first, address_of(first, 1)), (1, 1))
+        task = harness.shell(script, **members)
+        task = replace(task, resources=replace(task.resources, gpus=len(gpus)))
+        devices = tuple(gpu.device_id for gpu in gpus)
+        launch = Launch(AttemptNode(attempt_id), number, task, (), device_ids=devices, gang=gang)
+        harness.engine.launch([replace(launch, gpus=gpus, gpu_vendor=NVIDIA)])
+        assert codes(wait_for_end(harness, attempt_id)) == {"default": 0}
+        return harness.words(attempt_id)
+
+    def test_torchrun_starts_one_process_a_gpu_and_nccl_is_left_alone(self, harness: GpuNodesHarness) -> None:
+        pair = (Gpu(0, 0, NVIDIA, "GPU-aaaa"), Gpu(1, 1, NVIDIA, "GPU-bbbb"))
+        script = 'echo "$NVIDIA_VISIBLE_DEVICES $PET_NPROC_PER_NODE $NNODES"; env | grep ^NCCL_ || true'
+        assert self.start(harness, pair, script) == ["GPU-aaaa,GPU-bbbb 2 2"], "none of NCCL's is set here"
+        own = (("NCCL_DEBUG", "INFO"), ("NCCL_SOCKET_IFNAME", "eth7"), ("PET_NPROC_PER_NODE", "1"))
+        first, *nccl = self.start(harness, pair, script, environment=own)
+        assert first == "GPU-aaaa,GPU-bbbb 1 2"
+        assert sorted(nccl) == ["NCCL_DEBUG=INFO", "NCCL_SOCKET_IFNAME=eth7"]
+
+    def test_a_node_without_a_gpu_has_no_number_of_processes(self, harness: GpuNodesHarness) -> None:
+        assert self.start(harness, (), 'echo "${PET_NPROC_PER_NODE-none}"') == ["none"]

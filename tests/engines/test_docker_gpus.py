@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from batchyard.core.jobs.attempts import REASON_CHARACTERS
 from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.gpus import AMD, NVIDIA, Gpu
+from batchyard.core.model.node_addresses import NETWORK_POOL
 from batchyard.core.model.records import TaskSpec, containers_of
 from batchyard.core.model.reports import Exited, NotStarted
 from batchyard.core.model.resources import Resources
@@ -22,7 +23,7 @@ from batchyard.engines.start_failures import CannotStart
 from tests.engines.conformance import launch_of, wait_for_end
 from tests.engines.docker_harness import DockerHarness
 from tests.engines.dockerd import IMAGE, Dockerd, busybox_files, our_own
-from tests.engines.gpu_conformance import GpuConformance
+from tests.engines.gpu_conformance import GpuConformance, GpuNodeConformance
 
 PAIR = (Gpu(0, 0, NVIDIA, "GPU-a"), Gpu(7, 1, NVIDIA, "GPU-b"))
 CUDA_FIRST = ("CUDA_VISIBLE_DEVICES", "0")
@@ -156,8 +157,8 @@ def harness(gpu_daemon: tuple[Dockerd, Path], tmp_path: Path) -> Iterator[Docker
     harness.close()
 
 
-class TestDocker(GpuConformance):
-    pass
+class TestDocker(GpuConformance, GpuNodeConformance):
+    pool = NETWORK_POOL
 
 
 def test_a_real_daemon_gives_the_devices_that_are_named_by_uuid(

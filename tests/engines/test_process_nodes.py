@@ -17,6 +17,7 @@ from batchyard.core.model.reports import NotStarted
 from batchyard.engines.base import Launch
 from batchyard.engines.process_nodes import ProcessNodes
 from tests.engines.conformance import final_of
+from tests.engines.gpu_conformance import GpuNodeConformance
 from tests.engines.node_conformance import NodeConformance, numbers
 from tests.engines.process_harness import ProcessHarness
 from tests.kill.yard import is_dead
@@ -27,7 +28,7 @@ def harness(process: ProcessHarness) -> ProcessHarness:
     return process
 
 
-class TestProcessNodes(NodeConformance):
+class TestProcessNodes(NodeConformance, GpuNodeConformance):
     pool = LOOPBACK_POOL
 
     def launch_in(self, harness: ProcessHarness, directory: Path, command: tuple[str, ...], path: str = "/bin") -> str:

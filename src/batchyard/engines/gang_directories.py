@@ -169,9 +169,9 @@ def agent_command(directory: str, node: int) -> tuple[str, ...]:
     return ("/bin/sh", f"{directory}/{AGENT}", directory, str(node))
 
 
-def variables(gang: Gang, node: int, directory: str, *, is_shared_host: bool) -> dict[str, str]:
+def variables(gang: Gang, node: int, directory: str, *, is_shared_host: bool, gpu_count: int = 0) -> dict[str, str]:
     """Returns what a node finds in its environment. `directory`: as it sees it; `is_shared_host`: the nodes are on this
-    machine's network, each with an address of its loopback network."""
+    machine's network, each with an address of its loopback network; `gpu_count`: how many GPUs it sees."""
     main = gang.addresses[gang.main_node]
     rank = str(order_of(gang).index(node))
     port = MASTER_PORT
@@ -216,6 +216,8 @@ def variables(gang: Gang, node: int, directory: str, *, is_shared_host: bool) ->
         "JAX_NUM_PROCESSES": count,
         "JAX_PROCESS_ID": rank,
     }
+    if gpu_count:
+        found["PET_NPROC_PER_NODE"] = str(gpu_count)  # torchrun starts one process a GPU
     if is_shared_host:
         found |= _on_one_host(gang, node, directory)
     return found

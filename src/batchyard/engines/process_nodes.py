@@ -45,7 +45,7 @@ class ProcessNodes:
         attempt_id, node = launch.attempt_id, launch.attempt_node.node
         nodes = str(self._directories.nodes_directory(attempt_id))
         taken = {name for name, _ in (*launch.task.environment, *item.environment)}
-        offered = variables(gang, node, nodes, is_shared_host=True)
+        offered = variables(gang, node, nodes, is_shared_host=True, gpu_count=len(launch.device_ids))
         weaker = tuple((name, value) for name, value in offered.items() if name not in taken)
         try:
             self._directories.make(attempt_id, gang, self._owner_of(launch.task.user))

@@ -17,7 +17,7 @@ from batchyard.core.model.records import ContainerSpec
 from batchyard.core.tasks.task_spec import NO_NETWORK
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.api import ApiError
-from batchyard.engines.docker.containers import ATTEMPT, PREFIX, STORE, anchor_of, container_name
+from batchyard.engines.docker.containers import ATTEMPT, PREFIX, STORE, anchor_of, container_name, gpus_of
 from batchyard.engines.docker.daemon import Daemon
 from batchyard.engines.gang_directories import GangDirectories, agent_command, node_name, variables
 from batchyard.engines.start_failures import CANNOT_START, CannotStart
@@ -90,7 +90,7 @@ class Gangs:
         shared = {"Type": "bind", "Source": nodes, "Target": SHARED, "ReadOnly": False}
         host["Mounts"] = [*host.get("Mounts", []), shared]
         taken = {entry.partition("=")[0] for entry in body["Env"]}
-        offered = variables(gang, node, SHARED, is_shared_host=False)
+        offered = variables(gang, node, SHARED, is_shared_host=False, gpu_count=len(gpus_of(launch, spec)))
         if has_network(launch):
             offered |= _interfaces(str(network_of(gang.addresses[0], len(gang.addresses))))
         changed = body | {
