@@ -8,13 +8,15 @@ It starts a server of its own, and runs
 - a training job with a checkpoint, which is terminated, submitted again, and goes on where it was.
 
 The kernel is torch's, cupy's or the CUDA driver's own, whichever is there (--kernel). Without a GPU it prints that and
-ends with the exit code 77, as a test that was skipped.
+ends with the exit code 77, as a test that was skipped. It has not run on a real GPU yet: its tests make up NVML, and a
+driver that computes on the processor.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -40,6 +42,8 @@ TERMINATE_AT_STEP = 5
 JOB_SECONDS = 300.0  # a first import of torch from a cold disk, and the driver's first context
 MAX_LOG_CHARACTERS = 2000  # of each job's log, where the bench failed
 QUIET_SECONDS = 0.5  # that a job which must wait is watched for
+# What a job does not inherit, and may need to find the driver's libraries, torch and cupy, and cupy's compiler.
+PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONPATH", "CUDA_PATH", "CUDA_HOME")
 
 
 class Check:
@@ -63,7 +67,9 @@ class Bench:
         program = Path(gpu_program.__file__).resolve()
         words = [sys.executable, str(program), self._kernel, str(STEPS), str(pause_seconds), str(self._path(name))]
         words += [str(self._folder / one) if one else "" for one in (checkpoint, release)]
+        variables = [{"name": one, "value": os.environ[one]} for one in PASSED_ON if os.environ.get(one)]
         document = {"jobName": name, "command": words, "vcpus": 1, "memory": JOB_MEMORY_MIB, "gpus": 1}
+        document["environment"] = variables
         return str(self._own.call("RunJob", document, YARD)["jobId"])
 
     def release(self, file: str) -> None:

@@ -27,10 +27,12 @@ TERMINATED_EXIT_CODE = 3
 POLL_SECONDS = 0.05
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
+# What drivers of today compile, the oldest first: a later one may drop it.
+PTX_TARGETS = (b"sm_50", b"sm_75")
 # w = w * 0.5 + 1, for the driver's own compiler; its first instructions are those of every such kernel.
 PTX = b"""
 .version 6.4
-.target sm_50
+.target %s
 .address_size 64
 
 .visible .entry step(.param .u64 weights, .param .u32 count)
@@ -60,8 +62,13 @@ DONE:
 \x00"""
 
 
+class CannotRunError(RuntimeError):
+    """A library sees no GPU, or can't run a kernel on it: why."""
+
+
 class Kernel:
-    """What a library offers: the devices that it sees, and a step over weights that live on the first of them."""
+    """What a library offers: the devices that it sees, and a step over weights that live on the first of them. One that
+    can't run here raises ImportError, OSError or RuntimeError when it is made, not at its first step."""
 
     name = ""
 
@@ -84,12 +91,16 @@ class Torch(Kernel):
 
         self.torch = torch
         if not torch.cuda.is_available():
-            raise ImportError("torch sees no GPU")
+            raise CannotRunError("it sees no GPU")
+        torch.ones(1, device="cuda").add_(1.0).item()  # fails where this build has no code for the GPU
 
     def devices(self) -> list[dict[str, str]]:
         cuda = self.torch.cuda
         found = [cuda.get_device_properties(number) for number in range(cuda.device_count())]
-        return [{"name": one.name, "uuid": f"GPU-{one.uuid}" if hasattr(one, "uuid") else ""} for one in found]
+        has_uuids = not self.torch.version.hip  # AMD's have another form, which torch does not know
+        return [
+            {"name": one.name, "uuid": f"GPU-{one.uuid}" if has_uuids and hasattr(one, "uuid") else ""} for one in found
+        ]
 
     def load(self, value: float) -> None:
         self.weights = self.torch.full((COUNT,), value, device="cuda", requires_grad=True)
@@ -99,7 +110,7 @@ class Torch(Kernel):
         self.optimizer.zero_grad()
         ((self.weights - 2.0) ** 2).sum().backward()
         self.optimizer.step()
-        return float(self.weights[-1])
+        return float(self.weights.detach()[-1])
 
 
 class Cupy(Kernel):
@@ -110,6 +121,11 @@ class Cupy(Kernel):
 
         self.cupy = cupy
         self.fused = cupy.ElementwiseKernel("float32 w", "float32 out", "out = w * 0.5f + 1.0f", "step")
+        # Its wheel alone has no compiler: that is NVRTC's, of the CUDA toolkit or of a wheel of its own.
+        try:
+            self.fused(cupy.zeros(1, dtype="float32"))
+        except cupy.cuda.compiler.CompileException as error:
+            raise CannotRunError(str(error)) from error
 
     def devices(self) -> list[dict[str, str]]:
         runtime = self.cupy.cuda.runtime
@@ -133,21 +149,28 @@ class Driver(Kernel):
         try:
             self.cuda = ctypes.CDLL("libcuda.so.1")
         except OSError as error:
-            raise ImportError(str(error)) from error
+            raise CannotRunError(str(error)) from error
         self._do("cuInit", 0)
-        device, context, module = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
+        device, context = ctypes.c_int(), ctypes.c_void_p()
         self._do("cuDeviceGet", ctypes.byref(device), 0)
         self._do("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
         self._do("cuCtxSetCurrent", context)
-        self._do("cuModuleLoadData", ctypes.byref(module), PTX)
         self.function, self.weights = ctypes.c_void_p(), ctypes.c_uint64()
-        self._do("cuModuleGetFunction", ctypes.byref(self.function), module, b"step")
+        self._do("cuModuleGetFunction", ctypes.byref(self.function), self._module(), b"step")
         self._do("cuMemAlloc_v2", ctypes.byref(self.weights), ctypes.c_size_t(4 * COUNT))
+
+    def _module(self) -> ctypes.c_void_p:
+        module = ctypes.c_void_p()
+        for target in PTX_TARGETS[:-1]:
+            if self.cuda.cuModuleLoadData(ctypes.byref(module), PTX.replace(b"%s", target, 1)) == 0:
+                return module
+        self._do("cuModuleLoadData", ctypes.byref(module), PTX.replace(b"%s", PTX_TARGETS[-1], 1))
+        return module
 
     def _do(self, name: str, *arguments: Any) -> None:
         code = getattr(self.cuda, name)(*arguments)
         if code:
-            raise ImportError(f"{name} ended with the CUDA error {code}")
+            raise CannotRunError(f"{name} ended with the CUDA error {code}")
 
     def devices(self) -> list[dict[str, str]]:
         count = ctypes.c_int()
@@ -198,7 +221,8 @@ KERNELS: dict[str, Callable[[], Kernel]] = {"torch": Torch, "cupy": Cupy, "drive
 
 
 def _uuid(raw: bytes) -> str:
-    return f"GPU-{UUID(bytes=bytes(raw[:16]))}"
+    """Returns a UUID as NVML names it; empty: cupy cuts one that has a zero byte."""
+    return f"GPU-{UUID(bytes=bytes(raw[:16]))}" if len(raw) >= 16 else ""
 
 
 def make_kernel(name: str) -> Kernel:
@@ -209,7 +233,7 @@ def make_kernel(name: str) -> Kernel:
     for one in ("torch", "cupy", "driver"):
         try:
             return KERNELS[one]()
-        except ImportError as problem:
+        except (ImportError, OSError, RuntimeError) as problem:  # not installed; lacks a library; CUDA refuses
             problems.append(f"{one}: {problem}")
     raise SystemExit("no kernel can run here: " + "; ".join(problems))
 
