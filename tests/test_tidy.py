@@ -319,7 +319,7 @@ def test_base_requirements_are_those_of_the_package() -> None:
     assert requirement_lines("gpu.in") == project["project"]["optional-dependencies"]["gpu"]
 
 
-@pytest.mark.parametrize("name", ["build", "base", "gpu", "dev"])
+@pytest.mark.parametrize("name", ["build", "base", "gpu", "dev", "mpi"])
 def test_the_lock_pins_and_hashes_everything_asked_for(name: str) -> None:
     blocks = text_of(f"requirements/{name}.txt").replace("\\\n", " ").splitlines()
     pins = [line for line in blocks if line and not line.lstrip().startswith("#")]

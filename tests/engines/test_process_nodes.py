@@ -15,7 +15,7 @@ from batchyard.core.model.gang import Gang
 from batchyard.core.model.node_addresses import LOOPBACK_POOL, address_of, choose
 from batchyard.core.model.reports import NotStarted
 from batchyard.engines.base import Launch
-from batchyard.engines.process_nodes import ProcessNodes
+from batchyard.engines.process_nodes import ProcessNodes, outgoing_interface
 from tests.engines.conformance import final_of
 from tests.engines.gpu_conformance import GpuNodeConformance
 from tests.engines.node_conformance import NodeConformance, numbers
@@ -117,3 +117,19 @@ def test_files_of_failed_attempts_are_kept_as_long_as_those_of_other_jobs(
 
     asyncio.run(sweep())
     assert {one.name for one in (tmp_path / ".gangs").iterdir()} == left
+
+
+ROUTES = """\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+enp3s0\t00000000\t0102A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0
+"""
+
+
+def test_the_interface_where_daemons_meet_has_the_default_route(tmp_path: Path) -> None:
+    routes = tmp_path / "route"
+    assert outgoing_interface(routes) == ""
+    routes.write_text(ROUTES)
+    assert outgoing_interface(routes) == "enp3s0"
+    routes.write_text("".join(ROUTES.splitlines(keepends=True)[:2]))
+    assert outgoing_interface(routes) == ""

@@ -169,9 +169,12 @@ def agent_command(directory: str, node: int) -> tuple[str, ...]:
     return ("/bin/sh", f"{directory}/{AGENT}", directory, str(node))
 
 
-def variables(gang: Gang, node: int, directory: str, *, is_shared_host: bool, gpu_count: int = 0) -> dict[str, str]:
+def variables(
+    gang: Gang, node: int, directory: str, *, is_shared_host: bool, interface: str = "", gpu_count: int = 0
+) -> dict[str, str]:
     """Returns what a node finds in its environment. `directory`: as it sees it; `is_shared_host`: the nodes are on this
-    machine's network, each with an address of its loopback network; `gpu_count`: how many GPUs it sees."""
+    machine's network, each with an address of its loopback network; `interface`: another one of that machine; empty:
+    none is known; `gpu_count`: how many GPUs it sees."""
     main = gang.addresses[gang.main_node]
     rank = str(order_of(gang).index(node))
     port = MASTER_PORT
@@ -219,21 +222,23 @@ def variables(gang: Gang, node: int, directory: str, *, is_shared_host: bool, gp
     if gpu_count:
         found["PET_NPROC_PER_NODE"] = str(gpu_count)  # torchrun starts one process a GPU
     if is_shared_host:
-        found |= _on_one_host(gang, node, directory)
+        found |= _on_one_host(gang, node, directory, interface)
     return found
 
 
-def _on_one_host(gang: Gang, node: int, directory: str) -> dict[str, str]:
+def _on_one_host(gang: Gang, node: int, directory: str, interface: str) -> dict[str, str]:
     """Returns the settings of Open MPI 4 and 5 where nodes have one host name."""
     settings = {
         # Open MPI takes nodes of one host name for one node, and shares memory among ranks that are not the same.
         "OMPI_MCA_btl": "self,tcp",
         "OMPI_MCA_btl_tcp_if_include": "lo",
         "OMPI_MCA_oob_tcp_if_include": "lo",
-        "PRTE_MCA_prte_if_include": "lo",
         # Daemons of one host name and user share files in /tmp: what ranks know of each other stays in memory.
         "PMIX_MCA_gds": "hash",
     }
+    if interface:
+        # Daemons of Open MPI 5 refuse loopback addresses, and offer each other those of all other interfaces.
+        settings["PRTE_MCA_prte_if_include"] = interface
     if node != gang.main_node:
         # They also make a directory there, at the same moment, and the one that comes second gives up. The main node
         # has none of this: mpirun would pass it to all of them.

@@ -21,7 +21,19 @@ from batchyard.engines.supervisor.spawner import identity_of
 
 DIRECTORY = ".gangs"  # in the work directory; the supervisor's sweep leaves it alone
 FAILED_KEPT_SECONDS = 7 * 24 * 3600.0  # the supervisor's default, for scratch directories of other jobs
+ROUTES = Path("/proc/net/route")  # a line each: interface, destination, gateway, ..., mask as the eighth (proc(5))
+ANY_ADDRESS = "00000000"
 log = logging.getLogger(__name__)
+
+
+def outgoing_interface(routes: Path = ROUTES) -> str:
+    """Returns the name of the interface with the default route of IPv4; empty: there is none."""
+    try:
+        lines = routes.read_text().splitlines()[1:]
+    except OSError:
+        return ""
+    fields = [line.split() for line in lines]
+    return next((found[0] for found in fields if len(found) > 7 and found[1] == found[7] == ANY_ADDRESS), "")
 
 
 class ProcessNodes:
@@ -45,7 +57,14 @@ class ProcessNodes:
         attempt_id, node = launch.attempt_id, launch.attempt_node.node
         nodes = str(self._directories.nodes_directory(attempt_id))
         taken = {name for name, _ in (*launch.task.environment, *item.environment)}
-        offered = variables(gang, node, nodes, is_shared_host=True, gpu_count=len(launch.device_ids))
+        offered = variables(
+            gang,
+            node,
+            nodes,
+            is_shared_host=True,
+            interface=outgoing_interface(),
+            gpu_count=len(launch.device_ids),
+        )
         weaker = tuple((name, value) for name, value in offered.items() if name not in taken)
         try:
             self._directories.make(attempt_id, gang, self._owner_of(launch.task.user))
