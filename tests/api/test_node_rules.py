@@ -172,6 +172,19 @@ def test_a_range_that_no_environment_can_run_refuses_the_job(shared: Service) ->
     assert "runs one container in a task, and this job has 2 (x, y)" in refusal_of(lambda: shared.submit("several"))
 
 
+def test_nodes_that_are_pods_are_refused_where_one_pod_would_be(shared: Service) -> None:
+    two = {"podProperties": {"containers": [{"name": name, "image": "a", "command": ["x"]} for name in ("x", "y")]}}
+    account = {"podProperties": POD["podProperties"] | {"serviceAccountName": "me"}}
+    for name, properties, message in (
+        ("two", two, "runs one container in a task, and this job has 2 (x, y)"),
+        ("account", account, "The pod has serviceAccountName, which this service can't do"),
+    ):
+        definition = nodes(pod("0"), {"targetNodes": "1:", "eksProperties": properties})
+        shared.call("RegisterJobDefinition", {"jobDefinitionName": name, "type": "multinode"} | definition)
+        changed = change("0", eksPropertiesOverride=pods(command=["true"]))
+        assert message in refusal_of(lambda name=name, changed=changed: shared.submit(name, nodeOverrides=changed))
+
+
 # -- the range grammar --
 
 
@@ -203,6 +216,11 @@ def change(target: str, **members: Any) -> dict[str, Any]:
     return {"nodePropertyOverrides": [{"targetNodes": target, **members}]}
 
 
+def pods(image: str = "a", **container: Any) -> dict[str, Any]:
+    """An eksPropertiesOverride."""
+    return {"podProperties": {"containers": [{"image": image} | container]}}
+
+
 RANGES = (plain("0"), several("1:4"), plain("5:"))
 # fmt: off
 OVERRIDES: list[tuple[dict[str, Any], str]] = [
@@ -216,6 +234,8 @@ OVERRIDES: list[tuple[dict[str, Any], str]] = [
      "containerOverrides can not be used for the node range 1:4: the job definition has ecsProperties there."),
     (change("0", ecsPropertiesOverride={"taskProperties": []}),
      "ecsPropertiesOverride can not be used for the node range 0: the job definition has container there."),
+    (change("0", eksPropertiesOverride=pods()),
+     "eksPropertiesOverride can not be used for the node range 0: the job definition has container there."),
     (change("0", containerOverrides={"command": [""]}), "Command field cannot have empty strings"),
     (change("0", consumableResourcePropertiesOverride={
         "consumableResourceList": [{"consumableResource": "a", "quantity": 0}]}),
@@ -242,6 +262,47 @@ def test_overrides_that_fit_are_taken(overrides: dict[str, Any], shared: Service
     answer = shared.call("RegisterJobDefinition", definition)
     for named in ("fits", f"fits:{answer['revision']}"):
         shared.call("CancelJob", {"jobId": shared.submit(named, nodeOverrides=overrides), "reason": "it was taken"})
+
+
+# fmt: off
+POD_OVERRIDES: list[tuple[dict[str, Any], str]] = [
+    (change("0", containerOverrides={"command": ["x"]}),
+     "containerOverrides can not be used for the node range 0: the job definition has eksProperties there."),
+    (change("0", eksPropertiesOverride=pods(resources={"limits": {"cpu": "0.3"}})),
+     "Value 0.3 for type cpu in resources is not valid. Provide a valid number and unit."),
+    (change("0", eksPropertiesOverride=pods(name="b")),
+     ("eksPropertiesOverride.podProperties.containers is for the container b, "
+      "and the job definition has Default there.")),
+    (change("0", eksPropertiesOverride=pods(command=["a\0"])),
+     "eksPropertiesOverride.podProperties.containers[0].command[0] must not hold a NUL character."),
+    (change("0", eksPropertiesOverride={"podProperties": {"metadata": {"namespace": "b"}}}),
+     "The namespace of the pod's metadata must be the same in all node ranges."),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("overrides", "message"), POD_OVERRIDES, ids=[message[:60] for _, message in POD_OVERRIDES])
+def test_overrides_of_pods_are_held_to_the_rules_of_pods(
+    overrides: dict[str, Any], message: str, shared: Service
+) -> None:
+    ranges = nodes(pod("0", namespace="a"), pod("1:", namespace="a"))
+    shared.call("RegisterJobDefinition", {"jobDefinitionName": "pods", "type": "multinode"} | ranges)
+    assert refusal_of(lambda: shared.submit("pods", nodeOverrides=overrides)) == message
+
+
+def test_jobs_have_the_pods_of_their_ranges_as_they_were_changed(shared: Service) -> None:
+    ranges = nodes(pod("0"), pod("1:"), count=2)
+    shared.call("RegisterJobDefinition", {"jobDefinitionName": "pods", "type": "multinode"} | ranges)
+    run = pods(command=["true"], resources={"limits": {"cpu": "0.25", "memory": "8Mi"}})
+    changes = [{"targetNodes": each, "eksPropertiesOverride": run} for each in ("0:0", "1:")]
+    job = shared.submit("pods", nodeOverrides={"nodePropertyOverrides": changes})
+    parent, node = shared.batch.describe_jobs(jobs=[job, f"{job}#1"])["jobs"]
+    found = [each["eksProperties"]["podProperties"] for each in parent["nodeProperties"]["nodeRangeProperties"]]
+    found.append(node["eksProperties"]["podProperties"])
+    assert [each["containers"][0]["command"] for each in found] == [["true"]] * 3
+    assert node["nodeDetails"] == {"nodeIndex": 1, "isMainNode": False}
+    assert node["container"]["networkInterfaces"] == []
+    shared.call("CancelJob", {"jobId": job, "reason": "it was taken"})
 
 
 def test_a_closed_definition_keeps_its_number_of_nodes(shared: Service) -> None:

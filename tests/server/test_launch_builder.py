@@ -91,6 +91,8 @@ def test_a_pod_names_variables_of_its_attempt(tmp_path: Path) -> None:
     # Engines send the task of a key once: each has one of its own, which is no submission's.
     assert first.spec_key != second.spec_key
     assert max(first.spec_key, second.spec_key) < 0
+    node = replace(other, attempt_node=AttemptNode(ATTEMPT, 1))
+    assert build_launch(node).spec_key not in (first.spec_key, second.spec_key)
     unnamed = TaskSpec(("true",), (), Resources(1000, 64), is_pod=True)
     assert build_launch(effect(unnamed, 3)).spec_key == 3
 

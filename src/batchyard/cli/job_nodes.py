@@ -102,8 +102,9 @@ def node_rows(nodes: Sequence[Document], instances: Sequence[str]) -> list[tuple
 
 
 def address_of(node: Document) -> str:
-    """Returns the address of a node; empty before it has one."""
-    for container in containers(node) or [node.get("container") or {}]:
+    """Returns the address of a node; empty before it has one. A pod's containers do not have it, its `container`
+    has."""
+    for container in [*containers(node), node.get("container") or {}]:
         for interface in container.get("networkInterfaces") or []:
             return str(interface.get("privateIpv4Address") or "")
     return ""

@@ -176,8 +176,8 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
     "NodeProperties": {"numNodes mainNode nodeRangeProperties": YES},
     "NodeRangeProperty": {
         "targetNodes container consumableResourceProperties": YES,
-        "ecsProperties": apart(P, Y, "Processes: one container."),
-        "instanceTypes eksProperties": both(R),
+        "ecsProperties eksProperties": apart(P, Y, ONE_CONTAINER),
+        "instanceTypes": both(R),
     },
     "EcsProperties": {"taskProperties": YES},
     "EcsTaskProperties": {
@@ -211,7 +211,7 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
     "EksProperties": {"podProperties": apart(P, Y, ONE_CONTAINER)},
     "EksPodProperties": {
         "serviceAccountName": both(R),
-        "hostNetwork": both(Y, "False: a network of the pod's own."),
+        "hostNetwork": both(Y, "False: a network of the pod's own. Nodes are on their job's network in any case."),
         "dnsPolicy": both(R, "Names are resolved as on this machine: there is no cluster."),
         "imagePullSecrets": apart(R, Y, "One at most: a secret of Secrets Manager with `username` and `password`."),
         "containers": apart(P, Y, ONE_CONTAINER),
@@ -299,8 +299,9 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
     "NodeOverrides": {"numNodes nodePropertyOverrides": YES},
     "NodePropertyOverride": {
         "targetNodes containerOverrides consumableResourcePropertiesOverride": YES,
-        "ecsPropertiesOverride": apart(P, Y, "Processes: one container."),
-        "instanceTypes eksPropertiesOverride": both(R),
+        "ecsPropertiesOverride": apart(P, Y, ONE_CONTAINER),
+        "eksPropertiesOverride": YES,
+        "instanceTypes": both(R),
     },
     "EcsPropertiesOverride": {"taskProperties": YES},
     "TaskPropertiesOverride": {"containers": YES},
@@ -376,11 +377,15 @@ POD: Document = {"podProperties": {"containers": [{"image": "any", "command": ["
 # Valid on Fargate too, alone and twice.
 RESOURCES: list[Document] = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}]
 PLAIN: Document = {"image": "any", "command": ["true"], "resourceRequirements": RESOURCES}
-NODES: Document = {
-    "numNodes": 2,
-    "mainNode": 0,
-    "nodeRangeProperties": [{"targetNodes": ":", "container": PLAIN}],
-}
+
+
+def _nodes(**body: Document) -> Document:
+    """Returns a definition of nodes with this body."""
+    nodes = {"numNodes": 2, "mainNode": 0, "nodeRangeProperties": [{"targetNodes": ":", **body}]}
+    return {"type": "multinode", "nodeProperties": nodes}
+
+
+NODES = _nodes(container=PLAIN)
 CONSUMABLES: Document = {"consumableResourceList": [{"consumableResource": "licence", "quantity": 1}]}
 
 
@@ -459,7 +464,12 @@ SAMPLES: dict[str, Sample] = {
     "EksVolume.secret": _pod_volume(secret={"secretName": "any"}),
     "EksVolume.persistentVolumeClaim": _pod_volume(persistentVolumeClaim={"claimName": "any"}),
     "EksContainerVolumeMount.readOnly": _pod_volume({"readOnly": True}, hostPath={"path": "/v"}),
-    "RegisterJobDefinitionRequest.nodeProperties": Sample(definition={"type": "multinode", "nodeProperties": NODES}),
+    "RegisterJobDefinitionRequest.nodeProperties": Sample(definition=NODES),
+    "NodeRangeProperty.eksProperties": Sample(definition=_nodes(eksProperties=POD)),
+    "NodePropertyOverride.eksPropertiesOverride": Sample(
+        definition=_nodes(eksProperties=POD),
+        submit={"nodeOverrides": {"nodePropertyOverrides": [{"targetNodes": ":", "eksPropertiesOverride": POD}]}},
+    ),
     "RegisterJobDefinitionRequest.propagateTags": Sample(container={}, definition={"propagateTags": True}),
     "RegisterJobDefinitionRequest.platformCapabilities": _fargate(),
     "RegisterJobDefinitionRequest.schedulingPriority": Sample(container={}, definition={"schedulingPriority": 1}),
@@ -560,9 +570,7 @@ SAMPLES: dict[str, Sample] = {
     "SubmitJobRequest.timeout": Sample(container={}, submit={"timeout": {"attemptDurationSeconds": 60}}),
     "SubmitJobRequest.tags": Sample(container={}, submit={"tags": {"a": "b"}}),
     "SubmitJobRequest.propagateTags": Sample(container={}, submit={"propagateTags": True}),
-    "SubmitJobRequest.nodeOverrides": Sample(
-        definition={"type": "multinode", "nodeProperties": NODES}, submit={"nodeOverrides": {"numNodes": 2}}
-    ),
+    "SubmitJobRequest.nodeOverrides": Sample(definition=NODES, submit={"nodeOverrides": {"numNodes": 2}}),
     "SubmitJobRequest.eksPropertiesOverride": Sample(
         definition={"eksProperties": POD}, submit={"eksPropertiesOverride": POD}
     ),

@@ -269,8 +269,8 @@ SEVERAL = {
 
 def nodes(count: int, main: int, ranges: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Returns a definition of a multi-node job. `ranges`: by targetNodes the definition of a plain job, whose
-    container or task the nodes run."""
-    members = {"containerProperties": "container", "ecsProperties": "ecsProperties"}
+    container, task or pod the nodes run."""
+    members = {"containerProperties": "container", "ecsProperties": "ecsProperties", "eksProperties": "eksProperties"}
     documents = [
         {"targetNodes": target, **{members[member]: body for member, body in each.items() if member in members}}
         for target, each in ranges.items()
@@ -286,6 +286,7 @@ GANGS = {
     "gang-nested": nodes(5, 3, {":": container("1", 32), "1:2": container("2", 64)}),
     "gang-gpus": nodes(2, 1, {"0": container("1", 64, 1), "1": container("1", 64, 1)}),
     "gang-tasks": nodes(2, 0, {"0": SEVERAL["pair"], "1:": container("1", 64)}),
+    "gang-pods": nodes(2, 1, {":": SEVERAL["pod"]}),
     "gang-huge": nodes(2, 0, {"0": container("1", 64), "1": container(str(HUGE_VCPUS), 64)}),
 }
 OPEN_GANGS = {"gang-open": (2, 5), "gang-unequal": (3, 5), "gang-nested": (4, 5)}  # how many nodes may be asked for

@@ -6,12 +6,13 @@ import pytest
 
 from batchyard.core.model import commands as c
 from batchyard.core.model import reports
+from batchyard.core.model.attempt_node import parse_node
 from batchyard.core.model.consumable_commands import CreateConsumableResource
 from batchyard.core.model.consumable_records import ConsumableType
 from batchyard.core.model.reasons import StopCause
-from batchyard.core.model.records import Dependency, Status
+from batchyard.core.model.records import Abilities, Dependency, Status
 from batchyard.core.state.node_views import node_job
-from tests.core.driver import Driver
+from tests.core.driver import ENGINE, Driver
 
 EXITED = "Essential container in task exited"
 
@@ -251,3 +252,62 @@ def test_consumables_of_nodes_are_held_by_the_job() -> None:
     assert driver.status(second) is Status.RUNNABLE
     driver.exited(f"{first}#0")
     assert driver.status(second) is Status.STARTING
+
+
+# -- pods as nodes --
+
+
+def pods(driver: Driver, **members: Any) -> str:
+    """A job of three nodes: the main one, 1, has other containers than the others."""
+    asked = {"resources": {"limits": {"cpu": "1", "memory": "64Mi"}}}
+    one = {"image": "busybox", "command": ["true"], **asked}
+    main = {"containers": [one | {"name": "a"}, one | {"name": "b"}]}
+    others = {"containers": [one | {"name": "work"}], "initContainers": [one | {"name": "first"}]}
+    ranges: list[dict[str, Any]] = [
+        {"targetNodes": ":", "eksProperties": {"podProperties": others}},
+        {"targetNodes": "1", "eksProperties": {"podProperties": main}},
+    ]
+    needs = {"consumableResourceList": [{"consumableResource": "licence", "quantity": 2}]}
+    ranges[0]["consumableResourceProperties"] = needs
+    driver.do(CreateConsumableResource("licence", ConsumableType.REPLENISHABLE, 9, {}))
+    abilities = Abilities(images=True, multiple_containers=True, networks=True)
+    driver.do(c.SetHost(driver.host, {ENGINE: abilities}))
+    return gang(driver, main=1, ranges=ranges, **members)
+
+
+def end_pod(driver: Driver, node: str, **codes: int) -> None:
+    attempt_id, index = parse_node(driver.attempt_of(node))
+    driver._forget(driver.attempt_of(node))
+    exits = tuple(reports.ContainerExit(name, code, stopped_at_ms=driver.now_ms) for name, code in codes.items())
+    driver.report(reports.Exited(attempt_id, driver.now_ms, driver.now_ms, exits, node=index))
+
+
+def test_nodes_that_are_pods_take_and_know_what_is_theirs() -> None:
+    driver = Driver(vcpus=4)
+    job = pods(driver)
+    running(driver, job, main=1)
+    launches = {one.attempt_node.node: one for one in driver.launched.values()}
+    names = {node: [one.name for one in launch.task.containers] for node, launch in launches.items()}
+    assert names == {0: ["work", "first", "pause"], 1: ["a", "b", "pause"], 2: ["work", "first", "pause"]}
+    variables, gang_of_node = dict(launches[2].environment), launches[2].gang
+    assert gang_of_node is not None
+    assert variables["AWS_BATCH_JOB_NODE_INDEX"] == "2"
+    assert variables["AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS"] == gang_of_node.addresses[1]
+    assert "AWS_BATCH_JOB_KUBERNETES_NODE_UID" in variables
+    assert driver.machine.world.consumables.held == {"licence": 4}
+    assert driver.status(driver.submit("gang")) is Status.RUNNABLE, "four vCPUs are taken"
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, Status.SUCCEEDED), (4, Status.FAILED)])
+def test_any_container_of_the_main_pod_fails_the_job(code: int, status: Status) -> None:
+    driver = Driver(vcpus=4)
+    job = pods(driver)
+    running(driver, job, main=1)
+    end_pod(driver, f"{job}#0", work=9, first=0, pause=0)
+    assert driver.status(job) is Status.RUNNING
+    end_pod(driver, f"{job}#1", a=0, b=code, pause=137)
+    end_pod(driver, f"{job}#2", work=143, first=0, pause=0)
+    assert driver.status(job) is status
+    assert [node_job(driver.job(job), node).past[-1].exit_code for node in range(3)] == [9, code, 143]
+    ended = node_job(driver.job(job), 2).past[-1].containers
+    assert {one.name: one.exit_code for one in ended} == {"work": 143, "first": 0}

@@ -42,3 +42,15 @@ def test_tasks_of_several_containers_are_merged_by_name() -> None:
     )
     (each,) = bodies_of(merged)
     assert [one["command"] for one in each.body.containers] == [["x"], ["y"]]
+
+
+def test_pods_are_merged_by_the_names_of_their_containers() -> None:
+    containers = [{"name": name, "image": "a", "command": ["x"]} for name in ("one", "two")]
+    node_range = {"targetNodes": ":", "eksProperties": {"podProperties": {"containers": containers}}}
+    override = {"podProperties": {"containers": [{"name": "two", "image": "b"}]}}
+    merged = merge_nodes(
+        properties(node_range), {"nodePropertyOverrides": [{"targetNodes": ":", "eksPropertiesOverride": override}]}
+    )
+    (each,) = bodies_of(merged)
+    assert [one["image"] for one in each.body.pod["containers"]] == ["a", "b"]
+    assert [one["image"] for one in containers] == ["a", "a"]

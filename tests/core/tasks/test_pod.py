@@ -92,6 +92,13 @@ def test_what_containers_share_is_held_by_a_pause_container(members: dict[str, A
     assert task.container == shares
 
 
+def test_the_containers_of_a_node_share_a_network_in_any_case() -> None:
+    for found in (of(one("a"), one("b")), of(one("a"), initContainers=[one("x")])):
+        task = pod.build(found, {}, is_node=True)
+        assert [container.name for container in task.containers if container.is_pause] == ["pause"]
+    assert pod.build(of(one("a")), {}, is_node=True).containers == ()
+
+
 def test_a_volume_in_memory_of_several_containers_is_held_by_a_pause_container() -> None:
     volumes = [{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}}, {"name": "w", "emptyDir": {}}]
     mounts = [{"name": name, "mountPath": f"/{name}", "readOnly": True} for name in "vw"]

@@ -297,6 +297,8 @@ def _run_detail(view: JobView, account: Account) -> Document:
         return {"container": facts, "nodeProperties": _node_properties(view.spec)}
     if view.spec.pod:
         container: Document = {} if latest is None else _run_facts(view, latest, account)
+        if view.node is not None:
+            container = container | {"networkInterfaces": _interfaces(view, latest)}
         return {"container": container, "eksProperties": {"podProperties": _pod_detail(view, latest)}}
     if view.spec.ecs_task:
         return {"container": {}, "ecsProperties": {"taskProperties": [_task_detail(view, latest, account)]}}

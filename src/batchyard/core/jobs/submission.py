@@ -120,6 +120,7 @@ def _group(
         command.working_directory,
         fractions=_platform_of(definition) is Platform.FARGATE,
         file_systems=world.limits.file_systems,
+        is_node="nodeProperties" in definition.document,
     )
     network = body.network(command.tags, definition.tags)
     if network:
@@ -200,8 +201,6 @@ def _hold_overrides(command: SubmitJob, definition: Definition, body: ecs_task.B
 def _check_built(command: SubmitJob, definition: Definition) -> None:
     """Refuses by name what may be registered but can't be run yet, and what does not go together."""
     nodes = definition.document.get("nodeProperties")
-    if nodes and any("eksProperties" in each for each in nodes["nodeRangeProperties"]):
-        raise Refused(f"Job definition {definition.name} has nodes of eksProperties, which this service can't run yet.")
     if nodes and command.array_size:
         raise Refused("arrayProperties can not be used with a multi-node parallel job: its nodes are no array.")
     single = {

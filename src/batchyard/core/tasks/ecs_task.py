@@ -60,11 +60,12 @@ class Body(Struct, frozen=True):
         *,
         fractions: bool,
         file_systems: Mapping[str, str] = task_spec.NO_FILE_SYSTEMS,
+        is_node: bool = False,
     ) -> TaskSpec:
         """Builds the task. One of a single container is a plain one, which every engine runs. `file_systems`: as in
-        filesystems.place_of."""
+        filesystems.place_of; `is_node`: it is run by nodes of a multi-node job."""
         if self.pod:
-            return pod.build(self.pod, parameters, working_directory)
+            return pod.build(self.pod, parameters, working_directory, is_node=is_node)
         build = partial(task_spec.build_task, parameters=parameters, fractions=fractions, file_systems=file_systems)
         if not self.task:
             return build(self.container, working_directory=working_directory)

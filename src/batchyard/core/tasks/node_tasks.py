@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from batchyard.core.model.compute_resources import Platform
 from batchyard.core.model.records import Ranges
-from batchyard.core.tasks import ecs_task, requirements, task_spec
+from batchyard.core.tasks import ecs_task, pod, requirements, task_spec
 from batchyard.core.tasks.ecs_task import Body
 from batchyard.core.tasks.node_ranges import nodes_of_each, parse_target
 
@@ -28,7 +28,7 @@ class RangeBody(Struct, frozen=True):
 
 def merge_range(node_range: Document, change: Document) -> Document:
     """Returns a node range with its override applied. Raises Refused where the override does not fit the range's
-    body. (eksPropertiesOverride is not looked at.)"""
+    body."""
     changed = dict(node_range)
     if change.get("containerOverrides"):
         requirements.written(change["containerOverrides"], NODES_PLATFORM)
@@ -39,6 +39,8 @@ def merge_range(node_range: Document, change: Document) -> Document:
     tasks = change.get("ecsPropertiesOverride", {}).get("taskProperties", [])
     if tasks:
         changed["ecsProperties"] = {"taskProperties": [ecs_task.merge(node_range, {}, tasks[0]).task]}
+    if change.get("eksPropertiesOverride"):
+        changed["eksProperties"] = pod.merge(node_range["eksProperties"], change["eksPropertiesOverride"])
     if change.get("instanceTypes"):
         changed["instanceTypes"] = change["instanceTypes"]
     if change.get("consumableResourcePropertiesOverride"):

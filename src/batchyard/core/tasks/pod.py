@@ -104,9 +104,11 @@ def network_of(pod: Document, job_tags: Mapping[str, str], definition_tags: Mapp
     return "" if pod.get("hostNetwork", True) else POD_NETWORK
 
 
-def build(pod: Document, parameters: Mapping[str, str], working_directory: str = "") -> TaskSpec:
-    """Builds the task. A pod of a single container is a plain one, which every engine runs. Refused: what a pod has
-    and no engine can do."""
+def build(
+    pod: Document, parameters: Mapping[str, str], working_directory: str = "", *, is_node: bool = False
+) -> TaskSpec:
+    """Builds the task. A pod of a single container is a plain one, which every engine runs. `is_node`: the pod is a
+    node of a multi-node job. Refused: what a pod has and no engine can do."""
     _check_pod(pod)
     main = [_container(one, pod, parameters) for one in pod["containers"]]
     first = [_container(one, pod, parameters) for one in pod.get("initContainers", [])]
@@ -126,7 +128,7 @@ def build(pod: Document, parameters: Mapping[str, str], working_directory: str =
             is_pod=True,
         )
     containers = _in_order(main, first)
-    pause = _pause(pod, main, first)
+    pause = _pause(pod, main, first, is_node=is_node)
     if pause is not None:
         running = ContainerDependency(pause.name, "START")
         containers = [replace(one, depends_on=(running, *one.depends_on)) for one in containers] + [pause]
@@ -167,9 +169,12 @@ def _shares_processes(pod: Document, main: Sequence[ContainerSpec]) -> bool:
     return bool(pod.get("shareProcessNamespace")) and len(main) > 1
 
 
-def _pause(pod: Document, main: Sequence[ContainerSpec], first: Sequence[ContainerSpec]) -> ContainerSpec | None:
+def _pause(
+    pod: Document, main: Sequence[ContainerSpec], first: Sequence[ContainerSpec], *, is_node: bool
+) -> ContainerSpec | None:
     """Returns the container that holds what must last as long as the pod and would end with one container: a process
-    namespace, a network, a volume in memory. None: nothing must."""
+    namespace, a network, a volume in memory. None: nothing must. A node's address is that of its pod, so that all its
+    containers share a network, whatever hostNetwork is."""
     everyone = [*main, *first]
     in_memory = {mount.volume: mount for one in everyone for mount in one.mounts if mount.in_memory}
     shared = [
@@ -177,7 +182,7 @@ def _pause(pod: Document, main: Sequence[ContainerSpec], first: Sequence[Contain
         for volume, mount in in_memory.items()
         if sum(any(each.volume == volume for each in one.mounts) for one in everyone) > 1
     ]
-    has_network = not pod.get("hostNetwork", True) and len(main) > 1
+    has_network = is_node or (not pod.get("hostNetwork", True) and len(main) > 1)
     if not (shared or has_network or _shares_processes(pod, main)):
         return None
     name = PAUSE_NAME

@@ -235,6 +235,12 @@ def anchor_of(containers: Sequence[ContainerSpec]) -> str:
     return next((spec.name for spec in free if spec.essential), free[0].name if free else containers[0].name)
 
 
+def agent_place(containers: Sequence[ContainerSpec]) -> str:
+    """Returns the container in which the agent of a node runs, and so what other nodes start there: the first main
+    container of a pod, since a pause container has neither its mounts nor its limits; else the anchor."""
+    return containers[0].name if any(spec.is_pause for spec in containers) else anchor_of(containers)
+
+
 def log_config(launch: Launch, spec: ContainerSpec, placing: Placing) -> dict[str, Any]:
     """Returns Docker's LogConfig. A driver of the job definition gets its options, those from secrets included. Docker
     keeps a copy of what it sends away, so that the log is read as with its own driver."""

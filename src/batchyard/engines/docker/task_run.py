@@ -98,6 +98,7 @@ class TaskRun:
         self.task_id, self.attempt_id, self.node = launch.task_id, launch.attempt_id, launch.attempt_node.node
         self.specs = containers_of(launch.task)
         self._anchor = containers.anchor_of(self.specs)  # made and started first: the others join its namespaces
+        self._agent_place = containers.agent_place(self.specs)
         self.started: Started | None = None
         self.is_waiting = False  # there is nothing to do until an event or a stop
         self.stopping = asyncio.Event()
@@ -203,9 +204,9 @@ class TaskRun:
         if self.started is None and not plan.waits:
             self.started = Started(self.attempt_id, _started_at_ms(seen), node=self.node)
             self._context.report(self.started)
-        if self.launch.gang is not None and not self._has_agent and seen[self._anchor].state is State.RUNNING:
+        if self.launch.gang is not None and not self._has_agent and seen[self._agent_place].state is State.RUNNING:
             self._has_agent = True
-            await self._context.gangs.begin_agent(self.docker_name(self._anchor), self.launch.attempt_node)
+            await self._context.gangs.begin_agent(self.docker_name(self._agent_place), self.launch.attempt_node)
         for name, one in seen.items():
             if one.state is State.RUNNING:
                 self._log_of(name, one).follow()

@@ -9,7 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.api.services import SERVICES
+from batchyard.core.model.attempt_node import AttemptNode
 from batchyard.core.model.effects import LaunchTask
+from batchyard.core.model.names import NODE_BITS
 from batchyard.core.model.records import TaskSpec, containers_of
 from batchyard.core.tasks import pod
 from batchyard.core.tasks.task_spec import NO_NETWORK, reads_secrets
@@ -24,7 +26,8 @@ from batchyard.server.settings.s3 import ENDPOINT_VARIABLE, S3
 # Submissions whose tasks are launched in turns; an array launches one task thousands of times.
 TASK_CACHE_SIZE = 1024
 
-TASK_KEY_HEX = 15  # digits of a task id, of those that tie it to its job: so that the key stays in 64 bits
+TASK_KEY_HEX = 15  # digits of an attempt's id, of those that tie it to its job: so that the key stays in 64 bits
+NODE_SHIFT = 4 * TASK_KEY_HEX - NODE_BITS
 
 NO_OTHER_IMAGES = ImageNames(())
 NO_GPUS = OfferedGpus((), FoundGpus(), None)
@@ -135,7 +138,7 @@ class LaunchBuilder:
             own = (self._endpoint(address, task_id, ""), *own, *((name, url) for _, name, url in addresses))
         spec_key = effect.spec_key
         if prepared.refers:
-            task, spec_key = pod.expand(task, dict(effect.environment)), _key_of(effect.attempt_node.task_id)
+            task, spec_key = pod.expand(task, dict(effect.environment)), _key_of(effect.attempt_node)
         launch = Launch(
             attempt_node=effect.attempt_node,
             spec_key=spec_key,
@@ -260,9 +263,9 @@ class LaunchBuilder:
         return self._anywhere | endpoints | s3_endpoint | self._job_env
 
 
-def _key_of(task_id: str) -> int:
-    """Returns a key for a task that one attempt alone has; those of submissions are positive."""
-    return -int(task_id[-TASK_KEY_HEX:], 16)
+def _key_of(attempt_node: AttemptNode) -> int:
+    """Returns a key for a task that one node of one attempt alone has; those of submissions are positive."""
+    return -(int(attempt_node.attempt_id[-TASK_KEY_HEX:], 16) ^ (attempt_node.node << NODE_SHIFT))
 
 
 def _over(base: dict[str, str], environment: Pairs) -> Pairs:

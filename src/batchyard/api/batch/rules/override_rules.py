@@ -69,19 +69,11 @@ def check_node_overrides(overrides: Document, properties: Document) -> None:
             )
         check_overrides(change.get("containerOverrides", {}))
         check_task_overrides(change.get("ecsPropertiesOverride", {}))
+        check_no_nul(change.get("eksPropertiesOverride", {}), "eksPropertiesOverride")
         check_consumables(change.get("consumableResourcePropertiesOverride"))
         target = parse_target(change["targetNodes"])
-        bodies[target] = _changed_range(bodies[target], change)
+        bodies[target] = merge_range(bodies[target], change)
     check_nodes(properties | {"nodeRangeProperties": list(bodies.values())})  # as if they had been registered like that
-
-
-def _changed_range(node_range: Document, change: Document) -> Document:
-    """Returns a node range with its override applied. Raises Refused where the override does not fit the range's
-    body."""
-    changed = merge_range(node_range, change)
-    if change.get("eksPropertiesOverride"):
-        changed["eksProperties"] = pod.merge(node_range["eksProperties"], change["eksPropertiesOverride"])
-    return changed
 
 
 def check_pod_overrides(override: Document, properties: Document) -> None:
