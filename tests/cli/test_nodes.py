@@ -103,13 +103,13 @@ def test_lines_come_while_the_job_runs(server: Server, tmp_path: Path) -> None:
 
 
 def test_logs_of_all_nodes_by_time_and_of_one(server: Server, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    second = f"echo begins; touch {gate}; sleep 1000"
-    third = rf"until [ -e {gate} ]; do sleep 0.05; done; printf '\033[2Jthird\n'"
-    job = submit(server, "logs", f"{UNTIL_LAST_ENDS} echo main", second, third)
+    # A line's time is when it was read, which may be late: the third node waits until the second's line is there.
+    begins = f"begins {tmp_path.name}"
+    third = rf"until grep -rq '{begins}' {server.data_dir}/logs; do sleep 0.05; done; printf '\033[2Jthird\n'"
+    job = submit(server, "logs", f"{UNTIL_LAST_ENDS} echo main", f"echo {begins}; sleep 1000", third)
     lines = ask(server, "logs", job[:8]).stdout.splitlines()
-    assert lines == ["[1] begins", "[2] \x1b[2Jthird", "[0] main"]
-    assert ask(server, "logs", f"{job[:8]}#1").stdout == "begins\n"
+    assert lines == [f"[1] {begins}", "[2] \x1b[2Jthird", "[0] main"]
+    assert ask(server, "logs", f"{job[:8]}#1").stdout == f"{begins}\n"
     assert sorted(ask(server, "logs", "--follow", job).stdout.splitlines()) == sorted(lines)
     found = json.loads(ask(server, "logs", "--json", job).stdout)
     assert {event["jobId"] for event in found} == {f"{job}#{node}" for node in range(3)}
