@@ -24,7 +24,7 @@ from batchyard.engines.docker.containers import ATTEMPT, STORE, Placing
 from batchyard.engines.docker.daemon import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, Daemon
 from batchyard.engines.docker.entrypoint_check import EntrypointCheck
 from batchyard.engines.docker.execs import CannotExec, ExecStream
-from batchyard.engines.docker.gangs import Gangs
+from batchyard.engines.docker.gangs import STAYS, Gangs
 from batchyard.engines.docker.gpus import access_of
 from batchyard.engines.docker.images import Images
 from batchyard.engines.docker.journal import DockerJournal
@@ -297,7 +297,7 @@ class DockerEngine:
             try:
                 await self._daemon.until_it_answers(lambda: self._gangs.remove(attempt_id))
             except (ApiError, OSError) as error:  # the reaper tries again
-                log.warning("network and directory of the nodes of attempt %s stay for now: %s", attempt_id, error)
+                log.warning(STAYS, attempt_id, error)
 
     async def _reap_periodically(self) -> None:
         """Reaps periodically: a killed server may have left requests that the daemon carries out after the first
@@ -324,8 +324,9 @@ class DockerEngine:
             if task_id and task_id not in self._runs and task_id not in self._journal.finals:
                 log.info("removing the containers of attempt %s, which is not known any more", task_id)
                 await self._remove_all(f"{ATTEMPT}={task_id}")
-        alive = {*self._runs, *self._journal.finals}
-        await self._daemon.until_it_answers(lambda: self._gangs.reap(self._journal.store, alive))
+        await self._daemon.until_it_answers(
+            lambda: self._gangs.reap(self._journal.store, lambda: {*self._runs, *self._journal.finals})
+        )
 
     async def _remove_all(self, label: str, known: list[str] | None = None) -> None:
         """Removes containers and volumes. `known`: the names of all its containers; None: all with the label."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from batchyard.engines.start_failures import CANNOT_START, CannotStart
 SHARED = "/opt/batchyard/nodes"  # where a container sees the directory of its gang
 DIRECTORY_MODE = 0o777  # of that directory: containers of a gang may have different users; only they see it
 NO_SHELL = "has no agent: its image has no /bin/sh"
+STAYS = "network and directory of the nodes of attempt %s stay for now: %s"
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +45,7 @@ class Gangs:
         self._daemon = daemon
         self._directories = directories
         self._making = asyncio.Lock()  # two requests for one network would be refused for overlapping
+        self._removing = asyncio.Lock()  # an attempt's end and the reaper would remove one directory beside each other
 
     async def prepare(self, launch: Launch, store: str) -> None:
         """Makes the network and the directory of a node's attempt, unless they are there. CannotStart: why not."""
@@ -124,27 +126,33 @@ class Gangs:
         self._directories.node_ended(attempt_node.attempt_id, attempt_node.node)
 
     async def remove(self, attempt_id: str) -> None:
-        """Removes network and directory of an attempt whose last node is gone. ApiError: the network stays for now."""
-        await asyncio.to_thread(self._directories.remove, attempt_id, with_scratch=True)
-        try:
-            await self._daemon.api.json("DELETE", f"/networks/{network_name(attempt_id)}")
-        except ApiError as error:
-            if error.status != 404:
-                raise
+        """Removes network and directory of an attempt whose last node is gone. ApiError, OSError: the rest stays for
+        now."""
+        async with self._removing:
+            await asyncio.to_thread(self._directories.remove, attempt_id, with_scratch=True)
+            try:
+                await self._daemon.api.json("DELETE", f"/networks/{network_name(attempt_id)}")
+            except ApiError as error:
+                if error.status != 404:
+                    raise
 
     def is_gang(self, attempt_id: str) -> bool:
         """Whether an attempt has a directory for its nodes."""
         return self._directories.nodes_directory(attempt_id).exists()
 
-    async def reap(self, store: str, alive: Collection[str]) -> None:
-        """Removes the networks and directories of attempts that are not alive. `alive`: task ids of their nodes."""
-        attempts = {parse_node(task_id)[0] for task_id in alive}
+    async def reap(self, store: str, alive: Callable[[], Collection[str]]) -> None:
+        """Removes the networks and directories of attempts that are not alive. `alive`: returns the task ids of the
+        nodes that are. It is asked once the networks are known: an attempt is alive before it has a network."""
         filters = msgspec.json.encode({"label": [f"{STORE}={store}"]}).decode()
         found = await self._daemon.api.json("GET", "/networks", {"filters": filters})
+        attempts = {parse_node(task_id)[0] for task_id in alive()}
         for network in found:
             attempt_id = (network.get("Labels") or {}).get(ATTEMPT, "")
             if attempt_id and attempt_id not in attempts:
-                await self.remove(attempt_id)
+                try:
+                    await self.remove(attempt_id)
+                except (ApiError, OSError) as error:  # it is removed the next time
+                    log.warning(STAYS, attempt_id, error)
         try:
             await asyncio.to_thread(self._directories.sweep, attempts)
         except OSError as error:  # what is left is removed the next time
