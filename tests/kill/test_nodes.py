@@ -1,4 +1,5 @@
-"""Multi-node jobs while server, supervisor or both are killed at random moments: each attempt runs whole or not at all.
+"""Multi-node jobs while server, supervisor, both or a single node are killed at random moments: each attempt runs whole
+or not at all.
 
 BATCHYARD_KILLS and BATCHYARD_KILL_SEED: as in test_kill.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ KILLS = 5  # unless told
 NODES, MAIN = 3, 1
 PLANS = ("0", "0", "7 0", "0 0 0", "0 0 0")  # the main node's exit code in each attempt; a lost one takes one, too
 END_SECONDS = 60.0
+KILLED = 137  # the exit code of a process that SIGKILL ended
 # A node's trace is as test_kill's, with `overlap` where a node of an earlier attempt lives. The main node ends when it
 # has seen all the others. (That it is RUNNING before they are launched shows in no trace: its script may begin later.)
 SCRIPT = r"""
@@ -86,14 +89,46 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
         yield yard
 
 
-def judge(verdict: Verdict, job: dict[str, Any], plan: list[int], traces: dict[tuple[str, int], Trace]) -> None:
-    """Compares a job with what its nodes left behind."""
+def kill_node(yard: Yard, chance: random.Random, killed_mains: set[tuple[str, int]]) -> bool:
+    """Kills one process of a node that lives, and notes which attempts lost their main node so. False: none lives."""
+    alive = [trace for trace in read_traces(yard.traces).values() if trace.pid and not is_dead(trace.pid)]
+    if not alive:
+        return False
+    victim = chance.choice(alive)
+    job_id, _, node = victim.job_id.partition("#")
+    if int(node) == MAIN:
+        killed_mains.add((job_id, victim.attempt))
+    try:
+        descriptor = os.pidfd_open(victim.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        # What it names may have ended, and its number may be another process's by now.
+        if str(yard.traces).encode() in Path(f"/proc/{victim.pid}/environ").read_bytes():
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def judge(
+    verdict: Verdict,
+    job: dict[str, Any],
+    plan: list[int],
+    traces: dict[tuple[str, int], Trace],
+    killed_mains: set[tuple[str, int]],
+) -> None:
+    """Compares a job with what its nodes left behind. `killed_mains`: the attempts whose main node was killed."""
     job_id, attempts = job["jobId"], job.get("attempts", [])
     verdict.attempts += len(attempts)
     code = None
     for number, attempt in enumerate(attempts, 1):
         nodes = [traces.pop((f"{job_id}#{node}", number), None) for node in range(NODES)]
         code = attempt.get("container", {}).get("exitCode")
+        if code == KILLED and (job_id, number) in killed_mains:
+            continue
         if code is None and attempt.get("statusReason", "").startswith(HOST_ENDED):
             verdict.reported_lost += 1
             continue
@@ -116,11 +151,17 @@ def test_no_multi_node_job_is_lost_or_runs_in_part_or_twice(yard: Yard, figures:
     verdict = Verdict(f"any killed under multi-node jobs, BATCHYARD_KILL_SEED={seed}")
     chance, chaos = random.Random(f"nodes/{seed}"), Chaos(yard, verdict, seed)
     plans: dict[str, str] = {}
+    killed_mains: set[tuple[str, int]] = set()
+
+    def node() -> None:
+        chaos.peace()
+        verdict.kills += kill_node(yard, chance, killed_mains)
+
     while verdict.kills < wanted:
         for _ in range(2):
             plan = chance.choice(PLANS)
             plans[submit(yard, f"gang-{len(plans)}", plan, chance.uniform(0, 0.4))] = plan
-        chance.choice((chaos.server, chaos.supervisor, chaos.both))()
+        chance.choice((chaos.server, chaos.supervisor, chaos.both, node, node))()
     waiting = list(plans)
 
     def all_ended() -> bool:
@@ -135,7 +176,7 @@ def test_no_multi_node_job_is_lost_or_runs_in_part_or_twice(yard: Yard, figures:
     verdict.faults += [fault for trace in traces.values() for fault in trace.faults()]
     verdict.faults += [f"lost: {job_id}" for job_id in plans if job_id not in jobs]
     for job_id, job in jobs.items():
-        judge(verdict, job, [int(code) for code in plans[job_id].split()], traces)
+        judge(verdict, job, [int(code) for code in plans[job_id].split()], traces, killed_mains)
     yard.check_store()
     figures.append(verdict.line())
     assert not alive, f"these outlive their jobs: {alive}"
