@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from batchyard.core.model import commands as c
 from batchyard.core.model import reports
-from batchyard.core.model.records import Status
+from batchyard.core.model.records import Dependency, Status
 from batchyard.core.questions.overview import AskOverview
 from batchyard.core.state.document_kinds import QUEUE_HEAD
 from tests.core.driver import Driver
@@ -151,3 +153,18 @@ def test_a_job_that_no_longer_fits_after_a_change_is_told_of_for_the_other_code(
     driver.do(c.UpdateComputeEnvironment("fleet", "", {"computeResources": {"maxvCpus": 16}}))
     assert [fact.job_id for fact in driver.facts] == [job, job]
     assert driver.facts[1].reason.startswith("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
+
+
+def test_a_sequential_array_with_a_running_child_waits_for_no_capacity_after_a_restart_either() -> None:
+    driver = Driver(vcpus=4)
+    array = driver.submit(array_size=2, depends_on=[Dependency(type="SEQUENTIAL")], **sized(4))
+    assert driver.placed() == [f"{array}:0"]
+    driver.may_shrink = True
+    driver.host = replace(driver.host, resources=replace(driver.host.resources, milli_vcpus=2000))
+    driver.set_host()
+    assert driver.facts == []
+    driver.crash()
+    driver.set_host()
+    assert driver.facts == [], "it is judged when its next child's turn comes"
+    driver.exited(f"{array}:0")
+    assert [fact.job_id for fact in driver.facts] == [array]

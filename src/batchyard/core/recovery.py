@@ -118,7 +118,9 @@ def _restore_waiting(world: World, spec: JobSpec, finished: dict[str, str]) -> N
         for key in world.jobs.rows_of(spec.key):
             if world.jobs[key].status is Status.RUNNABLE:
                 scheduler.resume(world, key)
-        if progress.ready() and not job.is_withdrawn:
+        # A SEQUENTIAL array waits for no capacity while one of its children runs: that child's end lines it up.
+        has_next = progress.next_in_line() is not None if spec.sequential else bool(progress.ready())
+        if has_next and not job.is_withdrawn:
             scheduler.resume(world, spec.key)
 
 

@@ -24,6 +24,7 @@ LARGE_ARRAYS = (120, 300)
 SMALL_ARRAYS = (0, 0, 0, 0, 2, 2, 3, 3, 5, 8)
 LOSE_GPUS = 0.4  # share of the seeds with GPUs that lose some
 GPU_LOSSES_SHARE = 0.25  # how many more operations they have for it
+GPU_JOBS_SHARE = 0.6  # of the submissions in these seeds
 SHARES = ("anna", "bob", "team-1", "team-2")
 POLICIES: tuple[dict[str, Any], ...] = (
     {},
@@ -74,6 +75,8 @@ def generate(seed: int) -> w.Workload:
             submit = _submit(rng, at_ms, number, setup, submitted, seed % LARGE_EVERY == 0)
             submit = replace(submit, consumables=_consumables(seeded(seed, "consumables", number), setup))
             submit = _with_nodes(seeded(seed, "nodes", number), setup, submit)
+            if loses_gpus:
+                submit = _with_gpus(seeded(seed, "gpu jobs", number), submit)
             submitted.append(submit)
             operations.append(submit)
         if loses_gpus:
@@ -218,6 +221,15 @@ def _changes(rng: random.Random, setup: w.Setup) -> tuple[c.Command[object], ...
         (c.TagResource("job-queue", queue, {"note": str(rng.randrange(10))}), AskCapacity()),
     )
     return rng.choice(changes)
+
+
+def _with_gpus(rng: random.Random, submit: w.Submit) -> w.Submit:
+    """Returns more than half of the submissions as ones of jobs with GPUs."""
+    if rng.random() >= GPU_JOBS_SHARE:
+        return submit
+    if submit.definition in w.GANGS:
+        return replace(submit, definition="gang-gpus", num_nodes=0)
+    return replace(submit, definition=rng.choice(("gpu", "gpu", "gpus")))
 
 
 def _gpu_troubles(rng: random.Random, at_ms: int) -> list[w.Operation]:

@@ -250,10 +250,12 @@ class Simulation(WorldDriver):
 
     def _change_gpus(self, operation: w.LoseGpu | w.ReturnGpus) -> None:
         there = self.gpus().device_ids
+        used = {device for one in self.ledger.running.values() for device in one.launch.device_ids}
         if isinstance(operation, w.ReturnGpus):
             self._lost_gpus.clear()
         elif there:
-            self._lost_gpus.add(there[operation.pick % len(there)])
+            choice = [device for device in there if device in used] or there
+            self._lost_gpus.add(choice[operation.pick % len(choice)])
         self.event_queue.after(operation.noticed_after_ms, self._notice_gpus)
 
     def _notice_gpus(self) -> None:

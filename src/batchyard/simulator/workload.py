@@ -124,7 +124,8 @@ class LoseInstance(Operation, frozen=True):
 
 
 class LoseGpu(Operation, frozen=True):
-    """A GPU of the host, chosen by `pick`, falls off the bus. The service notices it `noticed_after_ms` later."""
+    """A GPU of the host, chosen by `pick`, falls off the bus: one that is in use, where one is. The service notices it
+    `noticed_after_ms` later."""
 
     pick: int
     noticed_after_ms: int
