@@ -86,29 +86,6 @@ def test_what_can_not_be_done_yet_is_refused_by_name(members: dict[str, Any], na
     assert submit.unsupported == (name,)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {
-            "type": "multinode",
-            "nodeProperties": {
-                "numNodes": 1,
-                "mainNode": 0,
-                "nodeRangeProperties": [
-                    {"targetNodes": "0", "eksProperties": {"podProperties": {"containers": [{"image": "a"}]}}}
-                ],
-            },
-        },
-    ],
-    ids=["eksProperties"],
-)
-def test_definitions_that_can_not_run_yet_are_refused_at_submission(
-    body: dict[str, Any], service: Service, request: pytest.FixtureRequest
-) -> None:
-    service.call("RegisterJobDefinition", {"jobDefinitionName": "later", "type": "container"} | body)
-    assert request.node.callspec.id in refusal_of(lambda: service.submit("later"))
-
-
 def test_a_job_that_is_too_large_is_refused_with_its_size(shared: Service) -> None:
     request = {"jobName": "nap", "jobQueue": "default", "jobDefinition": "sleeper"}
     message = refusal_of(lambda: shared.call("SubmitJob", request, size_bytes=47 * 1024 - 5))
