@@ -22,6 +22,7 @@ from batchyard.engines.base import RECOVERED_SILENT, Launch, Recovery, StaleEpoc
 from batchyard.engines.docker import engine as engine_module
 from batchyard.engines.docker import logs as logs_module
 from batchyard.engines.docker import task_run as task_run_module
+from batchyard.engines.docker.api import ApiError
 from tests.engines.conformance import final_of, is_started, launch_of, run_to_end, wait_for_end, wait_for_run
 from tests.engines.docker_child import WITH_PODS, pod_of
 from tests.engines.docker_harness import DockerHarness
@@ -177,6 +178,39 @@ def test_a_server_killed_in_the_middle_of_its_launches(docker: DockerHarness, po
     docker.engine.acknowledge([AttemptNode(attempt) for attempt in ATTEMPTS])
     docker.settle()
     assert docker.containers() == []
+
+
+def name_taken_for(docker: DockerHarness, times: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The daemon refuses a container's name so often before it makes one, as while it carries out the request of a
+    server that died: its name is taken, and there is no such container yet. Returns the names asked for."""
+    api, asked = docker.engine._daemon.api, list[str]()
+    plain = api.json
+
+    async def refusing(method: str, path: str, query: Any = None, body: Any = None) -> Any:
+        if path == "/containers/create":
+            asked.append(query["name"])
+            if len(asked) <= times:
+                raise ApiError(409, f'Conflict. The container name "/{query["name"]}" is already in use')
+        return await plain(method, path, query, body)
+
+    monkeypatch.setattr(api, "json", refusing)
+    return asked
+
+
+def test_a_name_that_a_dead_server_took_is_waited_for(docker: DockerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = name_taken_for(docker, 3, monkeypatch)
+    final = run_to_end(docker, docker.exits(7))
+    assert isinstance(final, Exited), final
+    assert final.containers[0].exit_code == 7
+    assert len(asked) == 4
+
+
+def test_a_name_that_stays_taken_is_the_reason(docker: DockerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_run_module, "NAME_TAKEN_SECONDS", 0.0)
+    name_taken_for(docker, 1, monkeypatch)
+    final = run_to_end(docker, docker.exits(7))
+    assert isinstance(final, NotStarted), final
+    assert "is already in use" in final.reason
 
 
 @pytest.mark.parametrize("times", [1, 2, 8])

@@ -7,6 +7,7 @@ in the journal, so that another server can go on at any point.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -45,6 +46,9 @@ from batchyard.engines.start_failures import (
 
 CANNOT_INITIALIZE = "ResourceInitializationError"  # ECS's word for file systems that can't be mounted
 CANNOT_CREATE = "CannotCreateContainerError"
+# How long a name may be taken by a container that is not there yet, or not any more: the daemon makes and removes one
+# within a second, and within this on a host that is badly loaded.
+NAME_TAKEN_SECONDS = 60.0
 PAUSE_NEEDED = (
     "The pause container, which holds what the pod's containers share, runs /bin/sh of the first one's image:"
 )
@@ -326,6 +330,7 @@ class TaskRun:
         was_pulled = policy == PULL_ALWAYS
         if was_pulled and not await self._pull(spec):
             return False
+        name_due = time.monotonic() + NAME_TAKEN_SECONDS
         while True:
             self._context.journal.check_epoch()
             try:
@@ -334,6 +339,12 @@ class TaskRun:
             except ApiError as error:
                 if error.status == 409 and (await self._look_at(spec.name)).state is not State.ABSENT:
                     return True  # made by an earlier launch of the same attempt
+                if error.status == 409 and time.monotonic() < name_due:
+                    # The name is taken by no container that can be seen: the daemon carries out the request of a server
+                    # that died, or removes the one before.
+                    if await self._is_stopped_within(FIRST_PAUSE_SECONDS):
+                        return False
+                    continue
                 if REFUSAL in error.message and body["HostConfig"].pop("StorageOpt", None):
                     log.warning("attempt %s: its ephemeralStorage is not limited: %s", self.task_id, error.message)
                     continue
@@ -343,6 +354,12 @@ class TaskRun:
             if not await self._pull(spec):
                 return False
             was_pulled = True
+
+    async def _is_stopped_within(self, seconds: float) -> bool:
+        """Waits for a stop, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        return self.stopping.is_set()
 
     async def _pull(self, spec: ContainerSpec) -> bool:
         """False: a stop came first."""
