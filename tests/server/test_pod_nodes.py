@@ -17,8 +17,9 @@ from tests.waiting import until
 
 SMALL = {"limits": {"cpu": "0.25", "memory": "64Mi"}}
 NODE_SECONDS = 60.0
-# Prints what is sent to each of its ports, one after the other; and sends $3 to the port $2 of $1.
-LISTEN = 'for port in "$@"; do busybox nc -l -p "$port"; done'
+# Prints what is sent to each of its ports, one after the other; and sends $3 to the port $2 of $1. The one that listens
+# has an input that does not end: at its end it would close its side, and the other might go before it has sent a word.
+LISTEN = 'mkfifo /tmp/open.$$; exec 3<>/tmp/open.$$; for port in "$@"; do busybox nc -l -p "$port" <&3; done'
 TELL = 'until echo "$3" | busybox nc "$1" "$2"; do sleep 0.1; done'
 
 
