@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchyard.simulator.shrink import Failure, run_seed
+from tests.simulator.mutation_seeds import CAUGHT_BY
 from tests.simulator.mutations import MUTATIONS, Mutation
 from tests.simulator.test_seeds import SEEDS
 
@@ -17,8 +18,9 @@ def catching_seed(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> Failur
     """The first seed that fails with the mutation and not without it."""
     with monkeypatch.context() as patch:
         mutation.apply(patch)
-        found = next((f for seed in MUTATION_SEEDS if isinstance(f := run_seed(seed), Failure)), None)
-    if found is not None:
+        likely = [CAUGHT_BY[mutation.name]] if mutation.name in CAUGHT_BY else []
+        found = next((f for seed in [*likely, *MUTATION_SEEDS] if isinstance(f := run_seed(seed), Failure)), None)
+    if found is not None and found.seed not in SEEDS:  # those are run without mutations by test_seeds_find_nothing
         assert not isinstance(run_seed(found.seed), Failure), f"seed {found.seed} fails without the mutation too"
     return found
 
@@ -28,6 +30,10 @@ def test_a_mutation_is_caught(mutation: Mutation, monkeypatch: pytest.MonkeyPatc
     found = catching_seed(mutation, monkeypatch)
     assert found is not None, f"{mutation.name}: not caught by {len(MUTATION_SEEDS)} seeds"
     print(f"{mutation.name}: seed {found.seed}: {found.error[:200]}")
+
+
+def test_each_likely_world_is_one_of_a_mutation() -> None:
+    assert set(CAUGHT_BY) <= {mutation.name for mutation in MUTATIONS}
 
 
 def test_a_mutation_that_fits_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
