@@ -3,7 +3,8 @@
 **A daemon of our own** needs root and Debian's `docker.io` (installed where it is missing). Several may live on one
 host at the same time, beside a real one, because each has its own socket, data root, exec root, pid file and bridge:
 - `--bridge=none` must not be used: it makes dockerd delete `docker0`, which may be another daemon's. So each brings a
-  bridge of its own, made here and removed here; Docker finds a free subnet for it.
+  bridge of its own, made here and removed here, with an address of its own; so have the networks of its containers.
+  Docker's own choice is one of 31, which daemons side by side use up.
 - `--iptables=false`: the rules of all daemons would be in one table, under the same names. Containers on the bridge
   reach the host and each other without.
 - `--live-restore`: containers outlive the daemon, as kill tests want it.
@@ -12,7 +13,9 @@ host at the same time, beside a real one, because each has its own socket, data 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
+import json
 import os
 import shutil
 import signal
@@ -21,6 +24,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,7 +38,10 @@ from tests.waiting import until
 PACKAGES = ("docker.io", "busybox-static", "iptables")
 INSTALL_SECONDS = 300
 IMAGE = "batchyard-test:busybox"
-START_SECONDS = 30.0
+START_SECONDS = 60.0  # machines under load
+# Of the range that RFC 2544 sets apart for tests: the first 256 addresses are for a daemon's bridge, the upper half for
+# other networks.
+BLOCKS = tuple(IPv4Network("198.18.0.0/15").subnets(new_prefix=20))
 BUILTIN_NETWORKS = ("bridge", "host", "none")
 PROGRAMS = (
     "sh", "sleep", "true", "false", "echo", "cat", "printf", "id", "env", "mount", "stat", "dd", "kill", "head", "tail",
@@ -52,12 +59,23 @@ class Dockerd:
         self.is_ours = root is not None
         self._root = root
         self._bridge = f"by{uuid4().hex[:8]}"
+        self._networks: IPv4Network | None = None  # for those that are made without a subnet of their own
         self._process: subprocess.Popen[bytes] | None = None
 
     # -- A daemon of our own --
 
     def prepare(self) -> None:
+        """Makes the bridge, and chooses addresses for it and for other networks."""
         subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True, capture_output=True)
+        with (Path(tempfile.gettempdir()) / f"batchyard-test-networks-{os.getuid()}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            listed = subprocess.run(["ip", "-json", "-4", "address"], check=True, capture_output=True).stdout
+            taken = [IPv4Address(one["local"]) for link in json.loads(listed) for one in link["addr_info"]]
+            block = next((block for block in BLOCKS if not any(address in block for address in taken)), None)
+            assert block is not None, f"all of {BLOCKS} are taken: bridges of daemons that were not ended?"
+            own, self._networks = next(block.subnets(new_prefix=24)), list(block.subnets())[1]
+            address = f"{own[1]}/{own.prefixlen}"
+            subprocess.run(["ip", "address", "add", address, "dev", self._bridge], check=True, capture_output=True)
 
     def start(self, *, live_restore: bool = True) -> None:
         assert self._root is not None, "this daemon is somebody else's"
@@ -65,6 +83,7 @@ class Dockerd:
             "dockerd", f"--storage-driver={self._storage_driver}", f"--live-restore={str(live_restore).lower()}",
             "--iptables=false", "--ip6tables=false",
             f"--bridge={self._bridge}", f"--host=unix://{self.socket_path}", f"--data-root={self._root / 'data'}",
+            f"--default-address-pool=base={self._networks},size=26",
             f"--exec-root={self._root / 'exec'}", f"--pidfile={self._root / 'pid'}",
         ]  # fmt: skip
         with (self._root / "log").open("ab") as log:
@@ -117,6 +136,9 @@ class Dockerd:
             if place.startswith(f"{self._root}/"):
                 subprocess.run(["umount", "--lazy", place], check=True, capture_output=True)
         shutil.rmtree(self._root)
+        self.remove_bridge()
+
+    def remove_bridge(self) -> None:
         subprocess.run(["ip", "link", "delete", self._bridge], check=True, capture_output=True)
 
     def log(self) -> str:
@@ -255,7 +277,11 @@ def our_own(lay_out: Callable[[Path], None] = lambda root: None, storage_driver:
         pytest.skip(
             f"no such Docker daemon can be started here: {' '.join(error.cmd)}: {error.stderr.decode().strip()}"
         )
-    daemon.start()
+    try:
+        daemon.start()
+    except BaseException:
+        daemon.remove_bridge()
+        raise
     return daemon
 
 

@@ -103,6 +103,7 @@ class Clients:
                 with self._lock:
                     self.refused.append(str(refusal))
                 continue
+            assert "jobId" in answer, f"no answer to SubmitJob: {answer}"
             mine.append(planned._replace(job_id=answer["jobId"]))
             with self._lock:
                 self.repeats += tries - 1
@@ -124,6 +125,7 @@ class Clients:
             except (BotoCoreError, ClientError):  # gave up: the job may be there or not, but never twice
                 self.unanswered += 1
                 continue
+            assert "jobId" in answer, f"no answer to SubmitJob: {answer}"
             with self._lock:
                 self.repeats += answer["ResponseMetadata"]["RetryAttempts"]
                 self.accepted[answer["jobId"]] = planned._replace(job_id=answer["jobId"])

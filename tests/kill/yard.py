@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -28,6 +30,7 @@ from tests.server.running import BATCHYARD, START_SECONDS, command, environment
 from tests.waiting import until
 
 VCPUS = 8
+KEPT_PORTS = range(21_000, 22_000)  # below those that the kernel gives away (net.ipv4.ip_local_port_range)
 DEFINITION = "traced"
 
 
@@ -43,7 +46,8 @@ class Yard:
         self.data_dir = directory / "data"
         self.traces = directory / "traces"
         self.traces.mkdir()
-        self.port = _free_port()
+        self._kept_port = KeptPort()
+        self.port = self._kept_port.number
         self.address = f"http://127.0.0.1:{self.port}"
         self.variables: dict[str, str] = {}  # for the next server
         self._flags = flags
@@ -59,6 +63,7 @@ class Yard:
             if done.returncode != 0:
                 self.process.kill()
         self.process.wait(START_SECONDS)
+        self._kept_port.close()
 
     # -- Life and death --
 
@@ -224,11 +229,28 @@ class Yard:
         assert_consistent(machine.world)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+class KeptPort:
+    """A port that nothing else on the machine takes while no server listens there: none that the kernel gives to
+    clients, or to servers that ask for any, and no other test's."""
+
+    def __init__(self) -> None:
+        directory = Path(tempfile.gettempdir()) / f"batchyard-test-ports-{os.getuid()}"
+        directory.mkdir(exist_ok=True)
+        for self.number in KEPT_PORTS:
+            self._lock = (directory / str(self.number)).open("w")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", self.number))
+            except OSError:
+                self._lock.close()
+            else:
+                return
+        raise AssertionError(f"no port of {KEPT_PORTS} is free")
+
+    def close(self) -> None:
+        self._lock.close()
 
 
 def is_dead(pid: int) -> bool:

@@ -8,7 +8,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from batchyard.server.access.peers import PeerLookup, PeerUser, is_loopback
 from batchyard.server.http.app import PEER
 from batchyard.server.http.connections import MAX_DISCARDED_BYTES, Connections, Phase, caller_of
+from batchyard.server.http.joined_writes import JoinedWrites
 
 BACKLOG = 2048  # connections the kernel holds while we are busy: more than clients of one machine open at once
 # Requests in flight get this long to end: the whole stop must take less than 5 s.
@@ -99,7 +100,7 @@ class PeerProtocol(HttpToolsProtocol):
     body_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(JoinedWrites(cast(asyncio.Transport, transport), self.loop))
         peer, local = self.client, self.server
         user = PeerUser(None)
         if peer is not None and local is not None and local[1] is not None:
