@@ -30,7 +30,6 @@ from batchyard.store.codec import Rows
 MILLI = 1000
 LIFE = (InstanceState.LAUNCHING, InstanceState.READY, InstanceState.DRAINING, InstanceState.TERMINATING)
 COMING = LIFE[:2]
-SET_ASIDE = ("MISCONFIGURATION", "CAPACITY", "ACTION_REQUIRED")  # the codes of jobs that can never run there
 HEAD_KEPT_AFTER_MS = 1000
 SCALE_DOWN_MS = 2000  # scale_down_seconds of the simulated servers
 
@@ -49,14 +48,14 @@ class HeldPlace(Struct, frozen=True):
 
 
 class NextJob(Struct, frozen=True):
-    """The next job of a FIFO queue. `resources`: of all its nodes together; `reason`: its statusReason."""
+    """The next job of a FIFO queue. `resources`: of all its nodes together; `is_set_aside`: nothing can ever run it."""
 
     job_id: str
     queue: str
     resources: Resources
     engines: tuple[str, ...]
-    reason: str
-    node_count: int = 1
+    is_set_aside: bool
+    nodes: tuple[Resources, ...]
 
 
 class WaitingJob(Struct, frozen=True):
@@ -120,6 +119,7 @@ class FleetOracle:
         placed, and their queues; `next_jobs`: the next job of each queue after it; `waiting`: every RUNNABLE
         job."""
         pauses = {name: one.paused_until_ms for name, one in self.environments.items()}
+        keeps_instances = any(_wanted_vcpus(one) for one in self.environments.values())
         self.environments.update((row[0], codec.decode_environment(row[-1])) for row in rows.environments)
         self.queues.update((row[0], codec.decode_queue(row[-1])) for row in rows.queues)
         before = dict(self.instances)
@@ -155,6 +155,9 @@ class FleetOracle:
             self._check_host(held)
         if placed:
             self._check_passed(placed, next_jobs(), held)
+        keeps_instances = keeps_instances or any(_wanted_vcpus(one) for one in self.environments.values())
+        if (placed or launched) and not keeps_instances:
+            self._check_left_for_heads(placed, launched, next_jobs())
         self._note_idle(busy, now_ms)
         for (name,) in rows.deleted_environments:
             if self.instances_in(name):
@@ -294,12 +297,62 @@ class FleetOracle:
                     continue
                 if any(self._of(o.environment, LIFE[:1]) for o in theirs.environments):
                     continue  # an instance that is being launched may be reserved for it
-                if other.reason.startswith(SET_ASIDE) or environment.engine not in other.engines:
+                if other.is_set_aside or environment.engine not in other.engines:
                     continue
-                if other.node_count > 1 and instance is not None:
+                if len(other.nodes) > 1 and instance is not None:
                     continue  # its nodes may have room reserved on other instances
                 if other.resources.fits(total) and not _leaves(left, one.resources, other.resources):
                     raise ViolationError(f"{one} of {queue} passes {other}, which could use the {left} left there")
+
+    def _check_left_for_heads(
+        self, placed: Sequence[tuple[HeldPlace, str]], launched: Sequence[Instance], next_jobs: Sequence[NextJob]
+    ) -> None:
+        """Checks that a job which waits in a queue of higher priority has enough of this host left once all instances
+        have ended but those that jobs of lower priority were given now, in environments that it can't use. While
+        minvCpus keeps instances they may all be needed."""
+        for other in next_jobs:
+            theirs = self.queues[other.queue]
+            own = {o.environment for o in theirs.environments}
+            wants = self._wants_of_host(other, [self.environments[name] for name in sorted(own)])
+            given = {
+                one.instance_id
+                for one, queue in placed
+                if self.queues[queue].priority < theirs.priority
+                and not one.timeout_seconds
+                and one.attempt.environment not in own
+                and one.instance_id in self.instances
+            }
+            if not any(self._of(name, LIFE) for name in own):  # its own do not keep it from a launch
+                given |= {one.instance_id for one in launched if self._priority_of(one.environment) < theirs.priority}
+            total = _sum([self.instances[instance_id].resources for instance_id in sorted(given)])
+            if given and wants and not any(want.plus(total).fits(self._host_now) for want in wants):
+                raise ViolationError(f"{sorted(given)} with {total} are given to others, {other} needs one of {wants}")
+
+    def _wants_of_host(self, job: NextJob, environments: Sequence[Environment]) -> list[Resources]:
+        """Returns the least that a job takes of this host, in each of its queue's environments; empty where it is not
+        known to wait for that, since there are instances for it, or they may be."""
+        wants: list[Resources] = []
+        for one in environments:
+            is_usable = one.state is State.ENABLED and one.status is Health.VALID and one.engine in job.engines
+            coming, resources = self._of(one.name, COMING), _resources(one)
+            is_coming = any(i.state is InstanceState.LAUNCHING for i in coming)
+            if job.is_set_aside or not is_usable or is_coming or one.engine != environments[0].engine:
+                return []
+            want = job.resources
+            if resources.get("type", "") in ("EC2", "SPOT"):
+                if _could_place(job.nodes, [i.resources for i in coming]):
+                    return []
+                kinds = [registered(kind) for kind in CATALOGUE.expand(resources["instanceTypes"])]
+                holding = [kind for kind in kinds if job.resources.fits(kind)]
+                if len(job.nodes) == 1:
+                    want = min(holding, key=lambda kind: (kind.milli_vcpus, kind.memory_mib), default=self._host_now)
+            wants.append(want)
+        return wants
+
+    def _priority_of(self, environment: str) -> int:
+        """Returns the highest priority of the queues that have an environment."""
+        users = (q for q in self.queues.values() if any(o.environment == environment for o in q.environments))
+        return max((queue.priority for queue in users), default=0)
 
     def _check_host(self, held: Sequence[HeldPlace]) -> None:
         """Checks that what is reserved, and what runs on the host itself, is not more than it has, and that no
@@ -385,6 +438,10 @@ def _vcpus(environment: Environment, member: str) -> int:
     found = _resources(environment).get(member) or 0
     assert isinstance(found, int)
     return found
+
+
+def _wanted_vcpus(environment: Environment) -> int:
+    return max(_vcpus(environment, "minvCpus"), _vcpus(environment, "desiredvCpus"))
 
 
 def _lasting(instance: Instance) -> tuple[Any, ...]:

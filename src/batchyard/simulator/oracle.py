@@ -196,15 +196,15 @@ class Oracle:
             if spec.share_identifier:
                 continue
             if array is None:
-                waits, reason = job.status is Status.RUNNABLE, job.status_reason
+                waits, set_aside_at_ms = job.status is Status.RUNNABLE, job.set_aside_at_ms
             else:
                 ready = bool(subtract(array.unstarted, array.held))
                 waits = not job.status.is_final and ready and bool(array.released_at_ms) and not spec.sequential
-                waits, reason = waits and not job.is_withdrawn, array.waiting_reason
+                waits, set_aside_at_ms = waits and not job.is_withdrawn, array.set_aside_at_ms
             turn = not (array is None and job.past), key
             if waits and (spec.queue not in first or turn < first[spec.queue][0]):
-                asked = sum_of(node_resources(spec))
-                one = NextJob(self.job_id(key), spec.queue, asked, spec.engines, reason, len(node_resources(spec)))
+                nodes, is_set_aside = node_resources(spec), bool(set_aside_at_ms)
+                one = NextJob(self.job_id(key), spec.queue, sum_of(nodes), spec.engines, is_set_aside, nodes)
                 first[spec.queue] = turn, one
         return [one for (_, key), one in first.values() if not self.spec_of(key).consumables]
 

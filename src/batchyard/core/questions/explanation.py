@@ -252,7 +252,7 @@ def _capacity(world: World, spec: JobSpec, job_id: str, key: int, index: int | N
         wait, text = Wait.CONSUMABLE_RESOURCE, lacking
     elif shared is not None:
         wait, text = shared
-    elif ahead or (elsewhere and any(asked.fits(f) for f in free)):
+    elif ahead or (elsewhere and any(asked.fits(f) for f in free)) or unschedulable.held_by(world, spec):
         wait, text = Wait.BEHIND, _behind(world, spec, ahead, elsewhere) + _coming(world, environments)
     else:
         wait, text = unschedulable.head_wait(reasons)

@@ -7,8 +7,9 @@ from batchyard.core.capacity import allocation
 from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.capacity.catalogue import registered
 from batchyard.core.model.records import Environment
-from batchyard.core.model.resources import Resources, sum_of
+from batchyard.core.model.resources import Resources
 from batchyard.core.scheduling import fleet, gang_capacity, head_reservation
+from batchyard.core.scheduling.head_reservation import Reservation
 from batchyard.core.state import placement
 from batchyard.core.state.placement import NEVER_MS, NONE_AHEAD, Ahead, Claim, Offer
 from batchyard.core.state.runnable import Shape
@@ -21,41 +22,58 @@ def waits_for(
     """Computes what a job waits for that found no room in these offers. `is_strict`: its queue lets no job pass;
     `lacks_host`: an instance for it can't be launched for lack of capacity; `gathers_in`: the environment where what
     a multi-node job lacks is being launched."""
-    if is_strict:
-        return _everything(world, shape, offers)
     able = [offer for offer in offers if offer.engine in shape.engines]
-    if shape.nodes:
-        return _waits_for_gang(world, shape, able, gathers_in, lacks_host=lacks_host)
     environments = [world.environments[offer.environment] for offer in able]
+    reservation = None if gathers_in else head_reservation.reservation_for(world, environments, shape)
+    if shape.nodes:
+        found = _waits_for_gang(world, shape, able, reservation, gathers_in)
+    else:
+        found = _waits_for_one(world, shape, able)
+    if reservation is not None:
+        found = found.plus(_reserved(world, shape, reservation, lacks_host=lacks_host))
+    largest = max(shape.node_resources, key=lambda one: (one.gpus, one.milli_vcpus, one.memory_mib))
+    found = found.plus(_launches(world, environments, largest, lacks_host))
+    return found.plus(_everything(world, shape, offers)) if is_strict else found
+
+
+def _waits_for_one(world: World, shape: Shape, able: list[Offer]) -> Ahead:
+    """Computes what a job of one node waits for: room on any instance that could hold it."""
     latest_ms = starts_at_the_latest(world, shape, able)
-    until_ms = latest_ms if latest_ms < NEVER_MS else 0
-    claim = Claim(shape.resources, until_ms)
+    claim = Claim(shape.resources, latest_ms if latest_ms < NEVER_MS else 0)
     claims = {
         i: claim
         for offer in able
         for i in offer.instance_ids
         if shape.resources.fits(world.instances.available[i].total)
     }
-    found = Ahead(claims, {offer.environment: claim for offer in able if offer.budget is not None})
-    saved = head_reservation.instances_reserved_for_head(world, environments, shape.resources)
-    if saved:
-        found = found.plus(Ahead({i: Claim(shape.resources, until_ms, is_kept=True) for i in sorted(saved)}))
-    return found.plus(_launches(world, environments, shape.resources, lacks_host))
+    return Ahead(claims, {offer.environment: claim for offer in able if offer.budget is not None})
 
 
-def _waits_for_gang(world: World, shape: Shape, able: list[Offer], gathers_in: str, *, lacks_host: bool) -> Ahead:
+def _waits_for_gang(
+    world: World, shape: Shape, able: list[Offer], reservation: Reservation | None, gathers_in: str
+) -> Ahead:
     """Computes what a job of several nodes waits for: room on certain instances, all at the same time."""
-    asked = gang_capacity.claims_of(world, shape, able, gathers_in)
+    asked = gang_capacity.claims_of(world, shape, able, gathers_in) if reservation is None else reservation.claims
     latest = [_room_at_the_latest(world, instance_id, amount) for instance_id, amount in asked.items()]
     latest_ms = max(latest, default=NEVER_MS)
     until_ms = latest_ms if latest_ms < NEVER_MS else 0
-    found = Ahead({instance_id: Claim(amount, until_ms) for instance_id, amount in asked.items()})
-    environments = [world.environments[offer.environment] for offer in able]
-    if not gathers_in and sum_of(asked.values()) != sum_of(shape.node_resources):
-        saved = head_reservation.instances_reserved_for_nodes(world, environments, shape.node_resources)
-        found = found.plus(Ahead({i: Claim(shape.resources, until_ms=0, is_kept=True) for i in sorted(saved)}))
-    largest = max(shape.nodes, key=lambda one: (one.gpus, one.milli_vcpus, one.memory_mib))
-    return found.plus(_launches(world, environments, largest, lacks_host))
+    return Ahead({instance_id: Claim(amount, until_ms) for instance_id, amount in asked.items()})
+
+
+def _reserved(world: World, shape: Shape, reservation: Reservation, *, lacks_host: bool) -> Ahead:
+    """Returns the claims on instances that have to end for a job, and on the room that its own then take of the
+    machine: a job of several nodes may wait for room on other instances first, and then for that. Another job may
+    start there that has ended when the last of these instances becomes empty."""
+    ends = [_end_of(world, key, i)[0] for i in reservation.instances for key in world.instances.placed_on(i)]
+    until_ms = max(ends, default=0)
+    until_ms = until_ms if until_ms < NEVER_MS else 0
+    claim = Claim(shape.resources, until_ms, is_kept=True)
+    claims = dict.fromkeys(reservation.instances, claim)
+    machine_id, launches = reservation.machine_id, reservation.launches
+    is_short = lacks_host or bool(shape.nodes)
+    if machine_id and (is_short or not launches.fits(world.instances.available[machine_id].free)):
+        claims[machine_id] = Claim(launches, until_ms)
+    return Ahead(claims)
 
 
 def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:

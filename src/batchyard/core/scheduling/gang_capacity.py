@@ -16,17 +16,25 @@ from batchyard.core.model.records import Environment, JobSpec, node_resources
 from batchyard.core.model.resources import Resources, format_vcpus, sum_of
 from batchyard.core.model.text import counted
 from batchyard.core.scheduling import fleet, wait_reasons
-from batchyard.core.state.placement import Offer, largest_first, pack
+from batchyard.core.state.placement import NONE_AHEAD, Ahead, Offer, largest_first, pack
 from batchyard.core.state.runnable import Shape
 from batchyard.core.state.world import World
 
 MAX_NODES_NAMED = 5  # ranges of nodes without room that one sentence names
 
 
-def _rooms_in(world: World, environment: Environment) -> dict[str, Resources]:
-    """Returns what is free on each instance that an environment's jobs may use now."""
-    instances = fleet.instances_of(world, environment)
-    return {one.instance_id: world.instances.available[one.instance_id].free for one in instances}
+def _rooms_in(world: World, environment: Environment, ahead: Ahead = NONE_AHEAD) -> dict[str, Resources]:
+    """Returns what is free on each instance that an environment's jobs may use now, and `ahead` does not wait for."""
+    instances = [one.instance_id for one in fleet.instances_of(world, environment)]
+    return {i: _left_by(ahead, i, world.instances.available[i].free) for i in instances}
+
+
+def _left_by(ahead: Ahead, instance_id: str, free: Resources) -> Resources:
+    """Returns what the heads of queues of higher priority leave of what is free on an instance."""
+    claim = ahead.instances.get(instance_id)
+    if claim is None:
+        return free
+    return Resources() if claim.is_kept else Resources().most(free.minus(claim.asked))
 
 
 def needs_of(vectors: Sequence[Resources]) -> tuple[Need, ...]:
@@ -41,16 +49,22 @@ def needs_of(vectors: Sequence[Resources]) -> tuple[Need, ...]:
 
 
 def gather(
-    world: World, pending: fleet.PendingCapacity, environment: Environment, shape: Shape, kept: Resources
+    world: World,
+    pending: fleet.PendingCapacity,
+    environment: Environment,
+    shape: Shape,
+    ahead: Ahead,
+    kept: Resources,
 ) -> bool:
     """Launches the instances that a job of several nodes lacks in an environment beside what is free there and what
     is being launched; none where not all of them can be launched now. Returns whether it will have room for all its
-    nodes there. `kept`: what a launch has to leave of the host."""
-    rooms = _rooms_in(world, environment)
+    nodes there. `ahead`: what heads of queues of higher priority wait for: those instances would not become idle
+    while this one counts on them; `kept`: what a launch has to leave of the host."""
+    rooms = _rooms_in(world, environment, ahead)
     _, without = pack(shape.node_resources, rooms)
     left = [shape.node_resources[node] for node in without]
     own = world.instances.launched_in.get(environment.name, ())
-    coming = {i: pending.unclaimed[i] for i in own if i in pending.unclaimed}
+    coming = {i: _left_by(ahead, i, pending.unclaimed[i]) for i in own if i in pending.unclaimed}
     claimed, without = pack(left, coming)
     left = [left[node] for node in without]
     if left:

@@ -263,7 +263,7 @@ def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
         if visit.head is None and offer.engine in shape.engines and _may_launch(world, environment, visit.ahead):
             if shape.nodes:
                 kept = kept_of_provider(world, environment, visit.ahead)
-                if gang_capacity.gather(world, visit.pending, environment, shape, kept):
+                if gang_capacity.gather(world, visit.pending, environment, shape, visit.ahead, kept):
                     visit.gathers_in = environment.name
                     break
                 continue

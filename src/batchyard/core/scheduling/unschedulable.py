@@ -21,6 +21,7 @@ from batchyard.core.model.resources import Resources, format_vcpus
 from batchyard.core.model.text import counted, vcpus
 from batchyard.core.scheduling import fleet, gang_capacity, wait_reasons
 from batchyard.core.scheduling.wait_reasons import EnvironmentState, Unschedulable, Wait
+from batchyard.core.state.placement import NONE_AHEAD
 from batchyard.core.state.world import World
 from batchyard.core.tasks import task_spec
 
@@ -94,16 +95,20 @@ def held_by(world: World, spec: JobSpec) -> str:
     """Returns which job of a queue of higher priority keeps this one from starting although there is room; else
     empty."""
     mine = {e.name: e for e in fleet.environments_of(world, spec.queue) if e.engine in spec.engines}
-    free = [world.instances.available[i.instance_id].free for e in mine.values() for i in fleet.instances_of(world, e)]
-    if not any(asked_by(spec).fits(amount) for amount in free):
+    ids = [i.instance_id for e in mine.values() for i in fleet.instances_of(world, e)]
+    roomy = [i for i in ids if asked_by(spec).fits(world.instances.available[i].free)]
+    if not roomy:
         return ""
+    claims = world.queues.ahead.get(spec.queue, NONE_AHEAD).instances
+    providers = {e.provider for e in mine.values() if any(i in claims for i in roomy)}
     on_host = any(not environment.kind.has_instances for environment in mine.values())
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
         found = world.queues.heads.get(queue.name)
         if queue.priority <= world.queues[spec.queue].priority or found is None or found.key not in world.jobs:
             continue
         theirs = fleet.environments_of(world, queue.name)
-        if any(e.name in mine or (on_host and not e.kind.has_instances) for e in theirs):
+        shares = any(e.name in mine or (on_host and not e.kind.has_instances) for e in theirs)
+        if shares or any(e.provider in providers for e in theirs):  # its instances may have to end for the other's
             own = world.jobs.id_of(found.key)
             job_id = own if found.index is None else names.child_id(own, found.index)
             return f"{job_id} waits for room in the queue {queue.name}, which has a higher priority."
