@@ -1,4 +1,4 @@
-"""An answer reaches its caller whole or not at all: a server that is killed leaves no head without its body."""
+"""The head and the body of an answer are sent by one call: a server that is killed leaves no head without its body."""
 
 from __future__ import annotations
 
