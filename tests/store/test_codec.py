@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchyard.core.model.changes import Changes
+from batchyard.core.model.deliveries import DeliveryState, Message
 from batchyard.core.model.reasons import ReasonCode, StopCause
 from batchyard.core.model.records import Definition, Environment, Instance, Job, JobSpec, Placement, Queue, Status
 from batchyard.store import codec
@@ -94,6 +95,8 @@ def any_changes(draw: st.DrawFn) -> Changes:
         documents=draw(
             st.dictionaries(st.tuples(st.just("instance"), texts), st.none() | anything(Instance), max_size=1)
         ),
+        deliveries={1: draw(anything(DeliveryState)), 2: None, 3: draw(anything(DeliveryState))},
+        messages={1: draw(anything(Message))},
         job_tags=draw(st.dictionaries(numbers, st.dictionaries(texts, texts, max_size=1), max_size=1)),
         next_key=draw(numbers),
         revisions=draw(st.dictionaries(texts, numbers, max_size=1)),

@@ -49,6 +49,12 @@ ROOMS = (
         "whose they are",
         ("core.model",),
     ),
+    Room(
+        "deliveries",
+        "the machine of messages on their way to targets outside: retries, order, giving up",
+        "how a message is sent",
+        ("core.model",),
+    ),
     Room("clock", "the time of service and supervisor, which never goes back", "everything else", is_module=True),
     Room("failpoints", "named points where tests make a process fail", "everything else", is_module=True),
     Room("server", "puts the rooms together; HTTP, access, settings, its own commands", "", (EVERYTHING,)),

@@ -39,6 +39,7 @@ class Disk:
         self.jobs: dict[int, tuple[bool, str, str]] = {}  # key -> (is top-level, status, body)
         self.keys: dict[str, int] = {}  # job id -> key
         self.tokens: dict[str, tuple[str, int]] = {}  # idempotency key -> (job id, created_at_ms)
+        self.deliveries: dict[int, tuple[str, str]] = {}  # sequence -> (state, message)
         self.facts: dict[int, str] = {}  # by sequence
         self.cursors: dict[str, str] = {}  # by consumer
 
@@ -78,6 +79,11 @@ class Disk:
             self.jobs[job_key] = (before[0] if before else queue is not None), status, body
         for tags, key in rows.job_tags:
             self.specs[key] = tags, self.specs[key][1]
+        self.deliveries.update((sequence, (state, message)) for sequence, state, message in rows.deliveries)
+        for state, sequence in rows.delivery_states:
+            self.deliveries[sequence] = state, self.deliveries[sequence][1]
+        for (sequence,) in rows.deleted_deliveries:
+            self.deliveries.pop(sequence, None)
         self.facts.update(rows.facts)
         self.cursors.update(rows.cursors)
         for (consumer,) in rows.deleted_cursors:
@@ -116,6 +122,7 @@ class Disk:
             idempotency={token: (job_id, at) for at, _, token, job_id in tokens if at > now_ms - idempotency_kept_ms},
             next_key=self.next_key,
             last_time_ms=self.last_time_ms,
+            deliveries=[codec.decode_delivery_state(state) for _, (state, _) in sorted(self.deliveries.items())],
             cursors=cursors,
             fact_sequence=max([0, *self.facts, *(cursor.sequence for cursor in cursors.values())]),
         )

@@ -18,6 +18,7 @@ from msgspec.structs import FieldInfo, asdict, fields, replace
 from batchyard.core import recovery  # noqa: F401
 from batchyard.core.model import fact_kinds, names
 from batchyard.core.model.changes import Changes
+from batchyard.core.model.deliveries import DeliveryState, Message
 from batchyard.core.model.documents import is_registered, record_type
 from batchyard.core.model.fact_kinds import Cursor, Fact
 from batchyard.core.model.records import ContainerLog, Definition, Environment, Job, JobSpec, Queue, TaskSpec, logs_of
@@ -44,6 +45,8 @@ _spec = msgspec.json.Decoder(JobSpec).decode
 _job = msgspec.json.Decoder(Job).decode
 _tags = msgspec.json.Decoder(dict[str, str]).decode
 _cursor = msgspec.json.Decoder(Cursor).decode
+_delivery_state = msgspec.json.Decoder(DeliveryState).decode
+_message = msgspec.json.Decoder(Message).decode
 
 NO_TAGS = "{}"
 
@@ -91,6 +94,9 @@ class Rows(Struct):
     container_logs: list[tuple[str, str, int]] = []  # (log group, stream head, key)
     log_groups: list[tuple[str, int]] = []  # (name, created_at_ms) of groups that `specs` use
     pruned: list[tuple[int, int]] = []  # (key, last_key) of finished submissions that go with all their rows
+    deliveries: list[tuple[int, str, str]] = []  # (sequence, state, message) of new ones
+    delivery_states: list[tuple[str, int]] = []  # (state, sequence)
+    deleted_deliveries: list[tuple[int]] = []
     facts: list[tuple[int, str]] = []  # (sequence, body): one row, where there are any
     cursors: list[tuple[str, str]] = []  # (consumer, body)
     deleted_cursors: list[tuple[str]] = []
@@ -152,6 +158,14 @@ def _fact_decoder(kinds: tuple[type[Fact], ...]) -> msgspec.json.Decoder[Any]:
 
 def decode_cursor(body: str) -> Cursor:
     return _cursor(body)
+
+
+def decode_delivery_state(text: str) -> DeliveryState:
+    return _delivery_state(text)
+
+
+def decode_message(text: str) -> Message:
+    return _message(text)
 
 
 def decode_job(body: str) -> Job:
@@ -277,8 +291,20 @@ def encode_changes(changes: Changes) -> Rows:
         for log in logs_of(spec):
             groups.setdefault(log.group, spec.created_at_ms)
     rows.log_groups = list(groups.items())
+    _add_deliveries(changes, rows)
     _add_facts(changes, rows)
     return rows
+
+
+def _add_deliveries(changes: Changes, rows: Rows) -> None:
+    for sequence, state in changes.deliveries.items():
+        message = changes.messages.get(sequence)
+        if state is None:
+            rows.deleted_deliveries.append((sequence,))
+        elif message is None:
+            rows.delivery_states.append((encode(state), sequence))
+        else:
+            rows.deliveries.append((sequence, encode(state), encode(message)))
 
 
 def _add_facts(changes: Changes, rows: Rows) -> None:
@@ -312,6 +338,10 @@ def decode_changes(rows: Rows) -> Changes:
     changes.specs = [decode_spec(row[-1], row[-2]) for row in rows.specs]
     changes.jobs = {row[0]: decode_job(row[-1]) for row in rows.jobs}
     changes.job_tags = {key: decode_tags(tags) for tags, key in rows.job_tags}
+    for sequence, state, message in rows.deliveries:
+        changes.deliveries[sequence], changes.messages[sequence] = decode_delivery_state(state), decode_message(message)
+    changes.deliveries.update((sequence, decode_delivery_state(state)) for state, sequence in rows.delivery_states)
+    changes.deliveries.update((sequence, None) for (sequence,) in rows.deleted_deliveries)
     for sequence, body in rows.facts:
         changes.fact_sequence, changes.facts = sequence, decode_facts(body)
     changes.cursors.update((consumer, decode_cursor(body)) for consumer, body in rows.cursors)

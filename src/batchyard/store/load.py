@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select, text
 from batchyard.core.model import names
 from batchyard.core.model.changes import Snapshot
 from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue, Status
-from batchyard.store import codec, fact_queries
+from batchyard.store import codec, delivery_queries, fact_queries
 from batchyard.store.job_queries import find_tags, finished_statuses
 from batchyard.store.tables import (
     UNFINISHED,
@@ -67,6 +67,7 @@ def load(connection: Connection, now_ms: int) -> Snapshot:
             (kind, name): codec.decode_document(kind, body)
             for kind, name, body in connection.execute(select(documents).order_by(documents.c.kind, documents.c.name))
         },
+        deliveries=delivery_queries.states(connection),
         cursors=cursors,
         fact_sequence=fact_queries.last_sequence(connection, cursors),
     )

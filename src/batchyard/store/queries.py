@@ -12,9 +12,18 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select, tuple_
 
+from batchyard.core.model.deliveries import Message
 from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.records import Definition, Environment, Queue, Status
-from batchyard.store import codec, fact_queries, job_queries, listing_queries, log_queries, task_queries
+from batchyard.store import (
+    codec,
+    delivery_queries,
+    fact_queries,
+    job_queries,
+    listing_queries,
+    log_queries,
+    task_queries,
+)
 from batchyard.store.budgets import OutOfTime, check_time, is_spent, time_budget
 from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.driver import Driver
@@ -68,6 +77,13 @@ class Reader:
         """Returns facts that wait for their consumers; see fact_queries.facts_after."""
         with self._engine.connect() as connection:
             return fact_queries.facts_after(connection, sequence, limit)
+
+    # -- Deliveries --
+
+    def messages(self, sequences: Sequence[int]) -> dict[int, Message]:
+        """Returns the messages of these deliveries; see delivery_queries.messages."""
+        with self._engine.connect() as connection:
+            return delivery_queries.messages(connection, sequences)
 
     # -- Jobs --
 

@@ -145,6 +145,14 @@ fact_cursors = Table(  # the position of each consumer of facts
     Column("body", TEXT, nullable=False),
 )
 
+deliveries = Table(  # messages on their way to targets outside
+    "deliveries",
+    metadata,
+    Column("sequence", KEY, primary_key=True, autoincrement=False),
+    Column("state", TEXT, nullable=False),  # all of it is loaded; it changes with each attempt
+    Column("message", TEXT, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,

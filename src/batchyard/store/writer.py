@@ -232,6 +232,9 @@ class _Statements:
             ("pruned", self._prune(tables.jobs)),
             ("pruned", self._prune(tables.job_specs)),
             ("pruned", self._prune(tables.container_logs)),
+            ("deliveries", self._compile(tables.deliveries.insert(), tables.deliveries.columns.keys())),
+            ("delivery_states", self._delivery_state()),
+            ("deleted_deliveries", self._delete(tables.deliveries)),
             ("facts", self._compile(tables.facts.insert(), tables.facts.columns.keys())),
             ("cursors", self._upsert(tables.fact_cursors, body)),
             ("deleted_cursors", self._delete(tables.fact_cursors)),
@@ -255,6 +258,11 @@ class _Statements:
     def _tags(self) -> str:
         specs = tables.job_specs
         statement = update(specs).values(tags=bindparam("new")).where(specs.c.key == bindparam("which"))
+        return self._compile(statement, ("new", "which"))
+
+    def _delivery_state(self) -> str:
+        table = tables.deliveries
+        statement = update(table).values(state=bindparam("new")).where(table.c.sequence == bindparam("which"))
         return self._compile(statement, ("new", "which"))
 
     def _forget_facts(self) -> str:

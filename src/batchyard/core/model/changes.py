@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from batchyard.core.model.deliveries import DeliveryState, Message
 from batchyard.core.model.fact_kinds import Cursor, Fact
 from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue
 
@@ -25,6 +26,8 @@ class Changes(Struct):
     next_key: int = 0
     revisions: dict[str, int] = {}  # highest revision ever given, by definition name
     documents: dict[tuple[str, str], Struct | None] = {}  # by (kind, name), see core.model.documents
+    deliveries: dict[int, DeliveryState | None] = {}  # by sequence
+    messages: dict[int, Message] = {}  # of new `deliveries`, by sequence
     facts: list[Fact] = []  # in the order in which it happened
     fact_sequence: int = 0  # of `facts`: above that of every earlier transaction with facts
     cursors: dict[str, Cursor | None] = {}  # by consumer of facts
@@ -32,7 +35,9 @@ class Changes(Struct):
 
     def is_empty(self) -> bool:
         registry = self.environments or self.queues or self.definitions or self.documents
-        return not (registry or self.specs or self.jobs or self.job_tags or self.facts or self.cursors)
+        return not (
+            registry or self.specs or self.jobs or self.job_tags or self.facts or self.cursors or self.deliveries
+        )
 
     def absorb(self, other: Changes) -> None:
         """Adds what another machine changed in the same batch. No record belongs to two machines."""
@@ -43,6 +48,8 @@ class Changes(Struct):
         _unite(self.job_tags, other.job_tags)
         _unite(self.revisions, other.revisions)
         _unite(self.documents, other.documents)
+        _unite(self.deliveries, other.deliveries)
+        _unite(self.messages, other.messages)
         self.specs += other.specs
         self.facts += other.facts
         self.next_key = max(self.next_key, other.next_key)
@@ -68,5 +75,6 @@ class Snapshot(Struct):
     next_key: int = 1
     last_time_ms: int = 0
     documents: dict[tuple[str, str], Struct] = {}  # by (kind, name)
+    deliveries: list[DeliveryState] = []  # by sequence
     cursors: dict[str, Cursor] = {}  # by consumer of facts
     fact_sequence: int = 0  # the highest ever used

@@ -1,0 +1,317 @@
+"""The machine of deliveries. Others report messages for targets outside to it; it says when each is to be sent, tries
+again, keeps the order within a key, and gives up as the policy says (observability spec 6).
+
+A message is stored in the batch that reports it, and goes in the batch that learns of its arrival: after a crash it is
+sent again. Bodies stay in the store; memory has a small record for each delivery that is not finished.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from msgspec import Struct, json
+from msgspec.structs import replace
+
+from batchyard.core.model import documents
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.commands import Command
+from batchyard.core.model.deliveries import DeliveryState, Message
+from batchyard.core.model.effects import Effect
+from batchyard.core.model.fact_kinds import Fact
+
+LANE_DELIVERIES = 4  # under way at once in one lane: a slow target takes no more of the sender's connections
+# Waiting in one lane, beyond which the newest is given up: memory keeps about 300 bytes of each.
+MAX_LANE_WAITING = 100_000
+MAX_FAILURES = 1_000  # kept, the newest, to be listed
+FIRST_RETRY_MS = 1_000
+MAX_RETRY_MS = 600_000  # 185 retries then take a day, as on AWS
+LOG_CHANNEL = "logs"  # the sender that writes into log groups, also dead letters
+
+
+class FailedDelivery(Struct, frozen=True):
+    """A delivery that was given up. `condition`: AWS's EXHAUSTED_RETRY_CONDITION, empty where no retry was due."""
+
+    lane: str
+    token: str
+    created_at_ms: int
+    failed_at_ms: int
+    retries: int
+    error_code: str
+    error: str
+    condition: str = ""
+
+
+FAILURE = documents.register("failed-delivery", FailedDelivery)
+
+
+class AddDelivery(Struct, frozen=True):
+    """A report to this machine: `message` is to be sent. `not_before_ms`: not earlier than this."""
+
+    message: Message
+    not_before_ms: int = 0
+
+
+class AddDeliveries(Command[None], frozen=True):
+    messages: tuple[Message, ...]
+
+
+class FinishDelivery(Command[None], frozen=True):
+    """Takes the outcome of one attempt. `error_code`: empty when the message has arrived, else AWS's code of a dead
+    letter. `is_final`: trying again is of no use. `retry_after_ms`: the target asks for at least this pause.
+    `message`: what was sent."""
+
+    sequence: int
+    message: Message
+    error_code: str = ""
+    error: str = ""
+    is_final: bool = False
+    retry_after_ms: int = 0
+
+
+class DropLane(Struct, frozen=True):
+    """A report to this machine: the target is gone; what waits for it is removed, what is under way ends."""
+
+    lane: str
+
+
+class AskFailures(Command[tuple[FailedDelivery, ...]], frozen=True):
+    """Asks for the deliveries that were given up, newest first. `lane`: its prefix."""
+
+    lane: str = ""
+
+
+class AskWaiting(Command[dict[str, int]], frozen=True):
+    """Asks how many deliveries are not finished, by lane."""
+
+
+class SendMessages(Effect, frozen=True):
+    """Sends these messages, each once, and returns a FinishDelivery for each."""
+
+    sequences: tuple[int, ...]
+
+
+class _Lane:
+    """The unfinished deliveries to one target."""
+
+    def __init__(self) -> None:
+        self.chains: dict[str, deque[int]] = {}  # by order key: only the first of a chain is due or under way
+        self.ready: deque[int] = deque()  # due, and waiting for another to end
+        self.under_way: set[int] = set()
+        self.count = 0
+
+
+class DeliveryMachine:
+    """A HostedMachine (loop.hosted_machine). Costs nothing while nothing is due."""
+
+    command_types: Collection[type[Command[Any]]] = (AddDeliveries, FinishDelivery, AskFailures, AskWaiting)
+    report_types: Collection[type[Any]] = (AddDelivery, DropLane)
+
+    def __init__(self) -> None:
+        self._states: dict[int, DeliveryState] = {}
+        self._lanes: dict[str, _Lane] = {}
+        self._ready_lanes: dict[str, None] = {}  # those that may begin a delivery; in order
+        self._due: list[tuple[int, int]] = []  # a heap of (due_ms, sequence); finished ones stay until then
+        self._failures: dict[int, FailedDelivery] = {}  # by number, ascending
+        self._next_sequence = 1
+        self._next_failure = 1
+        self._changes = Changes()
+
+    def restore(self, states: Sequence[DeliveryState], records: dict[tuple[str, str], Struct]) -> None:
+        """Takes what the store has, before the first batch. `states`: by sequence."""
+        for state in states:
+            self._next_sequence = state.sequence + 1
+            self._enter(state)
+        for (kind, name), record in records.items():
+            if kind == FAILURE:
+                assert isinstance(record, FailedDelivery)
+                self._failures[int(name)] = record
+        self._failures = dict(sorted(self._failures.items()))
+        self._next_failure = max(self._failures, default=0) + 1
+
+    @property
+    def pending_changes(self) -> Changes:
+        return self._changes
+
+    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
+        """Does nothing: this machine makes no facts."""
+
+    def handle(self, command: Command[Any], now_ms: int) -> Any:
+        if isinstance(command, AddDeliveries):
+            for message in command.messages:
+                self._add(message, now_ms, now_ms)
+        elif isinstance(command, FinishDelivery):
+            self._finish(command, now_ms)
+        elif isinstance(command, AskFailures):
+            found = reversed(self._failures.values())
+            return tuple(one for one in found if one.lane.startswith(command.lane))
+        else:
+            assert isinstance(command, AskWaiting), f"deliveries do not take {command!r}"
+            return {lane: self._lanes[lane].count for lane in sorted(self._lanes)}
+        return None
+
+    def report(self, source: str, report: AddDelivery | DropLane, now_ms: int) -> None:
+        if isinstance(report, AddDelivery):
+            self._add(report.message, now_ms, max(now_ms, report.not_before_ms))
+        else:
+            self._drop(report.lane)
+
+    def schedule(self, now_ms: int) -> None:
+        """Marks what is due as ready; `take` begins it."""
+        while self._due and self._due[0][0] <= now_ms:
+            due_ms, sequence = heapq.heappop(self._due)
+            state = self._states.get(sequence)
+            if state is not None and state.due_ms == due_ms:
+                self._lanes[state.lane].ready.append(sequence)
+                self._ready_lanes[state.lane] = None
+
+    def outgoing(self) -> Collection[Any]:
+        return ()
+
+    def take(self) -> tuple[Changes, list[Effect]]:
+        changes, self._changes = self._changes, Changes()
+        begun: list[int] = []
+        ready_lanes, self._ready_lanes = self._ready_lanes, {}
+        for name in ready_lanes:
+            lane = self._lanes.get(name, _Lane())
+            while lane.ready and len(lane.under_way) < LANE_DELIVERIES:
+                sequence = lane.ready.popleft()
+                lane.under_way.add(sequence)
+                begun.append(sequence)
+        return changes, [SendMessages(tuple(begun))] if begun else []
+
+    def next_deadline(self) -> int | None:
+        while self._due:
+            due_ms, sequence = self._due[0]
+            state = self._states.get(sequence)
+            if state is not None and state.due_ms == due_ms:
+                return due_ms
+            heapq.heappop(self._due)
+        return None
+
+    def recover(self) -> list[Effect]:
+        """Returns nothing: after a restart no delivery is under way, and `schedule` begins what is due."""
+        return []
+
+    def _add(self, message: Message, now_ms: int, due_ms: int) -> None:
+        lane = self._lanes.get(message.lane)
+        state = DeliveryState(self._next_sequence, message.lane, message.order_key, now_ms, due_ms, message.policy)
+        if lane is not None and lane.count >= MAX_LANE_WAITING:
+            words = f"{MAX_LANE_WAITING} deliveries wait for this target already"
+            self._give_up(state, message, "TOO_MANY_WAITING", words, "", now_ms)
+            return
+        self._next_sequence += 1
+        self._changes.deliveries[state.sequence] = state
+        self._changes.messages[state.sequence] = message
+        self._enter(state)
+
+    def _enter(self, state: DeliveryState) -> None:
+        lane = self._lanes.setdefault(state.lane, _Lane())
+        lane.count += 1
+        self._states[state.sequence] = state
+        if state.order_key:
+            chain = lane.chains.setdefault(state.order_key, deque())
+            chain.append(state.sequence)
+            if len(chain) > 1:
+                return  # the one before it makes it due
+        heapq.heappush(self._due, (state.due_ms, state.sequence))
+
+    def _finish(self, outcome: FinishDelivery, now_ms: int) -> None:
+        state = self._states.get(outcome.sequence)
+        if state is None:
+            return  # its target is gone meanwhile
+        lane = self._lanes[state.lane]
+        lane.under_way.discard(state.sequence)
+        if lane.ready:
+            self._ready_lanes[state.lane] = None
+        if not outcome.error_code:
+            self._remove(state, now_ms)
+            return
+        retry_ms = now_ms + max(retry_pause_ms(state), outcome.retry_after_ms)
+        condition = _exhausted(state, retry_ms)
+        if outcome.is_final or condition:
+            self._give_up(state, outcome.message, outcome.error_code, outcome.error, condition, now_ms)
+            self._remove(state, now_ms)
+        else:
+            self._keep(replace(state, retries=state.retries + 1, due_ms=retry_ms))
+
+    def _keep(self, state: DeliveryState) -> None:
+        self._states[state.sequence] = state
+        self._changes.deliveries[state.sequence] = state
+        heapq.heappush(self._due, (state.due_ms, state.sequence))
+
+    def _remove(self, state: DeliveryState, now_ms: int) -> None:
+        lane = self._lanes[state.lane]
+        del self._states[state.sequence]
+        self._changes.deliveries[state.sequence] = None
+        self._changes.messages.pop(state.sequence, None)
+        lane.count -= 1
+        if state.order_key:
+            chain = lane.chains[state.order_key]
+            assert chain.popleft() == state.sequence, f"delivery {state.sequence} was not the first of its order key"
+            if chain:
+                following = self._states[chain[0]]
+                self._keep(replace(following, due_ms=max(following.due_ms, now_ms)))
+            else:
+                del lane.chains[state.order_key]
+        if not lane.count:
+            del self._lanes[state.lane]
+
+    def _drop(self, name: str) -> None:
+        """Removes all deliveries of a lane. The outcomes of those under way will find nothing."""
+        if self._lanes.pop(name, None) is None:
+            return
+        for sequence in [one.sequence for one in self._states.values() if one.lane == name]:
+            del self._states[sequence]
+            self._changes.deliveries[sequence] = None
+            self._changes.messages.pop(sequence, None)
+
+    def _give_up(
+        self, state: DeliveryState, message: Message, code: str, error: str, condition: str, now_ms: int
+    ) -> None:
+        failure = FailedDelivery(
+            state.lane, message.token, state.created_at_ms, now_ms, state.retries, code, error, condition
+        )
+        self._failures[self._next_failure] = failure
+        self._changes.documents[FAILURE, str(self._next_failure)] = failure
+        self._next_failure += 1
+        while len(self._failures) > MAX_FAILURES:
+            oldest = next(iter(self._failures))
+            del self._failures[oldest]
+            self._changes.documents[FAILURE, str(oldest)] = None
+        if message.dead_letter_group:
+            self._add(_dead_letter(message, failure), now_ms, now_ms)
+
+
+def retry_pause_ms(state: DeliveryState) -> int:
+    """Returns the pause before the next attempt: doubled each time up to MAX_RETRY_MS, less up to half by a number
+    that the delivery gives, so that those that failed together do not come again together."""
+    longest = min(FIRST_RETRY_MS << min(state.retries, 16), MAX_RETRY_MS)
+    digest = blake2b(f"{state.sequence}/{state.retries}".encode(), digest_size=2).digest()
+    return longest - longest // 2 * int.from_bytes(digest, "big") // 0xFFFF
+
+
+def _exhausted(state: DeliveryState, retry_ms: int) -> str:
+    """Returns which limit of the policy a retry would be beyond; empty: none."""
+    if state.retries >= state.policy.max_retries:
+        return "MaximumRetryAttempts"
+    if retry_ms - state.created_at_ms > state.policy.max_age_seconds * 1000:
+        return "MaximumEventAgeInSeconds"
+    return ""
+
+
+def _dead_letter(message: Message, failure: FailedDelivery) -> Message:
+    """Returns what the dead-letter group gets: the original and the attributes that AWS gives a dead letter."""
+    attributes = {
+        "LANE": message.lane,
+        "ERROR_CODE": failure.error_code,
+        "ERROR_MESSAGE": failure.error,
+        "EXHAUSTED_RETRY_CONDITION": failure.condition,
+        "RETRY_ATTEMPTS": str(failure.retries),
+    }
+    body = json.encode({"message": message.original or message.body, "attributes": attributes}).decode()
+    lane = f"{LOG_CHANNEL}:{message.dead_letter_group}"
+    return Message(lane, LOG_CHANNEL, {"group": message.dead_letter_group}, body, message.token)
