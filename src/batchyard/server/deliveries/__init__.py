@@ -1,0 +1,1 @@
+"""Sends the messages that the machine of deliveries says are due."""
