@@ -28,14 +28,25 @@ EVERYTHING = "everything"  # in may_import: every room but the entry point and, 
 ROOMS = (
     Room("core", "every decision: commands in, changed records and effects out", "clocks, files, SQL, networks"),
     Room("wire", "turns bytes into checked documents and back, from AWS's service models; signatures", "jobs"),
-    Room("api", "one function per operation: translates", "decisions", ("core", "wire", "store.queries", "observe")),
+    Room(
+        "api",
+        "one function per operation: translates",
+        "decisions",
+        ("core", "wire", "store.queries", "observe", "evaluators"),
+    ),
     Room("store", "durable state, the only SQL: one writer, many readers", "what is decided", ("core",)),
     Room("engines", "run attempts; report facts", "why an attempt runs", ("core", "failpoints", "clock")),
     Room(
         "observe",
         "logs and task metadata, as clients may read them",
         "engines behind the seam",
-        ("core", "wire", "store.queries", "engines.base"),  # the log layout belongs to the seam
+        ("core", "wire", "store.queries", "engines.base", "evaluators"),  # the log layout belongs to the seam
+    ),
+    Room(
+        "evaluators",
+        "what callers write and we evaluate: event patterns, schedules, alarms, queries; pure functions",
+        "clocks, files, SQL, networks",
+        ("core.model.refusal",),
     ),
     Room(
         "loop",

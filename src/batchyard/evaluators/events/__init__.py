@@ -1,0 +1,1 @@
+"""Events: patterns that select them, and what a target gets of one."""
