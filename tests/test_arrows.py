@@ -24,7 +24,7 @@ IMPURE_CALLS = {
 }
 # fmt: on
 # What else the evaluators need: their languages speak of JSON and dates. A time zone is passed in, as the time is.
-EVALUATOR_LIBRARY = CORE_LIBRARY | {"datetime", "json"}
+EVALUATOR_LIBRARY = CORE_LIBRARY | {"calendar", "datetime", "json"}
 CLOCK_METHODS = {"now", "today", "utcnow"}  # of datetime and date
 # Libraries that belong to one room. The server asks for versions only.
 OWNED_LIBRARIES = {

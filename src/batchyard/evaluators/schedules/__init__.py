@@ -1,0 +1,1 @@
+"""Schedules of rules and of EventBridge Scheduler: what an expression asks, and when it fires."""
