@@ -1,0 +1,1 @@
+"""Topics: which messages a subscription wants, and the attributes that messages have."""
