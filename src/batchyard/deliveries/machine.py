@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from batchyard.core.model import documents
 from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
-from batchyard.core.model.deliveries import DeliveryState, Message
+from batchyard.core.model.deliveries import DeliveryState, Message, Undeliverable
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.fact_kinds import Fact
 
@@ -108,7 +108,7 @@ class DeliveryMachine:
     """A HostedMachine (loop.hosted_machine). Costs nothing while nothing is due."""
 
     command_types: Collection[type[Command[Any]]] = (AddDeliveries, FinishDelivery, AskFailures, AskWaiting)
-    report_types: Collection[type[Any]] = (AddDelivery, DropLane)
+    report_types: Collection[type[Any]] = (AddDelivery, Undeliverable, DropLane)
 
     def __init__(self) -> None:
         self._states: dict[int, DeliveryState] = {}
@@ -153,9 +153,11 @@ class DeliveryMachine:
             return {lane: self._lanes[lane].count for lane in sorted(self._lanes)}
         return None
 
-    def report(self, source: str, report: AddDelivery | DropLane, now_ms: int) -> None:
+    def report(self, source: str, report: AddDelivery | Undeliverable | DropLane, now_ms: int) -> None:
         if isinstance(report, AddDelivery):
             self._add(report.message, now_ms, max(now_ms, report.not_before_ms))
+        elif isinstance(report, Undeliverable):
+            self._note(FailedDelivery(report.lane, report.token, now_ms, now_ms, 0, report.error_code, report.error))
         else:
             self._drop(report.lane)
 
@@ -275,6 +277,12 @@ class DeliveryMachine:
         failure = FailedDelivery(
             state.lane, message.token, state.created_at_ms, now_ms, state.retries, code, error, condition
         )
+        self._note(failure)
+        if message.dead_letter_group:
+            self._add(_dead_letter(message, failure), now_ms, now_ms)
+
+    def _note(self, failure: FailedDelivery) -> None:
+        """Adds a failure to the list, which keeps the newest."""
         self._failures[self._next_failure] = failure
         self._changes.documents[FAILURE, str(self._next_failure)] = failure
         self._next_failure += 1
@@ -282,8 +290,6 @@ class DeliveryMachine:
             oldest = next(iter(self._failures))
             del self._failures[oldest]
             self._changes.documents[FAILURE, str(oldest)] = None
-        if message.dead_letter_group:
-            self._add(_dead_letter(message, failure), now_ms, now_ms)
 
 
 def retry_pause_ms(state: DeliveryState) -> int:

@@ -61,6 +61,12 @@ ROOMS = (
         ("core.model",),
     ),
     Room(
+        "events",
+        "the machine of EventBridge: buses, rules, targets, and what events make of them",
+        "where events come from, how a message is sent",
+        ("core.model", "evaluators", "deliveries"),
+    ),
+    Room(
         "deliveries",
         "the machine of messages on their way to targets outside: retries, order, giving up",
         "how a message is sent",

@@ -37,6 +37,15 @@ class Message(Struct, frozen=True):
     policy: DeliveryPolicy = DeliveryPolicy()
 
 
+class Undeliverable(Struct, frozen=True):
+    """A message that cannot be made: there is nothing to send, but the failure is to be seen."""
+
+    lane: str
+    token: str
+    error_code: str
+    error: str
+
+
 class DeliveryState(Struct, frozen=True):
     """What memory has of a delivery that is not finished. `sequence`: its number; later ones have higher numbers.
     `retries`: attempts that failed. `due_ms`: when the next one may begin."""

@@ -1,0 +1,274 @@
+"""The machine of EventBridge: buses, rules and targets, and events that callers put (observability spec 3, 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchyard.core.model.changes import Changes
+from batchyard.core.model.commands import Command
+from batchyard.core.model.deliveries import Message
+from batchyard.core.model.effects import Effect
+from batchyard.core.model.fact_kinds import Fact
+from batchyard.core.model.names import Account
+from batchyard.core.model.refusal import Refused
+from batchyard.deliveries.machine import AddDelivery, DropLane
+from batchyard.evaluators.events.event_pattern import compile_pattern
+from batchyard.events import commands as c
+from batchyard.events.records import BUS, DEFAULT_BUS, RULE, EventBus, Rule, Target, rule_arn
+from batchyard.events.router import Router
+from batchyard.events.target_kinds import BUS as BUS_CHANNEL
+from batchyard.events.target_kinds import compile_target, lane_of
+
+MAX_BUSES = 100  # EventBridge quotas (eb-quota), here and below
+MAX_RULES = 300  # of a bus
+MAX_TARGETS = 5  # of a rule
+MAX_BUS_HOPS = 5  # from bus to bus: rules that send an event round in a circle end there
+MAX_TAGS = 50
+NOT_FOUND, EXISTS, VALIDATION = "ResourceNotFoundException", "ResourceAlreadyExistsException", "ValidationException"
+LIMIT = "LimitExceededException"
+
+
+class RulesChanged(Effect, frozen=True):
+    """Rules changed: who matches events beside the machine takes a new router."""
+
+    router: Router
+
+
+class EventsMachine:
+    """A HostedMachine (loop.hosted_machine)."""
+
+    report_types: Collection[type[Any]] = ()
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._buses: dict[str, EventBus] = {DEFAULT_BUS: EventBus(DEFAULT_BUS, 0, 0)}
+        self._rules: dict[tuple[str, str], Rule] = {}  # by bus and name
+        self._router: Router | None = None  # None: to be made of the rules as they are now
+        self._changes = Changes()
+        self._outgoing: list[Struct] = []
+        self._now_ms = 0
+
+    @property
+    def command_types(self) -> Collection[type[Command[Any]]]:
+        return _HANDLERS.keys()
+
+    def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
+        """Takes the documents of the store, before the first batch."""
+        for record in records.values():
+            if isinstance(record, EventBus):
+                self._buses[record.name] = record
+            elif isinstance(record, Rule):
+                self._rules[record.bus, record.name] = record
+
+    @property
+    def router(self) -> Router:
+        """Returns a router of the rules as they are."""
+        if self._router is None:
+            self._router = Router(self._account, self._rules.values())
+        return self._router
+
+    @property
+    def pending_changes(self) -> Changes:
+        return self._changes
+
+    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
+        """Does nothing: this machine makes no facts."""
+
+    def handle(self, command: Command[Any], now_ms: int) -> Any:
+        self._now_ms = now_ms
+        return _HANDLERS[type(command)](self, command)
+
+    def report(self, source: str, report: Any, now_ms: int) -> None:
+        raise AssertionError(f"events take no reports: {report!r}")
+
+    def schedule(self, now_ms: int) -> None:
+        """Does nothing: nothing here becomes due by itself."""
+
+    def outgoing(self) -> Collection[Any]:
+        reports, self._outgoing = self._outgoing, []
+        return reports
+
+    def take(self) -> tuple[Changes, list[Effect]]:
+        changes, self._changes = self._changes, Changes()
+        has_new_rules = any(kind == RULE for kind, _ in changes.documents)
+        return changes, [RulesChanged(self.router)] if has_new_rules else []
+
+    def next_deadline(self) -> int | None:
+        return None
+
+    def recover(self) -> list[Effect]:
+        return []
+
+    # -- buses --
+
+    def _create_bus(self, command: c.CreateEventBus) -> EventBus:
+        if command.name in self._buses:
+            raise Refused(f"Event bus {command.name} already exists.", EXISTS)
+        if len(self._buses) >= MAX_BUSES:
+            raise Refused(f"There are {MAX_BUSES} event buses already, the most there can be: delete one.", LIMIT)
+        return self._put_bus(EventBus(command.name, self._now_ms, self._now_ms, command.description, command.tags))
+
+    def _update_bus(self, command: c.UpdateEventBus) -> EventBus:
+        bus = self._bus(command.name)
+        return self._put_bus(replace(bus, description=command.description, modified_at_ms=self._now_ms))
+
+    def _delete_bus(self, command: c.DeleteEventBus) -> None:
+        """Deletes a bus, unless it has rules. One that is not there is no fault, as on AWS."""
+        if command.name == DEFAULT_BUS:
+            raise Refused("Cannot delete event bus default.", VALIDATION)
+        if any(bus == command.name for bus, _ in self._rules):
+            raise Refused(f"Event bus {command.name} can't be deleted since it has rules.", VALIDATION)
+        if self._buses.pop(command.name, None) is not None:
+            self._changes.documents[BUS, command.name] = None
+
+    def _put_bus(self, bus: EventBus) -> EventBus:
+        self._buses[bus.name] = self._changes.documents[BUS, bus.name] = bus
+        return bus
+
+    def _bus(self, name: str) -> EventBus:
+        bus = self._buses.get(name)
+        if bus is None:
+            raise Refused(f"Event bus {name} does not exist.", NOT_FOUND)
+        return bus
+
+    # -- rules --
+
+    def _put_rule(self, command: c.PutRule) -> Rule:
+        self._bus(command.bus)
+        if command.schedule and command.bus != DEFAULT_BUS:
+            raise Refused("ScheduleExpression is supported only on the default event bus.", VALIDATION)
+        if command.pattern:
+            compile_pattern(command.pattern)
+        known = self._rules.get((command.bus, command.name))
+        if known is None and sum(bus == command.bus for bus, _ in self._rules) >= MAX_RULES:
+            raise Refused("The requested resource exceeds the maximum number allowed.", LIMIT)
+        return self._put(
+            Rule(
+                command.bus,
+                command.name,
+                command.state,
+                command.pattern,
+                command.schedule,
+                command.description,
+                command.role_arn,
+                known.tags if known is not None else command.tags,
+                known.targets if known is not None else (),
+            )
+        )
+
+    def _set_state(self, command: c.SetRuleState) -> None:
+        self._put(replace(self._rule(command.bus, command.name), state=command.state))
+
+    def _delete_rule(self, command: c.DeleteRule) -> None:
+        """Deletes a rule without targets. One that is not there is no fault, as on AWS."""
+        rule = self._rules.get((command.bus, command.name))
+        if rule is None:
+            return
+        if rule.targets:
+            raise Refused("Rule can't be deleted since it has targets.", VALIDATION)
+        del self._rules[rule.bus, rule.name]
+        self._changes.documents[RULE, _document_name(rule)] = None
+        self._router = None
+
+    def _put(self, rule: Rule) -> Rule:
+        self._rules[rule.bus, rule.name] = self._changes.documents[RULE, _document_name(rule)] = rule
+        self._router = None
+        return rule
+
+    def _rule(self, bus: str, name: str) -> Rule:
+        self._bus(bus)
+        rule = self._rules.get((bus, name))
+        if rule is None:
+            raise Refused(f"Rule {name} does not exist on EventBus {bus}.", NOT_FOUND)
+        return rule
+
+    # -- targets --
+
+    def _put_targets(self, command: c.PutTargets) -> tuple[c.FailedTarget, ...]:
+        """Adds or replaces targets. Those of a kind that is not served fail alone; a fault of form fails all."""
+        rule = self._rule(command.bus, command.rule)
+        merged = {target.id: target for target in rule.targets}
+        failed = []
+        for target in command.targets:
+            try:
+                compile_target(target)
+            except Refused as refusal:
+                failed.append(c.FailedTarget(target.id, refusal.code, refusal.message))
+            else:
+                merged[target.id] = target
+        if len(merged) > MAX_TARGETS:
+            raise Refused("The requested resource exceeds the maximum number allowed.", LIMIT)
+        self._put(replace(rule, targets=_in_order(merged.values())))
+        return tuple(failed)
+
+    def _remove_targets(self, command: c.RemoveTargets) -> None:
+        """Removes targets, and what waits for them. Ids that are not there are no fault."""
+        rule = self._rule(command.bus, command.rule)
+        self._put(replace(rule, targets=tuple(target for target in rule.targets if target.id not in command.ids)))
+        arn = rule_arn(self._account, rule.bus, rule.name)
+        self._outgoing += [DropLane(lane_of(arn, name)) for name in command.ids]
+
+    # -- tags --
+
+    def _tag(self, command: c.TagEvents) -> None:
+        resource = self._rule(command.bus, command.rule) if command.rule else self._bus(command.bus)
+        kept = {key: value for key, value in resource.tags.items() if key not in command.removed}
+        tags = {**kept, **command.tags}
+        if len(tags) > MAX_TAGS:
+            raise Refused(f"A resource can have at most {MAX_TAGS} tags; with these it would have {len(tags)}.", LIMIT)
+        if isinstance(resource, Rule):
+            self._put(replace(resource, tags=tags))
+        else:
+            self._put_bus(replace(resource, tags=tags))
+
+    # -- events --
+
+    def _put_events(self, command: c.PutEvents) -> None:
+        for event in command.events:
+            self._route(event.bus, event.document, event.order_key, MAX_BUS_HOPS)
+
+    def _route(self, bus: str, document: dict[str, Any], order_key: str, hops: int) -> None:
+        for message in self.router.messages(bus, document, order_key, self._now_ms):
+            if not isinstance(message, Message):
+                self._outgoing.append(message)
+            elif message.channel != BUS_CHANNEL:
+                self._outgoing.append(AddDelivery(message))
+            elif hops:
+                self._route(message.target["bus"], document, order_key, hops - 1)
+
+    # -- questions --
+
+    def _ask_buses(self, command: c.AskEventBuses) -> tuple[EventBus, ...]:
+        return tuple(self._buses[name] for name in sorted(self._buses))
+
+    def _ask_rules(self, command: c.AskRules) -> tuple[Rule, ...]:
+        self._bus(command.bus)
+        return tuple(rule for (bus, _), rule in sorted(self._rules.items()) if bus == command.bus)
+
+
+def _document_name(rule: Rule) -> str:
+    return f"{rule.bus}/{rule.name}"
+
+
+def _in_order(targets: Iterable[Target]) -> tuple[Target, ...]:
+    return tuple(sorted(targets, key=lambda target: target.id))
+
+
+_HANDLERS: dict[type[Command[Any]], Callable[[EventsMachine, Any], Any]] = {
+    c.CreateEventBus: EventsMachine._create_bus,
+    c.UpdateEventBus: EventsMachine._update_bus,
+    c.DeleteEventBus: EventsMachine._delete_bus,
+    c.PutRule: EventsMachine._put_rule,
+    c.SetRuleState: EventsMachine._set_state,
+    c.DeleteRule: EventsMachine._delete_rule,
+    c.PutTargets: EventsMachine._put_targets,
+    c.RemoveTargets: EventsMachine._remove_targets,
+    c.TagEvents: EventsMachine._tag,
+    c.PutEvents: EventsMachine._put_events,
+    c.AskEventBuses: EventsMachine._ask_buses,
+    c.AskRules: EventsMachine._ask_rules,
+}
