@@ -38,8 +38,10 @@ EMPTY = "The message attribute 'a' must contain non-empty message attribute valu
         (MessageAttribute("Binary", "x"), "The message attribute 'a' with type 'Binary' must use field 'Binary'."),
         (
             MessageAttribute("Text", "x"),
-            "The message attribute 'a' has an invalid message attribute type, the set of supported type prefixes is "
-            "Binary, Number, and String.",
+            (
+                "The message attribute 'a' has an invalid message attribute type, the set of supported type prefixes "
+                "is Binary, Number, and String."
+            ),
         ),
         (MessageAttribute("Number", "1x"), "Could not cast message attribute 'a' value to number."),
     ],
@@ -57,8 +59,10 @@ def test_values(attribute: MessageAttribute, text: str) -> None:
         ("a..b", "Message attribute name can not have successive '.' character."),
         (
             "a^b",
-            "Invalid non-alphanumeric character '#x5E' was found in the message attribute name. Can only include "
-            "alphanumeric characters, hyphens, underscores, or dots.",
+            (
+                "Invalid non-alphanumeric character '#x5E' was found in the message attribute name. Can only include "
+                "alphanumeric characters, hyphens, underscores, or dots."
+            ),
         ),
     ],
 )

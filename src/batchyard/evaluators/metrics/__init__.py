@@ -1,0 +1,1 @@
+"""Metrics: statistics of samples, and expressions over series."""
