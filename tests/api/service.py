@@ -19,11 +19,14 @@ from batchyard.api.context import Call, Context, Settings
 from batchyard.api.services import SERVICES
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands, reports
+from batchyard.core.model.deliveries import Message
 from batchyard.core.model.effects import LaunchTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.records import Abilities, Instance
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
+from batchyard.deliveries.machine import DeliveryMachine
+from batchyard.events.machine import EventsMachine
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.store.store import Store
@@ -86,6 +89,8 @@ class Service:
     def __init__(self, directory: Path, settings: Settings | None = None) -> None:
         self.now_ms = START_MS
         self.machine = Machine(ACCOUNT, catalogue=load_catalogue())
+        self.events, self.deliveries = EventsMachine(ACCOUNT), DeliveryMachine()
+        self.messages: list[Message] = []  # to targets outside, in the order in which they came up
         self.writer = Store.open(directory / "yard.db").writer()
         self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
         self.reader = Store.open(directory / "yard.db").reader()
@@ -175,7 +180,10 @@ class Service:
     def do(self, command: commands.Command[commands.Answer]) -> commands.Answer:
         """One batch of one command, committed before its answer is given."""
         try:
-            return self.machine.handle(command, self.now_ms)
+            machines = (self.machine, self.events, self.deliveries)
+            machine: Any = next(machine for machine in machines if type(command) in machine.command_types)
+            answer: commands.Answer = machine.handle(command, self.now_ms)
+            return answer
         finally:
             self._finish_batch()
 
@@ -185,7 +193,12 @@ class Service:
 
     def _finish_batch(self) -> None:
         self.machine.schedule(self.now_ms)
+        for report in self.events.outgoing():
+            self.deliveries.report("", report, self.now_ms)
         changes, effects = self.machine.take()
+        changes.absorb(self.events.take()[0])
+        changes.absorb(self.deliveries.take()[0])
+        self.messages += changes.messages.values()
         self.writer.commit(changes, self.now_ms).result()
         self.launched |= {effect.job_id: effect for effect in effects if isinstance(effect, LaunchTask)}
 

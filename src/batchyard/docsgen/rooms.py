@@ -32,7 +32,7 @@ ROOMS = (
         "api",
         "one function per operation: translates",
         "decisions",
-        ("core", "wire", "store.queries", "observe", "evaluators"),
+        ("core", "wire", "store.queries", "observe", "evaluators", "events", "deliveries"),
     ),
     Room("store", "durable state, the only SQL: one writer, many readers", "what is decided", ("core",)),
     Room("engines", "run attempts; report facts", "why an attempt runs", ("core", "failpoints", "clock")),

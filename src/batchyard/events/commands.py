@@ -81,11 +81,12 @@ class TagEvents(Command[None], frozen=True):
 
 class Event(Struct, frozen=True):
     """An event on its bus. `document`: the whole event in AWS's order. `order_key`: deliveries of events with equal
-    keys keep their order at each target."""
+    keys keep their order at each target. `has_time`: it has a time; else it is that of its arrival."""
 
     bus: str
     document: dict[str, Any]
     order_key: str = ""
+    has_time: bool = True
 
     @property
     def id(self) -> str:

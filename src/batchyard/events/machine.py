@@ -16,6 +16,7 @@ from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
 from batchyard.deliveries.machine import AddDelivery, DropLane
+from batchyard.evaluators.events.envelope import iso_seconds
 from batchyard.evaluators.events.event_pattern import compile_pattern
 from batchyard.events import commands as c
 from batchyard.events.records import BUS, DEFAULT_BUS, RULE, EventBus, Rule, Target, rule_arn
@@ -229,7 +230,8 @@ class EventsMachine:
 
     def _put_events(self, command: c.PutEvents) -> None:
         for event in command.events:
-            self._route(event.bus, event.document, event.order_key, MAX_BUS_HOPS)
+            time = {} if event.has_time else {"time": iso_seconds(self._now_ms)}
+            self._route(event.bus, {**event.document, **time}, event.order_key, MAX_BUS_HOPS)
 
     def _route(self, bus: str, document: dict[str, Any], order_key: str, hops: int) -> None:
         for message in self.router.messages(bus, document, order_key, self._now_ms):
