@@ -1,0 +1,1 @@
+"""Regular expressions of callers: searched in bounded time, whatever the expression and the text."""
