@@ -260,7 +260,7 @@ def test_wrong_parameters_are_refused_with_a_sentence(cloudwatch: Logs) -> None:
         (streams, {"orderBy": "LastEventTime", "logStreamNamePrefix": "s"}, "Cannot order by LastEventTime"),
         (get, {"nextToken": "f/" + "9" * 56}, token),
         (find, {"filterPattern": "a " * 513}, "filterPattern must have at most 1024 characters, got 1026."),
-        (find, {"filterPattern": "{ $.a = 1 }"}, "a JSON pattern"),
+        (find, {"filterPattern": "{ $.a = }"}, "Invalid filter pattern: a value is expected at '}'."),
         (find, {"logStreamNames": [stream], "logStreamNamePrefix": "s"}, "Cannot specify both"),
         (find, {"logStreamNames": []}, "logStreamNames must hold 1 to 100 names, got 0."),
         (get, {"logGroupIdentifier": GROUP}, "Cannot specify both logGroupName and logGroupIdentifier"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.observe.logpattern import compile_pattern
+from batchyard.evaluators.logs.filter_pattern import compile_pattern
 from batchyard.observe.logsearch import LINES_BETWEEN_LOOKS, Cursor, SearchPage, Stream, search
 
 

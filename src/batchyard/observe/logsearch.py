@@ -11,8 +11,8 @@ from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import NamedTuple
 
+from batchyard.evaluators.logs.filter_pattern import Matches
 from batchyard.observe.logfile import BLOCK_BYTES, PAGE_BYTES, PAGE_EVENTS, Line, LogFile
-from batchyard.observe.logpattern import Matches
 
 SEARCH_SECONDS = 5.0  # for one page: many terms take longer over the same bytes
 LINES_BETWEEN_LOOKS = 256  # at the time

@@ -22,8 +22,8 @@ from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
 from batchyard.core.model.records import log_file_container, logs_of
 from batchyard.core.model.refusal import Refused
+from batchyard.evaluators.logs.filter_pattern import compile_pattern
 from batchyard.observe.logfile import PAGE_EVENTS, Line, LogFile, log_path
-from batchyard.observe.logpattern import compile_pattern
 from batchyard.observe.logsearch import Cursor, Stream, search
 from batchyard.store.queries import AttemptView, LogGroup, LogStream, Reader
 from batchyard.wire.messages import Document

@@ -1,0 +1,1 @@
+"""Logs: filter patterns, and the queries of Logs Insights."""
