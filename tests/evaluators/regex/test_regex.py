@@ -80,6 +80,8 @@ def test_groups(source: str, text: str, groups: list[str | None]) -> None:
         assert spans is not None
         found = [text[at:end] if at >= 0 else None for at, end in zip(spans[2::2], spans[3::2], strict=True)]
         assert found == groups
+    assert regex.groups(text) == tuple(groups)
+    assert regex.groups("\x00") is None
 
 
 @pytest.mark.parametrize(

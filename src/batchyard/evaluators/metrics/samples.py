@@ -91,10 +91,10 @@ def _merged(pairs: Iterable[tuple[float, float]]) -> Pairs:
 def _compacted(pairs: Pairs) -> Pairs:
     if len(pairs) <= MAX_EXACT_VALUES:
         return pairs
-    return _merged((_bucket_value(value), count) for value, count in pairs)
+    return _merged((bucket_value(value), count) for value, count in pairs)
 
 
-def _bucket_value(value: float) -> float:
+def bucket_value(value: float) -> float:
     """Returns what stands for all values of a bucket, within ACCURACY of each. It is the value of its own bucket."""
     if abs(value) < MIN_BUCKET_VALUE:
         return 0.0

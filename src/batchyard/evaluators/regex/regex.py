@@ -28,7 +28,7 @@ MAX_FACTORS = 20  # that depend on the text: beyond it even a short one may take
 
 
 class Regex:
-    """A compiled expression. `names`: of its groups, None for those without."""
+    """A compiled expression. `names`: of its groups, None for those without; `literal`: a text that every match has."""
 
     def __init__(self, text: str, *, has_groups: bool = True) -> None:
         """Raises InvalidRegex."""
@@ -36,12 +36,13 @@ class Regex:
         node, self.names = parse_regex(text, has_groups=has_groups)
         self.machine = Machine(node, len(self.names))
         self._backtracking = re.compile(_source(node))
-        self._literal = _literal(node)
+        self.literal = _literal(node)
         self._cost = _cost(node)
+        self._safe_length = self._cost.safe_length()
 
     def search(self, text: str) -> Spans | None:
         """Returns start and end of the leftmost match and of its groups (-1 for one that took no part)."""
-        if self._literal not in text:
+        if self.literal not in text:
             return None
         if self.takes_machine(text):
             return self.machine.search(text)
@@ -50,8 +51,22 @@ class Regex:
             return None
         return tuple(edge for number in range(len(self.names) + 1) for edge in found.span(number))
 
+    def groups(self, text: str) -> tuple[str | None, ...] | None:
+        """Returns what the groups hold in the leftmost match, None for one that took no part."""
+        if self.literal not in text:
+            return None
+        if not self.takes_machine(text):
+            found = self._backtracking.search(text)
+            return None if found is None else found.groups()
+        spans = self.machine.search(text)
+        if spans is None:
+            return None
+        return tuple(
+            text[start:end] if start >= 0 else None for start, end in zip(spans[2::2], spans[3::2], strict=True)
+        )
+
     def found_in(self, text: str) -> bool:
-        if self._literal not in text:
+        if self.literal not in text:
             return False
         if self.takes_machine(text):
             return self.machine.search(text) is not None
@@ -59,7 +74,7 @@ class Regex:
 
     def takes_machine(self, text: str) -> bool:
         """Whether backtracking could take too long on a text."""
-        return self._cost.steps(text) > MAX_BACKTRACKING_STEPS
+        return len(text) > self._safe_length and self._cost.steps(text) > MAX_BACKTRACKING_STEPS
 
 
 # -- as Python writes it --
@@ -122,6 +137,13 @@ class _Cost(NamedTuple):
 
     def times(self, other: _Cost) -> _Cost:
         return _Cost(self.ways * other.ways, self.degree + other.degree, self.literals + other.literals)
+
+    def safe_length(self) -> float:
+        """Returns up to which length no text can take too many steps."""
+        factors = self.degree + len(self.literals)
+        if self.ways == INFINITE or factors > MAX_FACTORS:
+            return -1
+        return (MAX_BACKTRACKING_STEPS / self.ways) ** (1 / factors) - 1 if factors else INFINITE
 
     def steps(self, text: str) -> float:
         if self.ways == INFINITE or self.degree + len(self.literals) > MAX_FACTORS:

@@ -1,0 +1,121 @@
+"""`stats`: groups of rows, and the aggregates of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from batchyard.evaluators.insights.aggregates import AGGREGATES, Aggregate, CountRows, Percentile, TooLarge
+from batchyard.evaluators.insights.compiler import Evaluate, check_count, compile_expression, fail
+from batchyard.evaluators.insights.nodes import (
+    Call,
+    Chain,
+    Compared,
+    Field,
+    InvalidQuery,
+    Joined,
+    Literal,
+    Negative,
+    Node,
+    Not,
+    Star,
+    Stats,
+)
+from batchyard.evaluators.insights.values import Row, Value, text_of
+
+MAX_GROUPS = 100_000
+MAX_KEY_CHARACTERS = 1000  # of what rows are grouped by
+Maker = Callable[[], Aggregate]
+
+
+class Grouping:
+    """The groups of one `stats`, in the order in which they came."""
+
+    def __init__(self, command: Stats, now_ms: int) -> None:
+        """Raises InvalidQuery."""
+        self._by = [(column.name, compile_expression(column.node, now_ms)) for column in command.by]
+        self._makers: list[Maker] = []
+        self._sources: list[Evaluate | None] = []
+        self._now_ms = now_ms
+        self._columns: list[tuple[str, Evaluate]] = []
+        for column in command.columns:
+            before = len(self._makers)
+            node = self._without_aggregates(column.node)
+            if len(self._makers) == before:
+                raise InvalidQuery(f"{column.name} in stats is no aggregate such as count(*) or avg(f)", 0, 0)
+            self._columns.append((column.name, compile_expression(node, now_ms)))
+        self._groups: dict[tuple[str | None, ...], tuple[list[Value], list[Aggregate]]] = {}
+        if not self._by:
+            self._groups[()] = ([], [maker() for maker in self._makers])
+
+    def add(self, row: Row) -> None:
+        """Raises TooLarge."""
+        values = [evaluate(row) for _, evaluate in self._by]
+        key = tuple([text_of(value) for value in values])
+        group = self._groups.get(key)
+        if group is None:
+            if len(self._groups) >= MAX_GROUPS:
+                raise TooLarge(f"stats has more than {MAX_GROUPS} groups")
+            if any(text is not None and len(text) > MAX_KEY_CHARACTERS for text in key):
+                values = [value[:MAX_KEY_CHARACTERS] if isinstance(value, str) else value for value in values]
+                key = tuple([text_of(value) for value in values])
+            group = self._groups.setdefault(key, (values, [maker() for maker in self._makers]))
+        for aggregate, source in zip(group[1], self._sources, strict=True):
+            aggregate.add(row, None if source is None else source(row))
+
+    def rows(self) -> list[Row]:
+        found = []
+        for values, aggregates in self._groups.values():
+            results: dict[str, Value] = {
+                _slot(number): aggregate.result() for number, aggregate in enumerate(aggregates)
+            }
+            inner = Row(None, results)
+            columns = {name: value for (name, _), value in zip(self._by, values, strict=True)}
+            columns |= {name: evaluate(inner) for name, evaluate in self._columns}
+            found.append(Row(None, columns))
+        return found
+
+    # -- reading --
+
+    def _without_aggregates(self, node: Node) -> Node:
+        """Returns an expression with its aggregates replaced by fields that hold their results."""
+        if isinstance(node, Call):
+            maker = self._maker(node)
+            if maker is None:
+                arguments = tuple(self._without_aggregates(argument) for argument in node.arguments)
+                return node._replace(arguments=arguments)
+            name = _slot(len(self._makers))
+            self._makers.append(maker[0])
+            self._sources.append(maker[1])
+            return Field(name, (name,))
+        if isinstance(node, Chain):
+            rest = tuple((operator, self._without_aggregates(operand)) for operator, operand in node.rest)
+            return Chain(self._without_aggregates(node.first), rest)
+        if isinstance(node, Negative):
+            return Negative(self._without_aggregates(node.operand))
+        if isinstance(node, Not):
+            return Not(self._without_aggregates(node.operand))
+        if isinstance(node, Joined):
+            return node._replace(operands=tuple(self._without_aggregates(operand) for operand in node.operands))
+        if isinstance(node, Compared):
+            return Compared(node.operator, self._without_aggregates(node.left), self._without_aggregates(node.right))
+        return node
+
+    def _maker(self, node: Call) -> tuple[Maker, Evaluate | None] | None:
+        """Returns what makes an aggregate, and what it is given of each row; None for another function."""
+        if node.name == "pct":
+            check_count(node, 2, 2)
+            percent = node.arguments[1]
+            if not isinstance(percent, Literal) or not isinstance(percent.value, float) or percent.value > 100:
+                fail(node, "pct takes a field and a percentage from 0 to 100")
+            value = percent.value
+            return lambda: Percentile(value), compile_expression(node.arguments[0], self._now_ms)
+        if node.name not in AGGREGATES:
+            return None
+        if node.name == "count" and node.arguments in ((), (Star(),)):
+            return CountRows, None
+        check_count(node, 1, 1)
+        return AGGREGATES[node.name], compile_expression(node.arguments[0], self._now_ms)
+
+
+def _slot(number: int) -> str:
+    return f"aggregate {number}"  # no field of a query has a blank without backticks
