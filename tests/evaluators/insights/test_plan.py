@@ -15,15 +15,15 @@ from batchyard.evaluators.insights.aggregates import TooLarge
 from batchyard.evaluators.insights.functions import FUNCTIONS
 from batchyard.evaluators.insights.nodes import InvalidQuery
 from batchyard.evaluators.insights.plan import plan_query, split_by
-from batchyard.evaluators.insights.values import MAX_TEXT_CHARACTERS, Record, discovered_fields
+from batchyard.evaluators.insights.values import MAX_TEXT_CHARACTERS, LogRecord, discovered_fields
 
 START_MS = 1_795_775_760_123  # 2026-11-27 10:36:00.123
 NOW_MS = START_MS + 3_600_000
 
 
-def record(at: int, message: Any, **more: Any) -> Record:
+def record(at: int, message: Any, **more: Any) -> LogRecord:
     text = message if isinstance(message, str) else json.dumps(message)
-    return Record(START_MS - 60_000 * at, text, "s", "1:/g", START_MS, f"p{at}", more)
+    return LogRecord(START_MS - 60_000 * at, text, "s", "1:/g", START_MS, f"p{at}", more)
 
 
 JSON_RECORDS = [
@@ -35,7 +35,7 @@ JSON_RECORDS = [
 ]
 
 
-def run(text: str, records: list[Record] | None = None, limit: int = 10_000) -> list[dict[str, str]]:
+def run(text: str, records: list[LogRecord] | None = None, limit: int = 10_000) -> list[dict[str, str]]:
     execution = plan_query(text, now_ms=NOW_MS, limit=limit).execution()
     for one in JSON_RECORDS if records is None else records:
         if not execution.add(one):
@@ -43,7 +43,7 @@ def run(text: str, records: list[Record] | None = None, limit: int = 10_000) -> 
     return execution.rows()
 
 
-def column(text: str, name: str = "x", records: list[Record] | None = None) -> list[str | None]:
+def column(text: str, name: str = "x", records: list[LogRecord] | None = None) -> list[str | None]:
     return [row.get(name) for row in run(text, records)]
 
 

@@ -48,9 +48,9 @@ def inside(text: str, start: int) -> str:
 
 
 @given(REGEXES, TEXTS)
-def test_the_machine_finds_what_backtracking_finds(source: str, text: str) -> None:
+def test_the_linear_matcher_finds_what_backtracking_finds(source: str, text: str) -> None:
     regex = Regex(source)
-    found = regex.machine.search(text)
+    found = regex.matcher.search(text)
     expected = re.search(source.replace("\\d", "[0-9]"), text, re.ASCII)
     assert (found is None) is (expected is None)
     assert regex.found_in(text) is (expected is not None)
@@ -76,7 +76,7 @@ def test_the_machine_finds_what_backtracking_finds(source: str, text: str) -> No
 )
 def test_groups(source: str, text: str, groups: list[str | None]) -> None:
     regex = Regex(source)
-    for spans in (regex.search(text), regex.machine.search(text)):
+    for spans in (regex.search(text), regex.matcher.search(text)):
         assert spans is not None
         found = [text[at:end] if at >= 0 else None for at, end in zip(spans[2::2], spans[3::2], strict=True)]
         assert found == groups
@@ -124,10 +124,10 @@ def test_filter_patterns_have_no_groups() -> None:
 def test_what_would_take_exponential_time_takes_linear_steps(source: str) -> None:
     regex = Regex(source)
     text = "a" * 5000 + "!"
-    assert regex.takes_machine(text)
-    before = regex.machine.steps
-    regex.machine.search(text)
-    assert regex.machine.steps - before <= len(regex.machine.program) * (len(text) + 1)
+    assert regex.needs_linear_matcher(text)
+    before = regex.matcher.steps
+    regex.matcher.search(text)
+    assert regex.matcher.steps - before <= len(regex.matcher.program) * (len(text) + 1)
     assert regex.found_in(text) is (source == "a?" * 30 + "a" * 30)
 
 
@@ -136,7 +136,7 @@ def test_what_would_take_exponential_time_takes_linear_steps(source: str) -> Non
 )
 def test_ordinary_expressions_on_ordinary_lines_are_left_to_re(source: str) -> None:
     line = "2026-11-27 10:36:00 level=INFO user=bob GET /a/b/c?x=1 took 15 ms " * 5
-    assert not Regex(source).takes_machine(line)
+    assert not Regex(source).needs_linear_matcher(line)
 
 
 @given(st.text("ab()[]{}*+?|\\^$.,-12<>:", max_size=12), TEXTS)
@@ -145,4 +145,4 @@ def test_any_text_is_an_expression_or_refused(source: str, text: str) -> None:
         regex = Regex(source)
     except InvalidRegex:
         return
-    assert regex.found_in(text) is (regex.machine.search(text) is not None)
+    assert regex.found_in(text) is (regex.matcher.search(text) is not None)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from batchyard.core.model.refusal import Refused
 from batchyard.evaluators.schedules.cron import Cron, parse_cron
 from batchyard.evaluators.schedules.expressions import (
+    FireTimes,
     InvalidSchedule,
     Rate,
-    Timetable,
     flexible_delay_ms,
     next_fire,
     parse_rule_schedule,
@@ -33,7 +33,7 @@ def ms(text: str, zone: tzinfo = UTC) -> int:
 
 def fires(expression: str, after: str, count: int = 3, zone: tzinfo = UTC) -> list[str]:
     """The next times, in UTC."""
-    table = Timetable(parse_schedule(expression), zone)
+    table = FireTimes(parse_schedule(expression), zone)
     found: list[str] = []
     at: int | None = ms(after)
     while len(found) < count:
@@ -196,18 +196,18 @@ def test_rates_count_from_their_anchor() -> None:
 
 def test_start_and_end() -> None:
     schedule = parse_schedule("cron(0 10 * * ? *)")
-    table = Timetable(schedule, start_ms=ms("2026-11-28 10:00"), end_ms=ms("2026-11-29 10:00"))
+    table = FireTimes(schedule, start_ms=ms("2026-11-28 10:00"), end_ms=ms("2026-11-29 10:00"))
     assert table.next_fire(0) == ms("2026-11-28 10:00")
     assert table.next_fire(ms("2026-11-28 10:00")) == ms("2026-11-29 10:00")
     assert table.next_fire(ms("2026-11-29 10:00")) is None
 
 
 def test_what_was_missed_is_made_up_by_its_last_time() -> None:
-    table = Timetable(parse_schedule("cron(0/5 10 ? NOV MON-FRI *)"))
+    table = FireTimes(parse_schedule("cron(0/5 10 ? NOV MON-FRI *)"))
     assert table.latest_fire(ms("2026-11-02 10:00"), ms("2026-11-29 12:00")) == ms("2026-11-27 10:55")
     assert table.latest_fire(ms("2026-11-27 10:50"), ms("2026-11-27 10:54")) is None
     assert table.latest_fire(ms("2026-11-27 10:50"), ms("2026-11-27 10:55")) == ms("2026-11-27 10:55")
-    once = Timetable(parse_schedule("at(2026-11-27T10:36:00)"))
+    once = FireTimes(parse_schedule("at(2026-11-27T10:36:00)"))
     assert once.latest_fire(0, ms("2026-11-28 00:00")) == ms("2026-11-27 10:36")
     assert once.latest_fire(ms("2026-11-27 10:36"), ms("2026-11-28 00:00")) is None
 

@@ -150,7 +150,7 @@ class Dedup(NamedTuple):
 
 
 class PatternOf(NamedTuple):
-    """`pattern`: the shapes of a field's texts, with how often each comes."""
+    """`pattern`: the patterns of a field's texts, with how often each comes."""
 
     source: Node
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from batchyard.evaluators.insights.aggregates import TooLarge
 from batchyard.evaluators.insights.compiler import Evaluate, compile_expression, required_texts
-from batchyard.evaluators.insights.message_patterns import Shapes
+from batchyard.evaluators.insights.message_patterns import Clusters
 from batchyard.evaluators.insights.nodes import (
     Command,
     Dedup,
@@ -29,7 +29,7 @@ from batchyard.evaluators.insights.nodes import (
 )
 from batchyard.evaluators.insights.parser import parse_query
 from batchyard.evaluators.insights.stats import Grouping
-from batchyard.evaluators.insights.values import Record, Row, Value, is_true, sort_key, text_of
+from batchyard.evaluators.insights.values import LogRecord, Row, Value, is_true, sort_key, text_of
 
 DEFAULT_LIMIT = 10_000  # AWS's own
 MAX_COLLECTED_ROWS = 200_000  # that a sort or dedup may keep; only a sort that is cut at once needs fewer
@@ -111,7 +111,7 @@ class Execution:
         self._rows: list[Row] = []
         self._matched = self._scanned = self._bytes = 0
 
-    def add(self, record: Record) -> bool:
+    def add(self, record: LogRecord) -> bool:
         """Takes one record. Returns whether more may change the rows. Raises TooLarge."""
         self._scanned += 1
         self._bytes += len(record.message)
@@ -353,25 +353,25 @@ class _Grouped(_Collector):
 class _Patterns(_Collector):
     def __init__(self, source: Evaluate) -> None:
         self._source = source
-        self._shapes = Shapes()
+        self._clusters = Clusters()
 
     def add(self, row: Row) -> None:
         text = text_of(self._source(row))
         if text is not None:
-            self._shapes.add(text)
+            self._clusters.add(text)
 
     def rows(self) -> list[Row]:
         return [
             Row(
                 None,
                 {
-                    "@pattern": shape.pattern,
-                    "@sampleCount": shape.samples,
-                    "@ratio": shape.ratio,
-                    "@severityLabel": shape.severity,
+                    "@pattern": cluster.pattern,
+                    "@sampleCount": cluster.samples,
+                    "@ratio": cluster.ratio,
+                    "@severityLabel": cluster.severity,
                 },
             )
-            for shape in self._shapes.rows()
+            for cluster in self._clusters.rows()
         ]
 
 

@@ -18,7 +18,7 @@ DECIMALS = 4  # of numbers in results
 Value = str | float | int | None
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """One log event. `group`: `<account>:<name>`; `fields`: more fields that it has, with their `@`."""
 
     at_ms: int
@@ -30,7 +30,7 @@ class Record(NamedTuple):
     fields: Mapping[str, str] = {}
 
 
-SYSTEM_FIELDS: dict[str, Callable[[Record], Value]] = {
+SYSTEM_FIELDS: dict[str, Callable[[LogRecord], Value]] = {
     "@message": lambda record: record.message,
     "@timestamp": lambda record: Time(record.at_ms),
     "@logStream": lambda record: record.stream,
@@ -46,7 +46,7 @@ class Row:
 
     __slots__ = ("_document", "record", "values")
 
-    def __init__(self, record: Record | None, values: dict[str, Value] | None = None) -> None:
+    def __init__(self, record: LogRecord | None, values: dict[str, Value] | None = None) -> None:
         self.record = record
         self.values: dict[str, Value] = {} if values is None else values
         self._document: Any = UNREAD

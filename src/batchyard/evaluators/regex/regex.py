@@ -1,5 +1,5 @@
 """Regular expressions that take bounded time: by Python's `re` where backtracking cannot take long on a text of that
-length, else by a machine that takes one step a character.
+length, else by a matcher that takes one step a character.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from batchyard.evaluators.regex.machine import Machine, Spans
+from batchyard.evaluators.regex.linear_matcher import LinearMatcher, Spans
 from batchyard.evaluators.regex.syntax import (
     LAST_CODE_POINT,
     Chars,
@@ -34,7 +34,7 @@ class Regex:
         """Raises InvalidRegex."""
         self.text = text
         node, self.names = parse_regex(text, has_groups=has_groups)
-        self.machine = Machine(node, len(self.names))
+        self.matcher = LinearMatcher(node, len(self.names))
         self._backtracking = re.compile(_source(node))
         self.literal = _literal(node)
         self._cost = _cost(node)
@@ -44,8 +44,8 @@ class Regex:
         """Returns start and end of the leftmost match and of its groups (-1 for one that took no part)."""
         if self.literal not in text:
             return None
-        if self.takes_machine(text):
-            return self.machine.search(text)
+        if self.needs_linear_matcher(text):
+            return self.matcher.search(text)
         found = self._backtracking.search(text)
         if found is None:
             return None
@@ -55,10 +55,10 @@ class Regex:
         """Returns what the groups hold in the leftmost match, None for one that took no part."""
         if self.literal not in text:
             return None
-        if not self.takes_machine(text):
+        if not self.needs_linear_matcher(text):
             found = self._backtracking.search(text)
             return None if found is None else found.groups()
-        spans = self.machine.search(text)
+        spans = self.matcher.search(text)
         if spans is None:
             return None
         return tuple(
@@ -68,11 +68,11 @@ class Regex:
     def found_in(self, text: str) -> bool:
         if self.literal not in text:
             return False
-        if self.takes_machine(text):
-            return self.machine.search(text) is not None
+        if self.needs_linear_matcher(text):
+            return self.matcher.search(text) is not None
         return self._backtracking.search(text) is not None
 
-    def takes_machine(self, text: str) -> bool:
+    def needs_linear_matcher(self, text: str) -> bool:
         """Whether backtracking could take too long on a text."""
         return len(text) > self._safe_length and self._cost.steps(text) > MAX_BACKTRACKING_STEPS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, NoReturn
 
 MAX_DEPTH = 30  # of groups within groups
-MAX_REPEAT = 1000  # in {n,m}: a repetition is written out for the machine
+MAX_REPEAT = 1000  # in {n,m}: a repetition is written out for the linear matcher
 LAST_CODE_POINT = 0x10FFFF
 DIGITS = ((48, 57),)
 WORD = ((48, 57), (65, 90), (95, 95), (97, 122))

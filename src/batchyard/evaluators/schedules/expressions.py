@@ -81,7 +81,7 @@ def parse_scheduler_expression(expression: str) -> Schedule:
 # -- when it fires --
 
 
-class Timetable(NamedTuple):
+class FireTimes(NamedTuple):
     """A schedule in its zone. `anchor_ms`: when it was made or enabled, from which a rate counts; a recurring schedule
     fires from `start_ms` to `end_ms`, both included."""
 

@@ -1,4 +1,4 @@
-"""Runs a regular expression in time linear in the text: all ways side by side, one step a character (Pike's machine).
+"""Runs a regular expression in time linear in the text: all ways side by side, one step a character (Pike's VM).
 
 The threads are in the order in which backtracking would try them, so that it finds the same match.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from batchyard.evaluators.regex.syntax import Chars, Edge, Either, Group, InvalidRegex, Node, Repeat, Sequence
 
-MAX_INSTRUCTIONS = 4000  # repetitions are written out; a step of the machine costs at most all of them
+MAX_INSTRUCTIONS = 4000  # repetitions are written out; one step costs at most all of them
 
 
 class Instruction(NamedTuple):
@@ -26,7 +26,7 @@ class Instruction(NamedTuple):
 Spans = tuple[int, ...]  # start and end of the match, then of each group; -1 for one that took no part
 
 
-class Machine:
+class LinearMatcher:
     """A compiled expression."""
 
     def __init__(self, node: Node, groups: int) -> None:
