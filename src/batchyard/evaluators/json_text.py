@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+MAX_INTEGER_DIGITS = 400  # beyond these no double is near
+
 
 class InvalidJson(ValueError):
     """A text that is not JSON, or nested deeper than the reader goes."""
@@ -19,6 +21,12 @@ class JsonNumber(float):
         number = super().__new__(cls, text)
         number.text = text
         return number
+
+    @property
+    def value(self) -> float | int:
+        """The double, or the integer that no double is equal to."""
+        is_integer = self.text.lstrip("-").isdigit() and len(self.text) < MAX_INTEGER_DIGITS
+        return int(self.text) if is_integer and int(self.text) != float(self) else float(self)
 
 
 class Members(list[tuple[str, Any]]):

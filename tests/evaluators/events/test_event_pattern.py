@@ -71,7 +71,10 @@ def test_the_recorded_answers_of_aws() -> None:
         ({"a": [None]}, {"a": [None]}, True),
         ({"a": ["x"]}, {"a": [["y"], ["x"]]}, True),
         ({"a": ["x"]}, {"a": {"x": 1}}, False),
-        ({"a": [{"numeric": [">", 0]}]}, {"a": 10**400}, True),
+        ({"a": [{"numeric": [">", 0]}]}, {"a": 10**400}, False),
+        ({"a": [12345678901234567]}, {"a": 12345678901234567}, True),
+        ({"a": [12345678901234567]}, {"a": 12345678901234568}, False),
+        ({"a": [{"anything-but": 12345678901234567}]}, {"a": 12345678901234567}, False),
     ],
 )
 def test_structure(pattern: Any, event: dict[str, Any], expected: bool) -> None:
@@ -211,6 +214,7 @@ def test_ors_that_multiply_are_refused_before_they_are_made() -> None:
         ({"a": [{"numeric": [">", 1, 30]}]}, "Bad value in numeric range: 30"),
         ({"a": [{"numeric": [">", 1, "<", 3, 4]}]}, "Too many terms in numeric range expression"),
         ({"a": [{"numeric": [">", 3, "<", 1]}]}, "Bottom must be less than top"),
+        ({"a": [{"numeric": ["<", 12345678901234567]}]}, "Cannot compare number : 12345678901234567"),
         ({"a": [{"exists": "x"}]}, "exists match pattern must be either true or false."),
         ({"a": [{"cidr": "1.2.3.4/-1"}]}, "Malformed CIDR, mask bits must not be negative"),
         ({"a": [{"cidr": "1.2.3.4/32"}]}, "IPv4 mask bits must be < 32"),

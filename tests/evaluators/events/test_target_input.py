@@ -71,6 +71,7 @@ def test_the_whole_event_a_constant_and_paths() -> None:
         ('{"x": <none>}', '{"x":null}'),
         ("[<jobName>, <attempts>]", '["train",2]'),
         ('  \n{"x": <quoted>}', '{"x":"say \\"hi\\""}'),
+        ("<object>", '{"k":"v","k2":[1,{"x":"y"}]}'),
         ('"Job <jobName> (<jobId>)"', '"Job train (1-2)"'),
         ('"<attempts> <ok> <list>"', '"2 true [A,B]"'),
         ('"<object>"', '"{k:v,k2:[1,{x:y}]}"'),

@@ -15,12 +15,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def double(value: Any) -> float:
-    """Returns a number as the double that AWS compares by."""
+def double(value: Any) -> float | None:
+    """Returns a number as the double that AWS compares by, or None for an integer that no double is equal to."""
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
+        return None
+    return number if number == value else None
 
 
 def folded(text: str) -> str:
@@ -57,7 +58,7 @@ class Condition:
         elif value is None or isinstance(value, bool):
             if any(value is word for word in self.words):
                 return True
-        elif self.numbers and double(value) in self.numbers:
+        elif self.numbers and (double(value) in self.numbers or value in self.numbers):
             return True
         return any(test(value) for test in self.tests)
 
@@ -109,7 +110,7 @@ def is_string_of(texts: Iterable[str]) -> Test:
 
 def is_number_of(numbers: Iterable[float]) -> Test:
     wanted = frozenset(numbers)
-    return lambda value: is_number(value) and double(value) in wanted
+    return lambda value: is_number(value) and (double(value) in wanted or value in wanted)
 
 
 def unless(test: Test) -> Test:
@@ -125,6 +126,8 @@ def is_between(
         if not is_number(value):
             return False
         number = double(value)
+        if number is None:
+            return False
         if bottom is not None and not (number > bottom or (includes_bottom and number == bottom)):
             return False
         return top is None or number < top or (includes_top and number == top)

@@ -200,7 +200,7 @@ def _read_condition(values: list[Any], *, is_sns: bool) -> Condition:
         if isinstance(value, str):
             strings.append(value)
         elif isinstance(value, JsonNumber):
-            numbers.append(float(value))
+            numbers.append(value.value)
         elif value is None or isinstance(value, bool):
             words.append(value)
         elif isinstance(value, Members):

@@ -152,7 +152,7 @@ def numeric(argument: Any) -> Test | float:
         fail(f"Unrecognized numeric range operator: {operator}")
     if not values or not isinstance(values[0], JsonNumber):
         fail(f"Value of {'equals' if operator == '=' else operator} must be numeric")
-    number = float(values[0])
+    number = _comparable(values[0])
     if operator in ("=", "<=", "<"):
         if len(values) > 1:
             fail(TOO_MANY_ELEMENTS)
@@ -162,6 +162,12 @@ def numeric(argument: Any) -> Test | float:
     if len(values) == 1:
         return conditions.is_between(number, None, includes_bottom=operator == ">=")
     return _range(number, operator == ">=", values[1:])
+
+
+def _comparable(number: JsonNumber) -> float:
+    if isinstance(number.value, int):
+        fail(f"Cannot compare number : {number.text}")
+    return float(number)
 
 
 def _range(bottom: float, includes_bottom: bool, values: Sequence[Any]) -> Test:
@@ -174,7 +180,7 @@ def _range(bottom: float, includes_bottom: bool, values: Sequence[Any]) -> Test:
         fail(f"Value of {operator} must be numeric")
     if len(values) > 2:
         fail("Too many terms in numeric range expression")
-    top = float(values[1])
+    top = _comparable(values[1])
     if not bottom < top:
         fail("Bottom must be less than top")
     return conditions.is_between(bottom, top, includes_bottom=includes_bottom, includes_top=operator == "<=")
@@ -229,12 +235,12 @@ def anything_but(argument: Any, *, is_sns: bool) -> Test:
     if isinstance(argument, str):
         return conditions.unless(conditions.is_string_of((argument,)))
     if isinstance(argument, JsonNumber):
-        return conditions.unless(conditions.is_number_of((float(argument),)))
+        return conditions.unless(conditions.is_number_of((argument.value,)))
     if not isinstance(argument, list):
         fail("Value of anything-but must be an array or single string/number value.")
     if not all(isinstance(value, str | JsonNumber) for value in argument):
         fail("Inside anything but list, start|null|boolean is not supported.")
-    numbers = [float(value) for value in argument if isinstance(value, JsonNumber)]
+    numbers = [value.value for value in argument if isinstance(value, JsonNumber)]
     texts = [value for value in argument if isinstance(value, str)]
     if bool(numbers) == bool(texts):
         fail("Inside anything but list, either all values are number or string, mixed type is not supported")

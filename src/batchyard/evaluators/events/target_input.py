@@ -105,7 +105,7 @@ def compile_transformer(target_id: str, paths_map: Mapping[str, str], template: 
             raise invalid(f"InputPathsMap for target {target_id} contains the reserved name {name}.")
         paths[name] = _read_path(path, f"InputPathsMap {name}", target_id)
     kind = template.lstrip()[:1]
-    if kind not in ("{", "[", '"'):
+    if kind not in ("{", "[", "<", '"'):
         raise invalid(
             f"InputTemplate for target {target_id} is neither JSON nor a quoted string: it begins with {kind!r}."
         )
