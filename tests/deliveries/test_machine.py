@@ -106,6 +106,19 @@ def test_a_failed_attempt_is_repeated_after_a_growing_pause() -> None:
     assert all(most / 2 <= pause <= most for pause, most in zip(pauses, longest, strict=True)), pauses
 
 
+def test_a_policy_may_have_pauses_of_its_own() -> None:
+    yard = Yard()
+    yard.add(message(policy=DeliveryPolicy(3, pauses_seconds=(5, 7))))
+    pauses = []
+    for _ in range(3):
+        yard.batch()
+        yard.finish(1, "TIMEOUT")
+        due_ms = yard.machine.next_deadline() or 0
+        pauses.append(due_ms - yard.now_ms)
+        yard.now_ms = due_ms
+    assert pauses == [5000, 7000, 7000]
+
+
 def test_a_target_may_ask_for_a_longer_pause() -> None:
     yard = Yard()
     yard.add(message())

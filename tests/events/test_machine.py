@@ -18,6 +18,7 @@ from batchyard.events.machine import EventsMachine, RulesChanged
 from batchyard.events.records import DISABLED, ENABLED, Rule, Target
 from batchyard.simulator.disk import Disk
 from batchyard.store import codec
+from batchyard.topics.commands import PublishToTopic
 
 ACCOUNT = Account("123456789012", "us-east-1")
 LOGS = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/events/all"
@@ -209,10 +210,15 @@ def test_each_kind_of_target_has_its_channel() -> None:
     http = {"PathParameterValues": ["p"], "HeaderParameters": {"h": "1"}}
     yard.target(name="2", arn=head.format("events", "api-destination/hook/uuid"), HttpParameters=http)
     yard.target(name="3", arn=head.format("sns", "topic"))
-    found = {message.channel: message.target for message in messages(yard.put())}
+    *sent, published = yard.put()
+    found = {message.channel: message.target for message in messages(sent)}
     assert found["batch"] == {"queue": "q", "definition": "d:1", "name": "n", "array_size": 3, "attempts": 0}
     assert found["http"] == {"destination": "hook", "path_values": ("p",), "headers": {"h": "1"}, "query": {}}
-    assert found["sns"] == {"arn": head.format("sns", "topic")}
+    assert isinstance(published, PublishToTopic)
+    assert published.topic_arn == head.format("sns", "topic")
+    assert json.decode(published.publication.body)["id"] == "e-1"
+    (*_, again) = yard.put()
+    assert again.publication.message_id == published.publication.message_id, "an event that comes again is the same"
 
 
 def test_the_retry_policy_and_the_dead_letter_group_are_the_targets() -> None:

@@ -293,8 +293,11 @@ class DeliveryMachine:
 
 
 def retry_pause_ms(state: DeliveryState) -> int:
-    """Returns the pause before the next attempt: doubled each time up to MAX_RETRY_MS, less up to half by a number
-    that the delivery gives, so that those that failed together do not come again together."""
+    """Returns the pause before the next attempt: the policy's own; else doubled each time up to MAX_RETRY_MS, less up
+    to half by a number that the delivery gives, so that those that failed together do not come again together."""
+    pauses = state.policy.pauses_seconds
+    if pauses:
+        return pauses[min(state.retries, len(pauses) - 1)] * 1000
     longest = min(FIRST_RETRY_MS << min(state.retries, 16), MAX_RETRY_MS)
     digest = blake2b(f"{state.sequence}/{state.retries}".encode(), digest_size=2).digest()
     return longest - longest // 2 * int.from_bytes(digest, "big") // 0xFFFF

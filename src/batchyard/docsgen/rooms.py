@@ -32,7 +32,7 @@ ROOMS = (
         "api",
         "one function per operation: translates",
         "decisions",
-        ("core", "wire", "store.queries", "observe", "evaluators", "events", "deliveries"),
+        ("core", "wire", "store.queries", "observe", "evaluators", "events", "topics", "deliveries"),
     ),
     Room("store", "durable state, the only SQL: one writer, many readers", "what is decided", ("core",)),
     Room("engines", "run attempts; report facts", "why an attempt runs", ("core", "failpoints", "clock")),
@@ -64,6 +64,12 @@ ROOMS = (
         "events",
         "the machine of EventBridge: buses, rules, targets, and what events make of them",
         "where events come from, how a message is sent",
+        ("core.model", "evaluators", "deliveries", "topics"),
+    ),
+    Room(
+        "topics",
+        "the machine of SNS: topics, subscriptions, and who gets a message",
+        "how a message is sent",
         ("core.model", "evaluators", "deliveries"),
     ),
     Room(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,10 +20,10 @@ from batchyard.deliveries.machine import AddDelivery, DropLane
 from batchyard.evaluators.events.envelope import iso_seconds
 from batchyard.evaluators.events.event_pattern import compile_pattern
 from batchyard.events import commands as c
-from batchyard.events.records import BUS, DEFAULT_BUS, RULE, EventBus, Rule, Target, rule_arn
+from batchyard.events.records import DEFAULT_BUS, EVENT_BUS, RULE, EventBus, Rule, Target, rule_arn
 from batchyard.events.router import Router
-from batchyard.events.target_kinds import BUS as BUS_CHANNEL
-from batchyard.events.target_kinds import compile_target, lane_of
+from batchyard.events.target_kinds import BUS, TOPIC, compile_target, lane_of
+from batchyard.topics.commands import Publication, PublishToTopic
 
 MAX_BUSES = 100  # EventBridge quotas (eb-quota), here and below
 MAX_RULES = 300  # of a bus
@@ -124,10 +125,10 @@ class EventsMachine:
         if any(bus == command.name for bus, _ in self._rules):
             raise Refused(f"Event bus {command.name} can't be deleted since it has rules.", VALIDATION)
         if self._buses.pop(command.name, None) is not None:
-            self._changes.documents[BUS, command.name] = None
+            self._changes.documents[EVENT_BUS, command.name] = None
 
     def _put_bus(self, bus: EventBus) -> EventBus:
-        self._buses[bus.name] = self._changes.documents[BUS, bus.name] = bus
+        self._buses[bus.name] = self._changes.documents[EVENT_BUS, bus.name] = bus
         return bus
 
     def _bus(self, name: str) -> EventBus:
@@ -237,7 +238,9 @@ class EventsMachine:
         for message in self.router.messages(bus, document, order_key, self._now_ms):
             if not isinstance(message, Message):
                 self._outgoing.append(message)
-            elif message.channel != BUS_CHANNEL:
+            elif message.channel == TOPIC:
+                self._outgoing.append(_to_topic(message))
+            elif message.channel != BUS:
                 self._outgoing.append(AddDelivery(message))
             elif hops:
                 self._route(message.target["bus"], document, order_key, hops - 1)
@@ -250,6 +253,13 @@ class EventsMachine:
     def _ask_rules(self, command: c.AskRules) -> tuple[Rule, ...]:
         self._bus(command.bus)
         return tuple(rule for (bus, _), rule in sorted(self._rules.items()) if bus == command.bus)
+
+
+def _to_topic(message: Message) -> PublishToTopic:
+    """Returns what a topic gets. The id of its message follows from the event: repeated, it is the same."""
+    message_id = str(uuid5(NAMESPACE_URL, message.token))
+    publication = Publication(message_id, message.body, order_key=message.order_key)
+    return PublishToTopic(message.target["arn"], publication, message.lane, message.token)
 
 
 def _document_name(rule: Rule) -> str:

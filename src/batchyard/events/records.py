@@ -47,7 +47,7 @@ class Rule(Struct, frozen=True, omit_defaults=True):
         return self.state != DISABLED
 
 
-BUS = register("event-bus", EventBus)
+EVENT_BUS = register("event-bus", EventBus)
 RULE = register("event-rule", Rule)
 
 

@@ -10,11 +10,12 @@ DAY_SECONDS = 86_400
 
 
 class DeliveryPolicy(Struct, frozen=True):
-    """When a delivery is given up: after this many attempts beyond the first, or at this age.
-    The defaults are EventBridge's (observability spec 6)."""
+    """When a delivery is given up: after this many attempts beyond the first, or at this age. The defaults are
+    EventBridge's (observability spec 6). `pauses_seconds`: before each retry; empty: growing ones."""
 
     max_retries: int = 185
     max_age_seconds: int = DAY_SECONDS
+    pauses_seconds: tuple[int, ...] = ()
 
 
 class Message(Struct, frozen=True):
