@@ -15,8 +15,8 @@ MAX_CORE_FLOORS = 9  # the longest chain of rooms, each importing the next
 PURE_ROOMS = {"core", "timers", "deliveries", "evaluators", "events", "topics"}
 # fmt: off
 CORE_LIBRARY = {
-    "__future__", "abc", "base64", "bisect", "collections", "dataclasses", "decimal", "enum", "functools", "hashlib", "heapq",
-    "ipaddress", "itertools", "math", "msgspec", "operator", "re", "types", "typing", "uuid",
+    "__future__", "abc", "base64", "bisect", "collections", "dataclasses", "decimal", "enum", "functools", "hashlib",
+    "heapq", "ipaddress", "itertools", "math", "msgspec", "operator", "re", "types", "typing", "uuid",
 }
 # The core's only ways out that need no import. `hash` of a string differs from process to process.
 IMPURE_CALLS = {

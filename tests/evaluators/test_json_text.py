@@ -23,6 +23,13 @@ def test_a_value_written_is_the_value_read(value: Any) -> None:
     assert parse_json(minified(value)) == value
 
 
+def test_half_a_surrogate_pair_stays_an_escape() -> None:
+    value = parse_json('["\\ud800", "é"]')
+    assert minified(value) == '["\\ud800","\\u00e9"]'
+    assert minified(["é"]) == '["é"]'
+    assert parse_json(minified(value)) == value
+
+
 def test_repeated_keys() -> None:
     assert parse_json('{"a": 1, "a": 2}') == {"a": 2}
     assert parse_members('{"a": 1, "a": 2}') == Members([("a", 1.0), ("a", 2.0)])

@@ -57,5 +57,15 @@ def parse_members(text: str) -> Any:
 
 
 def minified(value: Any) -> str:
-    """Returns a value as JSON text without blanks, as AWS passes it on."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """Returns a value as JSON text without blanks, as AWS passes it on. It can be encoded: half a surrogate pair stays
+    an escape."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text if is_encodable(text) else json.dumps(value, separators=(",", ":"))
+
+
+def is_encodable(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair, which JSON may escape and UTF-8 cannot write."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False

@@ -86,6 +86,14 @@ def test_templates(template: str, text: str) -> None:
     assert transformed(template) == text
 
 
+def test_every_text_can_be_encoded() -> None:
+    event = {"detail": {"half": "a\ud800é"}}
+    for template in ('"<h>"', '{"h": <h>}', '{"h": "<h>"}'):
+        text = compile_input("t", paths_map={"h": "$.detail.half"}, template=template).render(event, CONTEXT)
+        assert text.encode().decode() == text
+    assert compile_input("t").render(event, CONTEXT).isascii()
+
+
 def test_the_event_as_a_variable() -> None:
     without = {key: value for key, value in EVENT.items() if key not in ("detail", "detail-type")}
     assert json.loads(transformed('{"e": <aws.events.event>}')) == {

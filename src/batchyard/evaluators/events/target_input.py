@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from batchyard.core.model.refusal import Refused
 from batchyard.evaluators.events.envelope import event_text, iso_seconds
 from batchyard.evaluators.events.json_path import ABSENT, InvalidPath, Steps, find, parse_path
-from batchyard.evaluators.json_text import InvalidJson, minified, parse_json
+from batchyard.evaluators.json_text import InvalidJson, is_encodable, minified, parse_json
 
 PLACEHOLDER = re.compile(r"<(?P<name>[A-Za-z0-9._-]+)>")
 # What a template may name without a path, and how.
@@ -138,7 +138,7 @@ def _transform(transformer: Transformer, event: Mapping[str, Any], context: Rule
             texts.append(piece)
     text = "".join(texts)
     if not transformer.is_json:
-        return text.strip()
+        return text.strip() if is_encodable(text) else text.strip().encode(errors="replace").decode()
     try:
         return minified(parse_json(text))
     except InvalidJson as error:
