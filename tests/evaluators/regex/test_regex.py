@@ -112,6 +112,12 @@ def test_refused(source: str, sentence: str) -> None:
         Regex(source)
 
 
+def test_nothing_may_be_repeated_without_end() -> None:
+    source = "a" + "(?:" * 20 + "){1000}" * 20
+    assert len(Regex(source).matcher.program) == 2
+    assert Regex(source).found_in("ba")
+
+
 def test_filter_patterns_have_no_groups() -> None:
     assert Regex("a|b+", has_groups=False).found_in("xb")
     with pytest.raises(InvalidRegex, match="parentheses"):

@@ -74,7 +74,10 @@ class LinearMatcher:
 
     def _write_repeat(self, node: Repeat) -> None:
         for _ in range(node.least):
+            before = len(self.program)
             self._write(node.node)
+            if len(self.program) == before:
+                break  # nothing, as often as it may be, is nothing
         if node.most is None:
             split = self._add(Instruction("split"))
             self._write(node.node)
