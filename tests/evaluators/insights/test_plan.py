@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.evaluators.insights import plan as plans
-from batchyard.evaluators.insights.aggregates import TooLarge
+from batchyard.evaluators.insights.aggregates import AGGREGATES, TooLarge
 from batchyard.evaluators.insights.functions import FUNCTIONS
 from batchyard.evaluators.insights.nodes import InvalidQuery
 from batchyard.evaluators.insights.plan import plan_query, split_by
@@ -427,6 +427,70 @@ def test_any_words_are_a_query_or_refused(text: str) -> None:
     for one in JSON_RECORDS:
         execution.add(one)
     assert all(isinstance(shown, str) for row in execution.rows() for shown in row.values())
+
+
+def called(name: str, inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    _, fewest, most = FUNCTIONS[name]
+    return st.lists(inner, min_size=fewest, max_size=min(most, fewest + 2)).map(
+        lambda arguments: f"{name}({', '.join(arguments)})"
+    )
+
+
+FIELDS = [
+    "level",
+    "ms",
+    "code",
+    "user.name",
+    "`a-b`",
+    "tags.1.k",
+    "nope",
+    "@message",
+    "@timestamp",
+    "@logStream",
+    "made",
+]
+EXPRESSIONS = st.recursive(
+    st.sampled_from([*FIELDS, "5", "0", "2.5", "'ERROR'", "''", "'10.0.0.1'", "bin(5m)", "bin(1mo)", "now()"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from("+-*/%^=<"), inner).map(lambda parts: f"({' '.join(parts)})"),
+        st.tuples(inner, st.sampled_from([" and ", " or ", " != ", " >= "]), inner).map(
+            lambda parts: f"({''.join(parts)})"
+        ),
+        st.sampled_from(sorted(FUNCTIONS)).flatmap(lambda name: called(name, inner)),
+        inner.map(lambda part: f"(not {part})"),
+        inner.map(lambda part: f"({part} like /[a-z]+R|5$/)"),
+        inner.map(lambda part: f"({part} not in ['x', 5, level])"),
+    ),
+    max_leaves=5,
+)
+AGGREGATED = st.tuples(st.sampled_from(sorted(AGGREGATES)), EXPRESSIONS).map(lambda parts: f"{parts[0]}({parts[1]})")
+COMMANDS_READ = st.one_of(
+    EXPRESSIONS.map(lambda part: f"fields {part} as made, level"),
+    EXPRESSIONS.map(lambda part: f"filter {part}"),
+    EXPRESSIONS.map(lambda part: f"sort {part} desc, ms"),
+    EXPRESSIONS.map(lambda part: f"dedup {part}"),
+    EXPRESSIONS.map(lambda part: f"display {part} as made, ms"),
+    EXPRESSIONS.map(lambda part: f"parse concat({part}, '') '*R*' as made, more"),
+    EXPRESSIONS.map(lambda part: f"parse concat({part}, '') /(?<made>[a-z]+)(?<more>.)?/"),
+    st.tuples(AGGREGATED, EXPRESSIONS).map(
+        lambda parts: f"stats {parts[0]} as made, pct(ms, 90), count(*) by {parts[1]}"
+    ),
+    st.tuples(AGGREGATED, AGGREGATED).map(lambda parts: f"stats {parts[0]} / {parts[1]} as made"),
+    EXPRESSIONS.map(lambda part: f"pattern {part}"),
+    st.integers(1, 5).map(lambda count: f"limit {count}"),
+)
+
+
+@given(st.lists(COMMANDS_READ, max_size=5))
+def test_queries_of_the_grammar_have_rows_of_texts(commands: list[str]) -> None:
+    if sum(command.startswith("stats") for command in commands) > 2:
+        commands = [command for command in commands if not command.startswith("stats")]
+    execution = plan_query(" | ".join(commands), now_ms=NOW_MS).execution()
+    for one in JSON_RECORDS:
+        execution.add(one)
+    first = execution.rows()
+    assert all(isinstance(shown, str) for row in first for shown in row.values())
+    assert execution.rows() == first, "asking changes nothing"
 
 
 @given(st.text(max_size=25), st.text(max_size=25))

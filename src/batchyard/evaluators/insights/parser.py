@@ -114,7 +114,9 @@ def _nodes(reader: Reader) -> tuple[Node, ...]:
 
 
 def _stats(reader: Reader) -> Stats:
-    columns = _columns(reader)
+    earlier, reader.columns = reader.columns, set()
+    columns = _columns(reader)  # an aggregate is one here, though an earlier stats has one of the same text
+    reader.columns = earlier
     by = _columns(reader) if reader.takes_word("by") else ()
     reader.columns = {column.name for column in (*columns, *by)}
     return Stats(columns, by)
