@@ -32,7 +32,7 @@ ROOMS = (
         "api",
         "one function per operation: translates",
         "decisions",
-        ("core", "wire", "store.queries", "observe", "evaluators", "events", "topics", "deliveries"),
+        ("core", "wire", "store.queries", "observe", "evaluators", "events", "schedules", "topics", "deliveries"),
     ),
     Room("store", "durable state, the only SQL: one writer, many readers", "what is decided", ("core",)),
     Room("engines", "run attempts; report facts", "why an attempt runs", ("core", "failpoints", "clock")),
@@ -64,7 +64,13 @@ ROOMS = (
         "events",
         "the machine of EventBridge: buses, rules, targets, and what events make of them",
         "where events come from, how a message is sent",
-        ("core.model", "evaluators", "deliveries", "topics"),
+        ("core.model", "evaluators", "timers", "deliveries", "topics"),
+    ),
+    Room(
+        "schedules",
+        "the machine of EventBridge Scheduler: groups, schedules, and what they fire",
+        "how a message is sent",
+        ("core.model", "evaluators", "timers", "deliveries", "topics", "events"),
     ),
     Room(
         "topics",

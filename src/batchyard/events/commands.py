@@ -99,6 +99,12 @@ class PutEvents(Command[None], frozen=True):
     events: tuple[Event, ...]
 
 
+class RouteEvent(Struct, frozen=True):
+    """A report of another machine: its event for a bus."""
+
+    event: Event
+
+
 class AskEventBuses(Command[tuple[EventBus, ...]], frozen=True):
     """Asks for all buses, by name."""
 

@@ -11,18 +11,20 @@ from msgspec.structs import replace
 
 from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
-from batchyard.core.model.deliveries import Message
+from batchyard.core.model.deliveries import Message, Undeliverable
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
 from batchyard.deliveries.machine import AddDelivery, DropLane
-from batchyard.evaluators.events.envelope import iso_seconds
+from batchyard.evaluators.events.envelope import envelope, event_text, iso_seconds
 from batchyard.evaluators.events.event_pattern import compile_pattern
+from batchyard.evaluators.schedules.expressions import FireTimes, parse_rule_schedule
 from batchyard.events import commands as c
 from batchyard.events.records import DEFAULT_BUS, EVENT_BUS, RULE, EventBus, Rule, Target, rule_arn
 from batchyard.events.router import Router
-from batchyard.events.target_kinds import BUS, TOPIC, compile_target, lane_of
+from batchyard.events.target_kinds import BUS, TOPIC, compile_target, lane_of, message_for
+from batchyard.timers.machine import CancelTimer, SetTimer, register
 from batchyard.topics.commands import Publication, PublishToTopic
 
 MAX_BUSES = 100  # EventBridge quotas (eb-quota), here and below
@@ -34,6 +36,16 @@ NOT_FOUND, EXISTS, VALIDATION = "ResourceNotFoundException", "ResourceAlreadyExi
 LIMIT = "LimitExceededException"
 
 
+class RuleDue(Struct, frozen=True):
+    """A report of the timers: the time of a scheduled rule of the default bus has come."""
+
+    name: str
+    scheduled_ms: int
+
+
+TIMER_OWNER = register("event-rule", RuleDue)
+
+
 class RulesChanged(Effect, frozen=True):
     """Rules changed: who matches events beside the machine takes a new router."""
 
@@ -43,7 +55,7 @@ class RulesChanged(Effect, frozen=True):
 class EventsMachine:
     """A HostedMachine (loop.hosted_machine)."""
 
-    report_types: Collection[type[Any]] = ()
+    report_types: Collection[type[Any]] = (RuleDue, c.RouteEvent)
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -84,11 +96,19 @@ class EventsMachine:
         self._now_ms = now_ms
         return _HANDLERS[type(command)](self, command)
 
-    def report(self, source: str, report: Any, now_ms: int) -> None:
-        raise AssertionError(f"events take no reports: {report!r}")
+    def report(self, source: str, report: RuleDue | c.RouteEvent, now_ms: int) -> None:
+        """Fires a scheduled rule, or sends another machine's event to the rules of its bus."""
+        self._now_ms = now_ms
+        if isinstance(report, c.RouteEvent):
+            self._put_events(c.PutEvents((report.event,)))
+            return
+        rule = self._rules.get((DEFAULT_BUS, report.name))
+        assert rule is not None, f"a timer of the rule {report.name}, which is not there"
+        self._fire(rule, report.scheduled_ms)
+        self._set_timer(rule)
 
     def schedule(self, now_ms: int) -> None:
-        """Does nothing: nothing here becomes due by itself."""
+        """Does nothing: timers report what is due."""
 
     def outgoing(self) -> Collection[Any]:
         reports, self._outgoing = self._outgoing, []
@@ -145,25 +165,32 @@ class EventsMachine:
             raise Refused("ScheduleExpression is supported only on the default event bus.", VALIDATION)
         if command.pattern:
             compile_pattern(command.pattern)
+        if command.schedule:
+            parse_rule_schedule(command.schedule)
         known = self._rules.get((command.bus, command.name))
         if known is None and sum(bus == command.bus for bus, _ in self._rules) >= MAX_RULES:
             raise Refused("The requested resource exceeds the maximum number allowed.", LIMIT)
-        return self._put(
-            Rule(
-                command.bus,
-                command.name,
-                command.state,
-                command.pattern,
-                command.schedule,
-                command.description,
-                command.role_arn,
-                known.tags if known is not None else command.tags,
-                known.targets if known is not None else (),
-            )
+        rule = Rule(
+            command.bus,
+            command.name,
+            command.state,
+            command.pattern,
+            command.schedule,
+            command.description,
+            command.role_arn,
+            known.tags if known is not None else command.tags,
+            known.targets if known is not None else (),
+            self._now_ms,
         )
+        self._set_timer(rule, known)
+        return self._put(rule)
 
     def _set_state(self, command: c.SetRuleState) -> None:
-        self._put(replace(self._rule(command.bus, command.name), state=command.state))
+        known = self._rule(command.bus, command.name)
+        if known.state != command.state:
+            rule = replace(known, state=command.state, anchor_ms=self._now_ms)
+            self._set_timer(rule, known)
+            self._put(rule)
 
     def _delete_rule(self, command: c.DeleteRule) -> None:
         """Deletes a rule without targets. One that is not there is no fault, as on AWS."""
@@ -175,6 +202,8 @@ class EventsMachine:
         del self._rules[rule.bus, rule.name]
         self._changes.documents[RULE, _document_name(rule)] = None
         self._router = None
+        if rule.schedule:
+            self._outgoing.append(CancelTimer(TIMER_OWNER, rule.name))
 
     def _put(self, rule: Rule) -> Rule:
         self._rules[rule.bus, rule.name] = self._changes.documents[RULE, _document_name(rule)] = rule
@@ -214,6 +243,35 @@ class EventsMachine:
         arn = rule_arn(self._account, rule.bus, rule.name)
         self._outgoing += [DropLane(lane_of(arn, name)) for name in command.ids]
 
+    # -- schedules --
+
+    def _set_timer(self, rule: Rule, before: Rule | None = None) -> None:
+        """Sets the timer of an enabled rule with a schedule to its next time; else removes the one that it had."""
+        due_ms = None
+        if rule.schedule and rule.is_enabled:
+            due_ms = FireTimes(parse_rule_schedule(rule.schedule), anchor_ms=rule.anchor_ms).next_fire(self._now_ms)
+        if due_ms is not None:
+            self._outgoing.append(SetTimer(TIMER_OWNER, rule.name, due_ms, RuleDue(rule.name, due_ms)))
+        elif before is not None and before.schedule:
+            self._outgoing.append(CancelTimer(TIMER_OWNER, rule.name))
+
+    def _fire(self, rule: Rule, scheduled_ms: int) -> None:
+        """Sends the event of a scheduled rule to its targets (observability spec 7.2)."""
+        arn = rule_arn(self._account, rule.bus, rule.name)
+        document = envelope(
+            event_id=str(uuid5(NAMESPACE_URL, f"{arn}/{scheduled_ms}")),
+            detail_type="Scheduled Event",
+            source="aws.events",
+            account=self._account.account_id,
+            at_ms=scheduled_ms,
+            region=self._account.region,
+            resources=[arn],
+            detail={},
+        )
+        for target in rule.targets:
+            message = message_for(compile_target(target), rule, arn, document, event_text(document), "", self._now_ms)
+            self._send(message, document, "", MAX_BUS_HOPS)
+
     # -- tags --
 
     def _tag(self, command: c.TagEvents) -> None:
@@ -236,14 +294,17 @@ class EventsMachine:
 
     def _route(self, bus: str, document: dict[str, Any], order_key: str, hops: int) -> None:
         for message in self.router.messages(bus, document, order_key, self._now_ms):
-            if not isinstance(message, Message):
-                self._outgoing.append(message)
-            elif message.channel == TOPIC:
-                self._outgoing.append(_to_topic(message))
-            elif message.channel != BUS:
-                self._outgoing.append(AddDelivery(message))
-            elif hops:
-                self._route(message.target["bus"], document, order_key, hops - 1)
+            self._send(message, document, order_key, hops)
+
+    def _send(self, message: Message | Undeliverable, document: dict[str, Any], order_key: str, hops: int) -> None:
+        if isinstance(message, Undeliverable):
+            self._outgoing.append(message)
+        elif message.channel == TOPIC:
+            self._outgoing.append(_to_topic(message))
+        elif message.channel != BUS:
+            self._outgoing.append(AddDelivery(message))
+        elif hops:
+            self._route(message.target["bus"], document, order_key, hops - 1)
 
     # -- questions --
 

@@ -30,7 +30,8 @@ class Target(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True, omit_defaults=True):
-    """`pattern` and `schedule`: at least one of them; empty: there is none. `targets`: in the order of their ids."""
+    """`pattern` and `schedule`: at least one of them; empty: there is none. `targets`: in the order of their ids.
+    `anchor_ms`: when it was made or enabled, from which a rate counts."""
 
     bus: str
     name: str
@@ -41,6 +42,7 @@ class Rule(Struct, frozen=True, omit_defaults=True):
     role_arn: str = ""
     tags: dict[str, str] = {}
     targets: tuple[Target, ...] = ()
+    anchor_ms: int = 0
 
     @property
     def is_enabled(self) -> bool:
