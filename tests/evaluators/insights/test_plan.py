@@ -15,7 +15,7 @@ from batchyard.evaluators.insights.aggregates import AGGREGATES, TooLarge
 from batchyard.evaluators.insights.functions import FUNCTIONS
 from batchyard.evaluators.insights.nodes import InvalidQuery
 from batchyard.evaluators.insights.plan import plan_query, split_by
-from batchyard.evaluators.insights.values import MAX_TEXT_CHARACTERS, LogRecord, discovered_fields
+from batchyard.evaluators.insights.values import MAX_TEXT_CHARACTERS, LogRecord, discovered_fields, record_fields
 
 START_MS = 1_795_775_760_123  # 2026-11-27 10:36:00.123
 NOW_MS = START_MS + 3_600_000
@@ -86,6 +86,21 @@ def test_fields_of_json() -> None:
     assert column("fields c.d.e.f as x", records=JSON_RECORDS[2:3]) == ["1"]
     assert discovered_fields(JSON_RECORDS[0].message) == ["level", "ms", "user.name", "tags.0", "tags.1.k", "a-b", "ok"]
     assert len(discovered_fields(json.dumps({"a": list(range(500))}))) == 200
+
+
+def test_all_fields_of_a_record() -> None:
+    found = record_fields(record(0, {"a": {"b": [1.5, True]}, "c.d": None, "@log": "mine"}, jobId="j"))
+    assert found == {
+        "@message": '{"a": {"b": [1.5, true]}, "c.d": null, "@log": "mine"}',
+        "@timestamp": str(START_MS),
+        "@logStream": "s",
+        "@log": "1:/g",
+        "@ingestionTime": str(START_MS),
+        "@ptr": "p0",
+        "jobId": "j",
+        "a.b.0": "1.5",
+        "a.b.1": "true",
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from batchyard.evaluators.metrics.math_functions import FUNCTIONS, Range
 from batchyard.evaluators.metrics.math_parser import InvalidMath, names_in, parse_math
 from batchyard.evaluators.metrics.math_values import MAX_SERIES, Series
 from batchyard.evaluators.metrics.metric_math import (
+    AlarmQuery,
     MetricQuery,
     check_alarm_expressions,
+    check_alarm_queries,
     default_labels,
     evaluate,
     order_of,
@@ -195,6 +197,24 @@ def test_unknown_ids_and_circles() -> None:
         "The expression uses b, which has no value.",
         "AVG of a series without datapoints is no number.",
     ]
+
+
+def test_the_metrics_of_an_alarm() -> None:
+    metric = AlarmQuery("m", None, 60, False)
+    result_of = AlarmQuery("e", parse_math("m * 2"), None, True)
+    check_alarm_queries([metric, result_of])
+    check_alarm_queries([metric._replace(returns_data=True)])
+    for queries, sentence in (
+        ([metric], "Exactly one"),
+        ([metric._replace(returns_data=True), result_of], "Exactly one"),
+        ([metric, metric._replace(id="n", period_s=300), result_of], "same period"),
+        ([metric, metric, result_of], "differ"),
+        ([metric._replace(id="M"), result_of], "lower-case letter"),
+        ([result_of], "uses m"),
+        ([*(metric._replace(id=f"m{at}") for at in range(10)), result_of], "at most 10"),
+    ):
+        with pytest.raises(InvalidMath, match=sentence):
+            check_alarm_queries(queries)
 
 
 def test_a_number_may_be_used_by_another_expression() -> None:

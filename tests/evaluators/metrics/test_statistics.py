@@ -13,8 +13,10 @@ from batchyard.evaluators.metrics.samples import (
     Samples,
     grouped,
     merged,
+    packed_values,
     samples_of,
     statistic_set,
+    unpacked_values,
 )
 from batchyard.evaluators.metrics.statistics import InvalidStatistic, parse_statistic
 
@@ -144,6 +146,19 @@ def test_any_text_is_a_statistic_or_refused(name: str) -> None:
         return
     value = statistic.value_of(TEN)
     assert value is None or math.isfinite(value)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1), st.lists(st.integers(1, 9), min_size=1))
+def test_values_survive_being_packed(values: list[float], counts: list[int]) -> None:
+    times = [float(counts[at % len(counts)]) for at in range(len(values))]
+    found = samples_of(values, times).values
+    assert unpacked_values(packed_values(found)) == found
+
+
+def test_packed_values_are_small() -> None:
+    assert len(packed_values(samples_of([0.0]).values)) == 4
+    assert len(packed_values(samples_of([float(at) for at in range(100)]).values)) < 110
+    assert unpacked_values(packed_values(None)) is None
 
 
 def test_a_statistic_set_has_no_values() -> None:

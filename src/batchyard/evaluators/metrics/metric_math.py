@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ from batchyard.evaluators.metrics.math_parser import (
     names_in,
 )
 from batchyard.evaluators.metrics.math_values import Series, Value, array_of, binary, mapped
+
+ID = re.compile(r"[a-z][a-zA-Z0-9_]{0,254}", re.ASCII)
+MAX_ALARM_QUERIES = 10  # AWS's own
 
 
 class MetricQuery(NamedTuple):
@@ -130,6 +134,30 @@ def _metrics(arguments: Sequence[Node], metrics: Mapping[str, Series]) -> Value:
     if len(arguments) > 1 or not isinstance(arguments[0], Text):
         raise InvalidMath('METRICS takes nothing, or one text of ids: METRICS("errors").')
     return array_of(series for name, series in metrics.items() if arguments[0].value in name)
+
+
+class AlarmQuery(NamedTuple):
+    """One member of an alarm's Metrics: a metric, or an expression. `period_s`: None where it has none of its own."""
+
+    id: str
+    expression: Node | None
+    period_s: int | None
+    returns_data: bool
+
+
+def check_alarm_queries(queries: Sequence[AlarmQuery]) -> None:
+    """Raises InvalidMath for Metrics that no alarm may have: more than ten, two periods, not one result."""
+    if len(queries) > MAX_ALARM_QUERIES:
+        raise InvalidMath(f"An alarm has at most {MAX_ALARM_QUERIES} metrics and expressions, not {len(queries)}.")
+    wrong = [query.id for query in queries if not ID.fullmatch(query.id)]
+    if wrong or len({query.id for query in queries}) < len(queries):
+        raise InvalidMath("Ids begin with a lower-case letter, have letters, digits and _ after it, and differ.")
+    if sum(query.returns_data for query in queries) != 1:
+        raise InvalidMath("Exactly one metric or expression of an alarm has ReturnData true.")
+    if len({query.period_s for query in queries if query.period_s is not None}) > 1:
+        raise InvalidMath("All metrics of an alarm have the same period.")
+    expressions = {query.id: query.expression for query in queries if query.expression is not None}
+    check_alarm_expressions(expressions, {query.id for query in queries if query.expression is None})
 
 
 def check_alarm_expressions(expressions: Mapping[str, Node], metrics: Collection[str]) -> None:

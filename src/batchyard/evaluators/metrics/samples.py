@@ -9,9 +9,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 MAX_EXACT_VALUES = 500  # distinct values that are kept as they are: a minute of one metric rarely has more
 ACCURACY = 0.01  # relative error of a bucket's value
 GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
+MAX_SHORT = 2.0**31  # below it a whole number takes fewer bytes as such
 MIN_BUCKET_VALUE = 1e-300  # what is nearer to zero is zero: its bucket's value would be no number
 
 Pairs = tuple[tuple[float, float], ...]
@@ -78,6 +81,34 @@ def grouped(points: Iterable[tuple[int, Samples]], start_s: int, end_s: int, per
         if start_s <= at_s < end_s:
             parts.setdefault(at_s - at_s % period_s, []).append(samples)
     return {at_s: merged(parts[at_s]) for at_s in sorted(parts)}
+
+
+# -- as bytes --
+
+
+def packed_values(values: Pairs | None) -> bytes:
+    """Returns values in a few bytes: whole numbers take one to five, and counts nothing where each is 1."""
+    if values is None:
+        return b""
+    counts = [_short(count) for _, count in values]
+    numbers = [_short(value) for value, _ in values]
+    return msgspec.msgpack.encode((numbers, None if all(count == 1 for count in counts) else counts))
+
+
+def unpacked_values(data: bytes) -> Pairs | None:
+    """Returns what `packed_values` was given."""
+    if not data:
+        return None
+    numbers, counts = msgspec.msgpack.decode(data)
+    times = counts if counts is not None else [1.0] * len(numbers)
+    return tuple((float(value), float(count)) for value, count in zip(numbers, times, strict=True))
+
+
+def _short(number: float) -> float | int:
+    return int(number) if number.is_integer() and abs(number) < MAX_SHORT else number
+
+
+# -- values --
 
 
 def _merged(pairs: Iterable[tuple[float, float]]) -> Pairs:
