@@ -130,7 +130,7 @@ def discovered_fields(message: str, most: int = 200) -> list[str]:
 def record_fields(record: LogRecord) -> dict[str, str]:
     """Returns every field of a record, as GetLogRecord has them: times in milliseconds."""
     row = Row(record)
-    found = {}
+    found: dict[str, str] = {}
     for name in (*SYSTEM_FIELDS, *record.fields, *discovered_fields(record.message)):
         value = row.field(name, tuple(name.split(".")))
         text = str(int(value)) if isinstance(value, Time) else text_of(value)
