@@ -103,11 +103,22 @@ def test_limits(policy: Any, scope: str, reason: str) -> None:
     assert refusal.value.message == f"Invalid parameter: FilterPolicy: {reason}"
 
 
+def test_keys_of_the_first_level_count() -> None:
+    nested = {"a": {f"k{at}": [1] for at in range(6)}, "b": [1]}
+    assert compile_filter_policy(json.dumps(nested), "MessageBody") is not None
+    either = {"$or": [{f"k{at}": [1]} for at in range(5)]}
+    assert compile_filter_policy(json.dumps(either)) is not None
+    with pytest.raises(InvalidPolicy, match="more than 5 keys"):
+        compile_filter_policy(json.dumps({**either, "a": [1]}))
+
+
 def test_combinations_multiply_values_by_their_level() -> None:
     policy = {"a": {"b": {"c": [1, 2, 3, 4]}}, "d": {"e": [1, 2, 3]}, "f": [1, 2]}
     assert combinations(parse_members(json.dumps(policy))) == 4 * 3 * 3 * 2 * 2
     either = {"a": [1, 2], "$or": [{"b": [1, 2, 3]}, {"c": [1]}]}
     assert combinations(parse_members(json.dumps(either))) == 2 * (3 + 1)
+    deep = {"$or": [{"m": [1, 2, 3]}, {"n": [1, 2]}], "d": {"s": [1, 2], "$or": [{"a": [1]}, {"t": [1, 2, 3]}]}}
+    assert combinations(parse_members(json.dumps(deep))) == 160
 
 
 @given(st.text('{}[]":,ab1$or', max_size=30), st.sampled_from(["MessageAttributes", "MessageBody"]), st.text())

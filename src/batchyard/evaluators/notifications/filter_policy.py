@@ -70,12 +70,19 @@ def compile_filter_policy(
     is_of_body = scope == "MessageBody"
     if not is_of_body and _is_nested(members):
         fail("Filter policy scope MessageAttributes does not support nested filter policy")
-    pattern = EventPattern(branches)
-    if len(pattern.names) > MAX_KEYS:
+    if len(_parent_keys(members)) > MAX_KEYS:
         fail(f"Filter policy can not have more than {MAX_KEYS} keys")
     if combinations(members) > MAX_COMBINATIONS:
         fail("Filter policy is too complex")
-    return FilterPolicy(pattern, is_of_body=is_of_body)
+    return FilterPolicy(EventPattern(branches), is_of_body=is_of_body)
+
+
+def _parent_keys(members: Members) -> set[str]:
+    """Returns the keys that AWS counts: those of the first level, also within `$or`."""
+    found: set[str] = set()
+    for key, value in members:
+        found |= set().union(*(_parent_keys(branch) for branch in value)) if key == "$or" else {key}
+    return found
 
 
 def _is_nested(members: Members) -> bool:
