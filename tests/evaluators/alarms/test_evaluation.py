@@ -90,8 +90,10 @@ def test_percentiles_of_few_samples_keep_the_state_when_asked() -> None:
 # -- why --
 
 
-def reason(needed: int, periods: int, data: str, missing: MissingData = MissingData.MISSING) -> str:
-    asked = rule(needed, periods, missing)
+def reason(
+    needed: int, periods: int, data: str, missing: MissingData = MissingData.MISSING, *, is_m_given: bool = False
+) -> str:
+    asked = rule(needed, periods, missing)._replace(is_m_given=is_m_given)
     return state_reason(asked, judge(asked, points(data)))
 
 
@@ -102,28 +104,47 @@ def test_reasons() -> None:
     assert reason(1, 1, "0") == (
         "Threshold Crossed: 1 datapoint [0.0 (27/11/26 10:31:00)] was not greater than the threshold (21.0)."
     )
-    assert reason(2, 3, "X 0 X") == (
-        "Threshold Crossed: 2 out of the last 3 datapoints [21.5 (27/11/26 10:33:00), 21.5 (27/11/26 10:31:00)] were "
-        "greater than the threshold (21.0) (minimum 2 datapoints for OK -> ALARM transition)."
-    )
-    assert reason(3, 3, "X 0 X") == (
-        "Threshold Crossed: 1 out of the last 3 datapoints [0.0 (27/11/26 10:32:00)] was not greater than the "
-        "threshold (21.0) (minimum 1 datapoint for ALARM -> OK transition)."
-    )
-    assert reason(2, 2, "- - - -", MissingData.BREACHING) == (
-        "Threshold Crossed: no datapoints were received for 2 periods and 2 missing datapoints were treated as "
-        "[Breaching]."
+    assert reason(2, 2, "X X") == (
+        "Threshold Crossed: 2 datapoints [21.5 (27/11/26 10:32:00), 21.5 (27/11/26 10:31:00)] were greater than the "
+        "threshold (21.0)."
     )
     assert reason(1, 1, "-", MissingData.NOT_BREACHING) == (
         "Threshold Crossed: no datapoints were received for 1 period and 1 missing datapoint was treated as "
         "[NonBreaching]."
     )
+    assert reason(2, 2, "- - - -", MissingData.BREACHING) == (
+        "Threshold Crossed: no datapoints were received for 2 periods and 2 missing datapoints were treated as "
+        "[Breaching]."
+    )
     assert reason(2, 2, "- - - X", MissingData.BREACHING) == (
-        "Threshold Crossed: 1 out of the last 2 datapoints [21.5 (27/11/26 10:34:00)] was greater than the threshold "
-        "(21.0) and 1 missing datapoint was treated as [Breaching] (minimum 2 datapoints for OK -> ALARM transition)."
+        "Threshold Crossed: 1 datapoint [21.5 (27/11/26 10:34:00)] was greater than the threshold (21.0) and 1 missing "
+        "datapoint was treated as [Breaching]."
+    )
+    assert reason(2, 3, "- - - - 0", MissingData.BREACHING) == (
+        "Threshold Crossed: 1 datapoint was received for 3 periods and 2 missing datapoints were treated as "
+        "[Breaching]."
     )
     assert reason(1, 1, "- - -") == "Insufficient Data: 1 datapoint was unknown."
     assert reason(3, 3, "- - -") == "Insufficient Data: 3 datapoints were unknown."
+
+
+def test_reasons_where_datapoints_to_alarm_was_given() -> None:
+    assert reason(1, 1, "X", is_m_given=True) == (
+        "Threshold Crossed: 1 out of the last 1 datapoints [21.5 (27/11/26 10:31:00)] was greater than the threshold "
+        "(21.0) (minimum 1 datapoint for OK -> ALARM transition)."
+    )
+    assert reason(2, 3, "X 0 X", is_m_given=True) == (
+        "Threshold Crossed: 2 out of the last 3 datapoints [21.5 (27/11/26 10:33:00), 21.5 (27/11/26 10:31:00)] were "
+        "greater than the threshold (21.0) (minimum 2 datapoints for OK -> ALARM transition)."
+    )
+    assert reason(3, 3, "X 0 X", is_m_given=True) == (
+        "Threshold Crossed: 1 out of the last 3 datapoints [0.0 (27/11/26 10:32:00)] was not greater than the "
+        "threshold (21.0) (minimum 1 datapoint for ALARM -> OK transition)."
+    )
+    assert reason(2, 2, "- - - X", MissingData.BREACHING, is_m_given=True) == (
+        "Threshold Crossed: 1 out of the last 2 datapoints [21.5 (27/11/26 10:34:00)] was greater than the threshold "
+        "(21.0) and 1 missing datapoint was treated as [Breaching] (minimum 2 datapoints for OK -> ALARM transition)."
+    )
 
 
 def test_reason_data() -> None:

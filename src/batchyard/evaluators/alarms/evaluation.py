@@ -41,6 +41,7 @@ class AlarmRule(NamedTuple):
     datapoints_to_alarm: int
     missing_data: MissingData = MissingData.MISSING
     ignores_low_samples: bool = False  # EvaluateLowSampleCountPercentile
+    is_m_given: bool = False  # DatapointsToAlarm was, and is not N by default: the reasons are worded otherwise
 
     def breaches(self, value: float) -> bool:
         return COMPARISONS[self.comparison](value, self.threshold)

@@ -42,34 +42,32 @@ def _points(judgement: Judgement) -> str:
 def state_reason(rule: AlarmRule, judgement: Judgement) -> str:
     """Returns the reason of a judgement that has a state."""
     if judgement.state is AlarmState.INSUFFICIENT_DATA:
-        count = rule.periods
-        return f"Insufficient Data: {count} datapoint{'s were' if count > 1 else ' was'} unknown."
-    real = [point.value for point in judgement.judged if point.value is not None]
-    fillers = judgement.fillers
-    treated = f"{fillers} missing datapoint{'s were' if fillers > 1 else ' was'} treated as [%s]" % TREATED.get(
-        rule.missing_data, ""
-    )
-    if not real:
-        periods = f"{fillers} period{'s' if fillers > 1 else ''}"
-        return f"Threshold Crossed: no datapoints were received for {periods} and {treated}."
+        return f"Insufficient Data: {_counted(rule.periods, 'datapoint')} unknown."
     is_alarm = judgement.state is AlarmState.ALARM
-    crossed = f"{'' if is_alarm else 'not '}{WORDS[rule.comparison]} the threshold ({java_double(rule.threshold)})"
-    if rule.periods == 1:
-        return f"Threshold Crossed: 1 datapoint [{_points(judgement)}] was {crossed}."
-    counted = [value for value in real if rule.breaches(value) is is_alarm]
-    fits = tuple(
-        point for point in judgement.judged if point.value is not None and rule.breaches(point.value) is is_alarm
-    )
+    real = [point for point in judgement.judged if point.value is not None]
+    fits = tuple(point for point in real if point.value is not None and rule.breaches(point.value) is is_alarm)
+    fillers = judgement.fillers
+    treated = f"{_counted(fillers, 'missing datapoint')} treated as [{TREATED.get(rule.missing_data, '')}]"
+    if not fits:
+        periods = fillers if not real else rule.periods
+        received = _counted(len(real), "datapoint") if real else "no datapoints were"
+        return f"Threshold Crossed: {received} received for {periods} period{'s' if periods > 1 else ''} and {treated}."
     listed = _points(judgement._replace(judged=fits))
+    verb = "was" if len(fits) == 1 else "were"
+    crossed = f"{'' if is_alarm else 'not '}{WORDS[rule.comparison]} the threshold ({java_double(rule.threshold)})"
+    filled = f" and {treated}" if fillers else ""
+    if not rule.is_m_given:
+        datapoints = f"{len(fits)} datapoint{'s' if len(fits) > 1 else ''}"
+        return f"Threshold Crossed: {datapoints} [{listed}] {verb} {crossed}{filled}."
     needed = rule.datapoints_to_alarm if is_alarm else rule.periods - rule.datapoints_to_alarm + 1
     change = "OK -> ALARM" if is_alarm else "ALARM -> OK"
     minimum = f"(minimum {needed} datapoint{'s' if needed > 1 else ''} for {change} transition)"
-    if not counted:
-        return f"Threshold Crossed: {treated} {minimum}."
-    begin = f"Threshold Crossed: {len(counted)} out of the last {rule.periods} datapoints [{listed}]"
-    verb = "was" if len(counted) == 1 else "were"
-    filled = f" and {treated}" if fillers else ""
-    return f"{begin} {verb} {crossed}{filled} {minimum}."
+    datapoints = f"{len(fits)} out of the last {rule.periods} datapoints"
+    return f"Threshold Crossed: {datapoints} [{listed}] {verb} {crossed}{filled} {minimum}."
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun} was" if count == 1 else f"{count} {noun}s were"
 
 
 def iso_milliseconds(at_s: float) -> str:
