@@ -147,7 +147,7 @@ class Service:
             result = asyncio.run(self.handlers[operation.service, operation.name](call, document))
             response = operation.respond(result, "request-1")
         except Refused as refusal:
-            status = STATUS_OF_CODE.get(refusal.code, 400)
+            status = operation.status_of(refusal.code) or STATUS_OF_CODE.get(refusal.code, 400)
             response = operation.refuse(WireError(refusal.code, refusal.message, status), "request-1")
         except WireError as error:
             response = operation.refuse(error, "request-1")

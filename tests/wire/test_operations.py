@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from batchyard.wire.messages import WireError
+from batchyard.wire.model import build_service_model
+from batchyard.wire.router import Router
 from tests.wire.oracle import (
     OPERATIONS,
     ROUTER,
@@ -64,3 +66,20 @@ def test_refusals_reach_botocore_with_code_and_message(key: tuple[str, str]) -> 
 def test_a_result_that_is_not_the_output_shape_is_our_own_fault(result: dict[str, object], member: str) -> None:
     with pytest.raises(AssertionError, match=member):
         ROUTER.operations["batch", "DescribeJobs"].serialise(result)
+
+
+def test_an_error_has_the_status_of_the_services_model() -> None:
+    """By the error's own code where it has one."""
+    gone, taken = {"code": "Gone", "httpStatusCode": 404}, {"httpStatusCode": 409}
+    document = {
+        "metadata": {"endpointPrefix": "toy", "protocol": "json", "targetPrefix": "Toy"},
+        "operations": {"Find": {"name": "Find", "http": {"method": "POST", "requestUri": "/"}}},
+        "shapes": {
+            "GoneException": {"type": "structure", "members": {}, "exception": True, "error": gone},
+            "Taken": {"type": "structure", "members": {}, "exception": True, "error": taken},
+            "Odd": {"type": "structure", "members": {}, "exception": True},
+        },
+    }
+    operation = Router([build_service_model(document)]).operations["toy", "Find"]
+    codes = ("Gone", "GoneException", "Taken", "Odd")
+    assert [operation.status_of(code) for code in codes] == [404, None, 409, None]

@@ -79,7 +79,7 @@ class OperationModel:
 @dataclass(slots=True, eq=False)
 class ServiceModel:
     """One service. `name`: its endpoint prefix. `service_id`: its name in SDKs. `signing_name`: its name in SigV4.
-    `version`: the date of its API."""
+    `version`: the date of its API. `error_statuses`: the HTTP status of each error code for which the model has one."""
 
     name: str
     service_id: str
@@ -91,6 +91,7 @@ class ServiceModel:
     xml_namespace: str
     operations: dict[str, OperationModel]
     shapes: dict[str, Shape]
+    error_statuses: dict[str, int] = field(default_factory=dict)
 
 
 def load_service_model(name: str) -> ServiceModel:
@@ -122,7 +123,14 @@ def build_service_model(document: dict[str, Any]) -> ServiceModel:
         xml_namespace=metadata.get("xmlNamespace", ""),
         operations={name: _operation(raw, shapes) for name, raw in document["operations"].items()},
         shapes=shapes,
+        error_statuses=_error_statuses(document["shapes"]),
     )
+
+
+def _error_statuses(raw_shapes: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """Returns the statuses of a model's errors, by code: the shape's name, unless the error has a code of its own."""
+    errors = ((name, raw.get("error", {})) for name, raw in raw_shapes.items() if raw.get("exception"))
+    return {error.get("code", name): error["httpStatusCode"] for name, error in errors if "httpStatusCode" in error}
 
 
 def _operation(raw: dict[str, Any], shapes: dict[str, Shape]) -> OperationModel:

@@ -28,6 +28,7 @@ class Operation:
         check_results: bool = False,
     ) -> None:
         self.service = service.name
+        self._error_statuses = service.error_statuses
         self.name = model.name
         self.model = model
         self.protocol = protocol
@@ -84,6 +85,10 @@ class Operation:
         """Returns the response of a success."""
         headers = (("content-type", self.protocol.content_type), ("x-amzn-requestid", request_id))
         return Response(self.model.status, headers, self.serialise(result, request_id))
+
+    def status_of(self, code: str) -> int | None:
+        """Returns the HTTP status that the service's model has for an error code; None: it has none."""
+        return self._error_statuses.get(code)
 
     def refuse(self, error: WireError, request_id: str) -> Response:
         """Returns the response of a refusal."""

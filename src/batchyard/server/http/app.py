@@ -35,7 +35,7 @@ PEER = "batchyard.peer"  # the key of the connection's user in the scope's state
 ATTEMPT = "batchyard.attempt"  # the key of the attempt, and the path that names it, set by SessionPaths
 MAX_INVOCATION_ID = 128  # SDKs send a UUID; longer ones are a mistake and would be kept for an hour
 DIGEST_BYTES = 16  # of a body, to recognise it
-# Codes whose status is not 400.
+# Codes whose status is not 400, beside those for which a service's model has a status.
 STATUS_OF_CODE = {
     "TooManyRequestsException": 429,
     "ServerException": 500,
@@ -119,7 +119,7 @@ class App:
             message = self._text(operation.service, error, request_id)
             return operation.refuse(WireError(error.code, message, error.status), request_id)
         except Refused as error:
-            status = STATUS_OF_CODE.get(error.code, 400)
+            status = operation.status_of(error.code) or STATUS_OF_CODE.get(error.code, 400)
             message = self._text(operation.service, error, request_id)
             return operation.refuse(WireError(error.code, message, status), request_id)
         except self._busy:
