@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from msgspec import Struct
 
-from batchyard.clock import SteadyClock
+from batchyard.clock import SteadyClock, wall_clock_ms
 from batchyard.core.capacity.prices import Prices
 from batchyard.engines.base import Engine
 from batchyard.server.access.access import Rules, check_listening
@@ -22,6 +22,7 @@ from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths, prepare, tidy_up
 from batchyard.server.settings.s3 import S3, s3_of
+from batchyard.store.logs.log_writer import LogWriter
 from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 
@@ -37,6 +38,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     secret: bytes
     store: Store
     writer: Writer  # of it, and open
+    log_writer: LogWriter  # of log events that callers and targets write, and open
     clock: SteadyClock  # moved on by the store, before anything is decided, when it is behind
     listener: socket.socket
     address: str
@@ -61,6 +63,9 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     writer = store.writer()
     writer.open(settings.account_id, settings.region)  # before the port: a second server gets the true reason
     stack.callback(writer.close)
+    log_writer = LogWriter(paths.log_database, wall_clock_ms)
+    log_writer.open()
+    stack.callback(log_writer.close)
     stack.callback(tidy_up, paths)  # while the lock is held: no other server can be using it
     listener = stack.enter_context(listening_socket(settings.host, settings.port))
     rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
@@ -77,6 +82,7 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
         secret=secret,
         store=store,
         writer=writer,
+        log_writer=log_writer,
         clock=clock,
         listener=listener,
         address=url_of(settings.host, listener.getsockname()[1]),

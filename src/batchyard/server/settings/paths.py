@@ -67,6 +67,11 @@ class Paths(Struct, frozen=True):
         return self.data_dir / DATABASE
 
     @property
+    def log_database(self) -> Path:
+        """The file of the log events that are no output of jobs."""
+        return self.data_dir / "logs.db"
+
+    @property
     def store_url(self) -> str:
         return url_of_file(self.database)
 

@@ -1,0 +1,80 @@
+"""The file of written log events: its tables, and connections to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from batchyard.store.budgets import is_spent
+from batchyard.store.errors import StoreError, StoreMismatch
+from batchyard.store.sqlite.connections import BUSY_SECONDS, STEPS_BETWEEN_LOOKS, create_private
+
+VERSION = 1
+WRITER_CACHE_KIB = 4096
+READER_CACHE_KIB = 1024
+CHECKPOINT_PAGES = 4000  # of the write-ahead log; 16 MiB, as in the store of jobs
+
+# `groups`: rows of those that were created, or of which more is known than that a job names them.
+# `events` are ordered within their stream by time; what came at the same time by `sequence`.
+# `chunks` hold events that are no longer in `events`, compressed, a run of one stream each.
+SCHEMA = """
+CREATE TABLE groups (
+    name TEXT PRIMARY KEY, created_ms INTEGER NOT NULL, body TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE streams (
+    key INTEGER PRIMARY KEY, log_group TEXT NOT NULL, name TEXT NOT NULL, created_ms INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL DEFAULT 0, last_ms INTEGER NOT NULL DEFAULT 0, ingested_ms INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (log_group, name)
+);
+CREATE INDEX streams_by_time ON streams (log_group, last_ms, name);
+CREATE TABLE events (
+    stream INTEGER NOT NULL, at_ms INTEGER NOT NULL, sequence INTEGER NOT NULL, ingested_ms INTEGER NOT NULL,
+    message TEXT NOT NULL, PRIMARY KEY (stream, at_ms, sequence)
+) WITHOUT ROWID;
+CREATE TABLE chunks (
+    key INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first_ms INTEGER NOT NULL, first_sequence INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL, last_sequence INTEGER NOT NULL, events INTEGER NOT NULL, raw_bytes INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX chunks_by_stream ON chunks (stream, last_ms, last_sequence, first_ms, first_sequence);
+CREATE TABLE documents (
+    kind TEXT NOT NULL, log_group TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (kind, log_group, name)
+) WITHOUT ROWID;
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """Opens the file, made where there is none. Transactions are the caller's. Raises StoreError."""
+    create_private(path)
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: room of old events is given back
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # a commit that returned survives a loss of power
+        connection.execute(f"PRAGMA cache_size=-{WRITER_CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if not found:
+            connection.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"The log events in {path} cannot be used ({error}). Move the file away to begin without them; jobs and "
+            "their output are not in it."
+        ) from error
+    if found > VERSION:
+        connection.close()
+        raise StoreMismatch(f"{path} was written by a newer version: use that one, or move the file away.")
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Opens the file that a writer has made. Queries end with sqlite3.OperationalError in a `time_budget` that is used
+    up."""
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
+    connection.set_progress_handler(is_spent, STEPS_BETWEEN_LOOKS)
+    return connection
