@@ -291,3 +291,17 @@ def test_a_removed_rule_has_no_timer_and_a_wrong_expression_is_refused() -> None
     assert yard.due() is None
     with pytest.raises(Refused, match="Parameter ScheduleExpression is not valid"):
         yard.do(ec.PutRule("default", "nightly", RULE_ENABLED, "", "at(2026-11-27T10:36:00)"))
+
+
+def test_what_is_deleted_in_the_batch_in_which_it_is_due_does_not_fire() -> None:
+    yard = Yard()
+    yard.create(expression="rate(5 minutes)")
+    yard.do(ec.PutRule("default", "often", RULE_ENABLED, "", "rate(5 minutes)"))
+    yard.do(ec.PutRule("default", "changed", RULE_ENABLED, "", "rate(5 minutes)"))
+    yard.do(ec.PutTargets("default", "changed", (Target("t", RULE_LOGS, {"Id": "t", "Arn": RULE_LOGS}),)))
+    yard.now_ms += 5 * MINUTE_MS
+    yard.schedules.handle(c.DeleteSchedule("default", "nightly"), yard.now_ms)
+    yard.rules.handle(ec.DeleteRule("default", "often"), yard.now_ms)
+    yard.do(ec.SetRuleState("default", "changed", RULE_DISABLED))
+    assert [type(report) for report in yard.fired] == [DropLane]
+    assert yard.due() is None

@@ -40,7 +40,7 @@ class Yard:
         self.machine, self.disk, self.now_ms = DeliveryMachine(), Disk(), 1000
         self.channel = Channel()
         self.refusals: list[Exception] = []
-        self.sender = Sender({"test": self.channel}, self._load, self.ask)
+        self.sender = Sender(self._load, self.ask)
 
     async def _load(self, sequences: Sequence[int]) -> dict[int, Message]:
         stored = self.disk.deliveries
@@ -70,7 +70,7 @@ class Yard:
 def running(scenario: Callable[[Yard], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         yard = Yard()
-        work = asyncio.create_task(yard.sender.run())
+        work = asyncio.create_task(yard.sender.run({"test": yard.channel}))
         try:
             await scenario(yard)
         finally:
@@ -144,7 +144,7 @@ def test_a_fault_of_ours_ends_the_service() -> None:
     async def run() -> None:
         yard = Yard()
         await yard.ask(AddDeliveries((Message("a", "pigeon", None, "text", "t1"),)))
-        await yard.sender.run()
+        await yard.sender.run({"test": yard.channel})
 
     with pytest.raises(ExceptionGroup) as caught:
         asyncio.run(run())

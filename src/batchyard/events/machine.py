@@ -103,7 +103,8 @@ class EventsMachine:
             self._put_events(c.PutEvents((report.event,)))
             return
         rule = self._rules.get((DEFAULT_BUS, report.name))
-        assert rule is not None, f"a timer of the rule {report.name}, which is not there"
+        if rule is None or not (rule.schedule and rule.is_enabled):
+            return  # it was deleted or changed in the batch in which it was due
         self._fire(rule, report.scheduled_ms)
         self._set_timer(rule)
 

@@ -107,7 +107,8 @@ class SchedulesMachine:
         """Fires a schedule, and sets its timer anew: to the first time that is still to come."""
         self._now_ms = now_ms
         schedule = self._schedules.get((report.group, report.name))
-        assert schedule is not None, f"a timer of the schedule {report.group}/{report.name}, which is not there"
+        if schedule is None or schedule.state != ENABLED:
+            return  # it was deleted or disabled in the batch in which it was due
         self._fire(schedule, report.scheduled_ms)
         if not self._set_timer(schedule) and schedule.after_completion == DELETE:
             self._forget(schedule)

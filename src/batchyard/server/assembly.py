@@ -8,11 +8,15 @@ from batchyard.clock import wall_clock_ms
 from batchyard.core.machine import Machine
 from batchyard.core.model.facts import JobQueueBlocked
 from batchyard.core.model.names import Account
+from batchyard.deliveries.machine import SendMessages
+from batchyard.events.machine import RulesChanged
 from batchyard.loop import Loop
 from batchyard.server.access.identity import Identity
 from batchyard.server.access.metadata_tokens import Tokens
 from batchyard.server.access.sessions import LiveRoles, Sessions
 from batchyard.server.admin import messages
+from batchyard.server.deliveries.sender import Sender
+from batchyard.server.deliveries.stored_messages import StoredMessages
 from batchyard.server.engines.capacities import make_capacities
 from batchyard.server.engines.choice import wants_docker
 from batchyard.server.engines.runtime import EngineSet
@@ -26,7 +30,7 @@ from batchyard.server.stored_machines import Stored, load_machines
 
 class Assembly(Struct, frozen=True):
     """The parts that decide about jobs and run them. `job_listener`: for containers on networks of their own; None:
-    there is no Docker."""
+    there is no Docker. `sender`: of messages to targets outside, which it reads from `messages`."""
 
     stored: Stored
     loop: Loop
@@ -34,6 +38,8 @@ class Assembly(Struct, frozen=True):
     identity: Identity
     cipher: KeyFileCipher
     job_listener: JobListener | None
+    messages: StoredMessages
+    sender: Sender
 
     @property
     def machine(self) -> Machine:
@@ -50,17 +56,20 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
     job_listener = JobListener(parts.paths.state_dir) if has_docker else None
     build_launch = make_launch_builder(parts, stored.machine, identity, cipher, job_listener, host.gpus)
     loop = Loop(
-        [stored.machine, stored.timers],
+        stored.machines,
         parts.writer,
         parts.engines,
         parts.clock,
         build_launch,
         capacities=make_capacities(settings),
+        handlers={SendMessages: lambda effects: sender.carry_out(effects), RulesChanged: lambda effects: None},
         listeners={JobQueueBlocked: messages.blocked},
         delivery=stored.delivery,
     )
+    stored_messages = StoredMessages(parts.store)
+    sender = Sender(stored_messages.load, loop.ask)
     engines = EngineSet(settings, parts.paths, parts.engines, stored.machine, job_listener)
-    return Assembly(stored, loop, engines, identity, cipher, job_listener)
+    return Assembly(stored, loop, engines, identity, cipher, job_listener, stored_messages, sender)
 
 
 def _make_identity(parts: Parts, machine: Machine) -> Identity:

@@ -12,6 +12,7 @@ from batchyard.server.admin.service_control import RunningService
 from batchyard.server.admin.terminal import complain
 from batchyard.server.assembly import assemble
 from batchyard.server.asyncio_tasks import cancel_tasks, run_beside
+from batchyard.server.deliveries.channels import make_channels
 from batchyard.server.end_signals import EndSignals, start_deadline
 from batchyard.server.engines.gpu_watch import GpuWatch
 from batchyard.server.first_commands import give_first_commands
@@ -80,6 +81,7 @@ class Service:
                 if front is not None:
                     front.close()
                 self._assembly.stored.facts.close()
+                self._assembly.messages.close()
 
     def end(self, kill: bool) -> None:
         """Begins the end of the service. With `kill` it waits for the jobs, which are being terminated."""
@@ -119,9 +121,11 @@ class Service:
             raise failure
 
     async def _wait_for_failure(self, pruning: Pruning) -> None:
-        """Raises when an engine can never serve this server again, or pruning cannot commit."""
+        """Does what runs beside requests. Raises when an engine can never serve this server again, pruning cannot
+        commit, or a channel has a fault."""
         gpus = GpuWatch(self._host.gpus, self._assembly.loop.ask, lambda: devices_in_use(self._assembly.machine.world))
-        work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run())
+        sending = self._assembly.sender.run(make_channels(self._parts))
+        work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run(), sending)
         failing = [asyncio.create_task(one) for one in work]
         try:
             done, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_EXCEPTION)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from batchyard.core.machine import Machine
 from batchyard.core.model.effects import RecoverTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.reports import Started
 from batchyard.core.state.world import Limits
+from batchyard.deliveries.machine import DeliveryMachine
+from batchyard.events.machine import EventsMachine
 from batchyard.loop.fact_delivery import FactDelivery
+from batchyard.loop.hosted_machine import HostedMachine
+from batchyard.schedules.machine import SchedulesMachine
 from batchyard.server.admin.retention import kept_ms
 from batchyard.server.parts import Parts
 from batchyard.server.settings.catalogue_file import load_catalogue
@@ -20,6 +25,7 @@ from batchyard.server.stored_facts import StoredFacts
 from batchyard.store.load import misfit
 from batchyard.store.writer import Writer
 from batchyard.timers.machine import TimerMachine
+from batchyard.topics.machine import TopicsMachine
 
 
 class Stored(NamedTuple):
@@ -27,9 +33,18 @@ class Stored(NamedTuple):
 
     machine: Machine
     timers: TimerMachine
+    events: EventsMachine
+    schedules: SchedulesMachine
+    topics: TopicsMachine
+    deliveries: DeliveryMachine
     facts: StoredFacts
     delivery: FactDelivery
     is_new: bool  # nothing was ever committed
+
+    @property
+    def machines(self) -> tuple[HostedMachine, ...]:
+        """Returns those that the loop hosts, in the order in which they run."""
+        return (self.machine, self.timers, self.events, self.schedules, self.topics, self.deliveries)
 
 
 def load_machines(parts: Parts, wall_ms: int) -> Stored:
@@ -41,18 +56,23 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     if misfit_found:
         raise writer.damaged(misfit_found)
     clock.catch_up(snapshot.last_time_ms)
-    machine = Machine(
-        Account(settings.account_id, settings.region), limits_of(settings), load_catalogue(), parts.prices
-    )
-    timers = TimerMachine()
+    account = Account(settings.account_id, settings.region)
+    machine = Machine(account, limits_of(settings), load_catalogue(), parts.prices)
+    timers, events, topics = TimerMachine(), EventsMachine(account), TopicsMachine()
+    schedules, deliveries = SchedulesMachine(account, ZoneInfo), DeliveryMachine()
     with blames_the_store(writer):
         machine.restore(snapshot)
         timers.restore(snapshot.documents)
+        events.restore(snapshot.documents)
+        schedules.restore(snapshot.documents)
+        topics.restore(snapshot.documents)
+        deliveries.restore(snapshot.deliveries, snapshot.documents)
     facts = StoredFacts(parts.store)
     delivery = FactDelivery(facts, snapshot.cursors, snapshot.fact_sequence)
     if writer.is_restored:
         _settle_restored(machine, delivery, writer, clock.now_ms())
-    return Stored(machine, timers, facts, delivery, snapshot.last_time_ms == 0)
+    is_new = snapshot.last_time_ms == 0
+    return Stored(machine, timers, events, schedules, topics, deliveries, facts, delivery, is_new)
 
 
 def limits_of(settings: Settings) -> Limits:

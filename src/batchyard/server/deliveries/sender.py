@@ -18,6 +18,7 @@ from batchyard.loop import Busy, Stopped
 
 # At once over all targets: each may take a connection and a file descriptor until its time-out.
 MAX_SENDING = 256
+LOADED_MESSAGES = 64  # in one query: a message may have 256 KiB, and the next ones wait for places
 BUSY_SECONDS = 0.1  # between tries while the inbox is full of callers' commands
 
 
@@ -47,11 +48,11 @@ class Sender:
 
     def __init__(
         self,
-        channels: Mapping[str, Channel],
         load: Callable[[Sequence[int]], Awaitable[Mapping[int, Message]]],
         ask: Callable[[Command[None]], Awaitable[None]],
     ) -> None:
-        self._channels, self._load, self._ask = channels, load, ask
+        self._channels: Mapping[str, Channel] = {}
+        self._load, self._ask = load, ask
         self._due: asyncio.Queue[tuple[int, ...]] = asyncio.Queue()
         self._places = asyncio.Semaphore(MAX_SENDING)
 
@@ -61,14 +62,17 @@ class Sender:
             assert isinstance(effect, SendMessages), f"{effect!r} is no message"
             self._due.put_nowait(effect.sequences)
 
-    async def run(self) -> None:
-        """Sends for as long as the service runs. Cancelled, it drops what is under way: it is sent again after the
-        next start."""
+    async def run(self, channels: Mapping[str, Channel]) -> None:
+        """Sends for as long as the service runs, also what was due before. Cancelled, it drops what is under way: it is
+        sent again after the next start."""
+        self._channels = channels
         async with asyncio.TaskGroup() as sending:
             while True:
-                for sequence, message in (await self._load(await self._due.get())).items():
-                    await self._places.acquire()
-                    sending.create_task(self._send(sequence, message))
+                due = await self._due.get()
+                for first in range(0, len(due), LOADED_MESSAGES):
+                    for sequence, message in (await self._load(due[first : first + LOADED_MESSAGES])).items():
+                        await self._places.acquire()
+                        sending.create_task(self._send(sequence, message))
 
     async def _send(self, sequence: int, message: Message) -> None:
         try:

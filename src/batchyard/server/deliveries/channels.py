@@ -1,0 +1,27 @@
+"""The channels of a server: each way in which a message gets to its target, by the name that machines use for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batchyard.clock import wall_clock_ms
+from batchyard.deliveries.machine import LOG_CHANNEL
+from batchyard.events.target_kinds import BATCH, HTTP
+from batchyard.schedules.target_kinds import API_CHANNEL
+from batchyard.server.deliveries.log_channel import LogChannel
+from batchyard.server.deliveries.missing_channel import MissingChannel
+from batchyard.server.deliveries.sender import Channel
+from batchyard.server.parts import Parts
+from batchyard.topics.machine import CHANNEL as SNS
+
+
+def make_channels(parts: Parts) -> Mapping[str, Channel]:
+    """Returns the channels, by name."""
+    missing = MissingChannel()
+    return {
+        LOG_CHANNEL: LogChannel(parts.log_writer, wall_clock_ms),
+        BATCH: missing,
+        HTTP: missing,
+        API_CHANNEL: missing,
+        SNS: missing,
+    }
