@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchyard.server.settings.allowed_targets import TARGETS_TABLE, allowed_targets
 from batchyard.server.settings.default_paths import SettingError as SettingError
 from batchyard.server.settings.default_paths import absolute as absolute
 from batchyard.server.settings.default_paths import config_home as config_home
@@ -61,6 +62,7 @@ class Settings(Struct, frozen=True):
     aws_error_texts: bool = False
     efs: tuple[tuple[str, str], ...] = ()  # of the configuration file's table [efs] alone
     images: tuple[ImageLine, ...] = ()  # of its table [images] alone
+    allowed_targets: tuple[str, ...] = ()  # of its table [targets] alone
     min_timeout_seconds: int = 60
     max_array_size: int = 10_000
     max_job_kib: int = 30
@@ -180,6 +182,8 @@ def _from_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
         layer["efs"] = file_systems(document.pop(EFS_TABLE), f"{path}: [{EFS_TABLE}]", path.parent)
     if IMAGES_TABLE in document:
         layer["images"] = image_lines(document.pop(IMAGES_TABLE), f"{path}: [{IMAGES_TABLE}]", ENGINES)
+    if TARGETS_TABLE in document:
+        layer["allowed_targets"] = allowed_targets(document.pop(TARGETS_TABLE), f"{path}: [{TARGETS_TABLE}]")
     for key, value in _flatten(document):
         setting = BY_KEY.get(key)
         if setting is None:
