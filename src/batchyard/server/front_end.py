@@ -30,7 +30,7 @@ ROLE = "active"  # this server writes the store; a standby is another role
 
 class FrontEnd:
     """The HTTP side of a server whose machine knows its engines. `threads` and `reader` are for queries of the store
-    beside the event loop."""
+    beside the event loop, `context` for operations that the service performs itself."""
 
     def __init__(
         self, parts: Parts, assembly: Assembly, host: Detected, control: Callable[[FrontEnd], ServiceControl]
@@ -40,7 +40,7 @@ class FrontEnd:
         self.reader = parts.store.reader()
         self.threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
         self._lookup = PeerLookup()
-        context = context_of(
+        self.context = context_of(
             parts.settings,
             parts.paths,
             host,
@@ -52,7 +52,7 @@ class FrontEnd:
         self._applications = Applications(
             settings=parts.settings,
             identity=assembly.identity,
-            context=context,
+            context=self.context,
             free_bytes=parts.writer.free_bytes,
             now_ms=wall_clock_ms,
             health=self.health,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from batchyard.clock import wall_clock_ms
 from batchyard.core.registry.machine_gpus import devices_in_use
@@ -13,6 +14,7 @@ from batchyard.server.admin.terminal import complain
 from batchyard.server.assembly import assemble
 from batchyard.server.asyncio_tasks import cancel_tasks, run_beside
 from batchyard.server.deliveries.channels import make_channels
+from batchyard.server.deliveries.sender import Channel
 from batchyard.server.end_signals import EndSignals, start_deadline
 from batchyard.server.engines.gpu_watch import GpuWatch
 from batchyard.server.first_commands import give_first_commands
@@ -69,7 +71,9 @@ class Service:
             messages.starting(self._parts.paths, self._assembly.engines.lines(), self._host)
             front = FrontEnd(self._parts, self._assembly, self._host, self._control)
             async with front.serving_jobs():
-                await self._serve(front.server(), running, self._pruning(front))
+                await self._serve(
+                    front.server(), running, self._pruning(front), make_channels(self._parts, front.context)
+                )
         finally:
             loop.stop()
             try:
@@ -97,12 +101,14 @@ class Service:
         days = parts.settings.finished_days
         return Pruning(front.reader, parts.writer, parts.paths.logs_dir, days, wall_clock_ms, front.threads)
 
-    async def _serve(self, server: HttpServer, running: asyncio.Task[None], pruning: Pruning) -> None:
+    async def _serve(
+        self, server: HttpServer, running: asyncio.Task[None], pruning: Pruning, channels: Mapping[str, Channel]
+    ) -> None:
         parts = self._parts
         serving = asyncio.create_task(server.serve([parts.listener]))
         ready = asyncio.create_task(server.serving.wait())
         ending = asyncio.create_task(self._ending.wait())
-        failing = asyncio.create_task(self._wait_for_failure(pruning))
+        failing = asyncio.create_task(self._wait_for_failure(pruning, channels))
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             write_server_file(parts.paths, parts.address, VERSION)
@@ -120,11 +126,11 @@ class Service:
         if failure is not None and not self._kill:
             raise failure
 
-    async def _wait_for_failure(self, pruning: Pruning) -> None:
+    async def _wait_for_failure(self, pruning: Pruning, channels: Mapping[str, Channel]) -> None:
         """Does what runs beside requests. Raises when an engine can never serve this server again, pruning cannot
         commit, or a channel has a fault."""
         gpus = GpuWatch(self._host.gpus, self._assembly.loop.ask, lambda: devices_in_use(self._assembly.machine.world))
-        sending = self._assembly.sender.run(make_channels(self._parts))
+        sending = self._assembly.sender.run(channels)
         work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run(), sending)
         failing = [asyncio.create_task(one) for one in work]
         try:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from batchyard.api.context import Context
 from batchyard.clock import wall_clock_ms
 from batchyard.deliveries.machine import LOG_CHANNEL
 from batchyard.events.target_kinds import BATCH, HTTP
 from batchyard.schedules.target_kinds import API_CHANNEL
 from batchyard.server.deliveries.log_channel import LogChannel
 from batchyard.server.deliveries.missing_channel import MissingChannel
+from batchyard.server.deliveries.own_operations import BatchChannel, OperationChannel
 from batchyard.server.deliveries.sender import Channel
+from batchyard.server.http.disk_guard import FreeSpace
 from batchyard.server.parts import Parts
 from batchyard.topics.machine import CHANNEL as SNS
 
 
-def make_channels(parts: Parts) -> Mapping[str, Channel]:
-    """Returns the channels, by name."""
+def make_channels(parts: Parts, context: Context) -> Mapping[str, Channel]:
+    """Returns the channels, by name. `context`: of operations that the service performs for rules and schedules."""
+    space = FreeSpace(parts.writer.free_bytes, parts.settings.min_free_mib, wall_clock_ms)
     missing = MissingChannel()
     return {
         LOG_CHANNEL: LogChannel(parts.log_writer, wall_clock_ms),
-        BATCH: missing,
+        BATCH: BatchChannel(context, space),
+        API_CHANNEL: OperationChannel(context, space),
         HTTP: missing,
-        API_CHANNEL: missing,
         SNS: missing,
     }
