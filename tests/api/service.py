@@ -27,6 +27,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.deliveries.machine import DeliveryMachine
 from batchyard.events.machine import EventsMachine
+from batchyard.iam.machine import IamMachine
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.store.store import Store
@@ -88,8 +89,10 @@ class Service:
 
     def __init__(self, directory: Path, settings: Settings | None = None) -> None:
         self.now_ms = START_MS
+        self.principal = "tester"  # the signer of what boto3 calls
         self.machine = Machine(ACCOUNT, catalogue=load_catalogue())
         self.events, self.deliveries = EventsMachine(ACCOUNT), DeliveryMachine()
+        self.iam = IamMachine(ACCOUNT)
         self.messages: list[Message] = []  # to targets outside, in the order in which they came up
         self.writer = Store.open(directory / "yard.db").writer()
         self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
@@ -141,7 +144,7 @@ class Service:
         body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
         wired = Request(request.method, parts.path.encode(), parts.query.encode(), headers, body)
         operation = ROUTER.match(wired.method, wired.raw_path, headers, body)
-        call = Call(operation.name, "tester", headers.get("amz-sdk-invocation-id", ""), len(body))
+        call = Call(operation.name, self.principal, headers.get("amz-sdk-invocation-id", ""), len(body))
         try:
             document = operation.parse(wired)
             result = asyncio.run(self.handlers[operation.service, operation.name](call, document))
@@ -180,7 +183,7 @@ class Service:
     def do(self, command: commands.Command[commands.Answer]) -> commands.Answer:
         """One batch of one command, committed before its answer is given."""
         try:
-            machines = (self.machine, self.events, self.deliveries)
+            machines = (self.machine, self.events, self.deliveries, self.iam)
             machine: Any = next(machine for machine in machines if type(command) in machine.command_types)
             answer: commands.Answer = machine.handle(command, self.now_ms)
             return answer
@@ -198,6 +201,7 @@ class Service:
         changes, effects = self.machine.take()
         changes.absorb(self.events.take()[0])
         changes.absorb(self.deliveries.take()[0])
+        changes.absorb(self.iam.take()[0])
         self.messages += changes.messages.values()
         self.writer.commit(changes, self.now_ms).result()
         self.launched |= {effect.job_id: effect for effect in effects if isinstance(effect, LaunchTask)}

@@ -15,12 +15,22 @@ from batchyard.api.operations import OPERATIONS
 from batchyard.core.model.records import Instance
 from batchyard.core.model.resources import Resources
 from batchyard.engines.base import log_path
+from batchyard.events.machine import MAX_TARGETS
+from batchyard.iam.machine import MAX_VERSIONS
 from tests.api.service import START_MS, Service
 from tests.api.training import make_quota_queue, make_quota_share, make_service_environment, make_service_queue
 
 Document = dict[str, Any]
 GROUP = "/aws/batch/job"
+TARGET = "arn:aws:logs:us-east-1:123456789012:log-group:/events"
+TRUST = (
+    '{"Version":"2012-10-17","Statement":'
+    '{"Effect":"Allow","Principal":{"Service":"batch.amazonaws.com"},"Action":"sts:AssumeRole"}}'
+)
+PERMISSIONS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}'
 MANY = 7  # of everything that is listed: pages of 1, 2, 3 and 5 all end in the middle
+
+SEVERAL_TAGS = [{"Key": f"key-{number}", "Value": "x"} for number in range(MANY)]
 
 
 class Walk(Struct, frozen=True):
@@ -28,6 +38,7 @@ class Walk(Struct, frozen=True):
 
     prepare: Callable[[Service], Document]
     sizes: tuple[int, ...] = (1, 2, 3, 5)
+    rows: int = MANY  # there are at least as many
 
 
 def environments(service: Service) -> Document:
@@ -174,6 +185,74 @@ def parameters(service: Service) -> Document:
     return {}
 
 
+def roles(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("iam").create_role(RoleName=f"role-{number}", AssumeRolePolicyDocument=TRUST)
+    return {}
+
+
+def role_policies(service: Service) -> Document:
+    roles(service)
+    for number in range(MANY):
+        named = {"RoleName": "role-0", "PolicyName": f"policy-{number}"}
+        service.client("iam").put_role_policy(**named, PolicyDocument=PERMISSIONS)
+        arn = f"arn:aws:iam::aws:policy/policy-{number}"
+        service.client("iam").attach_role_policy(RoleName="role-0", PolicyArn=arn)
+    return {"RoleName": "role-0"}
+
+
+def role_tags(service: Service) -> Document:
+    roles(service)
+    service.client("iam").tag_role(RoleName="role-0", Tags=SEVERAL_TAGS)
+    return {"RoleName": "role-0"}
+
+
+def managed_policies(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("iam").create_policy(PolicyName=f"policy-{number}", PolicyDocument=PERMISSIONS)
+    return {"Scope": "Local"}
+
+
+def policy_tags(service: Service) -> Document:
+    made = service.client("iam").create_policy(PolicyName="p", PolicyDocument=PERMISSIONS, Tags=SEVERAL_TAGS)
+    return {"PolicyArn": made["Policy"]["Arn"]}
+
+
+def policy_versions(service: Service) -> Document:
+    request = policy_tags(service)
+    for _ in range(MAX_VERSIONS - 1):
+        service.client("iam").create_policy_version(**request, PolicyDocument=PERMISSIONS)
+    return request
+
+
+def policy_roles(service: Service) -> Document:
+    roles(service)
+    arn = "arn:aws:iam::aws:policy/AmazonS3FullAccess"
+    for number in range(MANY):
+        service.client("iam").attach_role_policy(RoleName=f"role-{number}", PolicyArn=arn)
+    return {"PolicyArn": arn}
+
+
+def instance_profiles(service: Service) -> Document:
+    iam = service.client("iam")
+    iam.create_role(RoleName="role", AssumeRolePolicyDocument=TRUST)
+    for number in range(MANY):
+        iam.create_instance_profile(InstanceProfileName=f"profile-{number}", Tags=SEVERAL_TAGS)
+        iam.add_role_to_instance_profile(InstanceProfileName=f"profile-{number}", RoleName="role")
+    return {}
+
+
+def rules(service: Service) -> Document:
+    for number in range(MANY):
+        client = service.client("events")
+        client.put_rule(Name=f"rule-{number}", EventPattern='{"source":["x"]}')
+        client.put_targets(
+            Rule=f"rule-{number}",
+            Targets=[{"Id": f"target-{target}", "Arn": TARGET} for target in range(MAX_TARGETS)],
+        )
+    return {}
+
+
 WALKS: dict[tuple[str, str], Walk] = {
     ("batch", "DescribeComputeEnvironments"): Walk(environments),
     ("batch", "DescribeJobQueues"): Walk(environments),
@@ -197,6 +276,24 @@ WALKS: dict[tuple[str, str], Walk] = {
     ("ec2", "DescribeSubnets"): Walk(networks, sizes=(5, 6)),
     ("secretsmanager", "ListSecrets"): Walk(secrets),
     ("ssm", "DescribeParameters"): Walk(parameters),
+    ("events", "ListRules"): Walk(rules),
+    ("events", "ListRuleNamesByTarget"): Walk(lambda service: rules(service) | {"TargetArn": TARGET}),
+    ("events", "ListTargetsByRule"): Walk(
+        lambda service: rules(service) | {"Rule": "rule-0"}, sizes=(1, 2, 3), rows=MAX_TARGETS
+    ),
+    ("iam", "ListRoles"): Walk(roles),
+    ("iam", "ListRolePolicies"): Walk(role_policies),
+    ("iam", "ListAttachedRolePolicies"): Walk(role_policies),
+    ("iam", "ListRoleTags"): Walk(role_tags),
+    ("iam", "ListPolicies"): Walk(managed_policies),
+    ("iam", "ListPolicyTags"): Walk(policy_tags),
+    ("iam", "ListPolicyVersions"): Walk(policy_versions, sizes=(1, 2, 3), rows=MAX_VERSIONS),
+    ("iam", "ListEntitiesForPolicy"): Walk(policy_roles),
+    ("iam", "ListInstanceProfiles"): Walk(instance_profiles),
+    ("iam", "ListInstanceProfileTags"): Walk(
+        lambda service: instance_profiles(service) | {"InstanceProfileName": "profile-0"}
+    ),
+    ("iam", "ListInstanceProfilesForRole"): Walk(lambda service: instance_profiles(service) | {"RoleName": "role"}),
 }
 BUILT = [key for key in WALKS if key in OPERATIONS]
 
@@ -241,7 +338,7 @@ def test_small_pages_are_the_whole_list(yard: Service, key: tuple[str, str]) -> 
     request = walk.prepare(yard)
     client = yard.client(service)
     whole = rows(client.get_paginator(snake(name)), [getattr(client, snake(name))(**request)])
-    assert max(len(each) for each in whole.values()) >= MANY
+    assert max(len(each) for each in whole.values()) >= walk.rows
     for size in walk.sizes:
         paginator = client.get_paginator(snake(name))
         pages = list(paginator.paginate(**request, PaginationConfig={"PageSize": size}))

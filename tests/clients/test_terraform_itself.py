@@ -17,14 +17,13 @@ import pytest
 from tests.clients.calling import Clients
 from tests.programs import output_of
 
-CONFIGURATION = Path(__file__).parent / "terraform" / "main.tf"
+CONFIGURATION = sorted((Path(__file__).parent / "terraform").glob("*.tf"))
 PROVIDER = "*/hashicorp/aws"  # below whichever host it was mirrored from
 MAJOR = 5  # of the provider's versions, the one that the configuration is written for
 SECONDS = 300.0  # the provider pauses for half a minute when it makes, changes or removes a queue
 NO_CHANGES = 0  # exit code of plan -detailed-exitcode; 2: there are some
-SERVICES = ("BATCH", "SECRETS_MANAGER", "SSM", "STS")
+SERVICES = ("BATCH", "IAM", "SECRETS_MANAGER", "SSM", "STS")
 RED = ("-var", "shade=red", "-var", "most_vcpus=8")
-IMPORTED = 13  # all resources of the configuration
 
 
 class Terraform(NamedTuple):
@@ -89,7 +88,8 @@ def terraform(clients: Clients) -> Terraform:
 def directory(terraform: Terraform, path: Path) -> Path:
     """With the configuration, and everything that init makes."""
     path.mkdir()
-    shutil.copy(CONFIGURATION, path)
+    for file in CONFIGURATION:
+        shutil.copy(file, path)
     (path / "terraform.rc").write_text(
         f'provider_installation {{\n  filesystem_mirror {{\n    path = "{terraform.mirror}"\n  }}\n}}\n'
     )
@@ -127,7 +127,9 @@ def walk(clients: Clients, terraform: Terraform, tmp_path_factory: pytest.TempPa
     return Walk(made, first_job, changed, shades, second_job, imported, left(clients))
 
 
-RESOURCES = re.findall(r'^resource "([a-z_]+)" "([a-z0-9_]+)"', CONFIGURATION.read_text(), re.MULTILINE)
+TEXT = "".join(file.read_text() for file in CONFIGURATION)
+RESOURCES = re.findall(r'^resource "([a-z_]+)" "([a-z0-9_]+)"', TEXT, re.MULTILINE)
+IMPORTED = len(RESOURCES)
 ADDRESSES = [".".join(resource) for resource in RESOURCES]
 # A secret's value is a new thing to the provider; these have nothing in them that changes.
 SAME = (
@@ -135,6 +137,8 @@ SAME = (
     "aws_batch_job_queue.fargate",
     "aws_batch_job_definition.fargate",
     "aws_batch_job_definition.several",
+    "aws_iam_role_policy_attachment.of_aws",
+    "aws_iam_role_policy_attachment.own",
 )
 REPLACED = "aws_secretsmanager_secret_version.db"
 
@@ -178,7 +182,10 @@ def imports(directory: Path) -> str:
     assert len(resources) == IMPORTED
     blocks = []
     for one in resources:
-        found = one["instances"][0]["attributes"]["id"]
+        attributes = one["instances"][0]["attributes"]
+        found = attributes["id"]
+        if one["type"] == "aws_iam_role_policy_attachment":
+            found = f"{attributes['role']}/{attributes['policy_arn']}"
         blocks.append(f'import {{\n  to = {one["type"]}.{one["name"]}\n  id = "{found}"\n}}\n')
     return "\n".join(blocks)
 
@@ -207,7 +214,25 @@ def described(clients: Clients) -> set[str]:
     assert policy["fairsharePolicy"]["shareDecaySeconds"] == 7200
     active = batch.describe_job_definitions(jobDefinitionName="tfr-container", status="ACTIVE")["jobDefinitions"]
     assert [one["revision"] for one in active] == [2]
-    return {one["tags"]["Shade"] for one in (*found, queue, policy, *active)}
+    return {one["tags"]["Shade"] for one in (*found, queue, policy, *active)} | shades_of_iam(clients)
+
+
+def shades_of_iam(clients: Clients) -> set[str]:
+    iam = clients.client("iam")
+    (profile,) = iam.list_instance_profiles()["InstanceProfiles"]
+    assert [one["RoleName"] for one in profile["Roles"]] == ["tfr-job"]
+    role = iam.get_role(RoleName="tfr-job")["Role"]
+    assert role["MaxSessionDuration"] == 7200
+    arn = role["PermissionsBoundary"]["PermissionsBoundaryArn"]
+    attached = iam.list_attached_role_policies(RoleName="tfr-job")["AttachedPolicies"]
+    assert [one["PolicyName"] for one in attached] == ["tfr-read", "AmazonECSTaskExecutionRolePolicy"]
+    version = iam.get_policy_version(
+        PolicyArn=arn, VersionId=iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    )
+    inline = iam.get_role_policy(RoleName="tfr-job", PolicyName="inline")["PolicyDocument"]
+    resources = [inline["Statement"][0]["Resource"], version["PolicyVersion"]["Document"]["Statement"]["Resource"]]
+    shades = {resource.removeprefix("arn:aws:s3:::").removesuffix("/*") for resource in resources}
+    return shades | {tag["Value"] for tag in role["Tags"]}
 
 
 def left(clients: Clients) -> list[str]:
@@ -224,4 +249,8 @@ def left(clients: Clients) -> list[str]:
     ):
         answer = getattr(clients.client(service), action)()
         names += [one["Name"] for one in answer[member]]
+    iam = clients.client("iam")
+    names += [f"the role {one['RoleName']}, tfr" for one in iam.list_roles()["Roles"]]
+    names += [one["PolicyName"] for one in iam.list_policies(Scope="Local")["Policies"]]
+    names += [one["InstanceProfileName"] for one in iam.list_instance_profiles()["InstanceProfiles"]]
     return [name for name in names if "tfr" in name]

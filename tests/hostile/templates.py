@@ -47,6 +47,12 @@ POD = {
 PROCESS_POD = {"containers": [{"image": "busybox", "command": ["echo", "$(AWS_BATCH_JOB_ID)"]}]}
 SUBMISSION = {"jobName": "job-N", "jobQueue": "default", "jobDefinition": "work"}
 
+TRUST = (
+    '{"Version":"2012-10-17","Statement":'
+    '{"Effect":"Allow","Principal":{"Service":"batch.amazonaws.com"},"Action":"sts:AssumeRole"}}'
+)
+PERMISSIONS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}'
+
 TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "CreateComputeEnvironment": (
         {"computeEnvironmentName": "env-N", "type": "UNMANAGED", "serviceRole": ROLE},
@@ -228,6 +234,27 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "GetParameter": ({"Name": "/parameter-N"},),
     "GetParameters": ({"Names": ["/parameter-N", "/parameter-N:1"]},),
     "DescribeInstances": ({"InstanceId": [None]}, {"Filter": [{"Name": "instance-id", "Value": ["*"]}]}),
+    "CreateRole": (
+        {"RoleName": "role-N", "AssumeRolePolicyDocument": TRUST, "Path": "/p/", "MaxSessionDuration": 3600},
+    ),
+    "GetRole": ({"RoleName": "role-N"},),
+    "ListRoles": ({"PathPrefix": "/p/", "MaxItems": 2}, {"Marker": None}),
+    "DeleteRole": ({"RoleName": "role-N"},),
+    "iam.TagRole": ({"RoleName": "role-N", "Tags": [{"Key": "a", "Value": "b"}]},),
+    "PutRolePolicy": ({"RoleName": "role-N", "PolicyName": "inline-N", "PolicyDocument": PERMISSIONS},),
+    "GetRolePolicy": ({"RoleName": "role-N", "PolicyName": "inline-N"},),
+    "AttachRolePolicy": (
+        {"RoleName": "role-N", "PolicyArn": "arn:aws:iam::aws:policy/policy-N"},
+        {"RoleName": "role-N", "PolicyArn": None},
+    ),
+    "CreatePolicy": ({"PolicyName": "policy-N", "PolicyDocument": PERMISSIONS},),
+    "CreatePolicyVersion": ({"PolicyArn": None, "PolicyDocument": PERMISSIONS},),
+    "GetPolicyVersion": ({"PolicyArn": None, "VersionId": "v1"},),
+    "ListEntitiesForPolicy": ({"PolicyArn": None, "EntityFilter": "Role"},),
+    "CreateInstanceProfile": ({"InstanceProfileName": "profile-N"},),
+    "AddRoleToInstanceProfile": ({"InstanceProfileName": "profile-N", "RoleName": "role-N"},),
+    "CreateServiceLinkedRole": ({"AWSServiceName": "batch.amazonaws.com"},),
+    "DeleteServiceLinkedRole": ({"RoleName": "AWSServiceRoleForBatch"},),
     "RunJob": ({"jobName": "run-N", "command": ["echo", "hello"], "vcpus": 1, "memory": 64},),
     "ExplainJob": ({"jobId": None},),
     "ListAttempts": ({"jobId": None},),

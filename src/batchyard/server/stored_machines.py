@@ -14,6 +14,7 @@ from batchyard.core.model.reports import Started
 from batchyard.core.state.world import Limits
 from batchyard.deliveries.machine import DeliveryMachine
 from batchyard.events.machine import EventsMachine
+from batchyard.iam.machine import IamMachine
 from batchyard.loop.fact_delivery import FactDelivery
 from batchyard.loop.hosted_machine import HostedMachine
 from batchyard.schedules.machine import SchedulesMachine
@@ -37,6 +38,7 @@ class Stored(NamedTuple):
     schedules: SchedulesMachine
     topics: TopicsMachine
     deliveries: DeliveryMachine
+    iam: IamMachine
     facts: StoredFacts
     delivery: FactDelivery
     is_new: bool  # nothing was ever committed
@@ -44,7 +46,7 @@ class Stored(NamedTuple):
     @property
     def machines(self) -> tuple[HostedMachine, ...]:
         """Returns those that the loop hosts, in the order in which they run."""
-        return (self.machine, self.timers, self.events, self.schedules, self.topics, self.deliveries)
+        return (self.machine, self.timers, self.events, self.schedules, self.topics, self.deliveries, self.iam)
 
 
 def load_machines(parts: Parts, wall_ms: int) -> Stored:
@@ -59,6 +61,7 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     account = Account(settings.account_id, settings.region)
     machine = Machine(account, limits_of(settings), load_catalogue(), parts.prices)
     timers, events, topics = TimerMachine(), EventsMachine(account), TopicsMachine()
+    iam = IamMachine(account)
     schedules, deliveries = SchedulesMachine(account, ZoneInfo), DeliveryMachine()
     with blames_the_store(writer):
         machine.restore(snapshot)
@@ -66,13 +69,14 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
         events.restore(snapshot.documents)
         schedules.restore(snapshot.documents)
         topics.restore(snapshot.documents)
+        iam.restore(snapshot.documents)
         deliveries.restore(snapshot.deliveries, snapshot.documents)
     facts = StoredFacts(parts.store)
     delivery = FactDelivery(facts, snapshot.cursors, snapshot.fact_sequence)
     if writer.is_restored:
         _settle_restored(machine, delivery, writer, clock.now_ms())
     is_new = snapshot.last_time_ms == 0
-    return Stored(machine, timers, events, schedules, topics, deliveries, facts, delivery, is_new)
+    return Stored(machine, timers, events, schedules, topics, deliveries, iam, facts, delivery, is_new)
 
 
 def limits_of(settings: Settings) -> Limits:

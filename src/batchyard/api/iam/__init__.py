@@ -1,0 +1,1 @@
+"""IAM's roles, policies, attachments and instance profiles."""
