@@ -30,6 +30,8 @@ from batchyard.events.machine import EventsMachine
 from batchyard.iam.machine import IamMachine
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings.catalogue_file import load_catalogue
+from batchyard.store.logs.log_reader import LogReader
+from batchyard.store.logs.log_writer import LogWriter
 from batchyard.store.store import Store
 from batchyard.wire.messages import Request, WireError
 from batchyard.wire.model import load_service_model
@@ -97,6 +99,8 @@ class Service:
         self.writer = Store.open(directory / "yard.db").writer()
         self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
         self.reader = Store.open(directory / "yard.db").reader()
+        self.log_writer = LogWriter(directory / "logs.db", lambda: self.now_ms)
+        self.log_writer.open()
         self.asked: list[commands.Command[object]] = []
         self.launched: dict[str, LaunchTask] = {}  # by job id, the latest
         numbers = itertools.count(1)
@@ -107,6 +111,8 @@ class Service:
             new_uuid=lambda: str(uuid.UUID(int=next(numbers), version=4)),
             logs_directory=directory,
             cipher=KeyFileCipher(directory / "secrets.key", directory / "data"),
+            log_writer=self.log_writer,
+            log_reader=LogReader(directory / "logs.db"),
             host_vcpus=4,
             host_name="yard.example",
             catalogue=load_catalogue(),
@@ -119,6 +125,8 @@ class Service:
 
     def close(self) -> None:
         self.reader.close()
+        self.context.log_reader.close()
+        self.log_writer.close()
         self.writer.close()
 
     # -- calling --

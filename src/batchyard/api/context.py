@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -15,6 +16,9 @@ from batchyard.core.capacity.catalogue import X86_64, Catalogue
 from batchyard.core.model.commands import Answer, Command
 from batchyard.core.model.gpus import Gpu
 from batchyard.core.model.names import Account
+from batchyard.observe.log_catalogue import LogCatalogue
+from batchyard.store.logs.log_reader import LogReader
+from batchyard.store.logs.log_writer import LogWriter
 from batchyard.store.queries import Reader, time_budget
 from batchyard.wire.messages import Document
 
@@ -74,6 +78,8 @@ class Context:
     new_uuid: Callable[[], str]
     logs_directory: Path
     cipher: SecretCipher
+    log_writer: LogWriter
+    log_reader: LogReader
     host_vcpus: int = 0  # what this machine offers
     host_address: str = "127.0.0.1"  # where others of its network reach it
     host_name: str = "localhost"
@@ -86,6 +92,11 @@ class Context:
     control: ServiceControl | None = None  # None: no service runs, as in tests of single operations
     page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition
+
+    @cached_property
+    def log_catalogue(self) -> LogCatalogue:
+        """Log groups and streams, of jobs and written ones."""
+        return LogCatalogue(self.reader, self.log_reader, self.logs_directory)
 
     async def read(
         self, query: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

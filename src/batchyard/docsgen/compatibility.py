@@ -29,6 +29,8 @@ from batchyard.docsgen.compatibility_table import FIELDS, PLAIN, ROLE, SAMPLES, 
 from batchyard.engines.docker.engine import DockerEngine
 from batchyard.engines.process import ProcessEngine
 from batchyard.server.launch.cipher import KeyFileCipher
+from batchyard.store.logs.log_reader import LogReader
+from batchyard.store.logs.log_writer import LogWriter
 from batchyard.store.queries import Reader
 from batchyard.wire.messages import Document
 from batchyard.wire.model import ServiceModel, Shape
@@ -39,7 +41,6 @@ MAIN_OPERATIONS = ("RegisterJobDefinition", "SubmitJob", "CreateComputeEnvironme
 # Of these nothing depends on the engine.
 WITHOUT_ENGINES = ("CreateComputeEnvironment", "CreateJobQueue")
 
-WHOLE_MODELS = ("batch", "yard")  # of the other services only the operations that clients of Batch use are modelled
 
 ACCOUNT = Account("123456789012", "us-east-1")
 QUEUE, DEFINITION = "queue", "example"
@@ -109,6 +110,8 @@ def _context() -> Context:
         new_uuid=lambda: "00000000-0000-4000-8000-000000000002",
         logs_directory=Path("/"),
         cipher=cast(KeyFileCipher, None),
+        log_writer=cast(LogWriter, None),
+        log_reader=cast(LogReader, None),
     )
 
 
@@ -219,7 +222,7 @@ def _operations(services: Sequence[ServiceDescriptor], built: set[tuple[str, str
     for service in services:
         there = [name for name in service.model.operations if (service.name, name) in built]
         missing = [name for name in service.model.operations if (service.name, name) not in built]
-        rest = _missing(missing) if service.name in WHOLE_MODELS else "the rest of the service"
+        rest = _missing(missing) if service.is_model_whole or not service.is_of_aws else "the rest of the service"
         yield f"| {service.title} | {len(there)}: {', '.join(there)} | {rest} |"
     yield ""
 

@@ -36,6 +36,7 @@ ROOMS = (
             "core",
             "wire",
             "store.queries",
+            "store.logs",
             "observe",
             "evaluators",
             "events",
@@ -51,7 +52,14 @@ ROOMS = (
         "observe",
         "logs and task metadata, as clients may read them",
         "engines behind the seam",
-        ("core", "wire", "store.queries", "engines.base", "evaluators"),  # the log layout belongs to the seam
+        (
+            "core",
+            "wire",
+            "store.queries",
+            "store.logs",
+            "engines.base",
+            "evaluators",
+        ),  # the log layout belongs to the seam
     ),
     Room(
         "evaluators",

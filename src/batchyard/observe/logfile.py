@@ -37,6 +37,10 @@ class Line(NamedTuple):
     text: str
 
     @property
+    def ingested_ms(self) -> int:
+        return self.at_ms
+
+    @property
     def event_bytes(self) -> int:
         """The size that CloudWatch Logs counts for the line (close enough for a bound: bytes of the file, not of the
         text alone)."""

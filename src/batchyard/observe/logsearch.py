@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from batchyard.evaluators.logs.filter_pattern import Matches
-from batchyard.observe.logfile import BLOCK_BYTES, PAGE_BYTES, PAGE_EVENTS, Line, LogFile
+from batchyard.observe.logfile import BLOCK_BYTES, PAGE_BYTES, PAGE_EVENTS, LogFile
+from batchyard.observe.written_log import AnyLine, EventLog
 
 SEARCH_SECONDS = 5.0  # for one page: many terms take longer over the same bytes
 LINES_BETWEEN_LOOKS = 256  # at the time
@@ -20,9 +21,22 @@ SCAN_BYTES = 32 * 1024 * 1024  # searched for one page: a fraction of a second
 BUFFER_BYTES = 16 * 1024 * 1024  # read ahead over all streams of a search
 
 
+class Searched(Protocol):
+    """A stream that can be searched."""
+
+    @property
+    def name(self) -> str: ...
+    def open(self) -> EventLog: ...
+
+
 class Stream(NamedTuple):
+    """The stream of one log file."""
+
     name: str
     path: Path
+
+    def open(self) -> EventLog:
+        return LogFile(self.path)
 
 
 class Cursor(NamedTuple):
@@ -35,7 +49,7 @@ class Cursor(NamedTuple):
 
 class Found(NamedTuple):
     name: str
-    line: Line
+    line: AnyLine
 
 
 class SearchPage(NamedTuple):
@@ -46,7 +60,7 @@ class SearchPage(NamedTuple):
 
 
 def search(
-    streams: Sequence[Stream],
+    streams: Sequence[Searched],
     matches: Matches,
     *,
     start_ms: int | None = None,
@@ -60,7 +74,7 @@ def search(
     cursor."""
     ends_at = clock() + SEARCH_SECONDS
     ahead_bytes = min(BLOCK_BYTES, BUFFER_BYTES // max(1, len(streams)))
-    heads: list[tuple[int, str, int, Line, Iterator[Line]]] = []
+    heads: list[tuple[int, str, int, AnyLine, Iterator[AnyLine]]] = []
     for stream in streams:
         lines = _lines(stream, start_ms, end_ms, after, ahead_bytes)
         line = next(lines, None)
@@ -92,8 +106,8 @@ def search(
 
 
 def _lines(
-    stream: Stream, start_ms: int | None, end_ms: int | None, after: Cursor | None, ahead_bytes: int
-) -> Iterator[Line]:
+    stream: Searched, start_ms: int | None, end_ms: int | None, after: Cursor | None, ahead_bytes: int
+) -> Iterator[AnyLine]:
     """Yields the stream's lines after the cursor. The file is open only while it is read: a search may span more
     streams than a process may have files open."""
     offset = 0
@@ -105,7 +119,7 @@ def _lines(
             low_ms = after.at_ms if stream.name > after.name else after.at_ms + 1
             start_ms = low_ms if start_ms is None else max(start_ms, low_ms)
     while True:
-        with LogFile(stream.path) as log:
+        with stream.open() as log:
             page = log.forward(offset, start_ms=start_ms, end_ms=end_ms, limit_bytes=ahead_bytes)
         yield from page.lines
         if not page.lines:

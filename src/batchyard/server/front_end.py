@@ -17,6 +17,7 @@ from batchyard.server.http.server import HttpServer
 from batchyard.server.operations_context import EngineNames, Secrets, State, context_of, page_key
 from batchyard.server.parts import Parts
 from batchyard.server.settings.host import Detected
+from batchyard.store.logs.log_reader import LogReader
 from batchyard.version import VERSION
 from batchyard.wire.messages import Document
 
@@ -38,13 +39,20 @@ class FrontEnd:
         self._parts = parts
         self._assembly = assembly
         self.reader = parts.store.reader()
+        self.log_reader = LogReader(parts.paths.log_database)
         self.threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
         self._lookup = PeerLookup()
         self.context = context_of(
             parts.settings,
             parts.paths,
             host,
-            state=State(assembly.loop.ask, self.reader, Readers(self.threads, MAX_READERS_OF_CALLER)),
+            state=State(
+                assembly.loop.ask,
+                self.reader,
+                parts.log_writer,
+                self.log_reader,
+                Readers(self.threads, MAX_READERS_OF_CALLER),
+            ),
             engines=EngineNames(assembly.engines.of_new_environments, assembly.engines.names),
             secrets=Secrets(assembly.cipher, page_key(parts.secret), self._key_name),
             control=control(self),
@@ -63,6 +71,7 @@ class FrontEnd:
         """Ends the threads that read, and their reader."""
         self.threads.shutdown()
         self.reader.close()
+        self.log_reader.close()
         self._lookup.close()
 
     def server(self) -> HttpServer:

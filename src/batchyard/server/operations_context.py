@@ -20,6 +20,8 @@ from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.host import Detected
 from batchyard.server.settings.paths import Paths
+from batchyard.store.logs.log_reader import LogReader
+from batchyard.store.logs.log_writer import LogWriter
 from batchyard.store.queries import Reader
 
 INSTANCE_HEX = 17  # as EC2's instance ids have
@@ -27,10 +29,13 @@ ARM_MACHINES = ("aarch64", "arm64")  # as platform.machine() names them
 
 
 class State(Struct, frozen=True):
-    """How operations reach the state: `ask` hands commands to the loop, `reader` queries the store, in `readers`."""
+    """How operations reach the state: `ask` hands commands to the loop, `reader` queries the store, in `readers`;
+    `log_writer` and `log_reader` are for log events that are no output of jobs."""
 
     ask: Ask
     reader: Reader
+    log_writer: LogWriter
+    log_reader: LogReader
     readers: Readers
 
 
@@ -68,6 +73,8 @@ def context_of(
         new_uuid=lambda: str(uuid.uuid4()),
         logs_directory=paths.logs_dir,
         cipher=secrets.cipher,
+        log_writer=state.log_writer,
+        log_reader=state.log_reader,
         host_vcpus=host.resources.milli_vcpus // MILLI_PER_VCPU,
         host_address=host.address,
         host_name=socket.gethostname(),

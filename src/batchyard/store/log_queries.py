@@ -210,6 +210,12 @@ def list_streams(
     return streams, encode_cursor(kind, *page[limit - 1][0]) if len(page) > limit else None
 
 
+def streams_since(connection: Connection, group: str, since_ms: int, limit: int) -> list[LogStream]:
+    """Returns a group's streams of jobs whose latest attempts started at `since_ms` or later, by that start, a job's
+    attempts together."""
+    return [stream for _, stream in _by_time(connection, group, limit, (since_ms, 0, "", -1), False)]
+
+
 def _by_time(
     connection: Connection, group: str, limit: int, after: tuple[Part, ...] | None, descending: bool
 ) -> Iterator[tuple[tuple[Part, ...], LogStream]]:

@@ -154,6 +154,16 @@ class Reader:
         with self._engine.connect() as connection:
             return log_queries.list_groups(connection, prefix, limit, after)
 
+    def log_groups_after(self, prefix: str, name: str, limit: int) -> list[LogGroup]:
+        """Returns the log groups after the name `name`, by name."""
+        with self._engine.connect() as connection:
+            return log_queries.list_groups(connection, prefix, limit, encode_cursor("groups", name))[0]
+
+    def log_streams_since(self, group: str, since_ms: int, limit: int) -> list[LogStream]:
+        """Returns a group's streams of jobs whose latest attempts started at `since_ms` or later, by that start."""
+        with self._engine.connect() as connection:
+            return log_queries.streams_since(connection, group, since_ms, limit)
+
     def log_streams(
         self,
         group: str,

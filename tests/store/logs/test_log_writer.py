@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from batchyard.core.model.refusal import Refused
-from batchyard.store.errors import StoreError
 from batchyard.store.logs.log_records import AppendedEvents, LogEvent
-from batchyard.store.logs.log_writer import LogWriter
+from batchyard.store.logs.log_writer import LogWriter, NotWritten
 
 NOW_MS = 1_700_000_000_000
 
@@ -65,7 +64,7 @@ def test_a_failed_transaction_fails_its_own_callers_alone(writer: LogWriter, tmp
     def fail(connection: sqlite3.Connection, now_ms: int) -> None:
         connection.execute("INSERT INTO nowhere VALUES (1)")
 
-    with pytest.raises(StoreError, match="nowhere"):
+    with pytest.raises(NotWritten, match="nowhere"):
         writer.run(fail).result()
     writer.append("/g", "s", [LogEvent(NOW_MS, "after")], creates=True).result()
     assert [row[3] for row in messages(tmp_path / "logs.db")] == ["after"]

@@ -1,16 +1,32 @@
-"""CloudWatch Logs, as far as it reads the logs of jobs."""
+"""CloudWatch Logs: what jobs and callers write, and what is made of it."""
 
 from __future__ import annotations
 
-from batchyard.api.logs import log_operations
+from batchyard.api.logs import groups, log_operations, streams
+from batchyard.api.logs.requests import INVALID_PARAMETER
 from batchyard.api.service_descriptor import ServiceDescriptor
 
 SERVICE = ServiceDescriptor(
     name="logs",
     title="CloudWatch Logs",
     is_announced=True,
-    invalid_code=log_operations.INVALID_PARAMETER,
+    is_model_whole=True,
+    invalid_code=INVALID_PARAMETER,
     operations={
+        "CreateLogGroup": groups.create_log_group,
+        "DeleteLogGroup": groups.delete_log_group,
+        "PutRetentionPolicy": groups.put_retention_policy,
+        "DeleteRetentionPolicy": groups.delete_retention_policy,
+        "ListLogGroups": groups.list_log_groups,
+        "TagResource": groups.tag_resource,
+        "UntagResource": groups.untag_resource,
+        "ListTagsForResource": groups.list_tags_for_resource,
+        "TagLogGroup": groups.tag_log_group,
+        "UntagLogGroup": groups.untag_log_group,
+        "ListTagsLogGroup": groups.list_tags_log_group,
+        "CreateLogStream": streams.create_log_stream,
+        "DeleteLogStream": streams.delete_log_stream,
+        "PutLogEvents": streams.put_log_events,
         "DescribeLogGroups": log_operations.describe_log_groups,
         "DescribeLogStreams": log_operations.describe_log_streams,
         "GetLogEvents": log_operations.get_log_events,

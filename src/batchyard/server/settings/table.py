@@ -338,8 +338,8 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "max_request_kib",
         Kind.INTEGER,
-        "The largest request body that is read, in KiB.",
-        1024,
+        "The largest request body that is read, in KiB. PutLogEvents has up to 1 MiB of text, which JSON makes longer.",
+        2048,
         minimum=MIN_REQUEST_KIB,
         maximum=MAX_REQUEST_KIB,
     ),

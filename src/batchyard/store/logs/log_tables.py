@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from batchyard.store.logs.log_records import StoredEvent, WrittenGroup
+
+Record = TypeVar("Record")
 
 
 def counter(connection: sqlite3.Connection, name: str) -> int:
@@ -71,3 +74,31 @@ def insert_events(connection: sqlite3.Connection, stream: int, events: Sequence[
         "last_ms = max(last_ms, ?2), ingested_ms = ?3 WHERE key = ?4",
         (first_ms, last_ms, events[-1].ingested_ms, stream),
     )
+
+
+# -- documents --
+
+
+def documents(
+    connection: sqlite3.Connection, kind: str, record: type[Record], group: str | None = None
+) -> list[Record]:
+    """Returns the documents of a kind, by group (only that of `group`) and name."""
+    where, values = ("AND log_group = ?", (kind, group)) if group is not None else ("", (kind,))
+    rows = connection.execute(
+        f"SELECT body FROM documents WHERE kind = ? {where} ORDER BY log_group, name",
+        values,
+    )
+    return [msgspec.json.decode(body, type=record) for (body,) in rows]
+
+
+def put_document(connection: sqlite3.Connection, kind: str, group: str, name: str, record: Any) -> None:
+    body = msgspec.json.encode(record).decode()
+    connection.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", (kind, group, name, body))
+
+
+def delete_document(connection: sqlite3.Connection, kind: str, group: str, name: str) -> bool:
+    """Deletes a document. Returns whether it was there."""
+    deleted = connection.execute(
+        "DELETE FROM documents WHERE kind = ? AND log_group = ? AND name = ?", (kind, group, name)
+    )
+    return deleted.rowcount > 0

@@ -18,7 +18,6 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from batchyard.core.model.refusal import Refused
-from batchyard.store.errors import DiskFull, StoreError
 from batchyard.store.logs import log_tables
 from batchyard.store.logs.log_database import open_for_writing
 from batchyard.store.logs.log_records import AppendedEvents, LogEvent, StoredEvent, WrittenGroup
@@ -34,6 +33,11 @@ Listener = Callable[[Sequence[AppendedEvents]], None]
 NO_GROUP = "The specified log group does not exist."
 NO_STREAM = "The specified log stream does not exist."
 NOT_FOUND = "ResourceNotFoundException"
+
+
+class NotWritten(Exception):
+    """Events or changes could not be written, and none of their transaction was. The text is a sentence for the
+    caller."""
 
 
 class _Task:
@@ -88,8 +92,10 @@ class LogWriter:
         """Appends events, in any order of times; the future is done when they are durable. `creates`: group and stream
         are created where they are missing; else the future raises Refused (ResourceNotFoundException).
 
-        The future raises DiskFull or another StoreError where they could not be written."""
-        return self.run(lambda connection, now_ms: self._append(group, stream, events, creates, now_ms), len(events))
+        The future raises NotWritten where they could not be written."""
+        return self.run(
+            lambda _, now_ms: self.append_within(group, stream, events, now_ms, creates=creates), len(events)
+        )
 
     def run(self, work: Callable[[sqlite3.Connection, int], Result], size: int = 1) -> Future[Result]:
         """Does `work` in the next transaction. It raises Refused before it has changed anything."""
@@ -102,7 +108,10 @@ class LogWriter:
         """Drops what is known of keys of streams: called in the writer's thread by work that deletes some."""
         self._keys.clear()
 
-    def _append(self, group: str, stream: str, events: Sequence[LogEvent], creates: bool, now_ms: int) -> Any:
+    def append_within(
+        self, group: str, stream: str, events: Sequence[LogEvent], now_ms: int, *, creates: bool = False
+    ) -> list[StoredEvent]:
+        """Appends events within the running transaction: for work in the writer's thread."""
         connection = self._connection
         assert connection is not None
         key = self._key(connection, group, stream, creates, now_ms)
@@ -190,8 +199,8 @@ class LogWriter:
         if not isinstance(error, sqlite3.Error):
             return error
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            failure: StoreError = DiskFull(f"No space is left for log events in {self._path}.")
+            failure = NotWritten(f"No space is left for log events in {self._path}.")
         else:
-            failure = StoreError(f"Log events could not be written to {self._path}: {error}.")
+            failure = NotWritten(f"Log events could not be written to {self._path}: {error}.")
         failure.__cause__ = error
         return failure
