@@ -121,7 +121,9 @@ def write_all(out: Path, models: Path | None = None) -> None:
     loader = Loader(include_default_search_paths=False, extra_search_paths=search_paths)
     services = [service for service in SERVICES.values() if service.is_of_aws]
     for service in services:
-        model = reduce_model(loader.load_service_model(service.name, "service-2"), kept_operations(service))
+        model = reduce_model(
+            loader.load_service_model(service.sdk_name or service.name, "service-2"), kept_operations(service)
+        )
         (out / f"{service.name}.json").write_text(render(model), encoding="utf-8")
     files = "`, `".join(f"{service.name}.json" for service in services)
     (out / "README.md").write_text(README.format(files=files, version=botocore.__version__), encoding="utf-8")

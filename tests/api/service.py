@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
 from batchyard.api import operations
-from batchyard.api.context import Call, Context, Settings
+from batchyard.api.context import Call, Context, MetricAccess, Settings
 from batchyard.api.services import SERVICES
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands, reports
@@ -32,8 +32,10 @@ from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.store.logs.log_reader import LogReader
 from batchyard.store.logs.log_writer import LogWriter
+from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.store import Store
-from batchyard.wire.messages import Request, WireError
+from batchyard.wire.compression import inflated
+from batchyard.wire.messages import MAX_BODY_BYTES, Request, WireError
 from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router
 
@@ -101,6 +103,7 @@ class Service:
         self.reader = Store.open(directory / "yard.db").reader()
         self.log_writer = LogWriter(directory / "logs.db", lambda: self.now_ms)
         self.log_writer.open()
+        self.metrics = MetricStore(directory / "metrics.db")
         self.asked: list[commands.Command[object]] = []
         self.launched: dict[str, LaunchTask] = {}  # by job id, the latest
         numbers = itertools.count(1)
@@ -118,6 +121,7 @@ class Service:
             catalogue=load_catalogue(),
             settings=settings or Settings(),
             control=_Control(),
+            metrics=MetricAccess(self.metrics, lambda: self.now_ms),
         )
         self.handlers = operations.bind(self.context)
         host = Instance("i-0123456789abcdef0", Resources(4000, 4096, 2), (0, 1))
@@ -127,6 +131,7 @@ class Service:
         self.reader.close()
         self.context.log_reader.close()
         self.log_writer.close()
+        self.metrics.close()
         self.writer.close()
 
     # -- calling --
@@ -150,6 +155,7 @@ class Service:
             name.lower(): value if isinstance(value, str) else value.decode() for name, value in request.headers.items()
         }
         body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
+        body = inflated(body, headers, MAX_BODY_BYTES)
         wired = Request(request.method, parts.path.encode(), parts.query.encode(), headers, body)
         operation = ROUTER.match(wired.method, wired.raw_path, headers, body)
         call = Call(operation.name, self.principal, headers.get("amz-sdk-invocation-id", ""), len(body))

@@ -43,8 +43,7 @@ def first_page(service: Service, key: tuple[str, str]) -> tuple[Document, str]:
     walk = WALKS[key]
     request = walk.prepare(service)
     members = inputs(key)
-    (size,) = [name for name in members if name in page_tokens.PAGE_SIZES]
-    request = request | {size: walk.sizes[0]}
+    request = request | {name: walk.sizes[0] for name in members if name in page_tokens.PAGE_SIZES}
     token = service.call(key[1], request)[PAGED[key]]
     assert isinstance(token, str)
     return request, token
@@ -62,7 +61,7 @@ def other_value(shape: Shape, now: Any) -> Any:
         return next(one for one in (*shape.enum, "other", "others") if one != now)
     if shape.type == "boolean":
         return not now
-    if shape.type in ("integer", "long"):
+    if shape.type in ("integer", "long", "timestamp"):
         return (now or 0) + 1
     if shape.type == "list":
         assert shape.element is not None
@@ -76,8 +75,8 @@ def test_only_the_token_that_was_given_goes_on(service: Service, key: tuple[str,
     member = PAGED[key]
     bad = SERVICES[key[0]].bad_token_code
     assert code_of(service, key, request | {member: token}) == ""
-    (size,) = [name for name in request if name in page_tokens.PAGE_SIZES]
-    assert code_of(service, key, {**request, member: token, size: request[size] + 1}) == ""
+    larger = {name: request[name] + 1 for name in request if name in page_tokens.PAGE_SIZES}
+    assert code_of(service, key, {**request, member: token, **larger}) == ""
     cursor = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[page_tokens.PROOF_BYTES :]
     made_up = [
         *(token[:length] for length in range(1, len(token), 7)),

@@ -21,6 +21,7 @@ from batchyard.wire.router import Router
 
 # Every model that we ship: what is routed, built or not.
 SERVICES = tuple(sorted(path.stem for directory in MODEL_DIRECTORIES for path in directory.glob("*.json")))
+SDK_NAMES = {"monitoring": "cloudwatch"}  # where botocore's name of a service is not its endpoint prefix
 ROUTER = Router([load_service_model(name) for name in SERVICES], check_results=True)
 OPERATIONS = sorted(ROUTER.operations)
 ENDPOINT = "http://127.0.0.1:8470"
@@ -39,7 +40,7 @@ def botocore_service(name: str) -> Any:
     if document.get("origin") != f"botocore {botocore.__version__}":
         return botocore_model.ServiceModel(document, name)
     loader = Loader(include_default_search_paths=False, extra_search_paths=[Loader.BUILTIN_DATA_PATH])
-    return botocore_model.ServiceModel(loader.load_service_model(name, "service-2"))
+    return botocore_model.ServiceModel(loader.load_service_model(SDK_NAMES.get(name, name), "service-2"))
 
 
 def botocore_operation(operation: Operation) -> Any:
@@ -51,8 +52,14 @@ def request_by_botocore(operation: Operation, document: dict[str, Any]) -> Reque
     return request_of_model(botocore_operation(operation), document)
 
 
-def request_of_model(model: Any, document: dict[str, Any]) -> Request:
-    serializer = serialize.create_serializer(model.service_model.protocol, include_validation=True)
+def protocol_of(model: Any) -> str:
+    """The protocol of an operation's service that SDKs use first."""
+    protocols = model.service_model.metadata.get("protocols", [])
+    return "json" if "json" in protocols else str(model.service_model.protocol)
+
+
+def request_of_model(model: Any, document: dict[str, Any], protocol: str = "") -> Request:
+    serializer = serialize.create_serializer(protocol or protocol_of(model), include_validation=True)
     prepared = serializer.serialize_to_request(document, model)
     awsrequest.prepare_request_dict(prepared, ENDPOINT)
     sent = awsrequest.create_request_object(prepared).prepare()
@@ -76,8 +83,8 @@ def parsed_by_botocore(operation: Operation, response: Response) -> dict[str, An
     return parsed_by_model(botocore_operation(operation), response)
 
 
-def parsed_by_model(model: Any, response: Response) -> dict[str, Any]:
-    parser = parsers.create_parser(model.service_model.protocol)
+def parsed_by_model(model: Any, response: Response, protocol: str = "") -> dict[str, Any]:
+    parser = parsers.create_parser(protocol or protocol_of(model))
     raw = {"status_code": response.status, "headers": dict(response.headers), "body": response.body, "context": {}}
     parsed: dict[str, Any] = as_seconds(parser.parse(raw, model.output_shape))
     return parsed

@@ -19,6 +19,7 @@ from batchyard.core.model.names import Account
 from batchyard.observe.log_catalogue import LogCatalogue
 from batchyard.store.logs.log_reader import LogReader
 from batchyard.store.logs.log_writer import LogWriter
+from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.queries import Reader, time_budget
 from batchyard.wire.messages import Document
 
@@ -68,6 +69,13 @@ class Settings(Struct, frozen=True):
     max_definition_kib: int = 24  # of one RegisterJobDefinition request
 
 
+class MetricAccess(Struct, frozen=True):
+    """The store of metrics, and the service's time."""
+
+    store: MetricStore
+    now_ms: Callable[[], int]
+
+
 @dataclass(frozen=True)
 class Context:
     """The service's side of every request."""
@@ -90,6 +98,7 @@ class Context:
     settings: Settings = field(default_factory=Settings)
     readers: Readers | None = None  # the threads for queries; None: the event loop's own thread
     control: ServiceControl | None = None  # None: no service runs, as in tests of single operations
+    metrics: MetricAccess | None = None  # None: no service runs
     page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition
 

@@ -22,6 +22,7 @@ class ServiceDescriptor:
     protocol and the shapes are the model's; they are not repeated here.
 
     name: the endpoint prefix of its model, and the service's key in the table of operations.
+    sdk_name: its name in SDKs and the AWS CLI, where that is another.
     title: its heading in the documentation.
     operations: what is built, by AWS's name. The model's others are routed, checked and refused as not built.
     is_for_jobs: jobs get `endpoint_variable`. is_announced: `batchyard up` prints it for clients.
@@ -44,6 +45,7 @@ class ServiceDescriptor:
     invalid_code: str = CLIENT_EXCEPTION
     token_code: str = ""
     listed_by_names: Mapping[str, str] = field(default_factory=dict)
+    sdk_name: str = ""
 
     @cached_property
     def model(self) -> ServiceModel:

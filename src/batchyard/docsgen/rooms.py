@@ -37,6 +37,7 @@ ROOMS = (
             "wire",
             "store.queries",
             "store.logs",
+            "store.metrics",
             "observe",
             "evaluators",
             "events",
@@ -128,7 +129,10 @@ ROOMS = (
 )
 
 # A more precise line replaces its room's.
-PART_MAY_IMPORT = {"workflows.api": ("core", "wire", "store.queries")}
+PART_MAY_IMPORT = {
+    "workflows.api": ("core", "wire", "store.queries"),
+    "store.metrics": ("core", "evaluators.metrics.samples"),
+}
 
 # The rooms of the core from the bottom to the top: each may import those before it. `machine` and `recovery` are
 # modules, and dispatch to all of them.

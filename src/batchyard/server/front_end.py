@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from batchyard.api.context import ServiceControl
+from batchyard.api.context import MetricAccess, ServiceControl
 from batchyard.api.readers import Readers
 from batchyard.clock import wall_clock_ms
 from batchyard.server.access.keys import OPERATOR
@@ -52,6 +52,7 @@ class FrontEnd:
                 parts.log_writer,
                 self.log_reader,
                 Readers(self.threads, MAX_READERS_OF_CALLER),
+                MetricAccess(parts.metric_store, parts.clock.now_ms),
             ),
             engines=EngineNames(assembly.engines.of_new_environments, assembly.engines.names),
             secrets=Secrets(assembly.cipher, page_key(parts.secret), self._key_name),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from batchyard.api.context import Ask, Context, SecretCipher, ServiceControl
+from batchyard.api.context import Ask, Context, MetricAccess, SecretCipher, ServiceControl
 from batchyard.api.context import Settings as ApiSettings
 from batchyard.api.readers import Readers
 from batchyard.core.capacity.catalogue import ARM64, X86_64
@@ -30,13 +30,15 @@ ARM_MACHINES = ("aarch64", "arm64")  # as platform.machine() names them
 
 class State(Struct, frozen=True):
     """How operations reach the state: `ask` hands commands to the loop, `reader` queries the store, in `readers`;
-    `log_writer` and `log_reader` are for log events that are no output of jobs."""
+    `log_writer` and `log_reader` are for log events that are no output of jobs; `metrics` has
+    the series of metrics."""
 
     ask: Ask
     reader: Reader
     log_writer: LogWriter
     log_reader: LogReader
     readers: Readers
+    metrics: MetricAccess
 
 
 class EngineNames(Struct, frozen=True):
@@ -90,6 +92,7 @@ def context_of(
             max_job_kib=settings.max_job_kib,
         ),
         readers=state.readers,
+        metrics=state.metrics,
         control=control,
         page_key=secrets.page_key,
     )

@@ -23,6 +23,7 @@ from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths, prepare, tidy_up
 from batchyard.server.settings.s3 import S3, s3_of
 from batchyard.store.logs.log_writer import LogWriter
+from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.store import Store
 from batchyard.store.writer import Writer
 
@@ -39,6 +40,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     store: Store
     writer: Writer  # of it, and open
     log_writer: LogWriter  # of log events that callers and targets write, and open
+    metric_store: MetricStore
     clock: SteadyClock  # moved on by the store, before anything is decided, when it is behind
     listener: socket.socket
     address: str
@@ -66,6 +68,8 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     log_writer = LogWriter(paths.log_database, wall_clock_ms)
     log_writer.open()
     stack.callback(log_writer.close)
+    metric_store = MetricStore(paths.metric_database)
+    stack.callback(metric_store.close)
     stack.callback(tidy_up, paths)  # while the lock is held: no other server can be using it
     listener = stack.enter_context(listening_socket(settings.host, settings.port))
     rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
@@ -83,6 +87,7 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
         store=store,
         writer=writer,
         log_writer=log_writer,
+        metric_store=metric_store,
         clock=clock,
         listener=listener,
         address=url_of(settings.host, listener.getsockname()[1]),

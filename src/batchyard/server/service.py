@@ -21,6 +21,7 @@ from batchyard.server.first_commands import give_first_commands
 from batchyard.server.front_end import FrontEnd
 from batchyard.server.http.server import HttpServer
 from batchyard.server.job_drain import count_running_jobs, wait_for_jobs
+from batchyard.server.metrics.metric_upkeep import tend
 from batchyard.server.parts import Parts
 from batchyard.server.settings import host
 from batchyard.server.settings.paths import remove_server_file, write_server_file
@@ -131,7 +132,8 @@ class Service:
         commit, or a channel has a fault."""
         gpus = GpuWatch(self._host.gpus, self._assembly.loop.ask, lambda: devices_in_use(self._assembly.machine.world))
         sending = self._assembly.sender.run(channels)
-        work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run(), sending)
+        upkeep = tend(self._parts.metric_store, self._parts.clock.now_ms)
+        work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run(), sending, upkeep)
         failing = [asyncio.create_task(one) for one in work]
         try:
             done, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_EXCEPTION)

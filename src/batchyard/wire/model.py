@@ -59,6 +59,7 @@ class Shape:
     flattened: bool = False
     element_name: str = ""
     key_name: str = ""
+    error_code: str = ""  # of an exception, where it is not the shape's name
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +80,8 @@ class OperationModel:
 @dataclass(slots=True, eq=False)
 class ServiceModel:
     """One service. `name`: its endpoint prefix. `service_id`: its name in SDKs. `signing_name`: its name in SigV4.
-    `version`: the date of its API. `error_statuses`: the HTTP status of each error code for which the model has one."""
+    `protocol`: the one that SDKs use first; it is served in `other_protocols` too. `version`: the date of its API.
+    `error_statuses`: the HTTP status of each error code for which the model has one."""
 
     name: str
     service_id: str
@@ -92,6 +94,8 @@ class ServiceModel:
     operations: dict[str, OperationModel]
     shapes: dict[str, Shape]
     error_statuses: dict[str, int] = field(default_factory=dict)
+    other_protocols: tuple[str, ...] = ()
+    is_query_compatible: bool = False  # it had the protocol `query` first, whose codes its errors keep
 
 
 def load_service_model(name: str) -> ServiceModel:
@@ -112,11 +116,13 @@ def build_service_model(document: dict[str, Any]) -> ServiceModel:
     """Links a decoded `service-2.json`; AssertionError where it uses something this wire does not implement."""
     metadata = document["metadata"]
     shapes = _link_shapes(document["shapes"])
+    protocols = metadata.get("protocols", [metadata["protocol"]])
+    protocol = "json" if "json" in protocols else metadata["protocol"]
     return ServiceModel(
         name=metadata["endpointPrefix"],
         service_id=metadata.get("serviceId", metadata["endpointPrefix"]),
         signing_name=metadata.get("signingName", metadata["endpointPrefix"]),
-        protocol=metadata["protocol"],
+        protocol=protocol,
         json_version=metadata.get("jsonVersion", "1.0"),
         target_prefix=metadata.get("targetPrefix", ""),
         version=metadata.get("apiVersion", ""),
@@ -124,6 +130,8 @@ def build_service_model(document: dict[str, Any]) -> ServiceModel:
         operations={name: _operation(raw, shapes) for name, raw in document["operations"].items()},
         shapes=shapes,
         error_statuses=_error_statuses(document["shapes"]),
+        other_protocols=tuple(other for other in protocols if other != protocol),
+        is_query_compatible="awsQueryCompatible" in metadata,
     )
 
 
@@ -166,6 +174,7 @@ def _link_shapes(raw_shapes: dict[str, dict[str, Any]]) -> dict[str, Shape]:
             pattern=raw.get("pattern"),
             timestamp_format=raw.get("timestampFormat"),
             flattened=raw.get("flattened", False),
+            error_code=raw.get("error", {}).get("code", ""),
         )
     for name, raw in raw_shapes.items():
         shape = shapes[name]

@@ -83,7 +83,11 @@ class Operation:
 
     def respond(self, result: dict[str, Any], request_id: str) -> Response:
         """Returns the response of a success."""
-        headers = (("content-type", self.protocol.content_type), ("x-amzn-requestid", request_id))
+        headers = (
+            ("content-type", self.protocol.content_type),
+            ("x-amzn-requestid", request_id),
+            *self.protocol.headers,
+        )
         return Response(self.model.status, headers, self.serialise(result, request_id))
 
     def status_of(self, code: str) -> int | None:

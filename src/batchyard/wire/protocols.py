@@ -1,6 +1,6 @@
 """How each AWS protocol encodes requests, results and errors.
 
-A protocol is chosen once per service: `rest-json` and `json` (1.0, 1.1) are here, `query` and `ec2` in `xmlprotocols`.
+`rest-json` and `json` (1.0, 1.1) are here, `query` and `ec2` in `xmlprotocols`, CBOR in `query_compatible`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class WireProtocol(Protocol):
     """The interface of a protocol for Operation and Router."""
 
     content_type: str
+    headers: tuple[tuple[str, str], ...]  # of every answer, besides
 
     def reader(self, shape: Shape) -> DocumentReader:
         """Returns the reader of request bodies of `shape`."""
@@ -47,6 +48,7 @@ class RestJson:
     """`rest-json`: the operation is in method and path, the error code in the header `x-amzn-ErrorType`."""
 
     content_type = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, refusal_code: str) -> None:
         self._refusal_code = refusal_code
@@ -72,6 +74,8 @@ class RestJson:
 
 class AwsJson:
     """`json` 1.0 and 1.1: the operation is in `X-Amz-Target`, the error code in the body's `__type`."""
+
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, json_version: str, refusal_code: str) -> None:
         self.content_type = f"application/x-amz-json-{json_version}"

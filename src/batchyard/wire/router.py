@@ -11,6 +11,7 @@ from batchyard.wire.messages import MAX_BODY_BYTES, Response, WireError
 from batchyard.wire.model import ServiceModel
 from batchyard.wire.operation import Operation
 from batchyard.wire.protocols import AwsJson, RestJson, WireProtocol
+from batchyard.wire.query_compatible import CBOR, cbor_path
 from batchyard.wire.xmlprotocols import FORM_PROTOCOLS, AwsQuery, protocol_of
 
 # A refusal quotes at most this much of a caller's path or target.
@@ -22,8 +23,8 @@ _SIGNED_FOR = re.compile(r"Credential=[^,\s]*/([^/,\s]+)/aws4_request", re.ASCII
 
 
 class Router:
-    """All operations of some services, distinguished by path, by `X-Amz-Target`, and by a form's `Action` and `Version`
-    together with the service that the request is signed for.
+    """All operations of some services, each in all protocols of its service: distinguished by path, by `X-Amz-Target`,
+    and by a form's `Action` and `Version` together with the service that the request is signed for.
 
     AssertionError when two services claim one address: a fault of ours, found at start.
     """
@@ -42,20 +43,26 @@ class Router:
         self._by_action: dict[str, list[Operation]] = {}
         self._form_services: dict[str, tuple[ServiceModel, WireProtocol]] = {}  # by their names in SigV4
         for service in services:
-            protocol = protocol_of(service)
-            if service.protocol in FORM_PROTOCOLS:
-                self._form_services[service.signing_name] = service, protocol
-            for model in service.operations.values():
-                operation = Operation(
-                    service, model, protocol, body_limit_bytes=body_limit_bytes, check_results=check_results
-                )
-                self.operations[service.name, model.name] = operation
-                if service.protocol in FORM_PROTOCOLS:
-                    self._by_action.setdefault(model.name, []).append(operation)
-                elif service.protocol == "json":
-                    self._add_target(f"{service.target_prefix}.{model.name}", operation)
-                else:
-                    self._add_path(operation)
+            for name in (service.protocol, *service.other_protocols):
+                protocol = protocol_of(service, name)
+                if name in FORM_PROTOCOLS:
+                    self._form_services[service.signing_name] = service, protocol
+                for model in service.operations.values():
+                    operation = Operation(
+                        service, model, protocol, body_limit_bytes=body_limit_bytes, check_results=check_results
+                    )
+                    self.operations.setdefault((service.name, model.name), operation)
+                    self._add(service, name, operation)
+
+    def _add(self, service: ServiceModel, protocol: str, operation: Operation) -> None:
+        if protocol in FORM_PROTOCOLS:
+            self._by_action.setdefault(operation.name, []).append(operation)
+        elif protocol == "json":
+            self._add_target(f"{service.target_prefix}.{operation.name}", operation)
+        elif protocol == CBOR:
+            self._by_path["POST", cbor_path(service, operation.name).encode("ascii")] = operation
+        else:
+            self._add_path(operation)
 
     def _add_target(self, target: str, operation: Operation) -> None:
         assert target not in self._by_target, f"two operations for the target {target}"

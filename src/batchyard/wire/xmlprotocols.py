@@ -14,24 +14,14 @@ from batchyard.wire.forms import FormReader, FormStyle
 from batchyard.wire.messages import Response, WireError
 from batchyard.wire.model import OperationModel, ServiceModel, Shape
 from batchyard.wire.protocols import AwsJson, DocumentReader, RestJson, WireProtocol
+from batchyard.wire.query_codes import QUERY_CODES
+from batchyard.wire.query_compatible import CBOR, QueryCompatibleJson, RpcCbor
 from batchyard.wire.xmltext import DECLARATION, element, members, text_of
 
 FORM_PROTOCOLS = ("query", "ec2")
 FIRST_SERVER_FAULT = 500  # statuses from here on are the service's fault, not the sender's
 
 # Code -> (code here, status here; 0: as it was).
-QUERY_CODES = {
-    "AccessDeniedException": ("AccessDenied", 0),
-    "ClientException": ("ValidationError", 0),
-    "IncompleteSignatureException": ("IncompleteSignature", 0),
-    "InvalidSignatureException": ("SignatureDoesNotMatch", 0),
-    "MissingAuthenticationTokenException": ("MissingAuthenticationToken", 0),
-    "ServerException": ("InternalFailure", 0),
-    "ServiceUnavailableException": ("ServiceUnavailable", 0),
-    "TooManyRequestsException": ("Throttling", 400),
-    "UnknownOperationException": ("InvalidAction", 400),
-    "UnrecognizedClientException": ("InvalidClientTokenId", 0),
-}
 EC2_CODES = {
     "AccessDeniedException": ("UnauthorizedOperation", 0),
     "ClientException": ("InvalidParameterValue", 0),
@@ -50,6 +40,7 @@ class AwsQuery:
     """`query`: the operation is the form's `Action`; the result is wrapped, its request id beside it."""
 
     content_type = "text/xml"
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
@@ -81,6 +72,7 @@ class Ec2Query:
     """`ec2`: like `query`, except for the names in forms and the shape of answers and errors."""
 
     content_type = "text/xml;charset=UTF-8"
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
@@ -108,17 +100,23 @@ class Ec2Query:
         return _response(self.content_type, status, request_id, body)
 
 
-def protocol_of(service: ServiceModel) -> WireProtocol:
-    """Returns the protocol of a service, with its model's error code for bad input."""
-    if service.protocol == "query":
+def protocol_of(service: ServiceModel, protocol: str = "") -> WireProtocol:
+    """Returns a protocol of a service, the one that it has first where none is named, with its model's error code for
+    bad input."""
+    protocol = protocol or service.protocol
+    if protocol == "query":
         return AwsQuery(service.xml_namespace)
-    if service.protocol == "ec2":
+    if protocol == CBOR:
+        return RpcCbor(service)
+    if service.is_query_compatible:
+        return QueryCompatibleJson(service)
+    if protocol == "ec2":
         return Ec2Query(service.xml_namespace)
     declared = ("InvalidParameterException", "ClientException", "ValidationException")
     refusal_code = next((code for code in declared if code in service.shapes), "ValidationException")
-    if service.protocol == "rest-json":
+    if protocol == "rest-json":
         return RestJson(refusal_code)
-    assert service.protocol == "json", f"{service.name}: protocol {service.protocol} is not implemented"
+    assert protocol == "json", f"{service.name}: protocol {protocol} is not implemented"
     return AwsJson(service.json_version, refusal_code)
 
 

@@ -15,12 +15,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.api.context import Call
 from batchyard.core.model.refusal import CLIENT_EXCEPTION, Refused
 from batchyard.server.access.access import Access, Admitted, Client
 from batchyard.server.access.peers import PeerUser
 from batchyard.server.http.routes import FAILED, Asgi, Receive, Scope, Send, fault, headers_of, send_response
+from batchyard.wire.compression import inflated
 from batchyard.wire.messages import Document, Request, Response, WireError
 from batchyard.wire.operation import Operation
 from batchyard.wire.router import Router
@@ -104,7 +106,8 @@ class App:
             if self._router.needs_body(method, raw_path, headers):
                 admitted = self._access.admit(headers, client_of(scope))
                 body = await self._body(headers, receive, admitted.caller)
-            operation = self._router.match(method, raw_path, headers, body or b"")
+            form = inflated(body or b"", headers, self._body_limit_bytes)
+            operation = self._router.match(method, raw_path, headers, form)
         except WireError as error:
             return self._router.refuse(error, headers, request_id)
         try:
@@ -113,6 +116,8 @@ class App:
                 body = await self._body(headers, receive, admitted.caller)
             request = Request(method, raw_path, scope["query_string"], headers, body)
             self._access.verify(request, admitted)
+            if "content-encoding" in headers:  # what was signed is the body as it came
+                request = replace(request, body=inflated(body, headers, self._body_limit_bytes))
             result = await self._perform(operation, request, call_of(operation.name, admitted, request))
             return operation.respond(result, request_id)
         except WireError as error:

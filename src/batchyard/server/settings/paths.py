@@ -72,6 +72,11 @@ class Paths(Struct, frozen=True):
         return self.data_dir / "logs.db"
 
     @property
+    def metric_database(self) -> Path:
+        """The file of metrics."""
+        return self.data_dir / "metrics.db"
+
+    @property
     def store_url(self) -> str:
         return url_of_file(self.database)
 
