@@ -47,7 +47,11 @@ class Recorder:
         self.fact_types: Collection[type[Fact]] = kinds or (JobStateChanged,)
         self.facts: list[Fact] = []
         self.holds_at = holds_at
+        self.wanted: Collection[Status] | None = None  # None: everything
         self._changed = asyncio.Condition()
+
+    def wants(self, fact: Fact) -> bool:
+        return self.wanted is None or (isinstance(fact, JobStateChanged) and fact.status in self.wanted)
 
     async def deliver(self, facts: Sequence[Fact]) -> None:
         if self.holds_at is not None and len(self.facts) >= self.holds_at:
@@ -189,6 +193,24 @@ def test_nothing_is_stored_or_made_that_nobody_asks_for(path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_facts_that_a_consumer_does_not_want_are_not_stored_but_while_it_is_away(path: Path) -> None:
+    async def scenario() -> None:
+        failures = Recorder()
+        failures.wanted = {Status.SUCCEEDED}
+        async with serving(path, failures) as server:
+            await server.submit(1)
+            assert server.stored() == []
+            await server.run_jobs()
+            await failures.got(1)
+        async with serving(path) as server:
+            await server.submit(2)
+            kept = {fact.status for fact in server.stored() if isinstance(fact, JobStateChanged)}
+            assert kept >= {Status.SUBMITTED, Status.RUNNABLE, Status.STARTING}
+        assert failures.states == [("id-1", Status.SUCCEEDED)]
+
+    asyncio.run(scenario())
+
+
 def test_a_consumer_that_was_away_goes_on_where_it_stopped(path: Path) -> None:
     async def scenario() -> None:
         first = Recorder()
@@ -294,6 +316,9 @@ def test_nothing_is_delivered_before_its_commit(path: Path) -> None:
 
 def test_a_consumer_that_fails_ends_the_loop_and_gets_its_facts_again(path: Path) -> None:
     class Failing(Recorder):
+        def wants(self, fact: Fact) -> bool:
+            return True
+
         async def deliver(self, facts: Sequence[Fact]) -> None:
             raise ZeroDivisionError
 
@@ -351,6 +376,9 @@ def run_and_die(path: Path, output: Path, deliveries: int) -> None:
     """Submits and runs jobs, and writes down what is delivered; dies, as by kill -9, in the given delivery."""
 
     class Dying(Recorder):
+        def wants(self, fact: Fact) -> bool:
+            return True
+
         async def deliver(self, facts: Sequence[Fact]) -> None:
             with output.open("a") as file:
                 for fact in facts:

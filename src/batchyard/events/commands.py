@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from batchyard.core.model.commands import Command
+from batchyard.core.model.deliveries import Message, Undeliverable
 from batchyard.events.records import EventBus, Rule, Target
 
 
@@ -97,6 +98,20 @@ class PutEvents(Command[None], frozen=True):
     """Sends events to the targets of the rules that match. An unknown bus drops its events, as on AWS."""
 
     events: tuple[Event, ...]
+
+
+class Sending(Struct, frozen=True):
+    """What one target of a rule gets of an event, matched outside of the machine. `document`: the whole event, which
+    another bus gets."""
+
+    message: Message | Undeliverable
+    document: dict[str, Any]
+
+
+class SendToTargets(Command[None], frozen=True):
+    """Sends what a router has made of events (events.router)."""
+
+    sendings: tuple[Sending, ...]
 
 
 class RouteEvent(Struct, frozen=True):

@@ -293,6 +293,12 @@ class EventsMachine:
             time = {} if event.has_time else {"time": iso_seconds(self._now_ms)}
             self._route(event.bus, {**event.document, **time}, event.order_key, MAX_BUS_HOPS)
 
+    def _send_to_targets(self, command: c.SendToTargets) -> None:
+        for sending in command.sendings:
+            message = sending.message
+            order_key = message.order_key if isinstance(message, Message) else ""
+            self._send(message, sending.document, order_key, MAX_BUS_HOPS)
+
     def _route(self, bus: str, document: dict[str, Any], order_key: str, hops: int) -> None:
         for message in self.router.messages(bus, document, order_key, self._now_ms):
             self._send(message, document, order_key, hops)
@@ -343,6 +349,7 @@ _HANDLERS: dict[type[Command[Any]], Callable[[EventsMachine, Any], Any]] = {
     c.RemoveTargets: EventsMachine._remove_targets,
     c.TagEvents: EventsMachine._tag,
     c.PutEvents: EventsMachine._put_events,
+    c.SendToTargets: EventsMachine._send_to_targets,
     c.AskEventBuses: EventsMachine._ask_buses,
     c.AskRules: EventsMachine._ask_rules,
 }

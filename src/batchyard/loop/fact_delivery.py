@@ -37,6 +37,11 @@ class FactConsumer(Protocol):
     @property
     def fact_types(self) -> Collection[type[Fact]]: ...
 
+    def wants(self, fact: Fact) -> bool:
+        """Whether to store a fact of `fact_types`, of the batch that makes it, for this consumer. Must be cheap: the
+        loop waits. `deliver` may get others too, which another consumer wants."""
+        ...
+
     async def deliver(self, facts: Sequence[Fact]) -> None:
         """Takes the next facts. After a crash some facts may come again."""
         ...
@@ -65,6 +70,7 @@ class FactDelivery:
         self._news: dict[str, asyncio.Event] = {}
         self._wake: Callable[[], None] | None = None  # while the loop runs
         self.stored_types: frozenset[type[Fact]] = frozenset()  # what consumers ask for, including those that are away
+        self._askers: dict[type[Fact], list[FactConsumer | None]] = {}  # None: one that is away, and wants all
         self._set_stored_types()
 
     @property
@@ -83,7 +89,7 @@ class FactDelivery:
         self._news[name] = asyncio.Event()
         if cursor.kinds != asked:
             self._move(name, replace(cursor, kinds=asked))
-            self._set_stored_types()
+        self._set_stored_types()
         if self._wake is not None:
             self._begin(name)
             self._wake()
@@ -102,16 +108,20 @@ class FactDelivery:
                 self._wake()
 
     def _set_stored_types(self) -> None:
-        known, asked = kinds(), {kind for cursor in self._cursors.values() for kind in cursor.kinds}
-        self.stored_types = frozenset(known[kind] for kind in asked if kind in known)
+        known, askers = kinds(), dict[type[Fact], list[FactConsumer | None]]()
+        for name, cursor in self._cursors.items():
+            for kind in cursor.kinds:
+                if kind in known:
+                    askers.setdefault(known[kind], []).append(self._consumers.get(name))
+        self._askers, self.stored_types = askers, frozenset(askers)
 
     # -- the loop's side --
 
     def add_to(self, changes: Changes) -> None:
         """Prepares a commit: leaves in `changes` the facts that are to be stored, and adds the cursors that moved."""
         if changes.facts:
-            wanted = self.stored_types
-            changes.facts = [fact for fact in changes.facts if type(fact) in wanted]
+            askers = self._askers
+            changes.facts = [fact for fact in changes.facts if _is_wanted(fact, askers.get(type(fact), ()))]
         if changes.facts:
             self._sequence += 1
             changes.fact_sequence = self._sequence
@@ -182,3 +192,7 @@ class FactDelivery:
                 await consumer.deliver(asked)
             cursor = replace(cursor, done=cursor.done + len(part))
             self._move(consumer.name, cursor)
+
+
+def _is_wanted(fact: Fact, askers: Collection[FactConsumer | None]) -> bool:
+    return any(consumer is None or consumer.wants(fact) for consumer in askers)

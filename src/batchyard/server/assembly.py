@@ -20,6 +20,7 @@ from batchyard.server.deliveries.stored_messages import StoredMessages
 from batchyard.server.engines.capacities import make_capacities
 from batchyard.server.engines.choice import wants_docker
 from batchyard.server.engines.runtime import EngineSet
+from batchyard.server.events.fact_consumer import BatchEvents
 from batchyard.server.http.job_listener import JobListener
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.launches import make_launch_builder
@@ -30,7 +31,8 @@ from batchyard.server.stored_machines import Stored, load_machines
 
 class Assembly(Struct, frozen=True):
     """The parts that decide about jobs and run them. `job_listener`: for containers on networks of their own; None:
-    there is no Docker. `sender`: of messages to targets outside, which it reads from `messages`."""
+    there is no Docker. `sender`: of messages to targets outside, which it reads from `messages`. `batch_events`: makes
+    events of AWS Batch of facts."""
 
     stored: Stored
     loop: Loop
@@ -40,6 +42,7 @@ class Assembly(Struct, frozen=True):
     job_listener: JobListener | None
     messages: StoredMessages
     sender: Sender
+    batch_events: BatchEvents
 
     @property
     def machine(self) -> Machine:
@@ -62,14 +65,20 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
         parts.clock,
         build_launch,
         capacities=make_capacities(settings),
-        handlers={SendMessages: lambda effects: sender.carry_out(effects), RulesChanged: lambda effects: None},
+        handlers={
+            SendMessages: lambda effects: sender.carry_out(effects),
+            RulesChanged: lambda effects: batch_events.carry_out(effects, stored.delivery),
+        },
         listeners={JobQueueBlocked: messages.blocked},
         delivery=stored.delivery,
     )
     stored_messages = StoredMessages(parts.store)
     sender = Sender(stored_messages.load, loop.ask)
+    account = Account(settings.account_id, settings.region)
+    batch_events = BatchEvents(account, parts.store, parts.log_writer, loop.ask, wall_clock_ms)
+    batch_events.follow(stored.events.router, stored.delivery)
     engines = EngineSet(settings, parts.paths, parts.engines, stored.machine, job_listener)
-    return Assembly(stored, loop, engines, identity, cipher, job_listener, stored_messages, sender)
+    return Assembly(stored, loop, engines, identity, cipher, job_listener, stored_messages, sender, batch_events)
 
 
 def _make_identity(parts: Parts, machine: Machine) -> Identity:

@@ -87,6 +87,7 @@ class Service:
                     front.close()
                 self._assembly.stored.facts.close()
                 self._assembly.messages.close()
+                self._assembly.batch_events.close()
 
     def end(self, kill: bool) -> None:
         """Begins the end of the service. With `kill` it waits for the jobs, which are being terminated."""
