@@ -18,6 +18,7 @@ from batchyard.core.model import names
 from batchyard.core.model.records import log_file_container, logs_of
 from batchyard.engines.base import log_path
 from batchyard.observe.logfile import LogFile
+from batchyard.observe.packed_log import remove_log
 from batchyard.observe.written_log import EventLog, WrittenLog
 from batchyard.store.logs.log_reader import LogReader
 from batchyard.store.logs.log_records import WrittenGroup, WrittenStream
@@ -42,8 +43,8 @@ class JobStream(Struct, frozen=True):
         return LogFile(self.path)
 
     def remove(self) -> None:
-        """Removes the output of an attempt that has ended."""
-        self.path.unlink(missing_ok=True)
+        """Removes the output, of an attempt that has ended."""
+        remove_log(self.path)
 
 
 class EventStream(Struct, frozen=True):

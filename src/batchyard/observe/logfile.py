@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from batchyard.engines.base import log_path, open_log
+from batchyard.observe.packed_log import open_packed
 
 __all__ = ["Line", "LogFile", "Page", "log_path"]
 
@@ -64,14 +65,19 @@ def parse_line(raw: bytes, start: int, fallback_ms: int) -> Line:
 
 
 class LogFile:
-    """A log file opened for reading, as a context manager. `end`: where its whole lines ended when it was opened."""
+    """A log file opened for reading, as a context manager. `end`: where its whole lines ended when it was opened. One
+    that was packed meanwhile reads alike."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = open_log(path)
-        if self._descriptor < 0:
+        self._packed = open_packed(path) if self._descriptor < 0 else None
+        if self._packed is not None:
+            size = self._packed.size
+        elif self._descriptor < 0:
             self.end = 0
             return
-        size = os.fstat(self._descriptor).st_size
+        else:
+            size = os.fstat(self._descriptor).st_size
         self.end = self._line_start_before(size)
 
     def __enter__(self) -> Self:
@@ -80,7 +86,9 @@ class LogFile:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._descriptor >= 0:
+        if self._packed is not None:
+            self._packed.close()
+        elif self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -153,7 +161,9 @@ class LogFile:
     def first_at(self, at_ms: int) -> int:
         """Returns the offset of a line before which every line is earlier than `at_ms`: the first line at or after
         that time, where all lines can be read; `end` when all are earlier."""
-        low, high, found = 0, self.end, self.end
+        low, high = (0, self.end) if self._packed is None else self._packed.span_of(at_ms)
+        high = min(high, self.end)
+        found = high
         while low < high:
             middle = (low + high) // 2
             start = self._line_start_after(middle)
@@ -252,4 +262,4 @@ class LogFile:
         return int(head) if tab and head.isdigit() else None
 
     def _read(self, size: int, offset: int) -> bytes:
-        return os.pread(self._descriptor, size, offset)
+        return os.pread(self._descriptor, size, offset) if self._packed is None else self._packed.read(size, offset)

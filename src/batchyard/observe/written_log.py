@@ -157,7 +157,7 @@ def _bounded(lines: map[WrittenLine], limit_bytes: int) -> list[WrittenLine]:
 
 def _line(event: StoredEvent) -> WrittenLine:
     place = event.at_ms * PLACES_PER_MS + event.sequence
-    return WrittenLine(place, place + 1, event.at_ms, event.message, event.ingested_ms)
+    return WrittenLine(place, place + 1, event.at_ms, event.message, event.ingested_ms or event.at_ms)
 
 
 def _place(position: Position) -> int:

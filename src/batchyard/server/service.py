@@ -21,6 +21,7 @@ from batchyard.server.first_commands import give_first_commands
 from batchyard.server.front_end import FrontEnd
 from batchyard.server.http.server import HttpServer
 from batchyard.server.job_drain import count_running_jobs, wait_for_jobs
+from batchyard.server.log_tasks import LogTasks
 from batchyard.server.metrics.metric_upkeep import tend
 from batchyard.server.parts import Parts
 from batchyard.server.settings import host
@@ -73,7 +74,11 @@ class Service:
             front = FrontEnd(self._parts, self._assembly, self._host, self._control)
             async with front.serving_jobs():
                 await self._serve(
-                    front.server(), running, self._pruning(front), make_channels(self._parts, front.context)
+                    front.server(),
+                    running,
+                    self._pruning(front),
+                    make_channels(self._parts, front.context),
+                    LogTasks(self._parts, front),
                 )
         finally:
             loop.stop()
@@ -104,13 +109,18 @@ class Service:
         return Pruning(front.reader, parts.writer, parts.paths.logs_dir, days, wall_clock_ms, front.threads)
 
     async def _serve(
-        self, server: HttpServer, running: asyncio.Task[None], pruning: Pruning, channels: Mapping[str, Channel]
+        self,
+        server: HttpServer,
+        running: asyncio.Task[None],
+        pruning: Pruning,
+        channels: Mapping[str, Channel],
+        logs: LogTasks,
     ) -> None:
         parts = self._parts
         serving = asyncio.create_task(server.serve([parts.listener]))
         ready = asyncio.create_task(server.serving.wait())
         ending = asyncio.create_task(self._ending.wait())
-        failing = asyncio.create_task(self._wait_for_failure(pruning, channels))
+        failing = asyncio.create_task(self._wait_for_failure(pruning, channels, logs))
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             write_server_file(parts.paths, parts.address, VERSION)
@@ -128,13 +138,13 @@ class Service:
         if failure is not None and not self._kill:
             raise failure
 
-    async def _wait_for_failure(self, pruning: Pruning, channels: Mapping[str, Channel]) -> None:
+    async def _wait_for_failure(self, pruning: Pruning, channels: Mapping[str, Channel], logs: LogTasks) -> None:
         """Does what runs beside requests. Raises when an engine can never serve this server again, pruning cannot
         commit, or a channel has a fault."""
         gpus = GpuWatch(self._host.gpus, self._assembly.loop.ask, lambda: devices_in_use(self._assembly.machine.world))
         sending = self._assembly.sender.run(channels)
         upkeep = tend(self._parts.metric_store, self._parts.clock.now_ms)
-        work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run(), sending, upkeep)
+        work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run(), sending, upkeep, logs.run())
         failing = [asyncio.create_task(one) for one in work]
         try:
             done, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_EXCEPTION)

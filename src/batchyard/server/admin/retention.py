@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from batchyard.engines.base import log_path
+from batchyard.observe.packed_log import remove_log
 from batchyard.store.load import IDEMPOTENCY_MS
 from batchyard.store.queries import Reader
 from batchyard.store.retention_queries import Bite
@@ -66,4 +67,4 @@ class Pruning:
 
     def _remove_logs(self, logs: Iterable[tuple[str, str]]) -> None:
         for task_id, container in logs:
-            log_path(self._logs_dir, task_id, container).unlink(missing_ok=True)
+            remove_log(log_path(self._logs_dir, task_id, container))

@@ -72,6 +72,7 @@ class Settings(Struct, frozen=True):
     min_free_mib: int = 128
     check_on_start: bool = False
     finished_days: float = 0.0
+    log_disk_mib: int = 0
     max_request_kib: int = 2048
     max_connections: int = 4096
     max_connections_per_caller: int = 1024

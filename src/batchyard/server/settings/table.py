@@ -336,6 +336,13 @@ TABLE: tuple[Setting, ...] = (
         maximum=MAX_DAYS,
     ),
     Setting(
+        "log_disk_mib",
+        Kind.INTEGER,
+        "The disk that all logs together may take, in MiB: past it the oldest go, and say so; 0: no limit.",
+        0,
+        maximum=MAX_MIB,
+    ),
+    Setting(
         "max_request_kib",
         Kind.INTEGER,
         "The largest request body that is read, in KiB. PutLogEvents has up to 1 MiB of text, which JSON makes longer.",

@@ -17,6 +17,7 @@ CHECKPOINT_PAGES = 4000  # of the write-ahead log; 16 MiB, as in the store of jo
 
 # `groups`: rows of those that were created, or of which more is known than that a job names them.
 # `events` are ordered within their stream by time; what came at the same time by `sequence`.
+# `loose_bytes`: of those of a stream that are in `events`.
 # `chunks` hold events that are no longer in `events`, compressed, a run of one stream each.
 SCHEMA = """
 CREATE TABLE groups (
@@ -25,18 +26,20 @@ CREATE TABLE groups (
 CREATE TABLE streams (
     key INTEGER PRIMARY KEY, log_group TEXT NOT NULL, name TEXT NOT NULL, created_ms INTEGER NOT NULL,
     first_ms INTEGER NOT NULL DEFAULT 0, last_ms INTEGER NOT NULL DEFAULT 0, ingested_ms INTEGER NOT NULL DEFAULT 0,
+    loose_bytes INTEGER NOT NULL DEFAULT 0,
     UNIQUE (log_group, name)
 );
 CREATE INDEX streams_by_time ON streams (log_group, last_ms, name);
+CREATE INDEX streams_loose ON streams (loose_bytes) WHERE loose_bytes > 0;
 CREATE TABLE events (
     stream INTEGER NOT NULL, at_ms INTEGER NOT NULL, sequence INTEGER NOT NULL, ingested_ms INTEGER NOT NULL,
     message TEXT NOT NULL, PRIMARY KEY (stream, at_ms, sequence)
 ) WITHOUT ROWID;
 CREATE TABLE chunks (
     key INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first_ms INTEGER NOT NULL, first_sequence INTEGER NOT NULL,
-    last_ms INTEGER NOT NULL, last_sequence INTEGER NOT NULL, events INTEGER NOT NULL, raw_bytes INTEGER NOT NULL,
-    body BLOB NOT NULL
+    last_ms INTEGER NOT NULL, last_sequence INTEGER NOT NULL, body BLOB NOT NULL
 );
+CREATE INDEX chunks_by_time ON chunks (last_ms);
 CREATE INDEX chunks_by_stream ON chunks (stream, last_ms, last_sequence, first_ms, first_sequence);
 CREATE TABLE documents (
     kind TEXT NOT NULL, log_group TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,

@@ -10,6 +10,8 @@ import msgspec
 
 from batchyard.store.logs.log_records import StoredEvent, WrittenGroup
 
+ROW_BYTES = 30  # of an event, besides its message
+
 Record = TypeVar("Record")
 
 
@@ -63,6 +65,11 @@ def insert_stream(connection: sqlite3.Connection, group: str, name: str, now_ms:
 # -- events --
 
 
+def loose_bytes(events: Sequence[StoredEvent]) -> int:
+    """Returns about how much room events take that are in no chunk."""
+    return sum(len(event.message) + ROW_BYTES for event in events)
+
+
 def insert_events(connection: sqlite3.Connection, stream: int, events: Sequence[StoredEvent]) -> None:
     """Adds events to a stream, and what its row says of them."""
     if not events:
@@ -71,8 +78,8 @@ def insert_events(connection: sqlite3.Connection, stream: int, events: Sequence[
     first_ms, last_ms = min(event.at_ms for event in events), max(event.at_ms for event in events)
     connection.execute(
         "UPDATE streams SET first_ms = CASE WHEN last_ms = 0 THEN ?1 ELSE min(first_ms, ?1) END, "
-        "last_ms = max(last_ms, ?2), ingested_ms = ?3 WHERE key = ?4",
-        (first_ms, last_ms, events[-1].ingested_ms, stream),
+        "last_ms = max(last_ms, ?2), ingested_ms = ?3, loose_bytes = loose_bytes + ?5 WHERE key = ?4",
+        (first_ms, last_ms, events[-1].ingested_ms, stream, loose_bytes(events)),
     )
 
 

@@ -104,6 +104,11 @@ class LogWriter:
         self._tasks.put(task)
         return task.future
 
+    def next_sequence(self) -> int:
+        """Returns the number of the next event: for work in the writer's thread."""
+        self._sequence += 1
+        return self._sequence
+
     def forget_streams(self) -> None:
         """Drops what is known of keys of streams: called in the writer's thread by work that deletes some."""
         self._keys.clear()
@@ -117,8 +122,7 @@ class LogWriter:
         key = self._key(connection, group, stream, creates, now_ms)
         stored = []
         for at_ms, message in events:
-            self._sequence += 1
-            stored.append(StoredEvent(at_ms, self._sequence, now_ms, message))
+            stored.append(StoredEvent(at_ms, self.next_sequence(), now_ms, message))
         log_tables.insert_events(connection, key, stored)
         self._appended.append(AppendedEvents(group, stream, stored))
         return stored
@@ -161,9 +165,10 @@ class LogWriter:
             if is_last:
                 return
 
-    def _commit(self, batch: Sequence[_Task]) -> None:
+    def _commit(self, asked: Sequence[_Task]) -> None:
         connection = self._connection
         assert connection is not None
+        batch = [task for task in asked if task.future.set_running_or_notify_cancel()]  # others have no caller any more
         now_ms, before = self._now_ms(), self._sequence
         answers: list[tuple[_Task, Any, BaseException | None]] = []
         self._appended = []
