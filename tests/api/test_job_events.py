@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from batchyard.api.batch.job_events import FACT_TYPES, event_of, has_event, known_before
+from batchyard.api.batch.job_events import FACT_TYPES, event_json, event_of, has_event, known_before
 from batchyard.api.batch.render import job_detail
 from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.facts import JobQueueBlocked, JobStateChanged, expand
+from batchyard.evaluators.events.envelope import event_text
 from tests.api.service import ACCOUNT, Service
 
 NOT_IN_EVENTS = ("tags", "isCancelled", "isTerminated", "eksAttempts")
@@ -130,6 +131,15 @@ def test_a_blocked_queue_names_job_and_queue(service: Watched) -> None:
     assert event["detail-type"] == "Batch Job Queue Blocked"
     assert event["resources"] == [f"{arn}job/{job_id}", f"{arn}job-queue/default"]
     assert (event["detail"]["status"], event["detail"]["statusReason"]) == ("RUNNABLE", fact.reason)
+
+
+def test_the_text_of_an_event_is_that_which_other_events_have(service: Watched) -> None:
+    container = {"image": "i", "command": ['é\n"\u2028\x7f'], "vcpus": 1, "memory": 64}
+    service.register(containerProperties=container, parameters={"a": "<&>"})
+    service.submit()
+    event, _ = next(service.batch_events())
+    assert event_json(event) == event_text(event)
+    assert event_json({"a": "\ud800"}) == event_text({"a": "\ud800"})
 
 
 def test_what_is_known_before_is_what_the_event_has(service: Watched) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -15,6 +15,7 @@ from batchyard.events.records import Rule, rule_arn
 from batchyard.events.target_kinds import CompiledTarget, compile_target, message_for
 
 ANY_SOURCE = ""
+NOTHING: Mapping[str, str] = {}
 
 
 class _Route(Struct, frozen=True):
@@ -44,14 +45,22 @@ class Router:
         return any(route.pattern.could_match(known) for route in self._of_source(bus, known["source"]))
 
     def messages(
-        self, bus: str, event: dict[str, Any], order_key: str, now_ms: int
+        self,
+        bus: str,
+        event: dict[str, Any],
+        order_key: str,
+        now_ms: int,
+        encode: Callable[[dict[str, Any]], str] = event_text,
+        known: Mapping[str, str] = NOTHING,
     ) -> Iterator[Message | Undeliverable]:
-        """Returns what the targets of all matching rules get of an event."""
+        """Returns what the targets of all matching rules get of an event. `encode`: makes its text; `known`: some of
+        its fields, by which a pattern that names no others is judged without a look at the event."""
         original = ""
         for route in self._of_source(bus, str(event["source"])):
-            if not route.pattern.matches(event):
+            pattern = route.pattern
+            if not (pattern.could_match(known) if known.keys() >= pattern.names else pattern.matches(event)):
                 continue
-            original = original or event_text(event)
+            original = original or encode(event)
             for target in route.targets:
                 yield message_for(target, route.rule, route.arn, event, original, order_key, now_ms)
 

@@ -160,7 +160,8 @@ def message_for(
     """Returns what one target gets of an event. `arn`: the rule's; `original`: the event as text."""
     lane, token = lane_of(arn, compiled.target.id), f"{event['id']}/{rule.name}/{compiled.target.id}"
     try:
-        body = compiled.input.render(event, RuleContext(arn, rule.name, now_ms))
+        is_whole = compiled.input.is_whole
+        body = original if is_whole else compiled.input.render(event, RuleContext(arn, rule.name, now_ms))
     except NoInput as error:
         return Undeliverable(lane, token, "INVALID_INPUT", str(error))
     return Message(

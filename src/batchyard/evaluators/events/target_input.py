@@ -49,6 +49,11 @@ class TargetInput(NamedTuple):
     path: Steps | None = None
     transformer: Transformer | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the target gets the event as it is."""
+        return self.constant is None and self.path is None and self.transformer is None
+
     def render(self, event: Mapping[str, Any], context: RuleContext) -> str:
         """Returns the text that the target gets. Raises NoInput, with the reason."""
         if self.constant is not None:

@@ -10,7 +10,15 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from batchyard.api.batch.job_events import DETAIL_TYPES, FACT_TYPES, SOURCE, event_of, has_event, known_before
+from batchyard.api.batch.job_events import (
+    DETAIL_TYPES,
+    FACT_TYPES,
+    SOURCE,
+    event_json,
+    event_of,
+    has_event,
+    known_before,
+)
 from batchyard.core.model.commands import Command
 from batchyard.core.model.deliveries import Message
 from batchyard.core.model.effects import Effect
@@ -120,7 +128,8 @@ class BatchEvents:
             if view is None:
                 continue  # the job was pruned meanwhile: this consumer was away for days
             event = event_of(fact, view, self._account)
-            for message in router.messages(DEFAULT_BUS, event, fact.job_id, now_ms):
+            known = known_before(fact, self._account)
+            for message in router.messages(DEFAULT_BUS, event, fact.job_id, now_ms, event_json, known):
                 yield Sending(message, event)
 
     async def _send(self, command: SendToTargets) -> None:
