@@ -20,6 +20,7 @@ from batchyard.core.questions import (
     capacity,
     consumable_states,
     explanation,
+    gauges,
     inventory,
     overview,
     queue_snapshot,
@@ -27,6 +28,7 @@ from batchyard.core.questions import (
 )
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.questions.explanation import AskExplain
+from batchyard.core.questions.gauges import AskGauges
 from batchyard.core.questions.inventory import AskInstances
 from batchyard.core.questions.overview import AskOverview, InterruptInstance
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
@@ -193,6 +195,7 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     commands.SetGpus: machine_gpus.set_gpus,
     commands.NoteGpuUse: machine_gpus.note_use,
     AskCapacity: capacity.capacity,
+    AskGauges: gauges.gauges,
     AskOverview: overview.overview,
     AskInstances: inventory.inventory,
     AskQueueSnapshot: queue_snapshot.snapshot,

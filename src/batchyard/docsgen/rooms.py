@@ -99,6 +99,12 @@ ROOMS = (
         ("core.model", "evaluators", "deliveries"),
     ),
     Room(
+        "job_metrics",
+        "the machine that counts what jobs do, by queue and minute, and what a month used",
+        "where metrics are kept",
+        ("core.model",),
+    ),
+    Room(
         "deliveries",
         "the machine of messages on their way to targets outside: retries, order, giving up",
         "how a message is sent",

@@ -23,6 +23,7 @@ from batchyard.server.http.server import HttpServer
 from batchyard.server.job_drain import count_running_jobs, wait_for_jobs
 from batchyard.server.log_tasks import LogTasks
 from batchyard.server.metrics.metric_upkeep import tend
+from batchyard.server.metrics.minute_recorder import MinuteRecorder
 from batchyard.server.parts import Parts
 from batchyard.server.settings import host
 from batchyard.server.settings.paths import remove_server_file, write_server_file
@@ -144,7 +145,9 @@ class Service:
         gpus = GpuWatch(self._host.gpus, self._assembly.loop.ask, lambda: devices_in_use(self._assembly.machine.world))
         sending = self._assembly.sender.run(channels)
         upkeep = tend(self._parts.metric_store, self._parts.clock.now_ms)
-        work = (self._assembly.engines.wait_for_failure(), pruning.run(), gpus.run(), sending, upkeep, logs.run())
+        minutes = self._minute_recorder().run()
+        beside = (pruning.run(), gpus.run(), sending, upkeep, logs.run(), minutes)
+        work = (self._assembly.engines.wait_for_failure(), *beside)
         failing = [asyncio.create_task(one) for one in work]
         try:
             done, _ = await asyncio.wait(failing, return_when=asyncio.FIRST_EXCEPTION)
@@ -152,6 +155,17 @@ class Service:
                 task.result()
         finally:
             await cancel_tasks(*failing)
+
+    def _minute_recorder(self) -> MinuteRecorder:
+        parts, prices = self._parts, self._parts.prices
+        has_prices = bool(prices.on_demand or prices.spot)
+
+        async def nothing(end_ms: int) -> None:
+            pass
+
+        return MinuteRecorder(
+            parts.metric_store, self._assembly.loop.ask, parts.clock.now_ms, has_prices=has_prices, after=nothing
+        )
 
     async def _end_jobs(self) -> None:
         if not await wait_for_jobs(self._assembly.loop, self._parts.settings.stop_grace_seconds):

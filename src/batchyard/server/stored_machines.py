@@ -11,10 +11,12 @@ from batchyard.core.machine import Machine
 from batchyard.core.model.effects import RecoverTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.reports import Started
+from batchyard.core.questions.gauges import JobLookup
 from batchyard.core.state.world import Limits
 from batchyard.deliveries.machine import DeliveryMachine
 from batchyard.events.machine import EventsMachine
 from batchyard.iam.machine import IamMachine
+from batchyard.job_metrics.machine import JobMetricsMachine
 from batchyard.loop.fact_delivery import FactDelivery
 from batchyard.loop.hosted_machine import HostedMachine
 from batchyard.schedules.machine import SchedulesMachine
@@ -39,6 +41,7 @@ class Stored(NamedTuple):
     topics: TopicsMachine
     deliveries: DeliveryMachine
     iam: IamMachine
+    job_metrics: JobMetricsMachine
     facts: StoredFacts
     delivery: FactDelivery
     is_new: bool  # nothing was ever committed
@@ -46,7 +49,8 @@ class Stored(NamedTuple):
     @property
     def machines(self) -> tuple[HostedMachine, ...]:
         """Returns those that the loop hosts, in the order in which they run."""
-        return (self.machine, self.timers, self.events, self.schedules, self.topics, self.deliveries, self.iam)
+        services = (self.events, self.schedules, self.topics, self.deliveries, self.iam)
+        return (self.machine, self.timers, *services, self.job_metrics)
 
 
 def load_machines(parts: Parts, wall_ms: int) -> Stored:
@@ -62,6 +66,7 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     machine = Machine(account, limits_of(settings), load_catalogue(), parts.prices)
     timers, events, topics = TimerMachine(), EventsMachine(account), TopicsMachine()
     iam = IamMachine(account)
+    job_metrics = JobMetricsMachine(JobLookup(machine.world, parts.prices))
     schedules, deliveries = SchedulesMachine(account, ZoneInfo), DeliveryMachine()
     with blames_the_store(writer):
         machine.restore(snapshot)
@@ -70,13 +75,14 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
         schedules.restore(snapshot.documents)
         topics.restore(snapshot.documents)
         iam.restore(snapshot.documents)
+        job_metrics.restore(snapshot.documents)
         deliveries.restore(snapshot.deliveries, snapshot.documents)
     facts = StoredFacts(parts.store)
     delivery = FactDelivery(facts, snapshot.cursors, snapshot.fact_sequence)
     if writer.is_restored:
         _settle_restored(machine, delivery, writer, clock.now_ms())
     is_new = snapshot.last_time_ms == 0
-    return Stored(machine, timers, events, schedules, topics, deliveries, iam, facts, delivery, is_new)
+    return Stored(machine, timers, events, schedules, topics, deliveries, iam, job_metrics, facts, delivery, is_new)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -253,6 +253,11 @@ def _capacity(world: World, environment: Environment) -> tuple[Resources, Resour
     )
 
 
+def capacity_of(world: World, environment: Environment) -> Resources:
+    """Returns what the jobs of an environment can use together."""
+    return _capacity(world, environment)[0]
+
+
 def _reserved(world: World, provider: str) -> Resources:
     """Returns what managed instances take from a provider."""
     reserved = Resources()

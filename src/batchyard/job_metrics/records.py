@@ -1,0 +1,54 @@
+"""What is kept until it is in the store of metrics: counts of a queue's minute; and what a month used."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchyard.core.model.documents import register
+
+DIGITS = 3  # of a duration's value, for percentiles: half a percent off at most. Sum, minimum and maximum are exact
+
+
+class Durations(Struct, frozen=True):
+    """Durations in milliseconds. `values`: (rounded value, count)."""
+
+    count: int
+    total_ms: int
+    minimum_ms: int
+    maximum_ms: int
+    values: tuple[tuple[int, int], ...]
+
+
+class QueueMinute(Struct, frozen=True):
+    """What the jobs of a queue did in a minute, by metric. `start_s`: of the minute."""
+
+    queue: str
+    start_s: int
+    counts: dict[str, int]
+    durations: dict[str, Durations] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of its document."""
+        return f"{self.queue}/{self.start_s}"
+
+
+class MonthUse(Struct, frozen=True):
+    """What a calendar month (UTC) used, of attempts and instances that have ended. `milli_vcpu_ms`: by queue;
+    `micro_dollar_ms`: instances' time, each millisecond times the owner's price of an hour."""
+
+    month: str
+    milli_vcpu_ms: dict[str, int] = {}
+    micro_dollar_ms: int = 0
+
+
+QUEUE_MINUTE = register("queue-minute", QueueMinute)
+MONTH_USE = register("month-use", MonthUse)
+
+
+def rounded(value: int) -> int:
+    """Returns a number of milliseconds with its first digits alone."""
+    if value < 10**DIGITS:
+        return value
+    unit: int = 10 ** (len(str(value)) - DIGITS)
+    return (value + unit // 2) // unit * unit

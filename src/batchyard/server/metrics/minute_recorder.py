@@ -1,0 +1,71 @@
+"""Puts each minute of the service's own metrics into the store of metrics, once it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+
+from batchyard.api.context import Ask
+from batchyard.core.questions.gauges import AskGauges
+from batchyard.job_metrics.machine import AskMinutes, AskUse, ForgetMinutes
+from batchyard.loop import Busy, Stopped
+from batchyard.server.metrics.own_metrics import data_of_gauges, data_of_minute, data_of_use
+from batchyard.store.metrics.metric_store import MetricStore, TooManySeries
+
+MINUTE_MS = 60_000
+EARLY_SECONDS = 0.05
+RETRY_SECONDS = 5.0  # while the disk is full or the inbox is: minutes are kept until they are stored
+
+logger = logging.getLogger("batchyard.metrics")
+
+
+class MinuteRecorder:
+    """`after`: what follows each minute, such as the evaluation of alarms; it gets the minute's end in ms."""
+
+    def __init__(
+        self,
+        store: MetricStore,
+        ask: Ask,
+        now_ms: Callable[[], int],
+        *,
+        has_prices: bool,
+        after: Callable[[int], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._ask = ask
+        self._now_ms = now_ms
+        self._has_prices = has_prices
+        self._after = after
+
+    async def run(self) -> None:
+        """Runs until cancelled, or the loop has ended."""
+        end_ms = self._now_ms() // MINUTE_MS * MINUTE_MS
+        while True:
+            end_ms = max(end_ms, self._now_ms() // MINUTE_MS * MINUTE_MS) + MINUTE_MS
+            await asyncio.sleep((end_ms - self._now_ms()) / 1000)
+            if self._now_ms() < end_ms:  # a timer may be some milliseconds early
+                await asyncio.sleep(EARLY_SECONDS)
+            try:
+                await self.record(end_ms)
+                await self._after(end_ms)
+            except Stopped:
+                return
+            except (Busy, sqlite3.OperationalError, TooManySeries) as error:
+                logger.warning("The metrics of a minute are kept for later: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def record(self, end_ms: int) -> None:
+        """Records the minutes that were over at `end_ms`, and the gauges of the last of them."""
+        at_s = end_ms // 1000 - 60
+        minutes = await self._ask(AskMinutes())
+        gauges = await self._ask(AskGauges())
+        use = await self._ask(AskUse())
+        ended = frozenset(minute.queue for minute in minutes if minute.start_s == at_s)
+        data = [datum for minute in minutes for datum in data_of_minute(minute)]
+        data += data_of_gauges(gauges, at_s, ended)
+        data += data_of_use(use, at_s, has_prices=self._has_prices)
+        await asyncio.to_thread(self._store.replace, data)
+        if minutes:
+            await self._ask(ForgetMinutes(tuple(minute.name for minute in minutes)))

@@ -1,0 +1,100 @@
+"""The service's own metrics in the store: what a minute becomes, and that it can be stored again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchyard.core.model.resources import Resources
+from batchyard.core.questions.gauges import AskGauges, EnvironmentGauge, Gauges, TaskGroup
+from batchyard.job_metrics.machine import AskMinutes, AskUse, ForgetMinutes, Use
+from batchyard.job_metrics.records import Durations, QueueMinute
+from batchyard.server.metrics.minute_recorder import MinuteRecorder
+from batchyard.store.metrics.metric_store import MetricStore
+from batchyard.store.metrics.series import Series
+
+START_S = 1_700_006_400
+END_MS = (START_S + 60) * 1000
+MINUTE = QueueMinute(
+    "default",
+    START_S,
+    {"JobsSubmitted": 7, "JobsMovedToFailed": 2},
+    {"JobAttemptDuration": Durations(3, 1234, 100, 1000, ((100, 1), (134, 1), (1000, 1)))},
+)
+GAUGES = Gauges(
+    {"default": {"SUBMITTED": 1, "PENDING": 2, "RUNNABLE": 4}, "idle": {}},
+    (EnvironmentGauge("local", Resources(8000, 4096), {}),),
+    (TaskGroup("local", "work", 3, Resources(3000, 192)),),
+)
+USE = Use("2023-11", {"default": 1000 * 3_600_000 * 5}, 3_600_000 * 1_250_000)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[MetricStore]:
+    made = MetricStore(tmp_path / "metrics.db")
+    yield made
+    made.close()
+
+
+class Answers:
+    """The machines' answers, and what they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def __call__(self, command: Any) -> Any:
+        self.asked.append(command)
+        return {AskMinutes: (MINUTE,), AskGauges: GAUGES, AskUse: USE, ForgetMinutes: None}[type(command)]
+
+
+def record(store: MetricStore, *, has_prices: bool = False) -> Answers:
+    async def nothing(end_ms: int) -> None:
+        raise AssertionError("not of a single round")
+
+    answers = Answers()
+    recorder = MinuteRecorder(store, answers, lambda: END_MS, has_prices=has_prices, after=nothing)
+    asyncio.run(recorder.record(END_MS))
+    return answers
+
+
+def value(store: MetricStore, namespace: str, name: str, unit: str = "Count", **dimensions: str) -> float | None:
+    found = store.find(Series(namespace, name, tuple(sorted(dimensions.items())), unit))
+    if found is None:
+        return None
+    ((_, samples),) = store.points(found.id, START_S, START_S + 60)
+    return samples.total
+
+
+def test_the_official_metrics_and_the_gauges_of_a_minute(store: MetricStore) -> None:
+    answers = record(store)
+    record(store)  # as after a crash between storing and forgetting
+    assert value(store, "AWS/Batch", "JobsSubmitted", JobQueueName="default") == 7
+    assert value(store, "AWS/Batch", "JobsMovedToSucceeded", JobQueueName="default") is None
+    assert value(store, "AWS/Batch", "JobAttemptDuration", "Milliseconds", JobQueueName="default") == 1234
+    gauges = {"Pending": 3, "Runnable": 4, "Starting": 0, "Running": 0, "Succeeded": 0, "Failed": 2}
+    assert {name: value(store, "AWS/Batch", f"{name}JobCount", JobQueue="default") for name in gauges} == gauges
+    assert {value(store, "AWS/Batch", f"{name}JobCount", JobQueue="idle") for name in gauges} == {0}
+    assert answers.asked[-1] == ForgetMinutes((MINUTE.name,))
+
+
+def test_what_environments_have_and_their_tasks_reserve(store: MetricStore) -> None:
+    record(store)
+    insights = "ECS/ContainerInsights"
+    assert value(store, insights, "TaskCount", ClusterName="local") == 3
+    assert value(store, insights, "CpuReserved", "None", ClusterName="local", TaskDefinitionFamily="work") == 3072
+    assert value(store, insights, "MemoryReserved", "Megabytes", ClusterName="local") == 192
+    assert value(store, "Batchyard", "FreeVCPUs", ComputeEnvironment="local") == 5
+
+
+def test_charges_are_published_where_the_owner_gave_prices_and_vcpu_hours_always(store: MetricStore) -> None:
+    record(store)
+    assert value(store, "Batchyard", "VCPUHours", "None") == 5
+    assert value(store, "Batchyard", "VCPUHours", "None", JobQueue="default") == 5
+    assert value(store, "AWS/Billing", "EstimatedCharges", "None", Currency="USD") is None
+    record(store, has_prices=True)
+    assert value(store, "AWS/Billing", "EstimatedCharges", "None", Currency="USD") == 1.25
+    assert value(store, "AWS/Billing", "EstimatedCharges", "None", Currency="USD", ServiceName="AWSBatch") == 1.25
