@@ -129,6 +129,7 @@ class Service:
 
     def close(self) -> None:
         self.reader.close()
+        self.context.log_queries.close()
         self.context.log_reader.close()
         self.log_writer.close()
         self.metrics.close()

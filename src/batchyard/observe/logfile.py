@@ -179,6 +179,12 @@ class LogFile:
                 low = start + 1
         return found
 
+    def block_before(self, top: int, bottom: int, size: int) -> tuple[int, bytes]:
+        """Returns the last whole lines in [bottom, top), which are line starts: about `size` bytes of them, at least
+        one line; and the offset where they begin."""
+        start = max(bottom, self._line_start_before(max(bottom, top - size)))
+        return start, self._read(top - start, start)
+
     # -- lines --
 
     def lines(self, start: int, block_bytes: int = 0) -> Iterator[Line]:

@@ -70,6 +70,7 @@ class FrontEnd:
 
     def close(self) -> None:
         """Ends the threads that read, and their reader."""
+        self.context.log_queries.close()
         self.threads.shutdown()
         self.reader.close()
         self.log_reader.close()

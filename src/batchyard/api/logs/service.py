@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.api.logs import groups, log_operations, streams
+from batchyard.api.logs import groups, log_operations, queries, streams
 from batchyard.api.logs.requests import INVALID_PARAMETER
 from batchyard.api.service_descriptor import ServiceDescriptor
 
@@ -27,6 +27,15 @@ SERVICE = ServiceDescriptor(
         "CreateLogStream": streams.create_log_stream,
         "DeleteLogStream": streams.delete_log_stream,
         "PutLogEvents": streams.put_log_events,
+        "StartQuery": queries.start_query,
+        "GetQueryResults": queries.get_query_results,
+        "StopQuery": queries.stop_query,
+        "DescribeQueries": queries.describe_queries,
+        "PutQueryDefinition": queries.put_query_definition,
+        "DescribeQueryDefinitions": queries.describe_query_definitions,
+        "DeleteQueryDefinition": queries.delete_query_definition,
+        "GetLogRecord": queries.get_log_record,
+        "GetLogGroupFields": queries.get_log_group_fields,
         "DescribeLogGroups": log_operations.describe_log_groups,
         "DescribeLogStreams": log_operations.describe_log_streams,
         "GetLogEvents": log_operations.get_log_events,

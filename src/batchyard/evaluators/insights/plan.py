@@ -76,9 +76,9 @@ def plan_query(text: str, *, now_ms: int, limit: int = DEFAULT_LIMIT) -> Plan:
 
 
 def _made_by(command: Command) -> list[str]:
-    """Returns the columns that a command makes."""
+    """Returns the columns that a command makes; a field under its own name stays what it is."""
     if isinstance(command, Fields):
-        return [column.name for column in command.columns]
+        return [column.name for column in command.columns if not _is_plain(column)]
     if isinstance(command, ParseGlob):
         return list(command.names)
     if isinstance(command, ParseRegex):

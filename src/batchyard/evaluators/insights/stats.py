@@ -34,6 +34,7 @@ class Grouping:
     def __init__(self, command: Stats, now_ms: int) -> None:
         """Raises InvalidQuery."""
         self._by = [(column.name, compile_expression(column.node, now_ms)) for column in command.by]
+        self._by_values = [evaluate for _, evaluate in self._by]
         self._makers: list[Maker] = []
         self._sources: list[Evaluate | None] = []
         self._now_ms = now_ms
@@ -50,8 +51,8 @@ class Grouping:
 
     def add(self, row: Row) -> None:
         """Raises TooLarge."""
-        values = [evaluate(row) for _, evaluate in self._by]
-        key = tuple([_key_of(value) for value in values])
+        values = [evaluate(row) for evaluate in self._by_values]
+        key = tuple([value if type(value) is Time else _key_of(value) for value in values])
         group = self._groups.get(key)
         if group is None:
             if len(self._groups) >= MAX_GROUPS:

@@ -54,7 +54,7 @@ class LogWriter:
     """The writer of `path`. `now_ms`: the wall clock, which gives ingestion times."""
 
     def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
-        self._path, self._now_ms = path, now_ms
+        self._path, self.now_ms = path, now_ms
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._thread: Thread | None = None
@@ -169,7 +169,7 @@ class LogWriter:
         connection = self._connection
         assert connection is not None
         batch = [task for task in asked if task.future.set_running_or_notify_cancel()]  # others have no caller any more
-        now_ms, before = self._now_ms(), self._sequence
+        now_ms, before = self.now_ms(), self._sequence
         answers: list[tuple[_Task, Any, BaseException | None]] = []
         self._appended = []
         try:
