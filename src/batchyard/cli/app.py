@@ -89,6 +89,36 @@ def logs(
         return print_logs(client, job_id, wanted, follows=follow, as_json=as_json)
 
 
+def _span(text: str) -> int:
+    from batchyard.cli.log_query import milliseconds
+
+    return milliseconds(text)
+
+
+@app.command("logs query", short_help="Search and count the output of all jobs.")
+@reports_errors
+def query_logs(
+    text: Annotated[
+        str, typer.Argument(metavar="QUERY", help="In the language of CloudWatch Logs Insights: `filter … | stats …`.")
+    ],
+    since: Annotated[
+        int, typer.Option("--since", metavar="SPAN", parser=_span, help="Over the last 30s, 15m, 3h, 7d or 2w.")
+    ] = "1d",  # type: ignore[assignment]
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="Over this log group, not /aws/batch/job; may be given again."),
+    ] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> int:
+    """Search, count and chart the lines of all jobs: the newest first, or what the query makes of them. Jobs add
+    @jobId, @jobName, @jobQueue, @jobDefinition and @attempt to their lines. --json has the shape of GetQueryResults."""
+    from batchyard.cli import log_query
+
+    with connect(url) as client:
+        return log_query.query_logs(client, text, group or [], since, as_json=as_json)
+
+
 @app.command("describe", short_help="Show everything about a job.")
 @reports_errors
 def describe(

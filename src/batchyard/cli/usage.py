@@ -86,6 +86,11 @@ class Application(typer.Typer):
 class Commands(TyperGroup):
     """A group of commands that reports mistakes in a command line in words of its own."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Finds the command, also one of two words beside one of the first word alone (`logs query`)."""
+        two = " ".join(args[:2])
+        return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
+
     def main(self, *args: Any, **options: Any) -> Any:
         options["standalone_mode"] = False  # the parser would word it for programmers
         try:
