@@ -26,6 +26,7 @@ from batchyard.core.model.records import Abilities, Instance
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.deliveries.machine import DeliveryMachine
+from batchyard.events.api_destinations import ApiDestinationsMachine
 from batchyard.events.machine import EventsMachine
 from batchyard.iam.machine import IamMachine
 from batchyard.server.launch.cipher import KeyFileCipher
@@ -97,6 +98,7 @@ class Service:
         self.machine = Machine(ACCOUNT, catalogue=load_catalogue())
         self.events, self.deliveries = EventsMachine(ACCOUNT), DeliveryMachine()
         self.iam = IamMachine(ACCOUNT)
+        self.api_destinations = ApiDestinationsMachine()
         self.messages: list[Message] = []  # to targets outside, in the order in which they came up
         self.writer = Store.open(directory / "yard.db").writer()
         self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
@@ -198,7 +200,7 @@ class Service:
     def do(self, command: commands.Command[commands.Answer]) -> commands.Answer:
         """One batch of one command, committed before its answer is given."""
         try:
-            machines = (self.machine, self.events, self.deliveries, self.iam)
+            machines = (self.machine, self.events, self.api_destinations, self.deliveries, self.iam)
             machine: Any = next(machine for machine in machines if type(command) in machine.command_types)
             answer: commands.Answer = machine.handle(command, self.now_ms)
             return answer
@@ -216,6 +218,7 @@ class Service:
         changes, effects = self.machine.take()
         changes.absorb(self.events.take()[0])
         changes.absorb(self.deliveries.take()[0])
+        changes.absorb(self.api_destinations.take()[0])
         changes.absorb(self.iam.take()[0])
         self.messages += changes.messages.values()
         self.writer.commit(changes, self.now_ms).result()

@@ -10,6 +10,7 @@ from batchyard.api.context import CipherError, Context
 from batchyard.core.model.commands import SealedValue
 from batchyard.core.model.refusal import Refused
 from batchyard.core.secrets.document_kinds import PARAMETER, SECRET
+from batchyard.events.api_destinations import CONNECTION
 from batchyard.wire.messages import Document
 
 STORED_PER_READ = 100  # records may have a MiB each: no more of them in one read
@@ -33,7 +34,8 @@ async def seal(
 
 def _nothing_is_sealed(context: Context) -> bool:
     """Whether no encrypted value is stored: secrets may have no value yet. For a reader's thread."""
-    return not any(record.versions for kind in (SECRET, PARAMETER) for record in every(context, kind))
+    with_versions = any(record.versions for kind in (SECRET, PARAMETER) for record in every(context, kind))
+    return not with_versions and not any(every(context, CONNECTION))
 
 
 async def unseal(context: Context, sealed: bytes, bound_to: str, code: str) -> bytes:

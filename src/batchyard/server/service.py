@@ -13,7 +13,7 @@ from batchyard.server.admin.service_control import RunningService
 from batchyard.server.admin.terminal import complain
 from batchyard.server.assembly import assemble
 from batchyard.server.asyncio_tasks import cancel_tasks, run_beside
-from batchyard.server.deliveries.channels import make_channels
+from batchyard.server.deliveries.channels import make_channels, make_http_client
 from batchyard.server.deliveries.sender import Channel
 from batchyard.server.end_signals import EndSignals, start_deadline
 from batchyard.server.engines.gpu_watch import GpuWatch
@@ -69,6 +69,7 @@ class Service:
         loop = self._assembly.loop
         running = asyncio.create_task(loop.run())
         front: FrontEnd | None = None
+        http = make_http_client(self._parts)
         try:
             await run_beside(running, give_first_commands(self._parts, self._assembly, self._host))
             messages.starting(self._parts.paths, self._assembly.engines.lines(), self._host)
@@ -78,10 +79,11 @@ class Service:
                     front.server(),
                     running,
                     self._pruning(front),
-                    make_channels(self._parts, front.context),
+                    make_channels(self._parts, front.context, http),
                     LogTasks(self._parts, front),
                 )
         finally:
+            await http.close()
             loop.stop()
             try:
                 await running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchyard.deliveries import machine as deliveries
+from batchyard.events import api_destinations
 from batchyard.events import records as events
 from batchyard.iam import records as iam
 from batchyard.job_metrics import records as job_metrics
@@ -16,7 +17,7 @@ from batchyard.topics import records as topics
 
 # Rooms outside the core register the kinds that they keep when they are imported. Without them a backup or a check
 # would take their documents for damage.
-ROOMS_WITH_DOCUMENTS = (timers, deliveries, events, schedules, topics, iam, job_metrics)
+ROOMS_WITH_DOCUMENTS = (timers, deliveries, events, api_destinations, schedules, topics, iam, job_metrics)
 
 
 def open_store(paths: Paths) -> Store:

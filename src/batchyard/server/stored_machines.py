@@ -14,6 +14,7 @@ from batchyard.core.model.reports import Started
 from batchyard.core.questions.gauges import JobLookup
 from batchyard.core.state.world import Limits
 from batchyard.deliveries.machine import DeliveryMachine
+from batchyard.events.api_destinations import ApiDestinationsMachine
 from batchyard.events.machine import EventsMachine
 from batchyard.iam.machine import IamMachine
 from batchyard.job_metrics.machine import JobMetricsMachine
@@ -40,6 +41,7 @@ class Stored(NamedTuple):
     schedules: SchedulesMachine
     topics: TopicsMachine
     deliveries: DeliveryMachine
+    api_destinations: ApiDestinationsMachine
     iam: IamMachine
     job_metrics: JobMetricsMachine
     facts: StoredFacts
@@ -49,8 +51,8 @@ class Stored(NamedTuple):
     @property
     def machines(self) -> tuple[HostedMachine, ...]:
         """Returns those that the loop hosts, in the order in which they run."""
-        services = (self.events, self.schedules, self.topics, self.deliveries, self.iam)
-        return (self.machine, self.timers, *services, self.job_metrics)
+        of_events = (self.events, self.schedules, self.topics, self.deliveries, self.api_destinations)
+        return (self.machine, self.timers, *of_events, self.iam, self.job_metrics)
 
 
 def load_machines(parts: Parts, wall_ms: int) -> Stored:
@@ -65,7 +67,7 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     account = Account(settings.account_id, settings.region)
     machine = Machine(account, limits_of(settings), load_catalogue(), parts.prices)
     timers, events, topics = TimerMachine(), EventsMachine(account), TopicsMachine()
-    iam = IamMachine(account)
+    iam, api_destinations = IamMachine(account), ApiDestinationsMachine()
     job_metrics = JobMetricsMachine(JobLookup(machine.world, parts.prices))
     schedules, deliveries = SchedulesMachine(account, ZoneInfo), DeliveryMachine()
     with blames_the_store(writer):
@@ -76,13 +78,15 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
         topics.restore(snapshot.documents)
         iam.restore(snapshot.documents)
         job_metrics.restore(snapshot.documents)
+        api_destinations.restore(snapshot.documents)
         deliveries.restore(snapshot.deliveries, snapshot.documents)
     facts = StoredFacts(parts.store)
     delivery = FactDelivery(facts, snapshot.cursors, snapshot.fact_sequence)
     if writer.is_restored:
         _settle_restored(machine, delivery, writer, clock.now_ms())
     is_new = snapshot.last_time_ms == 0
-    return Stored(machine, timers, events, schedules, topics, deliveries, iam, job_metrics, facts, delivery, is_new)
+    of_events = (events, schedules, topics, deliveries, api_destinations)
+    return Stored(machine, timers, *of_events, iam, job_metrics, facts, delivery, is_new)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchyard.api.events import api_destinations as http
 from batchyard.api.events import buses, events, rules, targets
 from batchyard.api.service_descriptor import ServiceDescriptor
 
@@ -31,6 +32,16 @@ SERVICE = ServiceDescriptor(
         "UntagResource": rules.untag_resource,
         "ListTagsForResource": rules.list_tags_for_resource,
         "PutEvents": events.put_events,
+        "CreateConnection": http.create_connection,
+        "UpdateConnection": http.update_connection,
+        "DescribeConnection": http.describe_connection,
+        "ListConnections": http.list_connections,
+        "DeleteConnection": http.delete_connection,
+        "CreateApiDestination": http.create_api_destination,
+        "UpdateApiDestination": http.update_api_destination,
+        "DescribeApiDestination": http.describe_api_destination,
+        "ListApiDestinations": http.list_api_destinations,
+        "DeleteApiDestination": http.delete_api_destination,
         "TestEventPattern": events.test_event_pattern,
     },
 )

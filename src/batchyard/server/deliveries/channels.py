@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from batchyard.api.context import Context
@@ -9,6 +10,8 @@ from batchyard.clock import wall_clock_ms
 from batchyard.deliveries.machine import LOG_CHANNEL
 from batchyard.events.target_kinds import BATCH, HTTP
 from batchyard.schedules.target_kinds import API_CHANNEL
+from batchyard.server.deliveries.http_channel import ApiDestinationChannel
+from batchyard.server.deliveries.http_client import HttpClient
 from batchyard.server.deliveries.log_channel import LogChannel
 from batchyard.server.deliveries.missing_channel import MissingChannel
 from batchyard.server.deliveries.own_operations import BatchChannel, OperationChannel
@@ -18,14 +21,21 @@ from batchyard.server.parts import Parts
 from batchyard.topics.machine import CHANNEL as SNS
 
 
-def make_channels(parts: Parts, context: Context) -> Mapping[str, Channel]:
-    """Returns the channels, by name. `context`: of operations that the service performs for rules and schedules."""
+def make_channels(parts: Parts, context: Context, http: HttpClient) -> Mapping[str, Channel]:
+    """Returns the channels, by name. `context`: of operations that the service performs for rules and schedules;
+    `http`: open for as long as they are used."""
     space = FreeSpace(parts.writer.free_bytes, parts.settings.min_free_mib, wall_clock_ms)
     missing = MissingChannel()
     return {
         LOG_CHANNEL: LogChannel(parts.log_writer, wall_clock_ms),
         BATCH: BatchChannel(context, space),
         API_CHANNEL: OperationChannel(context, space),
-        HTTP: missing,
+        HTTP: ApiDestinationChannel(http, context.ask, context.cipher, time.monotonic),
         SNS: missing,
     }
+
+
+def make_http_client(parts: Parts) -> HttpClient:
+    """Returns the client of all HTTP targets. Owners of keys can have it send requests, so that with keys it reaches
+    only what the configuration allows."""
+    return HttpClient(parts.settings.allowed_targets, lambda: bool(parts.keys.current()))
