@@ -317,9 +317,10 @@ def test_base_requirements_are_those_of_the_package() -> None:
     assert sorted(requirement_lines("base.in")) == sorted(project["project"]["dependencies"])
     assert requirement_lines("build.in") == project["build-system"]["requires"]
     assert requirement_lines("gpu.in") == project["project"]["optional-dependencies"]["gpu"]
+    assert requirement_lines("otel.in") == project["project"]["optional-dependencies"]["otel"]
 
 
-@pytest.mark.parametrize("name", ["build", "base", "gpu", "dev", "mpi"])
+@pytest.mark.parametrize("name", ["build", "base", "gpu", "otel", "dev", "mpi"])
 def test_the_lock_pins_and_hashes_everything_asked_for(name: str) -> None:
     blocks = text_of(f"requirements/{name}.txt").replace("\\\n", " ").splitlines()
     pins = [line for line in blocks if line and not line.lstrip().startswith("#")]

@@ -94,6 +94,7 @@ class Service:
 
     def __init__(self, directory: Path, settings: Settings | None = None) -> None:
         self.now_ms = START_MS
+        self.trace_parent = ""  # the header of what boto3 calls
         self.principal = "tester"  # the signer of what boto3 calls
         self.machine = Machine(ACCOUNT, catalogue=load_catalogue())
         self.events, self.deliveries = EventsMachine(ACCOUNT), DeliveryMachine()
@@ -161,7 +162,13 @@ class Service:
         body = inflated(body, headers, MAX_BODY_BYTES)
         wired = Request(request.method, parts.path.encode(), parts.query.encode(), headers, body)
         operation = ROUTER.match(wired.method, wired.raw_path, headers, body)
-        call = Call(operation.name, self.principal, headers.get("amz-sdk-invocation-id", ""), len(body))
+        call = Call(
+            operation.name,
+            self.principal,
+            headers.get("amz-sdk-invocation-id", ""),
+            len(body),
+            trace_parent=self.trace_parent,
+        )
         try:
             document = operation.parse(wired)
             result = asyncio.run(self.handlers[operation.service, operation.name](call, document))

@@ -30,6 +30,20 @@ def effect(task: TaskSpec, spec_key: int = 1, *own: tuple[str, str]) -> LaunchTa
     return LaunchTask("process", AttemptNode(ATTEMPT), spec_key, task, own, (0,), "job", "/group", "stream")
 
 
+@pytest.mark.parametrize("named", [{}, {"TRACEPARENT": "own"}, {"TRACEPARENT": ""}])
+def test_an_attempt_finds_its_span_unless_the_job_names_one(tmp_path: Path, named: dict[str, str]) -> None:
+    task = TaskSpec(("true",), tuple(named.items()), Resources(1000, 64))
+    launch = launch_builder_of(tmp_path)(replace(effect(task), trace_parent="00-a-b-01"))
+    found = dict((*launch.task.environment, *launch.environment))
+    assert found["TRACEPARENT"] == named.get("TRACEPARENT", "00-a-b-01")
+
+
+def test_the_settings_may_name_the_span_of_all_jobs(tmp_path: Path) -> None:
+    builder = launch_builder_of(tmp_path, ("TRACEPARENT", "settings"))
+    launch = builder(replace(effect(TaskSpec(("true",), (), Resources(1000, 64))), trace_parent="00-a-b-01"))
+    assert dict((*launch.task.environment, *launch.environment))["TRACEPARENT"] == "settings"
+
+
 def launch_builder_of(directory: Path, *job_env: tuple[str, str]) -> LaunchBuilder:
     world = Machine(Account("123456789012", "us-east-1")).world
     resolver = Resolver(world, KeyFileCipher(directory / "secrets.key", directory / "data"))
@@ -68,7 +82,7 @@ def test_who_wins(tmp_path: Path) -> None:
         "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
         "A": "settings",
         "B": "definition",
-    }
+    } | dict.fromkeys(ENDPOINTS, "http://127.0.0.1:1")
     assert dict(launch.environment) == {
         "AWS_BATCH_JOB_ID": "job",
         "ECS_CONTAINER_METADATA_URI_V4": f"http://127.0.0.1:1/v4/tok-{ATTEMPT}",

@@ -130,3 +130,4 @@ class Call(Struct, frozen=True):
     size_bytes: int = 0  # of the request's body
     caller: str = ""  # the caller for limits: an access key, or the user of the connection
     body_digest: str = ""  # of the body, in hex, where there is an invocation id
+    trace_parent: str = ""  # the header `traceparent`, where it is valid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import threading
 import time
@@ -23,6 +24,7 @@ TIMEOUT_SECONDS = 60.0  # no answer takes that long: after it, an error is bette
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
 RETRY_PAUSE_SECONDS = 0.5
+TRACE_PARENT_VARIABLE = "TRACEPARENT"  # of a trace that the command belongs to (OpenTelemetry)
 STREAM_BYTES = 64 * 1024
 MAX_SHOWN_CHARACTERS = 200  # of an answer that is not ours
 
@@ -103,6 +105,8 @@ class Client:
         signing_name, path, headers = operation_address(service, operation)
         # Constant over the tries of one call, so that a job is not submitted twice (AWS SDKs send the same header).
         headers["amz-sdk-invocation-id"] = str(uuid.uuid4())
+        if os.environ.get(TRACE_PARENT_VARIABLE):
+            headers["traceparent"] = os.environ[TRACE_PARENT_VARIABLE]
         body = json.dumps(request).encode()
         deadline = time.monotonic() + self.patience_seconds
         while True:

@@ -6,11 +6,13 @@ from msgspec import Struct
 
 from batchyard.clock import wall_clock_ms
 from batchyard.core.machine import Machine
-from batchyard.core.model.facts import JobQueueBlocked
+from batchyard.core.model.fact_kinds import Fact
+from batchyard.core.model.facts import JobQueueBlocked, JobStateChanged
 from batchyard.core.model.names import Account
 from batchyard.deliveries.machine import SendMessages
 from batchyard.events.machine import RulesChanged
 from batchyard.loop import Loop
+from batchyard.loop.fact_delivery import FactListener
 from batchyard.server.access.identity import Identity
 from batchyard.server.access.metadata_tokens import Tokens
 from batchyard.server.access.sessions import LiveRoles, Sessions
@@ -69,7 +71,7 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
             SendMessages: lambda effects: sender.carry_out(effects),
             RulesChanged: lambda effects: batch_events.carry_out(effects, stored.delivery),
         },
-        listeners={JobQueueBlocked: messages.blocked},
+        listeners=_fact_listeners(parts),
         delivery=stored.delivery,
     )
     stored_messages = StoredMessages(parts.store)
@@ -79,6 +81,14 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
     batch_events.follow(stored.events.router, stored.delivery)
     engines = EngineSet(settings, parts.paths, parts.engines, stored.machine, job_listener)
     return Assembly(stored, loop, engines, identity, cipher, job_listener, stored_messages, sender, batch_events)
+
+
+def _fact_listeners(parts: Parts) -> dict[type[Fact], FactListener]:
+    """Returns what hears of facts after each commit, and loses them when the service ends."""
+    listeners: dict[type[Fact], FactListener] = {JobQueueBlocked: messages.blocked}
+    if parts.telemetry is not None:
+        listeners[JobStateChanged] = parts.telemetry.outbox.add_job
+    return listeners
 
 
 def _make_identity(parts: Parts, machine: Machine) -> Identity:

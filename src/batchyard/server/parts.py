@@ -22,6 +22,7 @@ from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths, prepare, tidy_up
 from batchyard.server.settings.s3 import S3, s3_of
+from batchyard.server.telemetry.telemetry import Telemetry, open_telemetry
 from batchyard.store.logs.log_writer import LogWriter
 from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.store import Store
@@ -47,6 +48,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     engines: dict[str, Engine]
     prices: Prices
     s3: S3 | None
+    telemetry: Telemetry | None  # None: there is no collector to send to
     max_connections: tuple[int, int]  # in all, and of one caller
 
 
@@ -68,8 +70,11 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     log_writer = LogWriter(paths.log_database, wall_clock_ms)
     log_writer.open()
     stack.callback(log_writer.close)
+    telemetry = open_telemetry(settings, store)
     metric_store = MetricStore(paths.metric_database)
     stack.callback(metric_store.close)
+    if telemetry is not None:
+        stack.callback(telemetry.close)
     stack.callback(tidy_up, paths)  # while the lock is held: no other server can be using it
     listener = stack.enter_context(listening_socket(settings.host, settings.port))
     rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
@@ -94,5 +99,6 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
         engines=make_engines(settings, paths, files_of_jobs, clock.now_ms),
         prices=prices,
         s3=s3,
+        telemetry=telemetry,
         max_connections=allowed_connections(settings.max_connections, settings.max_connections_per_caller, open_files),
     )

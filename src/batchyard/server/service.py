@@ -68,6 +68,8 @@ class Service:
     async def _run_loop(self) -> None:
         loop = self._assembly.loop
         running = asyncio.create_task(loop.run())
+        if self._parts.telemetry is not None:
+            self._parts.telemetry.start()
         front: FrontEnd | None = None
         http = make_http_client(self._parts)
         try:
@@ -166,7 +168,12 @@ class Service:
             pass
 
         return MinuteRecorder(
-            parts.metric_store, self._assembly.loop.ask, parts.clock.now_ms, has_prices=has_prices, after=nothing
+            parts.metric_store,
+            self._assembly.loop.ask,
+            parts.clock.now_ms,
+            has_prices=has_prices,
+            after=nothing,
+            also=parts.telemetry.outbox.add_minute if parts.telemetry is not None else lambda data: None,
         )
 
     async def _end_jobs(self) -> None:

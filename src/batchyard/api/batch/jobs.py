@@ -94,6 +94,7 @@ async def submission(context: Context, call: Call, request: Document) -> command
         scheduling_priority=request.get("schedulingPriorityOverride"),
         consumables=request.get("consumableResourcePropertiesOverride", {}),
         unsupported=_unsupported(request),
+        trace_parent=call.trace_parent,
     )
 
 

@@ -416,6 +416,7 @@ def _spec(
         share_identifier=share[0],
         scheduling_priority=share[1],
         consumables=_consumables(command, document),
+        trace_parent=command.trace_parent,
     )
 
 

@@ -183,6 +183,7 @@ class SubmitJob(Command[SubmittedJob], frozen=True):
     deferred: tuple[DeferredError, ...] = ()
     consumables: dict[str, Any] = {}  # consumableResourcePropertiesOverride; empty: the definition's hold
     unsupported: tuple[str, ...] = ()  # members of the request that are not implemented yet
+    trace_parent: str = ""  # the header `traceparent` of the request
 
 
 class CancelJob(Command[None], frozen=True):

@@ -35,6 +35,7 @@ class LaunchTask(TaskEffect, frozen=True):
     log_group: str
     log_stream: str
     gang: Gang | None = None  # of a node of a multi-node job
+    trace_parent: str = ""  # of the attempt's span, for its environment
 
 
 class StopTask(TaskEffect, frozen=True):

@@ -327,6 +327,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     main_node: int = 0
     node_groups: tuple[NodeGroup, ...] = ()
     node_properties: dict[str, Any] = {}  # as DescribeJobs echoes them: definition merged with overrides
+    trace_parent: str = ""  # of the request that submitted it; see trace_context
 
     @property
     def sequential(self) -> bool:

@@ -23,6 +23,7 @@ from batchyard.core.model.records import (
     node_resources,
 )
 from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.core.model.trace_context import attempt_trace_parent
 from batchyard.core.state.node_views import node_spec
 from batchyard.core.state.world import World
 
@@ -65,6 +66,7 @@ def _launch_of(world: World, job: Job, node: int, gang: Gang | None) -> LaunchTa
         log_group=spec.log_group,
         log_stream=names.log_stream(spec.log_prefix, task_id, logs_of(spec)[0].container),
         gang=gang,
+        trace_parent=attempt_trace_parent(spec.job_id, spec.trace_parent, attempt_id),
     )
 
 

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from batchyard.api.context import Call
 from batchyard.core.model.refusal import CLIENT_EXCEPTION, Refused
+from batchyard.core.model.trace_context import valid_trace_parent
 from batchyard.server.access.access import Access, Admitted, Client
 from batchyard.server.access.peers import PeerUser
 from batchyard.server.http.routes import FAILED, Asgi, Receive, Scope, Send, fault, headers_of, send_response
@@ -28,6 +29,7 @@ from batchyard.wire.operation import Operation
 from batchyard.wire.router import Router
 
 INVOCATION_HEADER = "amz-sdk-invocation-id"
+TRACE_PARENT_HEADER = "traceparent"  # W3C Trace Context
 # Bodies of the largest size that may be incomplete at once: the memory that callers which never finish can take.
 MAX_UNFINISHED_BODIES = 64
 MAX_UNFINISHED_BODIES_OF_ONE = 48  # of one caller: a quarter is left to the others
@@ -197,15 +199,23 @@ class App:
 def call_of(operation: str, admitted: Admitted, request: Request) -> Call:
     """Returns the caller's side of a request. WireError: the invocation id is invalid."""
     invocation_id = request.headers.get(INVOCATION_HEADER, "")
+    trace_parent = valid_trace_parent(request.headers.get(TRACE_PARENT_HEADER, ""))
+    call = Call(
+        operation,
+        admitted.principal,
+        size_bytes=len(request.body),
+        caller=admitted.caller,
+        trace_parent=trace_parent,
+    )
     if not invocation_id:
-        return Call(operation, admitted.principal, caller=admitted.caller, size_bytes=len(request.body))
+        return call
     if len(invocation_id) > MAX_INVOCATION_ID:
         raise WireError(
             "ClientException",
             f"{INVOCATION_HEADER} must have at most {MAX_INVOCATION_ID} characters, got {len(invocation_id)}.",
         )
     digest = hashlib.blake2b(request.body, digest_size=DIGEST_BYTES).hexdigest()
-    return Call(operation, admitted.principal, invocation_id, len(request.body), admitted.caller, digest)
+    return replace(call, invocation_id=invocation_id, body_digest=digest)
 
 
 def client_of(scope: Scope) -> Client:

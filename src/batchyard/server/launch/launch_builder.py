@@ -47,6 +47,7 @@ def _no_address(address: str, attempt_id: str) -> str:
 ENDPOINTS = tuple(
     service.endpoint_variable for service in SERVICES.values() if service.is_for_jobs and service.endpoint_variable
 )
+TRACE_PARENT_VARIABLE = "TRACEPARENT"  # where programs of a trace look for their parent span (OpenTelemetry)
 KEY_ID_VARIABLE, SECRET_VARIABLE = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 # A container with one of these signs with other keys than those of the owner's S3, or uses another S3.
 WITHOUT_S3_KEYS = frozenset(
@@ -65,20 +66,22 @@ WITHOUT_S3_KEYS = frozenset(
 class PreparedTask(Struct, frozen=True):
     """A `task` merged with the weaker variables. `brings_credentials`: its environment names a source of
     credentials. `signing`: the containers that sign with the keys of S3, each with those of ENDPOINTS that it did
-    not set itself. `refers`: words of it name variables of the attempt. `replaced_images`: as in Launch."""
+    not set itself. `refers`: words of it name variables of the attempt. `brings_trace`: its
+    environment names a trace. `replaced_images`: as in Launch."""
 
     task: TaskSpec
     brings_credentials: bool
     signing: tuple[tuple[str, tuple[str, ...]], ...]
     reads_secrets: bool
     refers: bool
+    brings_trace: bool
     replaced_images: tuple[tuple[str, str, str], ...] = ()
 
 
 class LaunchBuilder:
     """LaunchTask -> Launch. From the weakest to the strongest: the endpoints, the variables that settings give to every
     job, the definition and its overrides, its secrets, the attempt's own: AWS_BATCH_*, its metadata endpoint and,
-    unless the job names another source of them, where its credentials are.
+    unless the job names another source of them, where its credentials are, and unless it names another one, its span.
 
     `address`: of this service, for tasks on the host's network; `bridge_address`: for containers on a network of
     their own. Tasks without a network get no address. `token`: makes the token of an attempt and (of several) a
@@ -139,6 +142,8 @@ class LaunchBuilder:
         spec_key = effect.spec_key
         if prepared.refers:
             task, spec_key = pod.expand(task, dict(effect.environment)), _key_of(effect.attempt_node)
+        if effect.trace_parent and not prepared.brings_trace:
+            own = (*own, (TRACE_PARENT_VARIABLE, effect.trace_parent))
         launch = Launch(
             attempt_node=effect.attempt_node,
             spec_key=spec_key,
@@ -225,7 +230,10 @@ class LaunchBuilder:
         signing = self._signing(effect.task) if self._s3_keys is not None else ()
         reads = any(map(reads_secrets, containers_of(prepared)))
         refers = pod.refers(prepared)
-        found = PreparedTask(prepared, not names.isdisjoint(OTHER_SOURCES), signing, reads, refers, replaced_images)
+        brings_credentials, brings_trace = not names.isdisjoint(OTHER_SOURCES), TRACE_PARENT_VARIABLE in names
+        found = PreparedTask(
+            prepared, brings_credentials, signing, reads, refers, brings_trace, replaced_images=replaced_images
+        )
         self._tasks[key] = (effect.task, found)
         if len(self._tasks) > TASK_CACHE_SIZE:
             self._tasks.popitem(last=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from batchyard.api.context import Ask
 from batchyard.core.questions.gauges import AskGauges
@@ -13,6 +13,7 @@ from batchyard.job_metrics.machine import AskMinutes, AskUse, ForgetMinutes
 from batchyard.loop import Busy, Stopped
 from batchyard.server.metrics.own_metrics import data_of_gauges, data_of_minute, data_of_use
 from batchyard.store.metrics.metric_store import MetricStore, TooManySeries
+from batchyard.store.metrics.series import Datum
 
 MINUTE_MS = 60_000
 EARLY_SECONDS = 0.05
@@ -22,7 +23,8 @@ logger = logging.getLogger("batchyard.metrics")
 
 
 class MinuteRecorder:
-    """`after`: what follows each minute, such as the evaluation of alarms; it gets the minute's end in ms."""
+    """`also`: gets the data of each minute once they are stored. `after`: what follows each minute, such as the
+    evaluation of alarms; it gets the minute's end in ms."""
 
     def __init__(
         self,
@@ -32,12 +34,14 @@ class MinuteRecorder:
         *,
         has_prices: bool,
         after: Callable[[int], Awaitable[None]],
+        also: Callable[[Sequence[Datum]], None] = lambda data: None,
     ) -> None:
         self._store = store
         self._ask = ask
         self._now_ms = now_ms
         self._has_prices = has_prices
         self._after = after
+        self._also = also
 
     async def run(self) -> None:
         """Runs until cancelled, or the loop has ended."""
@@ -67,5 +71,6 @@ class MinuteRecorder:
         data += data_of_gauges(gauges, at_s, ended)
         data += data_of_use(use, at_s, has_prices=self._has_prices)
         await asyncio.to_thread(self._store.replace, data)
+        self._also(data)
         if minutes:
             await self._ask(ForgetMinutes(tuple(minute.name for minute in minutes)))

@@ -54,6 +54,7 @@ class Settings(Struct, frozen=True):
     job_credentials: bool = True
     s3_endpoint: str | None = None
     s3_keys_file: Path | None = None
+    otel_endpoint: str | None = None
     allow_root_jobs: bool = False
     stop_grace_seconds: float = 30.0
     log_limit_mib: int = 64

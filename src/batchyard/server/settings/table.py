@@ -233,6 +233,16 @@ TABLE: tuple[Setting, ...] = (
         toml_key="s3.keys_file",
     ),
     Setting(
+        "otel_endpoint",
+        Kind.TEXT,
+        "An OpenTelemetry collector (OTLP over HTTP) that gets a trace of each job and the metrics of each minute; "
+        "needs the extra `otel`.",
+        default_help="none: nothing is sent",
+        pattern=r"https?://[^\s/?#@]+(/[^\s?#]*)?",
+        allowed="a URL such as http://127.0.0.1:4318",
+        toml_key="otel.endpoint",
+    ),
+    Setting(
         "allow_root_jobs",
         Kind.SWITCH,
         "Let jobs on the process engine name root, or root's group, as their `user`; of a service that root runs.",
