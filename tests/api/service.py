@@ -29,6 +29,7 @@ from batchyard.deliveries.machine import DeliveryMachine
 from batchyard.events.api_destinations import ApiDestinationsMachine
 from batchyard.events.machine import EventsMachine
 from batchyard.iam.machine import IamMachine
+from batchyard.observe.log_filters import LogFilters
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.store.logs.log_reader import LogReader
@@ -119,6 +120,7 @@ class Service:
             cipher=KeyFileCipher(directory / "secrets.key", directory / "data"),
             log_writer=self.log_writer,
             log_reader=LogReader(directory / "logs.db"),
+            log_filters=LogFilters(ACCOUNT.account_id),
             host_vcpus=4,
             host_name="yard.example",
             catalogue=load_catalogue(),
@@ -126,6 +128,7 @@ class Service:
             control=_Control(),
             metrics=MetricAccess(self.metrics, lambda: self.now_ms),
         )
+        self.log_writer.hook(self.context.log_filters.hook)
         self.handlers = operations.bind(self.context)
         host = Instance("i-0123456789abcdef0", Resources(4000, 4096, 2), (0, 1))
         self.do(commands.SetHost(host, {ENGINE: Abilities()}))

@@ -17,6 +17,7 @@ from batchyard.core.model.commands import Answer, Command
 from batchyard.core.model.gpus import Gpu
 from batchyard.core.model.names import Account
 from batchyard.observe.log_catalogue import LogCatalogue
+from batchyard.observe.log_filters import LogFilters
 from batchyard.observe.log_queries import LogQueries
 from batchyard.store.logs.log_reader import LogReader
 from batchyard.store.logs.log_writer import LogWriter
@@ -102,6 +103,7 @@ class Context:
     metrics: MetricAccess | None = None  # None: no service runs
     page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart
     log_queries: LogQueries = field(default_factory=LogQueries)
+    log_filters: LogFilters = field(default_factory=lambda: LogFilters(""))
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition
 
     @cached_property

@@ -58,6 +58,7 @@ class FrontEnd:
             secrets=Secrets(assembly.cipher, page_key(parts.secret), self._key_name),
             control=control(self),
         )
+        parts.log_writer.hook(self.context.log_filters.hook)
         self._applications = Applications(
             settings=parts.settings,
             identity=assembly.identity,

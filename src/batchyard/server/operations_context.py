@@ -16,6 +16,7 @@ from batchyard.api.readers import Readers
 from batchyard.core.capacity.catalogue import ARM64, X86_64
 from batchyard.core.model.names import Account
 from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.observe.log_filters import LogFilters
 from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.host import Detected
@@ -77,6 +78,7 @@ def context_of(
         cipher=secrets.cipher,
         log_writer=state.log_writer,
         log_reader=state.log_reader,
+        log_filters=LogFilters(settings.account_id),
         host_vcpus=host.resources.milli_vcpus // MILLI_PER_VCPU,
         host_address=host.address,
         host_name=socket.gethostname(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from batchyard.api.checks import MAX_TAGS, check_tags, quoted
 from batchyard.api.context import Call, Context
@@ -50,8 +51,12 @@ async def create_log_group(context: Context, call: Call, request: Document) -> D
 async def delete_log_group(context: Context, call: Call, request: Document) -> Document:
     """Deletes a group with its streams and filters; a job that starts later makes the group again."""
     group = await find_group(context, request["logGroupName"])
-    writer = context.log_writer
-    await change(context, lambda connection, now_ms: log_changes.delete_group(connection, writer, group, now_ms))
+
+    def work(connection: Any, now_ms: int) -> None:
+        log_changes.delete_group(connection, context.log_writer, group, now_ms)
+        context.log_filters.forget(group.name)
+
+    await change(context, work)
     return {}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import re
 
@@ -19,7 +18,6 @@ from msgspec import Struct
 from batchyard.api import page_tokens
 from batchyard.api.checks import quoted
 from batchyard.api.context import Call, Context
-from batchyard.api.logs.filters import count_metric_filters
 from batchyard.api.logs.requests import (
     INVALID_PARAMETER as INVALID_PARAMETER,
 )
@@ -35,6 +33,7 @@ from batchyard.api.logs.requests import (
 )
 from batchyard.evaluators.logs.filter_pattern import compile_pattern
 from batchyard.observe.log_catalogue import AnyStream
+from batchyard.observe.log_filters import METRIC_FILTER, event_id
 from batchyard.observe.logfile import PAGE_EVENTS
 from batchyard.observe.logsearch import Cursor, search
 from batchyard.observe.written_log import AnyLine
@@ -48,8 +47,6 @@ MAX_STREAMS_AT_ONCE = 10_000
 PROOF_DIGITS, PLACE_DIGITS = 30, 26
 TOKEN = re.compile(rf"[fb]/[0-9]{{{PROOF_DIGITS + PLACE_DIGITS}}}", re.ASCII)
 MAX_PATTERN_CHARACTERS = 1024  # API: FilterPattern
-TIME_DIGITS, STREAM_DIGITS, OFFSET_DIGITS = 13, 20, 23  # the parts of an event id
-PLACES = 10**OFFSET_DIGITS
 
 
 class _SearchToken(Struct, array_like=True):
@@ -173,7 +170,10 @@ def _filter(context: Context, group: str, request: Document) -> Document:
         after=token.place,
         limit=limit_of(request, PAGE_EVENTS),
     )
-    events = [{"logStreamName": name, "eventId": _event_id(name, line), **_event(line)} for name, line in found.events]
+    events = [
+        {"logStreamName": name, "eventId": event_id(name, line.at_ms, line.start), **_event(line)}
+        for name, line in found.events
+    ]
     # AWS has not filled searchedLogStreams since 2020: it is always empty.
     answer: Document = {"events": events, "searchedLogStreams": []}
     if found.cursor is not None:
@@ -212,7 +212,7 @@ def _group(context: Context, group: WrittenGroup) -> Document:
     document: Document = {
         "logGroupName": group.name,
         "creationTime": group.created_at_ms,
-        "metricFilterCount": count_metric_filters(context, group.name),
+        "metricFilterCount": context.log_reader.count_documents(METRIC_FILTER, group.name),
         "arn": f"{arn}:*",
         "logGroupArn": arn,
         "logGroupClass": "STANDARD",
@@ -240,12 +240,6 @@ def _stream(context: Context, group: str, stream: AnyStream) -> Document:
 
 def _event(line: AnyLine) -> Document:
     return {"timestamp": line.at_ms, "message": line.text, "ingestionTime": line.ingested_ms}
-
-
-def _event_id(stream: str, line: AnyLine) -> str:
-    """Returns 56 digits, as on AWS: the event's time, its stream, and its position in the stream."""
-    digest = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest())
-    return f"{line.at_ms:0{TIME_DIGITS}}{digest:0{STREAM_DIGITS}}{line.start % PLACES:0{OFFSET_DIGITS}}"
 
 
 # -- tokens --

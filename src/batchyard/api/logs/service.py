@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.api.logs import groups, log_operations, queries, streams
+from batchyard.api.logs import filters, groups, log_operations, queries, streams
 from batchyard.api.logs.requests import INVALID_PARAMETER
 from batchyard.api.service_descriptor import ServiceDescriptor
 
@@ -27,6 +27,13 @@ SERVICE = ServiceDescriptor(
         "CreateLogStream": streams.create_log_stream,
         "DeleteLogStream": streams.delete_log_stream,
         "PutLogEvents": streams.put_log_events,
+        "PutMetricFilter": filters.put_metric_filter,
+        "DescribeMetricFilters": filters.describe_metric_filters,
+        "DeleteMetricFilter": filters.delete_metric_filter,
+        "TestMetricFilter": filters.test_metric_filter,
+        "PutSubscriptionFilter": filters.put_subscription_filter,
+        "DescribeSubscriptionFilters": filters.describe_subscription_filters,
+        "DeleteSubscriptionFilter": filters.delete_subscription_filter,
         "StartQuery": queries.start_query,
         "GetQueryResults": queries.get_query_results,
         "StopQuery": queries.stop_query,

@@ -45,6 +45,19 @@ CREATE TABLE documents (
     kind TEXT NOT NULL, log_group TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (kind, log_group, name)
 ) WITHOUT ROWID;
+CREATE TABLE metric_minutes (
+    series TEXT NOT NULL, minute INTEGER NOT NULL, owner TEXT NOT NULL, samples REAL NOT NULL,
+    total REAL NOT NULL, minimum REAL, maximum REAL, fallback REAL, is_new INTEGER NOT NULL,
+    PRIMARY KEY (series, minute, owner)
+) WITHOUT ROWID;
+CREATE INDEX metric_minutes_new ON metric_minutes (minute) WHERE is_new = 1;
+CREATE TABLE pending (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT NOT NULL, log_group TEXT NOT NULL,
+    filter TEXT NOT NULL, body TEXT NOT NULL
+);
+CREATE TABLE followed (
+    log_group TEXT NOT NULL, stream TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (log_group, stream)
+) WITHOUT ROWID;
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 

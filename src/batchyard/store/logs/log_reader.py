@@ -183,6 +183,15 @@ class LogReader:
             ).fetchone()
         return int(row[0])
 
+    def groups_with(self, kinds: Sequence[str]) -> list[str]:
+        """Returns the groups that have documents of these kinds, by name."""
+        found: set[str] = set()
+        with self._connection() as connection:
+            for kind in kinds:
+                rows = connection.execute("SELECT DISTINCT log_group FROM documents WHERE kind = ?", (kind,))
+                found |= {group for (group,) in rows}
+        return sorted(found)
+
     def document_names(self, kind: str, group: str, names: Sequence[str]) -> set[str]:
         """Returns those of `names` of which there is a document."""
         with self._connection() as connection:

@@ -29,6 +29,7 @@ MAX_CACHED_STREAMS = 50_000  # whose keys are kept in memory: a few MiB
 Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection, int], Any]  # (connection, now_ms) -> result
 Listener = Callable[[Sequence[AppendedEvents]], None]
+Hook = Callable[[sqlite3.Connection, AppendedEvents], None]
 
 NO_GROUP = "The specified log group does not exist."
 NO_STREAM = "The specified log stream does not exist."
@@ -62,6 +63,7 @@ class LogWriter:
         self._appended: list[AppendedEvents] = []  # in the running transaction
         self._sequence = 0
         self._listeners: list[Listener] = []
+        self._hooks: list[Hook] = []
 
     def open(self) -> None:
         """Raises StoreError."""
@@ -83,6 +85,10 @@ class LogWriter:
     def listen(self, listener: Listener) -> None:
         """Has `listener` called with the events of each commit, after it, in the writer's thread."""
         self._listeners.append(listener)
+
+    def hook(self, hook: Hook) -> None:
+        """Has `hook` called with the events of each append within its transaction, in the writer's thread."""
+        self._hooks.append(hook)
 
     # -- events --
 
@@ -124,7 +130,10 @@ class LogWriter:
         for at_ms, message in events:
             stored.append(StoredEvent(at_ms, self.next_sequence(), now_ms, message))
         log_tables.insert_events(connection, key, stored)
-        self._appended.append(AppendedEvents(group, stream, stored))
+        appended = AppendedEvents(group, stream, stored)
+        for hook in self._hooks:
+            hook(connection, appended)
+        self._appended.append(appended)
         return stored
 
     def _key(self, connection: sqlite3.Connection, group: str, stream: str, creates: bool, now_ms: int) -> int:

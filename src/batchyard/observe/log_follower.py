@@ -1,0 +1,107 @@
+"""Follows the output of jobs in a group: the lines that were written since the last look.
+
+Streams are found by the starts of their attempts, so that each look costs what is new, and one read of each stream that
+is still written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from batchyard.observe.log_catalogue import AnyStream, JobStream, LogCatalogue
+from batchyard.observe.written_log import AnyLine
+
+# Attempts that start in one millisecond are committed one after the other, and a clock may differ: streams that started
+# up to so long before the latest one known are looked for again.
+OVERLAP_MS = 5000
+STREAMS_AT_ONCE = 1000
+PAGE_EVENTS = 5000
+MAX_PAGES = 20  # of one stream in one look: others get their turn
+MAX_AT_START = 5000  # streams of a group that are looked at when following it begins
+
+
+class NewLines(NamedTuple):
+    """Lines of a stream. `place`: up to where it has been read; None: to its end, some time ago, and it is known no
+    more."""
+
+    stream: JobStream
+    lines: list[AnyLine]
+    place: int | None
+
+
+class GroupFollower:
+    """Follows one group. `since_ms`: the latest start known; 0: begin now, with what is written from here on. `places`:
+    by stream, up to where it was read."""
+
+    def __init__(
+        self, catalogue: LogCatalogue, group: str, since_ms: int = 0, places: dict[str, int] | None = None
+    ) -> None:
+        self._catalogue, self._group = catalogue, group
+        self.since_ms = since_ms
+        self._streams: dict[str, tuple[JobStream, int]] = {}
+        self._ended: dict[str, JobStream] = {}  # read to their ends: found again while their starts are recent
+        for name, place in (places or {}).items():
+            stream = catalogue.stream(group, name)
+            if isinstance(stream, JobStream):
+                self._streams[name] = stream, place
+
+    def begin(self, now_ms: int) -> None:
+        """Begins with what is written from now on: streams that are written already are followed from their ends."""
+        self.since_ms = now_ms
+        page = self._catalogue.streams(self._group, "", MAX_AT_START, descending=True, by_time=True)
+        for stream in page.streams:
+            if isinstance(stream, JobStream) and not stream.is_ended:
+                with stream.open() as log:
+                    self._streams[stream.name] = stream, log.end
+            elif isinstance(stream, JobStream) and stream.created_at_ms >= now_ms - OVERLAP_MS:
+                self._ended[stream.name] = stream
+
+    def places(self) -> dict[str, int]:
+        """Returns up to where each stream was read."""
+        return {name: place for name, (_, place) in self._streams.items()}
+
+    def look(self) -> Iterator[NewLines]:
+        """Yields what is new, stream by stream."""
+        self._find()
+        for name, (stream, place) in list(self._streams.items()):
+            yield from self._look_at(name, stream, place)
+        for name, stream in list(self._ended.items()):
+            if stream.created_at_ms < self.since_ms - OVERLAP_MS:
+                del self._ended[name]
+                yield NewLines(stream, [], None)
+
+    def _look_at(self, name: str, stream: JobStream, place: int) -> Iterator[NewLines]:
+        is_ended = self._is_ended(stream)  # before the read: what it wrote is there then
+        for _ in range(MAX_PAGES):
+            with stream.open() as log:
+                if log.end <= place:
+                    break
+                page = log.forward(place, limit=PAGE_EVENTS)
+            if not page.lines:
+                break
+            place = page.stop
+            self._streams[name] = stream, place
+            yield NewLines(stream, list(page.lines), place)
+        else:
+            return
+        if is_ended:
+            del self._streams[name]
+            self._ended[name] = stream
+
+    def _is_ended(self, stream: JobStream) -> bool:
+        found: AnyStream | None = self._catalogue.stream(self._group, stream.name)
+        return not isinstance(found, JobStream) or found.is_ended
+
+    def _find(self) -> None:
+        """Adds the streams that have started since."""
+        since_ms = max(0, self.since_ms - OVERLAP_MS)
+        limit = STREAMS_AT_ONCE
+        found = self._catalogue.started_since(self._group, since_ms, limit)
+        while len(found) >= limit:
+            limit *= 4
+            found = self._catalogue.started_since(self._group, since_ms, limit)
+        for stream in found:
+            assert isinstance(stream, JobStream)
+            self.since_ms = max(self.since_ms, stream.created_at_ms)
+            if stream.created_at_ms >= since_ms and stream.name not in self._streams and stream.name not in self._ended:
+                self._streams[stream.name] = stream, 0
