@@ -22,7 +22,7 @@ PROVIDER = "*/hashicorp/aws"  # below whichever host it was mirrored from
 MAJOR = 5  # of the provider's versions, the one that the configuration is written for
 SECONDS = 300.0  # the provider pauses for half a minute when it makes, changes or removes a queue
 NO_CHANGES = 0  # exit code of plan -detailed-exitcode; 2: there are some
-SERVICES = ("BATCH", "IAM", "SECRETS_MANAGER", "SSM", "STS")
+SERVICES = ("BATCH", "CLOUDWATCH_LOGS", "EVENTBRIDGE", "IAM", "SECRETS_MANAGER", "SSM", "STS")
 RED = ("-var", "shade=red", "-var", "most_vcpus=8")
 
 
@@ -137,6 +137,7 @@ SAME = (
     "aws_batch_job_queue.fargate",
     "aws_batch_job_definition.fargate",
     "aws_batch_job_definition.several",
+    "aws_cloudwatch_log_stream.own",
     "aws_iam_role_policy_attachment.of_aws",
     "aws_iam_role_policy_attachment.own",
 )
@@ -175,6 +176,18 @@ def test_jobs_of_what_it_made_run(walk: Walk) -> None:
     assert walk.second_job == "red: secret red, token red"
 
 
+# Resources that are imported by other words than their id.
+IMPORT_IDS = {
+    "aws_cloudwatch_event_target": "{event_bus_name}/{rule}/{target_id}",
+    "aws_cloudwatch_log_stream": "{log_group_name}:{name}",
+    "aws_iam_role_policy_attachment": "{role}/{policy_arn}",
+}
+
+
+def import_id(kind: str, attributes: dict[str, object]) -> str:
+    return IMPORT_IDS.get(kind, "{id}").format(**attributes)
+
+
 def imports(directory: Path) -> str:
     """An import block for each resource of that directory's state."""
     state = json.loads((directory / "terraform.tfstate").read_text())
@@ -182,10 +195,7 @@ def imports(directory: Path) -> str:
     assert len(resources) == IMPORTED
     blocks = []
     for one in resources:
-        attributes = one["instances"][0]["attributes"]
-        found = attributes["id"]
-        if one["type"] == "aws_iam_role_policy_attachment":
-            found = f"{attributes['role']}/{attributes['policy_arn']}"
+        found = import_id(one["type"], one["instances"][0]["attributes"])
         blocks.append(f'import {{\n  to = {one["type"]}.{one["name"]}\n  id = "{found}"\n}}\n')
     return "\n".join(blocks)
 
@@ -214,7 +224,11 @@ def described(clients: Clients) -> set[str]:
     assert policy["fairsharePolicy"]["shareDecaySeconds"] == 7200
     active = batch.describe_job_definitions(jobDefinitionName="tfr-container", status="ACTIVE")["jobDefinitions"]
     assert [one["revision"] for one in active] == [2]
-    return {one["tags"]["Shade"] for one in (*found, queue, policy, *active)} | shades_of_iam(clients)
+    return (
+        {one["tags"]["Shade"] for one in (*found, queue, policy, *active)}
+        | shades_of_iam(clients)
+        | shades_of_events(clients)
+    )
 
 
 def shades_of_iam(clients: Clients) -> set[str]:
@@ -235,6 +249,22 @@ def shades_of_iam(clients: Clients) -> set[str]:
     return shades | {tag["Value"] for tag in role["Tags"]}
 
 
+def shades_of_events(clients: Clients) -> set[str]:
+    events = clients.client("events")
+    rules = {rule["Name"]: rule for rule in events.list_rules(NamePrefix="tfr-")["Rules"]}
+    assert rules["tfr-nightly"]["ScheduleExpression"] == "cron(0 8 * * ? *)"
+    (target,) = events.list_targets_by_rule(Rule="tfr-failed")["Targets"]
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 8, "MaximumEventAgeInSeconds": 480}
+    (job,) = events.list_targets_by_rule(Rule="tfr-nightly")["Targets"]
+    (group,) = clients.logs.describe_log_groups(logGroupNamePrefix="/tfr/")["logGroups"]
+    assert group["retentionInDays"] == 14
+    (hook,) = events.list_api_destinations()["ApiDestinations"]
+    texts = [job["Input"], rules["tfr-failed"]["EventPattern"], hook["InvocationEndpoint"], hook["Name"]]
+    assert ["red" in text for text in texts] == [True, True, True, False]
+    tags = clients.logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]
+    return {job["BatchParameters"]["JobName"].removeprefix("tfr-nightly-"), tags["Shade"]}
+
+
 def left(clients: Clients) -> list[str]:
     """Names of what is still there of all that was made."""
     batch = clients.batch
@@ -253,4 +283,10 @@ def left(clients: Clients) -> list[str]:
     names += [f"the role {one['RoleName']}, tfr" for one in iam.list_roles()["Roles"]]
     names += [one["PolicyName"] for one in iam.list_policies(Scope="Local")["Policies"]]
     names += [one["InstanceProfileName"] for one in iam.list_instance_profiles()["InstanceProfiles"]]
+    events = clients.client("events")
+    for bus in events.list_event_buses()["EventBuses"]:
+        names += [bus["Name"], *(rule["Name"] for rule in events.list_rules(EventBusName=bus["Name"])["Rules"])]
+    names += [one["Name"] for one in events.list_connections()["Connections"]]
+    names += [one["Name"] for one in events.list_api_destinations()["ApiDestinations"]]
+    names += [one["logGroupName"] for one in clients.logs.describe_log_groups()["logGroups"]]
     return [name for name in names if "tfr" in name]
