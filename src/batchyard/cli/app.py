@@ -1,4 +1,5 @@
-"""The client commands: run, jobs, logs, describe, explain, cancel, terminate; envs, queues, instances, interrupt.
+"""The client commands: run, jobs, logs, describe, explain, cancel, terminate, events; envs, queues, instances,
+interrupt.
 
 Everything that only a command's work needs is imported inside it: `batchyard --help` and shell scripts start fast.
 Exit codes: the job's own for `run`, else 0; 1 when something cannot be done, 2 for wrong usage, 130 after Ctrl-C.
@@ -10,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from batchyard.cli import event_commands
 from batchyard.cli.options import Json, Raw, Url, connect, reports_errors
 from batchyard.cli.run import run
 from batchyard.cli.secrets import secrets_app
@@ -21,6 +23,7 @@ app = Application(
     help="AWS Batch on your own machines.",
 )
 app.add_typer(secrets_app, name="secrets")
+event_commands.add_to(app)
 
 JobRef = Annotated[str, typer.Argument(metavar="JOB", help="A job id, or its first 8 characters or more.")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchyard.api.model_checks import enum_check
 from batchyard.api.service_descriptor import ServiceDescriptor
-from batchyard.api.yard import explain, overview, run_job, service_operations, usage
+from batchyard.api.yard import deliveries, explain, overview, run_job, service_operations, usage
 
 SERVICE = ServiceDescriptor(
     name="yard",
@@ -14,6 +14,7 @@ SERVICE = ServiceDescriptor(
     operations={
         "ExplainJob": explain.explain_job,
         "ListAttempts": usage.list_attempts,
+        "ListDeliveries": deliveries.list_deliveries,
         "InterruptInstance": overview.interrupt_instance,
         "ListEnvironments": overview.list_environments,
         "ListInstances": overview.list_instances,
