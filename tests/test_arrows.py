@@ -12,7 +12,18 @@ ROOMS = {room.name for room in rooms.ROOMS}
 MAY_IMPORT = rooms.may_import()
 MAX_CORE_ARROWS = 60  # between rooms of the core: beyond it the rooms no longer divide anything
 MAX_CORE_FLOORS = 9  # the longest chain of rooms, each importing the next
-PURE_ROOMS = {"core", "job_metrics", "timers", "deliveries", "evaluators", "events", "schedules", "topics", "iam"}
+PURE_ROOMS = {
+    "core",
+    "alarms",
+    "job_metrics",
+    "timers",
+    "deliveries",
+    "evaluators",
+    "events",
+    "schedules",
+    "topics",
+    "iam",
+}
 # fmt: off
 CORE_LIBRARY = {
     "__future__", "abc", "base64", "bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "functools",

@@ -14,6 +14,9 @@ import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
+from batchyard.alarms import commands as alarm_commands
+from batchyard.alarms.machine import AlarmsMachine, EvaluateAlarms
+from batchyard.alarms.records import METRIC
 from batchyard.api import operations
 from batchyard.api.context import Call, Context, MetricAccess, Settings
 from batchyard.api.services import SERVICES
@@ -31,11 +34,13 @@ from batchyard.events.machine import EventsMachine
 from batchyard.iam.machine import IamMachine
 from batchyard.observe.log_filters import LogFilters
 from batchyard.server.launch.cipher import KeyFileCipher
+from batchyard.server.metrics.alarm_evaluator import evaluate
 from batchyard.server.settings.catalogue_file import load_catalogue
 from batchyard.store.logs.log_reader import LogReader
 from batchyard.store.logs.log_writer import LogWriter
 from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.store import Store
+from batchyard.topics.machine import TopicsMachine
 from batchyard.wire.compression import inflated
 from batchyard.wire.messages import MAX_BODY_BYTES, Request, WireError
 from batchyard.wire.model import load_service_model
@@ -101,6 +106,17 @@ class Service:
         self.events, self.deliveries = EventsMachine(ACCOUNT), DeliveryMachine()
         self.iam = IamMachine(ACCOUNT)
         self.api_destinations = ApiDestinationsMachine()
+        self.topics = TopicsMachine()
+        self.alarms = AlarmsMachine(ACCOUNT, self.topics.has_topic)
+        self.machines: tuple[Any, ...] = (
+            self.machine,
+            self.events,
+            self.topics,
+            self.api_destinations,
+            self.deliveries,
+            self.iam,
+            self.alarms,
+        )
         self.messages: list[Message] = []  # to targets outside, in the order in which they came up
         self.writer = Store.open(directory / "yard.db").writer()
         self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
@@ -210,8 +226,7 @@ class Service:
     def do(self, command: commands.Command[commands.Answer]) -> commands.Answer:
         """One batch of one command, committed before its answer is given."""
         try:
-            machines = (self.machine, self.events, self.api_destinations, self.deliveries, self.iam)
-            machine: Any = next(machine for machine in machines if type(command) in machine.command_types)
+            machine: Any = next(machine for machine in self.machines if type(command) in machine.command_types)
             answer: commands.Answer = machine.handle(command, self.now_ms)
             return answer
         finally:
@@ -223,20 +238,38 @@ class Service:
 
     def _finish_batch(self) -> None:
         self.machine.schedule(self.now_ms)
-        for report in self.events.outgoing():
-            self.deliveries.report("", report, self.now_ms)
+        while reports_made := [report for machine in self.machines for report in machine.outgoing()]:
+            for report in reports_made:
+                receiver: Any = next(one for one in self.machines if type(report) in one.report_types)
+                receiver.report("", report, self.now_ms)
+            self.machine.schedule(self.now_ms)
         changes, effects = self.machine.take()
-        changes.absorb(self.events.take()[0])
-        changes.absorb(self.deliveries.take()[0])
-        changes.absorb(self.api_destinations.take()[0])
-        changes.absorb(self.iam.take()[0])
+        for machine in self.machines[1:]:
+            more, further = machine.take()
+            changes.absorb(more)
+            effects += further
         self.messages += changes.messages.values()
         self.writer.commit(changes, self.now_ms).result()
+        due = [name for effect in effects if isinstance(effect, EvaluateAlarms) for name in effect.names]
+        if due:
+            self.evaluate_alarms(*due)
         self.launched |= {effect.job_id: effect for effect in effects if isinstance(effect, LaunchTask)}
 
     def tick(self, milliseconds: int) -> None:
         self.now_ms += milliseconds
         self._finish_batch()
+
+    def evaluate_alarms(self, *names: str) -> None:
+        """Evaluates all alarms, or these, as the service does each minute."""
+        found = [
+            evaluation
+            for alarm in self.do(alarm_commands.AskAlarms())
+            if alarm.kind == METRIC
+            and (not names or alarm.name in names)
+            and (evaluation := evaluate(self.metrics, alarm, self.now_ms // 1000)) is not None
+        ]
+        if found:
+            self.do(alarm_commands.TakeEvaluations(tuple(found)))
 
     # -- the engine's part --
 

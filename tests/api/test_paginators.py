@@ -264,6 +264,19 @@ def metrics(service: Service) -> Document:
     return {}
 
 
+def alarms(service: Service) -> Document:
+    rule = {"EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"}
+    metric = {"Namespace": "App", "MetricName": "Load", "Statistic": "Sum", "Period": 60}
+    for number in range(MANY):
+        service.call("PutMetricAlarm", {"AlarmName": f"alarm-{number}"} | rule | metric)
+    return {}
+
+
+def alarm_history(service: Service) -> Document:
+    alarms(service)
+    return {"HistoryItemType": "ConfigurationUpdate"}
+
+
 def metric_data(service: Service) -> Document:
     service.call("PutMetricData", {"Namespace": "App", "MetricData": [{"MetricName": "Load", "Value": 1.0}]})
     stat = {"Metric": {"Namespace": "App", "MetricName": "Load"}, "Period": 60, "Stat": "Sum"}
@@ -292,6 +305,8 @@ WALKS: dict[tuple[str, str], Walk] = {
     ("ec2", "DescribeInstanceTypes"): Walk(instance_types, sizes=(5, 6)),
     ("ec2", "DescribeSecurityGroups"): Walk(networks, sizes=(5, 6)),
     ("ec2", "DescribeSubnets"): Walk(networks, sizes=(5, 6)),
+    ("monitoring", "DescribeAlarmHistory"): Walk(alarm_history),
+    ("monitoring", "DescribeAlarms"): Walk(alarms),
     ("monitoring", "GetMetricData"): Walk(metric_data, has_rows=False),
     ("monitoring", "ListMetrics"): Walk(metrics, sizes=(), has_rows=False),
     ("secretsmanager", "ListSecrets"): Walk(secrets),

@@ -16,6 +16,7 @@ from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.commands import Answer
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.fact_kinds import Fact
+from batchyard.core.model.queue_actions import ActOnQueue, QueueActionDone
 from batchyard.core.questions import (
     capacity,
     consumable_states,
@@ -33,7 +34,15 @@ from batchyard.core.questions.inventory import AskInstances
 from batchyard.core.questions.overview import AskOverview, InterruptInstance
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
 from batchyard.core.questions.running_task import AskRunningTask
-from batchyard.core.registry import consumable_resources, definitions, environments, machine_gpus, queues, tags
+from batchyard.core.registry import (
+    consumable_resources,
+    definitions,
+    environments,
+    machine_gpus,
+    queue_actions,
+    queues,
+    tags,
+)
 from batchyard.core.scheduling import policies, scheduler
 from batchyard.core.secrets import parameters, secrets
 from batchyard.core.service_jobs import quota_shares, service_environments, service_jobs
@@ -53,6 +62,7 @@ class Machine:
         prices: Prices = Prices(),  # noqa: B008  (frozen)
     ) -> None:
         self.world = World(account, limits, catalogue, prices)
+        self._done: list[QueueActionDone] = []
         self._due_ms: int | None = None  # when the scheduler or the scaler must look again
 
     @property
@@ -60,8 +70,8 @@ class Machine:
         return HANDLERS.keys()
 
     @property
-    def report_types(self) -> Collection[type[reports.AnyReport]]:
-        return reports.TYPES
+    def report_types(self) -> Collection[type[reports.AnyReport | ActOnQueue]]:
+        return (*reports.TYPES, ActOnQueue)
 
     @property
     def pending_changes(self) -> Changes:
@@ -88,10 +98,13 @@ class Machine:
         answer: Answer = handler(self.world, command)
         return answer
 
-    def report(self, source: str, fact: reports.AnyReport, now_ms: int) -> None:
-        """Handles a report of an engine or a capacity provider. `source`: its name."""
+    def report(self, source: str, fact: reports.AnyReport | ActOnQueue, now_ms: int) -> None:
+        """Handles a report of an engine or a capacity provider, `source` by its name, or what another machine wants
+        done with a queue."""
         self.world.now_ms = now_ms
-        if isinstance(fact, reports.InstanceReport):
+        if isinstance(fact, ActOnQueue):
+            self._done.append(queue_actions.act(self.world, fact))
+        elif isinstance(fact, reports.InstanceReport):
             instance_lifecycle.report(self.world, source, fact)
         else:
             task_reports.report(self.world, source, fact)
@@ -124,8 +137,9 @@ class Machine:
         return min((at_ms for at_ms in moments if at_ms is not None), default=None)
 
     def outgoing(self) -> Collection[Any]:
-        """Returns nothing: this machine reports to no other."""
-        return ()
+        """Returns what was done with queues."""
+        done, self._done = self._done, []
+        return done
 
     def take(self) -> tuple[Changes, list[Effect]]:
         """Returns what the batch changed, and the effects to carry out once that is committed."""

@@ -44,6 +44,7 @@ ROOMS = (
             "schedules",
             "topics",
             "deliveries",
+            "alarms",
             "iam",
         ),
     ),
@@ -97,6 +98,12 @@ ROOMS = (
         "the machine of SNS: topics, subscriptions, and who gets a message",
         "how a message is sent",
         ("core.model", "evaluators", "deliveries"),
+    ),
+    Room(
+        "alarms",
+        "the machine of CloudWatch's alarms: their states, their history, and what follows from a change",
+        "where metrics are kept",
+        ("core.model", "evaluators", "topics", "events"),
     ),
     Room(
         "job_metrics",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from batchyard.alarms.machine import EvaluateAlarms
 from batchyard.clock import wall_clock_ms
 from batchyard.core.machine import Machine
 from batchyard.core.model.fact_kinds import Fact
@@ -26,6 +27,7 @@ from batchyard.server.events.fact_consumer import BatchEvents
 from batchyard.server.http.job_listener import JobListener
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.launches import make_launch_builder
+from batchyard.server.metrics.alarm_evaluator import AlarmEvaluator
 from batchyard.server.parts import Parts
 from batchyard.server.settings.host import Detected
 from batchyard.server.stored_machines import Stored, load_machines
@@ -45,6 +47,7 @@ class Assembly(Struct, frozen=True):
     messages: StoredMessages
     sender: Sender
     batch_events: BatchEvents
+    alarm_evaluator: AlarmEvaluator
 
     @property
     def machine(self) -> Machine:
@@ -69,18 +72,21 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
         capacities=make_capacities(settings),
         handlers={
             SendMessages: lambda effects: sender.carry_out(effects),
+            EvaluateAlarms: lambda effects: alarm_evaluator.carry_out(effects),
             RulesChanged: lambda effects: batch_events.carry_out(effects, stored.delivery),
         },
         listeners=_fact_listeners(parts),
         delivery=stored.delivery,
     )
+    alarm_evaluator = AlarmEvaluator(parts.metric_store, loop.ask, parts.clock.now_ms)
     stored_messages = StoredMessages(parts.store)
     sender = Sender(stored_messages.load, loop.ask)
     account = Account(settings.account_id, settings.region)
     batch_events = BatchEvents(account, parts.store, parts.log_writer, loop.ask, wall_clock_ms)
     batch_events.follow(stored.events.router, stored.delivery)
     engines = EngineSet(settings, parts.paths, parts.engines, stored.machine, job_listener)
-    return Assembly(stored, loop, engines, identity, cipher, job_listener, stored_messages, sender, batch_events)
+    outside = (stored_messages, sender, batch_events, alarm_evaluator)
+    return Assembly(stored, loop, engines, identity, cipher, job_listener, *outside)
 
 
 def _fact_listeners(parts: Parts) -> dict[type[Fact], FactListener]:

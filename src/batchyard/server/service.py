@@ -150,7 +150,8 @@ class Service:
         sending = self._assembly.sender.run(channels)
         upkeep = tend(self._parts.metric_store, self._parts.clock.now_ms)
         minutes = self._minute_recorder().run()
-        beside = (pruning.run(), gpus.run(), sending, upkeep, logs.run(), minutes)
+        alarms = self._assembly.alarm_evaluator.run()
+        beside = (pruning.run(), gpus.run(), sending, upkeep, logs.run(), minutes, alarms)
         work = (self._assembly.engines.wait_for_failure(), *beside)
         failing = [asyncio.create_task(one) for one in work]
         try:
@@ -163,16 +164,13 @@ class Service:
     def _minute_recorder(self) -> MinuteRecorder:
         parts, prices = self._parts, self._parts.prices
         has_prices = bool(prices.on_demand or prices.spot)
-
-        async def nothing(end_ms: int) -> None:
-            pass
-
+        after = self._assembly.alarm_evaluator.minute_is_over
         return MinuteRecorder(
             parts.metric_store,
             self._assembly.loop.ask,
             parts.clock.now_ms,
             has_prices=has_prices,
-            after=nothing,
+            after=after,
             also=parts.telemetry.outbox.add_minute if parts.telemetry is not None else lambda data: None,
         )
 

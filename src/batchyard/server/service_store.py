@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchyard.alarms import records as alarms
 from batchyard.deliveries import machine as deliveries
 from batchyard.events import api_destinations
 from batchyard.events import records as events
@@ -17,7 +18,7 @@ from batchyard.topics import records as topics
 
 # Rooms outside the core register the kinds that they keep when they are imported. Without them a backup or a check
 # would take their documents for damage.
-ROOMS_WITH_DOCUMENTS = (timers, deliveries, events, api_destinations, schedules, topics, iam, job_metrics)
+ROOMS_WITH_DOCUMENTS = (timers, deliveries, events, api_destinations, schedules, topics, iam, job_metrics, alarms)
 
 
 def open_store(paths: Paths) -> Store:

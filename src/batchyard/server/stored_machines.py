@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from batchyard.alarms.machine import AlarmsMachine
 from batchyard.core.machine import Machine
 from batchyard.core.model.effects import RecoverTask
 from batchyard.core.model.names import Account
@@ -44,6 +45,7 @@ class Stored(NamedTuple):
     api_destinations: ApiDestinationsMachine
     iam: IamMachine
     job_metrics: JobMetricsMachine
+    alarms: AlarmsMachine
     facts: StoredFacts
     delivery: FactDelivery
     is_new: bool  # nothing was ever committed
@@ -52,7 +54,7 @@ class Stored(NamedTuple):
     def machines(self) -> tuple[HostedMachine, ...]:
         """Returns those that the loop hosts, in the order in which they run."""
         of_events = (self.events, self.schedules, self.topics, self.deliveries, self.api_destinations)
-        return (self.machine, self.timers, *of_events, self.iam, self.job_metrics)
+        return (self.machine, self.timers, *of_events, self.iam, self.job_metrics, self.alarms)
 
 
 def load_machines(parts: Parts, wall_ms: int) -> Stored:
@@ -69,6 +71,7 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     timers, events, topics = TimerMachine(), EventsMachine(account), TopicsMachine()
     iam, api_destinations = IamMachine(account), ApiDestinationsMachine()
     job_metrics = JobMetricsMachine(JobLookup(machine.world, parts.prices))
+    alarms = AlarmsMachine(account, topics.has_topic)
     schedules, deliveries = SchedulesMachine(account, ZoneInfo), DeliveryMachine()
     with blames_the_store(writer):
         machine.restore(snapshot)
@@ -79,6 +82,7 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
         iam.restore(snapshot.documents)
         job_metrics.restore(snapshot.documents)
         api_destinations.restore(snapshot.documents)
+        alarms.restore(snapshot.documents)
         deliveries.restore(snapshot.deliveries, snapshot.documents)
     facts = StoredFacts(parts.store)
     delivery = FactDelivery(facts, snapshot.cursors, snapshot.fact_sequence)
@@ -86,7 +90,7 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
         _settle_restored(machine, delivery, writer, clock.now_ms())
     is_new = snapshot.last_time_ms == 0
     of_events = (events, schedules, topics, deliveries, api_destinations)
-    return Stored(machine, timers, *of_events, iam, job_metrics, facts, delivery, is_new)
+    return Stored(machine, timers, *of_events, iam, job_metrics, alarms, facts, delivery, is_new)
 
 
 def limits_of(settings: Settings) -> Limits:

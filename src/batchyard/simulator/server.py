@@ -12,6 +12,7 @@ from batchyard.core.model import reports
 from batchyard.core.model.changes import Changes
 from batchyard.core.model.effects import Effect, LaunchTask
 from batchyard.core.model.names import Account
+from batchyard.core.model.queue_actions import ActOnQueue
 from batchyard.core.model.records import HOST_PROVIDER, Instance
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
@@ -79,9 +80,9 @@ class WatchedMachine(Machine):
             self.gpus_of_batch = command
         return answer
 
-    def report(self, engine: str, fact: reports.AnyReport, now_ms: int) -> None:
-        self._note(f"{engine} reports {fact}")
-        super().report(engine, fact, now_ms)
+    def report(self, source: str, fact: reports.AnyReport | ActOnQueue, now_ms: int) -> None:
+        self._note(f"{source} reports {fact}")
+        super().report(source, fact, now_ms)
 
     def take(self) -> tuple[Changes, list[Effect]]:
         taken = super().take()

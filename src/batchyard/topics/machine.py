@@ -111,6 +111,9 @@ class TopicsMachine:
     def recover(self) -> list[Effect]:
         return []
 
+    def has_topic(self, arn: str) -> bool:
+        return arn in self._topics
+
     # -- topics --
 
     def _create_topic(self, command: c.CreateTopic) -> Topic:

@@ -23,7 +23,7 @@ from batchyard.evaluators.metrics.math_parser import InvalidMath, Node
 from batchyard.evaluators.metrics.math_values import Series
 from batchyard.evaluators.metrics.metric_data import check_datapoints, check_period, first_unit, rounded_start
 from batchyard.evaluators.metrics.metric_math import ID, MetricQuery, default_labels, evaluate
-from batchyard.evaluators.metrics.samples import grouped
+from batchyard.evaluators.metrics.samples import Samples, grouped
 from batchyard.evaluators.metrics.statistics import Statistic
 from batchyard.store.metrics.metric_store import UNITS, MetricStore
 from batchyard.wire.messages import Document
@@ -210,9 +210,10 @@ def _period_of(query: Query, queries: Sequence[Query]) -> int:
     return query.period_s or max(periods, default=DEFAULT_PERIOD_SECONDS)
 
 
-def evaluated(store: MetricStore, queries: Sequence[Query], start_s: int, end_s: int) -> list[Found]:
-    """Returns what the queries give that are to be returned, in their order. For a reader's thread. Refused: an
-    expression has no value."""
+def evaluated(store: MetricStore, queries: Sequence[Query], start_s: int, end_s: int, offset_s: int = 0) -> list[Found]:
+    """Returns what the queries give that are to be returned, in their order. For a reader's thread. `offset_s`: periods
+    begin so many seconds after multiples of their length. Refused: an expression has no value."""
+    start_s, end_s = start_s - offset_s, end_s - offset_s
     asked = [query for query in queries if query.metric is not None]
     labels = default_labels(
         [
@@ -222,7 +223,7 @@ def evaluated(store: MetricStore, queries: Sequence[Query], start_s: int, end_s:
         ]
     )
     metrics = {
-        query.id: read_metric(store, query.id, query.metric, start_s, end_s, query.label or label)
+        query.id: read_metric(store, query.id, query.metric, start_s, end_s, query.label or label, offset_s)
         for query, label in zip(asked, labels, strict=True)
         if query.metric is not None
     }
@@ -263,21 +264,32 @@ def _expression_values(
 
 
 def read_metric(
-    store: MetricStore, identifier: str, asked: MetricRequest, start_s: int, end_s: int, label: str
+    store: MetricStore, identifier: str, asked: MetricRequest, start_s: int, end_s: int, label: str, offset_s: int = 0
 ) -> Found:
     """Returns the series of a metric. Without a unit, that of the first of its units in alphabetical order."""
-    found = store.units(asked.namespace, asked.name, asked.dimensions)
-    points = {}
-    for stored in found:
-        if asked.unit in (None, stored.series.unit):
-            parts = grouped(store.points(stored.id, start_s, end_s), start_s, end_s, asked.period_s)
-            if parts:
-                points[stored.series.unit] = parts
-    unit, text = first_unit(list(points))
-    values = {} if unit is None else {at: asked.statistic.value_of(samples) for at, samples in points[unit].items()}
+    text, samples_at = samples_of_metric(store, asked, start_s, end_s, offset_s)
+    values = {at: asked.statistic.value_of(samples) for at, samples in samples_at.items()}
     known = {at: value for at, value in values.items() if value is not None}
     messages: tuple[Document, ...] = () if text is None else ({"Code": "MultipleUnits", "Value": text},)
     return Found(Series(known, asked.period_s, identifier, label), messages)
+
+
+def samples_of_metric(
+    store: MetricStore, asked: MetricRequest, start_s: int, end_s: int, offset_s: int = 0
+) -> tuple[str | None, dict[int, Samples]]:
+    """Returns the samples of each period of a metric by its start, from which `offset_s` is taken, as from the range;
+    and before it a message where there are several units."""
+    found = store.units(asked.namespace, asked.name, asked.dimensions)
+    points: dict[str, dict[int, Samples]] = {}
+    for stored in found:
+        if asked.unit in (None, stored.series.unit):
+            rows = store.points(stored.id, start_s + offset_s, end_s + offset_s)
+            moved = [(at_s - offset_s, samples) for at_s, samples in rows]
+            parts = grouped(moved, start_s, end_s, asked.period_s)
+            if parts:
+                points[stored.series.unit] = parts
+    unit, text = first_unit(list(points))
+    return text, {} if unit is None else points[unit]
 
 
 def _paged(results: Sequence[Found], is_descending: bool, request: Document) -> Document:

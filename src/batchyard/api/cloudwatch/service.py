@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.api.cloudwatch import metric_data, metric_reading
+from batchyard.api.cloudwatch import alarms, metric_data, metric_reading
 from batchyard.api.cloudwatch.requests import INVALID_TOKEN, VALIDATION
 from batchyard.api.service_descriptor import ServiceDescriptor
 
@@ -19,5 +19,17 @@ SERVICE = ServiceDescriptor(
         "ListMetrics": metric_data.list_metrics,
         "GetMetricStatistics": metric_reading.get_metric_statistics,
         "GetMetricData": metric_reading.get_metric_data,
+        "PutMetricAlarm": alarms.put_metric_alarm,
+        "PutCompositeAlarm": alarms.put_composite_alarm,
+        "DescribeAlarms": alarms.describe_alarms,
+        "DescribeAlarmsForMetric": alarms.describe_alarms_for_metric,
+        "DescribeAlarmHistory": alarms.describe_alarm_history,
+        "SetAlarmState": alarms.set_alarm_state,
+        "EnableAlarmActions": alarms.enable_alarm_actions,
+        "DisableAlarmActions": alarms.disable_alarm_actions,
+        "DeleteAlarms": alarms.delete_alarms,
+        "TagResource": alarms.tag_resource,
+        "UntagResource": alarms.untag_resource,
+        "ListTagsForResource": alarms.list_tags_for_resource,
     },
 )
