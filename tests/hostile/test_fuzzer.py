@@ -82,13 +82,15 @@ def test_templates_name_operations_that_are_served_and_are_read_by_them() -> Non
 
 
 def test_requests_come_again_with_their_seed_and_reach_every_operation() -> None:
+    versions = form_versions(SERVICES)  # once: it reads every model
+
     def made(seed: int) -> list[tuple[str, str, bytes]]:
         rng = random.Random(seed)
         maker = Maker(rng, Pool(rng))
         requests = []
         for operation in served():
             document = maker.document(operation.model.input, None)
-            sent = request_of(operation, document, form_versions(SERVICES), "http://127.0.0.1:1", rng)
+            sent = request_of(operation, document, versions, "http://127.0.0.1:1", rng)
             requests.append((sent.label, sent.target, sent.body))
         return requests
 

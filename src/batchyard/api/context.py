@@ -16,6 +16,7 @@ from batchyard.core.capacity.catalogue import X86_64, Catalogue
 from batchyard.core.model.commands import Answer, Command
 from batchyard.core.model.gpus import Gpu
 from batchyard.core.model.names import Account
+from batchyard.observe.live_tail import LiveTail
 from batchyard.observe.log_catalogue import LogCatalogue
 from batchyard.observe.log_filters import LogFilters
 from batchyard.observe.log_queries import LogQueries
@@ -103,6 +104,7 @@ class Context:
     metrics: MetricAccess | None = None  # None: no service runs
     page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart
     log_queries: LogQueries = field(default_factory=LogQueries)
+    live_tails: set[LiveTail] = field(default_factory=set)  # those that run
     log_filters: LogFilters = field(default_factory=lambda: LogFilters(""))
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition
 

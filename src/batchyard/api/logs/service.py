@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchyard.api.logs import filters, groups, log_operations, queries, streams
+from batchyard.api.logs import filters, groups, live_tail, log_operations, queries, streams
 from batchyard.api.logs.requests import INVALID_PARAMETER
 from batchyard.api.service_descriptor import ServiceDescriptor
 
@@ -34,6 +34,7 @@ SERVICE = ServiceDescriptor(
         "PutSubscriptionFilter": filters.put_subscription_filter,
         "DescribeSubscriptionFilters": filters.describe_subscription_filters,
         "DeleteSubscriptionFilter": filters.delete_subscription_filter,
+        "StartLiveTail": live_tail.start_live_tail,
         "StartQuery": queries.start_query,
         "GetQueryResults": queries.get_query_results,
         "StopQuery": queries.stop_query,

@@ -23,7 +23,9 @@ from batchyard.core.model.trace_context import valid_trace_parent
 from batchyard.server.access.access import Access, Admitted, Client
 from batchyard.server.access.peers import PeerUser
 from batchyard.server.http.routes import FAILED, Asgi, Receive, Scope, Send, fault, headers_of, send_response
+from batchyard.server.http.streamed_answer import StreamedAnswer, send_stream
 from batchyard.wire.compression import inflated
+from batchyard.wire.event_stream import StreamedResult
 from batchyard.wire.messages import Document, Request, Response, WireError
 from batchyard.wire.operation import Operation
 from batchyard.wire.router import Router
@@ -91,6 +93,9 @@ class App:
         request_id = str(uuid.uuid4())
         try:
             response = await self._answer(scope, receive, request_id)
+            if isinstance(response, StreamedAnswer):
+                await send_stream(response, receive, send)
+                return
         except Disconnected:
             return
         except Exception:
@@ -98,7 +103,7 @@ class App:
             response = self._router.refuse(fault(request_id), headers_of(scope), request_id)
         await send_response(scope, send, response)
 
-    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response | StreamedAnswer:
         raw_path: bytes = scope["raw_path"]
         method: str = scope["method"]
         headers = headers_of(scope)
@@ -121,6 +126,8 @@ class App:
             if "content-encoding" in headers:  # what was signed is the body as it came
                 request = replace(request, body=inflated(body, headers, self._body_limit_bytes))
             result = await self._perform(operation, request, call_of(operation.name, admitted, request))
+            if isinstance(result, StreamedResult):
+                return StreamedAnswer(result, request_id)
             return operation.respond(result, request_id)
         except WireError as error:
             message = self._text(operation.service, error, request_id)

@@ -86,6 +86,9 @@ class LogWriter:
         """Has `listener` called with the events of each commit, after it, in the writer's thread."""
         self._listeners.append(listener)
 
+    def unlisten(self, listener: Listener) -> None:
+        self._listeners.remove(listener)
+
     def hook(self, hook: Hook) -> None:
         """Has `hook` called with the events of each append within its transaction, in the writer's thread."""
         self._hooks.append(hook)
@@ -198,7 +201,7 @@ class LogWriter:
             for task in batch:
                 task.future.set_exception(failure)
             return
-        for listener in self._listeners if self._appended else ():
+        for listener in list(self._listeners) if self._appended else ():
             listener(self._appended)
         for task, answer, refused in answers:
             if refused is not None:
