@@ -19,7 +19,7 @@ from batchyard.version import VERSION
 from batchyard.wire.execframes import EXEC_PATH
 
 # The services that commands call, by the names of their models, which have the addresses of the operations.
-BATCH, EVENTS, LOGS, SECRETS, YARD = "batch", "events", "logs", "secretsmanager", "yard"
+BATCH, CLOUDWATCH, EVENTS, LOGS, SECRETS, YARD = "batch", "monitoring", "events", "logs", "secretsmanager", "yard"
 TIMEOUT_SECONDS = 60.0  # no answer takes that long: after it, an error is better than waiting
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
