@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
@@ -93,6 +94,10 @@ def test_an_event_has_the_envelope_of_aws(service: Watched) -> None:
     service.register()
     job_id = service.submit()
     event, _ = next(service.batch_events())
+    fact = next(fact for fact, _ in service.facts if has_event(fact))
+    assert isinstance(fact, JobStateChanged)
+    name = f"123456789012/us-east-1/{job_id}/0/RUNNABLE/{fact.at_ms}"
+    assert event["id"] == str(uuid5(NAMESPACE_URL, name))
     arn = f"arn:aws:batch:us-east-1:123456789012:job/{job_id}"
     assert list(event) == [
         "version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail",

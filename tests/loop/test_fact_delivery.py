@@ -435,3 +435,16 @@ def test_no_fact_is_lost_by_kill(path: Path, tmp_path: Path) -> None:
     for found in states.values():
         assert list(dict.fromkeys(found)) == WHOLE_LIFE, "first delivered in order, and none is missing"
     assert max(map(len, states.values())) > len(WHOLE_LIFE), "a kill repeats what was in hand"
+
+
+def test_parts_go_over_transactions_and_end_where_the_cursor_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fact_delivery_module, "DELIVERED_FACTS", 4)
+    made = [JobStateChanged(1, 1, f"j{number}", "q", Status.RUNNABLE) for number in range(12)]
+    rows = [(5, made[:3]), (6, made[3:4]), (8, made[4:11]), (9, made[11:])]
+    parts = list(fact_delivery_module._parts(rows, fact_delivery_module.Cursor(4, done=1)))
+    assert [fact for part, _, _ in parts for fact in part] == made[1:]
+    assert [(len(part), sequence, done) for part, sequence, done in parts] == [(4, 6, 1), (4, 6, 5), (3, 9, 0)]
+    for number, (_, sequence, done) in enumerate(parts):  # a consumer that is killed after a part gets the rest
+        left = [row for row in rows if row[0] > sequence]
+        again = fact_delivery_module._parts(left, fact_delivery_module.Cursor(sequence, done=done))
+        assert [f for part, _, _ in again for f in part] == [f for part, _, _ in parts[number + 1 :] for f in part]

@@ -9,7 +9,7 @@ passed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -176,22 +176,32 @@ class FactDelivery:
             if self._cursors[name].sequence >= self._committed:
                 news.clear()
                 await news.wait()
-            for sequence, facts in await self._log.read(self._cursors[name].sequence, READ_TRANSACTIONS):
-                await self._deliver_transaction(consumer, facts)
-                self._move(name, replace(self._cursors[name], sequence=sequence, done=0))
+            types = tuple(consumer.fact_types)
+            rows = await self._log.read(self._cursors[name].sequence, READ_TRANSACTIONS)
+            for part, sequence, done in _parts(rows, self._cursors[name]):
+                asked = [fact for fact in part if isinstance(fact, types)]
+                if asked:
+                    await consumer.deliver(asked)
+                self._move(name, replace(self._cursors[name], sequence=sequence, done=done))
             assert self._wake is not None, "facts are delivered while the loop runs"
             self._wake()
 
-    async def _deliver_transaction(self, consumer: FactConsumer, facts: Sequence[Fact]) -> None:
-        cursor = self._cursors[consumer.name]
-        types = tuple(consumer.fact_types)
-        left = islice(expand(facts), cursor.done, None)
-        while part := list(islice(left, DELIVERED_FACTS)):
-            asked = [fact for fact in part if isinstance(fact, types)]
-            if asked:
-                await consumer.deliver(asked)
-            cursor = replace(cursor, done=cursor.done + len(part))
-            self._move(consumer.name, cursor)
+
+def _parts(rows: Sequence[tuple[int, Sequence[Fact]]], cursor: Cursor) -> Iterator[tuple[list[Fact], int, int]]:
+    """Divides the facts of transactions into parts of at most DELIVERED_FACTS, each over as many transactions as fit,
+    so that a consumer that cannot follow gets more at once. Returns with each where the cursor is after it."""
+    part: list[Fact] = []
+    sequence, done = cursor.sequence, cursor.done
+    for transaction, facts in rows:
+        left = islice(expand(facts), done, None)
+        while more := list(islice(left, DELIVERED_FACTS - len(part))):
+            part += more
+            done += len(more)
+            if len(part) == DELIVERED_FACTS:
+                yield part, sequence, done
+                part = []
+        sequence, done = transaction, 0
+    yield part, sequence, done
 
 
 def _is_wanted(fact: Fact, askers: Collection[FactConsumer | None]) -> bool:

@@ -40,6 +40,10 @@ from batchyard.store.queries import JobView, Reader
 from batchyard.store.store import Store
 
 NAME = "events"  # of its cursor in the store
+# After fewer events than this there is a pause, in which the next ones gather: each delivery reads the store and
+# commits into log groups, which for one event costs as much as ten.
+FEW_EVENTS = 250
+GATHER_SECONDS = 0.05
 BUSY_SECONDS = 0.1  # between tries while the inbox is full of callers' commands
 
 Known = tuple[type[Fact], str, str]  # kind of fact, queue, status
@@ -111,6 +115,8 @@ class BatchEvents:
         left = await self._logs.append(made, self._now_ms())
         if left:
             await self._send(SendToTargets(tuple(left)))
+        if len(wanted) < FEW_EVENTS:
+            await asyncio.sleep(GATHER_SECONDS)
 
     def _make(self, router: Router, facts: Sequence[JobStateChanged | JobQueueBlocked]) -> list[Sending]:
         """Returns what the targets get of facts, in their order. Runs beside the event loop."""
