@@ -249,6 +249,19 @@ def test_the_output_of_jobs_counts_once_from_the_filter_on(logs: Any, service: S
     assert sum(total for _, total in filtering.points().values()) == 4
 
 
+def test_what_a_deleted_filter_counted_is_stored_still(logs: Any, service: Service, filtering: Filtering) -> None:
+    filtering.look()
+    filtering.look()
+    count(logs, "ERROR")
+    put(logs, (0, "ERROR"))
+    filtering.look()
+    logs.delete_metric_filter(logGroupName="/w", filterName="f")
+    filtering.look()
+    service.tick(2 * MINUTE_MS)
+    filtering.look()
+    assert filtering.points() == {0: (1, 1)}
+
+
 def test_subscriptions_get_what_matches_as_aws_sends_it(logs: Any, service: Service, filtering: Filtering) -> None:
     logs.put_subscription_filter(logGroupName="/w", filterName="f", filterPattern="ERROR", destinationArn=TOPIC)
     put(logs, (0, "ERROR 1"), (1, "fine"), (2, "ERROR 2"))

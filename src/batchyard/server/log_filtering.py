@@ -67,6 +67,7 @@ class LogFiltering:
         self._targets = targets
         self._threads = threads
         self._followers: dict[str, GroupFollower] = {}
+        self._is_idle = False  # there are no filters, and nothing of earlier ones waits
 
     async def run(self) -> None:
         while True:
@@ -77,17 +78,19 @@ class LogFiltering:
         """Does once all that is to be done."""
         events = asyncio.get_running_loop()
         try:
-            await events.run_in_executor(self._threads, self._follow)
-            await self._store_minutes()
-            await self._send()
+            has_filters = await events.run_in_executor(self._threads, self._follow)
+            if has_filters or not self._is_idle:
+                waits = await self._store_minutes()
+                await self._send()
+                self._is_idle = not has_filters and not waits
         except NotWritten as error:  # a full disk: the next look tries again
             logger.warning("Filters of log groups wait: %s", error)
             self._followers.clear()  # they are ahead of what is stored
 
     # -- the output of jobs --
 
-    def _follow(self) -> None:
-        """Filters what jobs have written since the last look, in a thread."""
+    def _follow(self) -> bool:
+        """Filters what jobs have written since the last look, in a thread. Returns whether there are filters."""
         groups = self._catalogue.written.groups_with((METRIC_FILTER, SUBSCRIPTION_FILTER))
         for group in set(self._followers) - set(groups):
             del self._followers[group]
@@ -101,6 +104,7 @@ class LogFiltering:
                     self._take(group, waiting, None)
                     waiting = []
             self._take(group, waiting, follower.since_ms)
+        return bool(groups)
 
     def _follower(self, group: str) -> GroupFollower:
         known: dict[tuple[str, str], int] = self._write(filter_tables.followed)
@@ -137,18 +141,20 @@ class LogFiltering:
 
     # -- values of metrics --
 
-    async def _store_minutes(self) -> None:
-        """Stores the minutes that are over as they were counted; done again it changes nothing."""
+    async def _store_minutes(self) -> bool:
+        """Stores the minutes that are over as they were counted; done again it changes nothing. Returns whether
+        others are not over yet."""
         before = (self._writer.now_ms() - GRACE_MS) // MINUTE_MS
         minutes: list[MetricMinute] = await self._of_writer(partial(filter_tables.new_minutes, before_minute=before))
         if not minutes:
-            return
+            return bool(await self._of_writer(partial(filter_tables.new_minutes, before_minute=2**62)))
         data = [Datum(_series_of(one.series), one.minute * 60, _samples(one)) for one in minutes]
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._targets.metrics.replace, data)
         except TooManySeries as error:
             logger.warning("Metric filters: %s", error)
         await self._of_writer(lambda connection: filter_tables.minutes_are_stored(connection, minutes, before))
+        return True
 
     # -- messages of subscriptions --
 

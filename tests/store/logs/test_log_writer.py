@@ -86,6 +86,11 @@ def test_listeners_get_what_is_durable(writer: LogWriter, tmp_path: Path) -> Non
     assert durable == [2]
 
 
+def test_half_a_surrogate_pair_is_replaced(writer: LogWriter, tmp_path: Path) -> None:
+    writer.append("/g", "s", [LogEvent(NOW_MS, "a\ud800\u00e9\0b")], creates=True).result()
+    assert [row[3] for row in messages(tmp_path / "logs.db")] == ["a?\u00e9\0b"]
+
+
 PROGRAM = """
 import sys
 from pathlib import Path

@@ -1,8 +1,10 @@
-"""Refuses SubmitJob while the disk is nearly full: accepted jobs must still be able to run and to end."""
+"""Refuses SubmitJob and PutLogEvents while the disk is nearly full: accepted jobs must still be able to run and to
+end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from batchyard.api.context import Call
@@ -11,6 +13,7 @@ from batchyard.server.http.app import Handler
 from batchyard.server.settings.host import MIB
 
 SUBMISSIONS = (("batch", "SubmitJob"), ("batch", "SubmitServiceJob"), ("yard", "RunJob"))
+NEW_EVENTS = ("logs", "PutLogEvents")
 LOOK_EVERY_MS = 200  # the margin below the limit is large enough for this interval, and each check costs time
 
 
@@ -24,16 +27,16 @@ class FreeSpace:
         self._looked_at_ms = -LOOK_EVERY_MS
         self._free_mib = 0
 
-    def check(self) -> None:
-        """Raises Refused below the limit. ServerException: the request is fine, and clients try again."""
+    def check(self, what: str = "no new jobs", code: str = "ServerException") -> None:
+        """Raises Refused below the limit. `code`: the request is fine, and clients try again."""
         now_ms = self._now_ms()
         if now_ms - self._looked_at_ms >= LOOK_EVERY_MS:
             self._looked_at_ms, self._free_mib = now_ms, self._free_bytes() // MIB
         if self._free_mib < self._least_mib:
             raise Refused(
-                f"The service takes no new jobs: its disk has {self._free_mib} MiB free and needs {self._least_mib}. "
+                f"The service takes {what}: its disk has {self._free_mib} MiB free and needs {self._least_mib}. "
                 "Free some space in its data directory.",
-                "ServerException",
+                code,
             )
 
 
@@ -41,13 +44,16 @@ def guarded(handlers: Mapping[tuple[str, str], Handler], space: FreeSpace) -> di
     """Returns the handlers, with submissions refused while space is short."""
     result = dict(handlers)
     for key in SUBMISSIONS:
-        result[key] = _checked(handlers[key], space)
+        result[key] = _checked(handlers[key], space.check)
+    if NEW_EVENTS in handlers:
+        check = partial(space.check, "no log events", "ServiceUnavailableException")
+        result[NEW_EVENTS] = _checked(handlers[NEW_EVENTS], check)
     return result
 
 
-def _checked(handler: Handler, space: FreeSpace) -> Handler:
+def _checked(handler: Handler, check: Callable[[], None]) -> Handler:
     async def checked(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        space.check()
+        check()
         return await handler(call, request)
 
     return checked

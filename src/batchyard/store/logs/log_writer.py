@@ -131,7 +131,9 @@ class LogWriter:
         key = self._key(connection, group, stream, creates, now_ms)
         stored = []
         for at_ms, message in events:
-            stored.append(StoredEvent(at_ms, self.next_sequence(), now_ms, message))
+            # Half a surrogate pair is no character, and cannot be stored.
+            text = message if message.isascii() else message.encode("utf-8", "replace").decode()
+            stored.append(StoredEvent(at_ms, self.next_sequence(), now_ms, text))
         log_tables.insert_events(connection, key, stored)
         appended = AppendedEvents(group, stream, stored)
         for hook in self._hooks:
