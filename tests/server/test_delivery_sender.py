@@ -10,7 +10,14 @@ import pytest
 
 from batchyard.core.model.commands import Command
 from batchyard.core.model.deliveries import Message
-from batchyard.deliveries.machine import AddDeliveries, AskFailures, AskWaiting, DeliveryMachine, FinishDelivery
+from batchyard.deliveries.machine import (
+    MAX_RETRY_MS,
+    AddDeliveries,
+    AskFailures,
+    AskWaiting,
+    DeliveryMachine,
+    FinishDelivery,
+)
 from batchyard.loop import Busy, Stopped
 from batchyard.server.deliveries import sender
 from batchyard.server.deliveries.sender import ARRIVED, Outcome, Sender
@@ -62,6 +69,11 @@ class Yard:
     async def add(self, *bodies: str) -> None:
         messages = [Message(body[0], "test", None, body, f"token-{body}") for body in bodies]
         await self.ask(AddDeliveries(tuple(messages)))
+
+    async def settle(self) -> None:
+        """Lets what was sent come back."""
+        for _ in range(50):
+            await asyncio.sleep(0)
 
     def waiting(self) -> Any:
         return self.machine.handle(AskWaiting(), self.now_ms)
@@ -149,3 +161,47 @@ def test_a_fault_of_ours_ends_the_service() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         asyncio.run(run())
     assert "nothing sends pigeon messages, such as t1" in str(caught.value.exceptions[0])
+
+
+def test_a_target_that_is_down_for_an_hour_gets_everything_in_order_and_others_wait_for_nothing() -> None:
+    hour_ms = 3_600_000
+
+    class Down(Channel):
+        """Of lane a nothing arrives for an hour; others arrive at once."""
+
+        def __init__(self, yard: Yard) -> None:
+            super().__init__()
+            self._yard = yard
+            self.arrived: list[tuple[str, int]] = []
+
+        async def send(self, message: Message) -> Outcome:
+            self.sent.append(message.body)
+            if message.lane == "a" and self._yard.now_ms < hour_ms:
+                return Outcome("CONNECTION_FAILURE", "no answer")
+            self.arrived.append((message.body, self._yard.now_ms))
+            return ARRIVED
+
+    async def scenario(yard: Yard) -> None:
+        await asyncio.sleep(0)  # the sender has begun, with the channel that it has from the start
+        channel = Down(yard)
+        yard.sender._channels = {"test": channel}
+        for minute in range(60):
+            yard.now_ms = 1000 + minute * 60_000
+            added = tuple(Message(lane, "test", None, f"{lane}{minute}", f"t{lane}{minute}", "job") for lane in "ab")
+            await yard.ask(AddDeliveries(added))
+            await yard.settle()
+        while yard.waiting():
+            yard.now_ms = max(yard.now_ms, yard.machine.next_deadline() or yard.now_ms)
+            yard.batch()
+            await yard.settle()
+        assert [body for body, _ in channel.arrived if body[0] == "a"] == [f"a{minute}" for minute in range(60)]
+        assert [at_ms for body, at_ms in channel.arrived if body[0] == "b"] == [
+            1000 + minute * 60_000 for minute in range(60)
+        ]
+        first = [at_ms for body, at_ms in channel.arrived if body == "a0"]
+        assert hour_ms <= first[0] <= hour_ms + MAX_RETRY_MS
+        # One of its messages was tried, the first, with growing pauses; none was given up.
+        assert len([body for body in channel.sent if body[0] == "a"]) < 60 + 25
+        assert yard.machine.handle(AskFailures(), yard.now_ms) == ()
+
+    running(scenario)
