@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from time import sleep
+from threading import Event, Thread
 from typing import Any
 
 import boto3
@@ -85,7 +84,7 @@ class _Receiver(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         numbers: list[int] = self.server.numbers  # type: ignore[attr-defined]
         numbers.append(body["detail"]["number"])
-        sleep(0.02)
+        self.server.slow.wait(0.02)  # type: ignore[attr-defined]
         self.send_response(200)
         self.end_headers()
 
@@ -96,7 +95,7 @@ class _Receiver(BaseHTTPRequestHandler):
 @contextmanager
 def receiving() -> Iterator[ThreadingHTTPServer]:
     made = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
-    made.numbers = []  # type: ignore[attr-defined]
+    made.numbers, made.slow = [], Event()  # type: ignore[attr-defined]
     thread = Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
     try:
