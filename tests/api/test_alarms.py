@@ -414,9 +414,11 @@ def test_the_billing_alarm_cancels_what_waits_and_lets_what_runs_finish(service:
 USD = {"Name": "Currency", "Value": "USD"}
 
 
-def test_queues_are_terminated_and_disabled_one_or_all(service: Service) -> None:
+@pytest.mark.parametrize("account", ["", "123456789012:"])
+def test_queues_are_terminated_and_disabled_one_or_all(service: Service, account: str) -> None:
+    """With an account in the ARN too, without which Terraform takes none."""
     service.make_queue("other", "elsewhere")
-    prefix = "arn:aws:automate:us-east-1:batch:"
+    prefix = f"arn:aws:automate:us-east-1:{account}batch:"
     put(service, AlarmActions=[prefix + "terminate:*", prefix + "disable:other", prefix + "cancel:ghost"])
     running, *_ = [service.submit() for _ in range(4)]
     service.start(running)

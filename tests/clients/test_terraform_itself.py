@@ -22,7 +22,7 @@ PROVIDER = "*/hashicorp/aws"  # below whichever host it was mirrored from
 MAJOR = 5  # of the provider's versions, the one that the configuration is written for
 SECONDS = 300.0  # the provider pauses for half a minute when it makes, changes or removes a queue
 NO_CHANGES = 0  # exit code of plan -detailed-exitcode; 2: there are some
-SERVICES = ("BATCH", "CLOUDWATCH_LOGS", "EVENTBRIDGE", "IAM", "SECRETS_MANAGER", "SSM", "STS")
+SERVICES = ("BATCH", "CLOUDWATCH", "CLOUDWATCH_LOGS", "EVENTBRIDGE", "IAM", "SECRETS_MANAGER", "SSM", "STS")
 RED = ("-var", "shade=red", "-var", "most_vcpus=8")
 
 
@@ -179,7 +179,10 @@ def test_jobs_of_what_it_made_run(walk: Walk) -> None:
 # Resources that are imported by other words than their id.
 IMPORT_IDS = {
     "aws_cloudwatch_event_target": "{event_bus_name}/{rule}/{target_id}",
+    "aws_cloudwatch_log_metric_filter": "{log_group_name}:{name}",
     "aws_cloudwatch_log_stream": "{log_group_name}:{name}",
+    "aws_cloudwatch_log_subscription_filter": "{log_group_name}|{name}",
+    "aws_cloudwatch_query_definition": "arn:aws:logs:us-east-1:123456789012:query-definition:{query_definition_id}",
     "aws_iam_role_policy_attachment": "{role}/{policy_arn}",
 }
 
@@ -228,6 +231,8 @@ def described(clients: Clients) -> set[str]:
         {one["tags"]["Shade"] for one in (*found, queue, policy, *active)}
         | shades_of_iam(clients)
         | shades_of_events(clients)
+        | shades_of_logs(clients)
+        | shades_of_alarms(clients)
     )
 
 
@@ -256,13 +261,38 @@ def shades_of_events(clients: Clients) -> set[str]:
     (target,) = events.list_targets_by_rule(Rule="tfr-failed")["Targets"]
     assert target["RetryPolicy"] == {"MaximumRetryAttempts": 8, "MaximumEventAgeInSeconds": 480}
     (job,) = events.list_targets_by_rule(Rule="tfr-nightly")["Targets"]
-    (group,) = clients.logs.describe_log_groups(logGroupNamePrefix="/tfr/")["logGroups"]
-    assert group["retentionInDays"] == 14
     (hook,) = events.list_api_destinations()["ApiDestinations"]
     texts = [job["Input"], rules["tfr-failed"]["EventPattern"], hook["InvocationEndpoint"], hook["Name"]]
     assert ["red" in text for text in texts] == [True, True, True, False]
-    tags = clients.logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]
-    return {job["BatchParameters"]["JobName"].removeprefix("tfr-nightly-"), tags["Shade"]}
+    return {job["BatchParameters"]["JobName"].removeprefix("tfr-nightly-")}
+
+
+def shades_of_logs(clients: Clients) -> set[str]:
+    logs = clients.logs
+    (group,) = logs.describe_log_groups(logGroupNamePrefix="/tfr/")["logGroups"]
+    assert group["retentionInDays"] == 14
+    patterns = {one["filterName"]: one["filterPattern"] for one in logs.describe_metric_filters()["metricFilters"]}
+    assert patterns == {"tfr-errors": "ERROR red", "tfr-sizes": "{ $.size > 8 }"}
+    (subscription,) = logs.describe_subscription_filters(logGroupName="/tfr/events")["subscriptionFilters"]
+    assert subscription["filterPattern"] == "{ $.shade = red }"
+    (query,) = logs.describe_query_definitions(queryDefinitionNamePrefix="tfr/")["queryDefinitions"]
+    assert query["queryString"].endswith("/red/")
+    return {logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]["Shade"]}
+
+
+def shades_of_alarms(clients: Clients) -> set[str]:
+    cloudwatch = clients.client("cloudwatch")
+    found = cloudwatch.describe_alarms(AlarmNamePrefix="tfr-", AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    alarms = {one["AlarmName"]: one for one in found["MetricAlarms"]}
+    assert {name: one.get("Threshold") for name, one in alarms.items()} == {
+        "tfr-failures": 8.0,
+        "tfr-rate": 84.0,
+        "tfr-slow": 60000.0,
+    }
+    assert alarms["tfr-slow"]["ExtendedStatistic"] == "p90"
+    (both,) = found["CompositeAlarms"]
+    (tag,) = cloudwatch.list_tags_for_resource(ResourceARN=both["AlarmArn"])["Tags"]
+    return {both["AlarmDescription"], tag["Value"]}
 
 
 def left(clients: Clients) -> list[str]:
@@ -289,4 +319,7 @@ def left(clients: Clients) -> list[str]:
     names += [one["Name"] for one in events.list_connections()["Connections"]]
     names += [one["Name"] for one in events.list_api_destinations()["ApiDestinations"]]
     names += [one["logGroupName"] for one in clients.logs.describe_log_groups()["logGroups"]]
+    names += [one["name"] for one in clients.logs.describe_query_definitions()["queryDefinitions"]]
+    alarms = clients.client("cloudwatch").describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    names += [one["AlarmName"] for kind in ("MetricAlarms", "CompositeAlarms") for one in alarms[kind]]
     return [name for name in names if "tfr" in name]

@@ -297,7 +297,7 @@ class AlarmsMachine:
         if parts[2] == SNS:
             self._publish(before, after, arn, causes)
             return
-        action, queue = QueueAction(parts[5]), ":".join(parts[6:])
+        action, queue = QueueAction(parts[-2]), parts[-1]
         reason = f"Alarm {after.name}: {after.reason}"
         self._outgoing.append(ActOnQueue(action, queue, reason, f"{after.name}\n{arn}"))
 

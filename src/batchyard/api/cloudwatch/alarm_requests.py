@@ -45,7 +45,10 @@ NOT_BUILT = {
     "ActionsSuppressorExtensionPeriod": "it is not built here: leave it out",
 }
 ARN = re.compile(r"arn:[a-z-]+:(?P<service>[a-z0-9-]+):[^:]*:[^:]*:.+")
-QUEUE_ACTION = re.compile(r"arn:[a-z-]+:automate:[^:]*:batch:(?P<action>[a-z]+):(?P<queue>[-_A-Za-z0-9]{1,128}|\*)")
+# With an account too: clients that check ARNs, such as Terraform, refuse one without.
+QUEUE_ACTION = re.compile(
+    r"arn:[a-z-]+:automate:[^:]*:([0-9]{12}:)?batch:(?P<action>[a-z]+):(?P<queue>[-_A-Za-z0-9]{1,128}|\*)"
+)
 
 
 def check_enum(value: str, member: str, allowed: Sequence[str]) -> None:
