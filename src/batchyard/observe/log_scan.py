@@ -107,6 +107,9 @@ def _lines_of(block: bytes, start: int, span: Span) -> Iterator[ScannedLine]:
         skipped.bytes += len(block)
         return
     end = start + len(block)
+    if not needles and block.isascii():
+        yield from _lines_of_ascii(block.decode("ascii"), end, span)
+        return
     fallback_ms = span.start_ms  # of a line without a time, which a crash has torn
     for raw in reversed(block.split(b"\n")[:-1]):
         end -= len(raw) + 1
@@ -117,6 +120,23 @@ def _lines_of(block: bytes, start: int, span: Span) -> Iterator[ScannedLine]:
                 break
         else:
             head, tab, text = raw.partition(b"\t")
-            at_ms = int(head) if tab and head.isdigit() and len(head) <= TIME_DIGITS else fallback_ms
+            if tab and len(head) <= TIME_DIGITS and head.isdigit():
+                at_ms = int(head)
+            else:
+                at_ms, text = fallback_ms, raw  # whole, as other readers have it
             if span.start_ms <= at_ms < span.end_ms:
                 yield at_ms, end, at_ms, text.decode("utf-8", "replace")
+
+
+def _lines_of_ascii(block: str, end: int, span: Span) -> Iterator[ScannedLine]:
+    """As _lines_of, of a block in which each character is a byte, and all lines are wanted."""
+    start_ms, end_ms = span.start_ms, span.end_ms
+    for raw in reversed(block.split("\n")[:-1]):
+        end -= len(raw) + 1
+        head, tab, text = raw.partition("\t")
+        if tab and len(head) <= TIME_DIGITS and head.isdigit():
+            at_ms = int(head)
+        else:
+            at_ms, text = start_ms, raw  # whole, as other readers have it
+        if start_ms <= at_ms < end_ms:
+            yield at_ms, end, at_ms, text

@@ -9,7 +9,6 @@ from msgspec import Struct
 from batchyard.api.context import Call, Context
 from batchyard.api.logs.requests import bad_token, change, group_name, invalid, limit_of, name_of, page, require_group
 from batchyard.core.model.refusal import Refused
-from batchyard.evaluators.insights.nodes import InvalidQuery
 from batchyard.evaluators.insights.plan import DEFAULT_LIMIT, Plan, plan_query
 from batchyard.evaluators.insights.values import LogRecord, record_fields
 from batchyard.observe.log_catalogue import JobStream
@@ -132,10 +131,8 @@ def _require_language(request: Document) -> None:
 
 
 def _plan(context: Context, text: str, limit: int) -> Plan:
-    try:
-        return plan_query(text, now_ms=context.log_writer.now_ms(), limit=limit)
-    except InvalidQuery as error:
-        raise Refused(f"{error} (characters {error.start} to {error.end})", MALFORMED) from error
+    """Raises InvalidQuery (MalformedQueryException), which says where the fault is."""
+    return plan_query(text, now_ms=context.log_writer.now_ms(), limit=limit)
 
 
 def _groups(context: Context, request: Document, plan: Plan) -> tuple[str, ...]:
