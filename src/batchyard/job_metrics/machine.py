@@ -22,6 +22,7 @@ from batchyard.core.model.names import child_key
 from batchyard.core.model.records import Attempt, Instance, Job, Status
 from batchyard.job_metrics.records import MONTH_USE, QUEUE_MINUTE, Durations, MonthUse, QueueMinute, rounded
 from batchyard.job_metrics.runnable_since import RunnableSince
+from batchyard.job_metrics.totals import TotalCounter, Totals
 
 MINUTE_MS = 60_000
 MOVED_TO = {
@@ -87,6 +88,10 @@ class AskUse(Command[Use], frozen=True):
     """Asks for what the current month has used."""
 
 
+class AskTotals(Command[Totals], frozen=True):
+    """Asks for what has happened since the service was started."""
+
+
 class _Tally:
     """The values of one metric in a minute that is under way."""
 
@@ -121,18 +126,20 @@ class _Tally:
 class _Minute:
     """A queue's minute that is under way."""
 
-    def __init__(self, record: QueueMinute) -> None:
-        self.queue, self.start_s = record.queue, record.start_s
+    def __init__(self, record: QueueMinute, totals: TotalCounter) -> None:
+        self.queue, self.start_s, self._totals = record.queue, record.start_s, totals
         self.counts = dict(record.counts)
         self.durations = {name: _Tally.of(found) for name, found in record.durations.items()}
 
     def count(self, name: str, number: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + number
+        self._totals.count(self.queue, name, number)
 
     def took(self, name: str, value_ms: int, times: int = 1) -> None:
         if name not in self.durations:
             self.durations[name] = _Tally()
         self.durations[name].add(value_ms, times)
+        self._totals.took(self.queue, name, max(0, value_ms), times)
 
     def freeze(self) -> QueueMinute:
         durations = {name: tally.freeze() for name, tally in self.durations.items()}
@@ -147,6 +154,7 @@ class JobMetricsMachine:
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
+        self._totals = TotalCounter(frozenset({WAITED, ATTEMPTED}))
         self._minutes: dict[str, _Minute] = {}  # by name of their documents
         self._touched: dict[str, _Minute] = {}
         self._runnable = RunnableSince()
@@ -164,7 +172,7 @@ class JobMetricsMachine:
         """Takes the documents of the store, before the first batch, and what is placed."""
         for record in records.values():
             if isinstance(record, QueueMinute):
-                self._minutes[record.name] = _Minute(record)
+                self._minutes[record.name] = _Minute(record, self._totals)
             elif isinstance(record, MonthUse):
                 self._use = record
         for key, queue in self._jobs.placed():
@@ -230,7 +238,7 @@ class JobMetricsMachine:
         name = f"{queue}/{start_s}"
         minute = self._touched.get(name) or self._minutes.get(name)
         if minute is None:
-            minute = self._minutes[name] = _Minute(QueueMinute(queue, start_s, {}))
+            minute = self._minutes[name] = _Minute(QueueMinute(queue, start_s, {}), self._totals)
         self._touched[name] = minute
         return minute
 
@@ -372,6 +380,9 @@ class JobMetricsMachine:
                 self._touched.pop(name, None)
                 self._changes.documents[QUEUE_MINUTE, name] = None
 
+    def _ask_totals(self, command: AskTotals) -> Totals:
+        return self._totals.freeze()
+
     def _ask_use(self, command: AskUse) -> Use:
         use = self._month()
         by_queue = dict(use.milli_vcpu_ms)
@@ -397,4 +408,5 @@ _HANDLERS: dict[type[Command[Any]], Callable[[JobMetricsMachine, Any], Any]] = {
     AskMinutes: JobMetricsMachine._ask_minutes,
     ForgetMinutes: JobMetricsMachine._forget,
     AskUse: JobMetricsMachine._ask_use,
+    AskTotals: JobMetricsMachine._ask_totals,
 }

@@ -17,6 +17,7 @@ from batchyard.server.access.identity import Identity
 from batchyard.server.http.app import App, Dispatch, SessionPaths
 from batchyard.server.http.disk_guard import FreeSpace, guarded
 from batchyard.server.http.exec_endpoint import ExecEndpoint, Executor
+from batchyard.server.http.metrics_endpoint import MetricsEndpoint
 from batchyard.server.http.routes import Asgi, Route, Routes, credentials_route, health_route, metadata_route
 from batchyard.server.settings.config import Settings
 from batchyard.wire.messages import Document
@@ -40,7 +41,9 @@ class Applications(Struct, frozen=True):
     def for_everyone(self, rules: Rules) -> Asgi:
         """Returns the application of everything that this server answers, for callers that pass the rules."""
         access = self._access(rules)
-        own = [health_route(self.health), ExecEndpoint(access, self.context.ask, self.executor_of).route()]
+        metrics = MetricsEndpoint(self.context.ask, self.identity.keys, is_open=self.settings.metrics_open)
+        exec_endpoint = ExecEndpoint(access, self.context.ask, self.executor_of)
+        own = [health_route(self.health), metrics.route(), exec_endpoint.route()]
         return self._with_sessions(Routes([*own, *self._routes_of_jobs()], self._app(access)))
 
     def for_jobs(self) -> Asgi:

@@ -60,6 +60,7 @@ class Settings(Struct, frozen=True):
     log_limit_mib: int = 64
     allow_other_users: bool = False
     insecure: bool = False
+    metrics_open: bool = False
     aws_error_texts: bool = False
     efs: tuple[tuple[str, str], ...] = ()  # of the configuration file's table [efs] alone
     images: tuple[ImageLine, ...] = ()  # of its table [images] alone

@@ -279,6 +279,9 @@ TABLE: tuple[Setting, ...] = (
         "insecure", Kind.SWITCH, "Listen beyond this machine without keys: whoever reaches the port may call.", False
     ),
     Setting(
+        "metrics_open", Kind.SWITCH, "Answer /metrics without an access key too, where keys are configured.", False
+    ),
+    Setting(
         "min_timeout_seconds",
         Kind.INTEGER,
         "The least attemptDurationSeconds a job may ask; AWS's is 60.",
