@@ -114,6 +114,7 @@ KINDS = {
     "containerinstancearns": "instance",
     "ec2instanceid": "instance",
     "arn": "policy",
+    "connectionarn": "connection",
     "task": "task",
     "tasks": "task",
     "taskarn": "task",
@@ -135,6 +136,7 @@ ARNS = (
     (":task/", "task"),
     (":container-instance/", "instance"),
     (":secret:", "secret"),
+    (":connection/", "connection"),
 )
 
 

@@ -54,6 +54,40 @@ TRUST = (
 PERMISSIONS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}'
 
 TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
+    "PutRule": (
+        {"Name": "rule-N", "EventPattern": '{"source": ["aws.batch", "my.app"]}'},
+        {"Name": "rule-N", "ScheduleExpression": "rate(1 minute)"},
+    ),
+    "PutTargets": (
+        {"Rule": "rule-N", "Targets": [{"Id": "t", "Arn": "arn:aws:logs:us-east-1:123456789012:log-group:/hostile"}]},
+        {"Rule": "rule-N", "Targets": [{"Id": "b", "Arn": "arn:aws:events:us-east-1:123456789012:event-bus/default"}]},
+        {
+            "Rule": "rule-N",
+            "Targets": [
+                {
+                    "Id": "h",
+                    "Arn": "arn:aws:events:us-east-1:123456789012:api-destination/destination-N",
+                    "RetryPolicy": {"MaximumRetryAttempts": 1, "MaximumEventAgeInSeconds": 60},
+                }
+            ],
+        },
+    ),
+    "PutEvents": ({"Entries": [{"Source": "my.app", "DetailType": "t", "Detail": "{}"}]},),
+    "CreateConnection": (
+        {
+            "Name": "connection-N",
+            "AuthorizationType": "API_KEY",
+            "AuthParameters": {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": "v"}},
+        },
+    ),
+    "CreateApiDestination": (
+        {
+            "Name": "destination-N",
+            "ConnectionArn": None,
+            "InvocationEndpoint": "http://127.0.0.1:1/hook",
+            "HttpMethod": "POST",
+        },
+    ),
     "CreateComputeEnvironment": (
         {"computeEnvironmentName": "env-N", "type": "UNMANAGED", "serviceRole": ROLE},
         {"computeEnvironmentName": "env-N", "type": "MANAGED", "serviceRole": ROLE, "computeResources": CLUSTER},

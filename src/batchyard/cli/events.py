@@ -97,15 +97,19 @@ class Follower:
     def __init__(self, client: Client, queue: str | None) -> None:
         self._client, self._queue = client, queue
         self._seen: dict[str, int] = {}  # by unfinished job: how many of its events were returned, or were before
+        self._summaries: dict[str, Document] = {}  # of all that were listed at the last look
         self._ended: dict[str, None] = {}
         self._is_first = True
 
     def look(self) -> list[Event]:
         """Returns the events since the last look, oldest first; the first look finds none."""
         queues = [self._queue] if self._queue else queue_names(self._client)
-        listed = {job["jobId"] for job in list_jobs(self._client, queues, UNFINISHED, 0)}
-        recent = [job["jobId"] for job in list_jobs(self._client, queues, (), RECENT_JOBS)]
-        wanted = [one for one in dict.fromkeys([*self._seen, *sorted(listed), *recent]) if one not in self._ended]
+        listed = [*list_jobs(self._client, queues, UNFINISHED, 0), *list_jobs(self._client, queues, (), RECENT_JOBS)]
+        summaries = {job["jobId"]: job for job in listed}
+        changed = [one for one, job in summaries.items() if job != self._summaries.get(one)]
+        left = [one for one in self._seen if one not in summaries]  # ended, and not among the newest
+        wanted = [one for one in [*left, *changed] if one not in self._ended]
+        self._summaries = summaries
         found: list[Event] = []
         for job in describe(self._client, wanted):
             events, seen = events_of(job), self._seen.get(job["jobId"], 0)
@@ -117,7 +121,7 @@ class Follower:
             else:
                 self._seen[job["jobId"]] = len(events)
         self._is_first = False
-        self._ended = {one: None for one in recent if one in self._ended}
+        self._ended = {one: None for one in summaries if one in self._ended}
         return sorted(found)
 
 
