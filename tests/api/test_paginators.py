@@ -12,6 +12,7 @@ import pytest
 from msgspec import Struct
 
 from batchyard.api.cloudwatch.metric_data import LIST_PAGE
+from batchyard.api.logs.filters import MAX_SUBSCRIPTIONS
 from batchyard.api.operations import OPERATIONS
 from batchyard.api.services import SERVICES
 from batchyard.core.model.records import Instance
@@ -21,9 +22,12 @@ from batchyard.events.machine import MAX_TARGETS
 from batchyard.iam.machine import MAX_VERSIONS
 from tests.api.service import START_MS, Service
 from tests.api.training import make_quota_queue, make_quota_share, make_service_environment, make_service_queue
+from tests.waiting import until
 
 Document = dict[str, Any]
+QUERY_SECONDS = 30.0
 GROUP = "/aws/batch/job"
+BUS = "arn:aws:events:us-east-1:123456789012:event-bus/default"
 TARGET = "arn:aws:logs:us-east-1:123456789012:log-group:/events"
 TRUST = (
     '{"Version":"2012-10-17","Statement":'
@@ -284,6 +288,32 @@ def metric_data(service: Service) -> Document:
     return {"MetricDataQueries": queries, "StartTime": START_MS / 1000 - 60, "EndTime": START_MS / 1000 + 60}
 
 
+def filters(service: Service) -> Document:
+    logs = service.client("logs")
+    logs.create_log_group(logGroupName="/filtered")
+    named = {"logGroupName": "/filtered", "filterPattern": "ERROR"}
+    for number in range(MANY):
+        counted = {"metricName": "Errors", "metricNamespace": "own", "metricValue": "1"}
+        logs.put_metric_filter(**named, filterName=f"metric-{number}", metricTransformations=[counted])
+    for number in range(MAX_SUBSCRIPTIONS):
+        logs.put_subscription_filter(**named, filterName=f"subscription-{number}", destinationArn=BUS)
+    return {"logGroupName": "/filtered"}
+
+
+def log_queries(service: Service) -> Document:
+    logs = service.client("logs")
+    logs.create_log_group(logGroupName="/asked")
+    for number in range(MANY):
+        asked = {"startTime": number, "endTime": number + 1, "queryString": "fields @message"}
+        logs.start_query(logGroupName="/asked", **asked)
+    until(
+        lambda: {one["status"] for one in logs.describe_queries()["queries"]} == {"Complete"},
+        QUERY_SECONDS,
+        "the queries",
+    )
+    return {"logGroupName": "/asked"}
+
+
 WALKS: dict[tuple[str, str], Walk] = {
     ("batch", "DescribeComputeEnvironments"): Walk(environments),
     ("batch", "DescribeJobQueues"): Walk(environments),
@@ -298,6 +328,9 @@ WALKS: dict[tuple[str, str], Walk] = {
     ("logs", "DescribeLogGroups"): Walk(groups),
     ("logs", "DescribeLogStreams"): Walk(streams),
     ("logs", "FilterLogEvents"): Walk(events),
+    ("logs", "DescribeMetricFilters"): Walk(filters),
+    ("logs", "DescribeSubscriptionFilters"): Walk(filters, sizes=(1,), rows=MAX_SUBSCRIPTIONS),
+    ("logs", "DescribeQueries"): Walk(log_queries),
     ("ecs", "ListTasks"): Walk(tasks),
     ("ecs", "ListContainerInstances"): Walk(container_instances),
     ("ecs", "ListClusters"): Walk(environments),
