@@ -7,11 +7,10 @@ store of metrics, where it can be put again."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
@@ -25,6 +24,7 @@ from batchyard.job_metrics.runnable_since import RunnableSince
 from batchyard.job_metrics.totals import TotalCounter, Totals
 
 MINUTE_MS = 60_000
+NOTHING = Durations(0, 0, -1, 0, ())
 MOVED_TO = {
     Status.PENDING: "JobsMovedToPending",
     Status.RUNNABLE: "JobsMovedToRunnable",
@@ -37,6 +37,8 @@ SUBMITTED, RETRIED, CANCELLED, TERMINATED = "JobsSubmitted", "JobsRetried", "Job
 TO_RUNNABLE, TO_STARTING = "JobSubmittedToRunnableDuration", "JobSubmittedToFirstStartingDuration"
 WAITED, STARTED = "JobAttemptRunnableToStartingDuration", "JobAttemptStartingToRunningDuration"
 EXECUTED, ATTEMPTED = "JobAttemptExecutionDuration", "JobAttemptDuration"
+LONGER_THAN_A_MONTH = timedelta(days=32)
+MEASURED = frozenset({WAITED, ATTEMPTED})  # those of which there are histograms
 
 
 class Jobs(Protocol):
@@ -93,34 +95,32 @@ class AskTotals(Command[Totals], frozen=True):
 
 
 class _Tally:
-    """The values of one metric in a minute that is under way."""
+    """The values of one metric in a minute that is under way. It is added to for every job: so little is done there."""
 
-    def __init__(self) -> None:
-        self.count = self.total_ms = self.maximum_ms = 0
-        self.minimum_ms = -1
-        self.values: dict[int, int] = {}
+    __slots__ = ("count", "maximum_ms", "minimum_ms", "total_ms", "values")
+
+    def __init__(self, durations: Durations = NOTHING) -> None:
+        self.count, self.total_ms = durations.count, durations.total_ms
+        self.minimum_ms, self.maximum_ms = durations.minimum_ms, durations.maximum_ms
+        self.values = dict(durations.values)
 
     def add(self, value_ms: int, times: int) -> None:
-        value_ms = max(0, value_ms)
         self.count += times
         self.total_ms += value_ms * times
-        self.minimum_ms = value_ms if self.minimum_ms < 0 else min(self.minimum_ms, value_ms)
-        self.maximum_ms = max(self.maximum_ms, value_ms)
-        short = rounded(value_ms)
-        self.values[short] = self.values.get(short, 0) + times
+        if value_ms < self.minimum_ms or self.minimum_ms < 0:
+            self.minimum_ms = value_ms
+        if value_ms > self.maximum_ms:
+            self.maximum_ms = value_ms
+        self.values[value_ms] = self.values.get(value_ms, 0) + times
 
     def freeze(self) -> Durations:
-        return Durations(
-            self.count, self.total_ms, self.minimum_ms, self.maximum_ms, tuple(sorted(self.values.items()))
-        )
-
-    @classmethod
-    def of(cls, durations: Durations) -> _Tally:
-        tally = cls()
-        tally.count, tally.total_ms = durations.count, durations.total_ms
-        tally.minimum_ms, tally.maximum_ms = durations.minimum_ms, durations.maximum_ms
-        tally.values = dict(durations.values)
-        return tally
+        """Returns them, and rounds the values."""
+        short: dict[int, int] = {}
+        for value_ms, times in self.values.items():
+            value = rounded(value_ms)
+            short[value] = short.get(value, 0) + times
+        self.values = short
+        return Durations(self.count, self.total_ms, self.minimum_ms, self.maximum_ms, tuple(sorted(short.items())))
 
 
 class _Minute:
@@ -129,17 +129,21 @@ class _Minute:
     def __init__(self, record: QueueMinute, totals: TotalCounter) -> None:
         self.queue, self.start_s, self._totals = record.queue, record.start_s, totals
         self.counts = dict(record.counts)
-        self.durations = {name: _Tally.of(found) for name, found in record.durations.items()}
+        self.durations = {name: _Tally(found) for name, found in record.durations.items()}
 
     def count(self, name: str, number: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + number
         self._totals.count(self.queue, name, number)
 
     def took(self, name: str, value_ms: int, times: int = 1) -> None:
-        if name not in self.durations:
-            self.durations[name] = _Tally()
-        self.durations[name].add(value_ms, times)
-        self._totals.took(self.queue, name, max(0, value_ms), times)
+        if value_ms < 0:  # the clocks of hosts differ
+            value_ms = 0
+        tally = self.durations.get(name)
+        if tally is None:
+            tally = self.durations[name] = _Tally()
+        tally.add(value_ms, times)
+        if name in MEASURED:
+            self._totals.took(self.queue, name, value_ms, times)
 
     def freeze(self) -> QueueMinute:
         durations = {name: tally.freeze() for name, tally in self.durations.items()}
@@ -154,13 +158,17 @@ class JobMetricsMachine:
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
-        self._totals = TotalCounter(frozenset({WAITED, ATTEMPTED}))
+        self._totals = TotalCounter()
         self._minutes: dict[str, _Minute] = {}  # by name of their documents
         self._touched: dict[str, _Minute] = {}
+        self._current: dict[str, _Minute] = {}  # by queue, in the running batch
         self._runnable = RunnableSince()
         self._placed: dict[int, tuple[str, int]] = {}  # queue and milli-vCPUs of placed attempts, by key
         self._instances: dict[str, tuple[int, int]] = {}  # price and launch of instances that have one
-        self._use = MonthUse("")
+        self._month, self._month_start_ms, self._month_end_ms = "", 0, 0
+        self._milli_vcpu_ms: dict[str, int] = {}  # of the month, by queue
+        self._micro_dollar_ms = 0
+        self._is_use_touched = False
         self._changes = Changes()
         self._now_ms = 0
 
@@ -174,7 +182,8 @@ class JobMetricsMachine:
             if isinstance(record, QueueMinute):
                 self._minutes[record.name] = _Minute(record, self._totals)
             elif isinstance(record, MonthUse):
-                self._use = record
+                self._month, self._milli_vcpu_ms = record.month, dict(record.milli_vcpu_ms)
+                self._micro_dollar_ms = record.micro_dollar_ms
         for key, queue in self._jobs.placed():
             self._placed[key] = queue, self._jobs.milli_vcpus(key)
         for instance in self._jobs.instances():
@@ -188,7 +197,7 @@ class JobMetricsMachine:
         """Does nothing: this machine makes no facts."""
 
     def handle(self, command: Command[Any], now_ms: int) -> Any:
-        self._now_ms = now_ms
+        self._begin(now_ms)
         return _HANDLERS[type(command)](self, command)
 
     def report(self, source: str, report: Any, now_ms: int) -> NoReturn:
@@ -204,6 +213,12 @@ class JobMetricsMachine:
         for name, minute in self._touched.items():
             self._changes.documents[QUEUE_MINUTE, name] = minute.freeze()
         self._touched.clear()
+        self._current.clear()
+        if self._is_use_touched:
+            self._is_use_touched = False
+            self._changes.documents[MONTH_USE, self._month] = MonthUse(
+                self._month, dict(self._milli_vcpu_ms), self._micro_dollar_ms
+            )
         changes, self._changes = self._changes, Changes()
         return changes, []
 
@@ -217,7 +232,7 @@ class JobMetricsMachine:
 
     def observe(self, facts: Sequence[Fact], now_ms: int) -> None:
         """Counts what has happened, in the minute in which it is committed."""
-        self._now_ms = now_ms
+        self._begin(now_ms)
         for fact in facts:
             if isinstance(fact, InstanceChanged):
                 self._instance_changed(fact)
@@ -234,12 +249,14 @@ class JobMetricsMachine:
                     self._single(minute, fact, fact.key)
 
     def _minute(self, queue: str) -> _Minute:
-        start_s = self._now_ms // MINUTE_MS * 60
-        name = f"{queue}/{start_s}"
-        minute = self._touched.get(name) or self._minutes.get(name)
+        minute = self._current.get(queue)
         if minute is None:
-            minute = self._minutes[name] = _Minute(QueueMinute(queue, start_s, {}), self._totals)
-        self._touched[name] = minute
+            start_s = self._now_ms // MINUTE_MS * 60
+            name = f"{queue}/{start_s}"
+            minute = self._minutes.get(name)
+            if minute is None:
+                minute = self._minutes[name] = _Minute(QueueMinute(queue, start_s, {}), self._totals)
+            self._current[queue] = self._touched[name] = minute
         return minute
 
     def _children(self, minute: _Minute, fact: JobStateChanged) -> None:
@@ -327,28 +344,29 @@ class JobMetricsMachine:
 
     # -- the month --
 
-    def _month(self) -> MonthUse:
-        """Returns the use of the current month, which begins with nothing."""
-        month = f"{datetime.fromtimestamp(self._now_ms / 1000, UTC):%Y-%m}"
-        if self._use.month != month:
-            if self._use.month:
-                self._changes.documents[MONTH_USE, self._use.month] = None
-            self._use = MonthUse(month)
-        return self._use
+    def _begin(self, now_ms: int) -> None:
+        """Sets the time. A new month begins with nothing."""
+        if now_ms // MINUTE_MS != self._now_ms // MINUTE_MS:
+            self._current.clear()
+        self._now_ms = now_ms
+        if now_ms < self._month_end_ms:
+            return
+        first = datetime.fromtimestamp(now_ms / 1000, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        self._month_start_ms = int(first.timestamp() * 1000)
+        self._month_end_ms = int((first + LONGER_THAN_A_MONTH).replace(day=1).timestamp() * 1000)
+        month = f"{first:%Y-%m}"
+        if self._month and self._month != month:
+            self._changes.documents[MONTH_USE, self._month] = None
+            self._milli_vcpu_ms, self._micro_dollar_ms = {}, 0
+        self._month = month
 
     def _in_month(self, start_ms: int, stop_ms: int) -> int:
         """Returns how much of a time lies in the current month."""
-        now = datetime.fromtimestamp(self._now_ms / 1000, UTC)
-        first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        return max(0, stop_ms - max(start_ms, int(first.timestamp() * 1000)))
+        return max(0, stop_ms - max(start_ms, self._month_start_ms))
 
     def _add_use(self, queue: str, milli_vcpu_ms: int) -> None:
-        use = self._month()
-        by_queue = {**use.milli_vcpu_ms, queue: use.milli_vcpu_ms.get(queue, 0) + milli_vcpu_ms}
-        self._put_use(replace(use, milli_vcpu_ms=by_queue))
-
-    def _put_use(self, use: MonthUse) -> None:
-        self._use = self._changes.documents[MONTH_USE, use.month] = use
+        self._milli_vcpu_ms[queue] = self._milli_vcpu_ms.get(queue, 0) + milli_vcpu_ms
+        self._is_use_touched = True
 
     def _note_instance(self, instance: Instance) -> None:
         price = self._jobs.price_of(instance)
@@ -364,9 +382,8 @@ class JobMetricsMachine:
         known = self._instances.pop(fact.instance_id, None)
         if known is not None:
             price, launched_at_ms = known
-            use = self._month()
-            cost = price * self._in_month(launched_at_ms, self._now_ms)
-            self._put_use(replace(use, micro_dollar_ms=use.micro_dollar_ms + cost))
+            self._micro_dollar_ms += price * self._in_month(launched_at_ms, self._now_ms)
+            self._is_use_touched = True
 
     # -- questions --
 
@@ -384,8 +401,7 @@ class JobMetricsMachine:
         return self._totals.freeze()
 
     def _ask_use(self, command: AskUse) -> Use:
-        use = self._month()
-        by_queue = dict(use.milli_vcpu_ms)
+        by_queue = dict(self._milli_vcpu_ms)
         for key, (queue, milli_vcpus) in self._placed.items():
             job = self._jobs.job(key)
             started_at_ms = job.attempt.started_at_ms if job is not None and job.attempt is not None else 0
@@ -393,7 +409,7 @@ class JobMetricsMachine:
                 spent = milli_vcpus * self._in_month(started_at_ms, self._now_ms)
                 by_queue[queue] = by_queue.get(queue, 0) + spent
         cost = sum(price * self._in_month(launched, self._now_ms) for price, launched in self._instances.values())
-        return Use(use.month, by_queue, use.micro_dollar_ms + cost)
+        return Use(self._month, by_queue, self._micro_dollar_ms + cost)
 
 
 def _attempt_after(job: Job, ended: int) -> Attempt:

@@ -26,10 +26,9 @@ class Totals(Struct, frozen=True):
 
 
 class TotalCounter:
-    """Counts for as long as the service runs. `measured`: the durations of which there are histograms."""
+    """Counts for as long as the service runs."""
 
-    def __init__(self, measured: frozenset[str]) -> None:
-        self._measured = measured
+    def __init__(self) -> None:
         self._counts: dict[tuple[str, str], int] = {}
         self._buckets: dict[tuple[str, str], list[int]] = {}
         self._total_ms: dict[tuple[str, str], int] = {}
@@ -39,8 +38,6 @@ class TotalCounter:
         self._counts[key] = self._counts.get(key, 0) + number
 
     def took(self, queue: str, name: str, value_ms: int, times: int) -> None:
-        if name not in self._measured:
-            return
         key = queue, name
         buckets = self._buckets.get(key)
         if buckets is None:

@@ -30,7 +30,7 @@ ALARM = Alarm("load", METRIC, {}, 0, "ALARM", "", "", 0, 0)
 
 
 def totals() -> Totals:
-    counter = TotalCounter(frozenset({"JobAttemptDuration"}))
+    counter = TotalCounter()
     counter.count("default", "JobsMovedToFailed", 3)
     for value_ms in (50, 400, 2_000_000):
         counter.took("default", "JobAttemptDuration", value_ms, 1)
