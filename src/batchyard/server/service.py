@@ -24,6 +24,7 @@ from batchyard.server.job_drain import count_running_jobs, wait_for_jobs
 from batchyard.server.log_tasks import LogTasks
 from batchyard.server.metrics.metric_upkeep import tend
 from batchyard.server.metrics.minute_recorder import MinuteRecorder
+from batchyard.server.metrics.process_usage import ProcessUsage
 from batchyard.server.parts import Parts
 from batchyard.server.settings import host
 from batchyard.server.settings.paths import remove_server_file, write_server_file
@@ -171,6 +172,7 @@ class Service:
             parts.clock.now_ms,
             has_prices=has_prices,
             after=after,
+            look=ProcessUsage().look,
             also=parts.telemetry.outbox.add_minute if parts.telemetry is not None else lambda data: None,
         )
 

@@ -20,6 +20,19 @@ def test_gauges_count_children_singly_and_arrays_not() -> None:
     assert (group.environment, group.family, group.count, group.resources.milli_vcpus) == ("local", "work", 4, 4000)
 
 
+def test_placed_tasks_have_the_ids_that_their_processes_carry() -> None:
+    yard = Driver(vcpus=4)
+    job = yard.submit()
+    yard.started(job)
+    yard.define_nodes(count=2)
+    yard.submit("gang")
+    found = yard.machine.handle(AskGauges(), yard.now_ms).placed
+    plain, *nodes = found
+    assert (plain.task_id, plain.family, plain.started_at_ms > 0) == (yard.attempt_of(job), "work", True)
+    assert len({task.task_id for task in nodes}) == 2
+    assert nodes[0].task_id in yard.launched
+
+
 def test_instances_are_counted_by_state() -> None:
     yard = Driver(vcpus=4)
     yard.fleet("fleet", "c5.large")

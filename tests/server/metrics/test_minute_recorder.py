@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from batchyard.core.model.resources import Resources
-from batchyard.core.questions.gauges import AskGauges, EnvironmentGauge, Gauges, TaskGroup
+from batchyard.core.questions.gauges import AskGauges, EnvironmentGauge, Gauges, PlacedTask, TaskGroup
 from batchyard.job_metrics.machine import AskMinutes, AskUse, ForgetMinutes, Use
 from batchyard.job_metrics.records import Durations, QueueMinute
 from batchyard.server.metrics.minute_recorder import MinuteRecorder
+from batchyard.server.metrics.process_usage import TaskUsage
 from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.metrics.series import Series
 
@@ -29,6 +30,11 @@ GAUGES = Gauges(
     {"default": {"SUBMITTED": 1, "PENDING": 2, "RUNNABLE": 4}, "idle": {}},
     (EnvironmentGauge("local", Resources(8000, 4096), {}),),
     (TaskGroup("local", "work", 3, Resources(3000, 192)),),
+    (
+        PlacedTask("t1", "local", "work", START_S * 1000),
+        PlacedTask("t2", "local", "work", START_S * 1000),
+        PlacedTask("t3", "local", "work", 0),
+    ),
 )
 USE = Use("2023-11", {"default": 1000 * 3_600_000 * 5}, 3_600_000 * 1_250_000)
 
@@ -51,12 +57,13 @@ class Answers:
         return {AskMinutes: (MINUTE,), AskGauges: GAUGES, AskUse: USE, ForgetMinutes: None}[type(command)]
 
 
-def record(store: MetricStore, *, has_prices: bool = False) -> Answers:
+def record(store: MetricStore, *, has_prices: bool = False, usage: dict[str, TaskUsage] | None = None) -> Answers:
     async def nothing(end_ms: int) -> None:
         raise AssertionError("not of a single round")
 
     answers = Answers()
-    recorder = MinuteRecorder(store, answers, lambda: END_MS, has_prices=has_prices, after=nothing)
+    look = dict(usage or {}).copy
+    recorder = MinuteRecorder(store, answers, lambda: END_MS, has_prices=has_prices, after=nothing, look=look)
     asyncio.run(recorder.record(END_MS))
     return answers
 
@@ -88,6 +95,17 @@ def test_what_environments_have_and_their_tasks_reserve(store: MetricStore) -> N
     assert value(store, insights, "CpuReserved", "None", ClusterName="local", TaskDefinitionFamily="work") == 3072
     assert value(store, insights, "MemoryReserved", "Megabytes", ClusterName="local") == 192
     assert value(store, "Batchyard", "FreeVCPUs", ComputeEnvironment="local") == 5
+
+
+def test_what_tasks_use_is_recorded_where_all_that_run_were_seen(store: MetricStore) -> None:
+    insights = "ECS/ContainerInsights"
+    record(store, usage={"t1": TaskUsage(1.0, 102_400)})
+    assert value(store, insights, "CpuUtilized", "None", ClusterName="local") is None
+    record(store, usage={"t1": TaskUsage(1.0, 102_400), "t2": TaskUsage(0.5, 51_200), "other": TaskUsage(9.0, 9)})
+    assert value(store, insights, "CpuUtilized", "None", ClusterName="local") == 1536
+    assert value(store, insights, "MemoryUtilized", "Megabytes", ClusterName="local") == 150
+    assert value(store, insights, "CpuUtilized", "None", ClusterName="local", TaskDefinitionFamily="work") == 1536
+    assert value(store, "AWS/ECS", "CPUUtilization", "Percent", ClusterName="local") == 50
 
 
 def test_charges_are_published_where_the_owner_gave_prices_and_vcpu_hours_always(store: MetricStore) -> None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchyard.core.capacity.prices import Prices
+from batchyard.core.model.attempt_node import task_id_of
 from batchyard.core.model.commands import Command
+from batchyard.core.model.names import task_id
 from batchyard.core.model.ranges import count
 from batchyard.core.model.records import Instance, Job, Market, Status, asked_by, milli_vcpus_of
 from batchyard.core.model.resources import Resources
@@ -26,6 +28,15 @@ class TaskGroup(Struct, frozen=True):
     resources: Resources
 
 
+class PlacedTask(Struct, frozen=True):
+    """One node of a placed attempt. `started_at_ms`: 0 while it is STARTING."""
+
+    task_id: str
+    environment: str
+    family: str
+    started_at_ms: int
+
+
 class EnvironmentGauge(Struct, frozen=True):
     """`total`: what its jobs can use together; `instances`: by state, of a MANAGED one with instances."""
 
@@ -40,6 +51,7 @@ class Gauges(Struct, frozen=True):
     queues: dict[str, dict[str, int]]
     environments: tuple[EnvironmentGauge, ...]
     tasks: tuple[TaskGroup, ...]
+    placed: tuple[PlacedTask, ...] = ()
 
 
 class AskGauges(Command[Gauges], frozen=True):
@@ -51,7 +63,7 @@ def gauges(world: World, command: AskGauges) -> Gauges:
         EnvironmentGauge(name, capacity_of(world, environment), _instances(world, name))
         for name, environment in sorted(world.environments.items())
     )
-    return Gauges(_queues(world), environments, _tasks(world))
+    return Gauges(_queues(world), environments, _tasks(world), _placed(world))
 
 
 def _queues(world: World) -> dict[str, dict[str, int]]:
@@ -87,6 +99,19 @@ def _tasks(world: World) -> tuple[TaskGroup, ...]:
         number, resources = groups.get(group, (0, Resources()))
         groups[group] = number + 1, resources.plus(asked_by(spec))
     return tuple(TaskGroup(*group, *found) for group, found in sorted(groups.items()))
+
+
+def _placed(world: World) -> tuple[PlacedTask, ...]:
+    found = []
+    for key in {key: None for keys in world.instances.placed.values() for key in keys}:
+        attempt, spec = world.jobs[key].attempt, world.jobs.spec_of(key)
+        assert attempt is not None, f"job {key} is placed without an attempt"
+        attempt_id = task_id(key, attempt.number, world.jobs.id_of(key))
+        family = spec.definition.partition(":")[0]
+        for node in range(len(attempt.placements)):
+            started = attempt.nodes[node].started_at_ms if attempt.nodes else attempt.started_at_ms
+            found.append(PlacedTask(task_id_of(attempt_id, node), attempt.environment, family, started))
+    return tuple(found)
 
 
 class JobLookup:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from batchyard.api.context import Ask
 from batchyard.core.questions.gauges import AskGauges
 from batchyard.job_metrics.machine import AskMinutes, AskUse, ForgetMinutes
 from batchyard.loop import Busy, Stopped
-from batchyard.server.metrics.own_metrics import data_of_gauges, data_of_minute, data_of_use
-from batchyard.store.metrics.metric_store import MetricStore, TooManySeries
+from batchyard.server.metrics.own_metrics import data_of_gauges, data_of_minute, data_of_usage, data_of_use
+from batchyard.server.metrics.process_usage import TaskUsage
+from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.metrics.series import Datum
 
 MINUTE_MS = 60_000
@@ -24,7 +25,7 @@ logger = logging.getLogger("batchyard.metrics")
 
 class MinuteRecorder:
     """`also`: gets the data of each minute once they are stored. `after`: what follows each minute, such as the
-    evaluation of alarms; it gets the minute's end in ms."""
+    evaluation of alarms; it gets the minute's end in ms. `look`: returns what tasks use now, by task id."""
 
     def __init__(
         self,
@@ -35,7 +36,9 @@ class MinuteRecorder:
         has_prices: bool,
         after: Callable[[int], Awaitable[None]],
         also: Callable[[Sequence[Datum]], None] = lambda data: None,
+        look: Callable[[], Mapping[str, TaskUsage]] = dict,
     ) -> None:
+        self._look = look
         self._store = store
         self._ask = ask
         self._now_ms = now_ms
@@ -56,19 +59,21 @@ class MinuteRecorder:
                 await self._after(end_ms)
             except Stopped:
                 return
-            except (Busy, sqlite3.OperationalError, TooManySeries) as error:
+            except (Busy, sqlite3.OperationalError) as error:
                 logger.warning("The metrics of a minute are kept for later: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def record(self, end_ms: int) -> None:
         """Records the minutes that were over at `end_ms`, and the gauges of the last of them."""
         at_s = end_ms // 1000 - 60
+        usage = await asyncio.to_thread(self._look)  # before the gauges: what they have is then still there
         minutes = await self._ask(AskMinutes())
         gauges = await self._ask(AskGauges())
         use = await self._ask(AskUse())
         ended = frozenset(minute.queue for minute in minutes if minute.start_s == at_s)
         data = [datum for minute in minutes for datum in data_of_minute(minute)]
         data += data_of_gauges(gauges, at_s, ended)
+        data += data_of_usage(gauges, usage, end_ms)
         data += data_of_use(use, at_s, has_prices=self._has_prices)
         await asyncio.to_thread(self._store.replace, data)
         self._also(data)

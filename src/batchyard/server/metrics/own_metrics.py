@@ -6,16 +6,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
-from batchyard.core.questions.gauges import Gauges
+from batchyard.core.questions.gauges import Gauges, PlacedTask
 from batchyard.evaluators.metrics.samples import Samples, samples_of
 from batchyard.job_metrics.machine import Use
 from batchyard.job_metrics.records import Durations, QueueMinute
+from batchyard.server.metrics.process_usage import TaskUsage
 from batchyard.store.metrics.series import Datum, Dimensions, Series
 
 BATCH, BILLING, INSIGHTS, OWN = "AWS/Batch", "AWS/Billing", "ECS/ContainerInsights", "Batchyard"
 COUNT, MILLISECONDS, NO_UNIT, MEGABYTES = "Count", "Milliseconds", "None", "Megabytes"
 QUEUE, SHORT_QUEUE = "JobQueueName", "JobQueue"  # dimensions of AWS's metrics, and of the gauges
 CPU_UNITS_PER_VCPU = 1024
+KIB_PER_MIB = 1024
+NEW_TASK_MS = 2000  # a task that has just started may not be seen
+MAX_UNSEEN_SHARE = 0.1  # of tasks: those whose ends are not reported yet; with more, the sums would be too low
+ECS = "AWS/ECS"
 MS_PER_HOUR = 3_600_000
 MICRO_PER_DOLLAR = 1_000_000
 STATES_OF_GAUGE = {
@@ -92,6 +97,32 @@ def _usage(gauges: Gauges, at_s: int) -> Iterator[Datum]:
             yield _point(INSIGHTS, "ContainerInstanceCount", (cluster,), COUNT, number, at_s)
         for state, number in environment.instances.items():
             yield _point(OWN, "InstanceCount", (*own, ("State", state)), COUNT, number, at_s)
+
+
+def data_of_usage(gauges: Gauges, usage: Mapping[str, TaskUsage], end_ms: int) -> Iterator[Datum]:
+    """Yields what the tasks of environments and of their definitions use, where those that run could be seen."""
+    at_s = end_ms // 1000 - 60
+    groups: dict[tuple[str, str], list[PlacedTask]] = {}
+    for task in gauges.placed:
+        groups.setdefault((task.environment, ""), []).append(task)
+        groups.setdefault((task.environment, task.family), []).append(task)
+    reserved = {(group.environment, group.family): group.resources.milli_vcpus for group in gauges.tasks}
+    for (environment, family), tasks in groups.items():
+        running = [task for task in tasks if task.started_at_ms and end_ms - task.started_at_ms > NEW_TASK_MS]
+        unseen = sum(task.task_id not in usage for task in running)
+        if unseen > len(running) * MAX_UNSEEN_SHARE:
+            continue
+        seen = [usage[task.task_id] for task in tasks if task.task_id in usage]
+        cluster = ("ClusterName", environment)
+        dimensions = (cluster, ("TaskDefinitionFamily", family)) if family else (cluster,)
+        units = round(sum(one.cores for one in seen) * CPU_UNITS_PER_VCPU, 2)
+        memory = round(sum(one.memory_kib for one in seen) / KIB_PER_MIB, 2)
+        yield _point(INSIGHTS, "CpuUtilized", dimensions, NO_UNIT, units, at_s)
+        yield _point(INSIGHTS, "MemoryUtilized", dimensions, MEGABYTES, memory, at_s)
+        if not family:
+            milli_vcpus = sum(number for (of, _), number in reserved.items() if of == environment)
+            percent = round(100 * units / CPU_UNITS_PER_VCPU * MILLI_PER_VCPU / milli_vcpus, 2)
+            yield _point(ECS, "CPUUtilization", (cluster,), "Percent", percent, at_s)
 
 
 def data_of_use(use: Use, at_s: int, *, has_prices: bool) -> Iterator[Datum]:

@@ -63,14 +63,14 @@ class MetricStore:
         self._write(data, is_whole=False)
 
     def replace(self, data: Sequence[Datum]) -> None:
-        """Sets the samples of whole minutes, whatever they had: done again, it changes nothing. Raises TooManySeries,
-        having set nothing."""
+        """Sets the samples of whole minutes, whatever they had: done again, it changes nothing. For the service's own
+        metrics, whose number has a limit already."""
         self._write(data, is_whole=True)
 
     def _write(self, data: Sequence[Datum], *, is_whole: bool) -> None:
         with self._lock:
             new = {datum.series for datum in data if datum.series not in self._series}
-            if len(self._series) + len(new) > MAX_SERIES:
+            if not is_whole and len(self._series) + len(new) > MAX_SERIES:
                 raise TooManySeries(
                     f"There are {len(self._series)} metrics, and at most {MAX_SERIES} can be kept: give them fewer "
                     "different dimensions."
