@@ -137,6 +137,25 @@ def test_a_target_that_does_not_answer_holds_up_no_other() -> None:
     running(scenario)
 
 
+def test_a_channel_that_is_full_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "MAX_SENDING", 2)
+
+    async def run() -> None:
+        yard, slow = Yard(), Channel()
+        slow.is_open.clear()
+        work = asyncio.create_task(yard.sender.run({"test": yard.channel, "slow": slow}))
+        await yard.ask(AddDeliveries(tuple(Message(f"l{n}", "slow", None, f"l{n}", f"t{n}") for n in range(5))))
+        await yard.add("a1")
+        await until(lambda: yard.channel.sent == ["a1"])
+        assert len(slow.sent) == 2
+        slow.is_open.set()
+        await until(lambda: not yard.waiting())
+        work.cancel()
+        await asyncio.wait([work])
+
+    asyncio.run(run())
+
+
 def test_an_outcome_waits_for_a_busy_inbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "BUSY_SECONDS", 0.0)
 

@@ -16,8 +16,10 @@ from batchyard.core.model.effects import Effect
 from batchyard.deliveries.machine import FinishDelivery, SendMessages
 from batchyard.loop import Busy, Stopped
 
-# At once over all targets: each may take a connection and a file descriptor until its time-out.
+# At once through one channel: each may take a connection and a file descriptor until its time-out. Channels do not wait
+# for each other: HTTP targets that do not answer hold up neither jobs nor log groups.
 MAX_SENDING = 256
+MAX_IN_MEMORY = 1024  # messages that are sent or wait for their channel: all of the largest kind would be 256 MiB
 LOADED_MESSAGES = 64  # in one query: a message may have 256 KiB, and the next ones wait for places
 BUSY_SECONDS = 0.1  # between tries while the inbox is full of callers' commands
 
@@ -54,7 +56,8 @@ class Sender:
         self._channels: Mapping[str, Channel] = {}
         self._load, self._ask = load, ask
         self._due: asyncio.Queue[tuple[int, ...]] = asyncio.Queue()
-        self._places = asyncio.Semaphore(MAX_SENDING)
+        self._places: dict[str, asyncio.Semaphore] = {}  # by channel
+        self._in_memory = asyncio.Semaphore(MAX_IN_MEMORY)
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         """Takes what is to be sent; the handler of SendMessages."""
@@ -66,21 +69,23 @@ class Sender:
         """Sends for as long as the service runs, also what was due before. Cancelled, it drops what is under way: it is
         sent again after the next start."""
         self._channels = channels
+        self._places = {name: asyncio.Semaphore(MAX_SENDING) for name in channels}
         async with asyncio.TaskGroup() as sending:
             while True:
                 due = await self._due.get()
                 for first in range(0, len(due), LOADED_MESSAGES):
                     for sequence, message in (await self._load(due[first : first + LOADED_MESSAGES])).items():
-                        await self._places.acquire()
+                        await self._in_memory.acquire()
                         sending.create_task(self._send(sequence, message))
 
     async def _send(self, sequence: int, message: Message) -> None:
         try:
             channel = self._channels.get(message.channel)
             assert channel is not None, f"nothing sends {message.channel} messages, such as {message.token}"
-            outcome = await channel.send(message)
+            async with self._places[message.channel]:
+                outcome = await channel.send(message)
         finally:
-            self._places.release()
+            self._in_memory.release()
         await self._finish(
             FinishDelivery(
                 sequence, message, outcome.error_code, outcome.error, outcome.is_final, outcome.retry_after_ms
