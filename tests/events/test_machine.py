@@ -279,3 +279,14 @@ def test_tags_are_merged_and_removed() -> None:
     assert yard.do(c.AskEventBuses())[0].tags == {"on": "bus"}
     with pytest.raises(Refused, match="at most 50 tags"):
         yard.do(c.TagEvents("default", tags={str(number): "" for number in range(51)}))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "x" * 513])
+def test_a_log_group_has_a_name_that_groups_can_have(name: str) -> None:
+    yard = Yard()
+    yard.rule()
+    arn = f"arn:aws:logs:us-east-1:123456789012:log-group:{name}"
+    (failed,) = yard.target(arn=arn)
+    assert "no name of a log group" in failed.error
+    (failed,) = yard.target(DeadLetterConfig={"Arn": arn})
+    assert "no name of a log group" in failed.error

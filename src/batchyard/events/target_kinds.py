@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec import Struct, to_builtins
@@ -13,6 +14,7 @@ from batchyard.events.records import Rule, Target
 
 LOGS, BATCH, HTTP, BUS, TOPIC = "logs", "batch", "http", "event-bus", "sns"  # channels
 VALIDATION = "ValidationException"
+LOG_GROUP = re.compile(r"[\.\-_/#A-Za-z0-9]{1,512}")  # API: LogGroupName
 # What people name, and is run nowhere here; each with the remedy.
 NOT_HERE = {
     "lambda": "Lambda functions are not run here: use an API destination (`batchyard events webhook URL`).",
@@ -98,7 +100,7 @@ def _destination(target: Target) -> Destination:
     service, resource = _service_and_resource(target.arn)
     document = target.document
     if service == "logs" and resource.startswith("log-group:"):
-        return LogTarget(resource.removeprefix("log-group:").removesuffix(":*"))
+        return LogTarget(_log_group(target.arn, resource))
     if service == "batch" and resource.startswith("job-queue/"):
         return _batch_target(target, resource.removeprefix("job-queue/"))
     if service == "events" and resource.startswith("event-bus/"):
@@ -144,7 +146,15 @@ def _dead_letter_group(document: dict[str, Any]) -> str:
             f"(arn:aws:logs:REGION:ACCOUNT:log-group:NAME), not {arn}.",
             VALIDATION,
         )
-    return resource.removeprefix("log-group:").removesuffix(":*")
+    return _log_group(arn, resource)
+
+
+def _log_group(arn: str, resource: str) -> str:
+    """Returns the name of a log group in an ARN, which may end with `:*`."""
+    name = resource.removeprefix("log-group:").removesuffix(":*")
+    if not LOG_GROUP.fullmatch(name):
+        raise Refused(f"Parameter {arn} is not valid. Reason: {name} is no name of a log group.", VALIDATION)
+    return name
 
 
 def _service_and_resource(arn: str) -> tuple[str, str]:
