@@ -111,6 +111,7 @@ class Client(threading.Thread):
         self._maker = Maker(self._rng, self._pool)
         self._connection: http.client.HTTPConnection | None = None
         self.failure: BaseException | None = None
+        self._round: list[Operation] = []  # what is left of it
 
     def run(self) -> None:
         try:
@@ -127,7 +128,9 @@ class Client(threading.Thread):
             self._drop()
 
     def _next(self) -> Sent:
-        operation = self._rng.choice(self._run.operations)
+        if not self._round:  # each operation once in a round: chance would leave some out
+            self._round = self._rng.sample(self._run.operations, len(self._run.operations))
+        operation = self._round.pop()
         templates = templates_of(operation.service, operation.name)
         template = self._rng.choice(templates) if templates else None
         document = self._maker.document(operation.model.input, template)
