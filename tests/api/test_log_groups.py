@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from batchyard.core.model.refusal import Refused
 from tests.api.service import START_MS, Service
+from tests.waiting import until
 
 GROUP = "/mine"
 JOBS = "/aws/batch/job"
@@ -108,6 +109,22 @@ def test_events_page_in_both_directions_and_by_time(written: Any) -> None:
     span = {"startTime": START_MS + 2, "endTime": START_MS + 5}
     assert messages(written.get_log_events(**request | span)) == ["2", "3", "4"]
     assert messages(written.filter_log_events(logGroupName=GROUP, **span)) == ["2", "3", "4", "5"]
+
+
+def test_times_at_the_ends_of_what_numbers_hold(written: Any) -> None:
+    put(written, (1, "x"))
+    request = {"logGroupName": GROUP, "startTime": 0, "endTime": 2**63 - 1}
+    assert messages(written.filter_log_events(**request)) == ["x"]
+    assert messages(written.get_log_events(**request, logStreamName="s", startFromHead=True)) == ["x"]
+    assert messages(written.get_log_events(**request, logStreamName="s")) == ["x"]
+    late = request | {"startTime": 2**63 - 1}
+    assert messages(written.filter_log_events(**late)) == []
+    assert messages(written.get_log_events(**late, logStreamName="s")) == []
+    for at in (0, 2**63 - 1):
+        assert written.get_log_group_fields(logGroupName=GROUP, time=at)["logGroupFields"] == []
+    query_id = written.start_query(queryString="fields @message", **request)["queryId"]
+    until(lambda: written.get_query_results(queryId=query_id)["status"] == "Complete")
+    assert len(written.get_query_results(queryId=query_id)["results"]) == 1
 
 
 def test_too_old_and_too_new_events_are_rejected_and_the_others_stored(written: Any) -> None:

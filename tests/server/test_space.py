@@ -7,7 +7,7 @@ import pytest
 
 from batchyard.api.context import Call
 from batchyard.core.model.refusal import Refused
-from batchyard.server.http.disk_guard import LOOK_EVERY_MS, SUBMISSIONS, FreeSpace, guarded
+from batchyard.server.http.disk_guard import LOOK_EVERY_MS, NEW_EVENTS, SUBMISSIONS, FreeSpace, guarded
 from batchyard.server.settings.host import MIB
 from batchyard.server.settings.table import BY_NAME
 from batchyard.store.writer import SUBMIT_FREE_BYTES
@@ -43,6 +43,22 @@ def test_submissions_wait_for_space() -> None:
     free[0] = 64 * MIB
     now[0] += LOOK_EVERY_MS
     assert ask("batch", "SubmitJob") == {"fine": True}
+
+
+def test_log_events_wait_for_space_too() -> None:
+    async def answer(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        return {"fine": True}
+
+    keys = [*SUBMISSIONS, NEW_EVENTS]
+    for free_mib, is_fine in ((63, False), (64, True)):
+        space = FreeSpace(lambda mib=free_mib: mib * MIB, 64, lambda: 0)  # type: ignore[misc]
+        ask = guarded(dict.fromkeys(keys, answer), space)[NEW_EVENTS]
+        if is_fine:
+            assert asyncio.run(ask(Call("PutLogEvents"), {})) == {"fine": True}
+        else:
+            with pytest.raises(Refused, match="takes no log events: its disk has 63 MiB") as refused:
+                asyncio.run(ask(Call("PutLogEvents"), {}))
+            assert refused.value.code == "ServiceUnavailableException"
 
 
 def test_the_limit_is_the_stores() -> None:

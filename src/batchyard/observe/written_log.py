@@ -106,9 +106,9 @@ class WrittenLog:
         limit_bytes: int = PAGE_BYTES,
     ) -> WrittenPage:
         """Returns the first events from `offset` on whose times are in [start_ms, end_ms)."""
-        low = max(_position(offset), (start_ms or 0, 0))
+        low = min(max(_position(offset), (start_ms or 0, 0)), LAST)
         events = self._reader.events_from(
-            self._stream.key, low, LAST[0] if end_ms is None else end_ms, limit, limit_bytes
+            self._stream.key, low, LAST[0] if end_ms is None else min(end_ms, LAST[0]), limit, limit_bytes
         )
         lines = _bounded(map(_line, events), limit_bytes)
         if not lines:

@@ -7,7 +7,17 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard.api.context import Call, Context
-from batchyard.api.logs.requests import bad_token, change, group_name, invalid, limit_of, name_of, page, require_group
+from batchyard.api.logs.requests import (
+    MAX_TIME_MS,
+    bad_token,
+    change,
+    group_name,
+    invalid,
+    limit_of,
+    name_of,
+    page,
+    require_group,
+)
 from batchyard.core.model.refusal import Refused
 from batchyard.evaluators.insights.plan import DEFAULT_LIMIT, Plan, plan_query
 from batchyard.evaluators.insights.values import LogRecord, record_fields
@@ -164,12 +174,12 @@ def _groups(context: Context, request: Document, plan: Plan) -> tuple[str, ...]:
 
 
 def _start_ms(at: int) -> int:
-    return at if at >= MIN_MILLISECONDS else at * 1000
+    return min(at, MAX_TIME_MS) if at >= MIN_MILLISECONDS else at * 1000
 
 
 def _end_ms(at: int) -> int:
     """Returns the last millisecond of the end, which belongs to the query."""
-    return at if at >= MIN_MILLISECONDS else at * 1000 + 999
+    return min(at, MAX_TIME_MS) if at >= MIN_MILLISECONDS else at * 1000 + 999
 
 
 def _find(context: Context, query_id: str) -> LogQuery:

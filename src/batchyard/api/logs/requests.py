@@ -21,6 +21,7 @@ GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]+", re.ASCII)
 STREAM_NAME = re.compile(r"[^:*]*")
 MAX_NAME_LENGTH = 512
 MAX_PAGE = 50  # API: DescribeLimit
+MAX_TIME_MS = 10**13 - 1  # the year 2286: places of events have 13 digits for it
 
 Result = TypeVar("Result")
 

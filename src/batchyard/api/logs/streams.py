@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from batchyard.api.context import Call, Context
 from batchyard.api.logs.requests import (
+    MAX_TIME_MS,
     change,
     check_group_name,
     check_stream_name,
@@ -23,7 +24,6 @@ from batchyard.wire.messages import Document
 
 MAX_BATCH_BYTES = 1024 * 1024  # of the events of one request, with what is counted for each (API: PutLogEvents)
 EVENT_OVERHEAD_BYTES = 26
-MAX_TIME_MS = 10**13 - 1  # the year 2286: places of events have 13 digits for it
 
 
 async def create_log_stream(context: Context, call: Call, request: Document) -> Document:
