@@ -64,6 +64,7 @@ def test_a_session_shows_what_is_written_from_its_start_on(service: Service, log
     running = Job(service)
     running.write("before")
     put(logs, "s", "before")
+    service.tick(1)
     session = Session(service, logGroupIdentifiers=[GROUP_ARN, "/w"])
     assert session.start.name == "sessionStart"
     assert session.start.content["logGroupIdentifiers"][0] == GROUP_ARN
@@ -82,7 +83,7 @@ def test_a_session_shows_what_is_written_from_its_start_on(service: Service, log
         "logGroupIdentifier": "123456789012:/w",
         "message": "written",
         "timestamp": START_MS,
-        "ingestionTime": START_MS,
+        "ingestionTime": START_MS + 1,
     }
     assert session.messages() == []
     session.close()

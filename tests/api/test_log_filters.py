@@ -227,8 +227,13 @@ def test_the_output_of_jobs_counts_once_from_the_filter_on(logs: Any, service: S
     running.write("ERROR before")
     service.tick(10_000)
     count(logs, "ERROR", group=JOBS)
-    filtering.look()
+    brief = Job(service)
+    brief.write("ERROR 0")
+    brief.end()
     running.write("ERROR 1", "fine")
+    filtering.look()
+    service.tick(1)
+    count(logs, "ERROR", group=JOBS, name="second", metricName="late")
     later = Job(service)
     later.write("ERROR 2")
     later.end()
@@ -246,7 +251,8 @@ def test_the_output_of_jobs_counts_once_from_the_filter_on(logs: Any, service: S
     filtering.look()
     service.tick(3 * MINUTE_MS)
     filtering.look()
-    assert sum(total for _, total in filtering.points().values()) == 4
+    assert sum(total for _, total in filtering.points().values()) == 5
+    assert sum(total for _, total in filtering.points("late").values()) == 3
 
 
 def test_what_a_deleted_filter_counted_is_stored_still(logs: Any, service: Service, filtering: Filtering) -> None:

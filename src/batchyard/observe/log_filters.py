@@ -56,11 +56,13 @@ class SubscriptionFilter(Struct, frozen=True):
 
 
 class FilteredEvent(NamedTuple):
-    """What filters see of an event. `id`: its eventId, as FilterLogEvents has it."""
+    """What filters see of an event. `id`: its eventId, as FilterLogEvents has it. `ingested_ms`: a filter that was made
+    later does not see it."""
 
     at_ms: int
     message: str
     id: str
+    ingested_ms: int
 
 
 class _Compiled(NamedTuple):
@@ -84,8 +86,13 @@ class LogFilters:
         """Filters written events."""
         if self._of_group(connection, appended.group) is not None:
             events = [
-                FilteredEvent(at_ms, message, event_id(appended.stream, at_ms, at_ms * PLACES_PER_MS + sequence))
-                for at_ms, sequence, _, message in appended.events
+                FilteredEvent(
+                    at_ms,
+                    message,
+                    event_id(appended.stream, at_ms, at_ms * PLACES_PER_MS + sequence),
+                    ingested_ms,
+                )
+                for at_ms, sequence, ingested_ms, message in appended.events
             ]
             self.apply(connection, appended.group, appended.stream, events)
 
@@ -94,9 +101,11 @@ class LogFilters:
         if compiled is None or not events:
             return
         for metric, pattern in compiled.metrics:
-            _count(connection, metric, pattern, events)
+            seen = [event for event in events if event.ingested_ms >= metric.created_ms]
+            _count(connection, metric, pattern, seen)
         for subscription, pattern in compiled.subscriptions:
-            matching = [event for event in events if pattern.matches(event.message)]
+            created_ms = subscription.created_ms
+            matching = [event for event in events if event.ingested_ms >= created_ms and pattern.matches(event.message)]
             self._send(connection, subscription, stream, matching)
 
     def _of_group(self, connection: Any, group: str) -> _Compiled | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from batchyard.observe.log_catalogue import AnyStream, JobStream, LogCatalogue
+from batchyard.observe.logfile import LogFile
 from batchyard.observe.written_log import AnyLine
 
 # Attempts that start in one millisecond are committed one after the other, and a clock may differ: streams that started
@@ -51,15 +52,18 @@ class GroupFollower:
             if isinstance(stream, JobStream):
                 self._streams[name] = stream, place
 
-    def begin(self, now_ms: int) -> None:
-        """Begins with what is written from now on: streams that are written already are followed from their ends."""
-        self.since_ms = now_ms
+    def begin(self, at_ms: int) -> None:
+        """Begins with lines from `at_ms` on, which may be a moment ago."""
+        self.since_ms = at_ms
         page = self._catalogue.streams(self._group, "", MAX_AT_START, descending=True, by_time=True)
         for stream in page.streams:
-            if isinstance(stream, JobStream) and not stream.is_ended:
-                with stream.open() as log:
-                    self._streams[stream.name] = stream, log.end
-            elif isinstance(stream, JobStream) and stream.created_at_ms >= now_ms - OVERLAP_MS:
+            if not isinstance(stream, JobStream):
+                continue
+            with LogFile(stream.path) as log:
+                place, end = log.first_at(at_ms), log.end
+            if place < end or not stream.is_ended:
+                self._streams[stream.name] = stream, place
+            elif stream.created_at_ms >= at_ms - OVERLAP_MS:
                 self._ended[stream.name] = stream
 
     def places(self) -> dict[str, int]:

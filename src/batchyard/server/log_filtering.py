@@ -25,7 +25,15 @@ from batchyard.events.commands import Event, PutEvents
 from batchyard.events.target_kinds import HTTP, HttpTarget
 from batchyard.loop import Busy, Stopped
 from batchyard.observe.log_catalogue import LogCatalogue
-from batchyard.observe.log_filters import METRIC_FILTER, SUBSCRIPTION_FILTER, FilteredEvent, LogFilters, event_id
+from batchyard.observe.log_filters import (
+    METRIC_FILTER,
+    SUBSCRIPTION_FILTER,
+    FilteredEvent,
+    LogFilters,
+    MetricFilter,
+    SubscriptionFilter,
+    event_id,
+)
 from batchyard.observe.log_follower import GroupFollower, NewLines
 from batchyard.store.logs import filter_tables
 from batchyard.store.logs.filter_tables import MINUTE_MS, MetricMinute, Pending
@@ -112,12 +120,20 @@ class LogFiltering:
         since_ms = places.pop(SINCE, 0)
         follower = GroupFollower(self._catalogue, group, since_ms, places)
         if not since_ms:
-            follower.begin(self._writer.now_ms())
+            follower.begin(self._made_ms(group))
             begun = follower.since_ms
             places = follower.places()
             self._write(lambda connection: filter_tables.begin_followed(connection, group, {**places, SINCE: begun}))
         self._followers[group] = follower
         return follower
+
+    def _made_ms(self, group: str) -> int:
+        """Returns when the first of a group's filters was made."""
+        written = self._catalogue.written
+        metrics = written.documents(METRIC_FILTER, MetricFilter, group)
+        subscriptions = written.documents(SUBSCRIPTION_FILTER, SubscriptionFilter, group)
+        made = [*(one.created_ms for one in metrics), *(one.created_ms for one in subscriptions)]
+        return min(made, default=self._writer.now_ms())
 
     def _take(self, group: str, found: list[NewLines], since_ms: int | None) -> None:
         """Has lines filtered and how far they go noted, in one transaction."""
@@ -125,7 +141,9 @@ class LogFiltering:
         def work(connection: Any) -> None:
             for stream, lines, place in found:
                 events = [
-                    FilteredEvent(line.at_ms, line.text, event_id(stream.name, line.at_ms, line.start))
+                    FilteredEvent(
+                        line.at_ms, line.text, event_id(stream.name, line.at_ms, line.start), line.ingested_ms
+                    )
                     for line in lines
                 ]
                 self._filters.apply(connection, group, stream.name, events)
