@@ -21,17 +21,16 @@ def test_every_operation_of_batch_is_routed() -> None:
     routed = {name for service, name in OPERATIONS if service == "batch"}
     assert routed == set(botocore_service("batch").operation_names)
     assert len(routed) == 48
-    assert [name for service, name in OPERATIONS if service == "logs"] == [
-        "DescribeLogGroups",
-        "DescribeLogStreams",
-        "FilterLogEvents",
-        "GetLogEvents",
-    ]
+    for whole in ("logs", "events"):
+        assert {name for service, name in OPERATIONS if service == whole} == set(
+            botocore_service(whole).operation_names
+        )
     assert [name for service, name in OPERATIONS if service == "yard"] == [
         "ExplainJob",
         "GetService",
         "InterruptInstance",
         "ListAttempts",
+        "ListDeliveries",
         "ListEnvironments",
         "ListInstances",
         "ListQueues",
