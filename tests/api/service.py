@@ -185,7 +185,9 @@ class Service:
             response = operation.respond(result, "request-1")
         except Refused as refusal:
             status = operation.status_of(refusal.code) or STATUS_OF_CODE.get(refusal.code, 400)
-            response = operation.refuse(WireError(refusal.code, refusal.message, status), "request-1")
+            response = operation.refuse(
+                WireError(refusal.code, refusal.message, status, members=dict(refusal.members)), "request-1"
+            )
         except WireError as error:
             response = operation.refuse(error, "request-1")
         return AWSResponse(request.url, response.status, dict(response.headers), _Body(response.body))

@@ -112,6 +112,10 @@ def test_what_cannot_be_asked_is_refused_with_awss_codes(service: Service, logs:
         found = error.value.response["Error"]
         return found["Code"], found["Message"]
 
+    with pytest.raises(ClientError) as error:
+        ask(logs, "fields @message | limitt 3")
+    answer: Any = error.value.response
+    assert answer["queryCompileError"]["location"] == {"startCharOffset": 18, "endCharOffset": 24}
     code, message = refused("fields @message | limitt 3")
     assert code == "MalformedQueryException"
     assert "at character" in message

@@ -1,6 +1,6 @@
-"""botocore is the oracle, for every operation that is built or only routed: what its serialisers send we read, and what
-we answer its parsers read. Documents are random, made from botocore's own models; a new operation is covered as soon
-as its model is shipped."""
+"""botocore is the oracle, for every operation that is built, and those of AWS Batch that are only routed: what its
+serialisers send we read, and what we answer its parsers read. Documents are random, made from botocore's own models; a
+new operation is covered as soon as it is built."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ REQUEST_ID = "7d4c0f7e-3f0c-4d43-9a58-0e6c6c2c1f11"
 XML = ("query", "ec2")
 # What XML can hold: others are replaced (test_xml).
 XML_TEXTS = (*(text for text in oracle.TEXTS if "\x00" not in text), " a \r\n\t<&>]]> ")
+# Shapes that no built operation has add nothing but time; a stream of events has frames (test_event_stream).
+TRIED = [key for key in OPERATIONS if key[0] == "batch" or (key in BUILT and key != ("logs", "StartLiveTail"))]
 
 
 def test_all_that_is_built_or_served_is_tried_here() -> None:
     assert set(OPERATIONS) >= set(BUILT)
+    assert set(BUILT) - set(TRIED) == {("logs", "StartLiveTail")}
     assert set(oracle.SERVICES) >= set(SERVICES)
 
 
@@ -62,7 +65,7 @@ def is_whole(shape: Any, sent: Any) -> bool:
     return shape.type_name != "map" or all(is_whole(shape.value, each) for each in sent.values())
 
 
-@pytest.mark.parametrize("key", OPERATIONS, ids=".".join)
+@pytest.mark.parametrize("key", TRIED, ids=".".join)
 @settings(max_examples=12, deadline=None)
 @given(seed=SEEDS, members=SHARES)
 def test_requests_of_botocore_are_read_as_sent(key: tuple[str, str], seed: int, members: float) -> None:
@@ -83,7 +86,7 @@ def test_requests_of_botocore_are_read_as_sent(key: tuple[str, str], seed: int, 
         assert operation.parse(request) == sent
 
 
-@pytest.mark.parametrize("key", OPERATIONS, ids=".".join)
+@pytest.mark.parametrize("key", TRIED, ids=".".join)
 @settings(max_examples=8, deadline=None)
 @given(seed=SEEDS, members=SHARES)
 def test_results_reach_botocore_as_given(key: tuple[str, str], seed: int, members: float) -> None:

@@ -53,7 +53,7 @@ def test_repeated_query_parameters_are_a_list() -> None:
 def test_targets_tell_json_operations_apart() -> None:
     sent = request("POST", b"/", body=b"{}", x_amz_target="Logs_20140328.DescribeLogGroups")
     assert parse(sent) == ("DescribeLogGroups", {})
-    unknown = refusal(request("POST", b"/", x_amz_target="Logs_20140328.PutLogEvents"))
+    unknown = refusal(request("POST", b"/", x_amz_target="Logs_20140328.PutLogEvent"))
     assert (unknown.code, unknown.status) == ("UnknownOperationException", 404)
     assert refusal(request("GET", b"/", x_amz_target="Logs_20140328.DescribeLogGroups")).status == 404
 

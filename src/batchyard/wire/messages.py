@@ -42,14 +42,18 @@ class WireError(Exception):
     """A refusal that the caller sees: AWS's error code, a sentence, an HTTP status (400: the caller's fault).
 
     is_bare: it never comes within AWS's words around refusals; those of a member that its shape has no room for do.
+    members: what else the error has in its shape, for protocols of JSON.
     """
 
-    def __init__(self, code: str, message: str, status: int = 400, *, is_bare: bool = True) -> None:
+    def __init__(
+        self, code: str, message: str, status: int = 400, *, is_bare: bool = True, members: Document | None = None
+    ) -> None:
         super().__init__(code, message, status)
         self.code = code
         self.message = message
         self.status = status
         self.is_bare = is_bare
+        self.members = members or {}
 
     def __str__(self) -> str:
         return f"{self.code} ({self.status}): {self.message}"

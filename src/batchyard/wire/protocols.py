@@ -99,4 +99,5 @@ class AwsJson:
 
     def error_response(self, error: WireError, request_id: str) -> Response:
         headers = (("content-type", self.content_type), ("x-amzn-requestid", request_id))
-        return Response(error.status, headers, _encoder.encode({"__type": error.code, "message": error.message}))
+        document = {"__type": error.code, "message": error.message, **error.members}
+        return Response(error.status, headers, _encoder.encode(document))

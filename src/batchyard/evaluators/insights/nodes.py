@@ -16,6 +16,8 @@ class InvalidQuery(Refused):
         super().__init__(message, "MalformedQueryException")
         self.start = start
         self.end = end
+        location = {"startCharOffset": start, "endCharOffset": end}
+        self.members = {"queryCompileError": {"location": location, "message": message}}
 
 
 # -- expressions --

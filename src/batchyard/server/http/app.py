@@ -135,7 +135,7 @@ class App:
         except Refused as error:
             status = operation.status_of(error.code) or STATUS_OF_CODE.get(error.code, 400)
             message = self._text(operation.service, error, request_id)
-            return operation.refuse(WireError(error.code, message, status), request_id)
+            return operation.refuse(WireError(error.code, message, status, members=dict(error.members)), request_id)
         except self._busy:
             return operation.refuse(WireError("TooManyRequestsException", "Too Many Requests", 429), request_id)
         except self._stopped:
