@@ -176,6 +176,21 @@ def test_a_question_without_a_statistic_is_refused(shared: Service) -> None:
         shared.call("GetMetricStatistics", request)
 
 
+@pytest.mark.parametrize(("start", "end"), [(-1e308, -1e300), (1e19, 1e19 + 4096), (-5.0, 55.0)])
+def test_times_far_away_have_no_data(shared: Service, start: float, end: float) -> None:
+    members = {"StartTime": start, "EndTime": end}
+    metric = {"Namespace": "App", "MetricName": "Load"}
+    if end - start < 1e6:
+        asked = metric | members | {"Period": 60, "Statistics": ["Sum"]}
+        assert shared.call("GetMetricStatistics", asked)["Datapoints"] == []
+    queries = [
+        {"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}},
+        {"Id": "e", "Expression": "TIME_SERIES(1) + YEAR(m)"},
+    ]
+    results = shared.call("GetMetricData", members | {"MetricDataQueries": queries})["MetricDataResults"]
+    assert results[0]["Values"] == []
+
+
 # -- GetMetricData --
 
 

@@ -53,7 +53,43 @@ TRUST = (
 )
 PERMISSIONS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}'
 
+DIMENSIONS = [{"Name": "Host", "Value": "a"}]
+METRIC = {"Namespace": "App", "MetricName": "metric-1", "Dimensions": DIMENSIONS}
+ALARM_RULE = {
+    "EvaluationPeriods": 1,
+    "Threshold": 1.0,
+    "ComparisonOperator": "GreaterThanThreshold",
+    "AlarmActions": ["arn:aws:automate:us-east-1:batch:cancel:*", "arn:aws:sns:us-east-1:123456789012:topic-1"],
+}
+
 TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
+    "PutMetricData": (
+        {"Namespace": "App", "MetricData": [{"MetricName": "metric-N", "Value": 1.0, "Dimensions": DIMENSIONS}]},
+        {"Namespace": "App", "MetricData": [{"MetricName": "metric-N", "Values": [1.0, 2.0], "Counts": [1.0, 3.0]}]},
+    ),
+    "GetMetricData": (
+        {
+            "StartTime": 1_700_000_000,
+            "EndTime": 1_700_003_600,
+            "MetricDataQueries": [
+                {"Id": "m1", "MetricStat": {"Metric": METRIC, "Period": 60, "Stat": "p99"}, "ReturnData": False},
+                {"Id": "e1", "Expression": "FILL(m1, 0) / MAX(m1)"},
+            ],
+        },
+    ),
+    "PutMetricAlarm": (
+        {"AlarmName": "alarm-N", "Statistic": "Sum", "Period": 60, **METRIC, **ALARM_RULE},
+        {
+            "AlarmName": "alarm-N",
+            "Metrics": [
+                {"Id": "m1", "MetricStat": {"Metric": METRIC, "Period": 60, "Stat": "Sum"}, "ReturnData": False},
+                {"Id": "e1", "Expression": "m1 * 2"},
+            ],
+            **ALARM_RULE,
+        },
+    ),
+    "PutCompositeAlarm": ({"AlarmName": "both-N", "AlarmRule": "ALARM(alarm-1) AND NOT OK(alarm-2)"},),
+    "SetAlarmState": ({"AlarmName": "alarm-N", "StateValue": "ALARM", "StateReason": "by hand"},),
     "PutRule": (
         {"Name": "rule-N", "EventPattern": '{"source": ["aws.batch", "my.app"]}'},
         {"Name": "rule-N", "ScheduleExpression": "rate(1 minute)"},

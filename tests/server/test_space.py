@@ -7,7 +7,7 @@ import pytest
 
 from batchyard.api.context import Call
 from batchyard.core.model.refusal import Refused
-from batchyard.server.http.disk_guard import LOOK_EVERY_MS, NEW_EVENTS, SUBMISSIONS, FreeSpace, guarded
+from batchyard.server.http.disk_guard import LOOK_EVERY_MS, OTHERS, SUBMISSIONS, FreeSpace, guarded
 from batchyard.server.settings.host import MIB
 from batchyard.server.settings.table import BY_NAME
 from batchyard.store.writer import SUBMIT_FREE_BYTES
@@ -45,19 +45,20 @@ def test_submissions_wait_for_space() -> None:
     assert ask("batch", "SubmitJob") == {"fine": True}
 
 
-def test_log_events_wait_for_space_too() -> None:
+@pytest.mark.parametrize(("key", "what"), sorted(OTHERS.items()))
+def test_log_events_and_metrics_wait_for_space_too(key: tuple[str, str], what: str) -> None:
     async def answer(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         return {"fine": True}
 
-    keys = [*SUBMISSIONS, NEW_EVENTS]
+    keys = [*SUBMISSIONS, key]
     for free_mib, is_fine in ((63, False), (64, True)):
         space = FreeSpace(lambda mib=free_mib: mib * MIB, 64, lambda: 0)  # type: ignore[misc]
-        ask = guarded(dict.fromkeys(keys, answer), space)[NEW_EVENTS]
+        ask = guarded(dict.fromkeys(keys, answer), space)[key]
         if is_fine:
-            assert asyncio.run(ask(Call("PutLogEvents"), {})) == {"fine": True}
+            assert asyncio.run(ask(Call(key[1]), {})) == {"fine": True}
         else:
-            with pytest.raises(Refused, match="takes no log events: its disk has 63 MiB") as refused:
-                asyncio.run(ask(Call("PutLogEvents"), {}))
+            with pytest.raises(Refused, match=f"takes {what}: its disk has 63 MiB") as refused:
+                asyncio.run(ask(Call(key[1]), {}))
             assert refused.value.code == "ServiceUnavailableException"
 
 

@@ -15,7 +15,7 @@ from batchyard.api.cloudwatch.requests import (
 )
 from batchyard.api.context import Call, Context
 from batchyard.evaluators.metrics.metric_data import NEWEST_S, OLDEST_S, read_datum
-from batchyard.store.metrics.metric_store import UNITS, TooManySeries
+from batchyard.store.metrics.metric_store import LAST_SEEN_SECONDS, UNITS, TooManySeries
 from batchyard.store.metrics.series import Datum, Series, dimensions_text
 from batchyard.wire.messages import Document
 
@@ -82,12 +82,18 @@ async def list_metrics(context: Context, call: Call, request: Document) -> Docum
     now_s = metrics.now_ms() / 1000
     since_s = now_s - (RECENT_SECONDS if active else OLDEST_S)
     fits = _filter(request, filters)
-    found = {
-        stored.series._replace(unit="")
-        for stored in metrics.store.series()
-        if since_s <= stored.last_s + 3600 and stored.last_s <= now_s + NEWEST_S and fits(stored.series)
-    }
-    rows = sorted((_sort_key(series), series) for series in found)
+
+    def find() -> list[tuple[str, Series]]:
+        found = {
+            stored.series._replace(unit="")
+            for stored in metrics.store.series()
+            if since_s <= stored.last_s + LAST_SEEN_SECONDS
+            and stored.last_s <= now_s + NEWEST_S
+            and fits(stored.series)
+        }
+        return sorted((_sort_key(series), series) for series in found)
+
+    rows = await context.read(find)
     shown, cursor = page(rows, request.get("NextToken", ""), LIST_PAGE)
     answer: Document = {"Metrics": [_metric(series) for series in shown]}
     return answer | ({"NextToken": cursor} if cursor else {})

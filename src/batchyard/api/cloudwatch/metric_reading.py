@@ -16,6 +16,7 @@ from batchyard.api.cloudwatch.requests import (
     math_error,
     metrics_of,
     statistic_named,
+    within_time,
 )
 from batchyard.api.context import Call, Context
 from batchyard.evaluators.metrics.math_functions import Range
@@ -53,8 +54,8 @@ async def get_metric_statistics(context: Context, call: Call, request: Document)
     _check_unit(request.get("Unit"))
     dimensions = dimensions_in(request.get("Dimensions", []), "Dimensions")
     metrics = metrics_of(context)
-    start_s = rounded_start(request["StartTime"], metrics.now_ms() / 1000)
-    end_s, period_s = int(request["EndTime"]), request["Period"]
+    start_s = rounded_start(within_time(request["StartTime"]), metrics.now_ms() / 1000)
+    end_s, period_s = int(within_time(request["EndTime"])), request["Period"]
 
     def read() -> list[Document]:
         found = metrics.store.units(request["Namespace"], request["MetricName"], dimensions)
@@ -124,8 +125,8 @@ async def get_metric_data(context: Context, call: Call, request: Document) -> Do
     metrics = metrics_of(context)
     if request["StartTime"] >= request["EndTime"]:
         raise invalid("The parameter StartTime must be less than the parameter EndTime.", VALIDATION)
-    start_s = rounded_start(request["StartTime"], metrics.now_ms() / 1000)
-    end_s = int(request["EndTime"])
+    start_s = rounded_start(within_time(request["StartTime"]), metrics.now_ms() / 1000)
+    end_s = int(within_time(request["EndTime"]))
     check_range(queries, start_s, end_s)
     results = await context.read(evaluated, metrics.store, queries, start_s, end_s)
     is_descending = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"

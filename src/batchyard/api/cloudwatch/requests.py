@@ -14,6 +14,7 @@ from batchyard.wire.messages import Document
 
 VALIDATION = "ValidationError"
 INVALID_VALUE, COMBINATION, MISSING = "InvalidParameterValue", "InvalidParameterCombination", "MissingParameter"
+LATEST_SECOND = 253_402_300_799.0  # of the year 9999
 INVALID_TOKEN = "InvalidNextToken"
 
 
@@ -57,6 +58,11 @@ def expression_of(text: str, identifier: str) -> Node:
 def math_error(error: InvalidMath, identifier: str = "") -> Refused:
     where = f"Error in expression '{identifier}': " if identifier else ""
     return Refused(f"{where}{error}", VALIDATION)
+
+
+def within_time(at_s: float) -> float:
+    """Returns a time of a request, as far as it lies between 1970 and the year 9999: nothing was measured beyond."""
+    return min(max(at_s, 0.0), LATEST_SECOND)
 
 
 def page(rows: Sequence[tuple[str, Any]], after: str, limit: int) -> tuple[list[Any], str]:

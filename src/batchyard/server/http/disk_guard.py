@@ -1,5 +1,5 @@
-"""Refuses SubmitJob and PutLogEvents while the disk is nearly full: accepted jobs must still be able to run and to
-end."""
+"""Refuses SubmitJob, PutLogEvents and PutMetricData while the disk is nearly full: accepted jobs must still be able to
+run and to end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchyard.server.http.app import Handler
 from batchyard.server.settings.host import MIB
 
 SUBMISSIONS = (("batch", "SubmitJob"), ("batch", "SubmitServiceJob"), ("yard", "RunJob"))
-NEW_EVENTS = ("logs", "PutLogEvents")
+OTHERS = {("logs", "PutLogEvents"): "no log events", ("monitoring", "PutMetricData"): "no metrics"}
 LOOK_EVERY_MS = 200  # the margin below the limit is large enough for this interval, and each check costs time
 
 
@@ -45,9 +45,9 @@ def guarded(handlers: Mapping[tuple[str, str], Handler], space: FreeSpace) -> di
     result = dict(handlers)
     for key in SUBMISSIONS:
         result[key] = _checked(handlers[key], space.check)
-    if NEW_EVENTS in handlers:
-        check = partial(space.check, "no log events", "ServiceUnavailableException")
-        result[NEW_EVENTS] = _checked(handlers[NEW_EVENTS], check)
+    for key, what in OTHERS.items():
+        if key in handlers:
+            result[key] = _checked(handlers[key], partial(space.check, what, "ServiceUnavailableException"))
     return result
 
 

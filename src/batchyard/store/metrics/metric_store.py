@@ -28,7 +28,7 @@ class TooManySeries(Exception):
 
 
 class MetricStore:
-    """All methods may be called in any thread; none is to be called in an event loop's, but for `find` and `series`."""
+    """All methods may be called in any thread, and none in that of an event loop, which would wait for writers."""
 
     def __init__(self, path: Path) -> None:
         """Opens the file, made where there is none. Raises StoreError."""

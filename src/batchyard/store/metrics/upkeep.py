@@ -17,7 +17,7 @@ KEPT_SECONDS = {MINUTE: 15 * DAY, 300: 63 * DAY, HOUR: 455 * DAY}
 NEXT_RESOLUTION = {MINUTE: 300, 300: HOUR}
 LATE_SECONDS = 300  # data of a minute that come later than this are added to its block, which costs more
 ROLLED_UP_DIGITS = 3  # of values that are rolled up: half a percent is what percentiles may be off at most
-SERIES_AT_ONCE = 100  # in one transaction: others wait for it
+SERIES_AT_ONCE = 50  # in one transaction: others wait for it
 
 # The rows of some minutes, found one by one: their key begins with the time, under which all series lie together.
 MINUTES_OF = """
