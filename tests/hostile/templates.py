@@ -124,6 +124,21 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
             "HttpMethod": "POST",
         },
     ),
+    "CreateTopic": ({"Name": "topic-N"},),
+    "Subscribe": (
+        {
+            "TopicArn": None,
+            "Protocol": "http",
+            "Endpoint": "http://127.0.0.1:1/hook-N",
+            "Attributes": {"DeliveryPolicy": '{"healthyRetryPolicy": {"numRetries": 0}}'},
+        },
+    ),
+    "SetSubscriptionAttributes": (
+        {"SubscriptionArn": None, "AttributeName": "FilterPolicy", "AttributeValue": '{"a": [{"prefix": "b"}]}'},
+    ),
+    "Publish": ({"TopicArn": None, "Message": "hello", "Subject": "s"},),
+    "PublishBatch": ({"TopicArn": None, "PublishBatchRequestEntries": [{"Id": "1", "Message": "hello"}]},),
+    "sns.TagResource": ({"ResourceArn": None, "Tags": [{"Key": "a", "Value": "b"}]},),
     "CreateComputeEnvironment": (
         {"computeEnvironmentName": "env-N", "type": "UNMANAGED", "serviceRole": ROLE},
         {"computeEnvironmentName": "env-N", "type": "MANAGED", "serviceRole": ROLE, "computeResources": CLUSTER},

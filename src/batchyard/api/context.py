@@ -72,6 +72,19 @@ class Settings(Struct, frozen=True):
     max_definition_kib: int = 24  # of one RegisterJobDefinition request
 
 
+class Notifications(Struct, frozen=True):
+    """How people can be notified, beside HTTP. `has_smtp`: mail can be sent; `commands`, `apprise`: the names of the
+    configuration's tables [notify.NAME] with a command or an Apprise URL."""
+
+    has_smtp: bool = False
+    commands: tuple[str, ...] = ()
+    apprise: tuple[str, ...] = ()
+
+    def names(self, protocol: str) -> tuple[str, ...]:
+        """Returns the endpoints that a subscription of the protocol exec or apprise may have."""
+        return self.commands if protocol == "exec" else self.apprise
+
+
 class MetricAccess(Struct, frozen=True):
     """The store of metrics, and the service's time."""
 
@@ -100,6 +113,7 @@ class Context:
     key_name: Callable[[str], str] = str  # the owner's name for an access key id; unknown: the id
     settings: Settings = field(default_factory=Settings)
     readers: Readers | None = None  # the threads for queries; None: the event loop's own thread
+    notifications: Notifications = field(default_factory=Notifications)
     control: ServiceControl | None = None  # None: no service runs, as in tests of single operations
     metrics: MetricAccess | None = None  # None: no service runs
     page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart

@@ -1,0 +1,1 @@
+"""SNS: the operations of topics and subscriptions."""
