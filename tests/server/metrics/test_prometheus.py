@@ -20,7 +20,7 @@ from batchyard.server.access.keys import KeyFile, add_key
 from batchyard.server.http.metrics_endpoint import MetricsEndpoint
 from batchyard.server.metrics.prometheus import Scrape, render
 
-SAMPLE = re.compile(r'(?P<name>[a-z_]+)\{(?P<labels>(?:[a-z]+="(?:[^"\\]|\\.)*",?)*)\} (?P<value>\S+)')
+SAMPLE = re.compile(r'(?P<name>[a-z_]+)(?:\{(?P<labels>(?:[a-z]+="(?:[^"\\]|\\.)*",?)*)\})? (?P<value>\S+)')
 GAUGES = Gauges(
     {"default": {"RUNNABLE": 4, "RUNNING": 2}, 'a"b\\c': {"RUNNABLE": 0}},
     (EnvironmentGauge("local", Resources(8000, 4096, 1), {"READY": 2}),),
@@ -37,7 +37,7 @@ def totals() -> Totals:
     return counter.freeze()
 
 
-SCRAPE = Scrape(GAUGES, totals(), (ALARM,))
+SCRAPE = Scrape(GAUGES, totals(), (ALARM,), 0.25)
 
 
 def read(text: str) -> dict[str, float]:
@@ -47,7 +47,8 @@ def read(text: str) -> dict[str, float]:
         if not line.startswith("#"):
             sample = SAMPLE.fullmatch(line)
             assert sample, line
-            found[f"{sample['name']}{{{sample['labels']}}}"] = float(sample["value"])
+            labels = f"{{{sample['labels']}}}" if sample["labels"] else ""
+            found[sample["name"] + labels] = float(sample["value"])
     return found
 
 
@@ -64,6 +65,7 @@ def test_gauges_counters_and_histograms_can_be_read_back(is_open: bool) -> None:
     assert found['batchyard_memory_bytes{environment="local",kind="reserved"}'] == 192 * 1024 * 1024
     assert found['batchyard_alarms{state="ALARM"}'] == 1
     assert found['batchyard_alarms{state="OK"}'] == 0
+    assert found["batchyard_loop_lag_seconds"] == 0.25
     assert found['batchyard_jobs_total{queue="default",transition="JobsMovedToFailed"}'] == 3
     buckets = [value for name, value in found.items() if name.startswith("batchyard_attempt_seconds_bucket")]
     assert buckets == sorted(buckets)
@@ -79,7 +81,7 @@ def test_each_family_has_a_type_before_its_samples() -> None:
         if line.startswith("# TYPE "):
             typed.add(line.split()[2])
         elif not line.startswith("#"):
-            name = line.partition("{")[0]
+            name = re.split(r"[{ ]", line)[0]
             assert name in typed or re.sub(r"_(bucket|sum|count)$", "", name) in typed
 
 

@@ -62,7 +62,10 @@ class MetricsEndpoint:
         if not self._may_read(headers):
             challenge = ("www-authenticate", 'Basic realm="batchyard"')
             return _text(401, "Send an access key: HTTP Basic, or a bearer token of ID:SECRET.", challenge)
-        scrape = Scrape(await self._look(), await self._ask(AskTotals()), await self._ask(AskAlarms()))
+        asked_at = time.monotonic()
+        totals = await self._ask(AskTotals())
+        lag_seconds = time.monotonic() - asked_at
+        scrape = Scrape(await self._look(), totals, await self._ask(AskAlarms()), lag_seconds)
         is_open_metrics = "application/openmetrics-text" in headers.get("accept", "")
         body = await asyncio.to_thread(render, scrape, is_open=is_open_metrics)
         return Response(200, (("content-type", OPEN_METRICS if is_open_metrics else TEXT),), body)

@@ -33,11 +33,13 @@ Sample = tuple[Labels, float]
 
 
 class Scrape(Struct, frozen=True):
-    """What is known at a moment."""
+    """What is known at a moment. `loop_lag_seconds`: how long a question waited for the loop, a commit that was under
+    way included."""
 
     gauges: Gauges
     totals: Totals
     alarms: tuple[Alarm, ...]
+    loop_lag_seconds: float = 0.0
 
 
 def render(scrape: Scrape, *, is_open: bool) -> bytes:
@@ -91,6 +93,8 @@ def _gauges(scrape: Scrape) -> Iterator[tuple[str, str, list[Sample]]]:
     states = Counter(alarm.state for alarm in scrape.alarms)
     counted: list[Sample] = [((("state", state.value),), float(states[state.value])) for state in AlarmState]
     yield "batchyard_alarms", "Alarms by state.", counted
+    lag: list[Sample] = [((), scrape.loop_lag_seconds)]
+    yield "batchyard_loop_lag_seconds", "How long a question waited for the loop just now.", lag
     yield "batchyard_build_info", "The version that runs.", [((("version", VERSION),), 1.0)]
 
 
@@ -117,7 +121,7 @@ def _histogram(totals: Totals, metric: str, name: str) -> Iterator[str]:
 
 def _line(name: str, labels: Labels, value: float) -> str:
     inner = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels)
-    return f"{name}{{{inner}}} {value:.15g}"
+    return f"{name}{{{inner}}} {value:.15g}" if labels else f"{name} {value:.15g}"
 
 
 def _escaped(text: str) -> str:
