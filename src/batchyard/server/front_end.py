@@ -67,6 +67,7 @@ class FrontEnd:
             now_ms=wall_clock_ms,
             health=self.health,
             executor_of=assembly.engines.executor,
+            message_signer=parts.message_signer,
         )
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from batchyard.engines.base import Engine
 from batchyard.server.access.access import Rules, check_listening
 from batchyard.server.access.keys import Key, KeyFile, operator_key
 from batchyard.server.access.metadata_tokens import secret_of
+from batchyard.server.deliveries.message_signer import MessageSigner
 from batchyard.server.engines.choice import check_limits, make_engines
 from batchyard.server.http.connections import allowed_connections
 from batchyard.server.http.server import bound_to_loopback, listening_socket, url_of
@@ -42,6 +43,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     writer: Writer  # of it, and open
     log_writer: LogWriter  # of log events that callers and targets write, and open
     metric_store: MetricStore
+    message_signer: MessageSigner
     clock: SteadyClock  # moved on by the store, before anything is decided, when it is behind
     listener: socket.socket
     address: str
@@ -93,6 +95,7 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
         writer=writer,
         log_writer=log_writer,
         metric_store=metric_store,
+        message_signer=MessageSigner(paths.signing_key_file),
         clock=clock,
         listener=listener,
         address=url_of(settings.host, listener.getsockname()[1]),

@@ -13,25 +13,27 @@ from batchyard.schedules.target_kinds import API_CHANNEL
 from batchyard.server.deliveries.http_channel import ApiDestinationChannel
 from batchyard.server.deliveries.http_client import HttpClient
 from batchyard.server.deliveries.log_channel import LogChannel
-from batchyard.server.deliveries.missing_channel import MissingChannel
 from batchyard.server.deliveries.own_operations import BatchChannel, OperationChannel
 from batchyard.server.deliveries.sender import Channel
+from batchyard.server.deliveries.sns_channel import HttpNoticeSender, SnsChannel
+from batchyard.server.deliveries.sns_messages import Links
 from batchyard.server.http.disk_guard import FreeSpace
 from batchyard.server.parts import Parts
 from batchyard.topics.machine import CHANNEL as SNS
+from batchyard.topics.records import HTTP_PROTOCOLS
 
 
 def make_channels(parts: Parts, context: Context, http: HttpClient) -> Mapping[str, Channel]:
     """Returns the channels, by name. `context`: of operations that the service performs for rules and schedules;
     `http`: open for as long as they are used."""
     space = FreeSpace(parts.writer.free_bytes, parts.settings.min_free_mib, wall_clock_ms)
-    missing = MissingChannel()
+    notices = HttpNoticeSender(http, parts.message_signer, Links(parts.address))
     return {
         LOG_CHANNEL: LogChannel(parts.log_writer, wall_clock_ms),
         BATCH: BatchChannel(context, space),
         API_CHANNEL: OperationChannel(context, space),
         HTTP: ApiDestinationChannel(http, context.ask, context.cipher, time.monotonic),
-        SNS: missing,
+        SNS: SnsChannel(dict.fromkeys(HTTP_PROTOCOLS, notices)),
     }
 
 

@@ -14,11 +14,13 @@ from batchyard.engines.docker.network import ADDRESS
 from batchyard.loop import Busy, Stopped
 from batchyard.server.access.access import Access, Rules
 from batchyard.server.access.identity import Identity
+from batchyard.server.deliveries.message_signer import MessageSigner
 from batchyard.server.http.app import App, Dispatch, SessionPaths
 from batchyard.server.http.disk_guard import FreeSpace, guarded
 from batchyard.server.http.exec_endpoint import ExecEndpoint, Executor
 from batchyard.server.http.metrics_endpoint import MetricsEndpoint
 from batchyard.server.http.routes import Asgi, Route, Routes, credentials_route, health_route, metadata_route
+from batchyard.server.http.sns_endpoint import SnsEndpoint
 from batchyard.server.settings.config import Settings
 from batchyard.wire.messages import Document
 from batchyard.wire.router import Router
@@ -28,7 +30,8 @@ JOBS_ONLY = Rules(ADDRESS, bound_to_loopback=False, jobs_only=True)
 
 class Applications(Struct, frozen=True):
     """Makes the applications. `context`: of operations; `free_bytes`: of the store's disk; `health`: the body of
-    /health; `executor_of`: returns what runs second commands on an engine, where that is present."""
+    /health; `executor_of`: returns what runs second commands on an engine, where that is present; `message_signer`: has
+    the certificate that receivers of SNS's messages fetch."""
 
     settings: Settings
     identity: Identity
@@ -37,13 +40,15 @@ class Applications(Struct, frozen=True):
     now_ms: Callable[[], int]
     health: Callable[[], Document]
     executor_of: Callable[[str], Executor | None]
+    message_signer: MessageSigner
 
     def for_everyone(self, rules: Rules) -> Asgi:
         """Returns the application of everything that this server answers, for callers that pass the rules."""
         access = self._access(rules)
         metrics = MetricsEndpoint(self.context.ask, self.identity.keys, is_open=self.settings.metrics_open)
         exec_endpoint = ExecEndpoint(access, self.context.ask, self.executor_of)
-        own = [health_route(self.health), metrics.route(), exec_endpoint.route()]
+        sns_endpoint = SnsEndpoint(bind(self.context), self.message_signer)
+        own = [health_route(self.health), metrics.route(), exec_endpoint.route(), sns_endpoint.route()]
         return self._with_sessions(Routes([*own, *self._routes_of_jobs()], self._app(access)))
 
     def for_jobs(self) -> Asgi:

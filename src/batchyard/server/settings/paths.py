@@ -93,6 +93,11 @@ class Paths(Struct, frozen=True):
         return self.data_dir / "secret"
 
     @property
+    def signing_key_file(self) -> Path:
+        """The file of the key that signs messages of SNS, and its certificate."""
+        return self.data_dir / "sns-signing-key.pem"
+
+    @property
     def server_file(self) -> Path:
         return self.data_dir / "server.json"
 
