@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import boto3
 from botocore.awsrequest import AWSResponse
@@ -33,6 +34,7 @@ from batchyard.events.api_destinations import ApiDestinationsMachine
 from batchyard.events.machine import EventsMachine
 from batchyard.iam.machine import IamMachine
 from batchyard.observe.log_filters import LogFilters
+from batchyard.schedules.machine import SchedulesMachine
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.metrics.alarm_evaluator import evaluate
 from batchyard.server.settings.catalogue_file import load_catalogue
@@ -40,6 +42,7 @@ from batchyard.store.logs.log_reader import LogReader
 from batchyard.store.logs.log_writer import LogWriter
 from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.store import Store
+from batchyard.timers.machine import TimerMachine
 from batchyard.topics.machine import TopicsMachine
 from batchyard.wire.compression import inflated
 from batchyard.wire.messages import MAX_BODY_BYTES, Request, WireError
@@ -107,6 +110,7 @@ class Service:
         self.iam = IamMachine(ACCOUNT)
         self.api_destinations = ApiDestinationsMachine()
         self.topics = TopicsMachine()
+        self.schedules, self.timers = SchedulesMachine(ACCOUNT, ZoneInfo), TimerMachine()
         self.alarms = AlarmsMachine(ACCOUNT, self.topics.has_topic)
         self.messages: list[Message] = []  # to targets outside, in the order in which they came up
         self.writer = Store.open(directory / "yard.db").writer()
@@ -219,7 +223,7 @@ class Service:
     @property
     def machines(self) -> tuple[Any, ...]:
         """Those that are there now: tests replace some, as a restart does."""
-        of_events = (self.events, self.topics, self.api_destinations, self.deliveries)
+        of_events = (self.timers, self.events, self.schedules, self.topics, self.api_destinations, self.deliveries)
         return (self.machine, *of_events, self.iam, self.alarms)
 
     def do(self, command: commands.Command[commands.Answer]) -> commands.Answer:
@@ -237,11 +241,13 @@ class Service:
 
     def _finish_batch(self) -> None:
         self.machine.schedule(self.now_ms)
+        self.timers.schedule(self.now_ms)
         while reports_made := [report for machine in self.machines for report in machine.outgoing()]:
             for report in reports_made:
                 receiver: Any = next(one for one in self.machines if type(report) in one.report_types)
                 receiver.report("", report, self.now_ms)
             self.machine.schedule(self.now_ms)
+            self.timers.schedule(self.now_ms)
         changes, effects = self.machine.take()
         for machine in self.machines[1:]:
             more, further = machine.take()

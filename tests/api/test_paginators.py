@@ -33,6 +33,7 @@ TRUST = (
     '{"Version":"2012-10-17","Statement":'
     '{"Effect":"Allow","Principal":{"Service":"batch.amazonaws.com"},"Action":"sts:AssumeRole"}}'
 )
+SCHEDULER_ROLE = "arn:aws:iam::123456789012:role/scheduler"
 PERMISSIONS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}'
 MANY = 7  # of everything that is listed: pages of 1, 2, 3 and 5 all end in the middle
 
@@ -265,6 +266,21 @@ def rules(service: Service) -> Document:
     return {}
 
 
+def schedules(service: Service) -> Document:
+    request = '{"JobName": "nightly", "JobQueue": "default", "JobDefinition": "definition"}'
+    target = {"Arn": "arn:aws:scheduler:::aws-sdk:batch:submitJob", "RoleArn": SCHEDULER_ROLE, "Input": request}
+    when = {"ScheduleExpression": "rate(1 hour)", "FlexibleTimeWindow": {"Mode": "OFF"}}
+    for number in range(MANY):
+        service.client("scheduler").create_schedule(Name=f"schedule-{number}", Target=target, **when)
+    return {}
+
+
+def schedule_groups(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("scheduler").create_schedule_group(Name=f"group-{number}")
+    return {}
+
+
 def metrics(service: Service) -> Document:
     data = [{"MetricName": f"metric-{number}", "Value": 1.0} for number in range(LIST_PAGE + MANY)]
     for start in range(0, len(data), 500):
@@ -353,6 +369,8 @@ WALKS: dict[tuple[str, str], Walk] = {
     ("events", "ListTargetsByRule"): Walk(
         lambda service: rules(service) | {"Rule": "rule-0"}, sizes=(1, 2, 3), rows=MAX_TARGETS
     ),
+    ("scheduler", "ListSchedules"): Walk(schedules),
+    ("scheduler", "ListScheduleGroups"): Walk(schedule_groups),
     # Pages of SNS have 100 rows; test_sns walks them.
     ("sns", "ListTopics"): Walk(nothing, sizes=(), has_rows=False),
     ("sns", "ListSubscriptions"): Walk(nothing, sizes=(), has_rows=False),

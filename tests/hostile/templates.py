@@ -124,6 +124,27 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
             "HttpMethod": "POST",
         },
     ),
+    "CreateSchedule": (
+        {
+            "Name": "schedule-N",
+            "ScheduleExpression": "rate(1 minute)",
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "Target": {
+                "Arn": "arn:aws:scheduler:::aws-sdk:batch:submitJob",
+                "RoleArn": ROLE,
+                "Input": '{"JobName": "scheduled", "JobQueue": "default", "JobDefinition": "work"}',
+            },
+        },
+        {
+            "Name": "schedule-N",
+            "ScheduleExpression": "at(2020-01-01T00:00:00)",
+            "ScheduleExpressionTimezone": "Europe/Berlin",
+            "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5},
+            "Target": {"Arn": "arn:aws:sns:us-east-1:123456789012:topic-N", "RoleArn": ROLE, "Input": "hello"},
+        },
+    ),
+    "CreateScheduleGroup": ({"Name": "group-N"},),
+    "DeleteSchedule": ({"Name": "schedule-N"},),
     "CreateTopic": ({"Name": "topic-N"},),
     "Subscribe": (
         {

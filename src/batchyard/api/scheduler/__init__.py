@@ -1,0 +1,1 @@
+"""EventBridge Scheduler: the operations of schedules and their groups."""

@@ -1,0 +1,29 @@
+"""EventBridge Scheduler: what is done once at a time, or again and again."""
+
+from __future__ import annotations
+
+from batchyard.api.scheduler import groups, schedules
+from batchyard.api.scheduler.requests import VALIDATION
+from batchyard.api.service_descriptor import ServiceDescriptor
+
+SERVICE = ServiceDescriptor(
+    name="scheduler",
+    title="EventBridge Scheduler",
+    is_announced=True,
+    is_model_whole=True,
+    invalid_code=VALIDATION,
+    operations={
+        "CreateSchedule": schedules.create_schedule,
+        "UpdateSchedule": schedules.update_schedule,
+        "DeleteSchedule": schedules.delete_schedule,
+        "GetSchedule": schedules.get_schedule,
+        "ListSchedules": schedules.list_schedules,
+        "CreateScheduleGroup": groups.create_schedule_group,
+        "GetScheduleGroup": groups.get_schedule_group,
+        "ListScheduleGroups": groups.list_schedule_groups,
+        "DeleteScheduleGroup": groups.delete_schedule_group,
+        "TagResource": groups.tag_resource,
+        "UntagResource": groups.untag_resource,
+        "ListTagsForResource": groups.list_tags_for_resource,
+    },
+)
