@@ -10,8 +10,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from urllib.parse import quote, urlencode, urlsplit
+from xml.etree.ElementTree import Element, ParseError, fromstring
 
 from batchyard.cli.endpoint import Endpoint
 from batchyard.cli.refusal_texts import in_words
@@ -20,6 +21,8 @@ from batchyard.wire.execframes import EXEC_PATH
 
 # The services that commands call, by the names of their models, which have the addresses of the operations.
 BATCH, CLOUDWATCH, EVENTS, LOGS, SECRETS, YARD = "batch", "monitoring", "events", "logs", "secretsmanager", "yard"
+SCHEDULER, SNS = "scheduler", "sns"
+FORM = "application/x-www-form-urlencoded"
 TIMEOUT_SECONDS = 60.0  # no answer takes that long: after it, an error is better than waiting
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
 WRAPPED = re.compile(r"Error executing request, Exception : (?P<text>.*), RequestId: [0-9a-f-]+\Z", re.DOTALL)
@@ -103,6 +106,7 @@ class Client:
         """Returns the operation's response. Raises ServiceError with the service's refusal, UnreachableError where none
         came: at once, or after `patience_seconds` of trying again."""
         signing_name, path, headers = operation_address(service, operation)
+        method, path, request = located(service, operation, path, request)
         # Constant over the tries of one call, so that a job is not submitted twice (AWS SDKs send the same header).
         headers["amz-sdk-invocation-id"] = str(uuid.uuid4())
         if os.environ.get(TRACE_PARENT_VARIABLE):
@@ -111,7 +115,7 @@ class Client:
         deadline = time.monotonic() + self.patience_seconds
         while True:
             try:
-                status, code, content = self._exchange(signing_name, path, headers, body)
+                status, code, content = self._exchange(signing_name, path, headers, body, method)
             except UnreachableError:
                 if time.monotonic() >= deadline:
                     raise
@@ -128,6 +132,25 @@ class Client:
         UnreachableError."""
         signing_name, path, headers = operation_address(service, operation)
         return self._exchange(signing_name, path, headers, json.dumps(request).encode())
+
+    def call_form(self, operation: str, request: dict[str, str], service: str) -> Element:
+        """Returns the answer of an operation of the protocol `query`: its XML, without namespaces. The members of the
+        request are texts. Raises ServiceError, UnreachableError."""
+        from batchyard.wire.model import load_service_model  # here, since the command line must start fast
+
+        form = urlencode({"Action": operation, "Version": load_service_model(service).version, **request})
+        status, _, content = self._exchange(service, "/", {"Content-Type": FORM}, form.encode())
+        try:
+            document = fromstring(re.sub(rb'\sxmlns="[^"]*"', b"", content, count=1))
+        except ParseError:
+            return self._not_ours(status, content)
+        code = document.findtext(".//Code") or ""
+        if code in UNKNOWN_KEY_CODES and len(self._credentials) > 1:
+            del self._credentials[0]
+            return self.call_form(operation, request, service)
+        if status >= 300:
+            raise ServiceError(code, document.findtext(".//Message") or "")
+        return document
 
     def stream(self, request: dict[str, Any]) -> Stream:
         """Begins `batchyard exec` (wire/execframes.py), on this client's connection: the last thing it does. Raises
@@ -161,19 +184,21 @@ class Client:
     def close(self) -> None:
         self._connection.close()
 
-    def _exchange(self, signing_name: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
+    def _exchange(
+        self, signing_name: str, path: str, headers: dict[str, str], body: bytes, method: str = "POST"
+    ) -> tuple[int, str, bytes]:
         """Returns (status, error code or "", body). A kept connection that the service closed meanwhile is opened
         again."""
         kept = self._connection.sock is not None
-        signed = self._signed(signing_name, path, headers, body)
+        signed = self._signed(signing_name, path, headers, body, method)
         try:
-            self._connection.request("POST", f"{self._base_path}{path}", body, signed)
+            self._connection.request(method, f"{self._base_path}{path}", body, signed)
             response = self._connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             if kept and not isinstance(error, TimeoutError):
-                return self._exchange(signing_name, path, headers, body)
+                return self._exchange(signing_name, path, headers, body, method)
             raise UnreachableError(self._unreachable(error)) from error
         except BaseException:  # Ctrl-C during an answer: the rest of it must not be read as the next one
             self.close()
@@ -183,13 +208,15 @@ class Client:
             code = _code_of(content)
         return response.status, code, content
 
-    def _signed(self, signing_name: str, path: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+    def _signed(
+        self, signing_name: str, path: str, headers: dict[str, str], body: bytes, method: str = "POST"
+    ) -> dict[str, str]:
         """Returns the headers to send; `path` may have a query."""
         from batchyard.wire.sigv4 import sign  # here, since the command line must start fast
 
         signer = self._credentials[0]
         return sign(
-            "POST",
+            method,
             f"{self.url}{path}",
             {**headers, "User-Agent": f"batchyard/{VERSION}"},
             body,
@@ -207,14 +234,17 @@ class Client:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return f"Cannot reach Batchyard at {self.url}: {reason}. Start it with: batchyard up"
 
+    def _not_ours(self, status: int, content: bytes) -> NoReturn:
+        shown = content[:MAX_SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
+        raise ClientError(f"{self.url} does not answer as Batchyard does (HTTP {status}): {shown or 'no content'}")
+
     def _parse(self, status: int, code: str, content: bytes) -> dict[str, Any]:
         try:
             document = json.loads(content) if content.strip() else {}
         except ValueError:
             document = None
         if not isinstance(document, dict) or (status >= 300 and not code):
-            shown = content[:MAX_SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
-            raise ClientError(f"{self.url} does not answer as Batchyard does (HTTP {status}): {shown or 'no content'}")
+            self._not_ours(status, content)
         if status >= 300:
             message = str(document.get("message") or document.get("Message") or "")
             wrapped = WRAPPED.match(message)
@@ -236,6 +266,26 @@ def operation_address(service: str, operation: str) -> tuple[str, str, dict[str,
         path,
         {"Content-Type": content_type, "X-Amz-Target": f"{model.target_prefix}.{operation}"},
     )
+
+
+def located(service: str, operation: str, path: str, request: Document) -> tuple[str, str, Document]:
+    """Returns the method and the path of a request, and what of it is left for its body: members of rest-json may be
+    labels of the path, or in the query."""
+    from batchyard.wire.model import load_service_model
+
+    model = load_service_model(service).operations[operation]
+    members = model.input.members if model.input is not None else {}
+    query: list[tuple[str, str]] = []
+    body: Document = {}
+    for name, value in request.items():
+        location = members[name].location if name in members else "body"
+        if location == "uri":
+            path = path.replace(f"{{{members[name].wire_name}}}", quote(str(value), safe=""))
+        elif location == "querystring":
+            query.append((members[name].wire_name, str(value)))
+        else:
+            body[name] = value
+    return model.method, path + (f"?{urlencode(query, quote_via=quote)}" if query else ""), body
 
 
 def _code_of(content: bytes) -> str:
