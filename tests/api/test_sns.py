@@ -162,7 +162,7 @@ def test_what_is_not_there_is_not_found(sns: Any) -> None:
     assert refused(sns, "list_tags_for_resource", ResourceArn=f"{HEAD}no")[0] == "ResourceNotFound"
 
 
-@pytest.mark.parametrize("protocol", ["sqs", "lambda", "firehose", "sms", "application"])
+@pytest.mark.parametrize("protocol", ["sqs", "lambda", "firehose", "sms", "application", "apprise"])
 def test_protocols_without_receivers_say_what_to_use(sns: Any, protocol: str) -> None:
     text = invalid(sns, "subscribe", TopicArn=TOPIC, Protocol=protocol, Endpoint="x")
     assert text.startswith(f"Protocol Reason: {protocol} is not built: ")
@@ -172,9 +172,8 @@ def test_protocols_without_receivers_say_what_to_use(sns: Any, protocol: str) ->
 @pytest.mark.parametrize(
     ("protocol", "endpoint", "words"),
     [
-        ("email", "a@b.example", "[smtp] host"),
+        ("email", "a@b.example", "host and sender of [smtp]"),
         ("exec", "pager", "[notify.NAME]"),
-        ("apprise", "pager", "there is none"),
     ],
 )
 def test_what_the_owner_has_not_set_up_names_its_setting(sns: Any, protocol: str, endpoint: str, words: str) -> None:
@@ -192,6 +191,11 @@ def test_what_the_owner_has_not_set_up_names_its_setting(sns: Any, protocol: str
 )
 def test_attributes_that_are_not_built_are_refused(sns: Any, attributes: dict[str, str]) -> None:
     assert "is not built here" in invalid(sns, "create_topic", Name="other", Attributes=attributes)
+
+
+def test_addresses_of_mail_are_one_mailbox(sns: Any) -> None:
+    for endpoint in ("a@b.example,c@d.example", "a b@c.example", "a@b@c", "name", "ü@b.example"):
+        assert invalid(sns, "subscribe", TopicArn=TOPIC, Protocol="email", Endpoint=endpoint) == "Email address"
 
 
 def test_a_receiver_confirms_and_gets_messages(service: Service, sns: Any) -> None:

@@ -73,16 +73,11 @@ class Settings(Struct, frozen=True):
 
 
 class Notifications(Struct, frozen=True):
-    """How people can be notified, beside HTTP. `has_smtp`: mail can be sent; `commands`, `apprise`: the names of the
-    configuration's tables [notify.NAME] with a command or an Apprise URL."""
+    """How people can be notified, beside HTTP. `has_smtp`: mail can be sent; `commands`: the names of the tables
+    [notify.NAME] of the configuration."""
 
     has_smtp: bool = False
     commands: tuple[str, ...] = ()
-    apprise: tuple[str, ...] = ()
-
-    def names(self, protocol: str) -> tuple[str, ...]:
-        """Returns the endpoints that a subscription of the protocol exec or apprise may have."""
-        return self.commands if protocol == "exec" else self.apprise
 
 
 class MetricAccess(Struct, frozen=True):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from batchyard.api.context import Ask, Context, MetricAccess, SecretCipher, ServiceControl
+from batchyard.api.context import Ask, Context, MetricAccess, Notifications, SecretCipher, ServiceControl
 from batchyard.api.context import Settings as ApiSettings
 from batchyard.api.readers import Readers
 from batchyard.core.capacity.catalogue import ARM64, X86_64
@@ -94,6 +94,7 @@ def context_of(
             max_job_kib=settings.max_job_kib,
         ),
         readers=state.readers,
+        notifications=Notifications(settings.smtp is not None, tuple(name for name, _ in settings.notify_commands)),
         metrics=state.metrics,
         control=control,
         page_key=secrets.page_key,

@@ -20,15 +20,17 @@ from batchyard.wire.messages import Document
 PENDING = "pending confirmation"  # Subscribe's words; lists have their own
 PENDING_IN_LISTS = "PendingConfirmation"
 TOKEN = re.compile(r"[0-9a-f]{64,}")
-ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+# Of a mailbox, as the field of HTML has it: what no mail program takes for two addresses.
+ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 MAX_ENDPOINT = 2048  # URLs beyond it are cut by what carries them
 # Protocols of AWS whose receivers are not here, and what to use instead.
 NOT_BUILT = {
     "sqs": "there are no queues here: use http, https or exec",
     "lambda": "there are no functions here: use http, https or exec",
     "firehose": "there are no delivery streams here: use http or https",
-    "sms": "no text messages are sent here: use email or apprise",
-    "application": "no mobile push is sent here: use apprise",
+    "sms": "no text messages are sent here: use email or exec",
+    "application": "no mobile push is sent here: use exec",
+    "apprise": "Apprise is not called from here: use exec with a program that calls it",
 }
 NOT_HONOURED = ("SubscriptionRoleArn", "ReplayPolicy")
 
@@ -160,14 +162,16 @@ def _check_endpoint(context: Context, protocol: str, endpoint: str) -> None:
         if not ADDRESS.fullmatch(endpoint):
             raise invalid("Email address")
         if not context.notifications.has_smtp:
-            raise invalid("Protocol Reason: no mail can be sent: set [smtp] host in the configuration file")
+            raise invalid(
+                "Protocol Reason: no mail can be sent: set host and sender of [smtp] in the configuration file"
+            )
     else:
-        names = context.notifications.names(protocol)
+        names = context.notifications.commands
         if endpoint not in names:
             there_are = f"there are {', '.join(names)}" if names else "there is none"
             raise invalid(
-                f"Endpoint Reason: {protocol} needs the NAME of a table [notify.NAME] of the configuration file with "
-                f"{'a command' if protocol == 'exec' else 'an Apprise URL'}: {there_are}"
+                "Endpoint Reason: exec needs the NAME of a table [notify.NAME] of the configuration file with a "
+                f"command: {there_are}"
             )
 
 

@@ -10,31 +10,41 @@ from batchyard.clock import wall_clock_ms
 from batchyard.deliveries.machine import LOG_CHANNEL
 from batchyard.events.target_kinds import BATCH, HTTP
 from batchyard.schedules.target_kinds import API_CHANNEL
+from batchyard.server.deliveries.command_sender import CommandSender
 from batchyard.server.deliveries.http_channel import ApiDestinationChannel
 from batchyard.server.deliveries.http_client import HttpClient
 from batchyard.server.deliveries.log_channel import LogChannel
+from batchyard.server.deliveries.mail_sender import MailSender
 from batchyard.server.deliveries.own_operations import BatchChannel, OperationChannel
 from batchyard.server.deliveries.sender import Channel
-from batchyard.server.deliveries.sns_channel import HttpNoticeSender, SnsChannel
+from batchyard.server.deliveries.sns_channel import HttpNoticeSender, NoticeSender, SnsChannel
 from batchyard.server.deliveries.sns_messages import Links
 from batchyard.server.http.disk_guard import FreeSpace
 from batchyard.server.parts import Parts
 from batchyard.topics.machine import CHANNEL as SNS
-from batchyard.topics.records import HTTP_PROTOCOLS
+from batchyard.topics.records import EMAIL_PROTOCOLS, EXEC, HTTP_PROTOCOLS
 
 
 def make_channels(parts: Parts, context: Context, http: HttpClient) -> Mapping[str, Channel]:
     """Returns the channels, by name. `context`: of operations that the service performs for rules and schedules;
     `http`: open for as long as they are used."""
     space = FreeSpace(parts.writer.free_bytes, parts.settings.min_free_mib, wall_clock_ms)
-    notices = HttpNoticeSender(http, parts.message_signer, Links(parts.address))
     return {
         LOG_CHANNEL: LogChannel(parts.log_writer, wall_clock_ms),
         BATCH: BatchChannel(context, space),
         API_CHANNEL: OperationChannel(context, space),
         HTTP: ApiDestinationChannel(http, context.ask, context.cipher, time.monotonic),
-        SNS: SnsChannel(dict.fromkeys(HTTP_PROTOCOLS, notices)),
+        SNS: SnsChannel(_notice_senders(parts, http)),
     }
+
+
+def _notice_senders(parts: Parts, http: HttpClient) -> Mapping[str, NoticeSender]:
+    """Returns the senders of topics, by protocol."""
+    links, signer, settings = Links(parts.address), parts.message_signer, parts.settings
+    senders: dict[str, NoticeSender] = dict.fromkeys(HTTP_PROTOCOLS, HttpNoticeSender(http, signer, links))
+    if settings.smtp is not None:
+        senders |= dict.fromkeys(EMAIL_PROTOCOLS, MailSender(settings.smtp, signer, links))
+    return senders | {EXEC: CommandSender(dict(settings.notify_commands))}
 
 
 def make_http_client(parts: Parts) -> HttpClient:

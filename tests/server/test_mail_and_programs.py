@@ -1,0 +1,205 @@
+"""Topics reach people through the owner's SMTP server and the owner's programs (observability spec 8.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import json
+import queue
+import re
+import socketserver
+import threading
+from collections.abc import Iterator
+from email.message import Message as Mail
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import boto3
+import pytest
+
+from batchyard.server.deliveries import command_sender
+from batchyard.server.deliveries.command_sender import CommandSender
+from batchyard.server.deliveries.mail_sender import MailSender
+from batchyard.server.deliveries.message_signer import MessageSigner
+from batchyard.server.deliveries.sender import ARRIVED, Outcome
+from batchyard.server.deliveries.sns_messages import Links
+from batchyard.server.settings.config import SettingError, load
+from batchyard.server.settings.notify import Smtp
+from batchyard.topics.machine import Notice
+from tests.server.running import Server
+from tests.waiting import until
+
+SECONDS = 20.0
+TOPIC = "arn:aws:sns:us-east-1:123456789012:jobs"
+
+
+class _Session(socketserver.StreamRequestHandler):
+    """One connection of SMTP (RFC 5321). Recipients at refused.example and busy.example are not taken."""
+
+    def handle(self) -> None:
+        self.reply("220 mail.example")
+        while line := self.rfile.readline().decode().strip():
+            verb = line[:4].upper()
+            if verb == "DATA":
+                self.reply("354 go on")
+                self.take()
+            elif verb == "RCPT" and "@refused.example" in line:
+                self.reply("550 no such mailbox")
+            elif verb == "RCPT" and "@busy.example" in line:
+                self.reply("451 later")
+            elif verb == "QUIT":
+                self.reply("221 bye")
+                return
+            else:
+                self.reply("250 ok")
+
+    def take(self) -> None:
+        lines = []
+        while (line := self.rfile.readline()) != b".\r\n":
+            lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
+        self.server.mails.put(email.message_from_bytes(b"".join(lines)))  # type: ignore[attr-defined]
+        self.reply("250 taken")
+
+    def reply(self, text: str) -> None:
+        self.wfile.write(f"{text}\r\n".encode())
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Session)
+        self.mails: queue.Queue[Mail] = queue.Queue()
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+
+@pytest.fixture
+def smtp() -> Iterator[_Server]:
+    server = _Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def text_of(mail: Mail) -> str:
+    content = mail.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content.decode().replace("\r\n", "\n")
+
+
+def notice(**members: Any) -> Notice:
+    given = {"message_id": "m-1", "topic_arn": TOPIC, "subscription_arn": f"{TOPIC}:7f4c", "protocol": "email"}
+    more = {"endpoint": "a@b.example", "published_at_ms": 1_770_113_742_123}
+    return Notice(**({"kind": "Notification"} | given | more | members))
+
+
+def test_subscribers_by_mail_and_by_a_program_get_what_is_published(tmp_path: Path, smtp: _Server) -> None:
+    told = tmp_path / "told"
+    config = tmp_path / "batchyard.toml"
+    script = f"{{ echo $SNS_SUBJECT; cat; }} > {told}.new; mv {told}.new {told}"
+    config.write_text(
+        f'[smtp]\nhost = "127.0.0.1"\nport = {smtp.port}\nsender = "yard@example.org"\nsecurity = "none"\n'
+        f'[notify.pager]\ncommand = ["/bin/sh", "-c", "{script}"]\n'
+    )
+    with Server(tmp_path, "--config", str(config)) as server:
+        sns = boto3.client(
+            "sns", "us-east-1", endpoint_url=server.address, aws_access_key_id="a", aws_secret_access_key="b"
+        )
+        topic = sns.create_topic(Name="jobs")["TopicArn"]
+        arn = sns.subscribe(TopicArn=topic, Protocol="exec", Endpoint="pager")["SubscriptionArn"]
+        assert arn.startswith(topic), "the owner's programs need no confirmation"
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="me@example.org")
+        asked = smtp.mails.get(timeout=SECONDS)
+        assert (asked["To"], asked["From"]) == ("me@example.org", "yard@example.org")
+        assert asked["Subject"] == "AWS Notification - Subscription Confirmation"
+        link = re.search(r"http://\S+ConfirmSubscription\S+", text_of(asked))
+        assert link is not None
+        with urlopen(link[0]):
+            sns.publish(TopicArn=topic, Message="Zwölf jobs failed", Subject="Failures")
+        mail = smtp.mails.get(timeout=SECONDS)
+        assert mail["Subject"] == "Failures"
+        message, _, footer = text_of(mail).partition("\n\n--\n")
+        assert message == "Zwölf jobs failed"
+        assert "Action=Unsubscribe" in footer
+        sns.subscribe(TopicArn=topic, Protocol="email-json", Endpoint="me@example.org")
+        document = json.loads(text_of(smtp.mails.get(timeout=SECONDS)))
+        assert (document["Type"], bool(document["Signature"])) == ("SubscriptionConfirmation", True)
+        until(told.exists, SECONDS, "the program")
+    assert told.read_text() == "Failures\nZwölf jobs failed"
+
+
+def mailed(smtp: _Server, tmp_path: Path, endpoint: str, **members: Any) -> Outcome:
+    sender = MailSender(
+        Smtp("127.0.0.1", "yard@example.org", smtp.port, "none"), MessageSigner(tmp_path / "key.pem"), Links("http://x")
+    )
+    return asyncio.run(sender.send(notice(endpoint=endpoint, **members), "hello"))
+
+
+@pytest.mark.parametrize("endpoint", [".a@b", "a..b@c.example", "a.@b.example", "'@x", "%@--"])
+def test_odd_addresses_and_subjects_are_no_fault_of_the_service(smtp: _Server, tmp_path: Path, endpoint: str) -> None:
+    assert mailed(smtp, tmp_path, endpoint, subject="two\nlines") == ARRIVED
+    assert smtp.mails.get_nowait()["Subject"] == "two lines"
+
+
+def test_what_mail_servers_answer(smtp: _Server, tmp_path: Path) -> None:
+    assert mailed(smtp, tmp_path, "a@b.example") == ARRIVED
+    assert smtp.mails.get_nowait()["Subject"] == "AWS Notification Message"
+    refused = mailed(smtp, tmp_path, "a@refused.example")
+    assert (refused.error_code, refused.is_final) == ("SMTP_550", True)
+    busy = mailed(smtp, tmp_path, "a@busy.example")
+    assert (busy.error_code, busy.is_final) == ("SMTP_451", False)
+    smtp.server_close()
+    gone = mailed(smtp, tmp_path, "a@b.example")
+    assert (gone.error_code, gone.is_final) == ("CONNECTION_FAILURE", False)
+
+
+def ran(*command: str) -> Outcome:
+    async def run() -> Outcome:
+        return await CommandSender({"pager": command}).send(notice(protocol="exec", endpoint="pager"), "hello")
+
+    return asyncio.run(run())
+
+
+def test_what_programs_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ran("/bin/sh", "-c", 'test "$(cat)" = hello && test "$SNS_TOPIC_ARN" = ' + TOPIC) == ARRIVED
+    failed = ran("/bin/sh", "-c", "echo no signal >&2; exit 3")
+    assert (failed.error_code, failed.is_final) == ("COMMAND_FAILED", False)
+    assert failed.error == "/bin/sh ended with 3: no signal"
+    assert ran("/no/such/program").error_code == "NO_RESOURCE"
+    monkeypatch.setattr(command_sender, "TIMEOUT_SECONDS", 0.05)
+    assert ran("/bin/sleep", "60").error_code == "TIMEOUT"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[smtp]\nhost = "h"\n', "sender"),
+        ('[smtp]\nhost = "h"\nsender = "s"\nsecurity = "ssl"\n', "none, starttls, tls"),
+        ('[smtp]\nhost = "h"\nsender = "s"\nport = 0\n', "1 to 65535"),
+        ('[smtp]\nhost = "h"\nsender = "s"\nuser = "u"\n', "go together"),
+        ('[notify.pager]\ncommand = "page"\n', "[notify.pager] must have command"),
+        ('[notify."a b"]\ncommand = ["page"]\n', "a name of letters"),
+        ("notify = 1\n", "must be tables"),
+    ],
+)
+def test_settings_that_are_wrong_are_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(SettingError, match=re.escape(words)):
+        load({}, {}, path)
+
+
+def test_ports_follow_from_the_security(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    for security, port in (("none", 25), ("starttls", 587), ("tls", 465)):
+        path.write_text(f'[smtp]\nhost = "h"\nsender = "s"\nsecurity = "{security}"\n')
+        found = load({}, {}, path).smtp
+        assert found is not None
+        assert found.port == port
