@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from batchyard.server.deliveries.own_operations import OperationChannel
+from batchyard.server.deliveries.sender import ARRIVED
+from batchyard.server.http.disk_guard import FreeSpace
+from batchyard.wire.messages import WireError
+from batchyard.wire.model import load_service_model
+from batchyard.wire.router import Router
 from tests.api.service import START_MS, Service
 
 HEAD = "arn:aws:scheduler:us-east-1:123456789012:"
@@ -80,8 +88,9 @@ def test_a_schedule_lives(scheduler: Any) -> None:
 
 def test_a_group_lives_with_its_schedules(scheduler: Any) -> None:
     tags = [{"Key": "team", "Value": "a"}]
-    arn = scheduler.create_schedule_group(Name="reports", Tags=tags)["ScheduleGroupArn"]
+    arn = scheduler.create_schedule_group(Name="reports", Tags=tags, ClientToken="t")["ScheduleGroupArn"]
     assert arn == f"{HEAD}schedule-group/reports"
+    assert scheduler.create_schedule_group(Name="reports", ClientToken="t")["ScheduleGroupArn"] == arn
     assert refused(scheduler, "create_schedule_group", Name="reports")[::2] == ("ConflictException", 409)
     create(scheduler, GroupName="reports")
     assert [group["Name"] for group in scheduler.list_schedule_groups()["ScheduleGroups"]] == ["default", "reports"]
@@ -89,6 +98,8 @@ def test_a_group_lives_with_its_schedules(scheduler: Any) -> None:
     scheduler.tag_resource(ResourceArn=arn, Tags=[{"Key": "more", "Value": "b"}])
     scheduler.untag_resource(ResourceArn=arn, TagKeys=["team"])
     assert scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"] == [{"Key": "more", "Value": "b"}]
+    foreign = arn.replace("123456789012", "210987654321")
+    assert refused(scheduler, "tag_resource", ResourceArn=foreign, Tags=tags)[::2] == ("ResourceNotFoundException", 404)
     scheduler.delete_schedule_group(Name="reports")
     assert scheduler.list_schedules()["Schedules"] == []
     missing = ("ResourceNotFoundException", "Schedule group reports does not exist.", 404)
@@ -133,6 +144,8 @@ def test_a_request_that_is_repeated_makes_one_schedule(scheduler: Any) -> None:
         ({"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 5}}, "must not be provided"),
         ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 1441}}, "less than or equal to 1440"),
         ({"StartDate": datetime(2027, 1, 2), "EndDate": datetime(2027, 1, 1)}, "must be before the EndDate"),
+        ({"EndDate": datetime(2999, 1, 1)}, "EndDate must be a time from 1970 to 2200."),
+        ({"Target": TARGET | {"EventBridgeParameters": {"Source": "a", "DetailType": "b"}}}, "are for an event bus"),
         ({"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/x"}, "KmsKeyArn is not built"),
         ({"Target": TARGET | {"RoleArn": "role"}}, "at 'target.roleArn'"),
         ({"Target": TARGET | {"RetryPolicy": {"MaximumRetryAttempts": 186}}}, "less than or equal to 185"),
@@ -188,3 +201,22 @@ def test_a_one_time_schedule_may_delete_itself(service: Service, scheduler: Any)
     service.tick(61_000)
     assert len(service.messages) == 1
     assert [one["Name"] for one in scheduler.list_schedules()["Schedules"]] == ["past"]
+
+
+def test_a_nights_job_is_submitted(service: Service, scheduler: Any) -> None:
+    """Through the channel that performs what a schedule calls."""
+    create(scheduler, Target=TARGET | {"Input": REQUEST.replace("work", "sleeper")})
+    service.tick(24 * HOUR_MS)
+    (message,) = service.messages
+    channel = OperationChannel(service.context, FreeSpace(lambda: 1 << 40, 1, lambda: 0))
+    assert asyncio.run(channel.send(message)) == ARRIVED
+    found = service.batch.list_jobs(jobQueue="default", filters=[{"name": "JOB_NAME", "values": ["nightly"]}])
+    assert len(found["jobSummaryList"]) == 1
+
+
+def test_an_error_has_its_text_where_sdks_read_it() -> None:
+    """SDKs that are made of the models read `Message` of this service, and `message` of AWS Batch."""
+    operations = Router([load_service_model("scheduler"), load_service_model("batch")]).operations
+    for operation, member in (("scheduler", "GetSchedule"), "Message"), (("batch", "DescribeJobs"), "message"):
+        response = operations[operation].refuse(WireError("ValidationException", "why"), "r1")
+        assert json.loads(response.body) == {member: "why", "__type": "ValidationException"}

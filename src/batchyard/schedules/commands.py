@@ -13,6 +13,7 @@ from batchyard.schedules.records import Schedule, ScheduleGroup
 class CreateScheduleGroup(Command[ScheduleGroup], frozen=True):
     name: str
     tags: dict[str, str] = field(default_factory=dict)
+    client_token: str = ""  # a group that was made with the same one is the answer to a repeated request
 
 
 class DeleteScheduleGroup(Command[None], frozen=True):

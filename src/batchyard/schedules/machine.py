@@ -133,11 +133,15 @@ class SchedulesMachine:
     # -- groups --
 
     def _create_group(self, command: c.CreateScheduleGroup) -> ScheduleGroup:
-        if command.name in self._groups:
+        known = self._groups.get(command.name)
+        if known is not None:
+            if command.client_token and known.client_token == command.client_token:
+                return known
             raise Refused(f"Schedule group {command.name} already exists.", CONFLICT)
         if len(self._groups) >= MAX_GROUPS:
             raise Refused(f"There are {MAX_GROUPS} schedule groups already, the most there can be.", QUOTA)
-        return self._put_group(ScheduleGroup(command.name, self._now_ms, self._now_ms, command.tags))
+        made = ScheduleGroup(command.name, self._now_ms, self._now_ms, command.tags, command.client_token)
+        return self._put_group(made)
 
     def _delete_group(self, command: c.DeleteScheduleGroup) -> None:
         group = self._group(command.name)

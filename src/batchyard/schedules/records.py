@@ -20,6 +20,7 @@ class ScheduleGroup(Struct, frozen=True, omit_defaults=True):
     created_at_ms: int
     modified_at_ms: int
     tags: dict[str, str] = {}
+    client_token: str = ""
 
 
 class Schedule(Struct, frozen=True, omit_defaults=True):

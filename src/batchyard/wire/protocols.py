@@ -45,13 +45,14 @@ class WireProtocol(Protocol):
 
 
 class RestJson:
-    """`rest-json`: the operation is in method and path, the error code in the header `x-amzn-ErrorType`."""
+    """`rest-json`: the operation is in method and path, the error code in the header `x-amzn-ErrorType`.
+    `message_member`: the name of an error's text in its body, as the service's model has it."""
 
     content_type = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
 
-    def __init__(self, refusal_code: str) -> None:
-        self._refusal_code = refusal_code
+    def __init__(self, refusal_code: str, message_member: str = "message") -> None:
+        self._refusal_code, self._message_member = refusal_code, message_member
 
     def reader(self, shape: Shape) -> DocumentReader:
         return BodyReader(shape)
@@ -69,7 +70,8 @@ class RestJson:
             ("x-amzn-errortype", error.code),
         )
         # `__type` repeats the header for clients that read bodies only; the real service's front end does so too.
-        return Response(error.status, headers, _encoder.encode({"message": error.message, "__type": error.code}))
+        document = {self._message_member: error.message, "__type": error.code}
+        return Response(error.status, headers, _encoder.encode(document))
 
 
 class AwsJson:

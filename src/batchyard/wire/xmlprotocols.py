@@ -115,7 +115,8 @@ def protocol_of(service: ServiceModel, protocol: str = "") -> WireProtocol:
     declared = ("InvalidParameterException", "ClientException", "ValidationException")
     refusal_code = next((code for code in declared if code in service.shapes), "ValidationException")
     if protocol == "rest-json":
-        return RestJson(refusal_code)
+        refusal = service.shapes.get(refusal_code)
+        return RestJson(refusal_code, next(iter(refusal.members), "message") if refusal is not None else "message")
     assert protocol == "json", f"{service.name}: protocol {protocol} is not implemented"
     return AwsJson(service.json_version, refusal_code)
 

@@ -17,7 +17,8 @@ ARN_PATTERN = r"arn:aws[a-z-]*:scheduler:[a-z0-9\-]+:\d{12}:schedule-group\/[0-9
 async def create_schedule_group(context: Context, call: Call, request: Document) -> Document:
     """Name, Tags -> ScheduleGroupArn."""
     check_name(request["Name"], "name")
-    group = await context.ask(c.CreateScheduleGroup(request["Name"], _tags(request)))
+    command = c.CreateScheduleGroup(request["Name"], _tags(request), request.get("ClientToken", ""))
+    group = await context.ask(command)
     return {"ScheduleGroupArn": group_arn(context.account, group.name)}
 
 
@@ -40,18 +41,18 @@ async def delete_schedule_group(context: Context, call: Call, request: Document)
 
 
 async def tag_resource(context: Context, call: Call, request: Document) -> Document:
-    await context.ask(c.TagScheduleGroup(_tagged(request), _tags(request)))
+    await context.ask(c.TagScheduleGroup(_tagged(context, request), _tags(request)))
     return {}
 
 
 async def untag_resource(context: Context, call: Call, request: Document) -> Document:
     removed = tuple(tag_keys_of(request["TagKeys"], invalid))
-    await context.ask(c.TagScheduleGroup(_tagged(request), removed=removed))
+    await context.ask(c.TagScheduleGroup(_tagged(context, request), removed=removed))
     return {}
 
 
 async def list_tags_for_resource(context: Context, call: Call, request: Document) -> Document:
-    group = await _find(context, _tagged(request))
+    group = await _find(context, _tagged(context, request))
     return {"Tags": [{"Key": key, "Value": value} for key, value in sorted(group.tags.items())]}
 
 
@@ -66,12 +67,15 @@ def _tags(request: Document) -> dict[str, str]:
     return tags_of(request.get("Tags", []), invalid)
 
 
-def _tagged(request: Document) -> str:
-    """Returns the name of the group of a ResourceArn."""
+def _tagged(context: Context, request: Document) -> str:
+    """Returns the name of the group of a ResourceArn. Raises Refused: there is no group of this name here, or the ARN
+    is another account's."""
     arn = request["ResourceArn"]
     _, found, name = arn.partition(":schedule-group/")
     if not found:
         raise unfit(arn, "resourceArn", f"satisfy regular expression pattern: {ARN_PATTERN}")
+    if arn != group_arn(context.account, name):
+        raise Refused(f"Schedule group {arn} does not exist.", "ResourceNotFoundException")
     return str(name)
 
 

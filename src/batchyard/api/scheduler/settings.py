@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from batchyard.api.scheduler.requests import check_between, check_enum, invalid, unfit
 from batchyard.core.model.deliveries import DeliveryPolicy
+from batchyard.evaluators.schedules.expressions import LAST_MS
 from batchyard.schedules.commands import ScheduleSettings
 from batchyard.schedules.records import DELETE, DISABLED, ENABLED, KEEP, UTC_NAME
 from batchyard.wire.messages import Document
@@ -81,6 +82,8 @@ def _check_target(target: Document) -> None:
     for member in NOT_HONOURED:
         if member in target:
             raise invalid(f"Target.{member} is not built here: its targets are not either.")
+    if "EventBridgeParameters" in target and ":event-bus/" not in target["Arn"]:
+        raise invalid("Target.EventBridgeParameters are for an event bus: leave them out, or name a bus in Target.Arn.")
     if not re.fullmatch(ROLE_PATTERN, target["RoleArn"], re.ASCII):
         raise unfit(target["RoleArn"], "target.roleArn", f"satisfy regular expression pattern: {ROLE_PATTERN}")
     retry = target.get("RetryPolicy", {})
@@ -107,4 +110,8 @@ def window_document(minutes: int) -> Document:
 
 def _ms(request: Document, member: str) -> int | None:
     """Returns a time of a request in milliseconds; None: it has none."""
-    return None if member not in request else round(request[member] * 1000)
+    if member not in request:
+        return None
+    if not 0 <= request[member] * 1000 < LAST_MS:
+        raise invalid(f"{member} must be a time from 1970 to 2200.")
+    return int(request[member] * 1000)
