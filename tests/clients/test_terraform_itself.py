@@ -22,7 +22,17 @@ PROVIDER = "*/hashicorp/aws"  # below whichever host it was mirrored from
 MAJOR = 5  # of the provider's versions, the one that the configuration is written for
 SECONDS = 300.0  # the provider pauses for half a minute when it makes, changes or removes a queue
 NO_CHANGES = 0  # exit code of plan -detailed-exitcode; 2: there are some
-SERVICES = ("BATCH", "CLOUDWATCH", "CLOUDWATCH_LOGS", "EVENTBRIDGE", "IAM", "SECRETS_MANAGER", "SSM", "STS")
+SERVICES = (
+    "BATCH",
+    "CLOUDWATCH",
+    "CLOUDWATCH_LOGS",
+    "EVENTBRIDGE",
+    "IAM",
+    "SCHEDULER",
+    "SECRETS_MANAGER",
+    "SSM",
+    "STS",
+)
 RED = ("-var", "shade=red", "-var", "most_vcpus=8")
 
 
@@ -318,6 +328,9 @@ def left(clients: Clients) -> list[str]:
         names += [bus["Name"], *(rule["Name"] for rule in events.list_rules(EventBusName=bus["Name"])["Rules"])]
     names += [one["Name"] for one in events.list_connections()["Connections"]]
     names += [one["Name"] for one in events.list_api_destinations()["ApiDestinations"]]
+    scheduler = clients.client("scheduler")
+    names += [one["Name"] for one in scheduler.list_schedules()["Schedules"]]
+    names += [one["Name"] for one in scheduler.list_schedule_groups()["ScheduleGroups"]]
     names += [one["logGroupName"] for one in clients.logs.describe_log_groups()["logGroups"]]
     names += [one["name"] for one in clients.logs.describe_query_definitions()["queryDefinitions"]]
     alarms = clients.client("cloudwatch").describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
