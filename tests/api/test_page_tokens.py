@@ -11,10 +11,12 @@ import pytest
 from batchyard.api import page_tokens
 from batchyard.api.operations import OPERATIONS
 from batchyard.api.services import SERVICES
+from batchyard.api.sns.requests import PAGE
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.model import Shape, load_service_model
-from tests.api.service import Service
-from tests.api.test_paginators import GROUP, WALKS, ran
+from tests.api.service import START_MS, Service
+from tests.api.test_paginators import GROUP, MANY, WALKS, Walk, ran
+from tests.waiting import until
 
 Document = dict[str, Any]
 PAGED = {
@@ -24,10 +26,93 @@ PAGED = {
     if (service, operation) in OPERATIONS
 }
 LARGE = 1 << 20
+QUERY_SECONDS = 30.0
+BASIC = {"Username": "u", "Password": "p"}
+
+
+def buses(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("events").create_event_bus(Name=f"bus-{number}")
+    return {}
+
+
+def connections(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("events").create_connection(
+            Name=f"connection-{number}", AuthorizationType="BASIC", AuthParameters={"BasicAuthParameters": BASIC}
+        )
+    return {}
+
+
+def api_destinations(service: Service) -> Document:
+    connections(service)
+    arn = service.client("events").describe_connection(Name="connection-0")["ConnectionArn"]
+    for number in range(MANY):
+        service.client("events").create_api_destination(
+            Name=f"destination-{number}", ConnectionArn=arn, InvocationEndpoint="http://127.0.0.1:1/", HttpMethod="POST"
+        )
+    return {}
+
+
+def query_definitions(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("logs").put_query_definition(name=f"query-{number}", queryString="fields @message")
+    return {}
+
+
+def log_groups(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("logs").create_log_group(logGroupName=f"/group-{number}")
+    return {}
+
+
+def query_results(service: Service) -> Document:
+    logs = service.client("logs")
+    log_groups(service)
+    logs.create_log_stream(logGroupName="/group-0", logStreamName="s")
+    events = [{"timestamp": START_MS + number, "message": f"line {number}"} for number in range(MANY)]
+    logs.put_log_events(logGroupName="/group-0", logStreamName="s", logEvents=events)
+    span = {"startTime": START_MS // 1000 - 60, "endTime": START_MS // 1000 + 60}
+    query_id = logs.start_query(logGroupName="/group-0", queryString="fields @message", **span)["queryId"]
+    until(lambda: logs.get_query_results(queryId=query_id)["status"] == "Complete", QUERY_SECONDS, "the query")
+    return {"queryId": query_id}
+
+
+def topics(service: Service) -> Document:
+    for number in range(PAGE + 1):
+        service.client("sns").create_topic(Name=f"topic-{number}")
+    return {}
+
+
+def subscriptions(service: Service) -> Document:
+    arn = service.client("sns").create_topic(Name="topic")["TopicArn"]
+    for number in range(PAGE + 1):
+        service.client("sns").subscribe(TopicArn=arn, Protocol="http", Endpoint=f"http://127.0.0.1:1/{number}")
+    return {}
+
+
+def subscriptions_of_topic(service: Service) -> Document:
+    subscriptions(service)
+    return {"TopicArn": service.client("sns").create_topic(Name="topic")["TopicArn"]}
+
+
+# Those for which botocore has no paginator, and those whose pages are too large for the walks of paginators.
+MORE_WALKS = {
+    ("events", "ListApiDestinations"): Walk(api_destinations),
+    ("events", "ListConnections"): Walk(connections),
+    ("events", "ListEventBuses"): Walk(buses),
+    ("logs", "DescribeQueryDefinitions"): Walk(query_definitions),
+    ("logs", "GetQueryResults"): Walk(query_results),
+    ("logs", "ListLogGroups"): Walk(log_groups),
+    ("sns", "ListTopics"): Walk(topics),
+    ("sns", "ListSubscriptions"): Walk(subscriptions),
+    ("sns", "ListSubscriptionsByTopic"): Walk(subscriptions_of_topic),
+}
+ALL_WALKS = WALKS | MORE_WALKS
 
 
 def test_every_operation_with_pages_is_walked() -> None:
-    assert set(PAGED) == set(WALKS)
+    assert set(PAGED) == set(ALL_WALKS)
 
 
 def code_of(service: Service, key: tuple[str, str], request: Document) -> str:
@@ -40,7 +125,7 @@ def code_of(service: Service, key: tuple[str, str], request: Document) -> str:
 
 def first_page(service: Service, key: tuple[str, str]) -> tuple[Document, str]:
     """A request of which there are more pages, and the token of the second."""
-    walk = WALKS[key]
+    walk = ALL_WALKS[key]
     request = walk.prepare(service)
     members = inputs(key)
     request = request | {name: walk.sizes[0] for name in members if name in page_tokens.PAGE_SIZES}

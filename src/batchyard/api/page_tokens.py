@@ -17,7 +17,9 @@ from batchyard.wire.messages import Document
 from batchyard.wire.model import ServiceModel
 
 TOKEN_MEMBERS = ("nextToken", "NextToken", "Marker")
-PAGE_SIZES = frozenset({"maxResults", "MaxResults", "limit", "Limit", "MaxItems", "MaxRecords", "MaxDatapoints"})
+PAGE_SIZES = frozenset(
+    {"maxResults", "MaxResults", "limit", "Limit", "MaxItems", "maxItems", "MaxRecords", "MaxDatapoints"}
+)
 PROOF_BYTES = 16
 MAX_TOKEN_CHARACTERS = 8192  # a cursor holds a name or two of at most 512 characters; a longer text is no token
 _encode = msgspec.json.Encoder(order="deterministic").encode
