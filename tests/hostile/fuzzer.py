@@ -46,6 +46,7 @@ GROWTH_MIB = 64
 LOG_LINES_PER_1000 = 1
 FINDS_SHOWN = 20
 SHOWN_BYTES = 3000
+LIVE_FORM = "application/vnd.amazon.eventstream"  # of an answer that has no end
 NOT_BUILT = frozenset({("yard", "Shutdown")})  # it would end the run
 
 
@@ -145,7 +146,10 @@ class Client(threading.Thread):
                 self._connection = http.client.HTTPConnection(*host_of(self._run.address), timeout=ANSWER_SECONDS)
             self._connection.request(sent.method, sent.target, sent.body, sent.headers)
             response = self._connection.getresponse()
-            answer, status = response.read(), response.status
+            live = response.getheader("Content-Type") == LIVE_FORM
+            answer, status = response.read1() if live else response.read(), response.status
+            if live:  # it would go on for as long as anyone listens
+                self._drop()
         except TimeoutError:
             status = None
         except (OSError, http.client.HTTPException) as error:
@@ -173,7 +177,7 @@ class Client(threading.Thread):
                 connection.sendall(message)
                 select.select([connection], [], [], MOMENT_SECONDS)
                 connection.shutdown(socket.SHUT_WR)
-                while piece := connection.recv(65_536):
+                while LIVE_FORM.encode() not in answer and (piece := connection.recv(65_536)):
                     answer += piece
         except TimeoutError:
             status = None

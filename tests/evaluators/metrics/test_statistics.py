@@ -148,7 +148,10 @@ def test_any_text_is_a_statistic_or_refused(name: str) -> None:
     assert value is None or math.isfinite(value)
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1), st.lists(st.integers(1, 9), min_size=1))
+VALUES = st.floats(-(2.0**360), 2.0**360)  # what PutMetricData takes
+
+
+@given(st.lists(VALUES, min_size=1), st.lists(st.integers(1, 9), min_size=1))
 def test_values_survive_being_packed(values: list[float], counts: list[int]) -> None:
     times = [float(counts[at % len(counts)]) for at in range(len(values))]
     found = samples_of(values, times).values

@@ -227,9 +227,11 @@ class LogSweep:
         if not self._attempt(file).is_ended:
             return False
         unfinished = file.path.with_name(file.path.name + ".new")
-        unfinished.write_text(f"{file.written_ms}\t{self._reason()}\n")
-        unfinished.chmod(0o640)
-        os.utime(unfinished, ns=(file.written_ms * 1_000_000, file.written_ms * 1_000_000))
+        with unfinished.open("w") as mark:
+            mark.write(f"{file.written_ms}\t{self._reason()}\n")
+            mark.flush()
+            os.fchmod(mark.fileno(), 0o640)
+            os.utime(mark.fileno(), ns=(file.written_ms * 1_000_000, file.written_ms * 1_000_000))
         os.rename(unfinished, file.path)
         packed_path(file.path).unlink(missing_ok=True)
         return True

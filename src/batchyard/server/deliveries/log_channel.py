@@ -12,9 +12,8 @@ from msgspec import json
 from batchyard.core.model.deliveries import Message
 from batchyard.core.model.refusal import Refused
 from batchyard.server.deliveries.sender import ARRIVED, Outcome
-from batchyard.store.errors import StoreError
 from batchyard.store.logs.log_records import LogEvent
-from batchyard.store.logs.log_writer import LogWriter
+from batchyard.store.logs.log_writer import LogWriter, NotWritten
 
 OWN_FORM = {"timestamp", "message"}  # the members of what a transformer for a log group makes
 RULE_MARK = ":rule/"
@@ -33,7 +32,7 @@ class LogChannel:
             await asyncio.wrap_future(self._writer.append(message.target["group"], stream, [event], creates=True))
         except Refused as refusal:
             return Outcome("NO_RESOURCE", refusal.message, is_final=True)
-        except StoreError as error:  # a disk may be full, and have room later
+        except NotWritten as error:  # a disk may be full, and have room later
             return Outcome("THROTTLING", str(error))
         return ARRIVED
 
