@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -187,10 +188,20 @@ def test_what_the_owner_has_not_set_up_names_its_setting(sns: Any, protocol: str
         {"KmsMasterKeyId": "alias/x"},
         {"TracingConfig": "Active"},
         {"HTTPSuccessFeedbackRoleArn": "x"},
+        {"SQSSuccessFeedbackSampleRate": "100"},
     ],
 )
 def test_attributes_that_are_not_built_are_refused(sns: Any, attributes: dict[str, str]) -> None:
-    assert "is not built here" in invalid(sns, "create_topic", Name="other", Attributes=attributes)
+    assert re.search("(is|are) not built here", invalid(sns, "create_topic", Name="other", Attributes=attributes))
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "Firehose", "Lambda", "Application", "SQS"])
+def test_a_sample_rate_of_no_delivery_is_kept(sns: Any, protocol: str) -> None:
+    """Terraform's aws_sns_topic sets each of them."""
+    name = f"{protocol}SuccessFeedbackSampleRate"
+    assert name not in sns.get_topic_attributes(TopicArn=TOPIC)["Attributes"]
+    sns.set_topic_attributes(TopicArn=TOPIC, AttributeName=name, AttributeValue="0")
+    assert sns.get_topic_attributes(TopicArn=TOPIC)["Attributes"][name] == "0"
 
 
 def test_addresses_of_mail_are_one_mailbox(sns: Any) -> None:

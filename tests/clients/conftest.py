@@ -10,11 +10,17 @@ from tests.server.running import Server
 
 __all__ = ["dockerd"]  # a fixture
 
+# Mail subscriptions are taken; nothing listens there.
+MAIL = '[smtp]\nhost = "127.0.0.1"\nport = 9\nsender = "batchyard@example.org"\n'
+
 
 @pytest.fixture(scope="session")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     """One service for all that is tried here; each test uses names of its own."""
-    with Server(tmp_path_factory.mktemp("clients"), "--vcpus", "8", "--memory", "65536") as server:
+    directory = tmp_path_factory.mktemp("clients")
+    settings = directory / "settings.toml"
+    settings.write_text(MAIL)
+    with Server(directory, "--vcpus", "8", "--memory", "65536", "--config", str(settings)) as server:
         yield Clients(server)
 
 

@@ -30,6 +30,7 @@ SERVICES = (
     "IAM",
     "SCHEDULER",
     "SECRETS_MANAGER",
+    "SNS",
     "SSM",
     "STS",
 )
@@ -243,6 +244,7 @@ def described(clients: Clients) -> set[str]:
         | shades_of_events(clients)
         | shades_of_logs(clients)
         | shades_of_alarms(clients)
+        | shades_of_topics(clients)
     )
 
 
@@ -305,6 +307,20 @@ def shades_of_alarms(clients: Clients) -> set[str]:
     return {both["AlarmDescription"], tag["Value"]}
 
 
+def shades_of_topics(clients: Clients) -> set[str]:
+    sns = clients.client("sns")
+    (topic,) = sns.list_topics()["Topics"]
+    attributes = sns.get_topic_attributes(TopicArn=topic["TopicArn"])["Attributes"]
+    assert json.loads(attributes["DeliveryPolicy"])["http"]["defaultHealthyRetryPolicy"]["numRetries"] == 8
+    found = {one["Protocol"]: one for one in sns.list_subscriptions()["Subscriptions"]}
+    assert found["email"]["Endpoint"] == "owner@example.com"
+    assert [one["SubscriptionArn"] for one in found.values()] == ["PendingConfirmation"] * 2
+    (tag,) = sns.list_tags_for_resource(ResourceArn=topic["TopicArn"])["Tags"]
+    shade, _, word = attributes["DisplayName"].partition(" ")
+    assert word == "alerts"
+    return {shade, json.loads(attributes["Policy"])["Statement"][0]["Sid"], tag["Value"]}
+
+
 def left(clients: Clients) -> list[str]:
     """Names of what is still there of all that was made."""
     batch = clients.batch
@@ -333,6 +349,8 @@ def left(clients: Clients) -> list[str]:
     names += [one["Name"] for one in scheduler.list_schedule_groups()["ScheduleGroups"]]
     names += [one["logGroupName"] for one in clients.logs.describe_log_groups()["logGroups"]]
     names += [one["name"] for one in clients.logs.describe_query_definitions()["queryDefinitions"]]
+    names += [one["TopicArn"] for one in clients.client("sns").list_topics()["Topics"]]
+    names += [one["TopicArn"] for one in clients.client("sns").list_subscriptions()["Subscriptions"]]
     alarms = clients.client("cloudwatch").describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
     names += [one["AlarmName"] for kind in ("MetricAlarms", "CompositeAlarms") for one in alarms[kind]]
     return [name for name in names if "tfr" in name]

@@ -42,7 +42,7 @@ resource "aws_scheduler_schedule" "once" {
   }
 
   target {
-    arn      = "arn:aws:sns:us-east-1:123456789012:tfr-alerts"
+    arn      = aws_sns_topic.alerts.arn
     role_arn = local.role
     input    = var.shade
   }

@@ -20,6 +20,8 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 FIFO = ".fifo"
 MAX_DISPLAY_NAME = 100  # API: DisplayName
 SIGNATURE_VERSIONS = ("1", "2")
+FEEDBACK_PROTOCOLS = ("HTTP", "Firehose", "Lambda", "Application", "SQS")
+NO_FEEDBACK = "0"  # percent of the successful deliveries that AWS logs; Terraform's aws_sns_topic always writes it
 # Attributes that ask for what is not built; an empty one, or the value that asks for nothing, is let through.
 NOT_HONOURED = {
     "FifoTopic": "false",
@@ -31,8 +33,8 @@ NOT_HONOURED = {
     "DataProtectionPolicy": "",
 } | {
     f"{protocol}{kind}": ""
-    for protocol in ("HTTP", "Firehose", "Lambda", "Application", "SQS")
-    for kind in ("SuccessFeedbackRoleArn", "FailureFeedbackRoleArn", "SuccessFeedbackSampleRate")
+    for protocol in FEEDBACK_PROTOCOLS
+    for kind in ("SuccessFeedbackRoleArn", "FailureFeedbackRoleArn")
 }
 
 
@@ -139,11 +141,20 @@ def _check_signature_version(value: str, prefix: str) -> None:
         raise invalid(f"{prefix}SignatureVersion: it must be one of {', '.join(SIGNATURE_VERSIONS)}, got {value}")
 
 
+def _check_sample_rate(value: str, prefix: str) -> None:
+    if value != NO_FEEDBACK:
+        raise invalid(
+            f"{prefix}SuccessFeedbackSampleRate: logs of deliveries are not built here (`batchyard events failures` lists "
+            f"those that failed): use {NO_FEEDBACK}, got {value}"
+        )
+
+
 _CHECKS: dict[str, Callable[[str, str], None]] = {
     "DisplayName": _check_display_name,
     "Policy": _check_policy,
     "DeliveryPolicy": _check_delivery_policy,
     "SignatureVersion": _check_signature_version,
+    **{f"{protocol}SuccessFeedbackSampleRate": _check_sample_rate for protocol in FEEDBACK_PROTOCOLS},
 }
 
 
