@@ -20,7 +20,7 @@ trap 'rm -rf "$tools"' EXIT
 "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "pip-tools==$PIP_TOOLS_VERSION"
 
 export CUSTOM_COMPILE_COMMAND=scripts/lock.sh
-for name in build base gpu otel dev mpi; do
+for name in build base gpu otel apprise dev mpi; do
     echo "Locking requirements/$name.txt"
     "$tools/bin/pip-compile" --quiet --allow-unsafe --generate-hashes --strip-extras \
         --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \

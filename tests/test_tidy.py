@@ -318,9 +318,10 @@ def test_base_requirements_are_those_of_the_package() -> None:
     assert requirement_lines("build.in") == project["build-system"]["requires"]
     assert requirement_lines("gpu.in") == project["project"]["optional-dependencies"]["gpu"]
     assert requirement_lines("otel.in") == project["project"]["optional-dependencies"]["otel"]
+    assert requirement_lines("apprise.in") == project["project"]["optional-dependencies"]["apprise"]
 
 
-@pytest.mark.parametrize("name", ["build", "base", "gpu", "otel", "dev", "mpi"])
+@pytest.mark.parametrize("name", ["build", "base", "gpu", "otel", "apprise", "dev", "mpi"])
 def test_the_lock_pins_and_hashes_everything_asked_for(name: str) -> None:
     blocks = text_of(f"requirements/{name}.txt").replace("\\\n", " ").splitlines()
     pins = [line for line in blocks if line and not line.lstrip().startswith("#")]

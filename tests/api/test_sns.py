@@ -163,7 +163,7 @@ def test_what_is_not_there_is_not_found(sns: Any) -> None:
     assert refused(sns, "list_tags_for_resource", ResourceArn=f"{HEAD}no")[0] == "ResourceNotFound"
 
 
-@pytest.mark.parametrize("protocol", ["sqs", "lambda", "firehose", "sms", "application", "apprise"])
+@pytest.mark.parametrize("protocol", ["sqs", "lambda", "firehose", "sms", "application"])
 def test_protocols_without_receivers_say_what_to_use(sns: Any, protocol: str) -> None:
     text = invalid(sns, "subscribe", TopicArn=TOPIC, Protocol=protocol, Endpoint="x")
     assert text.startswith(f"Protocol Reason: {protocol} is not built: ")
@@ -175,6 +175,7 @@ def test_protocols_without_receivers_say_what_to_use(sns: Any, protocol: str) ->
     [
         ("email", "a@b.example", "host and sender of [smtp]"),
         ("exec", "pager", "[notify.NAME]"),
+        ("apprise", "chat", "pip install 'batchyard[apprise]'"),
     ],
 )
 def test_what_the_owner_has_not_set_up_names_its_setting(sns: Any, protocol: str, endpoint: str, words: str) -> None:

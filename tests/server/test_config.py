@@ -59,7 +59,7 @@ def test_the_strongest_layer_that_says_something_wins(tmp_path_factory: pytest.T
 
 def test_every_setting_of_the_table_is_a_field_with_the_same_default() -> None:
     # Tables, of which most have the owner's own names.
-    of_the_file_alone = {"efs", "images", "allowed_targets", "smtp", "notify_commands"}
+    of_the_file_alone = {"efs", "images", "allowed_targets", "smtp", "notify"}
     assert {s.name for s in TABLE} == set(Settings.__struct_fields__) - of_the_file_alone
     found = load({}, {"HOME": "/nowhere"})
     for setting in TABLE:

@@ -1,4 +1,4 @@
-"""Topics reach people through the owner's SMTP server and the owner's programs (observability spec 8.3)."""
+"""Topics reach people through the owner's SMTP server, the owner's programs, and Apprise (observability spec 8.3)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import queue
 import re
 import socketserver
+import sys
 import threading
 from collections.abc import Iterator
 from email.message import Message as Mail
@@ -19,6 +20,7 @@ import boto3
 import pytest
 
 from batchyard.server.deliveries import command_sender
+from batchyard.server.deliveries.apprise_sender import AppriseSender, without_secrets
 from batchyard.server.deliveries.command_sender import CommandSender
 from batchyard.server.deliveries.mail_sender import MailSender
 from batchyard.server.deliveries.message_signer import MessageSigner
@@ -27,6 +29,7 @@ from batchyard.server.deliveries.sns_messages import Links
 from batchyard.server.settings.config import SettingError, load
 from batchyard.server.settings.notify import Smtp
 from batchyard.topics.machine import Notice
+from tests.server.receiver import Receiver
 from tests.server.running import Server
 from tests.waiting import until
 
@@ -100,13 +103,16 @@ def notice(**members: Any) -> Notice:
     return Notice(**({"kind": "Notification"} | given | more | members))
 
 
-def test_subscribers_by_mail_and_by_a_program_get_what_is_published(tmp_path: Path, smtp: _Server) -> None:
+def test_subscribers_by_mail_a_program_and_apprise_get_what_is_published(
+    tmp_path: Path, smtp: _Server, receiver: Receiver
+) -> None:
     told = tmp_path / "told"
     config = tmp_path / "batchyard.toml"
     script = f"{{ echo $SNS_SUBJECT; cat; }} > {told}.new; mv {told}.new {told}"
     config.write_text(
         f'[smtp]\nhost = "127.0.0.1"\nport = {smtp.port}\nsender = "yard@example.org"\nsecurity = "none"\n'
         f'[notify.pager]\ncommand = ["/bin/sh", "-c", "{script}"]\n'
+        f'[notify.chat]\nurl = "json://user:password@{receiver.address}/room"\n'
     )
     with Server(tmp_path, "--config", str(config)) as server:
         sns = boto3.client(
@@ -115,6 +121,7 @@ def test_subscribers_by_mail_and_by_a_program_get_what_is_published(tmp_path: Pa
         topic = sns.create_topic(Name="jobs")["TopicArn"]
         arn = sns.subscribe(TopicArn=topic, Protocol="exec", Endpoint="pager")["SubscriptionArn"]
         assert arn.startswith(topic), "the owner's programs need no confirmation"
+        assert sns.subscribe(TopicArn=topic, Protocol="apprise", Endpoint="chat")["SubscriptionArn"].startswith(topic)
         sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="me@example.org")
         asked = smtp.mails.get(timeout=SECONDS)
         assert (asked["To"], asked["From"]) == ("me@example.org", "yard@example.org")
@@ -132,6 +139,8 @@ def test_subscribers_by_mail_and_by_a_program_get_what_is_published(tmp_path: Pa
         document = json.loads(text_of(smtp.mails.get(timeout=SECONDS)))
         assert (document["Type"], bool(document["Signature"])) == ("SubscriptionConfirmation", True)
         until(told.exists, SECONDS, "the program")
+        notified = json.loads(receiver.next(""))
+        assert (notified["title"], notified["message"]) == ("Failures", "Zwölf jobs failed")
     assert told.read_text() == "Failures\nZwölf jobs failed"
 
 
@@ -177,6 +186,43 @@ def test_what_programs_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran("/bin/sleep", "60").error_code == "TIMEOUT"
 
 
+def notified(url: str, **members: Any) -> Outcome:
+    async def run() -> Outcome:
+        return await AppriseSender({"chat": url}).send(notice(protocol="apprise", endpoint="chat", **members), "hello")
+
+    return asyncio.run(run())
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # Apprise imports it
+def test_what_apprise_answers_is_kept_without_secrets(receiver: Receiver) -> None:
+    url = f"json://user:secretword@{receiver.address}/token%201?key=secretkey"
+    assert notified(url) == ARRIVED
+    assert json.loads(receiver.next(""))["message"] == "hello"
+    receiver.statuses = [500]
+    failed = notified(url)
+    assert (failed.error_code, failed.is_final) == ("APPRISE_FAILED", False)
+    assert "error=500" in failed.error
+    unknown = notified("nosuch://secretword@host")
+    assert (unknown.error_code, unknown.is_final) == ("INVALID_PARAMETER", True)
+    assert "secret" not in failed.error + unknown.error
+    gone = asyncio.run(AppriseSender({}).send(notice(protocol="apprise", endpoint="chat"), "hello"))
+    assert (gone.error_code, gone.is_final) == ("NO_RESOURCE", True)
+
+
+def test_parts_of_a_url_are_hidden() -> None:
+    text = without_secrets(
+        "no user1234 at chat.example with a b+c and pw12", "slack://user1234:pw12@chat.example/a%20b%2Bc"
+    )
+    assert text == "no **** at chat.example with **** and ****"
+
+
+def test_what_was_uninstalled_is_tried_again(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    outcome = notified(f"json://{receiver.address}/other")
+    assert (outcome.error_code, outcome.is_final) == ("NO_RESOURCE", False)
+    assert "pip install 'batchyard[apprise]'" in outcome.error
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -185,6 +231,8 @@ def test_what_programs_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[smtp]\nhost = "h"\nsender = "s"\nport = 0\n', "1 to 65535"),
         ('[smtp]\nhost = "h"\nsender = "s"\nuser = "u"\n', "go together"),
         ('[notify.pager]\ncommand = "page"\n', "[notify.pager] must have command"),
+        ('[notify.chat]\nurl = "chat"\n', 'or url = "ntfy://my-topic"'),
+        ('[notify.chat]\nurl = "json://x"\ncommand = ["page"]\n', "nothing else"),
         ('[notify."a b"]\ncommand = ["page"]\n', "a name of letters"),
         ("notify = 1\n", "must be tables"),
     ],

@@ -5,11 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
-import queue
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -21,48 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
+from tests.server.receiver import Receiver
 from tests.server.running import Server
 
-SECONDS = 20.0
 RETRIED_AT_ONCE = '{"healthyRetryPolicy": {"numRetries": 2, "numNoDelayRetries": 2}}'
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        receiver: Receiver = self.server.receiver  # type: ignore[attr-defined]
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        status = receiver.statuses.pop(0) if receiver.statuses else 200
-        receiver.got.put((self.headers["x-amz-sns-message-type"], body))
-        self.send_response(status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-class Receiver:
-    def __init__(self) -> None:
-        self.got: queue.Queue[tuple[str, bytes]] = queue.Queue()
-        self.statuses: list[int] = []  # of the next answers
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self.server.receiver = self  # type: ignore[attr-defined]
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
-
-    def next(self, kind: str) -> bytes:
-        found, body = self.got.get(timeout=SECONDS)
-        assert found == kind
-        return body
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    thread = Thread(target=made.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
 
 
 def verify(document: dict[str, Any]) -> None:

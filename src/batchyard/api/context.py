@@ -73,11 +73,13 @@ class Settings(Struct, frozen=True):
 
 
 class Notifications(Struct, frozen=True):
-    """How people can be notified, beside HTTP. `has_smtp`: mail can be sent; `commands`: the names of the tables
-    [notify.NAME] of the configuration."""
+    """How people can be notified, beside HTTP. `has_smtp`: mail can be sent; `has_apprise`: the extra is installed;
+    `commands`, `urls`: the names of the tables [notify.NAME] of the configuration, by what they hold."""
 
     has_smtp: bool = False
+    has_apprise: bool = False
     commands: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
 
 
 class MetricAccess(Struct, frozen=True):

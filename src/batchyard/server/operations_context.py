@@ -7,6 +7,7 @@ import platform
 import socket
 import uuid
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from msgspec import Struct
 
@@ -94,7 +95,12 @@ def context_of(
             max_job_kib=settings.max_job_kib,
         ),
         readers=state.readers,
-        notifications=Notifications(settings.smtp is not None, tuple(name for name, _ in settings.notify_commands)),
+        notifications=Notifications(
+            has_smtp=settings.smtp is not None,
+            has_apprise=find_spec("apprise") is not None,
+            commands=tuple(settings.notify.commands),
+            urls=tuple(settings.notify.urls),
+        ),
         metrics=state.metrics,
         control=control,
         page_key=secrets.page_key,

@@ -8,8 +8,8 @@ from batchyard.core.model.documents import register
 
 HTTP_PROTOCOLS = ("http", "https")
 EMAIL_PROTOCOLS = ("email", "email-json")
-EXEC = "exec"
-OWN_PROTOCOLS = (EXEC, "apprise")  # a superset: the endpoint is the name of a [notify.NAME] of the configuration
+EXEC, APPRISE = "exec", "apprise"
+OWN_PROTOCOLS = (EXEC, APPRISE)  # a superset: the endpoint is the name of a [notify.NAME] of the configuration
 PROTOCOLS = (*HTTP_PROTOCOLS, *EMAIL_PROTOCOLS, *OWN_PROTOCOLS)
 
 

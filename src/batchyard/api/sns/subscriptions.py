@@ -7,14 +7,21 @@ from collections.abc import Callable, Iterable
 
 from msgspec import json
 
-from batchyard.api.context import Call, Context
+from batchyard.api.context import Call, Context, Notifications
 from batchyard.api.sns.delivery_policies import check_subscription_policy, effective_subscription_policy
 from batchyard.api.sns.requests import arn_in, invalid, page, subscription_arn_in
 from batchyard.api.sns.topics import find_topic
 from batchyard.core.model.refusal import Refused
 from batchyard.evaluators.notifications.filter_policy import SCOPES
 from batchyard.topics import commands as c
-from batchyard.topics.records import EMAIL_PROTOCOLS, HTTP_PROTOCOLS, OWN_PROTOCOLS, PROTOCOLS, Subscription
+from batchyard.topics.records import (
+    APPRISE,
+    EMAIL_PROTOCOLS,
+    HTTP_PROTOCOLS,
+    OWN_PROTOCOLS,
+    PROTOCOLS,
+    Subscription,
+)
 from batchyard.wire.messages import Document
 
 PENDING = "pending confirmation"  # Subscribe's words; lists have their own
@@ -28,9 +35,8 @@ NOT_BUILT = {
     "sqs": "there are no queues here: use http, https or exec",
     "lambda": "there are no functions here: use http, https or exec",
     "firehose": "there are no delivery streams here: use http or https",
-    "sms": "no text messages are sent here: use email or exec",
-    "application": "no mobile push is sent here: use exec",
-    "apprise": "Apprise is not called from here: use exec with a program that calls it",
+    "sms": "no text messages are sent here: use email, exec or apprise",
+    "application": "no mobile push is sent here: use exec or apprise",
 }
 NOT_HONOURED = ("SubscriptionRoleArn", "ReplayPolicy")
 
@@ -166,13 +172,23 @@ def _check_endpoint(context: Context, protocol: str, endpoint: str) -> None:
                 "Protocol Reason: no mail can be sent: set host and sender of [smtp] in the configuration file"
             )
     else:
-        names = context.notifications.commands
-        if endpoint not in names:
-            there_are = f"there are {', '.join(names)}" if names else "there is none"
-            raise invalid(
-                "Endpoint Reason: exec needs the NAME of a table [notify.NAME] of the configuration file with a "
-                f"command: {there_are}"
-            )
+        _check_own_endpoint(context.notifications, protocol, endpoint)
+
+
+def _check_own_endpoint(notifications: Notifications, protocol: str, endpoint: str) -> None:
+    """Refuses a name that the owner did not give to what the protocol uses."""
+    if protocol == APPRISE and not notifications.has_apprise:
+        raise invalid(
+            "Protocol Reason: apprise needs Apprise, which is not installed: pip install 'batchyard[apprise]' where "
+            "the service runs, and start it again"
+        )
+    names = notifications.urls if protocol == APPRISE else notifications.commands
+    if endpoint not in names:
+        there_are = f"there are {', '.join(names)}" if names else "there is none"
+        raise invalid(
+            f"Endpoint Reason: {protocol} needs the NAME of a table [notify.NAME] of the configuration file with a "
+            f"{'url' if protocol == APPRISE else 'command'}: {there_are}"
+        )
 
 
 # -- attributes --

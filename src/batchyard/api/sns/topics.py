@@ -144,8 +144,8 @@ def _check_signature_version(value: str, prefix: str) -> None:
 def _check_sample_rate(value: str, prefix: str) -> None:
     if value != NO_FEEDBACK:
         raise invalid(
-            f"{prefix}SuccessFeedbackSampleRate: logs of deliveries are not built here (`batchyard events failures` lists "
-            f"those that failed): use {NO_FEEDBACK}, got {value}"
+            f"{prefix}SuccessFeedbackSampleRate: logs of deliveries are not built here (`batchyard events failures` "
+            f"lists those that failed): use {NO_FEEDBACK}, got {value}"
         )
 
 

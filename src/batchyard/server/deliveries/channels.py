@@ -10,6 +10,7 @@ from batchyard.clock import wall_clock_ms
 from batchyard.deliveries.machine import LOG_CHANNEL
 from batchyard.events.target_kinds import BATCH, HTTP
 from batchyard.schedules.target_kinds import API_CHANNEL
+from batchyard.server.deliveries.apprise_sender import AppriseSender
 from batchyard.server.deliveries.command_sender import CommandSender
 from batchyard.server.deliveries.http_channel import ApiDestinationChannel
 from batchyard.server.deliveries.http_client import HttpClient
@@ -22,7 +23,7 @@ from batchyard.server.deliveries.sns_messages import Links
 from batchyard.server.http.disk_guard import FreeSpace
 from batchyard.server.parts import Parts
 from batchyard.topics.machine import CHANNEL as SNS
-from batchyard.topics.records import EMAIL_PROTOCOLS, EXEC, HTTP_PROTOCOLS
+from batchyard.topics.records import APPRISE, EMAIL_PROTOCOLS, EXEC, HTTP_PROTOCOLS
 
 
 def make_channels(parts: Parts, context: Context, http: HttpClient) -> Mapping[str, Channel]:
@@ -44,7 +45,8 @@ def _notice_senders(parts: Parts, http: HttpClient) -> Mapping[str, NoticeSender
     senders: dict[str, NoticeSender] = dict.fromkeys(HTTP_PROTOCOLS, HttpNoticeSender(http, signer, links))
     if settings.smtp is not None:
         senders |= dict.fromkeys(EMAIL_PROTOCOLS, MailSender(settings.smtp, signer, links))
-    return senders | {EXEC: CommandSender(dict(settings.notify_commands))}
+    notify = settings.notify
+    return senders | {EXEC: CommandSender(notify.commands), APPRISE: AppriseSender(notify.urls)}
 
 
 def make_http_client(parts: Parts) -> HttpClient:

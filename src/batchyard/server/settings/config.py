@@ -23,7 +23,7 @@ from batchyard.server.settings.default_paths import data_home as data_home
 from batchyard.server.settings.default_paths import is_inside as is_inside
 from batchyard.server.settings.efs_directories import EFS_TABLE, file_systems
 from batchyard.server.settings.image_names import IMAGES_TABLE, ImageLine, image_lines
-from batchyard.server.settings.notify import NOTIFY_TABLE, SMTP_TABLE, Smtp, notify_commands, smtp_of
+from batchyard.server.settings.notify import NOTIFY_TABLE, SMTP_TABLE, Notify, Smtp, notify_of, smtp_of
 from batchyard.server.settings.table import BY_KEY, BY_NAME, CONFIG_VARIABLE, SECRETS_KEY, TABLE, Kind, Setting
 
 ENGINES = frozenset(BY_NAME["engine"].choices) - {"auto"}
@@ -67,7 +67,7 @@ class Settings(Struct, frozen=True):
     images: tuple[ImageLine, ...] = ()  # of its table [images] alone
     allowed_targets: tuple[str, ...] = ()  # of its table [targets] alone
     smtp: Smtp | None = None  # of its table [smtp] alone
-    notify_commands: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of its tables [notify.NAME] alone
+    notify: Notify = Notify()  # of its tables [notify.NAME] alone
     min_timeout_seconds: int = 60
     max_array_size: int = 10_000
     max_job_kib: int = 30
@@ -193,7 +193,7 @@ def _from_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
     if SMTP_TABLE in document:
         layer["smtp"] = smtp_of(document.pop(SMTP_TABLE), f"{path}: [{SMTP_TABLE}]")
     if NOTIFY_TABLE in document:
-        layer["notify_commands"] = notify_commands(document.pop(NOTIFY_TABLE), str(path))
+        layer["notify"] = notify_of(document.pop(NOTIFY_TABLE), str(path))
     for key, value in _flatten(document):
         setting = BY_KEY.get(key)
         if setting is None:

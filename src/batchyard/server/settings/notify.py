@@ -1,5 +1,5 @@
-"""The configuration file's tables [smtp] and [notify.NAME]: how topics reach people by mail and by programs of the
-owner."""
+"""The configuration file's tables [smtp] and [notify.NAME]: how topics reach people by mail, by programs of the owner
+and through Apprise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from batchyard.server.settings.default_paths import SettingError
 
 SMTP_TABLE, NOTIFY_TABLE = "smtp", "notify"
 SMTP_EXAMPLE = 'host = "mail.example.org" and sender = "batchyard@example.org"'
-NOTIFY_EXAMPLE = 'command = ["/usr/local/bin/page", "team"]'
+NOTIFY_EXAMPLE = 'command = ["/usr/local/bin/page", "team"] or url = "ntfy://my-topic"'
+URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+-]*://.+")  # what Apprise understands of it is known where Apprise is installed
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PORTS = {"none": 25, "starttls": 587, "tls": 465}  # by security
 TEXTS = ("host", "sender", "user", "password", "security")
@@ -48,21 +49,35 @@ def smtp_of(table: Any, where: str) -> Smtp:
     return Smtp(table["host"], table["sender"], port, security, table.get("user", ""), table.get("password", ""))
 
 
-def notify_commands(tables: Any, where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Returns the commands of the tables [notify.NAME], by name. Raises SettingError."""
+class Notify(Struct, frozen=True):
+    """The tables [notify.NAME], by name: programs with their arguments, and URLs of Apprise, which hold secrets."""
+
+    commands: dict[str, tuple[str, ...]] = {}
+    urls: dict[str, str] = {}
+
+
+def notify_of(tables: Any, where: str) -> Notify:
+    """Returns the tables [notify.NAME]. Raises SettingError."""
     if not isinstance(tables, dict):
         raise SettingError(f"{where} must be tables [notify.NAME] with {NOTIFY_EXAMPLE}.")
-    found = []
+    commands, urls = {}, {}
     for name, table in tables.items():
-        command = table.get("command") if isinstance(table, dict) and table.keys() == {"command"} else None
-        if not NAME.fullmatch(name) or not isinstance(command, list) or not command or not all(map(_is_word, command)):
+        members = table if isinstance(table, dict) else {}
+        if NAME.fullmatch(name) and members.keys() == {"command"} and _is_command(members["command"]):
+            commands[name] = tuple(members["command"])
+        elif NAME.fullmatch(name) and members.keys() == {"url"} and _is_url(members["url"]):
+            urls[name] = members["url"]
+        else:
             raise SettingError(
                 f"{where}: [notify.{name}] must have {NOTIFY_EXAMPLE} and nothing else, and a name of letters, digits, "
                 "- and _."
             )
-        found.append((name, tuple(command)))
-    return tuple(found)
+    return Notify(commands, urls)
 
 
-def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and "\0" not in value
+def _is_command(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(word, str) and "\0" not in word for word in value)
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and URL.fullmatch(value) is not None
