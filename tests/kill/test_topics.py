@@ -93,7 +93,7 @@ def test_published_messages_arrive_though_the_server_is_killed(tmp_path: Path, f
     assert found.keys() <= set(range(publisher.asked))
     again = sum(found.values()) - len(found)
     figures.append(
-        f"SNS: {KILLS} kill(s) with {' and '.join(map(str, left))} deliveries under way: {len(wanted)} messages answered "
+        f"SNS: {KILLS} kill(s), {' and '.join(map(str, left))} deliveries under way: {len(wanted)} messages answered "
         f"of {publisher.asked}, {len(found)} arrived, {len(wanted - found.keys())} lost, {again} arrived again"
     )
 

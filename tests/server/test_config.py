@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchyard.server.settings.config import SettingError, Settings, load
+from batchyard.server.settings.file_tables import FILE_TABLES
+from batchyard.server.settings.notify import Smtp
 from batchyard.server.settings.table import BY_NAME, TABLE, Kind
 
 LAYERS = ("file", "environment", "flag")
@@ -67,6 +69,19 @@ def test_every_setting_of_the_table_is_a_field_with_the_same_default() -> None:
             assert getattr(found, setting.name) == setting.default, setting.name
         assert setting.help.endswith(".")
         assert (setting.default is None) == bool(setting.default_help), setting.name
+
+
+def test_tables_of_the_file_are_read_as_the_reference_shows_them(tmp_path: Path) -> None:
+    found = {"efs": "efs", "images": "images", "targets": "allowed_targets", "smtp": "smtp", "notify": "notify"}
+    assert [table.name for table in FILE_TABLES] == list(found)
+    for table in FILE_TABLES:
+        path = tmp_path / "config.toml"
+        path.write_text(table.example)
+        field = found[table.name]
+        assert getattr(load({}, {}, path), field) != getattr(load({}, {}), field)
+    members = {table.name: {name for name, _ in table.members} for table in FILE_TABLES}
+    assert members["smtp"] == set(Smtp.__struct_fields__)
+    assert members["notify"] == {"command", "url"}
 
 
 def test_places_follow_the_xdg_directories(tmp_path: Path) -> None:

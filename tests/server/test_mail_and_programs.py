@@ -110,6 +110,7 @@ def test_subscribers_by_mail_a_program_and_apprise_get_what_is_published(
     config = tmp_path / "batchyard.toml"
     script = f"{{ echo $SNS_SUBJECT; cat; }} > {told}.new; mv {told}.new {told}"
     config.write_text(
+        f'public_url = "https://batch.example.org/yard/"\n'
         f'[smtp]\nhost = "127.0.0.1"\nport = {smtp.port}\nsender = "yard@example.org"\nsecurity = "none"\n'
         f'[notify.pager]\ncommand = ["/bin/sh", "-c", "{script}"]\n'
         f'[notify.chat]\nurl = "json://user:password@{receiver.address}/room"\n'
@@ -126,18 +127,19 @@ def test_subscribers_by_mail_a_program_and_apprise_get_what_is_published(
         asked = smtp.mails.get(timeout=SECONDS)
         assert (asked["To"], asked["From"]) == ("me@example.org", "yard@example.org")
         assert asked["Subject"] == "AWS Notification - Subscription Confirmation"
-        link = re.search(r"http://\S+ConfirmSubscription\S+", text_of(asked))
+        link = re.search(r"https://batch\.example\.org/yard(/\S+ConfirmSubscription\S+)", text_of(asked))
         assert link is not None
-        with urlopen(link[0]):
+        with urlopen(server.address + link[1]):
             sns.publish(TopicArn=topic, Message="Zwölf jobs failed", Subject="Failures")
         mail = smtp.mails.get(timeout=SECONDS)
         assert mail["Subject"] == "Failures"
         message, _, footer = text_of(mail).partition("\n\n--\n")
         assert message == "Zwölf jobs failed"
-        assert "Action=Unsubscribe" in footer
+        assert "https://batch.example.org/yard/sns/?Action=Unsubscribe" in footer
         sns.subscribe(TopicArn=topic, Protocol="email-json", Endpoint="me@example.org")
         document = json.loads(text_of(smtp.mails.get(timeout=SECONDS)))
         assert (document["Type"], bool(document["Signature"])) == ("SubscriptionConfirmation", True)
+        assert document["SigningCertURL"].startswith("https://batch.example.org/yard/sns/")
         until(told.exists, SECONDS, "the program")
         notified = json.loads(receiver.next(""))
         assert (notified["title"], notified["message"]) == ("Failures", "Zwölf jobs failed")

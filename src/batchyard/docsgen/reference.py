@@ -20,6 +20,7 @@ from batchyard.api.services import SERVICES
 from batchyard.cli.app import app as client_app
 from batchyard.docsgen import compatibility, drawings
 from batchyard.server import commands
+from batchyard.server.settings.file_tables import FILE_TABLES
 from batchyard.server.settings.table import TABLE, Setting
 from batchyard.wire.model import OperationModel, ServiceModel, Shape
 
@@ -152,6 +153,15 @@ def _settings() -> Iterator[str]:
         yield f"- Key: `{setting.key}`" + (" (a table, in the file)" if setting.toml_key else "")
         yield f"- Allowed: {setting.allowed_values}"
         yield f"- Default: {_default(setting)}\n"
+    yield "## Tables of the file alone\n"
+    yield "These have neither a flag nor a variable. A table that is not understood is refused at the start.\n"
+    for table in FILE_TABLES:
+        yield f"### `[{table.name}]`\n"
+        yield f"{table.help}\n"
+        yield f"```toml\n{table.example}```\n"
+        yield from (f"- `{name}`: {meaning}" for name, meaning in table.members)
+        if table.members:
+            yield ""
 
 
 def _default(setting: Setting) -> str:

@@ -41,7 +41,8 @@ def make_channels(parts: Parts, context: Context, http: HttpClient) -> Mapping[s
 
 def _notice_senders(parts: Parts, http: HttpClient) -> Mapping[str, NoticeSender]:
     """Returns the senders of topics, by protocol."""
-    links, signer, settings = Links(parts.address), parts.message_signer, parts.settings
+    signer, settings = parts.message_signer, parts.settings
+    links = Links((settings.public_url or parts.address).rstrip("/"))
     senders: dict[str, NoticeSender] = dict.fromkeys(HTTP_PROTOCOLS, HttpNoticeSender(http, signer, links))
     if settings.smtp is not None:
         senders |= dict.fromkeys(EMAIL_PROTOCOLS, MailSender(settings.smtp, signer, links))

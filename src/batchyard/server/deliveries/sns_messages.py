@@ -18,7 +18,7 @@ SIGNED_OF_OTHERS = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token"
 
 
 class Links(Struct, frozen=True):
-    """The addresses in messages. `address`: of the service (http://127.0.0.1:8470)."""
+    """The addresses in messages. `address`: of the service, as receivers reach it (http://127.0.0.1:8470)."""
 
     address: str
 

@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True):
     secrets_key_file: Path
     host: str = "127.0.0.1"
     port: int = 8470
+    public_url: str | None = None
     engine: str = "auto"
     enforce: str = "none"
     account_id: str = "123456789012"

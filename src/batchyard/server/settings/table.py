@@ -92,6 +92,15 @@ TABLE: tuple[Setting, ...] = (
     Setting("host", Kind.TEXT, "The address to listen on.", "127.0.0.1"),
     Setting("port", Kind.INTEGER, "The port to listen on; 0 takes a free one.", 8470, maximum=MAX_PORT),
     Setting(
+        "public_url",
+        Kind.TEXT,
+        "The address of this service as receivers of topics reach it: in SubscribeURL, UnsubscribeURL, SigningCertURL "
+        "and the links of mail.",
+        default_help="the address it listens on",
+        pattern=r"https?://[^\s/?#@]+(/[^\s?#]*)?",
+        allowed="a URL such as https://batch.example.org",
+    ),
+    Setting(
         "engine",
         Kind.TEXT,
         "What runs the jobs of `local`, made at the first start, and of environments that callers make: auto takes "
