@@ -54,6 +54,7 @@ def test_a_group_is_created_once_and_described(logs: Any, service: Service) -> N
         "metricFilterCount": 0,
         "arn": f"{arn}:*",
         "logGroupArn": arn,
+        "storedBytes": 0,
         "logGroupClass": "STANDARD",
     }
     assert refusal(logs.create_log_group, logGroupName=GROUP) == (

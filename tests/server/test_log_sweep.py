@@ -13,7 +13,8 @@ from batchyard.engines.base import log_path
 from batchyard.observe.packed_log import packed_path
 from batchyard.server.admin import log_sweep
 from batchyard.server.admin.log_sweep import REST_MS, LogSweep
-from tests.api.service import START_MS, Service
+from batchyard.store.logs.log_tables import ROW_BYTES
+from tests.api.service import START_MS, Service, container
 
 JOBS = "/aws/batch/job"
 DAY_MS = 24 * 3600 * 1000
@@ -149,3 +150,38 @@ def test_written_events_count_and_give_way_too(service: Service, logs: Any, monk
     assert answer[-1]["message"].startswith("39 ")
     assert len(answer) < 40
     assert messages(logs, newest)[0] == "newest"
+
+
+def stored(logs: Any) -> dict[str, int]:
+    return {group["logGroupName"]: group["storedBytes"] for group in logs.describe_log_groups()["logGroups"]}
+
+
+def test_the_sweep_counts_what_the_logs_of_a_group_take(service: Service, logs: Any) -> None:
+    stream = run(service, "hello", size=60_000)
+    logs.create_log_group(logGroupName="mine")
+    logs.create_log_stream(logGroupName="mine", logStreamName="s")
+    logs.put_log_events(
+        logGroupName="mine", logStreamName="s", logEvents=[{"timestamp": service.now_ms, "message": "x" * 9000}]
+    )
+    assert stored(logs) == {JOBS: 0, "mine": 0}, "before it"
+    sweep(service)
+    assert stored(logs) == {JOBS: path_of(service, stream).stat().st_size, "mine": 9000 + ROW_BYTES}
+    service.register("elsewhere", containerProperties=container(logConfiguration=log_group("other")))
+    job_id = service.submit("elsewhere")
+    service.start(job_id)
+    name = str(service.detail(job_id)["container"]["logStreamName"])
+    path_of(service, name).parent.mkdir(exist_ok=True)
+    path_of(service, name).write_text("1\tfive!\n")
+    service.tick(2 * REST_MS + 3600 * 1000)
+    sweep(service)
+    found = stored(logs)
+    assert found[JOBS] == packed_path(path_of(service, stream)).stat().st_size < 60_000
+    assert found["other"] == 8
+    assert 0 < found["mine"] < 9000, "packed"
+    logs.delete_log_group(logGroupName="mine")
+    logs.create_log_group(logGroupName="mine")
+    assert stored(logs)["mine"] == 0
+
+
+def log_group(name: str) -> dict[str, Any]:
+    return {"logDriver": "awslogs", "options": {"awslogs-group": name}}

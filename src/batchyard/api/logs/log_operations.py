@@ -215,6 +215,7 @@ def _group(context: Context, group: WrittenGroup) -> Document:
         "metricFilterCount": context.log_reader.count_documents(METRIC_FILTER, group.name),
         "arn": f"{arn}:*",
         "logGroupArn": arn,
+        "storedBytes": context.log_reader.stored_bytes(group.name),
         "logGroupClass": "STANDARD",
     }
     return document | ({"retentionInDays": group.retention_days} if group.retention_days else {})

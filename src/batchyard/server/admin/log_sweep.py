@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from batchyard.core.model.records import log_file_container, logs_of
 from batchyard.observe.packed_log import pack, packed_path, remove_log
 from batchyard.store.logs import log_sweep
-from batchyard.store.logs.log_changes import MS_PER_DAY
+from batchyard.store.logs.log_changes import DROPPED, MS_PER_DAY
 from batchyard.store.logs.log_reader import LogReader
 from batchyard.store.logs.log_records import WrittenGroup
 from batchyard.store.logs.log_writer import LogWriter, NotWritten
@@ -98,6 +98,8 @@ class LogSweep:
             await events.run_in_executor(self._threads, self._sweep_files)
             if self._limit_mib:
                 await self._evict()
+            counted = await events.run_in_executor(self._threads, self._stored_bytes)
+            await self._of_writer(lambda connection: log_sweep.put_stored_bytes(connection, counted))
         except NotWritten as error:  # a full disk: the next sweep tries again
             logger.warning("The sweep of logs was cut short: %s", error)
 
@@ -142,6 +144,18 @@ class LogSweep:
                 pack(file.path)
         if all(at_ms < now_ms - REST_MS for at_ms in hidden.values()):  # jobs that ran on meanwhile come later
             self._swept |= hidden
+
+    def _stored_bytes(self) -> dict[str, int]:
+        """Returns what the logs of each group take, in a thread: files as they lie there, and written events."""
+        found = self._written.written_bytes()
+        found.pop(DROPPED, None)
+        groups = [group.name for group in self._jobs.log_groups_after("", "", 2)]
+        for file in self._files():
+            # Where all jobs name one group, the usual case, no attempt has to be looked up.
+            group = groups[0] if len(groups) == 1 else self._attempt(file).group
+            if group is not None:
+                found[group] = found.get(group, 0) + file.size_bytes
+        return found
 
     def _files(self) -> Iterator[_File]:
         for directory in os.scandir(self._logs_dir):

@@ -79,6 +79,22 @@ class LogReader:
             ).fetchall()
         return [msgspec.json.decode(body, type=WrittenGroup) for (body,) in rows]
 
+    def written_bytes(self) -> dict[str, int]:
+        """Returns what the written events of each group take, by group."""
+        found: dict[str, int] = {}
+        with self._connection() as connection:
+            for statement in (
+                "SELECT log_group, sum(loose_bytes) FROM streams GROUP BY log_group",
+                "SELECT log_group, sum(length(body)) FROM chunks JOIN streams AS s ON s.key = stream GROUP BY log_group",
+            ):
+                for group, size in connection.execute(statement):
+                    found[group] = found.get(group, 0) + size
+        return found
+
+    def stored_bytes(self, group: str) -> int:
+        """Returns what all logs of a group take, as the sweep last counted."""
+        return self.document(log_tables.STORED_BYTES, group, "", int) or 0
+
     # -- streams --
 
     def stream(self, group: str, name: str) -> WrittenStream | None:

@@ -1,4 +1,5 @@
-"""Keeps the file of written events small: packs, expires and drops events, as work for a LogWriter.
+"""Keeps the file of written events small: packs, expires and drops events, as work for a LogWriter; and notes what the
+logs of each group take.
 
 Each function does a bite of its work, a few milliseconds, which other writes wait for; it returns whether there was
 something to do. Call it again until there is not."""
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from batchyard.store.logs.chunks import pack, unpack
 from batchyard.store.logs.log_changes import DROPPED
 from batchyard.store.logs.log_records import StoredEvent
-from batchyard.store.logs.log_tables import loose_bytes
+from batchyard.store.logs.log_tables import STORED_BYTES, delete_document, loose_bytes, put_document
 
 CHUNK_BYTES = 256 * 1024  # of messages in one chunk, before its compression
 MIN_PACKED_BYTES = 4096  # of a quiet stream: smaller ones would hardly gain
@@ -129,6 +130,17 @@ def _set_times(connection: sqlite3.Connection, stream: int, cutoff_ms: int) -> N
         "coalesce((SELECT min(first_ms) FROM chunks WHERE stream = streams.key), 1 << 62)), ?) WHERE key = ?",
         (cutoff_ms, stream),
     )
+
+
+def put_stored_bytes(connection: sqlite3.Connection, counted: Mapping[str, int]) -> None:
+    """Stores what the logs of each group take, where that has changed."""
+    rows = connection.execute("SELECT log_group, body FROM documents WHERE kind = ?", (STORED_BYTES,))
+    known = {group: int(body) for group, body in rows}
+    for group in known.keys() - counted.keys():
+        delete_document(connection, STORED_BYTES, group, "")
+    for group, size in counted.items():
+        if known.get(group) != size:
+            put_document(connection, STORED_BYTES, group, "", size)
 
 
 # -- the room that all events may take --

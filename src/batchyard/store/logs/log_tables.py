@@ -11,6 +11,7 @@ import msgspec
 from batchyard.store.logs.log_records import StoredEvent, WrittenGroup
 
 ROW_BYTES = 30  # of an event, besides its message
+STORED_BYTES = "stored-bytes"  # kind of documents: what the logs of a group take, as the sweep last counted
 
 Record = TypeVar("Record")
 
