@@ -35,6 +35,11 @@ def test_a_restored_copy_knows_everything_and_starts_nothing_twice(yard: Yard, t
     copy = tmp_path / "copy.db"
     made = command(tmp_path, "backup", str(copy), "--data-dir", str(yard.data_dir))
     assert made.returncode == 0, made.stderr
+    assert [line.split()[1] for line in made.stdout.splitlines()] == [
+        f"{copy},",
+        f"{copy}.logs,",
+        f"{copy}.metrics,",
+    ]
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     again = command(tmp_path, "backup", str(copy), "--data-dir", str(yard.data_dir))
     assert "is there already" in again.stderr

@@ -213,14 +213,15 @@ def backup(
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Copy the service's state into a file, while it runs or not. Keys and secrets are not in it, nor are logs."""
+    """Copy the service's state into a file, while it runs or not; log events and metrics into FILE.logs and
+    FILE.metrics beside it. Keys are not in them, nor is the output of jobs."""
 
     def action() -> None:
         _, paths = _meant(url, data_dir, config)
-        from batchyard.server.service_store import open_store
+        from batchyard.server.admin.backups import back_up
 
-        size = open_store(paths).driver.back_up(Path(file).absolute())
-        say(f"Wrote {file}, {size / 1024:.0f} KiB.")
+        for path, size in back_up(paths, Path(file).absolute()):
+            say(f"Wrote {path}, {size / 1024:.0f} KiB.")
 
     _guarded(action)
 
@@ -231,14 +232,16 @@ def restore(
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Make a new data directory of a backup. Attempts that ran when it was made end as lost at the next start."""
+    """Make a new data directory of a backup, with FILE.logs and FILE.metrics where they are beside it. Attempts that
+    ran when it was made end as lost at the next start."""
     paths = _paths(settings_of({"data_dir": data_dir}, config))
 
     def action() -> None:
-        from batchyard.server.service_store import open_store
+        from batchyard.server.admin.backups import restore
 
         make_private(paths.data_dir)
-        open_store(paths).driver.restore(Path(file).absolute())
+        for path in restore(paths, Path(file).absolute()):
+            say(f"There is no {path}: the service begins without it.")
         say(f"Restored {paths.data_dir}. Start it with: batchyard up --data-dir {paths.data_dir}")
 
     _guarded(action)

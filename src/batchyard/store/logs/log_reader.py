@@ -84,8 +84,8 @@ class LogReader:
         found: dict[str, int] = {}
         with self._connection() as connection:
             for statement in (
-                "SELECT log_group, sum(loose_bytes) FROM streams GROUP BY log_group",
-                "SELECT log_group, sum(length(body)) FROM chunks JOIN streams AS s ON s.key = stream GROUP BY log_group",
+                "SELECT log_group, sum(loose_bytes) FROM streams GROUP BY 1",
+                "SELECT log_group, sum(length(body)) FROM chunks JOIN streams ON streams.key = stream GROUP BY 1",
             ):
                 for group, size in connection.execute(statement):
                     found[group] = found.get(group, 0) + size

@@ -44,7 +44,7 @@ def back_up(source: Path, target: Path) -> int:
         with closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
             seal(copy)
 
-    _make(source, target, write)
+    make_file(source, target, write)
     return target.stat().st_size
 
 
@@ -63,7 +63,7 @@ def restore(source: Path, target: Path) -> None:
         with closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
             remove_seal(copy)
 
-    _make(source, target, write)
+    make_file(source, target, write)
 
 
 def _check_source(source: Path, copy: Path) -> None:
@@ -89,7 +89,7 @@ def _check_copy(source: Path, copy: Path) -> None:
         check_seal(connection, source)
 
 
-def _make(source: Path, target: Path, write: Callable[[Path], None]) -> None:
+def make_file(source: Path, target: Path, write: Callable[[Path], None]) -> None:
     """Makes the file completely or not at all: readable by its owner alone, and durable."""
     if target.exists():
         raise StoreError(f"{target} is there already: choose another name, or remove it.")

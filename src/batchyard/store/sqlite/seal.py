@@ -50,8 +50,16 @@ def digest_of(connection: sqlite3.Connection) -> str:
     objects = sorted(tuple(str(part) for part in row) for row in schema)
     found.update(msgspec.msgpack.encode(objects))
     encode = msgspec.msgpack.Encoder().encode
-    for kind, name, _, _ in objects:
+    for kind, name, _, sql in objects:
         if kind == "table":
-            for row in connection.execute(f'SELECT * FROM "{name}" ORDER BY rowid'):
+            for row in connection.execute(f'SELECT * FROM "{name}" ORDER BY {_order(connection, name, sql)}'):
                 found.update(encode(row))
     return found.hexdigest()
+
+
+def _order(connection: sqlite3.Connection, table: str, sql: str) -> str:
+    """Returns the columns that a table's rows are ordered by."""
+    if "WITHOUT ROWID" not in sql:
+        return "rowid"
+    columns = connection.execute("SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,))
+    return ", ".join(f'"{name}"' for (name,) in columns)
