@@ -121,6 +121,9 @@ def test_a_failure_is_repeated_or_given_up_as_the_machine_says() -> None:
         assert yard.channel.sent == ["a1", "a1"]
         (failure,) = yard.machine.handle(AskFailures(), yard.now_ms)
         assert (failure.error, failure.retries) == ("gone", 1)
+        await yard.add("b1")
+        await until(lambda: not yard.waiting())
+        assert yard.sender.tries == {("test", "failed"): 1, ("test", "refused"): 1, ("test", "arrived"): 1}
 
     running(scenario)
 

@@ -178,3 +178,5 @@ def test_close_finishes_what_was_asked_for(path: Path, writer: Writer) -> None:
     futures = [writer.commit(submit(make_spec(key)), NOW_MS) for key in range(1, 30)]
     writer.close()
     assert all(future.done() and future.exception() is None for future in futures)
+    assert sum(writer.commit_times.counts) == len(futures)
+    assert writer.commit_times.total_seconds > 0

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from batchyard.api.context import MetricAccess, ServiceControl
 from batchyard.api.readers import Readers
 from batchyard.clock import wall_clock_ms
+from batchyard.deliveries.machine import LOG_CHANNEL
 from batchyard.server.access.keys import OPERATOR
 from batchyard.server.access.peers import PeerLookup
 from batchyard.server.assembly import Assembly
+from batchyard.server.deliveries.sender import TAKEN
 from batchyard.server.http.applications import Applications
 from batchyard.server.http.server import HttpServer
+from batchyard.server.metrics.prometheus import OwnTotals
 from batchyard.server.operations_context import EngineNames, Secrets, State, context_of, page_key
 from batchyard.server.parts import Parts
 from batchyard.server.settings.host import Detected
@@ -68,6 +72,7 @@ class FrontEnd:
             health=self.health,
             executor_of=assembly.engines.executor,
             message_signer=parts.message_signer,
+            own_totals=self._own_totals,
         )
 
     def close(self) -> None:
@@ -77,6 +82,12 @@ class FrontEnd:
         self.reader.close()
         self.log_reader.close()
         self._lookup.close()
+
+    def _own_totals(self) -> OwnTotals:
+        sender, batch_events = self._assembly.sender, self._assembly.batch_events
+        tries = Counter(sender.tries)
+        tries[LOG_CHANNEL, TAKEN] += batch_events.written
+        return OwnTotals(dict(tries), self._parts.writer.commit_times)
 
     def server(self) -> HttpServer:
         """Returns the server for all callers, not serving yet."""

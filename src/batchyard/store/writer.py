@@ -6,6 +6,7 @@ and start again from what is durable.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -19,6 +20,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.store import dialects, tables
 from batchyard.store.codec import UNDECODABLE, Rows, encode_changes
+from batchyard.store.commit_times import CommitTimes
 from batchyard.store.driver import Driver
 from batchyard.store.epoch import claim
 from batchyard.store.errors import CommitFailed, DiskFull, StoreDamaged, StoreFenced
@@ -45,6 +47,7 @@ class Writer:
         self._thread: Thread | None = None
         self._next_key = 1
         self._last_time_ms = 0
+        self.commit_times = CommitTimes()  # replaced by the writer's thread, so that any other may read it
 
     def open(self, account_id: str, region: str) -> int:
         """Takes the database for this process and returns its new epoch, which is durable.
@@ -150,6 +153,7 @@ class Writer:
             if self._failure is not None:
                 future.set_exception(CommitFailed(f"An earlier commit failed: {self._failure}"))
                 continue
+            began = time.monotonic()
             try:
                 self._write(changes if isinstance(changes, Rows) else encode_changes(changes), now_ms)
             except BaseException as error:  # noqa: BLE001 - the future carries it to its caller
@@ -157,6 +161,7 @@ class Writer:
                 self._failure.__cause__ = error
                 future.set_exception(self._failure)
             else:
+                self.commit_times = self.commit_times.plus(time.monotonic() - began)
                 future.set_result(None)
 
     def _explain(self, error: BaseException) -> CommitFailed:

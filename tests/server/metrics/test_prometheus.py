@@ -18,7 +18,8 @@ from batchyard.job_metrics.machine import AskTotals
 from batchyard.job_metrics.totals import TotalCounter, Totals
 from batchyard.server.access.keys import KeyFile, add_key
 from batchyard.server.http.metrics_endpoint import MetricsEndpoint
-from batchyard.server.metrics.prometheus import Scrape, render
+from batchyard.server.metrics.prometheus import OwnTotals, Scrape, render
+from batchyard.store.commit_times import CommitTimes
 
 SAMPLE = re.compile(r'(?P<name>[a-z_]+)(?:\{(?P<labels>(?:[a-z]+="(?:[^"\\]|\\.)*",?)*)\})? (?P<value>\S+)')
 GAUGES = Gauges(
@@ -37,7 +38,8 @@ def totals() -> Totals:
     return counter.freeze()
 
 
-SCRAPE = Scrape(GAUGES, totals(), (ALARM,), 0.25)
+OWN = OwnTotals({("sns", "failed"): 2, ("logs", "arrived"): 7}, CommitTimes().plus(0.002).plus(0.02).plus(60.0))
+SCRAPE = Scrape(GAUGES, totals(), (ALARM,), OWN, 0.25)
 
 
 def read(text: str) -> dict[str, float]:
@@ -73,6 +75,11 @@ def test_gauges_counters_and_histograms_can_be_read_back(is_open: bool) -> None:
     assert found['batchyard_attempt_seconds_bucket{queue="default",le="+Inf"}'] == 3
     assert found['batchyard_attempt_seconds_count{queue="default"}'] == 3
     assert found['batchyard_attempt_seconds_sum{queue="default"}'] == 2000.45
+    assert found['batchyard_deliveries_total{kind="sns",outcome="failed"}'] == 2
+    commits = [found[f'batchyard_commit_seconds_bucket{{le="{bound}"}}'] for bound in ("0.001", "0.0025", "10", "+Inf")]
+    assert commits == [0, 1, 2, 3]
+    assert found["batchyard_commit_seconds_sum"] == 60.022
+    assert found["batchyard_commit_seconds_count"] == 3
 
 
 def test_each_family_has_a_type_before_its_samples() -> None:
@@ -113,7 +120,7 @@ def get(endpoint: MetricsEndpoint, *, method: str = "GET", **headers: str) -> tu
 
 def test_without_keys_every_caller_reads_and_one_look_serves_several(tmp_path: Path) -> None:
     asked = Asked()
-    endpoint = MetricsEndpoint(asked, KeyFile(tmp_path / "keys.json"), is_open=False)
+    endpoint = MetricsEndpoint(asked, KeyFile(tmp_path / "keys.json"), lambda: OWN, is_open=False)
     status, text = get(endpoint)
     assert status == 200
     assert read(text)
@@ -125,10 +132,10 @@ def test_without_keys_every_caller_reads_and_one_look_serves_several(tmp_path: P
 def test_with_keys_a_collector_sends_one(tmp_path: Path) -> None:
     key = add_key(tmp_path / "keys.json", "prometheus")
     pair = f"{key.access_key_id}:{key.secret_access_key}"
-    endpoint = MetricsEndpoint(Asked(), KeyFile(tmp_path / "keys.json"), is_open=False)
+    endpoint = MetricsEndpoint(Asked(), KeyFile(tmp_path / "keys.json"), lambda: OWN, is_open=False)
     assert get(endpoint)[0] == 401
     assert get(endpoint, authorization=f"Bearer {pair}")[0] == 200
     assert get(endpoint, authorization="Basic " + base64.b64encode(pair.encode()).decode())[0] == 200
     for wrong in (f"Bearer {pair}x", "Bearer x:y", "Basic ???", "Digest x"):
         assert get(endpoint, authorization=wrong)[0] == 401
-    assert get(MetricsEndpoint(Asked(), KeyFile(tmp_path / "keys.json"), is_open=True))[0] == 200
+    assert get(MetricsEndpoint(Asked(), KeyFile(tmp_path / "keys.json"), lambda: OWN, is_open=True))[0] == 200

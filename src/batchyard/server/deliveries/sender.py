@@ -5,6 +5,7 @@ It decides nothing: which message is due, and what follows from an outcome, is t
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -34,6 +35,14 @@ class Outcome(Struct, frozen=True):
 
 
 ARRIVED = Outcome()
+# An outcome in a word. What failed is sent again while its retry policy allows; what was refused never.
+TAKEN, FAILED, REFUSED = "arrived", "failed", "refused"
+
+
+def word_of(outcome: Outcome) -> str:
+    if not outcome.error_code:
+        return TAKEN
+    return REFUSED if outcome.is_final else FAILED
 
 
 class Channel(Protocol):
@@ -58,6 +67,7 @@ class Sender:
         self._due: asyncio.Queue[tuple[int, ...]] = asyncio.Queue()
         self._places: dict[str, asyncio.Semaphore] = {}  # by channel
         self._in_memory = asyncio.Semaphore(MAX_IN_MEMORY)
+        self.tries = Counter[tuple[str, str]]()  # since the start, by channel and word of the outcome
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         """Takes what is to be sent; the handler of SendMessages."""
@@ -86,6 +96,7 @@ class Sender:
                 outcome = await channel.send(message)
         finally:
             self._in_memory.release()
+        self.tries[message.channel, word_of(outcome)] += 1
         await self._finish(
             FinishDelivery(
                 sequence, message, outcome.error_code, outcome.error, outcome.is_final, outcome.retry_after_ms

@@ -65,6 +65,7 @@ class BatchEvents:
     ) -> None:
         self._account, self._store, self._ask, self._now_ms = account, store, ask, now_ms
         self._logs = _LogLanes(log_writer, ask)
+        self.written = 0  # events that went into log groups by the short way, since the start
         self._reader: Reader | None = None
         self._router = Router(account, ())
         self._judged: dict[Known, bool] = {}  # whether a rule may match, by what is known of a fact
@@ -113,6 +114,7 @@ class BatchEvents:
             return
         made = await asyncio.to_thread(self._make, self._router, wanted)
         left = await self._logs.append(made, self._now_ms())
+        self.written += len(made) - len(left)
         if left:
             await self._send(SendToTargets(tuple(left)))
         if len(wanted) < FEW_EVENTS:

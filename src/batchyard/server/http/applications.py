@@ -21,6 +21,7 @@ from batchyard.server.http.exec_endpoint import ExecEndpoint, Executor
 from batchyard.server.http.metrics_endpoint import MetricsEndpoint
 from batchyard.server.http.routes import Asgi, Route, Routes, credentials_route, health_route, metadata_route
 from batchyard.server.http.sns_endpoint import SnsEndpoint
+from batchyard.server.metrics.prometheus import OwnTotals
 from batchyard.server.settings.config import Settings
 from batchyard.wire.messages import Document
 from batchyard.wire.router import Router
@@ -31,7 +32,7 @@ JOBS_ONLY = Rules(ADDRESS, bound_to_loopback=False, jobs_only=True)
 class Applications(Struct, frozen=True):
     """Makes the applications. `context`: of operations; `free_bytes`: of the store's disk; `health`: the body of
     /health; `executor_of`: returns what runs second commands on an engine, where that is present; `message_signer`: has
-    the certificate that receivers of SNS's messages fetch."""
+    the certificate that receivers of SNS's messages fetch; `own_totals`: for /metrics."""
 
     settings: Settings
     identity: Identity
@@ -41,11 +42,13 @@ class Applications(Struct, frozen=True):
     health: Callable[[], Document]
     executor_of: Callable[[str], Executor | None]
     message_signer: MessageSigner
+    own_totals: Callable[[], OwnTotals]
 
     def for_everyone(self, rules: Rules) -> Asgi:
         """Returns the application of everything that this server answers, for callers that pass the rules."""
         access = self._access(rules)
-        metrics = MetricsEndpoint(self.context.ask, self.identity.keys, is_open=self.settings.metrics_open)
+        is_open = self.settings.metrics_open
+        metrics = MetricsEndpoint(self.context.ask, self.identity.keys, self.own_totals, is_open=is_open)
         exec_endpoint = ExecEndpoint(access, self.context.ask, self.executor_of)
         sns_endpoint = SnsEndpoint(bind(self.context), self.message_signer)
         own = [health_route(self.health), metrics.route(), exec_endpoint.route(), sns_endpoint.route()]

@@ -10,7 +10,7 @@ import hmac
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from batchyard.alarms.commands import AskAlarms
 from batchyard.api.context import Ask
@@ -19,7 +19,7 @@ from batchyard.job_metrics.machine import AskTotals
 from batchyard.loop import Busy, Stopped
 from batchyard.server.access.keys import KeyFile
 from batchyard.server.http.routes import FAILED, Receive, Route, Scope, Send, fault, headers_of, send_response
-from batchyard.server.metrics.prometheus import OPEN_METRICS, TEXT, Scrape, render
+from batchyard.server.metrics.prometheus import OPEN_METRICS, TEXT, OwnTotals, Scrape, render
 from batchyard.wire.messages import Response
 from batchyard.wire.protocols import RestJson
 
@@ -31,10 +31,11 @@ logger = logging.getLogger("batchyard.server")
 
 
 class MetricsEndpoint:
-    """ASGI 3, for PATH. `is_open`: it is answered without a key, too."""
+    """ASGI 3, for PATH. `own`: what the service did itself; `is_open`: it is answered without a key, too."""
 
-    def __init__(self, ask: Ask, keys: KeyFile, *, is_open: bool) -> None:
+    def __init__(self, ask: Ask, keys: KeyFile, own: Callable[[], OwnTotals], *, is_open: bool) -> None:
         self._ask = ask
+        self._own = own
         self._keys = keys
         self._is_open = is_open
         self._gauges: Gauges | None = None
@@ -65,7 +66,7 @@ class MetricsEndpoint:
         asked_at = time.monotonic()
         totals = await self._ask(AskTotals())
         lag_seconds = time.monotonic() - asked_at
-        scrape = Scrape(await self._look(), totals, await self._ask(AskAlarms()), lag_seconds)
+        scrape = Scrape(await self._look(), totals, await self._ask(AskAlarms()), self._own(), lag_seconds)
         is_open_metrics = "application/openmetrics-text" in headers.get("accept", "")
         body = await asyncio.to_thread(render, scrape, is_open=is_open_metrics)
         return Response(200, (("content-type", OPEN_METRICS if is_open_metrics else TEXT),), body)

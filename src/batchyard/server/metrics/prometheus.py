@@ -17,6 +17,8 @@ from batchyard.core.questions.gauges import Gauges
 from batchyard.evaluators.alarms.evaluation import AlarmState
 from batchyard.job_metrics.machine import ATTEMPTED, WAITED
 from batchyard.job_metrics.totals import BOUNDS_SECONDS, Totals
+from batchyard.store.commit_times import BOUNDS_SECONDS as COMMIT_BOUNDS_SECONDS
+from batchyard.store.commit_times import CommitTimes
 from batchyard.version import VERSION
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,6 +34,13 @@ Labels = tuple[tuple[str, str], ...]
 Sample = tuple[Labels, float]
 
 
+class OwnTotals(Struct, frozen=True):
+    """What the service did itself since its start. `deliveries`: tries, by kind and outcome."""
+
+    deliveries: dict[tuple[str, str], int] = {}
+    commits: CommitTimes = CommitTimes()
+
+
 class Scrape(Struct, frozen=True):
     """What is known at a moment. `loop_lag_seconds`: how long a question waited for the loop, a commit that was under
     way included."""
@@ -39,6 +48,7 @@ class Scrape(Struct, frozen=True):
     gauges: Gauges
     totals: Totals
     alarms: tuple[Alarm, ...]
+    own: OwnTotals = OwnTotals()
     loop_lag_seconds: float = 0.0
 
 
@@ -52,6 +62,8 @@ def render(scrape: Scrape, *, is_open: bool) -> bytes:
     for metric, (name, help_text) in HISTOGRAMS.items():
         lines += [f"# HELP {name} {help_text}", f"# TYPE {name} histogram"]
         lines += _histogram(scrape.totals, metric, name)
+    lines += _deliveries(scrape.own, is_open=is_open)
+    lines += _commits(scrape.own.commits)
     if is_open:
         lines.append("# EOF")
     return ("\n".join(lines) + "\n").encode()
@@ -117,6 +129,26 @@ def _histogram(totals: Totals, metric: str, name: str) -> Iterator[str]:
             yield _line(f"{name}_bucket", (label, ("le", bound)), number)
         yield _line(f"{name}_sum", (label,), found.total_ms / MS_PER_SECOND)
         yield _line(f"{name}_count", (label,), sum(found.counts))
+
+
+def _deliveries(own: OwnTotals, *, is_open: bool) -> Iterator[str]:
+    name = "batchyard_deliveries_total"
+    family = name.removesuffix("_total") if is_open else name
+    yield f"# HELP {family} Tries to deliver events and messages since the service was started, by kind and outcome."
+    yield f"# TYPE {family} counter"
+    for (kind, outcome), number in sorted(own.deliveries.items()):
+        yield _line(name, (("kind", kind), ("outcome", outcome)), number)
+
+
+def _commits(commits: CommitTimes) -> Iterator[str]:
+    name = "batchyard_commit_seconds"
+    yield f"# HELP {name} How long commits to the database took."
+    yield f"# TYPE {name} histogram"
+    bounds = (*(f"{bound:g}" for bound in COMMIT_BOUNDS_SECONDS), "+Inf")
+    for bound, number in zip(bounds, accumulate(commits.counts), strict=True):
+        yield _line(f"{name}_bucket", (("le", bound),), number)
+    yield _line(f"{name}_sum", (), commits.total_seconds)
+    yield _line(f"{name}_count", (), sum(commits.counts))
 
 
 def _line(name: str, labels: Labels, value: float) -> str:
