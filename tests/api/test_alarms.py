@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from batchyard.core.model.records import Status
+from batchyard.core.model.refusal import Refused
 from batchyard.topics import commands as topics
 from tests.api.service import START_MS, Service
 
@@ -263,6 +264,26 @@ def test_a_state_set_by_hand_lasts_until_the_next_evaluation(service: Service) -
         "1 validation error detected: Value 'INVALID' at 'stateValue' failed to satisfy constraint: Member must "
         "satisfy enum value set: [INSUFFICIENT_DATA, ALARM, OK]"
     )
+
+
+def test_all_values_that_no_alarm_has_are_in_one_refusal(service: Service) -> None:
+    wrong = {"ComparisonOperator": "Above", "EvaluationPeriods": 0, "TreatMissingData": "bad", "Statistic": "Sum"}
+    with pytest.raises(Refused) as caught:
+        service.call("PutMetricAlarm", simple(**wrong), service="monitoring")
+    assert caught.value.code == "ValidationError"
+    head, *faults = caught.value.message.replace(" detected: ", "; ").split("; ")
+    assert head == "3 validation errors"
+    assert [fault.split("'")[1:4:2] for fault in faults] == [
+        ["Above", "comparisonOperator"],
+        ["0", "evaluationPeriods"],
+        ["bad", "treatMissingData"],
+    ]
+    assert faults[1].endswith("failed to satisfy constraint: Member must have value greater than or equal to 1")
+    cloudwatch = service.client("cloudwatch")
+    _, text = refusal(lambda: cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "Odd"], StateValue="GOOD"))
+    assert text.startswith("2 validation errors detected: Value 'Odd' at 'alarmTypes.2.member' failed to satisfy")
+    assert "; Value 'GOOD' at 'stateValue' failed" in text
+    assert "1 validation error detected" in refusal(lambda: cloudwatch.describe_alarm_history(ScanBy="Up"))[1]
 
 
 def test_topics_get_a_message_on_a_change_of_state_alone(service: Service) -> None:

@@ -140,6 +140,27 @@ def test_data_that_no_metric_takes_are_refused(shared: Service, members: Any, co
     assert text in found[1]
 
 
+NO_NUMBERS = [("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity"), (str(-(2.0**361)), str(-(2.0**361)))]
+
+
+@pytest.mark.parametrize(("value", "text"), NO_NUMBERS)
+@pytest.mark.parametrize("place", ["Value", "Values.member.2", "StatisticValues.Sum"])
+def test_values_that_are_no_numbers_or_too_large_are_refused(
+    shared: Service, value: str, text: str, place: str
+) -> None:
+    number = float(value)
+    datum = {
+        "Value": {"Value": number},
+        "Values.member.2": {"Values": [1.0, number]},
+        "StatisticValues.Sum": {
+            "StatisticValues": {"SampleCount": 1, "Sum": number, "Minimum": 1, "Maximum": 1},
+        },
+    }[place]
+    found = refusal(lambda: put(shared, {"MetricName": "Load", "Value": 1.0}, {"MetricName": "Load"} | datum))
+    said = f"The value {text} for parameter MetricData.member.2.{place} is invalid."
+    assert found == ("InvalidParameterValue", said)
+
+
 def test_the_namespace_of_batch_is_this_services_own_and_others_of_aws_are_not(service: Service) -> None:
     datum = {"MetricName": "EstimatedCharges", "Value": 1.0}
     assert refusal(lambda: put(service, datum, namespace="AWS/Batch"))[0] == "InvalidParameterValue"

@@ -155,6 +155,59 @@ def test_bounds_are_kept() -> None:
     assert times == [f"2026-11-27T01:{minute}:00Z" for minute in ("00", "05", "10")]
 
 
+def test_a_start_is_at_most_five_minutes_ago() -> None:
+    yard = Yard()
+    yard.create(start_ms=yard.now_ms - 5 * MINUTE_MS)
+    text = "The StartDate you specify cannot be earlier than 5 minutes ago."
+    with pytest.raises(Refused, match=text):
+        yard.create("early", start_ms=yard.now_ms - 5 * MINUTE_MS - 1)
+    with pytest.raises(Refused, match=text):
+        yard.do(c.UpdateSchedule("default", "nightly", replace(SETTINGS, start_ms=1)))
+    yard.now_ms += 60 * MINUTE_MS
+    yard.start()
+    yard.batch()
+    assert len(yard.fired) == 1, "one that is there keeps its start, however old"
+
+
+def test_an_hour_that_comes_twice_fires_once_and_a_rate_goes_by_time_that_passes() -> None:
+    yard = Yard("2026-10-24T12:00:00")
+    yard.create("cron", expression="cron(30 2 * * ? *)", zone="Europe/Berlin")
+    yard.create("rate", expression="rate(12 hours)", zone="Europe/Berlin")
+    fired = yard.wait("2026-10-27T00:00:00")
+    times = {name: [] for name in ("cron", "rate")}  # type: dict[str, list[str]]
+    for report in fired:
+        times[report.message.lane.rpartition("/")[2]].append(json.decode(report.message.body)["JobName"][8:])
+    assert times["cron"] == ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"], "02:30 comes twice on the 25th"
+    assert [time[5:13] for time in times["rate"]] == ["10-25T00", "10-25T12", "10-26T00", "10-26T12", "10-27T00"]
+
+
+@pytest.mark.parametrize("hours", [1, 24, 24 * 400])
+def test_a_clock_that_is_set_ahead_fires_what_it_passed_once_and_goes_on(hours: int) -> None:
+    yard = Yard()
+    yard.create()
+    yard.create("once", expression="at(2026-11-27T00:30:00)")
+    yard.wait("2026-11-27T00:10:00")
+    yard.fired.clear()
+    yard.now_ms += hours * 60 * MINUTE_MS + 1
+    yard.batch()
+    assert sorted(report.message.lane.rpartition("/")[2] for report in yard.fired) == ["nightly", "once"]
+    at_ms = yard.timers.next_deadline()
+    assert at_ms is not None
+    assert 0 < at_ms - yard.now_ms <= 5 * MINUTE_MS
+
+
+def test_a_clock_that_is_set_back_repeats_nothing() -> None:
+    yard = Yard()
+    yard.create()
+    first = [json.decode(report.message.body)["JobName"] for report in yard.wait("2026-11-27T00:30:00")]
+    yard.now_ms = ms("2026-11-26T23:30:00")
+    yard.start()
+    yard.batch()
+    second = [json.decode(report.message.body)["JobName"] for report in yard.wait("2026-11-27T00:45:00")]
+    assert set(first) & set(second) == set()
+    assert [text[8:] for text in second] == [f"2026-11-27T00:{minute}:00Z" for minute in ("35", "40", "45")]
+
+
 def test_a_flexible_window_is_the_same_after_a_restart() -> None:
     yard = Yard()
     yard.create(expression="rate(1 day)", window_minutes=60)

@@ -52,6 +52,17 @@ def test_a_request_is_the_same_document_in_each_protocol(name: str, protocol: st
 
 
 @pytest.mark.parametrize("protocol", [CBOR, JSON, QUERY])
+@pytest.mark.parametrize(("value", "text"), [("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity")])
+def test_what_is_no_number_is_refused_with_the_code_of_values(protocol: str, value: str, text: str) -> None:
+    document = {"Namespace": "n", "MetricData": [{"MetricName": "m", "Values": [1.0, float(value)]}]}
+    operation, request = operation_in(protocol, "PutMetricData", document)
+    with pytest.raises(WireError) as caught:
+        operation.parse(request)
+    assert caught.value.code == "InvalidParameterValue"
+    assert caught.value.message == f"The value {text} for parameter MetricData.member.1.Values.member.2 is invalid."
+
+
+@pytest.mark.parametrize("protocol", [CBOR, JSON, QUERY])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_result_reaches_botocore_in_each_protocol(name: str, protocol: str) -> None:
     operation, _ = operation_in(protocol, name, _required(name))

@@ -51,6 +51,7 @@ from batchyard.timers.machine import CancelTimer, SetTimer, register
 from batchyard.topics.commands import Publication, PublishToTopic
 
 MAX_GROUPS = 500  # Scheduler quotas
+MAX_START_AGE_MS = 5 * 60 * 1000  # AWS's own
 MAX_SCHEDULES = 100_000  # memory keeps all of them; Scheduler allows a million
 MAX_TAGS = 50
 NOT_FOUND, CONFLICT, QUOTA = "ResourceNotFoundException", "ConflictException", "ServiceQuotaExceededException"
@@ -195,6 +196,8 @@ class SchedulesMachine:
         """Returns a schedule with these settings. Raises Refused."""
         parse_scheduler_expression(settings.expression)
         compile_target(settings.target)
+        if settings.start_ms is not None and settings.start_ms < self._now_ms - MAX_START_AGE_MS:
+            raise Refused("The StartDate you specify cannot be earlier than 5 minutes ago.", "ValidationException")
         return Schedule(
             group=group,
             name=name,

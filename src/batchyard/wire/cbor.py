@@ -34,6 +34,8 @@ def decode(data: bytes) -> Any:
     value = decoder.value(0)
     if decoder.at != len(data):
         raise _malformed("bytes follow its end")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _malformed("it is no number")
     return value
 
 
@@ -110,9 +112,7 @@ class _Decoder:
         if low in FLOATS:
             length, form = FLOATS[low]
             (number,) = struct.unpack(form, self._take(length))
-            if not math.isfinite(number):
-                raise DocumentError("type", "", "Numbers must be finite, got NaN or an infinity.")
-            return number
+            return number  # NaN and infinities too: the shape refuses them, with the member's path
         if low in (FALSE, TRUE):
             return low == TRUE
         if low in (NULL, UNDEFINED):

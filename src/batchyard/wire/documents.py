@@ -26,6 +26,9 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][
 
 Fault = Literal["syntax", "missing", "type"]
 
+# As Python writes them, and some clients in forms -> as AWS's protocols write them.
+NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
 WANTED = {
     "structure": "an object",
     "list": "a list",
@@ -49,6 +52,20 @@ class DocumentError(Exception):
         self.fault = fault
         self.path = path
         self.message = message
+
+
+class NotFinite(DocumentError):
+    """A number is NaN or an infinity."""
+
+    def __init__(self, shown: str, path: str) -> None:
+        super().__init__("type", path, f"{path} must be a number, got {shown}.")
+        self._shown = shown
+
+    @property
+    def as_parameter(self) -> str:
+        """Returns the text of services that name parameters as forms do."""
+        parameter = re.sub(r"\[([0-9]+)\]", lambda found: f".member.{int(found[1]) + 1}", self.path)
+        return f"The value {self._shown} for parameter {parameter} is invalid."
 
 
 def read(shape: Shape, value: Any, path: str = "") -> Any:
@@ -87,6 +104,8 @@ def _read(shape: Shape, value: Any, path: str, depth: int) -> Any:
 
 
 def _read_scalar(shape: Shape, value: Any, path: str) -> Any:
+    if shape.type in ("float", "double"):
+        check_finite(value, path)
     if not _fits(shape, value):
         raise _mismatch(shape, value, path)
     if shape.type == "blob":
@@ -111,7 +130,7 @@ def _fits(shape: Shape, value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     """Whether a value is a number that a float can hold."""
-    return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
+    return (type(value) is float and math.isfinite(value)) or (type(value) is int and abs(value) <= sys.float_info.max)
 
 
 def read_text(shape: Shape, text: str, path: str) -> Any:
@@ -127,7 +146,9 @@ def read_text(shape: Shape, text: str, path: str) -> Any:
             return text.lower() == "true"
         raise DocumentError("type", path, f"{path} must be true or false, got other text.")
     if shape.type in ("float", "double"):
-        if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        check_finite(text, path)
+        if _NUMBER.fullmatch(text):
+            check_finite(float(text), path)
             return float(text)
         raise DocumentError("type", path, f"{path} must be {WANTED[shape.type]}, got other text.")
     if shape.type == "blob":
@@ -136,6 +157,13 @@ def read_text(shape: Shape, text: str, path: str) -> Any:
         return text if shape.timestamp_format == "iso8601" else _seconds(text, path)
     assert shape.type == "string", f"{path}: a {shape.type} as text is not implemented"
     return text
+
+
+def check_finite(value: Any, path: str) -> None:
+    """Raises DocumentError for NaN and the infinities, also as the texts that SDKs have for them."""
+    text = str(value) if isinstance(value, float | str) else ""
+    if text in NOT_FINITE or text in NOT_FINITE.values():
+        raise NotFinite(NOT_FINITE.get(text, text), path)
 
 
 def _blob(text: str, path: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from batchyard.wire import cbor
-from batchyard.wire.documents import DocumentError, read
+from batchyard.wire.documents import DocumentError, NotFinite, read
 from batchyard.wire.messages import Response, WireError
 from batchyard.wire.model import OperationModel, ServiceModel, Shape
 from batchyard.wire.protocols import AwsJson, DocumentReader
@@ -16,6 +16,7 @@ from batchyard.wire.query_codes import QUERY_CODES
 
 CBOR = "smithy-rpc-v2-cbor"
 VALIDATION = "ValidationError"
+INVALID_VALUE = "InvalidParameterValue"
 # The namespaces of errors that are not in the model (recorded).
 FOREIGN_TYPES = {VALIDATION: "com.amazon.coral.validate#ValidationException"}
 FIRST_SERVER_FAULT = 500
@@ -53,6 +54,11 @@ class QueryCompatibleJson(AwsJson):
         super().__init__(service.json_version, VALIDATION)
         self._names = ErrorNames(service)
 
+    def refusal(self, fault: DocumentError) -> WireError:
+        if isinstance(fault, NotFinite):
+            return WireError(INVALID_VALUE, fault.as_parameter)
+        return super().refusal(fault)
+
     def error_response(self, error: WireError, request_id: str) -> Response:
         headers = (
             ("content-type", self.content_type),
@@ -81,7 +87,7 @@ class RpcCbor:
 
     def __init__(self, service: ServiceModel) -> None:
         self._names = ErrorNames(service)
-        self._json = AwsJson(service.json_version, VALIDATION)
+        self._json = QueryCompatibleJson(service)
 
     def reader(self, shape: Shape) -> DocumentReader:
         return CborReader(shape)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchyard.wire.documents import DocumentError
+from batchyard.wire.documents import DocumentError, NotFinite
 from batchyard.wire.forms import FormReader, FormStyle
 from batchyard.wire.messages import Response, WireError
 from batchyard.wire.model import OperationModel, ServiceModel, Shape
 from batchyard.wire.protocols import AwsJson, DocumentReader, RestJson, WireProtocol
 from batchyard.wire.query_codes import QUERY_CODES
-from batchyard.wire.query_compatible import CBOR, QueryCompatibleJson, RpcCbor
+from batchyard.wire.query_compatible import CBOR, INVALID_VALUE, QueryCompatibleJson, RpcCbor
 from batchyard.wire.xmltext import DECLARATION, element, members, text_of
 
 FORM_PROTOCOLS = ("query", "ec2")
@@ -37,18 +37,21 @@ EC2_CODES = {
 
 
 class AwsQuery:
-    """`query`: the operation is the form's `Action`; the result is wrapped, its request id beside it."""
+    """`query`: the operation is the form's `Action`; the result is wrapped, its request id beside it.
+    `is_shared`: the service has other protocols too, which refuse in the same words."""
 
     content_type = "text/xml"
     headers: tuple[tuple[str, str], ...] = ()
 
-    def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
+    def __init__(self, namespace: str, *, is_shared: bool = False) -> None:
+        self._namespace, self._is_shared = namespace, is_shared
 
     def reader(self, shape: Shape) -> DocumentReader:
         return FormReader(shape, FormStyle())
 
     def refusal(self, fault: DocumentError) -> WireError:
+        if isinstance(fault, NotFinite) and self._is_shared:
+            return WireError(INVALID_VALUE, fault.as_parameter)
         return WireError("ValidationError", fault.message)
 
     def encode(self, operation: OperationModel, result: dict[str, Any], request_id: str) -> bytes:
@@ -105,7 +108,7 @@ def protocol_of(service: ServiceModel, protocol: str = "") -> WireProtocol:
     bad input."""
     protocol = protocol or service.protocol
     if protocol == "query":
-        return AwsQuery(service.xml_namespace)
+        return AwsQuery(service.xml_namespace, is_shared=service.is_query_compatible)
     if protocol == CBOR:
         return RpcCbor(service)
     if service.is_query_compatible:

@@ -51,13 +51,33 @@ QUEUE_ACTION = re.compile(
 )
 
 
-def check_enum(value: str, member: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise invalid(
-            f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must "
-            f"satisfy enum value set: [{', '.join(allowed)}]",
-            VALIDATION,
-        )
+def enum_faults(request: Document, member: str, path: str, allowed: Sequence[str]) -> list[str]:
+    """Returns what is wrong with a member, or with each of its values where it is a list, in AWS's words."""
+    if member not in request:
+        return []
+    given = request[member]
+    values = (
+        [(path, given)] if isinstance(given, str) else [(f"{path}.{at}.member", one) for at, one in enumerate(given, 1)]
+    )
+    wanted = f"satisfy enum value set: [{', '.join(allowed)}]"
+    return [_fault(value, place, wanted) for place, value in values if value not in allowed]
+
+
+def _least_faults(request: Document, member: str, path: str) -> list[str]:
+    if request.get(member, 1) >= 1:
+        return []
+    return [_fault(request[member], path, "have value greater than or equal to 1")]
+
+
+def _fault(value: object, path: str, wanted: str) -> str:
+    return f"Value '{value}' at '{path}' failed to satisfy constraint: Member must {wanted}"
+
+
+def refuse_faults(faults: Sequence[str]) -> None:
+    """Refuses a request with all that is wrong with the values of its members."""
+    if faults:
+        noun = "error" if len(faults) == 1 else "errors"
+        raise invalid(f"{len(faults)} validation {noun} detected: {'; '.join(faults)}", VALIDATION)
 
 
 def check_not_built(request: Document) -> None:
@@ -96,6 +116,7 @@ def _check_action(arn: str) -> None:
 def metric_alarm(request: Document) -> Document:
     """Returns the document of a metric alarm. Refused: it cannot be evaluated."""
     check_not_built(request)
+    _check_values(request)
     window = request.get("EvaluationWindow", {})
     if "WallClockWindow" in window:
         raise invalid("EvaluationWindow: only SlidingWindow is built here.", VALIDATION)
@@ -115,23 +136,37 @@ def metric_alarm(request: Document) -> Document:
     return document
 
 
+def _check_values(request: Document) -> None:
+    """Refuses values that no alarm has, all of them in one text."""
+    operator = request.get("ComparisonOperator")
+    if operator in BANDS:
+        raise invalid(f"{operator}: anomaly detection is not built here.", VALIDATION)
+    treatments = tuple(one.value for one in MissingData)
+    refuse_faults(
+        [
+            *enum_faults(request, "ComparisonOperator", "comparisonOperator", tuple(COMPARISONS)),
+            *_least_faults(request, "DatapointsToAlarm", "datapointsToAlarm"),
+            *enum_faults(
+                request,
+                "EvaluateLowSampleCountPercentile",
+                "evaluateLowSampleCountPercentile",
+                ("evaluate", "ignore"),
+            ),
+            *_least_faults(request, "EvaluationPeriods", "evaluationPeriods"),
+            *_least_faults(request, "Period", "period"),
+            *enum_faults(request, "Statistic", "statistic", STATISTICS),
+            *enum_faults(request, "TreatMissingData", "treatMissingData", treatments),
+        ]
+    )
+
+
 def _rule_of(request: Document) -> Document:
     for member in ("ComparisonOperator", "EvaluationPeriods", "Threshold"):
         if member not in request:
             raise invalid(f"The parameter {member} is required.", MISSING)
-    operator = request["ComparisonOperator"]
-    if operator in BANDS:
-        raise invalid(f"{operator}: anomaly detection is not built here.", VALIDATION)
-    check_enum(operator, "comparisonOperator", tuple(COMPARISONS))
-    if "TreatMissingData" in request:
-        check_enum(request["TreatMissingData"], "treatMissingData", tuple(one.value for one in MissingData))
-    if "EvaluateLowSampleCountPercentile" in request:
-        check_enum(
-            request["EvaluateLowSampleCountPercentile"], "evaluateLowSampleCountPercentile", ("evaluate", "ignore")
-        )
     periods: int = request["EvaluationPeriods"]
     needed: int = request.get("DatapointsToAlarm", periods)
-    if periods < 1 or not 1 <= needed <= periods:
+    if needed > periods:
         raise invalid(
             f"DatapointsToAlarm must be between 1 and EvaluationPeriods, which is {periods}, got {needed}.", VALIDATION
         )
@@ -145,9 +180,7 @@ def _check_metric(request: Document) -> int:
             raise invalid(f"The parameter {member} is required.", MISSING)
     if ("Statistic" in request) == ("ExtendedStatistic" in request):
         raise invalid("An alarm on a metric has a Statistic or an ExtendedStatistic, and not both.", COMBINATION)
-    if "Statistic" in request:
-        check_enum(request["Statistic"], "statistic", STATISTICS)
-    else:
+    if "ExtendedStatistic" in request:
         statistic_named(request["ExtendedStatistic"])
     if request.get("Unit", UNITS[0]) not in UNITS:
         raise invalid(f"The parameter Unit must be a value in the set [{', '.join(UNITS)}].")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from batchyard.alarms import commands as c
 from batchyard.alarms.records import COMPOSITE, METRIC, Alarm, HistoryItem, alarm_name, described
-from batchyard.api.cloudwatch.alarm_requests import STATES, check_enum, composite_alarm, metric_alarm
+from batchyard.api.cloudwatch.alarm_requests import STATES, composite_alarm, enum_faults, metric_alarm, refuse_faults
 from batchyard.api.cloudwatch.requests import COMBINATION, INVALID_TOKEN, VALIDATION, dimensions_in, invalid, page
 from batchyard.api.context import Call, Context
 from batchyard.api.secret_values import tag_keys_of, tags_of
@@ -19,6 +19,7 @@ MAX_NAMES = 100  # API: AlarmNames
 PAGE = 50  # API: DescribeAlarms; MaxRecords is 100 at most
 MAX_PAGE = 100
 KINDS = (COMPOSITE, METRIC, "LogAlarm")
+SCAN_ORDERS = ("TimestampDescending", "TimestampAscending")  # API: ScanBy
 HISTORY_KINDS = ("ConfigurationUpdate", "StateUpdate", "Action")
 
 
@@ -43,7 +44,7 @@ async def delete_alarms(context: Context, call: Call, request: Document) -> Docu
 
 async def set_alarm_state(context: Context, call: Call, request: Document) -> Document:
     """Lasts until the next evaluation."""
-    check_enum(request["StateValue"], "stateValue", STATES)
+    refuse_faults(enum_faults(request, "StateValue", "stateValue", STATES))
     data = request.get("StateReasonData", "")
     if data:
         try:
@@ -83,10 +84,8 @@ async def describe_alarms(context: Context, call: Call, request: Document) -> Do
     ]
     if len(asked) > 1:
         raise invalid(f"{asked[0]} and {asked[1]} are mutually exclusive.", COMBINATION)
-    for kind in request.get("AlarmTypes", []):
-        check_enum(kind, "alarmTypes", KINDS)
-    if "StateValue" in request:
-        check_enum(request["StateValue"], "stateValue", STATES)
+    kinds = enum_faults(request, "AlarmTypes", "alarmTypes", KINDS)
+    refuse_faults([*kinds, *enum_faults(request, "StateValue", "stateValue", STATES)])
     every = await context.ask(c.AskAlarms())
     found = [alarm for alarm in _selected(every, request) if _fits(alarm, request)]
     rows = [(alarm.name, alarm) for alarm in found]
@@ -182,9 +181,14 @@ def _is_on(metric: Document, wanted: tuple[tuple[str, str], ...], request: Docum
 
 async def describe_alarm_history(context: Context, call: Call, request: Document) -> Document:
     """What has happened in the last two weeks, the newest first unless ScanBy says otherwise."""
+    refuse_faults(
+        [
+            *enum_faults(request, "AlarmTypes", "alarmTypes", KINDS),
+            *enum_faults(request, "HistoryItemType", "historyItemType", HISTORY_KINDS),
+            *enum_faults(request, "ScanBy", "scanBy", SCAN_ORDERS),
+        ]
+    )
     kind = request.get("HistoryItemType")
-    if kind is not None:
-        check_enum(kind, "historyItemType", HISTORY_KINDS)
     start_ms, end_ms = request.get("StartDate", 0) * 1000, request.get("EndDate", float("inf")) * 1000
     kinds = request.get("AlarmTypes", (METRIC, COMPOSITE))
     found = [
