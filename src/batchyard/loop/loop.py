@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future as CommitFuture
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from batchyard import failpoints
 from batchyard.clock import Clock
@@ -31,6 +31,9 @@ from batchyard.loop.hosted_machine import FactObserver, HostedMachine
 INBOX_COMMANDS = 10_000  # callers beyond this get TooManyRequestsException rather than an ever longer wait
 BATCH_COMMANDS = 2_000  # in one transaction: keeps a commit under about 0.1 s
 MAX_EXCHANGES = 100  # rounds of reports between machines in one batch; more are two machines that answer each other
+
+# Makes, of a command's answer or of its Refused, a report to another machine of the loop; None: nothing is reported.
+MakeReport = Callable[[Any], Any]
 
 
 class Busy(Exception):
@@ -85,7 +88,7 @@ class Loop:
         self._listeners = dict(listeners or {})
         self._delivery = delivery or FactDelivery(_NoFacts(), {}, 0)
         self._wanted: frozenset[type[Fact]] = frozenset()  # the facts that the machines are asked to make
-        self._commands: deque[tuple[Command[Any], asyncio.Future[Any]]] = deque()
+        self._commands: deque[_Asked] = deque()
         self._reports: deque[tuple[str, Any]] = deque()
         self._arrived: deque[Engine] = deque()  # engines that were started, and not asked yet about their attempts
         self._wake = asyncio.Event()
@@ -94,15 +97,18 @@ class Loop:
 
     # -- the inbox --
 
-    async def ask(self, command: Command[Answer]) -> Answer:
+    async def ask(self, command: Command[Answer], then: MakeReport | None = None) -> Answer:
         """Returns the answer of the command's machine, after the commit of its batch. Raises Refused, Busy or
-        Stopped."""
+        Stopped.
+
+        `then`: what it makes of the answer, or of the Refused, is reported within the same batch. What the command
+        changed and what follows from its answer in another machine are so one transaction."""
         if self._ended:
             raise Stopped
         if len(self._commands) >= INBOX_COMMANDS:
             raise Busy
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._commands.append((command, answer))
+        self._commands.append(_Asked(command, answer, then))
         self._wake.set()
         return await answer
 
@@ -155,9 +161,9 @@ class Loop:
         finally:
             self._ended = True
             await self._delivery.end()
-            for _, answer in self._commands:
-                if not answer.done():
-                    answer.set_exception(Stopped())
+            for asked in self._commands:
+                if not asked.answer.done():
+                    asked.answer.set_exception(Stopped())
             self._commands.clear()
 
     def stop(self) -> None:
@@ -238,13 +244,18 @@ class Loop:
         the commit."""
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         for _ in range(min(len(self._commands), self._batch_commands)):
-            command, answer = self._commands.popleft()
-            machine = self._by_command.get(type(command))
-            assert machine is not None, f"no machine handles {type(command).__name__}"
+            asked = self._commands.popleft()
+            machine = self._by_command.get(type(asked.command))
+            assert machine is not None, f"no machine handles {type(asked.command).__name__}"
+            result: Any
             try:
-                answers.append((answer, machine.handle(command, now_ms)))
+                result = machine.handle(asked.command, now_ms)
             except Refused as refusal:
-                answers.append((answer, refusal))
+                result = refusal
+            answers.append((asked.answer, result))
+            report = asked.then(result) if asked.then is not None else None
+            if report is not None:
+                self._receiver(report).report("", report, now_ms)
         return answers
 
     def _schedule(self, now_ms: int) -> None:
@@ -310,6 +321,14 @@ class Loop:
             if failpoints.armed:
                 failpoints.reach("before-launch", transitions.of_launches(effects))
             self._engine_effects.begin(arrived, effects)
+
+
+class _Asked(NamedTuple):
+    """A command in the inbox, and who waits for its answer."""
+
+    command: Command[Any]
+    answer: asyncio.Future[Any]
+    then: MakeReport | None
 
 
 class _NoFacts:
