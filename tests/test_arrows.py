@@ -23,6 +23,7 @@ PURE_ROOMS = {
     "schedules",
     "topics",
     "iam",
+    "workflows",
 }
 # fmt: off
 CORE_LIBRARY = {
@@ -163,7 +164,7 @@ ACCEPTED = [
     ("store.writer", "from batchyard.core.model.records import Job\nimport sqlalchemy as sa"),
     ("loop.loop", "from batchyard.engines.base import Engine\nfrom batchyard.store.writer import Writer"),
     ("api.jobs", "from batchyard.store import queries\nfrom ..wire.errors import refused"),
-    ("workflows.api", "from batchyard.wire import model"),
+    ("workflows.machine", "from batchyard.evaluators.states.scope import Scope"),
     ("console.pages", "from batchyard.api.batch.render import job"),
     ("simulator.world", "from batchyard.engines.fake import Fake"),
     ("cli.jobs", "from batchyard.wire.sigv4 import sign\nfrom batchyard.version import VERSION"),

@@ -123,6 +123,12 @@ ROOMS = (
         "who calls, what they would allow",
         ("core.model",),
     ),
+    Room(
+        "workflows",
+        "the machine of Step Functions: state machines, their executions, and what each step changes",
+        "how a call is carried out",
+        ("core.model", "evaluators"),
+    ),
     Room("clock", "the time of service and supervisor, which never goes back", "everything else", is_module=True),
     Room("failpoints", "named points where tests make a process fail", "everything else", is_module=True),
     Room("server", "puts the rooms together; HTTP, access, settings, its own commands", "", (EVERYTHING,)),
@@ -137,13 +143,11 @@ ROOMS = (
     Room("vendor", "AWS's service models and other data", "everything else"),
     Room("version", "the version, which every room may import", "everything else", is_module=True),
     Room("__main__", "the entry point of the program", "", ("cli", "server"), is_module=True),
-    Room("workflows", "state machines of workflows", "", ("core",), is_planned=True),
     Room("console", "the web console", "", ("store.queries", "api.batch.render"), is_planned=True),
 )
 
 # A more precise line replaces its room's.
 PART_MAY_IMPORT = {
-    "workflows.api": ("core", "wire", "store.queries"),
     "store.metrics": ("core", "evaluators.metrics.samples"),
 }
 

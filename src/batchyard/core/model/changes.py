@@ -7,6 +7,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from batchyard.core.model.deliveries import DeliveryState, Message
+from batchyard.core.model.executions import Execution, Frame, HistoryEvent, MapRun
 from batchyard.core.model.fact_kinds import Cursor, Fact
 from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue
 
@@ -28,6 +29,10 @@ class Changes(Struct):
     documents: dict[tuple[str, str], Struct | None] = {}  # by (kind, name), see core.model.documents
     deliveries: dict[int, DeliveryState | None] = {}  # by sequence
     messages: dict[int, Message] = {}  # of new `deliveries`, by sequence
+    executions: dict[int, Execution] = {}  # by key
+    frames: dict[tuple[int, int], Frame | None] = {}  # by key of the execution and id
+    history: list[HistoryEvent] = []  # appended; of each execution by id
+    map_runs: dict[str, MapRun] = {}  # by ARN
     facts: list[Fact] = []  # in the order in which it happened
     fact_sequence: int = 0  # of `facts`: above that of every earlier transaction with facts
     cursors: dict[str, Cursor | None] = {}  # by consumer of facts
@@ -35,9 +40,9 @@ class Changes(Struct):
 
     def is_empty(self) -> bool:
         registry = self.environments or self.queues or self.definitions or self.documents
-        return not (
-            registry or self.specs or self.jobs or self.job_tags or self.facts or self.cursors or self.deliveries
-        )
+        jobs = self.specs or self.jobs or self.job_tags
+        workflows = self.executions or self.frames or self.history or self.map_runs
+        return not (registry or jobs or workflows or self.facts or self.cursors or self.deliveries)
 
     def absorb(self, other: Changes) -> None:
         """Adds what another machine changed in the same batch. No record belongs to two machines."""
@@ -50,6 +55,10 @@ class Changes(Struct):
         _unite(self.documents, other.documents)
         _unite(self.deliveries, other.deliveries)
         _unite(self.messages, other.messages)
+        _unite(self.executions, other.executions)
+        _unite(self.frames, other.frames)
+        _unite(self.map_runs, other.map_runs)
+        self.history += other.history
         self.specs += other.specs
         self.facts += other.facts
         self.next_key = max(self.next_key, other.next_key)
@@ -76,5 +85,10 @@ class Snapshot(Struct):
     last_time_ms: int = 0
     documents: dict[tuple[str, str], Struct] = {}  # by (kind, name)
     deliveries: list[DeliveryState] = []  # by sequence
+    executions: list[Execution] = []  # open ones, by key
+    frames: list[Frame] = []  # of open executions
+    history_ends: dict[int, int] = {}  # the highest id of an event, by key of an open execution
+    map_runs: list[MapRun] = []  # open ones
+    next_execution_key: int = 1
     cursors: dict[str, Cursor] = {}  # by consumer of facts
     fact_sequence: int = 0  # the highest ever used

@@ -1,0 +1,1 @@
+"""Step Functions: the machine that steps executions, and the records that it keeps."""

@@ -1,0 +1,1 @@
+"""The interpreter: what each state does to an execution."""
