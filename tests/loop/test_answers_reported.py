@@ -12,7 +12,7 @@ from batchyard.core.model.commands import CreateComputeEnvironment, CreateJobQue
 from batchyard.core.model.records import EnvironmentOrder
 from batchyard.core.model.refusal import Refused
 from batchyard.core.questions.capacity import AskCapacity
-from batchyard.loop import Busy
+from batchyard.loop import Busy, Withdrawn
 from batchyard.loop import loop as loop_module
 from tests.loop.test_loop import ENGINE, SetClock
 from tests.loop.test_several_machines import BELL, Bell, RingIn, Rung, Yard
@@ -80,5 +80,23 @@ def test_a_command_that_finds_the_inbox_full_makes_no_report(tmp_path: Path, mon
         with pytest.raises(Busy):
             await yard.loop.ask(ENVIRONMENT, then=lambda answer: Rung("a"))
         assert yard.bells.rung == {}
+
+    asyncio.run(Yard(tmp_path, SetClock()).serve(scenario))
+
+
+def test_a_command_whose_condition_no_longer_holds_in_its_batch_is_not_carried_out(tmp_path: Path) -> None:
+    """Both commands are in one batch: the first one's report ends what the second one is for."""
+
+    async def scenario(yard: Yard) -> None:
+        def is_silent() -> bool:
+            return not yard.bells.rung
+
+        first = asyncio.create_task(yard.loop.ask(ENVIRONMENT, lambda answer: Rung("a"), is_silent))
+        second = asyncio.create_task(yard.loop.ask(RingIn("b", 0), lambda answer: Rung("c"), is_silent))
+        await first
+        with pytest.raises(Withdrawn):
+            await second
+        assert yard.bells.rung == {"a": 1}
+        assert len(yard.store.commits) == 1
 
     asyncio.run(Yard(tmp_path, SetClock()).serve(scenario))

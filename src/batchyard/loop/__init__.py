@@ -1,6 +1,6 @@
 """The loop: inbox -> machine -> commit -> effects."""
 
 from batchyard.clock import Clock, SteadyClock
-from batchyard.loop.loop import Busy, ChangeWriter, Loop, Stopped
+from batchyard.loop.loop import Busy, ChangeWriter, Loop, Stopped, Withdrawn
 
-__all__ = ["Busy", "ChangeWriter", "Clock", "Loop", "SteadyClock", "Stopped"]
+__all__ = ["Busy", "ChangeWriter", "Clock", "Loop", "SteadyClock", "Stopped", "Withdrawn"]

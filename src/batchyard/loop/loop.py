@@ -44,6 +44,10 @@ class Stopped(Exception):
     """The loop has ended: nothing was done."""
 
 
+class Withdrawn(Exception):
+    """The condition of a command no longer held when its turn came: nothing was done."""
+
+
 class ChangeWriter(Protocol):
     """The part of the store that the loop needs: it writes everything in one durable transaction, or returns a
     future that fails."""
@@ -97,18 +101,24 @@ class Loop:
 
     # -- the inbox --
 
-    async def ask(self, command: Command[Answer], then: MakeReport | None = None) -> Answer:
+    async def ask(
+        self,
+        command: Command[Answer],
+        then: MakeReport | None = None,
+        only_if: Callable[[], bool] | None = None,
+    ) -> Answer:
         """Returns the answer of the command's machine, after the commit of its batch. Raises Refused, Busy or
         Stopped.
 
         `then`: what it makes of the answer, or of the Refused, is reported within the same batch. What the command
-        changed and what follows from its answer in another machine are so one transaction."""
+        changed and what follows from its answer in another machine are so one transaction. `only_if`: asked in that
+        batch, just before the command is handled; where it returns False, nothing is done, and Withdrawn is raised."""
         if self._ended:
             raise Stopped
         if len(self._commands) >= INBOX_COMMANDS:
             raise Busy
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._commands.append(_Asked(command, answer, then))
+        self._commands.append(_Asked(command, answer, then, only_if))
         self._wake.set()
         return await answer
 
@@ -210,7 +220,7 @@ class Loop:
         for answer, result in answers:
             if answer.done():
                 continue  # its caller is gone; the command was carried out all the same
-            if isinstance(result, Refused):
+            if isinstance(result, Refused | Withdrawn):
                 answer.set_exception(result)
             else:
                 answer.set_result(result)
@@ -240,13 +250,16 @@ class Loop:
                 failpoints.reach("after-report-before-commit", transitions.of_changes(machine.pending_changes))
 
     def _handle_commands(self, now_ms: int) -> list[tuple[asyncio.Future[Any], Any]]:
-        """Handles the commands. Returns the callers' futures, each with the answer or the refusal that it gets after
+        """Handles the commands. Returns the callers' futures, each with the answer or the exception that it gets after
         the commit."""
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         for _ in range(min(len(self._commands), self._batch_commands)):
             asked = self._commands.popleft()
             machine = self._by_command.get(type(asked.command))
             assert machine is not None, f"no machine handles {type(asked.command).__name__}"
+            if asked.only_if is not None and not asked.only_if():
+                answers.append((asked.answer, Withdrawn()))
+                continue
             result: Any
             try:
                 result = machine.handle(asked.command, now_ms)
@@ -329,6 +342,7 @@ class _Asked(NamedTuple):
     command: Command[Any]
     answer: asyncio.Future[Any]
     then: MakeReport | None
+    only_if: Callable[[], bool] | None
 
 
 class _NoFacts:
