@@ -46,6 +46,7 @@ ROOMS = (
             "deliveries",
             "alarms",
             "iam",
+            "workflows",
         ),
     ),
     Room("store", "durable state, the only SQL: one writer, many readers", "what is decided", ("core",)),
