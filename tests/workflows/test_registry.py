@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from batchyard.core.model.executions import STANDARD
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
 from batchyard.workflows import registry_commands as c
 from batchyard.workflows.arns import activity_arn, state_machine_arn
-from batchyard.workflows.records import DELETING, REVISION, STANDARD
+from batchyard.workflows.records import DELETING, REVISION
 from batchyard.workflows.registry import Registry
 
 ACCOUNT = Account("123456789012", "us-east-1")
@@ -27,20 +28,24 @@ class Kept:
         self.documents: dict[tuple[str, str], Struct] = {}
         self.now_ms = 1000
         self.numbers = 0
-        self.registry = Registry(ACCOUNT, self.put)
+        self.registry = Registry(ACCOUNT)
 
-    def put(self, place: tuple[str, str], record: Struct | None) -> None:
-        if record is None:
-            del self.documents[place]
-        else:
-            self.documents[place] = record
+    def commit(self) -> None:
+        for place, record in self.registry.take().items():
+            if record is None:
+                self.documents.pop(place, None)
+            else:
+                self.documents[place] = record
 
     def restart(self) -> None:
-        self.registry = Registry(ACCOUNT, self.put)
+        self.registry = Registry(ACCOUNT)
         self.registry.restore(dict(sorted(self.documents.items())))
 
     def do(self, command: Any) -> Any:
-        return self.registry.handle(command, self.now_ms)
+        try:
+            return self.registry.handle(command, self.now_ms)
+        finally:
+            self.commit()
 
     def create(self, definition: str = "{}", name: str = "nightly", **members: Any) -> c.Published:
         self.numbers += 1
@@ -90,11 +95,12 @@ def test_a_revision_stays_while_a_version_or_an_execution_needs_it(kept: Kept) -
     kept.create("1", publish=True)
     used = kept.update("2").revision
     kept.registry.execution_began(used)
+    kept.commit()
     kept.update("3")
     assert kept.revisions() == ["revision-1", "revision-2", "revision-3"]
     kept.do(c.DeleteVersion(f"{ARN}:1"))
     assert kept.revisions() == ["revision-2", "revision-3"]
-    assert kept.registry.revision("revision-2").definition == "2"
+    assert kept.registry.definition("revision-2") == 2
 
 
 def test_versions_are_numbered_once_and_an_unchanged_revision_has_one(kept: Kept) -> None:
@@ -165,13 +171,17 @@ def test_a_machine_goes_with_its_last_execution(kept: Kept) -> None:
     kept.create("1", publish=True)
     kept.do(c.CreateAlias("live", (route(1, 100),)))
     kept.registry.execution_began(kept.registry.resolve(ARN, "").revision)
+    kept.commit()
     kept.do(c.DeleteStateMachine(ARN))
     kept.restart()
     kept.registry.execution_restored("nightly")
     assert kept.do(c.AskStateMachine(ARN)).machine.status == DELETING
     with pytest.raises(Refused, match="being deleted"):
         kept.create("1", publish=True)
+    with pytest.raises(Refused, match="being deleted"):
+        kept.registry.resolve(ARN, "")
     kept.registry.execution_ended("nightly")
+    kept.commit()
     assert refused(kept, c.AskStateMachine(ARN)) == (
         "StateMachineDoesNotExist",
         f"State Machine Does Not Exist: '{ARN}'",

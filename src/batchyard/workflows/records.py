@@ -3,23 +3,19 @@ aliases and activities, as documents (step functions spec 2, 3)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from batchyard.core.model.documents import register
+from batchyard.core.model.executions import Logging
 
-STANDARD, EXPRESS = "STANDARD", "EXPRESS"
 ACTIVE, DELETING = "ACTIVE", "DELETING"
-OFF = "OFF"  # the level of a logging configuration
 
 
 class StateMachineRevision(Struct, frozen=True, omit_defaults=True):
     """What executions that start with it run for as long as they live.
 
-    logging: a LoggingConfiguration, as given. is_initial: of CreateStateMachine, whose id AWS does not show. is_used:
-    an execution may need it, so it stays when a newer revision takes its place. variable_references: the variables that
-    states use, by the states' names."""
+    is_initial: of CreateStateMachine, whose id AWS does not show. is_used: an execution may need it, so it stays when a
+    newer revision takes its place. variable_references: the variables that states use, by the states' names."""
 
     revision_id: str
     machine: str  # the name of the state machine
@@ -27,7 +23,7 @@ class StateMachineRevision(Struct, frozen=True, omit_defaults=True):
     definition: str  # as given
     role_arn: str
     created_at_ms: int
-    logging: dict[str, Any] = {}
+    logging: Logging = Logging()
     has_tracing: bool = False
     is_initial: bool = False
     is_used: bool = False

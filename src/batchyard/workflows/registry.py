@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, json
 from msgspec.structs import replace
 
 from batchyard.core.model.commands import Command
@@ -39,15 +39,14 @@ MAX_VERSIONS = 1000  # of a state machine
 MAX_ALIASES = 100  # of a state machine
 MAX_TAGS = 50
 INITIAL = "INITIAL"  # PublishStateMachineVersion: the revision of a state machine that was never updated
-Put = Callable[[tuple[str, str], Struct | None], None]
 
 
 class Registry:
-    """`put`: notes a document as changed, by kind and name; None: deleted. Handlers raise Refused, having changed
-    nothing."""
+    """Its handlers raise Refused, having changed nothing."""
 
-    def __init__(self, account: Account, put: Put) -> None:
-        self._account, self._put = account, put
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._changed: dict[tuple[str, str], Struct | None] = {}
         self._machines: dict[str, StateMachine] = {}
         self._revisions: dict[str, StateMachineRevision] = {}  # by revision id
         self._versions: dict[str, dict[int, StateMachineVersion]] = {}  # by machine and number
@@ -89,19 +88,32 @@ class Registry:
 
     # -- for the machine of workflows --
 
+    @property
+    def changed(self) -> Mapping[tuple[str, str], Struct | None]:
+        """Returns the documents that the running batch has changed so far, by kind and name; None: deleted."""
+        return self._changed
+
+    def take(self) -> dict[tuple[str, str], Struct | None]:
+        """Returns the documents that the batch changed, and begins the next one."""
+        changed, self._changed = self._changed, {}
+        return changed
+
     def resolve(self, arn: str, seed: str) -> c.Resolved:
         """Returns what an execution starts with. `seed`: chooses among the versions of an alias, by their weights; the
         same text always chooses the same. Raises Refused."""
-        parsed = arns.parse_arn(arn, arns.STATE_MACHINE)
-        alias = self._aliases.get(parsed.name, {}).get(parsed.qualifier) if self._is_mine(parsed) else None
-        if alias is None:
-            return self._with_version(parsed)
-        version = self._versions[parsed.name][_chosen(alias.routes, seed)]
-        return c.Resolved(self._machines[parsed.name], self._revisions[version.revision_id], version, alias)
+        found = self._find(arns.parse_arn(arn, arns.STATE_MACHINE), seed)
+        if found.machine.status == DELETING:
+            raise refusals.deleting(arn)
+        return found
 
     def revision(self, revision_id: str) -> StateMachineRevision:
         """Returns a revision that an execution noted as used."""
         return self._revisions[revision_id]
+
+    def definition(self, revision_id: str) -> dict[str, Any]:
+        """Returns the decoded definition of a revision."""
+        decoded: dict[str, Any] = json.decode(self._revisions[revision_id].definition)
+        return decoded
 
     def execution_began(self, revision: StateMachineRevision) -> None:
         """Notes that an execution has begun with the revision, which is kept from now on."""
@@ -110,7 +122,7 @@ class Registry:
             self._put_revision(replace(revision, is_used=True))
 
     def execution_restored(self, machine: str) -> None:
-        """Notes an execution that is under way, after a restart."""
+        """Notes an execution that is under way, after a restart. `machine`: the name of its state machine."""
         self._open[machine] = self._open.get(machine, 0) + 1
 
     def execution_ended(self, machine: str) -> None:
@@ -380,7 +392,7 @@ class Registry:
     # -- questions --
 
     def _ask(self, command: c.AskStateMachine) -> c.Resolved:
-        return self._with_version(arns.parse_arn(command.arn, arns.STATE_MACHINE))
+        return self._find(arns.parse_arn(command.arn, arns.STATE_MACHINE))
 
     def _ask_machines(self, command: c.AskStateMachines) -> tuple[StateMachine, ...]:
         start = bisect_right(self._machine_order, command.after)
@@ -392,7 +404,7 @@ class Registry:
         return tuple(reversed(self._versions.get(machine.name, {}).values()))
 
     def _ask_aliases(self, command: c.AskAliases) -> tuple[StateMachineAlias, ...]:
-        found = self._with_version(arns.parse_arn(command.arn, arns.STATE_MACHINE))
+        found = self._find(arns.parse_arn(command.arn, arns.STATE_MACHINE))
         aliases = self._aliases.get(found.machine.name, {}).values()
         return tuple(one for one in aliases if found.version is None or _uses(one, found.version.number))
 
@@ -422,22 +434,35 @@ class Registry:
             raise refusals.no_machine(arn)
         return found
 
-    def _with_version(self, parsed: arns.ParsedArn) -> c.Resolved:
+    def _find(self, parsed: arns.ParsedArn, seed: str | None = None) -> c.Resolved:
+        """Returns what an ARN stands for. `seed`: chooses for an alias, which without one is not looked up."""
         machine = self._machines.get(parsed.name) if self._is_mine(parsed) else None
         if machine is None:
             raise refusals.no_machine(parsed.text)
         if not parsed.qualifier:
             return c.Resolved(machine, self._revisions[machine.revision_id])
-        version = self._versions.get(machine.name, {}).get(_number_of(parsed.qualifier))
+        alias, number = None, _number_of(parsed.qualifier)
+        if seed is not None and (alias := self._aliases.get(parsed.name, {}).get(parsed.qualifier)) is not None:
+            number = _chosen(alias.routes, seed)
+        version = self._versions.get(machine.name, {}).get(number)
         if version is None:
             raise refusals.no_machine(parsed.text)
-        return c.Resolved(machine, self._revisions[version.revision_id], version)
+        return c.Resolved(
+            machine,
+            self._revisions[version.revision_id],
+            version,
+            arns.state_machine_arn(self._account, machine.name, version.number),
+            parsed.text if alias is not None else "",
+        )
 
     def _is_mine(self, parsed: arns.ParsedArn) -> bool:
         return (parsed.account, parsed.region) == (self._account.account_id, self._account.region)
 
     def _arn(self, machine: StateMachine) -> str:
         return arns.state_machine_arn(self._account, machine.name)
+
+    def _put(self, place: tuple[str, str], record: Struct | None) -> None:
+        self._changed[place] = record
 
     def _put_machine(self, machine: StateMachine) -> StateMachine:
         self._machines[machine.name] = machine

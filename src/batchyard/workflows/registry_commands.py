@@ -3,11 +3,10 @@ against what there is."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct, field
 
 from batchyard.core.model.commands import Command
+from batchyard.core.model.executions import Logging
 from batchyard.workflows.records import (
     Activity,
     StateMachine,
@@ -33,7 +32,7 @@ class CreateStateMachine(Command[Published], frozen=True):
     definition: str
     role_arn: str
     revision_id: str
-    logging: dict[str, Any] = field(default_factory=dict)
+    logging: Logging = Logging()
     has_tracing: bool = False
     publish: bool = False
     version_description: str = ""
@@ -48,7 +47,7 @@ class UpdateStateMachine(Command[Published], frozen=True):
     revision_id: str
     definition: str | None = None
     role_arn: str | None = None
-    logging: dict[str, Any] | None = None
+    logging: Logging | None = None
     has_tracing: bool | None = None
     publish: bool = False
     version_description: str = ""
@@ -121,13 +120,14 @@ class TagResource(Command[None], frozen=True):
 
 
 class Resolved(Struct, frozen=True):
-    """What an ARN of a state machine, a version or an alias stands for. `version`, `alias`: None where the ARN names
-    none."""
+    """What an ARN of a state machine, a version or an alias stands for. `version`: None where it names none, nor an
+    alias; `version_arn`, `alias_arn`: empty likewise."""
 
     machine: StateMachine
     revision: StateMachineRevision
     version: StateMachineVersion | None = None
-    alias: StateMachineAlias | None = None
+    version_arn: str = ""
+    alias_arn: str = ""
 
 
 class AskStateMachine(Command[Resolved], frozen=True):
