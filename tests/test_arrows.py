@@ -36,13 +36,16 @@ IMPURE_CALLS = {
 }
 # fmt: on
 # What else the evaluators need: their languages speak of JSON and dates. A time zone is passed in, as the time is.
-EVALUATOR_LIBRARY = CORE_LIBRARY | {"calendar", "datetime", "json"}
+# JSONata is evaluated by libraries that are pure where they are given time and seed.
+EVALUATOR_LIBRARY = CORE_LIBRARY | {"calendar", "datetime", "json", "jlens", "jsonata"}
 CLOCK_METHODS = {"now", "today", "utcnow"}  # of datetime and date
 # Libraries that belong to one room. The server asks for versions only.
 OWNED_LIBRARIES = {
     "sqlite3": ("store", "server"),
     "sqlalchemy": ("store", "server"),
     "psycopg": ("store", "server"),
+    "jlens": ("evaluators",),
+    "jsonata": ("evaluators",),
     "boto3": (),
     "botocore": (),
     "moto": (),

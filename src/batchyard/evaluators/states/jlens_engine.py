@@ -1,0 +1,101 @@
+"""JSONata by jlens, whose budget counts steps: the same expression on the same data always ends in the same way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jlens
+
+from batchyard.evaluators.states import jsonata_budget
+from batchyard.evaluators.states.errors import InvalidExpression
+from batchyard.evaluators.states.jsonata_budget import EvaluationError, coded
+from batchyard.evaluators.states.jsonata_engine import UNDEFINED, Special
+
+# jlens's codes of an exhausted budget: steps, time, and the sizes of strings, arrays and results.
+STEPS_EXHAUSTED, SECONDS_EXHAUSTED, SIZE_EXHAUSTED = "U1006", "D1012", "U1001"
+# jlens's $distinct compares each item with each other, in one step of the budget: more items than these go to a
+# function of ours, which is linear.
+MAX_DISTINCT_ITEMS = 10_000
+# Functions that are replaced, by a word that a text which calls them has. $parse: what a function of ours returns as
+# None is undefined to jlens, so null is written here.
+PRELUDES = {
+    "distinct": "$__distinct := $distinct; $distinct := function($__items) "
+    f"{{ $count($__items) > {MAX_DISTINCT_ITEMS} ? $__distinct_of_many($__items) : $__distinct($__items) }};",
+    "parse": '$parse := function($__text) { $lookup($__parse_into_object($__text), "value") };',
+}
+
+
+LIMITS: dict[str, Any] = {
+    "timeout": jsonata_budget.MAX_SECONDS,
+    "max_depth": jsonata_budget.MAX_DEPTH,
+    "max_steps": jsonata_budget.MAX_STEPS,
+    "max_array_length": jsonata_budget.MAX_ARRAY_LENGTH,
+    "max_string_length": jsonata_budget.MAX_STRING_LENGTH,
+    "max_result_size": jsonata_budget.MAX_RESULT_SIZE,
+}
+
+
+def _failure(error: jlens.JlensError) -> EvaluationError:
+    if error.code == SIZE_EXHAUSTED:
+        return EvaluationError(jsonata_budget.MEMORY_EXHAUSTED)
+    if error.code in (STEPS_EXHAUSTED, SECONDS_EXHAUSTED):
+        return EvaluationError(jsonata_budget.TIME_EXHAUSTED)
+    return coded(error.code, str(error))
+
+
+def distinct_of_many(items: list[Any]) -> list[Any]:
+    """Returns the items without those that are equal to an earlier one."""
+    first: dict[str, Any] = {}
+    for item in items:
+        first.setdefault(json.dumps(item, sort_keys=True), item)
+    return list(first.values())
+
+
+class JlensExpression:
+    """One expression compiled by jlens."""
+
+    def __init__(self, text: str) -> None:
+        try:
+            plain = jlens.Expression(text)  # as it is, since a wrapped text may hide an unbalanced bracket
+            preludes = "".join(prelude for word, prelude in PRELUDES.items() if word in text)
+            self._expression = jlens.Expression(f"({preludes} {text}\n)") if preludes else plain
+            self._expression.register_function("__distinct_of_many", distinct_of_many)
+            self._exists = jlens.Expression(f"$exists({self._expression.source}\n)")
+            self._names: dict[str, Any] = dict(plain.reads().get("bindings", {}))
+        except jlens.JlensError as error:
+            raise InvalidExpression(f"{error.code}: {error}") from error
+
+    def evaluate(self, bindings: Mapping[str, Any], seed: int, now_ms: int) -> Any:
+        """As the seam says."""
+        options = LIMITS | {"now": now_ms, "seed": seed}
+        bound = dict(bindings)
+        if callable(parse := bound.get("parse")):
+            bound["__parse_into_object"] = lambda *arguments: {"value": parse(*arguments)}
+        try:
+            result = self._expression.evaluate(None, bound, **options)
+            if result is None:  # null, or nothing: rare, and evaluated again to tell them apart
+                return self._null_or_special(bound, options)
+        except jlens.JlensError as error:
+            raise _failure(error) from error
+        except ValueError as error:  # a binding nested too deeply
+            raise EvaluationError(jsonata_budget.MEMORY_EXHAUSTED) from error
+        return result
+
+    def _null_or_special(self, bindings: dict[str, Any], options: dict[str, Any]) -> Any:
+        if self._expression.evaluate_json(None, bindings, **options) is not None:
+            return None
+        return Special.FUNCTION if self._exists.evaluate(None, bindings, **options) is True else UNDEFINED
+
+    def names_read(self) -> dict[str, Any]:
+        """As the seam says."""
+        return self._names
+
+
+class JlensEngine:
+    """Compiles expressions with jlens."""
+
+    def compile(self, text: str) -> JlensExpression:
+        """As the seam says."""
+        return JlensExpression(text)
