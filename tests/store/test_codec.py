@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from batchyard.core.model.changes import Changes
 from batchyard.core.model.deliveries import DeliveryState, Message
+from batchyard.core.model.executions import Execution, Frame, HistoryEvent, MapRun
 from batchyard.core.model.reasons import ReasonCode, StopCause
 from batchyard.core.model.records import Definition, Environment, Instance, Job, JobSpec, Placement, Queue, Status
 from batchyard.store import codec
@@ -97,6 +98,10 @@ def any_changes(draw: st.DrawFn) -> Changes:
         ),
         deliveries={1: draw(anything(DeliveryState)), 2: None, 3: draw(anything(DeliveryState))},
         messages={1: draw(anything(Message))},
+        executions={one.key: one for one in draw(st.lists(anything(Execution), max_size=1))},
+        frames={(1, 1): draw(anything(Frame)), (1, 2): None},
+        history=[HistoryEvent(7, number, number - 1, 9, "PassStateEntered", {"name": "A"}) for number in range(1, 60)],
+        map_runs={one.arn: one for one in draw(st.lists(anything(MapRun), max_size=1))},
         job_tags=draw(st.dictionaries(numbers, st.dictionaries(texts, texts, max_size=1), max_size=1)),
         next_key=draw(numbers),
         revisions=draw(st.dictionaries(texts, numbers, max_size=1)),

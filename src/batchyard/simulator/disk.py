@@ -9,12 +9,14 @@ import msgspec
 
 from batchyard.core.model import names
 from batchyard.core.model.changes import Changes, Snapshot
+from batchyard.core.model.executions import Execution, ExecutionStatus, HistoryEvent, MapRunStatus
 from batchyard.core.model.ranges import contains
 from batchyard.core.model.records import Job, JobSpec, Status
 from batchyard.simulator.event_queue import SimulatorEventQueue
 from batchyard.store import codec
 from batchyard.store.codec import Rows
 
+RUNNING = MapRunStatus.RUNNING.value
 _rows_text = msgspec.json.Encoder().encode
 
 
@@ -40,6 +42,10 @@ class Disk:
         self.keys: dict[str, int] = {}  # job id -> key
         self.tokens: dict[str, tuple[str, int]] = {}  # idempotency key -> (job id, created_at_ms)
         self.deliveries: dict[int, tuple[str, str]] = {}  # sequence -> (state, message)
+        self.executions: dict[int, codec.ExecutionRow] = {}  # by key
+        self.frames: dict[tuple[int, int], str] = {}  # by execution key and id
+        self.events: dict[tuple[int, int], codec.EventsRow] = {}  # by execution key and id of the first event
+        self.map_runs: dict[str, codec.MapRunRow] = {}  # by ARN
         self.facts: dict[int, str] = {}  # by sequence
         self.cursors: dict[str, str] = {}  # by consumer
 
@@ -84,6 +90,7 @@ class Disk:
             self.deliveries[sequence] = state, self.deliveries[sequence][1]
         for (sequence,) in rows.deleted_deliveries:
             self.deliveries.pop(sequence, None)
+        self._apply_executions(rows)
         self.facts.update(rows.facts)
         self.cursors.update(rows.cursors)
         for (consumer,) in rows.deleted_cursors:
@@ -92,6 +99,17 @@ class Disk:
             self.facts = {sequence: body for sequence, body in self.facts.items() if sequence > last}
         self.next_key = max(self.next_key, rows.next_key)
         self.last_time_ms = max(self.last_time_ms, now_ms)
+
+    def _apply_executions(self, rows: Rows) -> None:
+        for row in rows.executions:
+            self.executions[row[0]] = row
+        self.frames.update(((key, frame), body) for key, frame, body in rows.frames)
+        for place in rows.deleted_frames:
+            self.frames.pop(place, None)
+        for events in rows.events:
+            assert events[:2] not in self.events, f"events {events[1:3]} of the execution {events[0]} are there already"
+            self.events[events[:2]] = events
+        self.map_runs.update((run[0], run) for run in rows.map_runs)
 
     # -- reading --
 
@@ -123,9 +141,29 @@ class Disk:
             next_key=self.next_key,
             last_time_ms=self.last_time_ms,
             deliveries=[codec.decode_delivery_state(state) for _, (state, _) in sorted(self.deliveries.items())],
+            executions=[self.execution(key) for key in self.open_executions()],
+            frames=[codec.decode_frame(body) for (key, _), body in sorted(self.frames.items()) if self._is_open(key)],
+            history_ends={key: self.history(key)[-1].id for key in self.open_executions() if self.history(key)},
+            map_runs=[codec.decode_map_run(run[-1]) for _, run in sorted(self.map_runs.items()) if run[3] == RUNNING],
+            next_execution_key=max(self.executions, default=0) + 1,
             cursors=cursors,
             fact_sequence=max([0, *self.facts, *(cursor.sequence for cursor in cursors.values())]),
         )
+
+    def open_executions(self) -> list[int]:
+        """Returns the keys of the executions that have not ended."""
+        return [key for key in sorted(self.executions) if self._is_open(key)]
+
+    def _is_open(self, key: int) -> bool:
+        return not ExecutionStatus(self.executions[key][5]).is_final
+
+    def execution(self, key: int) -> Execution:
+        return codec.decode_execution(*self.executions[key][-4:])
+
+    def history(self, key: int) -> list[HistoryEvent]:
+        """Returns the whole history of an execution, by id."""
+        rows = [row for (execution, _), row in sorted(self.events.items()) if execution == key]
+        return [event for row in rows for event in codec.decode_events(key, row[-1])]
 
     def spec(self, key: int) -> JobSpec:
         tags, body = self.specs[key]

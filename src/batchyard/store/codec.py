@@ -20,6 +20,7 @@ from batchyard.core.model import fact_kinds, names
 from batchyard.core.model.changes import Changes
 from batchyard.core.model.deliveries import DeliveryState, Message
 from batchyard.core.model.documents import is_registered, record_type
+from batchyard.core.model.executions import Execution, Frame, HistoryEvent, MapRun
 from batchyard.core.model.fact_kinds import Cursor, Fact
 from batchyard.core.model.records import ContainerLog, Definition, Environment, Job, JobSpec, Queue, TaskSpec, logs_of
 from batchyard.core.model.resources import Resources
@@ -36,6 +37,12 @@ SpecRow = tuple[
 ]  # key, last_key, job_id, name, name_lower, queue, definition, share, group, head, idempotency, created, tags, body
 # (key, queue or None, status, created_at_ms, started_at_ms, stopped_at_ms, body)
 JobRow = tuple[int, str | None, str, int, int, int, str]
+# In the order of tables.executions.
+ExecutionRow = tuple[int, str, str, str | None, str | None, str, int, str, str, str | None, str | None]
+# (execution key, id of the first event, id of the last, body)
+EventsRow = tuple[int, int, int, str]
+# (arn, execution key, started_at_ms, status, body)
+MapRunRow = tuple[str, int, int, str, str]
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _environment = msgspec.json.Decoder(Environment).decode
@@ -47,8 +54,12 @@ _tags = msgspec.json.Decoder(dict[str, str]).decode
 _cursor = msgspec.json.Decoder(Cursor).decode
 _delivery_state = msgspec.json.Decoder(DeliveryState).decode
 _message = msgspec.json.Decoder(Message).decode
+_execution = msgspec.json.Decoder(Execution).decode
+_frame = msgspec.json.Decoder(Frame).decode
+_map_run = msgspec.json.Decoder(MapRun).decode
 
 NO_TAGS = "{}"
+MAX_EVENTS_OF_ROW = 50  # so that a page of a history reads little more than it shows
 
 # What the decoders raise for text that this service did not write.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, AssertionError, KeyError)
@@ -76,6 +87,19 @@ _ListedSpec = msgspec.defstruct(
 _listed_spec = msgspec.json.Decoder(_ListedSpec).decode
 
 
+class _StoredEvent(Struct, frozen=True, array_like=True):
+    """An event of a history, without the key of its execution."""
+
+    id: int
+    previous_event_id: int
+    at_ms: int
+    type: str
+    details: dict[str, Any] | None
+
+
+_events = msgspec.json.Decoder(list[_StoredEvent]).decode
+
+
 class Rows(Struct):
     """The rows of one transaction. `deleted_*` are primary keys."""
 
@@ -97,6 +121,11 @@ class Rows(Struct):
     deliveries: list[tuple[int, str, str]] = []  # (sequence, state, message) of new ones
     delivery_states: list[tuple[str, int]] = []  # (state, sequence)
     deleted_deliveries: list[tuple[int]] = []
+    executions: list[ExecutionRow] = []
+    frames: list[tuple[int, int, str]] = []  # (execution key, id, body)
+    deleted_frames: list[tuple[int, int]] = []
+    events: list[EventsRow] = []
+    map_runs: list[MapRunRow] = []
     facts: list[tuple[int, str]] = []  # (sequence, body): one row, where there are any
     cursors: list[tuple[str, str]] = []  # (consumer, body)
     deleted_cursors: list[tuple[str]] = []
@@ -292,6 +321,7 @@ def encode_changes(changes: Changes) -> Rows:
             groups.setdefault(log.group, spec.created_at_ms)
     rows.log_groups = list(groups.items())
     _add_deliveries(changes, rows)
+    _add_executions(changes, rows)
     _add_facts(changes, rows)
     return rows
 
@@ -305,6 +335,79 @@ def _add_deliveries(changes: Changes, rows: Rows) -> None:
             rows.delivery_states.append((encode(state), sequence))
         else:
             rows.deliveries.append((sequence, encode(state), encode(message)))
+
+
+def _add_executions(changes: Changes, rows: Rows) -> None:
+    rows.executions = [execution_row(execution) for execution in changes.executions.values()]
+    for place, frame in changes.frames.items():
+        if frame is None:
+            rows.deleted_frames.append(place)
+        else:
+            rows.frames.append((*place, encode(frame)))
+    rows.events = event_rows(changes.history)
+    rows.map_runs = [
+        (run.arn, run.execution_key, run.started_at_ms, run.status.value, encode(run))
+        for run in changes.map_runs.values()
+    ]
+
+
+def execution_row(execution: Execution) -> ExecutionRow:
+    short = replace(execution, input="", output=None, cause=None)
+    return (
+        execution.key,
+        execution.arn,
+        execution.map_run_arn or execution.machine_arn,
+        execution.version_arn or None,
+        execution.alias_arn or None,
+        execution.status.value,
+        execution.redrive_count,
+        encode(short),
+        execution.input,
+        execution.output,
+        execution.cause,
+    )
+
+
+def decode_execution(body: str, input: str, output: str | None, cause: str | None) -> Execution:
+    return replace(_execution(body), input=input, output=output, cause=cause)
+
+
+def decode_listed_execution(body: str) -> Execution:
+    """Decodes an execution without `input`, `output` and `cause`, which stay empty."""
+    return _execution(body)
+
+
+def decode_frame(body: str) -> Frame:
+    return _frame(body)
+
+
+def decode_map_run(body: str) -> MapRun:
+    return _map_run(body)
+
+
+def event_rows(history: Sequence[HistoryEvent]) -> list[EventsRow]:
+    """Encodes events; those of an execution are in the order of their ids, without a gap. Executions may alternate."""
+    by_execution: dict[int, list[_StoredEvent]] = {}
+    for event in history:
+        stored = _StoredEvent(event.id, event.previous_event_id, event.at_ms, event.type, event.details)
+        by_execution.setdefault(event.execution_key, []).append(stored)
+    return [
+        (key, events[start].id, events[start : start + MAX_EVENTS_OF_ROW][-1].id, encode_events(events, start))
+        for key, events in by_execution.items()
+        for start in range(0, len(events), MAX_EVENTS_OF_ROW)
+    ]
+
+
+def encode_events(events: Sequence[_StoredEvent], start: int) -> str:
+    """Encodes the events of one row, which begins at `start`."""
+    return _encode(events[start : start + MAX_EVENTS_OF_ROW]).decode()
+
+
+def decode_events(execution_key: int, body: str) -> list[HistoryEvent]:
+    return [
+        HistoryEvent(execution_key, one.id, one.previous_event_id, one.at_ms, one.type, one.details)
+        for one in _events(body)
+    ]
 
 
 def _add_facts(changes: Changes, rows: Rows) -> None:
@@ -342,6 +445,11 @@ def decode_changes(rows: Rows) -> Changes:
         changes.deliveries[sequence], changes.messages[sequence] = decode_delivery_state(state), decode_message(message)
     changes.deliveries.update((sequence, decode_delivery_state(state)) for state, sequence in rows.delivery_states)
     changes.deliveries.update((sequence, None) for (sequence,) in rows.deleted_deliveries)
+    changes.executions = {row[0]: decode_execution(*row[-4:]) for row in rows.executions}
+    changes.frames.update(((key, frame), decode_frame(body)) for key, frame, body in rows.frames)
+    changes.frames.update((place, None) for place in rows.deleted_frames)
+    changes.history = [event for row in rows.events for event in decode_events(row[0], row[-1])]
+    changes.map_runs = {row[0]: decode_map_run(row[-1]) for row in rows.map_runs}
     for sequence, body in rows.facts:
         changes.fact_sequence, changes.facts = sequence, decode_facts(body)
     changes.cursors.update((consumer, decode_cursor(body)) for consumer, body in rows.cursors)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select, text
 from batchyard.core.model import names
 from batchyard.core.model.changes import Snapshot
 from batchyard.core.model.records import Definition, Environment, Job, JobSpec, Queue, Status
-from batchyard.store import codec, delivery_queries, fact_queries
+from batchyard.store import codec, delivery_queries, execution_queries, fact_queries
 from batchyard.store.job_queries import find_tags, finished_statuses
 from batchyard.store.tables import (
     UNFINISHED,
@@ -68,6 +68,11 @@ def load(connection: Connection, now_ms: int) -> Snapshot:
             for kind, name, body in connection.execute(select(documents).order_by(documents.c.kind, documents.c.name))
         },
         deliveries=delivery_queries.states(connection),
+        executions=execution_queries.open_executions(connection),
+        frames=execution_queries.open_frames(connection),
+        history_ends=execution_queries.open_history_ends(connection),
+        map_runs=execution_queries.open_map_runs(connection),
+        next_execution_key=execution_queries.last_key(connection) + 1,
         cursors=cursors,
         fact_sequence=fact_queries.last_sequence(connection, cursors),
     )

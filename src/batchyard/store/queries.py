@@ -13,11 +13,13 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, tuple_
 
 from batchyard.core.model.deliveries import Message
+from batchyard.core.model.executions import Execution, Frame, HistoryEvent, MapRun
 from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.records import Definition, Environment, Queue, Status
 from batchyard.store import (
     codec,
     delivery_queries,
+    execution_queries,
     fact_queries,
     job_queries,
     listing_queries,
@@ -27,6 +29,7 @@ from batchyard.store import (
 from batchyard.store.budgets import OutOfTime, check_time, is_spent, time_budget
 from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.driver import Driver
+from batchyard.store.execution_queries import ExecutionFilter
 from batchyard.store.job_queries import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
 from batchyard.store.retention_queries import Bite, next_bite
@@ -35,6 +38,7 @@ from batchyard.store.task_queries import TaskRow
 
 __all__ = [
     "AttemptView",
+    "ExecutionFilter",
     "JobTags",
     "JobView",
     "LogGroup",
@@ -84,6 +88,48 @@ class Reader:
         """Returns the messages of these deliveries; see delivery_queries.messages."""
         with self._engine.connect() as connection:
             return delivery_queries.messages(connection, sequences)
+
+    # -- Executions --
+
+    def execution(self, arn: str) -> Execution | None:
+        with self._engine.connect() as connection:
+            return execution_queries.find_execution(connection, arn)
+
+    def executions(
+        self, wanted: ExecutionFilter, limit: int = 100, after: str | None = None
+    ) -> tuple[list[Execution], str | None]:
+        """Returns executions newest first; see execution_queries.list_executions."""
+        with self._engine.connect() as connection:
+            return execution_queries.list_executions(connection, wanted, limit, after)
+
+    def history(
+        self, execution_key: int, limit: int = 100, after: int | None = None, *, is_reverse: bool = False
+    ) -> tuple[list[HistoryEvent], int | None]:
+        """Returns a page of an execution's history; see execution_queries.history."""
+        with self._engine.connect() as connection:
+            return execution_queries.history(connection, execution_key, limit, after, is_reverse=is_reverse)
+
+    def execution_state(self, execution_key: int) -> tuple[list[Frame], int]:
+        """Returns the frames of an execution, and the id of its last event."""
+        with self._engine.connect() as connection:
+            end = execution_queries.history_end(connection, execution_key)
+            return execution_queries.frames(connection, execution_key), end
+
+    def unsuccessful_children(self, map_run_arn: str) -> list[tuple[Execution, list[Frame], int]]:
+        """Returns what RedriveExecution needs of a map run; see execution_queries.unsuccessful_children."""
+        with self._engine.connect() as connection:
+            return execution_queries.unsuccessful_children(connection, map_run_arn)
+
+    def map_run(self, arn: str) -> MapRun | None:
+        with self._engine.connect() as connection:
+            return execution_queries.find_map_run(connection, arn)
+
+    def map_runs(
+        self, execution_key: int, limit: int = 100, after: str | None = None
+    ) -> tuple[list[MapRun], str | None]:
+        """Returns the map runs of an execution, in the order in which they started."""
+        with self._engine.connect() as connection:
+            return execution_queries.list_map_runs(connection, execution_key, limit, after)
 
     # -- Jobs --
 

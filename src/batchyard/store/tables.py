@@ -4,6 +4,9 @@ Three kinds of rows. Documents (environments, queues, definitions): few, small, 
 row per submission, never changed but for its tags. `jobs`: narrow rows that change, one per single job, array parent
 and begun child; the children of an array are a range of keys, right after their parent's (names.child_key).
 
+Executions are of both kinds: a wide row each, whose long texts come last so that listings do not read them, and rows of
+frames and events beside it.
+
 Every index serves a query named beside it; each costs about a microsecond of every write to its table.
 """
 
@@ -19,6 +22,9 @@ TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 # Without parameters: an index over part of a table is used only by a query that shows the same condition.
 UNFINISHED = "status IN ('SUBMITTED', 'PENDING', 'RUNNABLE', 'STARTING', 'RUNNING')"
 STARTED = "started_at_ms > 0"
+OPEN_EXECUTION = "status IN ('RUNNING', 'PENDING_REDRIVE')"
+OPEN_MAP_RUN = "status = 'RUNNING'"
+REDRIVEN = "redrive_count > 0"
 
 # Sorts after every text that starts with what stands before it, in bytes of UTF-8.
 TEXT_END = "\U0010ffff"
@@ -181,4 +187,62 @@ jobs = Table(
         sqlite_where=text(STARTED),
         postgresql_where=text(STARTED),
     ),
+)
+
+
+def _partial(name: str, condition: str, *columns: str) -> Index:
+    """Returns an index over the part of a table that fulfils a condition."""
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("key", KEY, primary_key=True, autoincrement=False),
+    Column("arn", TEXT, nullable=False),
+    Column("listed_under", TEXT, nullable=False),  # the ARN of its state machine; of a child that of its map run
+    Column("version_arn", TEXT),
+    Column("alias_arn", TEXT),
+    Column("status", TEXT, nullable=False),
+    Column("redrive_count", BigInteger, nullable=False),
+    Column("body", TEXT, nullable=False),  # without `input`, `output` and `cause`
+    Column("input", TEXT, nullable=False),
+    Column("output", TEXT),
+    Column("cause", TEXT),
+    Index("executions_arn", "arn", unique=True),
+    Index("executions_by_machine", "listed_under", "key"),  # ListExecutions, newest first
+    Index("executions_by_status", "listed_under", "status", "key"),  # with a status filter
+    _partial("executions_by_version", "version_arn IS NOT NULL", "version_arn", "key"),
+    _partial("executions_by_alias", "alias_arn IS NOT NULL", "alias_arn", "key"),
+    _partial("executions_redriven", REDRIVEN, "listed_under", "key"),  # with a redrive filter
+    _partial("executions_open", OPEN_EXECUTION, "key"),  # load
+)
+
+execution_frames = Table(  # the threads of control of executions: one row for each
+    "execution_frames",
+    metadata,
+    Column("execution_key", KEY, primary_key=True, autoincrement=False),
+    Column("id", KEY, primary_key=True, autoincrement=False),
+    Column("body", TEXT, nullable=False),
+)
+
+execution_events = Table(  # histories, appended: a row for some events in a row that were committed together
+    "execution_events",
+    metadata,
+    Column("execution_key", KEY, primary_key=True, autoincrement=False),
+    Column("first_id", KEY, primary_key=True, autoincrement=False),
+    Column("last_id", KEY, nullable=False),
+    Column("body", TEXT, nullable=False),
+)
+
+map_runs = Table(
+    "map_runs",
+    metadata,
+    Column("arn", TEXT, primary_key=True),
+    Column("execution_key", KEY, nullable=False),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("status", TEXT, nullable=False),
+    Column("body", TEXT, nullable=False),
+    Index("map_runs_by_execution", "execution_key", "started_at_ms", "arn"),  # ListMapRuns
+    _partial("map_runs_open", OPEN_MAP_RUN, "arn"),  # load
 )
