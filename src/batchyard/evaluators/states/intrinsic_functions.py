@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
@@ -22,11 +23,18 @@ from batchyard.evaluators.states.json_values import (
 MAX_CODED_CHARACTERS = 10_000  # of what is encoded, decoded or hashed: AWS's own
 MAX_RANGE_ITEMS = 1_000  # AWS's own
 MAX_INTEGER = 2**53  # beyond it a double does not hold every integer
+INTEGERS = range(-(2**31), 2**31)  # that States.MathAdd takes and gives: AWS's own
+NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
 HASHES = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
 
 
 class InvalidArguments(Exception):
-    """Arguments that a function cannot take. Its text says what is wrong."""
+    """Arguments that a function cannot take. `message`: what is wrong; `what`: the kind of thing that is invalid."""
+
+    def __init__(self, message: str, what: str = "arguments") -> None:
+        super().__init__(message)
+        self.message = message
+        self.what = what
 
 
 class RandomSource(NamedTuple):
@@ -37,9 +45,10 @@ class RandomSource(NamedTuple):
 
 
 class FormatTemplate(NamedTuple):
-    """A template of States.Format: what stands between the `{}`."""
+    """A template of States.Format: what stands between the `{}`. `fault`: why it is none, else ""."""
 
     pieces: tuple[str, ...]
+    fault: str = ""
 
 
 # -- types of arguments --
@@ -88,8 +97,13 @@ def array_partition(values: list[Any], random: RandomSource) -> Any:
 
 
 def array_contains(values: list[Any], random: RandomSource) -> Any:
-    wanted = equality_key(values[1])
-    return any(equality_key(item) == wanted for item in _array(values[0]))
+    """As AWS does, compares texts: `true` is in `["true"]`, and an object with its members in another order is not."""
+    wanted = _shown(values[1])
+    return any(_shown(item) == wanted for item in _array(values[0]))
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else compact(value)
 
 
 def array_range(values: list[Any], random: RandomSource) -> Any:
@@ -106,6 +120,8 @@ def array_range(values: list[Any], random: RandomSource) -> Any:
 
 def array_get_item(values: list[Any], random: RandomSource) -> Any:
     items, index = _array(values[0]), _truncated(values[1], "second")
+    if not items:
+        return None  # as AWS does, whatever the index
     if not 0 <= index < len(items):
         raise InvalidArguments(f"the index {index} is outside of an array of {len(items)} items.")
     return items[index]
@@ -130,23 +146,24 @@ def base64_encode(values: list[Any], random: RandomSource) -> Any:
 
 
 def base64_decode(values: list[Any], random: RandomSource) -> Any:
-    text = _short(_text(values[0], "first"))
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4)).decode(errors="replace")
-    except ValueError:
-        raise InvalidArguments("the text is not Base64.") from None
+    """As AWS does, passes over what is no Base64, and takes a text without its padding."""
+    text = NOT_BASE64.sub("", _short(_text(values[0], "first")).partition("=")[0])
+    whole = text[: len(text) - (len(text) % 4 == 1)]
+    return base64.b64decode(whole + "=" * (-len(whole) % 4)).decode(errors="replace")
 
 
 def hash_of(values: list[Any], random: RandomSource) -> Any:
     algorithm = HASHES.get(_text(values[1], "second"))
     if algorithm is None:
         raise InvalidArguments(f"the algorithm must be one of {', '.join(HASHES)}.")
-    text = values[0] if isinstance(values[0], str) else compact(values[0])
+    text = _shown(values[0])
     return hashlib.new(algorithm, _short(text).encode(errors="replace"), usedforsecurity=False).hexdigest()
 
 
 def format_text(values: list[Any], random: RandomSource) -> Any:
-    template = values[0] if isinstance(values[0], FormatTemplate) else _template(_text(values[0], "first"))
+    template = values[0] if isinstance(values[0], FormatTemplate) else format_template(_text(values[0], "first"))
+    if template.fault:
+        raise InvalidArguments(template.fault, "template")
     if len(template.pieces) != len(values):
         raise InvalidArguments("number of arguments do not match the occurrences of {}.")
     texts = [template.pieces[0]]
@@ -159,18 +176,25 @@ def format_text(values: list[Any], random: RandomSource) -> Any:
     return "".join(texts)
 
 
-def _template(text: str) -> FormatTemplate:
-    """Returns the template of a text that is data: a backslash before a brace makes it literal."""
-    pieces = [[""]]
+def format_template(text: str) -> FormatTemplate:
+    """Returns the template that a text is. A backslash before a brace or another backslash makes that literal."""
+    pieces: list[list[str]] = [[]]
     at = 0
     while at < len(text):
+        character = text[at]
         if text.startswith("{}", at):
-            pieces.append([""])
+            pieces.append([])
             at += 2
-        else:
-            at += text[at] == "\\" and text[at + 1 : at + 2] in ("{", "}")
-            pieces[-1].append(text[at])
+            continue
+        if character == "{":
+            return FormatTemplate((), "matching '}' not found for '{'.")
+        if character == "}":
+            return FormatTemplate((), "matching '{' not found for '}'.")
+        if character == "\\" and text[at + 1 : at + 2] in ("{", "}", "\\"):
             at += 1
+            character = text[at : at + 1] or character
+        pieces[-1].append(character)
+        at += 1
     return FormatTemplate(tuple("".join(piece) for piece in pieces))
 
 
@@ -206,7 +230,7 @@ def json_merge(values: list[Any], random: RandomSource) -> Any:
     first, second, is_deep = values
     if not isinstance(first, dict) or not isinstance(second, dict):
         raise InvalidArguments("the first two arguments must be objects.")
-    if is_deep is not False:
+    if is_deep is True:
         raise InvalidArguments("the third argument must be false: only shallow merging is supported.")
     return {**first, **second}
 
@@ -215,11 +239,14 @@ def json_merge(values: list[Any], random: RandomSource) -> Any:
 
 
 def math_add(values: list[Any], random: RandomSource) -> Any:
-    return rounded(_number(values[0], "first")) + rounded(_number(values[1], "second"))
+    first, second = rounded(_number(values[0], "first")), rounded(_number(values[1], "second"))
+    if any(number not in INTEGERS for number in (first, second, first + second)):
+        raise InvalidArguments("the arguments and their sum must be between -2^31 and 2^31 - 1.")
+    return first + second
 
 
 def math_random(values: list[Any], random: RandomSource) -> Any:
-    first, last = rounded(_number(values[0], "first")), rounded(_number(values[1], "second"))
+    first, last = _truncated(values[0], "first"), _truncated(values[1], "second")
     if first >= last:
         raise InvalidArguments("the start must be below the end.")
     fraction = _seeded(rounded(_number(values[2], "third"))) if len(values) > 2 else random.fraction()
@@ -260,5 +287,21 @@ _TABLE = {
     "States.StringSplit": _Function(string_split, 2, 2),
     "States.UUID": _Function(uuid, 0, 0),
 }
-FUNCTIONS = {name: function.call for name, function in _TABLE.items()}
-ARITIES = {name: (function.least, function.most) for name, function in _TABLE.items()}
+NAMES = frozenset(_TABLE)
+
+
+def call_function(name: str, values: list[Any], random: RandomSource) -> Any:
+    """Returns what a function of NAMES gives for its arguments. Raises InvalidArguments.
+
+    `values`: of the arguments; the template of States.Format may be a FormatTemplate.
+    """
+    function = _TABLE[name]
+    if len(values) < function.least or (function.most is not None and len(values) > function.most):
+        raise InvalidArguments(f"{_counted(function.least, function.most)} are expected, not {len(values)}.")
+    return function.call(values, random)
+
+
+def _counted(least: int, most: int | None) -> str:
+    if most is None:
+        return f"at least {least} arguments"
+    return f"{least} arguments" if least == most else f"{least} to {most} arguments"

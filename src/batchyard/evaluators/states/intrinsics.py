@@ -14,11 +14,12 @@ from batchyard.evaluators.states.errors import (
     StateError,
 )
 from batchyard.evaluators.states.intrinsic_functions import (
-    ARITIES,
-    FUNCTIONS,
+    NAMES,
     FormatTemplate,
     InvalidArguments,
     RandomSource,
+    call_function,
+    format_template,
 )
 from batchyard.evaluators.states.json_paths import Missing, Path, compile_path
 from batchyard.evaluators.states.json_values import check_built, compact
@@ -81,15 +82,15 @@ class Intrinsic:
             return self._find(argument, scope)
         call = argument
         values = [self._evaluate(inner, scope) for inner in call.arguments]
-        if call.name == FORMAT and isinstance(call.arguments[0], TemplateLiteral):
+        if call.name == FORMAT and values and isinstance(call.arguments[0], TemplateLiteral):
             values[0] = call.arguments[0].template
         try:
-            value = FUNCTIONS[call.name](values, RandomSource(scope.random_fraction, scope.random_uuid))
+            value = call_function(call.name, values, RandomSource(scope.random_fraction, scope.random_uuid))
         except InvalidArguments as error:
             raise StateError(
                 RUNTIME,
-                f"There was an error while evaluating the intrinsic function: {call.text}. Invalid arguments in "
-                f"{call.name}: {error}",
+                f"There was an error while evaluating the intrinsic function: {call.text}. Invalid {error.what} "
+                f"in {call.name}: {error.message}",
                 aliases=(INTRINSIC_FAILURE,),
             ) from None
         check_built(value, call.name)
@@ -161,7 +162,7 @@ class _Parser:
     def call(self, depth: int) -> Call:
         start = self.at
         found = CALL.match(self.text, self.at)
-        if found is None or found[1] not in FUNCTIONS:
+        if found is None or found[1] not in NAMES:
             self.fail("a function such as States.Format( is expected")
         if depth > MAX_CALL_DEPTH:
             self.fail(f"calls are nested more than {MAX_CALL_DEPTH} levels deep")
@@ -177,9 +178,6 @@ class _Parser:
             arguments.append(self.argument(depth))
             self.blanks()
         self.at += 1
-        least, most = ARITIES[found[1]]
-        if len(arguments) < least or (most is not None and len(arguments) > most):
-            self.fail(f"{found[1]} takes {_counted(least, most)}, not {len(arguments)},")
         return Call(found[1], tuple(arguments), self.text[start : self.at])
 
     def argument(self, depth: int) -> Argument:
@@ -205,28 +203,20 @@ class _Parser:
 
     def quoted(self) -> TemplateLiteral:
         """Returns a text in single quotes, in which only a quote, braces and a backslash are escaped."""
-        pieces = [""]
         text = []
         at = self.at + 1
         while at < len(self.text) and self.text[at] != "'":
-            character = self.text[at]
-            if character == "\\":
+            if self.text[at] == "\\":
                 at += 1
-                character = self.text[at : at + 1]
-                if character not in ESCAPED or not character:
+                if self.text[at : at + 1] not in ESCAPED or at >= len(self.text):
                     self.fail(r"only \', \{, \} and \\ may be escaped in a quoted text:")
-            elif self.text.startswith("{}", at):
-                text.append("{}")
-                pieces.append("")
-                at += 2
-                continue
-            pieces[-1] += character
-            text.append(character)
+            text.append(self.text[at])
             at += 1
         if at >= len(self.text):
             self.fail("a closing quote is missing")
+        written = self.text[self.at + 1 : at].replace("\\'", "'")
         self.at = at + 1
-        return TemplateLiteral("".join(text), FormatTemplate(tuple(pieces)))
+        return TemplateLiteral("".join(text), format_template(written))
 
     def path(self) -> Path:
         """Returns the path that ends before the next comma or parenthesis outside of brackets."""
@@ -250,9 +240,3 @@ class _Parser:
         path = compile_path(self.text[self.at : at].rstrip())
         self.at = at
         return path
-
-
-def _counted(least: int, most: int | None) -> str:
-    if most is None:
-        return f"at least {least} arguments"
-    return f"{least} arguments" if least == most else f"{least} to {most} arguments"
