@@ -131,6 +131,11 @@ class Loop:
 
         return deliver
 
+    def report(self, report: Any) -> None:
+        """Delivers a report of what carries out effects. It is never refused, and handled in a later batch."""
+        self._reports.append(("", report))
+        self._wake.set()
+
     def _instance_sink(self, provider: str) -> InstanceReportSink:
         """Returns the function to which a capacity provider delivers its reports."""
 

@@ -171,18 +171,21 @@ def _queue(world: World, name: str) -> Queue:
 
 
 def _definition(world: World, command: SubmitJob) -> Definition:
-    name, revision = command.definition, command.revision
-    if revision is None:
-        for number in range(world.revisions.get(name, 0), 0, -1):
-            found = world.definitions.get((name, number))
-            if found is not None and found.status == "ACTIVE":
-                return found
-    else:
-        found = world.definitions.get((name, revision))
+    found = active_definition(world, command.definition, command.revision)
+    if found is not None:
+        return found
+    name = command.definition if command.revision is None else f"{command.definition}:{command.revision}"
+    raise Refused(f"JobDefinition name {name} does not exist or is not in ACTIVE status", is_bare=True)
+
+
+def active_definition(world: World, name: str, revision: int | None) -> Definition | None:
+    """Returns a revision of a job definition that is ACTIVE; `revision` None: the highest."""
+    newest = world.revisions.get(name, 0)
+    for number in range(newest, 0, -1) if revision is None else (revision,):
+        found = world.definitions.get((name, number))
         if found is not None and found.status == "ACTIVE":
             return found
-        name = f"{name}:{revision}"
-    raise Refused(f"JobDefinition name {name} does not exist or is not in ACTIVE status", is_bare=True)
+    return None
 
 
 def _platform_of(definition: Definition) -> Platform:

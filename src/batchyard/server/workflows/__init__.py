@@ -1,0 +1,1 @@
+"""Carries out the effects of the machine of Step Functions: calls of integrations, waiters, and logs."""
