@@ -101,7 +101,7 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("States.Format('{}', $)", {"Arg1": 1, "Arg2": [], "s": 'x"y'}, '{Arg1=1, Arg2=[], s=x"y}'),
     ("States.Format('{}', $$.StateMachine)", None, "{Id=arn, Name=m-a-b}"),
     (r"States.Format('\{\} it\'s \\ {}', 1)", None, r"{} it's \ 1"),
-    ("States.Format($.t, 1)", {"t": r"n={} \{}"}, "n=1 {}"),
+    ("States.Format($.t, 1)", {"t": r"n={} \{\}"}, "n=1 {}"),
     ("States.JsonMerge($, $, 'no')", {"a": 1}, {"a": 1}),
     ("States.MathAdd(2147483647, -1)", None, 2147483646),
     ("States.MathAdd($.a, -1)", {"a": 3}, 2),
