@@ -12,9 +12,10 @@ from batchyard.evaluators.states import jsonata_budget
 from batchyard.evaluators.states.errors import InvalidExpression
 from batchyard.evaluators.states.jsonata_budget import EvaluationError, coded
 from batchyard.evaluators.states.jsonata_engine import UNDEFINED, Special
+from batchyard.evaluators.states.jsonata_functions import FUNCTION_NAMES
 
-# jlens's codes of an exhausted budget: steps, time, and the sizes of strings, arrays and results.
-STEPS_EXHAUSTED, SECONDS_EXHAUSTED, SIZE_EXHAUSTED = "U1006", "D1012", "U1001"
+# jlens's codes of an exhausted budget: steps, time, stack, and the sizes of strings, arrays and results.
+STEPS_EXHAUSTED, SECONDS_EXHAUSTED, STACK_EXHAUSTED, SIZE_EXHAUSTED = "U1006", "D1012", "D1011", "U1001"
 # jlens's $distinct compares each item with each other, in one step of the budget: more items than these go to a
 # function of ours, which is linear.
 MAX_DISTINCT_ITEMS = 10_000
@@ -40,6 +41,8 @@ LIMITS: dict[str, Any] = {
 def _failure(error: jlens.JlensError) -> EvaluationError:
     if error.code == SIZE_EXHAUSTED:
         return EvaluationError(jsonata_budget.MEMORY_EXHAUSTED)
+    if error.code == STACK_EXHAUSTED:
+        return EvaluationError(jsonata_budget.STACK_EXHAUSTED)
     if error.code in (STEPS_EXHAUSTED, SECONDS_EXHAUSTED):
         return EvaluationError(jsonata_budget.TIME_EXHAUSTED)
     return coded(error.code, str(error))
@@ -53,10 +56,15 @@ def distinct_of_many(items: list[Any]) -> list[Any]:
     return list(first.values())
 
 
+def _never_called(*_arguments: Any) -> None:
+    raise AssertionError("functions of an analysis are not called")
+
+
 class JlensExpression:
     """One expression compiled by jlens."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         try:
             plain = jlens.Expression(text)  # as it is, since a wrapped text may hide an unbalanced bracket
             preludes = "".join(prelude for word, prelude in PRELUDES.items() if word in text)
@@ -91,6 +99,14 @@ class JlensExpression:
     def names_read(self) -> dict[str, Any]:
         """As the seam says."""
         return self._names
+
+    def context_names(self) -> list[str]:
+        """As the seam says."""
+        analysed = jlens.Expression(self._text)
+        for name in FUNCTION_NAMES:  # a function that is known reads its arguments alone
+            analysed.register_function(name, _never_called)
+        read = analysed.reads().get("input")
+        return list(read) if isinstance(read, dict) else []
 
 
 class JlensEngine:

@@ -95,7 +95,7 @@ class Expression:
         try:
             result = self._compiled.evaluate(bound, seed, scope.now_ms)
         except EvaluationError as error:
-            raise self._error(f"threw an error during evaluation. {error.message}") from error
+            raise self._error(f"threw an error during evaluation{error.ending}") from error
         if result is Special.FUNCTION:
             raise self._error("returned an unsupported result type.")
         return result
@@ -119,6 +119,11 @@ class Expression:
 def compile_expression(value: str, field: str = "") -> Expression:
     """Compiles an expression, with its marks or without. Raises InvalidExpression."""
     return Expression(text_of(value) if is_expression(value) else value, field)
+
+
+def top_level_names(text: str) -> list[str]:
+    """Returns the names that an expression looks up in its context, where AWS has none. Raises InvalidExpression."""
+    return sorted(ENGINE.compile(text).context_names())
 
 
 class Template(Struct, frozen=True):

@@ -8,27 +8,37 @@ MAX_STEPS = 1_000_000
 MAX_DEPTH = 1_000
 # The last resort, for what is no step (a regular expression that goes back and forth): the loop waits that long.
 MAX_SECONDS = 1.0
-# Arrays and strings while evaluating, in items and bytes. AWS evaluates [1..873782], and beyond it memory runs out.
-MAX_ARRAY_LENGTH = 900_000
-MAX_STRING_LENGTH = 1_000_000
+# Strings and arrays while evaluating, in bytes and items. AWS lets an expression hold 6,990,256 bytes: it evaluates
+# [1..873782], with 8 bytes an item, and no longer range.
+MAX_STRING_LENGTH = 6_990_256
+MAX_ARRAY_LENGTH = MAX_STRING_LENGTH // 8
 # Of a result, in bytes of JSON text: beyond any state's limit, so that States.DataLimitExceeded is what is reported.
-MAX_RESULT_SIZE = 4_000_000
+MAX_RESULT_SIZE = MAX_STRING_LENGTH
 
-# AWS's texts of exhausted budgets (step functions spec 10). The one for time is that of the reference implementation.
+# AWS's texts of exhausted budgets (step functions spec 10); for time and stack, those of the reference implementation.
 MEMORY_EXHAUSTED = "Expression evaluation memory limit exceeded: Check for excessive memory usage"
 TIME_EXHAUSTED = "Expression evaluation timeout: Check for infinite loop"
+STACK_EXHAUSTED = (
+    "Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive"
+)
 
 
 class EvaluationError(Exception):
-    """An expression failed. `message`: AWS's text, with the code of JSONata in front where the failure has one."""
+    """An expression failed. `message`: AWS's text; `code`: that of JSONata, empty for an exhausted budget."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
         self.message = message
+        self.code = code
+
+    @property
+    def ending(self) -> str:
+        """Returns how AWS ends the sentence that names the expression: a code begins a sentence of its own."""
+        return f". {self.code}: {self.message}" if self.code else f": {self.message}"
 
 
 def coded(code: str, message: str) -> EvaluationError:
-    return EvaluationError(f"{code}: {message}")
+    return EvaluationError(message, code)
 
 
 def wrong_argument(function: str, position: int) -> EvaluationError:

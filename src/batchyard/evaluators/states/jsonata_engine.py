@@ -29,6 +29,10 @@ class CompiledText(Protocol):
         """Returns what the expression reads of variables: by name, True for all of it, else a dict of members read."""
         ...
 
+    def context_names(self) -> list[str]:
+        """Returns names that the expression looks up in its input document, as far as they are seen before it runs."""
+        ...
+
 
 class Engine(Protocol):
     """Compiles expressions."""

@@ -13,6 +13,8 @@ from batchyard.evaluators.states.scope import Scope
 
 MAX_RANGE_ITEMS = 1_000  # as States.ArrayRange
 ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
+GENERATOR_FACTOR = 0x5DEECE66D
+GENERATOR_MASK = (1 << 48) - 1
 FUNCTION_NAMES = frozenset({"partition", "range", "hash", "random", "uuid", "parse"})
 
 
@@ -67,7 +69,17 @@ def random_number(scope: Scope, *arguments: Any) -> float:
         return scope.random_fraction()
     if not _is_number(arguments[0]):
         raise wrong_argument("random", 1)
-    return Scope(seed=f"$random({minified(arguments[0])})").random_fraction()
+    return seeded_fraction(int(arguments[0]))
+
+
+def seeded_fraction(seed: int) -> float:
+    """Returns the first number of a seed, as AWS has it: by the linear congruential generator of Java, of 48 bits."""
+    state = (seed ^ GENERATOR_FACTOR) & GENERATOR_MASK
+    bits = 0
+    for width in (26, 27):
+        state = (state * GENERATOR_FACTOR + 0xB) & GENERATOR_MASK
+        bits = (bits << width) | (state >> (48 - width))
+    return bits / (1 << 53)
 
 
 def functions_of(scope: Scope) -> dict[str, Callable[..., Any]]:

@@ -20,7 +20,7 @@ from batchyard.evaluators.states.jsonata_engine import Special
 
 TIMEOUT_MS = int(jsonata_budget.MAX_SECONDS * 1000)
 MAX_DEPTH = 100  # levels, each of which takes several of Python's own stack
-SECONDS_EXHAUSTED = "D1012"
+SECONDS_EXHAUSTED, STACK_EXHAUSTED = "D1012", "D1011"  # its codes of an exhausted budget
 
 
 class BoundedPattern:
@@ -74,6 +74,8 @@ def _formatted(now_ms: int, picture: str | None = None, time_zone: str | None = 
 def _failure(error: JException) -> EvaluationError:
     if error.error == SECONDS_EXHAUSTED:
         return EvaluationError(jsonata_budget.TIME_EXHAUSTED)
+    if error.error == STACK_EXHAUSTED:
+        return EvaluationError(jsonata_budget.STACK_EXHAUSTED)
     return coded(error.error, str(error))
 
 
@@ -108,7 +110,7 @@ class JsonataPythonExpression:
         except JException as error:
             raise _failure(error) from error
         except RecursionError as error:
-            raise coded("D1011", "Stack overflow. Check for non-terminating recursive function.") from error
+            raise EvaluationError(jsonata_budget.STACK_EXHAUSTED) from error
         except MemoryError as error:
             raise EvaluationError(jsonata_budget.MEMORY_EXHAUSTED) from error
         if result is None:
@@ -122,6 +124,10 @@ class JsonataPythonExpression:
     def names_read(self) -> dict[str, Any]:
         """As the seam says, by the names that are written: variables of the expression's own are among them."""
         return dict.fromkeys(variable_names(self._text), True)
+
+    def context_names(self) -> list[str]:
+        """As the seam says: this library sees none."""
+        return []
 
 
 class JsonataPythonEngine:
