@@ -40,7 +40,7 @@ class Http:
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float, answer_bytes: int
     ) -> Answer:
         self.requests.append((method, url, dict(headers), body))
         answer = self.answers.pop(0) if self.answers else Answer(200, {}, b"")

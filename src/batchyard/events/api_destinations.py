@@ -133,6 +133,12 @@ class AskHttpRoute(Command[HttpRoute | None], frozen=True):
     name: str
 
 
+class AskConnection(Command[Connection | None], frozen=True):
+    """Asks for the connection of a name and uuid, as in an ARN. None: there is none, or it was deleted."""
+
+    reference: str
+
+
 class ApiDestinationsMachine:
     """A HostedMachine (loop.hosted_machine)."""
 
@@ -288,6 +294,9 @@ class ApiDestinationsMachine:
         destination = self._destinations.get(command.name)
         return None if destination is None else HttpRoute(destination, self._find_connection(destination.connection))
 
+    def _ask_connection(self, command: AskConnection) -> Connection | None:
+        return self._find_connection(command.reference)
+
 
 _HANDLERS: dict[type[Command[Any]], Callable[[ApiDestinationsMachine, Any], Any]] = {
     CreateConnection: ApiDestinationsMachine._create_connection,
@@ -299,4 +308,5 @@ _HANDLERS: dict[type[Command[Any]], Callable[[ApiDestinationsMachine, Any], Any]
     AskConnections: ApiDestinationsMachine._ask_connections,
     AskApiDestinations: ApiDestinationsMachine._ask_destinations,
     AskHttpRoute: ApiDestinationsMachine._ask_route,
+    AskConnection: ApiDestinationsMachine._ask_connection,
 }

@@ -28,6 +28,7 @@ from batchyard.loop import Loop
 from batchyard.server.http.disk_guard import FreeSpace
 from batchyard.server.workflows.calls import IntegrationCalls
 from batchyard.server.workflows.carrier import Carrier
+from batchyard.server.workflows.http_calls import HttpCalls
 from batchyard.workflows.commands import (
     CallAbandoned,
     CallAnswered,
@@ -38,6 +39,7 @@ from batchyard.workflows.commands import (
 )
 from batchyard.workflows.resources import parse_resource
 from tests.api.service import Service
+from tests.server.test_http_channel import Http
 
 MACHINE_ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:pipeline"
 EXECUTION_ARN = "arn:aws:states:us-east-1:123456789012:execution:pipeline:one"
@@ -130,6 +132,7 @@ class Yard:
         self.service.register()
         self.executions, self.commits, self.free_bytes = Executions(), Commits(self.service), 1 << 40
         self.sent: list[Any] = []
+        self.http = Http()
         self.looked_ms = 0
 
     def __enter__(self) -> Yard:
@@ -157,7 +160,8 @@ class Yard:
         )
         self.carrier = Carrier(self.loop)
         context = replace(self.service.context, ask=self.loop.ask)
-        calls = IntegrationCalls(self.loop, context, self._space(), self._definition, self.executions.is_calling)
+        http = HttpCalls(self.http, context.cipher, self.loop.ask, "us-east-1")  # type: ignore[arg-type]
+        calls = IntegrationCalls(self.loop, context, self._space(), http, self._definition, self.executions.is_calling)
         await self.loop.start(epoch=1)
         tasks = [
             asyncio.create_task(self.loop.run()),

@@ -18,7 +18,7 @@ from batchyard.core.model.deliveries import Message
 from batchyard.events.api_destinations import ApiDestination, AskHttpRoute, Connection
 from batchyard.events.target_kinds import HttpTarget
 from batchyard.loop import Busy, Stopped
-from batchyard.server.deliveries.http_client import Answer, Forbidden, HttpClient, Unreachable
+from batchyard.server.deliveries.http_client import MAX_ANSWER_BYTES, Answer, Forbidden, HttpClient, Unreachable
 from batchyard.server.deliveries.sender import ARRIVED, Outcome
 
 TIMEOUT_SECONDS = 5.0  # AWS's, of an API destination
@@ -34,7 +34,7 @@ DEFAULT_TOKEN_SECONDS = 300.0  # of a token whose answer does not say
 MAX_RATES = 1000  # destinations whose last request is remembered
 
 
-class _Failed(Exception):
+class RequestFailed(Exception):
     """The request cannot be made or sent. `outcome`: what follows."""
 
     def __init__(self, outcome: Outcome) -> None:
@@ -49,61 +49,39 @@ class HttpRequest(Struct, frozen=True):
     body: bytes
 
 
-class ApiDestinationChannel:
-    """A channel (server.deliveries.sender). `ask`: gives commands to the machines; `now`: a clock in seconds that never
-    goes back."""
+class ConnectionRequests:
+    """Sends requests that connections authorise. `now`: a clock in seconds that never goes back; `timeout_seconds` and
+    `answer_bytes`: of each request."""
 
     def __init__(
         self,
         http: HttpClient,
-        ask: Callable[[Command[Any]], Awaitable[Any]],
         cipher: SecretCipher,
         now: Callable[[], float],
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
-        self._http, self._ask, self._cipher, self._now = http, ask, cipher, now
-        self._next: dict[str, float] = {}  # by destination: when its rate allows the next request
+        self._http, self._cipher, self._now = http, cipher, now
+        self._timeout_seconds, self._answer_bytes = timeout_seconds, answer_bytes
         self._tokens: dict[tuple[str, int], tuple[str, float]] = {}  # by connection and its time: token and end
 
-    async def send(self, message: Message) -> Outcome:
-        try:
-            return await self._send(convert(message.target, HttpTarget), message.body)
-        except _Failed as failure:
-            return failure.outcome
-
-    async def _send(self, target: HttpTarget, body: str) -> Outcome:
-        try:
-            route = await self._ask(AskHttpRoute(target.destination))
-        except (Busy, Stopped) as error:
-            raise _Failed(Outcome("THROTTLING", "The service has too much to do.")) from error
-        if route is None or route.connection is None:
-            missing = f"the API destination {target.destination}" if route is None else "its connection"
-            raise _Failed(Outcome("NO_RESOURCE", f"There is no more {missing}.", is_final=True))
-        connection: Connection = route.connection
+    async def send(self, target: HttpTarget, body: str, destination: ApiDestination, connection: Connection) -> Answer:
+        """Sends one request; a token that is refused is renewed once. Raises RequestFailed."""
         parameters = await self._parameters(connection)
-        await self._wait_for_turn(route.destination)
-        answer = await self._request(target, body, route.destination, connection, parameters)
+        answer = await self._request(target, body, destination, connection, parameters)
         if answer.status in REFUSED_TOKEN and "OAuthParameters" in parameters:
             self._tokens.pop(_token_key(connection), None)
-            answer = await self._request(target, body, route.destination, connection, parameters)
-        return outcome_of(answer, datetime.now(UTC))
+            answer = await self._request(target, body, destination, connection, parameters)
+        return answer
 
     async def _parameters(self, connection: Connection) -> dict[str, Any]:
         """Returns AuthParameters with their secrets."""
         try:
             opened = await asyncio.to_thread(self._cipher.open, connection.sealed, connection.binding)
         except CipherError as error:
-            raise _Failed(Outcome("NO_PERMISSIONS", f"The connection {connection.name}: {error}")) from error
+            raise RequestFailed(Outcome("NO_PERMISSIONS", f"The connection {connection.name}: {error}")) from error
         parameters: dict[str, Any] = json.decode(opened)
         return parameters
-
-    async def _wait_for_turn(self, destination: ApiDestination) -> None:
-        now = self._now()
-        if len(self._next) >= MAX_RATES:
-            self._next = {name: at for name, at in self._next.items() if at > now}
-        turn = max(now, self._next.get(destination.uuid, now))
-        self._next[destination.uuid] = turn + 1 / destination.rate_per_second
-        if turn > now:
-            await asyncio.sleep(turn - now)
 
     async def _request(
         self,
@@ -118,13 +96,16 @@ class ApiDestinationChannel:
 
     async def _http_send(self, request: HttpRequest) -> Answer:
         try:
-            return await self._http.send(request.method, request.url, request.headers, request.body, TIMEOUT_SECONDS)
+            return await self._http.send(
+                request.method, request.url, request.headers, request.body, self._timeout_seconds, self._answer_bytes
+            )
         except Unreachable as error:
-            raise _Failed(Outcome("TIMEOUT" if error.is_timeout else "CONNECTION_FAILURE", str(error))) from error
+            outcome = Outcome("TIMEOUT" if error.is_timeout else "CONNECTION_FAILURE", str(error))
+            raise RequestFailed(outcome) from error
         except Forbidden as error:
-            raise _Failed(Outcome("NO_PERMISSIONS", str(error), is_final=True)) from error
+            raise RequestFailed(Outcome("NO_PERMISSIONS", str(error), is_final=True)) from error
         except ValueError as error:
-            raise _Failed(Outcome("INVALID_PARAMETER", str(error), is_final=True)) from error
+            raise RequestFailed(Outcome("INVALID_PARAMETER", str(error), is_final=True)) from error
 
     async def _token(self, connection: Connection, parameters: Mapping[str, Any]) -> str:
         """Returns the token of OAuth client credentials, kept until shortly before its end."""
@@ -138,10 +119,52 @@ class ApiDestinationChannel:
             seconds = float(document.get("expires_in") or DEFAULT_TOKEN_SECONDS)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"The authorization endpoint of {connection.name} gave no token: HTTP {answer.status}."
-            raise _Failed(Outcome("NO_PERMISSIONS", reason)) from error
+            raise RequestFailed(Outcome("NO_PERMISSIONS", reason)) from error
         self._tokens = {key: kept for key, kept in self._tokens.items() if kept[1] > self._now()}
         self._tokens[_token_key(connection)] = token, self._now() + max(seconds - TOKEN_MARGIN_SECONDS, 1.0)
         return token
+
+
+class ApiDestinationChannel:
+    """A channel (server.deliveries.sender). `ask`: gives commands to the machines; `now`: a clock in seconds that never
+    goes back."""
+
+    def __init__(
+        self,
+        http: HttpClient,
+        ask: Callable[[Command[Any]], Awaitable[Any]],
+        cipher: SecretCipher,
+        now: Callable[[], float],
+    ) -> None:
+        self._requests, self._ask, self._now = ConnectionRequests(http, cipher, now), ask, now
+        self._next: dict[str, float] = {}  # by destination: when its rate allows the next request
+
+    async def send(self, message: Message) -> Outcome:
+        try:
+            return await self._send(convert(message.target, HttpTarget), message.body)
+        except RequestFailed as failure:
+            return failure.outcome
+
+    async def _send(self, target: HttpTarget, body: str) -> Outcome:
+        try:
+            route = await self._ask(AskHttpRoute(target.destination))
+        except (Busy, Stopped) as error:
+            raise RequestFailed(Outcome("THROTTLING", "The service has too much to do.")) from error
+        if route is None or route.connection is None:
+            missing = f"the API destination {target.destination}" if route is None else "its connection"
+            raise RequestFailed(Outcome("NO_RESOURCE", f"There is no more {missing}.", is_final=True))
+        connection: Connection = route.connection
+        await self._wait_for_turn(route.destination)
+        return outcome_of(await self._requests.send(target, body, route.destination, connection), datetime.now(UTC))
+
+    async def _wait_for_turn(self, destination: ApiDestination) -> None:
+        now = self._now()
+        if len(self._next) >= MAX_RATES:
+            self._next = {name: at for name, at in self._next.items() if at > now}
+        turn = max(now, self._next.get(destination.uuid, now))
+        self._next[destination.uuid] = turn + 1 / destination.rate_per_second
+        if turn > now:
+            await asyncio.sleep(turn - now)
 
 
 def _token_key(connection: Connection) -> tuple[str, int]:
@@ -159,7 +182,7 @@ def request_of(
     endpoint = destination.endpoint
     for value in target.path_values:
         endpoint = endpoint.replace("*", quote(value, safe=""), 1)
-    url = _with_query(endpoint, [*target.query.items(), *_pairs(common.get("QueryStringParameters"))])
+    url = with_query(endpoint, [*target.query.items(), *_pairs(common.get("QueryStringParameters"))])
     if destination.method in BODILESS:
         return HttpRequest(destination.method, url, headers, b"")
     return HttpRequest(destination.method, url, headers, _with_members(body, _pairs(common.get("BodyParameters"))))
@@ -178,8 +201,8 @@ def token_request(oauth: Mapping[str, Any]) -> HttpRequest:
     headers = _merged(headers, dict(_pairs(more.get("HeaderParameters"))))
     query = _pairs(more.get("QueryStringParameters"))
     if oauth["HttpMethod"] == "GET":
-        return HttpRequest("GET", _with_query(oauth["AuthorizationEndpoint"], [*query, *form]), headers, b"")
-    url = _with_query(oauth["AuthorizationEndpoint"], query)
+        return HttpRequest("GET", with_query(oauth["AuthorizationEndpoint"], [*query, *form]), headers, b"")
+    url = with_query(oauth["AuthorizationEndpoint"], query)
     return HttpRequest(oauth["HttpMethod"], url, headers, urlencode(form).encode())
 
 
@@ -229,11 +252,12 @@ def _merged(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, st
     return {name: value for name, value in headers.items() if name.lower() not in names} | dict(more)
 
 
-def _with_query(url: str, pairs: list[tuple[str, str]]) -> str:
+def with_query(url: str, pairs: list[tuple[str, str]]) -> str:
+    """Returns a URL with more in its query."""
     if not pairs:
         return url
     parts = urlsplit(url)
-    query = parts.query if not pairs else urlencode([*parse_qsl(parts.query, keep_blank_values=True), *pairs])
+    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *pairs])
     return urlunsplit(parts._replace(query=query))
 
 

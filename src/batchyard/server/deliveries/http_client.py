@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from batchyard.server.deliveries.http_connections import HttpConnections
 
 
+MAX_ANSWER_BYTES = 64 * 1024  # of a body: what targets answer is looked at for errors and tokens only
+
+
 class Unreachable(Exception):
     """No answer came. The text says why, for people. `is_timeout`: within the time-out."""
 
@@ -25,7 +28,7 @@ class Forbidden(Exception):
 
 
 class Answer(Struct, frozen=True):
-    """`headers`: by lower-case name. `body`: its beginning (http_connections.MAX_ANSWER_BYTES)."""
+    """`headers`: by lower-case name. `body`: its beginning."""
 
     status: int
     headers: dict[str, str]
@@ -41,16 +44,22 @@ class HttpClient:
         self._connections: HttpConnections | None = None
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_seconds: float,
+        answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
-        """Sends one request. Raises Unreachable or Forbidden, and ValueError for what cannot be sent: no http or https
-        URL, or a header that cannot be one."""
+        """Sends one request. `answer_bytes`: as many of its answer are read at most. Raises Unreachable or Forbidden,
+        and ValueError for what cannot be sent: no http or https URL, or a header that cannot be one."""
         if self._connections is None:
             # Not imported at the start: few services have HTTP targets, and the library takes some time to load.
             from batchyard.server.deliveries.http_connections import HttpConnections
 
             self._connections = HttpConnections(self._allowed, self._is_guarded)
-        return await self._connections.send(method, url, headers, body, timeout_seconds)
+        return await self._connections.send(method, url, headers, body, timeout_seconds, answer_bytes)
 
     async def close(self) -> None:
         if self._connections is not None:

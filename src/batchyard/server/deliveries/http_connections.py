@@ -14,7 +14,6 @@ import httpcore
 from batchyard.server.deliveries.http_client import Answer, Forbidden, Unreachable
 from batchyard.server.settings.allowed_targets import is_reachable, parse_address
 
-MAX_ANSWER_BYTES = 64 * 1024  # of a body: what targets answer is looked at for errors and tokens only
 MAX_CONNECTIONS = 256  # at once, as many as messages that are being sent
 MAX_IDLE_CONNECTIONS = 32
 IDLE_SECONDS = 30.0
@@ -36,11 +35,17 @@ class HttpConnections:
         )
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_seconds: float,
+        answer_bytes: int,
     ) -> Answer:
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._send(method, url, headers, body)
+                return await self._send(method, url, headers, body, answer_bytes)
         except (TimeoutError, httpcore.TimeoutException) as error:
             text = f"{_place(url)} did not answer within {timeout_seconds:g} s."
             raise Unreachable(text, is_timeout=True) from error
@@ -53,12 +58,12 @@ class HttpConnections:
         await self._pool.aclose()
         self._backend.close()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, answer_bytes: int) -> Answer:
         target = _url(url)
         sent = [("Host", _host_header(target)), ("Content-Length", str(len(body))), ("Accept", "*/*"), *headers.items()]
         pairs = [(name.encode("ascii"), value.encode("latin-1")) for name, value in sent]
         async with self._pool.stream(method, target, headers=pairs, content=body) as response:
-            return Answer(response.status, _headers(response.headers), await _start_of(response))
+            return Answer(response.status, _headers(response.headers), await _start_of(response, answer_bytes))
 
 
 class _GuardedBackend(httpcore.AnyIOBackend):
@@ -138,11 +143,11 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in pairs}
 
 
-async def _start_of(response: httpcore.Response) -> bytes:
+async def _start_of(response: httpcore.Response, most_bytes: int) -> bytes:
     """Reads the beginning of a body; the connection is closed where it has more."""
     found = bytearray()
     async for part in response.aiter_stream():
         found += part
-        if len(found) >= MAX_ANSWER_BYTES:
+        if len(found) >= most_bytes:
             break
-    return bytes(found[:MAX_ANSWER_BYTES])
+    return bytes(found[:most_bytes])

@@ -20,8 +20,10 @@ from batchyard.api.integrations import (
     RUNTIME,
     CallError,
     Integration,
+    argument_faults,
     error_of,
     find_integration,
+    is_http,
     output_of,
     read_arguments,
 )
@@ -31,6 +33,7 @@ from batchyard.loop import Loop
 from batchyard.server.http.disk_guard import FreeSpace
 from batchyard.server.workflows import continued_operation
 from batchyard.server.workflows.continued_operation import ContinuedOperation, Outcome
+from batchyard.server.workflows.http_calls import HttpCalls
 from batchyard.server.workflows.managed_jobs import with_managed_environment
 from batchyard.wire.messages import Document
 from batchyard.workflows.commands import SUBMIT, CallAnswered, CallIntegration
@@ -55,14 +58,18 @@ class IntegrationCalls:
         loop: Loop,
         context: Context,
         space: FreeSpace,
+        http: HttpCalls,
         definition_of: DefinitionOf,
         is_calling: Callable[[CallIntegration], bool],
     ) -> None:
-        self._loop, self._context, self._space = loop, context, space
+        self._loop, self._context, self._space, self._http = loop, context, space, http
         self._definition_of, self._is_calling = definition_of, is_calling
 
     async def call(self, effect: CallIntegration) -> None:
         """Carries out one call, and reports its answer."""
+        if is_http(effect.resource):
+            await self._invoke(effect)
+            return
         integration = find_integration(effect.resource)
         if integration is None:
             cause = f"The resource {effect.resource.arn} is not recognized."
@@ -78,8 +85,15 @@ class IntegrationCalls:
             return
         await self._perform(effect, integration, self._completed(effect, integration, request))
 
+    async def _invoke(self, effect: CallIntegration) -> None:
+        faults = argument_faults(effect.resource, effect.arguments)
+        output = CallError(RUNTIME, faults) if faults else await self._http.invoke(effect.arguments)
+        self._loop.report(answered(effect, output))
+
     def is_bounded(self, effect: CallIntegration) -> bool:
         """Whether the call waits for nothing but the service itself."""
+        if is_http(effect.resource):
+            return False
         found = find_integration(effect.resource)
         return found is None or (found.service, found.operation) not in WAITING
 
