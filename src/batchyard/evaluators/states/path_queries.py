@@ -90,7 +90,7 @@ class _Evaluation:
             children = (
                 list(value.values()) if isinstance(value, dict) else list(value) if isinstance(value, list) else []
             )
-            self.visit(len(children) + 1)
+            self.visit(len(children))
             waiting.extend(reversed(children))
 
     def accepted(self, segment: Filter, value: Any) -> Iterator[Any]:
