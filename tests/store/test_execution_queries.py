@@ -56,6 +56,8 @@ def map_run(number: int, status: MapRunStatus = MapRunStatus.RUNNING, key: int =
         execution_key=key,
         execution_arn="e",
         frame_id=0,
+        execution_type="STANDARD",
+        state="M",
         machine_arn=f"{MACHINE}/each",
         status=status,
         started_at_ms=NOW_MS + number // 2,

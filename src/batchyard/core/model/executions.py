@@ -65,6 +65,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     redrive_count: int = 0
     redriven_at_ms: int = 0
     map_run_arn: str = ""  # of a child of a distributed Map
+    map_index: int = 0  # of a child: its place among the children
     item_count: int = 0  # of a child: its items, more than one in a batch of items
     logging: Logging = Logging()
     trace_header: str = ""
@@ -85,7 +86,9 @@ class FramePhase(StrEnum):
     RETRYING = "RETRYING"  # the end of a retrier's delay, `due_ms`
     RUNS_CHILDREN = "RUNS_CHILDREN"  # its branches or iterations, frames whose parent it is
     RUNS_MAP = "RUNS_MAP"  # the map run `target`
-    ENDED = "ENDED"  # nothing: a branch or iteration that has `output`, or failed with `error`
+    ENDING = "ENDING"  # nothing: it has ended as ENDED says, which its parent or execution is about to learn
+    ENDED = "ENDED"  # nothing: it has `output`, or has failed with `error` and `cause`
+    ABORTED = "ABORTED"  # nothing: it was open when another branch failed, or its execution ended
 
 
 class Frame(Struct, frozen=True, kw_only=True):
@@ -116,9 +119,13 @@ class Frame(Struct, frozen=True, kw_only=True):
     heartbeat_due_ms: int = 0
     work: str = ""  # JSON text: arguments of a call, an activity's input, the items of a Map, the input of branches
     early_end: str = ""  # of a call: a SendTaskSuccess or SendTaskFailure that came before its answer, JSON text
+    retry_count: int = 0  # of all retriers
+    concurrency: int = 0  # of a Map: how many iterations may run at once; 0: all
+    is_failed: bool = False  # it has ended with a failure, which may have neither error nor cause
     output: str | None = None
     error: str | None = None
     cause: str | None = None
+    error_aliases: tuple[str, ...] = ()  # further names by which the error is caught
 
 
 class HistoryEvent(Struct, frozen=True):
@@ -164,6 +171,8 @@ class MapRun(Struct, frozen=True, kw_only=True):
     execution_key: int
     execution_arn: str
     frame_id: int  # of the Map state
+    execution_type: str  # of its children
+    state: str  # the name of the Map state
     machine_arn: str  # of its children: `...:stateMachine:NAME/LABEL`
     status: MapRunStatus
     started_at_ms: int

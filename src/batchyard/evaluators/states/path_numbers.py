@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from batchyard.evaluators.states.errors import RUNTIME, StateError
@@ -9,15 +10,18 @@ from batchyard.evaluators.states.json_paths import Path
 from batchyard.evaluators.states.json_values import compact, is_number
 from batchyard.evaluators.states.scope import Scope
 
+_WRITTEN_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+
 
 def integer_at(path: Path, scope: Scope, field: str) -> int:
     """Returns the integer that a path leads to. Raises StateError (States.Runtime) with AWS's text.
 
     `field`: the name of the field, such as `MaxConcurrencyPath`.
     """
-    value = path.find(scope, field)
-    if not is_number(value) or value != value // 1:
-        raise _not_a("integer", path, field, value)
+    found = path.find(scope, field)
+    value = _number(found)
+    if value is None or value != value // 1:
+        raise _not_a("integer", path, field, found)
     return int(value)
 
 
@@ -39,12 +43,21 @@ def tolerated_count_at(path: Path, scope: Scope, field: str = "ToleratedFailureC
 
 def tolerated_percentage_at(path: Path, scope: Scope, field: str = "ToleratedFailurePercentagePath") -> float:
     """Returns how many percent of the items may fail. Raises StateError (States.Runtime) with AWS's text."""
-    value = path.find(scope, field)
-    if not is_number(value):
-        raise _not_a("float", path, field, value)
+    found = path.find(scope, field)
+    value = _number(found)
+    if value is None:
+        raise _not_a("float", path, field, found)
     if not 0 <= value <= 100:
         raise StateError(RUNTIME, "ToleratedFailurePercentage must be between 0 and 100.")
     return float(value)
+
+
+def _number(value: Any) -> float | None:
+    """Returns a number, also one that is written as a text; None for any other value."""
+    if isinstance(value, str):
+        found = _WRITTEN_NUMBER.fullmatch(value)
+        return None if found is None else int(value) if value.lstrip("-").isdecimal() else float(value)
+    return value if is_number(value) else None
 
 
 def _not_a(kind: str, path: Path, field: str, value: Any) -> StateError:
