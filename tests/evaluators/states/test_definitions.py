@@ -9,126 +9,19 @@ from typing import Any
 
 import pytest
 
-from batchyard.evaluators.states.definitions import MAX_NESTING, Options, check_definition
+from batchyard.evaluators.states.definitions import MAX_NESTING, Options, check_definition, check_state
 from batchyard.evaluators.states.diagnostics import MAX_DIAGNOSTICS, WARNING, refusal_text
 from batchyard.evaluators.states.variable_scopes import variable_references
+from tests.evaluators.states.sample_definitions import ACCEPTED, PASS, choice, distributed, jsonata, machine, one, task
 
-PASS = {"Type": "Pass", "End": True}
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
-
-
-def machine(states: Any, **fields: Any) -> dict[str, Any]:
-    return {"StartAt": next(iter(states), ""), "States": states, **fields}
-
-
-def one(state: Any, **fields: Any) -> dict[str, Any]:
-    """A machine of one state, X, which ends unless it says otherwise, and of what it goes to."""
-    if isinstance(state, dict) and state.get("Type") in ("Pass", "Task", "Wait", "Parallel", "Map"):
-        state = state if "Next" in state else {"End": True} | state
-    return machine({"X": state}, **fields)
-
-
-def task(**fields: Any) -> dict[str, Any]:
-    return one({"Type": "Task", "Resource": "arn:aws:states:::batch:submitJob", **fields})
-
-
-def jsonata(state: Any) -> dict[str, Any]:
-    return one(state, QueryLanguage="JSONata")
-
-
-def choice(*rules: Any) -> dict[str, Any]:
-    return machine({"C": {"Type": "Choice", "Choices": list(rules)}, "X": PASS})
-
-
-def distributed(**fields: Any) -> dict[str, Any]:
-    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
-    return one({"Type": "Map", "ItemProcessor": machine({"I": PASS}, ProcessorConfig=config), **fields})
+MINIMUM = "Minimum value is"
 
 
 def errors(definition: Any, kind: str = "STANDARD", options: Options | None = None) -> list[str]:
     text = definition if isinstance(definition, str) else json.dumps(definition)
     found = check_definition(text, kind, options)
     return [diagnostic.text for diagnostic in found if diagnostic.severity != WARNING]
-
-
-MINIMUM = "Minimum value is"
-ACCEPTED: dict[str, Any] = {
-    "pass": one(PASS),
-    "version and comment": one(PASS, Version="1.0", Comment="c", TimeoutSeconds=5),
-    "result that looks like paths": one(PASS | {"Result": {"x.$": "no path"}}),
-    "paths of all kinds": one(PASS | {"InputPath": "$.a[*]", "OutputPath": "$$.Execution.Id", "ResultPath": "$.a.b"}),
-    "no paths": one(PASS | {"InputPath": None, "OutputPath": None, "ResultPath": None}),
-    "template": one(PASS | {"Parameters": {"a": [{"b.$": "States.Format('{}', $.x)"}], "c.$": "$v[0]"}}),
-    "assign": one(PASS | {"Assign": {"x": 1, "y.$": "$.y", "é": {"z.$": "$$.State.Name"}}}),
-    "wait by a variable": one({"Type": "Wait", "SecondsPath": "$wait"}),
-    "wait until": one({"Type": "Wait", "Timestamp": "2030-01-01T00:00:00.123456789+01:00"}),
-    "fail": one({"Type": "Fail"}),
-    "fail by paths": one({"Type": "Fail", "ErrorPath": "$.e", "CausePath": "States.Format('{}', $.c)"}),
-    "task": task(
-        TimeoutSeconds=9,
-        HeartbeatSeconds=3,
-        Credentials={"RoleArn": "arn:aws:iam::1:role/r"},
-        ResultSelector={"a.$": "$.b"},
-        Retry=[
-            {"ErrorEquals": ["States.ALL"], "MaxAttempts": 0, "BackoffRate": 1.5, "IntervalSeconds": 1},
-            {"ErrorEquals": ["E"], "MaxDelaySeconds": 5, "JitterStrategy": "FULL", "Comment": "c"},
-        ],
-        Catch=[{"ErrorEquals": ["E"], "Next": "X", "ResultPath": "$.e", "Assign": {"m.$": "$.Cause"}}],
-    ),
-    "choice": choice(
-        {"Variable": "$.a", "StringEquals": "x", "Next": "X", "Comment": "c", "Assign": {"v": 1}},
-        {"And": [{"Variable": "$.a", "IsPresent": True}, {"Not": {"Variable": "$v", "IsNull": False}}], "Next": "X"},
-        {"Or": [{"Variable": "$$.State.Name", "StringMatches": "a*"}], "Next": "X"},
-        {"Variable": "$.a", "NumericLessThanEqualsPath": "$.b", "Next": "X"},
-        {"Variable": "$.a", "TimestampEquals": "2030-01-01T00:00:00Z", "Next": "X"},
-        {"Variable": "$.a", "BooleanEquals": True, "Next": "X"},
-        {"Variable": "$.a", "NumericEquals": 1.5, "Next": "X"},
-    ),
-    "a JSONata state in a JSONPath machine": one(PASS | {"QueryLanguage": "JSONata", "Output": "{% $x %}"}),
-    "jsonata": machine(
-        {
-            "T": {
-                "Type": "Task",
-                "Resource": "arn:aws:states:::batch:submitJob",
-                "Arguments": {"JobName": "{% $states.input.name & $uuid() %}"},
-                "Output": "{% $states.result %}",
-                "Assign": {"r": "{% $states.result.JobId %}"},
-                "TimeoutSeconds": "{% 5 %}",
-                "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "C", "Output": "{% $states.errorOutput.Cause %}"}],
-                "Next": "C",
-            },
-            "C": {
-                "Type": "Choice",
-                "Choices": [
-                    {"Condition": "{% $r = 'x' %}", "Next": "W", "Output": {}},
-                    {"Condition": True, "Next": "W"},
-                ],
-                "Default": "W",
-            },
-            "W": {"Type": "Wait", "Seconds": "{% $states.input.n %}", "Next": "F"},
-            "F": {"Type": "Fail", "Error": "{% 'E' %}", "Cause": "text"},
-        },
-        QueryLanguage="JSONata",
-    ),
-    "distributed": distributed(
-        Label="abc",
-        ItemBatcher={"MaxItemsPerBatch": 5, "BatchInput": {"a.$": "$.b"}},
-        ToleratedFailurePercentage=10.5,
-        ToleratedFailureCountPath="$.n",
-        MaxConcurrency=3,
-        ResultWriter={"WriterConfig": {"OutputType": "JSON", "Transformation": "COMPACT"}},
-    ),
-    "the old names of a map's fields": one(
-        {
-            "Type": "Map",
-            "Iterator": machine({"I": PASS}),
-            "Parameters": {"v.$": "$$.Map.Item.Value"},
-            "ItemsPath": "$$.a",
-        }
-    ),
-    "parallel": one({"Type": "Parallel", "Branches": [machine({"A": PASS}), machine({"B": {"Type": "Succeed"}})]}),
-    "a loop with an end": machine({"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Succeed"}}),
-}
 
 
 @pytest.mark.parametrize("definition", ACCEPTED.values(), ids=ACCEPTED.keys())
@@ -558,3 +451,31 @@ REFERENCES = [
 def test_states_refer_to_variables(definition: dict[str, Any], expected: dict[str, list[str]]) -> None:
     assert errors(definition) == []
     assert variable_references(definition) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({"Type": "Pass", "Next": "Elsewhere"}, []),
+        ({"Type": "Parallel", "Branches": [], "End": True}, ["Value cannot be empty at /States/StateName/Branches"]),
+        (
+            {
+                "Type": "Parallel",
+                "Branches": [machine({"A": {"Type": "Pass", "Next": "B"}, "B": PASS, "C": PASS})],
+                "End": True,
+            },
+            ['State "C" is not reachable. at /States/StateName/Branches[0]/States/C'],
+        ),
+        ([], ["Definition must be a valid JSON object at null"]),
+    ],
+)
+def test_one_state_is_checked_without_its_machine(state: Any, expected: list[str]) -> None:
+    found = [diagnostic.text for diagnostic in check_state(json.dumps(state))]
+    assert [text.partition(": ")[2] for text in found] == expected
+    assert check_definition(json.dumps(state))  # it is no machine
+
+
+def test_paths_of_data_are_no_references() -> None:
+    definition = one(PASS | {"Assign": {"ItemsPath": "no path", "x": ["$y", {"z.$": "$a"}]}, "ResultPath": "$.b"})
+    assert errors(definition) == []
+    assert variable_references(definition) == {"X": ["a"]}

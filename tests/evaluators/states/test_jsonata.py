@@ -270,7 +270,9 @@ def test_only_a_string_that_is_wholly_marked_is_an_expression() -> None:
         ("(1) / $b / 2", ["b"]),
         ("$ + $$.x", ["", "$"]),
         ("$é1", ["é1"]),
-        ("'open $no", ["no"]),
+        ("$a and /$no/", ["a"]),
+        ("$a & 'open $no", ["a"]),
+        ("$a /* open $no", ["a"]),
     ],
 )
 def test_variables_are_found_in_the_text(text: str, names: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from batchyard.evaluators.states.diagnostics import (
     Report,
 )
 from batchyard.evaluators.states.field_checks import JSONATA, JSONPATH, MAX_SECONDS, Field, TaskCheck
-from batchyard.evaluators.states.json_faults import find_fault
+from batchyard.evaluators.states.json_faults import JsonFault, find_fault
 from batchyard.evaluators.states.object_rules import FieldRule, ObjectRule, check_object, object_of
 from batchyard.evaluators.states.state_rules import (
     COMMENT,
@@ -37,9 +38,11 @@ from batchyard.evaluators.states.transitions import check_transitions, container
 from batchyard.evaluators.states.variable_scopes import check_scopes
 
 MAX_STATE_NAME_CHARACTERS = 80
+STATE_NAME = "StateName"
 # Brackets inside each other in a definition's text: 25 containers deep, and more than data in a definition has. Each
 # level takes some frames of the stack when a definition is checked, compiled and evaluated.
 MAX_NESTING = 100
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.S)
 
 _CONTAINER = COMMENT | {"StartAt": FieldRule(field_checks.text), "States": FieldRule(field_checks.json_object)}
 _REQUIRED = ("States", "StartAt")
@@ -76,18 +79,25 @@ def check_definition(text: str, kind: str = STANDARD, options: Options | None = 
     return report.found
 
 
+def check_state(text: str, options: Options | None = None) -> list[Diagnostic]:
+    """Returns the diagnostics of the definition of one state, as TestState takes it: where it goes is not checked, and
+    AWS's locations have the name STATE_NAME for it."""
+    report = Report()
+    state = _decoded(text, report)
+    if state is not None:
+        _Checker(report, options or Options()).single_state(state)
+    return report.found
+
+
 def _decoded(text: str, report: Report) -> dict[str, Any] | None:
     if _nesting(text) > MAX_NESTING:
         report.fault(f"The definition is nested more than {MAX_NESTING} levels deep", None, code=TOO_DEEPLY_NESTED)
         return None
-    fault = find_fault(text) if text.strip() else None
-    if fault is not None:
-        report.fault(fault.text, fault.source, code=INVALID_JSON_DESCRIPTION)
-        return None
     try:
         definition = parse_json(text) if text.strip() else None
-    except InvalidJson as error:  # a number with more digits than Python reads
-        report.fault(str(error), None, code=INVALID_JSON_DESCRIPTION)
+    except InvalidJson as error:
+        fault = find_fault(text) or JsonFault(str(error), None)  # a number has more digits than Python reads
+        report.fault(fault.text, fault.source, code=INVALID_JSON_DESCRIPTION)
         return None
     if not isinstance(definition, dict):
         report.fault("Definition must be a valid JSON object", None)
@@ -98,21 +108,11 @@ def _decoded(text: str, report: Report) -> dict[str, Any] | None:
 def _nesting(text: str) -> int:
     """Returns how many brackets of a JSON text are open at most."""
     deepest = depth = 0
-    in_string = is_escaped = False
-    for character in text:
-        if in_string:
-            if is_escaped:
-                is_escaped = False
-            elif character == "\\":
-                is_escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
+    for found in _STRING_OR_BRACKET.finditer(text):
+        if found[0] in "[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif character in "]}":
+        elif found[0] in "]}":
             depth -= 1
     return deepest
 
@@ -126,6 +126,13 @@ class _Checker:
         self.names: set[str] = set()
         self.labels: set[str] = set()
         self.machine_language = JSONPATH
+
+    def single_state(self, state: dict[str, Any]) -> None:
+        location = f"/States/{STATE_NAME}"
+        self.state(STATE_NAME, state, location, STANDARD)
+        if not self.report.has_errors:
+            for at, container in containers(state, location):
+                self.transitions(container, at)
 
     def machine(self, definition: dict[str, Any], kind: str) -> None:
         if definition.get("QueryLanguage") == JSONATA:

@@ -7,14 +7,16 @@ from typing import Any
 
 MARKS = "{%", "%}"
 # Where a `$` is no variable: strings, quoted names, comments. A regular expression begins where no operand precedes.
+# What is not closed goes to the end of the text, so that each character is looked at once.
 _TOKEN = re.compile(
-    r"""(?P<skipped>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|/\*.*?\*/|\s+)"""
-    r"""|(?P<variable>\$(?:\$|[^\W]\w*)?)|(?P<operand>\w+|[)\]}])|(?P<slash>/)|(?P<other>.)""",
+    r"""(?P<skipped>"(?:[^"\\]|\\.)*+(?:"|\Z)|'(?:[^'\\]|\\.)*+(?:'|\Z)|`[^`]*+(?:`|\Z)|/\*.*?(?:\*/|\Z)|\s+)"""
+    r"""|(?P<variable>\$(?:\$|[^\W]\w*)?)|(?P<operator>(?:and|or|in)\b)|(?P<operand>\w+|[)\]}])|(?P<slash>/)|(?P<other>.)""",
     re.S,
 )
-# Names that an expression binds itself: by assignment, as positions or values of a step, as parameters.
-_BOUND = re.compile(r"\$(\w+)\s*:=|[@#]\s*\$(\w+)|(?:function|λ)\s*\(([^)]*)\)")
-_REGEX = re.compile(r"/(?:[^/\\]|\\.)+/[im]*", re.S)
+# Names that an expression binds itself: by assignment, as positions or values of a step, as parameters (whose brackets
+# have at most 500 characters, since the end of the text may be far).
+_BOUND = re.compile(r"\$(\w+)\s*:=|[@#]\s*\$(\w+)|(?:function|λ)\s*\(([^()]{0,500})\)")
+_REGEX = re.compile(r"/(?:[^/\\]|\\.)++/[im]*", re.S)
 
 
 def is_expression(value: Any) -> bool:

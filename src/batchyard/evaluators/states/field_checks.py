@@ -15,10 +15,10 @@ from batchyard.evaluators.states.diagnostics import (
     Report,
 )
 from batchyard.evaluators.states.errors import InvalidExpression
-from batchyard.evaluators.states.expression_text import is_expression, text_of, variable_names
+from batchyard.evaluators.states.expression_text import is_expression, text_of
 from batchyard.evaluators.states.intrinsics import compile_intrinsic, is_intrinsic
 from batchyard.evaluators.states.json_paths import compile_path, compile_reference_path
-from batchyard.evaluators.states.jsonata import Expression, top_level_names
+from batchyard.evaluators.states.jsonata import Expression
 from batchyard.evaluators.states.timestamps import parse_timestamp
 
 JSONPATH, JSONATA = "JSONPath", "JSONata"
@@ -254,15 +254,13 @@ def expressions(value: Any, field: Field) -> None:
 
 def expression(value: str, field: Field) -> None:
     """Checks that a JSONata expression parses, and reads only what is there."""
-    written = text_of(value)
     try:
-        compiled = Expression(written, field.location)
+        compiled = Expression(text_of(value), field.location)
     except InvalidExpression as error:
         _, _, message = error.message.partition(": ")  # AWS leaves out the code of JSONata
         field.report.fault(message, field.location, code=INVALID_JSONATA_EXPRESSION)
         return
-    names = [CONTEXT_PREFIX] if "$" in variable_names(written) else top_level_names(written)
-    for name in names:
+    for name in compiled.top_level_names():
         message = f"Reference to '{name}' at the top level is not supported."
         field.report.fault(message, field.location, code=UNSUPPORTED_JSONATA_EXPRESSION)
     read = compiled.reads_of_states()

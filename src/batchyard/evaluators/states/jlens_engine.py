@@ -68,10 +68,11 @@ class JlensExpression:
         try:
             plain = jlens.Expression(text)  # as it is, since a wrapped text may hide an unbalanced bracket
             preludes = "".join(prelude for word, prelude in PRELUDES.items() if word in text)
-            self._expression = jlens.Expression(f"({preludes} {text}\n)") if preludes else plain
-            self._expression.register_function("__distinct_of_many", distinct_of_many)
-            self._exists = jlens.Expression(f"$exists({self._expression.source}\n)")
-            self._names: dict[str, Any] = dict(plain.reads().get("bindings", {}))
+            self._expression = plain
+            if preludes:
+                self._expression = jlens.Expression(f"({preludes} {text}\n)")
+                self._expression.register_function("__distinct_of_many", distinct_of_many)
+            self._reads = plain.reads()
         except jlens.JlensError as error:
             raise InvalidExpression(f"{error.code}: {error}") from error
 
@@ -94,18 +95,22 @@ class JlensExpression:
     def _null_or_special(self, bindings: dict[str, Any], options: dict[str, Any]) -> Any:
         if self._expression.evaluate_json(None, bindings, **options) is not None:
             return None
-        return Special.FUNCTION if self._exists.evaluate(None, bindings, **options) is True else UNDEFINED
+        exists = jlens.Expression(f"$exists({self._expression.source}\n)")
+        exists.register_function("__distinct_of_many", distinct_of_many)
+        return Special.FUNCTION if exists.evaluate(None, bindings, **options) is True else UNDEFINED
 
     def names_read(self) -> dict[str, Any]:
         """As the seam says."""
-        return self._names
+        return dict(self._reads.get("bindings", {}))
 
     def context_names(self) -> list[str]:
         """As the seam says."""
-        analysed = jlens.Expression(self._text)
-        for name in FUNCTION_NAMES:  # a function that is known reads its arguments alone
-            analysed.register_function(name, _never_called)
-        read = analysed.reads().get("input")
+        read = self._reads.get("input")
+        if read is True and not FUNCTION_NAMES.isdisjoint(self._reads.get("bindings", {})):
+            analysed = jlens.Expression(self._text)
+            for name in FUNCTION_NAMES:  # a function that is known reads its arguments alone
+                analysed.register_function(name, _never_called)
+            read = analysed.reads().get("input")
         return list(read) if isinstance(read, dict) else []
 
 

@@ -21,11 +21,11 @@ class JsonFault(Struct, frozen=True):
     """The first fault of a text. `message`: what is wrong; `source`: where, as AWS prints it."""
 
     message: str
-    source: str
+    source: str | None
 
     @property
     def text(self) -> str:
-        return f"{self.message}\n at {self.source}"
+        return self.message if self.source is None else f"{self.message}\n at {self.source}"
 
 
 class _Fault(Exception):

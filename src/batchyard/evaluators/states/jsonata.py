@@ -18,6 +18,7 @@ from batchyard.evaluators.states.scope import Scope
 
 __all__ = ["UNDEFINED", "Expression", "Template", "compile_expression", "compile_jsonata_template", "is_expression"]
 
+ROOT = "$$"
 DISABLED_FUNCTION = "eval"  # the name of $eval, bound to null: calling it is T1006 as on AWS
 
 
@@ -44,7 +45,7 @@ def _cut(value: Any, read: Any) -> Any:
 class Expression:
     """One compiled expression. `text`: what is between the marks; `field`: its path in the state, as in `Output/a`."""
 
-    __slots__ = ("_compiled", "_names", "_reads", "field", "text")
+    __slots__ = ("_compiled", "_names", "_reads", "_written", "field", "text")
 
     def __init__(self, text: str, field: str) -> None:
         """Raises InvalidExpression."""
@@ -54,17 +55,22 @@ class Expression:
         self._reads = self._compiled.names_read()
         # What of a variable is read, True for all of it. Names of built-in functions are variables too, once assigned.
         bound = bound_names(text)
+        self._written = variable_names(text)
         self._names = {
             name: True if name in bound else self._reads.get(name, True)
-            for name in variable_names(text)
-            if name not in ("", "$")
+            for name in self._written
+            if name not in ("", ROOT[1:])
         }
 
     def variables(self, assigned: frozenset[str] = frozenset()) -> list[str]:
         """Returns the variables of the state machine that the expression reads, in alphabetical order. Of names that
         functions have too, only those that are assigned somewhere."""
-        free = self._reads.keys() - FUNCTION_NAMES - {"", "$"}
+        free = self._reads.keys() - FUNCTION_NAMES - {"", ROOT[1:]}
         return sorted((free | (self._names.keys() & assigned)) - {"states", DISABLED_FUNCTION})
+
+    def top_level_names(self) -> list[str]:
+        """Returns what the expression looks up in its input document, which it does not have: `$$`, or names."""
+        return [ROOT] if ROOT[1:] in self._written else sorted(self._compiled.context_names())
 
     def reads_of_states(self) -> Any:
         """Returns which members of `$states` are read: True for all of it, else a dict by name."""
@@ -119,11 +125,6 @@ class Expression:
 def compile_expression(value: str, field: str = "") -> Expression:
     """Compiles an expression, with its marks or without. Raises InvalidExpression."""
     return Expression(text_of(value) if is_expression(value) else value, field)
-
-
-def top_level_names(text: str) -> list[str]:
-    """Returns the names that an expression looks up in its context, where AWS has none. Raises InvalidExpression."""
-    return sorted(ENGINE.compile(text).context_names())
 
 
 class Template(Struct, frozen=True):

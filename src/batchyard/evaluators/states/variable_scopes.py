@@ -15,6 +15,7 @@ from batchyard.evaluators.states.state_rules import DISTRIBUTED
 from batchyard.evaluators.states.transitions import containers
 
 CONTAINER_FIELDS = ("Branches", "ItemProcessor", "Iterator")
+TEMPLATE_FIELDS = ("Parameters", "ItemSelector", "ResultSelector", "Assign", "BatchInput", "Credentials")
 LITERAL_FIELDS = ("Result", "Resource", "Next", "Default", "Comment", "Type", "QueryLanguage")  # no paths in them
 
 
@@ -96,14 +97,20 @@ def _names_in_expressions(value: Any, assigned: frozenset[str]) -> Iterator[str]
             yield from _names_in_expressions(below, assigned)
 
 
-def _names_in_paths(member: str, value: Any) -> Iterator[str]:
-    """Yields the variables of the paths in a field. Paths are the values of members whose names say so."""
+def _names_in_paths(member: str, value: Any, in_template: bool = False) -> Iterator[str]:
+    """Yields the variables of the paths in a field. Paths are the values of members whose names say so: in a template,
+    those that end in `.$`."""
     if isinstance(value, dict):
+        inner = in_template or member in TEMPLATE_FIELDS
         for name, below in value.items():
-            yield from _names_in_paths(name, below)
+            yield from _names_in_paths(name, below, inner)
     elif isinstance(value, list):
         for item in value:
-            yield from _names_in_paths("", item)
-    elif isinstance(value, str) and (member.endswith((DYNAMIC_SUFFIX, "Path")) or member == "Variable"):
+            yield from _names_in_paths(member, item, in_template)
+    elif isinstance(value, str) and _is_path(member, in_template):
         compiled = compile_intrinsic(value) if is_intrinsic(value) else compile_path(value)
         yield from compiled.variables
+
+
+def _is_path(member: str, in_template: bool) -> bool:
+    return member.endswith(DYNAMIC_SUFFIX) if in_template else member.endswith("Path") or member == "Variable"
