@@ -31,7 +31,8 @@ from batchyard.core.model.reports import ContainerExit, Exited, Started
 from batchyard.events.records import Rule, Target
 from batchyard.events.router import Router
 from batchyard.loop.fact_delivery import DELIVERED_FACTS, FactDelivery
-from batchyard.server.events.fact_consumer import BatchEvents
+from batchyard.server.events.batch_events import BatchEventMaker
+from batchyard.server.events.fact_consumer import FactEvents
 from batchyard.store.logs.log_writer import LogWriter
 from batchyard.store.store import Store
 from bench.core import CHILDREN, ENGINE, prepared_machine
@@ -87,7 +88,7 @@ async def measure(kind: str, children: int, directory: Path) -> str:
     writer.open(ACCOUNT.account_id, ACCOUNT.region)
     logs.open()
     machine, delivery = prepared_machine(), FactDelivery(_NoFacts(), {}, 0)
-    consumer = BatchEvents(ACCOUNT, store, logs, _ask, wall_clock_ms)
+    consumer = FactEvents(BatchEventMaker(ACCOUNT), ACCOUNT, store, logs, _ask, wall_clock_ms)
     rule = Rule("default", "bench", "ENABLED", PATTERNS[kind], targets=(Target("t", GROUP, {"Id": "t", "Arn": GROUP}),))
     consumer.follow(Router(ACCOUNT, [rule]), delivery)
     machine.want_facts(delivery.stored_types)

@@ -23,7 +23,8 @@ from batchyard.events.router import Router
 from batchyard.loop import Busy
 from batchyard.loop.fact_delivery import FactDelivery
 from batchyard.server.events import fact_consumer
-from batchyard.server.events.fact_consumer import BatchEvents
+from batchyard.server.events.batch_events import BatchEventMaker
+from batchyard.server.events.fact_consumer import FactEvents, take_rules
 from batchyard.store.errors import StoreError
 from batchyard.store.store import Store
 from tests.api.service import ACCOUNT, Service
@@ -64,7 +65,14 @@ class Yard:
         self.waiting: dict[str, int] = {}
         self.delivery = FactDelivery(_NoFacts(), {}, 0)
         store = Store.open(directory / "yard.db")
-        self.consumer = BatchEvents(ACCOUNT, store, self.logs, self._ask, lambda: self.service.now_ms)  # type: ignore[arg-type]
+        self.consumer = FactEvents(
+            BatchEventMaker(ACCOUNT),
+            ACCOUNT,
+            store,
+            self.logs,  # type: ignore[arg-type]
+            self._ask,
+            lambda: self.service.now_ms,
+        )
 
     def close(self) -> None:
         self.consumer.close()
@@ -83,7 +91,7 @@ class Yard:
         rules = [
             Rule("default", f"r{number}", "ENABLED", text, targets=(target,)) for number, text in enumerate(patterns)
         ]
-        self.consumer.carry_out([RulesChanged(Router(ACCOUNT, rules))], self.delivery)
+        take_rules([RulesChanged(Router(ACCOUNT, rules))], [self.consumer], self.delivery)
 
     def deliver(self, *facts: Fact) -> None:
         asyncio.run(self.consumer.deliver(facts))

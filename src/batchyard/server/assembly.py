@@ -23,7 +23,9 @@ from batchyard.server.deliveries.stored_messages import StoredMessages
 from batchyard.server.engines.capacities import make_capacities
 from batchyard.server.engines.choice import wants_docker
 from batchyard.server.engines.runtime import EngineSet
-from batchyard.server.events.fact_consumer import BatchEvents
+from batchyard.server.events.batch_events import BatchEventMaker
+from batchyard.server.events.execution_events import ExecutionEventMaker
+from batchyard.server.events.fact_consumer import FactEvents, take_rules
 from batchyard.server.http.job_listener import JobListener
 from batchyard.server.launch.cipher import KeyFileCipher
 from batchyard.server.launches import make_launch_builder
@@ -35,8 +37,8 @@ from batchyard.server.stored_machines import Stored, load_machines
 
 class Assembly(Struct, frozen=True):
     """The parts that decide about jobs and run them. `job_listener`: for containers on networks of their own; None:
-    there is no Docker. `sender`: of messages to targets outside, which it reads from `messages`. `batch_events`: makes
-    events of AWS Batch of facts."""
+    there is no Docker. `sender`: of messages to targets outside, which it reads from `messages`. `event_makers`: make
+    events of services of facts."""
 
     stored: Stored
     loop: Loop
@@ -46,7 +48,7 @@ class Assembly(Struct, frozen=True):
     job_listener: JobListener | None
     messages: StoredMessages
     sender: Sender
-    batch_events: BatchEvents
+    event_makers: tuple[FactEvents, ...]
     alarm_evaluator: AlarmEvaluator
 
     @property
@@ -73,7 +75,7 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
         handlers={
             SendMessages: lambda effects: sender.carry_out(effects),
             EvaluateAlarms: lambda effects: alarm_evaluator.carry_out(effects),
-            RulesChanged: lambda effects: batch_events.carry_out(effects, stored.delivery),
+            RulesChanged: lambda effects: take_rules(effects, event_makers, stored.delivery),
         },
         listeners=_fact_listeners(parts),
         delivery=stored.delivery,
@@ -82,10 +84,14 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
     stored_messages = StoredMessages(parts.store)
     sender = Sender(stored_messages.load, loop.ask)
     account = Account(settings.account_id, settings.region)
-    batch_events = BatchEvents(account, parts.store, parts.log_writer, loop.ask, wall_clock_ms)
-    batch_events.follow(stored.events.router, stored.delivery)
+    event_makers = tuple(
+        FactEvents(maker, account, parts.store, parts.log_writer, loop.ask, wall_clock_ms)
+        for maker in (BatchEventMaker(account), ExecutionEventMaker(account))
+    )
+    for event_maker in event_makers:
+        event_maker.follow(stored.events.router, stored.delivery)
     engines = EngineSet(settings, parts.paths, parts.engines, stored.machine, job_listener)
-    outside = (stored_messages, sender, batch_events, alarm_evaluator)
+    outside = (stored_messages, sender, event_makers, alarm_evaluator)
     return Assembly(stored, loop, engines, identity, cipher, job_listener, *outside)
 
 

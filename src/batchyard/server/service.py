@@ -98,7 +98,8 @@ class Service:
                     front.close()
                 self._assembly.stored.facts.close()
                 self._assembly.messages.close()
-                self._assembly.batch_events.close()
+                for event_maker in self._assembly.event_makers:
+                    event_maker.close()
 
     def end(self, kill: bool) -> None:
         """Begins the end of the service. With `kill` it waits for the jobs, which are being terminated."""
