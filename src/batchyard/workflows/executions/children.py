@@ -82,7 +82,7 @@ def items_of(
     if state.is_jsonata:
         cause = f"Map state input must be an array but was: {compact(found.value)}"
         raise StateError(QUERY_EVALUATION_ERROR, cause)
-    text = state.items_path.text if state.items_path is not None else "$"
+    text = state.items_path.rooted_text if state.items_path is not None else "$"
     raise StateError(RUNTIME, f'Reference path "{text}" must point to array.')
 
 

@@ -50,7 +50,7 @@ def output_of_result(state: State, raw: Payload, result: Payload, scope: Scope) 
     selected = result
     if state.result_selector is not None:
         selected = payload_of(evaluate(state.result_selector, raw, scope, result))
-    placed = _placed(state.result_place, raw, selected)
+    placed = placed_result(state.result_place, raw, selected)
     assigned = assigned_by(state.assign, raw, scope, selected)
     return _filtered(state.output_filter, placed, scope), assigned
 
@@ -74,7 +74,7 @@ def output_of_catcher(
         members = {"errorOutput": error_output}
         return _with_expressions(catcher.output, catcher.assign, raw, error_output, scope, members)
     return (
-        _placed(catcher.result_place, raw, error_output),
+        placed_result(catcher.result_place, raw, error_output),
         assigned_by(catcher.assign, raw, scope, error_output),
     )
 
@@ -120,7 +120,8 @@ def _filtered(given: PathFilter | None, document: Payload, scope: Scope) -> Payl
     return payload_of(given.path.find(scope.with_document(document.value)))
 
 
-def _placed(place: ResultPlace | None, raw: Payload, result: Payload) -> Payload:
+def placed_result(place: ResultPlace | None, raw: Payload, result: Payload) -> Payload:
+    """Applies ResultPath."""
     if place is None:
         return result
     if place.path is None:

@@ -132,7 +132,7 @@ def _choice(world: OpenExecutions, execution: OpenExecution, frame: Frame, state
     assert isinstance(state, ChoiceState)
     raw = world.input_of(execution, frame)
     scope = scope_for(world, execution, frame, state)
-    place = _chosen(state, raw, scope)
+    place = chosen_rule(state, raw, scope)
     if place is not None:
         rule = state.rules[place]
         output, assigned = output_of_input(state, raw, scope, rule.assign, rule.output)
@@ -144,7 +144,7 @@ def _choice(world: OpenExecutions, execution: OpenExecution, frame: Frame, state
         raise StateError(RUNTIME, NO_NEXT_STATE, aliases=(NO_CHOICE_MATCHED,))
 
 
-def _chosen(state: ChoiceState, raw: Payload, scope: Scope) -> int | None:
+def chosen_rule(state: ChoiceState, raw: Payload, scope: Scope) -> int | None:
     """Returns the place of the rule that holds; None: none does. Raises StateError."""
     if state.choices is not None:
         return state.choices.select(scope.with_document(filtered_input(state, raw, scope).value))
@@ -162,11 +162,12 @@ def _fail(world: OpenExecutions, execution: OpenExecution, frame: Frame, state: 
     assert isinstance(state, FailState)
     raw = world.input_of(execution, frame)
     scope = scope_for(world, execution, frame, state)
-    failure = Failure(_text_of(state.error, raw, scope), _text_of(state.cause, raw, scope))
+    failure = Failure(fail_text(state.error, raw, scope), fail_text(state.cause, raw, scope))
     fail(world, execution, frame, failure)
 
 
-def _text_of(field: FailText | None, raw: Payload, scope: Scope) -> str | None:
+def fail_text(field: FailText | None, raw: Payload, scope: Scope) -> str | None:
+    """Returns the Error or Cause of a Fail state; None: it has none. Raises StateError."""
     if field is None:
         return None
     if field.path is not None:
@@ -187,7 +188,7 @@ def _wait(world: OpenExecutions, execution: OpenExecution, frame: Frame, state: 
     assert isinstance(state, WaitState)
     raw = world.input_of(execution, frame)
     scope = scope_for(world, execution, frame, state)
-    due_ms = _due_ms(state, raw, scope)
+    due_ms = wait_due_ms(state, raw, scope)
     frame = world.put(execution, replace(frame, phase=FramePhase.SLEEPING, due_ms=due_ms))
     if due_ms <= world.now_ms:
         _end_wait(world, execution, frame)
@@ -195,7 +196,8 @@ def _wait(world: OpenExecutions, execution: OpenExecution, frame: Frame, state: 
         world.set_timer(execution, frame.id, due_ms)
 
 
-def _due_ms(state: WaitState, raw: Payload, scope: Scope) -> int:
+def wait_due_ms(state: WaitState, raw: Payload, scope: Scope) -> int:
+    """Returns when a Wait state ends, in epoch milliseconds. Raises StateError."""
     if state.wait is not None:
         return state.wait.due_ms(scope.with_document(filtered_input(state, raw, scope).value))
     bindings = bindings_of(raw, scope)
