@@ -1,5 +1,5 @@
 """Definitions of state machines changed at random: values of elsewhere, wrong types, lost and foreign fields, changed
-expressions and paths, and texts that are no JSON any more.
+expressions and paths, and texts that are no JSON any more. What is accepted is executed.
 
     python -m tests.evaluators.states.definition_mutations --count 10000
 """
@@ -18,7 +18,9 @@ from typing import Any
 from batchyard.evaluators.states.definitions import check_definition, check_state
 from batchyard.evaluators.states.diagnostics import ERROR
 from batchyard.evaluators.states.variable_scopes import variable_references
+from batchyard.workflows.commands import StartExecution
 from tests.evaluators.states.sample_definitions import ACCEPTED
+from tests.workflows.driver import ACCOUNT, CallFailed, Driver
 
 # What stands in for a value. Paths and expressions are near right ones.
 VALUES: list[Any] = [
@@ -88,6 +90,20 @@ FIELDS = [
     "x.$",
 ]
 # fmt: on
+INPUTS: list[Any] = [
+    {},
+    {"a": [{"b": 1}, {"b": [2]}], "b": {"c": "x"}, "n": 2, "x": None, "name": "n", "list": [1, 2, 3]},
+    {"a": "x", "b": 5, "y": {}, "e": "E", "c": {"d": 1}, "limit": -1},
+    [1, 2, 3],
+    [],
+    [{"a": 1}, {"Cause": "c", "Error": "E"}],
+    5,
+    "text",
+    None,
+    {"a": True, "JobId": "j", "Output": "{}"},
+]
+MACHINE = ACCOUNT.arn("states", "stateMachine:m")
+MAX_BATCHES = 150  # of one definition: enough for all but loops
 CHARACTERS = "{}[]\",:\\$%.()'/*x0- \n\x00é"
 
 
@@ -137,8 +153,9 @@ def _change(rng: random.Random, definition: Any, places: list[tuple[Any, Any]]) 
         holder[key] = {"a": holder[key]} if rng.random() < 0.5 else [holder[key]]
 
 
-def judge(text: str) -> bool:
-    """Checks one definition in every way there is. Returns whether it is accepted; no exception may come out."""
+def judge(text: str, rng: random.Random) -> bool:
+    """Checks one definition in every way there is, and executes it. Returns whether it is accepted; no exception may
+    come out."""
     accepted = False
     for kind in ("STANDARD", "EXPRESS"):
         found = check_definition(text, kind)
@@ -148,8 +165,35 @@ def judge(text: str) -> bool:
         if not any(diagnostic.severity == ERROR for diagnostic in found):
             accepted = True
             variable_references(json.loads(text))
+            execute(text, kind, rng)
     check_state(text)
     return accepted
+
+
+def execute(text: str, kind: str, rng: random.Random) -> None:
+    """Starts executions, answers their calls at random, and steps them for a while: to their end, unless they loop."""
+    driver = Driver(lambda _call: _answer(rng))
+    driver.create_activity("a")
+    driver.create(text, kind=kind)
+    machine = driver.machine
+    for number in range(2):
+        given = json.dumps(rng.choice(INPUTS))
+        machine.handle(StartExecution(MACHINE, f"e{number}", given, "uuid", has_given_name=True), driver.now_ms)
+    for _ in range(MAX_BATCHES):
+        machine.schedule(driver.now_ms)
+        changes, effects = machine.take()
+        driver.store.commit(changes)
+        driver._carry_out(effects)
+        due_ms = machine.next_deadline()
+        if due_ms is None:
+            return
+        driver.now_ms = max(driver.now_ms, due_ms)
+
+
+def _answer(rng: random.Random) -> Any:
+    if rng.random() < 0.2:
+        raise CallFailed(rng.choice(("States.TaskFailed", "E", "Batch.ClientException")), rng.choice((None, "c")))
+    return copy.deepcopy(rng.choice((None, *INPUTS)))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -162,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
         text = mutated(random.Random(chosen.seed + number))
         began = time.perf_counter()
         try:
-            accepted += judge(text)
+            accepted += judge(text, random.Random(chosen.seed + number))
         except Exception:
             print(f"seed {chosen.seed + number}: {text}")
             raise

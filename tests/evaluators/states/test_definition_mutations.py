@@ -12,7 +12,7 @@ COUNT = 400  # `make hunt` takes 10,000 others
 
 
 def test_changed_definitions_have_an_answer_each() -> None:
-    accepted = sum(judge(mutated(random.Random(number))) for number in range(COUNT))
+    accepted = sum(judge(mutated(random.Random(number)), random.Random(number)) for number in range(COUNT))
     assert 0 < accepted < COUNT
 
 
