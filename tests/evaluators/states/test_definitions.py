@@ -11,6 +11,7 @@ import pytest
 
 from batchyard.evaluators.states.definitions import MAX_NESTING, Options, check_definition, check_state
 from batchyard.evaluators.states.diagnostics import MAX_DIAGNOSTICS, WARNING, refusal_text
+from batchyard.evaluators.states.task_checks import refuse_objects
 from batchyard.evaluators.states.variable_scopes import variable_references
 from tests.evaluators.states.sample_definitions import ACCEPTED, PASS, choice, distributed, jsonata, machine, one, task
 
@@ -479,3 +480,21 @@ def test_paths_of_data_are_no_references() -> None:
     definition = one(PASS | {"Assign": {"ItemsPath": "no path", "x": ["$y", {"z.$": "$a"}]}, "ResultPath": "$.b"})
     assert errors(definition) == []
     assert variable_references(definition) == {"X": ["a"]}
+    retried = jsonata({"Type": "Parallel", "Branches": [machine({"A": PASS})], "Retry": [{"ErrorEquals": ["{% ( %}"]}]})
+    assert errors(retried) == []
+    assert variable_references(retried) == {}
+
+
+def test_readers_and_writers_of_objects_are_refused_where_there_are_none() -> None:
+    definition = distributed(
+        ItemReader={"Resource": "arn:aws:states:::s3:getObject"},
+        ResultWriter={"Resource": "arn:aws:states:::s3:putObject"},
+    )
+    assert errors(definition) == []
+    found = errors(definition, options=Options(check_items=refuse_objects))
+    assert [text.rpartition(" at ")[2] for text in found] == [
+        "/States/X/ItemReader/Resource",
+        "/States/X/ResultWriter/Resource",
+    ]
+    assert found[0].startswith(f"{SCHEMA}: The resource provided arn:aws:states:::s3:getObject is not recognized. ")
+    assert errors(distributed(ResultWriter={}), options=Options(check_items=refuse_objects)) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -64,10 +64,17 @@ def no_task_check(_resource: str, _arguments: Any) -> Sequence[tuple[str, str]]:
     return ()
 
 
+def no_item_check(_resource: str) -> str:
+    """Accepts any resource."""
+    return ""
+
+
 class Options(Struct, frozen=True):
-    """How to check. `check_task`: returns, for a resource and its arguments, what is wrong and where in the state."""
+    """How to check. `check_task`: returns, for a resource and its arguments, what is wrong and where in the state;
+    `check_items`: returns what is wrong with the resource of an ItemReader or ResultWriter, empty for nothing."""
 
     check_task: TaskCheck = no_task_check
+    check_items: Callable[[str], str] = no_item_check
 
 
 def check_definition(text: str, kind: str = STANDARD, options: Options | None = None) -> list[Diagnostic]:
@@ -218,6 +225,11 @@ class _Checker:
                 )
         elif kind == EXPRESS:
             field.fault(f"Express state machine does not support a Map in Mode '{DISTRIBUTED}'")
+        for name in ("ItemReader", "ResultWriter"):
+            given = state.get(name)
+            resource = given.get("Resource") if isinstance(given, dict) else None
+            if isinstance(resource, str) and (message := self.options.check_items(resource)):
+                self.report.fault(message, f"{field.location}/{name}/Resource")
         label = state.get("Label")
         if isinstance(label, str):
             if label in self.labels:

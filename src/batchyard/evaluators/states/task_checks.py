@@ -14,6 +14,15 @@ WAITS_FOR_TOKEN = ".waitForTaskToken"
 WAITS_FOR_END = (".sync", ".sync:2")
 
 
+def refuse_objects(resource: str) -> str:
+    """Refuses the resource of an ItemReader or ResultWriter, where no S3 endpoint is configured."""
+    return (
+        f"The resource provided {resource} is not recognized. The value is not a valid resource ARN, or the resource "
+        "is not available in this region. Batchyard knows no S3 endpoint; pass the items in the input of the Map, and "
+        "take its results from its output."
+    )
+
+
 def check_task_state(state: dict[str, Any], field: Field, kind: str, check_task: TaskCheck) -> None:
     """Reports what is wrong with the resource of a Task, with its arguments, and with its time-outs."""
     _timeouts(state, field)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from batchyard.evaluators.states.diagnostics import Report
+from batchyard.evaluators.states.errors import InvalidExpression
 from batchyard.evaluators.states.expression_text import is_expression
 from batchyard.evaluators.states.field_checks import DYNAMIC_SUFFIX, JSONATA, JSONPATH, assigned_name
 from batchyard.evaluators.states.intrinsics import compile_intrinsic, is_intrinsic
@@ -91,7 +92,10 @@ def variable_references(definition: dict[str, Any]) -> dict[str, list[str]]:
 
 def _names_in_expressions(value: Any, assigned: frozenset[str]) -> Iterator[str]:
     if is_expression(value):
-        yield from compile_expression(value).variables(assigned)
+        try:
+            yield from compile_expression(value).variables(assigned)
+        except InvalidExpression:
+            pass  # a text where there are no expressions, such as a Comment
     elif isinstance(value, dict | list):
         for below in value.values() if isinstance(value, dict) else value:
             yield from _names_in_expressions(below, assigned)
