@@ -20,6 +20,7 @@ from batchyard.workflows import commands as c
 from batchyard.workflows.machine import WorkflowsMachine
 from batchyard.workflows.registry import Registry
 from batchyard.workflows.registry_commands import CreateActivity, CreateStateMachine
+from batchyard.workflows.resources import Resource
 
 ACCOUNT = Account("123456789012", "us-east-1")
 START_MS = 1_700_000_000_000
@@ -79,8 +80,13 @@ class Store:
 class Driver:
     """`answers`: what calls give; without it they stay open until `answer`."""
 
-    def __init__(self, answers: Answers | None = None) -> None:
+    def __init__(
+        self,
+        answers: Answers | None = None,
+        check_arguments: Callable[[Resource, Any], str] = lambda resource, arguments: "",
+    ) -> None:
         self.store = Store()
+        self.check_arguments = check_arguments
         self.answers = answers
         self.now_ms = START_MS
         self.calls: list[c.CallIntegration] = []  # all that were made
@@ -92,7 +98,7 @@ class Driver:
     def _boot(self) -> list[Effect]:
         self.registry = Registry(ACCOUNT)
         self.registry.restore(self.store.documents)
-        self.machine = WorkflowsMachine(ACCOUNT, self.registry)
+        self.machine = WorkflowsMachine(ACCOUNT, self.registry, self.check_arguments)
         self.machine.restore(self.store.snapshot())
         self.machine.want_facts([])
         return self.machine.recover()
@@ -150,9 +156,9 @@ class Driver:
             changes, effects = self.machine.take()
             self.store.commit(changes)
             self.facts += changes.facts
-            self._carry_out(effects)
+            has_reported = self._carry_out(effects)
             due_ms = self.machine.next_deadline()
-            if due_ms is None or due_ms > self.now_ms:
+            if not has_reported and (due_ms is None or due_ms > self.now_ms):
                 return
         raise AssertionError("the machine does not come to rest")
 
@@ -171,7 +177,9 @@ class Driver:
             self.now_ms = max(self.now_ms, due_ms)
             self.run()
 
-    def _carry_out(self, effects: list[Effect]) -> None:
+    def _carry_out(self, effects: list[Effect]) -> bool:
+        """Returns whether a call was answered."""
+        has_reported = False
         for effect in effects:
             if not isinstance(effect, c.CallIntegration):
                 self.effects.append(effect)
@@ -183,9 +191,12 @@ class Driver:
                 output = self.answers(effect)
             except CallFailed as failure:
                 self.fail(effect, failure.error, failure.cause, failure.stage)
+                has_reported = True
             else:
                 if output is not None:
                     self.answer(effect, output)
+                    has_reported = True
+        return has_reported
 
     def answer(self, call: c.CallIntegration, output: Any) -> None:
         report = c.CallAnswered(
@@ -205,6 +216,9 @@ class Driver:
         self.machine.report("", report, self.now_ms)
 
     # -- what came of it --
+
+    def execution_arn(self, name: str, machine: str = "m") -> str:
+        return ACCOUNT.arn("states", f"execution:{machine}:{name}")
 
     def execution(self, arn: str) -> Execution:
         (found,) = (one for one in self.store.executions.values() if one.arn == arn)

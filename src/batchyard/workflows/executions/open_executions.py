@@ -349,4 +349,5 @@ def ended_frame(frame: Frame, output: str | None, failure: Failure | None = None
         timeout_ms=0,
         heartbeat_due_ms=0,
         heartbeat_ms=0,
+        work="" if failure is None else frame.work,
     )
