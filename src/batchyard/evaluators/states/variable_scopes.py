@@ -92,13 +92,17 @@ def variable_references(definition: dict[str, Any]) -> dict[str, list[str]]:
 
 def _names_in_expressions(value: Any, assigned: frozenset[str]) -> Iterator[str]:
     if is_expression(value):
-        try:
-            yield from compile_expression(value).variables(assigned)
-        except InvalidExpression:
-            pass  # a text where there are no expressions, such as a Comment
+        yield from _variables_of(value, assigned)
     elif isinstance(value, dict | list):
         for below in value.values() if isinstance(value, dict) else value:
             yield from _names_in_expressions(below, assigned)
+
+
+def _variables_of(value: str, assigned: frozenset[str]) -> list[str]:
+    try:
+        return compile_expression(value).variables(assigned)
+    except InvalidExpression:  # a text where there are no expressions, such as a Comment
+        return []
 
 
 def _names_in_paths(member: str, value: Any, in_template: bool = False) -> Iterator[str]:
