@@ -184,6 +184,11 @@ def test_what_cannot_be_is_refused_in_aws_words_and_changes_nothing(
     [
         ("arn:aws:lambda:us-east-1:1:function:f", {}, "Lambda functions are not run here: use an API destination"),
         ("arn:aws:sqs:us-east-1:1:q", {}, "There are no SQS queues here"),
+        (
+            "arn:aws:states:us-east-1:1:activity:a",
+            {},
+            "a Batch job queue, a state machine, a bus or an API destination",
+        ),
         ("nothing", {}, "Provided Arn is not in correct format"),
         ("arn:aws:batch:us-east-1:1:job-queue/q", {}, "BatchParameters must be provided"),
         (LOGS, {"InputPath": "$.a", "Input": "1"}, "Only one of Input, InputPath, or InputTransformer"),
@@ -209,9 +214,12 @@ def test_each_kind_of_target_has_its_channel() -> None:
     yard.target(name="1", arn=head.format("batch", "job-queue/q"), BatchParameters=parameters)
     http = {"PathParameterValues": ["p"], "HeaderParameters": {"h": "1"}}
     yard.target(name="2", arn=head.format("events", "api-destination/hook/uuid"), HttpParameters=http)
+    machine = head.format("states", "stateMachine:pipeline:PROD")
+    yard.target(name="0", arn=machine, RoleArn=head.format("iam", "role/r"), InputPath="$.detail")
     yard.target(name="3", arn=head.format("sns", "topic"))
     *sent, published = yard.put()
     found = {message.channel: message.target for message in messages(sent)}
+    assert found["states"] == {"arn": machine}
     assert found["batch"] == {"queue": "q", "definition": "d:1", "name": "n", "array_size": 3, "attempts": 0}
     assert found["http"] == {"destination": "hook", "path_values": ("p",), "headers": {"h": "1"}, "query": {}}
     assert isinstance(published, PublishToTopic)

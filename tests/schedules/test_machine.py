@@ -265,17 +265,23 @@ def test_topics_and_buses_are_targets_too() -> None:
     yard.create("topic", target={"Arn": head.format("sns", "jobs"), "RoleArn": "r", "Input": "wake up"})
     parameters = {"Source": "nightly", "DetailType": "Start"}
     bus = {"Arn": head.format("events", "event-bus/team"), "RoleArn": "r", "EventBridgeParameters": parameters}
+    machine = head.format("states", "stateMachine:nightly")
+    yard.create("states", target={"Arn": machine, "Input": '{"at": "<aws.scheduler.scheduled-time>"}'})
     yard.create("bus", target={**bus, "Input": '{"a": 1}'})
     found = {type(report): report for report in yard.wait("2026-11-27T00:05:00")}
     published = found[PublishToTopic]
     assert (published.topic_arn, published.publication.body) == (head.format("sns", "jobs"), "wake up")
+    message = found[AddDelivery].message
+    assert (message.channel, message.target) == ("states", {"arn": machine})
+    assert message.body == '{"at": "2026-11-27T00:05:00Z"}'
     # The rules of a bus take the event in the same batch: there are none here.
-    assert set(found) == {PublishToTopic}
+    assert set(found) == {PublishToTopic, AddDelivery}
     yard.do(ec.CreateEventBus("team"))
     yard.do(ec.PutRule("team", "all", RULE_ENABLED, '{"source": ["nightly"]}'))
     yard.do(ec.PutTargets("team", "all", (Target("1", RULE_LOGS, {"Id": "1", "Arn": RULE_LOGS}),)))
     fired = [report for report in yard.wait("2026-11-27T00:10:00") if isinstance(report, AddDelivery)]
-    assert json.decode(fired[0].message.body)["detail"] == {"a": 1}
+    events = [json.decode(report.message.body) for report in fired if report.message.channel != "states"]
+    assert [event["detail"] for event in events] == [{"a": 1}]
     assert RouteEvent not in {type(report) for report in yard.fired}
 
 

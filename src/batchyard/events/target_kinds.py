@@ -12,7 +12,8 @@ from batchyard.core.model.refusal import Refused
 from batchyard.evaluators.events.target_input import NoInput, RuleContext, TargetInput, compile_input
 from batchyard.events.records import Rule, Target
 
-LOGS, BATCH, HTTP, BUS, TOPIC = "logs", "batch", "http", "event-bus", "sns"  # channels
+LOGS, BATCH, HTTP, BUS, TOPIC, STATES = "logs", "batch", "http", "event-bus", "sns", "states"  # channels
+STATE_MACHINE = "stateMachine:"  # begins the resource of a state machine, a version or an alias
 VALIDATION = "ValidationException"
 LOG_GROUP = re.compile(r"[\.\-_/#A-Za-z0-9]{1,512}")  # API: LogGroupName
 # What people name, and is run nowhere here; each with the remedy.
@@ -23,6 +24,7 @@ NOT_HERE = {
     "firehose": "There are no Firehose streams here: use a log group or an API destination.",
     "ecs": "ECS tasks are not targets here: use a Batch job queue.",
 }
+OTHERS_HERE = "use a log group, an SNS topic, a Batch job queue, a state machine, a bus or an API destination."
 
 
 class LogTarget(Struct, frozen=True):
@@ -56,13 +58,20 @@ class TopicTarget(Struct, frozen=True):
     arn: str
 
 
-Destination = LogTarget | BatchTarget | HttpTarget | BusTarget | TopicTarget
+class StateMachineTarget(Struct, frozen=True):
+    """A state machine, a version or an alias: each message starts an execution, with its body as the input."""
+
+    arn: str
+
+
+Destination = LogTarget | BatchTarget | HttpTarget | BusTarget | TopicTarget | StateMachineTarget
 CHANNELS: dict[type[Destination], str] = {
     LogTarget: LOGS,
     BatchTarget: BATCH,
     HttpTarget: HTTP,
     BusTarget: BUS,
     TopicTarget: TOPIC,
+    StateMachineTarget: STATES,
 }
 
 
@@ -115,7 +124,9 @@ def _destination(target: Target) -> Destination:
         )
     if service == "sns" and resource:
         return TopicTarget(target.arn)
-    remedy = NOT_HERE.get(service, "use a log group, an SNS topic, a Batch job queue, a bus or an API destination.")
+    if service == "states" and resource.startswith(STATE_MACHINE):
+        return StateMachineTarget(target.arn)
+    remedy = NOT_HERE.get(service, OTHERS_HERE)
     raise Refused(f"Parameter {target.arn} is not valid. Reason: no such target is served here; {remedy}", VALIDATION)
 
 

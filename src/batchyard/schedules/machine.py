@@ -28,6 +28,7 @@ from batchyard.evaluators.schedules.expressions import (
     with_context,
 )
 from batchyard.events.commands import Event, RouteEvent
+from batchyard.events.target_kinds import STATES, StateMachineTarget
 from batchyard.schedules import commands as c
 from batchyard.schedules.records import (
     DEFAULT_GROUP,
@@ -288,10 +289,10 @@ class SchedulesMachine:
                 detail=_object_of(text),
             )
             return RouteEvent(Event(destination.bus, document))
-        assert isinstance(destination, OperationTarget), f"nothing fires {destination!r}"
+        assert isinstance(destination, OperationTarget | StateMachineTarget), f"nothing fires {destination!r}"
         message = Message(
             lane=arn,
-            channel=API_CHANNEL,
+            channel=API_CHANNEL if isinstance(destination, OperationTarget) else STATES,
             target=to_builtins(destination),
             body=text,
             token=execution_id,

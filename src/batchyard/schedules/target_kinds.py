@@ -8,6 +8,7 @@ from msgspec import Struct, json
 
 from batchyard.core.model.deliveries import DeliveryPolicy
 from batchyard.core.model.refusal import Refused
+from batchyard.events.target_kinds import STATE_MACHINE, StateMachineTarget
 
 VALIDATION = "ValidationException"
 API_CHANNEL = "api"  # the sender that calls an operation of this service
@@ -16,13 +17,14 @@ OPERATIONS = {
     ("batch", "submitjob"): ("batch", "SubmitJob"),
     ("batch", "terminatejob"): ("batch", "TerminateJob"),
     ("batch", "canceljob"): ("batch", "CancelJob"),
+    ("sfn", "startexecution"): ("states", "StartExecution"),
     ("sns", "publish"): ("sns", "Publish"),
     ("eventbridge", "putevents"): ("events", "PutEvents"),
     ("events", "putevents"): ("events", "PutEvents"),
 }
 REMEDY = (
-    "use an SNS topic, an event bus, or arn:aws:scheduler:::aws-sdk:SERVICE:ACTION with batch:submitJob, "
-    "batch:terminateJob, batch:cancelJob, sns:publish or events:putEvents."
+    "use an SNS topic, an event bus, a state machine, or arn:aws:scheduler:::aws-sdk:SERVICE:ACTION with "
+    "batch:submitJob, batch:terminateJob, batch:cancelJob, sfn:startExecution, sns:publish or eventbridge:putEvents."
 )
 
 
@@ -44,7 +46,7 @@ class OperationTarget(Struct, frozen=True):
 class CompiledTarget(Struct, frozen=True):
     """A target ready to be fired. `input`: its text before context attributes are replaced."""
 
-    destination: TopicTarget | BusTarget | OperationTarget
+    destination: TopicTarget | BusTarget | OperationTarget | StateMachineTarget
     input: str
     policy: DeliveryPolicy
     dead_letter_group: str
@@ -57,9 +59,11 @@ def compile_target(target: dict[str, Any]) -> CompiledTarget:
     if len(parts) < 6 or parts[0] != "arn":
         raise Refused(f"Provided Arn is not in correct format: {arn}.", VALIDATION)
     service, resource = parts[2], parts[5]
-    destination: TopicTarget | BusTarget | OperationTarget
+    destination: TopicTarget | BusTarget | OperationTarget | StateMachineTarget
     if service == "sns":
         destination = TopicTarget(arn)
+    elif service == "states" and resource.startswith(STATE_MACHINE):
+        destination = StateMachineTarget(arn)
     elif service == "events" and resource.startswith("event-bus/"):
         parameters = target.get("EventBridgeParameters")
         if not parameters:

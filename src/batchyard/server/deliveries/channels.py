@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from batchyard.api.context import Context
 from batchyard.clock import wall_clock_ms
 from batchyard.deliveries.machine import LOG_CHANNEL
-from batchyard.events.target_kinds import BATCH, HTTP
+from batchyard.events.target_kinds import BATCH, HTTP, STATES
 from batchyard.schedules.target_kinds import API_CHANNEL
 from batchyard.server.deliveries.apprise_sender import AppriseSender
 from batchyard.server.deliveries.command_sender import CommandSender
@@ -16,7 +16,7 @@ from batchyard.server.deliveries.http_channel import ApiDestinationChannel
 from batchyard.server.deliveries.http_client import HttpClient
 from batchyard.server.deliveries.log_channel import LogChannel
 from batchyard.server.deliveries.mail_sender import MailSender
-from batchyard.server.deliveries.own_operations import BatchChannel, OperationChannel
+from batchyard.server.deliveries.own_operations import BatchChannel, OperationChannel, StateMachineChannel
 from batchyard.server.deliveries.sender import Channel
 from batchyard.server.deliveries.sns_channel import HttpNoticeSender, NoticeSender, SnsChannel
 from batchyard.server.deliveries.sns_messages import Links
@@ -33,6 +33,7 @@ def make_channels(parts: Parts, context: Context, http: HttpClient) -> Mapping[s
     return {
         LOG_CHANNEL: LogChannel(parts.log_writer, wall_clock_ms),
         BATCH: BatchChannel(context, space),
+        STATES: StateMachineChannel(context, space),
         API_CHANNEL: OperationChannel(context, space),
         HTTP: ApiDestinationChannel(http, context.ask, context.cipher, time.monotonic),
         SNS: SnsChannel(_notice_senders(parts, http)),

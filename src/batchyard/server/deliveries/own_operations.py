@@ -1,5 +1,5 @@
-"""Performs operations of this service for rules and schedules: what a Batch job queue is sent as a target, and what a
-schedule's universal target names (observability spec 5.4, 7.3)."""
+"""Performs operations of this service for rules and schedules: what a Batch job queue or a state machine is sent as a
+target, and what a schedule's universal target names (observability spec 5.4, 7.3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchyard.api.context import Call, Context
 from batchyard.api.services import SERVICES
 from batchyard.core.model.deliveries import Message
 from batchyard.core.model.refusal import Refused
-from batchyard.events.target_kinds import BatchTarget
+from batchyard.events.target_kinds import BatchTarget, StateMachineTarget
 from batchyard.loop import Busy, Stopped
 from batchyard.schedules.target_kinds import OperationTarget
 from batchyard.server.deliveries.sender import ARRIVED, Outcome
@@ -26,7 +26,7 @@ from batchyard.wire.documents import DocumentError
 from batchyard.wire.messages import Document
 from batchyard.wire.model import Shape
 
-SUBMIT = ("batch", "SubmitJob")
+SUBMIT, START = ("batch", "SubmitJob"), ("states", "StartExecution")
 # What the input of a Batch job queue may say of the job; the rest of an event is no part of a request.
 OF_THE_INPUT = (
     "Parameters", "ContainerOverrides", "NodeOverrides", "EcsPropertiesOverride", "EksPropertiesOverride", "Timeout",
@@ -34,7 +34,8 @@ OF_THE_INPUT = (
     "ConsumableResourcePropertiesOverride",
 )  # fmt: skip
 REPEATED = ("ServerException", "ServiceException", "TooManyRequestsException", "InternalError", "Throttled")
-MISSING = ("ResourceNotFoundException", "NotFound", "NotFoundException")
+MISSING = ("ResourceNotFoundException", "NotFound", "NotFoundException", "StateMachineDoesNotExist")
+STARTED = "ExecutionAlreadyExists"  # an earlier try of the message has started it
 
 
 class BatchChannel:
@@ -57,6 +58,20 @@ class BatchChannel:
         if target.attempts:
             document["RetryStrategy"] = {"Attempts": target.attempts}
         return await self._operations.perform(SUBMIT, document, message)
+
+
+class StateMachineChannel:
+    """A channel (server.deliveries.sender): each message starts one execution of a STANDARD state machine. Its name
+    follows from the message's token, so that a message that is sent again after a crash finds its execution."""
+
+    def __init__(self, context: Context, space: FreeSpace) -> None:
+        self._operations = OwnOperations(context, space)
+
+    async def send(self, message: Message) -> Outcome:
+        target = convert(message.target, StateMachineTarget)
+        name = str(uuid5(NAMESPACE_URL, message.token))
+        document: Document = {"StateMachineArn": target.arn, "Name": name, "Input": message.body}
+        return await self._operations.perform(START, document, message)
 
 
 class OperationChannel:
@@ -97,6 +112,8 @@ class OwnOperations:
         except DocumentError as fault:
             return Outcome("INVALID_PARAMETER", fault.message, is_final=True)
         except Refused as refusal:
+            if operation == START and refusal.code == STARTED:
+                return ARRIVED
             code = "NO_RESOURCE" if refusal.code in MISSING else "INVALID_PARAMETER"
             if refusal.code in REPEATED:
                 return Outcome("THROTTLING", refusal.message)

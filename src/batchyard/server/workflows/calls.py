@@ -16,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from batchyard.api import operations
 from batchyard.api.context import Call, Context
+from batchyard.api.integration_calls import request_id_of
 from batchyard.api.integrations import (
     RUNTIME,
     CallError,
@@ -173,11 +174,6 @@ class IntegrationCalls:
 def _pauses() -> Iterator[float]:
     for number in range(MAX_TRIES - 1):
         yield FIRST_PAUSE_SECONDS * 2**number
-
-
-def request_id_of(key: str) -> str:
-    """Returns the request id of a call: the same where it is carried out again."""
-    return str(uuid5(NAMESPACE_URL, key))
 
 
 def answer_of(effect: CallIntegration, integration: Integration, outcome: Outcome) -> CallAnswered:
