@@ -348,3 +348,11 @@ def test_an_error_without_a_name_is_caught_too() -> None:
     unnamed = {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}
     arn = driver.run_machine(parallel(unnamed, Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Z"}]))
     assert driver.output(arn) == {}
+
+
+def test_outputs_that_are_nested_too_deeply_together_fail_the_execution() -> None:
+    driver = Driver()
+    definition = parallel(PASS)
+    definition["States"]["Z"] = {"Type": "Pass", "InputPath": "$[0]", "End": True}
+    arn = driver.run_machine(definition, "[" * 200 + "]" * 200)
+    assert driver.execution(arn).error == "States.Runtime"

@@ -405,3 +405,14 @@ def test_a_frame_says_what_it_waits_for() -> None:
     driver.run_machine(task(JOB))
     (frame,) = driver.store.frames.values()
     assert (frame.phase, frame.target, frame.work) == (FramePhase.WAITS_FOR_JOB, "job-1", "")
+
+
+@pytest.mark.parametrize("text", ["{", "NaN", "[" * 300 + "]" * 300, "1e999"])
+def test_texts_that_are_no_values_are_refused_at_the_door(text: str) -> None:
+    driver, _, token = waiting_for_a_token()
+    with pytest.raises(Refused) as refused:
+        driver.ask(c.SendTaskSuccess(token, text))
+    assert refused.value.code == "InvalidOutput"
+    with pytest.raises(Refused) as refused:
+        driver.start(text, "another")
+    assert refused.value.code == "InvalidExecutionInput"

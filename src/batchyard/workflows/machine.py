@@ -17,11 +17,12 @@ from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.facts import JobStateChanged
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
-from batchyard.evaluators.json_text import parse_json
+from batchyard.evaluators.json_text import InvalidJson, parse_json
 from batchyard.evaluators.states.errors import InvalidExpression, StateError
+from batchyard.evaluators.states.json_values import parse_value
 from batchyard.workflows import commands as c
 from batchyard.workflows.compiled_states import CompiledMachine, compile_machine
-from batchyard.workflows.executions import activities, beginnings, endings, map_runs, states, tasks, updates
+from batchyard.workflows.executions import activities, beginnings, endings, map_runs, redrives, states, tasks, updates
 from batchyard.workflows.executions.abandoned_calls import ABANDONED_CALL
 from batchyard.workflows.executions.failures import fail_evaluation
 from batchyard.workflows.executions.open_executions import (
@@ -62,6 +63,8 @@ class WorkflowsMachine:
         self._world = OpenExecutions(account, registry, check_arguments)
         self._compiled: OrderedDict[str, CompiledMachine] = OrderedDict()  # by revision
         self._closed: OrderedDict[str, int] = OrderedDict()  # when named executions closed, by ARN
+        # Time, count and client token of redrives, by ARN.
+        self._redriven: OrderedDict[str, tuple[int, int, str]] = OrderedDict()
 
     @property
     def command_types(self) -> Collection[type[Command[Any]]]:
@@ -245,6 +248,7 @@ class WorkflowsMachine:
             return c.Started(arn, record.started_at_ms)
         if key is not None or self._closed.get(arn, 0) > world.now_ms - REMEMBERED_MS:
             raise Refused(f"Execution Already Exists: '{arn}'", "ExecutionAlreadyExists")
+        _check_json(command.input, "InvalidExecutionInput", "Invalid State Machine Execution Input: '{}'")
         try:
             compiled = self._machine_of(revision.revision_id)
         except InvalidExpression as fault:
@@ -285,6 +289,7 @@ class WorkflowsMachine:
         return world.now_ms
 
     def _task_succeeded(self, command: c.SendTaskSuccess) -> None:
+        _check_json(command.output, "InvalidOutput", "Invalid Output: '{}'")
         execution, frame = self._task(command.token)
         world = self._world
         self._carry(execution, frame, lambda: tasks.token_answered(world, execution, frame, command.output, None))
@@ -319,7 +324,27 @@ class WorkflowsMachine:
         updates.update_map_run(self._world, command)
 
     def _redrive(self, command: c.RedriveExecution) -> int:
-        raise Refused(NOT_OVER, "ExecutionNotRedrivable")
+        world, record = self._world, command.execution
+        at_ms, count, token = self._redriven.get(record.arn, (0, 0, ""))
+        if token and token == command.client_token:
+            return at_ms  # the caller repeats its request
+        if record.arn in world.keys or record.redrive_count < count:
+            raise Refused(NOT_OVER, redrives.NOT_REDRIVABLE)
+        redrives.check_redrivable(command, world.now_ms)
+        redrives.redrive(world, command, self._machine_of(record.revision_id))
+        self._redriven[record.arn] = world.now_ms, record.redrive_count + 1, command.client_token
+        self._redriven.move_to_end(record.arn)
+        while next(iter(self._redriven.values()))[0] < world.now_ms - REMEMBERED_MS:
+            self._redriven.popitem(last=False)
+        return world.now_ms
+
+
+def _check_json(text: str, code: str, message: str) -> None:
+    """Refuses a text that is no JSON value that executions take."""
+    try:
+        parse_value(text)
+    except InvalidJson as fault:
+        raise Refused(message.format(fault), code) from fault
 
 
 _TAKE_TOKENS = frozenset({FramePhase.CALLING, FramePhase.WAITS_FOR_TOKEN, FramePhase.WITH_WORKER})

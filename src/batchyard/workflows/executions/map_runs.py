@@ -31,6 +31,7 @@ from batchyard.workflows.executions.endings import abort_map_run, machine_name
 from batchyard.workflows.executions.failures import fail, fail_evaluation
 from batchyard.workflows.executions.open_executions import Failure, OpenExecution, OpenExecutions, Progress
 from batchyard.workflows.executions.payload import Payload, payload_of
+from batchyard.workflows.executions.redrives import restart
 from batchyard.workflows.executions.scopes import (
     positive_integer_of,
     scope_for,
@@ -115,14 +116,6 @@ def child_closed(world: OpenExecutions, record: Execution) -> None:
         fail_evaluation(world, execution, execution.frames[frame.id], error)
 
 
-def queue_children(world: OpenExecutions, execution: OpenExecution, frame: Frame) -> None:
-    """Has more children begun where there is room."""
-    progress = execution.progress[frame.id]
-    if not progress.is_queued and (progress.again or progress.next < progress.total):
-        progress.is_queued = True
-        world.queue(execution, frame)
-
-
 # -- the beginning --
 
 
@@ -192,30 +185,55 @@ def _begin_children(world: OpenExecutions, execution: OpenExecution, frame: Fram
     run = world.map_runs[frame.target]
     progress = execution.progress[frame.id]
     most = min(run.max_concurrency or MAX_RUNNING_CHILDREN, MAX_RUNNING_CHILDREN)
-    begun = begun_items = 0
-    while (progress.again or progress.next < progress.total) and progress.running < most:
-        if begun >= BEGUN_AT_ONCE:
-            queue_children(world, execution, frame)
+    begun: list[int] = []  # how many items each has
+    continued: list[int] = []  # likewise of children that were redriven
+    while progress.has_more and progress.running < most:
+        if len(begun) + len(continued) >= BEGUN_AT_ONCE:
+            world.queue_for_more(execution, frame)
             break
-        place = progress.again[0] if progress.again else progress.next
-        given, item_count = _child_input(world, execution, frame, state, place)
-        if progress.again:
-            progress.again.popleft()
+        if progress.redriven:
+            child = world.open[progress.redriven.popleft()]
+            restart(world, child)
+            continued.append(child.record.item_count)
         else:
-            progress.next += 1
+            begun.append(_begin_next(world, execution, frame, state, run, progress))
         progress.running += 1
-        begun += 1
-        begun_items += item_count
-        _begin_child(world, execution, run, state, place, given, item_count)
-    if begun:
+    if begun or continued:
         run = world.map_runs[run.arn]
         world.put_map_run(
             replace(
                 run,
-                executions=replace(run.executions, running=run.executions.running + begun),
-                items=replace(run.items, running=run.items.running + begun_items),
+                executions=_with_begun(run.executions, len(begun), len(continued)),
+                items=_with_begun(run.items, sum(begun), sum(continued)),
             )
         )
+
+
+def _with_begun(counts: MapRunCounts, begun: int, continued: int) -> MapRunCounts:
+    return replace(
+        counts,
+        running=counts.running + begun + continued,
+        pending_redrive=counts.pending_redrive - continued,
+    )
+
+
+def _begin_next(
+    world: OpenExecutions,
+    execution: OpenExecution,
+    frame: Frame,
+    state: MapState,
+    run: MapRun,
+    progress: Progress,
+) -> int:
+    """Begins the next child, and returns how many items it has. Raises StateError, having changed nothing."""
+    place = progress.again[0] if progress.again else progress.next
+    given, item_count = _child_input(world, execution, frame, state, place)
+    if progress.again:
+        progress.again.popleft()
+    else:
+        progress.next += 1
+    _begin_child(world, execution, run, state, place, given, item_count)
+    return item_count
 
 
 def _child_input(
@@ -313,7 +331,7 @@ def _child_closed(
     elif progress.done == progress.total:
         _complete(world, execution, frame, state)
     else:
-        queue_children(world, execution, frame)
+        world.queue_for_more(execution, frame)
 
 
 def _counted(counts: MapRunCounts, status: ExecutionStatus, number: int) -> MapRunCounts:

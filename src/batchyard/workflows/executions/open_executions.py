@@ -46,7 +46,7 @@ class Progress:
     """How far a Parallel or Map has come. `next`: the first branch, item or batch of items that was not begun;
     `is_queued`: it is in the queue, to begin more."""
 
-    __slots__ = ("again", "done", "failed_items", "is_queued", "next", "running", "total")
+    __slots__ = ("again", "done", "failed_items", "is_queued", "next", "redriven", "running", "total")
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -56,6 +56,12 @@ class Progress:
         self.failed_items = 0  # of a distributed Map
         self.is_queued = False
         self.again: deque[int] = deque()  # places to be run again, before `next`
+        self.redriven: deque[int] = deque()  # children that are to be continued, by key
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something of it has not begun."""
+        return bool(self.redriven or self.again or self.next < self.total)
 
 
 class OpenExecution:
@@ -249,6 +255,13 @@ class OpenExecutions:
     def queue(self, execution: OpenExecution, frame: Frame) -> None:
         """Has the frame stepped in this batch, or the next that has room."""
         self.ready.append((execution.record.key, frame.id))
+
+    def queue_for_more(self, execution: OpenExecution, frame: Frame) -> None:
+        """Has further iterations or children of a frame begun, where there are any."""
+        progress = execution.progress[frame.id]
+        if progress.has_more and not progress.is_queued:
+            progress.is_queued = True
+            self.queue(execution, frame)
 
     def put_record(self, execution: OpenExecution, record: Execution) -> None:
         """Takes a new state of the execution's record."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchyard.evaluators.json_text import InvalidJson
+from batchyard.evaluators.states.errors import RUNTIME, StateError
 from batchyard.evaluators.states.json_values import compact, parse_value
 
 _ABSENT: Any = object()
@@ -26,10 +28,13 @@ class Payload:
 
     @property
     def value(self) -> Any:
-        """The value, which must not be changed."""
+        """The value, which must not be changed. Raises StateError if the text is no value that executions take."""
         if self._value is _ABSENT:
             assert self._text is not None, "a payload has a text or a value"
-            self._value = parse_value(self._text)
+            try:
+                self._value = parse_value(self._text)
+            except InvalidJson as fault:  # lists of outputs may be nested deeper than each of them
+                raise StateError(RUNTIME, f"{fault}.") from fault
         return self._value
 
 

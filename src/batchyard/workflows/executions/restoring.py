@@ -6,20 +6,19 @@ from collections.abc import Callable
 
 from batchyard.core.model.changes import Snapshot
 from batchyard.core.model.effects import Effect
-from batchyard.core.model.executions import Execution, Frame, FramePhase
+from batchyard.core.model.executions import Execution, ExecutionStatus, Frame, FramePhase
 from batchyard.workflows.commands import ActivityTaskReady
-from batchyard.workflows.compiled_states import CompiledMachine, MapState, ParallelState, StateScope
+from batchyard.workflows.compiled_states import CompiledMachine, MapState, StateScope
 from batchyard.workflows.executions import activities, tasks
 from batchyard.workflows.executions.abandoned_calls import AbandonedCall
 from batchyard.workflows.executions.endings import machine_name
-from batchyard.workflows.executions.map_runs import queue_children
 from batchyard.workflows.executions.open_executions import (
     WHOLE,
     OpenExecution,
     OpenExecutions,
-    Progress,
     is_open,
 )
+from batchyard.workflows.executions.progress import CONTAINING, restore_progress
 
 MachineOf = Callable[[str], CompiledMachine]  # by the id of its revision
 _QUEUED = frozenset({FramePhase.RUNNABLE, FramePhase.ENDING})
@@ -38,8 +37,7 @@ def restore(world: OpenExecutions, snapshot: Snapshot, machine_of: MachineOf) ->
         execution.last_event_id = snapshot.history_ends[record.key]
         _link(world, execution, sorted(frames[record.key], key=lambda frame: frame.id))
     for execution in list(world.open.values()):
-        _restore_progress(world, execution)
-        for frame in execution.frames.values():
+        for frame in list(execution.frames.values()):
             _restore_frame(world, execution, frame)
     for document in snapshot.documents.values():
         if isinstance(document, AbandonedCall):
@@ -87,33 +85,11 @@ def _link(world: OpenExecutions, execution: OpenExecution, frames: list[Frame]) 
         world.set_timer(execution, WHOLE, record.deadline_ms)
 
 
-def _restore_progress(world: OpenExecutions, execution: OpenExecution) -> None:
-    for frame in execution.frames.values():
-        if frame.phase not in (FramePhase.RUNS_CHILDREN, FramePhase.RUNS_MAP):
-            continue
-        state = world.state_of(execution, frame)
-        is_parallel = isinstance(state, ParallelState)
-        total = len(state.branches) if isinstance(state, ParallelState) else len(world.items_of(execution, frame))
-        progress = execution.progress[frame.id] = Progress(total)
-        children = world.children_of(execution, frame.id)
-        ended = [child for child in children if child.phase is FramePhase.ENDED]
-        progress.done = len(ended)
-        begun = {child.place for child in children}
-        if frame.phase is FramePhase.RUNS_MAP:
-            running = [world.open[key].record for key in world.children[frame.target]]
-            begun |= {record.map_index for record in running}
-            progress.running = len(running)
-            progress.failed_items = world.map_runs[frame.target].items.failed
-        else:
-            progress.running = len(children) - len(ended)
-        progress.next = total if is_parallel else max(begun, default=-1) + 1
-        progress.again.extend(place for place in range(progress.next) if place not in begun)
-        queue_children(world, execution, frame)
-
-
 def _restore_frame(world: OpenExecutions, execution: OpenExecution, frame: Frame) -> None:
-    if not is_open(frame):
+    if not is_open(frame) or execution.record.status is ExecutionStatus.PENDING_REDRIVE:
         return
+    if frame.phase in CONTAINING:
+        restore_progress(world, execution, frame)
     world.set_timers_of(execution, frame)
     place = execution.record.key, frame.id
     if frame.phase in _QUEUED:

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from batchyard.core.model.executions import MapRun
 from batchyard.core.model.refusal import Refused
 from batchyard.workflows.commands import UpdateMapRun
-from batchyard.workflows.executions.map_runs import queue_children
 from batchyard.workflows.executions.open_executions import OpenExecutions
 
 
@@ -18,7 +17,7 @@ def update_map_run(world: OpenExecutions, command: UpdateMapRun) -> None:
     run = world.put_map_run(_updated(run, command))
     found = world.find(run.execution_key, run.frame_id)
     assert found is not None, "an open map run has a frame"
-    queue_children(world, *found)
+    world.queue_for_more(*found)
 
 
 def _updated(run: MapRun, command: UpdateMapRun) -> MapRun:
