@@ -20,6 +20,7 @@ from batchyard.alarms.machine import AlarmsMachine, EvaluateAlarms
 from batchyard.alarms.records import METRIC
 from batchyard.api import operations
 from batchyard.api.context import Call, Context, MetricAccess, Settings
+from batchyard.api.integrations import argument_faults
 from batchyard.api.services import SERVICES
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands, reports
@@ -48,6 +49,8 @@ from batchyard.wire.compression import inflated
 from batchyard.wire.messages import MAX_BODY_BYTES, Request, WireError
 from batchyard.wire.model import load_service_model
 from batchyard.wire.router import Router
+from batchyard.workflows.machine import WorkflowsMachine
+from batchyard.workflows.registry import Registry
 
 ACCOUNT = Account("123456789012", "us-east-1")
 ENGINE = "process"
@@ -72,7 +75,7 @@ class _Body:
 def _client(name: str) -> Any:
     """Made once: botocore reads the whole of its models for each."""
     session = boto3.Session("AKIDEXAMPLE", "secret", region_name=ACCOUNT.region)
-    config = Config(retries={"total_max_attempts": 1})
+    config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False)
     return session.client(name, endpoint_url="http://127.0.0.1:1", config=config)
 
 
@@ -112,6 +115,7 @@ class Service:
         self.topics = TopicsMachine()
         self.schedules, self.timers = SchedulesMachine(ACCOUNT, ZoneInfo), TimerMachine()
         self.alarms = AlarmsMachine(ACCOUNT, self.topics.has_topic)
+        self.workflows = WorkflowsMachine(ACCOUNT, Registry(ACCOUNT), argument_faults)
         self.messages: list[Message] = []  # to targets outside, in the order in which they came up
         self.writer = Store.open(directory / "yard.db").writer()
         self.writer.open(ACCOUNT.account_id, ACCOUNT.region)
@@ -224,7 +228,7 @@ class Service:
     def machines(self) -> tuple[Any, ...]:
         """Those that are there now: tests replace some, as a restart does."""
         of_events = (self.timers, self.events, self.schedules, self.topics, self.api_destinations, self.deliveries)
-        return (self.machine, *of_events, self.iam, self.alarms)
+        return (self.machine, *of_events, self.iam, self.alarms, self.workflows)
 
     def do(self, command: commands.Command[commands.Answer]) -> commands.Answer:
         """One batch of one command, committed before its answer is given."""
@@ -242,12 +246,14 @@ class Service:
     def _finish_batch(self) -> None:
         self.machine.schedule(self.now_ms)
         self.timers.schedule(self.now_ms)
+        self.workflows.schedule(self.now_ms)
         while reports_made := [report for machine in self.machines for report in machine.outgoing()]:
             for report in reports_made:
                 receiver: Any = next(one for one in self.machines if type(report) in one.report_types)
                 receiver.report("", report, self.now_ms)
             self.machine.schedule(self.now_ms)
             self.timers.schedule(self.now_ms)
+            self.workflows.schedule(self.now_ms)
         changes, effects = self.machine.take()
         for machine in self.machines[1:]:
             more, further = machine.take()
@@ -258,6 +264,7 @@ class Service:
         due = [name for effect in effects if isinstance(effect, EvaluateAlarms) for name in effect.names]
         if due:
             self.evaluate_alarms(*due)
+        self.context.waiters.carry_out(effects)
         self.launched |= {effect.job_id: effect for effect in effects if isinstance(effect, LaunchTask)}
 
     def tick(self, milliseconds: int) -> None:

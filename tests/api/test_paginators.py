@@ -20,6 +20,7 @@ from batchyard.core.model.resources import Resources
 from batchyard.engines.base import log_path
 from batchyard.events.machine import MAX_TARGETS
 from batchyard.iam.machine import MAX_VERSIONS
+from tests.api import executions
 from tests.api.service import START_MS, Service
 from tests.api.training import make_quota_queue, make_quota_share, make_service_environment, make_service_queue
 from tests.waiting import until
@@ -281,6 +282,37 @@ def schedule_groups(service: Service) -> Document:
     return {}
 
 
+def activities(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("stepfunctions").create_activity(name=f"activity-{number}")
+    return {}
+
+
+def state_machines(service: Service) -> Document:
+    for number in range(MANY):
+        service.client("stepfunctions").create_state_machine(
+            name=f"machine-{number}", definition=executions.DEFINITION, roleArn=executions.ROLE
+        )
+    return {}
+
+
+def runs_of_workflows(service: Service) -> Document:
+    executions.make_machine(service)
+    executions.store(service, *(executions.execution(key, service) for key in range(1, MANY + 1)))
+    return {"stateMachineArn": executions.MACHINE}
+
+
+def history(service: Service) -> Document:
+    executions.store(service, executions.execution(1, service), history=executions.passes(1, service, 99))
+    return {"executionArn": f"{executions.PREFIX}execution:nightly:1"}
+
+
+def map_runs(service: Service) -> Document:
+    runs = [executions.map_run(number, service) for number in range(MANY)]
+    executions.store(service, executions.execution(1, service), map_runs={run.arn: run for run in runs})
+    return {"executionArn": f"{executions.PREFIX}execution:nightly:1"}
+
+
 def metrics(service: Service) -> Document:
     data = [{"MetricName": f"metric-{number}", "Value": 1.0} for number in range(LIST_PAGE + MANY)]
     for start in range(0, len(data), 500):
@@ -371,6 +403,11 @@ WALKS: dict[tuple[str, str], Walk] = {
     ),
     ("scheduler", "ListSchedules"): Walk(schedules),
     ("scheduler", "ListScheduleGroups"): Walk(schedule_groups),
+    ("states", "ListActivities"): Walk(activities),
+    ("states", "ListStateMachines"): Walk(state_machines),
+    ("states", "ListExecutions"): Walk(runs_of_workflows),
+    ("states", "GetExecutionHistory"): Walk(history, sizes=(7, 50, 51)),
+    ("states", "ListMapRuns"): Walk(map_runs),
     # Pages of SNS have 100 rows; test_sns walks them.
     ("sns", "ListTopics"): Walk(nothing, sizes=(), has_rows=False),
     ("sns", "ListSubscriptions"): Walk(nothing, sizes=(), has_rows=False),

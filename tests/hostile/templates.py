@@ -55,6 +55,9 @@ PERMISSIONS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s
 
 DIMENSIONS = [{"Name": "Host", "Value": "a"}]
 METRIC = {"Namespace": "App", "MetricName": "metric-1", "Dimensions": DIMENSIONS}
+PASSING = '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}'
+WAITING = '{"StartAt": "A", "States": {"A": {"Type": "Wait", "SecondsPath": "$.seconds", "End": true}}}'
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:"
 ALARM_RULE = {
     "EvaluationPeriods": 1,
     "Threshold": 1.0,
@@ -146,6 +149,22 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "CreateScheduleGroup": ({"Name": "group-N"},),
     "DeleteSchedule": ({"Name": "schedule-N"},),
     "CreateTopic": ({"Name": "topic-N"},),
+    "CreateStateMachine": (
+        {"name": "machine-N", "definition": PASSING, "roleArn": ROLE},
+        {"name": "quick-N", "definition": PASSING, "roleArn": ROLE, "type": "EXPRESS", "publish": True},
+        {"name": "waiting-N", "definition": WAITING, "roleArn": ROLE},
+    ),
+    "UpdateStateMachine": ({"stateMachineArn": None, "definition": WAITING, "publish": True},),
+    "CreateStateMachineAlias": (
+        {"name": "alias-N", "routingConfiguration": [{"stateMachineVersionArn": None, "weight": 100}]},
+    ),
+    "CreateActivity": ({"name": "activity-N"},),
+    "StartExecution": (
+        {"stateMachineArn": None, "input": '{"seconds": 1}'},
+        {"stateMachineArn": None, "name": "run-N"},
+    ),
+    "StartSyncExecution": ({"stateMachineArn": MACHINE + "quick-N", "input": "{}"},),
+    "ValidateStateMachineDefinition": ({"definition": PASSING},),
     "Subscribe": (
         {
             "TopicArn": None,

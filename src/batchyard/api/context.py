@@ -12,6 +12,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from msgspec import Struct
 
 from batchyard.api.readers import Readers
+from batchyard.api.states.waiters import Waiters
 from batchyard.core.capacity.catalogue import X86_64, Catalogue
 from batchyard.core.model.commands import Answer, Command
 from batchyard.core.model.gpus import Gpu
@@ -115,6 +116,8 @@ class Context:
     metrics: MetricAccess | None = None  # None: no service runs
     page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart
     log_queries: LogQueries = field(default_factory=LogQueries)
+    waiters: Waiters = field(default_factory=Waiters)  # callers who wait for executions of Step Functions
+    activity_poll_seconds: float = 60.0  # GetActivityTask waits so long for a task, as AWS does
     live_tails: set[LiveTail] = field(default_factory=set)  # those that run
     log_filters: LogFilters = field(default_factory=lambda: LogFilters(""))
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)  # one registration of the built-in definition

@@ -64,7 +64,13 @@ async def _page(
         if operation in service.listed_by_names:
             check_names_alone(request, service.listed_by_names[operation])  # before the token is read, as on AWS
         cursor = page_tokens.unseal(
-            context.page_key, service.name, operation, request, token, bad_token_code=service.bad_token_code
+            context.page_key,
+            service.name,
+            operation,
+            request,
+            token,
+            bad_token_code=service.bad_token_code,
+            bad_token_text=service.token_text,
         )
         asked = request | {member: cursor}
     answer = await OPERATIONS[service.name, operation](context, call, asked)

@@ -42,27 +42,37 @@ def seal(key: bytes, service: str, operation: str, request: Document, cursor: st
     return base64.urlsafe_b64encode(_proof(key, service, operation, request, text) + text).decode().rstrip("=")
 
 
-def unseal(key: bytes, service: str, operation: str, request: Document, token: str, *, bad_token_code: str) -> str:
-    """Returns the cursor. Refused, with `bad_token_code`: the token was not made for this request."""
+def unseal(
+    key: bytes,
+    service: str,
+    operation: str,
+    request: Document,
+    token: str,
+    *,
+    bad_token_code: str,
+    bad_token_text: str = "",
+) -> str:
+    """Returns the cursor. Refused, with `bad_token_code` and `bad_token_text`: the token was not made for this
+    request."""
     if len(token) > MAX_TOKEN_CHARACTERS:
-        raise bad_token(bad_token_code)
+        raise bad_token(bad_token_code, bad_token_text)
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except ValueError:
-        raise bad_token(bad_token_code) from None
+        raise bad_token(bad_token_code, bad_token_text) from None
     proof, text = raw[:PROOF_BYTES], raw[PROOF_BYTES:]
     if not hmac.compare_digest(proof, _proof(key, service, operation, request, text)):
-        raise bad_token(bad_token_code)
+        raise bad_token(bad_token_code, bad_token_text)
     return text.decode()
 
 
-def bad_token(code: str) -> Refused:
-    """Returns the refusal of an invalid token, with the service's code for it."""
-    return Refused(
+def bad_token(code: str, text: str = "") -> Refused:
+    """Returns the refusal of an invalid token, with the service's code for it, and its text where it has one."""
+    ours = (
         "The specified nextToken is invalid. Use the nextToken of the previous page, with all other parameters as they "
-        "were.",
-        code,
+        "were."
     )
+    return Refused(text or ours, code)
 
 
 def proof(key: bytes, *parts: bytes) -> bytes:

@@ -30,7 +30,7 @@ class ServiceDescriptor:
     model keeps the operations which are not built, so that they are refused by name; else only `operations` are kept.
     compile_check: makes, from an operation's input shape and `invalid_code`, what its requests must pass first.
     invalid_code: the error code of a request that asks for too much. token_code: the code for a page token of another
-    request, where it is not `invalid_code`.
+    request, where it is not `invalid_code`. token_text: its text, where it is not ours.
     listed_by_names: the member of an operation's request that excludes pages.
     """
 
@@ -44,6 +44,7 @@ class ServiceDescriptor:
     compile_check: Callable[[Shape | None, str], Check | None] = length_check
     invalid_code: str = CLIENT_EXCEPTION
     token_code: str = ""
+    token_text: str = ""
     listed_by_names: Mapping[str, str] = field(default_factory=dict)
     sdk_name: str = ""
 

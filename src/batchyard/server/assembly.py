@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchyard.alarms.machine import EvaluateAlarms
+from batchyard.api.states.waiters import Waiters
 from batchyard.clock import wall_clock_ms
 from batchyard.core.machine import Machine
 from batchyard.core.model.fact_kinds import Fact
@@ -33,12 +34,13 @@ from batchyard.server.metrics.alarm_evaluator import AlarmEvaluator
 from batchyard.server.parts import Parts
 from batchyard.server.settings.host import Detected
 from batchyard.server.stored_machines import Stored, load_machines
+from batchyard.workflows.commands import ActivityTaskReady, ExecutionEnded
 
 
 class Assembly(Struct, frozen=True):
     """The parts that decide about jobs and run them. `job_listener`: for containers on networks of their own; None:
     there is no Docker. `sender`: of messages to targets outside, which it reads from `messages`. `event_makers`: make
-    events of services of facts."""
+    events of services of facts. `waiters`: callers who wait for executions of Step Functions."""
 
     stored: Stored
     loop: Loop
@@ -50,6 +52,7 @@ class Assembly(Struct, frozen=True):
     sender: Sender
     event_makers: tuple[FactEvents, ...]
     alarm_evaluator: AlarmEvaluator
+    waiters: Waiters
 
     @property
     def machine(self) -> Machine:
@@ -65,6 +68,7 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
     has_docker = wants_docker(settings, stored.machine.world.environments.values())
     job_listener = JobListener(parts.paths.state_dir) if has_docker else None
     build_launch = make_launch_builder(parts, stored.machine, identity, cipher, job_listener, host.gpus)
+    waiters = Waiters()
     loop = Loop(
         stored.machines,
         parts.writer,
@@ -75,6 +79,8 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
         handlers={
             SendMessages: lambda effects: sender.carry_out(effects),
             EvaluateAlarms: lambda effects: alarm_evaluator.carry_out(effects),
+            ExecutionEnded: waiters.carry_out,
+            ActivityTaskReady: waiters.carry_out,
             RulesChanged: lambda effects: take_rules(effects, event_makers, stored.delivery),
         },
         listeners=_fact_listeners(parts),
@@ -91,7 +97,7 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
     for event_maker in event_makers:
         event_maker.follow(stored.events.router, stored.delivery)
     engines = EngineSet(settings, parts.paths, parts.engines, stored.machine, job_listener)
-    outside = (stored_messages, sender, event_makers, alarm_evaluator)
+    outside = (stored_messages, sender, event_makers, alarm_evaluator, waiters)
     return Assembly(stored, loop, engines, identity, cipher, job_listener, *outside)
 
 

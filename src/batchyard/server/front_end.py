@@ -57,6 +57,7 @@ class FrontEnd:
                 self.log_reader,
                 Readers(self.threads, MAX_READERS_OF_CALLER),
                 MetricAccess(parts.metric_store, parts.clock.now_ms),
+                assembly.waiters,
             ),
             engines=EngineNames(assembly.engines.of_new_environments, assembly.engines.names),
             secrets=Secrets(assembly.cipher, page_key(parts.secret), self._key_name),

@@ -14,6 +14,7 @@ from msgspec import Struct
 from batchyard.api.context import Ask, Context, MetricAccess, Notifications, SecretCipher, ServiceControl
 from batchyard.api.context import Settings as ApiSettings
 from batchyard.api.readers import Readers
+from batchyard.api.states.waiters import Waiters
 from batchyard.core.capacity.catalogue import ARM64, X86_64
 from batchyard.core.model.names import Account
 from batchyard.core.model.resources import MILLI_PER_VCPU
@@ -33,7 +34,7 @@ ARM_MACHINES = ("aarch64", "arm64")  # as platform.machine() names them
 class State(Struct, frozen=True):
     """How operations reach the state: `ask` hands commands to the loop, `reader` queries the store, in `readers`;
     `log_writer` and `log_reader` are for log events that are no output of jobs; `metrics` has
-    the series of metrics."""
+    the series of metrics; `waiters`: callers who wait for executions of Step Functions."""
 
     ask: Ask
     reader: Reader
@@ -41,6 +42,7 @@ class State(Struct, frozen=True):
     log_reader: LogReader
     readers: Readers
     metrics: MetricAccess
+    waiters: Waiters
 
 
 class EngineNames(Struct, frozen=True):
@@ -79,6 +81,7 @@ def context_of(
         cipher=secrets.cipher,
         log_writer=state.log_writer,
         log_reader=state.log_reader,
+        waiters=state.waiters,
         log_filters=LogFilters(settings.account_id),
         host_vcpus=host.resources.milli_vcpus // MILLI_PER_VCPU,
         host_address=host.address,

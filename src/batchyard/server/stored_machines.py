@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from batchyard.alarms.machine import AlarmsMachine
+from batchyard.api.integrations import argument_faults
 from batchyard.core.machine import Machine
 from batchyard.core.model.effects import RecoverTask
 from batchyard.core.model.names import Account
@@ -31,6 +32,8 @@ from batchyard.store.load import misfit
 from batchyard.store.writer import Writer
 from batchyard.timers.machine import TimerMachine
 from batchyard.topics.machine import TopicsMachine
+from batchyard.workflows.machine import WorkflowsMachine
+from batchyard.workflows.registry import Registry
 
 
 class Stored(NamedTuple):
@@ -46,6 +49,7 @@ class Stored(NamedTuple):
     iam: IamMachine
     job_metrics: JobMetricsMachine
     alarms: AlarmsMachine
+    workflows: WorkflowsMachine
     facts: StoredFacts
     delivery: FactDelivery
     is_new: bool  # nothing was ever committed
@@ -54,7 +58,7 @@ class Stored(NamedTuple):
     def machines(self) -> tuple[HostedMachine, ...]:
         """Returns those that the loop hosts, in the order in which they run."""
         of_events = (self.events, self.schedules, self.topics, self.deliveries, self.api_destinations)
-        return (self.machine, self.timers, *of_events, self.iam, self.job_metrics, self.alarms)
+        return (self.machine, self.timers, *of_events, self.iam, self.job_metrics, self.alarms, self.workflows)
 
 
 def load_machines(parts: Parts, wall_ms: int) -> Stored:
@@ -72,6 +76,8 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     iam, api_destinations = IamMachine(account), ApiDestinationsMachine()
     job_metrics = JobMetricsMachine(JobLookup(machine.world, parts.prices))
     alarms = AlarmsMachine(account, topics.has_topic)
+    registry = Registry(account)
+    workflows = WorkflowsMachine(account, registry, argument_faults)
     schedules, deliveries = SchedulesMachine(account, ZoneInfo), DeliveryMachine()
     with blames_the_store(writer):
         machine.restore(snapshot)
@@ -83,6 +89,8 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
         job_metrics.restore(snapshot.documents)
         api_destinations.restore(snapshot.documents)
         alarms.restore(snapshot.documents)
+        registry.restore(snapshot.documents)
+        workflows.restore(snapshot)
         deliveries.restore(snapshot.deliveries, snapshot.documents)
     facts = StoredFacts(parts.store)
     delivery = FactDelivery(facts, snapshot.cursors, snapshot.fact_sequence)
@@ -90,7 +98,8 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
         _settle_restored(machine, delivery, writer, clock.now_ms())
     is_new = snapshot.last_time_ms == 0
     of_events = (events, schedules, topics, deliveries, api_destinations)
-    return Stored(machine, timers, *of_events, iam, job_metrics, alarms, facts, delivery, is_new)
+    of_people = (iam, job_metrics, alarms, workflows)
+    return Stored(machine, timers, *of_events, *of_people, facts, delivery, is_new)
 
 
 def limits_of(settings: Settings) -> Limits:

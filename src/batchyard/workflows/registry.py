@@ -172,7 +172,7 @@ class Registry:
         insort(self._machine_order, (machine.created_at_ms, machine.name))
         self._put_machine(machine)
         version = self._publish(machine, command.version_description) if command.publish else None
-        return c.Published(self._machines[machine.name], revision, version)
+        return c.Published(self._machines[machine.name], revision, version, self._now_ms)
 
     def _repeated(self, known: StateMachine, command: c.CreateStateMachine) -> c.Published:
         """Returns the machine that an equal request made. Tags and role are not compared."""
@@ -190,7 +190,7 @@ class Registry:
         if not is_equal:
             raise refusals.machine_exists(self._arn(known))
         versions = self._versions.get(known.name, {})
-        return c.Published(known, revision, versions.get(1) if command.publish else None)
+        return c.Published(known, revision, versions.get(1) if command.publish else None, self._now_ms)
 
     def _update(self, command: c.UpdateStateMachine) -> c.Published:
         machine = self._machine(command.arn)
@@ -217,7 +217,7 @@ class Registry:
             machine = self._put_machine(replace(machine, revision_id=new.revision_id))
             self._drop_unused(old)
         version = self._publish(machine, command.version_description) if command.publish else None
-        return c.Published(self._machines[machine.name], new, version)
+        return c.Published(self._machines[machine.name], new, version, self._now_ms)
 
     def _delete(self, command: c.DeleteStateMachine) -> None:
         parsed = arns.parse_arn(command.arn, arns.STATE_MACHINE)

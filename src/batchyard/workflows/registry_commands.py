@@ -17,11 +17,12 @@ from batchyard.workflows.records import (
 
 
 class Published(Struct, frozen=True):
-    """A state machine with its current revision, and the version that the command published or found."""
+    """A state machine with its current revision, and the version that the command published or found. `at_ms`: when."""
 
     machine: StateMachine
     revision: StateMachineRevision
-    version: StateMachineVersion | None = None
+    version: StateMachineVersion | None
+    at_ms: int
 
 
 class CreateStateMachine(Command[Published], frozen=True):

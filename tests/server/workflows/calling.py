@@ -147,7 +147,7 @@ class Yard:
     async def _run(self, scenario: Callable[[Yard], Coroutine[Any, Any, None]]) -> None:
         build_launch: Callable[[LaunchTask], Launch] = no_launch
         self.loop = Loop(
-            [*self.service.machines, self.executions],
+            [*(one for one in self.service.machines if one is not self.service.workflows), self.executions],
             self.commits,
             {},
             StandingClock(self.service),

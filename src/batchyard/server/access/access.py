@@ -28,6 +28,7 @@ from batchyard.wire.sigv4 import Authorization, parse_authorization, verify
 
 FORBIDDEN = 403
 ROOT_UID = 0
+SYNC_PREFIX = "sync-"  # SDKs put it before the host for StartSyncExecution and TestState of Step Functions
 MAX_QUOTED_LENGTH = 100  # a refusal quotes at most this much of a caller's header
 TOKEN_HEADER = "x-amz-security-token"
 JOBS = "jobs"  # all of them are one caller: an array has thousands
@@ -216,6 +217,7 @@ class Access:
             )
 
     def _is_ours(self, hostname: str) -> bool:
+        hostname = hostname.removeprefix(SYNC_PREFIX)
         return (
             hostname == "localhost"
             or hostname.endswith(".localhost")  # resolvers keep these on loopback (RFC 6761)

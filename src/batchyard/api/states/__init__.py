@@ -1,0 +1,1 @@
+"""Step Functions: the operations of state machines, executions, activities and map runs."""
