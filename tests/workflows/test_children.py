@@ -272,18 +272,24 @@ def test_a_retried_map_has_no_event_of_its_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "types"),
+    ("fields", "types", "error"),
     [
-        ({"ItemsPath": "$.no"}, ["ExecutionFailed"]),
-        ({"MaxConcurrencyPath": "$.items"}, ["ExecutionFailed"]),
-        ({"ItemsPath": "$.items", "ItemSelector": {"a.$": "$.no"}}, ["MapStateStarted", "ExecutionFailed"]),
+        ({"ItemsPath": "$.no"}, ["MapStateFailed", "ExecutionFailed"], "States.ReferencePathConflict"),
+        ({"MaxConcurrencyPath": "$.items"}, ["ExecutionFailed"], "States.Runtime"),
+        (
+            {"ItemsPath": "$.items", "ItemSelector": {"a.$": "$.no"}},
+            ["MapStateStarted", "ExecutionFailed"],
+            "States.Runtime",
+        ),
     ],
 )
-def test_paths_of_a_map_that_lead_nowhere_fail_the_execution(fields: dict[str, Any], types: list[str]) -> None:
+def test_paths_of_a_map_that_lead_nowhere_fail_the_execution(
+    fields: dict[str, Any], types: list[str], error: str
+) -> None:
     driver = Driver()
     arn = driver.run_machine(mapped(PASS, **fields), {"items": [1]})
     assert driver.types(arn)[2:] == types
-    assert driver.execution(arn).error == "States.Runtime"
+    assert driver.execution(arn).error == error
 
 
 def test_items_of_an_expression_must_be_an_array() -> None:

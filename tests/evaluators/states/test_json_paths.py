@@ -163,6 +163,20 @@ def test_an_index_past_the_end_is_null_where_asked() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "step"), [("$.No", "No"), ("$.a.No.b", "No"), ("$.text[0]", "0"), ("$.a.b[7]", "7"), ("$['x','y']", None)]
+)
+def test_items_that_are_not_there_name_the_step(text: str, step: str | None) -> None:
+    path = compile_path(text)
+    if step is None:
+        assert path.find_items(SCOPE) == {}
+        return
+    with pytest.raises(StateError) as failure:
+        path.find_items(SCOPE)
+    assert failure.value.error == "States.ReferencePathConflict"
+    assert failure.value.cause.startswith(f'Unable to apply step "{step}" to input {{"a":{{"b":')
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

@@ -25,17 +25,18 @@ ROOT = re.compile(r"\$(?P<root>\$|[^\W\d]\w*)?(?=[.\[]|$)")
 DOCUMENT, CONTEXT = "$", "$$"
 MAX_PATH_CHARACTERS = 10_000  # a path of a hand-written definition has fewer than 200
 REFERENCE_PATH_CONFLICT = "States.ReferencePathConflict"
-PROVIDER = "com.jayway.jsonpath.spi.json.JsonSmartJsonProvider"
-
 Step = str | int
+PROVIDER = "com.jayway.jsonpath.spi.json.JsonSmartJsonProvider"
 
 
 class Missing(Exception):
-    """A definite path that leads to nothing. `reason`: AWS's words; `is_past_end`: its last index is beyond a list."""
+    """A definite path that leads to nothing. `reason`: AWS's words; `step`: that cannot be taken; `is_past_end`: its
+    last index is beyond a list."""
 
-    def __init__(self, reason: str, *, is_past_end: bool = False) -> None:
+    def __init__(self, reason: str, step: Step = "", *, is_past_end: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.step = step
         self.is_past_end = is_past_end
 
 
@@ -86,6 +87,14 @@ class Path:
                 aliases=(PARAMETER_PATH_FAILURE,),
             ) from None
 
+    def find_items(self, scope: Scope) -> Any:
+        """Returns what an ItemsPath leads to. Raises StateError with the text that AWS has for it: the step that cannot
+        be taken."""
+        try:
+            return self.value(scope)
+        except Missing as missing:
+            raise _no_step(REFERENCE_PATH_CONFLICT, missing.step, self._root_value(scope)) from None
+
     def find_or(self, scope: Scope, default: Any) -> Any:
         """Returns what the path leads to, or a default."""
         try:
@@ -111,7 +120,7 @@ class Path:
             return value
         found = matches_of(self._segments[-1:], value, value)
         if not found:
-            raise Missing(f"No results for path: {_normal(self._steps)}")
+            raise Missing(f"No results for path: {_normal(self._steps)}", self._steps[-1] if self._steps else "")
         return found[0]
 
     def _root_value(self, scope: Scope) -> Any:
@@ -120,26 +129,29 @@ class Path:
         if self.root == CONTEXT:
             return scope.context
         if self.root not in scope.variables:
-            raise Missing(f"No results for path: ${self.root}")
+            raise Missing(f"No results for path: ${self.root}", self.root)
         return scope.variables[self.root]
 
     def _missing(self, position: int, step: Step, value: Any) -> Missing:
+        is_last = position == len(self._segments) - 1
+        is_past_end = is_last and isinstance(step, int) and isinstance(value, list)
+        return Missing(self._reason(position, step, value), step, is_past_end=is_past_end)
+
+    def _reason(self, position: int, step: Step, value: Any) -> str:
+        """Returns the words of AWS's library for a step that cannot be taken from a value."""
         before = _normal(self._steps[:position])
         if isinstance(step, str) and not isinstance(value, dict):
-            return Missing(
+            return (
                 f"Expected to find an object with property {_normal((step,), '')} in path {before} but found "
                 f"'{java_class(value)}'. This is not a json object according to the JsonProvider: '{PROVIDER}'."
             )
         if isinstance(step, int) and value is None:
-            return Missing(f"The path {before} is null")
+            return f"The path {before} is null"
         if isinstance(step, int) and not isinstance(value, list):
-            return Missing(f"Filter: [{step}] can only be applied to arrays. Current context is: {java_text(value)}")
-        is_last = position == len(self._segments) - 1
-        if is_last or isinstance(step, int):
-            return Missing(
-                f"No results for path: {_normal(self._steps)}", is_past_end=is_last and isinstance(step, int)
-            )
-        return Missing(f"Missing property in path {_normal(self._steps[: position + 1])}")
+            return f"Filter: [{step}] can only be applied to arrays. Current context is: {java_text(value)}"
+        if position == len(self._segments) - 1 or isinstance(step, int):
+            return f"No results for path: {_normal(self._steps)}"
+        return f"Missing property in path {_normal(self._steps[: position + 1])}"
 
 
 class ReferencePath(Path):
@@ -159,20 +171,17 @@ class ReferencePath(Path):
         if isinstance(step, str) and isinstance(current, dict):
             below = current.get(step, {}) if position + 1 < len(self._steps) else None
             if step not in current and position + 1 < len(self._steps) and isinstance(self._steps[position + 1], int):
-                raise _no_step(self._steps[position + 1], document)  # no list is created
+                raise _no_step(RESULT_PATH_MATCH_FAILURE, self._steps[position + 1], document)  # no list is created
             return {**current, step: self._put(document, below, value, position + 1)}
         if isinstance(step, int) and isinstance(current, list) and 0 <= step < len(current):
             changed = self._put(document, current[step], value, position + 1)
             return [*current[:step], changed, *current[step + 1 :]]
-        raise _no_step(step, document)
+        raise _no_step(RESULT_PATH_MATCH_FAILURE, step, document)
 
 
-def _no_step(step: Step, document: Any) -> StateError:
-    return StateError(
-        RESULT_PATH_MATCH_FAILURE,
-        f'Unable to apply step "{step}" to input {compact(document)}',
-        aliases=(REFERENCE_PATH_CONFLICT,),
-    )
+def _no_step(error: str, step: Step, document: Any) -> StateError:
+    other = {RESULT_PATH_MATCH_FAILURE, REFERENCE_PATH_CONFLICT} - {error}
+    return StateError(error, f'Unable to apply step "{step}" to input {compact(document)}', aliases=tuple(other))
 
 
 def _normal(steps: tuple[Step, ...], start: str = "$") -> str:

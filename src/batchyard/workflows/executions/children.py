@@ -76,7 +76,7 @@ def items_of(
         return payload_of(state.items.evaluate(bindings_of(raw, scope), scope))
     found = effective
     if state.items_path is not None:
-        found = payload_of(state.items_path.find(scope.with_document(effective.value)))
+        found = payload_of(state.items_path.find_items(scope.with_document(effective.value)))
     if isinstance(found.value, list) or (takes_objects and isinstance(found.value, dict)):
         return found
     if state.is_jsonata:
