@@ -57,6 +57,7 @@ DIMENSIONS = [{"Name": "Host", "Value": "a"}]
 METRIC = {"Namespace": "App", "MetricName": "metric-1", "Dimensions": DIMENSIONS}
 PASSING = '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}'
 WAITING = '{"StartAt": "A", "States": {"A": {"Type": "Wait", "SecondsPath": "$.seconds", "End": true}}}'
+PUBLISHING = '{"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Parameters": {"Message": "m"}, "End": true}'
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:"
 ALARM_RULE = {
     "EvaluationPeriods": 1,
@@ -165,6 +166,10 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "StartSyncExecution": ({"stateMachineArn": MACHINE + "quick-N", "input": "{}"},),
     "ValidateStateMachineDefinition": ({"definition": PASSING},),
+    "TestState": (
+        {"definition": '{"Type": "Pass", "Parameters": {"a.$": "$..b"}, "End": true}', "input": '{"b": [1]}'},
+        {"definition": PUBLISHING, "roleArn": ROLE, "mock": {"result": "{}"}, "inspectionLevel": "TRACE"},
+    ),
     "Subscribe": (
         {
             "TopicArn": None,

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from batchyard.api.service_descriptor import ServiceDescriptor
-from batchyard.api.states import activities, definitions, executions, histories, machines, map_runs, versions
+from batchyard.api.states import (
+    activities,
+    definitions,
+    executions,
+    histories,
+    machines,
+    map_runs,
+    state_tests,
+    versions,
+)
 from batchyard.api.states.constraints import constraint_check
 from batchyard.api.states.requests import BAD_TOKEN_TEXT, INVALID_TOKEN, VALIDATION
 
@@ -35,6 +44,7 @@ SERVICE = ServiceDescriptor(
         "DescribeStateMachineAlias": versions.describe_state_machine_alias,
         "ListStateMachineAliases": versions.list_state_machine_aliases,
         "ValidateStateMachineDefinition": definitions.validate_state_machine_definition,
+        "TestState": state_tests.test_state,
         "StartExecution": executions.start_execution,
         "StartSyncExecution": executions.start_sync_execution,
         "StopExecution": executions.stop_execution,
