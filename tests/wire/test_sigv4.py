@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import string
 from typing import Any
 from unittest import mock
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import assume, given, settings
@@ -88,6 +89,31 @@ def test_what_botocore_signs_is_accepted_and_ours_is_the_same(call: dict[str, An
     keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "session_token": call["token"]}
     ours = sign(call["method"], url_of(call), call["headers"], call["body"], **keys, **SCOPE, now_ms=NOW_MS)
     assert ours == theirs
+
+
+@settings(max_examples=100, deadline=None)
+@given(key=st.text(alphabet="ab/.~ %+é=", max_size=20), query=queries)
+def test_paths_of_s3_are_signed_as_they_are_sent(key: str, query: str) -> None:
+    url = f"http://127.0.0.1:9000/bucket/{quote(key, safe='/-_.~')}?{query}"
+    request = AWSRequest("GET", url, data=b"")
+    moment = datetime.datetime.fromtimestamp(NOW_MS // 1000, datetime.UTC).replace(tzinfo=None)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=moment):
+        S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", "us-east-1").add_auth(request)
+    digest = str(request.headers["X-Amz-Content-SHA256"])
+    assert digest == hashlib.sha256(b"").hexdigest() or digest == "UNSIGNED-PAYLOAD"
+    ours = sign(
+        "GET",
+        url,
+        {"X-Amz-Content-SHA256": hashlib.sha256(b"").hexdigest()},
+        b"",
+        access_key=ACCESS_KEY,
+        secret_key=SECRET_KEY,
+        session_token=None,
+        region="us-east-1",
+        service="s3",
+        now_ms=NOW_MS,
+    )
+    assert ours["Authorization"] == request.headers["Authorization"]
 
 
 @settings(max_examples=200, deadline=None)

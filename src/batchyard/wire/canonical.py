@@ -25,14 +25,16 @@ def canonical_request(
     signed_headers: tuple[str, ...],
     header_values: list[str],
     body: bytes,
+    *,
+    is_path_as_sent: bool = False,
 ) -> bytes:
     """Returns the canonical request. header_values belong to signed_headers, decoded as latin-1 (as HTTP servers
-    do)."""
+    do). `is_path_as_sent`: for S3, which neither shortens a path nor encodes it once more."""
     lines = [f"{name}:{_trimmed(value)}" for name, value in zip(signed_headers, header_values, strict=True)]
     text = "\n".join(
         (
             method,
-            canonical_path(raw_path),
+            raw_path.decode("latin-1") if is_path_as_sent else canonical_path(raw_path),
             canonical_query(query) if query else "",
             *lines,
             "",

@@ -53,6 +53,7 @@ MISMATCH = (
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
 _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+S3 = "s3"  # the service whose paths are signed as they are sent
 
 
 class Authorization(msgspec.Struct, frozen=True):
@@ -176,7 +177,13 @@ def sign(
     to_sign = {n.lower(): v.encode().decode("latin-1") for n, v in sent.items() if n.lower() not in UNSIGNABLE_HEADERS}
     names = tuple(sorted(to_sign))
     canonical = canonical_request(
-        method, parts.path.encode(), parts.query.encode(), names, [to_sign[name] for name in names], body
+        method,
+        parts.path.encode(),
+        parts.query.encode(),
+        names,
+        [to_sign[name] for name in names],
+        body,
+        is_path_as_sent=service == S3,
     )
     made = signature(secret_key, timestamp, region, service, canonical)
     scope = f"{access_key}/{timestamp[:8]}/{region}/{service}/{TERMINATOR}"
