@@ -93,9 +93,9 @@ class Driver:
         self.effects: list[Effect] = []  # all others
         self.facts: list[Fact] = []
         self.children: dict[str, Execution] = {}  # what DescribeChild finds
-        self._boot()
+        self.boot()
 
-    def _boot(self) -> list[Effect]:
+    def boot(self) -> list[Effect]:
         self.registry = Registry(ACCOUNT)
         self.registry.restore(self.store.documents)
         self.machine = WorkflowsMachine(ACCOUNT, self.registry, self.check_arguments)
@@ -105,7 +105,7 @@ class Driver:
 
     def restart(self) -> None:
         """Forgets the machine and makes a new one of what the store has."""
-        self._carry_out(self._boot())
+        self.carry_out(self.boot())
         self.run()
 
     # -- commands and reports --
@@ -156,7 +156,7 @@ class Driver:
             changes, effects = self.machine.take()
             self.store.commit(changes)
             self.facts += changes.facts
-            has_reported = self._carry_out(effects)
+            has_reported = self.carry_out(effects)
             due_ms = self.machine.next_deadline()
             if not has_reported and (due_ms is None or due_ms > self.now_ms):
                 return
@@ -177,7 +177,7 @@ class Driver:
             self.now_ms = max(self.now_ms, due_ms)
             self.run()
 
-    def _carry_out(self, effects: list[Effect]) -> bool:
+    def carry_out(self, effects: list[Effect]) -> bool:
         """Returns whether a call was answered."""
         has_reported = False
         for effect in effects:
@@ -247,3 +247,7 @@ class Driver:
         found = [effect for effect in self.effects if isinstance(effect, effect_type)]
         self.effects = [effect for effect in self.effects if not isinstance(effect, effect_type)]
         return found
+
+    def has_job_to_describe(self) -> bool:
+        """Returns whether a job is to be described."""
+        return any(isinstance(effect, c.DescribeJob) for effect in self.effects)

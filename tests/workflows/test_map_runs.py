@@ -248,3 +248,69 @@ def test_express_children_leave_no_rows_and_are_begun_again_after_a_restart() ->
     driver.answer(driver.calls[-1], "b")
     driver.run()
     assert driver.output(arn) == ["a", "b"]
+
+
+READER = {
+    "Resource": "arn:aws:states:::s3:getObject",
+    "ReaderConfig": {"InputType": "JSON", "MaxItemsPath": "$.most"},
+    "Parameters": {"Bucket.$": "$.bucket", "Key": "items.json"},
+}
+WRITER = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket.$": "$.bucket", "Prefix": "out"}}
+
+
+def about(effect: Any) -> dict[str, int]:
+    return {"execution_key": effect.execution_key, "frame_id": effect.frame_id, "event_id": effect.event_id}
+
+
+def test_items_are_read_from_elsewhere_and_results_are_written() -> None:
+    driver = Driver()
+    arn = driver.run_machine(distributed(PASS, ItemReader=READER, ResultWriter=WRITER), {"bucket": "b", "most": 2})
+    assert driver.types(arn)[-1] == "MapRunStarted"
+    driver.restart()
+    first, again = driver.took(c.ReadItems)
+    assert first == again
+    assert first.reader == {
+        "Resource": READER["Resource"],
+        "ReaderConfig": {"InputType": "JSON", "MaxItems": 2},
+        "Parameters": {"Bucket": "b", "Key": "items.json"},
+    }
+    driver.report(c.ItemsRead(**about(first), items=["x", "y"]))
+    driver.restart()
+    write, repeated = driver.took(c.WriteResults)
+    assert write == repeated
+    assert (write.map_run_arn, write.writer["Parameters"]) == (the_run(driver).arn, {"Bucket": "b", "Prefix": "out"})
+    driver.report(c.ResultsWritten(**about(write), output={"MapRunArn": "a"}))
+    assert driver.output(arn) == {"MapRunArn": "a"}
+    assert the_run(driver).items == MapRunCounts(2, succeeded=2)
+    assert driver.details(arn, "MapStateStarted") == [{"length": 0}]
+
+
+@pytest.mark.parametrize("fails", ["reader", "writer", "stop"])
+def test_a_reader_or_writer_that_fails_fails_the_map_run(fails: str) -> None:
+    driver = Driver()
+    catch = [{"ErrorEquals": ["States.ItemReaderFailed", "States.ResultWriterFailed"], "Next": "Z"}]
+    fields = {"ItemReader": READER, "ResultWriter": WRITER, "Catch": catch}
+    arn = driver.run_machine(distributed(PASS, **fields), {"bucket": "b", "most": 2})
+    (read,) = driver.took(c.ReadItems)
+    if fails == "stop":
+        driver.ask(c.StopExecution(arn))
+        assert the_run(driver).status is MapRunStatus.ABORTED
+        return
+    if fails == "reader":
+        driver.report(c.ItemsRead(**about(read), error="States.ItemReaderFailed", cause="no object"))
+    else:
+        driver.report(c.ItemsRead(**about(read), items=[1]))
+        (write,) = driver.took(c.WriteResults)
+        driver.report(c.ResultsWritten(**about(write), error="States.ResultWriterFailed"))
+    assert the_run(driver).status is MapRunStatus.FAILED
+    assert driver.output(arn)["Error"].startswith("States.")
+    assert "MapRunFailed" in driver.types(arn)
+    assert {key for key, _ in driver.store.frames} <= {one.key for one in children(driver)}
+
+
+def test_a_number_of_items_that_is_none_fails_before_they_are_read() -> None:
+    driver = Driver()
+    arn = driver.run_machine(distributed(PASS, ItemReader=READER), {"bucket": "b", "most": 1.5})
+    assert driver.took(c.ReadItems) == []
+    cause = 'The MaxItemsPath field refers to value "1.5" which is not a valid integer: $.most'
+    assert str(driver.execution(arn).cause).endswith(cause)

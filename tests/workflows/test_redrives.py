@@ -27,7 +27,11 @@ class Calls:
 
 
 def redrive(driver: Driver, arn: str, token: str = "") -> int:
-    """Redrives an execution with what the store has of it."""
+    return driver.ask(redrive_command(driver, arn, token))
+
+
+def redrive_command(driver: Driver, arn: str, token: str = "") -> c.RedriveExecution:
+    """Returns the command that redrives an execution, with what the store has of it."""
     record = driver.execution(arn)
     runs = [run for run in driver.store.map_runs.values() if run.execution_key == record.key]
     arns = {run.arn for run in runs}
@@ -40,7 +44,7 @@ def redrive(driver: Driver, arn: str, token: str = "") -> int:
 
     frames, end = stored(record.key)
     unsuccessful = tuple((one, *stored(one.key)) for one in children if one.status is not ExecutionStatus.SUCCEEDED)
-    return driver.ask(c.RedriveExecution(record, frames, end, tuple(runs), unsuccessful, token))
+    return c.RedriveExecution(record, frames, end, tuple(runs), unsuccessful, token)
 
 
 def test_a_failed_task_is_called_again_and_the_history_goes_on() -> None:

@@ -138,6 +138,22 @@ class ChildDescribed(CallReport, frozen=True, kw_only=True):
     execution: Execution | None
 
 
+class ItemsRead(CallReport, frozen=True, kw_only=True):
+    """What an ItemReader has read: `items`, JSON values, where `error` is None."""
+
+    items: list[Any] = []
+    error: str | None = None
+    cause: str | None = None
+
+
+class ResultsWritten(CallReport, frozen=True, kw_only=True):
+    """`output`: the result of the Map, `{MapRunArn, ResultWriterDetails}`, where `error` is None."""
+
+    output: Any = None
+    error: str | None = None
+    cause: str | None = None
+
+
 class CallAbandoned(Struct, frozen=True):
     """What AbandonCall asked for is done, or is not possible any more."""
 
@@ -178,6 +194,27 @@ class DescribeChild(Effect, frozen=True, kw_only=True):
     frame_id: int
     event_id: int
     arn: str
+
+
+class ReadItems(Effect, frozen=True, kw_only=True):
+    """Reads the items of a distributed Map, and reports ItemsRead. `reader`: its ItemReader, with Parameters or
+    Arguments and MaxItems evaluated."""
+
+    execution_key: int
+    frame_id: int
+    event_id: int
+    reader: dict[str, Any]
+
+
+class WriteResults(Effect, frozen=True, kw_only=True):
+    """Writes the results of a map run whose children have ended, and reports ResultsWritten. `writer`: its
+    ResultWriter, evaluated. The children are in the store."""
+
+    execution_key: int
+    frame_id: int
+    event_id: int
+    writer: dict[str, Any]
+    map_run_arn: str
 
 
 class AbandonCall(Effect, frozen=True, kw_only=True):

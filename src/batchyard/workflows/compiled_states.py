@@ -159,7 +159,18 @@ class DistributedRun(Struct, frozen=True):
     batcher: ItemBatcher | None = None
     tolerated_count: NumberField | None = None
     tolerated_percentage: NumberField | None = None
-    reader: Document | None = None
+    reader: ObjectAccess | None = None
+    writer: ObjectAccess | None = None
+
+
+class ObjectAccess(Struct, frozen=True):
+    """ItemReader or ResultWriter. `document`: all that is literal; `parameters`: Parameters, or Arguments. `template`:
+    the whole of it, with expressions. `max_items`: MaxItemsPath."""
+
+    document: Document
+    parameters: Template = None
+    template: jsonata.Template | None = None
+    max_items: NumberField | None = None
 
 
 class StateScope(Struct, frozen=True):
@@ -375,8 +386,26 @@ def _distributed(document: Document, processor: Document, is_jsonata: bool) -> D
         batcher,
         _number(document, "ToleratedFailureCount", is_jsonata),
         _number(document, "ToleratedFailurePercentage", is_jsonata),
-        document.get("ItemReader"),
+        _object_access(document, "ItemReader", is_jsonata),
+        _object_access(document, "ResultWriter", is_jsonata),
     )
+
+
+def _object_access(document: Document, field: str, is_jsonata: bool) -> ObjectAccess | None:
+    """Returns None where the field is absent, or has no Resource: then it only says in which form results are."""
+    given = document.get(field, {})
+    if "Resource" not in given:
+        return None
+    if is_jsonata:
+        return ObjectAccess(given, template=jsonata.compile_jsonata_template(given, field))
+    literal = {name: value for name, value in given.items() if name not in ("Parameters", "ReaderConfig")}
+    config = dict(given.get("ReaderConfig", {}))
+    max_items = None
+    if "MaxItemsPath" in config:
+        max_items = NumberField("MaxItemsPath", path=compile_path(config.pop("MaxItemsPath")))
+    if "ReaderConfig" in given:
+        literal["ReaderConfig"] = config
+    return ObjectAccess(literal, _template(given, "Parameters", is_jsonata), max_items=max_items)
 
 
 def _succeed(document: Document, is_jsonata: bool, shared: dict[str, Any]) -> State:

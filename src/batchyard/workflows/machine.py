@@ -52,6 +52,8 @@ class WorkflowsMachine:
         c.CallAnswered,
         c.JobDescribed,
         c.ChildDescribed,
+        c.ItemsRead,
+        c.ResultsWritten,
         c.CallAbandoned,
     )
     observed_facts: Collection[type[Fact]] = (JobStateChanged,)
@@ -105,16 +107,13 @@ class WorkflowsMachine:
         if found is None or found[1].call_event_id != report.event_id:
             return  # the call is over
         execution, frame = found
-        if isinstance(report, c.CallAnswered):
-            if frame.phase is FramePhase.CALLING:
-                self._carry(execution, frame, lambda: tasks.answered(self._world, execution, frame, report))
-        elif isinstance(report, c.JobDescribed):
-            if frame.phase is FramePhase.WAITS_FOR_JOB:
-                self._carry(execution, frame, lambda: tasks.job_described(self._world, execution, frame, report))
-        else:
-            assert isinstance(report, c.ChildDescribed), f"executions do not take {report!r}"
+        if isinstance(report, c.ChildDescribed):
             if frame.phase is FramePhase.WAITS_FOR_EXECUTION and frame.target not in self._world.keys:
                 self._child_described(execution, frame, report.execution)
+            return
+        phase, take = _TAKEN_BY[type(report)]
+        if frame.phase is phase:
+            self._carry(execution, frame, lambda: take(self._world, execution, frame, report))
 
     def observe(self, facts: Sequence[Fact], now_ms: int) -> None:
         """Asks for the descriptions of jobs that have ended, and that executions wait for."""
@@ -350,6 +349,13 @@ def _check_json(text: str, code: str, message: str) -> None:
 _TAKE_TOKENS = frozenset({FramePhase.CALLING, FramePhase.WAITS_FOR_TOKEN, FramePhase.WITH_WORKER})
 
 
+# The phase in which a frame takes a report, and what takes it.
+_TAKEN_BY: dict[type[Any], tuple[FramePhase, Callable[[OpenExecutions, OpenExecution, Frame, Any], None]]] = {
+    c.CallAnswered: (FramePhase.CALLING, tasks.answered),
+    c.JobDescribed: (FramePhase.WAITS_FOR_JOB, tasks.job_described),
+    c.ItemsRead: (FramePhase.READS_ITEMS, map_runs.items_read),
+    c.ResultsWritten: (FramePhase.WRITES_RESULTS, map_runs.results_written),
+}
 _HANDLERS: dict[type[Command[Any]], Callable[[WorkflowsMachine, Any], Any]] = {
     c.StartExecution: WorkflowsMachine._start,
     c.StopExecution: WorkflowsMachine._stop,

@@ -85,7 +85,9 @@ class FramePhase(StrEnum):
     SLEEPING = "SLEEPING"  # the end of a Wait state, `due_ms`
     RETRYING = "RETRYING"  # the end of a retrier's delay, `due_ms`
     RUNS_CHILDREN = "RUNS_CHILDREN"  # its branches or iterations, frames whose parent it is
+    READS_ITEMS = "READS_ITEMS"  # the items of the map run `target`
     RUNS_MAP = "RUNS_MAP"  # the map run `target`
+    WRITES_RESULTS = "WRITES_RESULTS"  # the results of the map run `target` to be written
     ENDING = "ENDING"  # nothing: it has ended as ENDED says, which its parent or execution is about to learn
     ENDED = "ENDED"  # nothing: it has `output`, or has failed with `error` and `cause`
     ABORTED = "ABORTED"  # nothing: it was open when another branch failed, or its execution ended

@@ -127,7 +127,7 @@ def abort_frame(world: OpenExecutions, execution: OpenExecution, frame: Frame) -
     if frame.phase is FramePhase.ENDING:
         world.put(execution, replace(frame, phase=FramePhase.ENDED))
         return
-    if frame.phase is FramePhase.RUNS_MAP:
+    if frame.target in world.map_runs:
         abort_map_run(world, frame.target, MapRunStatus.ABORTED)
     else:
         abandon_call(world, execution, frame)

@@ -63,7 +63,7 @@ def fail_evaluation(
     an expression that was evaluated on entry."""
     if frame.phase is FramePhase.RUNS_CHILDREN:
         abort_branches(world, execution, frame, None, frame.previous_event_id)
-    elif frame.phase is FramePhase.RUNS_MAP and frame.target in world.map_runs:
+    elif frame.target in world.map_runs:
         abort_map_run(world, frame.target, MapRunStatus.FAILED)
     frame, failure = _evaluation_failed(world, execution, frame, error, previous)
     fail(world, execution, frame, failure)

@@ -5,6 +5,7 @@ its output, or has failed."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from msgspec.structs import replace
@@ -19,11 +20,12 @@ from batchyard.core.model.executions import (
     MapRunCounts,
     MapRunStatus,
 )
-from batchyard.evaluators.states.errors import RUNTIME, StateError
+from batchyard.evaluators.states.errors import StateError
 from batchyard.evaluators.states.json_values import check_size, compact, size_bytes
 from batchyard.evaluators.states.retriers import EXCEEDED_TOLERATED_FAILURES
 from batchyard.evaluators.states.scope import Scope
-from batchyard.workflows.compiled_states import DistributedRun, MapState
+from batchyard.workflows.commands import ItemsRead, ReadItems, ResultsWritten, WriteResults
+from batchyard.workflows.compiled_states import DistributedRun, MapState, ObjectAccess
 from batchyard.workflows.executions.beginnings import begin, deadline_ms
 from batchyard.workflows.executions.children import concurrency_of, item_input, items_of, selected_item
 from batchyard.workflows.executions.data_flow import evaluate, filtered_input, output_of_result
@@ -33,6 +35,7 @@ from batchyard.workflows.executions.open_executions import Failure, OpenExecutio
 from batchyard.workflows.executions.payload import Payload, payload_of
 from batchyard.workflows.executions.redrives import restart
 from batchyard.workflows.executions.scopes import (
+    integer_of,
     positive_integer_of,
     scope_for,
     tolerated_count_of,
@@ -54,44 +57,107 @@ _COUNTED_AS = {
 def start(world: OpenExecutions, execution: OpenExecution, frame: Frame, state: MapState) -> None:
     """Begins a map run. Raises StateError."""
     assert state.run is not None, "the Map is distributed"
-    if state.run.reader is not None:
-        raise StateError(RUNTIME, "No S3 endpoint is configured that an ItemReader could read from.")
     raw = world.input_of(execution, frame)
     scope = scope_for(world, execution, frame, state)
     effective = filtered_input(state, raw, scope)
     concurrency = concurrency_of(state, raw, scope, effective)
-    items = items_of(state, raw, scope, effective, takes_objects=True)
-    if isinstance(items.value, dict):
-        items = payload_of([{"Key": key, "Value": value} for key, value in items.value.items()])
+    items, reader = Payload("[]"), None
+    if state.run.reader is None:
+        items = items_of(state, raw, scope, effective, takes_objects=True)
+        if isinstance(items.value, dict):
+            items = payload_of([{"Key": key, "Value": value} for key, value in items.value.items()])
+    else:
+        reader = access_of(state.run.reader, raw, scope, effective)
     work = _in_batches(state.run, items, raw, scope, effective)
-    started = world.emit(execution, frame.previous_event_id, "MapStateStarted", {"length": len(items.value)})
+    details = {"length": len(items.value)}
+    started = world.emit(execution, frame.previous_event_id, "MapStateStarted", details)
     frame = world.put(execution, replace(frame, previous_event_id=started, call_event_id=started))
     run = _new_run(world, execution, frame, state, concurrency)
     run = replace(
         run,
         tolerated_failure_count=_tolerated_count(state.run, raw, scope, effective),
         tolerated_failure_percentage=_tolerated_percentage(state.run, raw, scope, effective),
-        items=MapRunCounts(total=len(items.value)),
-        executions=MapRunCounts(total=len(work.value)),
     )
     run_started = world.emit(execution, started, "MapRunStarted", {"mapRunArn": run.arn})
     world.put_map_run(run)
     world.children[run.arn] = set()
-    frame = replace(
-        frame,
-        phase=FramePhase.RUNS_MAP,
-        previous_event_id=run_started,
-        target=run.arn,
-        work=work.text,
-        concurrency=concurrency,
-        due_ms=0,
+    frame = replace(frame, previous_event_id=run_started, target=run.arn, concurrency=concurrency, due_ms=0)
+    if reader is None:
+        _run(world, execution, frame, state, items, work)
+        return
+    frame = world.put(execution, replace(frame, phase=FramePhase.READS_ITEMS, work=compact(reader)))
+    world.effects.append(read_items(execution, frame))
+
+
+def items_read(world: OpenExecutions, execution: OpenExecution, frame: Frame, report: ItemsRead) -> None:
+    """Takes the items that an ItemReader has read. Raises StateError."""
+    state = world.state_of(execution, frame)
+    assert isinstance(state, MapState), "only Maps have readers"
+    assert state.run is not None, "the Map is distributed"
+    if report.error is not None:
+        _fail_run(world, execution, frame, Failure(report.error, report.cause))
+        return
+    raw = world.input_of(execution, frame)
+    scope = scope_for(world, execution, frame, state)
+    items = payload_of(report.items)
+    work = _in_batches(state.run, items, raw, scope, filtered_input(state, raw, scope))
+    _run(world, execution, frame, state, items, work)
+
+
+def read_items(execution: OpenExecution, frame: Frame) -> ReadItems:
+    return ReadItems(
+        execution_key=execution.record.key,
+        frame_id=frame.id,
+        event_id=frame.call_event_id,
+        reader=Payload(frame.work).value,
     )
-    frame = world.put(execution, frame)
+
+
+def results_written(world: OpenExecutions, execution: OpenExecution, frame: Frame, report: ResultsWritten) -> None:
+    """Takes the outcome of a ResultWriter. Raises StateError."""
+    state = world.state_of(execution, frame)
+    assert isinstance(state, MapState), "only Maps have writers"
+    if report.error is not None:
+        _fail_run(world, execution, frame, Failure(report.error, report.cause))
+    else:
+        _complete(world, execution, frame, state, payload_of(report.output))
+
+
+def write_results(world: OpenExecutions, execution: OpenExecution, frame: Frame) -> WriteResults:
+    """Returns the effect of a frame that WRITES_RESULTS. Raises StateError."""
+    state = world.state_of(execution, frame)
+    assert isinstance(state, MapState), "only Maps have writers"
+    assert state.run is not None, "the Map is distributed"
+    assert state.run.writer is not None, "it writes results"
+    raw = world.input_of(execution, frame)
+    scope = scope_for(world, execution, frame, state)
+    return WriteResults(
+        execution_key=execution.record.key,
+        frame_id=frame.id,
+        event_id=frame.call_event_id,
+        writer=access_of(state.run.writer, raw, scope, filtered_input(state, raw, scope)),
+        map_run_arn=frame.target,
+    )
+
+
+def _run(
+    world: OpenExecutions, execution: OpenExecution, frame: Frame, state: MapState, items: Payload, work: Payload
+) -> None:
+    """Begins the children. `work`: the items, or batches of them."""
+    run = world.map_runs[frame.target]
+    world.put_map_run(
+        replace(
+            run,
+            items=MapRunCounts(total=len(items.value)),
+            executions=MapRunCounts(total=len(work.value)),
+        )
+    )
+    frame = world.put(execution, replace(frame, phase=FramePhase.RUNS_MAP, work=work.text))
     execution.progress[frame.id] = Progress(len(work.value))
     if work.value:
         _begin_children(world, execution, frame, state)
     else:
-        _complete(world, execution, frame, state)
+        _end_run(world, execution, frame, state)
 
 
 def continue_children(world: OpenExecutions, execution: OpenExecution, frame: Frame) -> None:
@@ -101,6 +167,8 @@ def continue_children(world: OpenExecutions, execution: OpenExecution, frame: Fr
     if progress is not None and progress.is_queued and isinstance(state, MapState):
         progress.is_queued = False
         _begin_children(world, execution, frame, state)
+        if progress.done == progress.total:  # of a redriven one, whose children had all succeeded
+            _end_run(world, execution, frame, state)
 
 
 def child_closed(world: OpenExecutions, record: Execution) -> None:
@@ -163,6 +231,21 @@ def _new_run(
         started_at_ms=world.now_ms,
         max_concurrency=concurrency,
     )
+
+
+def access_of(access: ObjectAccess, raw: Payload, scope: Scope, effective: Payload) -> dict[str, Any]:
+    """Returns an ItemReader or ResultWriter with what it says evaluated. Raises StateError."""
+    if access.template is not None:
+        found = evaluate(access.template, raw, scope, effective)
+        assert isinstance(found, dict), "it is an object"
+        return found
+    given = dict(access.document)
+    if access.parameters is not None:
+        given["Parameters"] = evaluate(access.parameters, raw, scope, effective)
+    if access.max_items is not None:
+        number = integer_of(access.max_items, raw, scope, effective)
+        given["ReaderConfig"] = {**given.get("ReaderConfig", {}), "MaxItems": number}
+    return given
 
 
 def _tolerated_count(run: DistributedRun, raw: Payload, scope: Scope, effective: Payload) -> int:
@@ -327,9 +410,9 @@ def _child_closed(
         )
     )
     if is_failed and _is_beyond_threshold(run, progress.failed_items):
-        _exceed(world, execution, frame, run)
+        _fail_run(world, execution, frame, Failure(EXCEEDED_TOLERATED_FAILURES, THRESHOLD_EXCEEDED))
     elif progress.done == progress.total:
-        _complete(world, execution, frame, state)
+        _end_run(world, execution, frame, state)
     else:
         world.queue_for_more(execution, frame)
 
@@ -352,21 +435,34 @@ def _is_beyond_threshold(run: MapRun, failed_items: int) -> bool:
 # -- the end --
 
 
-def _exceed(world: OpenExecutions, execution: OpenExecution, frame: Frame, run: MapRun) -> None:
-    failure = Failure(EXCEEDED_TOLERATED_FAILURES, THRESHOLD_EXCEEDED)
-    abort_map_run(world, run.arn, MapRunStatus.FAILED)
+def _fail_run(world: OpenExecutions, execution: OpenExecution, frame: Frame, failure: Failure) -> None:
+    abort_map_run(world, frame.target, MapRunStatus.FAILED)
     details = {"error": failure.error, "cause": failure.cause}
     failed = world.emit(execution, frame.previous_event_id, "MapRunFailed", details)
     fail(world, execution, replace(frame, previous_event_id=failed), failure, is_own=False)
 
 
-def _complete(world: OpenExecutions, execution: OpenExecution, frame: Frame, state: MapState) -> None:
-    """Ends a map run whose children have ended. Raises StateError."""
+def _end_run(world: OpenExecutions, execution: OpenExecution, frame: Frame, state: MapState) -> None:
+    """Ends a map run whose children have ended, or has their results written. Raises StateError."""
+    assert state.run is not None, "the Map is distributed"
+    if state.run.writer is None:
+        _complete(world, execution, frame, state, None)
+        return
+    frame = world.put(execution, replace(frame, phase=FramePhase.WRITES_RESULTS))
+    world.effects.append(write_results(world, execution, frame))
+
+
+def _complete(
+    world: OpenExecutions, execution: OpenExecution, frame: Frame, state: MapState, written: Payload | None
+) -> None:
+    """Ends a map run. `written`: what its ResultWriter gives; None: there is none. Raises StateError."""
     run = world.map_runs.pop(frame.target)
     world.children.pop(run.arn, None)
     world.changes.map_runs[run.arn] = replace(run, status=MapRunStatus.SUCCEEDED, stopped_at_ms=world.now_ms)
     children = sorted(world.children_of(execution, frame.id), key=lambda child: child.place)
-    result = "[" + ",".join([child.output for child in children if child.output is not None]) + "]"
+    result = written
+    if result is None:
+        result = Payload("[" + ",".join([child.output for child in children if child.output is not None]) + "]")
     started = frame.previous_event_id
     run_succeeded = world.emit(execution, started, "MapRunSucceeded")
     world.emit(execution, run_succeeded, "MapStateSucceeded")
@@ -374,7 +470,7 @@ def _complete(world: OpenExecutions, execution: OpenExecution, frame: Frame, sta
     for child in children:
         world.drop(execution, child.id)
     frame = world.put(execution, replace(frame, phase=FramePhase.RUNNABLE, work="", target="", concurrency=0))
-    check_size(result, state.name)
+    check_size(result.text, state.name)
     scope = scope_for(world, execution, frame, state)
-    output, assigned = output_of_result(state, world.input_of(execution, frame), Payload(result), scope)
+    output, assigned = output_of_result(state, world.input_of(execution, frame), result, scope)
     exit_state(world, execution, frame, state, output, assigned, state.next)

@@ -35,6 +35,7 @@ NOT_REDRIVABLE = "ExecutionNotRedrivable"
 MAX_REDRIVES = 1_000  # of an execution (service quota)
 MAX_REDRIVEN_EVENTS = 24_999  # an execution with more has no place for another event
 REDRIVABLE_MS = 14 * 86_400_000  # after its end
+_UNSUCCESSFUL = frozenset({MapRunStatus.FAILED, MapRunStatus.ABORTED})
 _BEGUN_AGAIN = frozenset({"Task", "Wait", "Parallel", "Map"})  # without a further StateEntered
 
 
@@ -88,7 +89,12 @@ def restart(world: OpenExecutions, execution: OpenExecution, timeout_seconds: in
         world.set_timer(execution, WHOLE, record.deadline_ms)
     details = {"redriveCount": record.redrive_count}
     redriven = world.emit(execution, execution.last_event_id, "ExecutionRedriven", details)
-    _restart_frame(world, execution, execution.frames[TOP_FRAME], redriven)
+    top = execution.frames[TOP_FRAME]
+    if _has_succeeded(top):  # it was stopped when only its end was left
+        top = replace(top, phase=FramePhase.ENDING, previous_event_id=redriven)
+        world.queue(execution, world.put(execution, top))
+    else:
+        _restart_frame(world, execution, top, redriven)
 
 
 def _reopen(
@@ -108,7 +114,7 @@ def _reopen_map_run(world: OpenExecutions, execution: OpenExecution, run: MapRun
     """Opens a map run again, and those of its children that did not succeed."""
     frame = execution.frames.get(run.frame_id)
     is_last = frame is not None and frame.target == run.arn  # not one that a retry of the Map has replaced
-    if frame is None or not is_last or run.status not in (MapRunStatus.FAILED, MapRunStatus.ABORTED):
+    if frame is None or not is_last or not run.items.total or run.status not in _UNSUCCESSFUL:
         return
     state = world.state_of(execution, frame)
     assert isinstance(state, MapState), "a map run belongs to a Map"
@@ -143,7 +149,7 @@ def _pending(counts: MapRunCounts, redriven: int) -> MapRunCounts:
 
 
 def _restart_frame(world: OpenExecutions, execution: OpenExecution, frame: Frame, redriven: int) -> None:
-    if frame.phase is FramePhase.ENDED and not frame.is_failed:
+    if _has_succeeded(frame):
         return
     state = world.state_of(execution, frame)
     frame = replace(
@@ -166,10 +172,16 @@ def _restart_frame(world: OpenExecutions, execution: OpenExecution, frame: Frame
         event_id = world.emit(execution, redriven, "MapRunRedriven", details)
         frame = world.put(execution, replace(frame, phase=FramePhase.RUNS_MAP, previous_event_id=event_id))
         restore_progress(world, execution, frame)
+        if not execution.progress[frame.id].is_queued:  # it has to see that all have ended
+            execution.progress[frame.id].is_queued = True
+            world.queue(execution, frame)
     elif children and not (isinstance(state, MapState) and state.run is not None):
         frame = world.put(execution, replace(frame, phase=FramePhase.RUNS_CHILDREN))
         for child in children:
             _restart_frame(world, execution, child, redriven)
+        if all(_has_succeeded(child) for child in children):  # the last one's end is still to be taken
+            last = replace(children[-1], phase=FramePhase.ENDING, previous_event_id=redriven)
+            world.queue(execution, world.put(execution, last))
         restore_progress(world, execution, frame)
     elif state.type in _BEGUN_AGAIN and frame.entered_event_id:
         for child in children:
@@ -178,3 +190,7 @@ def _restart_frame(world: OpenExecutions, execution: OpenExecution, frame: Frame
         world.set_timer(execution, frame.id, world.now_ms)
     else:
         world.queue(execution, world.put(execution, replace(frame, work="", target="")))
+
+
+def _has_succeeded(frame: Frame) -> bool:
+    return frame.phase is FramePhase.ENDED and not frame.is_failed

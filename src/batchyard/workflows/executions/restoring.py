@@ -9,7 +9,7 @@ from batchyard.core.model.effects import Effect
 from batchyard.core.model.executions import Execution, ExecutionStatus, Frame, FramePhase
 from batchyard.workflows.commands import ActivityTaskReady
 from batchyard.workflows.compiled_states import CompiledMachine, MapState, StateScope
-from batchyard.workflows.executions import activities, tasks
+from batchyard.workflows.executions import activities, map_runs, tasks
 from batchyard.workflows.executions.abandoned_calls import AbandonedCall
 from batchyard.workflows.executions.endings import machine_name
 from batchyard.workflows.executions.open_executions import (
@@ -55,6 +55,10 @@ def recovered_effects(world: OpenExecutions) -> list[Effect]:
                 effects.append(tasks.describe_job(execution, frame))
             elif frame.phase is FramePhase.WAITS_FOR_EXECUTION and frame.target not in world.keys:
                 effects.append(tasks.describe_child(execution, frame))
+            elif frame.phase is FramePhase.READS_ITEMS:
+                effects.append(map_runs.read_items(execution, frame))
+            elif frame.phase is FramePhase.WRITES_RESULTS:
+                effects.append(map_runs.write_results(world, execution, frame))
     effects += [ActivityTaskReady(arn) for arn in world.tasks]
     return effects
 
