@@ -32,7 +32,7 @@ test: setup ## run every test in a random order, WORKERS at a time (default 3: m
 	@$(RUN) -m pytest -rs -n $(WORKERS) --dist loadfile $(ARGS)
 
 kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit
-	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py tests/kill/test_nodes.py tests/kill/test_consumables.py $(ARGS)
+	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py tests/kill/test_nodes.py tests/kill/test_consumables.py tests/kill/test_executions.py $(ARGS)
 
 hunt: setup ## look for bugs: SEEDS simulated worlds (default 1000) from FROM on (500), then SECONDS of hostile requests (600), changed state machines, all MPIs
 	@$(RUN) -m batchyard.simulator --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1))

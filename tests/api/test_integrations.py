@@ -37,6 +37,8 @@ def refusal(arn: str) -> str:
         (f"{BATCH}.waitForTaskToken", ("batch", "SubmitJob")),
         ("arn:aws-cn:states:::sns:publish", ("sns", "Publish")),
         ("arn:aws:states:::events:putEvents.waitForTaskToken", ("events", "PutEvents")),
+        ("arn:aws:states:::states:startExecution.sync:2", ("states", "StartExecution")),
+        ("arn:aws:states:::aws-sdk:sfn:sendTaskSuccess", ("states", "SendTaskSuccess")),
         ("arn:aws:states:::aws-sdk:batch:describeJobs", ("batch", "DescribeJobs")),
         ("arn:aws:states:::aws-sdk:eventbridge:putEvents", ("events", "PutEvents")),
         ("arn:aws:states:::aws-sdk:cloudwatchlogs:putLogEvents", ("logs", "PutLogEvents")),
@@ -168,6 +170,21 @@ def test_an_event_that_was_not_taken_fails_the_call_with_the_whole_answer() -> N
             "NotFound",
             "Sns.NotFoundException",
             "m (Service: Sns, Status Code: 404, Request ID: r) (SDK Attempt Count: 1)",
+        ),
+        (
+            "arn:aws:states:::states:startExecution",
+            "StateMachineDoesNotExist",
+            "StepFunctions.StateMachineDoesNotExistException",
+            (
+                "m (Service: AWSStepFunctions; Status Code: 400; Error Code: StateMachineDoesNotExist; Request ID: r; "
+                "Proxy: null)"
+            ),
+        ),
+        (
+            "arn:aws:states:::aws-sdk:sfn:sendTaskSuccess",
+            "InvalidToken",
+            "Sfn.InvalidTokenException",
+            "m (Service: Sfn, Status Code: 400, Request ID: r) (SDK Attempt Count: 1)",
         ),
         (
             "arn:aws:states:::aws-sdk:batch:describeJobs",

@@ -22,6 +22,7 @@ from batchyard.core.model.records import Abilities, Instance
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.check import assert_consistent
 from batchyard.engines.supervisor.processes import start_ticks
+from batchyard.server import stored_machines  # noqa: F401  (registers the kinds of all documents)
 from batchyard.store.load import load
 from batchyard.store.store import Store
 from batchyard.wire.sigv4 import sign

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from batchyard.core.model.deliveries import Message
-from batchyard.server.deliveries.own_operations import BatchChannel, OperationChannel
+from batchyard.server.deliveries.own_operations import BatchChannel, OperationChannel, StateMachineChannel
 from batchyard.server.deliveries.sender import ARRIVED, Outcome
 from batchyard.server.http.disk_guard import FreeSpace
 from tests.api.service import Service
@@ -123,3 +123,42 @@ def test_a_schedule_calls_an_operation(service: Service) -> None:
     missing = call("TerminateJob", "{}", "x2")
     assert (missing.error_code, missing.is_final) == ("INVALID_PARAMETER", True)
     assert "jobId" in missing.error
+
+
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:nightly"
+
+
+def start(service: Service, body: str, token: str = "e1/failed/t1") -> Outcome:
+    message = Message(LANE, "states", {"arn": MACHINE}, body, token)
+    return asyncio.run(StateMachineChannel(service.context, space()).send(message))
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_message_starts_one_execution_with_its_body_as_the_input(service: Service, seconds: int) -> None:
+    """Also where it is sent again, while the execution runs and after its end."""
+    states = service.client("stepfunctions")
+    wait = {"Type": "Wait", "Seconds": seconds or 1, "End": True}
+    definition = json.dumps({"StartAt": "Wait", "States": {"Wait": wait}})
+    states.create_state_machine(name="nightly", definition=definition, roleArn="arn:aws:iam::123456789012:role/nightly")
+    assert start(service, '{"a": 1}') == ARRIVED
+    if not seconds:
+        service.tick(1000)
+    assert start(service, '{"a": 1}') == ARRIVED
+    (execution,) = states.list_executions(stateMachineArn=MACHINE)["executions"]
+    assert execution["status"] == ("RUNNING" if seconds else "SUCCEEDED")
+    assert states.describe_execution(executionArn=execution["executionArn"])["input"] == '{"a": 1}'
+    assert start(service, '{"a": 1}', "e2/failed/t1") == ARRIVED
+    assert len(states.list_executions(stateMachineArn=MACHINE)["executions"]) == 2
+
+
+def test_an_execution_that_cannot_be_started_is_given_up(service: Service) -> None:
+    missing = start(service, "{}")
+    assert (missing.error_code, missing.is_final) == ("NO_RESOURCE", True)
+    assert f"State Machine Does Not Exist: '{MACHINE}'" in missing.error
+    service.client("stepfunctions").create_state_machine(
+        name="nightly",
+        definition='{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}',
+        roleArn="arn:aws:iam::123456789012:role/nightly",
+    )
+    wrong = start(service, "no JSON")
+    assert (wrong.error_code, wrong.is_final) == ("INVALID_PARAMETER", True)

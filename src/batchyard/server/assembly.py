@@ -34,13 +34,15 @@ from batchyard.server.metrics.alarm_evaluator import AlarmEvaluator
 from batchyard.server.parts import Parts
 from batchyard.server.settings.host import Detected
 from batchyard.server.stored_machines import Stored, load_machines
+from batchyard.server.workflows.workflow_effects import WorkflowEffects, handlers
 from batchyard.workflows.commands import ActivityTaskReady, ExecutionEnded
 
 
 class Assembly(Struct, frozen=True):
     """The parts that decide about jobs and run them. `job_listener`: for containers on networks of their own; None:
     there is no Docker. `sender`: of messages to targets outside, which it reads from `messages`. `event_makers`: make
-    events of services of facts. `waiters`: callers who wait for executions of Step Functions."""
+    events of services of facts. `waiters`: callers who wait for executions of Step Functions; `workflow_effects`: makes
+    the calls of executions, and logs them."""
 
     stored: Stored
     loop: Loop
@@ -53,6 +55,7 @@ class Assembly(Struct, frozen=True):
     event_makers: tuple[FactEvents, ...]
     alarm_evaluator: AlarmEvaluator
     waiters: Waiters
+    workflow_effects: WorkflowEffects
 
     @property
     def machine(self) -> Machine:
@@ -82,6 +85,7 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
             ExecutionEnded: waiters.carry_out,
             ActivityTaskReady: waiters.carry_out,
             RulesChanged: lambda effects: take_rules(effects, event_makers, stored.delivery),
+            **handlers(lambda: workflow_effects),
         },
         listeners=_fact_listeners(parts),
         delivery=stored.delivery,
@@ -97,7 +101,8 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
     for event_maker in event_makers:
         event_maker.follow(stored.events.router, stored.delivery)
     engines = EngineSet(settings, parts.paths, parts.engines, stored.machine, job_listener)
-    outside = (stored_messages, sender, event_makers, alarm_evaluator, waiters)
+    workflow_effects = WorkflowEffects(loop, stored.machine, stored.workflows, parts.log_writer)
+    outside = (stored_messages, sender, event_makers, alarm_evaluator, waiters, workflow_effects)
     return Assembly(stored, loop, engines, identity, cipher, job_listener, *outside)
 
 

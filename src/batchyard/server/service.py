@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
 
 from batchyard.clock import wall_clock_ms
 from batchyard.core.registry.machine_gpus import devices_in_use
@@ -13,7 +15,7 @@ from batchyard.server.admin.service_control import RunningService
 from batchyard.server.admin.terminal import complain
 from batchyard.server.assembly import assemble
 from batchyard.server.asyncio_tasks import cancel_tasks, run_beside
-from batchyard.server.deliveries.channels import make_channels, make_http_client
+from batchyard.server.deliveries.channels import free_space, make_channels, make_http_client
 from batchyard.server.deliveries.sender import Channel
 from batchyard.server.end_signals import EndSignals, start_deadline
 from batchyard.server.engines.gpu_watch import GpuWatch
@@ -84,6 +86,7 @@ class Service:
                     self._pruning(front),
                     make_channels(self._parts, front.context, http),
                     LogTasks(self._parts, front),
+                    partial(self._assembly.workflow_effects.run, front.context, free_space(self._parts), http),
                 )
         finally:
             await http.close()
@@ -122,12 +125,13 @@ class Service:
         pruning: Pruning,
         channels: Mapping[str, Channel],
         logs: LogTasks,
+        workflows: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         parts = self._parts
         serving = asyncio.create_task(server.serve([parts.listener]))
         ready = asyncio.create_task(server.serving.wait())
         ending = asyncio.create_task(self._ending.wait())
-        failing = asyncio.create_task(self._wait_for_failure(pruning, channels, logs))
+        failing = asyncio.create_task(self._wait_for_failure(pruning, channels, logs, workflows))
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             write_server_file(parts.paths, parts.address, VERSION)
@@ -145,7 +149,13 @@ class Service:
         if failure is not None and not self._kill:
             raise failure
 
-    async def _wait_for_failure(self, pruning: Pruning, channels: Mapping[str, Channel], logs: LogTasks) -> None:
+    async def _wait_for_failure(
+        self,
+        pruning: Pruning,
+        channels: Mapping[str, Channel],
+        logs: LogTasks,
+        workflows: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
         """Does what runs beside requests. Raises when an engine can never serve this server again, pruning cannot
         commit, or a channel has a fault."""
         gpus = GpuWatch(self._host.gpus, self._assembly.loop.ask, lambda: devices_in_use(self._assembly.machine.world))
@@ -153,7 +163,7 @@ class Service:
         upkeep = tend(self._parts.metric_store, self._parts.clock.now_ms)
         minutes = self._minute_recorder().run()
         alarms = self._assembly.alarm_evaluator.run()
-        beside = (pruning.run(), gpus.run(), sending, upkeep, logs.run(), minutes, alarms)
+        beside = (pruning.run(), gpus.run(), sending, upkeep, logs.run(), minutes, alarms, workflows())
         work = (self._assembly.engines.wait_for_failure(), *beside)
         failing = [asyncio.create_task(one) for one in work]
         try:

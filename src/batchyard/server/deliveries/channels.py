@@ -29,7 +29,7 @@ from batchyard.topics.records import APPRISE, EMAIL_PROTOCOLS, EXEC, HTTP_PROTOC
 def make_channels(parts: Parts, context: Context, http: HttpClient) -> Mapping[str, Channel]:
     """Returns the channels, by name. `context`: of operations that the service performs for rules and schedules;
     `http`: open for as long as they are used."""
-    space = FreeSpace(parts.writer.free_bytes, parts.settings.min_free_mib, wall_clock_ms)
+    space = free_space(parts)
     return {
         LOG_CHANNEL: LogChannel(parts.log_writer, wall_clock_ms),
         BATCH: BatchChannel(context, space),
@@ -38,6 +38,11 @@ def make_channels(parts: Parts, context: Context, http: HttpClient) -> Mapping[s
         HTTP: ApiDestinationChannel(http, context.ask, context.cipher, time.monotonic),
         SNS: SnsChannel(_notice_senders(parts, http)),
     }
+
+
+def free_space(parts: Parts) -> FreeSpace:
+    """Returns the check of the disk for what the service begins itself."""
+    return FreeSpace(parts.writer.free_bytes, parts.settings.min_free_mib, wall_clock_ms)
 
 
 def _notice_senders(parts: Parts, http: HttpClient) -> Mapping[str, NoticeSender]:
