@@ -7,9 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchyard.api import integrations
+from batchyard.api import integration_calls, integrations
 from batchyard.api.context import Call, Context
-from batchyard.api.integration_calls import call_once
 from batchyard.api.states.mock_results import mock_fault
 from batchyard.api.states.requests import check_role, invalid
 from batchyard.core.model.executions import STANDARD
@@ -112,7 +111,7 @@ async def _called(context: Context, request: Document, test: StateTest, needed: 
             f"TestState calls {resource.arn} with a mock only: activities, HTTP tasks and the patterns .sync and "
             ".waitForTaskToken are not carried out here."
         )
-    output = await call_once(context, resource, needed.arguments.value, request["roleArn"])
+    output = await integration_calls.call_once(context, resource, needed.arguments.value, request["roleArn"])
     if isinstance(output, integrations.CallError):
         cause = output.cause
         if output.error == integrations.RUNTIME:
