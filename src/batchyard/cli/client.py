@@ -21,7 +21,7 @@ from batchyard.wire.execframes import EXEC_PATH
 
 # The services that commands call, by the names of their models, which have the addresses of the operations.
 BATCH, CLOUDWATCH, EVENTS, LOGS, SECRETS, YARD = "batch", "monitoring", "events", "logs", "secretsmanager", "yard"
-SCHEDULER, SNS = "scheduler", "sns"
+SCHEDULER, SNS, STATES = "scheduler", "sns", "states"
 FORM = "application/x-www-form-urlencoded"
 TIMEOUT_SECONDS = 60.0  # no answer takes that long: after it, an error is better than waiting
 UNKNOWN_KEY_CODES = frozenset({"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"})
