@@ -122,6 +122,14 @@ KINDS = {
     "containerinstancearn": "instance",
     "instanceid": "instance",
     "instanceids": "instance",
+    "statemachinearn": "machine",
+    "statemachineversionarn": "machine",
+    "statemachinealiasarn": "machine",
+    "executionarn": "execution",
+    "maprunarn": "map run",
+    "revisionid": "revision",
+    "topicarn": "topic",
+    "subscriptionarn": "subscription",
 }
 
 
@@ -137,6 +145,10 @@ ARNS = (
     (":container-instance/", "instance"),
     (":secret:", "secret"),
     (":connection/", "connection"),
+    (":stateMachine:", "machine"),
+    (":execution:", "execution"),
+    (":express:", "execution"),
+    (":mapRun:", "map run"),
 )
 
 

@@ -4,6 +4,7 @@ name too."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 ARN = "arn:aws:batch:us-east-1:123456789012:"
@@ -58,7 +59,43 @@ METRIC = {"Namespace": "App", "MetricName": "metric-1", "Dimensions": DIMENSIONS
 PASSING = '{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}'
 WAITING = '{"StartAt": "A", "States": {"A": {"Type": "Wait", "SecondsPath": "$.seconds", "End": true}}}'
 PUBLISHING = '{"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Parameters": {"Message": "m"}, "End": true}'
+MAPPED = {
+    "ItemsPath": "$.items",
+    "ItemSelector": {"item.$": "$$.Map.Item.Value", "all.$": "$..[?(@.b)]"},
+    "ItemProcessor": {
+        "StartAt": "C",
+        "States": {
+            "C": {"Type": "Pass", "QueryLanguage": "JSONata", "Output": "{% $states.input.item.b %}", "End": True}
+        },
+    },
+    "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "D"}],
+}
+# What many expressions are evaluated in, and an operation is called by.
+RICH = json.dumps(
+    {
+        "StartAt": "A",
+        "States": {
+            "A": {
+                "Type": "Choice",
+                "Choices": [
+                    {"Variable": "$.items[0]", "IsNumeric": True, "Next": "B"},
+                    {"Variable": "$.items", "StringMatches": "*a*", "Next": "D"},
+                ],
+                "Default": "B",
+            },
+            "B": {"Type": "Map", **MAPPED, "Assign": {"x.$": "$"}, "Next": "D"},
+            "D": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::aws-sdk:sts:getCallerIdentity",
+                "ResultSelector": {"t.$": "States.Format('{} {}', $.Arn, States.JsonToString($x))"},
+                "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 1}],
+                "End": True,
+            },
+        },
+    }
+)
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:"
+ACTIVITY = "arn:aws:states:us-east-1:123456789012:activity:"
 ALARM_RULE = {
     "EvaluationPeriods": 1,
     "Threshold": 1.0,
@@ -154,6 +191,7 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "machine-N", "definition": PASSING, "roleArn": ROLE},
         {"name": "quick-N", "definition": PASSING, "roleArn": ROLE, "type": "EXPRESS", "publish": True},
         {"name": "waiting-N", "definition": WAITING, "roleArn": ROLE},
+        {"name": "rich-N", "definition": RICH, "roleArn": ROLE},
     ),
     "UpdateStateMachine": ({"stateMachineArn": None, "definition": WAITING, "publish": True},),
     "CreateStateMachineAlias": (
@@ -163,7 +201,21 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "StartExecution": (
         {"stateMachineArn": None, "input": '{"seconds": 1}'},
         {"stateMachineArn": None, "name": "run-N"},
+        {"stateMachineArn": None, "input": '{"items": [{"b": [1, null]}, {"b": "c"}, 3], "seconds": "1"}'},
     ),
+    "StopExecution": ({"executionArn": None, "error": "E", "cause": "why"},),
+    "DescribeExecution": ({"executionArn": None},),
+    "GetExecutionHistory": ({"executionArn": None, "reverseOrder": True, "maxResults": 3}, {"executionArn": None}),
+    "DescribeStateMachineForExecution": ({"executionArn": None},),
+    "RedriveExecution": ({"executionArn": None},),
+    "ListMapRuns": ({"executionArn": None},),
+    "DescribeMapRun": ({"mapRunArn": None},),
+    "ListExecutions": ({"stateMachineArn": None, "maxResults": 2}, {"stateMachineArn": None, "statusFilter": "FAILED"}),
+    "DescribeStateMachine": ({"stateMachineArn": None},),
+    "PublishStateMachineVersion": ({"stateMachineArn": None},),
+    "ListStateMachineVersions": ({"stateMachineArn": None},),
+    "DescribeActivity": ({"activityArn": ACTIVITY + "activity-N"},),
+    "DeleteActivity": ({"activityArn": ACTIVITY + "activity-N"},),
     "StartSyncExecution": ({"stateMachineArn": MACHINE + "quick-N", "input": "{}"},),
     "ValidateStateMachineDefinition": ({"definition": PASSING},),
     "TestState": (
