@@ -6,6 +6,7 @@ BATCHYARD_KILLS: how many deaths (`make kill KILLS=500`); BATCHYARD_KILL_SEED: t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -20,6 +21,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from batchyard import failpoints
 from tests.kill.chaos import Chaos
 from tests.kill.traces import read_traces
 from tests.kill.verdict import Verdict
@@ -92,6 +94,18 @@ PIPELINE = {
     },
 }
 CHILD = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 1, "End": True}}}
+
+
+ONE_JOB = [
+    "ExecutionStarted",
+    "TaskStateEntered",
+    "TaskScheduled",
+    "TaskStarted",
+    "TaskSubmitted",
+    "TaskSucceeded",
+    "TaskStateExited",
+    "ExecutionSucceeded",
+]
 
 
 def states_of(yard: Yard, *, tries: int) -> Any:
@@ -235,3 +249,30 @@ def faults_of_jobs(yard: Yard, inputs: dict[str, dict[str, Any]]) -> Iterator[st
     )
     for trace in read_traces(yard.traces).values():
         yield from trace.faults()
+
+
+def test_a_death_around_the_commit_of_a_submission_submits_one_job(tmp_path: Path) -> None:
+    """The job, and the step of its execution: neither is on disk, or both are."""
+    yard = Yard(tmp_path)
+    points = ("before-commit", "after-commit-before-answer")
+    armed = ";".join(f"{point}[submitted]=crash@1" for point in points)
+    yard.variables = {failpoints.VARIABLE: armed, failpoints.HITS_VARIABLE: str(tmp_path / "hits")}
+    definition = json.dumps({"StartAt": "Job", "States": {"Job": JOB}})
+    item = {"place": 0, "codes": ["0"], "nap": "0"}
+    with yard:
+        yard.register()
+        states = states_of(yard, tries=10)
+        machine = states.create_state_machine(name="one", definition=definition, roleArn=ROLE)["stateMachineArn"]
+        arn = f"{machine.replace('stateMachine', 'execution')}:run-1"
+        with contextlib.suppress(BotoCoreError):  # its answer may come too late
+            states_of(yard, tries=1).start_execution(stateMachineArn=machine, name="run-1", input=json.dumps(item))
+        for _ in points:
+            yard.wait_for_death()
+            yard.check_store()
+            yard.launch()
+        yard.wait_until_served()
+        assert [line.split("\t")[0] for line in (tmp_path / "hits").read_text().splitlines()] == list(points)
+        until(lambda: states.describe_execution(executionArn=arn)["status"] == "SUCCEEDED", 60, "the end")
+        assert list(faults_of_jobs(yard, {arn: {"items": [item]}})) == []
+        events = states.get_execution_history(executionArn=arn)["events"]
+        assert [event["type"] for event in events] == ONE_JOB, "nothing of the crash is in the history"
