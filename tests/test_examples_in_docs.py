@@ -18,7 +18,7 @@ from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = "http://127.0.0.1:8470"
-BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(sh|python|json)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLE_SECONDS = 120.0
 JOB_SECONDS = 60.0
 
@@ -137,3 +137,20 @@ def test_how_to_order_and_limit_a_queue(server: Server) -> None:
     said = run(server, SHELL, variables + blocks(page, "sh", "get-job-queue-snapshot"))
     assert '"jobs": []' in said
     assert "strict" in said
+
+
+def test_how_to_build_a_workflow(server: Server) -> None:
+    page = "docs/how-to/workflows.md"
+    run(server, SHELL, blocks(page, "sh", "define ingest"))
+    (server.directory / "pipeline.asl.json").write_text(blocks(page, "json", "StartAt"))
+    said = run(server, SHELL, blocks(page, "sh", "workflows start"))
+    assert "SUCCEEDED" in said
+    assert [job["arrayProperties"]["size"] for job in jobs_named(server, "transform", "host")] == [4]
+    assert "pipeline" in run(server, SHELL, blocks(page, "sh", "batchyard workflows pipeline"))
+    events = run(server, SHELL, blocks(page, "sh", "get-execution-history")).split()
+    assert events[-4:] == ["TaskSucceeded", "TaskStateExited", "FailStateEntered", "ExecutionFailed"]
+    assert events.count("TaskFailed") == 2
+    tried = run(server, SHELL, blocks(page, "sh", "test-state"))
+    assert '"result": "OK"' in tried
+    assert '"nextState": "Failed"' in tried
+    assert "The pipeline of 2026-01-01 failed: States.TaskFailed" in tried
