@@ -141,12 +141,16 @@ def test_how_to_order_and_limit_a_queue(server: Server) -> None:
 
 def test_how_to_build_a_workflow(server: Server) -> None:
     page = "docs/how-to/workflows.md"
-    run(server, SHELL, blocks(page, "sh", "define ingest"))
+    run(server, SHELL, blocks(page, "sh", "create-topic"))
     (server.directory / "pipeline.asl.json").write_text(blocks(page, "json", "StartAt"))
     said = run(server, SHELL, blocks(page, "sh", "workflows start"))
     assert "SUCCEEDED" in said
     assert [job["arrayProperties"]["size"] for job in jobs_named(server, "transform", "host")] == [4]
     assert "pipeline" in run(server, SHELL, blocks(page, "sh", "batchyard workflows pipeline"))
+    run(server, SHELL, blocks(page, "sh", "start-execution"))
+    states = boto3.Session("any", "any", region_name="us-east-1").client("stepfunctions", endpoint_url=server.address)
+    arn = "arn:aws:states:us-east-1:123456789012:execution:pipeline:no-day"
+    until(lambda: states.describe_execution(executionArn=arn)["status"] == "FAILED", JOB_SECONDS)
     events = run(server, SHELL, blocks(page, "sh", "get-execution-history")).split()
     assert events[-4:] == ["TaskSucceeded", "TaskStateExited", "FailStateEntered", "ExecutionFailed"]
     assert events.count("TaskFailed") == 2
