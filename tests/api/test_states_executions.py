@@ -232,6 +232,37 @@ def test_a_worker_waits_for_a_task_and_gets_an_empty_answer_without_one(service:
     assert asyncio.run(scenario())["input"] == '"go"'
 
 
+def test_nobody_waits_for_a_service_that_ends(service: Service, states: Any) -> None:
+    activity = states.create_activity(name="walk")["activityArn"]
+
+    async def scenario() -> dict[str, Any]:
+        service.context = replace_context(service, activity_poll_seconds=30.0)
+        waiting = asyncio.create_task(call(service, "GetActivityTask", activityArn=activity))
+        await asyncio.sleep(0)
+        with service.context.waiters.expect_end("arn") as end:
+            service.context.waiters.close()
+        assert end.cancelled()
+        return await waiting | await call(service, "GetActivityTask", activityArn=activity)
+
+    assert asyncio.run(scenario()) == {}
+
+
+def test_a_stopped_execution_is_redriven(service: Service, states: Any) -> None:
+    machine(states, Type="Wait", Seconds=60)
+    arn = states.start_execution(stateMachineArn=ARN)["executionArn"]
+    service.tick(1000)
+    running = ("ExecutionNotRedrivable", "Execution is RUNNING and cannot be redriven")
+    assert refusal(states.redrive_execution, executionArn=arn) == running
+    states.stop_execution(executionArn=arn)
+    states.redrive_execution(executionArn=arn)
+    shown = states.describe_execution(executionArn=arn)
+    assert (shown["status"], shown["redriveCount"], "redriveDate" in shown) == ("RUNNING", 1, True)
+    assert "stopDate" not in shown
+    service.tick(60_000)
+    assert states.describe_execution(executionArn=arn)["status"] == "SUCCEEDED"
+    assert refusal(states.redrive_execution, executionArn=arn)[1] == "Execution is SUCCEEDED and cannot be redriven"
+
+
 def test_map_runs_are_described_listed_and_hold_executions(service: Service, states: Any) -> None:
     revision = executions.make_machine(service)
     run = replace(executions.map_run(1, service), stopped_at_ms=0)

@@ -46,6 +46,7 @@ GROWTH_MIB = 64
 LOG_LINES_PER_1000 = 1
 FINDS_SHOWN = 20
 SHOWN_BYTES = 3000
+WAITING = {f"{one.name}.{name}" for one in SERVICES.values() for name in one.waiting}  # whose answers may take long
 LIVE_FORM = "application/vnd.amazon.eventstream"  # of an answer that has no end
 NOT_BUILT = frozenset({("yard", "Shutdown")})  # it would end the run
 
@@ -141,9 +142,12 @@ class Client(threading.Thread):
         began = time.monotonic()
         status: int | None = 0
         answer = b""
+        waits = sent.label in WAITING
         try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(*host_of(self._run.address), timeout=ANSWER_SECONDS)
+            if self._connection is None or waits:
+                self._drop()
+                seconds = MOMENT_SECONDS if waits else ANSWER_SECONDS
+                self._connection = http.client.HTTPConnection(*host_of(self._run.address), timeout=seconds)
             self._connection.request(sent.method, sent.target, sent.body, sent.headers)
             response = self._connection.getresponse()
             live = response.getheader("Content-Type") == LIVE_FORM
@@ -151,10 +155,10 @@ class Client(threading.Thread):
             if live:  # it would go on for as long as anyone listens
                 self._drop()
         except TimeoutError:
-            status = None
+            status = 0 if waits else None  # an answer that may take long is not waited for
         except (OSError, http.client.HTTPException) as error:
             answer = repr(error).encode()
-        if not status:
+        if not status or waits:
             self._drop()
         self._run.report.add(sent.label, time.monotonic() - began, status, bytes_of(sent), answer)
         if status == 200:

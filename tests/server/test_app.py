@@ -52,11 +52,17 @@ class Answer:
         return self.headers.get("x-amzn-errortype", "")
 
 
-def dispatcher(tmp_path: Path, handlers: dict[tuple[str, str], Handler], *, aws_error_texts: bool = False) -> App:
+def dispatcher(
+    tmp_path: Path,
+    handlers: dict[tuple[str, str], Handler],
+    *,
+    aws_error_texts: bool = False,
+    waiting: frozenset[tuple[str, str]] = frozenset(),
+) -> App:
     access = Access(
         Rules("127.0.0.1", bound_to_loopback=True), KeyFile(tmp_path / "keys.json"), Key("OP", "s"), lambda: NOW_MS, 7
     )
-    return App(ROUTER, handlers, access, Dispatch(LIMIT_BYTES, (TooMuch,), (Gone,), aws_error_texts))
+    return App(ROUTER, handlers, access, Dispatch(LIMIT_BYTES, (TooMuch,), (Gone,), aws_error_texts, waiting))
 
 
 def app(tmp_path: Path, handlers: dict[tuple[str, str], Handler], *, aws_error_texts: bool = False) -> Asgi:
@@ -162,6 +168,24 @@ def failing(error: BaseException) -> dict[tuple[str, str], Handler]:
         raise error
 
     return {("batch", "CancelJob"): fail}
+
+
+def test_an_operation_that_waits_ends_when_its_caller_disconnects(tmp_path: Path) -> None:
+    """What it waits for, a task for a worker, would go to nobody."""
+    ended: list[str] = []
+
+    async def wait(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(call.operation)
+        return {}
+
+    waiting = frozenset({("batch", "CancelJob")})
+    made = dispatcher(tmp_path, {("batch", "CancelJob"): wait}, waiting=waiting)
+    pieces = [{"type": "http.request", "body": CANCEL}, {"type": "http.disconnect"}]
+    assert exchange(made, scope_of("/v1/canceljob", CANCEL), pieces) == []
+    assert ended == ["CancelJob"]
 
 
 CANCEL = b'{"jobId":"x","reason":"y"}'

@@ -31,6 +31,7 @@ class ServiceDescriptor:
     compile_check: makes, from an operation's input shape and `invalid_code`, what its requests must pass first.
     invalid_code: the error code of a request that asks for too much. token_code: the code for a page token of another
     request, where it is not `invalid_code`. token_text: its text, where it is not ours.
+    waiting: the operations that may wait long; they end when their caller disconnects.
     listed_by_names: the member of an operation's request that excludes pages.
     """
 
@@ -47,6 +48,7 @@ class ServiceDescriptor:
     token_text: str = ""
     listed_by_names: Mapping[str, str] = field(default_factory=dict)
     sdk_name: str = ""
+    waiting: frozenset[str] = frozenset()
 
     @cached_property
     def model(self) -> ServiceModel:

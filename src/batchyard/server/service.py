@@ -142,6 +142,7 @@ class Service:
         remove_server_file(parts.paths)
         if not running.done():
             messages.ended(await count_running_jobs(self._assembly.loop), killed=self._kill)
+        self._assembly.waiters.close()
         server.end()
         await serving
         failure = failing.exception() if failing.done() else None

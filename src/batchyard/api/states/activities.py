@@ -72,6 +72,8 @@ async def get_activity_task(context: Context, call: Call, request: Document) -> 
             task = await context.ask(TakeActivityTask(arn, request.get("workerName")))
             if task is not None:
                 return {"taskToken": task.token, "input": task.input}
+            if context.waiters.is_closed:
+                return {}
             try:
                 await asyncio.wait_for(ready.wait(), until - asyncio.get_running_loop().time())
             except TimeoutError:

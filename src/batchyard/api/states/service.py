@@ -26,6 +26,7 @@ SERVICE = ServiceDescriptor(
     invalid_code=VALIDATION,
     token_code=INVALID_TOKEN,
     token_text=BAD_TOKEN_TEXT,
+    waiting=frozenset({"GetActivityTask", "StartSyncExecution"}),
     operations={
         "CreateStateMachine": machines.create_state_machine,
         "UpdateStateMachine": machines.update_state_machine,

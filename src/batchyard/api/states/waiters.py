@@ -17,6 +17,7 @@ class Waiters:
     def __init__(self) -> None:
         self._ends: dict[str, asyncio.Future[Execution]] = {}  # by ARN
         self._workers: dict[str, set[asyncio.Event]] = {}  # by the ARN of an activity
+        self.is_closed = False
 
     @contextmanager
     def expect_end(self, arn: str) -> Iterator[asyncio.Future[Execution]]:
@@ -41,6 +42,15 @@ class Waiters:
             waiting.remove(ready)
             if not waiting:
                 del self._workers[activity_arn]
+
+    def close(self) -> None:
+        """Ends all waits, and those that would begin: the service is about to end."""
+        self.is_closed = True
+        for waiting in self._workers.values():
+            for ready in waiting:
+                ready.set()
+        for end in self._ends.values():
+            end.cancel()
 
     def workers(self, activity_arn: str) -> int:
         """Returns how many wait for a task of an activity."""

@@ -12,7 +12,8 @@ import hashlib
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,8 +23,9 @@ from batchyard.core.model.refusal import CLIENT_EXCEPTION, Refused
 from batchyard.core.model.trace_context import valid_trace_parent
 from batchyard.server.access.access import Access, Admitted, Client
 from batchyard.server.access.peers import PeerUser
+from batchyard.server.asyncio_tasks import cancel_tasks
 from batchyard.server.http.routes import FAILED, Asgi, Receive, Scope, Send, fault, headers_of, send_response
-from batchyard.server.http.streamed_answer import StreamedAnswer, send_stream
+from batchyard.server.http.streamed_answer import StreamedAnswer, disconnected, send_stream
 from batchyard.wire.compression import inflated
 from batchyard.wire.event_stream import StreamedResult
 from batchyard.wire.messages import Document, Request, Response, WireError
@@ -62,12 +64,14 @@ class Disconnected(Exception):
 
 class Dispatch(Struct, frozen=True):
     """How the dispatcher answers: `body_limit_bytes` of a request; the exceptions that mean 429 (`busy`) and 503
-    (`stopped`); `aws_error_texts`: refusals of Batch are wrapped in AWS's wording."""
+    (`stopped`); `aws_error_texts`: refusals of Batch are wrapped in AWS's wording; `waiting`: the operations, by
+    service and name, that end when their caller disconnects."""
 
     body_limit_bytes: int
     busy: tuple[type[Exception], ...] = ()
     stopped: tuple[type[Exception], ...] = ()
     aws_error_texts: bool = False
+    waiting: frozenset[tuple[str, str]] = frozenset()
 
 
 class App:
@@ -83,6 +87,7 @@ class App:
         self._body_limit_bytes = dispatch.body_limit_bytes
         self._unfinished_bytes: Counter[str] = Counter()  # by caller, of bodies that are still coming, held now
         self._busy = dispatch.busy
+        self._waiting = dispatch.waiting
         # A failed commit cancels the answers of its batch.
         self._stopped: tuple[type[BaseException], ...] = (*dispatch.stopped, asyncio.CancelledError)
 
@@ -125,7 +130,10 @@ class App:
             self._access.verify(request, admitted)
             if "content-encoding" in headers:  # what was signed is the body as it came
                 request = replace(request, body=inflated(body, headers, self._body_limit_bytes))
-            result = await self._perform(operation, request, call_of(operation.name, admitted, request))
+            performing = self._perform(operation, request, call_of(operation.name, admitted, request))
+            if (operation.service, operation.name) in self._waiting:
+                performing = until_disconnected(performing, receive)
+            result = await performing
             if isinstance(result, StreamedResult):
                 return StreamedAnswer(result, request_id)
             return operation.respond(result, request_id)
@@ -201,6 +209,20 @@ class App:
             f"The request body must be at most {self._body_limit_bytes} bytes, got {got[:20]}.",
             413,
         )
+
+
+async def until_disconnected(performing: Coroutine[Any, Any, Document], receive: Receive) -> Document:
+    """Returns the answer of an operation, which is cancelled when its caller disconnects: no other caller could be
+    given what it waits for. Raises Disconnected."""
+    answering = asyncio.create_task(performing)
+    leaving = asyncio.create_task(disconnected(receive))
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise Disconnected
+        return answering.result()
+    finally:
+        await cancel_tasks(answering, leaving)
 
 
 def call_of(operation: str, admitted: Admitted, request: Request) -> Call:

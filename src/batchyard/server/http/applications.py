@@ -26,6 +26,8 @@ from batchyard.server.settings.config import Settings
 from batchyard.wire.messages import Document
 from batchyard.wire.router import Router
 
+# The operations that end when their caller disconnects.
+WAITING = frozenset((service.name, name) for service in SERVICES.values() for name in service.waiting)
 JOBS_ONLY = Rules(ADDRESS, bound_to_loopback=False, jobs_only=True)
 
 
@@ -62,7 +64,7 @@ class Applications(Struct, frozen=True):
         limit_bytes = self.settings.max_request_kib * 1024
         router = Router((service.model for service in SERVICES.values()), body_limit_bytes=limit_bytes)
         space = FreeSpace(self.free_bytes, self.settings.min_free_mib, self.now_ms)
-        dispatch = Dispatch(limit_bytes, (Busy,), (Stopped,), self.settings.aws_error_texts)
+        dispatch = Dispatch(limit_bytes, (Busy,), (Stopped,), self.settings.aws_error_texts, WAITING)
         return App(router, guarded(bind(self.context), space), access, dispatch)
 
     def _access(self, rules: Rules) -> Access:

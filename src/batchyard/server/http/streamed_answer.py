@@ -20,7 +20,7 @@ async def send_stream(answer: StreamedAnswer, receive: Receive, send: Send) -> N
     headers = [(b"content-type", CONTENT_TYPE.encode()), (b"x-amzn-requestid", answer.request_id.encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     sending = asyncio.create_task(_send(answer.result, send))
-    leaving = asyncio.create_task(_disconnected(receive))
+    leaving = asyncio.create_task(disconnected(receive))
     try:
         await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if sending.done():
@@ -36,6 +36,7 @@ async def _send(result: StreamedResult, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Returns when the caller of a request whose body was read has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass  # the body was read before
