@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import json
-
 from batchyard.api import integrations
 from batchyard.api.context import Call, Context
 from batchyard.core.model.executions import STANDARD
 from batchyard.core.model.refusal import Refused
+from batchyard.evaluators.json_text import parse_json
 from batchyard.evaluators.states.definitions import Options, check_definition
 from batchyard.evaluators.states.diagnostics import ERROR, Diagnostic, refusal_text
 from batchyard.evaluators.states.variable_scopes import variable_references
@@ -43,7 +42,7 @@ async def checked(context: Context, definition: str, kind: str) -> dict[str, lis
         found = diagnose(definition, kind)
         if any(one.severity == ERROR for one in found):
             raise Refused(refusal_text(found), "InvalidDefinition")
-        decoded: dict[str, Any] = json.decode(definition)
+        decoded: dict[str, Any] = parse_json(definition)
         return variable_references(decoded)
 
     return await context.read(check)
