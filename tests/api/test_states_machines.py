@@ -17,6 +17,14 @@ ARN = f"{PREFIX}stateMachine:nightly"
 AT_MOST = "Member must have value less than or equal to"
 LISTED = f"RoutingConfigurationListItem(stateMachineVersionArn={ARN}:1, weight={{}})".format
 
+CHILDREN = {
+    "ProcessorConfig": {"Mode": "DISTRIBUTED"},
+    "StartAt": "B",
+    "States": {"B": {"Type": "Pass", "End": True}},
+}
+READS = {"Type": "Map", "ItemReader": {"Resource": "arn:aws:states:::s3:getObject"}, "ItemProcessor": CHILDREN}
+READER = json.dumps({"StartAt": "A", "States": {"A": READS | {"End": True}}})
+
 
 def definition(comment: str = "") -> str:
     return json.dumps({"Comment": comment, "StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}})
@@ -90,6 +98,7 @@ def test_an_update_shows_a_revision_and_publishes_a_version(service: Service, st
             "ValidationException",
             "Version description can only be set when publish is true",
         ),
+        ({"definition": READER}, "InvalidDefinition", "Batchyard has no S3: say where it is with s3_endpoint"),
         ({"definition": "{"}, "InvalidDefinition", "Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION"),
         ({"definition": '{"StartAt": "A"}'}, "InvalidDefinition", "These fields are required: [States] at /'"),
         ({"type": "QUICK"}, "ValidationException", "Member must satisfy enum value set: [STANDARD, EXPRESS]"),

@@ -101,7 +101,7 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
     for event_maker in event_makers:
         event_maker.follow(stored.events.router, stored.delivery)
     engines = EngineSet(settings, parts.paths, parts.engines, stored.machine, job_listener)
-    workflow_effects = WorkflowEffects(loop, stored.machine, stored.workflows, parts.log_writer)
+    workflow_effects = WorkflowEffects(loop, stored.machine, stored.workflows, parts.log_writer, parts.s3)
     outside = (stored_messages, sender, event_makers, alarm_evaluator, waiters, workflow_effects)
     return Assembly(stored, loop, engines, identity, cipher, job_listener, *outside)
 

@@ -183,7 +183,7 @@ def execute(text: str, kind: str, rng: random.Random) -> None:
         machine.schedule(driver.now_ms)
         changes, effects = machine.take()
         driver.store.commit(changes)
-        driver._carry_out(effects)
+        driver.carry_out(effects)
         due_ms = machine.next_deadline()
         if due_ms is None:
             return

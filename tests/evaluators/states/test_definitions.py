@@ -11,7 +11,7 @@ import pytest
 
 from batchyard.evaluators.states.definitions import MAX_NESTING, Options, check_definition, check_state
 from batchyard.evaluators.states.diagnostics import MAX_DIAGNOSTICS, WARNING, refusal_text
-from batchyard.evaluators.states.task_checks import refuse_objects
+from batchyard.evaluators.states.task_checks import check_objects, refuse_objects
 from batchyard.evaluators.states.variable_scopes import variable_references
 from tests.evaluators.states.sample_definitions import ACCEPTED, PASS, choice, distributed, jsonata, machine, one, task
 
@@ -240,6 +240,12 @@ def test_the_location_of_a_definition_without_an_object_is_absent() -> None:
     assert found.location is None
     [found] = check_definition("{}x")
     assert found.location == '[Source: (String)"{}x"; line: 1, column: 4]'
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', '"\ud800"', "1e400", "NaN", "01", "1" * 5000])
+def test_a_value_that_executions_cannot_read_is_refused(value: str) -> None:
+    text = json.dumps(one(PASS | {"Result": "here"})).replace('"here"', value)
+    assert [found.code for found in check_definition(text)] == ["INVALID_JSON_DESCRIPTION"]
 
 
 GRAPHS = [
@@ -498,3 +504,6 @@ def test_readers_and_writers_of_objects_are_refused_where_there_are_none() -> No
     ]
     assert found[0].startswith(f"{SCHEMA}: The resource provided arn:aws:states:::s3:getObject is not recognized. ")
     assert errors(distributed(ResultWriter={}), options=Options(check_items=refuse_objects)) == []
+    assert errors(definition, options=Options(check_items=check_objects)) == []
+    nowhere = distributed(ItemReader={"Resource": "arn:aws:states:::s3:headObject"})
+    assert len(errors(nowhere, options=Options(check_items=check_objects))) == 1

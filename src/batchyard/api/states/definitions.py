@@ -11,6 +11,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.evaluators.json_text import parse_json
 from batchyard.evaluators.states.definitions import Options, check_definition
 from batchyard.evaluators.states.diagnostics import ERROR, Diagnostic, refusal_text
+from batchyard.evaluators.states.task_checks import check_objects, refuse_objects
 from batchyard.evaluators.states.variable_scopes import variable_references
 from batchyard.wire.messages import Document
 
@@ -20,7 +21,7 @@ MAX_DIAGNOSTICS = 100  # API: maxResults
 async def validate_state_machine_definition(context: Context, call: Call, request: Document) -> Document:
     """definition, type, severity -> result, diagnostics, truncated. A faulty definition is no error."""
     severity = request.get("severity", ERROR)
-    found = await context.read(diagnose, request["definition"], request.get("type", STANDARD))
+    found = await context.read(diagnose, context, request["definition"], request.get("type", STANDARD))
     shown = [one for one in found if severity != ERROR or one.severity == ERROR]
     limit = request.get("maxResults") or MAX_DIAGNOSTICS
     return {
@@ -30,16 +31,17 @@ async def validate_state_machine_definition(context: Context, call: Call, reques
     }
 
 
-def diagnose(definition: str, kind: str) -> list[Diagnostic]:
+def diagnose(context: Context, definition: str, kind: str) -> list[Diagnostic]:
     """Returns everything that is wrong with a definition, or doubtful."""
-    return check_definition(definition, kind, Options(check_task=integrations.check_task))
+    check_items = check_objects if context.settings.has_s3 else refuse_objects
+    return check_definition(definition, kind, Options(integrations.check_task, check_items))
 
 
 async def checked(context: Context, definition: str, kind: str) -> dict[str, list[str]]:
     """Refuses a definition that has errors; returns the variables that its states use."""
 
     def check() -> dict[str, list[str]]:
-        found = diagnose(definition, kind)
+        found = diagnose(context, definition, kind)
         if any(one.severity == ERROR for one in found):
             raise Refused(refusal_text(found), "InvalidDefinition")
         decoded: dict[str, Any] = parse_json(definition)

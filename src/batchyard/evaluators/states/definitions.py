@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct, json
 
-from batchyard.evaluators.json_text import InvalidJson, parse_json
 from batchyard.evaluators.states import field_checks
 from batchyard.evaluators.states.diagnostics import (
     DUPLICATE_LABEL_NAME,
@@ -101,9 +100,9 @@ def _decoded(text: str, report: Report) -> dict[str, Any] | None:
         report.fault(f"The definition is nested more than {MAX_NESTING} levels deep", None, code=TOO_DEEPLY_NESTED)
         return None
     try:
-        definition = parse_json(text) if text.strip() else None
-    except InvalidJson as error:
-        fault = find_fault(text) or JsonFault(str(error), None)  # a number has more digits than Python reads
+        definition: Any = json.decode(text) if text.strip() else None
+    except (DecodeError, UnicodeEncodeError) as error:
+        fault = find_fault(text) or JsonFault(f"A value cannot be read: {error}", None)  # as half a surrogate pair
         report.fault(fault.text, fault.source, code=INVALID_JSON_DESCRIPTION)
         return None
     if not isinstance(definition, dict):

@@ -10,16 +10,25 @@ from batchyard.evaluators.states.state_rules import EXPRESS
 
 ARN = re.compile(r"arn:[^:]*:[^:]+:[^:]*:[^:]*:.+")
 ACTIVITY = re.compile(r"arn:[^:]*:states:[^:]*:[^:]*:activity:.+")
+OBJECTS = re.compile(r"arn:[^:]*:states:::s3:(?:getObject|listObjectsV2|putObject)")
+NOT_RECOGNIZED = (
+    "The resource provided {} is not recognized. The value is not a valid resource ARN, or the resource is not "
+    "available in this region."
+)
 WAITS_FOR_TOKEN = ".waitForTaskToken"
 WAITS_FOR_END = (".sync", ".sync:2")
 
 
+def check_objects(resource: str) -> str:
+    """Returns what is wrong with the resource of an ItemReader or ResultWriter, empty for nothing."""
+    return "" if OBJECTS.fullmatch(resource) else NOT_RECOGNIZED.format(resource)
+
+
 def refuse_objects(resource: str) -> str:
-    """Refuses the resource of an ItemReader or ResultWriter, where no S3 endpoint is configured."""
+    """Refuses the resource of an ItemReader or ResultWriter, where no S3 is configured."""
     return (
-        f"The resource provided {resource} is not recognized. The value is not a valid resource ARN, or the resource "
-        "is not available in this region. Batchyard knows no S3 endpoint; pass the items in the input of the Map, and "
-        "take its results from its output."
+        f"{NOT_RECOGNIZED.format(resource)} Batchyard has no S3: say where it is with s3_endpoint, or pass the items "
+        "in the input of the Map, and take its results from its output."
     )
 
 

@@ -1,6 +1,7 @@
 """The owner's S3 for jobs: its address, its keys, and whether it answers.
 
-The service itself keeps nothing there: it gives every job the address and the keys.
+The service itself keeps nothing there: it gives every job the address and the keys, and distributed Maps read their
+items from it and write their results to it.
 """
 
 from __future__ import annotations
