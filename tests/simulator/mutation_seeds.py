@@ -69,4 +69,13 @@ CAUGHT_BY: dict[str, int] = {
     "let the job of a lost GPU run on": 31,
     "keep an instance with a lost GPU": 74,
     "believe the exit code of a job whose host was lost": 31,
+    "call for an execution that has been stopped": 7,
+    "forget after a restart which job is waited for": 6,
+    "forget after a restart when a retry is due": 6,
+    "forget after a restart what has not begun": 10,
+    "do not repeat the calls of executions": 12,
+    "do not repeat what ends abandoned calls": 6,
+    "let the job of a stopped execution run on": 55,
+    "count an iteration twice": 43,
+    "run children again that have succeeded": 170,
 }

@@ -21,6 +21,9 @@ from batchyard.core.state.arrays import ArrayProgress
 from batchyard.loop import loop
 from batchyard.loop.effect_handlers import EngineEffects
 from batchyard.simulator import disk
+from batchyard.workflows import machine
+from batchyard.workflows.executions import children, endings, redrives, restoring
+from batchyard.workflows.machine import WorkflowsMachine
 
 Owner = ModuleType | type
 Edit = Callable[[str], str]
@@ -408,5 +411,59 @@ MUTATIONS = [
         attempts,
         "decide",
         replacing("if attempt.stopping is StopCause.HOST and not succeeded:", "if False:"),
+    ),
+    Mutation(
+        "call for an execution that has been stopped",
+        WorkflowsMachine,
+        "is_calling",
+        replacing("return found is not None and", "return found is None or"),
+    ),
+    Mutation(
+        "forget after a restart which job is waited for",
+        restoring,
+        "_restore_frame",
+        replacing("world.jobs[frame.target] = place", "pass"),
+    ),
+    Mutation(
+        "forget after a restart when a retry is due",
+        restoring,
+        "_restore_frame",
+        replacing("world.set_timers_of(execution, frame)", "pass"),
+    ),
+    Mutation(
+        "forget after a restart what has not begun",
+        restoring,
+        "_restore_frame",
+        replacing("restore_progress(world, execution, frame)", "pass"),
+    ),
+    Mutation(
+        "do not repeat the calls of executions",
+        machine,
+        "recovered_effects",
+        replacing("effects.append(tasks.call_of(world, execution, frame))", "pass"),
+    ),
+    Mutation(
+        "do not repeat what ends abandoned calls",
+        endings,
+        "abandon_call",
+        replacing("world.changes.documents[ABANDONED_CALL, call.key] = ", ""),
+    ),
+    Mutation(
+        "let the job of a stopped execution run on",
+        endings,
+        "abandon_call",
+        replacing("world.effects.append(call.effect)", "pass"),
+    ),
+    Mutation(
+        "count an iteration twice",
+        children,
+        "_child_ended",
+        replacing("progress.done += 1", "progress.done += 1 + (progress.done == 1)"),
+    ),
+    Mutation(
+        "run children again that have succeeded",
+        redrives,
+        "_has_succeeded",
+        replacing("not frame.is_failed", "frame.is_failed"),
     ),
 ]

@@ -138,7 +138,7 @@ ROOMS = (
         "simulator",
         "random worlds under virtual time, in which core and loop are checked",
         "processes, files, SQL",
-        ("core", "loop", "store.codec", "engines.base", "engines.fake", "engines.event_queue"),
+        ("core", "loop", "workflows", "store.codec", "engines.base", "engines.fake", "engines.event_queue"),
     ),
     Room("docsgen", "generates the reference, the compatibility page and these tables", "", (EVERYTHING,)),
     Room("vendor", "AWS's service models and other data", "everything else"),

@@ -13,6 +13,7 @@ from batchyard.loop.loop import BATCH_COMMANDS
 from batchyard.simulator import fleets
 from batchyard.simulator import workload as w
 from batchyard.simulator.rng import seeded
+from batchyard.simulator.workflow_workload import with_workflows
 
 MAX_OPERATIONS = 24
 FLEETS_SHARE = 0.25  # of the operations, where there are MANAGED environments
@@ -81,7 +82,8 @@ def generate(seed: int) -> w.Workload:
             operations.append(submit)
         if loses_gpus:
             operations += _gpu_troubles(seeded(seed, "gpus", number), at_ms)
-    return w.Workload(setup, tuple(operations))
+    workload = w.Workload(setup, tuple(operations))
+    return with_workflows(seeded(seed, "workflows"), workload, horizon_ms)
 
 
 def _setup(rng: random.Random) -> w.Setup:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
 from batchyard.core.model import reports
-from batchyard.core.model.changes import Changes
+from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.effects import Effect, LaunchTask
 from batchyard.core.model.names import Account
 from batchyard.core.model.queue_actions import ActOnQueue
@@ -28,8 +28,12 @@ from batchyard.simulator.event_queue import SimulatorEventQueue, SkewedClock
 from batchyard.simulator.fake_cloud import CloudConnection
 from batchyard.simulator.fake_site import Connection
 from batchyard.simulator.state_digest import differences
+from batchyard.simulator.workflow_carrier import EFFECTS, WorkflowCarrier
+from batchyard.simulator.workflow_oracle import WorkflowOracle
 from batchyard.simulator.workload import CATALOGUE
 from batchyard.store.codec import Rows
+from batchyard.workflows.machine import WorkflowsMachine
+from batchyard.workflows.registry import Registry
 
 ACCOUNT = Account("123456789012", "us-east-1")
 # Shorter than in production, so that a minute of virtual time passes all of them.
@@ -123,6 +127,14 @@ def build_launch(launch: LaunchTask, problem: str = "") -> Launch:
     )
 
 
+def restored_workflows(snapshot: Snapshot) -> WorkflowsMachine:
+    registry = Registry(ACCOUNT)
+    registry.restore(snapshot.documents)
+    machine = WorkflowsMachine(ACCOUNT, registry)
+    machine.restore(snapshot)
+    return machine
+
+
 class ServerContext(Protocol):
     """The part of its world that a server needs; implemented by simulation.Simulation."""
 
@@ -170,6 +182,8 @@ class Server:
         batch_commands: int,
         should_compare: Callable[[], bool],
         limits: Limits = LIMITS,
+        *,
+        has_workflows: bool = False,
     ) -> None:
         self._context = context
         self.connections = list(connections)
@@ -187,6 +201,7 @@ class Server:
         self._is_new = snapshot.last_time_ms == 0
         self.machine = WatchedMachine(lambda text: context.note(f"server {self.epoch} {text}"), limits)
         self.machine.restore(snapshot)
+        self.workflows = restored_workflows(snapshot) if has_workflows else None
         self.event_loop = VirtualLoop(context.event_queue, self._after_step)
         self.writer = DiskWriter(
             context.disk,
@@ -199,16 +214,27 @@ class Server:
         engines: dict[str, Engine] = {connection.name: connection for connection in connections}
         if self._is_new:
             batch_commands = BATCH_COMMANDS  # what makes an empty store usable is one commit
+        carrier = self._carrier()
         self.loop = Loop(
-            [self.machine],
+            [self.machine, *([self.workflows] if self.workflows is not None else [])],
             self.writer,
             engines,
             self.clock,
             self._build_launch,
             batch_commands,
             capacities={HOST_PROVIDER: capacity},
+            handlers=dict.fromkeys(EFFECTS, carrier.carry_out) if carrier is not None else None,
         )
+        if carrier is not None:
+            carrier.loop = self.loop
         self.event_loop.create_task(self._live()).add_done_callback(self._ended)
+
+    def _carrier(self) -> WorkflowCarrier | None:
+        if self.workflows is None:
+            return None
+        start = self.event_loop.create_task
+        disk, latency = self._context.disk, self._context.latency
+        return WorkflowCarrier(ACCOUNT, self.epoch, self.workflows, disk, latency, start)
 
     def _build_launch(self, launch: LaunchTask) -> Launch:
         return build_launch(launch, self._context.problem(self, launch.attempt_node.task_id))
@@ -320,10 +346,13 @@ class Server:
 
     def compare(self) -> None:
         """Compares the machine with one restored from the store: between a commit and its answer they must be equal."""
+        snapshot = self._context.disk.snapshot(self.clock.now_ms(), LIMITS.idempotency_kept_ms)
+        if self.workflows is not None:
+            WorkflowOracle(self._context.disk).compare(self.workflows, restored_workflows(snapshot))
         live = self.machine.world
         restored = Machine(ACCOUNT, self._limits, CATALOGUE)
         now_ms = self.clock.now_ms()
-        restored.restore(self._context.disk.snapshot(now_ms, LIMITS.idempotency_kept_ms))
+        restored.restore(snapshot)
         for name, provider in live.instances.providers.items():
             restored.handle(c.SetHost(provider.machine, live.abilities, name), now_ms)
         found = differences(live, restored.world)

@@ -27,6 +27,8 @@ from batchyard.simulator.gpu_oracle import with_gpus
 from batchyard.simulator.oracle import UNREADABLE, Oracle
 from batchyard.simulator.rng import seeded
 from batchyard.simulator.server import COMPARE_SHARE, LIMITS, Server
+from batchyard.simulator.workflow_clients import WorkflowClients
+from batchyard.simulator.workflow_oracle import WorkflowOracle
 from batchyard.store.codec import Rows
 
 CALM_AFTER_MS = 5000  # from the last operation to the end of all faults
@@ -58,6 +60,7 @@ class Simulation(WorldDriver):
         self.sites = {name: self._site(name) for name in self.setup.engines}
         self.cloud = Cloud(seed, self.setup.noise, self.event_queue, self.ledger, list(self.sites.values()))
         self.clients = Clients(seed, self.event_queue, self.oracle, self._serving, self.note)
+        self.workflows = WorkflowClients(self.event_queue, WorkflowOracle(self.disk), self._serving, self.note)
         self.servers: list[Server] = []  # alive, the newest last
         self.is_calm = False
         self._rng = seeded(seed, "world")
@@ -93,6 +96,9 @@ class Simulation(WorldDriver):
         self.event_queue.at(BEGINNING_MS + last_ms + CALM_AFTER_MS, self._calm_down)
         self.run_until_idle()
         self._stop_endless_jobs()
+        self.workflows.oracle.check_waiting()
+        self.workflows.stop_all()
+        self.run_until_idle()
         self._check_explained()
         for job in self.oracle.unfinished():
             if self.oracle.top_of(job.key) == job.key:
@@ -100,6 +106,7 @@ class Simulation(WorldDriver):
         self.run_until_idle()
         self.oracle.check_end()
         self._check_nothing_left()
+        self._check_workflows()
         self._set_fleets(keep=False)  # again: what a client asked for may have arrived late
         self.run_until_idle()
         self._check_fleets({})
@@ -138,7 +145,17 @@ class Simulation(WorldDriver):
         capacity = CloudConnection(self.cloud, self.event_queue, self.latency)
         limits = replace(LIMITS, settle_seconds=self.setup.settle_ms / 1000)
         batch = self.setup.batch_commands
-        server = Server(self, connections, capacity, instances, skew_ms, batch, self._should_compare, limits)
+        server = Server(
+            self,
+            connections,
+            capacity,
+            instances,
+            skew_ms,
+            batch,
+            self._should_compare,
+            limits,
+            has_workflows=bool(self.setup.workflows),
+        )
         self.note(f"server {server.epoch} starts on {_words(instances)}, its clock {skew_ms} ms off")
         self.servers.append(server)
 
@@ -191,6 +208,7 @@ class Simulation(WorldDriver):
         self.note(f"server {server.epoch} commits {len(rows.specs)} submissions, jobs {_statuses(rows)}")
         gpus, server.machine.gpus_of_batch = server.machine.gpus_of_batch, None
         self.oracle.before_durable(rows, now_ms, gpus)
+        self.workflows.oracle.before_durable(rows)
 
     def first_commands(self) -> list[c.Command[object]]:
         found: list[c.Command[object]] = [
@@ -208,7 +226,7 @@ class Simulation(WorldDriver):
             document = w.queue_document(self.setup, name)
             found.append(c.CreateJobQueue(name, "ENABLED", priority, w.order(environments), document, is_settled=True))
         found += [c.RegisterJobDefinition(name, document) for name, document in self.setup.definitions.items()]
-        return found
+        return found + self.workflows.first_commands(self.setup)
 
     # -- operations --
 
@@ -221,6 +239,8 @@ class Simulation(WorldDriver):
             self.clients.withdraw(operation)
         elif isinstance(operation, w.TagJob):
             self.clients.tag(operation)
+        elif self.workflows.apply(operation):
+            pass
         elif isinstance(operation, w.Ask):
             self._note_size(operation.command)
             self.clients.ask_once(operation.command)
@@ -397,6 +417,12 @@ class Simulation(WorldDriver):
         kept = {name: value for name, value in left.items() if value}
         if kept:
             raise ViolationError(f"every job has ended, and the machine still holds {kept}")
+
+    def _check_workflows(self) -> None:
+        machine = self.servers[-1].workflows
+        if machine is not None:
+            self.workflows.oracle.check_end()
+            self.workflows.oracle.check_nothing_left(machine)
 
     def _check_fleets(self, least_vcpus: dict[str, int]) -> None:
         """Checks that without work there are the instances that minvCpus asks for, and that exactly their resources

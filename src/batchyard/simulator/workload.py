@@ -163,6 +163,7 @@ class Setup(Struct, frozen=True):
     settle_ms: int = 0  # how long environments and queues are CREATING, UPDATING or DELETING
     consumables: dict[str, int] = {}  # consumable resources: name -> total
     gangs_share: float = 0.0  # of the submissions without an array: how many are multi-node jobs
+    workflows: dict[str, dict[str, Any]] = {}  # definitions of state machines by name; empty: no executions
     fleets: dict[str, dict[str, Any]] = {}  # MANAGED environments: name -> computeResources; all on the first engine
 
 

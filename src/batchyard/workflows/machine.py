@@ -69,6 +69,11 @@ class WorkflowsMachine:
         self._redriven: OrderedDict[str, tuple[int, int, str]] = OrderedDict()
 
     @property
+    def world(self) -> OpenExecutions:
+        """The open executions, to be read."""
+        return self._world
+
+    @property
     def command_types(self) -> Collection[type[Command[Any]]]:
         return (*_HANDLERS, *self._registry.command_types)
 
