@@ -28,7 +28,7 @@ from tests.kill.verdict import Verdict
 from tests.kill.yard import DEFINITION, Yard
 from tests.waiting import until
 
-KILLS = 4  # unless told; each takes a start of the server
+KILLS = 3  # unless told; each takes a start of the server
 MAX_ITEMS = 4
 ROLE = "arn:aws:iam::123456789012:role/pipeline"
 PATIENCE_SECONDS = 120.0

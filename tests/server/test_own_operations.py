@@ -128,9 +128,9 @@ def test_a_schedule_calls_an_operation(service: Service) -> None:
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:nightly"
 
 
-def start(service: Service, body: str, token: str = "e1/failed/t1") -> Outcome:
+def start(service: Service, body: str, token: str = "e1/failed/t1", free: FreeSpace | None = None) -> Outcome:
     message = Message(LANE, "states", {"arn": MACHINE}, body, token)
-    return asyncio.run(StateMachineChannel(service.context, space()).send(message))
+    return asyncio.run(StateMachineChannel(service.context, free or space()).send(message))
 
 
 @pytest.mark.parametrize("seconds", [0, 60])
@@ -160,5 +160,8 @@ def test_an_execution_that_cannot_be_started_is_given_up(service: Service) -> No
         definition='{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}',
         roleArn="arn:aws:iam::123456789012:role/nightly",
     )
+    full = start(service, "{}", free=space(0))
+    assert (full.error_code, full.is_final) == ("THROTTLING", False)
+    assert "The service takes no new executions" in full.error
     wrong = start(service, "no JSON")
     assert (wrong.error_code, wrong.is_final) == ("INVALID_PARAMETER", True)

@@ -11,8 +11,10 @@ import pytest
 
 from batchyard.core.model.refusal import Refused
 from batchyard.core.questions.capacity import AskCapacity
-from batchyard.server.workflows import calls
+from batchyard.loop import Busy
+from batchyard.server.workflows import calls, carrier
 from batchyard.server.workflows.carrier import shortened
+from batchyard.store.queries import OutOfTime
 from batchyard.workflows.commands import (
     SUBMIT,
     AbandonCall,
@@ -144,6 +146,75 @@ def test_a_fault_of_ours_is_an_error_of_the_call_and_in_the_log(
     with Yard(tmp_path) as yard:
         yard.run(scenario)
     assert "the story" in caplog.text
+
+
+@pytest.mark.parametrize("arn", ["arn:aws:states:::aws-sdk:sfn:getActivityTask", "arn:aws:states:::http:invoke"])
+def test_a_fault_outside_of_an_operation_fails_the_call_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, arn: str
+) -> None:
+    async def faulty(*_: Any) -> Any:
+        raise LookupError("the story")
+
+    async def scenario(yard: Yard) -> None:
+        monkeypatch.setattr(calls.operations, "perform", faulty)
+        monkeypatch.setattr(calls.HttpCalls, "invoke", faulty)
+        connection = {"ConnectionArn": "arn:aws:events:us-east-1:123456789012:connection/a/b"}
+        http = {"ApiEndpoint": "http://a", "Method": "GET", "Authentication": connection}
+        answer = await yard.answer(arn, http if "http" in arn else {"ActivityArn": "a"})
+        assert answer.error == "States.TaskFailed"
+
+    with Yard(tmp_path) as yard:
+        yard.run(scenario)
+    assert "the story" in caplog.text
+
+
+def test_a_call_that_waits_for_others_waits_for_room_in_the_inbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activity = "arn:aws:states:us-east-1:123456789012:activity:a"
+    monkeypatch.setattr(calls, "BUSY_SECONDS", 0.0)
+
+    async def performed(context: Any, *_: Any) -> Any:
+        await context.ask(AskCapacity())
+        return {"taskToken": "t"}
+
+    async def scenario(yard: Yard) -> None:
+        monkeypatch.setattr(calls.operations, "perform", performed)
+        ask, refusals = yard.loop.ask, [Busy(), Busy()]
+
+        async def busy_at_first(command: Any, *more: Any, **named: Any) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return await ask(command, *more, **named)
+
+        monkeypatch.setattr(yard.loop, "ask", busy_at_first)
+        output = await yard.output("arn:aws:states:::aws-sdk:sfn:getActivityTask", {"ActivityArn": activity})
+        assert (output, refusals) == ({"TaskToken": "t"}, [])
+
+    with Yard(tmp_path) as yard:
+        yard.run(scenario)
+
+
+def test_jobs_are_described_although_queries_took_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(carrier, "READ_SECONDS", 0.0)
+    failures: list[Exception] = [OutOfTime(), Refused("Too Many Requests", "TooManyRequestsException")]
+    read = carrier.describe_jobs
+
+    async def slow_at_first(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await read(*arguments)
+
+    async def scenario(yard: Yard) -> None:
+        monkeypatch.setattr(carrier, "describe_jobs", slow_at_first)
+        yard.carrier.carry_out([DescribeJob(execution_key=7, frame_id=1, event_id=3, job_id=job_id)])
+        (report,) = await yard.reported()
+        assert report.has_ended
+
+    with Yard(tmp_path) as yard:
+        job_id = yard.service.submit()
+        yard.service.end(job_id)
+        yard.run(scenario)
 
 
 def test_a_message_is_published_in_the_transaction_that_has_its_answer(tmp_path: Path) -> None:

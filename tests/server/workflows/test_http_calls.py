@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.server.deliveries.http_client import Answer, Forbidden, Unreachable
+from batchyard.server.deliveries.http_client import Answer, Forbidden, HttpClient, Unreachable
 from batchyard.workflows.commands import AbandonCall, CallAbandoned
 from batchyard.workflows.resources import parse_resource
 from tests.server.test_http_channel import Http
@@ -80,6 +80,18 @@ def test_what_goes_wrong_is_an_error_by_its_name(
     with Yard(tmp_path) as yard:
         asked = arguments(connect(yard))
         yard.http = Http(answer)
+        yard.run(scenario)
+
+
+@pytest.mark.parametrize("endpoint", ["http://[a/", "nothing", "http://\ud800/"])
+def test_an_endpoint_that_is_no_url_is_an_error_of_the_task(tmp_path: Path, endpoint: str) -> None:
+    async def scenario(yard: Yard) -> None:
+        report = await yard.answer(INVOKE, asked)
+        assert report.error == "States.Http.Socket"
+
+    with Yard(tmp_path) as yard:
+        asked = arguments(connect(yard), ApiEndpoint=endpoint, QueryParameters={"q": "1"})
+        yard.http = HttpClient((), lambda: False)  # type: ignore[assignment]
         yard.run(scenario)
 
 

@@ -105,6 +105,8 @@ class OwnOperations:
                 if operation == SUBMIT and await self._is_submitted(message.token):
                     return ARRIVED
                 self._space.check()
+            if operation == START:
+                self._space.check("no new executions")
             request = _reader(operation).read(json.encode(_as_model(document, _shape(operation))))
             await operations.perform(context, SERVICES[service], name, call, request)
         except (Busy, Stopped):

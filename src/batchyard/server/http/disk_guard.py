@@ -1,5 +1,5 @@
-"""Refuses SubmitJob, PutLogEvents and PutMetricData while the disk is nearly full: accepted jobs must still be able to
-run and to end."""
+"""Refuses SubmitJob, StartExecution, PutLogEvents and PutMetricData while the disk is nearly full: accepted jobs must
+still be able to run and to end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from batchyard.server.http.app import Handler
 from batchyard.server.settings.host import MIB
 
 SUBMISSIONS = (("batch", "SubmitJob"), ("batch", "SubmitServiceJob"), ("yard", "RunJob"))
-OTHERS = {("logs", "PutLogEvents"): "no log events", ("monitoring", "PutMetricData"): "no metrics"}
+OTHERS = {
+    ("logs", "PutLogEvents"): "no log events",
+    ("monitoring", "PutMetricData"): "no metrics",
+    ("states", "StartExecution"): "no new executions",
+    ("states", "StartSyncExecution"): "no new executions",
+}
 LOOK_EVERY_MS = 200  # the margin below the limit is large enough for this interval, and each check costs time
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
@@ -30,10 +31,10 @@ from batchyard.api.integrations import (
 )
 from batchyard.api.services import SERVICES
 from batchyard.core.model.refusal import Refused
-from batchyard.loop import Loop
+from batchyard.loop import Busy, Loop, Stopped, Withdrawn
 from batchyard.server.http.disk_guard import FreeSpace
 from batchyard.server.workflows import continued_operation
-from batchyard.server.workflows.continued_operation import ContinuedOperation, Outcome
+from batchyard.server.workflows.continued_operation import BUSY_SECONDS, UNEXPECTED, ContinuedOperation, Outcome
 from batchyard.server.workflows.http_calls import HttpCalls
 from batchyard.server.workflows.managed_jobs import with_managed_environment
 from batchyard.wire.messages import Document
@@ -48,6 +49,7 @@ THROTTLED = "TooManyRequestsException"  # of queries that wait for threads
 MAX_TRIES = 6
 FIRST_PAUSE_SECONDS = 0.1  # doubled for each further try: 3 s in all, as long as the SDKs take about
 
+logger = logging.getLogger("batchyard.workflows")
 DefinitionOf = Callable[[str], Document | None]  # of a job definition's name or ARN, the document of an ACTIVE revision
 
 
@@ -67,7 +69,17 @@ class IntegrationCalls:
         self._definition_of, self._is_calling = definition_of, is_calling
 
     async def call(self, effect: CallIntegration) -> None:
-        """Carries out one call, and reports its answer."""
+        """Carries out one call, and reports its answer. A fault of ours fails the call: it would come again after each
+        start."""
+        try:
+            await self._call(effect)
+        except (Stopped, Withdrawn):
+            raise
+        except Exception:
+            logger.exception("the call %s failed", effect.key)
+            self._loop.report(answered(effect, CallError("States.TaskFailed", UNEXPECTED)))
+
+    async def _call(self, effect: CallIntegration) -> None:
         if is_http(effect.resource):
             await self._invoke(effect)
             return
@@ -146,8 +158,12 @@ class IntegrationCalls:
         return not is_throttled
 
     async def _wait_for(self, effect: CallIntegration, integration: Integration, request: Document) -> None:
-        def ask(command: Any) -> Any:
-            return self._loop.ask(command, only_if=lambda: self._is_calling(effect))
+        async def ask(command: Any) -> Any:
+            while True:
+                try:
+                    return await self._loop.ask(command, only_if=lambda: self._is_calling(effect))
+                except Busy:
+                    await asyncio.sleep(BUSY_SECONDS)
 
         try:
             outcome = Outcome(document=await self._operation(effect, integration, request, ask))
@@ -166,7 +182,7 @@ class IntegrationCalls:
             integration.operation,
             principal=effect.machine_role_arn,
             caller=effect.machine_arn,
-            size_bytes=len(json.dumps(effect.arguments, ensure_ascii=False, separators=(",", ":")).encode()),
+            size_bytes=len(json.dumps(effect.arguments, separators=(",", ":"))),
         )
         return operations.perform(context, SERVICES[integration.service], integration.operation, call, request)
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from batchyard.api.batch.jobs import describe_jobs
 from batchyard.api.context import Call, Context
@@ -18,6 +18,7 @@ from batchyard.core.model.executions import Execution
 from batchyard.core.model.refusal import Refused
 from batchyard.loop import Busy, Loop, Stopped, Withdrawn
 from batchyard.server.workflows.continued_operation import BUSY_SECONDS
+from batchyard.store.queries import OutOfTime
 from batchyard.wire.messages import Document
 from batchyard.wire.pascal_case import write_pascal
 from batchyard.workflows.commands import (
@@ -37,6 +38,8 @@ TERMINATED = "Terminated by Step Functions"
 MAX_CAUSE = 32_768  # characters of the JobDetail of a job that failed: it becomes the cause of an error
 SUCCEEDED, ENDED = "SUCCEEDED", ("SUCCEEDED", "FAILED")
 GONE = "The job is not known any more: it was pruned."
+READ_SECONDS = 1.0  # between tries to read the store
+Result = TypeVar("Result")
 HANDLED = (CallIntegration, DescribeJob, DescribeChild, AbandonCall)
 
 
@@ -132,7 +135,7 @@ class Carrier:
             while len(effects) < DESCRIBED_JOBS and not self._to_describe.empty():
                 effects.append(self._to_describe.get_nowait())
             asked: Document = {"jobs": [effect.job_id for effect in effects]}
-            found = await describe_jobs(context, Call("DescribeJobs"), asked)
+            found = await _until_read(partial(describe_jobs, context, Call("DescribeJobs"), asked))
             by_id = {one["jobId"]: one for one in found["jobs"]}
             for effect in effects:
                 self._loop.report(job_described(effect, by_id.get(effect.job_id)))
@@ -140,7 +143,7 @@ class Carrier:
     async def _describe_child(
         self, effect: DescribeChild, execution_of: Callable[[str], Awaitable[Execution | None]]
     ) -> None:
-        execution = await execution_of(effect.arn)
+        execution = await _until_read(partial(execution_of, effect.arn))
         self._loop.report(
             ChildDescribed(
                 execution_key=effect.execution_key,
@@ -149,6 +152,15 @@ class Carrier:
                 execution=execution,
             )
         )
+
+
+async def _until_read(read: Callable[[], Awaitable[Result]]) -> Result:
+    """Reads the store, again where other queries took all of its time: nothing else would continue the execution."""
+    while True:
+        try:
+            return await read()
+        except (Refused, OutOfTime):
+            await asyncio.sleep(READ_SECONDS)
 
 
 async def _call(calls: Calls, effect: CallIntegration) -> None:

@@ -55,6 +55,8 @@ class HttpCalls:
         try:
             async with self._places:
                 answer = await self._requests.send(*self._request(task), connection)
+        except ValueError as error:
+            return CallError(SOCKET, f"{task.url} is no URL: {error}.")
         except RequestFailed as failure:
             return CallError(ERRORS.get(failure.outcome.error_code, SOCKET), failure.outcome.error)
         return output_of(answer)
