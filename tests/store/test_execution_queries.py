@@ -21,8 +21,9 @@ from batchyard.core.model.executions import (
     MapRunStatus,
 )
 from batchyard.simulator.disk import Disk
-from batchyard.store import codec, execution_queries
+from batchyard.store import codec, execution_queries, retention_queries
 from batchyard.store.queries import ExecutionFilter, Reader
+from batchyard.store.sqlite.inspection import survey
 from batchyard.store.writer import Writer
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:nightly"
@@ -258,3 +259,49 @@ def test_an_event_is_written_once(writer: Writer, path: Path) -> None:
     commit(writer, execution(1), history=events(1, 1, 2))
     with pytest.raises(Exception, match="UNIQUE"):
         commit(writer, history=events(1, 1, 2))
+
+
+def bites(reader: Reader, before_ms: int) -> list[int]:
+    after: int | None = 0
+    found: list[int] = []
+    while after is not None:
+        bite = reader.prunable_executions(after, before_ms)
+        found += bite.keys
+        after = bite.after
+    return found
+
+
+def closed(key: int, **members: Any) -> Execution:
+    return execution(key, DONE, stopped_at_ms=NOW_MS + 1000, **members)
+
+
+def test_closed_executions_go_with_all_their_rows_and_children_after_their_map_run(
+    writer: Writer, reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_queries, "EXECUTIONS_AT_ONCE", 2)
+    run = map_run(1)
+    commit(
+        writer,
+        closed(1),
+        execution(2),
+        closed(3, map_run_arn=run.arn),
+        execution(4, FAILED, stopped_at_ms=NOW_MS + 5000),
+        closed(5),
+        frames={(1, 0): frame(1, 0), (2, 0): frame(2, 0)},
+        history=[*events(1, 1, 60), *events(2, 1, 3)],
+        map_runs={run.arn: run},
+    )
+    assert bites(reader, NOW_MS + 2000) == [1, 5]
+    assert bites(reader, NOW_MS + 4) == [], "5 began later: nothing behind it is looked at"
+    writer.prune_executions([1, 5], NOW_MS).result(30)
+    assert keys(reader.executions(ExecutionFilter(MACHINE))) == [4, 2]
+    assert (reader.execution_state(1), reader.map_runs(1)) == (([], 0), ([], None))
+    assert reader.execution_state(2) == ([frame(2, 0)], 3)
+    assert bites(reader, NOW_MS + 2000) == [3]
+    commit(writer, execution(6, name="1", version_arn="v"))
+    assert survey(path).faults == []
+
+
+def test_rows_that_do_not_fit_together_are_found(writer: Writer, path: Path) -> None:
+    commit(writer, execution(1), frames={(1, 0): frame(1, 0), (9, 0): frame(9, 0)}, history=events(8, 1, 2))
+    assert [fault.split()[-1] for fault in survey(path).faults] == ["execution", "execution"]

@@ -126,6 +126,7 @@ class Rows(Struct):
     deleted_frames: list[tuple[int, int]] = []
     events: list[EventsRow] = []
     map_runs: list[MapRunRow] = []
+    pruned_executions: list[tuple[int]] = []  # (key) of closed executions that go with all their rows
     facts: list[tuple[int, str]] = []  # (sequence, body): one row, where there are any
     cursors: list[tuple[str, str]] = []  # (consumer, body)
     deleted_cursors: list[tuple[str]] = []

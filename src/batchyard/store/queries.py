@@ -32,7 +32,7 @@ from batchyard.store.driver import Driver
 from batchyard.store.execution_queries import ExecutionFilter
 from batchyard.store.job_queries import AttemptView, JobTags, JobView
 from batchyard.store.log_queries import LogGroup, LogStream
-from batchyard.store.retention_queries import Bite, next_bite
+from batchyard.store.retention_queries import Bite, ExecutionBite, next_bite, next_executions
 from batchyard.store.tables import TEXT_END, definitions, documents, environments, jobs, queues
 from batchyard.store.task_queries import TaskRow
 
@@ -143,6 +143,12 @@ class Reader:
         """Returns submissions after the key `after` that ended before `before_ms`; see pruning.next_bite."""
         with self._engine.connect() as connection:
             return next_bite(connection, after, before_ms)
+
+    def prunable_executions(self, after: int, before_ms: int) -> ExecutionBite:
+        """Returns executions after the key `after` that ended before `before_ms`; see
+        retention_queries.next_executions."""
+        with self._engine.connect() as connection:
+            return next_executions(connection, after, before_ms)
 
     def list_jobs(
         self,

@@ -1,7 +1,7 @@
-"""Finds finished jobs that are old enough to be deleted, in batches small enough for one transaction.
+"""Finds finished jobs and executions that are old enough to be deleted, in batches small enough for one transaction.
 
-Keys follow the order of submission, so that a walk along them ends at the first job that is younger than the limit:
-what was submitted later cannot have ended earlier.
+Keys follow the order of submission, so that a walk along them ends at the first that is younger than the limit: what
+was submitted later cannot have ended earlier.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from batchyard.core.model import names
 from batchyard.core.model.attempt_node import task_id_of
 from batchyard.core.model.records import DEFAULT_CONTAINER, Job, Status
 from batchyard.store import codec
-from batchyard.store.tables import container_logs, job_specs, jobs
+from batchyard.store.tables import container_logs, executions, job_specs, jobs, map_runs
 
 BITE_ROWS = 500  # deleted in one transaction, which other commits wait for: a few milliseconds
 SPECS_AT_ONCE = 200  # looked at in one query
+EXECUTIONS_AT_ONCE = 200  # likewise; each may have 500 rows of events
 
 
 class Prunable(Struct, frozen=True):
@@ -33,6 +34,13 @@ class Bite(Struct, frozen=True):
     """`after`: where the next bite begins; None when nothing older is left."""
 
     jobs: list[Prunable]
+    after: int | None
+
+
+class ExecutionBite(Struct, frozen=True):
+    """`keys`: of executions that go; `after`: where the next bite begins; None when nothing older is left."""
+
+    keys: list[int]
     after: int | None
 
 
@@ -97,3 +105,27 @@ def _attempts(job: Job) -> list[tuple[int, int]]:
     """Returns the number of each attempt, and how many nodes it has."""
     current = () if job.attempt is None else (job.attempt,)
     return [(attempt.number, len(attempt.placements)) for attempt in (*job.past, *current)]
+
+
+_EXECUTIONS = (
+    select(executions.c.key, executions.c.status, executions.c.body, map_runs.c.arn.label("map_run"))
+    .select_from(executions.outerjoin(map_runs, map_runs.c.arn == executions.c.listed_under))
+    .where(executions.c.key > bindparam("after"))
+    .order_by(executions.c.key)
+    .limit(EXECUTIONS_AT_ONCE)
+)
+
+
+def next_executions(connection: Connection, after: int, before_ms: int) -> ExecutionBite:
+    """Returns the executions after the key `after` that ended before `before_ms`. Children of a map run stay for as
+    long as it does, which goes with the execution of its Map state."""
+    rows = connection.execute(_EXECUTIONS, {"after": after}).all()
+    keys: list[int] = []
+    for row in rows:
+        execution = codec.decode_listed_execution(row.body)
+        if execution.started_at_ms >= before_ms:
+            return ExecutionBite(keys, None)
+        after = row.key
+        if execution.status.is_final and execution.stopped_at_ms < before_ms and row.map_run is None:
+            keys.append(row.key)
+    return ExecutionBite(keys, after if len(rows) == EXECUTIONS_AT_ONCE else None)

@@ -102,6 +102,10 @@ class Writer:
         """Deletes finished submissions, each given by the range of its rows' keys, in one transaction."""
         return self._enqueue(Rows(pruned=ranges), now_ms)
 
+    def prune_executions(self, keys: list[int], now_ms: int) -> Future[None]:
+        """Deletes closed executions with their frames, histories and map runs, in one transaction."""
+        return self._enqueue(Rows(pruned_executions=[(key,) for key in keys]), now_ms)
+
     def damaged(self, reason: str) -> StoreDamaged:
         """Returns the complete description of the database's damage, as an error to raise; `reason`: what was
         observed."""
@@ -245,6 +249,10 @@ class _Statements:
             ("deleted_frames", self._delete(tables.execution_frames)),
             ("events", self._compile(tables.execution_events.insert(), tables.execution_events.columns.keys())),
             ("map_runs", self._upsert(tables.map_runs, ("status", "body"))),
+            ("pruned_executions", self._delete(tables.executions)),
+            ("pruned_executions", self._delete_of_execution(tables.execution_frames)),
+            ("pruned_executions", self._delete_of_execution(tables.execution_events)),
+            ("pruned_executions", self._delete_of_execution(tables.map_runs)),
             ("facts", self._compile(tables.facts.insert(), tables.facts.columns.keys())),
             ("cursors", self._upsert(tables.fact_cursors, body)),
             ("deleted_cursors", self._delete(tables.fact_cursors)),
@@ -264,6 +272,9 @@ class _Statements:
         keys = [column.name for column in table.primary_key.columns]
         condition = [table.c[name] == bindparam(name) for name in keys]
         return self._compile(delete(table).where(*condition), keys)
+
+    def _delete_of_execution(self, table: Table) -> str:
+        return self._compile(delete(table).where(table.c.execution_key == bindparam("which")), ("which",))
 
     def _tags(self) -> str:
         specs = tables.job_specs

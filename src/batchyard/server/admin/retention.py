@@ -1,4 +1,5 @@
-"""Deletes finished jobs after the retention time: logs, then rows, in small batches beside all other work."""
+"""Deletes finished jobs and executions after the retention time: logs, then rows, in small batches beside all other
+work."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def kept_ms(days: float) -> int:
 
 
 class Pruning:
-    """`now_ms` is the wall clock. `days`: how long finished jobs are kept; 0 keeps them for ever."""
+    """`now_ms` is the wall clock. `days`: how long finished jobs and closed executions are kept; 0 keeps them for
+    ever."""
 
     def __init__(
         self, reader: Reader, writer: Writer, logs_dir: Path, days: float, now_ms: Callable[[], int], threads: Executor
@@ -44,6 +46,7 @@ class Pruning:
         while True:
             if self._kept_ms:
                 await self.sweep()
+                await self.sweep_executions()
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> int:
@@ -61,6 +64,21 @@ class Pruning:
                 ranges = [(job.key, job.last_key) for job in bite.jobs]
                 await asyncio.wrap_future(self._writer.prune(ranges, self._now_ms()))
                 count += len(bite.jobs)
+                await asyncio.sleep(PAUSE_SECONDS)
+            after = bite.after
+        return count
+
+    async def sweep_executions(self) -> int:
+        """Walks along all executions once; returns how many were deleted."""
+        events = asyncio.get_running_loop()
+        before_ms = self._now_ms() - self._kept_ms
+        after: int | None = 0
+        count = 0
+        while after is not None:
+            bite = await events.run_in_executor(self._threads, self._reader.prunable_executions, after, before_ms)
+            if bite.keys:
+                await asyncio.wrap_future(self._writer.prune_executions(bite.keys, self._now_ms()))
+                count += len(bite.keys)
                 await asyncio.sleep(PAUSE_SECONDS)
             after = bite.after
         return count

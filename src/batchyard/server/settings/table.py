@@ -353,7 +353,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "finished_days",
         Kind.NUMBER,
-        "How long finished jobs and their logs are kept; 0 keeps them for ever.",
+        "How long finished jobs and their logs, and closed executions, are kept; 0 keeps them for ever.",
         0.0,
         maximum=MAX_DAYS,
     ),

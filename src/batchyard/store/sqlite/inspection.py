@@ -35,6 +35,12 @@ REFERENCES = {
     "the queue {} of an unfinished job is missing": f"""
         SELECT jobs.queue FROM jobs LEFT JOIN queues ON queues.name = jobs.queue
         WHERE jobs.queue IS NOT NULL AND jobs.{tables.UNFINISHED} AND queues.name IS NULL LIMIT 1""",
+    "a frame of the execution {} has no execution": """
+        SELECT execution_key FROM execution_frames LEFT JOIN executions ON executions.key = execution_key
+        WHERE executions.key IS NULL LIMIT 1""",
+    "events of the execution {} have no execution": """
+        SELECT execution_key FROM execution_events LEFT JOIN executions ON executions.key = execution_key
+        WHERE executions.key IS NULL LIMIT 1""",
     "job {} has a key that was not given yet": """
         SELECT key FROM jobs WHERE key >= (SELECT next_key FROM meta) LIMIT 1""",
 }
@@ -213,6 +219,21 @@ def _definition_fits(row: tuple[Any, ...]) -> bool:
     return (definition.name, definition.revision, definition.status) == (row[0], row[1], row[2])
 
 
+def _execution_fits(row: tuple[Any, ...]) -> bool:
+    execution = codec.decode_execution(*row[-4:])
+    return (execution.key, execution.arn, execution.status.value) == (row[0], row[1], row[5])
+
+
+def _events_fit(row: tuple[Any, ...]) -> bool:
+    events = codec.decode_events(row[0], row[-1])
+    return (events[0].id, events[-1].id, len(events)) == (row[1], row[2], row[2] - row[1] + 1)
+
+
+def _frame_fits(row: tuple[Any, ...]) -> bool:
+    frame = codec.decode_frame(row[-1])
+    return (frame.execution_key, frame.id) == (row[0], row[1])
+
+
 _CHECKS: dict[str, Callable[[tuple[Any, ...]], bool]] = {
     "environments": lambda row: codec.decode_environment(row[1]).name == row[0],
     "queues": lambda row: codec.decode_queue(row[1]).name == row[0],
@@ -220,6 +241,10 @@ _CHECKS: dict[str, Callable[[tuple[Any, ...]], bool]] = {
     "documents": lambda row: codec.decode_document(row[0], row[2]) is not None,
     "job_specs": _spec_fits,
     "jobs": _job_fits,
+    "executions": _execution_fits,
+    "execution_frames": _frame_fits,
+    "execution_events": _events_fit,
+    "map_runs": lambda row: codec.decode_map_run(row[-1]).arn == row[0],
     "facts": lambda row: codec.decode_facts(row[1]) is not None,
     "fact_cursors": lambda row: codec.decode_cursor(row[1]) is not None,
 }
