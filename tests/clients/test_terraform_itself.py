@@ -30,6 +30,7 @@ SERVICES = (
     "IAM",
     "SCHEDULER",
     "SECRETS_MANAGER",
+    "SFN",
     "SNS",
     "SSM",
     "STS",
@@ -245,6 +246,7 @@ def described(clients: Clients) -> set[str]:
         | shades_of_logs(clients)
         | shades_of_alarms(clients)
         | shades_of_topics(clients)
+        | shades_of_workflows(clients)
     )
 
 
@@ -277,6 +279,23 @@ def shades_of_events(clients: Clients) -> set[str]:
     texts = [job["Input"], rules["tfr-failed"]["EventPattern"], hook["InvocationEndpoint"], hook["Name"]]
     assert ["red" in text for text in texts] == [True, True, True, False]
     return {job["BatchParameters"]["JobName"].removeprefix("tfr-nightly-")}
+
+
+def shades_of_workflows(clients: Clients) -> set[str]:
+    states = clients.client("stepfunctions")
+    machines = {one["name"]: one["stateMachineArn"] for one in states.list_state_machines()["stateMachines"]}
+    shown = states.describe_state_machine(stateMachineArn=machines["tfr-pipeline"])
+    definition = json.loads(shown["definition"])
+    assert definition["States"]["Ask"]["TimeoutSeconds"] == 480
+    versions = states.list_state_machine_versions(stateMachineArn=machines["tfr-pipeline"])["stateMachineVersions"]
+    assert [one["stateMachineVersionArn"].rpartition(":")[2] for one in versions] == ["2", "1"]
+    (alias,) = states.list_state_machine_aliases(stateMachineArn=machines["tfr-pipeline"])["stateMachineAliases"]
+    live = states.describe_state_machine_alias(stateMachineAliasArn=alias["stateMachineAliasArn"])
+    assert [one["stateMachineVersionArn"] for one in live["routingConfiguration"]] == [
+        versions[0]["stateMachineVersionArn"]
+    ]
+    tags = states.list_tags_for_resource(resourceArn=machines["tfr-pipeline"])["tags"]
+    return {definition["Comment"], live["description"], *(tag["value"] for tag in tags)}
 
 
 def shades_of_logs(clients: Clients) -> set[str]:
@@ -351,6 +370,9 @@ def left(clients: Clients) -> list[str]:
     names += [one["name"] for one in clients.logs.describe_query_definitions()["queryDefinitions"]]
     names += [one["TopicArn"] for one in clients.client("sns").list_topics()["Topics"]]
     names += [one["TopicArn"] for one in clients.client("sns").list_subscriptions()["Subscriptions"]]
+    states = clients.client("stepfunctions")
+    names += [one["name"] for one in states.list_state_machines()["stateMachines"]]
+    names += [one["name"] for one in states.list_activities()["activities"]]
     alarms = clients.client("cloudwatch").describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
     names += [one["AlarmName"] for kind in ("MetricAlarms", "CompositeAlarms") for one in alarms[kind]]
     return [name for name in names if "tfr" in name]
