@@ -217,3 +217,20 @@ def test_only_what_did_not_succeed_can_be_redriven_and_only_once_at_a_time() -> 
     driver.advance(15 * 86_400)
     with pytest.raises(Refused, match="14 days"):
         redrive(driver, bad)
+
+
+def test_a_child_that_is_stopped_before_its_redrive_has_one_end() -> None:
+    calls = Calls(1, 2)
+    driver = Driver(calls)
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    processor = {"ProcessorConfig": config, "StartAt": "T", "States": TOUCHY}
+    state = {"Type": "Map", "ItemProcessor": processor, "ToleratedFailureCount": 1, "End": True}
+    arn = driver.run_machine({"StartAt": "M", "States": {"M": {**state, "MaxConcurrency": 1}}}, [1, 2])
+    driver.answers = None  # calls stay open
+    redrive(driver, arn)
+    driver.ask(c.StopExecution(arn))
+    ended = {one.status.value: driver.types(one.arn) for one in driver.store.executions.values() if one.map_run_arn}
+    assert list(ended) == ["ABORTED"]
+    waiting = [one for one in driver.store.executions.values() if one.map_run_arn and not one.redrive_count]
+    assert [driver.types(one.arn).count("ExecutionFailed") for one in waiting] == [1]
+    assert [driver.types(one.arn)[-1] for one in waiting] == ["ExecutionFailed"]

@@ -165,7 +165,11 @@ def abort_map_run(world: OpenExecutions, arn: str, status: MapRunStatus) -> None
     run = world.map_runs.pop(arn)
     children = sorted(world.children.pop(arn, ()))
     for key in children:
-        close(world, world.open[key], ExecutionStatus.ABORTED, Failure(None))
+        child = world.open[key]
+        if child.record.status is ExecutionStatus.PENDING_REDRIVE:  # its history has its end already
+            _close(world, child, ExecutionStatus.ABORTED, error=child.record.error, cause=child.record.cause)
+        else:
+            close(world, child, ExecutionStatus.ABORTED, Failure(None))
     world.changes.map_runs[arn] = replace(
         run,
         status=status,
