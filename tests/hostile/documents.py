@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from batchyard.wire.model import INTEGER_RANGES, Shape
+from tests.evaluators.states.definition_mutations import mutated
 
 Document = dict[str, Any]
 KNOWN_PER_KIND = 40  # ids that are remembered of each kind
@@ -127,6 +128,8 @@ KINDS = {
     "statemachinealiasarn": "machine",
     "executionarn": "execution",
     "maprunarn": "map run",
+    "tasktoken": "task token",
+    "activityarn": "activity",
     "revisionid": "revision",
     "topicarn": "topic",
     "subscriptionarn": "subscription",
@@ -135,6 +138,7 @@ KINDS = {
 
 # What an ARN names, whatever the member that held it.
 ARNS = (
+    (":mapRun:", "map run"),
     (":scheduling-policy/", "policy"),
     (":job-queue/", "queue"),
     (":compute-environment/", "environment"),
@@ -203,6 +207,8 @@ class Maker:
                 made |= {k: v for k, v in self._structure(shape, 0).items() if k not in made and rng.random() < 0.3}
         else:
             made = self._structure(shape, 0)
+        if isinstance(made.get("definition"), str) and rng.random() < 0.5:  # of a state machine
+            made["definition"] = mutated(rng)
         for _ in range(rng.choice((0, 0, 1, 1, 3)) if self.spite else 0):
             self._spoil(made)
         return made

@@ -96,6 +96,20 @@ RICH = json.dumps(
 )
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:"
 ACTIVITY = "arn:aws:states:us-east-1:123456789012:activity:"
+ASKING = json.dumps(
+    {
+        "StartAt": "A",
+        "States": {"A": {"Type": "Task", "Resource": ACTIVITY + "activity-1", "HeartbeatSeconds": 60, "End": True}},
+    }
+)
+CHILDREN = {"ProcessorConfig": {"Mode": "DISTRIBUTED"}, "StartAt": "B", "States": {"B": {"Type": "Fail"}}}
+TOLERATED = {"ToleratedFailureCountPath": "$.seconds", "ItemBatcher": {"MaxItemsPerBatch": 2}}
+DISTRIBUTED = json.dumps(
+    {
+        "StartAt": "A",
+        "States": {"A": {"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": CHILDREN, **TOLERATED, "End": True}},
+    }
+)
 ALARM_RULE = {
     "EvaluationPeriods": 1,
     "Threshold": 1.0,
@@ -192,6 +206,8 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "quick-N", "definition": PASSING, "roleArn": ROLE, "type": "EXPRESS", "publish": True},
         {"name": "waiting-N", "definition": WAITING, "roleArn": ROLE},
         {"name": "rich-N", "definition": RICH, "roleArn": ROLE},
+        {"name": "asking-N", "definition": ASKING, "roleArn": ROLE},
+        {"name": "distributed-N", "definition": DISTRIBUTED, "roleArn": ROLE},
     ),
     "UpdateStateMachine": ({"stateMachineArn": None, "definition": WAITING, "publish": True},),
     "CreateStateMachineAlias": (
@@ -201,6 +217,8 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "StartExecution": (
         {"stateMachineArn": None, "input": '{"seconds": 1}'},
         {"stateMachineArn": None, "name": "run-N"},
+        {"stateMachineArn": MACHINE + "asking-N"},
+        {"stateMachineArn": MACHINE + "distributed-N", "input": '{"items": [1, 2, 3], "seconds": 1}'},
         {"stateMachineArn": None, "input": '{"items": [{"b": [1, null]}, {"b": "c"}, 3], "seconds": "1"}'},
     ),
     "StopExecution": ({"executionArn": None, "error": "E", "cause": "why"},),
@@ -210,6 +228,17 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "RedriveExecution": ({"executionArn": None},),
     "ListMapRuns": ({"executionArn": None},),
     "DescribeMapRun": ({"mapRunArn": None},),
+    "UpdateMapRun": ({"mapRunArn": None, "maxConcurrency": 5, "toleratedFailurePercentage": 50.0},),
+    "GetActivityTask": ({"activityArn": ACTIVITY + "activity-1", "workerName": "w"},),
+    "SendTaskSuccess": ({"taskToken": None, "output": '{"seconds": 1}'},),
+    "SendTaskFailure": ({"taskToken": None, "error": "E", "cause": "why"},),
+    "SendTaskHeartbeat": ({"taskToken": None},),
+    "states.TagResource": (
+        {"resourceArn": ACTIVITY + "activity-N", "tags": [{"key": "a", "value": "b"}]},
+        {"resourceArn": MACHINE + "machine-N", "tags": [{"key": "a", "value": "b"}]},
+    ),
+    "states.UntagResource": ({"resourceArn": ACTIVITY + "activity-N", "tagKeys": ["a"]},),
+    "states.ListTagsForResource": ({"resourceArn": MACHINE + "machine-N"},),
     "ListExecutions": ({"stateMachineArn": None, "maxResults": 2}, {"stateMachineArn": None, "statusFilter": "FAILED"}),
     "DescribeStateMachine": ({"stateMachineArn": None},),
     "PublishStateMachineVersion": ({"stateMachineArn": None},),
