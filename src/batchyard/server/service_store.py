@@ -15,10 +15,24 @@ from batchyard.store.errors import StoreError
 from batchyard.store.store import Store
 from batchyard.timers import machine as timers
 from batchyard.topics import records as topics
+from batchyard.workflows import records as workflows
+from batchyard.workflows.executions import abandoned_calls
 
 # Rooms outside the core register the kinds that they keep when they are imported. Without them a backup or a check
 # would take their documents for damage.
-ROOMS_WITH_DOCUMENTS = (timers, deliveries, events, api_destinations, schedules, topics, iam, job_metrics, alarms)
+ROOMS_WITH_DOCUMENTS = (
+    timers,
+    deliveries,
+    events,
+    api_destinations,
+    schedules,
+    topics,
+    iam,
+    job_metrics,
+    alarms,
+    workflows,
+    abandoned_calls,
+)
 
 
 def open_store(paths: Paths) -> Store:
