@@ -268,7 +268,8 @@ def fuzz(directory: Path, seed: int, requests: int = 0, seconds: float = 0.0, se
     with Server(directory, "--vcpus", "2", "--boot-seconds", "0") as server:
         server.submit(["true"])
         running = FuzzRun(server, seed, requests, seconds)
-        running.operations = served(service)
+        if service:
+            running.operations = served(service)
         faults = running.run()
         for find in running.report.finds[:FINDS_SHOWN]:
             print(f"\n{find.what}, {find.label}:\n{find.request[:SHOWN_BYTES]!r}\n-> {find.answer[:SHOWN_BYTES]!r}")
