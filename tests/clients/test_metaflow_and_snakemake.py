@@ -4,6 +4,7 @@ import json
 import sys
 
 from tests.clients.calling import Clients, Document, needs
+from tests.waiting import until
 
 # What Metaflow's task does with the service before it runs a step.
 STEP = """
@@ -124,3 +125,72 @@ def test_a_snakemake_job_is_terminated_after_its_end_without_harm(clients: Clien
     job = snakemake_job(clients, "exit 3")
     assert (job["status"], job["container"]["exitCode"]) == ("FAILED", 3)
     assert job["statusReason"]
+
+
+def metaflow_state(step: str, following: str | None) -> Document:
+    """A step as `step-functions create` deploys it: each gets the last one's job, and the run's id by way of its
+    parameters. Its paths have a dot before their brackets."""
+    is_first = step == "start"
+    run_id = "$$.Execution.Name" if is_first else "$.Parameters.['metaflow.run_id']"
+    environment: list[Document] = [{"Name": "METAFLOW_RUN_ID", "Value.$": run_id}]
+    environment.append(
+        {"Name": "METAFLOW_PARAMETERS", "Value.$": "$.Parameters"}
+        if is_first
+        else {"Name": "METAFLOW_PARENT_TASK_ID", "Value.$": "$.JobId"}
+    )
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::batch:submitJob.sync",
+        "Parameters": {
+            "JobDefinition": "metaflow-flow",
+            "JobName": f"SFN-Flow--{step}--",
+            "JobQueue": "default",
+            "Parameters": {"metaflow.step_name": step, "metaflow.run_id.$": run_id},
+            "ContainerOverrides": {"Environment": environment},
+            "RetryStrategy": {"Attempts": 1},
+            "Timeout": {"AttemptDurationSeconds": 3600},
+        },
+        "Retry": [{"ErrorEquals": ["Batch.AWSBatchException"], "MaxAttempts": 10, "IntervalSeconds": 5}],
+        "ResultPath": "$",
+        "OutputPath": "$.['JobId', 'Parameters', 'Index', 'SplitParentTaskId']",
+        **({"Next": following} if following else {"End": True}),
+    }
+
+
+def test_a_metaflow_flow_runs_as_a_state_machine(clients: Clients) -> None:
+    clients.batch.register_job_definition(
+        jobDefinitionName="metaflow-flow",
+        type="container",
+        containerProperties={
+            "image": "python:3.11",
+            "command": ["sh", "-c", "echo $METAFLOW_RUN_ID $METAFLOW_PARENT_TASK_ID $METAFLOW_PARAMETERS"],
+            "resourceRequirements": needs(1, 256),
+        },
+    )
+    states = clients.client("stepfunctions")
+    definition = {"start": metaflow_state("start", "end"), "end": metaflow_state("end", None)}
+    machine = states.create_state_machine(
+        name="Flow",
+        definition=json.dumps({"StartAt": "start", "States": definition}),
+        roleArn="arn:aws:iam::123456789012:role/metaflow",
+    )["stateMachineArn"]
+    execution = states.start_execution(
+        stateMachineArn=machine, name="run-1", input=json.dumps({"Parameters": '{"who": "me"}'})
+    )["executionArn"]
+
+    def status() -> str:
+        return str(states.describe_execution(executionArn=execution)["status"])
+
+    until(lambda: status() != "RUNNING", 60.0, lambda: f"the end of {execution}")
+    shown = states.describe_execution(executionArn=execution)
+    assert shown["status"] == "SUCCEEDED", shown
+    output = json.loads(shown["output"])
+    assert sorted(output) == ["JobId", "Parameters"]
+    assert output["Parameters"] == {"metaflow.step_name": "end", "metaflow.run_id": "run-1"}
+    events = states.get_execution_history(executionArn=execution)["events"]
+    first = next(json.loads(e["stateExitedEventDetails"]["output"]) for e in events if "stateExitedEventDetails" in e)
+    job = clients.ended(output["JobId"])
+    answer = clients.logs.get_log_events(
+        logGroupName="/aws/batch/job", logStreamName=job["container"]["logStreamName"], startFromHead=True
+    )
+    assert answer["events"][0]["message"].strip() == f"run-1 {first['JobId']}"

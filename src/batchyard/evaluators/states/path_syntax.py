@@ -1,7 +1,7 @@
 """Reads what follows the root of a path, in the dialect of Jayway's JsonPath that AWS uses (step functions spec 9).
 
-`.name`, `['name']`, `['a','b']`, `[n]`, `[-n]`, `[a,b]`, `[a:b]`, `[*]`, `.*`, `..name`, `..*`, and filters
-`[?(@.x == 1 && !(@.y in ['a','b']))]`. Functions such as `length()` are refused.
+`.name`, `['name']`, `.['name']`, `['a','b']`, `[n]`, `[-n]`, `[a,b]`, `[a:b]`, `[*]`, `.*`, `..name`, `..*`, and
+filters `[?(@.x == 1 && !(@.y in ['a','b']))]`. Functions such as `length()` are refused.
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ class _Parser:
             if self.takes(".."):
                 found.append(Descent())
                 found.append(self.bracket() if self.takes("[") else self.member(names))
-            elif self.takes("."):
-                found.append(self.member(names))
+            elif self.takes("."):  # a dot before a bracket means nothing: Metaflow writes `$.['a','b']` and `$.[0]`
+                found.append(self.bracket() if self.takes("[") else self.member(names))
             elif self.takes("["):
                 found.append(self.bracket())
             else:
