@@ -362,3 +362,19 @@ def test_outputs_that_are_nested_too_deeply_together_fail_the_execution() -> Non
     definition["States"]["Z"] = {"Type": "Pass", "InputPath": "$[0]", "End": True}
     arn = driver.run_machine(definition, "[" * 200 + "]" * 200)
     assert driver.execution(arn).error == "States.Runtime"
+
+
+def test_a_task_that_times_out_beside_others_is_aborted_too() -> None:
+    driver = Driver()
+    processor = branch("T", Type="Task", Resource=TASK, TimeoutSecondsPath="$")
+    arn = driver.run_machine(mapped(processor), [9, 1])
+    driver.advance(1)
+    assert driver.types(arn)[-7:] == [
+        "TaskTimedOut",
+        "MapIterationFailed",
+        "TaskStateAborted",
+        "MapIterationAborted",
+        "TaskStateAborted",
+        "MapStateFailed",
+        "ExecutionFailed",
+    ]

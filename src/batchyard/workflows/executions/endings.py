@@ -100,12 +100,17 @@ def abort_branches(
     """Cuts off what runs in a Parallel or Map of which a branch or iteration has failed, or None, and the state itself
     has. `previous`: the failing event, which precedes all events of this (step functions spec 5)."""
     state = world.state_of(execution, frame)
+    has_aborted = False
     for child in world.children_of(execution, frame.id):
         if (failed is not None and child.id == failed.id) or not is_open(child):
             continue
         _abort_with_events(world, execution, child, previous)
         if state.type == "Map":
             world.emit(execution, previous, "MapIterationAborted", {"name": frame.state, "index": child.place})
+        has_aborted = True
+    has_timed_out = failed is not None and failed.error == TIMEOUT and state.type == "Map"
+    if has_aborted and failed is not None and has_timed_out and world.state_of(execution, failed).type == "Task":
+        world.emit(execution, previous, "TaskStateAborted")  # recorded of a task that timed out beside others
 
 
 def _abort_with_events(world: OpenExecutions, execution: OpenExecution, frame: Frame, previous: int) -> None:
