@@ -187,3 +187,18 @@ def test_a_definition_that_cannot_be_compiled_is_refused_at_the_start() -> None:
         driver.start()
     assert refused.value.code == "InvalidDefinition"
     assert driver.store.executions == {}
+
+
+def test_long_payloads_make_batches_of_fewer_steps() -> None:
+    driver = Driver()
+    definition = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Pass", "Next": "A"}}}
+    machine = driver.create(definition)
+    events = []
+    for name, length in (("short", 10), ("long", 200_000)):
+        driver.machine.handle(c.StartExecution(machine, name, f'"{"a" * length}"', ""), driver.now_ms)
+        driver.machine.schedule(driver.now_ms)
+        events.append(len(driver.machine.take()[0].history))
+        driver.machine.handle(c.StopExecution(driver.execution_arn(name)), driver.now_ms)
+        driver.machine.take()
+    assert events[0] > 3_000
+    assert events[1] < 100

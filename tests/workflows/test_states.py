@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchyard.core.model.executions import ExecutionStatus
 from batchyard.workflows.commands import StartExecution
@@ -236,3 +238,35 @@ def test_a_circle_holds_up_no_other_execution() -> None:
         ExecutionStatus.SUCCEEDED,
     }
     assert driver.machine.next_deadline() == 0  # the circle goes on in the next batch
+
+
+def test_variables_of_an_execution_are_bounded_together() -> None:
+    driver = Driver()
+    names = [f"v{number}" for number in range(60)]
+    states = {name: {"Type": "Pass", "Assign": {name: "a" * 200_000}} for name in names}
+    for name, following in zip(names, [*names[1:], ""], strict=True):
+        states[name] |= {"Next": following} if following else {"End": True}
+    record = driver.execution(driver.run_machine(machine(states)))
+    assert record.error == "States.DataLimitExceeded"
+    assert str(record.cause).startswith("The variables of the execution have more than")
+    assert driver.types(record.arn).count("PassStateExited") == 52
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers() | st.text(max_size=3), max_size=3), max_size=5))
+def test_variables_are_those_that_were_assigned_last(assignments: list[dict[str, Any]]) -> None:
+    driver = Driver()
+    states: dict[str, Any] = {
+        f"S{number}": {"Type": "Pass", "Assign": assigned, "Next": f"S{number + 1}"}
+        for number, assigned in enumerate(assignments)
+    }
+    states[f"S{len(assignments)}"] = {"Type": "Wait", "Seconds": 1, "End": True}
+    driver.run_machine(machine(states))
+    expected: dict[str, Any] = {}
+    for assigned in assignments:
+        expected |= assigned
+    (execution,) = driver.machine.world.open.values()
+    driver.restart()
+    (restored,) = driver.machine.world.open.values()
+    for one in (execution, restored):
+        assert driver.machine.world.variables_of(one, one.frames[0]) == expected
+        assert one.variables_size == len(one.frames[0].variables)

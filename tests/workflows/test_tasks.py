@@ -416,3 +416,10 @@ def test_texts_that_are_no_values_are_refused_at_the_door(text: str) -> None:
     with pytest.raises(Refused) as refused:
         driver.start(text, "another")
     assert refused.value.code == "InvalidExecutionInput"
+
+
+def test_arguments_that_are_too_long_fail_before_the_call() -> None:
+    driver = Driver()
+    arn = driver.run_machine(task(Parameters={"a.$": "States.Format('{}{}', $, $)"}), json.dumps("a" * 200_000))
+    assert driver.execution(arn).error == "States.DataLimitExceeded"
+    assert driver.calls == []

@@ -79,6 +79,7 @@ class OpenExecution:
         "scope",
         "values",
         "variables",
+        "variables_size",
     )
 
     def __init__(self, record: Execution, scope: StateScope) -> None:
@@ -88,6 +89,7 @@ class OpenExecution:
         self.children: dict[int, dict[int, None]] = {}  # the ids of the frames in a frame's state, in order
         self.last_event_id = 0
         self.next_frame_id = 0
+        self.variables_size = 0  # characters of the variables of all frames
         self.progress: dict[int, Progress] = {}  # by frame
         self.values: dict[int, Payload] | None = None  # by frame: its input
         self.variables: dict[int, dict[str, Any]] | None = None  # by frame: all that it can read
@@ -185,9 +187,11 @@ class OpenExecutions:
             execution.items[frame.id] = Payload(frame.work).value
         return execution.items[frame.id]
 
-    def forget_variables(self, execution: OpenExecution) -> None:
-        if execution.variables:
-            execution.variables = {}
+    def note_variables(self, execution: OpenExecution, frame: Frame, variables: dict[str, Any]) -> None:
+        """Keeps the decoded form of all that the frame's next state can read."""
+        known = self._touch(execution).variables
+        assert known is not None
+        known[frame.id] = variables
 
     def _touch(self, execution: OpenExecution) -> OpenExecution:
         if execution.values is None:
@@ -219,6 +223,8 @@ class OpenExecutions:
         is_new = frame.id not in execution.frames
         if is_new:
             self.link(execution, frame)
+        elif frame.variables is not execution.frames[frame.id].variables:
+            execution.variables_size += len(frame.variables) - len(execution.frames[frame.id].variables)
         if execution.is_durable:
             if is_new:
                 self._new_frames.add((key, frame.id))
@@ -228,6 +234,7 @@ class OpenExecutions:
 
     def link(self, execution: OpenExecution, frame: Frame) -> None:
         """Takes a frame, new or restored, as one of those in its parent's state."""
+        execution.variables_size += len(frame.variables)
         execution.frames[frame.id] = frame
         if frame.parent != TOP:
             execution.children.setdefault(frame.parent, {})[frame.id] = None
@@ -235,6 +242,7 @@ class OpenExecutions:
     def drop(self, execution: OpenExecution, frame_id: int) -> None:
         """Forgets a frame."""
         frame = execution.frames.pop(frame_id)
+        execution.variables_size -= len(frame.variables)
         execution.progress.pop(frame_id, None)
         execution.children.pop(frame_id, None)
         if frame.parent != TOP and frame.parent in execution.children:

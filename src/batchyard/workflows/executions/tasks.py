@@ -46,6 +46,7 @@ def schedule(world: OpenExecutions, execution: OpenExecution, frame: Frame, stat
     raw = world.input_of(execution, frame)
     scope = scope_for(world, execution, frame, state, token)
     arguments = work_input(state, raw, scope)
+    check_output(arguments, state.name)
     times = _times(state, raw, arguments, scope)
     if resource.service == ACTIVITY:
         activities.schedule(world, execution, frame, state, arguments.text, times)
