@@ -18,18 +18,18 @@ from tests.server.running import Server
 
 Row = tuple[int, str, Any]  # the id of the event before, the type, and the name of a state, or details
 
-JOB = json.dumps({"JobId": "job-1"})
+JOBS = [json.dumps({"JobId": f"job-{number}"}) for number in (1, 2)]
 SUBMIT = {"resource": "submitJob.sync", "resourceType": "batch"}
 RETRIED: list[Row] = [
     (0, "ExecutionStarted", None),
     (0, "TaskStateEntered", "Ingest"),
     (2, "TaskScheduled", SUBMIT),
     (3, "TaskStarted", None),
-    (4, "TaskSubmitted", {"output": JOB}),
+    (4, "TaskSubmitted", {"output": JOBS[0]}),
     (5, "TaskFailed", {"error": "States.TaskFailed"}),
     (6, "TaskScheduled", SUBMIT),
     (7, "TaskStarted", None),
-    (8, "TaskSubmitted", {"output": JOB}),
+    (8, "TaskSubmitted", {"output": JOBS[1]}),
     (9, "TaskSucceeded", None),
     (10, "TaskStateExited", "Ingest"),
     (11, "ParallelStateEntered", "Both"),
@@ -76,7 +76,7 @@ def test_states_of_branches_stand_in_their_state() -> None:
     assert [visit.branch for visit in visits.all[2:]] == [1, 2, 2]
     assert [visit.name for visit in critical_path(visits)] == ["Ingest", "Both", "Left"]
     ingest = visits.all[0]
-    assert (ingest.tries, ingest.retry_ms, ingest.job_id) == (2, 1000, "job-1")
+    assert (ingest.tries, ingest.retry_ms, ingest.job_ids) == (2, 1000, ["job-1", "job-2"])
     assert result_of(visits).endswith("in 21s")
 
 
@@ -85,7 +85,7 @@ def test_states_of_branches_stand_in_their_state() -> None:
     [
         (5, "job job-1 is RUNNABLE: no room"),
         (6, "waits for its next try, States.TaskFailed"),
-        (9, "job job-1 is RUNNABLE: no room, try 2"),
+        (9, "job job-2, try 2"),
         (22, "2 tries"),
     ],
 )
@@ -142,13 +142,16 @@ def test_iterations_of_a_map_are_numbered_and_counted() -> None:
 def test_where_the_time_went() -> None:
     times = {1: 0.0, 2: 0.0, 6: 10.0, 7: 40.0, 11: 60.0, 12: 60.0, 14: 60.0, 19: 65.0, 21: 65.0, 22: 65.0}
     visits = visits_of(RETRIED, times)
-    job = {"jobId": "job-1", "createdAt": 40_000, "startedAt": 45_000, "stoppedAt": 58_000, "status": "SUCCEEDED"}
-    spent = spent_ms(visits.all[0], {"job-1": job}, 65_000)
-    assert spent == {"queueing": 5000, "running": 13_000, "waiting": 0, "retries": 30_000, "other": 12_000}
-    text = where_time_went(visits, {"job-1": job})
+    jobs = {
+        "job-1": {"createdAt": 0, "startedAt": 1000, "stoppedAt": 9000},
+        "job-2": {"createdAt": 40_000, "startedAt": 45_000, "stoppedAt": 58_000},
+    }
+    spent = spent_ms(visits.all[0], jobs, 65_000)
+    assert spent == {"queueing": 6000, "running": 21_000, "waiting": 0, "retries": 30_000, "other": 3000}
+    text = where_time_went(visits, jobs)
     assert text.splitlines()[0].split() == ["CRITICAL", "PATH", "QUEUEING", "RUNNING", "WAITING", "RETRIES", "OTHER"]
     assert [line.split()[0] for line in text.splitlines()[1:]] == ["Ingest", "Left", "all"]
-    assert text.splitlines()[-1].split()[1:] == ["5.0s", "13s", "5.0s", "30s", "12s"]
+    assert text.splitlines()[-1].split()[1:] == ["6.0s", "21s", "5.0s", "30s", "3.0s"]
 
 
 def test_a_redriven_execution_goes_on() -> None:

@@ -29,7 +29,7 @@ STARTS = ("TaskScheduled", "ActivityScheduled", "MapStateStarted", "ParallelStat
 class Visit:
     """One visit of a state. `kind`: its type; `outer`: the visit of the Parallel or Map state in whose branch or
     iteration it is, which `branch` numbers. `tries`: how often its work was begun; `retry_ms`: the time between failed
-    tries and the next. `work`: what was called; `job_id`: of the last job that it submitted. `failure`: the error of
+    tries and the next. `work`: what was called; `job_ids`: of the jobs that it submitted. `failure`: the error of
     its last try that failed."""
 
     name: str
@@ -43,10 +43,15 @@ class Visit:
     retry_ms: int = 0
     failed_ms: int | None = None  # when the last try failed, while no other has begun
     work: str = ""
-    job_id: str = ""
+    job_ids: list[str] = field(default_factory=list)
     failure: str = ""
     inner: list[Visit] = field(default_factory=list)
     branches: int = 0  # how many were opened, of a Parallel state
+
+    @property
+    def job_id(self) -> str:
+        """Returns the id of the job of its last try that submitted one; empty: it has submitted none."""
+        return self.job_ids[-1] if self.job_ids else ""
 
     @property
     def depth(self) -> int:
@@ -124,7 +129,7 @@ class Visits:
             self._opened[event["id"]] = owner, details.get("index", 0)
             return owner
         if kind == "TaskSubmitted":
-            visit.job_id = job_id_in(details.get("output", "")) or visit.job_id
+            visit.job_ids += job_ids_in(details.get("output", ""))
         elif kind in FAILURES:
             visit.failed_ms, visit.failure = at_ms, details.get("error", "") or kind
         elif kind in ("MapStateFailed", "ParallelStateFailed", "MapIterationFailed"):
@@ -195,13 +200,13 @@ def details_of(event: Event) -> dict[str, Any]:
     return {}
 
 
-def job_id_in(output: str) -> str:
-    """Returns the id of the job that SubmitJob answered; empty: it is no answer of SubmitJob."""
+def job_ids_in(output: str) -> list[str]:
+    """Returns the id of the job in an answer of SubmitJob; none: it is an answer of something else."""
     try:
         found = json.loads(output)
     except ValueError:
-        return ""
-    return str(found.get("JobId", "")) if isinstance(found, dict) else ""
+        return []
+    return [str(found["JobId"])] if isinstance(found, dict) and "JobId" in found else []
 
 
 def critical_path(visits: Visits) -> list[Visit]:

@@ -124,11 +124,11 @@ def spent_ms(visit: Visit, jobs: Jobs, end_ms: int) -> dict[str, int]:
     spent = dict.fromkeys(COLUMNS, 0)
     left = visit.lasted_ms(end_ms)
     spent["retries"] = min(left, visit.retry_ms)
-    job = jobs.get(visit.job_id)
-    if job is not None and job.get("startedAt"):
-        spent["queueing"] = max(0, job["startedAt"] - job["createdAt"])
-        spent["running"] = max(0, (job.get("stoppedAt") or end_ms) - job["startedAt"])
-    elif visit.kind == "Wait" or visit.work.endswith(".waitForTaskToken") or ":activity:" in visit.work:
+    ran = [job for job_id in visit.job_ids if (job := jobs.get(job_id)) is not None and job.get("startedAt")]
+    for job in ran:
+        spent["queueing"] += max(0, job["startedAt"] - job["createdAt"])
+        spent["running"] += max(0, (job.get("stoppedAt") or end_ms) - job["startedAt"])
+    if not ran and (visit.kind == "Wait" or visit.work.endswith(".waitForTaskToken") or ":activity:" in visit.work):
         spent["waiting"] = left - spent["retries"]
     spent["other"] = max(0, left - sum(spent.values()))
     return spent

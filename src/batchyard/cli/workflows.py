@@ -146,9 +146,10 @@ class Followed:
         for event in new:
             self.visits.add(event)
         wanted = [
-            visit.job_id
+            job_id
             for visit in self.visits.all
-            if visit.job_id and self.jobs.get(visit.job_id, {}).get("status") not in FINISHED
+            for job_id in visit.job_ids
+            if self.jobs.get(job_id, {}).get("status") not in FINISHED
         ]
         for start_at in range(0, len(wanted), MAX_DESCRIBE_IDS):
             found = describe(self.client, wanted[start_at : start_at + MAX_DESCRIBE_IDS])
