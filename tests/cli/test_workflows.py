@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from batchyard.cli import workflows
 from batchyard.cli.app import app
 from batchyard.cli.state_visits import ABORTED, CAUGHT, FAILED, RUNNING, SUCCEEDED, Visits, critical_path
-from batchyard.cli.workflow_view import lines_of, note_of, result_of, spent_ms, where_time_went
+from batchyard.cli.workflow_view import lines_of, note_of, result_of, short_cause, spent_ms, where_time_went
 from tests.server.running import Server
 
 Row = tuple[int, str, Any]  # the id of the event before, the type, and the name of a state, or details
@@ -115,6 +115,27 @@ def test_what_is_caught_and_what_is_cut_off() -> None:
     assert shown(visits)[1] == ("Waits", ABORTED, 1)
     assert shown(visits)[2:] == [("Fails", FAILED, 1), ("End", FAILED, 0)]
     assert result_of(visits).endswith("in 9.0s: E: c")
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        ("as it is", "as it is"),
+        ('"text"', '"text"'),
+        ('{"a": 1}', '{"a": 1}'),
+        (
+            '{"JobId": "0123456789", "StatusReason": "It exited", "Container": {"ExitCode": 3}}',
+            "job 01234567: It exited, exit code 3",
+        ),
+        (
+            '{"JobId": "0123456789", "StatusReason": "Job attempt duration exceeded"}',
+            "job 01234567: Job attempt duration exceeded",
+        ),
+        ('{"ExecutionArn": "arn", "Name": "n", "Error": "E"}', "execution n: E"),
+    ],
+)
+def test_causes_are_in_words(cause: str, text: str) -> None:
+    assert short_cause(cause) == text
 
 
 def test_iterations_of_a_map_are_numbered_and_counted() -> None:

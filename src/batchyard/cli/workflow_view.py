@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -90,10 +91,28 @@ def result_of(visits: Visits) -> str:
     status = visits.end["type"].removeprefix("Execution").upper()
     took = duration(round(visits.end["timestamp"] * 1000) - visits.started_ms)
     details = details_of(visits.end)
-    reason = ": ".join(details[member] for member in ("error", "cause") if details.get(member))
+    reason = ": ".join(text for text in (details.get("error"), short_cause(details.get("cause") or "")) if text)
     return f"{coloured(status, 'SUCCEEDED' if status == 'SUCCEEDED' else 'FAILED')} in {took}" + (
         f": {shown(reason)}" if reason else ""
     )
+
+
+def short_cause(cause: str) -> str:
+    """Returns a cause in words: that of a job or an execution that failed is the whole of its description."""
+    try:
+        found = json.loads(cause)
+    except ValueError:
+        return cause
+    if not isinstance(found, dict):
+        return cause
+    if "JobId" in found:
+        code = (found.get("Container") or {}).get("ExitCode")
+        end = "" if code is None else f", exit code {code}"
+        return f"job {str(found['JobId'])[:8]}: {found.get('StatusReason', '')}{end}"
+    if "ExecutionArn" in found:
+        reason = ": ".join(str(found[member]) for member in ("Error", "Cause") if found.get(member))
+        return f"execution {found.get('Name', '')}: {reason}"
+    return cause
 
 
 # -- where the time went --
