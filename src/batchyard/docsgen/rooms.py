@@ -108,7 +108,7 @@ ROOMS = (
     ),
     Room(
         "job_metrics",
-        "the machine that counts what jobs do, by queue and minute, and what a month used",
+        "the machines that count what jobs and executions do, by minute, and what a month used",
         "where metrics are kept",
         ("core.model",),
     ),

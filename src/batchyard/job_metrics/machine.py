@@ -19,12 +19,12 @@ from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.facts import GONE, InstanceChanged, JobStateChanged
 from batchyard.core.model.names import child_key
 from batchyard.core.model.records import Attempt, Instance, Job, Status
-from batchyard.job_metrics.records import MONTH_USE, QUEUE_MINUTE, Durations, MonthUse, QueueMinute, rounded
+from batchyard.job_metrics.records import MONTH_USE, QUEUE_MINUTE, MonthUse, QueueMinute
 from batchyard.job_metrics.runnable_since import RunnableSince
+from batchyard.job_metrics.tally import Tally
 from batchyard.job_metrics.totals import TotalCounter, Totals
 
 MINUTE_MS = 60_000
-NOTHING = Durations(0, 0, -1, 0, ())
 MOVED_TO = {
     Status.PENDING: "JobsMovedToPending",
     Status.RUNNABLE: "JobsMovedToRunnable",
@@ -94,42 +94,13 @@ class AskTotals(Command[Totals], frozen=True):
     """Asks for what has happened since the service was started."""
 
 
-class _Tally:
-    """The values of one metric in a minute that is under way. It is added to for every job: so little is done there."""
-
-    __slots__ = ("count", "maximum_ms", "minimum_ms", "total_ms", "values")
-
-    def __init__(self, durations: Durations = NOTHING) -> None:
-        self.count, self.total_ms = durations.count, durations.total_ms
-        self.minimum_ms, self.maximum_ms = durations.minimum_ms, durations.maximum_ms
-        self.values = dict(durations.values)
-
-    def add(self, value_ms: int, times: int) -> None:
-        self.count += times
-        self.total_ms += value_ms * times
-        if value_ms < self.minimum_ms or self.minimum_ms < 0:
-            self.minimum_ms = value_ms
-        if value_ms > self.maximum_ms:
-            self.maximum_ms = value_ms
-        self.values[value_ms] = self.values.get(value_ms, 0) + times
-
-    def freeze(self) -> Durations:
-        """Returns them, and rounds the values."""
-        short: dict[int, int] = {}
-        for value_ms, times in self.values.items():
-            value = rounded(value_ms)
-            short[value] = short.get(value, 0) + times
-        self.values = short
-        return Durations(self.count, self.total_ms, self.minimum_ms, self.maximum_ms, tuple(sorted(short.items())))
-
-
 class _Minute:
     """A queue's minute that is under way."""
 
     def __init__(self, record: QueueMinute, totals: TotalCounter) -> None:
         self.queue, self.start_s, self._totals = record.queue, record.start_s, totals
         self.counts = dict(record.counts)
-        self.durations = {name: _Tally(found) for name, found in record.durations.items()}
+        self.durations = {name: Tally(found) for name, found in record.durations.items()}
 
     def count(self, name: str, number: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + number
@@ -140,7 +111,7 @@ class _Minute:
             value_ms = 0
         tally = self.durations.get(name)
         if tally is None:
-            tally = self.durations[name] = _Tally()
+            tally = self.durations[name] = Tally()
         tally.add(value_ms, times)
         if name in MEASURED:
             self._totals.took(self.queue, name, value_ms, times)

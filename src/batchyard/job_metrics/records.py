@@ -1,4 +1,5 @@
-"""What is kept until it is in the store of metrics: counts of a queue's minute; and what a month used."""
+"""What is kept until it is in the store of metrics: counts of a minute of a queue or of a state machine; and what a
+month used."""
 
 from __future__ import annotations
 
@@ -42,7 +43,23 @@ class MonthUse(Struct, frozen=True):
     micro_dollar_ms: int = 0
 
 
+class MachineMinute(Struct, frozen=True):
+    """What the executions of a state machine did in a minute: counts by metric, and how long those took that ended;
+    None: none ended. `start_s`: of the minute."""
+
+    machine_arn: str
+    start_s: int
+    counts: dict[str, int]
+    times: Durations | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its document."""
+        return f"{self.machine_arn}/{self.start_s}"
+
+
 QUEUE_MINUTE = register("queue-minute", QueueMinute)
+MACHINE_MINUTE = register("machine-minute", MachineMinute)
 MONTH_USE = register("month-use", MonthUse)
 
 

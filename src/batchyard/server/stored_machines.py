@@ -19,6 +19,7 @@ from batchyard.deliveries.machine import DeliveryMachine
 from batchyard.events.api_destinations import ApiDestinationsMachine
 from batchyard.events.machine import EventsMachine
 from batchyard.iam.machine import IamMachine
+from batchyard.job_metrics.execution_metrics import ExecutionMetricsMachine
 from batchyard.job_metrics.machine import JobMetricsMachine
 from batchyard.loop.fact_delivery import FactDelivery
 from batchyard.loop.hosted_machine import HostedMachine
@@ -50,6 +51,7 @@ class Stored(NamedTuple):
     job_metrics: JobMetricsMachine
     alarms: AlarmsMachine
     workflows: WorkflowsMachine
+    execution_metrics: ExecutionMetricsMachine
     facts: StoredFacts
     delivery: FactDelivery
     is_new: bool  # nothing was ever committed
@@ -58,7 +60,8 @@ class Stored(NamedTuple):
     def machines(self) -> tuple[HostedMachine, ...]:
         """Returns those that the loop hosts, in the order in which they run."""
         of_events = (self.events, self.schedules, self.topics, self.deliveries, self.api_destinations)
-        return (self.machine, self.timers, *of_events, self.iam, self.job_metrics, self.alarms, self.workflows)
+        of_people = (self.iam, self.job_metrics, self.alarms, self.workflows, self.execution_metrics)
+        return (self.machine, self.timers, *of_events, *of_people)
 
 
 def load_machines(parts: Parts, wall_ms: int) -> Stored:
@@ -75,6 +78,7 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     timers, events, topics = TimerMachine(), EventsMachine(account), TopicsMachine()
     iam, api_destinations = IamMachine(account), ApiDestinationsMachine()
     job_metrics = JobMetricsMachine(JobLookup(machine.world, parts.prices))
+    execution_metrics = ExecutionMetricsMachine()
     alarms = AlarmsMachine(account, topics.has_topic)
     registry = Registry(account)
     workflows = WorkflowsMachine(account, registry, argument_faults)
@@ -87,6 +91,7 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
         topics.restore(snapshot.documents)
         iam.restore(snapshot.documents)
         job_metrics.restore(snapshot.documents)
+        execution_metrics.restore(snapshot.documents)
         api_destinations.restore(snapshot.documents)
         alarms.restore(snapshot.documents)
         registry.restore(snapshot.documents)
@@ -98,7 +103,7 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
         _settle_restored(machine, delivery, writer, clock.now_ms())
     is_new = snapshot.last_time_ms == 0
     of_events = (events, schedules, topics, deliveries, api_destinations)
-    of_people = (iam, job_metrics, alarms, workflows)
+    of_people = (iam, job_metrics, alarms, workflows, execution_metrics)
     return Stored(machine, timers, *of_events, *of_people, facts, delivery, is_new)
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from batchyard.core.model.resources import Resources
 from batchyard.core.questions.gauges import AskGauges, EnvironmentGauge, Gauges, PlacedTask, TaskGroup
+from batchyard.job_metrics.execution_metrics import AskExecutionMinutes, ForgetExecutionMinutes
 from batchyard.job_metrics.machine import AskMinutes, AskUse, ForgetMinutes, Use
-from batchyard.job_metrics.records import Durations, QueueMinute
+from batchyard.job_metrics.records import Durations, MachineMinute, QueueMinute
 from batchyard.server.metrics.minute_recorder import MinuteRecorder
 from batchyard.server.metrics.process_usage import TaskUsage
 from batchyard.store.metrics.metric_store import MetricStore
@@ -25,6 +26,10 @@ MINUTE = QueueMinute(
     START_S,
     {"JobsSubmitted": 7, "JobsMovedToFailed": 2},
     {"JobAttemptDuration": Durations(3, 1234, 100, 1000, ((100, 1), (134, 1), (1000, 1)))},
+)
+MACHINE_ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:pipeline"
+EXECUTIONS = MachineMinute(
+    MACHINE_ARN, START_S, {"ExecutionsStarted": 3, "ExecutionsFailed": 1}, Durations(1, 5000, 5000, 5000, ((5000, 1),))
 )
 GAUGES = Gauges(
     {"default": {"SUBMITTED": 1, "PENDING": 2, "RUNNABLE": 4}, "idle": {}},
@@ -54,7 +59,15 @@ class Answers:
 
     async def __call__(self, command: Any) -> Any:
         self.asked.append(command)
-        return {AskMinutes: (MINUTE,), AskGauges: GAUGES, AskUse: USE, ForgetMinutes: None}[type(command)]
+        answers: dict[type[Any], Any] = {
+            AskMinutes: (MINUTE,),
+            AskExecutionMinutes: (EXECUTIONS,),
+            AskGauges: GAUGES,
+            AskUse: USE,
+            ForgetMinutes: None,
+            ForgetExecutionMinutes: None,
+        }
+        return answers[type(command)]
 
 
 def record(store: MetricStore, *, has_prices: bool = False, usage: dict[str, TaskUsage] | None = None) -> Answers:
@@ -85,7 +98,10 @@ def test_the_official_metrics_and_the_gauges_of_a_minute(store: MetricStore) -> 
     gauges = {"Pending": 3, "Runnable": 4, "Starting": 0, "Running": 0, "Succeeded": 0, "Failed": 2}
     assert {name: value(store, "AWS/Batch", f"{name}JobCount", JobQueue="default") for name in gauges} == gauges
     assert {value(store, "AWS/Batch", f"{name}JobCount", JobQueue="idle") for name in gauges} == {0}
-    assert answers.asked[-1] == ForgetMinutes((MINUTE.name,))
+    assert value(store, "AWS/States", "ExecutionsStarted", StateMachineArn=MACHINE_ARN) == 3
+    assert value(store, "AWS/States", "ExecutionsFailed", StateMachineArn=MACHINE_ARN) == 1
+    assert value(store, "AWS/States", "ExecutionTime", "Milliseconds", StateMachineArn=MACHINE_ARN) == 5000
+    assert answers.asked[-2:] == [ForgetMinutes((MINUTE.name,)), ForgetExecutionMinutes((EXECUTIONS.name,))]
 
 
 def test_what_environments_have_and_their_tasks_reserve(store: MetricStore) -> None:

@@ -190,11 +190,14 @@ class MapRun(Struct, frozen=True, kw_only=True):
 
 @register
 class ExecutionChanged(Fact, frozen=True, tag="execution"):
-    """A STANDARD execution came into `status`: RUNNING at its start and when it is redriven."""
+    """A STANDARD execution came into `status`: RUNNING at its start and when it is redriven. `started_at_ms`: when it
+    started, or was redriven the last time."""
 
     key: int
     arn: str
     status: ExecutionStatus
+    started_at_ms: int = 0
+    redrive_count: int = 0
 
 
 # Types of events whose details have a member name that the type alone does not give.

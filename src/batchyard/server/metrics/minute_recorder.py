@@ -9,9 +9,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from batchyard.api.context import Ask
 from batchyard.core.questions.gauges import AskGauges
+from batchyard.job_metrics.execution_metrics import AskExecutionMinutes, ForgetExecutionMinutes
 from batchyard.job_metrics.machine import AskMinutes, AskUse, ForgetMinutes
 from batchyard.loop import Busy, Stopped
-from batchyard.server.metrics.own_metrics import data_of_gauges, data_of_minute, data_of_usage, data_of_use
+from batchyard.server.metrics.own_metrics import (
+    data_of_executions,
+    data_of_gauges,
+    data_of_minute,
+    data_of_usage,
+    data_of_use,
+)
 from batchyard.server.metrics.process_usage import TaskUsage
 from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.metrics.series import Datum
@@ -68,10 +75,12 @@ class MinuteRecorder:
         at_s = end_ms // 1000 - 60
         usage = await asyncio.to_thread(self._look)  # before the gauges: what they have is then still there
         minutes = await self._ask(AskMinutes())
+        executions = await self._ask(AskExecutionMinutes())
         gauges = await self._ask(AskGauges())
         use = await self._ask(AskUse())
         ended = frozenset(minute.queue for minute in minutes if minute.start_s == at_s)
         data = [datum for minute in minutes for datum in data_of_minute(minute)]
+        data += [datum for minute in executions for datum in data_of_executions(minute)]
         data += data_of_gauges(gauges, at_s, ended)
         data += data_of_usage(gauges, usage, end_ms)
         data += data_of_use(use, at_s, has_prices=self._has_prices)
@@ -79,3 +88,5 @@ class MinuteRecorder:
         self._also(data)
         if minutes:
             await self._ask(ForgetMinutes(tuple(minute.name for minute in minutes)))
+        if executions:
+            await self._ask(ForgetExecutionMinutes(tuple(minute.name for minute in executions)))

@@ -1,5 +1,5 @@
-"""The service's own metrics, made of what its machines say: AWS Batch's, the gauges of queues, usage and charges
-(observability spec 11.3, 14, 15)."""
+"""The service's own metrics, made of what its machines say: AWS Batch's, those of Step Functions, the gauges of
+queues, usage and charges (observability spec 11.3, 14, 15)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
 from batchyard.core.questions.gauges import Gauges, PlacedTask
 from batchyard.evaluators.metrics.samples import Samples, samples_of
+from batchyard.job_metrics.execution_metrics import EXECUTION_TIME
 from batchyard.job_metrics.machine import Use
-from batchyard.job_metrics.records import Durations, QueueMinute
+from batchyard.job_metrics.records import Durations, MachineMinute, QueueMinute
 from batchyard.server.metrics.process_usage import TaskUsage
 from batchyard.store.metrics.series import Datum, Dimensions, Series
 
 BATCH, BILLING, INSIGHTS, OWN = "AWS/Batch", "AWS/Billing", "ECS/ContainerInsights", "Batchyard"
+STATES = "AWS/States"
 COUNT, MILLISECONDS, NO_UNIT, MEGABYTES = "Count", "Milliseconds", "None", "Megabytes"
 QUEUE, SHORT_QUEUE = "JobQueueName", "JobQueue"  # dimensions of AWS's metrics, and of the gauges
 CPU_UNITS_PER_VCPU = 1024
@@ -41,6 +43,16 @@ def data_of_minute(minute: QueueMinute) -> Iterator[Datum]:
         yield Datum(Series(BATCH, name, dimensions, MILLISECONDS), minute.start_s, _measured(durations))
     for name, counter in ENDED_GAUGES.items():
         yield _gauge(name, minute.queue, minute.counts.get(counter, 0), minute.start_s)
+
+
+def data_of_executions(minute: MachineMinute) -> Iterator[Datum]:
+    """Yields what AWS publishes of a state machine's minute: only what happened."""
+    dimensions = (("StateMachineArn", minute.machine_arn),)
+    for name, number in minute.counts.items():
+        yield Datum(Series(STATES, name, dimensions, COUNT), minute.start_s, _counted(number))
+    if minute.times is not None:
+        series = Series(STATES, EXECUTION_TIME, dimensions, MILLISECONDS)
+        yield Datum(series, minute.start_s, _measured(minute.times))
 
 
 def _counted(number: int) -> Samples:

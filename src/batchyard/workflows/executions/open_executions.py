@@ -279,7 +279,10 @@ class OpenExecutions:
             return
         self.changes.executions[record.key] = record
         if status_changed and ExecutionChanged in self.wanted_facts:
-            self.changes.facts.append(ExecutionChanged(self.now_ms, record.key, record.arn, record.status))
+            began_at_ms = record.redriven_at_ms or record.started_at_ms
+            self.changes.facts.append(
+                ExecutionChanged(self.now_ms, record.key, record.arn, record.status, began_at_ms, record.redrive_count)
+            )
 
     def put_map_run(self, run: MapRun) -> MapRun:
         self.map_runs[run.arn] = self.changes.map_runs[run.arn] = run
