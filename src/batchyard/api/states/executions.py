@@ -58,15 +58,9 @@ async def _start_command(context: Context, request: Document, *, is_sync: bool) 
     fault = fault_of_json(text) if text.strip() else "Invalid execution input."
     if fault:
         raise Refused(f"Invalid State Machine Execution Input: '{fault}'", "InvalidExecutionInput")
-    machine = (await context.ask(c.AskStateMachine(_base(arn)))).machine
-    if is_sync and machine.kind != EXPRESS_TYPE:
-        raise not_supported(arn)
+    if "name" in request and not is_sync:
+        await _check_name_is_free(context, arn, f"{EXECUTION}:{parsed.name}:{request['name']}")
     uuid = context.new_uuid()
-    if "name" in request and machine.kind != EXPRESS_TYPE:
-        execution_arn = context.account.arn(SERVICE, f"{EXECUTION}:{parsed.name}:{request['name']}")
-        known = await context.read(context.reader.execution, execution_arn)
-        if known is not None and known.status.is_final:
-            raise Refused(f"Execution Already Exists: '{execution_arn}'", "ExecutionAlreadyExists")
     return StartExecution(
         machine_arn=arn,
         name=request.get("name", uuid),
@@ -76,6 +70,17 @@ async def _start_command(context: Context, request: Document, *, is_sync: bool) 
         is_sync=is_sync,
         trace_header=request.get("traceHeader", ""),
     )
+
+
+async def _check_name_is_free(context: Context, machine_arn: str, resource: str) -> None:
+    """Refuses the name of an execution that has closed; the machine knows those that are open."""
+    arn = context.account.arn(SERVICE, resource)
+    known = await context.read(context.reader.execution, arn)
+    if known is None or not known.status.is_final:
+        return
+    found = await context.ask(c.AskStateMachine(_base(machine_arn)))
+    if found.machine.kind != EXPRESS_TYPE:  # it may have been STANDARD before it was deleted and made again
+        raise Refused(f"Execution Already Exists: '{arn}'", "ExecutionAlreadyExists")
 
 
 def _base(arn: str) -> str:
