@@ -314,7 +314,7 @@ def test_calls_are_nested_ten_deep_and_no_deeper() -> None:
 def test_what_functions_build_is_bounded() -> None:
     document = "x" * 200_000
     for text in (
-        "States.Array(" + ", ".join("$" for _ in range(50)) + ")",
+        "States.Array(" + ", ".join("$" for _ in range(300)) + ")",
         "States.Format('" + "{}" * 50 + "'" + ", $" * 50 + ")",
         "States.JsonToString(" * 10 + "$" + ")" * 10,
     ):

@@ -47,8 +47,12 @@ def test_what_is_no_value_is_refused(text: str) -> None:
 
 
 def test_numbers_keep_their_form() -> None:
-    for text, again in (("-0", "0"), ("3.3", "3.3"), ("1.0", "1.0"), ("12345678901234567890", "12345678901234567890")):
-        assert compact(parse_value(text)) == again
+    for text in ("3.3", "1.0", "12345678901234567890", "-98765432109876543210", r'"\ud800"', r'["\ud83c\udd97\udd97"]'):
+        again = compact(parse_value(text))
+        assert json.loads(again) == json.loads(text)
+        assert "." in again or "." not in text
+        assert again.encode()
+    assert compact(parse_value("-0")) == "0"
 
 
 def test_nesting_is_bounded_in_both_directions() -> None:

@@ -79,7 +79,7 @@ def test_deep_and_endless_templates_are_refused() -> None:
         deep = {"a": deep}
     with pytest.raises(InvalidExpression, match="Parameters is nested more than 100 levels deep"):
         compile_template(deep)
-    wide = {f"{number}.$": "$" for number in range(100)}
+    wide = {f"{number}.$": "$" for number in range(300)}
     with pytest.raises(StateError) as failure:
         evaluated(wide, "x" * 50_000)
     assert failure.value.error == "States.DataLimitExceeded"

@@ -22,7 +22,13 @@ from batchyard.evaluators.states.intrinsic_functions import (
     format_template,
 )
 from batchyard.evaluators.states.json_paths import Missing, Path, compile_path
-from batchyard.evaluators.states.json_values import check_built, compact
+from batchyard.evaluators.states.json_values import (
+    MAX_BUILT_CHARACTERS,
+    MAX_PAYLOAD_BYTES,
+    MAX_UNMEASURED_PAYLOADS,
+    check_built,
+    compact,
+)
 from batchyard.evaluators.states.scope import Scope
 
 PREFIX = "States."
@@ -60,14 +66,17 @@ Argument = Call | Literal | TemplateLiteral | Path
 
 
 class Intrinsic:
-    """A compiled call. `variables`: the names of the variables that it reads."""
+    """A compiled call. `variables`: the names of the variables that it reads; `payloads`: how many payloads long its
+    value can be."""
 
-    __slots__ = ("_call", "text", "variables")
+    __slots__ = ("_call", "payloads", "text", "variables")
 
     def __init__(self, text: str, call: Call) -> None:
         self.text = text
         self._call = call
-        self.variables = frozenset(name for path in _paths(call) for name in path.variables)
+        paths = list(_paths(call))
+        self.variables = frozenset(name for path in paths for name in path.variables)
+        self.payloads = max(len(paths), MAX_BUILT_CHARACTERS // MAX_PAYLOAD_BYTES)  # a text may be the longest there is
 
     def evaluate(self, scope: Scope) -> Any:
         """Returns the value of the call. Raises StateError (States.Runtime) with AWS's text."""
@@ -93,7 +102,8 @@ class Intrinsic:
                 f"in {call.name}: {error.message}",
                 aliases=(INTRINSIC_FAILURE,),
             ) from None
-        check_built(value, call.name)
+        if isinstance(value, str) or self.payloads > MAX_UNMEASURED_PAYLOADS:
+            check_built(value, call.name)
         return value
 
     def _find(self, path: Path, scope: Scope) -> Any:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Hashable, Iterable
 from typing import Any
 
+from msgspec import json
+
 from batchyard.evaluators.json_text import InvalidJson, is_encodable, minified, parse_json
 from batchyard.evaluators.states.errors import DATA_LIMIT_EXCEEDED, RUNTIME, StateError
 
@@ -15,21 +17,27 @@ MAX_NESTING = 200
 # Of a value that a template or a function builds. Each `$` in it may be a payload: without a bound a short definition
 # could fill the memory. What leaves the state is held to MAX_PAYLOAD_BYTES.
 MAX_BUILT_CHARACTERS = 4 * 1024 * 1024
+# Payloads that an expression may put together without being measured, which takes as long as all else: 64 MiB at worst.
+MAX_UNMEASURED_PAYLOADS = 256
 
 
 def parse_value(text: str) -> Any:
     """Returns the value of a JSON text. Raises InvalidJson, also for numbers beyond a double and for deep nesting."""
-    value = parse_json(text)
+    try:
+        value = json.decode(text)
+    except (ValueError, RecursionError):  # no JSON in its strictest reading, which half of a surrogate pair is not
+        value = parse_json(text)
+        _refuse_infinite(value)
     if _is_nested_too_deeply(value, text):
         raise InvalidJson(f"The text is nested more than {MAX_NESTING} levels deep")
-    if "e" in text or "E" in text or len(text) > 300:  # only these can hold a number beyond a double
-        _refuse_infinite(value)
     return value
 
 
 def compact(value: Any) -> str:
     """Returns a value as JSON text without blanks. Raises StateError (States.Runtime) if it is nested too deeply."""
     try:
+        text = json.encode(value).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which stays an escape
         text = minified(value)
     except RecursionError:
         text = None
@@ -69,7 +77,7 @@ def java_text(value: Any) -> str:
         return "{" + ", ".join([f"{key}={java_text(member)}" for key, member in value.items()]) + "}"
     if isinstance(value, list):
         return "[" + ", ".join([java_text(item) for item in value]) + "]"
-    return value if isinstance(value, str) else minified(value)
+    return value if isinstance(value, str) else json.encode(value).decode()
 
 
 def java_class(value: Any) -> str:

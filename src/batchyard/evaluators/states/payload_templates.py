@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from batchyard.evaluators.states.errors import InvalidExpression
 from batchyard.evaluators.states.intrinsics import Intrinsic, compile_intrinsic, is_intrinsic
 from batchyard.evaluators.states.json_paths import Path, compile_path
-from batchyard.evaluators.states.json_values import check_built
+from batchyard.evaluators.states.json_values import MAX_UNMEASURED_PAYLOADS, check_built
 from batchyard.evaluators.states.scope import Scope
 
 DYNAMIC_SUFFIX = ".$"
@@ -54,17 +54,19 @@ Node = Dynamic | ObjectNode | ListNode | Constant
 class Template:
     """A compiled payload template. `variables`: the names of the variables that it reads."""
 
-    __slots__ = ("_field", "_node", "variables")
+    __slots__ = ("_field", "_is_measured", "_node", "variables")
 
     def __init__(self, node: Node, field: str) -> None:
         self._node = node
         self._field = field
+        self._is_measured = _payloads(node) > MAX_UNMEASURED_PAYLOADS
         self.variables = _variables(node)
 
     def evaluate(self, scope: Scope) -> Any:
         """Returns the value of the template. Raises StateError."""
         value = _evaluate(self._node, scope)
-        check_built(value, self._field)
+        if self._is_measured:
+            check_built(value, self._field)
         return value
 
 
@@ -116,10 +118,22 @@ def _evaluate(node: Node, scope: Scope) -> Any:
     return {name: _evaluate(member, scope) for name, member in node.members}
 
 
+def _payloads(node: Node) -> int:
+    """Returns how many payloads long the value of a node can be."""
+    if isinstance(node, Constant):
+        return 0
+    if isinstance(node, Dynamic):
+        return node.expression.payloads if isinstance(node.expression, Intrinsic) else 1
+    return sum(map(_payloads, _below(node)))
+
+
+def _below(node: ObjectNode | ListNode) -> tuple[Node, ...]:
+    return node.items if isinstance(node, ListNode) else tuple(member for _, member in node.members)
+
+
 def _variables(node: Node) -> frozenset[str]:
     if isinstance(node, Constant):
         return frozenset()
     if isinstance(node, Dynamic):
         return node.expression.variables
-    below = node.items if isinstance(node, ListNode) else tuple(member for _, member in node.members)
-    return frozenset().union(*map(_variables, below))
+    return frozenset().union(*map(_variables, _below(node)))
