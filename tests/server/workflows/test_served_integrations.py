@@ -56,6 +56,34 @@ def test_an_execution_that_ends_early_terminates_its_job(served: Served, kind: s
     assert served.job(job_id)["statusReason"] == "Terminated by Step Functions"
 
 
+def test_a_failing_branch_terminates_the_jobs_of_the_others(served: Served) -> None:
+    job = task("batch:submitJob.sync", Parameters=JOB | {"JobDefinition": "long"})
+    wait = {"Type": "Wait", "Seconds": 1, "Next": "Fail"}
+    failing = {"StartAt": "Wait", "States": {"Wait": wait, "Fail": {"Type": "Fail", "Error": "Enough"}}}
+    both = {"Type": "Parallel", "Branches": [job, failing], "End": True}
+    arn = served.start(served.create("siblings", {"StartAt": "Both", "States": {"Both": both}}), {})
+    job_id = served.submitted(arn)
+    assert served.end_of(arn)["error"] == "Enough"
+    until(lambda: served.job(job_id)["status"] == "FAILED", SECONDS, "the end of the job")
+    assert served.job(job_id)["statusReason"] == "Terminated by Step Functions"
+
+
+def test_an_execution_that_is_stopped_stops_the_execution_that_it_waits_for(served: Served) -> None:
+    child = served.create("child", task("batch:submitJob.sync", Parameters=JOB | {"JobDefinition": "long"}))
+    parameters = {"StateMachineArn": child, "Input": {"from": "parent"}}
+    arn = served.start(served.create("parent", task("states:startExecution.sync:2", Parameters=parameters)), {})
+
+    def children() -> Any:
+        return served.states.list_executions(stateMachineArn=child)["executions"]
+
+    (begun,) = until(children, SECONDS, "the child")
+    job_id = served.submitted(begun["executionArn"])
+    served.states.stop_execution(executionArn=arn)
+    ended = served.end_of(begun["executionArn"])
+    assert (ended["status"], ended["input"]) == ("ABORTED", '{"from":"parent"}')
+    until(lambda: served.job(job_id)["status"] == "FAILED", SECONDS, "the end of the job")
+
+
 def test_a_job_that_cannot_be_submitted_is_task_submit_failed(served: Served) -> None:
     arn = served.start(
         served.create("none", task("batch:submitJob.sync", Parameters=JOB | {"JobDefinition": "none"})), {}
