@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batchyard.core.model.executions import ExecutionStatus
 from batchyard.workflows.commands import StartExecution
-from tests.workflows.driver import Driver
+from tests.workflows.driver import TASK, Driver
 
 PASS_END = {"Type": "Pass", "End": True}
 
@@ -270,3 +270,27 @@ def test_variables_are_those_that_were_assigned_last(assignments: list[dict[str,
     for one in (execution, restored):
         assert driver.machine.world.variables_of(one, one.frames[0]) == expected
         assert one.variables_size == len(one.frames[0].variables)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"Type": "Pass", "Assign": "{% 1 %}"},
+        {"Type": "Pass", "Assign": [1]},
+        {"Type": "Task", "Resource": TASK, "Credentials": "{% 'role' %}"},
+        {"Type": "Map", "Items": {"a": 1}, "ItemProcessor": {"StartAt": "P", "States": {"P": PASS_END}}},
+        {"Type": "Map", "Items": "text", "ItemProcessor": {"StartAt": "P", "States": {"P": PASS_END}}},
+        {"Type": "Map", "MaxConcurrency": "{% 1.5 %}", "ItemProcessor": {"StartAt": "P", "States": {"P": PASS_END}}},
+        {"Type": "Task", "Resource": TASK, "TimeoutSeconds": "{% 0 %}"},
+        {"Type": "Task", "Resource": TASK, "TimeoutSeconds": "{% 'long' %}"},
+        {"Type": "Fail", "Error": "{% 1 %}"},
+        {"Type": "Wait", "Seconds": "{% -1 %}"},
+    ],
+)
+def test_fields_that_give_another_type_fail_their_state_alone(state: dict[str, Any]) -> None:
+    driver = Driver()
+    ends = {} if state["Type"] == "Fail" else {"End": True}
+    record = driver.execution(driver.run_machine(jsonata({"A": {**state, **ends}}), []))
+    assert record.status is ExecutionStatus.FAILED
+    assert record.error in ("States.Runtime", "States.QueryEvaluationError")
+    assert "the state 'A' (entered at the event id #2)" in str(record.cause)

@@ -72,10 +72,10 @@ def items_of(
     expected = ("array", "object") if takes_objects else ("array",)
     if isinstance(state.items, Expression):
         return payload_of(state.items.evaluate_as(expected, bindings_of(raw, scope), scope))
-    if state.items is not None:
-        return payload_of(state.items.evaluate(bindings_of(raw, scope), scope))
     found = effective
-    if state.items_path is not None:
+    if state.items is not None:
+        found = payload_of(state.items.evaluate(bindings_of(raw, scope), scope))
+    elif state.items_path is not None:
         found = payload_of(state.items_path.find_items(scope.with_document(effective.value)))
     if isinstance(found.value, list) or (takes_objects and isinstance(found.value, dict)):
         return found

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchyard.evaluators.states import jsonata, payload_templates
-from batchyard.evaluators.states.errors import DATA_LIMIT_EXCEEDED, StateError
+from batchyard.evaluators.states.errors import DATA_LIMIT_EXCEEDED, RUNTIME, StateError
 from batchyard.evaluators.states.json_values import MAX_PAYLOAD_BYTES, check_size, compact, size_bytes
 from batchyard.evaluators.states.scope import Scope
 from batchyard.workflows.compiled_states import Catcher, PathFilter, ResultPlace, State, Template
@@ -82,9 +82,14 @@ def output_of_catcher(
 def assigned_by(assign: Template, raw: Payload, scope: Scope, document: Payload, **members: Any) -> Assigned:
     if assign is None:
         return {}
-    found = evaluate(assign, raw, scope, document, **members)
-    assert isinstance(found, dict), "Assign is an object"
-    return found
+    return object_of(evaluate(assign, raw, scope, document, **members), "Assign")
+
+
+def object_of(value: Any, field: str) -> dict[str, Any]:
+    """Returns what a field gives, if it is an object. Raises StateError."""
+    if not isinstance(value, dict):
+        raise StateError(RUNTIME, f"The field '{field}' must give an object, but gave: {compact(value)}")
+    return value
 
 
 def check_output(output: Payload, name: str) -> None:

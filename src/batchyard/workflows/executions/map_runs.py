@@ -28,7 +28,7 @@ from batchyard.workflows.commands import ItemsRead, ReadItems, ResultsWritten, W
 from batchyard.workflows.compiled_states import DistributedRun, MapState, ObjectAccess
 from batchyard.workflows.executions.beginnings import begin, deadline_ms
 from batchyard.workflows.executions.children import concurrency_of, item_input, items_of, selected_item
-from batchyard.workflows.executions.data_flow import evaluate, filtered_input, output_of_result
+from batchyard.workflows.executions.data_flow import evaluate, filtered_input, object_of, output_of_result
 from batchyard.workflows.executions.endings import abort_map_run, machine_name
 from batchyard.workflows.executions.failures import fail, fail_evaluation
 from batchyard.workflows.executions.open_executions import Failure, OpenExecution, OpenExecutions, Progress
@@ -236,9 +236,7 @@ def _new_run(
 def access_of(access: ObjectAccess, raw: Payload, scope: Scope, effective: Payload) -> dict[str, Any]:
     """Returns an ItemReader or ResultWriter with what it says evaluated. Raises StateError."""
     if access.template is not None:
-        found = evaluate(access.template, raw, scope, effective)
-        assert isinstance(found, dict), "it is an object"
-        return found
+        return object_of(evaluate(access.template, raw, scope, effective), "ItemReader or ResultWriter")
     given = dict(access.document)
     if access.parameters is not None:
         given["Parameters"] = evaluate(access.parameters, raw, scope, effective)

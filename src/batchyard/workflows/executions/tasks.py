@@ -14,7 +14,13 @@ from batchyard.evaluators.states.scope import Scope
 from batchyard.workflows import commands as c
 from batchyard.workflows.compiled_states import TaskState
 from batchyard.workflows.executions import activities
-from batchyard.workflows.executions.data_flow import check_output, evaluate, output_of_result, work_input
+from batchyard.workflows.executions.data_flow import (
+    check_output,
+    evaluate,
+    object_of,
+    output_of_result,
+    work_input,
+)
 from batchyard.workflows.executions.endings import MAX_CAUSE_CHARACTERS, abandon_call, call_key
 from batchyard.workflows.executions.failures import fail
 from batchyard.workflows.executions.open_executions import Failure, OpenExecution, OpenExecutions
@@ -63,8 +69,8 @@ def schedule(world: OpenExecutions, execution: OpenExecution, frame: Frame, stat
         **times,
     }
     if state.credentials is not None:
-        credentials = evaluate(state.credentials, raw, scope, raw)
-        details["taskCredentials"] = {"roleArn": credentials.get("RoleArn", "")}
+        credentials = object_of(evaluate(state.credentials, raw, scope, raw), "Credentials")
+        details["taskCredentials"] = {"roleArn": str(credentials.get("RoleArn", ""))}
     scheduled = world.emit(execution, frame.previous_event_id, "TaskScheduled", details)
     started = world.emit(execution, scheduled, "TaskStarted", _names(resource))
     frame = timed(world, frame, times, starts_heartbeat=True)
