@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from batchyard.evaluators.states.jsonata import (
     compile_jsonata_template,
     is_expression,
 )
+from batchyard.evaluators.states.jsonata_budget import EvaluationError
+from batchyard.evaluators.states.jsonata_functions import FUNCTION_NAMES, functions_of
 from batchyard.evaluators.states.jsonata_python_engine import JsonataPythonEngine
 from batchyard.evaluators.states.scope import Scope
 
@@ -290,6 +293,47 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
         expression.evaluate(STATES, Scope())
     except StateError as error:
         assert error.cause  # noqa: PT017 -- either outcome is right
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4) | st.just("SHA-1"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(sorted(FUNCTION_NAMES)), st.lists(values, max_size=4))
+def test_any_arguments_of_a_function_have_a_value_or_an_error(name: str, arguments: list[Any]) -> None:
+    bindings = {f"a{index}": value for index, value in enumerate(arguments)}
+    text = f"${name}({', '.join(f'${name}' for name in bindings)})"
+    for function in (functions_of(Scope())[name], lambda *_: compile_expression(text).evaluate(bindings, Scope())):
+        try:
+            function(*arguments)
+        except (EvaluationError, StateError) as error:
+            assert str(error)  # noqa: PT017 -- either outcome is right
+
+
+@pytest.mark.parametrize("text", ["$hash($v, 'MD5')", "$partition($v, 1)", "$parse($string($v))", "$v"])
+def test_deeply_nested_values_are_no_fault_of_ours(text: str) -> None:
+    value: Any = 1
+    for _ in range(900):
+        value = [value]
+    nested = Scope(variables={"v": value})
+    for expected in ("array", "object"):
+        with contextlib.suppress(StateError):
+            compile_expression(text).evaluate_as((expected,), {}, nested)
+
+
+@pytest.mark.parametrize("name", ["range", "parse", "distinct", "hash", "count", "eval"])
+def test_a_variable_may_have_the_name_of_a_function(name: str) -> None:
+    scope = Scope(variables={name: [1, {"a": 2}]})
+    assert value_of(f"true ? ${name}[1].a : 0", scope) == 2
+
+
+def test_functions_of_aws_are_applied_partially() -> None:
+    assert value_of("($md5 := $hash(?, 'MD5'); $md5('x') = $hash('x', 'MD5'))") is True
+    assert value_of("$map([[1, 2]], $partition(?, 1))") == [[1], [2]]
+    assert value_of("$range(0, ?, 2)(4)") == [0, 2, 4]
 
 
 def test_jlens_is_what_this_platform_uses() -> None:

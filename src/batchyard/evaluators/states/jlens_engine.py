@@ -26,6 +26,13 @@ PRELUDES = {
     f"{{ $count($__items) > {MAX_DISTINCT_ITEMS} ? $__distinct_of_many($__items) : $__distinct($__items) }};",
     "parse": '$parse := function($__text) { $lookup($__parse_into_object($__text), "value") };',
 }
+# jlens applies functions of ours partially as if they had no parameters: lambdas with parameters stand for them.
+PARTIAL_PRELUDES = {
+    "hash": "$__hash := $hash; $hash := function($__a, $__b) { $__hash($__a, $__b) };",
+    "partition": "$__partition := $partition; $partition := function($__a, $__b) { $__partition($__a, $__b) };",
+    "range": "$__range := $range; $range := function($__a, $__b, $__c) { $__range($__a, $__b, $__c) };",
+}
+PLACEHOLDER = "?"
 
 
 LIMITS: dict[str, Any] = {
@@ -60,19 +67,30 @@ def _never_called(*_arguments: Any) -> None:
     raise AssertionError("functions of an analysis are not called")
 
 
+def _null_or_special(expression: jlens.Expression, bindings: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Returns what an expression results in that jlens evaluates to None."""
+    if expression.evaluate_json(None, bindings, **options) is not None:
+        return None
+    exists = jlens.Expression(f"$exists({expression.source}\n)")
+    exists.register_function("__distinct_of_many", distinct_of_many)
+    return Special.FUNCTION if exists.evaluate(None, bindings, **options) is True else UNDEFINED
+
+
 class JlensExpression:
     """One expression compiled by jlens."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         try:
-            plain = jlens.Expression(text)  # as it is, since a wrapped text may hide an unbalanced bracket
-            preludes = "".join(prelude for word, prelude in PRELUDES.items() if word in text)
-            self._expression = plain
-            if preludes:
-                self._expression = jlens.Expression(f"({preludes} {text}\n)")
-                self._expression.register_function("__distinct_of_many", distinct_of_many)
-            self._reads = plain.reads()
+            self._plain = jlens.Expression(text)  # as it is, since a wrapped text may hide an unbalanced bracket
+            known = PRELUDES | PARTIAL_PRELUDES if PLACEHOLDER in text else PRELUDES
+            self._replaced = [word for word in known if word in text]
+            self._wrapped = self._plain
+            if self._replaced:
+                preludes = "".join(known[word] for word in self._replaced)
+                self._wrapped = jlens.Expression(f"({preludes} {text}\n)")
+                self._wrapped.register_function("__distinct_of_many", distinct_of_many)
+            self._reads = self._plain.reads()
         except jlens.JlensError as error:
             raise InvalidExpression(f"{error.code}: {error}") from error
 
@@ -82,22 +100,18 @@ class JlensExpression:
         bound = dict(bindings)
         if callable(parse := bound.get("parse")):
             bound["__parse_into_object"] = lambda *arguments: {"value": parse(*arguments)}
+        expression = self._wrapped
+        if any(word in bound and not callable(bound[word]) for word in self._replaced):
+            expression = self._plain  # a variable has the name of the function
         try:
-            result = self._expression.evaluate(None, bound, **options)
+            result = expression.evaluate(None, bound, **options)
             if result is None:  # null, or nothing: rare, and evaluated again to tell them apart
-                return self._null_or_special(bound, options)
+                return _null_or_special(expression, bound, options)
         except jlens.JlensError as error:
             raise _failure(error) from error
-        except ValueError as error:  # a binding nested too deeply
+        except (ValueError, RecursionError) as error:  # a binding or an argument of ours that is nested too deeply
             raise EvaluationError(jsonata_budget.MEMORY_EXHAUSTED) from error
         return result
-
-    def _null_or_special(self, bindings: dict[str, Any], options: dict[str, Any]) -> Any:
-        if self._expression.evaluate_json(None, bindings, **options) is not None:
-            return None
-        exists = jlens.Expression(f"$exists({self._expression.source}\n)")
-        exists.register_function("__distinct_of_many", distinct_of_many)
-        return Special.FUNCTION if exists.evaluate(None, bindings, **options) is True else UNDEFINED
 
     def names_read(self) -> dict[str, Any]:
         """As the seam says."""

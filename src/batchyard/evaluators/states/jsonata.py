@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.evaluators.json_text import minified
 from batchyard.evaluators.states.errors import QUERY_EVALUATION_ERROR, StateError
 from batchyard.evaluators.states.expression_text import bound_names, is_expression, text_of, variable_names
+from batchyard.evaluators.states.json_values import compact
 from batchyard.evaluators.states.jsonata_budget import EvaluationError
 from batchyard.evaluators.states.jsonata_engine import ENGINE, UNDEFINED, CompiledText, Special
 from batchyard.evaluators.states.jsonata_functions import FUNCTION_NAMES, functions_of
@@ -96,7 +96,7 @@ class Expression:
         if not self._names.keys().isdisjoint(FUNCTION_NAMES):
             functions = functions_of(scope)
             bound = {name: functions[name] for name in FUNCTION_NAMES & self._names.keys()} | bound
-        bound[DISABLED_FUNCTION] = None
+        bound.setdefault(DISABLED_FUNCTION, None)
         seed = int.from_bytes(hashlib.sha256(scope.seed.encode(errors="replace")).digest()[:6])
         try:
             result = self._compiled.evaluate(bound, seed, scope.now_ms)
@@ -113,7 +113,7 @@ class Expression:
         if found not in types:
             raise self._error(
                 f"returned an unexpected result type. Expected '{types[0]}', "
-                f"but was '{found}' for value: {minified(result)}"
+                f"but was '{found}' for value: {compact(result)}"
             )
         return result
 

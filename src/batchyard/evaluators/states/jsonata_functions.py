@@ -36,10 +36,10 @@ def number_range(first: Any = None, last: Any = None, step: Any = None) -> Any:
     for position, value in enumerate((first, last, step), start=1):
         if not _is_number(value) or (position == 3 and value == 0):
             raise wrong_argument("range", position)
-    count = math.floor((last - first) / step) + 1
-    if count > MAX_RANGE_ITEMS:
+    span = (last - first) / step
+    if span >= MAX_RANGE_ITEMS:
         raise coded("D2014", f"The size of the sequence allocated by $range must not exceed {MAX_RANGE_ITEMS} items")
-    numbers = [first + index * step for index in range(count)]
+    numbers = [first + index * step for index in range(math.floor(max(span, -1.0)) + 1)]
     return numbers[0] if len(numbers) == 1 else numbers
 
 
@@ -47,7 +47,7 @@ def hash_text(value: Any = None, algorithm: Any = None) -> str:
     """Returns the digest, in hexadecimal, of a string, or of another value's JSON text."""
     if value is None:
         raise wrong_argument("hash", 1)
-    if algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise wrong_argument("hash", 2)
     text = value if isinstance(value, str) else minified(value)
     return hashlib.new(ALGORITHMS[algorithm], text.encode(errors="replace"), usedforsecurity=False).hexdigest()

@@ -111,6 +111,14 @@ class JsonataPythonExpression:
             raise _failure(error) from error
         except RecursionError as error:
             raise EvaluationError(jsonata_budget.STACK_EXHAUSTED) from error
+        except (
+            AttributeError,
+            TypeError,
+            ValueError,
+            LookupError,
+            ArithmeticError,
+        ) as error:  # the library's own faults
+            raise coded("D0000", f"The library failed: {error}") from error
         except MemoryError as error:
             raise EvaluationError(jsonata_budget.MEMORY_EXHAUSTED) from error
         if result is None:
