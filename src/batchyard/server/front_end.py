@@ -85,9 +85,8 @@ class FrontEnd:
         self._lookup.close()
 
     def _own_totals(self) -> OwnTotals:
-        sender, batch_events = self._assembly.sender, self._assembly.batch_events
-        tries = Counter(sender.tries)
-        tries[LOG_CHANNEL, TAKEN] += batch_events.written
+        tries = Counter(self._assembly.sender.tries)
+        tries[LOG_CHANNEL, TAKEN] += sum(maker.written for maker in self._assembly.event_makers)
         return OwnTotals(dict(tries), self._parts.writer.commit_times)
 
     def server(self) -> HttpServer:
