@@ -29,7 +29,7 @@ demo: setup ## watch a real pipeline run, from nothing to its result
 	@$(RUN) demo/run.py $(ARGS)
 
 test: setup ## run every test in a random order, WORKERS at a time (default 3: many wait for processes and containers)
-	@$(RUN) -m pytest -rs -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(RUN) -m pytest -rs -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit
 	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py tests/kill/test_nodes.py tests/kill/test_consumables.py tests/kill/test_executions.py $(ARGS)

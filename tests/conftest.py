@@ -1,4 +1,5 @@
 """The order of the tests is random; the seed that gives the same order again is printed at the start and at the end.
+The files that take minutes come first, so that no worker is left with one of them when the others have ended.
 Ctrl-C is what it is on a terminal, however the tests were started."""
 
 from __future__ import annotations
@@ -11,6 +12,25 @@ from hypothesis import HealthCheck, settings
 # How long an example takes is the machine's affair: other tests run beside it, and perhaps a neighbour's.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# They wait (for pauses of Terraform's provider, for processes that were killed) more than they work.
+LONG_FILES = (
+    "tests/clients/test_terraform_itself.py",
+    "tests/kill/test_failpoints.py",
+    "tests/kill/test_kill.py",
+    "tests/hostile/test_fuzzer.py",
+    "tests/simulator/test_seeds.py",
+    "tests/server/test_exec.py",
+    "tests/test_examples_in_docs.py",
+    "tests/engines/test_docker_crashes.py",
+    "tests/server/test_docker_networks.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {file: rank for rank, file in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
 
 
 def pytest_configure(config: pytest.Config) -> None:

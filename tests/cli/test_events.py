@@ -87,10 +87,12 @@ def test_events_are_listed_and_followed(server: Server, invoke: Callable[..., Re
     until(lambda: server.status(before) == "SUCCEEDED", 30, lambda: "the first job to end")
     listed = [json.loads(line) for line in invoke("--json").stdout.splitlines()]
     assert [one["status"] for one in listed if one["job_id"] == before] == ["SUBMITTED", "RUNNING", "SUCCEEDED"]
+    assert [one["status"] for one in listed if one["job_id"] == job_id] == ["SUBMITTED", "RUNNING", "FAILED"]
     shown = invoke("--queue", "host")
     assert shown.exit_code == 0
     assert "exit code 3" in shown.stdout
-    assert "6 events of 2 jobs" in shown.stderr
+    there = [json.loads(line)["job_id"] for line in invoke("--queue", "host", "--json").stdout.splitlines()]
+    assert f"{len(there)} events of {len(set(there))} jobs" in shown.stderr
 
 
 class _Receiver(BaseHTTPRequestHandler):
