@@ -89,7 +89,7 @@ def restore(world: World, snapshot: Snapshot) -> None:
         fleet.set_budget(world, environment)
     for instance_id, instance in world.instances.items():
         if instance.state is InstanceState.READY and not world.instances.placed_on(instance_id):
-            world.instances.idle_since[instance_id] = instance.idle_since_ms or snapshot.last_time_ms
+            world.instances.mark_idle(instance_id, instance.idle_since_ms or snapshot.last_time_ms)
 
 
 def _find_parents(world: World) -> None:

@@ -59,10 +59,12 @@ def _remember(world: World, instance: Instance) -> None:
 
 def forget_ended(world: World) -> None:
     """Drops ended instances after their hour."""
-    for instance_id, ended in list(world.instances.ended.items()):
-        if world.now_ms < ended.ended_at_ms + ENDED_KEPT_MS:
+    ended = world.instances.ended
+    while ended:
+        instance_id = next(iter(ended))
+        if world.now_ms < ended[instance_id].ended_at_ms + ENDED_KEPT_MS:
             break  # the others ended later
-        del world.instances.ended[instance_id]
+        del ended[instance_id]
         world.changes.documents[ENDED_INSTANCE, instance_id] = None
 
 
@@ -85,7 +87,7 @@ def drain_and_stop(world: World, instance: Instance, notice_seconds: float) -> N
     if instance.state is not InstanceState.DRAINING:
         instance = replace(instance, state=InstanceState.DRAINING, ends_at_ms=world.now_ms + int(notice_seconds * 1000))
         world.put_instance(instance)
-        world.instances.idle_since.pop(instance.instance_id, None)
+        world.instances.mark_busy(instance.instance_id)
     for key in world.instances.placed_on(instance.instance_id):
         attempts.stop(world, world.jobs[key], StopCause.HOST, notice_seconds, instance.instance_id)
 
@@ -95,7 +97,7 @@ def terminate(world: World, instance: Instance) -> None:
     assert not world.instances.placed_on(instance.instance_id), f"{instance.instance_id} ends with attempts on it"
     if instance.state is not InstanceState.TERMINATING:
         world.put_instance(replace(instance, state=InstanceState.TERMINATING))
-        world.instances.idle_since.pop(instance.instance_id, None)
+        world.instances.mark_busy(instance.instance_id)
         world.effects.append(TerminateInstance(instance.instance_id, instance.provider))
 
 

@@ -26,10 +26,14 @@ def scale(world: World) -> int | None:
             continue
         if environment.status is Health.VALID:
             _keep_wanted(world, environment)
-        due.extend(_let_go(world, environment))
+        idle_due_ms = _let_go(world, environment)
+        if idle_due_ms is not None:
+            due.append(idle_due_ms)
         _write_desired(world, name)
     due.extend(at_ms for at_ms, _ in world.environments.paused.values() if at_ms > world.now_ms)
-    due.extend(i.ends_at_ms for i in world.instances.values() if i.ends_at_ms > world.now_ms)
+    end_ms = world.instances.next_end_ms(world.now_ms)
+    if end_ms is not None:
+        due.append(end_ms)
     return min(due, default=None)
 
 
@@ -50,29 +54,27 @@ def _keep_wanted(world: World, environment: Environment) -> None:
         )
 
 
-def _let_go(world: World, environment: Environment) -> list[int]:
+def _let_go(world: World, environment: Environment) -> int | None:
     """Terminates the instances that have been idle for long enough, the longest first, down to what is wanted.
-    Returns when the next ones may be due."""
-    for instance_id in list(world.instances.launched_in.get(environment.name, ())):
+    Returns when the next one may be due."""
+    instances = world.instances.of(environment.name)
+    is_deleted = environment.status is Health.DELETING
+    for instance_id in list(instances.ids) if is_deleted else instances.in_order(instances.draining):
         instance = world.instances[instance_id]
         if 0 < instance.ends_at_ms <= world.now_ms and instance.state is InstanceState.DRAINING:
             instance_lifecycle.drain_and_stop(world, instance, world.limits.stop_grace_seconds)
-        is_over = instance.state is InstanceState.DRAINING or environment.status is Health.DELETING
+        is_over = instance.state is InstanceState.DRAINING or is_deleted
         if is_over and not world.instances.placed_on(instance_id):
             instance_lifecycle.terminate(world, instance)
     delay_ms, wanted = fleet.scale_down_ms(world, environment), fleet.wanted_milli_vcpus(environment)
-    due: list[int] = []
-    for since_ms, instance_id in fleet.idle_in(world, environment.name):
-        instance = world.instances[instance_id]
-        if fleet.coming(world, environment.name) - instance.resources.milli_vcpus < wanted:
-            continue
-        if environment.name in world.environments.gathering:
-            continue  # a multi-node job waits for the last of its instances: these are for it, too
-        if since_ms + delay_ms <= world.now_ms:
-            instance_lifecycle.terminate(world, instance)
-        else:
-            due.append(since_ms + delay_ms)
-    return due
+    if environment.name in world.environments.gathering:
+        return None  # a multi-node job waits for the last of its instances: these are for it, too
+    while (found := instances.first_idle(instances.coming_milli_vcpus - wanted)) is not None:
+        since_ms, instance_id = found
+        if since_ms + delay_ms > world.now_ms:
+            return since_ms + delay_ms
+        instance_lifecycle.terminate(world, world.instances[instance_id])
+    return None
 
 
 def _write_desired(world: World, name: str) -> None:

@@ -18,11 +18,11 @@ from batchyard.core.model.compute_resources import MILLISECONDS_PER_MINUTE, may_
 from batchyard.core.model.effects import LaunchInstance
 from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Market, State
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
+from batchyard.core.state.environment_instances import COMING
 from batchyard.core.state.placement import Available
 from batchyard.core.state.world import World
 
 UNLIMITED = 1 << 62  # of memory and GPUs in the budget of an environment: maxvCpus limits vCPUs only
-COMING = (InstanceState.LAUNCHING, InstanceState.READY)  # they count for minvCpus
 ENVIRONMENT_HEALTHY = "ComputeEnvironment Healthy"
 UPDATE_MINUTES = 30  # jobExecutionTimeoutMinutes' default (API: UpdatePolicy)
 ONE_VCPU = Resources(MILLI_PER_VCPU)  # what minvCpus and desiredvCpus are asked for in
@@ -85,8 +85,7 @@ def entries_of(world: World, environment: Environment) -> tuple[tuple[InstanceTy
 
 def milli_vcpus_of(world: World, environment: str) -> int:
     """Returns the milli-vCPUs of its instances, including those being launched."""
-    found = (world.instances[i] for i in world.instances.launched_in.get(environment, ()))
-    return sum(i.resources.milli_vcpus for i in found if i.state is not InstanceState.TERMINATING)
+    return world.instances.of(environment).milli_vcpus
 
 
 def allocation_input(
@@ -277,8 +276,7 @@ def wanted_milli_vcpus(environment: Environment) -> int:
 
 
 def coming(world: World, environment: str) -> int:
-    found = (world.instances[i] for i in world.instances.launched_in.get(environment, ()))
-    return sum(i.resources.milli_vcpus for i in found if i.state in COMING)
+    return world.instances.of(environment).coming_milli_vcpus
 
 
 def scale_down_ms(world: World, environment: Environment) -> int:
@@ -307,7 +305,7 @@ def replace_instances(world: World, environment: Environment) -> None:
                 else world.now_ms + minutes * MILLISECONDS_PER_MINUTE
             )
             world.put_instance(replace(instance, state=InstanceState.DRAINING, ends_at_ms=ends_at_ms))
-            world.instances.idle_since.pop(instance_id, None)
+            world.instances.mark_busy(instance_id)
 
 
 def health_of(world: World, environment: Environment) -> str:

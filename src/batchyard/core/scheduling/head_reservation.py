@@ -15,6 +15,7 @@ from batchyard.core.capacity.catalogue import registered
 from batchyard.core.model.records import Environment, Instance, InstanceState
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources, sum_of
 from batchyard.core.scheduling import fleet, gang_capacity
+from batchyard.core.state.environment_instances import COMING
 from batchyard.core.state.placement import NEVER_MS, pack
 from batchyard.core.state.provider import Provider
 from batchyard.core.state.runnable import Shape
@@ -85,7 +86,7 @@ def _launch_for(
 ) -> Reservation | None:
     """Returns the instances that have to end so that this environment could launch one for the head. Empty where an
     instance could hold it: it then waits for room on that one."""
-    if any(asked.fits(instance.resources) for instance in _coming(world, environment)):
+    if any(asked.fits(size) for size in world.instances.of(environment.name).sizes):
         return Reservation()
     if fleet.never_holds(world, environment, asked) is not None:
         return None
@@ -175,12 +176,7 @@ def _released(world: World, environment: str, instance_ids: Sequence[str]) -> tu
 
 def _free_by_itself(world: World, provider: Provider) -> Resources:
     """Returns what a provider has once the attempts on its machine, and the instances being terminated, have ended."""
-    free = provider.total
-    for instance in world.instances.values():
-        lives = instance.environment and instance.state is not InstanceState.TERMINATING
-        if lives and instance.provider == provider.name:
-            free = free.minus(instance.resources)
-    return free
+    return provider.total.minus(world.instances.living.get(provider.name, Resources()))
 
 
 def _in_turn(world: World, first: Environment, environments: Sequence[Environment]) -> Iterator[Instance]:
@@ -227,7 +223,7 @@ def _spare(world: World, environment: Environment, instances: Sequence[Instance]
     left = fleet.coming(world, environment.name) - fleet.wanted_milli_vcpus(environment)
     yield from (instance for instance in instances if instance.state is InstanceState.DRAINING)
     for instance in instances:
-        if instance.state in fleet.COMING and instance.resources.milli_vcpus <= left:
+        if instance.state in COMING and instance.resources.milli_vcpus <= left:
             left -= instance.resources.milli_vcpus
             yield instance
 
@@ -237,4 +233,4 @@ def _instances(world: World, environment: Environment) -> list[Instance]:
 
 
 def _coming(world: World, environment: Environment) -> list[Instance]:
-    return [instance for instance in _instances(world, environment) if instance.state in fleet.COMING]
+    return [instance for instance in _instances(world, environment) if instance.state in COMING]

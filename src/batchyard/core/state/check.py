@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from batchyard.core.model.records import InstanceState, Job, Status, milli_vcpus_of
-from batchyard.core.model.resources import Resources
+from batchyard.core.model.resources import UNBOUNDED, Resources
+from batchyard.core.state.environment_instances import COMING
 from batchyard.core.state.world import World
 
 PLACED = (Status.STARTING, Status.RUNNING)
@@ -113,12 +116,39 @@ def _check_fleet(world: World) -> None:
                 owner = world.instances[placement.instance_id].environment
                 environment = job.attempt.environment if job.attempt is not None else ""
                 assert owner in ("", environment), f"job {key} runs in {environment} on {owner}'s"
+    _check_counts(world)
     queued: dict[str, int] = {}
     for key in {key for keys in world.instances.placed.values() for key in keys}:
         queue = world.jobs.spec_of(key).queue
         queued[queue] = queued.get(queue, 0) + 1
     counted = {queue: number for queue, number in world.queues.placed.items() if number}
     assert counted == queued, f"placed in queues: {counted} counted, {queued} there are"
+
+
+def _check_counts(world: World) -> None:
+    """Checks what is counted of managed instances against their records."""
+    living: dict[str, Resources] = {}
+    for environment, ids in world.instances.launched_in.items():
+        own, counted = [world.instances[name] for name in ids], world.instances.of(environment)
+        known = [one for one in world.instances.values() if one.environment == environment]
+        assert len(own) == len(known), f"{environment} has {len(known)} instances, and knows of {len(own)}"
+        lasting = [one for one in own if one.state is not InstanceState.TERMINATING]
+        coming = [one for one in own if one.state in COMING]
+        for one in lasting:
+            living[one.provider] = living.get(one.provider, Resources()).plus(one.resources)
+        assert counted.milli_vcpus == sum(one.resources.milli_vcpus for one in lasting), f"{environment}: milli-vCPUs"
+        assert counted.coming_milli_vcpus == sum(one.resources.milli_vcpus for one in coming), f"{environment}: coming"
+        assert counted.sizes == Counter(one.resources for one in coming), f"{environment}: sizes {counted.sizes}"
+        by_state = {state: [one.instance_id for one in own if one.state is state] for state in InstanceState}
+        assert list(counted.launching) == by_state[InstanceState.LAUNCHING], f"{environment}: {counted.launching}"
+        assert counted.in_order(counted.draining) == by_state[InstanceState.DRAINING], f"{environment}: draining"
+        idle = [(world.instances.idle_since[i], i) for i in ids if i in world.instances.idle_since]
+        assert counted.first_idle(UNBOUNDED) == min(idle, default=None), f"{environment}: idle for longest"
+        ends = [one.ends_at_ms for one in own if one.ends_at_ms > world.now_ms]
+        next_ms = counted.next_end_ms(world.instances, world.now_ms)
+        assert next_ms == min(ends, default=None), f"{environment}: the next end is {next_ms}"
+    counted_living = {name: amount for name, amount in world.instances.living.items() if amount != Resources()}
+    assert counted_living == living, f"instances take {living} of the providers, counted {counted_living}"
 
 
 def never_over_committed(world: World) -> bool:

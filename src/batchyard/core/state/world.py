@@ -214,7 +214,7 @@ class World:
 
     def become_idle(self, instance_id: str) -> None:
         """Marks a managed instance as idle: nothing is placed on it any more, or not yet."""
-        self.instances.idle_since[instance_id] = self.now_ms
+        self.instances.mark_idle(instance_id, self.now_ms)
         self.instances.touched_idle.add(instance_id)
 
     def set_machine(self, name: str, machine: Instance) -> None:
@@ -238,11 +238,10 @@ class World:
 
     def add_instance(self, instance: Instance) -> None:
         """Adds an instance of a MANAGED environment, new or restored."""
-        self.instances[instance.instance_id] = instance
+        self.instances.add(instance)
         self.instances.available[instance.instance_id] = Available(
             instance.resources, sorted(instance.gpu_ids), instance.resources
         )
-        self.instances.launched_in.setdefault(instance.environment, []).append(instance.instance_id)
         provider = self.instances.providers.get(instance.provider)
         if provider is not None:
             self._reserve(provider.ledger, instance)
@@ -252,21 +251,15 @@ class World:
         before = self.instances[instance.instance_id]
         if before is instance or before.state is not instance.state:  # the same: it was added a moment ago
             self.recorder.instance_changed(instance, self.now_ms)
-        self.instances[instance.instance_id] = instance
+        self.instances.put(instance)
         self.changes.documents[INSTANCE, instance.instance_id] = instance
 
     def remove_instance(self, instance_id: str) -> None:
         """Removes a managed instance: what it reserved is its provider's again. After a restart that may be reported
         before the provider is known; then nothing was taken from it yet."""
-        instance = self.instances.pop(instance_id)
-        self.recorder.instance_changed(instance, self.now_ms, GONE)
         assert not self.instances.placed_on(instance_id), f"the instance {instance_id} leaves with attempts on it"
-        del self.instances.available[instance_id]
-        self.instances.placed.pop(instance_id, None)
-        self.instances.idle_since.pop(instance_id, None)
-        self.instances.launched_in[instance.environment].remove(instance_id)
-        if not self.instances.launched_in[instance.environment]:
-            del self.instances.launched_in[instance.environment]
+        instance = self.instances.remove(instance_id)
+        self.recorder.instance_changed(instance, self.now_ms, GONE)
         self.changes.documents[INSTANCE, instance_id] = None
         provider = self.instances.providers.get(instance.provider)
         if provider is not None:
@@ -287,7 +280,8 @@ class World:
             if placed is None:
                 placed = instances.placed[placement.instance_id] = {}
             placed[job.key] = None
-            instances.idle_since.pop(placement.instance_id, None)
+            if placement.instance_id in instances.idle_since:
+                instances.mark_busy(placement.instance_id)
         self._take_capacity(spec, job)
         self._count(spec, attempt.environment, 1)
         if spec.consumables:
