@@ -18,6 +18,7 @@ from batchyard.core.registry import environments, machine_gpus
 from batchyard.core.scheduling import fleet, gang_capacity, launches, queue_head, scheduler
 from batchyard.core.state import transient_states, world
 from batchyard.core.state.arrays import ArrayProgress
+from batchyard.core.state.environment_instances import EnvironmentInstances
 from batchyard.loop import loop
 from batchyard.loop.effect_handlers import EngineEffects
 from batchyard.simulator import disk
@@ -215,9 +216,9 @@ MUTATIONS = [
     ),
     Mutation(
         "place on an instance that has not booted",
-        fleet,
-        "instances_of",
-        replacing("if i.state is InstanceState.READY", ""),
+        EnvironmentInstances,
+        "set_room",
+        replacing("instance.state is InstanceState.READY", "instance.state in COMING"),
     ),
     Mutation(
         "end an instance that is in use",

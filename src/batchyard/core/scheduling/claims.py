@@ -41,10 +41,7 @@ def _waits_for_one(world: World, shape: Shape, able: list[Offer]) -> Ahead:
     latest_ms = starts_at_the_latest(world, shape, able)
     claim = Claim(shape.resources, latest_ms if latest_ms < NEVER_MS else 0)
     claims = {
-        i: claim
-        for offer in able
-        for i in offer.instance_ids
-        if shape.resources.fits(world.instances.available[i].total)
+        i: claim for offer in able for i in offer.every() if shape.resources.fits(world.instances.available[i].total)
     }
     return Ahead(claims, {offer.environment: claim for offer in able if offer.budget is not None})
 
@@ -79,7 +76,7 @@ def _reserved(world: World, shape: Shape, reservation: Reservation, *, lacks_hos
 def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:
     claim = Claim(shape.resources, is_kept=True)
     return Ahead(
-        {instance_id: claim for offer in offers for instance_id in offer.instance_ids},
+        {instance_id: claim for offer in offers for instance_id in offer.every()},
         {offer.environment: claim for offer in offers if offer.budget is not None},
         frozenset(o.environment for o in offers if world.environments[o.environment].kind.has_instances),
     )
@@ -122,7 +119,7 @@ def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer]) -> int
     """Returns when the head of a queue starts if everything before it takes all the time that its timeout allows."""
     latest_ms = NEVER_MS
     for offer in offers:
-        for instance_id in offer.instance_ids:
+        for instance_id in offer.every():
             available = world.instances.available[instance_id]
             if shape.resources.fits(available.total):
                 latest_ms = min(latest_ms, _room_at_the_latest(world, instance_id, shape.resources))

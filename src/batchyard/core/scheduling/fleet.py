@@ -43,8 +43,7 @@ def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]
     """Returns the instances that can take jobs of an environment: its own that are ready; without instances of its
     own, the machine of its provider, from its one ledger."""
     if environment.kind.has_instances:
-        own = (world.instances[i] for i in world.instances.launched_in.get(environment.name, ()))
-        return tuple(i for i in own if i.state is InstanceState.READY)
+        return tuple(world.instances[i] for i in world.instances.of(environment.name).ready())
     provider = world.instances.provider_of(environment)
     return (provider.machine,) if provider is not None else ()
 
@@ -156,15 +155,31 @@ def set_budget(world: World, environment: Environment) -> None:
 
 
 class PendingCapacity(Struct):
-    """What one pass expects of instances being launched: a job that waits for one of them needs no further one."""
+    """What one pass expects of instances being launched: a job that waits for one of them needs no further one.
+    EnvironmentInstances.unclaimed has what is left of each."""
 
-    unclaimed: dict[str, Resources]  # by instance: what is not claimed yet
     refusals: dict[str, NoLaunch] = {}  # by environment: why it launched nothing more, in this pass
+    claimed: set[str] = set()  # instances of which something is claimed
 
+    def unclaimed(self, world: World, environment: str) -> dict[str, Resources]:
+        """Returns what is not claimed yet of an environment's instances, as they were launched."""
+        rooms = world.instances.of(environment).unclaimed
+        return {name: room for name in rooms if (room := rooms.room(name)) is not None}
 
-def pending_capacity(world: World) -> PendingCapacity:
-    coming = [i for i in world.instances.values() if i.state is InstanceState.LAUNCHING]
-    return PendingCapacity({i.instance_id: i.resources for i in coming})
+    def claim(self, world: World, instance_id: str, asked: Resources) -> None:
+        """Claims room on an instance that is being launched."""
+        rooms = world.instances.of(world.instances[instance_id].environment).unclaimed
+        room = rooms.room(instance_id)
+        assert room is not None, f"{instance_id} is not being launched"
+        rooms.set(instance_id, room.minus(asked))
+        self.claimed.add(instance_id)
+
+    def forget_claims(self, world: World) -> None:
+        """Ends the pass: the next one claims anew."""
+        for instance_id in self.claimed:
+            instance = world.instances[instance_id]
+            world.instances.of(instance.environment).unclaimed.set(instance_id, instance.resources)
+        self.claimed.clear()
 
 
 def claim_pending(
@@ -178,18 +193,18 @@ def claim_pending(
     """Claims room for a job on an instance of this environment that is being launched, or launches one now; returns
     whether it could. `count`: returns how many jobs of its shape wait, this one included; called only for a launch,
     since it iterates over all of them. `kept`: what a launch has to leave of this host."""
-    for instance_id in world.instances.launched_in.get(environment.name, ()):
-        left = pending.unclaimed.get(instance_id)
-        if left is not None and asked.fits(left):
-            pending.unclaimed[instance_id] = left.minus(asked)
-            return True
+    rooms = world.instances.of(environment.name).unclaimed
+    at = rooms.first(asked)
+    if at is not None:
+        pending.claim(world, rooms.names[at], asked)
+        return True
     if environment.name in pending.refusals and pending.refusals[environment.name].need == asked:
         return False
     choice = grow(world, environment, Need(asked, count()), kept)
     if isinstance(choice, NoLaunch):
         pending.refusals[environment.name] = choice
         return False
-    pending.unclaimed[choice.instance_id] = choice.resources.minus(asked)
+    pending.claim(world, choice.instance_id, asked)
     return True
 
 

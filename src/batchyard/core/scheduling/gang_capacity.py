@@ -63,8 +63,7 @@ def gather(
     rooms = _rooms_in(world, environment, ahead)
     _, without = pack(shape.node_resources, rooms)
     left = [shape.node_resources[node] for node in without]
-    own = world.instances.launched_in.get(environment.name, ())
-    coming = {i: _left_by(ahead, i, pending.unclaimed[i]) for i in own if i in pending.unclaimed}
+    coming = {i: _left_by(ahead, i, room) for i, room in pending.unclaimed(world, environment.name).items()}
     claimed, without = pack(left, coming)
     left = [left[node] for node in without]
     if left:
@@ -73,7 +72,7 @@ def gather(
             pending.refusals[environment.name] = refusal
             return False
     for instance_id, taken in claimed.items():
-        pending.unclaimed[instance_id] = pending.unclaimed[instance_id].minus(taken)
+        pending.claim(world, instance_id, taken)
     world.environments.gathering.add(environment.name)
     return True
 
@@ -94,8 +93,8 @@ def _launch_for(
     launched = [fleet.launch(world, environment, choice) for choice in choices]
     claimed, _ = pack(vectors, {i.instance_id: i.resources for i in launched})
     for instance in launched:
-        taken = claimed.get(instance.instance_id, Resources())
-        pending.unclaimed[instance.instance_id] = instance.resources.minus(taken)
+        if instance.instance_id in claimed:
+            pending.claim(world, instance.instance_id, claimed[instance.instance_id])
     return None
 
 
@@ -148,7 +147,7 @@ def claims_of(world: World, shape: Shape, offers: Sequence[Offer], gathers_in: s
     that could hold all of it; else as much of it as there is room for."""
     best: tuple[int, dict[str, Resources]] | None = None
     for offer in [one for one in offers if one.environment == gathers_in] or offers:
-        rooms = {i: world.instances.available[i].total for i in offer.instance_ids}
+        rooms = {i: world.instances.available[i].total for i in offer.every()}
         taken, without = pack(shape.node_resources, rooms)
         if best is None or len(without) < best[0]:
             best = len(without), taken

@@ -111,15 +111,17 @@ def _explain(world: World, key: int, reason: str, since_ms: int, code: ReasonCod
 
 def offers_of(world: World, queue: str) -> list[Offer]:
     return [
-        Offer(
-            e.name,
-            e.engine,
-            tuple(i.instance_id for i in fleet.instances_of(world, e)),
-            world.environments.budgets.get(e.name),
-        )
+        _offer_of(world, e)
         for e in fleet.environments_of(world, queue)
         if fleet.is_usable(e) and world.can_use(e.engine) and e.provider in world.instances.providers
     ]
+
+
+def _offer_of(world: World, environment: Environment) -> Offer:
+    if environment.kind.has_instances:
+        return Offer(environment.name, environment.engine, instances=world.instances.of(environment.name))
+    own = tuple(instance.instance_id for instance in fleet.instances_of(world, environment))
+    return Offer(environment.name, environment.engine, own, world.environments.budgets.get(environment.name))
 
 
 def run_pass(world: World) -> int | None:
@@ -128,7 +130,7 @@ def run_pass(world: World) -> int | None:
     each other. Returns when the next pass is due if nothing happens; None: at no time."""
     if world.is_draining or not world.instances.providers:
         return None
-    pending, gate = fleet.pending_capacity(world), ConsumableGate()
+    pending, gate = fleet.PendingCapacity(), ConsumableGate()
     ahead, priority = NONE_AHEAD, None
     blocked: list[Visit] = []  # those not in `ahead` yet
     world.queues.ahead.clear()
@@ -149,6 +151,7 @@ def run_pass(world: World) -> int | None:
         _visit(world, visit)
         if visit.head is not None:
             blocked.append(visit)
+    pending.forget_claims(world)
     world.has_passed = True
     queue_head.keep(world)
     return queue_head.due(world)

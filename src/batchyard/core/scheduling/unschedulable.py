@@ -41,9 +41,10 @@ def environment_state(world: World, environment: Environment, spec: JobSpec) -> 
     elif environment.kind.is_managed:
         refusal = fleet.never_holds(world, environment, task.resources)
     abilities = world.abilities.get(environment.engine)
+    is_managed = environment.kind.is_managed  # what it could ever hold then says the refusal
     return EnvironmentState(
         environment,
-        fleet.instances_of(world, environment),
+        () if is_managed else fleet.instances_of(world, environment),
         world.can_use(environment.engine),
         world.away.get(environment.engine, ""),
         "" if abilities is None else task_spec.wrong_platform(task, abilities),

@@ -148,7 +148,7 @@ def remedy(wait: Wait) -> str:
 class EnvironmentState(Struct, frozen=True):
     """An environment of the job's queue, for the scheduler. `engine_ready`: its engine can be used now;
     `engine_away`: why not, where that is known. `wrong_platform`: why its machine is none that the job asks for.
-    `refusal`: of a MANAGED one, why it could never hold the job."""
+    `refusal`: of a MANAGED one, why it could never hold the job; `instances`: of others, those that could hold it."""
 
     environment: Environment
     instances: tuple[Instance, ...]

@@ -142,6 +142,13 @@ def _check_counts(world: World) -> None:
         by_state = {state: [one.instance_id for one in own if one.state is state] for state in InstanceState}
         assert list(counted.launching) == by_state[InstanceState.LAUNCHING], f"{environment}: {counted.launching}"
         assert counted.in_order(counted.draining) == by_state[InstanceState.DRAINING], f"{environment}: draining"
+        assert list(counted.unclaimed) == list(counted.launching), f"{environment}: what may be claimed"
+        rooms = [(i, world.instances.available[i].free) for i in by_state[InstanceState.READY]]
+        assert list(counted.with_room(Resources())) == [i for i, free in rooms if Resources().fits(free)], (
+            f"{environment}: which have room"
+        )
+        assert {i: counted.room(world.instances[i]) for i, _ in rooms} == dict(rooms), f"{environment}: free rooms"
+        assert counted.ready() == by_state[InstanceState.READY], f"{environment}: ready ones {counted.ready()}"
         idle = [(world.instances.idle_since[i], i) for i in ids if i in world.instances.idle_since]
         assert counted.first_idle(UNBOUNDED) == min(idle, default=None), f"{environment}: idle for longest"
         ends = [one.ends_at_ms for one in own if one.ends_at_ms > world.now_ms]

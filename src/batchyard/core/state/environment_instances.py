@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from batchyard.core.model.records import Instance, InstanceState
 from batchyard.core.model.resources import Resources
+from batchyard.core.state.room_tree import RoomTree
 
 COMING = (InstanceState.LAUNCHING, InstanceState.READY)  # they count for minvCpus
 MIN_REBUILT = 64  # entries of a heap: a smaller one is not worth to be made anew
 
 
 class EnvironmentInstances:
-    """`ids`: as they were launched; `sizes`: how many of those that are COMING have so much."""
+    """`ids`: as they were launched; `sizes`: how many of those that are COMING have so much; `unclaimed`: what the jobs
+    of this pass leave of those that are being launched."""
 
     __slots__ = (
         "_ends",
@@ -24,12 +26,14 @@ class EnvironmentInstances:
         "_next",
         "_numbers",
         "_order",
+        "_rooms",
         "coming_milli_vcpus",
         "draining",
         "ids",
         "launching",
         "milli_vcpus",
         "sizes",
+        "unclaimed",
     )
 
     def __init__(self, idle_since: Mapping[str, int]) -> None:
@@ -39,6 +43,8 @@ class EnvironmentInstances:
         self.sizes: dict[Resources, int] = {}
         self.launching: dict[str, None] = {}  # as they were launched
         self.draining: set[str] = set()
+        self.unclaimed = RoomTree()
+        self._rooms: dict[Resources, RoomTree] = {}  # by size: what is free on those that are READY
         self._next = 0
         self._numbers: list[int] = []  # of `ids`, ascending
         self._order: dict[str, int] = {}  # instance -> its number
@@ -54,6 +60,9 @@ class EnvironmentInstances:
         self._numbers.append(self._next)
         self._order[instance.instance_id] = self._next
         self._next += 1
+        if instance.resources not in self._rooms:
+            self._rooms[instance.resources] = RoomTree()
+        self._rooms[instance.resources].append(instance.instance_id)
         self._count(instance, 1)
 
     def change(self, before: Instance, after: Instance) -> None:
@@ -66,6 +75,9 @@ class EnvironmentInstances:
         self._count(instance, -1)
         at = bisect_left(self._numbers, self._order.pop(instance.instance_id))
         del self.ids[at], self._numbers[at]
+        self._rooms[instance.resources].remove(instance.instance_id)
+        if not self._rooms[instance.resources]:
+            del self._rooms[instance.resources]
 
     def _count(self, instance: Instance, times: int) -> None:
         state, size, instance_id = instance.state, instance.resources, instance.instance_id
@@ -79,13 +91,21 @@ class EnvironmentInstances:
         if times > 0:
             if state is InstanceState.LAUNCHING:
                 self.launching[instance_id] = None
+                self.unclaimed.append(instance_id, size)
             elif state is InstanceState.DRAINING:
                 self.draining.add(instance_id)
             if instance.ends_at_ms:
                 heapq.heappush(self._ends, (instance.ends_at_ms, instance_id))
+        elif state is InstanceState.LAUNCHING:
+            del self.launching[instance_id]
+            self.unclaimed.remove(instance_id)
         else:
-            self.launching.pop(instance_id, None)
             self.draining.discard(instance_id)
+
+    def set_room(self, instance: Instance, free: Resources) -> None:
+        """Sets what is free on an instance, which takes jobs only while it is READY."""
+        is_ready = instance.state is InstanceState.READY
+        self._rooms[instance.resources].set(instance.instance_id, free if is_ready else None)
 
     def became_idle(self, instance: Instance) -> None:
         """Counts an instance that `idle_since` has from now on."""
@@ -104,6 +124,23 @@ class EnvironmentInstances:
     def in_order(self, instance_ids: set[str]) -> list[str]:
         """Returns some of the instances in the order they were launched."""
         return sorted(instance_ids, key=self._order.__getitem__)
+
+    def with_room(self, asked: Resources) -> Iterator[str]:
+        """Yields the READY instances that have room for this, as they were launched."""
+        if len(self._rooms) == 1:
+            (rooms,) = self._rooms.values()
+            return _with_room(rooms, asked)
+        found = (_with_room(rooms, asked) for rooms in self._rooms.values())
+        return heapq.merge(*found, key=self._order.__getitem__)
+
+    def room(self, instance: Instance) -> Resources | None:
+        """Returns what is free on an instance; None while it takes no jobs."""
+        return self._rooms[instance.resources].room(instance.instance_id)
+
+    def ready(self) -> list[str]:
+        """Returns the READY instances, as they were launched."""
+        found = (name for rooms in self._rooms.values() for name in rooms if rooms.room(name) is not None)
+        return sorted(found, key=self._order.__getitem__)
 
     def first_idle(self, at_most_milli_vcpus: int) -> tuple[int, str] | None:
         """Returns (since when, instance) of the one that has been idle for longest, of those of at most that size."""
@@ -143,6 +180,13 @@ class IdleHeap:
 
     def _is_present(self, entry: tuple[int, str]) -> bool:
         return self._since.get(entry[1]) == entry[0]
+
+
+def _with_room(rooms: RoomTree, asked: Resources) -> Iterator[str]:
+    at = rooms.first(asked)
+    while at is not None:
+        yield rooms.names[at]
+        at = rooms.first(asked, at + 1)
 
 
 def _ends_at(records: Mapping[str, Instance], at_ms: int, instance_id: str) -> bool:

@@ -43,21 +43,26 @@ class Instances(dict[str, Instance]):
     def add(self, instance: Instance) -> None:
         """Adds an instance of a MANAGED environment, new or restored."""
         self[instance.instance_id] = instance
+        self.available[instance.instance_id] = Available(
+            instance.resources, sorted(instance.gpu_ids), instance.resources
+        )
         fleet = self._fleets.get(instance.environment)
         if fleet is None:
             fleet = self._fleets[instance.environment] = EnvironmentInstances(self.idle_since)
             self.launched_in[instance.environment] = fleet.ids
         fleet.add(instance)
+        fleet.set_room(instance, instance.resources)
         self._count_living(instance, 1)
 
     def put(self, instance: Instance) -> None:
         """Sets the next version of its record."""
         before = self[instance.instance_id]
         self[instance.instance_id] = instance
+        self._fleets[instance.environment].change(before, instance)
         if before.state is not instance.state:
             self._count_living(before, -1)
             self._count_living(instance, 1)
-        self._fleets[instance.environment].change(before, instance)
+            self.room_changed(instance.instance_id)
 
     def remove(self, instance_id: str) -> Instance:
         """Removes it. Returns its record."""
@@ -71,6 +76,12 @@ class Instances(dict[str, Instance]):
         del self.available[instance_id]
         self.placed.pop(instance_id, None)
         return instance
+
+    def room_changed(self, instance_id: str) -> None:
+        """Takes over what is free on an instance into the index of its environment."""
+        instance = self[instance_id]
+        if instance.environment:
+            self._fleets[instance.environment].set_room(instance, self.available[instance_id].free)
 
     def _count_living(self, instance: Instance, times: int) -> None:
         if instance.state is not InstanceState.TERMINATING:

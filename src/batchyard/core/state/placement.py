@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from batchyard.core.model.records import Placement
 from batchyard.core.model.resources import Resources
+from batchyard.core.state.environment_instances import EnvironmentInstances
 from batchyard.core.state.runnable import Shape
 
 NEVER_MS = 1 << 62  # later than every moment: running jobs without a timeout may never make room
@@ -23,12 +24,22 @@ class Available(Struct):
 
 
 class Offer(Struct, frozen=True):
-    """What one environment of a queue offers: instances in the order to try."""
+    """What one environment of a queue offers: instances in the order to try. `instances`: those of its own, of which
+    the READY ones are offered; None: `instance_ids` has all."""
 
     environment: str
     engine: str
-    instance_ids: tuple[str, ...]
+    instance_ids: tuple[str, ...] = ()
     budget: Available | None = None  # what it may still use, where its instances do not say it
+    instances: EnvironmentInstances | None = None
+
+    def every(self) -> Iterable[str]:
+        """Returns the instances, in the order to try."""
+        return self.instance_ids if self.instances is None else self.instances.ready()
+
+    def with_room(self, asked: Resources) -> Iterable[str]:
+        """Returns at least the instances that have room for this, in the order to try."""
+        return self.instance_ids if self.instances is None else self.instances.with_room(asked)
 
 
 class Assignment(Struct, frozen=True):
@@ -113,7 +124,7 @@ def place_nodes(
     placed: dict[int, Placement] = {}
     for node in largest_first(vectors):
         asked = vectors[node]
-        for instance_id in offer.instance_ids:
+        for instance_id in offer.with_room(asked):
             free = left[instance_id] if instance_id in left else available[instance_id].free
             if asked.fits(free) and may_take(ahead.instances.get(instance_id), asked, free, ends_at_ms):
                 break

@@ -199,6 +199,7 @@ class World:
         available = self.instances.available.get(placement.instance_id)
         if available is not None:
             available.free = available.free.plus(resources)
+            self.instances.room_changed(placement.instance_id)
             if placement.device_ids:
                 own = self.instances[placement.instance_id].gpu_ids
                 available.gpu_ids = sorted({*available.gpu_ids, *placement.device_ids} & {*own})
@@ -239,9 +240,6 @@ class World:
     def add_instance(self, instance: Instance) -> None:
         """Adds an instance of a MANAGED environment, new or restored."""
         self.instances.add(instance)
-        self.instances.available[instance.instance_id] = Available(
-            instance.resources, sorted(instance.gpu_ids), instance.resources
-        )
         provider = self.instances.providers.get(instance.provider)
         if provider is not None:
             self._reserve(provider.ledger, instance)
@@ -356,6 +354,7 @@ class World:
             available = self.instances.available.get(placement.instance_id)
             if available is not None and instance_id in ("", placement.instance_id):
                 available.free = available.free.minus(resources)
+                self.instances.room_changed(placement.instance_id)
                 if placement.device_ids:
                     available.gpu_ids = [d for d in available.gpu_ids if d not in placement.device_ids]
 
