@@ -11,6 +11,7 @@ from batchyard.core.state.placement import (
     Ahead,
     Available,
     Claim,
+    FleetClaims,
     Offer,
     find_placement,
     may_take,
@@ -74,6 +75,7 @@ aheads = st.builds(
     st.dictionaries(st.sampled_from("ab"), claims),
     st.dictionaries(st.sampled_from("ab"), claims),
     st.frozensets(st.sampled_from("ab")),
+    st.dictionaries(st.sampled_from("ab"), st.builds(FleetClaims, claims)),
 )
 
 
@@ -87,6 +89,10 @@ def test_who_may_pass_two_heads_may_pass_each(
         if may_take(both.instances.get(name), asked, free, ends_at_ms):
             assert may_take(one.instances.get(name), asked, free, ends_at_ms)
             assert may_take(other.instances.get(name), asked, free, ends_at_ms)
+        claim, mine, theirs = (ahead.claim_on(name, name, Resources(4, 4, 2)) for ahead in (both, one, other))
+        if may_take(claim, asked, free, ends_at_ms):
+            assert may_take(mine, asked, free, ends_at_ms)
+            assert may_take(theirs, asked, free, ends_at_ms)
     assert both.environments >= one.environments | other.environments
 
 

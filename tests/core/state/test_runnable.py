@@ -12,12 +12,12 @@ STEPS = st.lists(
     st.tuples(st.sampled_from(["push", "retry", "discard"]), st.integers(0, 30), st.integers(0, 2), st.integers(0, 1)),
     max_size=200,
 )
-SHAPES = [Shape(Resources(1000 * size), ("process",)) for size in (1, 2, 3)]
+SHAPES = [Shape(Resources(1000 * size), ("process",), timeout_seconds=60 if size == 3 else 0) for size in (1, 2, 3)]
 
 
 @given(STEPS)
 def test_the_lines_are_in_order_whatever_came_and_went(steps: list[tuple[str, int, int, int]]) -> None:
-    jobs, entries = RunnableJobs(), dict[int, tuple[int, int, int]]()
+    jobs, entries, shapes = RunnableJobs(), dict[int, tuple[int, int, int]](), dict[int, int]()
     for step, key, shape, priority in steps:
         if step == "discard":
             jobs.discard(key)
@@ -25,7 +25,8 @@ def test_the_lines_are_in_order_whatever_came_and_went(steps: list[tuple[str, in
         else:
             rank = FRESH if step == "push" else RETRIED
             jobs.push(key, SHAPES[shape], rank, priority=priority)
-            entries[key] = (-priority, rank, key)
+            entries[key], shapes[key] = (-priority, rank, key), shape
+        assert (jobs.timed > 0) == any(SHAPES[shapes[key]].timeout_seconds for key in entries)
     ordered = [key for _, _, key in sorted(entries.values())]
     assert list(jobs.in_order()) == ordered
     assert len(jobs) == len(ordered)

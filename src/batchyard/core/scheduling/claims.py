@@ -11,7 +11,7 @@ from batchyard.core.model.resources import Resources
 from batchyard.core.scheduling import fleet, gang_capacity, head_reservation
 from batchyard.core.scheduling.head_reservation import Reservation
 from batchyard.core.state import placement
-from batchyard.core.state.placement import NEVER_MS, NONE_AHEAD, Ahead, Claim, Offer
+from batchyard.core.state.placement import NEVER_MS, NONE_AHEAD, Ahead, Claim, FleetClaims, Offer
 from batchyard.core.state.runnable import Shape
 from batchyard.core.state.world import World
 
@@ -38,12 +38,19 @@ def waits_for(
 
 def _waits_for_one(world: World, shape: Shape, able: list[Offer]) -> Ahead:
     """Computes what a job of one node waits for: room on any instance that could hold it."""
-    latest_ms = starts_at_the_latest(world, shape, able)
+    latest_ms = starts_at_the_latest(world, shape, able) if world.queues.has_timeouts() else NEVER_MS
     claim = Claim(shape.resources, latest_ms if latest_ms < NEVER_MS else 0)
     claims = {
-        i: claim for offer in able for i in offer.every() if shape.resources.fits(world.instances.available[i].total)
+        i: claim
+        for offer in able
+        for i in offer.instance_ids
+        if shape.resources.fits(world.instances.available[i].total)
     }
-    return Ahead(claims, {offer.environment: claim for offer in able if offer.budget is not None})
+    return Ahead(
+        claims,
+        {offer.environment: claim for offer in able if offer.budget is not None},
+        fleets={offer.environment: FleetClaims(claim) for offer in able if offer.instances is not None},
+    )
 
 
 def _waits_for_gang(
@@ -76,9 +83,10 @@ def _reserved(world: World, shape: Shape, reservation: Reservation, *, lacks_hos
 def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:
     claim = Claim(shape.resources, is_kept=True)
     return Ahead(
-        {instance_id: claim for offer in offers for instance_id in offer.every()},
+        {instance_id: claim for offer in offers for instance_id in offer.instance_ids},
         {offer.environment: claim for offer in offers if offer.budget is not None},
         frozenset(o.environment for o in offers if world.environments[o.environment].kind.has_instances),
+        {offer.environment: FleetClaims(claim) for offer in offers if offer.instances is not None},
     )
 
 

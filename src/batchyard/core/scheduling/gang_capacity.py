@@ -16,7 +16,7 @@ from batchyard.core.model.records import Environment, JobSpec, node_resources
 from batchyard.core.model.resources import Resources, format_vcpus, sum_of
 from batchyard.core.model.text import counted
 from batchyard.core.scheduling import fleet, wait_reasons
-from batchyard.core.state.placement import NONE_AHEAD, Ahead, Offer, largest_first, pack
+from batchyard.core.state.placement import NONE_AHEAD, Ahead, Claim, Offer, largest_first, pack
 from batchyard.core.state.runnable import Shape
 from batchyard.core.state.world import World
 
@@ -25,13 +25,15 @@ MAX_NODES_NAMED = 5  # ranges of nodes without room that one sentence names
 
 def _rooms_in(world: World, environment: Environment, ahead: Ahead = NONE_AHEAD) -> dict[str, Resources]:
     """Returns what is free on each instance that an environment's jobs may use now, and `ahead` does not wait for."""
-    instances = [one.instance_id for one in fleet.instances_of(world, environment)]
-    return {i: _left_by(ahead, i, world.instances.available[i].free) for i in instances}
+    rooms: dict[str, Resources] = {}
+    for one in fleet.instances_of(world, environment):
+        claim = ahead.claim_on(one.instance_id, environment.name, one.resources)
+        rooms[one.instance_id] = _left_by(claim, world.instances.available[one.instance_id].free)
+    return rooms
 
 
-def _left_by(ahead: Ahead, instance_id: str, free: Resources) -> Resources:
+def _left_by(claim: Claim | None, free: Resources) -> Resources:
     """Returns what the heads of queues of higher priority leave of what is free on an instance."""
-    claim = ahead.instances.get(instance_id)
     if claim is None:
         return free
     return Resources() if claim.is_kept else Resources().most(free.minus(claim.asked))
@@ -63,7 +65,8 @@ def gather(
     rooms = _rooms_in(world, environment, ahead)
     _, without = pack(shape.node_resources, rooms)
     left = [shape.node_resources[node] for node in without]
-    coming = {i: _left_by(ahead, i, room) for i, room in pending.unclaimed(world, environment.name).items()}
+    unclaimed = pending.unclaimed(world, environment.name)
+    coming = {i: _left_by(ahead.instances.get(i), room) for i, room in unclaimed.items()}
     claimed, without = pack(left, coming)
     left = [left[node] for node in without]
     if left:

@@ -96,12 +96,14 @@ def held_by(world: World, spec: JobSpec) -> str:
     """Returns which job of a queue of higher priority keeps this one from starting although there is room; else
     empty."""
     mine = {e.name: e for e in fleet.environments_of(world, spec.queue) if e.engine in spec.engines}
-    ids = [i.instance_id for e in mine.values() for i in fleet.instances_of(world, e)]
-    roomy = [i for i in ids if asked_by(spec).fits(world.instances.available[i].free)]
+    able = {e.name: fleet.instances_of(world, e) for e in mine.values()}
+    free = world.instances.available
+    roomy = [(name, i) for name, own in able.items() for i in own if asked_by(spec).fits(free[i.instance_id].free)]
     if not roomy:
         return ""
-    claims = world.queues.ahead.get(spec.queue, NONE_AHEAD).instances
-    providers = {e.provider for e in mine.values() if any(i in claims for i in roomy)}
+    ahead = world.queues.ahead.get(spec.queue, NONE_AHEAD)
+    is_claimed = any(ahead.claim_on(i.instance_id, name, i.resources) is not None for name, i in roomy)
+    providers = {e.provider for e in mine.values() if is_claimed}
     on_host = any(not environment.kind.has_instances for environment in mine.values())
     for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
         found = world.queues.heads.get(queue.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from batchyard.core.model.records import Instance, InstanceState
 from batchyard.core.model.resources import Resources
@@ -125,13 +125,17 @@ class EnvironmentInstances:
         """Returns some of the instances in the order they were launched."""
         return sorted(instance_ids, key=self._order.__getitem__)
 
-    def with_room(self, asked: Resources) -> Iterator[str]:
-        """Yields the READY instances that have room for this, as they were launched."""
-        if len(self._rooms) == 1:
-            (rooms,) = self._rooms.values()
-            return _with_room(rooms, asked)
-        found = (_with_room(rooms, asked) for rooms in self._rooms.values())
-        return heapq.merge(*found, key=self._order.__getitem__)
+    def with_room(
+        self, asked: Resources, needed: Callable[[Resources], Resources | None] | None = None
+    ) -> Iterator[str]:
+        """Yields the READY instances that have room for this, as they were launched. `needed`: returns what has to be
+        free on one of a given size instead; None: one of that size will not do."""
+        found: list[Iterator[str]] = []
+        for size, rooms in self._rooms.items():
+            room = asked if needed is None else needed(size)
+            if room is not None:
+                found.append(_with_room(rooms, room))
+        return found[0] if len(found) == 1 else heapq.merge(*found, key=self._order.__getitem__)
 
     def room(self, instance: Instance) -> Resources | None:
         """Returns what is free on an instance; None while it takes no jobs."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 
 from msgspec import Struct
 
@@ -37,9 +38,14 @@ class Offer(Struct, frozen=True):
         """Returns the instances, in the order to try."""
         return self.instance_ids if self.instances is None else self.instances.ready()
 
-    def with_room(self, asked: Resources) -> Iterable[str]:
-        """Returns at least the instances that have room for this, in the order to try."""
-        return self.instance_ids if self.instances is None else self.instances.with_room(asked)
+    def with_room(self, asked: Resources, ahead: Ahead, ends_at_ms: int) -> Iterable[str]:
+        """Returns at least the instances where a job may take this, in the order to try."""
+        if self.instances is None:
+            return self.instance_ids
+        claims = ahead.fleets.get(self.environment)
+        if claims is None:
+            return self.instances.with_room(asked)
+        return self.instances.with_room(asked, lambda size: claims.room_for(size, asked, ends_at_ms))
 
 
 class Assignment(Struct, frozen=True):
@@ -59,14 +65,57 @@ class Claim(Struct, frozen=True):
     is_kept: bool = False
 
 
+class FleetClaims:
+    """Claims on each READY instance of an environment that is large enough for what a claim asks; one that is kept is
+    on each of them. Kept as they are, and not for each instance: there may be ten thousand."""
+
+    __slots__ = ("_by_size", "claims")
+
+    def __init__(self, *claims: Claim) -> None:
+        self.claims = frozenset(claims)
+        self._by_size: dict[Resources, Claim | None] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FleetClaims) and self.claims == other.claims
+
+    def plus(self, other: FleetClaims) -> FleetClaims:
+        return FleetClaims(*self.claims, *other.claims)
+
+    def on(self, size: Resources) -> Claim | None:
+        """Returns all of them as one claim on an instance of this size."""
+        if size not in self._by_size:
+            mine = [claim for claim in self.claims if claim.is_kept or claim.asked.fits(size)]
+            self._by_size[size] = reduce(_both, mine) if mine else None
+        return self._by_size[size]
+
+    def room_for(self, size: Resources, asked: Resources, ends_at_ms: int) -> Resources | None:
+        """Returns what has to be free on an instance of this size before a job may take what it asks; None: it may
+        take nothing there."""
+        claim = self.on(size)
+        if claim is None or 0 < ends_at_ms <= claim.until_ms:
+            return asked
+        return None if claim.is_kept else asked.plus(_of_kinds(claim.asked, asked))
+
+
+def _of_kinds(amount: Resources, kinds: Resources) -> Resources:
+    """Returns of an amount only the kinds of which `kinds` has something."""
+    return Resources(
+        amount.milli_vcpus if kinds.milli_vcpus else 0,
+        amount.memory_mib if kinds.memory_mib else 0,
+        amount.gpus if kinds.gpus else 0,
+    )
+
+
 class Ahead(Struct, frozen=True):
     """What the jobs ahead that found no room (the heads of queues) wait for. Others may take of it only what that costs
     them nothing. `budgets`: of environments whose jobs reserve their own share of the host; `environments`: those that
-    would launch an instance for one of them, and so launch none for others."""
+    would launch an instance for one of them, and so launch none for others; `fleets`: on all instances of an
+    environment, beside what is claimed of single ones."""
 
     instances: dict[str, Claim] = {}  # by instance
     budgets: dict[str, Claim] = {}  # by environment
     environments: frozenset[str] = frozenset()
+    fleets: dict[str, FleetClaims] = {}  # by environment
 
     def plus(self, other: Ahead) -> Ahead:
         if self is NONE_AHEAD or other is NONE_AHEAD:
@@ -75,13 +124,30 @@ class Ahead(Struct, frozen=True):
             _merged(self.instances, other.instances),
             _merged(self.budgets, other.budgets),
             self.environments | other.environments,
+            _joined(self.fleets, other.fleets),
         )
+
+    def claim_on(self, instance_id: str, environment: str, size: Resources) -> Claim | None:
+        """Returns what is claimed of a READY instance of an environment, which has this size."""
+        own = self.instances.get(instance_id)
+        fleet = self.fleets.get(environment)
+        every = None if fleet is None else fleet.on(size)
+        if own is None or every is None:
+            return own or every
+        return _both(own, every)
 
 
 def _merged(claims: dict[str, Claim], others: dict[str, Claim]) -> dict[str, Claim]:
     found = dict(claims)
     for name, claim in others.items():
         found[name] = claim if name not in found else _both(found[name], claim)
+    return found
+
+
+def _joined(fleets: dict[str, FleetClaims], others: dict[str, FleetClaims]) -> dict[str, FleetClaims]:
+    found = dict(fleets)
+    for name, claims in others.items():
+        found[name] = found[name].plus(claims) if name in found else claims
     return found
 
 
@@ -124,9 +190,10 @@ def place_nodes(
     placed: dict[int, Placement] = {}
     for node in largest_first(vectors):
         asked = vectors[node]
-        for instance_id in offer.with_room(asked):
+        for instance_id in offer.with_room(asked, ahead, ends_at_ms):
             free = left[instance_id] if instance_id in left else available[instance_id].free
-            if asked.fits(free) and may_take(ahead.instances.get(instance_id), asked, free, ends_at_ms):
+            claim = ahead.claim_on(instance_id, offer.environment, available[instance_id].total)
+            if asked.fits(free) and may_take(claim, asked, free, ends_at_ms):
                 break
         else:
             return None

@@ -70,6 +70,10 @@ class Queues(dict[str, Queue]):
         """Returns the jobs of a queue that could start now."""
         return self.runnable.setdefault(queue, RunnableJobs())
 
+    def has_timeouts(self) -> bool:
+        """Whether a job with a timeout could start now in any queue."""
+        return any(runnable.timed for runnable in self.runnable.values())
+
     def fair_share(self, queue: str) -> FairShare | None:
         """Returns how a queue is shared; None for a FIFO queue."""
         arn = self[queue].document.get("schedulingPolicyArn")

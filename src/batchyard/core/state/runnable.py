@@ -92,9 +92,10 @@ class ShapeQueue:
 class RunnableJobs:
     """Holds all shape queues of a job queue."""
 
-    __slots__ = ("_queue_of", "_shape_queues")
+    __slots__ = ("_queue_of", "_shape_queues", "timed")
 
     def __init__(self) -> None:
+        self.timed = 0  # shape queues whose jobs have a timeout
         self._shape_queues: dict[tuple[str, Shape], ShapeQueue] = {}
         self._queue_of: dict[int, ShapeQueue] = {}
 
@@ -127,6 +128,7 @@ class RunnableJobs:
         queue = self._shape_queues.get((share, shape))
         if queue is None:
             queue = self._shape_queues[share, shape] = ShapeQueue(share, shape)
+            self.timed += shape.timeout_seconds > 0
         queue.push(entry)
         self._queue_of[key] = queue
 
@@ -136,6 +138,7 @@ class RunnableJobs:
             queue.discard(key)
             if not queue.entries:
                 del self._shape_queues[queue.share, queue.shape]
+                self.timed -= queue.shape.timeout_seconds > 0
 
     def in_order(self) -> Iterator[int]:
         """Yields the keys in scheduling order, as if there were one share only."""
