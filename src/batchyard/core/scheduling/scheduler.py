@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
@@ -18,6 +18,7 @@ from batchyard.core.scheduling import candidates, fleet, gang_capacity, queue_he
 from batchyard.core.scheduling.candidates import Candidate, len_of
 from batchyard.core.scheduling.claims import kept_of_provider, longest_ms, waits_for
 from batchyard.core.scheduling.consumable_gate import ConsumableGate, startable
+from batchyard.core.scheduling.failed_shapes import FailedShapes
 from batchyard.core.scheduling.launches import gang_attempt, launch_of
 from batchyard.core.state import placement
 from batchyard.core.state.placement import NONE_AHEAD, Ahead, Assignment, Offer
@@ -161,7 +162,7 @@ class Visit(Struct):
     """One visit of a queue in a pass. `placeable`: how many more of its jobs may be placed; `ahead`: what the jobs wait
     for that its jobs would pass; `head`: its first job that found no place, and `own` what that one waits for,
     computed when first needed; `claimed`: by share and shape, how many jobs wait for instances being launched, and
-    need no further ones; `gate`: what the pass knows of consumable resources."""
+    need no further ones; `gate`: what the pass knows of consumable resources; `failed`: shapes that found no place."""
 
     queue: Queue
     offers: list[Offer]
@@ -174,6 +175,7 @@ class Visit(Struct):
     gathers_in: str = ""  # of the head, a multi-node job: the environment where what it lacks is being launched
     own: Ahead | None = None
     claimed: dict[tuple[str, Shape], int] = {}
+    failed: FailedShapes = field(default_factory=FailedShapes)
 
     @property
     def is_strict(self) -> bool:
@@ -225,11 +227,12 @@ def _visit(world: World, visit: Visit) -> None:
             continue
         if passed == 1 and visit.own is None:
             visit.ahead = visit.ahead.plus(_own(world, visit))
-        if _find_place(world, visit, job):
+        if not (passed and visit.failed.implies(shape)) and _find_place(world, visit, job):
             jobs.placed(milli_vcpus)
             if reserved is not None:
                 reserved.held += milli_vcpus
             continue
+        visit.failed.add(shape)
         jobs.skip_shape()
         passed += 1
         if head is None:
