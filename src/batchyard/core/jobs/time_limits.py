@@ -11,7 +11,7 @@ TIMED_OUT = "Canceled by JobStateTimeLimit action due to reason: "
 
 def expire(world: World) -> None:
     """Cancels jobs that have been stuck for longer than their queue's actions allow."""
-    for name in sorted(world.queues):
+    for name in sorted(world.queues.heads.keys() | world.queues.stuck.keys()):
         for limit_ms, code in queue_head.limits_of(world.queues[name]):
             for job_id, since_ms in queue_head.stuck_for(world, name, code):
                 if since_ms + limit_ms <= world.now_ms:

@@ -152,13 +152,12 @@ def _job_id(world: World, head: BlockedHead) -> str:
 def due(world: World) -> int | None:
     """Returns when the next head becomes blocked or is cancelled, if nothing else happens."""
     found: list[int] = []
-    for name, queue in world.queues.items():
-        head = world.queues.heads.get(name)
-        blocked_ms = int(world.limits.blocked_after_seconds * 1000)
-        if head is not None:
-            moments = head.since_ms + blocked_ms, head.since_ms + world.limits.head_kept_after_ms
-            found.extend(at_ms for at_ms in moments if at_ms > world.now_ms)
-        for limit_ms, code in limits_of(queue):
+    blocked_ms = int(world.limits.blocked_after_seconds * 1000)
+    for head in world.queues.heads.values():
+        moments = head.since_ms + blocked_ms, head.since_ms + world.limits.head_kept_after_ms
+        found.extend(at_ms for at_ms in moments if at_ms > world.now_ms)
+    for name in world.queues.heads.keys() | world.queues.stuck.keys():
+        for limit_ms, code in limits_of(world.queues[name]):
             found.extend(since_ms + limit_ms for _, since_ms in stuck_for(world, name, code))
     return min(found, default=None)
 

@@ -136,10 +136,9 @@ def run_pass(world: World) -> int | None:
     blocked: list[Visit] = []  # those not in `ahead` yet
     world.queues.ahead.clear()
     world.environments.gathering.clear()
-    for queue in sorted(world.queues.values(), key=lambda q: (-q.priority, q.name)):
-        if not world.queues.runnable_in(queue.name):
-            queue_head.clear(world, queue.name)
-            continue
+    for name in sorted(world.queues.heads.keys() - world.queues.waiting):
+        queue_head.clear(world, name)
+    for queue in world.queues.in_turn():
         if queue.priority != priority:
             gate.lower_priority()
             priority = queue.priority

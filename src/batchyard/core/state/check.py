@@ -164,6 +164,8 @@ def never_over_committed(world: World) -> bool:
 
 
 def _check_waiting(world: World) -> None:
+    waiting = {name for name, jobs in world.queues.runnable.items() if len(jobs)}
+    assert world.queues.waiting == waiting, f"jobs could start in {waiting}, known are {world.queues.waiting}"
     counted: dict[int, int] = {}
     for waited, waiters in world.jobs.dependents.items():
         assert waited not in world.jobs.finished, f"jobs wait for {waited}, which is finished"

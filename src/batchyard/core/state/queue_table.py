@@ -49,6 +49,7 @@ class Queues(dict[str, Queue]):
         "stuck",
         "stuck_since",
         "touched_shares",
+        "waiting",
     )
 
     def __init__(self) -> None:
@@ -56,6 +57,7 @@ class Queues(dict[str, Queue]):
         self.policies: dict[str, SchedulingPolicy] = {}
         self.fair: dict[str, FairShare] = {}  # scheduling policy -> parsed
         self.runnable: dict[str, RunnableJobs] = {}  # by queue
+        self.waiting: set[str] = set()  # queues with jobs that could start now
         self.stuck: dict[str, dict[int, Reason]] = {}  # by queue: keys that nothing there can run, and why
         self.stuck_since: dict[int, int] = {}  # key of a job that is set aside -> since when
         self.placed: dict[str, int] = {}  # queue -> how many of its attempts are placed
@@ -68,11 +70,18 @@ class Queues(dict[str, Queue]):
 
     def runnable_in(self, queue: str) -> RunnableJobs:
         """Returns the jobs of a queue that could start now."""
-        return self.runnable.setdefault(queue, RunnableJobs())
+        found = self.runnable.get(queue)
+        if found is None:
+            found = self.runnable[queue] = RunnableJobs(queue, self.waiting)
+        return found
 
     def has_timeouts(self) -> bool:
         """Whether a job with a timeout could start now in any queue."""
-        return any(runnable.timed for runnable in self.runnable.values())
+        return any(self.runnable[name].timed for name in self.waiting)
+
+    def in_turn(self) -> list[Queue]:
+        """Returns the queues with jobs that could start now, the highest priority first."""
+        return sorted((self[name] for name in self.waiting), key=lambda queue: (-queue.priority, queue.name))
 
     def fair_share(self, queue: str) -> FairShare | None:
         """Returns how a queue is shared; None for a FIFO queue."""
@@ -89,3 +98,4 @@ class Queues(dict[str, Queue]):
         for index in indexes:
             index.pop(queue, None)
         self.touched_shares.discard(queue)
+        self.waiting.discard(queue)

@@ -90,11 +90,14 @@ class ShapeQueue:
 
 
 class RunnableJobs:
-    """Holds all shape queues of a job queue."""
+    """Holds all shape queues of a job queue. `waiting`: the names of the job queues that have any; kept up to date for
+    the one called `name`."""
 
-    __slots__ = ("_queue_of", "_shape_queues", "timed")
+    __slots__ = ("_name", "_queue_of", "_shape_queues", "_waiting", "timed")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "", waiting: set[str] | None = None) -> None:
+        self._name = name
+        self._waiting = set() if waiting is None else waiting
         self.timed = 0  # shape queues whose jobs have a timeout
         self._shape_queues: dict[tuple[str, Shape], ShapeQueue] = {}
         self._queue_of: dict[int, ShapeQueue] = {}
@@ -131,6 +134,7 @@ class RunnableJobs:
             self.timed += shape.timeout_seconds > 0
         queue.push(entry)
         self._queue_of[key] = queue
+        self._waiting.add(self._name)
 
     def discard(self, key: int) -> None:
         queue = self._queue_of.pop(key, None)
@@ -139,6 +143,8 @@ class RunnableJobs:
             if not queue.entries:
                 del self._shape_queues[queue.share, queue.shape]
                 self.timed -= queue.shape.timeout_seconds > 0
+                if not self._shape_queues:
+                    self._waiting.discard(self._name)
 
     def in_order(self) -> Iterator[int]:
         """Yields the keys in scheduling order, as if there were one share only."""
