@@ -12,8 +12,17 @@ import gc
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from bench.simulated_yard import BOOT_MS, FOREVER_MS, INSTANCE_VCPUS, SHAPES, WHOLE, SimulatedYard
+from bench.simulated_yard import (
+    BOOT_MS,
+    FOREVER_MS,
+    INSTANCE_VCPUS,
+    SHAPES,
+    TIMEOUTS_SECONDS,
+    WHOLE,
+    SimulatedYard,
+)
 
 INSTANCES = (10, 100, 1_000, 10_000)
 JOBS = (10_000, 100_000)
@@ -57,17 +66,17 @@ def idle_steps(instances: int) -> dict[str, float]:
     }
 
 
-def busy_steps(instances: int) -> dict[str, float]:
+def busy_steps(instances: int, timeout_seconds: int = 0) -> dict[str, float]:
     """Measures a place on the last of the instances, the others being full; then all of them full and jobs of eight
-    shapes waiting."""
+    shapes waiting. `timeout_seconds`: of all jobs; then only the latter."""
     yard = SimulatedYard(instances)
     for _ in range(instances - 1):
-        yard.do(yard.submission(WHOLE))
+        yard.do(yard.submission(WHOLE, FOREVER_MS, timeout_seconds))
     yard.finish_batch()
     found: dict[str, float] = {}
 
     def submit(shape: tuple[int, int] = SHAPES[0], run_ms: int = 0) -> None:
-        yard.do(yard.submission(shape, run_ms))
+        yard.do(yard.submission(shape, run_ms, timeout_seconds))
 
     def end() -> None:
         yard.run_until(yard.now_ms + 1000)
@@ -82,14 +91,15 @@ def busy_steps(instances: int) -> dict[str, float]:
         submit()
         yard.finish_batch()
 
-    found["placement"] = timed(yard.finish_batch, submit_after_end)
-    found["end"] = timed(end, place_first)
-    end()
+    if not timeout_seconds:
+        found["placement"] = timed(yard.finish_batch, submit_after_end)
+        found["end"] = timed(end, place_first)
+        end()
     submit(WHOLE, FOREVER_MS)
     for shape in SHAPES * 10:
         submit(shape)
     yard.finish_batch()
-    found["full pass"] = timed(yard.finish_batch, submit)
+    found["full, timeouts" if timeout_seconds else "full pass"] = timed(yard.finish_batch, submit)
     return found
 
 
@@ -125,7 +135,7 @@ def growing_steps(instances: int) -> dict[str, float]:
 
 def print_steps(sizes: Sequence[int]) -> None:
     print(f"{'µs of CPU':<14}" + "".join(f"{f'{size:,} inst.':>16}" for size in sizes) + f"{'exponent':>10}")
-    for measure in (idle_steps, busy_steps, growing_steps):
+    for measure in (idle_steps, busy_steps, partial(busy_steps, timeout_seconds=TIMEOUTS_SECONDS[-1]), growing_steps):
         rows: dict[str, list[float]] = {}
         for size in sizes:
             gc.collect()
@@ -139,24 +149,24 @@ def print_steps(sizes: Sequence[int]) -> None:
 # -- jobs to their end --
 
 
-def run_jobs(jobs: int, instances: int, *, load: float, is_kept: bool, step_ms: int, seconds: float) -> float | None:
+def run_jobs(jobs: int, instances: int, given: argparse.Namespace) -> float | None:
     """Runs jobs that arrive at random, and prints a row. Returns microseconds of CPU a job; None: it took too long."""
     vcpus = instances * INSTANCE_VCPUS
     one_host = 0 if instances else ONE_HOST_VCPUS
-    yard = SimulatedYard(instances, one_host, is_kept=is_kept, step_ms=step_ms)
-    yard.add_arrivals(jobs, load, vcpus or one_host)
+    yard = SimulatedYard(instances, one_host, is_kept=not given.growing, step_ms=given.step_ms)
+    yard.add_arrivals(jobs, given.load, vcpus or one_host, have_timeouts=given.timeouts)
     gc.collect()
     passes = yard.passes
     start = time.process_time()
-    yard.run_to_the_end(jobs, seconds)
+    yard.run_to_the_end(jobs, given.seconds)
     taken = time.process_time() - start
     passes = yard.passes - passes
-    what = f"{instances:,} instances{'' if is_kept else ' at most'}" if instances else "one large host"
+    what = f"{instances:,} instances{' at most' if given.growing else ''}" if instances else "one large host"
     each = taken / max(yard.ended, 1) * 1e6
     state = "" if yard.ended == jobs else f"   stopped: {yard.ended:,} ended, {yard.started:,} started"
     print(
-        f"{jobs:9,} jobs  {what:<25} load {load:<4} step {step_ms:5} ms {taken:8.1f} s {each:10,.0f} µs a job "
-        f"{passes:8,} passes{state}",
+        f"{jobs:9,} jobs  {what:<25} load {given.load:<4} step {given.step_ms:5} ms {taken:8.1f} s {each:10,.0f} µs a "
+        f"job {passes:8,} passes{state}",
         flush=True,
     )
     return each if yard.ended == jobs else None
@@ -166,14 +176,7 @@ def print_jobs(given: argparse.Namespace) -> None:
     found: dict[int, list[tuple[float, float]]] = {}
     for jobs in given.jobs:
         for instances in given.instances:
-            each = run_jobs(
-                jobs,
-                instances,
-                load=given.load,
-                is_kept=not given.growing,
-                step_ms=given.step_ms,
-                seconds=given.seconds,
-            )
+            each = run_jobs(jobs, instances, given)
             if each is not None:
                 found.setdefault(instances, []).append((jobs, each * jobs))
     for instances, points in found.items():
@@ -194,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--load", type=float, default=LOAD, help="what arrives, as a part of what the instances could do"
     )
     parser.add_argument("--growing", action="store_true", help="launch instances as jobs ask for them")
+    parser.add_argument("--timeouts", action="store_true", help="give every job a timeout")
     parser.add_argument("--step-ms", type=int, default=1000, help="what happens in one step is one batch")
     parser.add_argument("--seconds", type=float, default=MOST_SECONDS, help="of CPU for one row of jobs at most")
     given = parser.parse_args(arguments)

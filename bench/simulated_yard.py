@@ -34,6 +34,7 @@ WHOLE = (INSTANCE_VCPUS, 1024)  # of a job that leaves no vCPU of an instance
 FOREVER_MS = 1 << 50
 MEAN_VCPUS = sum(vcpus for vcpus, _ in SHAPES) / len(SHAPES)
 MEAN_RUN_MS = 300_000
+TIMEOUTS_SECONDS = (600, 1800, 7200, 86400)
 BOOT_MS = 30_000
 START_MS = 1_700_000_000_000
 
@@ -77,21 +78,27 @@ class SimulatedYard:
     def do(self, command: commands.Command[Any]) -> None:
         self.machine.handle(command, self.now_ms)
 
-    def submission(self, shape: tuple[int, int], run_ms: int = FOREVER_MS) -> commands.SubmitJob:
-        """Makes one job's SubmitJob, and plans how long it will run."""
+    def submission(
+        self, shape: tuple[int, int], run_ms: int = FOREVER_MS, timeout_seconds: int = 0
+    ) -> commands.SubmitJob:
+        """Makes one job's SubmitJob, and plans how long it will run. `timeout_seconds`: 0 for none."""
         self._number += 1
         job_id, (vcpus, mib) = f"{self._number:032x}", shape
         self._run_ms[job_id] = run_ms
-        return commands.SubmitJob(job_id, "job", QUEUE, f"work-{vcpus}-{mib}")
+        timeout = {"attemptDurationSeconds": timeout_seconds} if timeout_seconds else None
+        return commands.SubmitJob(job_id, "job", QUEUE, f"work-{vcpus}-{mib}", timeout=timeout)
 
-    def add_arrivals(self, jobs: int, load: float, vcpus: int, seed: int = 1) -> None:
-        """Adds jobs of eight shapes at random moments, as many in a second as keep `load` of these vCPUs busy."""
+    def add_arrivals(self, jobs: int, load: float, vcpus: int, *, have_timeouts: bool = False, seed: int = 1) -> None:
+        """Adds jobs of eight shapes at random moments, as many in a second as keep `load` of these vCPUs busy.
+        `have_timeouts`: each has the next of four timeouts above its run time."""
         chance, at_ms = random.Random(seed), float(self.now_ms)
         rate = load * vcpus / MEAN_VCPUS / MEAN_RUN_MS  # jobs in a millisecond
         for _ in range(jobs):
             at_ms += chance.expovariate(rate)
             run_ms = 1 + int(chance.expovariate(1 / MEAN_RUN_MS))
-            self._add(int(at_ms), self.submission(chance.choice(SHAPES), run_ms))
+            limits = (limit for limit in TIMEOUTS_SECONDS if limit * 1000 > run_ms)
+            timeout_seconds = next(limits) if have_timeouts else 0
+            self._add(int(at_ms), self.submission(chance.choice(SHAPES), run_ms, timeout_seconds))
 
     def _add(self, at_ms: int, event: AnyReport | commands.SubmitJob) -> None:
         at_ms += -at_ms % self._step_ms

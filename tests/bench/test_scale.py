@@ -14,7 +14,7 @@ def test_the_exponent_is_that_of_the_law_behind_the_points() -> None:
 @pytest.mark.parametrize(("instances", "is_kept"), [(0, True), (3, True), (3, False)])
 def test_all_jobs_of_a_simulated_yard_end(instances: int, *, is_kept: bool) -> None:
     yard = SimulatedYard(instances, is_kept=is_kept) if instances else SimulatedYard(vcpus=48)
-    yard.add_arrivals(60, 0.9, 48)
+    yard.add_arrivals(60, 0.9, 48, have_timeouts=instances > 0)
     yard.run_to_the_end(60, seconds=60)
     assert (yard.started, yard.ended) == (60, 60)
 
@@ -32,7 +32,7 @@ def test_every_step_and_row_is_printed(capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setattr(scale, "REPEATS", 2)
     scale.main(["steps", "--instances", "2", "3"])
     names = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
-    assert names[1:] == ["idle pass", "submission", "placement", "end", "full pass", "launch", "boot"]
+    assert names[1:] == ["idle pass", "submission", "placement", "end", "full pass", "full, timeouts", "launch", "boot"]
     scale.main(["jobs", "--jobs", "20", "40", "--instances", "0", "2", "3"])
     rows = capsys.readouterr().out
     assert rows.count("µs a job") == 6

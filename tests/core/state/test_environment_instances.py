@@ -6,7 +6,13 @@ from msgspec.structs import replace
 
 from batchyard.core.model.records import Instance, InstanceState
 from batchyard.core.model.resources import Resources
-from batchyard.core.state.environment_instances import COMING, MIN_REBUILT, EnvironmentInstances, IdleHeap
+from batchyard.core.state.environment_instances import (
+    COMING,
+    MAX_FORECASTS,
+    MIN_REBUILT,
+    EnvironmentInstances,
+    IdleHeap,
+)
 from batchyard.core.state.instance_table import Instances
 from batchyard.core.state.placement import Available
 
@@ -91,3 +97,28 @@ def test_an_environment_without_instances_has_none_of_anything() -> None:
     assert (none.ids, none.milli_vcpus, none.coming_milli_vcpus, none.sizes) == ([], 0, 0, {})
     assert none.first_idle(1 << 40) is None
     assert isinstance(none, EnvironmentInstances)
+
+
+def test_forecasts_of_amounts_that_no_head_waits_for_any_more_are_dropped() -> None:
+    table = Instances()
+    added(table, "i-1")
+    kept = table.of(FLEET).forecast(Resources(1))
+    for number in range(2, MAX_FORECASTS + 5):
+        table.of(FLEET).forecast(Resources(number))
+        assert table.of(FLEET).forecast(Resources(1)) is kept
+    assert len(table.of(FLEET)._forecasts) == MAX_FORECASTS
+
+
+def test_a_forecast_looks_again_at_what_came_went_and_changed() -> None:
+    table = Instances()
+    instance = added(table, "i-1")
+    forecast = table.of(FLEET).forecast(Resources(1))
+    assert forecast.earliest_ms(lambda _: (7, True)) == 7
+    assert not forecast.changed
+    table.put(replace(instance, state=InstanceState.READY))
+    assert forecast.changed == {"i-1"}
+    added(table, "i-2")
+    assert forecast.changed == {"i-1", "i-2"}
+    forecast.changed.clear()
+    table.remove("i-1")
+    assert forecast.changed == {"i-1"}

@@ -100,7 +100,7 @@ def test_who_may_pass_two_heads_may_pass_each(
 def test_the_latest_start_is_the_first_moment_with_enough_room(
     ends: list[tuple[int, int]], asked: int, free: int
 ) -> None:
-    found = starts_at_the_latest(Resources(asked), Resources(free), [(at, Resources(n)) for at, n in ends], 0)
+    found = starts_at_the_latest(Resources(asked), Resources(free), [(at, Resources(n)) for at, n in sorted(ends)], 0)
     moments = [
         at for at in [0, *sorted(at for at, _ in ends)] if free + sum(n for end, n in ends if end <= at) >= asked
     ]

@@ -3,10 +3,12 @@ behaviour 4.1, 5.1). Reads the world, changes nothing."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from batchyard.core.capacity import allocation
 from batchyard.core.capacity.allocation import NoLaunch
 from batchyard.core.capacity.catalogue import registered
-from batchyard.core.model.records import Environment
+from batchyard.core.model.records import Environment, InstanceState
 from batchyard.core.model.resources import Resources
 from batchyard.core.scheduling import fleet, gang_capacity, head_reservation
 from batchyard.core.scheduling.head_reservation import Reservation
@@ -119,24 +121,38 @@ def kept_of_provider(world: World, environment: Environment, ahead: Ahead) -> Re
 
 
 def longest_ms(world: World, timeout_seconds: int) -> int:
-    """Returns how long an attempt with this timeout can last: the stop's grace comes on top."""
-    return int((timeout_seconds + world.limits.stop_grace_seconds) * 1000)
+    """Returns how long an attempt with this timeout can last."""
+    return world.limits.longest_ms(timeout_seconds)
 
 
 def starts_at_the_latest(world: World, shape: Shape, offers: list[Offer]) -> int:
     """Returns when the head of a queue starts if everything before it takes all the time that its timeout allows."""
     latest_ms = NEVER_MS
+    moment_of = partial(_room_moment, world, shape.resources)
     for offer in offers:
-        for instance_id in offer.every():
-            available = world.instances.available[instance_id]
-            if shape.resources.fits(available.total):
-                latest_ms = min(latest_ms, _room_at_the_latest(world, instance_id, shape.resources))
-    return latest_ms
+        if offer.instances is not None:
+            found = [offer.instances.forecast(shape.resources).earliest_ms(moment_of)]
+        else:
+            found = [moment_of(instance_id)[0] for instance_id in offer.instance_ids]
+        latest_ms = min([latest_ms, *(moment_ms for moment_ms in found if moment_ms is not None)])
+    return max(latest_ms, world.now_ms)
+
+
+def _room_moment(world: World, asked: Resources, instance_id: str) -> tuple[int | None, bool]:
+    """Returns when an instance has room at the latest (None: maybe never), and whether that stays so while nothing is
+    placed there and nothing ends."""
+    instance = world.instances.get(instance_id)
+    if instance is None or instance.state is not InstanceState.READY or not asked.fits(instance.resources):
+        return None, True
+    latest_ms, ends = _room_at_the_latest(world, instance_id, asked), world.instances.ends.get(instance_id)
+    return (latest_ms if latest_ms < NEVER_MS else None), ends is None or ends.is_lasting
 
 
 def _room_at_the_latest(world: World, instance_id: str, asked: Resources) -> int:
     """Returns when an instance has room at the latest, as starts_at_the_latest."""
-    ends = (_end_of(world, key, instance_id) for key in world.instances.placed_on(instance_id))
+    timed = world.instances.ends.get(instance_id)
+    keys = timed.in_order(world.now_ms) if timed is not None else ()
+    ends = ((end_ms, world.held_by(key, instance_id)) for end_ms, key in keys)
     return placement.starts_at_the_latest(asked, world.instances.available[instance_id].free, ends, world.now_ms)
 
 

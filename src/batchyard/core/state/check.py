@@ -71,6 +71,10 @@ def _check_capacity(world: World) -> None:
         assert sorted(world.instances.placed_on(name)) == sorted({key for key, _ in here}), (
             f"instance {name}: who is on it"
         )
+        ends = world.instances.ends.get(name)
+        timed = {key for key, _ in here if world.jobs.spec_of(key).timeout_seconds}
+        expected = sorted((_end_ms(world, key), key) for key in timed)
+        assert (list(ends.in_order(world.now_ms)) if ends is not None else []) == expected, f"instance {name}: ends"
         used = [device for _, placement in here for device in placement.device_ids]
         assert len(used) == len(set(used)), f"instance {name}: a device is given twice, {sorted(used)}"
         assert not set(used) & set(available.gpu_ids), f"instance {name}: a device is free and in use"
@@ -83,6 +87,13 @@ def _check_capacity(world: World) -> None:
             f"provider {name} has two ledgers"
         )
     _check_fleet(world)
+
+
+def _end_ms(world: World, key: int) -> int:
+    """Returns when the timeout of a placed attempt ends it at the latest."""
+    attempt = world.jobs[key].attempt
+    started_at_ms = attempt.started_at_ms if attempt is not None else 0
+    return (started_at_ms or world.now_ms) + world.limits.longest_ms(world.jobs.spec_of(key).timeout_seconds)
 
 
 def _reserved(world: World, provider: str) -> Resources:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from batchyard.core.model.records import Instance, InstanceState
 from batchyard.core.model.resources import Resources
+from batchyard.core.state.room_forecast import RoomForecast
 from batchyard.core.state.room_tree import RoomTree
 
 COMING = (InstanceState.LAUNCHING, InstanceState.READY)  # they count for minvCpus
+MAX_FORECASTS = 16  # amounts that heads of queues have waited for lately: one more takes the place of the oldest
 MIN_REBUILT = 64  # entries of a heap: a smaller one is not worth to be made anew
 
 
@@ -21,6 +23,7 @@ class EnvironmentInstances:
 
     __slots__ = (
         "_ends",
+        "_forecasts",
         "_idle",
         "_idle_since",
         "_next",
@@ -45,6 +48,7 @@ class EnvironmentInstances:
         self.draining: set[str] = set()
         self.unclaimed = RoomTree()
         self._rooms: dict[Resources, RoomTree] = {}  # by size: what is free on those that are READY
+        self._forecasts: dict[Resources, RoomForecast] = {}
         self._next = 0
         self._numbers: list[int] = []  # of `ids`, ascending
         self._order: dict[str, int] = {}  # instance -> its number
@@ -75,6 +79,7 @@ class EnvironmentInstances:
         self._count(instance, -1)
         at = bisect_left(self._numbers, self._order.pop(instance.instance_id))
         del self.ids[at], self._numbers[at]
+        self._note_change(instance.instance_id)
         self._rooms[instance.resources].remove(instance.instance_id)
         if not self._rooms[instance.resources]:
             del self._rooms[instance.resources]
@@ -106,6 +111,11 @@ class EnvironmentInstances:
         """Sets what is free on an instance, which takes jobs only while it is READY."""
         is_ready = instance.state is InstanceState.READY
         self._rooms[instance.resources].set(instance.instance_id, free if is_ready else None)
+        self._note_change(instance.instance_id)
+
+    def _note_change(self, instance_id: str) -> None:
+        for forecast in self._forecasts.values():
+            forecast.changed.add(instance_id)
 
     def became_idle(self, instance: Instance) -> None:
         """Counts an instance that `idle_since` has from now on."""
@@ -140,6 +150,14 @@ class EnvironmentInstances:
     def room(self, instance: Instance) -> Resources | None:
         """Returns what is free on an instance; None while it takes no jobs."""
         return self._rooms[instance.resources].room(instance.instance_id)
+
+    def forecast(self, asked: Resources) -> RoomForecast:
+        """Returns what is known of when this fits on one of them."""
+        found = self._forecasts.pop(asked, None) or RoomForecast(self.ids)
+        self._forecasts[asked] = found  # the last now
+        if len(self._forecasts) > MAX_FORECASTS:
+            del self._forecasts[next(iter(self._forecasts))]
+        return found
 
     def ready(self) -> list[str]:
         """Returns the READY instances, as they were launched."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batchyard.core.model.records import EndedInstance, Environment, Instance, InstanceState
 from batchyard.core.model.resources import Resources
+from batchyard.core.state.attempt_ends import AttemptEnds
 from batchyard.core.state.environment_instances import EnvironmentInstances
 from batchyard.core.state.placement import Available
 from batchyard.core.state.provider import Provider
@@ -18,6 +19,7 @@ class Instances(dict[str, Instance]):
         "_fleets",
         "available",
         "ended",
+        "ends",
         "idle_since",
         "launched_in",
         "living",
@@ -36,6 +38,7 @@ class Instances(dict[str, Instance]):
         self.idle_since: dict[str, int] = {}  # READY instance on which nothing is placed -> since when
         self.touched_idle: set[str] = set()  # instances that became idle in this batch
         self.placed: dict[str, dict[int, None]] = {}  # instance -> keys of the attempts on it, in the order they came
+        self.ends: dict[str, AttemptEnds] = {}  # instance -> the attempts on it that have a timeout
         self.ended: dict[str, EndedInstance] = {}  # the first that ended first; kept for later requests
 
     # -- managed instances --
@@ -75,6 +78,7 @@ class Instances(dict[str, Instance]):
         self._count_living(instance, -1)
         del self.available[instance_id]
         self.placed.pop(instance_id, None)
+        self.ends.pop(instance_id, None)
         return instance
 
     def room_changed(self, instance_id: str) -> None:

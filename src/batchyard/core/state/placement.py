@@ -251,12 +251,10 @@ def _leaves(free: Resources, taken: Resources, wanted: Resources) -> bool:
 
 def starts_at_the_latest(asked: Resources, free: Resources, ends: Iterable[tuple[int, Resources]], now_ms: int) -> int:
     """Returns when `asked` fits on an instance with `free` room, if the attempts there (when their timeouts end
-    them, and what they then release) take all the time they may."""
+    them, the first end first, and what they then release) take all the time they may."""
     if asked.fits(free):
         return now_ms
-    for end_ms, given in sorted(ends):
-        if end_ms >= NEVER_MS:
-            break
+    for end_ms, given in ends:
         free = free.plus(given)
         if asked.fits(free):
             return max(end_ms, now_ms)

@@ -34,6 +34,7 @@ from batchyard.core.model.records import (
 from batchyard.core.model.resources import Resources, sum_of
 from batchyard.core.model.secret_records import Parameter, Secret
 from batchyard.core.state.arrays import ArrayProgress
+from batchyard.core.state.attempt_ends import AttemptEnds
 from batchyard.core.state.consumable_table import Consumables
 from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE, INSTANCE, QUEUE_HEAD, SHARE_USAGE
 from batchyard.core.state.environment_table import Environments
@@ -62,6 +63,10 @@ class Limits(Struct, frozen=True):
     service_jobs_kept_ms: int = 0  # ended service jobs are kept for so long; 0: for ever
     file_systems: dict[str, str] = {}  # EFS file system or access point -> directory of this machine
     idempotency_kept_ms: int = 60 * 60 * 1000  # an SDK's retries end long before
+
+    def longest_ms(self, timeout_seconds: int) -> int:
+        """Returns how long an attempt with this timeout can last: the stop's grace comes on top."""
+        return int((timeout_seconds + self.stop_grace_seconds) * 1000)
 
 
 class World:
@@ -178,9 +183,11 @@ class World:
     def _move_capacity(self, before: Job, after: Job) -> None:
         """Takes and releases capacity when attempts are placed and end."""
         held, holds = before.attempt, after.attempt
-        if held is not None and holds is not None and holds.number == held.number:
-            return
         spec = self.jobs.spec_of(before.key)
+        if held is not None and holds is not None and holds.number == held.number:
+            if held.started_at_ms != holds.started_at_ms:
+                self._note_ends(spec, after)
+            return
         if held is not None:
             self._count(spec, held.environment, -1)
             self._hold(spec, -1)
@@ -209,6 +216,8 @@ class World:
         if key not in placed:
             return  # another node of the same attempt was there, too
         del placed[key]
+        if instance_id in self.instances.ends:
+            self.instances.ends[instance_id].leave(key)
         instance = self.instances.get(instance_id)
         if not placed and instance is not None and instance.environment and instance.state is InstanceState.READY:
             self.become_idle(instance_id)
@@ -280,10 +289,22 @@ class World:
             placed[job.key] = None
             if placement.instance_id in instances.idle_since:
                 instances.mark_busy(placement.instance_id)
+        self._note_ends(spec, job)
         self._take_capacity(spec, job)
         self._count(spec, attempt.environment, 1)
         if spec.consumables:
             self.consumables.hold(spec.consumables)
+
+    def _note_ends(self, spec: JobSpec, job: Job) -> None:
+        """Notes on the instances of a placed attempt when its timeout ends it."""
+        if not spec.timeout_seconds or job.attempt is None:
+            return
+        longest_ms = self.limits.longest_ms(spec.timeout_seconds)
+        for placement in job.attempt.placements:
+            ends = self.instances.ends.get(placement.instance_id)
+            if ends is None:
+                ends = self.instances.ends[placement.instance_id] = AttemptEnds()
+            ends.place(job.key, longest_ms, job.attempt.started_at_ms)
 
     def _count(self, spec: JobSpec, environment: str, times: int) -> None:
         """Counts an attempt that comes (1) or goes (-1): in its queue, and in the budget of its environment."""
