@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from batchyard.core.machine import Machine
 from batchyard.core.model import commands as c
@@ -47,6 +48,49 @@ def test_a_strategy_and_a_timeout_of_the_submission_replace_the_definitions_whol
     assert (specs[mine].retry.attempts, specs[mine].retry.rules) == (2, ())
     assert [specs[one].timeout_seconds for one in (plain, mine)] == [600, 60]
     assert [specs[one].propagate_tags for one in (plain, mine)] == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["container", "nodes", "pod"])
+def test_jobs_that_override_nothing_share_what_is_built_of_their_definition(kind: str) -> None:
+    yard = Driver()
+    asked = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+    container = {"image": "busybox", "command": ["echo", "Ref::what"], "resourceRequirements": asked}
+    document: dict[str, Any] = {"type": "container", "containerProperties": container}
+    if kind == "nodes":
+        ranges = [{"targetNodes": ":", "container": container}]
+        document = {
+            "type": "multinode",
+            "nodeProperties": {"numNodes": 2, "mainNode": 0, "nodeRangeProperties": ranges},
+        }
+    elif kind == "pod":
+        limits = {"limits": {"cpu": "1", "memory": "64Mi"}}
+        pod = {"name": "one", "image": "busybox", "command": ["echo", "Ref::what"], "resources": limits}
+        document = {"type": "container", "eksProperties": {"podProperties": {"containers": [pod]}}}
+    yard.do(c.RegisterJobDefinition("known", {**document, "parameters": {"what": "first"}}))
+    jobs = [yard.submit("known"), yard.submit("known"), yard.submit("known", parameters={"what": "second"})]
+    jobs += [yard.submit("known", working_directory="/elsewhere"), yard.submit("known")]
+    specs = {spec.job_id: spec for spec in yard.kept.specs.values()}
+    first, again, other, elsewhere, last = (specs[job] for job in jobs)
+    unlike = {"key": 0, "job_id": "", "created_at_ms": 0}
+    assert replace(first, **unlike) == replace(again, **unlike) == replace(last, **unlike)
+    assert first.task is again.task or kind == "nodes"
+    assert (first.parameters, other.parameters) == ({"what": "first"}, {"what": "second"})
+    assert other.task != first.task
+    assert elsewhere.task.working_directory == "/elsewhere"
+    yard.do(c.RegisterJobDefinition("known", {**document, "parameters": {"what": "third"}}))
+    latest = yard.submit("known")
+    assert next(one for one in yard.kept.specs.values() if one.job_id == latest).parameters == {"what": "third"}
+
+
+def test_a_definition_that_gives_no_value_to_a_reference_is_refused_each_time() -> None:
+    yard = Driver()
+    yard.define("lacking", container={"command": ["echo", "Ref::what"]})
+    for _ in range(2):
+        with pytest.raises(Refused, match="what"):
+            yard.submit("lacking")
+    yard.submit("lacking", parameters={"what": "this"})
+    with pytest.raises(Refused, match="what"):
+        yard.submit("lacking")
 
 
 # -- dependencies (7.6) --

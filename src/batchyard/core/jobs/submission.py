@@ -32,6 +32,7 @@ from batchyard.core.model.records import (
 from batchyard.core.model.refusal import Refused
 from batchyard.core.model.service_records import takes_service_jobs
 from batchyard.core.scheduling import fleet, policies
+from batchyard.core.state.built_definitions import BuiltDefinition
 from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE
 from batchyard.core.state.fairshare import MAX_ACTIVE_SHARES
 from batchyard.core.state.node_views import node_spec
@@ -77,15 +78,21 @@ def submit(world: World, command: SubmitJob) -> SubmittedJob:
         )
     _check_built(command, definition)
     waits = _dependencies(world, command)
-    bodies = _bodies(command, definition)
-    parameters = {**definition.document.get("parameters", {}), **command.parameters}
-    for each in bodies:
-        each.body.substitute(parameters)  # this is its turn among the checks
-    _raise_deferred(command, CheckStage.OVERRIDES)
-    _hold_overrides(command, definition, bodies[0].body)
-    share = _share(world, command, queue, definition)
-    _raise_deferred(command, CheckStage.RULES)
-    groups = [_group(world, command, definition, each, parameters) for each in bodies]
+    built = world.built.get(definition, command.working_directory) if _is_plain(command) else None
+    if built is None:
+        bodies = _bodies(command, definition)
+        parameters = {**definition.document.get("parameters", {}), **command.parameters}
+        for each in bodies:
+            each.body.substitute(parameters)  # this is its turn among the checks
+        _raise_deferred(command, CheckStage.OVERRIDES)
+        _hold_overrides(command, definition, bodies[0].body)
+        share = _share(world, command, queue, definition)
+        _raise_deferred(command, CheckStage.RULES)
+        groups = [_group(world, command, definition, each, parameters) for each in bodies]
+        if _is_plain(command):
+            world.built.keep(command.working_directory, BuiltDefinition(definition, parameters, groups))
+    else:  # none of these checks refuses what it let pass before
+        parameters, groups, share = built.parameters, built.groups, _share(world, command, queue, definition)
     engines = _engines(world, queue, [group.task for group in groups], command.images)
     spec = _spec(world, command, definition, groups, parameters, engines, share)
     if "nodeProperties" in definition.document:
@@ -94,6 +101,19 @@ def submit(world: World, command: SubmitJob) -> SubmittedJob:
     if command.idempotency_key:
         remember(world, spec)
     return SubmittedJob(spec.job_id, spec.name)
+
+
+def _is_plain(command: SubmitJob) -> bool:
+    """Whether a job runs what its definition says, and all jobs of the definition run the same."""
+    return not (
+        command.overrides
+        or command.task_override
+        or command.pod_override
+        or command.node_overrides
+        or command.parameters
+        or command.tags
+        or command.deferred
+    )
 
 
 def _node_properties(command: SubmitJob, definition: Definition) -> dict[str, Any]:

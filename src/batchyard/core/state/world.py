@@ -35,6 +35,7 @@ from batchyard.core.model.resources import Resources, sum_of
 from batchyard.core.model.secret_records import Parameter, Secret
 from batchyard.core.state.arrays import ArrayProgress
 from batchyard.core.state.attempt_ends import AttemptEnds
+from batchyard.core.state.built_definitions import BuiltDefinitions
 from batchyard.core.state.consumable_table import Consumables
 from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE, INSTANCE, QUEUE_HEAD, SHARE_USAGE
 from batchyard.core.state.environment_table import Environments
@@ -86,6 +87,7 @@ class World:
         self.services = Services()
         self.definitions: dict[tuple[str, int], Definition] = {}
         self.revisions: dict[str, int] = {}
+        self.built = BuiltDefinitions()
         self.secrets: dict[str, Secret] = {}
         self.leaving_secrets: dict[str, int] = {}  # deleted ones: name -> when their recovery window ends
         self.parameters: dict[str, Parameter] = {}
