@@ -14,6 +14,7 @@ from batchyard.api.services import SERVICES
 from batchyard.api.sns.requests import PAGE
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.model import Shape, load_service_model
+from tests.api import executions
 from tests.api.service import START_MS, Service
 from tests.api.test_paginators import GROUP, MANY, WALKS, Walk, ran
 from tests.waiting import until
@@ -96,6 +97,23 @@ def subscriptions_of_topic(service: Service) -> Document:
     return {"TopicArn": service.client("sns").create_topic(Name="topic")["TopicArn"]}
 
 
+def versions(service: Service) -> Document:
+    executions.make_machine(service)
+    states = service.client("stepfunctions")
+    for number in range(MANY):
+        definition = executions.DEFINITION.replace("{", f'{{"Comment": "{number}", ', 1)
+        states.update_state_machine(stateMachineArn=executions.MACHINE, definition=definition, publish=True)
+    return {"stateMachineArn": executions.MACHINE}
+
+
+def aliases(service: Service) -> Document:
+    request = versions(service)
+    routes = [{"stateMachineVersionArn": f"{executions.MACHINE}:1", "weight": 100}]
+    for number in range(MANY):
+        service.client("stepfunctions").create_state_machine_alias(name=f"alias-{number}", routingConfiguration=routes)
+    return request
+
+
 # Those for which botocore has no paginator, and those whose pages are too large for the walks of paginators.
 MORE_WALKS = {
     ("events", "ListApiDestinations"): Walk(api_destinations),
@@ -104,6 +122,8 @@ MORE_WALKS = {
     ("logs", "DescribeQueryDefinitions"): Walk(query_definitions),
     ("logs", "GetQueryResults"): Walk(query_results),
     ("logs", "ListLogGroups"): Walk(log_groups),
+    ("states", "ListStateMachineVersions"): Walk(versions),
+    ("states", "ListStateMachineAliases"): Walk(aliases),
     ("sns", "ListTopics"): Walk(topics),
     ("sns", "ListSubscriptions"): Walk(subscriptions),
     ("sns", "ListSubscriptionsByTopic"): Walk(subscriptions_of_topic),
