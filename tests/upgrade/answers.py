@@ -13,9 +13,8 @@ QUEUES = ("default", "cloud", "shares", "closed")
 # Left out of every answer: of the call itself, not of what it asks about.
 OF_THE_CALL = ("ResponseMetadata", "nextToken")
 # Of GetJobQueueSnapshot: when it was made; and since when this server saw a job at the front, which is not stored: any
-# restart counts it anew.
-OF_THE_SERVER = ("lastUpdatedAt", "earliestTimeAtPosition")
-
+# restart counts it anew. Of DescribeLogGroups: what the sweep counted last, which earlier servers did not.
+OF_THE_SERVER = ("lastUpdatedAt", "earliestTimeAtPosition", "storedBytes")
 
 ABSENT = "(absent)"
 
