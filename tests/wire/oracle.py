@@ -21,7 +21,8 @@ from batchyard.wire.router import Router
 
 # Every model that we ship: what is routed, built or not.
 SERVICES = tuple(sorted(path.stem for directory in MODEL_DIRECTORIES for path in directory.glob("*.json")))
-SDK_NAMES = {"monitoring": "cloudwatch", "states": "stepfunctions"}  # where botocore's name of a service is not its endpoint prefix
+# Where botocore's name of a service is not its endpoint prefix.
+SDK_NAMES = {"monitoring": "cloudwatch", "states": "stepfunctions"}
 ROUTER = Router([load_service_model(name) for name in SERVICES], check_results=True)
 OPERATIONS = sorted(ROUTER.operations)
 ENDPOINT = "http://127.0.0.1:8470"
