@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from batchyard.core.model.records import Instance, InstanceState
 from batchyard.core.model.resources import Resources
-from batchyard.core.state.room_forecast import RoomForecast
-from batchyard.core.state.room_tree import RoomTree
+from batchyard.core.state.first_fit_tree import FirstFitTree
+from batchyard.core.state.start_forecast import StartForecast
 
 COMING = (InstanceState.LAUNCHING, InstanceState.READY)  # they count for minvCpus
 MAX_FORECASTS = 16  # amounts that heads of queues have waited for lately: one more takes the place of the oldest
@@ -46,9 +46,9 @@ class EnvironmentInstances:
         self.sizes: dict[Resources, int] = {}
         self.launching: dict[str, None] = {}  # as they were launched
         self.draining: set[str] = set()
-        self.unclaimed = RoomTree()
-        self._rooms: dict[Resources, RoomTree] = {}  # by size: what is free on those that are READY
-        self._forecasts: dict[Resources, RoomForecast] = {}
+        self.unclaimed = FirstFitTree()
+        self._rooms: dict[Resources, FirstFitTree] = {}  # by size: what is free on those that are READY
+        self._forecasts: dict[Resources, StartForecast] = {}
         self._next = 0
         self._numbers: list[int] = []  # of `ids`, ascending
         self._order: dict[str, int] = {}  # instance -> its number
@@ -65,7 +65,7 @@ class EnvironmentInstances:
         self._order[instance.instance_id] = self._next
         self._next += 1
         if instance.resources not in self._rooms:
-            self._rooms[instance.resources] = RoomTree()
+            self._rooms[instance.resources] = FirstFitTree()
         self._rooms[instance.resources].append(instance.instance_id)
         self._count(instance, 1)
 
@@ -151,9 +151,9 @@ class EnvironmentInstances:
         """Returns what is free on an instance; None while it takes no jobs."""
         return self._rooms[instance.resources].room(instance.instance_id)
 
-    def forecast(self, asked: Resources) -> RoomForecast:
+    def forecast(self, asked: Resources) -> StartForecast:
         """Returns what is known of when this fits on one of them."""
-        found = self._forecasts.pop(asked, None) or RoomForecast(self.ids)
+        found = self._forecasts.pop(asked, None) or StartForecast(self.ids)
         self._forecasts[asked] = found  # the last now
         if len(self._forecasts) > MAX_FORECASTS:
             del self._forecasts[next(iter(self._forecasts))]
@@ -204,7 +204,7 @@ class IdleHeap:
         return self._since.get(entry[1]) == entry[0]
 
 
-def _with_room(rooms: RoomTree, asked: Resources) -> Iterator[str]:
+def _with_room(rooms: FirstFitTree, asked: Resources) -> Iterator[str]:
     at = rooms.first(asked)
     while at is not None:
         yield rooms.names[at]

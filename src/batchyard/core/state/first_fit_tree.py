@@ -14,7 +14,7 @@ MIN_CAPACITY = 4  # of leaves
 NOTHING = -1  # in a leaf without a place, or with a closed one: less than every amount asked
 
 
-class RoomTree:
+class FirstFitTree:
     """Places are appended, and found in that order. A closed place has room for nothing until it is opened again.
 
     `names` has "" where a place was removed."""

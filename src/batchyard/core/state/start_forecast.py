@@ -10,10 +10,10 @@ MIN_REBUILT = 64  # entries of a heap: a smaller one is not worth to be made ane
 
 # Returns when there is room on an instance at the latest (None: maybe never), and whether that stays so while nothing
 # is placed there and nothing ends.
-RoomMoment = Callable[[str], tuple[int | None, bool]]
+StartMoment = Callable[[str], tuple[int | None, bool]]
 
 
-class RoomForecast:
+class StartForecast:
     """For one amount. `changed`: instances to look at again."""
 
     __slots__ = ("_entries", "_moments", "changed")
@@ -23,7 +23,7 @@ class RoomForecast:
         self._moments: dict[str, int] = {}
         self._entries: list[tuple[int, str]] = []  # a heap with lazy deletion
 
-    def earliest_ms(self, moment_of: RoomMoment) -> int | None:
+    def earliest_ms(self, moment_of: StartMoment) -> int | None:
         """Returns the first of the instances' moments, as of when each was looked at; None: there is none."""
         still_changing: set[str] = set()
         for instance_id in self.changed:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.core.model.resources import Resources
-from batchyard.core.state.room_tree import RoomTree
+from batchyard.core.state.first_fit_tree import FirstFitTree
 
 amounts = st.builds(Resources, st.integers(0, 6), st.integers(0, 6), st.integers(0, 2))
 rooms = st.none() | st.builds(Resources, st.integers(-2, 6), st.integers(-2, 6), st.integers(0, 2))
@@ -27,7 +27,7 @@ def scan(places: dict[str, Resources | None], asked: Resources, after: str | Non
 
 @given(steps, st.lists(amounts, min_size=1, max_size=4))
 def test_the_first_fit_is_that_of_a_scan(steps: list[tuple[str, int, Resources | None]], asks: list[Resources]) -> None:
-    tree, places = RoomTree(), dict[str, Resources | None]()
+    tree, places = FirstFitTree(), dict[str, Resources | None]()
     for number, (what, at, room) in enumerate(steps):
         name = list(places)[at % len(places)] if places else ""
         if what == "append":
@@ -52,7 +52,7 @@ def test_the_first_fit_is_that_of_a_scan(steps: list[tuple[str, int, Resources |
 
 
 def test_removed_places_are_dropped_when_the_tree_is_full() -> None:
-    tree = RoomTree()
+    tree = FirstFitTree()
     for number in range(1000):
         tree.append(f"i-{number}", Resources(number))
         if number >= 3:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.core.state.room_forecast import MIN_REBUILT, RoomForecast
+from batchyard.core.state.start_forecast import MIN_REBUILT, StartForecast
 
 Moments = dict[str, tuple[int | None, bool]]
 moments = st.tuples(st.none() | st.integers(1, 20), st.booleans())
@@ -14,7 +14,7 @@ moments = st.tuples(st.none() | st.integers(1, 20), st.booleans())
 @given(st.lists(st.tuples(st.integers(0, 6), moments, st.booleans())))
 def test_the_earliest_is_that_of_all(steps: list[tuple[int, tuple[int | None, bool], bool]]) -> None:
     state: Moments = {f"i-{number}": (number + 1, True) for number in range(3)}
-    forecast = RoomForecast(state)
+    forecast = StartForecast(state)
     looked_at: list[str] = []
 
     def moment_of(instance_id: str) -> tuple[int | None, bool]:
@@ -35,7 +35,7 @@ def test_the_earliest_is_that_of_all(steps: list[tuple[int, tuple[int | None, bo
 
 def test_a_forecast_does_not_grow_with_the_changes() -> None:
     now = 0
-    forecast = RoomForecast(["i-old", "i-new"])
+    forecast = StartForecast(["i-old", "i-new"])
     for now in range(1000):
         forecast.changed.add("i-new")
         assert forecast.earliest_ms(lambda name: (5 if name == "i-old" else 10 + now, True)) == 5  # noqa: B023
