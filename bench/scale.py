@@ -3,7 +3,7 @@
 `python -m bench.scale steps` measures single steps beside 10 to 10,000 instances: a pass with nothing to do, a
 submission, a placement, an end, a launch, a boot report, a pass of a full environment. `python -m bench.scale jobs`
 runs 10,000 and 100,000 jobs to their end. Both print microseconds of CPU and the exponent by a log-log fit: 0 is flat,
-1 grows in proportion."""
+1 grows in proportion. `python -m bench.scale queues` measures a pass of 1,000 queues."""
 
 from __future__ import annotations
 
@@ -146,6 +146,31 @@ def print_steps(sizes: Sequence[int]) -> None:
             print(f"{name:<14}" + "".join(f"{cost:16,.1f}" for cost in costs) + f"{slope:10.2f}", flush=True)
 
 
+# -- many queues --
+
+
+def print_queues(sizes: Sequence[int], queues: int) -> None:
+    """Measures a pass of many queues in front of full instances: all of them empty, then with one waiting job each, of
+    eight shapes."""
+    for size in sizes:
+        yard = SimulatedYard(size)
+        for number in range(queues):
+            yard.add_queue(f"queue-{number}")
+        for _ in range(size):
+            yard.do(yard.submission(WHOLE))
+        yard.finish_batch()
+        empty = timed(yard.finish_batch)
+        for number in range(queues):
+            yard.do(yard.submission(SHAPES[number % len(SHAPES)], queue=f"queue-{number}"))
+        yard.finish_batch()
+        waiting = timed(yard.finish_batch)
+        print(
+            f"{queues:,} queues, {size:6,} full instances: {empty * 1e6:9,.0f} µs a pass without jobs, "
+            f"{waiting * 1e6:9,.0f} µs with one waiting in each",
+            flush=True,
+        )
+
+
 # -- jobs to their end --
 
 
@@ -190,12 +215,13 @@ def print_jobs(given: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="bench.scale", description=__doc__)
-    parser.add_argument("what", choices=("steps", "jobs"))
+    parser.add_argument("what", choices=("steps", "queues", "jobs"))
     parser.add_argument("--instances", type=int, nargs="+", help="how many instances; 0 (of jobs): one large host")
     parser.add_argument("--jobs", type=int, nargs="+", default=JOBS)
     parser.add_argument(
         "--load", type=float, default=LOAD, help="what arrives, as a part of what the instances could do"
     )
+    parser.add_argument("--queues", type=int, default=1_000)
     parser.add_argument("--growing", action="store_true", help="launch instances as jobs ask for them")
     parser.add_argument("--timeouts", action="store_true", help="give every job a timeout")
     parser.add_argument("--step-ms", type=int, default=1000, help="what happens in one step is one batch")
@@ -203,6 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.what == "steps":
         print_steps(given.instances or INSTANCES)
+    elif given.what == "queues":
+        print_queues(given.instances or INSTANCES[:-1], given.queues)
     else:
         given.instances = given.instances if given.instances is not None else (0, *INSTANCES[1:])
         print_jobs(given)

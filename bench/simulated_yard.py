@@ -78,15 +78,19 @@ class SimulatedYard:
     def do(self, command: commands.Command[Any]) -> None:
         self.machine.handle(command, self.now_ms)
 
+    def add_queue(self, name: str) -> None:
+        """Adds another queue of the same priority in front of the same environment."""
+        self.do(commands.CreateJobQueue(name, "ENABLED", 1, (EnvironmentOrder(1, "yard"),), is_settled=True))
+
     def submission(
-        self, shape: tuple[int, int], run_ms: int = FOREVER_MS, timeout_seconds: int = 0
+        self, shape: tuple[int, int], run_ms: int = FOREVER_MS, timeout_seconds: int = 0, queue: str = QUEUE
     ) -> commands.SubmitJob:
         """Makes one job's SubmitJob, and plans how long it will run. `timeout_seconds`: 0 for none."""
         self._number += 1
         job_id, (vcpus, mib) = f"{self._number:032x}", shape
         self._run_ms[job_id] = run_ms
         timeout = {"attemptDurationSeconds": timeout_seconds} if timeout_seconds else None
-        return commands.SubmitJob(job_id, "job", QUEUE, f"work-{vcpus}-{mib}", timeout=timeout)
+        return commands.SubmitJob(job_id, "job", queue, f"work-{vcpus}-{mib}", timeout=timeout)
 
     def add_arrivals(self, jobs: int, load: float, vcpus: int, *, have_timeouts: bool = False, seed: int = 1) -> None:
         """Adds jobs of eight shapes at random moments, as many in a second as keep `load` of these vCPUs busy.

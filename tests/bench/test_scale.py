@@ -33,6 +33,8 @@ def test_every_step_and_row_is_printed(capsys: pytest.CaptureFixture[str], monke
     scale.main(["steps", "--instances", "2", "3"])
     names = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
     assert names[1:] == ["idle pass", "submission", "placement", "end", "full pass", "full, timeouts", "launch", "boot"]
+    scale.main(["queues", "--instances", "2", "--queues", "3"])
+    assert "3 queues,      2 full instances" in capsys.readouterr().out
     scale.main(["jobs", "--jobs", "20", "40", "--instances", "0", "2", "3"])
     rows = capsys.readouterr().out
     assert rows.count("µs a job") == 6
