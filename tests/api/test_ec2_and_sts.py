@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from batchyard.api.context import Call
 from batchyard.api.ec2 import queries
@@ -80,7 +81,8 @@ def test_what_exists_is_described(yard: Service) -> None:
     ],
 )
 def test_states_are_those_of_ec2(yard: Service, state: InstanceState, name: str) -> None:
-    yard.machine.world.add_instance(Instance(SPOT, Resources(2000, 1024), environment="cloud", state=state))
+    world = yard.machine.world
+    world.put_instance(replace(world.instances[SPOT], state=state))
     assert instances(yard, InstanceIds=[SPOT])[SPOT]["State"]["Name"] == name
 
 

@@ -311,7 +311,11 @@ def managed(service: Service, **members: Any) -> Instance:
         launched_at_ms=START_MS, ready_at_ms=START_MS + 1000,
     )  # fmt: skip
     instance = replace(instance, **members)
-    service.machine.world.add_instance(instance)
+    world = service.machine.world
+    if instance.instance_id in world.instances:
+        world.put_instance(instance)
+    else:
+        world.add_instance(instance)
     return instance
 
 
