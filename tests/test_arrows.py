@@ -37,7 +37,7 @@ IMPURE_CALLS = {
 # fmt: on
 # What else the evaluators need: their languages speak of JSON and dates. A time zone is passed in, as the time is.
 # JSONata is evaluated by libraries that are pure where they are given time and seed.
-EVALUATOR_LIBRARY = CORE_LIBRARY | {"calendar", "datetime", "json", "jlens", "jsonata"}
+EVALUATOR_LIBRARY = CORE_LIBRARY | {"calendar", "contextlib", "datetime", "json", "jlens", "jsonata", "sys"}
 CLOCK_METHODS = {"now", "today", "utcnow"}  # of datetime and date
 # Libraries that belong to one room. The server asks for versions only.
 OWNED_LIBRARIES = {

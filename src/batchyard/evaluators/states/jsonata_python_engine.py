@@ -1,10 +1,16 @@
 """JSONata by jsonata-python, for platforms where jlens has no build: slower, with a budget of time instead of steps."""
 
+# ruff: noqa: E402  (the limit of recursion must be read before the library is imported)
+
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+RECURSION_LIMIT = sys.getrecursionlimit()  # of the process, before the library raises it
 
 from jsonata import JException, Jsonata
 from jsonata.functions import Functions
@@ -18,9 +24,21 @@ from batchyard.evaluators.states.expression_text import variable_names
 from batchyard.evaluators.states.jsonata_budget import EvaluationError, coded
 from batchyard.evaluators.states.jsonata_engine import Special
 
+LIBRARY_RECURSION_LIMIT = sys.getrecursionlimit()  # which its parser and its evaluation need
+sys.setrecursionlimit(RECURSION_LIMIT)
 TIMEOUT_MS = int(jsonata_budget.MAX_SECONDS * 1000)
 MAX_DEPTH = 100  # levels, each of which takes several of Python's own stack
 SECONDS_EXHAUSTED, STACK_EXHAUSTED = "D1012", "D1011"  # its codes of an exhausted budget
+
+
+@contextmanager
+def _deep_stack() -> Iterator[None]:
+    """Raises the limit of recursion for the library alone: elsewhere it is what stops decoders of callers' JSON."""
+    sys.setrecursionlimit(LIBRARY_RECURSION_LIMIT)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(RECURSION_LIMIT)
 
 
 class BoundedPattern:
@@ -89,7 +107,8 @@ class JsonataPythonExpression:
     def _new(self) -> Any:
         """Returns the expression with a fresh budget, which the library keeps where it is compiled."""
         try:
-            compiled = Jsonata(self._text, BoundedPattern, timeout=TIMEOUT_MS, stack=MAX_DEPTH)
+            with _deep_stack():
+                compiled = Jsonata(self._text, BoundedPattern, timeout=TIMEOUT_MS, stack=MAX_DEPTH)
         except JException as error:
             raise InvalidExpression(f"{error.error}: {error}") from error
         except EvaluationError as error:
@@ -106,7 +125,9 @@ class JsonataPythonExpression:
         clock = {"millis": lambda: now_ms, "now": lambda *how: _formatted(now_ms, *how)}
         bound = {name: _bound(value) for name, value in ({**clock, **bindings}).items()}
         try:
-            result = self._new().evaluate(None, bound)
+            compiled = self._new()
+            with _deep_stack():
+                result = compiled.evaluate(None, bound)
         except JException as error:
             raise _failure(error) from error
         except RecursionError as error:
