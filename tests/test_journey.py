@@ -31,6 +31,7 @@ DATA = {
     "core.model.effects.AcknowledgeTask",
     "loop.hosted_machine.HostedMachine",
     "store.driver.Driver",
+    "core.state.placement.FleetClaims",  # of heads that wait for managed instances
 }
 # The spine of the walk, in its order. (Other names belong to the start of the service or come up several times.)
 SPINE = [

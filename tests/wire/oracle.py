@@ -129,7 +129,8 @@ class _Documents:
             low, high = max(low, shape.metadata.get("min", low)), min(high, shape.metadata.get("max", high))
             return rng.choice([low, high, rng.randint(low, high), min(max(0, low), high)])
         if kind in ("float", "double"):
-            return rng.choice([0.0, -1.5, 1e300, 0.1, 3.0])
+            low, high = shape.metadata.get("min", -1e300), shape.metadata.get("max", 1e300)
+            return rng.choice([number for number in (0.0, -1.5, 1e300, 0.1, 3.0) if low <= number <= high])
         if kind == "boolean":
             return rng.random() < 0.5
         if kind == "timestamp":
