@@ -130,6 +130,22 @@ ROOMS = (
         "how a call is carried out",
         ("core.model", "evaluators"),
     ),
+    Room(
+        "console",
+        "the web console: pages made of api documents and store queries",
+        "decisions, SQL, HTTP",
+        (
+            "core.model",
+            "core.questions",
+            "wire.messages",
+            "api.context",
+            "api.operations",
+            "api.readers",
+            "api.batch.render",
+            "store.queries",
+            "observe",
+        ),
+    ),
     Room("clock", "the time of service and supervisor, which never goes back", "everything else", is_module=True),
     Room("failpoints", "named points where tests make a process fail", "everything else", is_module=True),
     Room("server", "puts the rooms together; HTTP, access, settings, its own commands", "", (EVERYTHING,)),
@@ -144,7 +160,6 @@ ROOMS = (
     Room("vendor", "AWS's service models and other data", "everything else"),
     Room("version", "the version, which every room may import", "everything else", is_module=True),
     Room("__main__", "the entry point of the program", "", ("cli", "server"), is_module=True),
-    Room("console", "the web console", "", ("store.queries", "api.batch.render"), is_planned=True),
 )
 
 # A more precise line replaces its room's.

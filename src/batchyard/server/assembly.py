@@ -7,6 +7,7 @@ from msgspec import Struct
 from batchyard.alarms.machine import EvaluateAlarms
 from batchyard.api.states.waiters import Waiters
 from batchyard.clock import wall_clock_ms
+from batchyard.console.live import FACT_TYPES, FactRing
 from batchyard.core.machine import Machine
 from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.facts import JobQueueBlocked, JobStateChanged
@@ -42,7 +43,7 @@ class Assembly(Struct, frozen=True):
     """The parts that decide about jobs and run them. `job_listener`: for containers on networks of their own; None:
     there is no Docker. `sender`: of messages to targets outside, which it reads from `messages`. `event_makers`: make
     events of services of facts. `waiters`: callers who wait for executions of Step Functions; `workflow_effects`: makes
-    the calls of executions, and logs them."""
+    the calls of executions, and logs them. `ring`: the latest facts, for pages of the console."""
 
     stored: Stored
     loop: Loop
@@ -56,6 +57,7 @@ class Assembly(Struct, frozen=True):
     alarm_evaluator: AlarmEvaluator
     waiters: Waiters
     workflow_effects: WorkflowEffects
+    ring: FactRing
 
     @property
     def machine(self) -> Machine:
@@ -72,6 +74,7 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
     job_listener = JobListener(parts.paths.state_dir) if has_docker else None
     build_launch = make_launch_builder(parts, stored.machine, identity, cipher, job_listener, host.gpus)
     waiters = Waiters()
+    ring = FactRing()
     loop = Loop(
         stored.machines,
         parts.writer,
@@ -87,7 +90,7 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
             RulesChanged: lambda effects: take_rules(effects, event_makers, stored.delivery),
             **handlers(lambda: workflow_effects),
         },
-        listeners=_fact_listeners(parts),
+        listeners=_fact_listeners(parts, ring),
         delivery=stored.delivery,
     )
     alarm_evaluator = AlarmEvaluator(parts.metric_store, loop.ask, parts.clock.now_ms)
@@ -102,16 +105,25 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
         event_maker.follow(stored.events.router, stored.delivery)
     engines = EngineSet(settings, parts.paths, parts.engines, stored.machine, job_listener)
     workflow_effects = WorkflowEffects(loop, stored.machine, stored.workflows, parts.log_writer, parts.s3)
-    outside = (stored_messages, sender, event_makers, alarm_evaluator, waiters, workflow_effects)
+    outside = (stored_messages, sender, event_makers, alarm_evaluator, waiters, workflow_effects, ring)
     return Assembly(stored, loop, engines, identity, cipher, job_listener, *outside)
 
 
-def _fact_listeners(parts: Parts) -> dict[type[Fact], FactListener]:
+def _fact_listeners(parts: Parts, ring: FactRing) -> dict[type[Fact], FactListener]:
     """Returns what hears of facts after each commit, and loses them when the service ends."""
-    listeners: dict[type[Fact], FactListener] = {JobQueueBlocked: messages.blocked}
+    listeners: dict[type[Fact], list[FactListener]] = {kind: [ring.add] for kind in FACT_TYPES}
+    listeners[JobQueueBlocked].append(messages.blocked)
     if parts.telemetry is not None:
-        listeners[JobStateChanged] = parts.telemetry.outbox.add_job
-    return listeners
+        listeners[JobStateChanged].append(parts.telemetry.outbox.add_job)
+    return {kind: _all_of(found) for kind, found in listeners.items()}
+
+
+def _all_of(listeners: list[FactListener]) -> FactListener:
+    def hear(fact: Fact) -> None:
+        for listener in listeners:
+            listener(fact)
+
+    return listeners[0] if len(listeners) == 1 else hear
 
 
 def _make_identity(parts: Parts, machine: Machine) -> Identity:

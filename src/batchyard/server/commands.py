@@ -135,6 +135,9 @@ def down(
 @keys_app.command("add")
 def keys_add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the key.")] = "",
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Its callers may look, and change nothing; nor do they see secrets.")
+    ] = False,
     url: Url = None,
     data_dir: DataDir = None,
     config: Config = None,
@@ -148,7 +151,7 @@ def keys_add(
 
         make_private(paths.data_dir)
         try:
-            key = add_key(paths.keys_file, name)
+            key = add_key(paths.keys_file, name, read_only=read_only)
         except KeysError as error:
             raise Failure(str(error)) from error
         if as_json:
@@ -172,14 +175,18 @@ def keys_list(url: Url = None, data_dir: DataDir = None, config: Config = None, 
 
         keys = read_keys(paths.keys_file)
         if as_json:
-            shown = [{"accessKeyId": k.access_key_id, "name": k.name, "createdAt": k.created_at_ms} for k in keys]
+            shown = [
+                {"accessKeyId": k.access_key_id, "name": k.name, "createdAt": k.created_at_ms, "readOnly": k.read_only}
+                for k in keys
+            ]
             print_json(shown)
             return
         if not keys:
             say("No keys: programs of this user on this machine may call, with any credentials.")
         for key in keys:
             made = datetime.fromtimestamp(key.created_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-            say(f"{key.access_key_id}  {made}  {key.name}".rstrip())
+            mode = "  read only" if key.read_only else ""
+            say(f"{key.access_key_id}  {made}  {key.name}{mode}".rstrip())
 
     _guarded(action)
 

@@ -74,6 +74,8 @@ class FrontEnd:
             executor_of=assembly.engines.executor,
             message_signer=parts.message_signer,
             own_totals=self._own_totals,
+            secret=parts.secret,
+            ring=assembly.ring,
         )
 
     def close(self) -> None:

@@ -140,6 +140,7 @@ class Service:
         if self._kill:
             await run_beside(running, self._end_jobs())
         remove_server_file(parts.paths)
+        self._assembly.ring.close()
         if not running.done():
             messages.ended(await count_running_jobs(self._assembly.loop), killed=self._kill)
         self._assembly.waiters.close()

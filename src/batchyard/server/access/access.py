@@ -62,13 +62,15 @@ class Admitted(Struct, frozen=True):
     """The caller, by the head of a request. `principal`: the access key id, or with an attempt's credentials the ARN
     of its session. `caller`: identifies the caller in limits for each caller. `secret_access_key`: the key with
     which the request must be signed; None where any signature is accepted. `signed_path`: the path that the
-    signature covers, where that is not the path that is answered."""
+    signature covers, where that is not the path that is answered. `is_read_only`: by its key the caller may change
+    nothing (see read_only.is_reading)."""
 
     principal: str
     caller: str
     authorization: Authorization
     secret_access_key: str | None
     signed_path: bytes = b""
+    is_read_only: bool = False
 
 
 def _admit_session(headers: Mapping[str, str], session: Session, client: Client) -> Admitted:
@@ -147,8 +149,9 @@ class Access:
                     FORBIDDEN,
                 )
             caller = f"key {key.access_key_id}"
-            return Admitted(key.access_key_id, caller, authorization, key.secret_access_key, client.signed_path)
-        self._check_place(headers, client)
+            signed = authorization, key.secret_access_key, client.signed_path
+            return Admitted(key.access_key_id, caller, *signed, is_read_only=key.read_only)
+        self.check_place(headers, client)
         authorization = parse_authorization(headers)
         operator = self._operators(authorization)
         if operator is None and not self._rules.bound_to_loopback and not self._rules.insecure:
@@ -169,15 +172,17 @@ class Access:
             verify(request, admitted.authorization, admitted.secret_access_key, self._now_ms())
 
     def check(self, request: Request, client: Client) -> str:
-        """Admits and verifies a request that has its whole body; returns the principal."""
+        """Admits and verifies a request that has its whole body and changes something; returns the principal."""
         admitted = self.admit(request.headers, client)
         self.verify(request, admitted)
+        if admitted.is_read_only:
+            raise denied("This access key may only read.")
         return admitted.principal
 
     def _operators(self, authorization: Authorization) -> Key | None:
         return self._operator if authorization.access_key == self._operator.access_key_id else None
 
-    def _check_place(self, headers: Mapping[str, str], client: Client) -> None:
+    def check_place(self, headers: Mapping[str, str], client: Client) -> None:
         """Checks the rules for calls without keys, except the signature's form."""
         if self._rules.bound_to_loopback:
             self._check_host(headers.get("host"))

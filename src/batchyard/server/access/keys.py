@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchyard.clock import wall_clock_ms
 from batchyard.server.settings.paths import PRIVATE_FILE, PathError, write_private
@@ -32,6 +33,7 @@ class Key(Struct, frozen=True, rename="camel"):
     secret_access_key: str
     name: str = ""
     created_at_ms: int = 0
+    read_only: bool = False  # its callers change nothing
 
 
 class KeyList(Struct, frozen=True):
@@ -91,7 +93,7 @@ def read_keys(path: Path) -> list[Key]:
         raise PathError(f"{path} is damaged ({error}): repair it, or remove it to start without keys.") from error
 
 
-def add_key(path: Path, name: str) -> Key:
+def add_key(path: Path, name: str, *, read_only: bool = False) -> Key:
     """Makes a key and returns it with its secret, which nothing shows a second time. Raises KeysError, PathError."""
     if name and not re.fullmatch(NAME_PATTERN, name):
         raise KeysError(f"A key's name is made of up to 64 letters, digits and _.@-; not {name!r}.")
@@ -101,7 +103,7 @@ def add_key(path: Path, name: str) -> Key:
             raise KeysError(f"There is a key named {name} already: choose another name, or remove that one first.")
         if len(keys) >= MAX_KEYS:
             raise KeysError(f"There are {MAX_KEYS} keys already, the most there can be: remove some.")
-        key = new_key(KEY_PREFIX, name)
+        key = replace(new_key(KEY_PREFIX, name), read_only=read_only)
         _write(path, [*keys, key])
     return key
 

@@ -21,9 +21,10 @@ from msgspec.structs import replace
 from batchyard.api.context import Call
 from batchyard.core.model.refusal import CLIENT_EXCEPTION, Refused
 from batchyard.core.model.trace_context import valid_trace_parent
-from batchyard.server.access.access import Access, Admitted, Client
+from batchyard.server.access.access import Access, Admitted, Client, denied
 from batchyard.server.access.peers import PeerUser
 from batchyard.server.asyncio_tasks import cancel_tasks
+from batchyard.server.access.read_only import is_reading
 from batchyard.server.http.routes import FAILED, Asgi, Receive, Scope, Send, fault, headers_of, send_response
 from batchyard.server.http.streamed_answer import StreamedAnswer, disconnected, send_stream
 from batchyard.wire.compression import inflated
@@ -128,6 +129,8 @@ class App:
                 body = await self._body(headers, receive, admitted.caller)
             request = Request(method, raw_path, scope["query_string"], headers, body)
             self._access.verify(request, admitted)
+            if admitted.is_read_only and not is_reading(operation.name):
+                raise denied(f"This access key may only read: {operation.name} needs another one.")
             if "content-encoding" in headers:  # what was signed is the body as it came
                 request = replace(request, body=inflated(body, headers, self._body_limit_bytes))
             performing = self._perform(operation, request, call_of(operation.name, admitted, request))

@@ -10,12 +10,16 @@ from batchyard.api.context import Context
 from batchyard.api.ecs.metadata import metadata
 from batchyard.api.operations import bind
 from batchyard.api.services import SERVICES
+from batchyard.console.live import FactRing
+from batchyard.console.site import Site
 from batchyard.engines.docker.network import ADDRESS
 from batchyard.loop import Busy, Stopped
 from batchyard.server.access.access import Access, Rules
+from batchyard.server.access.console_access import ConsoleAccess
 from batchyard.server.access.identity import Identity
 from batchyard.server.deliveries.message_signer import MessageSigner
 from batchyard.server.http.app import App, Dispatch, SessionPaths
+from batchyard.server.http.console_endpoint import BrowserHome, ConsoleEndpoint
 from batchyard.server.http.disk_guard import FreeSpace, guarded
 from batchyard.server.http.exec_endpoint import ExecEndpoint, Executor
 from batchyard.server.http.metrics_endpoint import MetricsEndpoint
@@ -34,7 +38,8 @@ JOBS_ONLY = Rules(ADDRESS, bound_to_loopback=False, jobs_only=True)
 class Applications(Struct, frozen=True):
     """Makes the applications. `context`: of operations; `free_bytes`: of the store's disk; `health`: the body of
     /health; `executor_of`: returns what runs second commands on an engine, where that is present; `message_signer`: has
-    the certificate that receivers of SNS's messages fetch; `own_totals`: for /metrics."""
+    the certificate that receivers of SNS's messages fetch; `own_totals`: for /metrics; `secret`: of the data directory;
+    `ring`: what pages of the console hear of."""
 
     settings: Settings
     identity: Identity
@@ -45,6 +50,8 @@ class Applications(Struct, frozen=True):
     executor_of: Callable[[str], Executor | None]
     message_signer: MessageSigner
     own_totals: Callable[[], OwnTotals]
+    secret: bytes
+    ring: FactRing
 
     def for_everyone(self, rules: Rules) -> Asgi:
         """Returns the application of everything that this server answers, for callers that pass the rules."""
@@ -54,18 +61,28 @@ class Applications(Struct, frozen=True):
         exec_endpoint = ExecEndpoint(access, self.context.ask, self.executor_of)
         sns_endpoint = SnsEndpoint(bind(self.context), self.message_signer)
         own = [health_route(self.health), metrics.route(), exec_endpoint.route(), sns_endpoint.route()]
-        return self._with_sessions(Routes([*own, *self._routes_of_jobs()], self._app(access)))
+        own += self._console(rules, access).routes()
+        return self._with_sessions(BrowserHome(Routes([*own, *self._routes_of_jobs()], self._app(access))))
 
     def for_jobs(self) -> Asgi:
         """Returns the application of what jobs may request at the address of their own network."""
         return self._with_sessions(Routes(self._routes_of_jobs(), self._app(self._access(JOBS_ONLY))))
 
+    def _console(self, rules: Rules, access: Access) -> ConsoleEndpoint:
+        identity = self.identity
+        handlers = guarded(bind(self.context), self._space())
+        site = Site(self.context, handlers, self.now_ms, self.ring)
+        visitors = ConsoleAccess(rules, access, identity.keys, identity.operator, self.secret, self.now_ms)
+        return ConsoleEndpoint(site, visitors, self.settings.trusted_proxy or "")
+
+    def _space(self) -> FreeSpace:
+        return FreeSpace(self.free_bytes, self.settings.min_free_mib, self.now_ms)
+
     def _app(self, access: Access) -> App:
         limit_bytes = self.settings.max_request_kib * 1024
         router = Router((service.model for service in SERVICES.values()), body_limit_bytes=limit_bytes)
-        space = FreeSpace(self.free_bytes, self.settings.min_free_mib, self.now_ms)
         dispatch = Dispatch(limit_bytes, (Busy,), (Stopped,), self.settings.aws_error_texts, WAITING)
-        return App(router, guarded(bind(self.context), space), access, dispatch)
+        return App(router, guarded(bind(self.context), self._space()), access, dispatch)
 
     def _access(self, rules: Rules) -> Access:
         identity = self.identity

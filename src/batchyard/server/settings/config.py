@@ -63,6 +63,7 @@ class Settings(Struct, frozen=True):
     allow_other_users: bool = False
     insecure: bool = False
     metrics_open: bool = False
+    trusted_proxy: str | None = None
     aws_error_texts: bool = False
     efs: tuple[tuple[str, str], ...] = ()  # of the configuration file's table [efs] alone
     images: tuple[ImageLine, ...] = ()  # of its table [images] alone

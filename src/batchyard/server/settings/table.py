@@ -291,6 +291,14 @@ TABLE: tuple[Setting, ...] = (
         "metrics_open", Kind.SWITCH, "Answer /metrics without an access key too, where keys are configured.", False
     ),
     Setting(
+        "trusted_proxy",
+        Kind.TEXT,
+        "The address of a proxy with TLS before the console: its header X-Forwarded-Proto is believed.",
+        default_help="none: the console is shown on this machine alone, where keys are configured",
+        pattern=r"[0-9A-Fa-f.:]{2,45}",
+        allowed="an IP address",
+    ),
+    Setting(
         "min_timeout_seconds",
         Kind.INTEGER,
         "The least attemptDurationSeconds a job may ask; AWS's is 60.",

@@ -1,0 +1,1 @@
+"""The web console: pages made of api documents and store queries. Decides nothing."""

@@ -1,0 +1,92 @@
+"""The routes of the console: which page answers which path. A new page is one line here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from batchyard.console.pages import overview, preferences
+from batchyard.console.rendering import ENVIRONMENT, render
+from batchyard.console.site import Answer, Forbidden, NotFound, Page, PageRequest, Site
+from batchyard.core.model.refusal import Refused
+
+GET, POST = "GET", "POST"
+# What the bar at the top leads to.
+NAV_PAGES = (("", "Overview"),)
+# Refusals with these words are about something that is not there.
+MISSING = re.compile(r"does not exist|not found|no such", re.IGNORECASE)
+READ_ONLY = "This access key may only read. Sign in with another one to change something."
+
+
+class Route(NamedTuple):
+    """`pattern`: a path below /console/, in which `{name}` stands for one part. `writes`: not for read-only ones."""
+
+    method: str
+    pattern: str
+    page: Page
+    writes: bool = True
+
+    def match(self, path: str) -> Mapping[str, str] | None:
+        return found.groupdict() if (found := _compiled(self.pattern).fullmatch(path)) else None
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(GET, "", overview.show),
+    Route(POST, "theme", preferences.set_theme, writes=False),
+)
+
+_PATTERNS: dict[str, re.Pattern[str]] = {}
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    if pattern not in _PATTERNS:
+        _PATTERNS[pattern] = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(pattern)))
+    return _PATTERNS[pattern]
+
+
+ENVIRONMENT.globals["nav_pages"] = NAV_PAGES
+
+
+async def answer(site: Site, request: PageRequest) -> Answer:
+    """Answers one request of a visitor who was let in. What operations refuse is a page with their text. Raises Busy or
+    Stopped."""
+    try:
+        route, parts = _find(request)
+        if route.method == POST and route.writes and request.visitor.is_read_only:
+            raise Forbidden(READ_ONLY)
+        named = PageRequest(
+            request.path,
+            request.visitor,
+            request.method,
+            parts,
+            request.query,
+            request.form,
+            request.is_fragment,
+        )
+        return await route.page(site, named)
+    except NotFound as error:
+        return refusal(site, request, 404, "Not found", str(error))
+    except Forbidden as error:
+        return refusal(site, request, 403, "Not allowed", str(error))
+    except Refused as error:
+        is_missing = MISSING.search(error.message) is not None
+        heading = "Not found" if is_missing else "This was refused"
+        return refusal(site, request, 404 if is_missing else 400, heading, error.message)
+
+
+def _find(request: PageRequest) -> tuple[Route, Mapping[str, str]]:
+    method = GET if request.method == "HEAD" else request.method
+    others = False
+    for route in ROUTES:
+        parts = route.match(request.path)
+        if parts is not None:
+            if route.method == method:
+                return route, parts
+            others = True
+    raise NotFound(f"This page does not take {method}." if others else "The console has no such page.")
+
+
+def refusal(site: Site, request: PageRequest, status: int, heading: str, text: str) -> Answer:
+    """A page that says why there is nothing else to show."""
+    return render(site, request, "refusal.html", status=status, heading=heading, text=text)
