@@ -120,11 +120,18 @@ def state_class(status: str) -> str:
     return status.lower() if status in known else alike.get(status, "pending")
 
 
+class Missing(StrictUndefined):
+    """A member that is not there: false in a condition, and an error where a template would show it."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader([HERE / "templates", HERE / "pages"]),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=Missing,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,

@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from batchyard.console.pages import overview, preferences
+from batchyard.console.pages import job, job_writes, jobs, log, overview, preferences
 from batchyard.console.rendering import ENVIRONMENT, render
 from batchyard.console.site import Answer, Forbidden, NotFound, Page, PageRequest, Site
 from batchyard.core.model.refusal import Refused
 
 GET, POST = "GET", "POST"
 # What the bar at the top leads to.
-NAV_PAGES = (("", "Overview"),)
+NAV_PAGES = (("", "Overview"), ("jobs", "Jobs"))
 # Refusals with these words are about something that is not there.
 MISSING = re.compile(r"does not exist|not found|no such", re.IGNORECASE)
 READ_ONLY = "This access key may only read. Sign in with another one to change something."
@@ -33,6 +33,18 @@ class Route(NamedTuple):
 
 ROUTES: tuple[Route, ...] = (
     Route(GET, "", overview.show),
+    Route(GET, "jobs", jobs.show),
+    Route(GET, "jobs/withdraw", jobs.ask),
+    Route(POST, "jobs/withdraw", jobs.withdraw),
+    Route(GET, "jobs/{id}", job.show),
+    Route(GET, "jobs/{id}/log", log.show),
+    Route(GET, "jobs/{id}/log/raw", log.raw),
+    Route(GET, "jobs/{id}/cancel", job_writes.ask_cancel),
+    Route(POST, "jobs/{id}/cancel", job_writes.cancel),
+    Route(GET, "jobs/{id}/terminate", job_writes.ask_terminate),
+    Route(POST, "jobs/{id}/terminate", job_writes.terminate),
+    Route(GET, "jobs/{id}/resubmit", job_writes.edit),
+    Route(POST, "jobs/{id}/resubmit", job_writes.resubmit),
     Route(POST, "theme", preferences.set_theme, writes=False),
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
+import msgspec
 from msgspec import Struct
 
 from batchyard.api.context import Call, Context
@@ -33,8 +34,9 @@ class Visitor(Struct, frozen=True):
 
 
 class PageRequest(Struct, frozen=True):
-    """One request. `path`: below /console/, decoded; `parts`: what its route's pattern names; `query` and `form`: the
-    last value of each name; `is_fragment`: a script asks, to replace parts of the page on the screen."""
+    """One request. `path`: below /console/, decoded; `parts`: what its route's pattern names; `query` and `form`:
+    by name, several values joined by commas, or in forms by line ends; `is_fragment`: a script asks, to replace
+    parts of the page on the screen."""
 
     path: str
     visitor: Visitor
@@ -82,7 +84,8 @@ class Site:
     async def call(self, visitor: Visitor, service: str, operation: str, request: Document) -> Document:
         """Performs an operation as the visitor. Raises Refused, Busy or Stopped."""
         CALLER.set(visitor.caller)
-        call = Call(operation, visitor.principal, caller=visitor.caller)
+        size_bytes = len(msgspec.json.encode(request))
+        call = Call(operation, visitor.principal, size_bytes=size_bytes, caller=visitor.caller)
         return await self.handlers[service, operation](call, request)
 
 

@@ -82,6 +82,9 @@ _CHILDREN = (
     .order_by(_job.key)
     .limit(bindparam("limit"))
 )
+_KEYS_OF_CHILDREN = select(_job.key).where(
+    _job.status == bindparam("status"), _job.key > bindparam("after"), _job.key <= bindparam("last")
+)
 _CHILDREN_BY_STATUS = _CHILDREN.where(_job.status == bindparam("status"))
 
 
@@ -187,6 +190,25 @@ def _page(views: list[JobView], limit: int, kind: str, *position: str) -> Page:
     last = views[limit - 1].spec
     parts = [last.name.lower() if member == "name" else getattr(last, member) for member in position]
     return views[:limit], encode_cursor(kind, *parts)
+
+
+def child_states(connection: Connection, parent: JobView) -> dict[str, Ranges]:
+    """Returns the indexes of an array's children by status, ascending, without statuses that no child has."""
+    (current,) = views_by_key(connection, [parent.spec.key])
+    array = current.job.array
+    if array is None:
+        return {}
+    first = names.child_key(current.spec.key, 0)
+    found: dict[str, list[tuple[int, int]]] = {}
+    for status in Status:
+        if status.is_final:
+            found[status.value] = list(array.succeeded if status is Status.SUCCEEDED else array.failed)
+            continue
+        found[status.value] = list(virtual_ranges(current.spec, current.job, status))
+        where = {"status": status.value, "after": first - 1, "last": first + array.size - 1}
+        rows = connection.execute(_KEYS_OF_CHILDREN, where)
+        found[status.value] += [(key - first, key - first + 1) for (key,) in rows]
+    return {status: tuple(sorted(ranges)) for status, ranges in found.items() if ranges}
 
 
 def _unfiltered(connection: Connection, queue: str, status: Status | None, limit: int, after: str | None) -> Page:

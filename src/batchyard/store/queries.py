@@ -15,13 +15,14 @@ from sqlalchemy import bindparam, func, select, tuple_
 from batchyard.core.model.deliveries import Message
 from batchyard.core.model.executions import Execution, Frame, HistoryEvent, MapRun
 from batchyard.core.model.fact_kinds import Fact
-from batchyard.core.model.records import Definition, Environment, Queue, Status
+from batchyard.core.model.records import Definition, Environment, Queue, Ranges, Status
 from batchyard.store import (
     codec,
     delivery_queries,
     execution_queries,
     fact_queries,
     job_queries,
+    job_search,
     listing_queries,
     log_queries,
     task_queries,
@@ -31,6 +32,7 @@ from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.driver import Driver
 from batchyard.store.execution_queries import ExecutionFilter
 from batchyard.store.job_queries import AttemptView, JobTags, JobView
+from batchyard.store.job_search import JobFilter, SearchPage
 from batchyard.store.log_queries import LogGroup, LogStream
 from batchyard.store.retention_queries import Bite, ExecutionBite, next_bite, next_executions
 from batchyard.store.tables import TEXT_END, definitions, documents, environments, jobs, queues
@@ -39,12 +41,14 @@ from batchyard.store.task_queries import TaskRow
 __all__ = [
     "AttemptView",
     "ExecutionFilter",
+    "JobFilter",
     "JobTags",
     "JobView",
     "LogGroup",
     "LogStream",
     "OutOfTime",
     "Reader",
+    "SearchPage",
     "TaskRow",
     "check_time",
     "is_spent",
@@ -163,12 +167,29 @@ class Reader:
         with self._engine.connect() as connection:
             return listing_queries.list_jobs(connection, queue, status, filter_name, filter_values, limit, after)
 
+    def search_jobs(
+        self, wanted: JobFilter, limit: int = 50, older: str | None = None, newer: str | None = None
+    ) -> SearchPage:
+        """Returns top-level jobs of all queues, newest first; see job_search.search_jobs."""
+        with self._engine.connect() as connection:
+            return job_search.search_jobs(connection, wanted, limit, older, newer)
+
+    def capped_counts(self, queue: str = "", most: int = 1001) -> dict[str, int]:
+        """Returns the number of top-level jobs by status, each counted up to `most`; see job_search.count_jobs."""
+        with self._engine.connect() as connection:
+            return job_search.count_jobs(connection, queue, most)
+
     def list_children(
         self, parent: JobView, status: Status | None = None, limit: int = 100, after: str | None = None
     ) -> tuple[list[JobView], str | None]:
         """Returns an array's children by index; none for a job that is not an array."""
         with self._engine.connect() as connection:
             return listing_queries.list_children(connection, parent, status, limit, after)
+
+    def child_states(self, parent: JobView) -> dict[str, Ranges]:
+        """Returns the indexes of an array's children by status; none for a job that is not an array."""
+        with self._engine.connect() as connection:
+            return listing_queries.child_states(connection, parent)
 
     def list_nodes(
         self, job_id: str, status: Status, limit: int = 100, after: str | None = None

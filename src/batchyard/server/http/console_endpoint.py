@@ -106,7 +106,7 @@ class ConsoleEndpoint:
         path = unquote(raw[len(PATH) :].decode("ascii", "replace"))
         if len(scope["query_string"]) > MAX_QUERY_BYTES:
             raise WireError("InvalidParameter", f"An address has at most {MAX_QUERY_BYTES} bytes after its ?.", 414)
-        query = dict(parse_qsl(scope["query_string"].decode("ascii", "replace")))
+        query = _joined(scope["query_string"].decode("ascii", "replace"), ",")
         method = scope["method"]
         if path.startswith("static/"):
             return _static(path.removeprefix("static/"))
@@ -263,8 +263,7 @@ def _static(path: str) -> Answer:
 
 
 async def _form(head: ConsoleHead, method: str, receive: Receive) -> dict[str, str]:
-    """Reads the whole body, a urlencoded form; several values of one name are joined by line ends. Raises WireError
-    or Disconnected."""
+    """Reads the whole body, a urlencoded form. Raises WireError or Disconnected."""
     if method in READING:
         return {}
     body = b""
@@ -279,10 +278,15 @@ async def _form(head: ConsoleHead, method: str, receive: Receive) -> dict[str, s
             break
     if not head.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise WireError("InvalidParameter", "The console takes forms (application/x-www-form-urlencoded).", 415)
-    form: dict[str, str] = {}
-    for name, value in parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True):
-        form[name] = f"{form[name]}\n{value}" if name in form else value
-    return form
+    return _joined(body.decode("utf-8", "replace"), "\n", keep_blank=True)
+
+
+def _joined(encoded: str, separator: str, *, keep_blank: bool = False) -> dict[str, str]:
+    """Returns the parameters of a form or an address by name; several values of one name are joined."""
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(encoded, keep_blank_values=keep_blank):
+        found[name] = f"{found[name]}{separator}{value}" if name in found else value
+    return found
 
 
 async def _send(scope: Scope, send: Send, head: ConsoleHead, found: Answer) -> None:

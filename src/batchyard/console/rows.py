@@ -1,0 +1,38 @@
+"""Rows of lists of jobs, made of the summaries that the API gives."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchyard.api.batch import render
+from batchyard.core.model.names import Account
+from batchyard.store.queries import JobView
+from batchyard.wire.messages import Document
+
+
+class JobRow(Struct, frozen=True):
+    """`summary`: JobSummary. `reason`: why it waits or ended, where that is known without asking."""
+
+    summary: Document
+    queue: str
+    definition: str
+    reason: str
+    exit_code: int | None
+    size: int
+    nodes: int
+
+
+def row_of(view: JobView, account: Account) -> JobRow:
+    summary = render.job_summary(view, account)
+    container = summary.get("container", {})
+    reason = container.get("reason") or summary.get("statusReason", "")
+    size = summary.get("arrayProperties", {}).get("size", 0)
+    return JobRow(
+        summary,
+        view.spec.queue,
+        view.spec.definition,
+        reason,
+        container.get("exitCode"),
+        size,
+        view.spec.num_nodes if view.node is None else 0,
+    )

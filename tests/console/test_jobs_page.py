@@ -1,0 +1,117 @@
+"""The list of jobs: filters, pages, and what is withdrawn together."""
+
+import re
+
+import pytest
+
+from batchyard.console.pages import jobs
+from batchyard.console.site import PageRequest
+from tests.api.service import container
+from tests.console.site import READER, VISITOR, Console, header_of, links_of, text_of
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+def ids_of(page: str) -> list[str]:
+    return re.findall(r'data-job="([^"]+)"', page)
+
+
+def test_jobs_of_all_states_and_queues_newest_first(yard: Console) -> None:
+    yard.make_queue("other", "more")
+    found = [yard.submit(name="one"), yard.submit(name="two", jobQueue="other"), yard.submit(name="three")]
+    yard.start(found[0])
+    yard.end(found[0], exit_code=37, reason="it broke")
+    page = yard.get("jobs")
+    assert ids_of(page) == found[::-1]
+    text = text_of(page)
+    assert "FAILED one default sleeper:1" in text
+    assert "37 it broke" in text
+    assert f"/console/jobs/{found[0]}" in links_of(page)
+
+
+def test_filters_are_parameters_of_the_address(yard: Console) -> None:
+    one, two = yard.submit(name="train", tags={"team": "a"}), yard.submit(name="eval")
+    yard.start(one)
+    assert ids_of(yard.get("jobs", state="running")) == [one]
+    assert ids_of(yard.get("jobs", state="active")) == [two, one]
+    assert ids_of(yard.get("jobs", name="ev*")) == [two]
+    assert ids_of(yard.get("jobs", tag="team=a")) == [one]
+    assert ids_of(yard.get("jobs", since="2030-01-01")) == []
+    assert "No job matches queue:none" in text_of(yard.get("jobs", queue="none"))
+    assert "RUNNING 1" in text_of(yard.get("jobs"))
+
+
+def test_the_box_becomes_parameters(yard: Console) -> None:
+    found = yard.ask(PageRequest("jobs", VISITOR, query={"q": "queue:default state:failed 'tag:team=a b' ingest"}))
+    assert (found.status, header_of(found, "location")) == (
+        303,
+        "/console/jobs?queue=default&state=failed&tag=team%3Da+b&name=%2Aingest%2A",
+    )
+    for query in ({"q": "colour:red"}, {"q": "'open"}, {"state": "lost"}, {"since": "soon"}):
+        refused = yard.ask(PageRequest("jobs", VISITOR, query=query))
+        assert refused.status == 400
+        assert 'role="alert"' in refused.body.decode()
+
+
+def test_pages_by_links_in_both_directions(yard: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "PAGE_ROWS", 2)
+    found = [yard.submit() for _ in range(5)][::-1]
+    first = yard.get("jobs", name="nap")
+    assert ids_of(first) == found[:2]
+
+    def follow(page: str, rel: str) -> str:
+        (link,) = re.findall(rf'rel="{rel}" href="/console/jobs\?([^"]+)"', page)
+        return yard.get("jobs", **dict(part.split("=", 1) for part in link.replace("&amp;", "&").split("&")))
+
+    second = follow(first, "next")
+    assert ids_of(second) == found[2:4]
+    assert ids_of(follow(second, "prev")) == found[:2]
+    assert 'rel="prev"' not in first
+
+
+def test_counts_are_not_counted_on(yard: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "COUNTED", 2)
+    for _ in range(4):
+        yard.start(yard.submit())
+    assert "RUNNING 2+" in text_of(yard.get("jobs"))
+
+
+def test_names_from_jobs_are_escaped(yard: Console) -> None:
+    yard.submit(tags={HOSTILE: HOSTILE})
+    for page in (yard.get("jobs", tag=HOSTILE), yard.get("jobs", name=HOSTILE)):
+        assert HOSTILE not in page
+        assert "&lt;script&gt;" in page
+
+
+def test_an_empty_list_says_what_to_do(console: Console) -> None:
+    assert "batchyard run -- echo hello" in text_of(console.get("jobs"))
+
+
+def test_selected_jobs_are_withdrawn_after_a_question(yard: Console) -> None:
+    one, two = yard.submit(), yard.submit()
+    question = text_of(yard.get("jobs/withdraw", action="terminate", ids=one))
+    assert "Terminate 1 job?" in question
+    done = yard.post("jobs/withdraw", action="terminate", ids=one, reason="enough")
+    assert header_of(done, "location") == "/console/jobs?done=terminate+1"
+    assert [yard.detail(job_id)["isTerminated"] for job_id in (one, two)] == [True, False]
+
+
+def test_all_that_match_are_withdrawn_with_their_number(yard: Console) -> None:
+    asks = [{"type": "VCPU", "value": "64"}, {"type": "MEMORY", "value": "512"}]
+    yard.register("large", containerProperties=container(resourceRequirements=asks))
+    found = [yard.submit("large", "old") for _ in range(3)]
+    kept = yard.submit("large", "kept")
+    page = yard.get("jobs/withdraw", action="cancel", name="old")
+    assert "Cancel 3 jobs? All that match name:old" in text_of(page)
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.partition("<main")[2]))
+    done = yard.post("jobs/withdraw", **hidden, reason="too old")
+    assert "done=cancel+3" in header_of(done, "location")
+    yard.tick(1)
+    assert [yard.detail(job_id)["isCancelled"] for job_id in (*found, kept)] == [True, True, True, False]
+
+
+def test_readers_see_no_buttons(yard: Console) -> None:
+    yard.submit()
+    page = yard.get("jobs", READER)
+    assert "Terminate…" not in page
+    assert 'type="checkbox"' not in page
