@@ -123,7 +123,7 @@ def state_class(status: str) -> str:
 class Missing(StrictUndefined):
     """A member that is not there: false in a condition, and an error where a template would show it."""
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # type: ignore[override]  # the base class is declared to raise
         return False
 
 
