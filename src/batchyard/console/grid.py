@@ -12,7 +12,8 @@ CELL = 10
 MAX_CELLS = 10_000  # beyond it a cell stands for several children
 # The state of a cell of several children is the first of these that one of them has.
 WORST_FIRST = ("FAILED", "RUNNING", "STARTING", "RUNNABLE", "PENDING", "SUBMITTED", "SUCCEEDED")
-MIN_COLUMNS, MAX_COLUMNS = 10, 100
+MIN_COLUMNS, MAX_COLUMNS = 40, 100  # few children are rows, and 10,000 are a square
+SHOWN_CELL = 16  # of few cells, in pixels at most; many are shrunk to the page
 
 
 class Grid(Struct, frozen=True):
@@ -31,6 +32,11 @@ class Grid(Struct, frozen=True):
     @property
     def height(self) -> int:
         return self.rows * CELL
+
+    @property
+    def shown_width(self) -> int:
+        """Its width in pixels, where the page is as wide."""
+        return self.columns * SHOWN_CELL
 
     @property
     def lines(self) -> str:

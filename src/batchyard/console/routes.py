@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from batchyard.console.pages import job, job_writes, jobs, log, overview, preferences
+from batchyard.console.pages import environments, job, job_writes, jobs, log, overview, preferences, queues
 from batchyard.console.rendering import ENVIRONMENT, render
 from batchyard.console.site import Answer, Forbidden, NotFound, Page, PageRequest, Site
 from batchyard.core.model.refusal import Refused
 
 GET, POST = "GET", "POST"
 # What the bar at the top leads to.
-NAV_PAGES = (("", "Overview"), ("jobs", "Jobs"))
+NAV_PAGES = (("", "Overview"), ("jobs", "Jobs"), ("queues", "Queues"), ("environments", "Environments"))
 # Refusals with these words are about something that is not there.
 MISSING = re.compile(r"does not exist|not found|no such", re.IGNORECASE)
 READ_ONLY = "This access key may only read. Sign in with another one to change something."
@@ -45,6 +45,12 @@ ROUTES: tuple[Route, ...] = (
     Route(POST, "jobs/{id}/terminate", job_writes.terminate),
     Route(GET, "jobs/{id}/resubmit", job_writes.edit),
     Route(POST, "jobs/{id}/resubmit", job_writes.resubmit),
+    Route(GET, "queues", queues.show),
+    Route(GET, "queues/{name}", queues.show_one),
+    Route(GET, "environments", environments.show),
+    Route(GET, "environments/{name}", environments.show_one),
+    Route(GET, "instances/{id}/interrupt", environments.ask_interrupt),
+    Route(POST, "instances/{id}/interrupt", environments.interrupt),
     Route(POST, "theme", preferences.set_theme, writes=False),
 )
 

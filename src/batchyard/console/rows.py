@@ -25,7 +25,8 @@ class JobRow(Struct, frozen=True):
 def row_of(view: JobView, account: Account) -> JobRow:
     summary = render.job_summary(view, account)
     container = summary.get("container", {})
-    reason = container.get("reason") or summary.get("statusReason", "")
+    # Why a job succeeded needs no words; those of AWS are of its container.
+    reason = "" if summary["status"] == "SUCCEEDED" else container.get("reason") or summary.get("statusReason", "")
     size = summary.get("arrayProperties", {}).get("size", 0)
     return JobRow(
         summary,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,7 +95,7 @@ def _groups(context: Context, view: JobView) -> tuple[list[FailureGroup], dict[s
 
 def _shape(line: str) -> str:
     """Returns a line without its numbers, which differ from child to child."""
-    return "".join("#" if letter.isdigit() else letter for letter in line)
+    return re.sub(r"\d+", "#", line)
 
 
 def _count(ranges: Ranges | Sequence[tuple[int, int]]) -> int:

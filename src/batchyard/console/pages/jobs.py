@@ -59,14 +59,14 @@ def _values(
         "page": page,
         "filter": found,
         "given": {name: found.given.get(name, "") for name in NAMES},
-        "counts": {status: _capped(number) for status, number in counts.items()},
+        "counts": {status: capped(number) for status, number in counts.items()},
         "text": text,
         "problem": problem,
         "hint": HINT,
     }
 
 
-def _capped(number: int) -> str:
+def capped(number: int) -> str:
     return f"{COUNTED:,}+" if number > COUNTED else f"{number:,}"
 
 
