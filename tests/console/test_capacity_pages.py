@@ -69,7 +69,7 @@ def test_a_queue_shows_whose_turn_is_next_and_what_blocks_it(yard: Console) -> N
     yard.tick(120_000)
     page = yard.get("queues/default")
     assert re.findall(r'data-job="([^"]+)"', page) == [second, third]
-    assert "Running 1 jobs, 4 vCPUs" in text_of(page)
+    assert "Running 1 job, 4 vCPUs" in text_of(page)
     assert "Waiting for room 2 jobs, 8 vCPUs" in text_of(page)
     assert "default" in text_of(yard.get("queues"))
     assert yard.ask(PageRequest("queues/none", VISITOR)).status == 404

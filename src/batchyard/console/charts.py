@@ -69,6 +69,7 @@ def _line(name: str, kind: str, points: Points, start_s: int, end_s: int, most: 
     ]
     if not places:
         return Line(name, kind, "", "", None)
+    places = places if len(places) > 1 else places * 2  # a line without length is a dot
     d = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     area = f"{d}L{places[-1][0]:.1f} {base}L{places[0][0]:.1f} {base}z"
     return Line(name, kind, d, area, points[max(points)])

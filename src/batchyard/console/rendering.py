@@ -85,6 +85,11 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
+def counted(value: int, noun: str) -> str:
+    """A number of things: `1 job`, `2,000 jobs`."""
+    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
+
+
 def mib(value: float | None) -> str:
     """An amount of memory, given in MiB."""
     if value is None:
@@ -136,7 +141,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters: Iterable[Any] = (when, duration, number, mib, last_part, pretty, state_class)
+    filters: Iterable[Any] = (when, duration, number, counted, mib, last_part, pretty, state_class)
     made.filters |= {one.__name__: one for one in filters}
     made.globals |= {
         "static": static_url,

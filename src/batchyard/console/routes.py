@@ -6,14 +6,32 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from batchyard.console.pages import environments, job, job_writes, jobs, log, overview, preferences, queues
+from batchyard.console.pages import (
+    definitions,
+    environments,
+    job,
+    job_writes,
+    jobs,
+    log,
+    overview,
+    preferences,
+    queues,
+    resources,
+)
 from batchyard.console.rendering import ENVIRONMENT, render
 from batchyard.console.site import Answer, Forbidden, NotFound, Page, PageRequest, Site
 from batchyard.core.model.refusal import Refused
 
 GET, POST = "GET", "POST"
 # What the bar at the top leads to.
-NAV_PAGES = (("", "Overview"), ("jobs", "Jobs"), ("queues", "Queues"), ("environments", "Environments"))
+NAV_PAGES = (
+    ("", "Overview"),
+    ("jobs", "Jobs"),
+    ("queues", "Queues"),
+    ("environments", "Environments"),
+    ("definitions", "Definitions"),
+    ("more", "More"),
+)
 # Refusals with these words are about something that is not there.
 MISSING = re.compile(r"does not exist|not found|no such", re.IGNORECASE)
 READ_ONLY = "This access key may only read. Sign in with another one to change something."
@@ -51,7 +69,15 @@ ROUTES: tuple[Route, ...] = (
     Route(GET, "environments/{name}", environments.show_one),
     Route(GET, "instances/{id}/interrupt", environments.ask_interrupt),
     Route(POST, "instances/{id}/interrupt", environments.interrupt),
+    Route(GET, "definitions", definitions.show),
+    Route(GET, "definitions/{name}", definitions.show_name),
+    Route(GET, "definitions/{name}/{revision}", definitions.show_one),
+    Route(GET, "definitions/{name}/{revision}/submit", definitions.edit),
+    Route(POST, "definitions/{name}/{revision}/submit", definitions.submit),
+    Route(GET, "more", resources.show_all),
+    Route(GET, "doctor", resources.show_doctor),
     Route(POST, "theme", preferences.set_theme, writes=False),
+    Route(GET, "{kind}", resources.show),
 )
 
 _PATTERNS: dict[str, re.Pattern[str]] = {}

@@ -39,6 +39,13 @@ class Failures(Struct):
     count: int = 0
 
 
+class Blocked(Struct, frozen=True):
+    """What keeps a queue's jobs waiting. `why`: the answer of ExplainJob about one of them."""
+
+    label: str
+    why: Document
+
+
 async def show(site: Site, request: PageRequest) -> Answer:
     queues = (await site.call(request.visitor, "yard", "ListQueues", {}))["queues"]
     environments = (await site.call(request.visitor, "yard", "ListEnvironments", {}))["environments"]
@@ -80,17 +87,20 @@ async def _failures(site: Site) -> list[Failures]:
     return sorted(groups.values(), key=lambda group: (-group.count, -group.at_ms))[:SHOWN_GROUPS]
 
 
-async def _blocked(site: Site, request: PageRequest, queues: list[Document]) -> list[tuple[Document, Document]]:
-    """The queues whose first job finds no room, or that have jobs which can never run; each with one job's reason."""
-    found = []
-    for queue in [one for one in queues if one.get("blockedJob") or one["jobsNeverRunnable"]][:EXPLAINED]:
-        job_id = queue.get("blockedJob") or await _never_runnable(site, queue["jobQueue"])
-        try:
-            why = await site.call(request.visitor, "yard", "ExplainJob", {"jobId": job_id}) if job_id else None
-        except Refused:  # it has ended meanwhile, and is no longer kept
-            continue
-        if why is not None:
-            found.append((queue, why))
+async def _blocked(site: Site, request: PageRequest, queues: list[Document]) -> list[Blocked]:
+    """The queues whose first job finds no room, and those that have jobs which can never run; each with a reason."""
+    found: list[Blocked] = []
+    for queue in queues:
+        name, never = queue["jobQueue"], queue["jobsNeverRunnable"]
+        asked = [(f"blocks {name}", queue["blockedJob"])] if queue.get("blockedJob") else []
+        if never and (job_id := await _never_runnable(site, name)):
+            asked.append((f"{never:,} can never run in {name}", job_id))
+        for label, job_id in asked[: EXPLAINED - len(found)]:
+            try:
+                why = await site.call(request.visitor, "yard", "ExplainJob", {"jobId": job_id})
+            except Refused:  # it has ended meanwhile, and is no longer kept
+                continue
+            found.append(Blocked(label, why))
     return found
 
 

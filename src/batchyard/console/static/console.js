@@ -236,11 +236,12 @@
     let isFollowing = log.dataset.ended !== "yes", unread = 0;
     const atEnd = () => lines.scrollHeight - lines.scrollTop - lines.clientHeight < 20;
     const label = () => { if (follow) { follow.setAttribute("aria-pressed", String(isFollowing)); follow.textContent = isFollowing ? "Following" : unread ? `Follow ▼ ${unread} new lines` : "Follow ▼"; } };
-    const toEnd = () => { lines.scrollTop = lines.scrollHeight; };
+    let placed = -1; // where the script scrolled to: that event is not the reader's
+    const toEnd = () => { lines.scrollTop = lines.scrollHeight; placed = lines.scrollTop; };
     if (!location.hash && !log.dataset.query) toEnd();
     if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView({ block: "center" });
     label();
-    lines.addEventListener("scroll", () => { const end = atEnd(); if (end !== isFollowing && log.dataset.ended !== "yes") { isFollowing = end; if (end) unread = 0; label(); } });
+    lines.addEventListener("scroll", () => { if (lines.scrollTop === placed) return; placed = -1; const end = atEnd(); if (end !== isFollowing && log.dataset.ended !== "yes") { isFollowing = end; if (end) unread = 0; label(); } });
     follow?.addEventListener("click", () => { isFollowing = !isFollowing; if (isFollowing) { unread = 0; toEnd(); } label(); });
     const parse = text => new DOMParser().parseFromString(text, "text/html").querySelector(".chunk-page");
     async function more() {
@@ -250,12 +251,11 @@
         if (!answer.ok) return;
         const page = parse(await answer.text());
         if (!page) return;
-        const added = [...page.querySelectorAll(".chunk")];
+        const added = [...page.querySelectorAll(".chunk")], n = page.querySelectorAll(".chunk .line").length;
         times(page);
         lines.append(...added);
         log.dataset.stop = page.dataset.stop;
         if (page.dataset.ended === "yes") log.dataset.ended = "yes";
-        const n = page.querySelectorAll(".line").length;
         while (lines.querySelectorAll(".line").length > MOST_LINES && lines.querySelectorAll(".chunk").length > 1) lines.querySelector(".chunk").remove();
         if (isFollowing) toEnd(); else if (n) { unread += n; label(); }
         if (n) log.querySelector("[data-no-lines]")?.remove();

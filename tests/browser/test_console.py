@@ -1,0 +1,269 @@
+"""The console in a real browser: each page, what is live, what is written, by mouse, by keys and without script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+
+from tests.browser.browser import Tab, chromium, why_absent
+from tests.server.running import Server, command
+from tests.waiting import until
+
+pytestmark = pytest.mark.skipif(bool(why_absent()), reason=why_absent() or "there is a browser")
+
+END_SECONDS = 60.0
+HOSTILE = "<script>alert(1)</script>"
+PRINTS_HOSTILE = f"printf '{HOSTILE}\\033]0;x\\007 \\033[31mred\\033[0m <img src=x onerror=alert(2)>\\n'; exit 1"
+
+
+class Yard(NamedTuple):
+    """A service with a pipeline that failed, jobs that run and wait, and an array."""
+
+    server: Server
+    batch: Any
+    browser: Any
+    ids: dict[str, str]
+
+    def tab(self, **settings: Any) -> Tab:
+        return Tab(self.browser, self.server.address, **settings)
+
+    def submit(self, name: str, definition: str, **members: Any) -> str:
+        request = {"jobName": name, "jobQueue": "default", "jobDefinition": definition, **members}
+        return str(self.batch.submit_job(**request)["jobId"])
+
+    def status(self, job_id: str) -> str:
+        return str(self.batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"])
+
+    def wait(self, job_id: str, *statuses: str) -> None:
+        until(lambda: self.status(job_id) in statuses, END_SECONDS, lambda: f"{job_id} to be {statuses}")
+
+
+def register(batch: Any, name: str, script: str, vcpus: str = "1") -> None:
+    asks = [{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": "64"}]
+    properties = {"image": "busybox", "command": ["sh", "-c", script], "resourceRequirements": asks}
+    batch.register_job_definition(jobDefinitionName=name, type="container", containerProperties=properties)
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    with Server(tmp_path_factory.mktemp("console"), "--vcpus", "4") as server, chromium() as browser:
+        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+        batch = boto3.client("batch", endpoint_url=server.address, region_name="us-east-1", **keys)
+        made = Yard(server, batch, browser, {})
+        register(batch, "ok", "echo fine")
+        register(batch, "bad", "echo 'bad row 4711'; exit 37")
+        register(batch, "evil", PRINTS_HOSTILE)
+        register(batch, "part", "if [ $AWS_BATCH_JOB_ARRAY_INDEX = 3 ]; then echo bad input; exit 9; fi")
+        register(batch, "long", "i=0; while true; do i=$((i+1)); echo step $i; sleep 0.3; done")
+        register(batch, "wide", "sleep 600", vcpus="64")
+        made.ids["ok"] = made.submit("ingest", "ok", tags={"team": "a"})
+        made.ids["bad"] = made.submit("clean", "bad", dependsOn=[{"jobId": made.ids["ok"]}])
+        made.ids["evil"] = made.submit("evil", "evil", tags={HOSTILE: HOSTILE}, parameters={"p": HOSTILE})
+        made.ids["array"] = made.submit("transform", "part", arrayProperties={"size": 8})
+        for name in ("bad", "evil", "array"):
+            made.wait(made.ids[name], "FAILED")
+        made.ids["long"] = made.submit("train", "long")
+        made.ids["wide"] = made.submit("huge", "wide")
+        made.wait(made.ids["long"], "RUNNING")
+        yield made
+
+
+def pages_of(yard: Yard) -> list[str]:
+    named = [f"jobs/{yard.ids[name]}" for name in ("bad", "evil", "array", "long", "wide")]
+    asking = [f"jobs/{yard.ids['long']}/terminate", f"jobs/{yard.ids['bad']}/resubmit"]
+    others = ["", "jobs", "jobs?state=failed", "queues", "queues/default", "environments", "environments/local"]
+    return [*others, *named, *asking, f"jobs/{yard.ids['array']}:3", f"jobs/{yard.ids['evil']}?q=img", *MORE_PAGES]
+
+
+MORE_PAGES = ("definitions", "definitions/ok/1", "definitions/ok/1/submit", "more", "alarms", "log-groups", "doctor")
+
+
+def test_every_page_is_sound_in_light(yard: Yard) -> None:
+    tab = yard.tab(color_scheme="light")
+    for path in pages_of(yard):
+        page = tab.open(path)
+        assert tab.violations() == [], path
+        assert page.locator("h1").count() == 1, path
+        assert "Batchyard" in page.title()
+    tab.close()
+
+
+def test_every_page_can_be_read_in_the_dark(yard: Yard) -> None:
+    tab = yard.tab(color_scheme="dark")
+    for path in pages_of(yard):
+        tab.open(path)
+        assert tab.violations("color-contrast") == [], path
+    tab.close()
+
+
+def test_every_page_fits_a_phone(yard: Yard) -> None:
+    tab = yard.tab(viewport={"width": 360, "height": 780}, has_touch=True)
+    for path in pages_of(yard):
+        page = tab.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+    assert tab.violations() == []
+    tab.close()
+
+
+def test_every_page_can_be_read_without_script(yard: Yard) -> None:
+    tab = yard.tab(java_script_enabled=False)
+    for path in pages_of(yard):
+        tab.open(path)
+    page = tab.open(f"jobs/{yard.ids['bad']}")
+    assert page.get_by_text("bad row 4711").count() >= 1
+    job_id = yard.submit("by-form", "long")
+    page = tab.open(f"jobs/{job_id}")
+    page.get_by_role("link", name="Terminate…").click()
+    page.get_by_role("button", name="Terminate by-form").click()
+    assert page.url.endswith(f"/console/jobs/{job_id}")
+    yard.wait(job_id, "FAILED")
+    tab.close()
+
+
+def test_a_change_is_on_the_screen_without_a_reload(yard: Yard) -> None:
+    tab = yard.tab()
+    page = tab.open("jobs")
+    page.evaluate("window.kept = true")
+    job_id = yard.submit("fresh", "ok")
+    tab.has(f"#job-{job_id}")
+    tab.has(f"#job-{job_id} .s-succeeded")
+    assert page.evaluate("window.kept"), "the page itself stayed"
+    detail = yard.submit("watched", "long")
+    page = tab.open(f"jobs/{detail}")
+    tab.has(".head .s-running")
+    yard.batch.terminate_job(jobId=detail, reason="enough")
+    tab.has(".head .s-failed")
+    tab.close()
+
+
+def test_rows_do_not_move_under_the_reader(yard: Yard) -> None:
+    tab = yard.tab()
+    page = tab.open("jobs")
+    first = page.locator("tbody tr").first
+    before = first.get_attribute("id")
+    first.locator("input").check()
+    job_id = yard.submit("later", "ok")
+    page.get_by_role("button", name="new job").wait_for()
+    assert page.locator("tbody tr").first.get_attribute("id") == before
+    assert page.locator("tbody input:checked").count() == 1
+    first.locator("input").uncheck()
+    page.locator("[data-new-rows] button").click()
+    tab.has(f"#job-{job_id}")
+    tab.close()
+
+
+def test_a_log_is_followed_and_stops_when_scrolled(yard: Yard) -> None:
+    tab = yard.tab()
+    page = tab.open(f"jobs/{yard.ids['long']}")
+    lines = page.locator(".log-lines .line")
+    number = lines.count()
+    until(lambda: lines.count() > number + 3, END_SECONDS, lambda: "lines to come")
+    page.locator("[data-follow]").click()
+    until(lambda: "new lines" in page.locator("[data-follow]").inner_text(), END_SECONDS, lambda: "lines to be counted")
+    page.locator("#log-q").fill("STEP 1")
+    page.locator("#log-q").press("Enter")
+    assert "“STEP 1”" in page.locator("#log-title").inner_text()
+    tab.close()
+
+
+def test_what_a_job_prints_is_text(yard: Yard) -> None:
+    tab = yard.tab()
+    page = tab.open(f"jobs/{yard.ids['evil']}")
+    assert HOSTILE in page.locator(".log-lines").inner_text()
+    assert page.locator("main script, main img").count() == 0
+    assert page.locator(".log-lines .a31").inner_text() == "red"
+    page.locator("summary", has_text="Everything").click()
+    assert HOSTILE in page.locator("main").inner_text()
+    tab.close()
+
+
+def test_questions_are_dialogs_and_writes_are_shown(yard: Yard) -> None:
+    tab = yard.tab()
+    job_id = yard.submit("stopped", "long")
+    page = tab.open(f"jobs/{job_id}")
+    page.get_by_role("link", name="Terminate…").click()
+    page.locator("dialog[open]").wait_for()
+    assert tab.violations() == []
+    page.locator("dialog").get_by_role("link", name="Go back").click()
+    assert page.locator("dialog[open]").count() == 0
+    page.get_by_role("link", name="Terminate…").click()
+    page.locator("dialog").get_by_role("button", name="Terminate stopped").click()
+    tab.has(".head .s-failed")
+    page.get_by_role("link", name="Resubmit…").click()
+    page.locator("input[name=name]").fill("again")
+    page.locator("textarea[name=command]").fill("echo again")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("heading", name="again", level=1).wait_for()
+    tab.has(".head .s-succeeded")
+    tab.close()
+
+
+def test_everything_is_within_reach_of_keys(yard: Yard) -> None:
+    tab = yard.tab()
+    page = tab.open("")
+    page.keyboard.press("g")
+    page.keyboard.press("j")
+    page.wait_for_url("**/console/jobs")
+    page.keyboard.press("/")
+    page.keyboard.type("state:failed name:clean")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/console/jobs?state=failed&name=clean")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/console/jobs/{yard.ids['bad']}")
+    page.keyboard.press("?")
+    page.locator("dialog[open]").get_by_role("button", name="Switch keys off").click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("j")
+    page.go_back()
+    assert page.url.endswith("/console/jobs?state=failed&name=clean"), "keys were off"
+    page = tab.open(f"jobs/{yard.ids['array']}")
+    page.locator("svg.cells").focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("[data-readout]").inner_text() == "3 FAILED exit 9"
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/console/jobs/{yard.ids['array']}:3")
+    tab.close()
+
+
+def test_a_cell_opens_its_child(yard: Yard) -> None:
+    tab = yard.tab()
+    page = tab.open(f"jobs/{yard.ids['array']}")
+    box = page.locator("svg.cells").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 3.5 / 8, box["y"] + box["height"] / 2)
+    page.wait_for_url(f"**/console/jobs/{yard.ids['array']}:3")
+    tab.close()
+
+
+def test_the_theme_stays_as_it_was_chosen(yard: Yard) -> None:
+    tab = yard.tab(color_scheme="light")
+    page = tab.open("jobs")
+    page.get_by_role("button", name="theme").click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    page = tab.open("queues")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+    tab.close()
+
+
+def test_visitors_sign_in_once_there_are_keys(yard: Yard) -> None:
+    """The last of this file: from here on the service answers to keys."""
+    made = command(yard.server.directory, "keys", "add", "ann", "--data-dir", str(yard.server.data_dir), "--json")
+    key = json.loads(made.stdout)
+    tab = yard.tab()
+    page = tab.open("jobs?state=failed")
+    assert "sign-in" in page.url
+    assert tab.violations() == []
+    page.get_by_label("Access key id").fill(key["accessKeyId"])
+    page.get_by_label("Secret access key").fill(key["secretAccessKey"])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/console/jobs?state=failed")
+    page.get_by_role("button", name="ann").click()
+    page.wait_for_url("**/console/sign-in")
+    tab.close()
