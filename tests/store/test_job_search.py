@@ -79,7 +79,7 @@ filters = st.builds(
 
 
 @settings(patient, max_examples=60)
-@given(st.lists(one_job, max_size=24), filters, st.integers(1, 5), st.sampled_from([3, 20_000]))
+@given(st.lists(one_job, max_size=24), filters, st.integers(1, 5), st.sampled_from([3, 5_000]))
 def test_every_job_of_the_filter_is_on_one_page(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], wanted: JobFilter, limit: int, walked: int
 ) -> None:

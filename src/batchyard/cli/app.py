@@ -7,6 +7,7 @@ Exit codes: the job's own for `run`, else 0; 1 when something cannot be done, 2 
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -301,6 +302,19 @@ def instances(watch: Watch = False, url: Url = None, as_json: JsonRows = False) 
     """Show this machine and the instances of MANAGED environments: what is free of all they have, how many jobs are on
     them, and how long an idle one stays."""
     return _show("INSTANCES", watch, url, as_json)
+
+
+@app.command("open", short_help="Show the console in a browser.")
+@reports_errors
+def open_console(url: Url = None) -> None:
+    """Show the console of the service in a browser, and print its address."""
+    import webbrowser
+
+    from batchyard.cli.endpoint import find_endpoint
+
+    address = f"{find_endpoint(url, os.environ).url}/console/"
+    typer.echo(address)
+    webbrowser.open(address)  # where there is no browser, the address is all that can be shown
 
 
 def _show(view: str, watches: bool, url: str | None, as_json: bool) -> int:

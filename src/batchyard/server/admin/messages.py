@@ -39,6 +39,7 @@ def starting(paths: Paths, engines: Sequence[tuple[str, str]], found: Detected) 
 def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> None:
     """Returns the lines once requests are answered."""
     say(f"  Address    {address}")
+    say(f"  Console    {address}/console/")
     if not rules.bound_to_loopback and not has_keys:
         say("  WARNING    --insecure: whoever reaches this address may run programs here.")
     say()
