@@ -4,71 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from pathlib import Path
 
-import boto3
 import pytest
 
-from tests.browser.browser import Tab, chromium, why_absent
+from tests.browser.browser import Tab, why_absent
+from tests.browser.pipeline import HOSTILE, Yard, yard_with_jobs
 from tests.server.running import Server, command
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(bool(why_absent()), reason=why_absent() or "there is a browser")
 
 END_SECONDS = 60.0
-HOSTILE = "<script>alert(1)</script>"
-PRINTS_HOSTILE = f"printf '{HOSTILE}\\033]0;x\\007 \\033[31mred\\033[0m <img src=x onerror=alert(2)>\\n'; exit 1"
-
-
-class Yard(NamedTuple):
-    """A service with a pipeline that failed, jobs that run and wait, and an array."""
-
-    server: Server
-    batch: Any
-    browser: Any
-    ids: dict[str, str]
-
-    def tab(self, **settings: Any) -> Tab:
-        return Tab(self.browser, self.server.address, **settings)
-
-    def submit(self, name: str, definition: str, **members: Any) -> str:
-        request = {"jobName": name, "jobQueue": "default", "jobDefinition": definition, **members}
-        return str(self.batch.submit_job(**request)["jobId"])
-
-    def status(self, job_id: str) -> str:
-        return str(self.batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"])
-
-    def wait(self, job_id: str, *statuses: str) -> None:
-        until(lambda: self.status(job_id) in statuses, END_SECONDS, lambda: f"{job_id} to be {statuses}")
-
-
-def register(batch: Any, name: str, script: str, vcpus: str = "1") -> None:
-    asks = [{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": "64"}]
-    properties = {"image": "busybox", "command": ["sh", "-c", script], "resourceRequirements": asks}
-    batch.register_job_definition(jobDefinitionName=name, type="container", containerProperties=properties)
 
 
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    with Server(tmp_path_factory.mktemp("console"), "--vcpus", "4") as server, chromium() as browser:
-        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
-        batch = boto3.client("batch", endpoint_url=server.address, region_name="us-east-1", **keys)
-        made = Yard(server, batch, browser, {})
-        register(batch, "ok", "echo fine")
-        register(batch, "bad", "echo 'bad row 4711'; exit 37")
-        register(batch, "evil", PRINTS_HOSTILE)
-        register(batch, "part", "if [ $AWS_BATCH_JOB_ARRAY_INDEX = 3 ]; then echo bad input; exit 9; fi")
-        register(batch, "long", "i=0; while true; do i=$((i+1)); echo step $i; sleep 0.3; done")
-        register(batch, "wide", "sleep 600", vcpus="64")
-        made.ids["ok"] = made.submit("ingest", "ok", tags={"team": "a"})
-        made.ids["bad"] = made.submit("clean", "bad", dependsOn=[{"jobId": made.ids["ok"]}])
-        made.ids["evil"] = made.submit("evil", "evil", tags={HOSTILE: HOSTILE}, parameters={"p": HOSTILE})
-        made.ids["array"] = made.submit("transform", "part", arrayProperties={"size": 8})
-        for name in ("bad", "evil", "array"):
-            made.wait(made.ids[name], "FAILED")
-        made.ids["long"] = made.submit("train", "long")
-        made.ids["wide"] = made.submit("huge", "wide")
-        made.wait(made.ids["long"], "RUNNING")
+    with yard_with_jobs(tmp_path_factory.mktemp("console")) as made:
         yield made
 
 
@@ -252,18 +204,18 @@ def test_the_theme_stays_as_it_was_chosen(yard: Yard) -> None:
     tab.close()
 
 
-def test_visitors_sign_in_once_there_are_keys(yard: Yard) -> None:
-    """The last of this file: from here on the service answers to keys."""
-    made = command(yard.server.directory, "keys", "add", "ann", "--data-dir", str(yard.server.data_dir), "--json")
-    key = json.loads(made.stdout)
-    tab = yard.tab()
-    page = tab.open("jobs?state=failed")
-    assert "sign-in" in page.url
-    assert tab.violations() == []
-    page.get_by_label("Access key id").fill(key["accessKeyId"])
-    page.get_by_label("Secret access key").fill(key["secretAccessKey"])
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/console/jobs?state=failed")
-    page.get_by_role("button", name="ann").click()
-    page.wait_for_url("**/console/sign-in")
-    tab.close()
+def test_visitors_sign_in_once_there_are_keys(yard: Yard, tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        made = command(tmp_path, "keys", "add", "ann", "--data-dir", str(server.data_dir), "--json")
+        key = json.loads(made.stdout)
+        tab = Tab(yard.browser, server.address)
+        page = tab.open("jobs?state=failed")
+        assert "sign-in" in page.url
+        assert tab.violations() == []
+        page.get_by_label("Access key id").fill(key["accessKeyId"])
+        page.get_by_label("Secret access key").fill(key["secretAccessKey"])
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/console/jobs?state=failed")
+        page.get_by_role("button", name="ann").click()
+        page.wait_for_url("**/console/sign-in")
+        tab.close()

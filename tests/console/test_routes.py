@@ -1,9 +1,13 @@
 """Which page answers, and what visitors see instead of one."""
 
 import re
+from typing import Any
 
+from batchyard.api.context import Call
 from batchyard.console.routes import POST, ROUTES
 from batchyard.console.site import PageRequest
+from batchyard.core.model.facts import JobStateChanged
+from batchyard.core.model.records import Status
 from tests.console.site import READER, VISITOR, Console, header_of, text_of
 
 
@@ -33,3 +37,17 @@ def test_the_theme_is_kept_in_a_cookie(console: Console) -> None:
 def test_the_way_back_stays_in_the_console(console: Console) -> None:
     for back in ("https://evil.example/", "//evil.example", "/console/\r\nx: y"):
         assert header_of(console.post("theme", theme="", back=back), "location") == "/console/"
+
+
+def test_the_stream_of_a_page_begins_before_what_it_read(yard: Console) -> None:
+    """What happens while a page is made is in its stream."""
+    for number in range(3):
+        yard.ring.add(JobStateChanged(1, number, "x", "default", Status.RUNNING))
+    before = yard.site.handlers["yard", "ListQueues"]
+
+    async def list_queues(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        yard.ring.add(JobStateChanged(1, 9, "x", "default", Status.RUNNING))
+        return await before(call, request)
+
+    yard.handlers["yard", "ListQueues"] = list_queues
+    assert 'data-number="3"' in yard.get("queues")

@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from batchyard.console.rendering import STATIC_HASH
+from batchyard.core.model.facts import JobStateChanged
+from batchyard.core.model.records import Status
 from batchyard.server.access.access import Access, Rules
 from batchyard.server.access.console_access import SESSION_SECONDS, ConsoleAccess
 from batchyard.server.access.keys import Key, KeyFile, add_key, new_key, remove_key
@@ -162,6 +164,51 @@ def test_browsers_that_visit_the_port_get_to_the_console(local: Browser) -> None
     assert local.get("/", accept="text/html").headers["location"] == "/console/"
     assert local.get("/").status == 418
     assert local.get("/?Action=DescribeInstances", accept="text/html").status == 418
+
+
+# -- the stream --
+
+
+async def _first_event(browser: Browser, query: str, last_event_id: str = "") -> str:
+    """The first event of a stream, which is left then."""
+    headers = [(b"host", HOST.encode()), (b"last-event-id", last_event_id.encode())]
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/console/live",
+        "raw_path": b"/console/live",
+        "query_string": query.encode(),
+        "headers": headers if last_event_id else headers[:1],
+        "client": ("127.0.0.1", 1),
+        "state": {PEER: PeerUser(OWN_UID)},
+    }
+    found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    left = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if b"event:" in message.get("body", b"") and not found.done():
+            found.set_result(message["body"].decode())
+
+    serving = asyncio.create_task(browser.app(scope, receive, send))  # type: ignore[arg-type]
+    event = await asyncio.wait_for(found, 30)
+    left.set()
+    await serving
+    return event
+
+
+def test_the_stream_names_what_changed_and_resumes(local: Browser) -> None:
+    ring = local.console.ring
+    for number in range(3):
+        ring.add(JobStateChanged(1, number, f"job-{number}", "default", Status.RUNNING))
+    event = asyncio.run(_first_event(local, "after=1&kinds=job"))
+    assert event.startswith("id: 3\nevent: change\ndata: ")
+    assert '"jobs":["job-1","job-2"]' in event
+    assert '"jobs":["job-2"]' in asyncio.run(_first_event(local, "after=1&kinds=job", last_event_id="2"))
+    assert '"all":true' in asyncio.run(_first_event(local, "after=99&kinds=job"))
 
 
 # -- without keys --

@@ -158,14 +158,14 @@ ENVIRONMENT = _environment()
 
 
 def render(site: Site, request: PageRequest, template: str, *, status: int = 200, **values: Any) -> Answer:
-    """Renders a page. Templates have, beside `values`: `request`, `visitor`, `now_ms`, `fact_number` and `ago`."""
+    """Renders a page. Templates have, beside `values`: `request`, `visitor`, `now_ms`, `ago` and
+    `may_write`."""
     now_ms = site.now_ms()
     shared = {
         "request": request,
         "visitor": request.visitor,
         "now_ms": now_ms,
         "ago": lambda at_ms: ago(at_ms, now_ms),
-        "fact_number": site.ring.number,
         "may_write": not request.visitor.is_read_only,
     }
     text = ENVIRONMENT.get_template(template).render(**shared, **values)

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from batchyard.api.readers import CALLER
 from batchyard.console.pages import (
     definitions,
     environments,
@@ -20,7 +23,9 @@ from batchyard.console.pages import (
 )
 from batchyard.console.rendering import ENVIRONMENT, render
 from batchyard.console.site import Answer, Forbidden, NotFound, Page, PageRequest, Site
+from batchyard.console.tokens import BadFilter
 from batchyard.core.model.refusal import Refused
+from batchyard.store.queries import OutOfTime
 
 GET, POST = "GET", "POST"
 # What the bar at the top leads to.
@@ -95,24 +100,20 @@ ENVIRONMENT.globals["nav_pages"] = NAV_PAGES
 async def answer(site: Site, request: PageRequest) -> Answer:
     """Answers one request of a visitor who was let in. What operations refuse is a page with their text. Raises Busy or
     Stopped."""
+    CALLER.set(request.visitor.caller)
     try:
         route, parts = _find(request)
         if route.method == POST and route.writes and request.visitor.is_read_only:
             raise Forbidden(READ_ONLY)
-        named = PageRequest(
-            request.path,
-            request.visitor,
-            request.method,
-            parts,
-            request.query,
-            request.form,
-            request.is_fragment,
-        )
-        return await route.page(site, named)
+        return await route.page(site, replace(request, parts=parts, fact_number=site.ring.number))
     except NotFound as error:
         return refusal(site, request, 404, "Not found", str(error))
     except Forbidden as error:
         return refusal(site, request, 403, "Not allowed", str(error))
+    except BadFilter as error:
+        return refusal(site, request, 400, "This was refused", str(error))
+    except OutOfTime as error:
+        return refusal(site, request, 503, "This took too long", str(error))
     except Refused as error:
         is_missing = MISSING.search(error.message) is not None
         heading = "Not found" if is_missing else "This was refused"

@@ -36,7 +36,8 @@ class Visitor(Struct, frozen=True):
 class PageRequest(Struct, frozen=True):
     """One request. `path`: below /console/, decoded; `parts`: what its route's pattern names; `query` and `form`:
     by name, several values joined by commas, or in forms by line ends; `is_fragment`: a script asks, to replace
-    parts of the page on the screen."""
+    parts of the page on the screen; `fact_number`: of the latest fact before anything was read, from which the page's
+    stream goes on."""
 
     path: str
     visitor: Visitor
@@ -45,6 +46,7 @@ class PageRequest(Struct, frozen=True):
     query: Mapping[str, str] = {}
     form: Mapping[str, str] = {}
     is_fragment: bool = False
+    fact_number: int = 0
 
     @property
     def url(self) -> str:

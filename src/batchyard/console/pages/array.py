@@ -43,14 +43,15 @@ async def show(site: Site, request: PageRequest, view: JobView, values: dict[str
     status = request.query.get("state", "").upper()
     listed, older = await _children(context, view, status, request.query.get("older"))
     assert view.job.array is not None, "the page of an array shows an array"
+    grid = grid_of(view.job.array.size, states)
     return render(
         site,
         request,
         "array.html",
         **values,
-        grid=grid_of(view.job.array.size, states),
+        grid=grid,
         counts={state: _count(ranges) for state, ranges in states.items()},
-        ranges=msgspec.json.encode(states).decode(),
+        ranges=msgspec.json.encode(states if grid.each == 1 else {}).decode(),
         exits=msgspec.json.encode(exits).decode(),
         groups=groups,
         ungrouped=max(0, failed - MAX_GROUPED),

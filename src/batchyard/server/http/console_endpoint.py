@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import time
 import uuid
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -29,6 +30,7 @@ from batchyard.wire.messages import WireError
 PATH = ROOT.encode()
 MAX_FORM_BYTES = 256 * 1024  # a definition's form with its environment: SubmitJob takes 30 KiB
 MAX_QUERY_BYTES = 8 * 1024
+STREAM_SECONDS = 300.0  # then the browser asks again, and must still be signed in
 MAX_STREAMS = 200  # open at once: each takes a connection, and little else
 COMPRESSED_BYTES = 1024  # smaller answers are sent as they are
 COMPRESSION = 5  # of 9: of a page of 100 KB a millisecond
@@ -123,7 +125,7 @@ class ConsoleEndpoint:
             back = PageRequest(path, Visitor(), query=query).url
             return redirect("sign-in", {"back": back} if path else None)
         if method in READING and path == "live":
-            return self._stream(query)
+            return self._stream(query, head.headers)
         form = await _form(head, method, receive)
         if method not in READING:
             self._access.check_write(head, admission, form.pop("csrf", ""))
@@ -168,10 +170,10 @@ class ConsoleEndpoint:
 
     # -- the stream --
 
-    def _stream(self, query: Mapping[str, str]) -> _Stream:
+    def _stream(self, query: Mapping[str, str], headers: Mapping[str, str]) -> _Stream:
         if self._streams >= MAX_STREAMS:
             raise WireError("TooManyRequestsException", "Too many pages are live; this one is not.", 429)
-        number = query.get("after", "")
+        number = headers.get("last-event-id") or query.get("after", "")  # a browser that reconnects sends the first
         kinds = tuple(kind for kind in (JOB, QUEUE, ENVIRONMENT) if kind in query.get("kinds", "").split(","))
         place = int(number) if number.isascii() and number.isdigit() and len(number) < 16 else 0
         return _Stream(place, kinds or (JOB, QUEUE, ENVIRONMENT), query.get("job", ""))
@@ -193,9 +195,12 @@ class ConsoleEndpoint:
 
     async def _send_changes(self, stream: _Stream, send: Send) -> None:
         await send({"type": "http.response.body", "body": b"retry: 1000\n\n", "more_body": True})
+        ends_at = time.monotonic() + STREAM_SECONDS
         async for change in self._site.ring.changes(stream.number, stream.kinds, stream.job_id):
             body = b": still here\n\n" if change is None else _event(change)
             await send({"type": "http.response.body", "body": body, "more_body": True})
+            if time.monotonic() > ends_at:
+                break
         await send({"type": "http.response.body", "body": b""})
 
 
