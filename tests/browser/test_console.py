@@ -194,6 +194,21 @@ def test_a_cell_opens_its_child(yard: Yard) -> None:
     tab.close()
 
 
+def test_ten_thousand_children_are_cells(yard: Yard) -> None:
+    job_id = yard.submit("sweep", "wide", arrayProperties={"size": 10_000})
+    tab = yard.tab()
+    page = tab.open(f"jobs/{job_id}")
+    assert tab.violations() == []
+    assert page.locator("svg.cells *").count() < 20, "cells are no elements of their own"
+    page.locator("svg.cells").focus()
+    page.keyboard.press("End")
+    assert page.locator("[data-readout]").inner_text() == "9999 RUNNABLE"
+    yard.batch.terminate_job(jobId=job_id, reason="seen")
+    tab.has("svg.cells .f-failed")
+    assert page.locator("[data-readout]").inner_text() == "9999 FAILED"
+    tab.close()
+
+
 def test_the_theme_stays_as_it_was_chosen(yard: Yard) -> None:
     tab = yard.tab(color_scheme="light")
     page = tab.open("jobs")

@@ -224,7 +224,7 @@
     if (!svg) return;
     const columns = Number(svg.dataset.columns), most = Math.ceil(Number(svg.dataset.size) / Number(svg.dataset.each)) - 1;
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -1e9, End: 1e9 }[event.key];
-    if (step !== undefined) { event.preventDefault(); cursor = Math.max(0, Math.min(most, Math.max(0, cursor) + (cursor < 0 ? 0 : step))); drawCells(); }
+    if (step !== undefined) { event.preventDefault(); const isFirst = cursor < 0 && Math.abs(step) < 1e9; cursor = isFirst ? 0 : Math.max(0, Math.min(most, Math.max(0, cursor) + step)); drawCells(); }
     if (event.key === "Enter" && cursor >= 0) openCell(svg, cursor);
   });
 
