@@ -23,8 +23,8 @@ from batchyard.core.model.refusal import CLIENT_EXCEPTION, Refused
 from batchyard.core.model.trace_context import valid_trace_parent
 from batchyard.server.access.access import Access, Admitted, Client, denied
 from batchyard.server.access.peers import PeerUser
-from batchyard.server.asyncio_tasks import cancel_tasks
 from batchyard.server.access.read_only import is_reading
+from batchyard.server.asyncio_tasks import cancel_tasks
 from batchyard.server.http.routes import FAILED, Asgi, Receive, Scope, Send, fault, headers_of, send_response
 from batchyard.server.http.streamed_answer import StreamedAnswer, disconnected, send_stream
 from batchyard.wire.compression import inflated
