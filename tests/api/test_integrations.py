@@ -70,6 +70,8 @@ def test_a_resource_is_an_operation_of_ours(arn: str, operation: tuple[str, str]
 )
 def test_what_is_not_here_is_refused_with_the_remedy(arn: str, more: str) -> None:
     assert i.check_task(arn, {}) == [("Resource", refusal(arn) + more)]
+    # Where the owner accepts what runs elsewhere, what AWS has none of is refused nevertheless.
+    assert i.check_known_task(arn, {}) == ([] if more else [("Resource", refusal(arn))])
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,7 @@ def test_what_is_not_here_is_refused_with_the_remedy(arn: str, more: str) -> Non
 )
 def test_arguments_are_checked_in_definitions(arn: str, arguments: Any, faults: list[str]) -> None:
     assert i.check_task(arn, arguments) == [("", fault) for fault in faults]
+    assert i.check_known_task(arn, arguments) == i.check_task(arn, arguments)
 
 
 def test_values_are_checked_before_a_call() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from batchyard.api.context import Settings
 from tests.api.service import Service
 
 ROLE = "arn:aws:iam::123456789012:role/workflows"
@@ -119,6 +121,26 @@ def test_what_is_no_state_machine_is_refused(states: Any, members: dict[str, Any
     found = refusal(states.create_state_machine, **request)
     assert found[0] == code
     assert text in found[1]
+
+
+def test_what_runs_elsewhere_is_accepted_where_the_owner_wants_it(tmp_path: Path) -> None:
+    service = Service(tmp_path, Settings(accepts_unknown_integrations=True))
+    try:
+        states = service.client("stepfunctions")
+        for number, resource in enumerate(
+            ("arn:aws:lambda:us-east-1:1:function:f", "arn:aws:states:::sqs:sendMessage")
+        ):
+            state = {"Type": "Task", "Resource": resource, "End": True}
+            text = json.dumps({"StartAt": "A", "States": {"A": state}})
+            states.create_state_machine(name=f"m{number}", definition=text, roleArn=ROLE)
+        states.create_state_machine(name="reads", definition=READER, roleArn=ROLE)
+        unknown = definition().replace(
+            '"Type": "Pass"', '"Type": "Task", "Resource": "arn:aws:states:::dynamodb:query"'
+        )
+        found = refusal(states.create_state_machine, name="none", definition=unknown, roleArn=ROLE)
+        assert "arn:aws:states:::dynamodb:query is not recognized" in found[1]
+    finally:
+        service.close()
 
 
 def test_logs_go_to_a_group_that_is_there(service: Service, states: Any) -> None:

@@ -46,6 +46,13 @@ def test_a_call_is_made_with_its_parameters_and_answered() -> None:
     assert driver.details(arn, "TaskSucceeded") == [{**names, "output": '{"MessageId":"1"}'}]
 
 
+def test_a_lambda_function_has_its_arn_in_the_events() -> None:
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:f"
+    driver = Driver(lambda call: {})
+    execution = driver.run_machine(task(arn))
+    assert driver.details(execution, "TaskStarted") == [{"resourceType": "lambda", "resource": arn}]
+
+
 def test_a_call_that_fails_fails_the_execution() -> None:
     def answers(call: c.CallIntegration) -> Any:
         raise CallFailed("SNS.NotFoundException", "Topic does not exist")

@@ -71,6 +71,7 @@ class Settings(Struct, frozen=True):
     min_timeout_seconds: int = 60
     max_job_kib: int = 30  # of one SubmitJob request
     max_definition_kib: int = 24  # of one RegisterJobDefinition request
+    accepts_unknown_integrations: bool = False  # tasks of services that do not run here fail when they are reached
     has_s3: bool = False  # distributed Maps may read items from the owner's S3, and write results there
 
 

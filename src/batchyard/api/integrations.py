@@ -138,6 +138,14 @@ def is_http(resource: Resource) -> bool:
 # -- definitions --
 
 
+def check_known_task(resource_arn: str, arguments: Any | None) -> list[tuple[str, str]]:
+    """Returns what `check_task` does, but for a resource that AWS has and this service has not: its Task is accepted,
+    and fails when it is reached."""
+    resource = parse_resource(resource_arn)
+    is_known = resource.service == ACTIVITY or is_http(resource) or find_integration(resource) is not None
+    return [] if not is_known and _remedy(resource) else check_task(resource_arn, arguments)
+
+
 def check_task(resource_arn: str, arguments: Any | None) -> list[tuple[str, str]]:
     """Returns what is wrong with a Task: where in the state (`Resource`; empty: in its arguments), and AWS's text.
     `arguments`: its Parameters or Arguments; None: it has none; a text: an expression that makes them."""
@@ -148,29 +156,34 @@ def check_task(resource_arn: str, arguments: Any | None) -> list[tuple[str, str]
         return [("", fault) for fault in static_http_faults(arguments)]
     integration = find_integration(resource)
     if integration is None:
-        return [("Resource", _not_recognized(resource))]
+        return [("Resource", not_recognized(resource))]
     shape = integration.model.input
     if isinstance(arguments, str) or shape is None:
         return []
     return [("", fault) for fault in _static_faults(shape, {} if arguments is None else arguments)]
 
 
-def _not_recognized(resource: Resource) -> str:
+def not_recognized(resource: Resource) -> str:
     """Returns AWS's text; for what AWS has, with the remedy."""
     text = (
         f"The resource provided {resource.arn} is not recognized. The value is not a valid resource ARN, or the "
         f"resource is not available in this region."
     )
+    return f"{text} {_remedy(resource)}".rstrip()
+
+
+def _remedy(resource: Resource) -> str:
+    """Returns what to do about a resource that AWS has and this service has not; empty: AWS has none such."""
     name = resource.service.removeprefix(SDK)
     if resource.arn.startswith("arn:aws:lambda:"):
         name = "lambda"
     elif not resource.service.startswith(SDK):
         actions = NOT_HERE.get(name)
         if actions is None or (actions and resource.action not in actions):
-            return text
+            return ""
     elif name in SDK_SERVICES:
-        return f"{text} Batchyard does not have the operation {pascal(resource.action)} of {SDK_SERVICES[name][1]}."
-    return f"{text} Batchyard runs no {name}; use arn:aws:states:::batch:submitJob.sync or an activity."
+        return f"Batchyard does not have the operation {pascal(resource.action)} of {SDK_SERVICES[name][1]}."
+    return f"Batchyard runs no {name}; use arn:aws:states:::batch:submitJob.sync or an activity."
 
 
 def _static_faults(shape: Shape, arguments: Any) -> Iterator[str]:

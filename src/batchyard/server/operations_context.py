@@ -96,6 +96,7 @@ def context_of(
             min_timeout_seconds=settings.min_timeout_seconds,
             max_array_size=settings.max_array_size,
             max_job_kib=settings.max_job_kib,
+            accepts_unknown_integrations=settings.accept_unknown_integrations,
             has_s3=settings.s3_endpoint is not None,
         ),
         readers=state.readers,

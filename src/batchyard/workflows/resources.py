@@ -23,6 +23,11 @@ class Resource(Struct, frozen=True):
     pattern: str = ""
 
     @property
+    def type_name(self) -> str:
+        """Returns what events have as `resourceType`: of other ARNs, such as those of Lambda functions, the service."""
+        return self.service or self.arn.split(":")[2]
+
+    @property
     def name(self) -> str:
         """Returns what events have as `resource`: action and pattern."""
         return self.action + self.pattern

@@ -92,6 +92,18 @@ def test_a_refusal_is_an_error_of_the_call(tmp_path: Path, pattern: str, stage: 
         yard.run(scenario)
 
 
+@pytest.mark.parametrize("arn", ["arn:aws:states:::sqs:sendMessage", "arn:aws:lambda:us-east-1:1:function:f"])
+def test_a_call_of_what_runs_elsewhere_fails_with_the_remedy(tmp_path: Path, arn: str) -> None:
+    async def scenario(yard: Yard) -> None:
+        answer = await yard.answer(arn, {"any": "thing"})
+        assert answer.error == "States.TaskFailed"
+        assert str(answer.cause).startswith(f"The resource provided {arn} is not recognized.")
+        assert str(answer.cause).endswith("; use arn:aws:states:::batch:submitJob.sync or an activity.")
+
+    with Yard(tmp_path) as yard:
+        yard.run(scenario)
+
+
 def test_a_call_waits_for_space_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "SPACE_SECONDS", 0.0)
 

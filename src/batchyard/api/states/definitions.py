@@ -33,8 +33,10 @@ async def validate_state_machine_definition(context: Context, call: Call, reques
 
 def diagnose(context: Context, definition: str, kind: str) -> list[Diagnostic]:
     """Returns everything that is wrong with a definition, or doubtful."""
-    check_items = check_objects if context.settings.has_s3 else refuse_objects
-    return check_definition(definition, kind, Options(integrations.check_task, check_items))
+    accepts_unknown = context.settings.accepts_unknown_integrations
+    check_task = integrations.check_known_task if accepts_unknown else integrations.check_task
+    check_items = check_objects if context.settings.has_s3 or accepts_unknown else refuse_objects
+    return check_definition(definition, kind, Options(check_task, check_items))
 
 
 async def checked(context: Context, definition: str, kind: str) -> dict[str, list[str]]:

@@ -65,6 +65,7 @@ class Settings(Struct, frozen=True):
     metrics_open: bool = False
     trusted_proxy: str | None = None
     aws_error_texts: bool = False
+    accept_unknown_integrations: bool = False
     efs: tuple[tuple[str, str], ...] = ()  # of the configuration file's table [efs] alone
     images: tuple[ImageLine, ...] = ()  # of its table [images] alone
     allowed_targets: tuple[str, ...] = ()  # of its table [targets] alone

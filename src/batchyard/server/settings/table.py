@@ -264,6 +264,12 @@ TABLE: tuple[Setting, ...] = (
         False,
     ),
     Setting(
+        "accept_unknown_integrations",
+        Kind.SWITCH,
+        "Accept state machines that call AWS services which do not run here: such a task fails when it is reached.",
+        False,
+    ),
+    Setting(
         "stop_grace_seconds",
         Kind.NUMBER,
         "How long a terminated job has between SIGTERM and SIGKILL.",

@@ -26,6 +26,7 @@ from batchyard.api.integrations import (
     error_of,
     find_integration,
     is_http,
+    not_recognized,
     output_of,
     read_arguments,
 )
@@ -85,8 +86,7 @@ class IntegrationCalls:
             return
         integration = find_integration(effect.resource)
         if integration is None:
-            cause = f"The resource {effect.resource.arn} is not recognized."
-            self._loop.report(answered(effect, CallError("States.TaskFailed", cause)))
+            self._loop.report(answered(effect, CallError("States.TaskFailed", not_recognized(effect.resource))))
             return
         request, faults = read_arguments(integration, effect.arguments)
         if faults:  # definitions and arguments were checked; this is for what was accepted by an earlier version

@@ -62,8 +62,7 @@ def schedule(world: OpenExecutions, execution: OpenExecution, frame: Frame, stat
         given = compact(arguments.value)
         raise StateError(RUNTIME, f"The Parameters '{given}' could not be used to start the Task: [{fault}]")
     details: dict[str, Any] = {
-        "resourceType": resource.service,
-        "resource": resource.name,
+        **_names(resource),
         "region": world.account.region,
         "parameters": arguments.text,
         **times,
@@ -256,7 +255,7 @@ def _task(world: OpenExecutions, execution: OpenExecution, frame: Frame) -> Task
 
 
 def _names(resource: Resource) -> dict[str, str]:
-    return {"resourceType": resource.service, "resource": resource.name}
+    return {"resourceType": resource.type_name, "resource": resource.name or resource.arn}
 
 
 def _times(state: TaskState, raw: Payload, arguments: Payload, scope: Scope) -> dict[str, int]:
