@@ -268,6 +268,7 @@ TABLE: tuple[Setting, ...] = (
         Kind.SWITCH,
         "Accept state machines that call AWS services which do not run here: such a task fails when it is reached.",
         False,
+        toml_key="workflows.accept_unknown_integrations",
     ),
     Setting(
         "stop_grace_seconds",
