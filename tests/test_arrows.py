@@ -24,6 +24,7 @@ PURE_ROOMS = {
     "topics",
     "iam",
     "workflows",
+    "analysis",
 }
 # fmt: off
 CORE_LIBRARY = {

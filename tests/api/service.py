@@ -289,10 +289,10 @@ class Service:
         at = self.launched[job_id].attempt_node
         self.report(reports.Started(at.attempt_id, self.now_ms, node=at.node))
 
-    def end(self, job_id: str, exit_code: int = 0, reason: str = "", ran_ms: int = 1000) -> None:
-        """The job's task ran and ended."""
+    def end(self, job_id: str, exit_code: int = 0, reason: str = "", ran_ms: int = 1000, **used: int) -> None:
+        """The job's task ran and ended. `used`: what it used, as members of ContainerExit."""
         self.tick(ran_ms)
-        exit_of = reports.ContainerExit(exit_code=exit_code, reason=reason)
+        exit_of = reports.ContainerExit(exit_code=exit_code, reason=reason, **used)
         at = self.launched[job_id].attempt_node
         self.report(reports.Exited(at.attempt_id, self.now_ms - ran_ms, self.now_ms, (exit_of,), node=at.node))
 

@@ -167,7 +167,8 @@ class Stub:
 
 @contextmanager
 def serving(stub: Stub) -> Iterator[Stub]:
-    names = [name.removeprefix("_") for name in dir(Stub) if name[:1] == "_" and name[1:2].isupper()]
+    def names() -> list[str]:
+        return [name.removeprefix("_") for name in dir(stub) if name[:1] == "_" and name[1:2].isupper()]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -178,7 +179,7 @@ def serving(stub: Stub) -> Iterator[Stub]:
             stub.headers.append({name.lower(): value for name, value in self.headers.items()})
             target = self.headers.get("x-amz-target", "")
             operation = target.rpartition(".")[2] or next(
-                (name for name in names if self.path in (f"/v1/{name.lower()}", f"/yard/v1/{name.lower()}")), "Exec"
+                (name for name in names() if self.path in (f"/v1/{name.lower()}", f"/yard/v1/{name.lower()}")), "Exec"
             )
             try:
                 status, document, headers = 200, stub.answer(operation, json.loads(body or b"{}")), {}

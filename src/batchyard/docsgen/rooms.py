@@ -131,6 +131,11 @@ ROOMS = (
         ("core.model", "evaluators"),
     ),
     Room(
+        "analysis",
+        "what the past teaches: costs and right sizes from attempts that ran; pure functions",
+        "clocks, files, SQL, networks",
+    ),
+    Room(
         "console",
         "the web console: pages made of api documents and store queries",
         "decisions, SQL, HTTP",
@@ -149,7 +154,7 @@ ROOMS = (
     Room("clock", "the time of service and supervisor, which never goes back", "everything else", is_module=True),
     Room("failpoints", "named points where tests make a process fail", "everything else", is_module=True),
     Room("server", "puts the rooms together; HTTP, access, settings, its own commands", "", (EVERYTHING,)),
-    Room("cli", "the commands for people: a client of our own endpoint", "the server", ("wire",)),
+    Room("cli", "the commands for people: a client of our own endpoint", "the server", ("wire", "analysis")),
     Room(
         "simulator",
         "random worlds under virtual time, in which core and loop are checked",

@@ -17,6 +17,7 @@ from batchyard.core.model.executions import Execution, Frame, HistoryEvent, MapR
 from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.records import Definition, Environment, Queue, Ranges, Status
 from batchyard.store import (
+    attempt_queries,
     codec,
     delivery_queries,
     execution_queries,
@@ -27,6 +28,7 @@ from batchyard.store import (
     log_queries,
     task_queries,
 )
+from batchyard.store.attempt_queries import AttemptFilter, PastAttempt
 from batchyard.store.budgets import OutOfTime, check_time, is_spent, time_budget
 from batchyard.store.cursors import decode_cursor, encode_cursor
 from batchyard.store.driver import Driver
@@ -39,6 +41,7 @@ from batchyard.store.tables import TEXT_END, definitions, documents, environment
 from batchyard.store.task_queries import TaskRow
 
 __all__ = [
+    "AttemptFilter",
     "AttemptView",
     "ExecutionFilter",
     "JobFilter",
@@ -47,6 +50,7 @@ __all__ = [
     "LogGroup",
     "LogStream",
     "OutOfTime",
+    "PastAttempt",
     "Reader",
     "SearchPage",
     "TaskRow",
@@ -258,6 +262,13 @@ class Reader:
         task_queries.list_tasks."""
         with self._engine.connect() as connection:
             return task_queries.list_tasks(connection, limit, after, placed=placed)
+
+    def past_attempts(
+        self, wanted: AttemptFilter, limit: int, after: str | None = None
+    ) -> tuple[list[PastAttempt], str | None]:
+        """Returns the attempts that ran in a span of time; see attempt_queries.past_attempts."""
+        with self._engine.connect() as connection:
+            return attempt_queries.past_attempts(connection, wanted, limit, after)
 
     # -- Environments, queues, definitions --
 

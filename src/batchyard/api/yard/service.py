@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchyard.api.model_checks import enum_check
 from batchyard.api.service_descriptor import ServiceDescriptor
-from batchyard.api.yard import deliveries, explain, overview, run_job, service_operations, usage
+from batchyard.api.yard import deliveries, explain, overview, past, run_job, service_operations, usage
 
 SERVICE = ServiceDescriptor(
     name="yard",
@@ -18,6 +18,8 @@ SERVICE = ServiceDescriptor(
         "InterruptInstance": overview.interrupt_instance,
         "ListEnvironments": overview.list_environments,
         "ListInstances": overview.list_instances,
+        "ListPastAttempts": past.list_past_attempts,
+        "ListPastInstances": past.list_past_instances,
         "ListQueues": overview.list_queues,
         "RunJob": run_job.run_job,
         "GetService": service_operations.get_service,

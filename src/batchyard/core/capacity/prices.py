@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from batchyard.core.capacity.catalogue import InstanceType
+from batchyard.core.model.records import Instance, Market
 from batchyard.core.model.resources import MILLI_PER_VCPU
 
 MICRO_PER_DOLLAR = 1_000_000
@@ -33,6 +34,12 @@ class Prices(Struct, frozen=True):
     def spot_of(self, kind: InstanceType) -> int | None:
         """Returns micro-dollars per hour; None where the owner gave none."""
         return self.spot.get(kind.name)
+
+    def price_of(self, instance: Instance) -> int:
+        """Returns the owner's price of an hour, in micro-dollars: of Spot the Spot price, where there is one. 0: there
+        is none."""
+        price = self.on_demand.get(instance.instance_type, 0)
+        return self.spot.get(instance.instance_type, price) if instance.market is Market.SPOT else price
 
     def ranking_price(self, kind: InstanceType, *, is_spot: bool) -> int:
         """Returns the price by which types are compared: on Spot the Spot price, where there is one."""

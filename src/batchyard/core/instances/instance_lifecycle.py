@@ -14,7 +14,9 @@ from batchyard.core.model.refusal import Refused
 from batchyard.core.state.document_kinds import ENDED_INSTANCE
 from batchyard.core.state.world import World
 
-ENDED_KEPT_MS = 3600 * 1000  # as EC2 describes terminated instances for about an hour
+ENDED_SHOWN_MS = 3600 * 1000  # as EC2 describes terminated instances for about an hour
+ENDED_KEPT_MS = 35 * 24 * 3600 * 1000  # a whole month, and a few days to ask for its costs
+MAX_ENDED = 20_000  # all are in memory, at about 500 bytes each; the oldest goes first
 REFUSAL_PAUSE_MS = 10_000  # after capacity was refused: an immediate retry would be refused again
 
 
@@ -52,17 +54,17 @@ def _pause(world: World, name: str, until_ms: int, reason: str) -> None:
 
 
 def _remember(world: World, instance: Instance) -> None:
-    ended = EndedInstance(instance, world.now_ms)
+    ended = EndedInstance(instance, world.now_ms, world.prices.price_of(instance))
     world.instances.ended[instance.instance_id] = ended
     world.changes.documents[ENDED_INSTANCE, instance.instance_id] = ended
 
 
 def forget_ended(world: World) -> None:
-    """Drops ended instances after their hour."""
+    """Drops the ended instances that were kept long enough, or are too many."""
     ended = world.instances.ended
     while ended:
         instance_id = next(iter(ended))
-        if world.now_ms < ended[instance_id].ended_at_ms + ENDED_KEPT_MS:
+        if len(ended) <= MAX_ENDED and world.now_ms < ended[instance_id].ended_at_ms + ENDED_KEPT_MS:
             break  # the others ended later
         del ended[instance_id]
         world.changes.documents[ENDED_INSTANCE, instance_id] = None

@@ -547,12 +547,13 @@ class Instance(Struct, frozen=True, omit_defaults=True):
     provider: str = HOST_PROVIDER  # where it comes from
 
 
-class EndedInstance(Struct, frozen=True):
+class EndedInstance(Struct, frozen=True, omit_defaults=True):
     """An instance of a MANAGED environment as it last was. It is kept for a while for later requests. Named by its
     id."""
 
     instance: Instance
     ended_at_ms: int
+    hourly_micro_dollars: int = 0  # the owner's price when it ended; 0: there was none
 
 
 class SchedulingPolicy(Struct, frozen=True):

@@ -10,7 +10,7 @@ from batchyard.core.model.attempt_node import task_id_of
 from batchyard.core.model.commands import Command
 from batchyard.core.model.names import task_id
 from batchyard.core.model.ranges import count
-from batchyard.core.model.records import Instance, Job, Market, Status, asked_by, milli_vcpus_of
+from batchyard.core.model.records import Instance, Job, Status, asked_by, milli_vcpus_of
 from batchyard.core.model.resources import Resources
 from batchyard.core.questions.overview import capacity_of
 from batchyard.core.state.arrays import virtual_ranges
@@ -140,9 +140,8 @@ class JobLookup:
         return self._world.instances.get(instance_id)
 
     def price_of(self, instance: Instance) -> int:
-        """Returns the owner's price of an hour, in micro-dollars: of Spot the Spot price, where there is one."""
-        price = self._prices.on_demand.get(instance.instance_type, 0)
-        return self._prices.spot.get(instance.instance_type, price) if instance.market is Market.SPOT else price
+        """Returns the owner's price of an hour, in micro-dollars; 0: there is none."""
+        return self._prices.price_of(instance)
 
     def placed(self) -> list[tuple[int, str]]:
         """Returns key and queue of all rows with a placed attempt."""

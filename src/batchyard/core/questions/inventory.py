@@ -6,7 +6,7 @@ from collections import Counter
 
 from msgspec import Struct
 
-from batchyard.core.instances.instance_lifecycle import ENDED_KEPT_MS
+from batchyard.core.instances.instance_lifecycle import ENDED_SHOWN_MS
 from batchyard.core.model.commands import Command
 from batchyard.core.model.records import EndedInstance, Instance
 from batchyard.core.model.resources import Resources
@@ -68,6 +68,31 @@ def inventory(world: World, command: AskInstances) -> Inventory:
         available = world.instances.available[instance_id]
         stocks.append(Stock(world.instances[instance_id], available.free, tuple(available.gpu_ids)))
     tasks = [TaskCount(*key, running[key], pending[key]) for key in sorted({*running, *pending})]
-    since_ms = world.now_ms - ENDED_KEPT_MS
+    since_ms = world.now_ms - ENDED_SHOWN_MS
     ended = tuple(one for one in world.instances.ended.values() if one.ended_at_ms > since_ms)
     return Inventory(tuple(stocks), tuple(tasks), ended)
+
+
+class PastInstance(Struct, frozen=True):
+    """A managed instance that there was, or is. `ended_at_ms`: 0: it is there. `hourly_micro_dollars`: the owner's
+    price; 0: there is none."""
+
+    instance: Instance
+    ended_at_ms: int
+    hourly_micro_dollars: int
+
+
+class AskPastInstances(Command[tuple[PastInstance, ...]], frozen=True):
+    """Asks for the managed instances that there were at some time since then, by launch."""
+
+    since_ms: int
+
+
+def past_instances(world: World, command: AskPastInstances) -> tuple[PastInstance, ...]:
+    found = [
+        PastInstance(one.instance, one.ended_at_ms, one.hourly_micro_dollars)
+        for one in world.instances.ended.values()
+        if one.ended_at_ms > command.since_ms
+    ]
+    found += [PastInstance(one, 0, world.prices.price_of(one)) for one in world.instances.values() if one.environment]
+    return tuple(sorted(found, key=lambda one: (one.instance.launched_at_ms, one.instance.instance_id)))

@@ -1,0 +1,1 @@
+"""What the past teaches: costs and right sizes from attempts that ran. Pure functions of rows and times."""
