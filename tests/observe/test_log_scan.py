@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from batchyard.observe.log_catalogue import EventStream, JobStream
 from batchyard.observe.log_scan import Span, scan, scan_in_order
+from batchyard.observe.logfile import LogFile
 from batchyard.observe.packed_log import pack
 from batchyard.store.logs.log_reader import LogReader
 from batchyard.store.logs.log_records import LogEvent
@@ -17,9 +18,9 @@ TEXT = st.text("ab\u00e9 ", max_size=8)
 LINES = st.lists(st.tuples(st.integers(0, 3), TEXT), max_size=25)
 
 
-def stream_of(path: Path, lines: list[tuple[int, str]]) -> tuple[JobStream, list[tuple[int, str]]]:
+def stream_of(path: Path, lines: list[tuple[int, str]], at_ms: int = 100) -> tuple[JobStream, list[tuple[int, str]]]:
     """A stream with these lines, each so many milliseconds after the one before; and the lines with their times."""
-    at_ms, found = 100, []
+    found = []
     for step, text in lines:
         at_ms += step
         found.append((at_ms, text))
@@ -35,6 +36,7 @@ def stream_of(path: Path, lines: list[tuple[int, str]]) -> tuple[JobStream, list
     length=st.integers(0, 30),
     needle=st.sampled_from(["", "a", "\u00e9", "bb"]),
     packs=st.booleans(),
+    began=st.sampled_from([0, 1_700_000_000_000]),
 )
 def test_a_file_is_scanned_as_its_lines_say(
     tmp_path_factory: pytest.TempPathFactory,
@@ -44,12 +46,18 @@ def test_a_file_is_scanned_as_its_lines_say(
     length: int,
     needle: str,
     packs: bool,
+    began: int,
 ) -> None:
-    stream, found = stream_of(tmp_path_factory.mktemp("logs") / "a.log", lines)
+    start += began
+    stream, found = stream_of(tmp_path_factory.mktemp("logs") / "a.log", lines, began + 100)
     if packs:
         pack(stream.path)
     span = Span(start, start + length, [needle] if needle else [])
-    scanned = [(at, text) for at, _, _, text in scan(stream, span, block)]
+    lines_scanned = list(scan(stream, span, block))
+    scanned = [(at, text) for at, _, _, text in lines_scanned]
+    with LogFile(stream.path) as log:
+        places = {place: (at, text) for at, place, _, text in lines_scanned}
+        assert {line.start: (line.at_ms, line.text) for line in log.lines(0) if line.start in places} == places
     inside = [(at, text) for at, text in found if start <= at < start + length]
     assert scanned == [(at, text) for at, text in reversed(inside) if needle in text]
     assert span.skipped.lines == sum(needle not in text for _, text in inside)

@@ -6,18 +6,19 @@ import base64
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from msgspec import Struct
 
 from batchyard.core.model.refusal import Refused
 from batchyard.evaluators.insights.aggregates import TooLarge
+from batchyard.evaluators.insights.batches import Batch, MakeRecord
 from batchyard.evaluators.insights.nodes import Dedup, Limit, PatternOf, Query, Sort, Stats
 from batchyard.evaluators.insights.plan import Execution, Plan, Statistics
 from batchyard.evaluators.insights.values import LogRecord
 from batchyard.observe.log_catalogue import AnyStream, JobStream, LogCatalogue
-from batchyard.observe.log_scan import Span, scan, scan_in_order
+from batchyard.observe.log_scan import Span, scan, scan_blocks, scan_in_order
 
 SCHEDULED, RUNNING, COMPLETE = "Scheduled", "Running", "Complete"
 FAILED, CANCELLED, TIMED_OUT = "Failed", "Cancelled", "Timeout"
@@ -90,9 +91,13 @@ class LogQuery:
         )
         self.failure = "the query failed for a reason that the service's own log has"
         try:
-            for record in _records(catalogue, account_id, scope, self.plan.query, self._span):
-                if not execution.add(record):
-                    break
+            if execution.takes_batches:
+                for batch in _batches(catalogue, account_id, scope, self.plan.query, self._span):
+                    execution.add_batch(batch)
+            else:
+                for record in _records(catalogue, account_id, scope, self.plan.query, self._span):
+                    if not execution.add(record):
+                        break
             self.rows = execution.rows()
             self.failure = ""
         except TooLarge as error:
@@ -177,29 +182,37 @@ def _pointer_head(group: str, stream: str) -> str:
     return base64.urlsafe_b64encode(f"{group}\n{stream}".encode()).decode()
 
 
+def _sources(
+    catalogue: LogCatalogue, account_id: str, scope: QueryScope, query: Query
+) -> Iterator[tuple[AnyStream, MakeRecord]]:
+    """Yields the streams of the groups, each with what makes records of its lines."""
+    has_fields = any(prefix in scope.text for prefix in JOB_FIELDS)
+    has_pointer = "@ptr" in scope.text or not any(isinstance(command, Stats) for command in query.commands)
+    for group in scope.groups:
+        for stream in _streams(catalogue, group, scope):
+            yield stream, _maker(catalogue, account_id, group, stream, has_fields=has_fields, has_pointer=has_pointer)
+
+
 def _records(
     catalogue: LogCatalogue, account_id: str, scope: QueryScope, query: Query, span: Span
 ) -> Iterator[LogRecord]:
     """Yields the records of the groups: newest first, where their order matters."""
-    has_fields = any(prefix in scope.text for prefix in JOB_FIELDS)
-    has_pointer = "@ptr" in scope.text or not any(isinstance(command, Stats) for command in query.commands)
-    makers: dict[tuple[str, str], Callable[[int, int, int, str], LogRecord]] = {}
-    found: list[tuple[str, AnyStream]] = []
-    for group in scope.groups:
-        for stream in _streams(catalogue, group, scope):
-            found.append((group, stream))
-            makers[group, stream.name] = _maker(
-                catalogue, account_id, group, stream, has_fields=has_fields, has_pointer=has_pointer
-            )
+    sources = list(_sources(catalogue, account_id, scope, query))
     if order_matters(query):
-        groups = {id(stream): group for group, stream in found}
-        for stream, line in scan_in_order([stream for _, stream in found], span):
-            yield makers[groups[id(stream)], stream.name](*line)
+        makers = {id(stream): maker for stream, maker in sources}
+        for stream, line in scan_in_order([stream for stream, _ in sources], span):
+            yield makers[id(stream)](*line)
         return
-    for group, stream in found:
-        maker = makers[group, stream.name]
+    for stream, maker in sources:
         for line in scan(stream, span):
             yield maker(*line)
+
+
+def _batches(catalogue: LogCatalogue, account_id: str, scope: QueryScope, query: Query, span: Span) -> Iterator[Batch]:
+    """Yields the records of the groups by blocks of streams."""
+    for stream, maker in list(_sources(catalogue, account_id, scope, query)):
+        for lines in scan_blocks(stream, span):
+            yield Batch(lines, maker)
 
 
 def order_matters(query: Query) -> bool:
@@ -232,7 +245,7 @@ def _maker(
     *,
     has_fields: bool,
     has_pointer: bool = True,
-) -> Callable[[int, int, int, str], LogRecord]:
+) -> MakeRecord:
     head, name, log = _pointer_head(group, stream.name), stream.name, f"{account_id}:{group}"
     fields = job_fields(catalogue, stream) if has_fields else {}
 

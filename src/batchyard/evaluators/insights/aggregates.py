@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from batchyard.evaluators.insights.batches import Column, mapped, numbers_of
 from batchyard.evaluators.insights.values import Row, Value, number_of, sort_key, text_of
 from batchyard.evaluators.metrics.samples import MAX_EXACT_VALUES, bucket_value
 from batchyard.evaluators.metrics.statistics import percentile
@@ -23,6 +25,9 @@ class Aggregate(Protocol):
 
     def add(self, row: Row, value: Value) -> None: ...
 
+    def add_all(self, column: Column) -> None:
+        """Takes the values of many rows: as add() of one after the other."""
+
     def result(self) -> Value: ...
 
 
@@ -34,6 +39,9 @@ class CountRows:
 
     def add(self, row: Row, value: Value) -> None:
         self.count += 1
+
+    def add_all(self, column: Column) -> None:
+        self.count += len(column)
 
     def result(self) -> Value:
         return self.count
@@ -47,6 +55,9 @@ class Count(CountRows):
     def add(self, row: Row, value: Value) -> None:
         self.count += value is not None
 
+    def add_all(self, column: Column) -> None:
+        self.count += sum(value is not None for value in column.values)
+
 
 class CountDistinct:
     __slots__ = ("texts",)
@@ -58,8 +69,16 @@ class CountDistinct:
         text = text_of(value)
         if text is not None:
             self.texts.add(text[:MAX_DISTINCT_CHARACTERS])
-            if len(self.texts) > MAX_DISTINCT:
-                raise TooLarge(f"count_distinct has more than {MAX_DISTINCT} values")
+            self._check()
+
+    def add_all(self, column: Column) -> None:
+        texts = [value if type(value) is str else text_of(value) for value in column.values]
+        self.texts.update([text[:MAX_DISTINCT_CHARACTERS] for text in texts if text is not None])
+        self._check()
+
+    def _check(self) -> None:
+        if len(self.texts) > MAX_DISTINCT:
+            raise TooLarge(f"count_distinct has more than {MAX_DISTINCT} values")
 
     def result(self) -> Value:
         return len(self.texts)
@@ -84,6 +103,22 @@ class Numbers:
         distance = number - self.mean
         self.mean += distance / self.count
         self.squares += distance * (number - self.mean)
+
+    def add_all(self, column: Column) -> None:
+        numbers = [number for number in column.numbers if number is not None]
+        count = len(numbers)
+        if not count:
+            return
+        if self.kind == "stddev":  # the deviations of both parts, and that between their means
+            mean = sum(numbers) / count
+            distances = [number - mean for number in numbers]
+            between = mean - self.mean
+            both = self.count + count
+            self.squares += sum([distance * distance for distance in distances])
+            self.squares += between * between * self.count * count / both
+            self.mean += between * count / both
+        self.total = sum(numbers, self.total)
+        self.count += count
 
     def result(self) -> Value:
         if not self.count:
@@ -114,6 +149,22 @@ class Extreme:
         if self.best is None or (key > self.best if self.is_largest else key < self.best):
             self.best, self.value = key, value
 
+    def add_all(self, column: Column) -> None:
+        keys: list[tuple[tuple[int, float | str], Value]]
+        if self.takes_texts:
+            pairs = zip(mapped(column.values, sort_key), column.values, strict=True)
+            keys = [(key, value) for key, value in pairs if value is not None]
+        else:
+            numbers = column.numbers
+            there = [number for number in numbers if number is not None]
+            if not there:
+                return
+            best = max(there) if self.is_largest else min(there)
+            keys = [((0, float(best)), column.values[numbers.index(best)])]
+        for key, value in keys:
+            if self.best is None or (key > self.best if self.is_largest else key < self.best):
+                self.best, self.value = key, value
+
     def result(self) -> Value:
         return self.value
 
@@ -135,6 +186,13 @@ class ByTime:
         if self.at_ms is None or (at_ms > self.at_ms if self.is_latest else at_ms < self.at_ms):
             self.at_ms, self.value = at_ms, value
 
+    def add_all(self, column: Column) -> None:
+        for value, at_ms in zip(column.values, numbers_of(column.times), strict=True):
+            if value is None or at_ms is None:
+                continue
+            if self.at_ms is None or (at_ms > self.at_ms if self.is_latest else at_ms < self.at_ms):
+                self.at_ms, self.value = at_ms, value
+
     def result(self) -> Value:
         return self.value
 
@@ -151,10 +209,16 @@ class Percentile:
 
     def add(self, row: Row, value: Value) -> None:
         number = number_of(value)
-        if number is None:
-            return
-        number = float(number) if self.is_exact else bucket_value(float(number))
-        self.counts[number] = self.counts.get(number, 0.0) + 1
+        if number is not None:
+            self._add(float(number), 1)
+
+    def add_all(self, column: Column) -> None:
+        for number, times in Counter([float(number) for number in column.numbers if number is not None]).items():
+            self._add(number, times)
+
+    def _add(self, number: float, times: int) -> None:
+        number = number if self.is_exact else bucket_value(number)
+        self.counts[number] = self.counts.get(number, 0.0) + times
         if self.is_exact and len(self.counts) > 10 * MAX_EXACT_VALUES:
             self.is_exact = False
             exact, self.counts = self.counts, {}

@@ -57,7 +57,7 @@ def compile_expression(node: Node, now_ms: int) -> Evaluate:
         return _within(node, now_ms)
     if isinstance(node, Negative):
         operand = compile_expression(node.operand, now_ms)
-        return lambda row: _calculated("-", 0.0, operand(row))
+        return lambda row: calculated("-", 0.0, operand(row))
     if isinstance(node, Chain):
         return _chain(node, now_ms)
     if isinstance(node, Call):
@@ -153,13 +153,13 @@ def _chain(node: Chain, now_ms: int) -> Evaluate:
     def calculate(row: Row) -> Value:
         value = first(row)
         for operator, operand in rest:
-            value = _calculated(operator, value, operand(row))
+            value = calculated(operator, value, operand(row))
         return value
 
     return calculate
 
 
-def _calculated(operator: str, left: Value, right: Value) -> Value:
+def calculated(operator: str, left: Value, right: Value) -> Value:
     """Returns the result of an operation on two numbers, None where there is none."""
     one, other = number_of(left), number_of(right)
     if one is None or other is None:

@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from batchyard.evaluators.insights.aggregates import TooLarge
-from batchyard.evaluators.insights.compiler import Evaluate, compile_expression, required_texts
+from batchyard.evaluators.insights.batch_steps import BatchStep, batch_steps
+from batchyard.evaluators.insights.batches import Batch
+from batchyard.evaluators.insights.columns import compile_column
+from batchyard.evaluators.insights.compiler import compile_expression, required_texts
 from batchyard.evaluators.insights.message_patterns import Clusters
 from batchyard.evaluators.insights.nodes import (
     Command,
@@ -20,6 +23,7 @@ from batchyard.evaluators.insights.nodes import (
     Filter,
     Limit,
     Named,
+    Node,
     ParseGlob,
     ParseRegex,
     PatternOf,
@@ -28,11 +32,11 @@ from batchyard.evaluators.insights.nodes import (
     Stats,
 )
 from batchyard.evaluators.insights.parser import parse_query
+from batchyard.evaluators.insights.sorting import MAX_COLLECTED_ROWS, Collector, NewestRows, SortedRows
 from batchyard.evaluators.insights.stats import Grouping
-from batchyard.evaluators.insights.values import LogRecord, Row, Value, is_true, sort_key, text_of
+from batchyard.evaluators.insights.values import LogRecord, Row, is_true, text_of
 
 DEFAULT_LIMIT = 10_000  # AWS's own
-MAX_COLLECTED_ROWS = 200_000  # that a sort or dedup may keep; only a sort that is cut at once needs fewer
 DEFAULT_COLUMNS = ("@timestamp", "@message")
 
 Step = Callable[[Row], bool]  # changes a row; whether it goes on
@@ -93,13 +97,15 @@ class Execution:
         self.plan = plan
         self._columns, self._is_chosen = _shown(plan.query)
         self._steps: list[Step] = []
-        self._collector: _Collector | None = None
+        self._batch_steps: list[BatchStep] | None = None
+        self._collector: Collector | None = None
         self._rest: tuple[Command, ...] = ()
         commands = plan.query.commands
         for position, command in enumerate(commands):
             collector = _collector(command, commands[position + 1 :], plan)
             if collector is not None:
                 self._collector, self._rest = collector, commands[position + 1 :]
+                self._batch_steps = batch_steps(commands[:position], plan.now_ms)
                 break
             self._steps.append(_step(command, plan.now_ms))
         for command in self._rest:
@@ -125,6 +131,25 @@ class Execution:
             return True
         self._rows.append(row)
         return not self.is_full
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether add_batch() may take the place of add()."""
+        return self._batch_steps is not None and self._collector is not None
+
+    def add_batch(self, batch: Batch) -> None:
+        """Takes many records at once. Raises TooLarge."""
+        assert self._batch_steps is not None
+        assert self._collector is not None
+        self._scanned += batch.size
+        self._bytes += sum(map(len, batch.texts))
+        for step in self._batch_steps:
+            if not batch.size:
+                return
+            batch = step(batch)
+        self._matched += batch.size
+        if batch.size:
+            self._collector.add_batch(batch)
 
     @property
     def is_full(self) -> bool:
@@ -308,24 +333,15 @@ def _parse_regex(command: ParseRegex, now_ms: int) -> Step:
 # -- commands that need all rows --
 
 
-class _Collector:
-    """Takes rows, and has those that its command makes of them."""
-
-    def add(self, row: Row) -> None:
-        raise NotImplementedError
-
-    def rows(self) -> list[Row]:
-        raise NotImplementedError
-
-
-def _collector(command: Command, following: Sequence[Command], plan: Plan) -> _Collector | None:
+def _collector(command: Command, following: Sequence[Command], plan: Plan) -> Collector | None:
     if isinstance(command, Stats):
         return _Grouped(Grouping(command, plan.now_ms))
+    if isinstance(command, Dedup) and not any(isinstance(later, Limit) for later in following):
+        return NewestRows(command, plan.now_ms)
     if isinstance(command, PatternOf):
-        return _Patterns(compile_expression(command.source, plan.now_ms))
+        return _Patterns(command.source, plan.now_ms)
     if isinstance(command, Sort):
-        keys = [(compile_expression(node, plan.now_ms), is_descending) for node, is_descending in command.keys]
-        return _Sorted(keys, _rows_needed(following, plan.limit))
+        return SortedRows(command, plan.now_ms, _rows_needed(following, plan.limit))
     return None
 
 
@@ -339,26 +355,35 @@ def _rows_needed(following: Iterable[Command], limit: int) -> int | None:
     return limit
 
 
-class _Grouped(_Collector):
+class _Grouped(Collector):
     def __init__(self, grouping: Grouping) -> None:
         self._grouping = grouping
 
     def add(self, row: Row) -> None:
         self._grouping.add(row)
 
+    def add_batch(self, batch: Batch) -> None:
+        self._grouping.add_batch(batch)
+
     def rows(self) -> list[Row]:
         return self._grouping.rows()
 
 
-class _Patterns(_Collector):
-    def __init__(self, source: Evaluate) -> None:
-        self._source = source
+class _Patterns(Collector):
+    def __init__(self, source: Node, now_ms: int) -> None:
+        self._source, self._column = compile_expression(source, now_ms), compile_column(source, now_ms)
         self._clusters = Clusters()
 
     def add(self, row: Row) -> None:
         text = text_of(self._source(row))
         if text is not None:
             self._clusters.add(text)
+
+    def add_batch(self, batch: Batch) -> None:
+        for value in self._column(batch):
+            text = text_of(value)
+            if text is not None:
+                self._clusters.add(text)
 
     def rows(self) -> list[Row]:
         return [
@@ -373,32 +398,3 @@ class _Patterns(_Collector):
             )
             for cluster in self._clusters.rows()
         ]
-
-
-class _Sorted(_Collector):
-    """Rows in order. Where only the first are needed, the others are dropped each time twice as many have come."""
-
-    def __init__(self, keys: Sequence[tuple[Evaluate, bool]], needed: int | None) -> None:
-        self._keys = keys
-        self._needed = needed
-        self._kept: list[tuple[tuple[Value, ...], Row]] = []
-
-    def add(self, row: Row) -> None:
-        self._kept.append((tuple(evaluate(row) for evaluate, _ in self._keys), row))
-        if self._needed is not None and len(self._kept) > 2 * self._needed + 1000:
-            self._kept = self._ordered()[: self._needed]
-        elif self._needed is None and len(self._kept) > MAX_COLLECTED_ROWS:
-            raise TooLarge(f"sort keeps more than {MAX_COLLECTED_ROWS} rows; a limit after it, or a filter, helps")
-
-    def rows(self) -> list[Row]:
-        return [row for _, row in self._ordered()]
-
-    def _ordered(self) -> list[tuple[tuple[Value, ...], Row]]:
-        """Sorts by the last key first, so that each earlier one decides. What is missing comes last."""
-        rows = self._kept
-        for position in reversed(range(len(self._keys))):
-            is_descending = self._keys[position][1]
-            there = [entry for entry in rows if entry[0][position] is not None]
-            there.sort(key=lambda entry: sort_key(entry[0][position]), reverse=is_descending)
-            rows = there + [entry for entry in rows if entry[0][position] is None]
-        return rows

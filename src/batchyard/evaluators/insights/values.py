@@ -67,7 +67,7 @@ class Row:
             self._document = document_of(record.message)
         if self._document is None:
             return None
-        return plain(_at(self._document, parts))
+        return plain(value_at(self._document, parts))
 
 
 def document_of(message: str) -> Any:
@@ -80,7 +80,7 @@ def document_of(message: str) -> Any:
         return None
 
 
-def _at(value: Any, parts: tuple[str, ...]) -> Any:
+def value_at(value: Any, parts: tuple[str, ...]) -> Any:
     """Returns what a path leads to. A name of JSON may have dots itself: then it is several parts, as few as there
     are."""
     position = 0

@@ -5,6 +5,7 @@ length, else by a matcher that takes one step a character.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from batchyard.evaluators.regex.linear_matcher import LinearMatcher, Spans
@@ -64,6 +65,18 @@ class Regex:
         return tuple(
             text[start:end] if start >= 0 else None for start, end in zip(spans[2::2], spans[3::2], strict=True)
         )
+
+    def groups_of(self, texts: Iterable[str]) -> list[tuple[str | None, ...] | None]:
+        """Returns groups() of each text."""
+        literal, search, safe_length = self.literal, self._backtracking.search, self._safe_length
+        return [
+            None
+            if literal not in text
+            else self.groups(text)
+            if len(text) > safe_length
+            else (found := search(text)) and found.groups()
+            for text in texts
+        ]
 
     def found_in(self, text: str) -> bool:
         if self.literal not in text:
