@@ -312,9 +312,10 @@ def open_console(url: Url = None) -> None:
     import webbrowser
 
     from batchyard.cli.endpoint import find_endpoint
+    from batchyard.cli.terminal_output import say
 
     address = f"{find_endpoint(url, os.environ).url}/console/"
-    typer.echo(address)
+    say(address, flush=True)
     webbrowser.open(address)  # where there is no browser, the address is all that can be shown
 
 

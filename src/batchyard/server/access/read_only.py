@@ -15,7 +15,16 @@ READING_VERBS = (
     "StartLiveTail",
     "StartQuery",
 )
-READING_OTHERS = frozenset({"StopQuery", "TestEventPattern", "TestMetricFilter", "SimulatePrincipalPolicy"})
+READING_OTHERS = frozenset(
+    {
+        "StopQuery",
+        "TestEventPattern",
+        "TestMetricFilter",
+        "SimulatePrincipalPolicy",
+        "ValidateStateMachineDefinition",
+    }
+)
+TAKING = frozenset({"GetActivityTask"})  # a worker takes the task: another one does not get it
 # They return values that are meant for jobs alone.
 SECRET = frozenset({"GetSecretValue", "BatchGetSecretValue", "GetRandomPassword"})
 PARAMETERS = ("GetParameter", "GetParameters", "GetParametersByPath", "GetParameterHistory")
@@ -23,6 +32,6 @@ PARAMETERS = ("GetParameter", "GetParameters", "GetParametersByPath", "GetParame
 
 def is_reading(operation: str) -> bool:
     """Whether an operation changes nothing and returns no secret. Values of parameters may be secrets."""
-    if operation in SECRET or operation in PARAMETERS:
+    if operation in SECRET or operation in PARAMETERS or operation in TAKING:
         return False
     return operation.startswith(READING_VERBS) or operation in READING_OTHERS
