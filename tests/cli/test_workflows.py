@@ -12,8 +12,9 @@ from typer.testing import CliRunner, Result
 
 from batchyard.cli import workflows
 from batchyard.cli.app import app
-from batchyard.cli.state_visits import ABORTED, CAUGHT, FAILED, RUNNING, SUCCEEDED, Visits, critical_path
-from batchyard.cli.workflow_view import lines_of, note_of, result_of, short_cause, spent_ms, where_time_went
+from batchyard.cli.critical_path import Step, critical_path, rows_of, spent_ms, where_time_went
+from batchyard.cli.state_visits import ABORTED, CAUGHT, FAILED, RUNNING, SUCCEEDED, Visits
+from batchyard.cli.workflow_view import Known, lines_of, note_of, result_of, short_cause
 from tests.server.running import Server
 
 Row = tuple[int, str, Any]  # the id of the event before, the type, and the name of a state, or details
@@ -92,7 +93,7 @@ def test_states_of_branches_stand_in_their_state() -> None:
 def test_a_running_state_says_what_it_waits_for(length: int, note: str) -> None:
     visits = visits_of(RETRIED[:length])
     jobs = {"job-1": {"jobId": "job-1", "status": "RUNNABLE", "why": "no room"}}
-    assert note_of(visits.all[0], jobs) == note
+    assert note_of(visits.all[0], Known(jobs)) == note
     assert (visits.all[0].status == RUNNING) == (length < 11)
 
 
@@ -155,24 +156,105 @@ def test_iterations_of_a_map_are_numbered_and_counted() -> None:
     visits = visits_of(rows)
     each = visits.all[0]
     assert (len(each.inner), {one.branch for one in each.inner}) == (30, set(range(30)))
-    lines = lines_of(visits, {}, 0)
+    lines = lines_of(visits, Known({}), 0)
     assert len(lines) == 1 + 12 + 1
     assert lines[-1].strip() == "... 18 more; 30 of 30 are done"
+
+
+def periods(*times: tuple[str, float, float]) -> dict[str, Any]:
+    """JobTimes of periods in seconds."""
+    return {
+        "periods": [
+            {"kind": kind, "startedAt": round(begun * 1000), "stoppedAt": round(ended * 1000)}
+            for kind, begun, ended in times
+        ]
+    }
 
 
 def test_where_the_time_went() -> None:
     times = {1: 0.0, 2: 0.0, 6: 10.0, 7: 40.0, 11: 60.0, 12: 60.0, 14: 60.0, 19: 65.0, 21: 65.0, 22: 65.0}
     visits = visits_of(RETRIED, times)
     jobs = {
-        "job-1": {"createdAt": 0, "startedAt": 1000, "stoppedAt": 9000},
-        "job-2": {"createdAt": 40_000, "startedAt": 45_000, "stoppedAt": 58_000},
+        "job-1": periods(("QUEUED", 0, 1), ("STARTING", 1, 1.5), ("RUNNING", 1.5, 9)),
+        "job-2": periods(("QUEUED", 40, 44), ("STARTING", 44, 45), ("RUNNING", 45, 58)),
     }
     spent = spent_ms(visits.all[0], jobs, 65_000)
-    assert spent == {"queueing": 6000, "running": 21_000, "waiting": 0, "retries": 30_000, "other": 3000}
-    text = where_time_went(visits, jobs)
-    assert text.splitlines()[0].split() == ["CRITICAL", "PATH", "QUEUEING", "RUNNING", "WAITING", "RETRIES", "OTHER"]
-    assert [line.split()[0] for line in text.splitlines()[1:]] == ["Ingest", "Left", "all"]
-    assert text.splitlines()[-1].split()[1:] == ["6.0s", "21s", "5.0s", "30s", "3.0s"]
+    assert spent == {
+        "queueing": 5000, "starting": 1500, "running": 20_500, "waiting": 0, "retry delays": 30_000, "other": 3000
+    }  # fmt: skip
+    text = where_time_went(rows_of([Step(visit) for visit in critical_path(visits)], jobs, 65_000))
+    assert text.splitlines()[0].split() == [
+        *("CRITICAL", "PATH", "QUEUEING", "STARTING", "RUNNING", "WAITING", "RETRY", "DELAYS", "OTHER")
+    ]
+    assert [line.split()[0] for line in text.splitlines()[1:]] == ["Ingest", "Both", "Left", "all"]
+    assert text.splitlines()[-1].split()[1:] == ["5.0s", "1.5s", "20s", "5.0s", "30s", "3.0s"]
+
+
+def test_iterations_that_made_room_are_on_the_path() -> None:
+    """Two of three items at a time: the third begins when the second has ended; the first is the slowest but one. The
+    Map is tried twice."""
+    rows: list[Row] = [
+        (0, "ExecutionStarted", None),
+        (0, "MapStateEntered", "Each"),
+        (2, "MapStateStarted", {"length": 3}),
+        (3, "MapIterationStarted", {"name": "Each", "index": 0}),
+        (4, "FailStateEntered", "Bad"),
+        (5, "MapStateStarted", {"length": 3}),
+        (6, "MapIterationStarted", {"name": "Each", "index": 0}),
+        (6, "MapIterationStarted", {"name": "Each", "index": 1}),
+        (7, "TaskStateEntered", "Job"),
+        (8, "TaskStateEntered", "Job"),
+        (10, "TaskScheduled", SUBMIT),
+        (11, "TaskSubmitted", {"output": JOBS[0]}),
+        (12, "TaskStateExited", "Job"),
+        (13, "MapIterationSucceeded", {"name": "Each", "index": 1}),
+        (13, "MapIterationStarted", {"name": "Each", "index": 2}),
+        (15, "TaskStateEntered", "Job"),
+        (16, "TaskScheduled", SUBMIT),
+        (9, "TaskStateExited", "Job"),
+        (18, "MapIterationSucceeded", {"name": "Each", "index": 0}),
+        (17, "TaskSubmitted", {"output": JOBS[1]}),
+        (20, "TaskStateExited", "Job"),
+        (21, "MapIterationSucceeded", {"name": "Each", "index": 2}),
+        (21, "MapStateSucceeded", None),
+        (21, "MapStateExited", "Each"),
+        (24, "ExecutionSucceeded", None),
+    ]
+    times = {4: 3.0, 5: 3.0, 6: 10.0, 7: 10.0, 8: 10.0, 9: 10.0, 10: 10.0, 13: 14.0, 15: 14.0, 16: 14.0, 18: 15.0}
+    times |= {21: 20.0, 22: 20.0, 23: 20.0, 24: 20.0, 25: 20.0}
+    visits = visits_of(rows, {1: 0.0, 2: 0.0, 3: 0.0} | times)
+    path = critical_path(visits)
+    assert [(visit.name, visit.branch) for visit in path] == [("Each", 0), ("Bad", 0), ("Job", 1), ("Job", 2)]
+    jobs = {"job-1": periods(("RUNNING", 10, 14)), "job-2": periods(("STARTING", 14, 15), ("RUNNING", 15, 20))}
+    found = rows_of([Step(visit) for visit in path], jobs, 20_000)
+    assert [(row.name, row.depth, row.visits) for row in found] == [("Each", 0, 1), ("Bad", 1, 1), ("Job", 1, 2)]
+    assert (found[0].spent["retry delays"], found[0].spent["other"]) == (7000, 3000)
+    assert (found[2].spent["running"], found[2].spent["starting"]) == (9000, 1000)
+    assert sum(sum(row.spent.values()) for row in found) == 20_000
+
+
+def test_a_path_goes_through_the_executions_that_a_state_waited_for() -> None:
+    rows: list[Row] = [
+        (0, "ExecutionStarted", None),
+        (0, "MapStateEntered", "Each"),
+        (2, "MapStateStarted", None),
+        (3, "MapRunStarted", {"mapRunArn": "run"}),
+        (4, "MapStateExited", "Each"),
+        (5, "ExecutionSucceeded", None),
+    ]
+    visits = visits_of(rows, {1: 0, 2: 0, 3: 0, 4: 0, 5: 10, 6: 10})
+    assert visits.all[0].map_run_arn == "run"
+    wait: list[Row] = [
+        (0, "ExecutionStarted", None),
+        (0, "WaitStateEntered", "Wait"),
+        (2, "WaitStateExited", "Wait"),
+        (3, "ExecutionSucceeded", None),
+    ]
+    child = visits_of(wait, {1: 4, 2: 4, 3: 9, 4: 9})
+    within = [Step(visit) for visit in critical_path(child)]
+    found = rows_of([Step(visit, within, 4000) for visit in critical_path(visits)], {}, 10_000)
+    assert [(row.name, row.depth) for row in found] == [("Each", 0), ("Wait", 1)]
+    assert (found[0].spent["queueing"], found[0].spent["other"], found[1].spent["waiting"]) == (4000, 1000, 5000)
 
 
 def test_a_redriven_execution_goes_on() -> None:
@@ -187,6 +269,26 @@ def test_a_redriven_execution_goes_on() -> None:
     ]
     visits = visits_of(rows)
     assert (visits.end, shown(visits)) == (None, [("A", RUNNING, 0)])
+    branches: list[Row] = [
+        (0, "ExecutionStarted", None),
+        (0, "ParallelStateEntered", "Both"),
+        (2, "ParallelStateStarted", None),
+        (3, "WaitStateEntered", "Left"),
+        (3, "TaskStateEntered", "Right"),
+        (5, "TaskScheduled", SUBMIT),
+        (0, "ExecutionAborted", None),
+        (7, "ExecutionRedriven", {"redriveCount": 1}),
+        (8, "TaskScheduled", SUBMIT),
+        (8, "WaitStateExited", "Left"),
+        (9, "TaskStateExited", "Right"),
+        (11, "ParallelStateExited", "Both"),
+        (12, "ExecutionSucceeded", None),
+    ]
+    resumed = visits_of(branches)
+    assert shown(resumed) == [("Both", SUCCEEDED, 0), ("Left", SUCCEEDED, 1), ("Right", SUCCEEDED, 1)]
+    assert [(visit.name, visit.waited_ms) for visit in critical_path(resumed)] == [("Both", 1000), ("Right", 1000)]
+    assert shown(visits_of(branches[:8])) == [("Both", ABORTED, 0), ("Left", ABORTED, 1), ("Right", ABORTED, 1)]
+    assert shown(visits_of(branches[:9]))[0] == ("Both", RUNNING, 0)
     assert shown(visits_of([*rows[:5], (5, "ExecutionAborted", None)])) == [("A", FAILED, 0)]
     assert shown(visits_of([*rows[:2], (0, "ExecutionAborted", None)])) == [("A", ABORTED, 0)]
 

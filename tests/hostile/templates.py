@@ -468,6 +468,7 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "DeleteServiceLinkedRole": ({"RoleName": "AWSServiceRoleForBatch"},),
     "RunJob": ({"jobName": "run-N", "command": ["echo", "hello"], "vcpus": 1, "memory": 64},),
     "ExplainJob": ({"jobId": None},),
+    "DescribeJobTimes": ({"jobs": [None]},),
     "ListAttempts": ({"jobId": None},),
     "InterruptInstance": ({"instanceId": None},),
 }

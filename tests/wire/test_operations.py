@@ -26,6 +26,7 @@ def test_every_operation_of_batch_is_routed() -> None:
             botocore_service(whole).operation_names
         )
     assert [name for service, name in OPERATIONS if service == "yard"] == [
+        "DescribeJobTimes",
         "ExplainJob",
         "GetService",
         "InterruptInstance",
@@ -33,6 +34,7 @@ def test_every_operation_of_batch_is_routed() -> None:
         "ListDeliveries",
         "ListEnvironments",
         "ListInstances",
+        "ListPastAttempts",
         "ListQueues",
         "RunJob",
         "Shutdown",

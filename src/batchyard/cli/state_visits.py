@@ -10,6 +10,7 @@ Event = dict[str, Any]
 
 RUNNING, SUCCEEDED, FAILED, CAUGHT, ABORTED = "RUNNING", "SUCCEEDED", "FAILED", "CAUGHT", "ABORTED"
 ENTERED, EXITED, STATE_ABORTED = "StateEntered", "StateExited", "StateAborted"
+CONTAINERS = ("Parallel", "Map")
 OPENING = ("ParallelStateStarted", "MapStateStarted")
 FAILURES = (
     "TaskFailed",
@@ -22,6 +23,7 @@ FAILURES = (
     "EvaluationFailed",
     "MapRunFailed",
 )
+_EVENTS_OF = {"Task": ("Task", "Activity")}  # how types of events begin, where not with the state's
 STARTS = ("TaskScheduled", "ActivityScheduled", "MapStateStarted", "ParallelStateStarted")
 
 
@@ -47,6 +49,12 @@ class Visit:
     failure: str = ""
     inner: list[Visit] = field(default_factory=list)
     branches: int = 0  # how many were opened, of a Parallel state
+    before: Visit | None = None  # what its begin waited for; of an iteration, for the one that made room
+    ends: list[Visit] = field(default_factory=list)  # with which its tries ended: visits of branches or iterations
+    executions: list[str] = field(default_factory=list)  # ARNs of those that it began
+    map_run_arn: str = ""
+    seen_ms: int = 0  # of the last event that is its own
+    waited_ms: int = 0  # from an end of its execution to the redrive that continued it
 
     @property
     def job_id(self) -> str:
@@ -57,11 +65,22 @@ class Visit:
     def depth(self) -> int:
         return 0 if self.outer is None else self.outer.depth + 1
 
+    @property
+    def waits_for_end(self) -> bool:
+        """Whether it waits for the end of what it began."""
+        return self.work.endswith((".sync", ".sync:2"))
+
     def lasted_ms(self, now_ms: int) -> int:
         return (now_ms if self.left_ms is None else self.left_ms) - self.entered_ms
 
     def leave(self, status: str, at_ms: int) -> None:
         self.status, self.left_ms = status, at_ms
+
+    def resume(self, at_ms: int) -> None:
+        """Takes a redrive."""
+        self.waited_ms += at_ms - (self.left_ms or at_ms)
+        self.failed_ms = None if self.failed_ms is None else at_ms
+        self.status, self.left_ms = RUNNING, None
 
     def around(self, kind: str) -> Visit:
         """Returns the visit of a state of this type that is this one or the nearest around it."""
@@ -86,8 +105,11 @@ class Visits:
         self.last_id = 0
         self.end: Event | None = None
         self.started_ms = 0
+        self._redriven_id, self._redriven_ms = -1, 0  # of the last redrive
+        self._cut_off: list[Visit] = []  # visits that it may continue
         self._of_event: dict[int, Visit | None] = {0: None}
-        self._opened: dict[int, tuple[Visit, int]] = {}  # branches and iterations by the event that opens them
+        # Branches and iterations by the event that opens them: the state, the number, and what the begin waited for.
+        self._opened: dict[int, tuple[Visit, int, Visit]] = {}
 
     def add(self, event: Event) -> None:
         """Takes the next event."""
@@ -96,7 +118,8 @@ class Visits:
             return
         self.last_id = number
         self.started_ms = self.started_ms or milliseconds(event)
-        visit = self._of_event.get(event["previousEventId"])
+        before = event["previousEventId"]
+        visit = self._resumed(event, kind) if before == self._redriven_id else self._of_event.get(before)
         if kind.endswith(ENTERED):
             visit = self._enter(event, kind.removesuffix(ENTERED), visit)
         elif kind.startswith("Execution"):
@@ -105,15 +128,23 @@ class Visits:
             visit = self._step(visit, event, kind, milliseconds(event))
         self._of_event[number] = visit
 
+    @property
+    def last(self) -> Visit | None:
+        """Returns the visit that the end of the execution followed; None: there is none."""
+        followed = self._of_event.get(self.end["previousEventId"]) if self.end is not None else None
+        leaves = [visit for visit in self.all if not visit.inner]
+        return followed or max(leaves, key=lambda one: (one.left_ms or 0, one.entered_ms), default=None)
+
     def _enter(self, event: Event, kind: str, previous: Visit | None) -> Visit:
         outer, branch = None if previous is None else previous.outer, 0 if previous is None else previous.branch
         opened = self._opened.get(event["previousEventId"])
         if opened is not None:
-            outer, branch = opened
+            outer, branch, previous = opened
             if outer.kind == "Parallel":
                 outer.branches += 1
                 branch = outer.branches
-        visit = Visit(event["stateEnteredEventDetails"]["name"], kind, milliseconds(event), outer, branch)
+        name, at_ms = event["stateEnteredEventDetails"]["name"], milliseconds(event)
+        visit = Visit(name, kind, at_ms, outer, branch, before=previous, seen_ms=at_ms)
         self.all.append(visit)
         if outer is not None:
             outer.inner.append(visit)
@@ -126,23 +157,33 @@ class Visits:
             return self._try(visit, event, kind, at_ms)
         if kind == "MapIterationStarted":
             owner = visit.around("Map")
-            self._opened[event["id"]] = owner, details.get("index", 0)
+            self._opened[event["id"]] = owner, details.get("index", 0), visit
             return owner
         if kind == "TaskSubmitted":
-            visit.job_ids += job_ids_in(details.get("output", ""))
+            self._submitted(visit, details.get("output", ""))
+        elif kind == "MapRunStarted":
+            visit.map_run_arn = details.get("mapRunArn", "")
         elif kind in FAILURES:
             visit.failed_ms, visit.failure = at_ms, details.get("error", "") or kind
         elif kind in ("MapStateFailed", "ParallelStateFailed", "MapIterationFailed"):
-            self._fail(visit, at_ms)
+            self._fail(visit)
             owner = visit.around(kind.removesuffix("StateFailed").removesuffix("IterationFailed"))
             owner.failed_ms, owner.failure = at_ms, owner.failure or visit.failure
         elif kind.endswith(EXITED):
             left = visit.named(details.get("name", ""))
+            if left is not visit and left.kind in CONTAINERS:
+                left.ends.append(visit)
             left.leave(CAUGHT if left.failed_ms is not None else SUCCEEDED, at_ms)
             return left
         elif kind.endswith(STATE_ABORTED):
             self._aborted(visit, kind.removesuffix(STATE_ABORTED)).leave(ABORTED, at_ms)
+            return visit
+        visit.seen_ms = at_ms
         return visit
+
+    def _submitted(self, visit: Visit, output: str) -> None:
+        visit.job_ids += ids_in(output, "JobId")
+        visit.executions += ids_in(output, "ExecutionArn")
 
     def _aborted(self, visit: Visit, kind: str) -> Visit:
         """Returns a visit of this type that was cut off by the failure of `visit`, beside which it ran: the event names
@@ -161,10 +202,11 @@ class Visits:
         if kind in OPENING:
             owner = visit.around(kind.removesuffix("StateStarted"))
             if owner is not visit:  # it follows the event at which the last try failed
-                self._fail(visit, at_ms)
+                self._fail(visit)
                 owner.failed_ms = owner.failed_ms or visit.left_ms
+                owner.ends.append(visit)
             if kind == "ParallelStateStarted":
-                self._opened[event["id"]] = owner, 0
+                self._opened[event["id"]] = owner, 0, owner
         if owner.failed_ms is not None:
             owner.retry_ms += at_ms - owner.failed_ms
         owner.status, owner.left_ms, owner.failed_ms = RUNNING, None, None
@@ -172,19 +214,36 @@ class Visits:
         owner.work = details_of(event).get("resource", "") or owner.work
         return owner
 
-    def _fail(self, visit: Visit, at_ms: int) -> None:
+    def _fail(self, visit: Visit) -> None:
         if visit.status == RUNNING and not visit.inner:
-            visit.leave(FAILED, at_ms if visit.failed_ms is None else visit.failed_ms)
+            visit.leave(FAILED, visit.seen_ms)
 
     def _execution(self, event: Event, kind: str) -> None:
-        if kind in ("ExecutionStarted", "ExecutionRedriven"):
-            self.end = None
+        if kind == "ExecutionStarted":
+            return
+        if kind == "ExecutionRedriven":
+            self.end, self._redriven_id, self._redriven_ms = None, event["id"], milliseconds(event)
+            self._cut_off = [visit for visit in self.all if visit.status in (FAILED, ABORTED)]
             return
         self.end = event
         status = {"ExecutionSucceeded": SUCCEEDED, "ExecutionFailed": FAILED}.get(kind, ABORTED)
         for visit in self.all:
             if visit.status == RUNNING:
                 visit.leave(status, milliseconds(event))
+
+    def _resumed(self, event: Event, kind: str) -> Visit | None:
+        """Returns the visit that a redrive continues with this event, which follows that of the redrive: the event has
+        the state's name, or its type alone."""
+        name = details_of(event).get("name", "")
+        for visit in self._cut_off:
+            if visit.name == name or (not name and kind.startswith(_EVENTS_OF.get(visit.kind, visit.kind))):
+                self._cut_off.remove(visit)
+                resumed = visit.outer if kind.endswith(ENTERED) else visit
+                while resumed is not None and resumed.left_ms is not None and resumed.status != SUCCEEDED:
+                    resumed.resume(self._redriven_ms)
+                    resumed = resumed.outer
+                return visit
+        return None
 
 
 def milliseconds(event: Event) -> int:
@@ -200,26 +259,10 @@ def details_of(event: Event) -> dict[str, Any]:
     return {}
 
 
-def job_ids_in(output: str) -> list[str]:
-    """Returns the id of the job in an answer of SubmitJob; none: it is an answer of something else."""
+def ids_in(output: str, member: str) -> list[str]:
+    """Returns the id that an answer has as this member; none: it is an answer of something else."""
     try:
         found = json.loads(output)
     except ValueError:
         return []
-    return [str(found["JobId"])] if isinstance(found, dict) and "JobId" in found else []
-
-
-def critical_path(visits: Visits) -> list[Visit]:
-    """Returns the visits that the end of the execution waited for, in their order: of branches and iterations that ran
-    beside each other the one that ended last."""
-    return _path([visit for visit in visits.all if visit.outer is None])
-
-
-def _path(visits: list[Visit]) -> list[Visit]:
-    found: list[Visit] = []
-    for visit in visits:
-        found.append(visit)
-        if visit.inner:
-            last = max(visit.inner, key=lambda one: (one.left_ms or 0, one.entered_ms))
-            found += _path([one for one in visit.inner if one.branch == last.branch])
-    return found
+    return [str(found[member])] if isinstance(found, dict) and member in found else []

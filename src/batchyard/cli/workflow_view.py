@@ -1,14 +1,14 @@
-"""Draws an execution: its states while it runs, and where its time went when it has ended."""
+"""Draws an execution: its states, what they wait for, and how it ended."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from batchyard.cli.formats import duration, table
-from batchyard.cli.state_visits import CAUGHT, FAILED, RUNNING, Visit, Visits, critical_path, details_of
+from batchyard.cli.formats import duration, progress
+from batchyard.cli.state_visits import CAUGHT, FAILED, RUNNING, Visit, Visits, details_of
 from batchyard.cli.terminal_output import coloured, shown
 
 MARKS = {"RUNNING": ">", "SUCCEEDED": "+", "FAILED": "x", "CAUGHT": "!", "ABORTED": "-"}
@@ -17,20 +17,27 @@ MAX_INNER = 12  # visits shown of one Parallel or Map state: others are counted
 Jobs = Mapping[str, dict[str, Any]]  # JobDetails by id
 
 
-def lines_of(visits: Visits, jobs: Jobs, now_ms: int) -> list[str]:
+class Known(NamedTuple):
+    """What is known of things that visits wait for: JobDetails by id, and answers of DescribeMapRun by ARN."""
+
+    jobs: Jobs
+    map_runs: Mapping[str, dict[str, Any]] = {}
+
+
+def lines_of(visits: Visits, known: Known, now_ms: int) -> list[str]:
     """Returns a line for each visit; visits of branches and iterations stand below their state."""
     found: list[str] = []
     for visit in visits.all:
         if visit.outer is None:
-            _add(visit, jobs, now_ms, found)
+            _add(visit, known, now_ms, found)
     return found
 
 
-def _add(visit: Visit, jobs: Jobs, now_ms: int, found: list[str]) -> None:
-    found.append(_line(visit, jobs, now_ms))
+def _add(visit: Visit, known: Known, now_ms: int, found: list[str]) -> None:
+    found.append(_line(visit, known, now_ms))
     shown_ones = _shown(visit.inner)
     for inner in shown_ones:
-        _add(inner, jobs, now_ms, found)
+        _add(inner, known, now_ms, found)
     hidden = len(visit.inner) - len(shown_ones)
     if hidden > 0:
         done = sum(one.status != RUNNING for one in visit.inner)
@@ -48,19 +55,22 @@ def _shown(inner: Sequence[Visit]) -> list[Visit]:
     return [one for one in inner if id(one) in chosen]
 
 
-def _line(visit: Visit, jobs: Jobs, now_ms: int) -> str:
+def _line(visit: Visit, known: Known, now_ms: int) -> str:
     mark = coloured(MARKS[visit.status], FAILED if visit.status == CAUGHT else visit.status)
     indent = INDENT * visit.depth
-    parts = [f"{indent}{mark} {shown(visit.name)}", duration(visit.lasted_ms(now_ms))]
-    note = note_of(visit, jobs)
+    item = f" [{visit.branch}]" if visit.outer is not None and visit.outer.kind == "Map" else ""
+    parts = [f"{indent}{mark} {shown(visit.name)}{item}", duration(visit.lasted_ms(now_ms))]
+    note = note_of(visit, known)
     return "  ".join([*parts, shown(note)]) if note else "  ".join(parts)
 
 
-def note_of(visit: Visit, jobs: Jobs) -> str:
+def note_of(visit: Visit, known: Known) -> str:
     """Returns what there is to say of a visit: what it waits for and why, how often it was tried, what it caught."""
     notes = []
     if visit.status == RUNNING:
-        notes.append(_waiting_for(visit, jobs))
+        notes.append(_waiting_for(visit, known))
+    elif visit.map_run_arn:
+        notes.append(_items_of(known.map_runs.get(visit.map_run_arn)))
     if visit.tries > 1:
         notes.append(f"try {visit.tries}" if visit.status == RUNNING else f"{visit.tries} tries")
     if visit.failure and visit.status == CAUGHT:
@@ -70,13 +80,28 @@ def note_of(visit: Visit, jobs: Jobs) -> str:
     return ", ".join(note for note in notes if note)
 
 
-def _waiting_for(visit: Visit, jobs: Jobs) -> str:
+def _items_of(run: dict[str, Any] | None) -> str:
+    """Returns how far a map run is."""
+    counts = (run or {}).get("itemCounts")
+    if not counts:
+        return ""
+    failed = sum(counts[kind] for kind in ("failed", "timedOut", "aborted"))
+    found = f"{counts['succeeded'] + failed}/{counts['total']} items done"
+    found += f", {failed} failed" if failed else ""
+    return found + (f", {counts['running']} running" if counts["running"] else "")
+
+
+def _waiting_for(visit: Visit, known: Known) -> str:
     if visit.failed_ms is not None:
         return "waits for its next try"
+    if visit.map_run_arn:
+        return _items_of(known.map_runs.get(visit.map_run_arn))
     if visit.job_id:
-        job = jobs.get(visit.job_id)
+        job = known.jobs.get(visit.job_id)
         if job is None:
             return f"job {visit.job_id[:8]}"
+        if job.get("arrayProperties"):
+            return f"job {visit.job_id[:8]} is {job['status']}: {progress(job['arrayProperties'])}"
         reason = job.get("why", "") if job["status"] not in (RUNNING, "STARTING") else ""
         return f"job {visit.job_id[:8]} is {job['status']}" + (f": {reason}" if reason else "")
     if visit.kind == "Wait":
@@ -113,48 +138,6 @@ def short_cause(cause: str) -> str:
         reason = ": ".join(str(found[member]) for member in ("Error", "Cause") if found.get(member))
         return f"execution {found.get('Name', '')}: {reason}"
     return cause
-
-
-# -- where the time went --
-
-
-def where_time_went(visits: Visits, jobs: Jobs) -> str:
-    """Returns the critical path of an ended execution as a table: for each state what it waited for, and the sums."""
-    path = [visit for visit in critical_path(visits) if not visit.inner]
-    if not path or visits.end is None:
-        return ""
-    end_ms = round(visits.end["timestamp"] * 1000)
-    rows, sums = [], dict.fromkeys(COLUMNS, 0)
-    for visit in path:
-        spent = spent_ms(visit, jobs, end_ms)
-        for column, milliseconds in spent.items():
-            sums[column] += milliseconds
-        rows.append((visit.name, *(_cell(spent[column]) for column in COLUMNS)))
-    rows.append(("all", *(_cell(sums[column]) for column in COLUMNS)))
-    return table(("CRITICAL PATH", *(column.upper() for column in COLUMNS)), rows)
-
-
-COLUMNS = ("queueing", "running", "waiting", "retries", "other")
-
-
-def spent_ms(visit: Visit, jobs: Jobs, end_ms: int) -> dict[str, int]:
-    """Returns how a visit's time was spent: until a job began to run, while it ran, in a Wait state or until a
-    callback, in delays between tries; `other`: everything else, as calls and steps are."""
-    spent = dict.fromkeys(COLUMNS, 0)
-    left = visit.lasted_ms(end_ms)
-    spent["retries"] = min(left, visit.retry_ms)
-    ran = [job for job_id in visit.job_ids if (job := jobs.get(job_id)) is not None and job.get("startedAt")]
-    for job in ran:
-        spent["queueing"] += max(0, job["startedAt"] - job["createdAt"])
-        spent["running"] += max(0, (job.get("stoppedAt") or end_ms) - job["startedAt"])
-    if not ran and (visit.kind == "Wait" or visit.work.endswith(".waitForTaskToken") or ":activity:" in visit.work):
-        spent["waiting"] = left - spent["retries"]
-    spent["other"] = max(0, left - sum(spent.values()))
-    return spent
-
-
-def _cell(milliseconds: int) -> str:
-    return duration(milliseconds) if milliseconds else "-"
 
 
 def is_terminal() -> bool:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from batchyard.cli.client import STATES, YARD, Client, ClientError
+from batchyard.cli.critical_path import where_time_went
 from batchyard.cli.formats import clock, duration, now_ms, table
 from batchyard.cli.job_lookup import FINISHED, MAX_DESCRIBE_IDS, describe
 from batchyard.cli.state_visits import RUNNING, Event, Visits, details_of
 from batchyard.cli.terminal_output import print_json, redraw, say, shown, tell
 from batchyard.cli.workflow_lookup import events_after, find_execution, machines, milliseconds, newest
-from batchyard.cli.workflow_view import is_terminal, lines_of, result_of, where_time_went
+from batchyard.cli.workflow_paths import path_rows
+from batchyard.cli.workflow_view import Known, is_terminal, lines_of, result_of
 
 SUCCESS = "ExecutionSucceeded"
 LOOK_SECONDS = 0.5  # between looks at an execution that is followed
@@ -139,6 +141,7 @@ class Followed:
         self.client, self.arn = client, arn
         self.visits = Visits()
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.map_runs: dict[str, dict[str, Any]] = {}  # as DescribeMapRun has them, by ARN
 
     def look(self) -> list[Event]:
         """Reads what is new; returns the new events."""
@@ -156,7 +159,14 @@ class Followed:
             self.jobs |= {job["jobId"]: job for job in found}
         for job in [job for job in self.jobs.values() if job["status"] in NOT_STARTED][:EXPLAINED]:
             job["why"] = self.client.call("ExplainJob", {"jobId": job["jobId"]}, YARD).get("text", "")
+        for arn in {visit.map_run_arn for visit in self.visits.all if visit.map_run_arn}:
+            if "stopDate" not in self.map_runs.get(arn, {}):
+                self.map_runs[arn] = self.client.call("DescribeMapRun", {"mapRunArn": arn}, STATES)
         return new
+
+    @property
+    def known(self) -> Known:
+        return Known(self.jobs, self.map_runs)
 
 
 def follow(client: Client, arn: str, *, as_json: bool) -> int:
@@ -188,7 +198,7 @@ def follow(client: Client, arn: str, *, as_json: bool) -> int:
 def _screen(followed: Followed) -> str:
     """Returns what a terminal shows: the states that fit, the newest last, and how the execution is."""
     height = max(3, shutil.get_terminal_size().lines - 4)
-    lines = lines_of(followed.visits, followed.jobs, now_ms())
+    lines = lines_of(followed.visits, followed.known, now_ms())
     cut = [f"... {len(lines) - height} states before", *lines[-height:]] if len(lines) > height else lines
     end = result_of(followed.visits) or f"{RUNNING} for {duration(now_ms() - followed.visits.started_ms)}"
     return "\n".join([shown(followed.arn), *cut, end])
@@ -202,7 +212,7 @@ def _say_event(event: Event) -> None:
 
 
 def say_path(followed: Followed) -> None:
-    text = where_time_went(followed.visits, followed.jobs)
+    text = where_time_went(path_rows(followed.client, followed.visits))
     if text:
         say()
         say(text)
@@ -226,7 +236,7 @@ def show_history(client: Client, reference: str, *, follows: bool, every: bool, 
             _say_event(event)
     else:
         say(shown(arn))
-        for line in lines_of(followed.visits, followed.jobs, now_ms()):
+        for line in lines_of(followed.visits, followed.known, now_ms()):
             say(line)
     say(result_of(followed.visits) or RUNNING)
     if not every:

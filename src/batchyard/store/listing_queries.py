@@ -85,6 +85,12 @@ _CHILDREN = (
 _KEYS_OF_CHILDREN = select(_job.key).where(
     _job.status == bindparam("status"), _job.key > bindparam("after"), _job.key <= bindparam("last")
 )
+_LAST_CHILD = (
+    select(_job.key, _job.body)
+    .where(_job.key > bindparam("after"), _job.key <= bindparam("last"), _job.stopped_at_ms > 0)
+    .order_by(_job.stopped_at_ms.desc(), _job.key.desc())
+    .limit(1)
+)
 _CHILDREN_BY_STATUS = _CHILDREN.where(_job.status == bindparam("status"))
 
 
@@ -165,6 +171,17 @@ def list_children(
     last = views[limit - 1].index
     assert last is not None
     return views[:limit], encode_cursor("child", last)
+
+
+def last_child(connection: Connection, parent: JobView) -> JobView | None:
+    """Returns the child of an array that ended last, of those that ran; None: there is none."""
+    (current,) = views_by_key(connection, [parent.spec.key])
+    array = current.job.array
+    if array is None:
+        return None
+    first = names.child_key(current.spec.key, 0)
+    found = connection.execute(_LAST_CHILD, {"after": first - 1, "last": first + array.size - 1}).first()
+    return None if found is None else child_view(current, found[0] - first, found[1])
 
 
 def _virtual(parent: JobView, status: Status | None) -> list[Ranges]:

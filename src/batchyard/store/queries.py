@@ -195,6 +195,11 @@ class Reader:
         with self._engine.connect() as connection:
             return listing_queries.child_states(connection, parent)
 
+    def last_child(self, parent: JobView) -> JobView | None:
+        """Returns the child of an array that ended last; None for a job that is not an array."""
+        with self._engine.connect() as connection:
+            return listing_queries.last_child(connection, parent)
+
     def list_nodes(
         self, job_id: str, status: Status, limit: int = 100, after: str | None = None
     ) -> tuple[list[JobView], str | None]:

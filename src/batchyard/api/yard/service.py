@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchyard.api.model_checks import enum_check
 from batchyard.api.service_descriptor import ServiceDescriptor
-from batchyard.api.yard import deliveries, explain, overview, past, run_job, service_operations, usage
+from batchyard.api.yard import deliveries, explain, job_times, overview, past, run_job, service_operations, usage
 
 SERVICE = ServiceDescriptor(
     name="yard",
@@ -12,6 +12,7 @@ SERVICE = ServiceDescriptor(
     is_of_aws=False,
     compile_check=enum_check,
     operations={
+        "DescribeJobTimes": job_times.describe_job_times,
         "ExplainJob": explain.explain_job,
         "ListAttempts": usage.list_attempts,
         "ListDeliveries": deliveries.list_deliveries,
