@@ -14,6 +14,7 @@ MAX_CORE_ARROWS = 60  # between rooms of the core: beyond it the rooms no longer
 MAX_CORE_FLOORS = 9  # the longest chain of rooms, each importing the next
 PURE_ROOMS = {
     "core",
+    "machines",
     "alarms",
     "job_metrics",
     "timers",

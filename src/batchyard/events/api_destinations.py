@@ -3,19 +3,16 @@ opened here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
 from batchyard.core.model.documents import register
-from batchyard.core.model.effects import Effect
-from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
+from batchyard.machines.document_machine import CommandHandlers, DocumentMachine
 
 MAX_CONNECTIONS, MAX_DESTINATIONS = 3_000, 3_000  # EventBridge quotas (eb-quota)
 NOT_FOUND, EXISTS, LIMIT = "ResourceNotFoundException", "ResourceAlreadyExistsException", "LimitExceededException"
@@ -139,58 +136,11 @@ class AskConnection(Command[Connection | None], frozen=True):
     reference: str
 
 
-class ApiDestinationsMachine:
-    """A HostedMachine (loop.hosted_machine)."""
-
-    report_types: Collection[type[Any]] = ()
-
+class ApiDestinationsMachine(DocumentMachine):
     def __init__(self) -> None:
-        self._connections: dict[str, Connection] = {}
-        self._destinations: dict[str, ApiDestination] = {}
-        self._changes = Changes()
-        self._now_ms = 0
-
-    @property
-    def command_types(self) -> Collection[type[Command[Any]]]:
-        return _HANDLERS.keys()
-
-    def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
-        """Takes the documents of the store, before the first batch."""
-        for record in records.values():
-            if isinstance(record, Connection):
-                self._connections[record.name] = record
-            elif isinstance(record, ApiDestination):
-                self._destinations[record.name] = record
-
-    @property
-    def pending_changes(self) -> Changes:
-        return self._changes
-
-    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Does nothing: this machine makes no facts."""
-
-    def handle(self, command: Command[Any], now_ms: int) -> Any:
-        self._now_ms = now_ms
-        return _HANDLERS[type(command)](self, command)
-
-    def report(self, source: str, report: Any, now_ms: int) -> None:
-        raise AssertionError(f"API destinations take no reports: {report!r}")
-
-    def schedule(self, now_ms: int) -> None:
-        """Does nothing: nothing comes due."""
-
-    def outgoing(self) -> Collection[Any]:
-        return ()
-
-    def take(self) -> tuple[Changes, list[Effect]]:
-        changes, self._changes = self._changes, Changes()
-        return changes, []
-
-    def next_deadline(self) -> int | None:
-        return None
-
-    def recover(self) -> list[Effect]:
-        return []
+        super().__init__()
+        self._connections = self._table(CONNECTION, Connection, lambda connection: connection.name)
+        self._destinations = self._table(DESTINATION, ApiDestination, lambda destination: destination.name)
 
     # -- connections --
 
@@ -201,7 +151,9 @@ class ApiDestinationsMachine:
         if len(self._connections) >= MAX_CONNECTIONS:
             raise Refused(f"There are {MAX_CONNECTIONS} connections already, the most there can be.", LIMIT)
         now_ms = self._now_ms
-        return self._put(replace(made, created_at_ms=now_ms, modified_at_ms=now_ms, authorized_at_ms=now_ms))
+        return self._connections.put(
+            replace(made, created_at_ms=now_ms, modified_at_ms=now_ms, authorized_at_ms=now_ms)
+        )
 
     def _update_connection(self, command: UpdateConnection) -> Connection:
         known = self._connection(command.name)
@@ -215,23 +167,14 @@ class ApiDestinationsMachine:
             )
         if command.description is not None:
             known = replace(known, description=command.description)
-        return self._put(replace(known, modified_at_ms=self._now_ms))
+        return self._connections.put(replace(known, modified_at_ms=self._now_ms))
 
     def _delete_connection(self, command: DeleteConnection) -> Connection:
-        known = self._connection(command.name)
-        del self._connections[known.name]
-        self._changes.documents[CONNECTION, known.name] = None
-        return known
-
-    def _put(self, connection: Connection) -> Connection:
-        self._connections[connection.name] = self._changes.documents[CONNECTION, connection.name] = connection
-        return connection
+        return self._connections.remove(self._connection(command.name).name)
 
     def _connection(self, name: str) -> Connection:
-        known = self._connections.get(name)
-        if known is None:
-            raise Refused(f"Failed to describe the connection(s). Connection '{name}' does not exist.", NOT_FOUND)
-        return known
+        refusal = f"Failed to describe the connection(s). Connection '{name}' does not exist."
+        return self._connections.existing(name, refusal, NOT_FOUND)
 
     def _find_connection(self, reference: str) -> Connection | None:
         """Returns the connection of a name and uuid; None: it was deleted, or made anew."""
@@ -248,7 +191,7 @@ class ApiDestinationsMachine:
         if len(self._destinations) >= MAX_DESTINATIONS:
             raise Refused(f"There are {MAX_DESTINATIONS} API destinations already, the most there can be.", LIMIT)
         self._check_connection(made.connection)
-        return self._put_destination(replace(made, created_at_ms=self._now_ms, modified_at_ms=self._now_ms))
+        return self._destinations.put(replace(made, created_at_ms=self._now_ms, modified_at_ms=self._now_ms))
 
     def _update_destination(self, command: UpdateApiDestination) -> ApiDestination:
         known = self._destination(command.name)
@@ -259,24 +202,14 @@ class ApiDestinationsMachine:
             for name in ("connection", "endpoint", "method", "rate_per_second", "description")
             if (value := getattr(command, name)) is not None
         }
-        return self._put_destination(replace(known, modified_at_ms=self._now_ms, **given))
+        return self._destinations.put(replace(known, modified_at_ms=self._now_ms, **given))
 
     def _delete_destination(self, command: DeleteApiDestination) -> None:
-        known = self._destination(command.name)
-        del self._destinations[known.name]
-        self._changes.documents[DESTINATION, known.name] = None
-
-    def _put_destination(self, destination: ApiDestination) -> ApiDestination:
-        self._destinations[destination.name] = self._changes.documents[DESTINATION, destination.name] = destination
-        return destination
+        self._destinations.remove(self._destination(command.name).name)
 
     def _destination(self, name: str) -> ApiDestination:
-        known = self._destinations.get(name)
-        if known is None:
-            raise Refused(
-                f"Failed to describe the api-destination(s). An api-destination '{name}' does not exist.", NOT_FOUND
-            )
-        return known
+        refusal = f"Failed to describe the api-destination(s). An api-destination '{name}' does not exist."
+        return self._destinations.existing(name, refusal, NOT_FOUND)
 
     def _check_connection(self, reference: str) -> None:
         if self._find_connection(reference) is None:
@@ -285,10 +218,10 @@ class ApiDestinationsMachine:
     # -- questions --
 
     def _ask_connections(self, command: AskConnections) -> tuple[Connection, ...]:
-        return tuple(self._connections[name] for name in sorted(self._connections))
+        return self._connections.in_order()
 
     def _ask_destinations(self, command: AskApiDestinations) -> tuple[ApiDestination, ...]:
-        return tuple(self._destinations[name] for name in sorted(self._destinations))
+        return self._destinations.in_order()
 
     def _ask_route(self, command: AskHttpRoute) -> HttpRoute | None:
         destination = self._destinations.get(command.name)
@@ -297,16 +230,15 @@ class ApiDestinationsMachine:
     def _ask_connection(self, command: AskConnection) -> Connection | None:
         return self._find_connection(command.reference)
 
-
-_HANDLERS: dict[type[Command[Any]], Callable[[ApiDestinationsMachine, Any], Any]] = {
-    CreateConnection: ApiDestinationsMachine._create_connection,
-    UpdateConnection: ApiDestinationsMachine._update_connection,
-    DeleteConnection: ApiDestinationsMachine._delete_connection,
-    CreateApiDestination: ApiDestinationsMachine._create_destination,
-    UpdateApiDestination: ApiDestinationsMachine._update_destination,
-    DeleteApiDestination: ApiDestinationsMachine._delete_destination,
-    AskConnections: ApiDestinationsMachine._ask_connections,
-    AskApiDestinations: ApiDestinationsMachine._ask_destinations,
-    AskHttpRoute: ApiDestinationsMachine._ask_route,
-    AskConnection: ApiDestinationsMachine._ask_connection,
-}
+    command_handlers: ClassVar[CommandHandlers] = {
+        CreateConnection: _create_connection,
+        UpdateConnection: _update_connection,
+        DeleteConnection: _delete_connection,
+        CreateApiDestination: _create_destination,
+        UpdateApiDestination: _update_destination,
+        DeleteApiDestination: _delete_destination,
+        AskConnections: _ask_connections,
+        AskApiDestinations: _ask_destinations,
+        AskHttpRoute: _ask_route,
+        AskConnection: _ask_connection,
+    }

@@ -4,16 +4,11 @@ by them: they are what infrastructure as code makes and reads."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core.model.changes import Changes
-from batchyard.core.model.commands import Command
-from batchyard.core.model.effects import Effect
-from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
 from batchyard.iam import commands as c
@@ -28,6 +23,7 @@ from batchyard.iam.records import (
     aws_policy_prefix,
     policy_arn,
 )
+from batchyard.machines.document_machine import CommandHandlers, DocumentMachine
 
 # IAM quotas (user guide: reference_iam-quotas); where AWS raises one on request, the highest it grants.
 MAX_ROLES = 5000
@@ -46,62 +42,13 @@ _AWS_POLICY_NAME = re.compile(r"([\w+=,.@-]+/)*[\w+=,.@-]+", re.ASCII)
 Tagged = TypeVar("Tagged", Role, Policy, InstanceProfile)
 
 
-class IamMachine:
-    """A HostedMachine (loop.hosted_machine)."""
-
-    report_types: Collection[type[Any]] = ()
-
+class IamMachine(DocumentMachine):
     def __init__(self, account: Account) -> None:
+        super().__init__()
         self._account = account
-        self._roles: dict[str, Role] = {}  # by name, as the next two
-        self._policies: dict[str, Policy] = {}
-        self._profiles: dict[str, InstanceProfile] = {}
-        self._changes = Changes()
-        self._now_ms = 0
-
-    @property
-    def command_types(self) -> Collection[type[Command[Any]]]:
-        return _HANDLERS.keys()
-
-    def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
-        """Takes the documents of the store, before the first batch."""
-        for record in records.values():
-            if isinstance(record, Role):
-                self._roles[record.name] = record
-            elif isinstance(record, Policy):
-                self._policies[record.name] = record
-            elif isinstance(record, InstanceProfile):
-                self._profiles[record.name] = record
-
-    @property
-    def pending_changes(self) -> Changes:
-        return self._changes
-
-    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Does nothing: this machine makes no facts."""
-
-    def handle(self, command: Command[Any], now_ms: int) -> Any:
-        self._now_ms = now_ms
-        return _HANDLERS[type(command)](self, command)
-
-    def report(self, source: str, report: Any, now_ms: int) -> None:
-        raise AssertionError(f"{source} reports to IAM: {report!r}")
-
-    def schedule(self, now_ms: int) -> None:
-        """Does nothing: nothing here becomes due by itself."""
-
-    def outgoing(self) -> Collection[Any]:
-        return ()
-
-    def take(self) -> tuple[Changes, list[Effect]]:
-        changes, self._changes = self._changes, Changes()
-        return changes, []
-
-    def next_deadline(self) -> int | None:
-        return None
-
-    def recover(self) -> list[Effect]:
-        return []
+        self._roles = self._table(ROLE, Role, lambda role: role.name)
+        self._policies = self._table(POLICY, Policy, lambda policy: policy.name)
+        self._profiles = self._table(INSTANCE_PROFILE, InstanceProfile, lambda profile: profile.name)
 
     # -- roles --
 
@@ -116,7 +63,7 @@ class IamMachine:
         _check_room(self._roles, MAX_ROLES, "Roles")
         if command.boundary:
             self._check_attachable(command.boundary)
-        return self._put_role(
+        return self._roles.put(
             Role(
                 command.name,
                 command.path,
@@ -144,7 +91,7 @@ class IamMachine:
             "trust_policy": command.trust_policy,
             "boundary": command.boundary,
         }
-        return self._put_role(replace(role, **{name: value for name, value in given.items() if value is not None}))
+        return self._roles.put(replace(role, **{name: value for name, value in given.items() if value is not None}))
 
     def _delete_role(self, command: c.DeleteRole) -> None:
         role = self._role(command.name)
@@ -159,18 +106,10 @@ class IamMachine:
                 raise Refused("Cannot delete entity, must detach all policies first.", CONFLICT)
             if role.inline:
                 raise Refused("Cannot delete entity, must delete policies first.", CONFLICT)
-        del self._roles[role.name]
-        self._changes.documents[ROLE, role.name] = None
-
-    def _put_role(self, role: Role) -> Role:
-        self._roles[role.name] = self._changes.documents[ROLE, role.name] = role
-        return role
+        self._roles.remove(role.name)
 
     def _role(self, name: str) -> Role:
-        role = self._roles.get(name)
-        if role is None:
-            raise Refused(f"The role with name {name} cannot be found.", NO_SUCH_ENTITY)
-        return role
+        return self._roles.existing(name, f"The role with name {name} cannot be found.", NO_SUCH_ENTITY)
 
     def _modifiable_role(self, name: str) -> Role:
         role = self._role(name)
@@ -184,13 +123,15 @@ class IamMachine:
         inline = {**role.inline, command.name: command.document}
         if sum(len("".join(document.split())) for document in inline.values()) > MAX_INLINE_CHARACTERS:
             raise Refused(f"Maximum policy size of {MAX_INLINE_CHARACTERS} bytes exceeded for role {role.name}", LIMIT)
-        self._put_role(replace(role, inline=inline))
+        self._roles.put(replace(role, inline=inline))
 
     def _delete_role_policy(self, command: c.DeleteRolePolicy) -> None:
         role = self._modifiable_role(command.role)
         if command.name not in role.inline:
             raise Refused(f"The role policy with name {command.name} cannot be found.", NO_SUCH_ENTITY)
-        self._put_role(replace(role, inline={name: text for name, text in role.inline.items() if name != command.name}))
+        self._roles.put(
+            replace(role, inline={name: text for name, text in role.inline.items() if name != command.name})
+        )
 
     def _attach(self, command: c.AttachRolePolicy) -> None:
         """Attaches a managed policy to a role; one that is attached already stays so."""
@@ -200,13 +141,13 @@ class IamMachine:
             return
         if len(role.attached) >= MAX_ATTACHED:
             raise Refused(f"Cannot exceed quota for PoliciesPerRole: {MAX_ATTACHED}", LIMIT)
-        self._put_role(replace(role, attached=(*role.attached, command.arn)))
+        self._roles.put(replace(role, attached=(*role.attached, command.arn)))
 
     def _detach(self, command: c.DetachRolePolicy) -> None:
         role = self._modifiable_role(command.role)
         if command.arn not in role.attached:
             raise Refused(f"Policy {command.arn} was not found.", NO_SUCH_ENTITY)
-        self._put_role(replace(role, attached=tuple(arn for arn in role.attached if arn != command.arn)))
+        self._roles.put(replace(role, attached=tuple(arn for arn in role.attached if arn != command.arn)))
 
     def _check_attachable(self, arn: str) -> None:
         """Refuses an ARN that is none of a policy. AWS's own policies are known by the form of their ARNs alone."""
@@ -224,7 +165,7 @@ class IamMachine:
             raise Refused(f"A policy called {command.name} already exists. Duplicate names are not allowed.", EXISTS)
         _check_room(self._policies, MAX_POLICIES, "Policies")
         version = PolicyVersion(1, command.document, self._now_ms)
-        return self._put_policy(
+        return self._policies.put(
             Policy(
                 command.name,
                 command.path,
@@ -247,8 +188,7 @@ class IamMachine:
                 "versions. The default version is deleted with the policy.",
                 CONFLICT,
             )
-        del self._policies[policy.name]
-        self._changes.documents[POLICY, policy.name] = None
+        self._policies.remove(policy.name)
 
     def _create_version(self, command: c.CreatePolicyVersion) -> PolicyVersion:
         policy = self._policy(command.arn)
@@ -261,7 +201,7 @@ class IamMachine:
         made = PolicyVersion(policy.last + 1, command.document, self._now_ms)
         default = made.number if command.is_default else policy.default
         versions = (*policy.versions, made)
-        self._put_policy(
+        self._policies.put(
             replace(policy, versions=versions, last=made.number, default=default, updated_at_ms=self._now_ms)
         )
         return made
@@ -271,11 +211,11 @@ class IamMachine:
         if number == policy.default:
             raise Refused("Cannot delete the default version of a policy.", CONFLICT)
         kept = tuple(version for version in policy.versions if version.number != number)
-        self._put_policy(replace(policy, versions=kept))
+        self._policies.put(replace(policy, versions=kept))
 
     def _set_default(self, command: c.SetDefaultPolicyVersion) -> None:
         policy, number = self._version(command.arn, command.version)
-        self._put_policy(replace(policy, default=number, updated_at_ms=self._now_ms))
+        self._policies.put(replace(policy, default=number, updated_at_ms=self._now_ms))
 
     def _version(self, arn: str, version_id: str) -> tuple[Policy, int]:
         policy = self._policy(arn)
@@ -283,10 +223,6 @@ class IamMachine:
             if version.id == version_id:
                 return policy, version.number
         raise Refused(f"Policy {arn} version {version_id} does not exist or is not attachable.", NO_SUCH_ENTITY)
-
-    def _put_policy(self, policy: Policy) -> Policy:
-        self._policies[policy.name] = self._changes.documents[POLICY, policy.name] = policy
-        return policy
 
     def _find_policy(self, arn: str) -> Policy | None:
         policy = self._policies.get(arn.rpartition("/")[2])
@@ -307,7 +243,7 @@ class IamMachine:
         if _is_taken(command.name, self._profiles):
             raise Refused(f"Instance Profile {command.name} already exists.", EXISTS)
         _check_room(self._profiles, MAX_INSTANCE_PROFILES, "InstanceProfiles")
-        return self._put_profile(
+        return self._profiles.put(
             InstanceProfile(command.name, command.path, command.id, self._now_ms, tags=command.tags)
         )
 
@@ -315,8 +251,7 @@ class IamMachine:
         profile = self._profile(command.name)
         if profile.role:
             raise Refused("Cannot delete entity, must remove roles from instance profile first.", CONFLICT)
-        del self._profiles[profile.name]
-        self._changes.documents[INSTANCE_PROFILE, profile.name] = None
+        self._profiles.remove(profile.name)
 
     def _add_role(self, command: c.AddRoleToInstanceProfile) -> None:
         profile, role = self._profile(command.profile), self._modifiable_role(command.role)
@@ -324,34 +259,27 @@ class IamMachine:
             raise Refused("Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1", LIMIT)
         if sum(one.role == role.name for one in self._profiles.values()) >= MAX_PROFILES_OF_A_ROLE:
             raise Refused(f"Cannot exceed quota for InstanceProfilesPerRole: {MAX_PROFILES_OF_A_ROLE}", LIMIT)
-        self._put_profile(replace(profile, role=role.name))
+        self._profiles.put(replace(profile, role=role.name))
 
     def _remove_role(self, command: c.RemoveRoleFromInstanceProfile) -> None:
         profile, role = self._profile(command.profile), self._role(command.role)
         if profile.role != role.name:
             raise Refused(f"Role {role.name} is not in instance profile {profile.name}.", NO_SUCH_ENTITY)
-        self._put_profile(replace(profile, role=""))
-
-    def _put_profile(self, profile: InstanceProfile) -> InstanceProfile:
-        self._profiles[profile.name] = self._changes.documents[INSTANCE_PROFILE, profile.name] = profile
-        return profile
+        self._profiles.put(replace(profile, role=""))
 
     def _profile(self, name: str) -> InstanceProfile:
-        profile = self._profiles.get(name)
-        if profile is None:
-            raise Refused(f"Instance Profile {name} cannot be found.", NO_SUCH_ENTITY)
-        return profile
+        return self._profiles.existing(name, f"Instance Profile {name} cannot be found.", NO_SUCH_ENTITY)
 
     # -- tags --
 
     def _tag_role(self, command: c.TagRole) -> None:
-        self._put_role(_tagged(self._role(command.name), command))
+        self._roles.put(_tagged(self._role(command.name), command))
 
     def _tag_policy(self, command: c.TagPolicy) -> None:
-        self._put_policy(_tagged(self._policy(command.arn), command))
+        self._policies.put(_tagged(self._policy(command.arn), command))
 
     def _tag_profile(self, command: c.TagInstanceProfile) -> None:
-        self._put_profile(_tagged(self._profile(command.name), command))
+        self._profiles.put(_tagged(self._profile(command.name), command))
 
     # -- questions --
 
@@ -359,13 +287,39 @@ class IamMachine:
         return self._roles.get(command.name)
 
     def _ask_roles(self, command: c.AskRoles) -> tuple[Role, ...]:
-        return tuple(self._roles[name] for name in sorted(self._roles))
+        return self._roles.in_order()
 
     def _ask_policies(self, command: c.AskPolicies) -> tuple[Policy, ...]:
-        return tuple(self._policies[name] for name in sorted(self._policies))
+        return self._policies.in_order()
 
     def _ask_profiles(self, command: c.AskInstanceProfiles) -> tuple[InstanceProfile, ...]:
-        return tuple(self._profiles[name] for name in sorted(self._profiles))
+        return self._profiles.in_order()
+
+    command_handlers: ClassVar[CommandHandlers] = {
+        c.CreateRole: _create_role,
+        c.UpdateRole: _update_role,
+        c.DeleteRole: _delete_role,
+        c.PutRolePolicy: _put_role_policy,
+        c.DeleteRolePolicy: _delete_role_policy,
+        c.AttachRolePolicy: _attach,
+        c.DetachRolePolicy: _detach,
+        c.CreatePolicy: _create_policy,
+        c.DeletePolicy: _delete_policy,
+        c.CreatePolicyVersion: _create_version,
+        c.DeletePolicyVersion: _delete_version,
+        c.SetDefaultPolicyVersion: _set_default,
+        c.CreateInstanceProfile: _create_profile,
+        c.DeleteInstanceProfile: _delete_profile,
+        c.AddRoleToInstanceProfile: _add_role,
+        c.RemoveRoleFromInstanceProfile: _remove_role,
+        c.TagRole: _tag_role,
+        c.TagPolicy: _tag_policy,
+        c.TagInstanceProfile: _tag_profile,
+        c.AskRole: _ask_role,
+        c.AskRoles: _ask_roles,
+        c.AskPolicies: _ask_policies,
+        c.AskInstanceProfiles: _ask_profiles,
+    }
 
 
 def _is_taken(name: str, known: Mapping[str, object]) -> bool:
@@ -393,30 +347,3 @@ def _tagged(resource: Tagged, command: c.TagRole | c.TagPolicy | c.TagInstancePr
     if len(tags) > MAX_TAGS:
         raise Refused(f"The number of tags has reached the maximum limit: {MAX_TAGS}.", LIMIT)
     return replace(resource, tags=tags)
-
-
-_HANDLERS: dict[type[Command[Any]], Callable[[IamMachine, Any], Any]] = {
-    c.CreateRole: IamMachine._create_role,
-    c.UpdateRole: IamMachine._update_role,
-    c.DeleteRole: IamMachine._delete_role,
-    c.PutRolePolicy: IamMachine._put_role_policy,
-    c.DeleteRolePolicy: IamMachine._delete_role_policy,
-    c.AttachRolePolicy: IamMachine._attach,
-    c.DetachRolePolicy: IamMachine._detach,
-    c.CreatePolicy: IamMachine._create_policy,
-    c.DeletePolicy: IamMachine._delete_policy,
-    c.CreatePolicyVersion: IamMachine._create_version,
-    c.DeletePolicyVersion: IamMachine._delete_version,
-    c.SetDefaultPolicyVersion: IamMachine._set_default,
-    c.CreateInstanceProfile: IamMachine._create_profile,
-    c.DeleteInstanceProfile: IamMachine._delete_profile,
-    c.AddRoleToInstanceProfile: IamMachine._add_role,
-    c.RemoveRoleFromInstanceProfile: IamMachine._remove_role,
-    c.TagRole: IamMachine._tag_role,
-    c.TagPolicy: IamMachine._tag_policy,
-    c.TagInstanceProfile: IamMachine._tag_profile,
-    c.AskRole: IamMachine._ask_role,
-    c.AskRoles: IamMachine._ask_roles,
-    c.AskPolicies: IamMachine._ask_policies,
-    c.AskInstanceProfiles: IamMachine._ask_profiles,
-}

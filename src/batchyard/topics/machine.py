@@ -4,21 +4,18 @@ spec 8)."""
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
 from msgspec import Struct, json, to_builtins
 from msgspec.structs import replace
 
-from batchyard.core.model.changes import Changes
-from batchyard.core.model.commands import Command
 from batchyard.core.model.deliveries import DeliveryPolicy, Message, Undeliverable
-from batchyard.core.model.effects import Effect
-from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.refusal import Refused
 from batchyard.deliveries.machine import AddDelivery, DropLane
 from batchyard.evaluators.notifications.filter_policy import FilterPolicy, compile_filter_policy
 from batchyard.evaluators.notifications.message_attributes import MessageAttribute
+from batchyard.machines.document_machine import CommandHandlers, DocumentMachine, ReportHandlers
 from batchyard.topics import commands as c
 from batchyard.topics.delivery_policies import delivery_policy
 from batchyard.topics.records import HTTP_PROTOCOLS, OWN_PROTOCOLS, SUBSCRIPTION, TOPIC, Subscription, Topic
@@ -50,69 +47,22 @@ class Notice(Struct, frozen=True):
     content_type: str = ""
 
 
-class TopicsMachine:
-    """A HostedMachine (loop.hosted_machine)."""
-
-    report_types: Collection[type[Any]] = (c.PublishToTopic,)
-
+class TopicsMachine(DocumentMachine):
     def __init__(self) -> None:
-        self._topics: dict[str, Topic] = {}  # by ARN
-        self._subscriptions: dict[str, Subscription] = {}  # by ARN
+        super().__init__()
+        self._topics = self._table(TOPIC, Topic, lambda topic: topic.arn)
+        self._subscriptions = self._table(SUBSCRIPTION, Subscription, lambda subscription: subscription.arn)
         self._filters: dict[str, FilterPolicy | None] = {}  # compiled, by subscription
-        self._changes = Changes()
-        self._outgoing: list[Struct] = []
-        self._now_ms = 0
 
-    @property
-    def command_types(self) -> Collection[type[Command[Any]]]:
-        return _HANDLERS.keys()
+    def has_topic(self, arn: str) -> bool:
+        return arn in self._topics
 
-    def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
-        """Takes the documents of the store, before the first batch."""
-        for record in records.values():
-            if isinstance(record, Topic):
-                self._topics[record.arn] = record
-            elif isinstance(record, Subscription):
-                self._subscriptions[record.arn] = record
-
-    @property
-    def pending_changes(self) -> Changes:
-        return self._changes
-
-    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Does nothing: this machine makes no facts."""
-
-    def handle(self, command: Command[Any], now_ms: int) -> Any:
-        self._now_ms = now_ms
-        return _HANDLERS[type(command)](self, command)
-
-    def report(self, source: str, report: c.PublishToTopic, now_ms: int) -> None:
+    def _publish_report(self, report: c.PublishToTopic) -> None:
         """Publishes for another machine. A topic that is not there is a failed delivery."""
-        self._now_ms = now_ms
         if report.topic_arn in self._topics:
             self._publish(c.Publish(report.topic_arn, (report.publication,)))
         else:
             self._outgoing.append(Undeliverable(report.lane, report.token, "NO_RESOURCE", "Topic does not exist"))
-
-    def schedule(self, now_ms: int) -> None:
-        """Does nothing: nothing here becomes due by itself."""
-
-    def outgoing(self) -> Collection[Any]:
-        reports, self._outgoing = self._outgoing, []
-        return reports
-
-    def take(self) -> tuple[Changes, list[Effect]]:
-        changes, self._changes = self._changes, Changes()
-        return changes, []
-
-    def next_deadline(self) -> int | None:
-        return None
-
-    def recover(self) -> list[Effect]:
-        return []
-
-    def has_topic(self, arn: str) -> bool:
-        return arn in self._topics
 
     # -- topics --
 
@@ -130,38 +80,29 @@ class TopicsMachine:
             raise Refused(
                 f"There are {MAX_TOPICS} topics already, the most there can be: delete one.", "TopicLimitExceeded"
             )
-        return self._put_topic(Topic(command.arn, self._now_ms, command.attributes, command.tags))
+        return self._topics.put(Topic(command.arn, self._now_ms, command.attributes, command.tags))
 
     def _delete_topic(self, command: c.DeleteTopic) -> None:
-        if self._topics.pop(command.arn, None) is None:
+        if command.arn not in self._topics:
             return
-        self._changes.documents[TOPIC, command.arn] = None
+        self._topics.remove(command.arn)
         for subscription in self._of(command.arn):
             self._remove(subscription)
 
     def _set_topic_attribute(self, command: c.SetTopicAttribute) -> None:
         topic = self._topic(command.arn)
-        self._put_topic(replace(topic, attributes={**topic.attributes, command.name: command.value}))
+        self._topics.put(replace(topic, attributes={**topic.attributes, command.name: command.value}))
 
     def _tag(self, command: c.TagTopic) -> None:
-        topic = self._topics.get(command.arn)
-        if topic is None:
-            raise Refused("Resource does not exist", "ResourceNotFound")
+        topic = self._topics.existing(command.arn, "Resource does not exist", "ResourceNotFound")
         kept = {key: value for key, value in topic.tags.items() if key not in command.removed}
         tags = {**kept, **command.tags}
         if len(tags) > MAX_TAGS:
             raise Refused("Could not complete request: tag quota of per resource exceeded", "TagLimitExceeded")
-        self._put_topic(replace(topic, tags=tags))
-
-    def _put_topic(self, topic: Topic) -> Topic:
-        self._topics[topic.arn] = self._changes.documents[TOPIC, topic.arn] = topic
-        return topic
+        self._topics.put(replace(topic, tags=tags))
 
     def _topic(self, arn: str) -> Topic:
-        topic = self._topics.get(arn)
-        if topic is None:
-            raise Refused("Topic does not exist", "NotFound")
-        return topic
+        return self._topics.existing(arn, "Topic does not exist", "NotFound")
 
     # -- subscriptions --
 
@@ -210,9 +151,7 @@ class TopicsMachine:
             self._send(known, self._notice(known, UNSUBSCRIBED, known.arn.rpartition(":")[2], known.token), "")
 
     def _set_subscription_attribute(self, command: c.SetSubscriptionAttribute) -> None:
-        known = self._subscriptions.get(command.arn)
-        if known is None:
-            raise Refused("Subscription does not exist", "NotFound")
+        known = self._subscriptions.existing(command.arn, "Subscription does not exist", "NotFound")
         attributes = {name: value for name, value in known.attributes.items() if name != command.name}
         if command.value:
             attributes[command.name] = command.value
@@ -226,15 +165,12 @@ class TopicsMachine:
         return compile_filter_policy(text, scope, is_subscribe=is_subscribe)
 
     def _put(self, subscription: Subscription) -> Subscription:
-        self._subscriptions[subscription.arn] = subscription
-        self._changes.documents[SUBSCRIPTION, subscription.arn] = subscription
         self._filters.pop(subscription.arn, None)
-        return subscription
+        return self._subscriptions.put(subscription)
 
     def _remove(self, subscription: Subscription) -> None:
-        del self._subscriptions[subscription.arn]
+        self._subscriptions.remove(subscription.arn)
         self._filters.pop(subscription.arn, None)
-        self._changes.documents[SUBSCRIPTION, subscription.arn] = None
         self._outgoing.append(DropLane(subscription.arn))
 
     def _of(self, topic_arn: str) -> list[Subscription]:
@@ -304,13 +240,28 @@ class TopicsMachine:
     # -- questions --
 
     def _ask_topics(self, command: c.AskTopics) -> tuple[Topic, ...]:
-        return tuple(self._topics[arn] for arn in sorted(self._topics))
+        return self._topics.in_order()
 
     def _ask_subscriptions(self, command: c.AskSubscriptions) -> tuple[Subscription, ...]:
         if command.topic_arn:
             self._topic(command.topic_arn)
         found = self._of(command.topic_arn) if command.topic_arn else list(self._subscriptions.values())
         return tuple(sorted(found, key=lambda one: one.arn))
+
+    command_handlers: ClassVar[CommandHandlers] = {
+        c.CreateTopic: _create_topic,
+        c.DeleteTopic: _delete_topic,
+        c.SetTopicAttribute: _set_topic_attribute,
+        c.TagTopic: _tag,
+        c.Subscribe: _subscribe,
+        c.ConfirmSubscription: _confirm,
+        c.Unsubscribe: _unsubscribe,
+        c.SetSubscriptionAttribute: _set_subscription_attribute,
+        c.Publish: _publish,
+        c.AskTopics: _ask_topics,
+        c.AskSubscriptions: _ask_subscriptions,
+    }
+    report_handlers: ClassVar[ReportHandlers] = {c.PublishToTopic: _publish_report}
 
 
 def _evaluated(attribute: c.Attribute) -> MessageAttribute:
@@ -330,18 +281,3 @@ def _dead_letters(subscription: Subscription) -> str:
     """Returns the log group of a RedrivePolicy; empty: there is none."""
     arn = json.decode(subscription.attributes.get("RedrivePolicy") or "{}").get("deadLetterTargetArn", "")
     return str(arn.partition(":log-group:")[2].removesuffix(":*"))
-
-
-_HANDLERS: dict[type[Command[Any]], Callable[[TopicsMachine, Any], Any]] = {
-    c.CreateTopic: TopicsMachine._create_topic,
-    c.DeleteTopic: TopicsMachine._delete_topic,
-    c.SetTopicAttribute: TopicsMachine._set_topic_attribute,
-    c.TagTopic: TopicsMachine._tag,
-    c.Subscribe: TopicsMachine._subscribe,
-    c.ConfirmSubscription: TopicsMachine._confirm,
-    c.Unsubscribe: TopicsMachine._unsubscribe,
-    c.SetSubscriptionAttribute: TopicsMachine._set_subscription_attribute,
-    c.Publish: TopicsMachine._publish,
-    c.AskTopics: TopicsMachine._ask_topics,
-    c.AskSubscriptions: TopicsMachine._ask_subscriptions,
-}
