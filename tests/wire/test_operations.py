@@ -35,6 +35,7 @@ def test_every_operation_of_batch_is_routed() -> None:
         "ListEnvironments",
         "ListInstances",
         "ListPastAttempts",
+        "ListPastInstances",
         "ListQueues",
         "RunJob",
         "Shutdown",
