@@ -342,6 +342,20 @@ def test_a_file_is_started_followed_listed_and_shown(
     assert ["nightly", "STANDARD", "FAILED"] in [line.split()[:3] for line in listed[1:]]
     rows = invoke("workflows", "nightly").stdout.splitlines()
     assert [row.split()[:2] for row in rows[1:]] == [["second-run", "FAILED"], ["first-run", "SUCCEEDED"]]
+    only = invoke("workflows", "nightly", "--limit", "1")
+    assert [row.split()[0] for row in only.stdout.splitlines()[1:]] == ["second-run"]
+    assert "Older ones are not shown" in only.stderr
+    rows = invoke("workflows", "nightly", "--status", "succeeded").stdout.splitlines()
+    assert [row.split()[0] for row in rows[1:]] == ["first-run"]
+    invoke("workflows", "start", str(file), "--name", "night-two", "--input", '{"fail": false}', "--execution", "run")
+    rows = invoke("workflows", "night*").stdout.splitlines()
+    assert [row.split()[0] for row in rows[1:]] == ["night-two", "nightly"]
+    newest = invoke("workflows", "night*", "--limit", "1")
+    assert len(newest.stdout.splitlines()) == 2
+    assert "1 older ones are not shown" in newest.stderr
+    assert "No workflow's name is like none*" in invoke("workflows", "none*").stderr
+    for reference in ("run", "night-two/run", "nightly/first-run", "nightly/first"):
+        assert invoke("history", reference).exit_code == 0, reference
     history = invoke("history", "first-run").stdout
     assert [line.split()[:2] for line in history.splitlines()[1:3]] == [["+", "Choose"], ["+", "Done"]]
     events = json.loads(invoke("history", "first", "--json").stdout)["events"]
@@ -357,6 +371,9 @@ def test_what_cannot_be_is_one_sentence(invoke: Callable[..., Result], tmp_path:
         (("workflows", "start", "none"), "There is no workflow 'none'"),
         (("workflows", "start", "none", "--input", "{"), "The input is no JSON"),
         (("history", "nothing-like-it"), "There is no execution 'nothing-like-it'"),
+        (("history", "none/run"), "There is no workflow 'none'"),
+        (("workflows", "--status", "FAILED"), "--status is for the executions of one workflow"),
+        (("workflows", "none", "--status", "BAD"), "There is no status BAD"),
         (("history", "abc"), "is too short for an execution"),
     ):
         found = invoke(*arguments)

@@ -6,11 +6,17 @@ from typing import Annotated
 
 import typer
 
+from batchyard.cli.client import ClientError
 from batchyard.cli.options import Json, Url, connect, reports_errors
-from batchyard.cli.usage import Application
+from batchyard.cli.usage import Application, whole_number
 
+SHOWN = 20  # rows of a list, where no other number is asked for
+STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 Reference = Annotated[
-    str, typer.Argument(metavar="EXECUTION", help="An execution: its name, the beginning of it, or its ARN.")
+    str,
+    typer.Argument(
+        metavar="EXECUTION", help="An execution: its name or the beginning of it, WORKFLOW/NAME, or its ARN."
+    ),
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Draw the states until the execution has ended.")]
 
@@ -25,7 +31,19 @@ def add_to(app: Application) -> None:
 
 @reports_errors
 def workflows(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The executions of this workflow.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]", help="The executions of this workflow. With * or ?: the workflows of such names."
+        ),
+    ] = "",
+    status: Annotated[
+        str,
+        typer.Option("--status", metavar="STATUS", help=f"Only executions of NAME that are {', '.join(STATUSES)}."),
+    ] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", parser=whole_number(0), help="The newest N; 0 for all.")
+    ] = SHOWN,
     url: Url = None,
     as_json: Json = False,
 ) -> int:
@@ -33,10 +51,15 @@ def workflows(
     of one."""
     from batchyard.cli.workflows import show_executions, show_machines
 
+    is_pattern = "*" in name or "?" in name
+    if status and (not name or is_pattern):
+        raise ClientError("--status is for the executions of one workflow: batchyard workflows NAME --status FAILED")
+    if status and status.upper() not in STATUSES:
+        raise ClientError(f"There is no status {status}: those there are: {', '.join(STATUSES)}.")
     with connect(url) as client:
-        if name:
-            return show_executions(client, name, as_json=as_json)
-        return show_machines(client, as_json=as_json)
+        if name and not is_pattern:
+            return show_executions(client, name, limit, status.upper(), as_json=as_json)
+        return show_machines(client, name, limit, as_json=as_json)
 
 
 @reports_errors

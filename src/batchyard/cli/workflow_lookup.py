@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from batchyard.cli.client import STATES, Client, ClientError, ServiceError
 
 PAGE = 100  # rows of one answer
-NEWEST = 1000  # executions of each machine among which a name is looked for
+MACHINES_PAGE = 1000
+NEWEST = 1000  # executions of each machine among which the beginning of a name is looked for
 MIN_PREFIX = 4  # characters: fewer name too many executions
 
 
@@ -24,17 +26,28 @@ def pages(client: Client, operation: str, request: dict[str, Any], member: str) 
 
 
 def machines(client: Client) -> list[dict[str, Any]]:
-    return list(pages(client, "ListStateMachines", {}, "stateMachines"))
+    """Returns all state machines, oldest first."""
+    return list(pages(client, "ListStateMachines", {"maxResults": MACHINES_PAGE}, "stateMachines"))
 
 
-def newest(client: Client, machine_arn: str, limit: int) -> list[dict[str, Any]]:
-    """Returns the newest executions of a state machine; none of an EXPRESS one, which keeps none."""
+def machine_arn(client: Client, name: str) -> str:
+    """Returns the ARN of a state machine. Raises ClientError."""
+    if name.startswith("arn:"):
+        return name
+    for one in machines(client):
+        if one["name"] == name:
+            return str(one["stateMachineArn"])
+    raise ClientError(f"There is no workflow {name!r}. Those there are: batchyard workflows")
+
+
+def newest(client: Client, machine: str, limit: int, status: str = "") -> list[dict[str, Any]]:
+    """Returns the newest executions of the state machine with this ARN, at most `limit` (0: all), with `status` those
+    that have it; none of an EXPRESS one, which keeps none."""
     found: list[dict[str, Any]] = []
+    request: dict[str, Any] = {"stateMachineArn": machine, "maxResults": min(limit or MACHINES_PAGE, MACHINES_PAGE)}
     try:
-        for row in pages(client, "ListExecutions", {"stateMachineArn": machine_arn}, "executions"):
-            found.append(row)
-            if len(found) == limit:
-                break
+        listed = pages(client, "ListExecutions", request | ({"statusFilter": status} if status else {}), "executions")
+        found += islice(listed, limit or None)
     except ServiceError as error:
         if error.code != "StateMachineTypeNotSupported":
             raise
@@ -42,23 +55,42 @@ def newest(client: Client, machine_arn: str, limit: int) -> list[dict[str, Any]]
 
 
 def find_execution(client: Client, text: str) -> str:
-    """Returns the ARN of an execution that an ARN, a name or the beginning of one names. Raises ClientError."""
+    """Returns the ARN of an execution that an ARN, a name, WORKFLOW/NAME, or the beginning of a name names. Raises
+    ClientError."""
     if text.startswith("arn:"):
         return text
-    if len(text) < MIN_PREFIX:
+    workflow, is_qualified, name = text.rpartition("/")
+    within = [machine_arn(client, workflow)] if is_qualified else [one["stateMachineArn"] for one in machines(client)]
+    exact = [arn for machine in within if (arn := _named(client, machine, name))]
+    if len(exact) == 1:
+        return exact[0]
+    if len(name) < MIN_PREFIX and not exact:
         raise ClientError(f"{text!r} is too short for an execution: give at least {MIN_PREFIX} characters of its name.")
-    found = [
+    found = exact or [
         row["executionArn"]
-        for machine in machines(client)
-        for row in newest(client, machine["stateMachineArn"], NEWEST)
-        if row["name"].startswith(text)
+        for machine in within
+        for row in newest(client, machine, NEWEST)
+        if row["name"].startswith(name)
     ]
-    exact = [arn for arn in found if arn.rpartition(":")[2] == text]
-    if len(exact or found) == 1:
-        return str((exact or found)[0])
+    if len(found) == 1:
+        return str(found[0])
     if found:
-        raise ClientError(f"{len(exact or found)} executions are called {text!r}: give more of the name, or the ARN.")
+        raise ClientError(
+            f"{len(found)} executions are called {text!r}: give more of the name, WORKFLOW/NAME, or the ARN."
+        )
     raise ClientError(f"There is no execution {text!r}. Those there are: batchyard workflows NAME")
+
+
+def _named(client: Client, machine: str, name: str) -> str:
+    """Returns the ARN of the execution of a state machine that has exactly this name; empty: there is none."""
+    arn = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
+    try:
+        client.call("DescribeExecution", {"executionArn": arn, "includedData": "METADATA_ONLY"}, STATES)
+    except ServiceError as error:
+        if error.code not in ("ExecutionDoesNotExist", "InvalidArn", "ValidationException"):
+            raise
+        return ""
+    return arn
 
 
 def events_after(client: Client, arn: str, last_id: int) -> list[dict[str, Any]]:

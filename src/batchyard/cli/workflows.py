@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,15 +15,22 @@ from batchyard.cli.formats import clock, duration, now_ms, table
 from batchyard.cli.job_lookup import FINISHED, MAX_DESCRIBE_IDS, describe
 from batchyard.cli.state_visits import RUNNING, Event, Visits, details_of
 from batchyard.cli.terminal_output import print_json, redraw, say, shown, tell
-from batchyard.cli.workflow_lookup import events_after, find_execution, machines, milliseconds, newest
+from batchyard.cli.workflow_lookup import (
+    events_after,
+    find_execution,
+    machine_arn,
+    machines,
+    milliseconds,
+    newest,
+)
 from batchyard.cli.workflow_paths import path_rows
 from batchyard.cli.workflow_view import Known, is_terminal, lines_of, result_of
 
 SUCCESS = "ExecutionSucceeded"
 LOOK_SECONDS = 0.5  # between looks at an execution that is followed
 PATIENCE_SECONDS = 60.0  # a follower outlives a restart of the service
-SHOWN_EXECUTIONS = 20  # of one machine
 ROLE = "arn:aws:iam::123456789012:role/workflows"  # AWS requires one; none is needed here
+NO_WORKFLOW = "There is no workflow: batchyard workflows start FILE makes one of a definition in the States Language."
 EXPLAINED = 5  # jobs that wait, whose reason is asked for at each look
 NOT_STARTED = ("SUBMITTED", "PENDING", "RUNNABLE")
 MACHINE_HEADINGS = ("WORKFLOW", "TYPE", "LAST", "STARTED", "TOOK")
@@ -32,15 +40,20 @@ EXECUTION_HEADINGS = ("EXECUTION", "STATUS", "STARTED", "TOOK", "REDRIVES")
 # -- workflows --
 
 
-def show_machines(client: Client, *, as_json: bool) -> int:
-    """Prints each state machine with its newest execution."""
-    found = machines(client)
+def show_machines(client: Client, pattern: str, limit: int, *, as_json: bool) -> int:
+    """Prints state machines, newest first, each with its newest execution. `pattern`: of their names; empty: any;
+    `limit`: how many, 0: all."""
+    every = [one for one in reversed(machines(client)) if not pattern or fnmatchcase(one["name"], pattern)]
+    found = every[: limit or None]
     last = {one["stateMachineArn"]: newest(client, one["stateMachineArn"], 1) for one in found}
     if as_json:
         print_json({"stateMachines": [one | {"executions": last[one["stateMachineArn"]]} for one in found]})
         return 0
     if not found:
-        tell("There is no workflow: batchyard workflows start FILE makes one of a definition in the States Language.")
+        if pattern:
+            tell(f"No workflow's name is like {shown(pattern)}.")
+        else:
+            tell(NO_WORKFLOW)
         return 0
     rows = []
     for one in found:
@@ -48,21 +61,27 @@ def show_machines(client: Client, *, as_json: bool) -> int:
         row = _times(executions[0]) if executions else ("-", "-", "-")
         rows.append((one["name"], one["type"], *row))
     say(table(MACHINE_HEADINGS, rows, status_column=2))
+    if len(every) > len(found):
+        tell(f"{len(every) - len(found)} older ones are not shown: --limit 0 shows all, 'NAME*' those of such names.")
     return 0
 
 
-def show_executions(client: Client, name: str, *, as_json: bool) -> int:
-    """Prints the newest executions of a state machine, by its name or ARN."""
-    arn = _machine_arn(client, name)
-    found = newest(client, arn, SHOWN_EXECUTIONS)
+def show_executions(client: Client, name: str, limit: int, status: str, *, as_json: bool) -> int:
+    """Prints the newest executions of a state machine, by its name or ARN. `limit`: how many, 0: all; `status`: only
+    those that have it."""
+    found = newest(client, machine_arn(client, name), limit + 1 if limit else 0, status)
+    has_more = bool(limit) and len(found) > limit
+    found = found[: limit or None]
     if as_json:
         print_json({"executions": found})
         return 0
     if not found:
-        tell(f"The workflow {shown(name)} has no executions.")
+        tell(f"The workflow {shown(name)} has no executions{f' that are {status}' if status else ''}.")
         return 0
     rows = [(one["name"], *_times(one), str(one.get("redriveCount", 0))) for one in found]
     say(table(EXECUTION_HEADINGS, rows, status_column=1))
+    if has_more:
+        tell("Older ones are not shown: --limit 0 shows all.")
     return 0
 
 
@@ -70,15 +89,6 @@ def _times(execution: dict[str, Any]) -> tuple[str, str, str]:
     started = milliseconds(execution["startDate"])
     stopped = milliseconds(execution["stopDate"]) if "stopDate" in execution else now_ms()
     return execution["status"], clock(started), duration(stopped - started)
-
-
-def _machine_arn(client: Client, name: str) -> str:
-    if name.startswith("arn:"):
-        return name
-    for one in machines(client):
-        if one["name"] == name:
-            return str(one["stateMachineArn"])
-    raise ClientError(f"There is no workflow {name!r}. Those there are: batchyard workflows")
 
 
 # -- starting --
@@ -116,7 +126,7 @@ def _prepared(client: Client, wanted: Start) -> str:
     if not path.is_file():
         if path.suffix or "/" in wanted.source:
             raise ClientError(f"There is no file {wanted.source}.")
-        return _machine_arn(client, wanted.source)
+        return machine_arn(client, wanted.source)
     try:
         definition = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
