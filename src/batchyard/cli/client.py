@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import ssl
 import threading
 import time
 import uuid
@@ -98,8 +99,7 @@ class Client:
             port = parts.port
         except ValueError:
             raise ClientError(f"{endpoint.url} is not a URL of a service: its port is not a number.") from None
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, port, timeout=timeout_seconds)
+        self._connection = _connection(parts.scheme, parts.hostname, port, timeout_seconds, endpoint.certificate)
         self._base_path = parts.path
 
     def call(self, operation: str, request: Document, service: str = BATCH) -> Document:
@@ -231,6 +231,13 @@ class Client:
     def _unreachable(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return f"Batchyard at {self.url} did not answer within {self._timeout_seconds:.0f} s."
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"The certificate of {self.url} is not trusted ({error.verify_message}): name a file with it, or with "
+                "its issuer's, in AWS_CA_BUNDLE."
+            )
+        if isinstance(error, ssl.SSLError):
+            return f"{self.url} does not speak TLS ({error.reason}): use http:// where the service has no certificate."
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return f"Cannot reach Batchyard at {self.url}: {reason}. Start it with: batchyard up"
 
@@ -250,6 +257,20 @@ class Client:
             wrapped = WRAPPED.match(message)
             raise ServiceError(code, wrapped["text"] if wrapped else message)
         return document
+
+
+def _connection(
+    scheme: str, host: str, port: int | None, timeout_seconds: float, certificate: str
+) -> http.client.HTTPConnection:
+    if scheme != "https":
+        return http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+    from batchyard.cli.trust import TrustError, context_of  # here, since the command line must start fast
+
+    try:
+        context = context_of(certificate)
+    except TrustError as error:
+        raise ClientError(str(error)) from error
+    return http.client.HTTPSConnection(host, port, timeout=timeout_seconds, context=context)
 
 
 def operation_address(service: str, operation: str) -> tuple[str, str, dict[str, str]]:

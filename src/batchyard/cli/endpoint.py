@@ -27,11 +27,13 @@ PLACEHOLDER = Credentials("batchyard", "batchyard")
 
 class Endpoint(NamedTuple):
     """The address of a service, and the `credentials` to sign with, best first. The client tries the next where the
-    service does not know a key."""
+    service does not know a key. `certificate`: the file of the service's TLS certificate, where it is that of our data
+    directory."""
 
     url: str
     region: str
     credentials: tuple[Credentials, ...]
+    certificate: str = ""
 
 
 def find_endpoint(url: str | None, variables: Mapping[str, str]) -> Endpoint:
@@ -39,7 +41,8 @@ def find_endpoint(url: str | None, variables: Mapping[str, str]) -> Endpoint:
     address that a server wrote to the data directory, else the default port of this machine."""
     data_directory = find_data_directory(variables)
     chosen = url or next((variables[name] for name in URL_VARIABLES if variables.get(name)), None)
-    chosen = chosen or _served_address(data_directory) or DEFAULT_URL
+    served, certificate = _served_address(data_directory)
+    chosen = (chosen or served or DEFAULT_URL).rstrip("/")
     region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
     found = (
         _credentials_of_environment(variables),
@@ -47,7 +50,8 @@ def find_endpoint(url: str | None, variables: Mapping[str, str]) -> Endpoint:
         _credentials_of_job(variables, chosen),
         _operator_key(data_directory),
     )
-    return Endpoint(chosen.rstrip("/"), region, tuple(one for one in found if one) or (PLACEHOLDER,))
+    known = certificate if chosen == served else ""
+    return Endpoint(chosen, region, tuple(one for one in found if one) or (PLACEHOLDER,), known)
 
 
 def find_data_directory(variables: Mapping[str, str]) -> Path:
@@ -84,10 +88,11 @@ def _configured_directory(variables: Mapping[str, str]) -> Path | None:
     return file.absolute().parent / Path(named).expanduser() if isinstance(named, str) and named else None
 
 
-def _served_address(data_directory: Path) -> str | None:
+def _served_address(data_directory: Path) -> tuple[str | None, str]:
+    """Returns the address of the server of a data directory, and the file of its certificate."""
     document = _read_json(data_directory / "server.json")
-    address = document.get("address")
-    return address if isinstance(address, str) else None
+    address, certificate = document.get("address"), document.get("certificate")
+    return (address if isinstance(address, str) else None), certificate if isinstance(certificate, str) else ""
 
 
 def _operator_key(data_directory: Path) -> Credentials | None:

@@ -16,6 +16,7 @@ from batchyard.server.access.peers import PeerLookup
 from batchyard.server.assembly import Assembly
 from batchyard.server.deliveries.sender import TAKEN
 from batchyard.server.http.applications import Applications
+from batchyard.server.http.loopback_listener import plain_rules
 from batchyard.server.http.server import HttpServer
 from batchyard.server.metrics.prometheus import OwnTotals
 from batchyard.server.operations_context import EngineNames, Secrets, State, context_of, page_key
@@ -96,19 +97,26 @@ class FrontEnd:
         most, most_of_one = self._parts.max_connections
         if self._assembly.job_listener is not None:
             most -= most // JOBS_PART
+        if self._parts.plain_listener is not None:
+            most -= most // 2
         everyone = self._applications.for_everyone(self._parts.rules)
-        return HttpServer(everyone, self._lookup, (most, min(most, most_of_one)))
+        return HttpServer(everyone, self._lookup, (most, min(most, most_of_one)), self._parts.certificate)
 
     @contextlib.asynccontextmanager
     async def serving_jobs(self) -> AsyncIterator[None]:
-        """Serves jobs on networks of their own while the block runs, where there is a listener for them."""
+        """Serves jobs while the block runs: those on networks of their own, where there is a listener for them, and
+        beside TLS those on the host's network."""
         listener = self._assembly.job_listener
-        if listener is None:
-            yield
-            return
-        most = self._parts.max_connections[0] // JOBS_PART
-        limits = most, max(1, most // JOBS_PART)
-        async with listener.serving(self._applications.for_jobs(), self._lookup, limits):
+        async with contextlib.AsyncExitStack() as stack:
+            if listener is not None:
+                most = self._parts.max_connections[0] // JOBS_PART
+                limits = most, max(1, most // JOBS_PART)
+                await stack.enter_async_context(listener.serving(self._applications.for_jobs(), self._lookup, limits))
+            if self._parts.plain_listener is not None:
+                app = self._applications.for_everyone(plain_rules(self._parts.rules), has_console=False)
+                most, most_of_one = self._parts.max_connections
+                server = HttpServer(app, self._lookup, (most // 2, min(most // 2, most_of_one)))
+                await stack.enter_async_context(server.serving_on(self._parts.plain_listener))
             yield
 
     def health(self) -> Document:

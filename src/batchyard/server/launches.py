@@ -26,7 +26,7 @@ def make_launch_builder(
     `gpus`: those of this machine."""
     settings, sessions = parts.settings, identity.sessions
     return LaunchBuilder(
-        parts.address,
+        parts.local_address,
         settings.region,
         settings.job_env,
         identity.tokens.token,

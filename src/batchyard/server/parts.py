@@ -16,10 +16,12 @@ from batchyard.server.access.metadata_tokens import secret_of
 from batchyard.server.deliveries.message_signer import MessageSigner
 from batchyard.server.engines.choice import check_limits, make_engines
 from batchyard.server.http.connections import allowed_connections
+from batchyard.server.http.loopback_listener import loopback_listener
 from batchyard.server.http.server import bound_to_loopback, listening_socket, url_of
 from batchyard.server.open_files import raise_open_files
 from batchyard.server.service_store import find_loss, open_store
 from batchyard.server.settings.catalogue_file import load_catalogue, load_prices
+from batchyard.server.settings.certificates import ServerCertificate, certificate_of
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths, prepare, tidy_up
 from batchyard.server.settings.s3 import S3, s3_of
@@ -46,7 +48,10 @@ class Parts(Struct, frozen=True, kw_only=True):
     message_signer: MessageSigner
     clock: SteadyClock  # moved on by the store, before anything is decided, when it is behind
     listener: socket.socket
+    certificate: ServerCertificate | None  # of the listener; None: it speaks plain HTTP
     address: str
+    plain_listener: socket.socket | None  # on loopback, beside a listener with TLS
+    local_address: str  # where jobs on the host's network reach this service: without TLS
     engines: dict[str, Engine]
     prices: Prices
     s3: S3 | None
@@ -60,6 +65,7 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     check_limits(settings)
     prices = load_prices(settings.prices, load_catalogue())
     s3 = s3_of(settings)
+    certificate = certificate_of(settings)
     prepare(paths)
     keys = KeyFile(paths.keys_file)
     operator, secret = operator_key(paths.operator_key_file), secret_of(paths.secret_file)
@@ -79,6 +85,8 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
         stack.callback(telemetry.close)
     stack.callback(tidy_up, paths)  # while the lock is held: no other server can be using it
     listener = stack.enter_context(listening_socket(settings.host, settings.port))
+    plain_listener = stack.enter_context(loopback_listener(paths.state_dir)) if certificate is not None else None
+    address = url_of(settings.host, listener.getsockname()[1], "http" if certificate is None else "https")
     rules = Rules(settings.host, bound_to_loopback(listener), settings.allow_other_users, settings.insecure)
     keys.current()  # a damaged file is reported at once, and not to each caller
     check_listening(rules, keys)
@@ -98,7 +106,10 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
         message_signer=MessageSigner(paths.signing_key_file),
         clock=clock,
         listener=listener,
-        address=url_of(settings.host, listener.getsockname()[1]),
+        certificate=certificate,
+        address=address,
+        plain_listener=plain_listener,
+        local_address=address if plain_listener is None else url_of(*plain_listener.getsockname()[:2]),
         engines=make_engines(settings, paths, files_of_jobs, clock.now_ms),
         prices=prices,
         s3=s3,

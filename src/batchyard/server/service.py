@@ -134,7 +134,8 @@ class Service:
         failing = asyncio.create_task(self._wait_for_failure(pruning, channels, logs, workflows))
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
-            write_server_file(parts.paths, parts.address, VERSION)
+            certificate = "" if parts.certificate is None else str(parts.certificate.path)
+            write_server_file(parts.paths, parts.address, VERSION, certificate)
             messages.serving(parts.address, parts.settings, parts.rules, has_keys=bool(parts.keys.current()))
             await asyncio.wait({serving, running, ending, failing}, return_when=asyncio.FIRST_COMPLETED)
         if self._kill:

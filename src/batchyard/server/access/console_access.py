@@ -164,8 +164,8 @@ class ConsoleAccess:
             return
         raise denied(
             "The console is not shown beyond this machine without TLS, since others could read keys on the way: "
-            "put a proxy with TLS before the service and name its address with --trusted-proxy, or reach the console "
-            "through a tunnel (ssh -L 8470:127.0.0.1:8470 HOST)."
+            "give the service a certificate (--tls-cert and --tls-key), put a proxy with TLS before it and name its "
+            "address with --trusted-proxy, or reach the console through a tunnel (ssh -L 8470:127.0.0.1:8470 HOST)."
         )
 
 

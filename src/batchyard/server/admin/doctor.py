@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchyard.clock import wall_clock_ms
 from batchyard.server.admin.finding import Finding
 from batchyard.server.admin.machine_checks import (
     check_capacity,
@@ -13,7 +14,13 @@ from batchyard.server.admin.machine_checks import (
     check_versions,
 )
 from batchyard.server.admin.server_checks import check_server
-from batchyard.server.admin.settings_checks import check_data_directory, check_efs, check_s3, list_images
+from batchyard.server.admin.settings_checks import (
+    check_certificate,
+    check_data_directory,
+    check_efs,
+    check_s3,
+    list_images,
+)
 from batchyard.server.admin.store_checks import check_clock, check_database, check_secrets_key
 from batchyard.server.settings.config import Settings
 from batchyard.server.settings.paths import Paths
@@ -36,6 +43,7 @@ def findings(
         check_cgroups(settings),
         *check_data_directory(settings, paths),
         check_secrets_key(settings, paths if reads_database and all(one.ok for one in database) else None),
+        *check_certificate(settings, wall_clock_ms()),
         *check_s3(settings),
         *check_efs(settings),
         *list_images(settings),

@@ -52,6 +52,8 @@ def serving(address: str, settings: Settings, rules: Rules, has_keys: bool) -> N
         say(f"  export {region}   # and credentials: a key of `batchyard keys add`")
     else:
         say(f"  export {region} AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any")
+    if settings.tls_cert is not None:
+        say(f"  export AWS_CA_BUNDLE={settings.tls_cert}   # unless its issuer is trusted already")
     say(f"  boto3.client('batch', endpoint_url='{address}')")
     say(f"Documentation: {DOCUMENTATION}. Ctrl-C ends the service; jobs run on.")
 

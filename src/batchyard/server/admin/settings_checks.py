@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from batchyard.server.admin.finding import Finding
 from batchyard.server.settings import efs_directories, host
+from batchyard.server.settings.certificates import EXPIRES_SOON_DAYS, certificate_of, days_left
 from batchyard.server.settings.config import SettingError, Settings
 from batchyard.server.settings.paths import Paths
 from batchyard.server.settings.s3 import problem_of, s3_of
@@ -24,6 +25,26 @@ def check_data_directory(settings: Settings, paths: Paths) -> Iterator[Finding]:
     enough = free_mib >= settings.min_free_mib
     remedy = "" if enough else f"Free some: below {settings.min_free_mib} MiB (--min-free-mib) SubmitJob is refused."
     yield Finding("disk", enough, f"{free_mib} MiB free", remedy)
+
+
+def check_certificate(settings: Settings, now_ms: int) -> Iterator[Finding]:
+    """Checks the TLS certificate of the port, where the settings name one."""
+    if settings.tls_cert is None and settings.tls_key is None:
+        return
+    try:
+        certificate = certificate_of(settings)
+        assert certificate is not None, "a certificate is named"
+        days = days_left(certificate.path, now_ms)
+    except SettingError as error:
+        yield Finding("tls", False, "the certificate can't be used", str(error))
+        return
+    remedy = f"Renew {certificate.path}: a running service reads the new one by itself."
+    if days < 0:
+        yield Finding("tls", False, f"{certificate.path} has expired", remedy)
+    elif days < EXPIRES_SOON_DAYS:
+        yield Finding("tls", False, f"{certificate.path} expires in {days} days", remedy)
+    else:
+        yield Finding("tls", True, f"{certificate.path} expires in {days} days")
 
 
 def check_s3(settings: Settings) -> Iterator[Finding]:

@@ -90,7 +90,8 @@ def count(jobs: int) -> str:
 def _ask(server: ServerFile, key: Key, operation: str, document: Document, timeout_seconds: float) -> Document:
     """Calls an operation of our own. Failure: no answer, or not the expected one."""
     credentials = Credentials(key.access_key_id, key.secret_access_key)
-    with Client(Endpoint(server.address, DEFAULT_REGION, (credentials,)), timeout_seconds) as client:
+    endpoint = Endpoint(server.address, DEFAULT_REGION, (credentials,), server.certificate)
+    with Client(endpoint, timeout_seconds) as client:
         try:
             status, _, content = client.exchange(operation, document, YARD)
         except UnreachableError as error:

@@ -53,7 +53,7 @@ class Applications(Struct, frozen=True):
     secret: bytes
     ring: FactRing
 
-    def for_everyone(self, rules: Rules) -> Asgi:
+    def for_everyone(self, rules: Rules, *, has_console: bool = True) -> Asgi:
         """Returns the application of everything that this server answers, for callers that pass the rules."""
         access = self._access(rules)
         is_open = self.settings.metrics_open
@@ -61,8 +61,10 @@ class Applications(Struct, frozen=True):
         exec_endpoint = ExecEndpoint(access, self.context.ask, self.executor_of)
         sns_endpoint = SnsEndpoint(bind(self.context), self.message_signer)
         own = [health_route(self.health), metrics.route(), exec_endpoint.route(), sns_endpoint.route()]
-        own += self._console(rules, access).routes()
-        return self._with_sessions(BrowserHome(Routes([*own, *self._routes_of_jobs()], self._app(access))))
+        if has_console:
+            own += self._console(rules, access).routes()
+        app = Routes([*own, *self._routes_of_jobs()], self._app(access))
+        return self._with_sessions(BrowserHome(app) if has_console else app)
 
     def for_jobs(self) -> Asgi:
         """Returns the application of what jobs may request at the address of their own network."""

@@ -10,7 +10,6 @@ network, comes to it.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import logging
@@ -41,9 +40,9 @@ class JobListener:
         self.problem = ""
         self._port_file = state_dir / PORT_FILE
         self._socket: socket.socket | None = None
-        before, interface = _read(self._port_file)
+        before, interface = read_port(self._port_file)
         try:
-            self._socket = _reserve(before, preferred_port(state_dir))
+            self._socket = reserve(ADDRESS, before, preferred_port(state_dir))
         except OSError as error:
             self.problem = f"no port at {ADDRESS} can be had: {error}"
             log.warning("containers on a network of their own won't reach this service: %s", self.problem)
@@ -84,13 +83,8 @@ class JobListener:
         if self._socket is None:
             yield
             return
-        server = HttpServer(app, lookup, most_connections)
-        serving = asyncio.create_task(server.serve([self._socket]), name="listener of jobs")
-        try:
+        async with HttpServer(app, lookup, most_connections).serving_on(self._socket):
             yield
-        finally:
-            server.end()
-            await serving
 
     def close(self) -> None:
         if self._socket is not None:
@@ -103,9 +97,9 @@ def preferred_port(state_dir: Path) -> int:
     return FIRST_PORT + zlib.crc32(os.fsencode(state_dir.absolute())) % PORTS
 
 
-def _reserve(before: int, preferred: int) -> socket.socket:
+def reserve(address: str, before: int, preferred: int) -> socket.socket:
     """Returns a listening socket on the previous port (0: there was none), or else on the next free one from
-    `preferred` on. OSError: there is none."""
+    `preferred` on, at an address that need not exist yet. OSError: there is none."""
     ports = [*([before] if before else []), *range(preferred, FIRST_PORT + PORTS), *range(FIRST_PORT, preferred)]
     for port in ports:
         reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -113,7 +107,7 @@ def _reserve(before: int, preferred: int) -> socket.socket:
             reserved.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
             # Connections of the previous server may linger. The listening socket owns the port all the same.
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            reserved.bind((ADDRESS, port))
+            reserved.bind((address, port))
             reserved.listen(BACKLOG)  # from now on it is taken
         except OSError as error:
             reserved.close()
@@ -125,7 +119,7 @@ def _reserve(before: int, preferred: int) -> socket.socket:
     raise AssertionError("no port was tried")
 
 
-def _read(port_file: Path) -> tuple[int, str]:
+def read_port(port_file: Path) -> tuple[int, str]:
     """Reads the previous port and interface; 0: none that can be used."""
     try:
         port, _, interface = port_file.read_bytes().decode("ascii", "replace").strip().partition(" ")

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
 import uvicorn
@@ -17,6 +17,8 @@ from batchyard.server.access.peers import PeerLookup, PeerUser, is_loopback
 from batchyard.server.http.app import PEER
 from batchyard.server.http.connections import MAX_DISCARDED_BYTES, Connections, Phase, caller_of
 from batchyard.server.http.joined_writes import JoinedWrites
+from batchyard.server.http.tls import TlsProtocol
+from batchyard.server.settings.certificates import ServerCertificate
 
 BACKLOG = 2048  # connections the kernel holds while we are busy: more than clients of one machine open at once
 # Requests in flight get this long to end: the whole stop must take less than 5 s.
@@ -72,15 +74,15 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, scheme: str = "http") -> str:
     """Returns the URL for clients, such as `http://127.0.0.1:8470`: the wildcard address is reached by loopback."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return f"http://{host}:{port}"
+        return f"{scheme}://{host}:{port}"
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
-    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
+    return f"{scheme}://[{address}]:{port}" if address.version == 6 else f"{scheme}://{address}:{port}"
 
 
 def bound_to_loopback(listener: socket.socket) -> bool:
@@ -167,19 +169,32 @@ class PeerProtocol(HttpToolsProtocol):
         self.body_bytes = 0
 
 
-def protocol_with(lookup: PeerLookup, book: Connections) -> type[PeerProtocol]:
-    return type("ConnectedProtocol", (PeerProtocol,), {"lookup": lookup, "book": book})
+def protocol_with(
+    lookup: PeerLookup, book: Connections, certificate: ServerCertificate | None = None
+) -> Callable[..., asyncio.Protocol]:
+    """Returns what makes the protocol of a connection from uvicorn's arguments."""
+    plain = type("ConnectedProtocol", (PeerProtocol,), {"lookup": lookup, "book": book})
+    if certificate is None:
+        return plain
+    return lambda **arguments: TlsProtocol(certificate.context, plain(**arguments))
 
 
 class HttpServer(uvicorn.Server):
     """uvicorn's server, which leaves signals to us, and ends when `end` is called. `most_connections`: in all, and
-    of one caller."""
+    of one caller. `certificate`: of TLS; None: plain HTTP."""
 
-    def __init__(self, app: Callable[..., Any], lookup: PeerLookup, most_connections: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        lookup: PeerLookup,
+        most_connections: tuple[int, int],
+        certificate: ServerCertificate | None = None,
+    ) -> None:
+        self._certificate = certificate
         self._book = Connections(*most_connections, KEEP_ALIVE_SECONDS, asyncio.get_running_loop().time)
         config = uvicorn.Config(
             app,
-            http=protocol_with(lookup, self._book),
+            http=cast(type[asyncio.Protocol], protocol_with(lookup, self._book, certificate)),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -198,6 +213,16 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    @contextlib.asynccontextmanager
+    async def serving_on(self, listener: socket.socket) -> AsyncIterator[None]:
+        """Serves while the block runs; a fault of the server is raised at its end."""
+        serving = asyncio.create_task(self.serve([listener]))
+        try:
+            yield
+        finally:
+            self.end()
+            await serving
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.serving.set()
@@ -207,6 +232,8 @@ class HttpServer(uvicorn.Server):
         while not await self.on_tick(counter):
             counter += 10  # it counts tenths of a second
             self._book.sweep()
+            if self._certificate is not None:
+                self._certificate.refresh()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), TICK_SECONDS)
 

@@ -43,6 +43,7 @@ class ServerFile(Struct, frozen=True):
     version: str
     data_dir: str
     started: str
+    certificate: str = ""  # the file of its TLS certificate; empty: plain HTTP
 
 
 class Paths(Struct, frozen=True):
@@ -246,9 +247,9 @@ def process_start(pid: int) -> str:
     return f"{boot}/{int(fields[19])}"
 
 
-def write_server_file(paths: Paths, address: str, version: str) -> None:
+def write_server_file(paths: Paths, address: str, version: str, certificate: str = "") -> None:
     pid = os.getpid()
-    content = ServerFile(address, pid, version, str(paths.data_dir), process_start(pid))
+    content = ServerFile(address, pid, version, str(paths.data_dir), process_start(pid), certificate)
     write_private(paths.server_file, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
 
 

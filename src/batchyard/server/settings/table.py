@@ -92,6 +92,13 @@ TABLE: tuple[Setting, ...] = (
     Setting("host", Kind.TEXT, "The address to listen on.", "127.0.0.1"),
     Setting("port", Kind.INTEGER, "The port to listen on; 0 takes a free one.", 8470, maximum=MAX_PORT),
     Setting(
+        "tls_cert",
+        Kind.PATH,
+        "The TLS certificate of the port (PEM: its own first, then its issuers'); renewed files are read again.",
+        default_help="none: plain HTTP",
+    ),
+    Setting("tls_key", Kind.PATH, "The key of tls_cert (PEM, without a password).", default_help="none: plain HTTP"),
+    Setting(
         "public_url",
         Kind.TEXT,
         "The address of this service as receivers of topics reach it: in SubscribeURL, UnsubscribeURL, SigningCertURL "
@@ -301,7 +308,7 @@ TABLE: tuple[Setting, ...] = (
         "trusted_proxy",
         Kind.TEXT,
         "The address of a proxy with TLS before the console: its header X-Forwarded-Proto is believed.",
-        default_help="none: the console is shown on this machine alone, where keys are configured",
+        default_help="none",
         pattern=r"[0-9A-Fa-f.:]{2,45}",
         allowed="an IP address",
     ),
