@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.core.model.changes import Changes
-from batchyard.core.model.commands import Command
 from batchyard.core.model.deliveries import Message, Undeliverable
 from batchyard.core.model.effects import Effect
-from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
 from batchyard.deliveries.machine import AddDelivery, DropLane
@@ -21,9 +18,10 @@ from batchyard.evaluators.events.envelope import envelope, event_text, iso_secon
 from batchyard.evaluators.events.event_pattern import compile_pattern
 from batchyard.evaluators.schedules.expressions import FireTimes, parse_rule_schedule
 from batchyard.events import commands as c
-from batchyard.events.records import DEFAULT_BUS, EVENT_BUS, RULE, EventBus, Rule, Target, rule_arn
+from batchyard.events.records import DEFAULT_BUS, EVENT_BUS, RULE, EventBus, Rule, Target, rule_arn, rule_key
 from batchyard.events.router import Router
 from batchyard.events.target_kinds import BUS, TOPIC, compile_target, lane_of, message_for
+from batchyard.machines.document_machine import CommandHandlers, DocumentMachine, ReportHandlers
 from batchyard.timers.machine import CancelTimer, SetTimer, register
 from batchyard.topics.commands import Publication, PublishToTopic
 
@@ -52,31 +50,14 @@ class RulesChanged(Effect, frozen=True):
     router: Router
 
 
-class EventsMachine:
-    """A HostedMachine (loop.hosted_machine)."""
-
-    report_types: Collection[type[Any]] = (RuleDue, c.RouteEvent)
-
+class EventsMachine(DocumentMachine):
     def __init__(self, account: Account) -> None:
+        super().__init__()
         self._account = account
-        self._buses: dict[str, EventBus] = {DEFAULT_BUS: EventBus(DEFAULT_BUS, 0, 0)}
-        self._rules: dict[tuple[str, str], Rule] = {}  # by bus and name
+        self._buses = self._table(EVENT_BUS, EventBus, lambda bus: bus.name)
+        self._buses[DEFAULT_BUS] = EventBus(DEFAULT_BUS, 0, 0)
+        self._rules = self._table(RULE, Rule, lambda rule: rule_key(rule.bus, rule.name))
         self._router: Router | None = None  # None: to be made of the rules as they are now
-        self._changes = Changes()
-        self._outgoing: list[Struct] = []
-        self._now_ms = 0
-
-    @property
-    def command_types(self) -> Collection[type[Command[Any]]]:
-        return _HANDLERS.keys()
-
-    def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
-        """Takes the documents of the store, before the first batch."""
-        for record in records.values():
-            if isinstance(record, EventBus):
-                self._buses[record.name] = record
-            elif isinstance(record, Rule):
-                self._rules[record.bus, record.name] = record
 
     @property
     def router(self) -> Router:
@@ -85,46 +66,21 @@ class EventsMachine:
             self._router = Router(self._account, self._rules.values())
         return self._router
 
-    @property
-    def pending_changes(self) -> Changes:
-        return self._changes
-
-    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Does nothing: this machine makes no facts."""
-
-    def handle(self, command: Command[Any], now_ms: int) -> Any:
-        self._now_ms = now_ms
-        return _HANDLERS[type(command)](self, command)
-
-    def report(self, source: str, report: RuleDue | c.RouteEvent, now_ms: int) -> None:
-        """Fires a scheduled rule, or sends another machine's event to the rules of its bus."""
-        self._now_ms = now_ms
-        if isinstance(report, c.RouteEvent):
-            self._put_events(c.PutEvents((report.event,)))
-            return
-        rule = self._rules.get((DEFAULT_BUS, report.name))
+    def _due(self, report: RuleDue) -> None:
+        """Fires a scheduled rule."""
+        rule = self._rules.get(rule_key(DEFAULT_BUS, report.name))
         if rule is None or not (rule.schedule and rule.is_enabled):
             return  # it was deleted or changed in the batch in which it was due
         self._fire(rule, report.scheduled_ms)
         self._set_timer(rule)
 
-    def schedule(self, now_ms: int) -> None:
-        """Does nothing: timers report what is due."""
+    def _route_report(self, report: c.RouteEvent) -> None:
+        """Sends another machine's event to the rules of its bus."""
+        self._put_events(c.PutEvents((report.event,)))
 
-    def outgoing(self) -> Collection[Any]:
-        reports, self._outgoing = self._outgoing, []
-        return reports
-
-    def take(self) -> tuple[Changes, list[Effect]]:
-        changes, self._changes = self._changes, Changes()
-        has_new_rules = any(kind == RULE for kind, _ in changes.documents)
-        return changes, [RulesChanged(self.router)] if has_new_rules else []
-
-    def next_deadline(self) -> int | None:
-        return None
-
-    def recover(self) -> list[Effect]:
-        return []
+    def _end_batch(self) -> list[Effect]:
+        has_new_rules = any(kind == RULE for kind, _ in self._changes.documents)
+        return [RulesChanged(self.router)] if has_new_rules else []
 
     # -- buses --
 
@@ -133,30 +89,23 @@ class EventsMachine:
             raise Refused(f"Event bus {command.name} already exists.", EXISTS)
         if len(self._buses) >= MAX_BUSES:
             raise Refused(f"There are {MAX_BUSES} event buses already, the most there can be: delete one.", LIMIT)
-        return self._put_bus(EventBus(command.name, self._now_ms, self._now_ms, command.description, command.tags))
+        return self._buses.put(EventBus(command.name, self._now_ms, self._now_ms, command.description, command.tags))
 
     def _update_bus(self, command: c.UpdateEventBus) -> EventBus:
         bus = self._bus(command.name)
-        return self._put_bus(replace(bus, description=command.description, modified_at_ms=self._now_ms))
+        return self._buses.put(replace(bus, description=command.description, modified_at_ms=self._now_ms))
 
     def _delete_bus(self, command: c.DeleteEventBus) -> None:
         """Deletes a bus, unless it has rules. One that is not there is no fault, as on AWS."""
         if command.name == DEFAULT_BUS:
             raise Refused("Cannot delete event bus default.", VALIDATION)
-        if any(bus == command.name for bus, _ in self._rules):
+        if any(rule.bus == command.name for rule in self._rules.values()):
             raise Refused(f"Event bus {command.name} can't be deleted since it has rules.", VALIDATION)
-        if self._buses.pop(command.name, None) is not None:
-            self._changes.documents[EVENT_BUS, command.name] = None
-
-    def _put_bus(self, bus: EventBus) -> EventBus:
-        self._buses[bus.name] = self._changes.documents[EVENT_BUS, bus.name] = bus
-        return bus
+        if command.name in self._buses:
+            self._buses.remove(command.name)
 
     def _bus(self, name: str) -> EventBus:
-        bus = self._buses.get(name)
-        if bus is None:
-            raise Refused(f"Event bus {name} does not exist.", NOT_FOUND)
-        return bus
+        return self._buses.existing(name, f"Event bus {name} does not exist.", NOT_FOUND)
 
     # -- rules --
 
@@ -168,8 +117,8 @@ class EventsMachine:
             compile_pattern(command.pattern)
         if command.schedule:
             parse_rule_schedule(command.schedule)
-        known = self._rules.get((command.bus, command.name))
-        if known is None and sum(bus == command.bus for bus, _ in self._rules) >= MAX_RULES:
+        known = self._rules.get(rule_key(command.bus, command.name))
+        if known is None and sum(rule.bus == command.bus for rule in self._rules.values()) >= MAX_RULES:
             raise Refused("The requested resource exceeds the maximum number allowed.", LIMIT)
         rule = Rule(
             command.bus,
@@ -195,28 +144,23 @@ class EventsMachine:
 
     def _delete_rule(self, command: c.DeleteRule) -> None:
         """Deletes a rule without targets. One that is not there is no fault, as on AWS."""
-        rule = self._rules.get((command.bus, command.name))
+        rule = self._rules.get(rule_key(command.bus, command.name))
         if rule is None:
             return
         if rule.targets:
             raise Refused("Rule can't be deleted since it has targets.", VALIDATION)
-        del self._rules[rule.bus, rule.name]
-        self._changes.documents[RULE, _document_name(rule)] = None
+        self._rules.remove(rule_key(rule.bus, rule.name))
         self._router = None
         if rule.schedule:
             self._outgoing.append(CancelTimer(TIMER_OWNER, rule.name))
 
     def _put(self, rule: Rule) -> Rule:
-        self._rules[rule.bus, rule.name] = self._changes.documents[RULE, _document_name(rule)] = rule
         self._router = None
-        return rule
+        return self._rules.put(rule)
 
     def _rule(self, bus: str, name: str) -> Rule:
         self._bus(bus)
-        rule = self._rules.get((bus, name))
-        if rule is None:
-            raise Refused(f"Rule {name} does not exist on EventBus {bus}.", NOT_FOUND)
-        return rule
+        return self._rules.existing(rule_key(bus, name), f"Rule {name} does not exist on EventBus {bus}.", NOT_FOUND)
 
     # -- targets --
 
@@ -284,7 +228,7 @@ class EventsMachine:
         if isinstance(resource, Rule):
             self._put(replace(resource, tags=tags))
         else:
-            self._put_bus(replace(resource, tags=tags))
+            self._buses.put(replace(resource, tags=tags))
 
     # -- events --
 
@@ -316,11 +260,28 @@ class EventsMachine:
     # -- questions --
 
     def _ask_buses(self, command: c.AskEventBuses) -> tuple[EventBus, ...]:
-        return tuple(self._buses[name] for name in sorted(self._buses))
+        return self._buses.in_order()
 
     def _ask_rules(self, command: c.AskRules) -> tuple[Rule, ...]:
         self._bus(command.bus)
-        return tuple(rule for (bus, _), rule in sorted(self._rules.items()) if bus == command.bus)
+        return tuple(rule for rule in self._rules.in_order() if rule.bus == command.bus)
+
+    command_handlers: ClassVar[CommandHandlers] = {
+        c.CreateEventBus: _create_bus,
+        c.UpdateEventBus: _update_bus,
+        c.DeleteEventBus: _delete_bus,
+        c.PutRule: _put_rule,
+        c.SetRuleState: _set_state,
+        c.DeleteRule: _delete_rule,
+        c.PutTargets: _put_targets,
+        c.RemoveTargets: _remove_targets,
+        c.TagEvents: _tag,
+        c.PutEvents: _put_events,
+        c.SendToTargets: _send_to_targets,
+        c.AskEventBuses: _ask_buses,
+        c.AskRules: _ask_rules,
+    }
+    report_handlers: ClassVar[ReportHandlers] = {RuleDue: _due, c.RouteEvent: _route_report}
 
 
 def _to_topic(message: Message) -> PublishToTopic:
@@ -330,26 +291,5 @@ def _to_topic(message: Message) -> PublishToTopic:
     return PublishToTopic(message.target["arn"], publication, message.lane, message.token)
 
 
-def _document_name(rule: Rule) -> str:
-    return f"{rule.bus}/{rule.name}"
-
-
 def _in_order(targets: Iterable[Target]) -> tuple[Target, ...]:
     return tuple(sorted(targets, key=lambda target: target.id))
-
-
-_HANDLERS: dict[type[Command[Any]], Callable[[EventsMachine, Any], Any]] = {
-    c.CreateEventBus: EventsMachine._create_bus,
-    c.UpdateEventBus: EventsMachine._update_bus,
-    c.DeleteEventBus: EventsMachine._delete_bus,
-    c.PutRule: EventsMachine._put_rule,
-    c.SetRuleState: EventsMachine._set_state,
-    c.DeleteRule: EventsMachine._delete_rule,
-    c.PutTargets: EventsMachine._put_targets,
-    c.RemoveTargets: EventsMachine._remove_targets,
-    c.TagEvents: EventsMachine._tag,
-    c.PutEvents: EventsMachine._put_events,
-    c.SendToTargets: EventsMachine._send_to_targets,
-    c.AskEventBuses: EventsMachine._ask_buses,
-    c.AskRules: EventsMachine._ask_rules,
-}

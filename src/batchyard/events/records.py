@@ -57,6 +57,11 @@ def bus_arn(account: Account, bus: str) -> str:
     return account.arn("events", f"event-bus/{bus}")
 
 
+def rule_key(bus: str, rule: str) -> str:
+    """Returns the name of a rule's document."""
+    return f"{bus}/{rule}"
+
+
 def rule_arn(account: Account, bus: str, rule: str) -> str:
     return account.arn("events", f"rule/{rule}" if bus == DEFAULT_BUS else f"rule/{bus}/{rule}")
 

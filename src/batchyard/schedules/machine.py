@@ -3,19 +3,15 @@ spec 7.3). Each schedule has one durable timer; one that was missed fires once a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from datetime import tzinfo
-from typing import Any
+from typing import Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 from msgspec import Struct, json, to_builtins
 from msgspec.structs import replace
 
-from batchyard.core.model.changes import Changes
-from batchyard.core.model.commands import Command
 from batchyard.core.model.deliveries import Message
-from batchyard.core.model.effects import Effect
-from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.names import Account
 from batchyard.core.model.refusal import Refused
 from batchyard.deliveries.machine import AddDelivery, DropLane
@@ -29,6 +25,7 @@ from batchyard.evaluators.schedules.expressions import (
 )
 from batchyard.events.commands import Event, RouteEvent
 from batchyard.events.target_kinds import STATES, StateMachineTarget
+from batchyard.machines.document_machine import CommandHandlers, DocumentMachine, ReportHandlers
 from batchyard.schedules import commands as c
 from batchyard.schedules.records import (
     DEFAULT_GROUP,
@@ -39,6 +36,7 @@ from batchyard.schedules.records import (
     Schedule,
     ScheduleGroup,
     schedule_arn,
+    schedule_key,
 )
 from batchyard.schedules.target_kinds import (
     API_CHANNEL,
@@ -69,68 +67,24 @@ class ScheduleDue(Struct, frozen=True):
 TIMER_OWNER = register("schedule", ScheduleDue)
 
 
-class SchedulesMachine:
-    """A HostedMachine (loop.hosted_machine). `zone_of`: the time zone of a name that was checked."""
-
-    report_types: Collection[type[Any]] = (ScheduleDue,)
+class SchedulesMachine(DocumentMachine):
+    """`zone_of`: the time zone of a name that was checked."""
 
     def __init__(self, account: Account, zone_of: Callable[[str], tzinfo]) -> None:
+        super().__init__()
         self._account, self._zone_of = account, zone_of
-        self._groups: dict[str, ScheduleGroup] = {DEFAULT_GROUP: ScheduleGroup(DEFAULT_GROUP, 0, 0)}
-        self._schedules: dict[tuple[str, str], Schedule] = {}  # by group and name
-        self._changes = Changes()
-        self._outgoing: list[Struct] = []
-        self._now_ms = 0
+        self._groups = self._table(GROUP, ScheduleGroup, lambda group: group.name)
+        self._groups[DEFAULT_GROUP] = ScheduleGroup(DEFAULT_GROUP, 0, 0)
+        self._schedules = self._table(SCHEDULE, Schedule, lambda schedule: schedule.key)
 
-    @property
-    def command_types(self) -> Collection[type[Command[Any]]]:
-        return _HANDLERS.keys()
-
-    def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
-        """Takes the documents of the store, before the first batch. The timers have what is due."""
-        for record in records.values():
-            if isinstance(record, ScheduleGroup):
-                self._groups[record.name] = record
-            elif isinstance(record, Schedule):
-                self._schedules[record.group, record.name] = record
-
-    @property
-    def pending_changes(self) -> Changes:
-        return self._changes
-
-    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Does nothing: this machine makes no facts."""
-
-    def handle(self, command: Command[Any], now_ms: int) -> Any:
-        self._now_ms = now_ms
-        return _HANDLERS[type(command)](self, command)
-
-    def report(self, source: str, report: ScheduleDue, now_ms: int) -> None:
+    def _due(self, report: ScheduleDue) -> None:
         """Fires a schedule, and sets its timer anew: to the first time that is still to come."""
-        self._now_ms = now_ms
-        schedule = self._schedules.get((report.group, report.name))
+        schedule = self._schedules.get(schedule_key(report.group, report.name))
         if schedule is None or schedule.state != ENABLED:
             return  # it was deleted or disabled in the batch in which it was due
         self._fire(schedule, report.scheduled_ms)
         if not self._set_timer(schedule) and schedule.after_completion == DELETE:
-            self._forget(schedule)
-
-    def schedule(self, now_ms: int) -> None:
-        """Does nothing: timers report what is due."""
-
-    def outgoing(self) -> Collection[Any]:
-        reports, self._outgoing = self._outgoing, []
-        return reports
-
-    def take(self) -> tuple[Changes, list[Effect]]:
-        changes, self._changes = self._changes, Changes()
-        return changes, []
-
-    def next_deadline(self) -> int | None:
-        return None
-
-    def recover(self) -> list[Effect]:
-        return []
+            self._schedules.remove(schedule.key)
 
     # -- groups --
 
@@ -143,7 +97,7 @@ class SchedulesMachine:
         if len(self._groups) >= MAX_GROUPS:
             raise Refused(f"There are {MAX_GROUPS} schedule groups already, the most there can be.", QUOTA)
         made = ScheduleGroup(command.name, self._now_ms, self._now_ms, command.tags, command.client_token)
-        return self._put_group(made)
+        return self._groups.put(made)
 
     def _delete_group(self, command: c.DeleteScheduleGroup) -> None:
         group = self._group(command.name)
@@ -151,8 +105,7 @@ class SchedulesMachine:
             raise Refused("The schedule group default can't be deleted.", "ValidationException")
         for schedule in [one for one in self._schedules.values() if one.group == group.name]:
             self._remove(schedule)
-        del self._groups[group.name]
-        self._changes.documents[GROUP, group.name] = None
+        self._groups.remove(group.name)
 
     def _tag(self, command: c.TagScheduleGroup) -> None:
         group = self._group(command.name)
@@ -160,23 +113,16 @@ class SchedulesMachine:
         tags = {**kept, **command.tags}
         if len(tags) > MAX_TAGS:
             raise Refused(f"A group can have at most {MAX_TAGS} tags; with these it would have {len(tags)}.", QUOTA)
-        self._put_group(replace(group, tags=tags))
-
-    def _put_group(self, group: ScheduleGroup) -> ScheduleGroup:
-        self._groups[group.name] = self._changes.documents[GROUP, group.name] = group
-        return group
+        self._groups.put(replace(group, tags=tags))
 
     def _group(self, name: str) -> ScheduleGroup:
-        group = self._groups.get(name)
-        if group is None:
-            raise Refused(f"Schedule group {name} does not exist.", NOT_FOUND)
-        return group
+        return self._groups.existing(name, f"Schedule group {name} does not exist.", NOT_FOUND)
 
     # -- schedules --
 
     def _create(self, command: c.CreateSchedule) -> Schedule:
         self._group(command.group)
-        known = self._schedules.get((command.group, command.name))
+        known = self._schedules.get(schedule_key(command.group, command.name))
         if known is not None:
             if command.client_token and known.client_token == command.client_token:
                 return known
@@ -217,26 +163,17 @@ class SchedulesMachine:
         )
 
     def _put(self, schedule: Schedule) -> Schedule:
-        self._schedules[schedule.group, schedule.name] = schedule
-        self._changes.documents[SCHEDULE, schedule.key] = schedule
+        self._schedules.put(schedule)
         if not self._set_timer(schedule):
             self._outgoing.append(CancelTimer(TIMER_OWNER, schedule.key))
         return schedule
 
     def _remove(self, schedule: Schedule) -> None:
-        self._forget(schedule)
+        self._schedules.remove(schedule.key)
         self._outgoing += [CancelTimer(TIMER_OWNER, schedule.key), DropLane(self._arn(schedule))]
 
-    def _forget(self, schedule: Schedule) -> None:
-        """Removes a schedule, and not what it has fired."""
-        del self._schedules[schedule.group, schedule.name]
-        self._changes.documents[SCHEDULE, schedule.key] = None
-
     def _schedule(self, group: str, name: str) -> Schedule:
-        schedule = self._schedules.get((group, name))
-        if schedule is None:
-            raise Refused(f"Schedule {name} does not exist.", NOT_FOUND)
-        return schedule
+        return self._schedules.existing(schedule_key(group, name), f"Schedule {name} does not exist.", NOT_FOUND)
 
     def _arn(self, schedule: Schedule) -> str:
         return schedule_arn(self._account, schedule.group, schedule.name)
@@ -304,13 +241,25 @@ class SchedulesMachine:
     # -- questions --
 
     def _ask_groups(self, command: c.AskScheduleGroups) -> tuple[ScheduleGroup, ...]:
-        return tuple(self._groups[name] for name in sorted(self._groups))
+        return self._groups.in_order()
 
     def _ask_schedules(self, command: c.AskSchedules) -> tuple[Schedule, ...]:
         if command.group:
             self._group(command.group)
-        found = [one for key, one in sorted(self._schedules.items()) if command.group in ("", key[0])]
-        return tuple(found)
+        found = [one for one in self._schedules.values() if command.group in ("", one.group)]
+        return tuple(sorted(found, key=lambda one: (one.group, one.name)))
+
+    command_handlers: ClassVar[CommandHandlers] = {
+        c.CreateScheduleGroup: _create_group,
+        c.DeleteScheduleGroup: _delete_group,
+        c.TagScheduleGroup: _tag,
+        c.CreateSchedule: _create,
+        c.UpdateSchedule: _update,
+        c.DeleteSchedule: _delete,
+        c.AskScheduleGroups: _ask_groups,
+        c.AskSchedules: _ask_schedules,
+    }
+    report_handlers: ClassVar[ReportHandlers] = {ScheduleDue: _due}
 
 
 def _object_of(text: str) -> dict[str, Any]:
@@ -320,15 +269,3 @@ def _object_of(text: str) -> dict[str, Any]:
     except ValueError:
         found = text
     return found if isinstance(found, dict) else {"input": found}
-
-
-_HANDLERS: dict[type[Command[Any]], Callable[[SchedulesMachine, Any], Any]] = {
-    c.CreateScheduleGroup: SchedulesMachine._create_group,
-    c.DeleteScheduleGroup: SchedulesMachine._delete_group,
-    c.TagScheduleGroup: SchedulesMachine._tag,
-    c.CreateSchedule: SchedulesMachine._create,
-    c.UpdateSchedule: SchedulesMachine._update,
-    c.DeleteSchedule: SchedulesMachine._delete,
-    c.AskScheduleGroups: SchedulesMachine._ask_groups,
-    c.AskSchedules: SchedulesMachine._ask_schedules,
-}

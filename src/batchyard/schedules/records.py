@@ -45,7 +45,7 @@ class Schedule(Struct, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> str:
-        return f"{self.group}/{self.name}"
+        return schedule_key(self.group, self.name)
 
 
 GROUP = register("schedule-group", ScheduleGroup)
@@ -54,6 +54,11 @@ SCHEDULE = register("schedule", Schedule)
 
 def group_arn(account: Account, group: str) -> str:
     return account.arn("scheduler", f"schedule-group/{group}")
+
+
+def schedule_key(group: str, name: str) -> str:
+    """Returns the name of a schedule's document."""
+    return f"{group}/{name}"
 
 
 def schedule_arn(account: Account, group: str, name: str) -> str:
