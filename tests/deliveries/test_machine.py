@@ -60,7 +60,8 @@ class Yard:
     def crash(self) -> None:
         snapshot = self.disk.snapshot(self.now_ms, HOUR_MS)
         self.machine = DeliveryMachine()
-        self.machine.restore(snapshot.deliveries, snapshot.documents)
+        self.machine.restore(snapshot.documents)
+        self.machine.restore_deliveries(snapshot.deliveries)
 
     def failures(self) -> tuple[FailedDelivery, ...]:
         found: tuple[FailedDelivery, ...] = self.machine.handle(AskFailures(), self.now_ms)

@@ -7,8 +7,8 @@ actions on job queues."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 from msgspec import Struct
@@ -17,10 +17,7 @@ from msgspec.structs import replace
 from batchyard.alarms import commands as c
 from batchyard.alarms.records import ALARM, COMPOSITE, HISTORY, METRIC, Alarm, HistoryItem, alarm_arn, alarm_name
 from batchyard.alarms.records import described as described_by
-from batchyard.core.model.changes import Changes
-from batchyard.core.model.commands import Command
 from batchyard.core.model.effects import Effect
-from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.names import Account
 from batchyard.core.model.queue_actions import ActOnQueue, QueueAction, QueueActionDone
 from batchyard.core.model.refusal import Refused
@@ -31,6 +28,7 @@ from batchyard.evaluators.events.envelope import envelope
 from batchyard.evaluators.json_text import minified, parse_json
 from batchyard.events.commands import Event, RouteEvent
 from batchyard.events.records import DEFAULT_BUS
+from batchyard.machines.document_machine import CommandHandlers, DocumentMachine, ReportHandlers
 from batchyard.topics.commands import Publication, PublishToTopic
 
 MAX_ALARMS = 5000  # CloudWatch quotas, of an account and region
@@ -49,79 +47,45 @@ class EvaluateAlarms(Effect, frozen=True):
     names: tuple[str, ...]
 
 
-class AlarmsMachine:
-    """A HostedMachine (loop.hosted_machine). `has_topic`: whether there is an SNS topic."""
-
-    report_types: Collection[type[Any]] = (QueueActionDone,)
+class AlarmsMachine(DocumentMachine):
+    """`has_topic`: whether there is an SNS topic."""
 
     def __init__(self, account: Account, has_topic: Callable[[str], bool]) -> None:
+        super().__init__()
         self._account = account
         self._has_topic = has_topic
-        self._alarms: dict[str, Alarm] = {}
+        self._alarms = self._table(ALARM, Alarm, lambda alarm: alarm.name)
         self._rules: dict[str, composite.Node] = {}  # of composite alarms
         self._history: dict[str, deque[HistoryItem]] = {}  # by alarm, the oldest first
         self._next_number = 1
         self._due: list[str] = []  # to be evaluated
         self._swept_at_ms = 0
-        self._changes = Changes()
-        self._outgoing: list[Struct] = []
-        self._now_ms = 0
-
-    @property
-    def command_types(self) -> Collection[type[Command[Any]]]:
-        return _HANDLERS.keys()
 
     def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
-        """Takes the documents of the store, before the first batch."""
-        items = []
-        for record in records.values():
-            if isinstance(record, Alarm):
-                self._keep(record)
-            elif isinstance(record, HistoryItem):
-                items.append(record)
+        super().restore(records)
+        for alarm in self._alarms.values():
+            self._note_rule(alarm)
+        items = (record for record in records.values() if isinstance(record, HistoryItem))
         for item in sorted(items, key=lambda one: one.number):
             self._history.setdefault(item.alarm, deque()).append(item)
             self._next_number = item.number + 1
 
-    @property
-    def pending_changes(self) -> Changes:
-        return self._changes
-
-    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Does nothing: this machine makes no facts."""
-
-    def handle(self, command: Command[Any], now_ms: int) -> Any:
-        self._now_ms = now_ms
+    def _begin(self, now_ms: int) -> None:
+        super()._begin(now_ms)
         if now_ms >= self._swept_at_ms + SWEEP_MS:
             self._sweep_history()
-        return _HANDLERS[type(command)](self, command)
 
-    def report(self, source: str, report: QueueActionDone, now_ms: int) -> None:
+    def _queue_action_done(self, report: QueueActionDone) -> None:
         """Notes what an action on a queue has done."""
-        self._now_ms = now_ms
         name, _, arn = report.token.partition("\n")
         alarm = self._alarms.get(name)
         if alarm is not None:
             done = f" ({report.count} jobs)" if report.action is not QueueAction.DISABLE else ""
             self._note_action(alarm, arn, report.error, done)
 
-    def schedule(self, now_ms: int) -> None:
-        """Does nothing: evaluations come from outside."""
-
-    def outgoing(self) -> Collection[Any]:
-        reports, self._outgoing = self._outgoing, []
-        return reports
-
-    def take(self) -> tuple[Changes, list[Effect]]:
-        changes, self._changes = self._changes, Changes()
+    def _end_batch(self) -> list[Effect]:
         due, self._due = self._due, []
-        return changes, [EvaluateAlarms(tuple(due))] if due else []
-
-    def next_deadline(self) -> int | None:
-        return None
-
-    def recover(self) -> list[Effect]:
-        return []
+        return [EvaluateAlarms(tuple(due))] if due else []
 
     # -- configuration --
 
@@ -178,9 +142,8 @@ class AlarmsMachine:
                     VALIDATION,
                 )
         for name in going:
-            alarm = self._alarms.pop(name)
+            alarm = self._alarms.remove(name)
             self._rules.pop(name, None)
-            self._changes.documents[ALARM, name] = None
             self._send_configuration(alarm, "delete", None)
             self._note(alarm, "ConfigurationUpdate", f'Alarm "{name}" deleted', {"type": "Delete"})
 
@@ -194,30 +157,26 @@ class AlarmsMachine:
                 self._note_configuration(alarm, known)
 
     def _tag(self, command: c.TagAlarm) -> None:
-        alarm = self._alarms.get(command.name)
-        if alarm is None:
-            raise Refused(f"The alarm {command.name} does not exist.", "ResourceNotFoundException")
+        refusal = f"The alarm {command.name} does not exist."
+        alarm = self._alarms.existing(command.name, refusal, "ResourceNotFoundException")
         kept = {key: value for key, value in alarm.tags.items() if key not in command.removed}
         tags = {**kept, **command.tags}
         if len(tags) > MAX_TAGS:
             raise Refused(f"An alarm can have at most {MAX_TAGS} tags; with these it would have {len(tags)}.", LIMIT)
         self._store(replace(alarm, tags=tags))
 
-    def _keep(self, alarm: Alarm) -> None:
-        self._alarms[alarm.name] = alarm
+    def _store(self, alarm: Alarm) -> None:
+        self._alarms.put(alarm)
+        self._note_rule(alarm)
+
+    def _note_rule(self, alarm: Alarm) -> None:
         if alarm.kind == COMPOSITE:
             self._rules[alarm.name] = composite.parse_rule(alarm.document["AlarmRule"])
-
-    def _store(self, alarm: Alarm) -> None:
-        self._keep(alarm)
-        self._changes.documents[ALARM, alarm.name] = alarm
 
     # -- states --
 
     def _set_state(self, command: c.SetAlarmState) -> None:
-        alarm = self._alarms.get(command.name)
-        if alarm is None:
-            raise Refused("", NOT_FOUND)
+        alarm = self._alarms.existing(command.name, "", NOT_FOUND)
         self._change(alarm, AlarmState(command.state), command.reason, command.reason_data)
 
     def _take_evaluations(self, command: c.TakeEvaluations) -> None:
@@ -393,7 +352,7 @@ class AlarmsMachine:
     # -- questions --
 
     def _ask_alarms(self, command: c.AskAlarms) -> tuple[Alarm, ...]:
-        return tuple(self._alarms[name] for name in sorted(self._alarms))
+        return self._alarms.in_order()
 
     def _ask_history(self, command: c.AskAlarmHistory) -> tuple[HistoryItem, ...]:
         names = [command.name] if command.name else list(self._history)
@@ -401,6 +360,18 @@ class AlarmsMachine:
         since_ms = self._now_ms - HISTORY_KEPT_MS
         recent = [item for item in found if item.at_ms >= since_ms]
         return tuple(sorted(recent, key=lambda item: item.number, reverse=True))
+
+    command_handlers: ClassVar[CommandHandlers] = {
+        c.PutAlarm: _put,
+        c.DeleteAlarms: _delete,
+        c.SetAlarmState: _set_state,
+        c.EnableActions: _enable,
+        c.TagAlarm: _tag,
+        c.TakeEvaluations: _take_evaluations,
+        c.AskAlarms: _ask_alarms,
+        c.AskAlarmHistory: _ask_history,
+    }
+    report_handlers: ClassVar[ReportHandlers] = {QueueActionDone: _queue_action_done}
 
 
 def _state_of(alarm: Alarm) -> StateOf:
@@ -410,15 +381,3 @@ def _state_of(alarm: Alarm) -> StateOf:
 def _history_state(alarm: Alarm) -> dict[str, Any]:
     data = {"stateReasonData": parse_json(alarm.reason_data)} if alarm.reason_data else {}
     return {"stateValue": alarm.state, "stateReason": alarm.reason, **data}
-
-
-_HANDLERS: dict[type[Command[Any]], Callable[[AlarmsMachine, Any], Any]] = {
-    c.PutAlarm: AlarmsMachine._put,
-    c.DeleteAlarms: AlarmsMachine._delete,
-    c.SetAlarmState: AlarmsMachine._set_state,
-    c.EnableActions: AlarmsMachine._enable,
-    c.TagAlarm: AlarmsMachine._tag,
-    c.TakeEvaluations: AlarmsMachine._take_evaluations,
-    c.AskAlarms: AlarmsMachine._ask_alarms,
-    c.AskAlarmHistory: AlarmsMachine._ask_history,
-}

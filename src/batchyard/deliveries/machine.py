@@ -7,21 +7,20 @@ sent again. Bodies stay in the store; memory has a small record for each deliver
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import ClassVar
 
 from msgspec import Struct, json
 from msgspec.structs import replace
 
 from batchyard.core.model import documents
-from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
 from batchyard.core.model.deliveries import DeliveryState, Message, Undeliverable
 from batchyard.core.model.effects import Effect
-from batchyard.core.model.fact_kinds import Fact
+from batchyard.machines.deadlines import Deadlines
+from batchyard.machines.document_machine import CommandHandlers, DocumentMachine, ReportHandlers
 
 LANE_DELIVERIES = 4  # under way at once in one lane: a slow target takes no more of the sender's connections
 # Waiting in one lane, beyond which the newest is given up: memory keeps about 300 bytes of each.
@@ -104,27 +103,26 @@ class _Lane:
         self.count = 0
 
 
-class DeliveryMachine:
-    """A HostedMachine (loop.hosted_machine). Costs nothing while nothing is due."""
-
-    command_types: Collection[type[Command[Any]]] = (AddDeliveries, FinishDelivery, AskFailures, AskWaiting)
-    report_types: Collection[type[Any]] = (AddDelivery, Undeliverable, DropLane)
+class DeliveryMachine(DocumentMachine):
+    """Costs nothing while nothing is due."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._states: dict[int, DeliveryState] = {}
         self._lanes: dict[str, _Lane] = {}
         self._ready_lanes: dict[str, None] = {}  # those that may begin a delivery; in order
-        self._due: list[tuple[int, int]] = []  # a heap of (due_ms, sequence); finished ones stay until then
+        self._deadlines: Deadlines[int] = Deadlines(self._is_due)  # by sequence
         self._failures: dict[int, FailedDelivery] = {}  # by number, ascending
         self._next_sequence = 1
         self._next_failure = 1
-        self._changes = Changes()
 
-    def restore(self, states: Sequence[DeliveryState], records: dict[tuple[str, str], Struct]) -> None:
-        """Takes what the store has, before the first batch. `states`: by sequence."""
+    def restore_deliveries(self, states: Sequence[DeliveryState]) -> None:
+        """Takes the deliveries of the store, before the first batch. `states`: by sequence."""
         for state in states:
             self._next_sequence = state.sequence + 1
             self._enter(state)
+
+    def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
         for (kind, name), record in records.items():
             if kind == FAILURE:
                 assert isinstance(record, FailedDelivery)
@@ -132,49 +130,25 @@ class DeliveryMachine:
         self._failures = dict(sorted(self._failures.items()))
         self._next_failure = max(self._failures, default=0) + 1
 
-    @property
-    def pending_changes(self) -> Changes:
-        return self._changes
+    def _add_all(self, command: AddDeliveries) -> None:
+        for message in command.messages:
+            self._add(message, self._now_ms)
 
-    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Does nothing: this machine makes no facts."""
+    def _add_report(self, report: AddDelivery) -> None:
+        self._add(report.message, max(self._now_ms, report.not_before_ms))
 
-    def handle(self, command: Command[Any], now_ms: int) -> Any:
-        if isinstance(command, AddDeliveries):
-            for message in command.messages:
-                self._add(message, now_ms, now_ms)
-        elif isinstance(command, FinishDelivery):
-            self._finish(command, now_ms)
-        elif isinstance(command, AskFailures):
-            found = reversed(self._failures.values())
-            return tuple(one for one in found if one.lane.startswith(command.lane))
-        else:
-            assert isinstance(command, AskWaiting), f"deliveries do not take {command!r}"
-            return {lane: self._lanes[lane].count for lane in sorted(self._lanes)}
-        return None
-
-    def report(self, source: str, report: AddDelivery | Undeliverable | DropLane, now_ms: int) -> None:
-        if isinstance(report, AddDelivery):
-            self._add(report.message, now_ms, max(now_ms, report.not_before_ms))
-        elif isinstance(report, Undeliverable):
-            self._note(FailedDelivery(report.lane, report.token, now_ms, now_ms, 0, report.error_code, report.error))
-        else:
-            self._drop(report.lane)
+    def _undeliverable(self, report: Undeliverable) -> None:
+        now_ms = self._now_ms
+        self._note(FailedDelivery(report.lane, report.token, now_ms, now_ms, 0, report.error_code, report.error))
 
     def schedule(self, now_ms: int) -> None:
         """Marks what is due as ready; `take` begins it."""
-        while self._due and self._due[0][0] <= now_ms:
-            due_ms, sequence = heapq.heappop(self._due)
-            state = self._states.get(sequence)
-            if state is not None and state.due_ms == due_ms:
-                self._lanes[state.lane].ready.append(sequence)
-                self._ready_lanes[state.lane] = None
+        for sequence in self._deadlines.due(now_ms):
+            lane = self._states[sequence].lane
+            self._lanes[lane].ready.append(sequence)
+            self._ready_lanes[lane] = None
 
-    def outgoing(self) -> Collection[Any]:
-        return ()
-
-    def take(self) -> tuple[Changes, list[Effect]]:
-        changes, self._changes = self._changes, Changes()
+    def _end_batch(self) -> list[Effect]:
         begun: list[int] = []
         ready_lanes, self._ready_lanes = self._ready_lanes, {}
         for name in ready_lanes:
@@ -183,27 +157,25 @@ class DeliveryMachine:
                 sequence = lane.ready.popleft()
                 lane.under_way.add(sequence)
                 begun.append(sequence)
-        return changes, [SendMessages(tuple(begun))] if begun else []
+        return [SendMessages(tuple(begun))] if begun else []
 
     def next_deadline(self) -> int | None:
-        while self._due:
-            due_ms, sequence = self._due[0]
-            state = self._states.get(sequence)
-            if state is not None and state.due_ms == due_ms:
-                return due_ms
-            heapq.heappop(self._due)
-        return None
+        return self._deadlines.first_ms()
 
     def recover(self) -> list[Effect]:
         """Returns nothing: after a restart no delivery is under way, and `schedule` begins what is due."""
         return []
 
-    def _add(self, message: Message, now_ms: int, due_ms: int) -> None:
-        lane = self._lanes.get(message.lane)
+    def _is_due(self, due_ms: int, sequence: int) -> bool:
+        state = self._states.get(sequence)
+        return state is not None and state.due_ms == due_ms
+
+    def _add(self, message: Message, due_ms: int) -> None:
+        lane, now_ms = self._lanes.get(message.lane), self._now_ms
         state = DeliveryState(self._next_sequence, message.lane, message.order_key, now_ms, due_ms, message.policy)
         if lane is not None and lane.count >= MAX_LANE_WAITING:
             words = f"{MAX_LANE_WAITING} deliveries wait for this target already"
-            self._give_up(state, message, "TOO_MANY_WAITING", words, "", now_ms)
+            self._give_up(state, message, "TOO_MANY_WAITING", words, "")
             return
         self._next_sequence += 1
         self._changes.deliveries[state.sequence] = state
@@ -219,9 +191,9 @@ class DeliveryMachine:
             chain.append(state.sequence)
             if len(chain) > 1:
                 return  # the one before it makes it due
-        heapq.heappush(self._due, (state.due_ms, state.sequence))
+        self._deadlines.add(state.due_ms, state.sequence)
 
-    def _finish(self, outcome: FinishDelivery, now_ms: int) -> None:
+    def _finish(self, outcome: FinishDelivery) -> None:
         state = self._states.get(outcome.sequence)
         if state is None:
             return  # its target is gone meanwhile
@@ -230,22 +202,22 @@ class DeliveryMachine:
         if lane.ready:
             self._ready_lanes[state.lane] = None
         if not outcome.error_code:
-            self._remove(state, now_ms)
+            self._remove(state)
             return
-        retry_ms = now_ms + max(retry_pause_ms(state), outcome.retry_after_ms)
+        retry_ms = self._now_ms + max(retry_pause_ms(state), outcome.retry_after_ms)
         condition = _exhausted(state, retry_ms)
         if outcome.is_final or condition:
-            self._give_up(state, outcome.message, outcome.error_code, outcome.error, condition, now_ms)
-            self._remove(state, now_ms)
+            self._give_up(state, outcome.message, outcome.error_code, outcome.error, condition)
+            self._remove(state)
         else:
             self._keep(replace(state, retries=state.retries + 1, due_ms=retry_ms))
 
     def _keep(self, state: DeliveryState) -> None:
         self._states[state.sequence] = state
         self._changes.deliveries[state.sequence] = state
-        heapq.heappush(self._due, (state.due_ms, state.sequence))
+        self._deadlines.add(state.due_ms, state.sequence)
 
-    def _remove(self, state: DeliveryState, now_ms: int) -> None:
+    def _remove(self, state: DeliveryState) -> None:
         lane = self._lanes[state.lane]
         del self._states[state.sequence]
         self._changes.deliveries[state.sequence] = None
@@ -256,14 +228,15 @@ class DeliveryMachine:
             assert chain.popleft() == state.sequence, f"delivery {state.sequence} was not the first of its order key"
             if chain:
                 following = self._states[chain[0]]
-                self._keep(replace(following, due_ms=max(following.due_ms, now_ms)))
+                self._keep(replace(following, due_ms=max(following.due_ms, self._now_ms)))
             else:
                 del lane.chains[state.order_key]
         if not lane.count:
             del self._lanes[state.lane]
 
-    def _drop(self, name: str) -> None:
+    def _drop(self, report: DropLane) -> None:
         """Removes all deliveries of a lane. The outcomes of those under way will find nothing."""
+        name = report.lane
         if self._lanes.pop(name, None) is None:
             return
         for sequence in [one.sequence for one in self._states.values() if one.lane == name]:
@@ -271,15 +244,13 @@ class DeliveryMachine:
             self._changes.deliveries[sequence] = None
             self._changes.messages.pop(sequence, None)
 
-    def _give_up(
-        self, state: DeliveryState, message: Message, code: str, error: str, condition: str, now_ms: int
-    ) -> None:
+    def _give_up(self, state: DeliveryState, message: Message, code: str, error: str, condition: str) -> None:
         failure = FailedDelivery(
-            state.lane, message.token, state.created_at_ms, now_ms, state.retries, code, error, condition
+            state.lane, message.token, state.created_at_ms, self._now_ms, state.retries, code, error, condition
         )
         self._note(failure)
         if message.dead_letter_group:
-            self._add(_dead_letter(message, failure), now_ms, now_ms)
+            self._add(_dead_letter(message, failure), self._now_ms)
 
     def _note(self, failure: FailedDelivery) -> None:
         """Adds a failure to the list, which keeps the newest."""
@@ -290,6 +261,26 @@ class DeliveryMachine:
             oldest = next(iter(self._failures))
             del self._failures[oldest]
             self._changes.documents[FAILURE, str(oldest)] = None
+
+    # -- questions --
+
+    def _ask_failures(self, command: AskFailures) -> tuple[FailedDelivery, ...]:
+        return tuple(one for one in reversed(self._failures.values()) if one.lane.startswith(command.lane))
+
+    def _ask_waiting(self, command: AskWaiting) -> dict[str, int]:
+        return {lane: self._lanes[lane].count for lane in sorted(self._lanes)}
+
+    command_handlers: ClassVar[CommandHandlers] = {
+        AddDeliveries: _add_all,
+        FinishDelivery: _finish,
+        AskFailures: _ask_failures,
+        AskWaiting: _ask_waiting,
+    }
+    report_handlers: ClassVar[ReportHandlers] = {
+        AddDelivery: _add_report,
+        Undeliverable: _undeliverable,
+        DropLane: _drop,
+    }
 
 
 def retry_pause_ms(state: DeliveryState) -> int:

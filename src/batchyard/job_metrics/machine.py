@@ -6,13 +6,12 @@ store of metrics, where it can be put again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn, Protocol
+from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
-from batchyard.core.model.changes import Changes
 from batchyard.core.model.commands import Command
 from batchyard.core.model.effects import Effect
 from batchyard.core.model.fact_kinds import Fact
@@ -23,6 +22,7 @@ from batchyard.job_metrics.records import MONTH_USE, QUEUE_MINUTE, MonthUse, Que
 from batchyard.job_metrics.runnable_since import RunnableSince
 from batchyard.job_metrics.tally import Tally
 from batchyard.job_metrics.totals import TotalCounter, Totals
+from batchyard.machines.document_machine import CommandHandlers, DocumentMachine
 
 MINUTE_MS = 60_000
 MOVED_TO = {
@@ -121,13 +121,13 @@ class _Minute:
         return QueueMinute(self.queue, self.start_s, dict(self.counts), durations)
 
 
-class JobMetricsMachine:
+class JobMetricsMachine(DocumentMachine):
     """A FactObserver (loop.hosted_machine)."""
 
-    report_types: Collection[type[Any]] = ()
     observed_facts: Collection[type[Fact]] = (JobStateChanged, InstanceChanged)
 
     def __init__(self, jobs: Jobs) -> None:
+        super().__init__()
         self._jobs = jobs
         self._totals = TotalCounter()
         self._minutes: dict[str, _Minute] = {}  # by name of their documents
@@ -140,15 +140,9 @@ class JobMetricsMachine:
         self._milli_vcpu_ms: dict[str, int] = {}  # of the month, by queue
         self._micro_dollar_ms = 0
         self._is_use_touched = False
-        self._changes = Changes()
-        self._now_ms = 0
-
-    @property
-    def command_types(self) -> Collection[type[Command[Any]]]:
-        return _HANDLERS.keys()
 
     def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
-        """Takes the documents of the store, before the first batch, and what is placed."""
+        """Takes the documents of the store and what is placed, before the first batch."""
         for record in records.values():
             if isinstance(record, QueueMinute):
                 self._minutes[record.name] = _Minute(record, self._totals)
@@ -160,27 +154,7 @@ class JobMetricsMachine:
         for instance in self._jobs.instances():
             self._note_instance(instance)
 
-    @property
-    def pending_changes(self) -> Changes:
-        return self._changes
-
-    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Does nothing: this machine makes no facts."""
-
-    def handle(self, command: Command[Any], now_ms: int) -> Any:
-        self._begin(now_ms)
-        return _HANDLERS[type(command)](self, command)
-
-    def report(self, source: str, report: Any, now_ms: int) -> NoReturn:
-        raise AssertionError(f"this machine takes no reports: {report!r}")
-
-    def schedule(self, now_ms: int) -> None:
-        """Does nothing: minutes are asked for."""
-
-    def outgoing(self) -> Collection[Any]:
-        return ()
-
-    def take(self) -> tuple[Changes, list[Effect]]:
+    def _end_batch(self) -> list[Effect]:
         for name, minute in self._touched.items():
             self._changes.documents[QUEUE_MINUTE, name] = minute.freeze()
         self._touched.clear()
@@ -190,13 +164,6 @@ class JobMetricsMachine:
             self._changes.documents[MONTH_USE, self._month] = MonthUse(
                 self._month, dict(self._milli_vcpu_ms), self._micro_dollar_ms
             )
-        changes, self._changes = self._changes, Changes()
-        return changes, []
-
-    def next_deadline(self) -> int | None:
-        return None
-
-    def recover(self) -> list[Effect]:
         return []
 
     # -- facts --
@@ -319,7 +286,7 @@ class JobMetricsMachine:
         """Sets the time. A new month begins with nothing."""
         if now_ms // MINUTE_MS != self._now_ms // MINUTE_MS:
             self._current.clear()
-        self._now_ms = now_ms
+        super()._begin(now_ms)
         if now_ms < self._month_end_ms:
             return
         first = datetime.fromtimestamp(now_ms / 1000, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -382,6 +349,13 @@ class JobMetricsMachine:
         cost = sum(price * self._in_month(launched, self._now_ms) for price, launched in self._instances.values())
         return Use(self._month, by_queue, self._micro_dollar_ms + cost)
 
+    command_handlers: ClassVar[CommandHandlers] = {
+        AskMinutes: _ask_minutes,
+        ForgetMinutes: _forget,
+        AskUse: _ask_use,
+        AskTotals: _ask_totals,
+    }
+
 
 def _attempt_after(job: Job, ended: int) -> Attempt:
     """Returns the attempt that follows so many that have ended."""
@@ -389,11 +363,3 @@ def _attempt_after(job: Job, ended: int) -> Attempt:
         return job.past[ended]
     assert job.attempt is not None, f"job {job.key} has no attempt {ended + 1}"
     return job.attempt
-
-
-_HANDLERS: dict[type[Command[Any]], Callable[[JobMetricsMachine, Any], Any]] = {
-    AskMinutes: JobMetricsMachine._ask_minutes,
-    ForgetMinutes: JobMetricsMachine._forget,
-    AskUse: JobMetricsMachine._ask_use,
-    AskTotals: JobMetricsMachine._ask_totals,
-}

@@ -83,27 +83,19 @@ def load_machines(parts: Parts, wall_ms: int) -> Stored:
     registry = Registry(account)
     workflows = WorkflowsMachine(account, registry, argument_faults)
     schedules, deliveries = SchedulesMachine(account, ZoneInfo), DeliveryMachine()
+    of_events = (events, schedules, topics, deliveries, api_destinations)
+    of_people = (iam, job_metrics, alarms, workflows, execution_metrics)
     with blames_the_store(writer):
         machine.restore(snapshot)
-        timers.restore(snapshot.documents)
-        events.restore(snapshot.documents)
-        schedules.restore(snapshot.documents)
-        topics.restore(snapshot.documents)
-        iam.restore(snapshot.documents)
-        job_metrics.restore(snapshot.documents)
-        execution_metrics.restore(snapshot.documents)
-        api_destinations.restore(snapshot.documents)
-        alarms.restore(snapshot.documents)
-        registry.restore(snapshot.documents)
+        for one in (timers, *of_events, iam, job_metrics, alarms, execution_metrics, registry):
+            one.restore(snapshot.documents)
         workflows.restore(snapshot)
-        deliveries.restore(snapshot.deliveries, snapshot.documents)
+        deliveries.restore_deliveries(snapshot.deliveries)
     facts = StoredFacts(parts.store)
     delivery = FactDelivery(facts, snapshot.cursors, snapshot.fact_sequence)
     if writer.is_restored:
         _settle_restored(machine, delivery, writer, clock.now_ms())
     is_new = snapshot.last_time_ms == 0
-    of_events = (events, schedules, topics, deliveries, api_destinations)
-    of_people = (iam, job_metrics, alarms, workflows, execution_metrics)
     return Stored(machine, timers, *of_events, *of_people, facts, delivery, is_new)
 
 

@@ -5,18 +5,16 @@ A room that uses timers registers the type of their payload (`register`), which 
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Collection, Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
 
 from batchyard.core.model import documents
-from batchyard.core.model.changes import Changes
-from batchyard.core.model.commands import Command
 from batchyard.core.model.effects import Effect
-from batchyard.core.model.fact_kinds import Fact
+from batchyard.machines.deadlines import Deadlines
+from batchyard.machines.document_machine import DocumentMachine, ReportHandlers
 
 _PAYLOADS: dict[str, type[Struct]] = {}  # by owner
 
@@ -58,85 +56,52 @@ def register(owner: str, payload: type[Struct]) -> str:
     return owner
 
 
-class TimerMachine:
-    """A HostedMachine (loop.hosted_machine). Costs nothing while no timer is due."""
-
-    command_types: Collection[type[Command[Any]]] = ()
-    report_types: Collection[type[Any]] = (SetTimer, CancelTimer)
+class TimerMachine(DocumentMachine):
+    """Costs nothing while no timer is due."""
 
     def __init__(self) -> None:
-        self._timers: dict[tuple[str, str], Timer] = {}
-        self._due: list[tuple[int, str, str]] = []  # a heap of (due_ms, owner, name); replaced timers stay until then
-        self._changes = Changes()
-        self._outgoing: list[Struct] = []
+        super().__init__()
+        self._timers = self._table(TIMER, Timer, lambda timer: _document_name(timer.owner, timer.name))
+        self._deadlines: Deadlines[tuple[str, str]] = Deadlines(self._is_set)  # by owner and name
 
     def restore(self, records: Mapping[tuple[str, str], Struct]) -> None:
-        """Takes the documents of the store, before the first batch."""
-        for record in records.values():
-            if isinstance(record, Timer):
-                assert record.owner in _PAYLOADS, f"the timer {record.name} belongs to the unknown owner {record.owner}"
-                self._keep(record)
-
-    @property
-    def pending_changes(self) -> Changes:
-        return self._changes
-
-    def want_facts(self, kinds: Collection[type[Fact]]) -> None:
-        """Does nothing: this machine makes no facts; the machine that set a timer gets a report."""
-
-    def handle(self, command: Command[Any], now_ms: int) -> NoReturn:
-        raise AssertionError(f"timers are set by machines, not by callers: {command!r}")
-
-    def report(self, source: str, report: SetTimer | CancelTimer, now_ms: int) -> None:
-        if isinstance(report, CancelTimer):
-            self._forget(report.owner, report.name)
-            return
-        payload = _PAYLOADS.get(report.owner)
-        assert type(report.payload) is payload, f"timers of {report.owner} carry {payload}, not {report.payload!r}"
-        timer = Timer(report.owner, report.name, report.due_ms, msgspec.to_builtins(report.payload))
-        self._keep(timer)
-        self._changes.documents[TIMER, _document_name(timer.owner, timer.name)] = timer
+        super().restore(records)
+        for timer in self._timers.values():
+            assert timer.owner in _PAYLOADS, f"the timer {timer.name} belongs to the unknown owner {timer.owner}"
+            self._deadlines.add(timer.due_ms, (timer.owner, timer.name))
 
     def schedule(self, now_ms: int) -> None:
         """Removes the timers that are due and reports them, the earliest first; timers due at the same time by owner
         and name."""
-        while self._due and self._due[0][0] <= now_ms:
-            due_ms, owner, name = heapq.heappop(self._due)
-            timer = self._timers.get((owner, name))
-            if timer is not None and timer.due_ms == due_ms:
-                self._forget(owner, name)
-                self._outgoing.append(msgspec.convert(timer.payload, _PAYLOADS[owner]))
-
-    def outgoing(self) -> list[Struct]:
-        reports, self._outgoing = self._outgoing, []
-        return reports
-
-    def take(self) -> tuple[Changes, list[Effect]]:
-        assert not self._outgoing, f"{self._outgoing} was reported to no machine"
-        changes, self._changes = self._changes, Changes()
-        return changes, []
+        for owner, name in self._deadlines.due(now_ms):
+            timer = self._timers.remove(_document_name(owner, name))
+            self._outgoing.append(msgspec.convert(timer.payload, _PAYLOADS[owner]))
 
     def next_deadline(self) -> int | None:
-        while self._due:
-            due_ms, owner, name = self._due[0]
-            timer = self._timers.get((owner, name))
-            if timer is not None and timer.due_ms == due_ms:
-                return due_ms
-            heapq.heappop(self._due)  # it was cancelled or replaced
-        return None
+        return self._deadlines.first_ms()
 
-    def recover(self) -> list[Effect]:
+    def _set(self, report: SetTimer) -> None:
+        payload = _PAYLOADS.get(report.owner)
+        assert type(report.payload) is payload, f"timers of {report.owner} carry {payload}, not {report.payload!r}"
+        key = report.owner, report.name
+        if not self._is_set(report.due_ms, key):
+            self._deadlines.add(report.due_ms, key)
+        self._timers.put(Timer(*key, report.due_ms, msgspec.to_builtins(report.payload)))
+
+    def _cancel(self, report: CancelTimer) -> None:
+        name = _document_name(report.owner, report.name)
+        if name in self._timers:
+            self._timers.remove(name)
+
+    def _is_set(self, due_ms: int, key: tuple[str, str]) -> bool:
+        timer = self._timers.get(_document_name(*key))
+        return timer is not None and timer.due_ms == due_ms
+
+    def _end_batch(self) -> list[Effect]:
+        assert not self._outgoing, f"{self._outgoing} was reported to no machine"
         return []
 
-    def _keep(self, timer: Timer) -> None:
-        known = self._timers.get((timer.owner, timer.name))
-        self._timers[timer.owner, timer.name] = timer
-        if known is None or known.due_ms != timer.due_ms:
-            heapq.heappush(self._due, (timer.due_ms, timer.owner, timer.name))
-
-    def _forget(self, owner: str, name: str) -> None:
-        if self._timers.pop((owner, name), None) is not None:
-            self._changes.documents[TIMER, _document_name(owner, name)] = None
+    report_handlers: ClassVar[ReportHandlers] = {SetTimer: _set, CancelTimer: _cancel}
 
 
 def _document_name(owner: str, name: str) -> str:
