@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.wire.model import Shape, load_service_model
-from batchyard.wire.pascal_case import pascal, read_pascal, write_pascal
+from batchyard.wire.pascal_case import pascal, read_pascal, with_model_names, write_pascal
 
 SUBMIT_JOB = load_service_model("batch").operations["SubmitJob"].input
 PUBLISH = load_service_model("sns").operations["Publish"].input
@@ -72,6 +72,25 @@ def test_members_have_the_names_of_the_model_at_every_depth_and_keys_of_maps_sta
 )
 def test_what_is_wrong_is_named(written: Any, fault: str) -> None:
     assert read_pascal(SUBMIT_JOB, written, ())[1] == [fault]
+
+
+def test_a_document_gets_the_names_of_the_model_and_keeps_what_the_model_does_not_have() -> None:
+    written = JOB | {
+        "Parameters": {"InputFile": "s3://b"},
+        "jobName": "own",
+        "JOBNAME": {"Size": 1},
+        "ContainerOverrides": {"Environment": [{"Name": "DATE", "value": "x"}, "none"]},
+        "ArrayProperties": 7,
+    }
+    assert with_model_names(SUBMIT_JOB, written) == {
+        "jobName": "own",
+        "jobQueue": "q",
+        "jobDefinition": "d:1",
+        "parameters": {"InputFile": "s3://b"},
+        "JOBNAME": {"Size": 1},
+        "containerOverrides": {"environment": [{"name": "DATE", "value": "x"}, "none"]},
+        "arrayProperties": 7,
+    }
 
 
 def test_all_that_is_wrong_is_found() -> None:

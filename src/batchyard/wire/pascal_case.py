@@ -47,6 +47,23 @@ def missing(name: str) -> str:
     return f"The field '{name}' is required but was missing"
 
 
+def with_model_names(shape: Shape, value: Any) -> Any:
+    """Returns a document whose members are spelt as the model spells them: `JobName` as `jobName`. Members that a
+    structure does not have stay, as does what is of another type."""
+    if shape.type == "structure" and isinstance(value, dict):
+        members = {pascal(member): shape.members[member] for member in shape.members} | shape.members
+        known = {name: members[name] for name in value if name in members}
+        named = {member.name: with_model_names(member.shape, value[name]) for name, member in known.items()}
+        return named | {name: inner for name, inner in value.items() if name not in known}
+    if shape.type == "list" and isinstance(value, list):
+        assert shape.element is not None
+        return [with_model_names(shape.element, inner) for inner in value]
+    if shape.type == "map" and isinstance(value, dict):
+        assert shape.element is not None
+        return {key: with_model_names(shape.element, inner) for key, inner in value.items()}
+    return value
+
+
 def read_pascal(
     shape: Shape, value: Any, json_members: Collection[str] | None = ALL_STRINGS
 ) -> tuple[dict[str, Any], list[str]]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from functools import cache
-from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from msgspec import convert, json
@@ -25,6 +24,7 @@ from batchyard.wire.bodies import BodyReader
 from batchyard.wire.documents import DocumentError
 from batchyard.wire.messages import Document
 from batchyard.wire.model import Shape
+from batchyard.wire.pascal_case import with_model_names
 
 SUBMIT, START = ("batch", "SubmitJob"), ("states", "StartExecution")
 # What the input of a Batch job queue may say of the job; the rest of an event is no part of a request.
@@ -107,7 +107,7 @@ class OwnOperations:
                 self._space.check()
             if operation == START:
                 self._space.check("no new executions")
-            request = _reader(operation).read(json.encode(_as_model(document, _shape(operation))))
+            request = _reader(operation).read(json.encode(with_model_names(_shape(operation), document)))
             await operations.perform(context, SERVICES[service], name, call, request)
         except (Busy, Stopped):
             return Outcome("THROTTLING", "The service has too much to do.")
@@ -146,22 +146,3 @@ def _shape(operation: tuple[str, str]) -> Shape:
 @cache
 def _reader(operation: tuple[str, str]) -> BodyReader:
     return BodyReader(_shape(operation))
-
-
-def _as_model(value: Any, shape: Shape) -> Any:
-    """Returns a document with its members spelt as the model spells them: `JobName` as `jobName`. Keys of maps stay."""
-    if shape.type == "structure" and isinstance(value, dict):
-        return {
-            spelt: _as_model(inner, shape.members[spelt].shape) if spelt in shape.members else inner
-            for spelt, inner in ((_spelt(name, shape), inner) for name, inner in value.items())
-        }
-    if shape.type == "list" and isinstance(value, list) and shape.element is not None:
-        return [_as_model(inner, shape.element) for inner in value]
-    if shape.type == "map" and isinstance(value, dict) and shape.element is not None:
-        return {key: _as_model(inner, shape.element) for key, inner in value.items()}
-    return value
-
-
-def _spelt(name: str, shape: Shape) -> str:
-    lower = name[:1].lower() + name[1:]
-    return lower if name not in shape.members and lower in shape.members else name
