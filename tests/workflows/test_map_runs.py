@@ -314,3 +314,17 @@ def test_a_number_of_items_that_is_none_fails_before_they_are_read() -> None:
     assert driver.took(c.ReadItems) == []
     cause = 'The MaxItemsPath field refers to value "1.5" which is not a valid integer: $.most'
     assert str(driver.execution(arn).cause).endswith(cause)
+
+
+@pytest.mark.parametrize("mode", ["INLINE", "DISTRIBUTED"])
+def test_a_map_after_a_map_has_items_of_its_own(mode: str) -> None:
+    """Also where the first one's last iterations, and the begin of the second, are steps of one batch."""
+    inline = {"Type": "Map", "ItemsPath": "$.first", "ItemProcessor": PASS, "ResultPath": None, "Next": "B"}
+    config = {"Mode": mode} | ({"ExecutionType": "STANDARD"} if mode == "DISTRIBUTED" else {})
+    processor = {**PASS, "ProcessorConfig": config}
+    second = {"Type": "Map", "ItemsPath": "$.second", "ItemProcessor": processor, "End": True}
+    for concurrency in (0, 1):
+        machine = {"StartAt": "A", "States": {"A": inline | {"MaxConcurrency": concurrency}, "B": second}}
+        driver = Driver()
+        arn = driver.run_machine(machine, {"first": [1, 2, 3], "second": ["a", "b"]})
+        assert driver.output(arn) == ["a", "b"]

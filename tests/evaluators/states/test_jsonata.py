@@ -155,6 +155,11 @@ def test_a_result_of_another_type_is_an_error(text: str, found: str) -> None:
     assert compile_expression("[1]", "Items").evaluate_as(("array",), STATES, Scope()) == [1]
 
 
+@pytest.mark.parametrize("text", ["1/0", "[-1/0]", "1/0 > 5", "$string(1e308 * 10)"])
+def test_a_number_that_json_cannot_have_fails(engine: str, text: str) -> None:
+    assert "threw an error during evaluation. D1001: Number out of range: " in cause_of(text)
+
+
 TIME = "threw an error during evaluation: Expression evaluation timeout: Check for infinite loop"
 MEMORY = (
     "threw an error during evaluation: Expression evaluation memory limit exceeded: Check for excessive memory usage"

@@ -132,6 +132,8 @@ class JsonataPythonExpression:
             raise _failure(error) from error
         except RecursionError as error:
             raise EvaluationError(jsonata_budget.STACK_EXHAUSTED) from error
+        except ZeroDivisionError as error:
+            raise coded("D1001", "Number out of range: null") from error  # in jlens's words
         except (
             AttributeError,
             TypeError,

@@ -52,7 +52,7 @@ def start_iterations(world: OpenExecutions, execution: OpenExecution, frame: Fra
     started = world.emit(execution, frame.previous_event_id, "MapStateStarted", {"length": count})
     frame = replace(_running(frame, started), work=items.text, concurrency=concurrency)
     world.put(execution, frame)
-    execution.items[frame.id] = items.value
+    execution.items[frame.id] = items
     execution.progress[frame.id] = Progress(count)
     begin_iterations(world, execution, frame, state, started)
     if not count:

@@ -93,7 +93,7 @@ class OpenExecution:
         self.progress: dict[int, Progress] = {}  # by frame
         self.values: dict[int, Payload] | None = None  # by frame: its input
         self.variables: dict[int, dict[str, Any]] | None = None  # by frame: all that it can read
-        self.items: dict[int, list[Any]] = {}  # by frame: what its Map runs over
+        self.items: dict[int, Payload] = {}  # by frame: what its Map runs over
         self.execution_context: dict[str, Any] | None = None
 
     @property
@@ -183,9 +183,11 @@ class OpenExecutions:
     def items_of(self, execution: OpenExecution, frame: Frame) -> list[Any]:
         """Returns what the Map state of a frame runs over: items, or batches of items."""
         self._touch(execution)
-        if frame.id not in execution.items:
-            execution.items[frame.id] = Payload(frame.work).value
-        return execution.items[frame.id]
+        known = execution.items.get(frame.id)
+        if known is None or known.text is not frame.work:  # or those of a Map before it, in the same batch
+            known = execution.items[frame.id] = Payload(frame.work)
+        items: list[Any] = known.value
+        return items
 
     def note_variables(self, execution: OpenExecution, frame: Frame, variables: dict[str, Any]) -> None:
         """Keeps the decoded form of all that the frame's next state can read."""
