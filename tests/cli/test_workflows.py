@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from batchyard.analysis.critical_path import Step, critical_path, rows_of, spent_ms
+from batchyard.analysis.state_visits import ABORTED, CAUGHT, FAILED, RUNNING, SUCCEEDED, Visits
 from batchyard.cli import workflows
 from batchyard.cli.app import app
-from batchyard.cli.critical_path import Step, critical_path, rows_of, spent_ms, where_time_went
-from batchyard.cli.state_visits import ABORTED, CAUGHT, FAILED, RUNNING, SUCCEEDED, Visits
-from batchyard.cli.workflow_view import Known, lines_of, note_of, result_of, short_cause
+from batchyard.cli.workflow_view import Known, lines_of, note_of, result_of, short_cause, where_time_went
 from tests.server.running import Server
 
 Row = tuple[int, str, Any]  # the id of the event before, the type, and the name of a state, or details

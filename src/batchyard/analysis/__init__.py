@@ -1,1 +1,2 @@
-"""What the past teaches: costs and right sizes from attempts that ran. Pure functions of rows and times."""
+"""What the past teaches: costs and right sizes from attempts that ran, what executions did and where their time went.
+Pure functions of rows and times."""

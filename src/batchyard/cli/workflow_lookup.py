@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
+from batchyard.analysis.execution_paths import Answer, Asked
 from batchyard.cli.client import STATES, Client, ClientError, ServiceError
 
 PAGE = 100  # rows of one answer
 MACHINES_PAGE = 1000
 NEWEST = 1000  # executions of each machine among which the beginning of a name is looked for
 MIN_PREFIX = 4  # characters: fewer name too many executions
+
+Found = TypeVar("Found")
 
 
 def pages(client: Client, operation: str, request: dict[str, Any], member: str) -> Iterator[dict[str, Any]]:
@@ -93,17 +96,16 @@ def _named(client: Client, machine: str, name: str) -> str:
     return arn
 
 
-def events_after(client: Client, arn: str, last_id: int) -> list[dict[str, Any]]:
-    """Returns the events of an execution that came after the event `last_id`, in their order: by pages from the end,
-    so that following a long history costs what is new."""
-    found: list[dict[str, Any]] = []
-    request = {"executionArn": arn, "reverseOrder": True}
-    for event in pages(client, "GetExecutionHistory", request, "events"):
-        if event["id"] <= last_id:
-            break
-        found.append(event)
-    return found[::-1]
-
-
 def milliseconds(at_seconds: float) -> int:
     return round(at_seconds * 1000)
+
+
+def answered(client: Client, asking: Generator[Asked, Answer, Found]) -> Found:
+    """Returns the result of a generator, whose questions the service answers."""
+    try:
+        asked = next(asking)
+        while True:
+            asked = asking.send(client.call(asked.operation, asked.request, asked.service))
+    except StopIteration as end:
+        found: Found = end.value
+        return found

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from batchyard.cli.formats import duration, progress
-from batchyard.cli.state_visits import CAUGHT, FAILED, RUNNING, Visit, Visits, details_of
+from batchyard.analysis.critical_path import COLUMNS, Row, Spent
+from batchyard.analysis.state_visits import CAUGHT, FAILED, RUNNING, Visit, Visits, details_of
+from batchyard.cli.formats import duration, progress, table
 from batchyard.cli.terminal_output import coloured, shown
 
 MARKS = {"RUNNING": ">", "SUCCEEDED": "+", "FAILED": "x", "CAUGHT": "!", "ABORTED": "-"}
@@ -138,6 +139,22 @@ def short_cause(cause: str) -> str:
         reason = ": ".join(str(found[member]) for member in ("Error", "Cause") if found.get(member))
         return f"execution {found.get('Name', '')}: {reason}"
     return cause
+
+
+def where_time_went(rows: Sequence[Row]) -> str:
+    """Returns the rows as a table with their sums; empty: there are none."""
+    if not rows:
+        return ""
+    sums = {column: sum(row.spent[column] for row in rows) for column in COLUMNS}
+    lines = [
+        (f"{INDENT * row.depth}{row.name}{f' x{row.visits}' if row.visits > 1 else ''}", *_cells(row.spent))
+        for row in rows
+    ]
+    return table(("CRITICAL PATH", *(column.upper() for column in COLUMNS)), [*lines, ("all", *_cells(sums))])
+
+
+def _cells(spent: Spent) -> list[str]:
+    return [duration(spent[column]) if spent[column] else "-" for column in COLUMNS]
 
 
 def is_terminal() -> bool:

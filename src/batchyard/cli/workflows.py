@@ -9,22 +9,21 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from batchyard.analysis.execution_paths import events_after, path_rows
+from batchyard.analysis.state_visits import RUNNING, Event, Visits, details_of
 from batchyard.cli.client import STATES, YARD, Client, ClientError
-from batchyard.cli.critical_path import where_time_went
 from batchyard.cli.formats import clock, duration, now_ms, table
 from batchyard.cli.job_lookup import FINISHED, MAX_DESCRIBE_IDS, describe
-from batchyard.cli.state_visits import RUNNING, Event, Visits, details_of
 from batchyard.cli.terminal_output import print_json, redraw, say, shown, tell
 from batchyard.cli.workflow_lookup import (
-    events_after,
+    answered,
     find_execution,
     machine_arn,
     machines,
     milliseconds,
     newest,
 )
-from batchyard.cli.workflow_paths import path_rows
-from batchyard.cli.workflow_view import Known, is_terminal, lines_of, result_of
+from batchyard.cli.workflow_view import Known, is_terminal, lines_of, result_of, where_time_went
 
 SUCCESS = "ExecutionSucceeded"
 LOOK_SECONDS = 0.5  # between looks at an execution that is followed
@@ -155,7 +154,7 @@ class Followed:
 
     def look(self) -> list[Event]:
         """Reads what is new; returns the new events."""
-        new = events_after(self.client, self.arn, self.visits.last_id)
+        new = answered(self.client, events_after(self.arn, self.visits.last_id))
         for event in new:
             self.visits.add(event)
         wanted = [
@@ -222,7 +221,7 @@ def _say_event(event: Event) -> None:
 
 
 def say_path(followed: Followed) -> None:
-    text = where_time_went(path_rows(followed.client, followed.visits))
+    text = where_time_went(answered(followed.client, path_rows(followed.visits)))
     if text:
         say()
         say(text)

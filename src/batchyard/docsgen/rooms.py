@@ -138,7 +138,7 @@ ROOMS = (
     ),
     Room(
         "analysis",
-        "what the past teaches: costs and right sizes from attempts that ran; pure functions",
+        "what the past teaches: costs, right sizes, what executions did and where their time went; pure functions",
         "clocks, files, SQL, networks",
     ),
     Room(
@@ -146,6 +146,7 @@ ROOMS = (
         "the web console: pages made of api documents and store queries",
         "decisions, SQL, HTTP",
         (
+            "analysis",
             "core.model",
             "core.questions",
             "wire.messages",

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from batchyard.cli.formats import duration, table
-from batchyard.cli.state_visits import Visit, Visits
+from batchyard.analysis.state_visits import Visit, Visits
 
 QUEUEING, STARTING, RUNNING, WAITING, RETRY_DELAYS, OTHER = COLUMNS = (
     "queueing",
@@ -18,7 +17,6 @@ QUEUEING, STARTING, RUNNING, WAITING, RETRY_DELAYS, OTHER = COLUMNS = (
     "other",
 )
 _OF_PERIOD = {"QUEUED": QUEUEING, "STARTING": STARTING, "RUNNING": RUNNING}
-INDENT = "  "
 
 Times = Mapping[str, dict[str, Any]]  # JobTimes by job id, as DescribeJobTimes has them
 Spent = dict[str, int]  # milliseconds by column
@@ -48,10 +46,10 @@ def critical_path(visits: Visits) -> list[Visit]:
     """Returns the visits that the end of the execution waited for, in their order. Of branches and iterations that ran
     beside each other: the one that ended last, and the iterations that made room for it."""
     visit = visits.last
-    ends: dict[int, list[Visit]] = {}  # of states with branches, the ends of tries that the path has not passed yet
+    ends: dict[Visit, list[Visit]] = {}  # of states with branches, the ends of tries that the path has not passed yet
     found: list[Visit] = []
     while visit is not None:
-        left = ends.setdefault(id(visit), [*visit.ends])
+        left = ends.setdefault(visit, [*visit.ends])
         if left:
             visit = left.pop()
             continue
@@ -74,16 +72,15 @@ def rows_of(steps: Sequence[Step], times: Times, end_ms: int) -> list[Row]:
 
 def _rows(steps: Sequence[Step], times: Times, end_ms: int, outer: Place) -> Iterator[tuple[Place, Row]]:
     """Yields a row for each visit, with its place. `outer`: that of the state that waits for these steps."""
-    inner_ms: dict[int, int] = {}
+    inner_ms: dict[Visit, int] = {}
     for step in steps:
         if step.visit.outer is not None:
-            inner = id(step.visit.outer)
-            inner_ms[inner] = inner_ms.get(inner, 0) + step.visit.lasted_ms(end_ms)
+            inner_ms[step.visit.outer] = inner_ms.get(step.visit.outer, 0) + step.visit.lasted_ms(end_ms)
     for step in steps:
         visit = step.visit
         place = (*outer, visit.name)
         within = [*_rows(step.within, times, end_ms, place)]
-        elsewhere_ms = inner_ms.get(id(visit), 0) + sum(sum(row.spent.values()) for _, row in within)
+        elsewhere_ms = inner_ms.get(visit, 0) + sum(sum(row.spent.values()) for _, row in within)
         spent = spent_ms(visit, times, end_ms, elsewhere_ms)
         spent[QUEUEING] += min(step.queued_ms, spent[OTHER])
         spent[OTHER] -= min(step.queued_ms, spent[OTHER])
@@ -107,19 +104,3 @@ def spent_ms(visit: Visit, times: Times, end_ms: int, elsewhere_ms: int = 0) -> 
         spent[WAITING] = left - spent[RETRY_DELAYS]
     spent[OTHER] = max(0, left - sum(spent.values()))
     return spent
-
-
-def where_time_went(rows: Sequence[Row]) -> str:
-    """Returns the rows as a table with their sums; empty: there are none."""
-    if not rows:
-        return ""
-    sums = {column: sum(row.spent[column] for row in rows) for column in COLUMNS}
-    lines = [
-        (f"{INDENT * row.depth}{row.name}{f' x{row.visits}' if row.visits > 1 else ''}", *_cells(row.spent))
-        for row in rows
-    ]
-    return table(("CRITICAL PATH", *(column.upper() for column in COLUMNS)), [*lines, ("all", *_cells(sums))])
-
-
-def _cells(spent: Spent) -> list[str]:
-    return [duration(spent[column]) if spent[column] else "-" for column in COLUMNS]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 Event = dict[str, Any]
 
@@ -27,7 +28,7 @@ _EVENTS_OF = {"Task": ("Task", "Activity")}  # how types of events begin, where 
 STARTS = ("TaskScheduled", "ActivityScheduled", "MapStateStarted", "ParallelStateStarted")
 
 
-@dataclass
+@dataclass(eq=False)
 class Visit:
     """One visit of a state. `kind`: its type; `outer`: the visit of the Parallel or Map state in whose branch or
     iteration it is, which `branch` numbers. `tries`: how often its work was begun; `retry_ms`: the time between failed
@@ -262,7 +263,7 @@ def details_of(event: Event) -> dict[str, Any]:
 def ids_in(output: str, member: str) -> list[str]:
     """Returns the id that an answer has as this member; none: it is an answer of something else."""
     try:
-        found = json.loads(output)
-    except ValueError:
+        found = msgspec.json.decode(output)
+    except msgspec.DecodeError:
         return []
     return [str(found[member])] if isinstance(found, dict) and member in found else []
