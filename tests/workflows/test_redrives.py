@@ -33,9 +33,17 @@ def redrive(driver: Driver, arn: str, token: str = "") -> int:
 def redrive_command(driver: Driver, arn: str, token: str = "") -> c.RedriveExecution:
     """Returns the command that redrives an execution, with what the store has of it."""
     record = driver.execution(arn)
-    runs = [run for run in driver.store.map_runs.values() if run.execution_key == record.key]
-    arns = {run.arn for run in runs}
-    children = [one for one in driver.store.executions.values() if one.map_run_arn in arns]
+    runs: list[Any] = []
+    children: list[Any] = []
+    keys = [record.key]
+    while keys:
+        key = keys.pop()
+        own = [run for run in driver.store.map_runs.values() if run.execution_key == key]
+        arns = {run.arn for run in own}
+        found = [one for one in driver.store.executions.values() if one.map_run_arn in arns]
+        keys += [one.key for one in found if one.status is not ExecutionStatus.SUCCEEDED]
+        runs += own
+        children += found
 
     def stored(key: int) -> tuple[Any, int]:
         return tuple(frame for (of, _), frame in driver.store.frames.items() if of == key), len(
@@ -234,3 +242,55 @@ def test_a_child_that_is_stopped_before_its_redrive_has_one_end() -> None:
     waiting = [one for one in driver.store.executions.values() if one.map_run_arn and not one.redrive_count]
     assert [driver.types(one.arn).count("ExecutionFailed") for one in waiting] == [1]
     assert [driver.types(one.arn)[-1] for one in waiting] == ["ExecutionFailed"]
+
+
+def nested(**fields: Any) -> dict[str, Any]:
+    """A map run whose children have map runs."""
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    inner = {"Type": "Map", "ItemProcessor": {"ProcessorConfig": config, "StartAt": "T", "States": TOUCHY}, "End": True}
+    processor = {"ProcessorConfig": config, "StartAt": "N", "States": {"N": {**inner, **fields}}}
+    state = {"Type": "Map", "ItemProcessor": processor, "MaxConcurrency": 1, "End": True}
+    return {"StartAt": "M", "States": {"M": state}}
+
+
+@pytest.mark.parametrize("has_restart", [False, True])
+def test_map_runs_of_children_continue_too(has_restart: bool) -> None:
+    calls = Calls(3)
+    driver = Driver(calls)
+    arn = driver.run_machine(nested(MaxConcurrency=1), [[1], [2, 3], [4]])
+    assert calls.made == [1, 2, 3]
+    assert driver.execution(arn).status is ExecutionStatus.FAILED
+    calls.broken.clear()
+    calls.made.clear()
+    driver.answers = None  # calls stay open
+    redrive(driver, arn)
+    if has_restart:
+        driver.restart()
+    driver.answers = calls
+    driver.answer(driver.calls[-1], 3)
+    driver.run()
+    assert driver.output(arn) == [[1], [2, 3], [4]]
+    assert calls.made == [4]
+    runs = driver.store.map_runs.values()
+    assert [(run.status, run.redrive_count) for run in runs] == [
+        (MapRunStatus.SUCCEEDED, 1),
+        (MapRunStatus.SUCCEEDED, 0),
+        (MapRunStatus.SUCCEEDED, 1),
+        (MapRunStatus.SUCCEEDED, 0),
+    ]
+    assert not driver.machine.world.open
+
+
+def test_map_runs_of_children_that_wait_for_their_redrive_are_aborted_with_them() -> None:
+    driver = Driver(Calls(1, 2))
+    machine = nested(ToleratedFailureCount=0)
+    machine["States"]["M"]["ToleratedFailureCount"] = 1
+    arn = driver.run_machine(machine, [[1], [2]])
+    driver.answers = None
+    redrive(driver, arn)
+    assert [run.status for run in driver.store.map_runs.values()] == [MapRunStatus.RUNNING] * 3
+    driver.restart()
+    driver.ask(c.StopExecution(arn))
+    assert [run.status for run in driver.store.map_runs.values()] == [MapRunStatus.ABORTED] * 3
+    world = driver.machine.world
+    assert (world.open, world.map_runs, world.children) == ({}, {}, {})

@@ -48,9 +48,9 @@ class StopExecution(Command[int | None], frozen=True):
 
 
 class RedriveExecution(Command[int], frozen=True):
-    """Continues a closed execution; the answer is the time. `execution`, `frames`, `map_runs`: all of its own, as the
-    store has them. `history_end`: the id of its last event. `children`: of its map runs, those that did not succeed,
-    with their frames and the id of their last event."""
+    """Continues a closed execution; the answer is the time. `execution`, `frames`: its own, as the store has them;
+    `history_end`: the id of its last event. `map_runs`: its own and those of its children, outer ones first.
+    `children`: of these map runs, those that did not succeed, with their frames and the id of their last event."""
 
     execution: Execution
     frames: tuple[Frame, ...]

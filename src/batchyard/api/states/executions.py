@@ -131,10 +131,14 @@ async def redrive_execution(context: Context, call: Call, request: Document) -> 
     frames, history_end = await context.read(context.reader.execution_state, execution.key)
     if history_end >= MAX_REDRIVABLE_EVENTS:
         raise _not_redrivable(execution, "its history has reached the maximum number of events")
-    map_runs, _ = await context.read(context.reader.map_runs, execution.key, limit=MAX_REDRIVABLE_EVENTS)
-    children = []
-    for run in map_runs:
-        children += await context.read(context.reader.unsuccessful_children, run.arn)
+    map_runs, children, keys = [], [], [execution.key]
+    while keys:  # of the execution, of its children, and of theirs
+        runs, _ = await context.read(context.reader.map_runs, keys.pop(), limit=MAX_REDRIVABLE_EVENTS)
+        for run in runs:
+            found = await context.read(context.reader.unsuccessful_children, run.arn)
+            keys += [child.key for child, _, _ in found]
+            children += found
+        map_runs += runs
     command = RedriveExecution(
         execution=execution,
         frames=tuple(frames),

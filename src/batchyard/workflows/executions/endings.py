@@ -172,6 +172,8 @@ def abort_map_run(world: OpenExecutions, arn: str, status: MapRunStatus) -> None
     for key in children:
         child = world.open[key]
         if child.record.status is ExecutionStatus.PENDING_REDRIVE:  # its history has its end already
+            for inner in [frame.target for frame in child.frames.values() if frame.target in world.map_runs]:
+                abort_map_run(world, inner, MapRunStatus.ABORTED)
             _close(world, child, ExecutionStatus.ABORTED, error=child.record.error, cause=child.record.cause)
         else:
             close(world, child, ExecutionStatus.ABORTED, Failure(None))

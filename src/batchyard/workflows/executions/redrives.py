@@ -66,7 +66,9 @@ def redrive(world: OpenExecutions, command: RedriveExecution, compiled: Compiled
     execution = _reopen(world, command.execution, compiled.scope, command.frames, command.history_end)
     world.registry.execution_restored(machine_name(command.execution.machine_arn))
     for run in command.map_runs:
-        _reopen_map_run(world, execution, run, command)
+        parent = world.open.get(run.execution_key)
+        if parent is not None:
+            _reopen_map_run(world, parent, run, command)
     restart(world, execution, compiled.timeout_seconds)
 
 
