@@ -354,7 +354,9 @@ FIELDS: dict[str, dict[str, MemberSupport]] = {
     "InfrastructureOptimization": {"scaleInAfter": both(R)},
     "EksConfiguration": {"eksClusterArn kubernetesNamespace accessEntry": both(R)},
     "EksAccessEntry": {"desiredState status": both(R)},
-    "EcsSettings": {"containerInsights": both(R)},
+    "EcsSettings": {
+        "containerInsights": both(P, "Tasks are logged each minute unless it is DISABLED; ENHANCED adds nothing.")
+    },
     "CreateJobQueueRequest": {
         "jobQueueName priority tags": YES,
         "state": both(Y, "A DISABLED queue refuses SubmitJob."),

@@ -76,10 +76,11 @@ CHANNELS: dict[type[Destination], str] = {
 
 
 class CompiledTarget(Struct, frozen=True):
-    """A target ready for events."""
+    """A target ready for events. `document`: the destination as JSON values."""
 
     target: Target
     destination: Destination
+    document: dict[str, Any]
     input: TargetInput
     policy: DeliveryPolicy
     dead_letter_group: str
@@ -102,7 +103,8 @@ def compile_target(target: Target) -> CompiledTarget:
         retry.get("MaximumRetryAttempts", default.max_retries),
         retry.get("MaximumEventAgeInSeconds", default.max_age_seconds),
     )
-    return CompiledTarget(target, _destination(target), compiled, policy, _dead_letter_group(document))
+    destination = _destination(target)
+    return CompiledTarget(target, destination, to_builtins(destination), compiled, policy, _dead_letter_group(document))
 
 
 def _destination(target: Target) -> Destination:
@@ -188,7 +190,7 @@ def message_for(
     return Message(
         lane=lane,
         channel=CHANNELS[type(compiled.destination)],
-        target=to_builtins(compiled.destination),
+        target=compiled.document,
         body=body,
         token=token,
         order_key=order_key,

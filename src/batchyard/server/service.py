@@ -186,6 +186,7 @@ class Service:
             parts.clock.now_ms,
             has_prices=has_prices,
             after=after,
+            append=parts.log_writer.append_kept,
             look=ProcessUsage().look,
             also=parts.telemetry.outbox.add_minute if parts.telemetry is not None else lambda data: None,
         )

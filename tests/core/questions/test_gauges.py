@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchyard.core.model.commands import UpdateComputeEnvironment
 from batchyard.core.model.records import Dependency
 from batchyard.core.questions.gauges import AskGauges, JobLookup
 from tests.core.driver import Driver
@@ -31,6 +32,18 @@ def test_placed_tasks_have_the_ids_that_their_processes_carry() -> None:
     assert (plain.task_id, plain.family, plain.started_at_ms > 0) == (yard.attempt_of(job), "work", True)
     assert len({task.task_id for task in nodes}) == 2
     assert nodes[0].task_id in yard.launched
+    assert (plain.job_id, plain.job_name, plain.queue, plain.number) == (job, "name", "default", 1)
+    assert [task.reserved.milli_vcpus for task in found] == [1000, 1000, 1000]
+    assert plain.instance_id
+
+
+def test_an_environment_may_be_without_performance_events() -> None:
+    yard = Driver()
+    yard.machine.handle(
+        UpdateComputeEnvironment("local", document={"ecsSettings": {"containerInsights": "DISABLED"}}), 1
+    )
+    (environment,) = yard.machine.handle(AskGauges(), yard.now_ms).environments
+    assert not environment.has_performance_events
 
 
 def test_instances_are_counted_by_state() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from batchyard.job_metrics.execution_metrics import AskExecutionMinutes, ForgetE
 from batchyard.job_metrics.machine import AskMinutes, AskUse, ForgetMinutes, Use
 from batchyard.job_metrics.records import Durations, MachineMinute, QueueMinute
 from batchyard.server.metrics.minute_recorder import MinuteRecorder
+from batchyard.server.metrics.performance_events import Append
 from batchyard.server.metrics.process_usage import TaskUsage
+from batchyard.store.logs.log_records import LogEvent
 from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.metrics.series import Series
 
@@ -36,8 +40,8 @@ GAUGES = Gauges(
     (EnvironmentGauge("local", Resources(8000, 4096), {}),),
     (TaskGroup("local", "work", 3, Resources(3000, 192)),),
     (
-        PlacedTask("t1", "local", "work", START_S * 1000),
-        PlacedTask("t2", "local", "work", START_S * 1000),
+        PlacedTask("t1", "local", "work", START_S * 1000, "j1", "train", "default", 2, "i-1", Resources(500, 64), (1,)),
+        PlacedTask("t2", "local", "work", START_S * 1000, instance_id="i-1"),
         PlacedTask("t3", "local", "work", 0),
     ),
 )
@@ -70,13 +74,34 @@ class Answers:
         return answers[type(command)]
 
 
-def record(store: MetricStore, *, has_prices: bool = False, usage: dict[str, TaskUsage] | None = None) -> Answers:
+class Appended:
+    """What was written into log groups."""
+
+    def __init__(self) -> None:
+        self.events: dict[tuple[str, str, int], list[tuple[int, Any]]] = {}
+
+    def __call__(self, group: str, stream: str, events: list[LogEvent], retention_days: int) -> Future[Any]:
+        self.events[group, stream, retention_days] = [(event.at_ms, json.loads(event.message)) for event in events]
+        done: Future[Any] = Future()
+        done.set_result([])
+        return done
+
+
+def record(
+    store: MetricStore,
+    *,
+    has_prices: bool = False,
+    usage: dict[str, TaskUsage] | None = None,
+    append: Append | None = None,
+) -> Answers:
     async def nothing(end_ms: int) -> None:
         raise AssertionError("not of a single round")
 
     answers = Answers()
     look = dict(usage or {}).copy
-    recorder = MinuteRecorder(store, answers, lambda: END_MS, has_prices=has_prices, after=nothing, look=look)
+    recorder = MinuteRecorder(
+        store, answers, lambda: END_MS, has_prices=has_prices, after=nothing, append=append or Appended(), look=look
+    )
     asyncio.run(recorder.record(END_MS))
     return answers
 
@@ -122,6 +147,38 @@ def test_what_tasks_use_is_recorded_where_all_that_run_were_seen(store: MetricSt
     assert value(store, insights, "MemoryUtilized", "Megabytes", ClusterName="local") == 150
     assert value(store, insights, "CpuUtilized", "None", ClusterName="local", TaskDefinitionFamily="work") == 1536
     assert value(store, "AWS/ECS", "CPUUtilization", "Percent", ClusterName="local") == 50
+
+
+def test_each_task_that_runs_has_a_performance_event(store: MetricStore) -> None:
+    written = Appended()
+    record(store, usage={"t1": TaskUsage(0.25, 51_200, (7, 9))}, append=written)
+    (place, (first, second)), *more = written.events.items()
+    assert place == ("/aws/ecs/containerinsights/local/performance", "AgentTelemetry-i-1", 1)
+    assert first == (
+        END_MS,
+        {
+            "Version": "0",
+            "Type": "Task",
+            "ClusterName": "local",
+            "TaskId": "t1",
+            "TaskDefinitionFamily": "work",
+            "ContainerInstanceId": "i-1",
+            "CpuReserved": 512,
+            "MemoryReserved": 64,
+            "CpuUtilized": 256,
+            "MemoryUtilized": 50,
+            "StorageReadBytes": 7,
+            "StorageWriteBytes": 9,
+            "Timestamp": END_MS,
+            "JobId": "j1",
+            "JobName": "train",
+            "JobQueue": "default",
+            "AttemptNumber": 2,
+            "GpuIds": [1],
+        },
+    )
+    assert "CpuUtilized" not in second[1], "what could not be seen is missing"
+    assert not more, "one that is starting has none"
 
 
 def test_charges_are_published_where_the_owner_gave_prices_and_vcpu_hours_always(store: MetricStore) -> None:

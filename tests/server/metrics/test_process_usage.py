@@ -8,6 +8,7 @@ import sys
 import uuid
 
 from batchyard.engines.base import ATTEMPT_VARIABLE
+from batchyard.engines.supervisor import processes
 from batchyard.server.metrics.process_usage import ProcessUsage
 from tests.waiting import until
 
@@ -34,6 +35,7 @@ def test_the_processes_of_a_task_are_found_with_their_children() -> None:
         found = usage.look()[task_id]
         assert found.cores > 0
         assert found.memory_kib > 2000
+        assert (found.storage is None) == (processes.storage_bytes(os.getpid()) is None)
         assert usage.look()[task_id].cores < found.cores + 1
         process.stdin.close()
     until(lambda: task_id not in usage.look())

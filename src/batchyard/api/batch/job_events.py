@@ -43,9 +43,11 @@ def known_before(fact: JobStateChanged | JobQueueBlocked, account: Account) -> d
     }
 
 
-def event_of(fact: JobStateChanged | JobQueueBlocked, view: JobView, account: Account) -> Document:
-    """Returns the event of a fact. `view`: the job as it is by now, which may be past what the fact reports. The id is
-    the same each time it is made."""
+def event_of(
+    fact: JobStateChanged | JobQueueBlocked, view: JobView, account: Account, common: Document | None = None
+) -> Document:
+    """Returns the event of a fact. `view`: the job as it is by now, which may be past what the fact reports; `common`:
+    render.spec_members() of it, where the caller has them. The id is the same each time it is made."""
     if isinstance(fact, JobQueueBlocked):
         at = JobStateChanged(fact.at_ms, 0, fact.job_id, fact.queue, Status.RUNNABLE, len(view.job.past), fact.reason)
         resources = [account.job_arn(fact.job_id), account.queue_arn(fact.queue)]
@@ -61,7 +63,7 @@ def event_of(fact: JobStateChanged | JobQueueBlocked, view: JobView, account: Ac
         at_ms=fact.at_ms,
         region=account.region,
         resources=resources,
-        detail=_detail(at, view, account),
+        detail=_detail(at, view, account, common),
     )
 
 
@@ -80,8 +82,8 @@ def event_json(event: Document) -> str:
         return event_text(event)
 
 
-def _detail(at: JobStateChanged, view: JobView, account: Account) -> Document:
-    detail = job_detail(replace(view, job=job_at(view.job, at)), account)
+def _detail(at: JobStateChanged, view: JobView, account: Account, common: Document | None) -> Document:
+    detail = job_detail(replace(view, job=job_at(view.job, at)), account, common=common)
     for member in NOT_IN_EVENTS:
         detail.pop(member, None)
     if not detail.get("eksAttempts"):

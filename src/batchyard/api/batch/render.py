@@ -176,32 +176,45 @@ def _pod_with_lists(pod: Document) -> Document:
 # -- jobs --
 
 
-def job_detail(view: JobView, account: Account, clusters: Mapping[str, Document] = NO_CLUSTERS) -> Document:
-    """Returns JobDetail. An array's parent has neither attempts nor a timeout, a child no tags. `clusters`: the
-    EksConfiguration of environments, by name."""
-    spec, job = view.spec, view.job
-    detail = _job_head(view, account) | {
+def spec_members(spec: JobSpec, account: Account) -> Document:
+    """Returns the members of JobDetail that say what was submitted, which the children of an array have in common."""
+    members: Document = {
         "jobQueue": account.queue_arn(spec.queue),
-        "attempts": [_attempt_detail(view, attempt, account) for attempt in job.past],
+        "attempts": [],
         "retryStrategy": _retry_strategy(spec.retry),
         "dependsOn": [_dependency(dependency) for dependency in spec.depends_on],
         "parameters": spec.parameters,
-        **_run_detail(view, account),
-        "tags": view.tags,
+        "container": _with_lists(spec.container),
         "propagateTags": spec.propagate_tags,
         "platformCapabilities": list(spec.platform_capabilities),
+    }
+    if spec.share_identifier:
+        members["schedulingPriority"] = spec.scheduling_priority
+    if spec.consumables:
+        members["consumableResourceProperties"] = consumable_properties(spec, account)
+    return members
+
+
+def job_detail(
+    view: JobView, account: Account, clusters: Mapping[str, Document] = NO_CLUSTERS, common: Document | None = None
+) -> Document:
+    """Returns JobDetail. An array's parent has neither attempts nor a timeout, a child no tags. `clusters`: the
+    EksConfiguration of environments, by name; `common`: spec_members(), where the caller has them."""
+    spec, job = view.spec, view.job
+    common = spec_members(spec, account) if common is None else common
+    detail = _job_head(view, account) | common
+    detail |= _run_detail(view, account, common["container"])
+    detail |= {
+        "attempts": [_attempt_detail(view, attempt, account) for attempt in job.past],
+        "tags": view.tags,
         "eksAttempts": [_pod_attempt(view, attempt, account, clusters) for attempt in job.past] if spec.pod else [],
         "isCancelled": job.is_cancelled,
         "isTerminated": job.is_terminated,
     }
-    if spec.share_identifier:
-        detail["schedulingPriority"] = spec.scheduling_priority
     if spec.timeout_seconds and job.array is None:
         detail["timeout"] = {"attemptDurationSeconds": spec.timeout_seconds}
     if view.node is not None:
         detail["nodeDetails"] = {"nodeIndex": view.node, "isMainNode": view.node == spec.main_node}
-    if spec.consumables:
-        detail["consumableResourceProperties"] = consumable_properties(spec, account)
     return detail
 
 
@@ -250,9 +263,10 @@ def _job_head(view: JobView, account: Account) -> Document:
     """Returns the members that detail and summary have in common."""
     spec, job = view.spec, view.job
     name, _, revision = spec.definition.rpartition(":")
+    job_id = view.job_id
     head: Document = {
-        "jobArn": account.job_arn(view.job_id),
-        "jobId": view.job_id,
+        "jobArn": account.job_arn(job_id),
+        "jobId": job_id,
         "jobName": spec.name,
         "jobDefinition": account.definition_arn(name, int(revision)),
         "status": job.status.value,
@@ -287,9 +301,10 @@ def _latest_attempt(job: Job) -> Attempt | None:
     return job.past[-1] if job.past and job.status.is_final else None
 
 
-def _run_detail(view: JobView, account: Account) -> Document:
+def _run_detail(view: JobView, account: Account, plain: Document) -> Document:
     """Returns what the job runs: `container`, which is empty where `ecsProperties` has everything. Of a pod it has
-    where it runs, the log stream of its first container and how it ended, which AWS does not show."""
+    where it runs, the log stream of its first container and how it ended, which AWS does not show. `plain`: the
+    container of a job that has just one, without what became of it."""
     latest = _latest_attempt(view.job)
     if view.spec.num_nodes and view.node is None:
         # Exit data and log stream are the main node's (AWS Batch behaviour 8.4); what it runs is in nodeProperties.
@@ -302,7 +317,7 @@ def _run_detail(view: JobView, account: Account) -> Document:
         return {"container": container, "eksProperties": {"podProperties": _pod_detail(view, latest)}}
     if view.spec.ecs_task:
         return {"container": {}, "ecsProperties": {"taskProperties": [_task_detail(view, latest, account)]}}
-    container = _with_lists(view.spec.container) | {"networkInterfaces": _interfaces(view, latest)}
+    container = plain | {"networkInterfaces": _interfaces(view, latest)}
     return {"container": container if latest is None else container | _run_facts(view, latest, account)}
 
 

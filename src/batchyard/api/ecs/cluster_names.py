@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
+from functools import lru_cache
 
 from batchyard.core.model import names
 from batchyard.core.model.names import Account
@@ -13,6 +14,7 @@ UUID_CHARACTERS = 36
 _CLUSTER = re.compile(rf"AWSBatch-(?P<environment>[a-zA-Z0-9_-]{{1,128}})-[0-9a-f-]{{{UUID_CHARACTERS}}}")
 
 
+@lru_cache(maxsize=1024)  # each event of a job has it
 def cluster_name(account: Account, environment: str) -> str:
     """Returns the name of the ECS cluster that represents an environment.
 

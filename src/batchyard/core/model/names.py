@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -128,6 +129,7 @@ def split_definition(text: str) -> tuple[str, int | None]:
     return resource_name(text, JOB_DEFINITION), None
 
 
+@lru_cache(maxsize=4096)  # each event and description of an attempt has it more than once
 def task_id(key: int, number: int, job_id: str) -> str:
     """Returns the 32 hex digits that name one attempt everywhere: ECS task, log stream, container, journal. Of an
     attempt with several nodes they name node 0; `AttemptNode` has the others.

@@ -10,12 +10,13 @@ from batchyard.core.model.attempt_node import task_id_of
 from batchyard.core.model.commands import Command
 from batchyard.core.model.names import task_id
 from batchyard.core.model.ranges import count
-from batchyard.core.model.records import Instance, Job, Status, asked_by, milli_vcpus_of
+from batchyard.core.model.records import Instance, Job, Status, asked_by, milli_vcpus_of, node_resources
 from batchyard.core.model.resources import Resources
 from batchyard.core.questions.overview import capacity_of
 from batchyard.core.state.arrays import virtual_ranges
 from batchyard.core.state.world import World
 
+INSIGHTS_DISABLED = "DISABLED"
 STATES = (Status.SUBMITTED, Status.PENDING, Status.RUNNABLE, Status.STARTING, Status.RUNNING)
 
 
@@ -29,20 +30,30 @@ class TaskGroup(Struct, frozen=True):
 
 
 class PlacedTask(Struct, frozen=True):
-    """One node of a placed attempt. `started_at_ms`: 0 while it is STARTING."""
+    """One node of a placed attempt. `started_at_ms`: 0 while it is STARTING; `number`: of the attempt; `reserved`: what
+    the node asks for; `device_ids`: the GPUs that it was given."""
 
     task_id: str
     environment: str
     family: str
     started_at_ms: int
+    job_id: str = ""
+    job_name: str = ""
+    queue: str = ""
+    number: int = 1
+    instance_id: str = ""
+    reserved: Resources = Resources()
+    device_ids: tuple[int, ...] = ()
 
 
 class EnvironmentGauge(Struct, frozen=True):
-    """`total`: what its jobs can use together; `instances`: by state, of a MANAGED one with instances."""
+    """`total`: what its jobs can use together; `instances`: by state, of a MANAGED one with instances;
+    `has_performance_events`: its tasks are logged each minute, unless ecsSettings.containerInsights is DISABLED."""
 
     name: str
     total: Resources
     instances: dict[str, int]
+    has_performance_events: bool = True
 
 
 class Gauges(Struct, frozen=True):
@@ -60,7 +71,12 @@ class AskGauges(Command[Gauges], frozen=True):
 
 def gauges(world: World, command: AskGauges) -> Gauges:
     environments = tuple(
-        EnvironmentGauge(name, capacity_of(world, environment), _instances(world, name))
+        EnvironmentGauge(
+            name,
+            capacity_of(world, environment),
+            _instances(world, name),
+            environment.document.get("ecsSettings", {}).get("containerInsights") != INSIGHTS_DISABLED,
+        )
         for name, environment in sorted(world.environments.items())
     )
     return Gauges(_queues(world), environments, _tasks(world), _placed(world))
@@ -106,11 +122,24 @@ def _placed(world: World) -> tuple[PlacedTask, ...]:
     for key in {key: None for keys in world.instances.placed.values() for key in keys}:
         attempt, spec = world.jobs[key].attempt, world.jobs.spec_of(key)
         assert attempt is not None, f"job {key} is placed without an attempt"
-        attempt_id = task_id(key, attempt.number, world.jobs.id_of(key))
+        job_id, reserved = world.jobs.id_of(key), node_resources(spec)
+        attempt_id = task_id(key, attempt.number, job_id)
         family = spec.definition.partition(":")[0]
-        for node in range(len(attempt.placements)):
-            started = attempt.nodes[node].started_at_ms if attempt.nodes else attempt.started_at_ms
-            found.append(PlacedTask(task_id_of(attempt_id, node), attempt.environment, family, started))
+        for node, placement in enumerate(attempt.placements):
+            task = PlacedTask(
+                task_id_of(attempt_id, node),
+                attempt.environment,
+                family,
+                attempt.nodes[node].started_at_ms if attempt.nodes else attempt.started_at_ms,
+                job_id,
+                spec.name,
+                spec.queue,
+                attempt.number,
+                placement.instance_id,
+                reserved[node],
+                placement.device_ids,
+            )
+            found.append(task)
     return tuple(found)
 
 

@@ -101,6 +101,17 @@ def pss_kib(pid: int) -> int:
     return 0
 
 
+def storage_bytes(pid: int) -> tuple[int, int] | None:
+    """Returns what a process has read from storage and written to it; None: it is gone or we may not read it."""
+    found = {}
+    for line in _read(f"/proc/{pid}/io", 1024).splitlines():
+        name, _, number = line.partition(b": ")
+        found[name] = number
+    if not {b"read_bytes", b"write_bytes"} <= found.keys():
+        return None
+    return int(found[b"read_bytes"]), int(found[b"write_bytes"])
+
+
 def own_peak_kib() -> int:
     for line in _read("/proc/self/status", 8192).splitlines():
         if line.startswith(b"VmHWM:"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from batchyard.core.model.refusal import Refused
@@ -24,7 +25,12 @@ class InvalidEntry(Exception):
 
 def iso_seconds(at_ms: int) -> str:
     """Returns a time as events have it: whole seconds, `Z`."""
-    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _iso(at_ms // 1000)
+
+
+@lru_cache(maxsize=64)  # events that are made together are mostly of a few seconds
+def _iso(at_seconds: int) -> str:
+    return datetime.fromtimestamp(at_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def envelope(

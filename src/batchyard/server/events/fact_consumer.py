@@ -22,7 +22,7 @@ from batchyard.events.machine import RulesChanged
 from batchyard.events.records import DEFAULT_BUS
 from batchyard.events.router import Router
 from batchyard.loop import Busy
-from batchyard.loop.fact_delivery import FactDelivery
+from batchyard.loop.fact_delivery import DELIVERED_FACTS, FactDelivery
 from batchyard.server.deliveries.log_channel import log_event, stream_of
 from batchyard.store.errors import StoreError
 from batchyard.store.logs.log_records import LogEvent
@@ -32,8 +32,8 @@ from batchyard.store.store import Store
 
 # After fewer events than this there is a pause, in which the next ones gather: each delivery reads the store and
 # commits into log groups, which for one event costs as much as ten.
-FEW_EVENTS = 250
-GATHER_SECONDS = 0.05
+FEW_EVENTS = DELIVERED_FACTS
+GATHER_SECONDS = 0.2
 BUSY_SECONDS = 0.1  # between tries while the inbox is full of callers' commands
 
 
@@ -121,7 +121,8 @@ class FactEvents:
     async def deliver(self, facts: Sequence[Fact]) -> None:
         """Sends the events of facts to their targets: into log groups at once, to others as deliveries. The order
         of each subject's events is kept."""
-        wanted = [one for one in facts if isinstance(one, tuple(self.fact_types)) and self.wants(one)]
+        kinds = tuple(self.fact_types)
+        wanted = [one for one in facts if isinstance(one, kinds) and self.wants(one)]
         if not wanted:
             return
         made = await asyncio.to_thread(self._make, self._router, wanted)

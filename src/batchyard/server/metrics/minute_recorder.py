@@ -19,6 +19,7 @@ from batchyard.server.metrics.own_metrics import (
     data_of_usage,
     data_of_use,
 )
+from batchyard.server.metrics.performance_events import Append, write_performance_events
 from batchyard.server.metrics.process_usage import TaskUsage
 from batchyard.store.metrics.metric_store import MetricStore
 from batchyard.store.metrics.series import Datum
@@ -32,7 +33,8 @@ logger = logging.getLogger("batchyard.metrics")
 
 class MinuteRecorder:
     """`also`: gets the data of each minute once they are stored. `after`: what follows each minute, such as the
-    evaluation of alarms; it gets the minute's end in ms. `look`: returns what tasks use now, by task id."""
+    evaluation of alarms; it gets the minute's end in ms. `look`: returns what tasks use now, by task id. `append`:
+    writes performance events into log groups."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class MinuteRecorder:
         *,
         has_prices: bool,
         after: Callable[[int], Awaitable[None]],
+        append: Append,
         also: Callable[[Sequence[Datum]], None] = lambda data: None,
         look: Callable[[], Mapping[str, TaskUsage]] = dict,
     ) -> None:
@@ -51,6 +54,7 @@ class MinuteRecorder:
         self._now_ms = now_ms
         self._has_prices = has_prices
         self._after = after
+        self._append = append
         self._also = also
 
     async def run(self) -> None:
@@ -90,3 +94,4 @@ class MinuteRecorder:
             await self._ask(ForgetMinutes(tuple(minute.name for minute in minutes)))
         if executions:
             await self._ask(ForgetExecutionMinutes(tuple(minute.name for minute in executions)))
+        await write_performance_events(self._append, gauges, usage, end_ms)

@@ -106,6 +106,18 @@ class LogWriter:
             lambda _, now_ms: self.append_within(group, stream, events, now_ms, creates=creates), len(events)
         )
 
+    def append_kept(
+        self, group: str, stream: str, events: Sequence[LogEvent], retention_days: int
+    ) -> Future[list[StoredEvent]]:
+        """Appends events to a group that is created with this retention where it is missing."""
+
+        def work(connection: sqlite3.Connection, now_ms: int) -> list[StoredEvent]:
+            if not log_tables.has_group(connection, group):
+                log_tables.put_group(connection, WrittenGroup(group, now_ms, retention_days))
+            return self.append_within(group, stream, events, now_ms, creates=True)
+
+        return self.run(work, len(events))
+
     def run(self, work: Callable[[sqlite3.Connection, int], Result], size: int = 1) -> Future[Result]:
         """Does `work` in the next transaction. It raises Refused before it has changed anything."""
         assert self._thread is not None, "this log writer is not open"
