@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchyard.core.model.executions import ExecutionChanged, ExecutionStatus
+from batchyard.core.model.executions import ExecutionChanged, ExecutionStatus, ExpressExecutionChanged
 from batchyard.job_metrics.execution_metrics import (
     AskExecutionMinutes,
     ExecutionMetricsMachine,
@@ -64,6 +64,18 @@ def test_a_minute_outlives_a_restart_and_is_forgotten_once_it_is_stored() -> Non
     machine.handle(ForgetExecutionMinutes((minute.name, "none")), START_MS + MINUTE_MS)
     assert machine.take()[0].documents == {(MACHINE_MINUTE, minute.name): None}
     assert machine.handle(AskExecutionMinutes(), START_MS + MINUTE_MS) == ()
+
+
+def test_express_executions_are_counted_likewise() -> None:
+    machine = ExecutionMetricsMachine()
+    arn = f"{HEAD}:express:pipeline:one:uuid"
+    began = ExpressExecutionChanged(START_MS, arn, ExecutionStatus.RUNNING, START_MS)
+    machine.observe([began, ExpressExecutionChanged(START_MS + 30, arn, ExecutionStatus.FAILED, START_MS)], START_MS)
+    machine.take()
+    (minute,) = machine.handle(AskExecutionMinutes(), START_MS + MINUTE_MS)
+    assert (minute.machine_arn, minute.counts) == (PIPELINE, {"ExecutionsStarted": 1, "ExecutionsFailed": 1})
+    assert minute.times is not None
+    assert minute.times.total_ms == 30
 
 
 def test_children_of_map_runs_count_for_their_label() -> None:

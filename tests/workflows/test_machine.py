@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.core.model.executions import ExecutionChanged, ExecutionStatus, Logging
+from batchyard.core.model.executions import ExecutionChanged, ExecutionStatus, ExpressExecutionChanged, Logging
 from batchyard.core.model.refusal import Refused
 from batchyard.workflows import commands as c
 from batchyard.workflows.registry_commands import AliasRoute, CreateAlias, DeleteStateMachine, UpdateStateMachine
@@ -155,6 +155,19 @@ def test_each_change_of_status_is_a_fact() -> None:
     driver.advance(5)
     facts: list[Any] = driver.facts
     assert [(fact.arn, fact.status.value) for fact in facts] == [(arn, "RUNNING"), (arn, "SUCCEEDED")]
+
+
+def test_each_change_of_an_express_execution_is_a_fact_of_its_own() -> None:
+    driver = Driver()
+    driver.machine.want_facts([ExecutionChanged, ExpressExecutionChanged])
+    driver.create(WAIT, kind="EXPRESS")
+    arn = driver.start()
+    began_ms = driver.now_ms
+    driver.advance(5)
+    assert driver.facts == [
+        ExpressExecutionChanged(began_ms, arn, ExecutionStatus.RUNNING, began_ms),
+        ExpressExecutionChanged(began_ms + 5000, arn, ExecutionStatus.SUCCEEDED, began_ms),
+    ]
 
 
 def test_facts_that_no_one_wants_are_not_made() -> None:

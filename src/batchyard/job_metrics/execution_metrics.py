@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from batchyard.core.model.commands import Command
 from batchyard.core.model.effects import Effect
-from batchyard.core.model.executions import ExecutionChanged, ExecutionStatus
+from batchyard.core.model.executions import ExecutionChanged, ExecutionStatus, ExpressExecutionChanged
 from batchyard.core.model.fact_kinds import Fact
 from batchyard.job_metrics.records import MACHINE_MINUTE, MachineMinute
 from batchyard.job_metrics.tally import Tally
@@ -58,7 +58,7 @@ class _Minute:
 class ExecutionMetricsMachine(DocumentMachine):
     """A FactObserver (loop.hosted_machine)."""
 
-    observed_facts: Collection[type[Fact]] = (ExecutionChanged,)
+    observed_facts: Collection[type[Fact]] = (ExecutionChanged, ExpressExecutionChanged)
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,14 +75,16 @@ class ExecutionMetricsMachine(DocumentMachine):
         self._begin(now_ms)
         for fact in facts:
             if isinstance(fact, ExecutionChanged):
-                self._count(self._minute(machine_of(fact.arn)), fact)
+                self._count(self._minute(machine_of(fact.arn)), fact, is_redriven=fact.redrive_count > 0)
+            elif isinstance(fact, ExpressExecutionChanged):
+                self._count(self._minute(machine_of(fact.arn)), fact, is_redriven=False)
 
-    def _count(self, minute: _Minute, fact: ExecutionChanged) -> None:
+    def _count(self, minute: _Minute, fact: ExecutionChanged | ExpressExecutionChanged, *, is_redriven: bool) -> None:
         end = ENDS.get(fact.status)
         if end is None:
-            minute.count(REDRIVEN if fact.redrive_count else STARTED)
+            minute.count(REDRIVEN if is_redriven else STARTED)
             return
-        minute.count(f"{REDRIVEN if fact.redrive_count else 'Executions'}{end}")
+        minute.count(f"{REDRIVEN if is_redriven else 'Executions'}{end}")
         minute.times.add(max(0, fact.at_ms - fact.started_at_ms), 1)
 
     def _minute(self, machine_arn: str) -> _Minute:
@@ -116,5 +118,6 @@ class ExecutionMetricsMachine(DocumentMachine):
 
 def machine_of(execution_arn: str) -> str:
     """Returns the ARN of an execution's state machine."""
-    head, _, tail = execution_arn.partition(":execution:")
-    return f"{head}:stateMachine:{tail.partition(':')[0]}"
+    *head, kind, machine = execution_arn.split(":")[:7]
+    assert kind in ("execution", "express"), f"{execution_arn} is the ARN of no execution"
+    return ":".join([*head, "stateMachine", machine])

@@ -200,6 +200,15 @@ class ExecutionChanged(Fact, frozen=True, tag="execution"):
     redrive_count: int = 0
 
 
+@register
+class ExpressExecutionChanged(Fact, frozen=True, tag="express-execution"):
+    """An EXPRESS execution came into `status`. No consumer stores it: it makes no event (step functions spec 16)."""
+
+    arn: str
+    status: ExecutionStatus
+    started_at_ms: int = 0
+
+
 # Types of events whose details have a member name that the type alone does not give.
 _STATE_DETAILS = (("StateEntered", "stateEnteredEventDetails"), ("StateExited", "stateExitedEventDetails"))
 

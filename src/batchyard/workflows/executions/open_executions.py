@@ -16,6 +16,7 @@ from batchyard.core.model.executions import (
     EXPRESS,
     Execution,
     ExecutionChanged,
+    ExpressExecutionChanged,
     Frame,
     FramePhase,
     HistoryEvent,
@@ -278,6 +279,9 @@ class OpenExecutions:
         status_changed = execution.record.status is not record.status or execution.last_event_id == 0
         execution.record = record
         if not execution.is_durable:
+            if status_changed and ExpressExecutionChanged in self.wanted_facts:
+                fact = ExpressExecutionChanged(self.now_ms, record.arn, record.status, record.started_at_ms)
+                self.changes.facts.append(fact)
             return
         self.changes.executions[record.key] = record
         if status_changed and ExecutionChanged in self.wanted_facts:
