@@ -107,6 +107,22 @@ def test_every_module_keeps_to_its_arrows() -> None:
     assert not found, "\n".join(found)
 
 
+def test_who_runs_where_is_decided_in_the_core_alone() -> None:
+    """Simulations use the scheduler of the service: no other room has functions of its names."""
+    deciding = ("scheduling/scheduler.py", "capacity/allocation.py", "state/placement.py", "state/fairshare.py")
+    paths = {path: ast.parse(path.read_text()) for path, _, _ in modules()}
+
+    def defined(tree: ast.Module) -> set[str]:
+        found = (node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+        return {name for name in found if not name.startswith("_")}
+
+    names = {name for path, tree in paths.items() if str(path).endswith(deciding) for name in defined(tree)}
+    assert {"run_pass", "place_nodes"} <= names, "the modules have moved"
+    for path, tree in paths.items():
+        if {"planning", "simulator", "analysis"} & set(path.parts):
+            assert not names & defined(tree), f"{path} has rules of its own for who runs where"
+
+
 def test_the_core_has_few_arrows_and_few_floors() -> None:
     arrows = core_arrows()
     floors: dict[str, int] = {}

@@ -34,6 +34,11 @@ class PastRun(Struct, frozen=True):
     peak_memory_mib: int = 0
     cpu_ms: int = 0
     instance_ids: tuple[str, ...] = ()
+    created_at_ms: int = 0
+    limit_ms: int = 0  # its timeout; 0: none
+    priority: int = 0
+    array_size: int = 0
+    depends_on: tuple[tuple[str, str], ...] = ()  # (job id, type), either may be empty
 
     @property
     def definition_name(self) -> str:
@@ -89,6 +94,11 @@ def runs_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[PastRun]:
             peak_memory_mib=row.get("peakMemory", 0),
             cpu_ms=row.get("cpuMilliseconds", 0),
             instance_ids=tuple(row.get("instanceIds", ())),
+            created_at_ms=row["createdAt"],
+            limit_ms=row.get("timeoutSeconds", 0) * MILLI,
+            priority=row.get("schedulingPriority", 0),
+            array_size=row.get("arraySize", 0),
+            depends_on=tuple((one.get("jobId", ""), one.get("type", "")) for one in row.get("dependsOn", ())),
         )
 
 

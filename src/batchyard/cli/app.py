@@ -12,7 +12,14 @@ from typing import Annotated
 
 import typer
 
-from batchyard.cli import event_commands, foresight_commands, metric_commands, schedule_commands, workflow_commands
+from batchyard.cli import (
+    event_commands,
+    foresight_commands,
+    metric_commands,
+    schedule_commands,
+    simulate_command,
+    workflow_commands,
+)
 from batchyard.cli.options import Json, Raw, Url, connect, reports_errors
 from batchyard.cli.run import run
 from batchyard.cli.secrets import secrets_app
@@ -27,6 +34,7 @@ app.add_typer(secrets_app, name="secrets")
 event_commands.add_to(app)
 metric_commands.add_to(app)
 foresight_commands.add_to(app)
+simulate_command.add_to(app)
 schedule_commands.add_to(app)
 workflow_commands.add_to(app)
 

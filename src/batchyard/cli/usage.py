@@ -35,6 +35,21 @@ def whole_number(low: int, high: int | None = None, why: str = "") -> Callable[[
     return parse
 
 
+def decimal_number(low: float) -> Callable[[str], float]:
+    """Returns a parser of numbers of at least `low`, fractions too."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number < float("inf"):
+            raise typer.BadParameter(f"must be a number of {low:g} or more, not {text!r}.")
+        return number
+
+    return parse
+
+
 def seconds(text: str) -> float:
     """Returns a parser of durations."""
     try:

@@ -142,6 +142,12 @@ ROOMS = (
         "clocks, files, SQL, networks",
     ),
     Room(
+        "planning",
+        "what would happen: the machine of jobs under simulated time, fed with traces, history or mixes",
+        "clocks, SQL, networks; rules of its own for who runs where",
+        ("core", "analysis"),
+    ),
+    Room(
         "console",
         "the web console: pages made of api documents and store queries",
         "decisions, SQL, HTTP",
@@ -161,7 +167,12 @@ ROOMS = (
     Room("clock", "the time of service and supervisor, which never goes back", "everything else", is_module=True),
     Room("failpoints", "named points where tests make a process fail", "everything else", is_module=True),
     Room("server", "puts the rooms together; HTTP, access, settings, its own commands", "", (EVERYTHING,)),
-    Room("cli", "the commands for people: a client of our own endpoint", "the server", ("wire", "analysis")),
+    Room(
+        "cli",
+        "the commands for people: a client of our own endpoint",
+        "the server",
+        ("wire", "analysis", "planning", "core.capacity"),
+    ),
     Room(
         "simulator",
         "random worlds under virtual time, in which core and loop are checked",

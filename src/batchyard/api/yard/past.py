@@ -10,7 +10,7 @@ from batchyard.api.context import Call, Context
 from batchyard.api.pages import page_size, read_page
 from batchyard.api.yard.amounts import amounts
 from batchyard.core.model.names import JOB_DEFINITION, JOB_QUEUE, resource_name
-from batchyard.core.model.records import Attempt, asked_by
+from batchyard.core.model.records import Attempt, Dependency, asked_by
 from batchyard.core.model.reports import OUT_OF_MEMORY
 from batchyard.core.questions.inventory import AskPastInstances, PastInstance
 from batchyard.store.queries import AttemptFilter, PastAttempt
@@ -72,6 +72,8 @@ def _attempt(row: PastAttempt) -> Document:
         "principal": spec.principal,
         "tags": spec.tags,
         "numNodes": spec.num_nodes,
+        "arraySize": spec.array_size,
+        "dependsOn": [_dependency(one) for one in spec.depends_on],
         "timeoutSeconds": spec.timeout_seconds,
         "schedulingPriority": spec.scheduling_priority,
         "peakMemory": _sum_of(attempt, "peak_memory_mib"),
@@ -81,6 +83,11 @@ def _attempt(row: PastAttempt) -> Document:
     if attempt.exit_code is not None:
         document["exitCode"] = attempt.exit_code
     return document
+
+
+def _dependency(dependency: Dependency) -> Document:
+    found = {"jobId": dependency.job_id, "type": dependency.type}
+    return {member: value for member, value in found.items() if value}
 
 
 def _sum_of(attempt: Attempt, member: str) -> int:
