@@ -119,8 +119,12 @@ class FleetOracle:
         placed, and their queues; `next_jobs`: the next job of each queue after it; `waiting`: every RUNNABLE
         job."""
         pauses = {name: one.paused_until_ms for name, one in self.environments.items()}
-        keeps_instances = any(_wanted_vcpus(one) for one in self.environments.values())
+        old = dict(self.environments)
         self.environments.update((row[0], codec.decode_environment(row[-1])) for row in rows.environments)
+        # desiredvCpus is launched once, and is no more in the record then: of an environment that this transaction made
+        # it never was in one.
+        made = {name for name, one in self.environments.items() if name not in old or old[name].uuid != one.uuid}
+        keeps_instances = bool(made) or any(_wanted_vcpus(one) for one in (*old.values(), *self.environments.values()))
         self.queues.update((row[0], codec.decode_queue(row[-1])) for row in rows.queues)
         before = dict(self.instances)
         for kind, name, body in rows.documents:
@@ -137,7 +141,7 @@ class FleetOracle:
             if kind == INSTANCE:
                 self.instances.pop(name, None)
             elif kind == QUEUE_HEAD:
-                del self.heads[name]
+                self.heads.pop(name, None)  # of a queue that was deleted in the batch that gave it one
         busy = {one.instance_id for one in held}
         for name in sorted({*before, *self.instances}):
             self._check_change(name, before.get(name), self.instances.get(name), name in busy, now_ms)
@@ -148,14 +152,15 @@ class FleetOracle:
         for name in sorted({one.environment for one in launched}):
             own = [one for one in launched if one.environment == name]
             self._check_launches(self.environments[name], own)
-            self._check_gathered(self.environments[name], own, waiting(), held)
+            if name not in made:
+                least = max(_wanted_vcpus(one) for one in (old[name], self.environments[name]))
+                self._check_gathered(self.environments[name], own, least, waiting(), held)
         for one, queue in placed:
             self._check_placed(one, self.queues[queue], held)
         if launched or placed:
             self._check_host(held)
         if placed:
             self._check_passed(placed, next_jobs(), held)
-        keeps_instances = keeps_instances or any(_wanted_vcpus(one) for one in self.environments.values())
         if (placed or launched) and not keeps_instances:
             self._check_left_for_heads(placed, launched, next_jobs())
         self._note_idle(busy, now_ms)
@@ -226,14 +231,14 @@ class FleetOracle:
         self,
         environment: Environment,
         launched: Sequence[Instance],
+        least: int,
         waiting: Sequence[WaitingJob],
         held: Sequence[HeldPlace],
     ) -> None:
         """Checks that instances which are launched for a multi-node job are all that it lacks: for a part of its nodes
-        none may be."""
+        none may be. `least`: the vCPUs that its owner wants there without demand."""
         coming = self._of(environment.name, COMING)
         before = sum(i.resources.milli_vcpus for i in coming) - sum(i.resources.milli_vcpus for i in launched)
-        least = max(_vcpus(environment, "minvCpus"), _vcpus(environment, "desiredvCpus"))
         users = [
             one for one in waiting if environment.name in [o.environment for o in self.queues[one.queue].environments]
         ]

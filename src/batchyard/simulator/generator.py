@@ -36,6 +36,7 @@ POLICIES: tuple[dict[str, Any], ...] = (
 )
 CONSUMABLES: tuple[dict[str, int], ...] = ({}, {}, {"licence": 1}, {"licence": 2, "seat": 3})
 HORIZONS_MS = (50, 1000, 4000, 12_000)  # the shorter, the more happens within one commit
+DRAINING_MS = (0, 20, 300, 5000)  # from the termination of what runs to the end of a server
 RULES: tuple[tuple[dict[str, str], ...], ...] = (
     (),
     (),
@@ -67,7 +68,10 @@ def generate(seed: int) -> w.Workload:
         if setup.fleets and fleet_rng.random() < FLEETS_SHARE:
             operations += fleets.operations(fleet_rng, at_ms, setup, troubles)
         elif rng.random() < troubles:
-            operations.append(_trouble(rng, at_ms, setup))
+            trouble = _trouble(rng, at_ms, setup)
+            if isinstance(trouble, w.Restart) and trouble.kill:
+                trouble = replace(trouble, draining_ms=seeded(seed, "draining", number).choice(DRAINING_MS))
+            operations.append(trouble)
         elif submitted and rng.random() < 0.35:
             operations += _requests(rng, at_ms, setup, submitted)
             if rng.random() < troubles:  # on the way from the request to what it asks for

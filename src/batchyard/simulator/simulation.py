@@ -303,7 +303,8 @@ class Simulation(WorldDriver):
                 self.crash(server)
         elif isinstance(operation, w.Restart):
             if operation.kill and server.is_serving:
-                server.request(lambda: c.TerminateAllRunning("down"), 0, lambda answer: server.loop.stop())
+                end = partial(self.event_queue.after, operation.draining_ms, server.loop.stop)
+                server.request(lambda: c.TerminateAllRunning("down"), 0, lambda answer: end())
             else:
                 server.loop.stop()
         else:

@@ -71,9 +71,11 @@ class Crash(Operation, frozen=True):
 
 
 class Restart(Operation, frozen=True):
-    """The server ends in good order; with `kill` it terminates what runs first."""
+    """The server ends in good order; with `kill` it terminates what runs first, and ends `draining_ms` later, as it
+    waits for the ends of jobs."""
 
     kill: bool
+    draining_ms: int = 0
 
 
 class Takeover(Operation, frozen=True):

@@ -93,3 +93,13 @@ def test_a_misfit_is_reported_for_its_code_and_blocks_nobody() -> None:
     assert "default" not in driver.machine.world.queues.heads
     driver.crash()
     assert len(driver.facts) == 1, "also over a restart"
+
+
+def test_what_is_reported_while_nothing_starts_is_counted_over_a_restart() -> None:
+    driver = Driver(vcpus=4)
+    driver.do(c.TerminateAllRunning("down"))
+    driver.submit(overrides={"resourceRequirements": [{"type": "VCPU", "value": "5"}]})
+    reported = driver.machine.world.queues.reported_blocked["default"]
+    assert reported.count == len(driver.facts) == 1
+    driver.crash()
+    assert driver.machine.world.queues.reported_blocked["default"] == reported

@@ -130,6 +130,7 @@ def run_pass(world: World) -> int | None:
     pass the heads of queues of higher priority as they pass their own; queues of one priority reserve nothing of
     each other. Returns when the next pass is due if nothing happens; None: at no time."""
     if world.is_draining or not world.instances.providers:
+        queue_head.keep(world)  # jobs are set aside and reported also while nothing starts
         return None
     pending, gate = fleet.PendingCapacity(), ConsumableGate()
     ahead, priority = NONE_AHEAD, None
