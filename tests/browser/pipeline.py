@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,30 @@ def register(batch: Any, name: str, script: str, vcpus: str = "1") -> None:
     batch.register_job_definition(jobDefinitionName=name, type="container", containerProperties=properties)
 
 
+def make_workflow(states: Any) -> None:
+    """A workflow with a job that runs until it is ended, and one execution of it that failed."""
+    parameters = {"JobName": "train", "JobQueue": "default", "JobDefinition": "long"}
+    training = {"Type": "Task", "Resource": "arn:aws:states:::batch:submitJob.sync", "Parameters": parameters}
+    checking = {"StartAt": "Check", "States": {"Check": {"Type": "Pass", "End": True}}}
+    branches = [{"StartAt": "Train", "States": {"Train": training | {"End": True}}}, checking]
+    members = {
+        "Ready": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.ready", "BooleanEquals": True, "Next": "Both"}],
+            "Default": "Not ready",
+        },
+        "Both": {"Type": "Parallel", "Branches": branches, "Next": "Report"},
+        "Report": {"Type": "Wait", "Seconds": 1, "Next": "Ready"},
+        "Not ready": {"Type": "Fail", "Error": "NotReady", "Cause": HOSTILE},
+    }
+    definition = json.dumps({"StartAt": "Ready", "States": members})
+    role = "arn:aws:iam::123456789012:role/workflows"
+    arn = states.create_state_machine(name="nightly", definition=definition, roleArn=role)["stateMachineArn"]
+    states.publish_state_machine_version(stateMachineArn=arn)
+    states.start_execution(stateMachineArn=arn, name="failing", input='{"ready": false}')
+    states.start_execution(stateMachineArn=arn, name="running", input='{"ready": true}')
+
+
 @contextmanager
 def yard_with_jobs(directory: Path) -> Iterator[Yard]:
     with Server(directory, "--vcpus", "4") as server, chromium() as browser:
@@ -65,6 +90,7 @@ def yard_with_jobs(directory: Path) -> Iterator[Yard]:
         for name in ("bad", "evil", "array"):
             made.wait(made.ids[name], "FAILED")
         made.ids["long"] = made.submit("train", "long")
+        make_workflow(boto3.client("stepfunctions", endpoint_url=server.address, region_name="us-east-1", **keys))
         made.ids["wide"] = made.submit("huge", "wide")
         made.wait(made.ids["long"], "RUNNING")
         yield made

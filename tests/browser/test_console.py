@@ -31,7 +31,11 @@ def pages_of(yard: Yard) -> list[str]:
     return [*others, *named, *asking, f"jobs/{yard.ids['array']}:3", f"jobs/{yard.ids['evil']}?q=img", *MORE_PAGES]
 
 
-MORE_PAGES = ("definitions", "definitions/ok/1", "definitions/ok/1/submit", "more", "alarms", "log-groups", "doctor")
+MORE_PAGES = (
+    *("definitions", "definitions/ok/1", "definitions/ok/1/submit", "more", "alarms", "log-groups", "doctor"),
+    *("workflows", "workflows/nightly", "workflows/nightly/start", "workflows/nightly/executions/running"),
+    *("workflows/nightly/executions/failing", "workflows/nightly/executions/running/stop"),
+)
 
 
 def test_every_page_is_sound_in_light(yard: Yard) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 NODE_WIDTH, NODE_HEIGHT, GAP_X, GAP_Y = 176, 44, 56, 16
+BACK_HEIGHT = 30  # of an edge that leads back, below its nodes
 MAX_NODES = 200  # more are no picture: the caller groups them first
 SWEEPS = 2  # of barycentres: more change little
 MAX_LABEL_CHARACTERS = 22
@@ -38,22 +39,28 @@ class Placed(Struct, frozen=True):
 
 
 class Drawing(Struct, frozen=True):
-    """`edges`: the `d` of each path."""
+    """`edges`: the `d` of each path; `backs`: of those that lead back to what was before."""
 
     width: int
     height: int
     nodes: list[Placed]
     edges: list[str]
+    backs: list[str] = []
 
 
 def draw(nodes: Sequence[Node], edges: Iterable[tuple[str, str]]) -> Drawing:
-    """Lays out a graph from left to right. Edges to unknown nodes and those that close a circle are left out."""
+    """Lays out a graph from left to right. Edges to unknown nodes are left out; those that close a circle
+    lead back below the nodes."""
     assert len(nodes) <= MAX_NODES, f"{len(nodes)} nodes are no picture"
     by_id = {node.id: node for node in nodes}
     after: dict[str, list[str]] = {node.id: [] for node in nodes}
+    backs: list[tuple[str, str]] = []
     for start, end in edges:
-        if start in by_id and end in by_id and end not in after[start] and not _reaches(after, end, start):
-            after[start].append(end)
+        if start in by_id and end in by_id and end not in after[start]:
+            if _reaches(after, end, start):
+                backs.append((start, end))
+            else:
+                after[start].append(end)
     layers = _layers(after)
     _untangle(layers, after)
     places = {
@@ -63,8 +70,11 @@ def draw(nodes: Sequence[Node], edges: Iterable[tuple[str, str]]) -> Drawing:
     }
     width = max(1, len(layers)) * (NODE_WIDTH + GAP_X) - GAP_X + 4
     height = max((len(layer) for layer in layers), default=1) * (NODE_HEIGHT + GAP_Y) - GAP_Y + 4
+    returns = [_back(places[a], places[b], height) for a, b in backs]
+    height += BACK_HEIGHT if backs else 0
     placed = [Placed(by_id[name], 2 + x, 2 + y) for name, (x, y) in places.items()]
-    return Drawing(width, height, placed, [_path(places[a], places[b]) for a in after for b in after[a]])
+    forward = [_path(places[a], places[b]) for a in after for b in after[a]]
+    return Drawing(width, height, placed, forward, returns)
 
 
 def _reaches(after: dict[str, list[str]], start: str, end: str) -> bool:
@@ -124,3 +134,11 @@ def _path(start: tuple[int, int], end: tuple[int, int]) -> str:
     x2, y2 = end[0] + 2, end[1] + NODE_HEIGHT // 2 + 2
     middle = (x1 + x2) // 2
     return f"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"
+
+
+def _back(start: tuple[int, int], end: tuple[int, int], bottom: int) -> str:
+    """Returns the path of an edge that leads back, whose middle is below `bottom`."""
+    x1, y1 = start[0] + NODE_WIDTH * 2 // 3, start[1] + NODE_HEIGHT + 2
+    x2, y2 = end[0] + NODE_WIDTH // 3, end[1] + NODE_HEIGHT + 2
+    lowest = (bottom + BACK_HEIGHT // 2) * 4 // 3 - (y1 + y2) // 6  # a curve comes three quarters as far as this
+    return f"M{x1} {y1}C{x1} {lowest} {x2} {lowest} {x2} {y2}"

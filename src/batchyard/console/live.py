@@ -12,6 +12,7 @@ from itertools import islice
 
 from msgspec import Struct
 
+from batchyard.core.model.executions import ExecutionChanged
 from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.facts import EnvironmentChanged, InstanceChanged, JobQueueBlocked, JobStateChanged
 
@@ -20,18 +21,26 @@ MAX_NAMED = 500  # ids in one change: more than a page has rows; beyond it the p
 INTERVAL_SECONDS = 0.25  # between two changes of one stream: a thousand facts a second are four changes
 SILENCE_SECONDS = 15.0  # a comment is sent then: intermediaries close what is silent for longer
 
-JOB, QUEUE, ENVIRONMENT = "job", "queue", "environment"
-FACT_TYPES: tuple[type[Fact], ...] = (JobStateChanged, JobQueueBlocked, EnvironmentChanged, InstanceChanged)
+KINDS = JOB, QUEUE, ENVIRONMENT, EXECUTION = "job", "queue", "environment", "execution"
+FACT_TYPES: tuple[type[Fact], ...] = (
+    JobStateChanged,
+    JobQueueBlocked,
+    EnvironmentChanged,
+    InstanceChanged,
+    ExecutionChanged,
+)
 
 
 class Change(Struct, frozen=True):
-    """What changed up to the fact `number`. `submitted`: how many jobs are new. `is_all`: too
+    """What changed up to the fact `number`. `submitted`: how many jobs are new; `executions`: how
+    many changes of executions there were. `is_all`: too
     much to be named, or no longer known."""
 
     number: int
     jobs: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
+    executions: int = 0
     submitted: int = 0
     is_all: bool = False
 
@@ -65,7 +74,7 @@ class FactRing:
         jobs: dict[str, None] = {}
         queues: dict[str, None] = {}
         environments: dict[str, None] = {}
-        submitted = 0
+        submitted = executions = 0
         for fact in islice(self._facts, len(self._facts) - missed, None):
             if isinstance(fact, JobStateChanged):
                 jobs[fact.job_id] = None
@@ -77,12 +86,14 @@ class FactRing:
                 environments[fact.name] = None
             elif isinstance(fact, InstanceChanged):
                 environments[fact.environment] = None
+            elif isinstance(fact, ExecutionChanged):
+                executions += 1
         is_all = len(jobs) > MAX_NAMED
         named = () if is_all else tuple(jobs)
-        return Change(self.number, named, tuple(queues), tuple(environments), submitted, is_all)
+        return Change(self.number, named, tuple(queues), tuple(environments), executions, submitted, is_all)
 
     async def changes(
-        self, number: int, kinds: Collection[str] = (JOB, QUEUE, ENVIRONMENT), job_id: str = ""
+        self, number: int, kinds: Collection[str] = KINDS, job_id: str = ""
     ) -> AsyncIterator[Change | None]:
         """Yields what changes after the fact `number`, and None after a silence, until the ring is closed. `kinds`: of
         what is asked; `job_id`: only that job and its children."""
@@ -111,5 +122,5 @@ def _concerns(change: Change, kinds: Collection[str], job_id: str) -> bool:
         return True
     if job_id:
         return any(each.partition(":")[0] == job_id for each in change.jobs)
-    found = (JOB, change.jobs), (QUEUE, change.queues), (ENVIRONMENT, change.environments)
-    return any(kind in kinds and named for kind, named in found)
+    found = {JOB: change.jobs, QUEUE: change.queues, ENVIRONMENT: change.environments, EXECUTION: change.executions}
+    return any(kind in kinds and named for kind, named in found.items())

@@ -52,6 +52,11 @@ def when(at_ms: int | None) -> Markup:
     return Markup('<time datetime="{}" title="{} UTC">{} UTC</time>').format(machine, shown, shown)
 
 
+def from_seconds(at_seconds: float) -> int:
+    """Milliseconds, of a time or an amount in seconds."""
+    return round(at_seconds * 1000)
+
+
 def ago(at_ms: int | None, now_ms: int) -> Markup:
     """How long ago a moment was, which a script keeps true."""
     if not at_ms:
@@ -120,6 +125,9 @@ def state_class(status: str) -> str:
         "DRAINING": "runnable",
         "TERMINATING": "runnable",
         "INSUFFICIENT_DATA": "pending",
+        "TIMED_OUT": "failed",
+        "ABORTED": "failed",
+        "CAUGHT": "runnable",
     }
     known = {str(one) for one in Status}
     return status.lower() if status in known else alike.get(status, "pending")
@@ -141,7 +149,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters: Iterable[Any] = (when, duration, number, counted, mib, last_part, pretty, state_class)
+    filters: Iterable[Any] = (when, from_seconds, duration, number, counted, mib, last_part, pretty, state_class)
     made.filters |= {one.__name__: one for one in filters}
     made.globals |= {
         "static": static_url,

@@ -12,6 +12,7 @@ from batchyard.api.readers import CALLER
 from batchyard.console.pages import (
     definitions,
     environments,
+    execution,
     job,
     job_writes,
     jobs,
@@ -20,6 +21,7 @@ from batchyard.console.pages import (
     preferences,
     queues,
     resources,
+    workflows,
 )
 from batchyard.console.rendering import ENVIRONMENT, render
 from batchyard.console.site import Answer, Forbidden, NotFound, Page, PageRequest, Site
@@ -35,6 +37,7 @@ NAV_PAGES = (
     ("queues", "Queues"),
     ("environments", "Environments"),
     ("definitions", "Definitions"),
+    ("workflows", "Workflows"),
     ("more", "More"),
 )
 # Refusals with these words are about something that is not there.
@@ -79,6 +82,19 @@ ROUTES: tuple[Route, ...] = (
     Route(GET, "definitions/{name}/{revision}", definitions.show_one),
     Route(GET, "definitions/{name}/{revision}/submit", definitions.edit),
     Route(POST, "definitions/{name}/{revision}/submit", definitions.submit),
+    Route(GET, "workflows", workflows.show),
+    Route(GET, "workflows/{name}", workflows.show_one),
+    Route(GET, "workflows/{name}/start", workflows.edit),
+    Route(POST, "workflows/{name}/start", workflows.start),
+    Route(GET, "workflows/{name}/executions/{execution}", execution.show),
+    Route(GET, "workflows/{name}/executions/{execution}/stop", execution.ask_stop),
+    Route(POST, "workflows/{name}/executions/{execution}/stop", execution.stop),
+    Route(GET, "workflows/{name}/executions/{execution}/redrive", execution.ask_redrive),
+    Route(POST, "workflows/{name}/executions/{execution}/redrive", execution.redrive),
+    Route(GET, "workflows/{name}/{label}/executions/{execution}", execution.show),
+    Route(GET, "workflows/{name}/{label}/executions/{execution}/stop", execution.ask_stop),
+    Route(POST, "workflows/{name}/{label}/executions/{execution}/stop", execution.stop),
+    Route(GET, "workflows/{name}/{label}/map-runs/{id}", execution.show_map_run),
     Route(GET, "more", resources.show_all),
     Route(GET, "doctor", resources.show_doctor),
     Route(POST, "theme", preferences.set_theme, writes=False),

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
+from typing import TypeVar
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
 
+from batchyard.analysis.execution_paths import Asked
 from batchyard.api.context import Call, Context
 from batchyard.api.operations import BoundHandler
 from batchyard.api.readers import CALLER
 from batchyard.console.live import FactRing
+from batchyard.console.visit_cache import VisitCache
 from batchyard.wire.messages import Document
 
 ROOT = "/console/"
 HTML = "text/html; charset=utf-8"
 PLAIN = "text/plain; charset=utf-8"
 JSON = "application/json"
+UNQUOTED = "/:@!$'()*+,;=~"  # in paths; names of state machines have spaces and letters of all languages
 
 
 class Visitor(Struct, frozen=True):
@@ -71,6 +75,7 @@ class Forbidden(Exception):
     """The visitor may not do this. The text is a sentence."""
 
 
+Found = TypeVar("Found")
 Page = Callable[["Site", PageRequest], Awaitable[Answer]]
 
 
@@ -82,6 +87,7 @@ class Site:
     handlers: Mapping[tuple[str, str], BoundHandler]
     now_ms: Callable[[], int]
     ring: FactRing = field(default_factory=FactRing)
+    visits: VisitCache = field(default_factory=VisitCache)
 
     async def call(self, visitor: Visitor, service: str, operation: str, request: Document) -> Document:
         """Performs an operation as the visitor. Raises Refused, Busy or Stopped."""
@@ -90,11 +96,22 @@ class Site:
         call = Call(operation, visitor.principal, size_bytes=size_bytes, caller=visitor.caller)
         return await self.handlers[service, operation](call, request)
 
+    async def answered(self, visitor: Visitor, asking: Generator[Asked, Document, Found]) -> Found:
+        """Returns the result of a generator, whose questions are operations performed as the visitor."""
+        try:
+            asked = next(asking)
+            while True:
+                answer = await self.call(visitor, asked.service, asked.operation, asked.request)
+                asked = asking.send(answer)
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+
 
 def url_of(path: str, query: Mapping[str, str] | None = None) -> str:
     """Returns the address of a page below /console/; empty values are left out."""
     kept = {name: value for name, value in (query or {}).items() if value}
-    return f"{ROOT}{path}" + (f"?{urlencode(kept)}" if kept else "")
+    return f"{ROOT}{quote(path, safe=UNQUOTED)}" + (f"?{urlencode(kept)}" if kept else "")
 
 
 def redirect(path: str, query: Mapping[str, str] | None = None) -> Answer:

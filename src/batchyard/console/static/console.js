@@ -129,6 +129,8 @@
   addEventListener("pagehide", close);
   addEventListener("pageshow", event => { if (event.persisted) { open(); refresh(); } });
   if (kinds) { show(false); open(); }
+  // What changes without facts, as an execution that waits for a time, is looked at again while it is marked so.
+  setInterval(() => { if (document.querySelector("[data-poll]") && !document.hidden && !isPaused) refresh(); }, 2000);
 
   // -- questions open in a dialog --
   const dialog = document.getElementById("dialog");
@@ -149,7 +151,7 @@
   });
 
   // -- rows: j and k move, Enter opens; g and a letter goes to a page; ? lists the keys --
-  const pages = { o: "", j: "jobs", q: "queues", e: "environments", d: "definitions" };
+  const pages = { o: "", j: "jobs", q: "queues", e: "environments", d: "definitions", w: "workflows" };
   let pressed = "", pressedAt = 0;
   const rowsOf = () => [...document.querySelectorAll("table[data-rows] tbody tr")];
   function moveRow(by) {
@@ -162,7 +164,7 @@
     row.querySelector("a")?.focus({ preventScroll: true });
     row.scrollIntoView({ block: "nearest" });
   }
-  const HELP = `<section class="question"><h1>Keys</h1><dl class="facts"><div><dt><kbd>/</kbd></dt><dd>to the filter or search</dd></div><div><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next and previous row; <kbd>Enter</kbd> opens it</dd></div><div><dt><kbd>g</kbd> <kbd>o j q e d</kbd></dt><dd>go to Overview, Jobs, Queues, Environments, Definitions</dd></div><div><dt><kbd>?</kbd></dt><dd>this list</dd></div></dl><p class="buttons"><button type="button" data-keys></button> <button type="button" data-close>Close</button></p></section>`;
+  const HELP = `<section class="question"><h1>Keys</h1><dl class="facts"><div><dt><kbd>/</kbd></dt><dd>to the filter or search</dd></div><div><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next and previous row; <kbd>Enter</kbd> opens it</dd></div><div><dt><kbd>g</kbd> <kbd>o j q e d w</kbd></dt><dd>go to Overview, Jobs, Queues, Environments, Definitions, Workflows</dd></div><div><dt><kbd>?</kbd></dt><dd>this list</dd></div></dl><p class="buttons"><button type="button" data-keys></button> <button type="button" data-close>Close</button></p></section>`;
   document.addEventListener("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, [data-own-keys]")) return;
     if (event.key === "?") {

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from msgspec import Struct
 
-from batchyard.console.live import ENVIRONMENT, JOB, QUEUE, Change
+from batchyard.console.live import KINDS, Change
 from batchyard.console.pages.preferences import THEME_COOKIE, THEMES
 from batchyard.console.rendering import STATIC_FILES, STATIC_HASH, render
 from batchyard.console.routes import answer, refusal
@@ -174,9 +174,9 @@ class ConsoleEndpoint:
         if self._streams >= MAX_STREAMS:
             raise WireError("TooManyRequestsException", "Too many pages are live; this one is not.", 429)
         number = headers.get("last-event-id") or query.get("after", "")  # a browser that reconnects sends the first
-        kinds = tuple(kind for kind in (JOB, QUEUE, ENVIRONMENT) if kind in query.get("kinds", "").split(","))
+        kinds = tuple(kind for kind in KINDS if kind in query.get("kinds", "").split(","))
         place = int(number) if number.isascii() and number.isdigit() and len(number) < 16 else 0
-        return _Stream(place, kinds or (JOB, QUEUE, ENVIRONMENT), query.get("job", ""))
+        return _Stream(place, kinds or KINDS, query.get("job", ""))
 
     async def _send_stream(self, stream: _Stream, receive: Receive, send: Send) -> None:
         headers = [("content-type", STREAM_TYPE), ("cache-control", "no-store"), *SECURITY_HEADERS]
