@@ -4,7 +4,7 @@
 #   WORKERS=... how many tests run at a time (default 3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test kill hunt lint bench docs up lock clean
+.PHONY: help setup demo test kill hunt lint bench docs screenshots up lock clean
 
 SHELL := /bin/sh
 VENV := .venv
@@ -34,11 +34,12 @@ test: setup ## run every test in a random order, WORKERS at a time (default 3: m
 kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit
 	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py tests/kill/test_nodes.py tests/kill/test_consumables.py tests/kill/test_executions.py $(ARGS)
 
-hunt: setup ## look for bugs: SEEDS simulated worlds (default 1000) from FROM on (500), then SECONDS of hostile requests (600), changed state machines, all MPIs
+hunt: setup ## look for bugs: SEEDS simulated worlds (default 1000) from FROM on (500), then SECONDS of hostile requests (600), changed state machines, all MPIs, every link of the console
 	@$(RUN) -m batchyard.simulator --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1))
 	@$(RUN) -m tests.hostile.fuzzer --seconds $(SECONDS) $(ARGS)
 	@$(RUN) -m tests.evaluators.states.definition_mutations --count 10000
 	@BATCHYARD_ALL_MPI=1 $(RUN) -m pytest tests/server/test_pypi_mpi.py
+	@$(RUN) -m tests.browser.crawl
 
 lint: setup ## check style, format and types
 	@$(RUN) -m ruff check
@@ -51,6 +52,9 @@ bench: setup ## measure 10,000 jobs against this machine's floor
 docs: setup ## generate the reference, the compatibility page and the charts of docs/scaling.md from the code
 	@$(RUN) -m batchyard.docsgen.reference
 	@$(RUN) -m batchyard.simulator.scenarios docs/scenarios
+
+screenshots: setup ## make the kept pictures of the console's pages, and those of the docs, anew (with Chromium)
+	@$(RUN) -m tests.browser.pictures docs/images
 
 up: setup ## run the service in the foreground
 	@exec $(VENV)/bin/batchyard up $(ARGS)

@@ -9,26 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.debian import install_packages
 from tests.waiting import until
 
+PACKAGES = ("chromium", "fonts-dejavu-core")
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 # A machine without other networks: nothing but the page is to be fetched.
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
+DESKTOP = {"width": 1280, "height": 900}
 WAIT_MS = 30_000  # machines under load
 
 
-def why_absent() -> str:
-    """Why there is no browser; empty where there is one."""
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        return "Playwright's Python package is not installed (make setup)"
+def install() -> None:
+    """Provides Chromium where root may; skips the test, with the reason, where there is none."""
     if not executable():
-        return "there is no Chromium: apt-get install chromium, or set CHROMIUM to its path"
-    return ""
+        install_packages("there is no Chromium (or set CHROMIUM to its path)", ("chromium",), PACKAGES)
 
 
 def executable() -> str:
@@ -36,11 +34,11 @@ def executable() -> str:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium(*flags: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS.split())
+        browser = playwright.chromium.launch(executable_path=executable(), args=[*FLAGS.split(), *flags])
         yield browser
         browser.close()
 
@@ -49,7 +47,7 @@ class Tab:
     """A page that notes what goes wrong on it."""
 
     def __init__(self, browser: Any, address: str, **settings: Any) -> None:
-        self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
+        self.context = browser.new_context(**({"viewport": DESKTOP} | settings))
         self.context.set_default_timeout(WAIT_MS)
         self.page = self.context.new_page()
         self.problems: list[str] = []
@@ -72,7 +70,9 @@ class Tab:
         """What axe finds wrong; with `rules`, by those alone."""
         if not self.page.evaluate("() => !!window.axe"):
             self.page.evaluate(AXE)
-        only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+        only: dict[str, Any] = {"resultTypes": ["violations"]}
+        if rules:
+            only["runOnly"] = {"type": "rule", "values": list(rules)}
         found = self.page.evaluate("options => axe.run(document, options)", only)
         return [
             f"{one['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"

@@ -72,11 +72,17 @@ def make_workflow(states: Any) -> None:
 
 
 @contextmanager
-def yard_with_jobs(directory: Path) -> Iterator[Yard]:
+def yard_without_jobs(directory: Path) -> Iterator[Yard]:
     with Server(directory, "--vcpus", "4") as server, chromium() as browser:
         keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
         batch = boto3.client("batch", endpoint_url=server.address, region_name="us-east-1", **keys)
-        made = Yard(server, batch, browser, {})
+        yield Yard(server, batch, browser, {})
+
+
+@contextmanager
+def yard_with_jobs(directory: Path) -> Iterator[Yard]:
+    with yard_without_jobs(directory) as made:
+        batch = made.batch
         register(batch, "ok", "echo fine")
         register(batch, "bad", "echo 'bad row 4711'; exit 37")
         register(batch, "evil", PRINTS_HOSTILE)

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.browser import Tab, why_absent
+from tests.browser.browser import DESKTOP, Tab
 from tests.browser.pipeline import HOSTILE, Yard, yard_with_jobs
 from tests.server.running import Server, command
 from tests.waiting import until
-
-pytestmark = pytest.mark.skipif(bool(why_absent()), reason=why_absent() or "there is a browser")
 
 END_SECONDS = 60.0
 
@@ -38,30 +36,19 @@ MORE_PAGES = (
 )
 
 
-def test_every_page_is_sound_in_light(yard: Yard) -> None:
+def test_every_page_is_sound_in_light_and_dark_and_on_a_phone(yard: Yard) -> None:
     tab = yard.tab(color_scheme="light")
     for path in pages_of(yard):
         page = tab.open(path)
         assert tab.violations() == [], path
         assert page.locator("h1").count() == 1, path
         assert "Batchyard" in page.title()
-    tab.close()
-
-
-def test_every_page_can_be_read_in_the_dark(yard: Yard) -> None:
-    tab = yard.tab(color_scheme="dark")
-    for path in pages_of(yard):
-        tab.open(path)
+        page.emulate_media(color_scheme="dark")
         assert tab.violations("color-contrast") == [], path
-    tab.close()
-
-
-def test_every_page_fits_a_phone(yard: Yard) -> None:
-    tab = yard.tab(viewport={"width": 360, "height": 780}, has_touch=True)
-    for path in pages_of(yard):
-        page = tab.open(path)
+        page.set_viewport_size({"width": 360, "height": 780})
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
-    assert tab.violations() == []
+        page.set_viewport_size(DESKTOP)
+        page.emulate_media(color_scheme="light")
     tab.close()
 
 

@@ -23,7 +23,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,10 @@ import pytest
 
 from batchyard.engines.docker.api import Api, ApiError, DaemonUnreachable
 from batchyard.engines.docker.sockets import find_socket, probe
+from tests.debian import install_packages
 from tests.waiting import until
 
 PACKAGES = ("docker.io", "busybox-static", "iptables")
-INSTALL_SECONDS = 300
 IMAGE = "batchyard-test:busybox"
 START_SECONDS = 60.0  # machines under load
 # Of the range that RFC 2544 sets apart for tests: the first 256 addresses are for a daemon's bridge, the upper half for
@@ -240,22 +240,6 @@ def busybox_files() -> bytes:
 def install() -> None:
     """Skips the test, with the reason, where there is no way to a daemon."""
     install_packages("no Docker daemon runs here", ("dockerd", "busybox", "ip"), PACKAGES)
-
-
-def install_packages(why: str, programs: Sequence[str], packages: Sequence[str]) -> None:
-    """Skips the test, beginning with `why`, where the programs are not there and can't be installed."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if os.geteuid() != 0:
-        pytest.skip(f"{why}, and only root could change that")
-    if not missing:
-        return
-    if shutil.which("apt-get") is None:
-        pytest.skip(f"{why}, {', '.join(missing)} is missing, and there is no apt-get to get it")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", *packages]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-    if done.returncode:
-        pytest.skip(f"{why}, and {' '.join(packages)} can't be installed: {done.stderr[-500:]}")
 
 
 def _is_alive(pid: int) -> bool:

@@ -17,9 +17,10 @@ from batchyard.core.model.resources import Resources
 from batchyard.engines.base import Launch
 from batchyard.engines.docker.containers import Placing, create_request
 from batchyard.engines.docker.storage import may_limit, note_of
+from tests.debian import install_packages
 from tests.engines.conformance import run_to_end
 from tests.engines.docker_harness import DockerHarness
-from tests.engines.dockerd import IMAGE, Dockerd, busybox_files, install_packages, our_own
+from tests.engines.dockerd import IMAGE, Dockerd, busybox_files, our_own
 
 ASKED = {"ephemeralStorage": {"sizeInGiB": 21}}
 DISK_BYTES = 64 << 30  # of a sparse file: what is not written takes no room

@@ -10,7 +10,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.engines.dockerd import IMAGE, Dockerd, install_packages
+from tests.debian import install_packages
+from tests.engines.dockerd import IMAGE, Dockerd
 from tests.server.running import Server
 from tests.server.test_docker import ended, log_of, reaching, server_of
 from tests.server.test_docker_networks import MOUNTS, VOLUMES
