@@ -118,13 +118,10 @@ class FleetOracle:
         """Checks a transaction. `held`: every place that is held after it; `placed`: those of attempts that it
         placed, and their queues; `next_jobs`: the next job of each queue after it; `waiting`: every RUNNABLE
         job."""
-        pauses = {name: one.paused_until_ms for name, one in self.environments.items()}
         old = dict(self.environments)
         self.environments.update((row[0], codec.decode_environment(row[-1])) for row in rows.environments)
-        # desiredvCpus is launched once, and is no more in the record then: of an environment that this transaction made
-        # it never was in one.
-        made = {name for name, one in self.environments.items() if name not in old or old[name].uuid != one.uuid}
-        keeps_instances = bool(made) or any(_wanted_vcpus(one) for one in (*old.values(), *self.environments.values()))
+        wanted = map(_wanted_vcpus, (*old.values(), *self.environments.values()))
+        keeps_instances = any(wanted) or any(self._is_new(name, old) for name in self.environments)
         self.queues.update((row[0], codec.decode_queue(row[-1])) for row in rows.queues)
         before = dict(self.instances)
         for kind, name, body in rows.documents:
@@ -146,15 +143,7 @@ class FleetOracle:
         for name in sorted({*before, *self.instances}):
             self._check_change(name, before.get(name), self.instances.get(name), name in busy, now_ms)
         launched = [self.instances[name] for name in self.instances if name not in before]
-        for new in launched:
-            if pauses.get(new.environment, 0) > now_ms:
-                raise ViolationError(f"{new} is launched at {now_ms}, before its environment's pause is over: {pauses}")
-        for name in sorted({one.environment for one in launched}):
-            own = [one for one in launched if one.environment == name]
-            self._check_launches(self.environments[name], own)
-            if name not in made:
-                least = max(_wanted_vcpus(one) for one in (old[name], self.environments[name]))
-                self._check_gathered(self.environments[name], own, least, waiting(), held)
+        self._check_all_launches(launched, old, waiting, held, now_ms)
         for one, queue in placed:
             self._check_placed(one, self.queues[queue], held)
         if launched or placed:
@@ -204,6 +193,31 @@ class FleetOracle:
         left = sum(i.resources.milli_vcpus for i in self._of(environment.name, COMING))
         if left < _vcpus(environment, "minvCpus") * MILLI:
             raise ViolationError(f"instance {name} is terminated, and {environment.name} then has only {left}")
+
+    def _check_all_launches(
+        self,
+        launched: Sequence[Instance],
+        old: Mapping[str, Environment],
+        waiting: Callable[[], Sequence[WaitingJob]],
+        held: Sequence[HeldPlace],
+        now_ms: int,
+    ) -> None:
+        """`old`: the environments before the transaction."""
+        pauses = {name: one.paused_until_ms for name, one in old.items()}
+        for new in launched:
+            if pauses.get(new.environment, 0) > now_ms:
+                raise ViolationError(f"{new} is launched at {now_ms}, before its environment's pause is over: {pauses}")
+        for name in sorted({one.environment for one in launched}):
+            own = [one for one in launched if one.environment == name]
+            self._check_launches(self.environments[name], own)
+            if not self._is_new(name, old):
+                least = max(_wanted_vcpus(one) for one in (old[name], self.environments[name]))
+                self._check_gathered(self.environments[name], own, least, waiting(), held)
+
+    def _is_new(self, name: str, old: Mapping[str, Environment]) -> bool:
+        """Whether a transaction made an environment. Its desiredvCpus, which are launched once and are not in the
+        record then, may never have been in one."""
+        return name not in old or old[name].uuid != self.environments[name].uuid
 
     def _check_launches(self, environment: Environment, launched: Sequence[Instance]) -> None:
         """Checks that launched instances are of allowed types, and that the last of them was launched below
