@@ -2,9 +2,46 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from batchyard.api.cloudwatch import alarms, metric_data, metric_reading
 from batchyard.api.cloudwatch.requests import INVALID_TOKEN, VALIDATION
+from batchyard.api.model_constraints import constraint_check
 from batchyard.api.service_descriptor import ServiceDescriptor
+
+# Shapes whose values are refused in words of their own.
+ELSEWHERE = frozenset(
+    {
+        "AlarmNames",
+        "AlarmType",
+        "AmazonResourceName",
+        "ComparisonOperator",
+        "DatapointsToAlarm",
+        "DimensionFilters",
+        "DimensionName",
+        "DimensionValue",
+        "Dimensions",
+        "EvaluateLowSampleCountPercentile",
+        "EvaluationInterval",
+        "EvaluationPeriods",
+        "ExtendedStatistics",
+        "HistoryItemType",
+        "MetricExpression",
+        "MetricId",
+        "MetricName",
+        "Namespace",
+        "Period",
+        "RecentlyActive",
+        "ResourceList",
+        "ScanBy",
+        "StandardUnit",
+        "StateValue",
+        "Statistic",
+        "Statistics",
+        "StorageResolution",
+        "TreatMissingData",
+    }
+)
 
 SERVICE = ServiceDescriptor(
     name="monitoring",
@@ -12,6 +49,7 @@ SERVICE = ServiceDescriptor(
     title="CloudWatch",
     is_announced=True,
     is_model_whole=True,
+    compile_check=partial(constraint_check, elsewhere=ELSEWHERE),
     invalid_code=VALIDATION,
     token_code=INVALID_TOKEN,
     operations={

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from batchyard.api.events import api_destinations as http
 from batchyard.api.events import buses, events, rules, targets
+from batchyard.api.model_constraints import constraint_check
 from batchyard.api.service_descriptor import ServiceDescriptor
+
+# Shapes whose values are refused in words of their own.
+ELSEWHERE = frozenset({"PutEventsRequestEntryList", "ConnectionArn", "NextToken", "EventSourceName", "EventPattern"})
 
 SERVICE = ServiceDescriptor(
     name="events",
     title="EventBridge",
     is_announced=True,
     is_model_whole=True,
+    compile_check=partial(constraint_check, elsewhere=ELSEWHERE),
     invalid_code="ValidationException",
     operations={
         "CreateEventBus": buses.create_event_bus,

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from batchyard.api.logs import filters, groups, live_tail, log_operations, queries, streams
 from batchyard.api.logs.requests import INVALID_PARAMETER
+from batchyard.api.model_constraints import constraint_check
 from batchyard.api.service_descriptor import ServiceDescriptor
+
+# Shapes whose values are refused in words of their own.
+ELSEWHERE = frozenset(
+    {
+        "LogGroupName",
+        "LogStreamName",
+        "LogGroupClass",
+        "QueryLanguage",
+        "EventMessage",
+        "NextToken",
+        "GetQueryResultsNextToken",
+        "AmazonResourceName",
+    }
+)
 
 SERVICE = ServiceDescriptor(
     name="logs",
     title="CloudWatch Logs",
     is_announced=True,
     is_model_whole=True,
+    compile_check=partial(constraint_check, elsewhere=ELSEWHERE),
     invalid_code=INVALID_PARAMETER,
     operations={
         "CreateLogGroup": groups.create_log_group,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from batchyard.api.model_constraints import constraint_check
 from batchyard.api.scheduler import groups, schedules
 from batchyard.api.scheduler.requests import VALIDATION
 from batchyard.api.service_descriptor import ServiceDescriptor
+
+# Shapes whose values are refused in words of their own. A dead letter may go to a log group here.
+ELSEWHERE = frozenset({"DeadLetterConfigArnString", "NextToken", "TagResourceArn"})
 
 SERVICE = ServiceDescriptor(
     name="scheduler",
     title="EventBridge Scheduler",
     is_announced=True,
     is_model_whole=True,
+    compile_check=partial(constraint_check, elsewhere=ELSEWHERE),
     invalid_code=VALIDATION,
     operations={
         "CreateSchedule": schedules.create_schedule,

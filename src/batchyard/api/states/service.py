@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from batchyard.api.model_constraints import constraint_check
 from batchyard.api.service_descriptor import ServiceDescriptor
 from batchyard.api.states import (
     activities,
@@ -13,7 +16,6 @@ from batchyard.api.states import (
     state_tests,
     versions,
 )
-from batchyard.api.states.constraints import constraint_check
 from batchyard.api.states.requests import BAD_TOKEN_TEXT, INVALID_TOKEN, VALIDATION
 
 SERVICE = ServiceDescriptor(
@@ -22,7 +24,7 @@ SERVICE = ServiceDescriptor(
     title="Step Functions",
     is_announced=True,
     is_model_whole=True,
-    compile_check=constraint_check,
+    compile_check=partial(constraint_check, elsewhere={"Name"}),
     invalid_code=VALIDATION,
     token_code=INVALID_TOKEN,
     token_text=BAD_TOKEN_TEXT,

@@ -1,70 +1,83 @@
-"""The constraints of Step Functions' model on requests, refused in AWS's words (step functions spec 1): lengths,
-ranges, enums and patterns. Names, which have an error code of their own, are checked by the operations."""
+"""The constraints of a service's model on requests, refused in the words of AWS's validation: lengths, ranges, enums
+and patterns. All that is wrong with a request is in one refusal (observability spec 2; step functions spec 1)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from batchyard.api.model_checks import Check
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.model import Shape
 
-CHECKED_ELSEWHERE = frozenset({"Name"})
 # AWS's order of the values, where it is not the model's (recorded).
 ENUM_ORDERS = {"ExecutionStatus": ("SUCCEEDED", "TIMED_OUT", "PENDING_REDRIVE", "ABORTED", "FAILED", "RUNNING")}
 # Where Python writes a pattern of Java's in another way.
 PATTERNS = {r"\p{ASCII}*": r"[\x00-\x7f]*"}
+JAVA_CLASS = r"\p{"  # patterns with classes that Python has not are not checked
 NUMBERS = ("integer", "long", "float", "double")
-SENSITIVE = ("Sensitive", "Definition")  # how the names of shapes begin whose values a text must not repeat
+SECRET = ("Sensitive", "Definition")  # in the names of shapes whose values a text must not repeat
+MAX_FAULTS = 20  # in one refusal, which repeats what the caller sent
 
 Test = Callable[[Any], bool]
+FindFaults = Callable[[Any, str, list[str]], None]  # in a value at a path, into a list
 
 
-def constraint_check(shape: Shape | None, code: str) -> Check | None:
-    """Returns a function that refuses, with `code`, the first value of a document that the model does not allow."""
-    return None if shape is None else _compile(shape, code, frozenset())
-
-
-def _compile(shape: Shape, code: str, outer: frozenset[str]) -> Check | None:
-    if shape.name in outer:
+def constraint_check(shape: Shape | None, code: str, elsewhere: Collection[str] = ()) -> Check | None:
+    """Returns a function that refuses, with `code`, what the model does not allow in a document. `elsewhere`: the names
+    of shapes that the operations check, in words of their own."""
+    find = None if shape is None else _compile(shape, frozenset(elsewhere), frozenset())
+    if find is None:
         return None
-    outer = outer | {shape.name}
-    if shape.type == "structure":
-        return _members(shape, code, outer)
-    rules = [] if shape.name in CHECKED_ELSEWHERE else _rules(shape)
-    element = None if shape.element is None else _compile(shape.element, code, outer)
-    if not rules and element is None:
-        return None
-    shows_value = not shape.name.startswith(SENSITIVE)
 
     def check(value: Any, path: str) -> None:
-        for is_broken, constraint in rules:
-            if is_broken(value):
-                shown = f"Value '{_printed(value, shape)}' at '{path}'" if shows_value else f"Value at '{path}'"
-                raise Refused(
-                    f"1 validation error detected: {shown} failed to satisfy constraint: Member must {constraint}", code
-                )
-        if element is not None:
-            for index, inner in enumerate(value.values() if shape.type == "map" else value):
-                element(inner, f"{path}.{index + 1}.member")
+        faults: list[str] = []
+        find(value, path, faults)
+        if faults:
+            noun = "error" if len(faults) == 1 else "errors"
+            raise Refused(f"{len(faults)} validation {noun} detected: {'; '.join(faults[:MAX_FAULTS])}", code)
 
     return check
 
 
-def _members(shape: Shape, code: str, outer: frozenset[str]) -> Check | None:
-    compiled = {member.name: _compile(member.shape, code, outer) for member in shape.members.values()}
-    checks = {name: check for name, check in compiled.items() if check is not None}
-    if not checks:
+def _compile(shape: Shape, elsewhere: frozenset[str], outer: frozenset[str]) -> FindFaults | None:
+    if shape.name in outer:
+        return None
+    outer = outer | {shape.name}
+    if shape.type == "structure":
+        return _members(shape, elsewhere, outer)
+    rules = [] if shape.name in elsewhere else _rules(shape)
+    element = None if shape.element is None else _compile(shape.element, elsewhere, outer)
+    if not rules and element is None:
+        return None
+    shows_value = not any(word in shape.name for word in SECRET)
+
+    def find(value: Any, path: str, faults: list[str]) -> None:
+        for is_broken, constraint in rules:
+            if is_broken(value):
+                shown = f"Value '{_printed(value, shape)}' at '{path}'" if shows_value else f"Value at '{path}'"
+                faults.append(f"{shown} failed to satisfy constraint: Member must {constraint}")
+        if element is not None:
+            for index, inner in enumerate(value.values() if shape.type == "map" else value):
+                element(inner, f"{path}.{index + 1}.member", faults)
+
+    return find
+
+
+def _members(shape: Shape, elsewhere: frozenset[str], outer: frozenset[str]) -> FindFaults | None:
+    compiled = {member.name: _compile(member.shape, elsewhere, outer) for member in shape.members.values()}
+    finders = {name: find for name, find in compiled.items() if find is not None}
+    if not finders:
         return None
 
-    def check_members(value: Any, path: str) -> None:
-        for name, check in checks.items():
+    def find_in_members(value: Any, path: str, faults: list[str]) -> None:
+        for name, find in finders.items():
             if name in value:
-                check(value[name], f"{path}.{name}" if path else name)
+                below = f"{name[0].lower()}{name[1:]}"
+                find(value[name], f"{path}.{below}" if path else below, faults)
 
-    return check_members
+    return find_in_members
 
 
 def _rules(shape: Shape) -> list[tuple[Test, str]]:
@@ -76,7 +89,7 @@ def _rules(shape: Shape) -> list[tuple[Test, str]]:
     if shape.enum:
         allowed = ENUM_ORDERS.get(shape.name, shape.enum)
         rules.append((lambda value: value not in allowed, f"satisfy enum value set: [{', '.join(allowed)}]"))
-    if shape.pattern is not None:
+    if shape.pattern is not None and (shape.pattern in PATTERNS or JAVA_CLASS not in shape.pattern):
         pattern = re.compile(PATTERNS.get(shape.pattern, shape.pattern), re.ASCII)
         rules.append(
             (lambda value: not pattern.fullmatch(value), f"satisfy regular expression pattern: {shape.pattern}")
