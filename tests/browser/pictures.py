@@ -157,7 +157,7 @@ class Drawn:
         elif path in self._pages.bodies:
             route.fulfill(body=self._pages.bodies[path], content_type="text/html; charset=utf-8")
         else:
-            route.fulfill(status=404, body="")
+            route.fulfill(status=204)  # what a live page asks again: there is no news
 
     def picture(self, tab: Tab, theme: str = "light") -> bytes:
         """The open page as a PNG."""
