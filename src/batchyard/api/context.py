@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from msgspec import Struct
 
+from batchyard.analysis.forecasts import Forecasts
 from batchyard.api.readers import Readers
 from batchyard.api.states.waiters import Waiters
 from batchyard.core.capacity.catalogue import X86_64, Catalogue
@@ -60,6 +61,12 @@ class ServiceControl(Protocol):
 
     def end(self, kill: bool) -> None:
         """Begins the end of the service; with `kill` it waits for the ends of the running jobs."""
+
+
+class Forecaster(Protocol):
+    """Forecasts when jobs start."""
+
+    async def __call__(self, job_ids: Sequence[str]) -> Forecasts: ...
 
 
 class Settings(Struct, frozen=True):
@@ -116,6 +123,7 @@ class Context:
     notifications: Notifications = field(default_factory=Notifications)
     control: ServiceControl | None = None  # None: no service runs, as in tests of single operations
     metrics: MetricAccess | None = None  # None: no service runs
+    forecaster: Forecaster | None = None  # None: no service runs
     page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart
     log_queries: LogQueries = field(default_factory=LogQueries)
     waiters: Waiters = field(default_factory=Waiters)  # callers who wait for executions of Step Functions

@@ -58,6 +58,7 @@ def jobs(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Finished ones too.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show again and again, until Ctrl-C.")] = False,
+    when: Annotated[bool, typer.Option("--when", help="Say when those that wait will start.")] = False,
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", parser=whole_number(0), help="The newest N; 0 for all.")
     ] = DEFAULT_ROWS,
@@ -70,7 +71,9 @@ def jobs(
     from batchyard.cli.tables import Selection, show_jobs, watch_jobs
 
     wanted = _states(status or [], (*UNFINISHED, *FINISHED))
-    selection = Selection(queue, wanted or (() if every else UNFINISHED), limit)
+    selection = Selection(queue, wanted or (() if every else UNFINISHED), limit, when)
+    if watch and when:
+        raise typer.BadParameter("and --watch exclude each other.", param_hint="--when")
     with connect(url) as client:
         return (watch_jobs if watch else show_jobs)(client, selection, as_json=as_json)
 
@@ -165,15 +168,25 @@ def describe(
 
 @app.command("explain", short_help="Say why a job is not running.")
 @reports_errors
-def explain(job: JobRef, url: Url = None, as_json: Json = False) -> None:
-    """Say why a job is not running: what it waits for, with numbers, and what to change."""
+def explain(
+    job: JobRef,
+    when: Annotated[bool, typer.Option("--when", help="Say when it will start, as far as that is known.")] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Say why a job is not running: what it waits for, with numbers, and what to change. --when plays the present state
+    on under simulated time, with run times as they were before, and takes some seconds."""
     from batchyard.cli.client import YARD
     from batchyard.cli.explanation import explanation
     from batchyard.cli.job_lookup import resolve
+    from batchyard.cli.start_forecasts import forecasts
     from batchyard.cli.terminal_output import print_json, say
 
     with connect(url) as client:
-        answer = client.call("ExplainJob", {"jobId": resolve(client, job)}, YARD)
+        job_id = resolve(client, job)
+        answer = client.call("ExplainJob", {"jobId": job_id}, YARD)
+        if when:
+            answer["forecast"] = forecasts(client, [job_id])[job_id]
     if as_json:
         print_json(answer)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from batchyard.cli.client import Document
 from batchyard.cli.formats import pairs
+from batchyard.cli.start_forecasts import sentence
 
 LABEL_WIDTH = 12
 MAX_ROWS = 10  # dependencies and holders listed; the counts are complete
@@ -22,6 +23,8 @@ def _pairs(answer: Document) -> Iterator[tuple[str, str]]:
     yield "Why", answer["text"]
     if answer.get("remedy"):
         yield "Do", answer["remedy"]
+    if "forecast" in answer:
+        yield "Starts", sentence(answer["forecast"])
     if "asked" in answer:
         environments = answer.get("environments", [])
         if len(environments) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from batchyard.cli.client import Client
@@ -19,10 +20,12 @@ from batchyard.cli.formats import (
     table,
 )
 from batchyard.cli.job_lookup import UNFINISHED, list_jobs, queue_names, short_ids
+from batchyard.cli.start_forecasts import forecasts, in_brief
 from batchyard.cli.terminal_output import print_json, redraw, say, shown, tell
 
 HEADINGS = ("ID", "NAME", "QUEUE", "STATUS", "AGE", "RAN", "EXIT", "REASON")
 STATUS_COLUMN = 3
+WAITING = ("SUBMITTED", "PENDING", "RUNNABLE")
 WATCH_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0  # a watch outlives a restart of the service
 MAX_NAME_CHARACTERS = 32  # longer names would push the reasons off the terminal
@@ -34,6 +37,7 @@ class Selection(NamedTuple):
     queue: str | None
     statuses: tuple[str, ...]
     limit: int
+    has_forecasts: bool = False  # of those that wait
 
 
 def find(client: Client, selection: Selection) -> list[dict[str, Any]]:
@@ -43,11 +47,15 @@ def find(client: Client, selection: Selection) -> list[dict[str, Any]]:
 
 def show_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
     jobs = find(client, selection)
+    starts = _forecasts(client, jobs) if selection.has_forecasts else {}
     if as_json:
+        for job in jobs:
+            if job["jobId"] in starts:
+                job["forecast"] = starts[job["jobId"]]
         print_json({"jobSummaryList": jobs})  # ListJobs' shape
         return 0
     if jobs:
-        say(jobs_table(jobs))
+        say(jobs_table(jobs, starts))
     if not jobs:
         hint = " Finished ones: batchyard jobs --all" if selection.statuses == UNFINISHED else ""
         tell(f"No {'unfinished ' if selection.statuses == UNFINISHED else ''}jobs.{hint}")
@@ -76,10 +84,21 @@ def watch_jobs(client: Client, selection: Selection, *, as_json: bool) -> int:
         return 0
 
 
-def jobs_table(jobs: list[dict[str, Any]]) -> str:
+def _forecasts(client: Client, jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Returns when those jobs start that have not."""
+    return forecasts(client, [job["jobId"] for job in jobs if job["status"] in WAITING])
+
+
+def jobs_table(jobs: list[dict[str, Any]], starts: Mapping[str, dict[str, Any]] | None = None) -> str:
+    """`starts`: forecasts by job; with them there is a column for it."""
     now = now_ms()
     short = short_ids([job["jobId"] for job in jobs])
-    return table(HEADINGS, [_row(job, short[job["jobId"]], now) for job in jobs], status_column=STATUS_COLUMN)
+    rows = [_row(job, short[job["jobId"]], now) for job in jobs]
+    if not starts:
+        return table(HEADINGS, rows, status_column=STATUS_COLUMN)
+    shown_starts = [in_brief(starts[job["jobId"]]) if job["jobId"] in starts else "" for job in jobs]
+    with_starts = [(*row[:-1], start, row[-1]) for row, start in zip(rows, shown_starts, strict=True)]
+    return table((*HEADINGS[:-1], "STARTS", HEADINGS[-1]), with_starts, status_column=STATUS_COLUMN)
 
 
 def _row(job: dict[str, Any], short_id: str, now: int) -> tuple[str, ...]:

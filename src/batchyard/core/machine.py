@@ -30,7 +30,7 @@ from batchyard.core.questions import (
 from batchyard.core.questions.capacity import AskCapacity
 from batchyard.core.questions.explanation import AskExplain
 from batchyard.core.questions.gauges import AskGauges
-from batchyard.core.questions.inventory import AskInstances, AskPastInstances
+from batchyard.core.questions.inventory import AskHosts, AskInstances, AskPastInstances
 from batchyard.core.questions.overview import AskOverview, InterruptInstance
 from batchyard.core.questions.queue_snapshot import AskQueueSnapshot
 from batchyard.core.questions.running_task import AskRunningTask
@@ -211,6 +211,7 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     AskCapacity: capacity.capacity,
     AskGauges: gauges.gauges,
     AskOverview: overview.overview,
+    AskHosts: inventory.hosts,
     AskInstances: inventory.inventory,
     AskPastInstances: inventory.past_instances,
     AskQueueSnapshot: queue_snapshot.snapshot,

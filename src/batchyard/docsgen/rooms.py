@@ -47,6 +47,7 @@ ROOMS = (
             "alarms",
             "iam",
             "workflows",
+            "analysis",
         ),
     ),
     Room("store", "durable state, the only SQL: one writer, many readers", "what is decided", ("core",)),

@@ -15,6 +15,7 @@ from batchyard.server.access.keys import OPERATOR
 from batchyard.server.access.peers import PeerLookup
 from batchyard.server.assembly import Assembly
 from batchyard.server.deliveries.sender import TAKEN
+from batchyard.server.forecasts.forecaster import Forecaster
 from batchyard.server.http.applications import Applications
 from batchyard.server.http.loopback_listener import plain_rules
 from batchyard.server.http.server import HttpServer
@@ -63,6 +64,7 @@ class FrontEnd:
             engines=EngineNames(assembly.engines.of_new_environments, assembly.engines.names),
             secrets=Secrets(assembly.cipher, page_key(parts.secret), self._key_name),
             control=control(self),
+            forecaster=Forecaster(parts, assembly.loop.ask, parts.clock.now_ms),
         )
         parts.log_writer.hook(self.context.log_filters.hook)
         self._applications = Applications(

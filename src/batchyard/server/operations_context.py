@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from msgspec import Struct
 
-from batchyard.api.context import Ask, Context, MetricAccess, Notifications, SecretCipher, ServiceControl
+from batchyard.api.context import Ask, Context, Forecaster, MetricAccess, Notifications, SecretCipher, ServiceControl
 from batchyard.api.context import Settings as ApiSettings
 from batchyard.api.readers import Readers
 from batchyard.api.states.waiters import Waiters
@@ -70,6 +70,7 @@ def context_of(
     engines: EngineNames,
     secrets: Secrets,
     control: ServiceControl,
+    forecaster: Forecaster,
 ) -> Context:
     """Returns the context of operations."""
     return Context(
@@ -108,6 +109,7 @@ def context_of(
         ),
         metrics=state.metrics,
         control=control,
+        forecaster=forecaster,
         page_key=secrets.page_key,
     )
 

@@ -37,7 +37,12 @@ ROOMS_WITH_DOCUMENTS = (
 
 def open_store(paths: Paths) -> Store:
     """Opens the store. Raises StoreError."""
-    return Store.open(paths.store_url)
+    return open_url(paths.store_url)
+
+
+def open_url(url: str) -> Store:
+    """Opens the store of a URL. Raises StoreError."""
+    return Store.open(url)
 
 
 def find_loss(driver: Driver, paths: Paths) -> StoreError | None:

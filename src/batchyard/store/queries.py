@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select, tuple_
 
+from batchyard.core.model.changes import Snapshot
 from batchyard.core.model.deliveries import Message
 from batchyard.core.model.executions import Execution, Frame, HistoryEvent, MapRun
 from batchyard.core.model.fact_kinds import Fact
@@ -35,6 +36,7 @@ from batchyard.store.driver import Driver
 from batchyard.store.execution_queries import ExecutionFilter
 from batchyard.store.job_queries import AttemptView, JobTags, JobView
 from batchyard.store.job_search import JobFilter, SearchPage
+from batchyard.store.load import load
 from batchyard.store.log_queries import LogGroup, LogStream
 from batchyard.store.retention_queries import Bite, ExecutionBite, next_bite, next_executions
 from batchyard.store.tables import TEXT_END, definitions, documents, environments, jobs, queues
@@ -82,6 +84,11 @@ class Reader:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def snapshot(self, now_ms: int) -> Snapshot:
+        """Returns the state that a machine would start from now; see load.load."""
+        with self._engine.connect() as connection:
+            return load(connection, now_ms)
 
     # -- Facts --
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from batchyard.api.model_checks import enum_check
 from batchyard.api.service_descriptor import ServiceDescriptor
-from batchyard.api.yard import deliveries, explain, job_times, overview, past, run_job, service_operations, usage
+from batchyard.api.yard import (
+    deliveries,
+    explain,
+    forecasts,
+    job_times,
+    overview,
+    past,
+    run_job,
+    service_operations,
+    usage,
+)
 
 SERVICE = ServiceDescriptor(
     name="yard",
@@ -14,6 +24,7 @@ SERVICE = ServiceDescriptor(
     operations={
         "DescribeJobTimes": job_times.describe_job_times,
         "ExplainJob": explain.explain_job,
+        "ForecastJobs": forecasts.forecast_jobs,
         "ListAttempts": usage.list_attempts,
         "ListDeliveries": deliveries.list_deliveries,
         "InterruptInstance": overview.interrupt_instance,

@@ -7,7 +7,7 @@ from collections import Counter
 from msgspec import Struct
 
 from batchyard.core.instances.instance_lifecycle import ENDED_SHOWN_MS
-from batchyard.core.model.commands import Command
+from batchyard.core.model.commands import Command, SetHost
 from batchyard.core.model.records import EndedInstance, Instance
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.world import World
@@ -96,3 +96,12 @@ def past_instances(world: World, command: AskPastInstances) -> tuple[PastInstanc
     ]
     found += [PastInstance(one, 0, world.prices.price_of(one)) for one in world.instances.values() if one.environment]
     return tuple(sorted(found, key=lambda one: (one.instance.launched_at_ms, one.instance.instance_id)))
+
+
+class AskHosts(Command[tuple[SetHost, ...]], frozen=True):
+    """Asks for the machines of the providers and the engines there are, as they were reported."""
+
+
+def hosts(world: World, command: AskHosts) -> tuple[SetHost, ...]:
+    providers = sorted(world.instances.providers.items())
+    return tuple(SetHost(provider.machine, dict(world.abilities), name) for name, provider in providers)
