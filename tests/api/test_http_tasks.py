@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.api.http_tasks import HttpTask, http_faults, http_output, http_task
+from batchyard.api.http_tasks import HttpTask, UnsupportedAnswer, http_faults, http_output, http_task
 
 CONNECTION = "arn:aws:events:us-east-1:123456789012:connection/hook/4e9d"
 BASE: dict[str, Any] = {
@@ -83,13 +83,24 @@ def test_a_form_has_its_arrays_as_asked(array_format: str, body: str) -> None:
     assert task.headers == {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-@pytest.mark.parametrize(
-    ("body", "value"), [(b'{"a": 1}', {"a": 1}), (b"hello", "hello"), (b"", ""), (b"\xff\x00", "/wA=")]
-)
-def test_an_answer_has_its_body_as_json_text_or_base64(body: bytes, value: Any) -> None:
+@pytest.mark.parametrize(("body", "value"), [(b'{"a": 1}', {"a": 1}), (b"hello", "hello"), (b"", "")])
+def test_an_answer_has_its_body_as_json_or_text(body: bytes, value: Any) -> None:
     assert http_output(200, "OK", {"content-type": "x"}, body) == {
         "Headers": {"content-type": ["x"]},
         "ResponseBody": value,
         "StatusCode": 200,
         "StatusText": "OK",
     }
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "text"),
+    [
+        ("text/plain", b"\xff\x00", "is not a text"),
+        ("image/png", b"text", "has the content type image/png"),
+        ("Application/Octet-Stream; x=y", b"text", "has the content type Application/Octet-Stream; x=y"),
+    ],
+)
+def test_an_answer_of_bytes_is_not_supported(content_type: str, body: bytes, text: str) -> None:
+    with pytest.raises(UnsupportedAnswer, match=text):
+        http_output(200, "OK", {"Content-Type": content_type}, body)

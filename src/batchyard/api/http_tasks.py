@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ JSON = "application/json;charset=UTF-8"
 # What AWS refuses to be set (guide: call-https-apis).
 RESERVED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
 SUCCESS = range(200, 300)
+UNSUPPORTED_TYPES = ("application/octet-stream", "image/", "video/", "audio/")
 
 
 class HttpTask(Struct, frozen=True):
@@ -143,8 +143,16 @@ def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+class UnsupportedAnswer(Exception):
+    """An answer whose body no execution can have. The text says why."""
+
+
 def http_output(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """Returns what an answer is to an execution. A body that is no JSON is a text, and base64 where it is no text."""
+    """Returns what an answer is to an execution. A body that is no JSON is a text. Raises UnsupportedAnswer for a body
+    of bytes (guide: call-https-apis, unsupported responses)."""
+    content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+    if body and content_type.partition(";")[0].strip().lower().startswith(UNSUPPORTED_TYPES):
+        raise UnsupportedAnswer(f"The response has the content type {content_type}, which HTTP tasks do not support.")
     return {
         "Headers": {name: [value] for name, value in headers.items()},
         "ResponseBody": _body(body),
@@ -156,8 +164,8 @@ def http_output(status: int, reason: str, headers: Mapping[str, str], body: byte
 def _body(body: bytes) -> Any:
     try:
         text = body.decode()
-    except UnicodeDecodeError:
-        return binascii.b2a_base64(body, newline=False).decode()
+    except UnicodeDecodeError as error:
+        raise UnsupportedAnswer("The response is not a text, which HTTP tasks do not support.") from error
     try:
         return json.loads(text) if text else ""
     except (ValueError, RecursionError):

@@ -68,6 +68,11 @@ def test_a_request_is_what_task_and_connection_say_and_its_answer_the_output(tmp
         (Answer(599, {}, b""), "States.Http.StatusCode.599", ""),
         (Unreachable("http://api did not answer", is_timeout=True), "States.Http.Socket", "http://api did not answer"),
         (Forbidden("not there"), "Events.ConnectionResource.AccessDenied", "not there"),
+        (
+            Answer(200, {}, b"\xff"),
+            "States.Runtime",
+            "The response is not a text, which HTTP tasks do not support.",
+        ),
     ],
 )
 def test_what_goes_wrong_is_an_error_by_its_name(
@@ -80,6 +85,26 @@ def test_what_goes_wrong_is_an_error_by_its_name(
     with Yard(tmp_path) as yard:
         asked = arguments(connect(yard))
         yard.http = Http(answer)
+        yard.run(scenario)
+
+
+def test_a_connection_that_gets_no_token_is_in_no_state_to_be_used(tmp_path: Path) -> None:
+    async def scenario(yard: Yard) -> None:
+        report = await yard.answer(INVOKE, asked)
+        assert report.error == "Events.ConnectionResource.InvalidConnectionState"
+        assert report.cause == "The authorization endpoint of oauth gave no token: HTTP 401."
+
+    with Yard(tmp_path) as yard:
+        oauth = {
+            "AuthorizationEndpoint": "http://auth/token",
+            "HttpMethod": "POST",
+            "ClientParameters": {"ClientID": "i", "ClientSecret": "s"},
+        }
+        made = yard.service.client("events").create_connection(
+            Name="oauth", AuthorizationType="OAUTH_CLIENT_CREDENTIALS", AuthParameters={"OAuthParameters": oauth}
+        )
+        asked = arguments(made["ConnectionArn"])
+        yard.http = Http(Answer(401, {}, b""))
         yard.run(scenario)
 
 

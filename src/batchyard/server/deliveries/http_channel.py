@@ -42,6 +42,10 @@ class RequestFailed(Exception):
         self.outcome = outcome
 
 
+class NoToken(RequestFailed):
+    """The authorization endpoint of the connection gave no token."""
+
+
 class HttpRequest(Struct, frozen=True):
     method: str
     url: str
@@ -119,7 +123,7 @@ class ConnectionRequests:
             seconds = float(document.get("expires_in") or DEFAULT_TOKEN_SECONDS)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"The authorization endpoint of {connection.name} gave no token: HTTP {answer.status}."
-            raise RequestFailed(Outcome("NO_PERMISSIONS", reason)) from error
+            raise NoToken(Outcome("NO_PERMISSIONS", reason)) from error
         self._tokens = {key: kept for key, kept in self._tokens.items() if kept[1] > self._now()}
         self._tokens[_token_key(connection)] = token, self._now() + max(seconds - TOKEN_MARGIN_SECONDS, 1.0)
         return token

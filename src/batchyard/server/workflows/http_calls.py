@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from batchyard.api.context import SecretCipher
-from batchyard.api.http_tasks import SUCCESS, HttpTask, http_output, http_task
-from batchyard.api.integrations import CallError
+from batchyard.api.http_tasks import SUCCESS, HttpTask, UnsupportedAnswer, http_output, http_task
+from batchyard.api.integrations import RUNTIME, CallError
 from batchyard.core.model.commands import Command
 from batchyard.events.api_destinations import ApiDestination, AskConnection, Connection
 from batchyard.events.target_kinds import HttpTarget
 from batchyard.loop import Busy
-from batchyard.server.deliveries.http_channel import ConnectionRequests, RequestFailed, with_query
+from batchyard.server.deliveries.http_channel import ConnectionRequests, NoToken, RequestFailed, with_query
 from batchyard.server.deliveries.http_client import Answer, HttpClient
 from batchyard.server.workflows.continued_operation import BUSY_SECONDS
 
@@ -27,6 +27,7 @@ MAX_REQUESTS = 256  # at once: each takes a connection and a file descriptor
 ANSWER_BYTES = 262_144 + 1
 SOCKET = "States.Http.Socket"
 NO_CONNECTION = "Events.ConnectionResource.ResourceNotFound"
+INVALID_STATE = "Events.ConnectionResource.InvalidConnectionState"
 ACCESS_DENIED = "Events.ConnectionResource.AccessDenied"
 ERRORS = {"TIMEOUT": SOCKET, "CONNECTION_FAILURE": SOCKET, "NO_PERMISSIONS": ACCESS_DENIED}
 MAX_CAUSE = 32_768  # characters, of any cause
@@ -57,6 +58,8 @@ class HttpCalls:
                 answer = await self._requests.send(*self._request(task), connection)
         except ValueError as error:
             return CallError(SOCKET, f"{task.url} is no URL: {error}.")
+        except NoToken as failure:
+            return CallError(INVALID_STATE, failure.outcome.error)
         except RequestFailed as failure:
             return CallError(ERRORS.get(failure.outcome.error_code, SOCKET), failure.outcome.error)
         return output_of(answer)
@@ -91,7 +94,10 @@ def output_of(answer: Answer) -> Any | CallError:
     """Returns the output of a task, or for a status that is none of success, the error."""
     reason = _reason(answer.status)
     if answer.status in SUCCESS:
-        return http_output(answer.status, reason, answer.headers, answer.body)
+        try:
+            return http_output(answer.status, reason, answer.headers, answer.body)
+        except UnsupportedAnswer as error:
+            return CallError(RUNTIME, str(error))
     cause = answer.body.decode("utf-8", "replace")[:MAX_CAUSE] or reason
     return CallError(f"States.Http.StatusCode.{answer.status}", cause)
 
