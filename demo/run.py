@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import select
 import shutil
 import signal
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LINES = 200_000
 MOST_LINES = 50_000_000  # 4 GB: a typing mistake
 RUN_SECONDS = 300.0  # the pipeline takes seconds; a machine that is very slow gets a story instead of an endless wait
+LOOK_SECONDS = 120.0  # on a terminal, to look at the console: it ends also without a reader
+PAGE_SECONDS = 30.0  # a page takes milliseconds
 SHOWN_ROWS = 8
 SHOWN_OUTPUT_LINES = 4
 SHOWN_DIFFERENCES = 10
@@ -93,6 +97,7 @@ def _show(screen: Screen, service: Service, folder: Path, lines: int) -> None:
         if failure:
             raise DemoError(failure)
         _show_result(screen, pipeline, jobs, log, work / "table.tsv")
+        _show_console(screen, service, pipeline)
     except KeyboardInterrupt:
         raise
     except Exception as error:
@@ -132,6 +137,33 @@ def _show_result(screen: Screen, pipeline: Pipeline, jobs: Jobs, log: Path, targ
         screen.line(f"{name:<18} {taken:5.2f} s  {meaning}")
 
 
+def _show_console(screen: Screen, service: Service, pipeline: Pipeline) -> None:
+    """The addresses of the pages; on a terminal there is time to open them."""
+    screen.section("The same in a browser")
+    console = f"{service.address}/console/"
+    for path, meaning in (
+        ("", "Is all well, and what first?"),
+        (f"jobs/{pipeline.job_ids[TRANSFORM]}", f"The {PARTS} transforms, a cell each:"),
+        (f"jobs/{pipeline.job_ids[AGGREGATE]}", "The last job: what it waited for, its log, what it used:"),
+    ):
+        _check_page(console + path)
+        screen.command(console + path, meaning)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    screen.line("")
+    screen.line(f"Enter ends the demo; it ends by itself in {LOOK_SECONDS:.0f} s.", "bold")
+    readable, _, _ = select.select([sys.stdin], [], [], LOOK_SECONDS)
+    if readable:
+        sys.stdin.readline()
+
+
+def _check_page(url: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=PAGE_SECONDS) as answer:  # any status but 200 raises
+        if b"<h1" not in answer.read():
+            raise DemoError(f"{url} is no page of the console.")
+
+
 def _check(table: Table, expected: Table) -> None:
     wrong = differences(table, expected)
     if wrong:
@@ -154,7 +186,8 @@ def _say_goodbye(screen: Screen, service: Service, batchyard: Path) -> None:
     screen.section("Where to look next")
     command, data = _shown(batchyard), _shown(service.data_dir)
     screen.command(f"{command} up --data-dir {data}", "Start the service again, on the jobs you just saw:")
-    screen.command(f"{command} jobs --all", "Then, in another terminal, list them:")
+    screen.command(f"{command} open", "Then, in another terminal, look at them in a browser:")
+    screen.command(f"{command} jobs --all", "Or list them:")
     aws = _shown(batchyard.parent / "aws")
     keys = "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1"
     endpoint = "--endpoint-url http://127.0.0.1:8470"

@@ -71,12 +71,15 @@ def make_workflow(states: Any) -> None:
     states.start_execution(stateMachineArn=arn, name="running", input='{"ready": true}')
 
 
+def client_of(server: Server, service: str) -> Any:
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+    return boto3.client(service, endpoint_url=server.address, region_name="us-east-1", **keys)
+
+
 @contextmanager
 def yard_without_jobs(directory: Path) -> Iterator[Yard]:
     with Server(directory, "--vcpus", "4") as server, chromium() as browser:
-        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
-        batch = boto3.client("batch", endpoint_url=server.address, region_name="us-east-1", **keys)
-        yield Yard(server, batch, browser, {})
+        yield Yard(server, client_of(server, "batch"), browser, {})
 
 
 @contextmanager
@@ -96,7 +99,7 @@ def yard_with_jobs(directory: Path) -> Iterator[Yard]:
         for name in ("bad", "evil", "array"):
             made.wait(made.ids[name], "FAILED")
         made.ids["long"] = made.submit("train", "long")
-        make_workflow(boto3.client("stepfunctions", endpoint_url=server.address, region_name="us-east-1", **keys))
+        make_workflow(client_of(made.server, "stepfunctions"))
         made.ids["wide"] = made.submit("huge", "wide")
         made.wait(made.ids["long"], "RUNNING")
         yield made

@@ -2,10 +2,13 @@
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -46,10 +49,43 @@ def test_the_demo_shows_a_right_result_and_leaves_nothing_running(tmp_path: Path
     said = done.stdout
     assert re.search(r"transform-data +SUCCEEDED  50/50", said)
     assert "merged 50 parts" in said
+    assert re.search(r"\n    http://127\.0\.0\.1:\d+/console/\n", said), said
     assert re.search(r"No process is left: server \d+ and supervisor \d+ have ended", said)
     assert f"batchyard up --data-dir {folder}/data" in said
     log = next((folder / "work").glob("access-*.log"))
     assert differences(read_table(folder / "work" / "table.tsv"), count_in_one_process(log)) == []
+    assert processes_naming(str(folder)) == []
+
+
+def test_on_a_terminal_there_is_time_to_look_at_the_console(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    outer, inner = pty.openpty()
+    process = subprocess.Popen(command(folder), stdin=inner, stdout=inner, stderr=inner)
+    os.close(inner)
+    said = bytearray()
+
+    def waits() -> bool:
+        if select.select([outer], [], [], 0)[0]:
+            said.extend(os.read(outer, 65_536))
+        return b"Enter ends the demo" in said or process.poll() is not None
+
+    try:
+        until(waits, DEMO_SECONDS, lambda: f"the demo to show the console: {said.decode()}")
+        found = re.search(r"http://127\.0\.0\.1:\d+/console/jobs/[0-9a-f-]+", said.decode())
+        assert found, said.decode()
+        with urllib.request.urlopen(found[0]) as page:
+            assert b"transform-data" in page.read()
+        os.write(outer, b"\n")
+        while process.poll() is None:
+            try:
+                said.extend(os.read(outer, 65_536))
+            except OSError:  # the other end is closed: the demo has ended
+                break
+        assert process.wait(DEMO_SECONDS) == 0, said.decode()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(outer)
     assert processes_naming(str(folder)) == []
 
 
