@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.dockerd import install_packages
+from tests.debian import install_packages
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]

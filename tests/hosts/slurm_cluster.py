@@ -8,7 +8,7 @@ import secrets
 import subprocess
 from pathlib import Path
 
-from tests.engines.dockerd import install_packages
+from tests.debian import install_packages
 from tests.hosts.host_network import ENDS_WITH_US, Host, HostNetwork
 from tests.waiting import until
 

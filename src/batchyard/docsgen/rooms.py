@@ -72,6 +72,11 @@ ROOMS = (
         ("core.model.refusal",),
     ),
     Room(
+        "batch_systems",
+        "the commands of Slurm and PBS as templates, and what their answers mean; pure functions",
+        "clocks, files, networks, processes",
+    ),
+    Room(
         "loop",
         "the one loop: inbox, machine, commit, effects",
         "what is decided",
