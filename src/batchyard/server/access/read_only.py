@@ -9,6 +9,7 @@ READING_VERBS = (
     "Discover",
     "Explain",
     "Filter",
+    "Forecast",
     "Get",
     "List",
     "Lookup",
