@@ -1,9 +1,9 @@
 """What is to be done about pilots, decided from what a batch system lists. Pure: the caller runs the commands.
 
 A batch system may be away, it may accept a job without an answer, and after a crash it may have forgotten its last
-seconds: that it accepted jobs, that they started, or that they ended. So a pilot is submitted once and never again: one that is
-not listed for long is given up, and another instance takes its place. What is listed and belongs to no instance is
-cancelled."""
+seconds: that it accepted jobs, that they started, or that they ended. So a pilot is submitted once and never again: one
+that is not listed for long is given up, and another instance takes its place. What is listed and belongs to no instance
+is cancelled."""
 
 from __future__ import annotations
 
