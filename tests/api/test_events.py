@@ -81,6 +81,21 @@ def test_rules_come_in_pages(events: Any) -> None:
     assert "NextToken" not in rest
 
 
+def test_one_input_that_cannot_be_made_fails_all_targets(events: Any) -> None:
+    events.put_rule(Name="failed", EventPattern=PATTERN)
+    good = {"Id": "good", "Arn": GROUP}
+    both = {"Id": "bad", "Arn": GROUP, "Input": "{}", "InputPath": "$.detail"}
+    strange = {"Id": "bad", "Arn": GROUP, "InputTransformer": {"InputPathsMap": {"a": "$.a"}, "InputTemplate": '"<b>"'}}
+    for bad, text in (
+        (both, "Only one of Input, InputPath, or InputTransformer must be provided for target bad."),
+        (strange, "InputTemplate for target bad contains invalid placeholder b."),
+    ):
+        with pytest.raises(ClientError) as caught:
+            events.put_targets(Rule="failed", Targets=[good, bad])
+        assert caught.value.response["Error"] == {"Code": "ValidationException", "Message": text}
+    assert events.list_targets_by_rule(Rule="failed")["Targets"] == []
+
+
 def test_targets_come_back_as_they_were_put(events: Any) -> None:
     events.put_rule(Name="failed", EventPattern=PATTERN)
     target = {

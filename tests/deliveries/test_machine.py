@@ -148,7 +148,7 @@ def test_the_policy_says_when_to_give_up() -> None:
 
 def test_a_failure_that_cannot_be_mended_is_not_repeated_and_goes_to_the_dead_letter_group() -> None:
     yard = Yard()
-    yard.add(message(dead_letter_group="/dead", original='{"id": 1}'))
+    yard.add(message(dead_letter_group="/dead", original='{"id": 1}', dead_letter_attributes={"RULE_ARN": "r"}))
     yard.batch()
     yard.finish(1, "NO_RESOURCE", error="410 Gone", is_final=True)
     assert yard.batch() == [2]
@@ -157,6 +157,7 @@ def test_a_failure_that_cannot_be_mended_is_not_repeated_and_goes_to_the_dead_le
     assert json.decode(letter.body) == {
         "message": '{"id": 1}',
         "attributes": {
+            "RULE_ARN": "r",
             "LANE": "a",
             "ERROR_CODE": "NO_RESOURCE",
             "ERROR_MESSAGE": "410 Gone",

@@ -305,7 +305,7 @@ def _exhausted(state: DeliveryState, retry_ms: int) -> str:
 
 def _dead_letter(message: Message, failure: FailedDelivery) -> Message:
     """Returns what the dead-letter group gets: the original and the attributes that AWS gives a dead letter."""
-    attributes = {
+    attributes = message.dead_letter_attributes | {
         "LANE": message.lane,
         "ERROR_CODE": failure.error_code,
         "ERROR_MESSAGE": failure.error,

@@ -89,14 +89,7 @@ class CompiledTarget(Struct, frozen=True):
 def compile_target(target: Target) -> CompiledTarget:
     """Compiles a target. Raises Refused: what of it cannot be, and what can be instead."""
     document = target.document
-    transformer = document.get("InputTransformer") or {}
-    compiled = compile_input(
-        target.id,
-        constant=document.get("Input"),
-        path=document.get("InputPath"),
-        paths_map=transformer.get("InputPathsMap"),
-        template=transformer.get("InputTemplate"),
-    )
+    compiled = compile_input_of(target)
     retry = document.get("RetryPolicy") or {}
     default = DeliveryPolicy()
     policy = DeliveryPolicy(
@@ -105,6 +98,19 @@ def compile_target(target: Target) -> CompiledTarget:
     )
     destination = _destination(target)
     return CompiledTarget(target, destination, to_builtins(destination), compiled, policy, _dead_letter_group(document))
+
+
+def compile_input_of(target: Target) -> TargetInput:
+    """Compiles the input of a target. Raises Refused."""
+    document = target.document
+    transformer = document.get("InputTransformer") or {}
+    return compile_input(
+        target.id,
+        constant=document.get("Input"),
+        path=document.get("InputPath"),
+        paths_map=transformer.get("InputPathsMap"),
+        template=transformer.get("InputTemplate"),
+    )
 
 
 def _destination(target: Target) -> Destination:
@@ -187,6 +193,7 @@ def message_for(
         body = original if is_whole else compiled.input.render(event, RuleContext(arn, rule.name, now_ms))
     except NoInput as error:
         return Undeliverable(lane, token, "INVALID_INPUT", str(error))
+    dead_letter = {"RULE_ARN": arn, "TARGET_ARN": compiled.target.arn} if compiled.dead_letter_group else {}
     return Message(
         lane=lane,
         channel=CHANNELS[type(compiled.destination)],
@@ -197,6 +204,7 @@ def message_for(
         dead_letter_group=compiled.dead_letter_group,
         original=original if compiled.dead_letter_group and body != original else "",
         policy=compiled.policy,
+        dead_letter_attributes=dead_letter,
     )
 
 

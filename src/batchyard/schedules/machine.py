@@ -235,6 +235,7 @@ class SchedulesMachine(DocumentMachine):
             token=execution_id,
             dead_letter_group=compiled.dead_letter_group,
             policy=compiled.policy,
+            dead_letter_attributes={"SCHEDULE_ARN": arn} if compiled.dead_letter_group else {},
         )
         return AddDelivery(message)
 

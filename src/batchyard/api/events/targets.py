@@ -9,6 +9,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.events import commands as c
 from batchyard.events.machine import MAX_TARGETS
 from batchyard.events.records import Target
+from batchyard.events.target_kinds import compile_input_of
 from batchyard.wire.messages import Document
 
 
@@ -20,6 +21,8 @@ async def put_targets(context: Context, call: Call, request: Document) -> Docume
     if len(entries) > MAX_TARGETS:
         raise Refused("The requested resource exceeds the maximum number allowed.", "LimitExceededException")
     targets = tuple(Target(entry["Id"], entry["Arn"], entry) for entry in entries)
+    for target in targets:
+        compile_input_of(target)  # one whose input cannot be made fails the whole request, as on AWS
     failed = await context.ask(c.PutTargets(bus_of(request), request["Rule"], targets))
     return {
         "FailedEntryCount": len(failed),

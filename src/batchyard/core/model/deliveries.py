@@ -25,7 +25,8 @@ class Message(Struct, frozen=True):
     messages of a lane with equal keys are sent one after the other; empty: in any order. `channel`: the name of the
     sender that takes it. `target`: where to, as JSON values of the channel's own record. `body`: the text that is sent.
     `dead_letter_group`: the log group that gets the message when it is given up; empty: none. `original`: what it then
-    gets, where that is not the body. `token`: the same for repeated deliveries of the same message."""
+    gets, where that is not the body; `dead_letter_attributes`: more of those that it then has. `token`: the same for
+    repeated deliveries of the same message."""
 
     lane: str
     channel: str
@@ -36,6 +37,7 @@ class Message(Struct, frozen=True):
     dead_letter_group: str = ""
     original: str = ""
     policy: DeliveryPolicy = DeliveryPolicy()
+    dead_letter_attributes: dict[str, str] = {}
 
 
 class Undeliverable(Struct, frozen=True):
