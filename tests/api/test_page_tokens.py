@@ -97,6 +97,13 @@ def subscriptions_of_topic(service: Service) -> Document:
     return {"TopicArn": service.client("sns").create_topic(Name="topic")["TopicArn"]}
 
 
+def past_attempts(service: Service) -> Document:
+    jobs = [service.submit() for _ in range(MANY)]
+    for job_id in jobs:
+        service.end(job_id)
+    return {"since": 0, "until": 2 * START_MS}
+
+
 def versions(service: Service) -> Document:
     executions.make_machine(service)
     states = service.client("stepfunctions")
@@ -124,6 +131,7 @@ MORE_WALKS = {
     ("logs", "ListLogGroups"): Walk(log_groups),
     ("states", "ListStateMachineVersions"): Walk(versions),
     ("states", "ListStateMachineAliases"): Walk(aliases),
+    ("yard", "ListPastAttempts"): Walk(past_attempts),
     ("sns", "ListTopics"): Walk(topics),
     ("sns", "ListSubscriptions"): Walk(subscriptions),
     ("sns", "ListSubscriptionsByTopic"): Walk(subscriptions_of_topic),

@@ -28,6 +28,7 @@ def test_every_operation_of_batch_is_routed() -> None:
     assert [name for service, name in OPERATIONS if service == "yard"] == [
         "DescribeJobTimes",
         "ExplainJob",
+        "ForecastJobs",
         "GetService",
         "InterruptInstance",
         "ListAttempts",
