@@ -274,3 +274,23 @@ def test_groups_are_listed_by_parts_of_their_names(logs: Any) -> None:
     code, text = refusal(logs.create_log_group, logGroupName="/k", kmsKeyId="arn:aws:kms:x")
     assert code == "InvalidParameterException"
     assert "kmsKeyId is not built here" in text
+
+
+def test_groups_are_described_by_a_text_in_their_names_or_by_name(logs: Any) -> None:
+    for name in ("/a/Train", "/b/test", "/c/training"):
+        logs.create_log_group(logGroupName=name)
+
+    def named(**request: Any) -> list[str]:
+        return [group["logGroupName"] for group in logs.describe_log_groups(**request)["logGroups"]]
+
+    assert named(logGroupNamePattern="TRAIN") == ["/a/Train", "/c/training"]
+    assert named(logGroupNamePattern="train", limit=1) == ["/a/Train"]
+    page = logs.describe_log_groups(logGroupNamePattern="train", limit=1)
+    rest = logs.describe_log_groups(logGroupNamePattern="train", limit=1, nextToken=page["nextToken"])
+    assert [group["logGroupName"] for group in rest["logGroups"]] == ["/c/training"]
+    arn = "arn:aws:logs:us-east-1:123456789012:log-group:/b/test"
+    assert named(logGroupIdentifiers=[arn, "/a/Train", "/none"]) == ["/b/test", "/a/Train"]
+    assert refusal(logs.describe_log_streams, logGroupName="/b/test", logGroupIdentifier=arn) == (
+        "ValidationException",
+        "LogGroup name and LogGroup ARN are mutually exclusive parameters.",
+    )

@@ -266,7 +266,12 @@ def test_wrong_parameters_are_refused_with_a_sentence(cloudwatch: Logs) -> None:
         (get, {"logGroupIdentifier": GROUP}, "Cannot specify both logGroupName and logGroupIdentifier"),
         (cloudwatch.filter, {}, "Give the log group"),
         (cloudwatch.filter, {"logGroupIdentifier": "arn:aws:s3:::bucket"}, "is not the ARN of a log group"),
-        (cloudwatch.groups, {"logGroupNamePattern": "batch"}, "use logGroupNamePrefix"),
+        (
+            cloudwatch.groups,
+            {"logGroupNamePattern": "a", "logGroupNamePrefix": "b"},
+            "are mutually exclusive parameters",
+        ),
+        (cloudwatch.groups, {"logGroupIdentifiers": ["a"], "logGroupNamePrefix": "b"}, "give one of them"),
     ]
     for action, request, sentence in wrong:
         code, message = refusal(action, **request)

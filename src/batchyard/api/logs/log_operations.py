@@ -27,10 +27,12 @@ from batchyard.api.logs.requests import (
     group_name,
     invalid,
     limit_of,
+    name_of,
     no_stream,
     page,
     require_group,
 )
+from batchyard.core.model.refusal import Refused
 from batchyard.evaluators.logs.filter_pattern import compile_pattern
 from batchyard.observe.log_catalogue import AnyStream
 from batchyard.observe.log_filters import METRIC_FILTER, event_id
@@ -46,6 +48,7 @@ MAX_STREAMS_AT_ONCE = 10_000
 # A token of GetLogEvents has 56 digits, as on AWS: a proof that it was made for this stream, and the position in it.
 PROOF_DIGITS, PLACE_DIGITS = 30, 26
 TOKEN = re.compile(rf"[fb]/[0-9]{{{PROOF_DIGITS + PLACE_DIGITS}}}", re.ASCII)
+MAX_PAGES_SEARCHED = 100  # of groups, for names with a text, in one answer
 MAX_PATTERN_CHARACTERS = 1024  # API: FilterPattern
 
 
@@ -60,10 +63,15 @@ class _SearchToken(Struct, array_like=True):
 
 
 async def describe_log_groups(context: Context, call: Call, request: Document) -> Document:
-    """logGroupNamePrefix, limit, nextToken -> logGroups, nextToken."""
-    for member in ("logGroupNamePattern", "logGroupIdentifiers"):
-        if request.get(member):
-            raise invalid(f"{member} is not supported here: use logGroupNamePrefix.")
+    """logGroupNamePrefix, or logGroupNamePattern (a text in the name, in any case), or logGroupIdentifiers; limit,
+    nextToken -> logGroups, nextToken. A page may be short or empty while there is a nextToken."""
+    prefix, pattern, identifiers = (
+        bool(request.get(member)) for member in ("logGroupNamePrefix", "logGroupNamePattern", "logGroupIdentifiers")
+    )
+    if prefix and pattern:
+        raise invalid("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.")
+    if identifiers and (prefix or pattern):
+        raise invalid("Cannot specify logGroupIdentifiers with a prefix or pattern of names: give one of them.")
     if request.get("logGroupClass", "STANDARD") != "STANDARD":
         return {"logGroups": []}
     return await context.read(_describe_groups, context, limit_of(request), request)
@@ -71,6 +79,8 @@ async def describe_log_groups(context: Context, call: Call, request: Document) -
 
 async def describe_log_streams(context: Context, call: Call, request: Document) -> Document:
     """logGroupName or logGroupIdentifier, logStreamNamePrefix, orderBy, descending, limit, nextToken -> logStreams."""
+    if request.get("logGroupName") and request.get("logGroupIdentifier"):
+        raise Refused("LogGroup name and LogGroup ARN are mutually exclusive parameters.", "ValidationException")
     group = group_name(request)
     prefix = request.get("logStreamNamePrefix", "")
     order = request.get("orderBy", "LogStreamName")
@@ -105,13 +115,22 @@ async def filter_log_events(context: Context, call: Call, request: Document) -> 
 
 
 def _describe_groups(context: Context, limit: int, request: Document) -> Document:
-    try:
-        groups, cursor = context.log_catalogue.groups(
-            request.get("logGroupNamePrefix", ""), limit, request.get("nextToken")
-        )
-    except ValueError:
-        raise bad_token() from None
-    return page({"logGroups": [_group(context, group) for group in groups]}, cursor)
+    if request.get("logGroupIdentifiers"):
+        names = [name_of(one, "logGroupIdentifiers") for one in request["logGroupIdentifiers"]]
+        found = [context.log_catalogue.group(name) for name in dict.fromkeys(names)]
+        return {"logGroups": [_group(context, group) for group in found if group is not None]}
+    prefix, pattern = request.get("logGroupNamePrefix", ""), request.get("logGroupNamePattern", "").lower()
+    cursor: str | None = request.get("nextToken")
+    wanted: list[WrittenGroup] = []
+    for _ in range(MAX_PAGES_SEARCHED if pattern else 1):
+        try:
+            groups, cursor = context.log_catalogue.groups(prefix, limit - len(wanted), cursor)
+        except ValueError:
+            raise bad_token() from None
+        wanted += [group for group in groups if pattern in group.name.lower()]
+        if cursor is None or len(wanted) >= limit:
+            break
+    return page({"logGroups": [_group(context, group) for group in wanted]}, cursor)
 
 
 def _describe_streams(context: Context, group: str, prefix: str, by_time: bool, request: Document) -> Document:
