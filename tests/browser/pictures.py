@@ -15,6 +15,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -142,7 +143,7 @@ class Drawn:
     def tab(self, **settings: Any) -> Tab:
         view: dict[str, Any] = {"viewport": VIEW, "timezone_id": "UTC", "locale": "en-GB", "reduced_motion": "reduce"}
         tab = Tab(self.browser, ADDRESS, **(view | settings))
-        tab.page.clock.set_fixed_time(self._pages.now_ms)
+        tab.page.clock.set_fixed_time(datetime.fromtimestamp(self._pages.now_ms / 1000, UTC))
         tab.page.route("**/*", self._answer)
         return tab
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,6 +173,53 @@ def test_everything_is_within_reach_of_keys(yard: Yard) -> None:
     assert page.locator("[data-readout]").inner_text() == "3 FAILED exit 9"
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/console/jobs/{yard.ids['array']}:3")
+    tab.close()
+
+
+def test_every_question_is_answered_by_roles_and_keys_alone(yard: Yard) -> None:
+    tab = yard.tab()
+    page = tab.open("")
+
+    def follow(name: str, within: Any = None) -> None:
+        """As a screen reader's user does: finds the link by its role and name, and presses Enter."""
+        link = (within or page).get_by_role("link", name=name, exact=True).first
+        link.focus()
+        page.keyboard.press("Enter")
+
+    def says(*texts: str) -> None:
+        for text in texts:
+            page.get_by_role("main").get_by_text(text).first.wait_for()
+
+    def waits_at(heading: str) -> None:
+        page.get_by_role("heading", level=1, name=heading, exact=True).wait_for()
+
+    attention = page.get_by_role("region", name="Needs attention")
+    assert "exit 37" in attention.inner_text(), "what failed"
+    follow("clean", attention)
+    waits_at("clean")
+    says("exit 37", "bad row 4711")  # why
+    follow("Jobs", page.get_by_role("navigation"))
+    waits_at("Jobs")
+    follow("transform")
+    waits_at("transform")
+    follow("3")  # which input
+    says("bad input")
+    follow("Overview", page.get_by_role("navigation"))
+    waits_at("Overview")
+    page.get_by_role("list", name="Jobs by state").get_by_role("link", name="RUNNABLE").focus()
+    page.keyboard.press("Enter")
+    waits_at("Jobs")
+    follow("huge")
+    waits_at("huge")
+    says("64 vCPUs asked, 4 at most there", "Ask for less")  # what waits, and for what
+    follow("When will it start?")
+    waits_at("When will huge start?")
+    says("That is not known")
+    follow("Environments", page.get_by_role("navigation"))
+    waits_at("Compute environments")
+    follow("train")  # who uses the machine
+    waits_at("train")
+    assert tab.violations() == []
     tab.close()
 
 

@@ -71,7 +71,8 @@ def test_a_queue_shows_whose_turn_is_next_and_what_blocks_it(yard: Console) -> N
     assert re.findall(r'data-job="([^"]+)"', page) == [second, third]
     assert "Running 1 job, 4 vCPUs" in text_of(page)
     assert "Waiting for room 2 jobs, 8 vCPUs" in text_of(page)
-    assert "default" in text_of(yard.get("queues"))
+    assert "two for" in text_of(yard.get("queues")), "what blocks it is named"
+    assert "two blocks it for" in text_of(page)
     assert yard.ask(PageRequest("queues/none", VISITOR)).status == 404
 
 
@@ -100,6 +101,17 @@ def test_instances_are_boxes_filled_by_jobs(yard: Console) -> None:
     assert '<rect class="f-used" x="0" width="246" height="28"/>' in page
     assert "local" in text_of(yard.get("environments/local"))
     assert yard.ask(PageRequest("environments/none", VISITOR)).status == 404
+
+
+def test_a_job_of_several_nodes_fills_the_room_of_all_of_them(yard: Console) -> None:
+    small = container(resourceRequirements=[{"type": "VCPU", "value": "1"}, LARGE[1]])
+    ranges = [{"targetNodes": "0:2", "container": small}]
+    nodes = {"numNodes": 3, "mainNode": 0, "nodeRangeProperties": ranges}
+    yard.call("RegisterJobDefinition", {"jobDefinitionName": "gang", "type": "multinode", "nodeProperties": nodes})
+    yard.submit("gang", "solve")
+    text = text_of(yard.get("environments"))
+    assert "3 of 4 vCPUs in use" in text
+    assert "solve default 3 vCPUs" in text
 
 
 def test_an_instance_is_interrupted_after_a_question(console: Console) -> None:

@@ -1,8 +1,12 @@
 """The page of one job, of an array, and of a gang: what happened, why, and what to do now."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from batchyard.analysis.forecasts import HISTORY, NOT_WAITING, UNKNOWN, Forecast, Forecasts
+from batchyard.api import operations
 from batchyard.console.job_logs import find_place
 from batchyard.console.site import PageRequest
 from batchyard.core.model.records import log_file_container, logs_of
@@ -39,7 +43,30 @@ def test_what_holds_the_room_is_linked(yard: Console) -> None:
     yard.start(first)
     page = yard.get(f"jobs/{second}")
     assert f"/console/jobs/{first}" in links_of(page)
-    assert "Held by" in text_of(page)
+    assert "Held by nap (4 vCPUs)" in text_of(page)
+
+
+def test_when_a_job_starts_is_a_page_of_its_own(yard: Console) -> None:
+    yard.register("wide", containerProperties=container(resourceRequirements=_asks("4", "512")))
+    first, second = yard.submit("wide"), yard.submit("wide", "later")
+    yard.start(first)
+    assert "When will it start?" not in text_of(yard.get(f"jobs/{second}")), "no service runs"
+    assert yard.ask(PageRequest(f"jobs/{second}/forecast", VISITOR)).status == 404
+    known = Forecast(second, HISTORY, 100, 60_000, 120_000, 180_000)
+    answers = iter([known, Forecast(second, UNKNOWN, 100), Forecast(first, NOT_WAITING, 0)])
+
+    async def forecaster(job_ids: Sequence[str]) -> Forecasts:
+        return Forecasts(yard.now_ms, [next(answers)])
+
+    yard.site = replace(yard.site, context=replace(yard.context, forecaster=forecaster))
+    yard.site = replace(yard.site, handlers=operations.bind(yard.site.context))
+    page = yard.get(f"jobs/{second}")
+    assert f"/console/jobs/{second}/forecast" in links_of(page)
+    text = text_of(yard.get(f"jobs/{second}/forecast"))
+    assert "When will later start? Most likely in 2 min" in text
+    assert "100 futures were played" in text
+    assert "That is not known" in text_of(yard.get(f"jobs/{second}/forecast"))
+    assert "It does not wait." in text_of(yard.get(f"jobs/{first}/forecast"))
 
 
 def test_a_failed_job_says_how_it_ended(yard: Console) -> None:

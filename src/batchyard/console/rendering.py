@@ -95,6 +95,11 @@ def counted(value: int, noun: str) -> str:
     return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
 
 
+def vcpus(value: float | None) -> str:
+    """An amount of processors: `1 vCPU`, `0.5 vCPUs`."""
+    return "–" if value is None else f"{number(value)} vCPU" if value == 1 else f"{number(value)} vCPUs"
+
+
 def mib(value: float | None) -> str:
     """An amount of memory, given in MiB."""
     if value is None:
@@ -149,7 +154,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters: Iterable[Any] = (when, from_seconds, duration, number, counted, mib, last_part, pretty, state_class)
+    filters: Iterable[Any] = (
+        *(when, from_seconds, duration, number, counted, vcpus, mib),
+        *(last_part, pretty, state_class),
+    )
     made.filters |= {one.__name__: one for one in filters}
     made.globals |= {
         "static": static_url,

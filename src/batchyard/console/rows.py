@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from batchyard.api.batch import render
+from batchyard.console.site import Site
 from batchyard.core.model.names import Account
 from batchyard.store.queries import JobView
 from batchyard.wire.messages import Document
+
+_SUFFIX = re.compile(r"^[^:#]*")  # of an id, what is not the child's or node's number
 
 
 class JobRow(Struct, frozen=True):
@@ -20,6 +26,13 @@ class JobRow(Struct, frozen=True):
     exit_code: int | None
     size: int
     nodes: int
+
+
+async def names_of(site: Site, job_ids: Iterable[str]) -> dict[str, str]:
+    """Returns what people call jobs, by id: the name, and of a child or node its number."""
+    wanted = list(dict.fromkeys(job_ids))
+    views = await site.context.read(site.context.reader.jobs, wanted) if wanted else []
+    return {view.job_id: view.spec.name + _SUFFIX.sub("", view.job_id) for view in views}
 
 
 def row_of(view: JobView, account: Account) -> JobRow:

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from batchyard.console.rendering import render
 from batchyard.console.site import Answer, NotFound, PageRequest, Site, redirect, url_of
+from batchyard.core.model.records import node_resources
+from batchyard.core.model.resources import MILLI_PER_VCPU
+from batchyard.store.queries import JobView
 from batchyard.wire.messages import Document
 
 PARTS = 1000  # of a bar's width
@@ -86,10 +89,19 @@ async def _boxes(site: Site, request: PageRequest) -> list[Box]:
             view = views.get(job_id)
             if view is None:
                 continue
-            vcpus = view.spec.task.resources.milli_vcpus / 1000
+            vcpus = _held_vcpus(view, one["instanceId"])
             named = view.spec.name if view.index is None else f"{view.spec.name}:{view.index}"
             width = round(PARTS * vcpus / total)
             slices.append(Slice(job_id, named, view.spec.queue, vcpus, round(start), max(0, width - 4)))
             start += PARTS * vcpus / total
         boxes.append(Box(one, slices, one["jobsCount"] - len(slices), one["free"]["vcpus"]))
     return boxes
+
+
+def _held_vcpus(view: JobView, instance_id: str) -> float:
+    """Returns the vCPUs that a job holds on an instance: those of all its nodes there."""
+    attempt = view.job.attempt
+    if attempt is None:  # it has ended since the instance was asked
+        return 0.0
+    held = zip(attempt.placements, node_resources(view.spec), strict=True)
+    return sum(asked.milli_vcpus for place, asked in held if place.instance_id == instance_id) / MILLI_PER_VCPU

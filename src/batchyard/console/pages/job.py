@@ -10,11 +10,14 @@ from batchyard.console.graph import MAX_NODES, Drawing, Node, draw
 from batchyard.console.job_logs import LogPart, attempts_of, find_place, read_last, search
 from batchyard.console.pages import array, gang
 from batchyard.console.rendering import duration, job_url, render
+from batchyard.console.rows import names_of
 from batchyard.console.site import Answer, NotFound, PageRequest, Site
 from batchyard.console.submission import as_boto3, as_cli, submission_of
 from batchyard.core.model.records import Job, Status, logs_of
 from batchyard.store.queries import JobView
 
+SHOWN_HOLDERS = 6  # as in the template
+FORECAST = (Status.PENDING, Status.RUNNABLE)  # whose starts can be forecast
 MAX_ANCESTORS = 30  # jobs of the graph of dependencies: what is further away belongs to their pages
 
 
@@ -51,6 +54,8 @@ async def shared_values(site: Site, request: PageRequest, view: JobView) -> dict
     detail = (await site.call(request.visitor, "batch", "DescribeJobs", {"jobs": [view.job_id]}))["jobs"][0]
     explanation = await site.call(request.visitor, "yard", "ExplainJob", {"jobId": view.job_id})
     usage = (await site.call(request.visitor, "yard", "ListAttempts", {"jobId": view.job_id}))["attempts"]
+    holders, dependencies_left = explanation.get("holders", ()), explanation.get("dependencies", ())
+    related = [one["jobId"] for one in (*holders[:SHOWN_HOLDERS], *dependencies_left[:MAX_ANCESTORS])]
     now_ms = site.now_ms()
     submission = submission_of(detail) if view.index is None and view.node is None else None
     return {
@@ -58,6 +63,8 @@ async def shared_values(site: Site, request: PageRequest, view: JobView) -> dict
         "view": view,
         "top_id": view.spec.job_id,
         "why": explanation,
+        "names": await names_of(site, related),
+        "may_start": site.context.forecaster is not None and view.job.status in FORECAST,
         "headline": headline(view, now_ms),
         "timeline": timeline(view.job, now_ms),
         "usage": {one["attempt"]: one["containers"] for one in usage},

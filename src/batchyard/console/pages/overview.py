@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from batchyard.console.charts import Chart, Points, chart_of
 from batchyard.console.pages.jobs import COUNTED, capped
+from batchyard.console.pages.queues import blocked_names
 from batchyard.console.rendering import render
 from batchyard.console.rows import row_of
 from batchyard.console.site import Answer, PageRequest, Site
@@ -58,6 +59,7 @@ async def show(site: Site, request: PageRequest) -> Answer:
         "overview.html",
         queues=queues,
         environments=environments,
+        names=await blocked_names(site, queues),
         counts={status: capped(number) for status, number in counts.items()},
         is_new=not any(counts.values()),
         failures=await _failures(site),

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from batchyard.console.rendering import last_part, render
-from batchyard.console.rows import row_of
+from batchyard.console.rows import names_of, row_of
 from batchyard.console.site import Answer, NotFound, PageRequest, Site
 from batchyard.core.model.refusal import Refused
 from batchyard.wire.messages import Document
@@ -26,7 +26,12 @@ class ShareBar(Struct, frozen=True):
 
 async def show(site: Site, request: PageRequest) -> Answer:
     queues = (await site.call(request.visitor, "yard", "ListQueues", {}))["queues"]
-    return render(site, request, "queues.html", queues=queues)
+    return render(site, request, "queues.html", queues=queues, names=await blocked_names(site, queues))
+
+
+async def blocked_names(site: Site, queues: list[Document]) -> dict[str, str]:
+    """Returns the names of the jobs that block queues, by id."""
+    return await names_of(site, [queue["blockedJob"] for queue in queues if queue.get("blockedJob")])
 
 
 async def show_one(site: Site, request: PageRequest) -> Answer:
@@ -47,6 +52,7 @@ async def show_one(site: Site, request: PageRequest) -> Answer:
         request,
         "queue.html",
         queue=queue,
+        names=await blocked_names(site, [queue]),
         detail=detail,
         rows=rows,
         used=sum(one["quantity"] for one in snapshot["queueUtilization"]["totalCapacityUsage"]),
