@@ -69,7 +69,7 @@ CAUGHT_BY: dict[str, int] = {
     "let the job of a lost GPU run on": 31,
     "keep an instance with a lost GPU": 74,
     "believe the exit code of a job whose host was lost": 31,
-    "call for an execution that has been stopped": 47,
+    "call for an execution that has been stopped": 12,
     "forget after a restart which job is waited for": 6,
     "forget after a restart when a retry is due": 6,
     "forget after a restart what has not begun": 10,
@@ -77,6 +77,7 @@ CAUGHT_BY: dict[str, int] = {
     "do not repeat what ends abandoned calls": 6,
     "let the job of a stopped execution run on": 55,
     "count an iteration twice": 43,
-    "run children again that have succeeded": 170,
+    "give a Map the items of the Map before it": 7,
+    "run children again that have succeeded": 27,
     "forget what is reported while the service ends": 701,
 }

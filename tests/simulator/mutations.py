@@ -23,7 +23,7 @@ from batchyard.loop import loop
 from batchyard.loop.effect_handlers import EngineEffects
 from batchyard.simulator import disk
 from batchyard.workflows import machine
-from batchyard.workflows.executions import children, endings, redrives, restoring
+from batchyard.workflows.executions import children, endings, open_executions, redrives, restoring
 from batchyard.workflows.machine import WorkflowsMachine
 
 Owner = ModuleType | type
@@ -460,6 +460,12 @@ MUTATIONS = [
         children,
         "_child_ended",
         replacing("progress.done += 1", "progress.done += 1 + (progress.done == 1)"),
+    ),
+    Mutation(
+        "give a Map the items of the Map before it",
+        open_executions.OpenExecutions,
+        "items_of",
+        replacing("known is None or known.text is not frame.work", "known is None"),
     ),
     Mutation(
         "run children again that have succeeded",

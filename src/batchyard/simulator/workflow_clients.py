@@ -13,7 +13,7 @@ from batchyard.simulator.attempt_ledger import ViolationError
 from batchyard.simulator.event_queue import SimulatorEventQueue
 from batchyard.simulator.server import ACCOUNT, NoAnswerError, Server
 from batchyard.simulator.workflow_oracle import WorkflowOracle
-from batchyard.simulator.workflow_workload import RedriveWorkflow, StartWorkflow, StopWorkflow
+from batchyard.simulator.workflow_workload import RedriveWorkflow, StartWorkflow, StopWorkflow, given_of
 from batchyard.workflows import commands as c
 from batchyard.workflows.registry_commands import CreateStateMachine
 
@@ -62,7 +62,7 @@ class WorkflowClients:
 
     def _start(self, operation: StartWorkflow) -> None:
         machine = ACCOUNT.arn("states", f"stateMachine:{operation.machine}")
-        given = json.dumps({"items": list(range(operation.items))})
+        given = json.dumps(given_of(operation.items))
         name = f"run-{operation.number}"
         arn = ACCOUNT.arn("states", f"execution:{operation.machine}:{name}")
         command = c.StartExecution(machine, name, given, "", has_given_name=True)

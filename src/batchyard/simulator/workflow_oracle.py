@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 
-from batchyard.core.model.executions import Execution, ExecutionStatus, Frame, FramePhase, HistoryEvent
+from batchyard.core.model.executions import Execution, ExecutionStatus, Frame, FramePhase, HistoryEvent, MapRun
 from batchyard.core.model.idempotency import split_stored_key
 from batchyard.core.model.records import Status
 from batchyard.simulator.attempt_ledger import ViolationError
 from batchyard.simulator.disk import Disk
+from batchyard.simulator.workflow_workload import pair_of
 from batchyard.store import codec
 from batchyard.store.codec import Rows
 from batchyard.workflows.commands import RedriveExecution
@@ -43,10 +44,18 @@ class WorkflowOracle:
 
     def redrive_command(self, record: Execution) -> RedriveExecution:
         """Returns the command that redrives an execution, with all that the store has of it."""
-        runs = [codec.decode_map_run(row[-1]) for row in self._disk.map_runs.values() if row[1] == record.key]
-        arns = {run.arn for run in runs}
-        found = (self._disk.execution(key) for key in sorted(self._disk.executions))
-        children = [one for one in found if one.map_run_arn in arns and one.status is not ExecutionStatus.SUCCEEDED]
+        every = [self._disk.execution(key) for key in sorted(self._disk.executions)]
+        runs: list[MapRun] = []
+        children: list[Execution] = []
+        keys = [record.key]
+        while keys:
+            key = keys.pop()
+            own = [codec.decode_map_run(row[-1]) for row in self._disk.map_runs.values() if row[1] == key]
+            arns = {run.arn for run in own}
+            found = [one for one in every if one.map_run_arn in arns and one.status is not ExecutionStatus.SUCCEEDED]
+            keys += [one.key for one in found]
+            runs += own
+            children += found
         return RedriveExecution(
             record,
             self._frames(record.key),
@@ -114,6 +123,7 @@ class WorkflowOracle:
             record = self._disk.execution(key)
             events = self._disk.history(key)
             self._check_history(record, events)
+            self._check_item(record)
             for event in events:
                 if event.type == "TaskSubmitted" and _detail(event, "resourceType") == "batch":
                     self._note_job(jobs, record, events, event)
@@ -139,6 +149,15 @@ class WorkflowOracle:
         for event in events:
             if event.previous_event_id >= event.id:
                 raise ViolationError(f"{record.arn}: the event {event} precedes itself")
+
+    def _check_item(self, record: Execution) -> None:
+        """Checks that a child of the machine whose items tell their places has the one of its place."""
+        if not record.map_run_arn or ":stateMachine:maps/" not in record.machine_arn:
+            return
+        given = json.loads(record.input)
+        place = record.map_index
+        if given != pair_of(place) if isinstance(given, list) else not str(given).endswith(f"-{place}"):
+            raise ViolationError(f"{record.arn} is the child {place} of its map run, and has the item {given}")
 
     def _note_job(
         self, jobs: dict[str, str], record: Execution, events: list[HistoryEvent], submitted: HistoryEvent

@@ -75,6 +75,31 @@ CHILDREN = scope(
         },
     }
 )
+STANDARD_CHILDREN = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+# A Map in the batch in which another one may end, and map runs in map runs. What the items are: given_of.
+MAPS_AFTER_MAPS = scope(
+    Each={
+        "Type": "Map",
+        "ItemsPath": "$.items",
+        "MaxConcurrency": 1,
+        "ItemProcessor": scope(Item={"Type": "Pass"}),
+        "ResultPath": None,
+    },
+    Pairs={
+        "Type": "Map",
+        "ItemsPath": "$.pairs",
+        "ItemProcessor": {
+            **scope(
+                Both={
+                    "Type": "Map",
+                    "MaxConcurrency": 1,
+                    "ItemProcessor": {**scope(Job=task(ResultPath=None)), "ProcessorConfig": STANDARD_CHILDREN},
+                }
+            ),
+            "ProcessorConfig": STANDARD_CHILDREN,
+        },
+    },
+)
 TIMED = {
     **scope(
         Job=task(TimeoutSeconds=2, ResultPath=None, Catch=[{"ErrorEquals": ALL, "Next": "Again"}]),
@@ -88,9 +113,20 @@ MACHINES: dict[str, dict[str, Any]] = {
     "branches": BRANCHES,
     "iterations": ITERATIONS,
     "children": CHILDREN,
+    "maps": MAPS_AFTER_MAPS,
     "timed": TIMED,
     "nested": NESTED,
 }
+
+
+def given_of(items: int) -> dict[str, Any]:
+    """Returns the input of executions. Children of the machine `maps` have one of the pairs, and theirs one of its
+    members: their inputs tell their places."""
+    return {"items": list(range(items)), "pairs": [pair_of(index) for index in range(items)]}
+
+
+def pair_of(index: int) -> list[str]:
+    return [f"{index}-0", f"{index}-1"]
 
 
 class StartWorkflow(w.Operation, frozen=True):
