@@ -123,6 +123,18 @@ def test_what_is_no_state_machine_is_refused(states: Any, members: dict[str, Any
     assert text in found[1]
 
 
+def test_parquet_is_refused_by_name(tmp_path: Path) -> None:
+    service = Service(tmp_path, Settings(has_s3=True))
+    try:
+        states = service.client("stepfunctions")
+        read = {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "PARQUET"}}
+        text = READER.replace('{"Resource": "arn:aws:states:::s3:getObject"}', json.dumps(read))
+        found = refusal(states.create_state_machine, name="reads", definition=text, roleArn=ROLE)
+        assert "does not read PARQUET files: convert them to JSONL or CSV. at /States/A/ItemReader" in found[1]
+    finally:
+        service.close()
+
+
 def test_what_runs_elsewhere_is_accepted_where_the_owner_wants_it(tmp_path: Path) -> None:
     service = Service(tmp_path, Settings(accepts_unknown_integrations=True))
     try:

@@ -507,3 +507,12 @@ def test_readers_and_writers_of_objects_are_refused_where_there_are_none() -> No
     assert errors(definition, options=Options(check_items=check_objects)) == []
     nowhere = distributed(ItemReader={"Resource": "arn:aws:states:::s3:headObject"})
     assert len(errors(nowhere, options=Options(check_items=check_objects))) == 1
+
+
+def test_types_of_items_that_are_not_read_are_refused_by_name() -> None:
+    reader = {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "PARQUET"}}
+    definition = distributed(ItemReader=reader)
+    assert errors(definition) == []
+    found = errors(definition, options=Options(refused_input_types={"PARQUET": "Convert them."}))
+    assert found == [f"{SCHEMA}: Convert them. at /States/X/ItemReader/ReaderConfig/InputType"]
+    assert errors(definition, options=Options(refused_input_types={"CSV": "Convert them."})) == []

@@ -15,6 +15,7 @@ from batchyard.evaluators.states.task_checks import check_objects, refuse_object
 from batchyard.evaluators.states.variable_scopes import variable_references
 from batchyard.wire.messages import Document
 
+NOT_READ = {"PARQUET": "Batchyard does not read PARQUET files: convert them to JSONL or CSV."}  # types of items
 MAX_DIAGNOSTICS = 100  # API: maxResults
 
 
@@ -36,7 +37,8 @@ def diagnose(context: Context, definition: str, kind: str) -> list[Diagnostic]:
     accepts_unknown = context.settings.accepts_unknown_integrations
     check_task = integrations.check_known_task if accepts_unknown else integrations.check_task
     check_items = check_objects if context.settings.has_s3 or accepts_unknown else refuse_objects
-    return check_definition(definition, kind, Options(check_task, check_items))
+    refused = {} if accepts_unknown else NOT_READ
+    return check_definition(definition, kind, Options(check_task, check_items, refused))
 
 
 async def checked(context: Context, definition: str, kind: str) -> dict[str, list[str]]:

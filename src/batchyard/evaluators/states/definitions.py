@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import DecodeError, Struct, json
@@ -70,10 +70,12 @@ def no_item_check(_resource: str) -> str:
 
 class Options(Struct, frozen=True):
     """How to check. `check_task`: returns, for a resource and its arguments, what is wrong and where in the state;
-    `check_items`: returns what is wrong with the resource of an ItemReader or ResultWriter, empty for nothing."""
+    `check_items`: returns what is wrong with the resource of an ItemReader or ResultWriter, empty for nothing;
+    `refused_input_types`: of an ItemReader those that are not read, and what to do instead."""
 
     check_task: TaskCheck = no_task_check
     check_items: Callable[[str], str] = no_item_check
+    refused_input_types: Mapping[str, str] = {}
 
 
 def check_definition(text: str, kind: str = STANDARD, options: Options | None = None) -> list[Diagnostic]:
@@ -229,6 +231,11 @@ class _Checker:
             resource = given.get("Resource") if isinstance(given, dict) else None
             if isinstance(resource, str) and (message := self.options.check_items(resource)):
                 self.report.fault(message, f"{field.location}/{name}/Resource")
+            config = given.get("ReaderConfig") if isinstance(given, dict) else None
+            kind_read = config.get("InputType") if isinstance(config, dict) else None
+            if isinstance(kind_read, str) and kind_read in self.options.refused_input_types:
+                message = self.options.refused_input_types[kind_read]
+                self.report.fault(message, f"{field.location}/{name}/ReaderConfig/InputType")
         label = state.get("Label")
         if isinstance(label, str):
             if label in self.labels:

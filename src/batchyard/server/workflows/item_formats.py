@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from batchyard.api.states.definitions import NOT_READ
 from batchyard.evaluators.json_text import InvalidJson, minified, parse_json
 
 JSON, JSON_LINES, CSV, MANIFEST, PARQUET = "JSON", "JSONL", "CSV", "MANIFEST", "PARQUET"
@@ -30,7 +31,7 @@ def read_items(data: bytes, config: Config) -> list[Any]:
     """Returns the items of an object; `config`: the ReaderConfig, evaluated."""
     kind = config.get("InputType", JSON)
     if kind == PARQUET:
-        raise UnreadableItems("Batchyard does not read PARQUET files: convert them to JSONL or CSV.")
+        raise UnreadableItems(NOT_READ[PARQUET])
     text = _decoded(data)
     if kind == CSV:
         rows = _csv_items(text, config)
