@@ -11,6 +11,7 @@ import pytest
 
 from tests.browser.browser import DESKTOP, Tab
 from tests.browser.pipeline import HOSTILE, Yard, yard_with_jobs
+from tests.server.certificates import make_certificate
 from tests.server.running import Server, command
 from tests.waiting import until
 
@@ -146,6 +147,55 @@ def test_questions_are_dialogs_and_writes_are_shown(yard: Yard) -> None:
     tab.close()
 
 
+def test_many_are_withdrawn_after_a_question_that_counts_them(yard: Yard) -> None:
+    tab = yard.tab()
+    ids = [yard.submit("batch-of-three", "wide") for _ in range(3)]
+    page = tab.open("jobs?name=batch-of-three")
+    page.locator(f"#job-{ids[0]} input").check()
+    page.get_by_role("button", name="Cancel…").click()
+    page.get_by_role("heading", name="Cancel 1 job?").wait_for()
+    page.get_by_role("button", name="Cancel 1 job").click()
+    yard.wait(ids[0], "FAILED")
+    assert yard.status(ids[1]) == "RUNNABLE"
+    page = tab.open("jobs?name=batch-of-three")
+    page.get_by_role("button", name="Terminate…").click()
+    page.get_by_role("heading", name="Terminate 2 jobs?").wait_for()
+    assert "All that match name:batch-of-three" in page.locator("main").inner_text()
+    page.get_by_label("Reason").fill("seen in a browser")
+    page.get_by_role("button", name="Terminate 2 jobs").click()
+    yard.wait(ids[1], "FAILED")
+    yard.wait(ids[2], "FAILED")
+    job_id = yard.submit("unwanted", "wide")
+    page = tab.open(f"jobs/{job_id}")
+    page.get_by_role("link", name="Cancel…").click()
+    page.locator("dialog").get_by_role("button", name="Cancel unwanted").click()
+    tab.has(".head .s-failed")
+    tab.close()
+
+
+def test_definitions_and_workflows_are_run_from_their_forms(yard: Yard) -> None:
+    tab = yard.tab()
+    page = tab.open("definitions/ok/1")
+    page.get_by_role("link", name="Run it…").click()
+    page.locator("input[name=name]").fill("from-a-form")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("heading", name="from-a-form", level=1).wait_for()
+    tab.has(".head .s-succeeded")
+    page = tab.open("workflows/nightly/start")
+    page.get_by_label("Input, as JSON").fill('{"ready": true}')
+    page.get_by_label("Name; empty").fill("tried")
+    page.get_by_role("button", name="Start it").click()
+    page.wait_for_url("**/executions/tried")
+    page.get_by_role("link", name="Stop…").click()
+    page.locator("dialog").get_by_role("button", name="Stop it").click()
+    page.get_by_role("link", name="Redrive…").click()
+    page.locator("dialog").get_by_role("button", name="Redrive it").click()
+    page.get_by_role("link", name="Stop…").click()
+    page.locator("dialog").get_by_role("button", name="Stop it").click()
+    page.get_by_role("link", name="Redrive…").wait_for()
+    tab.close()
+
+
 def test_everything_is_within_reach_of_keys(yard: Yard) -> None:
     tab = yard.tab()
     page = tab.open("")
@@ -259,10 +309,10 @@ def test_the_theme_stays_as_it_was_chosen(yard: Yard) -> None:
 
 
 def test_visitors_sign_in_once_there_are_keys(yard: Yard, tmp_path: Path) -> None:
-    with Server(tmp_path) as server:
+    with Server(tmp_path, *make_certificate(tmp_path / "tls").flags) as server:
         made = command(tmp_path, "keys", "add", "ann", "--data-dir", str(server.data_dir), "--json")
         key = json.loads(made.stdout)
-        tab = Tab(yard.browser, server.address)
+        tab = Tab(yard.browser, server.address, ignore_https_errors=True)
         page = tab.open("jobs?state=failed")
         assert "sign-in" in page.url
         assert tab.violations() == []
@@ -270,6 +320,9 @@ def test_visitors_sign_in_once_there_are_keys(yard: Yard, tmp_path: Path) -> Non
         page.get_by_label("Secret access key").fill(key["secretAccessKey"])
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url("**/console/jobs?state=failed")
+        tab.has(".live.is-on")  # the stream comes over TLS too
+        (session,) = [one for one in tab.context.cookies() if one["name"].startswith("batchyard_session")]
+        assert (session["secure"], session["httpOnly"], session["sameSite"]) == (True, True, "Strict")
         page.get_by_role("button", name="ann").click()
         page.wait_for_url("**/console/sign-in")
         tab.close()

@@ -18,6 +18,17 @@ MAX_ELEMENTS = 3000
 def million(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     with yard_without_jobs(tmp_path_factory.mktemp("million")) as yard:
         register(yard.batch, "wide", "sleep 600", vcpus="64")
+        resources = {
+            "type": "EC2",
+            "minvCpus": 2,
+            "maxvCpus": 2,
+            "instanceTypes": ["c5.large"],
+            "subnets": ["subnet-1"],
+        }
+        resources |= {"instanceRole": "role", "securityGroupIds": ["sg-1"]}
+        yard.batch.create_compute_environment(
+            computeEnvironmentName="fleet", type="MANAGED", computeResources=resources
+        )
         for number in range(ARRAYS):
             yard.ids["last"] = yard.submit(f"sweep-{number}", "wide", arrayProperties={"size": CHILDREN})
         yield yard
@@ -55,4 +66,18 @@ def test_a_first_visit_fetches_little(million: Yard) -> None:
     page.wait_for_load_state("load")
     assert len(fetched) >= 3, fetched
     assert sum(size for _, size in fetched) < MAX_FIRST_PAGE_BYTES, fetched
+    tab.close()
+
+
+def test_an_instance_is_interrupted_after_a_question(million: Yard) -> None:
+    tab = million.tab()
+    page = tab.open("environments/fleet")
+    link = page.get_by_role("link", name="Interrupt…")
+    link.wait_for()  # the page is live: it is there once the instance is ready
+    name = page.locator("section[id^=instance-]").get_attribute("id")
+    link.click()
+    page.locator("dialog").get_by_role("button", name="Interrupt it").click()
+    page.wait_for_url("**/console/environments")
+    page = tab.open("environments/fleet")
+    page.wait_for_function("id => !document.getElementById(id)", arg=name)
     tab.close()

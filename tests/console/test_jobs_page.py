@@ -103,6 +103,8 @@ def test_all_that_match_are_withdrawn_with_their_number(yard: Console) -> None:
     kept = yard.submit("large", "kept")
     page = yard.get("jobs/withdraw", action="cancel", name="old")
     assert "Cancel 3 jobs? All that match name:old" in text_of(page)
+    assert "Cancel 4 jobs? All of every queue" in text_of(yard.get("jobs/withdraw", action="cancel"))
+    assert "Cancel 1 job? The selected ones." in text_of(yard.get("jobs/withdraw", action="cancel", ids=kept))
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.partition("<main")[2]))
     done = yard.post("jobs/withdraw", **hidden, reason="too old")
     assert "done=cancel+3" in header_of(done, "location")

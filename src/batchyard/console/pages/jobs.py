@@ -78,13 +78,15 @@ async def ask(site: Site, request: PageRequest) -> Answer:
     action = _action(request.query.get("action", ""))
     ids = [one for one in request.query.get("ids", "").split(",") if one]
     found = read_filter(request.query, site.now_ms())
+    which = "The selected ones."
     if not ids:
         ids = await _matching(site, found, action)
+        everything = "All of every queue: no job was selected, and no filter is set."
+        which = f"All that match {found.text}." if found.given else everything
     verb = action.capitalize()
     more = f" There may be more: ask again for the next {MAX_WITHDRAWN:,}." if len(ids) == MAX_WITHDRAWN else ""
     what = f"{len(ids):,} {'job' if len(ids) == 1 else 'jobs'}"
-    which = f"All that match {found.text}" if found.given else "The selected ones, or all where none is selected"
-    text = f"{verb} {what}? {which}. {_means(action)}{more}"
+    text = f"{which} {_means(action)}{more}"
     return render(
         site,
         request,
