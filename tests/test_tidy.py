@@ -8,6 +8,7 @@ import subprocess
 import tokenize
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 MAX_FUNCTION_LINES = 60  # what is longer has parts that deserve a name
 MAX_FILE_LINES = 600  # what is longer is more than one thing
+MIN_PATIENCE_SECONDS = 30  # of what waits for a condition or a process
 BANNED_MODULES = {"utils", "util", "common", "helpers", "helper", "manager", "managers", "misc", "base_utils"}
 
 # Generated from AWS's models or copied with their licence: not written here, so not styled here.
@@ -80,6 +82,11 @@ FILES = [name for name in repository_files() if not name.startswith(DATA_FOLDERS
 PYTHON_FILES = [name for name in FILES if name.endswith(".py")]
 
 
+@lru_cache(maxsize=1)  # one file after the other goes through all rules
+def nodes_of(text: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(text)))
+
+
 def text_of(name: str) -> str:
     try:
         return (ROOT / name).read_text()
@@ -96,7 +103,7 @@ def too_long(path: str, text: str) -> list[str]:
     found = []
     if text.count("\n") > MAX_FILE_LINES:
         found.append(f"{path}: {text.count(chr(10))} lines, at most {MAX_FILE_LINES}")
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > MAX_FUNCTION_LINES:
@@ -112,7 +119,7 @@ def vaguely_named(path: str, text: str) -> list[str]:
 def proves_nothing(path: str, text: str) -> list[str]:
     if not Path(path).name.startswith("test_"):
         return []
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, ast.Assert) or (
             isinstance(node, ast.Attribute) and node.attr in ("raises", "warns", "fail")
         ):
@@ -126,15 +133,38 @@ def hopes_by_sleeping(path: str, text: str) -> list[str]:
         return []
     return [
         f"{path}:{node.lineno}: wait for what is to happen (tests.waiting.until) instead of sleeping"
-        for node in ast.walk(ast.parse(text))
+        for node in nodes_of(text)
         if (isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.sleep", "sleep"))
         or (isinstance(node, ast.ImportFrom) and node.module == "time" and any(n.name == "sleep" for n in node.names))
     ]
 
 
+def loses_patience(path: str, text: str) -> list[str]:
+    """A machine may have ten other things to do: what takes a moment alone takes many seconds there."""
+    if not path.startswith("tests/") or path == "tests/test_waiting.py":
+        return []
+    found = []
+    for node in nodes_of(text):
+        limits: list[ast.expr] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "until":
+            limits = node.args[1:2]
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("wait", "communicate")
+            and ast.unparse(node.func.value).endswith("process")
+        ):
+            limits = [*node.args[:1], *(one.value for one in node.keywords if one.arg == "timeout")]
+        limit = limits[0].value if limits and isinstance(limits[0], ast.Constant) else None
+        if isinstance(limit, int | float) and limit < MIN_PATIENCE_SECONDS:
+            line = getattr(node, "lineno", 0)
+            found.append(f"{path}:{line}: waits {limit} s at most: leave it to tests.waiting, or 60 s")
+    return found
+
+
 def swallows(path: str, text: str) -> list[str]:
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, ast.ExceptHandler):
             caught = (
                 {ast.unparse(name) for name in ast.walk(node.type) if isinstance(name, ast.Name)}
@@ -164,7 +194,7 @@ def moves_a_job(path: str, text: str) -> list[str]:
     if not path.startswith("src/batchyard/core/") or path.endswith("/model/lifecycle.py"):
         return []
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func).split(".")[-1]
             given = [keyword.value for keyword in node.keywords if keyword.arg == "status"]
@@ -190,7 +220,7 @@ def two_clocks(path: str, text: str) -> list[str]:
     if not path.startswith("src/batchyard/core/"):
         return []
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, ast.FunctionDef):
             taken = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
             if {"world", "now_ms"} <= taken:
@@ -200,7 +230,7 @@ def two_clocks(path: str, text: str) -> list[str]:
 
 def prose(text: str) -> Iterator[tuple[int, str, bool]]:
     """Yields (line, text, whether it is a docstring) of every docstring and comment of a module."""
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node)
             if docstring is not None:
@@ -254,6 +284,7 @@ CODE_RULES = [
     vaguely_named,
     proves_nothing,
     hopes_by_sleeping,
+    loses_patience,
     swallows,
     moves_a_job,
     two_clocks,
@@ -265,10 +296,21 @@ TEXT_RULES = [unfinished, tied_to_a_machine, tied_to_an_index, secret]
 # -- the tree keeps them --
 
 
+@cache
+def complaints() -> dict[Rule, list[str]]:
+    """Returns what is wrong with the code, by rule."""
+    found: dict[Rule, list[str]] = {rule: [] for rule in CODE_RULES}
+    for name in PYTHON_FILES:
+        text = text_of(name)
+        for rule in CODE_RULES:
+            found[rule] += rule(name, text)
+    return found
+
+
 @pytest.mark.parametrize("rule", CODE_RULES)
 def test_code_is_tidy(rule: Rule) -> None:
     assert len(PYTHON_FILES) > 10
-    found = [complaint for name in PYTHON_FILES for complaint in rule(name, text_of(name))]
+    found = complaints()[rule]
     assert not found, "\n".join(found)
 
 
@@ -350,6 +392,9 @@ BREAKING = [
     (proves_nothing, "tests/core/test_x.py", "def test_x():\n    print(1)\n"),
     (hopes_by_sleeping, "tests/core/test_x.py", "import time\ntime.sleep(1)\n"),
     (hopes_by_sleeping, "tests/core/test_x.py", "from time import sleep\n"),
+    (loses_patience, "tests/core/test_x.py", "until(lambda: job.ended, 10)"),
+    (loses_patience, "tests/core/test_x.py", "assert server.process.wait(5.0) == 0"),
+    (loses_patience, "tests/core/test_x.py", "process.communicate(timeout=20)"),
     (swallows, CORE, "try:\n    f()\nexcept:\n    raise\n"),
     (swallows, CORE, "try:\n    f()\nexcept Exception:\n    pass\n"),
     (swallows, CORE, "try:\n    f()\nexcept (ValueError, BaseException) as e:\n    ...\n"),

@@ -6,13 +6,14 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
+PATIENCE_SECONDS = 60.0  # many times what anything takes: the machine may have ten other things to do
 FIRST_PAUSE_SECONDS = 0.001  # most conditions hold within a few milliseconds
 MAX_PAUSE_SECONDS = 0.05  # long waits must not burn the processor that the awaited thing needs
 
 
 def until(
     condition: Callable[[], Value],
-    timeout_seconds: float = 10.0,
+    timeout_seconds: float = PATIENCE_SECONDS,
     describe: str | Callable[[], object] = "",
 ) -> Value:
     """Call `condition` until it returns something true, and return that.

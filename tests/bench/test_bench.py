@@ -17,7 +17,7 @@ SLEEPER = "import time; time.sleep(60)"
 
 def start_sleeper(path: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen([sys.executable, "-c", SLEEPER, str(path)])
-    until(lambda: pids_naming(path) == [process.pid], 10, "the sleeper's command line")
+    until(lambda: pids_naming(path) == [process.pid], 60, "the sleeper's command line")
     return process
 
 
@@ -47,7 +47,7 @@ def test_what_is_left_of_a_server_is_killed_and_said(tmp_path: Path, capfd: pyte
     supervisor = subprocess.Popen([sys.executable, "-c", SLEEPER, str(data_dir / "engine")])
     server.stop(process, [sys.executable, "-c", "raise SystemExit('no such command')"], {}, data_dir, seconds=0.2)
     assert process.poll() is not None
-    assert supervisor.wait(10) < 0
+    assert supervisor.wait(60) < 0
     said = capfd.readouterr().err
     assert "`batchyard down` failed: no such command" in said
     assert f"the server, process {process.pid}, had to be killed" in said

@@ -108,7 +108,7 @@ def test_who_sits_at_a_terminal_is_asked_and_sees_how_far_it_is(stub: Stub, tmp_
             until(lambda: shows(b"15 jobs of the queue default in the state PENDING? [y/N] "), describe="the question")
             os.write(terminal, answer.encode() + b"\n")
             until(lambda: shows(b"no end"), 30, describe=lambda: bytes(seen))
-            code = process.wait(10)
+            code = process.wait(60)
     finally:
         os.close(terminal)
     if answer == "y":

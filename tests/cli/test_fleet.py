@@ -171,7 +171,7 @@ def test_watching_writes_a_line_for_each_row_that_changes(stub: Stub, tmp_path: 
         stub.rows["instances"] = [stub.rows["instances"][0], instance("i-2", state="DRAINING")]
         seen.append(json.loads(process.stdout.readline()))
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert [(row["instanceId"], row["state"]) for row in seen] == [
         ("i-1", "READY"),
         ("i-2", "READY"),

@@ -96,7 +96,7 @@ def test_watching_writes_a_line_for_each_change(stub: Stub, tmp_path: Path) -> N
         stub.end(A)
         seen.append(json.loads(process.stdout.readline())["status"])
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert seen == ["RUNNABLE", "RUNNING", "SUCCEEDED"]
 
 

@@ -218,7 +218,7 @@ def test_input_that_no_job_reads_is_told_of(stub: Stub, tmp_path: Path, kind: st
     with (tmp_path / "input").open() as file:
         stdin = {"file": file.fileno(), "pipe": reading, "null": subprocess.DEVNULL}[kind]
         with start(stub, tmp_path, stdin=stdin) as process:
-            _, errors = process.communicate(timeout=20)
+            _, errors = process.communicate(timeout=60)
     os.close(reading)
     os.close(writing)
     assert (b"Standard input is not passed on" in errors) == (kind != "null")
@@ -268,7 +268,7 @@ def test_ctrl_c_without_a_terminal_leaves_the_job(stub: Stub, tmp_path: Path) ->
     with start(stub, tmp_path) as process:
         until(lambda: follows(stub), describe="the log to be followed")
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=10)
+        output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (130, b"one\n")
     assert b"runs on. See it: batchyard logs --follow 3f2b8c1e" in errors
     assert stub.asked("TerminateJob") == []
@@ -294,7 +294,7 @@ def test_ctrl_c_asks(stub: Stub, tmp_path: Path, answer: str) -> None:
                 process.send_signal(signal.SIGINT)
             else:
                 os.write(terminal, answer.encode() + b"\n")
-            output, _ = process.communicate(timeout=10)
+            output, _ = process.communicate(timeout=60)
     finally:
         os.close(inside)
         os.close(terminal)

@@ -70,7 +70,7 @@ def test_a_schedule_that_is_due_submits_a_job(server: Server, invoke: Callable[.
     at = (datetime.now(UTC) + timedelta(seconds=4)).strftime("at(%Y-%m-%dT%H:%M:%S)")
     assert invoke("schedule", "add", "soon", at, "--definition", "report:1").exit_code == 0
     named = {"jobQueue": "default", "filters": [{"name": "JOB_NAME", "values": ["soon"]}]}
-    until(lambda: len(batch.list_jobs(**named)["jobSummaryList"]) == 1, 20, "the job of the schedule")
+    until(lambda: len(batch.list_jobs(**named)["jobSummaryList"]) == 1, 60, "the job of the schedule")
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def on_a_terminal(stub: Stub, folder: Path, commands: list[list[str]]) -> bytes:
                 return True
 
             until(ended, 60, describe="the commands to end")
-            assert process.wait(10) == 0, seen.decode("utf-8", "replace")
+            assert process.wait(60) == 0, seen.decode("utf-8", "replace")
     finally:
         os.close(terminal)
     return bytes(seen)

@@ -22,7 +22,7 @@ from batchyard.engines.supervisor.processes import start_ticks
 from tests.engines.shell_tasks import ShellTasks
 from tests.waiting import until
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.002
 
 

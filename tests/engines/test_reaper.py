@@ -33,12 +33,12 @@ def test_only_the_process_that_was_seen_is_signalled(is_same: bool) -> None:
         if not is_same:
             assert os.waitpid(process.pid, os.WNOHANG) == (0, 0)
             process.kill()
-        assert process.wait(10) == (-signal.SIGTERM if is_same else -signal.SIGKILL)
+        assert process.wait(60) == (-signal.SIGTERM if is_same else -signal.SIGKILL)
 
 
 def test_a_process_that_is_gone_is_passed_over() -> None:
     process = subprocess.Popen(["sleep", "60"])
     census: Any = Seen(process.pid, processes.start_ticks(process.pid))
     process.kill()
-    process.wait(10)
+    process.wait(60)
     reaper._signal(census, [process.pid], signal.SIGTERM)

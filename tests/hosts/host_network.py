@@ -21,7 +21,7 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[2]
 SUBNET = "10.77.0"
 FIRST_ADDRESS = 10  # the last number of the first host's address
-BOOT_SECONDS = 20.0
+BOOT_SECONDS = 60.0
 RUN_SECONDS = 60.0
 TMP = Path("/tmp")
 PROGRAMS = ("ip", "nsenter", "unshare", "setpriv")

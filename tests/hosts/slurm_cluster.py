@@ -13,7 +13,7 @@ from tests.hosts.host_network import ENDS_WITH_US, Host, HostNetwork
 from tests.waiting import until
 
 CONTROLLER = "ctl"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins")
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo", "scontrol", "scancel")
 CPUS = 8

@@ -27,11 +27,11 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
 def test_a_restored_copy_knows_everything_and_starts_nothing_twice(yard: Yard, tmp_path: Path) -> None:
     gate = str(tmp_path / "gate")
     done = yard.submit("done")
-    until(lambda: yard.status(done) == "SUCCEEDED", 20)
+    until(lambda: yard.status(done) == "SUCCEEDED")
     running, retried = yard.submit("running", nap=gate), yard.submit("retried", "0 0", nap=gate)
     blocked = yard.submit("blocked", after=running)
     array = yard.submit("array", size=3, nap=gate)
-    until(lambda: all(yard.status(one) == "RUNNING" for one in (running, retried, f"{array}:2")), 20)
+    until(lambda: all(yard.status(one) == "RUNNING" for one in (running, retried, f"{array}:2")))
     copy = tmp_path / "copy.db"
     made = command(tmp_path, "backup", str(copy), "--data-dir", str(yard.data_dir))
     assert made.returncode == 0, made.stderr
@@ -44,7 +44,7 @@ def test_a_restored_copy_knows_everything_and_starts_nothing_twice(yard: Yard, t
     again = command(tmp_path, "backup", str(copy), "--data-dir", str(yard.data_dir))
     assert "is there already" in again.stderr
     Path(gate).touch()
-    until(lambda: yard.status(array) == "SUCCEEDED", 20)
+    until(lambda: yard.status(array) == "SUCCEEDED")
     assert command(tmp_path, "down", "--kill", "--data-dir", str(yard.data_dir)).returncode == 0
 
     (tmp_path / "second").mkdir()
@@ -53,15 +53,15 @@ def test_a_restored_copy_knows_everything_and_starts_nothing_twice(yard: Yard, t
     assert restored.returncode == 0, restored.stderr
     with second:
         assert second.status(done) == "SUCCEEDED"
-        until(lambda: second.status(running) == "FAILED", 20, "no engine knows it")
+        until(lambda: second.status(running) == "FAILED", 60, "no engine knows it")
         (job,) = second.describe([running])
         assert job["statusReason"].startswith("Host EC2"), job
         assert second.status(blocked) == "FAILED"
-        until(lambda: second.status(retried) == "SUCCEEDED", 20, "its second attempt")
-        until(lambda: second.status(array) == "FAILED", 20)
+        until(lambda: second.status(retried) == "SUCCEEDED", 60, "its second attempt")
+        until(lambda: second.status(array) == "FAILED")
         assert [trace.faults() for trace in read_traces(yard.traces).values() if trace.faults()] == []
         fresh = second.submit("fresh")
-        until(lambda: second.status(fresh) == "SUCCEEDED", 20)
+        until(lambda: second.status(fresh) == "SUCCEEDED")
         second.kill()
         second.check_store()
 
@@ -84,12 +84,12 @@ def test_an_attempt_that_was_only_placed_is_not_launched_from_a_copy(yard: Yard,
 
     anything = {"jobQueue": "default", "filters": [{"name": "JOB_NAME", "values": ["placed"]}]}
     with second:
-        (job,) = until(ended, 20)
+        (job,) = until(ended)
         assert job["statusReason"].startswith("Host EC2"), job
     assert read_traces(yard.traces) == {}
     yard.variables = {}
     yard.start()
-    until(lambda: yard.status(job["jobId"]) == "SUCCEEDED", 20)
+    until(lambda: yard.status(job["jobId"]) == "SUCCEEDED")
 
 
 def test_what_is_no_copy_is_not_restored(tmp_path: Path) -> None:

@@ -88,25 +88,25 @@ def test_a_disk_that_fills_up(disk: Path, tmp_path: Path) -> None:
         yard.register()
         first, second = (yard.submit(gate.name, nap=str(gate)) for gate in gates)
         waiting = yard.submit("waiting", after=second)
-        until(lambda: yard.status(first) == yard.status(second) == "RUNNING", 20)
+        until(lambda: yard.status(first) == yard.status(second) == "RUNNING")
         fill(disk, (MIN_FREE_MIB - 10) * MIB)
-        status, answer = until(lambda: (r := yard.reply("SubmitJob", yard.submission("more")))[0] != 200 and r, 10)
+        status, answer = until(lambda: (r := yard.reply("SubmitJob", yard.submission("more")))[0] != 200 and r)
         assert status == 500
         assert b"takes no new jobs" in answer
         gates[0].touch()
-        until(lambda: yard.status(first) == "SUCCEEDED", 20, "running jobs finish")
+        until(lambda: yard.status(first) == "SUCCEEDED", 60, "running jobs finish")
         assert yard.process.poll() is None, "it serves on"
 
         fill(disk, 0)
         gates[1].touch()
         until(lambda: yard.process.poll() is not None or write_something(yard), 30, "a commit that finds no room")
-        assert yard.process.wait(20) == EXIT_DISK_FULL, yard.said()
+        assert yard.process.wait(60) == EXIT_DISK_FULL, yard.said()
         assert "No space is left" in yard.said()
         assert "Traceback" not in yard.said()
 
         (disk / "filler").unlink()
         yard.start()
-        until(lambda: yard.status(second) == yard.status(waiting) == "SUCCEEDED", 20, "nothing is lost")
+        until(lambda: yard.status(second) == yard.status(waiting) == "SUCCEEDED", 60, "nothing is lost")
         assert yard.status(first) == "SUCCEEDED"
         assert [fault for trace in read_traces(yard.traces).values() for fault in trace.faults()] == []
         (job,) = yard.describe([second])
@@ -155,15 +155,15 @@ def test_a_clock_that_steps_back_an_hour(moved: tuple[Yard, Path]) -> None:
     yard, offset = moved
     gate = yard.directory / "gate"
     before = yard.submit("before", nap=str(gate))
-    until(lambda: yard.status(before) == "RUNNING", 20)
+    until(lambda: yard.status(before) == "RUNNING")
     offset.write_text("-3600")
     meanwhile = yard.submit("meanwhile")
-    until(lambda: yard.status(meanwhile) == "SUCCEEDED", 20)
+    until(lambda: yard.status(meanwhile) == "SUCCEEDED")
     yard.kill()
     yard.start()
     after = yard.submit("after")
     gate.touch()
-    until(lambda: yard.status(after) == yard.status(before) == "SUCCEEDED", 20)
+    until(lambda: yard.status(after) == yard.status(before) == "SUCCEEDED")
     jobs = yard.describe([before, meanwhile, after])
     created = [job["createdAt"] for job in jobs]
     assert created == sorted(created), "time never goes back"
@@ -180,8 +180,8 @@ def test_finished_jobs_go_when_their_time_is_over(moved: tuple[Yard, Path]) -> N
         "jobId"
     ]
     old = [single, retried, array, failed]
-    until(lambda: all(job["status"] in ("SUCCEEDED", "FAILED") for job in yard.describe(old)), 20)
-    until(lambda: yard.status(running) == "RUNNING", 20)
+    until(lambda: all(job["status"] in ("SUCCEEDED", "FAILED") for job in yard.describe(old)))
+    until(lambda: yard.status(running) == "RUNNING")
     tasks = [a["container"]["taskArn"].rpartition("/")[2] for job in yard.describe(old) for a in job["attempts"]]
     logs = yard.data_dir / "logs"
     for task in tasks:
@@ -193,7 +193,7 @@ def test_finished_jobs_go_when_their_time_is_over(moved: tuple[Yard, Path]) -> N
     offset.write_text(str(2 * DAY))
     yard.kill()
     yard.start()
-    until(lambda: not yard.describe([*old, f"{array}:1"]), 20, "they go")
+    until(lambda: not yard.describe([*old, f"{array}:1"]), 60, "they go")
     assert not [task for task in tasks if log_path(logs, task).exists()]
     listed = yard.call("ListJobs", {"jobQueue": "default", "filters": [{"name": "JOB_NAME", "values": ["*"]}]})
     assert {job["jobId"] for job in listed["jobSummaryList"]} == {running, blocked}
@@ -203,7 +203,7 @@ def test_finished_jobs_go_when_their_time_is_over(moved: tuple[Yard, Path]) -> N
     yard.start()
     assert yard.status(blocked) == "PENDING", "a dependency that is gone had succeeded"
     gate.touch()
-    until(lambda: yard.status(blocked) == "SUCCEEDED", 20)
+    until(lambda: yard.status(blocked) == "SUCCEEDED")
     yard.kill()
     yard.check_store()
 
@@ -212,17 +212,17 @@ def test_a_data_directory_that_was_removed_while_a_job_ran(yard: Yard) -> None:
     """The next service there has a supervisor of its own at once; the old one leaves with its last job."""
     gate = yard.directory / "gate"
     running = yard.submit("running", nap=str(gate))
-    until(lambda: yard.status(running) == "RUNNING", 20)
+    until(lambda: yard.status(running) == "RUNNING")
     yard.kill()
     old = yard.supervisor_pid()
     shutil.rmtree(yard.data_dir)
     yard.start()
     yard.register()
     done = yard.submit("done")
-    until(lambda: yard.status(done) == "SUCCEEDED", 20)
+    until(lambda: yard.status(done) == "SUCCEEDED")
     assert yard.supervisor_pid() not in (0, old)
     gate.touch()
-    until(lambda: (row := read_row(old)) is None or row.is_dead, 20, "the old supervisor's end")
+    until(lambda: (row := read_row(old)) is None or row.is_dead, 60, "the old supervisor's end")
     (trace,) = [trace for trace in read_traces(yard.traces).values() if trace.job_id == running]
     assert trace.code == 0
 
@@ -246,9 +246,9 @@ def test_a_torn_journal_and_a_cut_log(yard: Yard) -> None:
     """Server and supervisor die; what lies on the disk is damaged before the next ones start."""
     gate = yard.directory / "gate"
     done = yard.submit("done")
-    until(lambda: yard.status(done) == "SUCCEEDED", 20)
+    until(lambda: yard.status(done) == "SUCCEEDED")
     running = yard.submit("running", "0 0", nap=str(gate))
-    until(lambda: yard.status(running) == "RUNNING", 20)
+    until(lambda: yard.status(running) == "RUNNING")
     task = yard.describe([done])[0]["container"]["taskArn"].rpartition("/")[2]
     log = log_path(yard.data_dir / "logs", task)
     log.parent.mkdir(exist_ok=True)
@@ -258,9 +258,9 @@ def test_a_torn_journal_and_a_cut_log(yard: Yard) -> None:
     with (yard.data_dir / "engine" / "journal").open("ab") as journal:
         journal.write(b"\x07\x00\x00torn")
     yard.start()
-    until(lambda: yard.status(running) == "RUNNING", 20, "found by the supervisor that took over")
+    until(lambda: yard.status(running) == "RUNNING", 60, "found by the supervisor that took over")
     gate.touch()
-    until(lambda: yard.status(running) == "SUCCEEDED", 20)
+    until(lambda: yard.status(running) == "SUCCEEDED")
     assert [fault for trace in read_traces(yard.traces).values() for fault in trace.faults()] == []
     shown = command(yard.directory, "logs", done, "--url", yard.address)
     assert shown.returncode == 0, shown.stderr

@@ -96,7 +96,7 @@ class Walk:
         if stopped:
             self.accepted.pop(stopped)
             self.sizes.pop(stopped)
-            until(lambda: not self._is_waiting(stopped), 20, "the job that is to be stopped")
+            until(lambda: not self._is_waiting(stopped), 60, "the job that is to be stopped")
             self.yard.try_call("TerminateJob", {"jobId": stopped, "reason": "enough"})
         first = self.submit(nap="0.1")
         if first:
@@ -127,7 +127,7 @@ class Walk:
             if self.yard.process.poll() is not None:
                 break
             self.work()
-            until(lambda: self.yard.process.poll() is not None or self._quiet(), 20, lambda: f"{pair}")
+            until(lambda: self.yard.process.poll() is not None or self._quiet(), describe=lambda: f"{pair}")
         assert self.yard.process.poll() is not None, f"{pair} never comes"
         self.yard.wait_for_death()
         self.yard.check_store()
@@ -137,14 +137,14 @@ class Walk:
         self.yard.start()
         running = self.submit(nap=str(self.yard.directory / "gate")) if pair == ("during-adoption", "RUNNING") else ""
         if running:
-            until(lambda: self.yard.status(running) == "RUNNING", 20)
+            until(lambda: self.yard.status(running) == "RUNNING")
         self.yard.kill_supervisor()
         for _ in range(ROUNDS):
             if pair in self.reached():
                 break
             if not running:
                 self.work()
-            until(lambda: pair in self.reached() or (not running and self._quiet()), 20, lambda: f"{pair}")
+            until(lambda: pair in self.reached() or (not running and self._quiet()), describe=lambda: f"{pair}")
         (self.yard.directory / "gate").touch()
         self.yard.kill()
 

@@ -60,14 +60,14 @@ def test_each_job_is_counted_once_in_each_state_over_kills(tmp_path: Path, at: s
         cancelled = yard.submit("cancelled", after=array)
         yard.try_call("CancelJob", {"jobId": cancelled, "reason": "enough"})
         if at == "RUNNING":
-            until(lambda: yard.status(f"{array}:3") == "RUNNING", 20)
+            until(lambda: yard.status(f"{array}:3") == "RUNNING")
         if at == "ENDING":
             Path(gate).touch()
         yard.kill()
         yard.start()
         Path(gate).touch()
         until(lambda: yard.status(array) == yard.status(retried) == "SUCCEEDED", 30)
-        until(lambda: yard.status(cancelled) == "FAILED", 20)
+        until(lambda: yard.status(cancelled) == "FAILED")
         attempts = len(yard.describe([retried])[0]["attempts"])
         yard.kill()
         found = counts(yard.data_dir)

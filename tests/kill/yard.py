@@ -130,7 +130,7 @@ class Yard:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             return False
-        until(lambda: start_ticks(pid) != ticks or is_dead(pid), 10, "the supervisor's end")
+        until(lambda: start_ticks(pid) != ticks or is_dead(pid), 60, "the supervisor's end")
         return True
 
     def said(self) -> str:

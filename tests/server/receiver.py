@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class _Handler(BaseHTTPRequestHandler):

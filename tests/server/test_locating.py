@@ -64,4 +64,4 @@ def test_down_stops_the_service_that_is_named(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         result = command(tmp_path, "down", "--url", server.address)
         assert (result.returncode, result.stdout) == (0, f"Stopped the server at {server.address}.\n")
-        assert server.process.wait(10) == 0
+        assert server.process.wait(60) == 0

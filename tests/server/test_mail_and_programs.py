@@ -33,7 +33,7 @@ from tests.server.receiver import Receiver
 from tests.server.running import Server
 from tests.waiting import until
 
-SECONDS = 20.0
+SECONDS = 60.0
 TOPIC = "arn:aws:sns:us-east-1:123456789012:jobs"
 
 

@@ -235,12 +235,12 @@ def test_a_job_calls_the_service_with_boto3_and_no_configuration(tmp_path: Path,
             return lines(server)
 
         said = json.loads(until(printed, 40, "the job to print")[0])
-        until(lambda: status(said["job"]) == "SUCCEEDED", 20, "the job that the job submitted")
+        until(lambda: status(said["job"]) == "SUCCEEDED", 60, "the job that the job submitted")
         assert said["me"].startswith("arn:aws:sts::123456789012:assumed-role/batchyard-job/")
         # While it lives its credentials work from elsewhere too; afterwards nowhere.
         assert list_jobs(server, said) == 200
         done.touch()
-        until(lambda: status(parent) == "SUCCEEDED", 20)
+        until(lambda: status(parent) == "SUCCEEDED")
         assert list_jobs(server, said) == 403
         kept = [path for path in server.data_dir.rglob("*") if path.is_file() and "logs" not in path.parts]
         assert kept
@@ -294,13 +294,13 @@ def test_a_job_may_bring_credentials_of_its_own_or_be_given_none(tmp_path: Path)
         for environment in ([], own):
             asked = {"command": words, "environment": environment, "vcpus": 1, "memory": 64}
             job_id = server.call("RunJob", asked, "/yard/v1/")["jobId"]
-            until(lambda job_id=job_id: server.status(job_id) == "SUCCEEDED", 20)  # type: ignore[misc]
+            until(lambda job_id=job_id: server.status(job_id) == "SUCCEEDED")  # type: ignore[misc]
         assert sorted(lines(server)) == ["1 variables", "2 variables"]
     without = tmp_path / "without"
     without.mkdir()
     with Server(without, "--no-job-credentials", "--vcpus", "2", "--memory", "1024") as server:
         job_id = server.submit([*words[:2], words[2] + "; true"])
-        until(lambda: server.status(job_id) == "SUCCEEDED", 20)
+        until(lambda: server.status(job_id) == "SUCCEEDED")
         assert lines(server) == ["0 variables"]
 
 
