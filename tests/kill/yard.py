@@ -27,7 +27,7 @@ from batchyard.store.load import load
 from batchyard.store.store import Store
 from batchyard.wire.sigv4 import sign
 from tests.kill.traces import SCRIPT
-from tests.server.running import BATCHYARD, START_SECONDS, command, environment
+from tests.server.running import BATCHYARD, START_SECONDS, end, environment
 from tests.waiting import until
 
 VCPUS = 8
@@ -60,9 +60,7 @@ class Yard:
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
-            done = command(self.directory, "down", "--kill", "--data-dir", str(self.data_dir))
-            if done.returncode != 0:
-                self.process.kill()
+            end(self.process, self.data_dir)
         self.process.wait(START_SECONDS)
         self._kept_port.close()
 

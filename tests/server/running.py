@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from batchyard.server.admin.stop import kill
+from batchyard.server.admin.terminal import Failure
+from batchyard.server.settings.paths import Paths
 from batchyard.wire.sigv4 import sign
 from tests.waiting import until
 
@@ -48,6 +51,14 @@ def command(
         timeout=timeout_seconds,
         check=False,
     )
+
+
+def end(process: subprocess.Popen[bytes], data_dir: Path) -> None:
+    """Ends a server with its jobs and its supervisor, as `batchyard down --kill` does."""
+    try:
+        kill(Paths(data_dir, data_dir, data_dir), START_SECONDS)
+    except Failure:
+        process.kill()
 
 
 class Server:
@@ -98,9 +109,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
-            done = command(self.directory, "down", "--kill", "--data-dir", str(self.data_dir))
-            if done.returncode != 0:
-                self.process.kill()
+            end(self.process, self.data_dir)
         self.process.wait(START_SECONDS)
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> int:

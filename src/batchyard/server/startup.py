@@ -29,6 +29,7 @@ def serve(settings: Settings, paths: Paths) -> None:
     """Runs the service until a signal or Shutdown ends it. Raises Failure, with its exit code."""
     failpoints.arm(os.environ)
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     configure_logging()
     try:
         with ExitStack() as stack:
