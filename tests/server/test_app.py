@@ -1,6 +1,7 @@
 """The dispatcher, with made-up operations: what goes in comes to its function, and every failure has its answer."""
 
 import asyncio
+import gzip
 import hashlib
 import json
 import logging
@@ -373,6 +374,7 @@ def test_bodies_that_never_end_are_held_up_to_a_limit_of_each_caller_and_of_all(
 
 
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+TARGET = "Logs_20140328.DeleteLogGroup"
 WHO = b"Action=GetCallerIdentity&Version=2011-06-15"
 
 
@@ -394,6 +396,32 @@ def test_a_form_reaches_the_function_of_its_action(tmp_path: Path) -> None:
         assert (answer.status, answer.headers["content-type"]) == (status, "text/xml")
         assert f"<Code>{code}</Code>".encode() in answer.body
     assert b"<Code>AccessDenied</Code>" in send(made, "/", WHO, headers=FORM, uid=8).body
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "headers", "document"),
+    [
+        (("sts", "GetCallerIdentity"), WHO, FORM, {}),
+        (("logs", "DeleteLogGroup"), b'{"logGroupName":"g"}', {"x-amz-target": TARGET}, {"logGroupName": "g"}),
+        (("batch", "DescribeJobs"), b'{"jobs":["a"]}', {}, {"jobs": ["a"]}),
+    ],
+)
+def test_a_compressed_body_is_read_in_each_protocol(
+    tmp_path: Path, key: tuple[str, str], body: bytes, headers: dict[str, str], document: dict[str, Any]
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def take(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        seen.append(request)
+        return {}
+
+    path = "/v1/describejobs" if key[0] == "batch" else "/"
+    packed, sent = gzip.compress(body), headers | {"content-encoding": "gzip"}
+    made = app(tmp_path, {key: take})
+    assert send(made, path, [packed[:9], packed[9:]], headers=sent).status == 200
+    assert seen == [document]
+    assert send(made, path, packed[:-9], headers=sent).status == 400
+    assert seen == [document]
 
 
 def test_our_own_failure_is_told_in_the_callers_protocol(tmp_path: Path) -> None:

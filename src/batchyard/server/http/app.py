@@ -119,7 +119,7 @@ class App:
             if self._router.needs_body(method, raw_path, headers):
                 admitted = self._access.admit(headers, client_of(scope))
                 body = await self._body(headers, receive, admitted.caller)
-            form = inflated(body or b"", headers, self._body_limit_bytes)
+            form = b"" if body is None else inflated(body, headers, self._body_limit_bytes)
             operation = self._router.match(method, raw_path, headers, form)
         except WireError as error:
             return self._router.refuse(error, headers, request_id)
